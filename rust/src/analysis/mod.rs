@@ -1,0 +1,1 @@
+//! One pass over a profile → what it says about the workload.

@@ -1,0 +1,125 @@
+//! The ledger: where every byte that memcached moved while recording went. The sums are checked, not assumed.
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of one direction of one server's connections, by what became of them.
+///
+/// `seen = parsed + value_skipped + text_skipped + boundary + unsynced + truncated + not_decoded`, where `not_decoded`
+/// is what never reached the decoder; `missed` bytes were read without a call we saw and are not in `seen`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Moved by calls we saw.
+    pub seen: u64,
+    /// Lines that became requests or responses.
+    pub parsed: u64,
+    /// Value bytes, skipped by their declared length.
+    pub value_skipped: u64,
+    /// Bytes inside a reply that is a list (`stats`, …), skipped to the tail that ends it.
+    pub text_skipped: u64,
+    /// Of messages begun before the start or unfinished at the end: not a loss.
+    pub boundary: u64,
+    /// Scanned while looking for the next message after a loss.
+    pub unsynced: u64,
+    /// Holes where bytes were needed, and the messages they cut.
+    pub truncated: u64,
+    /// Seen by the kernel programs but lost before decoding.
+    pub not_decoded: u64,
+    /// Read without a call we saw (a gap in the TCP sequence); not part of `seen`.
+    pub missed: u64,
+}
+
+/// One server: a process listening on a port in a network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Ordinal, as in the connections table.
+    pub server: u32,
+    /// Listening port.
+    pub port: u16,
+    /// Process id in the initial pid namespace.
+    pub pid: u32,
+    /// Network namespace's inode number.
+    pub network_namespace: u32,
+    /// What memcached read.
+    pub request: Flow,
+    /// What memcached wrote.
+    pub response: Flow,
+}
+
+/// The whole capture. Every field from `ring_full` to `user_queue_drops` is a loss term.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// True when every loss term is 0; none while recording and when the recording was not sealed.
+    pub complete: Option<bool>,
+    /// Bytes the servers read while recording, as counted in the kernel.
+    pub request_bytes: u64,
+    /// Bytes the servers wrote while recording, as counted in the kernel.
+    pub response_bytes: u64,
+    /// Lost to a full ring buffer, bytes.
+    pub ring_full: u64,
+    /// Read without a call we saw, bytes.
+    pub missed: u64,
+    /// Beyond what one call may put into the ring, and needed, bytes.
+    pub record_limit: u64,
+    /// Moved by a system call whose buffers are not located, bytes.
+    pub other_syscall: u64,
+    /// Moved by io_uring, bytes.
+    pub io_uring: u64,
+    /// Moved by kernel threads, bytes.
+    pub kernel_thread: u64,
+    /// Moved by 32-bit tasks, bytes.
+    pub compat_task: u64,
+    /// In buffers that could not be read, bytes.
+    pub fault: u64,
+    /// On sockets without state, bytes.
+    pub no_state: u64,
+    /// In UDP datagrams, bytes.
+    pub udp: u64,
+    /// On matching sockets of other families, bytes.
+    pub other_family: u64,
+    /// Holes where bytes were needed, bytes.
+    pub truncated: u64,
+    /// Scanned while resynchronizing, bytes.
+    pub unsynced: u64,
+    /// Requests whose response was not seen, though it should have been.
+    pub unpaired: u64,
+    /// Responses without a request.
+    pub unmatched: u64,
+    /// Times a kernel program did not run because it was already running on that CPU.
+    pub program_misses: u64,
+    /// Events that a slow consumer or disk did not take.
+    pub user_queue_drops: u64,
+    /// Bytes of messages begun before the start or unfinished at the end: not a loss.
+    pub boundary: u64,
+    /// Each server apart.
+    pub servers: Vec<Server>,
+}
+
+impl Ledger {
+    /// Every loss term, by name.
+    pub fn losses(&self) -> [(&'static str, u64); 17] {
+        [
+            ("ring_full", self.ring_full),
+            ("missed", self.missed),
+            ("record_limit", self.record_limit),
+            ("other_syscall", self.other_syscall),
+            ("io_uring", self.io_uring),
+            ("kernel_thread", self.kernel_thread),
+            ("compat_task", self.compat_task),
+            ("fault", self.fault),
+            ("no_state", self.no_state),
+            ("udp", self.udp),
+            ("other_family", self.other_family),
+            ("truncated", self.truncated),
+            ("unsynced", self.unsynced),
+            ("unpaired", self.unpaired),
+            ("unmatched", self.unmatched),
+            ("program_misses", self.program_misses),
+            ("user_queue_drops", self.user_queue_drops),
+        ]
+    }
+
+    /// Whether nothing was lost.
+    pub fn nothing_lost(&self) -> bool {
+        self.losses().iter().all(|(_, amount)| *amount == 0)
+    }
+}

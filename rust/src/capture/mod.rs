@@ -1,0 +1,3 @@
+//! Kernel hooks → segments: load, attach, drain, account.
+
+pub mod ledger;

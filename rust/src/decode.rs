@@ -1,0 +1,1 @@
+//! Segments → events: framing, pairing of responses with requests, losses.

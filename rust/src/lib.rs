@@ -1,0 +1,23 @@
+//! Records what a live memcached does, replays it with the same timing, and explains it.
+//!
+//! The flow, each arrow one module:
+//!
+//! ```text
+//! ring (capture) ─▶ Segment ─▶ decode ─▶ Event ─▶ profile ─▶ analysis | replay
+//! ```
+
+pub mod analysis;
+pub mod capture;
+pub mod decode;
+mod error;
+pub mod event;
+pub mod privacy;
+pub mod profile;
+pub mod replay;
+pub mod segment;
+mod sys;
+
+#[cfg(feature = "python")]
+mod py;
+
+pub use error::{Error, Result};

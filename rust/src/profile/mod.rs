@@ -1,0 +1,1 @@
+//! Events ↔ a profile on disk: Parquet parts, an open tail, a manifest.

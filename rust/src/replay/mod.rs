@@ -1,0 +1,1 @@
+//! A profile → the same requests, at the same times, to a target.

@@ -1,0 +1,1 @@
+//! The only `unsafe` code: tiny owner types over system calls.
