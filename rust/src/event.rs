@@ -92,7 +92,9 @@ pub struct OptionsTable {
 
 impl Default for OptionsTable {
     fn default() -> Self {
-        Self { names: vec!["".into()] }
+        Self {
+            names: vec!["".into()],
+        }
     }
 }
 
@@ -102,14 +104,18 @@ impl OptionsTable {
         if let Some(found) = self.names.iter().position(|known| **known == *name) {
             return Options(u16::try_from(found).unwrap_or(0));
         }
-        let Ok(index) = u16::try_from(self.names.len()) else { return Options(0) };
+        let Ok(index) = u16::try_from(self.names.len()) else {
+            return Options(0);
+        };
         self.names.push(name.into());
         Options(index)
     }
 
     /// The string behind an index; empty if unknown.
     pub fn name(&self, options: Options) -> &str {
-        self.names.get(usize::from(options.0)).map_or("", |name| name)
+        self.names
+            .get(usize::from(options.0))
+            .map_or("", |name| name)
     }
 
     /// Every string, by index.
