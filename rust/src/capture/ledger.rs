@@ -123,3 +123,40 @@ impl Ledger {
         self.losses().iter().all(|(_, amount)| *amount == 0)
     }
 }
+
+impl Flow {
+    /// Adds another flow's bytes.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            seen,
+            parsed,
+            value_skipped,
+            text_skipped,
+            boundary,
+            unsynced,
+            truncated,
+            not_decoded,
+            missed,
+        } = other;
+        self.seen += seen;
+        self.parsed += parsed;
+        self.value_skipped += value_skipped;
+        self.text_skipped += text_skipped;
+        self.boundary += boundary;
+        self.unsynced += unsynced;
+        self.truncated += truncated;
+        self.not_decoded += not_decoded;
+        self.missed += missed;
+    }
+
+    /// What of `seen` is accounted for; equal to it unless something is wrong here.
+    pub fn accounted(&self) -> u64 {
+        self.parsed
+            + self.value_skipped
+            + self.text_skipped
+            + self.boundary
+            + self.unsynced
+            + self.truncated
+            + self.not_decoded
+    }
+}
