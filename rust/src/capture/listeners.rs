@@ -61,7 +61,11 @@ fn parse(line: &str) -> Option<Listener> {
     }
     let (ip, port) = local.split_once(':')?;
     let address = SocketAddr::new(parse_ip(ip)?, u16::from_str_radix(port, 16).ok()?);
-    Some(Listener { address, inode: inode.parse().ok()?, pid: None })
+    Some(Listener {
+        address,
+        inode: inode.parse().ok()?,
+        pid: None,
+    })
 }
 
 /// Words of 32 bits in host byte order.
@@ -81,11 +85,22 @@ fn parse_ip(hex: &str) -> Option<IpAddr> {
 }
 
 fn name_owners(listeners: &mut [Listener]) {
-    let Ok(processes) = fs::read_dir("/proc") else { return };
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return;
+    };
     for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
         for inode in socket_inodes(&process.path()) {
-            for listener in listeners.iter_mut().filter(|listener| listener.inode == inode) {
+            for listener in listeners
+                .iter_mut()
+                .filter(|listener| listener.inode == inode)
+            {
                 listener.pid = Some(pid);
             }
         }
@@ -93,12 +108,19 @@ fn name_owners(listeners: &mut [Listener]) {
 }
 
 fn socket_inodes(process: &Path) -> Vec<u64> {
-    let Ok(descriptors) = fs::read_dir(process.join("fd")) else { return Vec::new() };
+    let Ok(descriptors) = fs::read_dir(process.join("fd")) else {
+        return Vec::new();
+    };
     descriptors
         .flatten()
         .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
         .filter_map(|target| {
-            target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+            target
+                .to_str()?
+                .strip_prefix("socket:[")?
+                .strip_suffix(']')?
+                .parse()
+                .ok()
         })
         .collect()
 }
@@ -118,7 +140,12 @@ mod tests {
     #[test]
     fn other_lines_are_not_listeners() {
         let connected = "  1: 0100007F:2BCB 0100007F:9C40 01 00000000:00000000 00:00000000 00000000 105 0 4243 1";
-        for line in [connected, "", "sl local_address", "0: zz:2BCB 0:0 0A 0 0 0 0 0 1"] {
+        for line in [
+            connected,
+            "",
+            "sl local_address",
+            "0: zz:2BCB 0:0 0A 0 0 0 0 0 1",
+        ] {
             assert_eq!(parse(line), None, "{line}");
         }
     }

@@ -19,11 +19,17 @@ pub struct OwnAddresses(Arc<Mutex<HashSet<SocketAddr>>>);
 impl OwnAddresses {
     /// Adds the local address of a connection of ours.
     pub fn add(&self, address: SocketAddr) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(canonical(address));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(canonical(address));
     }
 
     fn contains(&self, address: SocketAddr) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&canonical(address))
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&canonical(address))
     }
 }
 
@@ -62,7 +68,10 @@ pub struct Seen {
 impl Sockets {
     /// A registry that knows the recorder's own addresses.
     pub fn new(own: OwnAddresses) -> Self {
-        Self { own, ..Self::default() }
+        Self {
+            own,
+            ..Self::default()
+        }
     }
 
     /// What the socket with this cookie is; none before it was announced.
@@ -90,12 +99,20 @@ impl Sockets {
     fn connect(&mut self, socket: &Socket, client: IpAddr, time: u64) -> u32 {
         let connection = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
         let next_client = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        let client = *self.clients.entry((socket.namespace, client)).or_insert(next_client);
+        let client = *self
+            .clients
+            .entry((socket.namespace, client))
+            .or_insert(next_client);
+        let server = self.server(socket);
         self.connections.push(ConnectionRow {
             connection,
-            server: self.server(socket),
+            server,
             client,
-            transport: if socket.family == 2 { Transport::Tcp4 } else { Transport::Tcp6 },
+            transport: if socket.family == 2 {
+                Transport::Tcp4
+            } else {
+                Transport::Tcp6
+            },
             opened: (socket.mid_stream == 0).then_some(time),
             closed: None,
             close_side: None,
@@ -143,7 +160,9 @@ impl Sockets {
     }
 
     fn row(&mut self, cookie: u64) -> Option<&mut ConnectionRow> {
-        let Role::Connection(connection) = self.role(cookie)? else { return None };
+        let Role::Connection(connection) = self.role(cookie)? else {
+            return None;
+        };
         self.connections.get_mut(connection as usize)
     }
 
@@ -151,7 +170,10 @@ impl Sockets {
     pub fn count(&mut self, role: Role, direction: Direction, bytes: u64) -> Seen {
         let server = match role {
             Role::Own(server) => Some(server),
-            Role::Connection(connection) => self.connections.get(connection as usize).map(|row| row.server),
+            Role::Connection(connection) => self
+                .connections
+                .get(connection as usize)
+                .map(|row| row.server),
         };
         let Some(seen) = server.and_then(|server| self.seen.get_mut(server as usize)) else {
             return Seen::default();
@@ -170,7 +192,9 @@ impl Sockets {
 
     /// Adds what decoding a connection found to its row and its server.
     pub fn settle(&mut self, connection: u32, totals: &Totals) {
-        let Some(row) = self.connections.get_mut(connection as usize) else { return };
+        let Some(row) = self.connections.get_mut(connection as usize) else {
+            return;
+        };
         let lost = |flow: &Flow| flow.unsynced + flow.truncated + flow.not_decoded + flow.missed;
         row.lost_bytes = lost(&totals.request) + lost(&totals.response);
         row.resyncs = totals.resyncs;
@@ -182,7 +206,11 @@ impl Sockets {
 
     /// How many connections there were, and how many of them are open.
     pub fn counts(&self) -> (usize, usize) {
-        let own = self.open.values().filter(|role| matches!(role, Role::Own(_))).count();
+        let own = self
+            .open
+            .values()
+            .filter(|role| matches!(role, Role::Own(_)))
+            .count();
         (self.connections.len(), self.open.len() - own)
     }
 
@@ -235,7 +263,10 @@ mod tests {
     #[test]
     fn servers_are_told_apart_by_process_and_port() {
         let mut sockets = Sockets::default();
-        for (cookie, (pid, port)) in [(1, 11211), (1, 11212), (2, 11211), (1, 11211)].into_iter().enumerate() {
+        for (cookie, (pid, port)) in [(1, 11211), (1, 11212), (2, 11211), (1, 11211)]
+            .into_iter()
+            .enumerate()
+        {
             sockets.announce(cookie as u64, &socket(pid, port, 1), 0);
         }
         let (connections, servers) = sockets.into_tables();
@@ -261,7 +292,10 @@ mod tests {
         own.add(SocketAddr::from(([127, 0, 0, 9], 40_000)));
         let mut sockets = Sockets::new(own);
         assert_eq!(sockets.announce(1, &socket(1, 11211, 9), 0), Role::Own(0));
-        assert_eq!(sockets.announce(2, &socket(1, 11211, 8), 0), Role::Connection(0));
+        assert_eq!(
+            sockets.announce(2, &socket(1, 11211, 8), 0),
+            Role::Connection(0)
+        );
         assert_eq!(sockets.counts(), (1, 1));
     }
 

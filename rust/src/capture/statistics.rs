@@ -49,7 +49,9 @@ impl Asker {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
     }
 
     /// Everything, `stats` last: what comes after it is what a later first `stats` adds.
@@ -58,7 +60,12 @@ impl Asker {
         let items = self.table("stats items")?;
         let slabs = self.table("stats slabs")?;
         let general = self.table("stats")?;
-        Ok(Statistics { general, settings, items, slabs })
+        Ok(Statistics {
+            general,
+            settings,
+            items,
+            slabs,
+        })
     }
 
     /// Everything, `stats` first.
@@ -67,11 +74,18 @@ impl Asker {
         let settings = self.table("stats settings")?;
         let items = self.table("stats items")?;
         let slabs = self.table("stats slabs")?;
-        Ok(Statistics { general, settings, items, slabs })
+        Ok(Statistics {
+            general,
+            settings,
+            items,
+            slabs,
+        })
     }
 
     fn table(&mut self, question: &str) -> std::io::Result<Table> {
-        self.stream.get_mut().write_all(format!("{question}\r\n").as_bytes())?;
+        self.stream
+            .get_mut()
+            .write_all(format!("{question}\r\n").as_bytes())?;
         let mut table = Table::new();
         let mut line = String::new();
         loop {

@@ -42,7 +42,10 @@ mod tests {
     #[test]
     fn equal_values_have_equal_ordinals_in_order_of_appearance() {
         let mut ordinals = CasOrdinals::default();
-        let seen: Vec<u32> = [7, 9, 7, 1, 9].into_iter().map(|value| ordinals.ordinal(value)).collect();
+        let seen: Vec<u32> = [7, 9, 7, 1, 9]
+            .into_iter()
+            .map(|value| ordinals.ordinal(value))
+            .collect();
         assert_eq!(seen, [0, 1, 0, 2, 1]);
     }
 

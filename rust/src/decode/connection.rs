@@ -50,7 +50,12 @@ impl Connection {
     }
 
     /// A read of the server's: frames requests and opens them.
-    pub(super) fn request(&mut self, context: &mut Context, segment: &Segment<'_>, missed: bool) -> u64 {
+    pub(super) fn request(
+        &mut self,
+        context: &mut Context,
+        segment: &Segment<'_>,
+        missed: bool,
+    ) -> u64 {
         let gap = segment.offset.saturating_sub(self.request_end);
         self.request_end = segment.offset + segment.length();
         if gap > 0 {
@@ -75,17 +80,27 @@ impl Connection {
         gap
     }
 
-    fn request_piece(&mut self, context: &mut Context, piece: Piece<'_>, read: &Read, at_start: bool) {
+    fn request_piece(
+        &mut self,
+        context: &mut Context,
+        piece: Piece<'_>,
+        read: &Read,
+        at_start: bool,
+    ) {
         if at_start && !self.requests.in_value() {
             self.barrier(context, piece);
         }
         let flow = &mut self.totals.request;
         match piece {
             Piece::Bytes(bytes) => {
-                self.requests.feed(context, bytes, read, flow, &mut self.pairing);
+                self.requests
+                    .feed(context, bytes, read, flow, &mut self.pairing);
             }
             Piece::Hole(length) => {
-                if !self.requests.skip(u64::from(length), read, context, flow, &mut self.pairing) {
+                if !self
+                    .requests
+                    .skip(u64::from(length), read, context, flow, &mut self.pairing)
+                {
                     self.lose_requests(context);
                 }
             }
@@ -129,7 +144,12 @@ impl Connection {
     }
 
     /// A send of the server's: settles open requests.
-    pub(super) fn response(&mut self, context: &mut Context, segment: &Segment<'_>, missed: bool) -> u64 {
+    pub(super) fn response(
+        &mut self,
+        context: &mut Context,
+        segment: &Segment<'_>,
+        missed: bool,
+    ) -> u64 {
         let gap = segment.offset.saturating_sub(self.response_end);
         self.response_end = segment.offset + segment.length();
         self.totals.response.seen += segment.length();
@@ -147,7 +167,13 @@ impl Connection {
             return gap;
         }
         for piece in segment.pieces {
-            self.responses.feed(context, *piece, segment.time, &mut self.pairing, &mut self.totals);
+            self.responses.feed(
+                context,
+                *piece,
+                segment.time,
+                &mut self.pairing,
+                &mut self.totals,
+            );
         }
         gap
     }

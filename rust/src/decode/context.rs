@@ -64,7 +64,11 @@ impl Context {
             batch: 0,
             request: 0,
             command: request.command,
-            protocol: if request.meta { Protocol::Meta } else { Protocol::Text },
+            protocol: if request.meta {
+                Protocol::Meta
+            } else {
+                Protocol::Text
+            },
             key: None,
             key_size: None,
             value_size: request.value_size,
@@ -76,7 +80,9 @@ impl Context {
             initial: request.initial,
             vivify_ttl: request.vivify_ttl,
             recache_ttl: request.recache_ttl,
-            opaque_size: request.opaque.map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
+            opaque_size: request
+                .opaque
+                .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
             options: self.options_of(request, absolute),
             outcome: None,
             server_time: None,
@@ -86,7 +92,9 @@ impl Context {
 
     /// Seconds from the request's time, and whether they were sent as a UNIX time.
     fn relative(&self, ttl: Option<i32>, time: u64) -> (Option<i32>, bool) {
-        let Some(sent) = ttl else { return (None, false) };
+        let Some(sent) = ttl else {
+            return (None, false);
+        };
         if i64::from(sent) <= LONGEST_RELATIVE_TTL {
             return (Some(sent), false);
         }
@@ -97,7 +105,11 @@ impl Context {
 
     fn options_of(&mut self, request: &Request<'_>, absolute: bool) -> Options {
         if !request.meta && !absolute {
-            return if request.noreply { self.noreply } else { Options::default() };
+            return if request.noreply {
+                self.noreply
+            } else {
+                Options::default()
+            };
         }
         self.text.clear();
         let written = request.options(&mut self.text);

@@ -3,7 +3,6 @@
 use crate::event::{Command, Outcome};
 use crate::segment::Segment;
 
-
 use super::context::Context;
 use super::open::Open;
 use super::pairing::Pairing;
@@ -19,7 +18,12 @@ pub(super) struct Sends {
 
 impl Sends {
     /// Takes one send. A single open request is settled at once; more are settled at the next barrier.
-    pub(super) fn push(&mut self, context: &mut Context, pairing: &mut Pairing, segment: &Segment<'_>) {
+    pub(super) fn push(
+        &mut self,
+        context: &mut Context,
+        pairing: &mut Pairing,
+        segment: &Segment<'_>,
+    ) {
         if pairing.suspended() || pairing.len() == 0 {
             return;
         }

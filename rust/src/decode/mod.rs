@@ -61,7 +61,13 @@ pub struct Totals {
 impl Totals {
     /// Adds another connection's totals.
     pub fn add(&mut self, other: &Self) {
-        let Self { request, response, unpaired, unmatched, resyncs } = self;
+        let Self {
+            request,
+            response,
+            unpaired,
+            unmatched,
+            resyncs,
+        } = self;
         request.add(&other.request);
         response.add(&other.response);
         *unpaired += other.unpaired;
@@ -69,7 +75,6 @@ impl Totals {
         *resyncs = resyncs.saturating_add(other.resyncs);
     }
 }
-
 
 /// Turns the segments of many connections into events.
 pub struct Decoder {
@@ -81,7 +86,10 @@ impl Decoder {
     /// A decoder that names keys by `hasher`. `utc_offset` added to a segment's time gives UTC in ns: absolute expiry
     /// times are made relative with it.
     pub fn new(hasher: KeyHasher, responses: Responses, utc_offset: i128) -> Self {
-        Self { context: Context::new(hasher, responses, utc_offset), connections: Vec::new() }
+        Self {
+            context: Context::new(hasher, responses, utc_offset),
+            connections: Vec::new(),
+        }
     }
 
     /// Begins a connection. `mid_stream`: bytes had moved on it before the first that will be pushed.
@@ -97,7 +105,9 @@ impl Decoder {
     /// a connection before its first bytes. `missed`: a jump in the offset is bytes no call was seen for, else bytes
     /// that the source saw and lost. Returns the size of the jump.
     pub fn push(&mut self, segment: &Segment<'_>, missed: bool) -> u64 {
-        let Some(Some(connection)) = self.connections.get_mut(segment.connection as usize) else { return 0 };
+        let Some(Some(connection)) = self.connections.get_mut(segment.connection as usize) else {
+            return 0;
+        };
         match segment.direction {
             Direction::Request => connection.request(&mut self.context, segment, missed),
             Direction::Response => connection.response(&mut self.context, segment, missed),
@@ -112,12 +122,19 @@ impl Decoder {
 
     /// What an open connection's decoding has found so far.
     pub fn totals(&self, connection: u32) -> Option<Totals> {
-        self.connections.get(connection as usize)?.as_ref().map(|open| open.totals())
+        self.connections
+            .get(connection as usize)?
+            .as_ref()
+            .map(|open| open.totals())
     }
 
     /// Ordinals of the connections that are open.
     pub fn open_connections(&self) -> Vec<u32> {
-        self.connections.iter().flatten().map(|open| open.ordinal()).collect()
+        self.connections
+            .iter()
+            .flatten()
+            .map(|open| open.ordinal())
+            .collect()
     }
 
     /// The events decoded since the last call to [`Decoder::clear_events`].

@@ -8,8 +8,6 @@ use crate::event::{Command, Event, Outcome};
 
 use super::context::Context;
 
-
-
 /// One request that memcached has read completely and whose response is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
@@ -83,7 +81,12 @@ impl OpenRequests {
 
     /// The first event of the request at `index`.
     pub(super) fn first_event(&self, index: usize) -> Option<&Event> {
-        let before: u32 = self.requests.iter().take(index).map(|request| request.events).sum();
+        let before: u32 = self
+            .requests
+            .iter()
+            .take(index)
+            .map(|request| request.events)
+            .sum();
         self.events.get(before as usize)
     }
 
@@ -92,8 +95,14 @@ impl OpenRequests {
     pub(super) fn next_hit(&mut self, key: u64) -> Option<&mut Event> {
         let front = self.requests.front_mut()?;
         let unsettled = front.settled as usize..front.events as usize;
-        let found = self.events.range(unsettled.clone()).position(|event| event.key == Some(key))?;
-        for event in self.events.range_mut(unsettled.start..unsettled.start + found) {
+        let found = self
+            .events
+            .range(unsettled.clone())
+            .position(|event| event.key == Some(key))?;
+        for event in self
+            .events
+            .range_mut(unsettled.start..unsettled.start + found)
+        {
             event.outcome = Some(Outcome::Miss);
         }
         let hit = unsettled.start + found;
@@ -103,13 +112,21 @@ impl OpenRequests {
 
     /// Ends the oldest request: its unsettled events get `outcome`; with `answered`, the time of the send that
     /// ended its response, all get a server time.
-    pub(super) fn finish(&mut self, context: &mut Context, outcome: Option<Outcome>, answered: Option<u64>) {
-        let Some(request) = self.requests.pop_front() else { return };
-        let server_time = answered.map(|time| {
-            u32::try_from(time.saturating_sub(request.completed)).unwrap_or(u32::MAX)
-        });
+    pub(super) fn finish(
+        &mut self,
+        context: &mut Context,
+        outcome: Option<Outcome>,
+        answered: Option<u64>,
+    ) {
+        let Some(request) = self.requests.pop_front() else {
+            return;
+        };
+        let server_time = answered
+            .map(|time| u32::try_from(time.saturating_sub(request.completed)).unwrap_or(u32::MAX));
         for index in 0..request.events {
-            let Some(mut event) = self.events.pop_front() else { return };
+            let Some(mut event) = self.events.pop_front() else {
+                return;
+            };
             if index >= request.settled {
                 event.outcome = outcome;
             }

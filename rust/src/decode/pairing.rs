@@ -1,7 +1,7 @@
 //! Responses → outcomes of open requests, in order; quiet requests are passed over only where that is certain.
 
-use membench_protocol::{Key, MetaFlags, Request};
 use membench_protocol::response::{Kind, Response};
+use membench_protocol::{Key, MetaFlags, Request};
 
 use crate::event::{Command, Event, Outcome};
 
@@ -61,7 +61,9 @@ impl Pairing {
         request: &Request<'_>,
     ) {
         let mut keys = request.keys.clone();
-        let Some(first) = keys.next() else { return self.open(context, open, event) };
+        let Some(first) = keys.next() else {
+            return self.open(context, open, event);
+        };
         context.set_key(&mut event, &first);
         if request.keys.len() == 1 || open.unanswered || !self.waits(context) {
             self.open(context, open, event);
@@ -80,7 +82,10 @@ impl Pairing {
             self.open.push_event(event);
             events += 1;
         }
-        self.open.push(Open { events: events + 1, ..open });
+        self.open.push(Open {
+            events: events + 1,
+            ..open
+        });
     }
 
     /// Whether responses can be paired at all.
@@ -165,29 +170,47 @@ impl Pairing {
 
     /// Ends the oldest request as its response's last byte has been sent.
     pub(super) fn finish(&mut self, context: &mut Context, outcome: Option<Outcome>, time: u64) {
-        self.streaming = self.oldest().is_some_and(|oldest| oldest.command == Command::Other);
+        self.streaming = self
+            .oldest()
+            .is_some_and(|oldest| oldest.command == Command::Other);
         self.open.finish(context, outcome, Some(time));
     }
 
     /// Settles what one response line says.
-    pub(super) fn answer(&mut self, context: &mut Context, response: &Response<'_>, time: u64) -> Next {
-        let Some(index) = self.position(context, response) else { return Next::Unmatched };
+    pub(super) fn answer(
+        &mut self,
+        context: &mut Context,
+        response: &Response<'_>,
+        time: u64,
+    ) -> Next {
+        let Some(index) = self.position(context, response) else {
+            return Next::Unmatched;
+        };
         if self.is_ambiguous(context, response, index) {
             return self.set_aside(context, response);
         }
         self.pass_quiet(context, index);
-        let Some(oldest) = self.oldest() else { return Next::Unmatched };
+        let Some(oldest) = self.oldest() else {
+            return Next::Unmatched;
+        };
         match response {
             Response::Value { key, size, cas, .. } => self.value(context, key, *size, *cas),
             Response::Stat(_) => Next::List,
-            Response::Line(text) if oldest.command == Command::Other && continues(text) => Next::List,
+            Response::Line(text) if oldest.command == Command::Other && continues(text) => {
+                Next::List
+            }
             Response::End if is_retrieval(oldest.command) => {
                 self.finish(context, Some(Outcome::Miss), time);
                 Next::Line
             }
-            Response::Meta { size: Some(size), .. } => {
+            Response::Meta {
+                size: Some(size), ..
+            } => {
                 self.apply(context, reply(oldest.command, response));
-                Next::Value { length: u64::from(*size) + 2, finishes: true }
+                Next::Value {
+                    length: u64::from(*size) + 2,
+                    finishes: true,
+                }
             }
             _ => {
                 let reply = reply(oldest.command, response);
@@ -215,7 +238,9 @@ impl Pairing {
         if !fits_command(open, response) {
             return false;
         }
-        let Response::Meta { flags, kind, .. } = response else { return true };
+        let Response::Meta { flags, kind, .. } = response else {
+            return true;
+        };
         if *kind == Kind::Mn {
             return true;
         }
@@ -223,9 +248,10 @@ impl Pairing {
             return false;
         }
         match (open.returns_key, key_of(response)) {
-            (true, Some(key)) => self.open.first_event(index).is_some_and(|event| {
-                event.key == Some(context.key_id(&key))
-            }),
+            (true, Some(key)) => self
+                .open
+                .first_event(index)
+                .is_some_and(|event| event.key == Some(context.key_id(&key))),
             (false, None) => true,
             // A miss answers `EN` without the key.
             (true, None) => *kind == Kind::En,
@@ -235,12 +261,19 @@ impl Pairing {
 
     /// Whether a reply that could be the quiet request's at `index` could as well be a later one's.
     fn is_ambiguous(&self, context: &Context, response: &Response<'_>, index: usize) -> bool {
-        let Some(found) = self.open.get(index) else { return false };
-        if !found.quiet || found.opaque.is_some() || (found.returns_key && key_of(response).is_some()) {
+        let Some(found) = self.open.get(index) else {
+            return false;
+        };
+        if !found.quiet
+            || found.opaque.is_some()
+            || (found.returns_key && key_of(response).is_some())
+        {
             return false;
         }
         for later in index + 1..self.open.len() {
-            let Some(open) = self.open.get(later) else { break };
+            let Some(open) = self.open.get(later) else {
+                break;
+            };
             if self.fits(context, open, later, response) {
                 return true;
             }
@@ -252,13 +285,18 @@ impl Pairing {
     }
 
     fn set_aside(&mut self, context: &Context, response: &Response<'_>) -> Next {
-        let command = self.oldest().map_or(Command::Other, |oldest| oldest.command);
+        let command = self
+            .oldest()
+            .map_or(Command::Other, |oldest| oldest.command);
         debug_assert!(context.responses == Responses::Bytes);
         self.ambiguous.push(reply(command, response));
         match response {
-            Response::Meta { size: Some(size), .. } => {
-                Next::Value { length: u64::from(*size) + 2, finishes: false }
-            }
+            Response::Meta {
+                size: Some(size), ..
+            } => Next::Value {
+                length: u64::from(*size) + 2,
+                finishes: false,
+            },
             _ => Next::Line,
         }
     }
@@ -270,7 +308,12 @@ impl Pairing {
             return;
         }
         let replies = std::mem::take(&mut self.ambiguous);
-        let anonymous = self.open.iter().take(index).filter(|open| open.opaque.is_none()).count();
+        let anonymous = self
+            .open
+            .iter()
+            .take(index)
+            .filter(|open| open.opaque.is_none())
+            .count();
         let all = replies.len() == anonymous;
         let mut replies = replies.into_iter();
         let none = replies.len() == 0;
@@ -291,11 +334,16 @@ impl Pairing {
     fn value(&mut self, context: &mut Context, key: &Key<'_>, size: u32, cas: Option<u64>) -> Next {
         let id = context.key_id(key);
         let cas = cas.map(|cas| context.cas.ordinal(cas));
-        let Some(event) = self.open.next_hit(id) else { return Next::Unmatched };
+        let Some(event) = self.open.next_hit(id) else {
+            return Next::Unmatched;
+        };
         event.outcome = Some(Outcome::Hit);
         event.value_size = Some(size);
         event.cas = cas;
-        Next::Value { length: u64::from(size) + 2, finishes: false }
+        Next::Value {
+            length: u64::from(size) + 2,
+            finishes: false,
+        }
     }
 
     fn apply(&mut self, context: &mut Context, reply: Reply) {
@@ -310,22 +358,32 @@ impl Pairing {
 
 /// The key a meta response repeats.
 fn key_of<'a>(response: &Response<'a>) -> Option<Key<'a>> {
-    let Response::Meta { flags, .. } = response else { return None };
+    let Response::Meta { flags, .. } = response else {
+        return None;
+    };
     Some(Key::new(flags.token(b'k')?, flags.has(b'b')))
 }
 
 /// A meta response's number behind `letter`.
 fn number(flags: MetaFlags<'_>, letter: u8) -> Option<u64> {
-    core::str::from_utf8(flags.token(letter)?).ok()?.parse().ok()
+    core::str::from_utf8(flags.token(letter)?)
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// Lines with which a reply of unknown length begins.
 fn continues(text: &[u8]) -> bool {
-    [&b"key="[..], b"mg ", b"ITEM ", b"PREFIX ", b"STAT "].iter().any(|start| text.starts_with(start))
+    [&b"key="[..], b"mg ", b"ITEM ", b"PREFIX ", b"STAT "]
+        .iter()
+        .any(|start| text.starts_with(start))
 }
 
 fn is_retrieval(command: Command) -> bool {
-    matches!(command, Command::Get | Command::Gets | Command::Gat | Command::Gats)
+    matches!(
+        command,
+        Command::Get | Command::Gets | Command::Gat | Command::Gats
+    )
 }
 
 fn is_storage(command: Command) -> bool {
@@ -345,13 +403,19 @@ fn fits_command(open: &Open, response: &Response<'_>) -> bool {
         Response::Stored | Response::NotStored | Response::Exists => is_storage(command),
         Response::NotFound => {
             is_storage(command)
-                || matches!(command, Command::Delete | Command::Incr | Command::Decr | Command::Touch)
+                || matches!(
+                    command,
+                    Command::Delete | Command::Incr | Command::Decr | Command::Touch
+                )
         }
         Response::Deleted => command == Command::Delete,
         Response::Touched => command == Command::Touch,
         Response::Number(_) => matches!(command, Command::Incr | Command::Decr),
         Response::Ok => {
-            matches!(command, Command::FlushAll | Command::Verbosity | Command::Stats)
+            matches!(
+                command,
+                Command::FlushAll | Command::Verbosity | Command::Stats
+            )
         }
         Response::Version(_) => command == Command::Version,
         Response::Stat(_) | Response::Reset => command == Command::Stats,
@@ -396,11 +460,16 @@ fn reply(command: Command, response: &Response<'_>) -> Reply {
         | Response::Line(_)
         | Response::Value { .. } => Outcome::Ok,
     };
-    Reply { outcome: Some(outcome), ..Reply::default() }
+    Reply {
+        outcome: Some(outcome),
+        ..Reply::default()
+    }
 }
 
 fn meta_reply(command: Command, response: &Response<'_>) -> Reply {
-    let Response::Meta { kind, size, flags } = response else { return Reply::default() };
+    let Response::Meta { kind, size, flags } = response else {
+        return Reply::default();
+    };
     let outcome = match (kind, command) {
         (Kind::Mn, _) => Outcome::Ok,
         (Kind::En, _) => Outcome::Miss,
@@ -413,7 +482,16 @@ fn meta_reply(command: Command, response: &Response<'_>) -> Reply {
         (_, Command::MetaDelete) => Outcome::Deleted,
         _ => Outcome::Stored,
     };
-    let returned = || size.or_else(|| number(*flags, b's').and_then(|size| u32::try_from(size).ok()));
-    let value_size = if command == Command::MetaGet { returned() } else { None };
-    Reply { outcome: Some(outcome), value_size, cas: number(*flags, b'c') }
+    let returned =
+        || size.or_else(|| number(*flags, b's').and_then(|size| u32::try_from(size).ok()));
+    let value_size = if command == Command::MetaGet {
+        returned()
+    } else {
+        None
+    };
+    Reply {
+        outcome: Some(outcome),
+        value_size,
+        cas: number(*flags, b'c'),
+    }
 }

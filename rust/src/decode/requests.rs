@@ -6,7 +6,6 @@ use membench_protocol::{ParseError, Status, may_grow};
 use crate::capture::ledger::Flow;
 use crate::event::{Command, Event};
 
-
 use super::context::Context;
 use super::open::Open;
 use super::pairing::Pairing;
@@ -65,8 +64,19 @@ pub(super) struct RequestStream {
 
 impl RequestStream {
     pub(super) fn new(connection: u32, mid_stream: bool) -> Self {
-        let framing = if mid_stream { Framing::Lost } else { Framing::Line };
-        Self { connection, framing, line: Vec::new(), begun: None, next_request: 0, at_start: mid_stream }
+        let framing = if mid_stream {
+            Framing::Lost
+        } else {
+            Framing::Line
+        };
+        Self {
+            connection,
+            framing,
+            line: Vec::new(),
+            begun: None,
+            next_request: 0,
+            at_start: mid_stream,
+        }
     }
 
     /// Whether the next byte belongs to a value: memcached then reads without having answered.
@@ -101,7 +111,9 @@ impl RequestStream {
             let taken = match &mut self.framing {
                 Framing::Line => self.feed_line(context, bytes, read, flow, pairing),
                 Framing::Value(left, _) => {
-                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    let taken = usize::try_from(*left)
+                        .unwrap_or(usize::MAX)
+                        .min(bytes.len());
                     self.advance_value(taken as u64, read, context, flow, pairing);
                     taken
                 }
@@ -175,7 +187,11 @@ impl RequestStream {
     }
 
     fn lost_bytes<'f>(&self, flow: &'f mut Flow) -> &'f mut u64 {
-        if self.at_start { &mut flow.boundary } else { &mut flow.unsynced }
+        if self.at_start {
+            &mut flow.boundary
+        } else {
+            &mut flow.unsynced
+        }
     }
 
     /// Takes one line, or the start of one; returns how many bytes it took.
@@ -230,8 +246,17 @@ impl RequestStream {
     }
 
     /// Not the text protocol: the connection is counted, not decoded.
-    fn refuse(&mut self, error: ParseError, length: usize, flow: &mut Flow, pairing: &mut Pairing) -> usize {
-        log::debug!("connection {}: {error:?}: not decoded from here", self.connection);
+    fn refuse(
+        &mut self,
+        error: ParseError,
+        length: usize,
+        flow: &mut Flow,
+        pairing: &mut Pairing,
+    ) -> usize {
+        log::debug!(
+            "connection {}: {error:?}: not decoded from here",
+            self.connection
+        );
         flow.unsynced += length as u64;
         self.framing = Framing::Foreign;
         pairing.suspend();
@@ -254,7 +279,12 @@ impl RequestStream {
         let event = self.event(context, request, line, &begun, ordinal);
         let open = Open::new(context, request, read.time);
         if let Some(size) = request.value_size {
-            let unfinished = Unfinished { open, event, line: line as u64, value: 0 };
+            let unfinished = Unfinished {
+                open,
+                event,
+                line: line as u64,
+                value: 0,
+            };
             self.framing = Framing::Value(u64::from(size) + 2, unfinished);
             return;
         }
@@ -270,16 +300,24 @@ impl RequestStream {
         flow: &mut Flow,
         pairing: &mut Pairing,
     ) {
-        let Framing::Value(left, unfinished) = &mut self.framing else { return };
+        let Framing::Value(left, unfinished) = &mut self.framing else {
+            return;
+        };
         *left -= length;
         unfinished.value += length;
         if *left > 0 {
             return;
         }
-        let Framing::Value(_, unfinished) = std::mem::replace(&mut self.framing, Framing::Line) else { return };
+        let Framing::Value(_, unfinished) = std::mem::replace(&mut self.framing, Framing::Line)
+        else {
+            return;
+        };
         flow.parsed += unfinished.line;
         flow.value_skipped += unfinished.value;
-        let open = Open { completed: read.time, ..unfinished.open };
+        let open = Open {
+            completed: read.time,
+            ..unfinished.open
+        };
         pairing.open(context, open, unfinished.event);
     }
 

@@ -7,9 +7,9 @@ use crate::capture::ledger::Flow;
 use crate::event::Outcome;
 use crate::segment::Piece;
 
+use super::Totals;
 use super::context::Context;
 use super::pairing::{Next, Pairing};
-use super::{Totals};
 
 /// Longest response line kept while it is incomplete; memcached's own are below 2 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -38,8 +38,16 @@ pub(super) struct ResponseStream {
 
 impl ResponseStream {
     pub(super) fn new(mid_stream: bool) -> Self {
-        let framing = if mid_stream { Framing::Lost } else { Framing::Line };
-        Self { framing, line: Vec::new(), at_start: mid_stream }
+        let framing = if mid_stream {
+            Framing::Lost
+        } else {
+            Framing::Line
+        };
+        Self {
+            framing,
+            line: Vec::new(),
+            at_start: mid_stream,
+        }
     }
 
     pub(super) fn at_start(&self) -> bool {
@@ -68,7 +76,11 @@ impl ResponseStream {
     }
 
     fn lost_bytes<'f>(&self, flow: &'f mut Flow) -> &'f mut u64 {
-        if self.at_start { &mut flow.boundary } else { &mut flow.unsynced }
+        if self.at_start {
+            &mut flow.boundary
+        } else {
+            &mut flow.unsynced
+        }
     }
 
     /// Steps over bytes that the source lost (and counted); false when the framing goes with them.
@@ -164,8 +176,16 @@ impl ResponseStream {
         }
     }
 
-    fn advance_value(&mut self, context: &mut Context, length: u64, time: u64, pairing: &mut Pairing) {
-        let Framing::Value { left, finishes } = &mut self.framing else { return };
+    fn advance_value(
+        &mut self,
+        context: &mut Context,
+        length: u64,
+        time: u64,
+        pairing: &mut Pairing,
+    ) {
+        let Framing::Value { left, finishes } = &mut self.framing else {
+            return;
+        };
         *left -= length;
         if *left > 0 {
             return;
@@ -224,7 +244,10 @@ impl ResponseStream {
         };
         self.framing = match next {
             Next::Line => Framing::Line,
-            Next::Value { length, finishes } => Framing::Value { left: length, finishes },
+            Next::Value { length, finishes } => Framing::Value {
+                left: length,
+                finishes,
+            },
             Next::List => Framing::List { in_line: false },
             Next::Unmatched => return self.unmatched(context, line.len(), pairing, totals),
         };
@@ -232,7 +255,13 @@ impl ResponseStream {
     }
 
     /// A line that fits nothing: nothing fits from here to the next barrier.
-    fn unmatched(&mut self, context: &mut Context, length: usize, pairing: &mut Pairing, totals: &mut Totals) {
+    fn unmatched(
+        &mut self,
+        context: &mut Context,
+        length: usize,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) {
         totals.unmatched += 1;
         totals.response.unsynced += length as u64;
         self.line.clear();
@@ -254,7 +283,9 @@ impl ResponseStream {
         let taken = newline.map_or(bytes.len(), |newline| newline + 1);
         if in_line {
             totals.response.text_skipped += taken as u64;
-            self.framing = Framing::List { in_line: newline.is_none() };
+            self.framing = Framing::List {
+                in_line: newline.is_none(),
+            };
             return taken;
         }
         self.line.extend_from_slice(&bytes[..taken]);
@@ -275,10 +306,15 @@ impl ResponseStream {
 /// Whether a line ends a list: `END`, `EN` (of a meta dump) or an error.
 fn ends_list(line: &[u8]) -> bool {
     match response::parse(line) {
-        Ok(Status::Complete { value, .. }) => matches!(
-            value,
-            Response::End | Response::Error | Response::ClientError(_) | Response::ServerError(_)
-        ) || line.starts_with(b"EN\r"),
+        Ok(Status::Complete { value, .. }) => {
+            matches!(
+                value,
+                Response::End
+                    | Response::Error
+                    | Response::ClientError(_)
+                    | Response::ServerError(_)
+            ) || line.starts_with(b"EN\r")
+        }
         Ok(Status::Partial) | Err(_) => false,
     }
 }

@@ -24,7 +24,13 @@ impl Exchange {
         let hasher = KeyHasher::random().expect("random bytes");
         let mut decoder = Decoder::new(hasher, responses, 1_700_000_000_000_000_000);
         decoder.open(0, mid_stream);
-        Self { decoder, offsets: [0; 2], call: 0, time: 0, events: Vec::new() }
+        Self {
+            decoder,
+            offsets: [0; 2],
+            call: 0,
+            time: 0,
+            events: Vec::new(),
+        }
     }
 
     fn push(&mut self, direction: Direction, pieces: &[Piece<'_>]) -> &mut Self {
@@ -68,7 +74,11 @@ impl Exchange {
         let totals = self.decoder.close(0).expect("an open connection");
         self.events.extend_from_slice(self.decoder.events());
         for flow in [totals.request, totals.response] {
-            assert_eq!(flow.seen, flow.accounted(), "every byte is accounted for: {flow:?}");
+            assert_eq!(
+                flow.seen,
+                flow.accounted(),
+                "every byte is accounted for: {flow:?}"
+            );
         }
         (std::mem::take(&mut self.events), totals)
     }
@@ -79,7 +89,10 @@ fn exchange() -> Exchange {
 }
 
 fn outcomes(events: &[Event]) -> Vec<(Command, Option<Outcome>)> {
-    events.iter().map(|event| (event.command, event.outcome)).collect()
+    events
+        .iter()
+        .map(|event| (event.command, event.outcome))
+        .collect()
 }
 
 #[test]
@@ -89,20 +102,45 @@ fn each_command_gets_the_outcome_of_its_response() {
     let table: &[(&[u8], &[u8], C, O)] = &[
         (b"get a\r\n", b"END\r\n", C::Get, O::Miss),
         (b"get a\r\n", b"VALUE a 0 1\r\nx\r\nEND\r\n", C::Get, O::Hit),
-        (b"gets a\r\n", b"VALUE a 5 1 77\r\nx\r\nEND\r\n", C::Gets, O::Hit),
+        (
+            b"gets a\r\n",
+            b"VALUE a 5 1 77\r\nx\r\nEND\r\n",
+            C::Gets,
+            O::Hit,
+        ),
         (b"gat 10 a\r\n", b"END\r\n", C::Gat, O::Miss),
         (b"set a 0 0 1\r\nx\r\n", b"STORED\r\n", C::Set, O::Stored),
-        (b"add a 0 0 1\r\nx\r\n", b"NOT_STORED\r\n", C::Add, O::NotStored),
+        (
+            b"add a 0 0 1\r\nx\r\n",
+            b"NOT_STORED\r\n",
+            C::Add,
+            O::NotStored,
+        ),
         (b"cas a 0 0 1 5\r\nx\r\n", b"EXISTS\r\n", C::Cas, O::Exists),
-        (b"cas a 0 0 1 5\r\nx\r\n", b"NOT_FOUND\r\n", C::Cas, O::NotFound),
-        (b"set a 0 0 1\r\nx\r\n", b"SERVER_ERROR out of memory storing object\r\n", C::Set, O::ServerError),
+        (
+            b"cas a 0 0 1 5\r\nx\r\n",
+            b"NOT_FOUND\r\n",
+            C::Cas,
+            O::NotFound,
+        ),
+        (
+            b"set a 0 0 1\r\nx\r\n",
+            b"SERVER_ERROR out of memory storing object\r\n",
+            C::Set,
+            O::ServerError,
+        ),
         (b"delete a\r\n", b"DELETED\r\n", C::Delete, O::Deleted),
         (b"incr a 5\r\n", b"12\r\n", C::Incr, O::Stored),
         (b"decr a 5\r\n", b"NOT_FOUND\r\n", C::Decr, O::NotFound),
         (b"touch a 5\r\n", b"TOUCHED\r\n", C::Touch, O::Touched),
         (b"flush_all\r\n", b"OK\r\n", C::FlushAll, O::Ok),
         (b"version\r\n", b"VERSION 1.6.18\r\n", C::Version, O::Ok),
-        (b"stats\r\n", b"STAT pid 1\r\nSTAT uptime 2\r\nEND\r\n", C::Stats, O::Ok),
+        (
+            b"stats\r\n",
+            b"STAT pid 1\r\nSTAT uptime 2\r\nEND\r\n",
+            C::Stats,
+            O::Ok,
+        ),
         (b"stats reset\r\n", b"RESET\r\n", C::Stats, O::Ok),
         (b"nonsense\r\n", b"ERROR\r\n", C::Other, O::ClientError),
         (b"mg a v\r\n", b"VA 1\r\nx\r\n", C::MetaGet, O::Hit),
@@ -116,7 +154,12 @@ fn each_command_gets_the_outcome_of_its_response() {
     ];
     for (request, response, command, outcome) in table {
         let (events, totals) = exchange().reads(request).sends(response).end();
-        assert_eq!(outcomes(&events), [(*command, Some(*outcome))], "{}", request.escape_ascii());
+        assert_eq!(
+            outcomes(&events),
+            [(*command, Some(*outcome))],
+            "{}",
+            request.escape_ascii()
+        );
         assert_eq!(totals.unpaired + totals.unmatched, 0);
         assert_eq!(events[0].server_time, Some(1_000));
         assert_eq!(events[0].request_size, u32::try_from(request.len()).ok());
@@ -125,11 +168,24 @@ fn each_command_gets_the_outcome_of_its_response() {
 
 #[test]
 fn a_multi_get_is_an_event_a_key_and_misses_are_those_passed_over() {
-    let (events, _) =
-        exchange().reads(b"get a b c d\r\n").sends(b"VALUE b 0 2\r\nxx\r\nVALUE d 0 1\r\ny\r\nEND\r\n").end();
-    let found: Vec<_> = events.iter().map(|event| (event.outcome, event.value_size, event.request)).collect();
+    let (events, _) = exchange()
+        .reads(b"get a b c d\r\n")
+        .sends(b"VALUE b 0 2\r\nxx\r\nVALUE d 0 1\r\ny\r\nEND\r\n")
+        .end();
+    let found: Vec<_> = events
+        .iter()
+        .map(|event| (event.outcome, event.value_size, event.request))
+        .collect();
     let (miss, hit) = (Some(Outcome::Miss), Some(Outcome::Hit));
-    assert_eq!(found, [(miss, None, 0), (hit, Some(2), 0), (miss, None, 0), (hit, Some(1), 0)]);
+    assert_eq!(
+        found,
+        [
+            (miss, None, 0),
+            (hit, Some(2), 0),
+            (miss, None, 0),
+            (hit, Some(1), 0)
+        ]
+    );
     assert_eq!(events[0].request_size, Some(13));
     assert_eq!(events[1].request_size, None);
     let distinct: std::collections::HashSet<_> = events.iter().map(|event| event.key).collect();
@@ -145,18 +201,26 @@ fn pipelined_requests_are_paired_in_order_and_share_a_batch() {
         .reads(b"get a\r\n")
         .sends(b"END\r\n")
         .end();
-    let batches: Vec<_> = events.iter().map(|event| (event.batch, event.request)).collect();
+    let batches: Vec<_> = events
+        .iter()
+        .map(|event| (event.batch, event.request))
+        .collect();
     assert_eq!(batches, [(0, 0), (0, 1), (0, 2), (1, 3)]);
     assert_eq!(events[2].outcome, Some(Outcome::NotFound));
 }
 
 #[test]
 fn noreply_is_suppressed_and_takes_no_response() {
-    let (events, totals) =
-        exchange().reads(b"set a 0 0 1 noreply\r\nx\r\nget b\r\n").sends(b"END\r\n").end();
+    let (events, totals) = exchange()
+        .reads(b"set a 0 0 1 noreply\r\nx\r\nget b\r\n")
+        .sends(b"END\r\n")
+        .end();
     assert_eq!(
         outcomes(&events),
-        [(Command::Set, Some(Outcome::Suppressed)), (Command::Get, Some(Outcome::Miss))]
+        [
+            (Command::Set, Some(Outcome::Suppressed)),
+            (Command::Get, Some(Outcome::Miss))
+        ]
     );
     assert_eq!(totals.unpaired, 0);
 }
@@ -170,10 +234,17 @@ fn replies_held_back_while_a_value_is_read_are_not_unpaired() {
         .end();
     assert_eq!(
         outcomes(&events),
-        [(Command::Get, Some(Outcome::Miss)), (Command::Set, Some(Outcome::Stored))]
+        [
+            (Command::Get, Some(Outcome::Miss)),
+            (Command::Set, Some(Outcome::Stored))
+        ]
     );
     assert_eq!(totals.unpaired, 0);
-    assert_eq!(events[1].server_time, Some(1_000), "from the read that completed the value");
+    assert_eq!(
+        events[1].server_time,
+        Some(1_000),
+        "from the read that completed the value"
+    );
 }
 
 #[test]
@@ -183,7 +254,13 @@ fn a_request_without_response_before_the_next_read_is_unpaired_and_shifts_nothin
         .reads(b"delete b\r\n")
         .sends(b"DELETED\r\n")
         .end();
-    assert_eq!(outcomes(&events), [(Command::Set, None), (Command::Delete, Some(Outcome::Deleted))]);
+    assert_eq!(
+        outcomes(&events),
+        [
+            (Command::Set, None),
+            (Command::Delete, Some(Outcome::Deleted))
+        ]
+    );
     assert_eq!(totals.unpaired, 1);
 }
 
@@ -191,17 +268,31 @@ fn a_request_without_response_before_the_next_read_is_unpaired_and_shifts_nothin
 fn holes_inside_values_are_skipped_by_length() {
     let (events, totals) = exchange()
         .reads(b"set a 0 0 100000\r\n0123")
-        .push(Request, &[Piece::Bytes(b"4"), Piece::Hole(99_990), Piece::Bytes(b"56789\r\n")])
+        .push(
+            Request,
+            &[
+                Piece::Bytes(b"4"),
+                Piece::Hole(99_990),
+                Piece::Bytes(b"56789\r\n"),
+            ],
+        )
         .sends(b"STORED\r\n")
         .reads(b"get a\r\n")
         .push(
             Response,
-            &[Piece::Bytes(b"VALUE a 0 100000\r\n"), Piece::Hole(100_002), Piece::Bytes(b"END\r\n")],
+            &[
+                Piece::Bytes(b"VALUE a 0 100000\r\n"),
+                Piece::Hole(100_002),
+                Piece::Bytes(b"END\r\n"),
+            ],
         )
         .end();
     assert_eq!(
         outcomes(&events),
-        [(Command::Set, Some(Outcome::Stored)), (Command::Get, Some(Outcome::Hit))]
+        [
+            (Command::Set, Some(Outcome::Stored)),
+            (Command::Get, Some(Outcome::Hit))
+        ]
     );
     assert_eq!(totals.request.truncated + totals.response.truncated, 0);
     assert_eq!(totals.response.value_skipped, 100_002);
@@ -213,13 +304,20 @@ fn a_hole_in_a_list_is_skipped_to_the_tail_that_ends_it() {
         .reads(b"stats\r\nget a\r\n")
         .push(
             Response,
-            &[Piece::Bytes(b"STAT pid 1\r\nSTAT upti"), Piece::Hole(2_000), Piece::Bytes(b"s 4\r\nEND\r\n")],
+            &[
+                Piece::Bytes(b"STAT pid 1\r\nSTAT upti"),
+                Piece::Hole(2_000),
+                Piece::Bytes(b"s 4\r\nEND\r\n"),
+            ],
         )
         .sends(b"END\r\n")
         .end();
     assert_eq!(
         outcomes(&events),
-        [(Command::Stats, Some(Outcome::Ok)), (Command::Get, Some(Outcome::Miss))]
+        [
+            (Command::Stats, Some(Outcome::Ok)),
+            (Command::Get, Some(Outcome::Miss))
+        ]
     );
     assert!(totals.response.text_skipped >= 2_000);
     assert_eq!(totals.response.truncated, 0);
@@ -236,7 +334,11 @@ fn a_hole_where_a_line_was_needed_loses_only_up_to_the_next_read() {
         .end();
     assert_eq!(
         outcomes(&events),
-        [(Command::Get, None), (Command::Get, None), (Command::Get, Some(Outcome::Miss))]
+        [
+            (Command::Get, None),
+            (Command::Get, None),
+            (Command::Get, Some(Outcome::Miss))
+        ]
     );
     assert_eq!(totals.unpaired, 2);
     assert_eq!(totals.response.truncated, 5);
@@ -253,7 +355,10 @@ fn after_lost_requests_no_outcome_is_invented() {
         .reads(b"delete c\r\n")
         .sends(b"DELETED\r\n")
         .end();
-    assert_eq!(outcomes(&events).last(), Some(&(Command::Delete, Some(Outcome::Deleted))));
+    assert_eq!(
+        outcomes(&events).last(),
+        Some(&(Command::Delete, Some(Outcome::Deleted)))
+    );
     assert_eq!(totals.request.not_decoded, 30);
     assert_eq!(events.len(), 2);
 }
@@ -297,13 +402,19 @@ fn requests_behind_the_tail_of_a_value_get_no_outcome_of_another() {
         .reads(b"get a\r\n")
         .sends(b"END\r\n")
         .end();
-    assert_eq!(outcomes(&events), [(Command::Set, None), (Command::Get, Some(Outcome::Miss))]);
+    assert_eq!(
+        outcomes(&events),
+        [(Command::Set, None), (Command::Get, Some(Outcome::Miss))]
+    );
     assert_eq!(totals.unpaired, 0, "boundary is not loss");
 }
 
 #[test]
 fn unfinished_messages_at_the_end_are_boundary() {
-    let (events, totals) = exchange().reads(b"get a\r\nset b 0 0 10\r\n012").sends(b"EN").end();
+    let (events, totals) = exchange()
+        .reads(b"get a\r\nset b 0 0 10\r\n012")
+        .sends(b"EN")
+        .end();
     assert_eq!(outcomes(&events), [(Command::Get, None)]);
     assert_eq!(totals.request.boundary, 17);
     assert_eq!(totals.response.boundary, 2);
@@ -316,20 +427,49 @@ fn quiet_requests_are_settled_by_opaque_key_or_uniqueness() {
     let quiet = Some(Outcome::Suppressed);
     let noop = Some(Outcome::Ok);
     let table: &[(&[u8], &[u8], &[Option<Outcome>])] = &[
-        (b"mg a q v O1\r\nmg b q v O2\r\nmn\r\n", b"VA 1 O2\r\nx\r\nMN\r\n", &[quiet, hit, noop]),
-        (b"mg a q v k\r\nmg b q v k\r\nmn\r\n", b"VA 1 kb\r\nx\r\nMN\r\n", &[quiet, hit, noop]),
-        (b"mg a q v\r\nmg b q v\r\nmn\r\n", b"MN\r\n", &[quiet, quiet, noop]),
-        (b"mg a q v\r\nmg b q v\r\nmn\r\n", b"VA 1\r\nx\r\nVA 1\r\ny\r\nMN\r\n", &[hit, hit, noop]),
-        (b"mg a q v\r\nmg b q v\r\nmn\r\n", b"VA 1\r\nx\r\nMN\r\n", &[None, None, noop]),
+        (
+            b"mg a q v O1\r\nmg b q v O2\r\nmn\r\n",
+            b"VA 1 O2\r\nx\r\nMN\r\n",
+            &[quiet, hit, noop],
+        ),
+        (
+            b"mg a q v k\r\nmg b q v k\r\nmn\r\n",
+            b"VA 1 kb\r\nx\r\nMN\r\n",
+            &[quiet, hit, noop],
+        ),
+        (
+            b"mg a q v\r\nmg b q v\r\nmn\r\n",
+            b"MN\r\n",
+            &[quiet, quiet, noop],
+        ),
+        (
+            b"mg a q v\r\nmg b q v\r\nmn\r\n",
+            b"VA 1\r\nx\r\nVA 1\r\ny\r\nMN\r\n",
+            &[hit, hit, noop],
+        ),
+        (
+            b"mg a q v\r\nmg b q v\r\nmn\r\n",
+            b"VA 1\r\nx\r\nMN\r\n",
+            &[None, None, noop],
+        ),
         (b"mg a q v\r\nmn\r\n", b"VA 1\r\nx\r\nMN\r\n", &[hit, noop]),
         (b"ms a 1 q\r\nx\r\nmn\r\n", b"MN\r\n", &[quiet, noop]),
-        (b"ms a 1 q MA\r\nx\r\nmn\r\n", b"NS\r\nMN\r\n", &[Some(Outcome::NotStored), noop]),
+        (
+            b"ms a 1 q MA\r\nx\r\nmn\r\n",
+            b"NS\r\nMN\r\n",
+            &[Some(Outcome::NotStored), noop],
+        ),
     ];
     for (request, response, expected) in table {
         let (events, totals) = exchange().reads(request).sends(response).end();
         let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
         assert_eq!(found, *expected, "{}", request.escape_ascii());
-        assert_eq!(totals.unpaired + totals.unmatched, 0, "{}", request.escape_ascii());
+        assert_eq!(
+            totals.unpaired + totals.unmatched,
+            0,
+            "{}",
+            request.escape_ascii()
+        );
     }
 }
 
@@ -348,8 +488,10 @@ fn a_cas_has_the_ordinal_of_the_gets_before_it() {
 #[test]
 fn absolute_expiry_times_become_relative() {
     let mut exchange = exchange();
-    let (events, _) =
-        exchange.reads(b"set a 0 1700000060 1\r\nx\r\nset b 0 60 1\r\nx\r\n").sends(b"STORED\r\nSTORED\r\n").end();
+    let (events, _) = exchange
+        .reads(b"set a 0 1700000060 1\r\nx\r\nset b 0 60 1\r\nx\r\n")
+        .sends(b"STORED\r\nSTORED\r\n")
+        .end();
     assert_eq!(events[0].ttl, Some(60));
     assert_eq!(exchange.decoder.options().name(events[0].options), "A");
     assert_eq!(events[1].ttl, Some(60));
@@ -367,11 +509,19 @@ fn lengths_settle_what_they_can() {
         (b"cas a 0 0 1 5\r\nx\r\n", 8),
         (b"mg a v\r\n", 4),
     ] {
-        exchange.reads(request).push(Response, &[Piece::Hole(length)]);
+        exchange
+            .reads(request)
+            .push(Response, &[Piece::Hole(length)]);
     }
     let (events, totals) = exchange.end();
     let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
-    let settled = [Outcome::Miss, Outcome::Hit, Outcome::Stored, Outcome::NotFound].map(Some);
+    let settled = [
+        Outcome::Miss,
+        Outcome::Hit,
+        Outcome::Stored,
+        Outcome::NotFound,
+    ]
+    .map(Some);
     assert_eq!(found[..4], settled);
     assert_eq!(found[4..], [None, None]);
     assert!(events.iter().all(|event| event.server_time == Some(1_000)));
@@ -380,8 +530,9 @@ fn lengths_settle_what_they_can() {
 
 #[test]
 fn without_responses_events_come_at_once_and_nothing_is_unpaired() {
-    let (events, totals) =
-        Exchange::new(Responses::None, false).reads(b"get a b\r\nset c 0 0 1 noreply\r\nx\r\n").end();
+    let (events, totals) = Exchange::new(Responses::None, false)
+        .reads(b"get a b\r\nset c 0 0 1 noreply\r\nx\r\n")
+        .end();
     let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
     assert_eq!(found, [None, None, Some(Outcome::Suppressed)]);
     assert_eq!(totals.unpaired, 0);
