@@ -54,6 +54,10 @@ pub struct Ledger {
     pub request_bytes: u64,
     /// Bytes the servers wrote while recording, as counted in the kernel.
     pub response_bytes: u64,
+    /// Of `request_bytes`, what the recorder itself asked (`stats`): it makes no events.
+    pub own_request_bytes: u64,
+    /// Of `response_bytes`, what was answered to the recorder itself.
+    pub own_response_bytes: u64,
     /// Lost to a full ring buffer, bytes.
     pub ring_full: u64,
     /// Read without a call we saw, bytes.
@@ -76,6 +80,8 @@ pub struct Ledger {
     pub udp: u64,
     /// On matching sockets of other families, bytes.
     pub other_family: u64,
+    /// On sockets that were never announced, bytes.
+    pub orphaned: u64,
     /// Holes where bytes were needed, bytes.
     pub truncated: u64,
     /// Scanned while resynchronizing, bytes.
@@ -96,7 +102,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 17] {
+    pub fn losses(&self) -> [(&'static str, u64); 18] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -109,6 +115,7 @@ impl Ledger {
             ("no_state", self.no_state),
             ("udp", self.udp),
             ("other_family", self.other_family),
+            ("orphaned", self.orphaned),
             ("truncated", self.truncated),
             ("unsynced", self.unsynced),
             ("unpaired", self.unpaired),

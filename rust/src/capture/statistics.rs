@@ -42,16 +42,18 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// Connects; the connection's address is added to `own` before a byte is sent.
-    pub fn connect(address: SocketAddr, own: &OwnAddresses) -> std::io::Result<Self> {
+    /// Connects; the connection's local address, also returned, is added to `own` before a byte is sent.
+    pub fn connect(address: SocketAddr, own: &OwnAddresses) -> std::io::Result<(Self, SocketAddr)> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        own.add(stream.local_addr()?);
+        let local = stream.local_addr()?;
+        own.add(local);
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        let asker = Self {
             stream: BufReader::new(stream),
-        })
+        };
+        Ok((asker, local))
     }
 
     /// Everything, `stats` last: what comes after it is what a later first `stats` adds.
