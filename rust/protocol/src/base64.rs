@@ -30,7 +30,7 @@ pub fn decode(text: &[u8], out: &mut [u8]) -> Option<usize> {
         (digits.next(), digits.next(), digits.next(), digits.next())
     {
         let group = [a, b, c, d];
-        let padding = group.iter().filter(|byte| **byte == b'=').count();
+        let padding = group.map(|byte| usize::from(byte == b'=')).iter().sum();
         let kept = 3_usize.checked_sub(padding).filter(|kept| *kept > 0)?;
         out.get_mut(size..size + kept)?
             .copy_from_slice(&bytes(group)[..kept]);

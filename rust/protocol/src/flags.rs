@@ -12,7 +12,7 @@ pub struct MetaFlag<'a> {
 }
 
 /// The flags of a meta request or response, in its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaFlags<'a> {
     tokens: Tokens<'a>,
 }
@@ -25,13 +25,14 @@ impl<'a> MetaFlags<'a> {
     }
 
     /// The token of the first flag `letter`, if that flag is there.
-    pub fn token(mut self, letter: u8) -> Option<&'a [u8]> {
-        self.find(|flag| flag.letter == letter)
+    pub fn token(&self, letter: u8) -> Option<&'a [u8]> {
+        self.clone()
+            .find(|flag| flag.letter == letter)
             .map(|flag| flag.token)
     }
 
     /// Whether flag `letter` is there.
-    pub fn has(self, letter: u8) -> bool {
+    pub fn has(&self, letter: u8) -> bool {
         self.token(letter).is_some()
     }
 }

@@ -10,6 +10,7 @@ use crate::{Command, Dialect, Keys, MetaFlags, ParseError, Status, line};
 
 mod meta;
 mod options;
+mod other;
 mod text;
 
 /// First byte of each request of the binary protocol.
@@ -19,7 +20,7 @@ const BINARY_MAGIC: u8 = 0x80;
 const WORDS_MAX: usize = 23;
 
 /// A request line: what was asked, and what memcached does with the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts about one line, each asked by name"

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 /// The words of a line, split at runs of spaces (of nothing else, as memcached does).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tokens<'a> {
     rest: &'a [u8],
 }

@@ -164,7 +164,7 @@ fn cases() -> Vec<Vec<u8>> {
     for opaque in [31, 32] {
         cases.push(long("ms k 3 O", opaque, "\r\nabc\r\n"));
         cases.push(long("mg k O", opaque, "\r\n"));
-        cases.push(long("md k q O", opaque, "\r\n"));
+        cases.push(long("md k O", opaque, "\r\n"));
         cases.push(long("ma k O", opaque, "\r\n"));
     }
     cases.push(multiget(100));
@@ -342,6 +342,8 @@ const LINES: &[&[u8]] = &[
     b"ms k 3\r\nabcde\r\n",
     b"ms k 3 q\r\nabcde\r\n",
     b"ms k 3 s t c f l h u k Oo P L C1 F1 MS J1 D1 I q v\r\nabc\r\n",
+    b"ms absent 3 s t c f l h u k Oo P L F1 MS J1 D1\r\nabc\r\n",
+    b"ms absent 3 s t c f l h u k Oo P L F1 MS J1 D1 I\r\nabc\r\n",
     b"md absent\r\n",
     b"md absent q\r\n",
     b"md absent q q\r\n",
@@ -357,7 +359,6 @@ const LINES: &[&[u8]] = &[
 const ANSWERED_ALTHOUGH_QUIET: &[&[u8]] = &[
     b"ms k 3 q\r\nabcde\r\n",
     b"ms absent 3 MA q\r\nabc\r\n",
-    b"ms k 3 s t c f l h u k Oo P L C1 F1 MS J1 D1 I q v\r\nabc\r\n",
     b"md absent q\r\n",
     b"ma absent N0 q\r\n",
 ];

@@ -19,7 +19,8 @@ impl<'a> Request<'a> {
         let Some(key) = tokens.next() else {
             return self.refuse();
         };
-        let too_many = tokens.count() >= WORDS_MAX + usize::from(dialect == Dialect::Shared);
+        let too_many =
+            tokens.clone().count() >= WORDS_MAX + usize::from(dialect == Dialect::Shared);
         self.keys = Keys::one(key, false);
         if self.command == Command::MetaDebug {
             return self.debug(key, tokens);
@@ -44,7 +45,7 @@ impl<'a> Request<'a> {
 
     /// `me` looks at one flag only, in one place.
     fn debug(&mut self, key: &'a [u8], mut tokens: Tokens<'a>) {
-        self.flags = MetaFlags::new(tokens);
+        self.flags = MetaFlags::new(tokens.clone());
         let base64 = tokens.next() == Some(b"b");
         if base64 {
             self.letters.insert(b'b');
@@ -56,7 +57,7 @@ impl<'a> Request<'a> {
     /// Takes every flag up to one that ends memcached's reading; false if the line is refused.
     fn read_flags(&mut self, key: &[u8], dialect: Dialect) -> bool {
         let mut valid = true;
-        for flag in self.flags {
+        for flag in self.flags.clone() {
             if !self.letters.insert(flag.letter) || !known(flag.letter, dialect) {
                 return false;
             }
