@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn every_encoded_key_decodes_to_itself() {
-        let bytes: [u8; 256] = core::array::from_fn(|index| u8::try_from(index).unwrap());
+        let bytes: [u8; 256] = core::array::from_fn(|index| u8::try_from(index).unwrap_or(0));
         for size in 1..bytes.len() {
             let (mut text, mut back) = ([0; 400], [0; 300]);
-            let length = encode(&bytes[..size], &mut text).unwrap();
+            let length = encode(&bytes[..size], &mut text).expect("the text fits");
             assert_eq!(decode(&text[..length], &mut back), Some(size));
             assert_eq!(back[..size], bytes[..size]);
         }
