@@ -54,6 +54,17 @@ impl<'a> Iterator for MetaFlags<'a> {
 pub(crate) struct Letters(u128);
 
 impl Letters {
+    /// A set of letters below DEL.
+    pub(crate) const fn of(letters: &[u8]) -> Self {
+        let mut set = Self(0);
+        let mut index = 0;
+        while index < letters.len() {
+            set.insert(letters[index]);
+            index += 1;
+        }
+        set
+    }
+
     /// Adds a letter; false if it was there or is no ASCII letter below DEL, which memcached calls a duplicate, too.
     pub(crate) const fn insert(&mut self, letter: u8) -> bool {
         if letter >= 127 || self.has(letter) {

@@ -12,6 +12,11 @@ impl<'a> Tokens<'a> {
     pub(crate) const fn new(line: &'a [u8]) -> Self {
         Self { rest: line }
     }
+
+    /// Whether `count` words or more are left; without counting if there is no room for them.
+    pub(crate) fn are_at_least(&self, count: usize) -> bool {
+        self.rest.len() >= 2 * count - 1 && self.clone().count() >= count
+    }
 }
 
 impl<'a> Iterator for Tokens<'a> {
