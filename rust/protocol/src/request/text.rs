@@ -71,7 +71,7 @@ impl<'a> Request<'a> {
             || self.ttl.is_none()
             || self.value_size.is_none()
             || (self.command == Command::Cas && self.cas.is_none());
-        if missing || self.key_too_long() {
+        if missing || self.has_long_key() {
             self.refuse_storage(dialect);
         }
     }
@@ -87,20 +87,20 @@ impl<'a> Request<'a> {
             2 => delay || self.noreply,
             _ => delay && self.noreply,
         };
-        self.refused = !valid && dialect == Dialect::Classic || self.key_too_long();
+        self.refused = !valid && dialect == Dialect::Classic || self.has_long_key();
     }
 
     fn arithmetic(&mut self, words: &Words<'a>, dialect: Dialect) {
         if self.fits(words, 2, 3, dialect) {
             self.delta = number::unsigned(words.get(1));
-            self.refused = self.delta.is_none() || self.key_too_long();
+            self.refused = self.delta.is_none() || self.has_long_key();
         }
     }
 
     fn touch(&mut self, words: &Words<'a>, dialect: Dialect) {
         if self.fits(words, 2, 3, dialect) {
             self.ttl = number::signed(words.get(1));
-            self.refused = self.ttl.is_none() || self.key_too_long();
+            self.refused = self.ttl.is_none() || self.has_long_key();
         }
     }
 
@@ -136,10 +136,6 @@ impl<'a> Request<'a> {
             self.refuse();
         }
         fits
-    }
-
-    fn key_too_long(&self) -> bool {
-        self.keys.clone().any(|key| key.raw().len() > KEY_SIZE_MAX)
     }
 }
 

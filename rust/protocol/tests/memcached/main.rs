@@ -2,7 +2,7 @@
 
 use std::io;
 
-use membench_protocol::{Command, Request, Response, Status, request, response};
+use membench_protocol::{Command, Request, Response, Status, may_grow, request, response};
 
 use cases::{ANSWERED_ALTHOUGH_QUIET, cases};
 use server::Server;
@@ -52,6 +52,38 @@ fn memcached_and_the_parser_agree_on_what_follows_every_line() -> io::Result<()>
         let stream = [&case, SENTINEL].concat();
         server.ask(b"flush_all\r\n")?;
         compare(&case, &stream, &server.ask(&stream)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn memcached_and_the_parser_agree_on_lines_too_long() -> io::Result<()> {
+    let Some(server) = Server::start() else {
+        return Ok(());
+    };
+    for verb in ["get", "gets", "gat", "mg", "set", "nonsense"] {
+        let line = format!("{verb} {}", "key ".repeat(1_000));
+        let grows = may_grow(line.as_bytes());
+        assert_eq!(server.waits_after(line.as_bytes())?, grows, "{verb}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_retrieval_with_a_long_key_drops_the_answers_not_yet_sent() -> io::Result<()> {
+    let Some(server) = Server::start() else {
+        return Ok(());
+    };
+    let long = "k".repeat(251);
+    for line in
+        ["get ", "gets a ", "gat 0 ", "gats x ", "incr "].map(|verb| format!("{verb}{long}\r\n"))
+    {
+        let Ok(Status::Complete { value, .. }) = request::parse(line.as_bytes()) else {
+            panic!("{line:?} is not whole");
+        };
+        let stream = [b"set a 0 0 1\r\nx\r\n", line.as_bytes()].concat();
+        let kept = server.ask(&stream)?.starts_with(b"STORED");
+        assert_eq!(value.drops_answers(), !kept, "{line:?}");
     }
     Ok(())
 }

@@ -1,11 +1,15 @@
 //! Bytes → what a memcached answers to them.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::iter;
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command as Process, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-const PORTS: std::ops::Range<u16> = 21_200..21_240;
+/// Each server gets the next port; ports in use are passed over.
+static PORT: AtomicU16 = AtomicU16::new(21_200);
+const PORTS_TRIED: usize = 50;
 /// A memcached of its own, ended when dropped.
 pub(crate) struct Server {
     child: Child,
@@ -24,7 +28,9 @@ impl Server {
             println!("skipped: `memcached -V` is no 1.6");
             return None;
         }
-        PORTS.clone().find_map(Self::on)
+        iter::repeat_with(|| PORT.fetch_add(1, Ordering::Relaxed))
+            .take(PORTS_TRIED)
+            .find_map(Self::on)
     }
 
     fn on(port: u16) -> Option<Self> {
@@ -72,6 +78,33 @@ impl Server {
             _ => Ok(answer),
         }
     }
+
+    /// Whether memcached reads on after a line without end: the end and another request, sent once it has read the
+    /// line, are answered.
+    pub(crate) fn waits_after(&self, line: &[u8]) -> io::Result<bool> {
+        let read = |server: &Self| -> io::Result<Vec<u8>> { server.ask(b"stats\r\n") };
+        let before = bytes_read(&read(self)?);
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.write_all(line)?;
+        while bytes_read(&read(self)?) < before + line.len() {
+            std::thread::yield_now();
+        }
+        let mut answer = Vec::new();
+        let sent = stream.write_all(b"\r\nversion\r\n");
+        let answered = sent
+            .and_then(|()| stream.shutdown(Shutdown::Write))
+            .and_then(|()| stream.read_to_end(&mut answer));
+        Ok(answered.is_ok() && answer.starts_with(b"END\r\nVERSION"))
+    }
+}
+
+/// memcached's counter, from its statistics.
+fn bytes_read(statistics: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(statistics);
+    text.lines()
+        .find_map(|line| line.strip_prefix("STAT bytes_read "))
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 impl Drop for Server {
