@@ -64,7 +64,7 @@ pub struct Request<'a> {
     mode: Option<u8>,
 }
 
-/// Parses the request line at the start of `bytes` as memcached up to 1.6.39 does.
+/// Parses the request line at the start of `bytes` as memcached 1.6.18 does ([`Dialect::Classic`]).
 ///
 /// `consumed` covers the line alone. No text line is an error: what memcached refuses is a request with `refused` set.
 /// [`ParseError::Binary`] means something at the start of a connection only; later that byte is part of a bad verb.
