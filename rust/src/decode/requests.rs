@@ -16,6 +16,9 @@ const LONGEST_LINE: usize = 4 << 20;
 /// `flush_all`, `verbosity` and a space fit.
 const LONGEST_VERB: usize = 12;
 
+/// A line that memcached answers with `ERROR`.
+const BAD_VERB: &[u8] = b"?\r\n";
+
 /// One read of the server's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
@@ -90,9 +93,12 @@ impl RequestStream {
 
     /// At the start of a read: memcached mostly reads at the start of a request. True when one stands here.
     pub(super) fn sync_at_start(&mut self, bytes: &[u8]) -> bool {
-        let found = matches!(self.framing, Framing::Lost) && begins_request(bytes, true);
-        if found {
-            self.framing = Framing::Line;
+        if !matches!(self.framing, Framing::Lost) {
+            return false;
+        }
+        let found = begins_request(bytes, true);
+        if found || begins_binary(bytes) {
+            self.framing = if found { Framing::Line } else { Framing::Foreign };
             self.at_start = false;
         }
         found
@@ -205,7 +211,7 @@ impl RequestStream {
     ) -> usize {
         if self.line.is_empty() {
             self.begun = Some(*read);
-            return match request::parse(bytes) {
+            return match self.parse(bytes) {
                 Ok(Status::Complete { value, consumed }) => {
                     self.begin(context, &value, consumed, read, flow, pairing);
                     consumed
@@ -220,7 +226,7 @@ impl RequestStream {
         }
         let mut line = std::mem::take(&mut self.line);
         line.extend_from_slice(&bytes[..taken]);
-        match request::parse(&line) {
+        match self.parse(&line) {
             Ok(Status::Complete { value, consumed }) => {
                 self.begin(context, &value, consumed, read, flow, pairing);
             }
@@ -232,6 +238,20 @@ impl RequestStream {
         line.clear();
         self.line = line;
         taken
+    }
+
+    /// Parses the line at the start of `bytes`. Which protocol a connection speaks is settled by its first byte: later
+    /// on, the binary protocol's magic is the start of a bad verb.
+    fn parse<'a>(&self, bytes: &'a [u8]) -> Result<Status<Request<'a>>, ParseError> {
+        let parsed = request::parse(bytes);
+        if parsed != Err(ParseError::Binary) || self.next_request == 0 {
+            return parsed;
+        }
+        let Some(newline) = memchr::memchr(b'\n', bytes) else { return Ok(Status::Partial) };
+        Ok(match request::parse(BAD_VERB)? {
+            Status::Complete { value, .. } => Status::Complete { value, consumed: newline + 1 },
+            Status::Partial => Status::Partial,
+        })
     }
 
     /// Keeps the start of a line, as long as memcached would.
@@ -374,4 +394,13 @@ fn begins_with_verb(bytes: &[u8]) -> bool {
     let longest = bytes.len().min(LONGEST_VERB);
     let space = bytes[..longest].iter().position(|byte| *byte == b' ');
     space.is_some_and(|space| Command::of_verb(&bytes[..space]) != Command::Other)
+}
+
+/// Whether a plausible header of the binary protocol's requests stands at the start of `bytes`: magic, a known
+/// opcode, data type 0, and a body that holds key and extras.
+fn begins_binary(bytes: &[u8]) -> bool {
+    let [0x80, 0..=0x4f, key_high, key_low, extras, 0, _, _, body @ ..] = bytes else { return false };
+    let Some(body) = body.first_chunk() else { return false };
+    let key = u32::from(u16::from_be_bytes([*key_high, *key_low]));
+    key + u32::from(*extras) <= u32::from_be_bytes(*body)
 }

@@ -549,6 +549,41 @@ fn a_line_without_end_is_bounded() {
     assert_eq!(totals.request.seen, 16_384_000);
 }
 
+#[test]
+fn a_binary_connection_is_counted_not_decoded() {
+    let header = [0x80, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for mid_stream in [false, true] {
+        let (events, totals) = Exchange::new(Responses::Bytes, mid_stream)
+            .reads(&[&header[..], b"abc"].concat())
+            .sends(&[0x81, 0, 0, 0])
+            .end();
+        assert!(events.is_empty());
+        assert_eq!(totals.request.unsynced, 27);
+    }
+}
+
+#[test]
+fn the_binary_magic_inside_a_text_connection_is_a_bad_verb() {
+    let (events, totals) = exchange().reads(b"get a\r\n\x80oops\r\nget b\r\n").sends(b"END\r\nERROR\r\nEND\r\n").end();
+    let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
+    assert_eq!(found, [Outcome::Miss, Outcome::ClientError, Outcome::Miss].map(Some));
+    assert_eq!(totals.unmatched + totals.unpaired, 0);
+}
+
+#[test]
+fn a_get_that_drops_answers_leaves_outcomes_open_up_to_the_next_read() {
+    let long = format!("set a 0 0 1\r\nx\r\nget {}\r\n", "k".repeat(251));
+    let (events, totals) = exchange()
+        .reads(long.as_bytes())
+        .sends(b"CLIENT_ERROR bad command line format\r\n")
+        .reads(b"get b\r\n")
+        .sends(b"END\r\n")
+        .end();
+    let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
+    assert_eq!(found, [None, None, Some(Outcome::Miss)]);
+    assert_eq!(totals.unmatched, 0);
+}
+
 const REQUESTS: &[u8] = b"get a bb\r\nset a 7 0 3\r\nx\ny\r\nmg bb v k q O9\r\nmn\r\ngets a\r\n\
     cas a 0 0 1 55\r\nq\r\nset n 0 0 2 noreply\r\n10\r\nincr n 5\r\nstats\r\nbad\r\ndelete bb\r\n";
 const RESPONSES: &[u8] = b"VALUE bb 0 2\r\nhi\r\nEND\r\nSTORED\r\nVA 2 kbb O9\r\nhi\r\nMN\r\n\
