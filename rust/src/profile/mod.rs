@@ -27,3 +27,6 @@ pub use schema::schema;
 pub use summary::Summary;
 pub use tables::{CloseSide, ConnectionRow, LossRow, Transport, connection_schema, loss_schema};
 pub use writer::{End, Writer};
+
+#[cfg(test)]
+mod tests;
