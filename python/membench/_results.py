@@ -45,7 +45,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _build_dataclass(kind: Any, value: Any) -> Any:  # noqa: ANN401
     if not isinstance(value, Mapping):
-        raise ValueError(f"{kind.__name__}: expected an object, got {type(value).__name__}")
+        raise ValueError(f"{kind.__name__}: expected an object, got {type(value).__name__}")  # noqa: TRY004
     hints = _hints(kind)
     arguments = {}
     for field in fields(kind):

@@ -84,7 +84,7 @@ def require_available(source: Source) -> None:
     if source.kind not in AVAILABLE:
         raise CaptureUnavailable(
             f"{source}: capturing from a {_LONG_NAMES[source.kind]} is not in this version",
-            "`ebpf:any` records every memcached on this machine; `membench doctor` shows if it works",
+            "`ebpf:any` records every memcached here; `membench doctor` shows if it works",
         )
 
 
@@ -118,5 +118,7 @@ def _interface(text: str, name: str, known: frozenset[str]) -> str:
 def _address(text: str, name: str) -> str:
     host, colon, port = name.rpartition(":")
     if not (host and colon and port.isdecimal()):
-        raise UsageError(f"{text!r} is not `watch:HOST:PORT`", "for example `watch:127.0.0.1:11211`")
+        raise UsageError(
+            f"{text!r} is not `watch:HOST:PORT`", "for example `watch:127.0.0.1:11211`"
+        )
     return name

@@ -1,0 +1,170 @@
+"""`membench record`: source → profile, a status line while it runs and a summary at the end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from membench.cli import output
+from membench.cli.output import Format, FormatOption
+from membench.cli.units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from membench._record import Capture, Recording, Status
+
+DATA_LOST = 4
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Responses(StrEnum):
+    """How much of the responses is looked at."""
+
+    NONE = "none"
+    LENGTHS = "lengths"
+    BYTES = "bytes"
+
+
+class Requirement(StrEnum):
+    """Sources that may be insisted on."""
+
+    EBPF = "ebpf"
+
+
+def command(
+    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`.")],
+    profile: Annotated[
+        Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
+    ] = None,
+    port: Annotated[list[int], typer.Option(help="Listening port of a server; repeatable.")] = [  # noqa: B006
+        11211
+    ],
+    duration: Annotated[
+        float | None,
+        typer.Option(parser=parse_duration, metavar="TIME", help="Stop after `10s`, `5m`, …"),
+    ] = None,
+    responses: Annotated[
+        Responses,
+        typer.Option(help="`lengths` costs the server less, `none` least; outcomes need bytes."),
+    ] = Responses.BYTES,
+    ring_size: Annotated[
+        int,
+        typer.Option(
+            parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
+        ),
+    ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MEMBENCH_KEY_FILE", help="Key that makes key ids (`membench keygen`)."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the profile.")] = False,
+    no_stats: Annotated[
+        bool, typer.Option("--no-stats", help="Do not ask the servers for their counters.")
+    ] = False,
+    allow_loss: Annotated[
+        float, typer.Option(metavar="PERCENT", help="Loss above this ends with exit code 4.")
+    ] = 0.0,
+    require: Annotated[
+        Requirement | None, typer.Option(help="Never fall back to another source.")
+    ] = None,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say more; `-vv` every step.")
+    ] = 0,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+) -> int:
+    """Record what the memcached servers on this machine do, until Ctrl-C or --duration.
+
+    Keys leave memory only as keyed ids; values never do.
+
+    \b
+    Example: sudo python -m membench record ebpf:any production.mb --duration 60
+    """  # noqa: D301 - `\b` keeps the example on its line
+    import membench
+
+    logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
+    capture = membench.record(
+        source,
+        profile,
+        ports=port,
+        responses=responses.value,
+        ring_size=ring_size,
+        duration=duration,
+        force=force,
+        key_file=key_file,
+        statistics=not no_stats,
+        drop_privileges=True,
+        live=False,
+        allow_fallback=require is None,
+        log_level=verbose,
+    )
+    _follow(capture, responses.value)
+    recording = capture.result
+    _show(recording, format)
+    return _exit_code(recording, allow_loss)
+
+
+def _follow(capture: Capture, responses: str) -> None:
+    from membench.report import record as report
+
+    with _stop_on_signals(capture):
+        output.say(report.render_start(capture.status(), responses))
+        with _status_line() as update:
+            capture.wait(on_status=update)
+
+
+@contextmanager
+def _stop_on_signals(capture: Capture) -> Iterator[None]:
+    """Let the first signal end and seal the capture; a second one of its kind ends the program."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, previous[number])
+        capture.stop(signal.Signals(number).name)
+
+    previous = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _status_line() -> Iterator[Callable[[Status], None] | None]:
+    """Keep one line on stderr up to date, where that is a terminal."""
+    from rich.live import Live
+
+    from membench.report import record as report
+
+    console = output.console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield lambda status: live.update(report.render_status(status), refresh=True)
+
+
+def _show(recording: Recording, format: Format) -> None:  # noqa: A002
+    from membench.report import record as report
+
+    if format is Format.JSON:
+        output.show_json(recording)
+        return
+    output.show(report.render_recording(recording))
+    if recording.profile is not None and recording.events:
+        output.say(f"\nnext   {output.program()} analyze {recording.profile}")
+
+
+def _exit_code(recording: Recording, allowed_percent: float) -> int:
+    if recording.guard is not None or recording.loss_share() * 100 > allowed_percent:
+        return DATA_LOST
+    return 0
