@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from pathlib import Path
 
@@ -17,7 +18,6 @@ USAGE = 2
 app = typer.Typer(
     name="membench",
     help="Record what a live memcached does, replay it with the same timing, and explain it.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -42,7 +42,8 @@ def _options(
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(args=arguments, standalone_mode=False, prog_name="membench")
+        given = sys.argv[1:] if arguments is None else arguments
+        code = app(args=given or ["--help"], standalone_mode=False, prog_name="membench")
     except MembenchError as error:
         output.show_error(str(error), error.hint)
         return error.exit_code
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _show_argument_error(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last line of defence: its text may hold user data
+    except Exception as error:  # the last line of defence: its text may hold user data
         output.show_error(f"internal error: {_describe(error)}", "please report this line")
         return FAILED
     return code if isinstance(code, int) else 0

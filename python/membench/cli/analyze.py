@@ -18,7 +18,9 @@ def command(
     ] = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Show what the workload is like: commands, hits, keys, sizes, expiry, connections, time.
+    """Show what a recorded workload is like.
+
+    Commands, hit ratios, keys, sizes, expiry, connections, server time.
 
     \b
     Example: membench analyze production.mb --only keys,ttl

@@ -22,7 +22,9 @@ def command(
     ] = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Show which sources work on this machine, by trying, and what would change that.
+    """Show what works on this machine, by trying.
+
+    With each source that does not work comes what would change that.
 
     \b
     Example: membench doctor --require ebpf

@@ -15,7 +15,7 @@ def command(
     profile: Annotated[Path, typer.Argument(help="Folder of a profile.")],
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Show what a profile holds: counts, how it was recorded, and every loss.
+    """Show what a profile holds, and every loss.
 
     \b
     Example: membench info production.mb

@@ -18,7 +18,9 @@ KEY_BYTES = 16
 def command(
     path: Annotated[Path, typer.Argument(help="File to create; only you can read it.")],
 ) -> int:
-    """Create a key file: recordings made with the same key can be compared key by key.
+    """Create a key file, for recordings that can be compared.
+
+    Recordings made with the same key give the same ids to the same keys.
 
     Whoever holds it can test guesses of your keys against a profile: keep it apart from profiles.
 

@@ -62,7 +62,7 @@ def show_error(message: str, hint: str | None = None) -> None:
     sys.stderr.write(text)
 
 
-def show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback
+def show_version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
         import membench

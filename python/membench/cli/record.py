@@ -39,7 +39,7 @@ class Requirement(StrEnum):
     EBPF = "ebpf"
 
 
-def command(
+def command(  # noqa: PLR0917 - Typer makes options of arguments
     source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`.")],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
@@ -82,7 +82,7 @@ def command(
     ] = 0,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Record what the memcached servers on this machine do, until Ctrl-C or --duration.
+    """Record what memcached does, until Ctrl-C or --duration.
 
     Keys leave memory only as keyed ids; values never do.
 

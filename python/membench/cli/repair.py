@@ -15,7 +15,9 @@ def command(
     profile: Annotated[Path, typer.Argument(help="Folder of a profile.")],
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Seal a profile whose recording was killed; what it holds stays as it is.
+    """Seal a profile whose recording was killed.
+
+    What it holds stays as it is.
 
     \b
     Example: membench repair production.mb

@@ -1,0 +1,5 @@
+"""`membench replay`: profile and target → the same traffic again, measured."""
+
+
+def command() -> None:
+    """Placeholder."""
