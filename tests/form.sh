@@ -20,8 +20,11 @@ first_line() { head -n 1 "$1"; }
 grep -rln pyo3 $engine --include='*.rs' | grep -Ev "^$engine/(py/|lib\.rs$)" | refuse 'Python only in bindings'
 grep -rnw unsafe $engine $shared/src rust/protocol/src --include='*.rs' | grep -Ev "^$engine/sys(\.rs:|/)" |
     refuse 'unsafe only in sys.rs'
-grep -rnE 'TODO|FIXME|XXX|HACK|for now|placeholder' rust ebpf python tests --include='*.rs' --include='*.py' -i |
-    grep -vE '/target/' | refuse 'unfinished'
+sources=(rust/src rust/protocol ebpf/src ebpf/common python tests)
+{
+    grep -rnwE 'TODO|FIXME|XXX|HACK' "${sources[@]}" --include='*.rs' --include='*.py'
+    grep -rniE 'for now|placeholder' "${sources[@]}" --include='*.rs' --include='*.py'
+} | refuse 'unfinished'
 grep -rnE '\bprint\(|sys\.exit' $package --include='*.py' | grep -Ev '/cli/|__main__' | refuse 'the library does not talk'
 grep -rnE '^ *(from|import) typer' $package --include='*.py' | grep -v /cli/ | refuse 'Typer at the door only'
 grep -rnE '^ *(from|import) rich' $package --include='*.py' | grep -Ev '/(cli|report)/' | refuse 'Rich in reports only'

@@ -235,16 +235,18 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         UsageError: An argument is wrong, or `output` exists (OutputExists).
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
+    sources.require_available(sources.parse(source))
+    _check_ports(ports)
+    _check_ring_size(ring_size)
+    consumer = output is None if live is None else live
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
-    sources.require_available(sources.parse(source))
-    consumer = output is None if live is None else live
     recorder = _native.Recorder(
         source,
         output=None if output is None else os.fspath(output),
-        ports=_check_ports(ports),
+        ports=sorted(set(ports)),
         responses=responses,
-        ring_size=_check_ring_size(ring_size),
+        ring_size=ring_size,
         duration=duration,
         force=force,
         key_file=None if key_file is None else str(Path(key_file)),
@@ -257,16 +259,14 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     return Capture(recorder, live=consumer)
 
 
-def _check_ports(ports: Sequence[int]) -> list[int]:
+def _check_ports(ports: Sequence[int]) -> None:
     if not ports:
         raise UsageError("no port to record", "memcached's own is 11211")
     wrong = [port for port in ports if not 0 < port < 1 << 16]
     if wrong:
-        raise UsageError(f"{wrong[0]} is not a port")
-    return sorted(set(ports))
+        raise UsageError(f"{wrong[0]} is not a port", "ports are from 1 to 65535")
 
 
-def _check_ring_size(ring_size: int) -> int:
+def _check_ring_size(ring_size: int) -> None:
     if ring_size <= 0 or ring_size & (ring_size - 1):
         raise UsageError(f"a ring of {ring_size} bytes: must be a power of two", "for example 16M")
-    return ring_size

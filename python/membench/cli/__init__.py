@@ -41,9 +41,13 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    return run(app, sys.argv[1:] if arguments is None else arguments)
+
+
+def run(commands: typer.Typer, arguments: list[str]) -> int:
+    """Run one of `commands`; whatever it raises becomes text on stderr and an exit code."""
     try:
-        given = sys.argv[1:] if arguments is None else arguments
-        code = app(args=given or ["--help"], standalone_mode=False, prog_name="membench")
+        code = commands(args=arguments or ["--help"], standalone_mode=False, prog_name="membench")
     except MembenchError as error:
         output.show_error(str(error), error.hint)
         return error.exit_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -126,21 +126,24 @@ def _add_completeness(body: Table, recording: Recording) -> None:
         share = percent(recording.loss_share())
         body.add_row("  incomplete", f"{share} may be missing of {moved}")
         body.add_row("", render_losses(ledger))
-    if recording.differences:
-        body.add_row("", Text(_agreement(recording.differences, ledger.boundary)))
+    for line in _compare_counters(recording.differences):
+        body.add_row("", line)
+    body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
 
 
-def _agreement(differences: Iterable[Difference], boundary: int) -> str:
-    edges = f"{boundary:,} B at the edges"
+def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
     apart = [one for one in differences if one.server != one.recorded]
-    if not apart:
-        return f"memcached's own counters agree; {edges}"
-    listed = "; ".join(
-        f"port {one.port} {one.counter} {one.server:,}, recorded {one.recorded:,}"
-        f" ({one.recorded - one.server:+,})"
-        for one in apart
-    )
-    return f"memcached's own counters: {listed}; {edges}"
+    if differences and not apart:
+        yield f"memcached's own counters agree ({', '.join(_counters(differences))})"
+    for one in apart:
+        yield (
+            f"port {one.port} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
+            f" ({one.recorded - one.server:+,})"
+        )
+
+
+def _counters(differences: Iterable[Difference]) -> list[str]:
+    return list(dict.fromkeys(one.counter for one in differences))
 
 
 def _cost(recording: Recording) -> Text:
