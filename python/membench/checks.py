@@ -100,7 +100,9 @@ def _hit_ratio(result: Mapping[str, object]) -> float | None:
     replayed = outcomes.get("replayed") if isinstance(outcomes, Mapping) else None
     if not isinstance(replayed, Mapping):
         return None
-    hits, misses = _number(replayed, "hit"), _number(replayed, "miss")
+    commands = [counts for counts in replayed.values() if isinstance(counts, Mapping)]
+    hits = sum(_number(counts, "hit") for counts in commands)
+    misses = sum(_number(counts, "miss") for counts in commands)
     return hits / (hits + misses) if hits + misses else None
 
 

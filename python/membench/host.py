@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ CAPABILITIES = {
 }
 _LISTEN = "0A"
 _ANSWER_TIMEOUT_S = 1.0
+# How long the server's counters are watched for its rate, s.
+_WATCH_S = 0.5
+_REQUESTS = ("cmd_get", "cmd_set", "cmd_touch", "cmd_meta", "delete_hits", "delete_misses")
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,14 @@ class Identity:
 
     uid: int
     capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket: where it answers, and its inode."""
+
+    address: str
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +90,17 @@ def read_identity() -> Identity:
 
 def find_target(port: int) -> Target | None:
     """Find the server that listens on `port` and ask it who it is; None when there is none."""
-    inodes = set(_listening_inodes(port))
-    if not inodes:
+    listeners = [one for table in ("tcp", "tcp6") for one in _read_listeners(table, port)]
+    if not listeners:
         return None
-    answers = _ask(port)
+    answers, requests_per_s = _watch(listeners[0].address, port)
     return Target(
         port=port,
-        pid=_find_process(inodes),
+        pid=_find_process({listener.inode for listener in listeners}),
         version=answers.get("version"),
         threads=_number(answers.get("threads")),
         connections=_number(answers.get("curr_connections")),
-        requests_per_s=None,
+        requests_per_s=requests_per_s,
     )
 
 
@@ -106,14 +119,15 @@ def parse_lockdown(text: str) -> str:
     return chosen[0] if chosen else "none"
 
 
-def parse_listening(table: str, port: int) -> list[int]:
-    """Read the inodes of sockets listening on `port` from a `/proc/net/tcp` table."""
-    inodes = []
+def parse_listeners(table: str, port: int) -> list[Listener]:
+    """Read the sockets listening on `port` from a `/proc/net/tcp` or `tcp6` table."""
+    found = []
     for line in table.splitlines()[1:]:
         fields = line.split()
-        if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-            inodes.append(int(fields[9]))
-    return inodes
+        address, _, number = fields[1].rpartition(":")
+        if fields[3] == _LISTEN and int(number, 16) == port:
+            found.append(Listener(_parse_address(address), int(fields[9])))
+    return found
 
 
 def parse_statistics(reply: str) -> dict[str, str]:
@@ -122,9 +136,17 @@ def parse_statistics(reply: str) -> dict[str, str]:
     return {line[1]: line[2] for line in lines if len(line) == len(("STAT", "name", "value"))}
 
 
-def _listening_inodes(port: int) -> Iterator[int]:
-    for table in ("tcp", "tcp6"):
-        yield from parse_listening(_read(PROC / "net" / table), port)
+def _read_listeners(table: str, port: int) -> list[Listener]:
+    return parse_listeners(_read(PROC / "net" / table), port)
+
+
+def _parse_address(text: str) -> str:
+    """Read an address written as 32-bit words in the machine's (little-endian) order."""
+    raw = bytes.fromhex(text)
+    address = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
+    family = socket.AF_INET if len(address) == len("IPv4") else socket.AF_INET6
+    name = socket.inet_ntop(family, address)
+    return _LOOPBACK.get(name, name)
 
 
 def _find_process(inodes: set[int]) -> int | None:
@@ -142,17 +164,33 @@ def _open_files(process: Path) -> Iterator[str]:
                 yield str(descriptor.readlink())
 
 
-def _ask(port: int) -> dict[str, str]:
-    """Ask for `stats`; whatever does not answer as memcached does gives nothing."""
+def _watch(address: str, port: int) -> tuple[dict[str, str], float | None]:
+    """Ask for `stats` twice: the answer and requests/s; what is no memcached gives nothing."""
+    try:
+        with socket.create_connection((address, port), _ANSWER_TIMEOUT_S) as server:
+            first, begun = _ask(server), time.monotonic()
+            if not first:
+                return {}, None
+            time.sleep(_WATCH_S)
+            last, ended = _ask(server), time.monotonic()
+    except OSError:
+        return {}, None
+    return last, (_count_requests(last) - _count_requests(first)) / (ended - begun)
+
+
+def _ask(server: socket.socket) -> dict[str, str]:
+    server.sendall(b"stats\r\n")
     reply = b""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), _ANSWER_TIMEOUT_S) as one:
-        one.sendall(b"stats\r\n")
-        while not reply.endswith((b"END\r\n", b"ERROR\r\n")):
-            received = one.recv(65536)
-            if not received:
-                break
-            reply += received
+    while not reply.endswith((b"END\r\n", b"ERROR\r\n")):
+        received = server.recv(65536)
+        if not received:
+            break
+        reply += received
     return parse_statistics(reply.decode("latin-1"))
+
+
+def _count_requests(statistics: dict[str, str]) -> int:
+    return sum(_number(statistics.get(name)) or 0 for name in _REQUESTS)
 
 
 def _number(text: str | None) -> int | None:

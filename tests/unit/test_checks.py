@@ -11,7 +11,7 @@ RESULT: dict[str, object] = {
     "response_ns": TIMES,
     "service_ns": {"p99": 300_000, "by_command": {"get": {"p99": 200_000}}},
     "lag_ns": {"p50": 400, "p99": 21_000, "by_command": {}},
-    "outcomes": {"recorded": {"hit": 1}, "replayed": {"hit": 921, "miss": 79}},
+    "outcomes": {"recorded": {}, "replayed": {"get": {"hit": 900, "miss": 79}, "mg": {"hit": 21}}},
 }
 
 

@@ -13,9 +13,23 @@ LISTENING = """\
 
 
 def test_only_listening_sockets_of_the_port_are_found() -> None:
-    assert host.parse_listening(LISTENING, 11211) == [4711]
-    assert host.parse_listening(LISTENING, 22) == [4713]
-    assert host.parse_listening(LISTENING, 80) == []
+    assert host.parse_listeners(LISTENING, 11211) == [host.Listener("127.0.0.1", 4711)]
+    assert host.parse_listeners(LISTENING, 80) == []
+
+
+def test_a_wildcard_address_is_reached_on_loopback() -> None:
+    assert host.parse_listeners(LISTENING, 22) == [host.Listener("127.0.0.1", 4713)]
+    wildcard = LISTENING.replace("00000000:0016", f"{'0' * 32}:0016")
+    assert host.parse_listeners(wildcard, 22) == [host.Listener("::1", 4713)]
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [("0700000A", "10.0.0.7"), ("B80D0120000000000000000001000000", "2001:db8::1")],
+)
+def test_addresses_are_read_in_the_machine_s_order(written: str, address: str) -> None:
+    table = LISTENING.replace("00000000:0016", f"{written}:0016")
+    assert host.parse_listeners(table, 22) == [host.Listener(address, 4713)]
 
 
 @pytest.mark.parametrize(

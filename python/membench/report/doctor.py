@@ -8,7 +8,7 @@ from rich.text import Text
 
 from membench.doctor import Diagnosis, SourceVerdict
 from membench.host import Identity, Machine, Target
-from membench.report.numbers import count
+from membench.report.numbers import count, rate
 
 
 def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:
@@ -47,6 +47,8 @@ def _target(target: Target) -> Text:
         text += f", {target.threads} threads"
     if target.connections is not None:
         text += f", {count(target.connections)} connections"
+    if target.requests_per_s is not None:
+        text += f", {rate(target.requests_per_s)}"
     return Text(text)
 
 
