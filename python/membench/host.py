@@ -25,7 +25,11 @@ _LISTEN = "0A"
 _ANSWER_TIMEOUT_S = 1.0
 # How long the server's counters are watched for its rate, s.
 _WATCH_S = 0.5
-_REQUESTS = ("cmd_get", "cmd_set", "cmd_touch", "cmd_meta", "delete_hits", "delete_misses")
+_OPERATIONS = frozenset({"cmd_get", "cmd_set", "cmd_touch", "cmd_meta"}) | {
+    f"{command}_{outcome}"
+    for command in ("delete", "incr", "decr")
+    for outcome in ("hits", "misses")
+}
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -67,7 +71,7 @@ class Target:
     version: str | None
     threads: int | None
     connections: int | None
-    requests_per_s: float | None
+    operations_per_s: float | None
 
 
 def read_machine() -> Machine:
@@ -93,14 +97,14 @@ def find_target(port: int) -> Target | None:
     listeners = [one for table in ("tcp", "tcp6") for one in _read_listeners(table, port)]
     if not listeners:
         return None
-    answers, requests_per_s = _watch(listeners[0].address, port)
+    answers, operations_per_s = _watch(listeners[0].address, port)
     return Target(
         port=port,
         pid=_find_process({listener.inode for listener in listeners}),
         version=answers.get("version"),
         threads=_number(answers.get("threads")),
         connections=_number(answers.get("curr_connections")),
-        requests_per_s=requests_per_s,
+        operations_per_s=operations_per_s,
     )
 
 
@@ -165,7 +169,7 @@ def _open_files(process: Path) -> Iterator[str]:
 
 
 def _watch(address: str, port: int) -> tuple[dict[str, str], float | None]:
-    """Ask for `stats` twice: the answer and requests/s; what is no memcached gives nothing."""
+    """Ask for `stats` twice: the answer and operations/s; what is no memcached gives nothing."""
     try:
         with socket.create_connection((address, port), _ANSWER_TIMEOUT_S) as server:
             first, begun = _ask(server), time.monotonic()
@@ -175,7 +179,7 @@ def _watch(address: str, port: int) -> tuple[dict[str, str], float | None]:
             last, ended = _ask(server), time.monotonic()
     except OSError:
         return {}, None
-    return last, (_count_requests(last) - _count_requests(first)) / (ended - begun)
+    return last, (_count_operations(last) - _count_operations(first)) / (ended - begun)
 
 
 def _ask(server: socket.socket) -> dict[str, str]:
@@ -189,8 +193,8 @@ def _ask(server: socket.socket) -> dict[str, str]:
     return parse_statistics(reply.decode("latin-1"))
 
 
-def _count_requests(statistics: dict[str, str]) -> int:
-    return sum(_number(statistics.get(name)) or 0 for name in _REQUESTS)
+def _count_operations(statistics: dict[str, str]) -> int:
+    return sum(_number(statistics.get(name)) or 0 for name in _OPERATIONS)
 
 
 def _number(text: str | None) -> int | None:

@@ -47,8 +47,8 @@ def _target(target: Target) -> Text:
         text += f", {target.threads} threads"
     if target.connections is not None:
         text += f", {count(target.connections)} connections"
-    if target.requests_per_s is not None:
-        text += f", {rate(target.requests_per_s)}"
+    if target.operations_per_s is not None:
+        text += f", {rate(target.operations_per_s)}"
     return Text(text)
 
 
