@@ -1,4 +1,4 @@
-"""`membench replay`: profile and target → the same traffic again, its times, and thresholds held."""
+"""`membench replay`: profile and target → the same traffic again, its times, its thresholds."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 @contextmanager
 def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
     """Show how far the replay is on stderr, where that is a terminal."""
-    from rich.progress import BarColumn, Progress as Bar, TaskProgressColumn, TextColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     from membench.report.replay import describe_progress
 
