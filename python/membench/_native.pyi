@@ -6,7 +6,7 @@ __version__: str
 
 @final
 class Event:
-    """One operation on one key; `time` in ns since the epoch, `server_time` ns, `queue_time` µs."""
+    """One operation on one key; `time` in µs since 1970, `server_time` in ns, `queue_time` in µs."""
 
     @property
     def time(self) -> int: ...
@@ -77,9 +77,7 @@ class Recorder:
         key_file: str | None,
         statistics: bool,
         drop_privileges: bool,
-        consumer: bool,
-        allow_fallback: bool,
-        log_level: int,
+        live: bool,
     ) -> Recorder: ...
     @property
     def done(self) -> bool: ...

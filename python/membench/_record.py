@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from membench.ledger import Ledger
 if TYPE_CHECKING:
     from membench._native import Batch, Event, Recorder
 
+logger = logging.getLogger(__name__)
+
 Responses = Literal["none", "lengths", "bytes"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
@@ -25,31 +28,38 @@ _TURN_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """A server that is being recorded, as it answered `version` and `stats`."""
+    """A server that is being recorded; what it or the system did not tell is None."""
 
-    port: int
-    pid: int
-    version: str | None
-    threads: int | None
-    connections: int
     listening: str
+    port: int
+    pid: int | None = None
+    version: str | None = None
+    threads: int | None = None
+    connections: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A running capture at one moment; times in s, sizes in bytes, `cpu_share` of one CPU."""
+    """A running capture at one moment; times in s, sizes in bytes, `cpu_share` of one CPU.
+
+    Attributes:
+        state: `waiting` for a server, `recording`, `stopping` or `done`.
+        user_queue_drops: Events that a slow consumer or disk did not take.
+    """
 
     state: str
     elapsed_s: float
     events: int
     events_per_s: float
-    requests: int
+    connections: int
+    connections_open: int
     bytes_written: int
     lost_bytes: int
-    cpu_share: float
+    user_queue_drops: int
     cpu_s: float
-    connections: int
+    cpu_share: float
     servers: tuple[ServerStatus, ...]
+    stopped_by: str | None = None
     tier: str | None = None
     kernel: str | None = None
 
@@ -84,6 +94,7 @@ class Recording:
         open_at_start: How many of `connections` were open before recording began.
         differences: memcached's counters beside the recorded ones, per server.
         stopped_by: `duration`, a signal's name, `stop`, or the guard that was reached.
+        write_error: Why the profile could not be written to the end.
     """
 
     profile: str | None
@@ -98,6 +109,7 @@ class Recording:
     differences: tuple[Difference, ...]
     cost: Cost
     stopped_by: str
+    write_error: str | None = None
 
     @property
     def guard(self) -> str | None:
@@ -171,8 +183,10 @@ class Capture:
             if self._recorder.wait(turn):
                 return True
             left = None if left is None else left - turn
+            status = self.status()
+            logger.debug("%s", status)
             if on_status is not None:
-                on_status(self.status())
+                on_status(status)
         return self._recorder.wait(0)
 
     def stop(self, reason: str = "stop") -> None:
@@ -210,8 +224,6 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     statistics: bool = True,
     drop_privileges: bool = False,
     live: bool | None = None,
-    allow_fallback: bool = True,
-    log_level: int = 0,
 ) -> Capture:
     """Start recording `source`.
 
@@ -228,8 +240,6 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         statistics: Ask the servers for their own counters at the start and the end.
         drop_privileges: Give up every capability of this process once attached; irreversible.
         live: Hand events out as they come; by default only when there is no `output`.
-        allow_fallback: Accept another source when the kernel cannot be read through eBPF.
-        log_level: 0 quiet, 1 what is done, 2 every step.
 
     Raises:
         UsageError: An argument is wrong, or `output` exists (OutputExists).
@@ -238,7 +248,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     sources.require_available(sources.parse(source))
     _check_ports(ports)
     _check_ring_size(ring_size)
-    consumer = output is None if live is None else live
+    hand_out = output is None if live is None else live
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
     recorder = _native.Recorder(
@@ -252,11 +262,10 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         key_file=None if key_file is None else str(Path(key_file)),
         statistics=statistics,
         drop_privileges=drop_privileges,
-        consumer=consumer,
-        allow_fallback=allow_fallback,
-        log_level=log_level,
+        live=hand_out,
     )
-    return Capture(recorder, live=consumer)
+    logger.info("attached: %s, ports %s, ring of %d bytes", source, ports, ring_size)
+    return Capture(recorder, live=hand_out)
 
 
 def _check_ports(ports: Sequence[int]) -> None:

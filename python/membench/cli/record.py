@@ -17,8 +17,11 @@ import typer
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
 from membench.cli.units import parse_duration, parse_size
+from membench.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from membench._record import Capture, Recording, Status
 
 DATA_LOST = 4
@@ -92,6 +95,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     import membench
 
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
+    if require is not None and not source.startswith(f"{require.value}:"):
+        raise UsageError(f"{source} is not {require.value}, which is required")
     capture = membench.record(
         source,
         profile,
@@ -104,8 +109,6 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         statistics=not no_stats,
         drop_privileges=True,
         live=False,
-        allow_fallback=require is None,
-        log_level=verbose,
     )
     _follow(capture, responses.value)
     recording = capture.result
@@ -114,12 +117,21 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 
 
 def _follow(capture: Capture, responses: str) -> None:
+    """Wait for the end; name servers as they are found, keep the status line up to date."""
     from membench.report import record as report
 
-    with _stop_on_signals(capture):
-        output.say(report.render_start(capture.status(), responses))
-        with _status_line() as update:
-            capture.wait(on_status=update)
+    announced: object = None
+    with _stop_on_signals(capture), _status_line() as (console, update):
+
+        def look(status: Status) -> None:
+            nonlocal announced
+            servers = [(server.port, server.pid) for server in status.servers]
+            if servers != announced:
+                console.print(report.render_start(status, responses))
+                announced = servers
+            update(status)
+
+        capture.wait(on_status=look)
 
 
 @contextmanager
@@ -127,8 +139,9 @@ def _stop_on_signals(capture: Capture) -> Iterator[None]:
     """Let the first signal end and seal the capture; a second one of its kind ends the program."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, previous[number])
-        capture.stop(signal.Signals(number).name)
+        received = signal.Signals(number)
+        signal.signal(received, previous[received])
+        capture.stop(received.name)
 
     previous = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
@@ -139,18 +152,18 @@ def _stop_on_signals(capture: Capture) -> Iterator[None]:
 
 
 @contextmanager
-def _status_line() -> Iterator[Callable[[Status], None] | None]:
-    """Keep one line on stderr up to date, where that is a terminal."""
+def _status_line() -> Iterator[tuple[Console, Callable[[Status], None]]]:
+    """Open stderr with one line that is kept up to date, where that is a terminal."""
     from rich.live import Live
 
     from membench.report import record as report
 
     console = output.console(stderr=True)
     if not console.is_terminal:
-        yield None
+        yield console, lambda _status: None
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield lambda status: live.update(report.render_status(status), refresh=True)
+        yield console, lambda status: live.update(report.render_status(status), refresh=True)
 
 
 def _show(recording: Recording, format: Format) -> None:  # noqa: A002
@@ -165,6 +178,6 @@ def _show(recording: Recording, format: Format) -> None:  # noqa: A002
 
 
 def _exit_code(recording: Recording, allowed_percent: float) -> int:
-    if recording.guard is not None or recording.loss_share() * 100 > allowed_percent:
+    if recording.guard or recording.write_error or recording.loss_share() * 100 > allowed_percent:
         return DATA_LOST
     return 0

@@ -67,6 +67,8 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_row("  cost", _cost(recording))
     if recording.guard is not None:
         body.add_row("  stopped", Text(f"by a guard: {recording.guard}"))
+    if recording.write_error is not None:
+        body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
     return Group(_headline(recording), body)
 
 
@@ -86,10 +88,11 @@ def render_losses(ledger: Ledger) -> Table:
 def _describe_server(server: ServerStatus) -> str:
     version = f"memcached {server.version}" if server.version else "memcached"
     threads = f", {server.threads} threads" if server.threads else ""
-    return (
-        f"{version} pid {server.pid} {server.listening}{threads}, "
-        f"{count(server.connections)} connections open"
-    )
+    pid = f" pid {server.pid}" if server.pid else ""
+    connections = ""
+    if server.connections is not None:
+        connections = f", {count(server.connections)} connections open"
+    return f"{version}{pid} {server.listening}{threads}{connections}"
 
 
 def _headline(recording: Recording) -> Text:
