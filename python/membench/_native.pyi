@@ -6,7 +6,10 @@ __version__: str
 
 @final
 class Event:
-    """One operation on one key; `time` in µs since 1970, `server_time` in ns, `queue_time` in µs."""
+    """One operation on one key.
+
+    `time` is in µs since 1970, `server_time` in ns, `queue_time` in µs.
+    """
 
     @property
     def time(self) -> int: ...
