@@ -36,12 +36,13 @@ pub struct Ready {
     pub readable: bool,
     /// There is room to write, or the connection was made.
     pub writable: bool,
+    /// The peer closed.
+    pub hangup: bool,
     /// The connection failed.
     pub failed: bool,
 }
 
 /// An epoll instance, edge-triggered.
-#[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
     ready: Vec<Event>,
@@ -108,6 +109,7 @@ fn ready(event: &Event) -> Ready {
         token: event.data.u64(),
         readable: flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP),
         writable: flags.contains(EventFlags::OUT),
+        hangup: flags.intersects(EventFlags::RDHUP | EventFlags::HUP),
         failed: flags.contains(EventFlags::ERR),
     }
 }
