@@ -11,9 +11,6 @@ pub const KEY_MAX: u8 = 250;
 /// Bytes that spell a 64-bit id at six bits each.
 const SPELLED: usize = 11;
 
-/// Bytes of a binary key that hold an id as it is.
-const BINARY: usize = 8;
-
 /// Up to this length the alphabet is every byte that memcached takes for a key, so that short keys do not run out.
 const WIDE_MAX: usize = 3;
 
@@ -46,17 +43,12 @@ const fn wide_alphabet() -> [u8; 222] {
 #[derive(Debug, Default)]
 pub struct ShortKeys {
     numbers: [HashMap<u64, u64>; SPELLED],
-    binary: [HashMap<u64, u64>; BINARY],
 }
 
 impl ShortKeys {
     /// What the key of `size` bytes with this id is rendered from.
-    pub fn number(&mut self, id: u64, size: u8, binary: bool) -> u64 {
-        let table = if binary {
-            self.binary.get_mut(usize::from(size))
-        } else {
-            self.numbers.get_mut(usize::from(size))
-        };
+    pub fn number(&mut self, id: u64, size: u8) -> u64 {
+        let table = self.numbers.get_mut(usize::from(size));
         table.map_or(id, |numbers| {
             let next = numbers.len() as u64;
             *numbers.entry(id).or_insert(next)
@@ -64,20 +56,13 @@ impl ShortKeys {
     }
 }
 
-/// Writes a text key of `size` bytes.
+/// Writes a key of `size` bytes.
 pub fn append(out: &mut Vec<u8>, number: u64, size: usize) {
     if size <= WIDE_MAX {
         spell(out, number, size, &WIDE);
     } else {
         spell_id(out, number, size);
     }
-}
-
-/// Writes a key of `size` bytes that is any bytes, for base64.
-pub fn append_binary(out: &mut Vec<u8>, number: u64, size: usize) {
-    let bytes = number.to_le_bytes();
-    out.extend_from_slice(&bytes[..size.min(BINARY)]);
-    out.extend(std::iter::repeat_n(0xA5, size.saturating_sub(BINARY)));
 }
 
 fn spell_id(out: &mut Vec<u8>, number: u64, size: usize) {
@@ -107,7 +92,7 @@ mod tests {
 
     fn key(table: &mut ShortKeys, id: u64, size: u8) -> Vec<u8> {
         let mut out = Vec::new();
-        let number = table.number(id, size, false);
+        let number = table.number(id, size);
         append(&mut out, number, usize::from(size));
         out
     }
@@ -147,21 +132,11 @@ mod tests {
         fn distinct_ids_of_one_length_give_distinct_keys(
             ids in prop::collection::hash_set(any::<u64>(), 2..100),
             size in 2u8..=KEY_MAX,
-            binary: bool,
         ) {
             let mut table = ShortKeys::default();
             let keys: HashSet<_> = ids
                 .iter()
-                .map(|id| {
-                    let number = table.number(*id, size, binary);
-                    let mut out = Vec::new();
-                    if binary {
-                        append_binary(&mut out, number, usize::from(size));
-                    } else {
-                        append(&mut out, number, usize::from(size));
-                    }
-                    out
-                })
+                .map(|id| key(&mut table, *id, size))
                 .collect();
             prop_assert_eq!(keys.len(), ids.len());
         }

@@ -32,6 +32,8 @@ impl Marks {
     pub const CAS_RETURNED: Self = Self(32);
     /// The key is longer than memcached allows: the recorded request was refused.
     pub const KEY_REFUSED: Self = Self(64);
+    /// A value of `value_size` bytes follows the line.
+    pub const VALUE: Self = Self(128);
 
     /// Whether `mark` is set.
     pub fn has(self, mark: Self) -> bool {

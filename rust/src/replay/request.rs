@@ -71,7 +71,7 @@ impl Requests {
         };
         let templates = Arc::clone(&self.templates);
         let template = templates.get(first.options);
-        self.render_keys(operations, template.base64);
+        self.render_keys(operations);
         let start = out.len();
         out.resize(start + self.keys.len() + operations.len() + LINE, 0);
         let mut encoder = Encoder::new(&mut out[start..]);
@@ -80,20 +80,15 @@ impl Requests {
             Err(Full) => 0,
         };
         out.truncate(start + written);
-        if carries_value(first) {
+        if first.marks.has(Marks::VALUE) {
             self.append_value(out, first);
         }
     }
 
-    fn render_keys(&mut self, operations: &[Operation], base64: bool) {
+    fn render_keys(&mut self, operations: &[Operation]) {
         self.keys.clear();
         for operation in operations {
-            let size = key_size(operation);
-            if base64 {
-                keys::append_binary(&mut self.keys, operation.key, size);
-            } else {
-                keys::append(&mut self.keys, operation.key, size);
-            }
+            keys::append(&mut self.keys, operation.key, key_size(operation));
         }
     }
 
@@ -109,6 +104,11 @@ impl Requests {
         let key = &self.keys[..key_size(first)];
         let ttl = ttl(first, template);
         let noreply = template.noreply;
+        if first.command.is_storage() && !first.marks.has(Marks::VALUE) {
+            // Refused before its value was read: a line without a size is refused by every memcached, and no value is
+            // waited for.
+            return encoder.plain(first.command, [key]);
+        }
         match first.command {
             C::Get | C::Gets => encoder.retrieval(first.command, None, self.each_key(operations)),
             C::Gat | C::Gats => {
@@ -205,13 +205,6 @@ impl Requests {
         }
         out.extend_from_slice(b"\r\n");
     }
-}
-
-/// Whether a data block follows the line. memcached reads none after a text line whose key it refuses; what followed was
-/// recorded as a request of its own.
-fn carries_value(operation: &Operation) -> bool {
-    let refused = operation.marks.has(Marks::KEY_REFUSED);
-    operation.command.is_storage() && !(refused && operation.command != Command::MetaSet)
 }
 
 fn key_size(operation: &Operation) -> usize {
