@@ -212,7 +212,7 @@ impl<'a> Feeder<'a> {
 
     /// Opens and closes connections as of `time`.
     fn emit_changes(&mut self, time: u64) -> Option<()> {
-        while let Some(change) = self.changes.next_if(|change| change.time <= time) {
+        while let Some(change) = self.changes.next_if(|change| change.is_before(time)) {
             let kind = if change.opens { Kind::Open } else { Kind::Close };
             let intended = match change.time {
                 0 => 0,

@@ -38,6 +38,13 @@ pub struct Change {
     pub opens: bool,
 }
 
+impl Change {
+    /// Whether it comes before a read at `time`: an opening does, a closing at the same instant comes after.
+    pub fn is_before(&self, time: u64) -> bool {
+        self.time < time || (self.opens && self.time == time)
+    }
+}
+
 impl Recording<'_> {
     /// Openings and closings of the connections `used`, in order of time.
     pub fn changes(&self, used: impl Fn(u32) -> bool) -> Vec<Change> {
