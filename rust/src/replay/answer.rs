@@ -6,7 +6,7 @@ use membench_protocol::response::Kind;
 use crate::event::{Command, Outcome};
 
 /// What a line says of the request it answers.
-pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
+pub(super) fn outcome(command: Command, response: &Response<'_>) -> Outcome {
     match response {
         Response::Value { .. } | Response::MetaDebug(_) => Outcome::Hit,
         Response::End if command != Command::Stats => Outcome::Miss,
@@ -41,7 +41,7 @@ pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
 }
 
 /// Whether a line is an error.
-pub fn is_error(response: &Response<'_>) -> bool {
+pub(super) fn is_error(response: &Response<'_>) -> bool {
     matches!(
         response,
         Response::Error | Response::ClientError(_) | Response::ServerError(_)
@@ -49,7 +49,7 @@ pub fn is_error(response: &Response<'_>) -> bool {
 }
 
 /// Whether memcached can answer `command` with this line.
-pub fn fits(command: Command, response: &Response<'_>) -> bool {
+pub(super) fn fits(command: Command, response: &Response<'_>) -> bool {
     use Command as C;
     match response {
         Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
@@ -76,7 +76,7 @@ pub fn fits(command: Command, response: &Response<'_>) -> bool {
 }
 
 /// `get`, `gets`, `gat`, `gats`: answered by values and `END`.
-pub fn is_retrieval(command: Command) -> bool {
+fn is_retrieval(command: Command) -> bool {
     matches!(
         command,
         Command::Get | Command::Gets | Command::Gat | Command::Gats

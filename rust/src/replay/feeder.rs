@@ -155,10 +155,9 @@ impl<'a> Feeder<'a> {
         };
         for request in events.chunk_by(|one, next| one.request == next.request) {
             let first = batch.operations.len();
-            for event in request.iter().filter(|event| replayable(event, self.allow_admin).is_ok()) {
-                let operation = self.operation(event);
-                batch.operations.push(operation);
-            }
+            let allow_admin = self.allow_admin;
+            let sent = request.iter().filter(|event| replayable(event, allow_admin).is_ok());
+            batch.operations.extend(sent.map(|event| self.operation(event)));
             batch.requests += u64::from(batch.operations.len() > first);
             mark_all_but_last(&mut batch.operations[first..], Marks::REQUEST_CONTINUES);
         }

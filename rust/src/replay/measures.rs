@@ -44,7 +44,8 @@ impl Counts {
     /// Requests that failed.
     pub fn errors(&self) -> u64 {
         let unanswered: u64 = self.unanswered.values().sum();
-        let unsent: u64 = self.unsent.values().sum();
+        let failed = self.unsent.iter().filter(|(cause, _)| **cause != super::connections::cause::STOPPED);
+        let unsent: u64 = failed.map(|(_, count)| count).sum();
         unanswered + unsent + self.new_errors + self.unexpected
     }
 
@@ -97,7 +98,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    fn new() -> Self {
+    /// Nothing yet.
+    pub fn new() -> Self {
         Self {
             response: empty(INTERVAL_DIGITS),
             lag: empty(INTERVAL_DIGITS),
@@ -114,6 +116,12 @@ impl Interval {
         self.sent += other.sent;
         self.answered += other.answered;
         self.errors += other.errors;
+    }
+}
+
+impl Default for Interval {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a replay reads of a profile: events in order, options, and the life of connections.
 
 use crate::event::{Event, OptionsTable};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Events in order of (time, connection, batch, request).
 pub type Events<'a> = Box<dyn Iterator<Item = Result<Event>> + Send + 'a>;
@@ -67,7 +67,7 @@ pub fn in_memory(events: Vec<Event>, options: OptionsTable, lifetimes: Vec<Lifet
         events: Box::new(move || {
             let events = std::sync::Arc::clone(&events);
             let count = events.len();
-            Ok(Box::new((0..count).map(move |index| Ok::<_, Error>(events[index]))))
+            Ok(Box::new((0..count).map(move |index| Ok(events[index]))))
         }),
         options,
         lifetimes,

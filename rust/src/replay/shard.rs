@@ -57,17 +57,17 @@ pub struct Shard {
     /// At most this many requests outstanding on a connection: for closed loops.
     window: Option<usize>,
     guard: u64,
-    intervals: Sender<Interval>,
+    intervals: (usize, Sender<(usize, Interval)>),
     stop: Arc<AtomicBool>,
 }
 
 impl Shard {
-    /// A shard for the calling thread.
+    /// A shard for the calling thread; it reports under its number once a second.
     pub fn new(
         connections: Connections,
         blocks: Receiver<Block>,
         window: Option<usize>,
-        intervals: Sender<Interval>,
+        intervals: (usize, Sender<(usize, Interval)>),
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -210,7 +210,8 @@ impl Shard {
     fn report(&mut self) {
         let interval = self.connections.shared.measures.take_interval();
         // Nobody listening any more is no reason to stop.
-        let _ = self.intervals.send(interval);
+        let (shard, intervals) = &self.intervals;
+        let _ = intervals.send((*shard, interval));
     }
 
     /// Counts what will not be sent.
