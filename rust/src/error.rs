@@ -17,6 +17,20 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// An analysis was asked for that does not exist.
+    #[error("no analysis is called `{name}`; there are {}", known.join(", "))]
+    UnknownAnalysis {
+        /// What was asked for.
+        name: String,
+        /// Those that exist.
+        known: Vec<&'static str>,
+    },
+    /// An analysis met more distinct keys than it can number.
+    #[error("more than {limit} distinct keys")]
+    TooManyKeys {
+        /// How many it can number.
+        limit: u64,
+    },
 }
 
 /// The classes of failure that users tell apart, each with its own exit code.
@@ -41,13 +55,15 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Io { .. } => Class::Environment,
+            Self::UnknownAnalysis { .. } => Class::Usage,
+            Self::TooManyKeys { .. } => Class::Failed,
         }
     }
 
     /// What to do about it, if there is something better than the message says.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } => None,
+            Self::Io { .. } | Self::UnknownAnalysis { .. } | Self::TooManyKeys { .. } => None,
         }
     }
 }
