@@ -26,10 +26,6 @@ impl Numbering {
         Ok(ordinal as usize)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.ordinals.len()
-    }
-
     /// The ids of `ordinals`, in their order.
     pub(super) fn ids(&self, ordinals: &[usize]) -> Vec<u64> {
         let mut ids = vec![0; ordinals.len()];

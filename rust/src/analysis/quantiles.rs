@@ -117,7 +117,9 @@ mod tests {
     #[test]
     fn bins_are_powers_of_two_with_zero_apart() {
         let mut distribution = Distribution::default();
-        [0, 1, 2, 3, 1_000_000].map(|value| distribution.record(value));
+        for value in [0, 1, 2, 3, 1_000_000] {
+            distribution.record(value);
+        }
         let bins: Vec<_> = distribution
             .finish()
             .unwrap()
