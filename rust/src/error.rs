@@ -31,6 +31,106 @@ pub enum Error {
         /// How many it can number.
         limit: u64,
     },
+    /// The output exists and was not to be replaced.
+    #[error("{} exists", path.display())]
+    Exists {
+        /// Which.
+        path: PathBuf,
+    },
+    /// What stands at the output's path is no profile, so it is not replaced.
+    #[error("{} is not a membench profile: {found}", path.display())]
+    NotAProfile {
+        /// Which.
+        path: PathBuf,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// Another process is writing the profile.
+    #[error("{} is still being recorded by another process", path.display())]
+    BeingRecorded {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A profile's manifest is absent though its parts are there.
+    #[error("{}: manifest.json is missing, but there are parts of a profile", path.display())]
+    ManifestMissing {
+        /// The profile's folder.
+        path: PathBuf,
+    },
+    /// A profile's manifest is not what this schema version promises.
+    #[error("{}: manifest.json is damaged: {source}", path.display())]
+    ManifestDamaged {
+        /// The profile's folder.
+        path: PathBuf,
+        /// Where, and what was expected.
+        source: serde_json::Error,
+    },
+    /// A profile was written by a newer membench.
+    #[error(
+        "{}: schema version {found} is newer than this membench ({supported}); upgrade it",
+        path.display()
+    )]
+    NewerSchema {
+        /// The profile's folder.
+        path: PathBuf,
+        /// The profile's version.
+        found: u64,
+        /// What this membench reads.
+        supported: u32,
+    },
+    /// The manifest names a part that is not there.
+    #[error("{}: the part {name} is missing", path.display())]
+    PartMissing {
+        /// The profile's folder.
+        path: PathBuf,
+        /// The part's file name.
+        name: String,
+    },
+    /// A file of a profile cannot be read as Parquet.
+    #[error("{}: {source}", path.display())]
+    Parquet {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: parquet::errors::ParquetError,
+    },
+    /// A file of a profile cannot be read as Arrow.
+    #[error("{}: {source}", path.display())]
+    Arrow {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: arrow_schema::ArrowError,
+    },
+    /// A column of a part has another type, or holds a name that this schema version does not know.
+    #[error("{}: the column {column} holds {found}", path.display())]
+    Column {
+        /// Which file.
+        path: PathBuf,
+        /// Which column.
+        column: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// A key file that does not hold a 128-bit key.
+    #[error("{}: {found}, wanted 32 hexadecimal digits or 16 bytes", path.display())]
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// A key file that others can read.
+    #[error("{}: others can read this key file (mode {mode:04o})", path.display())]
+    KeyFileReadable {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The system gave no random bytes.
+    #[error("no random bytes for the key that protects keys: {0}")]
+    Random(getrandom::Error),
 }
 
 /// The classes of failure that users tell apart, each with its own exit code.
@@ -54,16 +154,49 @@ impl Error {
     /// Which exception and exit code this becomes.
     pub fn class(&self) -> Class {
         match self {
-            Self::Io { .. } => Class::Environment,
-            Self::UnknownAnalysis { .. } => Class::Usage,
             Self::TooManyKeys { .. } => Class::Failed,
+            Self::Io { .. } | Self::Random(_) => Class::Environment,
+            Self::Exists { .. } => Class::Exists,
+            Self::NotAProfile { .. }
+            | Self::BeingRecorded { .. }
+            | Self::UnknownAnalysis { .. }
+            | Self::KeyFile { .. }
+            | Self::KeyFileReadable { .. } => Class::Usage,
+            Self::ManifestMissing { .. }
+            | Self::ManifestDamaged { .. }
+            | Self::NewerSchema { .. }
+            | Self::PartMissing { .. }
+            | Self::Parquet { .. }
+            | Self::Arrow { .. }
+            | Self::Column { .. } => Class::Profile,
         }
     }
 
     /// What to do about it, if there is something better than the message says.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } | Self::UnknownAnalysis { .. } | Self::TooManyKeys { .. } => None,
+            Self::Exists { .. } => Some("`--force` replaces it".into()),
+            Self::NotAProfile { .. } => {
+                Some("only profiles are replaced; remove it or choose another name".into())
+            }
+            Self::BeingRecorded { .. } => Some("end that recording first".into()),
+            Self::ManifestMissing { .. } => Some(
+                "copy the whole folder again; `events-*.parquet` can be read by any Parquet reader"
+                    .into(),
+            ),
+            Self::ManifestDamaged { .. } | Self::PartMissing { .. } => {
+                Some("copy the whole folder again from where it was recorded".into())
+            }
+            Self::KeyFile { .. } => Some("`membench keygen > FILE` makes one".into()),
+            Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
+            Self::Io { .. }
+            | Self::UnknownAnalysis { .. }
+            | Self::TooManyKeys { .. }
+            | Self::NewerSchema { .. }
+            | Self::Parquet { .. }
+            | Self::Arrow { .. }
+            | Self::Column { .. }
+            | Self::Random(_) => None,
         }
     }
 }
