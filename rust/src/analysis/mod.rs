@@ -19,6 +19,7 @@ mod section;
 mod series;
 mod sizes;
 mod slabs;
+mod source;
 mod stack;
 #[cfg(test)]
 mod synthetic;
@@ -44,6 +45,7 @@ pub use section::Section;
 pub use series::Series;
 pub use sizes::Sizes;
 pub use slabs::ItemSize;
+pub use source::analyze;
 pub use times::{CommandTimes, Times};
 pub use ttl::{CommonTtl, Ttl};
 pub use working_set::WorkingSet;
@@ -93,13 +95,13 @@ pub struct Overview {
     /// File name.
     pub name: String,
     /// When it began, UTC ns since 1970.
-    pub started_utc_ns: Option<i64>,
+    pub started_utc_ns: Option<u64>,
     /// How long it took, s.
     pub duration_s: f64,
     /// Whether every byte is accounted for; none if it was not sealed.
     pub complete: Option<bool>,
     /// Each loss that is not 0: its name in the ledger, and how much.
-    pub losses: Vec<(String, u64)>,
+    pub losses: std::collections::BTreeMap<String, u64>,
 }
 
 /// What a profile says about the workload. Analyses not asked for are none.

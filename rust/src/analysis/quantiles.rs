@@ -37,13 +37,13 @@ pub struct Quantiles {
     pub log2: Vec<Bin>,
 }
 
-/// How many values lie in `from..=to`.
+/// How many values lie from `low` to `high`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bin {
     /// Smallest value of the bin: 0 or a power of two.
-    pub from: u64,
+    pub low: u64,
     /// Largest value of the bin.
-    pub to: u64,
+    pub high: u64,
     /// Values in it.
     pub count: u64,
 }
@@ -82,11 +82,11 @@ fn histogram() -> Histogram<u64> {
 fn log2(histogram: &Histogram<u64>) -> Vec<Bin> {
     let mut bins: Vec<Bin> = Vec::new();
     for value in histogram.iter_recorded() {
-        let (from, to) = power_of_two(value.value_iterated_to());
+        let (low, high) = power_of_two(value.value_iterated_to());
         let count = value.count_at_value();
         match bins.last_mut() {
-            Some(bin) if bin.from == from => bin.count += count,
-            _ => bins.push(Bin { from, to, count }),
+            Some(bin) if bin.low == low => bin.count += count,
+            _ => bins.push(Bin { low, high, count }),
         }
     }
     bins
@@ -125,7 +125,7 @@ mod tests {
             .unwrap()
             .log2
             .iter()
-            .map(|bin| (bin.from, bin.to, bin.count))
+            .map(|bin| (bin.low, bin.high, bin.count))
             .collect();
         assert_eq!(
             bins,
