@@ -1,5 +1,6 @@
 """Types of the native module; use it through the `membench` package."""
 
+from os import PathLike
 from typing import final
 
 __version__: str
@@ -93,3 +94,5 @@ class Recorder:
 
 def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""
+
+def analyze(path: str | PathLike[str], *, only: list[str] | None = None) -> str: ...

@@ -17,6 +17,20 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// An analysis was asked for that does not exist.
+    #[error("no analysis is called `{name}`; there are {}", known.join(", "))]
+    UnknownAnalysis {
+        /// What was asked for.
+        name: String,
+        /// Those that exist.
+        known: Vec<&'static str>,
+    },
+    /// An analysis met more distinct keys than it can number.
+    #[error("more than {limit} distinct keys")]
+    TooManyKeys {
+        /// How many it can number.
+        limit: u64,
+    },
     /// The output exists and was not to be replaced.
     #[error("{} exists", path.display())]
     Exists {
@@ -204,6 +218,7 @@ impl Error {
     /// Which exception and exit code this becomes.
     pub fn class(&self) -> Class {
         match self {
+            Self::TooManyKeys { .. } => Class::Failed,
             Self::Io { .. }
             | Self::Random(_)
             | Self::TooManyConnections { .. }
@@ -211,6 +226,7 @@ impl Error {
             Self::Exists { .. } => Class::Exists,
             Self::NotAProfile { .. }
             | Self::BeingRecorded { .. }
+            | Self::UnknownAnalysis { .. }
             | Self::KeyFile { .. }
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
@@ -247,6 +263,8 @@ impl Error {
             Self::KeyFile { .. } => Some("`membench keygen > FILE` makes one".into()),
             Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
             Self::Io { .. }
+            | Self::UnknownAnalysis { .. }
+            | Self::TooManyKeys { .. }
             | Self::NewerSchema { .. }
             | Self::Parquet { .. }
             | Self::Arrow { .. }
