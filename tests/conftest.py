@@ -20,8 +20,12 @@ CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN = 38, 39, 21
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--root`: what the kernel cannot do here is a failure; `--soak`: also what takes long or measures time."""
-    parser.addoption("--root", action="store_true", help="fail, not skip, where the kernel tests cannot run")
-    parser.addoption("--soak", action="store_true", help="also run tests that take long or depend on timing")
+    parser.addoption(
+        "--root", action="store_true", help="fail, not skip, where the kernel tests cannot run"
+    )
+    parser.addoption(
+        "--soak", action="store_true", help="also run tests that take long or depend on timing"
+    )
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files")
 
 
@@ -29,7 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the markers."""
     config.addinivalue_line("markers", "root: needs the kernel's permission to load BPF programs")
     config.addinivalue_line("markers", "memcached: needs a memcached to start")
-    config.addinivalue_line("markers", "soak: takes long, or its verdict depends on timing; runs with --soak")
+    config.addinivalue_line(
+        "markers", "soak: takes long, or its verdict depends on timing; runs with --soak"
+    )
 
 
 @cache
@@ -49,6 +55,7 @@ def kernel_shortfall() -> str | None:
     return None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with the reason, what cannot run here; with `--root` that is a failure."""
     if item.get_closest_marker("soak") and not item.config.getoption("--soak"):

@@ -36,7 +36,9 @@ class Ended:
 
     def must(self, code: int = 0) -> Ended:
         """Itself, if it ended with `code`."""
-        assert self.code == code, f"exit code {self.code}, expected {code}\n{self.stdout}\n{self.stderr}"
+        assert self.code == code, (
+            f"exit code {self.code}, expected {code}\n{self.stdout}\n{self.stderr}"
+        )
         return self
 
 
@@ -48,21 +50,37 @@ def environment() -> dict[str, str]:
 def membench(*arguments: str | Path, prefix: Sequence[str] = (), timeout: float = 120) -> Ended:
     """Run a command to its end."""
     command = [*prefix, *COMMAND, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment(), check=False)
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env=environment(), check=False
+    )
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 class Recorder:
     """`membench record` while it runs."""
 
-    def __init__(self, output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
+    ) -> None:
         """Start it; it may not be attached yet."""
         self.output = output
         self._stdout = tempfile.TemporaryFile("w+")
         self._stderr = tempfile.TemporaryFile("w+")
         selected = [word for port in ports for word in ("--port", str(port))]
-        command = [*prefix, *COMMAND, "record", "ebpf:any", str(output), *selected, "--format", "json", *options]
-        self.process = subprocess.Popen(command, stdout=self._stdout, stderr=self._stderr, env=environment())
+        command = [
+            *prefix,
+            *COMMAND,
+            "record",
+            "ebpf:any",
+            str(output),
+            *selected,
+            "--format",
+            "json",
+            *options,
+        ]
+        self.process = subprocess.Popen(
+            command, stdout=self._stdout, stderr=self._stderr, env=environment()
+        )
 
     @property
     def pid(self) -> int:
@@ -90,8 +108,14 @@ class Recorder:
 
     def attached(self) -> Recorder:
         """Itself, once its programs are attached and it holds no more privileges; fails if it ends before."""
-        until(lambda: self.process.poll() is not None or self._recording(), "the recorder attaching", deadline=30)
-        assert self.process.poll() is None, f"the recorder ended with {self.process.returncode}: {self.told()}"
+        until(
+            lambda: self.process.poll() is not None or self._recording(),
+            "the recorder attaching",
+            deadline=30,
+        )
+        assert self.process.poll() is None, (
+            f"the recorder ended with {self.process.returncode}: {self.told()}"
+        )
         return self
 
     def _recording(self) -> bool:
@@ -128,7 +152,9 @@ def capabilities(pid: int) -> dict[str, int]:
 
 
 @contextmanager
-def recorder(output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()) -> Iterator[Recorder]:
+def recorder(
+    output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
+) -> Iterator[Recorder]:
     """An attached recorder that is gone when the block ends."""
     running = Recorder(output, ports, *options, prefix=prefix)
     try:

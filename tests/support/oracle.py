@@ -23,7 +23,10 @@ class KeyIds:
 
     def agree(self, key: bytes, key_id: int) -> bool:
         """Whether this pair fits every pair seen before."""
-        return self._ids.setdefault(key, key_id) == key_id and self._keys.setdefault(key_id, key) == key
+        return (
+            self._ids.setdefault(key, key_id) == key_id
+            and self._keys.setdefault(key_id, key) == key
+        )
 
     def __len__(self) -> int:
         """How many distinct keys were seen."""
@@ -58,77 +61,146 @@ def expected(operation: Operation) -> Row:
         "request_size": operation.request_size,
         "value_size": operation.value_size,
     }
-    if operation.command == "set" and operation.key is None:  # refused for its key: what is kept of it is not fixed
+    if (
+        operation.command == "set" and operation.key is None
+    ):  # refused for its key: what is kept of it is not fixed
         del row["key_size"]
     if operation.settled:
         row["outcome"] = operation.outcome
-    row |= {name: value for name in ("ttl", "flags") if (value := getattr(operation, name)) is not None}
+    row |= {
+        name: value for name in ("ttl", "flags") if (value := getattr(operation, name)) is not None
+    }
     return {name: value for name, value in row.items() if value != UNCHECKED}
 
 
 def compare_operation(operation: Operation, event: Row, keys: KeyIds) -> list[str]:
     """How one event differs from the operation it stands for."""
-    wrong = [f"{name}: did {value}, recorded {event[name]}" for name, value in expected(operation).items() if event[name] != value]
+    wrong = [
+        f"{name}: did {value}, recorded {event[name]}"
+        for name, value in expected(operation).items()
+        if event[name] != value
+    ]
     if not operation.settled and event["outcome"] not in (None, operation.outcome):
         wrong.append(f"outcome: {operation.outcome} or null, recorded {event['outcome']}")
-    if operation.key is not None and not (event["key"] is not None and keys.agree(operation.key, event["key"])):
+    if operation.key is not None and not (
+        event["key"] is not None and keys.agree(operation.key, event["key"])
+    ):
         wrong.append(f"key id {event['key']} is not that of this key")
     if operation.noreply != ("noreply" in (event["options"] or "").split()):
         wrong.append(f"options {event['options']!r}, noreply was {operation.noreply}")
-    return [f"connection {operation.connection} request {operation.request} {operation.command}: {text}" for text in wrong]
+    return [
+        f"connection {operation.connection} request {operation.request} {operation.command}: {text}"
+        for text in wrong
+    ]
 
 
-def compare_connection(log: Sequence[Operation], recorded: Sequence[Row], keys: KeyIds) -> list[str]:
+def compare_connection(
+    log: Sequence[Operation], recorded: Sequence[Row], keys: KeyIds
+) -> list[str]:
     """How one connection's events differ from its log, which must be whole."""
     if not recorded:
-        return [f"connection {log[0].connection}: nothing recorded of {len(log)} operations"] if log else []
+        return (
+            [f"connection {log[0].connection}: nothing recorded of {len(log)} operations"]
+            if log
+            else []
+        )
     wrong = []
     if len(log) != len(recorded):
-        wrong.append(f"connection {log[0].connection}: did {len(log)} operations, recorded {len(recorded)}")
+        wrong.append(
+            f"connection {log[0].connection}: did {len(log)} operations, recorded {len(recorded)}"
+        )
     first, started = recorded[0]["request"], log[0].request
     for operation, event in zip(log, recorded, strict=False):
         if event["request"] - first != operation.request - started:
-            wrong.append(f"connection {operation.connection}: request {operation.request} is numbered {event['request'] - first}")
+            wrong.append(
+                f"connection {operation.connection}: request {operation.request} is numbered {event['request'] - first}"
+            )
         wrong += compare_operation(operation, event, keys)
         if len(wrong) > SHOWN:
             return [*wrong[:SHOWN], "…"]
     return wrong
 
 
-def marked(connections: Iterable[Connection], recorded: dict[int, list[Row]]) -> dict[int, list[Row]]:
+def marked(
+    connections: Iterable[Connection], recorded: dict[int, list[Row]]
+) -> dict[int, list[Row]]:
     """Each client connection's events, found by the size of the first key it asked for."""
-    found = {rows[0]["key_size"] - MARKER: rows for rows in recorded.values() if (rows[0]["key_size"] or 0) >= MARKER}
+    found = {
+        rows[0]["key_size"] - MARKER: rows
+        for rows in recorded.values()
+        if (rows[0]["key_size"] or 0) >= MARKER
+    }
     return {connection.ordinal: found.get(connection.ordinal, []) for connection in connections}
 
 
-def compare(connections: Sequence[Connection], recorded: dict[int, list[Row]], keys: KeyIds | None = None) -> list[str]:
+def compare(
+    connections: Sequence[Connection], recorded: dict[int, list[Row]], keys: KeyIds | None = None
+) -> list[str]:
     """How a complete recording differs from what its marked clients did."""
     keys = KeyIds() if keys is None else keys
     found = marked(connections, recorded)
-    wrong = [f"{len(recorded)} connections recorded, {len(connections)} made"] if len(recorded) != len(connections) else []
+    wrong = (
+        [f"{len(recorded)} connections recorded, {len(connections)} made"]
+        if len(recorded) != len(connections)
+        else []
+    )
     for connection in connections:
         wrong += compare_connection(connection.log, found[connection.ordinal], keys)
     return wrong
 
 
-def subsequence(log: Sequence[Operation], recorded: Sequence[Row], keys: KnownKeyIds) -> list[str]:
-    """Why the events are not a part of the log in its order: each must be a true operation, none may be invented.
+class Log:
+    """One connection's operations, each findable by its command and key: every key is asked for once by each command."""
 
-    Every operation of the log has a key of its own, so an event stands for one operation only. An outcome that was
-    not seen is null; one that is given must be right.
-    """
-    places = {keys.id_of(operation.key): place for place, operation in enumerate(log) if operation.key is not None}
-    wrong, before = [], -1
-    for event in recorded:
-        place = places.get(event["key"])
-        if place is None:
-            wrong.append(f"invented: {event['command']} of {event['key_size']} bytes, {event['outcome']}")
-            continue
-        if place <= before:
-            wrong.append(f"out of order: operation {place} after {before}")
-        before = place
-        operation = log[place]
-        told = expected(operation) | {"outcome": operation.outcome}
-        given = {name: value for name, value in told.items() if event[name] is not None or name in ("command", "key_size")}
-        wrong += [f"operation {place} {name}: did {value}, recorded {event[name]}" for name, value in given.items() if event[name] != value]
-    return wrong[:SHOWN]
+    def __init__(self, operations: Sequence[Operation], keys: KnownKeyIds) -> None:
+        """Index the operations that have a key."""
+        self._operations = operations
+        keyed = [
+            (place, operation)
+            for place, operation in enumerate(operations)
+            if operation.key is not None
+        ]
+        self._places = {
+            (operation.command, keys.id_of(operation.key or b"")): place
+            for place, operation in keyed
+        }
+        assert len(self._places) == len(keyed), (
+            "the workload asked for a key twice, so its events cannot be told apart"
+        )
+
+    def __len__(self) -> int:
+        """How many operations were performed."""
+        return len(self._operations)
+
+    def places(self, recorded: Sequence[Row]) -> tuple[list[int], list[str]]:
+        """Where each event stands in the log, and what is wrong: invented, out of order, or not as it was.
+
+        An outcome or size that was not seen is null; one that is given must be right.
+        """
+        places: list[int] = []
+        wrong: list[str] = []
+        for event in recorded:
+            place = self._places.get((event["command"], event["key"]))
+            if place is None:
+                wrong.append(
+                    f"invented: {event['command']} of a key of {event['key_size']} bytes, {event['outcome']}"
+                )
+                continue
+            if places and place <= places[-1]:
+                wrong.append(f"out of order: operation {place} after {places[-1]}")
+            places.append(place)
+            wrong += self._differences(place, event)
+        return places, wrong[:SHOWN]
+
+    def _differences(self, place: int, event: Row) -> list[str]:
+        told = expected(self._operations[place])
+        given = {
+            name: value
+            for name, value in told.items()
+            if event[name] is not None or name == "key_size"
+        }
+        return [
+            f"operation {place} {name}: did {value}, recorded {event[name]}"
+            for name, value in given.items()
+            if event[name] != value
+        ]

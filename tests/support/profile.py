@@ -61,9 +61,22 @@ def texts(profile: Path) -> bytes:
     held = [file.read_bytes() for file in sorted(profile.iterdir()) if file.is_file()]
     for part in event_tables(profile):
         for column in part.columns:
-            dictionary = column.unify_dictionaries().combine_chunks() if pa.types.is_dictionary(column.type) else None
+            dictionary = (
+                column.unify_dictionaries().combine_chunks()
+                if pa.types.is_dictionary(column.type)
+                else None
+            )
             held += [] if dictionary is None else [str(dictionary.dictionary.to_pylist()).encode()]
-            plain = column.to_pylist() if pa.types.is_binary(column.type) or pa.types.is_string(column.type) else []
+            plain = (
+                column.to_pylist()
+                if pa.types.is_binary(column.type) or pa.types.is_string(column.type)
+                else []
+            )
             held += [str(plain).encode()]
-            held += [buffer.to_pybytes() for chunk in column.chunks for buffer in chunk.buffers() if buffer is not None]
+            held += [
+                buffer.to_pybytes()
+                for chunk in column.chunks
+                for buffer in chunk.buffers()
+                if buffer is not None
+            ]
     return b"\n".join(held)

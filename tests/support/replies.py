@@ -24,7 +24,13 @@ META = {
     "me": {b"ME": "hit", b"EN": "miss"},
     "ms": {b"HD": "stored", b"NS": "not_stored", b"EX": "exists", b"NF": "not_found"},
     "md": {b"HD": "deleted", b"EX": "exists", b"NF": "not_found"},
-    "ma": {b"HD": "stored", b"VA": "stored", b"NS": "not_stored", b"EX": "exists", b"NF": "not_found"},
+    "ma": {
+        b"HD": "stored",
+        b"VA": "stored",
+        b"NS": "not_stored",
+        b"EX": "exists",
+        b"NF": "not_found",
+    },
 }
 
 

@@ -27,7 +27,9 @@ class Operation:
     flags: int | None = None
     cas: int | None = None
     noreply: bool = False
-    settled: bool = True  # False: the answer cannot be told apart, so a null outcome is right as well
+    settled: bool = (
+        True  # False: the answer cannot be told apart, so a null outcome is right as well
+    )
     connection: int = 0
     request: int = 0
     flight: int = 0
@@ -75,7 +77,14 @@ def _settle_read(reader: Reader, operations: list[Operation]) -> None:
 
 
 def store(
-    command: str, key: bytes, value: bytes, *, flags: int = 0, exptime: int = 0, noreply: bool = False, cas: int | None = None
+    command: str,
+    key: bytes,
+    value: bytes,
+    *,
+    flags: int = 0,
+    exptime: int = 0,
+    noreply: bool = False,
+    cas: int | None = None,
 ) -> Exchange:
     """`set`, `add`, `replace`, `append`, `prepend`, or `cas` when a cas value is given."""
     words = [command, key.decode("latin-1"), str(flags), str(exptime), str(len(value))]
@@ -83,7 +92,14 @@ def store(
     words += ["noreply"] if noreply else []
     data = " ".join(words).encode("latin-1") + b"\r\n" + value + b"\r\n"
     operation = Operation(
-        command, key, value_size=len(value), request_size=len(data), ttl=exptime, flags=flags, cas=cas, noreply=noreply
+        command,
+        key,
+        value_size=len(value),
+        request_size=len(data),
+        ttl=exptime,
+        flags=flags,
+        cas=cas,
+        noreply=noreply,
     )
     return Exchange(data, [[operation]], lambda reader: _settle_line(reader, operation))
 
@@ -107,7 +123,9 @@ def change(command: str, key: bytes, *arguments: int, noreply: bool = False) -> 
 def plain(command: str, line: bytes | None = None) -> Exchange:
     """A command without a key and with a one-line answer; `line` if it is not the bare verb."""
     data = (line or command.encode()) + b"\r\n"
-    operation = Operation(command, None, request_size=len(data), protocol="meta" if command == "mn" else "text")
+    operation = Operation(
+        command, None, request_size=len(data), protocol="meta" if command == "mn" else "text"
+    )
     return Exchange(data, [[operation]], lambda reader: _settle_line(reader, operation))
 
 
@@ -185,7 +203,9 @@ def added_twice(key: bytes, value: bytes) -> Exchange:
     return Exchange(data + again + b"mn\r\n", [[first], [second], [noop]], settle)
 
 
-def _meta_parts(command: str, key: bytes, flags: str, value: bytes | None) -> tuple[Operation, bytes]:
+def _meta_parts(
+    command: str, key: bytes, flags: str, value: bytes | None
+) -> tuple[Operation, bytes]:
     letters = [flag[0] for flag in flags.split()]
     sent = base64.b64encode(key) if "b" in letters else key
     words = [command.encode(), sent]
@@ -213,4 +233,6 @@ def together(exchanges: Sequence[Exchange]) -> Exchange:
             exchange.settle(reader)
 
     data = b"".join(exchange.data for exchange in exchanges)
-    return Exchange(data, [request for exchange in exchanges for request in exchange.requests], settle)
+    return Exchange(
+        data, [request for exchange in exchanges for request in exchange.requests], settle
+    )

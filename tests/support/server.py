@@ -62,7 +62,14 @@ class StatsConnection:
 class Memcached:
     """A memcached process of our own."""
 
-    def __init__(self, *, threads: int = 4, memory: int = 64, port: int | None = None, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 4,
+        memory: int = 64,
+        port: int | None = None,
+        arguments: tuple[str, ...] = (),
+    ) -> None:
         """Start it and wait until it answers."""
         self.port = port or free_port()
         self.threads = threads
@@ -121,7 +128,9 @@ class Memcached:
         for table in ("tcp", "tcp6"):
             for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
                 fields = row.split()
-                established += fields[3] == "01" and int(fields[1].rsplit(":", 1)[1], 16) == self.port
+                established += (
+                    fields[3] == "01" and int(fields[1].rsplit(":", 1)[1], 16) == self.port
+                )
         return established
 
     def freeze(self) -> None:

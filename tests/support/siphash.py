@@ -25,7 +25,12 @@ def _round(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
 def siphash(key: bytes, data: bytes) -> int:
     """SipHash-2-4, 64 bits out."""
     first, second = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
-    state = (first ^ 0x736F6D6570736575, second ^ 0x646F72616E646F6D, first ^ 0x6C7967656E657261, second ^ 0x7465646279746573)
+    state = (
+        first ^ 0x736F6D6570736575,
+        second ^ 0x646F72616E646F6D,
+        first ^ 0x6C7967656E657261,
+        second ^ 0x7465646279746573,
+    )
     padded = data + bytes(-(len(data) + 1) % 8) + bytes([len(data) & 0xFF])
     for start in range(0, len(padded), 8):
         word = int.from_bytes(padded[start : start + 8], "little")

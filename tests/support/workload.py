@@ -34,7 +34,25 @@ from support.waiting import until
 MARKER = 180
 #: Values that a decoder without lengths would take for requests or replies.
 TRAP = b"\r\nEND\r\nget trapped-key\r\nSTORED\r\nVALUE trapped-key 0 5\r\nset trapped-key 0 0 4\r\n"
-SIZES = (1, 2, 9, 100, 511, 512, 513, 576, 577, 4096, 16_383, 16_384, 16_385, 65_535, 65_537, 300_000, 1_000_000)
+SIZES = (
+    1,
+    2,
+    9,
+    100,
+    511,
+    512,
+    513,
+    576,
+    577,
+    4096,
+    16_383,
+    16_384,
+    16_385,
+    65_535,
+    65_537,
+    300_000,
+    1_000_000,
+)
 
 
 def value_of(key: bytes, size: int, *, traps: bool = False) -> bytes:
@@ -138,7 +156,16 @@ class Mixture:
 
     def run(self, steps: int) -> None:
         """Do the special cases once, then `steps` steps of the mixture."""
-        for special in (self._fill, self._sizes, self._refusals, self._long_keys, self._counters, self._cas, self._wins, self._twice):
+        for special in (
+            self._fill,
+            self._sizes,
+            self._refusals,
+            self._long_keys,
+            self._counters,
+            self._cas,
+            self._wins,
+            self._twice,
+        ):
             special()
         ordinary: list[Callable[[], None]] = [
             self._pipeline,
@@ -161,15 +188,21 @@ class Mixture:
     def _sizes(self) -> None:
         for number, size in enumerate(SIZES):
             key = self._key(1000 + number)
-            self._connection.perform(store("set", key, value_of(key, size, traps=self._traps), flags=size))
+            self._connection.perform(
+                store("set", key, value_of(key, size, traps=self._traps), flags=size)
+            )
             self._connection.perform(read("get", [key]))
         self._connection.perform(plain("version"))
 
     def _refusals(self) -> None:
         key = self._one()
-        self._connection.perform(store("set", key, value_of(key, 1 << 20, traps=self._traps)), read("get", [key]))
+        self._connection.perform(
+            store("set", key, value_of(key, 1 << 20, traps=self._traps)), read("get", [key])
+        )
         self._connection.perform(refused_key(b"k" * 251, b"refused-value"), self._set(key))
-        self._connection.perform(plain("other", b"no-such-command"), plain("verbosity", b"verbosity 0"))
+        self._connection.perform(
+            plain("other", b"no-such-command"), plain("verbosity", b"verbosity 0")
+        )
 
     def _long_keys(self) -> None:
         keys = [self._key(2000 + number, size=250) for number in range(100)]
@@ -180,9 +213,15 @@ class Mixture:
 
     def _counters(self) -> None:
         key, missing = self._key(3000), self._key(3001)
-        self._connection.perform(store("set", key, b"41"), change("incr", key, 1), change("decr", key, 40))
-        self._connection.perform(change("incr", key, 7, noreply=True), change("incr", missing, 1), read("get", [key]))
-        self._connection.perform(meta("ma", key, "D5 t v"), meta("ma", missing, "v"), meta("ma", missing, "N60 J13 v"))
+        self._connection.perform(
+            store("set", key, b"41"), change("incr", key, 1), change("decr", key, 40)
+        )
+        self._connection.perform(
+            change("incr", key, 7, noreply=True), change("incr", missing, 1), read("get", [key])
+        )
+        self._connection.perform(
+            meta("ma", key, "D5 t v"), meta("ma", missing, "v"), meta("ma", missing, "N60 J13 v")
+        )
         self._connection.perform(meta("ma", key, "MD D3"), read("get", [key]))
 
     def _cas(self) -> None:
@@ -198,8 +237,12 @@ class Mixture:
         key = self._key(3004)
         for flags in ("N30 v t", "v t", "s v"):
             self._connection.perform(meta("mg", key, flags))
-        self._connection.perform(meta("ms", key, "T90", b"filled"), meta("mg", key, "v"), meta("md", key, "I T30"))
-        for _ in range(2):  # the first asker of a stale item is to refill it, the second only learns that it is stale
+        self._connection.perform(
+            meta("ms", key, "T90", b"filled"), meta("mg", key, "v"), meta("md", key, "I T30")
+        )
+        for _ in range(
+            2
+        ):  # the first asker of a stale item is to refill it, the second only learns that it is stale
             self._connection.perform(meta("mg", key, "v"))
         self._connection.perform(meta("me", key), meta("me", self._key(3005)))
 
@@ -208,19 +251,32 @@ class Mixture:
             self._connection.perform(added_twice(self._key(3006), b"added"))
 
     def _pipeline(self) -> None:
-        self._connection.perform(*(self._set(key) if self._random.random() < 0.2 else read("get", [key]) for key in self._some(20)))
+        self._connection.perform(
+            *(
+                self._set(key) if self._random.random() < 0.2 else read("get", [key])
+                for key in self._some(20)
+            )
+        )
 
     def _many(self) -> None:
         self._connection.perform(read(self._random.choice(["get", "gets"]), self._some(100)))
 
     def _cut(self) -> None:
-        exchange = self._random.choice([self._set(self._one()), read("get", self._some(3)), change("delete", self._one())])
+        exchange = self._random.choice(
+            [self._set(self._one()), read("get", self._some(3)), change("delete", self._one())]
+        )
         places = range(1, len(exchange.data))
-        self._connection.perform(exchange, cuts=sorted(self._random.sample(places, k=min(2, len(places)))))
+        self._connection.perform(
+            exchange, cuts=sorted(self._random.sample(places, k=min(2, len(places))))
+        )
 
     def _expiry(self) -> None:
-        self._connection.perform(self._set(self._one(), exptime=900), change("touch", self._one(), 600))
-        self._connection.perform(read(self._random.choice(["gat", "gats"]), self._some(5), exptime=1200))
+        self._connection.perform(
+            self._set(self._one(), exptime=900), change("touch", self._one(), 600)
+        )
+        self._connection.perform(
+            read(self._random.choice(["gat", "gats"]), self._some(5), exptime=1200)
+        )
 
     def _conditional(self) -> None:
         command = self._random.choice(["add", "replace", "append", "prepend"])
@@ -228,15 +284,23 @@ class Mixture:
         self._connection.perform(store(command, key, b"conditional"), read("get", [key]))
 
     def _removals(self) -> None:
-        self._connection.perform(*(change("delete", key, noreply=key[-1:] == b"-") for key in self._some(5)))
+        self._connection.perform(
+            *(change("delete", key, noreply=key[-1:] == b"-") for key in self._some(5))
+        )
 
     def _meta(self) -> None:
         key, other = self._some(2)
         mode = self._random.choice(["MS", "ME", "MA", "MP", "MR"])
-        self._connection.perform(meta("ms", key, f"{mode} T600 c Oab", b"meta-value"), meta("mg", key, "k f v Oxyz"))
+        self._connection.perform(
+            meta("ms", key, f"{mode} T600 c Oab", b"meta-value"), meta("mg", key, "k f v Oxyz")
+        )
         self._connection.perform(meta("mg", other, "t s v k"), meta("md", other), plain("mn"))
         binary = bytes([0, 255]) + key
-        self._connection.perform(meta("ms", binary, "b T600", self._value(key)), meta("mg", binary, "b v k"), meta("mg", other, "b v"))
+        self._connection.perform(
+            meta("ms", binary, "b T600", self._value(key)),
+            meta("mg", binary, "b v k"),
+            meta("mg", other, "b v"),
+        )
 
     def _quiet(self) -> None:
         gets = [("mg", key, "k v", None) for key in self._some(10)]
@@ -248,7 +312,9 @@ class Mixture:
 
     def _silent(self) -> None:
         key = self._one()
-        self._connection.perform(self._set(key, noreply=True), change("touch", key, 50, noreply=True), read("get", [key]))
+        self._connection.perform(
+            self._set(key, noreply=True), change("touch", key, 50, noreply=True), read("get", [key])
+        )
 
 
 def in_threads(work: Iterable[Callable[[], None]]) -> None:
