@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import Ended, Recorder, membench, recorder
+from support.cli import Ended, membench, recorder
 from support.profile import events
-from support.requests import read
+from support.requests import read, store
 from support.server import Memcached, memcached
 from support.unique import Background, traffics
 from support.workload import Connection
@@ -93,12 +92,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=False
+        [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)],
+        check=False,
     )
     if mounted.returncode:
         pytest.skip("a tmpfs cannot be mounted here")
     yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    subprocess.run([shutil.which("umount") or "umount", "-l", str(disk)], check=True)
 
 
 def test_a_full_disk_seals_what_there_is(server: Memcached, small_disk: Path) -> None:
@@ -199,8 +199,6 @@ def test_a_profile_that_is_being_recorded_opens_but_is_not_repaired(
 
 
 def test_a_target_that_holds_items_is_refused(small: Path, server: Memcached) -> None:
-    from support.requests import store
-
     Connection(server.port, 0).perform(store("set", b"precious", b"kept"))
     before = server.stats()["cmd_get"]
     one_clear_error(
@@ -258,8 +256,7 @@ def test_a_second_recorder_sees_the_same(server: Memcached, tmp_path: Path) -> N
 def test_ctrl_c_before_anything_was_recorded_seals_an_empty_profile(
     server: Memcached, output: Path
 ) -> None:
-    running = Recorder(output, [server.port], "--no-stats").attached()
-    running.stop().must(0)
+    with recorder(output, [server.port], "--no-stats") as running:
+        running.stop().must(0)
     info = membench("info", output, "--format", "json").must().json
     assert (info["state"], info["events"], info["ledger"]["complete"]) == ("sealed", 0, True)
-    assert os.listdir(output)

@@ -88,7 +88,7 @@ def test_a_killed_recording_holds_no_key_and_no_value(server: Memcached, output:
     assert secrets.found_in(texts(output)) == set()
 
 
-def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
+def test_the_search_finds_what_is_there() -> None:
     secrets = Secrets()
     word = secrets.word(30)
     assert secrets.found_in(b"before" + word[5:13] + b"after")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import Recorder, membench, recorder
+from support.cli import membench, recorder
 from support.oracle import compare
 from support.profile import by_connection, events, table
 from support.requests import read, store
@@ -130,10 +130,9 @@ def test_a_port_without_a_memcached_is_waited_for_and_said(output: Path) -> None
 
 
 def test_a_duration_ends_and_seals_the_recording(server: Memcached, output: Path) -> None:
-    running = Recorder(output, [server.port], "--duration", "1")
-    running.attached()
-    made = ask(server.port, 1)
-    running.wait().must(0)
+    with recorder(output, [server.port], "--duration", "1") as running:
+        made = ask(server.port, 1)
+        running.wait().must(0)
     info = membench("info", output, "--format", "json").must().json
     assert info["state"] == "sealed"
     assert info["commands"]["set"] == len([one for one in made.log if one.command == "set"])

@@ -64,8 +64,8 @@ class Recorder:
     ) -> None:
         """Start it; it may not be attached yet."""
         self.output = output
-        self._stdout = tempfile.TemporaryFile("w+")
-        self._stderr = tempfile.TemporaryFile("w+")
+        self._folder = tempfile.TemporaryDirectory(prefix="membench-test-")
+        self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
         selected = [word for port in ports for word in ("--port", str(port))]
         command = [
             *prefix,
@@ -78,9 +78,13 @@ class Recorder:
             "json",
             *options,
         ]
-        self.process = subprocess.Popen(
-            command, stdout=self._stdout, stderr=self._stderr, env=environment()
-        )
+        with (
+            self._streams["stdout"].open("w") as stdout,
+            self._streams["stderr"].open("w") as stderr,
+        ):
+            self.process = subprocess.Popen(
+                command, stdout=stdout, stderr=stderr, env=environment()
+            )
 
     @property
     def pid(self) -> int:
@@ -89,12 +93,7 @@ class Recorder:
 
     def told(self) -> str:
         """What it has written to its standard error so far."""
-        return self._read(self._stderr)
-
-    @staticmethod
-    def _read(stream: Any) -> str:  # noqa: ANN401 - a temporary file
-        text: str = os.pread(stream.fileno(), 1 << 24, 0).decode()
-        return text
+        return self._streams["stderr"].read_text()
 
     def links(self) -> int:
         """How many BPF programs it has attached, as the kernel says."""
@@ -127,7 +126,7 @@ class Recorder:
     def wait(self, timeout: float = 60) -> Ended:
         """Let it end by itself."""
         code = self.process.wait(timeout)
-        return Ended(code, self._read(self._stdout), self._read(self._stderr))
+        return Ended(code, self._streams["stdout"].read_text(), self.told())
 
     def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Ended:
         """End it as a user would: Ctrl-C."""
@@ -138,6 +137,13 @@ class Recorder:
         """End it without a chance to tidy up."""
         self.process.kill()
         self.process.wait(30)
+
+    def forget(self) -> None:
+        """End it if it still runs, and drop what it said."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.kill()
+        self._folder.cleanup()
 
 
 def capabilities(pid: int) -> dict[str, int]:
@@ -160,6 +166,4 @@ def recorder(
     try:
         yield running.attached()
     finally:
-        if running.process.poll() is None:
-            running.process.send_signal(signal.SIGCONT)
-            running.kill()
+        running.forget()

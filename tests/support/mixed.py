@@ -9,7 +9,7 @@ from typing import Any
 
 from support.cli import Ended, membench, recorder
 from support.profile import Row, by_connection, events
-from support.server import STATS_REQUEST, Memcached, StatsConnection
+from support.server import Memcached
 from support.workload import Connection, Mixture, in_threads, poll_stats
 
 CONNECTIONS = 8
@@ -34,7 +34,6 @@ class Mixed:
     connections: list[Connection]
     before: dict[str, str]
     after: dict[str, str]
-    first_reply: int
     recording: Ended
 
     def moved(self, counter: str) -> int:
@@ -43,13 +42,13 @@ class Mixed:
 
     @property
     def request_bytes(self) -> int:
-        """What memcached read from the first question for its counters to the last, the last one aside."""
-        return self.moved("bytes_read") - len(STATS_REQUEST)
+        """What memcached says it read."""
+        return self.moved("bytes_read")
 
     @property
     def response_bytes(self) -> int:
-        """What memcached wrote from the first answer with its counters on, that answer aside."""
-        return self.moved("bytes_written") - self.first_reply
+        """What memcached says it wrote."""
+        return self.moved("bytes_written")
 
     @property
     def events(self) -> dict[int, list[Row]]:
@@ -84,18 +83,10 @@ def perform_mixed(connections: list[Connection], seed: int) -> None:
         poller.join()
 
 
-def first_stats(server: Memcached) -> tuple[dict[str, str], int]:
-    """memcached's counters, and the size of the answer that told them (which they do not count yet)."""
-    asking = StatsConnection(server.port)
-    counters = asking.ask()
-    asking.close()
-    return counters, asking.replies[0]
-
-
 def record_mixed(server: Memcached, profile: Path, *options: str, seed: int = 1) -> Mixed:
     """Record the mixed workload: the first connection was open before, one is IPv6, the last polls `stats`."""
     opened_before = Connection(server.port, 0)
-    before, first_reply = first_stats(server)
+    before = server.settled_stats()
     with recorder(profile, [server.port], "--no-stats", *options) as running:
         hosts = ["::1" if ordinal == 3 else "127.0.0.1" for ordinal in range(CONNECTIONS + 1)]
         others = [
@@ -105,7 +96,7 @@ def record_mixed(server: Memcached, profile: Path, *options: str, seed: int = 1)
         connections = [opened_before, *others]
         perform_mixed(connections, seed)
         recording = running.stop()
-    mixed = Mixed(profile, connections, before, server.stats(), first_reply, recording)
+    mixed = Mixed(profile, connections, before, server.settled_stats(), recording)
     for connection in connections:
         connection.close()
     return mixed

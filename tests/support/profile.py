@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,10 @@ def event_tables(profile: Path) -> Iterator[pa.Table]:
 
 
 def _open_part(part: Path) -> Iterator[pa.Table]:
-    batches = []
-    try:
-        with pa.ipc.open_stream(part.open("rb")) as stream:
-            for batch in stream:
-                batches.append(batch)
-    except (pa.ArrowInvalid, OSError):
-        pass  # cut by a kill: what came before is whole
+    batches: list[pa.RecordBatch] = []
+    cut = contextlib.suppress(pa.ArrowInvalid, OSError)  # by a kill: what came before is whole
+    with part.open("rb") as file, cut, pa.ipc.open_stream(file) as stream:
+        batches.extend(stream)
     if batches:
         yield pa.Table.from_batches(batches)
 

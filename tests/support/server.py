@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from support.waiting import until
 
 STATS_REQUEST = b"stats\r\n"
+#: Counters stand still when so many answers, so many seconds apart, agree but for themselves.
+STILL, SETTLING = 5, 0.005
 
 
 def free_port() -> int:
@@ -75,6 +78,7 @@ class Memcached:
         self.threads = threads
         self._memory = memory
         self._arguments = arguments
+        self._asked = self._answered = 0
         self._process = self._spawn()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -133,6 +137,23 @@ class Memcached:
                 )
         return established
 
+    def settled_stats(self) -> dict[str, str]:
+        """Its counters once they stand still, without the bytes of these questions and their answers.
+
+        memcached counts an answer's bytes after it was sent, so a counter can trail what a client has received.
+        """
+        connection = StatsConnection(self.port)
+        written: list[int] = []
+        while len(written) < STILL or len(set(written[-STILL:])) > 1:
+            time.sleep(SETTLING)
+            counters = connection.ask()
+            self._asked += len(STATS_REQUEST)
+            read = int(counters["bytes_read"]) - self._asked
+            written.append(int(counters["bytes_written"]) - self._answered)
+            self._answered += connection.replies[-1]
+        connection.close()
+        return counters | {"bytes_read": str(read), "bytes_written": str(written[-1])}
+
     def freeze(self) -> None:
         """Stop it where it is (SIGSTOP)."""
         self._process.send_signal(signal.SIGSTOP)
@@ -155,6 +176,7 @@ class Memcached:
     def restart(self) -> None:
         """End it and start another on the same port."""
         self.stop()
+        self._asked = self._answered = 0
         self._process = self._spawn()
 
 

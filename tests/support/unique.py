@@ -26,7 +26,7 @@ class UniqueTraffic:
         self.connection = connection
         self._largest = largest
         self._every = every
-        self._random = random.Random(connection.ordinal)  # noqa: S311 - a workload, not a secret
+        self._random = random.Random(connection.ordinal)
         self._pipelines = 0
 
     def _key(self, number: int) -> bytes:
@@ -98,7 +98,7 @@ class Background:
     def _run(self, one: UniqueTraffic) -> None:
         try:
             one.until(self._stop)
-        except Exception as failure:  # noqa: BLE001 - raised again by the block
+        except Exception as failure:  # raised again by the block
             self._failures.append(failure)
 
     def __enter__(self) -> Background:

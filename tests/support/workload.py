@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from support.replies import Reader
 from support.requests import (
@@ -30,7 +31,7 @@ from support.requests import (
 )
 from support.waiting import until
 
-#: Key sizes from here on belong to the first request of a connection: size − MARKER is the connection's ordinal.
+#: Key sizes from here on belong to the first request of a connection: size - MARKER is the connection's ordinal.
 MARKER = 180
 #: Values that a decoder without lengths would take for requests or replies.
 TRAP = b"\r\nEND\r\nget trapped-key\r\nSTORED\r\nVALUE trapped-key 0 5\r\nset trapped-key 0 0 4\r\n"
@@ -62,7 +63,9 @@ def value_of(key: bytes, size: int, *, traps: bool = False) -> bytes:
 
 
 class Connection:
-    """One client connection, its log, and its bytes."""
+    """One client connection, its log, and its bytes; every one is closed at the end of the test that made it."""
+
+    _open: ClassVar[list[Connection]] = []
 
     def __init__(self, port: int, ordinal: int, host: str = "127.0.0.1") -> None:
         """Connect."""
@@ -76,6 +79,7 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._table = Path("/proc/net/tcp6" if ":" in host else "/proc/net/tcp")
         self._reader = Reader(self._socket)
+        Connection._open.append(self)
 
     def mark(self) -> None:
         """Ask for a key whose size names this connection: the first request that a recording sees."""
@@ -127,6 +131,12 @@ class Connection:
         """Close it."""
         self._socket.close()
 
+    @classmethod
+    def close_all(cls) -> None:
+        """Close every connection that was made."""
+        while cls._open:
+            cls._open.pop().close()
+
 
 class Mixture:
     """What one connection does, step by step, chosen by its seed, on keys of its own."""
@@ -134,7 +144,7 @@ class Mixture:
     def __init__(self, connection: Connection, seed: int, *, traps: bool = True) -> None:
         """Prepare; nothing is sent yet."""
         self._connection = connection
-        self._random = random.Random(f"{seed}/{connection.ordinal}")  # noqa: S311 - a workload, not a secret
+        self._random = random.Random(f"{seed}/{connection.ordinal}")
         self._traps = traps
         self._keys = [self._key(number) for number in range(300)]
 
