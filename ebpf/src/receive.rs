@@ -1,7 +1,9 @@
 //! A receive that is done → what memcached read, as records.
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
-use membench_common::{HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, WHOLE_CAPACITY, counter, kind, program};
+use membench_common::{
+    HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, WHOLE_CAPACITY, counter, kind, program,
+};
 
 use crate::{
     call::{self, Arguments, Shape},
@@ -58,17 +60,35 @@ fn read(sock: Structure, counters: Counters, length: u32) -> Option<()> {
 }
 
 #[inline(always)]
-fn keep(sock: Structure, state: &mut State, counters: Counters, length: u32, arguments: Arguments) -> Option<()> {
+fn keep(
+    sock: Structure,
+    state: &mut State,
+    counters: Counters,
+    length: u32,
+    arguments: Arguments,
+) -> Option<()> {
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
     let call = state.request.call;
     state.request.call += 1;
     if !state.announce(sock, counters, time) {
-        state.request.lose(counters, counter::RING_FULL, u64::from(length));
+        state
+            .request
+            .lose(counters, counter::RING_FULL, u64::from(length));
         return None;
     }
-    let header = Header { kind: kind::REQUEST, call_length: length, call, ..socket::empty(state.cookie, time) };
-    let composer = Composer::new(maps::receive_scratch()?, &raw mut state.request, counters, header);
+    let header = Header {
+        kind: kind::REQUEST,
+        call_length: length,
+        call,
+        ..socket::empty(state.cookie, time)
+    };
+    let composer = Composer::new(
+        maps::receive_scratch()?,
+        &raw mut state.request,
+        counters,
+        header,
+    );
     match arguments.shape {
         Shape::Buffer if arguments.count > WHOLE_CAPACITY => keep_ends(composer, arguments.address),
         Shape::Buffer => keep_whole(composer, arguments.address),
@@ -82,7 +102,11 @@ fn keep(sock: Structure, state: &mut State, counters: Counters, length: u32, arg
 #[inline(always)]
 fn keep_whole(composer: Composer, mut address: u64) {
     for _ in 0..RECORDS_PER_CALL {
-        let length = if composer.left() > PAYLOAD { PAYLOAD } else { composer.left() };
+        let length = if composer.left() > PAYLOAD {
+            PAYLOAD
+        } else {
+            composer.left()
+        };
         composer.emit_whole(address, length);
         address += length;
         if composer.left() == 0 {
@@ -96,9 +120,22 @@ fn keep_whole(composer: Composer, mut address: u64) {
 #[inline(always)]
 fn keep_ends(composer: Composer, address: u64) {
     let length = composer.left();
-    let head = if length > HEAD_BYTES { HEAD_BYTES } else { length };
-    let tail = if length - head > TAIL_BYTES { TAIL_BYTES } else { length - head };
-    composer.add::<HEAD_BYTES, TAIL_BYTES>(Buffer { address, length, head, tail });
+    let head = if length > HEAD_BYTES {
+        HEAD_BYTES
+    } else {
+        length
+    };
+    let tail = if length - head > TAIL_BYTES {
+        TAIL_BYTES
+    } else {
+        length - head
+    };
+    composer.add::<HEAD_BYTES, TAIL_BYTES>(Buffer {
+        address,
+        length,
+        head,
+        tail,
+    });
     composer.emit();
 }
 
@@ -109,15 +146,26 @@ extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     if composer.room() < LEAST_ROOM {
         composer.emit();
     }
-    let Some((address, length)) = vector::current(composer) else { return 1 };
+    let Some((address, length)) = vector::current(composer) else {
+        return 1;
+    };
     if composer.is_exhausted() {
         return 1;
     }
     let room = composer.room();
     let kept = if length > room { room } else { length };
-    composer.add::<PAYLOAD, 0>(Buffer { address, length: kept, head: kept, tail: 0 });
+    composer.add::<PAYLOAD, 0>(Buffer {
+        address,
+        length: kept,
+        head: kept,
+        tail: 0,
+    });
     let walk = &mut composer.progress().walk;
-    if length > room { walk.advance_within(room) } else { walk.advance() }
+    if length > room {
+        walk.advance_within(room)
+    } else {
+        walk.advance()
+    }
     0
 }
 
@@ -131,7 +179,8 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
     state.note_receive(sock, counters, 0);
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
-    if state.ended == 0 && state.announce(sock, counters, time) && state.output_end(counters, time) {
+    if state.ended == 0 && state.announce(sock, counters, time) && state.output_end(counters, time)
+    {
         state.ended = 1;
     }
     None
@@ -139,5 +188,12 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
 
 #[inline(always)]
 fn asked_for_nothing() -> bool {
-    matches!(call::receiving(), Ok(Arguments { shape: Shape::Buffer, count: 0, .. }))
+    matches!(
+        call::receiving(),
+        Ok(Arguments {
+            shape: Shape::Buffer,
+            count: 0,
+            ..
+        })
+    )
 }

@@ -8,22 +8,39 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file of 64-bit words mapped into memory, that something else writes.
-#[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "only the kernel capture maps memory"))]
+#[cfg_attr(
+    not(feature = "ebpf"),
+    expect(dead_code, reason = "only the kernel capture maps memory")
+)]
 pub(crate) struct Words {
     start: NonNull<AtomicU64>,
     count: usize,
 }
 
-#[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "only the kernel capture maps memory"))]
+#[cfg_attr(
+    not(feature = "ebpf"),
+    expect(dead_code, reason = "only the kernel capture maps memory")
+)]
 impl Words {
     /// Maps the first `count` words for reading.
     pub(crate) fn map(file: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
         let length = count * size_of::<u64>();
         // SAFETY: asks for new memory, which no other code uses.
-        let start =
-            unsafe { libc::mmap(null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        let start = unsafe {
+            libc::mmap(
+                null_mut(),
+                length,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
         match NonNull::new(start) {
-            Some(start) if start.as_ptr() != libc::MAP_FAILED => Ok(Self { start: start.cast(), count }),
+            Some(start) if start.as_ptr() != libc::MAP_FAILED => Ok(Self {
+                start: start.cast(),
+                count,
+            }),
             _ => Err(io::Error::last_os_error()),
         }
     }
@@ -53,7 +70,11 @@ unsafe impl Sync for Words {}
 /// Gives up this thread's capabilities for good, core files and being traced; on failure says at which step.
 pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
     prctl("no_new_privs", libc::PR_SET_NO_NEW_PRIVS, 1)?;
-    prctl("ambient set", libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL.cast_unsigned().into())?;
+    prctl(
+        "ambient set",
+        libc::PR_CAP_AMBIENT,
+        libc::PR_CAP_AMBIENT_CLEAR_ALL.cast_unsigned().into(),
+    )?;
     empty_bounding_set()?;
     empty_capabilities()?;
     no_core_files()?;
@@ -62,7 +83,10 @@ pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
 
 fn prctl(step: &'static str, option: i32, argument: u64) -> Result<(), (&'static str, io::Error)> {
     // SAFETY: these options take a number and no pointers.
-    checked(step, unsafe { libc::prctl(option, argument, 0_u64, 0_u64, 0_u64) }.into())
+    checked(
+        step,
+        unsafe { libc::prctl(option, argument, 0_u64, 0_u64, 0_u64) }.into(),
+    )
 }
 
 /// Without `CAP_SETPCAP` the set cannot be emptied, and need not be: what it bounds needs new privileges.
@@ -70,7 +94,9 @@ fn empty_bounding_set() -> Result<(), (&'static str, io::Error)> {
     for capability in 0.. {
         match prctl("bounding set", libc::PR_CAPBSET_DROP, capability) {
             Ok(()) => (),
-            Err((_, error)) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => break,
+            Err((_, error)) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => {
+                break;
+            }
             Err(error) => return Err(error),
         }
     }
@@ -82,17 +108,29 @@ fn empty_capabilities() -> Result<(), (&'static str, io::Error)> {
     let header: [u32; 2] = [VERSION_3, 0];
     let sets = [[0_u32; 3]; 2];
     // SAFETY: a header for this thread and two triples of sets, as version 3 wants them.
-    checked("capabilities", unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) })
+    checked("capabilities", unsafe {
+        libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr())
+    })
 }
 
 fn no_core_files() -> Result<(), (&'static str, io::Error)> {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: a complete limit.
-    checked("core files", unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) }.into())
+    checked(
+        "core files",
+        unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) }.into(),
+    )
 }
 
 fn checked(step: &'static str, result: i64) -> Result<(), (&'static str, io::Error)> {
-    if result == 0 { Ok(()) } else { Err((step, io::Error::last_os_error())) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err((step, io::Error::last_os_error()))
+    }
 }
 
 // Replay: receive stamps (`Documentation/networking/timestamping.rst` of the kernel).
@@ -152,7 +190,11 @@ fn stamp(message: &libc::msghdr) -> Option<u64> {
         let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
         if (level, kind) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) {
             // SAFETY: the data of this kind is three timespecs; the first is the software stamp.
-            let time: libc::timespec = unsafe { libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned() };
+            let time: libc::timespec = unsafe {
+                libc::CMSG_DATA(header)
+                    .cast::<libc::timespec>()
+                    .read_unaligned()
+            };
             let seconds = u64::try_from(time.tv_sec).ok()?;
             return Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).ok()?);
         }

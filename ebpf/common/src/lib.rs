@@ -229,7 +229,11 @@ pub mod program {
     /// How many there are.
     pub const COUNT: u32 = 3;
     /// Their names, which are also their tracepoints'.
-    pub const NAMES: [&str; COUNT as usize] = ["sock_recv_length", "sock_send_length", "inet_sock_set_state"];
+    pub const NAMES: [&str; COUNT as usize] = [
+        "sock_recv_length",
+        "sock_send_length",
+        "inet_sock_set_state",
+    ];
 }
 
 /// Indices of the counters, one u64 each, striped by CPU and program.

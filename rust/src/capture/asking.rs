@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::listeners::Listener;
-use super::sockets::{OwnAddresses, Seen, Sockets};
 use super::session::Mark;
+use super::sockets::{OwnAddresses, Seen, Sockets};
 use super::statistics::{Asker, Statistics};
 use super::status::ServerStatus;
 
@@ -49,7 +49,12 @@ pub(super) struct Comparison {
 impl Asking {
     /// Begins to ask; the recording goes on meanwhile.
     pub(super) fn start(&mut self, listeners: Vec<Listener>, own: OwnAddresses) {
-        self.ask(move || listeners.into_iter().filter_map(|listener| Asked::start(listener, &own)).collect());
+        self.ask(move || {
+            listeners
+                .into_iter()
+                .filter_map(|listener| Asked::start(listener, &own))
+                .collect()
+        });
     }
 
     /// Begins to ask the same servers again.
@@ -67,7 +72,9 @@ impl Asking {
 
     /// Takes the answers if they are there within `patience`; true unless they are still awaited.
     pub(super) fn collect(&mut self, patience: Duration) -> bool {
-        let Some(pending) = &self.pending else { return true };
+        let Some(pending) = &self.pending else {
+            return true;
+        };
         match pending.recv_timeout(patience) {
             Ok(asked) => self.asked.extend(asked),
             Err(RecvTimeoutError::Timeout) => return false,
@@ -102,7 +109,10 @@ impl Asking {
 
     /// The servers' sums beside the recorded ones, where a server answered twice.
     pub(super) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
-        self.asked.iter().filter_map(|asked| asked.compare(sockets, marks)).collect()
+        self.asked
+            .iter()
+            .filter_map(|asked| asked.compare(sockets, marks))
+            .collect()
     }
 }
 
@@ -114,7 +124,13 @@ impl Asked {
             Ok((asker, own, start))
         });
         match asked {
-            Ok((asker, own, start)) => Some(Self { listener, own, asker, start, end: None }),
+            Ok((asker, own, start)) => Some(Self {
+                listener,
+                own,
+                asker,
+                start,
+                end: None,
+            }),
             Err(error) => {
                 log::warn!("{address}: no statistics: {error}");
                 None
@@ -125,7 +141,10 @@ impl Asked {
     fn end(mut self) -> Self {
         match self.asker.after() {
             Ok(end) => self.end = Some(end),
-            Err(error) => log::warn!("{}: no statistics at the end: {error}", self.listener.address),
+            Err(error) => log::warn!(
+                "{}: no statistics at the end: {error}",
+                self.listener.address
+            ),
         }
         self
     }
@@ -134,10 +153,16 @@ impl Asked {
         ServerStatus {
             listening: self.listener.address.to_string(),
             port: self.listener.address.port(),
-            pid: self.listener.pid.or_else(|| u32::try_from(self.start.counter("pid")?).ok()),
+            pid: self
+                .listener
+                .pid
+                .or_else(|| u32::try_from(self.start.counter("pid")?).ok()),
             version: self.start.general.get("version").cloned(),
             threads: self.start.counter("threads"),
-            connections: self.start.counter("curr_connections").map(|open| open.saturating_sub(1)),
+            connections: self
+                .start
+                .counter("curr_connections")
+                .map(|open| open.saturating_sub(1)),
         }
     }
 

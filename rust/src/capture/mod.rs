@@ -2,29 +2,29 @@
 
 #[cfg(not(feature = "ebpf"))]
 mod absent;
+mod asking;
 #[cfg(feature = "ebpf")]
 mod btf;
+mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
 #[cfg(feature = "ebpf")]
 mod failure;
-mod asking;
-mod clock;
 pub mod ledger;
 pub mod listeners;
+#[cfg(feature = "ebpf")]
+mod load;
+mod options;
+mod privileges;
+mod probe;
 mod recorder;
+mod ring;
 mod running;
 mod session;
 pub mod sockets;
 pub mod statistics;
 pub mod status;
 mod tally;
-#[cfg(feature = "ebpf")]
-mod load;
-mod options;
-mod privileges;
-mod probe;
-mod ring;
 
 #[cfg(not(feature = "ebpf"))]
 pub use absent::Kernel;

@@ -44,28 +44,65 @@ pub struct Probe {
 pub fn probe() -> Probe {
     let mut checks = Vec::new();
     match try_hooks(&mut checks) {
-        Ok(tier) => Probe { works: true, tier: Some(tier), why: None, remedy: None, checks },
+        Ok(tier) => Probe {
+            works: true,
+            tier: Some(tier),
+            why: None,
+            remedy: None,
+            checks,
+        },
         Err(error) => {
             let (why, remedy) = (Some(error.to_string()), error.hint());
-            Probe { works: false, tier: None, why, remedy, checks }
+            Probe {
+                works: false,
+                tier: None,
+                why,
+                remedy,
+                checks,
+            }
         }
     }
 }
 
 fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
-    let network = |source| Error::Io { path: "a loopback connection".into(), source };
+    let network = |source| Error::Io {
+        path: "a loopback connection".into(),
+        source,
+    };
     let listener = TcpListener::bind("127.0.0.1:0").map_err(network)?;
     let port = listener.local_addr().map_err(network)?.port();
-    let options = KernelOptions { ports: vec![port], responses: Responses::Bytes, ring_bytes: 0 };
+    let options = KernelOptions {
+        ports: vec![port],
+        responses: Responses::Bytes,
+        ring_bytes: 0,
+    };
     let attached = Kernel::attach(&options);
-    note(checks, "load and attach", attached.as_ref().map(|kernel| kernel.facts().tier.to_owned()));
+    note(
+        checks,
+        "load and attach",
+        attached
+            .as_ref()
+            .map(|kernel| kernel.facts().tier.to_owned()),
+    );
     let mut kernel = attached?;
-    let fired = exchange(&listener).map_err(network).and_then(|()| fired(&kernel));
-    note(checks, "fire", fired.as_ref().map(|()| format!("{} bytes seen both ways", PING.len())));
+    let fired = exchange(&listener)
+        .map_err(network)
+        .and_then(|()| fired(&kernel));
+    note(
+        checks,
+        "fire",
+        fired
+            .as_ref()
+            .map(|()| format!("{} bytes seen both ways", PING.len())),
+    );
     fired?;
     let mut records = 0;
     kernel.drain(16, &mut |_| records += 1);
-    note(checks, "ring", Ok::<_, &Error>(format!("{records} records")));
+    note(
+        checks,
+        "ring",
+        Ok::<_, &Error>(format!("{records} records")),
+    );
     kernel.detach();
     Ok(kernel.facts().tier)
 }
@@ -75,7 +112,11 @@ fn note(checks: &mut Vec<Check>, name: &'static str, result: std::result::Result
         Ok(detail) => (true, detail),
         Err(error) => (false, error.to_string()),
     };
-    checks.push(Check { name, works, detail });
+    checks.push(Check {
+        name,
+        works,
+        detail,
+    });
 }
 
 /// Moves the same bytes both ways over a connection whose server side is ours.
@@ -91,6 +132,16 @@ fn exchange(listener: &TcpListener) -> std::io::Result<()> {
 
 fn fired(kernel: &Kernel) -> Result<()> {
     let counters = kernel.counters();
-    let seen = [counters[counter::REQUEST_BYTES as usize], counters[counter::RESPONSE_BYTES as usize]];
-    if seen == [PING.len() as u64; 2] { Ok(()) } else { Err(Error::HooksSilent { seen, sent: PING.len() as u64 }) }
+    let seen = [
+        counters[counter::REQUEST_BYTES as usize],
+        counters[counter::RESPONSE_BYTES as usize],
+    ];
+    if seen == [PING.len() as u64; 2] {
+        Ok(())
+    } else {
+        Err(Error::HooksSilent {
+            seen,
+            sent: PING.len() as u64,
+        })
+    }
 }

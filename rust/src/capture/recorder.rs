@@ -134,7 +134,9 @@ impl Stop {
     }
 
     pub(super) fn reason(&self) -> String {
-        lock(&self.reason).clone().unwrap_or_else(|| "stop".to_owned())
+        lock(&self.reason)
+            .clone()
+            .unwrap_or_else(|| "stop".to_owned())
     }
 }
 
@@ -177,9 +179,11 @@ impl Recorder {
             ring_bytes: options.ring_bytes,
         })?;
         let writer = match &options.output {
-            Some(path) => {
-                Some(Writer::create(path, header(&options, &kernel, &hasher, anchor), options.force)?)
-            }
+            Some(path) => Some(Writer::create(
+                path,
+                header(&options, &kernel, &hasher, anchor),
+                options.force,
+            )?),
             None => None,
         };
         let listeners = listeners::find(&options.ports);
@@ -207,8 +211,17 @@ impl Recorder {
                 let _tell = tell;
                 running.run(listeners)
             })
-            .map_err(|source| Error::Io { path: "a thread".into(), source })?;
-        Ok(Self { status, stop, ended, thread: Mutex::new(Some(thread)), batches })
+            .map_err(|source| Error::Io {
+                path: "a thread".into(),
+                source,
+            })?;
+        Ok(Self {
+            status,
+            stop,
+            ended,
+            thread: Mutex::new(Some(thread)),
+            batches,
+        })
     }
 
     /// The latest look.
@@ -229,7 +242,10 @@ impl Recorder {
     /// Waits for its end; whether it came within `patience`.
     pub fn wait(&self, patience: Duration) -> bool {
         let flag = lock(&self.ended.flag);
-        let waited = self.ended.changed.wait_timeout_while(flag, patience, |ended| !*ended);
+        let waited = self
+            .ended
+            .changed
+            .wait_timeout_while(flag, patience, |ended| !*ended);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -264,7 +280,10 @@ fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: 
         source: options.source.clone(),
         tier: Some(facts.tier.to_owned()),
         kernel: Some(facts.kernel_release.clone()),
-        filters: Filters { ports: options.ports.clone(), ..Filters::default() },
+        filters: Filters {
+            ports: options.ports.clone(),
+            ..Filters::default()
+        },
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
         anchor,

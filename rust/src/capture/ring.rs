@@ -45,16 +45,24 @@ impl<'a> Record<'a> {
         match header.kind {
             kind::REQUEST => Self::bytes(header, Direction::Request, rest),
             kind::RESPONSE => Self::bytes(header, Direction::Response, rest),
-            kind::SOCKET => Some(Self::Socket { header, socket: Socket::ref_from_prefix(rest).ok()?.0 }),
+            kind::SOCKET => Some(Self::Socket {
+                header,
+                socket: Socket::ref_from_prefix(rest).ok()?.0,
+            }),
             kind::END => Some(Self::End { header }),
-            kind::CLOSE => Some(Self::Close { header, close: Close::ref_from_prefix(rest).ok()?.0 }),
+            kind::CLOSE => Some(Self::Close {
+                header,
+                close: Close::ref_from_prefix(rest).ok()?.0,
+            }),
             _ => None,
         }
     }
 
     /// Room it took in the ring, bytes, roughly.
     pub(super) fn size(&self) -> u64 {
-        let Self::Bytes { pieces, .. } = self else { return size_of::<Header>() as u64 };
+        let Self::Bytes { pieces, .. } = self else {
+            return size_of::<Header>() as u64;
+        };
         (size_of::<Header>() + pieces.parts.len()) as u64
     }
 
@@ -62,7 +70,11 @@ impl<'a> Record<'a> {
         (checked_length(parts, header.parts)? == u64::from(header.length)).then_some(Self::Bytes {
             header,
             direction,
-            pieces: Pieces { parts, left: header.parts, held: [None; 2] },
+            pieces: Pieces {
+                parts,
+                left: header.parts,
+                held: [None; 2],
+            },
         })
     }
 }
@@ -154,8 +166,18 @@ mod tests {
             };
             let mut bytes = header.as_bytes().to_vec();
             for (length, head, tail) in parts {
-                let (head_length, tail_length) = (head.len().try_into().unwrap(), tail.len().try_into().unwrap());
-                bytes.extend(Part { length: *length, head: head_length, tail: tail_length }.as_bytes());
+                let (head_length, tail_length) = (
+                    head.len().try_into().unwrap(),
+                    tail.len().try_into().unwrap(),
+                );
+                bytes.extend(
+                    Part {
+                        length: *length,
+                        head: head_length,
+                        tail: tail_length,
+                    }
+                    .as_bytes(),
+                );
                 bytes.extend([*head, *tail].concat());
                 bytes.resize(bytes.len().next_multiple_of(8), 0xff);
             }
@@ -163,7 +185,12 @@ mod tests {
         }
 
         fn of(bytes: &[u8]) -> Self {
-            Self(bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect())
+            Self(
+                bytes
+                    .chunks_exact(8)
+                    .map(|word| u64::from_ne_bytes(word.try_into().unwrap()))
+                    .collect(),
+            )
         }
 
         fn bytes(&self) -> &[u8] {
@@ -183,7 +210,12 @@ mod tests {
         let ring = Ring::record(
             kind::RESPONSE,
             1138,
-            &[(13, b"VALUE k 0 9\r\n", b""), (100, b"", b""), (1020, b"head", b"\r\n"), (5, b"END\r\n", b"")],
+            &[
+                (13, b"VALUE k 0 9\r\n", b""),
+                (100, b"", b""),
+                (1020, b"head", b"\r\n"),
+                (5, b"END\r\n", b""),
+            ],
         );
         assert_eq!(
             pieces(&ring),
@@ -200,16 +232,25 @@ mod tests {
 
     #[test]
     fn a_record_says_which_way_its_bytes_went() {
-        for (kind, expected) in [(kind::REQUEST, Direction::Request), (kind::RESPONSE, Direction::Response)] {
+        for (kind, expected) in [
+            (kind::REQUEST, Direction::Request),
+            (kind::RESPONSE, Direction::Response),
+        ] {
             let ring = Ring::record(kind, 2, &[(2, b"ok", b"")]);
-            let Some(Record::Bytes { direction, header, .. }) = Record::parse(ring.bytes()) else { panic!("{kind}") };
+            let Some(Record::Bytes {
+                direction, header, ..
+            }) = Record::parse(ring.bytes())
+            else {
+                panic!("{kind}")
+            };
             assert_eq!((direction, header.offset, header.call), (expected, 3, 4));
         }
     }
 
     #[test]
     fn records_that_break_a_rule_are_refused() {
-        let part = |length, head: &'static [u8]| Ring::record(kind::REQUEST, 3, &[(length, head, b"")]);
+        let part =
+            |length, head: &'static [u8]| Ring::record(kind::REQUEST, 3, &[(length, head, b"")]);
         let mut short = part(3, b"get");
         short.0.pop();
         let mut counts_more = part(3, b"get");
@@ -220,8 +261,14 @@ mod tests {
             ("the header's length is the parts' sum", part(4, b"get")),
             ("kept bytes are all there", short),
             ("parts are all there", counts_more),
-            ("a socket's record has its addresses", Ring::record(kind::SOCKET, 0, &[])),
-            ("a closed socket's record says where it ended", Ring::record(kind::CLOSE, 0, &[])),
+            (
+                "a socket's record has its addresses",
+                Ring::record(kind::SOCKET, 0, &[]),
+            ),
+            (
+                "a closed socket's record says where it ended",
+                Ring::record(kind::CLOSE, 0, &[]),
+            ),
             ("a header is all there", Ring(vec![0; 5])),
         ] {
             assert!(Record::parse(ring.bytes()).is_none(), "{rule}");

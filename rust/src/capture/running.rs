@@ -96,7 +96,11 @@ impl Running {
     }
 
     pub(super) fn telling(self, status: Shared, stop: Stop) -> Self {
-        Self { status, stop, ..self }
+        Self {
+            status,
+            stop,
+            ..self
+        }
     }
 
     /// Records until it is told to stop, then seals.
@@ -105,14 +109,20 @@ impl Running {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
-            .map_err(|source| crate::Error::Io { path: PathBuf::from("a timer"), source })?;
+            .map_err(|source| crate::Error::Io {
+                path: PathBuf::from("a timer"),
+                source,
+            })?;
         runtime.block_on(self.record());
         self.end()
     }
 
     async fn record(&mut self) {
         let token = self.stop.token.clone();
-        let end = self.options.duration.map(|duration| self.started + duration);
+        let end = self
+            .options
+            .duration
+            .map(|duration| self.started + duration);
         while !token.is_cancelled() {
             let wake = Instant::now() + self.drain_period;
             let wake = end.map_or(wake, |end| wake.min(end));
@@ -148,10 +158,12 @@ impl Running {
         let mut bytes = 0;
         loop {
             let session = &mut self.session;
-            let taken = self.kernel.drain(RECORDS_PER_TURN, &mut |record: Record<'_>| {
-                bytes += record.size();
-                session.take(&record);
-            });
+            let taken = self
+                .kernel
+                .drain(RECORDS_PER_TURN, &mut |record: Record<'_>| {
+                    bytes += record.size();
+                    session.take(&record);
+                });
             self.hand_on();
             if taken < RECORDS_PER_TURN {
                 return bytes;
@@ -189,7 +201,11 @@ impl Running {
             }
             let events = decoder.events().to_vec();
             let lost = events.len() as u64;
-            let batch = Batch { events, options: Arc::clone(&self.names), anchor: self.anchor };
+            let batch = Batch {
+                events,
+                options: Arc::clone(&self.names),
+                anchor: self.anchor,
+            };
             if consumer.try_send(batch).is_err() {
                 self.session.drop_events(lost);
             }
@@ -303,11 +319,19 @@ impl Running {
         self.drain();
     }
 
-    fn conclude(mut self, duration: Duration, stopped_by: String, mut ledger: Ledger) -> Result<Recording> {
+    fn conclude(
+        mut self,
+        duration: Duration,
+        stopped_by: String,
+        mut ledger: Ledger,
+    ) -> Result<Recording> {
         let differences = self.differences();
         let statistics_end = self.asking.statistics_end();
         let (connections, _, losses) = self.session.into_tables();
-        let open_at_start = connections.iter().filter(|row| row.opened.is_none()).count() as u64;
+        let open_at_start = connections
+            .iter()
+            .filter(|row| row.opened.is_none())
+            .count() as u64;
         let count = connections.len() as u64;
         let mut bytes_written = 0;
         if let Some(writer) = self.writer.take() {
@@ -347,10 +371,17 @@ impl Running {
     }
 
     fn differences(&self) -> Vec<Difference> {
-        let compared = self.asking.compare(self.session.sockets(), self.session.marks());
+        let compared = self
+            .asking
+            .compare(self.session.sockets(), self.session.marks());
         let both = compared.iter().flat_map(|of| {
             [
-                Difference { port: of.port, counter: "bytes_read", server: of.bytes_read, recorded: of.request_bytes },
+                Difference {
+                    port: of.port,
+                    counter: "bytes_read",
+                    server: of.bytes_read,
+                    recorded: of.request_bytes,
+                },
                 Difference {
                     port: of.port,
                     counter: "bytes_written",
@@ -370,10 +401,15 @@ fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error)
 }
 
 fn lost_bytes(counters: &[u64; counter::COUNT]) -> u64 {
-    counters[counter::RING_FULL as usize..=counter::OTHER_FAMILY as usize].iter().sum()
+    counters[counter::RING_FULL as usize..=counter::OTHER_FAMILY as usize]
+        .iter()
+        .sum()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people; counts are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "figures for people; counts are far below 2^52"
+)]
 fn ratio(amount: u64, of: u64) -> f64 {
     amount as f64 / of as f64
 }

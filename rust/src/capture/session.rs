@@ -58,7 +58,11 @@ impl Session {
     /// Takes one record.
     pub(super) fn take(&mut self, record: &Record<'_>) {
         match record {
-            Record::Bytes { header, direction, pieces } => {
+            Record::Bytes {
+                header,
+                direction,
+                pieces,
+            } => {
                 let pieces: SmallVec<[Piece<'_>; 8]> = pieces.clone().collect();
                 let segment = Segment {
                     connection: 0,
@@ -82,9 +86,13 @@ impl Session {
             }
             Record::End { header } => self.sockets.ended(header.cookie),
             Record::Close { header, close } => {
-                if let Some(Role::Connection(connection)) = self.sockets.closed(header.cookie, header.time) {
-                    self.decoder.lose_tail(connection, Direction::Request, close.request_offset);
-                    self.decoder.lose_tail(connection, Direction::Response, close.response_offset);
+                if let Some(Role::Connection(connection)) =
+                    self.sockets.closed(header.cookie, header.time)
+                {
+                    self.decoder
+                        .lose_tail(connection, Direction::Request, close.request_offset);
+                    self.decoder
+                        .lose_tail(connection, Direction::Response, close.response_offset);
                     self.close(connection);
                 }
             }
@@ -101,8 +109,13 @@ impl Session {
         match role {
             Role::Own(server) => self.take_own(server, segment, seen),
             Role::Connection(connection) => {
-                let segment = Segment { connection, ..*segment };
-                let gap = self.decoder.push(&segment, header.lost == 1 << counter::MISSED);
+                let segment = Segment {
+                    connection,
+                    ..*segment
+                };
+                let gap = self
+                    .decoder
+                    .push(&segment, header.lost == 1 << counter::MISSED);
                 if gap > 0 {
                     self.sockets.count(role, segment.direction, gap);
                     self.note_loss(header, connection, gap);
@@ -126,8 +139,15 @@ impl Session {
         if self.losses.len() >= LOSSES_LISTED {
             return;
         }
-        let cause = loss_term(header.lost.trailing_zeros()).unwrap_or("ring_full").to_owned();
-        self.losses.push(LossRow { time: header.time, connection: Some(connection), cause, bytes });
+        let cause = loss_term(header.lost.trailing_zeros())
+            .unwrap_or("ring_full")
+            .to_owned();
+        self.losses.push(LossRow {
+            time: header.time,
+            connection: Some(connection),
+            cause,
+            bytes,
+        });
     }
 
     fn close(&mut self, connection: u32) {
@@ -172,7 +192,13 @@ impl Session {
     /// The ledger of an ended session.
     pub(super) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
         let of = |index: u32| counters[index as usize];
-        let Totals { request, response, unpaired, unmatched, resyncs: _ } = self.totals;
+        let Totals {
+            request,
+            response,
+            unpaired,
+            unmatched,
+            resyncs: _,
+        } = self.totals;
         let mut ledger = Ledger {
             complete: None,
             request_bytes: of(counter::REQUEST_BYTES),

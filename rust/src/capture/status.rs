@@ -76,7 +76,10 @@ pub struct Shared(Arc<Mutex<Status>>);
 impl Shared {
     /// The latest look.
     pub fn get(&self) -> Status {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Changes it.

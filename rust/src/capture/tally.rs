@@ -15,7 +15,12 @@ pub(super) struct Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { events: 0, requests: 0, commands: [0; Command::ALL.len()], outcomes: [0; Outcome::ALL.len()] }
+        Self {
+            events: 0,
+            requests: 0,
+            commands: [0; Command::ALL.len()],
+            outcomes: [0; Outcome::ALL.len()],
+        }
     }
 }
 
@@ -44,15 +49,24 @@ impl Tally {
 
     /// Events by command, those that occurred.
     pub(super) fn commands(&self) -> BTreeMap<&'static str, u64> {
-        named(Command::ALL.iter().map(|command| command.name()), &self.commands)
+        named(
+            Command::ALL.iter().map(|command| command.name()),
+            &self.commands,
+        )
     }
 
     /// Events by outcome, those that occurred.
     pub(super) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
-        named(Outcome::ALL.iter().map(|outcome| outcome.name()), &self.outcomes)
+        named(
+            Outcome::ALL.iter().map(|outcome| outcome.name()),
+            &self.outcomes,
+        )
     }
 }
 
 fn named(names: impl Iterator<Item = &'static str>, counts: &[u64]) -> BTreeMap<&'static str, u64> {
-    names.zip(counts.iter().copied()).filter(|(_, count)| *count > 0).collect()
+    names
+        .zip(counts.iter().copied())
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }

@@ -98,7 +98,11 @@ impl RequestStream {
         }
         let found = begins_request(bytes, true);
         if found || begins_binary(bytes) {
-            self.framing = if found { Framing::Line } else { Framing::Foreign };
+            self.framing = if found {
+                Framing::Line
+            } else {
+                Framing::Foreign
+            };
             self.at_start = false;
         }
         found
@@ -247,9 +251,14 @@ impl RequestStream {
         if parsed != Err(ParseError::Binary) || self.next_request == 0 {
             return parsed;
         }
-        let Some(newline) = memchr::memchr(b'\n', bytes) else { return Ok(Status::Partial) };
+        let Some(newline) = memchr::memchr(b'\n', bytes) else {
+            return Ok(Status::Partial);
+        };
         Ok(match request::parse(BAD_VERB)? {
-            Status::Complete { value, .. } => Status::Complete { value, consumed: newline + 1 },
+            Status::Complete { value, .. } => Status::Complete {
+                value,
+                consumed: newline + 1,
+            },
             Status::Partial => Status::Partial,
         })
     }
@@ -399,8 +408,23 @@ fn begins_with_verb(bytes: &[u8]) -> bool {
 /// Whether a plausible header of the binary protocol's requests stands at the start of `bytes`: magic, a known
 /// opcode, data type 0, and a body that holds key and extras.
 fn begins_binary(bytes: &[u8]) -> bool {
-    let [0x80, 0..=0x4f, key_high, key_low, extras, 0, _, _, body @ ..] = bytes else { return false };
-    let Some(body) = body.first_chunk() else { return false };
+    let [
+        0x80,
+        0..=0x4f,
+        key_high,
+        key_low,
+        extras,
+        0,
+        _,
+        _,
+        body @ ..,
+    ] = bytes
+    else {
+        return false;
+    };
+    let Some(body) = body.first_chunk() else {
+        return false;
+    };
     let key = u32::from(u16::from_be_bytes([*key_high, *key_low]));
     key + u32::from(*extras) <= u32::from_be_bytes(*body)
 }

@@ -551,7 +551,9 @@ fn a_line_without_end_is_bounded() {
 
 #[test]
 fn a_binary_connection_is_counted_not_decoded() {
-    let header = [0x80, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let header = [
+        0x80, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
     for mid_stream in [false, true] {
         let (events, totals) = Exchange::new(Responses::Bytes, mid_stream)
             .reads(&[&header[..], b"abc"].concat())
@@ -564,9 +566,15 @@ fn a_binary_connection_is_counted_not_decoded() {
 
 #[test]
 fn the_binary_magic_inside_a_text_connection_is_a_bad_verb() {
-    let (events, totals) = exchange().reads(b"get a\r\n\x80oops\r\nget b\r\n").sends(b"END\r\nERROR\r\nEND\r\n").end();
+    let (events, totals) = exchange()
+        .reads(b"get a\r\n\x80oops\r\nget b\r\n")
+        .sends(b"END\r\nERROR\r\nEND\r\n")
+        .end();
     let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
-    assert_eq!(found, [Outcome::Miss, Outcome::ClientError, Outcome::Miss].map(Some));
+    assert_eq!(
+        found,
+        [Outcome::Miss, Outcome::ClientError, Outcome::Miss].map(Some)
+    );
     assert_eq!(totals.unmatched + totals.unpaired, 0);
 }
 

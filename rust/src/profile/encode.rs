@@ -17,10 +17,19 @@ use crate::event::{Command, Event, OptionsTable, Outcome, Protocol};
 use crate::{Error, Result};
 
 /// Events as a batch of a profile's schema, with no part to be written to.
-pub fn record_batch(events: &[Event], options: &OptionsTable, anchor: Anchor) -> Result<RecordBatch> {
+pub fn record_batch(
+    events: &[Event],
+    options: &OptionsTable,
+    anchor: Anchor,
+) -> Result<RecordBatch> {
     let whole = Encoder::new(anchor).batch(events, options);
     let columns: Vec<usize> = (0..schema::schema().fields().len()).collect();
-    whole.and_then(|batch| batch.project(&columns)).map_err(|source| Error::Arrow { path: "a batch".into(), source })
+    whole
+        .and_then(|batch| batch.project(&columns))
+        .map_err(|source| Error::Arrow {
+            path: "a batch".into(),
+            source,
+        })
 }
 
 /// Turns events into batches; its dictionaries are made once, and again only when the options grow.

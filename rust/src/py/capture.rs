@@ -24,8 +24,14 @@ impl Recorder {
     #[new]
     #[pyo3(signature = (source, *, output, ports, responses, ring_size, duration, force, key_file, statistics,
         drop_privileges, live))]
-    #[expect(clippy::too_many_arguments, reason = "each is a keyword of the Python signature")]
-    #[expect(clippy::fn_params_excessive_bools, reason = "each is a keyword of the Python signature")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a keyword of the Python signature"
+    )]
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "each is a keyword of the Python signature"
+    )]
     fn new(
         py: Python<'_>,
         source: String,
@@ -54,7 +60,11 @@ impl Recorder {
             live,
         };
         let engine = py.detach(|| Engine::start(options))?;
-        Ok(Self { engine, fetched: Fetched::default(), result: OnceLock::new() })
+        Ok(Self {
+            engine,
+            fetched: Fetched::default(),
+            result: OnceLock::new(),
+        })
     }
 
     fn status(&self) -> PyResult<String> {
@@ -104,7 +114,9 @@ fn parse_responses(name: &str) -> Result<Responses> {
     [Responses::None, Responses::Lengths, Responses::Bytes]
         .into_iter()
         .find(|responses| responses.name() == name)
-        .ok_or_else(|| Error::UnknownResponses { found: name.to_owned() })
+        .ok_or_else(|| Error::UnknownResponses {
+            found: name.to_owned(),
+        })
 }
 
 fn seconds(seconds: f64) -> Result<Duration> {

@@ -92,7 +92,10 @@ impl Fetched {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() {
             let batch = fetch()?;
-            let named = batch.events.iter().map(|event| Event::new(event, &batch.options, batch.anchor));
+            let named = batch
+                .events
+                .iter()
+                .map(|event| Event::new(event, &batch.options, batch.anchor));
             waiting.extend(named);
         }
         waiting.pop_front()
@@ -126,7 +129,10 @@ impl Batch {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         drop(requested_schema);
         let batches = std::iter::once(Ok(self.batch.clone()));
-        stream_capsule(py, Box::new(RecordBatchIterator::new(batches, self.batch.schema())))
+        stream_capsule(
+            py,
+            Box::new(RecordBatchIterator::new(batches, self.batch.schema())),
+        )
     }
 }
 

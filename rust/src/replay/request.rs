@@ -131,9 +131,7 @@ impl Requests {
             C::MetaGet | C::MetaSet | C::MetaDelete | C::MetaArithmetic | C::MetaDebug => {
                 self.meta(encoder, first, template, cas, ttl)
             }
-            C::FlushAll => {
-                encoder.flush_all(first.marks.has(Marks::TTL).then_some(ttl), noreply)
-            }
+            C::FlushAll => encoder.flush_all(first.marks.has(Marks::TTL).then_some(ttl), noreply),
             C::Verbosity => encoder.verbosity(1, noreply),
             C::MetaNoop | C::Stats | C::Version | C::Quit | C::Other => {
                 encoder.plain(first.command, [])

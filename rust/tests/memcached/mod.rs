@@ -63,7 +63,12 @@ impl Memcached {
             let mut process = self.process.lock().unwrap();
             if process.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 let mut text = String::new();
-                process.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+                process
+                    .stderr
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut text)
+                    .unwrap();
                 panic!("memcached did not start: {text}");
             }
         }
