@@ -1,7 +1,6 @@
 //! Bindings of profile.
 
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -230,7 +229,7 @@ pub(super) fn stream_capsule<'py>(
     reader: Box<dyn RecordBatchReader + Send>,
 ) -> PyResult<Bound<'py, PyCapsule>> {
     let stream = FFI_ArrowArrayStream::new(reader);
-    PyCapsule::new(py, stream, Some(CString::from(c"arrow_array_stream")))
+    PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
 }
 
 /// A schema that any Arrow library takes.
@@ -239,7 +238,7 @@ pub(super) fn schema_capsule<'py>(
     schema: &Schema,
 ) -> PyResult<Bound<'py, PyCapsule>> {
     let schema = FFI_ArrowSchema::try_from(schema).map_err(arrow_failed)?;
-    PyCapsule::new(py, schema, Some(CString::from(c"arrow_schema")))
+    PyCapsule::new_with_value(py, schema, c"arrow_schema")
 }
 
 #[expect(
