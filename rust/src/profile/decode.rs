@@ -69,10 +69,10 @@ impl Columns {
             batch: column(batch, "batch")?,
             request: column(batch, "request")?,
             command: coded(batch, "command", |name| {
-                named(&Command::ALL, name, |command| command.name())
+                named(&Command::ALL, name, Command::name)
             })?,
             protocol: coded(batch, "protocol", |name| {
-                named(Protocol::ALL, name, |protocol| protocol.name())
+                named(Protocol::ALL, name, Protocol::name)
             })?,
             key: column(batch, "key")?,
             key_size: column(batch, "key_size")?,
@@ -88,7 +88,7 @@ impl Columns {
             opaque_size: column(batch, "opaque_size")?,
             options: coded(batch, "options", |name| Some(options.intern(name)))?,
             outcome: coded(batch, "outcome", |name| {
-                named(Outcome::ALL, name, |outcome| outcome.name())
+                named(Outcome::ALL, name, Outcome::name)
             })?,
             server_time: column(batch, "server_time")?,
             queue_time: column(batch, "queue_time")?,

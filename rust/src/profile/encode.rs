@@ -134,6 +134,6 @@ fn coded<T: ArrowDictionaryKeyType>(
     of: impl Fn(&Event) -> Option<T::Native>,
 ) -> std::result::Result<ArrayRef, ArrowError> {
     let codes = events.iter().map(of).collect::<PrimitiveArray<T>>();
-    let coded = DictionaryArray::<T>::try_new(codes, Arc::clone(values))?;
-    Ok(Arc::new(coded))
+    let names = DictionaryArray::<T>::try_new(codes, Arc::clone(values))?;
+    Ok(Arc::new(names))
 }

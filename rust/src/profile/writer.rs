@@ -33,7 +33,7 @@ impl Default for Limits {
         Self {
             batch: 1 << 16,
             part_events: 4_000_000,
-            part_age: Duration::from_secs(300),
+            part_age: Duration::from_mins(5),
         }
     }
 }
