@@ -62,7 +62,11 @@ fn stamp(message: &libc::msghdr) -> Option<u64> {
         let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
         if (level, kind) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) {
             // SAFETY: the data of this kind is three timespecs; the first is the software stamp.
-            let time: libc::timespec = unsafe { libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned() };
+            let time: libc::timespec = unsafe {
+                libc::CMSG_DATA(header)
+                    .cast::<libc::timespec>()
+                    .read_unaligned()
+            };
             let seconds = u64::try_from(time.tv_sec).ok()?;
             return Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).ok()?);
         }

@@ -65,7 +65,11 @@ fn offset() -> (u64, u64) {
         let before = monotonic();
         let wall = nanoseconds(clock_gettime(ClockId::Realtime));
         let after = monotonic();
-        (after - before, wall.wrapping_sub(before.midpoint(after)), after)
+        (
+            after - before,
+            wall.wrapping_sub(before.midpoint(after)),
+            after,
+        )
     });
     let [first, ..] = pairs;
     let (_, ahead, read_at) = pairs.into_iter().min().unwrap_or(first);

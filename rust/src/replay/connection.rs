@@ -72,7 +72,11 @@ pub struct Connection {
 impl Connection {
     /// Begins to connect.
     pub fn open(target: SocketAddr, stamped: bool) -> io::Result<Self> {
-        let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let family = if target.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         sockopt::set_tcp_nodelay(&socket, true)?;
@@ -117,12 +121,14 @@ impl Connection {
     /// Sends the requests of one batch.
     pub fn send_batch(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
         let waiting = self.unwritten() > 0;
-        for request in batch.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES)) {
+        for request in batch.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
+        {
             let opaque = shared.requests.next_opaque();
             shared.requests.append(&mut self.outgoing, request);
             let end = self.written + self.unwritten() as u64;
             let templates = shared.requests.templates();
-            self.outstanding.push(request, shared.start, end, opaque, templates);
+            self.outstanding
+                .push(request, shared.start, end, opaque, templates);
         }
         if waiting || !self.connected {
             return State::Open;
@@ -147,12 +153,17 @@ impl Connection {
     fn write(&mut self, shared: &mut Shared) -> State {
         while self.taken < self.outgoing.len() {
             let now = monotonic();
-            match send(&self.socket, &self.outgoing[self.taken..], SendFlags::NOSIGNAL) {
+            match send(
+                &self.socket,
+                &self.outgoing[self.taken..],
+                SendFlags::NOSIGNAL,
+            ) {
                 Ok(sent) => {
                     self.taken += sent;
                     self.written += sent as u64;
                     shared.measures.counts.bytes_written += sent as u64;
-                    self.outstanding.stamp_sent(self.written, now, &mut shared.measures);
+                    self.outstanding
+                        .stamp_sent(self.written, now, &mut shared.measures);
                 }
                 Err(Errno::AGAIN) => return State::Open,
                 Err(Errno::INTR) => {}
@@ -218,8 +229,15 @@ impl Connection {
         Ok(())
     }
 
-    fn skip_value(&mut self, length: usize, stamps: (Option<u64>, u64), shared: &mut Shared) -> usize {
-        let taken = usize::try_from(self.value_left).unwrap_or(usize::MAX).min(length);
+    fn skip_value(
+        &mut self,
+        length: usize,
+        stamps: (Option<u64>, u64),
+        shared: &mut Shared,
+    ) -> usize {
+        let taken = usize::try_from(self.value_left)
+            .unwrap_or(usize::MAX)
+            .min(length);
         self.value_left -= taken as u64;
         if self.value_left == 0 && self.value_completes {
             self.outstanding.complete(&mut shared.measures, stamps);
@@ -237,7 +255,9 @@ impl Connection {
             self.line.extend_from_slice(bytes);
             return Ok(bytes.len());
         };
-        let Shared { requests, measures, .. } = shared;
+        let Shared {
+            requests, measures, ..
+        } = shared;
         match self.outstanding.answer(&value, requests, measures, stamps) {
             Next::Line => {}
             Next::Value { size, completes } => {

@@ -92,7 +92,8 @@ impl Connections {
 
     /// Requests outstanding on a connection.
     pub fn outstanding_on(&mut self, ordinal: u32) -> usize {
-        self.get(ordinal).map_or(0, |connection| connection.outstanding.len())
+        self.get(ordinal)
+            .map_or(0, |connection| connection.outstanding.len())
     }
 
     /// Sends a batch, on its connection.
@@ -103,13 +104,18 @@ impl Connections {
         if self.is_resting(ordinal) || self.open(poller, ordinal).is_err() {
             return self.refuse(batch, cause::REFUSED);
         }
-        self.change(ordinal, |connection, shared| connection.send_batch(batch, shared));
+        self.change(ordinal, |connection, shared| {
+            connection.send_batch(batch, shared)
+        });
     }
 
     /// Handles what happened to a socket.
     pub fn ready(&mut self, ready: &Ready) {
         let (ordinal, generation) = parts(ready.token);
-        let current = self.slots.get(ordinal as usize).is_some_and(|slot| slot.generation == generation);
+        let current = self
+            .slots
+            .get(ordinal as usize)
+            .is_some_and(|slot| slot.generation == generation);
         if !current {
             return;
         }
@@ -117,7 +123,9 @@ impl Connections {
             self.change(ordinal, Connection::writable);
         }
         if ready.readable {
-            self.change(ordinal, |connection, shared| connection.readable(ready.hangup, shared));
+            self.change(ordinal, |connection, shared| {
+                connection.readable(ready.hangup, shared)
+            });
             self.close_if_done(ordinal);
         }
     }
@@ -126,7 +134,9 @@ impl Connections {
     pub fn abandon(&mut self, cause: &'static str) {
         for slot in &mut self.slots {
             if let Some(mut connection) = slot.connection.take() {
-                connection.outstanding.abandon(cause, &mut self.shared.measures);
+                connection
+                    .outstanding
+                    .abandon(cause, &mut self.shared.measures);
             }
         }
         (self.due, self.outstanding, self.unwritten) = (0, 0, 0);
@@ -138,7 +148,10 @@ impl Connections {
     }
 
     fn get(&mut self, ordinal: u32) -> Option<&mut Connection> {
-        self.slots.get_mut(ordinal as usize)?.connection.as_deref_mut()
+        self.slots
+            .get_mut(ordinal as usize)?
+            .connection
+            .as_deref_mut()
     }
 
     fn is_resting(&self, ordinal: u32) -> bool {
@@ -178,10 +191,14 @@ impl Connections {
         self.unwritten -= unwritten;
         slot.lost = due > 0 || !connection.closing;
         if connection.is_connected() {
-            connection.outstanding.abandon(cause::CLOSED, &mut self.shared.measures);
+            connection
+                .outstanding
+                .abandon(cause::CLOSED, &mut self.shared.measures);
         } else {
             slot.retry_at = monotonic() + RETRY;
-            connection.outstanding.abandon(cause::REFUSED, &mut self.shared.measures);
+            connection
+                .outstanding
+                .abandon(cause::REFUSED, &mut self.shared.measures);
         }
     }
 
@@ -203,7 +220,9 @@ fn load(connection: &Connection) -> (usize, usize, usize) {
 
 fn refuse(batch: &[Operation], cause: &'static str, measures: &mut Measures) {
     for operation in batch {
-        measures.transitions.record(operation.command, operation.recorded, None);
+        measures
+            .transitions
+            .record(operation.command, operation.recorded, None);
         if !operation.marks.has(Marks::REQUEST_CONTINUES) {
             measures.unsent(cause);
         }

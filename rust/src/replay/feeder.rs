@@ -68,7 +68,10 @@ impl<'a> Feeder<'a> {
             keys,
             schedule,
             changes: changes.into_iter().peekable(),
-            shards: shards.into_iter().map(|shard| (shard, Block::new())).collect(),
+            shards: shards
+                .into_iter()
+                .map(|shard| (shard, Block::new()))
+                .collect(),
             waiting: BinaryHeap::new(),
             held: HashMap::new(),
             sequence: 0,
@@ -81,9 +84,9 @@ impl<'a> Feeder<'a> {
         let mut batch: Vec<Event> = Vec::new();
         for event in events {
             let event = event?;
-            let continues = batch
-                .last()
-                .is_some_and(|last| (last.connection, last.batch) == (event.connection, event.batch));
+            let continues = batch.last().is_some_and(|last| {
+                (last.connection, last.batch) == (event.connection, event.batch)
+            });
             if !continues && self.take(&batch).is_none() {
                 return Ok(());
             }
@@ -110,8 +113,11 @@ impl<'a> Feeder<'a> {
         let Some(first) = events.first() else {
             return Some(());
         };
-        let queued = first.queue_time.map(|time| (u64::from(time) * 1000).min(QUEUE_TIME_MAX));
-        let Some(batch) = self.batch(events, first.time - queued.unwrap_or(0).min(first.time)) else {
+        let queued = first
+            .queue_time
+            .map(|time| (u64::from(time) * 1000).min(QUEUE_TIME_MAX));
+        let Some(batch) = self.batch(events, first.time - queued.unwrap_or(0).min(first.time))
+        else {
             return Some(());
         };
         if queued.is_none() && self.waiting.is_empty() {
@@ -156,8 +162,12 @@ impl<'a> Feeder<'a> {
         for request in events.chunk_by(|one, next| one.request == next.request) {
             let first = batch.operations.len();
             let allow_admin = self.allow_admin;
-            let sent = request.iter().filter(|event| replayable(event, allow_admin).is_ok());
-            batch.operations.extend(sent.map(|event| self.operation(event)));
+            let sent = request
+                .iter()
+                .filter(|event| replayable(event, allow_admin).is_ok());
+            batch
+                .operations
+                .extend(sent.map(|event| self.operation(event)));
             batch.requests += u64::from(batch.operations.len() > first);
             mark_all_but_last(&mut batch.operations[first..], Marks::REQUEST_CONTINUES);
         }
@@ -170,14 +180,24 @@ impl<'a> Feeder<'a> {
         let key_size = event.key_size.unwrap_or(0);
         let value = event.command.is_storage() && event.value_size.is_some();
         let compares = event.command == Command::Cas || template.compares;
-        let returned = event.cas.is_some_and(|ordinal| self.plan.cas_sent.contains(&ordinal));
+        let returned = event
+            .cas
+            .is_some_and(|ordinal| self.plan.cas_sent.contains(&ordinal));
         let mut marks = Marks::default();
         marks.set(Marks::TTL, event.ttl.is_some());
         marks.set(Marks::VALUE, value);
         marks.set(Marks::KEY_REFUSED, key_size > KEY_MAX && !template.base64);
         marks.set(Marks::CAS_SENT, compares && event.cas.is_some());
-        marks.set(Marks::CAS_RETURNED, returned && (!compares || template.returns_cas));
-        marks.set(Marks::DECIMAL, event.key.is_some_and(|key| self.plan.counters.contains(&key)));
+        marks.set(
+            Marks::CAS_RETURNED,
+            returned && (!compares || template.returns_cas),
+        );
+        marks.set(
+            Marks::DECIMAL,
+            event
+                .key
+                .is_some_and(|key| self.plan.counters.contains(&key)),
+        );
         Operation {
             key: event.key.map_or(0, |id| self.keys.number(id, key_size)),
             delta: event.delta.unwrap_or(0),
@@ -204,7 +224,10 @@ impl<'a> Feeder<'a> {
         let intended = self.schedule.intended(batch.arrival, batch.requests);
         let shard = self.shard_of(batch.operations.first()?.connection);
         self.make_room(shard)?;
-        let placed = batch.operations.into_iter().map(|operation| Operation { intended, ..operation });
+        let placed = batch.operations.into_iter().map(|operation| Operation {
+            intended,
+            ..operation
+        });
         self.shards[shard].1.extend(placed);
         Some(())
     }
@@ -212,14 +235,20 @@ impl<'a> Feeder<'a> {
     /// Opens and closes connections as of `time`.
     fn emit_changes(&mut self, time: u64) -> Option<()> {
         while let Some(change) = self.changes.next_if(|change| change.is_before(time)) {
-            let kind = if change.opens { Kind::Open } else { Kind::Close };
+            let kind = if change.opens {
+                Kind::Open
+            } else {
+                Kind::Close
+            };
             let intended = match change.time {
                 0 => 0,
                 time => self.schedule.intended(time, 0),
             };
             let shard = self.shard_of(change.connection);
             self.make_room(shard)?;
-            self.shards[shard].1.push(Operation::new(kind, change.connection, intended));
+            self.shards[shard]
+                .1
+                .push(Operation::new(kind, change.connection, intended));
         }
         Some(())
     }

@@ -25,7 +25,9 @@ pub fn class_of(command: Command) -> u8 {
 }
 
 fn class_name(class: usize) -> &'static str {
-    Command::ALL.get(class).map_or("mget", |command| command.name())
+    Command::ALL
+        .get(class)
+        .map_or("mget", |command| command.name())
 }
 
 /// An empty histogram over all durations a replay can see.
@@ -90,7 +92,8 @@ impl Default for Durations {
 
 /// Adds one histogram to another of the same bounds.
 pub fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
-    into.add(other).expect("all histograms have the same bounds");
+    into.add(other)
+        .expect("all histograms have the same bounds");
 }
 
 /// Percentiles of durations in ns.

@@ -44,7 +44,10 @@ impl Counts {
     /// Requests that failed.
     pub fn errors(&self) -> u64 {
         let unanswered: u64 = self.unanswered.values().sum();
-        let failed = self.unsent.iter().filter(|(cause, _)| **cause != super::connections::cause::STOPPED);
+        let failed = self
+            .unsent
+            .iter()
+            .filter(|(cause, _)| **cause != super::connections::cause::STOPPED);
         let unsent: u64 = failed.map(|(_, count)| count).sum();
         unanswered + unsent + self.new_errors + self.unexpected
     }
@@ -188,16 +191,24 @@ impl Measures {
         let response = stamps.parsed.saturating_sub(stamps.intended);
         self.response.record(class, response);
         self.interval.response.saturating_record(response);
-        self.service.record(class, stamps.parsed.saturating_sub(stamps.sent));
+        self.service
+            .record(class, stamps.parsed.saturating_sub(stamps.sent));
         if let Some(received) = stamps.received {
-            self.wire.record(class, received.saturating_sub(stamps.sent));
-            self.client.record(class, stamps.parsed.saturating_sub(received));
+            self.wire
+                .record(class, received.saturating_sub(stamps.sent));
+            self.client
+                .record(class, stamps.parsed.saturating_sub(received));
         }
     }
 
     /// An operation ended.
     #[inline]
-    pub fn outcome(&mut self, command: crate::event::Command, recorded: Option<Outcome>, replayed: Outcome) {
+    pub fn outcome(
+        &mut self,
+        command: crate::event::Command,
+        recorded: Option<Outcome>,
+        replayed: Outcome,
+    ) {
         self.transitions.record(command, recorded, Some(replayed));
         if is_error(replayed) && !recorded.is_some_and(is_error) {
             self.counts.new_errors += 1;

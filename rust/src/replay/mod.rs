@@ -120,7 +120,12 @@ pub fn run_recording(
         target.refuse_if_busy(&found)?;
     }
     let templates = Arc::new(Templates::new(&recording.options));
-    let plan = Plan::new((recording.events)()?, &templates, options.allow_admin, options.warm)?;
+    let plan = Plan::new(
+        (recording.events)()?,
+        &templates,
+        options.allow_admin,
+        options.warm,
+    )?;
     if plan.requests == 0 {
         return Err(Error::NothingToReplay {
             events: plan.events,
@@ -171,7 +176,9 @@ fn warm(
         return Ok(None);
     }
     let stored = warm::store(target.address(), plan, keys, templates, options.seed);
-    stored.map(Some).map_err(|source| target.unreachable(source))
+    stored
+        .map(Some)
+        .map_err(|source| target.unreachable(source))
 }
 
 fn facts(target: &Target, statistics: &Statistics) -> TargetFacts {

@@ -28,8 +28,14 @@ impl Transitions {
 
     /// Counts one operation.
     #[inline]
-    pub fn record(&mut self, command: Command, recorded: Option<Outcome>, replayed: Option<Outcome>) {
-        let at = |outcome: Option<Outcome>| outcome.map_or(OUTCOMES - 1, |outcome| outcome as usize);
+    pub fn record(
+        &mut self,
+        command: Command,
+        recorded: Option<Outcome>,
+        replayed: Option<Outcome>,
+    ) {
+        let at =
+            |outcome: Option<Outcome>| outcome.map_or(OUTCOMES - 1, |outcome| outcome as usize);
         self.counts[command as usize][at(recorded)][at(replayed)] += 1;
     }
 
@@ -62,7 +68,9 @@ impl Default for Transitions {
 }
 
 fn name(outcome: usize) -> &'static str {
-    Outcome::ALL.get(outcome).map_or(NOT_SEEN, |outcome| outcome.name())
+    Outcome::ALL
+        .get(outcome)
+        .map_or(NOT_SEEN, |outcome| outcome.name())
 }
 
 /// Counts by command, then outcome.
@@ -80,12 +88,33 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    fn add(&mut self, command: &'static str, recorded: &'static str, replayed: &'static str, count: u64) {
-        *self.recorded.entry(command).or_default().entry(recorded).or_default() += count;
-        *self.replayed.entry(command).or_default().entry(replayed).or_default() += count;
+    fn add(
+        &mut self,
+        command: &'static str,
+        recorded: &'static str,
+        replayed: &'static str,
+        count: u64,
+    ) {
+        *self
+            .recorded
+            .entry(command)
+            .or_default()
+            .entry(recorded)
+            .or_default() += count;
+        *self
+            .replayed
+            .entry(command)
+            .or_default()
+            .entry(replayed)
+            .or_default() += count;
         if recorded != replayed {
             let change = format!("{recorded} -> {replayed}");
-            *self.differences.entry(command).or_default().entry(change).or_default() += count;
+            *self
+                .differences
+                .entry(command)
+                .or_default()
+                .entry(change)
+                .or_default() += count;
         }
     }
 }

@@ -83,7 +83,14 @@ impl Outstanding {
     }
 
     /// Adds the request made of `operations`, whose bytes end at `end`.
-    pub fn push(&mut self, operations: &[Operation], start: u64, end: u64, opaque: u64, templates: &Templates) {
+    pub fn push(
+        &mut self,
+        operations: &[Operation],
+        start: u64,
+        end: u64,
+        opaque: u64,
+        templates: &Templates,
+    ) {
         let Some(first) = operations.first() else {
             return;
         };
@@ -99,18 +106,23 @@ impl Outstanding {
             keys: u32::try_from(operations.len()).unwrap_or(u32::MAX),
             options: first.options,
             command: first.command,
-            class: if operations.len() > 1 { MULTI_GET } else { class_of(first.command) },
+            class: if operations.len() > 1 {
+                MULTI_GET
+            } else {
+                class_of(first.command)
+            },
             opaque_size: first.opaque_size,
             quiet,
         });
-        self.awaited.extend(operations.iter().map(|operation| Awaited {
-            key: operation.key,
-            cas: operation.cas,
-            key_size: operation.key_size,
-            command: operation.command,
-            recorded: operation.recorded,
-            marks: operation.marks,
-        }));
+        self.awaited
+            .extend(operations.iter().map(|operation| Awaited {
+                key: operation.key,
+                cas: operation.cas,
+                key_size: operation.key_size,
+                command: operation.command,
+                recorded: operation.recorded,
+                marks: operation.marks,
+            }));
     }
 
     /// Stamps what is among the first `written` bytes of the connection as sent at `now`.
@@ -168,7 +180,11 @@ impl Outstanding {
             self.unsent = self.requests.len();
             measures.sent(request.class, parsed.saturating_sub(request.intended));
         }
-        let sent = if request.sent == 0 { parsed } else { request.sent };
+        let sent = if request.sent == 0 {
+            parsed
+        } else {
+            request.sent
+        };
         let stamps = Stamps {
             intended: request.intended,
             sent,
@@ -194,7 +210,9 @@ impl Outstanding {
             }
             self.requests.pop_front();
             for awaited in self.awaited.drain(..request.keys as usize) {
-                measures.transitions.record(awaited.command, awaited.recorded, None);
+                measures
+                    .transitions
+                    .record(awaited.command, awaited.recorded, None);
             }
         }
         self.due = 0;
@@ -229,7 +247,9 @@ impl Outstanding {
         let place = if count == 1 {
             Some(0)
         } else {
-            self.awaited.range(..count.min(self.awaited.len())).position(|awaited| is_key(awaited, key))
+            self.awaited
+                .range(..count.min(self.awaited.len()))
+                .position(|awaited| is_key(awaited, key))
         };
         let Some(place) = place else {
             measures.counts.unexpected += 1;
@@ -272,7 +292,9 @@ impl Outstanding {
     }
 
     fn value_of(&self, response: &Response<'_>, completes: bool) -> Next {
-        response.value_size().map_or(Next::Line, |size| Next::Value { size, completes })
+        response
+            .value_size()
+            .map_or(Next::Line, |size| Next::Value { size, completes })
     }
 
     /// The oldest request, sent, gets no answer: none was due.
@@ -296,7 +318,9 @@ fn speaks_of(request: &Request, response: &Response<'_>, templates: &Templates) 
         return false;
     };
     if templates.get(request.options).noreply
-        || templates.get(request.options).suppresses(request.command, *kind)
+        || templates
+            .get(request.options)
+            .suppresses(request.command, *kind)
         || !fits(request.command, response)
     {
         return false;

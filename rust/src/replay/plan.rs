@@ -66,13 +66,23 @@ pub struct Plan {
 
 impl Plan {
     /// Reads all events once.
-    pub fn new(events: Events<'_>, templates: &Templates, allow_admin: bool, warm: bool) -> Result<Self> {
+    pub fn new(
+        events: Events<'_>,
+        templates: &Templates,
+        allow_admin: bool,
+        warm: bool,
+    ) -> Result<Self> {
         let mut plan = Self::default();
         let mut last = None;
         for event in events {
             let event = event?;
             let request = (event.connection, event.request);
-            plan.add(&event, last.replace(request) != Some(request), templates, allow_admin);
+            plan.add(
+                &event,
+                last.replace(request) != Some(request),
+                templates,
+                allow_admin,
+            );
             if warm {
                 plan.add_warm(&event);
             }
@@ -89,7 +99,10 @@ impl Plan {
         }
         self.requests += u64::from(first);
         self.connections.insert(event.connection);
-        if matches!(event.command, Command::Incr | Command::Decr | Command::MetaArithmetic) {
+        if matches!(
+            event.command,
+            Command::Incr | Command::Decr | Command::MetaArithmetic
+        ) {
             self.counters.extend(event.key);
         }
         let compares = event.command == Command::Cas || templates.get(event.options).compares;
@@ -100,7 +113,8 @@ impl Plan {
 
     /// The first event on a key says whether it was there; later ones how large it was.
     fn add_warm(&mut self, event: &Event) {
-        let (Some(key), Some(key_size), Some(outcome)) = (event.key, event.key_size, event.outcome) else {
+        let (Some(key), Some(key_size), Some(outcome)) = (event.key, event.key_size, event.outcome)
+        else {
             return;
         };
         let shown = event.value_size.filter(|_| outcome == Outcome::Hit);
@@ -122,7 +136,9 @@ impl Plan {
 fn proves_present(command: Command, outcome: Outcome, event: &Event) -> bool {
     use Command as C;
     match outcome {
-        Outcome::Hit | Outcome::Stale | Outcome::Exists | Outcome::Deleted | Outcome::Touched => true,
+        Outcome::Hit | Outcome::Stale | Outcome::Exists | Outcome::Deleted | Outcome::Touched => {
+            true
+        }
         Outcome::NotStored => command == C::Add,
         Outcome::Stored => match command {
             C::Replace | C::Append | C::Prepend | C::Cas | C::Incr | C::Decr => true,

@@ -86,7 +86,10 @@ impl Poller {
                 other => return other.map(drop),
             }
         }
-        poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], Some(&timeout))?;
+        poll(
+            &mut [PollFd::new(&self.epoll, PollFlags::IN)],
+            Some(&timeout),
+        )?;
         epoll::wait(&self.epoll, spare_capacity(&mut self.ready), None).map(drop)
     }
 

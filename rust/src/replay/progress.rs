@@ -59,7 +59,10 @@ impl Watch {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and times are far below 2^53"
+    )]
     pub(super) fn take(&mut self) -> Progress {
         let interval = std::mem::replace(&mut self.interval, Interval::new());
         let sum = |index: usize| self.shards.iter().map(|counts| counts[index]).sum();

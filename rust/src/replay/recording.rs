@@ -1,7 +1,7 @@
 //! What a replay reads of a profile: events in order, options, and the life of connections.
 
-use crate::event::{Event, OptionsTable};
 use crate::Result;
+use crate::event::{Event, OptionsTable};
 
 /// Events in order of (time, connection, batch, request).
 pub type Events<'a> = Box<dyn Iterator<Item = Result<Event>> + Send + 'a>;
@@ -49,11 +49,23 @@ impl Recording<'_> {
     /// Openings and closings of the connections `used`, in order of time.
     pub fn changes(&self, used: impl Fn(u32) -> bool) -> Vec<Change> {
         let mut changes = Vec::new();
-        for lifetime in self.lifetimes.iter().filter(|lifetime| used(lifetime.connection)) {
+        for lifetime in self
+            .lifetimes
+            .iter()
+            .filter(|lifetime| used(lifetime.connection))
+        {
             let connection = lifetime.connection;
             let opened = lifetime.opened.unwrap_or(0);
-            changes.push(Change { time: opened, connection, opens: true });
-            changes.extend(lifetime.closed.map(|time| Change { time, connection, opens: false }));
+            changes.push(Change {
+                time: opened,
+                connection,
+                opens: true,
+            });
+            changes.extend(lifetime.closed.map(|time| Change {
+                time,
+                connection,
+                opens: false,
+            }));
         }
         changes.sort_unstable();
         changes
@@ -61,7 +73,11 @@ impl Recording<'_> {
 }
 
 /// A recording held in memory.
-pub fn in_memory(events: Vec<Event>, options: OptionsTable, lifetimes: Vec<Lifetime>) -> Recording<'static> {
+pub fn in_memory(
+    events: Vec<Event>,
+    options: OptionsTable,
+    lifetimes: Vec<Lifetime>,
+) -> Recording<'static> {
     let events = std::sync::Arc::new(events);
     Recording {
         events: Box::new(move || {

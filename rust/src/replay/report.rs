@@ -134,7 +134,10 @@ impl Totals {
         self.threads += 1;
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "CPU times and counts are far below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "CPU times and counts are far below 2^53"
+    )]
     fn generator(&self, duration_ns: u64) -> Generator {
         Generator {
             cpu_ns_per_request: self.cpu as f64 / self.measures.counts.sent.max(1) as f64,
@@ -157,7 +160,10 @@ pub(super) struct Circumstances {
 }
 
 impl Report {
-    #[expect(clippy::cast_precision_loss, reason = "durations are far below 2^53 ns")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "durations are far below 2^53 ns"
+    )]
     pub(super) fn new(totals: &Totals, circumstances: Circumstances) -> Self {
         let Circumstances {
             planned,
@@ -176,7 +182,9 @@ impl Report {
         let refused: u64 = unsent.values().sum();
         let left = planned.saturating_sub(counts.sent + refused);
         if left > 0 {
-            *unsent.entry(super::connections::cause::STOPPED).or_default() += left;
+            *unsent
+                .entry(super::connections::cause::STOPPED)
+                .or_default() += left;
         }
         Self {
             planned,

@@ -8,6 +8,7 @@ use membench_protocol::encode::{Encoder, Flag, Full, Storage};
 
 use crate::event::Command;
 
+use super::answer::is_retrieval;
 use super::clock::utc_seconds;
 use super::keys::{self, KEY_MAX};
 use super::operation::{Marks, Operation};
@@ -109,6 +110,14 @@ impl Requests {
             // waited for.
             return encoder.plain(first.command, [key]);
         }
+        let refused = operations
+            .iter()
+            .any(|operation| operation.marks.has(Marks::KEY_REFUSED));
+        if refused && is_retrieval(first.command) {
+            // memcached drops unsent answers of earlier requests when it refuses a key here; a bare verb, refused as
+            // well, is safe.
+            return encoder.plain(first.command, []);
+        }
         match first.command {
             C::Get | C::Gets => encoder.retrieval(first.command, None, self.each_key(operations)),
             C::Gat | C::Gats => {
@@ -131,9 +140,7 @@ impl Requests {
             C::MetaGet | C::MetaSet | C::MetaDelete | C::MetaArithmetic | C::MetaDebug => {
                 self.meta(encoder, first, template, cas, ttl)
             }
-            C::FlushAll => {
-                encoder.flush_all(first.marks.has(Marks::TTL).then_some(ttl), noreply)
-            }
+            C::FlushAll => encoder.flush_all(first.marks.has(Marks::TTL).then_some(ttl), noreply),
             C::Verbosity => encoder.verbosity(1, noreply),
             C::MetaNoop | C::Stats | C::Version | C::Quit | C::Other => {
                 encoder.plain(first.command, [])

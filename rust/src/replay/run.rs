@@ -95,7 +95,9 @@ impl Run<'_, '_> {
         }
         drop((intervals, ready));
         let events = (self.recording.events)()?;
-        let changes = self.recording.changes(|connection| self.plan.connections.contains(&connection));
+        let changes = self
+            .recording
+            .changes(|connection| self.plan.connections.contains(&connection));
         let feeder = Feeder::new(
             self.plan,
             self.templates,
@@ -110,8 +112,10 @@ impl Run<'_, '_> {
                 processors::stay_off(&cpus);
                 feeder.run(events)
             });
-            let shards: Vec<_> =
-                places.into_iter().map(|place| scope.spawn(|| self.shard(place))).collect();
+            let shards: Vec<_> = places
+                .into_iter()
+                .map(|place| scope.spawn(|| self.shard(place)))
+                .collect();
             // Each shard is ready, or has failed and dropped its end.
             for () in readied.iter().take(self.threads) {}
             let start = monotonic() + LEAD;
@@ -148,7 +152,10 @@ impl Run<'_, '_> {
         shard.prepare()?;
         let _ = place.ready.send(());
         drop(place.ready);
-        place.start.recv().map_or_else(|_| Err(io::ErrorKind::Interrupted.into()), |start| shard.run(start))
+        place.start.recv().map_or_else(
+            |_| Err(io::ErrorKind::Interrupted.into()),
+            |start| shard.run(start),
+        )
     }
 }
 
@@ -191,5 +198,7 @@ fn join_shards(shards: Vec<ScopedJoinHandle<'_, io::Result<Outcome>>>) -> Result
 
 /// A thread's result; its panic becomes ours.
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

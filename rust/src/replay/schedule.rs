@@ -30,9 +30,9 @@ impl Pacing {
         match text.split_once('=') {
             None if text == "recorded" => Ok(Self::Recorded),
             Some(("speed", factor)) => Ok(Self::Speed(number(factor)?)),
-            Some(("rate", rate)) => Ok(Self::Rate(number(
-                rate.strip_suffix("/s").unwrap_or(rate),
-            )?)),
+            Some(("rate", rate)) => {
+                Ok(Self::Rate(number(rate.strip_suffix("/s").unwrap_or(rate))?))
+            }
             _ => Err(refused()),
         }
     }

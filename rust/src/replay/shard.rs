@@ -165,7 +165,9 @@ impl Shard {
             return None;
         }
         let rest = &self.block[self.next..];
-        let continued = rest.iter().take_while(|operation| operation.marks.has(Marks::BATCH_CONTINUES));
+        let continued = rest
+            .iter()
+            .take_while(|operation| operation.marks.has(Marks::BATCH_CONTINUES));
         let end = (self.next + continued.count() + 1).min(self.block.len());
         Some(self.next..end)
     }
@@ -186,7 +188,9 @@ impl Shard {
     }
 
     fn must_hold(&mut self, first: &Operation, length: usize) -> bool {
-        if self.connections.outstanding > OUTSTANDING_MAX || self.connections.unwritten > UNWRITTEN_MAX {
+        if self.connections.outstanding > OUTSTANDING_MAX
+            || self.connections.unwritten > UNWRITTEN_MAX
+        {
             return true;
         }
         let Some(window) = self.window else {

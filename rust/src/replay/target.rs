@@ -42,7 +42,9 @@ impl Target {
             source,
         };
         let control = TcpStream::connect_timeout(&address, PATIENCE).map_err(unreachable)?;
-        control.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
+        control
+            .set_read_timeout(Some(PATIENCE))
+            .map_err(unreachable)?;
         control.set_nodelay(true).map_err(unreachable)?;
         Ok(Self {
             name: name.to_owned(),
@@ -88,7 +90,8 @@ impl Target {
         let asked_before = self.asked;
         loop {
             let statistics = self.statistics()?;
-            let read = number(&statistics, "bytes_read").saturating_sub(number(before, "bytes_read"));
+            let read =
+                number(&statistics, "bytes_read").saturating_sub(number(before, "bytes_read"));
             let replayed = read.saturating_sub(self.asked - asked_before);
             if replayed >= written || monotonic() > deadline {
                 return Ok((statistics, replayed));
@@ -104,7 +107,8 @@ impl Target {
         }
         let lines = self.ask(b"stats conns\r\n")?;
         let states = lines.iter().filter_map(|line| line.split_once(":state "));
-        let serving = states.filter(|(_, state)| !matches!(*state, "conn_listening" | "conn_closed"));
+        let serving =
+            states.filter(|(_, state)| !matches!(*state, "conn_listening" | "conn_closed"));
         Ok((serving.count() as u64).saturating_sub(1).min(others))
     }
 
@@ -171,7 +175,10 @@ fn statistic(line: &str) -> Option<(String, String)> {
 
 /// A counter; 0 if the target has none of that name.
 pub fn number(statistics: &Statistics, name: &str) -> u64 {
-    statistics.get(name).and_then(|value| value.parse().ok()).unwrap_or(0)
+    statistics
+        .get(name)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0)
 }
 
 /// How much each counter grew.
@@ -189,9 +196,15 @@ pub fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> 
 
 /// Counters of commands, hits, bytes and evictions; not gauges, settings or clocks.
 fn is_counter(name: &str) -> bool {
-    const STARTS: [&str; 9] =
-        ["cmd_", "get_", "delete_", "incr_", "decr_", "cas_", "touch_", "bytes_", "store_"];
-    const NAMES: [&str; 4] = ["total_items", "total_connections", "evictions", "expired_unfetched"];
+    const STARTS: [&str; 9] = [
+        "cmd_", "get_", "delete_", "incr_", "decr_", "cas_", "touch_", "bytes_", "store_",
+    ];
+    const NAMES: [&str; 4] = [
+        "total_items",
+        "total_connections",
+        "evictions",
+        "expired_unfetched",
+    ];
     STARTS.iter().any(|start| name.starts_with(start)) || NAMES.contains(&name)
 }
 
@@ -217,10 +230,16 @@ mod tests {
     #[test]
     fn growth_leaves_out_gauges_and_what_did_not_grow() {
         let statistics = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
         };
         let before = statistics(&[("cmd_get", "5"), ("cmd_set", "1"), ("uptime", "1")]);
         let after = statistics(&[("cmd_get", "9"), ("cmd_set", "1"), ("uptime", "7")]);
-        assert_eq!(growth(&before, &after), BTreeMap::from([("cmd_get".to_owned(), 4)]));
+        assert_eq!(
+            growth(&before, &after),
+            BTreeMap::from([("cmd_get".to_owned(), 4)])
+        );
     }
 }

@@ -7,7 +7,10 @@ use crate::event::{Options, OptionsTable};
 
 /// One options string, taken apart once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the protocol")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the protocol"
+)]
 pub struct Template {
     /// `noreply`.
     pub noreply: bool,
@@ -73,7 +76,11 @@ impl Templates {
     /// Takes every options string apart.
     pub fn new(table: &OptionsTable) -> Self {
         Self {
-            all: table.names().iter().map(|name| Template::parse(name)).collect(),
+            all: table
+                .names()
+                .iter()
+                .map(|name| Template::parse(name))
+                .collect(),
             none: Template::default(),
         }
     }
