@@ -47,7 +47,7 @@ fn keyed(command: Command, request: u32, key: u64, outcome: Outcome) -> Event {
         key: Some(key),
         key_size: Some(20),
         outcome: Some(outcome),
-        ..event(command, 0, request, u64::from(request) * 50 * MICROSECOND)
+        ..event(command, 0, request, u64::from(request) * 20 * MILLISECOND)
     }
 }
 
@@ -100,7 +100,7 @@ fn outcomes_of_every_text_command_are_those_recorded() {
     };
     let plain = |command, request| Event {
         outcome: Some(Outcome::Ok),
-        ..event(command, 0, request, 2 * MILLISECOND)
+        ..event(command, 0, request, 420 * MILLISECOND)
     };
     let events = vec![
         keyed(Command::Get, 0, 1, Outcome::Miss),
@@ -132,7 +132,7 @@ fn outcomes_of_every_text_command_are_those_recorded() {
     assert_clean(&report);
     assert_eq!((report.sent, report.unknown_cas), (21, 0));
     let counters = &report.server.unwrap().counters;
-    assert_eq!((counters["cmd_get"], counters["cmd_touch"]), (5, 3));
+    assert_eq!((counters["cmd_get"], counters["cmd_touch"]), (3, 3));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_multi_get_is_one_request_and_its_keys_end_each_for_itself() {
             Outcome::Miss
         };
         Event {
-            time: 10 * MILLISECOND,
+            time: 800 * MILLISECOND,
             ..keyed(Command::Get, 40, key, outcome)
         }
     }));
@@ -189,7 +189,7 @@ fn quiet_and_noreply_requests_are_settled_by_what_follows() {
         get(4, 1, Outcome::Hit),
         Event {
             outcome: Some(Outcome::Ok),
-            ..event(Command::MetaNoop, 0, 5, MILLISECOND)
+            ..event(Command::MetaNoop, 0, 5, 100 * MILLISECOND)
         },
     ];
     let recording = in_memory(events, options, Vec::new());

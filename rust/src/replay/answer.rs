@@ -76,7 +76,7 @@ pub(super) fn fits(command: Command, response: &Response<'_>) -> bool {
 }
 
 /// `get`, `gets`, `gat`, `gats`: answered by values and `END`.
-fn is_retrieval(command: Command) -> bool {
+pub(super) fn is_retrieval(command: Command) -> bool {
     matches!(
         command,
         Command::Get | Command::Gets | Command::Gat | Command::Gats

@@ -8,6 +8,7 @@ use membench_protocol::encode::{Encoder, Flag, Full, Storage};
 
 use crate::event::Command;
 
+use super::answer::is_retrieval;
 use super::clock::utc_seconds;
 use super::keys::{self, KEY_MAX};
 use super::operation::{Marks, Operation};
@@ -108,6 +109,14 @@ impl Requests {
             // Refused before its value was read: a line without a size is refused by every memcached, and no value is
             // waited for.
             return encoder.plain(first.command, [key]);
+        }
+        let refused = operations
+            .iter()
+            .any(|operation| operation.marks.has(Marks::KEY_REFUSED));
+        if refused && is_retrieval(first.command) {
+            // memcached drops unsent answers of earlier requests when it refuses a key here; a bare verb, refused as
+            // well, is safe.
+            return encoder.plain(first.command, []);
         }
         match first.command {
             C::Get | C::Gets => encoder.retrieval(first.command, None, self.each_key(operations)),

@@ -10,7 +10,7 @@ use crate::event::Command;
 
 use super::keys::ShortKeys;
 use super::operation::{Kind, Marks, Operation};
-use super::plan::Plan;
+use super::plan::{Plan, WarmItem};
 use super::request::Requests;
 use super::template::Templates;
 
@@ -19,6 +19,9 @@ const ROUND: usize = 256 * 1024;
 
 /// Value of items whose size the recording never shows, bytes.
 const UNSEEN_SIZE: u32 = 100;
+
+/// The same of counters, digits.
+const UNSEEN_COUNTER: u32 = 10;
 
 /// What was stored before the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,7 +32,7 @@ pub struct Warm {
     pub bytes: u64,
     /// Items the target did not store.
     pub refused: u64,
-    /// Items whose size the recording does not show: stored with 100 bytes.
+    /// Items whose size the recording does not show: stored with 100 bytes, counters with 10 digits.
     pub unseen_sizes: u64,
     /// Bytes of the requests.
     pub bytes_written: u64,
@@ -50,22 +53,7 @@ pub fn store(
     let mut count = 0;
     for (id, item) in &plan.warm {
         let Some(item) = item else { continue };
-        let size = item.value_size.unwrap_or(UNSEEN_SIZE);
-        warm.keys += 1;
-        warm.bytes += u64::from(size);
-        warm.unseen_sizes += u64::from(item.value_size.is_none());
-        let mut marks = Marks::default();
-        marks.set(Marks::VALUE, true);
-        marks.set(Marks::DECIMAL, plan.counters.contains(id));
-        let operation = Operation {
-            command: Command::Set,
-            key: keys.number(*id, item.key_size),
-            key_size: item.key_size,
-            value_size: size,
-            flags: item.flags,
-            marks,
-            ..Operation::new(Kind::Request, 0, 0)
-        };
+        let operation = warm.operation(*id, item, plan.counters.contains(id), keys);
         requests.append(&mut round, &[operation]);
         count += 1;
         if round.len() >= ROUND {
@@ -77,6 +65,33 @@ pub fn store(
 }
 
 impl Warm {
+    /// The set that stores an item; counts it.
+    fn operation(
+        &mut self,
+        id: u64,
+        item: &WarmItem,
+        counts: bool,
+        keys: &mut ShortKeys,
+    ) -> Operation {
+        let unseen = if counts { UNSEEN_COUNTER } else { UNSEEN_SIZE };
+        let size = item.value_size.unwrap_or(unseen);
+        self.keys += 1;
+        self.bytes += u64::from(size);
+        self.unseen_sizes += u64::from(item.value_size.is_none());
+        let mut marks = Marks::default();
+        marks.set(Marks::VALUE, true);
+        marks.set(Marks::DECIMAL, counts);
+        Operation {
+            command: Command::Set,
+            key: keys.number(id, item.key_size),
+            key_size: item.key_size,
+            value_size: size,
+            flags: item.flags,
+            marks,
+            ..Operation::new(Kind::Request, 0, 0)
+        }
+    }
+
     fn finish_round(
         &mut self,
         connection: &mut BufReader<TcpStream>,

@@ -1,10 +1,13 @@
 //! A memcached of the test's own.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running memcached; it ends with this value.
 pub struct Memcached {
@@ -16,13 +19,22 @@ impl Memcached {
     /// Starts one on a free port, or says why the test is skipped.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     pub fn start() -> Option<Self> {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let folder = tempfile::tempdir().unwrap();
+        let ports = folder.path().join("ports");
         let process = Command::new("memcached")
-            .args(["-u", "nobody", "-U", "0", "-l", "127.0.0.1", "-t", "1"])
-            .args(["-p", &port.to_string()])
-            .stderr(Stdio::piped())
+            .args([
+                "-u",
+                "root",
+                "-U",
+                "0",
+                "-l",
+                "127.0.0.1",
+                "-t",
+                "1",
+                "-p",
+                "-1",
+            ])
+            .env("MEMCACHED_PORT_FILENAME", &ports)
             .spawn();
         let Ok(process) = process else {
             eprintln!("skipped: memcached is not installed");
@@ -30,7 +42,7 @@ impl Memcached {
         };
         let server = Self {
             process: Mutex::new(process),
-            port,
+            port: await_port(&ports),
         };
         server.await_idle();
         Some(server)
@@ -56,22 +68,9 @@ impl Memcached {
         process.wait().unwrap();
     }
 
-    /// Waits until it listens and has forgotten the connection that found out.
+    /// Waits until its own count of connections is right.
     fn await_idle(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(self.address()).is_err() {
-            let mut process = self.process.lock().unwrap();
-            if process.try_wait().unwrap().is_some() || Instant::now() > deadline {
-                let mut text = String::new();
-                process
-                    .stderr
-                    .take()
-                    .unwrap()
-                    .read_to_string(&mut text)
-                    .unwrap();
-                panic!("memcached did not start: {text}");
-            }
-        }
+        let deadline = Instant::now() + PATIENCE;
         let mut client = self.client();
         let mut text = String::new();
         while !text.contains("curr_connections 1\r\n") {
@@ -84,6 +83,19 @@ impl Memcached {
                 text.push_str(str::from_utf8(&bytes[..read]).unwrap());
             }
         }
+    }
+}
+
+/// The port that a memcached chose, from the file it writes.
+fn await_port(file: &Path) -> u16 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        if let Some(port) = text.trim_end().strip_prefix("TCP INET: ") {
+            return port.parse().unwrap();
+        }
+        assert!(Instant::now() < deadline, "memcached did not start: {text}");
+        std::thread::yield_now();
     }
 }
 
