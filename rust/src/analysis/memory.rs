@@ -27,7 +27,7 @@ pub(super) struct Reads {
     pub(super) bytes: u64,
 }
 
-/// Hit ratio by memory size, for one LRU list over all items (memcached's segmented LRU and slab classes come near).
+/// Hit ratio by memory size. One LRU list holds all items; memcached's segmented LRU and slab classes come near.
 /// Reads are taken as recorded; one that misses in a smaller cache is taken to be followed by a write, as clients do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Memory {

@@ -9,8 +9,8 @@ const EXACT: usize = 1000;
 /// Exponents searched.
 const RANGE: (f64, f64) = (0.0, 10.0);
 
-/// Zipf's exponent α: the key of rank r is asked proportionally to r^-α. Two estimates, because one unlabelled α can
-/// be 8 % off.
+/// Zipf's exponent alpha: the key of rank r is asked proportionally to r^-alpha. Two estimates, because one
+/// unlabelled exponent can be 8 % off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Zipf {
     /// Least squares over log rank and log frequency of all ranks, as libCacheSim does.
