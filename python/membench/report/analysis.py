@@ -14,14 +14,14 @@ from membench._analysis import Analysis, Overview
 from membench._analysis.distributions import Quantiles
 from membench._analysis.items import Keys, Memory, Point, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
-from membench.report.analysis_detail import DETAILS
+from membench.report.analysis_detail import DETAILS, memory_size
 from membench.report.numbers import count, duration, percent, rate, size, sparkline
 
 _LABEL = 15
-_SPARK = 24
+_SPARK = 20
 _COMMANDS_SHOWN = 5
 _SIZES_SHOWN = 4
-_MEGABYTE = 1 << 20
+_RANGES_SHOWN = 3
 # Below this a share is not worth a word.
 _NEGLIGIBLE = 0.005
 
@@ -81,8 +81,12 @@ def _requests(requests: Requests) -> Iterator[str]:
         sparkline(_thinned(rates)),
     ]
     if burst and burst.index is not None:
-        words.append(f"burst ×{burst.index:.1f} at 10 ms")
+        words.append(f"burst ×{_times_over(burst.index)} at 10 ms")  # noqa: RUF001
     yield "   ".join(words)
+
+
+def _times_over(index: float) -> str:
+    return f"{index:.1f}" if index < 100 else f"{index:,.0f}"  # noqa: PLR2004
 
 
 def _commands(commands: tuple[CommandShare, ...]) -> Iterator[str]:
@@ -112,7 +116,7 @@ def _hits(hits: Hits) -> Iterator[str]:
 
 def _misses(misses: Misses) -> Iterator[str]:
     if not misses.count:
-        yield "none"
+        yield "none seen"
         return
     causes = {
         "first seen": misses.first_seen,
@@ -133,8 +137,8 @@ def _keys(keys: Keys) -> Iterator[str]:
         words[0] += f", {percent(keys.used_once)} asked once"
     if keys.zipf:
         fitted = f"{keys.zipf.alpha_likelihood:.2f}"
-        line = f"{keys.zipf.alpha_least_squares:.2f}, R² {keys.zipf.r2:.2f}"
-        words.append(f"Zipf α {fitted} (line through all ranks {line})")
+        line = f"all ranks {keys.zipf.alpha_least_squares:.2f}"
+        words.append(f"Zipf α {fitted} ({line})")  # noqa: RUF001
     top = next((it for it in keys.top if it.keys == 10), None)  # noqa: PLR2004
     if top:
         words.append(f"top 10 keys {percent(top.share)}")
@@ -177,19 +181,18 @@ def _connections(connections: Connections) -> Iterator[str]:
     if connections.clients:
         words[0] += f" from {count(connections.clients)} clients"
     if connections.busiest_tenth is not None:
-        words.append(f"busiest tenth {percent(connections.busiest_tenth)} of requests")
+        words.append(f"busiest tenth {percent(connections.busiest_tenth)}")
     if connections.pipeline_depth and connections.pipelined is not None:
         depth = connections.pipeline_depth
-        words.append(
-            f"{percent(connections.pipelined)} pipelined (depth mean {depth.mean:.3g}, most {depth.max})"
-        )
+        depths = f"depth mean {depth.mean:.3g}, most {depth.max}"
+        words.append(f"{percent(connections.pipelined)} pipelined ({depths})")
     yield "   ".join(words)
 
 
 def _working_set(found: WorkingSet) -> Iterator[str]:
     yield (
-        f"{count(found.keys)} keys, {size(found.bytes)} as items   "
-        f"alive at most {size(found.peak_live_bytes)}   "
+        f"{count(found.keys)} keys, {memory_size(found.bytes)} as items   "
+        f"alive at most {memory_size(found.peak_live_bytes)}   "
         f"{sparkline(_thinned([value or 0.0 for value in found.bytes_over_time.values]))}"
     )
 
@@ -199,9 +202,9 @@ def _memory(memory: Memory) -> Iterator[str]:
         yield "unknown: no key was read twice"
         return
     yield "hit ratio for -m:   " + "   ".join(_for_size(it) for it in _interesting(memory.sizes))
-    known = f"larger than {size(memory.known_to_bytes)} is unknown"
+    known = f"larger than {memory_size(memory.known_to_bytes)} is unknown"
     ratios = [point.hit_ratio for point in memory.miss_ratio_curve]
-    yield f"{sparkline(_thinned(ratios))}  knee near {size(memory.knee.bytes)}   ({known})"
+    yield f"{sparkline(_thinned(ratios))}  knee near {memory_size(memory.knee.bytes)}   ({known})"
     if memory.unknown and memory.unknown > _NEGLIGIBLE:
         yield f"ranges: {percent(memory.unknown)} of reads were last used before the recording"
 
@@ -209,14 +212,19 @@ def _memory(memory: Memory) -> Iterator[str]:
 def _interesting(sizes: tuple[Point, ...]) -> list[Point]:
     """The largest sizes, and of those that make no difference only the first."""
     useful = [point for point in sizes if point.hit_ratio < sizes[-1].hit_ratio - 1e-4]
-    return [*useful, sizes[len(useful)]][-_SIZES_SHOWN:]
+    shown = [*useful, sizes[len(useful)]]
+    return shown[-_RANGES_SHOWN if any(map(_is_range, shown)) else -_SIZES_SHOWN :]
+
+
+def _is_range(point: Point) -> bool:
+    return point.hit_ratio_most - point.hit_ratio > _NEGLIGIBLE
 
 
 def _for_size(point: Point) -> str:
     ratio = percent(point.hit_ratio)
-    if point.hit_ratio_most - point.hit_ratio > _NEGLIGIBLE:
-        ratio = f"{point.hit_ratio * 100:.0f}–{percent(point.hit_ratio_most)}"
-    return f"{point.bytes // _MEGABYTE} MB {ratio}"
+    if _is_range(point):
+        ratio = f"{point.hit_ratio:.0%} to {point.hit_ratio_most:.0%}".replace("%", " %")
+    return f"{memory_size(point.bytes)} {ratio}"
 
 
 def _times(times: Times) -> Iterator[str]:

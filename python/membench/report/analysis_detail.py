@@ -15,6 +15,7 @@ from membench._analysis.items import Keys, Memory, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
 from membench.report.numbers import count, duration, percent, rate, size, sparkline
 
+_NONE = "-"
 _BAR = 30
 _CURVE_ROWS = 16
 _QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max")
@@ -32,8 +33,16 @@ def _table(rows: Iterable[Iterable[str]], *heads: str) -> RenderableType:
     return Padding(table, (0, 0, 0, 2))
 
 
+def memory_size(value: float) -> str:
+    """Write bytes of memory as `-m` counts them, in powers of 1024: `64 MB`."""
+    for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
+        if value >= 1024**power:
+            return f"{value / 1024**power:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
 def _ratio(share: float | None) -> str:
-    return "–" if share is None else percent(share)
+    return _NONE if share is None else percent(share)
 
 
 def _distributions(
@@ -97,7 +106,9 @@ def _requests(found: Requests) -> Iterator[RenderableType]:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    if value is None:
+        return _NONE
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"  # noqa: PLR2004
 
 
 def _commands(found: tuple[CommandShare, ...]) -> Iterator[RenderableType]:
@@ -146,12 +157,15 @@ def _keys(found: Keys) -> Iterator[RenderableType]:
             ["distinct keys", count(found.distinct)],
             [f"keys in {found.counted}", count(found.used)],
             ["mean uses of a key", _number(found.mean_uses)],
-            ["Zipf α, likelihood", _number(zipf.alpha_likelihood if zipf else None)],
-            ["Zipf α, line through all ranks", _number(zipf.alpha_least_squares if zipf else None)],
+            ["Zipf exponent, likelihood", _number(zipf.alpha_likelihood if zipf else None)],
+            [
+                "Zipf exponent, line through all ranks",
+                _number(zipf.alpha_least_squares if zipf else None),
+            ],
             ["   R² of that line", _number(zipf.r2 if zipf else None)],
         ]
     )
-    uses = ([f"used {times} ×", percent(it)] for times, it in enumerate(found.used_times, 1))
+    uses = ([f"used {times} times", percent(it)] for times, it in enumerate(found.used_times, 1))
     yield _table(uses, "share of keys", "")
     yield _table(([f"top {it.keys:,}", percent(it.share)] for it in found.top), "share of uses", "")
     hottest = ([it.key, count(it.uses), percent(it.share)] for it in found.hottest)
@@ -219,14 +233,17 @@ def _working_set(found: WorkingSet) -> Iterator[RenderableType]:
     yield _table(
         [
             ["distinct keys", count(found.keys)],
-            ["memory of all their items", size(found.bytes)],
-            ["alive at the end", f"{count(found.live_keys)} items, {size(found.live_bytes)}"],
-            ["alive at most", size(found.peak_live_bytes)],
+            ["memory of all their items", memory_size(found.bytes)],
+            [
+                "alive at the end",
+                f"{count(found.live_keys)} items, {memory_size(found.live_bytes)}",
+            ],
+            ["alive at most", memory_size(found.peak_live_bytes)],
         ]
     )
     yield Text("  distinct keys, and memory of live items, over time")
     yield _over_time(found.keys_over_time, count)
-    yield _over_time(found.live_bytes_over_time, size)
+    yield _over_time(found.live_bytes_over_time, memory_size)
     yield Text("  items stored before the recording count from their first use in it")
 
 
@@ -236,15 +253,20 @@ def _memory(found: Memory) -> Iterator[RenderableType]:
             ["reads", count(found.reads)],
             ["last used before the recording", _ratio(found.unknown)],
             ["miss at any size", _ratio(found.certain_misses)],
-            ["knee", size(found.knee.bytes) if found.knee else "–"],
-            ["within 1 % of the best", size(found.nearly_best_bytes or 0)],
-            ["nothing is known beyond", size(found.known_to_bytes)],
+            ["knee", memory_size(found.knee.bytes) if found.knee else _NONE],
+            ["within 1 % of the best", memory_size(found.nearly_best_bytes or 0)],
+            ["nothing is known beyond", memory_size(found.known_to_bytes)],
         ]
     )
     curve = found.miss_ratio_curve
     step = max(1, -(-len(curve) // _CURVE_ROWS))
     rows = (
-        [size(it.bytes), percent(it.hit_ratio), percent(it.hit_ratio_most), _bar(it.hit_ratio)]
+        [
+            memory_size(it.bytes),
+            percent(it.hit_ratio),
+            percent(it.hit_ratio_most),
+            _bar(it.hit_ratio),
+        ]
         for it in curve[::-1][::step][::-1]
     )
     yield _left(_table(rows, "memory", "hit ratio at least", "at most", ""))
