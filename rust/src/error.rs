@@ -131,6 +131,70 @@ pub enum Error {
     /// The system gave no random bytes.
     #[error("no random bytes for the key that protects keys: {0}")]
     Random(getrandom::Error),
+    /// A replay's pacing is not one there is.
+    #[error("unknown pacing: {given}")]
+    Pacing {
+        /// What was asked for.
+        given: String,
+    },
+    /// A target is not `HOST:PORT`.
+    #[error("{given} is no target")]
+    TargetAddress {
+        /// What was given.
+        given: String,
+    },
+    /// The target of a replay cannot be reached, or broke off.
+    #[error("{target}: {source}")]
+    TargetUnreachable {
+        /// Which.
+        target: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The target of a replay does not answer as memcached does.
+    #[error("{target} does not answer like memcached: {answer}")]
+    TargetProtocol {
+        /// Which.
+        target: String,
+        /// What it said.
+        answer: String,
+    },
+    /// The target of a replay is in use.
+    #[error(
+        "{target} holds {} items and has {} clients: it looks like production",
+        thousands(*items),
+        thousands(*clients)
+    )]
+    TargetBusy {
+        /// Which.
+        target: String,
+        /// Items it holds.
+        items: u64,
+        /// Connections that are not ours.
+        clients: u64,
+    },
+    /// A profile has nothing that could be replayed.
+    #[error("nothing to replay: none of the recording's {events} events can be sent")]
+    NothingToReplay {
+        /// Events in the recording.
+        events: u64,
+    },
+    /// More connections were recorded than this process may open.
+    #[error("the recording needs {wanted} connections, this process may open {limit} files")]
+    TooManyConnections {
+        /// Connections of the recording.
+        wanted: u64,
+        /// The limit on open files.
+        limit: u64,
+    },
+    /// A system call that replay needs failed.
+    #[error("replay: {call}: {source}")]
+    ReplaySystem {
+        /// Which.
+        call: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 /// The classes of failure that users tell apart, each with its own exit code.
@@ -155,20 +219,29 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::TooManyKeys { .. } => Class::Failed,
-            Self::Io { .. } | Self::Random(_) => Class::Environment,
+            Self::Io { .. }
+            | Self::Random(_)
+            | Self::TooManyConnections { .. }
+            | Self::ReplaySystem { .. } => Class::Environment,
             Self::Exists { .. } => Class::Exists,
             Self::NotAProfile { .. }
             | Self::BeingRecorded { .. }
             | Self::UnknownAnalysis { .. }
             | Self::KeyFile { .. }
-            | Self::KeyFileReadable { .. } => Class::Usage,
+            | Self::KeyFileReadable { .. }
+            | Self::Pacing { .. }
+            | Self::TargetAddress { .. } => Class::Usage,
             Self::ManifestMissing { .. }
             | Self::ManifestDamaged { .. }
             | Self::NewerSchema { .. }
             | Self::PartMissing { .. }
             | Self::Parquet { .. }
             | Self::Arrow { .. }
-            | Self::Column { .. } => Class::Profile,
+            | Self::Column { .. }
+            | Self::NothingToReplay { .. } => Class::Profile,
+            Self::TargetUnreachable { .. }
+            | Self::TargetProtocol { .. }
+            | Self::TargetBusy { .. } => Class::Target,
         }
     }
 
@@ -196,7 +269,37 @@ impl Error {
             | Self::Parquet { .. }
             | Self::Arrow { .. }
             | Self::Column { .. }
-            | Self::Random(_) => None,
+            | Self::Random(_)
+            | Self::TargetProtocol { .. }
+            | Self::NothingToReplay { .. }
+            | Self::ReplaySystem { .. } => None,
+            Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
+            Self::TargetAddress { .. } => {
+                Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
+            }
+            Self::TargetUnreachable { target, .. } => Some(format!(
+                "is memcached running and listening on {target}? `memcached -l ADDRESS -p PORT` starts one"
+            )),
+            Self::TargetBusy { .. } => {
+                Some("replay writes to its target; `--allow-nonempty` if you mean it".to_owned())
+            }
+            Self::TooManyConnections { wanted, .. } => {
+                Some(format!("`ulimit -n {}`, then again", wanted + 64))
+            }
         }
     }
+}
+
+/// A count with its thousands apart.
+fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let head = digits.len() % 3;
+    let mut text = digits[..head].to_owned();
+    for group in digits.as_bytes()[head..].chunks(3) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.extend(group.iter().map(|digit| char::from(*digit)));
+    }
+    text
 }
