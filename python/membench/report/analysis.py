@@ -141,7 +141,7 @@ def _keys(keys: Keys) -> Iterator[str]:
         words.append(f"Zipf α {fitted} ({line})")  # noqa: RUF001
     top = next((it for it in keys.top if it.keys == 10), None)  # noqa: PLR2004
     if top:
-        words.append(f"top 10 keys {percent(top.share)}")
+        words.append(f"top 10: {percent(top.share)}")
     yield "   ".join(words)
 
 
@@ -153,7 +153,7 @@ def _sizes(sizes: Sizes) -> Iterator[str]:
 
 
 def _size_range(sizes: Quantiles) -> str:
-    return f"{size(sizes.p50)} median (p99 {size(sizes.p99)}, most {size(sizes.max)})"
+    return f"{size(sizes.p50)} median (p99 {size(sizes.p99)})"
 
 
 def _ttl(ttl: Ttl) -> Iterator[str]:
@@ -165,13 +165,13 @@ def _ttl(ttl: Ttl) -> Iterator[str]:
         span = f"{_seconds(ttl.seconds.p50)} median, {_seconds(ttl.seconds.max)} longest"
         words.append(f"others {span}")
     if ttl.beyond_recording:
-        words.append(f"{percent(ttl.beyond_recording)} of them outlast this recording")
+        words.append(f"{percent(ttl.beyond_recording)} beyond this recording")
     yield "   ".join(words)
 
 
 def _seconds(seconds: int) -> str:
     for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * length:
+        if seconds >= length:
             return f"{seconds / length:.3g} {unit}"
     return f"{seconds} s"
 
@@ -184,8 +184,7 @@ def _connections(connections: Connections) -> Iterator[str]:
         words.append(f"busiest tenth {percent(connections.busiest_tenth)}")
     if connections.pipeline_depth and connections.pipelined is not None:
         depth = connections.pipeline_depth
-        depths = f"depth mean {depth.mean:.3g}, most {depth.max}"
-        words.append(f"{percent(connections.pipelined)} pipelined ({depths})")
+        words.append(f"{percent(connections.pipelined)} pipelined (at most {depth.max} deep)")
     yield "   ".join(words)
 
 

@@ -37,7 +37,8 @@ def memory_size(value: float) -> str:
     """Write bytes of memory as `-m` counts them, in powers of 1024: `64 MB`."""
     for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
         if value >= 1024**power:
-            return f"{value / 1024**power:.3g} {unit}"
+            amount = value / 1024**power
+            return f"{amount:.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"  # noqa: PLR2004
     return f"{value:.0f} B"
 
 

@@ -134,7 +134,9 @@ mod tests {
     fn reads() -> Vec<(u64, u32)> {
         let mut state = 1_u64;
         let random = std::iter::repeat_with(move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             state >> 33
         });
         let keys = random.map(|it| (it % 600) * (it / 600 % 600) / 600);
@@ -159,9 +161,17 @@ mod tests {
         let memory = analysis.ok().and_then(|it| it.memory).expect("asked for");
         let count = f64::from(u32::try_from(reads.len()).unwrap_or(0));
         assert!(memory.miss_ratio_curve.len() > 20);
-        for point in memory.miss_ratio_curve.iter().chain(&memory.sizes).filter(|it| it.bytes >= 40_000) {
+        for point in memory
+            .miss_ratio_curve
+            .iter()
+            .chain(&memory.sizes)
+            .filter(|it| it.bytes >= 40_000)
+        {
             let hits = f64::from(u32::try_from(simulate(&reads, point.bytes)).unwrap_or(0));
-            assert!((point.hit_ratio - hits / count).abs() < 1e-9, "{point:?} {hits}");
+            assert!(
+                (point.hit_ratio - hits / count).abs() < 1e-9,
+                "{point:?} {hits}"
+            );
         }
     }
 }
