@@ -184,7 +184,7 @@ def _connections(connections: Connections) -> Iterator[str]:
         words.append(f"busiest tenth {percent(connections.busiest_tenth)}")
     if connections.pipeline_depth and connections.pipelined is not None:
         depth = connections.pipeline_depth
-        words.append(f"{percent(connections.pipelined)} pipelined (at most {depth.max} deep)")
+        words.append(f"{percent(connections.pipelined)} pipelined, up to {depth.max}")
     yield "   ".join(words)
 
 
