@@ -88,6 +88,6 @@ def analyze(profile: Profile, *, only: Sequence[str] | None = None) -> Analysis:
         UsageError: A part has no such name.
         ProfileError: The profile is damaged.
     """
-    from membench import _native
+    from membench import _native  # noqa: PLC0415 - `--help` does not wait for the engine
 
     return from_json(Analysis, _native.analyze(profile.path, only=list(only) if only else None))

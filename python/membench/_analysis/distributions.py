@@ -49,3 +49,17 @@ class Quantiles:
     p999: int
     max: int
     log2: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One value per bucket of time, from the start of the recording.
+
+    Attributes:
+        bucket_s: Width of a bucket, s.
+        values: One value each, None where there is none; the last bucket may be cut short by the
+            end.
+    """
+
+    bucket_s: float
+    values: tuple[float | None, ...]

@@ -9,9 +9,9 @@ from membench._analysis.distributions import Quantiles, Series
 
 @dataclass(frozen=True, slots=True)
 class Zipf:
-    """Zipf's exponent α: the key of rank r is asked proportionally to r^-α.
+    """Zipf's exponent alpha: the key of rank r is asked proportionally to r^-alpha.
 
-    Two estimates, because one unlabelled α can be 8 % off.
+    Two estimates, because one unlabelled exponent can be 8 % off.
 
     Attributes:
         alpha_least_squares: Least squares over log rank and log frequency of all ranks, as
@@ -202,9 +202,10 @@ class Knee:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Hit ratio by memory size, for one LRU list over all items (memcached's segmented LRU and slab classes come near).
+    """Hit ratio by memory size.
 
-    Reads are taken as recorded; one that misses in a smaller cache is taken to be followed by a
+    One LRU list holds all items; memcached's segmented LRU and slab classes come near. Reads
+    are taken as recorded; one that misses in a smaller cache is taken to be followed by a
     write, as clients do.
 
     Attributes:

@@ -35,9 +35,9 @@ pub struct ConnectionFacts {
     pub connection: u32,
     /// Ordinal of the client's address.
     pub client: u32,
-    /// When it was opened, CLOCK_MONOTONIC ns; none: before the recording.
+    /// When it was opened, `CLOCK_MONOTONIC` ns; none: before the recording.
     pub opened: Option<u64>,
-    /// When it was closed, CLOCK_MONOTONIC ns; none: after the recording.
+    /// When it was closed, `CLOCK_MONOTONIC` ns; none: after the recording.
     pub closed: Option<u64>,
 }
 

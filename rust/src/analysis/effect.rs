@@ -104,11 +104,10 @@ fn found(outcome: Outcome, value_size: Option<u32>) -> bool {
 
 fn store(event: &Event, mode: Mode) -> Effect {
     match (event.outcome, mode) {
-        (Some(Outcome::Stored), Mode::Grow) => Effect::Grow,
+        (None | Some(Outcome::Stored | Outcome::Suppressed), Mode::Grow) => Effect::Grow,
         (Some(Outcome::Stored), _) | (None | Some(Outcome::Suppressed), Mode::Set) => Effect::Store,
         (None | Some(Outcome::Suppressed), Mode::Add) => Effect::StoreIf { absent: true },
         (None | Some(Outcome::Suppressed), Mode::Replace) => Effect::StoreIf { absent: false },
-        (None | Some(Outcome::Suppressed), Mode::Grow) => Effect::Grow,
         // A set that memcached could not store removes what was there.
         (Some(Outcome::ServerError), Mode::Set) | (Some(Outcome::NotFound), _) => Effect::Remove,
         _ => Effect::Nothing,

@@ -113,7 +113,7 @@ impl Item {
 /// The items of all keys.
 pub(super) struct Items {
     footprint: Footprint,
-    items: Vec<Item>,
+    by_key: Vec<Item>,
     flushes: u16,
     /// A `flush_all` with a delay takes effect at this time, ms.
     flush_at: Option<u32>,
@@ -123,7 +123,7 @@ impl Items {
     pub(super) fn new(size: ItemSize) -> Self {
         Self {
             footprint: Footprint::new(size),
-            items: Vec::new(),
+            by_key: Vec::new(),
             flushes: 0,
             flush_at: None,
         }
@@ -149,10 +149,10 @@ impl Items {
     ) -> Access {
         let now = milliseconds(time);
         self.flush_if_due(now);
-        if key >= self.items.len() {
-            self.items.resize(key + 1, Item::default());
+        if key >= self.by_key.len() {
+            self.by_key.resize(key + 1, Item::default());
         }
-        let old = self.items[key];
+        let old = self.by_key[key];
         let before = old.before(now, self.flushes);
         let mut new = old;
         new.state = after(effect, before, event);
@@ -160,7 +160,7 @@ impl Items {
         if new.state == State::Stored {
             self.update(&mut new, before, effect, event, now);
         }
-        self.items[key] = new;
+        self.by_key[key] = new;
         Access {
             key,
             effect,
@@ -175,7 +175,7 @@ impl Items {
 
     /// Every key's item, by the key's ordinal.
     pub(super) fn all(&self) -> &[Item] {
-        &self.items
+        &self.by_key
     }
 
     fn flush_if_due(&mut self, now: u32) {

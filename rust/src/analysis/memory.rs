@@ -27,7 +27,7 @@ pub(super) struct Reads {
     pub(super) bytes: u64,
 }
 
-/// Hit ratio by memory size, for one LRU list over all items (memcached's segmented LRU and slab classes come near).
+/// Hit ratio by memory size. One LRU list holds all items; memcached's segmented LRU and slab classes come near.
 /// Reads are taken as recorded; one that misses in a smaller cache is taken to be followed by a write, as clients do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Memory {
@@ -102,5 +102,76 @@ impl Reads {
     pub(super) fn add(&mut self, bytes: u64) {
         self.count += 1;
         self.bytes += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::super::synthetic::get;
+    use super::super::{Context, ItemSize, Options, analyze_events};
+
+    /// The definition: a list of (key, size), least recently used first.
+    fn simulate(reads: &[(u64, u32)], capacity: u64) -> u64 {
+        let (mut list, mut used, mut hits) = (VecDeque::<(u64, u64)>::new(), 0, 0);
+        for &(key, size) in reads {
+            if let Some(at) = list.iter().position(|it| it.0 == key) {
+                used -= list[at].1;
+                list.remove(at);
+                hits += 1;
+            }
+            list.push_back((key, u64::from(size)));
+            used += u64::from(size);
+            while used > capacity {
+                used -= list.pop_front().map_or(0, |it| it.1);
+            }
+        }
+        hits
+    }
+
+    /// Skewed keys, each of one size.
+    fn reads() -> Vec<(u64, u32)> {
+        let mut state = 1_u64;
+        let random = std::iter::repeat_with(move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            state >> 33
+        });
+        let keys = random.map(|it| (it % 600) * (it / 600 % 600) / 600);
+        let sized = keys.map(|key| (key, u32::try_from(key % 97).unwrap_or(0) * 200 + 1000));
+        sized.take(20_000).collect()
+    }
+
+    #[test]
+    fn the_curve_equals_a_simulated_lru_cache_of_every_size() {
+        let reads = reads();
+        let events = reads.iter().zip(0..).map(|(&(key, size), request)| {
+            let mut event = get(request, key, Some(size));
+            event.key_size = None;
+            event.outcome = None;
+            Ok(event)
+        });
+        let options = Options {
+            item_size: ItemSize::KeyAndValue,
+            ..Options::default()
+        };
+        let analysis = analyze_events(events, &Context::default(), &options);
+        let memory = analysis.ok().and_then(|it| it.memory).expect("asked for");
+        let count = f64::from(u32::try_from(reads.len()).unwrap_or(0));
+        assert!(memory.miss_ratio_curve.len() > 20);
+        for point in memory
+            .miss_ratio_curve
+            .iter()
+            .chain(&memory.sizes)
+            .filter(|it| it.bytes >= 40_000)
+        {
+            let hits = f64::from(u32::try_from(simulate(&reads, point.bytes)).unwrap_or(0));
+            assert!(
+                (point.hit_ratio - hits / count).abs() < 1e-9,
+                "{point:?} {hits}"
+            );
+        }
     }
 }

@@ -77,7 +77,7 @@ impl Options {
 /// What is known beside the events.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
-    /// Start of the recording, CLOCK_MONOTONIC ns; none: the first event.
+    /// Start of the recording, `CLOCK_MONOTONIC` ns; none: the first event.
     pub start: Option<u64>,
     /// Its duration, ns; none: up to the last event.
     pub duration: Option<u64>,

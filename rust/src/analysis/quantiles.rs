@@ -108,7 +108,7 @@ mod tests {
     fn quantiles_of_a_hundred_values_are_exact() {
         let mut distribution = Distribution::default();
         (1..=100).for_each(|value| distribution.record(value));
-        let found = distribution.finish().unwrap();
+        let found = distribution.finish().expect("some were given");
         assert_eq!((found.count, found.min, found.max), (100, 1, 100));
         assert_eq!((found.p50, found.p90, found.p99), (50, 90, 99));
         assert!((found.mean - 50.5).abs() < 1e-9);
@@ -122,7 +122,7 @@ mod tests {
         }
         let bins: Vec<_> = distribution
             .finish()
-            .unwrap()
+            .expect("some were given")
             .log2
             .iter()
             .map(|bin| (bin.low, bin.high, bin.count))

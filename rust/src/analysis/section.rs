@@ -51,8 +51,11 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_with_the_known_ones() {
-        assert_eq!(Section::parse("working_set").unwrap(), Section::WorkingSet);
-        let message = Section::parse("key").unwrap_err().to_string();
+        assert_eq!(
+            Section::parse("working_set").expect("a known name"),
+            Section::WorkingSet
+        );
+        let message = Section::parse("key").expect_err("no such name").to_string();
         assert!(message.contains("`key`") && message.contains("working_set"));
     }
 }

@@ -6,7 +6,7 @@ use crate::event::{Command, Outcome};
 
 fn analyzed(events: &[Event]) -> Analysis {
     let events = events.iter().copied().map(Ok);
-    analyze_events(events, &Context::default(), &Options::default()).unwrap()
+    analyze_events(events, &Context::default(), &Options::default()).expect("asked for")
 }
 
 #[test]
@@ -18,13 +18,17 @@ fn a_get_of_several_keys_is_one_mget() {
     let analysis = analyzed(&[get(0, 1, Some(7)), mget(1), mget(2), mget(3)]);
     let commands: Vec<_> = analysis
         .commands
-        .unwrap()
+        .expect("asked for")
         .iter()
         .map(|it| (it.command, it.requests, it.events))
         .collect();
     assert_eq!(commands, [("get", 1, 1), ("mget", 1, 3)]);
-    assert_eq!(analysis.requests.unwrap().count, 2);
-    let keys = analysis.connections.unwrap().multi_get_keys.unwrap();
+    assert_eq!(analysis.requests.expect("asked for").count, 2);
+    let keys = analysis
+        .connections
+        .expect("asked for")
+        .multi_get_keys
+        .expect("asked for");
     assert_eq!((keys.count, keys.max), (1, 3));
 }
 
@@ -36,7 +40,7 @@ fn hits_are_counted_by_command_without_reads_that_were_not_seen() {
     };
     let hits = analyzed(&[get(0, 1, None), set(1, 1, 5, 0), get(2, 1, Some(5)), unseen])
         .hits
-        .unwrap();
+        .expect("asked for");
     assert_eq!((hits.all.reads, hits.all.hits, hits.all.unseen), (2, 1, 1));
     assert_eq!(hits.all.ratio, Some(0.5));
     assert_eq!(hits.by_command.len(), 1);
@@ -69,7 +73,7 @@ fn every_miss_has_the_cause_that_the_recording_proves() {
         get(30_001, 4, None),
     ])
     .misses
-    .unwrap();
+    .expect("asked for");
     let expected = Misses {
         count: 6,
         first_seen: 1,
@@ -92,7 +96,7 @@ fn popularity_counts_reads_and_lists_the_hottest_key() {
         get(4, 8, Some(1)),
     ])
     .keys
-    .unwrap();
+    .expect("asked for");
     assert_eq!(
         (keys.distinct, keys.used, keys.uses, keys.counted),
         (3, 2, 4, "reads")
@@ -112,8 +116,8 @@ fn requests_of_one_read_are_one_batch() {
         ..get(request, 1, Some(1))
     };
     let events = [of(0, 0), of(1, 1), of(2, 1), of(3, 1), of(4, 2)];
-    let connections = analyzed(&events).connections.unwrap();
-    let depth = connections.pipeline_depth.unwrap();
+    let connections = analyzed(&events).connections.expect("asked for");
+    let depth = connections.pipeline_depth.expect("asked for");
     assert_eq!((depth.count, depth.p50, depth.max), (3, 1, 3));
     assert_eq!(connections.pipelined, Some(0.6));
 }
@@ -135,8 +139,9 @@ fn clients_are_told_apart_where_the_profile_knows_them() {
         ..Context::default()
     };
     let events = [of(0, 0), of(1, 1), of(2, 1), of(3, 2)].map(Ok);
-    let analysis = analyze_events(events.into_iter(), &context, &Options::default()).unwrap();
-    let connections = analysis.connections.unwrap();
+    let analysis =
+        analyze_events(events.into_iter(), &context, &Options::default()).expect("asked for");
+    let connections = analysis.connections.expect("asked for");
     assert_eq!((connections.count, connections.known), (3, Some(4)));
     assert_eq!(
         (connections.open_at_start, connections.open_at_end),
@@ -163,7 +168,7 @@ fn live_bytes_leave_when_their_ttl_ends_or_they_are_deleted() {
         get(9000, 3, None),
     ])
     .working_set
-    .unwrap();
+    .expect("asked for");
     assert_eq!((set_.keys, set_.live_keys, set_.live_bytes), (3, 0, 0));
     assert_eq!(set_.peak_live_bytes, 2 * 96);
     assert_eq!(set_.bytes, 2 * 96);
@@ -182,7 +187,7 @@ fn a_read_hits_in_a_memory_that_holds_what_was_used_since() {
         get(6, 5, None),
     ])
     .memory
-    .unwrap();
+    .expect("asked for");
     assert_eq!(memory.reads, 4);
     assert_eq!(
         (memory.unknown, memory.certain_misses),
@@ -195,14 +200,14 @@ fn a_read_hits_in_a_memory_that_holds_what_was_used_since() {
         .map(|it| (it.hit_ratio, it.hit_ratio_most))
         .collect();
     assert_eq!(ratios, [(0.5, 0.75)]);
-    let reuse = memory.reuse_distance_keys.unwrap();
+    let reuse = memory.reuse_distance_keys.expect("asked for");
     assert_eq!((reuse.min, reuse.max), (1, 3));
 }
 
 #[test]
 fn evenly_spaced_requests_have_no_bursts() {
     let events: Vec<_> = (0..5000).map(|at| get(at, 1, Some(1))).collect();
-    let requests = analyzed(&events).requests.unwrap();
+    let requests = analyzed(&events).requests.expect("asked for");
     assert_eq!((requests.peak_per_s, requests.bursts[0].peak), (1000, 1));
     assert!(
         requests
@@ -211,7 +216,7 @@ fn evenly_spaced_requests_have_no_bursts() {
             .filter_map(|it| it.index)
             .all(|index| index < 0.01)
     );
-    assert!(requests.interarrival_cv.unwrap() < 0.01);
+    assert!(requests.interarrival_cv.expect("asked for") < 0.01);
 }
 
 #[test]
@@ -221,19 +226,20 @@ fn only_what_was_asked_for_is_found() {
         ..Options::default()
     };
     let events = [set(0, 1, 1, 60), set(1, 1, 1, 0), set(2, 1, 1, -1)].map(Ok);
-    let analysis = analyze_events(events.into_iter(), &Context::default(), &options).unwrap();
+    let analysis =
+        analyze_events(events.into_iter(), &Context::default(), &options).expect("asked for");
     assert!(analysis.keys.is_none() && analysis.memory.is_none());
-    let ttl = analysis.ttl.unwrap();
-    assert_eq!((ttl.count, ttl.seconds.unwrap().p50), (3, 60));
+    let ttl = analysis.ttl.expect("asked for");
+    assert_eq!((ttl.count, ttl.seconds.expect("asked for").p50), (3, 60));
     assert_eq!(ttl.beyond_recording, Some(1.0));
 }
 
 #[test]
 fn no_events_give_an_analysis_of_nothing() {
     let analysis = analyzed(&[]);
-    assert_eq!(analysis.requests.unwrap().count, 0);
-    assert_eq!(analysis.hits.unwrap().all.ratio, None);
-    assert!(analysis.memory.unwrap().sizes.len() <= 1);
+    assert_eq!(analysis.requests.expect("asked for").count, 0);
+    assert_eq!(analysis.hits.expect("asked for").all.ratio, None);
+    assert!(analysis.memory.expect("asked for").sizes.len() <= 1);
     let unkeyed = analyzed(&[event()]);
-    assert_eq!(unkeyed.keys.unwrap().distinct, 0);
+    assert_eq!(unkeyed.keys.expect("asked for").distinct, 0);
 }

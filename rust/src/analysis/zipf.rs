@@ -9,8 +9,8 @@ const EXACT: usize = 1000;
 /// Exponents searched.
 const RANGE: (f64, f64) = (0.0, 10.0);
 
-/// Zipf's exponent α: the key of rank r is asked proportionally to r^-α. Two estimates, because one unlabelled α can
-/// be 8 % off.
+/// Zipf's exponent alpha: the key of rank r is asked proportionally to r^-alpha. Two estimates, because one
+/// unlabelled exponent can be 8 % off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Zipf {
     /// Least squares over log rank and log frequency of all ranks, as libCacheSim does.
@@ -115,7 +115,7 @@ mod tests {
                 reason = "1…1e9"
             )]
             let frequencies: Vec<_> = (1..=20_000).map(|rank| frequency(rank) as u32).collect();
-            let found = fit(&frequencies).unwrap();
+            let found = fit(&frequencies).expect("some were given");
             assert!(
                 (found.alpha_least_squares - alpha).abs() < 1e-3,
                 "{found:?}"

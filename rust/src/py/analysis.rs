@@ -13,6 +13,10 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 #[pyfunction]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "arguments from Python are owned"
+)]
 #[pyo3(signature = (path, *, only = None))]
 fn analyze(py: Python<'_>, path: PathBuf, only: Option<Vec<String>>) -> PyResult<String> {
     let found = py.detach(|| -> crate::Result<_> {
