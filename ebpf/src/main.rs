@@ -1,4 +1,6 @@
 #![no_std]
 #![no_main]
 #[panic_handler]
-fn p(_:&core::panic::PanicInfo)->!{loop{}}
+fn p(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}

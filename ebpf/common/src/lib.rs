@@ -143,7 +143,11 @@ pub mod counter {
 }
 
 const _: () = {
-    assert!(size_of::<Header>() == 48 && offset_of!(Header, length) == 24 && offset_of!(Header, lost) == 44);
+    assert!(
+        size_of::<Header>() == 48
+            && offset_of!(Header, length) == 24
+            && offset_of!(Header, lost) == 44
+    );
     assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
     assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);
     assert!(counter::COUNT <= counter::STRIDE);

@@ -1,3 +1,6 @@
 //! Kernel hooks → segments: load, attach, drain, account.
 
 pub mod ledger;
+pub mod listeners;
+pub mod sockets;
+pub mod statistics;
