@@ -24,18 +24,18 @@ struct Asked {
 
 /// The servers that answer, and what they said.
 #[derive(Default)]
-pub struct Asking {
+pub(super) struct Asking {
     asked: Vec<Asked>,
     pending: Option<Receiver<Vec<Asked>>>,
 }
 
 /// A server's counters beside what was recorded between its two answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Comparison {
+pub(super) struct Comparison {
     /// Ordinal, as in the connections table.
     pub server: u32,
-    /// Where it listens.
-    pub listening: String,
+    /// Its port.
+    pub port: u16,
     /// Bytes it counted as read between the answers,
     pub bytes_read: u64,
     /// and those recorded.
@@ -48,12 +48,12 @@ pub struct Comparison {
 
 impl Asking {
     /// Begins to ask; the recording goes on meanwhile.
-    pub fn start(&mut self, listeners: Vec<Listener>, own: OwnAddresses) {
+    pub(super) fn start(&mut self, listeners: Vec<Listener>, own: OwnAddresses) {
         self.ask(move || listeners.into_iter().filter_map(|listener| Asked::start(listener, &own)).collect());
     }
 
     /// Begins to ask the same servers again.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.collect(Duration::ZERO);
         let asked = std::mem::take(&mut self.asked);
         self.ask(move || asked.into_iter().map(Asked::end).collect());
@@ -66,7 +66,7 @@ impl Asking {
     }
 
     /// Takes the answers if they are there within `patience`; true unless they are still awaited.
-    pub fn collect(&mut self, patience: Duration) -> bool {
+    pub(super) fn collect(&mut self, patience: Duration) -> bool {
         let Some(pending) = &self.pending else { return true };
         match pending.recv_timeout(patience) {
             Ok(asked) => self.asked.extend(asked),
@@ -78,12 +78,12 @@ impl Asking {
     }
 
     /// What the servers said at the start, by address.
-    pub fn statistics_start(&self) -> serde_json::Value {
+    pub(super) fn statistics_start(&self) -> serde_json::Value {
         self.table(|asked| Some(&asked.start))
     }
 
     /// What they said at the end, by address.
-    pub fn statistics_end(&self) -> serde_json::Value {
+    pub(super) fn statistics_end(&self) -> serde_json::Value {
         self.table(|asked| asked.end.as_ref())
     }
 
@@ -96,12 +96,12 @@ impl Asking {
     }
 
     /// The servers, as a person would name them.
-    pub fn servers(&self) -> Vec<ServerStatus> {
+    pub(super) fn servers(&self) -> Vec<ServerStatus> {
         self.asked.iter().map(Asked::status).collect()
     }
 
     /// The servers' sums beside the recorded ones, where a server answered twice.
-    pub fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
+    pub(super) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
         self.asked.iter().filter_map(|asked| asked.compare(sockets, marks)).collect()
     }
 }
@@ -150,7 +150,7 @@ impl Asked {
         let Seen { request, response } = last;
         Some(Comparison {
             server,
-            listening: self.listener.address.to_string(),
+            port: self.listener.address.port(),
             bytes_read: counted("bytes_read")?,
             request_bytes: request - first.request,
             bytes_written: counted("bytes_written")?,

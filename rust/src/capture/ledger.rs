@@ -1,5 +1,6 @@
 //! The ledger: where every byte that memcached moved while recording went. The sums are checked, not assumed.
 
+use membench_common::counter;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one direction of one server's connections, by what became of them.
@@ -166,4 +167,22 @@ impl Flow {
             + self.truncated
             + self.not_decoded
     }
+}
+
+/// What the ledger calls the loss that a counter counts; none for counters that count no loss.
+pub(super) fn loss_term(index: u32) -> Option<&'static str> {
+    Some(match index {
+        counter::RING_FULL => "ring_full",
+        counter::MISSED => "missed",
+        counter::RECORD_LIMIT => "record_limit",
+        counter::OTHER_SYSCALL => "other_syscall",
+        counter::IO_URING => "io_uring",
+        counter::KERNEL_THREAD => "kernel_thread",
+        counter::COMPAT_TASK => "compat_task",
+        counter::FAULT => "fault",
+        counter::NO_STATE => "no_state",
+        counter::UDP => "udp",
+        counter::OTHER_FAMILY => "other_family",
+        _ => return None,
+    })
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use super::status::ServerStatus;
+
 /// A listening socket on this machine, in this network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -16,6 +18,16 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// What is known of its server without asking it.
+    pub(super) fn status(&self) -> ServerStatus {
+        ServerStatus {
+            listening: self.address.to_string(),
+            port: self.address.port(),
+            pid: self.pid,
+            ..ServerStatus::default()
+        }
+    }
+
     /// An address that reaches it from this machine.
     pub fn reachable(&self) -> SocketAddr {
         let ip = match self.address.ip() {

@@ -285,8 +285,9 @@ impl Running {
         self.flush();
         let misses = self.kernel.program_misses().unwrap_or(0);
         let ledger = self.session.ledger(&self.kernel.counters(), misses);
+        let status = self.status.clone();
         let recording = self.conclude(duration, stopped_by, ledger);
-        self.status.update(|status| status.state = State::Done);
+        status.update(|status| status.state = State::Done);
         recording
     }
 

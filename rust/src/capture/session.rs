@@ -1,14 +1,13 @@
 //! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
 
 use membench_common::{Header, counter};
+use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
-use crate::event::Event;
 use crate::profile::{ConnectionRow, LossRow};
-use crate::segment::{Direction, Segment};
+use crate::segment::{Direction, Piece, Segment};
 
-use super::counters::{Counters, loss_term};
-use super::ledger::{Ledger, Server};
+use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
 use super::sockets::{OwnAddresses, Role, Seen, Sockets};
 
@@ -20,7 +19,7 @@ const QUESTION: &[u8] = b"stats\r\n";
 
 /// A server's sums at the moment it read our question: the same moment its reply speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub(super) struct Mark {
     /// Which server.
     pub server: u32,
     /// What it had moved since the start.
@@ -28,7 +27,7 @@ pub struct Mark {
 }
 
 /// What one recording has taken in so far.
-pub struct Session {
+pub(super) struct Session {
     sockets: Sockets,
     decoder: Decoder,
     totals: Totals,
@@ -43,7 +42,7 @@ pub struct Session {
 
 impl Session {
     /// An empty session.
-    pub fn new(decoder: Decoder, own: OwnAddresses) -> Self {
+    pub(super) fn new(decoder: Decoder, own: OwnAddresses) -> Self {
         Self {
             sockets: Sockets::new(own),
             decoder,
@@ -57,9 +56,10 @@ impl Session {
     }
 
     /// Takes one record.
-    pub fn take(&mut self, record: &Record<'_>) {
+    pub(super) fn take(&mut self, record: &Record<'_>) {
         match record {
             Record::Bytes { header, direction, pieces } => {
+                let pieces: SmallVec<[Piece<'_>; 8]> = pieces.clone().collect();
                 let segment = Segment {
                     connection: 0,
                     direction: *direction,
@@ -67,7 +67,7 @@ impl Session {
                     time: header.time,
                     arrival: None,
                     call: header.call,
-                    pieces,
+                    pieces: &pieces,
                 };
                 self.take_bytes(header, &segment);
             }
@@ -81,8 +81,10 @@ impl Session {
                 }
             }
             Record::End { header } => self.sockets.ended(header.cookie),
-            Record::Close { header } => {
+            Record::Close { header, close } => {
                 if let Some(Role::Connection(connection)) = self.sockets.closed(header.cookie, header.time) {
+                    self.decoder.lose_tail(connection, Direction::Request, close.request_offset);
+                    self.decoder.lose_tail(connection, Direction::Response, close.response_offset);
                     self.close(connection);
                 }
             }
@@ -136,44 +138,39 @@ impl Session {
     }
 
     /// Counts events that a consumer or the disk did not take.
-    pub fn drop_events(&mut self, events: u64) {
+    pub(super) fn drop_events(&mut self, events: u64) {
         self.drops += events;
     }
 
-    /// The events decoded since they were last taken away.
-    pub fn events(&self) -> &[Event] {
-        self.decoder.events()
-    }
-
     /// The decoder: its events and options.
-    pub fn decoder(&mut self) -> &mut Decoder {
+    pub(super) fn decoder(&mut self) -> &mut Decoder {
         &mut self.decoder
     }
 
     /// The sockets seen so far.
-    pub fn sockets(&self) -> &Sockets {
+    pub(super) fn sockets(&self) -> &Sockets {
         &self.sockets
     }
 
     /// The moments at which servers read our questions.
-    pub fn marks(&self) -> &[Mark] {
+    pub(super) fn marks(&self) -> &[Mark] {
         &self.marks
     }
 
     /// Events that were not taken so far.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.drops
     }
 
     /// Ends every connection that is still open; its last events can be taken then.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         for connection in self.decoder.open_connections() {
             self.close(connection);
         }
     }
 
     /// The ledger of an ended session.
-    pub fn ledger(&self, counters: &Counters, program_misses: u64) -> Ledger {
+    pub(super) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
         let of = |index: u32| counters[index as usize];
         let Totals { request, response, unpaired, unmatched, resyncs: _ } = self.totals;
         let mut ledger = Ledger {
@@ -208,7 +205,7 @@ impl Session {
     }
 
     /// The tables of an ended session.
-    pub fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>, Vec<LossRow>) {
+    pub(super) fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>, Vec<LossRow>) {
         let (connections, servers) = self.sockets.into_tables();
         (connections, servers, self.losses)
     }

@@ -214,6 +214,11 @@ impl Sockets {
         (self.connections.len(), self.open.len() - own)
     }
 
+    /// The connections seen so far.
+    pub fn connections(&self) -> &[ConnectionRow] {
+        &self.connections
+    }
+
     /// The servers seen so far.
     pub fn servers(&self) -> &[Server] {
         &self.servers

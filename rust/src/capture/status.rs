@@ -45,6 +45,8 @@ pub struct Status {
     pub elapsed_s: f64,
     /// Events so far.
     pub events: u64,
+    /// Requests so far: a multi-get is one.
+    pub requests: u64,
     /// Events in the last second or so, a second.
     pub events_per_s: f64,
     /// Connections so far.

@@ -6,7 +6,7 @@ use crate::event::{Command, Event, Outcome};
 
 /// Counts of events, kept while they pass by.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub(super) struct Tally {
     events: u64,
     requests: u64,
     commands: [u64; Command::ALL.len()],
@@ -21,7 +21,7 @@ impl Default for Tally {
 
 impl Tally {
     /// Counts these events.
-    pub fn add(&mut self, events: &[Event]) {
+    pub(super) fn add(&mut self, events: &[Event]) {
         self.events += events.len() as u64;
         for event in events {
             self.requests += u64::from(event.request_size.is_some());
@@ -33,22 +33,22 @@ impl Tally {
     }
 
     /// All events.
-    pub fn events(&self) -> u64 {
+    pub(super) fn events(&self) -> u64 {
         self.events
     }
 
     /// All requests: a multi-get is one.
-    pub fn requests(&self) -> u64 {
+    pub(super) fn requests(&self) -> u64 {
         self.requests
     }
 
     /// Events by command, those that occurred.
-    pub fn commands(&self) -> BTreeMap<&'static str, u64> {
+    pub(super) fn commands(&self) -> BTreeMap<&'static str, u64> {
         named(Command::ALL.iter().map(|command| command.name()), &self.commands)
     }
 
     /// Events by outcome, those that occurred.
-    pub fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+    pub(super) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
         named(Outcome::ALL.iter().map(|outcome| outcome.name()), &self.outcomes)
     }
 }

@@ -1,6 +1,6 @@
 //! One connection: two streams and the requests that are open between them.
 
-use crate::segment::{Piece, Segment};
+use crate::segment::{Direction, Piece, Segment};
 
 use super::context::Context;
 use super::lengths::Sends;
@@ -191,6 +191,21 @@ impl Connection {
             self.responses.lose(&mut self.totals.response);
             self.pairing.lose(context, &mut self.totals);
         }
+    }
+
+    /// Bytes behind the last one pushed were seen by the source, and lost.
+    pub(super) fn lose_tail(&mut self, context: &Context, direction: Direction, end: u64) {
+        if direction == Direction::Response && context.responses == Responses::None {
+            return;
+        }
+        let (known, flow) = match direction {
+            Direction::Request => (&mut self.request_end, &mut self.totals.request),
+            Direction::Response => (&mut self.response_end, &mut self.totals.response),
+        };
+        let lost = end.saturating_sub(*known);
+        flow.seen += lost;
+        flow.not_decoded += lost;
+        *known += lost;
     }
 
     /// The end: unfinished messages are boundary, open requests keep no outcome.

@@ -114,6 +114,13 @@ impl Decoder {
         }
     }
 
+    /// The source saw a direction up to `end`: bytes behind the last one pushed are lost.
+    pub fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
+        if let Some(Some(connection)) = self.connections.get_mut(connection as usize) {
+            connection.lose_tail(&self.context, direction, end);
+        }
+    }
+
     /// Ends a connection: what is unfinished becomes boundary. `none` when it is not open.
     pub fn close(&mut self, connection: u32) -> Option<Totals> {
         let ended = self.connections.get_mut(connection as usize)?.take()?;

@@ -19,6 +19,7 @@ mod tables;
 mod tail;
 mod writer;
 
+pub use encode::record_batch;
 pub use events::{Batches, Events};
 pub use manifest::{Anchor, Counts, Filters, Header, Manifest, Part, SCHEMA_VERSION, State};
 pub use reader::Profile;

@@ -146,6 +146,11 @@ impl Writer {
         result.map_err(|error| self.fail(error))
     }
 
+    /// Notes what servers said at the start, to be written with the next manifest.
+    pub fn set_statistics_start(&mut self, statistics: Value) {
+        self.manifest.header.statistics_start = statistics;
+    }
+
     /// Adds a later pair of the anchor's clocks, to be written with the next manifest.
     pub fn note_clocks(&mut self, pair: Anchor) {
         self.manifest.clocks.push(pair);

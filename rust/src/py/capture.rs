@@ -10,12 +10,12 @@ use crate::capture::{RecordOptions, Recorder as Engine};
 use crate::decode::Responses;
 use crate::{Error, Result};
 
-use super::events::Events;
+use super::events::{Batch, Event, Fetched};
 
 #[pyclass(frozen, module = "membench._native")]
 struct Recorder {
     engine: Engine,
-    live: Events,
+    fetched: Fetched,
     result: OnceLock<String>,
 }
 
@@ -54,11 +54,11 @@ impl Recorder {
             live,
         };
         let engine = py.detach(|| Engine::start(options))?;
-        Ok(Self { engine, live: Events::default(), result: OnceLock::new() })
+        Ok(Self { engine, fetched: Fetched::default(), result: OnceLock::new() })
     }
 
     fn status(&self) -> PyResult<String> {
-        Ok(super::json(&self.engine.status())?)
+        super::json(&self.engine.status())
     }
 
     #[getter]
@@ -81,22 +81,22 @@ impl Recorder {
         if let Some(known) = self.result.get() {
             return Ok(known.clone());
         }
-        let recording = py.detach(|| self.engine.finish())?;
-        Ok(self.result.get_or_init(|| super::json(&recording).unwrap_or_default()).clone())
+        let recording = super::json(&py.detach(|| self.engine.finish())?)?;
+        Ok(self.result.get_or_init(|| recording).clone())
     }
 
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<super::events::Event>> {
+    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Event>> {
         let patience = seconds(timeout_s)?;
-        let next = py.detach(|| self.live.next(|| self.engine.next_batch(patience)));
+        let next = py.detach(|| self.fetched.next(|| self.engine.next_batch(patience)));
         py.check_signals()?;
         Ok(next)
     }
 
-    fn next_batch(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<super::events::Batch>> {
+    fn next_batch(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Batch>> {
         let patience = seconds(timeout_s)?;
         let next = py.detach(|| self.engine.next_batch(patience));
         py.check_signals()?;
-        Ok(next.map(super::events::Batch::from))
+        Ok(next.as_ref().map(Batch::new).transpose()?)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Bindings of profile.
 
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +11,8 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-use super::MembenchError;
+use super::events::Event;
+use super::{MembenchError, json};
 use crate::event::{self, OptionsTable};
 use crate::profile::{self, Anchor, Events};
 
@@ -154,83 +154,13 @@ impl EventIterator {
     }
 }
 
-#[pyclass(frozen, get_all, module = "membench._native")]
-pub(super) struct Event {
-    time: i64,
-    connection: u32,
-    batch: u32,
-    request: u32,
-    command: &'static str,
-    protocol: &'static str,
-    key: Option<u64>,
-    key_size: Option<u8>,
-    value_size: Option<u32>,
-    request_size: Option<u32>,
-    ttl: Option<i32>,
-    flags: Option<u32>,
-    cas: Option<u32>,
-    delta: Option<u64>,
-    initial: Option<u64>,
-    vivify_ttl: Option<i32>,
-    recache_ttl: Option<i32>,
-    opaque_size: Option<u8>,
-    options: String,
-    outcome: Option<&'static str>,
-    server_time: Option<u32>,
-    queue_time: Option<u32>,
-}
-
-impl Event {
-    /// An event as Python sees it: names for codes, µs since 1970 for its time.
-    pub(super) fn new(event: &event::Event, options: &OptionsTable, anchor: Anchor) -> Self {
-        Self {
-            time: anchor.utc_ns(event.time).div_euclid(1000),
-            connection: event.connection,
-            batch: event.batch,
-            request: event.request,
-            command: event.command.name(),
-            protocol: event.protocol.name(),
-            key: event.key,
-            key_size: event.key_size,
-            value_size: event.value_size,
-            request_size: event.request_size,
-            ttl: event.ttl,
-            flags: event.flags,
-            cas: event.cas,
-            delta: event.delta,
-            initial: event.initial,
-            vivify_ttl: event.vivify_ttl,
-            recache_ttl: event.recache_ttl,
-            opaque_size: event.opaque_size,
-            options: options.name(event.options).into(),
-            outcome: event.outcome.map(event::Outcome::name),
-            server_time: event.server_time,
-            queue_time: event.queue_time,
-        }
-    }
-}
-
-#[pymethods]
-impl Event {
-    fn __repr__(&self) -> String {
-        let outcome = self.outcome.unwrap_or("unknown");
-        let key = self
-            .key
-            .map_or(String::new(), |key| format!(" key={key:016x}"));
-        format!(
-            "<Event {}{key} {outcome} connection={} request={}>",
-            self.command, self.connection, self.request
-        )
-    }
-}
-
 /// A stream of record batches that any Arrow library takes.
 pub(super) fn stream_capsule<'py>(
     py: Python<'py>,
     reader: Box<dyn RecordBatchReader + Send>,
 ) -> PyResult<Bound<'py, PyCapsule>> {
     let stream = FFI_ArrowArrayStream::new(reader);
-    PyCapsule::new(py, stream, Some(CString::from(c"arrow_array_stream")))
+    PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
 }
 
 /// A schema that any Arrow library takes.
@@ -239,7 +169,7 @@ pub(super) fn schema_capsule<'py>(
     schema: &Schema,
 ) -> PyResult<Bound<'py, PyCapsule>> {
     let schema = FFI_ArrowSchema::try_from(schema).map_err(arrow_failed)?;
-    PyCapsule::new(py, schema, Some(CString::from(c"arrow_schema")))
+    PyCapsule::new_with_value(py, schema, c"arrow_schema")
 }
 
 #[expect(
@@ -250,13 +180,8 @@ fn arrow_failed(error: ArrowError) -> PyErr {
     MembenchError::new_err(error.to_string())
 }
 
-fn json(value: &impl serde::Serialize) -> PyResult<String> {
-    serde_json::to_string(value).map_err(|error| MembenchError::new_err(error.to_string()))
-}
-
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Profile>()?;
     module.add_class::<Table>()?;
-    module.add_class::<EventIterator>()?;
-    module.add_class::<Event>()
+    module.add_class::<EventIterator>()
 }
