@@ -1,11 +1,11 @@
-"""What recording costs the server: memcached's own CPU time an operation, bare and under each kind of recording.
+"""What recording costs the server: memcached's CPU an operation, bare and under each recording.
 
-The arms run one after the other, in every round, within the same minute, on one memcached and one workload: 10 gets
-to 1 set of 100-byte values on 10 connections, one request at a time or 32 in one write. Each arm's cost is its CPU
-time an operation less the bare one's of the same round; printed is the median over the rounds, with the spread, and
-the median of its ratio to tcpdump's cost in the same round. Beside it stand the run times of the BPF programs
-(kernel.bpf_stats_enabled), which are steadier: at depth 1 whatever runs on another core changes how often memcached
-sleeps.
+The arms run one after the other, in every round, within the same minute, on one memcached and one
+workload: 10 gets to 1 set of 100-byte values on 10 connections, one request at a time or 32 in one
+write. An arm's cost is its CPU time an operation less the bare one's of the same round; printed is
+the median over the rounds, with the spread, and the median of its ratio to tcpdump's cost in the
+same round. Beside it stand the run times of the BPF programs (kernel.bpf_stats_enabled), which are
+steadier: at depth 1 whatever runs on another core changes how often memcached sleeps.
 
     python benches/record_cost.py [--rounds 7] [--seconds 1.5] [--json]
 """
@@ -213,14 +213,16 @@ def dumping(port: int, folder: Path) -> Iterator[int]:
             (folder / "cost.pcap").unlink(missing_ok=True)
 
 
-def measure(arm: str, server: Memcached, load: Callable[[], None], folder: Path) -> Sample:
+def measure(
+    arm: str, server: Memcached, load: Load, planned: list[Written], seconds: float, folder: Path
+) -> Sample:
     """One arm, once."""
     counters = Counters(server)
     with watching(arm, server.port, folder) as pid:
         started = program_times(pid) if arm in RECORDINGS and pid else {}
         own = cpu_seconds(pid) if pid else 0.0
         counters.restart()
-        load()
+        load.run(planned, seconds)
         operations, server_ns = counters.since()
         programs = program_times(pid) if started and pid else {}
         spent = (cpu_seconds(pid) - own) * 1e9 / operations if pid else None
@@ -245,7 +247,7 @@ def rounds(
             for depth in DEPTHS:
                 planned = writes(depth)
                 for arm in ARMS if number % 2 else reversed(ARMS):
-                    sample = measure(arm, server, lambda: load.run(planned, seconds), Path(name))
+                    sample = measure(arm, server, load, planned, seconds, Path(name))
                     samples[depth][arm].append(sample)
             say(f"round {number + 1} of {count}")
         load.close()
@@ -288,14 +290,13 @@ def shown(values: object, digits: int = 0) -> str:
     """Median and range for a table."""
     if not isinstance(values, dict):
         return "-"
-    return f"{values['median']:,.{digits}f} [{values['min']:,.{digits}f} to {values['max']:,.{digits}f}]"
+    middle, least, most = (f"{values[name]:,.{digits}f}" for name in ("median", "min", "max"))
+    return f"{middle} [{least} to {most}]"
 
 
 def print_depth(depth: int, found: dict[str, dict[str, object]]) -> None:
     """One depth as a table."""
-    print(
-        f"\n{'one request at a time' if depth == 1 else f'{depth} requests in a write'}, ns an operation"
-    )
+    print(f"\n{depth} request{'s' * (depth > 1)} in a write, ns an operation")
     head = (
         "arm",
         "memcached's CPU",
@@ -352,7 +353,8 @@ def main() -> int:
         print(json.dumps(found, indent=2))
         return 0
     print(
-        f"cost of recording to memcached   {platform.release()}, {os.cpu_count()} CPUs, {options.rounds} rounds"
+        f"cost of recording to memcached   kernel {platform.release()}, "
+        f"{os.cpu_count()} CPUs, {options.rounds} rounds"
     )
     print(f"  {sys.executable} {' '.join(sys.argv)}")
     for depth, of in found.items():

@@ -1,4 +1,4 @@
-"""What every test may use: the markers' rules, golden files, a memcached, and a folder for output."""
+"""What every test may use: the markers' rules, golden files, a memcached, a place for output."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support.server import Memcached, memcached as start_memcached
+from support.server import Memcached
+from support.server import memcached as start_memcached
 from support.workload import Connection
 
 CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN = 38, 39, 21
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--root`: what the kernel cannot do here is a failure; `--soak`: also what takes long or measures time."""
+    """`--root`: what cannot run is a failure; `--soak`: also what takes long or measures time."""
     parser.addoption(
         "--root", action="store_true", help="fail, not skip, where the kernel tests cannot run"
     )

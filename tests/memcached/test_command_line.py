@@ -1,10 +1,11 @@
-"""Arguments that cannot be meant: each gets one clear error with the remedy and its exit code. No privileges needed."""
+"""Arguments that cannot be meant: each gets one clear error, the remedy and its exit code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
 from support.cli import Ended, membench
 
 USAGE, FAILED = 2, 1

@@ -1,14 +1,15 @@
-"""The client that the recordings are checked against is itself checked against memcached's counters."""
+"""The client that recordings are checked against is itself checked against memcached."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
+
 from support.mixed import data_counts, perform_mixed
 from support.oracle import KeyIds, KnownKeyIds, compare, expected
+from support.profile import Row
 from support.server import Memcached, memcached
 from support.siphash import siphash
 from support.unique import traffics
@@ -16,15 +17,19 @@ from support.workload import Connection
 
 pytestmark = pytest.mark.memcached
 
+Performed = tuple[list[Connection], dict[str, int]]
+
+COLUMNS = ("ttl", "flags", "key_size", "value_size", "request_size", "outcome")
+
 
 @pytest.fixture(scope="module")
-def performed() -> Iterator[tuple[list[Connection], dict[str, int]]]:
+def performed() -> Iterator[Performed]:
     """The mixed workload, done once, and what memcached counted: bytes and commands."""
     with memcached(memory=1024) as server:
         yield perform_on(server)
 
 
-def perform_on(server: Memcached) -> tuple[list[Connection], dict[str, int]]:
+def perform_on(server: Memcached) -> Performed:
     """Do the mixed workload; see by how much memcached's counters change."""
     before = server.settled_stats()
     connections = [Connection(server.port, ordinal) for ordinal in range(4)]
@@ -36,7 +41,7 @@ def perform_on(server: Memcached) -> tuple[list[Connection], dict[str, int]]:
     return connections, counted | moved
 
 
-def test_the_log_has_every_byte_and_command_that_memcached_counts(performed: Any) -> None:
+def test_the_log_has_every_byte_and_command_that_memcached_counts(performed: Performed) -> None:
     connections, counted = performed
     log = [operation for one in connections for operation in one.log]
     assert sum(one.sent_bytes for one in connections) == counted["bytes_read"]
@@ -50,17 +55,14 @@ def test_the_log_has_every_byte_and_command_that_memcached_counts(performed: Any
     assert counted["cmd_touch"] == done["touch"] + done["gat"] + done["gats"]
 
 
-def events_of(connections: list[Connection]) -> dict[int, list[dict[str, Any]]]:
+def events_of(connections: list[Connection]) -> dict[int, list[Row]]:
     """The events that a perfect recording of these connections would hold."""
     ids: dict[bytes, int] = {}
     recorded = {}
     for connection in connections:
         rows = []
         for operation in connection.log:
-            row = {
-                name: None
-                for name in ("ttl", "flags", "key_size", "value_size", "request_size", "outcome")
-            }
+            row: Row = dict.fromkeys(COLUMNS)
             row |= expected(operation) | {"request": operation.request + 7}
             row["key"] = None if operation.key is None else ids.setdefault(operation.key, len(ids))
             row["options"] = "noreply" if operation.noreply else ""
@@ -69,7 +71,7 @@ def events_of(connections: list[Connection]) -> dict[int, list[dict[str, Any]]]:
     return recorded
 
 
-def test_a_perfect_recording_differs_in_nothing(performed: Any) -> None:
+def test_a_perfect_recording_differs_in_nothing(performed: Performed) -> None:
     connections, _ = performed
     assert compare(connections, events_of(connections)) == []
 
@@ -100,7 +102,9 @@ def test_a_perfect_recording_differs_in_nothing(performed: Any) -> None:
         "outcomes shifted",
     ],
 )
-def test_any_fault_of_a_recording_is_found(performed: Any, spoil: Any) -> None:
+def test_any_fault_of_a_recording_is_found(
+    performed: Performed, spoil: Callable[[list[Row]], object]
+) -> None:
     connections, _ = performed
     recorded = events_of(connections)
     spoil(recorded[101])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from support.mixed import Mixed, record_mixed
 from support.server import memcached
 

@@ -1,4 +1,4 @@
-"""What a recording may meet: each gets one clear error with the remedy and its exit code, and nothing is half-written."""
+"""What may go wrong: each is one clear error with its remedy, and nothing is half-written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.cli import Ended, membench, recorder
 from support.profile import events
 from support.requests import read, store

@@ -1,4 +1,4 @@
-"""A recording of everything memcached's clients do, against their own log and memcached's own counters."""
+"""A recording of all that clients do, against their own log and memcached's own counters."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.unique import key_file
+
 from support.cli import membench, recorder
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import KeyIds, compare
 from support.profile import by_connection, events, table
 from support.requests import read, store
 from support.server import Memcached, memcached
+from support.unique import key_file
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
@@ -145,7 +146,7 @@ def test_key_ids_are_the_keyed_hash_of_the_key(
 
 
 def recorded_by(connection: Connection, profile: Path) -> list[dict[str, object]]:
-    """The events of the connection whose first key has the marker's size; the recorder's own questions are left out."""
+    """The events of one marked connection, without the recorder's own questions."""
     rows = events(profile)
     (own,) = {
         row["connection"] for row in rows if row["key_size"] == len(connection.log[0].key or b"")
@@ -189,7 +190,7 @@ def test_requests_are_whole_whatever_is_looked_at_of_responses(
 
 
 def wrong_outcomes(mixed: Mixed) -> list[str]:
-    """Outcomes that are given but are not what happened; those that cannot be known must be null."""
+    """Outcomes that are not what happened; those that cannot be known must be null."""
     recorded = {rows[0]["key_size"]: rows for rows in mixed.events.values()}
     wrong = []
     for connection in mixed.connections:

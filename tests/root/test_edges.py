@@ -1,4 +1,4 @@
-"""Recording begins and ends while clients are busy: what is cut is a boundary, and nothing else shifts."""
+"""Recording begins and ends while clients are busy: what is cut is boundary, nothing shifts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.cli import membench, recorder
 from support.oracle import KnownKeyIds
 from support.profile import Row, by_connection, events

@@ -1,4 +1,4 @@
-"""`kill -9` at any moment leaves a profile that opens and lacks at most one second of answered requests."""
+"""`kill -9` at any moment leaves a profile that opens and lacks at most a second of answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from support.cli import membench, recorder
 from support.oracle import KnownKeyIds
 from support.profile import by_connection, events
@@ -20,7 +21,7 @@ ALLOWED_S = 1.0
 
 
 def missing(one: UniqueTraffic, profile: Path, keys: KnownKeyIds, killed: float) -> list[str]:
-    """What one connection's events lack of the requests answered more than a second before the kill."""
+    """What one connection's events lack of what was answered a second before the kill."""
     places, wrong = one.log(keys).places(one.of(by_connection(events(profile))))
     due = [
         place

@@ -1,14 +1,15 @@
-"""The ring is too small and nobody empties it: what is lost is counted, and what is kept is true."""
+"""The ring is too small and nobody empties it: losses are counted, what is kept is true."""
 
 from __future__ import annotations
 
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pytest
-from support.cli import Recorder, membench, recorder
+
+from support.cli import Ended, Recorder, membench, recorder
 from support.profile import by_connection, events, table
 from support.server import Memcached
 from support.unique import UniqueTraffic, key_file, traffics
@@ -19,6 +20,15 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached]
 CONNECTIONS = 8
 #: After so long without a sign of user space the programs keep quiet.
 SILENCE_S = 2.0
+
+
+class Lossy(NamedTuple):
+    """A recording during which the recorder was stopped."""
+
+    profile: Path
+    traffic: list[UniqueTraffic]
+    recording: Ended
+    wrong: list[str]
 
 
 def every(traffic: list[UniqueTraffic], pipelines: int) -> None:
@@ -37,9 +47,7 @@ def held(running: Recorder, traffic: list[UniqueTraffic], seconds: float) -> Non
 
 
 @pytest.fixture(params=[0.0, SILENCE_S + 0.5], ids=["full ring", "silent user space"])
-def lossy(
-    request: pytest.FixtureRequest, server: Memcached, tmp_path: Path
-) -> tuple[Path, list[UniqueTraffic], Any, list[str]]:
+def lossy(request: pytest.FixtureRequest, server: Memcached, tmp_path: Path) -> Lossy:
     path, keys = key_file(tmp_path)
     profile = tmp_path / "lossy.mb"
     traffic = traffics(server.port, CONNECTIONS, largest=60_000)
@@ -52,10 +60,10 @@ def lossy(
         recording = running.stop()
     recorded = by_connection(events(profile))
     wrong = [text for one in traffic for text in one.log(keys).places(one.of(recorded))[1]]
-    return profile, traffic, recording, wrong
+    return Lossy(profile, traffic, recording, wrong)
 
 
-def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: Any) -> None:
+def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: Lossy) -> None:
     profile, traffic, recording, _ = lossy
     recording.must(4)
     info = membench("info", profile, "--format", "json").must().json
@@ -65,7 +73,7 @@ def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: 
     assert table(profile, "losses")
 
 
-def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Any) -> None:
+def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
     ledger = membench("info", profile, "--format", "json").must().json["ledger"]
     sent = sum(one.connection.sent_bytes for one in traffic)
@@ -74,11 +82,11 @@ def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Any) -> None:
     )
 
 
-def test_no_event_is_invented_or_shifted_by_a_loss(lossy: Any) -> None:
-    assert lossy[3] == []
+def test_no_event_is_invented_or_shifted_by_a_loss(lossy: Lossy) -> None:
+    assert lossy.wrong == []
 
 
-def test_after_a_loss_every_connection_is_recorded_again(lossy: Any) -> None:
+def test_after_a_loss_every_connection_is_recorded_again(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
     recorded = by_connection(events(profile))
     for one in traffic:

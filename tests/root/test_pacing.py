@@ -1,7 +1,8 @@
-"""When a replay sends. What depends on the machine being quiet runs with `--soak` only; that all is sent, always."""
+"""When a replay sends: that all is sent, always; when exactly, with `--soak` only."""
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.cli import membench, recorder
 from support.profile import by_connection, events
 from support.requests import read
@@ -118,7 +120,7 @@ def test_a_frozen_server_shows_in_the_response_times_as_arithmetic_says(
     report = replay(many, frozen_and_thawed, "--pacing", f"rate={RATE}/s")
     assert report["sent"] == report["answered"] == RATE * SECONDS
     response = report["response_ns"]
-    # A request that comes t before the thaw waits t: with a tenth of the time frozen, p95 is half of it, p99 nine tenths.
+    # A request that comes t before the thaw waits t, and a tenth of the time is frozen.
     assert response["p95"] == pytest.approx(0.5 * FREEZE_S * 1e9, rel=0.1)
     assert response["p99"] == pytest.approx(0.9 * FREEZE_S * 1e9, rel=0.1)
 
@@ -132,10 +134,7 @@ def test_a_constant_rate_arrives_at_a_constant_rate(
         running.stop().must(0)
     wanted_us = 1e6 / RATE
     times = sorted(row["time"] for row in events(tmp_path / "again.mb"))
-    gaps = [
-        (after - before).total_seconds() * 1e6
-        for before, after in zip(times, times[1:], strict=False)
-    ]
+    gaps = [(after - before).total_seconds() * 1e6 for before, after in itertools.pairwise(times)]
     assert statistics.mean(gaps) == pytest.approx(wanted_us, rel=0.01)
     off = sorted(abs(gap - wanted_us) for gap in gaps)
     assert off[int(len(off) * 0.5)] <= wanted_us / 4 + report["lag_ns"]["p99"] / 1000
@@ -154,7 +153,7 @@ def test_recorded_gaps_between_requests_are_kept_within_the_lag(
 
 
 def gaps(profile: Path) -> list[float]:
-    """The times between requests of each connection, µs, the connections in the order of their start."""
+    """The times between requests of each connection, µs, in the order of their start."""
     connections = sorted(by_connection(events(profile)).values(), key=lambda rows: rows[0]["time"])
     times = [[row["time"].timestamp() * 1e6 for row in rows] for rows in connections]
-    return [after - before for one in times for before, after in zip(one, one[1:], strict=False)]
+    return [after - before for one in times for before, after in itertools.pairwise(one)]

@@ -9,6 +9,7 @@ import string
 from pathlib import Path
 
 import pytest
+
 from support.cli import Recorder, capabilities, membench, recorder
 from support.profile import texts
 from support.requests import change, meta, plain, quiet, read, refused_key, store

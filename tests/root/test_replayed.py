@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+
 from support.cli import membench, recorder
 from support.mixed import Mixed, data_counts, record_mixed
 from support.profile import Row, events
@@ -27,17 +28,25 @@ def replay(profile: Path, server: Memcached, *options: str) -> Any:  # noqa: ANN
     return ended.json
 
 
+class Replayed(NamedTuple):
+    """The report of a replay, and the target's counters before and after."""
+
+    report: Any
+    before: dict[str, str]
+    after: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def replayed(mixed: Mixed) -> tuple[Any, dict[str, str], dict[str, str]]:
+def replayed(mixed: Mixed) -> Replayed:
     """The report of replaying the mixed recording, and the target's counters before and after."""
     with memcached(threads=4, memory=1024) as target:
         before = target.settled_stats()
         report = replay(mixed.profile, target, *PACING)
-        return report, before, target.settled_stats()
+        return Replayed(report, before, target.settled_stats())
 
 
 def test_the_target_counts_every_data_command_that_was_recorded(
-    mixed: Mixed, replayed: Any
+    mixed: Mixed, replayed: Replayed
 ) -> None:
     _, before, after = replayed
     first, last, recorded = data_counts(before), data_counts(after), data_counts(mixed.after)
@@ -47,32 +56,32 @@ def test_the_target_counts_every_data_command_that_was_recorded(
     }
 
 
-def test_the_target_read_what_replay_says_it_wrote(replayed: Any) -> None:
+def test_the_target_read_what_replay_says_it_wrote(replayed: Replayed) -> None:
     report, before, after = replayed
     assert int(after["bytes_read"]) - int(before["bytes_read"]) == report["bytes_written"]
 
 
 def test_the_difference_in_bytes_from_the_recording_is_explained(
-    mixed: Mixed, replayed: Any
+    mixed: Mixed, replayed: Replayed
 ) -> None:
-    report = replayed[0]
+    report = replayed.report
     recorded = mixed.info["ledger"]["request_bytes"]
     assert recorded + sum(report["byte_differences"].values()) == report["bytes_written"]
 
 
-def test_every_planned_request_is_sent_and_answered(replayed: Any) -> None:
-    report = replayed[0]
+def test_every_planned_request_is_sent_and_answered(replayed: Replayed) -> None:
+    report = replayed.report
     assert report["planned"] == report["sent"] == report["answered"]
     assert report["errors"] == 0
 
 
-def test_outcomes_of_a_replay_on_an_empty_server_are_the_recorded_ones(replayed: Any) -> None:
-    outcomes = replayed[0]["outcomes"]
+def test_outcomes_of_a_replay_on_an_empty_server_are_the_recorded_ones(replayed: Replayed) -> None:
+    outcomes = replayed.report["outcomes"]
     assert outcomes["replayed"] == outcomes["recorded"]
 
 
-def test_a_replay_names_every_measure_in_nanoseconds(replayed: Any) -> None:
-    report = replayed[0]
+def test_a_replay_names_every_measure_in_nanoseconds(replayed: Replayed) -> None:
+    report = replayed.report
     for measure in ("response_ns", "service_ns"):
         for of in (report[measure], report[measure]["by_command"]["get"]):
             values = [of[name] for name in ("p50", "p90", "p95", "p99", "p999", "max")]
@@ -84,7 +93,7 @@ def test_a_replay_names_every_measure_in_nanoseconds(replayed: Any) -> None:
 
 
 def shapes(profile: Path) -> Counter[tuple[Any, ...]]:
-    """How often each (command, sizes, outcome) occurs; administration is not replayed, so it is left out."""
+    """How often each (command, sizes, outcome) occurs; administration is not replayed."""
     return Counter(
         (row["command"], row["key_size"], row["value_size"], row["outcome"])
         for row in events(profile)

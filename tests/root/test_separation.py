@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.cli import membench, recorder
 from support.oracle import compare
 from support.profile import by_connection, events, table
@@ -50,7 +51,7 @@ def echo() -> Iterator[int]:
 
 
 def chat(port: int) -> None:
-    """memcached's words to a server that is none, and to itself through a pipe and a socket pair."""
+    """memcached's words to a server that is none, and through a pair of sockets."""
     left, right = socket.socketpair()
     with socket.create_connection(("127.0.0.1", port)) as peer, left, right:
         for words in (b"get elsewhere\r\n", b"set elsewhere 0 0 3\r\nabc\r\n"):

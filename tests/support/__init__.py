@@ -1,1 +1,1 @@
-"""What the tests share: a real memcached, a client that logs what it did, and the comparison with a profile."""
+"""What tests share: a real memcached, a client with a log, its comparison with a profile."""

@@ -106,7 +106,7 @@ class Recorder:
         return count
 
     def attached(self) -> Recorder:
-        """Itself, once its programs are attached and it holds no more privileges; fails if it ends before."""
+        """Itself, once it has attached and given up its privileges; fails if it ends before."""
         until(
             lambda: self.process.poll() is not None or self._recording(),
             "the recorder attaching",

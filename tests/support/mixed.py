@@ -1,4 +1,4 @@
-"""The mixed workload on a memcached that is recorded: the log, the counters and the profile, for several tests."""
+"""The mixed workload on a recorded memcached: its log, memcached's counters, the profile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OUTCOME_COUNTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """The mixed workload, recorded: what the clients did, what memcached counted, what the profile holds."""
+    """What the clients did, what memcached counted, and what the profile holds."""
 
     profile: Path
     connections: list[Connection]
@@ -84,7 +84,7 @@ def perform_mixed(connections: list[Connection], seed: int) -> None:
 
 
 def record_mixed(server: Memcached, profile: Path, *options: str, seed: int = 1) -> Mixed:
-    """Record the mixed workload: the first connection was open before, one is IPv6, the last polls `stats`."""
+    """Record it: the first connection was open before, one is IPv6, the last polls `stats`."""
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
     with recorder(profile, [server.port], "--no-stats", *options) as running:

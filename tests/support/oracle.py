@@ -1,4 +1,4 @@
-"""The client's log and a profile's events → what differs, in words. No difference is an empty list."""
+"""The client's log and a profile's events → what differs, in words."""
 
 from __future__ import annotations
 
@@ -113,7 +113,8 @@ def compare_connection(
     for operation, event in zip(log, recorded, strict=False):
         if event["request"] - first != operation.request - started:
             wrong.append(
-                f"connection {operation.connection}: request {operation.request} is numbered {event['request'] - first}"
+                f"connection {operation.connection}: request {operation.request} "
+                f"is numbered {event['request'] - first}"
             )
         wrong += compare_operation(operation, event, keys)
         if len(wrong) > SHOWN:
@@ -150,7 +151,7 @@ def compare(
 
 
 class Log:
-    """One connection's operations, each findable by its command and key: every key is asked for once by each command."""
+    """One connection's operations, each found by its command and key, which occur once."""
 
     def __init__(self, operations: Sequence[Operation], keys: KnownKeyIds) -> None:
         """Index the operations that have a key."""
@@ -173,7 +174,7 @@ class Log:
         return len(self._operations)
 
     def places(self, recorded: Sequence[Row]) -> tuple[list[int], list[str]]:
-        """Where each event stands in the log, and what is wrong: invented, out of order, or not as it was.
+        """Where each event stands in the log, and what is invented, out of order or wrong.
 
         An outcome or size that was not seen is null; one that is given must be right.
         """
@@ -183,7 +184,7 @@ class Log:
             place = self._places.get((event["command"], event["key"]))
             if place is None:
                 wrong.append(
-                    f"invented: {event['command']} of a key of {event['key_size']} bytes, {event['outcome']}"
+                    f"invented: {event['command']} of {event['key_size']} bytes, {event['outcome']}"
                 )
                 continue
             if places and place <= places[-1]:

@@ -1,4 +1,4 @@
-"""A profile's folder → rows, read with pyarrow alone: a reader that shares no code with the product."""
+"""A profile's folder → rows, read with pyarrow alone: no code is shared with the product."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def table(profile: Path, name: str) -> list[Row]:
 
 
 def texts(profile: Path) -> bytes:
-    """Everything in the folder that could hold text: the files' bytes, and every column uncompressed."""
+    """Everything that could hold text: the files' bytes, and every column uncompressed."""
     held = [file.read_bytes() for file in sorted(profile.iterdir()) if file.is_file()]
     for part in event_tables(profile):
         for column in part.columns:

@@ -1,4 +1,4 @@
-"""Bytes from memcached → lines and blocks; reply codes → outcome names. Independent of the product's parser."""
+"""Bytes from memcached → lines and blocks; reply codes → outcomes. Not the product's parser."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def outcome_of(line: bytes) -> str:
 
 
 def meta_outcome(command: str, line: bytes) -> str:
-    """The outcome that a meta reply names: its code, then whether a win or a stale item was returned."""
+    """The outcome that a meta reply names: by its code, then by win and stale flags."""
     code, *flags = line.split(b" ")
     if code in STORAGE:
         return STORAGE[code]

@@ -141,7 +141,7 @@ def stats() -> Exchange:
 
 
 def refused_key(key: bytes, value: bytes) -> Exchange:
-    """A `set` of a key too long: memcached refuses the line, then takes the value for a command it does not know."""
+    """A `set` of a key too long: the line is refused, then the value is an unknown command."""
     line = b"set " + key + b" 0 0 " + str(len(value)).encode() + b"\r\n"
     refused = Operation("set", None, value_size=UNCHECKED, request_size=UNCHECKED)
     stray = Operation("other", None, request_size=len(value) + 2)
@@ -168,7 +168,7 @@ def meta(command: str, key: bytes, flags: str = "", value: bytes | None = None) 
 
 
 def quiet(parts: Sequence[tuple[str, bytes, str, bytes | None]]) -> Exchange:
-    """Quiet meta commands, each `(command, key, flags, value)`, told apart by opaque and ended by `mn`."""
+    """Quiet `(command, key, flags, value)`, told apart by opaque and ended by `mn`."""
     operations, data = [], b""
     for number, (command, key, flags, value) in enumerate(parts):
         operation, sent = _meta_parts(command, key, f"{flags} q O{number}".strip(), value)
@@ -188,7 +188,7 @@ def quiet(parts: Sequence[tuple[str, bytes, str, bytes | None]]) -> Exchange:
 
 
 def added_twice(key: bytes, value: bytes) -> Exchange:
-    """Two quiet meta adds of one key without opaque: one answer cannot be told to belong to the second."""
+    """Two quiet meta adds of one key without opaque: whose a single answer is, is open."""
     first, data = _meta_parts("ms", key, "ME q", value)
     second, again = _meta_parts("ms", key, "ME q", value)
     noop = Operation("mn", None, protocol="meta", request_size=4, outcome="ok")

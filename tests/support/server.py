@@ -123,11 +123,10 @@ class Memcached:
             connection.close()
 
     def wait_for_connections(self, count: int) -> None:
-        """Wait until exactly `count` clients are connected, this question's own connection aside."""
+        """Wait until exactly `count` clients are connected."""
         until(lambda: self._clients() == count, f"{count} clients of memcached")
 
     def _clients(self) -> int:
-        # curr_connections counts the listening sockets; those are what is left when nobody is connected.
         established = 0
         for table in ("tcp", "tcp6"):
             for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -138,9 +137,9 @@ class Memcached:
         return established
 
     def settled_stats(self) -> dict[str, str]:
-        """Its counters once they stand still, without the bytes of these questions and their answers.
+        """Its counters once they stand still, without the bytes of these questions and answers.
 
-        memcached counts an answer's bytes after it was sent, so a counter can trail what a client has received.
+        memcached counts an answer's bytes after it was sent: a counter trails what a client has.
         """
         connection = StatsConnection(self.port)
         written: list[int] = []

@@ -1,4 +1,4 @@
-"""A 128-bit key and bytes → their SipHash-2-4: what a key id must be, from the algorithm's own description."""
+"""A 128-bit key and bytes → their SipHash-2-4: what a key id must be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traffic in which every operation can be told from every other, so that a recording with holes can be checked."""
+"""Traffic whose operations can all be told apart, so that a recording with holes can be checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NARROWEST = 40
 
 
 class UniqueTraffic:
-    """Pipelines of sets, gets that hit, gets that miss and deletes on one connection, each key asked for once by each command.
+    """Pipelines of sets, gets and deletes on one connection, each key once by each command.
 
     A value's size follows from its key, so an answer paired with the wrong request shows.
     """
@@ -87,7 +87,7 @@ def key_file(folder: Path) -> tuple[Path, KnownKeyIds]:
 
 
 class Background:
-    """Work on threads of its own, from the start of a block to its end; what failed there fails the block."""
+    """Work on threads of its own while a block runs; what failed there fails the block."""
 
     def __init__(self, traffic: list[UniqueTraffic]) -> None:
         """Traffic on every connection."""

@@ -31,7 +31,7 @@ from support.requests import (
 )
 from support.waiting import until
 
-#: Key sizes from here on belong to the first request of a connection: size - MARKER is the connection's ordinal.
+#: A connection's first key has size MARKER + the connection's ordinal.
 MARKER = 180
 #: Values that a decoder without lengths would take for requests or replies.
 TRAP = b"\r\nEND\r\nget trapped-key\r\nSTORED\r\nVALUE trapped-key 0 5\r\nset trapped-key 0 0 4\r\n"
@@ -63,7 +63,7 @@ def value_of(key: bytes, size: int, *, traps: bool = False) -> bytes:
 
 
 class Connection:
-    """One client connection, its log, and its bytes; every one is closed at the end of the test that made it."""
+    """One client connection, its log and its bytes; closed at the end of its test."""
 
     _open: ClassVar[list[Connection]] = []
 
@@ -82,11 +82,11 @@ class Connection:
         Connection._open.append(self)
 
     def mark(self) -> None:
-        """Ask for a key whose size names this connection: the first request that a recording sees."""
+        """Ask for a key whose size names this connection, before anything else."""
         self.perform(read("get", [b"m" * (MARKER + self.ordinal)]))
 
     def perform(self, *exchanges: Exchange, cuts: Sequence[int] = ()) -> None:
-        """Send exchanges in one write, or cut at the given places with each piece read before the next; then read every answer."""
+        """Send in one write, or in pieces, each read before the next; then read every answer."""
         exchange = exchanges[0] if len(exchanges) == 1 else together(exchanges)
         self._note(exchange)
         bounds = [0, *cuts, len(exchange.data)]
@@ -111,7 +111,7 @@ class Connection:
         self._flights += 1
 
     def _was_read(self) -> bool:
-        """Whether the server has read all that was sent: nothing unacknowledged here, nothing queued there."""
+        """Whether the server has read all that was sent: nothing is queued here or there."""
         queued = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
         if struct.unpack("i", queued)[0]:
             return False
@@ -250,9 +250,7 @@ class Mixture:
         self._connection.perform(
             meta("ms", key, "T90", b"filled"), meta("mg", key, "v"), meta("md", key, "I T30")
         )
-        for _ in range(
-            2
-        ):  # the first asker of a stale item is to refill it, the second only learns that it is stale
+        for _ in range(2):  # the first asker of a stale item is to refill it
             self._connection.perform(meta("mg", key, "v"))
         self._connection.perform(meta("me", key), meta("me", self._key(3005)))
 
