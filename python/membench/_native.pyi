@@ -167,3 +167,17 @@ def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""
 
 def analyze(path: str | PathLike[str], *, only: list[str] | None = None) -> str: ...
+
+def replay(
+    path: str | PathLike[str],
+    target: str,
+    *,
+    pacing: str,
+    warm: bool,
+    allow_nonempty: bool,
+    allow_admin: bool,
+    seed: int,
+    receive_stamps: bool,
+    threads: int,
+    on_interval: Callable[[str], bool | None] | None,
+) -> str: ...
