@@ -167,7 +167,6 @@ def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""
 
 def analyze(path: str | PathLike[str], *, only: list[str] | None = None) -> str: ...
-
 def replay(
     path: str | PathLike[str],
     target: str,
