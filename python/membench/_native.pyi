@@ -5,6 +5,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Self, final
 
+__all__ = [
+    "Batch",
+    "Event",
+    "EventIterator",
+    "Profile",
+    "Recorder",
+    "Table",
+    "__version__",
+    "analyze",
+    "probe_ebpf",
+    "replay",
+]
+
 __version__: str
 
 @final

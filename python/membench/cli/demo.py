@@ -80,7 +80,8 @@ def _replay(folder: Path) -> int:
     from membench.demo.server import private_memcached
 
     with private_memcached() as port:
-        code = _run(["replay", _PROFILE, f"127.0.0.1:{port}", "--warm"], folder)
+        target = f"127.0.0.1:{port}"
+        code = _run(["replay", _PROFILE, target, "--warm", "--check", "errors<=0"], folder)
     if code == DATA_LOST:
         output.say("\nthe replay ran; this machine was too busy to hold the recorded timing")
         return 0
