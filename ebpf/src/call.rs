@@ -76,7 +76,11 @@ pub fn sending() -> Result<Arguments, u32> {
 
 #[inline(always)]
 fn unknown(call: u64) -> u32 {
-    if call == IO_URING_ENTER { counter::IO_URING } else { counter::OTHER_SYSCALL }
+    if call == IO_URING_ENTER {
+        counter::IO_URING
+    } else {
+        counter::OTHER_SYSCALL
+    }
 }
 
 #[inline(always)]

@@ -17,15 +17,23 @@ const TCP_CLOSE: i32 = 7;
 #[inline(always)]
 pub fn state_changed(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
-    if ctx.arg::<i32>(2) != TCP_CLOSE || !socket::is_followed(sock) {
+    if ctx.arg::<i32>(2) != TCP_CLOSE {
         return None;
     }
-    let counters = Counters::of(program::CLOSE)?;
+    // The socket has given its port back already: having a state is what tells that it is followed.
     let state = maps::known_state(sock)?;
+    let counters = Counters::of(program::CLOSE)?;
     // SAFETY: a map's value; the kernel keeps it while the program runs.
     let state = unsafe { &*state };
     if state.is_announced() {
-        counters.add(if output(state) { counter::RECORDS } else { counter::RECORDS_RING_FULL }, 1);
+        counters.add(
+            if output(state) {
+                counter::RECORDS
+            } else {
+                counter::RECORDS_RING_FULL
+            },
+            1,
+        );
     }
     Some(())
 }
@@ -40,6 +48,15 @@ fn output(state: &State) -> bool {
         request_lost: state.request.lost,
         response_lost: state.response.lost,
     };
-    let record = (Header { kind: kind::CLOSE, ..socket::empty(state.cookie, time) }, close);
-    maps::output((&raw const record).cast(), size_of::<(Header, Close)>() as u64)
+    let record = (
+        Header {
+            kind: kind::CLOSE,
+            ..socket::empty(state.cookie, time)
+        },
+        close,
+    );
+    maps::output(
+        (&raw const record).cast(),
+        size_of::<(Header, Close)>() as u64,
+    )
 }

@@ -2,7 +2,9 @@
 
 use core::ptr::from_ref;
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_skc_to_tcp_sock, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_skc_to_tcp_sock, bpf_task_pt_regs,
+};
 use membench_common::{PORTS as PORT_COUNT, field, responses};
 
 /// Offsets of `field::PATHS`. Read-only once loaded: to the verifier each is a known constant, so that base + offset
@@ -50,7 +52,11 @@ impl Structure {
     /// Owns no memory: the kernel keeps the structure alive while the program runs.
     #[inline(always)]
     pub fn new(pointer: *const u8) -> Option<Self> {
-        if pointer.is_null() { None } else { Some(Self(pointer)) }
+        if pointer.is_null() {
+            None
+        } else {
+            Some(Self(pointer))
+        }
     }
 
     /// The running task.

@@ -21,9 +21,9 @@ pub const VECTORS: usize = 1024;
 #[repr(C)]
 pub struct Scratch {
     pub header: Header,
-    pub progress: Progress,
     pub payload: [u8; PAYLOAD],
     pub vectors: [[u64; 2]; VECTORS],
+    pub progress: Progress,
 }
 
 /// User space sets the size.
@@ -72,7 +72,9 @@ impl Counters {
     /// Those of a `program`.
     #[inline(always)]
     pub fn of(program: u32) -> Option<Self> {
-        COUNTERS.get_ptr_mut(cpu() * program::COUNT + program).map(Self)
+        COUNTERS
+            .get_ptr_mut(cpu() * program::COUNT + program)
+            .map(Self)
     }
 
     /// Adds to one of `counter`.
@@ -103,7 +105,8 @@ pub fn known_state(sock: Structure) -> Option<*mut State> {
 fn storage(sock: Structure, flags: u64) -> Option<*mut State> {
     let map = from_ref(&SOCKETS).cast_mut().cast();
     // SAFETY: a map and a socket, as the verifier checks; without a value the kernel zeroes the new one.
-    let state = unsafe { bpf_sk_storage_get(map, sock.pointer(), null_mut(), flags) }.cast::<State>();
+    let state =
+        unsafe { bpf_sk_storage_get(map, sock.pointer(), null_mut(), flags) }.cast::<State>();
     if state.is_null() { None } else { Some(state) }
 }
 
@@ -112,5 +115,12 @@ fn storage(sock: Structure, flags: u64) -> Option<*mut State> {
 pub fn output(record: *const u8, size: u64) -> bool {
     let map = from_ref(&RING).cast_mut().cast();
     // SAFETY: the verifier checks `size` against the memory behind `record`.
-    unsafe { bpf_ringbuf_output(map, record.cast_mut().cast(), size, u64::from(BPF_RB_NO_WAKEUP)) == 0 }
+    unsafe {
+        bpf_ringbuf_output(
+            map,
+            record.cast_mut().cast(),
+            size,
+            u64::from(BPF_RB_NO_WAKEUP),
+        ) == 0
+    }
 }

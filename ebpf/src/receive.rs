@@ -1,7 +1,9 @@
 //! A receive that is done → what memcached read, as records.
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
-use membench_common::{HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, WHOLE_CAPACITY, counter, kind, program};
+use membench_common::{
+    HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, WHOLE_CAPACITY, counter, kind, program,
+};
 
 use crate::{
     call::{self, Arguments, Shape},
@@ -14,6 +16,7 @@ use crate::{
 
 const MSG_OOB: i32 = 1;
 const MSG_PEEK: i32 = 2;
+const MSG_TRUNC: i32 = 0x20;
 const MSG_ERRQUEUE: i32 = 0x2000;
 /// Receives that take nothing from the stream.
 const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
@@ -30,24 +33,25 @@ const STEPS: u32 = VECTORS as u32 + RECORDS_PER_CALL;
 #[inline(always)]
 pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
-    if !socket::is_followed(sock) || ctx.arg::<i32>(2) & ASIDE != 0 {
+    let flags = ctx.arg::<i32>(2);
+    if !socket::is_followed(sock) || flags & ASIDE != 0 {
         return None;
     }
     let counters = Counters::of(program::RECEIVE)?;
     match ctx.arg::<i32>(1) {
         0 => ended(sock, counters),
-        length if length > 0 => read(sock, counters, length as u32),
+        length if length > 0 => read(sock, counters, length as u32, flags),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn read(sock: Structure, counters: Counters, length: u32) -> Option<()> {
+fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
     counters.add(counter::REQUEST_CALLS, 1);
     counters.add(counter::REQUEST_BYTES, u64::from(length));
     let state = socket::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
-    match call::receiving() {
+    match arguments(flags) {
         Ok(arguments) => keep(sock, state, counters, length, arguments),
         Err(cause) => {
             state.request.call += 1;
@@ -57,18 +61,46 @@ fn read(sock: Structure, counters: Counters, length: u32) -> Option<()> {
     }
 }
 
+/// With `MSG_TRUNC` TCP discards the bytes: they are in no buffer.
 #[inline(always)]
-fn keep(sock: Structure, state: &mut State, counters: Counters, length: u32, arguments: Arguments) -> Option<()> {
+fn arguments(flags: i32) -> Result<Arguments, u32> {
+    if flags & MSG_TRUNC != 0 {
+        Err(counter::OTHER_SYSCALL)
+    } else {
+        call::receiving()
+    }
+}
+
+#[inline(always)]
+fn keep(
+    sock: Structure,
+    state: &mut State,
+    counters: Counters,
+    length: u32,
+    arguments: Arguments,
+) -> Option<()> {
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
     let call = state.request.call;
     state.request.call += 1;
     if !state.announce(sock, counters, time) {
-        state.request.lose(counters, counter::RING_FULL, u64::from(length));
+        state
+            .request
+            .lose(counters, counter::RING_FULL, u64::from(length));
         return None;
     }
-    let header = Header { kind: kind::REQUEST, call_length: length, call, ..socket::empty(state.cookie, time) };
-    let composer = Composer::new(maps::receive_scratch()?, &raw mut state.request, counters, header);
+    let header = Header {
+        kind: kind::REQUEST,
+        call_length: length,
+        call,
+        ..socket::empty(state.cookie, time)
+    };
+    let composer = Composer::new(
+        maps::receive_scratch()?,
+        &raw mut state.request,
+        counters,
+        header,
+    );
     match arguments.shape {
         Shape::Buffer if arguments.count > WHOLE_CAPACITY => keep_ends(composer, arguments.address),
         Shape::Buffer => keep_whole(composer, arguments.address),
@@ -82,7 +114,11 @@ fn keep(sock: Structure, state: &mut State, counters: Counters, length: u32, arg
 #[inline(always)]
 fn keep_whole(composer: Composer, mut address: u64) {
     for _ in 0..RECORDS_PER_CALL {
-        let length = if composer.left() > PAYLOAD { PAYLOAD } else { composer.left() };
+        let length = if composer.left() > PAYLOAD {
+            PAYLOAD
+        } else {
+            composer.left()
+        };
         composer.emit_whole(address, length);
         address += length;
         if composer.left() == 0 {
@@ -96,9 +132,22 @@ fn keep_whole(composer: Composer, mut address: u64) {
 #[inline(always)]
 fn keep_ends(composer: Composer, address: u64) {
     let length = composer.left();
-    let head = if length > HEAD_BYTES { HEAD_BYTES } else { length };
-    let tail = if length - head > TAIL_BYTES { TAIL_BYTES } else { length - head };
-    composer.add::<HEAD_BYTES, TAIL_BYTES>(Buffer { address, length, head, tail });
+    let head = if length > HEAD_BYTES {
+        HEAD_BYTES
+    } else {
+        length
+    };
+    let tail = if length - head > TAIL_BYTES {
+        TAIL_BYTES
+    } else {
+        length - head
+    };
+    composer.add::<HEAD_BYTES, TAIL_BYTES>(Buffer {
+        address,
+        length,
+        head,
+        tail,
+    });
     composer.emit();
 }
 
@@ -109,15 +158,26 @@ extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     if composer.room() < LEAST_ROOM {
         composer.emit();
     }
-    let Some((address, length)) = vector::current(composer) else { return 1 };
+    let Some((address, length)) = vector::current(composer) else {
+        return 1;
+    };
     if composer.is_exhausted() {
         return 1;
     }
     let room = composer.room();
     let kept = if length > room { room } else { length };
-    composer.add::<PAYLOAD, 0>(Buffer { address, length: kept, head: kept, tail: 0 });
+    composer.add::<PAYLOAD, 0>(Buffer {
+        address,
+        length: kept,
+        head: kept,
+        tail: 0,
+    });
     let walk = &mut composer.progress().walk;
-    if length > room { walk.advance_within(room) } else { walk.advance() }
+    if length > room {
+        walk.advance_within(room)
+    } else {
+        walk.advance()
+    }
     0
 }
 
@@ -131,7 +191,8 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
     state.note_receive(sock, counters, 0);
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
-    if state.ended == 0 && state.announce(sock, counters, time) && state.output_end(counters, time) {
+    if state.ended == 0 && state.announce(sock, counters, time) && state.output_end(counters, time)
+    {
         state.ended = 1;
     }
     None
@@ -139,5 +200,12 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
 
 #[inline(always)]
 fn asked_for_nothing() -> bool {
-    matches!(call::receiving(), Ok(Arguments { shape: Shape::Buffer, count: 0, .. }))
+    matches!(
+        call::receiving(),
+        Ok(Arguments {
+            shape: Shape::Buffer,
+            count: 0,
+            ..
+        })
+    )
 }

@@ -49,14 +49,29 @@ pub struct Buffer {
 impl Composer {
     /// Begins a call's first record; `header` holds what all of them share.
     #[inline(always)]
-    pub fn new(scratch: *mut Scratch, stream: *mut Stream, counters: Counters, header: Header) -> Self {
+    pub fn new(
+        scratch: *mut Scratch,
+        stream: *mut Stream,
+        counters: Counters,
+        header: Header,
+    ) -> Self {
         let left = u64::from(header.call_length);
         // SAFETY: a map's value that only this program on this CPU uses.
         unsafe {
             (*scratch).header = header;
-            (*scratch).progress = Progress { left, position: 0, faulted: 0, records: 0, walk: Walk::default() };
+            (*scratch).progress = Progress {
+                left,
+                position: 0,
+                faulted: 0,
+                records: 0,
+                walk: Walk::default(),
+            };
         }
-        Self { scratch, stream, counters }
+        Self {
+            scratch,
+            stream,
+            counters,
+        }
     }
 
     #[inline(always)]
@@ -89,7 +104,8 @@ impl Composer {
     pub fn add<const HEAD: u64, const TAIL: u64>(self, buffer: Buffer) -> *const u8 {
         let part = self.payload(self.progress().position);
         let kept = part.wrapping_add(PART as usize);
-        let read = read_user::<HEAD>(kept, buffer.head, buffer.address) && self.add_tail::<TAIL>(buffer);
+        let read =
+            read_user::<HEAD>(kept, buffer.head, buffer.address) && self.add_tail::<TAIL>(buffer);
         self.describe(part, buffer, read);
         kept
     }
@@ -100,14 +116,27 @@ impl Composer {
             return true;
         }
         let end = buffer.address + buffer.length - buffer.tail;
-        read_user::<TAIL>(self.payload(self.progress().position + PART + buffer.head), buffer.tail, end)
+        read_user::<TAIL>(
+            self.payload(self.progress().position + PART + buffer.head),
+            buffer.tail,
+            end,
+        )
     }
 
     /// Adds a part of which nothing is kept.
     #[inline(always)]
     pub fn add_nothing(self, length: u64) {
         let part = self.payload(self.progress().position);
-        self.describe(part, Buffer { address: 0, length, head: 0, tail: 0 }, true);
+        self.describe(
+            part,
+            Buffer {
+                address: 0,
+                length,
+                head: 0,
+                tail: 0,
+            },
+            true,
+        );
     }
 
     /// Makes one record of a whole buffer of at most `RECORD_PAYLOAD` bytes.
@@ -115,19 +144,37 @@ impl Composer {
     pub fn emit_whole(self, address: u64, length: u64) {
         let part = self.payload(0);
         let read = read_user::<PAYLOAD>(part.wrapping_add(PART as usize), length, address);
-        self.describe(part, Buffer { address, length, head: length, tail: 0 }, read);
+        self.describe(
+            part,
+            Buffer {
+                address,
+                length,
+                head: length,
+                tail: 0,
+            },
+            read,
+        );
         self.emit();
     }
 
     /// Writes the part's description. Of a buffer that could not be read nothing is kept.
     #[inline(always)]
     fn describe(self, part: *mut u8, buffer: Buffer, read: bool) {
-        let Buffer { address: _, length, head, tail } = buffer;
+        let Buffer {
+            address: _,
+            length,
+            head,
+            tail,
+        } = buffer;
         let (head, tail) = if read { (head, tail) } else { (0, 0) };
         self.progress().faulted += if read { 0 } else { length };
         // SAFETY: inside the scratch space, which only this program on this CPU uses.
         unsafe {
-            part.cast::<Part>().write(Part { length: length as u32, head: head as u16, tail: tail as u16 });
+            part.cast::<Part>().write(Part {
+                length: length as u32,
+                head: head as u16,
+                tail: tail as u16,
+            });
             (*self.scratch).header.parts += 1;
             (*self.scratch).header.length += length as u32;
         }
@@ -141,10 +188,17 @@ impl Composer {
         // SAFETY: a map's values, used by one call of one socket at a time.
         let (scratch, stream) = unsafe { (&mut *self.scratch, &mut *self.stream) };
         let length = u64::from(scratch.header.length);
-        let faults = if self.progress().faulted == 0 { 0 } else { 1 << counter::FAULT };
+        let faults = if self.progress().faulted == 0 {
+            0
+        } else {
+            1 << counter::FAULT
+        };
         scratch.header.offset = stream.offset;
         scratch.header.lost = stream.lost | faults;
-        if maps::output(self.scratch.cast(), HEADER + bounded::<{ PAYLOAD + PART }>(self.progress().position)) {
+        if maps::output(
+            self.scratch.cast(),
+            HEADER + bounded::<{ PAYLOAD + PART }>(self.progress().position),
+        ) {
             self.counters.add(counter::RECORDS, 1);
             if self.progress().faulted != 0 {
                 self.counters.add(counter::FAULT, self.progress().faulted);
@@ -169,7 +223,11 @@ impl Composer {
             self.emit();
         }
         if self.progress().left != 0 {
-            let cause = if self.is_exhausted() { counter::RECORD_LIMIT } else { counter::FAULT };
+            let cause = if self.is_exhausted() {
+                counter::RECORD_LIMIT
+            } else {
+                counter::FAULT
+            };
             // SAFETY: a map's value.
             unsafe { (*self.stream).lose(self.counters, cause, self.progress().left) };
         }
@@ -178,7 +236,11 @@ impl Composer {
     #[inline(always)]
     fn payload(self, position: u64) -> *mut u8 {
         // SAFETY: the payload is longer than the bound.
-        unsafe { (&raw mut (*self.scratch).payload).cast::<u8>().add(bounded::<PAYLOAD>(position) as usize) }
+        unsafe {
+            (&raw mut (*self.scratch).payload)
+                .cast::<u8>()
+                .add(bounded::<PAYLOAD>(position) as usize)
+        }
     }
 }
 

@@ -23,6 +23,8 @@ const BINARY_HEADER: u64 = 24;
 /// Decimal digits of the longest value sent in one buffer; longer ones are sent in chunks.
 const DIGITS: u64 = 7;
 const END_OF_LINE: u64 = 2;
+/// `VA 0\r\n`.
+const SHORTEST_HEADER: u64 = 6;
 
 /// Adds a buffer, of which nothing is kept if its length is that of the `value` announced before; returns the length
 /// of the value that it announces itself, or 0.
@@ -33,18 +35,27 @@ pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
         return 0;
     }
     let head = if length > HEAD { HEAD } else { length };
-    let tail = if length - head > TAIL { TAIL } else { length - head };
-    let kept = composer.add::<HEAD, TAIL>(Buffer { address, length, head, tail });
+    let tail = if length - head > TAIL {
+        TAIL
+    } else {
+        length - head
+    };
+    let kept = composer.add::<HEAD, TAIL>(Buffer {
+        address,
+        length,
+        head,
+        tail,
+    });
     announced(kept, length)
 }
 
 /// Length of the buffer with the value that a buffer announces, or 0.
 #[inline(always)]
 fn announced(kept: *const u8, length: u64) -> u64 {
-    if length < 8 || length > HEAD {
+    if length < SHORTEST_HEADER || length > HEAD {
         return 0;
     }
-    // SAFETY: kept bytes are aligned to 8 and there are as many.
+    // SAFETY: kept bytes are aligned to 8 and padded; of a header the first 6 decide.
     let start = unsafe { kept.cast::<u64>().read() };
     if start & VALUE_MASK == VALUE {
         return last_number(kept, length) + END_OF_LINE;

@@ -39,11 +39,23 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
     let call = state.response.call;
     state.response.call += 1;
     if !state.announce(sock, counters, time) {
-        state.response.lose(counters, counter::RING_FULL, u64::from(length));
+        state
+            .response
+            .lose(counters, counter::RING_FULL, u64::from(length));
         return None;
     }
-    let header = Header { kind: kind::RESPONSE, call_length: length, call, ..socket::empty(state.cookie, time) };
-    let composer = Composer::new(maps::send_scratch()?, &raw mut state.response, counters, header);
+    let header = Header {
+        kind: kind::RESPONSE,
+        call_length: length,
+        call,
+        ..socket::empty(state.cookie, time)
+    };
+    let composer = Composer::new(
+        maps::send_scratch()?,
+        &raw mut state.response,
+        counters,
+        header,
+    );
     if kernel::responses() == responses::LENGTHS {
         keep_length(composer);
         return Some(());
@@ -77,7 +89,9 @@ fn keep(composer: Composer, arguments: Arguments) {
 extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     // SAFETY: `vector::walk` passes a composer.
     let composer = unsafe { *context };
-    let Some((address, length)) = vector::current(composer) else { return 1 };
+    let Some((address, length)) = vector::current(composer) else {
+        return 1;
+    };
     if composer.room() < MOST_KEPT {
         composer.emit();
     }

@@ -115,17 +115,23 @@ impl State {
     /// that is consumed with data takes one sequence number.
     #[inline(always)]
     pub fn note_receive(&mut self, sock: Structure, counters: Counters, length: u32) {
-        let Some(tcp) = self.begin(sock, length, 0) else { return };
+        let Some(tcp) = self.begin(sock, length, 0) else {
+            return;
+        };
         let end = tcp.read::<u32>(field::TCP_COPIED);
-        self.request.follow_on(counters, end.wrapping_sub(length), end, is_finished(sock));
+        self.request
+            .follow_on(counters, end.wrapping_sub(length), end, is_finished(sock));
     }
 
     /// Notes that a send took `length` bytes.
     #[inline(always)]
     pub fn note_send(&mut self, sock: Structure, counters: Counters, length: u32) {
-        let Some(tcp) = self.begin(sock, 0, length) else { return };
+        let Some(tcp) = self.begin(sock, 0, length) else {
+            return;
+        };
         let end = tcp.read::<u32>(field::TCP_WRITTEN);
-        self.response.follow_on(counters, end.wrapping_sub(length), end, false);
+        self.response
+            .follow_on(counters, end.wrapping_sub(length), end, false);
     }
 
     /// The socket's TCP half; on the first call also the cookie and whether it is the first in the socket's life.
@@ -149,10 +155,25 @@ impl State {
     /// Puts the record of the stream's end into the ring; false if that fails.
     #[inline(always)]
     pub fn output_end(&self, counters: Counters, time: u64) -> bool {
-        let Stream { offset, call, lost, .. } = self.request;
-        let header = Header { kind: kind::END, offset, call, lost, ..empty(self.cookie, time) };
+        let Stream {
+            offset, call, lost, ..
+        } = self.request;
+        let header = Header {
+            kind: kind::END,
+            offset,
+            call,
+            lost,
+            ..empty(self.cookie, time)
+        };
         let done = maps::output((&raw const header).cast(), size_of::<Header>() as u64);
-        counters.add(if done { counter::RECORDS } else { counter::RECORDS_RING_FULL }, 1);
+        counters.add(
+            if done {
+                counter::RECORDS
+            } else {
+                counter::RECORDS_RING_FULL
+            },
+            1,
+        );
         done
     }
 
@@ -171,22 +192,44 @@ impl State {
 
     #[inline(always)]
     fn output_socket(&self, sock: Structure, time: u64) -> bool {
-        let record = (Header { kind: kind::SOCKET, ..empty(self.cookie, time) }, identity(sock, self.mid_stream));
-        maps::output((&raw const record).cast(), size_of::<(Header, Socket)>() as u64)
+        let record = (
+            Header {
+                kind: kind::SOCKET,
+                ..empty(self.cookie, time)
+            },
+            identity(sock, self.mid_stream),
+        );
+        maps::output(
+            (&raw const record).cast(),
+            size_of::<(Header, Socket)>() as u64,
+        )
     }
 }
 
 /// A header with nothing behind it.
 #[inline(always)]
 pub fn empty(cookie: u64, time: u64) -> Header {
-    Header { time, cookie, offset: 0, length: 0, call_length: 0, kind: 0, parts: 0, call: 0, lost: 0 }
+    Header {
+        time,
+        cookie,
+        offset: 0,
+        length: 0,
+        call_length: 0,
+        kind: 0,
+        parts: 0,
+        call: 0,
+        lost: 0,
+    }
 }
 
 /// Whether the application had read or written before a call that moved these lengths. A socket's first sequence
 /// numbers are not kept, but the kernel counts what it received and what was acknowledged since.
 #[inline(always)]
 fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
-    let begin = |next: usize, counted: usize| tcp.read::<u32>(next).wrapping_sub(tcp.read::<u64>(counted) as u32);
+    let begin = |next: usize, counted: usize| {
+        tcp.read::<u32>(next)
+            .wrapping_sub(tcp.read::<u64>(counted) as u32)
+    };
     let read = tcp.read::<u32>(field::TCP_COPIED).wrapping_sub(received);
     let written = tcp.read::<u32>(field::TCP_WRITTEN).wrapping_sub(sent);
     read != begin(field::TCP_RECEIVED, field::TCP_BYTES_RECEIVED)
@@ -197,11 +240,19 @@ fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
 fn identity(sock: Structure, mid_stream: u32) -> Socket {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     let (local, remote) = match family {
-        AF_INET6 => (wide_address(sock, field::SOCK_LOCAL6), wide_address(sock, field::SOCK_REMOTE6)),
-        _ => (address(sock, field::SOCK_LOCAL), address(sock, field::SOCK_REMOTE)),
+        AF_INET6 => (
+            wide_address(sock, field::SOCK_LOCAL6),
+            wide_address(sock, field::SOCK_REMOTE6),
+        ),
+        _ => (
+            address(sock, field::SOCK_LOCAL),
+            address(sock, field::SOCK_REMOTE),
+        ),
     };
     Socket {
-        namespace: sock.follow(field::SOCK_NAMESPACE).map_or(0, |space| space.read(field::NAMESPACE_INODE)),
+        namespace: sock
+            .follow(field::SOCK_NAMESPACE)
+            .map_or(0, |space| space.read(field::NAMESPACE_INODE)),
         // SAFETY: takes no arguments.
         pid: (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32,
         family,

@@ -50,7 +50,10 @@ pub fn current(composer: Composer) -> Option<(u64, u64)> {
     }
     let [address, length] = vector(composer.scratch, walk.index);
     let length = length.wrapping_sub(walk.done);
-    Some((address.wrapping_add(walk.done), if length > left { left } else { length }))
+    Some((
+        address.wrapping_add(walk.done),
+        if length > left { left } else { length },
+    ))
 }
 
 impl Walk {
@@ -72,7 +75,12 @@ impl Walk {
 fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
     let index = bounded::<{ VECTORS as u64 - 1 }>(index) as usize;
     // SAFETY: the index is bounded by the array's length.
-    unsafe { (&raw const (*scratch).vectors).cast::<[u64; 2]>().add(index).read() }
+    unsafe {
+        (&raw const (*scratch).vectors)
+            .cast::<[u64; 2]>()
+            .add(index)
+            .read()
+    }
 }
 
 /// Copies a call's array; returns how many iovecs there are.
@@ -88,14 +96,19 @@ fn copy_array(scratch: *mut Scratch, arguments: Arguments) -> Option<u64> {
 /// Address and length of a call's array.
 #[inline(always)]
 fn array(arguments: Arguments) -> Option<(u64, u64)> {
-    let Arguments { shape, address, count } = arguments;
+    let Arguments {
+        shape,
+        address,
+        count,
+    } = arguments;
     match shape {
         Shape::Buffer => None,
         Shape::Vectors => Some((address, count)),
         Shape::Message => {
             let mut array = [0_u64; 2];
             let to = (&raw mut array).cast();
-            read_user::<VECTOR>(to, VECTOR, address + MESSAGE_VECTORS).then_some((array[0], array[1]))
+            read_user::<VECTOR>(to, VECTOR, address + MESSAGE_VECTORS)
+                .then_some((array[0], array[1]))
         }
     }
 }

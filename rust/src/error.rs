@@ -50,7 +50,9 @@ pub enum Error {
         kernel: String,
     },
     /// The kernel lacks a structure member that the programs read.
-    #[error("Failed to load eBPF program: Linux {kernel} has no member {member} in struct {structure}")]
+    #[error(
+        "Failed to load eBPF program: Linux {kernel} has no member {member} in struct {structure}"
+    )]
     NoKernelMember {
         /// Which structure.
         structure: &'static str,
@@ -180,10 +182,16 @@ fn load_hint(source: &std::io::Error, log: &str) -> &'static str {
             "this kernel's verifier rejects the program: please report the lines above with `uname -r`"
         }
         Some(libc::EACCES) => "a security module forbids it: see `dmesg`",
-        Some(libc::ENOSYS) => "the kernel lacks CONFIG_BPF_SYSCALL, or a seccomp profile forbids bpf()",
-        Some(libc::EINVAL) => "the kernel does not know something the program uses: please report it with `uname -r`",
+        Some(libc::ENOSYS) => {
+            "the kernel lacks CONFIG_BPF_SYSCALL, or a seccomp profile forbids bpf()"
+        }
+        Some(libc::EINVAL) => {
+            "the kernel does not know something the program uses: please report it with `uname -r`"
+        }
         Some(libc::ENOMEM) => "there is no memory for the ring: make it smaller",
-        Some(libc::E2BIG) => "the program or a map is too large for this kernel: please report it with `uname -r`",
+        Some(libc::E2BIG) => {
+            "the program or a map is too large for this kernel: please report it with `uname -r`"
+        }
         _ => "`membench doctor` shows what this machine can do",
     }
 }

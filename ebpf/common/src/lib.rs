@@ -229,7 +229,11 @@ pub mod program {
     /// How many there are.
     pub const COUNT: u32 = 3;
     /// Their names, which are also their tracepoints'.
-    pub const NAMES: [&str; COUNT as usize] = ["sock_recv_length", "sock_send_length", "inet_sock_set_state"];
+    pub const NAMES: [&str; COUNT as usize] = [
+        "sock_recv_length",
+        "sock_send_length",
+        "inet_sock_set_state",
+    ];
 }
 
 /// Indices of the counters, one u64 each, striped by CPU and program.
@@ -275,7 +279,11 @@ pub mod counter {
 }
 
 const _: () = {
-    assert!(size_of::<Header>() == 48 && offset_of!(Header, length) == 24 && offset_of!(Header, lost) == 44);
+    assert!(
+        size_of::<Header>() == 48
+            && offset_of!(Header, length) == 24
+            && offset_of!(Header, lost) == 44
+    );
     assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
     assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);
     assert!(size_of::<Close>() == 24 && offset_of!(Close, response_lost) == 20);

@@ -16,7 +16,10 @@ pub struct Kernel(Infallible);
 impl Kernel {
     /// Says which feature is missing.
     pub fn attach(_: &KernelOptions) -> Result<Self> {
-        Err(Error::FeatureMissing { feature: "ebpf", wanted: "ebpf:any" })
+        Err(Error::FeatureMissing {
+            feature: "ebpf",
+            wanted: "ebpf:any",
+        })
     }
 
     /// See the kernel capture.

@@ -13,7 +13,10 @@ pub(super) const PATH: &str = "/sys/kernel/btf/vmlinux";
 /// Offsets of `field::PATHS` in the running kernel. Fails also if it lacks a tracepoint that the programs attach to.
 pub(super) fn offsets() -> Result<[u32; field::COUNT]> {
     // Read as a whole: the parser asks for a few bytes at a time.
-    let bytes = std::fs::read(PATH).map_err(|source| Error::NoKernelTypes { path: PATH.into(), source })?;
+    let bytes = std::fs::read(PATH).map_err(|source| Error::NoKernelTypes {
+        path: PATH.into(),
+        source,
+    })?;
     let types = Types::parse(&bytes)?;
     for name in program::NAMES {
         types.require_tracepoint(name)?;
@@ -38,7 +41,11 @@ impl Types {
         })?;
         // The parser's own index by name mixes structures with functions and typedefs.
         let is_structure = |kind: &TypeVariant| matches!(kind, TypeVariant::Struct(_));
-        let ids = all.get().iter().filter(|(_, kind)| is_structure(kind)).map(|(id, _)| *id);
+        let ids = all
+            .get()
+            .iter()
+            .filter(|(_, kind)| is_structure(kind))
+            .map(|(id, _)| *id);
         let structures = ids.filter_map(|id| Some((all.name_of(id)?, id))).collect();
         Ok(Self { all, structures })
     }
@@ -47,17 +54,25 @@ impl Types {
     fn require_tracepoint(&self, tracepoint: &'static str) -> Result<()> {
         match self.all.id_of(&format!("btf_trace_{tracepoint}")) {
             Some(_) => Ok(()),
-            None => Err(Error::NoTracepoint { tracepoint, kernel: super::load::kernel_release() }),
+            None => Err(Error::NoTracepoint {
+                tracepoint,
+                kernel: super::load::kernel_release(),
+            }),
         }
     }
 
     fn offset(&self, structure: &'static str, member: &'static str) -> Result<u32> {
-        let found = self.structures.get(structure).and_then(|id| self.all.offset_of(*id, member).ok());
+        let found = self
+            .structures
+            .get(structure)
+            .and_then(|id| self.all.offset_of(*id, member).ok());
         match found {
             Some((_, Offset::ByteOffset(offset))) => Ok(offset),
-            Some((_, Offset::BitOffsetAndSize(..))) | None => {
-                Err(Error::NoKernelMember { structure, member, kernel: super::load::kernel_release() })
-            }
+            Some((_, Offset::BitOffsetAndSize(..))) | None => Err(Error::NoKernelMember {
+                structure,
+                member,
+                kernel: super::load::kernel_release(),
+            }),
         }
     }
 }
@@ -67,13 +82,18 @@ struct Bytes<'a>(&'a [u8]);
 
 impl Readable for Bytes<'_> {
     fn read(&self, offset: u64, to: &mut [u8]) -> btfparse::Result<()> {
-        let from = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..)?.get(..to.len()));
+        let from = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.0.get(offset..)?.get(..to.len()));
         match from {
             Some(bytes) => {
                 to.copy_from_slice(bytes);
                 Ok(())
             }
-            None => Err(btfparse::Error::new(btfparse::ErrorKind::EOF, "the type information ends early")),
+            None => Err(btfparse::Error::new(
+                btfparse::ErrorKind::EOF,
+                "the type information ends early",
+            )),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use aya::{BtfError, EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
 
 use crate::{Error, capture::missing_capabilities};
 
@@ -17,7 +17,11 @@ pub(super) fn load(name: &'static str, error: EbpfError) -> Error {
     let (source, log) = cause(error);
     match source.raw_os_error() {
         Some(libc::EPERM) => permission(name, source),
-        _ => Error::KernelLoad { name, source, log: tail(&log, LOG_TAIL).into() },
+        _ => Error::KernelLoad {
+            name,
+            source,
+            log: tail(&log, LOG_TAIL).into(),
+        },
     }
 }
 
@@ -33,13 +37,21 @@ pub(super) fn attach(name: &'static str, error: EbpfError) -> Error {
 /// A program or map that the object lacks.
 pub(super) fn absent(name: &'static str) -> Error {
     let source = io::Error::new(io::ErrorKind::NotFound, "not in the object");
-    Error::KernelLoad { name, source, log: String::new() }
+    Error::KernelLoad {
+        name,
+        source,
+        log: String::new(),
+    }
 }
 
 /// Not allowed: for lack of capabilities, or though they are there.
 fn permission(name: &'static str, source: io::Error) -> Error {
     match missing_capabilities() {
-        missing if missing.is_empty() => Error::KernelLoad { name, source, log: String::new() },
+        missing if missing.is_empty() => Error::KernelLoad {
+            name,
+            source,
+            log: String::new(),
+        },
         missing => Error::MissingCapabilities { missing },
     }
 }
@@ -47,23 +59,31 @@ fn permission(name: &'static str, source: io::Error) -> Error {
 /// The system's error and the verifier's log, from wherever the loader keeps them.
 fn cause(error: EbpfError) -> (io::Error, String) {
     match error {
-        EbpfError::ProgramError(ProgramError::LoadError { io_error, verifier_log }) => {
-            (io_error, verifier_log.to_string())
-        }
-        EbpfError::ProgramError(ProgramError::SyscallError(error)) => (error.io_error, String::new()),
-        EbpfError::MapError(MapError::CreateError { io_error, .. }) => (io_error, String::new()),
-        EbpfError::MapError(MapError::SyscallError(error)) => (error.io_error, String::new()),
-        EbpfError::BtfError(aya::BtfError::LoadError { io_error, verifier_log }) => {
-            (io_error, verifier_log.to_string())
-        }
-        EbpfError::FileError { error, .. } => (error, String::new()),
+        EbpfError::ProgramError(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        })
+        | EbpfError::BtfError(BtfError::LoadError {
+            io_error,
+            verifier_log,
+        }) => (io_error, verifier_log.to_string()),
+        EbpfError::ProgramError(ProgramError::SyscallError(SyscallError { io_error, .. }))
+        | EbpfError::MapError(
+            MapError::CreateError { io_error, .. }
+            | MapError::SyscallError(SyscallError { io_error, .. }),
+        )
+        | EbpfError::FileError {
+            error: io_error, ..
+        } => (io_error, String::new()),
         other => (io::Error::other(other), String::new()),
     }
 }
 
 fn tail(text: &str, bytes: usize) -> &str {
     let start = text.len().saturating_sub(bytes);
-    let start = (start..=text.len()).find(|index| text.is_char_boundary(*index)).unwrap_or(0);
+    let start = (start..=text.len())
+        .find(|index| text.is_char_boundary(*index))
+        .unwrap_or(0);
     &text[start..]
 }
 
@@ -79,12 +99,18 @@ mod tests {
     }
 
     #[test]
-    fn what_the_verifier_says_reaches_the_error() {
-        let error = ProgramError::LoadError {
-            io_error: io::Error::from_raw_os_error(libc::EACCES),
-            verifier_log: aya::VerifierLog::new("R0 !read_ok".into()),
+    fn the_system_error_is_found_inside_the_loaders() {
+        let io_error = io::Error::from_raw_os_error(libc::ENOMEM);
+        let error = MapError::CreateError {
+            name: "ring".into(),
+            io_error,
         };
-        let Error::KernelLoad { name, source, log } = load("sock_recv_length", error.into()) else { panic!() };
-        assert_eq!((name, source.raw_os_error(), log.as_str()), ("sock_recv_length", Some(libc::EACCES), "R0 !read_ok"));
+        let Error::KernelLoad { name, source, log } = load("ring", error.into()) else {
+            panic!()
+        };
+        assert_eq!(
+            (name, source.raw_os_error(), log.as_str()),
+            ("ring", Some(libc::ENOMEM), "")
+        );
     }
 }

@@ -45,12 +45,18 @@ impl Kernel {
     pub fn attach(options: &KernelOptions) -> Result<Self> {
         let ports = ports(&options.ports)?;
         let offsets = btf::offsets()?;
-        let types = Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
-        let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io { path: path.into(), source })?;
+        let types =
+            Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
+        let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
+            path: path.into(),
+            source,
+        })?;
         let cpus = u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT);
         let ring_bytes = ring_bytes(options.ring_bytes);
         let mut programs = load(options, &ports, &offsets, cpus, ring_bytes, &types)?;
-        let ring = programs.take_map("ring").ok_or_else(|| failure::absent("ring"))?;
+        let ring = programs
+            .take_map("ring")
+            .ok_or_else(|| failure::absent("ring"))?;
         let ring = RingBuf::try_from(ring).map_err(|error| failure::load("ring", error.into()))?;
         let counters = Counters::map(descriptor(&programs, "counters")?, cpus)?;
         let attached = program::NAMES.map(|name| attach(&mut programs, name, &types));
@@ -59,7 +65,12 @@ impl Kernel {
             counters,
             attached: attached.into_iter().collect::<Result<_>>()?,
             malformed: 0,
-            facts: Facts { tier: "T1", kernel_release: kernel_release(), object_sha256: object_sha256(), ring_bytes },
+            facts: Facts {
+                tier: "T1",
+                kernel_release: kernel_release(),
+                object_sha256: object_sha256(),
+                ring_bytes,
+            },
             _programs: programs,
         })
     }
@@ -91,7 +102,10 @@ impl Kernel {
     /// How often a program did not run because it was running already on that CPU. Requests that were missed so show
     /// as [`counter::MISSED`] bytes too.
     pub fn program_misses(&mut self) -> Result<u64> {
-        self.attached.iter_mut().map(|program| program.file.misses()).sum()
+        self.attached
+            .iter_mut()
+            .map(|program| program.file.misses())
+            .sum()
     }
 
     /// Stops capturing. What is in the ring can still be drained, and the counters stay.
@@ -134,11 +148,18 @@ fn attach(programs: &mut Ebpf, name: &'static str, types: &Btf) -> Result<Attach
         .ok_or_else(|| failure::absent(name))?
         .try_into()
         .map_err(|error: aya::programs::ProgramError| failure::load(name, error.into()))?;
-    program.load(name, types).map_err(|error| failure::load(name, error.into()))?;
+    program
+        .load(name, types)
+        .map_err(|error| failure::load(name, error.into()))?;
     let link = program.attach().and_then(|id| program.take_link(id));
     let link = link.map_err(|error| failure::attach(name, error.into()))?;
-    let descriptor = program.fd().map_err(|error| failure::load(name, error.into()))?;
-    Ok(Attached { file: ProgramFile::open(descriptor.as_fd())?, link: Some(link) })
+    let descriptor = program
+        .fd()
+        .map_err(|error| failure::load(name, error.into()))?;
+    Ok(Attached {
+        file: ProgramFile::open(descriptor.as_fd())?,
+        link: Some(link),
+    })
 }
 
 fn descriptor<'a>(programs: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
@@ -152,7 +173,10 @@ fn descriptor<'a>(programs: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'
 fn ports(wanted: &[u16]) -> Result<[u16; PORTS]> {
     let mut ports = [0; PORTS];
     if wanted.is_empty() || wanted.len() > PORTS || wanted.contains(&0) {
-        return Err(Error::Ports { wanted: wanted.to_vec(), most: PORTS });
+        return Err(Error::Ports {
+            wanted: wanted.to_vec(),
+            most: PORTS,
+        });
     }
     ports[..wanted.len()].copy_from_slice(wanted);
     Ok(ports)
@@ -160,27 +184,39 @@ fn ports(wanted: &[u16]) -> Result<[u16; PORTS]> {
 
 /// The kernel takes powers of two.
 fn ring_bytes(wanted: u32) -> u32 {
-    let least = LARGEST_RECORDS * u32::try_from(RECORD_PAYLOAD).unwrap_or(u32::MAX / LARGEST_RECORDS);
-    wanted.max(least + 1).checked_next_power_of_two().unwrap_or(1 << 31)
+    let least =
+        LARGEST_RECORDS * u32::try_from(RECORD_PAYLOAD).unwrap_or(u32::MAX / LARGEST_RECORDS);
+    wanted
+        .max(least + 1)
+        .checked_next_power_of_two()
+        .unwrap_or(1 << 31)
 }
 
 /// As `uname -r` says it.
 pub(super) fn kernel_release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().into())
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".into(), |text| text.trim().into())
 }
 
 fn object_sha256() -> &'static str {
     let line = SUMS.lines().find(|line| line.ends_with("membench.bpf.o"));
-    line.and_then(|line| line.split(' ').next()).unwrap_or("unknown")
+    line.and_then(|line| line.split(' ').next())
+        .unwrap_or("unknown")
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
     #[test]
     fn the_ring_holds_four_of_the_largest_records_and_is_a_power_of_two() {
-        for (wanted, expected) in [(0, 128 << 10), (128 << 10, 128 << 10), ((128 << 10) + 1, 256 << 10), (u32::MAX, 1 << 31)] {
+        for (wanted, expected) in [
+            (0, 128 << 10),
+            (128 << 10, 128 << 10),
+            ((128 << 10) + 1, 256 << 10),
+            (u32::MAX, 1 << 31),
+        ] {
             assert_eq!(ring_bytes(wanted), expected, "{wanted}");
         }
     }
@@ -190,7 +226,10 @@ mod tests {
         assert_eq!(ports(&[11211, 80]).unwrap()[..3], [11211, 80, 0]);
         assert_eq!(ports(&[1; PORTS]).unwrap(), [1; PORTS]);
         for wanted in [&[][..], &[0], &[1; PORTS + 1]] {
-            assert!(matches!(ports(wanted), Err(Error::Ports { .. })), "{wanted:?}");
+            assert!(
+                matches!(ports(wanted), Err(Error::Ports { .. })),
+                "{wanted:?}"
+            );
         }
     }
 

@@ -39,7 +39,10 @@ pub struct Facts {
 
 impl Responses {
     /// The value of the programs' global.
-    #[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "only the loader sets the global"))]
+    #[cfg_attr(
+        not(feature = "ebpf"),
+        expect(dead_code, reason = "only the loader sets the global")
+    )]
     pub(super) fn global(self) -> u32 {
         match self {
             Self::None => responses::NONE,

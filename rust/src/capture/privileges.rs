@@ -23,7 +23,11 @@ fn missing(effective: u64) -> Vec<&'static str> {
     if has(CAP_SYS_ADMIN) {
         return Vec::new();
     }
-    NEEDED.iter().filter(|(_, capability)| !has(*capability)).map(|(name, _)| *name).collect()
+    NEEDED
+        .iter()
+        .filter(|(_, capability)| !has(*capability))
+        .map(|(name, _)| *name)
+        .collect()
 }
 
 /// Gives up every capability for good: also those a program started from here could gain, and with them core files and
@@ -32,7 +36,10 @@ pub fn give_up_privileges() -> Result<()> {
     sys::give_up_privileges().map_err(|(step, source)| Error::Privileges { step, source })?;
     for thread in fs::read_dir("/proc/self/task").map_err(unreadable)? {
         let path = thread.map_err(unreadable)?.path().join("status");
-        let status = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let status = fs::read_to_string(&path).map_err(|source| Error::Io {
+            path: path.clone(),
+            source,
+        })?;
         if let Some(kept) = kept(&status) {
             return Err(Error::PrivilegesKept { thread: path, kept });
         }
@@ -41,17 +48,25 @@ pub fn give_up_privileges() -> Result<()> {
 }
 
 fn unreadable(source: io::Error) -> Error {
-    Error::Io { path: "/proc/self/task".into(), source }
+    Error::Io {
+        path: "/proc/self/task".into(),
+        source,
+    }
 }
 
 /// The first thing a thread's status says it still has.
 fn kept(status: &str) -> Option<&'static str> {
     let has = |set: &&&str| hexadecimal(status, set) != Some(0);
-    SETS.iter().find(has).copied().or((hexadecimal(status, "NoNewPrivs") != Some(1)).then_some("NoNewPrivs"))
+    SETS.iter()
+        .find(has)
+        .copied()
+        .or((hexadecimal(status, "NoNewPrivs") != Some(1)).then_some("NoNewPrivs"))
 }
 
 fn hexadecimal(status: &str, name: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
@@ -78,8 +93,14 @@ mod tests {
         let status = "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
                       CapBnd:\t000001ffffffffff\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
         assert_eq!(kept(status), None);
-        assert_eq!(kept(&status.replace("CapEff:\t0000000000000000", "CapEff:\t0000008000000000")), Some("CapEff"));
-        assert_eq!(kept(&status.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0")), Some("NoNewPrivs"));
+        assert_eq!(
+            kept(&status.replace("CapEff:\t0000000000000000", "CapEff:\t0000008000000000")),
+            Some("CapEff")
+        );
+        assert_eq!(
+            kept(&status.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0")),
+            Some("NoNewPrivs")
+        );
         assert_eq!(kept(""), Some("CapInh"));
     }
 }

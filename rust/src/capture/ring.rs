@@ -40,14 +40,20 @@ pub enum Record<'a> {
 
 impl<'a> Record<'a> {
     /// Reads a record; `None` if it breaks a rule of `membench_common`.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = Header::ref_from_prefix(bytes).ok()?;
         match header.kind {
             kind::REQUEST => Self::bytes(header, Direction::Request, rest),
             kind::RESPONSE => Self::bytes(header, Direction::Response, rest),
-            kind::SOCKET => Some(Self::Socket { header, socket: Socket::ref_from_prefix(rest).ok()?.0 }),
+            kind::SOCKET => Some(Self::Socket {
+                header,
+                socket: Socket::ref_from_prefix(rest).ok()?.0,
+            }),
             kind::END => Some(Self::End { header }),
-            kind::CLOSE => Some(Self::Close { header, close: Close::ref_from_prefix(rest).ok()?.0 }),
+            kind::CLOSE => Some(Self::Close {
+                header,
+                close: Close::ref_from_prefix(rest).ok()?.0,
+            }),
             _ => None,
         }
     }
@@ -56,7 +62,11 @@ impl<'a> Record<'a> {
         (checked_length(parts, header.parts)? == u64::from(header.length)).then_some(Self::Bytes {
             header,
             direction,
-            pieces: Pieces { parts, left: header.parts, held: [None; 2] },
+            pieces: Pieces {
+                parts,
+                left: header.parts,
+                held: [None; 3],
+            },
         })
     }
 }
@@ -88,8 +98,8 @@ fn split_part(parts: &[u8]) -> Option<(&Part, &[u8], &[u8])> {
 pub struct Pieces<'a> {
     parts: &'a [u8],
     left: u32,
-    /// Of the current part, what comes after its head: hole and tail.
-    held: [Option<Piece<'a>>; 2],
+    /// What of the current part is not handed over yet.
+    held: [Option<Piece<'a>>; 3],
 }
 
 impl<'a> Iterator for Pieces<'a> {
@@ -100,23 +110,24 @@ impl<'a> Iterator for Pieces<'a> {
             if let Some(piece) = self.held.iter_mut().find_map(Option::take) {
                 return Some(piece);
             }
-            if let Some(head) = self.next_part()? {
-                return Some(head);
-            }
+            self.held = self.next_part()?;
         }
     }
 }
 
 impl<'a> Pieces<'a> {
-    /// Goes to the next part and returns its head, if it kept one; `None` after the last.
-    fn next_part(&mut self) -> Option<Option<Piece<'a>>> {
+    /// Head, hole and tail of the next part; `None` after the last.
+    fn next_part(&mut self) -> Option<[Option<Piece<'a>>; 3]> {
         self.left = self.left.checked_sub(1)?;
         let (part, kept, rest) = split_part(self.parts)?;
         let (head, tail) = kept.split_at_checked(usize::from(part.head))?;
         self.parts = rest;
         let hole = part.length - u32::from(part.head) - u32::from(part.tail);
-        self.held = [(hole > 0).then_some(Piece::Hole(hole)), bytes(tail)];
-        Some(bytes(head))
+        Some([
+            bytes(head),
+            (hole > 0).then_some(Piece::Hole(hole)),
+            bytes(tail),
+        ])
     }
 }
 
@@ -125,6 +136,7 @@ fn bytes(bytes: &[u8]) -> Option<Piece<'_>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use zerocopy::IntoBytes;
 
@@ -148,8 +160,18 @@ mod tests {
             };
             let mut bytes = header.as_bytes().to_vec();
             for (length, head, tail) in parts {
-                let (head_length, tail_length) = (head.len().try_into().unwrap(), tail.len().try_into().unwrap());
-                bytes.extend(Part { length: *length, head: head_length, tail: tail_length }.as_bytes());
+                let (head_length, tail_length) = (
+                    head.len().try_into().unwrap(),
+                    tail.len().try_into().unwrap(),
+                );
+                bytes.extend(
+                    Part {
+                        length: *length,
+                        head: head_length,
+                        tail: tail_length,
+                    }
+                    .as_bytes(),
+                );
                 bytes.extend([*head, *tail].concat());
                 bytes.resize(bytes.len().next_multiple_of(8), 0xff);
             }
@@ -157,7 +179,12 @@ mod tests {
         }
 
         fn of(bytes: &[u8]) -> Self {
-            Self(bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect())
+            Self(
+                bytes
+                    .chunks_exact(8)
+                    .map(|word| u64::from_ne_bytes(word.try_into().unwrap()))
+                    .collect(),
+            )
         }
 
         fn bytes(&self) -> &[u8] {
@@ -177,7 +204,12 @@ mod tests {
         let ring = Ring::record(
             kind::RESPONSE,
             1138,
-            &[(13, b"VALUE k 0 9\r\n", b""), (100, b"", b""), (1020, b"head", b"\r\n"), (5, b"END\r\n", b"")],
+            &[
+                (13, b"VALUE k 0 9\r\n", b""),
+                (100, b"", b""),
+                (1020, b"head", b"\r\n"),
+                (5, b"END\r\n", b""),
+            ],
         );
         assert_eq!(
             pieces(&ring),
@@ -194,16 +226,25 @@ mod tests {
 
     #[test]
     fn a_record_says_which_way_its_bytes_went() {
-        for (kind, expected) in [(kind::REQUEST, Direction::Request), (kind::RESPONSE, Direction::Response)] {
+        for (kind, expected) in [
+            (kind::REQUEST, Direction::Request),
+            (kind::RESPONSE, Direction::Response),
+        ] {
             let ring = Ring::record(kind, 2, &[(2, b"ok", b"")]);
-            let Some(Record::Bytes { direction, header, .. }) = Record::parse(ring.bytes()) else { panic!("{kind}") };
+            let Some(Record::Bytes {
+                direction, header, ..
+            }) = Record::parse(ring.bytes())
+            else {
+                panic!("{kind}")
+            };
             assert_eq!((direction, header.offset, header.call), (expected, 3, 4));
         }
     }
 
     #[test]
     fn records_that_break_a_rule_are_refused() {
-        let part = |length, head: &'static [u8]| Ring::record(kind::REQUEST, 3, &[(length, head, b"")]);
+        let part =
+            |length, head: &'static [u8]| Ring::record(kind::REQUEST, 3, &[(length, head, b"")]);
         let mut short = part(3, b"get");
         short.0.pop();
         let mut counts_more = part(3, b"get");
@@ -214,8 +255,14 @@ mod tests {
             ("the header's length is the parts' sum", part(4, b"get")),
             ("kept bytes are all there", short),
             ("parts are all there", counts_more),
-            ("a socket's record has its addresses", Ring::record(kind::SOCKET, 0, &[])),
-            ("a closed socket's record says where it ended", Ring::record(kind::CLOSE, 0, &[])),
+            (
+                "a socket's record has its addresses",
+                Ring::record(kind::SOCKET, 0, &[]),
+            ),
+            (
+                "a closed socket's record says where it ended",
+                Ring::record(kind::CLOSE, 0, &[]),
+            ),
             ("a header is all there", Ring(vec![0; 5])),
         ] {
             assert!(Record::parse(ring.bytes()).is_none(), "{rule}");
