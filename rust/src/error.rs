@@ -17,6 +17,210 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// An analysis was asked for that does not exist.
+    #[error("no analysis is called `{name}`; there are {}", known.join(", "))]
+    UnknownAnalysis {
+        /// What was asked for.
+        name: String,
+        /// Those that exist.
+        known: Vec<&'static str>,
+    },
+    /// An analysis met more distinct keys than it can number.
+    #[error("more than {limit} distinct keys")]
+    TooManyKeys {
+        /// How many it can number.
+        limit: u64,
+    },
+    /// The output exists and was not to be replaced.
+    #[error("{} exists", path.display())]
+    Exists {
+        /// Which.
+        path: PathBuf,
+    },
+    /// What stands at the output's path is no profile, so it is not replaced.
+    #[error("{} is not a membench profile: {found}", path.display())]
+    NotAProfile {
+        /// Which.
+        path: PathBuf,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// Another process is writing the profile.
+    #[error("{} is still being recorded by another process", path.display())]
+    BeingRecorded {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A profile's manifest is absent though its parts are there.
+    #[error("{}: manifest.json is missing, but there are parts of a profile", path.display())]
+    ManifestMissing {
+        /// The profile's folder.
+        path: PathBuf,
+    },
+    /// A profile's manifest is not what this schema version promises.
+    #[error("{}: manifest.json is damaged: {source}", path.display())]
+    ManifestDamaged {
+        /// The profile's folder.
+        path: PathBuf,
+        /// Where, and what was expected.
+        source: serde_json::Error,
+    },
+    /// A profile was written by a newer membench.
+    #[error(
+        "{}: schema version {found} is newer than this membench ({supported}); upgrade it",
+        path.display()
+    )]
+    NewerSchema {
+        /// The profile's folder.
+        path: PathBuf,
+        /// The profile's version.
+        found: u64,
+        /// What this membench reads.
+        supported: u32,
+    },
+    /// The manifest names a part that is not there.
+    #[error("{}: the part {name} is missing", path.display())]
+    PartMissing {
+        /// The profile's folder.
+        path: PathBuf,
+        /// The part's file name.
+        name: String,
+    },
+    /// A file of a profile cannot be read as Parquet.
+    #[error("{}: {source}", path.display())]
+    Parquet {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: parquet::errors::ParquetError,
+    },
+    /// A file of a profile cannot be read as Arrow.
+    #[error("{}: {source}", path.display())]
+    Arrow {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: arrow_schema::ArrowError,
+    },
+    /// A column of a part has another type, or holds a name that this schema version does not know.
+    #[error("{}: the column {column} holds {found}", path.display())]
+    Column {
+        /// Which file.
+        path: PathBuf,
+        /// Which column.
+        column: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// A key file that does not hold a 128-bit key.
+    #[error("{}: {found}, wanted 32 hexadecimal digits or 16 bytes", path.display())]
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// A key file that others can read.
+    #[error("{}: others can read this key file (mode {mode:04o})", path.display())]
+    KeyFileReadable {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The system gave no random bytes.
+    #[error("no random bytes for the key that protects keys: {0}")]
+    Random(getrandom::Error),
+    /// A replay's pacing is not one there is.
+    #[error("unknown pacing: {given}")]
+    Pacing {
+        /// What was asked for.
+        given: String,
+    },
+    /// A target is not `HOST:PORT`.
+    #[error("{given} is no target")]
+    TargetAddress {
+        /// What was given.
+        given: String,
+    },
+    /// The target of a replay cannot be reached, or broke off.
+    #[error("{target}: {source}")]
+    TargetUnreachable {
+        /// Which.
+        target: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The target of a replay does not answer as memcached does.
+    #[error("{target} does not answer like memcached: {answer}")]
+    TargetProtocol {
+        /// Which.
+        target: String,
+        /// What it said.
+        answer: String,
+    },
+    /// The target of a replay is in use.
+    #[error(
+        "{target} holds {} items and has {} clients: it looks like production",
+        thousands(*items),
+        thousands(*clients)
+    )]
+    TargetBusy {
+        /// Which.
+        target: String,
+        /// Items it holds.
+        items: u64,
+        /// Connections that are not ours.
+        clients: u64,
+    },
+    /// A profile has nothing that could be replayed.
+    #[error("nothing to replay: none of the recording's {events} events can be sent")]
+    NothingToReplay {
+        /// Events in the recording.
+        events: u64,
+    },
+    /// More connections were recorded than this process may open.
+    #[error("the recording needs {wanted} connections, this process may open {limit} files")]
+    TooManyConnections {
+        /// Connections of the recording.
+        wanted: u64,
+        /// The limit on open files.
+        limit: u64,
+    },
+    /// A system call that replay needs failed.
+    #[error("replay: {call}: {source}")]
+    ReplaySystem {
+        /// Which.
+        call: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The programs were attached, but did not see what passed.
+    #[error("the kernel programs are attached but see {seen:?} of {sent} bytes sent both ways")]
+    HooksSilent {
+        /// Bytes read and sent as the programs counted them.
+        seen: [u64; 2],
+        /// Bytes that were.
+        sent: u64,
+    },
+    /// What to keep of responses is not one of three.
+    #[error("unknown responses mode `{found}`; wanted `bytes`, `lengths` or `none`")]
+    UnknownResponses {
+        /// What was given.
+        found: String,
+    },
+    /// A time that cannot be waited for.
+    #[error("{seconds} is no duration in seconds")]
+    NotADuration {
+        /// What was given.
+        seconds: f64,
+    },
+    /// A recording's result was asked for twice.
+    #[error("the recording's result was already taken")]
+    RecorderTaken,
+    /// The recording's thread ended by a bug.
+    #[error("the recorder stopped unexpectedly; what it wrote can be opened")]
+    RecorderPanicked,
     /// A source needs something this build leaves out.
     #[error("eBPF capture requires --features {feature}, got: {wanted}")]
     FeatureMissing {
@@ -132,10 +336,36 @@ impl Error {
     /// Which exception and exit code this becomes.
     pub fn class(&self) -> Class {
         match self {
+            Self::TooManyKeys { .. } | Self::RecorderTaken | Self::RecorderPanicked => {
+                Class::Failed
+            }
+            Self::UnknownResponses { .. } | Self::NotADuration { .. } => Class::Usage,
+            Self::Io { .. }
+            | Self::Random(_)
+            | Self::TooManyConnections { .. }
+            | Self::ReplaySystem { .. } => Class::Environment,
+            Self::Exists { .. } => Class::Exists,
+            Self::NotAProfile { .. }
+            | Self::BeingRecorded { .. }
+            | Self::UnknownAnalysis { .. }
+            | Self::KeyFile { .. }
+            | Self::KeyFileReadable { .. }
+            | Self::Pacing { .. }
+            | Self::TargetAddress { .. } => Class::Usage,
+            Self::ManifestMissing { .. }
+            | Self::ManifestDamaged { .. }
+            | Self::NewerSchema { .. }
+            | Self::PartMissing { .. }
+            | Self::Parquet { .. }
+            | Self::Arrow { .. }
+            | Self::Column { .. }
+            | Self::NothingToReplay { .. } => Class::Profile,
+            Self::TargetUnreachable { .. }
+            | Self::TargetProtocol { .. }
+            | Self::TargetBusy { .. } => Class::Target,
             Self::Ports { .. } => Class::Usage,
             Self::PrivilegesKept { .. } => Class::Failed,
-            Self::Io { .. }
-            | Self::FeatureMissing { .. }
+            Self::FeatureMissing { .. }
             | Self::NoKernelTypes { .. }
             | Self::NoTracepoint { .. }
             | Self::NoKernelMember { .. }
@@ -143,6 +373,7 @@ impl Error {
             | Self::KernelLoad { .. }
             | Self::KernelAttach { .. }
             | Self::KernelMap { .. }
+            | Self::HooksSilent { .. }
             | Self::Privileges { .. } => Class::Environment,
         }
     }
@@ -150,7 +381,50 @@ impl Error {
     /// What to do about it, if there is something better than the message says.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } | Self::Ports { .. } | Self::Privileges { .. } => None,
+            Self::Exists { .. } => Some("`--force` replaces it".into()),
+            Self::NotAProfile { .. } => {
+                Some("only profiles are replaced; remove it or choose another name".into())
+            }
+            Self::BeingRecorded { .. } => Some("end that recording first".into()),
+            Self::ManifestMissing { .. } => Some(
+                "copy the whole folder again; `events-*.parquet` can be read by any Parquet reader"
+                    .into(),
+            ),
+            Self::ManifestDamaged { .. } | Self::PartMissing { .. } => {
+                Some("copy the whole folder again from where it was recorded".into())
+            }
+            Self::KeyFile { .. } => Some("`membench keygen > FILE` makes one".into()),
+            Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
+            Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
+            Self::Io { .. }
+            | Self::UnknownResponses { .. }
+            | Self::NotADuration { .. }
+            | Self::RecorderTaken
+            | Self::HooksSilent { .. }
+            | Self::UnknownAnalysis { .. }
+            | Self::TooManyKeys { .. }
+            | Self::NewerSchema { .. }
+            | Self::Parquet { .. }
+            | Self::Arrow { .. }
+            | Self::Column { .. }
+            | Self::Random(_)
+            | Self::TargetProtocol { .. }
+            | Self::NothingToReplay { .. }
+            | Self::ReplaySystem { .. } => None,
+            Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
+            Self::TargetAddress { .. } => {
+                Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
+            }
+            Self::TargetUnreachable { target, .. } => Some(format!(
+                "is memcached running and listening on {target}? `memcached -l ADDRESS -p PORT` starts one"
+            )),
+            Self::TargetBusy { .. } => {
+                Some("replay writes to its target; `--allow-nonempty` if you mean it".to_owned())
+            }
+            Self::TooManyConnections { wanted, .. } => {
+                Some(format!("`ulimit -n {}`, then again", wanted + 64))
+            }
+            Self::Ports { .. } | Self::Privileges { .. } => None,
             Self::FeatureMissing { feature, .. } => {
                 Some(format!("build with `--features {feature}`, or record packets from an interface"))
             }
@@ -169,6 +443,20 @@ impl Error {
             Self::PrivilegesKept { .. } => Some("privileges must be given up before other threads start".into()),
         }
     }
+}
+
+/// A count with its thousands apart.
+fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let head = digits.len() % 3;
+    let mut text = digits[..head].to_owned();
+    for group in digits.as_bytes()[head..].chunks(3) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.extend(group.iter().map(|digit| char::from(*digit)));
+    }
+    text
 }
 
 /// What each errno of loading means, and what to do.

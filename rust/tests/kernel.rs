@@ -15,7 +15,8 @@ use std::{
 };
 
 use membench::{
-    capture::{Kernel, KernelOptions, Record, Responses, counter},
+    capture::{Kernel, KernelOptions, Record, counter},
+    decode::Responses,
     segment::{Direction, Piece},
 };
 

@@ -8,7 +8,10 @@ use std::{
     net::{TcpListener, TcpStream},
 };
 
-use membench::capture::{Kernel, KernelOptions, Responses, counter, give_up_privileges};
+use membench::{
+    capture::{Kernel, KernelOptions, counter, give_up_privileges},
+    decode::Responses,
+};
 
 const PORT: u16 = 21119;
 

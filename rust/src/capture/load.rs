@@ -15,6 +15,7 @@ use crate::{
         Facts, KernelOptions, Record, btf,
         counters::{Counters, ProgramFile},
         failure,
+        options::responses_global,
     },
 };
 
@@ -59,11 +60,15 @@ impl Kernel {
             .ok_or_else(|| failure::absent("ring"))?;
         let ring = RingBuf::try_from(ring).map_err(|error| failure::load("ring", error.into()))?;
         let counters = Counters::map(descriptor(&programs, "counters")?, cpus)?;
-        let attached = program::NAMES.map(|name| attach(&mut programs, name, &types));
+        // Sends before receives: a send without its receive is known to be an edge, a receive without its sends is not.
+        let attached = program::NAMES
+            .iter()
+            .rev()
+            .map(|name| attach(&mut programs, name, &types));
         Ok(Self {
             ring,
             counters,
-            attached: attached.into_iter().collect::<Result<_>>()?,
+            attached: attached.collect::<Result<_>>()?,
             malformed: 0,
             facts: Facts {
                 tier: "T1",
@@ -108,7 +113,7 @@ impl Kernel {
             .sum()
     }
 
-    /// Stops capturing. What is in the ring can still be drained, and the counters stay.
+    /// Stops capturing, sends first. What is in the ring can still be drained, and the counters stay.
     pub fn detach(&mut self) {
         for program in &mut self.attached {
             program.link = None;
@@ -132,7 +137,11 @@ fn load(
     EbpfLoader::new()
         .btf(Some(types))
         .override_global(global::PORTS, ports, true)
-        .override_global(global::RESPONSES, &options.responses.global(), true)
+        .override_global(
+            global::RESPONSES,
+            &responses_global(options.responses),
+            true,
+        )
         .override_global(global::FIELDS, offsets, true)
         .map_max_entries("ring", ring_bytes)
         .map_max_entries("counters", cpus * program::COUNT)

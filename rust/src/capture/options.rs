@@ -1,17 +1,9 @@
 //! What a kernel capture is asked for, and what it says of itself.
 
+#[cfg(feature = "ebpf")]
 use membench_common::responses;
 
-/// What is kept of what memcached sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Responses {
-    /// Only counters.
-    None,
-    /// The length and time of each send.
-    Lengths,
-    /// Also the bytes that outcomes need.
-    Bytes,
-}
+use crate::decode::Responses;
 
 /// What to capture.
 #[derive(Clone, Debug)]
@@ -37,17 +29,12 @@ pub struct Facts {
     pub ring_bytes: u32,
 }
 
-impl Responses {
-    /// The value of the programs' global.
-    #[cfg_attr(
-        not(feature = "ebpf"),
-        expect(dead_code, reason = "only the loader sets the global")
-    )]
-    pub(super) fn global(self) -> u32 {
-        match self {
-            Self::None => responses::NONE,
-            Self::Lengths => responses::LENGTHS,
-            Self::Bytes => responses::BYTES,
-        }
+/// The value of the programs' global.
+#[cfg(feature = "ebpf")]
+pub(super) fn responses_global(wanted: Responses) -> u32 {
+    match wanted {
+        Responses::None => responses::NONE,
+        Responses::Lengths => responses::LENGTHS,
+        Responses::Bytes => responses::BYTES,
     }
 }

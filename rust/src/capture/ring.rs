@@ -58,6 +58,14 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Room it took in the ring, bytes, roughly.
+    pub(super) fn size(&self) -> u64 {
+        let Self::Bytes { pieces, .. } = self else {
+            return size_of::<Header>() as u64;
+        };
+        (size_of::<Header>() + pieces.parts.len()) as u64
+    }
+
     fn bytes(header: &'a Header, direction: Direction, parts: &'a [u8]) -> Option<Self> {
         (checked_length(parts, header.parts)? == u64::from(header.length)).then_some(Self::Bytes {
             header,

@@ -1,1 +1,212 @@
-//! A profile → the same requests, at the same times, to a target.
+//! A profile's events → a running memcached, with the recorded timing → what it took.
+//!
+//! ```text
+//! Profile ─▶ plan ─▶ feeder ─blocks of operations─▶ shard ─▶ target ─▶ measures ─▶ report
+//! ```
+
+mod answer;
+pub mod clock;
+pub mod connection;
+pub mod connections;
+mod feeder;
+pub mod histogram;
+pub mod keys;
+pub mod measures;
+pub mod operation;
+pub mod outcomes;
+mod outstanding;
+mod plan;
+pub mod poller;
+pub mod processors;
+mod progress;
+pub mod recording;
+mod report;
+pub mod request;
+mod run;
+mod schedule;
+pub mod shard;
+mod target;
+pub mod template;
+pub mod values;
+mod warm;
+
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::profile::Profile;
+use crate::{Error, Result};
+
+use keys::ShortKeys;
+use plan::Plan;
+use recording::{Lifetime, Recording};
+use report::{Circumstances, Server, TargetFacts};
+use run::{Ran, Run};
+use target::{Statistics, Target};
+use template::Templates;
+use warm::Warm;
+
+pub use progress::Progress;
+pub use report::{Generator, Report};
+pub use schedule::Pacing;
+
+/// Open files besides the connections: the profile, the control connection, epoll, Python's own.
+const OTHER_FILES: u64 = 64;
+
+/// How to replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The rule for intended times.
+    pub pacing: Pacing,
+    /// Store first what the recording proves present at its start.
+    pub warm: bool,
+    /// Replay against a target that holds items or serves others.
+    pub allow_nonempty: bool,
+    /// Replay `flush_all` and `verbosity`, too.
+    pub allow_admin: bool,
+    /// What values are made from.
+    pub seed: u64,
+    /// Let the kernel stamp what arrives.
+    pub receive_stamps: bool,
+    /// Threads that send, each with its share of the connections.
+    pub threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            pacing: Pacing::Recorded,
+            warm: false,
+            allow_nonempty: false,
+            allow_admin: false,
+            seed: 1,
+            receive_stamps: true,
+            threads: 1,
+        }
+    }
+}
+
+/// Replays a profile against `target` (`HOST:PORT`). `on_interval` is called once a second; the run ends when it
+/// returns false.
+pub fn run(
+    profile: &Profile,
+    target: &str,
+    options: &Options,
+    on_interval: &mut dyn FnMut(&Progress) -> bool,
+) -> Result<Report> {
+    let lifetimes = profile.connections()?.into_iter().map(|row| Lifetime {
+        connection: row.connection,
+        opened: row.opened,
+        closed: row.closed,
+    });
+    let recording = Recording {
+        events: Box::new(|| Ok(Box::new(profile.events()?))),
+        options: profile.options(),
+        lifetimes: lifetimes.collect(),
+    };
+    run_recording(&recording, target, options, on_interval)
+}
+
+/// As [`run`], for events from anywhere.
+pub fn run_recording(
+    recording: &Recording<'_>,
+    target: &str,
+    options: &Options,
+    on_interval: &mut dyn FnMut(&Progress) -> bool,
+) -> Result<Report> {
+    let mut target = Target::connect(target)?;
+    let found = target.statistics()?;
+    if !options.allow_nonempty {
+        target.refuse_if_busy(&found)?;
+    }
+    let templates = Arc::new(Templates::new(&recording.options));
+    let plan = Plan::new(
+        (recording.events)()?,
+        &templates,
+        options.allow_admin,
+        options.warm,
+    )?;
+    if plan.requests == 0 {
+        return Err(Error::NothingToReplay {
+            events: plan.events,
+        });
+    }
+    allow_connections(plan.connections.len() as u64)?;
+    let mut keys = ShortKeys::default();
+    let warm = warm(&target, &plan, &mut keys, &templates, options)?;
+    let before = target.statistics()?;
+    let run = Run {
+        recording,
+        plan: &plan,
+        templates: &templates,
+        target: target.address(),
+        pacing: options.pacing,
+        threads: options.threads.max(1),
+        seed: options.seed,
+        receive_stamps: options.receive_stamps,
+        allow_admin: options.allow_admin,
+    };
+    let Ran {
+        totals,
+        start,
+        stopped,
+    } = run.execute(keys, on_interval)?;
+    let written = totals.measures.counts.bytes_written;
+    let circumstances = Circumstances {
+        planned: plan.requests,
+        skipped: plan.skipped,
+        stopped,
+        start,
+        target: facts(&target, &found),
+        // A target that is gone by now shows in the counts.
+        server: compare(&mut target, &before, written).ok(),
+        warm,
+    };
+    Ok(Report::new(&totals, circumstances))
+}
+
+fn warm(
+    target: &Target,
+    plan: &Plan,
+    keys: &mut ShortKeys,
+    templates: &Arc<Templates>,
+    options: &Options,
+) -> Result<Option<Warm>> {
+    if !options.warm {
+        return Ok(None);
+    }
+    let stored = warm::store(target.address(), plan, keys, templates, options.seed);
+    stored
+        .map(Some)
+        .map_err(|source| target.unreachable(source))
+}
+
+fn facts(target: &Target, statistics: &Statistics) -> TargetFacts {
+    TargetFacts {
+        name: target.name().to_owned(),
+        version: statistics.get("version").cloned(),
+        threads: statistics.get("threads").cloned(),
+    }
+}
+
+fn compare(target: &mut Target, before: &Statistics, written: u64) -> Result<Server> {
+    let (after, read) = target.settled(before, written)?;
+    Ok(Server::new(before, &after, written, read))
+}
+
+/// Makes room for the connections among open files.
+fn allow_connections(wanted: u64) -> Result<()> {
+    let files = wanted + OTHER_FILES;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= files) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(files),
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).map_err(|_| Error::TooManyConnections {
+        wanted,
+        limit: maximum.unwrap_or(u64::MAX),
+    })
+}

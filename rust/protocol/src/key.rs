@@ -1,0 +1,118 @@
+//! Words that name items: [`Key`] and the [`Keys`] of a request.
+
+use crate::base64;
+use crate::token::Tokens;
+
+/// Most bytes of a key's word; memcached refuses longer ones.
+pub const KEY_SIZE_MAX: usize = 250;
+
+/// The key of an item as it stands in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key<'a> {
+    raw: &'a [u8],
+    base64: bool,
+}
+
+impl<'a> Key<'a> {
+    /// A key that is the word `raw`, or the bytes `raw` encodes.
+    pub const fn new(raw: &'a [u8], base64: bool) -> Self {
+        Self { raw, base64 }
+    }
+
+    /// The word on the wire.
+    pub const fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// Whether the word is base64 (flag `b`).
+    pub const fn is_base64(&self) -> bool {
+        self.base64
+    }
+
+    /// The key itself: the word, decoded into `scratch` if it is base64. A word that cannot be decoded is returned
+    /// unchanged; memcached refuses its request.
+    pub fn decode<'b>(&self, scratch: &'b mut [u8; 256]) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        if !self.base64 {
+            return self.raw;
+        }
+        match base64::decode(self.raw, scratch) {
+            Some(size) => &scratch[..size],
+            None => self.raw,
+        }
+    }
+}
+
+/// The keys of a request, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys<'a> {
+    tokens: Tokens<'a>,
+    count: usize,
+    base64: bool,
+}
+
+impl<'a> Keys<'a> {
+    pub(crate) const NONE: Self = Self {
+        tokens: Tokens::new(b""),
+        count: 0,
+        base64: false,
+    };
+
+    pub(crate) const fn one(word: &'a [u8], base64: bool) -> Self {
+        Self {
+            tokens: Tokens::new(word),
+            count: 1,
+            base64,
+        }
+    }
+
+    pub(crate) const fn many(tokens: Tokens<'a>, count: usize) -> Self {
+        Self {
+            tokens,
+            count,
+            base64: false,
+        }
+    }
+}
+
+impl<'a> Iterator for Keys<'a> {
+    type Item = Key<'a>;
+
+    fn next(&mut self) -> Option<Key<'a>> {
+        let raw = self.tokens.next()?;
+        self.count = self.count.saturating_sub(1);
+        Some(Key::new(raw, self.base64))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.count, Some(self.count))
+    }
+}
+
+impl ExactSizeIterator for Keys<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base64_key_is_its_decoded_bytes() {
+        let mut scratch = [0; 256];
+        assert_eq!(Key::new(b"Zm9v", true).decode(&mut scratch), b"foo");
+        assert_eq!(Key::new(b"Zm9v", false).decode(&mut scratch), b"Zm9v");
+        assert_eq!(Key::new(b"Zm9", true).decode(&mut scratch), b"Zm9");
+        let long = [b'A'; 400];
+        assert_eq!(Key::new(&long, true).decode(&mut scratch), long);
+    }
+
+    #[test]
+    fn keys_know_how_many_are_left() {
+        let mut keys = Keys::many(Tokens::new(b"a  b c "), 3);
+        assert_eq!(keys.len(), 3);
+        assert_eq!(keys.next().map(|key| key.raw()), Some(&b"a"[..]));
+        assert_eq!(keys.len(), 2);
+        assert_eq!(keys.count(), 2);
+    }
+}

@@ -1,0 +1,124 @@
+//! The words after a meta command → the fields of its [`Request`].
+
+use super::Request;
+use super::text::value_size;
+use crate::flags::{Letters, MetaFlag};
+use crate::token::Tokens;
+use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, MetaFlags, base64, number};
+
+/// Most words after the command that the classic parser accepts.
+const WORDS_MAX: usize = 18;
+const CLASSIC: Letters = Letters::of(b"bNTRlOPLkstcfvhuqFCMJDI");
+const SHARED: Letters = Letters::of(b"bNTRlOPLkstcfvhuqFCMJDIxE");
+/// Most bytes of an opaque token, without its letter.
+const OPAQUE_SIZE_MAX: usize = 31;
+
+impl<'a> Request<'a> {
+    pub(super) fn meta(&mut self, mut tokens: Tokens<'a>, dialect: Dialect) {
+        if self.command == Command::MetaNoop {
+            return;
+        }
+        let Some(key) = tokens.next() else {
+            return self.refuse();
+        };
+        let most = WORDS_MAX + usize::from(dialect == Dialect::Shared);
+        let too_many = tokens.are_at_least(most);
+        self.keys = Keys::one(key, false);
+        if self.command == Command::MetaDebug {
+            return self.debug(key, tokens);
+        }
+        if self.command == Command::MetaSet && !self.size(&mut tokens) {
+            return;
+        }
+        self.flags = MetaFlags::new(tokens);
+        if key.len() > KEY_SIZE_MAX || too_many {
+            return self.refuse_storage(dialect);
+        }
+        self.refused = !self.read_flags(key, dialect) || !self.mode_exists();
+        self.keys = Keys::one(key, self.base64());
+    }
+
+    /// The size of `ms`; without it no data block is read.
+    fn size(&mut self, tokens: &mut Tokens<'a>) -> bool {
+        self.value_size = tokens.next().and_then(value_size);
+        self.refused = self.value_size.is_none();
+        !self.refused
+    }
+
+    /// `me` looks at one flag only, in one place.
+    fn debug(&mut self, key: &'a [u8], mut tokens: Tokens<'a>) {
+        self.flags = MetaFlags::new(tokens.clone());
+        let base64 = tokens.next() == Some(b"b");
+        if base64 {
+            self.letters.insert(b'b');
+        }
+        self.keys = Keys::one(key, base64);
+        self.refused = key.len() > KEY_SIZE_MAX || base64 && !decodes(key);
+    }
+
+    /// Takes every flag up to one that ends memcached's reading; false if the line is refused.
+    fn read_flags(&mut self, key: &[u8], dialect: Dialect) -> bool {
+        let mut valid = true;
+        for flag in self.flags.clone() {
+            if !self.letters.insert(flag.letter) || !known(flag.letter, dialect) {
+                return false;
+            }
+            valid &= self.read_flag(flag, key, dialect);
+        }
+        valid
+    }
+
+    fn read_flag(
+        &mut self,
+        MetaFlag { letter, token }: MetaFlag<'a>,
+        key: &[u8],
+        dialect: Dialect,
+    ) -> bool {
+        match letter {
+            b'b' => decodes(key),
+            b'N' => take(&mut self.vivify_ttl, number::signed(token)),
+            b'T' => take(&mut self.ttl, number::signed(token)),
+            b'R' => take(&mut self.recache_ttl, number::signed(token)),
+            b'F' => take(&mut self.client_flags, number::flags(token)),
+            b'C' => take(&mut self.cas, number::unsigned(token)),
+            b'E' => number::unsigned(token).is_some(),
+            b'J' => take(&mut self.initial, number::unsigned(token)),
+            b'D' => take(&mut self.delta, number::unsigned(token)),
+            b'O' => {
+                self.opaque = Some(token);
+                token.len() <= OPAQUE_SIZE_MAX
+            }
+            b'M' => {
+                self.mode = token.first().copied();
+                token.len() == 1 || dialect == Dialect::Shared
+            }
+            _ => true,
+        }
+    }
+
+    fn mode_exists(&self) -> bool {
+        let modes: &[u8] = match self.command {
+            Command::MetaSet => b"EAPRS",
+            Command::MetaArithmetic => b"I+D-",
+            _ => return true,
+        };
+        self.mode.is_none_or(|mode| modes.contains(&mode))
+    }
+}
+
+fn take<T>(field: &mut Option<T>, value: Option<T>) -> bool {
+    *field = value;
+    field.is_some()
+}
+
+/// Whether the parser knows a flag; one list serves all commands.
+const fn known(letter: u8, dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::Classic => CLASSIC.has(letter),
+        Dialect::Shared => SHARED.has(letter),
+    }
+}
+
+fn decodes(key: &[u8]) -> bool {
+    base64::decode(key, &mut [0; KEY_SIZE_MAX]).is_some()
+}

@@ -1,0 +1,32 @@
+//! A request's flags → their canonical text.
+
+use core::fmt;
+
+use super::Request;
+use crate::flags::Letters;
+
+/// Letters of every flag memcached has had, and modes it has had for `M`.
+const LETTERS: &[u8] = b"bcCDEfFhIJkKlLMNOPqRsStTuvx";
+const MODES: &[u8] = b"EAPRSID+-earpsid";
+
+pub(super) fn write(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Result {
+    if request.noreply {
+        return out.write_str("noreply");
+    }
+    let mut written = Letters::default();
+    let mut separator = "";
+    for flag in request.flags.clone() {
+        if !LETTERS.contains(&flag.letter) || !written.insert(flag.letter) {
+            continue;
+        }
+        out.write_str(separator)?;
+        out.write_char(char::from(flag.letter))?;
+        if let (b'M', [mode]) = (flag.letter, flag.token)
+            && MODES.contains(mode)
+        {
+            out.write_char(char::from(*mode))?;
+        }
+        separator = " ";
+    }
+    Ok(())
+}

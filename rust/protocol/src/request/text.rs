@@ -1,0 +1,146 @@
+//! The words after a classic verb → the fields of its [`Request`].
+
+use super::Request;
+use crate::token::{Tokens, Words};
+use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, number};
+
+/// The largest data block memcached accepts the size of: it adds two in 31 bits.
+pub(super) const VALUE_SIZE_MAX: i32 = i32::MAX - 2;
+
+impl<'a> Request<'a> {
+    pub(super) fn text(&mut self, tokens: Tokens<'a>, dialect: Dialect) {
+        match self.command {
+            Command::Get | Command::Gets => self.retrieval(tokens),
+            Command::Gat | Command::Gats => self.retrieval_with_touch(tokens, dialect),
+            Command::Set
+            | Command::Add
+            | Command::Replace
+            | Command::Append
+            | Command::Prepend
+            | Command::Cas => self.storage(&Self::words(tokens, dialect), dialect),
+            Command::Delete => self.delete(&Self::words(tokens, dialect), dialect),
+            Command::Incr | Command::Decr => {
+                self.arithmetic(&Self::words(tokens, dialect), dialect);
+            }
+            Command::Touch => self.touch(&Self::words(tokens, dialect), dialect),
+            Command::FlushAll => self.flush_all(&Self::words(tokens, dialect)),
+            Command::Verbosity => self.verbosity(&Self::words(tokens, dialect)),
+            Command::Quit => self.closes = true,
+            Command::Other => self.other(tokens, dialect),
+            _ => {}
+        }
+    }
+
+    pub(super) fn retrieval(&mut self, keys: Tokens<'a>) {
+        let (mut count, mut too_long) = (0, false);
+        for key in keys.clone() {
+            count += 1;
+            too_long |= key.len() > KEY_SIZE_MAX;
+        }
+        self.keys = Keys::many(keys, count);
+        self.refused = count == 0 || too_long;
+    }
+
+    /// The classic parser lets a `gat` without keys pass.
+    fn retrieval_with_touch(&mut self, mut tokens: Tokens<'a>, dialect: Dialect) {
+        self.ttl = tokens.next().and_then(number::signed);
+        self.retrieval(tokens);
+        let keyless = self.keys.len() == 0 && dialect == Dialect::Classic;
+        self.refused = self.ttl.is_none() || self.refused && !keyless;
+    }
+
+    fn storage(&mut self, words: &Words<'a>, dialect: Dialect) {
+        let fixed = if self.command == Command::Cas { 5 } else { 4 };
+        let least = match dialect {
+            Dialect::Classic => fixed,
+            Dialect::Shared => 4,
+        };
+        if !self.fits(words, least, fixed + 1, dialect) {
+            return;
+        }
+        self.client_flags = number::flags(words.get(1));
+        self.ttl = number::signed(words.get(2));
+        if self.command == Command::Cas {
+            self.cas = number::unsigned(words.get(4));
+        }
+        self.value_size = value_size(words.get(3));
+        if self.value_size.is_none() && dialect == Dialect::Shared {
+            self.noreply = false;
+        }
+        let missing = self.client_flags.is_none()
+            || self.ttl.is_none()
+            || self.value_size.is_none()
+            || (self.command == Command::Cas && self.cas.is_none());
+        if missing || self.has_long_key() {
+            self.refuse_storage(dialect);
+        }
+    }
+
+    /// The classic parser accepts a `0`, once a delay, before `noreply`.
+    fn delete(&mut self, words: &Words<'a>, dialect: Dialect) {
+        if !self.fits(words, 1, 3, dialect) {
+            return;
+        }
+        let delay = words.get(1) == b"0";
+        let valid = match words.count {
+            1 => true,
+            2 => delay || self.noreply,
+            _ => delay && self.noreply,
+        };
+        self.refused = !valid && dialect == Dialect::Classic || self.has_long_key();
+    }
+
+    fn arithmetic(&mut self, words: &Words<'a>, dialect: Dialect) {
+        if self.fits(words, 2, 3, dialect) {
+            self.delta = number::unsigned(words.get(1));
+            self.refused = self.delta.is_none() || self.has_long_key();
+        }
+    }
+
+    fn touch(&mut self, words: &Words<'a>, dialect: Dialect) {
+        if self.fits(words, 2, 3, dialect) {
+            self.ttl = number::signed(words.get(1));
+            self.refused = self.ttl.is_none() || self.has_long_key();
+        }
+    }
+
+    fn flush_all(&mut self, words: &Words<'a>) {
+        if words.count > 2 {
+            return self.refuse();
+        }
+        self.noreply = words.last == b"noreply";
+        if words.count > usize::from(self.noreply) {
+            self.ttl = number::signed(words.get(0));
+            self.refused = self.ttl.is_none();
+        }
+    }
+
+    fn verbosity(&mut self, words: &Words<'a>) {
+        if words.count == 0 || words.count > 2 {
+            return self.refuse();
+        }
+        self.noreply = words.last == b"noreply";
+        self.refused = number::flags(words.get(0)).is_none();
+    }
+
+    /// Takes the key and `noreply` if the line has the right number of words after its verb; refuses it otherwise.
+    /// The shared parser bears further words.
+    fn fits(&mut self, words: &Words<'a>, least: usize, most: usize, dialect: Dialect) -> bool {
+        let fits = words.count >= least && (words.count <= most || dialect == Dialect::Shared);
+        if words.count > 0 {
+            self.keys = Keys::one(words.get(0), false);
+        }
+        if fits {
+            self.noreply = words.last == b"noreply";
+        } else {
+            self.refuse();
+        }
+        fits
+    }
+}
+
+/// A data block's size, if memcached accepts it.
+pub(super) fn value_size(word: &[u8]) -> Option<u32> {
+    let size = number::signed(word).filter(|size| *size <= VALUE_SIZE_MAX)?;
+    u32::try_from(size).ok()
+}

@@ -1,0 +1,31 @@
+//! How each column of a sealed part is encoded: what measured smallest (`cargo bench --bench profile`).
+
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+
+/// Rows of a row group: large, so that a key that recurs is in its dictionary once.
+pub(super) const ROW_GROUP: usize = 1 << 22;
+/// Room for the distinct keys of a row group.
+const KEY_DICTIONARY: usize = ROW_GROUP * size_of::<u64>();
+/// Rows of a page.
+const PAGE: usize = 1 << 17;
+
+/// The properties of a sealed part.
+pub(super) fn properties() -> WriterProperties {
+    let builder = WriterProperties::builder()
+        .set_created_by(concat!("membench ", env!("CARGO_PKG_VERSION")).into())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .set_data_page_row_count_limit(PAGE)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_dictionary_page_size_limit(ColumnPath::from("key"), KEY_DICTIONARY);
+    let packed = ["time", "batch", "request"];
+    packed.into_iter().fold(builder, delta).build()
+}
+
+fn delta(builder: WriterPropertiesBuilder, column: &str) -> WriterPropertiesBuilder {
+    builder
+        .set_column_dictionary_enabled(ColumnPath::from(column), false)
+        .set_column_encoding(ColumnPath::from(column), Encoding::DELTA_BINARY_PACKED)
+}

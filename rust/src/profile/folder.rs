@@ -1,0 +1,165 @@
+//! A profile's folder, held by descriptor: files in it are made, replaced and removed by name.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::{Error, Result};
+
+const FOLDER: OFlags = OFlags::DIRECTORY
+    .union(OFlags::RDONLY)
+    .union(OFlags::CLOEXEC);
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    descriptor: OwnedFd,
+}
+
+impl Folder {
+    /// Makes a new folder that only its owner can enter.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        fs::mkdirat(CWD, path, Mode::RWXU).map_err(|errno| failed(path, errno))?;
+        let descriptor = fs::openat(CWD, path, FOLDER | OFlags::NOFOLLOW, Mode::empty())
+            .map_err(|errno| failed(path, errno))?;
+        let folder = Self {
+            path: path.into(),
+            descriptor,
+        };
+        folder.check(fs::fchmod(&folder.descriptor, Mode::RWXU))?;
+        Ok(folder)
+    }
+
+    /// Opens a folder.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let descriptor = fs::openat(CWD, path, FOLDER, Mode::empty()).map_err(|errno| {
+            if errno == Errno::NOTDIR {
+                return Error::NotAProfile {
+                    path: path.into(),
+                    found: "it is a file, a profile is a folder",
+                };
+            }
+            failed(path, errno)
+        })?;
+        Ok(Self {
+            path: path.into(),
+            descriptor,
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The same folder under the name it was moved to.
+    pub(super) fn moved(self, path: &Path) -> Self {
+        Self {
+            path: path.into(),
+            descriptor: self.descriptor,
+        }
+    }
+
+    /// Claims the folder for writing until it is dropped; there is one writer at a time.
+    pub(super) fn lock(&self) -> Result<()> {
+        match fs::flock(&self.descriptor, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Err(Error::BeingRecorded {
+                path: self.path.clone(),
+            }),
+            result => self.check(result),
+        }
+    }
+
+    /// A new, empty file that only its owner can read.
+    pub(super) fn create_file(&self, name: &str) -> Result<File> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = fs::openat(&self.descriptor, name, flags, mode);
+        file.map(File::from)
+            .map_err(|errno| self.failed(name, errno))
+    }
+
+    /// A file for reading; none if there is none.
+    pub(super) fn open_file(&self, name: &str) -> Result<Option<File>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        match fs::openat(&self.descriptor, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.failed(name, errno)),
+        }
+    }
+
+    /// A file's content; none if there is none.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(mut file) = self.open_file(name)? else {
+            return Ok(None);
+        };
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)
+            .map_err(|source| self.failed(name, source))?;
+        Ok(Some(content))
+    }
+
+    /// Gives a file new content in one step: after a crash it has the old or the new.
+    pub(super) fn replace(&self, name: &str, content: &[u8]) -> Result<()> {
+        let draft = format!("{name}.tmp");
+        let mut file = self.create_file(&draft)?;
+        file.write_all(content)
+            .map_err(|source| self.failed(&draft, source))?;
+        self.publish(&file, &draft, name)
+    }
+
+    /// Makes a written file durable, and visible under its name.
+    pub(super) fn publish(&self, file: &File, draft: &str, name: &str) -> Result<()> {
+        file.sync_all()
+            .map_err(|source| self.failed(draft, source))?;
+        fs::renameat(&self.descriptor, draft, &self.descriptor, name)
+            .map_err(|errno| self.failed(name, errno))?;
+        self.check(fs::fsync(&self.descriptor))
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
+        match fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.failed(name, errno)),
+        }
+    }
+
+    /// The names of all files, sorted.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        let entries = Dir::read_from(&self.descriptor).map_err(|errno| self.failed("", errno))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|errno| self.failed("", errno))?;
+            let name = entry.file_name().to_string_lossy();
+            if name != "." && name != ".." {
+                names.push(name.into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// A failure with a file of this folder.
+    pub(super) fn failed(&self, name: &str, cause: impl Into<io::Error>) -> Error {
+        failed(&self.path.join(name), cause)
+    }
+
+    fn check(&self, result: rustix::io::Result<()>) -> Result<()> {
+        result.map_err(|errno| failed(&self.path, errno))
+    }
+}
+
+fn failed(path: &Path, cause: impl Into<io::Error>) -> Error {
+    Error::Io {
+        path: path.into(),
+        source: cause.into(),
+    }
+}

@@ -1,0 +1,288 @@
+//! One connection to the target: requests written as far as the socket takes them, answers framed as they come.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use membench_protocol::{ParseError, Status, response};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, recv, send, socket_with,
+    sockopt,
+};
+
+use crate::sys;
+
+use super::clock::{WallClock, monotonic};
+use super::measures::Measures;
+use super::operation::{Marks, Operation};
+use super::outstanding::{Next, Outstanding};
+use super::request::Requests;
+
+/// Memory kept for requests between batches, bytes.
+const KEPT: usize = 256 * 1024;
+
+/// What a shard lends to each of its connections.
+#[derive(Debug)]
+pub struct Shared {
+    /// Makes requests.
+    pub requests: Requests,
+    /// Takes measures.
+    pub measures: Measures,
+    /// Converts receive stamps.
+    pub wall_clock: WallClock,
+    /// Where reads go.
+    pub incoming: Vec<u8>,
+    /// Monotonic time of the schedule's start, ns.
+    pub start: u64,
+}
+
+/// Whether a connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum State {
+    /// It does.
+    Open,
+    /// The target closed it, or it failed.
+    Lost,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    socket: OwnedFd,
+    connected: bool,
+    stamped: bool,
+    /// Bytes not written yet, from `written_of_outgoing`.
+    outgoing: Vec<u8>,
+    taken: usize,
+    /// Bytes handed to the kernel so far.
+    written: u64,
+    /// The start of a line whose end has not come.
+    line: Vec<u8>,
+    /// Bytes of a value still to come, line end included.
+    value_left: u64,
+    value_completes: bool,
+    /// Requests and what they await.
+    pub outstanding: Outstanding,
+    /// To be closed once nothing is due.
+    pub closing: bool,
+}
+
+impl Connection {
+    /// Begins to connect.
+    pub fn open(target: SocketAddr, stamped: bool) -> io::Result<Self> {
+        let family = if target.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        if stamped {
+            sys::stamp_received(socket.as_fd())?;
+        }
+        let connected = match rustix::net::connect(&socket, &target) {
+            Ok(()) => true,
+            Err(Errno::INPROGRESS) => false,
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok(Self {
+            socket,
+            connected,
+            stamped,
+            outgoing: Vec::new(),
+            taken: 0,
+            written: 0,
+            line: Vec::new(),
+            value_left: 0,
+            value_completes: false,
+            outstanding: Outstanding::default(),
+            closing: false,
+        })
+    }
+
+    /// The socket, to be watched.
+    pub fn socket(&self) -> impl AsFd {
+        self.socket.as_fd()
+    }
+
+    /// Bytes that wait for room in the socket.
+    pub fn unwritten(&self) -> usize {
+        self.outgoing.len() - self.taken
+    }
+
+    /// Whether the connection was made.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Sends the requests of one batch.
+    pub fn send_batch(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
+        let waiting = self.unwritten() > 0;
+        for request in batch.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
+        {
+            let opaque = shared.requests.next_opaque();
+            shared.requests.append(&mut self.outgoing, request);
+            let end = self.written + self.unwritten() as u64;
+            let templates = shared.requests.templates();
+            self.outstanding
+                .push(request, shared.start, end, opaque, templates);
+        }
+        if waiting || !self.connected {
+            return State::Open;
+        }
+        self.write(shared)
+    }
+
+    /// The socket has room, or the connection was made.
+    pub fn writable(&mut self, shared: &mut Shared) -> State {
+        if !self.connected {
+            match sockopt::socket_error(&self.socket) {
+                Ok(Ok(())) => self.connected = true,
+                Ok(Err(_)) | Err(_) => return State::Lost,
+            }
+        }
+        if self.unwritten() == 0 {
+            return State::Open;
+        }
+        self.write(shared)
+    }
+
+    fn write(&mut self, shared: &mut Shared) -> State {
+        while self.taken < self.outgoing.len() {
+            let now = monotonic();
+            match send(
+                &self.socket,
+                &self.outgoing[self.taken..],
+                SendFlags::NOSIGNAL,
+            ) {
+                Ok(sent) => {
+                    self.taken += sent;
+                    self.written += sent as u64;
+                    shared.measures.counts.bytes_written += sent as u64;
+                    self.outstanding
+                        .stamp_sent(self.written, now, &mut shared.measures);
+                }
+                Err(Errno::AGAIN) => return State::Open,
+                Err(Errno::INTR) => {}
+                Err(_) => return State::Lost,
+            }
+        }
+        self.outgoing.clear();
+        self.outgoing.shrink_to(KEPT);
+        self.taken = 0;
+        State::Open
+    }
+
+    /// Reads what has arrived; with `hangup`, up to the end of the stream.
+    pub fn readable(&mut self, hangup: bool, shared: &mut Shared) -> State {
+        loop {
+            let (length, stamp) = match self.receive(&mut shared.incoming) {
+                Ok((0, _)) => return State::Lost,
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return State::Open,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return State::Lost,
+            };
+            let now = monotonic();
+            let received = stamp.map(|stamp| shared.wall_clock.monotonic(stamp, now));
+            shared.measures.counts.bytes_read += length as u64;
+            let incoming = std::mem::take(&mut shared.incoming);
+            let framed = self.feed(&incoming[..length], (received, now), shared);
+            let more = hangup || length == incoming.len();
+            shared.incoming = incoming;
+            if framed.is_err() {
+                return State::Lost;
+            }
+            if !more {
+                return State::Open;
+            }
+        }
+    }
+
+    fn receive(&self, incoming: &mut [u8]) -> io::Result<(usize, Option<u64>)> {
+        if self.stamped {
+            return sys::receive_stamped(self.socket.as_fd(), incoming);
+        }
+        let (length, _) = recv(&self.socket, incoming, RecvFlags::empty())?;
+        Ok((length, None))
+    }
+
+    fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        stamps: (Option<u64>, u64),
+        shared: &mut Shared,
+    ) -> Result<(), ParseError> {
+        while !bytes.is_empty() {
+            let taken = if self.value_left > 0 {
+                self.skip_value(bytes.len(), stamps, shared)
+            } else if self.line.is_empty() {
+                self.feed_line(bytes, stamps, shared)?
+            } else {
+                self.join_line(bytes, stamps, shared)?
+            };
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    fn skip_value(
+        &mut self,
+        length: usize,
+        stamps: (Option<u64>, u64),
+        shared: &mut Shared,
+    ) -> usize {
+        let taken = usize::try_from(self.value_left)
+            .unwrap_or(usize::MAX)
+            .min(length);
+        self.value_left -= taken as u64;
+        if self.value_left == 0 && self.value_completes {
+            self.outstanding.complete(&mut shared.measures, stamps);
+        }
+        taken
+    }
+
+    fn feed_line(
+        &mut self,
+        bytes: &[u8],
+        stamps: (Option<u64>, u64),
+        shared: &mut Shared,
+    ) -> Result<usize, ParseError> {
+        let Status::Complete { value, consumed } = response::parse(bytes)? else {
+            self.line.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        };
+        let Shared {
+            requests, measures, ..
+        } = shared;
+        match self.outstanding.answer(&value, requests, measures, stamps) {
+            Next::Line => {}
+            Next::Value { size, completes } => {
+                self.value_left = u64::from(size) + 2;
+                self.value_completes = completes;
+            }
+        }
+        Ok(consumed)
+    }
+
+    /// Completes a line that came in two reads.
+    fn join_line(
+        &mut self,
+        bytes: &[u8],
+        stamps: (Option<u64>, u64),
+        shared: &mut Shared,
+    ) -> Result<usize, ParseError> {
+        let taken = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
+        let mut line = std::mem::take(&mut self.line);
+        line.extend_from_slice(&bytes[..taken]);
+        self.feed_line(&line, stamps, shared)?;
+        if self.line.is_empty() {
+            line.clear();
+            self.line = line;
+        }
+        Ok(taken)
+    }
+}

@@ -1,0 +1,360 @@
+//! Requests that await their answer, in the order they were sent; answers find theirs here.
+
+use std::collections::VecDeque;
+
+use membench_protocol::Response;
+
+use crate::event::{Command, Options, Outcome};
+
+use super::answer::{fits, is_error as is_error_line, outcome};
+use super::histogram::{MULTI_GET, class_of};
+use super::keys;
+use super::measures::{Measures, Stamps, is_error};
+use super::operation::{Marks, Operation};
+use super::request::{Requests, shown_opaque};
+use super::template::Templates;
+
+/// One request.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    /// When to send it, monotonic ns.
+    intended: u64,
+    /// When it was sent; 0 before.
+    sent: u64,
+    /// Offset of its end among all bytes of the connection.
+    end: u64,
+    /// Number of its opaque token.
+    opaque: u64,
+    /// Keys whose outcome is not known.
+    keys: u32,
+    options: Options,
+    command: Command,
+    class: u8,
+    opaque_size: u8,
+    /// Answered only if it goes wrong, or never.
+    quiet: bool,
+}
+
+/// One of its operations.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    key: u64,
+    cas: u32,
+    key_size: u8,
+    command: Command,
+    recorded: Option<Outcome>,
+    marks: Marks,
+}
+
+/// What follows an answer's line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another line.
+    Line,
+    /// A value of this many bytes and its line end.
+    Value {
+        /// Bytes of the value.
+        size: u32,
+        /// The request is answered when they are there.
+        completes: bool,
+    },
+}
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+pub struct Outstanding {
+    requests: VecDeque<Request>,
+    awaited: VecDeque<Awaited>,
+    /// How many at the back are not sent yet.
+    unsent: usize,
+    /// How many must be answered.
+    due: usize,
+}
+
+impl Outstanding {
+    /// How many requests.
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// How many must still be answered.
+    pub fn due(&self) -> usize {
+        self.due
+    }
+
+    /// Adds the request made of `operations`, whose bytes end at `end`.
+    pub fn push(
+        &mut self,
+        operations: &[Operation],
+        start: u64,
+        end: u64,
+        opaque: u64,
+        templates: &Templates,
+    ) {
+        let Some(first) = operations.first() else {
+            return;
+        };
+        let template = templates.get(first.options);
+        let quiet = template.noreply || template.quiet || first.command == Command::Quit;
+        self.due += usize::from(!quiet);
+        self.unsent += 1;
+        self.requests.push_back(Request {
+            intended: start + first.intended,
+            sent: 0,
+            end,
+            opaque,
+            keys: u32::try_from(operations.len()).unwrap_or(u32::MAX),
+            options: first.options,
+            command: first.command,
+            class: if operations.len() > 1 {
+                MULTI_GET
+            } else {
+                class_of(first.command)
+            },
+            opaque_size: first.opaque_size,
+            quiet,
+        });
+        self.awaited
+            .extend(operations.iter().map(|operation| Awaited {
+                key: operation.key,
+                cas: operation.cas,
+                key_size: operation.key_size,
+                command: operation.command,
+                recorded: operation.recorded,
+                marks: operation.marks,
+            }));
+    }
+
+    /// Stamps what is among the first `written` bytes of the connection as sent at `now`.
+    pub fn stamp_sent(&mut self, written: u64, now: u64, measures: &mut Measures) {
+        let first = self.requests.len() - self.unsent;
+        for request in self.requests.range_mut(first..) {
+            if request.end > written {
+                break;
+            }
+            request.sent = now;
+            self.unsent -= 1;
+            measures.sent(request.class, now.saturating_sub(request.intended));
+        }
+    }
+
+    /// Takes one line of an answer.
+    pub fn answer(
+        &mut self,
+        response: &Response<'_>,
+        makes: &mut Requests,
+        measures: &mut Measures,
+        stamps: (Option<u64>, u64),
+    ) -> Next {
+        let Some(owner) = self.owner(response, makes.templates()) else {
+            measures.counts.unexpected += 1;
+            return self.value_of(response, false);
+        };
+        for _ in 0..owner {
+            self.settle(Outcome::Suppressed, measures);
+        }
+        let Some(front) = self.requests.front().copied() else {
+            return Next::Line;
+        };
+        if !fits(front.command, response) {
+            measures.counts.unexpected += 1;
+        }
+        match response {
+            Response::Value { key, cas, .. } => {
+                self.hit(key.raw(), *cas, makes, measures);
+                self.value_of(response, false)
+            }
+            Response::Stat(_) => Next::Line,
+            _ => self.conclude(front, response, makes, measures, stamps),
+        }
+    }
+
+    /// The oldest request is answered.
+    pub fn complete(&mut self, measures: &mut Measures, (received, parsed): (Option<u64>, u64)) {
+        let Some(request) = self.requests.pop_front() else {
+            return;
+        };
+        self.due -= usize::from(!request.quiet);
+        if self.unsent > self.requests.len() {
+            // memcached may refuse a request before the last of its value has left.
+            self.unsent = self.requests.len();
+            measures.sent(request.class, parsed.saturating_sub(request.intended));
+        }
+        let sent = if request.sent == 0 {
+            parsed
+        } else {
+            request.sent
+        };
+        let stamps = Stamps {
+            intended: request.intended,
+            sent,
+            received,
+            parsed,
+        };
+        measures.answered(request.class, &stamps);
+    }
+
+    /// Gives up: what was due an answer has none, for this cause.
+    pub fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
+        while let Some(request) = self.requests.front().copied() {
+            let was_sent = self.unsent < self.requests.len();
+            if was_sent && request.quiet {
+                self.settle(Outcome::Suppressed, measures);
+                continue;
+            }
+            if was_sent {
+                measures.unanswered(cause);
+            } else {
+                measures.unsent(cause);
+                self.unsent -= 1;
+            }
+            self.requests.pop_front();
+            for awaited in self.awaited.drain(..request.keys as usize) {
+                measures
+                    .transitions
+                    .record(awaited.command, awaited.recorded, None);
+            }
+        }
+        self.due = 0;
+    }
+
+    /// The request an answer belongs to: the first that must be answered, or a quiet one before it that this line fits.
+    fn owner(&self, response: &Response<'_>, templates: &Templates) -> Option<usize> {
+        if self.requests.front().is_some_and(|front| !front.quiet) {
+            return Some(0);
+        }
+        let error = is_error_line(response);
+        let mut awaited = 0;
+        self.requests.iter().position(|request| {
+            let recorded = self.awaited.get(awaited).and_then(|first| first.recorded);
+            awaited += request.keys as usize;
+            if !request.quiet {
+                return true;
+            }
+            if error {
+                return recorded.is_some_and(is_error);
+            }
+            speaks_of(request, response, templates)
+        })
+    }
+
+    /// A value of the oldest request arrived: the keys before it are misses.
+    fn hit(&mut self, key: &[u8], cas: Option<u64>, makes: &mut Requests, measures: &mut Measures) {
+        let Some(front) = self.requests.front_mut() else {
+            return;
+        };
+        let count = front.keys as usize;
+        let place = if count == 1 {
+            Some(0)
+        } else {
+            self.awaited
+                .range(..count.min(self.awaited.len()))
+                .position(|awaited| is_key(awaited, key))
+        };
+        let Some(place) = place else {
+            measures.counts.unexpected += 1;
+            return;
+        };
+        front.keys -= u32::try_from(place + 1).unwrap_or(front.keys);
+        for (index, awaited) in self.awaited.drain(..=place).enumerate() {
+            if index < place {
+                measures.outcome(awaited.command, awaited.recorded, Outcome::Miss);
+                continue;
+            }
+            measures.outcome(awaited.command, awaited.recorded, Outcome::Hit);
+            learn(&awaited, cas, makes);
+        }
+    }
+
+    /// The line that ends (but for a value) the oldest request's answer.
+    fn conclude(
+        &mut self,
+        front: Request,
+        response: &Response<'_>,
+        makes: &mut Requests,
+        measures: &mut Measures,
+        stamps: (Option<u64>, u64),
+    ) -> Next {
+        let outcome = outcome(front.command, response);
+        let cas = meta_cas(response);
+        for awaited in self.awaited.drain(..front.keys as usize) {
+            measures.outcome(awaited.command, awaited.recorded, outcome);
+            learn(&awaited, cas, makes);
+        }
+        if let Some(request) = self.requests.front_mut() {
+            request.keys = 0;
+        }
+        let next = self.value_of(response, true);
+        if next == Next::Line {
+            self.complete(measures, stamps);
+        }
+        next
+    }
+
+    fn value_of(&self, response: &Response<'_>, completes: bool) -> Next {
+        response
+            .value_size()
+            .map_or(Next::Line, |size| Next::Value { size, completes })
+    }
+
+    /// The oldest request, sent, gets no answer: none was due.
+    fn settle(&mut self, outcome: Outcome, measures: &mut Measures) {
+        let Some(request) = self.requests.pop_front() else {
+            return;
+        };
+        if self.unsent > self.requests.len() {
+            self.unsent = self.requests.len();
+        }
+        measures.counts.suppressed += 1;
+        for awaited in self.awaited.drain(..request.keys as usize) {
+            measures.outcome(awaited.command, awaited.recorded, outcome);
+        }
+    }
+}
+
+/// Whether a line that is no error can answer a quiet request.
+fn speaks_of(request: &Request, response: &Response<'_>, templates: &Templates) -> bool {
+    let Response::Meta { kind, flags, .. } = response else {
+        return false;
+    };
+    if templates.get(request.options).noreply
+        || templates
+            .get(request.options)
+            .suppresses(request.command, *kind)
+        || !fits(request.command, response)
+    {
+        return false;
+    }
+    let Some(token) = flags.token(b'O') else {
+        return request.opaque_size == 0;
+    };
+    number(token) == Some(shown_opaque(request.opaque, request.opaque_size))
+}
+
+fn is_key(awaited: &Awaited, key: &[u8]) -> bool {
+    if key.len() != usize::from(awaited.key_size) {
+        return false;
+    }
+    let mut rendered = Vec::with_capacity(key.len());
+    keys::append(&mut rendered, awaited.key, key.len());
+    rendered == key
+}
+
+fn learn(awaited: &Awaited, cas: Option<u64>, makes: &mut Requests) {
+    if let Some(value) = cas
+        && awaited.marks.has(Marks::CAS_RETURNED)
+    {
+        makes.learn_cas(awaited.cas, value);
+    }
+}
+
+fn meta_cas(response: &Response<'_>) -> Option<u64> {
+    let Response::Meta { flags, .. } = response else {
+        return None;
+    };
+    number(flags.token(b'c')?)
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    str::from_utf8(digits).ok()?.parse().ok()
+}

@@ -1,0 +1,250 @@
+//! Operations of one request → its bytes, with made keys and values and the target's own cas values.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use membench_protocol::base64;
+use membench_protocol::encode::{Encoder, Flag, Full, Storage};
+
+use crate::event::Command;
+
+use super::answer::is_retrieval;
+use super::clock::utc_seconds;
+use super::keys::{self, KEY_MAX};
+use super::operation::{Marks, Operation};
+use super::template::{Template, Templates};
+use super::values::{Values, append_decimal};
+
+/// A cas value no item has: for ordinals whose value the target never returned.
+const NO_CAS: u64 = u64::MAX;
+
+/// Room for a request's line but for its keys: the verb, six numbers and twenty flags.
+const LINE: usize = 512;
+
+/// Longest opaque token memcached takes, bytes.
+const OPAQUE_MAX: usize = 32;
+
+/// Makes requests.
+#[derive(Debug)]
+pub struct Requests {
+    templates: Arc<Templates>,
+    values: Values,
+    /// Recorded ordinal → the target's value.
+    cas: HashMap<u32, u64>,
+    keys: Vec<u8>,
+    opaque: u64,
+    /// Requests sent with a cas value that cannot match, as the target returned none for its ordinal.
+    pub unknown_cas: u64,
+}
+
+impl Requests {
+    /// With values from `seed`.
+    pub fn new(templates: Arc<Templates>, seed: u64) -> Self {
+        Self {
+            templates,
+            values: Values::new(seed),
+            cas: HashMap::new(),
+            keys: Vec::new(),
+            opaque: 0,
+            unknown_cas: 0,
+        }
+    }
+
+    /// What options mean.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    /// Remembers the target's cas value of a recorded ordinal.
+    pub fn learn_cas(&mut self, ordinal: u32, value: u64) {
+        self.cas.insert(ordinal, value);
+    }
+
+    /// The number that the next opaque token spells.
+    pub fn next_opaque(&self) -> u64 {
+        self.opaque
+    }
+
+    /// Writes the request made of `operations` (several for a multi-get).
+    pub fn append(&mut self, out: &mut Vec<u8>, operations: &[Operation]) {
+        let Some(first) = operations.first() else {
+            return;
+        };
+        let templates = Arc::clone(&self.templates);
+        let template = templates.get(first.options);
+        self.render_keys(operations);
+        let start = out.len();
+        out.resize(start + self.keys.len() + operations.len() + LINE, 0);
+        let mut encoder = Encoder::new(&mut out[start..]);
+        let written = match self.line(&mut encoder, operations, first, template) {
+            Ok(()) => encoder.written(),
+            Err(Full) => 0,
+        };
+        out.truncate(start + written);
+        if first.marks.has(Marks::VALUE) {
+            self.append_value(out, first);
+        }
+    }
+
+    fn render_keys(&mut self, operations: &[Operation]) {
+        self.keys.clear();
+        for operation in operations {
+            keys::append(&mut self.keys, operation.key, key_size(operation));
+        }
+    }
+
+    fn line(
+        &mut self,
+        encoder: &mut Encoder<'_>,
+        operations: &[Operation],
+        first: &Operation,
+        template: &Template,
+    ) -> Result<(), Full> {
+        use Command as C;
+        let cas = self.cas_value(first, template);
+        let key = &self.keys[..key_size(first)];
+        let ttl = ttl(first, template);
+        let noreply = template.noreply;
+        if first.command.is_storage() && !first.marks.has(Marks::VALUE) {
+            // Refused before its value was read: a line without a size is refused by every memcached, and no value is
+            // waited for.
+            return encoder.plain(first.command, [key]);
+        }
+        let refused = operations
+            .iter()
+            .any(|operation| operation.marks.has(Marks::KEY_REFUSED));
+        if refused && is_retrieval(first.command) {
+            // memcached drops unsent answers of earlier requests when it refuses a key here; a bare verb, refused as
+            // well, is safe.
+            return encoder.plain(first.command, []);
+        }
+        match first.command {
+            C::Get | C::Gets => encoder.retrieval(first.command, None, self.each_key(operations)),
+            C::Gat | C::Gats => {
+                encoder.retrieval(first.command, Some(ttl), self.each_key(operations))
+            }
+            C::Set | C::Add | C::Replace | C::Append | C::Prepend | C::Cas => {
+                let storage = Storage {
+                    key,
+                    client_flags: first.flags,
+                    ttl,
+                    size: first.value_size,
+                    cas: (first.command == C::Cas).then_some(cas),
+                    noreply,
+                };
+                encoder.storage(first.command, &storage)
+            }
+            C::Delete => encoder.delete(key, noreply),
+            C::Incr | C::Decr => encoder.arithmetic(first.command, key, first.delta, noreply),
+            C::Touch => encoder.touch(key, ttl, noreply),
+            C::MetaGet | C::MetaSet | C::MetaDelete | C::MetaArithmetic | C::MetaDebug => {
+                self.meta(encoder, first, template, cas, ttl)
+            }
+            C::FlushAll => encoder.flush_all(first.marks.has(Marks::TTL).then_some(ttl), noreply),
+            C::Verbosity => encoder.verbosity(1, noreply),
+            C::MetaNoop | C::Stats | C::Version | C::Quit | C::Other => {
+                encoder.plain(first.command, [])
+            }
+        }
+    }
+
+    fn each_key<'a>(&'a self, operations: &'a [Operation]) -> impl Iterator<Item = &'a [u8]> {
+        let mut start = 0;
+        operations.iter().map(move |operation| {
+            let key = &self.keys[start..start + key_size(operation)];
+            start += key.len();
+            key
+        })
+    }
+
+    fn meta(
+        &mut self,
+        encoder: &mut Encoder<'_>,
+        operation: &Operation,
+        template: &Template,
+        cas: u64,
+        ttl: i32,
+    ) -> Result<(), Full> {
+        let mut encoded = [0; 384];
+        let key = if template.base64 {
+            let size = base64::encode(&self.keys, &mut encoded).ok_or(Full)?;
+            &encoded[..size]
+        } else {
+            &self.keys[..]
+        };
+        let token = opaque_token(self.opaque);
+        let size = usize::from(operation.opaque_size).min(OPAQUE_MAX);
+        let opaque = &token[OPAQUE_MAX - size..];
+        self.opaque += 1;
+        let flags = template.flags.iter().map(|(letter, mode)| match letter {
+            b'T' => Flag::Ttl(b'T', ttl),
+            b'N' => Flag::Ttl(b'N', operation.vivify_ttl),
+            b'R' => Flag::Ttl(b'R', operation.recache_ttl),
+            b'F' => Flag::Number(b'F', operation.flags.into()),
+            b'D' => Flag::Number(b'D', operation.delta),
+            b'J' => Flag::Number(b'J', operation.initial),
+            b'C' => Flag::Number(b'C', cas),
+            b'E' => Flag::Number(b'E', u64::from(operation.cas) + 1),
+            b'O' => Flag::Word(b'O', opaque),
+            b'M' => Flag::Word(b'M', mode.as_slice()),
+            other => Flag::Bare(*other),
+        });
+        let value = (operation.command == Command::MetaSet).then_some(operation.value_size);
+        encoder.meta(operation.command, key, value, flags)
+    }
+
+    fn cas_value(&mut self, operation: &Operation, template: &Template) -> u64 {
+        if operation.command != Command::Cas && !template.compares {
+            return NO_CAS;
+        }
+        let sent = operation.marks.has(Marks::CAS_SENT);
+        let known = self.cas.get(&operation.cas).filter(|_| sent).copied();
+        self.unknown_cas += u64::from(known.is_none());
+        known.unwrap_or(NO_CAS)
+    }
+
+    fn append_value(&self, out: &mut Vec<u8>, operation: &Operation) {
+        let size = usize::try_from(operation.value_size).unwrap_or(usize::MAX);
+        if operation.marks.has(Marks::DECIMAL) {
+            append_decimal(out, size);
+        } else {
+            self.values.append(out, operation.key, size);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn key_size(operation: &Operation) -> usize {
+    let size = usize::from(operation.key_size);
+    if operation.marks.has(Marks::KEY_REFUSED) {
+        size.max(usize::from(KEY_MAX) + 1)
+    } else {
+        size
+    }
+}
+
+/// The expiry to send: a point in time if that was sent.
+fn ttl(operation: &Operation, template: &Template) -> i32 {
+    if !template.absolute {
+        return operation.ttl;
+    }
+    let then = utc_seconds().saturating_add(operation.ttl.into());
+    i32::try_from(then).unwrap_or(i32::MAX)
+}
+
+/// A number in as many digits as any token can have.
+fn opaque_token(mut number: u64) -> [u8; OPAQUE_MAX] {
+    let mut token = [b'0'; OPAQUE_MAX];
+    for digit in token.iter_mut().rev() {
+        *digit += u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+    }
+    token
+}
+
+/// The number an opaque token of `size` bytes shows of `number`.
+pub fn shown_opaque(number: u64, size: u8) -> u64 {
+    10u64
+        .checked_pow(size.into())
+        .map_or(number, |limit| number % limit)
+}

@@ -1,0 +1,204 @@
+//! Shards, feeder and progress of one run, from the first thread to the last.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+use super::clock::{SECOND, WallClock, monotonic};
+use super::connection::Shared;
+use super::connections::Connections;
+use super::feeder::{BLOCKS, Feeder};
+use super::keys::ShortKeys;
+use super::measures::{Interval, Measures};
+use super::operation::Block;
+use super::plan::Plan;
+use super::processors;
+use super::progress::{Progress, Watch};
+use super::recording::Recording;
+use super::report::Totals;
+use super::request::Requests;
+use super::schedule::{Pacing, Schedule};
+use super::shard::{Outcome, Shard};
+use super::template::Templates;
+
+/// Bytes taken from a socket at a time.
+const INCOMING: usize = 64 * 1024;
+
+/// From everything being ready to the first intended time, ns.
+const LEAD: u64 = 5_000_000;
+
+/// Everything a run needs.
+pub(super) struct Run<'a, 'r> {
+    pub(super) recording: &'a Recording<'r>,
+    pub(super) plan: &'a Plan,
+    pub(super) templates: &'a Arc<Templates>,
+    pub(super) target: SocketAddr,
+    pub(super) pacing: Pacing,
+    pub(super) threads: usize,
+    pub(super) seed: u64,
+    pub(super) receive_stamps: bool,
+    pub(super) allow_admin: bool,
+}
+
+/// How a run went.
+pub(super) struct Ran {
+    pub(super) totals: Totals,
+    pub(super) start: u64,
+    pub(super) stopped: bool,
+}
+
+/// What a shard's thread is given.
+struct Place {
+    index: usize,
+    cpu: Option<usize>,
+    blocks: Receiver<Block>,
+    ready: Sender<()>,
+    start: Receiver<u64>,
+    intervals: Sender<(usize, Interval)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Run<'_, '_> {
+    /// Runs it to the end, or until `on_interval` says no.
+    pub(super) fn execute(
+        &self,
+        keys: ShortKeys,
+        on_interval: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<Ran> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let cpus = processors::for_shards(self.threads);
+        let (intervals, reports) = channel();
+        let (ready, readied) = channel();
+        let mut senders = Vec::new();
+        let mut starters = Vec::new();
+        let mut places = Vec::new();
+        for (index, cpu) in cpus.iter().copied().enumerate() {
+            let (sender, blocks) = sync_channel(BLOCKS);
+            let (starter, start) = channel();
+            senders.push(sender);
+            starters.push(starter);
+            places.push(Place {
+                index,
+                cpu,
+                blocks,
+                ready: ready.clone(),
+                start,
+                intervals: intervals.clone(),
+                stop: Arc::clone(&stop),
+            });
+        }
+        drop((intervals, ready));
+        let events = (self.recording.events)()?;
+        let changes = self
+            .recording
+            .changes(|connection| self.plan.connections.contains(&connection));
+        let feeder = Feeder::new(
+            self.plan,
+            self.templates,
+            self.allow_admin,
+            keys,
+            Schedule::new(self.pacing),
+            changes,
+            senders,
+        );
+        thread::scope(|scope| {
+            let feeder = scope.spawn(|| {
+                processors::stay_off(&cpus);
+                feeder.run(events)
+            });
+            let shards: Vec<_> = places
+                .into_iter()
+                .map(|place| scope.spawn(|| self.shard(place)))
+                .collect();
+            // Each shard is ready, or has failed and dropped its end.
+            for () in readied.iter().take(self.threads) {}
+            let start = monotonic() + LEAD;
+            for starter in starters {
+                // A shard that failed says so when joined.
+                let _ = starter.send(start);
+            }
+            let watch = Watch::new(self.plan.requests, start, self.threads);
+            let stopped = follow(&reports, watch, on_interval, &stop);
+            let totals = join_shards(shards)?;
+            join(feeder)?;
+            Ok(Ran {
+                totals,
+                start,
+                stopped,
+            })
+        })
+    }
+
+    fn shard(&self, place: Place) -> io::Result<Outcome> {
+        if let Some(cpu) = place.cpu {
+            processors::stay_on(cpu);
+        }
+        let shared = Shared {
+            requests: Requests::new(Arc::clone(self.templates), self.seed),
+            measures: Measures::new(),
+            wall_clock: WallClock::new(),
+            incoming: vec![0; INCOMING],
+            start: 0,
+        };
+        let connections = Connections::new(self.target, self.receive_stamps, shared);
+        let reports = (place.index, place.intervals);
+        let mut shard = Shard::new(connections, place.blocks, None, reports, place.stop)?;
+        shard.prepare()?;
+        let _ = place.ready.send(());
+        drop(place.ready);
+        place.start.recv().map_or_else(
+            |_| Err(io::ErrorKind::Interrupted.into()),
+            |start| shard.run(start),
+        )
+    }
+}
+
+/// Reports progress once a second until all shards have ended; true if it was asked to stop.
+fn follow(
+    reports: &Receiver<(usize, Interval)>,
+    mut watch: Watch,
+    on_interval: &mut dyn FnMut(&Progress) -> bool,
+    stop: &AtomicBool,
+) -> bool {
+    let mut stopped = false;
+    let mut next = watch.start() + SECOND;
+    loop {
+        let left = Duration::from_nanos(next.saturating_sub(monotonic()));
+        match reports.recv_timeout(left) {
+            Ok((shard, interval)) => watch.add(shard, interval),
+            Err(RecvTimeoutError::Timeout) => {
+                next += SECOND;
+                if !stopped && !on_interval(&watch.take()) {
+                    stopped = true;
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return stopped,
+        }
+    }
+}
+
+fn join_shards(shards: Vec<ScopedJoinHandle<'_, io::Result<Outcome>>>) -> Result<Totals> {
+    let mut totals = Totals::default();
+    for shard in shards {
+        let outcome = join(shard).map_err(|source| Error::ReplaySystem {
+            call: "sending thread",
+            source,
+        })?;
+        totals.add(&outcome);
+    }
+    Ok(totals)
+}
+
+/// A thread's result; its panic becomes ours.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
