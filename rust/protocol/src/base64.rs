@@ -30,7 +30,7 @@ pub fn decode(text: &[u8], out: &mut [u8]) -> Option<usize> {
         (digits.next(), digits.next(), digits.next(), digits.next())
     {
         let group = [a, b, c, d];
-        let padding = group.iter().filter(|byte| **byte == b'=').count();
+        let padding = group.map(|byte| usize::from(byte == b'=')).iter().sum();
         let kept = 3_usize.checked_sub(padding).filter(|kept| *kept > 0)?;
         out.get_mut(size..size + kept)?
             .copy_from_slice(&bytes(group)[..kept]);
@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn every_encoded_key_decodes_to_itself() {
-        let bytes: [u8; 256] = core::array::from_fn(|index| u8::try_from(index).unwrap());
+        let bytes: [u8; 256] = core::array::from_fn(|index| u8::try_from(index).unwrap_or(0));
         for size in 1..bytes.len() {
             let (mut text, mut back) = ([0; 400], [0; 300]);
-            let length = encode(&bytes[..size], &mut text).unwrap();
+            let length = encode(&bytes[..size], &mut text).expect("the text fits");
             assert_eq!(decode(&text[..length], &mut back), Some(size));
             assert_eq!(back[..size], bytes[..size]);
         }

@@ -4,11 +4,11 @@
 /// refused storage lines have their data block read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// Up to 1.6.39 (measured on 1.6.18): a text storage line refused for its key or numbers has no data block; what
-    /// follows is read as commands.
+    /// As in 1.6.18: a text storage line refused for its key or numbers has no data block; what follows is read as
+    /// commands.
     #[default]
     Classic,
-    /// The parser shared with the proxy: a text storage line with a readable size has its data block read even if
-    /// refused for another reason.
+    /// As in 1.6.42, whose parser is shared with its proxy: a text storage line with a readable size has its data block
+    /// read even if refused for another reason.
     Shared,
 }

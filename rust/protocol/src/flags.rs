@@ -12,7 +12,7 @@ pub struct MetaFlag<'a> {
 }
 
 /// The flags of a meta request or response, in its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaFlags<'a> {
     tokens: Tokens<'a>,
 }
@@ -25,13 +25,14 @@ impl<'a> MetaFlags<'a> {
     }
 
     /// The token of the first flag `letter`, if that flag is there.
-    pub fn token(mut self, letter: u8) -> Option<&'a [u8]> {
-        self.find(|flag| flag.letter == letter)
+    pub fn token(&self, letter: u8) -> Option<&'a [u8]> {
+        self.clone()
+            .find(|flag| flag.letter == letter)
             .map(|flag| flag.token)
     }
 
     /// Whether flag `letter` is there.
-    pub fn has(self, letter: u8) -> bool {
+    pub fn has(&self, letter: u8) -> bool {
         self.token(letter).is_some()
     }
 }
@@ -53,6 +54,17 @@ impl<'a> Iterator for MetaFlags<'a> {
 pub(crate) struct Letters(u128);
 
 impl Letters {
+    /// A set of letters below DEL.
+    pub(crate) const fn of(letters: &[u8]) -> Self {
+        let mut set = Self(0);
+        let mut index = 0;
+        while index < letters.len() {
+            set.insert(letters[index]);
+            index += 1;
+        }
+        set
+    }
+
     /// Adds a letter; false if it was there or is no ASCII letter below DEL, which memcached calls a duplicate, too.
     pub(crate) const fn insert(&mut self, letter: u8) -> bool {
         if letter >= 127 || self.has(letter) {

@@ -46,7 +46,7 @@ impl<'a> Key<'a> {
 }
 
 /// The keys of a request, in its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys<'a> {
     tokens: Tokens<'a>,
     count: usize,

@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn a_line_ends_at_its_newline_with_or_without_carriage_return() {
-        let table: &[(&[u8], Option<(&[u8], usize)>)] = &[
+        type Case = (&'static [u8], Option<(&'static [u8], usize)>);
+        let table: &[Case] = &[
             (b"", None),
             (b"get a", None),
             (b"get a\r", None),

@@ -53,8 +53,7 @@ impl Decimal {
         let start = word.iter().position(|byte| !is_space(*byte))?;
         let (negative, digits) = match &word[start..] {
             [b'-', rest @ ..] => (true, rest),
-            [b'+', rest @ ..] => (false, rest),
-            rest => (false, rest),
+            [b'+', rest @ ..] | rest => (false, rest),
         };
         let end = digits
             .iter()

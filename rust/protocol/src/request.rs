@@ -6,10 +6,11 @@ use memchr::memchr;
 
 use crate::flags::Letters;
 use crate::token::{Tokens, Words};
-use crate::{Command, Dialect, Keys, MetaFlags, ParseError, Status, line};
+use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, MetaFlags, ParseError, Status, line};
 
 mod meta;
 mod options;
+mod other;
 mod text;
 
 /// First byte of each request of the binary protocol.
@@ -19,7 +20,7 @@ const BINARY_MAGIC: u8 = 0x80;
 const WORDS_MAX: usize = 23;
 
 /// A request line: what was asked, and what memcached does with the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts about one line, each asked by name"
@@ -55,8 +56,7 @@ pub struct Request<'a> {
     pub opaque: Option<&'a [u8]>,
     /// The flags of a meta command.
     pub flags: MetaFlags<'a>,
-    /// memcached answers with an error whatever it holds. A refused `get` may have counted the keys before the bad one,
-    /// and drops the answers of requests before it that were not yet sent.
+    /// memcached answers with an error whatever it holds. A refused `get` may have counted the keys before the bad one.
     pub refused: bool,
     /// memcached closes the connection: `quit`, or a line that ends as an HTTP request does.
     pub closes: bool,
@@ -64,7 +64,7 @@ pub struct Request<'a> {
     mode: Option<u8>,
 }
 
-/// Parses the request line at the start of `bytes` as memcached up to 1.6.39 does.
+/// Parses the request line at the start of `bytes` as memcached 1.6.18 does ([`Dialect::Classic`]).
 ///
 /// `consumed` covers the line alone. No text line is an error: what memcached refuses is a request with `refused` set.
 /// [`ParseError::Binary`] means something at the start of a connection only; later that byte is part of a bad verb.
@@ -163,6 +163,22 @@ impl<'a> Request<'a> {
                 Command::MetaArithmetic => matches!(kind, Kind::Hd | Kind::Va),
                 _ => false,
             }
+    }
+
+    /// Whether memcached drops the answers it owes to earlier requests of the connection and has not yet sent: it does so
+    /// when a retrieval meets a key that is too long. It has sent what is before the last `get`, `gat` or `mn`, and
+    /// whatever it answered to an earlier read.
+    pub fn drops_answers(&self) -> bool {
+        let keyed = match self.command {
+            Command::Get | Command::Gets => true,
+            Command::Gat | Command::Gats => self.ttl.is_some(),
+            _ => false,
+        };
+        self.refused && keyed && self.has_long_key()
+    }
+
+    fn has_long_key(&self) -> bool {
+        self.keys.clone().any(|key| key.raw().len() > KEY_SIZE_MAX)
     }
 
     /// Writes the canonical options: `noreply`, or the flags' letters in order, a mode with its letter (`s v q MA`).

@@ -8,7 +8,7 @@ use crate::{Key, LINE_SIZE_MAX, MetaFlags, ParseError, Status, line};
 const BINARY_MAGIC: u8 = 0x81;
 
 /// A response line. A data block of its size and two bytes more follows `Value` and a `Meta` with a size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response<'a> {
     /// `VALUE`: an item that a `get` found.
     Value {

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 /// The words of a line, split at runs of spaces (of nothing else, as memcached does).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tokens<'a> {
     rest: &'a [u8],
 }
@@ -11,6 +11,11 @@ pub(crate) struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     pub(crate) const fn new(line: &'a [u8]) -> Self {
         Self { rest: line }
+    }
+
+    /// Whether `count` words or more are left; without counting if there is no room for them.
+    pub(crate) fn are_at_least(&self, count: usize) -> bool {
+        self.rest.len() >= 2 * count - 1 && self.clone().count() >= count
     }
 }
 

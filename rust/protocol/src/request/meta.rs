@@ -2,12 +2,14 @@
 
 use super::Request;
 use super::text::value_size;
-use crate::flags::MetaFlag;
+use crate::flags::{Letters, MetaFlag};
 use crate::token::Tokens;
 use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, MetaFlags, base64, number};
 
 /// Most words after the command that the classic parser accepts.
 const WORDS_MAX: usize = 18;
+const CLASSIC: Letters = Letters::of(b"bNTRlOPLkstcfvhuqFCMJDI");
+const SHARED: Letters = Letters::of(b"bNTRlOPLkstcfvhuqFCMJDIxE");
 /// Most bytes of an opaque token, without its letter.
 const OPAQUE_SIZE_MAX: usize = 31;
 
@@ -19,7 +21,8 @@ impl<'a> Request<'a> {
         let Some(key) = tokens.next() else {
             return self.refuse();
         };
-        let too_many = tokens.count() >= WORDS_MAX + usize::from(dialect == Dialect::Shared);
+        let most = WORDS_MAX + usize::from(dialect == Dialect::Shared);
+        let too_many = tokens.are_at_least(most);
         self.keys = Keys::one(key, false);
         if self.command == Command::MetaDebug {
             return self.debug(key, tokens);
@@ -44,7 +47,7 @@ impl<'a> Request<'a> {
 
     /// `me` looks at one flag only, in one place.
     fn debug(&mut self, key: &'a [u8], mut tokens: Tokens<'a>) {
-        self.flags = MetaFlags::new(tokens);
+        self.flags = MetaFlags::new(tokens.clone());
         let base64 = tokens.next() == Some(b"b");
         if base64 {
             self.letters.insert(b'b');
@@ -56,7 +59,7 @@ impl<'a> Request<'a> {
     /// Takes every flag up to one that ends memcached's reading; false if the line is refused.
     fn read_flags(&mut self, key: &[u8], dialect: Dialect) -> bool {
         let mut valid = true;
-        for flag in self.flags {
+        for flag in self.flags.clone() {
             if !self.letters.insert(flag.letter) || !known(flag.letter, dialect) {
                 return false;
             }
@@ -109,9 +112,11 @@ fn take<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 }
 
 /// Whether the parser knows a flag; one list serves all commands.
-fn known(letter: u8, dialect: Dialect) -> bool {
-    b"bNTRlOPLkstcfvhuqFCMJDI".contains(&letter)
-        || dialect == Dialect::Shared && b"xE".contains(&letter)
+const fn known(letter: u8, dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::Classic => CLASSIC.has(letter),
+        Dialect::Shared => SHARED.has(letter),
+    }
 }
 
 fn decodes(key: &[u8]) -> bool {

@@ -15,7 +15,7 @@ pub(super) fn write(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Re
     }
     let mut written = Letters::default();
     let mut separator = "";
-    for flag in request.flags {
+    for flag in request.flags.clone() {
         if !LETTERS.contains(&flag.letter) || !written.insert(flag.letter) {
             continue;
         }

@@ -7,18 +7,6 @@ use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, number};
 /// The largest data block memcached accepts the size of: it adds two in 31 bits.
 pub(super) const VALUE_SIZE_MAX: i32 = i32::MAX - 2;
 
-/// Verbs without a [`Command`] that memcached knows, and how many words after each let it see `noreply`.
-const ADMINISTRATION: &[(&[u8], core::ops::RangeInclusive<usize>)] = &[
-    (b"cache_memlimit", 1..=2),
-    (b"extstore", 1..=usize::MAX),
-    (b"lru", 1..=usize::MAX),
-    (b"lru_crawler", NEVER),
-    (b"shutdown", NEVER),
-    (b"slabs", 2..=usize::MAX),
-    (b"watch", 0..=usize::MAX),
-];
-const NEVER: core::ops::RangeInclusive<usize> = 1..=0;
-
 impl<'a> Request<'a> {
     pub(super) fn text(&mut self, tokens: Tokens<'a>, dialect: Dialect) {
         match self.command {
@@ -43,9 +31,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn retrieval(&mut self, keys: Tokens<'a>) {
+    pub(super) fn retrieval(&mut self, keys: Tokens<'a>) {
         let (mut count, mut too_long) = (0, false);
-        for key in keys {
+        for key in keys.clone() {
             count += 1;
             too_long |= key.len() > KEY_SIZE_MAX;
         }
@@ -83,7 +71,7 @@ impl<'a> Request<'a> {
             || self.ttl.is_none()
             || self.value_size.is_none()
             || (self.command == Command::Cas && self.cas.is_none());
-        if missing || self.key_too_long() {
+        if missing || self.has_long_key() {
             self.refuse_storage(dialect);
         }
     }
@@ -99,20 +87,20 @@ impl<'a> Request<'a> {
             2 => delay || self.noreply,
             _ => delay && self.noreply,
         };
-        self.refused = !valid && dialect == Dialect::Classic || self.key_too_long();
+        self.refused = !valid && dialect == Dialect::Classic || self.has_long_key();
     }
 
     fn arithmetic(&mut self, words: &Words<'a>, dialect: Dialect) {
         if self.fits(words, 2, 3, dialect) {
             self.delta = number::unsigned(words.get(1));
-            self.refused = self.delta.is_none() || self.key_too_long();
+            self.refused = self.delta.is_none() || self.has_long_key();
         }
     }
 
     fn touch(&mut self, words: &Words<'a>, dialect: Dialect) {
         if self.fits(words, 2, 3, dialect) {
             self.ttl = number::signed(words.get(1));
-            self.refused = self.ttl.is_none() || self.key_too_long();
+            self.refused = self.ttl.is_none() || self.has_long_key();
         }
     }
 
@@ -148,53 +136,6 @@ impl<'a> Request<'a> {
             self.refuse();
         }
         fits
-    }
-
-    fn key_too_long(&self) -> bool {
-        self.keys
-            .into_iter()
-            .any(|key| key.raw().len() > KEY_SIZE_MAX)
-    }
-
-    fn other(&mut self, tokens: Tokens<'a>, dialect: Dialect) {
-        if self.verb == b"bget" && dialect == Dialect::Classic {
-            self.command = Command::Get;
-            return self.retrieval(tokens);
-        }
-        let words = Self::words(tokens, dialect);
-        let known = ADMINISTRATION
-            .iter()
-            .find(|(verb, _)| *verb == self.verb)
-            .map(|(_, noreply)| noreply);
-        match known {
-            Some(noreply) => {
-                self.noreply = words.last == b"noreply" && noreply.contains(&words.count);
-            }
-            None if self.is_http(&words, dialect) => self.closes = true,
-            None => {
-                self.noreply = words.last == b"noreply" && dialect == Dialect::Shared;
-                self.refused = true;
-            }
-        }
-    }
-
-    /// memcached closes the connection of a browser. The classic parser tells verbs by their first letter before it
-    /// looks for one.
-    fn is_http(&self, words: &Words<'_>, dialect: Dialect) -> bool {
-        let last = if words.count == 0 {
-            self.verb
-        } else {
-            words.last
-        };
-        let looks = match (dialect, self.verb) {
-            (
-                Dialect::Classic,
-                [] | [_] | [b'm', _] | [b'g' | b's' | b'a' | b'c' | b'i' | b'd' | b't', ..],
-            ) => false,
-            (Dialect::Classic, _) => true,
-            (Dialect::Shared, _) => words.count > 0,
-        };
-        looks && last.starts_with(b"HTTP/")
     }
 }
 

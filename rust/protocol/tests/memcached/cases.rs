@@ -1,146 +1,11 @@
-//! Odd request lines → a real memcached and our parser: both must agree on what follows each line.
-
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command as Process, Stdio};
-use std::time::{Duration, Instant};
-
-use membench_protocol::{Request, Status, request, response};
-
-const PORTS: std::ops::Range<u16> = 21_200..21_240;
-const SENTINEL: &[u8] = b"version\r\n";
-
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    /// A memcached of the classic dialect on a free port; none, with the reason printed, if there is none here.
-    fn start() -> Option<Self> {
-        let version = Process::new("memcached").arg("-V").output();
-        let Ok(version) = version else {
-            println!("skipped: no `memcached` on the path");
-            return None;
-        };
-        if !version.stdout.starts_with(b"memcached 1.6.") {
-            println!("skipped: `memcached -V` is no 1.6");
-            return None;
-        }
-        PORTS.clone().find_map(Self::on)
-    }
-
-    fn on(port: u16) -> Option<Self> {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return None;
-        }
-        let child = Process::new("memcached")
-            .args([
-                "-l",
-                "127.0.0.1",
-                "-U",
-                "0",
-                "-t",
-                "1",
-                "-u",
-                "nobody",
-                "-p",
-            ])
-            .arg(port.to_string())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut server = Self { child, port };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < deadline {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(server);
-            }
-            if server.child.try_wait().ok()?.is_some() {
-                return None;
-            }
-            std::thread::yield_now();
-        }
-        None
-    }
-
-    /// All that memcached answers to `bytes` until it is done or closes.
-    fn ask(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(bytes).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut answer = Vec::new();
-        match stream.read_to_end(&mut answer) {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("{error}"),
-        }
-        answer
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a stream of requests does to its connection, as our parser sees it.
-#[derive(Debug, PartialEq)]
-struct Expected {
-    lines: usize,
-    closed: bool,
-}
-
-/// The response lines due to `bytes`; each case's requests answer with one line, or none.
-fn expected(mut bytes: &[u8]) -> Expected {
-    let mut lines = 0;
-    while let Ok(Status::Complete { value, consumed }) = request::parse(bytes) {
-        if value.closes {
-            return Expected {
-                lines,
-                closed: true,
-            };
-        }
-        let skipped = value.value_size.map_or(0, |size| size as usize + 2);
-        lines += usize::from(answered(&value));
-        let Some(rest) = bytes.get(consumed + skipped..) else {
-            break;
-        };
-        bytes = rest;
-    }
-    Expected {
-        lines,
-        closed: false,
-    }
-}
-
-fn answered(request: &Request<'_>) -> bool {
-    let suppressed =
-        request.suppresses(response::Kind::Hd) || request.suppresses(response::Kind::En);
-    !request.noreply && (request.refused || !suppressed)
-}
-
-fn answered_lines(answer: &[u8]) -> usize {
-    answer.split_inclusive(|byte| *byte == b'\n').count()
-}
-
-fn is_refusal(answer: &[u8]) -> bool {
-    matches!(
-        response::parse(answer),
-        Ok(Status::Complete {
-            value: membench_protocol::Response::Error | membench_protocol::Response::ClientError(_),
-            ..
-        })
-    )
-}
+//! Request lines that memcached treats in ways of its own.
 
 fn long(prefix: &str, key: usize, suffix: &str) -> Vec<u8> {
     format!("{prefix}{}{suffix}", "k".repeat(key)).into_bytes()
 }
 
-fn cases() -> Vec<Vec<u8>> {
+/// Every odd line, with the data block its author meant to follow.
+pub(crate) fn cases() -> Vec<Vec<u8>> {
     let mut cases: Vec<Vec<u8>> = LINES.iter().map(|line| line.to_vec()).collect();
     for key in [250, 251] {
         for (prefix, suffix) in [
@@ -164,7 +29,7 @@ fn cases() -> Vec<Vec<u8>> {
     for opaque in [31, 32] {
         cases.push(long("ms k 3 O", opaque, "\r\nabc\r\n"));
         cases.push(long("mg k O", opaque, "\r\n"));
-        cases.push(long("md k q O", opaque, "\r\n"));
+        cases.push(long("md k O", opaque, "\r\n"));
         cases.push(long("ma k O", opaque, "\r\n"));
     }
     cases.push(multiget(100));
@@ -342,6 +207,8 @@ const LINES: &[&[u8]] = &[
     b"ms k 3\r\nabcde\r\n",
     b"ms k 3 q\r\nabcde\r\n",
     b"ms k 3 s t c f l h u k Oo P L C1 F1 MS J1 D1 I q v\r\nabc\r\n",
+    b"ms absent 3 s t c f l h u k Oo P L F1 MS J1 D1\r\nabc\r\n",
+    b"ms absent 3 s t c f l h u k Oo P L F1 MS J1 D1 I\r\nabc\r\n",
     b"md absent\r\n",
     b"md absent q\r\n",
     b"md absent q q\r\n",
@@ -354,60 +221,9 @@ const LINES: &[&[u8]] = &[
 ];
 
 /// Quiet requests that do not come to what quiet hides are answered; these lines cannot be foretold from the line alone.
-const ANSWERED_ALTHOUGH_QUIET: &[&[u8]] = &[
+pub(crate) const ANSWERED_ALTHOUGH_QUIET: &[&[u8]] = &[
     b"ms k 3 q\r\nabcde\r\n",
     b"ms absent 3 MA q\r\nabc\r\n",
-    b"ms k 3 s t c f l h u k Oo P L C1 F1 MS J1 D1 I q v\r\nabc\r\n",
     b"md absent q\r\n",
     b"ma absent N0 q\r\n",
 ];
-
-#[test]
-fn memcached_and_the_parser_agree_on_what_follows_every_line() {
-    let Some(server) = Server::start() else {
-        return;
-    };
-    for case in cases() {
-        let mut stream = case.clone();
-        stream.extend_from_slice(SENTINEL);
-        server.ask(b"flush_all\r\n");
-        let answer = server.ask(&stream);
-        let shown = String::from_utf8_lossy(&case[..case.len().min(60)]).into_owned();
-        let mut due = expected(&stream);
-        due.lines += usize::from(ANSWERED_ALTHOUGH_QUIET.contains(&&*case));
-        assert_eq!(
-            answered_lines(&answer),
-            due.lines,
-            "{shown:?} {:?}",
-            String::from_utf8_lossy(&answer)
-        );
-        let Ok(Status::Complete { value, .. }) = request::parse(&case) else {
-            panic!("{shown:?} is not whole");
-        };
-        if !value.noreply && !value.closes && !known_administration(&value) && !bad_block(&case) {
-            assert_eq!(
-                is_refusal(&answer),
-                value.refused,
-                "{shown:?} {:?}",
-                String::from_utf8_lossy(&answer)
-            );
-        }
-    }
-}
-
-/// Whether administration works depends on how the server was started.
-fn known_administration(request: &Request<'_>) -> bool {
-    request.command == membench_protocol::Command::Other && !request.refused
-        || request.command == membench_protocol::Command::Stats
-}
-
-/// The line is fine, its data block is not.
-fn bad_block(case: &[u8]) -> bool {
-    match request::parse(case) {
-        Ok(Status::Complete { value, consumed }) => value.value_size.is_some_and(|size| {
-            let end = consumed + size as usize;
-            case.get(end..end + 2) != Some(b"\r\n")
-        }),
-        _ => false,
-    }
-}

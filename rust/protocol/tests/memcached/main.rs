@@ -1,0 +1,127 @@
+//! Odd request lines → a real memcached and our parser: both must agree on what follows each line.
+
+use std::io;
+
+use membench_protocol::{Command, Request, Response, Status, may_grow, request, response};
+
+use cases::{ANSWERED_ALTHOUGH_QUIET, cases};
+use server::Server;
+
+mod cases;
+mod server;
+
+const SENTINEL: &[u8] = b"version
+";
+
+/// How many lines answer a stream of requests, as our parser sees it, if none of them asks for more than one.
+fn lines_due(mut bytes: &[u8]) -> usize {
+    let mut lines = 0;
+    while let Ok(Status::Complete { value, consumed }) = request::parse(bytes) {
+        if value.closes {
+            break;
+        }
+        lines += usize::from(answered(&value));
+        let skipped = value.value_size.map_or(0, |size| size as usize + 2);
+        bytes = bytes.get(consumed + skipped..).unwrap_or_default();
+    }
+    lines
+}
+
+fn answered(request: &Request<'_>) -> bool {
+    let suppressed =
+        request.suppresses(response::Kind::Hd) || request.suppresses(response::Kind::En);
+    !request.noreply && (request.refused || !suppressed)
+}
+
+fn is_refusal(answer: &[u8]) -> bool {
+    matches!(
+        response::parse(answer),
+        Ok(Status::Complete {
+            value: Response::Error | Response::ClientError(_),
+            ..
+        })
+    )
+}
+
+#[test]
+fn memcached_and_the_parser_agree_on_what_follows_every_line() -> io::Result<()> {
+    let Some(server) = Server::start() else {
+        return Ok(());
+    };
+    for case in cases() {
+        let stream = [&case, SENTINEL].concat();
+        server.ask(b"flush_all\r\n")?;
+        compare(&case, &stream, &server.ask(&stream)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn memcached_and_the_parser_agree_on_lines_too_long() -> io::Result<()> {
+    let Some(server) = Server::start() else {
+        return Ok(());
+    };
+    for verb in ["get", "gets", "gat", "mg", "set", "nonsense"] {
+        let line = format!("{verb} {}", "key ".repeat(1_000));
+        let grows = may_grow(line.as_bytes());
+        assert_eq!(server.waits_after(line.as_bytes())?, grows, "{verb}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_retrieval_with_a_long_key_drops_the_answers_not_yet_sent() -> io::Result<()> {
+    let Some(server) = Server::start() else {
+        return Ok(());
+    };
+    let long = "k".repeat(251);
+    for line in
+        ["get ", "gets a ", "gat 0 ", "gats x ", "incr "].map(|verb| format!("{verb}{long}\r\n"))
+    {
+        let Ok(Status::Complete { value, .. }) = request::parse(line.as_bytes()) else {
+            panic!("{line:?} is not whole");
+        };
+        let stream = [b"set a 0 0 1\r\nx\r\n", line.as_bytes()].concat();
+        let kept = server.ask(&stream)?.starts_with(b"STORED");
+        assert_eq!(value.drops_answers(), !kept, "{line:?}");
+    }
+    Ok(())
+}
+
+fn compare(case: &[u8], stream: &[u8], answer: &[u8]) {
+    let shown = case[..case.len().min(60)].escape_ascii();
+    let mut due = lines_due(stream);
+    due += usize::from(ANSWERED_ALTHOUGH_QUIET.contains(&case));
+    let lines = answer.split_inclusive(|byte| *byte == b'\n').count();
+    assert_eq!(lines, due, "{shown} → {}", answer.escape_ascii());
+    let Ok(Status::Complete { value, .. }) = request::parse(case) else {
+        panic!("{shown} is not whole");
+    };
+    if is_certain(&value) && !bad_block(case) {
+        let refused = is_refusal(answer);
+        assert_eq!(
+            refused,
+            value.refused,
+            "{shown} → {}",
+            answer.escape_ascii()
+        );
+    }
+}
+
+/// Whether the line is answered, and with what, depends on it alone: not on how the server was started.
+fn is_certain(request: &Request<'_>) -> bool {
+    let administration = request.command == Command::Other && !request.refused;
+    let statistics = request.command == Command::Stats;
+    !(request.noreply || request.closes || administration || statistics)
+}
+
+/// The line is fine, its data block is not.
+fn bad_block(case: &[u8]) -> bool {
+    match request::parse(case) {
+        Ok(Status::Complete { value, consumed }) => value.value_size.is_some_and(|size| {
+            let end = consumed + size as usize;
+            case.get(end..end + 2) != Some(b"\r\n")
+        }),
+        _ => false,
+    }
+}

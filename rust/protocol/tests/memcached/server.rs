@@ -1,0 +1,117 @@
+//! Bytes → what a memcached answers to them.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::iter;
+use std::net::{Shutdown, TcpStream};
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+/// Each server gets the next port; ports in use are passed over.
+static PORT: AtomicU16 = AtomicU16::new(21_200);
+const PORTS_TRIED: usize = 50;
+/// A memcached of its own, ended when dropped.
+pub(crate) struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    /// A memcached of the classic dialect on a free port; none, with the reason printed, if there is none here.
+    pub(crate) fn start() -> Option<Self> {
+        let version = Process::new("memcached").arg("-V").output();
+        let Ok(version) = version else {
+            println!("skipped: no `memcached` on the path");
+            return None;
+        };
+        if !version.stdout.starts_with(b"memcached 1.6.18") {
+            println!(
+                "skipped: `memcached -V` is not 1.6.18, whose dialect the cases are written for"
+            );
+            return None;
+        }
+        iter::repeat_with(|| PORT.fetch_add(1, Ordering::Relaxed))
+            .take(PORTS_TRIED)
+            .find_map(Self::on)
+    }
+
+    fn on(port: u16) -> Option<Self> {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return None;
+        }
+        let child = Process::new("memcached")
+            .args([
+                "-l",
+                "127.0.0.1",
+                "-U",
+                "0",
+                "-t",
+                "1",
+                "-u",
+                "nobody",
+                "-p",
+            ])
+            .arg(port.to_string())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut server = Self { child, port };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(server);
+            }
+            if server.child.try_wait().ok()?.is_some() {
+                return None;
+            }
+            std::thread::yield_now();
+        }
+        None
+    }
+
+    /// All that memcached answers to `bytes` until it is done or closes.
+    pub(crate) fn ask(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.write_all(bytes)?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = Vec::new();
+        match stream.read_to_end(&mut answer) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Whether memcached reads on after a line without end: the end and another request, sent once it has read the
+    /// line, are answered.
+    pub(crate) fn waits_after(&self, line: &[u8]) -> io::Result<bool> {
+        let read = |server: &Self| -> io::Result<Vec<u8>> { server.ask(b"stats\r\n") };
+        let before = bytes_read(&read(self)?);
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.write_all(line)?;
+        while bytes_read(&read(self)?) < before + line.len() {
+            std::thread::yield_now();
+        }
+        let mut answer = Vec::new();
+        let sent = stream.write_all(b"\r\nversion\r\n");
+        let answered = sent
+            .and_then(|()| stream.shutdown(Shutdown::Write))
+            .and_then(|()| stream.read_to_end(&mut answer));
+        Ok(answered.is_ok() && answer.starts_with(b"END\r\nVERSION"))
+    }
+}
+
+/// memcached's counter, from its statistics.
+fn bytes_read(statistics: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(statistics);
+    text.lines()
+        .find_map(|line| line.strip_prefix("STAT bytes_read "))
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
