@@ -7,6 +7,9 @@ use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+/// Length of the option's value, a 32-bit integer.
+const STAMPS_SIZE: libc::socklen_t = 4;
+
 /// Asks the kernel to stamp what arrives on a socket, in software.
 pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
     let flags: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
@@ -17,7 +20,7 @@ pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
             libc::SOL_SOCKET,
             libc::SO_TIMESTAMPING,
             (&raw const flags).cast(),
-            size_of::<libc::c_uint>() as libc::socklen_t,
+            STAMPS_SIZE,
         )
     };
     if result == 0 {
@@ -31,7 +34,7 @@ pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
 #[repr(align(8))]
 struct Ancillary(MaybeUninit<[u8; 128]>);
 
-/// Reads what has arrived: bytes, and when the last of them did (CLOCK_REALTIME, ns) if the kernel stamped it.
+/// Reads what has arrived: bytes, and when the last of them did (`CLOCK_REALTIME`, ns) if the kernel stamped it.
 pub(crate) fn receive_stamped(
     socket: BorrowedFd<'_>,
     into: &mut [u8],

@@ -22,7 +22,7 @@ struct Client {
 }
 
 /// Runs the load; returns the thread's CPU time for each request, ns.
-pub fn run(target: SocketAddr, load: &Load, requests: &[Vec<u8>]) -> io::Result<f64> {
+pub(crate) fn run(target: SocketAddr, load: &Load, requests: &[Vec<u8>]) -> io::Result<f64> {
     let mut poller = Poller::new()?;
     let mut clients = Vec::new();
     for index in 0..load.connections {
@@ -72,7 +72,8 @@ impl Client {
         self.outgoing.clear();
         let now = monotonic();
         for _ in 0..count {
-            self.outgoing.extend_from_slice(&requests[self.next % requests.len()]);
+            self.outgoing
+                .extend_from_slice(&requests[self.next % requests.len()]);
             self.next += load.connections;
             self.sent.push_back(now);
         }
@@ -106,6 +107,12 @@ impl Client {
 
 /// The size in `VALUE key flags size`.
 fn size(line: &[u8]) -> usize {
-    let digits = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    digits.iter().fold(0, |size, digit| size * 10 + usize::from(digit - b'0'))
+    let digits = line
+        .trim_ascii_end()
+        .rsplit(|byte| *byte == b' ')
+        .next()
+        .unwrap_or_default();
+    digits
+        .iter()
+        .fold(0, |size, digit| size * 10 + usize::from(digit - b'0'))
 }

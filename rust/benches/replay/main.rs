@@ -1,5 +1,9 @@
 //! What replay costs and how exact it is, on a real memcached: `cargo bench --bench replay [cost|lag|freeze]`.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people, run by hand")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program for people, run by hand"
+)]
 
 mod floor;
 
@@ -47,7 +51,19 @@ impl Server {
     fn start(port: u16) -> Self {
         let port_text = port.to_string();
         let process = Process::new("taskset")
-            .args(["-c", "0", "memcached", "-u", "root", "-U", "0", "-t", "1", "-m", "256"])
+            .args([
+                "-c",
+                "0",
+                "memcached",
+                "-u",
+                "root",
+                "-U",
+                "0",
+                "-t",
+                "1",
+                "-m",
+                "256",
+            ])
             .args(["-l", "127.0.0.1", "-p", &port_text])
             .spawn()
             .expect("taskset and memcached are installed");
@@ -74,7 +90,10 @@ impl Drop for Server {
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
     let server = Server::start(21_390);
     if runs("cost") {
@@ -90,16 +109,37 @@ fn main() {
 
 /// CPU of the generator for each request, against the floor, in alternating rounds.
 fn cost(server: &Server) {
-    println!("generator CPU a request, ns: median of {ROUNDS} alternating rounds; ratio to the floor of the same round");
+    println!(
+        "generator CPU a request, ns: median of {ROUNDS} alternating rounds; ratio to the floor of the same round"
+    );
     let loads = [
-        Load { connections: 10, depth: 1, requests: 200_000 },
-        Load { connections: 10, depth: 32, requests: 1_000_000 },
+        Load {
+            connections: 10,
+            depth: 1,
+            requests: 100_000,
+        },
+        Load {
+            connections: 10,
+            depth: 32,
+            requests: 480_000,
+        },
     ];
     let lines = lines();
     thread::scope(|scope| {
         scope.spawn(|| {
-            processors::for_shards(1).into_iter().flatten().for_each(processors::stay_on);
-            shard(server.address, &Load { connections: 10, depth: 32, requests: 20_000 }, false);
+            processors::for_shards(1)
+                .into_iter()
+                .flatten()
+                .for_each(processors::stay_on);
+            shard(
+                server.address,
+                &Load {
+                    connections: 10,
+                    depth: 32,
+                    requests: 20_000,
+                },
+                false,
+            );
             for load in &loads {
                 let mut rounds = Vec::new();
                 for _ in 0..ROUNDS {
@@ -118,7 +158,11 @@ fn print_cost(load: &Load, rounds: &[[f64; 3]]) {
     let column = |pick: fn(&[f64; 3]) -> f64| {
         let mut values: Vec<f64> = rounds.iter().map(pick).collect();
         values.sort_by(f64::total_cmp);
-        (values[values.len() / 2], values[0], values[values.len() - 1])
+        (
+            values[values.len() / 2],
+            values[0],
+            values[values.len() - 1],
+        )
     };
     let (floor, ..) = column(|round| round[0]);
     let (bare, ..) = column(|round| round[1]);
@@ -127,8 +171,12 @@ fn print_cost(load: &Load, rounds: &[[f64; 3]]) {
     let (stamps, stamps_low, stamps_high) = column(|round| round[2] / round[0]);
     println!("{} connections, depth {}", load.connections, load.depth);
     println!("  floor                      {floor:7.0}");
-    println!("  replay                     {bare:7.0}   {ratio:.3} [{low:.3}-{high:.3}]   budget 1.05");
-    println!("  replay with receive stamps {stamped:7.0}   {stamps:.3} [{stamps_low:.3}-{stamps_high:.3}]");
+    println!(
+        "  replay                     {bare:7.0}   {ratio:.3} [{low:.3}-{high:.3}]   budget 1.05"
+    );
+    println!(
+        "  replay with receive stamps {stamped:7.0}   {stamps:.3} [{stamps_low:.3}-{stamps_high:.3}]"
+    );
 }
 
 /// The replay engine in a closed loop; CPU time of its thread for each request, ns.
@@ -149,9 +197,16 @@ fn shard(target: SocketAddr, load: &Load, stamped: bool) -> f64 {
     };
     let connections = Connections::new(target, stamped, shared);
     let stop = Arc::new(AtomicBool::new(false));
-    let mut shard = Shard::new(connections, receiver, Some(load.depth), (0, intervals), stop).unwrap();
-    shard.prepare().unwrap();
-    let outcome = shard.run(monotonic()).unwrap();
+    let mut loaded = Shard::new(
+        connections,
+        receiver,
+        Some(load.depth),
+        (0, intervals),
+        stop,
+    )
+    .unwrap();
+    loaded.prepare().unwrap();
+    let outcome = loaded.run(monotonic()).unwrap();
     assert_eq!(outcome.measures.counts.answered, load.requests as u64);
     ratio(outcome.cpu, outcome.measures.counts.answered)
 }
@@ -168,7 +223,11 @@ fn operation(index: usize, connection: usize) -> Operation {
         key: index as u64 % KEYS,
         key_size: KEY_SIZE,
         value_size: VALUE_SIZE,
-        command: if is_set(index) { Command::Set } else { Command::Get },
+        command: if is_set(index) {
+            Command::Set
+        } else {
+            Command::Get
+        },
         marks,
         ..Operation::new(Kind::Request, u32::try_from(connection).unwrap(), 0)
     }
@@ -184,7 +243,9 @@ fn blocks(load: &Load) -> Vec<Block> {
         let block = blocks.last_mut().unwrap();
         for place in 0..load.depth {
             let mut operation = operation(batch * load.depth + place, batch % load.connections);
-            operation.marks.set(Marks::BATCH_CONTINUES, place + 1 < load.depth);
+            operation
+                .marks
+                .set(Marks::BATCH_CONTINUES, place + 1 < load.depth);
             block.push(operation);
         }
     }
@@ -248,7 +309,13 @@ fn replay(server: &Server, seconds: u64) -> Report {
         allow_nonempty: true,
         ..Options::default()
     };
-    run_recording(&recording, &server.address.to_string(), &options, &mut |_| true).unwrap()
+    run_recording(
+        &recording,
+        &server.address.to_string(),
+        &options,
+        &mut |_| true,
+    )
+    .unwrap()
 }
 
 fn lag(server: &Server) {
@@ -260,7 +327,10 @@ fn lag(server: &Server) {
         lag.p50, lag.p99, lag.max, report.generator.guard_ns, report.generator.cpu_share
     );
     let (wire, client) = (report.wire_ns.overall, report.client_ns.overall);
-    println!("  response p50 {} ns: wire {}, client {}", report.response_ns.overall.p50, wire.p50, client.p50);
+    println!(
+        "  response p50 {} ns, service {}: wire {}, client {}",
+        report.response_ns.overall.p50, report.service_ns.overall.p50, wire.p50, client.p50
+    );
 }
 
 /// The server is stopped for 100 ms of each second: 95 of 100 requests wait at most 50 ms, 99 at most 90 ms.
@@ -272,7 +342,9 @@ fn freeze(server: &Server) {
             let stop = start + Duration::from_millis(second * 1000 + 500);
             thread::sleep(stop.saturating_duration_since(Instant::now()));
             server.signal(Signal::STOP);
-            thread::sleep((stop + Duration::from_millis(100)).saturating_duration_since(Instant::now()));
+            thread::sleep(
+                (stop + Duration::from_millis(100)).saturating_duration_since(Instant::now()),
+            );
             server.signal(Signal::CONT);
         }
         replay.join().unwrap()

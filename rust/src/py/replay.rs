@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use crate::Error;
 use crate::profile::Profile;
-use crate::replay::{self, Options, Pacing, Progress};
+use crate::replay::{Options, Pacing, Progress, run};
 
 /// Replays the profile at `path`; returns the report as JSON.
 #[pyfunction]
@@ -14,7 +14,8 @@ use crate::replay::{self, Options, Pacing, Progress};
 #[expect(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
-    reason = "keyword arguments, as in Python"
+    clippy::needless_pass_by_value,
+    reason = "keyword arguments, as in Python and by value as PyO3 wants"
 )]
 fn replay(
     py: Python<'_>,
@@ -48,7 +49,7 @@ fn replay(
                 false
             })
         };
-        replay::run(&profile, target, &options, &mut each_second)
+        run(&profile, target, &options, &mut each_second)
     });
     if let Some(error) = raised {
         return Err(error);
