@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Ended, membench, recorder
+from support.cli import Ended, Recorder, membench, recorder
 from support.profile import events
 from support.requests import read, store
 from support.server import Memcached, memcached
@@ -254,10 +254,11 @@ def test_a_second_recorder_sees_the_same(server: Memcached, tmp_path: Path) -> N
     assert len(events(tmp_path / "one.mb")) == len(events(tmp_path / "two.mb")) == 50
 
 
-def test_ctrl_c_before_anything_was_recorded_seals_an_empty_profile(
+def test_ctrl_c_as_soon_as_it_is_attached_seals_an_empty_profile(
     server: Memcached, output: Path
 ) -> None:
-    with recorder(output, [server.port], "--no-stats") as running:
-        running.stop().must(0)
+    running = Recorder(output, [server.port], "--no-stats")
+    running.attached().stop().must(0)
+    running.forget()
     info = membench("info", output, "--format", "json").must().json
     assert (info["state"], info["events"], info["ledger"]["complete"]) == ("sealed", 0, True)
