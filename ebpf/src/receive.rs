@@ -16,6 +16,7 @@ use crate::{
 
 const MSG_OOB: i32 = 1;
 const MSG_PEEK: i32 = 2;
+const MSG_TRUNC: i32 = 0x20;
 const MSG_ERRQUEUE: i32 = 0x2000;
 /// Receives that take nothing from the stream.
 const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
@@ -32,30 +33,41 @@ const STEPS: u32 = VECTORS as u32 + RECORDS_PER_CALL;
 #[inline(always)]
 pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
-    if !socket::is_followed(sock) || ctx.arg::<i32>(2) & ASIDE != 0 {
+    let flags = ctx.arg::<i32>(2);
+    if !socket::is_followed(sock) || flags & ASIDE != 0 {
         return None;
     }
     let counters = Counters::of(program::RECEIVE)?;
     match ctx.arg::<i32>(1) {
         0 => ended(sock, counters),
-        length if length > 0 => read(sock, counters, length as u32),
+        length if length > 0 => read(sock, counters, length as u32, flags),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn read(sock: Structure, counters: Counters, length: u32) -> Option<()> {
+fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
     counters.add(counter::REQUEST_CALLS, 1);
     counters.add(counter::REQUEST_BYTES, u64::from(length));
     let state = socket::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
-    match call::receiving() {
+    match arguments(flags) {
         Ok(arguments) => keep(sock, state, counters, length, arguments),
         Err(cause) => {
             state.request.call += 1;
             state.request.lose(counters, cause, u64::from(length));
             None
         }
+    }
+}
+
+/// With `MSG_TRUNC` TCP discards the bytes: they are in no buffer.
+#[inline(always)]
+fn arguments(flags: i32) -> Result<Arguments, u32> {
+    if flags & MSG_TRUNC != 0 {
+        Err(counter::OTHER_SYSCALL)
+    } else {
+        call::receiving()
     }
 }
 

@@ -1,71 +1,77 @@
 //! The only `unsafe` code: tiny owner types over system calls.
 #![expect(unsafe_code, reason = "system calls, memory maps")]
 
-use std::io;
-use std::mem::{MaybeUninit, size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    io,
+    mem::{MaybeUninit, size_of, zeroed},
+    os::fd::{AsRawFd, BorrowedFd},
+};
 
-/// A file of 64-bit words mapped into memory, that something else writes.
-#[cfg_attr(
-    not(feature = "ebpf"),
-    expect(dead_code, reason = "only the kernel capture maps memory")
-)]
-pub(crate) struct Words {
-    start: NonNull<AtomicU64>,
-    count: usize,
-}
+#[cfg(feature = "ebpf")]
+pub(crate) use words::Words;
 
-#[cfg_attr(
-    not(feature = "ebpf"),
-    expect(dead_code, reason = "only the kernel capture maps memory")
-)]
-impl Words {
-    /// Maps the first `count` words for reading.
-    pub(crate) fn map(file: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
-        let length = count * size_of::<u64>();
-        // SAFETY: asks for new memory, which no other code uses.
-        let start = unsafe {
-            libc::mmap(
-                null_mut(),
-                length,
-                libc::PROT_READ,
-                libc::MAP_SHARED,
-                file.as_raw_fd(),
-                0,
-            )
-        };
-        match NonNull::new(start) {
-            Some(start) if start.as_ptr() != libc::MAP_FAILED => Ok(Self {
-                start: start.cast(),
-                count,
-            }),
-            _ => Err(io::Error::last_os_error()),
+/// Memory that something else writes.
+#[cfg(feature = "ebpf")]
+mod words {
+    use std::{
+        io,
+        os::fd::{AsRawFd, BorrowedFd},
+        ptr::{NonNull, null_mut},
+        sync::atomic::{AtomicU64, Ordering},
+    };
+
+    /// A file of 64-bit words mapped into memory, that something else writes.
+    pub(crate) struct Words {
+        start: NonNull<AtomicU64>,
+        count: usize,
+    }
+
+    impl Words {
+        /// Maps the first `count` words for reading.
+        pub(crate) fn map(file: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
+            let length = count * size_of::<u64>();
+            // SAFETY: asks for new memory, which no other code uses.
+            let start = unsafe {
+                libc::mmap(
+                    null_mut(),
+                    length,
+                    libc::PROT_READ,
+                    libc::MAP_SHARED,
+                    file.as_raw_fd(),
+                    0,
+                )
+            };
+            match NonNull::new(start) {
+                Some(start) if start.as_ptr() != libc::MAP_FAILED => Ok(Self {
+                    start: start.cast(),
+                    count,
+                }),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+
+        /// One word, as it is now; 0 beyond the last.
+        pub(crate) fn read(&self, index: usize) -> u64 {
+            if index >= self.count {
+                return 0;
+            }
+            // SAFETY: inside the mapping, which is aligned to a page and lives as long as `self`.
+            unsafe { self.start.add(index).as_ref() }.load(Ordering::Relaxed)
         }
     }
 
-    /// One word, as it is now; 0 beyond the last.
-    pub(crate) fn read(&self, index: usize) -> u64 {
-        if index >= self.count {
-            return 0;
+    impl Drop for Words {
+        fn drop(&mut self) {
+            // SAFETY: the mapping made by `map`, to which no reference outlives `self`.
+            unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * size_of::<u64>()) };
         }
-        // SAFETY: inside the mapping, which is aligned to a page and lives as long as `self`.
-        unsafe { self.start.add(index).as_ref() }.load(Ordering::Relaxed)
     }
-}
 
-impl Drop for Words {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made by `map`, to which no reference outlives `self`.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * size_of::<u64>()) };
-    }
+    // SAFETY: shared memory is read by atomic loads only.
+    unsafe impl Send for Words {}
+    // SAFETY: as above.
+    unsafe impl Sync for Words {}
 }
-
-// SAFETY: shared memory is read by atomic loads only.
-unsafe impl Send for Words {}
-// SAFETY: as above.
-unsafe impl Sync for Words {}
 
 /// Gives up this thread's capabilities for good, core files and being traced; on failure says at which step.
 pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
@@ -113,6 +119,21 @@ fn empty_capabilities() -> Result<(), (&'static str, io::Error)> {
     })
 }
 
+/// Becomes a user, in every thread and for good, without groups but their own. The bounding set goes first: emptying it
+/// needs privileges that end here.
+pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), (&'static str, io::Error)> {
+    empty_bounding_set()?;
+    // SAFETY: one group, at a live address; glibc and musl change every thread.
+    checked(
+        "groups",
+        unsafe { libc::setgroups(1, &raw const gid) }.into(),
+    )?;
+    // SAFETY: numbers only.
+    checked("group", unsafe { libc::setresgid(gid, gid, gid) }.into())?;
+    // SAFETY: numbers only.
+    checked("user", unsafe { libc::setresuid(uid, uid, uid) }.into())
+}
+
 fn no_core_files() -> Result<(), (&'static str, io::Error)> {
     let none = libc::rlimit {
         rlim_cur: 0,
@@ -135,6 +156,9 @@ fn checked(step: &'static str, result: i64) -> Result<(), (&'static str, io::Err
 
 // Replay: receive stamps (`Documentation/networking/timestamping.rst` of the kernel).
 
+/// Length of the option's value, a 32-bit integer.
+const STAMPS_SIZE: libc::socklen_t = 4;
+
 /// Asks the kernel to stamp what arrives on a socket, in software.
 pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
     let flags: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
@@ -145,7 +169,7 @@ pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
             libc::SOL_SOCKET,
             libc::SO_TIMESTAMPING,
             (&raw const flags).cast(),
-            size_of::<libc::c_uint>() as libc::socklen_t,
+            STAMPS_SIZE,
         )
     };
     if result == 0 {
@@ -159,7 +183,7 @@ pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
 #[repr(align(8))]
 struct Ancillary(MaybeUninit<[u8; 128]>);
 
-/// Reads what has arrived: bytes, and when the last of them did (CLOCK_REALTIME, ns) if the kernel stamped it.
+/// Reads what has arrived: bytes, and when the last of them did (`CLOCK_REALTIME`, ns) if the kernel stamped it.
 pub(crate) fn receive_stamped(
     socket: BorrowedFd<'_>,
     into: &mut [u8],

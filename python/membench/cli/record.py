@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -75,7 +74,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         bool, typer.Option("--no-stats", help="Do not ask the servers for their counters.")
     ] = False,
     allow_loss: Annotated[
-        float, typer.Option(metavar="PERCENT", help="Loss above this ends with exit code 4.")
+        float,
+        typer.Option(
+            min=0, max=100, metavar="PERCENT", help="Loss above this ends with exit code 4."
+        ),
     ] = 0.0,
     require: Annotated[
         Requirement | None, typer.Option(help="Never fall back to another source.")
@@ -92,6 +94,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     \b
     Example: sudo python -m membench record ebpf:any production.mb --duration 60
     """  # noqa: D301 - `\b` keeps the example on its line
+    import logging
+
     import membench
 
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)

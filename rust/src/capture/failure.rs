@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use aya::{BtfError, EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
 
 use crate::{Error, capture::missing_capabilities};
 
@@ -62,17 +62,19 @@ fn cause(error: EbpfError) -> (io::Error, String) {
         EbpfError::ProgramError(ProgramError::LoadError {
             io_error,
             verifier_log,
-        }) => (io_error, verifier_log.to_string()),
-        EbpfError::ProgramError(ProgramError::SyscallError(error)) => {
-            (error.io_error, String::new())
-        }
-        EbpfError::MapError(MapError::CreateError { io_error, .. }) => (io_error, String::new()),
-        EbpfError::MapError(MapError::SyscallError(error)) => (error.io_error, String::new()),
-        EbpfError::BtfError(aya::BtfError::LoadError {
+        })
+        | EbpfError::BtfError(BtfError::LoadError {
             io_error,
             verifier_log,
         }) => (io_error, verifier_log.to_string()),
-        EbpfError::FileError { error, .. } => (error, String::new()),
+        EbpfError::ProgramError(ProgramError::SyscallError(SyscallError { io_error, .. }))
+        | EbpfError::MapError(
+            MapError::CreateError { io_error, .. }
+            | MapError::SyscallError(SyscallError { io_error, .. }),
+        )
+        | EbpfError::FileError {
+            error: io_error, ..
+        } => (io_error, String::new()),
         other => (io::Error::other(other), String::new()),
     }
 }
@@ -97,17 +99,18 @@ mod tests {
     }
 
     #[test]
-    fn what_the_verifier_says_reaches_the_error() {
-        let error = ProgramError::LoadError {
-            io_error: io::Error::from_raw_os_error(libc::EACCES),
-            verifier_log: aya::VerifierLog::new("R0 !read_ok".into()),
+    fn the_system_error_is_found_inside_the_loaders() {
+        let io_error = io::Error::from_raw_os_error(libc::ENOMEM);
+        let error = MapError::CreateError {
+            name: "ring".into(),
+            io_error,
         };
-        let Error::KernelLoad { name, source, log } = load("sock_recv_length", error.into()) else {
+        let Error::KernelLoad { name, source, log } = load("ring", error.into()) else {
             panic!()
         };
         assert_eq!(
             (name, source.raw_os_error(), log.as_str()),
-            ("sock_recv_length", Some(libc::EACCES), "R0 !read_ok")
+            ("ring", Some(libc::ENOMEM), "")
         );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, io};
 
+use crate::profile::Owner;
 use crate::{Error, Result, sys};
 
 /// What the programs need to be loaded and attached, with the capability's number.
@@ -47,6 +48,34 @@ pub fn give_up_privileges() -> Result<()> {
     Ok(())
 }
 
+/// Whom `sudo` was called by, if this process runs by it: what is recorded is theirs.
+pub fn invoking_user() -> Option<Owner> {
+    let number = |name| std::env::var(name).ok()?.parse().ok();
+    invoking(
+        rustix::process::getuid().is_root(),
+        number("SUDO_UID"),
+        number("SUDO_GID"),
+    )
+}
+
+fn invoking(is_root: bool, uid: Option<u32>, gid: Option<u32>) -> Option<Owner> {
+    let owner = Owner {
+        uid: uid?,
+        gid: gid?,
+    };
+    // The kernel takes the highest number as "leave it as it is".
+    (is_root && owner.uid != 0 && owner.uid != u32::MAX && owner.gid != u32::MAX).then_some(owner)
+}
+
+/// Becomes another user in every thread, for good; what is already open stays open. Nothing happens if it is them.
+pub fn become_user(user: Owner) -> Result<()> {
+    if user.uid == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    sys::become_user(user.uid, user.gid)
+        .map_err(|(step, source)| Error::Privileges { step, source })
+}
+
 fn unreadable(source: io::Error) -> Error {
     Error::Io {
         path: "/proc/self/task".into(),
@@ -85,6 +114,30 @@ mod tests {
             (0x1ff_feff_ffff, &[]),
         ] {
             assert_eq!(missing(effective), expected, "{effective:x}");
+        }
+    }
+
+    #[test]
+    fn only_root_was_called_by_somebody_else() {
+        let (somebody, nobody) = (Some(1000), None);
+        let owner = Owner {
+            uid: 1000,
+            gid: 1000,
+        };
+        for (is_root, uid, gid, expected) in [
+            (true, somebody, somebody, Some(owner)),
+            (false, somebody, somebody, None),
+            (true, nobody, somebody, None),
+            (true, somebody, nobody, None),
+            (true, Some(0), Some(0), None),
+            (true, Some(u32::MAX), somebody, None),
+            (true, somebody, Some(u32::MAX), None),
+        ] {
+            assert_eq!(
+                invoking(is_root, uid, gid),
+                expected,
+                "{is_root} {uid:?} {gid:?}"
+            );
         }
     }
 

@@ -20,7 +20,9 @@ use super::ledger::Ledger;
 use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
-use super::{Kernel, KernelOptions, clock, give_up_privileges, listeners};
+use super::{
+    Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
+};
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
 const BATCHES_QUEUED: usize = 256;
@@ -179,7 +181,8 @@ impl Recorder {
             ring_bytes: options.ring_bytes,
         })?;
         let writer = match &options.output {
-            Some(path) => Some(Writer::create(
+            Some(path) => Some(Writer::create_for(
+                invoking_user(),
                 path,
                 header(&options, &kernel, &hasher, anchor),
                 options.force,
@@ -188,6 +191,9 @@ impl Recorder {
         };
         let listeners = listeners::find(&options.ports);
         if options.drop_privileges {
+            if let Some(writer) = &writer {
+                become_user(writer.owner())?;
+            }
             give_up_privileges()?;
         }
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);

@@ -40,7 +40,7 @@ pub enum Record<'a> {
 
 impl<'a> Record<'a> {
     /// Reads a record; `None` if it breaks a rule of `membench_common`.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = Header::ref_from_prefix(bytes).ok()?;
         match header.kind {
             kind::REQUEST => Self::bytes(header, Direction::Request, rest),
@@ -73,7 +73,7 @@ impl<'a> Record<'a> {
             pieces: Pieces {
                 parts,
                 left: header.parts,
-                held: [None; 2],
+                held: [None; 3],
             },
         })
     }
@@ -106,8 +106,8 @@ fn split_part(parts: &[u8]) -> Option<(&Part, &[u8], &[u8])> {
 pub struct Pieces<'a> {
     parts: &'a [u8],
     left: u32,
-    /// Of the current part, what comes after its head: hole and tail.
-    held: [Option<Piece<'a>>; 2],
+    /// What of the current part is not handed over yet.
+    held: [Option<Piece<'a>>; 3],
 }
 
 impl<'a> Iterator for Pieces<'a> {
@@ -118,23 +118,24 @@ impl<'a> Iterator for Pieces<'a> {
             if let Some(piece) = self.held.iter_mut().find_map(Option::take) {
                 return Some(piece);
             }
-            if let Some(head) = self.next_part()? {
-                return Some(head);
-            }
+            self.held = self.next_part()?;
         }
     }
 }
 
 impl<'a> Pieces<'a> {
-    /// Goes to the next part and returns its head, if it kept one; `None` after the last.
-    fn next_part(&mut self) -> Option<Option<Piece<'a>>> {
+    /// Head, hole and tail of the next part; `None` after the last.
+    fn next_part(&mut self) -> Option<[Option<Piece<'a>>; 3]> {
         self.left = self.left.checked_sub(1)?;
         let (part, kept, rest) = split_part(self.parts)?;
         let (head, tail) = kept.split_at_checked(usize::from(part.head))?;
         self.parts = rest;
         let hole = part.length - u32::from(part.head) - u32::from(part.tail);
-        self.held = [(hole > 0).then_some(Piece::Hole(hole)), bytes(tail)];
-        Some(bytes(head))
+        Some([
+            bytes(head),
+            (hole > 0).then_some(Piece::Hole(hole)),
+            bytes(tail),
+        ])
     }
 }
 
@@ -143,6 +144,7 @@ fn bytes(bytes: &[u8]) -> Option<Piece<'_>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use zerocopy::IntoBytes;
 

@@ -20,6 +20,8 @@ pub(super) struct Open {
     pub(super) refused: bool,
     /// Its response repeats the key.
     pub(super) returns_key: bool,
+    /// The id of its key, or of its last key.
+    pub(super) key: Option<u64>,
     /// Keyed id of the opaque token its response repeats.
     pub(super) opaque: Option<u64>,
     /// How many events it has: one, or one a key of a multi-get.
@@ -39,6 +41,7 @@ impl Open {
             quiet: request.quiet(),
             refused: request.refused,
             returns_key: request.returns_key(),
+            key: None,
             opaque: request.opaque.map(|token| context.hasher.id(token)),
             events: 1,
             settled: 0,
@@ -77,17 +80,6 @@ impl OpenRequests {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Open> {
         self.requests.iter()
-    }
-
-    /// The first event of the request at `index`.
-    pub(super) fn first_event(&self, index: usize) -> Option<&Event> {
-        let before: u32 = self
-            .requests
-            .iter()
-            .take(index)
-            .map(|request| request.events)
-            .sum();
-        self.events.get(before as usize)
     }
 
     /// The oldest request's event that its next value belongs to: the first unsettled one with this key. Those passed

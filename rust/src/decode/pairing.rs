@@ -89,6 +89,7 @@ impl Pairing {
         }
         self.open.push(Open {
             events: events + 1,
+            key: event.key,
             ..open
         });
     }
@@ -109,7 +110,10 @@ impl Pairing {
             context.events.push(event);
         } else {
             self.open.push_event(event);
-            self.open.push(open);
+            self.open.push(Open {
+                key: event.key,
+                ..open
+            });
         }
     }
 
@@ -188,10 +192,11 @@ impl Pairing {
         response: &Response<'_>,
         time: u64,
     ) -> Next {
-        let Some(index) = self.position(context, response) else {
+        let names = Names::of(context, response);
+        let Some(index) = self.position(response, &names) else {
             return Next::Unmatched;
         };
-        if self.is_ambiguous(context, response, index) {
+        if self.is_ambiguous(response, &names, index) {
             return self.set_aside(context, response);
         }
         self.pass_quiet(context, index);
@@ -227,9 +232,9 @@ impl Pairing {
     }
 
     /// The open request a response belongs to: the first it fits, past quiet ones only.
-    fn position(&self, context: &Context, response: &Response<'_>) -> Option<usize> {
+    fn position(&self, response: &Response<'_>, names: &Names) -> Option<usize> {
         for (index, open) in self.open.iter().enumerate() {
-            if self.fits(context, open, index, response) {
+            if fits(open, response, names) {
                 return Some(index);
             }
             if !open.quiet {
@@ -239,50 +244,20 @@ impl Pairing {
         None
     }
 
-    fn fits(&self, context: &Context, open: &Open, index: usize, response: &Response<'_>) -> bool {
-        if !fits_command(open, response) {
-            return false;
-        }
-        let Response::Meta { flags, kind, .. } = response else {
-            return true;
-        };
-        if *kind == Kind::Mn {
-            return true;
-        }
-        if open.opaque != flags.token(b'O').map(|token| context.hasher.id(token)) {
-            return false;
-        }
-        match (open.returns_key, key_of(response)) {
-            (true, Some(key)) => self
-                .open
-                .first_event(index)
-                .is_some_and(|event| event.key == Some(context.key_id(&key))),
-            (false, None) => true,
-            // A miss answers `EN` without the key.
-            (true, None) => *kind == Kind::En,
-            (false, Some(_)) => false,
-        }
-    }
-
     /// Whether a reply that could be the quiet request's at `index` could as well be a later one's.
-    fn is_ambiguous(&self, context: &Context, response: &Response<'_>, index: usize) -> bool {
-        let Some(found) = self.open.get(index) else {
+    fn is_ambiguous(&self, response: &Response<'_>, names: &Names, index: usize) -> bool {
+        let mut open = self.open.iter().skip(index);
+        let Some(found) = open.next() else {
             return false;
         };
-        if !found.quiet
-            || found.opaque.is_some()
-            || (found.returns_key && key_of(response).is_some())
-        {
+        if !found.quiet || found.opaque.is_some() || (found.returns_key && names.key.is_some()) {
             return false;
         }
-        for later in index + 1..self.open.len() {
-            let Some(open) = self.open.get(later) else {
-                break;
-            };
-            if self.fits(context, open, later, response) {
+        for later in open {
+            if fits(later, response, names) {
                 return true;
             }
-            if !open.quiet {
+            if !later.quiet {
                 break;
             }
         }
@@ -361,12 +336,46 @@ impl Pairing {
     }
 }
 
-/// The key a meta response repeats.
-fn key_of<'a>(response: &Response<'a>) -> Option<Key<'a>> {
-    let Response::Meta { flags, .. } = response else {
-        return None;
+/// What a meta response repeats of its request, as keyed ids.
+#[derive(Debug, Default)]
+struct Names {
+    opaque: Option<u64>,
+    key: Option<u64>,
+}
+
+impl Names {
+    fn of(context: &Context, response: &Response<'_>) -> Self {
+        let Response::Meta { flags, .. } = response else {
+            return Self::default();
+        };
+        let key = flags
+            .token(b'k')
+            .map(|word| Key::new(word, flags.has(b'b')));
+        Self {
+            opaque: flags.token(b'O').map(|token| context.hasher.id(token)),
+            key: key.map(|key| context.key_id(&key)),
+        }
+    }
+}
+
+/// Whether `response` can be the answer to `open`.
+fn fits(open: &Open, response: &Response<'_>, names: &Names) -> bool {
+    if !fits_command(open, response) {
+        return false;
+    }
+    let Response::Meta { kind, .. } = response else {
+        return true;
     };
-    Some(Key::new(flags.token(b'k')?, flags.has(b'b')))
+    if *kind == Kind::Mn {
+        return true;
+    }
+    // A miss may answer `EN` without the key.
+    let key_fits = match (open.returns_key, names.key) {
+        (true, None) => *kind == Kind::En,
+        (true, key) => open.key == key,
+        (false, key) => key.is_none(),
+    };
+    open.opaque == names.opaque && key_fits
 }
 
 /// A meta response's number behind `letter`.

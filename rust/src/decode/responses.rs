@@ -206,42 +206,47 @@ impl ResponseStream {
         pairing: &mut Pairing,
         totals: &mut Totals,
     ) -> usize {
+        if self.line.is_empty() {
+            if let Ok(Status::Complete { value, consumed }) = response::parse(bytes) {
+                self.take_line(context, Some(&value), consumed, time, pairing, totals);
+                return consumed;
+            }
+        }
         let newline = memchr::memchr(b'\n', bytes);
         let taken = newline.map_or(bytes.len(), |newline| newline + 1);
-        if newline.is_none() || !self.line.is_empty() {
-            self.line.extend_from_slice(&bytes[..taken]);
-        }
-        if newline.is_none() {
-            if self.line.len() > LONGEST_LINE {
-                self.unmatched(context, self.line.len(), pairing, totals);
-            }
-            return taken;
-        }
-        if self.line.is_empty() {
-            self.take_line(context, &bytes[..taken], time, pairing, totals);
-        } else {
-            let line = std::mem::take(&mut self.line);
-            self.take_line(context, &line, time, pairing, totals);
+        self.line.extend_from_slice(&bytes[..taken]);
+        if newline.is_some() {
+            let mut line = std::mem::take(&mut self.line);
+            let value = match response::parse(&line) {
+                Ok(Status::Complete { value, .. }) => Some(value),
+                Ok(Status::Partial) | Err(_) => None,
+            };
+            self.take_line(context, value.as_ref(), line.len(), time, pairing, totals);
+            line.clear();
+            self.line = line;
+        } else if self.line.len() > LONGEST_LINE {
+            self.unmatched(context, self.line.len(), pairing, totals);
         }
         taken
     }
 
+    /// Takes a whole line: what it says, if it is a response at all.
     fn take_line(
         &mut self,
         context: &mut Context,
-        line: &[u8],
+        response: Option<&Response<'_>>,
+        length: usize,
         time: u64,
         pairing: &mut Pairing,
         totals: &mut Totals,
     ) {
         if pairing.streaming() {
-            totals.response.text_skipped += line.len() as u64;
+            totals.response.text_skipped += length as u64;
             return;
         }
-        let next = match response::parse(line) {
-            Ok(Status::Complete { value, .. }) => pairing.answer(context, &value, time),
-            Ok(Status::Partial) | Err(_) => Next::Unmatched,
-        };
+        let next = response.map_or(Next::Unmatched, |response| {
+            pairing.answer(context, response, time)
+        });
         self.framing = match next {
             Next::Line => Framing::Line,
             Next::Value { length, finishes } => Framing::Value {
@@ -249,9 +254,9 @@ impl ResponseStream {
                 finishes,
             },
             Next::List => Framing::List { in_line: false },
-            Next::Unmatched => return self.unmatched(context, line.len(), pairing, totals),
+            Next::Unmatched => return self.unmatched(context, length, pairing, totals),
         };
-        totals.response.parsed += line.len() as u64;
+        totals.response.parsed += length as u64;
     }
 
     /// A line that fits nothing: nothing fits from here to the next barrier.

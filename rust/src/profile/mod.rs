@@ -21,6 +21,7 @@ mod writer;
 
 pub use encode::record_batch;
 pub use events::{Batches, Events};
+pub use folder::Owner;
 pub use manifest::{Anchor, Counts, Filters, Header, Manifest, Part, SCHEMA_VERSION, State};
 pub use reader::Profile;
 pub use repair::repair;

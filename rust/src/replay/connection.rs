@@ -47,6 +47,15 @@ pub enum State {
     Lost,
 }
 
+/// A value whose end has not come.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    /// Bytes still to come, line end included.
+    left: u64,
+    /// Its end completes the request.
+    completes: bool,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -60,9 +69,8 @@ pub struct Connection {
     written: u64,
     /// The start of a line whose end has not come.
     line: Vec<u8>,
-    /// Bytes of a value still to come, line end included.
-    value_left: u64,
-    value_completes: bool,
+    /// A value still coming.
+    value: Option<Value>,
     /// Requests and what they await.
     pub outstanding: Outstanding,
     /// To be closed once nothing is due.
@@ -96,8 +104,7 @@ impl Connection {
             taken: 0,
             written: 0,
             line: Vec::new(),
-            value_left: 0,
-            value_completes: false,
+            value: None,
             outstanding: Outstanding::default(),
             closing: false,
         })
@@ -217,12 +224,10 @@ impl Connection {
         shared: &mut Shared,
     ) -> Result<(), ParseError> {
         while !bytes.is_empty() {
-            let taken = if self.value_left > 0 {
-                self.skip_value(bytes.len(), stamps, shared)
-            } else if self.line.is_empty() {
-                self.feed_line(bytes, stamps, shared)?
-            } else {
-                self.join_line(bytes, stamps, shared)?
+            let taken = match self.value {
+                Some(value) => self.skip_value(value, bytes.len(), stamps, shared),
+                None if self.line.is_empty() => self.feed_line(bytes, stamps, shared)?,
+                None => self.join_line(bytes, stamps, shared)?,
             };
             bytes = &bytes[taken..];
         }
@@ -231,15 +236,21 @@ impl Connection {
 
     fn skip_value(
         &mut self,
+        mut value: Value,
         length: usize,
         stamps: (Option<u64>, u64),
         shared: &mut Shared,
     ) -> usize {
-        let taken = usize::try_from(self.value_left)
+        let taken = usize::try_from(value.left)
             .unwrap_or(usize::MAX)
             .min(length);
-        self.value_left -= taken as u64;
-        if self.value_left == 0 && self.value_completes {
+        value.left -= taken as u64;
+        if value.left > 0 {
+            self.value = Some(value);
+            return taken;
+        }
+        self.value = None;
+        if value.completes {
             self.outstanding.complete(&mut shared.measures, stamps);
         }
         taken
@@ -261,8 +272,8 @@ impl Connection {
         match self.outstanding.answer(&value, requests, measures, stamps) {
             Next::Line => {}
             Next::Value { size, completes } => {
-                self.value_left = u64::from(size) + 2;
-                self.value_completes = completes;
+                let left = u64::from(size) + 2;
+                self.value = Some(Value { left, completes });
             }
         }
         Ok(consumed)

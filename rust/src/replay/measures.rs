@@ -227,7 +227,7 @@ impl Measures {
 
     /// Ends an interval.
     pub fn take_interval(&mut self) -> Interval {
-        let mut taken = std::mem::replace(&mut self.interval, Interval::new());
+        let mut taken = std::mem::take(&mut self.interval);
         taken.sent = self.counts.sent;
         taken.answered = self.counts.answered;
         taken.errors = self.counts.errors();

@@ -148,7 +148,7 @@ impl Outstanding {
     ) -> Next {
         let Some(owner) = self.owner(response, makes.templates()) else {
             measures.counts.unexpected += 1;
-            return self.value_of(response, false);
+            return value_of(response, false);
         };
         for _ in 0..owner {
             self.settle(Outcome::Suppressed, measures);
@@ -162,7 +162,7 @@ impl Outstanding {
         match response {
             Response::Value { key, cas, .. } => {
                 self.hit(key.raw(), *cas, makes, measures);
-                self.value_of(response, false)
+                value_of(response, false)
             }
             Response::Stat(_) => Next::Line,
             _ => self.conclude(front, response, makes, measures, stamps),
@@ -284,17 +284,11 @@ impl Outstanding {
         if let Some(request) = self.requests.front_mut() {
             request.keys = 0;
         }
-        let next = self.value_of(response, true);
+        let next = value_of(response, true);
         if next == Next::Line {
             self.complete(measures, stamps);
         }
         next
-    }
-
-    fn value_of(&self, response: &Response<'_>, completes: bool) -> Next {
-        response
-            .value_size()
-            .map_or(Next::Line, |size| Next::Value { size, completes })
     }
 
     /// The oldest request, sent, gets no answer: none was due.
@@ -310,6 +304,12 @@ impl Outstanding {
             measures.outcome(awaited.command, awaited.recorded, outcome);
         }
     }
+}
+
+fn value_of(response: &Response<'_>, completes: bool) -> Next {
+    response
+        .value_size()
+        .map_or(Next::Line, |size| Next::Value { size, completes })
 }
 
 /// Whether a line that is no error can answer a quiet request.

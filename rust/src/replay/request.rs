@@ -165,10 +165,10 @@ impl Requests {
         cas: u64,
         ttl: i32,
     ) -> Result<(), Full> {
-        let mut encoded = [0; 384];
+        let mut in_base64 = [0; 384];
         let key = if template.base64 {
-            let size = base64::encode(&self.keys, &mut encoded).ok_or(Full)?;
-            &encoded[..size]
+            let size = base64::encode(&self.keys, &mut in_base64).ok_or(Full)?;
+            &in_base64[..size]
         } else {
             &self.keys[..]
         };

@@ -5,6 +5,7 @@ mod force;
 mod full_disk;
 mod manifests;
 mod merge;
+mod owner;
 mod round_trip;
 
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ const ONE_PART: Limits = Limits {
 };
 
 fn writer(path: &Path, limits: Limits) -> Writer {
-    Writer::with_limits(path, header(), false, limits).unwrap()
+    Writer::with_limits(None, path, header(), false, limits).unwrap()
 }
 
 fn append(writer: &mut Writer, events: &[Event]) {
