@@ -1,6 +1,62 @@
+//! Calls that memcached makes on its sockets → records in a ring buffer.
+//!
+//! Three programs look at a call after it is done: its length is then known, its buffer holds the bytes, and nothing
+//! about the call can be changed. Each returns at once for sockets of other ports.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
+
+mod call;
+mod close;
+mod kernel;
+mod maps;
+mod receive;
+mod record;
+mod response;
+mod send;
+mod socket;
+mod vector;
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+
+/// Hook: the end of every receive on any socket, with its result. Chosen over system calls because it costs other
+/// tasks nothing, needs no table of file descriptors, and passes the socket as a pointer the verifier trusts.
+///
+/// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L1026-L1039>
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    match receive::received(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: the end of every send on any socket, with its result.
+///
+/// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L703-L717>
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    match send::sent(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: every change of a TCP socket's state; the one to CLOSE is its end, whoever caused it.
+///
+/// Oldest kernel: 4.16. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/af_inet.c#L1329-L1333>
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    match close::state_changed(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// A panic is an endless loop, which the verifier refuses: no program with a reachable panic loads.
 #[panic_handler]
-fn p(_: &core::panic::PanicInfo) -> ! {
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// The kernel lends most of its helpers only to programs that are also under the GPL.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,4 +1,4 @@
-//! What crosses from the kernel programs to user space: ring records, counters, and the names of load-time globals.
+//! What crosses between the kernel programs and user space: ring records, counters, and load-time globals.
 //!
 //! Everything here is fixed-width and explicitly padded; both sides assert the layout below.
 #![no_std]
@@ -19,6 +19,8 @@ pub const HEAD: usize = 512;
 pub const TAIL: usize = 64;
 /// Most bytes kept of one part of a response: a `VALUE` line with a 250-byte key fits.
 pub const RESPONSE_PART: usize = 320;
+/// Of a part of a response longer than that, the last bytes kept: enough for the `END` line of a list.
+pub const RESPONSE_TAIL: usize = 64;
 /// Most listening ports one capture follows.
 pub const PORTS: usize = 16;
 
@@ -58,7 +60,8 @@ pub struct Header {
     pub parts: u32,
     /// Ordinal of the call on its socket and direction; the records of one call share it.
     pub call: u32,
-    /// Why bytes of this direction were lost since its last record: a set of `1 << counter`, 0 when none were.
+    /// Why bytes of this direction were lost since its last record, or inside this one (a part that could not be
+    /// read keeps nothing): a set of `1 << counter`, 0 when none were.
     pub lost: u32,
 }
 
@@ -100,7 +103,140 @@ pub struct Socket {
     pub padding: u32,
 }
 
-/// Indices of the counters, one u64 each, striped by CPU.
+/// Where a closed socket's streams ended. What was lost after a direction's last record shows here. The header's
+/// offset and losses are 0.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Close {
+    /// Bytes of requests seen, missed bytes included.
+    pub request_offset: u64,
+    /// The same of responses.
+    pub response_offset: u64,
+    /// Why bytes of requests were lost since their last record, as in [`Header::lost`].
+    pub request_lost: u32,
+    /// The same of responses.
+    pub response_lost: u32,
+}
+
+/// Values of the global `RESPONSES`: what is kept of what memcached sends.
+pub mod responses {
+    /// Only counters.
+    pub const NONE: u32 = 0;
+    /// The length and time of each send.
+    pub const LENGTHS: u32 = 1;
+    /// Also the bytes that outcomes need.
+    pub const BYTES: u32 = 2;
+}
+
+/// Names of the load-time globals.
+pub mod global {
+    /// `[u16; PORTS]`: the ports whose sockets are followed, ended by 0.
+    pub const PORTS: &str = "PORTS";
+    /// `u32`: one of [`super::responses`].
+    pub const RESPONSES: &str = "RESPONSES";
+    /// `[u32; field::COUNT]`: offsets of [`super::field::PATHS`] in this kernel's structures.
+    pub const FIELDS: &str = "FIELDS";
+}
+
+/// Kernel structure members that the programs read: indices into the global `FIELDS`.
+pub mod field {
+    /// Local port, host byte order.
+    pub const SOCK_LOCAL_PORT: usize = 0;
+    /// Remote port, network byte order.
+    pub const SOCK_REMOTE_PORT: usize = 1;
+    /// Address family.
+    pub const SOCK_FAMILY: usize = 2;
+    /// Pointer to the network namespace.
+    pub const SOCK_NAMESPACE: usize = 3;
+    /// Local IPv4 address.
+    pub const SOCK_LOCAL: usize = 4;
+    /// Remote IPv4 address.
+    pub const SOCK_REMOTE: usize = 5;
+    /// Local IPv6 address.
+    pub const SOCK_LOCAL6: usize = 6;
+    /// Remote IPv6 address.
+    pub const SOCK_REMOTE6: usize = 7;
+    /// IPPROTO_*.
+    pub const SOCK_PROTOCOL: usize = 8;
+    /// RCV_SHUTDOWN, SEND_SHUTDOWN.
+    pub const SOCK_SHUTDOWN: usize = 9;
+    /// A network namespace's inode number.
+    pub const NAMESPACE_INODE: usize = 10;
+    /// Sequence number after the last byte the application has read.
+    pub const TCP_COPIED: usize = 11;
+    /// Sequence number after the last byte received in order.
+    pub const TCP_RECEIVED: usize = 12;
+    /// Bytes received in order.
+    pub const TCP_BYTES_RECEIVED: usize = 13;
+    /// Sequence number after the last byte the application has written.
+    pub const TCP_WRITTEN: usize = 14;
+    /// Sequence number of the first unacknowledged byte.
+    pub const TCP_UNACKNOWLEDGED: usize = 15;
+    /// Bytes acknowledged.
+    pub const TCP_BYTES_ACKNOWLEDGED: usize = 16;
+    /// PF_* flags.
+    pub const TASK_FLAGS: usize = 17;
+    /// TS_* flags.
+    pub const TASK_STATUS: usize = 18;
+    /// The system call's number.
+    pub const REGISTER_CALL: usize = 19;
+    /// Its result; -ENOSYS until it returns.
+    pub const REGISTER_RESULT: usize = 20;
+    /// Its second argument.
+    pub const REGISTER_SECOND: usize = 21;
+    /// Its third argument.
+    pub const REGISTER_THIRD: usize = 22;
+    /// How many there are.
+    pub const COUNT: usize = 23;
+
+    /// Structure and member of each, as BTF names them.
+    pub const PATHS: [(&str, &str); COUNT] = [
+        ("sock_common", "skc_num"),
+        ("sock_common", "skc_dport"),
+        ("sock_common", "skc_family"),
+        ("sock_common", "skc_net.net"),
+        ("sock_common", "skc_rcv_saddr"),
+        ("sock_common", "skc_daddr"),
+        ("sock_common", "skc_v6_rcv_saddr"),
+        ("sock_common", "skc_v6_daddr"),
+        ("sock", "sk_protocol"),
+        ("sock", "sk_shutdown"),
+        ("net", "ns.inum"),
+        ("tcp_sock", "copied_seq"),
+        ("tcp_sock", "rcv_nxt"),
+        ("tcp_sock", "bytes_received"),
+        ("tcp_sock", "write_seq"),
+        ("tcp_sock", "snd_una"),
+        ("tcp_sock", "bytes_acked"),
+        ("task_struct", "flags"),
+        ("task_struct", "thread_info.status"),
+        ("pt_regs", "orig_ax"),
+        ("pt_regs", "ax"),
+        ("pt_regs", "si"),
+        ("pt_regs", "dx"),
+    ];
+}
+
+/// The map `counters` has [`COUNT`](program::COUNT) entries a CPU, of which each has one writer: a program never runs
+/// inside itself, so plain additions suffice.
+pub mod program {
+    /// `sock_recv_length`.
+    pub const RECEIVE: u32 = 0;
+    /// `sock_send_length`.
+    pub const SEND: u32 = 1;
+    /// `inet_sock_set_state`.
+    pub const CLOSE: u32 = 2;
+    /// How many there are.
+    pub const COUNT: u32 = 3;
+    /// Their names, which are also their tracepoints'.
+    pub const NAMES: [&str; COUNT as usize] = [
+        "sock_recv_length",
+        "sock_send_length",
+        "inet_sock_set_state",
+    ];
+}
+
+/// Indices of the counters, one u64 each, striped by CPU and program.
 pub mod counter {
     /// Positive receives on matching sockets.
     pub const REQUEST_CALLS: u32 = 0;
@@ -138,8 +274,8 @@ pub mod counter {
     pub const OTHER_FAMILY: u32 = 16;
     /// How many there are.
     pub const COUNT: usize = 17;
-    /// Room for them, a multiple of a cache line.
-    pub const STRIDE: usize = 24;
+    /// Room for them: a power of two, so that an index is bounded by a mask.
+    pub const STRIDE: usize = 32;
 }
 
 const _: () = {
@@ -150,5 +286,6 @@ const _: () = {
     );
     assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
     assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);
-    assert!(counter::COUNT <= counter::STRIDE);
+    assert!(size_of::<Close>() == 24 && offset_of!(Close, response_lost) == 20);
+    assert!(counter::COUNT <= counter::STRIDE && counter::STRIDE == 32);
 };

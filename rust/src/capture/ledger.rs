@@ -1,5 +1,6 @@
 //! The ledger: where every byte that memcached moved while recording went. The sums are checked, not assumed.
 
+use membench_common::counter;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one direction of one server's connections, by what became of them.
@@ -54,6 +55,10 @@ pub struct Ledger {
     pub request_bytes: u64,
     /// Bytes the servers wrote while recording, as counted in the kernel.
     pub response_bytes: u64,
+    /// Of `request_bytes`, what the recorder itself asked (`stats`): it makes no events.
+    pub own_request_bytes: u64,
+    /// Of `response_bytes`, what was answered to the recorder itself.
+    pub own_response_bytes: u64,
     /// Lost to a full ring buffer, bytes.
     pub ring_full: u64,
     /// Read without a call we saw, bytes.
@@ -76,6 +81,8 @@ pub struct Ledger {
     pub udp: u64,
     /// On matching sockets of other families, bytes.
     pub other_family: u64,
+    /// On sockets that were never announced, bytes.
+    pub orphaned: u64,
     /// Holes where bytes were needed, bytes.
     pub truncated: u64,
     /// Scanned while resynchronizing, bytes.
@@ -96,7 +103,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 17] {
+    pub fn losses(&self) -> [(&'static str, u64); 18] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -109,6 +116,7 @@ impl Ledger {
             ("no_state", self.no_state),
             ("udp", self.udp),
             ("other_family", self.other_family),
+            ("orphaned", self.orphaned),
             ("truncated", self.truncated),
             ("unsynced", self.unsynced),
             ("unpaired", self.unpaired),
@@ -122,4 +130,59 @@ impl Ledger {
     pub fn nothing_lost(&self) -> bool {
         self.losses().iter().all(|(_, amount)| *amount == 0)
     }
+}
+
+impl Flow {
+    /// Adds another flow's bytes.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            seen,
+            parsed,
+            value_skipped,
+            text_skipped,
+            boundary,
+            unsynced,
+            truncated,
+            not_decoded,
+            missed,
+        } = other;
+        self.seen += seen;
+        self.parsed += parsed;
+        self.value_skipped += value_skipped;
+        self.text_skipped += text_skipped;
+        self.boundary += boundary;
+        self.unsynced += unsynced;
+        self.truncated += truncated;
+        self.not_decoded += not_decoded;
+        self.missed += missed;
+    }
+
+    /// What of `seen` is accounted for; equal to it unless something is wrong here.
+    pub fn accounted(&self) -> u64 {
+        self.parsed
+            + self.value_skipped
+            + self.text_skipped
+            + self.boundary
+            + self.unsynced
+            + self.truncated
+            + self.not_decoded
+    }
+}
+
+/// What the ledger calls the loss that a counter counts; none for counters that count no loss.
+pub(super) fn loss_term(index: u32) -> Option<&'static str> {
+    Some(match index {
+        counter::RING_FULL => "ring_full",
+        counter::MISSED => "missed",
+        counter::RECORD_LIMIT => "record_limit",
+        counter::OTHER_SYSCALL => "other_syscall",
+        counter::IO_URING => "io_uring",
+        counter::KERNEL_THREAD => "kernel_thread",
+        counter::COMPAT_TASK => "compat_task",
+        counter::FAULT => "fault",
+        counter::NO_STATE => "no_state",
+        counter::UDP => "udp",
+        counter::OTHER_FAMILY => "other_family",
+        _ => return None,
+    })
 }

@@ -5,31 +5,39 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::Folder;
+use super::folder::{Folder, Owner};
 use super::tail::part_number;
 use super::{manifest, room, tables};
 use crate::{Error, Result};
 
 /// Makes the folder and fills it. What already stands at the path goes only when it is a profile, nobody writes it, it
-/// is to be replaced, and the new one is filled.
+/// is to be replaced, and the new one is filled. Without an owner it belongs to whoever runs this.
 pub(super) fn create<T>(
     path: &Path,
     force: bool,
+    owner: Option<Owner>,
     fill: impl FnOnce(&Folder) -> Result<T>,
 ) -> Result<(Folder, T)> {
     match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create_filled(path, fill),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create_filled(path, owner, fill),
         Err(source) => Err(failed(path, source)),
         Ok(_) if !force => Err(Error::Exists { path: path.into() }),
         Ok(metadata) => {
             let _claim = claim(path, metadata.is_dir())?;
-            replace(path, fill)
+            replace(path, owner, fill)
         }
     }
 }
 
-fn create_filled<T>(path: &Path, fill: impl FnOnce(&Folder) -> Result<T>) -> Result<(Folder, T)> {
-    let folder = Folder::create(path)?;
+fn create_filled<T>(
+    path: &Path,
+    owner: Option<Owner>,
+    fill: impl FnOnce(&Folder) -> Result<T>,
+) -> Result<(Folder, T)> {
+    let mut folder = Folder::create(path)?;
+    if let Some(owner) = owner {
+        folder = folder.given_to(owner);
+    }
     let filled = folder.lock().and_then(|()| fill(&folder));
     match filled {
         Ok(filled) => Ok((folder, filled)),
@@ -41,9 +49,13 @@ fn create_filled<T>(path: &Path, fill: impl FnOnce(&Folder) -> Result<T>) -> Res
     }
 }
 
-fn replace<T>(path: &Path, fill: impl FnOnce(&Folder) -> Result<T>) -> Result<(Folder, T)> {
+fn replace<T>(
+    path: &Path,
+    owner: Option<Owner>,
+    fill: impl FnOnce(&Folder) -> Result<T>,
+) -> Result<(Folder, T)> {
     let (draft, aside) = (beside(path, "new"), beside(path, "old"));
-    let (folder, filled) = create_filled(&draft, fill)?;
+    let (folder, filled) = create_filled(&draft, owner, fill)?;
     fs::rename(path, &aside).map_err(|source| {
         let _ = remove(&folder);
         failed(path, source)

@@ -6,6 +6,7 @@ use arrow_array::types::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, PrimitiveArray, RecordBatch};
+use arrow_buffer::ArrowNativeType;
 
 use super::manifest::Anchor;
 use crate::event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
@@ -19,10 +20,10 @@ pub(super) struct Mismatch {
 
 type Result<T> = std::result::Result<T, Mismatch>;
 
-/// A column of names, each turned into the value it stands for.
+/// A column of names, each turned into the value it stands for; a name that no row uses need not stand for one.
 struct Coded<K: ArrowDictionaryKeyType, T> {
     codes: PrimitiveArray<K>,
-    values: Vec<T>,
+    values: Vec<Option<T>>,
 }
 
 /// A batch's columns, ready to be read by row.
@@ -68,10 +69,10 @@ impl Columns {
             batch: column(batch, "batch")?,
             request: column(batch, "request")?,
             command: coded(batch, "command", |name| {
-                named(&Command::ALL, name, |command| command.name())
+                named(&Command::ALL, name, Command::name)
             })?,
             protocol: coded(batch, "protocol", |name| {
-                named(Protocol::ALL, name, |protocol| protocol.name())
+                named(Protocol::ALL, name, Protocol::name)
             })?,
             key: column(batch, "key")?,
             key_size: column(batch, "key_size")?,
@@ -87,7 +88,7 @@ impl Columns {
             opaque_size: column(batch, "opaque_size")?,
             options: coded(batch, "options", |name| Some(options.intern(name)))?,
             outcome: coded(batch, "outcome", |name| {
-                named(Outcome::ALL, name, |outcome| outcome.name())
+                named(Outcome::ALL, name, Outcome::name)
             })?,
             server_time: column(batch, "server_time")?,
             queue_time: column(batch, "queue_time")?,
@@ -138,14 +139,10 @@ impl Columns {
     }
 }
 
-impl<K: ArrowDictionaryKeyType, T: Copy> Coded<K, T>
-where
-    K::Native: Into<u64>,
-{
+impl<K: ArrowDictionaryKeyType, T: Copy> Coded<K, T> {
     fn get(&self, row: usize) -> Option<T> {
-        let code: u64 = value(&self.codes, row)?.into();
-        let code = usize::try_from(code).ok()?;
-        self.values.get(code).copied()
+        let code = value(&self.codes, row)?.to_usize()?;
+        self.values.get(code).copied().flatten()
     }
 }
 
@@ -177,17 +174,24 @@ fn coded<K: ArrowDictionaryKeyType, T>(
         .values()
         .as_string_opt::<i32>()
         .ok_or_else(|| mistyped(name, column.as_ref()))?;
-    let values = names.iter().map(|value| {
-        let value = value.unwrap_or_default();
-        parse(value).ok_or_else(|| Mismatch {
+    let values: Vec<Option<T>> = names
+        .iter()
+        .map(|value| parse(value.unwrap_or_default()))
+        .collect();
+    let unknown = |code: K::Native| {
+        let code = code.to_usize()?;
+        values.get(code)?.is_none().then(|| names.value(code))
+    };
+    match dictionary.keys().iter().flatten().find_map(unknown) {
+        None => Ok(Coded {
+            codes: dictionary.keys().clone(),
+            values,
+        }),
+        Some(value) => Err(Mismatch {
             column: name,
             found: format!("`{value}`, which this schema version does not have"),
-        })
-    });
-    Ok(Coded {
-        codes: dictionary.keys().clone(),
-        values: values.collect::<Result<_>>()?,
-    })
+        }),
+    }
 }
 
 fn missing(column: &'static str) -> Mismatch {

@@ -14,6 +14,23 @@ use arrow_schema::{ArrowError, DataType};
 use super::manifest::Anchor;
 use super::schema;
 use crate::event::{Command, Event, OptionsTable, Outcome, Protocol};
+use crate::{Error, Result};
+
+/// Events as a batch of a profile's schema, with no part to be written to.
+pub fn record_batch(
+    events: &[Event],
+    options: &OptionsTable,
+    anchor: Anchor,
+) -> Result<RecordBatch> {
+    let whole = Encoder::new(anchor).batch(events, options);
+    let columns: Vec<usize> = (0..schema::schema().fields().len()).collect();
+    whole
+        .and_then(|batch| batch.project(&columns))
+        .map_err(|source| Error::Arrow {
+            path: "a batch".into(),
+            source,
+        })
+}
 
 /// Turns events into batches; its dictionaries are made once, and again only when the options grow.
 pub(super) struct Encoder {
@@ -42,14 +59,14 @@ impl Encoder {
         &mut self,
         events: &[Event],
         options: &OptionsTable,
-    ) -> Result<RecordBatch, ArrowError> {
+    ) -> std::result::Result<RecordBatch, ArrowError> {
         if self.options.len() != options.names().len() {
             self.options = names(options.names().iter().map(AsRef::as_ref));
         }
         RecordBatch::try_new(schema::part_schema(), self.columns(events)?)
     }
 
-    fn columns(&self, events: &[Event]) -> Result<Vec<ArrayRef>, ArrowError> {
+    fn columns(&self, events: &[Event]) -> std::result::Result<Vec<ArrayRef>, ArrowError> {
         let times: Vec<i64> = events
             .iter()
             .map(|event| self.anchor.utc_ns(event.time))
@@ -115,8 +132,8 @@ fn coded<T: ArrowDictionaryKeyType>(
     events: &[Event],
     values: &ArrayRef,
     of: impl Fn(&Event) -> Option<T::Native>,
-) -> Result<ArrayRef, ArrowError> {
+) -> std::result::Result<ArrayRef, ArrowError> {
     let codes = events.iter().map(of).collect::<PrimitiveArray<T>>();
-    let coded = DictionaryArray::<T>::try_new(codes, Arc::clone(values))?;
-    Ok(Arc::new(coded))
+    let names = DictionaryArray::<T>::try_new(codes, Arc::clone(values))?;
+    Ok(Arc::new(names))
 }

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::{Gid, Uid, geteuid};
 
 use crate::{Error, Result};
 
@@ -14,11 +15,21 @@ const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::RDONLY)
     .union(OFlags::CLOEXEC);
 
-/// An open folder.
+/// Whom files belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// An open folder. Files made in it belong to its owner.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     descriptor: OwnedFd,
+    owner: Owner,
 }
 
 impl Folder {
@@ -27,12 +38,17 @@ impl Folder {
         fs::mkdirat(CWD, path, Mode::RWXU).map_err(|errno| failed(path, errno))?;
         let descriptor = fs::openat(CWD, path, FOLDER | OFlags::NOFOLLOW, Mode::empty())
             .map_err(|errno| failed(path, errno))?;
-        let folder = Self {
-            path: path.into(),
-            descriptor,
-        };
+        let folder = Self::at(path, descriptor)?;
         folder.check(fs::fchmod(&folder.descriptor, Mode::RWXU))?;
         Ok(folder)
+    }
+
+    /// Makes it belong to someone else. Where that cannot be (not every file system knows owners), it stays as it is.
+    pub(super) fn given_to(mut self, owner: Owner) -> Self {
+        if give(&self.descriptor, owner).is_ok() {
+            self.owner = owner;
+        }
+        self
     }
 
     /// Opens a folder.
@@ -46,10 +62,24 @@ impl Folder {
             }
             failed(path, errno)
         })?;
+        Self::at(path, descriptor)
+    }
+
+    fn at(path: &Path, descriptor: OwnedFd) -> Result<Self> {
+        let facts = fs::fstat(&descriptor).map_err(|errno| failed(path, errno))?;
         Ok(Self {
             path: path.into(),
             descriptor,
+            owner: Owner {
+                uid: facts.st_uid,
+                gid: facts.st_gid,
+            },
         })
+    }
+
+    /// Whom it belongs to.
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// Where it is.
@@ -61,7 +91,7 @@ impl Folder {
     pub(super) fn moved(self, path: &Path) -> Self {
         Self {
             path: path.into(),
-            descriptor: self.descriptor,
+            ..self
         }
     }
 
@@ -80,9 +110,12 @@ impl Folder {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = fs::openat(&self.descriptor, name, flags, mode);
-        file.map(File::from)
-            .map_err(|errno| self.failed(name, errno))
+        let file = fs::openat(&self.descriptor, name, flags, mode)
+            .map_err(|errno| self.failed(name, errno))?;
+        if geteuid().is_root() {
+            give(&file, self.owner).map_err(|errno| self.failed(name, errno))?;
+        }
+        Ok(file.into())
     }
 
     /// A file for reading; none if there is none.
@@ -155,6 +188,11 @@ impl Folder {
     fn check(&self, result: rustix::io::Result<()>) -> Result<()> {
         result.map_err(|errno| failed(&self.path, errno))
     }
+}
+
+fn give(file: impl AsFd, owner: Owner) -> rustix::io::Result<()> {
+    let (user, group) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    fs::fchown(file, Some(user), Some(group))
 }
 
 fn failed(path: &Path, cause: impl Into<io::Error>) -> Error {

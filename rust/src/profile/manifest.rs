@@ -17,9 +17,9 @@ pub(super) const FILE: &str = "manifest.json";
 /// One moment on two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
-    /// CLOCK_MONOTONIC, ns.
+    /// `CLOCK_MONOTONIC`, ns.
     pub monotonic_ns: u64,
-    /// CLOCK_REALTIME, ns since 1970.
+    /// `CLOCK_REALTIME`, ns since 1970.
     pub utc_ns: u64,
 }
 
@@ -34,7 +34,7 @@ impl Anchor {
         }
     }
 
-    /// A CLOCK_MONOTONIC time, ns, as ns since 1970.
+    /// A `CLOCK_MONOTONIC` time, ns, as ns since 1970.
     pub fn utc_ns(self, monotonic_ns: u64) -> i64 {
         monotonic_ns
             .wrapping_sub(self.monotonic_ns)
@@ -42,7 +42,7 @@ impl Anchor {
             .cast_signed()
     }
 
-    /// A time in µs since 1970 as CLOCK_MONOTONIC, ns.
+    /// A time in µs since 1970 as `CLOCK_MONOTONIC`, ns.
     pub fn monotonic_ns(self, utc_us: i64) -> u64 {
         utc_us
             .wrapping_mul(1000)

@@ -19,7 +19,9 @@ mod tables;
 mod tail;
 mod writer;
 
+pub use encode::record_batch;
 pub use events::{Batches, Events};
+pub use folder::Owner;
 pub use manifest::{Anchor, Counts, Filters, Header, Manifest, Part, SCHEMA_VERSION, State};
 pub use reader::Profile;
 pub use repair::repair;
@@ -27,3 +29,6 @@ pub use schema::schema;
 pub use summary::Summary;
 pub use tables::{CloseSide, ConnectionRow, LossRow, Transport, connection_schema, loss_schema};
 pub use writer::{End, Writer};
+
+#[cfg(test)]
+mod tests;

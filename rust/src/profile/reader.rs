@@ -93,7 +93,7 @@ impl Profile {
         self.options.clone()
     }
 
-    /// Every event, over all parts, by (time, connection, batch, request). Times are CLOCK_MONOTONIC, ns, of µs grain.
+    /// Every event, over all parts, by (time, connection, batch, request). Times are `CLOCK_MONOTONIC`, ns, of µs grain.
     pub fn events(&self) -> Result<Events> {
         let anchor = self.manifest.header.anchor;
         Ok(Events::new(self.sources.clone(), anchor, self.options()))

@@ -40,10 +40,15 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Manifest> {
 
 fn remove_drafts(folder: &Folder) -> Result<()> {
     folder.remove(room::FILE)?;
-    for name in folder.names()?.iter().filter(|name| name.ends_with(".tmp")) {
+    for name in folder.names()?.iter().filter(|name| is_draft(name)) {
         folder.remove(name)?;
     }
     Ok(())
+}
+
+/// Whether a file is one that was never put under its own name.
+fn is_draft(name: &str) -> bool {
+    name.strip_suffix(".tmp").is_some()
 }
 
 /// Adds a part that was sealed when the recorder had no time left to say so.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type};
-use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, UInt32Array, new_null_array};
+use arrow_array::{
+    AnyDictionaryArray, Array, ArrayRef, DictionaryArray, RecordBatch, UInt32Array, new_null_array,
+};
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::concat::concat;
 use arrow_select::take::take;
@@ -78,7 +80,8 @@ fn append_places(places: &mut Vec<Place>, batch: &RecordBatch) -> Result<()> {
     let request = typed::<UInt32Type>(batch, 3)?;
     let remainder = typed::<UInt16Type>(batch, 4)?;
     let start = places.len();
-    places.reserve(batch.num_rows());
+    // Exactly: doubling would cost more memory than anything else here.
+    places.reserve_exact(batch.num_rows());
     for row in 0..batch.num_rows() {
         let overflow = |_| ArrowError::InvalidArgumentError("too many events in a part".into());
         places.push(Place {
@@ -175,25 +178,29 @@ fn sorted_column(tail: &Tail, index: usize, rows: &UInt32Array) -> Result<ArrayR
         let kind = schema::schema().field(index).data_type().clone();
         return Ok(new_null_array(&kind, rows.len()));
     }
-    gather(&arrays, rows)
+    gather(arrays, rows)
 }
 
 /// The rows asked for. Dictionaries of one part only grow, so that the last one serves all.
-fn gather(arrays: &[ArrayRef], rows: &UInt32Array) -> Result<ArrayRef> {
-    let Some(values) = arrays.last().and_then(|array| {
-        let dictionary = array.as_any_dictionary_opt()?;
-        Some(Arc::clone(dictionary.values()))
-    }) else {
-        let pieces: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-        return Ok(take(&concat(&pieces)?, rows, None)?);
-    };
+fn gather(arrays: Vec<ArrayRef>, rows: &UInt32Array) -> Result<ArrayRef> {
+    let values = arrays
+        .last()
+        .and_then(|array| array.as_any_dictionary_opt())
+        .map(|dictionary| Arc::clone(dictionary.values()));
     let pieces: Vec<&dyn Array> = arrays
         .iter()
-        .filter_map(|array| array.as_any_dictionary_opt())
-        .map(|dictionary| dictionary.keys())
+        .map(|array| {
+            let dictionary = array.as_any_dictionary_opt();
+            dictionary.map_or(array.as_ref(), AnyDictionaryArray::keys)
+        })
         .collect();
-    let codes = take(&concat(&pieces)?, rows, None)?;
-    with_names(&codes, values)
+    let joined = concat(&pieces)?;
+    drop(arrays);
+    let taken = take(&joined, rows, None)?;
+    match values {
+        Some(values) => with_names(&taken, values),
+        None => Ok(taken),
+    }
 }
 
 fn with_names(codes: &ArrayRef, values: ArrayRef) -> Result<ArrayRef> {

@@ -72,7 +72,7 @@ pub struct ConnectionRow {
     pub client: u32,
     /// What carries it.
     pub transport: Transport,
-    /// When it was opened, CLOCK_MONOTONIC, ns; none if before the recording.
+    /// When it was opened, `CLOCK_MONOTONIC`, ns; none if before the recording.
     pub opened: Option<u64>,
     /// When it was closed, ns; none if after the recording.
     pub closed: Option<u64>,
@@ -87,7 +87,7 @@ pub struct ConnectionRow {
 /// One loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossRow {
-    /// When, CLOCK_MONOTONIC, ns.
+    /// When, `CLOCK_MONOTONIC`, ns.
     pub time: u64,
     /// On which connection, where known.
     pub connection: Option<u32>,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::create;
 use super::encode::Encoder;
-use super::folder::Folder;
+use super::folder::{Folder, Owner};
 use super::manifest::{Anchor, Header, Manifest, Part, State};
 use super::room::Room;
 use super::seal::seal;
@@ -33,7 +33,7 @@ impl Default for Limits {
         Self {
             batch: 1 << 16,
             part_events: 4_000_000,
-            part_age: Duration::from_secs(300),
+            part_age: Duration::from_mins(5),
         }
     }
 }
@@ -90,10 +90,27 @@ impl Writer {
     /// Starts a profile. An existing one is replaced only with `force`, and only once the new one stands. From here on
     /// the folder is used by its descriptor, so that privileges can be dropped.
     pub fn create(path: &Path, header: Header, force: bool) -> Result<Self> {
-        Self::with_limits(path, header, force, Limits::default())
+        Self::create_for(None, path, header, force)
+    }
+
+    /// The same, with the profile belonging to someone else. Files that are made once privileges are dropped belong to
+    /// whom this process then is: it must have become the [`Self::owner`].
+    pub fn create_for(
+        owner: Option<Owner>,
+        path: &Path,
+        header: Header,
+        force: bool,
+    ) -> Result<Self> {
+        Self::with_limits(owner, path, header, force, Limits::default())
+    }
+
+    /// Whom the profile belongs to.
+    pub fn owner(&self) -> Owner {
+        self.folder.owner()
     }
 
     pub(super) fn with_limits(
+        owner: Option<Owner>,
         path: &Path,
         mut header: Header,
         force: bool,
@@ -101,7 +118,7 @@ impl Writer {
     ) -> Result<Self> {
         header.anchor = header.anchor.on_a_microsecond();
         let manifest = Manifest::new(header);
-        let (folder, (room, tail)) = create::create(path, force, |folder| {
+        let (folder, (room, tail)) = create::create(path, force, owner, |folder| {
             let room = Room::keep(folder)?;
             let tail = TailWriter::create(folder, 1)?;
             manifest.save(folder)?;
@@ -144,6 +161,11 @@ impl Writer {
     pub fn flush(&mut self) -> Result<()> {
         let result = self.write_pending().and_then(|()| self.look_after_parts());
         result.map_err(|error| self.fail(error))
+    }
+
+    /// Notes what servers said at the start, to be written with the next manifest.
+    pub fn set_statistics_start(&mut self, statistics: Value) {
+        self.manifest.header.statistics_start = statistics;
     }
 
     /// Adds a later pair of the anchor's clocks, to be written with the next manifest.

@@ -3,6 +3,7 @@
 mod analysis;
 mod capture;
 mod doctor;
+mod events;
 mod profile;
 mod replay;
 
@@ -18,6 +19,11 @@ import_exception!(membench.errors, ProfileError);
 import_exception!(membench.errors, CaptureUnavailable);
 import_exception!(membench.errors, TargetError);
 import_exception!(membench.errors, OutputExists);
+
+/// What goes to Python as JSON text, to become a dataclass there.
+fn json(value: &impl serde::Serialize) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|error| MembenchError::new_err(error.to_string()))
+}
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -38,6 +44,7 @@ impl From<Error> for PyErr {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     capture::register(module)?;
+    events::register(module)?;
     profile::register(module)?;
     analysis::register(module)?;
     replay::register(module)?;

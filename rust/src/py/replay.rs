@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::Error;
+use super::json;
 use crate::profile::Profile;
 use crate::replay::{Options, Pacing, Progress, run};
 
@@ -54,7 +54,7 @@ fn replay(
     if let Some(error) = raised {
         return Err(error);
     }
-    Ok(json(&report?)?)
+    json(&report?)
 }
 
 /// Hands progress to the callback; an interrupt or its exception ends the run, and so does `False`.
@@ -65,13 +65,6 @@ fn tell(py: Python<'_>, on_interval: Option<&Py<PyAny>>, progress: &Progress) ->
     };
     let answer = callback.call1(py, (json(progress)?,))?;
     Ok(answer.is_none(py) || answer.is_truthy(py)?)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|source| Error::ReplaySystem {
-        call: "report",
-        source: source.into(),
-    })
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,0 +1,68 @@
+# What people and CI run. `make help` lists it.
+
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PACKAGES := memcached tcpdump strace iproute2 python3-venv
+# Where `make test` may skip nothing: CI=1.
+ROOT := $(shell id -u | grep -qx 0 && echo --root)
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint format bench soak fuzz clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready build ## install what is missing, and build
+
+$(VENV)/.ready: pyproject.toml Makefile
+	@tests/packages.sh $(PACKAGES)
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PYTHON) -m pip install --quiet --group dev
+	@touch $@
+
+build: $(VENV)/.ready ## build the native module into .venv
+	@. $(VENV)/bin/activate && maturin develop --quiet --profile fast
+
+demo: setup ## record, analyze and replay a private memcached
+	@if [ "$$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then \
+	    sudo -n $(CURDIR)/$(PYTHON) -m membench demo; \
+	else \
+	    $(PYTHON) -m membench demo; \
+	fi
+
+test: setup ## run every test; as root also those against the kernel
+	cargo test --workspace --quiet
+	$(PYTHON) -m pytest $(ROOT)
+
+lint: setup ## formatting, lints, types, stubs, and checks of the form
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --workspace --all-targets --quiet --features python -- -D warnings
+	cargo clippy --workspace --all-targets --quiet --no-default-features -- -D warnings
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	MYPYPATH=python $(PYTHON) -m mypy.stubtest membench._native
+	tests/form.sh
+
+format: $(VENV)/.ready ## rewrite sources in the house format
+	cargo fmt --all
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: setup ## print what recording, decoding and replaying cost here
+	$(PYTHON) benches/run.py
+
+soak: setup ## tests that take longer than a minute
+	$(PYTHON) -m pytest $(ROOT) -m soak --soak
+
+fuzz: ## feed random bytes to the parsers, a minute each (needs cargo-fuzz and a nightly toolchain)
+	cd rust && for target in $$(cargo +nightly fuzz list); do \
+	    cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; \
+	done
+
+clean: ## remove what was built
+	rm -rf $(VENV) target dist python/membench/*.so

@@ -1,0 +1,115 @@
+//! The running system call → where its buffers are.
+//!
+//! The tracepoints pass no buffers, but the registers with which the task entered the kernel still hold the call's
+//! arguments when it is done.
+
+use membench_common::{counter, field};
+
+use crate::kernel::Structure;
+
+const PF_IO_WORKER: u32 = 0x10;
+const PF_KTHREAD: u32 = 0x0020_0000;
+const TS_COMPAT: u32 = 2;
+const ENOSYS: i64 = 38;
+const IO_URING_ENTER: u64 = 426;
+
+/// The x86-64 numbers of the calls that receive,
+mod receives {
+    pub(super) const READ: u64 = 0;
+    pub(super) const READV: u64 = 19;
+    pub(super) const RECVFROM: u64 = 45;
+    pub(super) const RECVMSG: u64 = 47;
+}
+
+/// and of those that send.
+mod sends {
+    pub(super) const WRITE: u64 = 1;
+    pub(super) const WRITEV: u64 = 20;
+    pub(super) const SENDTO: u64 = 44;
+    pub(super) const SENDMSG: u64 = 46;
+}
+
+/// How a call says where its bytes are.
+#[derive(Clone, Copy)]
+pub enum Shape {
+    /// One buffer: address, capacity.
+    Buffer,
+    /// An array of iovecs: address, how many.
+    Vectors,
+    /// A `struct msghdr` that points to such an array.
+    Message,
+}
+
+/// A call's second and third arguments, in user space.
+#[derive(Clone, Copy)]
+pub struct Arguments {
+    pub shape: Shape,
+    pub address: u64,
+    pub count: u64,
+}
+
+/// Arguments of the receive that is running, or the counter that says why they cannot be known.
+#[inline(always)]
+pub fn receiving() -> Result<Arguments, u32> {
+    let (registers, call) = running()?;
+    let shape = match call {
+        receives::READ | receives::RECVFROM => Shape::Buffer,
+        receives::READV => Shape::Vectors,
+        receives::RECVMSG => Shape::Message,
+        _ => return Err(unknown(call)),
+    };
+    Ok(arguments(registers, shape))
+}
+
+/// The same of the send that is running.
+#[inline(always)]
+pub fn sending() -> Result<Arguments, u32> {
+    let (registers, call) = running()?;
+    let shape = match call {
+        sends::SENDMSG => Shape::Message,
+        sends::WRITE | sends::SENDTO => Shape::Buffer,
+        sends::WRITEV => Shape::Vectors,
+        _ => return Err(unknown(call)),
+    };
+    Ok(arguments(registers, shape))
+}
+
+#[inline(always)]
+fn unknown(call: u64) -> u32 {
+    if call == IO_URING_ENTER {
+        counter::IO_URING
+    } else {
+        counter::OTHER_SYSCALL
+    }
+}
+
+#[inline(always)]
+fn arguments(registers: Structure, shape: Shape) -> Arguments {
+    Arguments {
+        shape,
+        address: registers.read(field::REGISTER_SECOND),
+        count: registers.read(field::REGISTER_THIRD),
+    }
+}
+
+/// The registers and number of the system call that is running. A call's result is -ENOSYS until it returns: with
+/// another, this is work that the kernel does for the task afterwards, and the registers say nothing about it.
+#[inline(always)]
+fn running() -> Result<(Structure, u64), u32> {
+    let task = Structure::task().ok_or(counter::OTHER_SYSCALL)?;
+    let flags = task.read::<u32>(field::TASK_FLAGS);
+    if flags & PF_IO_WORKER != 0 {
+        return Err(counter::IO_URING);
+    }
+    if flags & PF_KTHREAD != 0 {
+        return Err(counter::KERNEL_THREAD);
+    }
+    if task.read::<u32>(field::TASK_STATUS) & TS_COMPAT != 0 {
+        return Err(counter::COMPAT_TASK);
+    }
+    let registers = task.registers().ok_or(counter::OTHER_SYSCALL)?;
+    if registers.read::<i64>(field::REGISTER_RESULT) != -ENOSYS {
+        return Err(counter::OTHER_SYSCALL);
+    }
+    Ok((registers, registers.read(field::REGISTER_CALL)))
+}

@@ -1,0 +1,108 @@
+//! Pointers the verifier knows → fields of kernel structures, at offsets that user space looked up in this kernel's BTF.
+
+use core::ptr::from_ref;
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_skc_to_tcp_sock, bpf_task_pt_regs,
+};
+use membench_common::{PORTS as PORT_COUNT, field, responses};
+
+/// Offsets of `field::PATHS`. Read-only once loaded: to the verifier each is a known constant, so that base + offset
+/// is a direct load.
+#[unsafe(no_mangle)]
+static FIELDS: [u32; field::COUNT] = [0; field::COUNT];
+
+#[unsafe(no_mangle)]
+static PORTS: [u16; PORT_COUNT] = [0; PORT_COUNT];
+
+#[unsafe(no_mangle)]
+static RESPONSES: u32 = responses::BYTES;
+
+/// What is kept of responses.
+#[inline(always)]
+pub fn responses() -> u32 {
+    global(&RESPONSES)
+}
+
+/// Whether a capture follows this local port.
+#[inline(always)]
+pub fn is_followed(port: u16) -> bool {
+    let mut index = 0;
+    while index < PORT_COUNT {
+        match global(&PORTS[index]) {
+            0 => return false,
+            followed if followed == port => return true,
+            _ => index += 1,
+        }
+    }
+    false
+}
+
+#[inline(always)]
+fn global<T: Copy>(value: &'static T) -> T {
+    // SAFETY: a reference is valid to read; volatile because the loader changes the value.
+    unsafe { from_ref(value).read_volatile() }
+}
+
+/// A kernel structure behind a pointer whose type the verifier knows.
+#[derive(Clone, Copy)]
+pub struct Structure(*const u8);
+
+impl Structure {
+    /// Owns no memory: the kernel keeps the structure alive while the program runs.
+    #[inline(always)]
+    pub fn new(pointer: *const u8) -> Option<Self> {
+        if pointer.is_null() {
+            None
+        } else {
+            Some(Self(pointer))
+        }
+    }
+
+    /// The running task.
+    #[inline(always)]
+    pub fn task() -> Option<Self> {
+        // SAFETY: takes no arguments.
+        Self::new(unsafe { bpf_get_current_task_btf() }.cast())
+    }
+
+    /// The registers with which this task entered the kernel.
+    #[inline(always)]
+    pub fn registers(self) -> Option<Self> {
+        // SAFETY: the verifier checks that this is a task.
+        Self::new(unsafe { bpf_task_pt_regs(self.0.cast_mut().cast()) } as *const u8)
+    }
+
+    /// The socket's TCP half; none where another protocol runs it (MPTCP).
+    #[inline(always)]
+    pub fn tcp(self) -> Option<Self> {
+        // SAFETY: the verifier checks that this is a socket.
+        Self::new(unsafe { bpf_skc_to_tcp_sock(self.pointer()) }.cast())
+    }
+
+    /// For helpers that take the structure itself.
+    #[inline(always)]
+    pub fn pointer(self) -> *mut core::ffi::c_void {
+        self.0.cast_mut().cast()
+    }
+
+    /// One member, by its index in `FIELDS`.
+    #[inline(always)]
+    pub fn read<T: Copy>(self, field: usize) -> T {
+        self.read_at(field, 0)
+    }
+
+    /// The `index`th `T` of a member that is an array of them.
+    #[inline(always)]
+    pub fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
+        let offset = global(&FIELDS[field]) as usize;
+        // SAFETY: the verifier checks the offset against the structure's type.
+        unsafe { self.0.add(offset).cast::<T>().add(index).read_volatile() }
+    }
+
+    /// The structure a pointer member points to.
+    #[inline(always)]
+    pub fn follow(self, field: usize) -> Option<Self> {
+        Self::new(self.read::<*const u8>(field))
+    }
+}

@@ -1,0 +1,126 @@
+//! The maps: the ring, the counters, the sockets' state and the scratch space.
+
+use core::ptr::{from_ref, null_mut};
+
+use aya_ebpf::{
+    bindings::{BPF_F_MMAPABLE, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
+    btf_maps::{Array, RingBuf, SkStorage},
+    helpers::generated::{bpf_get_smp_processor_id, bpf_ringbuf_output, bpf_sk_storage_get},
+    macros::btf_map,
+};
+use membench_common::{Header, counter, program};
+
+use crate::{kernel::Structure, record::Progress, socket::State};
+
+/// Room for a record's parts: a full payload and the last part that may begin at its end.
+pub const PAYLOAD: usize = membench_common::RECORD_PAYLOAD + 512;
+/// Most iovecs of one call: IOV_MAX.
+pub const VECTORS: usize = 1024;
+
+/// Where one program of one CPU composes a record; never shared, as a program can be preempted by another.
+#[repr(C)]
+pub struct Scratch {
+    pub header: Header,
+    pub payload: [u8; PAYLOAD],
+    pub vectors: [[u64; 2]; VECTORS],
+    pub progress: Progress,
+}
+
+/// User space sets the size.
+#[btf_map(name = "ring")]
+static RING: RingBuf<(), 0> = RingBuf::new();
+
+/// `program::COUNT` entries a CPU; user space sets how many and maps them into its memory.
+#[btf_map(name = "counters")]
+static COUNTERS: Array<[u64; counter::STRIDE], 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// One entry a CPU.
+#[btf_map(name = "receive_scratch")]
+static RECEIVE_SCRATCH: Array<Scratch, 1> = Array::new();
+
+/// One entry a CPU.
+#[btf_map(name = "send_scratch")]
+static SEND_SCRATCH: Array<Scratch, 1> = Array::new();
+
+/// Freed by the kernel with the socket.
+#[btf_map(name = "sockets")]
+static SOCKETS: SkStorage<State> = SkStorage::new();
+
+#[inline(always)]
+fn cpu() -> u32 {
+    // SAFETY: takes no arguments.
+    unsafe { bpf_get_smp_processor_id() }
+}
+
+/// Scratch space of `sock_recv_length` on this CPU.
+#[inline(always)]
+pub fn receive_scratch() -> Option<*mut Scratch> {
+    RECEIVE_SCRATCH.get_ptr_mut(cpu())
+}
+
+/// Scratch space of `sock_send_length` on this CPU.
+#[inline(always)]
+pub fn send_scratch() -> Option<*mut Scratch> {
+    SEND_SCRATCH.get_ptr_mut(cpu())
+}
+
+/// The counters that only this program on this CPU writes.
+#[derive(Clone, Copy)]
+pub struct Counters(*mut [u64; counter::STRIDE]);
+
+impl Counters {
+    /// Those of a `program`.
+    #[inline(always)]
+    pub fn of(program: u32) -> Option<Self> {
+        COUNTERS
+            .get_ptr_mut(cpu() * program::COUNT + program)
+            .map(Self)
+    }
+
+    /// Adds to one of `counter`.
+    #[inline(always)]
+    pub fn add(self, counter: u32, amount: u64) {
+        let index = counter as usize & (counter::STRIDE - 1);
+        // SAFETY: the map's value outlives the program, and the mask keeps the index inside it.
+        unsafe {
+            let place = self.0.cast::<u64>().add(index);
+            place.write_volatile(place.read_volatile() + amount);
+        }
+    }
+}
+
+/// A socket's state, made on first sight.
+#[inline(always)]
+pub fn state(sock: Structure) -> Option<*mut State> {
+    storage(sock, u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+}
+
+/// A socket's state, if it was ever seen.
+#[inline(always)]
+pub fn known_state(sock: Structure) -> Option<*mut State> {
+    storage(sock, 0)
+}
+
+#[inline(always)]
+fn storage(sock: Structure, flags: u64) -> Option<*mut State> {
+    let map = from_ref(&SOCKETS).cast_mut().cast();
+    // SAFETY: a map and a socket, as the verifier checks; without a value the kernel zeroes the new one.
+    let state =
+        unsafe { bpf_sk_storage_get(map, sock.pointer(), null_mut(), flags) }.cast::<State>();
+    if state.is_null() { None } else { Some(state) }
+}
+
+/// Copies a record into the ring; false when it is full. Nobody is woken: user space comes by itself.
+#[inline(always)]
+pub fn output(record: *const u8, size: u64) -> bool {
+    let map = from_ref(&RING).cast_mut().cast();
+    // SAFETY: the verifier checks `size` against the memory behind `record`.
+    unsafe {
+        bpf_ringbuf_output(
+            map,
+            record.cast_mut().cast(),
+            size,
+            u64::from(BPF_RB_NO_WAKEUP),
+        ) == 0
+    }
+}

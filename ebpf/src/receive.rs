@@ -1,0 +1,211 @@
+//! A receive that is done → what memcached read, as records.
+
+use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
+use membench_common::{
+    HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, WHOLE_CAPACITY, counter, kind, program,
+};
+
+use crate::{
+    call::{self, Arguments, Shape},
+    kernel::Structure,
+    maps::{self, Counters, VECTORS},
+    record::{Buffer, Composer},
+    socket::{self, State},
+    vector,
+};
+
+const MSG_OOB: i32 = 1;
+const MSG_PEEK: i32 = 2;
+const MSG_TRUNC: i32 = 0x20;
+const MSG_ERRQUEUE: i32 = 0x2000;
+/// Receives that take nothing from the stream.
+const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
+
+const HEAD_BYTES: u64 = HEAD as u64;
+const TAIL_BYTES: u64 = TAIL as u64;
+const PAYLOAD: u64 = RECORD_PAYLOAD as u64;
+/// Room below which a record is full.
+const LEAST_ROOM: u64 = 8;
+/// One for each iovec, and one more for each record that ends within one.
+const STEPS: u32 = VECTORS as u32 + RECORDS_PER_CALL;
+
+/// The program `sock_recv_length`.
+#[inline(always)]
+pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
+    let sock = Structure::new(ctx.arg(0))?;
+    let flags = ctx.arg::<i32>(2);
+    if !socket::is_followed(sock) || flags & ASIDE != 0 {
+        return None;
+    }
+    let counters = Counters::of(program::RECEIVE)?;
+    match ctx.arg::<i32>(1) {
+        0 => ended(sock, counters),
+        length if length > 0 => read(sock, counters, length as u32, flags),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
+    counters.add(counter::REQUEST_CALLS, 1);
+    counters.add(counter::REQUEST_BYTES, u64::from(length));
+    let state = socket::state(sock, counters, length)?;
+    state.note_receive(sock, counters, length);
+    match arguments(flags) {
+        Ok(arguments) => keep(sock, state, counters, length, arguments),
+        Err(cause) => {
+            state.request.call += 1;
+            state.request.lose(counters, cause, u64::from(length));
+            None
+        }
+    }
+}
+
+/// With `MSG_TRUNC` TCP discards the bytes: they are in no buffer.
+#[inline(always)]
+fn arguments(flags: i32) -> Result<Arguments, u32> {
+    if flags & MSG_TRUNC != 0 {
+        Err(counter::OTHER_SYSCALL)
+    } else {
+        call::receiving()
+    }
+}
+
+#[inline(always)]
+fn keep(
+    sock: Structure,
+    state: &mut State,
+    counters: Counters,
+    length: u32,
+    arguments: Arguments,
+) -> Option<()> {
+    // SAFETY: takes no arguments.
+    let time = unsafe { bpf_ktime_get_ns() };
+    let call = state.request.call;
+    state.request.call += 1;
+    if !state.announce(sock, counters, time) {
+        state
+            .request
+            .lose(counters, counter::RING_FULL, u64::from(length));
+        return None;
+    }
+    let header = Header {
+        kind: kind::REQUEST,
+        call_length: length,
+        call,
+        ..socket::empty(state.cookie, time)
+    };
+    let composer = Composer::new(
+        maps::receive_scratch()?,
+        &raw mut state.request,
+        counters,
+        header,
+    );
+    match arguments.shape {
+        Shape::Buffer if arguments.count > WHOLE_CAPACITY => keep_ends(composer, arguments.address),
+        Shape::Buffer => keep_whole(composer, arguments.address),
+        // As other servers read; memcached does not.
+        Shape::Vectors | Shape::Message => vector::walk(composer, arguments, STEPS, keep_next),
+    }
+    Some(())
+}
+
+/// A read into memcached's buffer: requests, of which every byte counts.
+#[inline(always)]
+fn keep_whole(composer: Composer, mut address: u64) {
+    for _ in 0..RECORDS_PER_CALL {
+        let length = if composer.left() > PAYLOAD {
+            PAYLOAD
+        } else {
+            composer.left()
+        };
+        composer.emit_whole(address, length);
+        address += length;
+        if composer.left() == 0 {
+            return;
+        }
+    }
+    composer.finish();
+}
+
+/// A read straight into an item: a value, and perhaps what follows it.
+#[inline(always)]
+fn keep_ends(composer: Composer, address: u64) {
+    let length = composer.left();
+    let head = if length > HEAD_BYTES {
+        HEAD_BYTES
+    } else {
+        length
+    };
+    let tail = if length - head > TAIL_BYTES {
+        TAIL_BYTES
+    } else {
+        length - head
+    };
+    composer.add::<HEAD_BYTES, TAIL_BYTES>(Buffer {
+        address,
+        length,
+        head,
+        tail,
+    });
+    composer.emit();
+}
+
+/// Adds as much of the current iovec as fits.
+extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
+    // SAFETY: `vector::walk` passes a composer.
+    let composer = unsafe { *context };
+    if composer.room() < LEAST_ROOM {
+        composer.emit();
+    }
+    let Some((address, length)) = vector::current(composer) else {
+        return 1;
+    };
+    if composer.is_exhausted() {
+        return 1;
+    }
+    let room = composer.room();
+    let kept = if length > room { room } else { length };
+    composer.add::<PAYLOAD, 0>(Buffer {
+        address,
+        length: kept,
+        head: kept,
+        tail: 0,
+    });
+    let walk = &mut composer.progress().walk;
+    if length > room {
+        walk.advance_within(room)
+    } else {
+        walk.advance()
+    }
+    0
+}
+
+/// A receive of 0 bytes is the stream's end, unless it asked for none. The record is sent once.
+#[inline(always)]
+fn ended(sock: Structure, counters: Counters) -> Option<()> {
+    if socket::unsupported(sock).is_some() || !socket::is_finished(sock) || asked_for_nothing() {
+        return None;
+    }
+    let state = socket::state(sock, counters, 0)?;
+    state.note_receive(sock, counters, 0);
+    // SAFETY: takes no arguments.
+    let time = unsafe { bpf_ktime_get_ns() };
+    if state.ended == 0 && state.announce(sock, counters, time) && state.output_end(counters, time)
+    {
+        state.ended = 1;
+    }
+    None
+}
+
+#[inline(always)]
+fn asked_for_nothing() -> bool {
+    matches!(
+        call::receiving(),
+        Ok(Arguments {
+            shape: Shape::Buffer,
+            count: 0,
+            ..
+        })
+    )
+}

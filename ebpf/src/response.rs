@@ -1,0 +1,114 @@
+//! One buffer of a reply → a part that keeps what its outcome needs.
+//!
+//! memcached sends a value in a buffer of its own, after the one with the line (or binary header) that announces it.
+//! Such a buffer keeps nothing. Anything else keeps its head, and if longer its tail: a rule that errs by keeping
+//! more, so that a server which lays out replies differently costs time, not events.
+
+use membench_common::{RESPONSE_PART, RESPONSE_TAIL};
+
+use crate::record::{Buffer, Composer, bounded};
+
+const HEAD: u64 = RESPONSE_PART as u64;
+const TAIL: u64 = RESPONSE_TAIL as u64;
+
+/// Most bytes of one buffer that are kept.
+pub const MOST_KEPT: u64 = HEAD + TAIL;
+
+const VALUE: u64 = u64::from_le_bytes(*b"VALUE \0\0");
+const VALUE_MASK: u64 = 0xffff_ffff_ffff;
+const META_VALUE: u64 = u64::from_le_bytes(*b"VA \0\0\0\0\0");
+const META_VALUE_MASK: u64 = 0xff_ffff;
+const BINARY_RESPONSE: u64 = 0x81;
+const BINARY_HEADER: u64 = 24;
+/// Decimal digits of the longest value sent in one buffer; longer ones are sent in chunks.
+const DIGITS: u64 = 7;
+const END_OF_LINE: u64 = 2;
+/// `VA 0\r\n`.
+const SHORTEST_HEADER: u64 = 6;
+
+/// Adds a buffer, of which nothing is kept if its length is that of the `value` announced before; returns the length
+/// of the value that it announces itself, or 0.
+#[inline(always)]
+pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
+    if length == value {
+        composer.add_nothing(length);
+        return 0;
+    }
+    let head = if length > HEAD { HEAD } else { length };
+    let tail = if length - head > TAIL {
+        TAIL
+    } else {
+        length - head
+    };
+    let kept = composer.add::<HEAD, TAIL>(Buffer {
+        address,
+        length,
+        head,
+        tail,
+    });
+    announced(kept, length)
+}
+
+/// Length of the buffer with the value that a buffer announces, or 0.
+#[inline(always)]
+fn announced(kept: *const u8, length: u64) -> u64 {
+    if length < SHORTEST_HEADER || length > HEAD {
+        return 0;
+    }
+    // SAFETY: kept bytes are aligned to 8 and padded; of a header the first 6 decide.
+    let start = unsafe { kept.cast::<u64>().read() };
+    if start & VALUE_MASK == VALUE {
+        return last_number(kept, length) + END_OF_LINE;
+    }
+    if start & META_VALUE_MASK == META_VALUE {
+        return meta_value(kept, length);
+    }
+    if start & 0xff == BINARY_RESPONSE && length >= BINARY_HEADER {
+        return binary_value(kept, length);
+    }
+    0
+}
+
+/// The number that ends a line: a value's size, unless a cas value follows it.
+#[inline(always)]
+fn last_number(kept: *const u8, length: u64) -> u64 {
+    let (mut number, mut scale) = (0, 1);
+    for index in 1..=DIGITS {
+        let digit = byte(kept, length - END_OF_LINE - index).wrapping_sub(u64::from(b'0'));
+        if digit > 9 {
+            break;
+        }
+        number += digit * scale;
+        scale *= 10;
+    }
+    number
+}
+
+/// `VA 5 f0\r\n` announces 5 bytes and an end of line, unless they are in the same buffer (a counter's new value is).
+#[inline(always)]
+fn meta_value(kept: *const u8, length: u64) -> u64 {
+    let mut number = 0;
+    for index in 3..3 + DIGITS {
+        let digit = byte(kept, index).wrapping_sub(u64::from(b'0'));
+        if digit > 9 {
+            break;
+        }
+        number = number * 10 + digit;
+    }
+    let value = number + END_OF_LINE;
+    let is_inside = length > value && byte(kept, length - value - 1) == u64::from(b'\n');
+    if is_inside { 0 } else { value }
+}
+
+/// What of a binary response's body is not in the same buffer.
+#[inline(always)]
+fn binary_value(kept: *const u8, length: u64) -> u64 {
+    let body = byte(kept, 8) << 24 | byte(kept, 9) << 16 | byte(kept, 10) << 8 | byte(kept, 11);
+    (BINARY_HEADER + body).saturating_sub(length)
+}
+
+#[inline(always)]
+fn byte(kept: *const u8, index: u64) -> u64 {
+    // SAFETY: the scratch space continues for longer than the bound after any part.
+    u64::from(unsafe { kept.add(bounded::<HEAD>(index) as usize).read() })
+}

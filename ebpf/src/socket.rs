@@ -1,0 +1,287 @@
+//! A socket → whether it is followed, what is known about it, and what it lost.
+
+use core::mem::size_of;
+
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_socket_cookie};
+use membench_common::{Header, Socket, counter, field, kind};
+
+use crate::{
+    kernel::{self, Structure},
+    maps::{self, Counters},
+};
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
+const IPPROTO_MPTCP: u16 = 262;
+const RCV_SHUTDOWN: u8 = 1;
+
+/// What is known of one direction of a socket.
+#[repr(C)]
+pub struct Stream {
+    /// Bytes seen so far, missed ones included.
+    pub offset: u64,
+    /// Sequence number after the last byte seen, if `known`.
+    sequence: u32,
+    known: u32,
+    /// Calls seen so far.
+    pub call: u32,
+    /// Causes of losses since the last record, as in `Header::lost`.
+    pub lost: u32,
+}
+
+/// What is known of a socket.
+#[repr(C)]
+pub struct State {
+    /// 0 until the first call has been seen.
+    pub cookie: u64,
+    /// 1 once the socket's record is in the ring,
+    announced: u32,
+    /// and once the record of its end is.
+    pub ended: u32,
+    /// 1 if bytes had moved before the first call seen.
+    mid_stream: u32,
+    padding: u32,
+    pub request: Stream,
+    pub response: Stream,
+}
+
+impl Stream {
+    /// Counts bytes that no record will stand for.
+    #[inline(always)]
+    pub fn lose(&mut self, counters: Counters, cause: u32, bytes: u64) {
+        counters.add(cause, bytes);
+        self.offset += bytes;
+        self.lost |= 1 << (cause & 31);
+    }
+
+    /// Compares where the call's bytes begin with where the last call's ended: bytes between were moved by something
+    /// that passes no hook (splice, `TCP_ZEROCOPY_RECEIVE`) or while the program could not run.
+    #[inline(always)]
+    fn follow_on(&mut self, counters: Counters, begin: u32, end: u32, finished: bool) {
+        let missed = begin.wrapping_sub(self.sequence);
+        let is_fin = missed == 1 && finished;
+        if self.known != 0 && missed != 0 && !is_fin {
+            self.lose(counters, counter::MISSED, u64::from(missed));
+        }
+        self.sequence = end;
+        self.known = 1;
+    }
+}
+
+/// Whether a capture follows this socket's local port: the server's side of a connection. Sockets of families without
+/// ports have 0 there, which never is one.
+#[inline(always)]
+pub fn is_followed(sock: Structure) -> bool {
+    kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT))
+}
+
+/// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP.
+#[inline(always)]
+pub fn unsupported(sock: Structure) -> Option<u32> {
+    let family = sock.read::<u16>(field::SOCK_FAMILY);
+    match sock.read::<u16>(field::SOCK_PROTOCOL) {
+        _ if family != AF_INET && family != AF_INET6 => Some(counter::OTHER_FAMILY),
+        IPPROTO_TCP | IPPROTO_MPTCP => None,
+        IPPROTO_UDP => Some(counter::UDP),
+        _ => Some(counter::OTHER_FAMILY),
+    }
+}
+
+/// Whether the peer has closed its side, and nothing more can be received.
+#[inline(always)]
+pub fn is_finished(sock: Structure) -> bool {
+    sock.read::<u8>(field::SOCK_SHUTDOWN) & RCV_SHUTDOWN != 0
+}
+
+/// A supported socket's state; of another the call's `length` bytes are counted.
+#[inline(always)]
+pub fn state(sock: Structure, counters: Counters, length: u32) -> Option<&'static mut State> {
+    let cause = match unsupported(sock) {
+        Some(cause) => cause,
+        None => match maps::state(sock) {
+            // SAFETY: a map's value; the kernel keeps it while the program runs.
+            Some(state) => return Some(unsafe { &mut *state }),
+            None => counter::NO_STATE,
+        },
+    };
+    counters.add(cause, u64::from(length));
+    None
+}
+
+impl State {
+    /// Notes that a receive returned `length` bytes: counts what was read since the last one without a call. A FIN
+    /// that is consumed with data takes one sequence number.
+    #[inline(always)]
+    pub fn note_receive(&mut self, sock: Structure, counters: Counters, length: u32) {
+        let Some(tcp) = self.begin(sock, length, 0) else {
+            return;
+        };
+        let end = tcp.read::<u32>(field::TCP_COPIED);
+        self.request
+            .follow_on(counters, end.wrapping_sub(length), end, is_finished(sock));
+    }
+
+    /// Notes that a send took `length` bytes.
+    #[inline(always)]
+    pub fn note_send(&mut self, sock: Structure, counters: Counters, length: u32) {
+        let Some(tcp) = self.begin(sock, 0, length) else {
+            return;
+        };
+        let end = tcp.read::<u32>(field::TCP_WRITTEN);
+        self.response
+            .follow_on(counters, end.wrapping_sub(length), end, false);
+    }
+
+    /// The socket's TCP half; on the first call also the cookie and whether it is the first in the socket's life.
+    #[inline(always)]
+    fn begin(&mut self, sock: Structure, received: u32, sent: u32) -> Option<Structure> {
+        let tcp = sock.tcp();
+        if self.cookie == 0 {
+            // SAFETY: the verifier checks that this is a socket.
+            self.cookie = unsafe { bpf_get_socket_cookie(sock.pointer()) };
+            self.mid_stream = u32::from(tcp.is_none_or(|tcp| has_moved(tcp, received, sent)));
+        }
+        tcp
+    }
+
+    /// Whether the socket's record is in the ring.
+    #[inline(always)]
+    pub fn is_announced(&self) -> bool {
+        self.announced != 0
+    }
+
+    /// Puts the record of the stream's end into the ring; false if that fails.
+    #[inline(always)]
+    pub fn output_end(&self, counters: Counters, time: u64) -> bool {
+        let Stream {
+            offset, call, lost, ..
+        } = self.request;
+        let header = Header {
+            kind: kind::END,
+            offset,
+            call,
+            lost,
+            ..empty(self.cookie, time)
+        };
+        let done = maps::output((&raw const header).cast(), size_of::<Header>() as u64);
+        counters.add(
+            if done {
+                counter::RECORDS
+            } else {
+                counter::RECORDS_RING_FULL
+            },
+            1,
+        );
+        done
+    }
+
+    /// Puts the socket's record into the ring, once; false while that fails.
+    #[inline(always)]
+    pub fn announce(&mut self, sock: Structure, counters: Counters, time: u64) -> bool {
+        if self.announced == 0 && self.output_socket(sock, time) {
+            counters.add(counter::RECORDS, 1);
+            self.announced = 1;
+        }
+        if self.announced == 0 {
+            counters.add(counter::RECORDS_RING_FULL, 1);
+        }
+        self.announced != 0
+    }
+
+    #[inline(always)]
+    fn output_socket(&self, sock: Structure, time: u64) -> bool {
+        let record = (
+            Header {
+                kind: kind::SOCKET,
+                ..empty(self.cookie, time)
+            },
+            identity(sock, self.mid_stream),
+        );
+        maps::output(
+            (&raw const record).cast(),
+            size_of::<(Header, Socket)>() as u64,
+        )
+    }
+}
+
+/// A header with nothing behind it.
+#[inline(always)]
+pub fn empty(cookie: u64, time: u64) -> Header {
+    Header {
+        time,
+        cookie,
+        offset: 0,
+        length: 0,
+        call_length: 0,
+        kind: 0,
+        parts: 0,
+        call: 0,
+        lost: 0,
+    }
+}
+
+/// Whether the application had read or written before a call that moved these lengths. A socket's first sequence
+/// numbers are not kept, but the kernel counts what it received and what was acknowledged since.
+#[inline(always)]
+fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
+    let begin = |next: usize, counted: usize| {
+        tcp.read::<u32>(next)
+            .wrapping_sub(tcp.read::<u64>(counted) as u32)
+    };
+    let read = tcp.read::<u32>(field::TCP_COPIED).wrapping_sub(received);
+    let written = tcp.read::<u32>(field::TCP_WRITTEN).wrapping_sub(sent);
+    read != begin(field::TCP_RECEIVED, field::TCP_BYTES_RECEIVED)
+        || written != begin(field::TCP_UNACKNOWLEDGED, field::TCP_BYTES_ACKNOWLEDGED)
+}
+
+#[inline(always)]
+fn identity(sock: Structure, mid_stream: u32) -> Socket {
+    let family = sock.read::<u16>(field::SOCK_FAMILY);
+    let (local, remote) = match family {
+        AF_INET6 => (
+            wide_address(sock, field::SOCK_LOCAL6),
+            wide_address(sock, field::SOCK_REMOTE6),
+        ),
+        _ => (
+            address(sock, field::SOCK_LOCAL),
+            address(sock, field::SOCK_REMOTE),
+        ),
+    };
+    Socket {
+        namespace: sock
+            .follow(field::SOCK_NAMESPACE)
+            .map_or(0, |space| space.read(field::NAMESPACE_INODE)),
+        // SAFETY: takes no arguments.
+        pid: (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32,
+        family,
+        protocol: sock.read(field::SOCK_PROTOCOL),
+        local_port: sock.read(field::SOCK_LOCAL_PORT),
+        remote_port: u16::from_be(sock.read(field::SOCK_REMOTE_PORT)),
+        local,
+        remote,
+        mid_stream,
+        padding: 0,
+    }
+}
+
+#[inline(always)]
+fn address(sock: Structure, field: usize) -> [u8; 16] {
+    words([sock.read(field), 0, 0, 0])
+}
+
+#[inline(always)]
+fn wide_address(sock: Structure, field: usize) -> [u8; 16] {
+    words([
+        sock.read_at(field, 0),
+        sock.read_at(field, 1),
+        sock.read_at(field, 2),
+        sock.read_at(field, 3),
+    ])
+}
+
+#[inline(always)]
+fn words(words: [u32; 4]) -> [u8; 16] {
+    zerocopy::transmute!(words)
+}

@@ -1,0 +1,114 @@
+//! An array of iovecs in user space → parts.
+
+use core::{ffi::c_void, mem::size_of};
+
+use aya_ebpf::helpers::generated::bpf_loop;
+
+use crate::{
+    call::{Arguments, Shape},
+    maps::{Scratch, VECTORS},
+    record::{Composer, bounded, read_user},
+};
+
+/// Where `struct msghdr` holds the array's address; its length follows.
+const MESSAGE_VECTORS: u64 = 16;
+const VECTOR: u64 = size_of::<[u64; 2]>() as u64;
+
+/// Where a call is in its array.
+#[derive(Default)]
+#[repr(C)]
+pub struct Walk {
+    index: u64,
+    count: u64,
+    /// Bytes of the current iovec that are in records.
+    done: u64,
+    /// Length of the value that the last part announced: if the next part has it, it is that value.
+    pub value: u64,
+}
+
+/// One step; 1 to stop.
+pub type Step = extern "C" fn(u64, *mut Composer) -> i64;
+
+/// Copies the array into the scratch space and takes at most so many steps over it. If that faults, there are none.
+#[inline(always)]
+pub fn walk(composer: Composer, arguments: Arguments, steps: u32, step: Step) {
+    composer.progress().walk.count = copy_array(composer.scratch, arguments).unwrap_or(0);
+    let mut composer = composer;
+    let context = &raw mut composer;
+    // SAFETY: the verifier checks the callback, and that the context is on this stack.
+    unsafe { bpf_loop(steps, step as *mut c_void, context.cast(), 0) };
+    composer.finish();
+}
+
+/// Address and length of what is left of the current iovec, cut to what the call moved; `None` when it has no more.
+#[inline(always)]
+pub fn current(composer: Composer) -> Option<(u64, u64)> {
+    let progress = composer.progress();
+    let (walk, left) = (&progress.walk, progress.left);
+    if walk.index >= walk.count || left == 0 {
+        return None;
+    }
+    let [address, length] = vector(composer.scratch, walk.index);
+    let length = length.wrapping_sub(walk.done);
+    Some((
+        address.wrapping_add(walk.done),
+        if length > left { left } else { length },
+    ))
+}
+
+impl Walk {
+    /// Goes to the next iovec.
+    #[inline(always)]
+    pub fn advance(&mut self) {
+        self.index += 1;
+        self.done = 0;
+    }
+
+    /// Stays at the current iovec, of which `length` bytes more are in records.
+    #[inline(always)]
+    pub fn advance_within(&mut self, length: u64) {
+        self.done += length;
+    }
+}
+
+#[inline(always)]
+fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
+    let index = bounded::<{ VECTORS as u64 - 1 }>(index) as usize;
+    // SAFETY: the index is bounded by the array's length.
+    unsafe {
+        (&raw const (*scratch).vectors)
+            .cast::<[u64; 2]>()
+            .add(index)
+            .read()
+    }
+}
+
+/// Copies a call's array; returns how many iovecs there are.
+#[inline(always)]
+fn copy_array(scratch: *mut Scratch, arguments: Arguments) -> Option<u64> {
+    let (address, count) = array(arguments)?;
+    let count = bounded::<{ VECTORS as u64 }>(count);
+    // SAFETY: the scratch space belongs to this program on this CPU.
+    let to = unsafe { &raw mut (*scratch).vectors }.cast();
+    read_user::<{ VECTORS as u64 * VECTOR }>(to, count * VECTOR, address).then_some(count)
+}
+
+/// Address and length of a call's array.
+#[inline(always)]
+fn array(arguments: Arguments) -> Option<(u64, u64)> {
+    let Arguments {
+        shape,
+        address,
+        count,
+    } = arguments;
+    match shape {
+        Shape::Buffer => None,
+        Shape::Vectors => Some((address, count)),
+        Shape::Message => {
+            let mut array = [0_u64; 2];
+            let to = (&raw mut array).cast();
+            read_user::<VECTOR>(to, VECTOR, address + MESSAGE_VECTORS)
+                .then_some((array[0], array[1]))
+        }
+    }
+}

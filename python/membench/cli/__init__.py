@@ -1,0 +1,77 @@
+"""Arguments → one command, its exit code, and errors as text."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+import typer
+
+from membench.cli import analyze, demo, doctor, info, keygen, output, record, repair, replay
+from membench.errors import MembenchError
+
+INTERRUPTED = 130
+FAILED = 1
+USAGE = 2
+
+app = typer.Typer(
+    name="membench",
+    help="Record what a live memcached does, replay it with the same timing, and explain it.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (record, info, analyze, replay, doctor, demo, repair, keygen):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+
+# `typer` does not export the base of its usage errors.
+_ArgumentError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=output.show_version, help="Print the version."
+    ),
+) -> None:
+    del version
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    return run(app, sys.argv[1:] if arguments is None else arguments)
+
+
+def run(commands: typer.Typer, arguments: list[str]) -> int:
+    """Run one of `commands`; whatever it raises becomes text on stderr and an exit code."""
+    try:
+        code = commands(args=arguments or ["--help"], standalone_mode=False, prog_name="membench")
+    except MembenchError as error:
+        output.show_error(str(error), error.hint)
+        return error.exit_code
+    except _ArgumentError as error:
+        return _show_argument_error(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception as error:  # the last line of defence: its text may hold user data
+        output.show_error(f"internal error: {_describe(error)}", "please report this line")
+        return FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _show_argument_error(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "membench"
+    text = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+    if text:
+        output.show_error(text[:1].lower() + text[1:], f"`{path} --help`")
+    return USAGE
+
+
+def _describe(error: Exception) -> str:
+    """Name the kind of error and its place, not its message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"

@@ -1,0 +1,37 @@
+"""`membench analyze`: profile → what the workload is like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from membench.cli import output
+from membench.cli.output import Format, FormatOption
+
+
+def command(
+    profile: Annotated[Path, typer.Argument(help="Folder of a profile.")],
+    only: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these parts, in detail: `keys,ttl`.")
+    ] = None,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+) -> int:
+    """Show what a recorded workload is like.
+
+    Commands, hit ratios, keys, sizes, expiry, connections, server time.
+
+    \b
+    Example: membench analyze production.mb --only keys,ttl
+    """  # noqa: D301 - `\b` keeps the example on its line
+    import membench
+    from membench.report.analysis import render_analysis
+
+    parts = [name.strip() for name in only.split(",")] if only else None
+    analysis = membench.analyze(membench.open(profile), only=parts)
+    if format is Format.JSON:
+        output.show_json(analysis)
+    else:
+        output.show(render_analysis(str(profile), analysis))
+    return 0

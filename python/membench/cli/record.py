@@ -1,0 +1,187 @@
+"""`membench record`: source → profile, a status line while it runs and a summary at the end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from membench.cli import output
+from membench.cli.output import Format, FormatOption
+from membench.cli.units import parse_duration, parse_size
+from membench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from membench._record import Capture, Recording, Status
+
+DATA_LOST = 4
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Responses(StrEnum):
+    """How much of the responses is looked at."""
+
+    NONE = "none"
+    LENGTHS = "lengths"
+    BYTES = "bytes"
+
+
+class Requirement(StrEnum):
+    """Sources that may be insisted on."""
+
+    EBPF = "ebpf"
+
+
+def command(  # noqa: PLR0917 - Typer makes options of arguments
+    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`.")],
+    profile: Annotated[
+        Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
+    ] = None,
+    port: Annotated[list[int], typer.Option(help="Listening port of a server; repeatable.")] = [  # noqa: B006
+        11211
+    ],
+    duration: Annotated[
+        float | None,
+        typer.Option(parser=parse_duration, metavar="TIME", help="Stop after `10s`, `5m`, …"),
+    ] = None,
+    responses: Annotated[
+        Responses,
+        typer.Option(help="`lengths` costs the server less, `none` least; outcomes need bytes."),
+    ] = Responses.BYTES,
+    ring_size: Annotated[
+        int,
+        typer.Option(
+            parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
+        ),
+    ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MEMBENCH_KEY_FILE", help="Key that makes key ids (`membench keygen`)."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the profile.")] = False,
+    no_stats: Annotated[
+        bool, typer.Option("--no-stats", help="Do not ask the servers for their counters.")
+    ] = False,
+    allow_loss: Annotated[
+        float,
+        typer.Option(
+            min=0, max=100, metavar="PERCENT", help="Loss above this ends with exit code 4."
+        ),
+    ] = 0.0,
+    require: Annotated[
+        Requirement | None, typer.Option(help="Never fall back to another source.")
+    ] = None,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say more; `-vv` every step.")
+    ] = 0,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+) -> int:
+    """Record what memcached does, until Ctrl-C or --duration.
+
+    Keys leave memory only as keyed ids; values never do.
+
+    \b
+    Example: sudo python -m membench record ebpf:any production.mb --duration 60
+    """  # noqa: D301 - `\b` keeps the example on its line
+    import logging
+
+    import membench
+
+    logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
+    if require is not None and not source.startswith(f"{require.value}:"):
+        raise UsageError(f"{source} is not {require.value}, which is required")
+    capture = membench.record(
+        source,
+        profile,
+        ports=port,
+        responses=responses.value,
+        ring_size=ring_size,
+        duration=duration,
+        force=force,
+        key_file=key_file,
+        statistics=not no_stats,
+        drop_privileges=True,
+        live=False,
+    )
+    _follow(capture, responses.value)
+    recording = capture.result
+    _show(recording, format)
+    return _exit_code(recording, allow_loss)
+
+
+def _follow(capture: Capture, responses: str) -> None:
+    """Wait for the end; name servers as they are found, keep the status line up to date."""
+    from membench.report import record as report
+
+    announced: object = None
+    with _stop_on_signals(capture), _status_line() as (console, update):
+
+        def look(status: Status) -> None:
+            nonlocal announced
+            servers = [(server.port, server.pid) for server in status.servers]
+            if servers != announced:
+                console.print(report.render_start(status, responses))
+                announced = servers
+            update(status)
+
+        capture.wait(on_status=look)
+
+
+@contextmanager
+def _stop_on_signals(capture: Capture) -> Iterator[None]:
+    """Let the first signal end and seal the capture; a second one of its kind ends the program."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received = signal.Signals(number)
+        signal.signal(received, previous[received])
+        capture.stop(received.name)
+
+    previous = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _status_line() -> Iterator[tuple[Console, Callable[[Status], None]]]:
+    """Open stderr with one line that is kept up to date, where that is a terminal."""
+    from rich.live import Live
+
+    from membench.report import record as report
+
+    console = output.console(stderr=True)
+    if not console.is_terminal:
+        yield console, lambda _status: None
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        yield console, lambda status: live.update(report.render_status(status), refresh=True)
+
+
+def _show(recording: Recording, format: Format) -> None:  # noqa: A002
+    from membench.report import record as report
+
+    if format is Format.JSON:
+        output.show_json(recording)
+        return
+    output.show(report.render_recording(recording))
+    if recording.profile is not None and recording.events:
+        output.say(f"\nnext   {output.program()} analyze {recording.profile}")
+
+
+def _exit_code(recording: Recording, allowed_percent: float) -> int:
+    if recording.guard or recording.write_error or recording.loss_share() * 100 > allowed_percent:
+        return DATA_LOST
+    return 0

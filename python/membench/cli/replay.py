@@ -1,0 +1,113 @@
+"""`membench replay`: profile and target → the same traffic again, its times, its thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from membench.cli import output
+from membench.cli.output import Format, FormatOption
+
+if TYPE_CHECKING:
+    from membench._replay import Progress, ReplayResult
+
+TIMING_NOT_HELD = 4
+THRESHOLD_FAILED = 99
+
+
+def command(  # noqa: PLR0917 - Typer makes options of arguments
+    profile: Annotated[Path, typer.Argument(help="Folder of a profile.")],
+    target: Annotated[str, typer.Argument(help="`HOST:PORT` of the memcached to write to.")],
+    pacing: Annotated[
+        str, typer.Option(help="`recorded`, `speed=2` or `rate=50000/s`.")
+    ] = "recorded",
+    warm: Annotated[
+        bool, typer.Option("--warm", help="First store what the recording proves was there.")
+    ] = False,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK",
+            help="Exit code 99 unless `get.p99<1ms`, `hit_ratio>0.9`, …; repeatable.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the values that are stored.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Sending threads, each with its connections.")
+    ] = 1,
+    allow_nonempty: Annotated[
+        bool, typer.Option("--allow-nonempty", help="Accept a target in use, and write to it.")
+    ] = False,
+    allow_admin: Annotated[
+        bool, typer.Option("--allow-admin", help="Also send `flush_all` and the like.")
+    ] = False,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+) -> int:
+    """Send a profile's requests to a memcached, when they are due.
+
+    Open loop: nothing waits for an answer that is late. Response time counts from when a request
+    should have been sent; how late it was sent is measured and shown.
+
+    \b
+    Example: membench replay production.mb 127.0.0.1:11211 --warm --check 'get.p99<1ms'
+    """  # noqa: D301 - `\b` keeps the example on its line
+    import membench
+
+    with _progress_bar() as update:
+        result = membench.replay(
+            membench.open(profile),
+            target,
+            pacing=pacing,
+            warm=warm,
+            seed=seed,
+            threads=threads,
+            checks=check or (),
+            allow_nonempty=allow_nonempty,
+            allow_admin=allow_admin,
+            on_interval=update,
+        )
+    _show(result, format)
+    if not result.passed:
+        return THRESHOLD_FAILED
+    return 0 if result.timing_held and result.sent == result.planned else TIMING_NOT_HELD
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
+    """Show how far the replay is on stderr, where that is a terminal."""
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    from membench.report.replay import describe_progress
+
+    console = output.console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("replay"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def update(progress: Progress) -> None:
+            text = describe_progress(progress)
+            bar.update(task, total=progress.planned, completed=progress.sent, description=text)
+
+        yield update
+
+
+def _show(result: ReplayResult, format: Format) -> None:  # noqa: A002
+    from membench.report.replay import render_replay
+
+    if format is Format.JSON:
+        output.show_json(result)
+    else:
+        output.show(render_replay(result))

@@ -1,0 +1,34 @@
+"""`10s`, `4M`, … → seconds and bytes."""
+
+from __future__ import annotations
+
+import re
+
+import typer
+
+_SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def parse_duration(text: str) -> float:
+    """Read `500ms`, `10`, `10s`, `5m` or `1h` as seconds."""
+    value, unit = _split(text)
+    if unit not in _SECONDS or value <= 0:
+        raise typer.BadParameter(f"{text!r} is not a duration such as `10s` or `5m`")
+    return value * _SECONDS[unit]
+
+
+def parse_size(text: str) -> int:
+    """Read `65536`, `512K`, `4M` or `1G` as bytes (powers of 1024)."""
+    value, unit = _split(text)
+    unit = unit.upper().removesuffix("IB").removesuffix("B")
+    if unit not in _BYTES or value <= 0 or value != int(value):
+        raise typer.BadParameter(f"{text!r} is not a size such as `4M`")
+    return int(value) * _BYTES[unit]
+
+
+def _split(text: str) -> tuple[float, str]:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    if found is None:
+        return 0.0, "?"
+    return float(found[1]), found[2]

@@ -1,0 +1,1 @@
+"""A private memcached and a small realistic workload, for `membench demo`."""

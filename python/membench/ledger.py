@@ -1,0 +1,116 @@
+"""The ledger of a capture: what was seen, what was lost, by cause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Loss terms counted in bytes; the rest of `LOSSES` counts occurrences.
+BYTE_LOSSES = (
+    "ring_full",
+    "missed",
+    "record_limit",
+    "other_syscall",
+    "io_uring",
+    "kernel_thread",
+    "compat_task",
+    "fault",
+    "no_state",
+    "udp",
+    "other_family",
+    "truncated",
+    "unsynced",
+)
+COUNTED_LOSSES = ("unpaired", "unmatched", "program_misses", "user_queue_drops")
+LOSSES = BYTE_LOSSES + COUNTED_LOSSES
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Bytes of one direction of one server's connections, by what became of them."""
+
+    seen: int = 0
+    parsed: int = 0
+    value_skipped: int = 0
+    text_skipped: int = 0
+    boundary: int = 0
+    unsynced: int = 0
+    truncated: int = 0
+    not_decoded: int = 0
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFlows:
+    """One server's share of the ledger.
+
+    Attributes:
+        server: Its ordinal, as in the connections table.
+        port: Its listening port.
+        pid: Its process id, in the initial pid namespace.
+        network_namespace: The inode number of its network namespace.
+        request: What it read.
+        response: What it wrote.
+    """
+
+    server: int
+    port: int
+    pid: int
+    network_namespace: int
+    request: Flow
+    response: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where every byte went that the servers moved while recording.
+
+    Attributes:
+        complete: True when every loss term is 0; None while recording or when not sealed.
+        request_bytes: What the servers read.
+        response_bytes: What the servers wrote.
+        boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
+        servers: Each server apart.
+
+    All others are loss terms: bytes, but for `unpaired` (requests), `unmatched` (responses),
+    `program_misses` (calls) and `user_queue_drops` (events).
+    """
+
+    complete: bool | None
+    request_bytes: int
+    response_bytes: int
+    boundary: int = 0
+    ring_full: int = 0
+    missed: int = 0
+    record_limit: int = 0
+    other_syscall: int = 0
+    io_uring: int = 0
+    kernel_thread: int = 0
+    compat_task: int = 0
+    fault: int = 0
+    no_state: int = 0
+    udp: int = 0
+    other_family: int = 0
+    truncated: int = 0
+    unsynced: int = 0
+    unpaired: int = 0
+    unmatched: int = 0
+    program_misses: int = 0
+    user_queue_drops: int = 0
+    servers: tuple[ServerFlows, ...] = ()
+
+    def losses(self) -> dict[str, int]:
+        """Every loss term that is not 0, by cause."""
+        terms = {cause: int(getattr(self, cause)) for cause in LOSSES}
+        return {cause: amount for cause, amount in terms.items() if amount}
+
+    def loss_share(self, requests: int) -> float:
+        """Share of the traffic that may be missing: of bytes or of requests, whichever is more."""
+        losses = self.losses()
+        lost_bytes = sum(losses.get(cause, 0) for cause in BYTE_LOSSES)
+        occurrences = sum(losses.get(cause, 0) for cause in COUNTED_LOSSES)
+        moved = self.request_bytes + self.response_bytes + self.missed
+        return max(_share(lost_bytes, moved), _share(occurrences, requests))
+
+
+def _share(lost: int, total: int) -> float:
+    return min(1.0, lost / max(total, lost)) if lost else 0.0

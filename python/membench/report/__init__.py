@@ -1,0 +1,1 @@
+"""Results → text and Rich renderables; nothing here prints."""

@@ -1,0 +1,86 @@
+"""What a profile holds → text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from membench._profile import Summary
+from membench.report.numbers import percent, size
+from membench.report.record import render_losses
+
+
+def render_info(name: str, info: Summary) -> RenderableType:
+    """Lay out counts, how it was recorded, and whether it is complete."""
+    body = Table.grid(padding=(0, 3))
+    body.add_column(no_wrap=True)
+    body.add_column()
+    for label, text in _rows(info):
+        body.add_row(label, Text(text))
+    if info.ledger.losses():
+        body.add_row("lost", render_losses(info.ledger))
+    return Group(_headline(name, info), Text(), body)
+
+
+def _headline(name: str, info: Summary) -> Text:
+    state = (
+        "sealed" if info.state == "sealed" else "NOT sealed: recording, or its recorder was killed"
+    )
+    began = datetime.fromtimestamp(info.anchor.utc_ns / 1e9, UTC)
+    return Text(
+        f"{name}   {info.duration_s:.1f} s   {info.events:,} events   {state}"
+        f"   recorded {began:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def _rows(info: Summary) -> list[tuple[str, str]]:
+    how = [info.source, info.tier, f"kernel {info.kernel}" if info.kernel else None]
+    moved = f"{info.ledger.request_bytes:,} requested, {info.ledger.response_bytes:,} answered"
+    return [
+        ("recorded", f"{', '.join(part for part in how if part)}, responses {info.responses}"),
+        ("requests", f"{info.requests:,} on {info.connections:,} connections"),
+        ("commands", _shares(info.commands)),
+        ("outcomes", _shares(info.outcomes)),
+        (
+            "complete",
+            f"{_completeness(info)}: bytes {moved}; {info.ledger.boundary:,} at the edges",
+        ),
+        ("stored", _storage(info)),
+        ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
+        ("ended by", _ending(info)),
+    ]
+
+
+def _ending(info: Summary) -> str:
+    ending = info.stopped_by or "unknown: not sealed"
+    if info.repaired:
+        ending += "; sealed by `repair`"
+    if info.write_error:
+        ending += f"; could not write on: {info.write_error}"
+    return ending
+
+
+def _shares(counts: Mapping[str, int]) -> str:
+    total = sum(counts.values())
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    return "   ".join(f"{name} {amount:,} ({percent(amount / total)})" for name, amount in ranked)
+
+
+def _completeness(info: Summary) -> str:
+    if info.ledger.complete is None:
+        return "unknown, not sealed"
+    if info.ledger.complete:
+        return "yes, lost 0"
+    return f"NO, {percent(info.ledger.loss_share(info.requests))} may be missing"
+
+
+def _storage(info: Summary) -> str:
+    each = f" ({info.bytes / info.events:.1f} B an event)" if info.events else ""
+    unsealed = ""
+    if info.unsealed_events or info.cut_bytes:
+        unsealed = f"; {info.unsealed_events:,} events unsealed, {info.cut_bytes:,} B cut off"
+    return f"{info.parts} parts, {size(info.bytes)}{each}{unsealed}"

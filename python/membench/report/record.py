@@ -1,0 +1,161 @@
+"""Capture status and recordings → text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from membench._record import Difference, Recording, ServerStatus, Status
+from membench.ledger import BYTE_LOSSES, Ledger
+from membench.report.numbers import clock, count, duration, percent, rate, size
+
+# Cause of loss → what it is, and what would avoid it next time.
+_CAUSES = {
+    "ring_full": ("the ring buffer was full", "a larger --ring-size"),
+    "missed": ("read without a call that was seen", "see docs/capture.md"),
+    "record_limit": ("beyond what one call may put into the ring", "a larger --ring-size"),
+    "other_syscall": ("moved by a call whose buffers are not located", "see docs/capture.md"),
+    "io_uring": ("moved by io_uring, which cannot be read", "see docs/capture.md"),
+    "kernel_thread": ("moved by kernel threads", "see docs/capture.md"),
+    "compat_task": ("moved by 32-bit programs", "see docs/capture.md"),
+    "fault": ("in memory that was paged out", "see docs/capture.md"),
+    "no_state": ("on sockets beyond the number that is followed", "fewer --port"),
+    "udp": ("in UDP datagrams, which are not decoded", "memcached -U 0"),
+    "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
+    "truncated": ("needed but not kept", "see docs/capture.md"),
+    "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
+    "unpaired": ("requests whose response was not seen", "see docs/capture.md"),
+    "unmatched": ("responses without a request", "see docs/capture.md"),
+    "program_misses": ("runs the kernel skipped", "see docs/capture.md"),
+    "user_queue_drops": ("events that came faster than they were taken", "a faster consumer"),
+}
+_READING = ("get", "gets", "gat", "gats", "mg", "me")
+_STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
+
+
+def render_start(status: Status, responses: str) -> RenderableType:
+    """Say what is being recorded and how."""
+    rows = [_describe_server(server) for server in status.servers]
+    label = "recording" if rows else "waiting"
+    if not rows:
+        rows = ["nothing listens on that port yet: recording begins when a server does"]
+    how = f"tier {status.tier}, kernel {status.kernel}" if status.tier else "socket tracepoints"
+    rows.append(f"{how}, responses: {responses}; keys leave memory only as keyed ids")
+    return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
+
+
+def render_status(status: Status) -> Text:
+    """Write the one line that shows a capture is alive."""
+    return Text(
+        f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
+        f"   {count(status.events)} events   {size(status.bytes_written)}"
+        f"   lost {size(status.lost_bytes) if status.lost_bytes else 0}"
+        f"   own CPU {status.cpu_share * 100:.0f} %   Ctrl-C ends"
+    )
+
+
+def render_recording(recording: Recording) -> RenderableType:
+    """Sum up a recording: what it holds, whether it is complete, and what it cost."""
+    body = Table.grid(padding=(0, 2))
+    body.add_column(no_wrap=True)
+    body.add_column()
+    body.add_row("  requests", _requests(recording))
+    _add_completeness(body, recording)
+    body.add_row("  cost", _cost(recording))
+    if recording.guard is not None:
+        body.add_row("  stopped", Text(f"by a guard: {recording.guard}"))
+    if recording.write_error is not None:
+        body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
+    return Group(_headline(recording), body)
+
+
+def render_losses(ledger: Ledger) -> Table:
+    """List what was lost, by cause, with what would avoid it."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    for cause, amount in ledger.losses().items():
+        meaning, remedy = _CAUSES[cause]
+        shown = size(amount) if cause in BYTE_LOSSES else count(amount)
+        table.add_row(cause, shown, f"{meaning} → {remedy}")
+    return table
+
+
+def _describe_server(server: ServerStatus) -> str:
+    version = f"memcached {server.version}" if server.version else "memcached"
+    threads = f", {server.threads} threads" if server.threads else ""
+    pid = f" pid {server.pid}" if server.pid else ""
+    connections = ""
+    if server.connections is not None:
+        connections = f", {count(server.connections)} connections open"
+    return f"{version}{pid} {server.listening}{threads}{connections}"
+
+
+def _headline(recording: Recording) -> Text:
+    name = recording.profile or "not kept"
+    return Text(
+        f"{name}   {recording.events:,} events in {recording.duration_s:.1f} s"
+        f" from {recording.connections:,} connections ({recording.open_at_start:,} open at start)"
+    )
+
+
+def _requests(recording: Recording) -> Text:
+    commands, outcomes = recording.commands, recording.outcomes
+    gets, sets = _sum(commands, _READING), _sum(commands, _STORING)
+    hits, misses = outcomes.get("hit", 0), outcomes.get("miss", 0)
+    ratio = f" ({percent(hits / (hits + misses))} hits)" if hits + misses else ""
+    deletes = commands.get("delete", 0) + commands.get("md", 0)
+    other = recording.events - gets - sets - deletes
+    return Text(
+        f"{recording.requests:,}   gets {count(gets)}{ratio}   sets {count(sets)}"
+        f"   deletes {count(deletes)}   other {count(other)}"
+    )
+
+
+def _sum(commands: Mapping[str, int], names: Iterable[str]) -> int:
+    return sum(commands.get(name, 0) for name in names)
+
+
+def _add_completeness(body: Table, recording: Recording) -> None:
+    ledger = recording.ledger
+    moved = f"{ledger.request_bytes:,} requested, {ledger.response_bytes:,} answered"
+    if ledger.complete:
+        body.add_row("  complete", f"every byte accounted for: {moved}; lost 0")
+    else:
+        share = percent(recording.loss_share())
+        body.add_row("  incomplete", f"{share} may be missing of {moved}")
+        body.add_row("", render_losses(ledger))
+    for line in _compare_counters(recording.differences):
+        body.add_row("", line)
+    body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
+
+
+def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
+    apart = [one for one in differences if one.server != one.recorded]
+    if differences and not apart:
+        yield f"memcached's own counters agree ({', '.join(_counters(differences))})"
+    for one in apart:
+        yield (
+            f"port {one.port} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
+            f" ({one.recorded - one.server:+,})"
+        )
+
+
+def _counters(differences: Iterable[Difference]) -> list[str]:
+    return list(dict.fromkeys(one.counter for one in differences))
+
+
+def _cost(recording: Recording) -> Text:
+    cost = recording.cost
+    each = f" ({duration(cost.ns_per_event)} an event)" if cost.ns_per_event is not None else ""
+    written = ""
+    if cost.bytes_per_event is not None:
+        written = f" ({cost.bytes_per_event:.1f} B an event)"
+    mean = rate(recording.events / recording.duration_s) if recording.duration_s else "0/s"
+    return Text(
+        f"own CPU {cost.cpu_s:.2f} s{each}   {size(cost.bytes_written)} written{written}   {mean}"
+    )

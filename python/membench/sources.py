@@ -1,0 +1,124 @@
+"""Source as typed → what it names, checked against this machine and this version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from membench.errors import CaptureUnavailable, UsageError
+
+INTERFACES = Path("/sys/class/net")
+GRAMMAR = (
+    "`ebpf:any` records at the sockets; also understood: `ebpf:INTERFACE`, `pcap:INTERFACE`, "
+    "`FILE.pcap`, `watch:HOST:PORT`"
+)
+
+
+class Kind(StrEnum):
+    """Where segments can come from."""
+
+    SOCKETS = "ebpf"
+    TRAFFIC_CONTROL = "ebpf interface"
+    LIBPCAP = "pcap interface"
+    FILE = "pcap file"
+    WATCH = "watch"
+
+
+AVAILABLE = frozenset({Kind.SOCKETS})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A parsed source.
+
+    Attributes:
+        kind: Which way of capturing.
+        name: Interface, path or `HOST:PORT`; `any` for the sockets.
+    """
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        match self.kind:
+            case Kind.SOCKETS | Kind.TRAFFIC_CONTROL:
+                return f"ebpf:{self.name}"
+            case Kind.LIBPCAP:
+                return f"pcap:{self.name}"
+            case Kind.WATCH:
+                return f"watch:{self.name}"
+            case Kind.FILE:
+                return self.name
+
+
+def parse(text: str, interfaces: frozenset[str] | None = None) -> Source:
+    """Read a source; `interfaces` are this machine's unless given.
+
+    Raises:
+        UsageError: It is none of the known forms, or names an interface that does not exist.
+    """
+    known = list_interfaces() if interfaces is None else interfaces
+    if "/" in text or text.endswith((".pcap", ".pcapng")):
+        return Source(Kind.FILE, text)
+    scheme, colon, name = text.partition(":")
+    match scheme:
+        case "ebpf" if colon:
+            kind = Kind.SOCKETS if name == "any" else Kind.TRAFFIC_CONTROL
+            return Source(kind, _interface(text, name, known))
+        case "pcap" if colon:
+            return Source(Kind.LIBPCAP, _interface(text, name, known))
+        case "watch" if colon:
+            return Source(Kind.WATCH, _address(text, name))
+    if text in known:
+        return Source(Kind.LIBPCAP, text)
+    raise UsageError(f"{text!r} is not a source", GRAMMAR)
+
+
+def require_available(source: Source) -> None:
+    """Refuse, by name, what this version cannot capture with.
+
+    Raises:
+        CaptureUnavailable: The source is understood but not in this version.
+    """
+    if source.kind not in AVAILABLE:
+        raise CaptureUnavailable(
+            f"{source}: capturing from a {_LONG_NAMES[source.kind]} is not in this version",
+            "`ebpf:any` records every memcached here; `membench doctor` shows if it works",
+        )
+
+
+def list_interfaces() -> frozenset[str]:
+    """Name this machine's network interfaces."""
+    try:
+        return frozenset(entry.name for entry in INTERFACES.iterdir())
+    except OSError:
+        return frozenset()
+
+
+_LONG_NAMES = {
+    Kind.TRAFFIC_CONTROL: "network interface through eBPF",
+    Kind.LIBPCAP: "network interface through libpcap",
+    Kind.FILE: "packet file",
+    Kind.WATCH: "server's watch stream",
+}
+
+
+def _interface(text: str, name: str, known: frozenset[str]) -> str:
+    if name == "any" or name in known:
+        return name
+    if not name:
+        raise UsageError(f"{text!r} names no interface", GRAMMAR)
+    raise UsageError(
+        f"{text}: no interface is called {name!r}",
+        f"this machine has {', '.join(sorted(known)) or 'none'}",
+    )
+
+
+def _address(text: str, name: str) -> str:
+    host, colon, port = name.rpartition(":")
+    if not (host and colon and port.isdecimal()):
+        raise UsageError(
+            f"{text!r} is not `watch:HOST:PORT`", "for example `watch:127.0.0.1:11211`"
+        )
+    return name

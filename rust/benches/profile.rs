@@ -1,0 +1,216 @@
+//! A synthetic get/set mix → bytes and CPU an event: written, sealed, read back.
+//!
+//! `cargo bench --bench profile [-- EVENTS]`
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Instant;
+
+use membench::event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
+use membench::profile::{Anchor, End, Header, Profile, Writer};
+
+/// Traffic with the shape of Twitter's median cluster: 50 connections, 100 k requests/s, Zipf keys, 1 set in 10.
+struct Mix {
+    random: u64,
+    /// Cumulated share of each key.
+    popularity: Vec<f64>,
+    time: f64,
+    /// Requests made by each connection.
+    requests: Vec<u32>,
+    server_time: bool,
+}
+
+const CONNECTIONS: u32 = 50;
+/// Events handed over at a time.
+const BLOCK: u32 = 25_000;
+const KEYS: u32 = 1_000_000;
+
+impl Mix {
+    fn new(server_time: bool) -> Self {
+        let mut sum = 0.0;
+        let popularity = (1..=KEYS)
+            .map(|rank| {
+                sum += f64::from(rank).powf(-0.95);
+                sum
+            })
+            .collect();
+        Self {
+            random: 42,
+            popularity,
+            time: 0.0,
+            requests: vec![0; CONNECTIONS as usize],
+            server_time,
+        }
+    }
+
+    /// Uniform in 0..1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    fn uniform(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        (mix(self.random) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn exponential(&mut self, mean: f64) -> f64 {
+        -(1.0 - self.uniform()).ln() * mean
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "drawn from ranges that fit"
+    )]
+    fn event(&mut self) -> Event {
+        self.time += self.exponential(10_000.0);
+        let connection = (self.uniform() * f64::from(CONNECTIONS)) as u32;
+        let request = self.requests[connection as usize];
+        self.requests[connection as usize] += 1;
+        let drawn = self.uniform() * self.popularity[KEYS as usize - 1];
+        let rank = self.popularity.partition_point(|share| *share < drawn) as u64;
+        let set = self.uniform() < 0.1;
+        let missed = !set && self.uniform() < 0.05;
+        let value_size = 20 + (mix(rank) % 997) as u32;
+        let key_size = 30 + (mix(rank ^ 1) % 16) as u8;
+        let server_time = 900.0 + self.exponential(700.0);
+        Event {
+            time: self.time as u64,
+            connection,
+            batch: request,
+            request,
+            command: if set { Command::Set } else { Command::Get },
+            protocol: Protocol::Text,
+            key: Some(mix(rank ^ 2)),
+            key_size: Some(key_size),
+            value_size: (!missed).then_some(value_size),
+            request_size: Some(request_size(set, key_size, value_size)),
+            ttl: set.then_some(3600),
+            flags: set.then_some(0),
+            cas: None,
+            delta: None,
+            initial: None,
+            vivify_ttl: None,
+            recache_ttl: None,
+            opaque_size: None,
+            options: Options(0),
+            outcome: Some(match (set, missed) {
+                (true, _) => Outcome::Stored,
+                (false, true) => Outcome::Miss,
+                (false, false) => Outcome::Hit,
+            }),
+            server_time: self.server_time.then_some(server_time as u32),
+            queue_time: None,
+        }
+    }
+}
+
+fn request_size(set: bool, key_size: u8, value_size: u32) -> u32 {
+    let key = u32::from(key_size);
+    if set { key + value_size + 20 } else { key + 6 }
+}
+
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn run(path: &Path, server_time: bool, count: u32) -> membench::Result<()> {
+    let mut source = Mix::new(server_time);
+    let header = Header {
+        anchor: Anchor {
+            monotonic_ns: 0,
+            utc_ns: 1_700_000_000_000_000_000,
+        },
+        ..Header::default()
+    };
+    let options = OptionsTable::default();
+    let mut writer = Writer::create(path, header, false)?;
+    let (mut taken, mut longest) = (0.0, 0.0_f64);
+    for _ in 0..count / BLOCK {
+        let events: Vec<Event> = (0..BLOCK).map(|_| source.event()).collect();
+        let started = Instant::now();
+        writer.append(&events, &options)?;
+        let took = started.elapsed().as_secs_f64();
+        taken += took;
+        longest = longest.max(took);
+    }
+    let open = writer.bytes_written();
+    let started = Instant::now();
+    let manifest = writer.finish(End::default())?;
+    let ended = started.elapsed().as_secs_f64();
+    let bytes: u64 = manifest.parts.iter().map(|part| part.bytes).sum();
+    let per_event = |seconds: f64| seconds * 1e9 / f64::from(count);
+    println!(
+        "server time {server_time:5}: {:.2} B an event sealed ({:.2} before the last sealing); \
+         taken in {:.0} ns an event, longest append {:.0} ms; ended in {ended:.1} s",
+        bytes as f64 / f64::from(count),
+        open as f64 / f64::from(count),
+        per_event(taken),
+        longest * 1e3,
+    );
+    println!("  {} (12 MB of it the benchmark's own)", peak());
+    let started = Instant::now();
+    let read = Profile::open(path)?.events()?.flatten().count();
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "  read {read} events, {:.0} ns an event",
+        per_event(seconds)
+    );
+    Ok(())
+}
+
+/// Size of each column in a sealed part.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn columns(path: &Path, count: u32) {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let mut sizes: HashMap<String, i64> = HashMap::new();
+    let files = std::fs::read_dir(path).into_iter().flatten().flatten();
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("events-")) {
+        let Ok(reader) = std::fs::File::open(file.path())
+            .map_err(Into::into)
+            .and_then(SerializedFileReader::new)
+        else {
+            continue;
+        };
+        for group in reader.metadata().row_groups() {
+            for column in group.columns() {
+                *sizes.entry(column.column_path().string()).or_default() +=
+                    column.compressed_size();
+            }
+        }
+    }
+    let mut sizes: Vec<_> = sizes
+        .into_iter()
+        .filter(|size| size.1 > i64::from(count) / 100)
+        .collect();
+    sizes.sort_by_key(|size| -size.1);
+    let text: Vec<String> = sizes
+        .iter()
+        .map(|(name, size)| format!("{name} {:.2}", *size as f64 / f64::from(count)))
+        .collect();
+    println!("  B an event: {}", text.join(", "));
+}
+
+/// Peak memory of this process, kB.
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    line.unwrap_or_default().into()
+}
+
+fn main() -> membench::Result<()> {
+    let count = std::env::args().find_map(|argument| argument.parse().ok());
+    let count = count.unwrap_or(5_000_000);
+    println!("{count} events, {} B each in memory", size_of::<Event>());
+    for server_time in [false, true] {
+        let path = std::env::temp_dir().join(format!(
+            "membench-bench-{}-{server_time}.mb",
+            std::process::id()
+        ));
+        run(&path, server_time, count)?;
+        columns(&path, count);
+        drop(std::fs::remove_dir_all(&path));
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! What the loader says → which step failed, with which errno, and for lack of which capabilities.
+
+use std::io;
+
+use aya::{BtfError, EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
+
+use crate::{Error, capture::missing_capabilities};
+
+/// What stands for the object as a whole where a program's or map's name is told.
+pub(super) const OBJECT: &str = "membench.bpf.o";
+
+/// Most of the verifier's log that is told: its end says why.
+const LOG_TAIL: usize = 2_000;
+
+/// A program or map that could not be loaded.
+pub(super) fn load(name: &'static str, error: EbpfError) -> Error {
+    let (source, log) = cause(error);
+    match source.raw_os_error() {
+        Some(libc::EPERM) => permission(name, source),
+        _ => Error::KernelLoad {
+            name,
+            source,
+            log: tail(&log, LOG_TAIL).into(),
+        },
+    }
+}
+
+/// A program that could not be attached.
+pub(super) fn attach(name: &'static str, error: EbpfError) -> Error {
+    let (source, _) = cause(error);
+    match source.raw_os_error() {
+        Some(libc::EPERM) => permission(name, source),
+        _ => Error::KernelAttach { name, source },
+    }
+}
+
+/// A program or map that the object lacks.
+pub(super) fn absent(name: &'static str) -> Error {
+    let source = io::Error::new(io::ErrorKind::NotFound, "not in the object");
+    Error::KernelLoad {
+        name,
+        source,
+        log: String::new(),
+    }
+}
+
+/// Not allowed: for lack of capabilities, or though they are there.
+fn permission(name: &'static str, source: io::Error) -> Error {
+    match missing_capabilities() {
+        missing if missing.is_empty() => Error::KernelLoad {
+            name,
+            source,
+            log: String::new(),
+        },
+        missing => Error::MissingCapabilities { missing },
+    }
+}
+
+/// The system's error and the verifier's log, from wherever the loader keeps them.
+fn cause(error: EbpfError) -> (io::Error, String) {
+    match error {
+        EbpfError::ProgramError(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        })
+        | EbpfError::BtfError(BtfError::LoadError {
+            io_error,
+            verifier_log,
+        }) => (io_error, verifier_log.to_string()),
+        EbpfError::ProgramError(ProgramError::SyscallError(SyscallError { io_error, .. }))
+        | EbpfError::MapError(
+            MapError::CreateError { io_error, .. }
+            | MapError::SyscallError(SyscallError { io_error, .. }),
+        )
+        | EbpfError::FileError {
+            error: io_error, ..
+        } => (io_error, String::new()),
+        other => (io::Error::other(other), String::new()),
+    }
+}
+
+fn tail(text: &str, bytes: usize) -> &str {
+    let start = text.len().saturating_sub(bytes);
+    let start = (start..=text.len())
+        .find(|index| text.is_char_boundary(*index))
+        .unwrap_or(0);
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_told_by_its_end() {
+        assert_eq!(tail("0123456789", 4), "6789");
+        assert_eq!(tail("é789", 4), "789");
+        assert_eq!(tail("short", 100), "short");
+    }
+
+    #[test]
+    fn the_system_error_is_found_inside_the_loaders() {
+        let io_error = io::Error::from_raw_os_error(libc::ENOMEM);
+        let error = MapError::CreateError {
+            name: "ring".into(),
+            io_error,
+        };
+        let Error::KernelLoad { name, source, log } = load("ring", error.into()) else {
+            panic!()
+        };
+        assert_eq!(
+            (name, source.raw_os_error(), log.as_str()),
+            ("ring", Some(libc::ENOMEM), "")
+        );
+    }
+}

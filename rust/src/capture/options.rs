@@ -1,0 +1,40 @@
+//! What a kernel capture is asked for, and what it says of itself.
+
+#[cfg(feature = "ebpf")]
+use membench_common::responses;
+
+use crate::decode::Responses;
+
+/// What to capture.
+#[derive(Clone, Debug)]
+pub struct KernelOptions {
+    /// Listening ports whose connections are followed: 1 to 16.
+    pub ports: Vec<u16>,
+    /// What is kept of what memcached sends.
+    pub responses: Responses,
+    /// Size of the ring; rounded up to a power of two that holds several of the largest records.
+    pub ring_bytes: u32,
+}
+
+/// How a capture works on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Which hooks: `T1` looks at each socket call after it is done.
+    pub tier: &'static str,
+    /// As `uname -r` says it.
+    pub kernel_release: String,
+    /// SHA-256 of the object with the kernel programs.
+    pub object_sha256: &'static str,
+    /// Size of the ring, bytes.
+    pub ring_bytes: u32,
+}
+
+/// The value of the programs' global.
+#[cfg(feature = "ebpf")]
+pub(super) fn responses_global(wanted: Responses) -> u32 {
+    match wanted {
+        Responses::None => responses::NONE,
+        Responses::Lengths => responses::LENGTHS,
+        Responses::Bytes => responses::BYTES,
+    }
+}

@@ -1,0 +1,238 @@
+//! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
+
+use membench_common::{Header, counter};
+use smallvec::SmallVec;
+
+use crate::decode::{Decoder, Totals};
+use crate::profile::{ConnectionRow, LossRow};
+use crate::segment::{Direction, Piece, Segment};
+
+use super::ledger::{Ledger, Server, loss_term};
+use super::ring::Record;
+use super::sockets::{OwnAddresses, Role, Seen, Sockets};
+
+/// Most losses listed one by one; the ledger counts the rest.
+const LOSSES_LISTED: usize = 100_000;
+
+/// The request by which the recorder asks for a server's counters; its place in the stream is a mark.
+const QUESTION: &[u8] = b"stats\r\n";
+
+/// A server's sums at the moment it read our question: the same moment its reply speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Which server.
+    pub server: u32,
+    /// What it had moved since the start.
+    pub seen: Seen,
+}
+
+/// What one recording has taken in so far.
+pub(super) struct Session {
+    sockets: Sockets,
+    decoder: Decoder,
+    totals: Totals,
+    own: Seen,
+    /// Bytes of records on sockets that were never announced.
+    orphaned: u64,
+    marks: Vec<Mark>,
+    losses: Vec<LossRow>,
+    /// Events that a consumer did not take.
+    drops: u64,
+}
+
+impl Session {
+    /// An empty session.
+    pub(super) fn new(decoder: Decoder, own: OwnAddresses) -> Self {
+        Self {
+            sockets: Sockets::new(own),
+            decoder,
+            totals: Totals::default(),
+            own: Seen::default(),
+            orphaned: 0,
+            marks: Vec::new(),
+            losses: Vec::new(),
+            drops: 0,
+        }
+    }
+
+    /// Takes one record.
+    pub(super) fn take(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Bytes {
+                header,
+                direction,
+                pieces,
+            } => {
+                let pieces: SmallVec<[Piece<'_>; 8]> = pieces.clone().collect();
+                let segment = Segment {
+                    connection: 0,
+                    direction: *direction,
+                    offset: header.offset,
+                    time: header.time,
+                    arrival: None,
+                    call: header.call,
+                    pieces: &pieces,
+                };
+                self.take_bytes(header, &segment);
+            }
+            Record::Socket { header, socket } => {
+                let known = self.sockets.role(header.cookie).is_some();
+                if let Role::Connection(connection) =
+                    self.sockets.announce(header.cookie, socket, header.time)
+                    && !known
+                {
+                    self.decoder.open(connection, socket.mid_stream != 0);
+                }
+            }
+            Record::End { header } => self.sockets.ended(header.cookie),
+            Record::Close { header, close } => {
+                if let Some(Role::Connection(connection)) =
+                    self.sockets.closed(header.cookie, header.time)
+                {
+                    self.decoder
+                        .lose_tail(connection, Direction::Request, close.request_offset);
+                    self.decoder
+                        .lose_tail(connection, Direction::Response, close.response_offset);
+                    self.close(connection);
+                }
+            }
+        }
+    }
+
+    fn take_bytes(&mut self, header: &Header, segment: &Segment<'_>) {
+        let length = segment.length();
+        let Some(role) = self.sockets.role(header.cookie) else {
+            self.orphaned += length;
+            return;
+        };
+        let seen = self.sockets.count(role, segment.direction, length);
+        match role {
+            Role::Own(server) => self.take_own(server, segment, seen),
+            Role::Connection(connection) => {
+                let segment = Segment {
+                    connection,
+                    ..*segment
+                };
+                let gap = self
+                    .decoder
+                    .push(&segment, header.lost == 1 << counter::MISSED);
+                if gap > 0 {
+                    self.sockets.count(role, segment.direction, gap);
+                    self.note_loss(header, connection, gap);
+                }
+            }
+        }
+    }
+
+    fn take_own(&mut self, server: u32, segment: &Segment<'_>, seen: Seen) {
+        let length = segment.length();
+        match segment.direction {
+            Direction::Request => self.own.request += length,
+            Direction::Response => self.own.response += length,
+        }
+        if segment.direction == Direction::Request && length == QUESTION.len() as u64 {
+            self.marks.push(Mark { server, seen });
+        }
+    }
+
+    fn note_loss(&mut self, header: &Header, connection: u32, bytes: u64) {
+        if self.losses.len() >= LOSSES_LISTED {
+            return;
+        }
+        let cause = loss_term(header.lost.trailing_zeros())
+            .unwrap_or("ring_full")
+            .to_owned();
+        self.losses.push(LossRow {
+            time: header.time,
+            connection: Some(connection),
+            cause,
+            bytes,
+        });
+    }
+
+    fn close(&mut self, connection: u32) {
+        if let Some(totals) = self.decoder.close(connection) {
+            self.sockets.settle(connection, &totals);
+            self.totals.add(&totals);
+        }
+    }
+
+    /// Counts events that a consumer or the disk did not take.
+    pub(super) fn drop_events(&mut self, events: u64) {
+        self.drops += events;
+    }
+
+    /// The decoder: its events and options.
+    pub(super) fn decoder(&mut self) -> &mut Decoder {
+        &mut self.decoder
+    }
+
+    /// The sockets seen so far.
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// The moments at which servers read our questions.
+    pub(super) fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Events that were not taken so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.drops
+    }
+
+    /// Ends every connection that is still open; its last events can be taken then.
+    pub(super) fn end(&mut self) {
+        for connection in self.decoder.open_connections() {
+            self.close(connection);
+        }
+    }
+
+    /// The ledger of an ended session.
+    pub(super) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
+        let of = |index: u32| counters[index as usize];
+        let Totals {
+            request,
+            response,
+            unpaired,
+            unmatched,
+            resyncs: _,
+        } = self.totals;
+        let mut ledger = Ledger {
+            complete: None,
+            request_bytes: of(counter::REQUEST_BYTES),
+            response_bytes: of(counter::RESPONSE_BYTES),
+            own_request_bytes: self.own.request,
+            own_response_bytes: self.own.response,
+            ring_full: of(counter::RING_FULL),
+            missed: of(counter::MISSED),
+            record_limit: of(counter::RECORD_LIMIT),
+            other_syscall: of(counter::OTHER_SYSCALL),
+            io_uring: of(counter::IO_URING),
+            kernel_thread: of(counter::KERNEL_THREAD),
+            compat_task: of(counter::COMPAT_TASK),
+            fault: of(counter::FAULT),
+            no_state: of(counter::NO_STATE),
+            udp: of(counter::UDP),
+            other_family: of(counter::OTHER_FAMILY),
+            orphaned: self.orphaned,
+            truncated: request.truncated + response.truncated,
+            unsynced: request.unsynced + response.unsynced,
+            unpaired,
+            unmatched,
+            program_misses,
+            user_queue_drops: self.drops,
+            boundary: request.boundary + response.boundary,
+            servers: self.sockets.servers().to_vec(),
+        };
+        ledger.complete = Some(ledger.nothing_lost());
+        ledger
+    }
+
+    /// The tables of an ended session.
+    pub(super) fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>, Vec<LossRow>) {
+        let (connections, servers) = self.sockets.into_tables();
+        (connections, servers, self.losses)
+    }
+}

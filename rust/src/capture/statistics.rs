@@ -1,0 +1,105 @@
+//! A server's own counters, read over one connection of ours: the oracle a recording is checked against.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::sockets::OwnAddresses;
+
+/// How long a server may take to accept or answer before it is left alone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Names and values of one `stats` reply, as memcached wrote them.
+pub type Table = BTreeMap<String, String>;
+
+/// What one server says of itself at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// `stats`.
+    pub general: Table,
+    /// `stats settings`.
+    pub settings: Table,
+    /// `stats items`.
+    pub items: Table,
+    /// `stats slabs`.
+    pub slabs: Table,
+}
+
+impl Statistics {
+    /// A counter of `stats`.
+    pub fn counter(&self, name: &str) -> Option<u64> {
+        self.general.get(name)?.parse().ok()
+    }
+}
+
+/// A connection on which a server is asked for its counters.
+#[derive(Debug)]
+pub struct Asker {
+    stream: BufReader<TcpStream>,
+}
+
+impl Asker {
+    /// Connects; the connection's local address, also returned, is added to `own` before a byte is sent.
+    pub fn connect(address: SocketAddr, own: &OwnAddresses) -> std::io::Result<(Self, SocketAddr)> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let local = stream.local_addr()?;
+        own.add(local);
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let asker = Self {
+            stream: BufReader::new(stream),
+        };
+        Ok((asker, local))
+    }
+
+    /// Everything, `stats` last: what comes after it is what a later first `stats` adds.
+    pub fn before(&mut self) -> std::io::Result<Statistics> {
+        let settings = self.table("stats settings")?;
+        let items = self.table("stats items")?;
+        let slabs = self.table("stats slabs")?;
+        let general = self.table("stats")?;
+        Ok(Statistics {
+            general,
+            settings,
+            items,
+            slabs,
+        })
+    }
+
+    /// Everything, `stats` first.
+    pub fn after(&mut self) -> std::io::Result<Statistics> {
+        let general = self.table("stats")?;
+        let settings = self.table("stats settings")?;
+        let items = self.table("stats items")?;
+        let slabs = self.table("stats slabs")?;
+        Ok(Statistics {
+            general,
+            settings,
+            items,
+            slabs,
+        })
+    }
+
+    fn table(&mut self, question: &str) -> std::io::Result<Table> {
+        self.stream
+            .get_mut()
+            .write_all(format!("{question}\r\n").as_bytes())?;
+        let mut table = Table::new();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            match line.trim_end().split(' ').collect::<Vec<_>>().as_slice() {
+                ["STAT", name, value @ ..] => table.insert((*name).to_owned(), value.join(" ")),
+                ["END"] => return Ok(table),
+                _ => return Err(std::io::Error::other("not a memcached that answers stats")),
+            };
+        }
+    }
+}

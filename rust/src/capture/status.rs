@@ -1,0 +1,89 @@
+//! What a running recording says of itself, several times a second.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// Where a recording is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Attached; nothing listens on the ports yet.
+    #[default]
+    Waiting,
+    /// Attached to at least one server.
+    Recording,
+    /// Detaching and sealing.
+    Stopping,
+    /// Ended.
+    Done,
+}
+
+/// A server as a person would name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServerStatus {
+    /// Where it listens.
+    pub listening: String,
+    /// Its port.
+    pub port: u16,
+    /// Its process, if this user may see it.
+    pub pid: Option<u32>,
+    /// What it says its version is.
+    pub version: Option<String>,
+    /// Its worker threads.
+    pub threads: Option<u64>,
+    /// Connections open when it was asked, ours left out.
+    pub connections: Option<u64>,
+}
+
+/// One look at a recording.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Status {
+    /// Where it is.
+    pub state: State,
+    /// Since it attached, s.
+    pub elapsed_s: f64,
+    /// Events so far.
+    pub events: u64,
+    /// Requests so far: a multi-get is one.
+    pub requests: u64,
+    /// Events in the last second or so, a second.
+    pub events_per_s: f64,
+    /// Connections so far.
+    pub connections: usize,
+    /// Of them, open.
+    pub connections_open: usize,
+    /// Bytes of the profile.
+    pub bytes_written: u64,
+    /// Bytes lost, by every cause the kernel programs count.
+    pub lost_bytes: u64,
+    /// Events that were not taken.
+    pub user_queue_drops: u64,
+    /// CPU time of this process, s,
+    pub cpu_s: f64,
+    /// and its share of one CPU in the last second or so.
+    pub cpu_share: f64,
+    /// The servers.
+    pub servers: Vec<ServerStatus>,
+    /// What ended it.
+    pub stopped_by: Option<String>,
+}
+
+/// A status that the recording writes and others read.
+#[derive(Clone, Debug, Default)]
+pub struct Shared(Arc<Mutex<Status>>);
+
+impl Shared {
+    /// The latest look.
+    pub fn get(&self) -> Status {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Changes it.
+    pub fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

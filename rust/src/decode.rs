@@ -1,1 +1,0 @@
-//! Segments → events: framing, pairing of responses with requests, losses.

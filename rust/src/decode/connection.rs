@@ -1,0 +1,219 @@
+//! One connection: two streams and the requests that are open between them.
+
+use crate::segment::{Direction, Piece, Segment};
+
+use super::context::Context;
+use super::lengths::Sends;
+use super::pairing::Pairing;
+use super::requests::{Read, RequestStream};
+use super::responses::ResponseStream;
+use super::{Responses, Totals};
+
+/// Decodes one connection's segments.
+pub(super) struct Connection {
+    ordinal: u32,
+    requests: RequestStream,
+    responses: ResponseStream,
+    pairing: Pairing,
+    sends: Sends,
+    request_end: u64,
+    response_end: u64,
+    /// Ordinal of the server's read, once there was one.
+    batch: Option<u32>,
+    /// The source's call number of that read.
+    call: u32,
+    totals: Totals,
+}
+
+impl Connection {
+    pub(super) fn new(ordinal: u32, mid_stream: bool) -> Self {
+        Self {
+            ordinal,
+            requests: RequestStream::new(ordinal, mid_stream),
+            responses: ResponseStream::new(mid_stream),
+            pairing: Pairing::default(),
+            sends: Sends::default(),
+            request_end: 0,
+            response_end: 0,
+            batch: None,
+            call: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    pub(super) fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// A read of the server's: frames requests and opens them.
+    pub(super) fn request(
+        &mut self,
+        context: &mut Context,
+        segment: &Segment<'_>,
+        missed: bool,
+    ) -> u64 {
+        let gap = segment.offset.saturating_sub(self.request_end);
+        self.request_end = segment.offset + segment.length();
+        if gap > 0 {
+            self.request_gap(context, gap, missed);
+        }
+        let first_of_call = self.batch.is_none() || self.call != segment.call;
+        if first_of_call {
+            self.batch = Some(self.batch.map_or(0, |batch| batch.wrapping_add(1)));
+            self.call = segment.call;
+        }
+        let read = Read {
+            time: segment.time,
+            arrival: segment.arrival,
+            batch: self.batch.unwrap_or(0),
+        };
+        let mut at_start = first_of_call;
+        for piece in segment.pieces {
+            self.request_piece(context, *piece, &read, at_start);
+            at_start = false;
+        }
+        self.totals.request.seen += segment.length();
+        gap
+    }
+
+    fn request_piece(
+        &mut self,
+        context: &mut Context,
+        piece: Piece<'_>,
+        read: &Read,
+        at_start: bool,
+    ) {
+        if at_start && !self.requests.in_value() {
+            self.barrier(context, piece);
+        }
+        let flow = &mut self.totals.request;
+        match piece {
+            Piece::Bytes(bytes) => {
+                self.requests
+                    .feed(context, bytes, read, flow, &mut self.pairing);
+            }
+            Piece::Hole(length) => {
+                if !self
+                    .requests
+                    .skip(u64::from(length), read, context, flow, &mut self.pairing)
+                {
+                    self.lose_requests(context);
+                }
+            }
+        }
+    }
+
+    /// The server reads again and no value is unfinished: everything due was sent.
+    fn barrier(&mut self, context: &mut Context, piece: Piece<'_>) {
+        self.sends.settle(context, &mut self.pairing);
+        self.pairing.barrier(context, &mut self.totals);
+        if !self.requests.synced() {
+            let Piece::Bytes(bytes) = piece else { return };
+            if !self.requests.sync_at_start(bytes) {
+                return;
+            }
+            self.totals.resyncs += u32::from(!self.responses.at_start());
+        }
+        self.pairing.resume();
+        self.responses.resume(&mut self.totals.response);
+    }
+
+    fn request_gap(&mut self, context: &mut Context, gap: u64, missed: bool) {
+        let flow = &mut self.totals.request;
+        if missed {
+            flow.missed += gap;
+        } else {
+            flow.seen += gap;
+            flow.not_decoded += gap;
+        }
+        if !self.requests.skip_lost(gap) {
+            self.lose_requests(context);
+        }
+    }
+
+    /// The request stream is lost: what is open cannot be told apart from what was lost.
+    fn lose_requests(&mut self, context: &mut Context) {
+        self.requests.lose(&mut self.totals.request);
+        self.responses.lose(&mut self.totals.response);
+        self.pairing.lose(context, &mut self.totals);
+        self.sends.clear();
+    }
+
+    /// A send of the server's: settles open requests.
+    pub(super) fn response(
+        &mut self,
+        context: &mut Context,
+        segment: &Segment<'_>,
+        missed: bool,
+    ) -> u64 {
+        let gap = segment.offset.saturating_sub(self.response_end);
+        self.response_end = segment.offset + segment.length();
+        self.totals.response.seen += segment.length();
+        if self.batch.is_none() {
+            self.totals.response.seen += gap;
+            self.totals.response.boundary += gap + segment.length();
+            return gap;
+        }
+        if gap > 0 {
+            self.response_gap(context, gap, missed);
+        }
+        if context.responses == Responses::Lengths {
+            self.totals.response.parsed += segment.length();
+            self.sends.push(context, &mut self.pairing, segment);
+            return gap;
+        }
+        for piece in segment.pieces {
+            self.responses.feed(
+                context,
+                *piece,
+                segment.time,
+                &mut self.pairing,
+                &mut self.totals,
+            );
+        }
+        gap
+    }
+
+    fn response_gap(&mut self, context: &mut Context, gap: u64, missed: bool) {
+        let flow = &mut self.totals.response;
+        if missed {
+            flow.missed += gap;
+        } else {
+            flow.seen += gap;
+            flow.not_decoded += gap;
+        }
+        self.sends.clear();
+        if !self.responses.skip_lost(gap) {
+            self.responses.lose(&mut self.totals.response);
+            self.pairing.lose(context, &mut self.totals);
+        }
+    }
+
+    /// Bytes behind the last one pushed were seen by the source, and lost.
+    pub(super) fn lose_tail(&mut self, context: &Context, direction: Direction, end: u64) {
+        if direction == Direction::Response && context.responses == Responses::None {
+            return;
+        }
+        let (known, flow) = match direction {
+            Direction::Request => (&mut self.request_end, &mut self.totals.request),
+            Direction::Response => (&mut self.response_end, &mut self.totals.response),
+        };
+        let lost = end.saturating_sub(*known);
+        flow.seen += lost;
+        flow.not_decoded += lost;
+        *known += lost;
+    }
+
+    /// The end: unfinished messages are boundary, open requests keep no outcome.
+    pub(super) fn close(mut self: Box<Self>, context: &mut Context) -> Totals {
+        self.sends.settle(context, &mut self.pairing);
+        self.pairing.end(context);
+        self.requests.end(&mut self.totals.request);
+        self.responses.end(&mut self.totals.response);
+        self.totals
+    }
+}

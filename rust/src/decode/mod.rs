@@ -1,0 +1,164 @@
+//! Segments → events: framing, pairing of responses with requests, and where every byte went.
+//!
+//! memcached answers every complete request before it reads that connection again, except while it is reading a
+//! value. So each read that does not continue a value is a barrier: what is still open then was not seen answered,
+//! and one mistake cannot shift the responses that follow.
+
+mod cas;
+mod connection;
+mod context;
+mod lengths;
+mod open;
+mod pairing;
+mod requests;
+mod responses;
+
+use crate::capture::ledger::Flow;
+use crate::event::{Event, OptionsTable};
+use crate::privacy::KeyHasher;
+use crate::segment::{Direction, Segment};
+
+use connection::Connection;
+use context::Context;
+
+/// What a source delivers of responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Responses {
+    /// Nothing: outcomes and server times stay unknown.
+    None,
+    /// The length and time of each send.
+    Lengths,
+    /// The bytes that outcomes need.
+    Bytes,
+}
+
+impl Responses {
+    /// The name used on the command line and in the manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Lengths => "lengths",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+/// What one connection's decoding found, beside its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes of requests.
+    pub request: Flow,
+    /// Bytes of responses.
+    pub response: Flow,
+    /// Requests whose response was not seen, though it should have been.
+    pub unpaired: u64,
+    /// Responses without a request.
+    pub unmatched: u64,
+    /// Times the stream was lost and found again.
+    pub resyncs: u32,
+}
+
+impl Totals {
+    /// Adds another connection's totals.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            request,
+            response,
+            unpaired,
+            unmatched,
+            resyncs,
+        } = self;
+        request.add(&other.request);
+        response.add(&other.response);
+        *unpaired += other.unpaired;
+        *unmatched += other.unmatched;
+        *resyncs = resyncs.saturating_add(other.resyncs);
+    }
+}
+
+/// Turns the segments of many connections into events.
+pub struct Decoder {
+    context: Context,
+    connections: Vec<Option<Box<Connection>>>,
+}
+
+impl Decoder {
+    /// A decoder that names keys by `hasher`. `utc_offset` added to a segment's time gives UTC in ns: absolute expiry
+    /// times are made relative with it.
+    pub fn new(hasher: KeyHasher, responses: Responses, utc_offset: i128) -> Self {
+        Self {
+            context: Context::new(hasher, responses, utc_offset),
+            connections: Vec::new(),
+        }
+    }
+
+    /// Begins a connection. `mid_stream`: bytes had moved on it before the first that will be pushed.
+    pub fn open(&mut self, connection: u32, mid_stream: bool) {
+        let index = connection as usize;
+        if self.connections.len() <= index {
+            self.connections.resize_with(index + 1, || None);
+        }
+        self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream)));
+    }
+
+    /// Decodes one segment of an open connection; segments of unknown connections are ignored, for the source opens
+    /// a connection before its first bytes. `missed`: a jump in the offset is bytes no call was seen for, else bytes
+    /// that the source saw and lost. Returns the size of the jump.
+    pub fn push(&mut self, segment: &Segment<'_>, missed: bool) -> u64 {
+        let Some(Some(connection)) = self.connections.get_mut(segment.connection as usize) else {
+            return 0;
+        };
+        match segment.direction {
+            Direction::Request => connection.request(&mut self.context, segment, missed),
+            Direction::Response => connection.response(&mut self.context, segment, missed),
+        }
+    }
+
+    /// The source saw a direction up to `end`: bytes behind the last one pushed are lost.
+    pub fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
+        if let Some(Some(connection)) = self.connections.get_mut(connection as usize) {
+            connection.lose_tail(&self.context, direction, end);
+        }
+    }
+
+    /// Ends a connection: what is unfinished becomes boundary. `none` when it is not open.
+    pub fn close(&mut self, connection: u32) -> Option<Totals> {
+        let ended = self.connections.get_mut(connection as usize)?.take()?;
+        Some(ended.close(&mut self.context))
+    }
+
+    /// What an open connection's decoding has found so far.
+    pub fn totals(&self, connection: u32) -> Option<Totals> {
+        self.connections
+            .get(connection as usize)?
+            .as_ref()
+            .map(|open| open.totals())
+    }
+
+    /// Ordinals of the connections that are open.
+    pub fn open_connections(&self) -> Vec<u32> {
+        self.connections
+            .iter()
+            .flatten()
+            .map(|open| open.ordinal())
+            .collect()
+    }
+
+    /// The events decoded since the last call to [`Decoder::clear_events`].
+    pub fn events(&self) -> &[Event] {
+        &self.context.events
+    }
+
+    /// Forgets the events; their room is kept.
+    pub fn clear_events(&mut self) {
+        self.context.events.clear();
+    }
+
+    /// The options strings that the events refer to.
+    pub fn options(&self) -> &OptionsTable {
+        &self.context.options
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! A connection's response bytes → lines for pairing; values and lists are skipped by length.
+
+use membench_protocol::Status;
+use membench_protocol::response::{self, Response};
+
+use crate::capture::ledger::Flow;
+use crate::event::Outcome;
+use crate::segment::Piece;
+
+use super::Totals;
+use super::context::Context;
+use super::pairing::{Next, Pairing};
+
+/// Longest response line kept while it is incomplete; memcached's own are below 2 KiB.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// A response line.
+    Line,
+    /// A value: this many bytes, line end included.
+    Value { left: u64, finishes: bool },
+    /// A list, at the start of a line (`in_line` false) or inside one.
+    List { in_line: bool },
+    /// Responses that cannot be told apart, until the next barrier.
+    Lost,
+}
+
+/// Frames one connection's responses.
+#[derive(Debug)]
+pub(super) struct ResponseStream {
+    framing: Framing,
+    line: Vec<u8>,
+    /// Nothing has been framed yet: what cannot be framed is boundary, not loss.
+    at_start: bool,
+}
+
+impl ResponseStream {
+    pub(super) fn new(mid_stream: bool) -> Self {
+        let framing = if mid_stream {
+            Framing::Lost
+        } else {
+            Framing::Line
+        };
+        Self {
+            framing,
+            line: Vec::new(),
+            at_start: mid_stream,
+        }
+    }
+
+    pub(super) fn at_start(&self) -> bool {
+        self.at_start
+    }
+
+    /// A barrier: the next byte begins a response.
+    pub(super) fn resume(&mut self, flow: &mut Flow) {
+        *self.lost_bytes(flow) += self.line.len() as u64;
+        self.line.clear();
+        self.framing = Framing::Line;
+        self.at_start = false;
+    }
+
+    /// Gives up the framing until the next barrier.
+    pub(super) fn lose(&mut self, flow: &mut Flow) {
+        *self.lost_bytes(flow) += self.line.len() as u64;
+        self.line.clear();
+        self.framing = Framing::Lost;
+    }
+
+    /// The end of the stream: what was begun is boundary.
+    pub(super) fn end(&mut self, flow: &mut Flow) {
+        flow.boundary += self.line.len() as u64;
+        self.line.clear();
+    }
+
+    fn lost_bytes<'f>(&self, flow: &'f mut Flow) -> &'f mut u64 {
+        if self.at_start {
+            &mut flow.boundary
+        } else {
+            &mut flow.unsynced
+        }
+    }
+
+    /// Steps over bytes that the source lost (and counted); false when the framing goes with them.
+    pub(super) fn skip_lost(&mut self, length: u64) -> bool {
+        match &mut self.framing {
+            Framing::Value { left, .. } if length < *left => {
+                *left -= length;
+                true
+            }
+            Framing::Lost => true,
+            _ => false,
+        }
+    }
+
+    /// Frames one piece of a send.
+    pub(super) fn feed(
+        &mut self,
+        context: &mut Context,
+        piece: Piece<'_>,
+        time: u64,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) {
+        match piece {
+            Piece::Bytes(bytes) => self.feed_bytes(context, bytes, time, pairing, totals),
+            Piece::Hole(length) => self.skip(context, u64::from(length), time, pairing, totals),
+        }
+    }
+
+    fn feed_bytes(
+        &mut self,
+        context: &mut Context,
+        mut bytes: &[u8],
+        time: u64,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) {
+        while !bytes.is_empty() {
+            if pairing.suspended() {
+                self.lose(&mut totals.response);
+            }
+            let taken = match self.framing {
+                Framing::Line => self.feed_line(context, bytes, time, pairing, totals),
+                Framing::Value { left, .. } => {
+                    let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+                    self.advance_value(context, taken as u64, time, pairing);
+                    totals.response.value_skipped += taken as u64;
+                    taken
+                }
+                Framing::List { in_line } => {
+                    self.feed_list(context, bytes, in_line, time, pairing, totals)
+                }
+                Framing::Lost => {
+                    *self.lost_bytes(&mut totals.response) += bytes.len() as u64;
+                    bytes.len()
+                }
+            };
+            bytes = &bytes[taken..];
+        }
+    }
+
+    /// Bytes that were sent but not kept.
+    fn skip(
+        &mut self,
+        context: &mut Context,
+        length: u64,
+        time: u64,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) {
+        match self.framing {
+            Framing::Value { left, .. } => {
+                let inside = length.min(left);
+                totals.response.value_skipped += inside;
+                self.advance_value(context, inside, time, pairing);
+                if inside < length {
+                    self.skip(context, length - inside, time, pairing, totals);
+                }
+            }
+            Framing::List { .. } => {
+                totals.response.text_skipped += length + self.line.len() as u64;
+                self.line.clear();
+                self.framing = Framing::List { in_line: true };
+            }
+            Framing::Lost => *self.lost_bytes(&mut totals.response) += length,
+            Framing::Line if pairing.streaming() => totals.response.text_skipped += length,
+            Framing::Line => {
+                totals.response.truncated += length + self.line.len() as u64;
+                self.line.clear();
+                self.framing = Framing::Lost;
+                pairing.lose(context, totals);
+            }
+        }
+    }
+
+    fn advance_value(
+        &mut self,
+        context: &mut Context,
+        length: u64,
+        time: u64,
+        pairing: &mut Pairing,
+    ) {
+        let Framing::Value { left, finishes } = &mut self.framing else {
+            return;
+        };
+        *left -= length;
+        if *left > 0 {
+            return;
+        }
+        if *finishes {
+            // Its event was settled when its line was read.
+            pairing.finish(context, None, time);
+        }
+        self.framing = Framing::Line;
+    }
+
+    /// Takes one line, or the start of one; returns how many bytes it took.
+    fn feed_line(
+        &mut self,
+        context: &mut Context,
+        bytes: &[u8],
+        time: u64,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) -> usize {
+        if self.line.is_empty() {
+            if let Ok(Status::Complete { value, consumed }) = response::parse(bytes) {
+                self.take_line(context, Some(&value), consumed, time, pairing, totals);
+                return consumed;
+            }
+        }
+        let newline = memchr::memchr(b'\n', bytes);
+        let taken = newline.map_or(bytes.len(), |newline| newline + 1);
+        self.line.extend_from_slice(&bytes[..taken]);
+        if newline.is_some() {
+            let mut line = std::mem::take(&mut self.line);
+            let value = match response::parse(&line) {
+                Ok(Status::Complete { value, .. }) => Some(value),
+                Ok(Status::Partial) | Err(_) => None,
+            };
+            self.take_line(context, value.as_ref(), line.len(), time, pairing, totals);
+            line.clear();
+            self.line = line;
+        } else if self.line.len() > LONGEST_LINE {
+            self.unmatched(context, self.line.len(), pairing, totals);
+        }
+        taken
+    }
+
+    /// Takes a whole line: what it says, if it is a response at all.
+    fn take_line(
+        &mut self,
+        context: &mut Context,
+        response: Option<&Response<'_>>,
+        length: usize,
+        time: u64,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) {
+        if pairing.streaming() {
+            totals.response.text_skipped += length as u64;
+            return;
+        }
+        let next = response.map_or(Next::Unmatched, |response| {
+            pairing.answer(context, response, time)
+        });
+        self.framing = match next {
+            Next::Line => Framing::Line,
+            Next::Value { length, finishes } => Framing::Value {
+                left: length,
+                finishes,
+            },
+            Next::List => Framing::List { in_line: false },
+            Next::Unmatched => return self.unmatched(context, length, pairing, totals),
+        };
+        totals.response.parsed += length as u64;
+    }
+
+    /// A line that fits nothing: nothing fits from here to the next barrier.
+    fn unmatched(
+        &mut self,
+        context: &mut Context,
+        length: usize,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) {
+        totals.unmatched += 1;
+        totals.response.unsynced += length as u64;
+        self.line.clear();
+        self.framing = Framing::Lost;
+        pairing.lose(context, totals);
+    }
+
+    /// Takes one line of a list, or a part of it.
+    fn feed_list(
+        &mut self,
+        context: &mut Context,
+        bytes: &[u8],
+        in_line: bool,
+        time: u64,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) -> usize {
+        let newline = memchr::memchr(b'\n', bytes);
+        let taken = newline.map_or(bytes.len(), |newline| newline + 1);
+        if in_line {
+            totals.response.text_skipped += taken as u64;
+            self.framing = Framing::List {
+                in_line: newline.is_none(),
+            };
+            return taken;
+        }
+        self.line.extend_from_slice(&bytes[..taken]);
+        if newline.is_none() {
+            return taken;
+        }
+        totals.response.parsed += self.line.len() as u64;
+        let ended = ends_list(&self.line);
+        self.line.clear();
+        if ended {
+            pairing.finish(context, Some(Outcome::Ok), time);
+            self.framing = Framing::Line;
+        }
+        taken
+    }
+}
+
+/// Whether a line ends a list: `END`, `EN` (of a meta dump) or an error.
+fn ends_list(line: &[u8]) -> bool {
+    match response::parse(line) {
+        Ok(Status::Complete { value, .. }) => {
+            matches!(
+                value,
+                Response::End
+                    | Response::Error
+                    | Response::ClientError(_)
+                    | Response::ServerError(_)
+            ) || line.starts_with(b"EN\r")
+        }
+        Ok(Status::Partial) | Err(_) => false,
+    }
+}

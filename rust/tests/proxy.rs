@@ -1,0 +1,210 @@
+//! Bytes that a plain proxy saw pass between a client and a real memcached → the events they were.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use membench::decode::{Decoder, Responses};
+use membench::event::{Command, Event, Outcome};
+use membench::privacy::KeyHasher;
+use membench::segment::{Direction, Piece, Segment};
+
+mod memcached;
+
+use memcached::Memcached;
+
+/// What ends every step, so that both sides know where it ends.
+const LAST_REQUEST: &[u8] = b"mn\r\n";
+const LAST_RESPONSE: &[u8] = b"MN\r\n";
+
+/// Passes steps on to the server, and what passes to the decoder.
+struct Proxy {
+    client: TcpStream,
+    server: TcpStream,
+    decoder: Decoder,
+    offsets: [u64; 2],
+    call: u32,
+}
+
+impl Proxy {
+    fn between(client: TcpStream, server: TcpStream) -> Self {
+        let mut decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
+        decoder.open(0, false);
+        Self {
+            client,
+            server,
+            decoder,
+            offsets: [0; 2],
+            call: 0,
+        }
+    }
+
+    /// One step: the client's requests up to the last one, then the server's responses up to the last one.
+    fn step(&mut self) {
+        self.call += 1;
+        let requests = until(&mut self.client, LAST_REQUEST);
+        for bytes in &requests {
+            self.server.write_all(bytes).unwrap();
+        }
+        self.push(Direction::Request, &requests);
+        let responses = until(&mut self.server, LAST_RESPONSE);
+        for bytes in &responses {
+            self.client.write_all(bytes).unwrap();
+        }
+        self.push(Direction::Response, &responses);
+    }
+
+    fn push(&mut self, direction: Direction, runs: &[Vec<u8>]) {
+        for bytes in runs {
+            let segment = Segment {
+                connection: 0,
+                direction,
+                offset: self.offsets[direction as usize],
+                time: u64::from(self.call),
+                arrival: None,
+                call: self.call,
+                pieces: &[Piece::Bytes(bytes)],
+            };
+            self.offsets[direction as usize] += segment.length();
+            self.decoder.push(&segment, false);
+        }
+    }
+}
+
+/// What arrives up to `end`, as it arrives.
+fn until(stream: &mut TcpStream, end: &[u8]) -> Vec<Vec<u8>> {
+    let mut runs: Vec<Vec<u8>> = Vec::new();
+    let mut last = Vec::new();
+    while !last.ends_with(end) {
+        let mut bytes = vec![0; 1000];
+        let length = stream.read(&mut bytes).unwrap();
+        assert!(length > 0, "the other side has closed");
+        bytes.truncate(length);
+        last.extend_from_slice(&bytes);
+        last.drain(..last.len().saturating_sub(end.len()));
+        runs.push(bytes);
+    }
+    runs
+}
+
+/// What the client sends, and what it must come to.
+fn script() -> Vec<(Vec<u8>, Vec<(Command, Outcome)>)> {
+    use Command as C;
+    use Outcome as O;
+    let long = "v".repeat(100_000);
+    let step = |text: String, expected: &[(Command, Outcome)]| {
+        let bytes = [text.as_bytes(), LAST_REQUEST].concat();
+        let expected = [expected, &[(C::MetaNoop, O::Ok)]].concat();
+        (bytes, expected)
+    };
+    let keys = (0..100)
+        .map(|key| format!("k{key}"))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let sets = (0..50)
+        .map(|key| format!("set k{key} 0 0 {key} noreply\r\n{}\r\n", "x".repeat(key)))
+        .collect::<String>();
+    let mut found = vec![(C::Get, O::Hit); 50];
+    found.extend(vec![(C::Get, O::Miss); 50]);
+    vec![
+        step(
+            "get a\r\nset a 5 0 3\r\nabc\r\nget a\r\n".into(),
+            &[(C::Get, O::Miss), (C::Set, O::Stored), (C::Get, O::Hit)],
+        ),
+        step(sets, &vec![(C::Set, O::Suppressed); 50]),
+        step(format!("get {keys}\r\n"), &found),
+        step(
+            format!("set big 0 0 100000\r\n{long}\r\nget big\r\n"),
+            &[(C::Set, O::Stored), (C::Get, O::Hit)],
+        ),
+        step(
+            "set n 0 0 1\r\n5\r\nincr n 3\r\ndecr m 1\r\ntouch n 9\r\ndelete n\r\ndelete n\r\n".into(),
+            &[
+                (C::Set, O::Stored),
+                (C::Incr, O::Stored),
+                (C::Decr, O::NotFound),
+                (C::Touch, O::Touched),
+                (C::Delete, O::Deleted),
+                (C::Delete, O::NotFound),
+            ],
+        ),
+        step(
+            "add a 0 0 1\r\nx\r\nreplace z 0 0 1\r\nx\r\ncas a 0 0 1 99999\r\nx\r\nnonsense\r\nstats\r\n".into(),
+            &[
+                (C::Add, O::NotStored),
+                (C::Replace, O::NotStored),
+                (C::Cas, O::Exists),
+                (C::Other, O::ClientError),
+                (C::Stats, O::Ok),
+            ],
+        ),
+        step(
+            "mg a v q O1\r\nmg z v q O2\r\nms m 2 T0\r\nhi\r\nms m 2 q\r\nhi\r\nmg m s v\r\nmd m\r\nma m\r\n".into(),
+            &[
+                (C::MetaGet, O::Hit),
+                (C::MetaGet, O::Suppressed),
+                (C::MetaSet, O::Stored),
+                (C::MetaSet, O::Suppressed),
+                (C::MetaGet, O::Hit),
+                (C::MetaDelete, O::Deleted),
+                (C::MetaArithmetic, O::NotFound),
+            ],
+        ),
+        step(
+            format!("set {} 0 0 1\r\nx\r\nset huge 0 0 2000000\r\n{}\r\n", "k".repeat(251), "y".repeat(2_000_000)),
+            &[
+                (C::Set, O::ClientError),
+                (C::Other, O::ClientError),
+                (C::Set, O::ServerError),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn what_passes_a_proxy_becomes_the_events_the_client_made() {
+    let Some(server) = Memcached::start() else {
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (inside, _) = listener.accept().unwrap();
+    let mut proxy = Proxy::between(inside, TcpStream::connect(server.address()).unwrap());
+    let script = script();
+    let expected: Vec<_> = script
+        .iter()
+        .flat_map(|(_, expected)| expected.clone())
+        .collect();
+    let steps = script.len();
+    let talk = thread::spawn(move || converse(client, script));
+    for _ in 0..steps {
+        proxy.step();
+    }
+    talk.join().unwrap();
+    let totals = proxy.decoder.close(0).unwrap();
+    let found: Vec<(Command, Outcome)> = proxy
+        .decoder
+        .events()
+        .iter()
+        .map(|event: &Event| (event.command, event.outcome.unwrap()))
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(totals.unpaired + totals.unmatched, 0);
+    for (flow, moved) in [
+        (totals.request, proxy.offsets[0]),
+        (totals.response, proxy.offsets[1]),
+    ] {
+        assert_eq!((flow.seen, flow.accounted()), (moved, moved));
+        assert_eq!(
+            flow.boundary + flow.unsynced + flow.truncated + flow.not_decoded,
+            0
+        );
+    }
+}
+
+fn converse(mut client: TcpStream, script: Vec<(Vec<u8>, Vec<(Command, Outcome)>)>) {
+    for (bytes, _) in script {
+        client.write_all(&bytes).unwrap();
+        until(&mut client, LAST_RESPONSE);
+    }
+}

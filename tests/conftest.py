@@ -1,0 +1,99 @@
+"""What every test may use: the markers' rules, golden files, a memcached, a place for output."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from support.server import Memcached
+from support.server import memcached as start_memcached
+from support.workload import Connection
+
+CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN = 38, 39, 21
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--root`: what cannot run is a failure; `--soak`: also what takes long or measures time."""
+    parser.addoption(
+        "--root", action="store_true", help="fail, not skip, where the kernel tests cannot run"
+    )
+    parser.addoption(
+        "--soak", action="store_true", help="also run tests that take long or depend on timing"
+    )
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the markers."""
+    config.addinivalue_line("markers", "root: needs the kernel's permission to load BPF programs")
+    config.addinivalue_line("markers", "memcached: needs a memcached to start")
+    config.addinivalue_line(
+        "markers", "soak: takes long, or its verdict depends on timing; runs with --soak"
+    )
+
+
+@cache
+def kernel_shortfall() -> str | None:
+    """Why programs cannot be attached here, or None."""
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.split("CapEff:")[1].split()[0], 16)
+    held = {number for number in (CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN) if effective >> number & 1}
+    if not (held >= {CAP_PERFMON, CAP_BPF} or CAP_SYS_ADMIN in held):
+        return "CAP_BPF and CAP_PERFMON are missing: run as root"
+    btf = Path("/sys/kernel/btf/vmlinux")
+    if not btf.exists():
+        return f"{btf} is missing: a kernel without BTF"
+    types = btf.read_bytes()
+    if b"\0btf_trace_sock_recv_length\0" not in types:
+        return f"kernel {os.uname().release} has no sock_recv_length tracepoint"
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, with the reason, what cannot run here; with `--root` that is a failure."""
+    if item.get_closest_marker("soak") and not item.config.getoption("--soak"):
+        pytest.skip("takes long or depends on timing: run with --soak")
+    if item.get_closest_marker("memcached") and shutil.which("memcached") is None:
+        _fall_short(item, "memcached is not installed")
+    if item.get_closest_marker("root") and (shortfall := kernel_shortfall()):
+        _fall_short(item, shortfall)
+
+
+def _fall_short(item: pytest.Item, reason: str) -> None:
+    if item.config.getoption("--root"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be rewritten."""
+    return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture(autouse=True)
+def _close_connections() -> Iterator[None]:
+    yield
+    Connection.close_all()
+
+
+@pytest.fixture
+def server() -> Iterator[Memcached]:
+    """A memcached with four threads and room for everything the tests store."""
+    with start_memcached(threads=4, memory=1024) as running:
+        yield running
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Where a recording may be written; nothing is there yet."""
+    return tmp_path / "recording.mb"

@@ -1,0 +1,17 @@
+"""Recordings that several tests read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.mixed import Mixed, record_mixed
+from support.server import memcached
+
+
+@pytest.fixture(scope="session")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
+    """The mixed workload on a server with four threads, recorded once."""
+    with memcached(threads=4, memory=1024) as server:
+        yield record_mixed(server, tmp_path_factory.mktemp("mixed") / "mixed.mb")

@@ -1,0 +1,86 @@
+"""Recording begins and ends while clients are busy: what is cut is boundary, nothing shifts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.cli import membench, recorder
+from support.oracle import KnownKeyIds
+from support.profile import Row, by_connection, events
+from support.server import memcached
+from support.unique import Background, UniqueTraffic, key_file, traffics
+from support.waiting import until
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+CONNECTIONS = 32
+LARGEST = 1_000_000
+#: Pipelines that every connection performs while it is recorded, at least.
+PIPELINES = 6
+
+
+class Busy:
+    """A recording whose edges lie in the middle of traffic."""
+
+    def __init__(self, profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> None:
+        self.traffic = traffic
+        self.keys = keys
+        self.recorded = by_connection(events(profile))
+        self.ledger: dict[str, Any] = (
+            membench("info", profile, "--format", "json").must().json["ledger"]
+        )
+
+    def places(self, one: UniqueTraffic) -> tuple[list[int], list[str], list[Row]]:
+        rows = one.of(self.recorded)
+        places, wrong = one.log(self.keys).places(rows)
+        return places, wrong, rows
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Busy:
+    folder = tmp_path_factory.mktemp("busy")
+    path, keys = key_file(folder)
+    with memcached(threads=4, memory=1024) as server:
+        traffic = traffics(server.port, CONNECTIONS, largest=LARGEST)
+        with Background(traffic):
+            until(lambda: all(one.done > 0 for one in traffic), "every connection being busy")
+            with recorder(
+                folder / "busy.mb", [server.port], "--no-stats", "--key-file", str(path)
+            ) as running:
+                begun = [one.done for one in traffic]
+                until(
+                    lambda: all(
+                        one.done > start + PIPELINES
+                        for one, start in zip(traffic, begun, strict=True)
+                    ),
+                    "traffic",
+                    120,
+                )
+                running.stop().must(0)
+    return Busy(folder / "busy.mb", traffic, keys)
+
+
+def test_no_outcome_is_shifted(busy: Busy) -> None:
+    assert [text for one in busy.traffic for text in busy.places(one)[1]] == []
+
+
+def test_between_the_edges_no_operation_is_missing(busy: Busy) -> None:
+    for one in busy.traffic:
+        places, _, _ = busy.places(one)
+        assert len(places) > PIPELINES
+        assert places == list(range(places[0], places[-1] + 1)), one.connection.ordinal
+
+
+def test_only_the_last_batch_of_a_connection_may_lack_outcomes(busy: Busy) -> None:
+    for one in busy.traffic:
+        rows = busy.places(one)[2]
+        unseen = {row["batch"] for row in rows if row["outcome"] is None}
+        assert unseen <= {rows[-1]["batch"]}
+
+
+def test_what_the_edges_cut_is_boundary_and_the_recording_is_complete(busy: Busy) -> None:
+    assert busy.ledger["complete"] is True, busy.ledger
+    assert busy.ledger["boundary"] > 0

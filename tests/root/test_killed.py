@@ -1,0 +1,84 @@
+"""`kill -9` at any moment leaves a profile that opens and lacks at most a second of answers."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from support.cli import membench, recorder
+from support.oracle import KnownKeyIds
+from support.profile import Row, by_connection, events
+from support.server import Memcached
+from support.unique import Background, UniqueTraffic, key_file, traffics
+from support.waiting import until
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+ALLOWED_S = 1.0
+#: When to kill, s after the traffic began.
+MOMENTS = [
+    round(moment, 2)
+    for moment in random.Random(9).sample([0.2 + step / 100 for step in range(240)], k=4)
+]
+
+
+def missing(
+    one: UniqueTraffic, recorded: dict[int, list[Row]], keys: KnownKeyIds, killed: float
+) -> list[str]:
+    """What one connection's events lack of what was answered a second before the kill."""
+    places, wrong = one.log(keys).places(one.of(recorded))
+    due = [
+        place
+        for place, did in enumerate(one.connection.log)
+        if did.answered and did.answered < killed - ALLOWED_S
+    ]
+    if places != list(range(len(places))):
+        wrong.append("the events are not a beginning of the log")
+    return [*wrong, f"{len(due)} due, {len(places)} kept"] if len(places) < len(due) else wrong
+
+
+@pytest.mark.parametrize("after", MOMENTS)
+def test_a_killed_recording_opens_and_lacks_at_most_a_second(
+    server: Memcached, tmp_path: Path, after: float
+) -> None:
+    path, keys = key_file(tmp_path)
+    profile = tmp_path / "killed.mb"
+    traffic = traffics(server.port, 4)
+    with (
+        recorder(profile, [server.port], "--key-file", str(path), "--no-stats") as running,
+        Background(traffic, pause=0.01),
+    ):
+        begun = time.monotonic()
+        until(lambda: time.monotonic() - begun > after, "the moment of the kill")
+        killed = time.monotonic()
+        running.kill()
+    assert [text for one in traffic for text in missing(one, recorded, keys, killed)] == []
+
+
+def test_a_killed_recording_says_that_it_was_not_sealed_until_it_is_repaired(
+    server: Memcached, output: Path
+) -> None:
+    (one,) = traffics(server.port, 1)
+    with recorder(output, [server.port], "--no-stats") as running:
+        one.pipeline()
+        until(lambda: len(events(output)) == len(one.connection.log), "the events being on disk")
+        running.kill()
+    unsealed = membench("info", output, "--format", "json").must().json
+    assert (unsealed["state"], unsealed["ledger"]["complete"], unsealed["events"]) == (
+        "recording",
+        None,
+        len(one.connection.log),
+    )
+    assert "not sealed" in membench("info", output).must().stdout
+    membench("repair", output).must()
+    sealed = membench("info", output, "--format", "json").must().json
+    assert (sealed["state"], sealed["events"], sealed["commands"]) == (
+        "sealed",
+        unsealed["events"],
+        unsealed["commands"],
+    )
+    assert not list(output.glob("*.part"))
+    assert len(events(output)) == len(one.connection.log)

@@ -1,0 +1,120 @@
+"""The ring is too small and nobody empties it: losses are counted, what is kept is true."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from support.cli import Ended, Recorder, membench, recorder
+from support.oracle import KnownKeyIds
+from support.profile import by_connection, events, table
+from support.server import Memcached
+from support.unique import UniqueTraffic, key_file, traffics
+from support.waiting import until
+from support.workload import in_threads
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+CONNECTIONS = 8
+#: After so long without a sign of user space the programs keep quiet.
+SILENCE_S = 2.0
+
+
+class Lossy(NamedTuple):
+    """A recording during which the recorder was stopped."""
+
+    profile: Path
+    traffic: list[UniqueTraffic]
+    recording: Ended
+    wrong: list[str]
+
+
+def every(traffic: list[UniqueTraffic], pipelines: int) -> None:
+    """Pipelines on every connection at once."""
+    in_threads([lambda one=one: [one.pipeline() for _ in range(pipelines)] for one in traffic])
+
+
+def held(running: Recorder, traffic: list[UniqueTraffic], seconds: float) -> None:
+    """Traffic while the recorder is stopped, for at least so long."""
+    running.process.send_signal(signal.SIGSTOP)
+    end = time.monotonic() + seconds
+    every(traffic, 40)
+    while time.monotonic() < end:
+        every(traffic, 1)
+    running.process.send_signal(signal.SIGCONT)
+
+
+def resume(profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> None:
+    """Single requests until the recorder has emptied its ring and keeps up; then one on each connection."""
+
+    def kept() -> bool:
+        traffic[0].pipeline(depth=1)
+        seen = {row["key"] for row in events(profile)}
+        last = traffic[0].connection.log[-8:]
+        return any(keys.id_of(operation.key or b"") in seen for operation in last)
+
+    until(kept, "the recorder keeping up")
+    for one in traffic:
+        one.pipeline(depth=1)
+
+
+@pytest.fixture(params=[0.0, SILENCE_S + 0.5], ids=["full ring", "silent user space"])
+def lossy(request: pytest.FixtureRequest, server: Memcached, tmp_path: Path) -> Lossy:
+    path, keys = key_file(tmp_path)
+    profile = tmp_path / "lossy.mb"
+    traffic = traffics(server.port, CONNECTIONS, largest=60_000)
+    with recorder(
+        profile, [server.port], "--no-stats", "--ring-size", "4096", "--key-file", str(path)
+    ) as running:
+        every(traffic, 5)
+        held(running, traffic, request.param)
+        resume(profile, traffic, keys)
+        recording = running.stop()
+    recorded = by_connection(events(profile))
+    wrong = [text for one in traffic for text in one.log(keys).places(one.of(recorded))[1]]
+    return Lossy(profile, traffic, recording, wrong)
+
+
+def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: Lossy) -> None:
+    profile, traffic, recording, _ = lossy
+    recording.must(4)
+    info = membench("info", profile, "--format", "json").must().json
+    assert info["ledger"]["complete"] is False
+    assert info["ledger"]["ring_full"] + info["ledger"]["missed"] > 0, info["ledger"]
+    assert info["events"] < sum(len(one.connection.log) for one in traffic)
+    assert table(profile, "losses")
+
+
+def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Lossy) -> None:
+    profile, traffic, _, _ = lossy
+    ledger = membench("info", profile, "--format", "json").must().json["ledger"]
+    sent = sum(one.connection.sent_bytes for one in traffic)
+    assert (
+        ledger["request_bytes"] + sum(one["request"]["missed"] for one in ledger["servers"]) == sent
+    )
+
+
+def test_no_event_is_invented_or_shifted_by_a_loss(lossy: Lossy) -> None:
+    assert lossy.wrong == []
+
+
+def test_after_a_loss_every_connection_is_recorded_again(lossy: Lossy) -> None:
+    profile, traffic, _, _ = lossy
+    recorded = by_connection(events(profile))
+    for one in traffic:
+        assert one.of(recorded)[-1]["key_size"] == len(one.connection.log[-1].key or b"")
+        assert one.of(recorded)[-1]["outcome"] == one.connection.log[-1].outcome
+
+
+def test_loss_below_what_is_allowed_is_no_failure(server: Memcached, output: Path) -> None:
+    traffic = traffics(server.port, CONNECTIONS, largest=60_000)
+    with recorder(
+        output, [server.port], "--no-stats", "--ring-size", "4096", "--allow-loss", "100"
+    ) as running:
+        held(running, traffic, 0.0)
+        running.stop().must(0)
+    assert membench("info", output, "--format", "json").must().json["ledger"]["complete"] is False

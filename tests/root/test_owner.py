@@ -1,0 +1,52 @@
+"""Under sudo the profile is the invoking user's, and the recorder becomes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.cli import membench, recorder
+from support.profile import events
+from support.requests import store
+from support.server import Memcached
+from support.waiting import until
+from support.workload import Connection
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+USER, GROUP = 65534, 65533
+
+
+def ids(pid: int, name: str) -> set[int]:
+    """The ids of every thread of a process, of the kind named: `Uid`, `Gid` or `Groups`."""
+    found: set[int] = set()
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        line = next(line for line in status.read_text().splitlines() if line.startswith(name))
+        found |= {int(number) for number in line.split()[1:]}
+    return found
+
+
+def test_what_sudo_records_belongs_to_the_user_who_called_it(
+    server: Memcached, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_UID", str(USER))
+    monkeypatch.setenv("SUDO_GID", str(GROUP))
+    with recorder(output, [server.port]) as running:
+        client = Connection(server.port, 0)
+        client.perform(store("set", b"k", b"v"))
+        until(lambda: len(events(output)) == 1, "the event being on disk")
+        assert (ids(running.pid, "Uid"), ids(running.pid, "Gid")) == ({USER}, {GROUP})
+        assert ids(running.pid, "Groups") == {GROUP}
+        assert running.stop().must().json["ledger"]["complete"]
+    owners = {file.name: (file.stat().st_uid, file.stat().st_gid) for file in output.iterdir()}
+    assert len(owners) == 4
+    assert set(owners.values()) == {(USER, GROUP)}, owners
+    assert (output.stat().st_uid, output.stat().st_gid) == (USER, GROUP)
+
+
+def test_what_root_records_for_itself_belongs_to_root(server: Memcached, output: Path) -> None:
+    with recorder(output, [server.port]) as running:
+        running.stop().must()
+    assert {file.stat().st_uid for file in [output, *output.iterdir()]} == {0}
+    membench("info", output).must()

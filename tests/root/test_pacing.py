@@ -1,0 +1,159 @@
+"""When a replay sends: that all is sent, always; when exactly, with `--soak` only."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.cli import membench, recorder
+from support.profile import by_connection, events
+from support.requests import read
+from support.server import Memcached, memcached
+from support.workload import Connection
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+CONNECTIONS = 10
+RATE = 10_000
+#: The freeze test: stopped for so long in each second.
+FREEZE_S, PERIOD_S, SECONDS = 0.1, 1.0, 10
+
+
+def record_some(folder: Path, per_connection: int) -> Path:
+    """A recording of gets, the same number on each connection."""
+    with (
+        memcached() as server,
+        recorder(folder / "some.mb", [server.port], "--no-stats") as running,
+    ):
+        connections = [Connection(server.port, ordinal) for ordinal in range(CONNECTIONS)]
+        for number in range(per_connection):
+            for connection in connections:
+                connection.perform(read("get", [b"paced-%d" % number]))
+        running.stop().must(0)
+    return folder / "some.mb"
+
+
+@pytest.fixture(scope="module")
+def some(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record_some(tmp_path_factory.mktemp("some"), 200)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record_some(tmp_path_factory.mktemp("many"), RATE * SECONDS // CONNECTIONS)
+
+
+class Freezing:
+    """Stops a server for a tenth of each second while the block runs."""
+
+    def __init__(self, server: Memcached) -> None:
+        self._server = server
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        started = time.monotonic()
+        for second in range(1, 3600):
+            if self._over.wait(max(0.0, started + second * PERIOD_S - FREEZE_S - time.monotonic())):
+                return
+            self._server.freeze()
+            self._over.wait(FREEZE_S)
+            self._server.thaw()
+
+    def __enter__(self) -> Freezing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def replay(profile: Path, target: Memcached, *options: str) -> Any:  # noqa: ANN401 - any JSON
+    ended = membench("replay", profile, target.address, "--format", "json", *options)
+    assert ended.code in (0, 4), ended.stderr
+    return ended.json
+
+
+@pytest.fixture
+def frozen_and_thawed(server: Memcached) -> Iterator[Memcached]:
+    with Freezing(server):
+        yield server
+
+
+@pytest.mark.parametrize(
+    "pacing",
+    ["recorded", "speed=3", "rate=20000/s", "closed", "max"],
+    ids=lambda pacing: pacing.split("/")[0],
+)
+def test_every_pacing_sends_everything(some: Path, server: Memcached, pacing: str) -> None:
+    report = replay(some, server, "--pacing", pacing)
+    assert (report["planned"], report["sent"], report["answered"]) == (2000, 2000, 2000)
+
+
+def test_a_server_that_stops_now_and_then_still_gets_everything(
+    some: Path, frozen_and_thawed: Memcached
+) -> None:
+    report = replay(some, frozen_and_thawed, "--pacing", f"rate={RATE // 5}/s")
+    assert (report["planned"], report["sent"], report["answered"]) == (2000, 2000, 2000)
+
+
+@pytest.mark.parametrize("pacing", ["sometimes", "speed=0", "speed=-1", "rate=", "rate=fast"])
+def test_a_pacing_that_cannot_be_meant_is_refused(
+    some: Path, server: Memcached, pacing: str
+) -> None:
+    ended = membench("replay", some, server.address, "--pacing", pacing)
+    assert (ended.code, server.stats()["cmd_get"]) == (2, "0"), ended.stderr
+
+
+@pytest.mark.soak
+def test_a_frozen_server_shows_in_the_response_times_as_arithmetic_says(
+    many: Path, frozen_and_thawed: Memcached
+) -> None:
+    report = replay(many, frozen_and_thawed, "--pacing", f"rate={RATE}/s")
+    assert report["sent"] == report["answered"] == RATE * SECONDS
+    response = report["response_ns"]
+    # A request that comes t before the thaw waits t, and a tenth of the time is frozen.
+    assert response["p95"] == pytest.approx(0.5 * FREEZE_S * 1e9, rel=0.1)
+    assert response["p99"] == pytest.approx(0.9 * FREEZE_S * 1e9, rel=0.1)
+
+
+@pytest.mark.soak
+def test_a_constant_rate_arrives_at_a_constant_rate(
+    many: Path, tmp_path: Path, server: Memcached
+) -> None:
+    with recorder(tmp_path / "again.mb", [server.port], "--no-stats") as running:
+        report = replay(many, server, "--pacing", f"rate={RATE}/s")
+        running.stop().must(0)
+    wanted_us = 1e6 / RATE
+    times = sorted(row["time"] for row in events(tmp_path / "again.mb"))
+    gaps = [(after - before).total_seconds() * 1e6 for before, after in itertools.pairwise(times)]
+    assert statistics.mean(gaps) == pytest.approx(wanted_us, rel=0.01)
+    off = sorted(abs(gap - wanted_us) for gap in gaps)
+    assert off[int(len(off) * 0.5)] <= wanted_us / 4 + report["lag_ns"]["p99"] / 1000
+
+
+@pytest.mark.soak
+def test_recorded_gaps_between_requests_are_kept_within_the_lag(
+    some: Path, tmp_path: Path, server: Memcached
+) -> None:
+    with recorder(tmp_path / "again.mb", [server.port], "--no-stats") as running:
+        report = replay(some, server)
+        running.stop().must(0)
+    first, second = (gaps(profile) for profile in (some, tmp_path / "again.mb"))
+    off = sorted(abs(a - b) for a, b in zip(first, second, strict=True))
+    assert off[int(len(off) * 0.5)] * 1000 <= report["lag_ns"]["p99"] + 50_000
+
+
+def gaps(profile: Path) -> list[float]:
+    """The times between requests of each connection, µs, in the order of their start."""
+    connections = sorted(by_connection(events(profile)).values(), key=lambda rows: rows[0]["time"])
+    times = [[row["time"].timestamp() * 1e6 for row in rows] for rows in connections]
+    return [after - before for one in times for before, after in itertools.pairwise(one)]

@@ -1,0 +1,1 @@
+"""What tests share: a real memcached, a client with a log, its comparison with a profile."""

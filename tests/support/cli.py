@@ -1,0 +1,175 @@
+"""`python -m membench …` as a process: its exit code, its JSON, and what it told the user."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.waiting import until
+
+COMMAND = (sys.executable, "-m", "membench")
+#: How many BPF programs a recording has attached at least: one for receives, one for sends.
+LINKS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """Its standard output, which must be one JSON value."""
+        return json.loads(self.stdout)
+
+    def must(self, code: int = 0) -> Ended:
+        """Itself, if it ended with `code`."""
+        assert self.code == code, (
+            f"exit code {self.code}, expected {code}\n{self.stdout}\n{self.stderr}"
+        )
+        return self
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command: without colour, of a fixed width."""
+    return os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
+
+
+def membench(*arguments: str | Path, prefix: Sequence[str] = (), timeout: float = 120) -> Ended:
+    """Run a command to its end."""
+    command = [*prefix, *COMMAND, *map(str, arguments)]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env=environment(), check=False
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+class Recorder:
+    """`membench record` while it runs."""
+
+    def __init__(
+        self, output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
+    ) -> None:
+        """Start it; it may not be attached yet."""
+        self.output = output
+        self._folder = tempfile.TemporaryDirectory(prefix="membench-test-")
+        self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
+        selected = [word for port in ports for word in ("--port", str(port))]
+        command = [
+            *prefix,
+            *COMMAND,
+            "record",
+            "ebpf:any",
+            str(output),
+            *selected,
+            "--format",
+            "json",
+            *options,
+        ]
+        with (
+            self._streams["stdout"].open("w") as stdout,
+            self._streams["stderr"].open("w") as stderr,
+        ):
+            self.process = subprocess.Popen(
+                command, stdout=stdout, stderr=stderr, env=environment()
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def told(self) -> str:
+        """What it has written to its standard error so far."""
+        return self._streams["stderr"].read_text()
+
+    def links(self) -> int:
+        """How many BPF programs it has attached, as the kernel says."""
+        count = 0
+        for entry in Path(f"/proc/{self.pid}/fdinfo").iterdir():
+            try:
+                count += "link_type:" in entry.read_text()
+            except FileNotFoundError:
+                continue
+        return count
+
+    def attached(self) -> Recorder:
+        """Itself, once it has attached and given up its privileges; fails if it ends before."""
+        until(
+            lambda: self.process.poll() is not None or self._recording(),
+            "the recorder attaching",
+            deadline=30,
+        )
+        assert self.process.poll() is None, (
+            f"the recorder ended with {self.process.returncode}: {self.told()}"
+        )
+        return self
+
+    def _recording(self) -> bool:
+        try:
+            return self.links() >= LINKS and not any(capabilities(self.pid).values())
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    def ready(self) -> Recorder:
+        """Itself, once it has attached and said that it records: from here on Ctrl-C ends and seals it."""
+        self.attached()
+        until(lambda: self.process.poll() is not None or self.told(), "the recorder saying so")
+        return self
+
+    def wait(self, timeout: float = 60) -> Ended:
+        """Let it end by itself."""
+        code = self.process.wait(timeout)
+        return Ended(code, self._streams["stdout"].read_text(), self.told())
+
+    def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Ended:
+        """End it as a user would: Ctrl-C."""
+        self.process.send_signal(with_signal)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+        self.process.kill()
+        self.process.wait(30)
+
+    def forget(self) -> None:
+        """End it if it still runs, and drop what it said."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.kill()
+        self._folder.cleanup()
+
+
+def capabilities(pid: int) -> dict[str, int]:
+    """Every capability set of every thread that holds something: `task/name` → bits."""
+    sets = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for line in (task / "status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+                sets[f"{task.name}/{name}"] = int(value, 16)
+    return {name: bits for name, bits in sets.items() if bits}
+
+
+@contextmanager
+def recorder(
+    output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
+) -> Iterator[Recorder]:
+    """A recorder at work, gone when the block ends."""
+    running = Recorder(output, ports, *options, prefix=prefix)
+    try:
+        yield running.ready()
+    finally:
+        running.forget()

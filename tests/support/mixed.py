@@ -1,0 +1,102 @@
+"""The mixed workload on a recorded memcached: its log, memcached's counters, the profile."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.cli import Ended, membench, recorder
+from support.profile import Row, by_connection, events
+from support.server import Memcached
+from support.workload import Connection, Mixture, in_threads, poll_stats
+
+CONNECTIONS = 8
+STEPS = 100
+#: Counters of memcached that count data commands.
+COUNTERS = ("cmd_get", "cmd_set", "cmd_touch", "cmd_meta")
+OUTCOME_COUNTERS = {
+    "delete": ("delete_hits", "delete_misses"),
+    "incr": ("incr_hits", "incr_misses"),
+    "decr": ("decr_hits", "decr_misses"),
+    "cas": ("cas_hits", "cas_misses", "cas_badval"),
+    "get": ("get_hits", "get_misses"),
+    "touch": ("touch_hits", "touch_misses"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """What the clients did, what memcached counted, and what the profile holds."""
+
+    profile: Path
+    connections: list[Connection]
+    before: dict[str, str]
+    after: dict[str, str]
+    recording: Ended
+
+    def moved(self, counter: str) -> int:
+        """By how much one of memcached's counters changed."""
+        return int(self.after[counter]) - int(self.before[counter])
+
+    @property
+    def request_bytes(self) -> int:
+        """What memcached says it read."""
+        return self.moved("bytes_read")
+
+    @property
+    def response_bytes(self) -> int:
+        """What memcached says it wrote."""
+        return self.moved("bytes_written")
+
+    @property
+    def events(self) -> dict[int, list[Row]]:
+        """The profile's events by connection."""
+        return by_connection(events(self.profile))
+
+    @property
+    def info(self) -> Any:  # noqa: ANN401 - any JSON
+        """What `info --format json` says of it."""
+        return membench("info", self.profile, "--format", "json").must().json
+
+
+def data_counts(stats: dict[str, str]) -> dict[str, int]:
+    """memcached's counts of every data command."""
+    counts = {name: int(stats[name]) for name in COUNTERS}
+    return counts | {
+        name: sum(int(stats[part]) for part in parts) for name, parts in OUTCOME_COUNTERS.items()
+    }
+
+
+def perform_mixed(connections: list[Connection], seed: int) -> None:
+    """The mixed workload on all but the last connection, which polls `stats`."""
+    for connection in connections:
+        connection.mark()
+    done = threading.Event()
+    poller = threading.Thread(target=poll_stats, args=(connections[-1], done))
+    poller.start()
+    try:
+        in_threads([lambda one=one: Mixture(one, seed).run(STEPS) for one in connections[:-1]])
+    finally:
+        done.set()
+        poller.join()
+
+
+def record_mixed(server: Memcached, profile: Path, *options: str, seed: int = 1) -> Mixed:
+    """Record it: the first connection was open before, one is IPv6, the last polls `stats`."""
+    opened_before = Connection(server.port, 0)
+    before = server.settled_stats()
+    with recorder(profile, [server.port], "--no-stats", *options) as running:
+        hosts = ["::1" if ordinal == 3 else "127.0.0.1" for ordinal in range(CONNECTIONS + 1)]
+        others = [
+            Connection(server.port, ordinal, hosts[ordinal])
+            for ordinal in range(1, CONNECTIONS + 1)
+        ]
+        connections = [opened_before, *others]
+        perform_mixed(connections, seed)
+        recording = running.stop()
+    mixed = Mixed(profile, connections, before, server.settled_stats(), recording)
+    for connection in connections:
+        connection.close()
+    return mixed

@@ -1,0 +1,189 @@
+"""A real memcached on a free port: started, asked for its counters, stopped and continued."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.waiting import until
+
+STATS_REQUEST = b"stats\r\n"
+#: Counters stand still when so many answers, so many seconds apart, agree but for themselves.
+STILL, SETTLING = 5, 0.005
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on, chosen by the kernel."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class StatsConnection:
+    """One connection that only asks for `stats`, and knows how many bytes that took."""
+
+    def __init__(self, port: int) -> None:
+        """Connect to the server at `port`."""
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.replies: list[int] = []
+
+    def ask(self, of: str = "") -> dict[str, str]:
+        """Ask once; `of` is the group, as in `stats items`."""
+        request = f"stats {of}\r\n".encode() if of else STATS_REQUEST
+        self._socket.sendall(request)
+        reply = self._reply()
+        self.request_bytes += len(request)
+        self.response_bytes += len(reply)
+        self.replies.append(len(reply))
+        lines = [line.split(b" ", 2) for line in reply.split(b"\r\n")]
+        return {line[1].decode(): line[2].decode() for line in lines if line[0] == b"STAT"}
+
+    def _reply(self) -> bytes:
+        reply = b""
+        while not (reply.endswith(b"\r\nEND\r\n") or reply == b"END\r\n"):
+            received = self._socket.recv(65536)
+            if not received:
+                raise ConnectionError("memcached closed the connection on `stats`")
+            reply += received
+        return reply
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+class Memcached:
+    """A memcached process of our own."""
+
+    def __init__(
+        self,
+        *,
+        threads: int = 4,
+        memory: int = 64,
+        port: int | None = None,
+        arguments: tuple[str, ...] = (),
+    ) -> None:
+        """Start it and wait until it answers."""
+        self.port = port or free_port()
+        self.threads = threads
+        self._memory = memory
+        self._arguments = arguments
+        self._asked = self._answered = 0
+        self._process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = [shutil.which("memcached") or "memcached", "-p", str(self.port), "-U", "0"]
+        command += ["-t", str(self.threads), "-m", str(self._memory), *self._arguments]
+        if os.geteuid() == 0:
+            command += ["-u", "root"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: process.poll() is not None or self._answers(), "memcached answering")
+        except AssertionError:
+            process.kill()
+            raise
+        if process.poll() is not None:
+            raise AssertionError(f"memcached ended with {process.returncode}: {' '.join(command)}")
+        return process
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                probe.sendall(b"version\r\n")
+                return probe.recv(64).startswith(b"VERSION")
+        except OSError:
+            return False
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def address(self) -> str:
+        """`host:port`, as `replay` takes it."""
+        return f"127.0.0.1:{self.port}"
+
+    def stats(self, of: str = "") -> dict[str, str]:
+        """Its counters, asked on a connection of its own."""
+        connection = StatsConnection(self.port)
+        try:
+            return connection.ask(of)
+        finally:
+            connection.close()
+
+    def wait_for_connections(self, count: int) -> None:
+        """Wait until exactly `count` clients are connected."""
+        until(lambda: self._clients() == count, f"{count} clients of memcached")
+
+    def _clients(self) -> int:
+        established = 0
+        for table in ("tcp", "tcp6"):
+            for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = row.split()
+                established += (
+                    fields[3] == "01" and int(fields[1].rsplit(":", 1)[1], 16) == self.port
+                )
+        return established
+
+    def settled_stats(self) -> dict[str, str]:
+        """Its counters once they stand still, without the bytes of these questions and answers.
+
+        memcached counts an answer's bytes after it was sent: a counter trails what a client has.
+        """
+        connection = StatsConnection(self.port)
+        written: list[int] = []
+        while len(written) < STILL or len(set(written[-STILL:])) > 1:
+            time.sleep(SETTLING)
+            counters = connection.ask()
+            self._asked += len(STATS_REQUEST)
+            read = int(counters["bytes_read"]) - self._asked
+            written.append(int(counters["bytes_written"]) - self._answered)
+            self._answered += connection.replies[-1]
+        connection.close()
+        return counters | {"bytes_read": str(read), "bytes_written": str(written[-1])}
+
+    def freeze(self) -> None:
+        """Stop it where it is (SIGSTOP)."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process.poll() is None:
+            self.thaw()
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+
+    def restart(self) -> None:
+        """End it and start another on the same port."""
+        self.stop()
+        self._asked = self._answered = 0
+        self._process = self._spawn()
+
+
+@contextmanager
+def memcached(**options: object) -> Iterator[Memcached]:
+    """A memcached that ends with the block."""
+    server = Memcached(**options)  # type: ignore[arg-type]  # the keywords of Memcached
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,24 @@
+"""A condition and a deadline → the condition's value, or a failure that says what never came."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: How often a condition is looked at, s.
+INTERVAL = 0.002
+
+
+def until(condition: Callable[[], T], what: str, deadline: float = 20.0) -> T:
+    """Return the first true value of `condition`; fail after `deadline` seconds, naming `what`."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {deadline:g} s")
+        time.sleep(INTERVAL)

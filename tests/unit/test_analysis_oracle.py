@@ -1,0 +1,65 @@
+"""The analysis of a trace against libCacheSim's caches and a plain count."""
+
+import json
+import random
+import shutil
+import struct
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REQUESTS, KEYS = 200_000, 30_000
+MEGABYTE = 1 << 20
+
+libcachesim = pytest.importorskip("libcachesim", reason="libcachesim, the oracle, is not installed")
+
+
+@pytest.fixture(scope="module")
+def reads() -> list[tuple[int, int]]:
+    """(key, size), about Zipf 1, each key of one size."""
+    chance = random.Random(1)
+    keys = (int(KEYS ** chance.random()) for _ in range(REQUESTS))
+    return [(key, 200 + key * 37 % 4000) for key in keys]
+
+
+@pytest.fixture(scope="module")
+def analysis(reads: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        pytest.skip("cargo is not installed")
+    trace = tmp_path_factory.mktemp("trace") / "reads.oracleGeneral.bin"
+    records = (
+        struct.pack("<IQIq", at // 1000, key, size, -1) for at, (key, size) in enumerate(reads)
+    )
+    trace.write_bytes(b"".join(records))
+    run = ["run", "--quiet", "--package", "membench", "--example", "oracle_general", "--"]
+    found = subprocess.run(
+        [cargo, *run, str(trace)], cwd=ROOT, check=True, capture_output=True, timeout=600
+    )
+    return json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("megabytes", [1, 2, 4, 8, 16])
+def test_the_lru_curve_is_libcachesims_within_1e_4(
+    megabytes: int, reads: list[tuple[int, int]], analysis: dict
+) -> None:
+    cache = libcachesim.LRU(megabytes * MEGABYTE)
+    hits = 0
+    for key, size in reads:
+        request = libcachesim.Request()
+        request.obj_id, request.obj_size = key, size
+        hits += cache.get(request)
+    point = next(it for it in analysis["memory"]["sizes"] if it["bytes"] == megabytes * MEGABYTE)
+    assert point["hit_ratio"] == pytest.approx(hits / REQUESTS, abs=1e-4)
+
+
+def test_popularity_is_a_plain_count(reads: list[tuple[int, int]], analysis: dict) -> None:
+    counts = Counter(key for key, _ in reads)
+    found = analysis["keys"]
+    assert found["distinct"] == len(counts)
+    assert found["used_once"] == sum(1 for uses in counts.values() if uses == 1) / len(counts)
+    top = [uses for _, uses in counts.most_common(10)]
+    assert [key["uses"] for key in found["hottest"][:10]] == top

@@ -1,0 +1,154 @@
+"""The command line at its door: help, wrong arguments, exit codes."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import typer
+
+from membench import (
+    CaptureUnavailable,
+    MembenchError,
+    OutputExists,
+    ProfileError,
+    TargetError,
+    UsageError,
+    cli,
+)
+from membench.cli.units import parse_duration, parse_size
+
+COMMANDS = ["record", "info", "analyze", "replay", "doctor", "demo", "repair", "keygen"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, "--help"]) == 0
+    printed = capsys.readouterr()
+    assert "Example: " in printed.out
+    assert f"membench {command}" in printed.out
+    assert not printed.err
+
+
+def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n  {command} " in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["recrod"], 2, "no such command 'recrod'"),
+        (["record"], 2, "missing argument 'source'"),
+        (["record", "ebpf:any", "--duration", "5x"], 2, "'5x' is not a duration"),
+        (["record", "ebpf:any", "--ring-size", "4Q"], 2, "'4Q' is not a size"),
+        (["record", "ebpf:any", "--ring-size", "5M"], 2, "must be a power of two"),
+        (["record", "ebpf:any", "--responses", "some"], 2, "'some' is not one of"),
+        (["record", "ebpf:any", "--port", "70000"], 2, "70000 is not a port"),
+        (["record", "tcp:eth0"], 2, "'tcp:eth0' is not a source"),
+        (["record", "ebpf:nosuch0"], 2, "no interface is called 'nosuch0'"),
+        (["record", "pcap:any"], 5, "not in this version"),
+        (["record", "./dump.pcap"], 5, "not in this version"),
+    ],
+)
+def test_a_wrong_argument_gets_one_error_a_hint_and_its_exit_code(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == code
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert printed.err.startswith("error: ")
+    assert message in printed.err
+    assert "\n\nhint: " in printed.err
+
+
+def test_an_unexpected_error_shows_its_place_and_not_its_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(failing_with(RuntimeError("user:12345:secret")), ["fail"]) == 1
+    printed = capsys.readouterr()
+    assert "internal error: RuntimeError at test_arguments.py:" in printed.err
+    assert "secret" not in printed.err + printed.out
+
+
+def test_an_interrupt_ends_with_130() -> None:
+    assert cli.run(failing_with(KeyboardInterrupt()), ["fail"]) == 130
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MembenchError("broke", "mend it"), 1),
+        (UsageError("broke", "mend it"), 2),
+        (OutputExists("broke", "mend it"), 2),
+        (ProfileError("broke", "mend it"), 1),
+        (CaptureUnavailable("broke", "mend it"), 5),
+        (TargetError("broke", "mend it"), 5),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_each_class_of_error_has_its_exit_code(
+    error: MembenchError, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(failing_with(error), ["fail"]) == code
+    assert capsys.readouterr().err == "error: broke\n\nhint: mend it\n"
+
+
+def failing_with(error: BaseException) -> typer.Typer:
+    commands = typer.Typer()
+
+    @commands.callback()
+    def _several() -> None: ...
+
+    @commands.command()
+    def fail() -> None:
+        raise error
+
+    return commands
+
+
+def test_keygen_writes_a_key_that_only_its_owner_reads_and_never_overwrites(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fleet.key"
+    assert cli.main(["keygen", str(path)]) == 0
+    key = path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(bytes.fromhex(key)) == 16
+    assert key.strip() not in capsys.readouterr().err
+    assert cli.main(["keygen", str(path)]) == 2
+    assert path.read_text() == key
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("60", 60), ("1.5s", 1.5), ("5m", 300), ("1h", 3600)]
+)
+def test_durations_are_seconds(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1s", "5x", "s", "1e3"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("65536", 65536), ("4M", 4 << 20), ("512k", 512 << 10), ("1GiB", 1 << 30)]
+)
+def test_sizes_are_bytes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "1.5", "4Q", "M"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_size(text)
+
+
+def test_json_output_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.output.show_json({"path": "[x]", "n": 1})
+    assert json.loads(capsys.readouterr().out) == {"path": "[x]", "n": 1}

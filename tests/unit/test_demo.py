@@ -1,0 +1,36 @@
+"""The demo's memcached and its workload."""
+
+import pytest
+
+from membench import CaptureUnavailable
+from membench.demo.server import private_memcached
+from membench.demo.workload import Load, run
+from membench.host import find_target
+
+pytestmark = pytest.mark.memcached
+
+
+def test_the_workload_is_answered_by_a_memcached_of_its_own() -> None:
+    with private_memcached() as port:
+        answered = run(port, Load(connections=2, requests_per_s=400, duration_s=0.5))
+        target = find_target(port)
+    assert answered > 0
+    assert target is not None
+    assert target.version
+    assert target.pid
+    assert find_target(port) is None
+
+
+def test_the_same_seed_asks_for_the_same_keys() -> None:
+    load = Load(connections=1, requests_per_s=400, duration_s=0.5)
+    counts = []
+    for _ in range(2):
+        with private_memcached() as port:
+            counts.append(run(port, load))
+    assert counts[0] == counts[1]
+
+
+def test_without_memcached_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CaptureUnavailable, match="no `memcached`"), private_memcached():
+        pass

@@ -1,0 +1,62 @@
+"""Numbers as reports write them."""
+
+import pytest
+
+from membench.report import numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (184_112, "184,112"),
+        (999_999, "999,999"),
+        (1_000_000, "1.00 M"),
+        (9_184_000, "9.18 M"),
+        (31_204_000_000, "31.2 G"),
+    ],
+)
+def test_counts_are_full_below_a_million_and_three_digits_above(value: int, text: str) -> None:
+    assert numbers.count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 B"), (812, "812 B"), (1000, "1.00 kB"), (22_400_000, "22.4 MB"), (2.9e9, "2.90 GB")],
+)
+def test_sizes_are_in_powers_of_a_thousand(value: float, text: str) -> None:
+    assert numbers.size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (1, "100 %"), (0.924, "92.4 %"), (0.0041, "0.41 %"), (0.00021, "0.021 %")],
+)
+def test_small_percentages_keep_their_digits(share: float, text: str) -> None:
+    assert numbers.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0 ns"),
+        (800, "800 ns"),
+        (1310, "1.31 µs"),
+        (52_700_000, "52.7 ms"),
+        (60_000_000_000, "60.0 s"),
+    ],
+)
+def test_durations_take_the_unit_that_fits(nanoseconds: float, text: str) -> None:
+    assert numbers.duration(nanoseconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(17.9, "00:17"), (3723, "1:02:03")])
+def test_elapsed_time_reads_as_a_clock(seconds: float, text: str) -> None:
+    assert numbers.clock(seconds) == text
+
+
+def test_a_sparkline_fills_its_highest_bar_and_survives_silence() -> None:
+    assert numbers.sparkline([0, 50, 100]) == "▁▅█"
+    assert numbers.sparkline([0, 0]) == "▁▁"
+    assert numbers.sparkline([]) == ""

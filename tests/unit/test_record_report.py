@@ -1,0 +1,114 @@
+"""Captures and recordings as text."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console, RenderableType
+
+from membench._record import Cost, Difference, Recording, ServerStatus, Status
+from membench.ledger import LOSSES, Ledger
+from membench.report import record as report
+
+STATUS = Status(
+    state="recording",
+    elapsed_s=17.2,
+    events=3_100_000,
+    events_per_s=184_112.4,
+    connections_open=300,
+    user_queue_drops=0,
+    bytes_written=22_000_000,
+    lost_bytes=0,
+    cpu_share=0.09,
+    cpu_s=1.5,
+    connections=329,
+    servers=(ServerStatus("*:11211", 11211, 812, "1.6.18", 4, 312),),
+    tier="T1",
+    kernel="6.12",
+)
+RECORDING = Recording(
+    profile="production.mb",
+    duration_s=60.0,
+    events=11_046_720,
+    requests=10_102_331,
+    connections=329,
+    open_at_start=312,
+    commands={"get": 10_000_000, "set": 900_000, "delete": 48_000, "version": 98_720},
+    outcomes={"hit": 9_240_000, "miss": 760_000, "stored": 900_000},
+    ledger=Ledger(complete=True, request_bytes=402_118_004, response_bytes=2_911_640_772),
+    differences=(Difference(11211, "bytes_read", 402_118_004, 402_118_004),),
+    cost=Cost(cpu_s=5.6, ns_per_event=510.0, bytes_written=76_000_000, bytes_per_event=6.9),
+    stopped_by="duration",
+)
+
+
+def as_text(renderable: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    with console.capture() as captured:
+        console.print(renderable)
+    return captured.get()
+
+
+def test_the_status_line_shows_rate_size_loss_and_own_cpu() -> None:
+    assert report.render_status(STATUS).plain == (
+        "  00:17  184,112 events/s   3.10 M events   22.0 MB   lost 0   own CPU 9 %   Ctrl-C ends"
+    )
+
+
+def test_the_start_names_each_server_and_how_it_is_recorded() -> None:
+    lines = as_text(report.render_start(STATUS, "bytes")).splitlines()
+    assert lines[0] == (
+        "recording  memcached 1.6.18 pid 812 *:11211, 4 threads, 312 connections open"
+    )
+    assert "tier T1, kernel 6.12, responses: bytes" in lines[1]
+
+
+def test_without_a_server_it_says_that_it_waits() -> None:
+    text = as_text(report.render_start(replace(STATUS, servers=()), "none"))
+    assert text.startswith("waiting    nothing listens on that port yet")
+
+
+def test_a_complete_recording_says_so_with_its_bytes_and_cost() -> None:
+    text = as_text(report.render_recording(RECORDING))
+    assert "production.mb   11,046,720 events in 60.0 s from 329 connections" in text
+    assert "gets 10.0 M (92.4 % hits)   sets 900,000   deletes 48,000   other 98,720" in text
+    assert "every byte accounted for: 402,118,004 requested, 2,911,640,772 answered" in text
+    assert "memcached's own counters agree" in text
+    assert "own CPU 5.60 s (510 ns an event)" in text
+    assert "6.9 B an event" in text
+
+
+def test_a_counter_that_differs_is_shown_with_both_numbers() -> None:
+    apart = (Difference(11211, "bytes_read", 402_119_000, 402_118_004),)
+    text = as_text(report.render_recording(replace(RECORDING, differences=apart)))
+    assert "port 11211 says bytes_read 402,119,000, recorded 402,118,004 (-996)" in text
+
+
+@pytest.mark.parametrize("cause", LOSSES)
+def test_every_cause_of_loss_is_shown_with_a_remedy(cause: str) -> None:
+    ledger = replace(RECORDING.ledger, complete=False, **{cause: 31_204})
+    text = as_text(report.render_recording(replace(RECORDING, ledger=ledger)))
+    assert "incomplete" in text
+    line = next(line for line in text.splitlines() if f" {cause} " in line)
+    assert "31.2 kB" in line or "31,204" in line
+    assert "→" in text
+
+
+def test_a_guard_that_ended_the_recording_is_named() -> None:
+    text = as_text(report.render_recording(replace(RECORDING, stopped_by="disk full")))
+    assert "by a guard: disk full" in text
+    assert replace(RECORDING, stopped_by="SIGINT").guard is None
+
+
+def test_brackets_in_a_path_are_not_markup() -> None:
+    text = as_text(report.render_recording(replace(RECORDING, profile="[red]x.mb")))
+    assert "[red]x.mb" in text
+
+
+@pytest.mark.parametrize(
+    ("losses", "share"),
+    [({}, 0.0), ({"ring_full": 10}, 0.01), ({"missed": 1000}, 0.5), ({"unpaired": 25}, 0.25)],
+)
+def test_the_share_lost_is_of_bytes_or_of_requests(losses: dict[str, int], share: float) -> None:
+    ledger = Ledger(complete=not losses, request_bytes=400, response_bytes=600, **losses)
+    assert ledger.loss_share(requests=100) == pytest.approx(share)

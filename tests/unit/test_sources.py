@@ -1,0 +1,55 @@
+"""What `record` captures from, as typed."""
+
+import pytest
+
+from membench import CaptureUnavailable, UsageError, sources
+from membench.sources import Kind, Source
+
+INTERFACES = frozenset({"eth0", "lo"})
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("ebpf:any", Source(Kind.SOCKETS, "any")),
+        ("ebpf:eth0", Source(Kind.TRAFFIC_CONTROL, "eth0")),
+        ("pcap:any", Source(Kind.LIBPCAP, "any")),
+        ("pcap:lo", Source(Kind.LIBPCAP, "lo")),
+        ("eth0", Source(Kind.LIBPCAP, "eth0")),
+        ("dump.pcap", Source(Kind.FILE, "dump.pcap")),
+        ("ebpf:x.pcapng", Source(Kind.FILE, "ebpf:x.pcapng")),
+        ("./ebpf:any", Source(Kind.FILE, "./ebpf:any")),
+        ("watch:10.0.0.7:11211", Source(Kind.WATCH, "10.0.0.7:11211")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_form_of_source_is_understood(text: str, source: Source) -> None:
+    assert sources.parse(text, INTERFACES) == source
+
+
+@pytest.mark.parametrize(
+    "text", ["", "any", "ebpf", "ebpf:", "pcap:", "watch:host", "watch::1", "tcp:eth0", "eth1"]
+)
+def test_anything_else_is_a_usage_error_with_a_hint(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        sources.parse(text, INTERFACES)
+    assert caught.value.hint
+
+
+def test_an_unknown_interface_is_named_beside_those_there_are() -> None:
+    with pytest.raises(UsageError, match="no interface is called 'eth9'") as caught:
+        sources.parse("ebpf:eth9", INTERFACES)
+    assert caught.value.hint == "this machine has eth0, lo"
+
+
+@pytest.mark.parametrize("text", ["ebpf:eth0", "pcap:any", "eth0", "dump.pcap", "watch:h:1"])
+def test_sources_of_other_versions_are_refused_by_name(text: str) -> None:
+    source = sources.parse(text, INTERFACES)
+    with pytest.raises(CaptureUnavailable, match="not in this version") as caught:
+        sources.require_available(source)
+    assert str(source) in str(caught.value)
+    assert caught.value.exit_code == 5
+
+
+def test_the_socket_source_is_available() -> None:
+    sources.require_available(sources.parse("ebpf:any", INTERFACES))
