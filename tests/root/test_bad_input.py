@@ -15,6 +15,7 @@ from support.profile import events
 from support.requests import read, store
 from support.server import Memcached, memcached
 from support.unique import Background, traffics
+from support.waiting import until
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
@@ -28,9 +29,9 @@ def one_clear_error(ended: Ended, code: int, *words: str) -> None:
     """The error is one line, names what is wrong, has a remedy, and nothing else is said."""
     ended.must(code)
     assert ended.stdout == ""
-    assert ended.stderr.count("error: ") == 1, ended.stderr
-    assert ended.stderr.startswith("error: "), ended.stderr
-    assert "hint: " in ended.stderr, ended.stderr
+    lines = ended.stderr.splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == lines[:1], ended.stderr
+    assert "hint: " in ended.stderr or "upgrade" in ended.stderr, ended.stderr
     assert "Traceback" not in ended.stderr
     for word in words:
         assert word in ended.stderr, ended.stderr
@@ -106,15 +107,15 @@ def test_a_full_disk_seals_what_there_is(server: Memcached, small_disk: Path) ->
     profile = small_disk / "full.mb"
     traffic = traffics(server.port, 4)
     with recorder(profile, [server.port], "--no-stats") as running:
-        for one in traffic:
-            one.pipeline()
+        traffic[0].pipeline()
+        kept = len(until(lambda: events(profile), "the first events being on disk"))
         fill(small_disk / "filler")
         with Background(traffic):
             ended = running.wait()
     ended.must(DATA_LOST)
     info = membench("info", profile, "--format", "json").must().json
     assert info["state"] == "sealed"
-    assert info["events"] == len(events(profile)) > 0
+    assert info["events"] == len(events(profile)) >= kept
     assert "space" in ended.stderr + ended.stdout or "disk" in ended.stderr + ended.stdout
 
 

@@ -55,6 +55,7 @@ def test_a_killed_recording_opens_and_lacks_at_most_a_second(
         until(lambda: time.monotonic() - begun > after, "the moment of the kill")
         killed = time.monotonic()
         running.kill()
+    recorded = by_connection(events(profile))
     assert [text for one in traffic for text in missing(one, recorded, keys, killed)] == []
 
 

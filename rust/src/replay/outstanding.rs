@@ -82,6 +82,15 @@ impl Outstanding {
         self.due
     }
 
+    /// Whether an answer still to come may bring the cas value of `ordinal`.
+    pub fn awaits_cas(&self, ordinal: u32) -> bool {
+        let returned = |awaited: &&Awaited| awaited.marks.has(Marks::CAS_RETURNED);
+        self.awaited
+            .iter()
+            .filter(returned)
+            .any(|awaited| awaited.cas == ordinal)
+    }
+
     /// Adds the request made of `operations`, whose bytes end at `end`.
     pub fn push(
         &mut self,
