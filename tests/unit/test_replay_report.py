@@ -68,7 +68,7 @@ def as_text(result: ReplayResult) -> str:
 def test_a_replay_says_what_was_sent_and_that_the_timing_held() -> None:
     text = as_text(RESULT)
     assert "target   memcached 1.6.45 at 10.0.0.7:11211" in text
-    assert "warm     1.21 M keys, 402 MB" in text
+    assert "warm     1,210,000 keys, 402 MB" in text
     assert "sent 1,000 of 1,000   answered all   errors 0" in text
     assert "hit ratio 92.1 % (recorded 92.4 %)" in text
     assert "timing held: lag p50 400 ns, p99 21.0 µs, max 900 µs" in text
@@ -123,7 +123,7 @@ def test_bytes_the_target_did_not_read_are_shown() -> None:
 )
 def test_a_check_is_shown_with_what_was_measured(check: Check, words: list[str]) -> None:
     line = as_text(replace(RESULT, checks=(check,))).splitlines()[-1]
-    assert [word for word in line.split("  ") if word.strip()][0].strip() == "check"
+    assert line.startswith("check ")
     assert all(word in line for word in words)
 
 
