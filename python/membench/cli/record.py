@@ -101,7 +101,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
     if require is not None and not source.startswith(f"{require.value}:"):
         raise UsageError(f"{source} is not {require.value}, which is required")
-    with _stop_on_signals() as follow:
+    with _stop_on_signals() as obey:
         capture = membench.record(
             source,
             profile,
@@ -115,7 +115,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             drop_privileges=True,
             live=False,
         )
-        follow(capture)
+        obey(capture)
         _follow(capture, responses.value)
     recording = capture.result
     _show(recording, format)
@@ -142,27 +142,28 @@ def _follow(capture: Capture, responses: str) -> None:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[Callable[[Capture], None]]:
-    """Let the first signal end and seal the capture, even one that comes while it attaches.
+    """Let the first signal end and seal the capture that obeys, also when it came before that.
 
-    A second signal of its kind ends the program. Yields what is to be told of the capture.
+    A second signal of its kind ends the program.
     """
-    received: list[str] = []
-    captures: list[Capture] = []
+    asked: list[str] = []
+    obeying: list[Capture] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, previous[signal.Signals(number)])
-        received.append(signal.Signals(number).name)
-        for capture in captures:
-            capture.stop(received[0])
+        received = signal.Signals(number)
+        signal.signal(received, previous[received])
+        asked.append(received.name)
+        for capture in obeying:
+            capture.stop(received.name)
 
-    def follow(capture: Capture) -> None:
-        captures.append(capture)
-        if received:
-            capture.stop(received[0])
+    def obey(capture: Capture) -> None:
+        obeying.append(capture)
+        for name in asked:
+            capture.stop(name)
 
     previous = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
-        yield follow
+        yield obey
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
