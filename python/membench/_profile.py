@@ -64,6 +64,8 @@ class Ledger:
         complete: True when every loss term is 0; None while recording and when the recording was not sealed.
         request_bytes: Bytes the servers read, as counted in the kernel.
         response_bytes: Bytes the servers wrote, as counted in the kernel.
+        own_request_bytes: Of `request_bytes`, what the recorder itself asked (`stats`): it makes no events.
+        own_response_bytes: Of `response_bytes`, what was answered to the recorder itself.
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
         servers: Each server apart.
 
@@ -74,6 +76,8 @@ class Ledger:
     complete: bool | None
     request_bytes: int
     response_bytes: int
+    own_request_bytes: int
+    own_response_bytes: int
     ring_full: int
     missed: int
     record_limit: int
@@ -104,6 +108,7 @@ class Ledger:
     def losses(self) -> dict[str, int]:
         """Every loss term by name, also those that are 0."""
         kept = {"complete", "request_bytes", "response_bytes", "boundary", "servers"}
+        kept |= {"own_request_bytes", "own_response_bytes"}
         return {
             field.name: getattr(self, field.name) for field in fields(self) if field.name not in kept
         }

@@ -55,7 +55,12 @@ def test_an_event_has_what_was_recorded_and_nothing_where_nothing_was(either: Pa
 
 def test_a_sealed_profile_tells_what_it_holds() -> None:
     info = membench.open(DATA / "sealed").info
-    assert (info.state, info.repaired, info.events, info.requests) == ("sealed", False, EVENTS, EVENTS)
+    assert (info.state, info.repaired, info.events, info.requests) == (
+        "sealed",
+        False,
+        EVENTS,
+        EVENTS,
+    )
     assert (info.connections, info.commands, info.outcomes) == (4, COMMANDS, OUTCOMES)
     assert (info.stopped_by, info.duration_s, info.unsealed_events) == ("duration", 0.01, 0)
 
@@ -172,4 +177,4 @@ def test_duckdb_reads_events(either: Path) -> None:
 def test_any_parquet_reader_reads_a_sealed_part() -> None:
     path = str(DATA / "sealed" / "events-*.parquet")
     read = library("duckdb").sql(f"SELECT count(*), sum(request_size) FROM '{path}'")  # noqa: S608
-    assert read.fetchone() == (EVENTS, 30 * 26 + 10 * 140)
+    assert read.fetchall() == [(EVENTS, 30 * 26 + 10 * 140)]
