@@ -177,4 +177,4 @@ def test_duckdb_reads_events(either: Path) -> None:
 def test_any_parquet_reader_reads_a_sealed_part() -> None:
     path = str(DATA / "sealed" / "events-*.parquet")
     read = library("duckdb").sql(f"SELECT count(*), sum(request_size) FROM '{path}'")  # noqa: S608
-    assert read.fetchone() == (EVENTS, 30 * 26 + 10 * 140)
+    assert read.fetchall() == [(EVENTS, 30 * 26 + 10 * 140)]

@@ -1,15 +1,13 @@
-//! An open part → Parquet, sorted, few columns at a time so that memory stays bounded by the order and those.
+//! An open part → Parquet, sorted, one column at a time so that memory stays bounded by the order and one column.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
-use std::vec;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type};
 use arrow_array::{
-    AnyDictionaryArray, Array, ArrayRef, DictionaryArray, NullArray, PrimitiveArray, RecordBatch,
-    UInt32Array, new_null_array,
+    AnyDictionaryArray, Array, ArrayRef, DictionaryArray, RecordBatch, UInt32Array, new_null_array,
 };
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::concat::concat;
@@ -54,7 +52,9 @@ pub(super) fn seal<W: Write + Send>(tail: &Tail, sink: W) -> Result<Option<Part>
     };
     part.counts.events = places.len() as u64;
     part.counts.requests = requests(&places);
-    part.bytes = write(tail, places, sink, &mut part.counts)?;
+    let rows = UInt32Array::from_iter_values(places.iter().map(|place| place.row));
+    drop(places);
+    part.bytes = write(tail, &rows, sink, &mut part.counts)?;
     Ok(Some(part))
 }
 
@@ -117,7 +117,7 @@ fn requests(places: &[Place]) -> u64 {
 
 fn write<W: Write + Send>(
     tail: &Tail,
-    places: Vec<Place>,
+    rows: &UInt32Array,
     sink: W,
     counts: &mut Counts,
 ) -> Result<u64> {
@@ -128,20 +128,25 @@ fn write<W: Write + Send>(
         .convert(&fields)?
         .root_schema_ptr();
     let mut file = SerializedFileWriter::new(sink, root, Arc::new(properties))?;
-    let mut columns = ColumnsWriter::new(&file, places.len())?;
-    for column in ordering_columns(&places) {
-        columns.add(&column)?;
-    }
-    let rows = UInt32Array::from_iter_values(places.iter().map(|place| place.row));
-    drop(places);
-    for group in READ_TOGETHER {
-        for (index, arrays) in group.iter().zip(read(tail, group)?) {
-            let column = sorted_column(*index, arrays, &rows)?;
-            count(counts, fields.field(*index).name(), &column);
-            columns.add(&column)?;
+    let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(&fields));
+    let groups = rows.len().div_ceil(encoding::ROW_GROUP);
+    let mut writers = (0..groups)
+        .map(|group| Ok(factory.create_column_writers(group)?.into_iter()))
+        .collect::<Result<Vec<_>>>()?;
+    let mut chunks: Vec<Vec<ArrowColumnChunk>> = (0..groups).map(|_| Vec::new()).collect();
+    for index in 0..fields.fields().len() {
+        let column = sorted_column(tail, index, rows)?;
+        count(counts, fields.field(index).name(), &column);
+        for (group, chunks) in chunks.iter_mut().enumerate() {
+            let Some(writer) = writers[group].next() else {
+                return Err(ParquetError::General("a column without a writer".into()));
+            };
+            let start = group * encoding::ROW_GROUP;
+            let length = encoding::ROW_GROUP.min(rows.len() - start);
+            chunks.push(encode(writer, index, &column.slice(start, length))?);
         }
     }
-    for group in columns.chunks {
+    for group in chunks {
         let mut writer = file.next_row_group()?;
         for chunk in group {
             chunk.append_to_row_group(&mut writer)?;
@@ -150,72 +155,6 @@ fn write<W: Write + Send>(
     }
     file.finish()?;
     Ok(file.bytes_written() as u64)
-}
-
-/// Columns of the schema that are read in one pass over an open part, in the schema's order; those before them are
-/// what it is sorted by. Fewer passes copy less, wider ones hold more.
-const READ_TOGETHER: [&[usize]; 6] = [
-    &[4, 5],
-    &[6],
-    &[7, 8, 9],
-    &[10, 11, 12],
-    &[13, 14, 15, 16, 17, 18, 19],
-    &[20, 21, 22],
-];
-
-/// Encodes columns, one after another, for every row group.
-struct ColumnsWriter {
-    writers: Vec<vec::IntoIter<ArrowColumnWriter>>,
-    chunks: Vec<Vec<ArrowColumnChunk>>,
-    index: usize,
-}
-
-impl ColumnsWriter {
-    fn new<W: Write + Send>(file: &SerializedFileWriter<W>, rows: usize) -> Result<Self> {
-        let factory = ArrowRowGroupWriterFactory::new(file, schema::schema());
-        let groups = rows.div_ceil(encoding::ROW_GROUP);
-        let writers = (0..groups)
-            .map(|group| Ok(factory.create_column_writers(group)?.into_iter()))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Self {
-            chunks: writers.iter().map(|_| Vec::new()).collect(),
-            writers,
-            index: 0,
-        })
-    }
-
-    fn add(&mut self, column: &ArrayRef) -> Result<()> {
-        let mut start = 0;
-        for (writers, chunks) in self.writers.iter_mut().zip(&mut self.chunks) {
-            let Some(writer) = writers.next() else {
-                return Err(ParquetError::General("a column without a writer".into()));
-            };
-            let length = encoding::ROW_GROUP.min(column.len() - start);
-            chunks.push(encode(writer, self.index, &column.slice(start, length))?);
-            start += length;
-        }
-        self.index += 1;
-        Ok(())
-    }
-}
-
-/// The first columns of the schema, by which events are sorted; each is made when it is asked for.
-fn ordering_columns(places: &[Place]) -> impl Iterator<Item = ArrayRef> {
-    let numbers = |of: fn(&Place) -> u32| -> ArrayRef {
-        Arc::new(UInt32Array::from_iter_values(places.iter().map(of)))
-    };
-    (0..schema::ORDER.len()).map(move |index| match index {
-        0 => times(places),
-        1 => numbers(|place| place.connection),
-        2 => numbers(|place| place.batch),
-        _ => numbers(|place| place.request),
-    })
-}
-
-fn times(places: &[Place]) -> ArrayRef {
-    let micros = places.iter().map(|place| place.time.div_euclid(1000));
-    let times = PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(micros);
-    Arc::new(times.with_timezone("UTC"))
 }
 
 fn encode(
@@ -230,42 +169,24 @@ fn encode(
     writer.close()
 }
 
-/// Columns of an open part, each in the pieces it was written in; one without any value takes no memory.
-fn read(tail: &Tail, columns: &[usize]) -> Result<Vec<Vec<ArrayRef>>> {
-    let mut pieces = vec![Vec::new(); columns.len()];
-    for batch in tail.batches(columns)?.into_iter().flatten() {
-        for (column, pieces) in batch?.columns().iter().zip(&mut pieces) {
-            let empty = column.null_count() == column.len();
-            pieces.push(if empty {
-                Arc::new(NullArray::new(column.len()))
-            } else {
-                Arc::clone(column)
-            });
-        }
+fn sorted_column(tail: &Tail, index: usize, rows: &UInt32Array) -> Result<ArrayRef> {
+    let mut arrays = Vec::new();
+    for batch in tail.batches(&[index])?.into_iter().flatten() {
+        arrays.push(Arc::clone(batch?.column(0)));
     }
-    Ok(pieces)
-}
-
-fn sorted_column(index: usize, mut pieces: Vec<ArrayRef>, rows: &UInt32Array) -> Result<ArrayRef> {
-    let kind = schema::schema().field(index).data_type().clone();
-    let is_empty = |piece: &ArrayRef| *piece.data_type() == DataType::Null;
-    if pieces.iter().all(is_empty) {
+    if arrays.iter().all(|array| array.null_count() == array.len()) {
+        let kind = schema::schema().field(index).data_type().clone();
         return Ok(new_null_array(&kind, rows.len()));
     }
-    for piece in pieces.iter_mut().filter(|piece| is_empty(piece)) {
-        *piece = new_null_array(&kind, piece.len());
-    }
-    gather(pieces, rows)
+    gather(arrays, rows)
 }
 
-/// The rows asked for. Dictionaries of one part only grow, so that the longest serves all.
+/// The rows asked for. Dictionaries of one part only grow, so that the last one serves all.
 fn gather(arrays: Vec<ArrayRef>, rows: &UInt32Array) -> Result<ArrayRef> {
     let values = arrays
-        .iter()
-        .filter_map(|array| array.as_any_dictionary_opt())
-        .map(AnyDictionaryArray::values)
-        .max_by_key(|values| values.len())
-        .map(Arc::clone);
+        .last()
+        .and_then(|array| array.as_any_dictionary_opt())
+        .map(|dictionary| Arc::clone(dictionary.values()));
     let pieces: Vec<&dyn Array> = arrays
         .iter()
         .map(|array| {

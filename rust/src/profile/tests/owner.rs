@@ -78,5 +78,5 @@ fn what_repair_writes_belongs_to_the_owner_of_the_folder() {
     flush_some(&mut writer);
     drop(writer);
     repair(&path).unwrap();
-    assert_all_theirs(&path, 4);
+    assert_all_theirs(&path, 3);
 }
