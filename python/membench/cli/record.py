@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -98,6 +99,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 
     import membench
 
+    _import_what_is_needed_later()
+
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
     if require is not None and not source.startswith(f"{require.value}:"):
         raise UsageError(f"{source} is not {require.value}, which is required")
@@ -120,6 +123,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     recording = capture.result
     _show(recording, format)
     return _exit_code(recording, allow_loss)
+
+
+def _import_what_is_needed_later() -> None:
+    """Import now: once privileges are given up, the interpreter's own files may be out of reach."""
+    for module in ("rich.live", "rich.table", "membench.report.record", "membench._record"):
+        import_module(module)
 
 
 def _follow(capture: Capture, responses: str) -> None:
