@@ -8,6 +8,7 @@ mod btf;
 mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
+mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
 pub mod ledger;
