@@ -22,6 +22,9 @@ pub const VECTORS: usize = 1024;
 pub struct Scratch {
     pub header: Header,
     pub payload: [u8; PAYLOAD],
+    /// What follows the first two members of a `struct msghdr`,
+    pub message: [u64; 6],
+    /// and a call's iovecs: directly behind, as compilers often place them on the stack.
     pub vectors: [[u64; 2]; VECTORS],
     pub progress: Progress,
 }
