@@ -14,6 +14,7 @@ mod receive;
 mod record;
 mod response;
 mod send;
+mod single;
 mod socket;
 mod vector;
 

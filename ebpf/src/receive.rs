@@ -10,7 +10,8 @@ use crate::{
     kernel::Structure,
     maps::{self, Counters, VECTORS},
     record::{Buffer, Composer},
-    socket::{self, State},
+    single::{Call, LONG, SHORT},
+    socket::{self, State, Stream},
     vector,
 };
 
@@ -95,6 +96,12 @@ fn keep(
         call,
         ..socket::empty(state.cookie, time)
     };
+    if let Shape::Buffer = arguments.shape
+        && length as usize <= LONG
+    {
+        keep_small(&mut state.request, counters, header, arguments.address);
+        return Some(());
+    }
     let composer = Composer::new(
         maps::receive_scratch()?,
         &raw mut state.request,
@@ -108,6 +115,22 @@ fn keep(
         Shape::Vectors | Shape::Message => vector::walk(composer, arguments, STEPS, keep_next),
     }
     Some(())
+}
+
+/// A read of few bytes, which are kept whatever the buffer is for.
+#[inline(always)]
+fn keep_small(stream: &mut Stream, counters: Counters, header: Header, address: u64) {
+    let length = header.call_length as usize;
+    let call = Call {
+        stream,
+        counters,
+        header,
+    };
+    if length <= SHORT {
+        call.keep_short(address);
+    } else {
+        call.keep_long(address);
+    }
 }
 
 /// A read into memcached's buffer: requests, of which every byte counts.

@@ -9,6 +9,7 @@ use crate::{
     maps::{self, Counters, VECTORS},
     record::Composer,
     response::{self, MOST_KEPT},
+    single::Call,
     socket::{self, State},
     vector,
 };
@@ -50,28 +51,27 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
         call,
         ..socket::empty(state.cookie, time)
     };
+    if kernel::responses() == responses::LENGTHS {
+        let stream = &mut state.response;
+        let call = Call {
+            stream,
+            counters,
+            header,
+        };
+        call.keep_length();
+        return Some(());
+    }
     let composer = Composer::new(
         maps::send_scratch()?,
         &raw mut state.response,
         counters,
         header,
     );
-    if kernel::responses() == responses::LENGTHS {
-        keep_length(composer);
-        return Some(());
-    }
     match call::sending() {
         Ok(arguments) => keep(composer, arguments),
         Err(cause) => state.response.lose(counters, cause, u64::from(length)),
     }
     Some(())
-}
-
-#[inline(always)]
-fn keep_length(composer: Composer) {
-    let length = composer.left();
-    composer.add_nothing(length);
-    composer.emit();
 }
 
 #[inline(always)]
