@@ -112,7 +112,10 @@ fn keep(
         Shape::Buffer if arguments.count > WHOLE_CAPACITY => keep_ends(composer, arguments.address),
         Shape::Buffer => keep_whole(composer, arguments.address),
         // As other servers read; memcached does not.
-        Shape::Vectors | Shape::Message => vector::walk(composer, arguments, STEPS, keep_next),
+        Shape::Vectors | Shape::Message => {
+            let count = vector::copy(composer.scratch, arguments);
+            vector::walk(composer, count, STEPS, keep_next);
+        }
     }
     Some(())
 }

@@ -35,10 +35,10 @@ pub struct Walk {
 /// One step; 1 to stop.
 pub type Step = extern "C" fn(u64, *mut Composer) -> i64;
 
-/// Copies the array into the scratch space and takes at most so many steps over it. If that faults, there are none.
+/// Takes at most so many steps over the `count` iovecs in the scratch space.
 #[inline(always)]
-pub fn walk(composer: Composer, arguments: Arguments, steps: u32, step: Step) {
-    composer.progress().walk.count = copy_array(composer.scratch, arguments).unwrap_or(0);
+pub fn walk(composer: Composer, count: u64, steps: u32, step: Step) {
+    composer.progress().walk.count = count;
     let mut composer = composer;
     let context = &raw mut composer;
     // SAFETY: the verifier checks the callback, and that the context is on this stack.
@@ -77,8 +77,9 @@ impl Walk {
     }
 }
 
+/// Address and length of an iovec that was copied.
 #[inline(always)]
-fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
+pub fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
     let index = bounded::<{ VECTORS as u64 - 1 }>(index) as usize;
     // SAFETY: the index is bounded by the array's length.
     unsafe {
@@ -89,7 +90,12 @@ fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
     }
 }
 
-/// Copies a call's array; returns how many iovecs there are.
+/// Copies a call's array into the scratch space; returns how many iovecs there are, none if that faults.
+#[inline(always)]
+pub fn copy(scratch: *mut Scratch, arguments: Arguments) -> u64 {
+    copy_array(scratch, arguments).unwrap_or(0)
+}
+
 #[inline(always)]
 fn copy_array(scratch: *mut Scratch, arguments: Arguments) -> Option<u64> {
     let Arguments {
