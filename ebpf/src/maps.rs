@@ -9,8 +9,8 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::{Array, RingBuf, SkStorage},
     helpers::generated::{
-        bpf_get_smp_processor_id, bpf_ringbuf_output, bpf_ringbuf_reserve, bpf_ringbuf_submit,
-        bpf_sk_storage_get,
+        bpf_get_smp_processor_id, bpf_ringbuf_discard, bpf_ringbuf_output, bpf_ringbuf_reserve,
+        bpf_ringbuf_submit, bpf_sk_storage_get,
     },
     macros::btf_map,
 };
@@ -138,7 +138,7 @@ pub fn output(record: *const u8, size: u64) -> bool {
 #[inline(always)]
 pub fn reserve<T>() -> Option<*mut T> {
     let map = from_ref(&RING).cast_mut().cast();
-    // SAFETY: the verifier sees that what is reserved is submitted.
+    // SAFETY: the verifier sees that what is reserved is submitted or discarded.
     let record = unsafe { bpf_ringbuf_reserve(map, size_of::<T>() as u64, 0) }.cast::<T>();
     if record.is_null() { None } else { Some(record) }
 }
@@ -148,4 +148,11 @@ pub fn reserve<T>() -> Option<*mut T> {
 pub fn submit<T>(record: *mut T) {
     // SAFETY: the verifier checks that it was reserved.
     unsafe { bpf_ringbuf_submit(record.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+}
+
+/// Gives a reserved record's room back.
+#[inline(always)]
+pub fn discard<T>(record: *mut T) {
+    // SAFETY: the verifier checks that it was reserved.
+    unsafe { bpf_ringbuf_discard(record.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
 }

@@ -5,6 +5,7 @@ use membench_common::{Header, counter, kind, program, responses};
 
 use crate::{
     call::{self, Arguments, Shape},
+    hit,
     kernel::{self, Structure},
     maps::{self, Counters, Scratch, VECTORS},
     record::Composer,
@@ -82,6 +83,9 @@ fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
     if is_single && length as usize <= SHORT {
         return call.keep_short(address);
     }
+    let Some(call) = hit::keep(call, scratch, count) else {
+        return;
+    };
     let composer = Composer::new(scratch, call.stream, call.counters, call.header);
     if is_single {
         response::add(composer, address, u64::from(length), 0);

@@ -72,30 +72,42 @@ impl Call<'_> {
 
     #[inline(always)]
     fn submit<const ROOM: usize>(self, record: *mut Single<ROOM>, head: u32, lost: u32) {
-        let length = self.header.call_length;
         // SAFETY: reserved for this call.
         unsafe {
-            (*record).header = Header {
-                offset: self.stream.offset,
-                length,
-                parts: 1,
-                lost: self.stream.lost | lost,
-                ..self.header
-            };
+            (*record).header = self.complete(1, lost);
             (*record).part = Part {
-                length,
+                length: self.header.call_length,
                 head: head as u16,
                 tail: 0,
             };
         }
         maps::submit(record);
+        self.count();
+    }
+
+    /// The header of a record with all of the call.
+    #[inline(always)]
+    pub fn complete(&self, parts: u32, lost: u32) -> Header {
+        Header {
+            offset: self.stream.offset,
+            length: self.header.call_length,
+            parts,
+            lost: self.stream.lost | lost,
+            ..self.header
+        }
+    }
+
+    /// Counts the call's record, which is in the ring.
+    #[inline(always)]
+    pub fn count(self) {
         self.counters.add(counter::RECORDS, 1);
-        self.stream.offset += u64::from(length);
+        self.stream.offset += u64::from(self.header.call_length);
         self.stream.lost = 0;
     }
 
+    /// Counts a record for which the ring had no room.
     #[inline(always)]
-    fn lose(self) {
+    pub fn lose(self) {
         self.counters.add(counter::RECORDS_RING_FULL, 1);
         let length = u64::from(self.header.call_length);
         self.stream.lose(self.counters, counter::RING_FULL, length);
