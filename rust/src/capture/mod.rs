@@ -25,6 +25,8 @@ mod session;
 pub mod sockets;
 pub mod statistics;
 pub mod status;
+#[cfg(feature = "ebpf")]
+mod syscalls;
 mod tally;
 
 #[cfg(not(feature = "ebpf"))]
