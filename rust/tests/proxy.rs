@@ -1,5 +1,7 @@
 //! Bytes that a plain proxy saw pass between a client and a real memcached → the events they were.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -87,8 +89,11 @@ fn until(stream: &mut TcpStream, end: &[u8]) -> Vec<Vec<u8>> {
     runs
 }
 
-/// What the client sends, and what it must come to.
-fn script() -> Vec<(Vec<u8>, Vec<(Command, Outcome)>)> {
+/// Requests, and what they must come to.
+type Step = (Vec<u8>, Vec<(Command, Outcome)>);
+
+/// What the client sends.
+fn script() -> Vec<Step> {
     use Command as C;
     use Outcome as O;
     let long = "v".repeat(100_000);
@@ -101,9 +106,10 @@ fn script() -> Vec<(Vec<u8>, Vec<(Command, Outcome)>)> {
         .map(|key| format!("k{key}"))
         .collect::<Vec<_>>()
         .join(" ");
-    let sets = (0..50)
+    let sets: Vec<String> = (0..50)
         .map(|key| format!("set k{key} 0 0 {key} noreply\r\n{}\r\n", "x".repeat(key)))
-        .collect::<String>();
+        .collect();
+    let sets = sets.concat();
     let mut found = vec![(C::Get, O::Hit); 50];
     found.extend(vec![(C::Get, O::Miss); 50]);
     vec![
@@ -111,7 +117,7 @@ fn script() -> Vec<(Vec<u8>, Vec<(Command, Outcome)>)> {
             "get a\r\nset a 5 0 3\r\nabc\r\nget a\r\n".into(),
             &[(C::Get, O::Miss), (C::Set, O::Stored), (C::Get, O::Hit)],
         ),
-        step(sets, &vec![(C::Set, O::Suppressed); 50]),
+        step(sets, &[(C::Set, O::Suppressed); 50]),
         step(format!("get {keys}\r\n"), &found),
         step(
             format!("set big 0 0 100000\r\n{long}\r\nget big\r\n"),
@@ -202,7 +208,7 @@ fn what_passes_a_proxy_becomes_the_events_the_client_made() {
     }
 }
 
-fn converse(mut client: TcpStream, script: Vec<(Vec<u8>, Vec<(Command, Outcome)>)>) {
+fn converse(mut client: TcpStream, script: Vec<Step>) {
     for (bytes, _) in script {
         client.write_all(&bytes).unwrap();
         until(&mut client, LAST_RESPONSE);

@@ -144,7 +144,6 @@ fn bytes(bytes: &[u8]) -> Option<Piece<'_>> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use zerocopy::IntoBytes;
 
