@@ -20,4 +20,4 @@ mod sys;
 #[cfg(feature = "python")]
 mod py;
 
-pub use error::{Error, Result};
+pub use error::{Class, Error, Result};

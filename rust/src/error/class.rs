@@ -4,7 +4,7 @@ use super::Error;
 
 /// The classes of failure that users tell apart, each with its own exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+pub enum Class {
     /// Something broke inside: exit 1.
     Failed,
     /// The command or an argument is wrong: exit 2.
@@ -21,7 +21,7 @@ pub(crate) enum Class {
 
 impl Error {
     /// Which exception and exit code this becomes.
-    pub(crate) fn class(&self) -> Class {
+    pub fn class(&self) -> Class {
         match self {
             Self::TooManyKeys { .. }
             | Self::RecorderTaken

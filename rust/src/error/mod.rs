@@ -5,8 +5,7 @@ mod hint;
 
 use std::path::PathBuf;
 
-#[cfg(feature = "python")]
-pub(crate) use class::Class;
+pub use class::Class;
 
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;
