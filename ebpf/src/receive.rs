@@ -2,7 +2,7 @@
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
 use membench_common::{
-    HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, WHOLE_CAPACITY, counter, kind, program,
+    HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, counter, kind, program,
 };
 
 use crate::{
@@ -96,6 +96,7 @@ fn keep(
         call,
         ..socket::empty(state.cookie, time)
     };
+    let is_own_buffer = state.note_buffer(arguments.address, arguments.count);
     if let Shape::Buffer = arguments.shape
         && length as usize <= LONG
     {
@@ -109,8 +110,8 @@ fn keep(
         header,
     );
     match arguments.shape {
-        Shape::Buffer if arguments.count > WHOLE_CAPACITY => keep_ends(composer, arguments.address),
-        Shape::Buffer => keep_whole(composer, arguments.address),
+        Shape::Buffer if is_own_buffer => keep_whole(composer, arguments.address),
+        Shape::Buffer => keep_ends(composer, arguments.address),
         // As other servers read; memcached does not.
         Shape::Vectors | Shape::Message => {
             let count = vector::copy(composer.scratch, arguments);

@@ -10,8 +10,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Most payload bytes one ring record carries.
 pub const RECORD_PAYLOAD: usize = 16 * 1024;
 /// Most records one call becomes; bytes beyond are one hole, counted [`counter::RECORD_LIMIT`].
-pub const RECORDS_PER_CALL: u32 = 5;
-/// A read with at most this capacity is kept whole; memcached's read buffer is 16 KiB, doubled for long multi-gets.
+pub const RECORDS_PER_CALL: u32 = 17;
+/// A read with at most this capacity is kept whole. A larger one goes straight into an item, unless it goes into
+/// memcached's read buffer (16 KiB, doubled as long as a multi-get does not fit), which reads of a power of two show.
 pub const WHOLE_CAPACITY: u64 = 64 * 1024;
 /// Of a larger read (straight into an item) the first bytes that are kept,
 pub const HEAD: usize = 512;
