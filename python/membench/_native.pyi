@@ -5,6 +5,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Self, final
 
+__all__ = [
+    "Batch",
+    "Event",
+    "EventIterator",
+    "Profile",
+    "Recorder",
+    "Table",
+    "__version__",
+    "analyze",
+    "probe_ebpf",
+    "replay",
+]
+
 __version__: str
 
 @final
@@ -167,7 +180,6 @@ def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""
 
 def analyze(path: str | PathLike[str], *, only: list[str] | None = None) -> str: ...
-
 def replay(
     path: str | PathLike[str],
     target: str,

@@ -4,114 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from membench import _native
+from membench._results import from_json
+from membench.errors import UsageError
+from membench.ledger import Ledger
 
 if TYPE_CHECKING:
     from os import PathLike
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """Bytes of one direction of one server's connections, by what became of them."""
-
-    seen: int
-    parsed: int
-    value_skipped: int
-    text_skipped: int
-    boundary: int
-    unsynced: int
-    truncated: int
-    not_decoded: int
-    missed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One server's share of the ledger.
-
-    Attributes:
-        server: Its ordinal, as in the connections table.
-        port: Its listening port.
-        pid: Its process id, in the initial pid namespace.
-        network_namespace: The inode number of its network namespace.
-        request: What it read.
-        response: What it wrote.
-    """
-
-    server: int
-    port: int
-    pid: int
-    network_namespace: int
-    request: Flow
-    response: Flow
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
-        """Build it from its part of a profile's summary."""
-        flows = {side: Flow(**document[side]) for side in ("request", "response")}
-        return cls(**(document | flows))
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """Where every byte went that the servers moved while recording.
-
-    Attributes:
-        complete: True when every loss term is 0; None while recording and when the recording was not sealed.
-        request_bytes: Bytes the servers read, as counted in the kernel.
-        response_bytes: Bytes the servers wrote, as counted in the kernel.
-        own_request_bytes: Of `request_bytes`, what the recorder itself asked (`stats`): it makes no events.
-        own_response_bytes: Of `response_bytes`, what was answered to the recorder itself.
-        boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
-        servers: Each server apart.
-
-    All others are loss terms: bytes, but for `unpaired` (requests), `unmatched` (responses), `program_misses` (calls)
-    and `user_queue_drops` (events).
-    """
-
-    complete: bool | None
-    request_bytes: int
-    response_bytes: int
-    own_request_bytes: int
-    own_response_bytes: int
-    ring_full: int
-    missed: int
-    record_limit: int
-    other_syscall: int
-    io_uring: int
-    kernel_thread: int
-    compat_task: int
-    fault: int
-    no_state: int
-    udp: int
-    other_family: int
-    truncated: int
-    unsynced: int
-    unpaired: int
-    unmatched: int
-    program_misses: int
-    user_queue_drops: int
-    boundary: int
-    servers: tuple[Server, ...]
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
-        """Build it from its part of a profile's summary."""
-        servers = tuple(Server.from_json(server) for server in document["servers"])
-        return cls(**(document | {"servers": servers}))
-
-    @property
-    def losses(self) -> dict[str, int]:
-        """Every loss term by name, also those that are 0."""
-        kept = {"complete", "request_bytes", "response_bytes", "boundary", "servers"}
-        kept |= {"own_request_bytes", "own_response_bytes"}
-        return {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name not in kept
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,16 +81,6 @@ class Summary:
     cut_bytes: int
     ledger: Ledger
 
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Build it from its JSON form."""
-        document = json.loads(text)
-        typed = {
-            "anchor": Anchor(**document["anchor"]),
-            "ledger": Ledger.from_json(document["ledger"]),
-        }
-        return cls(**(document | typed))
-
 
 class Profile:
     """A profile that was opened: iterate over its events, or hand it to any Arrow library.
@@ -213,7 +106,7 @@ class Profile:
     @property
     def info(self) -> Summary:
         """What it holds and how it came about."""
-        return Summary.from_json(self.info_json)
+        return from_json(Summary, self.info_json)
 
     @property
     def info_json(self) -> str:
@@ -228,7 +121,7 @@ class Profile:
 
     @property
     def connections(self) -> _native.Table:
-        """The connections, as a table for any Arrow library; empty if the recorder was killed early."""
+        """The connections, as a table for any Arrow library; empty if the recorder was killed."""
         return self._native.connections()
 
     @property
@@ -264,7 +157,7 @@ def open(path: str | PathLike[str]) -> Profile:  # noqa: A001 - `membench.open`,
         ProfileError: It is damaged, or a newer membench wrote it.
         UsageError: What is there is no profile.
     """
-    return Profile(_native.Profile.open(Path(path)))
+    return Profile(_native.Profile.open(_existing(path)))
 
 
 def repair(path: str | PathLike[str]) -> Summary:
@@ -274,5 +167,12 @@ def repair(path: str | PathLike[str]) -> Summary:
         ProfileError: It is damaged beyond its open part.
         UsageError: It is still being recorded, or is no profile.
     """
-    _native.Profile.repair(Path(path))
+    _native.Profile.repair(_existing(path))
     return open(path).info
+
+
+def _existing(path: str | PathLike[str]) -> Path:
+    folder = Path(path)
+    if not folder.exists():
+        raise UsageError(f"{folder}: there is no such profile", "`membench record` makes one")
+    return folder

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from membench import _native
+from membench._results import from_json
 from membench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -246,10 +246,9 @@ def replay(  # noqa: PLR0913 - options are keywords
         threads=threads,
         on_interval=_progress_of(on_interval) if on_interval else None,
     )
-    result = _result(json.loads(report))
+    result = from_json(ReplayResult, report)
     measured = tuple(threshold.check(result) for threshold in thresholds)
-    values = {each.name: getattr(result, each.name) for each in fields(result)}
-    return ReplayResult(**{**values, "checks": measured})
+    return replace(result, checks=measured)
 
 
 def hit_ratio(outcomes: Mapping[str, Counts]) -> float | None:
@@ -293,7 +292,7 @@ class _Threshold:
 
 
 def _measured(result: ReplayResult, metric: tuple[str, ...]) -> float | None:
-    """The value of `errors`, `hit_ratio`, `p99`-style metrics: `get.p99`, `lag.p99`, `service.get.p99`."""
+    """Look up `errors`, `hit_ratio`, or a duration: `get.p99`, `lag.p99`, `service.get.p99`."""
     if metric == ("errors",):
         return result.errors / max(result.planned, 1)
     if metric == ("hit_ratio",):
@@ -307,29 +306,6 @@ def _measured(result: ReplayResult, metric: tuple[str, ...]) -> float | None:
 
 def _progress_of(callback: Callable[[Progress], object]) -> Callable[[str], bool]:
     def tell(text: str) -> bool:
-        return callback(Progress(**json.loads(text))) is not False
+        return callback(from_json(Progress, text)) is not False
 
     return tell
-
-
-def _result(report: dict[str, Any]) -> ReplayResult:
-    """The report as dataclasses."""
-    for kind in _DURATIONS:
-        report[f"{kind}_ns"] = _durations(report[f"{kind}_ns"])
-    optional: tuple[tuple[str, type[ServerCounters] | type[Warm]], ...]
-    optional = (("server", ServerCounters), ("warm", Warm))
-    for name, kind_of in optional:
-        if report[name] is not None:
-            report[name] = kind_of(**report[name])
-    report["outcomes"] = Outcomes(**report["outcomes"])
-    report["generator"] = Generator(**report["generator"])
-    report["target"] = Target(**report["target"])
-    return ReplayResult(**report)
-
-
-def _durations(summary: dict[str, Any]) -> Durations:
-    by_command = summary.pop("by_command")
-    return Durations(
-        **summary,
-        by_command={name: Percentiles(**each) for name, each in by_command.items()},
-    )

@@ -41,7 +41,16 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class ServerFlows:
-    """One server's share of the ledger."""
+    """One server's share of the ledger.
+
+    Attributes:
+        server: Its ordinal, as in the connections table.
+        port: Its listening port.
+        pid: Its process id, in the initial pid namespace.
+        network_namespace: The inode number of its network namespace.
+        request: What it read.
+        response: What it wrote.
+    """
 
     server: int
     port: int
@@ -60,6 +69,10 @@ class Ledger:
         request_bytes: What the servers read.
         response_bytes: What the servers wrote.
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
+        servers: Each server apart.
+
+    All others are loss terms: bytes, but for `unpaired` (requests), `unmatched` (responses),
+    `program_misses` (calls) and `user_queue_drops` (events).
     """
 
     complete: bool | None

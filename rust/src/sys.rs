@@ -156,6 +156,9 @@ fn checked(step: &'static str, result: i64) -> Result<(), (&'static str, io::Err
 
 // Replay: receive stamps (`Documentation/networking/timestamping.rst` of the kernel).
 
+/// Length of the option's value, a 32-bit integer.
+const STAMPS_SIZE: libc::socklen_t = 4;
+
 /// Asks the kernel to stamp what arrives on a socket, in software.
 pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
     let flags: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
@@ -166,7 +169,7 @@ pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
             libc::SOL_SOCKET,
             libc::SO_TIMESTAMPING,
             (&raw const flags).cast(),
-            size_of::<libc::c_uint>() as libc::socklen_t,
+            STAMPS_SIZE,
         )
     };
     if result == 0 {

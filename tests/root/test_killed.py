@@ -10,7 +10,7 @@ import pytest
 
 from support.cli import membench, recorder
 from support.oracle import KnownKeyIds
-from support.profile import by_connection, events
+from support.profile import Row, by_connection, events
 from support.server import Memcached
 from support.unique import Background, UniqueTraffic, key_file, traffics
 from support.waiting import until
@@ -18,11 +18,18 @@ from support.waiting import until
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 ALLOWED_S = 1.0
+#: When to kill, s after the traffic began.
+MOMENTS = [
+    round(moment, 2)
+    for moment in random.Random(9).sample([0.2 + step / 100 for step in range(240)], k=4)
+]
 
 
-def missing(one: UniqueTraffic, profile: Path, keys: KnownKeyIds, killed: float) -> list[str]:
+def missing(
+    one: UniqueTraffic, recorded: dict[int, list[Row]], keys: KnownKeyIds, killed: float
+) -> list[str]:
     """What one connection's events lack of what was answered a second before the kill."""
-    places, wrong = one.log(keys).places(one.of(by_connection(events(profile))))
+    places, wrong = one.log(keys).places(one.of(recorded))
     due = [
         place
         for place, did in enumerate(one.connection.log)
@@ -33,7 +40,7 @@ def missing(one: UniqueTraffic, profile: Path, keys: KnownKeyIds, killed: float)
     return [*wrong, f"{len(due)} due, {len(places)} kept"] if len(places) < len(due) else wrong
 
 
-@pytest.mark.parametrize("after", [round(random.Random(9).uniform(0.2, 2.6), 2) for _ in range(4)])
+@pytest.mark.parametrize("after", MOMENTS)
 def test_a_killed_recording_opens_and_lacks_at_most_a_second(
     server: Memcached, tmp_path: Path, after: float
 ) -> None:
@@ -42,13 +49,14 @@ def test_a_killed_recording_opens_and_lacks_at_most_a_second(
     traffic = traffics(server.port, 4)
     with (
         recorder(profile, [server.port], "--key-file", str(path), "--no-stats") as running,
-        Background(traffic),
+        Background(traffic, pause=0.01),
     ):
         begun = time.monotonic()
         until(lambda: time.monotonic() - begun > after, "the moment of the kill")
         killed = time.monotonic()
         running.kill()
-    assert [text for one in traffic for text in missing(one, profile, keys, killed)] == []
+    recorded = by_connection(events(profile))
+    assert [text for one in traffic for text in missing(one, recorded, keys, killed)] == []
 
 
 def test_a_killed_recording_says_that_it_was_not_sealed_until_it_is_repaired(

@@ -123,6 +123,12 @@ class Recorder:
         except (FileNotFoundError, ProcessLookupError):
             return False
 
+    def ready(self) -> Recorder:
+        """Itself, once it has attached and said that it records: from here on Ctrl-C ends and seals it."""
+        self.attached()
+        until(lambda: self.process.poll() is not None or self.told(), "a word of the recorder")
+        return self
+
     def wait(self, timeout: float = 60) -> Ended:
         """Let it end by itself."""
         code = self.process.wait(timeout)
@@ -161,9 +167,9 @@ def capabilities(pid: int) -> dict[str, int]:
 def recorder(
     output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
 ) -> Iterator[Recorder]:
-    """An attached recorder that is gone when the block ends."""
+    """A recorder at work, gone when the block ends."""
     running = Recorder(output, ports, *options, prefix=prefix)
     try:
-        yield running.attached()
+        yield running.ready()
     finally:
         running.forget()

@@ -53,9 +53,9 @@ class UniqueTraffic:
         """How many pipelines were answered."""
         return self._pipelines
 
-    def until(self, stop: threading.Event) -> None:
-        """Pipelines without a pause until told to stop."""
-        while not stop.is_set():
+    def until(self, stop: threading.Event, pause: float) -> None:
+        """Pipelines, with a pause of some seconds after each, until told to stop."""
+        while not stop.wait(pause):
             self.pipeline()
 
     def of(self, recorded: dict[int, list[Row]]) -> list[Row]:
@@ -89,15 +89,16 @@ def key_file(folder: Path) -> tuple[Path, KnownKeyIds]:
 class Background:
     """Work on threads of its own while a block runs; what failed there fails the block."""
 
-    def __init__(self, traffic: list[UniqueTraffic]) -> None:
-        """Traffic on every connection."""
+    def __init__(self, traffic: list[UniqueTraffic], pause: float = 0) -> None:
+        """Traffic on every connection, with a pause of some seconds after each pipeline."""
+        self._pause = pause
         self._stop = threading.Event()
         self._failures: list[Exception] = []
         self._threads = [threading.Thread(target=self._run, args=(one,)) for one in traffic]
 
     def _run(self, one: UniqueTraffic) -> None:
         try:
-            one.until(self._stop)
+            one.until(self._stop, self._pause)
         except Exception as failure:  # raised again by the block
             self._failures.append(failure)
 

@@ -28,7 +28,7 @@ def command(
     import membench
     from membench.report.analysis import render_analysis
 
-    parts = tuple(name.strip() for name in only.split(",")) if only else ()
+    parts = [name.strip() for name in only.split(",")] if only else None
     analysis = membench.analyze(membench.open(profile), only=parts)
     if format is Format.JSON:
         output.show_json(analysis)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from membench.cli import output
+
+if TYPE_CHECKING:
+    import subprocess
 
 FAILED = 1
 DATA_LOST = 4
@@ -46,6 +46,8 @@ def command(
 
 @contextmanager
 def _working_folder(keep: Path | None) -> Iterator[Path]:
+    import tempfile
+
     if keep is not None:
         yield keep
         return
@@ -78,7 +80,8 @@ def _replay(folder: Path) -> int:
     from membench.demo.server import private_memcached
 
     with private_memcached() as port:
-        code = _run(["replay", _PROFILE, f"127.0.0.1:{port}", "--warm"], folder)
+        target = f"127.0.0.1:{port}"
+        code = _run(["replay", _PROFILE, target, "--warm", "--check", "errors<=0"], folder)
     if code == DATA_LOST:
         output.say("\nthe replay ran; this machine was too busy to hold the recorded timing")
         return 0
@@ -86,6 +89,8 @@ def _replay(folder: Path) -> int:
 
 
 def _start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    import subprocess
+
     _show_command(arguments)
     return subprocess.Popen(
         [sys.executable, "-m", "membench", *arguments],
@@ -96,6 +101,8 @@ def _start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
 
 
 def _run(arguments: list[str], folder: Path) -> int:
+    import subprocess
+
     _show_command(arguments)
     return subprocess.run(
         [sys.executable, "-m", "membench", *arguments], cwd=folder, check=False
@@ -109,6 +116,8 @@ def _echo_first_line(recorder: subprocess.Popen[str]) -> bool:
 
 
 def _show_command(arguments: list[str]) -> None:
+    import shlex
+
     output.say(f"\n$ {output.program()} {shlex.join(arguments)}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +31,6 @@ def command(
     except FileExistsError as error:
         raise OutputExists(f"{path} exists: a key is never overwritten", "name another") from error
     with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(KEY_BYTES) + "\n")
+        file.write(os.urandom(KEY_BYTES).hex() + "\n")
     output.say(f"next   {output.program()} record ebpf:any NAME.mb --key-file {path}")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -75,7 +74,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         bool, typer.Option("--no-stats", help="Do not ask the servers for their counters.")
     ] = False,
     allow_loss: Annotated[
-        float, typer.Option(metavar="PERCENT", help="Loss above this ends with exit code 4.")
+        float,
+        typer.Option(
+            min=0, max=100, metavar="PERCENT", help="Loss above this ends with exit code 4."
+        ),
     ] = 0.0,
     require: Annotated[
         Requirement | None, typer.Option(help="Never fall back to another source.")
@@ -92,25 +94,29 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     \b
     Example: sudo python -m membench record ebpf:any production.mb --duration 60
     """  # noqa: D301 - `\b` keeps the example on its line
+    import logging
+
     import membench
 
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
     if require is not None and not source.startswith(f"{require.value}:"):
         raise UsageError(f"{source} is not {require.value}, which is required")
-    capture = membench.record(
-        source,
-        profile,
-        ports=port,
-        responses=responses.value,
-        ring_size=ring_size,
-        duration=duration,
-        force=force,
-        key_file=key_file,
-        statistics=not no_stats,
-        drop_privileges=True,
-        live=False,
-    )
-    _follow(capture, responses.value)
+    with _stop_on_signals() as obey:
+        capture = membench.record(
+            source,
+            profile,
+            ports=port,
+            responses=responses.value,
+            ring_size=ring_size,
+            duration=duration,
+            force=force,
+            key_file=key_file,
+            statistics=not no_stats,
+            drop_privileges=True,
+            live=False,
+        )
+        obey(capture)
+        _follow(capture, responses.value)
     recording = capture.result
     _show(recording, format)
     return _exit_code(recording, allow_loss)
@@ -121,7 +127,7 @@ def _follow(capture: Capture, responses: str) -> None:
     from membench.report import record as report
 
     announced: object = None
-    with _stop_on_signals(capture), _status_line() as (console, update):
+    with _status_line() as (console, update):
 
         def look(status: Status) -> None:
             nonlocal announced
@@ -135,17 +141,29 @@ def _follow(capture: Capture, responses: str) -> None:
 
 
 @contextmanager
-def _stop_on_signals(capture: Capture) -> Iterator[None]:
-    """Let the first signal end and seal the capture; a second one of its kind ends the program."""
+def _stop_on_signals() -> Iterator[Callable[[Capture], None]]:
+    """Let the first signal end and seal the capture that obeys, also when it came before that.
+
+    A second signal of its kind ends the program.
+    """
+    asked: list[str] = []
+    obeying: list[Capture] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
         received = signal.Signals(number)
         signal.signal(received, previous[received])
-        capture.stop(received.name)
+        asked.append(received.name)
+        for capture in obeying:
+            capture.stop(received.name)
+
+    def obey(capture: Capture) -> None:
+        obeying.append(capture)
+        for name in asked:
+            capture.stop(name)
 
     previous = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
-        yield
+        yield obey
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

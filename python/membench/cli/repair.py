@@ -25,7 +25,7 @@ def command(
     import membench
     from membench.report.info import render_info
 
-    info = membench.repair(profile).info
+    info = membench.repair(profile)
     if format is Format.JSON:
         output.show_json(info)
     else:

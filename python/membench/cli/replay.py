@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from membench import checks
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
 
@@ -37,7 +35,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             help="Exit code 99 unless `get.p99<1ms`, `hit_ratio>0.9`, …; repeatable.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the values that are stored.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the values that are stored.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Sending threads, each with its connections.")
+    ] = 1,
     allow_nonempty: Annotated[
         bool, typer.Option("--allow-nonempty", help="Accept a target in use, and write to it.")
     ] = False,
@@ -56,7 +57,6 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
 
-    thresholds = [checks.parse(text) for text in check or ()]
     with _progress_bar() as update:
         result = membench.replay(
             membench.open(profile),
@@ -64,13 +64,14 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             pacing=pacing,
             warm=warm,
             seed=seed,
+            threads=threads,
+            checks=check or (),
             allow_nonempty=allow_nonempty,
             allow_admin=allow_admin,
             on_interval=update,
         )
-    verdicts = checks.judge(thresholds, asdict(result))
-    _show(result, verdicts, format)
-    if not all(verdict.passed for verdict in verdicts):
+    _show(result, format)
+    if not result.passed:
         return THRESHOLD_FAILED
     return 0 if result.timing_held and result.sent == result.planned else TIMING_NOT_HELD
 
@@ -103,12 +104,10 @@ def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
         yield update
 
 
-def _show(result: ReplayResult, verdicts: tuple[checks.Verdict, ...], format: Format) -> None:  # noqa: A002
-    from membench.report.replay import render_replay, render_verdicts
+def _show(result: ReplayResult, format: Format) -> None:  # noqa: A002
+    from membench.report.replay import render_replay
 
     if format is Format.JSON:
-        output.show_json(asdict(result) | {"checks": [asdict(verdict) for verdict in verdicts]})
-        return
-    output.show(render_replay(result))
-    if verdicts:
-        output.show(render_verdicts(verdicts))
+        output.show_json(result)
+    else:
+        output.show(render_replay(result))

@@ -9,12 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._profile import Info
+from membench._profile import Summary
 from membench.report.numbers import percent, size
 from membench.report.record import render_losses
 
 
-def render_info(name: str, info: Info) -> RenderableType:
+def render_info(name: str, info: Summary) -> RenderableType:
     """Lay out counts, how it was recorded, and whether it is complete."""
     body = Table.grid(padding=(0, 3))
     body.add_column(no_wrap=True)
@@ -26,7 +26,7 @@ def render_info(name: str, info: Info) -> RenderableType:
     return Group(_headline(name, info), Text(), body)
 
 
-def _headline(name: str, info: Info) -> Text:
+def _headline(name: str, info: Summary) -> Text:
     state = (
         "sealed" if info.state == "sealed" else "NOT sealed: recording, or its recorder was killed"
     )
@@ -37,7 +37,7 @@ def _headline(name: str, info: Info) -> Text:
     )
 
 
-def _rows(info: Info) -> list[tuple[str, str]]:
+def _rows(info: Summary) -> list[tuple[str, str]]:
     how = [info.source, info.tier, f"kernel {info.kernel}" if info.kernel else None]
     moved = f"{info.ledger.request_bytes:,} requested, {info.ledger.response_bytes:,} answered"
     return [
@@ -49,10 +49,19 @@ def _rows(info: Info) -> list[tuple[str, str]]:
             "complete",
             f"{_completeness(info)}: bytes {moved}; {info.ledger.boundary:,} at the edges",
         ),
-        ("stored", f"{info.parts} parts, {size(info.bytes)}{_per_event(info)}"),
+        ("stored", _storage(info)),
         ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
-        ("ended by", info.stopped_by or "unknown: not sealed"),
+        ("ended by", _ending(info)),
     ]
+
+
+def _ending(info: Summary) -> str:
+    ending = info.stopped_by or "unknown: not sealed"
+    if info.repaired:
+        ending += "; sealed by `repair`"
+    if info.write_error:
+        ending += f"; could not write on: {info.write_error}"
+    return ending
 
 
 def _shares(counts: Mapping[str, int]) -> str:
@@ -61,7 +70,7 @@ def _shares(counts: Mapping[str, int]) -> str:
     return "   ".join(f"{name} {amount:,} ({percent(amount / total)})" for name, amount in ranked)
 
 
-def _completeness(info: Info) -> str:
+def _completeness(info: Summary) -> str:
     if info.ledger.complete is None:
         return "unknown, not sealed"
     if info.ledger.complete:
@@ -69,5 +78,9 @@ def _completeness(info: Info) -> str:
     return f"NO, {percent(info.ledger.loss_share(info.requests))} may be missing"
 
 
-def _per_event(info: Info) -> str:
-    return f" ({info.bytes / info.events:.1f} B an event)" if info.events else ""
+def _storage(info: Summary) -> str:
+    each = f" ({info.bytes / info.events:.1f} B an event)" if info.events else ""
+    unsealed = ""
+    if info.unsealed_events or info.cut_bytes:
+        unsealed = f"; {info.unsealed_events:,} events unsealed, {info.cut_bytes:,} B cut off"
+    return f"{info.parts} parts, {size(info.bytes)}{each}{unsealed}"

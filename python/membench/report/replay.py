@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._replay import Outcomes, Progress, ReplayResult, Times
-from membench.checks import Verdict
-from membench.report.numbers import count, duration, percent
+from membench._replay import Check, Durations, Outcomes, Progress, ReplayResult, hit_ratio
+from membench.report.numbers import count, duration, percent, size
 
 _QUANTILES = ("p50", "p90", "p99", "p999", "max")
 
@@ -18,7 +17,7 @@ _QUANTILES = ("p50", "p90", "p99", "p999", "max")
 def describe_progress(progress: Progress) -> str:
     """Write what goes beside the bar: rate, response time, lag, errors."""
     return (
-        f"{progress.elapsed_s:.1f} s  {count(progress.sent_per_s)}/s"
+        f"{progress.elapsed_s:.1f} s  {count(progress.rate)}/s"
         f"  p99 {duration(progress.response_p99_ns)}  lag p99 {duration(progress.lag_p99_ns)}"
         f"  errors {progress.errors:,}"
     )
@@ -27,32 +26,33 @@ def describe_progress(progress: Progress) -> str:
 def render_replay(result: ReplayResult) -> RenderableType:
     """Sum up a replay: what was sent, whether the timing held, and how long answers took."""
     return Group(
+        *_target(result),
         _sent(result),
         _timing(result),
-        *_counts("not sent", result.skipped),
+        *_counts("not replayed", result.skipped),
+        *_counts("not sent", result.unsent),
+        *_counts("not answered", result.unanswered),
         *_counts("outcomes that differ", _flatten(result.outcomes.differences)),
         Text(),
         _times_table(result.response_ns),
         _composition(result),
+        *_checks(result.checks),
     )
 
 
-def render_verdicts(verdicts: Sequence[Verdict]) -> Table:
-    """List each check with what was measured."""
-    table = Table.grid(padding=(0, 3))
-    for verdict in verdicts:
-        shown = "not measured" if verdict.measured is None else _measured(verdict)
-        table.add_row(
-            "check", Text(verdict.check.text), shown, "pass" if verdict.passed else "FAIL"
+def _target(result: ReplayResult) -> list[Text]:
+    version = f"memcached {result.target.version}" if result.target.version else "memcached"
+    lines = [f"target   {version} at {result.target.name}"]
+    if result.warm is not None:
+        refused = f"; {result.warm.refused:,} refused" if result.warm.refused else ""
+        lines.append(f"warm     {result.warm.keys:,} keys, {size(result.warm.bytes)}{refused}")
+    if result.server is not None:
+        agree = "agrees" if result.server.bytes_agree else "DIFFERS"
+        lines.append(
+            f"bytes    {result.server.bytes_written_by_replay:,} written, "
+            f"{agree}: the target read {result.server.bytes_read:,}"
         )
-    return table
-
-
-def hit_ratio(counts: Mapping[str, Mapping[str, int]]) -> float | None:
-    """Hits of hits and misses, over all commands; None when there are neither."""
-    hits = sum(outcomes.get("hit", 0) for outcomes in counts.values())
-    misses = sum(outcomes.get("miss", 0) for outcomes in counts.values())
-    return hits / (hits + misses) if hits + misses else None
+    return [Text(line) for line in lines]
 
 
 def _sent(result: ReplayResult) -> Text:
@@ -93,7 +93,7 @@ def _flatten(differences: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     }
 
 
-def _times_table(times: Times) -> Table:
+def _times_table(times: Durations) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("response time", no_wrap=True)
     for quantile in _QUANTILES:
@@ -114,8 +114,20 @@ def _composition(result: ReplayResult) -> Text:
     )
 
 
-def _measured(verdict: Verdict) -> str:
-    value = verdict.measured or 0.0
-    if verdict.check.unit == "%" or verdict.check.metric == "hit_ratio":
-        return percent(value)
-    return duration(value) if verdict.check.unit else count(value)
+def _checks(checks: Sequence[Check]) -> Iterator[RenderableType]:
+    if checks:
+        yield Text()
+        yield _checks_table(checks)
+
+
+def _checks_table(checks: Sequence[Check]) -> Table:
+    table = Table.grid(padding=(0, 3))
+    for check in checks:
+        shown = "not measured" if check.value is None else _measured(check, check.value)
+        table.add_row("check", Text(check.text), shown, "pass" if check.passed else "FAIL")
+    return table
+
+
+def _measured(check: Check, value: float) -> str:
+    ratio = check.text.lstrip().startswith(("errors", "hit_ratio"))
+    return percent(value) if ratio else duration(value)

@@ -22,7 +22,7 @@ struct Client {
 }
 
 /// Runs the load; returns the thread's CPU time for each request, ns.
-pub fn run(target: SocketAddr, load: &Load, requests: &[Vec<u8>]) -> io::Result<f64> {
+pub(crate) fn run(target: SocketAddr, load: &Load, requests: &[Vec<u8>]) -> io::Result<f64> {
     let mut poller = Poller::new()?;
     let mut clients = Vec::new();
     for index in 0..load.connections {

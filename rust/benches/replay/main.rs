@@ -116,12 +116,12 @@ fn cost(server: &Server) {
         Load {
             connections: 10,
             depth: 1,
-            requests: 200_000,
+            requests: 60_000,
         },
         Load {
             connections: 10,
             depth: 32,
-            requests: 1_000_000,
+            requests: 320_000,
         },
     ];
     let lines = lines();
@@ -197,7 +197,7 @@ fn shard(target: SocketAddr, load: &Load, stamped: bool) -> f64 {
     };
     let connections = Connections::new(target, stamped, shared);
     let stop = Arc::new(AtomicBool::new(false));
-    let mut shard = Shard::new(
+    let mut loaded = Shard::new(
         connections,
         receiver,
         Some(load.depth),
@@ -205,8 +205,8 @@ fn shard(target: SocketAddr, load: &Load, stamped: bool) -> f64 {
         stop,
     )
     .unwrap();
-    shard.prepare().unwrap();
-    let outcome = shard.run(monotonic()).unwrap();
+    loaded.prepare().unwrap();
+    let outcome = loaded.run(monotonic()).unwrap();
     assert_eq!(outcome.measures.counts.answered, load.requests as u64);
     ratio(outcome.cpu, outcome.measures.counts.answered)
 }
@@ -328,8 +328,8 @@ fn lag(server: &Server) {
     );
     let (wire, client) = (report.wire_ns.overall, report.client_ns.overall);
     println!(
-        "  response p50 {} ns: wire {}, client {}",
-        report.response_ns.overall.p50, wire.p50, client.p50
+        "  response p50 {} ns, service {}: wire {}, client {}",
+        report.response_ns.overall.p50, report.service_ns.overall.p50, wire.p50, client.p50
     );
 }
 

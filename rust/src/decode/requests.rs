@@ -305,9 +305,12 @@ impl RequestStream {
         let begun = self.begun.take().unwrap_or(*read);
         let ordinal = self.next_request;
         self.next_request = ordinal.wrapping_add(1);
-        let event = self.event(context, request, line, &begun, ordinal);
+        let mut event = self.event(context, request, line, &begun, ordinal);
         let open = Open::new(context, request, read.time);
         if let Some(size) = request.value_size {
+            if let Some(key) = request.keys.clone().next() {
+                context.set_key(&mut event, &key);
+            }
             let unfinished = Unfinished {
                 open,
                 event,

@@ -14,7 +14,8 @@ use crate::replay::{Options, Pacing, Progress, run};
 #[expect(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
-    reason = "keyword arguments, as in Python"
+    clippy::needless_pass_by_value,
+    reason = "keyword arguments, as in Python and by value as PyO3 wants"
 )]
 fn replay(
     py: Python<'_>,

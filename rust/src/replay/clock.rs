@@ -8,7 +8,7 @@ const REFRESH: u64 = 100_000_000;
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// CLOCK_MONOTONIC, ns.
+/// `CLOCK_MONOTONIC`, ns.
 #[inline]
 pub fn monotonic() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))

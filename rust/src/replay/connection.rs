@@ -1,5 +1,6 @@
 //! One connection to the target: requests written as far as the socket takes them, answers framed as they come.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -47,6 +48,15 @@ pub enum State {
     Lost,
 }
 
+/// A value whose end has not come.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    /// Bytes still to come, line end included.
+    left: u64,
+    /// Its end completes the request.
+    completes: bool,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -60,11 +70,12 @@ pub struct Connection {
     written: u64,
     /// The start of a line whose end has not come.
     line: Vec<u8>,
-    /// Bytes of a value still to come, line end included.
-    value_left: u64,
-    value_completes: bool,
+    /// A value still coming.
+    value: Option<Value>,
     /// Requests and what they await.
     pub outstanding: Outstanding,
+    /// Batches that wait for a cas value which an answer still to come brings, and those behind them.
+    deferred: VecDeque<Operation>,
     /// To be closed once nothing is due.
     pub closing: bool,
 }
@@ -96,9 +107,9 @@ impl Connection {
             taken: 0,
             written: 0,
             line: Vec::new(),
-            value_left: 0,
-            value_completes: false,
+            value: None,
             outstanding: Outstanding::default(),
+            deferred: VecDeque::new(),
             closing: false,
         })
     }
@@ -118,8 +129,53 @@ impl Connection {
         self.connected
     }
 
-    /// Sends the requests of one batch.
+    /// Operations that wait for an answer to others.
+    pub fn deferred(&self) -> usize {
+        self.deferred.len()
+    }
+
+    /// Sends the requests of one batch; later, if it needs what an answer still to come brings.
     pub fn send_batch(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
+        if self.deferred.is_empty() && !self.lacks_cas(batch) {
+            return self.send_now(batch, shared);
+        }
+        self.deferred.extend(batch);
+        State::Open
+    }
+
+    fn lacks_cas(&self, batch: &[Operation]) -> bool {
+        let mut compared = batch
+            .iter()
+            .filter(|operation| operation.marks.has(Marks::CAS_SENT));
+        compared.any(|operation| self.outstanding.awaits_cas(operation.cas))
+    }
+
+    /// Sends the deferred batches that lack nothing any more.
+    fn send_deferred(&mut self, shared: &mut Shared) -> State {
+        let continues = |operation: &&Operation| operation.marks.has(Marks::BATCH_CONTINUES);
+        while !self.deferred.is_empty() {
+            let others = self.deferred.iter().take_while(continues).count();
+            let end = (others + 1).min(self.deferred.len());
+            let batch: Vec<Operation> = self.deferred.range(..end).copied().collect();
+            if self.lacks_cas(&batch) {
+                return State::Open;
+            }
+            self.deferred.drain(..end);
+            if self.send_now(&batch, shared) == State::Lost {
+                return State::Lost;
+            }
+        }
+        State::Open
+    }
+
+    /// Gives up: what was due an answer or was to be sent has none, for this cause.
+    pub fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
+        self.outstanding.abandon(cause, measures);
+        measures.refuse(self.deferred.make_contiguous(), cause);
+        self.deferred.clear();
+    }
+
+    fn send_now(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
         let waiting = self.unwritten() > 0;
         for request in batch.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
         {
@@ -196,6 +252,9 @@ impl Connection {
             if framed.is_err() {
                 return State::Lost;
             }
+            if self.send_deferred(shared) == State::Lost {
+                return State::Lost;
+            }
             if !more {
                 return State::Open;
             }
@@ -217,12 +276,10 @@ impl Connection {
         shared: &mut Shared,
     ) -> Result<(), ParseError> {
         while !bytes.is_empty() {
-            let taken = if self.value_left > 0 {
-                self.skip_value(bytes.len(), stamps, shared)
-            } else if self.line.is_empty() {
-                self.feed_line(bytes, stamps, shared)?
-            } else {
-                self.join_line(bytes, stamps, shared)?
+            let taken = match self.value {
+                Some(value) => self.skip_value(value, bytes.len(), stamps, shared),
+                None if self.line.is_empty() => self.feed_line(bytes, stamps, shared)?,
+                None => self.join_line(bytes, stamps, shared)?,
             };
             bytes = &bytes[taken..];
         }
@@ -231,15 +288,21 @@ impl Connection {
 
     fn skip_value(
         &mut self,
+        mut value: Value,
         length: usize,
         stamps: (Option<u64>, u64),
         shared: &mut Shared,
     ) -> usize {
-        let taken = usize::try_from(self.value_left)
+        let taken = usize::try_from(value.left)
             .unwrap_or(usize::MAX)
             .min(length);
-        self.value_left -= taken as u64;
-        if self.value_left == 0 && self.value_completes {
+        value.left -= taken as u64;
+        if value.left > 0 {
+            self.value = Some(value);
+            return taken;
+        }
+        self.value = None;
+        if value.completes {
             self.outstanding.complete(&mut shared.measures, stamps);
         }
         taken
@@ -261,8 +324,8 @@ impl Connection {
         match self.outstanding.answer(&value, requests, measures, stamps) {
             Next::Line => {}
             Next::Value { size, completes } => {
-                self.value_left = u64::from(size) + 2;
-                self.value_completes = completes;
+                let left = u64::from(size) + 2;
+                self.value = Some(Value { left, completes });
             }
         }
         Ok(consumed)

@@ -18,7 +18,7 @@ use super::template::Templates;
 const BLOCK: usize = 1024;
 
 /// Blocks a shard may be behind.
-pub const BLOCKS: usize = 16;
+pub(super) const BLOCKS: usize = 16;
 
 /// Longest queue time believed, ns.
 const QUEUE_TIME_MAX: u64 = 1_000_000_000;
@@ -35,7 +35,7 @@ struct Batch {
 }
 
 /// Turns events into operations and hands them out.
-pub struct Feeder<'a> {
+pub(super) struct Feeder<'a> {
     plan: &'a Plan,
     templates: &'a Templates,
     allow_admin: bool,
@@ -52,7 +52,7 @@ pub struct Feeder<'a> {
 
 impl<'a> Feeder<'a> {
     /// For one sender a shard.
-    pub fn new(
+    pub(super) fn new(
         plan: &'a Plan,
         templates: &'a Templates,
         allow_admin: bool,
@@ -80,7 +80,7 @@ impl<'a> Feeder<'a> {
     }
 
     /// Feeds all events; ends early when a shard is gone.
-    pub fn run(mut self, events: Events<'_>) -> Result<()> {
+    pub(super) fn run(mut self, events: Events<'_>) -> Result<()> {
         let mut batch: Vec<Event> = Vec::new();
         for event in events {
             let event = event?;

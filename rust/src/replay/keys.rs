@@ -68,7 +68,8 @@ pub fn append(out: &mut Vec<u8>, number: u64, size: usize) {
 fn spell_id(out: &mut Vec<u8>, number: u64, size: usize) {
     let mut spelled = [0; SPELLED];
     for (place, byte) in spelled.iter_mut().enumerate() {
-        *byte = ALPHABET[(number >> (6 * place)) as usize & 63];
+        let digit = (number >> (6 * place)) & 63;
+        *byte = ALPHABET[usize::try_from(digit).unwrap_or(0)];
     }
     out.extend_from_slice(&spelled[..size.min(SPELLED)]);
     out.resize(out.len() + size.saturating_sub(SPELLED), b'-');

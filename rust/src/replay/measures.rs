@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use crate::event::Outcome;
 
 use super::histogram::{Durations, empty};
+use super::operation::{Marks, Operation};
 use super::outcomes::Transitions;
 
 /// Digits of the histograms of one interval.
@@ -220,6 +221,17 @@ impl Measures {
         *self.counts.unsent.entry(cause).or_default() += 1;
     }
 
+    /// Requests cannot be sent.
+    pub fn refuse(&mut self, operations: &[Operation], cause: &'static str) {
+        for operation in operations {
+            self.transitions
+                .record(operation.command, operation.recorded, None);
+            if !operation.marks.has(Marks::REQUEST_CONTINUES) {
+                self.unsent(cause);
+            }
+        }
+    }
+
     /// A sent request got no answer.
     pub fn unanswered(&mut self, cause: &'static str) {
         *self.counts.unanswered.entry(cause).or_default() += 1;
@@ -227,7 +239,7 @@ impl Measures {
 
     /// Ends an interval.
     pub fn take_interval(&mut self) -> Interval {
-        let mut taken = std::mem::replace(&mut self.interval, Interval::new());
+        let mut taken = std::mem::take(&mut self.interval);
         taken.sent = self.counts.sent;
         taken.answered = self.counts.answered;
         taken.errors = self.counts.errors();

@@ -55,6 +55,10 @@ const OTHER_FILES: u64 = 64;
 
 /// How to replay.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent choices, each asked by name"
+)]
 pub struct Options {
     /// The rule for intended times.
     pub pacing: Pacing,

@@ -82,6 +82,15 @@ impl Outstanding {
         self.due
     }
 
+    /// Whether an answer still to come may bring the cas value of `ordinal`.
+    pub fn awaits_cas(&self, ordinal: u32) -> bool {
+        let returned = |awaited: &&Awaited| awaited.marks.has(Marks::CAS_RETURNED);
+        self.awaited
+            .iter()
+            .filter(returned)
+            .any(|awaited| awaited.cas == ordinal)
+    }
+
     /// Adds the request made of `operations`, whose bytes end at `end`.
     pub fn push(
         &mut self,
@@ -148,7 +157,7 @@ impl Outstanding {
     ) -> Next {
         let Some(owner) = self.owner(response, makes.templates()) else {
             measures.counts.unexpected += 1;
-            return self.value_of(response, false);
+            return value_of(response, false);
         };
         for _ in 0..owner {
             self.settle(Outcome::Suppressed, measures);
@@ -162,7 +171,7 @@ impl Outstanding {
         match response {
             Response::Value { key, cas, .. } => {
                 self.hit(key.raw(), *cas, makes, measures);
-                self.value_of(response, false)
+                value_of(response, false)
             }
             Response::Stat(_) => Next::Line,
             _ => self.conclude(front, response, makes, measures, stamps),
@@ -256,13 +265,14 @@ impl Outstanding {
             return;
         };
         front.keys -= u32::try_from(place + 1).unwrap_or(front.keys);
-        for (index, awaited) in self.awaited.drain(..=place).enumerate() {
-            if index < place {
-                measures.outcome(awaited.command, awaited.recorded, Outcome::Miss);
-                continue;
+        for _ in 0..place {
+            if let Some(passed) = self.awaited.pop_front() {
+                measures.outcome(passed.command, passed.recorded, Outcome::Miss);
             }
-            measures.outcome(awaited.command, awaited.recorded, Outcome::Hit);
-            learn(&awaited, cas, makes);
+        }
+        if let Some(found) = self.awaited.pop_front() {
+            measures.outcome(found.command, found.recorded, Outcome::Hit);
+            learn(&found, cas, makes);
         }
     }
 
@@ -277,24 +287,21 @@ impl Outstanding {
     ) -> Next {
         let outcome = outcome(front.command, response);
         let cas = meta_cas(response);
-        for awaited in self.awaited.drain(..front.keys as usize) {
+        for _ in 0..front.keys {
+            let Some(awaited) = self.awaited.pop_front() else {
+                break;
+            };
             measures.outcome(awaited.command, awaited.recorded, outcome);
             learn(&awaited, cas, makes);
         }
         if let Some(request) = self.requests.front_mut() {
             request.keys = 0;
         }
-        let next = self.value_of(response, true);
+        let next = value_of(response, true);
         if next == Next::Line {
             self.complete(measures, stamps);
         }
         next
-    }
-
-    fn value_of(&self, response: &Response<'_>, completes: bool) -> Next {
-        response
-            .value_size()
-            .map_or(Next::Line, |size| Next::Value { size, completes })
     }
 
     /// The oldest request, sent, gets no answer: none was due.
@@ -310,6 +317,12 @@ impl Outstanding {
             measures.outcome(awaited.command, awaited.recorded, outcome);
         }
     }
+}
+
+fn value_of(response: &Response<'_>, completes: bool) -> Next {
+    response
+        .value_size()
+        .map_or(Next::Line, |size| Next::Value { size, completes })
 }
 
 /// Whether a line that is no error can answer a quiet request.

@@ -18,7 +18,10 @@ mod cause {
 }
 
 /// Whether a request can be sent, from its first event; else why not.
-pub fn replayable(event: &Event, allow_admin: bool) -> std::result::Result<(), &'static str> {
+pub(super) fn replayable(
+    event: &Event,
+    allow_admin: bool,
+) -> std::result::Result<(), &'static str> {
     use Command as C;
     if event.protocol == Protocol::Binary {
         return Err(cause::BINARY);
@@ -36,7 +39,7 @@ pub fn replayable(event: &Event, allow_admin: bool) -> std::result::Result<(), &
 
 /// An item that the target must hold before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WarmItem {
+pub(super) struct WarmItem {
     /// Bytes of its key.
     pub key_size: u8,
     /// Bytes of its value, from the first event that shows them.
@@ -47,7 +50,7 @@ pub struct WarmItem {
 
 /// What is known before the first request is sent.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Events in the recording.
     pub events: u64,
     /// Requests to send.
@@ -66,7 +69,7 @@ pub struct Plan {
 
 impl Plan {
     /// Reads all events once.
-    pub fn new(
+    pub(super) fn new(
         events: Events<'_>,
         templates: &Templates,
         allow_admin: bool,

@@ -29,6 +29,10 @@ const GUARD_MAX: u64 = 60_000;
 
 /// What happened to a socket.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a bit the kernel reports"
+)]
 pub struct Ready {
     /// As given to [`Poller::add`].
     pub token: u64,
@@ -98,7 +102,7 @@ impl Poller {
         let mut late = [0; CALIBRATION_WAKES];
         for wake in &mut late {
             let due = monotonic() + CALIBRATION_SLEEP;
-            self.wait(CALIBRATION_SLEEP)?;
+            let _woken = self.wait(CALIBRATION_SLEEP)?.count();
             *wake = monotonic().saturating_sub(due);
         }
         late.sort_unstable();

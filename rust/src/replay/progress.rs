@@ -52,8 +52,8 @@ impl Watch {
         self.start
     }
 
-    pub(super) fn add(&mut self, shard: usize, interval: Interval) {
-        self.interval.merge(&interval);
+    pub(super) fn add(&mut self, shard: usize, interval: &Interval) {
+        self.interval.merge(interval);
         if let Some(counts) = self.shards.get_mut(shard) {
             *counts = [interval.sent, interval.answered, interval.errors];
         }
@@ -64,7 +64,7 @@ impl Watch {
         reason = "counts and times are far below 2^53"
     )]
     pub(super) fn take(&mut self) -> Progress {
-        let interval = std::mem::replace(&mut self.interval, Interval::new());
+        let interval = std::mem::take(&mut self.interval);
         let sum = |index: usize| self.shards.iter().map(|counts| counts[index]).sum();
         let (sent, now): (u64, u64) = (sum(0), monotonic());
         let (sent_before, before) = std::mem::replace(&mut self.before, (sent, now));

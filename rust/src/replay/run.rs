@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -64,6 +64,50 @@ struct Place {
     stop: Arc<AtomicBool>,
 }
 
+/// What joins the threads of a run.
+struct Links {
+    /// Blocks to each shard.
+    blocks: Vec<SyncSender<Block>>,
+    /// The start to each shard.
+    starters: Vec<Sender<u64>>,
+    /// What each shard's thread is given.
+    places: Vec<Place>,
+    /// Shards that are ready.
+    readied: Receiver<()>,
+    /// What shards report each second.
+    reports: Receiver<(usize, Interval)>,
+}
+
+impl Links {
+    fn new(cpus: &[Option<usize>], stop: &Arc<AtomicBool>) -> Self {
+        let (intervals, reports) = channel();
+        let (ready, readied) = channel();
+        let mut links = Self {
+            blocks: Vec::new(),
+            starters: Vec::new(),
+            places: Vec::new(),
+            readied,
+            reports,
+        };
+        for (index, cpu) in cpus.iter().copied().enumerate() {
+            let (sender, blocks) = sync_channel(BLOCKS);
+            let (starter, start) = channel();
+            links.blocks.push(sender);
+            links.starters.push(starter);
+            links.places.push(Place {
+                index,
+                cpu,
+                blocks,
+                ready: ready.clone(),
+                start,
+                intervals: intervals.clone(),
+                stop: Arc::clone(stop),
+            });
+        }
+        links
+    }
+}
+
 impl Run<'_, '_> {
     /// Runs it to the end, or until `on_interval` says no.
     pub(super) fn execute(
@@ -73,58 +117,28 @@ impl Run<'_, '_> {
     ) -> Result<Ran> {
         let stop = Arc::new(AtomicBool::new(false));
         let cpus = processors::for_shards(self.threads);
-        let (intervals, reports) = channel();
-        let (ready, readied) = channel();
-        let mut senders = Vec::new();
-        let mut starters = Vec::new();
-        let mut places = Vec::new();
-        for (index, cpu) in cpus.iter().copied().enumerate() {
-            let (sender, blocks) = sync_channel(BLOCKS);
-            let (starter, start) = channel();
-            senders.push(sender);
-            starters.push(starter);
-            places.push(Place {
-                index,
-                cpu,
-                blocks,
-                ready: ready.clone(),
-                start,
-                intervals: intervals.clone(),
-                stop: Arc::clone(&stop),
-            });
-        }
-        drop((intervals, ready));
+        let links = Links::new(&cpus, &stop);
         let events = (self.recording.events)()?;
-        let changes = self
-            .recording
-            .changes(|connection| self.plan.connections.contains(&connection));
-        let feeder = Feeder::new(
-            self.plan,
-            self.templates,
-            self.allow_admin,
-            keys,
-            Schedule::new(self.pacing),
-            changes,
-            senders,
-        );
+        let feeder = self.feeder(keys, links.blocks);
         thread::scope(|scope| {
             let feeder = scope.spawn(|| {
                 processors::stay_off(&cpus);
                 feeder.run(events)
             });
-            let shards: Vec<_> = places
+            let shards: Vec<_> = links
+                .places
                 .into_iter()
                 .map(|place| scope.spawn(|| self.shard(place)))
                 .collect();
             // Each shard is ready, or has failed and dropped its end.
-            for () in readied.iter().take(self.threads) {}
+            links.readied.iter().take(self.threads).for_each(drop);
             let start = monotonic() + LEAD;
-            for starter in starters {
+            for starter in links.starters {
                 // A shard that failed says so when joined.
                 let _ = starter.send(start);
             }
             let watch = Watch::new(self.plan.requests, start, self.threads);
-            let stopped = follow(&reports, watch, on_interval, &stop);
+            let stopped = follow(&links.reports, watch, on_interval, &stop);
             let totals = join_shards(shards)?;
             join(feeder)?;
             Ok(Ran {
@@ -135,18 +149,33 @@ impl Run<'_, '_> {
         })
     }
 
+    fn feeder(&self, keys: ShortKeys, blocks: Vec<SyncSender<Block>>) -> Feeder<'_> {
+        let changes = self
+            .recording
+            .changes(|connection| self.plan.connections.contains(&connection));
+        Feeder::new(
+            self.plan,
+            self.templates,
+            self.allow_admin,
+            keys,
+            Schedule::new(self.pacing),
+            changes,
+            blocks,
+        )
+    }
+
     fn shard(&self, place: Place) -> io::Result<Outcome> {
         if let Some(cpu) = place.cpu {
             processors::stay_on(cpu);
         }
-        let shared = Shared {
+        let lent = Shared {
             requests: Requests::new(Arc::clone(self.templates), self.seed),
             measures: Measures::new(),
             wall_clock: WallClock::new(),
             incoming: vec![0; INCOMING],
             start: 0,
         };
-        let connections = Connections::new(self.target, self.receive_stamps, shared);
+        let connections = Connections::new(self.target, self.receive_stamps, lent);
         let reports = (place.index, place.intervals);
         let mut shard = Shard::new(connections, place.blocks, None, reports, place.stop)?;
         shard.prepare()?;
@@ -171,7 +200,7 @@ fn follow(
     loop {
         let left = Duration::from_nanos(next.saturating_sub(monotonic()));
         match reports.recv_timeout(left) {
-            Ok((shard, interval)) => watch.add(shard, interval),
+            Ok((shard, interval)) => watch.add(shard, &interval),
             Err(RecvTimeoutError::Timeout) => {
                 next += SECOND;
                 if !stopped && !on_interval(&watch.take()) {

@@ -40,7 +40,7 @@ impl Pacing {
 
 /// Where the schedule stands.
 #[derive(Debug)]
-pub struct Schedule {
+pub(super) struct Schedule {
     pacing: Pacing,
     first: Option<u64>,
     requests: u64,
@@ -48,7 +48,7 @@ pub struct Schedule {
 
 impl Schedule {
     /// Before the first event.
-    pub fn new(pacing: Pacing) -> Self {
+    pub(super) fn new(pacing: Pacing) -> Self {
         Self {
             pacing,
             first: None,
@@ -57,7 +57,7 @@ impl Schedule {
     }
 
     /// The intended time of a batch of `requests` that arrived at `recorded` ns; batches come in order of arrival.
-    pub fn intended(&mut self, recorded: u64, requests: u64) -> u64 {
+    pub(super) fn intended(&mut self, recorded: u64, requests: u64) -> u64 {
         let first = *self.first.get_or_insert(recorded);
         let before = self.requests;
         self.requests += requests;

@@ -21,11 +21,11 @@ const STATISTICS: &[u8] = b"stats\r\n";
 const LISTED_MAX: u64 = 10_000;
 
 /// memcached's counters by name.
-pub type Statistics = BTreeMap<String, String>;
+pub(super) type Statistics = BTreeMap<String, String>;
 
 /// A server to replay against, and a connection to ask it about itself.
 #[derive(Debug)]
-pub struct Target {
+pub(super) struct Target {
     name: String,
     address: SocketAddr,
     control: BufReader<TcpStream>,
@@ -35,7 +35,7 @@ pub struct Target {
 
 impl Target {
     /// Connects to `HOST:PORT`.
-    pub fn connect(name: &str) -> Result<Self> {
+    pub(super) fn connect(name: &str) -> Result<Self> {
         let address = resolve(name)?;
         let unreachable = |source| Error::TargetUnreachable {
             target: name.to_owned(),
@@ -55,23 +55,23 @@ impl Target {
     }
 
     /// As given.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Its counters now.
-    pub fn statistics(&mut self) -> Result<Statistics> {
+    pub(super) fn statistics(&mut self) -> Result<Statistics> {
         let lines = self.ask(STATISTICS)?;
         Ok(lines.iter().filter_map(|line| statistic(line)).collect())
     }
 
     /// Refuses a target that holds items or serves others.
-    pub fn refuse_if_busy(&mut self, statistics: &Statistics) -> Result<()> {
+    pub(super) fn refuse_if_busy(&mut self, statistics: &Statistics) -> Result<()> {
         let items = number(statistics, "curr_items");
         let clients = self.clients(number(statistics, "curr_connections"))?;
         if items == 0 && clients == 0 {
@@ -85,7 +85,11 @@ impl Target {
     }
 
     /// Its counters once it has read `written` bytes since `before`, or does not read on; and how many it has read.
-    pub fn settled(&mut self, before: &Statistics, written: u64) -> Result<(Statistics, u64)> {
+    pub(super) fn settled(
+        &mut self,
+        before: &Statistics,
+        written: u64,
+    ) -> Result<(Statistics, u64)> {
         let deadline = monotonic() + SETTLE;
         let asked_before = self.asked;
         loop {
@@ -143,7 +147,7 @@ impl Target {
     }
 
     /// The error of a target that broke off.
-    pub fn unreachable(&self, source: io::Error) -> Error {
+    pub(super) fn unreachable(&self, source: io::Error) -> Error {
         Error::TargetUnreachable {
             target: self.name.clone(),
             source,
@@ -174,7 +178,7 @@ fn statistic(line: &str) -> Option<(String, String)> {
 }
 
 /// A counter; 0 if the target has none of that name.
-pub fn number(statistics: &Statistics, name: &str) -> u64 {
+pub(super) fn number(statistics: &Statistics, name: &str) -> u64 {
     statistics
         .get(name)
         .and_then(|value| value.parse().ok())
@@ -182,7 +186,7 @@ pub fn number(statistics: &Statistics, name: &str) -> u64 {
 }
 
 /// How much each counter grew.
-pub fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> {
+pub(super) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> {
     after
         .iter()
         .filter(|(name, _)| is_counter(name))

@@ -48,7 +48,7 @@ pub fn append_decimal(out: &mut Vec<u8>, size: usize) {
     out.resize(out.len() + size.saturating_sub(1), digit);
 }
 
-/// SplitMix64.
+/// A step of `SplitMix64`.
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = *state;

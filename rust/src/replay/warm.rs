@@ -39,7 +39,7 @@ pub struct Warm {
 }
 
 /// Stores the plan's items.
-pub fn store(
+pub(super) fn store(
     target: SocketAddr,
     plan: &Plan,
     keys: &mut ShortKeys,

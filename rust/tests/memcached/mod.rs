@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running memcached; it ends with this value.
-pub struct Memcached {
+pub(crate) struct Memcached {
     process: Mutex<Child>,
     port: u16,
 }
@@ -18,7 +18,7 @@ pub struct Memcached {
 impl Memcached {
     /// Starts one on a free port, or says why the test is skipped.
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let ports = folder.path().join("ports");
         let process = Command::new("memcached")
@@ -49,12 +49,12 @@ impl Memcached {
     }
 
     /// `HOST:PORT`.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// A client that memcached has noticed.
-    pub fn client(&self) -> TcpStream {
+    pub(crate) fn client(&self) -> TcpStream {
         let mut client = TcpStream::connect(self.address()).unwrap();
         client.write_all(b"mn\r\n").unwrap();
         client.read_exact(&mut [0; 4]).unwrap();
@@ -62,7 +62,7 @@ impl Memcached {
     }
 
     /// Ends it at once.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let mut process = self.process.lock().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();

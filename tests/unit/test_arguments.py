@@ -70,7 +70,7 @@ def test_an_unexpected_error_shows_its_place_and_not_its_text(
 ) -> None:
     assert cli.run(failing_with(RuntimeError("user:12345:secret")), ["fail"]) == 1
     printed = capsys.readouterr()
-    assert "internal error: RuntimeError at test_command_line.py:" in printed.err
+    assert "internal error: RuntimeError at test_arguments.py:" in printed.err
     assert "secret" not in printed.err + printed.out
 
 
