@@ -23,7 +23,7 @@ fn header() -> Header {
 
 /// Every 4th is a set, without a response wanted on every other connection; every 5th get misses.
 fn event(number: u32, noreply: Options) -> Event {
-    let (set, missed) = (number % 4 == 3, number % 5 == 0);
+    let (set, missed) = (number % 4 == 3, number.is_multiple_of(5));
     let silent = set && number % 8 == 3;
     Event {
         time: START + u64::from(number) * 250_000,
