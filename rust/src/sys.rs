@@ -119,19 +119,6 @@ fn empty_capabilities() -> Result<(), (&'static str, io::Error)> {
     })
 }
 
-/// Becomes a user, in every thread and for good, without groups but their own. The bounding set goes first: emptying it
-/// needs privileges that end here.
-pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), (&'static str, io::Error)> {
-    empty_bounding_set()?;
-    // SAFETY: one group, at a live address; glibc and musl change every thread.
-    let groups = unsafe { libc::setgroups(1, &raw const gid) };
-    checked("groups", groups.into())?;
-    // SAFETY: numbers only.
-    checked("group", unsafe { libc::setresgid(gid, gid, gid) }.into())?;
-    // SAFETY: numbers only.
-    checked("user", unsafe { libc::setresuid(uid, uid, uid) }.into())
-}
-
 fn no_core_files() -> Result<(), (&'static str, io::Error)> {
     let none = libc::rlimit {
         rlim_cur: 0,

@@ -1,4 +1,4 @@
-"""Under sudo the profile is the invoking user's, and the recorder becomes them."""
+"""Under sudo the profile is the invoking user's, and the thread that records becomes them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ USER, GROUP = 65534, 65533
 
 
 def ids(pid: int, name: str) -> set[int]:
-    """The ids of every thread of a process, of the kind named: `Uid`, `Gid` or `Groups`."""
-    found: set[int] = set()
-    for status in Path(f"/proc/{pid}/task").glob("*/status"):
-        line = next(line for line in status.read_text().splitlines() if line.startswith(name))
-        found |= {int(number) for number in line.split()[1:]}
-    return found
+    """The ids of the thread that records, of the kind named: `Uid`, `Gid` or `Groups`."""
+    (status,) = (
+        text
+        for text in (file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/status"))
+        if text.startswith("Name:\tmembench-record\n")
+    )
+    line = next(line for line in status.splitlines() if line.startswith(name))
+    return {int(number) for number in line.split()[1:]}
 
 
 def test_what_sudo_records_belongs_to_the_user_who_called_it(

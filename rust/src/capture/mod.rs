@@ -35,7 +35,9 @@ pub use absent::Kernel;
 pub use load::Kernel;
 pub use membench_common::{Close, Header, Part, Socket, counter};
 pub use options::{Facts, KernelOptions};
-pub use privileges::{become_user, give_up_privileges, invoking_user, missing_capabilities};
+pub use privileges::{
+    become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,
+};
 pub use probe::{Check, Probe, probe};
 pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
 pub use ring::{Pieces, Record};

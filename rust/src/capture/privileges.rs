@@ -2,6 +2,9 @@
 
 use std::{fs, io};
 
+use rustix::process::{Gid, Uid, geteuid, getuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
 use crate::profile::Owner;
 use crate::{Error, Result, sys};
 
@@ -51,11 +54,7 @@ pub fn give_up_privileges() -> Result<()> {
 /// Whom `sudo` was called by, if this process runs by it: what is recorded is theirs.
 pub fn invoking_user() -> Option<Owner> {
     let number = |name| std::env::var(name).ok()?.parse().ok();
-    invoking(
-        rustix::process::getuid().is_root(),
-        number("SUDO_UID"),
-        number("SUDO_GID"),
-    )
+    invoking(getuid().is_root(), number("SUDO_UID"), number("SUDO_GID"))
 }
 
 fn invoking(is_root: bool, uid: Option<u32>, gid: Option<u32>) -> Option<Owner> {
@@ -67,13 +66,37 @@ fn invoking(is_root: bool, uid: Option<u32>, gid: Option<u32>) -> Option<Owner> 
     (is_root && owner.uid != 0 && owner.uid != u32::MAX && owner.gid != u32::MAX).then_some(owner)
 }
 
-/// Becomes another user in every thread, for good; what is already open stays open. Nothing happens if it is them.
-pub fn become_user(user: Owner) -> Result<()> {
-    if user.uid == rustix::process::geteuid().as_raw() {
+/// Lets threads started from here on become a user once privileges are given up. This one does not: the rest of the
+/// program may have files to read, such as modules, that the user cannot.
+pub fn prepare_to_become(user: Owner) -> Result<()> {
+    if is_this(user) {
         return Ok(());
     }
-    sys::become_user(user.uid, user.gid)
-        .map_err(|(step, source)| Error::Privileges { step, source })
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    step("groups", set_thread_groups(&[gid]))?;
+    step("group", set_thread_res_gid(None, None, gid))?;
+    step("user", set_thread_res_uid(None, None, uid))
+}
+
+/// Becomes a user in this thread and those it starts, for good.
+pub fn become_user(user: Owner) -> Result<()> {
+    if is_this(user) {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    step("group", set_thread_res_gid(gid, gid, gid))?;
+    step("user", set_thread_res_uid(uid, uid, uid))
+}
+
+fn is_this(user: Owner) -> bool {
+    user.uid == geteuid().as_raw()
+}
+
+fn step(step: &'static str, result: rustix::io::Result<()>) -> Result<()> {
+    result.map_err(|errno| Error::Privileges {
+        step,
+        source: errno.into(),
+    })
 }
 
 fn unreadable(source: io::Error) -> Error {

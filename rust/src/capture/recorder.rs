@@ -22,6 +22,7 @@ use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
 use super::{
     Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
+    prepare_to_become,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -194,10 +195,12 @@ impl Recorder {
             None => None,
         };
         let listeners = listeners::find(&options.ports);
+        let user = writer.as_ref().map(Writer::owner);
+        let user = user.filter(|_| options.drop_privileges);
+        if let Some(user) = user {
+            prepare_to_become(user)?;
+        }
         if options.drop_privileges {
-            if let Some(writer) = &writer {
-                become_user(writer.owner())?;
-            }
             give_up_privileges()?;
         }
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
@@ -219,6 +222,9 @@ impl Recorder {
             .name("membench-record".into())
             .spawn(move || {
                 let _tell = tell;
+                if let Some(user) = user {
+                    become_user(user)?;
+                }
                 running.run(listeners)
             })
             .map_err(|source| Error::Io {

@@ -32,7 +32,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             batch: 1 << 16,
-            part_events: 2_000_000,
+            part_events: 1_000_000,
             part_age: Duration::from_mins(5),
         }
     }
@@ -93,8 +93,8 @@ impl Writer {
         Self::create_for(None, path, header, force)
     }
 
-    /// The same, with the profile belonging to someone else. Files that are made once privileges are dropped belong to
-    /// whom this process then is: it must have become the [`Self::owner`].
+    /// The same, with the profile belonging to someone else. Once privileges are given up, a thread that uses
+    /// it must have become the [`Self::owner`].
     pub fn create_for(
         owner: Option<Owner>,
         path: &Path,
