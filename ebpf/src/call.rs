@@ -3,31 +3,14 @@
 //! The tracepoints pass no buffers, but the registers with which the task entered the kernel still hold the call's
 //! arguments when it is done.
 
-use membench_common::{counter, field};
+use membench_common::{counter, field, syscall};
 
-use crate::kernel::Structure;
+use crate::kernel::{Structure, is_call};
 
 const PF_IO_WORKER: u32 = 0x10;
 const PF_KTHREAD: u32 = 0x0020_0000;
 const TS_COMPAT: u32 = 2;
 const ENOSYS: i64 = 38;
-const IO_URING_ENTER: u64 = 426;
-
-/// The x86-64 numbers of the calls that receive,
-mod receives {
-    pub(super) const READ: u64 = 0;
-    pub(super) const READV: u64 = 19;
-    pub(super) const RECVFROM: u64 = 45;
-    pub(super) const RECVMSG: u64 = 47;
-}
-
-/// and of those that send.
-mod sends {
-    pub(super) const WRITE: u64 = 1;
-    pub(super) const WRITEV: u64 = 20;
-    pub(super) const SENDTO: u64 = 44;
-    pub(super) const SENDMSG: u64 = 46;
-}
 
 /// How a call says where its bytes are.
 #[derive(Clone, Copy)]
@@ -52,11 +35,14 @@ pub struct Arguments {
 #[inline(always)]
 pub fn receiving() -> Result<Arguments, u32> {
     let (registers, call) = running()?;
-    let shape = match call {
-        receives::READ | receives::RECVFROM => Shape::Buffer,
-        receives::READV => Shape::Vectors,
-        receives::RECVMSG => Shape::Message,
-        _ => return Err(unknown(call)),
+    let shape = if is_call(call, syscall::READ) || is_call(call, syscall::RECVFROM) {
+        Shape::Buffer
+    } else if is_call(call, syscall::RECVMSG) {
+        Shape::Message
+    } else if is_call(call, syscall::READV) {
+        Shape::Vectors
+    } else {
+        return Err(unknown(call));
     };
     Ok(arguments(registers, shape))
 }
@@ -65,18 +51,21 @@ pub fn receiving() -> Result<Arguments, u32> {
 #[inline(always)]
 pub fn sending() -> Result<Arguments, u32> {
     let (registers, call) = running()?;
-    let shape = match call {
-        sends::SENDMSG => Shape::Message,
-        sends::WRITE | sends::SENDTO => Shape::Buffer,
-        sends::WRITEV => Shape::Vectors,
-        _ => return Err(unknown(call)),
+    let shape = if is_call(call, syscall::SENDMSG) {
+        Shape::Message
+    } else if is_call(call, syscall::WRITE) || is_call(call, syscall::SENDTO) {
+        Shape::Buffer
+    } else if is_call(call, syscall::WRITEV) {
+        Shape::Vectors
+    } else {
+        return Err(unknown(call));
     };
     Ok(arguments(registers, shape))
 }
 
 #[inline(always)]
 fn unknown(call: u64) -> u32 {
-    if call == IO_URING_ENTER {
+    if is_call(call, syscall::IO_URING_ENTER) {
         counter::IO_URING
     } else {
         counter::OTHER_SYSCALL

@@ -5,7 +5,7 @@ use core::ptr::from_ref;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_task_btf, bpf_skc_to_tcp_sock, bpf_task_pt_regs,
 };
-use membench_common::{PORTS as PORT_COUNT, field, responses};
+use membench_common::{PORTS as PORT_COUNT, field, responses, syscall};
 
 /// Offsets of `field::PATHS`. Read-only once loaded: to the verifier each is a known constant, so that base + offset
 /// is a direct load.
@@ -15,6 +15,10 @@ static FIELDS: [u32; field::COUNT] = [0; field::COUNT];
 #[unsafe(no_mangle)]
 static PORTS: [u16; PORT_COUNT] = [0; PORT_COUNT];
 
+/// Numbers of the calls in `syscall`: known constants too.
+#[unsafe(no_mangle)]
+static SYSCALLS: [u32; syscall::COUNT] = [0; syscall::COUNT];
+
 #[unsafe(no_mangle)]
 static RESPONSES: u32 = responses::BYTES;
 
@@ -22,6 +26,12 @@ static RESPONSES: u32 = responses::BYTES;
 #[inline(always)]
 pub fn responses() -> u32 {
     global(&RESPONSES)
+}
+
+/// Whether a call has the number of one in `syscall`.
+#[inline(always)]
+pub fn is_call(number: u64, call: usize) -> bool {
+    number == u64::from(global(&SYSCALLS[call]))
 }
 
 /// Whether a capture follows this local port.

@@ -8,12 +8,14 @@
 
 mod call;
 mod close;
+mod hit;
 mod kernel;
 mod maps;
 mod receive;
 mod record;
 mod response;
 mod send;
+mod single;
 mod socket;
 mod vector;
 

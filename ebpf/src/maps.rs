@@ -1,11 +1,17 @@
 //! The maps: the ring, the counters, the sockets' state and the scratch space.
 
-use core::ptr::{from_ref, null_mut};
+use core::{
+    mem::size_of,
+    ptr::{from_ref, null_mut},
+};
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
     btf_maps::{Array, RingBuf, SkStorage},
-    helpers::generated::{bpf_get_smp_processor_id, bpf_ringbuf_output, bpf_sk_storage_get},
+    helpers::generated::{
+        bpf_get_smp_processor_id, bpf_ringbuf_discard, bpf_ringbuf_output, bpf_ringbuf_reserve,
+        bpf_ringbuf_submit, bpf_sk_storage_get,
+    },
     macros::btf_map,
 };
 use membench_common::{Header, counter, program};
@@ -22,6 +28,9 @@ pub const VECTORS: usize = 1024;
 pub struct Scratch {
     pub header: Header,
     pub payload: [u8; PAYLOAD],
+    /// What follows the first two members of a `struct msghdr`,
+    pub message: [u64; 6],
+    /// and a call's iovecs: directly behind, as compilers often place them on the stack.
     pub vectors: [[u64; 2]; VECTORS],
     pub progress: Progress,
 }
@@ -123,4 +132,27 @@ pub fn output(record: *const u8, size: u64) -> bool {
             u64::from(BPF_RB_NO_WAKEUP),
         ) == 0
     }
+}
+
+/// Room for a record in the ring, none when it is full. What is not written holds what was in the ring before.
+#[inline(always)]
+pub fn reserve<T>() -> Option<*mut T> {
+    let map = from_ref(&RING).cast_mut().cast();
+    // SAFETY: the verifier sees that what is reserved is submitted or discarded.
+    let record = unsafe { bpf_ringbuf_reserve(map, size_of::<T>() as u64, 0) }.cast::<T>();
+    if record.is_null() { None } else { Some(record) }
+}
+
+/// Makes a reserved record visible. Nobody is woken.
+#[inline(always)]
+pub fn submit<T>(record: *mut T) {
+    // SAFETY: the verifier checks that it was reserved.
+    unsafe { bpf_ringbuf_submit(record.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+}
+
+/// Gives a reserved record's room back.
+#[inline(always)]
+pub fn discard<T>(record: *mut T) {
+    // SAFETY: the verifier checks that it was reserved.
+    unsafe { bpf_ringbuf_discard(record.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
 }

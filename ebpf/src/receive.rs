@@ -10,7 +10,8 @@ use crate::{
     kernel::Structure,
     maps::{self, Counters, VECTORS},
     record::{Buffer, Composer},
-    socket::{self, State},
+    single::{Call, LONG, SHORT},
+    socket::{self, State, Stream},
     vector,
 };
 
@@ -95,6 +96,12 @@ fn keep(
         call,
         ..socket::empty(state.cookie, time)
     };
+    if let Shape::Buffer = arguments.shape
+        && length as usize <= LONG
+    {
+        keep_small(&mut state.request, counters, header, arguments.address);
+        return Some(());
+    }
     let composer = Composer::new(
         maps::receive_scratch()?,
         &raw mut state.request,
@@ -105,9 +112,28 @@ fn keep(
         Shape::Buffer if arguments.count > WHOLE_CAPACITY => keep_ends(composer, arguments.address),
         Shape::Buffer => keep_whole(composer, arguments.address),
         // As other servers read; memcached does not.
-        Shape::Vectors | Shape::Message => vector::walk(composer, arguments, STEPS, keep_next),
+        Shape::Vectors | Shape::Message => {
+            let count = vector::copy(composer.scratch, arguments);
+            vector::walk(composer, count, STEPS, keep_next);
+        }
     }
     Some(())
+}
+
+/// A read of few bytes, which are kept whatever the buffer is for.
+#[inline(always)]
+fn keep_small(stream: &mut Stream, counters: Counters, header: Header, address: u64) {
+    let length = header.call_length as usize;
+    let call = Call {
+        stream,
+        counters,
+        header,
+    };
+    if length <= SHORT {
+        call.keep_short(address);
+    } else {
+        call.keep_long(address);
+    }
 }
 
 /// A read into memcached's buffer: requests, of which every byte counts.

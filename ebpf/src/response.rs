@@ -46,35 +46,35 @@ pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
         head,
         tail,
     });
-    announced(kept, length)
+    announced::<HEAD>(kept, length)
 }
 
-/// Length of the buffer with the value that a buffer announces, or 0.
+/// Length of the buffer with the value that a buffer of at most `LIMIT` bytes announces, or 0.
 #[inline(always)]
-fn announced(kept: *const u8, length: u64) -> u64 {
-    if length < SHORTEST_HEADER || length > HEAD {
+pub fn announced<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
+    if length < SHORTEST_HEADER || length > LIMIT {
         return 0;
     }
     // SAFETY: kept bytes are aligned to 8 and padded; of a header the first 6 decide.
     let start = unsafe { kept.cast::<u64>().read() };
     if start & VALUE_MASK == VALUE {
-        return last_number(kept, length) + END_OF_LINE;
+        return last_number::<LIMIT>(kept, length) + END_OF_LINE;
     }
     if start & META_VALUE_MASK == META_VALUE {
-        return meta_value(kept, length);
+        return meta_value::<LIMIT>(kept, length);
     }
     if start & 0xff == BINARY_RESPONSE && length >= BINARY_HEADER {
-        return binary_value(kept, length);
+        return binary_value::<LIMIT>(kept, length);
     }
     0
 }
 
 /// The number that ends a line: a value's size, unless a cas value follows it.
 #[inline(always)]
-fn last_number(kept: *const u8, length: u64) -> u64 {
+fn last_number<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
     let (mut number, mut scale) = (0, 1);
     for index in 1..=DIGITS {
-        let digit = byte(kept, length - END_OF_LINE - index).wrapping_sub(u64::from(b'0'));
+        let digit = byte::<LIMIT>(kept, length - END_OF_LINE - index).wrapping_sub(u64::from(b'0'));
         if digit > 9 {
             break;
         }
@@ -86,29 +86,32 @@ fn last_number(kept: *const u8, length: u64) -> u64 {
 
 /// `VA 5 f0\r\n` announces 5 bytes and an end of line, unless they are in the same buffer (a counter's new value is).
 #[inline(always)]
-fn meta_value(kept: *const u8, length: u64) -> u64 {
+fn meta_value<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
     let mut number = 0;
     for index in 3..3 + DIGITS {
-        let digit = byte(kept, index).wrapping_sub(u64::from(b'0'));
+        let digit = byte::<LIMIT>(kept, index).wrapping_sub(u64::from(b'0'));
         if digit > 9 {
             break;
         }
         number = number * 10 + digit;
     }
     let value = number + END_OF_LINE;
-    let is_inside = length > value && byte(kept, length - value - 1) == u64::from(b'\n');
+    let is_inside = length > value && byte::<LIMIT>(kept, length - value - 1) == u64::from(b'\n');
     if is_inside { 0 } else { value }
 }
 
 /// What of a binary response's body is not in the same buffer.
 #[inline(always)]
-fn binary_value(kept: *const u8, length: u64) -> u64 {
-    let body = byte(kept, 8) << 24 | byte(kept, 9) << 16 | byte(kept, 10) << 8 | byte(kept, 11);
+fn binary_value<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
+    let body = byte::<LIMIT>(kept, 8) << 24
+        | byte::<LIMIT>(kept, 9) << 16
+        | byte::<LIMIT>(kept, 10) << 8
+        | byte::<LIMIT>(kept, 11);
     (BINARY_HEADER + body).saturating_sub(length)
 }
 
 #[inline(always)]
-fn byte(kept: *const u8, index: u64) -> u64 {
-    // SAFETY: the scratch space continues for longer than the bound after any part.
-    u64::from(unsafe { kept.add(bounded::<HEAD>(index) as usize).read() })
+fn byte<const LIMIT: u64>(kept: *const u8, index: u64) -> u64 {
+    // SAFETY: what was kept has room for as much as the bound.
+    u64::from(unsafe { kept.add(bounded::<LIMIT>(index) as usize).read() })
 }

@@ -5,10 +5,12 @@ use membench_common::{Header, counter, kind, program, responses};
 
 use crate::{
     call::{self, Arguments, Shape},
+    hit,
     kernel::{self, Structure},
-    maps::{self, Counters, VECTORS},
+    maps::{self, Counters, Scratch, VECTORS},
     record::Composer,
     response::{self, MOST_KEPT},
+    single::{Call, SHORT},
     socket::{self, State},
     vector,
 };
@@ -50,39 +52,47 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
         call,
         ..socket::empty(state.cookie, time)
     };
-    let composer = Composer::new(
-        maps::send_scratch()?,
-        &raw mut state.response,
+    let call = Call {
+        stream: &mut state.response,
         counters,
         header,
-    );
+    };
     if kernel::responses() == responses::LENGTHS {
-        keep_length(composer);
+        call.keep_length();
         return Some(());
     }
     match call::sending() {
-        Ok(arguments) => keep(composer, arguments),
-        Err(cause) => state.response.lose(counters, cause, u64::from(length)),
+        Ok(arguments) => keep(call, maps::send_scratch()?, arguments),
+        Err(cause) => call.stream.lose(counters, cause, u64::from(length)),
     }
     Some(())
 }
 
 #[inline(always)]
-fn keep_length(composer: Composer) {
-    let length = composer.left();
-    composer.add_nothing(length);
-    composer.emit();
-}
-
-#[inline(always)]
-fn keep(composer: Composer, arguments: Arguments) {
-    if let Shape::Buffer = arguments.shape {
-        let length = composer.left();
-        response::add(composer, arguments.address, length, 0);
-        composer.emit();
-        return;
+fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
+    let length = call.header.call_length;
+    let (address, in_first, count) = match arguments.shape {
+        Shape::Buffer => (arguments.address, u64::from(length), 0),
+        Shape::Vectors | Shape::Message => {
+            let count = vector::copy(scratch, arguments);
+            let [address, in_first] = vector::vector(scratch, 0);
+            (address, if count == 0 { 0 } else { in_first }, count)
+        }
+    };
+    let is_single = in_first >= u64::from(length);
+    if is_single && length as usize <= SHORT {
+        return call.keep_short(address);
     }
-    vector::walk(composer, arguments, VECTORS as u32, keep_next);
+    let Some(call) = hit::keep(call, scratch, count) else {
+        return;
+    };
+    let composer = Composer::new(scratch, call.stream, call.counters, call.header);
+    if is_single {
+        response::add(composer, address, u64::from(length), 0);
+        composer.emit();
+    } else {
+        vector::walk(composer, count, VECTORS as u32, keep_next);
+    }
 }
 
 /// Adds the current iovec as a part.

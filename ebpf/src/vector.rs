@@ -12,6 +12,12 @@ use crate::{
 
 /// Where `struct msghdr` holds the array's address; its length follows.
 const MESSAGE_VECTORS: u64 = 16;
+/// Where an array begins that lies directly behind a `struct msghdr`, at a multiple of 16.
+const MESSAGE: u64 = 64;
+/// So many iovecs are read together with the message, on the chance that they do.
+const NEAR: u64 = 4;
+/// From the message's array to the end of the near iovecs.
+const NEAR_BYTES: u64 = MESSAGE - MESSAGE_VECTORS + NEAR * VECTOR;
 const VECTOR: u64 = size_of::<[u64; 2]>() as u64;
 
 /// Where a call is in its array.
@@ -29,10 +35,10 @@ pub struct Walk {
 /// One step; 1 to stop.
 pub type Step = extern "C" fn(u64, *mut Composer) -> i64;
 
-/// Copies the array into the scratch space and takes at most so many steps over it. If that faults, there are none.
+/// Takes at most so many steps over the `count` iovecs in the scratch space.
 #[inline(always)]
-pub fn walk(composer: Composer, arguments: Arguments, steps: u32, step: Step) {
-    composer.progress().walk.count = copy_array(composer.scratch, arguments).unwrap_or(0);
+pub fn walk(composer: Composer, count: u64, steps: u32, step: Step) {
+    composer.progress().walk.count = count;
     let mut composer = composer;
     let context = &raw mut composer;
     // SAFETY: the verifier checks the callback, and that the context is on this stack.
@@ -71,8 +77,9 @@ impl Walk {
     }
 }
 
+/// Address and length of an iovec that was copied.
 #[inline(always)]
-fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
+pub fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
     let index = bounded::<{ VECTORS as u64 - 1 }>(index) as usize;
     // SAFETY: the index is bounded by the array's length.
     unsafe {
@@ -83,19 +90,14 @@ fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
     }
 }
 
-/// Copies a call's array; returns how many iovecs there are.
+/// Copies a call's array into the scratch space; returns how many iovecs there are, none if that faults.
 #[inline(always)]
-fn copy_array(scratch: *mut Scratch, arguments: Arguments) -> Option<u64> {
-    let (address, count) = array(arguments)?;
-    let count = bounded::<{ VECTORS as u64 }>(count);
-    // SAFETY: the scratch space belongs to this program on this CPU.
-    let to = unsafe { &raw mut (*scratch).vectors }.cast();
-    read_user::<{ VECTORS as u64 * VECTOR }>(to, count * VECTOR, address).then_some(count)
+pub fn copy(scratch: *mut Scratch, arguments: Arguments) -> u64 {
+    copy_array(scratch, arguments).unwrap_or(0)
 }
 
-/// Address and length of a call's array.
 #[inline(always)]
-fn array(arguments: Arguments) -> Option<(u64, u64)> {
+fn copy_array(scratch: *mut Scratch, arguments: Arguments) -> Option<u64> {
     let Arguments {
         shape,
         address,
@@ -103,12 +105,33 @@ fn array(arguments: Arguments) -> Option<(u64, u64)> {
     } = arguments;
     match shape {
         Shape::Buffer => None,
-        Shape::Vectors => Some((address, count)),
-        Shape::Message => {
-            let mut array = [0_u64; 2];
-            let to = (&raw mut array).cast();
-            read_user::<VECTOR>(to, VECTOR, address + MESSAGE_VECTORS)
-                .then_some((array[0], array[1]))
-        }
+        Shape::Vectors => copy_vectors(scratch, address, count),
+        Shape::Message => copy_message(scratch, address),
     }
+}
+
+#[inline(always)]
+fn copy_vectors(scratch: *mut Scratch, address: u64, count: u64) -> Option<u64> {
+    let count = bounded::<{ VECTORS as u64 }>(count);
+    // SAFETY: the scratch space belongs to this program on this CPU.
+    let to = unsafe { &raw mut (*scratch).vectors }.cast();
+    read_user::<{ VECTORS as u64 * VECTOR }>(to, count * VECTOR, address).then_some(count)
+}
+
+/// One read is enough if the iovecs are few and where they are expected: the message says whether.
+#[inline(always)]
+fn copy_message(scratch: *mut Scratch, address: u64) -> Option<u64> {
+    // SAFETY: the scratch space belongs to this program on this CPU.
+    let to = unsafe { &raw mut (*scratch).message }.cast::<u64>();
+    let from = address + MESSAGE_VECTORS;
+    let is_near = read_user::<NEAR_BYTES>(to.cast(), NEAR_BYTES, from);
+    if !is_near && !read_user::<VECTOR>(to.cast(), VECTOR, from) {
+        return None;
+    }
+    // SAFETY: both are inside the scratch space, and were just written.
+    let (vectors, count) = unsafe { (to.read_volatile(), to.add(1).read_volatile()) };
+    if is_near && vectors == address + MESSAGE && count <= NEAR {
+        return Some(count);
+    }
+    copy_vectors(scratch, vectors, count)
 }

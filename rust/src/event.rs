@@ -127,7 +127,7 @@ impl OptionsTable {
 /// One operation on one key. A multi-get of N keys is N events that share `request`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Return of the server's read that holds the request's first byte, CLOCK_MONOTONIC, ns.
+    /// Return of the server's read that holds the request's first byte, `CLOCK_MONOTONIC`, ns.
     pub time: u64,
     /// Ordinal of the connection.
     pub connection: u32,

@@ -27,7 +27,7 @@ pub struct Segment<'a> {
     pub direction: Direction,
     /// Offset of the first byte in this direction's stream, from the first byte observed.
     pub offset: u64,
-    /// When the call returned (or the packet passed), CLOCK_MONOTONIC, ns.
+    /// When the call returned (or the packet passed), `CLOCK_MONOTONIC`, ns.
     pub time: u64,
     /// When the bytes had arrived, where known, ns.
     pub arrival: Option<u64>,

@@ -124,10 +124,8 @@ fn empty_capabilities() -> Result<(), (&'static str, io::Error)> {
 pub(crate) fn become_user(uid: u32, gid: u32) -> Result<(), (&'static str, io::Error)> {
     empty_bounding_set()?;
     // SAFETY: one group, at a live address; glibc and musl change every thread.
-    checked(
-        "groups",
-        unsafe { libc::setgroups(1, &raw const gid) }.into(),
-    )?;
+    let groups = unsafe { libc::setgroups(1, &raw const gid) };
+    checked("groups", groups.into())?;
     // SAFETY: numbers only.
     checked("group", unsafe { libc::setresgid(gid, gid, gid) }.into())?;
     // SAFETY: numbers only.

@@ -6,8 +6,8 @@
 
 use std::{
     collections::HashMap,
-    io::{self, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    io::{self, Read, Seek, Write},
+    net::{Shutdown, TcpListener, TcpStream, UdpSocket},
     process::{Child, Command, Stdio},
     sync::Mutex,
     thread,
@@ -597,4 +597,84 @@ fn a_detached_capture_can_still_be_drained() {
         [(0, b"seen".to_vec())]
     );
     assert_eq!(kernel.counters()[counter::REQUEST_BYTES as usize], 4);
+}
+
+#[test]
+fn datagrams_are_counted_apart() {
+    let _turn = TURN.lock();
+    let Some(kernel) = attach(21119, Responses::Bytes, RING) else {
+        return;
+    };
+    let server = UdpSocket::bind(("127.0.0.1", 21119)).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(b"0123456789", ("127.0.0.1", 21119)).unwrap();
+    server.recv(&mut [0; 10]).unwrap();
+    server
+        .send_to(b"abc", client.local_addr().unwrap())
+        .unwrap();
+    let counted = kernel.counters();
+    assert_eq!(counted[counter::UDP as usize], 13);
+    assert_eq!(counted[counter::RECORDS as usize], 0);
+}
+
+#[test]
+fn bytes_of_a_call_that_is_not_known_are_a_hole_of_that_size() {
+    let _turn = TURN.lock();
+    let Some(mut kernel) = attach(21120, Responses::Bytes, RING) else {
+        return;
+    };
+    let (mut server, mut client) = pair(21120);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[b'f'; 3_000]).unwrap();
+    file.rewind().unwrap();
+    assert_eq!(
+        rustix::fs::sendfile(&server, &file, None, 3_000).unwrap(),
+        3_000
+    );
+    server.write_all(b"END\r\n").unwrap();
+    client.receive_until(b"END\r\n");
+
+    let mut seen = Seen::default();
+    seen.drain(&mut kernel);
+    let stream = seen.stream(client.port(), Direction::Response);
+    assert_eq!(stream.holes, [(3_000, 1 << counter::OTHER_SYSCALL)]);
+    assert_eq!(stream.runs, [(3_000, b"END\r\n".to_vec())]);
+    assert_eq!(kernel.counters()[counter::OTHER_SYSCALL as usize], 3_000);
+}
+
+/// Reads 16 bytes over the very array that says where they go: afterwards nobody can tell where they are.
+const READ_OVER_THE_ARRAY: &str = r#"
+import ctypes, socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
+    connection = listener.accept()[0]
+array = (ctypes.c_uint64 * 2)()
+array[:] = [ctypes.addressof(array), 16]
+assert ctypes.CDLL(None).readv(connection.fileno(), array, 1) == 16
+"#;
+
+#[test]
+fn bytes_that_are_no_longer_in_memory_are_counted_and_not_kept() {
+    let _turn = TURN.lock();
+    let Some(mut kernel) = attach(21121, Responses::Bytes, RING) else {
+        return;
+    };
+    let mut server = Command::new("python3")
+        .args(["-c", READ_OVER_THE_ARRAY, "21121"])
+        .spawn()
+        .unwrap();
+    let mut stream = None;
+    until(|| {
+        stream = TcpStream::connect(("127.0.0.1", 21121)).ok();
+        stream.is_some()
+    });
+    stream.unwrap().write_all(&[b'x'; 16]).unwrap();
+    assert!(server.wait().unwrap().success());
+
+    let mut seen = Seen::default();
+    seen.drain(&mut kernel);
+    assert_eq!(kernel.counters()[counter::FAULT as usize], 16);
+    let streams: Vec<_> = seen.streams.values().collect();
+    assert_eq!(streams.len(), 1);
+    assert_eq!(streams[0].holes, [(0, 1 << counter::FAULT)]);
+    assert_eq!((streams[0].end, streams[0].runs.len()), (16, 0));
 }

@@ -136,6 +136,32 @@ pub mod global {
     pub const RESPONSES: &str = "RESPONSES";
     /// `[u32; field::COUNT]`: offsets of [`super::field::PATHS`] in this kernel's structures.
     pub const FIELDS: &str = "FIELDS";
+    /// `[u32; syscall::COUNT]`: this machine's numbers of the calls in [`super::syscall`].
+    pub const SYSCALLS: &str = "SYSCALLS";
+}
+
+/// System calls that the programs know: indices into the global `SYSCALLS`.
+pub mod syscall {
+    /// `read`.
+    pub const READ: usize = 0;
+    /// `readv`.
+    pub const READV: usize = 1;
+    /// `recvfrom`.
+    pub const RECVFROM: usize = 2;
+    /// `recvmsg`.
+    pub const RECVMSG: usize = 3;
+    /// `write`.
+    pub const WRITE: usize = 4;
+    /// `writev`.
+    pub const WRITEV: usize = 5;
+    /// `sendto`.
+    pub const SENDTO: usize = 6;
+    /// `sendmsg`.
+    pub const SENDMSG: usize = 7;
+    /// `io_uring_enter`.
+    pub const IO_URING_ENTER: usize = 8;
+    /// How many there are.
+    pub const COUNT: usize = 9;
 }
 
 /// Kernel structure members that the programs read: indices into the global `FIELDS`.

@@ -25,6 +25,7 @@ _CAUSES = {
     "no_state": ("on sockets beyond the number that is followed", "fewer --port"),
     "udp": ("in UDP datagrams, which are not decoded", "memcached -U 0"),
     "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
+    "orphaned": ("on connections whose announcement was lost", "--ring-size"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
     "unpaired": ("requests whose response was not seen", "see docs/capture.md"),

@@ -124,10 +124,10 @@ impl Asked {
             Ok((asker, own, start))
         });
         match asked {
-            Ok((asker, own, start)) => Some(Self {
+            Ok((connected, own, start)) => Some(Self {
                 listener,
                 own,
-                asker,
+                asker: connected,
                 start,
                 end: None,
             }),

@@ -4,7 +4,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::profile::Anchor;
 
-/// CLOCK_MONOTONIC and UTC, read together.
+/// `CLOCK_MONOTONIC` and UTC, read together.
 pub(super) fn anchor() -> Anchor {
     let before = monotonic_ns();
     let utc_ns = nanoseconds(clock_gettime(ClockId::Realtime));
@@ -15,7 +15,7 @@ pub(super) fn anchor() -> Anchor {
     }
 }
 
-/// CLOCK_MONOTONIC, ns: the clock of the kernel programs.
+/// `CLOCK_MONOTONIC`, ns: the clock of the kernel programs.
 pub(super) fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }

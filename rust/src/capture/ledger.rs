@@ -67,7 +67,7 @@ pub struct Ledger {
     pub record_limit: u64,
     /// Moved by a system call whose buffers are not located, bytes.
     pub other_syscall: u64,
-    /// Moved by io_uring, bytes.
+    /// Moved by `io_uring`, bytes.
     pub io_uring: u64,
     /// Moved by kernel threads, bytes.
     pub kernel_thread: u64,

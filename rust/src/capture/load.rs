@@ -16,6 +16,7 @@ use crate::{
         counters::{Counters, ProgramFile},
         failure,
         options::responses_global,
+        syscalls,
     },
 };
 
@@ -143,6 +144,7 @@ fn load(
             true,
         )
         .override_global(global::FIELDS, offsets, true)
+        .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
         .map_max_entries("ring", ring_bytes)
         .map_max_entries("counters", cpus * program::COUNT)
         .map_max_entries("receive_scratch", cpus)

@@ -8,6 +8,7 @@ mod btf;
 mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
+mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
 pub mod ledger;
@@ -24,6 +25,8 @@ mod session;
 pub mod sockets;
 pub mod statistics;
 pub mod status;
+#[cfg(feature = "ebpf")]
+mod syscalls;
 mod tally;
 
 #[cfg(not(feature = "ebpf"))]

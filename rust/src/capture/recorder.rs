@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -29,6 +29,10 @@ const BATCHES_QUEUED: usize = 256;
 
 /// What to record, and where to.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent choices of the user's, each with its own name"
+)]
 pub struct RecordOptions {
     /// The source as it was asked for.
     pub source: String,
@@ -264,10 +268,7 @@ impl Recorder {
     /// The next batch for a live consumer, if one comes within `patience`.
     pub fn next_batch(&self, patience: Duration) -> Option<Batch> {
         let batches = lock(self.batches.as_ref()?);
-        match batches.recv_timeout(patience) {
-            Ok(batch) => Some(batch),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        batches.recv_timeout(patience).ok()
     }
 }
 

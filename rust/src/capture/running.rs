@@ -10,13 +10,12 @@ use membench_common::counter;
 use crate::Result;
 use crate::decode::Decoder;
 use crate::event::OptionsTable;
-use crate::profile::{Anchor, End, Writer};
+use crate::profile::{Anchor, Writer};
 
 use super::asking::Asking;
 use super::clock;
-use super::ledger::Ledger;
 use super::listeners::{self, Listener};
-use super::recorder::{Batch, Cost, Difference, RecordOptions, Recording, Stop};
+use super::recorder::{Batch, RecordOptions, Recording, Stop};
 use super::session::Session;
 use super::sockets::{OwnAddresses, Sockets};
 use super::status::{Shared, State};
@@ -28,32 +27,31 @@ const FLUSH_PERIOD: Duration = Duration::from_millis(250);
 /// How often the known connections are written beside the open part, and listeners looked for while there are none.
 const SLOW_PERIOD: Duration = Duration::from_secs(1);
 /// The shortest and the longest pause between two drains.
-const DRAIN_PERIODS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+pub(super) const DRAIN_PERIODS: (Duration, Duration) =
+    (Duration::from_millis(1), Duration::from_millis(10));
 /// Records taken before events are handed on, so that a drain never holds many.
 const RECORDS_PER_TURN: usize = 16_384;
-/// How long servers may take for their last answers.
-const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// A recording's thread, before it runs.
 pub(super) struct Running {
-    options: RecordOptions,
-    kernel: Kernel,
-    session: Session,
-    own: OwnAddresses,
-    asking: Asking,
-    anchor: Anchor,
-    writer: Option<Writer>,
-    consumer: Option<SyncSender<Batch>>,
-    names: Arc<OptionsTable>,
-    tally: Tally,
-    status: Shared,
-    stop: Stop,
-    started: Instant,
-    drain_period: Duration,
-    flushed: Instant,
-    looked: Instant,
-    told: (Instant, u64, f64),
-    write_error: Option<String>,
+    pub(super) options: RecordOptions,
+    pub(super) kernel: Kernel,
+    pub(super) session: Session,
+    pub(super) own: OwnAddresses,
+    pub(super) asking: Asking,
+    pub(super) anchor: Anchor,
+    pub(super) writer: Option<Writer>,
+    pub(super) consumer: Option<SyncSender<Batch>>,
+    pub(super) names: Arc<OptionsTable>,
+    pub(super) tally: Tally,
+    pub(super) status: Shared,
+    pub(super) stop: Stop,
+    pub(super) started: Instant,
+    pub(super) drain_period: Duration,
+    pub(super) flushed: Instant,
+    pub(super) looked: Instant,
+    pub(super) told: (Instant, u64, f64),
+    pub(super) write_error: Option<String>,
 }
 
 impl Running {
@@ -106,6 +104,11 @@ impl Running {
 
     /// Records until it is told to stop, then seals.
     pub(super) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
+        let facts = self.kernel.facts();
+        self.status.update(|status| {
+            status.tier = Some(facts.tier);
+            status.kernel.clone_from(&facts.kernel_release);
+        });
         self.meet(listeners);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -155,7 +158,7 @@ impl Running {
     }
 
     /// Takes everything out of the ring and hands the events on; returns the bytes taken.
-    fn drain(&mut self) -> u64 {
+    pub(super) fn drain(&mut self) -> u64 {
         let mut bytes = 0;
         loop {
             let session = &mut self.session;
@@ -185,7 +188,7 @@ impl Running {
         self.drain_period = period.clamp(DRAIN_PERIODS.0, DRAIN_PERIODS.1);
     }
 
-    fn hand_on(&mut self) {
+    pub(super) fn hand_on(&mut self) {
         let decoder = self.session.decoder();
         if decoder.events().is_empty() {
             return;
@@ -214,7 +217,7 @@ impl Running {
         self.session.decoder().clear_events();
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.flush()
         {
@@ -236,7 +239,7 @@ impl Running {
         }
     }
 
-    fn collect_answers(&mut self, patience: Duration) {
+    pub(super) fn collect_answers(&mut self, patience: Duration) {
         if !self.asking.collect(patience) {
             return;
         }
@@ -286,113 +289,6 @@ impl Running {
         });
         self.told = (now, events, cpu_s);
     }
-
-    /// Asks the last questions, detaches, settles what is open and seals.
-    fn end(mut self) -> Result<Recording> {
-        self.status.update(|status| status.state = State::Stopping);
-        let stopped_by = self.stop.reason();
-        if self.options.statistics {
-            self.ask_last();
-        }
-        let duration = self.started.elapsed();
-        self.kernel.detach();
-        self.drain();
-        self.session.end();
-        self.hand_on();
-        self.flush();
-        let misses = self.kernel.program_misses().unwrap_or(0);
-        let ledger = self.session.ledger(&self.kernel.counters(), misses);
-        let status = self.status.clone();
-        let recording = self.conclude(duration, stopped_by, ledger);
-        status.update(|status| status.state = State::Done);
-        recording
-    }
-
-    /// The ring goes on being drained while the servers answer.
-    fn ask_last(&mut self) {
-        self.asking.collect(LAST_ANSWERS);
-        self.collect_answers(Duration::ZERO);
-        self.asking.end();
-        let deadline = Instant::now() + LAST_ANSWERS;
-        while !self.asking.collect(DRAIN_PERIODS.0) && Instant::now() < deadline {
-            self.drain();
-        }
-        self.drain();
-    }
-
-    fn conclude(
-        mut self,
-        duration: Duration,
-        stopped_by: String,
-        mut ledger: Ledger,
-    ) -> Result<Recording> {
-        let differences = self.differences();
-        let statistics_end = self.asking.statistics_end();
-        let (connections, _, losses) = self.session.into_tables();
-        let open_at_start = connections
-            .iter()
-            .filter(|row| row.opened.is_none())
-            .count() as u64;
-        let count = connections.len() as u64;
-        let mut bytes_written = 0;
-        if let Some(writer) = self.writer.take() {
-            let manifest = writer.finish(End {
-                connections,
-                losses,
-                ledger: ledger.clone(),
-                statistics_end,
-                stopped_by: stopped_by.clone(),
-                duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-            })?;
-            bytes_written = manifest.parts.iter().map(|part| part.bytes).sum();
-            ledger = manifest.ledger;
-        }
-        let cpu_s = clock::cpu_s();
-        let events = self.tally.events();
-        Ok(Recording {
-            profile: self.options.output,
-            duration_s: duration.as_secs_f64(),
-            events,
-            requests: self.tally.requests(),
-            connections: count,
-            open_at_start,
-            commands: self.tally.commands(),
-            outcomes: self.tally.outcomes(),
-            ledger,
-            differences,
-            cost: Cost {
-                cpu_s,
-                ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),
-                bytes_written,
-                bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
-            },
-            stopped_by,
-            write_error: self.write_error,
-        })
-    }
-
-    fn differences(&self) -> Vec<Difference> {
-        let compared = self
-            .asking
-            .compare(self.session.sockets(), self.session.marks());
-        let both = compared.iter().flat_map(|of| {
-            [
-                Difference {
-                    port: of.port,
-                    counter: "bytes_read",
-                    server: of.bytes_read,
-                    recorded: of.request_bytes,
-                },
-                Difference {
-                    port: of.port,
-                    counter: "bytes_written",
-                    server: of.bytes_written,
-                    recorded: of.response_bytes,
-                },
-            ]
-        });
-        both.collect()
-    }
 }
 
 /// Writing has failed for good: what is there is sealed.
@@ -411,6 +307,6 @@ fn lost_bytes(counters: &[u64; counter::COUNT]) -> u64 {
     clippy::cast_precision_loss,
     reason = "figures for people; counts are far below 2^52"
 )]
-fn ratio(amount: u64, of: u64) -> f64 {
+pub(super) fn ratio(amount: u64, of: u64) -> f64 {
     amount as f64 / of as f64
 }

@@ -65,6 +65,10 @@ pub struct Status {
     pub cpu_share: f64,
     /// The servers.
     pub servers: Vec<ServerStatus>,
+    /// Which hooks.
+    pub tier: Option<&'static str>,
+    /// The kernel's release.
+    pub kernel: String,
     /// What ended it.
     pub stopped_by: Option<String>,
 }

@@ -7,11 +7,14 @@
 mod cas;
 mod connection;
 mod context;
+mod fits;
 mod lengths;
 mod open;
 mod pairing;
+mod reply;
 mod requests;
 mod responses;
+mod start;
 
 use crate::capture::ledger::Flow;
 use crate::event::{Event, OptionsTable};

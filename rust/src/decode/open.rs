@@ -10,6 +10,10 @@ use super::context::Context;
 
 /// One request that memcached has read completely and whose response is due.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one request, each asked by name"
+)]
 pub(super) struct Open {
     pub(super) command: Command,
     /// Nothing is answered, whatever happens.

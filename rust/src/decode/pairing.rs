@@ -1,12 +1,14 @@
 //! Responses → outcomes of open requests, in order; quiet requests are passed over only where that is certain.
 
-use membench_protocol::response::{Kind, Response};
-use membench_protocol::{Key, MetaFlags, Request};
+use membench_protocol::response::Response;
+use membench_protocol::{Key, Request};
 
 use crate::event::{Command, Event, Outcome};
 
 use super::context::Context;
+use super::fits::{Names, fits, is_retrieval};
 use super::open::{Open, OpenRequests};
+use super::reply::{Reply, reply};
 use super::{Responses, Totals};
 
 /// What follows a response line.
@@ -25,14 +27,6 @@ pub(super) enum Next {
     List,
     /// It fits no open request.
     Unmatched,
-}
-
-/// What a response says of the event it belongs to.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reply {
-    outcome: Option<Outcome>,
-    value_size: Option<u32>,
-    cas: Option<u64>,
 }
 
 /// Pairs one connection's responses with its requests.
@@ -347,176 +341,9 @@ impl Pairing {
     }
 }
 
-/// What a meta response repeats of its request, as keyed ids.
-#[derive(Debug, Default)]
-struct Names {
-    opaque: Option<u64>,
-    key: Option<u64>,
-}
-
-impl Names {
-    fn of(context: &Context, response: &Response<'_>) -> Self {
-        let Response::Meta { flags, .. } = response else {
-            return Self::default();
-        };
-        let key = flags
-            .token(b'k')
-            .map(|word| Key::new(word, flags.has(b'b')));
-        Self {
-            opaque: flags.token(b'O').map(|token| context.hasher.id(token)),
-            key: key.map(|key| context.key_id(&key)),
-        }
-    }
-}
-
-/// Whether `response` can be the answer to `open`.
-fn fits(open: &Open, response: &Response<'_>, names: &Names) -> bool {
-    if !fits_command(open, response) {
-        return false;
-    }
-    let Response::Meta { kind, .. } = response else {
-        return true;
-    };
-    if *kind == Kind::Mn {
-        return true;
-    }
-    // A miss may answer `EN` without the key.
-    let key_fits = match (open.returns_key, names.key) {
-        (true, None) => *kind == Kind::En,
-        (true, key) => open.key == key,
-        (false, key) => key.is_none(),
-    };
-    open.opaque == names.opaque && key_fits
-}
-
-/// A meta response's number behind `letter`.
-fn number(flags: &MetaFlags<'_>, letter: u8) -> Option<u64> {
-    core::str::from_utf8(flags.token(letter)?)
-        .ok()?
-        .parse()
-        .ok()
-}
-
 /// Lines with which a reply of unknown length begins.
 fn continues(text: &[u8]) -> bool {
     [&b"key="[..], b"mg ", b"ITEM ", b"PREFIX ", b"STAT "]
         .iter()
         .any(|start| text.starts_with(start))
-}
-
-fn is_retrieval(command: Command) -> bool {
-    matches!(
-        command,
-        Command::Get | Command::Gets | Command::Gat | Command::Gats
-    )
-}
-
-fn is_storage(command: Command) -> bool {
-    use Command::{Add, Append, Cas, Prepend, Replace, Set};
-    matches!(command, Set | Add | Replace | Append | Prepend | Cas)
-}
-
-/// Whether memcached can answer `open` with `response`.
-fn fits_command(open: &Open, response: &Response<'_>) -> bool {
-    let command = open.command;
-    match response {
-        Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
-        _ if open.refused => false,
-        _ if command == Command::Other => !matches!(response, Response::Value { .. }),
-        Response::Value { .. } => is_retrieval(command),
-        Response::End => is_retrieval(command) || command == Command::Stats,
-        Response::Stored | Response::NotStored | Response::Exists => is_storage(command),
-        Response::NotFound => {
-            is_storage(command)
-                || matches!(
-                    command,
-                    Command::Delete | Command::Incr | Command::Decr | Command::Touch
-                )
-        }
-        Response::Deleted => command == Command::Delete,
-        Response::Touched => command == Command::Touch,
-        Response::Number(_) => matches!(command, Command::Incr | Command::Decr),
-        Response::Ok => {
-            matches!(
-                command,
-                Command::FlushAll | Command::Verbosity | Command::Stats
-            )
-        }
-        Response::Version(_) => command == Command::Version,
-        Response::Stat(_) | Response::Reset => command == Command::Stats,
-        Response::Meta { kind, .. } => fits_meta(command, *kind),
-        Response::MetaDebug(_) => command == Command::MetaDebug,
-        Response::Busy(_) | Response::Line(_) => command == Command::Stats,
-    }
-}
-
-fn fits_meta(command: Command, kind: Kind) -> bool {
-    use Command::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaNoop, MetaSet};
-    match kind {
-        Kind::Mn => command == MetaNoop,
-        Kind::En => matches!(command, MetaGet | MetaDebug),
-        Kind::Va => matches!(command, MetaGet | MetaArithmetic),
-        Kind::Hd => matches!(command, MetaGet | MetaSet | MetaDelete | MetaArithmetic),
-        Kind::Nf => matches!(command, MetaSet | MetaDelete | MetaArithmetic),
-        Kind::Ns => matches!(command, MetaSet | MetaArithmetic),
-        Kind::Ex => matches!(command, MetaSet | MetaDelete | MetaArithmetic),
-    }
-}
-
-/// What a response that ends a one-event request says of it.
-fn reply(command: Command, response: &Response<'_>) -> Reply {
-    let outcome = match response {
-        Response::Stored | Response::Number(_) => Outcome::Stored,
-        Response::NotStored => Outcome::NotStored,
-        Response::Exists => Outcome::Exists,
-        Response::NotFound => Outcome::NotFound,
-        Response::Deleted => Outcome::Deleted,
-        Response::Touched => Outcome::Touched,
-        Response::Error | Response::ClientError(_) => Outcome::ClientError,
-        Response::ServerError(_) => Outcome::ServerError,
-        Response::MetaDebug(_) => Outcome::Hit,
-        Response::Meta { .. } => return meta_reply(command, response),
-        Response::End
-        | Response::Ok
-        | Response::Version(_)
-        | Response::Reset
-        | Response::Stat(_)
-        | Response::Busy(_)
-        | Response::Line(_)
-        | Response::Value { .. } => Outcome::Ok,
-    };
-    Reply {
-        outcome: Some(outcome),
-        ..Reply::default()
-    }
-}
-
-fn meta_reply(command: Command, response: &Response<'_>) -> Reply {
-    let Response::Meta { kind, size, flags } = response else {
-        return Reply::default();
-    };
-    let outcome = match (kind, command) {
-        (Kind::Mn, _) => Outcome::Ok,
-        (Kind::En, _) => Outcome::Miss,
-        (Kind::Ns, _) => Outcome::NotStored,
-        (Kind::Ex, _) => Outcome::Exists,
-        (Kind::Nf, _) => Outcome::NotFound,
-        (_, Command::MetaGet) if flags.has(b'W') => Outcome::Won,
-        (_, Command::MetaGet) if flags.has(b'X') => Outcome::Stale,
-        (_, Command::MetaGet) => Outcome::Hit,
-        (_, Command::MetaDelete) => Outcome::Deleted,
-        _ => Outcome::Stored,
-    };
-    let returned =
-        || size.or_else(|| number(flags, b's').and_then(|size| u32::try_from(size).ok()));
-    let value_size = if command == Command::MetaGet {
-        returned()
-    } else {
-        None
-    };
-    Reply {
-        outcome: Some(outcome),
-        value_size,
-        cas: number(flags, b'c'),
-    }
 }

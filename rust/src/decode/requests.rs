@@ -4,17 +4,15 @@ use membench_protocol::request::{self, Request};
 use membench_protocol::{ParseError, Status, may_grow};
 
 use crate::capture::ledger::Flow;
-use crate::event::{Command, Event};
+use crate::event::Event;
 
 use super::context::Context;
 use super::open::Open;
 use super::pairing::Pairing;
+use super::start::{begins_binary, begins_request};
 
 /// Longest request line kept while it is incomplete; memcached itself grows only for `get` and `gets`.
 const LONGEST_LINE: usize = 4 << 20;
-
-/// `flush_all`, `verbosity` and a space fit.
-const LONGEST_VERB: usize = 12;
 
 /// A line that memcached answers with `ERROR`.
 const BAD_VERB: &[u8] = b"?\r\n";
@@ -32,6 +30,10 @@ pub(super) struct Read {
 
 /// What the next byte belongs to.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a connection; a box would be allocated for every value read"
+)]
 enum Framing {
     /// A request line.
     Line,
@@ -389,45 +391,4 @@ impl RequestStream {
         }
         passed
     }
-}
-
-/// Whether a well-formed request of a known verb stands at the start of `bytes`; with `partial`, its line may end
-/// later.
-fn begins_request(bytes: &[u8], partial: bool) -> bool {
-    match request::parse(bytes) {
-        Ok(Status::Complete { value, .. }) => !value.refused && value.command != Command::Other,
-        Ok(Status::Partial) => partial && begins_with_verb(bytes),
-        Err(_) => false,
-    }
-}
-
-/// Whether a known verb and a space stand at the start of `bytes`.
-fn begins_with_verb(bytes: &[u8]) -> bool {
-    let longest = bytes.len().min(LONGEST_VERB);
-    let space = bytes[..longest].iter().position(|byte| *byte == b' ');
-    space.is_some_and(|space| Command::of_verb(&bytes[..space]) != Command::Other)
-}
-
-/// Whether a plausible header of the binary protocol's requests stands at the start of `bytes`: magic, a known
-/// opcode, data type 0, and a body that holds key and extras.
-fn begins_binary(bytes: &[u8]) -> bool {
-    let [
-        0x80,
-        0..=0x4f,
-        key_high,
-        key_low,
-        extras,
-        0,
-        _,
-        _,
-        body @ ..,
-    ] = bytes
-    else {
-        return false;
-    };
-    let Some(body) = body.first_chunk() else {
-        return false;
-    };
-    let key = u32::from(u16::from_be_bytes([*key_high, *key_low]));
-    key + u32::from(*extras) <= u32::from_be_bytes(*body)
 }

@@ -206,11 +206,11 @@ impl ResponseStream {
         pairing: &mut Pairing,
         totals: &mut Totals,
     ) -> usize {
-        if self.line.is_empty() {
-            if let Ok(Status::Complete { value, consumed }) = response::parse(bytes) {
-                self.take_line(context, Some(&value), consumed, time, pairing, totals);
-                return consumed;
-            }
+        if self.line.is_empty()
+            && let Ok(Status::Complete { value, consumed }) = response::parse(bytes)
+        {
+            self.take_line(context, Some(&value), consumed, time, pairing, totals);
+            return consumed;
         }
         let newline = memchr::memchr(b'\n', bytes);
         let taken = newline.map_or(bytes.len(), |newline| newline + 1);

@@ -10,6 +10,9 @@ use super::{Decoder, Responses, Totals};
 
 use Direction::{Request, Response};
 
+/// Requests, responses, and what they come to.
+type Row<'a> = (&'a [u8], &'a [u8], &'a [Option<Outcome>]);
+
 /// A connection driven by hand: what the server reads and sends, in order.
 struct Exchange {
     decoder: Decoder,
@@ -426,7 +429,7 @@ fn quiet_requests_are_settled_by_opaque_key_or_uniqueness() {
     let hit = Some(Outcome::Hit);
     let quiet = Some(Outcome::Suppressed);
     let noop = Some(Outcome::Ok);
-    let table: &[(&[u8], &[u8], &[Option<Outcome>])] = &[
+    let table: &[Row<'_>] = &[
         (
             b"mg a q v O1\r\nmg b q v O2\r\nmn\r\n",
             b"VA 1 O2\r\nx\r\nMN\r\n",
@@ -641,7 +644,7 @@ proptest! {
             let bytes = [&stream[known * 4..known * 8], noise].concat();
             match kind {
                 0 => exchange.push(direction, &[Piece::Bytes(&bytes)]),
-                1 => exchange.push(direction, &[Piece::Bytes(&bytes), Piece::Hole(noise.len() as u32)]),
+                1 => exchange.push(direction, &[Piece::Bytes(&bytes), Piece::Hole(u32::try_from(noise.len()).unwrap())]),
                 _ => exchange.loses(direction, noise.len() as u64),
             };
         }

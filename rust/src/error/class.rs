@@ -23,22 +23,35 @@ impl Error {
     /// Which exception and exit code this becomes.
     pub(crate) fn class(&self) -> Class {
         match self {
-            Self::TooManyKeys { .. } | Self::RecorderTaken | Self::RecorderPanicked => {
-                Class::Failed
-            }
-            Self::UnknownResponses { .. } | Self::NotADuration { .. } => Class::Usage,
-            Self::Io { .. }
-            | Self::Random(_)
-            | Self::TooManyConnections { .. }
-            | Self::ReplaySystem { .. } => Class::Environment,
-            Self::Exists { .. } => Class::Exists,
-            Self::NotAProfile { .. }
+            Self::TooManyKeys { .. }
+            | Self::RecorderTaken
+            | Self::RecorderPanicked
+            | Self::PrivilegesKept { .. } => Class::Failed,
+            Self::UnknownResponses { .. }
+            | Self::NotADuration { .. }
+            | Self::NotAProfile { .. }
             | Self::BeingRecorded { .. }
             | Self::UnknownAnalysis { .. }
             | Self::KeyFile { .. }
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
-            | Self::TargetAddress { .. } => Class::Usage,
+            | Self::TargetAddress { .. }
+            | Self::Ports { .. } => Class::Usage,
+            Self::Io { .. }
+            | Self::Random(_)
+            | Self::TooManyConnections { .. }
+            | Self::ReplaySystem { .. }
+            | Self::FeatureMissing { .. }
+            | Self::NoKernelTypes { .. }
+            | Self::NoTracepoint { .. }
+            | Self::NoKernelMember { .. }
+            | Self::MissingCapabilities { .. }
+            | Self::KernelLoad { .. }
+            | Self::KernelAttach { .. }
+            | Self::KernelMap { .. }
+            | Self::HooksSilent { .. }
+            | Self::Privileges { .. } => Class::Environment,
+            Self::Exists { .. } => Class::Exists,
             Self::ManifestMissing { .. }
             | Self::ManifestDamaged { .. }
             | Self::NewerSchema { .. }
@@ -50,18 +63,6 @@ impl Error {
             Self::TargetUnreachable { .. }
             | Self::TargetProtocol { .. }
             | Self::TargetBusy { .. } => Class::Target,
-            Self::Ports { .. } => Class::Usage,
-            Self::PrivilegesKept { .. } => Class::Failed,
-            Self::FeatureMissing { .. }
-            | Self::NoKernelTypes { .. }
-            | Self::NoTracepoint { .. }
-            | Self::NoKernelMember { .. }
-            | Self::MissingCapabilities { .. }
-            | Self::KernelLoad { .. }
-            | Self::KernelAttach { .. }
-            | Self::KernelMap { .. }
-            | Self::HooksSilent { .. }
-            | Self::Privileges { .. } => Class::Environment,
         }
     }
 }

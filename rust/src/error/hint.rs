@@ -26,7 +26,9 @@ impl Error {
             Self::Parquet { .. } | Self::Arrow { .. } | Self::Column { .. } => {
                 Some("copy that file again from where it was recorded".into())
             }
-            Self::UnknownResponses { .. }
+            Self::Ports { .. }
+            | Self::Privileges { .. }
+            | Self::UnknownResponses { .. }
             | Self::NotADuration { .. }
             | Self::RecorderTaken
             | Self::HooksSilent { .. }
@@ -49,7 +51,6 @@ impl Error {
             Self::TooManyConnections { wanted, .. } => {
                 Some(format!("`ulimit -n {}`, then again", wanted + 64))
             }
-            Self::Ports { .. } | Self::Privileges { .. } => None,
             Self::FeatureMissing { feature, .. } => {
                 Some(format!("build with `--features {feature}`, or record packets from an interface"))
             }

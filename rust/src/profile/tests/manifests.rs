@@ -28,7 +28,7 @@ fn what_is_wrong_with_a_profile_is_said() {
             |path| {
                 rewrite(path, |text| {
                     text.replacen("\"schema_version\": 1", "\"schema_version\": 3", 1)
-                })
+                });
             },
             "PATH: schema version 3 is newer than this membench (1); upgrade it",
         ),

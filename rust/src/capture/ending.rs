@@ -1,0 +1,124 @@
+//! A recording's end: last answers, what is open settled, the profile sealed, and what it all came to.
+
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::profile::End;
+
+use super::clock;
+use super::ledger::Ledger;
+use super::recorder::{Cost, Difference, Recording};
+use super::running::{DRAIN_PERIODS, Running, ratio};
+use super::status::State;
+
+/// How long servers may take for their last answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
+impl Running {
+    /// Asks the last questions, detaches, settles what is open and seals.
+    pub(super) fn end(mut self) -> Result<Recording> {
+        self.status.update(|status| status.state = State::Stopping);
+        let stopped_by = self.stop.reason();
+        if self.options.statistics {
+            self.ask_last();
+        }
+        let duration = self.started.elapsed();
+        self.kernel.detach();
+        self.drain();
+        self.session.end();
+        self.hand_on();
+        self.flush();
+        let misses = self.kernel.program_misses().unwrap_or(0);
+        let ledger = self.session.ledger(&self.kernel.counters(), misses);
+        let status = self.status.clone();
+        let recording = self.conclude(duration, stopped_by, ledger);
+        status.update(|status| status.state = State::Done);
+        recording
+    }
+
+    /// The ring goes on being drained while the servers answer.
+    fn ask_last(&mut self) {
+        self.asking.collect(LAST_ANSWERS);
+        self.collect_answers(Duration::ZERO);
+        self.asking.end();
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while !self.asking.collect(DRAIN_PERIODS.0) && Instant::now() < deadline {
+            self.drain();
+        }
+        self.drain();
+    }
+
+    fn conclude(
+        mut self,
+        duration: Duration,
+        stopped_by: String,
+        mut ledger: Ledger,
+    ) -> Result<Recording> {
+        let differences = self.differences();
+        let statistics_end = self.asking.statistics_end();
+        let (connections, _, losses) = self.session.into_tables();
+        let open_at_start = connections
+            .iter()
+            .filter(|row| row.opened.is_none())
+            .count() as u64;
+        let count = connections.len() as u64;
+        let mut bytes_written = 0;
+        if let Some(writer) = self.writer.take() {
+            let manifest = writer.finish(End {
+                connections,
+                losses,
+                ledger: ledger.clone(),
+                statistics_end,
+                stopped_by: stopped_by.clone(),
+                duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
+            })?;
+            bytes_written = manifest.parts.iter().map(|part| part.bytes).sum();
+            ledger = manifest.ledger;
+        }
+        let cpu_s = clock::cpu_s();
+        let events = self.tally.events();
+        Ok(Recording {
+            profile: self.options.output,
+            duration_s: duration.as_secs_f64(),
+            events,
+            requests: self.tally.requests(),
+            connections: count,
+            open_at_start,
+            commands: self.tally.commands(),
+            outcomes: self.tally.outcomes(),
+            ledger,
+            differences,
+            cost: Cost {
+                cpu_s,
+                ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),
+                bytes_written,
+                bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
+            },
+            stopped_by,
+            write_error: self.write_error,
+        })
+    }
+
+    fn differences(&self) -> Vec<Difference> {
+        let compared = self
+            .asking
+            .compare(self.session.sockets(), self.session.marks());
+        let both = compared.iter().flat_map(|of| {
+            [
+                Difference {
+                    port: of.port,
+                    counter: "bytes_read",
+                    server: of.bytes_read,
+                    recorded: of.request_bytes,
+                },
+                Difference {
+                    port: of.port,
+                    counter: "bytes_written",
+                    server: of.bytes_written,
+                    recorded: of.response_bytes,
+                },
+            ]
+        });
+        both.collect()
+    }
+}
