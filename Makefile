@@ -54,7 +54,8 @@ format: $(VENV)/.ready ## rewrite sources in the house format
 	$(VENV)/bin/ruff format
 
 bench: setup ## print what recording, decoding and replaying cost here
-	$(PYTHON) benches/run.py
+	cargo bench --quiet
+	$(PYTHON) benches/record_cost.py
 
 soak: setup ## tests that take longer than a minute
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak

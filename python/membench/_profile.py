@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from membench import _native
 from membench._results import from_json
+from membench.errors import UsageError
 from membench.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def open(path: str | PathLike[str]) -> Profile:  # noqa: A001 - `membench.open`,
         ProfileError: It is damaged, or a newer membench wrote it.
         UsageError: What is there is no profile.
     """
-    return Profile(_native.Profile.open(Path(path)))
+    return Profile(_native.Profile.open(_existing(path)))
 
 
 def repair(path: str | PathLike[str]) -> Summary:
@@ -166,5 +167,12 @@ def repair(path: str | PathLike[str]) -> Summary:
         ProfileError: It is damaged beyond its open part.
         UsageError: It is still being recorded, or is no profile.
     """
-    _native.Profile.repair(Path(path))
+    _native.Profile.repair(_existing(path))
     return open(path).info
+
+
+def _existing(path: str | PathLike[str]) -> Path:
+    folder = Path(path)
+    if not folder.exists():
+        raise UsageError(f"{folder}: there is no such profile", "`membench record` makes one")
+    return folder

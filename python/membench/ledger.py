@@ -17,6 +17,7 @@ BYTE_LOSSES = (
     "no_state",
     "udp",
     "other_family",
+    "orphaned",
     "truncated",
     "unsynced",
 )
@@ -68,6 +69,8 @@ class Ledger:
         complete: True when every loss term is 0; None while recording or when not sealed.
         request_bytes: What the servers read.
         response_bytes: What the servers wrote.
+        own_request_bytes: Of `request_bytes`, what the recorder itself asked (`stats`): no events.
+        own_response_bytes: Of `response_bytes`, what was answered to the recorder itself.
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
         servers: Each server apart.
 
@@ -78,6 +81,8 @@ class Ledger:
     complete: bool | None
     request_bytes: int
     response_bytes: int
+    own_request_bytes: int = 0
+    own_response_bytes: int = 0
     boundary: int = 0
     ring_full: int = 0
     missed: int = 0
@@ -90,6 +95,7 @@ class Ledger:
     no_state: int = 0
     udp: int = 0
     other_family: int = 0
+    orphaned: int = 0
     truncated: int = 0
     unsynced: int = 0
     unpaired: int = 0

@@ -5,42 +5,83 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use membench::event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 use membench::profile::{Anchor, End, Header, Profile, Writer};
+use rustix::time::{ClockId, clock_gettime};
+
+/// What differs between mixes.
+#[derive(Clone, Copy)]
+struct Shape {
+    name: &'static str,
+    keys: u32,
+    /// Whether all keys have one size, and all values, as load generators make them.
+    one_size: bool,
+    /// Requests of one connection that one read holds.
+    depth: u32,
+    server_time: bool,
+}
+
+const SHAPES: [Shape; 5] = [
+    shape("many sizes, 1 M keys", 1_000_000, false, 1, false),
+    shape("many sizes, 1 M keys", 1_000_000, false, 1, true),
+    shape("one size, 1 M keys", 1_000_000, true, 1, false),
+    shape("one size, 100 k keys", 100_000, true, 1, false),
+    shape("one size, 100 k keys, 8 a read", 100_000, true, 8, false),
+];
+
+const fn shape(
+    name: &'static str,
+    keys: u32,
+    one_size: bool,
+    depth: u32,
+    server_time: bool,
+) -> Shape {
+    Shape {
+        name,
+        keys,
+        one_size,
+        depth,
+        server_time,
+    }
+}
 
 /// Traffic with the shape of Twitter's median cluster: 50 connections, 100 k requests/s, Zipf keys, 1 set in 10.
 struct Mix {
+    shape: Shape,
     random: u64,
     /// Cumulated share of each key.
     popularity: Vec<f64>,
     time: f64,
     /// Requests made by each connection.
     requests: Vec<u32>,
-    server_time: bool,
+    connection: u32,
+    /// Requests left of the read.
+    left: u32,
 }
 
 const CONNECTIONS: u32 = 50;
 /// Events handed over at a time.
 const BLOCK: u32 = 25_000;
-const KEYS: u32 = 1_000_000;
 
 impl Mix {
-    fn new(server_time: bool) -> Self {
+    fn new(shape: Shape) -> Self {
         let mut sum = 0.0;
-        let popularity = (1..=KEYS)
+        let popularity = (1..=shape.keys)
             .map(|rank| {
                 sum += f64::from(rank).powf(-0.95);
                 sum
             })
             .collect();
         Self {
+            shape,
             random: 42,
             popularity,
             time: 0.0,
             requests: vec![0; CONNECTIONS as usize],
-            server_time,
+            connection: 0,
+            left: 0,
         }
     }
 
@@ -61,21 +102,32 @@ impl Mix {
         reason = "drawn from ranges that fit"
     )]
     fn event(&mut self) -> Event {
-        self.time += self.exponential(10_000.0);
-        let connection = (self.uniform() * f64::from(CONNECTIONS)) as u32;
+        if self.left == 0 {
+            self.left = self.shape.depth;
+            self.time += self.exponential(10_000.0 * f64::from(self.shape.depth));
+            self.connection = (self.uniform() * f64::from(CONNECTIONS)) as u32;
+        }
+        self.left -= 1;
+        let connection = self.connection;
         let request = self.requests[connection as usize];
         self.requests[connection as usize] += 1;
-        let drawn = self.uniform() * self.popularity[KEYS as usize - 1];
+        let drawn = self.uniform() * self.popularity[self.shape.keys as usize - 1];
         let rank = self.popularity.partition_point(|share| *share < drawn) as u64;
         let set = self.uniform() < 0.1;
         let missed = !set && self.uniform() < 0.05;
-        let value_size = 20 + (mix(rank) % 997) as u32;
-        let key_size = 30 + (mix(rank ^ 1) % 16) as u8;
+        let (value_size, key_size) = if self.shape.one_size {
+            (100, 30)
+        } else {
+            (
+                20 + (mix(rank) % 997) as u32,
+                30 + (mix(rank ^ 1) % 16) as u8,
+            )
+        };
         let server_time = 900.0 + self.exponential(700.0);
         Event {
             time: self.time as u64,
             connection,
-            batch: request,
+            batch: request / self.shape.depth,
             request,
             command: if set { Command::Set } else { Command::Get },
             protocol: Protocol::Text,
@@ -97,7 +149,7 @@ impl Mix {
                 (false, true) => Outcome::Miss,
                 (false, false) => Outcome::Hit,
             }),
-            server_time: self.server_time.then_some(server_time as u32),
+            server_time: self.shape.server_time.then_some(server_time as u32),
             queue_time: None,
         }
     }
@@ -115,8 +167,8 @@ fn mix(number: u64) -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn run(path: &Path, server_time: bool, count: u32) -> membench::Result<()> {
-    let mut source = Mix::new(server_time);
+fn run(path: &Path, shape: Shape, count: u32) -> membench::Result<()> {
+    let mut source = Mix::new(shape);
     let header = Header {
         anchor: Anchor {
             monotonic_ns: 0,
@@ -126,9 +178,12 @@ fn run(path: &Path, server_time: bool, count: u32) -> membench::Result<()> {
     };
     let options = OptionsTable::default();
     let mut writer = Writer::create(path, header, false)?;
-    let (mut taken, mut longest) = (0.0, 0.0_f64);
+    let (mut taken, mut longest, mut made) = (0.0, 0.0_f64, 0.0);
+    let cpu_before = cpu_s(ClockId::ProcessCPUTime);
     for _ in 0..count / BLOCK {
+        let before = cpu_s(ClockId::ThreadCPUTime);
         let events: Vec<Event> = (0..BLOCK).map(|_| source.event()).collect();
+        made += cpu_s(ClockId::ThreadCPUTime) - before;
         let started = Instant::now();
         writer.append(&events, &options)?;
         let took = started.elapsed().as_secs_f64();
@@ -139,13 +194,17 @@ fn run(path: &Path, server_time: bool, count: u32) -> membench::Result<()> {
     let started = Instant::now();
     let manifest = writer.finish(End::default())?;
     let ended = started.elapsed().as_secs_f64();
+    let cpu = cpu_s(ClockId::ProcessCPUTime) - cpu_before - made;
     let bytes: u64 = manifest.parts.iter().map(|part| part.bytes).sum();
     let per_event = |seconds: f64| seconds * 1e9 / f64::from(count);
     println!(
-        "server time {server_time:5}: {:.2} B an event sealed ({:.2} before the last sealing); \
-         taken in {:.0} ns an event, longest append {:.0} ms; ended in {ended:.1} s",
+        "{}, {} server times: {:.2} B an event sealed ({:.2} before the last sealing), {:.0} ns of CPU; \
+         taken in {:.0} ns, longest append {:.0} ms; ended in {ended:.1} s",
+        shape.name,
+        if shape.server_time { "with" } else { "no" },
         bytes as f64 / f64::from(count),
         open as f64 / f64::from(count),
+        per_event(cpu),
         per_event(taken),
         longest * 1e3,
     );
@@ -192,6 +251,15 @@ fn columns(path: &Path, count: u32) {
     println!("  B an event: {}", text.join(", "));
 }
 
+fn cpu_s(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+    .as_secs_f64()
+}
+
 /// Peak memory of this process, kB.
 fn peak() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -203,12 +271,9 @@ fn main() -> membench::Result<()> {
     let count = std::env::args().find_map(|argument| argument.parse().ok());
     let count = count.unwrap_or(5_000_000);
     println!("{count} events, {} B each in memory", size_of::<Event>());
-    for server_time in [false, true] {
-        let path = std::env::temp_dir().join(format!(
-            "membench-bench-{}-{server_time}.mb",
-            std::process::id()
-        ));
-        run(&path, server_time, count)?;
+    for shape in SHAPES {
+        let path = std::env::temp_dir().join(format!("membench-bench-{}.mb", std::process::id()));
+        run(&path, shape, count)?;
         columns(&path, count);
         drop(std::fs::remove_dir_all(&path));
     }

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -98,26 +99,36 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 
     import membench
 
+    _import_what_is_needed_later()
+
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
     if require is not None and not source.startswith(f"{require.value}:"):
         raise UsageError(f"{source} is not {require.value}, which is required")
-    capture = membench.record(
-        source,
-        profile,
-        ports=port,
-        responses=responses.value,
-        ring_size=ring_size,
-        duration=duration,
-        force=force,
-        key_file=key_file,
-        statistics=not no_stats,
-        drop_privileges=True,
-        live=False,
-    )
-    _follow(capture, responses.value)
+    with _stop_on_signals() as obey:
+        capture = membench.record(
+            source,
+            profile,
+            ports=port,
+            responses=responses.value,
+            ring_size=ring_size,
+            duration=duration,
+            force=force,
+            key_file=key_file,
+            statistics=not no_stats,
+            drop_privileges=True,
+            live=False,
+        )
+        obey(capture)
+        _follow(capture, responses.value)
     recording = capture.result
     _show(recording, format)
     return _exit_code(recording, allow_loss)
+
+
+def _import_what_is_needed_later() -> None:
+    """Import now: once privileges are given up, the interpreter's own files may be out of reach."""
+    for module in ("rich.live", "rich.table", "membench.report.record", "membench._record"):
+        import_module(module)
 
 
 def _follow(capture: Capture, responses: str) -> None:
@@ -125,7 +136,7 @@ def _follow(capture: Capture, responses: str) -> None:
     from membench.report import record as report
 
     announced: object = None
-    with _stop_on_signals(capture), _status_line() as (console, update):
+    with _status_line() as (console, update):
 
         def look(status: Status) -> None:
             nonlocal announced
@@ -139,17 +150,29 @@ def _follow(capture: Capture, responses: str) -> None:
 
 
 @contextmanager
-def _stop_on_signals(capture: Capture) -> Iterator[None]:
-    """Let the first signal end and seal the capture; a second one of its kind ends the program."""
+def _stop_on_signals() -> Iterator[Callable[[Capture], None]]:
+    """Let the first signal end and seal the capture that obeys, also when it came before that.
+
+    A second signal of its kind ends the program.
+    """
+    asked: list[str] = []
+    obeying: list[Capture] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
         received = signal.Signals(number)
         signal.signal(received, previous[received])
-        capture.stop(received.name)
+        asked.append(received.name)
+        for capture in obeying:
+            capture.stop(received.name)
+
+    def obey(capture: Capture) -> None:
+        obeying.append(capture)
+        for name in asked:
+            capture.stop(name)
 
     previous = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
-        yield
+        yield obey
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

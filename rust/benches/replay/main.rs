@@ -116,12 +116,12 @@ fn cost(server: &Server) {
         Load {
             connections: 10,
             depth: 1,
-            requests: 100_000,
+            requests: 60_000,
         },
         Load {
             connections: 10,
             depth: 32,
-            requests: 480_000,
+            requests: 320_000,
         },
     ];
     let lines = lines();

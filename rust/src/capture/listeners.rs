@@ -39,13 +39,19 @@ impl Listener {
     }
 }
 
+/// State of a connected socket and of a listening one, as `/proc/net/tcp` writes them.
+const ESTABLISHED: &str = "01";
+const LISTEN: &str = "0A";
+
 /// The sockets listening on any of `ports`; IPv4 before IPv6, one a process and port.
 pub fn find(ports: &[u16]) -> Vec<Listener> {
-    let mut found: Vec<Listener> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|text| text.lines().skip(1).filter_map(parse).collect::<Vec<_>>())
-        .filter(|listener| ports.contains(&listener.address.port()))
+    let mut found: Vec<Listener> = entries(ports, LISTEN)
+        .into_iter()
+        .map(|entry| Listener {
+            address: entry.local,
+            inode: entry.inode,
+            pid: None,
+        })
         .collect();
     if !found.is_empty() {
         name_owners(&mut found);
@@ -64,20 +70,53 @@ pub fn find(ports: &[u16]) -> Vec<Listener> {
     unique
 }
 
-/// One line of `/proc/net/tcp`: none unless it listens (state 0A).
-fn parse(line: &str) -> Option<Listener> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-    if *state != "0A" {
+/// The peers of connections that are open on any of `ports`.
+pub fn clients(ports: &[u16]) -> Vec<SocketAddr> {
+    let open = entries(ports, ESTABLISHED).into_iter();
+    open.map(|entry| entry.remote).collect()
+}
+
+/// One socket of `/proc/net/tcp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    local: SocketAddr,
+    remote: SocketAddr,
+    inode: u64,
+}
+
+fn entries(ports: &[u16], state: &str) -> Vec<Entry> {
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let Ok(text) = fs::read_to_string(table) else {
+            continue;
+        };
+        let entries = text.lines().skip(1).filter_map(|line| parse(line, state));
+        found.extend(entries.filter(|entry| ports.contains(&entry.local.port())));
+    }
+    found
+}
+
+/// One line of `/proc/net/tcp`: none unless the socket is in this state.
+fn parse(line: &str, wanted: &str) -> Option<Entry> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+    if state != wanted {
         return None;
     }
-    let (ip, port) = local.split_once(':')?;
-    let address = SocketAddr::new(parse_ip(ip)?, u16::from_str_radix(port, 16).ok()?);
-    Some(Listener {
-        address,
-        inode: inode.parse().ok()?,
-        pid: None,
+    let inode = fields.nth(5)?.parse().ok()?;
+    Some(Entry {
+        local: parse_address(local)?,
+        remote: parse_address(remote)?,
+        inode,
     })
+}
+
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    Some(SocketAddr::new(
+        parse_ip(ip)?,
+        u16::from_str_radix(port, 16).ok()?,
+    ))
 }
 
 /// Words of 32 bits in host byte order.
@@ -142,23 +181,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listening_line_is_its_address_and_inode() {
-        let line = "  0: 0100007F:2BCB 00000000:0000 0A 00000000:00000000 00:00000000 00000000 105 0 4242 1 0 100 0 0 10 0";
-        let listener = parse(line).expect("a listener");
-        assert_eq!(listener.address, SocketAddr::from(([127, 0, 0, 1], 11211)));
-        assert_eq!(listener.inode, 4242);
+    fn a_line_is_a_socket_in_the_state_wanted() {
+        let line = |state| {
+            format!(
+                "  0: 0100007F:2BCB 0200007F:9C40 {state} 00000000:00000000 00:00000000 00000000 105 0 4242 1 0 100"
+            )
+        };
+        let entry = parse(&line("0A"), LISTEN).expect("a listener");
+        assert_eq!(entry.local, SocketAddr::from(([127, 0, 0, 1], 11211)));
+        assert_eq!(entry.remote, SocketAddr::from(([127, 0, 0, 2], 40000)));
+        assert_eq!(entry.inode, 4242);
+        assert_eq!(parse(&line("01"), ESTABLISHED), Some(entry));
+        assert_eq!(parse(&line("01"), LISTEN), None);
     }
 
     #[test]
-    fn other_lines_are_not_listeners() {
-        let connected = "  1: 0100007F:2BCB 0100007F:9C40 01 00000000:00000000 00:00000000 00000000 105 0 4243 1";
-        for line in [
-            connected,
-            "",
-            "sl local_address",
-            "0: zz:2BCB 0:0 0A 0 0 0 0 0 1",
-        ] {
-            assert_eq!(parse(line), None, "{line}");
+    fn other_lines_are_no_sockets() {
+        for line in ["", "sl local_address", "0: zz:2BCB 0:0 0A 0 0 0 0 0 1"] {
+            assert_eq!(parse(line, LISTEN), None, "{line}");
         }
     }
 
@@ -171,5 +211,10 @@ mod tests {
         assert_eq!(found[0].address, address);
         assert_eq!(found[0].pid, Some(std::process::id()));
         assert_eq!(found[0].reachable(), address);
+        let client = std::net::TcpStream::connect(address).expect("a connection");
+        assert_eq!(
+            clients(&[address.port()]),
+            [client.local_addr().expect("its address")]
+        );
     }
 }

@@ -18,7 +18,7 @@ use super::ledger::Ledger;
 use super::listeners::{self, Listener};
 use super::recorder::{Batch, Cost, Difference, RecordOptions, Recording, Stop};
 use super::session::Session;
-use super::sockets::OwnAddresses;
+use super::sockets::{OwnAddresses, Sockets};
 use super::status::{Shared, State};
 use super::tally::Tally;
 use super::{Kernel, Record};
@@ -65,10 +65,11 @@ impl Running {
         anchor: Anchor,
     ) -> Self {
         let now = Instant::now();
+        let sockets = Sockets::new(own.clone(), listeners::clients(&options.ports).into_iter());
         Self {
             options,
             kernel,
-            session: Session::new(decoder, own.clone()),
+            session: Session::new(decoder, sockets),
             own,
             asking: Asking::default(),
             anchor,

@@ -9,7 +9,7 @@ use crate::segment::{Direction, Piece, Segment};
 
 use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
-use super::sockets::{OwnAddresses, Role, Seen, Sockets};
+use super::sockets::{Role, Seen, Sockets};
 
 /// Most losses listed one by one; the ledger counts the rest.
 const LOSSES_LISTED: usize = 100_000;
@@ -42,9 +42,9 @@ pub(super) struct Session {
 
 impl Session {
     /// An empty session.
-    pub(super) fn new(decoder: Decoder, own: OwnAddresses) -> Self {
+    pub(super) fn new(decoder: Decoder, sockets: Sockets) -> Self {
         Self {
-            sockets: Sockets::new(own),
+            sockets,
             decoder,
             totals: Totals::default(),
             own: Seen::default(),

@@ -52,6 +52,8 @@ pub struct Sockets {
     /// Bytes seen so far of each server, ours included.
     seen: Vec<Seen>,
     own: OwnAddresses,
+    /// Peers of the connections that were open at the start.
+    open_before: HashSet<SocketAddr>,
     /// Which server each connection of ours turned out to reach.
     asked: HashMap<SocketAddr, u32>,
 }
@@ -66,10 +68,11 @@ pub struct Seen {
 }
 
 impl Sockets {
-    /// A registry that knows the recorder's own addresses.
-    pub fn new(own: OwnAddresses) -> Self {
+    /// A registry that knows the recorder's own addresses, and the peers of connections that are open already.
+    pub fn new(own: OwnAddresses, open_before: impl Iterator<Item = SocketAddr>) -> Self {
         Self {
             own,
+            open_before: open_before.map(canonical).collect(),
             ..Self::default()
         }
     }
@@ -90,18 +93,20 @@ impl Sockets {
             self.asked.insert(canonical(remote), server);
             Role::Own(server)
         } else {
-            Role::Connection(self.connect(socket, remote.ip(), time))
+            Role::Connection(self.connect(socket, remote, time))
         };
         self.open.insert(cookie, role);
         role
     }
 
-    fn connect(&mut self, socket: &Socket, client: IpAddr, time: u64) -> u32 {
+    fn connect(&mut self, socket: &Socket, remote: SocketAddr, time: u64) -> u32 {
+        // A peer's address is used again later on: once it is taken, the next connection from it is a new one.
+        let before = self.open_before.remove(&canonical(remote)) || socket.mid_stream != 0;
         let connection = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
         let next_client = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         let client = *self
             .clients
-            .entry((socket.namespace, client))
+            .entry((socket.namespace, remote.ip()))
             .or_insert(next_client);
         let server = self.server(socket);
         self.connections.push(ConnectionRow {
@@ -113,7 +118,7 @@ impl Sockets {
             } else {
                 Transport::Tcp6
             },
-            opened: (socket.mid_stream == 0).then_some(time),
+            opened: (!before).then_some(time),
             closed: None,
             close_side: None,
             lost_bytes: 0,
@@ -295,7 +300,7 @@ mod tests {
     fn own_connections_are_not_connections() {
         let own = OwnAddresses::default();
         own.add(SocketAddr::from(([127, 0, 0, 9], 40_000)));
-        let mut sockets = Sockets::new(own);
+        let mut sockets = Sockets::new(own, std::iter::empty());
         assert_eq!(sockets.announce(1, &socket(1, 11211, 9), 0), Role::Own(0));
         assert_eq!(
             sockets.announce(2, &socket(1, 11211, 8), 0),

@@ -33,9 +33,13 @@ impl Sends {
         }
     }
 
-    /// Pairs sends and requests one to one where their numbers agree; otherwise no length can be assigned.
+    /// Pairs sends and requests one to one where their numbers agree and every length is one its command can have;
+    /// otherwise no length can be assigned.
     pub(super) fn settle(&mut self, context: &mut Context, pairing: &mut Pairing) {
-        if self.waiting.len() == pairing.len() {
+        if self.waiting.len() == pairing.len()
+            && pairing.all_answered()
+            && self.all_plausible(pairing)
+        {
             for (length, time) in self.waiting.drain(..) {
                 let outcome = pairing.oldest().and_then(|open| outcome(open, length));
                 pairing.finish(context, outcome, time);
@@ -44,16 +48,34 @@ impl Sends {
         self.waiting.clear();
     }
 
+    fn all_plausible(&self, pairing: &Pairing) -> bool {
+        let sends = self.waiting.iter().map(|(length, _)| *length);
+        pairing
+            .open_requests()
+            .zip(sends)
+            .all(|(open, length)| !is_settled(open) || outcome(open, length).is_some())
+    }
+
     /// Forgets what is waiting.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
     }
 }
 
+/// Whether a length alone tells this request's outcome.
+fn is_settled(open: &Open) -> bool {
+    use Command::{Add, Append, Delete, Get, Prepend, Replace, Set, Touch};
+    let command = matches!(
+        open.command,
+        Get | Set | Add | Replace | Append | Prepend | Delete | Touch
+    );
+    command && open.events == 1 && !open.refused
+}
+
 /// The outcome of a one-key classic command, from the length of its response.
 fn outcome(open: &Open, length: u64) -> Option<Outcome> {
     use Command::{Add, Append, Delete, Get, Prepend, Replace, Set, Touch};
-    if open.events != 1 || open.refused {
+    if !is_settled(open) {
         return None;
     }
     match (open.command, length) {

@@ -122,6 +122,16 @@ impl Pairing {
         self.open.get(0)
     }
 
+    /// Whether every open request must have been answered by a response of its own.
+    pub(super) fn all_answered(&self) -> bool {
+        self.open.iter().all(|open| !open.quiet)
+    }
+
+    /// The open requests, oldest first.
+    pub(super) fn open_requests(&self) -> impl Iterator<Item = &Open> {
+        self.open.iter()
+    }
+
     /// How many requests are open.
     pub(super) fn len(&self) -> usize {
         self.open.len()
@@ -129,7 +139,8 @@ impl Pairing {
 
     /// Everything due has been sent: what is still open was quiet, or was not seen.
     pub(super) fn barrier(&mut self, context: &mut Context, totals: &mut Totals) {
-        let known = self.ambiguous.is_empty();
+        // Lengths do not tell which of the quiet requests were answered.
+        let known = self.ambiguous.is_empty() && context.responses == Responses::Bytes;
         self.ambiguous.clear();
         while let Some(oldest) = self.oldest() {
             let outcome = (oldest.quiet && known).then_some(Outcome::Suppressed);

@@ -483,7 +483,10 @@ fn a_cas_has_the_ordinal_of_the_gets_before_it() {
         .end();
     let ordinals: Vec<_> = events.iter().map(|event| event.cas).collect();
     assert_eq!(ordinals, [Some(0), Some(1), Some(1)]);
-    assert_eq!(events[1].key, events[2].key, "the key of a request with a value");
+    assert_eq!(
+        events[1].key, events[2].key,
+        "the key of a request with a value"
+    );
     assert_eq!(events[2].key_size, Some(1));
 }
 

@@ -125,6 +125,10 @@ fn nullable<T: ArrowPrimitiveType>(
     events: &[Event],
     of: impl Fn(&Event) -> Option<T::Native>,
 ) -> ArrayRef {
+    // Most of these columns are mostly empty.
+    if events.iter().all(|event| of(event).is_none()) {
+        return Arc::new(PrimitiveArray::<T>::new_null(events.len()));
+    }
     Arc::new(events.iter().map(of).collect::<PrimitiveArray<T>>())
 }
 

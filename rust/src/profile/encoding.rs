@@ -5,7 +5,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::schema::types::ColumnPath;
 
 /// Rows of a row group: large, so that a key that recurs is in its dictionary once.
-pub(super) const ROW_GROUP: usize = 1 << 22;
+pub(super) const ROW_GROUP: usize = 1 << 21;
 /// Room for the distinct keys of a row group.
 const KEY_DICTIONARY: usize = ROW_GROUP * size_of::<u64>();
 /// Rows of a page.

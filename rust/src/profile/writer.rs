@@ -32,7 +32,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             batch: 1 << 16,
-            part_events: 4_000_000,
+            part_events: 2_000_000,
             part_age: Duration::from_mins(5),
         }
     }

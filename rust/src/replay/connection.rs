@@ -1,5 +1,6 @@
 //! One connection to the target: requests written as far as the socket takes them, answers framed as they come.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -73,6 +74,8 @@ pub struct Connection {
     value: Option<Value>,
     /// Requests and what they await.
     pub outstanding: Outstanding,
+    /// Batches that wait for a cas value which an answer still to come brings, and those behind them.
+    deferred: VecDeque<Operation>,
     /// To be closed once nothing is due.
     pub closing: bool,
 }
@@ -106,6 +109,7 @@ impl Connection {
             line: Vec::new(),
             value: None,
             outstanding: Outstanding::default(),
+            deferred: VecDeque::new(),
             closing: false,
         })
     }
@@ -125,8 +129,53 @@ impl Connection {
         self.connected
     }
 
-    /// Sends the requests of one batch.
+    /// Operations that wait for an answer to others.
+    pub fn deferred(&self) -> usize {
+        self.deferred.len()
+    }
+
+    /// Sends the requests of one batch; later, if it needs what an answer still to come brings.
     pub fn send_batch(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
+        if self.deferred.is_empty() && !self.lacks_cas(batch) {
+            return self.send_now(batch, shared);
+        }
+        self.deferred.extend(batch);
+        State::Open
+    }
+
+    fn lacks_cas(&self, batch: &[Operation]) -> bool {
+        let mut compared = batch
+            .iter()
+            .filter(|operation| operation.marks.has(Marks::CAS_SENT));
+        compared.any(|operation| self.outstanding.awaits_cas(operation.cas))
+    }
+
+    /// Sends the deferred batches that lack nothing any more.
+    fn send_deferred(&mut self, shared: &mut Shared) -> State {
+        let continues = |operation: &&Operation| operation.marks.has(Marks::BATCH_CONTINUES);
+        while !self.deferred.is_empty() {
+            let others = self.deferred.iter().take_while(continues).count();
+            let end = (others + 1).min(self.deferred.len());
+            let batch: Vec<Operation> = self.deferred.range(..end).copied().collect();
+            if self.lacks_cas(&batch) {
+                return State::Open;
+            }
+            self.deferred.drain(..end);
+            if self.send_now(&batch, shared) == State::Lost {
+                return State::Lost;
+            }
+        }
+        State::Open
+    }
+
+    /// Gives up: what was due an answer or was to be sent has none, for this cause.
+    pub fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
+        self.outstanding.abandon(cause, measures);
+        measures.refuse(self.deferred.make_contiguous(), cause);
+        self.deferred.clear();
+    }
+
+    fn send_now(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
         let waiting = self.unwritten() > 0;
         for request in batch.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
         {
@@ -201,6 +250,9 @@ impl Connection {
             let more = hangup || length == incoming.len();
             shared.incoming = incoming;
             if framed.is_err() {
+                return State::Lost;
+            }
+            if self.send_deferred(shared) == State::Lost {
                 return State::Lost;
             }
             if !more {

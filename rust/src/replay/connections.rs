@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 
 use super::clock::monotonic;
 use super::connection::{Connection, Shared, State};
-use super::measures::Measures;
-use super::operation::{Marks, Operation};
+use super::operation::Operation;
 use super::poller::{Poller, Ready};
 
 /// How long a connection that could not be made is not tried again, ns.
@@ -134,9 +133,7 @@ impl Connections {
     pub fn abandon(&mut self, cause: &'static str) {
         for slot in &mut self.slots {
             if let Some(mut connection) = slot.connection.take() {
-                connection
-                    .outstanding
-                    .abandon(cause, &mut self.shared.measures);
+                connection.abandon(cause, &mut self.shared.measures);
             }
         }
         (self.due, self.outstanding, self.unwritten) = (0, 0, 0);
@@ -144,7 +141,7 @@ impl Connections {
 
     /// Counts requests that cannot be sent.
     pub fn refuse(&mut self, batch: &[Operation], cause: &'static str) {
-        refuse(batch, cause, &mut self.shared.measures);
+        self.shared.measures.refuse(batch, cause);
     }
 
     fn get(&mut self, ordinal: u32) -> Option<&mut Connection> {
@@ -191,14 +188,10 @@ impl Connections {
         self.unwritten -= unwritten;
         slot.lost = due > 0 || !connection.closing;
         if connection.is_connected() {
-            connection
-                .outstanding
-                .abandon(cause::CLOSED, &mut self.shared.measures);
+            connection.abandon(cause::CLOSED, &mut self.shared.measures);
         } else {
             slot.retry_at = monotonic() + RETRY;
-            connection
-                .outstanding
-                .abandon(cause::REFUSED, &mut self.shared.measures);
+            connection.abandon(cause::REFUSED, &mut self.shared.measures);
         }
     }
 
@@ -212,21 +205,15 @@ impl Connections {
     }
 }
 
-/// Requests due, requests outstanding, bytes unwritten.
+/// Requests due, requests outstanding (deferred ones included), bytes unwritten.
 fn load(connection: &Connection) -> (usize, usize, usize) {
     let outstanding = &connection.outstanding;
-    (outstanding.due(), outstanding.len(), connection.unwritten())
-}
-
-fn refuse(batch: &[Operation], cause: &'static str, measures: &mut Measures) {
-    for operation in batch {
-        measures
-            .transitions
-            .record(operation.command, operation.recorded, None);
-        if !operation.marks.has(Marks::REQUEST_CONTINUES) {
-            measures.unsent(cause);
-        }
-    }
+    let deferred = connection.deferred();
+    (
+        outstanding.due() + deferred,
+        outstanding.len() + deferred,
+        connection.unwritten(),
+    )
 }
 
 fn token(ordinal: u32, generation: u32) -> u64 {

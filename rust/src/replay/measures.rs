@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use crate::event::Outcome;
 
 use super::histogram::{Durations, empty};
+use super::operation::{Marks, Operation};
 use super::outcomes::Transitions;
 
 /// Digits of the histograms of one interval.
@@ -218,6 +219,17 @@ impl Measures {
     /// A request was not sent.
     pub fn unsent(&mut self, cause: &'static str) {
         *self.counts.unsent.entry(cause).or_default() += 1;
+    }
+
+    /// Requests cannot be sent.
+    pub fn refuse(&mut self, operations: &[Operation], cause: &'static str) {
+        for operation in operations {
+            self.transitions
+                .record(operation.command, operation.recorded, None);
+            if !operation.marks.has(Marks::REQUEST_CONTINUES) {
+                self.unsent(cause);
+            }
+        }
     }
 
     /// A sent request got no answer.

@@ -82,6 +82,15 @@ impl Outstanding {
         self.due
     }
 
+    /// Whether an answer still to come may bring the cas value of `ordinal`.
+    pub fn awaits_cas(&self, ordinal: u32) -> bool {
+        let returned = |awaited: &&Awaited| awaited.marks.has(Marks::CAS_RETURNED);
+        self.awaited
+            .iter()
+            .filter(returned)
+            .any(|awaited| awaited.cas == ordinal)
+    }
+
     /// Adds the request made of `operations`, whose bytes end at `end`.
     pub fn push(
         &mut self,
@@ -256,13 +265,14 @@ impl Outstanding {
             return;
         };
         front.keys -= u32::try_from(place + 1).unwrap_or(front.keys);
-        for (index, awaited) in self.awaited.drain(..=place).enumerate() {
-            if index < place {
-                measures.outcome(awaited.command, awaited.recorded, Outcome::Miss);
-                continue;
+        for _ in 0..place {
+            if let Some(passed) = self.awaited.pop_front() {
+                measures.outcome(passed.command, passed.recorded, Outcome::Miss);
             }
-            measures.outcome(awaited.command, awaited.recorded, Outcome::Hit);
-            learn(&awaited, cas, makes);
+        }
+        if let Some(found) = self.awaited.pop_front() {
+            measures.outcome(found.command, found.recorded, Outcome::Hit);
+            learn(&found, cas, makes);
         }
     }
 
@@ -277,7 +287,10 @@ impl Outstanding {
     ) -> Next {
         let outcome = outcome(front.command, response);
         let cas = meta_cas(response);
-        for awaited in self.awaited.drain(..front.keys as usize) {
+        for _ in 0..front.keys {
+            let Some(awaited) = self.awaited.pop_front() else {
+                break;
+            };
             measures.outcome(awaited.command, awaited.recorded, outcome);
             learn(&awaited, cas, makes);
         }

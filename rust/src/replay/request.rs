@@ -32,6 +32,8 @@ pub struct Requests {
     /// Recorded ordinal → the target's value.
     cas: HashMap<u32, u64>,
     keys: Vec<u8>,
+    /// Where a line is written before it joins those of its batch: only what was written is copied, nothing is cleared.
+    line: Vec<u8>,
     opaque: u64,
     /// Requests sent with a cas value that cannot match, as the target returned none for its ordinal.
     pub unknown_cas: u64,
@@ -45,6 +47,7 @@ impl Requests {
             values: Values::new(seed),
             cas: HashMap::new(),
             keys: Vec::new(),
+            line: Vec::new(),
             opaque: 0,
             unknown_cas: 0,
         }
@@ -70,17 +73,19 @@ impl Requests {
         let Some(first) = operations.first() else {
             return;
         };
-        let templates = Arc::clone(&self.templates);
-        let template = templates.get(first.options);
         self.render_keys(operations);
-        let start = out.len();
-        out.resize(start + self.keys.len() + operations.len() + LINE, 0);
-        let mut encoder = Encoder::new(&mut out[start..]);
-        let written = match self.line(&mut encoder, operations, first, template) {
+        let mut line = std::mem::take(&mut self.line);
+        let room = self.keys.len() + operations.len() + LINE;
+        if line.len() < room {
+            line.resize(room, 0);
+        }
+        let mut encoder = Encoder::new(&mut line);
+        let written = match self.line(&mut encoder, operations, first) {
             Ok(()) => encoder.written(),
             Err(Full) => 0,
         };
-        out.truncate(start + written);
+        out.extend_from_slice(&line[..written]);
+        self.line = line;
         if first.marks.has(Marks::VALUE) {
             self.append_value(out, first);
         }
@@ -98,10 +103,10 @@ impl Requests {
         encoder: &mut Encoder<'_>,
         operations: &[Operation],
         first: &Operation,
-        template: &Template,
     ) -> Result<(), Full> {
         use Command as C;
-        let cas = self.cas_value(first, template);
+        let cas = self.cas_value(first);
+        let template = self.templates.get(first.options);
         let key = &self.keys[..key_size(first)];
         let ttl = ttl(first, template);
         let noreply = template.noreply;
@@ -138,7 +143,7 @@ impl Requests {
             C::Incr | C::Decr => encoder.arithmetic(first.command, key, first.delta, noreply),
             C::Touch => encoder.touch(key, ttl, noreply),
             C::MetaGet | C::MetaSet | C::MetaDelete | C::MetaArithmetic | C::MetaDebug => {
-                self.meta(encoder, first, template, cas, ttl)
+                self.meta(encoder, first, cas, ttl)
             }
             C::FlushAll => encoder.flush_all(first.marks.has(Marks::TTL).then_some(ttl), noreply),
             C::Verbosity => encoder.verbosity(1, noreply),
@@ -161,10 +166,12 @@ impl Requests {
         &mut self,
         encoder: &mut Encoder<'_>,
         operation: &Operation,
-        template: &Template,
         cas: u64,
         ttl: i32,
     ) -> Result<(), Full> {
+        let opaque_number = self.opaque;
+        self.opaque += 1;
+        let template = self.templates.get(operation.options);
         let mut in_base64 = [0; 384];
         let key = if template.base64 {
             let size = base64::encode(&self.keys, &mut in_base64).ok_or(Full)?;
@@ -172,10 +179,9 @@ impl Requests {
         } else {
             &self.keys[..]
         };
-        let token = opaque_token(self.opaque);
+        let token = opaque_token(opaque_number);
         let size = usize::from(operation.opaque_size).min(OPAQUE_MAX);
         let opaque = &token[OPAQUE_MAX - size..];
-        self.opaque += 1;
         let flags = template.flags.iter().map(|(letter, mode)| match letter {
             b'T' => Flag::Ttl(b'T', ttl),
             b'N' => Flag::Ttl(b'N', operation.vivify_ttl),
@@ -193,8 +199,9 @@ impl Requests {
         encoder.meta(operation.command, key, value, flags)
     }
 
-    fn cas_value(&mut self, operation: &Operation, template: &Template) -> u64 {
-        if operation.command != Command::Cas && !template.compares {
+    fn cas_value(&mut self, operation: &Operation) -> u64 {
+        let compares = self.templates.get(operation.options).compares;
+        if operation.command != Command::Cas && !compares {
             return NO_CAS;
         }
         let sent = operation.marks.has(Marks::CAS_SENT);

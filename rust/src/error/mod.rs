@@ -1,6 +1,12 @@
 //! Everything that can go wrong, as facts; the bindings turn each into the exception a Python user expects.
 
+mod class;
+mod hint;
+
 use std::path::PathBuf;
+
+#[cfg(feature = "python")]
+pub(crate) use class::Class;
 
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -87,7 +93,7 @@ pub enum Error {
         name: String,
     },
     /// A file of a profile cannot be read as Parquet.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: damaged: {}", path.display(), without_kind(&source.to_string()))]
     Parquet {
         /// Which.
         path: PathBuf,
@@ -315,136 +321,6 @@ pub enum Error {
     },
 }
 
-/// The classes of failure that users tell apart, each with its own exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Something broke inside: exit 1.
-    Failed,
-    /// The command or an argument is wrong: exit 2.
-    Usage,
-    /// A profile cannot be used: exit 1.
-    Profile,
-    /// This machine or its permissions do not allow it: exit 5.
-    Environment,
-    /// The target of a replay does not allow it: exit 5.
-    Target,
-    /// The output exists: exit 2.
-    Exists,
-}
-
-impl Error {
-    /// Which exception and exit code this becomes.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::TooManyKeys { .. } | Self::RecorderTaken | Self::RecorderPanicked => {
-                Class::Failed
-            }
-            Self::UnknownResponses { .. } | Self::NotADuration { .. } => Class::Usage,
-            Self::Io { .. }
-            | Self::Random(_)
-            | Self::TooManyConnections { .. }
-            | Self::ReplaySystem { .. } => Class::Environment,
-            Self::Exists { .. } => Class::Exists,
-            Self::NotAProfile { .. }
-            | Self::BeingRecorded { .. }
-            | Self::UnknownAnalysis { .. }
-            | Self::KeyFile { .. }
-            | Self::KeyFileReadable { .. }
-            | Self::Pacing { .. }
-            | Self::TargetAddress { .. } => Class::Usage,
-            Self::ManifestMissing { .. }
-            | Self::ManifestDamaged { .. }
-            | Self::NewerSchema { .. }
-            | Self::PartMissing { .. }
-            | Self::Parquet { .. }
-            | Self::Arrow { .. }
-            | Self::Column { .. }
-            | Self::NothingToReplay { .. } => Class::Profile,
-            Self::TargetUnreachable { .. }
-            | Self::TargetProtocol { .. }
-            | Self::TargetBusy { .. } => Class::Target,
-            Self::Ports { .. } => Class::Usage,
-            Self::PrivilegesKept { .. } => Class::Failed,
-            Self::FeatureMissing { .. }
-            | Self::NoKernelTypes { .. }
-            | Self::NoTracepoint { .. }
-            | Self::NoKernelMember { .. }
-            | Self::MissingCapabilities { .. }
-            | Self::KernelLoad { .. }
-            | Self::KernelAttach { .. }
-            | Self::KernelMap { .. }
-            | Self::HooksSilent { .. }
-            | Self::Privileges { .. } => Class::Environment,
-        }
-    }
-
-    /// What to do about it, if there is something better than the message says.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Exists { .. } => Some("`--force` replaces it".into()),
-            Self::NotAProfile { .. } => {
-                Some("only profiles are replaced; remove it or choose another name".into())
-            }
-            Self::BeingRecorded { .. } => Some("end that recording first".into()),
-            Self::ManifestMissing { .. } => Some(
-                "copy the whole folder again; `events-*.parquet` can be read by any Parquet reader"
-                    .into(),
-            ),
-            Self::ManifestDamaged { .. } | Self::PartMissing { .. } => {
-                Some("copy the whole folder again from where it was recorded".into())
-            }
-            Self::KeyFile { .. } => Some("`membench keygen > FILE` makes one".into()),
-            Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
-            Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
-            Self::Io { .. }
-            | Self::UnknownResponses { .. }
-            | Self::NotADuration { .. }
-            | Self::RecorderTaken
-            | Self::HooksSilent { .. }
-            | Self::UnknownAnalysis { .. }
-            | Self::TooManyKeys { .. }
-            | Self::NewerSchema { .. }
-            | Self::Parquet { .. }
-            | Self::Arrow { .. }
-            | Self::Column { .. }
-            | Self::Random(_)
-            | Self::TargetProtocol { .. }
-            | Self::NothingToReplay { .. }
-            | Self::ReplaySystem { .. } => None,
-            Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
-            Self::TargetAddress { .. } => {
-                Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
-            }
-            Self::TargetUnreachable { target, .. } => Some(format!(
-                "is memcached running and listening on {target}? `memcached -l ADDRESS -p PORT` starts one"
-            )),
-            Self::TargetBusy { .. } => {
-                Some("replay writes to its target; `--allow-nonempty` if you mean it".to_owned())
-            }
-            Self::TooManyConnections { wanted, .. } => {
-                Some(format!("`ulimit -n {}`, then again", wanted + 64))
-            }
-            Self::Ports { .. } | Self::Privileges { .. } => None,
-            Self::FeatureMissing { feature, .. } => {
-                Some(format!("build with `--features {feature}`, or record packets from an interface"))
-            }
-            Self::NoKernelTypes { .. } => {
-                Some("use a kernel built with CONFIG_DEBUG_INFO_BTF, or record packets from an interface".into())
-            }
-            Self::NoTracepoint { .. } | Self::NoKernelMember { .. } => {
-                Some("use Linux 6.3 or newer, or record packets from an interface".into())
-            }
-            Self::MissingCapabilities { missing } => {
-                Some(format!("run as root, or with {} in a container", missing.join(" and ")))
-            }
-            Self::KernelLoad { source, log, .. } => Some(load_hint(source, log).into()),
-            Self::KernelAttach { source, .. } => Some(attach_hint(source).into()),
-            Self::KernelMap { .. } => Some("the kernel must be 5.5 or newer".into()),
-            Self::PrivilegesKept { .. } => Some("privileges must be given up before other threads start".into()),
-        }
-    }
-}
-
 /// A count with its thousands apart.
 fn thousands(count: u64) -> String {
     let digits = count.to_string();
@@ -459,37 +335,9 @@ fn thousands(count: u64) -> String {
     text
 }
 
-/// What each errno of loading means, and what to do.
-fn load_hint(source: &std::io::Error, log: &str) -> &'static str {
-    match source.raw_os_error() {
-        Some(libc::EPERM) => {
-            "the capabilities are there, so a policy forbids it: see `cat /sys/kernel/security/lockdown`, \
-             `sysctl kernel.unprivileged_bpf_disabled` and the container's seccomp profile"
-        }
-        Some(libc::EACCES) if !log.is_empty() => {
-            "this kernel's verifier rejects the program: please report the lines above with `uname -r`"
-        }
-        Some(libc::EACCES) => "a security module forbids it: see `dmesg`",
-        Some(libc::ENOSYS) => {
-            "the kernel lacks CONFIG_BPF_SYSCALL, or a seccomp profile forbids bpf()"
-        }
-        Some(libc::EINVAL) => {
-            "the kernel does not know something the program uses: please report it with `uname -r`"
-        }
-        Some(libc::ENOMEM) => "there is no memory for the ring: make it smaller",
-        Some(libc::E2BIG) => {
-            "the program or a map is too large for this kernel: please report it with `uname -r`"
-        }
-        _ => "`membench doctor` shows what this machine can do",
-    }
-}
-
-/// The same for attaching.
-fn attach_hint(source: &std::io::Error) -> &'static str {
-    match source.raw_os_error() {
-        Some(libc::ENOENT) => "the kernel has no such tracepoint: use Linux 6.3 or newer",
-        Some(libc::EBUSY | libc::EEXIST) => "another program holds the hook: see `bpftool prog`",
-        Some(libc::EINVAL) => "the kernel attaches no programs here: see `membench doctor`",
-        _ => "`membench doctor` shows what this machine can do",
-    }
+/// The Parquet reader's message without its own `Parquet error: `.
+fn without_kind(message: &str) -> &str {
+    message
+        .split_once(": ")
+        .map_or(message, |(_, reason)| reason)
 }

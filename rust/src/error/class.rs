@@ -1,0 +1,67 @@
+//! Errors → the classes that users tell apart.
+
+use super::Error;
+
+/// The classes of failure that users tell apart, each with its own exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Something broke inside: exit 1.
+    Failed,
+    /// The command or an argument is wrong: exit 2.
+    Usage,
+    /// A profile cannot be used: exit 1.
+    Profile,
+    /// This machine or its permissions do not allow it: exit 5.
+    Environment,
+    /// The target of a replay does not allow it: exit 5.
+    Target,
+    /// The output exists: exit 2.
+    Exists,
+}
+
+impl Error {
+    /// Which exception and exit code this becomes.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::TooManyKeys { .. } | Self::RecorderTaken | Self::RecorderPanicked => {
+                Class::Failed
+            }
+            Self::UnknownResponses { .. } | Self::NotADuration { .. } => Class::Usage,
+            Self::Io { .. }
+            | Self::Random(_)
+            | Self::TooManyConnections { .. }
+            | Self::ReplaySystem { .. } => Class::Environment,
+            Self::Exists { .. } => Class::Exists,
+            Self::NotAProfile { .. }
+            | Self::BeingRecorded { .. }
+            | Self::UnknownAnalysis { .. }
+            | Self::KeyFile { .. }
+            | Self::KeyFileReadable { .. }
+            | Self::Pacing { .. }
+            | Self::TargetAddress { .. } => Class::Usage,
+            Self::ManifestMissing { .. }
+            | Self::ManifestDamaged { .. }
+            | Self::NewerSchema { .. }
+            | Self::PartMissing { .. }
+            | Self::Parquet { .. }
+            | Self::Arrow { .. }
+            | Self::Column { .. }
+            | Self::NothingToReplay { .. } => Class::Profile,
+            Self::TargetUnreachable { .. }
+            | Self::TargetProtocol { .. }
+            | Self::TargetBusy { .. } => Class::Target,
+            Self::Ports { .. } => Class::Usage,
+            Self::PrivilegesKept { .. } => Class::Failed,
+            Self::FeatureMissing { .. }
+            | Self::NoKernelTypes { .. }
+            | Self::NoTracepoint { .. }
+            | Self::NoKernelMember { .. }
+            | Self::MissingCapabilities { .. }
+            | Self::KernelLoad { .. }
+            | Self::KernelAttach { .. }
+            | Self::KernelMap { .. }
+            | Self::HooksSilent { .. }
+            | Self::Privileges { .. } => Class::Environment,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+"""What a profile holds, as text."""
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from membench._profile import Anchor, Summary
+from membench.ledger import Ledger
+from membench.report.info import render_info
+
+INFO = Summary(
+    schema_version=1,
+    membench="0.1.0",
+    state="sealed",
+    repaired=False,
+    source="ebpf:any",
+    tier="T1",
+    kernel="6.12.107",
+    responses="bytes",
+    sampling=1.0,
+    key_fingerprint="f70f94f7784f4305",
+    anchor=Anchor(1, 1_795_269_720_000_000_000),
+    duration_s=60.0,
+    stopped_by="duration",
+    write_error=None,
+    events=1000,
+    requests=900,
+    connections=8,
+    commands={"get": 900, "set": 100},
+    outcomes={"hit": 850, "miss": 50, "stored": 100},
+    parts=1,
+    bytes=6900,
+    unsealed_events=0,
+    cut_bytes=0,
+    ledger=Ledger(complete=True, request_bytes=4000, response_bytes=90_000, boundary=12),
+)
+
+
+def as_text(info: Summary) -> str:
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    with console.capture() as captured:
+        console.print(render_info("[x].mb", info))
+    return captured.get()
+
+
+def test_a_sealed_profile_shows_counts_source_and_completeness() -> None:
+    text = as_text(INFO)
+    assert text.startswith("[x].mb   60.0 s   1,000 events   sealed")
+    assert "ebpf:any, T1, kernel 6.12.107, responses bytes" in text
+    assert "get 900 (90.0 %)   set 100 (10.0 %)" in text
+    assert "yes, lost 0: bytes 4,000 requested, 90,000 answered; 12 at the edges" in text
+    assert "6.90 kB (6.9 B an event)" in text
+
+
+def test_a_profile_that_was_not_sealed_says_so_and_what_is_left() -> None:
+    ledger = replace(INFO.ledger, complete=None)
+    killed = replace(
+        INFO, state="recording", ledger=ledger, stopped_by=None, unsealed_events=40, cut_bytes=7
+    )
+    text = as_text(killed)
+    assert "NOT sealed" in text
+    assert "unknown, not sealed" in text
+    assert "40 events unsealed, 7 B cut off" in text
+
+
+def test_losses_are_listed_by_cause() -> None:
+    text = as_text(replace(INFO, ledger=replace(INFO.ledger, complete=False, ring_full=9400)))
+    assert "NO, 10.0 % may be missing" in text
+    assert "ring_full" in text
+    assert "9.40 kB" in text
+
+
+def test_what_could_not_be_written_is_shown() -> None:
+    text = as_text(replace(INFO, stopped_by="write error", write_error="no space left"))
+    assert "could not write on: no space left" in text

@@ -1,0 +1,134 @@
+"""Replays as text."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from membench._replay import (
+    Check,
+    Durations,
+    Generator,
+    Outcomes,
+    Percentiles,
+    Progress,
+    ReplayResult,
+    ServerCounters,
+    Target,
+    Warm,
+)
+from membench.report.replay import describe_progress, render_replay
+
+GET = Percentiles(110_000, 190_000, 250_000, 420_000, 1_310_000, 4_200_000, 120_000.0, 900)
+ALL = Durations(
+    110_000, 190_000, 250_000, 420_000, 1_310_000, 4_200_000, 120_000.0, 900, {"get": GET}
+)
+LAG = Durations(400, 900, 1_000, 21_000, 300_000, 900_000, 700.0, 1000)
+RESULT = ReplayResult(
+    planned=1000,
+    sent=1000,
+    answered=1000,
+    suppressed=0,
+    errors=0,
+    new_errors=0,
+    unexpected=0,
+    reconnects=0,
+    skipped={},
+    unsent={},
+    unanswered={},
+    unknown_cas=0,
+    response_ns=ALL,
+    service_ns=ALL,
+    wire_ns=replace(ALL, p50=80_000),
+    client_ns=replace(ALL, p50=30_000),
+    lag_ns=LAG,
+    outcomes=Outcomes(
+        recorded={"get": {"hit": 924, "miss": 76}},
+        replayed={"get": {"hit": 921, "miss": 79}},
+        differences={"get": {"hit -> miss": 3}},
+    ),
+    generator=Generator(3_320.0, 0.61, 1, 60_000),
+    timing_held=True,
+    stopped=False,
+    duration_s=60.0,
+    target=Target("10.0.0.7:11211", "1.6.45", "4"),
+    server=ServerCounters({}, 4_381_425, 4_381_425, True),
+    warm=Warm(1_210_000, 402_000_000, 0, 0, 450_000_000),
+)
+
+
+def as_text(result: ReplayResult) -> str:
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    with console.capture() as captured:
+        console.print(render_replay(result))
+    return captured.get()
+
+
+def test_a_replay_says_what_was_sent_and_that_the_timing_held() -> None:
+    text = as_text(RESULT)
+    assert "target   memcached 1.6.45 at 10.0.0.7:11211" in text
+    assert "warm     1,210,000 keys, 402 MB" in text
+    assert "sent 1,000 of 1,000   answered all   errors 0" in text
+    assert "hit ratio 92.1 % (recorded 92.4 %)" in text
+    assert "timing held: lag p50 400 ns, p99 21.0 µs, max 900 µs" in text
+
+
+def test_each_command_has_a_row_of_response_times() -> None:
+    line = next(line for line in as_text(RESULT).splitlines() if line.startswith("get "))
+    assert line.split("  ")[-1].strip() == "900"
+    assert "110 µs" in line
+    assert "4.20 ms" in line
+
+
+def test_the_time_of_the_network_and_of_this_client_are_told_apart() -> None:
+    text = as_text(RESULT)
+    assert "the network and server 80.0 µs p50, this client's wake-up 30.0 µs p50" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"timing_held": False}, "timing NOT held"),
+        ({"answered": 990}, "answered 990"),
+        ({"skipped": {"flush_all": 2}}, "not replayed: flush_all 2"),
+        ({"unsent": {"target_closed": 7}}, "not sent: target_closed 7"),
+        ({"unanswered": {"late": 1}}, "not answered: late 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_went_wrong_is_shown(change: dict[str, object], shown: str) -> None:
+    assert shown in as_text(replace(RESULT, **change))  # type: ignore[arg-type]
+
+
+def test_outcomes_that_differ_are_counted_by_cause() -> None:
+    assert "outcomes that differ: get hit -> miss 3" in as_text(RESULT)
+
+
+def test_bytes_the_target_did_not_read_are_shown() -> None:
+    server = ServerCounters({}, 4_381_425, 4_000_000, False)
+    text = as_text(replace(RESULT, server=server))
+    assert "4,381,425 written, DIFFERS: the target read 4,000,000" in text
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        (Check("get.p99<1ms", 1e6, 420_000.0, True), ["get.p99<1ms", "420 µs", "pass"]),
+        (Check("get.p99<1us", 1e3, 420_000.0, False), ["get.p99<1us", "420 µs", "FAIL"]),
+        (Check("hit_ratio>0.95", 0.95, 0.921, False), ["hit_ratio>0.95", "92.1 %", "FAIL"]),
+        (Check("gat.p99<1ms", 1e6, None, False), ["gat.p99<1ms", "not measured", "FAIL"]),
+    ],
+    ids=lambda value: value.text if isinstance(value, Check) else "",
+)
+def test_a_check_is_shown_with_what_was_measured(check: Check, words: list[str]) -> None:
+    line = as_text(replace(RESULT, checks=(check,))).splitlines()[-1]
+    assert line.startswith("check ")
+    assert all(word in line for word in words)
+
+
+def test_progress_shows_rate_response_lag_and_errors() -> None:
+    progress = Progress(42.6, 1000, 710, 709, 0, 184_090.0, 420_000, 21_000)
+    assert describe_progress(progress) == (
+        "42.6 s  184,090/s  p99 420 µs  lag p99 21.0 µs  errors 0"
+    )
