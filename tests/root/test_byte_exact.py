@@ -133,6 +133,23 @@ def test_requests_of_one_write_share_a_batch_and_those_of_the_next_do_not(
     ] * 5
 
 
+def test_requests_that_are_read_before_earlier_ones_are_answered_are_paired(
+    server: Memcached, output: Path
+) -> None:
+    """A multi-get longer than the read buffer makes memcached read on, as long as reads fill it."""
+    keys = [(b"long-%d-" % number).ljust(250, b"k") for number in range(100)]
+    connection = Connection(server.port, 0)
+    for key in keys[::2]:
+        connection.perform(store("set", key, b"v" * 50))
+    connection.log.clear()
+    with recorder(output, [server.port], "--no-stats") as running:
+        connection.mark()
+        short = (read("get", [b"short-%d" % number]) for number in range(1500))
+        connection.perform(read("gets", keys), *short)
+        running.stop().must(0)
+    assert compare([connection], by_connection(events(output))) == []
+
+
 def test_key_ids_are_the_keyed_hash_of_the_key(
     server: Memcached, output: Path, tmp_path: Path
 ) -> None:

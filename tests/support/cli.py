@@ -126,7 +126,7 @@ class Recorder:
     def ready(self) -> Recorder:
         """Itself, once it has attached and said that it records: from here on Ctrl-C ends and seals it."""
         self.attached()
-        until(lambda: self.process.poll() is not None or self.told(), "a word of the recorder")
+        until(lambda: self.process.poll() is not None or self.told(), "its first word")
         return self
 
     def wait(self, timeout: float = 60) -> Ended:
