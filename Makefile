@@ -60,9 +60,10 @@ bench: setup ## print what recording, decoding and replaying cost here
 soak: setup ## tests that take longer than a minute
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak
 
-fuzz: ## feed random bytes to the parsers, a minute each (needs cargo-fuzz and a nightly toolchain)
-	cd rust && for target in $$(cargo +nightly fuzz list); do \
-	    cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; \
+fuzz: ## feed random bytes to the parsers, a minute each
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	cd rust && for target in $$(cargo fuzz list); do \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60 || exit 1; \
 	done
 
 clean: ## remove what was built

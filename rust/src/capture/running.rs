@@ -52,6 +52,8 @@ pub(super) struct Running {
     pub(super) looked: Instant,
     pub(super) told: (Instant, u64, f64),
     pub(super) write_error: Option<String>,
+    /// How many servers' answers are in the manifest.
+    servers_asked: usize,
 }
 
 impl Running {
@@ -83,6 +85,7 @@ impl Running {
             looked: now,
             told: (now, 0, clock::cpu_s()),
             write_error: None,
+            servers_asked: 0,
         }
     }
 
@@ -244,11 +247,18 @@ impl Running {
             return;
         }
         let servers = self.asking.servers();
+        let servers_known = servers.len();
         if !servers.is_empty() {
             self.status.update(|status| status.servers = servers);
         }
-        if let Some(writer) = &mut self.writer {
-            writer.set_statistics_start(self.asking.statistics_start());
+        if servers_known == self.servers_asked {
+            return;
+        }
+        self.servers_asked = servers_known;
+        if let Some(writer) = &mut self.writer
+            && let Err(error) = writer.set_statistics_start(self.asking.statistics_start())
+        {
+            give_up_writing(&mut self.write_error, &self.stop, &error);
         }
     }
 

@@ -18,7 +18,7 @@ impl Error {
             Self::ManifestDamaged { .. } | Self::PartMissing { .. } => {
                 Some("copy the whole folder again from where it was recorded".into())
             }
-            Self::KeyFile { .. } => Some("`membench keygen > FILE` makes one".into()),
+            Self::KeyFile { .. } => Some("`membench keygen FILE` makes one".into()),
             Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
             Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
             Self::Io { source, .. } => io_hint(source),
@@ -52,21 +52,24 @@ impl Error {
                 Some(format!("`ulimit -n {}`, then again", wanted + 64))
             }
             Self::FeatureMissing { feature, .. } => {
-                Some(format!("build with `--features {feature}`, or record packets from an interface"))
+                Some(format!("build with `--features {feature}`"))
             }
             Self::NoKernelTypes { .. } => {
-                Some("use a kernel built with CONFIG_DEBUG_INFO_BTF, or record packets from an interface".into())
+                Some("use a kernel built with CONFIG_DEBUG_INFO_BTF".into())
             }
             Self::NoTracepoint { .. } | Self::NoKernelMember { .. } => {
-                Some("use Linux 6.3 or newer, or record packets from an interface".into())
+                Some("use Linux 6.3 or newer".into())
             }
-            Self::MissingCapabilities { missing } => {
-                Some(format!("run as root, or with {} in a container", missing.join(" and ")))
-            }
+            Self::MissingCapabilities { missing } => Some(format!(
+                "run as root, or with {} in a container",
+                missing.join(" and ")
+            )),
             Self::KernelLoad { source, log, .. } => Some(load_hint(source, log).into()),
             Self::KernelAttach { source, .. } => Some(attach_hint(source).into()),
             Self::KernelMap { .. } => Some("the kernel must be 5.5 or newer".into()),
-            Self::PrivilegesKept { .. } => Some("privileges must be given up before other threads start".into()),
+            Self::PrivilegesKept { .. } => {
+                Some("privileges must be given up before other threads start".into())
+            }
         }
     }
 }

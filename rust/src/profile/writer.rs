@@ -163,9 +163,10 @@ impl Writer {
         result.map_err(|error| self.fail(error))
     }
 
-    /// Notes what servers said at the start, to be written with the next manifest.
-    pub fn set_statistics_start(&mut self, statistics: Value) {
+    /// Notes what servers said at the start, in the manifest.
+    pub fn set_statistics_start(&mut self, statistics: Value) -> Result<()> {
         self.manifest.header.statistics_start = statistics;
+        self.manifest.save(&self.folder)
     }
 
     /// Adds a later pair of the anchor's clocks, to be written with the next manifest.
