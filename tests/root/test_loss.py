@@ -12,7 +12,7 @@ import pytest
 from support.cli import Ended, Recorder, membench, recorder
 from support.oracle import KnownKeyIds
 from support.profile import by_connection, events, table
-from support.server import Memcached
+from support.server import Memcached, memcached
 from support.unique import UniqueTraffic, key_file, traffics
 from support.waiting import until
 from support.workload import in_threads
@@ -63,14 +63,16 @@ def resume(profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> No
             one.pipeline(depth=1)
 
 
-@pytest.fixture(params=[0.0, SILENCE_S + 0.5], ids=["full ring", "silent user space"])
-def lossy(request: pytest.FixtureRequest, server: Memcached, tmp_path: Path) -> Lossy:
-    path, keys = key_file(tmp_path)
-    profile = tmp_path / "lossy.mb"
-    traffic = traffics(server.port, CONNECTIONS)
-    with recorder(
-        profile, [server.port], "--no-stats", "--ring-size", "4096", "--key-file", str(path)
-    ) as running:
+@pytest.fixture(
+    scope="module", params=[0.0, SILENCE_S + 0.5], ids=["full ring", "silent user space"]
+)
+def lossy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lossy:
+    folder = tmp_path_factory.mktemp("lossy")
+    path, keys = key_file(folder)
+    options = ("--no-stats", "--ring-size", "4096", "--key-file", str(path))
+    profile = folder / "lossy.mb"
+    with memcached(memory=1024) as server, recorder(profile, [server.port], *options) as running:
+        traffic = traffics(server.port, CONNECTIONS)
         every(traffic, 5)
         held(running, traffic, request.param)
         resume(profile, traffic, keys)

@@ -124,7 +124,7 @@ class Recorder:
             return False
 
     def ready(self) -> Recorder:
-        """Itself, once it has attached and said that it records: from here on Ctrl-C ends and seals it."""
+        """Itself, once it has attached and said that it records: Ctrl-C now ends and seals it."""
         self.attached()
         until(lambda: self.process.poll() is not None or self.told(), "its first word")
         return self
