@@ -2,7 +2,7 @@
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
 use membench_common::{
-    HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, counter, kind, program,
+    HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, WHOLE_CAPACITY, counter, kind, program,
 };
 
 use crate::{
@@ -90,13 +90,18 @@ fn keep(
             .lose(counters, counter::RING_FULL, u64::from(length));
         return None;
     }
+    let gathers = matches!(arguments.shape, Shape::Buffer)
+        && state.note_buffer(arguments.address, arguments.count);
     let header = Header {
-        kind: kind::REQUEST,
+        kind: if gathers && arguments.count == u64::from(length) {
+            kind::REQUEST_FILLED
+        } else {
+            kind::REQUEST
+        },
         call_length: length,
         call,
         ..socket::empty(state.cookie, time)
     };
-    let is_own_buffer = state.note_buffer(arguments.address, arguments.count);
     if let Shape::Buffer = arguments.shape
         && length as usize <= LONG
     {
@@ -110,7 +115,9 @@ fn keep(
         header,
     );
     match arguments.shape {
-        Shape::Buffer if is_own_buffer => keep_whole(composer, arguments.address),
+        Shape::Buffer if gathers || arguments.count <= WHOLE_CAPACITY => {
+            keep_whole(composer, arguments.address)
+        }
         Shape::Buffer => keep_ends(composer, arguments.address),
         // As other servers read; memcached does not.
         Shape::Vectors | Shape::Message => {

@@ -3,7 +3,7 @@
 use core::mem::size_of;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_socket_cookie};
-use membench_common::{Header, Socket, WHOLE_CAPACITY, counter, field, kind};
+use membench_common::{Header, Socket, counter, field, kind};
 
 use crate::{
     kernel::{self, Structure},
@@ -113,7 +113,7 @@ pub fn state(sock: Structure, counters: Counters, length: u32) -> Option<&'stati
 }
 
 impl State {
-    /// Whether a read of this capacity goes into the server's own buffer, not straight into an item. memcached's buffer
+    /// Whether a read of this capacity goes, for certain, into the server's own buffer, not straight into an item. memcached's buffer
     /// is a power of two long and, while it holds a part of a request, is read into behind that part: the end stays.
     /// When it grows it doubles, and the first read into the new half is a power of two again.
     /// <https://github.com/memcached/memcached/blob/1.6.18/memcached.c#L2426-L2501>
@@ -123,7 +123,7 @@ impl State {
         if capacity & capacity.wrapping_sub(1) == 0 {
             self.buffer_end = end;
         }
-        capacity <= WHOLE_CAPACITY || end == self.buffer_end
+        end == self.buffer_end
     }
 
     /// Notes that a receive returned `length` bytes: counts what was read since the last one without a call. A FIN

@@ -109,6 +109,7 @@ fn push(
         offset,
         time: u64::from(call),
         arrival: None,
+        filled: false,
         call,
         pieces,
     };

@@ -64,6 +64,7 @@ impl Proxy {
                 offset: self.offsets[direction as usize],
                 time: u64::from(self.call),
                 arrival: None,
+                filled: false,
                 call: self.call,
                 pieces: &[Piece::Bytes(bytes)],
             };

@@ -43,7 +43,7 @@ impl<'a> Record<'a> {
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = Header::ref_from_prefix(bytes).ok()?;
         match header.kind {
-            kind::REQUEST => Self::bytes(header, Direction::Request, rest),
+            kind::REQUEST | kind::REQUEST_FILLED => Self::bytes(header, Direction::Request, rest),
             kind::RESPONSE => Self::bytes(header, Direction::Response, rest),
             kind::SOCKET => Some(Self::Socket {
                 header,
@@ -235,6 +235,7 @@ mod tests {
     fn a_record_says_which_way_its_bytes_went() {
         for (kind, expected) in [
             (kind::REQUEST, Direction::Request),
+            (kind::REQUEST_FILLED, Direction::Request),
             (kind::RESPONSE, Direction::Response),
         ] {
             let ring = Ring::record(kind, 2, &[(2, b"ok", b"")]);

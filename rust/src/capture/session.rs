@@ -1,6 +1,6 @@
 //! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
 
-use membench_common::{Header, counter};
+use membench_common::{Header, counter, kind};
 use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
@@ -70,6 +70,7 @@ impl Session {
                     offset: header.offset,
                     time: header.time,
                     arrival: None,
+                    filled: header.kind == kind::REQUEST_FILLED,
                     call: header.call,
                     pieces: &pieces,
                 };

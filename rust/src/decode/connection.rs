@@ -20,8 +20,10 @@ pub(super) struct Connection {
     response_end: u64,
     /// Ordinal of the server's read, once there was one.
     batch: Option<u32>,
-    /// The source's call number of that read.
+    /// The source's call number of that read,
     call: u32,
+    /// and whether the server may have read on before it answered.
+    reads_on: bool,
     totals: Totals,
 }
 
@@ -37,6 +39,7 @@ impl Connection {
             response_end: 0,
             batch: None,
             call: 0,
+            reads_on: false,
             totals: Totals::default(),
         }
     }
@@ -71,10 +74,12 @@ impl Connection {
             arrival: segment.arrival,
             batch: self.batch.unwrap_or(0),
         };
-        let mut at_start = first_of_call;
+        // A filled buffer is followed by a read at once, with nothing answered in between.
+        let mut may_be_barrier = first_of_call && !self.reads_on;
+        self.reads_on = segment.filled;
         for piece in segment.pieces {
-            self.request_piece(context, *piece, &read, at_start);
-            at_start = false;
+            self.request_piece(context, *piece, &read, may_be_barrier);
+            may_be_barrier = false;
         }
         self.totals.request.seen += segment.length();
         gap
@@ -85,9 +90,9 @@ impl Connection {
         context: &mut Context,
         piece: Piece<'_>,
         read: &Read,
-        at_start: bool,
+        may_be_barrier: bool,
     ) {
-        if at_start && !self.requests.in_value() {
+        if may_be_barrier && !self.requests.in_value() {
             self.barrier(context, piece);
         }
         let flow = &mut self.totals.request;

@@ -1,7 +1,8 @@
 //! Segments → events: framing, pairing of responses with requests, and where every byte went.
 //!
 //! memcached answers every complete request before it reads that connection again, except while it is reading a
-//! value. So each read that does not continue a value is a barrier: what is still open then was not seen answered,
+//! value, and when a read filled the buffer in which it gathers a long multi-get. So each other read is a barrier:
+//! what is still open then was not seen answered,
 //! and one mistake cannot shift the responses that follow.
 
 mod cas;

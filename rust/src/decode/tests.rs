@@ -19,6 +19,7 @@ struct Exchange {
     offsets: [u64; 2],
     call: u32,
     time: u64,
+    fills: bool,
     events: Vec<Event>,
 }
 
@@ -32,6 +33,7 @@ impl Exchange {
             offsets: [0; 2],
             call: 0,
             time: 0,
+            fills: false,
             events: Vec::new(),
         }
     }
@@ -50,6 +52,7 @@ impl Exchange {
             offset: *offset,
             time: self.time,
             arrival: None,
+            filled: self.fills,
             call: self.call,
             pieces,
         };
@@ -265,6 +268,24 @@ fn a_request_without_response_before_the_next_read_is_unpaired_and_shifts_nothin
         ]
     );
     assert_eq!(totals.unpaired, 1);
+}
+
+#[test]
+fn a_read_that_filled_the_buffer_is_followed_by_one_before_the_answers() {
+    let mut exchange = exchange();
+    exchange.fills = true;
+    exchange.reads(b"get a\r\ndelete b\r\nget ");
+    exchange.fills = false;
+    let (events, totals) = exchange
+        .reads(b"c\r\n")
+        .sends(b"END\r\nDELETED\r\nEND\r\n")
+        .end();
+    let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
+    assert_eq!(
+        found,
+        [Outcome::Miss, Outcome::Deleted, Outcome::Miss].map(Some)
+    );
+    assert_eq!(totals.unpaired + totals.unmatched, 0);
 }
 
 #[test]
