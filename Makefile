@@ -34,7 +34,7 @@ demo: setup ## record, analyze and replay a private memcached
 	fi
 
 test: setup ## run every test; as root also those against the kernel
-	cargo test --workspace --quiet
+	cargo test --workspace --quiet -- $(if $(ROOT),--include-ignored)
 	$(PYTHON) -m pytest $(ROOT)
 
 lint: setup ## formatting, lints, types, stubs, and checks of the form
