@@ -75,7 +75,7 @@ impl Running {
             bytes_written = manifest.parts.iter().map(|part| part.bytes).sum();
             ledger = manifest.ledger;
         }
-        let cpu_s = clock::cpu_s();
+        let cpu_s = clock::cpu_s() - self.cpu_before;
         let events = self.tally.events();
         Ok(Recording {
             profile: self.options.output,

@@ -86,7 +86,7 @@ pub struct Difference {
 /// What recording cost this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
-    /// CPU time of this process, s.
+    /// CPU time of this process since it attached, s.
     pub cpu_s: f64,
     /// The same an event, ns.
     pub ns_per_event: Option<f64>,

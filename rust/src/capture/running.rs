@@ -47,6 +47,8 @@ pub(super) struct Running {
     pub(super) status: Shared,
     pub(super) stop: Stop,
     pub(super) started: Instant,
+    /// CPU time this process had used by then, s.
+    pub(super) cpu_before: f64,
     pub(super) drain_period: Duration,
     pub(super) flushed: Instant,
     pub(super) looked: Instant,
@@ -80,6 +82,7 @@ impl Running {
             status: Shared::default(),
             stop: Stop::default(),
             started: now,
+            cpu_before: clock::cpu_s(),
             drain_period: DRAIN_PERIODS.0,
             flushed: now,
             looked: now,
@@ -284,6 +287,7 @@ impl Running {
         let drops = self.session.dropped();
         let elapsed_s = self.started.elapsed().as_secs_f64();
         let requests = self.tally.requests();
+        let cpu_started = self.cpu_before;
         self.status.update(|status| {
             status.elapsed_s = elapsed_s;
             status.events = events;
@@ -295,7 +299,7 @@ impl Running {
             status.lost_bytes = lost_bytes(&counters);
             status.user_queue_drops = drops;
             status.cpu_share = (cpu_s - cpu_before) / seconds;
-            status.cpu_s = cpu_s;
+            status.cpu_s = cpu_s - cpu_started;
         });
         self.told = (now, events, cpu_s);
     }

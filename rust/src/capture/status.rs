@@ -59,7 +59,7 @@ pub struct Status {
     pub lost_bytes: u64,
     /// Events that were not taken.
     pub user_queue_drops: u64,
-    /// CPU time of this process, s,
+    /// CPU time of this process since it attached, s,
     pub cpu_s: f64,
     /// and its share of one CPU in the last second or so.
     pub cpu_share: f64,
