@@ -308,6 +308,46 @@ fn what_cannot_be_sent_is_skipped_and_counted() {
 }
 
 #[test]
+fn bytes_that_differ_from_the_recording_have_a_cause() {
+    let Some(server) = Memcached::start() else {
+        return;
+    };
+    let sized = |size, event| Event {
+        request_size: Some(size),
+        ..event
+    };
+    // `gets KEY`, `cas KEY 0 100 3 TOKEN` and a value, `get KEY` with two spaces more, and `stats settings`.
+    let events = vec![
+        sized(10, event(Command::FlushAll, 0, 0, 0)),
+        sized(45, set(1, 1, 10)),
+        Event {
+            cas: Some(3),
+            ..sized(27, keyed(Command::Gets, 2, 1, Outcome::Hit))
+        },
+        Event {
+            cas: Some(3),
+            ..sized(60, with(Command::Cas, 3, 1, Outcome::Stored))
+        },
+        sized(28, keyed(Command::Get, 4, 1, Outcome::Hit)),
+        Event {
+            outcome: Some(Outcome::Ok),
+            ..sized(16, event(Command::Stats, 0, 5, 200 * MILLISECOND))
+        },
+    ];
+    let recorded: i64 = 10 + 45 + 27 + 60 + 28 + 16;
+    let report = replay(&server, &recording(events), &Options::default());
+    assert_clean(&report);
+    let server = report.server.unwrap();
+    let written = i64::try_from(server.bytes_written_by_replay).unwrap();
+    let changed: i64 = server.bytes_changed.values().sum();
+    assert_eq!(recorded - 10 + changed, written, "{server:#?}");
+    let causes: Vec<_> = server.bytes_changed.keys().copied().collect();
+    assert_eq!(causes, ["arguments", "cas_token", "other"]);
+    assert_eq!(server.bytes_changed["other"], -2);
+    assert_eq!(server.bytes_not_replayed["admin_command"], 10);
+}
+
+#[test]
 fn connections_live_as_recorded() {
     let Some(server) = Memcached::start() else {
         return;

@@ -7,6 +7,7 @@ use membench_protocol::Response;
 use crate::event::{Command, Options, Outcome};
 
 use super::answer::{fits, is_error as is_error_line, outcome};
+use super::bytes::Sizes;
 use super::histogram::{MULTI_GET, class_of};
 use super::keys;
 use super::measures::{Measures, Stamps, is_error};
@@ -25,6 +26,7 @@ struct Request {
     end: u64,
     /// Number of its opaque token.
     opaque: u64,
+    sizes: Sizes,
     /// Keys whose outcome is not known.
     keys: u32,
     options: Options,
@@ -69,6 +71,10 @@ pub struct Outstanding {
     unsent: usize,
     /// How many must be answered.
     due: usize,
+    /// Offset of the end of the last one.
+    end: u64,
+    /// The same of those that count as sent.
+    sent_end: u64,
 }
 
 impl Outstanding {
@@ -107,11 +113,14 @@ impl Outstanding {
         let quiet = template.noreply || template.quiet || first.command == Command::Quit;
         self.due += usize::from(!quiet);
         self.unsent += 1;
+        let sizes = Sizes::new(operations, end - self.end, template);
+        self.end = end;
         self.requests.push_back(Request {
             intended: start + first.intended,
             sent: 0,
             end,
             opaque,
+            sizes,
             keys: u32::try_from(operations.len()).unwrap_or(u32::MAX),
             options: first.options,
             command: first.command,
@@ -143,7 +152,9 @@ impl Outstanding {
             }
             request.sent = now;
             self.unsent -= 1;
-            measures.sent(request.class, now.saturating_sub(request.intended));
+            self.sent_end = request.end;
+            let lag = now.saturating_sub(request.intended);
+            measures.sent(request.class, lag, request.sizes);
         }
     }
 
@@ -184,11 +195,7 @@ impl Outstanding {
             return;
         };
         self.due -= usize::from(!request.quiet);
-        if self.unsent > self.requests.len() {
-            // memcached may refuse a request before the last of its value has left.
-            self.unsent = self.requests.len();
-            measures.sent(request.class, parsed.saturating_sub(request.intended));
-        }
+        self.count_sent(&request, parsed, measures);
         let sent = if request.sent == 0 {
             parsed
         } else {
@@ -203,8 +210,19 @@ impl Outstanding {
         measures.answered(request.class, &stamps);
     }
 
-    /// Gives up: what was due an answer has none, for this cause.
-    pub fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
+    /// memcached may refuse a request, just taken from the front, before the last of its value has left.
+    fn count_sent(&mut self, request: &Request, now: u64, measures: &mut Measures) {
+        if self.unsent > self.requests.len() {
+            self.unsent = self.requests.len();
+            self.sent_end = request.end;
+            let lag = now.saturating_sub(request.intended);
+            measures.sent(request.class, lag, request.sizes);
+        }
+    }
+
+    /// Gives up after `written` bytes: what was due an answer has none, for this cause.
+    pub fn abandon(&mut self, cause: &'static str, written: u64, measures: &mut Measures) {
+        measures.counts.bytes.cut_off(written, self.sent_end);
         while let Some(request) = self.requests.front().copied() {
             let was_sent = self.unsent < self.requests.len();
             if was_sent && request.quiet {
@@ -214,7 +232,7 @@ impl Outstanding {
             if was_sent {
                 measures.unanswered(cause);
             } else {
-                measures.unsent(cause);
+                measures.unsent(cause, request.sizes.recorded);
                 self.unsent -= 1;
             }
             self.requests.pop_front();
@@ -309,9 +327,7 @@ impl Outstanding {
         let Some(request) = self.requests.pop_front() else {
             return;
         };
-        if self.unsent > self.requests.len() {
-            self.unsent = self.requests.len();
-        }
+        self.count_sent(&request, request.intended, measures);
         measures.counts.suppressed += 1;
         for awaited in self.awaited.drain(..request.keys as usize) {
             measures.outcome(awaited.command, awaited.recorded, outcome);

@@ -53,6 +53,11 @@ impl Template {
         self.flags.push((letter, mode));
     }
 
+    /// Whether the item's new cas value is sent.
+    pub fn sets_cas(&self) -> bool {
+        self.flags.iter().any(|(letter, _)| *letter == b'E')
+    }
+
     /// Whether an answer of this kind is always left out.
     pub fn suppresses(&self, command: Command, kind: Kind) -> bool {
         self.quiet
