@@ -200,6 +200,48 @@ fn quiet_and_noreply_requests_are_settled_by_what_follows() {
 }
 
 #[test]
+fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
+    let Some(server) = Memcached::start() else {
+        return;
+    };
+    let mut options = OptionsTable::default();
+    let add = options.intern("q ME");
+    let add_with_key = options.intern("q k ME");
+    let quiet = |options, request, key, outcome| Event {
+        command: Command::MetaSet,
+        options,
+        outcome,
+        batch: 0,
+        time: 0,
+        ..set(request, key, 5)
+    };
+    let noop = |request| Event {
+        outcome: Some(Outcome::Ok),
+        batch: 0,
+        ..event(Command::MetaNoop, 0, request, 0)
+    };
+    let suppressed = Some(Outcome::Suppressed);
+    let refused = Some(Outcome::NotStored);
+    let events = vec![
+        // One of two is refused; then both; then one that repeats its key.
+        quiet(add, 0, 1, None),
+        quiet(add, 1, 1, None),
+        noop(2),
+        quiet(add, 3, 1, refused),
+        quiet(add, 4, 1, refused),
+        noop(5),
+        quiet(add_with_key, 6, 2, suppressed),
+        quiet(add_with_key, 7, 1, refused),
+        noop(8),
+    ];
+    let recording = in_memory(events, options, Vec::new());
+    let report = replay(&server, &recording, &Options::default());
+    assert_clean(&report);
+    let replayed = &report.outcomes.replayed["ms"];
+    assert_eq!((replayed["not_seen"], replayed["not_stored"]), (2, 3));
+}
+
+#[test]
 fn refused_requests_are_refused_again_and_framing_holds() {
     let Some(server) = Memcached::start() else {
         return;

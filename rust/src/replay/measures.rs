@@ -222,6 +222,11 @@ impl Measures {
         }
     }
 
+    /// An operation ended, and it cannot be told how.
+    pub fn unseen(&mut self, command: crate::event::Command, recorded: Option<Outcome>) {
+        self.transitions.record(command, recorded, None);
+    }
+
     /// A request of this recorded size was not sent.
     pub fn unsent(&mut self, cause: &'static str, recorded: u32) {
         *self.counts.unsent.entry(cause).or_default() += 1;

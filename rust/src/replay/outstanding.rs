@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use membench_protocol::Response;
+use membench_protocol::{Key, Response};
 
 use crate::event::{Command, Options, Outcome};
 
@@ -37,6 +37,13 @@ struct Request {
     quiet: bool,
 }
 
+impl Request {
+    /// Whether answers may leave open that they are its: a quiet one without a token of its own.
+    fn is_anonymous(&self) -> bool {
+        self.quiet && self.command.is_meta() && self.opaque_size == 0
+    }
+}
+
 /// One of its operations.
 #[derive(Clone, Copy, Debug)]
 struct Awaited {
@@ -46,6 +53,14 @@ struct Awaited {
     command: Command,
     recorded: Option<Outcome>,
     marks: Marks,
+}
+
+/// An answer without a request yet.
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    outcome: Outcome,
+    cas: Option<u64>,
+    stamps: (Option<u64>, u64),
 }
 
 /// What follows an answer's line.
@@ -75,6 +90,8 @@ pub struct Outstanding {
     end: u64,
     /// The same of those that count as sent.
     sent_end: u64,
+    /// Answers that fit several quiet requests, until a later one tells.
+    set_aside: Vec<Reply>,
 }
 
 impl Outstanding {
@@ -170,9 +187,10 @@ impl Outstanding {
             measures.counts.unexpected += 1;
             return value_of(response, false);
         };
-        for _ in 0..owner {
-            self.settle(Outcome::Suppressed, measures);
+        if self.is_ambiguous(response, owner, makes.templates()) {
+            return self.put_aside(owner, response, stamps);
         }
+        self.pass_quiet(owner, makes, measures);
         let Some(front) = self.requests.front().copied() else {
             return Next::Line;
         };
@@ -223,10 +241,12 @@ impl Outstanding {
     /// Gives up after `written` bytes: what was due an answer has none, for this cause.
     pub fn abandon(&mut self, cause: &'static str, written: u64, measures: &mut Measures) {
         measures.counts.bytes.cut_off(written, self.sent_end);
+        let told = std::mem::take(&mut self.set_aside).is_empty();
         while let Some(request) = self.requests.front().copied() {
             let was_sent = self.unsent < self.requests.len();
             if was_sent && request.quiet {
-                self.settle(Outcome::Suppressed, measures);
+                let known = told || !request.is_anonymous();
+                self.settle(known.then_some(Outcome::Suppressed), measures);
                 continue;
             }
             if was_sent {
@@ -251,18 +271,88 @@ impl Outstanding {
             return Some(0);
         }
         let error = is_error_line(response);
-        let mut awaited = 0;
-        self.requests.iter().position(|request| {
-            let recorded = self.awaited.get(awaited).and_then(|first| first.recorded);
-            awaited += request.keys as usize;
+        self.each().position(|(request, awaited)| {
             if !request.quiet {
                 return true;
             }
             if error {
+                let recorded = awaited.and_then(|awaited| awaited.recorded);
                 return recorded.is_some_and(is_error);
             }
-            speaks_of(request, response, templates)
+            speaks_of(request, awaited, response, templates)
         })
+    }
+
+    /// Requests with their first operation.
+    fn each(&self) -> impl Iterator<Item = (&Request, Option<&Awaited>)> {
+        self.requests.iter().scan(0, |next, request| {
+            let awaited = self.awaited.get(*next);
+            *next += request.keys as usize;
+            Some((request, awaited))
+        })
+    }
+
+    /// Whether an answer that could be the quiet request's at `owner` could as well be a later quiet one's: the rule by
+    /// which recordings are decoded, so that both leave the same outcomes open. A request that must be answered and
+    /// that it fits, too, is not awaited: nothing else might come that tells.
+    fn is_ambiguous(&self, response: &Response<'_>, owner: usize, templates: &Templates) -> bool {
+        let Response::Meta { flags, .. } = response else {
+            return false;
+        };
+        let mut candidates = self.each().skip(owner);
+        let Some((found, _)) = candidates.next() else {
+            return false;
+        };
+        let names_key = templates.get(found.options).returns_key && flags.has(b'k');
+        if !found.is_anonymous() || names_key {
+            return false;
+        }
+        let mut later = candidates.take_while(|(request, _)| request.quiet);
+        !self.set_aside.is_empty()
+            || later.any(|(request, awaited)| speaks_of(request, awaited, response, templates))
+    }
+
+    fn put_aside(
+        &mut self,
+        owner: usize,
+        response: &Response<'_>,
+        stamps: (Option<u64>, u64),
+    ) -> Next {
+        if let Some(request) = self.requests.get(owner) {
+            self.set_aside.push(Reply {
+                outcome: outcome(request.command, response),
+                cas: meta_cas(response),
+                stamps,
+            });
+        }
+        value_of(response, false)
+    }
+
+    /// Ends the quiet requests before `owner`. Answers put aside are theirs: all were answered, or none, or it is not
+    /// known which.
+    fn pass_quiet(&mut self, owner: usize, makes: &mut Requests, measures: &mut Measures) {
+        if owner == 0 {
+            return;
+        }
+        let passed = self.requests.iter().take(owner);
+        let anonymous = passed.filter(|request| request.is_anonymous()).count();
+        let replies = std::mem::take(&mut self.set_aside);
+        let (none, all) = (replies.is_empty(), replies.len() == anonymous);
+        let mut replies = replies.into_iter();
+        for _ in 0..owner {
+            let told = self
+                .requests
+                .front()
+                .is_some_and(|front| !front.is_anonymous());
+            let reply = if all && !told { replies.next() } else { None };
+            match reply {
+                Some(reply) => {
+                    self.end_operations(reply.outcome, reply.cas, makes, measures);
+                    self.complete(measures, reply.stamps);
+                }
+                None => self.settle((told || none).then_some(Outcome::Suppressed), measures),
+            }
+        }
     }
 
     /// A value of the oldest request arrived: the keys before it are misses.
@@ -304,17 +394,7 @@ impl Outstanding {
         stamps: (Option<u64>, u64),
     ) -> Next {
         let outcome = outcome(front.command, response);
-        let cas = meta_cas(response);
-        for _ in 0..front.keys {
-            let Some(awaited) = self.awaited.pop_front() else {
-                break;
-            };
-            measures.outcome(awaited.command, awaited.recorded, outcome);
-            learn(&awaited, cas, makes);
-        }
-        if let Some(request) = self.requests.front_mut() {
-            request.keys = 0;
-        }
+        self.end_operations(outcome, meta_cas(response), makes, measures);
         let next = value_of(response, true);
         if next == Next::Line {
             self.complete(measures, stamps);
@@ -322,15 +402,36 @@ impl Outstanding {
         next
     }
 
-    /// The oldest request, sent, gets no answer: none was due.
-    fn settle(&mut self, outcome: Outcome, measures: &mut Measures) {
+    /// The oldest request's operations that are left end like this.
+    fn end_operations(
+        &mut self,
+        outcome: Outcome,
+        cas: Option<u64>,
+        makes: &mut Requests,
+        measures: &mut Measures,
+    ) {
+        let Some(front) = self.requests.front_mut() else {
+            return;
+        };
+        let keys = std::mem::take(&mut front.keys) as usize;
+        for awaited in self.awaited.drain(..keys) {
+            measures.outcome(awaited.command, awaited.recorded, outcome);
+            learn(&awaited, cas, makes);
+        }
+    }
+
+    /// The oldest request, sent, gets no answer: none was due, or it cannot be told whether one was its.
+    fn settle(&mut self, outcome: Option<Outcome>, measures: &mut Measures) {
         let Some(request) = self.requests.pop_front() else {
             return;
         };
         self.count_sent(&request, request.intended, measures);
         measures.counts.suppressed += 1;
         for awaited in self.awaited.drain(..request.keys as usize) {
-            measures.outcome(awaited.command, awaited.recorded, outcome);
+            match outcome {
+                Some(outcome) => measures.outcome(awaited.command, awaited.recorded, outcome),
+                None => measures.unseen(awaited.command, awaited.recorded),
+            }
         }
     }
 }
@@ -342,17 +443,27 @@ fn value_of(response: &Response<'_>, completes: bool) -> Next {
 }
 
 /// Whether a line that is no error can answer a quiet request.
-fn speaks_of(request: &Request, response: &Response<'_>, templates: &Templates) -> bool {
+fn speaks_of(
+    request: &Request,
+    awaited: Option<&Awaited>,
+    response: &Response<'_>,
+    templates: &Templates,
+) -> bool {
     let Response::Meta { kind, flags, .. } = response else {
         return false;
     };
-    if templates.get(request.options).noreply
-        || templates
-            .get(request.options)
-            .suppresses(request.command, *kind)
-        || !fits(request.command, response)
-    {
+    let template = templates.get(request.options);
+    let unanswered = template.noreply || template.suppresses(request.command, *kind);
+    if unanswered || !fits(request.command, response) {
         return false;
+    }
+    if let Some(word) = flags.token(b'k') {
+        let mut scratch = [0; 256];
+        let key = Key::new(word, flags.has(b'b'));
+        let key = key.decode(&mut scratch);
+        if !awaited.is_some_and(|awaited| template.returns_key && is_key(awaited, key)) {
+            return false;
+        }
     }
     let Some(token) = flags.token(b'O') else {
         return request.opaque_size == 0;
