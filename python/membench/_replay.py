@@ -91,12 +91,17 @@ class ServerCounters:
         bytes_written_by_replay: Bytes of requests handed to the kernel.
         bytes_read: Bytes the target read, but for questions about itself.
         bytes_agree: Whether those agree.
+        bytes_not_replayed: Recorded bytes of the requests skipped or not sent, by cause.
+        bytes_changed: How much longer the requests sent were than recorded, by what was made anew.
+            The recorded bytes less those not replayed, with these, are the bytes written.
     """
 
     counters: Counts
     bytes_written_by_replay: int
     bytes_read: int
     bytes_agree: bool
+    bytes_not_replayed: Counts
+    bytes_changed: Counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,48 @@ fn quiet_and_noreply_requests_are_settled_by_what_follows() {
 }
 
 #[test]
+fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
+    let Some(server) = Memcached::start() else {
+        return;
+    };
+    let mut options = OptionsTable::default();
+    let add = options.intern("q ME");
+    let add_with_key = options.intern("q k ME");
+    let quiet = |options, request, key, outcome| Event {
+        command: Command::MetaSet,
+        options,
+        outcome,
+        batch: 0,
+        time: 0,
+        ..set(request, key, 5)
+    };
+    let noop = |request| Event {
+        outcome: Some(Outcome::Ok),
+        batch: 0,
+        ..event(Command::MetaNoop, 0, request, 0)
+    };
+    let suppressed = Some(Outcome::Suppressed);
+    let refused = Some(Outcome::NotStored);
+    let events = vec![
+        // One of two is refused; then both; then one that repeats its key.
+        quiet(add, 0, 1, None),
+        quiet(add, 1, 1, None),
+        noop(2),
+        quiet(add, 3, 1, refused),
+        quiet(add, 4, 1, refused),
+        noop(5),
+        quiet(add_with_key, 6, 2, suppressed),
+        quiet(add_with_key, 7, 1, refused),
+        noop(8),
+    ];
+    let recording = in_memory(events, options, Vec::new());
+    let report = replay(&server, &recording, &Options::default());
+    assert_clean(&report);
+    let replayed = &report.outcomes.replayed["ms"];
+    assert_eq!((replayed["not_seen"], replayed["not_stored"]), (2, 3));
+}
+
+#[test]
 fn refused_requests_are_refused_again_and_framing_holds() {
     let Some(server) = Memcached::start() else {
         return;
@@ -305,6 +347,46 @@ fn what_cannot_be_sent_is_skipped_and_counted() {
         ("unknown_command", 1),
     ];
     assert_eq!(skipped, expected);
+}
+
+#[test]
+fn bytes_that_differ_from_the_recording_have_a_cause() {
+    let Some(server) = Memcached::start() else {
+        return;
+    };
+    let sized = |size, event| Event {
+        request_size: Some(size),
+        ..event
+    };
+    // `gets KEY`, `cas KEY 0 100 3 TOKEN` and a value, `get KEY` with two spaces more, and `stats settings`.
+    let events = vec![
+        sized(10, event(Command::FlushAll, 0, 0, 0)),
+        sized(45, set(1, 1, 10)),
+        Event {
+            cas: Some(3),
+            ..sized(27, keyed(Command::Gets, 2, 1, Outcome::Hit))
+        },
+        Event {
+            cas: Some(3),
+            ..sized(60, with(Command::Cas, 3, 1, Outcome::Stored))
+        },
+        sized(28, keyed(Command::Get, 4, 1, Outcome::Hit)),
+        Event {
+            outcome: Some(Outcome::Ok),
+            ..sized(16, event(Command::Stats, 0, 5, 200 * MILLISECOND))
+        },
+    ];
+    let recorded: i64 = 10 + 45 + 27 + 60 + 28 + 16;
+    let report = replay(&server, &recording(events), &Options::default());
+    assert_clean(&report);
+    let server = report.server.unwrap();
+    let written = i64::try_from(server.bytes_written_by_replay).unwrap();
+    let changed: i64 = server.bytes_changed.values().sum();
+    assert_eq!(recorded - 10 + changed, written, "{server:#?}");
+    let causes: Vec<_> = server.bytes_changed.keys().copied().collect();
+    assert_eq!(causes, ["arguments", "cas_token", "other"]);
+    assert_eq!(server.bytes_changed["other"], -2);
+    assert_eq!(server.bytes_not_replayed["admin_command"], 10);
 }
 
 #[test]

@@ -8,7 +8,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._replay import Check, Durations, Outcomes, Progress, ReplayResult, hit_ratio
+from membench._replay import (
+    Check,
+    Durations,
+    Outcomes,
+    Progress,
+    ReplayResult,
+    ServerCounters,
+    hit_ratio,
+)
 from membench.report.numbers import count, duration, percent, size
 
 _QUANTILES = ("p50", "p90", "p99", "p999", "max")
@@ -52,7 +60,17 @@ def _target(result: ReplayResult) -> list[Text]:
             f"bytes    {result.server.bytes_written_by_replay:,} written, "
             f"{agree}: the target read {result.server.bytes_read:,}"
         )
+        lines.extend(_bytes_apart(result.server))
     return [Text(line) for line in lines]
+
+
+def _bytes_apart(server: ServerCounters) -> list[str]:
+    """Say by what the bytes written differ from the recorded ones, if they do."""
+    apart = [
+        f"{cause} -{bytes_:,}" for cause, bytes_ in server.bytes_not_replayed.items() if bytes_
+    ]
+    apart += [f"{cause} {bytes_:+,}" for cause, bytes_ in server.bytes_changed.items() if bytes_]
+    return [f"         from the recording: {', '.join(apart)}"] if apart else []
 
 
 def _sent(result: ReplayResult) -> Text:

@@ -170,7 +170,7 @@ impl Connection {
 
     /// Gives up: what was due an answer or was to be sent has none, for this cause.
     pub fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
-        self.outstanding.abandon(cause, measures);
+        self.outstanding.abandon(cause, self.written, measures);
         measures.refuse(self.deferred.make_contiguous(), cause);
         self.deferred.clear();
     }

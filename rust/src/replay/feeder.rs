@@ -205,6 +205,7 @@ impl<'a> Feeder<'a> {
             value_size: event.value_size.unwrap_or(0),
             cas: event.cas.unwrap_or(0),
             flags: event.flags.unwrap_or(0),
+            recorded_size: event.request_size.unwrap_or(0),
             ttl: event.ttl.unwrap_or(0),
             vivify_ttl: event.vivify_ttl.unwrap_or(0),
             recache_ttl: event.recache_ttl.unwrap_or(0),

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::event::Outcome;
 
+use super::bytes::{Bytes, Sizes};
 use super::histogram::{Durations, empty};
 use super::operation::{Marks, Operation};
 use super::outcomes::Transitions;
@@ -39,6 +40,8 @@ pub struct Counts {
     pub bytes_written: u64,
     /// Bytes received.
     pub bytes_read: u64,
+    /// Why they are not those of the recording.
+    pub bytes: Bytes,
 }
 
 impl Counts {
@@ -66,6 +69,7 @@ impl Counts {
             reconnects,
             bytes_written,
             bytes_read,
+            bytes,
         } = other;
         self.sent += sent;
         self.answered += answered;
@@ -77,6 +81,7 @@ impl Counts {
         self.reconnects += reconnects;
         self.bytes_written += bytes_written;
         self.bytes_read += bytes_read;
+        self.bytes.merge(bytes);
     }
 }
 
@@ -179,8 +184,9 @@ impl Measures {
 
     /// A request left, this late.
     #[inline]
-    pub fn sent(&mut self, class: u8, lag: u64) {
+    pub fn sent(&mut self, class: u8, lag: u64, sizes: Sizes) {
         self.counts.sent += 1;
+        self.counts.bytes.add_sent(sizes);
         self.lag.record(class, lag);
         self.interval.lag.saturating_record(lag);
     }
@@ -216,9 +222,15 @@ impl Measures {
         }
     }
 
-    /// A request was not sent.
-    pub fn unsent(&mut self, cause: &'static str) {
+    /// An operation ended, and it cannot be told how.
+    pub fn unseen(&mut self, command: crate::event::Command, recorded: Option<Outcome>) {
+        self.transitions.record(command, recorded, None);
+    }
+
+    /// A request of this recorded size was not sent.
+    pub fn unsent(&mut self, cause: &'static str, recorded: u32) {
         *self.counts.unsent.entry(cause).or_default() += 1;
+        self.counts.bytes.add_not_sent(cause, recorded);
     }
 
     /// Requests cannot be sent.
@@ -226,9 +238,11 @@ impl Measures {
         for operation in operations {
             self.transitions
                 .record(operation.command, operation.recorded, None);
-            if !operation.marks.has(Marks::REQUEST_CONTINUES) {
-                self.unsent(cause);
-            }
+        }
+        for request in
+            operations.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
+        {
+            self.unsent(cause, request[0].recorded_size);
         }
     }
 

@@ -5,6 +5,7 @@
 //! ```
 
 mod answer;
+pub mod bytes;
 pub mod clock;
 pub mod connection;
 pub mod connections;
@@ -40,9 +41,9 @@ use crate::{Error, Result};
 use keys::ShortKeys;
 use plan::Plan;
 use recording::{Lifetime, Recording};
-use report::{Circumstances, Server, TargetFacts};
+use report::{Circumstances, Server, TargetFacts, Totals};
 use run::{Ran, Run};
-use target::{Statistics, Target};
+use target::{Statistics, Target, growth};
 use template::Templates;
 use warm::Warm;
 
@@ -155,15 +156,14 @@ pub fn run_recording(
         start,
         stopped,
     } = run.execute(keys, on_interval)?;
-    let written = totals.measures.counts.bytes_written;
     let circumstances = Circumstances {
         planned: plan.requests,
-        skipped: plan.skipped,
+        skipped: plan.skipped.clone(),
         stopped,
         start,
         target: facts(&target, &found),
         // A target that is gone by now shows in the counts.
-        server: compare(&mut target, &before, written).ok(),
+        server: compare(&mut target, &before, &totals, &plan).ok(),
         warm,
     };
     Ok(Report::new(&totals, circumstances))
@@ -193,9 +193,15 @@ fn facts(target: &Target, statistics: &Statistics) -> TargetFacts {
     }
 }
 
-fn compare(target: &mut Target, before: &Statistics, written: u64) -> Result<Server> {
-    let (after, read) = target.settled(before, written)?;
-    Ok(Server::new(before, &after, written, read))
+fn compare(
+    target: &mut Target,
+    before: &Statistics,
+    totals: &Totals,
+    plan: &Plan,
+) -> Result<Server> {
+    let counts = &totals.measures.counts;
+    let (after, read) = target.settled(before, counts.bytes_written)?;
+    Ok(Server::new(growth(before, &after), read, counts, plan))
 }
 
 /// Makes room for the connections among open files.

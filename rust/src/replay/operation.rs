@@ -67,6 +67,8 @@ pub struct Operation {
     pub cas: u32,
     /// Client flags.
     pub flags: u32,
+    /// Bytes of the recorded request; on its first operation only.
+    pub recorded_size: u32,
     /// Expiry, s.
     pub ttl: i32,
     /// Meta `N`.
@@ -103,6 +105,7 @@ impl Operation {
             value_size: 0,
             cas: 0,
             flags: 0,
+            recorded_size: 0,
             ttl: 0,
             vivify_ttl: 0,
             recache_ttl: 0,

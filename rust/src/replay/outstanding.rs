@@ -1,17 +1,20 @@
 //! Requests that await their answer, in the order they were sent; answers find theirs here.
 
+mod owner;
+
 use std::collections::VecDeque;
 
 use membench_protocol::Response;
 
 use crate::event::{Command, Options, Outcome};
 
-use super::answer::{fits, is_error as is_error_line, outcome};
+use super::answer::{fits, outcome};
+use super::bytes::Sizes;
 use super::histogram::{MULTI_GET, class_of};
 use super::keys;
-use super::measures::{Measures, Stamps, is_error};
+use super::measures::{Measures, Stamps};
 use super::operation::{Marks, Operation};
-use super::request::{Requests, shown_opaque};
+use super::request::Requests;
 use super::template::Templates;
 
 /// One request.
@@ -25,6 +28,7 @@ struct Request {
     end: u64,
     /// Number of its opaque token.
     opaque: u64,
+    sizes: Sizes,
     /// Keys whose outcome is not known.
     keys: u32,
     options: Options,
@@ -33,6 +37,13 @@ struct Request {
     opaque_size: u8,
     /// Answered only if it goes wrong, or never.
     quiet: bool,
+}
+
+impl Request {
+    /// Whether answers may leave open that they are its: a quiet one without a token of its own.
+    fn is_anonymous(&self) -> bool {
+        self.quiet && self.command.is_meta() && self.opaque_size == 0
+    }
 }
 
 /// One of its operations.
@@ -44,6 +55,14 @@ struct Awaited {
     command: Command,
     recorded: Option<Outcome>,
     marks: Marks,
+}
+
+/// An answer without a request yet.
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    outcome: Outcome,
+    cas: Option<u64>,
+    stamps: (Option<u64>, u64),
 }
 
 /// What follows an answer's line.
@@ -69,6 +88,12 @@ pub struct Outstanding {
     unsent: usize,
     /// How many must be answered.
     due: usize,
+    /// Offset of the end of the last one.
+    end: u64,
+    /// The same of those that count as sent.
+    sent_end: u64,
+    /// Answers that fit several quiet requests, until a later one tells.
+    set_aside: Vec<Reply>,
 }
 
 impl Outstanding {
@@ -107,11 +132,14 @@ impl Outstanding {
         let quiet = template.noreply || template.quiet || first.command == Command::Quit;
         self.due += usize::from(!quiet);
         self.unsent += 1;
+        let sizes = Sizes::new(operations, end - self.end, template);
+        self.end = end;
         self.requests.push_back(Request {
             intended: start + first.intended,
             sent: 0,
             end,
             opaque,
+            sizes,
             keys: u32::try_from(operations.len()).unwrap_or(u32::MAX),
             options: first.options,
             command: first.command,
@@ -143,7 +171,9 @@ impl Outstanding {
             }
             request.sent = now;
             self.unsent -= 1;
-            measures.sent(request.class, now.saturating_sub(request.intended));
+            self.sent_end = request.end;
+            let lag = now.saturating_sub(request.intended);
+            measures.sent(request.class, lag, request.sizes);
         }
     }
 
@@ -159,9 +189,10 @@ impl Outstanding {
             measures.counts.unexpected += 1;
             return value_of(response, false);
         };
-        for _ in 0..owner {
-            self.settle(Outcome::Suppressed, measures);
+        if self.is_ambiguous(response, owner, makes.templates()) {
+            return self.put_aside(owner, response, stamps);
         }
+        self.pass_quiet(owner, makes, measures);
         let Some(front) = self.requests.front().copied() else {
             return Next::Line;
         };
@@ -184,11 +215,7 @@ impl Outstanding {
             return;
         };
         self.due -= usize::from(!request.quiet);
-        if self.unsent > self.requests.len() {
-            // memcached may refuse a request before the last of its value has left.
-            self.unsent = self.requests.len();
-            measures.sent(request.class, parsed.saturating_sub(request.intended));
-        }
+        self.count_sent(&request, parsed, measures);
         let sent = if request.sent == 0 {
             parsed
         } else {
@@ -203,18 +230,31 @@ impl Outstanding {
         measures.answered(request.class, &stamps);
     }
 
-    /// Gives up: what was due an answer has none, for this cause.
-    pub fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
+    /// memcached may refuse a request, just taken from the front, before the last of its value has left.
+    fn count_sent(&mut self, request: &Request, now: u64, measures: &mut Measures) {
+        if self.unsent > self.requests.len() {
+            self.unsent = self.requests.len();
+            self.sent_end = request.end;
+            let lag = now.saturating_sub(request.intended);
+            measures.sent(request.class, lag, request.sizes);
+        }
+    }
+
+    /// Gives up after `written` bytes: what was due an answer has none, for this cause.
+    pub fn abandon(&mut self, cause: &'static str, written: u64, measures: &mut Measures) {
+        measures.counts.bytes.cut_off(written, self.sent_end);
+        let told = std::mem::take(&mut self.set_aside).is_empty();
         while let Some(request) = self.requests.front().copied() {
             let was_sent = self.unsent < self.requests.len();
             if was_sent && request.quiet {
-                self.settle(Outcome::Suppressed, measures);
+                let known = told || !request.is_anonymous();
+                self.settle(known.then_some(Outcome::Suppressed), measures);
                 continue;
             }
             if was_sent {
                 measures.unanswered(cause);
             } else {
-                measures.unsent(cause);
+                measures.unsent(cause, request.sizes.recorded);
                 self.unsent -= 1;
             }
             self.requests.pop_front();
@@ -225,26 +265,6 @@ impl Outstanding {
             }
         }
         self.due = 0;
-    }
-
-    /// The request an answer belongs to: the first that must be answered, or a quiet one before it that this line fits.
-    fn owner(&self, response: &Response<'_>, templates: &Templates) -> Option<usize> {
-        if self.requests.front().is_some_and(|front| !front.quiet) {
-            return Some(0);
-        }
-        let error = is_error_line(response);
-        let mut awaited = 0;
-        self.requests.iter().position(|request| {
-            let recorded = self.awaited.get(awaited).and_then(|first| first.recorded);
-            awaited += request.keys as usize;
-            if !request.quiet {
-                return true;
-            }
-            if error {
-                return recorded.is_some_and(is_error);
-            }
-            speaks_of(request, response, templates)
-        })
     }
 
     /// A value of the oldest request arrived: the keys before it are misses.
@@ -286,17 +306,7 @@ impl Outstanding {
         stamps: (Option<u64>, u64),
     ) -> Next {
         let outcome = outcome(front.command, response);
-        let cas = meta_cas(response);
-        for _ in 0..front.keys {
-            let Some(awaited) = self.awaited.pop_front() else {
-                break;
-            };
-            measures.outcome(awaited.command, awaited.recorded, outcome);
-            learn(&awaited, cas, makes);
-        }
-        if let Some(request) = self.requests.front_mut() {
-            request.keys = 0;
-        }
+        self.end_operations(outcome, meta_cas(response), makes, measures);
         let next = value_of(response, true);
         if next == Next::Line {
             self.complete(measures, stamps);
@@ -304,17 +314,36 @@ impl Outstanding {
         next
     }
 
-    /// The oldest request, sent, gets no answer: none was due.
-    fn settle(&mut self, outcome: Outcome, measures: &mut Measures) {
+    /// The oldest request's operations that are left end like this.
+    fn end_operations(
+        &mut self,
+        outcome: Outcome,
+        cas: Option<u64>,
+        makes: &mut Requests,
+        measures: &mut Measures,
+    ) {
+        let Some(front) = self.requests.front_mut() else {
+            return;
+        };
+        let keys = std::mem::take(&mut front.keys) as usize;
+        for awaited in self.awaited.drain(..keys) {
+            measures.outcome(awaited.command, awaited.recorded, outcome);
+            learn(&awaited, cas, makes);
+        }
+    }
+
+    /// The oldest request, sent, gets no answer: none was due, or it cannot be told whether one was its.
+    fn settle(&mut self, outcome: Option<Outcome>, measures: &mut Measures) {
         let Some(request) = self.requests.pop_front() else {
             return;
         };
-        if self.unsent > self.requests.len() {
-            self.unsent = self.requests.len();
-        }
+        self.count_sent(&request, request.intended, measures);
         measures.counts.suppressed += 1;
         for awaited in self.awaited.drain(..request.keys as usize) {
-            measures.outcome(awaited.command, awaited.recorded, outcome);
+            match outcome {
+                Some(outcome) => measures.outcome(awaited.command, awaited.recorded, outcome),
+                None => measures.unseen(awaited.command, awaited.recorded),
+            }
         }
     }
 }
@@ -323,25 +352,6 @@ fn value_of(response: &Response<'_>, completes: bool) -> Next {
     response
         .value_size()
         .map_or(Next::Line, |size| Next::Value { size, completes })
-}
-
-/// Whether a line that is no error can answer a quiet request.
-fn speaks_of(request: &Request, response: &Response<'_>, templates: &Templates) -> bool {
-    let Response::Meta { kind, flags, .. } = response else {
-        return false;
-    };
-    if templates.get(request.options).noreply
-        || templates
-            .get(request.options)
-            .suppresses(request.command, *kind)
-        || !fits(request.command, response)
-    {
-        return false;
-    }
-    let Some(token) = flags.token(b'O') else {
-        return request.opaque_size == 0;
-    };
-    number(token) == Some(shown_opaque(request.opaque, request.opaque_size))
 }
 
 fn is_key(awaited: &Awaited, key: &[u8]) -> bool {

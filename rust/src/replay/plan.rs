@@ -55,8 +55,12 @@ pub(super) struct Plan {
     pub events: u64,
     /// Requests to send.
     pub requests: u64,
+    /// Their recorded bytes.
+    pub bytes: u64,
     /// Requests not to send, by cause.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// Their recorded bytes.
+    pub skipped_bytes: BTreeMap<&'static str, u64>,
     /// Keys that are counted with: their values are decimal.
     pub counters: HashSet<u64>,
     /// Ordinals of cas values that requests compare with.
@@ -96,11 +100,14 @@ impl Plan {
 
     fn add(&mut self, event: &Event, first: bool, templates: &Templates, allow_admin: bool) {
         self.events += 1;
+        let size = u64::from(event.request_size.unwrap_or(0));
         if let Err(cause) = replayable(event, allow_admin) {
             *self.skipped.entry(cause).or_default() += u64::from(first);
+            *self.skipped_bytes.entry(cause).or_default() += size;
             return;
         }
         self.requests += u64::from(first);
+        self.bytes += size;
         self.connections.insert(event.connection);
         if matches!(
             event.command,

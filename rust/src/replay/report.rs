@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::bytes::Bytes;
+use super::connections::cause;
 use super::histogram::Summary;
-use super::measures::{Causes, Measures};
+use super::measures::{Causes, Counts, Measures};
 use super::outcomes::Outcomes;
-use super::target::{Statistics, growth};
+use super::plan::Plan;
 use super::warm::Warm;
 
 /// The timing held if 99 of 100 requests left within this of their intended time, ns.
@@ -103,6 +105,11 @@ pub struct Server {
     pub bytes_read: u64,
     /// Whether those agree.
     pub bytes_agree: bool,
+    /// Recorded bytes of the requests that were skipped or not sent, by cause.
+    pub bytes_not_replayed: BTreeMap<&'static str, u64>,
+    /// How much longer the requests sent were than recorded, by what was made anew. Recorded bytes less those not
+    /// replayed, with these, are the bytes written.
+    pub bytes_changed: BTreeMap<&'static str, i64>,
 }
 
 /// What the shards of a run add up to.
@@ -182,9 +189,7 @@ impl Report {
         let refused: u64 = unsent.values().sum();
         let left = planned.saturating_sub(counts.sent + refused);
         if left > 0 {
-            *unsent
-                .entry(super::connections::cause::STOPPED)
-                .or_default() += left;
+            *unsent.entry(cause::STOPPED).or_default() += left;
         }
         Self {
             planned,
@@ -217,12 +222,33 @@ impl Report {
 }
 
 impl Server {
-    pub(super) fn new(before: &Statistics, after: &Statistics, written: u64, read: u64) -> Self {
+    pub(super) fn new(
+        counters: BTreeMap<String, u64>,
+        read: u64,
+        counts: &Counts,
+        plan: &Plan,
+    ) -> Self {
         Self {
-            counters: growth(before, after),
-            bytes_written_by_replay: written,
+            counters,
+            bytes_written_by_replay: counts.bytes_written,
             bytes_read: read,
-            bytes_agree: written == read,
+            bytes_agree: counts.bytes_written == read,
+            bytes_not_replayed: not_replayed(&counts.bytes, plan),
+            bytes_changed: counts.bytes.changed.clone(),
         }
     }
+}
+
+/// Recorded bytes of what was skipped, of what could not be sent, and of what a stopped run did not come to.
+fn not_replayed(bytes: &Bytes, plan: &Plan) -> BTreeMap<&'static str, u64> {
+    let mut all = plan.skipped_bytes.clone();
+    let refused: u64 = bytes.not_sent.values().sum();
+    for (cause, size) in &bytes.not_sent {
+        *all.entry(cause).or_default() += size;
+    }
+    let left = plan.bytes.saturating_sub(bytes.sent + refused);
+    if left > 0 {
+        *all.entry(cause::STOPPED).or_default() += left;
+    }
+    all
 }

@@ -22,7 +22,7 @@ const NO_CAS: u64 = u64::MAX;
 const LINE: usize = 512;
 
 /// Longest opaque token memcached takes, bytes.
-const OPAQUE_MAX: usize = 32;
+pub(super) const OPAQUE_MAX: usize = 32;
 
 /// Makes requests.
 #[derive(Debug)]
@@ -110,17 +110,10 @@ impl Requests {
         let key = &self.keys[..key_size(first)];
         let ttl = ttl(first, template);
         let noreply = template.noreply;
-        if first.command.is_storage() && !first.marks.has(Marks::VALUE) {
-            // Refused before its value was read: a line without a size is refused by every memcached, and no value is
-            // waited for.
+        if lacks_value(first) {
             return encoder.plain(first.command, [key]);
         }
-        let refused = operations
-            .iter()
-            .any(|operation| operation.marks.has(Marks::KEY_REFUSED));
-        if refused && is_retrieval(first.command) {
-            // memcached drops unsent answers of earlier requests when it refuses a key here; a bare verb, refused as
-            // well, is safe.
+        if has_refused_key(operations) {
             return encoder.plain(first.command, []);
         }
         match first.command {
@@ -219,6 +212,24 @@ impl Requests {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Whether a request that was refused is sent as a shorter one that is refused as well.
+pub(super) fn is_shortened(operations: &[Operation]) -> bool {
+    operations.first().is_some_and(lacks_value) || has_refused_key(operations)
+}
+
+/// Refused before its value was read: a line without a size is refused by every memcached, and no value is waited for.
+fn lacks_value(first: &Operation) -> bool {
+    first.command.is_storage() && !first.marks.has(Marks::VALUE)
+}
+
+/// memcached drops unsent answers of earlier requests when it refuses a key of a retrieval; a bare verb, refused as
+/// well, is safe.
+fn has_refused_key(operations: &[Operation]) -> bool {
+    operations
+        .iter()
+        .any(|operation| is_retrieval(operation.command) && operation.marks.has(Marks::KEY_REFUSED))
 }
 
 fn key_size(operation: &Operation) -> usize {

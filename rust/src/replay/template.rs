@@ -22,6 +22,8 @@ pub struct Template {
     pub quiet: bool,
     /// A cas value is compared with.
     pub compares: bool,
+    /// The answer repeats the key.
+    pub returns_key: bool,
     /// The answer carries the item's cas value.
     pub returns_cas: bool,
     /// Meta flags in request order, the mode with its letter.
@@ -48,9 +50,15 @@ impl Template {
             b'q' => self.quiet = true,
             b'C' => self.compares = true,
             b'c' => self.returns_cas = true,
+            b'k' => self.returns_key = true,
             _ => {}
         }
         self.flags.push((letter, mode));
+    }
+
+    /// Whether the item's new cas value is sent.
+    pub fn sets_cas(&self) -> bool {
+        self.flags.iter().any(|(letter, _)| *letter == b'E')
     }
 
     /// Whether an answer of this kind is always left out.

@@ -1,0 +1,142 @@
+//! A line → the request it answers; left open where it fits several quiet ones.
+
+use membench_protocol::{Key, Response};
+
+use crate::event::Outcome;
+
+use super::super::answer::{fits, is_error as is_error_line, outcome};
+use super::super::measures::{Measures, is_error};
+use super::super::request::{Requests, shown_opaque};
+use super::super::template::Templates;
+use super::{Awaited, Next, Outstanding, Reply, Request, is_key, meta_cas, number, value_of};
+
+impl Outstanding {
+    /// The request an answer belongs to: the first that must be answered, or a quiet one before it that this line fits.
+    pub(super) fn owner(&self, response: &Response<'_>, templates: &Templates) -> Option<usize> {
+        if self.requests.front().is_some_and(|front| !front.quiet) {
+            return Some(0);
+        }
+        let error = is_error_line(response);
+        self.each().position(|(request, awaited)| {
+            if !request.quiet {
+                return true;
+            }
+            if error {
+                let recorded = awaited.and_then(|awaited| awaited.recorded);
+                return recorded.is_some_and(is_error);
+            }
+            speaks_of(request, awaited, response, templates)
+        })
+    }
+
+    /// Requests with their first operation.
+    fn each(&self) -> impl Iterator<Item = (&Request, Option<&Awaited>)> {
+        self.requests.iter().scan(0, |next, request| {
+            let awaited = self.awaited.get(*next);
+            *next += request.keys as usize;
+            Some((request, awaited))
+        })
+    }
+
+    /// Whether an answer that could be the quiet request's at `owner` could as well be a later quiet one's: the rule by
+    /// which recordings are decoded, so that both leave the same outcomes open. A request that must be answered and
+    /// that it fits, too, is not awaited: nothing else might come that tells.
+    pub(super) fn is_ambiguous(
+        &self,
+        response: &Response<'_>,
+        owner: usize,
+        templates: &Templates,
+    ) -> bool {
+        let Response::Meta { flags, .. } = response else {
+            return false;
+        };
+        let mut candidates = self.each().skip(owner);
+        let Some((found, _)) = candidates.next() else {
+            return false;
+        };
+        let names_key = templates.get(found.options).returns_key && flags.has(b'k');
+        if !found.is_anonymous() || names_key {
+            return false;
+        }
+        let mut later = candidates.take_while(|(request, _)| request.quiet);
+        !self.set_aside.is_empty()
+            || later.any(|(request, awaited)| speaks_of(request, awaited, response, templates))
+    }
+
+    pub(super) fn put_aside(
+        &mut self,
+        owner: usize,
+        response: &Response<'_>,
+        stamps: (Option<u64>, u64),
+    ) -> Next {
+        if let Some(request) = self.requests.get(owner) {
+            self.set_aside.push(Reply {
+                outcome: outcome(request.command, response),
+                cas: meta_cas(response),
+                stamps,
+            });
+        }
+        value_of(response, false)
+    }
+
+    /// Ends the quiet requests before `owner`. Answers put aside are theirs: all were answered, or none, or it is not
+    /// known which.
+    pub(super) fn pass_quiet(
+        &mut self,
+        owner: usize,
+        makes: &mut Requests,
+        measures: &mut Measures,
+    ) {
+        if owner == 0 {
+            return;
+        }
+        let passed = self.requests.iter().take(owner);
+        let anonymous = passed.filter(|request| request.is_anonymous()).count();
+        let replies = std::mem::take(&mut self.set_aside);
+        let (none, all) = (replies.is_empty(), replies.len() == anonymous);
+        let mut replies = replies.into_iter();
+        for _ in 0..owner {
+            let told = self
+                .requests
+                .front()
+                .is_some_and(|front| !front.is_anonymous());
+            let reply = if all && !told { replies.next() } else { None };
+            match reply {
+                Some(reply) => {
+                    self.end_operations(reply.outcome, reply.cas, makes, measures);
+                    self.complete(measures, reply.stamps);
+                }
+                None => self.settle((told || none).then_some(Outcome::Suppressed), measures),
+            }
+        }
+    }
+}
+
+/// Whether a line that is no error can answer a quiet request.
+fn speaks_of(
+    request: &Request,
+    awaited: Option<&Awaited>,
+    response: &Response<'_>,
+    templates: &Templates,
+) -> bool {
+    let Response::Meta { kind, flags, .. } = response else {
+        return false;
+    };
+    let template = templates.get(request.options);
+    let unanswered = template.noreply || template.suppresses(request.command, *kind);
+    if unanswered || !fits(request.command, response) {
+        return false;
+    }
+    if let Some(word) = flags.token(b'k') {
+        let mut scratch = [0; 256];
+        let key = Key::new(word, flags.has(b'b'));
+        let key = key.decode(&mut scratch);
+        if !awaited.is_some_and(|awaited| template.returns_key && is_key(awaited, key)) {
+            return false;
+        }
+    }
+    let Some(token) = flags.token(b'O') else {
+        return request.opaque_size == 0;
+    };
+    number(token) == Some(shown_opaque(request.opaque, request.opaque_size))
+}
