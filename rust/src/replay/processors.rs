@@ -52,9 +52,12 @@ pub fn stay_off(cpus: &[Option<usize>]) {
 mod tests {
     use super::*;
 
+    /// Allowed processors, shards, and where each shard is kept.
+    type Row<'a> = (&'a [usize], usize, &'a [Option<usize>]);
+
     #[test]
     fn shards_get_cpus_of_their_own_where_two_are_left() {
-        let table: [(&[usize], usize, &[Option<usize>]); 4] = [
+        let table: [Row<'_>; 4] = [
             (&[0, 1], 1, &[None]),
             (&[0, 1, 5], 1, &[Some(5)]),
             (&[0, 1, 5], 2, &[None, None]),
