@@ -90,10 +90,10 @@ fn keep(
             .lose(counters, counter::RING_FULL, u64::from(length));
         return None;
     }
-    let gathers = matches!(arguments.shape, Shape::Buffer)
-        && state.note_buffer(arguments.address, arguments.count);
+    let is_buffer = matches!(arguments.shape, Shape::Buffer);
+    let gathers = is_buffer && state.note_buffer(arguments.address, arguments.count);
     let header = Header {
-        kind: if gathers && arguments.count == u64::from(length) {
+        kind: if is_buffer && arguments.count == u64::from(length) {
             kind::REQUEST_FILLED
         } else {
             kind::REQUEST

@@ -31,7 +31,7 @@ pub struct Segment<'a> {
     pub time: u64,
     /// When the bytes had arrived, where known, ns.
     pub arrival: Option<u64>,
-    /// A read of the server's that filled the buffer in which it gathers requests: it may read on before it answers.
+    /// A read of the server's that filled its buffer: if it gathers requests there, it may read on before it answers.
     pub filled: bool,
     /// Ordinal of the call on its connection and direction; the segments of one call share it.
     pub call: u32,

@@ -53,7 +53,14 @@ RESULT = ReplayResult(
     stopped=False,
     duration_s=60.0,
     target=Target("10.0.0.7:11211", "1.6.45", "4"),
-    server=ServerCounters({}, 4_381_425, 4_381_425, True),
+    server=ServerCounters(
+        counters={},
+        bytes_written_by_replay=4_381_425,
+        bytes_read=4_381_425,
+        bytes_agree=True,
+        bytes_not_replayed={},
+        bytes_changed={},
+    ),
     warm=Warm(1_210_000, 402_000_000, 0, 0, 450_000_000),
 )
 
@@ -106,7 +113,7 @@ def test_outcomes_that_differ_are_counted_by_cause() -> None:
 
 
 def test_bytes_the_target_did_not_read_are_shown() -> None:
-    server = ServerCounters({}, 4_381_425, 4_000_000, False)
+    server = ServerCounters({}, 4_381_425, 4_000_000, False, {}, {})
     text = as_text(replace(RESULT, server=server))
     assert "4,381,425 written, DIFFERS: the target read 4,000,000" in text
 

@@ -37,7 +37,7 @@ pub mod kind {
     pub const END: u32 = 4;
     /// The socket was closed (`inet_sock_set_state` to CLOSE).
     pub const CLOSE: u32 = 5;
-    /// Bytes memcached read that filled the buffer in which it gathers requests: it may read on before it answers.
+    /// Bytes memcached read that filled the buffer they were read into.
     pub const REQUEST_FILLED: u32 = 6;
 }
 

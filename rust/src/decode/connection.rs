@@ -74,15 +74,27 @@ impl Connection {
             arrival: segment.arrival,
             batch: self.batch.unwrap_or(0),
         };
-        // A filled buffer is followed by a read at once, with nothing answered in between.
         let mut may_be_barrier = first_of_call && !self.reads_on;
-        self.reads_on = segment.filled;
+        if first_of_call {
+            self.reads_on = segment.filled && self.gathers_requests(segment);
+        }
         for piece in segment.pieces {
             self.request_piece(context, *piece, &read, may_be_barrier);
             may_be_barrier = false;
         }
         self.totals.request.seen += segment.length();
         gap
+    }
+
+    /// Whether a read that filled its buffer is followed by another at once, with nothing answered in between: not the
+    /// read of a value into its item, which ends where the value ends; but a read that itself followed so continues
+    /// memcached's own buffer, whatever it holds. In a stream that is lost, a power of two tells that buffer.
+    fn gathers_requests(&self, segment: &Segment<'_>) -> bool {
+        if self.requests.synced() {
+            self.reads_on || !self.requests.in_value()
+        } else {
+            segment.length().is_power_of_two()
+        }
     }
 
     fn request_piece(

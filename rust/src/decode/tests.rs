@@ -274,17 +274,21 @@ fn a_request_without_response_before_the_next_read_is_unpaired_and_shifts_nothin
 fn a_read_that_filled_the_buffer_is_followed_by_one_before_the_answers() {
     let mut exchange = exchange();
     exchange.fills = true;
-    exchange.reads(b"get a\r\ndelete b\r\nget ");
+    exchange.reads(b"get a\r\ndelete b\r\nset v 0 0 6 noreply\r\nab");
+    exchange.reads(b"cdef\r\nget ");
     exchange.fills = false;
     let (events, totals) = exchange
         .reads(b"c\r\n")
         .sends(b"END\r\nDELETED\r\nEND\r\n")
         .end();
     let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
-    assert_eq!(
-        found,
-        [Outcome::Miss, Outcome::Deleted, Outcome::Miss].map(Some)
-    );
+    let expected = [
+        Outcome::Suppressed,
+        Outcome::Miss,
+        Outcome::Deleted,
+        Outcome::Miss,
+    ];
+    assert_eq!(found, expected.map(Some));
     assert_eq!(totals.unpaired + totals.unmatched, 0);
 }
 
