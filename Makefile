@@ -54,7 +54,7 @@ format: $(VENV)/.ready ## rewrite sources in the house format
 	$(VENV)/bin/ruff format
 
 bench: setup ## print what recording, decoding and replaying cost here
-	cargo bench --quiet
+	cargo bench --quiet --profile fast
 	$(PYTHON) benches/record_cost.py
 
 soak: setup ## tests that take longer than a minute
