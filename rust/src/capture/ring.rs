@@ -156,6 +156,7 @@ mod tests {
         fn record(kind: u32, length: u32, parts: &[(u32, &[u8], &[u8])]) -> Self {
             let header = Header {
                 time: 1,
+                arrival: 0,
                 cookie: 2,
                 offset: 3,
                 length,
