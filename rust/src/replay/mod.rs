@@ -12,6 +12,7 @@ mod feeder;
 pub mod histogram;
 pub mod keys;
 pub mod measures;
+pub mod opaque;
 pub mod operation;
 pub mod outcomes;
 mod outstanding;
