@@ -1,7 +1,7 @@
 //! One buffer of a reply → a part that keeps what its outcome needs.
 //!
-//! memcached sends a value in a buffer of its own, after the one with the line (or binary header) that announces it.
-//! Such a buffer keeps nothing. Anything else keeps its head, and if longer its tail: a rule that errs by keeping
+//! memcached sends a value in a buffer of its own, after the one with the line that announces it, or after a binary
+//! header and its flags and key. Such a buffer keeps nothing. Anything else keeps its head, and if longer its tail: a rule that errs by keeping
 //! more, so that a server which lays out replies differently costs time, not events.
 
 use membench_common::{RESPONSE_PART, RESPONSE_TAIL};
@@ -23,14 +23,17 @@ const BINARY_HEADER: u64 = 24;
 /// Decimal digits of the longest value sent in one buffer; longer ones are sent in chunks.
 const DIGITS: u64 = 7;
 const END_OF_LINE: u64 = 2;
+/// Marks what a binary header announces: a body whose parts come in buffers of their own, the value last.
+const PARTS: u64 = 1 << 63;
 /// `VA 0\r\n`.
 const SHORTEST_HEADER: u64 = 6;
 
-/// Adds a buffer, of which nothing is kept if its length is that of the `value` announced before; returns the length
-/// of the value that it announces itself, or 0.
+/// Adds a buffer, of which nothing is kept if its length is that of the `value` announced before, or of what is left of
+/// it; returns what is left, or the length of the value that it announces itself, or 0.
 #[inline(always)]
 pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
-    if length == value {
+    let left = value & !PARTS;
+    if length == left {
         composer.add_nothing(length);
         return 0;
     }
@@ -46,6 +49,9 @@ pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
         head,
         tail,
     });
+    if value & PARTS != 0 && length < left {
+        return value - length;
+    }
     announced::<HEAD>(kept, length)
 }
 
@@ -107,7 +113,7 @@ fn binary_value<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
         | byte::<LIMIT>(kept, 9) << 16
         | byte::<LIMIT>(kept, 10) << 8
         | byte::<LIMIT>(kept, 11);
-    (BINARY_HEADER + body).saturating_sub(length)
+    PARTS | (BINARY_HEADER + body).saturating_sub(length)
 }
 
 #[inline(always)]
