@@ -23,17 +23,16 @@ const BINARY_HEADER: u64 = 24;
 /// Decimal digits of the longest value sent in one buffer; longer ones are sent in chunks.
 const DIGITS: u64 = 7;
 const END_OF_LINE: u64 = 2;
-/// Marks what a binary header announces: a body whose parts come in buffers of their own, the value last.
-const PARTS: u64 = 1 << 63;
+/// One buffer before the value that a binary header announces: its extras, its key.
+const BEFORE: u64 = 1 << 62;
 /// `VA 0\r\n`.
 const SHORTEST_HEADER: u64 = 6;
 
-/// Adds a buffer, of which nothing is kept if its length is that of the `value` announced before, or of what is left of
-/// it; returns what is left, or the length of the value that it announces itself, or 0.
+/// Adds a buffer, of which nothing is kept if it is the `value` announced before: by its length, and after the buffers
+/// that come [`BEFORE`] it; returns the value still to come, or the one that it announces itself, or 0.
 #[inline(always)]
 pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
-    let left = value & !PARTS;
-    if length == left {
+    if length == value {
         composer.add_nothing(length);
         return 0;
     }
@@ -49,8 +48,8 @@ pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
         head,
         tail,
     });
-    if value & PARTS != 0 && length < left {
-        return value - length;
+    if value >= BEFORE {
+        return value - BEFORE;
     }
     announced::<HEAD>(kept, length)
 }
@@ -106,14 +105,20 @@ fn meta_value<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
     if is_inside { 0 } else { value }
 }
 
-/// What of a binary response's body is not in the same buffer.
+/// What of a binary response's body is not in the same buffer: of a bare header the value, and what comes before it.
 #[inline(always)]
 fn binary_value<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
     let body = byte::<LIMIT>(kept, 8) << 24
         | byte::<LIMIT>(kept, 9) << 16
         | byte::<LIMIT>(kept, 10) << 8
         | byte::<LIMIT>(kept, 11);
-    PARTS | (BINARY_HEADER + body).saturating_sub(length)
+    if length != BINARY_HEADER {
+        return (BINARY_HEADER + body).saturating_sub(length);
+    }
+    let key = byte::<LIMIT>(kept, 2) << 8 | byte::<LIMIT>(kept, 3);
+    let extras = byte::<LIMIT>(kept, 4);
+    let before = u64::from(key != 0) + u64::from(extras != 0);
+    before * BEFORE + body.saturating_sub(key + extras)
 }
 
 #[inline(always)]
