@@ -81,8 +81,8 @@ pub struct Connection {
     /// Batches that wait for a cas value which an answer still to come brings, and those behind them.
     deferred: VecDeque<Operation>,
     opaques: Opaques,
-    /// Whether the binary protocol is spoken: the first request tells.
-    is_binary: bool,
+    /// Of its last request: binary ones do not mix with others.
+    protocol: Protocol,
     /// To be closed once nothing is due.
     pub closing: bool,
 }
@@ -117,7 +117,7 @@ impl Connection {
             value: None,
             outstanding: Outstanding::default(),
             opaques: Opaques::default(),
-            is_binary: false,
+            protocol: Protocol::Text,
             deferred: VecDeque::new(),
             closing: false,
         })
@@ -191,7 +191,7 @@ impl Connection {
             let Some(first) = request.first() else {
                 continue;
             };
-            self.is_binary = first.protocol == Protocol::Binary;
+            self.protocol = first.protocol;
             let opaque = self.opaques.next(first.opaque_size);
             shared.requests.append(&mut self.outgoing, request, opaque);
             let end = self.written + self.unwritten() as u64;
@@ -291,7 +291,9 @@ impl Connection {
         while !bytes.is_empty() {
             let taken = match self.value {
                 Some(value) => self.skip_value(value, bytes.len(), stamps, shared),
-                None if self.is_binary => self.feed_message(bytes, stamps, shared)?,
+                None if self.protocol == Protocol::Binary => {
+                    self.feed_message(bytes, stamps, shared)?
+                }
                 None if self.line.is_empty() => self.feed_line(bytes, stamps, shared)?,
                 None => self.join_line(bytes, stamps, shared)?,
             };

@@ -73,11 +73,11 @@ impl Requests {
             line.resize(room, 0);
         }
         let mut encoder = Encoder::new(&mut line);
-        let encoded = match first.protocol {
+        let result = match first.protocol {
             Protocol::Binary => self.message(&mut encoder, first, opaque),
             Protocol::Text | Protocol::Meta => self.line(&mut encoder, operations, opaque),
         };
-        let written = match encoded {
+        let written = match result {
             Ok(()) => encoder.written(),
             Err(Full) => 0,
         };
