@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import socket
 import subprocess
 from collections import Counter
@@ -16,12 +15,19 @@ from support.cli import COMMAND, environment, membench
 from support.profile import events, table, texts
 from support.server import Memcached, free_port, memcached
 from support.siphash import siphash
+from support.waiting import until
 from support.watched import ROOM, Client, Watching
 
 pytestmark = pytest.mark.memcached
 
 KEY = bytes(range(16))
 LOST, ENVIRONMENT = 4, 5
+
+
+@pytest.fixture(autouse=True)
+def _hang_up() -> Iterator[None]:
+    yield
+    Client.close_all()
 
 
 @pytest.fixture
@@ -83,9 +89,11 @@ def test_events_equal_the_clients_log_and_the_servers_counters(
     assert set(differences) == {"look-ups", "cmd_set"}
     for one in differences.values():
         assert one["server"] == one["recorded"], differences
-    opened = [row["opened"] is None for row in table(output, "connections")]
-    assert sorted(opened) == [False, True, True, True]
-    assert {row["client"] for row in table(output, "connections")} == {0}
+    used = {row["connection"] for row in rows}
+    connections = [row for row in table(output, "connections") if row["connection"] in used]
+    assert sorted(row["opened"] is None for row in connections) == [False, True, True, True]
+    assert sum(row["close_side"] == "client" for row in connections) == 1
+    assert {row["client"] for row in connections} == {0}
 
 
 def test_each_connections_requests_are_in_the_order_it_made_them(
@@ -219,13 +227,27 @@ def test_a_server_that_goes_away_ends_and_seals_the_recording(
 
 
 def test_a_server_without_watch_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with memcached(arguments=("-W",)) as server:
+        refused(f"watch:{server.address}", "`-W`", tmp_path)
+
+
+def test_a_server_that_asks_for_a_password_is_refused_by_name(tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     passwords.write_text("user:password\n")
-    passwords.chmod(0o644)
-    tmp_path.chmod(0o755)
-    for arguments, words in ((("-W",), "`-W`"), (("-B", "binary"), "text protocol")):
-        with memcached(arguments=arguments) as server:
-            refused(f"watch:{server.address}", words, tmp_path)
+    port = free_port()
+    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-Y", str(passwords)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: reaches(port), "memcached listening")
+        refused(f"watch:127.0.0.1:{port}", "password", tmp_path)
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def reaches(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_port_where_no_memcached_listens_is_refused(tmp_path: Path) -> None:
@@ -246,4 +268,3 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     other.write_bytes(b"OK\r\nsomething else\n")
     ended = membench("record", other, tmp_path / "out.mb").must(2)
     assert "no log of memcached's" in ended.stderr
-    assert shutil.which("memcached")

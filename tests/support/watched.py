@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 from support.cli import COMMAND, Ended, environment
 from support.server import Memcached
@@ -19,8 +19,11 @@ Seen = tuple[str, bytes, int | None]
 class Client:
     """A client that reads and stores, and logs command, key and the size of the value, if there was one."""
 
+    _open: ClassVar[list[Client]] = []
+
     def __init__(self, server: Memcached) -> None:
         """Connect."""
+        self._open.append(self)
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=30)
         self._answers = self._socket.makefile("rb")
         self.log: list[Seen] = []
@@ -54,6 +57,12 @@ class Client:
         """Hang up."""
         self._answers.close()
         self._socket.close()
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Hang up for every client."""
+        while cls._open:
+            cls._open.pop().close()
 
 
 class Watching:
@@ -91,8 +100,3 @@ class Watching:
         """End it, as Ctrl-C does."""
         self._process.terminate()
         return self.wait()
-
-
-def events_per_kind(log: list[Seen]) -> Counter[tuple[str, bytes, int | None]]:
-    """How often each command met each key with each size."""
-    return Counter(log)
