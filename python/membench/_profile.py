@@ -38,6 +38,7 @@ class Summary:
         tier: How the kernel was asked, for kernel sources.
         kernel: The kernel's release.
         responses: How much of the responses was read.
+        time_basis: What `time` is: the return of memcached's `read`, or when it wrote its `log`.
         sampling: Share of the keys or connections followed.
         key_fingerprint: Equal in two profiles when their key ids can be joined.
         anchor: When the recording started.
@@ -64,6 +65,7 @@ class Summary:
     tier: str | None
     kernel: str | None
     responses: str | None
+    time_basis: str
     sampling: float
     key_fingerprint: str | None
     anchor: Anchor

@@ -24,6 +24,8 @@ Responses = Literal["none", "lengths", "bytes"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
+# What ends a capture that nothing went wrong with, beside signals.
+_ENDS = ("stop", "duration", "end of file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Status:
 
     Attributes:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
+        lost_lines: Of memcached's log, as far as it says.
         user_queue_drops: Events that a slow consumer or disk did not take.
     """
 
@@ -62,6 +65,7 @@ class Status:
     stopped_by: str | None = None
     tier: str | None = None
     kernel: str | None = None
+    lost_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Recording:
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
         differences: memcached's counters beside the recorded ones, per server.
-        stopped_by: `duration`, a signal's name, `stop`, or the guard that was reached.
+        stopped_by: `duration`, a signal's name, `stop`, `end of file`, or the guard that was
+            reached.
         write_error: Why the profile could not be written to the end.
     """
 
@@ -114,7 +119,7 @@ class Recording:
     @property
     def guard(self) -> str | None:
         """Name the guard that ended the capture before it was asked to end, if one did."""
-        asked = self.stopped_by in ("stop", "duration") or self.stopped_by.startswith("SIG")
+        asked = self.stopped_by in _ENDS or self.stopped_by.startswith("SIG")
         return None if asked else self.stopped_by
 
     def loss_share(self) -> float:
@@ -228,7 +233,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`.
+        source: Where to record: `ebpf:any`; `watch:HOST:PORT`, memcached's own log, which needs no
+            permission but tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
         ports: Listening ports of the servers to record.
         responses: How much of the responses to look at: their first `bytes` (outcomes and server

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Writer};
+use crate::profile::{Anchor, Filters, Header, Owner, Writer};
 use crate::{Error, Result};
 
 use super::ledger::Ledger;
 use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
+use super::watch::{self, Origin};
 use super::{
     Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
     prepare_to_become,
@@ -180,6 +181,9 @@ impl Recorder {
             None => KeyHasher::random()?,
         };
         let anchor = clock::anchor();
+        if let Some(origin) = Origin::open(&options.source, options.statistics)? {
+            return Self::start_log(options, hasher, origin, anchor);
+        }
         let kernel = Kernel::attach(&KernelOptions {
             ports: options.ports.clone(),
             responses: options.responses,
@@ -195,27 +199,49 @@ impl Recorder {
             None => None,
         };
         let listeners = listeners::find(&options.ports);
-        let user = writer.as_ref().map(Writer::owner);
-        let user = user.filter(|_| options.drop_privileges);
-        if let Some(user) = user {
-            prepare_to_become(user)?;
-        }
-        if options.drop_privileges {
-            give_up_privileges()?;
-        }
+        let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset);
-        let (consumer, batches) = if options.live {
-            let (sender, receiver) = sync_channel(BATCHES_QUEUED);
-            (Some(sender), Some(Mutex::new(receiver)))
-        } else {
-            (None, None)
-        };
+        let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
             .writing(writer)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
+        Self::spawn(user, status, stop, batches, move || running.run(listeners))
+    }
+
+    /// Records from memcached's own log from here on.
+    fn start_log(
+        options: RecordOptions,
+        hasher: KeyHasher,
+        origin: Origin,
+        anchor: Anchor,
+    ) -> Result<Self> {
+        let (output, force) = (options.output.clone(), options.force);
+        let (consumer, batches) = queue(&options);
+        let (status, stop) = (Shared::default(), Stop::default());
+        let (running, header) = watch::Running::new(options, hasher, origin, anchor);
+        let writer = match output {
+            Some(path) => Some(Writer::create_for(invoking_user(), &path, header, force)?),
+            None => None,
+        };
+        let user = give_up(running.options(), writer.as_ref())?;
+        let running = running
+            .writing(writer)
+            .feeding(consumer)
+            .telling(status.clone(), stop.clone());
+        Self::spawn(user, status, stop, batches, move || running.run())
+    }
+
+    /// Runs a recording on a thread of its own, as the profile's owner.
+    fn spawn(
+        user: Option<Owner>,
+        status: Shared,
+        stop: Stop,
+        batches: Option<Mutex<Receiver<Batch>>>,
+        run: impl FnOnce() -> Result<Recording> + Send + 'static,
+    ) -> Result<Self> {
         let ended = Arc::new(Ended::default());
         let tell = TellEnded(Arc::clone(&ended));
         let thread = thread::Builder::new()
@@ -225,7 +251,7 @@ impl Recorder {
                 if let Some(user) = user {
                     become_user(user)?;
                 }
-                running.run(listeners)
+                run()
             })
             .map_err(|source| Error::Io {
                 path: "a thread".into(),
@@ -285,6 +311,28 @@ impl Drop for Recorder {
             let _ = thread.join();
         }
     }
+}
+
+/// A queue to a live consumer, if there is to be one.
+fn queue(options: &RecordOptions) -> (Option<SyncSender<Batch>>, Option<Mutex<Receiver<Batch>>>) {
+    if !options.live {
+        return (None, None);
+    }
+    let (sender, receiver) = sync_channel(BATCHES_QUEUED);
+    (Some(sender), Some(Mutex::new(receiver)))
+}
+
+/// Gives up privileges if told so; returns whom the recording's thread is to become.
+fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Owner>> {
+    if !options.drop_privileges {
+        return Ok(None);
+    }
+    let user = writer.map(Writer::owner);
+    if let Some(user) = user {
+        prepare_to_become(user)?;
+    }
+    give_up_privileges()?;
+    Ok(user)
 }
 
 fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: Anchor) -> Header {

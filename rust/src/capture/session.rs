@@ -226,6 +226,7 @@ impl Session {
             user_queue_drops: self.drops,
             boundary: request.boundary + response.boundary,
             servers: self.sockets.servers().to_vec(),
+            ..Ledger::default()
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger

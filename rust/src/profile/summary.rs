@@ -28,6 +28,8 @@ pub struct Summary {
     pub kernel: Option<String>,
     /// How much of the responses was read.
     pub responses: Option<String>,
+    /// What `time` is: `read`, or `log`.
+    pub time_basis: String,
     /// Share of the keys (or connections) followed.
     pub sampling: f64,
     /// Tells whether key ids can be joined with another profile's.
@@ -77,6 +79,7 @@ impl Profile {
             tier: manifest.header.tier,
             kernel: manifest.header.kernel,
             responses: manifest.header.responses,
+            time_basis: manifest.header.time_basis,
             sampling: manifest.header.sampling,
             key_fingerprint: manifest.header.key_fingerprint,
             anchor: manifest.header.anchor,
