@@ -32,13 +32,15 @@ class Twice(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twice]:
+def twice(
+    memcached_binary: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Twice]:
     """Record on an empty server; replay on another while recording that."""
     folder = tmp_path_factory.mktemp("twice")
-    with memcached(threads=4, memory=1024) as source:
+    with memcached(threads=4, memory=1024, binary=memcached_binary) as source:
         first, _ = record_binary(source, folder / "first.mb", replayable=True)
     second = folder / "second.mb"
-    with memcached(threads=4, memory=1024) as target:
+    with memcached(threads=4, memory=1024, binary=memcached_binary) as target:
         before = data_counts(target.settled_stats())
         with recorder(second, [target.port], "--no-stats") as running:
             replayed = membench(

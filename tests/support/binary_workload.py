@@ -18,6 +18,7 @@ from support.binary import (
 )
 from support.cli import recorder
 from support.mixed import Mixed
+from support.requests import plain
 from support.server import Memcached
 from support.workload import MARKER, SIZES, Connection, Mixture, in_threads, value_of
 
@@ -231,6 +232,7 @@ def perform_binary(
         if not replayable:
             mixtures[connection.ordinal].not_numeric()
     text.mark()
+    text.perform(plain("version"))  # tells it before a line is refused
     work = [lambda one=one: one.run(STEPS) for one in mixtures]
     in_threads([*work, lambda: Mixture(text, seed).run(STEPS // 4)])
     return mixtures
@@ -240,10 +242,15 @@ def record_binary(
     server: Memcached, profile: Path, *options: str, seed: int = 1, replayable: bool = False
 ) -> tuple[Mixed, list[BinaryMixture]]:
     """Record it; the first connection was open before."""
+    told = "--responses" not in options  # without answers nothing tells the server's version
+    refused = server.reads_refused_values if told else None
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
     with recorder(profile, [server.port], "--no-stats", *options) as running:
-        others = [Connection(server.port, ordinal) for ordinal in range(1, CONNECTIONS)]
+        others = [
+            Connection(server.port, ordinal, reads_refused_values=refused)
+            for ordinal in range(1, CONNECTIONS)
+        ]
         connections = [opened_before, *others]
         mixtures = perform_binary(connections, seed, replayable=replayable)
         recording = running.stop()

@@ -83,6 +83,9 @@ impl Session {
                     && !known
                 {
                     self.decoder.open(connection, socket.mid_stream != 0);
+                    if let Some(server) = self.sockets.server_of(connection) {
+                        self.decoder.assign(connection, server);
+                    }
                 }
             }
             Record::End { header } => self.sockets.ended(header.cookie),
