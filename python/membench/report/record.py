@@ -25,6 +25,7 @@ _CAUSES = {
     "no_state": ("on sockets for which the kernel had no memory", "see docs/capture.md"),
     "udp": ("in UDP datagrams, which are not decoded", "memcached -U 0"),
     "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
+    "unattended": ("while this recorder was stopped for 2 s or more", "let it run"),
     "orphaned": ("on connections whose announcement was lost", "a larger --ring-size"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),

@@ -81,6 +81,9 @@ pub struct Ledger {
     pub udp: u64,
     /// On matching sockets of other families, bytes.
     pub other_family: u64,
+    /// Moved while this recorder had been silent for 2 s, bytes.
+    #[serde(default)]
+    pub unattended: u64,
     /// On sockets that were never announced, bytes.
     pub orphaned: u64,
     /// Holes where bytes were needed, bytes.
@@ -103,7 +106,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 18] {
+    pub fn losses(&self) -> [(&'static str, u64); 19] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -116,6 +119,7 @@ impl Ledger {
             ("no_state", self.no_state),
             ("udp", self.udp),
             ("other_family", self.other_family),
+            ("unattended", self.unattended),
             ("orphaned", self.orphaned),
             ("truncated", self.truncated),
             ("unsynced", self.unsynced),
@@ -183,6 +187,7 @@ pub(super) fn loss_term(index: u32) -> Option<&'static str> {
         counter::NO_STATE => "no_state",
         counter::UDP => "udp",
         counter::OTHER_FAMILY => "other_family",
+        counter::UNATTENDED => "unattended",
         _ => return None,
     })
 }

@@ -195,6 +195,7 @@ impl Recorder {
             None => None,
         };
         let listeners = listeners::find(&options.ports);
+        kernel.beat();
         let user = writer.as_ref().map(Writer::owner);
         let user = user.filter(|_| options.drop_privileges);
         if let Some(user) = user {

@@ -312,7 +312,7 @@ fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error)
 }
 
 fn lost_bytes(counters: &[u64; counter::COUNT]) -> u64 {
-    counters[counter::RING_FULL as usize..=counter::OTHER_FAMILY as usize]
+    counters[counter::RING_FULL as usize..=counter::UNATTENDED as usize]
         .iter()
         .sum()
 }

@@ -217,6 +217,7 @@ impl Session {
             no_state: of(counter::NO_STATE),
             udp: of(counter::UDP),
             other_family: of(counter::OTHER_FAMILY),
+            unattended: of(counter::UNATTENDED),
             orphaned: self.orphaned,
             truncated: request.truncated + response.truncated,
             unsynced: request.unsynced + response.unsynced,
