@@ -139,6 +139,8 @@ pub mod global {
     pub const PORTS: &str = "PORTS";
     /// `u32`: one of [`super::responses`].
     pub const RESPONSES: &str = "RESPONSES";
+    /// `u32`: one connection in so many is followed; 0 and 1 are all.
+    pub const SAMPLE: &str = "SAMPLE";
     /// `[u32; field::COUNT]`: offsets of [`super::field::PATHS`] in this kernel's structures.
     pub const FIELDS: &str = "FIELDS";
     /// `[u32; syscall::COUNT]`: this machine's numbers of the calls in [`super::syscall`].

@@ -154,6 +154,7 @@ fn load(
             &responses_global(options.responses),
             true,
         )
+        .override_global(global::SAMPLE, &options.one_connection_in, true)
         .override_global(global::FIELDS, offsets, true)
         .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
         .map_max_entries("ring", ring_bytes)

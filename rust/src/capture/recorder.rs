@@ -184,6 +184,7 @@ impl Recorder {
             ports: options.ports.clone(),
             responses: options.responses,
             ring_bytes: options.ring_bytes,
+            ..KernelOptions::default()
         })?;
         let writer = match &options.output {
             Some(path) => Some(Writer::create_for(
