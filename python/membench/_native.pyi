@@ -5,6 +5,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Self, final
 
+from membench.guards import Guards
+
 __all__ = [
     "Batch",
     "Event",
@@ -166,6 +168,8 @@ class Recorder:
         statistics: bool,
         drop_privileges: bool,
         live: bool,
+        guards: Guards,
+        max_size: int | None,
     ) -> Recorder: ...
     @property
     def done(self) -> bool: ...

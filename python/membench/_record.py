@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from membench import sources
 from membench._results import from_json
 from membench.errors import UsageError
+from membench.guards import Guards
 from membench.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ Responses = Literal["none", "lengths", "bytes"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
+# Ends that were asked for.
+_ASKED = ("stop", "duration", "max-size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,46 @@ class ServerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How well a recorder keeps up.
+
+    Attributes:
+        ring_fill: The fullest it found the ring, 0…1.
+        lag_s: Age of the oldest record it found, s.
+        late: How often the ring was at least half full, or a record a second old.
+    """
+
+    ring_fill: float = 0.0
+    lag_s: float = 0.0
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Yielding:
+    """How a recorder stands back for others; None is what was left as it is."""
+
+    nice: int | None = None
+    oom_score_adj: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends a recording by itself, as in `Guards`; None is no limit."""
+
+    max_cpu: float | None = None
+    max_memory: int | None = None
+    max_size: int | None = None
+    min_free: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A running capture at one moment; times in s, sizes in bytes, `cpu_share` of one CPU.
 
     Attributes:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
         user_queue_drops: Events that a slow consumer or disk did not take.
+        pace: How well it kept up since the last look.
     """
 
     state: str
@@ -62,6 +99,9 @@ class Status:
     stopped_by: str | None = None
     tier: str | None = None
     kernel: str | None = None
+    pace: Pace = Pace()
+    yielding: Yielding = Yielding()
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +133,7 @@ class Recording:
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
         differences: memcached's counters beside the recorded ones, per server.
-        stopped_by: `duration`, a signal's name, `stop`, or the guard that was reached.
+        stopped_by: `duration`, `max-size`, a signal's name, `stop`, or the guard that was reached.
         write_error: Why the profile could not be written to the end.
     """
 
@@ -110,11 +150,12 @@ class Recording:
     cost: Cost
     stopped_by: str
     write_error: str | None = None
+    pace: Pace = Pace()
 
     @property
     def guard(self) -> str | None:
         """Name the guard that ended the capture before it was asked to end, if one did."""
-        asked = self.stopped_by in ("stop", "duration") or self.stopped_by.startswith("SIG")
+        asked = self.stopped_by in _ASKED or self.stopped_by.startswith("SIG")
         return None if asked else self.stopped_by
 
     def loss_share(self) -> float:
@@ -224,6 +265,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     statistics: bool = True,
     drop_privileges: bool = False,
     live: bool | None = None,
+    max_size: int | None = None,
+    guards: Guards | None = None,
 ) -> Capture:
     """Start recording `source`.
 
@@ -240,6 +283,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         statistics: Ask the servers for their own counters at the start and the end.
         drop_privileges: Give up every capability of this process once attached; irreversible.
         live: Hand events out as they come; by default only when there is no `output`.
+
+        max_size: Stop by itself once so many bytes are written.
+        guards: What ends it before it hurts; `Guards()` unless given.
 
     Raises:
         UsageError: An argument is wrong, or `output` exists (OutputExists).
@@ -263,6 +309,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         statistics=statistics,
         drop_privileges=drop_privileges,
         live=hand_out,
+        guards=Guards() if guards is None else guards,
+        max_size=max_size,
     )
     logger.info("attached: %s, ports %s, ring of %d bytes", source, ports, ring_size)
     return Capture(recorder, live=hand_out)

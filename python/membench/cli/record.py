@@ -15,6 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from membench.cli import output
+from membench.cli.bounds import (
+    MaxCpuOption,
+    MaxMemoryOption,
+    MaxSizeOption,
+    MinFreeOption,
+    NiceOption,
+    guards,
+)
 from membench.cli.output import Format, FormatOption
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
@@ -80,6 +88,11 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             min=0, max=100, metavar="PERCENT", help="Loss above this ends with exit code 4."
         ),
     ] = 0.0,
+    max_size: MaxSizeOption = None,
+    nice: NiceOption = 10,
+    max_cpu: MaxCpuOption = "100%",  # type: ignore[assignment]  # parsed, as above
+    max_memory: MaxMemoryOption = "1G",  # type: ignore[assignment]  # parsed
+    min_free: MinFreeOption = "1G",  # type: ignore[assignment]  # parsed
     require: Annotated[
         Requirement | None, typer.Option(help="Never fall back to another source.")
     ] = None,
@@ -117,6 +130,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             statistics=not no_stats,
             drop_privileges=True,
             live=False,
+            max_size=max_size or None,
+            guards=guards(nice, max_cpu, max_memory, min_free, max_size),
         )
         obey(capture)
         _follow(capture, responses.value)

@@ -27,6 +27,14 @@ def parse_size(text: str) -> int:
     return int(value) * _BYTES[unit]
 
 
+def parse_share(text: str) -> float:
+    """Read `50%` or `0.5` as a share; of one CPU, so that `200%` is two."""
+    value, unit = _split(text.replace("%", "percent"))
+    if unit not in ("", "percent") or value <= 0:
+        raise typer.BadParameter(f"{text!r} is not a share such as `50%`")
+    return value / 100 if unit else value
+
+
 def _split(text: str) -> tuple[float, str]:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
     if found is None:

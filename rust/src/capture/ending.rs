@@ -55,6 +55,8 @@ impl Running {
         mut ledger: Ledger,
     ) -> Result<Recording> {
         let differences = self.differences();
+        let mut pace = self.pace_before;
+        pace.add(self.pace);
         let statistics_end = self.asking.statistics_end();
         let (connections, _, losses) = self.session.into_tables();
         let open_at_start = connections
@@ -88,6 +90,7 @@ impl Running {
             outcomes: self.tally.outcomes(),
             ledger,
             differences,
+            pace,
             cost: Cost {
                 cpu_s,
                 ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),

@@ -16,13 +16,14 @@ use crate::privacy::KeyHasher;
 use crate::profile::{Anchor, Filters, Header, Writer};
 use crate::{Error, Result};
 
+use super::journal::Journal;
 use super::ledger::Ledger;
 use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
 use super::{
-    Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
-    prepare_to_become,
+    Kernel, KernelOptions, Limits, Pace, Yielding, become_user, clock, give_up_privileges,
+    invoking_user, listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -49,6 +50,12 @@ pub struct RecordOptions {
     pub ring_bytes: u32,
     /// When to end by itself.
     pub duration: Option<Duration>,
+    /// Written bytes at which to end by itself.
+    pub max_size: Option<u64>,
+    /// Its niceness, so that others go first; none leaves the process as it is.
+    pub nice: Option<i32>,
+    /// What ends it before it hurts.
+    pub limits: Limits,
     /// A key shared with other captures; otherwise a random one.
     pub key_file: Option<PathBuf>,
     /// Whether servers are asked for their counters.
@@ -119,6 +126,8 @@ pub struct Recording {
     pub ledger: Ledger,
     /// The servers' own counters beside what was recorded.
     pub differences: Vec<Difference>,
+    /// How well it kept up.
+    pub pace: Pace,
     /// What it cost.
     pub cost: Cost,
     /// What ended it.
@@ -179,6 +188,9 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
+        let yielding = options
+            .nice
+            .map_or_else(Yielding::default, yielding::stand_back);
         let anchor = clock::anchor();
         let kernel = Kernel::attach(&KernelOptions {
             ports: options.ports.clone(),
@@ -190,11 +202,13 @@ impl Recorder {
             Some(path) => Some(Writer::create_for(
                 invoking_user(),
                 path,
-                header(&options, &kernel, &hasher, anchor),
+                header(&options, &kernel, &hasher, anchor, yielding),
                 options.force,
             )?),
             None => None,
         };
+        let journal = Journal::open();
+        journal.attached(&options, kernel.facts());
         let listeners = listeners::find(&options.ports);
         kernel.beat();
         let user = writer.as_ref().map(Writer::owner);
@@ -214,6 +228,10 @@ impl Recorder {
             (None, None)
         };
         let (status, stop) = (Shared::default(), Stop::default());
+        status.update(|status| {
+            status.yielding = yielding;
+            status.limits = options.limits;
+        });
         let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
             .writing(writer)
             .feeding(consumer)
@@ -227,7 +245,9 @@ impl Recorder {
                 if let Some(user) = user {
                     become_user(user)?;
                 }
-                running.run(listeners)
+                let recording = running.run(listeners)?;
+                journal.detached(&recording);
+                Ok(recording)
             })
             .map_err(|source| Error::Io {
                 path: "a thread".into(),
@@ -289,7 +309,13 @@ impl Drop for Recorder {
     }
 }
 
-fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: Anchor) -> Header {
+fn header(
+    options: &RecordOptions,
+    kernel: &Kernel,
+    hasher: &KeyHasher,
+    anchor: Anchor,
+    yielding: Yielding,
+) -> Header {
     let facts = kernel.facts();
     Header {
         source: options.source.clone(),
@@ -305,6 +331,8 @@ fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: 
         facts: serde_json::json!({
             "object_sha256": facts.object_sha256,
             "ring_bytes": facts.ring_bytes,
+            "yielding": yielding,
+            "limits": options.limits,
         }),
         ..Header::default()
     }

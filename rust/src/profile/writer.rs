@@ -188,6 +188,11 @@ impl Writer {
         sealed + self.open_bytes()
     }
 
+    /// Bytes that whoever writes it may still write to its disk; none where the file system does not tell.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.folder.free_bytes()
+    }
+
     /// Ends the profile: seals every part, writes the tables, then the manifest.
     ///
     /// Events that could not be written are counted as `user_queue_drops`. If a part cannot be sealed the profile stays
