@@ -170,6 +170,8 @@ class Recorder:
         live: bool,
         guards: Guards,
         max_size: int | None,
+        sample_keys: int,
+        sample_connections: int,
     ) -> Recorder: ...
     @property
     def done(self) -> bool: ...
@@ -192,6 +194,7 @@ def replay(
     warm: bool,
     allow_nonempty: bool,
     allow_admin: bool,
+    allow_sampled: bool,
     seed: int,
     receive_stamps: bool,
     threads: int,

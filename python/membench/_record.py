@@ -15,6 +15,7 @@ from membench._results import from_json
 from membench.errors import UsageError
 from membench.guards import Guards
 from membench.ledger import Ledger
+from membench.sample import ALL, Sample
 
 if TYPE_CHECKING:
     from membench._native import Batch, Event, Recorder
@@ -135,6 +136,9 @@ class Recording:
         differences: memcached's counters beside the recorded ones, per server.
         stopped_by: `duration`, `max-size`, a signal's name, `stop`, or the guard that was reached.
         write_error: Why the profile could not be written to the end.
+        pace: How well it kept up.
+        sample: Which share of the traffic was kept.
+        sampled_out: Events left out as they are not of the sample.
     """
 
     profile: str | None
@@ -151,6 +155,8 @@ class Recording:
     stopped_by: str
     write_error: str | None = None
     pace: Pace = Pace()
+    sample: Sample = ALL
+    sampled_out: int = 0
 
     @property
     def guard(self) -> str | None:
@@ -267,6 +273,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     live: bool | None = None,
     max_size: int | None = None,
     guards: Guards | None = None,
+    sample: int = 1,
+    sample_connections: int = 1,
 ) -> Capture:
     """Start recording `source`.
 
@@ -286,6 +294,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
 
         max_size: Stop by itself once so many bytes are written.
         guards: What ends it before it hurts; `Guards()` unless given.
+        sample: Keep one key in so many: every operation on it, or none.
+        sample_connections: Follow one connection in so many; the others cost the server nothing.
 
     Raises:
         UsageError: An argument is wrong, or `output` exists (OutputExists).
@@ -294,6 +304,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     sources.require_available(sources.parse(source))
     _check_ports(ports)
     _check_ring_size(ring_size)
+    _check_sample(sample)
+    _check_sample(sample_connections)
     hand_out = output is None if live is None else live
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
@@ -311,6 +323,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         live=hand_out,
         guards=Guards() if guards is None else guards,
         max_size=max_size,
+        sample_keys=sample,
+        sample_connections=sample_connections,
     )
     logger.info("attached: %s, ports %s, ring of %d bytes", source, ports, ring_size)
     return Capture(recorder, live=hand_out)
@@ -322,6 +336,11 @@ def _check_ports(ports: Sequence[int]) -> None:
     wrong = [port for port in ports if not 0 < port < 1 << 16]
     if wrong:
         raise UsageError(f"{wrong[0]} is not a port", "ports are from 1 to 65535")
+
+
+def _check_sample(one_in: int) -> None:
+    if not 1 <= one_in < 1 << 32:
+        raise UsageError(f"a sample of 1 in {one_in}: must be 1 or more", "for example 100")
 
 
 def _check_ring_size(ring_size: int) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from membench.cli.units import parse_share, parse_size
+from membench.cli.units import parse_fraction, parse_share, parse_size
 from membench.guards import Guards
 
 # Stands for "no limit" where a limit has a default.
@@ -43,6 +43,22 @@ MaxSizeOption = Annotated[
         parser=_size_or_none,
         metavar="SIZE",
         help="Stop once so much is written; 10G are a guard unless given.",
+    ),
+]
+
+
+SampleOption = Annotated[
+    int,
+    typer.Option(
+        parser=parse_fraction, metavar="1/N", help="Keep one key in N: all of it or none."
+    ),
+]
+SampleConnectionsOption = Annotated[
+    int,
+    typer.Option(
+        parser=parse_fraction,
+        metavar="1/N",
+        help="Follow one connection in N; others cost nothing.",
     ),
 ]
 

@@ -21,6 +21,8 @@ from membench.cli.bounds import (
     MaxSizeOption,
     MinFreeOption,
     NiceOption,
+    SampleConnectionsOption,
+    SampleOption,
     guards,
 )
 from membench.cli.output import Format, FormatOption
@@ -89,6 +91,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
     ] = 0.0,
     max_size: MaxSizeOption = None,
+    sample: SampleOption = "1/1",  # type: ignore[assignment]  # parsed, as above
+    sample_connections: SampleConnectionsOption = "1/1",  # type: ignore[assignment]  # parsed
     nice: NiceOption = 10,
     max_cpu: MaxCpuOption = "100%",  # type: ignore[assignment]  # parsed, as above
     max_memory: MaxMemoryOption = "1G",  # type: ignore[assignment]  # parsed
@@ -131,6 +135,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             drop_privileges=True,
             live=False,
             max_size=max_size or None,
+            sample=sample,
+            sample_connections=sample_connections,
             guards=guards(nice, max_cpu, max_memory, min_free, max_size),
         )
         obey(capture)

@@ -35,6 +35,14 @@ def parse_share(text: str) -> float:
     return value / 100 if unit else value
 
 
+def parse_fraction(text: str) -> int:
+    """Read `1/100` as 100."""
+    found = re.fullmatch(r"1/([1-9]\d{0,8})", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not a fraction such as `1/100`")
+    return int(found[1])
+
+
 def _split(text: str) -> tuple[float, str]:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
     if found is None:

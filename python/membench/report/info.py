@@ -40,8 +40,10 @@ def _headline(name: str, info: Summary) -> Text:
 def _rows(info: Summary) -> list[tuple[str, str]]:
     how = [info.source, info.tier, f"kernel {info.kernel}" if info.kernel else None]
     moved = f"{info.ledger.request_bytes:,} requested, {info.ledger.response_bytes:,} answered"
+    sampled = [("sampled", f"{info.sample}; {info.sampled_out:,} events left out")]
     return [
         ("recorded", f"{', '.join(part for part in how if part)}, responses {info.responses}"),
+        *([] if info.sample.is_all else sampled),
         ("requests", f"{info.requests:,} on {info.connections:,} connections"),
         ("commands", _shares(info.commands)),
         ("outcomes", _shares(info.outcomes)),

@@ -68,6 +68,9 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_column(no_wrap=True)
     body.add_column()
     body.add_row("  requests", _requests(recording))
+    if not recording.sample.is_all:
+        left_out = f"{recording.sampled_out:,} events left out" * (recording.sample.keys > 1)
+        body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())
     _add_completeness(body, recording)
     body.add_row("  cost", _cost(recording))
     body.add_row("  pace", _pace(recording.pace))

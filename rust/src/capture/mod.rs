@@ -24,6 +24,7 @@ mod probe;
 mod recorder;
 mod ring;
 mod running;
+mod sampling;
 mod session;
 pub mod sockets;
 pub mod statistics;

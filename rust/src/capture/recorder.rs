@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Writer};
+use crate::profile::{Anchor, Filters, Header, Sample, Writer};
 use crate::{Error, Result};
 
 use super::journal::Journal;
@@ -52,6 +52,8 @@ pub struct RecordOptions {
     pub duration: Option<Duration>,
     /// Written bytes at which to end by itself.
     pub max_size: Option<u64>,
+    /// Which keys and connections are kept.
+    pub sample: Sample,
     /// Its niceness, so that others go first; none leaves the process as it is.
     pub nice: Option<i32>,
     /// What ends it before it hurts.
@@ -122,6 +124,10 @@ pub struct Recording {
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// Which share of the traffic was kept.
+    pub sample: Sample,
+    /// Events left out as they are not of the sample.
+    pub sampled_out: u64,
     /// Where every byte went.
     pub ledger: Ledger,
     /// The servers' own counters beside what was recorded.
@@ -196,7 +202,7 @@ impl Recorder {
             ports: options.ports.clone(),
             responses: options.responses,
             ring_bytes: options.ring_bytes,
-            ..KernelOptions::default()
+            one_connection_in: options.sample.connections,
         })?;
         let writer = match &options.output {
             Some(path) => Some(Writer::create_for(
@@ -328,6 +334,8 @@ fn header(
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
         anchor,
+        sampling: options.sample.share(),
+        sample: options.sample,
         facts: serde_json::json!({
             "object_sha256": facts.object_sha256,
             "ring_bytes": facts.ring_bytes,

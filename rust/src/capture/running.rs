@@ -210,6 +210,7 @@ impl Running {
     }
 
     pub(super) fn hand_on(&mut self) {
+        self.session.leave_out(self.options.sample);
         let decoder = self.session.decoder();
         if decoder.events().is_empty() {
             return;

@@ -4,11 +4,12 @@ use membench_common::{Header, counter, kind};
 use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
-use crate::profile::{ConnectionRow, LossRow};
+use crate::profile::{ConnectionRow, LossRow, Sample};
 use crate::segment::{Direction, Piece, Segment};
 
 use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
+use super::sampling;
 use super::sockets::{Role, Seen, Sockets};
 
 /// Most losses listed one by one; the ledger counts the rest.
@@ -38,6 +39,8 @@ pub(super) struct Session {
     losses: Vec<LossRow>,
     /// Events that a consumer did not take.
     drops: u64,
+    /// Events that are not of the sample.
+    sampled_out: u64,
 }
 
 impl Session {
@@ -52,6 +55,7 @@ impl Session {
             marks: Vec::new(),
             losses: Vec::new(),
             drops: 0,
+            sampled_out: 0,
         }
     }
 
@@ -161,6 +165,21 @@ impl Session {
     /// Counts events that a consumer or the disk did not take.
     pub(super) fn drop_events(&mut self, events: u64) {
         self.drops += events;
+    }
+
+    /// Drops the events that are not of the sample, and counts them.
+    pub(super) fn leave_out(&mut self, sample: Sample) {
+        if sample.keys > 1 {
+            let dropped = self
+                .decoder
+                .retain_events(|event| sampling::holds(sample, event));
+            self.sampled_out += dropped;
+        }
+    }
+
+    /// Events left out so far.
+    pub(super) fn sampled_out(&self) -> u64 {
+        self.sampled_out
     }
 
     /// The decoder: its events and options.

@@ -36,6 +36,7 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
+            | Self::Sampled { .. }
             | Self::Ports { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)

@@ -38,6 +38,7 @@ impl Error {
             | Self::TargetProtocol { .. }
             | Self::NothingToReplay { .. }
             | Self::ReplaySystem { .. } => None,
+            Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
             Self::TargetAddress { .. } => {
                 Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())

@@ -53,6 +53,8 @@ pub struct End {
     pub stopped_by: String,
     /// How long was recorded, ns.
     pub duration_ns: u64,
+    /// Events left out as they are not of the sample.
+    pub sampled_out: u64,
 }
 
 /// Writes a profile. Dropping it leaves what a killed recorder leaves: all but the events of the last batch.
@@ -309,6 +311,7 @@ impl Writer {
         manifest.ledger.complete = sealed.then(|| manifest.ledger.nothing_lost());
         manifest.connections = end.connections.len() as u64;
         manifest.statistics_end = end.statistics_end;
+        manifest.sampled_out = end.sampled_out;
         manifest.stopped_by = Some(end.stopped_by);
         manifest.duration_ns = Some(end.duration_ns);
         manifest.write_error = self.failure.take().map(|failure| failure.text);

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::capture::{Limits, RecordOptions, Recorder as Engine};
 use crate::decode::Responses;
+use crate::profile::Sample;
 use crate::{Error, Result};
 
 use super::events::{Batch, Event, Fetched};
@@ -23,7 +24,8 @@ struct Recorder {
 impl Recorder {
     #[new]
     #[pyo3(signature = (source, *, output, ports, responses, ring_size, duration, force, key_file, statistics,
-        drop_privileges, live, guards, max_size))]
+        drop_privileges, live, guards, max_size, sample_keys,
+        sample_connections))]
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a keyword of the Python signature"
@@ -47,6 +49,8 @@ impl Recorder {
         live: bool,
         guards: Guards,
         max_size: Option<u64>,
+        sample_keys: u32,
+        sample_connections: u32,
     ) -> PyResult<Self> {
         let options = RecordOptions {
             source,
@@ -61,6 +65,10 @@ impl Recorder {
             drop_privileges,
             live,
             max_size,
+            sample: Sample {
+                keys: sample_keys,
+                connections: sample_connections,
+            },
             nice: guards.nice,
             limits: guards.limits(),
         };
