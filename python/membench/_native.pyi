@@ -172,6 +172,8 @@ class Recorder:
         max_size: int | None,
         sample_keys: int,
         sample_connections: int,
+        rotate_bytes: int | None,
+        rotate_s: float | None,
     ) -> Recorder: ...
     @property
     def done(self) -> bool: ...

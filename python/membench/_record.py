@@ -130,7 +130,8 @@ class Recording:
     """A capture that has ended.
 
     Attributes:
-        profile: Path of the profile; None when nothing was written.
+        profile: Path of the profile, the last of several; None when nothing was written.
+        profiles: Paths of all of them.
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
         differences: memcached's counters beside the recorded ones, per server.
@@ -157,6 +158,7 @@ class Recording:
     pace: Pace = Pace()
     sample: Sample = ALL
     sampled_out: int = 0
+    profiles: tuple[str, ...] = ()
 
     @property
     def guard(self) -> str | None:
@@ -275,6 +277,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     guards: Guards | None = None,
     sample: int = 1,
     sample_connections: int = 1,
+    rotate_size: int | None = None,
+    rotate_every: float | None = None,
 ) -> Capture:
     """Start recording `source`.
 
@@ -296,6 +300,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         guards: What ends it before it hurts; `Guards()` unless given.
         sample: Keep one key in so many: every operation on it, or none.
         sample_connections: Follow one connection in so many; the others cost the server nothing.
+        rotate_size: Go on in another profile once one has so many bytes: of `production.mb`,
+            `production-000001.mb` is the first.
+        rotate_every: Go on in another after so many seconds.
 
     Raises:
         UsageError: An argument is wrong, or `output` exists (OutputExists).
@@ -306,6 +313,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     _check_ring_size(ring_size)
     _check_sample(sample)
     _check_sample(sample_connections)
+    if output is None and (rotate_size or rotate_every):
+        raise UsageError("nothing is written that could be rotated", "give an output")
     hand_out = output is None if live is None else live
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
@@ -325,6 +334,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         max_size=max_size,
         sample_keys=sample,
         sample_connections=sample_connections,
+        rotate_bytes=rotate_size,
+        rotate_s=rotate_every,
     )
     logger.info("attached: %s, ports %s, ring of %d bytes", source, ports, ring_size)
     return Capture(recorder, live=hand_out)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from membench.cli.units import parse_fraction, parse_share, parse_size
+from membench.cli.units import parse_duration, parse_fraction, parse_share, parse_size
 from membench.guards import Guards
 
 # Stands for "no limit" where a limit has a default.
@@ -19,6 +20,24 @@ def _size_or_none(text: str) -> int:
 
 def _share_or_none(text: str) -> float:
     return 0.0 if text == NONE else parse_share(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """When to go on in another profile: after so many bytes, or seconds."""
+
+    size: int | None = None
+    seconds: float | None = None
+
+
+def _parse_rotate(text: str) -> Rotate:
+    if text[-1:] in ("s", "m", "h"):
+        return Rotate(seconds=parse_duration(text))
+    if text[-1:].isdigit():
+        raise typer.BadParameter(
+            f"{text!r} is neither a size such as `1G` nor a time such as `10m`"
+        )
+    return Rotate(size=parse_size(text))
 
 
 NiceOption = Annotated[
@@ -47,6 +66,14 @@ MaxSizeOption = Annotated[
 ]
 
 
+RotateOption = Annotated[
+    Rotate | None,
+    typer.Option(
+        parser=_parse_rotate,
+        metavar="SIZE|TIME",
+        help="Go on in another profile after `1G` or `10m`.",
+    ),
+]
 SampleOption = Annotated[
     int,
     typer.Option(

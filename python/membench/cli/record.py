@@ -21,6 +21,7 @@ from membench.cli.bounds import (
     MaxSizeOption,
     MinFreeOption,
     NiceOption,
+    RotateOption,
     SampleConnectionsOption,
     SampleOption,
     guards,
@@ -91,6 +92,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
     ] = 0.0,
     max_size: MaxSizeOption = None,
+    rotate: RotateOption = None,
     sample: SampleOption = "1/1",  # type: ignore[assignment]  # parsed, as above
     sample_connections: SampleConnectionsOption = "1/1",  # type: ignore[assignment]  # parsed
     nice: NiceOption = 10,
@@ -135,6 +137,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             drop_privileges=True,
             live=False,
             max_size=max_size or None,
+            rotate_size=rotate.size if rotate else None,
+            rotate_every=rotate.seconds if rotate else None,
             sample=sample,
             sample_connections=sample_connections,
             guards=guards(nice, max_cpu, max_memory, min_free, max_size),

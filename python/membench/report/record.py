@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -106,6 +107,8 @@ def _describe_server(server: ServerStatus) -> str:
 
 def _headline(recording: Recording) -> Text:
     name = recording.profile or "not kept"
+    if len(recording.profiles) > 1:
+        name = f"{recording.profiles[0]} … {Path(name).name}"
     return Text(
         f"{name}   {recording.events:,} events in {recording.duration_s:.1f} s"
         f" from {recording.connections:,} connections ({recording.open_at_start:,} open at start)"

@@ -130,6 +130,75 @@ impl Ledger {
         ]
     }
 
+    /// What was added since an earlier state of the same capture.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        macro_rules! less {
+            ($($term:ident),*) => {{
+                // Every term is named here, or this does not compile.
+                let Self { complete: _, servers: _, $($term),* } = before;
+                Self { complete: None, servers: self.servers_since(before), $($term: self.$term.saturating_sub(*$term)),* }
+            }};
+        }
+        let mut added = less!(
+            request_bytes,
+            response_bytes,
+            own_request_bytes,
+            own_response_bytes,
+            ring_full,
+            missed,
+            record_limit,
+            other_syscall,
+            io_uring,
+            kernel_thread,
+            compat_task,
+            fault,
+            no_state,
+            udp,
+            other_family,
+            unattended,
+            orphaned,
+            truncated,
+            unsynced,
+            unpaired,
+            unmatched,
+            program_misses,
+            user_queue_drops,
+            boundary
+        );
+        added.complete = Some(added.nothing_lost());
+        added
+    }
+
+    /// Servers are only ever added, at the end.
+    fn servers_since(&self, before: &Self) -> Vec<Server> {
+        let none = (Flow::default(), Flow::default());
+        let mut earlier = before
+            .servers
+            .iter()
+            .map(|server| (server.request, server.response));
+        let servers = self.servers.iter().map(|server| {
+            let (request, response) = earlier.next().unwrap_or(none);
+            Server {
+                request: server.request.since(&request),
+                response: server.response.since(&response),
+                ..server.clone()
+            }
+        });
+        servers.collect()
+    }
+
+    /// The ledger of a capture that goes on: bytes that are not part of a whole message yet are seen later.
+    #[must_use]
+    pub fn at_a_cut(mut self) -> Self {
+        for server in &mut self.servers {
+            for flow in [&mut server.request, &mut server.response] {
+                flow.seen = flow.accounted();
+            }
+        }
+        self
+    }
+
     /// Whether nothing was lost.
     pub fn nothing_lost(&self) -> bool {
         self.losses().iter().all(|(_, amount)| *amount == 0)
@@ -159,6 +228,27 @@ impl Flow {
         self.truncated += truncated;
         self.not_decoded += not_decoded;
         self.missed += missed;
+    }
+
+    /// What was added since.
+    fn since(&self, before: &Self) -> Self {
+        macro_rules! less {
+            ($($term:ident),*) => {{
+                let Self { $($term),* } = before;
+                Self { $($term: self.$term.saturating_sub(*$term)),* }
+            }};
+        }
+        less!(
+            seen,
+            parsed,
+            value_skipped,
+            text_skipped,
+            boundary,
+            unsynced,
+            truncated,
+            not_decoded,
+            missed
+        )
     }
 
     /// What of `seen` is accounted for; equal to it unless something is wrong here.

@@ -23,6 +23,7 @@ mod privileges;
 mod probe;
 mod recorder;
 mod ring;
+mod rotating;
 mod running;
 mod sampling;
 mod session;
@@ -49,4 +50,5 @@ pub use privileges::{
 pub use probe::{Check, Probe, probe};
 pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
 pub use ring::{Pieces, Record};
+pub use rotating::Rotate;
 pub use yielding::Yielding;

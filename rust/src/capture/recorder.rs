@@ -18,11 +18,12 @@ use crate::{Error, Result};
 
 use super::journal::Journal;
 use super::ledger::Ledger;
+use super::rotating::Rotation;
 use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
 use super::{
-    Kernel, KernelOptions, Limits, Pace, Yielding, become_user, clock, give_up_privileges,
+    Kernel, KernelOptions, Limits, Pace, Rotate, Yielding, become_user, clock, give_up_privileges,
     invoking_user, listeners, prepare_to_become, yielding,
 };
 
@@ -50,6 +51,8 @@ pub struct RecordOptions {
     pub ring_bytes: u32,
     /// When to end by itself.
     pub duration: Option<Duration>,
+    /// When to go on in another profile.
+    pub rotate: Option<Rotate>,
     /// Written bytes at which to end by itself.
     pub max_size: Option<u64>,
     /// Which keys and connections are kept.
@@ -108,8 +111,10 @@ pub struct Cost {
 /// A recording that has ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recording {
-    /// The profile, if one was written.
+    /// The profile, if one was written; the last of several.
     pub profile: Option<PathBuf>,
+    /// All of them, in order.
+    pub profiles: Vec<PathBuf>,
     /// From attaching to detaching, s.
     pub duration_s: f64,
     /// Events.
@@ -204,15 +209,14 @@ impl Recorder {
             ring_bytes: options.ring_bytes,
             one_connection_in: options.sample.connections,
         })?;
-        let writer = match &options.output {
-            Some(path) => Some(Writer::create_for(
-                invoking_user(),
-                path,
-                header(&options, &kernel, &hasher, anchor, yielding),
-                options.force,
-            )?),
-            None => None,
-        };
+        let rotation = options.output.as_ref().map(|path| {
+            let header = header(&options, &kernel, &hasher, anchor, yielding);
+            Rotation::new(options.rotate, path.clone(), header, options.force)
+        });
+        let writer = rotation
+            .as_ref()
+            .map(|rotation| rotation.first(invoking_user()));
+        let writer = writer.transpose()?;
         let journal = Journal::open();
         journal.attached(&options, kernel.facts());
         let listeners = listeners::find(&options.ports);
@@ -239,7 +243,7 @@ impl Recorder {
             status.limits = options.limits;
         });
         let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
-            .writing(writer)
+            .writing(writer, rotation)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
         let ended = Arc::new(Ended::default());

@@ -16,6 +16,7 @@ use super::guards::Guards;
 use super::listeners::{self, Listener};
 use super::pace::Pace;
 use super::recorder::{Batch, RecordOptions, Recording, Stop};
+use super::rotating::Rotation;
 use super::session::Session;
 use super::sockets::{OwnAddresses, Sockets};
 use super::status::{Shared, State};
@@ -41,6 +42,7 @@ pub(super) struct Running {
     pub(super) asking: Asking,
     pub(super) anchor: Anchor,
     pub(super) writer: Option<Writer>,
+    pub(super) rotation: Option<Rotation>,
     pub(super) consumer: Option<SyncSender<Batch>>,
     pub(super) names: Arc<OptionsTable>,
     pub(super) tally: Tally,
@@ -82,6 +84,7 @@ impl Running {
             asking: Asking::default(),
             anchor,
             writer: None,
+            rotation: None,
             consumer: None,
             names: Arc::default(),
             tally: Tally::default(),
@@ -101,8 +104,12 @@ impl Running {
         }
     }
 
-    pub(super) fn writing(self, writer: Option<Writer>) -> Self {
-        Self { writer, ..self }
+    pub(super) fn writing(self, writer: Option<Writer>, rotation: Option<Rotation>) -> Self {
+        Self {
+            writer,
+            rotation: rotation.map(|rotation| rotation.beginning(self.started)),
+            ..self
+        }
     }
 
     pub(super) fn feeding(self, consumer: Option<SyncSender<Batch>>) -> Self {
@@ -119,6 +126,7 @@ impl Running {
 
     /// Records until it is told to stop, then seals.
     pub(super) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
+        self.rotation.as_ref().map_or(Ok(()), Rotation::check)?;
         let facts = self.kernel.facts();
         self.status.update(|status| {
             status.tier = Some(facts.tier);
@@ -165,6 +173,7 @@ impl Running {
             self.flush();
             self.collect_answers(Duration::ZERO);
             self.watch();
+            self.rotate();
         }
         if self.looked.elapsed() >= SLOW_PERIOD {
             self.looked = Instant::now();
@@ -295,7 +304,7 @@ impl Running {
 }
 
 /// Writing has failed for good: what is there is sealed.
-fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error) {
+pub(super) fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error) {
     kept.get_or_insert_with(|| error.to_string());
     stop.ask("output failed");
 }

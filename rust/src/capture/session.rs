@@ -41,6 +41,7 @@ pub(super) struct Session {
     drops: u64,
     /// Events that are not of the sample.
     sampled_out: u64,
+    sampled_out_told: u64,
 }
 
 impl Session {
@@ -56,6 +57,7 @@ impl Session {
             losses: Vec::new(),
             drops: 0,
             sampled_out: 0,
+            sampled_out_told: 0,
         }
     }
 
@@ -209,16 +211,39 @@ impl Session {
         }
     }
 
-    /// The ledger of an ended session.
+    /// The losses listed so far, once.
+    pub(super) fn take_losses(&mut self) -> Vec<LossRow> {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// Events left out since this was asked.
+    pub(super) fn take_sampled_out(&mut self) -> u64 {
+        self.sampled_out - std::mem::replace(&mut self.sampled_out_told, self.sampled_out)
+    }
+
+    /// What decoding found: on connections that ended, and so far on those that are open.
+    fn so_far(&self) -> (Totals, Vec<Server>) {
+        let (mut totals, mut servers) = (self.totals, self.sockets.servers().to_vec());
+        for connection in self.decoder.open_connections() {
+            if let Some(open) = self.decoder.totals(connection) {
+                totals.add(&open);
+                self.sockets.add_to(&mut servers, connection, &open);
+            }
+        }
+        (totals, servers)
+    }
+
+    /// The ledger: of a session that has ended, or so far.
     pub(super) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
         let of = |index: u32| counters[index as usize];
+        let (totals, servers) = self.so_far();
         let Totals {
             request,
             response,
             unpaired,
             unmatched,
             resyncs: _,
-        } = self.totals;
+        } = totals;
         let mut ledger = Ledger {
             complete: None,
             request_bytes: of(counter::REQUEST_BYTES),
@@ -245,7 +270,7 @@ impl Session {
             program_misses,
             user_queue_drops: self.drops,
             boundary: request.boundary + response.boundary,
-            servers: self.sockets.servers().to_vec(),
+            servers,
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger

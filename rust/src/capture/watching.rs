@@ -8,6 +8,7 @@ use crate::profile::Writer;
 
 use super::clock;
 use super::guards::{Usage, resident_memory};
+use super::rotating::Rotation;
 use super::running::{Running, ratio};
 
 impl Running {
@@ -25,6 +26,12 @@ impl Running {
     }
 
     fn bytes_written(&self) -> u64 {
+        let before = self.rotation.as_ref().map_or(0, Rotation::bytes_before);
+        before + self.bytes_of_current()
+    }
+
+    /// Bytes of the profile that is being written.
+    pub(super) fn bytes_of_current(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::bytes_written)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{Limits, RecordOptions, Recorder as Engine};
+use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate};
 use crate::decode::Responses;
 use crate::profile::Sample;
 use crate::{Error, Result};
@@ -25,7 +25,7 @@ impl Recorder {
     #[new]
     #[pyo3(signature = (source, *, output, ports, responses, ring_size, duration, force, key_file, statistics,
         drop_privileges, live, guards, max_size, sample_keys,
-        sample_connections))]
+        sample_connections, rotate_bytes, rotate_s))]
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a keyword of the Python signature"
@@ -51,6 +51,8 @@ impl Recorder {
         max_size: Option<u64>,
         sample_keys: u32,
         sample_connections: u32,
+        rotate_bytes: Option<u64>,
+        rotate_s: Option<f64>,
     ) -> PyResult<Self> {
         let options = RecordOptions {
             source,
@@ -65,6 +67,11 @@ impl Recorder {
             drop_privileges,
             live,
             max_size,
+            rotate: match (rotate_bytes, rotate_s) {
+                (Some(bytes), _) => Some(Rotate::Size(bytes)),
+                (None, Some(age)) => Some(Rotate::Age(seconds(age)?)),
+                (None, None) => None,
+            },
             sample: Sample {
                 keys: sample_keys,
                 connections: sample_connections,
