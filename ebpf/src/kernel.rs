@@ -26,10 +26,27 @@ static RESPONSES: u32 = responses::BYTES;
 #[unsafe(no_mangle)]
 static JIFFY: u32 = 0;
 
+#[unsafe(no_mangle)]
+static SAMPLE: u32 = 1;
+
 /// A jiffy's length, ns.
 #[inline(always)]
 pub fn jiffy() -> u32 {
     global(&JIFFY)
+}
+
+/// Whether a connection is of the sample. Its client's address and port tell, which stay as they are while it lasts;
+/// 2^64 over the golden ratio spreads them evenly. <https://en.wikipedia.org/wiki/Hash_function#Fibonacci_hashing>
+#[inline(always)]
+pub fn is_sampled(sock: Structure) -> bool {
+    let one_in = u64::from(global(&SAMPLE));
+    if one_in <= 1 {
+        return true;
+    }
+    let port = u64::from(sock.read::<u16>(field::SOCK_REMOTE_PORT));
+    let address = u64::from(sock.read::<u32>(field::SOCK_REMOTE));
+    let spread = (address << 16 | port).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (spread * one_in) >> 32 == 0
 }
 
 /// What is kept of responses.

@@ -74,11 +74,11 @@ impl Stream {
     }
 }
 
-/// Whether a capture follows this socket's local port: the server's side of a connection. Sockets of families without
+/// Whether a capture follows this socket's local port: the server's side of a connection, one of the sample. Sockets of families without
 /// ports have 0 there, which never is one.
 #[inline(always)]
 pub fn is_followed(sock: Structure) -> bool {
-    kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT))
+    kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT)) && kernel::is_sampled(sock)
 }
 
 /// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP.

@@ -17,6 +17,7 @@ BYTE_LOSSES = (
     "no_state",
     "udp",
     "other_family",
+    "unattended",
     "orphaned",
     "truncated",
     "unsynced",
@@ -99,6 +100,7 @@ class Ledger:
     no_state: int = 0
     udp: int = 0
     other_family: int = 0
+    unattended: int = 0
     orphaned: int = 0
     truncated: int = 0
     unsynced: int = 0

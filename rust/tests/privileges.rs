@@ -20,6 +20,7 @@ fn main() {
         ports: vec![PORT],
         responses: Responses::Bytes,
         ring_bytes: 1 << 20,
+        ..KernelOptions::default()
     };
     let kernel = Kernel::attach(&options);
     give_up_privileges().unwrap();

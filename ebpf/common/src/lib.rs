@@ -22,6 +22,8 @@ pub const TAIL: usize = 64;
 pub const RESPONSE_PART: usize = 320;
 /// Of a part of a response longer than that, the last bytes kept: enough for the `END` line of a list.
 pub const RESPONSE_TAIL: usize = 64;
+/// After so long without a sign of user space the programs only count, ns.
+pub const SILENCE_NS: u64 = 2_000_000_000;
 /// Most listening ports one capture follows.
 pub const PORTS: usize = 16;
 
@@ -139,6 +141,8 @@ pub mod global {
     pub const PORTS: &str = "PORTS";
     /// `u32`: one of [`super::responses`].
     pub const RESPONSES: &str = "RESPONSES";
+    /// `u32`: one connection in so many is followed; 0 and 1 are all.
+    pub const SAMPLE: &str = "SAMPLE";
     /// `[u32; field::COUNT]`: offsets of [`super::field::PATHS`] in this kernel's structures.
     pub const FIELDS: &str = "FIELDS";
     /// `[u32; syscall::COUNT]`: this machine's numbers of the calls in [`super::syscall`].
@@ -292,7 +296,7 @@ pub mod counter {
     pub const RECORDS: u32 = 4;
     /// Records that did not: the ring was full.
     pub const RECORDS_RING_FULL: u32 = 5;
-    /// Bytes lost to a full ring, requests and responses; from here to [`OTHER_FAMILY`] each is a loss term in bytes.
+    /// Bytes lost to a full ring, requests and responses; from here to [`UNATTENDED`] each is a loss term in bytes.
     pub const RING_FULL: u32 = 6;
     /// Bytes the TCP sequence shows were read without a call we saw.
     pub const MISSED: u32 = 7;
@@ -314,8 +318,10 @@ pub mod counter {
     pub const UDP: u32 = 15;
     /// Bytes on sockets with a matching port number that are neither IPv4 nor IPv6.
     pub const OTHER_FAMILY: u32 = 16;
+    /// Bytes not looked at because user space had been silent for [`super::SILENCE_NS`].
+    pub const UNATTENDED: u32 = 17;
     /// How many there are.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 18;
     /// Room for them: a power of two, so that an index is bounded by a mask.
     pub const STRIDE: usize = 32;
 }

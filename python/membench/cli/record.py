@@ -15,6 +15,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from membench.cli import output
+from membench.cli.bounds import (
+    MaxCpuOption,
+    MaxMemoryOption,
+    MaxSizeOption,
+    MinFreeOption,
+    NiceOption,
+    RotateOption,
+    SampleConnectionsOption,
+    SampleOption,
+    guards,
+)
 from membench.cli.output import Format, FormatOption
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
@@ -80,6 +91,14 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             min=0, max=100, metavar="PERCENT", help="Loss above this ends with exit code 4."
         ),
     ] = 0.0,
+    max_size: MaxSizeOption = None,
+    rotate: RotateOption = None,
+    sample: SampleOption = "1/1",  # type: ignore[assignment]  # parsed, as above
+    sample_connections: SampleConnectionsOption = "1/1",  # type: ignore[assignment]  # parsed
+    nice: NiceOption = 10,
+    max_cpu: MaxCpuOption = "100%",  # type: ignore[assignment]  # parsed, as above
+    max_memory: MaxMemoryOption = "1G",  # type: ignore[assignment]  # parsed
+    min_free: MinFreeOption = "1G",  # type: ignore[assignment]  # parsed
     require: Annotated[
         Requirement | None, typer.Option(help="Never fall back to another source.")
     ] = None,
@@ -117,6 +136,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             statistics=not no_stats,
             drop_privileges=True,
             live=False,
+            max_size=max_size or None,
+            rotate_size=rotate.size if rotate else None,
+            rotate_every=rotate.seconds if rotate else None,
+            sample=sample,
+            sample_connections=sample_connections,
+            guards=guards(nice, max_cpu, max_memory, min_free, max_size),
         )
         obey(capture)
         _follow(capture, responses.value)

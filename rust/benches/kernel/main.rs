@@ -156,6 +156,7 @@ impl Running {
                 ports: vec![port],
                 responses,
                 ring_bytes: RING_BYTES,
+                ..KernelOptions::default()
             };
             Kernel::attach(&options).unwrap_or_else(|error| panic!("{error}"))
         };

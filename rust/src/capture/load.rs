@@ -13,7 +13,7 @@ use crate::{
     Error, Result,
     capture::{
         Facts, KernelOptions, Record, btf, clock,
-        counters::{Counters, ProgramFile},
+        counters::{Counters, Heartbeat, ProgramFile},
         failure,
         options::responses_global,
         syscalls,
@@ -30,6 +30,7 @@ const LARGEST_RECORDS: u32 = 4;
 pub struct Kernel {
     ring: RingBuf<MapData>,
     counters: Counters,
+    heartbeat: Heartbeat,
     attached: Vec<Attached>,
     malformed: u64,
     facts: Facts,
@@ -61,15 +62,19 @@ impl Kernel {
             .ok_or_else(|| failure::absent("ring"))?;
         let ring = RingBuf::try_from(ring).map_err(|error| failure::load("ring", error.into()))?;
         let counters = Counters::map(descriptor(&programs, "counters")?, cpus)?;
+        let heartbeat = Heartbeat::map(descriptor(&programs, "heartbeat")?)?;
         // Sends before receives: a send without its receive is known to be an edge, a receive without its sends is not.
         let attached = program::NAMES
             .iter()
             .rev()
-            .map(|name| attach(&mut programs, name, &types));
+            .map(|name| attach(&mut programs, name, &types))
+            .inspect(|_| heartbeat.beat());
+        let attached = attached.collect::<Result<_>>()?;
         Ok(Self {
             ring,
             counters,
-            attached: attached.collect::<Result<_>>()?,
+            heartbeat,
+            attached,
             malformed: 0,
             facts: Facts {
                 tier: "T1",
@@ -83,6 +88,7 @@ impl Kernel {
 
     /// Hands over at most `limit` records in the order of the ring; returns how many.
     pub fn drain(&mut self, limit: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
+        self.beat();
         let mut taken = 0;
         while taken < limit {
             let Some(item) = self.ring.next() else { break };
@@ -93,6 +99,11 @@ impl Kernel {
             taken += 1;
         }
         taken
+    }
+
+    /// Tells the programs that somebody will drain the ring: each drain does, and whoever keeps it from draining must.
+    pub fn beat(&self) {
+        self.heartbeat.beat();
     }
 
     /// The programs' counters, by the indices in [`counter`].
@@ -143,6 +154,7 @@ fn load(
             &responses_global(options.responses),
             true,
         )
+        .override_global(global::SAMPLE, &options.one_connection_in, true)
         .override_global(global::FIELDS, offsets, true)
         .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
         .override_global(global::JIFFY, &clock::jiffy_ns(), true)

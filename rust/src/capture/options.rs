@@ -14,6 +14,19 @@ pub struct KernelOptions {
     pub responses: Responses,
     /// Size of the ring; rounded up to a power of two that holds several of the largest records.
     pub ring_bytes: u32,
+    /// One connection in so many is followed; 1 is all.
+    pub one_connection_in: u32,
+}
+
+impl Default for KernelOptions {
+    fn default() -> Self {
+        Self {
+            ports: vec![11211],
+            responses: Responses::Bytes,
+            ring_bytes: 16 << 20,
+            one_connection_in: 1,
+        }
+    }
 }
 
 /// How a capture works on this machine.

@@ -75,6 +75,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         ports: vec![port],
         responses: Responses::Bytes,
         ring_bytes: 0,
+        ..KernelOptions::default()
     };
     let attached = Kernel::attach(&options);
     note(

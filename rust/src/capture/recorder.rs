@@ -13,17 +13,19 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Owner, Writer};
+use crate::profile::{Anchor, Filters, Header, Owner, Sample, Writer};
 use crate::{Error, Result};
 
+use super::journal::Journal;
 use super::ledger::Ledger;
+use super::rotating::Rotation;
 use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
-    prepare_to_become,
+    Kernel, KernelOptions, Limits, Pace, Rotate, Yielding, become_user, clock, give_up_privileges,
+    invoking_user, listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -50,6 +52,16 @@ pub struct RecordOptions {
     pub ring_bytes: u32,
     /// When to end by itself.
     pub duration: Option<Duration>,
+    /// When to go on in another profile.
+    pub rotate: Option<Rotate>,
+    /// Written bytes at which to end by itself.
+    pub max_size: Option<u64>,
+    /// Which keys and connections are kept.
+    pub sample: Sample,
+    /// Its niceness, so that others go first; none leaves the process as it is.
+    pub nice: Option<i32>,
+    /// What ends it before it hurts.
+    pub limits: Limits,
     /// A key shared with other captures; otherwise a random one.
     pub key_file: Option<PathBuf>,
     /// Whether servers are asked for their counters.
@@ -100,8 +112,10 @@ pub struct Cost {
 /// A recording that has ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recording {
-    /// The profile, if one was written.
+    /// The profile, if one was written; the last of several.
     pub profile: Option<PathBuf>,
+    /// All of them, in order.
+    pub profiles: Vec<PathBuf>,
     /// From attaching to detaching, s.
     pub duration_s: f64,
     /// Events.
@@ -116,10 +130,16 @@ pub struct Recording {
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// Which share of the traffic was kept.
+    pub sample: Sample,
+    /// Events left out as they are not of the sample.
+    pub sampled_out: u64,
     /// Where every byte went.
     pub ledger: Ledger,
     /// The servers' own counters beside what was recorded.
     pub differences: Vec<Difference>,
+    /// How well it kept up.
+    pub pace: Pace,
     /// What it cost.
     pub cost: Cost,
     /// What ended it.
@@ -180,6 +200,9 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
+        let yielding = options
+            .nice
+            .map_or_else(Yielding::default, yielding::stand_back);
         let anchor = clock::anchor();
         if let Some(origin) = Origin::open(&options.source, options.statistics)? {
             return Self::start_log(options, hasher, origin, anchor);
@@ -188,27 +211,38 @@ impl Recorder {
             ports: options.ports.clone(),
             responses: options.responses,
             ring_bytes: options.ring_bytes,
+            one_connection_in: options.sample.connections,
         })?;
-        let writer = match &options.output {
-            Some(path) => Some(Writer::create_for(
-                invoking_user(),
-                path,
-                header(&options, &kernel, &hasher, anchor),
-                options.force,
-            )?),
-            None => None,
-        };
+        let rotation = options.output.as_ref().map(|path| {
+            let header = header(&options, &kernel, &hasher, anchor, yielding);
+            Rotation::new(options.rotate, path.clone(), header, options.force)
+        });
+        let writer = rotation
+            .as_ref()
+            .map(|rotation| rotation.first(invoking_user()));
+        let writer = writer.transpose()?;
+        let journal = Journal::open();
+        journal.attached(&options, kernel.facts());
         let listeners = listeners::find(&options.ports);
+        kernel.beat();
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
+        status.update(|status| {
+            status.yielding = yielding;
+            status.limits = options.limits;
+        });
         let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
-            .writing(writer)
+            .writing(writer, rotation)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
-        Self::spawn(user, status, stop, batches, move || running.run(listeners))
+        Self::spawn(user, status, stop, batches, move || {
+            let recording = running.run(listeners)?;
+            journal.detached(&recording);
+            Ok(recording)
+        })
     }
 
     /// Records from memcached's own log from here on.
@@ -335,7 +369,13 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
     Ok(user)
 }
 
-fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: Anchor) -> Header {
+fn header(
+    options: &RecordOptions,
+    kernel: &Kernel,
+    hasher: &KeyHasher,
+    anchor: Anchor,
+    yielding: Yielding,
+) -> Header {
     let facts = kernel.facts();
     Header {
         source: options.source.clone(),
@@ -348,9 +388,13 @@ fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: 
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
         anchor,
+        sampling: options.sample.share(),
+        sample: options.sample,
         facts: serde_json::json!({
             "object_sha256": facts.object_sha256,
             "ring_bytes": facts.ring_bytes,
+            "yielding": yielding,
+            "limits": options.limits,
         }),
         ..Header::default()
     }

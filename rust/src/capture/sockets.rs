@@ -203,9 +203,13 @@ impl Sockets {
         let lost = |flow: &Flow| flow.unsynced + flow.truncated + flow.not_decoded + flow.missed;
         row.lost_bytes = lost(&totals.request) + lost(&totals.response);
         row.resyncs = totals.resyncs;
-        if let Some(server) = self.servers.get_mut(row.server as usize) {
-            server.request.add(&totals.request);
-            server.response.add(&totals.response);
+        add(&mut self.servers, row.server, totals);
+    }
+
+    /// Adds what decoding a connection found to its server among these.
+    pub(super) fn add_to(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
+        if let Some(row) = self.connections.get(connection as usize) {
+            add(servers, row.server, totals);
         }
     }
 
@@ -232,6 +236,13 @@ impl Sockets {
     /// The tables, at the end.
     pub fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>) {
         (self.connections, self.servers)
+    }
+}
+
+fn add(servers: &mut [Server], server: u32, totals: &Totals) {
+    if let Some(server) = servers.get_mut(server as usize) {
+        server.request.add(&totals.request);
+        server.response.add(&totals.response);
     }
 }
 

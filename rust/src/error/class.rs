@@ -37,6 +37,7 @@ impl Error {
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
             | Self::NotALog { .. }
+            | Self::Sampled { .. }
             | Self::Ports { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)

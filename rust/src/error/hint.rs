@@ -38,6 +38,7 @@ impl Error {
             | Self::TargetProtocol { .. }
             | Self::NothingToReplay { .. }
             | Self::ReplaySystem { .. } => None,
+            Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
             Self::TargetAddress { .. } => {
                 Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
@@ -99,7 +100,9 @@ fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
     match source.kind() {
         // What a socket with a time limit says when nothing came.
         WouldBlock | TimedOut => {
-            format!("{server} did not answer in 2 s: a firewall, or TLS, which is not supported here")
+            format!(
+                "{server} did not answer in 2 s: a firewall, or TLS, which is not supported here"
+            )
         }
         _ => format!("is memcached running and listening on {server}? (plain TCP, text protocol)"),
     }

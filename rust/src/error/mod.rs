@@ -178,6 +178,16 @@ pub enum Error {
         /// Connections that are not ours.
         clients: u64,
     },
+    /// A profile is a sample, which cannot tell what was asked for.
+    #[error("{} holds {sample}: {why}", path.display())]
+    Sampled {
+        /// Which profile.
+        path: PathBuf,
+        /// What it holds.
+        sample: crate::profile::Sample,
+        /// Why that does not do.
+        why: &'static str,
+    },
     /// A profile has nothing that could be replayed.
     #[error("nothing to replay: none of the recording's {events} events can be sent")]
     NothingToReplay {

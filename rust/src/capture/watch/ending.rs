@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::capture::clock;
 use crate::capture::ledger::Ledger;
 use crate::capture::recorder::{Cost, Difference, Recording};
 use crate::capture::running::ratio;
 use crate::capture::statistics::Statistics;
+use crate::capture::{Pace, clock};
 use crate::event::{Command, Outcome};
-use crate::profile::End;
+use crate::profile::{End, Sample};
 
 use super::difference::{Recorded, differences, growth};
 use super::running::Running;
@@ -34,7 +34,10 @@ impl Running {
         let mut ledger = self.ledger(after.as_ref());
         let differences = self.differences(after.as_ref());
         let connections = self.log.connections().to_vec();
-        let open_at_start = connections.iter().filter(|row| row.opened.is_none()).count() as u64;
+        let open_at_start = connections
+            .iter()
+            .filter(|row| row.opened.is_none())
+            .count() as u64;
         let count = connections.len() as u64;
         let mut bytes_written = 0;
         if let Some(writer) = self.writer.take() {
@@ -42,6 +45,7 @@ impl Running {
                 connections,
                 losses: Vec::new(),
                 ledger: ledger.clone(),
+                sampled_out: 0,
                 statistics_end: self.statistics_end(after.as_ref()),
                 stopped_by: stopped_by.clone(),
                 duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
@@ -52,6 +56,7 @@ impl Running {
         let cpu_s = clock::cpu_s() - self.cpu_before;
         let events = self.tally.events();
         Ok(Recording {
+            profiles: self.options.output.iter().cloned().collect(),
             profile: self.options.output,
             duration_s: duration.as_secs_f64(),
             events,
@@ -62,6 +67,9 @@ impl Running {
             outcomes: self.tally.outcomes(),
             ledger,
             differences,
+            sample: Sample::default(),
+            sampled_out: 0,
+            pace: Pace::default(),
             cost: Cost {
                 cpu_s,
                 ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),
@@ -106,7 +114,11 @@ impl Running {
     /// Whether no one else watches this server: `stats` was asked while this recording watched.
     fn alone(&self, after: Option<&Statistics>) -> bool {
         let watchers = |of: Option<&Statistics>| of.and_then(|said| said.counter("log_watchers"));
-        [self.before(), after].map(watchers).iter().flatten().all(|watchers| *watchers <= 1)
+        [self.before(), after]
+            .map(watchers)
+            .iter()
+            .flatten()
+            .all(|watchers| *watchers <= 1)
     }
 
     fn differences(&self, after: Option<&Statistics>) -> Vec<Difference> {
@@ -119,7 +131,11 @@ impl Running {
     fn recorded(&self) -> Recorded {
         let commands = self.tally.commands();
         let of = |command: Command| commands.get(command.name()).copied().unwrap_or(0);
-        let refused = self.tally.outcomes().get(Outcome::ServerError.name()).copied();
+        let refused = self
+            .tally
+            .outcomes()
+            .get(Outcome::ServerError.name())
+            .copied();
         let lookups = of(Command::Get) + of(Command::Delete) + of(Command::MetaDelete);
         Recorded {
             lookups,

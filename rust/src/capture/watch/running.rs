@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::Result;
+use crate::capture::clock;
 use crate::capture::recorder::{Batch, RecordOptions, Recording, Stop};
 use crate::capture::running::{give_up_writing, ratio};
 use crate::capture::statistics::{Asker, Statistics};
 use crate::capture::status::{ServerStatus, Shared, State};
 use crate::capture::tally::Tally;
-use crate::capture::clock;
 use crate::event::OptionsTable;
 use crate::privacy::KeyHasher;
 use crate::profile::{Anchor, Filters, Header, Writer};
@@ -152,7 +152,10 @@ impl Running {
     }
 
     fn record(&mut self, blocks: &Blocks, live: bool) {
-        let end = self.options.duration.map(|duration| self.started + duration);
+        let end = self
+            .options
+            .duration
+            .map(|duration| self.started + duration);
         let mut last: Option<Instant> = None;
         while last.is_none_or(|last| Instant::now() < last) {
             match blocks.recv_timeout(PERIOD) {
