@@ -48,8 +48,9 @@ pub fn is_followed(port: u16) -> bool {
     false
 }
 
+/// A load-time global's value.
 #[inline(always)]
-fn global<T: Copy>(value: &'static T) -> T {
+pub fn global<T: Copy>(value: &'static T) -> T {
     // SAFETY: a reference is valid to read; volatile because the loader changes the value.
     unsafe { from_ref(value).read_volatile() }
 }

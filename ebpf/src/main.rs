@@ -8,6 +8,7 @@
 
 mod call;
 mod close;
+mod filter;
 mod hit;
 mod kernel;
 mod maps;

@@ -6,6 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_socket_cook
 use membench_common::{Header, Socket, counter, field, kind};
 
 use crate::{
+    filter,
     kernel::{self, Structure},
     maps::{self, Counters},
 };
@@ -59,12 +60,13 @@ impl Stream {
     }
 
     /// Compares where the call's bytes begin with where the last call's ended: bytes between were moved by something
-    /// that passes no hook (splice, `TCP_ZEROCOPY_RECEIVE`) or while the program could not run.
+    /// that passes no hook (splice, `TCP_ZEROCOPY_RECEIVE`) or while the program could not run. A step back is no loss:
+    /// of two calls at once on one socket, the later may be seen first.
     #[inline(always)]
     fn follow_on(&mut self, counters: Counters, begin: u32, end: u32, finished: bool) {
         let missed = begin.wrapping_sub(self.sequence);
         let is_fin = missed == 1 && finished;
-        if self.known != 0 && missed != 0 && !is_fin {
+        if self.known != 0 && missed.cast_signed() > 0 && !is_fin {
             self.lose(counters, counter::MISSED, u64::from(missed));
         }
         self.sequence = end;
@@ -72,11 +74,18 @@ impl Stream {
     }
 }
 
-/// Whether a capture follows this socket's local port: the server's side of a connection. Sockets of families without
-/// ports have 0 there, which never is one.
+/// Whether a capture follows this socket's local port, the server's side of a connection, and this call on it. Sockets
+/// of families without ports have 0 there, which never is one.
 #[inline(always)]
 pub fn is_followed(sock: Structure) -> bool {
-    kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT))
+    kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT)) && filter::admits(sock)
+}
+
+/// Inode number of the socket's network namespace.
+#[inline(always)]
+pub fn namespace(sock: Structure) -> u32 {
+    sock.follow(field::SOCK_NAMESPACE)
+        .map_or(0, |space| space.read(field::NAMESPACE_INODE))
 }
 
 /// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP.
@@ -265,9 +274,7 @@ fn identity(sock: Structure, mid_stream: u32) -> Socket {
         ),
     };
     Socket {
-        namespace: sock
-            .follow(field::SOCK_NAMESPACE)
-            .map_or(0, |space| space.read(field::NAMESPACE_INODE)),
+        namespace: namespace(sock),
         // SAFETY: takes no arguments.
         pid: (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32,
         family,

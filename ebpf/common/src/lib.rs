@@ -25,6 +25,9 @@ pub const RESPONSE_TAIL: usize = 64;
 /// Most listening ports one capture follows.
 pub const PORTS: usize = 16;
 
+/// Most processes, control groups and network namespaces that one capture can be narrowed to, of each.
+pub const FILTERS: usize = 16;
+
 /// Kinds of ring records, in [`Header::kind`].
 pub mod kind {
     /// Bytes memcached read.
@@ -135,6 +138,14 @@ pub mod responses {
 pub mod global {
     /// `[u16; PORTS]`: the ports whose sockets are followed, ended by 0.
     pub const PORTS: &str = "PORTS";
+    /// `[u32; FILTERS]`: the processes whose calls are followed, ended by 0; every process if there is none.
+    pub const PIDS: &str = "PIDS";
+    /// `[u64; 2]`: device and inode of the pid namespace in which [`PIDS`] are counted; the initial one if 0.
+    pub const PID_NAMESPACE: &str = "PID_NAMESPACE";
+    /// `[u64; FILTERS]`: the control groups (v2) whose tasks are followed, by id, ended by 0; all if there is none.
+    pub const CGROUPS: &str = "CGROUPS";
+    /// `[u32; FILTERS]`: the network namespaces whose sockets are followed, by inode, ended by 0; all if there is none.
+    pub const NAMESPACES: &str = "NAMESPACES";
     /// `u32`: one of [`super::responses`].
     pub const RESPONSES: &str = "RESPONSES";
     /// `[u32; field::COUNT]`: offsets of [`super::field::PATHS`] in this kernel's structures.

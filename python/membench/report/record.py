@@ -93,7 +93,9 @@ def _describe_server(server: ServerStatus) -> str:
     connections = ""
     if server.connections is not None:
         connections = f", {count(server.connections)} connections open"
-    return f"{version}{pid} {server.listening}{threads}{connections}"
+    apart = server.network_namespace
+    namespace = f", in network namespace {apart}" if apart is not None else ""
+    return f"{version}{pid} {server.listening}{namespace}{threads}{connections}"
 
 
 def _headline(recording: Recording) -> Text:

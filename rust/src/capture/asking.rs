@@ -52,6 +52,7 @@ impl Asking {
         self.ask(move || {
             listeners
                 .into_iter()
+                .filter(Listener::is_near)
                 .filter_map(|listener| Asked::start(listener, &own))
                 .collect()
         });
@@ -151,8 +152,6 @@ impl Asked {
 
     fn status(&self) -> ServerStatus {
         ServerStatus {
-            listening: self.listener.address.to_string(),
-            port: self.listener.address.port(),
             pid: self
                 .listener
                 .pid
@@ -163,6 +162,7 @@ impl Asked {
                 .start
                 .counter("curr_connections")
                 .map(|open| open.saturating_sub(1)),
+            ..self.listener.status()
         }
     }
 

@@ -1,16 +1,19 @@
-//! `/proc/net/tcp{,6}` → the sockets that listen on a port, and whose they are.
+//! `/proc/PID/net/tcp{,6}` → the sockets that listen on a port, in which network namespace, and whose they are.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::status::ServerStatus;
+use super::{Followed, namespaces};
 
-/// A listening socket on this machine, in this network namespace.
+/// A listening socket on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Inode number of its network namespace.
+    pub network_namespace: u32,
     /// Its inode, as in `/proc/PID/fd`.
     pub inode: u64,
     /// The process that holds it, if this user may see it.
@@ -24,11 +27,17 @@ impl Listener {
             listening: self.address.to_string(),
             port: self.address.port(),
             pid: self.pid,
+            network_namespace: (!self.is_near()).then_some(self.network_namespace),
             ..ServerStatus::default()
         }
     }
 
-    /// An address that reaches it from this machine.
+    /// Whether it is in the recorder's own network namespace.
+    pub fn is_near(&self) -> bool {
+        self.network_namespace == namespaces::own()
+    }
+
+    /// An address that reaches it from its network namespace.
     pub fn reachable(&self) -> SocketAddr {
         let ip = match self.address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -43,18 +52,19 @@ impl Listener {
 const ESTABLISHED: &str = "01";
 const LISTEN: &str = "0A";
 
-/// The sockets listening on any of `ports`; IPv4 before IPv6, one a process and port.
-pub fn find(ports: &[u16]) -> Vec<Listener> {
-    let mut found: Vec<Listener> = entries(ports, LISTEN)
-        .into_iter()
-        .map(|entry| Listener {
+/// The listening sockets that are followed, in every network namespace that can be seen: IPv4 before IPv6, one a
+/// process, port and namespace.
+pub fn find(followed: &Followed) -> Vec<Listener> {
+    let mut found: Vec<Listener> = followed_entries(followed, LISTEN)
+        .map(|(network_namespace, entry)| Listener {
             address: entry.local,
+            network_namespace,
             inode: entry.inode,
             pid: None,
         })
         .collect();
     if !found.is_empty() {
-        name_owners(&mut found);
+        name_owners(&mut found, &followed.pids);
     }
     let mut unique: Vec<Listener> = Vec::new();
     for listener in found {
@@ -62,18 +72,45 @@ pub fn find(ports: &[u16]) -> Vec<Listener> {
             known.pid.is_some()
                 && known.pid == listener.pid
                 && known.address.port() == listener.address.port()
+                && known.network_namespace == listener.network_namespace
         };
-        if !unique.iter().any(same) {
+        let is_wanted = followed.pids.is_empty()
+            || listener.pid.is_some_and(|pid| followed.pids.contains(&pid));
+        if is_wanted && !unique.iter().any(same) {
             unique.push(listener);
         }
     }
     unique
 }
 
-/// The peers of connections that are open on any of `ports`.
-pub fn clients(ports: &[u16]) -> Vec<SocketAddr> {
-    let open = entries(ports, ESTABLISHED).into_iter();
-    open.map(|entry| entry.remote).collect()
+/// The ports on which a process listens.
+pub fn ports_of(pid: u32) -> Vec<u16> {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let sockets = socket_inodes(&process);
+    let listening = entries(&process.join("net"), LISTEN).into_iter();
+    let own = listening.filter(|entry| sockets.contains(&entry.inode));
+    own.map(|entry| entry.local.port()).collect()
+}
+
+/// The peers of connections that are open on followed ports, each with its network namespace.
+pub fn clients(followed: &Followed) -> Vec<(u32, SocketAddr)> {
+    followed_entries(followed, ESTABLISHED)
+        .map(|(network_namespace, entry)| (network_namespace, entry.remote))
+        .collect()
+}
+
+fn followed_entries(
+    followed: &Followed,
+    state: &'static str,
+) -> impl Iterator<Item = (u32, Entry)> {
+    let wanted = &followed.network_namespaces;
+    let namespaces = namespaces::all().into_iter();
+    let namespaces = namespaces.filter(|one| wanted.is_empty() || wanted.contains(&one.inode));
+    let all = namespaces.flat_map(move |one| {
+        let entries = entries(&one.tables, state).into_iter();
+        entries.map(move |entry| (one.inode, entry))
+    });
+    all.filter(|(_, entry)| followed.ports.contains(&entry.local.port()))
 }
 
 /// One socket of `/proc/net/tcp`.
@@ -84,14 +121,13 @@ struct Entry {
     inode: u64,
 }
 
-fn entries(ports: &[u16], state: &str) -> Vec<Entry> {
+/// The sockets in a state that the tables of one network namespace hold.
+fn entries(tables: &Path, state: &str) -> Vec<Entry> {
     let mut found = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let Ok(text) = fs::read_to_string(table) else {
-            continue;
-        };
-        let entries = text.lines().skip(1).filter_map(|line| parse(line, state));
-        found.extend(entries.filter(|entry| ports.contains(&entry.local.port())));
+    for table in ["tcp", "tcp6"] {
+        if let Ok(text) = fs::read_to_string(tables.join(table)) {
+            found.extend(text.lines().skip(1).filter_map(|line| parse(line, state)));
+        }
     }
     found
 }
@@ -135,23 +171,18 @@ fn parse_ip(hex: &str) -> Option<IpAddr> {
     Some(IpAddr::from(bytes))
 }
 
-fn name_owners(listeners: &mut [Listener]) {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return;
-    };
-    for process in processes.flatten() {
-        let Some(pid) = process
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+/// Names a process that holds each listener, one of those `preferred` if it is among them.
+fn name_owners(listeners: &mut [Listener], preferred: &[u32]) {
+    for process in namespaces::processes() {
+        let name = process.file_name().and_then(|name| name.to_str());
+        let Some(pid) = name.and_then(|name| name.parse().ok()) else {
             continue;
         };
-        for inode in socket_inodes(&process.path()) {
-            for listener in listeners
-                .iter_mut()
-                .filter(|listener| listener.inode == inode)
-            {
+        for inode in socket_inodes(&process) {
+            let of_socket = |listener: &&mut Listener| {
+                listener.inode == inode && (listener.pid.is_none() || preferred.contains(&pid))
+            };
+            for listener in listeners.iter_mut().filter(of_socket) {
                 listener.pid = Some(pid);
             }
         }
@@ -206,15 +237,18 @@ mod tests {
     fn a_socket_of_this_process_is_found_with_its_owner() {
         let listening = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listening.local_addr().expect("its address");
-        let found = find(&[address.port()]);
+        let followed = Followed::ports(&[address.port()]);
+        let found = find(&followed);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].address, address);
         assert_eq!(found[0].pid, Some(std::process::id()));
+        assert!(found[0].is_near());
+        assert!(ports_of(std::process::id()).contains(&address.port()));
         assert_eq!(found[0].reachable(), address);
         let client = std::net::TcpStream::connect(address).expect("a connection");
         assert_eq!(
-            clients(&[address.port()]),
-            [client.local_addr().expect("its address")]
+            clients(&followed),
+            [(namespaces::own(), client.local_addr().expect("its address"))]
         );
     }
 }

@@ -7,12 +7,12 @@ use aya::{
     maps::{Map, MapData, RingBuf},
     programs::{BtfTracePoint, tp_btf::BtfTracePointLink},
 };
-use membench_common::{PORTS, RECORD_PAYLOAD, counter, field, global, program};
+use membench_common::{FILTERS, PORTS, RECORD_PAYLOAD, counter, field, global, program};
 
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Record, btf,
+        Facts, Followed, KernelOptions, Record, btf,
         counters::{Counters, ProgramFile},
         failure,
         options::responses_global,
@@ -45,7 +45,7 @@ struct Attached {
 impl Kernel {
     /// Loads the programs and attaches them; from then on calls are captured.
     pub fn attach(options: &KernelOptions) -> Result<Self> {
-        let ports = ports(&options.ports)?;
+        let ports = ports(&options.followed.ports)?;
         let offsets = btf::offsets()?;
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
@@ -135,9 +135,20 @@ fn load(
     ring_bytes: u32,
     types: &Btf,
 ) -> Result<Ebpf> {
+    let Followed {
+        ports: _,
+        pids,
+        pid_namespace,
+        cgroups,
+        network_namespaces,
+    } = &options.followed;
     EbpfLoader::new()
         .btf(Some(types))
         .override_global(global::PORTS, ports, true)
+        .override_global(global::PIDS, &list(pids), true)
+        .override_global(global::PID_NAMESPACE, pid_namespace, true)
+        .override_global(global::CGROUPS, &list(cgroups), true)
+        .override_global(global::NAMESPACES, &list(network_namespaces), true)
         .override_global(
             global::RESPONSES,
             &responses_global(options.responses),
@@ -191,6 +202,11 @@ fn ports(wanted: &[u16]) -> Result<[u16; PORTS]> {
     }
     ports[..wanted.len()].copy_from_slice(wanted);
     Ok(ports)
+}
+
+/// A list as the programs read it, ended by 0 unless full.
+fn list<T: Copy + Default>(wanted: &[T]) -> [T; FILTERS] {
+    std::array::from_fn(|index| wanted.get(index).copied().unwrap_or_default())
 }
 
 /// The kernel takes powers of two.

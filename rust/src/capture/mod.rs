@@ -15,12 +15,14 @@ pub mod ledger;
 pub mod listeners;
 #[cfg(feature = "ebpf")]
 mod load;
+mod namespaces;
 mod options;
 mod privileges;
 mod probe;
 mod recorder;
 mod ring;
 mod running;
+mod selection;
 mod session;
 pub mod sockets;
 pub mod statistics;
@@ -41,3 +43,4 @@ pub use privileges::{
 pub use probe::{Check, Probe, probe};
 pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
 pub use ring::{Pieces, Record};
+pub use selection::{Followed, Selection};

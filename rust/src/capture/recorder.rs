@@ -18,11 +18,10 @@ use crate::{Error, Result};
 
 use super::ledger::Ledger;
 use super::running::Running;
-use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
 use super::{
-    Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
-    prepare_to_become,
+    Followed, Kernel, KernelOptions, Selection, become_user, clock, give_up_privileges,
+    invoking_user, listeners, prepare_to_become,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -41,8 +40,8 @@ pub struct RecordOptions {
     pub output: Option<PathBuf>,
     /// Whether an existing profile is replaced.
     pub force: bool,
-    /// Listening ports.
-    pub ports: Vec<u16>,
+    /// Whose connections.
+    pub selection: Selection,
     /// What is kept of responses.
     pub responses: Responses,
     /// Size of the ring, bytes.
@@ -180,8 +179,9 @@ impl Recorder {
             None => KeyHasher::random()?,
         };
         let anchor = clock::anchor();
+        let followed = options.selection.find()?;
         let kernel = Kernel::attach(&KernelOptions {
-            ports: options.ports.clone(),
+            followed: followed.clone(),
             responses: options.responses,
             ring_bytes: options.ring_bytes,
         })?;
@@ -189,12 +189,12 @@ impl Recorder {
             Some(path) => Some(Writer::create_for(
                 invoking_user(),
                 path,
-                header(&options, &kernel, &hasher, anchor),
+                header(&options, &followed, &kernel, &hasher, anchor),
                 options.force,
             )?),
             None => None,
         };
-        let listeners = listeners::find(&options.ports);
+        let listeners = listeners::find(&followed);
         let user = writer.as_ref().map(Writer::owner);
         let user = user.filter(|_| options.drop_privileges);
         if let Some(user) = user {
@@ -212,7 +212,7 @@ impl Recorder {
             (None, None)
         };
         let (status, stop) = (Shared::default(), Stop::default());
-        let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
+        let running = Running::new(options, followed, kernel, decoder, anchor)
             .writing(writer)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
@@ -287,15 +287,24 @@ impl Drop for Recorder {
     }
 }
 
-fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: Anchor) -> Header {
+fn header(
+    options: &RecordOptions,
+    followed: &Followed,
+    kernel: &Kernel,
+    hasher: &KeyHasher,
+    anchor: Anchor,
+) -> Header {
     let facts = kernel.facts();
+    let cgroups = options.selection.cgroups.iter();
     Header {
         source: options.source.clone(),
         tier: Some(facts.tier.to_owned()),
         kernel: Some(facts.kernel_release.clone()),
         filters: Filters {
-            ports: options.ports.clone(),
-            ..Filters::default()
+            ports: followed.ports.clone(),
+            pids: followed.pids.clone(),
+            cgroups: cgroups.map(|path| path.display().to_string()).collect(),
+            network_namespaces: followed.network_namespaces.clone(),
         },
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),

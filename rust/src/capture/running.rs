@@ -18,9 +18,9 @@ use super::listeners::{self, Listener};
 use super::recorder::{Batch, RecordOptions, Recording, Stop};
 use super::session::Session;
 use super::sockets::{OwnAddresses, Sockets};
-use super::status::{Shared, State};
+use super::status::{ServerStatus, Shared, State, Status};
 use super::tally::Tally;
-use super::{Kernel, Record};
+use super::{Followed, Kernel, Record, namespaces};
 
 /// How often the open part is flushed and the status told.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -35,6 +35,7 @@ const RECORDS_PER_TURN: usize = 16_384;
 /// A recording's thread, before it runs.
 pub(super) struct Running {
     pub(super) options: RecordOptions,
+    pub(super) followed: Followed,
     pub(super) kernel: Kernel,
     pub(super) session: Session,
     pub(super) own: OwnAddresses,
@@ -61,15 +62,18 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(
         options: RecordOptions,
+        followed: Followed,
         kernel: Kernel,
         decoder: Decoder,
-        own: OwnAddresses,
         anchor: Anchor,
     ) -> Self {
         let now = Instant::now();
-        let sockets = Sockets::new(own.clone(), listeners::clients(&options.ports).into_iter());
+        let own = OwnAddresses::default();
+        let open_before = listeners::clients(&followed).into_iter();
+        let sockets = Sockets::new(own.clone(), namespaces::own(), open_before);
         Self {
             options,
+            followed,
             kernel,
             session: Session::new(decoder, sockets),
             own,
@@ -251,9 +255,7 @@ impl Running {
         }
         let servers = self.asking.servers();
         let servers_known = servers.len();
-        if !servers.is_empty() {
-            self.status.update(|status| status.servers = servers);
-        }
+        self.status.update(|status| name_servers(status, servers));
         if servers_known == self.servers_asked {
             return;
         }
@@ -268,7 +270,7 @@ impl Running {
     fn look(&mut self) {
         let waiting = self.status.get().state == State::Waiting;
         if waiting {
-            self.meet(listeners::find(&self.options.ports));
+            self.meet(listeners::find(&self.followed));
         }
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.save_connections(self.session.sockets().connections())
@@ -302,6 +304,19 @@ impl Running {
             status.cpu_s = cpu_s - cpu_started;
         });
         self.told = (now, events, cpu_s);
+    }
+}
+
+/// Puts what servers said of themselves in the places of what was known of them.
+fn name_servers(status: &mut Status, servers: Vec<ServerStatus>) {
+    for server in servers {
+        let same = |known: &&mut ServerStatus| {
+            known.listening == server.listening
+                && known.network_namespace == server.network_namespace
+        };
+        if let Some(known) = status.servers.iter_mut().find(same) {
+            *known = server;
+        }
     }
 }
 

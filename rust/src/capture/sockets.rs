@@ -12,7 +12,7 @@ use crate::segment::Direction;
 
 use super::ledger::{Flow, Server};
 
-/// Addresses of the recorder's own connections: they are counted apart and make no events.
+/// Addresses of the recorder's own connections, all in its network namespace: they are counted apart and make no events.
 #[derive(Clone, Debug, Default)]
 pub struct OwnAddresses(Arc<Mutex<HashSet<SocketAddr>>>);
 
@@ -52,8 +52,9 @@ pub struct Sockets {
     /// Bytes seen so far of each server, ours included.
     seen: Vec<Seen>,
     own: OwnAddresses,
-    /// Peers of the connections that were open at the start.
-    open_before: HashSet<SocketAddr>,
+    own_namespace: u32,
+    /// Peers of the connections that were open at the start, each with its network namespace.
+    open_before: HashSet<(u32, SocketAddr)>,
     /// Which server each connection of ours turned out to reach.
     asked: HashMap<SocketAddr, u32>,
 }
@@ -69,10 +70,17 @@ pub struct Seen {
 
 impl Sockets {
     /// A registry that knows the recorder's own addresses, and the peers of connections that are open already.
-    pub fn new(own: OwnAddresses, open_before: impl Iterator<Item = SocketAddr>) -> Self {
+    pub fn new(
+        own: OwnAddresses,
+        own_namespace: u32,
+        open_before: impl Iterator<Item = (u32, SocketAddr)>,
+    ) -> Self {
         Self {
             own,
-            open_before: open_before.map(canonical).collect(),
+            own_namespace,
+            open_before: open_before
+                .map(|(namespace, peer)| (namespace, canonical(peer)))
+                .collect(),
             ..Self::default()
         }
     }
@@ -88,9 +96,10 @@ impl Sockets {
             return known;
         }
         let remote = address(socket, &socket.remote, socket.remote_port);
-        let role = if self.own.contains(remote) {
+        let is_own = socket.namespace == self.own_namespace && self.own.contains(remote);
+        let role = if is_own {
             let server = self.server(socket);
-            self.asked.insert(canonical(remote), server);
+            self.asked.insert(remote, server);
             Role::Own(server)
         } else {
             Role::Connection(self.connect(socket, remote, time))
@@ -101,7 +110,8 @@ impl Sockets {
 
     fn connect(&mut self, socket: &Socket, remote: SocketAddr, time: u64) -> u32 {
         // A peer's address is used again later on: once it is taken, the next connection from it is a new one.
-        let before = self.open_before.remove(&canonical(remote)) || socket.mid_stream != 0;
+        let peer = (socket.namespace, remote);
+        let before = self.open_before.remove(&peer) || socket.mid_stream != 0;
         let connection = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
         let next_client = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         let client = *self
@@ -113,7 +123,7 @@ impl Sockets {
             connection,
             server,
             client,
-            transport: if socket.family == 2 {
+            transport: if remote.is_ipv4() {
                 Transport::Tcp4
             } else {
                 Transport::Tcp6
@@ -235,13 +245,14 @@ impl Sockets {
     }
 }
 
+/// An address of a socket's; one that is mapped from IPv4 as what it stands for.
 fn address(socket: &Socket, bytes: &[u8; 16], port: u16) -> SocketAddr {
     let ip = if socket.family == 2 {
         IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]))
     } else {
         IpAddr::V6(Ipv6Addr::from(*bytes))
     };
-    SocketAddr::new(ip, port)
+    canonical(SocketAddr::new(ip, port))
 }
 
 /// v4-mapped addresses and plain IPv4 ones are the same peer.
@@ -300,13 +311,49 @@ mod tests {
     fn own_connections_are_not_connections() {
         let own = OwnAddresses::default();
         own.add(SocketAddr::from(([127, 0, 0, 9], 40_000)));
-        let mut sockets = Sockets::new(own, std::iter::empty());
+        let mut sockets = Sockets::new(own, 1, std::iter::empty());
         assert_eq!(sockets.announce(1, &socket(1, 11211, 9), 0), Role::Own(0));
         assert_eq!(
             sockets.announce(2, &socket(1, 11211, 8), 0),
             Role::Connection(0)
         );
-        assert_eq!(sockets.counts(), (1, 1));
+        let elsewhere = Socket {
+            namespace: 2,
+            ..socket(1, 11211, 9)
+        };
+        assert_eq!(sockets.announce(3, &elsewhere, 0), Role::Connection(1));
+        assert_eq!(sockets.counts(), (2, 2));
+    }
+
+    #[test]
+    fn network_namespaces_keep_equal_addresses_apart() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 40_000));
+        let mut sockets = Sockets::new(OwnAddresses::default(), 1, std::iter::once((2, peer)));
+        for (cookie, namespace) in [1, 2].into_iter().enumerate() {
+            let socket = Socket {
+                namespace,
+                ..socket(1, 11211, 1)
+            };
+            sockets.announce(cookie as u64, &socket, 7);
+        }
+        let (connections, servers) = sockets.into_tables();
+        assert_eq!(servers.len(), 2);
+        let opened: Vec<Option<u64>> = connections.iter().map(|row| row.opened).collect();
+        assert_eq!(opened, [Some(7), None]);
+        assert_ne!(connections[0].client, connections[1].client);
+    }
+
+    #[test]
+    fn an_address_mapped_from_ipv4_is_that_client_over_ipv4() {
+        let mut sockets = Sockets::default();
+        let mut mapped = socket(1, 11211, 0);
+        mapped.family = 10;
+        mapped.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1];
+        sockets.announce(1, &mapped, 0);
+        sockets.announce(2, &socket(1, 11211, 1), 0);
+        let (connections, _) = sockets.into_tables();
+        assert_eq!(connections[0].client, connections[1].client);
+        assert_eq!(connections[0].transport, Transport::Tcp4);
     }
 
     #[test]

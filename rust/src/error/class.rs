@@ -36,7 +36,8 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
-            | Self::Ports { .. } => Class::Usage,
+            | Self::Ports { .. }
+            | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
             | Self::TooManyConnections { .. }

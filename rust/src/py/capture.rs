@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{RecordOptions, Recorder as Engine};
+use crate::capture::{RecordOptions, Recorder as Engine, Selection};
 use crate::decode::Responses;
 use crate::{Error, Result};
 
@@ -22,7 +22,7 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, output, ports, responses, ring_size, duration, force, key_file, statistics,
+    #[pyo3(signature = (source, *, output, ports, pids, cgroups, network_namespaces, responses, ring_size, duration, force, key_file, statistics,
         drop_privileges, live))]
     #[expect(
         clippy::too_many_arguments,
@@ -37,6 +37,9 @@ impl Recorder {
         source: String,
         output: Option<PathBuf>,
         ports: Vec<u16>,
+        pids: Vec<u32>,
+        cgroups: Vec<PathBuf>,
+        network_namespaces: Vec<String>,
         responses: &str,
         ring_size: u32,
         duration: Option<f64>,
@@ -50,7 +53,12 @@ impl Recorder {
             source,
             output,
             force,
-            ports,
+            selection: Selection {
+                ports,
+                pids,
+                cgroups,
+                network_namespaces,
+            },
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
             duration: duration.map(seconds).transpose()?,
