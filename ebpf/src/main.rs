@@ -18,6 +18,7 @@ mod response;
 mod send;
 mod single;
 mod socket;
+mod unix;
 mod vector;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};

@@ -9,6 +9,7 @@ use crate::{
     filter,
     kernel::{self, Structure},
     maps::{self, Counters},
+    unix::{self, AF_UNIX},
 };
 
 const AF_INET: u16 = 2;
@@ -16,6 +17,7 @@ const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_UDP: u16 = 17;
 const IPPROTO_MPTCP: u16 = 262;
+const SOCK_STREAM: u16 = 1;
 const RCV_SHUTDOWN: u8 = 1;
 
 /// What is known of one direction of a socket.
@@ -74,11 +76,12 @@ impl Stream {
     }
 }
 
-/// Whether a capture follows this socket's local port, the server's side of a connection, and this call on it. Sockets
-/// of families without ports have 0 there, which never is one.
+/// Whether a capture follows this socket's local port or path, the server's side of a connection, and this call on it.
+/// Sockets of families without ports have 0 there, which never is one.
 #[inline(always)]
 pub fn is_followed(sock: Structure) -> bool {
-    kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT)) && filter::admits(sock)
+    let port = sock.read::<u16>(field::SOCK_LOCAL_PORT);
+    (kernel::is_followed(port) || unix::path(sock).is_some()) && filter::admits(sock)
 }
 
 /// Inode number of the socket's network namespace.
@@ -88,16 +91,25 @@ pub fn namespace(sock: Structure) -> u32 {
         .map_or(0, |space| space.read(field::NAMESPACE_INODE))
 }
 
-/// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP.
+/// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP and for a UNIX-domain stream.
 #[inline(always)]
 pub fn unsupported(sock: Structure) -> Option<u32> {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
+    if family == AF_UNIX && sock.read::<u16>(field::SOCK_TYPE) == SOCK_STREAM {
+        return None;
+    }
     match sock.read::<u16>(field::SOCK_PROTOCOL) {
         _ if family != AF_INET && family != AF_INET6 => Some(counter::OTHER_FAMILY),
         IPPROTO_TCP | IPPROTO_MPTCP => None,
         IPPROTO_UDP => Some(counter::UDP),
         _ => Some(counter::OTHER_FAMILY),
     }
+}
+
+/// Whether it is a UNIX-domain socket.
+#[inline(always)]
+pub fn is_unix(sock: Structure) -> bool {
+    sock.read::<u16>(field::SOCK_FAMILY) == AF_UNIX
 }
 
 /// Whether the peer has closed its side, and nothing more can be received.
@@ -165,7 +177,10 @@ impl State {
         if self.cookie == 0 {
             // SAFETY: the verifier checks that this is a socket.
             self.cookie = unsafe { bpf_get_socket_cookie(sock.pointer()) };
-            self.mid_stream = u32::from(tcp.is_none_or(|tcp| has_moved(tcp, received, sent)));
+            self.mid_stream = u32::from(match tcp {
+                Some(tcp) => has_moved(tcp, received, sent),
+                None => sock.read::<u16>(field::SOCK_FAMILY) != AF_UNIX,
+            });
         }
         tcp
     }
@@ -264,6 +279,13 @@ fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
 fn identity(sock: Structure, mid_stream: u32) -> Socket {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     let (local, remote) = match family {
+        AF_UNIX => {
+            let [own, peer] = unix::inodes(sock);
+            (
+                zerocopy::transmute!([own, 0]),
+                zerocopy::transmute!([peer, 0]),
+            )
+        }
         AF_INET6 => (
             wide_address(sock, field::SOCK_LOCAL6),
             wide_address(sock, field::SOCK_REMOTE6),
@@ -279,7 +301,10 @@ fn identity(sock: Structure, mid_stream: u32) -> Socket {
         pid: (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32,
         family,
         protocol: sock.read(field::SOCK_PROTOCOL),
-        local_port: sock.read(field::SOCK_LOCAL_PORT),
+        local_port: match family {
+            AF_UNIX => unix::path(sock).unwrap_or(0),
+            _ => sock.read(field::SOCK_LOCAL_PORT),
+        },
         remote_port: u16::from_be(sock.read(field::SOCK_REMOTE_PORT)),
         local,
         remote,

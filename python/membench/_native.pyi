@@ -158,6 +158,7 @@ class Recorder:
         *,
         output: str | None,
         ports: list[int],
+        sockets: list[str],
         pids: list[int],
         cgroups: list[str],
         network_namespaces: list[str],

@@ -78,6 +78,7 @@ class Difference:
     counter: str
     server: int
     recorded: int
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     output: str | os.PathLike[str] | None = None,
     *,
     ports: Sequence[int] | None = None,
+    sockets: Sequence[str | os.PathLike[str]] = (),
     pids: Sequence[int] = (),
     cgroups: Sequence[str | os.PathLike[str]] = (),
     network_namespaces: Sequence[str | int] = (),
@@ -239,7 +241,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     Args:
         source: Where to record: `ebpf:any`.
         output: Folder of the profile to write; without one, events are only handed out.
-        ports: Listening ports of the servers to record: unless given those of `pids`, else 11211.
+        ports: Listening ports of the servers to record. Without ports and sockets those of `pids`,
+            without these 11211.
+        sockets: Paths of UNIX-domain sockets to record, as the servers were told them.
         pids: Record only these processes, by their ids here.
         cgroups: Record only the tasks of these control groups (v2) and those below.
         network_namespaces: Record only sockets of these network namespaces: names, paths or pids.
@@ -258,7 +262,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     sources.require_available(sources.parse(source))
-    chosen = _choose_ports(ports, pids)
+    chosen = _choose_ports(ports, named_otherwise=bool(sockets or pids))
     _check_ring_size(ring_size)
     hand_out = output is None if live is None else live
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
@@ -267,6 +271,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         source,
         output=None if output is None else os.fspath(output),
         ports=chosen,
+        sockets=[os.fspath(path) for path in sockets],
         pids=sorted(set(pids)),
         cgroups=[os.fspath(path) for path in cgroups],
         network_namespaces=[str(name) for name in network_namespaces],
@@ -279,14 +284,15 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         drop_privileges=drop_privileges,
         live=hand_out,
     )
-    logger.info("attached: %s, ports %s, ring of %d bytes", source, chosen, ring_size)
+    where = [*chosen, *sockets]
+    logger.info("attached: %s, at %s, ring of %d bytes", source, where, ring_size)
     return Capture(recorder, live=hand_out)
 
 
-def _choose_ports(ports: Sequence[int] | None, pids: Sequence[int]) -> list[int]:
-    """Sort the ports asked for; without any, leave them to the engine, which asks `pids`."""
+def _choose_ports(ports: Sequence[int] | None, *, named_otherwise: bool) -> list[int]:
+    """Sort the ports asked for; without any there is memcached's own, unless something else is."""
     if ports is None:
-        return [] if pids else [DEFAULT_PORT]
+        return [] if named_otherwise else [DEFAULT_PORT]
     if not ports:
         raise UsageError("no port to record", "memcached's own is 11211")
     wrong = [port for port in ports if not 0 < port < 1 << 16]

@@ -50,9 +50,13 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     port: Annotated[
         list[int] | None,
         typer.Option(
-            show_default="11211, or those of --pid",
-            help="Listening port of a server; repeatable, as are --pid, --cgroup and --netns.",
+            show_default="11211, unless --socket or --pid",
+            help="Listening port of a server; repeatable, as are the next four.",
         ),
+    ] = None,
+    socket: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Server's UNIX-domain socket (memcached -s)."),
     ] = None,
     pid: Annotated[list[int] | None, typer.Option(help="Only this process.")] = None,
     cgroup: Annotated[
@@ -121,6 +125,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             source,
             profile,
             ports=port or None,
+            sockets=socket or (),
             pids=pid or (),
             cgroups=cgroup or (),
             network_namespaces=netns or (),

@@ -142,8 +142,9 @@ def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
     if differences and not apart:
         yield f"memcached's own counters agree ({', '.join(_counters(differences))})"
     for one in apart:
+        server = one.path or f"port {one.port}"
         yield (
-            f"port {one.port} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
+            f"{server} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
             f" ({one.recorded - one.server:+,})"
         )
 

@@ -1,17 +1,77 @@
-//! `/proc/PID/net/tcp{,6}` → the sockets that listen on a port, in which network namespace, and whose they are.
+//! `/proc/PID/net/{tcp,tcp6,unix}` → the sockets that listen on a port or path, in which network namespace, and whose they are.
 
+use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::namespaces::{self, NetworkNamespace};
 use super::status::ServerStatus;
-use super::{Followed, namespaces};
+use super::{Followed, unix};
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// At an address.
+    Inet(SocketAddr),
+    /// At a path.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Its port; 0 at a path.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Inet(address) => address.port(),
+            Self::Unix(_) => 0,
+        }
+    }
+
+    /// Its path, if it has one.
+    pub fn path(&self) -> Option<String> {
+        match self {
+            Self::Inet(_) => None,
+            Self::Unix(path) => Some(path.display().to_string()),
+        }
+    }
+
+    /// One that reaches it from its network namespace.
+    #[must_use]
+    pub fn reachable(&self) -> Self {
+        let Self::Inet(address) = self else {
+            return self.clone();
+        };
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        Self::Inet(SocketAddr::new(ip, address.port()))
+    }
+
+    /// What is the same for all addresses of one server.
+    fn service(&self) -> (u16, Option<&Path>) {
+        match self {
+            Self::Inet(address) => (address.port(), None),
+            Self::Unix(path) => (0, Some(path)),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(to),
+            Self::Unix(path) => path.display().fmt(to),
+        }
+    }
+}
 
 /// A listening socket on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub endpoint: Endpoint,
     /// Inode number of its network namespace.
     pub network_namespace: u32,
     /// Its inode, as in `/proc/PID/fd`.
@@ -24,8 +84,8 @@ impl Listener {
     /// What is known of its server without asking it.
     pub(super) fn status(&self) -> ServerStatus {
         ServerStatus {
-            listening: self.address.to_string(),
-            port: self.address.port(),
+            listening: self.endpoint.to_string(),
+            port: self.endpoint.port(),
             pid: self.pid,
             network_namespace: (!self.is_near()).then_some(self.network_namespace),
             ..ServerStatus::default()
@@ -36,16 +96,6 @@ impl Listener {
     pub fn is_near(&self) -> bool {
         self.network_namespace == namespaces::own()
     }
-
-    /// An address that reaches it from its network namespace.
-    pub fn reachable(&self) -> SocketAddr {
-        let ip = match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip => ip,
-        };
-        SocketAddr::new(ip, self.address.port())
-    }
 }
 
 /// State of a connected socket and of a listening one, as `/proc/net/tcp` writes them.
@@ -55,14 +105,13 @@ const LISTEN: &str = "0A";
 /// The listening sockets that are followed, in every network namespace that can be seen: IPv4 before IPv6, one a
 /// process, port and namespace.
 pub fn find(followed: &Followed) -> Vec<Listener> {
-    let mut found: Vec<Listener> = followed_entries(followed, LISTEN)
-        .map(|(network_namespace, entry)| Listener {
-            address: entry.local,
-            network_namespace,
-            inode: entry.inode,
-            pid: None,
-        })
-        .collect();
+    let inet = followed_entries(followed, LISTEN).map(|(network_namespace, entry)| Listener {
+        endpoint: Endpoint::Inet(entry.local),
+        network_namespace,
+        inode: entry.inode,
+        pid: None,
+    });
+    let mut found: Vec<Listener> = inet.chain(paths(followed)).collect();
     if !found.is_empty() {
         name_owners(&mut found, &followed.pids);
     }
@@ -71,7 +120,7 @@ pub fn find(followed: &Followed) -> Vec<Listener> {
         let same = |known: &Listener| {
             known.pid.is_some()
                 && known.pid == listener.pid
-                && known.address.port() == listener.address.port()
+                && known.endpoint.service() == listener.endpoint.service()
                 && known.network_namespace == listener.network_namespace
         };
         let is_wanted = followed.pids.is_empty()
@@ -83,13 +132,49 @@ pub fn find(followed: &Followed) -> Vec<Listener> {
     unique
 }
 
-/// The ports on which a process listens.
-pub fn ports_of(pid: u32) -> Vec<u16> {
+/// The listening sockets at followed paths.
+fn paths(followed: &Followed) -> impl Iterator<Item = Listener> {
+    let sockets = path_entries(followed).filter(|(_, entry)| entry.listens);
+    sockets.map(|(network_namespace, entry)| Listener {
+        endpoint: Endpoint::Unix(entry.path),
+        network_namespace,
+        inode: entry.inode,
+        pid: None,
+    })
+}
+
+/// Inodes of the sockets of connections that are open at followed paths, the server's side.
+pub fn accepted(followed: &Followed) -> Vec<u64> {
+    let sockets = path_entries(followed).filter(|(_, entry)| !entry.listens);
+    sockets.map(|(_, entry)| entry.inode).collect()
+}
+
+fn path_entries(followed: &Followed) -> impl Iterator<Item = (u32, unix::Entry)> {
+    let namespaces = if followed.sockets.is_empty() {
+        Vec::new()
+    } else {
+        followed_namespaces(followed)
+    };
+    let all = namespaces.into_iter().flat_map(|one| {
+        let entries = unix::entries(&one.tables).into_iter();
+        entries.map(move |entry| (one.inode, entry))
+    });
+    all.filter(|(_, entry)| followed.sockets.contains(&entry.path))
+}
+
+/// Where a process listens.
+pub fn of_process(pid: u32) -> Vec<Endpoint> {
     let process = PathBuf::from(format!("/proc/{pid}"));
-    let sockets = socket_inodes(&process);
-    let listening = entries(&process.join("net"), LISTEN).into_iter();
-    let own = listening.filter(|entry| sockets.contains(&entry.inode));
-    own.map(|entry| entry.local.port()).collect()
+    let (sockets, tables) = (socket_inodes(&process), process.join("net"));
+    let inet = entries(&tables, LISTEN).into_iter();
+    let inet = inet.map(|entry| (entry.inode, Endpoint::Inet(entry.local)));
+    let unix = unix::entries(&tables).into_iter();
+    let unix = unix.filter(|entry| entry.listens);
+    let unix = unix.map(|entry| (entry.inode, Endpoint::Unix(entry.path)));
+    inet.chain(unix)
+        .filter(|(inode, _)| sockets.contains(inode))
+        .map(|(_, endpoint)| endpoint)
+        .collect()
 }
 
 /// The peers of connections that are open on followed ports, each with its network namespace.
@@ -103,14 +188,23 @@ fn followed_entries(
     followed: &Followed,
     state: &'static str,
 ) -> impl Iterator<Item = (u32, Entry)> {
-    let wanted = &followed.network_namespaces;
-    let namespaces = namespaces::all().into_iter();
-    let namespaces = namespaces.filter(|one| wanted.is_empty() || wanted.contains(&one.inode));
-    let all = namespaces.flat_map(move |one| {
+    let namespaces = if followed.ports.is_empty() {
+        Vec::new()
+    } else {
+        followed_namespaces(followed)
+    };
+    let all = namespaces.into_iter().flat_map(move |one| {
         let entries = entries(&one.tables, state).into_iter();
         entries.map(move |entry| (one.inode, entry))
     });
     all.filter(|(_, entry)| followed.ports.contains(&entry.local.port()))
+}
+
+fn followed_namespaces(followed: &Followed) -> Vec<NetworkNamespace> {
+    let wanted = &followed.network_namespaces;
+    let mut found = namespaces::all();
+    found.retain(|one| wanted.is_empty() || wanted.contains(&one.inode));
+    found
 }
 
 /// One socket of `/proc/net/tcp`.
@@ -240,11 +334,11 @@ mod tests {
         let followed = Followed::ports(&[address.port()]);
         let found = find(&followed);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].address, address);
+        assert_eq!(found[0].endpoint, Endpoint::Inet(address));
         assert_eq!(found[0].pid, Some(std::process::id()));
         assert!(found[0].is_near());
-        assert!(ports_of(std::process::id()).contains(&address.port()));
-        assert_eq!(found[0].reachable(), address);
+        assert!(of_process(std::process::id()).contains(&Endpoint::Inet(address)));
+        assert_eq!(found[0].endpoint.reachable(), Endpoint::Inet(address));
         let client = std::net::TcpStream::connect(address).expect("a connection");
         assert_eq!(
             clients(&followed),

@@ -17,6 +17,7 @@ pub mod listeners;
 mod load;
 mod namespaces;
 mod options;
+pub mod peer;
 mod privileges;
 mod probe;
 mod recorder;
@@ -30,6 +31,7 @@ pub mod status;
 #[cfg(feature = "ebpf")]
 mod syscalls;
 mod tally;
+mod unix;
 
 #[cfg(not(feature = "ebpf"))]
 pub use absent::Kernel;

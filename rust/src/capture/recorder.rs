@@ -72,8 +72,10 @@ pub struct Batch {
 /// One of a server's own counters over the recording, beside what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The server's port.
+    /// The server's port; 0 at a path.
     pub port: u16,
+    /// The server's path, if it has one.
+    pub path: Option<String>,
     /// The counter's name in `stats`.
     pub counter: &'static str,
     /// By how much the server says it grew.
@@ -295,15 +297,15 @@ fn header(
     anchor: Anchor,
 ) -> Header {
     let facts = kernel.facts();
-    let cgroups = options.selection.cgroups.iter();
     Header {
         source: options.source.clone(),
         tier: Some(facts.tier.to_owned()),
         kernel: Some(facts.kernel_release.clone()),
         filters: Filters {
             ports: followed.ports.clone(),
+            sockets: names(&followed.sockets),
             pids: followed.pids.clone(),
-            cgroups: cgroups.map(|path| path.display().to_string()).collect(),
+            cgroups: names(&options.selection.cgroups),
             network_namespaces: followed.network_namespaces.clone(),
         },
         responses: Some(options.responses.name().to_owned()),
@@ -315,6 +317,11 @@ fn header(
         }),
         ..Header::default()
     }
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let paths = paths.iter();
+    paths.map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

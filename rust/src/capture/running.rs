@@ -15,9 +15,10 @@ use crate::profile::{Anchor, Writer};
 use super::asking::Asking;
 use super::clock;
 use super::listeners::{self, Listener};
+use super::peer::{OpenBefore, OwnAddresses};
 use super::recorder::{Batch, RecordOptions, Recording, Stop};
 use super::session::Session;
-use super::sockets::{OwnAddresses, Sockets};
+use super::sockets::Sockets;
 use super::status::{ServerStatus, Shared, State, Status};
 use super::tally::Tally;
 use super::{Followed, Kernel, Record, namespaces};
@@ -69,8 +70,12 @@ impl Running {
     ) -> Self {
         let now = Instant::now();
         let own = OwnAddresses::default();
-        let open_before = listeners::clients(&followed).into_iter();
-        let sockets = Sockets::new(own.clone(), namespaces::own(), open_before);
+        let open_before = OpenBefore::new(
+            listeners::clients(&followed),
+            listeners::accepted(&followed),
+        );
+        let paths = followed.sockets.clone();
+        let sockets = Sockets::new(own.clone(), namespaces::own(), open_before, paths);
         Self {
             options,
             followed,

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use membench_common::FILTERS;
+use membench_common::{FILTERS, SOCKET_PATHS};
 
-use super::{listeners, namespaces};
+use super::listeners::{self, Endpoint};
+use super::{namespaces, unix};
 use crate::{Error, Result};
 
 /// Inode number of the first pid namespace, in which the kernel itself counts.
@@ -17,8 +18,10 @@ const CGROUP2: u64 = 0x6367_7270;
 /// What to follow, in a person's words. Each list that is not empty narrows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Listening ports; with none, those of the processes.
+    /// Listening ports; with neither these nor paths, those of the processes.
     pub ports: Vec<u16>,
+    /// Paths of UNIX-domain sockets, as the servers were told them; `@` begins an abstract name.
+    pub sockets: Vec<PathBuf>,
     /// Processes, in the recorder's pid namespace.
     pub pids: Vec<u32>,
     /// Control groups (v2): folders, or paths as `/proc/PID/cgroup` has them.
@@ -32,6 +35,8 @@ pub struct Selection {
 pub struct Followed {
     /// Listening ports.
     pub ports: Vec<u16>,
+    /// Paths of UNIX-domain sockets, as they are bound.
+    pub sockets: Vec<PathBuf>,
     /// Processes.
     pub pids: Vec<u32>,
     /// Device and inode of the pid namespace in which they are counted; zeros for the initial one.
@@ -45,17 +50,19 @@ pub struct Followed {
 impl Selection {
     /// Looks everything up on this machine.
     pub fn find(&self) -> Result<Followed> {
-        let mut ports = self.ports.clone();
+        let (mut ports, mut sockets) = (self.ports.clone(), self.sockets.clone());
+        let of_processes = ports.is_empty() && sockets.is_empty();
         for pid in &self.pids {
             require_process(*pid)?;
-            if self.ports.is_empty() {
-                ports.extend(ports_of(*pid)?);
+            if of_processes {
+                listening_of(*pid, &mut ports, &mut sockets)?;
             }
         }
         ports.sort_unstable();
         ports.dedup();
         Ok(Followed {
             ports,
+            sockets: checked_paths(sockets)?,
             pids: limited("--pid", &self.pids)?.to_vec(),
             pid_namespace: pid_namespace(),
             cgroups: each("--cgroup", &self.cgroups, |path| cgroup(path))?,
@@ -102,13 +109,38 @@ fn require_process(pid: u32) -> Result<()> {
     Err(refused("--pid", &pid.to_string(), "no such process"))
 }
 
-fn ports_of(pid: u32) -> Result<Vec<u16>> {
-    let ports = listeners::ports_of(pid);
-    if ports.is_empty() {
-        let found = "it listens on no port that this user may see";
+/// Adds where a process listens.
+fn listening_of(pid: u32, ports: &mut Vec<u16>, sockets: &mut Vec<PathBuf>) -> Result<()> {
+    let found = listeners::of_process(pid);
+    if found.is_empty() {
+        let found = "it listens on no port and no path that this user may see";
         return Err(refused("--pid", &pid.to_string(), found));
     }
-    Ok(ports)
+    for endpoint in found {
+        match endpoint {
+            Endpoint::Inet(address) => ports.push(address.port()),
+            Endpoint::Unix(path) => sockets.push(path),
+        }
+    }
+    Ok(())
+}
+
+/// The paths, each once, if the programs can compare them.
+fn checked_paths(mut paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    paths.sort_unstable();
+    paths.dedup();
+    if let Some(path) = paths.iter().find(|path| !unix::fits(path)) {
+        let found = "a socket's path has 1 to 107 bytes";
+        return Err(refused("--socket", &path.display().to_string(), found));
+    }
+    if paths.len() > SOCKET_PATHS {
+        return Err(Error::Selection {
+            option: "--socket",
+            wanted: format!("{} of them", paths.len()),
+            found: format!("at most {SOCKET_PATHS} can be followed at once"),
+        });
+    }
+    Ok(paths)
 }
 
 /// Device and inode of the recorder's pid namespace; zeros if it is the initial one.
@@ -239,6 +271,13 @@ mod tests {
                     ..base.clone()
                 },
                 "--pid",
+            ),
+            (
+                Selection {
+                    sockets: vec!["p".repeat(108).into()],
+                    ..base.clone()
+                },
+                "--socket",
             ),
             (
                 Selection {

@@ -22,7 +22,7 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, output, ports, pids, cgroups, network_namespaces, responses, ring_size, duration, force, key_file, statistics,
+    #[pyo3(signature = (source, *, output, ports, sockets, pids, cgroups, network_namespaces, responses, ring_size, duration, force, key_file, statistics,
         drop_privileges, live))]
     #[expect(
         clippy::too_many_arguments,
@@ -37,6 +37,7 @@ impl Recorder {
         source: String,
         output: Option<PathBuf>,
         ports: Vec<u16>,
+        sockets: Vec<PathBuf>,
         pids: Vec<u32>,
         cgroups: Vec<PathBuf>,
         network_namespaces: Vec<String>,
@@ -55,6 +56,7 @@ impl Recorder {
             force,
             selection: Selection {
                 ports,
+                sockets,
                 pids,
                 cgroups,
                 network_namespaces,
