@@ -55,6 +55,8 @@ pub mod kind {
 pub struct Header {
     /// Return of the call, CLOCK_MONOTONIC, ns.
     pub time: u64,
+    /// When the last of a request's bytes had arrived, CLOCK_MONOTONIC, ns; 0 where it is not known.
+    pub arrival: u64,
     /// Socket cookie: unique on this machine until reboot.
     pub cookie: u64,
     /// Offset in this direction's stream of this record's first byte: the sum of all bytes seen before on this
@@ -162,6 +164,8 @@ pub mod global {
     pub const FIELDS: &str = "FIELDS";
     /// `[u32; syscall::COUNT]`: this machine's numbers of the calls in [`super::syscall`].
     pub const SYSCALLS: &str = "SYSCALLS";
+    /// `u32`: a jiffy's length, ns.
+    pub const JIFFY: &str = "JIFFY";
 }
 
 /// System calls that the programs know: indices into the global `SYSCALLS`.
@@ -236,26 +240,30 @@ pub mod field {
     pub const REGISTER_SECOND: usize = 21;
     /// Its third argument.
     pub const REGISTER_THIRD: usize = 22;
+    /// When a TCP socket last dealt with a packet, ns.
+    pub const TCP_CLOCK: usize = 23;
+    /// When data last arrived, jiffies, 32 bits of them.
+    pub const TCP_LAST_DATA: usize = 24;
     /// SOCK_STREAM and the like.
-    pub const SOCK_TYPE: usize = 23;
+    pub const SOCK_TYPE: usize = 25;
     /// Pointer to the socket's half that the file system knows.
-    pub const SOCK_SOCKET: usize = 24;
+    pub const SOCK_SOCKET: usize = 26;
     /// Pointer to that half's file.
-    pub const SOCKET_FILE: usize = 25;
+    pub const SOCKET_FILE: usize = 27;
     /// Pointer to a file's inode.
-    pub const FILE_INODE: usize = 26;
+    pub const FILE_INODE: usize = 28;
     /// An inode's number.
-    pub const INODE_NUMBER: usize = 27;
+    pub const INODE_NUMBER: usize = 29;
     /// Pointer to a UNIX-domain socket's address.
-    pub const UNIX_ADDRESS: usize = 28;
+    pub const UNIX_ADDRESS: usize = 30;
     /// Pointer to its peer.
-    pub const UNIX_PEER: usize = 29;
+    pub const UNIX_PEER: usize = 31;
     /// An address's length.
-    pub const ADDRESS_LENGTH: usize = 30;
+    pub const ADDRESS_LENGTH: usize = 32;
     /// The address itself, a `struct sockaddr_un`.
-    pub const ADDRESS_NAME: usize = 31;
+    pub const ADDRESS_NAME: usize = 33;
     /// How many there are.
-    pub const COUNT: usize = 32;
+    pub const COUNT: usize = 34;
     /// From here on they are those of UNIX-domain sockets, which a kernel can lack.
     pub const FIRST_UNIX: usize = UNIX_ADDRESS;
 
@@ -284,6 +292,8 @@ pub mod field {
         ("pt_regs", "ax"),
         ("pt_regs", "si"),
         ("pt_regs", "dx"),
+        ("tcp_sock", "tcp_clock_cache"),
+        ("inet_connection_sock", "icsk_ack.lrcvtime"),
         ("sock", "sk_type"),
         ("sock", "sk_socket"),
         ("socket", "file"),
@@ -305,13 +315,16 @@ pub mod program {
     pub const SEND: u32 = 1;
     /// `inet_sock_set_state`.
     pub const CLOSE: u32 = 2;
+    /// `tcp_rcv_space_adjust`.
+    pub const ARRIVAL: u32 = 3;
     /// How many there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
     /// Their names, which are also their tracepoints'.
     pub const NAMES: [&str; COUNT as usize] = [
         "sock_recv_length",
         "sock_send_length",
         "inet_sock_set_state",
+        "tcp_rcv_space_adjust",
     ];
 }
 
@@ -359,9 +372,9 @@ pub mod counter {
 
 const _: () = {
     assert!(
-        size_of::<Header>() == 48
-            && offset_of!(Header, length) == 24
-            && offset_of!(Header, lost) == 44
+        size_of::<Header>() == 56
+            && offset_of!(Header, length) == 32
+            && offset_of!(Header, lost) == 52
     );
     assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
     assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);

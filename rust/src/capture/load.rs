@@ -14,7 +14,7 @@ use membench_common::{
 use crate::{
     Error, Result,
     capture::{
-        Facts, Followed, KernelOptions, Record, btf,
+        Facts, Followed, KernelOptions, Record, btf, clock,
         counters::{Counters, ProgramFile},
         failure,
         options::responses_global,
@@ -171,6 +171,7 @@ fn load(
         )
         .override_global(global::FIELDS, offsets, true)
         .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
+        .override_global(global::JIFFY, &clock::jiffy_ns(), true)
         .map_max_entries("ring", ring_bytes)
         .map_max_entries("counters", cpus * program::COUNT)
         .map_max_entries("receive_scratch", cpus)

@@ -13,6 +13,7 @@ mod feeder;
 pub mod histogram;
 pub mod keys;
 pub mod measures;
+pub mod opaque;
 pub mod operation;
 pub mod outcomes;
 mod outstanding;
