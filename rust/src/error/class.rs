@@ -38,7 +38,8 @@ impl Error {
             | Self::TargetAddress { .. }
             | Self::NotALog { .. }
             | Self::Sampled { .. }
-            | Self::Ports { .. } => Class::Usage,
+            | Self::Ports { .. }
+            | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
             | Self::TooManyConnections { .. }
