@@ -89,12 +89,14 @@ def record_mixed(server: Memcached, profile: Path, *options: str, seed: int = 1)
     """Record it: the first connection was open before, one is IPv6, the last polls `stats`."""
     told = "--responses" not in options  # without answers nothing tells the server's version
     refused = server.reads_refused_values if told else None
-    opened_before = Connection(server.port, 0, reads_refused_values=refused)
+    opened_before = Connection(server.endpoint, 0, reads_refused_values=refused)
     before = server.settled_stats()
-    with recorder(profile, [server.port], "--no-stats", *options) as running:
+    ports = [] if server.path else [server.port]
+    paths = ["--socket", str(server.path)] if server.path else []
+    with recorder(profile, ports, *paths, "--no-stats", *options) as running:
         hosts = ["::1" if ordinal == 3 else "127.0.0.1" for ordinal in range(CONNECTIONS + 1)]
         others = [
-            Connection(server.port, ordinal, hosts[ordinal], reads_refused_values=refused)
+            Connection(server.endpoint, ordinal, hosts[ordinal], reads_refused_values=refused)
             for ordinal in range(1, CONNECTIONS + 1)
         ]
         connections = [opened_before, *others]
