@@ -289,8 +289,8 @@ impl Recorder {
                 }
                 run()
             })
-            .map_err(|source| Error::Io {
-                path: "a thread".into(),
+            .map_err(|source| Error::NotStarted {
+                what: "thread",
                 source,
             })?;
         Ok(Self {

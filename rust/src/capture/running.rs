@@ -1,6 +1,5 @@
 //! The recording's thread: drain, decode, write, tell; at the end detach, settle and seal.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -147,8 +146,8 @@ impl Running {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
-            .map_err(|source| crate::Error::Io {
-                path: PathBuf::from("a timer"),
+            .map_err(|source| crate::Error::NotStarted {
+                what: "timer",
                 source,
             })?;
         runtime.block_on(self.record());

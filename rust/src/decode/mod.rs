@@ -5,7 +5,6 @@
 //! what is still open then was not seen answered,
 //! and one mistake cannot shift the responses that follow.
 
-mod aside;
 mod cas;
 mod connection;
 mod context;

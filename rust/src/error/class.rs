@@ -44,6 +44,7 @@ impl Error {
             | Self::Random(_)
             | Self::TooManyConnections { .. }
             | Self::ReplaySystem { .. }
+            | Self::NotStarted { .. }
             | Self::FeatureMissing { .. }
             | Self::NoKernelTypes { .. }
             | Self::NoTracepoint { .. }

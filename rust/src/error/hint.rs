@@ -39,6 +39,10 @@ impl Error {
             | Self::TargetProtocol { .. }
             | Self::NothingToReplay { .. }
             | Self::ReplaySystem { .. } => None,
+            Self::NotStarted { .. } => Some(
+                "limits decide that: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"
+                    .into(),
+            ),
             Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
             Self::TargetAddress { .. } => {

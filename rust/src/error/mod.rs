@@ -202,6 +202,14 @@ pub enum Error {
         /// The limit on open files.
         limit: u64,
     },
+    /// The system did not give what a recording runs on.
+    #[error("no {what} for the recording: {source}")]
+    NotStarted {
+        /// What was wanted.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A system call that replay needs failed.
     #[error("replay: {call}: {source}")]
     ReplaySystem {
