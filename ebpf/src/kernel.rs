@@ -39,6 +39,16 @@ pub fn is_sampled(sock: Structure) -> bool {
     (spread * one_in) >> 32 == 0
 }
 
+/// A jiffy's length, ns.
+#[unsafe(no_mangle)]
+static JIFFY: u32 = 0;
+
+/// A jiffy's length, ns.
+#[inline(always)]
+pub fn jiffy() -> u32 {
+    global(&JIFFY)
+}
+
 /// What is kept of responses.
 #[inline(always)]
 pub fn responses() -> u32 {
