@@ -39,6 +39,7 @@ class Summary:
         tier: How the kernel was asked, for kernel sources.
         kernel: The kernel's release.
         responses: How much of the responses was read.
+        time_basis: What `time` is: the return of memcached's `read`, or when it wrote its `log`.
         sampling: Share of the traffic followed.
         sample: Of what it is a share.
         sampled_out: Events left out as they are not of the sample.
@@ -67,6 +68,7 @@ class Summary:
     tier: str | None
     kernel: str | None
     responses: str | None
+    time_basis: str
     sampling: float
     key_fingerprint: str | None
     anchor: Anchor

@@ -26,8 +26,8 @@ Responses = Literal["none", "lengths", "bytes"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
-# Ends that were asked for.
-_ASKED = ("stop", "duration", "max-size")
+# What ends a capture that nothing went wrong with, beside signals.
+_ENDS = ("stop", "duration", "max-size", "end of file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,7 @@ class Status:
 
     Attributes:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
+        lost_lines: Of memcached's log, as far as it says.
         user_queue_drops: Events that a slow consumer or disk did not take.
         pace: How well it kept up since the last look.
     """
@@ -103,6 +104,7 @@ class Status:
     pace: Pace = Pace()
     yielding: Yielding = Yielding()
     limits: Limits = Limits()
+    lost_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ class Recording:
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
         differences: memcached's counters beside the recorded ones, per server.
-        stopped_by: `duration`, `max-size`, a signal's name, `stop`, or the guard that was reached.
+        stopped_by: `duration`, `max-size`, a signal's name, `stop`, `end of file`, or the guard
+            that was reached.
         write_error: Why the profile could not be written to the end.
         pace: How well it kept up.
         sample: Which share of the traffic was kept.
@@ -163,7 +166,7 @@ class Recording:
     @property
     def guard(self) -> str | None:
         """Name the guard that ended the capture before it was asked to end, if one did."""
-        asked = self.stopped_by in _ASKED or self.stopped_by.startswith("SIG")
+        asked = self.stopped_by in _ENDS or self.stopped_by.startswith("SIG")
         return None if asked else self.stopped_by
 
     def loss_share(self) -> float:
@@ -283,7 +286,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`.
+        source: Where to record: `ebpf:any`; `watch:HOST:PORT`, memcached's own log, which needs no
+            permission but tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
         ports: Listening ports of the servers to record.
         responses: How much of the responses to look at: their first `bytes` (outcomes and server

@@ -46,7 +46,7 @@ pub struct Server {
     pub response: Flow,
 }
 
-/// The whole capture. Every field from `ring_full` to `user_queue_drops` is a loss term.
+/// The whole capture. Every field from `ring_full` to `log_unparsed` is a loss term.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// True when every loss term is 0; none while recording and when the recording was not sealed.
@@ -98,6 +98,21 @@ pub struct Ledger {
     pub program_misses: u64,
     /// Events that a slow consumer or disk did not take.
     pub user_queue_drops: u64,
+    /// Lines of its log that memcached did not hand out, because they were read too slowly.
+    #[serde(default)]
+    pub log_skipped: u64,
+    /// Lines for which memcached's threads had no room.
+    #[serde(default)]
+    pub log_dropped: u64,
+    /// Lines that are none of memcached's log.
+    #[serde(default)]
+    pub log_unparsed: u64,
+    /// Lines of memcached's log that were read; 0 for other sources.
+    #[serde(default)]
+    pub log_lines: u64,
+    /// Times memcached's clock was set back, and its log's times were therefore moved.
+    #[serde(default)]
+    pub log_clock_steps: u64,
     /// Bytes of messages begun before the start or unfinished at the end: not a loss.
     pub boundary: u64,
     /// Each server apart.
@@ -106,7 +121,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 19] {
+    pub fn losses(&self) -> [(&'static str, u64); 22] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -127,6 +142,9 @@ impl Ledger {
             ("unmatched", self.unmatched),
             ("program_misses", self.program_misses),
             ("user_queue_drops", self.user_queue_drops),
+            ("log_skipped", self.log_skipped),
+            ("log_dropped", self.log_dropped),
+            ("log_unparsed", self.log_unparsed),
         ]
     }
 
@@ -164,7 +182,12 @@ impl Ledger {
             unmatched,
             program_misses,
             user_queue_drops,
-            boundary
+            boundary,
+            log_skipped,
+            log_dropped,
+            log_unparsed,
+            log_clock_steps,
+            log_lines
         );
         added.complete = Some(added.nothing_lost());
         added

@@ -33,6 +33,7 @@ pub mod status;
 #[cfg(feature = "ebpf")]
 mod syscalls;
 mod tally;
+pub mod watch;
 mod watching;
 mod yielding;
 

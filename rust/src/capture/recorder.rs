@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Sample, Writer};
+use crate::profile::{Anchor, Filters, Header, Owner, Sample, Writer};
 use crate::{Error, Result};
 
 use super::journal::Journal;
@@ -22,6 +22,7 @@ use super::rotating::Rotation;
 use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
+use super::watch::{self, Origin};
 use super::{
     Kernel, KernelOptions, Limits, Pace, Rotate, Yielding, become_user, clock, give_up_privileges,
     invoking_user, listeners, prepare_to_become, yielding,
@@ -69,6 +70,25 @@ pub struct RecordOptions {
     pub drop_privileges: bool,
     /// Whether events are also handed to a live consumer.
     pub live: bool,
+}
+
+impl RecordOptions {
+    /// Refuses what only sockets can be recorded with.
+    fn require_whole(&self) -> Result<()> {
+        let refused = |option| {
+            Err(Error::NotForSource {
+                option,
+                origin: self.source.clone(),
+            })
+        };
+        match self {
+            Self {
+                rotate: Some(_), ..
+            } => refused("--rotate"),
+            Self { sample, .. } if !sample.is_all() => refused("a sample"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Events for a live consumer, with the options strings they refer to.
@@ -203,6 +223,9 @@ impl Recorder {
             .nice
             .map_or_else(Yielding::default, yielding::stand_back);
         let anchor = clock::anchor();
+        if let Some(origin) = Origin::open(&options.source, options.statistics)? {
+            return Self::start_log(options, hasher, origin, anchor, yielding);
+        }
         let kernel = Kernel::attach(&KernelOptions {
             ports: options.ports.clone(),
             responses: options.responses,
@@ -221,22 +244,10 @@ impl Recorder {
         journal.attached(&options, kernel.facts());
         let listeners = listeners::find(&options.ports);
         kernel.beat();
-        let user = writer.as_ref().map(Writer::owner);
-        let user = user.filter(|_| options.drop_privileges);
-        if let Some(user) = user {
-            prepare_to_become(user)?;
-        }
-        if options.drop_privileges {
-            give_up_privileges()?;
-        }
+        let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset);
-        let (consumer, batches) = if options.live {
-            let (sender, receiver) = sync_channel(BATCHES_QUEUED);
-            (Some(sender), Some(Mutex::new(receiver)))
-        } else {
-            (None, None)
-        };
+        let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         status.update(|status| {
             status.yielding = yielding;
@@ -246,6 +257,50 @@ impl Recorder {
             .writing(writer, rotation)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
+        Self::spawn(user, status, stop, batches, move || {
+            let recording = running.run(listeners)?;
+            journal.detached(&recording);
+            Ok(recording)
+        })
+    }
+
+    /// Records from memcached's own log from here on.
+    fn start_log(
+        options: RecordOptions,
+        hasher: KeyHasher,
+        origin: Origin,
+        anchor: Anchor,
+        yielding: Yielding,
+    ) -> Result<Self> {
+        options.require_whole()?;
+        let (output, force) = (options.output.clone(), options.force);
+        let (consumer, batches) = queue(&options);
+        let (status, stop) = (Shared::default(), Stop::default());
+        status.update(|status| {
+            status.yielding = yielding;
+            status.limits = options.limits;
+        });
+        let (running, header) = watch::Running::new(options, hasher, origin, anchor);
+        let writer = match output {
+            Some(path) => Some(Writer::create_for(invoking_user(), &path, header, force)?),
+            None => None,
+        };
+        let user = give_up(running.options(), writer.as_ref())?;
+        let running = running
+            .writing(writer)
+            .feeding(consumer)
+            .telling(status.clone(), stop.clone());
+        Self::spawn(user, status, stop, batches, move || running.run())
+    }
+
+    /// Runs a recording on a thread of its own, as the profile's owner.
+    fn spawn(
+        user: Option<Owner>,
+        status: Shared,
+        stop: Stop,
+        batches: Option<Mutex<Receiver<Batch>>>,
+        run: impl FnOnce() -> Result<Recording> + Send + 'static,
+    ) -> Result<Self> {
         let ended = Arc::new(Ended::default());
         let tell = TellEnded(Arc::clone(&ended));
         let thread = thread::Builder::new()
@@ -255,9 +310,7 @@ impl Recorder {
                 if let Some(user) = user {
                     become_user(user)?;
                 }
-                let recording = running.run(listeners)?;
-                journal.detached(&recording);
-                Ok(recording)
+                run()
             })
             .map_err(|source| Error::Io {
                 path: "a thread".into(),
@@ -317,6 +370,28 @@ impl Drop for Recorder {
             let _ = thread.join();
         }
     }
+}
+
+/// A queue to a live consumer, if there is to be one.
+fn queue(options: &RecordOptions) -> (Option<SyncSender<Batch>>, Option<Mutex<Receiver<Batch>>>) {
+    if !options.live {
+        return (None, None);
+    }
+    let (sender, receiver) = sync_channel(BATCHES_QUEUED);
+    (Some(sender), Some(Mutex::new(receiver)))
+}
+
+/// Gives up privileges if told so; returns whom the recording's thread is to become.
+fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Owner>> {
+    if !options.drop_privileges {
+        return Ok(None);
+    }
+    let user = writer.map(Writer::owner);
+    if let Some(user) = user {
+        prepare_to_become(user)?;
+    }
+    give_up_privileges()?;
+    Ok(user)
 }
 
 fn header(

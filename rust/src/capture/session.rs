@@ -271,6 +271,7 @@ impl Session {
             user_queue_drops: self.drops,
             boundary: request.boundary + response.boundary,
             servers,
+            ..Ledger::default()
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger

@@ -37,6 +37,8 @@ impl Error {
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
             | Self::Sampled { .. }
+            | Self::NotForSource { .. }
+            | Self::NotALog { .. }
             | Self::Ports { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
@@ -51,6 +53,8 @@ impl Error {
             | Self::KernelAttach { .. }
             | Self::KernelMap { .. }
             | Self::HooksSilent { .. }
+            | Self::WatchUnreachable { .. }
+            | Self::WatchRefused { .. }
             | Self::Privileges { .. } => Class::Environment,
             Self::Exists { .. } => Class::Exists,
             Self::ManifestMissing { .. }

@@ -29,6 +29,8 @@ pub struct Summary {
     pub kernel: Option<String>,
     /// How much of the responses was read.
     pub responses: Option<String>,
+    /// What `time` is: `read`, or `log`.
+    pub time_basis: String,
     /// Share of the keys (or connections) followed.
     pub sampling: f64,
     /// Of what it is a share.
@@ -82,6 +84,7 @@ impl Profile {
             tier: manifest.header.tier,
             kernel: manifest.header.kernel,
             responses: manifest.header.responses,
+            time_basis: manifest.header.time_basis,
             sampling: manifest.header.sampling,
             sample: manifest.header.sample,
             sampled_out: manifest.sampled_out,

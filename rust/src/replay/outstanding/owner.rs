@@ -119,11 +119,11 @@ fn speaks_of(
     response: &Response<'_>,
     templates: &Templates,
 ) -> bool {
-    let Response::Meta { kind, flags, .. } = response else {
+    let Response::Meta { flags, .. } = response else {
         return false;
     };
     let template = templates.get(request.options);
-    let unanswered = template.noreply || template.suppresses(request.command, *kind);
+    let unanswered = template.noreply || template.suppresses(request.command, response);
     if unanswered || !fits(request.command, response) {
         return false;
     }
