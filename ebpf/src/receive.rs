@@ -8,6 +8,7 @@ use membench_common::{
 use crate::{
     arrival,
     call::{self, Arguments, Shape},
+    close,
     kernel::Structure,
     maps::{self, Counters, VECTORS},
     record::{Buffer, Composer},
@@ -231,6 +232,10 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
     if state.ended == 0 && state.announce(sock, counters, time) && state.output_end(counters, time)
     {
         state.ended = 1;
+        // No hook tells when such a socket is closed: its server does that next.
+        if socket::is_unix(sock) {
+            close::record(state, counters);
+        }
     }
     None
 }

@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
+DEFAULT_PORT = 11211
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
-# What ends a capture that nothing went wrong with, beside signals.
-_ENDS = ("stop", "duration", "max-size", "end of file")
+# Ends that were asked for, beside signals.
+_ASKED = ("stop", "duration", "max-size", "end of file")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """A server that is being recorded; what it or the system did not tell is None."""
+    """A server that is being recorded; what it or the system did not tell is None.
+
+    Attributes:
+        network_namespace: The inode number of its network namespace, if not the recorder's own.
+    """
 
     listening: str
     port: int
@@ -40,6 +45,7 @@ class ServerStatus:
     version: str | None = None
     threads: int | None = None
     connections: int | None = None
+    network_namespace: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +107,10 @@ class Status:
     stopped_by: str | None = None
     tier: str | None = None
     kernel: str | None = None
+    lost_lines: int = 0
     pace: Pace = Pace()
     yielding: Yielding = Yielding()
     limits: Limits = Limits()
-    lost_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,7 @@ class Difference:
     counter: str
     server: int
     recorded: int
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +173,7 @@ class Recording:
     @property
     def guard(self) -> str | None:
         """Name the guard that ended the capture before it was asked to end, if one did."""
-        asked = self.stopped_by in _ENDS or self.stopped_by.startswith("SIG")
+        asked = self.stopped_by in _ASKED or self.stopped_by.startswith("SIG")
         return None if asked else self.stopped_by
 
     def loss_share(self) -> float:
@@ -267,7 +274,11 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     source: str,
     output: str | os.PathLike[str] | None = None,
     *,
-    ports: Sequence[int] = (11211,),
+    ports: Sequence[int] | None = None,
+    sockets: Sequence[str | os.PathLike[str]] = (),
+    pids: Sequence[int] = (),
+    cgroups: Sequence[str | os.PathLike[str]] = (),
+    network_namespaces: Sequence[str | int] = (),
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
     duration: float | None = None,
@@ -289,7 +300,12 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         source: Where to record: `ebpf:any`; `watch:HOST:PORT`, memcached's own log, which needs no
             permission but tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
-        ports: Listening ports of the servers to record.
+        ports: Listening ports of the servers to record. Without ports and sockets those of `pids`,
+            without these 11211.
+        sockets: Paths of UNIX-domain sockets to record, as the servers were told them.
+        pids: Record only these processes, by their ids here.
+        cgroups: Record only the tasks of these control groups (v2) and those below.
+        network_namespaces: Record only sockets of these network namespaces: names, paths or pids.
         responses: How much of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
@@ -313,7 +329,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     sources.require_available(sources.parse(source))
-    _check_ports(ports)
+    chosen = _choose_ports(ports, named_otherwise=bool(sockets or pids))
     _check_ring_size(ring_size)
     _check_sample(sample)
     _check_sample(sample_connections)
@@ -325,7 +341,11 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     recorder = _native.Recorder(
         source,
         output=None if output is None else os.fspath(output),
-        ports=sorted(set(ports)),
+        ports=chosen,
+        sockets=[os.fspath(path) for path in sockets],
+        pids=sorted(set(pids)),
+        cgroups=[os.fspath(path) for path in cgroups],
+        network_namespaces=[str(name) for name in network_namespaces],
         responses=responses,
         ring_size=ring_size,
         duration=duration,
@@ -341,16 +361,21 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         rotate_bytes=rotate_size,
         rotate_s=rotate_every,
     )
-    logger.info("attached: %s, ports %s, ring of %d bytes", source, ports, ring_size)
+    where = [*chosen, *sockets]
+    logger.info("attached: %s, at %s, ring of %d bytes", source, where, ring_size)
     return Capture(recorder, live=hand_out)
 
 
-def _check_ports(ports: Sequence[int]) -> None:
+def _choose_ports(ports: Sequence[int] | None, *, named_otherwise: bool) -> list[int]:
+    """Sort the ports asked for; without any there is memcached's own, unless something else is."""
+    if ports is None:
+        return [] if named_otherwise else [DEFAULT_PORT]
     if not ports:
         raise UsageError("no port to record", "memcached's own is 11211")
     wrong = [port for port in ports if not 0 < port < 1 << 16]
     if wrong:
         raise UsageError(f"{wrong[0]} is not a port", "ports are from 1 to 65535")
+    return sorted(set(ports))
 
 
 def _check_sample(one_in: int) -> None:

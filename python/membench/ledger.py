@@ -49,7 +49,8 @@ class ServerFlows:
 
     Attributes:
         server: Its ordinal, as in the connections table.
-        port: Its listening port.
+        port: Its listening port; 0 at a path.
+        path: The path of its UNIX-domain socket.
         pid: Its process id, in the initial pid namespace.
         network_namespace: The inode number of its network namespace.
         request: What it read.
@@ -62,6 +63,7 @@ class ServerFlows:
     network_namespace: int
     request: Flow
     response: Flow
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

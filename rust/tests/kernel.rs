@@ -15,7 +15,7 @@ use std::{
 };
 
 use membench::{
-    capture::{Kernel, KernelOptions, Record, counter},
+    capture::{Followed, Kernel, KernelOptions, Record, counter},
     decode::Responses,
     segment::{Direction, Piece},
 };
@@ -28,7 +28,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 fn attach(port: u16, responses: Responses, ring_bytes: u32) -> Option<Kernel> {
     match Kernel::attach(&KernelOptions {
-        ports: vec![port],
+        followed: Followed::ports(&[port]),
         responses,
         ring_bytes,
         ..KernelOptions::default()

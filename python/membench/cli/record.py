@@ -63,9 +63,25 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,
-    port: Annotated[list[int], typer.Option(help="Listening port of a server; repeatable.")] = [  # noqa: B006
-        11211
-    ],
+    port: Annotated[
+        list[int] | None,
+        typer.Option(
+            show_default="11211, unless --socket or --pid",
+            help="Listening port of a server; repeatable, as are the next four.",
+        ),
+    ] = None,
+    socket: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Server's UNIX-domain socket (memcached -s)."),
+    ] = None,
+    pid: Annotated[list[int] | None, typer.Option(help="Only this process.")] = None,
+    cgroup: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Only this control group (v2).")
+    ] = None,
+    netns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|PATH|PID", help="Only this network namespace."),
+    ] = None,
     duration: Annotated[
         float | None,
         typer.Option(parser=parse_duration, metavar="TIME", help="Stop after `10s`, `5m`, …"),
@@ -132,7 +148,11 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         capture = membench.record(
             source,
             profile,
-            ports=port,
+            ports=port or None,
+            sockets=socket or (),
+            pids=pid or (),
+            cgroups=cgroup or (),
+            network_namespaces=netns or (),
             responses=responses.value,
             ring_size=ring_size,
             duration=duration,

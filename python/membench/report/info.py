@@ -48,7 +48,6 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
     amount = f"{what}{describe_amount(info.ledger)}"
     rows = [
         ("recorded", ", ".join(part for part in how if part)),
-        *([] if info.sample.is_all else [("sampled", _sample(info))]),
         ("requests", f"{info.requests:,} on {info.connections:,} connections"),
         ("commands", _shares(info.commands)),
         ("outcomes", _shares(info.outcomes)),
@@ -60,14 +59,13 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
         ("ended by", _ending(info)),
     ]
+    if not info.sample.is_all:
+        sampled = f"{info.sample}; {info.sampled_out:,} events left out"
+        rows.insert(1, ("sampled", sampled))
     if is_from_log(info):
         rows.append(("times", "when memcached logged it: after the request was read and parsed"))
         rows.append(("not known", NOT_IN_A_LOG))
     return rows
-
-
-def _sample(info: Summary) -> str:
-    return f"{info.sample}; {info.sampled_out:,} events left out"
 
 
 def _ending(info: Summary) -> str:

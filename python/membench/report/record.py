@@ -67,11 +67,11 @@ def _how(status: Status, responses: str) -> str:
 
 def render_status(status: Status) -> Text:
     """Write the one line that shows a capture is alive."""
-    pace = status.pace
-    behind = f"   BEHIND: ring {percent(pace.ring_fill)} full, {pace.lag_s:.1f} s" * bool(pace.late)
     lost = f"{count(status.lost_lines)} lines" if status.lost_lines else "0"
     if status.lost_bytes:
         lost = size(status.lost_bytes)
+    pace = status.pace
+    behind = f"   BEHIND: ring {percent(pace.ring_fill)} full, {pace.lag_s:.1f} s" * bool(pace.late)
     return Text(
         f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
         f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"
@@ -127,7 +127,9 @@ def _describe_server(server: ServerStatus) -> str:
     connections = ""
     if server.connections is not None:
         connections = f", {count(server.connections)} connections open"
-    return f"{version}{pid} {server.listening}{threads}{connections}"
+    apart = server.network_namespace
+    namespace = f", in network namespace {apart}" if apart is not None else ""
+    return f"{version}{pid} {server.listening}{namespace}{threads}{connections}"
 
 
 def _headline(recording: Recording) -> Text:
@@ -179,8 +181,9 @@ def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
     if agree and not any(one.counter != "cmd_get" for one in apart):
         yield f"memcached's own counters agree ({', '.join(_counters(agree))})"
     for one in apart:
+        server = one.path or f"port {one.port}"
         yield (
-            f"port {one.port} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
+            f"{server} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
             f" ({one.recorded - one.server:+,})"
         )
 

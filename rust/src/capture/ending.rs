@@ -126,12 +126,14 @@ impl Running {
             [
                 Difference {
                     port: of.port,
+                    path: of.path.clone(),
                     counter: "bytes_read",
                     server: of.bytes_read,
                     recorded: of.request_bytes,
                 },
                 Difference {
                     port: of.port,
+                    path: of.path.clone(),
                     counter: "bytes_written",
                     server: of.bytes_written,
                     recorded: of.response_bytes,

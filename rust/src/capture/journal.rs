@@ -38,12 +38,12 @@ impl Journal {
         let output = output.map_or_else(|| "nothing".into(), |path| path.display().to_string());
         let RecordOptions {
             source,
-            ports,
+            selection,
             responses,
             ..
         } = options;
         self.say(&format!(
-            "attached {source} as uid {}{by}: ports {ports:?}, responses {}, writing {output}; object {}",
+            "attached {source} as uid {}{by}: {selection}, responses {}, writing {output}; object {}",
             getuid().as_raw(),
             responses.name(),
             facts.object_sha256,

@@ -29,13 +29,16 @@ pub struct Flow {
     pub missed: u64,
 }
 
-/// One server: a process listening on a port in a network namespace.
+/// One server: a process listening on a port in a network namespace, or at a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Ordinal, as in the connections table.
     pub server: u32,
-    /// Listening port.
+    /// Listening port; 0 at a path.
     pub port: u16,
+    /// Path of the UNIX-domain socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Process id in the initial pid namespace.
     pub pid: u32,
     /// Network namespace's inode number.
@@ -182,12 +185,12 @@ impl Ledger {
             unmatched,
             program_misses,
             user_queue_drops,
-            boundary,
             log_skipped,
             log_dropped,
             log_unparsed,
+            log_lines,
             log_clock_steps,
-            log_lines
+            boundary
         );
         added.complete = Some(added.nothing_lost());
         added

@@ -5,11 +5,13 @@ use membench_common::responses;
 
 use crate::decode::Responses;
 
+use super::Followed;
+
 /// What to capture.
 #[derive(Clone, Debug)]
 pub struct KernelOptions {
-    /// Listening ports whose connections are followed: 1 to 16.
-    pub ports: Vec<u16>,
+    /// Whose connections are followed: 1 to 16 listening ports, and what narrows them.
+    pub followed: Followed,
     /// What is kept of what memcached sends.
     pub responses: Responses,
     /// Size of the ring; rounded up to a power of two that holds several of the largest records.
@@ -21,7 +23,7 @@ pub struct KernelOptions {
 impl Default for KernelOptions {
     fn default() -> Self {
         Self {
-            ports: vec![11211],
+            followed: Followed::ports(&[11211]),
             responses: Responses::Bytes,
             ring_bytes: 16 << 20,
             one_connection_in: 1,

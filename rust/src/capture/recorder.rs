@@ -20,12 +20,11 @@ use super::journal::Journal;
 use super::ledger::Ledger;
 use super::rotating::Rotation;
 use super::running::Running;
-use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Kernel, KernelOptions, Limits, Pace, Rotate, Yielding, become_user, clock, give_up_privileges,
-    invoking_user, listeners, prepare_to_become, yielding,
+    Followed, Kernel, KernelOptions, Limits, Pace, Rotate, Selection, Yielding, become_user, clock,
+    give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -44,8 +43,8 @@ pub struct RecordOptions {
     pub output: Option<PathBuf>,
     /// Whether an existing profile is replaced.
     pub force: bool,
-    /// Listening ports.
-    pub ports: Vec<u16>,
+    /// Whose connections.
+    pub selection: Selection,
     /// What is kept of responses.
     pub responses: Responses,
     /// Size of the ring, bytes.
@@ -105,8 +104,10 @@ pub struct Batch {
 /// One of a server's own counters over the recording, beside what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The server's port.
+    /// The server's port; 0 at a path.
     pub port: u16,
+    /// The server's path, if it has one.
+    pub path: Option<String>,
     /// The counter's name in `stats`.
     pub counter: &'static str,
     /// By how much the server says it grew.
@@ -226,14 +227,15 @@ impl Recorder {
         if let Some(origin) = Origin::open(&options.source, options.statistics)? {
             return Self::start_log(options, hasher, origin, anchor, yielding);
         }
+        let followed = options.selection.find()?;
         let kernel = Kernel::attach(&KernelOptions {
-            ports: options.ports.clone(),
+            followed: followed.clone(),
             responses: options.responses,
             ring_bytes: options.ring_bytes,
             one_connection_in: options.sample.connections,
         })?;
         let rotation = options.output.as_ref().map(|path| {
-            let header = header(&options, &kernel, &hasher, anchor, yielding);
+            let header = header(&options, &followed, &kernel, &hasher, anchor, yielding);
             Rotation::new(options.rotate, path.clone(), header, options.force)
         });
         let writer = rotation
@@ -242,7 +244,7 @@ impl Recorder {
         let writer = writer.transpose()?;
         let journal = Journal::open();
         journal.attached(&options, kernel.facts());
-        let listeners = listeners::find(&options.ports);
+        let listeners = listeners::find(&followed);
         kernel.beat();
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
@@ -253,7 +255,7 @@ impl Recorder {
             status.yielding = yielding;
             status.limits = options.limits;
         });
-        let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
+        let running = Running::new(options, followed, kernel, decoder, anchor)
             .writing(writer, rotation)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
@@ -396,6 +398,7 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
 
 fn header(
     options: &RecordOptions,
+    followed: &Followed,
     kernel: &Kernel,
     hasher: &KeyHasher,
     anchor: Anchor,
@@ -407,8 +410,11 @@ fn header(
         tier: Some(facts.tier.to_owned()),
         kernel: Some(facts.kernel_release.clone()),
         filters: Filters {
-            ports: options.ports.clone(),
-            ..Filters::default()
+            ports: followed.ports.clone(),
+            sockets: names(&followed.sockets),
+            pids: followed.pids.clone(),
+            cgroups: names(&options.selection.cgroups),
+            network_namespaces: followed.network_namespaces.clone(),
         },
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
@@ -423,6 +429,11 @@ fn header(
         }),
         ..Header::default()
     }
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let paths = paths.iter();
+    paths.map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,13 +15,14 @@ use super::clock;
 use super::guards::Guards;
 use super::listeners::{self, Listener};
 use super::pace::Pace;
+use super::peer::{OpenBefore, OwnAddresses};
 use super::recorder::{Batch, RecordOptions, Recording, Stop};
 use super::rotating::Rotation;
 use super::session::Session;
-use super::sockets::{OwnAddresses, Sockets};
-use super::status::{Shared, State};
+use super::sockets::Sockets;
+use super::status::{ServerStatus, Shared, State, Status};
 use super::tally::Tally;
-use super::{Kernel, Record};
+use super::{Followed, Kernel, Record, namespaces};
 
 /// How often the open part is flushed and the status told.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -36,6 +37,7 @@ const RECORDS_PER_TURN: usize = 16_384;
 /// A recording's thread, before it runs.
 pub(super) struct Running {
     pub(super) options: RecordOptions,
+    pub(super) followed: Followed,
     pub(super) kernel: Kernel,
     pub(super) session: Session,
     pub(super) own: OwnAddresses,
@@ -68,16 +70,23 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(
         options: RecordOptions,
+        followed: Followed,
         kernel: Kernel,
         decoder: Decoder,
-        own: OwnAddresses,
         anchor: Anchor,
     ) -> Self {
         let now = Instant::now();
         let guards = Guards::new(options.limits);
-        let sockets = Sockets::new(own.clone(), listeners::clients(&options.ports).into_iter());
+        let own = OwnAddresses::default();
+        let open_before = OpenBefore::new(
+            listeners::clients(&followed),
+            listeners::accepted(&followed),
+        );
+        let paths = followed.sockets.clone();
+        let sockets = Sockets::new(own.clone(), namespaces::own(), open_before, paths);
         Self {
             options,
+            followed,
             kernel,
             session: Session::new(decoder, sockets),
             own,
@@ -276,9 +285,7 @@ impl Running {
         }
         let servers = self.asking.servers();
         let servers_known = servers.len();
-        if !servers.is_empty() {
-            self.status.update(|status| status.servers = servers);
-        }
+        self.status.update(|status| name_servers(status, servers));
         if servers_known == self.servers_asked {
             return;
         }
@@ -293,12 +300,25 @@ impl Running {
     fn look(&mut self) {
         let waiting = self.status.get().state == State::Waiting;
         if waiting {
-            self.meet(listeners::find(&self.options.ports));
+            self.meet(listeners::find(&self.followed));
         }
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.save_connections(self.session.sockets().connections())
         {
             give_up_writing(&mut self.write_error, &self.stop, &error);
+        }
+    }
+}
+
+/// Puts what servers said of themselves in the places of what was known of them.
+fn name_servers(status: &mut Status, servers: Vec<ServerStatus>) {
+    for server in servers {
+        let same = |known: &&mut ServerStatus| {
+            known.listening == server.listening
+                && known.network_namespace == server.network_namespace
+        };
+        if let Some(known) = status.servers.iter_mut().find(same) {
+            *known = server;
         }
     }
 }

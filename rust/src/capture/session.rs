@@ -88,7 +88,8 @@ impl Session {
                     self.sockets.announce(header.cookie, socket, header.time)
                     && !known
                 {
-                    self.decoder.open(connection, socket.mid_stream != 0);
+                    let mid_stream = self.sockets.began_before(connection, socket);
+                    self.decoder.open(connection, mid_stream);
                 }
             }
             Record::End { header } => self.sockets.ended(header.cookie),

@@ -30,6 +30,8 @@ pub struct ServerStatus {
     pub port: u16,
     /// Its process, if this user may see it.
     pub pid: Option<u32>,
+    /// Inode number of its network namespace, if that is not the recorder's own.
+    pub network_namespace: Option<u32>,
     /// What it says its version is.
     pub version: Option<String>,
     /// Its worker threads.

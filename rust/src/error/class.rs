@@ -36,10 +36,11 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
-            | Self::Sampled { .. }
             | Self::NotForSource { .. }
             | Self::NotALog { .. }
-            | Self::Ports { .. } => Class::Usage,
+            | Self::Sampled { .. }
+            | Self::Ports { .. }
+            | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
             | Self::TooManyConnections { .. }

@@ -282,6 +282,16 @@ pub enum Error {
         /// Most at once.
         most: usize,
     },
+    /// What a recording was to be narrowed to is not there.
+    #[error("{option} {wanted}: {found}")]
+    Selection {
+        /// The option.
+        option: &'static str,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        found: String,
+    },
     /// The kernel does not describe its types.
     #[error("Failed to load eBPF program: no kernel types in {}: {source}", path.display())]
     NoKernelTypes {

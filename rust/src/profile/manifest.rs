@@ -79,6 +79,8 @@ impl State {
 pub struct Filters {
     /// Listening ports.
     pub ports: Vec<u16>,
+    /// Paths of UNIX-domain sockets.
+    pub sockets: Vec<String>,
     /// Processes.
     pub pids: Vec<u32>,
     /// Control groups, by path.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate};
+use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate, Selection};
 use crate::decode::Responses;
 use crate::profile::Sample;
 use crate::{Error, Result};
@@ -23,9 +23,9 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, output, ports, responses, ring_size, duration, force, key_file, statistics,
-        drop_privileges, live, guards, max_size, sample_keys,
-        sample_connections, rotate_bytes, rotate_s))]
+    #[pyo3(signature = (source, *, output, ports, sockets, pids, cgroups, network_namespaces, responses,
+        ring_size, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
+        sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a keyword of the Python signature"
@@ -39,6 +39,10 @@ impl Recorder {
         source: String,
         output: Option<PathBuf>,
         ports: Vec<u16>,
+        sockets: Vec<PathBuf>,
+        pids: Vec<u32>,
+        cgroups: Vec<PathBuf>,
+        network_namespaces: Vec<String>,
         responses: &str,
         ring_size: u32,
         duration: Option<f64>,
@@ -58,7 +62,13 @@ impl Recorder {
             source,
             output,
             force,
-            ports,
+            selection: Selection {
+                ports,
+                sockets,
+                pids,
+                cgroups,
+                network_namespaces,
+            },
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
             duration: duration.map(seconds).transpose()?,

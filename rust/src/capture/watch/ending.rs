@@ -5,12 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::capture::Pace;
-use crate::capture::clock;
 use crate::capture::ledger::Ledger;
 use crate::capture::recorder::{Cost, Difference, Recording};
 use crate::capture::running::ratio;
 use crate::capture::statistics::Statistics;
+use crate::capture::{Pace, clock};
 use crate::event::{Command, Outcome};
 use crate::profile::End;
 
@@ -46,10 +45,10 @@ impl Running {
                 connections,
                 losses: Vec::new(),
                 ledger: ledger.clone(),
+                sampled_out: 0,
                 statistics_end: self.statistics_end(after.as_ref()),
                 stopped_by: stopped_by.clone(),
                 duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-                ..End::default()
             })?;
             bytes_written = manifest.parts.iter().map(|part| part.bytes).sum();
             ledger = manifest.ledger;
