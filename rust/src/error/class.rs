@@ -36,6 +36,7 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
+            | Self::NotForSource { .. }
             | Self::NotALog { .. }
             | Self::Sampled { .. }
             | Self::Ports { .. }

@@ -178,6 +178,14 @@ pub enum Error {
         /// Connections that are not ours.
         clients: u64,
     },
+    /// A source cannot be recorded so.
+    #[error("{origin}: {option} is for `ebpf:any` only")]
+    NotForSource {
+        /// What was asked for.
+        option: &'static str,
+        /// The source.
+        origin: String,
+    },
     /// A profile is a sample, which cannot tell what was asked for.
     #[error("{} holds {sample}: {why}", path.display())]
     Sampled {
