@@ -156,6 +156,7 @@ class Recorder:
         cls,
         source: str,
         *,
+        file: str | None,
         output: str | None,
         ports: list[int],
         responses: str,

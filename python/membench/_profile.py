@@ -41,6 +41,7 @@ class Summary:
         sampling: Share of the keys or connections followed.
         key_fingerprint: Equal in two profiles when their key ids can be joined.
         anchor: When the recording started.
+        time_basis: What an event's time is: `read` (return of the server's read) or `packet`.
         duration_s: How long was recorded, seconds.
         stopped_by: What ended the recording.
         write_error: The first failure to write, if any.
@@ -80,6 +81,7 @@ class Summary:
     unsealed_events: int
     cut_bytes: int
     ledger: Ledger
+    time_basis: str = "read"
 
 
 class Profile:

@@ -45,6 +45,8 @@ class Status:
     Attributes:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
         user_queue_drops: Events that a slow consumer or disk did not take.
+        source: Where it records.
+        notice: Why that is not the source that was asked for, if it is not.
     """
 
     state: str
@@ -62,6 +64,8 @@ class Status:
     stopped_by: str | None = None
     tier: str | None = None
     kernel: str | None = None
+    source: str = ""
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Recording:
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
         differences: memcached's counters beside the recorded ones, per server.
-        stopped_by: `duration`, a signal's name, `stop`, or the guard that was reached.
+        stopped_by: `duration`, a signal's name, `stop`, `end of file`, what is wrong with a
+            capture file, or the guard that was reached.
         write_error: Why the profile could not be written to the end.
     """
 
@@ -114,8 +119,14 @@ class Recording:
     @property
     def guard(self) -> str | None:
         """Name the guard that ended the capture before it was asked to end, if one did."""
-        asked = self.stopped_by in ("stop", "duration") or self.stopped_by.startswith("SIG")
-        return None if asked else self.stopped_by
+        asked = self.stopped_by in ("stop", "duration", "end of file")
+        asked = asked or self.stopped_by.startswith("SIG")
+        return None if asked or self.damage else self.stopped_by
+
+    @property
+    def damage(self) -> str | None:
+        """Say what is wrong with the capture file, if anything: it was read up to there."""
+        return self.stopped_by if self.stopped_by.startswith("damaged file") else None
 
     def loss_share(self) -> float:
         """Share of the traffic that may be missing from the recording, 0…1."""
@@ -228,13 +239,13 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`.
+        source: Where to record: `ebpf:any`, or the path of a pcap or pcapng file.
         output: Folder of the profile to write; without one, events are only handed out.
         ports: Listening ports of the servers to record.
         responses: How much of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
-        duration: Stop by itself after so many seconds.
+        duration: Stop by itself after so many seconds; of a file, by its packets' times.
         force: Overwrite `output`.
         key_file: File with the 128-bit key that makes key ids; a random one otherwise.
         statistics: Ask the servers for their own counters at the start and the end.
@@ -245,7 +256,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         UsageError: An argument is wrong, or `output` exists (OutputExists).
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
-    sources.require_available(sources.parse(source))
+    parsed = sources.parse(source)
+    sources.require_available(parsed)
     _check_ports(ports)
     _check_ring_size(ring_size)
     hand_out = output is None if live is None else live
@@ -253,6 +265,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
 
     recorder = _native.Recorder(
         source,
+        file=parsed.name if parsed.kind is sources.Kind.FILE else None,
         output=None if output is None else os.fspath(output),
         ports=sorted(set(ports)),
         responses=responses,

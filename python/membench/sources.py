@@ -25,7 +25,9 @@ class Kind(StrEnum):
     WATCH = "watch"
 
 
-AVAILABLE = frozenset({Kind.SOCKETS})
+AVAILABLE = frozenset({Kind.SOCKETS, Kind.FILE})
+CAPTURES = (".pcap", ".pcapng", ".cap")
+COMPRESSED = ("", ".gz", ".zst")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def parse(text: str, interfaces: frozenset[str] | None = None) -> Source:
         UsageError: It is none of the known forms, or names an interface that does not exist.
     """
     known = list_interfaces() if interfaces is None else interfaces
-    if "/" in text or text.endswith((".pcap", ".pcapng")):
+    if "/" in text or text.endswith(tuple(one + two for one in CAPTURES for two in COMPRESSED)):
         return Source(Kind.FILE, text)
     scheme, colon, name = text.partition(":")
     match scheme:

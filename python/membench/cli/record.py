@@ -43,7 +43,7 @@ class Requirement(StrEnum):
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`.")],
+    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`, or a pcap file.")],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,

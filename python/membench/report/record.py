@@ -30,6 +30,10 @@ _CAUSES = {
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
     "unpaired": ("requests whose response was not seen", "see docs/capture.md"),
     "unmatched": ("responses without a request", "see docs/capture.md"),
+    "packets_dropped": ("packets that the capture itself dropped", "a larger buffer, `tcpdump -B`"),
+    "fragments": ("packets that the network cut up", "a smaller MTU at the sender"),
+    "packets_unreadable": ("packets cut short or not understood", "`tcpdump -s 0`"),
+    "file_damaged": ("the file could not be read to its end", "capture it again"),
     "program_misses": ("runs the kernel skipped", "see docs/capture.md"),
     "user_queue_drops": ("events that came faster than they were taken", "a faster consumer"),
 }
@@ -41,9 +45,11 @@ def render_start(status: Status, responses: str) -> RenderableType:
     """Say what is being recorded and how."""
     rows = [_describe_server(server) for server in status.servers]
     label = "recording" if rows else "waiting"
-    if not rows:
+    if not rows and status.state == "waiting":
         rows = ["nothing listens on that port yet: recording begins when a server does"]
-    how = f"tier {status.tier}, kernel {status.kernel}" if status.tier else "socket tracepoints"
+    elif not rows:
+        label = "reading"
+    how = f"tier {status.tier}, kernel {status.kernel}" if status.tier else status.source
     rows.append(f"{how}, responses: {responses}; keys leave memory only as keyed ids")
     return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
 
@@ -68,6 +74,8 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_row("  cost", _cost(recording))
     if recording.guard is not None:
         body.add_row("  stopped", Text(f"by a guard: {recording.guard}"))
+    if recording.damage is not None:
+        body.add_row("  unread", Text(recording.damage))
     if recording.write_error is not None:
         body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
     return Group(_headline(recording), body)

@@ -1,4 +1,4 @@
-//! Kernel hooks → segments: load, attach, drain, account.
+//! Kernel hooks or packets → segments: open, drain, account.
 
 #[cfg(not(feature = "ebpf"))]
 mod absent;
@@ -8,14 +8,17 @@ mod btf;
 mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
+mod doubts;
 mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
+mod found;
 pub mod ledger;
 pub mod listeners;
 #[cfg(feature = "ebpf")]
 mod load;
 mod options;
+mod packets;
 mod privileges;
 mod probe;
 mod recorder;
@@ -23,6 +26,7 @@ mod ring;
 mod running;
 mod session;
 pub mod sockets;
+mod source;
 pub mod statistics;
 pub mod status;
 #[cfg(feature = "ebpf")]

@@ -20,10 +20,8 @@ use super::ledger::Ledger;
 use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
-use super::{
-    Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
-    prepare_to_become,
-};
+use super::source::{self, Source};
+use super::{become_user, give_up_privileges, invoking_user, listeners, prepare_to_become};
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
 const BATCHES_QUEUED: usize = 256;
@@ -37,6 +35,8 @@ const BATCHES_QUEUED: usize = 256;
 pub struct RecordOptions {
     /// The source as it was asked for.
     pub source: String,
+    /// The capture file it names, if it does.
+    pub file: Option<PathBuf>,
     /// The profile to write, if any.
     pub output: Option<PathBuf>,
     /// Whether an existing profile is replaced.
@@ -179,22 +179,22 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
-        let anchor = clock::anchor();
-        let kernel = Kernel::attach(&KernelOptions {
-            ports: options.ports.clone(),
-            responses: options.responses,
-            ring_bytes: options.ring_bytes,
-        })?;
+        let (mut source, notice) = source::open(&options)?;
+        let anchor = source.anchor();
         let writer = match &options.output {
             Some(path) => Some(Writer::create_for(
                 invoking_user(),
                 path,
-                header(&options, &kernel, &hasher, anchor),
+                header(&options, &source, &hasher, anchor),
                 options.force,
             )?),
             None => None,
         };
-        let listeners = listeners::find(&options.ports);
+        let listeners = if source.is_live() {
+            listeners::find(&options.ports)
+        } else {
+            Vec::new()
+        };
         let user = writer.as_ref().map(Writer::owner);
         let user = user.filter(|_| options.drop_privileges);
         if let Some(user) = user {
@@ -212,7 +212,11 @@ impl Recorder {
             (None, None)
         };
         let (status, stop) = (Shared::default(), Stop::default());
-        let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
+        status.update(|status| {
+            status.source.clone_from(&options.source);
+            status.notice = notice;
+        });
+        let running = Running::new(options, source, decoder, OwnAddresses::default(), anchor)
             .writing(writer)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
@@ -287,12 +291,9 @@ impl Drop for Recorder {
     }
 }
 
-fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: Anchor) -> Header {
-    let facts = kernel.facts();
-    Header {
+fn header(options: &RecordOptions, source: &Source, hasher: &KeyHasher, anchor: Anchor) -> Header {
+    let mut header = Header {
         source: options.source.clone(),
-        tier: Some(facts.tier.to_owned()),
-        kernel: Some(facts.kernel_release.clone()),
         filters: Filters {
             ports: options.ports.clone(),
             ..Filters::default()
@@ -300,12 +301,10 @@ fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: 
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
         anchor,
-        facts: serde_json::json!({
-            "object_sha256": facts.object_sha256,
-            "ring_bytes": facts.ring_bytes,
-        }),
         ..Header::default()
-    }
+    };
+    source.describe(&mut header);
+    header
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -18,9 +18,9 @@ use super::listeners::{self, Listener};
 use super::recorder::{Batch, RecordOptions, Recording, Stop};
 use super::session::Session;
 use super::sockets::{OwnAddresses, Sockets};
+use super::source::{Drained, Source};
 use super::status::{Shared, State};
 use super::tally::Tally;
-use super::{Kernel, Record};
 
 /// How often the open part is flushed and the status told.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -35,7 +35,7 @@ const RECORDS_PER_TURN: usize = 16_384;
 /// A recording's thread, before it runs.
 pub(super) struct Running {
     pub(super) options: RecordOptions,
-    pub(super) kernel: Kernel,
+    pub(super) source: Source,
     pub(super) session: Session,
     pub(super) own: OwnAddresses,
     pub(super) asking: Asking,
@@ -61,16 +61,22 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(
         options: RecordOptions,
-        kernel: Kernel,
+        source: Source,
         decoder: Decoder,
         own: OwnAddresses,
         anchor: Anchor,
     ) -> Self {
         let now = Instant::now();
-        let sockets = Sockets::new(own.clone(), listeners::clients(&options.ports).into_iter());
+        // Packets tell of themselves whether a connection was open before.
+        let open_before = if source.sees_reads() {
+            listeners::clients(&options.ports)
+        } else {
+            Vec::new()
+        };
+        let sockets = Sockets::new(own.clone(), open_before.into_iter());
         Self {
             options,
-            kernel,
+            source,
             session: Session::new(decoder, sockets),
             own,
             asking: Asking::default(),
@@ -110,10 +116,14 @@ impl Running {
 
     /// Records until it is told to stop, then seals.
     pub(super) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
-        let facts = self.kernel.facts();
+        let (tier, kernel) = self.source.tier();
+        let waits = self.source.is_live();
         self.status.update(|status| {
-            status.tier = Some(facts.tier);
-            status.kernel.clone_from(&facts.kernel_release);
+            status.tier = tier;
+            status.kernel = kernel;
+            if !waits {
+                status.state = State::Recording;
+            }
         });
         self.meet(listeners);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -132,6 +142,7 @@ impl Running {
         let end = self
             .options
             .duration
+            .filter(|_| self.source.is_live())
             .map(|duration| self.started + duration);
         while !token.is_cancelled() {
             let wake = Instant::now() + self.drain_period;
@@ -147,10 +158,13 @@ impl Running {
         }
     }
 
-    /// One look at the ring and whatever else is due.
+    /// One look at the source and whatever else is due.
     fn turn(&mut self) {
         let taken = self.drain();
         self.adapt(taken);
+        if taken.ended {
+            self.stop.ask(&self.source.ending());
+        }
         if self.flushed.elapsed() >= FLUSH_PERIOD {
             self.flushed = Instant::now();
             self.flush();
@@ -163,27 +177,29 @@ impl Running {
         }
     }
 
-    /// Takes everything out of the ring and hands the events on; returns the bytes taken.
-    pub(super) fn drain(&mut self) -> u64 {
-        let mut bytes = 0;
+    /// Takes everything out of a live source, or a turn's share of a file, and hands the events on.
+    pub(super) fn drain(&mut self) -> Drained {
+        let mut all = Drained::default();
         loop {
-            let session = &mut self.session;
-            let taken = self
-                .kernel
-                .drain(RECORDS_PER_TURN, &mut |record: Record<'_>| {
-                    bytes += record.size();
-                    session.take(&record);
-                });
+            let taken = self.source.drain(RECORDS_PER_TURN, &mut self.session);
             self.hand_on();
-            if taken < RECORDS_PER_TURN {
-                return bytes;
+            all = Drained {
+                bytes: all.bytes + taken.bytes,
+                ..taken
+            };
+            if !taken.more || !self.source.is_live() {
+                return all;
             }
         }
     }
 
     /// The fuller the ring was, the sooner the next look.
-    fn adapt(&mut self, taken: u64) {
-        let ring = u64::from(self.kernel.facts().ring_bytes);
+    fn adapt(&mut self, taken: Drained) {
+        if !self.source.is_live() {
+            self.drain_period = Duration::ZERO;
+            return;
+        }
+        let (taken, ring) = (taken.bytes, self.source.buffer_bytes());
         let period = if taken > ring / 4 {
             self.drain_period / 2
         } else if taken < ring / 20 {
@@ -195,21 +211,21 @@ impl Running {
     }
 
     pub(super) fn hand_on(&mut self) {
-        let decoder = self.session.decoder();
-        if decoder.events().is_empty() {
+        let session = &mut self.session;
+        if session.events().is_empty() {
             return;
         }
-        self.tally.add(decoder.events());
+        self.tally.add(session.events());
         if let Some(writer) = &mut self.writer
-            && let Err(error) = writer.append(decoder.events(), decoder.options())
+            && let Err(error) = writer.append(session.events(), session.options())
         {
             give_up_writing(&mut self.write_error, &self.stop, &error);
         }
         if let Some(consumer) = &self.consumer {
-            if self.names.names().len() != decoder.options().names().len() {
-                self.names = Arc::new(decoder.options().clone());
+            if self.names.names().len() != session.options().names().len() {
+                self.names = Arc::new(session.options().clone());
             }
-            let events = decoder.events().to_vec();
+            let events = session.events().to_vec();
             let lost = events.len() as u64;
             let batch = Batch {
                 events,
@@ -220,7 +236,7 @@ impl Running {
                 self.session.drop_events(lost);
             }
         }
-        self.session.decoder().clear_events();
+        self.session.clear_events();
     }
 
     pub(super) fn flush(&mut self) {
@@ -281,7 +297,7 @@ impl Running {
         let (now, events, cpu_s) = (Instant::now(), self.tally.events(), clock::cpu_s());
         let (before, events_before, cpu_before) = self.told;
         let seconds = now.duration_since(before).as_secs_f64();
-        let counters = self.kernel.counters();
+        let counters = self.source.counters(&self.session);
         let (connections, connections_open) = self.session.sockets().counts();
         let bytes_written = self.writer.as_ref().map_or(0, Writer::bytes_written);
         let drops = self.session.dropped();

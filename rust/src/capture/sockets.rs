@@ -128,10 +128,14 @@ impl Sockets {
     }
 
     fn server(&mut self, socket: &Socket) -> u32 {
+        // Packets tell of no process: there the address has to.
+        let local = address(socket, &socket.local, socket.local_port).ip();
+        let address = (socket.pid == 0).then_some(local);
         let known = self.servers.iter().find(|server| {
             server.pid == socket.pid
                 && server.port == socket.local_port
                 && server.network_namespace == socket.namespace
+                && server.address == address
         });
         if let Some(known) = known {
             return known.server;
@@ -143,15 +147,16 @@ impl Sockets {
             port: socket.local_port,
             pid: socket.pid,
             network_namespace: socket.namespace,
+            address,
             ..Server::default()
         });
         server
     }
 
-    /// The client has closed its side: remembered if it is the first to.
-    pub fn ended(&mut self, cookie: u64) {
+    /// A side has closed: remembered if it is the first to.
+    pub fn ended(&mut self, cookie: u64, side: CloseSide) {
         if let Some(row) = self.row(cookie) {
-            row.close_side.get_or_insert(CloseSide::Client);
+            row.close_side.get_or_insert(side);
         }
     }
 
@@ -314,7 +319,7 @@ mod tests {
         let mut sockets = Sockets::default();
         sockets.announce(1, &socket(1, 11211, 1), 0);
         sockets.announce(2, &socket(1, 11211, 1), 0);
-        sockets.ended(1);
+        sockets.ended(1, CloseSide::Client);
         sockets.closed(1, 5);
         sockets.closed(2, 6);
         let (connections, _) = sockets.into_tables();

@@ -29,6 +29,9 @@ impl Error {
             | Self::PrivilegesKept { .. } => Class::Failed,
             Self::UnknownResponses { .. }
             | Self::NotADuration { .. }
+            | Self::NotACapture { .. }
+            | Self::LinkType { .. }
+            | Self::PacketsOnly { .. }
             | Self::NotAProfile { .. }
             | Self::BeingRecorded { .. }
             | Self::UnknownAnalysis { .. }

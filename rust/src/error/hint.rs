@@ -20,6 +20,15 @@ impl Error {
             }
             Self::KeyFile { .. } => Some("`membench keygen FILE` makes one".into()),
             Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
+            Self::NotACapture { .. } => {
+                Some("`tcpdump -i any -s 0 -w FILE.pcap tcp port 11211` makes one".into())
+            }
+            Self::LinkType { .. } => {
+                Some("capture on an Ethernet interface, on `lo` or on `any`".into())
+            }
+            Self::PacketsOnly { .. } => {
+                Some("packets are always read whole: leave `--responses` out".into())
+            }
             Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
             Self::Io { source, .. } => io_hint(source),
             Self::NewerSchema { .. } => Some("`pip install --upgrade membench`".into()),

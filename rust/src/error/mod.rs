@@ -226,6 +226,30 @@ pub enum Error {
     /// The recording's thread ended by a bug.
     #[error("the recorder stopped unexpectedly; what it wrote can be opened")]
     RecorderPanicked,
+    /// A file is no packet capture.
+    #[error("{} is no pcap or pcapng file: {found}", path.display())]
+    NotACapture {
+        /// Which.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// A capture file's packets begin with headers that are not understood.
+    #[error("{}: packets of link type {number} cannot be read", path.display())]
+    LinkType {
+        /// Which file or interface.
+        path: PathBuf,
+        /// Its number (<https://www.tcpdump.org/linktypes.html>).
+        number: u32,
+    },
+    /// A source cannot do what is asked of it.
+    #[error("{source_name}: {wanted} is for kernel sources only")]
+    PacketsOnly {
+        /// The source.
+        source_name: String,
+        /// What was asked for.
+        wanted: &'static str,
+    },
     /// A source needs something this build leaves out.
     #[error("eBPF capture requires --features {feature}, got: {wanted}")]
     FeatureMissing {

@@ -34,6 +34,8 @@ pub struct Summary {
     pub key_fingerprint: Option<String>,
     /// When the recording started.
     pub anchor: Anchor,
+    /// What an event's time is: `read` (the return of the server's read) or `packet`.
+    pub time_basis: String,
     /// How long was recorded, s.
     pub duration_s: f64,
     /// What ended the recording.
@@ -80,6 +82,7 @@ impl Profile {
             sampling: manifest.header.sampling,
             key_fingerprint: manifest.header.key_fingerprint,
             anchor: manifest.header.anchor,
+            time_basis: manifest.header.time_basis,
             duration_s: self.duration_s(),
             stopped_by: manifest.stopped_by,
             write_error: manifest.write_error,

@@ -22,7 +22,7 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, output, ports, responses, ring_size, duration, force, key_file, statistics,
+    #[pyo3(signature = (source, *, file, output, ports, responses, ring_size, duration, force, key_file, statistics,
         drop_privileges, live))]
     #[expect(
         clippy::too_many_arguments,
@@ -35,6 +35,7 @@ impl Recorder {
     fn new(
         py: Python<'_>,
         source: String,
+        file: Option<PathBuf>,
         output: Option<PathBuf>,
         ports: Vec<u16>,
         responses: &str,
@@ -48,6 +49,7 @@ impl Recorder {
     ) -> PyResult<Self> {
         let options = RecordOptions {
             source,
+            file,
             output,
             force,
             ports,
