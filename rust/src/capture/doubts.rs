@@ -158,7 +158,10 @@ fn names_its_key(event: &Event, options: &OptionsTable) -> bool {
     event.outcome == Some(Outcome::Hit)
         && match event.command {
             Command::Get | Command::Gets | Command::Gat | Command::Gats => true,
-            _ => options.name(event.options).split(' ').any(|option| option == "k"),
+            _ => options
+                .name(event.options)
+                .split(' ')
+                .any(|option| option == "k"),
         }
 }
 
@@ -168,7 +171,10 @@ fn withhold(event: &mut Event) -> bool {
     if event.outcome.is_none() || certain {
         return false;
     }
-    let returned = matches!(event.outcome, Some(Outcome::Hit | Outcome::Won | Outcome::Stale));
+    let returned = matches!(
+        event.outcome,
+        Some(Outcome::Hit | Outcome::Won | Outcome::Stale)
+    );
     if returned {
         event.value_size = None;
     }

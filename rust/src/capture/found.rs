@@ -149,7 +149,11 @@ fn announcement(client: SocketAddr, server: SocketAddr, mid_stream: bool) -> Soc
     Socket {
         namespace: 0,
         pid: 0,
-        family: if client.is_ipv4() { FAMILIES.0 } else { FAMILIES.1 },
+        family: if client.is_ipv4() {
+            FAMILIES.0
+        } else {
+            FAMILIES.1
+        },
         protocol: TCP,
         local_port: server.port(),
         remote_port: client.port(),
@@ -170,3 +174,6 @@ fn octets(ip: IpAddr) -> [u8; 16] {
         IpAddr::V6(ip) => ip.octets(),
     }
 }
+
+#[cfg(test)]
+mod tests;

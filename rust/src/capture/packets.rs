@@ -62,7 +62,8 @@ impl Packets {
             drained.bytes += packet.bytes.len() as u64;
             self.first.get_or_insert(packet.time);
             self.last = self.last.max(packet.time);
-            self.flows.take(&packet, &mut |found| session.take_found(&found));
+            self.flows
+                .take(&packet, &mut |found| session.take_found(&found));
         }
         drained.more = true;
         drained
@@ -138,9 +139,9 @@ impl Packets {
     }
 
     /// From the first packet to the last.
-    pub(super) fn span(&self) -> Option<Duration> {
+    pub(super) fn span(&self) -> Duration {
         let first = self.first.unwrap_or(self.last);
-        Some(Duration::from_nanos(self.last.saturating_sub(first)))
+        Duration::from_nanos(self.last.saturating_sub(first))
     }
 
     /// Why it ended by itself.

@@ -19,8 +19,8 @@ use crate::{Error, Result};
 use super::ledger::Ledger;
 use super::running::Running;
 use super::sockets::OwnAddresses;
-use super::status::{Shared, Status};
 use super::source::{self, Source};
+use super::status::{Shared, Status};
 use super::{become_user, give_up_privileges, invoking_user, listeners, prepare_to_become};
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.

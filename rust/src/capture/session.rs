@@ -210,7 +210,7 @@ impl Session {
             self.doubts.end(&self.decoder, connection, now);
             self.close(connection);
         }
-        if self.decoder.events().len() > 0 && !self.doubts.released().is_empty() {
+        if !self.decoder.events().is_empty() && !self.doubts.released().is_empty() {
             self.doubts.release(self.decoder.events());
             self.decoder.clear_events();
         }

@@ -146,7 +146,7 @@ impl Source {
     pub(super) fn span(&self) -> Option<Duration> {
         match self {
             Self::Kernel(_) => None,
-            Self::Packets(packets) => packets.span(),
+            Self::Packets(packets) => (!packets.is_live()).then(|| packets.span()),
         }
     }
 
@@ -163,7 +163,10 @@ impl Source {
 pub(super) fn open(options: &super::RecordOptions) -> Result<(Source, Option<String>)> {
     if let Some(file) = &options.file {
         super::packets::refuse_partial_responses(options)?;
-        return Ok((Source::Packets(Box::new(Packets::open_file(file, options)?)), None));
+        return Ok((
+            Source::Packets(Box::new(Packets::open_file(file, options)?)),
+            None,
+        ));
     }
     let kernel = Kernel::attach(&super::KernelOptions {
         ports: options.ports.clone(),

@@ -144,7 +144,9 @@ impl Decoder {
     }
 
     fn find(&mut self, connection: u32) -> Option<&mut Connection> {
-        self.connections.get_mut(connection as usize)?.as_deref_mut()
+        self.connections
+            .get_mut(connection as usize)?
+            .as_deref_mut()
     }
 
     fn get(&self, connection: u32) -> Option<&Connection> {

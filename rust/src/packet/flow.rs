@@ -7,71 +7,13 @@ use std::net::SocketAddr;
 
 use crate::segment::Direction;
 
+use super::found::{Bytes, Found};
 use super::headers::Tcp;
 use super::stream::{Repeated, Stream};
 
 /// How long bytes that the other side has received, but the capture has not, are waited for, ns: captures mix up the
 /// order of packets by far less.
 const PATIENCE: u64 = 100_000_000;
-
-/// What was found in the packets.
-#[derive(Clone, Copy, Debug)]
-pub enum Found<'a> {
-    /// A connection's first payload follows.
-    Opened {
-        /// The connection, by a number that is never used again.
-        flow: u64,
-        /// Who asks.
-        client: SocketAddr,
-        /// Who answers.
-        server: SocketAddr,
-        /// When it began, or its first payload passed, ns.
-        time: u64,
-        /// Its beginning was not captured.
-        mid_stream: bool,
-    },
-    /// Payload, in order.
-    Bytes(Bytes<'a>),
-    /// A direction has ended, everything before was handed on.
-    Ended {
-        /// The connection.
-        flow: u64,
-        /// Which direction.
-        direction: Direction,
-    },
-    /// The connection is over.
-    Closed {
-        /// The connection.
-        flow: u64,
-        /// When, ns.
-        time: u64,
-        /// Both sides ended it, and nothing is missing of either.
-        orderly: bool,
-    },
-}
-
-/// Payload of one direction that follows what was handed on before, or the gap that is given up before it.
-#[derive(Clone, Copy, Debug)]
-pub struct Bytes<'a> {
-    /// The connection.
-    pub flow: u64,
-    /// Which way.
-    pub direction: Direction,
-    /// Position of its first byte in its direction.
-    pub offset: u64,
-    /// When it was complete, ns: it passed, or what was missing before it did.
-    pub time: u64,
-    /// Ordinal of the segment in its direction.
-    pub call: u32,
-    /// What was captured,
-    pub bytes: &'a [u8],
-    /// and how many bytes behind it were not.
-    pub hole: u32,
-    /// Everything before was received by both sides, as far as their acknowledgements say.
-    pub at_rest: bool,
-    /// How long no payload had passed either way, ns.
-    pub pause: u64,
-}
 
 /// One connection.
 #[derive(Debug)]
@@ -91,7 +33,6 @@ pub(super) struct Flow {
     blocked: Option<u64>,
     /// When payload passed last, ns.
     active: u64,
-    incomplete: bool,
 }
 
 impl Flow {
@@ -109,7 +50,6 @@ impl Flow {
             response: Stream::default(),
             blocked: None,
             active: tcp.time,
-            incomplete: false,
         }
     }
 
@@ -146,7 +86,8 @@ impl Flow {
     /// Whether this segment cannot be of this connection, but of a later one with the same addresses.
     pub(super) fn is_reused_by(&self, direction: Direction, tcp: &Tcp<'_>) -> bool {
         if direction == Direction::Request && tcp.syn {
-            return self.initial != Some(tcp.sequence) && (self.initial.is_some() || self.announced);
+            return self.initial != Some(tcp.sequence)
+                && (self.initial.is_some() || self.announced);
         }
         if tcp.syn {
             let first = self.response.position(tcp.sequence.wrapping_add(1));
@@ -192,7 +133,9 @@ impl Flow {
         let first = tcp.sequence.wrapping_add(tcp.syn.into());
         self.stream_mut(direction).start(first);
         let other = self.stream_mut(other(direction));
-        let needs = tcp.acknowledgement.map_or(0, |sequence| other.acknowledge(sequence));
+        let needs = tcp
+            .acknowledgement
+            .map_or(0, |sequence| other.acknowledge(sequence));
         let position = self.stream(direction).position(first);
         let mut repeated = Repeated::default();
         match position {
@@ -202,7 +145,8 @@ impl Flow {
                     repeated = self.place(direction, tcp, position, needs, emit);
                 }
                 if tcp.fin {
-                    self.stream_mut(direction).end_at(position + u64::from(tcp.length));
+                    self.stream_mut(direction)
+                        .end_at(position + u64::from(tcp.length));
                 }
             }
         }
@@ -239,7 +183,7 @@ impl Flow {
         self.announce(time, emit);
         let (own, peer) = (self.stream(direction), self.stream(other(direction)));
         let received = own.acknowledged().is_none_or(|known| known >= own.next());
-        let at_rest = received && needs >= peer.next() && peer.first_waiting().is_none();
+        let at_rest = received && needs >= peer.next();
         let offset = own.next();
         let (time, call) = self.stream_mut(direction).hand_on(length, time);
         let captured = payload.len().min(length as usize);
@@ -276,7 +220,14 @@ impl Flow {
         while let Some(direction) = self.turn() {
             let next = self.stream_mut(direction).take();
             let Some(next) = next else { break };
-            self.hand_on(direction, next.time, next.needs, &next.bytes, next.length, emit);
+            self.hand_on(
+                direction,
+                next.time,
+                next.needs,
+                &next.bytes,
+                next.length,
+                emit,
+            );
             moved = true;
         }
         self.tell_ends(emit);
@@ -305,12 +256,17 @@ impl Flow {
     fn waits_in_vain(&mut self) -> bool {
         self.request.ready().is_some()
             || self.response.ready().is_some()
-            || [&self.request, &self.response].into_iter().any(acknowledged_beyond_gap)
+            || [&self.request, &self.response]
+                .into_iter()
+                .any(acknowledged_beyond_gap)
     }
 
     /// Gives up bytes that are waited for too long, or at once.
     pub(super) fn give_up_late(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
-        while self.blocked.is_some_and(|since| now.saturating_sub(since) >= PATIENCE) {
+        while self
+            .blocked
+            .is_some_and(|since| now.saturating_sub(since) >= PATIENCE)
+        {
             if !self.give_up(false, now, emit) {
                 self.blocked = None;
             }
@@ -338,28 +294,25 @@ impl Flow {
         for direction in [Direction::Request, Direction::Response] {
             if let Some(needs) = self.stream_mut(direction).ready() {
                 let waited_for = self.stream(other(direction));
-                let end = waited_for.first_waiting().map_or(needs, |first| first.min(needs));
+                let end = waited_for
+                    .first_waiting()
+                    .map_or(needs, |first| first.min(needs));
                 return Some((other(direction), end.max(waited_for.next() + 1)));
             }
         }
-        [Direction::Request, Direction::Response].into_iter().find_map(|direction| {
-            let stream = self.stream(direction);
-            let first = stream.first_waiting()?;
-            (all || acknowledged_beyond_gap(stream)).then_some((direction, first))
-        })
+        [Direction::Request, Direction::Response]
+            .into_iter()
+            .find_map(|direction| {
+                let stream = self.stream(direction);
+                let first = stream.first_waiting()?;
+                (all || acknowledged_beyond_gap(stream)).then_some((direction, first))
+            })
     }
 
-    fn skip(
-        &mut self,
-        direction: Direction,
-        end: u64,
-        now: u64,
-        emit: &mut impl FnMut(Found<'_>),
-    ) {
+    fn skip(&mut self, direction: Direction, end: u64, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         if self.stream_mut(direction).skip_to(end) == 0 {
             return;
         }
-        self.incomplete = true;
         self.announce(now, emit);
         let stream = self.stream(direction);
         emit(Found::Bytes(Bytes {
@@ -399,6 +352,22 @@ impl Flow {
         }
     }
 
+    /// A side ends it at once: what waits is given up, then that side has ended.
+    pub(super) fn reset_by(
+        &mut self,
+        direction: Direction,
+        now: u64,
+        emit: &mut impl FnMut(Found<'_>),
+    ) {
+        self.finish(now, emit);
+        if self.announced && !self.stream(direction).ended {
+            emit(Found::Ended {
+                flow: self.id,
+                direction,
+            });
+        }
+    }
+
     /// Ends it.
     pub(super) fn close(mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         self.finish(now, emit);
@@ -406,7 +375,7 @@ impl Flow {
             emit(Found::Closed {
                 flow: self.id,
                 time: now,
-                orderly: self.over() && !self.incomplete,
+                orderly: self.over(),
             });
         }
     }

@@ -57,7 +57,7 @@ pub struct Unfollowed {
 pub struct Flows {
     ports: Vec<u16>,
     limits: Limits,
-    flows: HashMap<Key, Flow>,
+    open: HashMap<Key, Flow>,
     /// Those that wait for something.
     blocked: HashSet<Key>,
     /// Ended connections, and when.
@@ -124,7 +124,11 @@ impl Flows {
             return;
         };
         self.packets.followed += 1;
-        if self.flows.get(&key).is_some_and(|flow| flow.is_reused_by(direction, tcp)) {
+        if self
+            .open
+            .get(&key)
+            .is_some_and(|flow| flow.is_reused_by(direction, tcp))
+        {
             self.packets.reused += 1;
             self.close(key, tcp.time, emit);
             self.past.remove(&key);
@@ -140,9 +144,9 @@ impl Flows {
         let (to, from) = ((tcp.source, tcp.destination), (tcp.destination, tcp.source));
         let to_server = self.ports.contains(&tcp.destination.port());
         let from_server = self.ports.contains(&tcp.source.port());
-        let answers = self.flows.contains_key(&from) || (tcp.syn && tcp.acknowledgement.is_some());
+        let answers = self.open.contains_key(&from) || (tcp.syn && tcp.acknowledgement.is_some());
         match (to_server, from_server) {
-            (true, true) if answers && !self.flows.contains_key(&to) => {
+            (true, true) if answers && !self.open.contains_key(&to) => {
                 Some((Direction::Response, from))
             }
             (true, _) => Some((Direction::Request, to)),
@@ -153,7 +157,7 @@ impl Flows {
 
     /// Whether the segment's connection is followed; begins to if it is new.
     fn begins(&mut self, direction: Direction, key: Key, tcp: &Tcp<'_>) -> bool {
-        if self.flows.contains_key(&key) {
+        if self.open.contains_key(&key) {
             return true;
         }
         let length = u64::from(tcp.length);
@@ -162,13 +166,14 @@ impl Flows {
             self.packets.retransmitted_bytes += length;
             return false;
         }
-        if self.flows.len() >= self.limits.flows {
+        if self.open.len() >= self.limits.flows {
             self.unfollowed.no_state += length;
             return false;
         }
         if direction == Direction::Request || tcp.length > 0 || tcp.syn {
             self.past.remove(&key);
-            self.flows.insert(key, Flow::new(self.next, key.0, key.1, tcp));
+            self.open
+                .insert(key, Flow::new(self.next, key.0, key.1, tcp));
             self.next += 1;
         }
         true
@@ -181,7 +186,7 @@ impl Flows {
         tcp: &Tcp<'_>,
         emit: &mut impl FnMut(Found<'_>),
     ) {
-        let Some(flow) = self.flows.get_mut(&key) else {
+        let Some(flow) = self.open.get_mut(&key) else {
             return;
         };
         if flow.is_copy(direction, tcp) {
@@ -191,6 +196,7 @@ impl Flows {
         let before = flow.held();
         if tcp.rst {
             if flow.accepts_reset(direction, tcp) {
+                flow.reset_by(direction, tcp.time, emit);
                 self.close(key, tcp.time, emit);
             }
             return;
@@ -218,7 +224,7 @@ impl Flows {
     }
 
     fn close(&mut self, key: Key, now: u64, emit: &mut impl FnMut(Found<'_>)) {
-        if let Some(flow) = self.flows.remove(&key) {
+        if let Some(flow) = self.open.remove(&key) {
             self.held = self.held.saturating_sub(flow.held());
             self.blocked.remove(&key);
             self.past.insert(key, now);
@@ -236,17 +242,18 @@ impl Flows {
         }
         if now.saturating_sub(self.swept.1) >= SWEEPS.1 {
             self.swept.1 = now;
-            self.past.retain(|_, ended| now.saturating_sub(*ended) < REMEMBERED);
-            self.flows
+            self.past
+                .retain(|_, ended| now.saturating_sub(*ended) < REMEMBERED);
+            self.open
                 .retain(|_, flow| flow.announced() || now.saturating_sub(flow.active()) < EMPTY);
         }
     }
 
     fn give_up_late(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
-        let flows = &mut self.flows;
+        let open = &mut self.open;
         let held = &mut self.held;
         self.blocked.retain(|key| {
-            let Some(flow) = flows.get_mut(key) else {
+            let Some(flow) = open.get_mut(key) else {
                 return false;
             };
             let before = flow.held();
@@ -258,9 +265,9 @@ impl Flows {
 
     /// The capture is over: hands on or gives up whatever waits. Connections stay open.
     pub fn finish(&mut self, emit: &mut impl FnMut(Found<'_>)) {
-        let mut open: Vec<&mut Flow> = self.flows.values_mut().collect();
-        open.sort_unstable_by_key(|flow| flow.id());
-        for flow in open {
+        let mut left: Vec<&mut Flow> = self.open.values_mut().collect();
+        left.sort_unstable_by_key(|flow| flow.id());
+        for flow in left {
             flow.finish(self.now, emit);
         }
         self.blocked.clear();

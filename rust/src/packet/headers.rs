@@ -6,6 +6,9 @@ use etherparse::{IpNumber, Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket, Tcp
 
 use super::{Packet, Way};
 
+/// The longest payload a packet can have, bytes: GRO's largest with room to spare.
+const LONGEST: u32 = 1 << 20;
+
 /// What a packet turned out to be.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
@@ -130,7 +133,11 @@ impl<'a> Ip<'a> {
                     source: header.source_addr().into(),
                     destination: header.destination_addr().into(),
                     header: slice,
-                    length: if payload == 0 { 0 } else { payload + slice.len() as u64 },
+                    length: if payload == 0 {
+                        0
+                    } else {
+                        payload + slice.len() as u64
+                    },
                     identification: 0,
                 })
             }
@@ -171,7 +178,11 @@ fn tcp<'a>(
         return unreadable;
     };
     let payload = payload.get(tcp.header_slice().len()..).unwrap_or_default();
-    let Ok(length) = u32::try_from(payload.len() as u64 + uncaptured) else {
+    let length = payload.len() as u64 + uncaptured;
+    let Some(length) = u32::try_from(length)
+        .ok()
+        .filter(|length| *length <= LONGEST)
+    else {
         return unreadable;
     };
     Seen::Tcp(Tcp {

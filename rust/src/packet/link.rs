@@ -54,11 +54,19 @@ impl Link {
             }
             Self::Cooked => {
                 let outgoing = *bytes.get(1)? == CAPTURED_OUTGOING;
-                Some((way(outgoing), EtherType(number(bytes, 14)?), bytes.get(16..)?))
+                Some((
+                    way(outgoing),
+                    EtherType(number(bytes, 14)?),
+                    bytes.get(16..)?,
+                ))
             }
             Self::Cooked2 => {
                 let outgoing = *bytes.get(10)? == CAPTURED_OUTGOING;
-                Some((way(outgoing), EtherType(number(bytes, 0)?), bytes.get(20..)?))
+                Some((
+                    way(outgoing),
+                    EtherType(number(bytes, 0)?),
+                    bytes.get(20..)?,
+                ))
             }
         }
     }
@@ -70,7 +78,11 @@ fn way(outgoing: bool) -> Option<Way> {
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().copied().map(u16::from_be_bytes)
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u16::from_be_bytes)
 }
 
 fn by_version(bytes: &[u8]) -> Option<EtherType> {
@@ -100,8 +112,18 @@ mod tests {
     #[test]
     fn the_network_header_is_found_behind_each_link_header() {
         let ip = [0x45_u8, 0, 0, 20];
-        let cooked = |kind: u8| [&[0, kind, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 8, 0][..], &ip].concat();
-        let cooked2 = [&[8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 4, 6, 1, 2, 3, 4, 5, 6, 0, 0][..], &ip].concat();
+        let cooked = |kind: u8| {
+            [
+                &[0, kind, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 8, 0][..],
+                &ip,
+            ]
+            .concat()
+        };
+        let cooked2 = [
+            &[8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 4, 6, 1, 2, 3, 4, 5, 6, 0, 0][..],
+            &ip,
+        ]
+        .concat();
         for (link, bytes, expected) in [
             (1, [&[0; 12][..], &[8, 0], &ip].concat(), None),
             (101, ip.to_vec(), None),
@@ -112,7 +134,11 @@ mod tests {
             (276, cooked2, Some(Way::Sent)),
         ] {
             let link = Link::of_number(link).unwrap();
-            assert_eq!(link.open(&bytes), Some((expected, EtherType(IPV4), &ip[..])), "{link:?}");
+            assert_eq!(
+                link.open(&bytes),
+                Some((expected, EtherType(IPV4), &ip[..])),
+                "{link:?}"
+            );
             for cut in 0..bytes.len() - ip.len() {
                 assert_eq!(link.open(&bytes[..cut]), None, "{link:?} {cut}");
             }
@@ -124,6 +150,9 @@ mod tests {
         assert_eq!(Link::of_number(105), None);
         assert_eq!(Link::Raw.open(&[0x50]), None);
         assert_eq!(Link::Null.open(&[7, 0, 0, 0, 0x45]), None);
-        assert_eq!(Link::Null.open(&[30, 0, 0, 0, 0x60]).unwrap().1, EtherType(IPV6));
+        assert_eq!(
+            Link::Null.open(&[30, 0, 0, 0, 0x60]).unwrap().1,
+            EtherType(IPV6)
+        );
     }
 }

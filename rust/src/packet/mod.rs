@@ -7,12 +7,13 @@
 pub mod file;
 mod flow;
 mod flows;
+mod found;
 pub mod headers;
 mod link;
 mod stream;
 
-pub use flow::{Bytes, Found};
 pub use flows::{Flows, Limits, Unfollowed};
+pub use found::{Bytes, Found};
 pub use link::Link;
 
 use serde::{Deserialize, Serialize};
@@ -60,3 +61,8 @@ pub struct Packets {
     /// Times a connection began where one with the same addresses had not ended.
     pub reused: u64,
 }
+
+#[cfg(test)]
+pub(crate) mod building;
+#[cfg(test)]
+mod tests;

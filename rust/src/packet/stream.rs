@@ -161,7 +161,9 @@ impl Stream {
         // Sequence numbers are positions modulo 2^32.
         #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
         let distance = distance as u32;
-        self.sequence = self.sequence.map(|sequence| sequence.wrapping_add(distance));
+        self.sequence = self
+            .sequence
+            .map(|sequence| sequence.wrapping_add(distance));
     }
 
     /// Gives up what is missing up to a position; returns how many bytes.
@@ -175,13 +177,22 @@ impl Stream {
     pub(super) fn keep(&mut self, tcp: &Tcp<'_>, position: u64, needs: u64) -> Repeated {
         let end = position + u64::from(tcp.length);
         if end <= self.next {
-            return Repeated { bytes: tcp.length.into(), out_of_order: false };
+            return Repeated {
+                bytes: tcp.length.into(),
+                out_of_order: false,
+            };
         }
         let known = self.waiting.get(&position).map_or(0, |known| known.length);
         if known >= tcp.length {
-            return Repeated { bytes: tcp.length.into(), out_of_order: false };
+            return Repeated {
+                bytes: tcp.length.into(),
+                out_of_order: false,
+            };
         }
-        let later = self.waiting.last_key_value().is_some_and(|(last, _)| *last > position);
+        let later = self
+            .waiting
+            .last_key_value()
+            .is_some_and(|(last, _)| *last > position);
         let kept = Waiting {
             time: tcp.time,
             needs,
@@ -207,7 +218,9 @@ impl Stream {
 
     /// Where the first waiting segment begins.
     pub(super) fn first_waiting(&self) -> Option<u64> {
-        self.waiting.first_key_value().map(|(position, _)| *position)
+        self.waiting
+            .first_key_value()
+            .map(|(position, _)| *position)
     }
 
     /// Takes the first waiting segment without what was handed on before it.

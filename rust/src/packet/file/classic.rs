@@ -20,18 +20,24 @@ pub(super) struct Classic {
 
 /// The byte order and whether times are in ns.
 pub(super) fn by_magic(magic: [u8; 4]) -> Option<(Order, bool)> {
-    [Order::Big, Order::Little].into_iter().find_map(|order| match order.u32(&magic, 0)? {
-        MICROSECONDS => Some((order, false)),
-        NANOSECONDS => Some((order, true)),
-        _ => None,
-    })
+    [Order::Big, Order::Little]
+        .into_iter()
+        .find_map(|order| match order.u32(&magic, 0)? {
+            MICROSECONDS => Some((order, false)),
+            NANOSECONDS => Some((order, true)),
+            _ => None,
+        })
 }
 
 impl Classic {
     pub(super) fn new(order: Order, nanoseconds: bool, link: Link) -> Self {
         Self {
             order,
-            per_second: if nanoseconds { 1_000_000_000 } else { 1_000_000 },
+            per_second: if nanoseconds {
+                1_000_000_000
+            } else {
+                1_000_000
+            },
             link,
         }
     }

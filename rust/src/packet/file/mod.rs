@@ -131,7 +131,9 @@ impl Reader {
                 magic[0], magic[1], magic[2], magic[3]
             )));
         };
-        let rest = input.fill(classic::HEADER_REST).map_err(|source| failed(path, source))?;
+        let rest = input
+            .fill(classic::HEADER_REST)
+            .map_err(|source| failed(path, source))?;
         if rest < classic::HEADER_REST {
             return Err(not_one("it ends within its header".to_owned()));
         }
@@ -146,7 +148,10 @@ impl Reader {
     /// The next packet; none at the end, whether that is the file's or its damage's.
     pub fn next_packet(&mut self) -> Option<Packet<'_>> {
         let frame = self.ahead.take().or_else(|| self.next_frame())?;
-        let bytes = self.input.room.get(frame.start..frame.start + frame.captured)?;
+        let bytes = self
+            .input
+            .room
+            .get(frame.start..frame.start + frame.captured)?;
         Some(Packet {
             time: frame.time,
             link: frame.link,
@@ -186,7 +191,9 @@ impl Reader {
             Format::Classic(_) => None,
             Format::Sections(sections) => sections.unknown_link(),
         };
-        self.damage.clone().or(passed_over.map(|number| Damage::Link { number }))
+        self.damage
+            .clone()
+            .or(passed_over.map(|number| Damage::Link { number }))
     }
 
     /// Packets that the file says were dropped before they reached it, and packets passed over.
@@ -275,7 +282,11 @@ impl Input {
         let passed = io::copy(&mut self.source.by_ref().take(length), &mut io::sink());
         let passed = passed.map_err(|error| self.unreadable(&error))?;
         self.offset += passed;
-        if passed < length { Err(self.cut()) } else { Ok(()) }
+        if passed < length {
+            Err(self.cut())
+        } else {
+            Ok(())
+        }
     }
 
     fn cut(&self) -> Damage {

@@ -60,7 +60,9 @@ impl Sections {
     /// Packets dropped, as the file says: packets and statistics tell of the same.
     pub(super) fn dropped(&self) -> u64 {
         let drops = self.drops.values();
-        drops.fold(self.dropped_before, |sum, drops| sum.saturating_add(*drops)).max(self.told)
+        drops
+            .fold(self.dropped_before, |sum, drops| sum.saturating_add(*drops))
+            .max(self.told)
     }
 
     /// Packets of link types that are not understood.
@@ -110,7 +112,9 @@ impl Sections {
     fn begin_section(&mut self, input: &mut Input) -> Result<(), Damage> {
         input.fill_all(8)?;
         let orders = [Order::Big, Order::Little];
-        let order = orders.into_iter().find(|order| order.u32(&input.room, 4) == Some(BYTE_ORDER));
+        let order = orders
+            .into_iter()
+            .find(|order| order.u32(&input.room, 4) == Some(BYTE_ORDER));
         let length = order.and_then(|order| order.u32(&input.room, 0));
         let (Some(order), Some(length @ 28..)) = (order, length) else {
             return Err(Damage::Length {
@@ -139,7 +143,10 @@ impl Sections {
             return Err(wrong);
         }
         let content = length - AROUND;
-        if !matches!(kind, INTERFACE | PACKET | OBSOLETE_PACKET | SIMPLE_PACKET | STATISTICS) {
+        if !matches!(
+            kind,
+            INTERFACE | PACKET | OBSOLETE_PACKET | SIMPLE_PACKET | STATISTICS
+        ) {
             input.pass(u64::from(content) + 4)?;
             return Ok(0);
         }
@@ -204,7 +211,10 @@ impl Sections {
         }
         let (interface, mut dropped) = if obsolete {
             let half = |at| self.order.u16(block, at).unwrap_or(0);
-            (u32::from(half(0)), Some(u64::from(half(2))).filter(|drops| *drops < 0xffff))
+            (
+                u32::from(half(0)),
+                Some(u64::from(half(2))).filter(|drops| *drops < 0xffff),
+            )
         } else {
             (field(0), None)
         };
@@ -227,7 +237,12 @@ impl Sections {
     fn simple_packet(&mut self, input: &Input, length: usize) -> Result<Option<Frame>, Damage> {
         let original = self.order.u32(&input.room[..length], 0).unwrap_or(0);
         let snaplen = match self.interfaces.first() {
-            None => return Err(Damage::Interface { interface: 0, offset: input.offset }),
+            None => {
+                return Err(Damage::Interface {
+                    interface: 0,
+                    offset: input.offset,
+                });
+            }
             Some(Interface { snaplen: 0, .. }) => u32::MAX,
             Some(interface) => interface.snaplen,
         };
@@ -288,7 +303,10 @@ impl Sections {
 /// The options of a block from `at` on; what cannot be one ends them.
 fn options(order: Order, block: &[u8], mut at: usize) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
-        let (code, length) = (order.u16(block, at)?, usize::from(order.u16(block, at + 2)?));
+        let (code, length) = (
+            order.u16(block, at)?,
+            usize::from(order.u16(block, at + 2)?),
+        );
         let value = block.get(at + 4..at + 4 + length)?;
         at += 4 + length.next_multiple_of(4);
         (code != 0).then_some((code, value))
