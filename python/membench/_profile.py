@@ -38,10 +38,11 @@ class Summary:
         tier: How the kernel was asked, for kernel sources.
         kernel: The kernel's release.
         responses: How much of the responses was read.
+        time_basis: What `time` is: the return of memcached's `read`, the time of a `packet`, or
+            when memcached wrote its `log`.
         sampling: Share of the keys or connections followed.
         key_fingerprint: Equal in two profiles when their key ids can be joined.
         anchor: When the recording started.
-        time_basis: What an event's time is: `read` (return of the server's read) or `packet`.
         duration_s: How long was recorded, seconds.
         stopped_by: What ended the recording.
         write_error: The first failure to write, if any.
@@ -65,6 +66,7 @@ class Summary:
     tier: str | None
     kernel: str | None
     responses: str | None
+    time_basis: str
     sampling: float
     key_fingerprint: str | None
     anchor: Anchor
@@ -81,7 +83,6 @@ class Summary:
     unsealed_events: int
     cut_bytes: int
     ledger: Ledger
-    time_basis: str = "read"
 
 
 class Profile:

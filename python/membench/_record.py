@@ -24,6 +24,8 @@ Responses = Literal["none", "lengths", "bytes"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
+# What ends a capture that nothing went wrong with, beside signals.
+_ENDS = ("stop", "duration", "end of file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Status:
 
     Attributes:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
+        lost_lines: Of memcached's log, as far as it says.
         user_queue_drops: Events that a slow consumer or disk did not take.
         source: Where it records.
         notice: Why that is not the source that was asked for, if it is not.
@@ -66,6 +69,7 @@ class Status:
     kernel: str | None = None
     source: str = ""
     notice: str | None = None
+    lost_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,7 @@ class Recording:
     @property
     def guard(self) -> str | None:
         """Name the guard that ended the capture before it was asked to end, if one did."""
-        asked = self.stopped_by in ("stop", "duration", "end of file")
-        asked = asked or self.stopped_by.startswith("SIG")
+        asked = self.stopped_by in _ENDS or self.stopped_by.startswith("SIG")
         return None if asked or self.damage else self.stopped_by
 
     @property
@@ -239,7 +242,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`, or the path of a pcap or pcapng file.
+        source: Where to record: `ebpf:any`; the path of a pcap or pcapng file; `watch:HOST:PORT`,
+            memcached's own log, which needs no permission but tells less; or the path of such a
+            log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
         ports: Listening ports of the servers to record.
         responses: How much of the responses to look at: their first `bytes` (outcomes and server

@@ -43,7 +43,10 @@ class Requirement(StrEnum):
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`, or a pcap file.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="`ebpf:any`, a pcap file, `watch:HOST:PORT`, or a stored watch log."),
+    ],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,

@@ -56,10 +56,14 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     Example: membench replay production.mb 127.0.0.1:11211 --warm --check 'get.p99<1ms'
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
+    from membench.report.basis import remark_on_replay
 
+    recording = membench.open(profile)
+    if remark := remark_on_replay(recording.info):
+        output.say(remark)
     with _progress_bar() as update:
         result = membench.replay(
-            membench.open(profile),
+            recording,
             target,
             pacing=pacing,
             warm=warm,

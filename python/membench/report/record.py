@@ -10,6 +10,7 @@ from rich.text import Text
 
 from membench._record import Difference, Recording, ServerStatus, Status
 from membench.ledger import BYTE_LOSSES, Ledger
+from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, percent, rate, size
 
 # Cause of loss → what it is, and what would avoid it next time.
@@ -36,7 +37,14 @@ _CAUSES = {
     "file_damaged": ("the file could not be read to its end", "capture it again"),
     "program_misses": ("runs the kernel skipped", "see docs/capture.md"),
     "user_queue_drops": ("events that came faster than they were taken", "a faster consumer"),
+    "log_skipped": ("lines memcached skipped: they were read too slowly", "record `ebpf:any`"),
+    "log_dropped": (
+        "lines memcached's threads had no room for",
+        "memcached `-o worker_logbuf_size=4096`, or record `ebpf:any`",
+    ),
+    "log_unparsed": ("lines that are none of memcached's log", "see docs/capture.md"),
 }
+LOG_TIER = "log"
 _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
@@ -49,17 +57,26 @@ def render_start(status: Status, responses: str) -> RenderableType:
         rows = ["nothing listens on that port yet: recording begins when a server does"]
     elif not rows:
         label = "reading"
-    how = f"tier {status.tier}, kernel {status.kernel}" if status.tier else status.source
-    rows.append(f"{how}, responses: {responses}; keys leave memory only as keyed ids")
+    rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")
     return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
+
+
+def _how(status: Status, responses: str) -> str:
+    if status.tier == LOG_TIER:
+        return "memcached's own log: no server time, batches or deletes"
+    if status.tier is None:
+        return f"packets of {status.source}"
+    return f"tier {status.tier}, kernel {status.kernel}, responses: {responses}"
 
 
 def render_status(status: Status) -> Text:
     """Write the one line that shows a capture is alive."""
+    lost = f"{count(status.lost_lines)} lines" if status.lost_lines else "0"
+    if status.lost_bytes:
+        lost = size(status.lost_bytes)
     return Text(
         f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
-        f"   {count(status.events)} events   {size(status.bytes_written)}"
-        f"   lost {size(status.lost_bytes) if status.lost_bytes else 0}"
+        f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"
         f"   own CPU {status.cpu_share * 100:.0f} %   Ctrl-C ends"
     )
 
@@ -79,6 +96,15 @@ def render_recording(recording: Recording) -> RenderableType:
     if recording.write_error is not None:
         body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
     return Group(_headline(recording), body)
+
+
+def describe_amount(ledger: Ledger) -> str:
+    """Say how much was seen: bytes, or lines of memcached's log."""
+    if not ledger.log_lines:
+        return f"{ledger.request_bytes:,} requested, {ledger.response_bytes:,} answered"
+    steps = ledger.log_clock_steps
+    moved = f", its clock was set back {steps} times" if steps else ""
+    return f"{ledger.log_lines:,} lines of memcached's log{moved}"
 
 
 def render_losses(ledger: Ledger) -> Table:
@@ -131,22 +157,25 @@ def _sum(commands: Mapping[str, int], names: Iterable[str]) -> int:
 
 def _add_completeness(body: Table, recording: Recording) -> None:
     ledger = recording.ledger
-    moved = f"{ledger.request_bytes:,} requested, {ledger.response_bytes:,} answered"
     if ledger.complete:
-        body.add_row("  complete", f"every byte accounted for: {moved}; lost 0")
+        what = "line" if ledger.log_lines else "byte"
+        body.add_row("  complete", f"every {what} accounted for: {describe_amount(ledger)}; lost 0")
     else:
         share = percent(recording.loss_share())
-        body.add_row("  incomplete", f"{share} may be missing of {moved}")
+        body.add_row("  incomplete", f"{share} may be missing of {describe_amount(ledger)}")
         body.add_row("", render_losses(ledger))
     for line in _compare_counters(recording.differences):
         body.add_row("", line)
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
+    if ledger.log_lines:
+        body.add_row("  not known", Text(NOT_IN_A_LOG))
 
 
 def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
     apart = [one for one in differences if one.server != one.recorded]
-    if differences and not apart:
-        yield f"memcached's own counters agree ({', '.join(_counters(differences))})"
+    agree = [one for one in differences if one.server == one.recorded]
+    if agree and not any(one.counter != "cmd_get" for one in apart):
+        yield f"memcached's own counters agree ({', '.join(_counters(agree))})"
     for one in apart:
         yield (
             f"port {one.port} says {one.counter} {one.server:,}, recorded {one.recorded:,}"

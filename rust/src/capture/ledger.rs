@@ -51,7 +51,7 @@ pub struct Server {
     pub response: Flow,
 }
 
-/// The whole capture. Every field from `ring_full` to `user_queue_drops` is a loss term.
+/// The whole capture. Every field from `ring_full` to `log_unparsed` is a loss term.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ledger {
@@ -109,6 +109,21 @@ pub struct Ledger {
     pub program_misses: u64,
     /// Events that a slow consumer or disk did not take.
     pub user_queue_drops: u64,
+    /// Lines of its log that memcached did not hand out, because they were read too slowly.
+    #[serde(default)]
+    pub log_skipped: u64,
+    /// Lines for which memcached's threads had no room.
+    #[serde(default)]
+    pub log_dropped: u64,
+    /// Lines that are none of memcached's log.
+    #[serde(default)]
+    pub log_unparsed: u64,
+    /// Lines of memcached's log that were read; 0 for other sources.
+    #[serde(default)]
+    pub log_lines: u64,
+    /// Times memcached's clock was set back, and its log's times were therefore moved.
+    #[serde(default)]
+    pub log_clock_steps: u64,
     /// Bytes of messages begun before the start or unfinished at the end: not a loss.
     pub boundary: u64,
     /// What the packets were, where packets were recorded: not a loss.
@@ -120,7 +135,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 22] {
+    pub fn losses(&self) -> [(&'static str, u64); 25] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -144,6 +159,9 @@ impl Ledger {
             ("file_damaged", self.file_damaged),
             ("program_misses", self.program_misses),
             ("user_queue_drops", self.user_queue_drops),
+            ("log_skipped", self.log_skipped),
+            ("log_dropped", self.log_dropped),
+            ("log_unparsed", self.log_unparsed),
         ]
     }
 

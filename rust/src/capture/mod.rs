@@ -32,6 +32,7 @@ pub mod status;
 #[cfg(feature = "ebpf")]
 mod syscalls;
 mod tally;
+pub mod watch;
 
 #[cfg(not(feature = "ebpf"))]
 pub use absent::Kernel;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Writer};
+use crate::profile::{Anchor, Filters, Header, Owner, Writer};
 use crate::{Error, Result};
 
 use super::ledger::Ledger;
@@ -21,7 +21,8 @@ use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::source::{self, Source};
 use super::status::{Shared, Status};
-use super::{become_user, give_up_privileges, invoking_user, listeners, prepare_to_become};
+use super::watch::{self, Origin};
+use super::{become_user, clock, give_up_privileges, invoking_user, listeners, prepare_to_become};
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
 const BATCHES_QUEUED: usize = 256;
@@ -179,6 +180,11 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
+        if options.file.is_none()
+            && let Some(origin) = Origin::open(&options.source, options.statistics)?
+        {
+            return Self::start_log(options, hasher, origin, clock::anchor());
+        }
         let (mut source, notice) = source::open(&options)?;
         let anchor = source.anchor();
         let writer = match &options.output {
@@ -195,22 +201,10 @@ impl Recorder {
         } else {
             Vec::new()
         };
-        let user = writer.as_ref().map(Writer::owner);
-        let user = user.filter(|_| options.drop_privileges);
-        if let Some(user) = user {
-            prepare_to_become(user)?;
-        }
-        if options.drop_privileges {
-            give_up_privileges()?;
-        }
+        let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset);
-        let (consumer, batches) = if options.live {
-            let (sender, receiver) = sync_channel(BATCHES_QUEUED);
-            (Some(sender), Some(Mutex::new(receiver)))
-        } else {
-            (None, None)
-        };
+        let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         status.update(|status| {
             status.source.clone_from(&options.source);
@@ -220,6 +214,40 @@ impl Recorder {
             .writing(writer)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
+        Self::spawn(user, status, stop, batches, move || running.run(listeners))
+    }
+
+    /// Records from memcached's own log from here on.
+    fn start_log(
+        options: RecordOptions,
+        hasher: KeyHasher,
+        origin: Origin,
+        anchor: Anchor,
+    ) -> Result<Self> {
+        let (output, force) = (options.output.clone(), options.force);
+        let (consumer, batches) = queue(&options);
+        let (status, stop) = (Shared::default(), Stop::default());
+        let (running, header) = watch::Running::new(options, hasher, origin, anchor);
+        let writer = match output {
+            Some(path) => Some(Writer::create_for(invoking_user(), &path, header, force)?),
+            None => None,
+        };
+        let user = give_up(running.options(), writer.as_ref())?;
+        let running = running
+            .writing(writer)
+            .feeding(consumer)
+            .telling(status.clone(), stop.clone());
+        Self::spawn(user, status, stop, batches, move || running.run())
+    }
+
+    /// Runs a recording on a thread of its own, as the profile's owner.
+    fn spawn(
+        user: Option<Owner>,
+        status: Shared,
+        stop: Stop,
+        batches: Option<Mutex<Receiver<Batch>>>,
+        run: impl FnOnce() -> Result<Recording> + Send + 'static,
+    ) -> Result<Self> {
         let ended = Arc::new(Ended::default());
         let tell = TellEnded(Arc::clone(&ended));
         let thread = thread::Builder::new()
@@ -229,7 +257,7 @@ impl Recorder {
                 if let Some(user) = user {
                     become_user(user)?;
                 }
-                running.run(listeners)
+                run()
             })
             .map_err(|source| Error::Io {
                 path: "a thread".into(),
@@ -289,6 +317,28 @@ impl Drop for Recorder {
             let _ = thread.join();
         }
     }
+}
+
+/// A queue to a live consumer, if there is to be one.
+fn queue(options: &RecordOptions) -> (Option<SyncSender<Batch>>, Option<Mutex<Receiver<Batch>>>) {
+    if !options.live {
+        return (None, None);
+    }
+    let (sender, receiver) = sync_channel(BATCHES_QUEUED);
+    (Some(sender), Some(Mutex::new(receiver)))
+}
+
+/// Gives up privileges if told so; returns whom the recording's thread is to become.
+fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Owner>> {
+    if !options.drop_privileges {
+        return Ok(None);
+    }
+    let user = writer.map(Writer::owner);
+    if let Some(user) = user {
+        prepare_to_become(user)?;
+    }
+    give_up_privileges()?;
+    Ok(user)
 }
 
 fn header(options: &RecordOptions, source: &Source, hasher: &KeyHasher, anchor: Anchor) -> Header {

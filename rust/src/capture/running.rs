@@ -322,7 +322,7 @@ impl Running {
 }
 
 /// Writing has failed for good: what is there is sealed.
-fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error) {
+pub(super) fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error) {
     kept.get_or_insert_with(|| error.to_string());
     stop.ask("output failed");
 }

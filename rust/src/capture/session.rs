@@ -74,7 +74,7 @@ impl Session {
                     direction: *direction,
                     offset: header.offset,
                     time: header.time,
-                    arrival: None,
+                    arrival: (header.arrival != 0).then_some(header.arrival),
                     filled: header.kind == kind::REQUEST_FILLED,
                     call: header.call,
                     pieces: &pieces,
@@ -269,6 +269,7 @@ impl Session {
             user_queue_drops: self.drops,
             boundary: request.boundary + response.boundary,
             servers: self.sockets.servers().to_vec(),
+            ..Ledger::default()
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger

@@ -84,6 +84,18 @@ impl Asker {
         })
     }
 
+    /// Open connections: descriptor and the client's IP address, as `stats conns` tells them.
+    pub fn connections(&mut self) -> std::io::Result<Vec<(u32, String)>> {
+        let table = self.table("stats conns")?;
+        let client = |(name, value): (&String, &String)| {
+            let descriptor = name.strip_suffix(":addr")?.parse().ok()?;
+            let (address, _) = value.split_once(':')?.1.rsplit_once(':')?;
+            let address = address.trim_start_matches('[').trim_end_matches(']');
+            Some((descriptor, address.to_owned()))
+        };
+        Ok(table.iter().filter_map(client).collect())
+    }
+
     fn table(&mut self, question: &str) -> std::io::Result<Table> {
         self.stream
             .get_mut()

@@ -57,6 +57,8 @@ pub struct Status {
     pub bytes_written: u64,
     /// Bytes lost, by every cause the kernel programs count.
     pub lost_bytes: u64,
+    /// Lines of memcached's log lost, as far as it says.
+    pub lost_lines: u64,
     /// Events that were not taken.
     pub user_queue_drops: u64,
     /// CPU time of this process since it attached, s,

@@ -39,6 +39,7 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
+            | Self::NotALog { .. }
             | Self::Ports { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
@@ -53,6 +54,8 @@ impl Error {
             | Self::KernelAttach { .. }
             | Self::KernelMap { .. }
             | Self::HooksSilent { .. }
+            | Self::WatchUnreachable { .. }
+            | Self::WatchRefused { .. }
             | Self::Privileges { .. } => Class::Environment,
             Self::Exists { .. } => Class::Exists,
             Self::ManifestMissing { .. }

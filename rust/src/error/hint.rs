@@ -60,6 +60,12 @@ impl Error {
             Self::TooManyConnections { wanted, .. } => {
                 Some(format!("`ulimit -n {}`, then again", wanted + 64))
             }
+            Self::WatchUnreachable { server, source } => Some(unreachable_hint(server, source)),
+            Self::WatchRefused { found, .. } => Some(refused_hint(found).into()),
+            Self::NotALog { .. } => Some(
+                "`(echo watch fetchers mutations connevents; cat) | nc HOST PORT > watch.log` makes one"
+                    .into(),
+            ),
             Self::FeatureMissing { feature, .. } => {
                 Some(format!("build with `--features {feature}`"))
             }
@@ -94,6 +100,33 @@ fn io_hint(source: &std::io::Error) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// Why no connection to a server may have come about.
+fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    match source.kind() {
+        // What a socket with a time limit says when nothing came.
+        WouldBlock | TimedOut => {
+            format!(
+                "{server} did not answer in 2 s: a firewall, or TLS, which is not supported here"
+            )
+        }
+        _ => format!("is memcached running and listening on {server}? (plain TCP, text protocol)"),
+    }
+}
+
+/// What a server that does not send its log says, and what it means.
+fn refused_hint(found: &str) -> &'static str {
+    if found.contains("not allowed") {
+        "memcached was started with `-W`, which forbids it: start it without, or record `ebpf:any`"
+    } else if found.contains("unauthenticated") {
+        "memcached asks for a password (`-Y`), which is not supported here: record `ebpf:any`"
+    } else if found.starts_with("WATCHER_TOO_MANY") {
+        "20 clients watch it already: end one of them, or record `ebpf:any`"
+    } else {
+        "it takes a memcached of version 1.4.26 or newer that speaks the text protocol; `ebpf:any` records any"
+    }
 }
 
 /// What each errno of loading means, and what to do.

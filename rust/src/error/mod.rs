@@ -200,6 +200,28 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A server whose log was to be recorded cannot be reached, or broke off before it began.
+    #[error("watch:{server}: {source}")]
+    WatchUnreachable {
+        /// Which.
+        server: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A server does not send its log.
+    #[error("watch:{server}: the server does not send its log: {}", if found.is_empty() { "it hung up" } else { found })]
+    WatchRefused {
+        /// Which.
+        server: String,
+        /// What it said instead.
+        found: String,
+    },
+    /// A file that was to be recorded from is no log of memcached's.
+    #[error("{}: no log of memcached's (`watch fetchers mutations`)", path.display())]
+    NotALog {
+        /// Which.
+        path: PathBuf,
+    },
     /// The programs were attached, but did not see what passed.
     #[error("the kernel programs are attached but see {seen:?} of {sent} bytes sent both ways")]
     HooksSilent {

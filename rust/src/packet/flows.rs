@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use crate::segment::Direction;
 
-use super::flow::{Flow, Found};
+use super::flow::Flow;
+use super::found::Found;
 use super::headers::{self, Seen, Tcp};
 use super::{Packet, Packets};
 
@@ -193,7 +194,6 @@ impl Flows {
             self.packets.duplicates += 1;
             return;
         }
-        let before = flow.held();
         if tcp.rst {
             if flow.accepts_reset(direction, tcp) {
                 flow.reset_by(direction, tcp.time, emit);
@@ -201,25 +201,34 @@ impl Flows {
             }
             return;
         }
-        let repeated = flow.take(direction, tcp, emit);
-        flow.give_up_late(tcp.time, emit);
-        while flow.held() > self.limits.flow_bytes
-            || (self.held + flow.held()).saturating_sub(before) > self.limits.total_bytes
-        {
-            if !flow.give_up(true, tcp.time, emit) {
-                break;
-            }
-        }
+        let repeated = self.change(key, |flow| {
+            let repeated = flow.take(direction, tcp, emit);
+            flow.give_up_late(tcp.time, emit);
+            repeated
+        });
+        let repeated = repeated.unwrap_or_default();
         self.packets.retransmitted_bytes += repeated.bytes;
         self.packets.out_of_order += u64::from(repeated.out_of_order);
-        self.held = (self.held + flow.held()).saturating_sub(before);
-        if flow.blocked().is_some() {
-            self.blocked.insert(key);
-        } else {
-            self.blocked.remove(&key);
-        }
-        if flow.over() {
-            self.close(key, tcp.time, emit);
+        self.make_room(key, tcp.time, emit);
+        self.close_if_over(key, tcp.time, emit);
+    }
+
+    /// Gives up what a connection waits for while too much waits.
+    fn make_room(&mut self, key: Key, now: u64, emit: &mut impl FnMut(Found<'_>)) {
+        let Limits {
+            flow_bytes,
+            total_bytes,
+            ..
+        } = self.limits;
+        while self
+            .open
+            .get(&key)
+            .is_some_and(|flow| flow.held() > flow_bytes)
+            || (self.held > total_bytes && self.open.get(&key).is_some_and(|flow| flow.held() > 0))
+        {
+            if self.change(key, |flow| flow.give_up(true, now, emit)) != Some(true) {
+                break;
+            }
         }
     }
 
@@ -250,27 +259,47 @@ impl Flows {
     }
 
     fn give_up_late(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
-        let open = &mut self.open;
-        let held = &mut self.held;
-        self.blocked.retain(|key| {
-            let Some(flow) = open.get_mut(key) else {
-                return false;
-            };
-            let before = flow.held();
-            flow.give_up_late(now, emit);
-            *held = (*held + flow.held()).saturating_sub(before);
-            flow.blocked().is_some()
-        });
+        let blocked: Vec<Key> = self.blocked.iter().copied().collect();
+        for key in blocked {
+            self.change(key, |flow| {
+                flow.give_up_late(now, emit);
+            });
+            self.close_if_over(key, now, emit);
+        }
     }
 
-    /// The capture is over: hands on or gives up whatever waits. Connections stay open.
-    pub fn finish(&mut self, emit: &mut impl FnMut(Found<'_>)) {
-        let mut left: Vec<&mut Flow> = self.open.values_mut().collect();
-        left.sort_unstable_by_key(|flow| flow.id());
-        for flow in left {
-            flow.finish(self.now, emit);
+    /// Changes a connection, and keeps count of what waits.
+    fn change<T>(&mut self, key: Key, change: impl FnOnce(&mut Flow) -> T) -> Option<T> {
+        let flow = self.open.get_mut(&key)?;
+        let before = flow.held();
+        let result = change(flow);
+        self.held = (self.held + flow.held()).saturating_sub(before);
+        if flow.blocked().is_some() {
+            self.blocked.insert(key);
+        } else {
+            self.blocked.remove(&key);
         }
-        self.blocked.clear();
-        self.held = 0;
+        Some(result)
+    }
+
+    fn close_if_over(&mut self, key: Key, now: u64, emit: &mut impl FnMut(Found<'_>)) {
+        if self.open.get(&key).is_some_and(Flow::over) {
+            self.close(key, now, emit);
+        }
+    }
+
+    /// The capture is over: hands on or gives up whatever waits. Connections that have not ended stay open.
+    pub fn finish(&mut self, emit: &mut impl FnMut(Found<'_>)) {
+        let mut left: Vec<(u64, Key)> = self
+            .open
+            .iter()
+            .map(|(key, flow)| (flow.id(), *key))
+            .collect();
+        left.sort_unstable();
+        let now = self.now;
+        for (_, key) in left {
+            self.change(key, |flow| flow.finish(now, emit));
+            self.close_if_over(key, now, emit);
+        }
     }
 }

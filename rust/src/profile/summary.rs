@@ -28,14 +28,14 @@ pub struct Summary {
     pub kernel: Option<String>,
     /// How much of the responses was read.
     pub responses: Option<String>,
+    /// What `time` is: `read`, `packet` or `log`.
+    pub time_basis: String,
     /// Share of the keys (or connections) followed.
     pub sampling: f64,
     /// Tells whether key ids can be joined with another profile's.
     pub key_fingerprint: Option<String>,
     /// When the recording started.
     pub anchor: Anchor,
-    /// What an event's time is: `read` (the return of the server's read) or `packet`.
-    pub time_basis: String,
     /// How long was recorded, s.
     pub duration_s: f64,
     /// What ended the recording.
@@ -79,10 +79,10 @@ impl Profile {
             tier: manifest.header.tier,
             kernel: manifest.header.kernel,
             responses: manifest.header.responses,
+            time_basis: manifest.header.time_basis,
             sampling: manifest.header.sampling,
             key_fingerprint: manifest.header.key_fingerprint,
             anchor: manifest.header.anchor,
-            time_basis: manifest.header.time_basis,
             duration_s: self.duration_s(),
             stopped_by: manifest.stopped_by,
             write_error: manifest.write_error,
