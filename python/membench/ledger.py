@@ -17,6 +17,7 @@ BYTE_LOSSES = (
     "no_state",
     "udp",
     "other_family",
+    "unattended",
     "orphaned",
     "truncated",
     "unsynced",
@@ -57,9 +58,10 @@ class ServerFlows:
 
     Attributes:
         server: Its ordinal, as in the connections table.
-        port: Its listening port.
+        port: Its listening port; 0 at a path.
+        path: The path of its UNIX-domain socket.
         pid: Its process id, in the initial pid namespace; 0 where packets were recorded.
-        network_namespace: The inode number of its network namespace; 0 likewise.
+        network_namespace: The inode number of its network namespace; 0 for a capture file.
         request: What it read.
         response: What it wrote.
         address: Its address, where packets were recorded.
@@ -71,6 +73,7 @@ class ServerFlows:
     network_namespace: int
     request: Flow
     response: Flow
+    path: str | None = None
     address: str | None = None
 
 
@@ -135,6 +138,7 @@ class Ledger:
     no_state: int = 0
     udp: int = 0
     other_family: int = 0
+    unattended: int = 0
     orphaned: int = 0
     truncated: int = 0
     unsynced: int = 0

@@ -10,9 +10,9 @@ from membench.errors import CaptureUnavailable, UsageError
 
 INTERFACES = Path("/sys/class/net")
 GRAMMAR = (
-    "`ebpf:any` records at the sockets, `watch:HOST:PORT` from memcached's own log, `FILE` or `-` "
-    "from such a log that was stored; also understood: `ebpf:INTERFACE`, `pcap:INTERFACE`, "
-    "`FILE.pcap`"
+    "`ebpf:any` records at the sockets, `pcap:INTERFACE` and `FILE.pcap` from packets, "
+    "`watch:HOST:PORT` from memcached's own log, `FILE` or `-` from such a log that was stored; "
+    "also understood: `ebpf:INTERFACE`"
 )
 STDIN = "-"
 # How a stored log of memcached's may begin; `OK` is the server's answer to `watch`.
@@ -30,7 +30,7 @@ class Kind(StrEnum):
     LOG = "watch file"
 
 
-AVAILABLE = frozenset({Kind.SOCKETS, Kind.FILE, Kind.WATCH, Kind.LOG})
+AVAILABLE = frozenset({Kind.SOCKETS, Kind.LIBPCAP, Kind.FILE, Kind.WATCH, Kind.LOG})
 CAPTURES = (".pcap", ".pcapng", ".cap")
 COMPRESSED = ("", ".gz", ".zst")
 

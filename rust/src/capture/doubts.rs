@@ -47,6 +47,13 @@ impl Doubts {
         self.released.clear();
     }
 
+    /// Drops settled events; returns how many.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
+        let before = self.released.len();
+        self.released.retain(keep);
+        (before - self.released.len()) as u64
+    }
+
     /// Requests whose outcome was withheld.
     pub(super) fn withheld(&self) -> u64 {
         self.withheld

@@ -29,7 +29,11 @@ impl Session {
                 server,
                 time,
                 mid_stream,
-            } => self.open_flow(flow, &announcement(client, server, mid_stream), time),
+            } => {
+                let namespace = self.namespace;
+                let socket = announcement(namespace, client, server, mid_stream);
+                self.open_flow(flow, &socket, time);
+            }
             Found::Bytes(bytes) => self.take_payload(&bytes),
             Found::Ended { flow, direction } => self.sockets.ended(flow, side(direction)),
             Found::Closed {
@@ -145,9 +149,14 @@ fn side(direction: Direction) -> CloseSide {
 }
 
 /// A connection as a socket of no process.
-fn announcement(client: SocketAddr, server: SocketAddr, mid_stream: bool) -> Socket {
+fn announcement(
+    namespace: u32,
+    client: SocketAddr,
+    server: SocketAddr,
+    mid_stream: bool,
+) -> Socket {
     Socket {
-        namespace: 0,
+        namespace,
         pid: 0,
         family: if client.is_ipv4() {
             FAMILIES.0

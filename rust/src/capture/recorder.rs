@@ -13,16 +13,20 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Owner, Writer};
+use crate::profile::{Anchor, Filters, Header, Owner, Sample, Writer};
 use crate::{Error, Result};
 
+use super::journal::Journal;
 use super::ledger::Ledger;
+use super::rotating::Rotation;
 use super::running::Running;
-use super::sockets::OwnAddresses;
 use super::source::{self, Source};
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
-use super::{become_user, clock, give_up_privileges, invoking_user, listeners, prepare_to_become};
+use super::{
+    Followed, Limits, Pace, Rotate, Selection, Yielding, become_user, clock, give_up_privileges,
+    invoking_user, listeners, prepare_to_become, yielding,
+};
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
 const BATCHES_QUEUED: usize = 256;
@@ -38,18 +42,32 @@ pub struct RecordOptions {
     pub source: String,
     /// The capture file it names, if it does.
     pub file: Option<PathBuf>,
+    /// The interface whose packets it names, if it does; `any` for all.
+    pub interface: Option<String>,
+    /// Whether packets may stand in for the kernel's hooks.
+    pub fallback: bool,
     /// The profile to write, if any.
     pub output: Option<PathBuf>,
     /// Whether an existing profile is replaced.
     pub force: bool,
-    /// Listening ports.
-    pub ports: Vec<u16>,
+    /// Whose connections.
+    pub selection: Selection,
     /// What is kept of responses.
     pub responses: Responses,
     /// Size of the ring, bytes.
     pub ring_bytes: u32,
     /// When to end by itself.
     pub duration: Option<Duration>,
+    /// When to go on in another profile.
+    pub rotate: Option<Rotate>,
+    /// Written bytes at which to end by itself.
+    pub max_size: Option<u64>,
+    /// Which keys and connections are kept.
+    pub sample: Sample,
+    /// Its niceness, so that others go first; none leaves the process as it is.
+    pub nice: Option<i32>,
+    /// What ends it before it hurts.
+    pub limits: Limits,
     /// A key shared with other captures; otherwise a random one.
     pub key_file: Option<PathBuf>,
     /// Whether servers are asked for their counters.
@@ -74,8 +92,10 @@ pub struct Batch {
 /// One of a server's own counters over the recording, beside what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The server's port.
+    /// The server's port; 0 at a path.
     pub port: u16,
+    /// The server's path, if it has one.
+    pub path: Option<String>,
     /// The counter's name in `stats`.
     pub counter: &'static str,
     /// By how much the server says it grew.
@@ -100,8 +120,10 @@ pub struct Cost {
 /// A recording that has ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recording {
-    /// The profile, if one was written.
+    /// The profile, if one was written; the last of several.
     pub profile: Option<PathBuf>,
+    /// All of them, in order.
+    pub profiles: Vec<PathBuf>,
     /// From attaching to detaching, s.
     pub duration_s: f64,
     /// Events.
@@ -116,10 +138,16 @@ pub struct Recording {
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// Which share of the traffic was kept.
+    pub sample: Sample,
+    /// Events left out as they are not of the sample.
+    pub sampled_out: u64,
     /// Where every byte went.
     pub ledger: Ledger,
     /// The servers' own counters beside what was recorded.
     pub differences: Vec<Difference>,
+    /// How well it kept up.
+    pub pace: Pace,
     /// What it cost.
     pub cost: Cost,
     /// What ended it.
@@ -180,41 +208,59 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
+        let yielding = options
+            .nice
+            .map_or_else(Yielding::default, yielding::stand_back);
         if options.file.is_none()
+            && options.interface.is_none()
             && let Some(origin) = Origin::open(&options.source, options.statistics)?
         {
             return Self::start_log(options, hasher, origin, clock::anchor());
         }
-        let (mut source, notice) = source::open(&options)?;
+        let followed = options.selection.find()?;
+        let (mut source, notice) = source::open(&options, &followed)?;
         let anchor = source.anchor();
-        let writer = match &options.output {
-            Some(path) => Some(Writer::create_for(
-                invoking_user(),
-                path,
-                header(&options, &source, &hasher, anchor),
-                options.force,
-            )?),
-            None => None,
-        };
+        let rotation = options.output.as_ref().map(|path| {
+            let mut header = header(&options, &followed, &source, &hasher, anchor, yielding);
+            header.facts["instead"] = notice.clone().into();
+            Rotation::new(options.rotate, path.clone(), header, options.force)
+        });
+        let writer = rotation
+            .as_ref()
+            .map(|rotation| rotation.first(invoking_user()));
+        let writer = writer.transpose()?;
+        let journal = source.is_live().then(Journal::open);
+        if let Some(journal) = &journal {
+            journal.attached(&options, source.object());
+        }
         let listeners = if source.is_live() {
-            listeners::find(&options.ports)
+            listeners::find(&followed)
         } else {
             Vec::new()
         };
+        source.beat();
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         status.update(|status| {
-            status.source.clone_from(&options.source);
+            status.source = source.name().unwrap_or_else(|| options.source.clone());
             status.notice = notice;
+            status.yielding = yielding;
+            status.limits = options.limits;
         });
-        let running = Running::new(options, source, decoder, OwnAddresses::default(), anchor)
-            .writing(writer)
+        let running = Running::new(options, followed, source, decoder, anchor)
+            .writing(writer, rotation)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
-        Self::spawn(user, status, stop, batches, move || running.run(listeners))
+        Self::spawn(user, status, stop, batches, move || {
+            let recording = running.run(listeners)?;
+            if let Some(journal) = journal {
+                journal.detached(&recording);
+            }
+            Ok(recording)
+        })
     }
 
     /// Records from memcached's own log from here on.
@@ -341,20 +387,41 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
     Ok(user)
 }
 
-fn header(options: &RecordOptions, source: &Source, hasher: &KeyHasher, anchor: Anchor) -> Header {
+fn header(
+    options: &RecordOptions,
+    followed: &Followed,
+    source: &Source,
+    hasher: &KeyHasher,
+    anchor: Anchor,
+    yielding: Yielding,
+) -> Header {
     let mut header = Header {
         source: options.source.clone(),
         filters: Filters {
-            ports: options.ports.clone(),
-            ..Filters::default()
+            ports: followed.ports.clone(),
+            sockets: names(&followed.sockets),
+            pids: followed.pids.clone(),
+            cgroups: names(&options.selection.cgroups),
+            network_namespaces: followed.network_namespaces.clone(),
         },
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
         anchor,
+        sampling: options.sample.share(),
+        sample: options.sample,
+        facts: serde_json::json!({
+            "yielding": yielding,
+            "limits": options.limits,
+        }),
         ..Header::default()
     };
     source.describe(&mut header);
     header
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let paths = paths.iter();
+    paths.map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,12 +5,13 @@ use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
 use crate::event::{Event, OptionsTable};
-use crate::profile::{CloseSide, ConnectionRow, LossRow};
+use crate::profile::{CloseSide, ConnectionRow, LossRow, Sample};
 use crate::segment::{Direction, Piece, Segment};
 
 use super::doubts::Doubts;
 use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
+use super::sampling;
 use super::sockets::{Role, Seen, Sockets};
 
 /// Most losses listed one by one; the ledger counts the rest.
@@ -40,8 +41,13 @@ pub(super) struct Session {
     losses: Vec<LossRow>,
     /// Events that a consumer did not take.
     drops: u64,
+    /// Events that are not of the sample.
+    sampled_out: u64,
+    sampled_out_told: u64,
     /// What packets leave in doubt.
     pub(super) doubts: Doubts,
+    /// The network namespace that packets are of.
+    pub(super) namespace: u32,
 }
 
 impl Session {
@@ -56,7 +62,10 @@ impl Session {
             marks: Vec::new(),
             losses: Vec::new(),
             drops: 0,
+            sampled_out: 0,
+            sampled_out_told: 0,
             doubts: Doubts::default(),
+            namespace: 0,
         }
     }
 
@@ -87,7 +96,8 @@ impl Session {
                     self.sockets.announce(header.cookie, socket, header.time)
                     && !known
                 {
-                    self.decoder.open(connection, socket.mid_stream != 0);
+                    let mid_stream = self.sockets.began_before(connection, socket);
+                    self.decoder.open(connection, mid_stream);
                 }
             }
             Record::End { header } => self.sockets.ended(header.cookie, CloseSide::Client),
@@ -189,6 +199,19 @@ impl Session {
         self.doubts.clear_released();
     }
 
+    /// Drops the events that are not of the sample, and counts them.
+    pub(super) fn leave_out(&mut self, sample: Sample) {
+        if sample.keys > 1 {
+            let holds = |event: &Event| sampling::holds(sample, event);
+            self.sampled_out += self.decoder.retain_events(holds) + self.doubts.retain(holds);
+        }
+    }
+
+    /// Events left out so far.
+    pub(super) fn sampled_out(&self) -> u64 {
+        self.sampled_out
+    }
+
     /// The sockets seen so far.
     pub(super) fn sockets(&self) -> &Sockets {
         &self.sockets
@@ -219,25 +242,49 @@ impl Session {
     /// The counters of a session that took packets: the sums of what was found in them.
     pub(super) fn counters(&self) -> [u64; counter::COUNT] {
         let mut counters = [0; counter::COUNT];
+        let (totals, _) = self.so_far();
         let Totals {
             request, response, ..
-        } = &self.totals;
+        } = totals;
         counters[counter::REQUEST_BYTES as usize] = request.seen + self.own.request;
         counters[counter::RESPONSE_BYTES as usize] = response.seen + self.own.response;
         counters[counter::MISSED as usize] = request.missed + response.missed;
         counters
     }
 
-    /// The ledger of an ended session.
+    /// The losses listed so far, once.
+    pub(super) fn take_losses(&mut self) -> Vec<LossRow> {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// Events left out since this was asked.
+    pub(super) fn take_sampled_out(&mut self) -> u64 {
+        self.sampled_out - std::mem::replace(&mut self.sampled_out_told, self.sampled_out)
+    }
+
+    /// What decoding found: on connections that ended, and so far on those that are open.
+    fn so_far(&self) -> (Totals, Vec<Server>) {
+        let (mut totals, mut servers) = (self.totals, self.sockets.servers().to_vec());
+        for connection in self.decoder.open_connections() {
+            if let Some(open) = self.decoder.totals(connection) {
+                totals.add(&open);
+                self.sockets.add_to(&mut servers, connection, &open);
+            }
+        }
+        (totals, servers)
+    }
+
+    /// The ledger: of a session that has ended, or so far.
     pub(super) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
         let of = |index: u32| counters[index as usize];
+        let (totals, servers) = self.so_far();
         let Totals {
             request,
             response,
             unpaired,
             unmatched,
             resyncs: _,
-        } = self.totals;
+        } = totals;
         let mut ledger = Ledger {
             complete: None,
             request_bytes: of(counter::REQUEST_BYTES),
@@ -260,6 +307,7 @@ impl Session {
             no_state: of(counter::NO_STATE),
             udp: of(counter::UDP),
             other_family: of(counter::OTHER_FAMILY),
+            unattended: of(counter::UNATTENDED),
             orphaned: self.orphaned,
             truncated: request.truncated + response.truncated,
             unsynced: request.unsynced + response.unsynced,
@@ -268,7 +316,7 @@ impl Session {
             program_misses,
             user_queue_drops: self.drops,
             boundary: request.boundary + response.boundary,
-            servers: self.sockets.servers().to_vec(),
+            servers,
             ..Ledger::default()
         };
         ledger.complete = Some(ledger.nothing_lost());

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use membench_common::counter;
 
-use crate::Result;
 use crate::profile::{Anchor, Header};
+use crate::{Class, Error, Result};
 
 use super::ledger::Ledger;
-use super::packets::Packets;
+use super::packets::{self, Packets};
 use super::session::Session;
-use super::{Kernel, Record, clock};
+use super::{Followed, Kernel, KernelOptions, Record, RecordOptions, clock, namespaces};
 
 /// A source that is open.
 pub(super) enum Source {
@@ -25,6 +25,8 @@ pub(super) enum Source {
 pub(super) struct Drained {
     /// Bytes taken.
     pub(super) bytes: u64,
+    /// Age of the oldest record taken.
+    pub(super) lag: Duration,
     /// There may be more at once.
     pub(super) more: bool,
     /// There will be no more.
@@ -36,13 +38,16 @@ impl Source {
     pub(super) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
         match self {
             Self::Kernel(kernel) => {
-                let mut bytes = 0;
+                let (mut bytes, mut oldest) = (0, u64::MAX);
+                let now = clock::monotonic_ns();
                 let taken = kernel.drain(most, &mut |record: Record<'_>| {
                     bytes += record.size();
+                    oldest = oldest.min(record.time());
                     session.take(&record);
                 });
                 Drained {
                     bytes,
+                    lag: Duration::from_nanos(now.saturating_sub(oldest)),
                     more: taken >= most,
                     ended: false,
                 }
@@ -98,12 +103,25 @@ impl Source {
                 let facts = kernel.facts();
                 header.tier = Some(facts.tier.to_owned());
                 header.kernel = Some(facts.kernel_release.clone());
-                header.facts = serde_json::json!({
-                    "object_sha256": facts.object_sha256,
-                    "ring_bytes": facts.ring_bytes,
-                });
+                header.facts["object_sha256"] = facts.object_sha256.into();
+                header.facts["ring_bytes"] = facts.ring_bytes.into();
             }
             Self::Packets(packets) => packets.describe(header),
+        }
+    }
+
+    /// Tells the source that the recorder is at work.
+    pub(super) fn beat(&self) {
+        if let Self::Kernel(kernel) = self {
+            kernel.beat();
+        }
+    }
+
+    /// The SHA-256 of the kernel programs, where there are any.
+    pub(super) fn object(&self) -> &'static str {
+        match self {
+            Self::Kernel(kernel) => kernel.facts().object_sha256,
+            Self::Packets(_) => "none",
         }
     }
 
@@ -111,7 +129,23 @@ impl Source {
     pub(super) fn detach(&mut self) {
         match self {
             Self::Kernel(kernel) => kernel.detach(),
-            Self::Packets(_) => {}
+            Self::Packets(packets) => packets.detach(),
+        }
+    }
+
+    /// What it is called, where that is not what was asked for.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Kernel(_) => None,
+            Self::Packets(packets) => packets.name(),
+        }
+    }
+
+    /// The network namespace whose interfaces it sees, if it is live and does not tell itself.
+    pub(super) fn namespace(&self) -> u32 {
+        match self {
+            Self::Packets(packets) if packets.is_live() => namespaces::own(),
+            _ => 0,
         }
     }
 
@@ -159,19 +193,50 @@ impl Source {
     }
 }
 
-/// Opens a source by its name.
-pub(super) fn open(options: &super::RecordOptions) -> Result<(Source, Option<String>)> {
-    if let Some(file) = &options.file {
-        super::packets::refuse_partial_responses(options)?;
-        return Ok((
-            Source::Packets(Box::new(Packets::open_file(file, options)?)),
-            None,
-        ));
+/// Opens what is asked for: a file, an interface, or the kernel's hooks. Where the hooks cannot be used and that is
+/// allowed, packets of every interface stand in for them; then also why.
+pub(super) fn open(
+    options: &RecordOptions,
+    followed: &Followed,
+) -> Result<(Source, Option<String>)> {
+    if options.file.is_some() || options.interface.is_some() {
+        packets::refuse_what_packets_lack(options)?;
     }
-    let kernel = Kernel::attach(&super::KernelOptions {
-        ports: options.ports.clone(),
+    let opened = match (&options.file, &options.interface) {
+        (Some(file), _) => Packets::open_file(file, options)?,
+        (None, Some(interface)) => Packets::open_live(interface, options)?,
+        (None, None) => return open_kernel(options, followed),
+    };
+    Ok((Source::Packets(Box::new(opened)), None))
+}
+
+fn open_kernel(options: &RecordOptions, followed: &Followed) -> Result<(Source, Option<String>)> {
+    let attached = Kernel::attach(&KernelOptions {
+        followed: followed.clone(),
         responses: options.responses,
         ring_bytes: options.ring_bytes,
-    })?;
-    Ok((Source::Kernel(Box::new(kernel)), None))
+        one_connection_in: options.sample.connections,
+    });
+    let kernel = match attached {
+        Ok(kernel) => return Ok((Source::Kernel(Box::new(kernel)), None)),
+        Err(error) => error,
+    };
+    let instead = options.fallback
+        && kernel.class() == Class::Environment
+        && packets::refuse_what_packets_lack(options).is_ok();
+    if !instead {
+        return Err(kernel);
+    }
+    match Packets::open_live("any", options) {
+        Ok(packets) => {
+            let why = kernel.to_string();
+            let why = why.lines().next().unwrap_or_default();
+            let notice = format!("{why}; recording packets instead (pcap:any)");
+            Ok((Source::Packets(Box::new(packets)), Some(notice)))
+        }
+        Err(packets) => Err(Error::NoSource {
+            kernel: Box::new(kernel),
+            packets: Box::new(packets),
+        }),
+    }
 }

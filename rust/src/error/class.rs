@@ -31,7 +31,7 @@ impl Error {
             | Self::NotADuration { .. }
             | Self::NotACapture { .. }
             | Self::LinkType { .. }
-            | Self::PacketsOnly { .. }
+            | Self::NotOfPackets { .. }
             | Self::NotAProfile { .. }
             | Self::BeingRecorded { .. }
             | Self::UnknownAnalysis { .. }
@@ -40,11 +40,17 @@ impl Error {
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
             | Self::NotALog { .. }
-            | Self::Ports { .. } => Class::Usage,
+            | Self::Sampled { .. }
+            | Self::Ports { .. }
+            | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
             | Self::TooManyConnections { .. }
             | Self::ReplaySystem { .. }
+            | Self::NoLibpcap { .. }
+            | Self::PacketsForbidden { .. }
+            | Self::PacketsUnavailable { .. }
+            | Self::NoSource { .. }
             | Self::FeatureMissing { .. }
             | Self::NoKernelTypes { .. }
             | Self::NoTracepoint { .. }

@@ -20,14 +20,28 @@ impl Error {
             }
             Self::KeyFile { .. } => Some("`membench keygen FILE` makes one".into()),
             Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
+            Self::NoLibpcap { .. } => {
+                Some("install it: `apt-get install libpcap0.8`, `dnf install libpcap` or `apk add libpcap`".into())
+            }
+            Self::PacketsForbidden { .. } => {
+                Some("run as root, or with CAP_NET_RAW in a container".into())
+            }
+            Self::PacketsUnavailable { .. } => {
+                Some("`membench doctor` shows what this machine can do".into())
+            }
+            Self::NoSource { kernel, packets } => {
+                let hints = [kernel.hint(), packets.hint()];
+                let hints: Vec<String> = hints.into_iter().flatten().collect();
+                (!hints.is_empty()).then(|| hints.join("; for packets: "))
+            }
             Self::NotACapture { .. } => {
                 Some("`tcpdump -i any -s 0 -w FILE.pcap tcp port 11211` makes one".into())
             }
             Self::LinkType { .. } => {
                 Some("capture on an Ethernet interface, on `lo` or on `any`".into())
             }
-            Self::PacketsOnly { .. } => {
-                Some("packets are always read whole: leave `--responses` out".into())
+            Self::NotOfPackets { .. } => {
+                Some("packets tell ports and addresses only, and are read whole: leave it out".into())
             }
             Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
             Self::Io { source, .. } => io_hint(source),
@@ -35,6 +49,7 @@ impl Error {
             Self::Parquet { .. } | Self::Arrow { .. } | Self::Column { .. } => {
                 Some("copy that file again from where it was recorded".into())
             }
+            Self::Selection { option, .. } => selection_hint(option),
             Self::Ports { .. }
             | Self::Privileges { .. }
             | Self::UnknownResponses { .. }
@@ -47,6 +62,7 @@ impl Error {
             | Self::TargetProtocol { .. }
             | Self::NothingToReplay { .. }
             | Self::ReplaySystem { .. } => None,
+            Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
             Self::TargetAddress { .. } => {
                 Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
@@ -87,6 +103,19 @@ impl Error {
             }
         }
     }
+}
+
+/// Where the names that an option takes can be looked up.
+fn selection_hint(option: &str) -> Option<String> {
+    let hint = match option {
+        "--pid" => {
+            "`pgrep memcached` tells pids; `--port` names ports that are not listened on yet"
+        }
+        "--cgroup" => "`cat /proc/PID/cgroup` has the path, in the line that begins with `0::`",
+        "--netns" => "`ip netns` lists names; `--netns PID` takes the one a process is in",
+        _ => return None,
+    };
+    Some(hint.into())
 }
 
 /// What the usual reasons of the system ask for.

@@ -178,6 +178,16 @@ pub enum Error {
         /// Connections that are not ours.
         clients: u64,
     },
+    /// A profile is a sample, which cannot tell what was asked for.
+    #[error("{} holds {sample}: {why}", path.display())]
+    Sampled {
+        /// Which profile.
+        path: PathBuf,
+        /// What it holds.
+        sample: crate::profile::Sample,
+        /// Why that does not do.
+        why: &'static str,
+    },
     /// A profile has nothing that could be replayed.
     #[error("nothing to replay: none of the recording's {events} events can be sent")]
     NothingToReplay {
@@ -264,16 +274,46 @@ pub enum Error {
         /// Its number (<https://www.tcpdump.org/linktypes.html>).
         number: u32,
     },
+    /// libpcap is not there.
+    #[error("no libpcap: {reason}")]
+    NoLibpcap {
+        /// What the loader said.
+        reason: String,
+    },
+    /// This process may not capture packets.
+    #[error("pcap:{interface}: packets may not be captured: {reason}")]
+    PacketsForbidden {
+        /// Where.
+        interface: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// libpcap does not capture here.
+    #[error("pcap:{interface}: packets cannot be captured: {reason}")]
+    PacketsUnavailable {
+        /// Where.
+        interface: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// Neither the kernel's hooks nor packets can be recorded here.
+    #[error("{kernel}\n{packets}")]
+    NoSource {
+        /// Why the hooks cannot.
+        kernel: Box<Error>,
+        /// Why packets cannot.
+        packets: Box<Error>,
+    },
     /// A source cannot do what is asked of it.
-    #[error("{source_name}: {wanted} is for kernel sources only")]
-    PacketsOnly {
+    #[error("{source_name}: `{wanted}` is for `ebpf:any` only")]
+    NotOfPackets {
         /// The source.
         source_name: String,
         /// What was asked for.
         wanted: &'static str,
     },
     /// A source needs something this build leaves out.
-    #[error("eBPF capture requires --features {feature}, got: {wanted}")]
+    #[error("{} capture requires --features {feature}, got: {wanted}", if *feature == "ebpf" { "eBPF" } else { "packet" })]
     FeatureMissing {
         /// The Cargo feature.
         feature: &'static str,
@@ -287,6 +327,16 @@ pub enum Error {
         wanted: Vec<u16>,
         /// Most at once.
         most: usize,
+    },
+    /// What a recording was to be narrowed to is not there.
+    #[error("{option} {wanted}: {found}")]
+    Selection {
+        /// The option.
+        option: &'static str,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        found: String,
     },
     /// The kernel does not describe its types.
     #[error("Failed to load eBPF program: no kernel types in {}: {source}", path.display())]

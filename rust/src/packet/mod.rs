@@ -62,6 +62,31 @@ pub struct Packets {
     pub reused: u64,
 }
 
+impl Packets {
+    /// What was added since an earlier state.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let Self {
+            taken,
+            followed,
+            other,
+            duplicates,
+            retransmitted_bytes,
+            out_of_order,
+            reused,
+        } = before;
+        Self {
+            taken: self.taken - taken,
+            followed: self.followed - followed,
+            other: self.other - other,
+            duplicates: self.duplicates - duplicates,
+            retransmitted_bytes: self.retransmitted_bytes - retransmitted_bytes,
+            out_of_order: self.out_of_order - out_of_order,
+            reused: self.reused - reused,
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod building;
 #[cfg(test)]

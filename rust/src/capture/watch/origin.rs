@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::capture::sockets::OwnAddresses;
+use crate::capture::listeners::Endpoint;
+use crate::capture::peer::OwnAddresses;
 use crate::capture::statistics::{Asker, Statistics};
 use crate::{Error, Result};
 
@@ -164,7 +165,8 @@ impl Server {
 
 /// A server's connections and counters; one that does not tell them is recorded without.
 fn ask(name: &str, address: SocketAddr) -> Option<(Asker, Statistics, Vec<(u32, String)>)> {
-    let asked = Asker::connect(address, &OwnAddresses::default()).and_then(|(mut asker, _)| {
+    let endpoint = Endpoint::Inet(address);
+    let asked = Asker::connect(&endpoint, &OwnAddresses::default()).and_then(|(mut asker, _)| {
         let connections = asker.connections()?;
         let said = asker.before()?;
         Ok((asker, said, connections))

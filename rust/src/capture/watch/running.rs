@@ -276,6 +276,7 @@ impl Asked {
             listening: self.name.clone(),
             port: self.port,
             pid: counter("pid").and_then(|pid| u32::try_from(pid).ok()),
+            network_namespace: None,
             version: said.and_then(|said| said.general.get("version").cloned()),
             threads: counter("threads"),
             // Ours are two: one for the log, one for the counters.
