@@ -135,6 +135,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     """  # noqa: D301 - `\b` keeps the example on its line
     import logging
 
+    from rich.text import Text
+
     import membench
 
     _import_what_is_needed_later()
@@ -165,8 +167,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             sample=sample,
             sample_connections=sample_connections,
             guards=guards(nice, max_cpu, max_memory, min_free, max_size),
+            require=None if require is None else "ebpf",
         )
         obey(capture)
+        notice = capture.status().notice
+        if notice is not None:
+            output.console(stderr=True).print(Text(notice), soft_wrap=True)
         _follow(capture, responses.value)
     recording = capture.result
     _show(recording, format)

@@ -10,8 +10,10 @@ use crate::{Error, Result};
 const SNAPLEN: u32 = 256 << 10;
 /// How long the kernel may hold packets back, ms.
 pub(super) const TIMEOUT_MS: u16 = 10;
-/// The smallest buffer that holds some packets, bytes.
-const SMALLEST_BUFFER: u32 = 2 << 20;
+/// The buffer holds whole packets, values and all: so many times what the ring of the hooks has.
+const ROOM: u32 = 4;
+/// The smallest buffer that holds some packets, bytes, and the largest that libpcap takes.
+const BUFFERS: (u32, u32) = (2 << 20, 1 << 30);
 
 /// A live capture.
 pub(super) struct Live {
@@ -30,7 +32,7 @@ pub(super) struct Live {
 impl Live {
     /// Opens an interface, or `any`, for packets of these ports.
     pub(super) fn open(interface: &str, ports: &[u16], buffer_bytes: u32) -> Result<Self> {
-        let buffer_bytes = buffer_bytes.max(SMALLEST_BUFFER);
+        let buffer_bytes = buffer_bytes.saturating_mul(ROOM).clamp(BUFFERS.0, BUFFERS.1);
         let failed = |trouble| failure(interface, trouble);
         let mut handle = Handle::open(&Opening {
             interface,

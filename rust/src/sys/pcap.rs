@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "a library written in C")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uint};
-use std::ptr::{NonNull, null_mut};
+use std::ptr::NonNull;
 
 use libloading::Library;
 
@@ -278,7 +278,7 @@ fn said(message: &[c_char; MESSAGE]) -> String {
 ///
 /// Null, or a terminated string.
 unsafe fn owned(text: *const c_char) -> String {
-    if text == null_mut() {
+    if text.is_null() {
         return String::new();
     }
     // SAFETY: not null, so terminated.
