@@ -13,6 +13,7 @@ pub mod capture;
 pub mod decode;
 mod error;
 pub mod event;
+pub mod packet;
 pub mod privacy;
 pub mod profile;
 pub mod replay;
