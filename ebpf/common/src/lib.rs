@@ -48,6 +48,10 @@ pub mod kind {
     pub const CLOSE: u32 = 5;
     /// Bytes memcached read that filled the buffer they were read into.
     pub const REQUEST_FILLED: u32 = 6;
+    /// A datagram memcached read, or the part of it in this record: a [`super::Datagram`] stands before the parts.
+    pub const DATAGRAM_REQUEST: u32 = 7;
+    /// A datagram memcached sent, likewise.
+    pub const DATAGRAM_RESPONSE: u32 = 8;
 }
 
 /// The head of every ring record. For requests and responses `parts` [`Part`]s follow, each followed by its kept
@@ -101,7 +105,7 @@ pub struct Socket {
     pub pid: u32,
     /// AF_INET (2), AF_INET6 (10) or AF_UNIX (1).
     pub family: u16,
-    /// IPPROTO_TCP (6) or IPPROTO_MPTCP (262).
+    /// IPPROTO_TCP (6), IPPROTO_UDP (17) or IPPROTO_MPTCP (262).
     pub protocol: u16,
     /// Host byte order; of a UNIX-domain socket the index of its path.
     pub local_port: u16,
@@ -116,6 +120,17 @@ pub struct Socket {
     pub mid_stream: u32,
     /// Zero.
     pub padding: u32,
+}
+
+/// Whose datagram it is. The record's header has the offset in the datagram; the socket is the server's.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Datagram {
+    /// A `struct sockaddr_in` or `sockaddr_in6`, zeros if there was none: of a response the peer. Of a request, where the
+    /// tracepoint fires before the kernel tells it (T1), the peer of the request that this thread received before.
+    pub name: [u8; 28],
+    /// The thread that made the call, in the initial pid namespace.
+    pub thread: u32,
 }
 
 /// Where a closed socket's streams ended. What was lost after a direction's last record shows here. The header's
@@ -371,7 +386,7 @@ pub mod counter {
     pub const FAULT: u32 = 13;
     /// Bytes on sockets for which no state could be allocated.
     pub const NO_STATE: u32 = 14;
-    /// Bytes of UDP datagrams.
+    /// Bytes of UDP datagrams that are not decoded.
     pub const UDP: u32 = 15;
     /// Bytes on sockets with a matching port number or path that are neither IPv4 nor IPv6 nor a UNIX-domain stream.
     pub const OTHER_FAMILY: u32 = 16;
@@ -389,6 +404,7 @@ const _: () = {
             && offset_of!(Header, length) == 32
             && offset_of!(Header, lost) == 52
     );
+    assert!(size_of::<Datagram>() == 32 && offset_of!(Datagram, thread) == 28);
     assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
     assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);
     assert!(size_of::<Close>() == 24 && offset_of!(Close, response_lost) == 20);

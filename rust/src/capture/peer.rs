@@ -81,7 +81,8 @@ impl Peer {
 }
 
 pub(super) const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
+pub(super) const AF_INET: u16 = 2;
+pub(super) const AF_INET6: u16 = 10;
 
 fn inode(bytes: &[u8; 16]) -> u64 {
     let [number, _]: [u64; 2] = zerocopy::transmute!(*bytes);

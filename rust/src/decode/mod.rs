@@ -9,6 +9,7 @@ mod aside;
 mod cas;
 mod connection;
 mod context;
+mod datagrams;
 mod fits;
 mod lengths;
 mod open;
@@ -18,6 +19,8 @@ mod requests;
 mod responses;
 mod start;
 
+use std::collections::BTreeMap;
+
 use crate::capture::ledger::Flow;
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
@@ -25,6 +28,7 @@ use crate::segment::{Direction, Segment};
 
 use connection::Connection;
 use context::Context;
+use datagrams::Datagrams;
 
 /// What a source delivers of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +89,7 @@ impl Totals {
 pub struct Decoder {
     context: Context,
     connections: Vec<Option<Box<Connection>>>,
+    datagrams: BTreeMap<u32, Datagrams>,
 }
 
 impl Decoder {
@@ -94,6 +99,7 @@ impl Decoder {
         Self {
             context: Context::new(hasher, responses, utc_offset),
             connections: Vec::new(),
+            datagrams: BTreeMap::new(),
         }
     }
 
@@ -104,6 +110,31 @@ impl Decoder {
             self.connections.resize_with(index + 1, || None);
         }
         self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream)));
+    }
+
+    /// Begins a connection of datagrams: those of one peer.
+    pub fn open_datagrams(&mut self, connection: u32) {
+        self.datagrams
+            .insert(connection, Datagrams::new(connection));
+    }
+
+    /// Decodes one datagram of an open connection, frame header included; returns the id of a request.
+    pub fn push_datagram(&mut self, segment: &Segment<'_>) -> Option<u16> {
+        let datagrams = self.datagrams.get_mut(&segment.connection)?;
+        match segment.direction {
+            Direction::Request => datagrams.request(&mut self.context, segment),
+            Direction::Response => {
+                datagrams.response(&mut self.context, segment);
+                None
+            }
+        }
+    }
+
+    /// The server has sent every answer to the datagram with this id.
+    pub fn finish_datagram(&mut self, connection: u32, id: u16) {
+        if let Some(datagrams) = self.datagrams.get_mut(&connection) {
+            datagrams.finish(&mut self.context, id);
+        }
     }
 
     /// Decodes one segment of an open connection; segments of unknown connections are ignored, for the source opens
@@ -128,12 +159,18 @@ impl Decoder {
 
     /// Ends a connection: what is unfinished becomes boundary. `none` when it is not open.
     pub fn close(&mut self, connection: u32) -> Option<Totals> {
+        if let Some(ended) = self.datagrams.remove(&connection) {
+            return Some(ended.close(&mut self.context));
+        }
         let ended = self.connections.get_mut(connection as usize)?.take()?;
         Some(ended.close(&mut self.context))
     }
 
     /// What an open connection's decoding has found so far.
     pub fn totals(&self, connection: u32) -> Option<Totals> {
+        if let Some(datagrams) = self.datagrams.get(&connection) {
+            return Some(datagrams.totals());
+        }
         self.connections
             .get(connection as usize)?
             .as_ref()
@@ -146,6 +183,7 @@ impl Decoder {
             .iter()
             .flatten()
             .map(|open| open.ordinal())
+            .chain(self.datagrams.keys().copied())
             .collect()
     }
 
