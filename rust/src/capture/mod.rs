@@ -13,6 +13,7 @@ mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
 mod guards;
+mod heading;
 mod journal;
 pub mod ledger;
 pub mod listeners;

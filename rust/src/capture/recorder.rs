@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Owner, Sample, Writer};
+use crate::profile::{Anchor, Owner, Sample, Writer};
 use crate::{Error, Result};
 
+use super::heading::header;
 use super::journal::Journal;
 use super::ledger::Ledger;
 use super::rotating::Rotation;
@@ -23,7 +24,7 @@ use super::running::Running;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Followed, Kernel, KernelOptions, Limits, Pace, Rotate, Selection, Yielding, become_user, clock,
+    Kernel, KernelOptions, Limits, Pace, Rotate, Selection, Yielding, become_user, clock,
     give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
 };
 
@@ -369,46 +370,6 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
     }
     give_up_privileges()?;
     Ok(user)
-}
-
-fn header(
-    options: &RecordOptions,
-    followed: &Followed,
-    kernel: &Kernel,
-    hasher: &KeyHasher,
-    anchor: Anchor,
-    yielding: Yielding,
-) -> Header {
-    let facts = kernel.facts();
-    Header {
-        source: options.source.clone(),
-        tier: Some(facts.tier.to_owned()),
-        kernel: Some(facts.kernel_release.clone()),
-        filters: Filters {
-            ports: followed.ports.clone(),
-            sockets: names(&followed.sockets),
-            pids: followed.pids.clone(),
-            cgroups: names(&options.selection.cgroups),
-            network_namespaces: followed.network_namespaces.clone(),
-        },
-        responses: Some(options.responses.name().to_owned()),
-        key_fingerprint: Some(hasher.fingerprint()),
-        anchor,
-        sampling: options.sample.share(),
-        sample: options.sample,
-        facts: serde_json::json!({
-            "object_sha256": facts.object_sha256,
-            "ring_bytes": facts.ring_bytes,
-            "yielding": yielding,
-            "limits": options.limits,
-        }),
-        ..Header::default()
-    }
-}
-
-fn names(paths: &[PathBuf]) -> Vec<String> {
-    let paths = paths.iter();
-    paths.map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -114,6 +114,9 @@ impl Session {
                 {
                     let mid_stream = self.sockets.began_before(connection, socket);
                     self.decoder.open(connection, mid_stream);
+                    if let Some(server) = self.sockets.server_of(connection) {
+                        self.decoder.assign(connection, server);
+                    }
                 }
             }
             Record::End { header } => self.sockets.ended(header.cookie),
@@ -220,7 +223,7 @@ impl Session {
     ) -> u32 {
         let (connection, is_new) = self.sockets.of_datagram(cookie, server, peer, time);
         if is_new {
-            self.decoder.open_datagrams(connection);
+            self.decoder.open_datagrams(connection, server);
         }
         connection
     }

@@ -39,6 +39,7 @@ struct Exchange {
 /// Decodes one peer's datagrams.
 pub(super) struct Datagrams {
     ordinal: u32,
+    server: u32,
     requests: u32,
     batches: u32,
     open: VecDeque<Exchange>,
@@ -46,9 +47,10 @@ pub(super) struct Datagrams {
 }
 
 impl Datagrams {
-    pub(super) fn new(ordinal: u32) -> Self {
+    pub(super) fn new(ordinal: u32, server: u32) -> Self {
         Self {
             ordinal,
+            server,
             requests: 0,
             batches: 0,
             open: VecDeque::new(),
@@ -79,6 +81,7 @@ impl Datagrams {
             self.totals.add(&oldest.connection.close(context));
         }
         let mut connection = Connection::of_datagram(self.ordinal, self.requests, self.batches);
+        connection.assign(self.server);
         self.batches = self.batches.wrapping_add(1);
         let payload = Segment {
             offset: 0,
@@ -203,7 +206,7 @@ mod tests {
         fn new() -> Self {
             let hasher = KeyHasher::random().expect("random bytes");
             let mut decoder = Decoder::new(hasher, Responses::Bytes, 0);
-            decoder.open_datagrams(0);
+            decoder.open_datagrams(0, 0);
             Self(decoder)
         }
 

@@ -112,10 +112,10 @@ impl Decoder {
         self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream)));
     }
 
-    /// Begins a connection of datagrams: those of one peer.
-    pub fn open_datagrams(&mut self, connection: u32) {
+    /// Begins a connection of datagrams: those of one peer to a server.
+    pub fn open_datagrams(&mut self, connection: u32, server: u32) {
         self.datagrams
-            .insert(connection, Datagrams::new(connection));
+            .insert(connection, Datagrams::new(connection, server));
     }
 
     /// Decodes one datagram of an open connection, frame header included; returns the id of a request.
@@ -135,6 +135,20 @@ impl Decoder {
         if let Some(datagrams) = self.datagrams.get_mut(&connection) {
             datagrams.finish(&mut self.context, id);
         }
+    }
+
+    /// An open connection is to this server; unless said so, connections are to server 0.
+    pub fn assign(&mut self, connection: u32, server: u32) {
+        if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
+            open.assign(server);
+        }
+    }
+
+    /// A server is of this version, which tells how it reads what it refuses. Decoding also learns it from the answers to
+    /// `version` and `stats`; before it is known, a line that versions read differently ends decoding up to the next
+    /// read.
+    pub fn learn_version(&mut self, server: u32, version: &str) {
+        self.context.learn_version(server, version.as_bytes());
     }
 
     /// Decodes one segment of an open connection; segments of unknown connections are ignored, for the source opens
