@@ -8,12 +8,14 @@ mod btf;
 mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
+mod datagrams;
 mod doubts;
 mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
 mod found;
 mod guards;
+mod heading;
 mod journal;
 pub mod ledger;
 pub mod listeners;
@@ -55,7 +57,7 @@ pub use absent::Kernel;
 pub use guards::Limits;
 #[cfg(feature = "ebpf")]
 pub use load::Kernel;
-pub use membench_common::{Close, Header, Part, Socket, counter};
+pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
 pub use options::{Facts, KernelOptions};
 pub use pace::Pace;
 pub use privileges::{
