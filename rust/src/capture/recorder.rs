@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
-use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Owner, Writer};
+use crate::privacy::{KeyHasher, Names};
+use crate::profile::{Anchor, ConnectionRow, Filters, Header, Owner, Writer};
 use crate::{Error, Result};
 
 use super::ledger::Ledger;
@@ -58,6 +58,8 @@ pub struct RecordOptions {
     pub drop_privileges: bool,
     /// Whether events are also handed to a live consumer.
     pub live: bool,
+    /// Where keys are remembered in plaintext, for the operator's terminal; nowhere unless they ask.
+    pub names: Option<Names>,
 }
 
 /// Events for a live consumer, with the options strings they refer to.
@@ -69,6 +71,8 @@ pub struct Batch {
     pub options: Arc<OptionsTable>,
     /// Places their times.
     pub anchor: Anchor,
+    /// Connections met since the last batch: connection and client.
+    pub met: Vec<(u32, u32)>,
 }
 
 /// One of a server's own counters over the recording, beside what was recorded.
@@ -128,6 +132,14 @@ pub struct Recording {
     pub write_error: Option<String>,
 }
 
+impl Batch {
+    /// The connections of `rows` that no batch has told yet.
+    pub(super) fn met(rows: &[ConnectionRow], told: usize) -> Vec<(u32, u32)> {
+        let new = rows.get(told..).unwrap_or_default();
+        new.iter().map(|row| (row.connection, row.client)).collect()
+    }
+}
+
 /// Why a recording is to end: the first reason counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop {
@@ -180,6 +192,7 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
+        let hasher = hasher.remembering(options.names.clone());
         let anchor = clock::anchor();
         if let Some(origin) = Origin::open(&options.source, options.statistics)? {
             return Self::start_log(options, hasher, origin, anchor);

@@ -99,7 +99,9 @@ fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
     match source.kind() {
         // What a socket with a time limit says when nothing came.
         WouldBlock | TimedOut => {
-            format!("{server} did not answer in 2 s: a firewall, or TLS, which is not supported here")
+            format!(
+                "{server} did not answer in 2 s: a firewall, or TLS, which is not supported here"
+            )
         }
         _ => format!("is memcached running and listening on {server}? (plain TCP, text protocol)"),
     }

@@ -58,6 +58,7 @@ impl Recorder {
             statistics,
             drop_privileges,
             live,
+            names: None,
         };
         let engine = py.detach(|| Engine::start(options))?;
         Ok(Self {
@@ -110,7 +111,7 @@ impl Recorder {
     }
 }
 
-fn parse_responses(name: &str) -> Result<Responses> {
+pub(super) fn parse_responses(name: &str) -> Result<Responses> {
     [Responses::None, Responses::Lengths, Responses::Bytes]
         .into_iter()
         .find(|responses| responses.name() == name)
@@ -119,7 +120,7 @@ fn parse_responses(name: &str) -> Result<Responses> {
         })
 }
 
-fn seconds(seconds: f64) -> Result<Duration> {
+pub(super) fn seconds(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| Error::NotADuration { seconds })
 }
 

@@ -34,9 +34,7 @@ impl LogClock {
     pub(super) fn time(&mut self, micros: u64) -> u64 {
         if micros + STEP <= self.last_us {
             self.steps += 1;
-            self.ahead = self
-                .ahead
-                .saturating_sub_unsigned(self.last_us - micros);
+            self.ahead = self.ahead.saturating_sub_unsigned(self.last_us - micros);
             self.last_us = micros;
         }
         let behind = self.last_us.saturating_sub(micros);

@@ -34,7 +34,10 @@ impl Running {
         let mut ledger = self.ledger(after.as_ref());
         let differences = self.differences(after.as_ref());
         let connections = self.log.connections().to_vec();
-        let open_at_start = connections.iter().filter(|row| row.opened.is_none()).count() as u64;
+        let open_at_start = connections
+            .iter()
+            .filter(|row| row.opened.is_none())
+            .count() as u64;
         let count = connections.len() as u64;
         let mut bytes_written = 0;
         if let Some(writer) = self.writer.take() {
@@ -106,7 +109,11 @@ impl Running {
     /// Whether no one else watches this server: `stats` was asked while this recording watched.
     fn alone(&self, after: Option<&Statistics>) -> bool {
         let watchers = |of: Option<&Statistics>| of.and_then(|said| said.counter("log_watchers"));
-        [self.before(), after].map(watchers).iter().flatten().all(|watchers| *watchers <= 1)
+        [self.before(), after]
+            .map(watchers)
+            .iter()
+            .flatten()
+            .all(|watchers| *watchers <= 1)
     }
 
     fn differences(&self, after: Option<&Statistics>) -> Vec<Difference> {
@@ -119,7 +126,11 @@ impl Running {
     fn recorded(&self) -> Recorded {
         let commands = self.tally.commands();
         let of = |command: Command| commands.get(command.name()).copied().unwrap_or(0);
-        let refused = self.tally.outcomes().get(Outcome::ServerError.name()).copied();
+        let refused = self
+            .tally
+            .outcomes()
+            .get(Outcome::ServerError.name())
+            .copied();
         let lookups = of(Command::Get) + of(Command::Delete) + of(Command::MetaDelete);
         Recorded {
             lookups,

@@ -55,7 +55,9 @@ impl Log {
 
     /// Notes from where a connection came that is there already.
     pub fn note_connection(&mut self, descriptor: u32, address: &str) {
-        self.operations.connections().note_before(descriptor, address);
+        self.operations
+            .connections()
+            .note_before(descriptor, address);
     }
 
     /// Takes the next bytes of the log, cut anywhere, that arrived at `now`, ns.

@@ -323,7 +323,13 @@ fn sent_size(stored: &Stored, before: Option<Lookup>) -> Option<u32> {
 }
 
 /// The connection's next request: with one key, in a batch of its own, for the log tells neither.
-fn event(connection: &mut Connection, time: u64, command: Command, key: u64, key_size: u8) -> Event {
+fn event(
+    connection: &mut Connection,
+    time: u64,
+    command: Command,
+    key: u64,
+    key_size: u8,
+) -> Event {
     let request = connection.requests;
     connection.requests = request.saturating_add(1);
     Event {

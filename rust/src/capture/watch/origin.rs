@@ -80,7 +80,8 @@ impl Origin {
             return Server::connect(server, statistics).map(|server| Some(Self::Server(server)));
         }
         if source == "-" {
-            return Stored::open(Path::new("-"), Box::new(io::stdin())).map(|log| Some(Self::Stored(log)));
+            return Stored::open(Path::new("-"), Box::new(io::stdin()))
+                .map(|log| Some(Self::Stored(log)));
         }
         let path = Path::new(source);
         if !path.is_file() {
@@ -130,12 +131,7 @@ impl Server {
     }
 
     /// Asks for counters, and at once for the log: what happens in between is in neither.
-    fn begin(
-        name: &str,
-        address: SocketAddr,
-        stream: TcpStream,
-        statistics: bool,
-    ) -> Result<Self> {
+    fn begin(name: &str, address: SocketAddr, stream: TcpStream, statistics: bool) -> Result<Self> {
         let (asked, connections) = statistics
             .then(|| ask(name, address))
             .flatten()
@@ -157,7 +153,10 @@ impl Server {
     /// By how many seconds its clock is ahead of `utc_s`; 0 where it is not known, or within what a clock of whole
     /// seconds can tell.
     pub(super) fn clock_ahead_s(&self, utc_s: u64) -> i64 {
-        let time = self.asked.as_ref().and_then(|(_, said)| said.counter("time"));
+        let time = self
+            .asked
+            .as_ref()
+            .and_then(|(_, said)| said.counter("time"));
         let ahead = time.map_or(0, |time| time.cast_signed() - utc_s.cast_signed());
         if ahead.abs() > 2 { ahead } else { 0 }
     }
@@ -222,7 +221,13 @@ fn printable(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     text.trim_end()
         .chars()
-        .map(|character| if character.is_control() { '?' } else { character })
+        .map(|character| {
+            if character.is_control() {
+                '?'
+            } else {
+                character
+            }
+        })
         .collect()
 }
 

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::Result;
+use crate::capture::clock;
 use crate::capture::recorder::{Batch, RecordOptions, Recording, Stop};
 use crate::capture::running::{give_up_writing, ratio};
 use crate::capture::statistics::{Asker, Statistics};
 use crate::capture::status::{ServerStatus, Shared, State};
 use crate::capture::tally::Tally;
-use crate::capture::clock;
 use crate::event::OptionsTable;
 use crate::privacy::KeyHasher;
 use crate::profile::{Anchor, Filters, Header, Writer};
@@ -43,6 +43,8 @@ pub(in crate::capture) struct Running {
     pub(super) names: Arc<OptionsTable>,
     pub(super) tally: Tally,
     pub(super) drops: u64,
+    /// Connections the consumer knows.
+    met: usize,
     pub(super) status: Shared,
     pub(super) stop: Stop,
     pub(super) started: Instant,
@@ -100,6 +102,7 @@ impl Running {
             names: Arc::default(),
             tally: Tally::default(),
             drops: 0,
+            met: 0,
             status: Shared::default(),
             stop: Stop::default(),
             started: now,
@@ -152,7 +155,10 @@ impl Running {
     }
 
     fn record(&mut self, blocks: &Blocks, live: bool) {
-        let end = self.options.duration.map(|duration| self.started + duration);
+        let end = self
+            .options
+            .duration
+            .map(|duration| self.started + duration);
         let mut last: Option<Instant> = None;
         while last.is_none_or(|last| Instant::now() < last) {
             match blocks.recv_timeout(PERIOD) {
@@ -203,13 +209,17 @@ impl Running {
             give_up_writing(&mut self.write_error, &self.stop, &error);
         }
         if let Some(consumer) = &self.consumer {
+            let met = Batch::met(self.log.connections(), self.met);
+            let met_now = self.met + met.len();
             let batch = Batch {
                 events: events.to_vec(),
                 options: Arc::clone(&self.names),
                 anchor: self.anchor,
+                met,
             };
-            if consumer.try_send(batch).is_err() {
-                self.drops += events.len() as u64;
+            match consumer.try_send(batch) {
+                Ok(()) => self.met = met_now,
+                Err(_) => self.drops += events.len() as u64,
             }
         }
         self.log.clear_events();

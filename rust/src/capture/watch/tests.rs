@@ -131,12 +131,7 @@ fn a_real_log_gives_the_operations_that_the_client_made() {
 fn key_ids_are_those_of_the_decoded_keys() {
     let (_, events) = read(&[REAL]);
     let hasher = hasher();
-    for key in [
-        &b"made:up"[..],
-        "käse,%=x".as_bytes(),
-        b"foo\0bar",
-        b"late",
-    ] {
+    for key in [&b"made:up"[..], "käse,%=x".as_bytes(), b"foo\0bar", b"late"] {
         let id = hasher.id(key);
         let found = events.iter().find(|event| event.key == Some(id));
         let size = found.and_then(|event| event.key_size).map(usize::from);
@@ -245,7 +240,10 @@ fn a_look_up_waits_for_the_store_it_may_belong_to_and_not_for_ever() {
     log.release(PATIENCE - 1);
     assert_eq!(log.events().len(), 0);
     log.release(2 * PATIENCE);
-    assert_eq!(seen(log.events()), [(0, C::Get, Some(O::Hit), Some(3), None)]);
+    assert_eq!(
+        seen(log.events()),
+        [(0, C::Get, Some(O::Hit), Some(3), None)]
+    );
 }
 
 #[test]
