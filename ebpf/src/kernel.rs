@@ -22,6 +22,16 @@ static SYSCALLS: [u32; syscall::COUNT] = [0; syscall::COUNT];
 #[unsafe(no_mangle)]
 static RESPONSES: u32 = responses::BYTES;
 
+/// A jiffy's length, ns.
+#[unsafe(no_mangle)]
+static JIFFY: u32 = 0;
+
+/// A jiffy's length, ns.
+#[inline(always)]
+pub fn jiffy() -> u32 {
+    global(&JIFFY)
+}
+
 /// What is kept of responses.
 #[inline(always)]
 pub fn responses() -> u32 {

@@ -1,11 +1,12 @@
 //! Calls that memcached makes on its sockets → records in a ring buffer.
 //!
-//! Three programs look at a call after it is done: its length is then known, its buffer holds the bytes, and nothing
-//! about the call can be changed. Each returns at once for sockets of other ports.
+//! They look at a call after it is done: its length is then known, its buffer holds the bytes, and nothing about the
+//! call can be changed; but for one, which notes before a receive when its bytes had come. Each returns at once for sockets of other ports.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod arrival;
 mod call;
 mod close;
 mod hit;
@@ -48,6 +49,17 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     match close::state_changed(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: a TCP receive that is about to hand bytes over. The socket's clock, which the receive refreshes next, still
+/// says when the last packet came.
+///
+/// Oldest kernel: 4.18. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L720-L728>
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
+    match arrival::begun(&ctx) {
         Some(()) | None => 0,
     }
 }

@@ -6,6 +6,7 @@ use membench_common::{
 };
 
 use crate::{
+    arrival,
     call::{self, Arguments, Shape},
     kernel::Structure,
     maps::{self, Counters, VECTORS},
@@ -57,9 +58,10 @@ fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<
         Err(cause) => {
             state.request.call += 1;
             state.request.lose(counters, cause, u64::from(length));
-            None
         }
     }
+    state.dealt = 0;
+    Some(())
 }
 
 /// With `MSG_TRUNC` TCP discards the bytes: they are in no buffer.
@@ -73,13 +75,7 @@ fn arguments(flags: i32) -> Result<Arguments, u32> {
 }
 
 #[inline(always)]
-fn keep(
-    sock: Structure,
-    state: &mut State,
-    counters: Counters,
-    length: u32,
-    arguments: Arguments,
-) -> Option<()> {
+fn keep(sock: Structure, state: &mut State, counters: Counters, length: u32, arguments: Arguments) {
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
     let call = state.request.call;
@@ -88,7 +84,7 @@ fn keep(
         state
             .request
             .lose(counters, counter::RING_FULL, u64::from(length));
-        return None;
+        return;
     }
     let is_buffer = matches!(arguments.shape, Shape::Buffer);
     let gathers = is_buffer && state.note_buffer(arguments.address, arguments.count);
@@ -98,6 +94,7 @@ fn keep(
         } else {
             kind::REQUEST
         },
+        arrival: arrival::of(sock, state.dealt, time),
         call_length: length,
         call,
         ..socket::empty(state.cookie, time)
@@ -106,14 +103,12 @@ fn keep(
         && length as usize <= LONG
     {
         keep_small(&mut state.request, counters, header, arguments.address);
-        return Some(());
+        return;
     }
-    let composer = Composer::new(
-        maps::receive_scratch()?,
-        &raw mut state.request,
-        counters,
-        header,
-    );
+    let Some(scratch) = maps::receive_scratch() else {
+        return;
+    };
+    let composer = Composer::new(scratch, &raw mut state.request, counters, header);
     match arguments.shape {
         Shape::Buffer if gathers || arguments.count <= WHOLE_CAPACITY => {
             keep_whole(composer, arguments.address)
@@ -125,7 +120,6 @@ fn keep(
             vector::walk(composer, count, STEPS, keep_next);
         }
     }
-    Some(())
 }
 
 /// A read of few bytes, which are kept whatever the buffer is for.

@@ -45,6 +45,8 @@ pub struct State {
     padding: u32,
     /// Where the server's own read buffer ends, as far as reads have shown.
     buffer_end: u64,
+    /// When the socket had last dealt with a packet as the running receive began, ns; 0 between receives.
+    pub dealt: u64,
     pub request: Stream,
     pub response: Stream,
 }
@@ -226,6 +228,7 @@ impl State {
 pub fn empty(cookie: u64, time: u64) -> Header {
     Header {
         time,
+        arrival: 0,
         cookie,
         offset: 0,
         length: 0,

@@ -100,6 +100,10 @@ class Connection:
         for operation in exchange.operations:
             operation.answered = answered
 
+    def send(self, data: bytes) -> None:
+        """Send bytes of which the log says nothing."""
+        self._socket.sendall(data)
+
     def _note(self, exchange: Exchange) -> None:
         for request in exchange.requests:
             for operation in request:
@@ -121,6 +125,11 @@ class Connection:
             if local.endswith(f":{self._port:04X}") and remote.endswith(here):
                 return int(queues.split(":")[1], 16) == 0
         return False
+
+    @property
+    def reader(self) -> Reader:
+        """What reads its answers."""
+        return self._reader
 
     @property
     def received_bytes(self) -> int:

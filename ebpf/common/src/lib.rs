@@ -48,6 +48,8 @@ pub mod kind {
 pub struct Header {
     /// Return of the call, CLOCK_MONOTONIC, ns.
     pub time: u64,
+    /// When the last of a request's bytes had arrived, CLOCK_MONOTONIC, ns; 0 where it is not known.
+    pub arrival: u64,
     /// Socket cookie: unique on this machine until reboot.
     pub cookie: u64,
     /// Offset in this direction's stream of this record's first byte: the sum of all bytes seen before on this
@@ -141,6 +143,8 @@ pub mod global {
     pub const FIELDS: &str = "FIELDS";
     /// `[u32; syscall::COUNT]`: this machine's numbers of the calls in [`super::syscall`].
     pub const SYSCALLS: &str = "SYSCALLS";
+    /// `u32`: a jiffy's length, ns.
+    pub const JIFFY: &str = "JIFFY";
 }
 
 /// System calls that the programs know: indices into the global `SYSCALLS`.
@@ -215,8 +219,12 @@ pub mod field {
     pub const REGISTER_SECOND: usize = 21;
     /// Its third argument.
     pub const REGISTER_THIRD: usize = 22;
+    /// When a TCP socket last dealt with a packet, ns.
+    pub const TCP_CLOCK: usize = 23;
+    /// When data last arrived, jiffies, 32 bits of them.
+    pub const TCP_LAST_DATA: usize = 24;
     /// How many there are.
-    pub const COUNT: usize = 23;
+    pub const COUNT: usize = 25;
 
     /// Structure and member of each, as BTF names them.
     pub const PATHS: [(&str, &str); COUNT] = [
@@ -243,6 +251,8 @@ pub mod field {
         ("pt_regs", "ax"),
         ("pt_regs", "si"),
         ("pt_regs", "dx"),
+        ("tcp_sock", "tcp_clock_cache"),
+        ("inet_connection_sock", "icsk_ack.lrcvtime"),
     ];
 }
 
@@ -255,13 +265,16 @@ pub mod program {
     pub const SEND: u32 = 1;
     /// `inet_sock_set_state`.
     pub const CLOSE: u32 = 2;
+    /// `tcp_rcv_space_adjust`.
+    pub const ARRIVAL: u32 = 3;
     /// How many there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
     /// Their names, which are also their tracepoints'.
     pub const NAMES: [&str; COUNT as usize] = [
         "sock_recv_length",
         "sock_send_length",
         "inet_sock_set_state",
+        "tcp_rcv_space_adjust",
     ];
 }
 
@@ -309,9 +322,9 @@ pub mod counter {
 
 const _: () = {
     assert!(
-        size_of::<Header>() == 48
-            && offset_of!(Header, length) == 24
-            && offset_of!(Header, lost) == 44
+        size_of::<Header>() == 56
+            && offset_of!(Header, length) == 32
+            && offset_of!(Header, lost) == 52
     );
     assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
     assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);

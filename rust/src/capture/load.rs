@@ -12,7 +12,7 @@ use membench_common::{PORTS, RECORD_PAYLOAD, counter, field, global, program};
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Record, btf,
+        Facts, KernelOptions, Record, btf, clock,
         counters::{Counters, ProgramFile},
         failure,
         options::responses_global,
@@ -145,6 +145,7 @@ fn load(
         )
         .override_global(global::FIELDS, offsets, true)
         .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
+        .override_global(global::JIFFY, &clock::jiffy_ns(), true)
         .map_max_entries("ring", ring_bytes)
         .map_max_entries("counters", cpus * program::COUNT)
         .map_max_entries("receive_scratch", cpus)

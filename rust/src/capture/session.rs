@@ -69,7 +69,7 @@ impl Session {
                     direction: *direction,
                     offset: header.offset,
                     time: header.time,
-                    arrival: None,
+                    arrival: (header.arrival != 0).then_some(header.arrival),
                     filled: header.kind == kind::REQUEST_FILLED,
                     call: header.call,
                     pieces: &pieces,

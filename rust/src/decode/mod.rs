@@ -5,6 +5,7 @@
 //! what is still open then was not seen answered,
 //! and one mistake cannot shift the responses that follow.
 
+mod aside;
 mod cas;
 mod connection;
 mod context;

@@ -4,7 +4,6 @@
 //! Profile ─▶ plan ─▶ feeder ─blocks of operations─▶ shard ─▶ target ─▶ measures ─▶ report
 //! ```
 
-mod answer;
 pub mod bytes;
 pub mod clock;
 pub mod connection;
@@ -13,6 +12,7 @@ mod feeder;
 pub mod histogram;
 pub mod keys;
 pub mod measures;
+pub mod opaque;
 pub mod operation;
 pub mod outcomes;
 mod outstanding;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::profile::Profile;
-use crate::{Error, Result};
+use crate::{Error, Result, answer};
 
 use keys::ShortKeys;
 use plan::Plan;
