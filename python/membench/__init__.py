@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from membench._profile import Profile, open, repair  # noqa: A004
     from membench._record import Capture, Recording, record
     from membench._replay import ReplayResult, replay
+    from membench._top import Snapshot, Top, top
 
 __all__ = [
     "Analysis",
@@ -38,7 +39,9 @@ __all__ = [
     "ProfileError",
     "Recording",
     "ReplayResult",
+    "Snapshot",
     "TargetError",
+    "Top",
     "UsageError",
     "__version__",
     "analyze",
@@ -46,6 +49,7 @@ __all__ = [
     "record",
     "repair",
     "replay",
+    "top",
 ]
 
 # Where each name lives: loaded when first used, so that `--help` does not wait for the engine.
@@ -61,6 +65,9 @@ _HOMES = {
     "record": "_record",
     "ReplayResult": "_replay",
     "replay": "_replay",
+    "Snapshot": "_top",
+    "Top": "_top",
+    "top": "_top",
 }
 
 

@@ -252,8 +252,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     sources.require_available(sources.parse(source))
-    _check_ports(ports)
-    _check_ring_size(ring_size)
+    check_ports(ports)
+    check_ring_size(ring_size)
     hand_out = output is None if live is None else live
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
@@ -274,7 +274,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     return Capture(recorder, live=hand_out)
 
 
-def _check_ports(ports: Sequence[int]) -> None:
+def check_ports(ports: Sequence[int]) -> None:
+    """Refuse what are no ports."""
     if not ports:
         raise UsageError("no port to record", "memcached's own is 11211")
     wrong = [port for port in ports if not 0 < port < 1 << 16]
@@ -282,6 +283,7 @@ def _check_ports(ports: Sequence[int]) -> None:
         raise UsageError(f"{wrong[0]} is not a port", "ports are from 1 to 65535")
 
 
-def _check_ring_size(ring_size: int) -> None:
+def check_ring_size(ring_size: int) -> None:
+    """Refuse what cannot be the size of a ring."""
     if ring_size <= 0 or ring_size & (ring_size - 1):
         raise UsageError(f"a ring of {ring_size} bytes: must be a power of two", "for example 16M")

@@ -43,7 +43,12 @@ class Requirement(StrEnum):
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`, `watch:HOST:PORT`, or a stored watch log.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Where to record: `ebpf:any`, `watch:HOST:PORT`, or a stored watch log."
+        ),
+    ],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,

@@ -1,5 +1,6 @@
 //! Bindings of `top`: a recording that is only counted, one interval after the other.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -22,7 +23,8 @@ struct Top {
 #[pymethods]
 impl Top {
     #[new]
-    #[pyo3(signature = (source, *, ports, responses, ring_size, statistics, drop_privileges, keys, remember))]
+    #[pyo3(signature = (source, *, ports, responses, ring_size, statistics, drop_privileges, keys, key_file,
+        remember))]
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a keyword of the Python signature"
@@ -36,6 +38,7 @@ impl Top {
         statistics: bool,
         drop_privileges: bool,
         keys: usize,
+        key_file: Option<PathBuf>,
         remember: bool,
     ) -> PyResult<Self> {
         let names = remember.then(Names::default);
@@ -47,7 +50,7 @@ impl Top {
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
             duration: None,
-            key_file: None,
+            key_file,
             statistics,
             drop_privileges,
             live: true,

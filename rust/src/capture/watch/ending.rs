@@ -90,7 +90,7 @@ impl Running {
             } else {
                 counts.skipped
             },
-            log_dropped: grown("log_worker_dropped"),
+            log_dropped: grown("log_worker_dropped").max(self.dropped),
             log_unparsed: counts.unparsed,
             log_clock_steps: counts.clock_steps,
             boundary: counts.boundary,
