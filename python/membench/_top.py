@@ -183,7 +183,7 @@ class Top:
         return from_json(Status, self._native.status())
 
     def name(self, key_id: int) -> bytes | None:
-        """Return a key in plaintext, if keys are remembered (`show_keys=True`) and this one still is.
+        """Return a key in plaintext, if `show_keys=True` and it is still remembered.
 
         It is in memory only: print it on the operator's own terminal, and nowhere else.
         """

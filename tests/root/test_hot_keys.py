@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -39,9 +41,6 @@ with membench.top("ebpf:any", ports=[int(sys.argv[1])], key_file=sys.argv[2], ke
 
 
 def test_hot_keys_equal_the_clients_log_within_the_bound(server: Memcached, tmp_path: Path) -> None:
-    import json
-    import subprocess
-
     key_file = tmp_path / "ids.key"
     key_file.write_bytes(KEY)
     key_file.chmod(0o600)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def pressed() -> Iterator[Callable[[], str]]:
-    """Yield what returns the keys pressed since it was called last; none where stdin is no terminal."""
+    """Yield what returns the keys pressed since its last call; none where stdin is no terminal."""
     if not sys.stdin.isatty():
         yield lambda: ""
         return

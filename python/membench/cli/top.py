@@ -111,8 +111,8 @@ def _check(once: bool, show_keys: bool, format: Format) -> None:  # noqa: A002
 def _show_once(
     watched: Top,
     interval: float,
-    format: Format,
-    name: Callable[[int], bytes | None] | None,  # noqa: A002
+    format: Format,  # noqa: A002
+    name: Callable[[int], bytes | None] | None,
 ) -> None:
     from membench.report.top import render_top
 

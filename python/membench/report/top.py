@@ -16,7 +16,7 @@ from membench.report.numbers import clock, count, duration, percent, rate, size
 _OTHER_LINES = 9
 _COMMANDS = 6
 _CLIENTS = 5
-_NOTHING = "–"
+_NOTHING = "–"  # noqa: RUF001 - a dash
 
 
 class Order(StrEnum):

@@ -79,8 +79,8 @@ impl Top {
         super::json(&self.engine.status())
     }
 
-    fn name<'py>(&self, py: Python<'py>, id: u64) -> Option<Bound<'py, PyBytes>> {
-        let key = self.names.as_ref()?.get(id)?;
+    fn name<'py>(&self, py: Python<'py>, key_id: u64) -> Option<Bound<'py, PyBytes>> {
+        let key = self.names.as_ref()?.get(key_id)?;
         Some(PyBytes::new(py, &key))
     }
 

@@ -33,8 +33,8 @@ struct Key {
     hits: u64,
     misses: u64,
     bytes: u64,
-    size: Option<u32>,
-    key_size: u8,
+    value_size: Option<u32>,
+    size: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -185,8 +185,8 @@ impl Key {
         self.hits += u64::from(event.outcome == Some(Outcome::Hit));
         self.misses += u64::from(event.outcome == Some(Outcome::Miss));
         self.bytes += u64::from(event.value_size.unwrap_or(0));
-        self.size = event.value_size.or(self.size);
-        self.key_size = event.key_size.unwrap_or(self.key_size);
+        self.value_size = event.value_size.or(self.value_size);
+        self.size = event.key_size.unwrap_or(self.size);
     }
 }
 
@@ -248,18 +248,18 @@ fn hot_key(entry: &Entry<Key>) -> HotKey {
         hits,
         misses,
         bytes,
+        value_size,
         size,
-        key_size,
     } = entry.notes;
     HotKey {
         id: entry.id,
-        key_size,
+        key_size: size,
         count: entry.count,
         error: entry.error,
         hits,
         misses,
         bytes,
-        value_size: size,
+        value_size,
     }
 }
 

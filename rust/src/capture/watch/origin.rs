@@ -162,8 +162,11 @@ impl Server {
     }
 }
 
+/// What a server told before its log, and the connection it told it on.
+type Told = (Asker, Statistics, Vec<(u32, String)>);
+
 /// A server's connections and counters; one that does not tell them is recorded without.
-fn ask(name: &str, address: SocketAddr) -> Option<(Asker, Statistics, Vec<(u32, String)>)> {
+fn ask(name: &str, address: SocketAddr) -> Option<Told> {
     let asked = Asker::connect(address, &OwnAddresses::default()).and_then(|(mut asker, _)| {
         let connections = asker.connections()?;
         let said = asker.before()?;

@@ -275,7 +275,7 @@ impl Running {
         self.flush();
         let duration = self.duration();
         let status = self.status.clone();
-        let recording = self.conclude(duration, after);
+        let recording = self.conclude(duration, after.as_ref());
         status.update(|status| status.state = State::Done);
         recording
     }
