@@ -25,6 +25,13 @@ pub fn state_changed(ctx: &BtfTracePointContext) -> Option<()> {
     let counters = Counters::of(program::CLOSE)?;
     // SAFETY: a map's value; the kernel keeps it while the program runs.
     let state = unsafe { &*state };
+    record(state, counters);
+    Some(())
+}
+
+/// Puts the last record of a socket into the ring, if its first one is there.
+#[inline(always)]
+pub fn record(state: &State, counters: Counters) {
     if state.is_announced() {
         counters.add(
             if output(state) {
@@ -35,7 +42,6 @@ pub fn state_changed(ctx: &BtfTracePointContext) -> Option<()> {
             1,
         );
     }
-    Some(())
 }
 
 #[inline(always)]

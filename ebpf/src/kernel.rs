@@ -1,9 +1,9 @@
 //! Pointers the verifier knows → fields of kernel structures, at offsets that user space looked up in this kernel's BTF.
 
-use core::ptr::from_ref;
+use core::{mem::size_of, ptr::from_ref};
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_skc_to_tcp_sock, bpf_task_pt_regs,
+    bpf_get_current_task_btf, bpf_skc_to_tcp_sock, bpf_skc_to_unix_sock, bpf_task_pt_regs,
 };
 use membench_common::{PORTS as PORT_COUNT, field, responses, syscall};
 
@@ -26,10 +26,27 @@ static RESPONSES: u32 = responses::BYTES;
 #[unsafe(no_mangle)]
 static JIFFY: u32 = 0;
 
+#[unsafe(no_mangle)]
+static SAMPLE: u32 = 1;
+
 /// A jiffy's length, ns.
 #[inline(always)]
 pub fn jiffy() -> u32 {
     global(&JIFFY)
+}
+
+/// Whether a connection is of the sample. Its client's address and port tell, which stay as they are while it lasts;
+/// 2^64 over the golden ratio spreads them evenly. <https://en.wikipedia.org/wiki/Hash_function#Fibonacci_hashing>
+#[inline(always)]
+pub fn is_sampled(sock: Structure) -> bool {
+    let one_in = u64::from(global(&SAMPLE));
+    if one_in <= 1 {
+        return true;
+    }
+    let port = u64::from(sock.read::<u16>(field::SOCK_REMOTE_PORT));
+    let address = u64::from(sock.read::<u32>(field::SOCK_REMOTE));
+    let spread = (address << 16 | port).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (spread * one_in) >> 32 == 0
 }
 
 /// What is kept of responses.
@@ -58,8 +75,9 @@ pub fn is_followed(port: u16) -> bool {
     false
 }
 
+/// A load-time global's value.
 #[inline(always)]
-fn global<T: Copy>(value: &'static T) -> T {
+pub fn global<T: Copy>(value: &'static T) -> T {
     // SAFETY: a reference is valid to read; volatile because the loader changes the value.
     unsafe { from_ref(value).read_volatile() }
 }
@@ -100,6 +118,13 @@ impl Structure {
         Self::new(unsafe { bpf_skc_to_tcp_sock(self.pointer()) }.cast())
     }
 
+    /// The socket's UNIX-domain half, if it is of that family.
+    #[inline(always)]
+    pub fn unix(self) -> Option<Self> {
+        // SAFETY: the verifier checks that this is a socket.
+        Self::new(unsafe { bpf_skc_to_unix_sock(self.pointer()) }.cast())
+    }
+
     /// For helpers that take the structure itself.
     #[inline(always)]
     pub fn pointer(self) -> *mut core::ffi::c_void {
@@ -115,9 +140,15 @@ impl Structure {
     /// The `index`th `T` of a member that is an array of them.
     #[inline(always)]
     pub fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
-        let offset = global(&FIELDS[field]) as usize;
-        // SAFETY: the verifier checks the offset against the structure's type.
-        unsafe { self.0.add(offset).cast::<T>().add(index).read_volatile() }
+        self.read_from(field, index * size_of::<T>())
+    }
+
+    /// The `T` that begins so many bytes behind a member's begin.
+    #[inline(always)]
+    pub fn read_from<T: Copy>(self, field: usize, bytes: usize) -> T {
+        let offset = global(&FIELDS[field]) as usize + bytes;
+        // SAFETY: the verifier checks the offset against the structure's type; x86 reads from any address.
+        unsafe { self.0.add(offset).cast::<T>().read_volatile() }
     }
 
     /// The structure a pointer member points to.

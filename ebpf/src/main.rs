@@ -9,6 +9,7 @@
 mod arrival;
 mod call;
 mod close;
+mod filter;
 mod hit;
 mod kernel;
 mod maps;
@@ -18,6 +19,7 @@ mod response;
 mod send;
 mod single;
 mod socket;
+mod unix;
 mod vector;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};

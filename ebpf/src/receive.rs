@@ -8,6 +8,7 @@ use membench_common::{
 use crate::{
     arrival,
     call::{self, Arguments, Shape},
+    close,
     kernel::Structure,
     maps::{self, Counters, VECTORS},
     record::{Buffer, Composer},
@@ -53,8 +54,10 @@ fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<
     counters.add(counter::REQUEST_BYTES, u64::from(length));
     let state = socket::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
-    match arguments(flags) {
-        Ok(arguments) => keep(sock, state, counters, length, arguments),
+    // SAFETY: takes no arguments.
+    let time = unsafe { bpf_ktime_get_ns() };
+    match arguments(flags, time) {
+        Ok(arguments) => keep(sock, state, counters, length, arguments, time),
         Err(cause) => {
             state.request.call += 1;
             state.request.lose(counters, cause, u64::from(length));
@@ -66,18 +69,25 @@ fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<
 
 /// With `MSG_TRUNC` TCP discards the bytes: they are in no buffer.
 #[inline(always)]
-fn arguments(flags: i32) -> Result<Arguments, u32> {
+fn arguments(flags: i32, time: u64) -> Result<Arguments, u32> {
     if flags & MSG_TRUNC != 0 {
         Err(counter::OTHER_SYSCALL)
+    } else if maps::is_unattended(time) {
+        Err(counter::UNATTENDED)
     } else {
         call::receiving()
     }
 }
 
 #[inline(always)]
-fn keep(sock: Structure, state: &mut State, counters: Counters, length: u32, arguments: Arguments) {
-    // SAFETY: takes no arguments.
-    let time = unsafe { bpf_ktime_get_ns() };
+fn keep(
+    sock: Structure,
+    state: &mut State,
+    counters: Counters,
+    length: u32,
+    arguments: Arguments,
+    time: u64,
+) {
     let call = state.request.call;
     state.request.call += 1;
     if !state.announce(sock, counters, time) {
@@ -222,6 +232,10 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
     if state.ended == 0 && state.announce(sock, counters, time) && state.output_end(counters, time)
     {
         state.ended = 1;
+        // No hook tells when such a socket is closed: its server does that next.
+        if socket::is_unix(sock) {
+            close::record(state, counters);
+        }
     }
     None
 }

@@ -40,6 +40,12 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
     let time = unsafe { bpf_ktime_get_ns() };
     let call = state.response.call;
     state.response.call += 1;
+    if maps::is_unattended(time) {
+        state
+            .response
+            .lose(counters, counter::UNATTENDED, u64::from(length));
+        return None;
+    }
     if !state.announce(sock, counters, time) {
         state
             .response

@@ -6,8 +6,10 @@ use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_socket_cook
 use membench_common::{Header, Socket, counter, field, kind};
 
 use crate::{
+    filter,
     kernel::{self, Structure},
     maps::{self, Counters},
+    unix::{self, AF_UNIX},
 };
 
 const AF_INET: u16 = 2;
@@ -15,6 +17,7 @@ const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_UDP: u16 = 17;
 const IPPROTO_MPTCP: u16 = 262;
+const SOCK_STREAM: u16 = 1;
 const RCV_SHUTDOWN: u8 = 1;
 
 /// What is known of one direction of a socket.
@@ -61,12 +64,13 @@ impl Stream {
     }
 
     /// Compares where the call's bytes begin with where the last call's ended: bytes between were moved by something
-    /// that passes no hook (splice, `TCP_ZEROCOPY_RECEIVE`) or while the program could not run.
+    /// that passes no hook (splice, `TCP_ZEROCOPY_RECEIVE`) or while the program could not run. A step back is no loss:
+    /// of two calls at once on one socket, the later may be seen first.
     #[inline(always)]
     fn follow_on(&mut self, counters: Counters, begin: u32, end: u32, finished: bool) {
         let missed = begin.wrapping_sub(self.sequence);
         let is_fin = missed == 1 && finished;
-        if self.known != 0 && missed != 0 && !is_fin {
+        if self.known != 0 && missed.cast_signed() > 0 && !is_fin {
             self.lose(counters, counter::MISSED, u64::from(missed));
         }
         self.sequence = end;
@@ -74,23 +78,42 @@ impl Stream {
     }
 }
 
-/// Whether a capture follows this socket's local port: the server's side of a connection. Sockets of families without
-/// ports have 0 there, which never is one.
+/// Whether a capture follows this socket's local port or path, the server's side of a connection, this call on it, and
+/// the sample it is of. Sockets of families without ports have 0 there, which never is one.
 #[inline(always)]
 pub fn is_followed(sock: Structure) -> bool {
-    kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT))
+    let port = sock.read::<u16>(field::SOCK_LOCAL_PORT);
+    (kernel::is_followed(port) || unix::path(sock).is_some())
+        && filter::admits(sock)
+        && kernel::is_sampled(sock)
 }
 
-/// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP.
+/// Inode number of the socket's network namespace.
+#[inline(always)]
+pub fn namespace(sock: Structure) -> u32 {
+    sock.follow(field::SOCK_NAMESPACE)
+        .map_or(0, |space| space.read(field::NAMESPACE_INODE))
+}
+
+/// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP and for a UNIX-domain stream.
 #[inline(always)]
 pub fn unsupported(sock: Structure) -> Option<u32> {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
+    if family == AF_UNIX && sock.read::<u16>(field::SOCK_TYPE) == SOCK_STREAM {
+        return None;
+    }
     match sock.read::<u16>(field::SOCK_PROTOCOL) {
         _ if family != AF_INET && family != AF_INET6 => Some(counter::OTHER_FAMILY),
         IPPROTO_TCP | IPPROTO_MPTCP => None,
         IPPROTO_UDP => Some(counter::UDP),
         _ => Some(counter::OTHER_FAMILY),
     }
+}
+
+/// Whether it is a UNIX-domain socket.
+#[inline(always)]
+pub fn is_unix(sock: Structure) -> bool {
+    sock.read::<u16>(field::SOCK_FAMILY) == AF_UNIX
 }
 
 /// Whether the peer has closed its side, and nothing more can be received.
@@ -158,7 +181,10 @@ impl State {
         if self.cookie == 0 {
             // SAFETY: the verifier checks that this is a socket.
             self.cookie = unsafe { bpf_get_socket_cookie(sock.pointer()) };
-            self.mid_stream = u32::from(tcp.is_none_or(|tcp| has_moved(tcp, received, sent)));
+            self.mid_stream = u32::from(match tcp {
+                Some(tcp) => has_moved(tcp, received, sent),
+                None => sock.read::<u16>(field::SOCK_FAMILY) != AF_UNIX,
+            });
         }
         tcp
     }
@@ -258,6 +284,13 @@ fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
 fn identity(sock: Structure, mid_stream: u32) -> Socket {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     let (local, remote) = match family {
+        AF_UNIX => {
+            let [own, peer] = unix::inodes(sock);
+            (
+                zerocopy::transmute!([own, 0]),
+                zerocopy::transmute!([peer, 0]),
+            )
+        }
         AF_INET6 => (
             wide_address(sock, field::SOCK_LOCAL6),
             wide_address(sock, field::SOCK_REMOTE6),
@@ -268,14 +301,15 @@ fn identity(sock: Structure, mid_stream: u32) -> Socket {
         ),
     };
     Socket {
-        namespace: sock
-            .follow(field::SOCK_NAMESPACE)
-            .map_or(0, |space| space.read(field::NAMESPACE_INODE)),
+        namespace: namespace(sock),
         // SAFETY: takes no arguments.
         pid: (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32,
         family,
         protocol: sock.read(field::SOCK_PROTOCOL),
-        local_port: sock.read(field::SOCK_LOCAL_PORT),
+        local_port: match family {
+            AF_UNIX => unix::path(sock).unwrap_or(0),
+            _ => sock.read(field::SOCK_LOCAL_PORT),
+        },
         remote_port: u16::from_be(sock.read(field::SOCK_REMOTE_PORT)),
         local,
         remote,

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from membench._record import Capture, Recording, record
     from membench._replay import ReplayResult, replay
     from membench._top import Snapshot, Top, top
+    from membench.guards import Guards
 
 __all__ = [
     "Analysis",
     "Capture",
     "CaptureUnavailable",
+    "Guards",
     "MembenchError",
     "OutputExists",
     "Profile",
@@ -63,6 +65,7 @@ _HOMES = {
     "Capture": "_record",
     "Recording": "_record",
     "record": "_record",
+    "Guards": "guards",
     "ReplayResult": "_replay",
     "replay": "_replay",
     "Snapshot": "_top",

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from membench import sources
-from membench._record import DEFAULT_RING_SIZE, Responses, Status, check_ports, check_ring_size
+from membench._arguments import check_ring_size, choose_ports
+from membench._record import DEFAULT_RING_SIZE, Responses, Status
 from membench._results import from_json
 from membench.errors import UsageError
 
@@ -200,7 +201,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     interval: float = 1.0,
     most: int = 20,
     keys: int = DEFAULT_KEYS,
-    ports: Sequence[int] = (11211,),
+    ports: Sequence[int] | None = None,
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
     key_file: str | os.PathLike[str] | None = None,
@@ -215,7 +216,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         most: How many keys and clients a snapshot lists.
         keys: How many keys are counted at once; counts are at most 1/keys of all operations too
             high, and every key with a larger share is listed.
-        ports: Listening ports of the servers.
+        ports: Listening ports of the servers; 11211 unless given.
         responses: How much of the responses to look at, as in `record`.
         ring_size: As in `record`.
         key_file: File with the key that makes key ids, as in `record`; a random one otherwise.
@@ -228,7 +229,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     """
     parsed = sources.parse(source)
     sources.require_available(parsed)
-    check_ports(ports)
+    chosen = choose_ports(ports, named_otherwise=False)
     check_ring_size(ring_size)
     if not interval > 0:
         raise UsageError(f"an interval of {interval} s", "a second or more")
@@ -238,7 +239,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
 
     native = _native.Top(
         source,
-        ports=sorted(set(ports)),
+        ports=chosen,
         responses=responses,
         ring_size=ring_size,
         # Only memcached itself knows how many lines of its log it dropped.

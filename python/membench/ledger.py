@@ -17,6 +17,7 @@ BYTE_LOSSES = (
     "no_state",
     "udp",
     "other_family",
+    "unattended",
     "orphaned",
     "truncated",
     "unsynced",
@@ -48,7 +49,8 @@ class ServerFlows:
 
     Attributes:
         server: Its ordinal, as in the connections table.
-        port: Its listening port.
+        port: Its listening port; 0 at a path.
+        path: The path of its UNIX-domain socket.
         pid: Its process id, in the initial pid namespace.
         network_namespace: The inode number of its network namespace.
         request: What it read.
@@ -61,6 +63,7 @@ class ServerFlows:
     network_namespace: int
     request: Flow
     response: Flow
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class Ledger:
     no_state: int = 0
     udp: int = 0
     other_family: int = 0
+    unattended: int = 0
     orphaned: int = 0
     truncated: int = 0
     unsynced: int = 0

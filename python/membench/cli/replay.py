@@ -45,6 +45,9 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     allow_admin: Annotated[
         bool, typer.Option("--allow-admin", help="Also send `flush_all` and the like.")
     ] = False,
+    allow_sampled: Annotated[
+        bool, typer.Option("--allow-sampled", help="Replay a sample: a fraction of the load.")
+    ] = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
     """Send a profile's requests to a memcached, when they are due.
@@ -72,6 +75,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             checks=check or (),
             allow_nonempty=allow_nonempty,
             allow_admin=allow_admin,
+            allow_sampled=allow_sampled,
             on_interval=update,
         )
     _show(result, format)

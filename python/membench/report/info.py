@@ -59,6 +59,9 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
         ("ended by", _ending(info)),
     ]
+    if not info.sample.is_all:
+        sampled = f"{info.sample}; {info.sampled_out:,} events left out"
+        rows.insert(1, ("sampled", sampled))
     if is_from_log(info):
         rows.append(("times", "when memcached logged it: after the request was read and parsed"))
         rows.append(("not known", NOT_IN_A_LOG))

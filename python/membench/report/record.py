@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._record import Difference, Recording, ServerStatus, Status
+from membench._record import Difference, Pace, Recording, ServerStatus, Status
 from membench.ledger import BYTE_LOSSES, Ledger
 from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, percent, rate, size
@@ -26,6 +27,7 @@ _CAUSES = {
     "no_state": ("on sockets for which the kernel had no memory", "see docs/capture.md"),
     "udp": ("in UDP datagrams, which are not decoded", "memcached -U 0"),
     "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
+    "unattended": ("while this recorder was stopped for 2 s or more", "let it run"),
     "orphaned": ("on connections whose announcement was lost", "a larger --ring-size"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
@@ -52,6 +54,7 @@ def render_start(status: Status, responses: str) -> RenderableType:
     if not rows:
         rows = ["nothing listens on that port yet: recording begins when a server does"]
     rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")
+    rows += _describe_guards(status)
     return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
 
 
@@ -67,10 +70,12 @@ def render_status(status: Status) -> Text:
     lost = f"{count(status.lost_lines)} lines" if status.lost_lines else "0"
     if status.lost_bytes:
         lost = size(status.lost_bytes)
+    pace = status.pace
+    behind = f"   BEHIND: ring {percent(pace.ring_fill)} full, {pace.lag_s:.1f} s" * bool(pace.late)
     return Text(
         f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
         f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"
-        f"   own CPU {status.cpu_share * 100:.0f} %   Ctrl-C ends"
+        f"   own CPU {status.cpu_share * 100:.0f} %{behind}   Ctrl-C ends"
     )
 
 
@@ -80,10 +85,14 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_column(no_wrap=True)
     body.add_column()
     body.add_row("  requests", _requests(recording))
+    if not recording.sample.is_all:
+        left_out = f"{recording.sampled_out:,} events left out" * (recording.sample.keys > 1)
+        body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())
     _add_completeness(body, recording)
     body.add_row("  cost", _cost(recording))
+    body.add_row("  pace", _pace(recording.pace))
     if recording.guard is not None:
-        body.add_row("  stopped", Text(f"by a guard: {recording.guard}"))
+        body.add_row("  stopped", Text(recording.guard))
     if recording.write_error is not None:
         body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
     return Group(_headline(recording), body)
@@ -118,11 +127,15 @@ def _describe_server(server: ServerStatus) -> str:
     connections = ""
     if server.connections is not None:
         connections = f", {count(server.connections)} connections open"
-    return f"{version}{pid} {server.listening}{threads}{connections}"
+    apart = server.network_namespace
+    namespace = f", in network namespace {apart}" if apart is not None else ""
+    return f"{version}{pid} {server.listening}{namespace}{threads}{connections}"
 
 
 def _headline(recording: Recording) -> Text:
     name = recording.profile or "not kept"
+    if len(recording.profiles) > 1:
+        name = f"{recording.profiles[0]} … {Path(name).name}"
     return Text(
         f"{name}   {recording.events:,} events in {recording.duration_s:.1f} s"
         f" from {recording.connections:,} connections ({recording.open_at_start:,} open at start)"
@@ -168,14 +181,39 @@ def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
     if agree and not any(one.counter != "cmd_get" for one in apart):
         yield f"memcached's own counters agree ({', '.join(_counters(agree))})"
     for one in apart:
+        server = one.path or f"port {one.port}"
         yield (
-            f"port {one.port} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
+            f"{server} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
             f" ({one.recorded - one.server:+,})"
         )
 
 
 def _counters(differences: Iterable[Difference]) -> list[str]:
     return list(dict.fromkeys(one.counter for one in differences))
+
+
+def _pace(pace: Pace) -> Text:
+    late = f"   late {count(pace.late)} times → --ring-size, or a CPU to spare" if pace.late else ""
+    return Text(
+        f"ring at most {percent(pace.ring_fill)} full, emptied within {duration(pace.lag_s * 1e9)}"
+        f"{late}"
+    )
+
+
+def _describe_guards(status: Status) -> Iterator[str]:
+    """Say how the recorder stands back, and what ends it by itself."""
+    held = status.yielding
+    back = [f"nice {held.nice}"] * (held.nice is not None)
+    back += [f"oom_score_adj {held.oom_score_adj}"] * (held.oom_score_adj is not None)
+    limits = status.limits
+    ends = [f"over {percent(limits.max_cpu or 0)} of a CPU"] * (limits.max_cpu is not None)
+    ends += [f"{size(limits.max_memory or 0)} memory"] * (limits.max_memory is not None)
+    ends += [f"{size(limits.max_size or 0)} written"] * (limits.max_size is not None)
+    ends += [f"under {size(limits.min_free or 0)} disk left"] * (limits.min_free is not None)
+    if back:
+        yield f"guards: {', '.join(back)}; the server is left alone once this is silent for 2 s"
+    if ends:
+        yield f"ends by itself: {', '.join(ends)}"
 
 
 def _cost(recording: Recording) -> Text:

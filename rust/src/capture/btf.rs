@@ -10,8 +10,9 @@ use crate::{Error, Result};
 /// Where the kernel describes its types.
 pub(super) const PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// Offsets of `field::PATHS` in the running kernel. Fails also if it lacks a tracepoint that the programs attach to.
-pub(super) fn offsets() -> Result<[u32; field::COUNT]> {
+/// Offsets of `field::PATHS` in the running kernel, those of UNIX-domain sockets only if they are followed. Fails also
+/// if it lacks a tracepoint that the programs attach to.
+pub(super) fn offsets(unix: bool) -> Result<[u32; field::COUNT]> {
     // Read as a whole: the parser asks for a few bytes at a time.
     let bytes = std::fs::read(PATH).map_err(|source| Error::NoKernelTypes {
         path: PATH.into(),
@@ -22,7 +23,12 @@ pub(super) fn offsets() -> Result<[u32; field::COUNT]> {
         types.require_tracepoint(name)?;
     }
     let mut offsets = [0; field::COUNT];
-    for (offset, (structure, member)) in offsets.iter_mut().zip(field::PATHS) {
+    let wanted = if unix {
+        field::COUNT
+    } else {
+        field::FIRST_UNIX
+    };
+    for (offset, (structure, member)) in offsets.iter_mut().zip(field::PATHS).take(wanted) {
         *offset = types.offset(structure, member)?;
     }
     Ok(offsets)

@@ -29,13 +29,16 @@ pub struct Flow {
     pub missed: u64,
 }
 
-/// One server: a process listening on a port in a network namespace.
+/// One server: a process listening on a port in a network namespace, or at a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Ordinal, as in the connections table.
     pub server: u32,
-    /// Listening port.
+    /// Listening port; 0 at a path.
     pub port: u16,
+    /// Path of the UNIX-domain socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Process id in the initial pid namespace.
     pub pid: u32,
     /// Network namespace's inode number.
@@ -81,6 +84,9 @@ pub struct Ledger {
     pub udp: u64,
     /// On matching sockets of other families, bytes.
     pub other_family: u64,
+    /// Moved while this recorder had been silent for 2 s, bytes.
+    #[serde(default)]
+    pub unattended: u64,
     /// On sockets that were never announced, bytes.
     pub orphaned: u64,
     /// Holes where bytes were needed, bytes.
@@ -118,7 +124,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 21] {
+    pub fn losses(&self) -> [(&'static str, u64); 22] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -131,6 +137,7 @@ impl Ledger {
             ("no_state", self.no_state),
             ("udp", self.udp),
             ("other_family", self.other_family),
+            ("unattended", self.unattended),
             ("orphaned", self.orphaned),
             ("truncated", self.truncated),
             ("unsynced", self.unsynced),
@@ -142,6 +149,80 @@ impl Ledger {
             ("log_dropped", self.log_dropped),
             ("log_unparsed", self.log_unparsed),
         ]
+    }
+
+    /// What was added since an earlier state of the same capture.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        macro_rules! less {
+            ($($term:ident),*) => {{
+                // Every term is named here, or this does not compile.
+                let Self { complete: _, servers: _, $($term),* } = before;
+                Self { complete: None, servers: self.servers_since(before), $($term: self.$term.saturating_sub(*$term)),* }
+            }};
+        }
+        let mut added = less!(
+            request_bytes,
+            response_bytes,
+            own_request_bytes,
+            own_response_bytes,
+            ring_full,
+            missed,
+            record_limit,
+            other_syscall,
+            io_uring,
+            kernel_thread,
+            compat_task,
+            fault,
+            no_state,
+            udp,
+            other_family,
+            unattended,
+            orphaned,
+            truncated,
+            unsynced,
+            unpaired,
+            unmatched,
+            program_misses,
+            user_queue_drops,
+            log_skipped,
+            log_dropped,
+            log_unparsed,
+            log_lines,
+            log_clock_steps,
+            boundary
+        );
+        added.complete = Some(added.nothing_lost());
+        added
+    }
+
+    /// Servers are only ever added, at the end.
+    fn servers_since(&self, before: &Self) -> Vec<Server> {
+        let none = (Flow::default(), Flow::default());
+        let mut earlier = before
+            .servers
+            .iter()
+            .map(|server| (server.request, server.response));
+        let servers = self.servers.iter().map(|server| {
+            let (request, response) = earlier.next().unwrap_or(none);
+            Server {
+                request: server.request.since(&request),
+                response: server.response.since(&response),
+                ..server.clone()
+            }
+        });
+        servers.collect()
+    }
+
+    /// The ledger of a capture that goes on: bytes that are not part of a whole message yet are seen later.
+    #[must_use]
+    pub fn at_a_cut(mut self) -> Self {
+        for server in &mut self.servers {
+            for flow in [&mut server.request, &mut server.response] {
+                flow.seen = flow.accounted();
+            }
+        }
+        self
     }
 
     /// Whether nothing was lost.
@@ -175,6 +256,27 @@ impl Flow {
         self.missed += missed;
     }
 
+    /// What was added since.
+    fn since(&self, before: &Self) -> Self {
+        macro_rules! less {
+            ($($term:ident),*) => {{
+                let Self { $($term),* } = before;
+                Self { $($term: self.$term.saturating_sub(*$term)),* }
+            }};
+        }
+        less!(
+            seen,
+            parsed,
+            value_skipped,
+            text_skipped,
+            boundary,
+            unsynced,
+            truncated,
+            not_decoded,
+            missed
+        )
+    }
+
     /// What of `seen` is accounted for; equal to it unless something is wrong here.
     pub fn accounted(&self) -> u64 {
         self.parsed
@@ -201,6 +303,7 @@ pub(super) fn loss_term(index: u32) -> Option<&'static str> {
         counter::NO_STATE => "no_state",
         counter::UDP => "udp",
         counter::OTHER_FAMILY => "other_family",
+        counter::UNATTENDED => "unattended",
         _ => return None,
     })
 }

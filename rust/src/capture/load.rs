@@ -7,16 +7,18 @@ use aya::{
     maps::{Map, MapData, RingBuf},
     programs::{BtfTracePoint, tp_btf::BtfTracePointLink},
 };
-use membench_common::{PORTS, RECORD_PAYLOAD, counter, field, global, program};
+use membench_common::{
+    FILTERS, PORTS, RECORD_PAYLOAD, SOCKET_PATHS, counter, field, global, program,
+};
 
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Record, btf, clock,
-        counters::{Counters, ProgramFile},
+        Facts, Followed, KernelOptions, Record, btf, clock,
+        counters::{Counters, Heartbeat, ProgramFile},
         failure,
         options::responses_global,
-        syscalls,
+        syscalls, unix,
     },
 };
 
@@ -30,6 +32,7 @@ const LARGEST_RECORDS: u32 = 4;
 pub struct Kernel {
     ring: RingBuf<MapData>,
     counters: Counters,
+    heartbeat: Heartbeat,
     attached: Vec<Attached>,
     malformed: u64,
     facts: Facts,
@@ -45,8 +48,8 @@ struct Attached {
 impl Kernel {
     /// Loads the programs and attaches them; from then on calls are captured.
     pub fn attach(options: &KernelOptions) -> Result<Self> {
-        let ports = ports(&options.ports)?;
-        let offsets = btf::offsets()?;
+        let ports = ports(&options.followed)?;
+        let offsets = btf::offsets(!options.followed.sockets.is_empty())?;
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
         let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
@@ -61,15 +64,19 @@ impl Kernel {
             .ok_or_else(|| failure::absent("ring"))?;
         let ring = RingBuf::try_from(ring).map_err(|error| failure::load("ring", error.into()))?;
         let counters = Counters::map(descriptor(&programs, "counters")?, cpus)?;
+        let heartbeat = Heartbeat::map(descriptor(&programs, "heartbeat")?)?;
         // Sends before receives: a send without its receive is known to be an edge, a receive without its sends is not.
         let attached = program::NAMES
             .iter()
             .rev()
-            .map(|name| attach(&mut programs, name, &types));
+            .map(|name| attach(&mut programs, name, &types))
+            .inspect(|_| heartbeat.beat());
+        let attached = attached.collect::<Result<_>>()?;
         Ok(Self {
             ring,
             counters,
-            attached: attached.collect::<Result<_>>()?,
+            heartbeat,
+            attached,
             malformed: 0,
             facts: Facts {
                 tier: "T1",
@@ -83,6 +90,7 @@ impl Kernel {
 
     /// Hands over at most `limit` records in the order of the ring; returns how many.
     pub fn drain(&mut self, limit: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
+        self.beat();
         let mut taken = 0;
         while taken < limit {
             let Some(item) = self.ring.next() else { break };
@@ -93,6 +101,11 @@ impl Kernel {
             taken += 1;
         }
         taken
+    }
+
+    /// Tells the programs that somebody will drain the ring: each drain does, and whoever keeps it from draining must.
+    pub fn beat(&self) {
+        self.heartbeat.beat();
     }
 
     /// The programs' counters, by the indices in [`counter`].
@@ -135,14 +148,39 @@ fn load(
     ring_bytes: u32,
     types: &Btf,
 ) -> Result<Ebpf> {
+    let Followed {
+        ports: _,
+        sockets,
+        pids,
+        pid_namespace,
+        cgroups,
+        network_namespaces,
+    } = &options.followed;
+    let paths = sockets.iter().map(|path| unix::words(path));
+    let (paths, lengths): (Vec<_>, Vec<_>) = paths.unzip();
     EbpfLoader::new()
         .btf(Some(types))
         .override_global(global::PORTS, ports, true)
+        .override_global(global::PATHS, &list::<_, SOCKET_PATHS>(&paths), true)
+        .override_global(
+            global::PATH_LENGTHS,
+            &list::<_, SOCKET_PATHS>(&lengths),
+            true,
+        )
+        .override_global(global::PIDS, &list::<_, FILTERS>(pids), true)
+        .override_global(global::PID_NAMESPACE, pid_namespace, true)
+        .override_global(global::CGROUPS, &list::<_, FILTERS>(cgroups), true)
+        .override_global(
+            global::NAMESPACES,
+            &list::<_, FILTERS>(network_namespaces),
+            true,
+        )
         .override_global(
             global::RESPONSES,
             &responses_global(options.responses),
             true,
         )
+        .override_global(global::SAMPLE, &options.one_connection_in, true)
         .override_global(global::FIELDS, offsets, true)
         .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
         .override_global(global::JIFFY, &clock::jiffy_ns(), true)
@@ -182,16 +220,23 @@ fn descriptor<'a>(programs: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'
 }
 
 /// The ports as the programs read them, ended by 0.
-fn ports(wanted: &[u16]) -> Result<[u16; PORTS]> {
+fn ports(followed: &Followed) -> Result<[u16; PORTS]> {
+    let wanted = &followed.ports;
     let mut ports = [0; PORTS];
-    if wanted.is_empty() || wanted.len() > PORTS || wanted.contains(&0) {
+    let follows_nothing = wanted.is_empty() && followed.sockets.is_empty();
+    if follows_nothing || wanted.len() > PORTS || wanted.contains(&0) {
         return Err(Error::Ports {
-            wanted: wanted.to_vec(),
+            wanted: wanted.clone(),
             most: PORTS,
         });
     }
     ports[..wanted.len()].copy_from_slice(wanted);
     Ok(ports)
+}
+
+/// A list as the programs read it, ended by 0 unless full.
+fn list<T: Copy + zerocopy::FromZeros, const MOST: usize>(wanted: &[T]) -> [T; MOST] {
+    std::array::from_fn(|index| wanted.get(index).copied().unwrap_or(T::new_zeroed()))
 }
 
 /// The kernel takes powers of two.
@@ -234,6 +279,7 @@ mod tests {
 
     #[test]
     fn between_one_and_sixteen_ports_are_followed() {
+        let ports = |wanted: &[u16]| ports(&Followed::ports(wanted));
         assert_eq!(ports(&[11211, 80]).unwrap()[..3], [11211, 80, 0]);
         assert_eq!(ports(&[1; PORTS]).unwrap(), [1; PORTS]);
         for wanted in [&[][..], &[0], &[1; PORTS + 1]] {

@@ -1,29 +1,28 @@
 //! A recording on its own thread: started, watched, stopped, and what it came to.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::{KeyHasher, Names};
-use crate::profile::{Anchor, ConnectionRow, Filters, Header, Owner, Writer};
+use crate::profile::{Anchor, ConnectionRow, Filters, Header, Owner, Sample, Writer};
 use crate::{Error, Result};
 
-use super::ledger::Ledger;
+use super::journal::Journal;
+pub use super::recording::{Cost, Difference, Recording};
+use super::rotating::Rotation;
 use super::running::Running;
-use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
-    prepare_to_become,
+    Followed, Kernel, KernelOptions, Limits, Rotate, Selection, Yielding, become_user, clock,
+    give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -42,14 +41,24 @@ pub struct RecordOptions {
     pub output: Option<PathBuf>,
     /// Whether an existing profile is replaced.
     pub force: bool,
-    /// Listening ports.
-    pub ports: Vec<u16>,
+    /// Whose connections.
+    pub selection: Selection,
     /// What is kept of responses.
     pub responses: Responses,
     /// Size of the ring, bytes.
     pub ring_bytes: u32,
     /// When to end by itself.
     pub duration: Option<Duration>,
+    /// When to go on in another profile.
+    pub rotate: Option<Rotate>,
+    /// Written bytes at which to end by itself.
+    pub max_size: Option<u64>,
+    /// Which keys and connections are kept.
+    pub sample: Sample,
+    /// Its niceness, so that others go first; none leaves the process as it is.
+    pub nice: Option<i32>,
+    /// What ends it before it hurts.
+    pub limits: Limits,
     /// A key shared with other captures; otherwise a random one.
     pub key_file: Option<PathBuf>,
     /// Whether servers are asked for their counters.
@@ -73,63 +82,6 @@ pub struct Batch {
     pub anchor: Anchor,
     /// Connections met since the last batch: connection and client.
     pub met: Vec<(u32, u32)>,
-}
-
-/// One of a server's own counters over the recording, beside what was recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The server's port.
-    pub port: u16,
-    /// The counter's name in `stats`.
-    pub counter: &'static str,
-    /// By how much the server says it grew.
-    pub server: u64,
-    /// What was recorded between the server's two answers.
-    pub recorded: u64,
-}
-
-/// What recording cost this machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Cost {
-    /// CPU time of this process since it attached, s.
-    pub cpu_s: f64,
-    /// The same an event, ns.
-    pub ns_per_event: Option<f64>,
-    /// Size of the profile, bytes.
-    pub bytes_written: u64,
-    /// The same an event.
-    pub bytes_per_event: Option<f64>,
-}
-
-/// A recording that has ended.
-#[derive(Clone, Debug, Serialize)]
-pub struct Recording {
-    /// The profile, if one was written.
-    pub profile: Option<PathBuf>,
-    /// From attaching to detaching, s.
-    pub duration_s: f64,
-    /// Events.
-    pub events: u64,
-    /// Requests: a multi-get is one.
-    pub requests: u64,
-    /// Connections.
-    pub connections: u64,
-    /// Of them, open before the recording.
-    pub open_at_start: u64,
-    /// Events by command.
-    pub commands: BTreeMap<&'static str, u64>,
-    /// Events by outcome.
-    pub outcomes: BTreeMap<&'static str, u64>,
-    /// Where every byte went.
-    pub ledger: Ledger,
-    /// The servers' own counters beside what was recorded.
-    pub differences: Vec<Difference>,
-    /// What it cost.
-    pub cost: Cost,
-    /// What ended it.
-    pub stopped_by: String,
-    /// What could not be written, if anything.
-    pub write_error: Option<String>,
 }
 
 impl Batch {
@@ -193,35 +145,50 @@ impl Recorder {
             None => KeyHasher::random()?,
         };
         let hasher = hasher.remembering(options.names.clone());
+        let yielding = options
+            .nice
+            .map_or_else(Yielding::default, yielding::stand_back);
         let anchor = clock::anchor();
         if let Some(origin) = Origin::open(&options.source, options.statistics)? {
-            return Self::start_log(options, hasher, origin, anchor);
+            return Self::start_log(options, hasher, origin, anchor, yielding);
         }
+        let followed = options.selection.find()?;
         let kernel = Kernel::attach(&KernelOptions {
-            ports: options.ports.clone(),
+            followed: followed.clone(),
             responses: options.responses,
             ring_bytes: options.ring_bytes,
+            one_connection_in: options.sample.connections,
         })?;
-        let writer = match &options.output {
-            Some(path) => Some(Writer::create_for(
-                invoking_user(),
-                path,
-                header(&options, &kernel, &hasher, anchor),
-                options.force,
-            )?),
-            None => None,
-        };
-        let listeners = listeners::find(&options.ports);
+        let rotation = options.output.as_ref().map(|path| {
+            let header = header(&options, &followed, &kernel, &hasher, anchor, yielding);
+            Rotation::new(options.rotate, path.clone(), header, options.force)
+        });
+        let writer = rotation
+            .as_ref()
+            .map(|rotation| rotation.first(invoking_user()));
+        let writer = writer.transpose()?;
+        let journal = Journal::open();
+        journal.attached(&options, kernel.facts());
+        let listeners = listeners::find(&followed);
+        kernel.beat();
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
-        let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
-            .writing(writer)
+        status.update(|status| {
+            status.yielding = yielding;
+            status.limits = options.limits;
+        });
+        let running = Running::new(options, followed, kernel, decoder, anchor)
+            .writing(writer, rotation)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
-        Self::spawn(user, status, stop, batches, move || running.run(listeners))
+        Self::spawn(user, status, stop, batches, move || {
+            let recording = running.run(listeners)?;
+            journal.detached(&recording);
+            Ok(recording)
+        })
     }
 
     /// Records from memcached's own log from here on.
@@ -230,10 +197,15 @@ impl Recorder {
         hasher: KeyHasher,
         origin: Origin,
         anchor: Anchor,
+        yielding: Yielding,
     ) -> Result<Self> {
         let (output, force) = (options.output.clone(), options.force);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
+        status.update(|status| {
+            status.yielding = yielding;
+            status.limits = options.limits;
+        });
         let (running, header) = watch::Running::new(options, hasher, origin, anchor);
         let writer = match output {
             Some(path) => Some(Writer::create_for(invoking_user(), &path, header, force)?),
@@ -348,25 +320,44 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
     Ok(user)
 }
 
-fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: Anchor) -> Header {
+fn header(
+    options: &RecordOptions,
+    followed: &Followed,
+    kernel: &Kernel,
+    hasher: &KeyHasher,
+    anchor: Anchor,
+    yielding: Yielding,
+) -> Header {
     let facts = kernel.facts();
     Header {
         source: options.source.clone(),
         tier: Some(facts.tier.to_owned()),
         kernel: Some(facts.kernel_release.clone()),
         filters: Filters {
-            ports: options.ports.clone(),
-            ..Filters::default()
+            ports: followed.ports.clone(),
+            sockets: names(&followed.sockets),
+            pids: followed.pids.clone(),
+            cgroups: names(&options.selection.cgroups),
+            network_namespaces: followed.network_namespaces.clone(),
         },
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
         anchor,
+        sampling: options.sample.share(),
+        sample: options.sample,
         facts: serde_json::json!({
             "object_sha256": facts.object_sha256,
             "ring_bytes": facts.ring_bytes,
+            "yielding": yielding,
+            "limits": options.limits,
         }),
         ..Header::default()
     }
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let paths = paths.iter();
+    paths.map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

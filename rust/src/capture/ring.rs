@@ -58,6 +58,15 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// When, `CLOCK_MONOTONIC`, ns.
+    pub(super) fn time(&self) -> u64 {
+        let (Self::Bytes { header, .. }
+        | Self::Socket { header, .. }
+        | Self::End { header }
+        | Self::Close { header, .. }) = self;
+        header.time
+    }
+
     /// Room it took in the ring, bytes, roughly.
     pub(super) fn size(&self) -> u64 {
         let Self::Bytes { pieces, .. } = self else {

@@ -154,6 +154,13 @@ impl Decoder {
         &self.context.events
     }
 
+    /// Drops the events that are not to be kept; returns how many.
+    pub fn retain_events(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
+        let before = self.context.events.len();
+        self.context.events.retain(keep);
+        (before - self.context.events.len()) as u64
+    }
+
     /// Forgets the events; their room is kept.
     pub fn clear_events(&mut self) {
         self.context.events.clear();

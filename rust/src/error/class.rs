@@ -37,7 +37,9 @@ impl Error {
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
             | Self::NotALog { .. }
-            | Self::Ports { .. } => Class::Usage,
+            | Self::Sampled { .. }
+            | Self::Ports { .. }
+            | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
             | Self::TooManyConnections { .. }

@@ -26,6 +26,7 @@ impl Error {
             Self::Parquet { .. } | Self::Arrow { .. } | Self::Column { .. } => {
                 Some("copy that file again from where it was recorded".into())
             }
+            Self::Selection { option, .. } => selection_hint(option),
             Self::Ports { .. }
             | Self::Privileges { .. }
             | Self::UnknownResponses { .. }
@@ -38,6 +39,7 @@ impl Error {
             | Self::TargetProtocol { .. }
             | Self::NothingToReplay { .. }
             | Self::ReplaySystem { .. } => None,
+            Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
             Self::TargetAddress { .. } => {
                 Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
@@ -78,6 +80,19 @@ impl Error {
             }
         }
     }
+}
+
+/// Where the names that an option takes can be looked up.
+fn selection_hint(option: &str) -> Option<String> {
+    let hint = match option {
+        "--pid" => {
+            "`pgrep memcached` tells pids; `--port` names ports that are not listened on yet"
+        }
+        "--cgroup" => "`cat /proc/PID/cgroup` has the path, in the line that begins with `0::`",
+        "--netns" => "`ip netns` lists names; `--netns PID` takes the one a process is in",
+        _ => return None,
+    };
+    Some(hint.into())
 }
 
 /// What the usual reasons of the system ask for.

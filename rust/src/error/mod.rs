@@ -178,6 +178,16 @@ pub enum Error {
         /// Connections that are not ours.
         clients: u64,
     },
+    /// A profile is a sample, which cannot tell what was asked for.
+    #[error("{} holds {sample}: {why}", path.display())]
+    Sampled {
+        /// Which profile.
+        path: PathBuf,
+        /// What it holds.
+        sample: crate::profile::Sample,
+        /// Why that does not do.
+        why: &'static str,
+    },
     /// A profile has nothing that could be replayed.
     #[error("nothing to replay: none of the recording's {events} events can be sent")]
     NothingToReplay {
@@ -263,6 +273,16 @@ pub enum Error {
         wanted: Vec<u16>,
         /// Most at once.
         most: usize,
+    },
+    /// What a recording was to be narrowed to is not there.
+    #[error("{option} {wanted}: {found}")]
+    Selection {
+        /// The option.
+        option: &'static str,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        found: String,
     },
     /// The kernel does not describe its types.
     #[error("Failed to load eBPF program: no kernel types in {}: {source}", path.display())]

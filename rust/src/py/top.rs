@@ -7,8 +7,9 @@ use std::time::Instant;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::capture::{RecordOptions, Recorder as Engine};
+use crate::capture::{Limits, RecordOptions, Recorder as Engine, Selection};
 use crate::privacy::Names;
+use crate::profile::Sample;
 use crate::top::Top as Counter;
 
 use super::capture::{parse_responses, seconds};
@@ -46,7 +47,10 @@ impl Top {
             source,
             output: None,
             force: false,
-            ports,
+            selection: Selection {
+                ports,
+                ..Selection::default()
+            },
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
             duration: None,
@@ -54,6 +58,11 @@ impl Top {
             statistics,
             drop_privileges,
             live: true,
+            rotate: None,
+            max_size: None,
+            sample: Sample::default(),
+            nice: None,
+            limits: Limits::default(),
             names: names.clone(),
         };
         Ok(Self {

@@ -41,6 +41,7 @@ pub(super) fn differences(
     let lookups: u64 = LOOKUPS.iter().map(|name| grown(name)).sum();
     let difference = |counter, server, recorded| Difference {
         port,
+        path: None,
         counter,
         server,
         recorded,

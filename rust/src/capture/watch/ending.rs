@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::capture::clock;
 use crate::capture::ledger::Ledger;
 use crate::capture::recorder::{Cost, Difference, Recording};
 use crate::capture::running::ratio;
 use crate::capture::statistics::Statistics;
+use crate::capture::{Pace, clock};
 use crate::event::{Command, Outcome};
-use crate::profile::End;
+use crate::profile::{End, Sample};
 
 use super::difference::{Recorded, differences, growth};
 use super::running::Running;
@@ -45,6 +45,7 @@ impl Running {
                 connections,
                 losses: Vec::new(),
                 ledger: ledger.clone(),
+                sampled_out: 0,
                 statistics_end: self.statistics_end(after),
                 stopped_by: stopped_by.clone(),
                 duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
@@ -55,6 +56,7 @@ impl Running {
         let cpu_s = clock::cpu_s() - self.cpu_before;
         let events = self.tally.events();
         Ok(Recording {
+            profiles: self.options.output.iter().cloned().collect(),
             profile: self.options.output,
             duration_s: duration.as_secs_f64(),
             events,
@@ -65,6 +67,9 @@ impl Running {
             outcomes: self.tally.outcomes(),
             ledger,
             differences,
+            sample: Sample::default(),
+            sampled_out: 0,
+            pace: Pace::default(),
             cost: Cost {
                 cpu_s,
                 ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),

@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::capture::sockets::OwnAddresses;
+use crate::capture::listeners::Endpoint;
+use crate::capture::peer::OwnAddresses;
 use crate::capture::statistics::{Asker, Statistics};
 use crate::{Error, Result};
 
@@ -35,7 +36,7 @@ const STREAMS: [&str; 3] = [
 #[derive(Debug)]
 pub enum Origin {
     /// A server that has begun to send it.
-    Server(Server),
+    Server(Box<Server>),
     /// A stored log.
     Stored(Stored),
 }
@@ -77,7 +78,8 @@ impl Origin {
     /// Opens the log that `source` names (`watch:HOST:PORT`, `-`, or a file that holds one); none if it names none.
     pub fn open(source: &str, statistics: bool) -> Result<Option<Self>> {
         if let Some(server) = source.strip_prefix("watch:") {
-            return Server::connect(server, statistics).map(|server| Some(Self::Server(server)));
+            return Server::connect(server, statistics)
+                .map(|server| Some(Self::Server(Box::new(server))));
         }
         if source == "-" {
             return Stored::open(Path::new("-"), Box::new(io::stdin()))
@@ -94,7 +96,8 @@ impl Origin {
     /// Starts a thread that reads the log ahead.
     pub(super) fn read(self) -> Result<(Blocks, Option<TcpStream>)> {
         match self {
-            Self::Server(Server { stream, first, .. }) => {
+            Self::Server(server) => {
+                let Server { stream, first, .. } = *server;
                 let failed = |source| failed(Path::new("the log's connection"), source);
                 let handle = stream.try_clone().map_err(failed)?;
                 let input = Cursor::new(first).chain(stream);
@@ -167,7 +170,8 @@ type Told = (Asker, Statistics, Vec<(u32, String)>);
 
 /// A server's connections and counters; one that does not tell them is recorded without.
 fn ask(name: &str, address: SocketAddr) -> Option<Told> {
-    let asked = Asker::connect(address, &OwnAddresses::default()).and_then(|(mut asker, _)| {
+    let endpoint = Endpoint::Inet(address);
+    let asked = Asker::connect(&endpoint, &OwnAddresses::default()).and_then(|(mut asker, _)| {
         let connections = asker.connections()?;
         let said = asker.before()?;
         Ok((asker, said, connections))

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::Result;
 use crate::capture::clock;
+use crate::capture::guards::{Guards, Usage, resident_memory};
 use crate::capture::recorder::{Batch, RecordOptions, Recording, Stop};
 use crate::capture::running::{give_up_writing, ratio};
 use crate::capture::statistics::{Asker, Statistics};
@@ -55,6 +56,7 @@ pub(in crate::capture) struct Running {
     pub(super) write_error: Option<String>,
     /// The latest event's time, ns.
     pub(super) last_ns: u64,
+    guards: Guards,
     told: (Instant, u64, f64),
     flushed: Instant,
     looked: Instant,
@@ -94,8 +96,10 @@ impl Running {
             Origin::Stored(_) => None,
         };
         let now = Instant::now();
+        let guards = Guards::new(options.limits);
         let running = Self {
             options,
+            guards,
             anchor,
             log,
             origin: Some(origin),
@@ -187,6 +191,7 @@ impl Running {
         if self.flushed.elapsed() >= FLUSH_PERIOD {
             self.flushed = Instant::now();
             self.flush();
+            self.guard();
             self.tell();
         }
         if self.looked.elapsed() >= SLOW_PERIOD {
@@ -236,6 +241,23 @@ impl Running {
             && let Err(error) = writer.flush()
         {
             give_up_writing(&mut self.write_error, &self.stop, &error);
+        }
+    }
+
+    /// Ends the recording where it reaches a limit.
+    fn guard(&mut self) {
+        let size = self.writer.as_ref().map_or(0, Writer::bytes_written);
+        if self.options.max_size.is_some_and(|most| size >= most) {
+            self.stop.ask("max-size");
+        }
+        let usage = Usage {
+            cpu_s: clock::cpu_s(),
+            memory: resident_memory(),
+            size,
+            free: self.writer.as_ref().and_then(Writer::free_bytes),
+        };
+        if let Some(reached) = self.guards.check(Instant::now(), &usage) {
+            self.stop.ask(&reached.to_string());
         }
     }
 
@@ -289,6 +311,7 @@ impl Asked {
             listening: self.name.clone(),
             port: self.port,
             pid: counter("pid").and_then(|pid| u32::try_from(pid).ok()),
+            network_namespace: None,
             version: said.and_then(|said| said.general.get("version").cloned()),
             threads: counter("threads"),
             // Ours are two: one for the log, one for the counters.
