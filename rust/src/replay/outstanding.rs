@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use membench_protocol::Response;
 
-use crate::event::{Command, Options, Outcome};
+use crate::event::{Command, Options, Outcome, Protocol};
 
 use super::answer::{fits, outcome};
 use super::bytes::Sizes;
@@ -69,10 +69,10 @@ struct Reply {
 pub enum Next {
     /// Another line.
     Line,
-    /// A value of this many bytes and its line end.
+    /// A value.
     Value {
-        /// Bytes of the value.
-        size: u32,
+        /// Its bytes, line end included; of a binary answer the rest of its body.
+        left: u64,
         /// The request is answered when they are there.
         completes: bool,
     },
@@ -128,7 +128,8 @@ impl Outstanding {
             return;
         };
         let template = templates.get(first.options);
-        let quiet = template.noreply || template.quiet || first.command == Command::Quit;
+        let quits = first.command == Command::Quit && first.protocol != Protocol::Binary;
+        let quiet = template.noreply || template.quiet || quits;
         self.due += usize::from(!quiet);
         self.unsent += 1;
         let sizes = Sizes::new(operations, end - self.end, template);
@@ -203,6 +204,7 @@ impl Outstanding {
                 value_of(response, false)
             }
             Response::Stat(_) => Next::Line,
+            Response::Binary(answer) if answer.continues() => value_of(response, false),
             _ => self.conclude(front, response, makes, measures, stamps),
         }
     }
@@ -304,7 +306,7 @@ impl Outstanding {
         stamps: (Option<u64>, u64),
     ) -> Next {
         let outcome = outcome(front.command, response);
-        self.end_operations(outcome, meta_cas(response), makes, measures);
+        self.end_operations(outcome, returned_cas(response), makes, measures);
         let next = value_of(response, true);
         if next == Next::Line {
             self.complete(measures, stamps);
@@ -347,9 +349,14 @@ impl Outstanding {
 }
 
 fn value_of(response: &Response<'_>, completes: bool) -> Next {
-    response
-        .value_size()
-        .map_or(Next::Line, |size| Next::Value { size, completes })
+    let left = match response {
+        Response::Binary(answer) => answer.rest_size(),
+        _ => response.value_size().map_or(0, |size| u64::from(size) + 2),
+    };
+    match left {
+        0 => Next::Line,
+        left => Next::Value { left, completes },
+    }
 }
 
 fn is_key(awaited: &Awaited, key: &[u8]) -> bool {
@@ -369,11 +376,12 @@ fn learn(awaited: &Awaited, cas: Option<u64>, makes: &mut Requests) {
     }
 }
 
-fn meta_cas(response: &Response<'_>) -> Option<u64> {
-    let Response::Meta { flags, .. } = response else {
-        return None;
-    };
-    number(flags.token(b'c')?)
+fn returned_cas(response: &Response<'_>) -> Option<u64> {
+    match response {
+        Response::Meta { flags, .. } => number(flags.token(b'c')?),
+        Response::Binary(answer) => Some(answer.cas).filter(|cas| *cas != 0),
+        _ => None,
+    }
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

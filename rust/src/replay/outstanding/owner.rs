@@ -8,11 +8,16 @@ use super::super::answer::{fits, is_error as is_error_line, outcome};
 use super::super::measures::{Measures, is_error};
 use super::super::request::Requests;
 use super::super::template::Templates;
-use super::{Awaited, Next, Outstanding, Reply, Request, is_key, meta_cas, value_of};
+use super::{Awaited, Next, Outstanding, Reply, Request, is_key, returned_cas, value_of};
 
 impl Outstanding {
     /// The request an answer belongs to: the first that must be answered, or a quiet one before it that this line fits.
     pub(super) fn owner(&self, response: &Response<'_>, templates: &Templates) -> Option<usize> {
+        if let Response::Binary(answer) = response {
+            let found = self.repeating(answer.opaque)?;
+            let mut passed = self.requests.iter().take(found);
+            return passed.all(|request| request.quiet).then_some(found);
+        }
         if self.requests.front().is_some_and(|front| !front.quiet) {
             return Some(0);
         }
@@ -27,6 +32,13 @@ impl Outstanding {
             }
             speaks_of(request, awaited, response, templates)
         })
+    }
+
+    /// The first request whose opaque value a binary answer repeats; each has one of its own.
+    fn repeating(&self, opaque: u32) -> Option<usize> {
+        self.requests
+            .iter()
+            .position(|request| request.opaque.word() == opaque)
     }
 
     /// Requests with their first operation.
@@ -72,7 +84,7 @@ impl Outstanding {
         if let Some(request) = self.requests.get(owner) {
             self.set_aside.push(Reply {
                 outcome: outcome(request.command, response),
-                cas: meta_cas(response),
+                cas: returned_cas(response),
                 stamps,
             });
         }
