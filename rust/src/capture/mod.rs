@@ -34,6 +34,7 @@ pub mod peer;
 mod privileges;
 mod probe;
 mod recorder;
+mod recording;
 mod ring;
 mod rotating;
 mod running;
