@@ -24,6 +24,7 @@ pub mod peer;
 mod privileges;
 mod probe;
 mod recorder;
+mod recording;
 mod ring;
 mod rotating;
 mod running;
