@@ -8,10 +8,12 @@
 
 pub mod analysis;
 mod answer;
+mod aside;
 pub mod capture;
 pub mod decode;
 mod error;
 pub mod event;
+pub mod packet;
 pub mod privacy;
 pub mod profile;
 pub mod replay;

@@ -1,4 +1,4 @@
-//! Kernel hooks → segments: load, attach, drain, account.
+//! Kernel hooks or packets → segments: open, drain, account.
 
 #[cfg(not(feature = "ebpf"))]
 mod absent;
@@ -8,18 +8,26 @@ mod btf;
 mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
+mod doubts;
 mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
+mod found;
 mod guards;
 mod journal;
 pub mod ledger;
 pub mod listeners;
+#[cfg(feature = "pcap")]
+mod live;
+#[cfg(not(feature = "pcap"))]
+#[path = "live_absent.rs"]
+mod live;
 #[cfg(feature = "ebpf")]
 mod load;
 mod namespaces;
 mod options;
 mod pace;
+mod packets;
 pub mod peer;
 mod privileges;
 mod probe;
@@ -32,6 +40,7 @@ mod sampling;
 mod selection;
 mod session;
 pub mod sockets;
+mod source;
 pub mod statistics;
 pub mod status;
 #[cfg(feature = "ebpf")]

@@ -17,11 +17,12 @@ use crate::{Error, Result};
 use super::journal::Journal;
 use super::rotating::Rotation;
 use super::running::Running;
+use super::source::{self, Source};
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Followed, Kernel, KernelOptions, Limits, Rotate, Selection, Yielding, become_user, clock,
-    give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
+    Followed, Limits, Rotate, Selection, Yielding, become_user, clock, give_up_privileges,
+    invoking_user, listeners, prepare_to_become, yielding,
 };
 
 pub use super::recording::{Cost, Difference, Recording};
@@ -38,6 +39,12 @@ const BATCHES_QUEUED: usize = 256;
 pub struct RecordOptions {
     /// The source as it was asked for.
     pub source: String,
+    /// The capture file it names, if it does.
+    pub file: Option<PathBuf>,
+    /// The interface whose packets it names, if it does; `any` for all.
+    pub interface: Option<String>,
+    /// Whether packets may stand in for the kernel's hooks.
+    pub fallback: bool,
     /// The profile to write, if any.
     pub output: Option<PathBuf>,
     /// Whether an existing profile is replaced.
@@ -155,45 +162,54 @@ impl Recorder {
         let yielding = options
             .nice
             .map_or_else(Yielding::default, yielding::stand_back);
-        let anchor = clock::anchor();
-        if let Some(origin) = Origin::open(&options.source, options.statistics)? {
-            return Self::start_log(options, hasher, origin, anchor, yielding);
+        if options.file.is_none()
+            && options.interface.is_none()
+            && let Some(origin) = Origin::open(&options.source, options.statistics)?
+        {
+            return Self::start_log(options, hasher, origin, clock::anchor(), yielding);
         }
         let followed = options.selection.find()?;
-        let kernel = Kernel::attach(&KernelOptions {
-            followed: followed.clone(),
-            responses: options.responses,
-            ring_bytes: options.ring_bytes,
-            one_connection_in: options.sample.connections,
-        })?;
+        let (mut source, notice) = source::open(&options, &followed)?;
+        let anchor = source.anchor();
         let rotation = options.output.as_ref().map(|path| {
-            let header = header(&options, &followed, &kernel, &hasher, anchor, yielding);
+            let mut header = header(&options, &followed, &source, &hasher, anchor, yielding);
+            header.facts["instead"] = notice.clone().into();
             Rotation::new(options.rotate, path.clone(), header, options.force)
         });
         let writer = rotation
             .as_ref()
             .map(|rotation| rotation.first(invoking_user()));
         let writer = writer.transpose()?;
-        let journal = Journal::open();
-        journal.attached(&options, kernel.facts());
-        let listeners = listeners::find(&followed);
-        kernel.beat();
+        let journal = source.is_live().then(Journal::open);
+        if let Some(journal) = &journal {
+            journal.attached(&options, source.object());
+        }
+        let listeners = if source.is_live() {
+            listeners::find(&followed)
+        } else {
+            Vec::new()
+        };
+        source.beat();
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         status.update(|status| {
+            status.source = source.name().unwrap_or_else(|| options.source.clone());
+            status.notice = notice;
             status.yielding = yielding;
             status.limits = options.limits;
         });
-        let running = Running::new(options, followed, kernel, decoder, anchor)
+        let running = Running::new(options, followed, source, decoder, anchor)
             .writing(writer, rotation)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
         Self::spawn(user, status, stop, batches, move || {
             let recording = running.run(listeners)?;
-            journal.detached(&recording);
+            if let Some(journal) = journal {
+                journal.detached(&recording);
+            }
             Ok(recording)
         })
     }
@@ -246,8 +262,8 @@ impl Recorder {
                 }
                 run()
             })
-            .map_err(|source| Error::Io {
-                path: "a thread".into(),
+            .map_err(|source| Error::NotStarted {
+                what: "thread",
                 source,
             })?;
         Ok(Self {
@@ -331,16 +347,13 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
 fn header(
     options: &RecordOptions,
     followed: &Followed,
-    kernel: &Kernel,
+    source: &Source,
     hasher: &KeyHasher,
     anchor: Anchor,
     yielding: Yielding,
 ) -> Header {
-    let facts = kernel.facts();
-    Header {
+    let mut header = Header {
         source: options.source.clone(),
-        tier: Some(facts.tier.to_owned()),
-        kernel: Some(facts.kernel_release.clone()),
         filters: Filters {
             ports: followed.ports.clone(),
             sockets: names(&followed.sockets),
@@ -354,13 +367,13 @@ fn header(
         sampling: options.sample.share(),
         sample: options.sample,
         facts: serde_json::json!({
-            "object_sha256": facts.object_sha256,
-            "ring_bytes": facts.ring_bytes,
             "yielding": yielding,
             "limits": options.limits,
         }),
         ..Header::default()
-    }
+    };
+    source.describe(&mut header);
+    header
 }
 
 fn names(paths: &[PathBuf]) -> Vec<String> {

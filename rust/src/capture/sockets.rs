@@ -11,7 +11,7 @@ use crate::profile::{CloseSide, ConnectionRow};
 use crate::segment::Direction;
 
 use super::ledger::{Flow, Server};
-use super::peer::{AF_UNIX, OpenBefore, OwnAddresses, Peer};
+use super::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
 
 /// What a socket's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +128,15 @@ impl Sockets {
         } else {
             socket.local_port
         };
+        // Packets tell of no process: there the address has to.
+        let address = (socket.pid == 0 && socket.family != AF_UNIX)
+            .then(|| peer::address(socket.family, &socket.local));
         let known = self.servers.iter().find(|server| {
             server.pid == socket.pid
                 && server.port == port
                 && server.path == path
                 && server.network_namespace == socket.namespace
+                && server.address == address
         });
         if let Some(known) = known {
             return known.server;
@@ -145,15 +149,16 @@ impl Sockets {
             path,
             pid: socket.pid,
             network_namespace: socket.namespace,
+            address,
             ..Server::default()
         });
         server
     }
 
-    /// The client has closed its side: remembered if it is the first to.
-    pub fn ended(&mut self, cookie: u64) {
+    /// A side has closed: remembered if it is the first to.
+    pub fn ended(&mut self, cookie: u64, side: CloseSide) {
         if let Some(row) = self.row(cookie) {
-            row.close_side.get_or_insert(CloseSide::Client);
+            row.close_side.get_or_insert(side);
         }
     }
 
@@ -388,7 +393,7 @@ mod tests {
         let mut sockets = Sockets::default();
         sockets.announce(1, &socket(1, 11211, 1), 0);
         sockets.announce(2, &socket(1, 11211, 1), 0);
-        sockets.ended(1);
+        sockets.ended(1, CloseSide::Client);
         sockets.closed(1, 5);
         sockets.closed(2, 6);
         let (connections, _) = sockets.into_tables();

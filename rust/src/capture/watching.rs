@@ -15,7 +15,7 @@ impl Running {
     /// Tells how it is going, and ends it where a limit is reached.
     pub(super) fn watch(&mut self) {
         self.tell();
-        let ring = u64::from(self.kernel.facts().ring_bytes);
+        let ring = self.source.buffer_bytes();
         let before = self.rotation.as_ref().map_or(0, Rotation::bytes_before);
         let usage = Usage::now(self.writer.as_ref(), ring, before);
         let most = self.options.max_size;
@@ -36,7 +36,7 @@ impl Running {
         let (now, events, cpu_s) = (Instant::now(), self.tally.events(), clock::cpu_s());
         let (before, events_before, cpu_before) = self.told;
         let seconds = now.duration_since(before).as_secs_f64();
-        let counters = self.kernel.counters();
+        let counters = self.source.counters(&self.session);
         let (connections, connections_open) = self.session.sockets().counts();
         let bytes_written = self.bytes_written();
         let drops = self.session.dropped();

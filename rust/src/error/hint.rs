@@ -20,6 +20,29 @@ impl Error {
             }
             Self::KeyFile { .. } => Some("`membench keygen FILE` makes one".into()),
             Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
+            Self::NoLibpcap { .. } => {
+                Some("install it: `apt-get install libpcap0.8`, `dnf install libpcap` or `apk add libpcap`".into())
+            }
+            Self::PacketsForbidden { .. } => {
+                Some("run as root, or with CAP_NET_RAW in a container".into())
+            }
+            Self::PacketsUnavailable { .. } => {
+                Some("`membench doctor` shows what this machine can do".into())
+            }
+            Self::NoSource { kernel, packets } => {
+                let hints = [kernel.hint(), packets.hint()];
+                let hints: Vec<String> = hints.into_iter().flatten().collect();
+                (!hints.is_empty()).then(|| hints.join("; for packets: "))
+            }
+            Self::NotACapture { .. } => {
+                Some("`tcpdump -i any -s 0 -w FILE.pcap tcp port 11211` makes one".into())
+            }
+            Self::LinkType { .. } => {
+                Some("capture on an Ethernet interface, on `lo` or on `any`".into())
+            }
+            Self::NotOfPackets { .. } => {
+                Some("packets tell ports and addresses only, and are read whole: leave it out".into())
+            }
             Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
             Self::Io { source, .. } => io_hint(source),
             Self::NewerSchema { .. } => Some("`pip install --upgrade membench`".into()),
@@ -39,6 +62,10 @@ impl Error {
             | Self::TargetProtocol { .. }
             | Self::NothingToReplay { .. }
             | Self::ReplaySystem { .. } => None,
+            Self::NotStarted { .. } => Some(
+                "limits decide that: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"
+                    .into(),
+            ),
             Self::NotForSource { .. } => Some("record the whole source into one profile".into()),
             Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
