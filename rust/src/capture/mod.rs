@@ -1,4 +1,4 @@
-//! Kernel hooks → segments: load, attach, drain, account.
+//! Kernel hooks or packets → segments: open, drain, account.
 
 #[cfg(not(feature = "ebpf"))]
 mod absent;
@@ -8,22 +8,33 @@ mod btf;
 mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
+mod datagrams;
+mod doubts;
 mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
+mod found;
 mod guards;
+mod heading;
 mod journal;
 pub mod ledger;
 pub mod listeners;
+#[cfg(feature = "pcap")]
+mod live;
+#[cfg(not(feature = "pcap"))]
+#[path = "live_absent.rs"]
+mod live;
 #[cfg(feature = "ebpf")]
 mod load;
 mod namespaces;
 mod options;
 mod pace;
+mod packets;
 pub mod peer;
 mod privileges;
 mod probe;
 mod recorder;
+mod recording;
 mod ring;
 mod rotating;
 mod running;
@@ -31,6 +42,7 @@ mod sampling;
 mod selection;
 mod session;
 pub mod sockets;
+mod source;
 pub mod statistics;
 pub mod status;
 #[cfg(feature = "ebpf")]
@@ -46,7 +58,7 @@ pub use absent::Kernel;
 pub use guards::Limits;
 #[cfg(feature = "ebpf")]
 pub use load::Kernel;
-pub use membench_common::{Close, Header, Part, Socket, counter};
+pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
 pub use options::{Facts, KernelOptions};
 pub use pace::Pace;
 pub use privileges::{

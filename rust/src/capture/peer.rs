@@ -44,12 +44,7 @@ impl Peer {
         if socket.family == AF_UNIX {
             return Self::Inode(inode(&socket.remote));
         }
-        let ip = if socket.family == AF_INET {
-            let [a, b, c, d, ..] = socket.remote;
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        } else {
-            IpAddr::V6(Ipv6Addr::from(socket.remote))
-        };
+        let ip = address(socket.family, &socket.remote);
         Self::Address(SocketAddr::new(ip, socket.remote_port)).canonical()
     }
 
@@ -81,7 +76,18 @@ impl Peer {
 }
 
 pub(super) const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
+pub(super) const AF_INET: u16 = 2;
+pub(super) const AF_INET6: u16 = 10;
+
+/// An address as announcements hold it.
+pub(super) fn address(family: u16, bytes: &[u8; 16]) -> IpAddr {
+    if family == AF_INET {
+        let [a, b, c, d, ..] = *bytes;
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(*bytes))
+    }
+}
 
 fn inode(bytes: &[u8; 16]) -> u64 {
     let [number, _]: [u64; 2] = zerocopy::transmute!(*bytes);

@@ -1,12 +1,17 @@
 //! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
 
-use membench_common::{Header, counter, kind};
+use std::net::SocketAddr;
+
+use membench_common::{Datagram, Header, counter, kind};
 use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
-use crate::profile::{ConnectionRow, LossRow, Sample};
+use crate::event::{Event, OptionsTable};
+use crate::profile::{CloseSide, ConnectionRow, LossRow, Sample};
 use crate::segment::{Direction, Piece, Segment};
 
+use super::datagrams::{self, Last, Threads, Waiting};
+use super::doubts::Doubts;
 use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
 use super::sampling;
@@ -29,12 +34,13 @@ pub(super) struct Mark {
 
 /// What one recording has taken in so far.
 pub(super) struct Session {
-    sockets: Sockets,
-    decoder: Decoder,
+    pub(super) sockets: Sockets,
+    threads: Threads,
+    pub(super) decoder: Decoder,
     totals: Totals,
     own: Seen,
     /// Bytes of records on sockets that were never announced.
-    orphaned: u64,
+    pub(super) orphaned: u64,
     marks: Vec<Mark>,
     losses: Vec<LossRow>,
     /// Events that a consumer did not take.
@@ -42,6 +48,10 @@ pub(super) struct Session {
     /// Events that are not of the sample.
     sampled_out: u64,
     sampled_out_told: u64,
+    /// What packets leave in doubt.
+    pub(super) doubts: Doubts,
+    /// The network namespace that packets are of.
+    pub(super) namespace: u32,
 }
 
 impl Session {
@@ -49,6 +59,7 @@ impl Session {
     pub(super) fn new(decoder: Decoder, sockets: Sockets) -> Self {
         Self {
             sockets,
+            threads: Threads::default(),
             decoder,
             totals: Totals::default(),
             own: Seen::default(),
@@ -58,6 +69,8 @@ impl Session {
             drops: 0,
             sampled_out: 0,
             sampled_out_told: 0,
+            doubts: Doubts::default(),
+            namespace: 0,
         }
     }
 
@@ -82,6 +95,25 @@ impl Session {
                 };
                 self.take_bytes(header, &segment);
             }
+            Record::Datagram {
+                header,
+                direction,
+                datagram,
+                pieces,
+            } => {
+                let pieces: SmallVec<[Piece<'_>; 8]> = pieces.clone().collect();
+                let segment = Segment {
+                    connection: 0,
+                    direction: *direction,
+                    offset: header.offset,
+                    time: header.time,
+                    arrival: None,
+                    filled: false,
+                    call: 0,
+                    pieces: &pieces,
+                };
+                self.take_datagram(header, datagram, &segment);
+            }
             Record::Socket { header, socket } => {
                 let known = self.sockets.role(header.cookie).is_some();
                 if let Role::Connection(connection) =
@@ -95,7 +127,7 @@ impl Session {
                     }
                 }
             }
-            Record::End { header } => self.sockets.ended(header.cookie),
+            Record::End { header } => self.sockets.ended(header.cookie, CloseSide::Client),
             Record::Close { header, close } => {
                 if let Some(Role::Connection(connection)) =
                     self.sockets.closed(header.cookie, header.time)
@@ -118,6 +150,7 @@ impl Session {
         };
         let seen = self.sockets.count(role, segment.direction, length);
         match role {
+            Role::Datagrams(_) => self.orphaned += length,
             Role::Own(server) => self.take_own(server, segment, seen),
             Role::Connection(connection) => {
                 let segment = Segment {
@@ -135,7 +168,84 @@ impl Session {
         }
     }
 
-    fn take_own(&mut self, server: u32, segment: &Segment<'_>, seen: Seen) {
+    fn take_datagram(&mut self, header: &Header, datagram: &Datagram, segment: &Segment<'_>) {
+        let cookie = header.cookie;
+        let Some(Role::Datagrams(server)) = self.sockets.role(cookie) else {
+            self.orphaned += segment.length();
+            return;
+        };
+        let (thread, peer) = ((cookie, datagram.thread), datagrams::peer(datagram));
+        if segment.direction == Direction::Request {
+            match self.threads.take(thread) {
+                Some(Last::Waiting(waiting)) => {
+                    let (connection, id) = self.deliver(cookie, server, peer, &waiting);
+                    if let Some(id) = id {
+                        self.decoder.finish_datagram(connection, id);
+                    }
+                }
+                Some(Last::Known(connection, id)) => self.decoder.finish_datagram(connection, id),
+                None => {}
+            }
+            self.threads
+                .note(thread, Last::Waiting(Waiting::new(segment)));
+            return;
+        }
+        if let Some(waiting) = self.threads.take_waiting(thread)
+            && let (connection, Some(id)) = self.deliver(cookie, server, peer, &waiting)
+        {
+            self.threads.note(thread, Last::Known(connection, id));
+        }
+        let connection = self.datagrams_of(cookie, server, peer, header.time);
+        self.push_datagram(&Segment {
+            connection,
+            ..*segment
+        });
+    }
+
+    /// Decodes a request whose peer is told now.
+    fn deliver(
+        &mut self,
+        cookie: u64,
+        server: u32,
+        peer: Option<SocketAddr>,
+        waiting: &Waiting,
+    ) -> (u32, Option<u16>) {
+        let connection = self.datagrams_of(cookie, server, peer, waiting.time());
+        let id = waiting.with(connection, |segment| self.push_datagram(segment));
+        (connection, id)
+    }
+
+    fn push_datagram(&mut self, segment: &Segment<'_>) -> Option<u16> {
+        let role = Role::Connection(segment.connection);
+        self.sockets
+            .count(role, segment.direction, segment.length());
+        self.decoder.push_datagram(segment)
+    }
+
+    fn datagrams_of(
+        &mut self,
+        cookie: u64,
+        server: u32,
+        peer: Option<SocketAddr>,
+        time: u64,
+    ) -> u32 {
+        let (connection, is_new) = self.sockets.of_datagram(cookie, server, peer, time);
+        if is_new {
+            self.decoder.open_datagrams(connection, server);
+        }
+        connection
+    }
+
+    /// Requests whose peer was never told.
+    fn deliver_rest(&mut self) {
+        for ((cookie, _), waiting) in self.threads.rest() {
+            if let Some(Role::Datagrams(server)) = self.sockets.role(cookie) {
+                self.deliver(cookie, server, None, &waiting);
+            }
+        }
+    }
+
+    pub(super) fn take_own(&mut self, server: u32, segment: &Segment<'_>, seen: Seen) {
         let length = segment.length();
         match segment.direction {
             Direction::Request => self.own.request += length,
@@ -147,21 +257,22 @@ impl Session {
     }
 
     fn note_loss(&mut self, header: &Header, connection: u32, bytes: u64) {
-        if self.losses.len() >= LOSSES_LISTED {
-            return;
-        }
-        let cause = loss_term(header.lost.trailing_zeros())
-            .unwrap_or("ring_full")
-            .to_owned();
-        self.losses.push(LossRow {
-            time: header.time,
-            connection: Some(connection),
-            cause,
-            bytes,
-        });
+        let cause = loss_term(header.lost.trailing_zeros()).unwrap_or("ring_full");
+        self.list_loss(header.time, connection, cause, bytes);
     }
 
-    fn close(&mut self, connection: u32) {
+    pub(super) fn list_loss(&mut self, time: u64, connection: u32, cause: &str, bytes: u64) {
+        if self.losses.len() < LOSSES_LISTED {
+            self.losses.push(LossRow {
+                time,
+                connection: Some(connection),
+                cause: cause.to_owned(),
+                bytes,
+            });
+        }
+    }
+
+    pub(super) fn close(&mut self, connection: u32) {
         if let Some(totals) = self.decoder.close(connection) {
             self.sockets.settle(connection, &totals);
             self.totals.add(&totals);
@@ -173,24 +284,37 @@ impl Session {
         self.drops += events;
     }
 
+    /// The events since they were last cleared; those of packets are settled first.
+    pub(super) fn events(&self) -> &[Event] {
+        if self.doubts.released().is_empty() {
+            self.decoder.events()
+        } else {
+            self.doubts.released()
+        }
+    }
+
+    /// The options strings that events refer to.
+    pub(super) fn options(&self) -> &OptionsTable {
+        self.decoder.options()
+    }
+
+    /// Forgets the events; their room is kept.
+    pub(super) fn clear_events(&mut self) {
+        self.decoder.clear_events();
+        self.doubts.clear_released();
+    }
+
     /// Drops the events that are not of the sample, and counts them.
     pub(super) fn leave_out(&mut self, sample: Sample) {
         if sample.keys > 1 {
-            let dropped = self
-                .decoder
-                .retain_events(|event| sampling::holds(sample, event));
-            self.sampled_out += dropped;
+            let holds = |event: &Event| sampling::holds(sample, event);
+            self.sampled_out += self.decoder.retain_events(holds) + self.doubts.retain(holds);
         }
     }
 
     /// Events left out so far.
     pub(super) fn sampled_out(&self) -> u64 {
         self.sampled_out
-    }
-
-    /// The decoder: its events and options.
-    pub(super) fn decoder(&mut self) -> &mut Decoder {
-        &mut self.decoder
     }
 
     /// The sockets seen so far.
@@ -208,11 +332,30 @@ impl Session {
         self.drops
     }
 
-    /// Ends every connection that is still open; its last events can be taken then.
-    pub(super) fn end(&mut self) {
+    /// Ends every connection that is still open; its last events can be taken then. `now`: the packets' clock.
+    pub(super) fn end(&mut self, now: u64) {
+        self.deliver_rest();
         for connection in self.decoder.open_connections() {
+            self.doubts.end(&self.decoder, connection, now);
             self.close(connection);
         }
+        if !self.decoder.events().is_empty() && !self.doubts.released().is_empty() {
+            self.doubts.release(self.decoder.events());
+            self.decoder.clear_events();
+        }
+    }
+
+    /// The counters of a session that took packets: the sums of what was found in them.
+    pub(super) fn counters(&self) -> [u64; counter::COUNT] {
+        let mut counters = [0; counter::COUNT];
+        let (totals, _) = self.so_far();
+        let Totals {
+            request, response, ..
+        } = totals;
+        counters[counter::REQUEST_BYTES as usize] = request.seen + self.own.request;
+        counters[counter::RESPONSE_BYTES as usize] = response.seen + self.own.response;
+        counters[counter::MISSED as usize] = request.missed + response.missed;
+        counters
     }
 
     /// The losses listed so far, once.
@@ -254,6 +397,11 @@ impl Session {
             response_bytes: of(counter::RESPONSE_BYTES),
             own_request_bytes: self.own.request,
             own_response_bytes: self.own.response,
+            packets_dropped: 0,
+            fragments: 0,
+            packets_unreadable: 0,
+            file_damaged: 0,
+            packets: None,
             ring_full: of(counter::RING_FULL),
             missed: of(counter::MISSED),
             record_limit: of(counter::RECORD_LIMIT),
@@ -269,7 +417,7 @@ impl Session {
             orphaned: self.orphaned,
             truncated: request.truncated + response.truncated,
             unsynced: request.unsynced + response.unsynced,
-            unpaired,
+            unpaired: unpaired + self.doubts.withheld(),
             unmatched,
             program_misses,
             user_queue_drops: self.drops,

@@ -9,6 +9,15 @@ use super::requests::{Read, RequestStream};
 use super::responses::ResponseStream;
 use super::{Responses, Totals};
 
+/// Where a connection's barriers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barriers {
+    /// At each of the server's reads that does not continue another.
+    Reads,
+    /// Where the source says so: whether it does of the next request segment.
+    Told(bool),
+}
+
 /// Decodes one connection's segments.
 pub(super) struct Connection {
     ordinal: u32,
@@ -25,11 +34,13 @@ pub(super) struct Connection {
     call: u32,
     /// and whether the server may have read on before it answered.
     reads_on: bool,
+    /// Where barriers are.
+    barriers: Barriers,
     totals: Totals,
 }
 
 impl Connection {
-    pub(super) fn new(ordinal: u32, mid_stream: bool) -> Self {
+    pub(super) fn new(ordinal: u32, mid_stream: bool, barriers: Barriers) -> Self {
         Self {
             ordinal,
             server: 0,
@@ -42,8 +53,37 @@ impl Connection {
             batch: None,
             call: 0,
             reads_on: false,
+            barriers,
             totals: Totals::default(),
         }
+    }
+
+    /// One datagram's: its requests and its read go on counting from these.
+    pub(super) fn of_datagram(ordinal: u32, requests: u32, batches: u32) -> Self {
+        let mut connection = Self::new(ordinal, false, Barriers::Reads);
+        connection.requests.count_from(requests);
+        connection.batch = Some(batches.wrapping_sub(1));
+        connection.call = u32::MAX;
+        connection
+    }
+
+    /// Ordinal of the request that would come next.
+    pub(super) fn next_request(&self) -> u32 {
+        self.requests.next_request()
+    }
+
+    /// Responses were lost, and how many bytes of them is not known here.
+    pub(super) fn lose_responses(&mut self, context: &mut Context) {
+        self.sends.clear();
+        self.responses.lose(&mut self.totals.response);
+        self.pairing.lose(context, &mut self.totals);
+    }
+
+    /// The end, after everything due was sent.
+    pub(super) fn finish(mut self: Box<Self>, context: &mut Context) -> Totals {
+        self.sends.settle(context, &mut self.pairing);
+        self.pairing.barrier(context, &mut self.totals);
+        self.close(context)
     }
 
     pub(super) fn ordinal(&self) -> u32 {
@@ -82,7 +122,7 @@ impl Connection {
             batch: self.batch.unwrap_or(0),
             dialect: context.dialect(self.server),
         };
-        let mut may_be_barrier = first_of_call && !self.reads_on;
+        let mut may_be_barrier = first_of_call && self.barrier_is_due();
         if first_of_call {
             self.reads_on = segment.filled && self.gathers_requests(segment);
         }
@@ -94,6 +134,42 @@ impl Connection {
         self.reads_on &= !self.requests.is_binary();
         self.totals.request.seen += segment.length();
         gap
+    }
+
+    fn barrier_is_due(&mut self) -> bool {
+        match &mut self.barriers {
+            Barriers::Reads => !self.reads_on,
+            Barriers::Told(due) => std::mem::take(due),
+        }
+    }
+
+    /// The next request segment is a barrier.
+    pub(super) fn expect_barrier(&mut self) {
+        self.barriers = Barriers::Told(true);
+    }
+
+    /// Whether responses can be told apart.
+    pub(super) fn paired(&self) -> bool {
+        self.requests.synced() && self.responses.synced() && !self.pairing.suspended()
+    }
+
+    /// Whether nothing is unfinished: every request was answered, whole.
+    pub(super) fn settled(&self) -> bool {
+        self.paired()
+            && self.pairing.len() == 0
+            && self.requests.between_requests()
+            && self.responses.between_responses()
+    }
+
+    /// Requests that await their response.
+    pub(super) fn open_requests(&self) -> usize {
+        self.pairing.len()
+    }
+
+    /// What is open stays without outcome, and so does what follows up to the next barrier.
+    pub(super) fn give_up_responses(&mut self, context: &mut Context) {
+        self.responses.lose(&mut self.totals.response);
+        self.pairing.lose(context, &mut self.totals);
     }
 
     /// Whether a read that filled its buffer is followed by another at once, with nothing answered in between: not the

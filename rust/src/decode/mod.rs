@@ -8,6 +8,7 @@
 mod cas;
 mod connection;
 mod context;
+mod datagrams;
 mod fits;
 mod lengths;
 mod open;
@@ -17,13 +18,16 @@ mod requests;
 mod responses;
 mod start;
 
+use std::collections::BTreeMap;
+
 use crate::capture::ledger::Flow;
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
 use crate::segment::{Direction, Segment};
 
-use connection::Connection;
+use connection::{Barriers, Connection};
 use context::Context;
+use datagrams::Datagrams;
 
 /// What a source delivers of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,7 @@ impl Totals {
 pub struct Decoder {
     context: Context,
     connections: Vec<Option<Box<Connection>>>,
+    datagrams: BTreeMap<u32, Datagrams>,
 }
 
 impl Decoder {
@@ -93,16 +98,90 @@ impl Decoder {
         Self {
             context: Context::new(hasher, responses, utc_offset),
             connections: Vec::new(),
+            datagrams: BTreeMap::new(),
         }
     }
 
     /// Begins a connection. `mid_stream`: bytes had moved on it before the first that will be pushed.
     pub fn open(&mut self, connection: u32, mid_stream: bool) {
+        self.open_with(connection, mid_stream, Barriers::Reads);
+    }
+
+    /// Begins a connection of a source that does not see the server's reads: barriers are where it says so.
+    pub fn open_without_reads(&mut self, connection: u32, mid_stream: bool) {
+        self.open_with(connection, mid_stream, Barriers::Told(false));
+    }
+
+    fn open_with(&mut self, connection: u32, mid_stream: bool, barriers: Barriers) {
         let index = connection as usize;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
-        self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream)));
+        self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream, barriers)));
+    }
+
+    /// The next request segment of a connection opened without reads is a barrier.
+    pub fn expect_barrier(&mut self, connection: u32) {
+        if let Some(open) = self.find(connection) {
+            open.expect_barrier();
+        }
+    }
+
+    /// Whether a connection's responses can be told apart: not between a loss and the next barrier.
+    pub fn paired(&self, connection: u32) -> bool {
+        self.get(connection).is_some_and(Connection::paired)
+    }
+
+    /// Whether every request of a connection was answered, whole.
+    pub fn settled(&self, connection: u32) -> bool {
+        self.get(connection).is_some_and(Connection::settled)
+    }
+
+    /// Requests of a connection that await their response.
+    pub fn open_requests(&self, connection: u32) -> usize {
+        self.get(connection).map_or(0, Connection::open_requests)
+    }
+
+    /// Gives up the responses of a connection up to its next barrier.
+    pub fn give_up_responses(&mut self, connection: u32) {
+        if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
+            open.give_up_responses(&mut self.context);
+        }
+    }
+
+    fn find(&mut self, connection: u32) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(connection as usize)?
+            .as_deref_mut()
+    }
+
+    fn get(&self, connection: u32) -> Option<&Connection> {
+        self.connections.get(connection as usize)?.as_deref()
+    }
+
+    /// Begins a connection of datagrams: those of one peer to a server.
+    pub fn open_datagrams(&mut self, connection: u32, server: u32) {
+        self.datagrams
+            .insert(connection, Datagrams::new(connection, server));
+    }
+
+    /// Decodes one datagram of an open connection, frame header included; returns the id of a request.
+    pub fn push_datagram(&mut self, segment: &Segment<'_>) -> Option<u16> {
+        let datagrams = self.datagrams.get_mut(&segment.connection)?;
+        match segment.direction {
+            Direction::Request => datagrams.request(&mut self.context, segment),
+            Direction::Response => {
+                datagrams.response(&mut self.context, segment);
+                None
+            }
+        }
+    }
+
+    /// The server has sent every answer to the datagram with this id.
+    pub fn finish_datagram(&mut self, connection: u32, id: u16) {
+        if let Some(datagrams) = self.datagrams.get_mut(&connection) {
+            datagrams.finish(&mut self.context, id);
+        }
     }
 
     /// An open connection is to this server; unless said so, connections are to server 0.
@@ -141,12 +220,18 @@ impl Decoder {
 
     /// Ends a connection: what is unfinished becomes boundary. `none` when it is not open.
     pub fn close(&mut self, connection: u32) -> Option<Totals> {
+        if let Some(ended) = self.datagrams.remove(&connection) {
+            return Some(ended.close(&mut self.context));
+        }
         let ended = self.connections.get_mut(connection as usize)?.take()?;
         Some(ended.close(&mut self.context))
     }
 
     /// What an open connection's decoding has found so far.
     pub fn totals(&self, connection: u32) -> Option<Totals> {
+        if let Some(datagrams) = self.datagrams.get(&connection) {
+            return Some(datagrams.totals());
+        }
         self.connections
             .get(connection as usize)?
             .as_ref()
@@ -159,6 +244,7 @@ impl Decoder {
             .iter()
             .flatten()
             .map(|open| open.ordinal())
+            .chain(self.datagrams.keys().copied())
             .collect()
     }
 
