@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "analyze",
     "probe_ebpf",
+    "probe_packets",
     "replay",
 ]
 
@@ -190,6 +191,9 @@ class Recorder:
     def result(self) -> str: ...
     def next_event(self, timeout_s: float) -> Event | None: ...
     def next_batch(self, timeout_s: float) -> Batch | None: ...
+
+def probe_packets(interface: str) -> str:
+    """Try to open an interface through libpcap; JSON with what works and the remedy."""
 
 def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""

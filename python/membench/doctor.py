@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from membench import sources
 from membench._results import from_json
 from membench.host import Identity, Machine, Target, find_target, read_identity, read_machine
+
+INTERFACES_TRIED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,16 @@ def diagnose(ports: tuple[int, ...] = (11211,)) -> Diagnosis:
         machine=read_machine(),
         identity=identity,
         targets=tuple(target for target in found if target is not None),
-        sources=(judge_sockets(probe, identity), *_not_built()),
+        sources=(
+            judge_sockets(probe, identity),
+            *(
+                judge_packets(name, from_json(Probe, _native.probe_packets(name)), identity)
+                for name in ("any", *_interfaces_up())
+            ),
+            SourceVerdict("FILE.pcap", True, "packets of a file: needs no permission"),
+            SourceVerdict("watch:HOST:PORT", True, "memcached's own log: needs no permission"),
+            *_not_built(),
+        ),
     )
 
 
@@ -76,6 +88,33 @@ def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
         return SourceVerdict("ebpf:any", True, why, (), probe.checks)
     why = probe.why or "the programs could not be loaded"
     return SourceVerdict("ebpf:any", False, why, _remedies(probe, identity), probe.checks)
+
+
+def judge_packets(interface: str, probe: Probe, identity: Identity) -> SourceVerdict:
+    """Turn the try-out of an interface into a verdict on `pcap:INTERFACE`."""
+    source = f"pcap:{interface}"
+    if probe.works:
+        opened = "".join(check.detail or "" for check in probe.checks[:1])
+        return SourceVerdict(source, True, f"opened: {opened}", (), probe.checks)
+    remedies: tuple[str, ...] = (probe.remedy,) if probe.remedy else ()
+    if "CAP_NET_RAW" not in identity.capabilities:
+        remedies += (
+            f"sudo {sys.executable} -m membench record {source} PROFILE.mb",
+            "docker run --cap-add NET_RAW --network host …",
+        )
+    return SourceVerdict(source, False, probe.why or "it could not be opened", remedies)
+
+
+def _interfaces_up() -> tuple[str, ...]:
+    """Name the first few interfaces that are up."""
+    up = []
+    for name in sorted(sources.list_interfaces()):
+        try:
+            state = (sources.INTERFACES / name / "operstate").read_text().strip()
+        except OSError:
+            continue
+        up += [name] if state in {"up", "unknown"} else []
+    return tuple(up[:INTERFACES_TRIED])
 
 
 def _remedies(probe: Probe, identity: Identity) -> tuple[str, ...]:
@@ -91,6 +130,5 @@ def _remedies(probe: Probe, identity: Identity) -> tuple[str, ...]:
 def _not_built() -> tuple[SourceVerdict, ...]:
     """The sources that are understood but not in this version."""
     return tuple(
-        SourceVerdict(source, False, "not in this version")
-        for source in ("ebpf:INTERFACE", "pcap:INTERFACE", "watch:HOST:PORT")
+        SourceVerdict(source, False, "not in this version") for source in ("ebpf:INTERFACE",)
     )

@@ -32,7 +32,9 @@ pub(super) struct Live {
 impl Live {
     /// Opens an interface, or `any`, for packets of these ports.
     pub(super) fn open(interface: &str, ports: &[u16], buffer_bytes: u32) -> Result<Self> {
-        let buffer_bytes = buffer_bytes.saturating_mul(ROOM).clamp(BUFFERS.0, BUFFERS.1);
+        let buffer_bytes = buffer_bytes
+            .saturating_mul(ROOM)
+            .clamp(BUFFERS.0, BUFFERS.1);
         let failed = |trouble| failure(interface, trouble);
         let mut handle = Handle::open(&Opening {
             interface,

@@ -13,18 +13,19 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Owner, Sample, Writer};
+use crate::profile::{Anchor, Owner, Sample, Writer};
 use crate::{Error, Result};
 
+use super::heading::header;
 use super::journal::Journal;
 use super::ledger::Ledger;
 use super::rotating::Rotation;
 use super::running::Running;
-use super::source::{self, Source};
+use super::source;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Followed, Limits, Pace, Rotate, Selection, Yielding, become_user, clock, give_up_privileges,
+    Limits, Pace, Rotate, Selection, Yielding, become_user, clock, give_up_privileges,
     invoking_user, listeners, prepare_to_become, yielding,
 };
 
@@ -385,43 +386,6 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
     }
     give_up_privileges()?;
     Ok(user)
-}
-
-fn header(
-    options: &RecordOptions,
-    followed: &Followed,
-    source: &Source,
-    hasher: &KeyHasher,
-    anchor: Anchor,
-    yielding: Yielding,
-) -> Header {
-    let mut header = Header {
-        source: options.source.clone(),
-        filters: Filters {
-            ports: followed.ports.clone(),
-            sockets: names(&followed.sockets),
-            pids: followed.pids.clone(),
-            cgroups: names(&options.selection.cgroups),
-            network_namespaces: followed.network_namespaces.clone(),
-        },
-        responses: Some(options.responses.name().to_owned()),
-        key_fingerprint: Some(hasher.fingerprint()),
-        anchor,
-        sampling: options.sample.share(),
-        sample: options.sample,
-        facts: serde_json::json!({
-            "yielding": yielding,
-            "limits": options.limits,
-        }),
-        ..Header::default()
-    };
-    source.describe(&mut header);
-    header
-}
-
-fn names(paths: &[PathBuf]) -> Vec<String> {
-    let paths = paths.iter();
-    paths.map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

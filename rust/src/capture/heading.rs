@@ -1,0 +1,47 @@
+//! What is known of a recording when it starts → the head of its manifest.
+
+use std::path::PathBuf;
+
+use crate::privacy::KeyHasher;
+use crate::profile::{Anchor, Filters, Header};
+
+use super::source::Source;
+use super::{Followed, RecordOptions, Yielding};
+
+/// The head of a profile that is recorded from here on.
+pub(super) fn header(
+    options: &RecordOptions,
+    followed: &Followed,
+    source: &Source,
+    hasher: &KeyHasher,
+    anchor: Anchor,
+    yielding: Yielding,
+) -> Header {
+    let mut header = Header {
+        source: options.source.clone(),
+        filters: Filters {
+            ports: followed.ports.clone(),
+            sockets: names(&followed.sockets),
+            pids: followed.pids.clone(),
+            cgroups: names(&options.selection.cgroups),
+            network_namespaces: followed.network_namespaces.clone(),
+        },
+        responses: Some(options.responses.name().to_owned()),
+        key_fingerprint: Some(hasher.fingerprint()),
+        anchor,
+        sampling: options.sample.share(),
+        sample: options.sample,
+        facts: serde_json::json!({
+            "yielding": yielding,
+            "limits": options.limits,
+        }),
+        ..Header::default()
+    };
+    source.describe(&mut header);
+    header
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let paths = paths.iter();
+    paths.map(|path| path.display().to_string()).collect()
+}
