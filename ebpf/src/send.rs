@@ -20,8 +20,11 @@ use crate::{
 pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
     let length = ctx.arg::<i32>(1);
-    if !socket::is_followed(sock) || length <= 0 {
+    if !socket::is_followed(sock) {
         return None;
+    }
+    if length <= 0 {
+        return failed(sock);
     }
     let counters = Counters::of(program::SEND)?;
     counters.add(counter::RESPONSE_CALLS, 1);
@@ -32,6 +35,15 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     let state = socket::state(sock, counters, length as u32)?;
     state.note_send(sock, counters, length as u32);
     record(sock, state, counters, length as u32)
+}
+
+/// A send that moved nothing ends a call with several messages.
+#[inline(always)]
+fn failed(sock: Structure) -> Option<()> {
+    let state = maps::known_state(sock)?;
+    // SAFETY: a map's value; the kernel keeps it while the program runs.
+    unsafe { (*state).response.place.reset() };
+    None
 }
 
 #[inline(always)]
@@ -58,7 +70,7 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
         call,
         ..socket::empty(state.cookie, time)
     };
-    let call = Call {
+    let mut call = Call {
         stream: &mut state.response,
         counters,
         header,
@@ -67,11 +79,29 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
         call.keep_length();
         return Some(());
     }
-    match call::sending() {
-        Ok(arguments) => keep(call, maps::send_scratch()?, arguments),
+    let scratch = maps::send_scratch()?;
+    match call::sending().and_then(|arguments| located(&mut call, scratch, arguments)) {
+        Ok(arguments) => keep(call, scratch, arguments),
         Err(cause) => call.stream.lose(counters, cause, u64::from(length)),
     }
     Some(())
+}
+
+/// A call's one buffer or message.
+#[inline(always)]
+fn located(
+    call: &mut Call<'_>,
+    scratch: *mut Scratch,
+    arguments: Arguments,
+) -> Result<Arguments, u32> {
+    let place = &mut call.stream.place;
+    let Shape::Messages = arguments.shape else {
+        place.reset();
+        return Ok(arguments);
+    };
+    place
+        .sent(arguments, scratch, call.header.call_length)
+        .ok_or(counter::OTHER_SYSCALL)
 }
 
 #[inline(always)]
@@ -79,7 +109,7 @@ fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
     let length = call.header.call_length;
     let (address, in_first, count) = match arguments.shape {
         Shape::Buffer => (arguments.address, u64::from(length), 0),
-        Shape::Vectors | Shape::Message => {
+        Shape::Vectors | Shape::Message | Shape::Messages => {
             let count = vector::copy(scratch, arguments);
             let [address, in_first] = vector::vector(scratch, 0);
             (address, if count == 0 { 0 } else { in_first }, count)

@@ -9,6 +9,7 @@ use crate::{
     filter,
     kernel::{self, Structure},
     maps::{self, Counters},
+    messages::Place,
     unix::{self, AF_UNIX},
 };
 
@@ -32,6 +33,8 @@ pub struct Stream {
     pub call: u32,
     /// Causes of losses since the last record, as in `Header::lost`.
     pub lost: u32,
+    /// Where a call with several messages is.
+    pub place: Place,
 }
 
 /// What is known of a socket.

@@ -39,6 +39,7 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
+            | Self::NotForSource { .. }
             | Self::NotALog { .. }
             | Self::Sampled { .. }
             | Self::Ports { .. }
@@ -47,6 +48,7 @@ impl Error {
             | Self::Random(_)
             | Self::TooManyConnections { .. }
             | Self::ReplaySystem { .. }
+            | Self::NotStarted { .. }
             | Self::NoLibpcap { .. }
             | Self::PacketsForbidden { .. }
             | Self::PacketsUnavailable { .. }
