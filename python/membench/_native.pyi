@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "analyze",
     "probe_ebpf",
+    "probe_packets",
     "replay",
 ]
 
@@ -215,6 +216,9 @@ class Top:
     def status(self) -> str: ...
     def name(self, key_id: int) -> bytes | None: ...
     def stop(self) -> None: ...
+
+def probe_packets(interface: str) -> str:
+    """Try to open an interface through libpcap; JSON with what works and the remedy."""
 
 def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from membench import sources
 from membench._results import from_json
 from membench.calibration import measure
 from membench.errors import UsageError
@@ -20,6 +21,8 @@ _HOOKS = (
     "inet_sock_set_state",
     "tcp_rcv_space_adjust",
 )
+
+INTERFACES_TRIED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,16 @@ def diagnose(
         machine=read_machine(),
         identity=identity,
         targets=targets,
-        sources=(judge_sockets(probe, identity), judge_log(targets), *_not_built()),
+        sources=(
+            judge_sockets(probe, identity),
+            *(
+                judge_packets(name, from_json(Probe, _native.probe_packets(name)), identity)
+                for name in ("any", *_interfaces_up())
+            ),
+            SourceVerdict("FILE.pcap", True, "packets of a file: needs no permission"),
+            judge_log(targets),
+            *_not_built(),
+        ),
         policy=read_policy(),
         sees_others=can_see_others(),
         forecasts=tuple(one for one in forecasts if one is not None),
@@ -143,6 +155,30 @@ def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
     return SourceVerdict("ebpf:any", False, why, remedies, probe.checks, needs, missing)
 
 
+def judge_packets(interface: str, probe: Probe, identity: Identity) -> SourceVerdict:
+    """Turn the try-out of an interface into a verdict on `pcap:INTERFACE`."""
+    source, needs = f"pcap:{interface}", ("CAP_NET_RAW",)
+    missing = tuple(one for one in needs if one not in identity.capabilities)
+    if probe.works:
+        opened = "".join(check.detail or "" for check in probe.checks[:1])
+        return SourceVerdict(source, True, f"opened: {opened}", (), probe.checks, needs, missing)
+    remedies = _grants(missing, source) if missing else (probe.remedy,) if probe.remedy else ()
+    why = probe.why or "it could not be opened"
+    return SourceVerdict(source, False, why, remedies, probe.checks, needs, missing)
+
+
+def _interfaces_up() -> tuple[str, ...]:
+    """Name the first few interfaces that are up."""
+    up = []
+    for name in sorted(sources.list_interfaces()):
+        try:
+            state = (sources.INTERFACES / name / "operstate").read_text().strip()
+        except OSError:
+            continue
+        up += [name] if state in {"up", "unknown"} else []
+    return tuple(up[:INTERFACES_TRIED])
+
+
 def judge_log(targets: tuple[Target, ...]) -> SourceVerdict:
     """Say whether memcached's own log can be watched, which takes no privileges."""
     open_to = [target.port for target in targets if target.watchable]
@@ -153,11 +189,11 @@ def judge_log(targets: tuple[Target, ...]) -> SourceVerdict:
     return SourceVerdict("watch:HOST:PORT", False, why, ("membench doctor --port PORT",))
 
 
-def _grants(missing: tuple[str, ...]) -> tuple[str, ...]:
+def _grants(missing: tuple[str, ...], source: str = "ebpf:any") -> tuple[str, ...]:
     """Ways to hold these capabilities, each a line that can be copied."""
     short = [name.removeprefix("CAP_") for name in missing]
     return (
-        f"sudo {sys.executable} -m membench record ebpf:any PROFILE.mb",
+        f"sudo {sys.executable} -m membench record {source} PROFILE.mb",
         f"systemd: AmbientCapabilities={' '.join(missing)}",
         f"docker run {' '.join(f'--cap-add {name}' for name in short)} --network host …",
         f"Kubernetes: securityContext: {{capabilities: {{add: [{', '.join(short)}]}}}}, "
@@ -169,8 +205,5 @@ def _not_built() -> tuple[SourceVerdict, ...]:
     """The sources that are understood but not in this version."""
     return tuple(
         SourceVerdict(source, False, "not in this version", needs=needs)
-        for source, needs in (
-            ("ebpf:INTERFACE", ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")),
-            ("pcap:INTERFACE", ("CAP_NET_RAW",)),
-        )
+        for source, needs in (("ebpf:INTERFACE", ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")),)
     )

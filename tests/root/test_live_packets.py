@@ -7,7 +7,6 @@ import json
 import shutil
 import signal
 import subprocess
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path

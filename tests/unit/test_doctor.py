@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from membench import UsageError
-from membench.doctor import Check, Diagnosis, Probe, judge_log, judge_sockets
+from membench.doctor import Check, Diagnosis, Probe, judge_log, judge_packets, judge_sockets
 from membench.forecast import IDLE_RATE, Constants, forecast
 from membench.host import Identity, Machine, Target
 from membench.policy import parse_seccomp, read_policy
@@ -58,6 +58,23 @@ def test_the_report_shows_machine_you_target_and_each_source(works: bool) -> Non
 def test_a_port_where_nothing_listens_is_said() -> None:
     text = as_text(Diagnosis(MACHINE, NOBODY, (), (judge_sockets(REFUSED, NOBODY),)))
     assert "nothing listens on that port" in text
+
+
+def test_an_interface_that_opens_says_with_what() -> None:
+    probe = Probe(
+        True, None, None, None, (Check("open and filter", True, "libpcap version 1.10.3"),)
+    )
+    verdict = judge_packets("any", probe, Identity(uid=0, capabilities=("CAP_NET_RAW",)))
+    assert (verdict.source, verdict.works) == ("pcap:any", True)
+    assert verdict.why == "opened: libpcap version 1.10.3"
+
+
+def test_an_interface_that_does_not_open_comes_with_what_would_change_that() -> None:
+    probe = Probe(False, None, "pcap:eth0: packets may not be captured: …", "run as root", ())
+    verdict = judge_packets("eth0", probe, Identity(uid=1000, capabilities=()))
+    assert not verdict.works
+    assert verdict.missing == ("CAP_NET_RAW",)
+    assert verdict.remedies[0].endswith("-m membench record pcap:eth0 PROFILE.mb")
 
 
 def test_what_is_missing_is_granted_by_sudo_systemd_docker_and_kubernetes() -> None:

@@ -55,7 +55,7 @@ def render_start(status: Status, responses: str) -> RenderableType:
     """Say what is being recorded and how."""
     rows = [_describe_server(server) for server in status.servers]
     label = "recording" if rows else "waiting"
-    if not rows and status.state == "waiting":
+    if not rows and status.tier is not None:
         rows = ["nothing listens on that port yet: recording begins when a server does"]
     elif not rows:
         label = "reading"

@@ -64,7 +64,7 @@ pub use pace::Pace;
 pub use privileges::{
     become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,
 };
-pub use probe::{Check, Probe, probe};
+pub use probe::{Check, Probe, probe, probe_packets};
 pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
 pub use ring::{Pieces, Record};
 pub use rotating::Rotate;

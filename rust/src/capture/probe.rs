@@ -12,7 +12,11 @@ use crate::decode::Responses;
 use crate::segment::Direction;
 use crate::{Error, Result};
 
+use super::live::Live;
 use super::{Followed, Kernel, KernelOptions, Record};
+
+/// A port for filters that nothing has to pass.
+const TRIAL_PORT: u16 = 11211;
 
 /// What is sent over a connection of our own to make the hooks fire.
 const PING: &[u8] = b"version\r\n";
@@ -46,10 +50,24 @@ pub struct Probe {
 /// Loads and attaches the programs, makes them fire on a connection of our own, and detaches.
 pub fn probe() -> Probe {
     let mut checks = Vec::new();
-    match try_hooks(&mut checks) {
+    let tried = try_hooks(&mut checks).map(Some);
+    conclude(tried, checks)
+}
+
+/// Opens an interface (`any` for all) through libpcap, sets a filter, and closes it.
+pub fn probe_packets(interface: &str) -> Probe {
+    let opened = Live::open(interface, &[TRIAL_PORT], 0);
+    let mut checks = Vec::new();
+    let version = opened.as_ref().map(|live| live.version().to_owned());
+    note(&mut checks, "open and filter", version);
+    conclude(opened.map(|_| None), checks)
+}
+
+fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
+    match tried {
         Ok(tier) => Probe {
             works: true,
-            tier: Some(tier),
+            tier,
             why: None,
             remedy: None,
             checks,

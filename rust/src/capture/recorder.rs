@@ -181,6 +181,7 @@ impl Recorder {
         {
             return Self::start_log(options, hasher, origin, clock::anchor(), yielding);
         }
+        source::check(&options)?;
         let followed = options.selection.find()?;
         let (mut source, notice) = source::open(&options, &followed)?;
         let anchor = source.anchor();

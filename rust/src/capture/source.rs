@@ -193,15 +193,20 @@ impl Source {
     }
 }
 
+/// Refuses options that the source cannot serve.
+pub(super) fn check(options: &RecordOptions) -> Result<()> {
+    if options.file.is_some() || options.interface.is_some() {
+        packets::refuse_what_packets_lack(options)?;
+    }
+    Ok(())
+}
+
 /// Opens what is asked for: a file, an interface, or the kernel's hooks. Where the hooks cannot be used and that is
 /// allowed, packets of every interface stand in for them; then also why.
 pub(super) fn open(
     options: &RecordOptions,
     followed: &Followed,
 ) -> Result<(Source, Option<String>)> {
-    if options.file.is_some() || options.interface.is_some() {
-        packets::refuse_what_packets_lack(options)?;
-    }
     let opened = match (&options.file, &options.interface) {
         (Some(file), _) => Packets::open_file(file, options)?,
         (None, Some(interface)) => Packets::open_live(interface, options)?,

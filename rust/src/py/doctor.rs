@@ -9,6 +9,12 @@ fn probe_ebpf(py: Python<'_>) -> PyResult<String> {
     super::json(&py.detach(capture::probe))
 }
 
+#[pyfunction]
+fn probe_packets(py: Python<'_>, interface: &str) -> PyResult<String> {
+    super::json(&py.detach(|| capture::probe_packets(interface)))
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(probe_packets, module)?)?;
     module.add_function(wrap_pyfunction!(probe_ebpf, module)?)
 }
