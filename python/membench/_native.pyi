@@ -159,6 +159,7 @@ class Recorder:
         source: str,
         *,
         output: str | None,
+        side: str,
         ports: list[int],
         sockets: list[str],
         pids: list[int],

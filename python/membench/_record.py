@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
+Side = Literal["server", "client"]
 DEFAULT_PORT = 11211
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
@@ -274,6 +275,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     source: str,
     output: str | os.PathLike[str] | None = None,
     *,
+    side: Side = "server",
     ports: Sequence[int] | None = None,
     sockets: Sequence[str | os.PathLike[str]] = (),
     pids: Sequence[int] = (),
@@ -300,6 +302,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         source: Where to record: `ebpf:any`; `watch:HOST:PORT`, memcached's own log, which needs no
             permission but tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
+        side: Which end of connections: the `server`'s, or the `client`'s, which is what applications
+            here send to `ports` anywhere, and the service times that they see.
         ports: Listening ports of the servers to record. Without ports and sockets those of `pids`,
             without these 11211.
         sockets: Paths of UNIX-domain sockets to record, as the servers were told them.
@@ -329,7 +333,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     sources.require_available(sources.parse(source))
-    chosen = _choose_ports(ports, named_otherwise=bool(sockets or pids))
+    chosen = _choose_ports(ports, named_otherwise=bool(sockets or (pids and side == "server")))
     _check_ring_size(ring_size)
     _check_sample(sample)
     _check_sample(sample_connections)
@@ -341,6 +345,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     recorder = _native.Recorder(
         source,
         output=None if output is None else os.fspath(output),
+        side=side,
         ports=chosen,
         sockets=[os.fspath(path) for path in sockets],
         pids=sorted(set(pids)),

@@ -51,7 +51,8 @@ class ServerFlows:
         server: Its ordinal, as in the connections table.
         port: Its listening port; 0 at a path.
         path: The path of its UNIX-domain socket.
-        pid: Its process id, in the initial pid namespace.
+        address: Its address, where the clients' side was recorded.
+        pid: Its process id, in the initial pid namespace; 0 where the clients' side was recorded.
         network_namespace: The inode number of its network namespace.
         request: What it read.
         response: What it wrote.
@@ -64,6 +65,7 @@ class ServerFlows:
     request: Flow
     response: Flow
     path: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

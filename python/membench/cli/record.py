@@ -49,6 +49,13 @@ class Responses(StrEnum):
     BYTES = "bytes"
 
 
+class Side(StrEnum):
+    """Which end of connections is recorded."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
 class Requirement(StrEnum):
     """Sources that may be insisted on."""
 
@@ -62,6 +69,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,
+    side: Annotated[
+        Side,
+        typer.Option(help="`client`: what applications here send to --port, and what they wait."),
+    ] = Side.SERVER,
     port: Annotated[
         list[int] | None,
         typer.Option(
@@ -147,6 +158,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         capture = membench.record(
             source,
             profile,
+            side=side.value,
             ports=port or None,
             sockets=socket or (),
             pids=pid or (),

@@ -50,7 +50,9 @@ _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 def render_start(status: Status, responses: str) -> RenderableType:
     """Say what is being recorded and how."""
     rows = [_describe_server(server) for server in status.servers]
-    label = "recording" if rows else "waiting"
+    label = "waiting" if status.state == "waiting" else "recording"
+    if not rows and label == "recording":
+        rows = ["what applications on this machine send there"]
     if not rows:
         rows = ["nothing listens on that port yet: recording begins when a server does"]
     rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")

@@ -39,7 +39,10 @@ pub struct Server {
     /// Path of the UNIX-domain socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Process id in the initial pid namespace.
+    /// Its address, where the client's side was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Process id in the initial pid namespace; 0 where the client's side was recorded.
     pub pid: u32,
     /// Network namespace's inode number.
     pub network_namespace: u32,

@@ -8,6 +8,8 @@ use membench_common::Socket;
 
 use crate::profile::Transport;
 
+use super::Side;
+
 /// The other end of a connection, as the kernel tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
@@ -39,18 +41,30 @@ impl OwnAddresses {
 }
 
 impl Peer {
-    /// The remote end of an announced socket.
-    pub(super) fn of(socket: &Socket) -> Self {
-        if socket.family == AF_UNIX {
-            return Self::Inode(inode(&socket.remote));
+    /// The client's end of an announced socket.
+    pub(super) fn client(socket: &Socket, side: Side) -> Self {
+        match side {
+            Side::Server => Self::of(socket.family, socket.remote, socket.remote_port),
+            Side::Client => Self::of(socket.family, socket.local, socket.local_port),
         }
-        let ip = if socket.family == AF_INET {
-            let [a, b, c, d, ..] = socket.remote;
+    }
+
+    /// The other end of a client's socket.
+    pub(super) fn server(socket: &Socket) -> Self {
+        Self::of(socket.family, socket.remote, socket.remote_port)
+    }
+
+    fn of(family: u16, address: [u8; 16], port: u16) -> Self {
+        if family == AF_UNIX {
+            return Self::Inode(inode(&address));
+        }
+        let ip = if family == AF_INET {
+            let [a, b, c, d, ..] = address;
             IpAddr::V4(Ipv4Addr::new(a, b, c, d))
         } else {
-            IpAddr::V6(Ipv6Addr::from(socket.remote))
+            IpAddr::V6(Ipv6Addr::from(address))
         };
-        Self::Address(SocketAddr::new(ip, socket.remote_port)).canonical()
+        Self::Address(SocketAddr::new(ip, port)).canonical()
     }
 
     /// An address mapped from IPv4 is the IPv4 address.

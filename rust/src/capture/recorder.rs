@@ -24,7 +24,7 @@ use super::running::Running;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Kernel, KernelOptions, Limits, Pace, Rotate, Selection, Yielding, become_user, clock,
+    Kernel, KernelOptions, Limits, Pace, Rotate, Selection, Side, Yielding, become_user, clock,
     give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
 };
 
@@ -209,6 +209,7 @@ impl Recorder {
         if let Some(origin) = Origin::open(&options.source, options.statistics)? {
             return Self::start_log(options, hasher, origin, anchor);
         }
+        require_responses(&options)?;
         let followed = options.selection.find()?;
         let kernel = Kernel::attach(&KernelOptions {
             followed: followed.clone(),
@@ -230,7 +231,8 @@ impl Recorder {
         kernel.beat();
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
-        let decoder = Decoder::new(hasher, options.responses, utc_offset);
+        let decoder = Decoder::new(hasher, options.responses, utc_offset)
+            .of_clients(followed.side == Side::Client);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         status.update(|status| {
@@ -370,6 +372,19 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
     }
     give_up_privileges()?;
     Ok(user)
+}
+
+/// What a client receives is in no way laid out by responses: lengths say nothing there.
+fn require_responses(options: &RecordOptions) -> Result<()> {
+    if options.selection.side == Side::Client && options.responses == Responses::Lengths {
+        return Err(Error::Selection {
+            option: "--side",
+            wanted: "client".to_owned(),
+            found: "what a client receives is cut at random: wants `--responses bytes` or `none`"
+                .to_owned(),
+        });
+    }
+    Ok(())
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -22,7 +22,7 @@ use super::session::Session;
 use super::sockets::Sockets;
 use super::status::{ServerStatus, Shared, State, Status};
 use super::tally::Tally;
-use super::{Followed, Kernel, Record, namespaces};
+use super::{Followed, Kernel, Record, Side, namespaces};
 
 /// How often the open part is flushed and the status told.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -84,7 +84,8 @@ impl Running {
             listeners::accepted(&followed),
         );
         let paths = followed.sockets.clone();
-        let sockets = Sockets::new(own.clone(), namespaces::own(), open_before, paths);
+        let sockets =
+            Sockets::new(own.clone(), namespaces::own(), open_before, paths).on(followed.side);
         Self {
             options,
             followed,
@@ -269,6 +270,9 @@ impl Running {
 
     /// Asks servers that were found for their counters.
     fn meet(&mut self, listeners: Vec<Listener>) {
+        if self.followed.side == Side::Client {
+            return self.status.update(|status| status.state = State::Recording);
+        }
         if listeners.is_empty() {
             return;
         }
