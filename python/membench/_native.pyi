@@ -158,6 +158,9 @@ class Recorder:
         cls,
         source: str,
         *,
+        file: str | None,
+        interface: str | None,
+        fallback: bool,
         output: str | None,
         side: str,
         ports: list[int],
@@ -188,6 +191,31 @@ class Recorder:
     def result(self) -> str: ...
     def next_event(self, timeout_s: float) -> Event | None: ...
     def next_batch(self, timeout_s: float) -> Batch | None: ...
+
+@final
+class Top:
+    """A capture that is only counted."""
+
+    def __new__(
+        cls,
+        source: str,
+        *,
+        file: str | None,
+        interface: str | None,
+        ports: list[int],
+        responses: str,
+        ring_size: int,
+        statistics: bool,
+        drop_privileges: bool,
+        keys: int,
+        key_file: str | None,
+        remember: bool,
+    ) -> Top: ...
+    def count(self, timeout_s: float) -> bool: ...
+    def take(self, most: int) -> str: ...
+    def status(self) -> str: ...
+    def name(self, key_id: int) -> bytes | None: ...
+    def stop(self) -> None: ...
 
 def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from membench import sources
+from membench._arguments import check_ring_size, check_sample, choose_ports, refuse_for_logs
 from membench._results import from_json
 from membench.errors import UsageError
 from membench.guards import Guards
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
 Side = Literal["server", "client"]
-DEFAULT_PORT = 11211
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
@@ -90,6 +90,8 @@ class Status:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
         lost_lines: Of memcached's log, as far as it says.
         user_queue_drops: Events that a slow consumer or disk did not take.
+        source: Where it records.
+        notice: Why that is not the source that was asked for, if it is not.
         pace: How well it kept up since the last look.
     """
 
@@ -108,6 +110,8 @@ class Status:
     stopped_by: str | None = None
     tier: str | None = None
     kernel: str | None = None
+    source: str = ""
+    notice: str | None = None
     lost_lines: int = 0
     pace: Pace = Pace()
     yielding: Yielding = Yielding()
@@ -145,8 +149,8 @@ class Recording:
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
         differences: memcached's counters beside the recorded ones, per server.
-        stopped_by: `duration`, `max-size`, a signal's name, `stop`, `end of file`, or the guard
-            that was reached.
+        stopped_by: `duration`, `max-size`, a signal's name, `stop`, `end of file`, what is wrong
+            with a capture file, or the guard that was reached.
         write_error: Why the profile could not be written to the end.
         pace: How well it kept up.
         sample: Which share of the traffic was kept.
@@ -175,7 +179,12 @@ class Recording:
     def guard(self) -> str | None:
         """Name the guard that ended the capture before it was asked to end, if one did."""
         asked = self.stopped_by in _ASKED or self.stopped_by.startswith("SIG")
-        return None if asked else self.stopped_by
+        return None if asked or self.damage else self.stopped_by
+
+    @property
+    def damage(self) -> str | None:
+        """Say what is wrong with the capture file, if anything: it was read up to there."""
+        return self.stopped_by if self.stopped_by.startswith("damaged file") else None
 
     def loss_share(self) -> float:
         """Share of the traffic that may be missing from the recording, 0…1."""
@@ -289,6 +298,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     statistics: bool = True,
     drop_privileges: bool = False,
     live: bool | None = None,
+    require: Literal["ebpf"] | None = None,
     max_size: int | None = None,
     guards: Guards | None = None,
     sample: int = 1,
@@ -299,8 +309,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`; `watch:HOST:PORT`, memcached's own log, which needs no
-            permission but tells less; or the path of such a log (`-`: standard input).
+        source: Where to record: `ebpf:any`; packets of `pcap:any`, `pcap:INTERFACE` or a pcap or
+            pcapng file; `watch:HOST:PORT`, memcached's own log, which needs no permission but
+            tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
         side: Which end of connections: the `server`'s, or the `client`'s, which is what applications
             here send to `ports` anywhere, and the service times that they see.
@@ -313,12 +324,14 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         responses: How much of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
-        duration: Stop by itself after so many seconds.
+        duration: Stop by itself after so many seconds; of a file, by its packets' times.
         force: Overwrite `output`.
         key_file: File with the 128-bit key that makes key ids; a random one otherwise.
         statistics: Ask the servers for their own counters at the start and the end.
         drop_privileges: Give up every capability of this process once attached; irreversible.
         live: Hand events out as they come; by default only when there is no `output`.
+        require: `ebpf` forbids that packets (`pcap:any`) stand in for `ebpf:any` where the kernel
+            does not allow that; `Status.notice` says if they do.
 
         max_size: Stop by itself once so many bytes are written.
         guards: What ends it before it hurts; `Guards()` unless given.
@@ -332,11 +345,24 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         UsageError: An argument is wrong, or `output` exists (OutputExists).
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
-    sources.require_available(sources.parse(source))
-    chosen = _choose_ports(ports, named_otherwise=bool(sockets or (pids and side == "server")))
-    _check_ring_size(ring_size)
-    _check_sample(sample)
-    _check_sample(sample_connections)
+    parsed = sources.parse(source)
+    sources.require_available(parsed)
+    if parsed.is_log:
+        refuse_for_logs(
+            ports=ports,
+            sockets=sockets,
+            pids=pids,
+            cgroups=cgroups,
+            network_namespaces=network_namespaces,
+            sample=sample > 1,
+            sample_connections=sample_connections > 1,
+            rotate_size=rotate_size,
+            rotate_every=rotate_every,
+        )
+    chosen = choose_ports(ports, named_otherwise=bool(sockets or (pids and side == "server")))
+    check_ring_size(ring_size)
+    check_sample(sample)
+    check_sample(sample_connections)
     if output is None and (rotate_size or rotate_every):
         raise UsageError("nothing is written that could be rotated", "give an output")
     hand_out = output is None if live is None else live
@@ -344,6 +370,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
 
     recorder = _native.Recorder(
         source,
+        file=parsed.name if parsed.kind is sources.Kind.FILE else None,
+        interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
+        fallback=require is None,
         output=None if output is None else os.fspath(output),
         side=side,
         ports=chosen,
@@ -369,25 +398,3 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     where = [*chosen, *sockets]
     logger.info("attached: %s, at %s, ring of %d bytes", source, where, ring_size)
     return Capture(recorder, live=hand_out)
-
-
-def _choose_ports(ports: Sequence[int] | None, *, named_otherwise: bool) -> list[int]:
-    """Sort the ports asked for; without any there is memcached's own, unless something else is."""
-    if ports is None:
-        return [] if named_otherwise else [DEFAULT_PORT]
-    if not ports:
-        raise UsageError("no port to record", "memcached's own is 11211")
-    wrong = [port for port in ports if not 0 < port < 1 << 16]
-    if wrong:
-        raise UsageError(f"{wrong[0]} is not a port", "ports are from 1 to 65535")
-    return sorted(set(ports))
-
-
-def _check_sample(one_in: int) -> None:
-    if not 1 <= one_in < 1 << 32:
-        raise UsageError(f"a sample of 1 in {one_in}: must be 1 or more", "for example 100")
-
-
-def _check_ring_size(ring_size: int) -> None:
-    if ring_size <= 0 or ring_size & (ring_size - 1):
-        raise UsageError(f"a ring of {ring_size} bytes: must be a power of two", "for example 16M")

@@ -22,7 +22,16 @@ BYTE_LOSSES = (
     "truncated",
     "unsynced",
 )
-COUNTED_LOSSES = ("unpaired", "unmatched", "program_misses", "user_queue_drops")
+COUNTED_LOSSES = (
+    "unpaired",
+    "unmatched",
+    "packets_dropped",
+    "fragments",
+    "packets_unreadable",
+    "file_damaged",
+    "program_misses",
+    "user_queue_drops",
+)
 # Lines of memcached's log.
 LINE_LOSSES = ("log_skipped", "log_dropped", "log_unparsed")
 LOSSES = BYTE_LOSSES + COUNTED_LOSSES + LINE_LOSSES
@@ -51,11 +60,11 @@ class ServerFlows:
         server: Its ordinal, as in the connections table.
         port: Its listening port; 0 at a path.
         path: The path of its UNIX-domain socket.
-        address: Its address, where the clients' side was recorded.
-        pid: Its process id, in the initial pid namespace; 0 where the clients' side was recorded.
-        network_namespace: The inode number of its network namespace.
+        pid: Its process id, in the initial pid namespace; 0 where packets or clients were recorded.
+        network_namespace: The inode number of its network namespace; 0 for a capture file.
         request: What it read.
         response: What it wrote.
+        address: Its address, where packets or clients were recorded.
     """
 
     server: int
@@ -66,6 +75,29 @@ class ServerFlows:
     response: Flow
     path: str | None = None
     address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """What packets were, beside the bytes they carried; none of it is a loss.
+
+    Attributes:
+        taken: Packets taken.
+        followed: TCP of the ports that were recorded.
+        other: Something else.
+        duplicates: The same packet captured again, on another interface or twice.
+        retransmitted_bytes: Payload that had been captured already: sent again.
+        out_of_order: Packets that came before an earlier one of their direction.
+        reused: Connections that began where one with the same addresses had not ended.
+    """
+
+    taken: int = 0
+    followed: int = 0
+    other: int = 0
+    duplicates: int = 0
+    retransmitted_bytes: int = 0
+    out_of_order: int = 0
+    reused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +113,11 @@ class Ledger:
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
         log_lines: Lines of memcached's log that were read; 0 for other sources.
         log_clock_steps: How often memcached's clock was set back meanwhile.
+        packets: What the packets were, where packets were recorded.
         servers: Each server apart.
 
     All others are loss terms: bytes, but for `unpaired` (requests), `unmatched` (responses),
+    `packets_dropped`, `fragments` and `packets_unreadable` (packets), `file_damaged` (files),
     `program_misses` (calls), `user_queue_drops` (events) and those of a log (lines).
     """
 
@@ -110,6 +144,10 @@ class Ledger:
     unsynced: int = 0
     unpaired: int = 0
     unmatched: int = 0
+    packets_dropped: int = 0
+    fragments: int = 0
+    packets_unreadable: int = 0
+    file_damaged: int = 0
     program_misses: int = 0
     user_queue_drops: int = 0
     log_skipped: int = 0
@@ -117,6 +155,7 @@ class Ledger:
     log_unparsed: int = 0
     log_lines: int = 0
     log_clock_steps: int = 0
+    packets: Packets | None = None
     servers: tuple[ServerFlows, ...] = ()
 
     def losses(self) -> dict[str, int]:

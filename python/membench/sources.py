@@ -10,9 +10,9 @@ from membench.errors import CaptureUnavailable, UsageError
 
 INTERFACES = Path("/sys/class/net")
 GRAMMAR = (
-    "`ebpf:any` records at the sockets, `watch:HOST:PORT` from memcached's own log, `FILE` or `-` "
-    "from such a log that was stored; also understood: `ebpf:INTERFACE`, `pcap:INTERFACE`, "
-    "`FILE.pcap`"
+    "`ebpf:any` records at the sockets, `pcap:INTERFACE` and `FILE.pcap` from packets, "
+    "`watch:HOST:PORT` from memcached's own log, `FILE` or `-` from such a log that was stored; "
+    "also understood: `ebpf:INTERFACE`"
 )
 STDIN = "-"
 # How a stored log of memcached's may begin; `OK` is the server's answer to `watch`.
@@ -30,7 +30,9 @@ class Kind(StrEnum):
     LOG = "watch file"
 
 
-AVAILABLE = frozenset({Kind.SOCKETS, Kind.WATCH, Kind.LOG})
+AVAILABLE = frozenset({Kind.SOCKETS, Kind.LIBPCAP, Kind.FILE, Kind.WATCH, Kind.LOG})
+CAPTURES = (".pcap", ".pcapng", ".cap")
+COMPRESSED = ("", ".gz", ".zst")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def parse(text: str, interfaces: frozenset[str] | None = None) -> Source:
     known = list_interfaces() if interfaces is None else interfaces
     if text == STDIN or _is_log(Path(text)):
         return Source(Kind.LOG, text)
-    if "/" in text or text.endswith((".pcap", ".pcapng")):
+    if "/" in text or text.endswith(tuple(one + two for one in CAPTURES for two in COMPRESSED)):
         return Source(Kind.FILE, text)
     scheme, colon, name = text.partition(":")
     match scheme:

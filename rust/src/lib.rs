@@ -8,15 +8,18 @@
 
 pub mod analysis;
 mod answer;
+mod aside;
 pub mod capture;
 pub mod decode;
 mod error;
 pub mod event;
+pub mod packet;
 pub mod privacy;
 pub mod profile;
 pub mod replay;
 pub mod segment;
 mod sys;
+pub mod top;
 
 #[cfg(feature = "python")]
 mod py;

@@ -10,6 +10,9 @@ use std::{
 #[cfg(feature = "ebpf")]
 pub(crate) use words::{Word, Words};
 
+#[cfg(feature = "pcap")]
+pub(crate) mod pcap;
+
 /// Memory that something else writes.
 #[cfg(feature = "ebpf")]
 mod words {

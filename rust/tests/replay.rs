@@ -3,7 +3,7 @@
 
 mod memcached;
 
-use membench::event::{Command, Event, Options as Flags, OptionsTable, Outcome, Protocol};
+use membench::event::{Command, Event, OptionsTable, Outcome, Protocol};
 use membench::replay::recording::{Lifetime, Recording, in_memory};
 use membench::replay::{Options, Pacing, Report, run_recording};
 
@@ -18,28 +18,7 @@ fn event(command: Command, connection: u32, request: u32, time: u64) -> Event {
         connection,
         batch: request,
         request,
-        command,
-        protocol: if command.is_meta() {
-            Protocol::Meta
-        } else {
-            Protocol::Text
-        },
-        key: None,
-        key_size: None,
-        value_size: None,
-        request_size: None,
-        ttl: None,
-        flags: None,
-        cas: None,
-        delta: None,
-        initial: None,
-        vivify_ttl: None,
-        recache_ttl: None,
-        opaque_size: None,
-        options: Flags(0),
-        outcome: None,
-        server_time: None,
-        queue_time: None,
+        ..Event::of(command)
     }
 }
 

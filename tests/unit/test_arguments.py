@@ -52,8 +52,10 @@ def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[
         (["record", "ebpf:any", "--max-cpu", "half"], 2, "'half' is not a share"),
         (["record", "tcp:eth0"], 2, "'tcp:eth0' is not a source"),
         (["record", "ebpf:nosuch0"], 2, "no interface is called 'nosuch0'"),
-        (["record", "pcap:any"], 5, "not in this version"),
-        (["record", "./dump.pcap"], 5, "not in this version"),
+        (["record", "ebpf:lo"], 5, "not in this version"),
+        (["record", "pcap:any", "--responses", "none"], 2, "`--responses` is for `ebpf:any` only"),
+        (["record", "pcap:any", "--pid", "1"], 2, "`--pid` is for `ebpf:any` only"),
+        (["record", "./dump.pcap"], 5, "./dump.pcap: No such file"),
     ],
 )
 def test_a_wrong_argument_gets_one_error_a_hint_and_its_exit_code(

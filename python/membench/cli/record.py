@@ -64,7 +64,8 @@ class Requirement(StrEnum):
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
     source: Annotated[
-        str, typer.Argument(help="`ebpf:any`, `watch:HOST:PORT`, or a stored watch log.")
+        str,
+        typer.Argument(help="`ebpf:any`, a pcap file, `watch:HOST:PORT`, or a stored watch log."),
     ],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
@@ -147,6 +148,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     """  # noqa: D301 - `\b` keeps the example on its line
     import logging
 
+    from rich.text import Text
+
     import membench
 
     _import_what_is_needed_later()
@@ -178,8 +181,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             sample=sample,
             sample_connections=sample_connections,
             guards=guards(nice, max_cpu, max_memory, min_free, max_size),
+            require=None if require is None else "ebpf",
         )
         obey(capture)
+        notice = capture.status().notice
+        if notice is not None:
+            output.console(stderr=True).print(Text(notice), soft_wrap=True)
         _follow(capture, responses.value, asks=not no_stats)
     recording = capture.result
     _show(recording, format)

@@ -55,6 +55,7 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
             "complete",
             f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges",
         ),
+        *_packets(info),
         ("stored", _storage(info)),
         ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
         ("ended by", _ending(info)),
@@ -68,6 +69,24 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         rows.append(("times", "when memcached logged it: after the request was read and parsed"))
         rows.append(("not known", NOT_IN_A_LOG))
     return rows
+
+
+def _packets(info: Summary) -> list[tuple[str, str]]:
+    packets = info.ledger.packets
+    if packets is None:
+        return []
+    return [
+        (
+            "packets",
+            f"{packets.taken:,}, {packets.followed:,} of these ports;"
+            f" {packets.duplicates:,} captured twice, {packets.out_of_order:,} out of order,"
+            f" {packets.retransmitted_bytes:,} B sent again",
+        ),
+        (
+            "times",
+            "of packets; server time: from a request's last packet to its response's last packet",
+        ),
+    ]
 
 
 def _ending(info: Summary) -> str:

@@ -33,6 +33,10 @@ _CAUSES = {
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
     "unpaired": ("requests whose response was not seen", "see docs/capture.md"),
     "unmatched": ("responses without a request", "see docs/capture.md"),
+    "packets_dropped": ("packets that the capture itself dropped", "a larger buffer, `tcpdump -B`"),
+    "fragments": ("packets that the network cut up", "a smaller MTU at the sender"),
+    "packets_unreadable": ("packets cut short or not understood", "`tcpdump -s 0`"),
+    "file_damaged": ("the file could not be read to its end", "capture it again"),
     "program_misses": ("runs the kernel skipped", "see docs/capture.md"),
     "user_queue_drops": ("events that came faster than they were taken", "a faster consumer"),
     "log_skipped": ("lines memcached skipped: they were read too slowly", "record `ebpf:any`"),
@@ -43,6 +47,8 @@ _CAUSES = {
     "log_unparsed": ("lines that are none of memcached's log", "see docs/capture.md"),
 }
 LOG_TIER = "log"
+# Without a server to wait for, these record clients.
+SOCKET_TIERS = ("T1", "T2")
 _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
@@ -50,11 +56,13 @@ _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 def render_start(status: Status, responses: str) -> RenderableType:
     """Say what is being recorded and how."""
     rows = [_describe_server(server) for server in status.servers]
-    label = "waiting" if status.state == "waiting" else "recording"
-    if not rows and label == "recording":
-        rows = ["what applications on this machine send there"]
-    if not rows:
+    label = "recording" if rows else "waiting"
+    if not rows and status.state != "waiting" and status.tier in SOCKET_TIERS:
+        label, rows = "recording", ["what applications on this machine send there"]
+    elif not rows and status.state == "waiting":
         rows = ["nothing listens on that port yet: recording begins when a server does"]
+    elif not rows:
+        label = "reading"
     rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")
     rows += _describe_guards(status)
     return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
@@ -63,8 +71,9 @@ def render_start(status: Status, responses: str) -> RenderableType:
 def _how(status: Status, responses: str) -> str:
     if status.tier == LOG_TIER:
         return "memcached's own log: no server time, batches or deletes"
-    how = f"tier {status.tier}, kernel {status.kernel}" if status.tier else "socket tracepoints"
-    return f"{how}, responses: {responses}"
+    if status.tier is None:
+        return f"packets of {status.source}"
+    return f"tier {status.tier}, kernel {status.kernel}, responses: {responses}"
 
 
 def render_status(status: Status) -> Text:
@@ -95,6 +104,8 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_row("  pace", _pace(recording.pace))
     if recording.guard is not None:
         body.add_row("  stopped", Text(recording.guard))
+    if recording.damage is not None:
+        body.add_row("  unread", Text(recording.damage))
     if recording.write_error is not None:
         body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
     return Group(_headline(recording), body)

@@ -23,13 +23,15 @@ impl Running {
             self.ask_last();
         }
         let duration = self.started.elapsed();
-        self.kernel.detach();
-        self.drain();
-        self.session.end();
+        self.source.detach();
+        if self.source.is_live() {
+            self.drain();
+        }
+        self.source.end(&mut self.session);
         self.hand_on();
         self.flush();
-        let misses = self.kernel.program_misses().unwrap_or(0);
-        let ledger = self.session.ledger(&self.kernel.counters(), misses);
+        let duration = self.source.span().unwrap_or(duration);
+        let ledger = self.source.ledger(&self.session);
         let status = self.status.clone();
         let recording = self.conclude(duration, stopped_by, ledger);
         status.update(|status| status.state = State::Done);
@@ -116,7 +118,7 @@ impl Running {
 
     /// A server's counters speak of all connections: there is nothing to compare where some were left out.
     fn differences(&self) -> Vec<Difference> {
-        if self.options.sample.connections > 1 {
+        if self.options.sample.connections > 1 || !self.source.sees_reads() {
             return Vec::new();
         }
         let compared = self

@@ -6,22 +6,20 @@ use crate::privacy::KeyHasher;
 use crate::profile::{Anchor, Filters, Header};
 
 use super::recorder::RecordOptions;
-use super::{Followed, Kernel, Yielding};
+use super::source::Source;
+use super::{Followed, Yielding};
 
 /// What is known of a recording when it starts.
 pub(super) fn header(
     options: &RecordOptions,
     followed: &Followed,
-    kernel: &Kernel,
+    source: &Source,
     hasher: &KeyHasher,
     anchor: Anchor,
     yielding: Yielding,
 ) -> Header {
-    let facts = kernel.facts();
-    Header {
+    let mut header = Header {
         source: options.source.clone(),
-        tier: Some(facts.tier.to_owned()),
-        kernel: Some(facts.kernel_release.clone()),
         filters: Filters {
             ports: followed.ports.clone(),
             sockets: names(&followed.sockets),
@@ -36,13 +34,13 @@ pub(super) fn header(
         sampling: options.sample.share(),
         sample: options.sample,
         facts: serde_json::json!({
-            "object_sha256": facts.object_sha256,
-            "ring_bytes": facts.ring_bytes,
             "yielding": yielding,
             "limits": options.limits,
         }),
         ..Header::default()
-    }
+    };
+    source.describe(&mut header);
+    header
 }
 
 fn names(paths: &[PathBuf]) -> Vec<String> {

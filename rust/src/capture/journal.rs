@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::getuid;
 
-use super::{Facts, RecordOptions, Recording, invoking_user};
+use super::{RecordOptions, Recording, invoking_user};
 
 /// systemd's own socket, whose messages are fields (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>),
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -32,7 +32,7 @@ impl Journal {
     }
 
     /// Says who records what, and with which programs.
-    pub(super) fn attached(&self, options: &RecordOptions, facts: &Facts) {
+    pub(super) fn attached(&self, options: &RecordOptions, object: &str) {
         let by = invoking_user().map_or_else(String::new, |user| format!(" for uid {}", user.uid));
         let output = options.output.as_ref();
         let output = output.map_or_else(|| "nothing".into(), |path| path.display().to_string());
@@ -46,7 +46,7 @@ impl Journal {
             "attached {source} as uid {}{by}: {selection}, responses {}, writing {output}; object {}",
             getuid().as_raw(),
             responses.name(),
-            facts.object_sha256,
+            object,
         ));
     }
 

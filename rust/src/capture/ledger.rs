@@ -3,6 +3,8 @@
 use membench_common::counter;
 use serde::{Deserialize, Serialize};
 
+use crate::packet::Packets;
+
 /// Bytes of one direction of one server's connections, by what became of them.
 ///
 /// `seen = parsed + value_skipped + text_skipped + boundary + unsynced + truncated + not_decoded`, where `not_decoded`
@@ -39,13 +41,13 @@ pub struct Server {
     /// Path of the UNIX-domain socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Its address, where the client's side was recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// Process id in the initial pid namespace; 0 where the client's side was recorded.
+    /// Process id in the initial pid namespace; 0 where packets or clients were recorded, which do not tell.
     pub pid: u32,
-    /// Network namespace's inode number.
+    /// Network namespace's inode number; 0 where packets were recorded.
     pub network_namespace: u32,
+    /// Its address, where packets or clients were recorded: they tell servers apart by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<std::net::IpAddr>,
     /// What memcached read.
     pub request: Flow,
     /// What memcached wrote.
@@ -54,6 +56,7 @@ pub struct Server {
 
 /// The whole capture. Every field from `ring_full` to `log_unparsed` is a loss term.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Ledger {
     /// True when every loss term is 0; none while recording and when the recording was not sealed.
     pub complete: Option<bool>,
@@ -100,6 +103,14 @@ pub struct Ledger {
     pub unpaired: u64,
     /// Responses without a request.
     pub unmatched: u64,
+    /// Packets that were dropped before they reached the recorder.
+    pub packets_dropped: u64,
+    /// Packets that the network cut up, and are not put together.
+    pub fragments: u64,
+    /// Packets of which too little was captured, or whose headers cannot be read.
+    pub packets_unreadable: u64,
+    /// Capture files that could not be read to their end.
+    pub file_damaged: u64,
     /// Times a kernel program did not run because it was already running on that CPU.
     pub program_misses: u64,
     /// Events that a slow consumer or disk did not take.
@@ -121,13 +132,16 @@ pub struct Ledger {
     pub log_clock_steps: u64,
     /// Bytes of messages begun before the start or unfinished at the end: not a loss.
     pub boundary: u64,
+    /// What the packets were, where packets were recorded: not a loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Packets>,
     /// Each server apart.
     pub servers: Vec<Server>,
 }
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 22] {
+    pub fn losses(&self) -> [(&'static str, u64); 26] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -146,6 +160,10 @@ impl Ledger {
             ("unsynced", self.unsynced),
             ("unpaired", self.unpaired),
             ("unmatched", self.unmatched),
+            ("packets_dropped", self.packets_dropped),
+            ("fragments", self.fragments),
+            ("packets_unreadable", self.packets_unreadable),
+            ("file_damaged", self.file_damaged),
             ("program_misses", self.program_misses),
             ("user_queue_drops", self.user_queue_drops),
             ("log_skipped", self.log_skipped),
@@ -160,8 +178,8 @@ impl Ledger {
         macro_rules! less {
             ($($term:ident),*) => {{
                 // Every term is named here, or this does not compile.
-                let Self { complete: _, servers: _, $($term),* } = before;
-                Self { complete: None, servers: self.servers_since(before), $($term: self.$term.saturating_sub(*$term)),* }
+                let Self { complete: _, servers: _, packets: _, $($term),* } = before;
+                Self { complete: None, servers: self.servers_since(before), packets: self.packets_since(before), $($term: self.$term.saturating_sub(*$term)),* }
             }};
         }
         let mut added = less!(
@@ -186,6 +204,10 @@ impl Ledger {
             unsynced,
             unpaired,
             unmatched,
+            packets_dropped,
+            fragments,
+            packets_unreadable,
+            file_damaged,
             program_misses,
             user_queue_drops,
             log_skipped,
@@ -197,6 +219,11 @@ impl Ledger {
         );
         added.complete = Some(added.nothing_lost());
         added
+    }
+
+    fn packets_since(&self, before: &Self) -> Option<Packets> {
+        let earlier = before.packets.unwrap_or_default();
+        self.packets.map(|packets| packets.since(&earlier))
     }
 
     /// Servers are only ever added, at the end.

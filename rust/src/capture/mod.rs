@@ -1,4 +1,4 @@
-//! Kernel hooks → segments: load, attach, drain, account.
+//! Kernel hooks or packets → segments: open, drain, account.
 
 #[cfg(not(feature = "ebpf"))]
 mod absent;
@@ -9,23 +9,32 @@ mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
 mod datagrams;
+mod doubts;
 mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
+mod found;
 mod guards;
 mod heading;
 mod journal;
 pub mod ledger;
 pub mod listeners;
+#[cfg(feature = "pcap")]
+mod live;
+#[cfg(not(feature = "pcap"))]
+#[path = "live_absent.rs"]
+mod live;
 #[cfg(feature = "ebpf")]
 mod load;
 mod namespaces;
 mod options;
 mod pace;
+mod packets;
 pub mod peer;
 mod privileges;
 mod probe;
 mod recorder;
+mod recording;
 mod ring;
 mod rotating;
 mod running;
@@ -33,6 +42,7 @@ mod sampling;
 mod selection;
 mod session;
 pub mod sockets;
+mod source;
 pub mod statistics;
 pub mod status;
 #[cfg(feature = "ebpf")]

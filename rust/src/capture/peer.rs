@@ -49,22 +49,16 @@ impl Peer {
         }
     }
 
-    /// The other end of a client's socket.
-    pub(super) fn server(socket: &Socket) -> Self {
-        Self::of(socket.family, socket.remote, socket.remote_port)
+    /// The address of a client's server.
+    pub(super) fn server(socket: &Socket) -> Option<IpAddr> {
+        Self::of(socket.family, socket.remote, socket.remote_port).host()
     }
 
-    fn of(family: u16, address: [u8; 16], port: u16) -> Self {
+    fn of(family: u16, bytes: [u8; 16], port: u16) -> Self {
         if family == AF_UNIX {
-            return Self::Inode(inode(&address));
+            return Self::Inode(inode(&bytes));
         }
-        let ip = if family == AF_INET {
-            let [a, b, c, d, ..] = address;
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        } else {
-            IpAddr::V6(Ipv6Addr::from(address))
-        };
-        Self::Address(SocketAddr::new(ip, port)).canonical()
+        Self::Address(SocketAddr::new(address(family, &bytes), port)).canonical()
     }
 
     /// An address mapped from IPv4 is the IPv4 address.
@@ -97,6 +91,16 @@ impl Peer {
 pub(super) const AF_UNIX: u16 = 1;
 pub(super) const AF_INET: u16 = 2;
 pub(super) const AF_INET6: u16 = 10;
+
+/// An address as announcements hold it.
+pub(super) fn address(family: u16, bytes: &[u8; 16]) -> IpAddr {
+    if family == AF_INET {
+        let [a, b, c, d, ..] = *bytes;
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(*bytes))
+    }
+}
 
 fn inode(bytes: &[u8; 16]) -> u64 {
     let [number, _]: [u64; 2] = zerocopy::transmute!(*bytes);

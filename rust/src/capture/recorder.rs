@@ -1,31 +1,30 @@
 //! A recording on its own thread: started, watched, stopped, and what it came to.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
-use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Owner, Sample, Writer};
+use crate::privacy::{KeyHasher, Names};
+use crate::profile::{Anchor, ConnectionRow, Owner, Sample, Writer};
 use crate::{Error, Result};
 
 use super::heading::header;
 use super::journal::Journal;
-use super::ledger::Ledger;
+pub use super::recording::{Cost, Difference, Recording};
 use super::rotating::Rotation;
 use super::running::Running;
+use super::source;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Kernel, KernelOptions, Limits, Pace, Rotate, Selection, Side, Yielding, become_user, clock,
-    give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
+    Limits, Rotate, Selection, Side, Yielding, become_user, clock, give_up_privileges,
+    invoking_user, listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -40,6 +39,12 @@ const BATCHES_QUEUED: usize = 256;
 pub struct RecordOptions {
     /// The source as it was asked for.
     pub source: String,
+    /// The capture file it names, if it does.
+    pub file: Option<PathBuf>,
+    /// The interface whose packets it names, if it does; `any` for all.
+    pub interface: Option<String>,
+    /// Whether packets may stand in for the kernel's hooks.
+    pub fallback: bool,
     /// The profile to write, if any.
     pub output: Option<PathBuf>,
     /// Whether an existing profile is replaced.
@@ -70,6 +75,27 @@ pub struct RecordOptions {
     pub drop_privileges: bool,
     /// Whether events are also handed to a live consumer.
     pub live: bool,
+    /// Where keys are remembered in plaintext, for the operator's terminal; nowhere unless they ask.
+    pub names: Option<Names>,
+}
+
+impl RecordOptions {
+    /// Refuses what only sockets can be recorded with.
+    fn require_whole(&self) -> Result<()> {
+        let refused = |option| {
+            Err(Error::NotForSource {
+                option,
+                origin: self.source.clone(),
+            })
+        };
+        match self {
+            Self {
+                rotate: Some(_), ..
+            } => refused("--rotate"),
+            Self { sample, .. } if !sample.is_all() => refused("a sample"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Events for a live consumer, with the options strings they refer to.
@@ -81,73 +107,16 @@ pub struct Batch {
     pub options: Arc<OptionsTable>,
     /// Places their times.
     pub anchor: Anchor,
+    /// Connections met since the last batch: connection and client.
+    pub met: Vec<(u32, u32)>,
 }
 
-/// One of a server's own counters over the recording, beside what was recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The server's port; 0 at a path.
-    pub port: u16,
-    /// The server's path, if it has one.
-    pub path: Option<String>,
-    /// The counter's name in `stats`.
-    pub counter: &'static str,
-    /// By how much the server says it grew.
-    pub server: u64,
-    /// What was recorded between the server's two answers.
-    pub recorded: u64,
-}
-
-/// What recording cost this machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Cost {
-    /// CPU time of this process since it attached, s.
-    pub cpu_s: f64,
-    /// The same an event, ns.
-    pub ns_per_event: Option<f64>,
-    /// Size of the profile, bytes.
-    pub bytes_written: u64,
-    /// The same an event.
-    pub bytes_per_event: Option<f64>,
-}
-
-/// A recording that has ended.
-#[derive(Clone, Debug, Serialize)]
-pub struct Recording {
-    /// The profile, if one was written; the last of several.
-    pub profile: Option<PathBuf>,
-    /// All of them, in order.
-    pub profiles: Vec<PathBuf>,
-    /// From attaching to detaching, s.
-    pub duration_s: f64,
-    /// Events.
-    pub events: u64,
-    /// Requests: a multi-get is one.
-    pub requests: u64,
-    /// Connections.
-    pub connections: u64,
-    /// Of them, open before the recording.
-    pub open_at_start: u64,
-    /// Events by command.
-    pub commands: BTreeMap<&'static str, u64>,
-    /// Events by outcome.
-    pub outcomes: BTreeMap<&'static str, u64>,
-    /// Which share of the traffic was kept.
-    pub sample: Sample,
-    /// Events left out as they are not of the sample.
-    pub sampled_out: u64,
-    /// Where every byte went.
-    pub ledger: Ledger,
-    /// The servers' own counters beside what was recorded.
-    pub differences: Vec<Difference>,
-    /// How well it kept up.
-    pub pace: Pace,
-    /// What it cost.
-    pub cost: Cost,
-    /// What ended it.
-    pub stopped_by: String,
-    /// What could not be written, if anything.
-    pub write_error: Option<String>,
+impl Batch {
+    /// The connections of `rows` that no batch has told yet.
+    pub(super) fn met(rows: &[ConnectionRow], told: usize) -> Vec<(u32, u32)> {
+        let new = rows.get(told..).unwrap_or_default();
+        new.iter().map(|row| (row.connection, row.client)).collect()
+    }
 }
 
 /// Why a recording is to end: the first reason counts.
@@ -202,33 +171,39 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
+        let hasher = hasher.remembering(options.names.clone());
         let yielding = options
             .nice
             .map_or_else(Yielding::default, yielding::stand_back);
-        let anchor = clock::anchor();
-        if let Some(origin) = Origin::open(&options.source, options.statistics)? {
-            return Self::start_log(options, hasher, origin, anchor);
+        if options.file.is_none()
+            && options.interface.is_none()
+            && let Some(origin) = Origin::open(&options.source, options.statistics)?
+        {
+            return Self::start_log(options, hasher, origin, clock::anchor(), yielding);
         }
         require_responses(&options)?;
         let followed = options.selection.find()?;
-        let kernel = Kernel::attach(&KernelOptions {
-            followed: followed.clone(),
-            responses: options.responses,
-            ring_bytes: options.ring_bytes,
-            one_connection_in: options.sample.connections,
-        })?;
+        let (mut source, notice) = source::open(&options, &followed)?;
+        let anchor = source.anchor();
         let rotation = options.output.as_ref().map(|path| {
-            let header = header(&options, &followed, &kernel, &hasher, anchor, yielding);
+            let mut header = header(&options, &followed, &source, &hasher, anchor, yielding);
+            header.facts["instead"] = notice.clone().into();
             Rotation::new(options.rotate, path.clone(), header, options.force)
         });
         let writer = rotation
             .as_ref()
             .map(|rotation| rotation.first(invoking_user()));
         let writer = writer.transpose()?;
-        let journal = Journal::open();
-        journal.attached(&options, kernel.facts());
-        let listeners = listeners::find(&followed);
-        kernel.beat();
+        let journal = source.is_live().then(Journal::open);
+        if let Some(journal) = &journal {
+            journal.attached(&options, source.object());
+        }
+        let listeners = if source.is_live() {
+            listeners::find(&followed)
+        } else {
+            Vec::new()
+        };
+        source.beat();
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset)
@@ -236,16 +211,20 @@ impl Recorder {
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         status.update(|status| {
+            status.source = source.name().unwrap_or_else(|| options.source.clone());
+            status.notice = notice;
             status.yielding = yielding;
             status.limits = options.limits;
         });
-        let running = Running::new(options, followed, kernel, decoder, anchor)
+        let running = Running::new(options, followed, source, decoder, anchor)
             .writing(writer, rotation)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
         Self::spawn(user, status, stop, batches, move || {
             let recording = running.run(listeners)?;
-            journal.detached(&recording);
+            if let Some(journal) = journal {
+                journal.detached(&recording);
+            }
             Ok(recording)
         })
     }
@@ -256,10 +235,16 @@ impl Recorder {
         hasher: KeyHasher,
         origin: Origin,
         anchor: Anchor,
+        yielding: Yielding,
     ) -> Result<Self> {
+        options.require_whole()?;
         let (output, force) = (options.output.clone(), options.force);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
+        status.update(|status| {
+            status.yielding = yielding;
+            status.limits = options.limits;
+        });
         let (running, header) = watch::Running::new(options, hasher, origin, anchor);
         let writer = match output {
             Some(path) => Some(Writer::create_for(invoking_user(), &path, header, force)?),
@@ -292,8 +277,8 @@ impl Recorder {
                 }
                 run()
             })
-            .map_err(|source| Error::Io {
-                path: "a thread".into(),
+            .map_err(|source| Error::NotStarted {
+                what: "thread",
                 source,
             })?;
         Ok(Self {

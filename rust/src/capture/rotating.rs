@@ -222,11 +222,7 @@ impl Running {
         let Some(rotation) = &mut self.rotation else {
             return Ok(());
         };
-        let misses = self.kernel.program_misses().unwrap_or(0);
-        let whole = self
-            .session
-            .ledger(&self.kernel.counters(), misses)
-            .at_a_cut();
+        let whole = self.source.ledger(&self.session).at_a_cut();
         let end = End {
             connections: rotation.rows_of(self.session.sockets().connections()),
             losses: self.session.take_losses(),

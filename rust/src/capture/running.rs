@@ -1,6 +1,5 @@
 //! The recording's thread: drain, decode, write, tell; at the end detach, settle and seal.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -20,9 +19,10 @@ use super::recorder::{Batch, RecordOptions, Recording, Stop};
 use super::rotating::Rotation;
 use super::session::Session;
 use super::sockets::Sockets;
+use super::source::{Drained, Source};
 use super::status::{ServerStatus, Shared, State, Status};
 use super::tally::Tally;
-use super::{Followed, Kernel, Record, Side, namespaces};
+use super::{Followed, Limits, Side, namespaces};
 
 /// How often the open part is flushed and the status told.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -38,7 +38,7 @@ const RECORDS_PER_TURN: usize = 16_384;
 pub(super) struct Running {
     pub(super) options: RecordOptions,
     pub(super) followed: Followed,
-    pub(super) kernel: Kernel,
+    pub(super) source: Source,
     pub(super) session: Session,
     pub(super) own: OwnAddresses,
     pub(super) asking: Asking,
@@ -64,6 +64,8 @@ pub(super) struct Running {
     pub(super) looked: Instant,
     pub(super) told: (Instant, u64, f64),
     pub(super) write_error: Option<String>,
+    /// Connections the consumer knows.
+    met: usize,
     /// How many servers' answers are in the manifest.
     servers_asked: usize,
 }
@@ -72,25 +74,37 @@ impl Running {
     pub(super) fn new(
         options: RecordOptions,
         followed: Followed,
-        kernel: Kernel,
+        source: Source,
         decoder: Decoder,
         anchor: Anchor,
     ) -> Self {
         let now = Instant::now();
-        let guards = Guards::new(options.limits);
+        // A file may be read as fast as it can be.
+        let limits = Limits {
+            max_cpu: options.limits.max_cpu.filter(|_| source.is_live()),
+            ..options.limits
+        };
+        let guards = Guards::new(limits);
         let own = OwnAddresses::default();
-        let open_before = OpenBefore::new(
-            listeners::clients(&followed),
-            listeners::accepted(&followed),
-        );
+        // Packets tell of themselves whether a connection was open before.
+        let open_before = if source.sees_reads() {
+            OpenBefore::new(
+                listeners::clients(&followed),
+                listeners::accepted(&followed),
+            )
+        } else {
+            OpenBefore::default()
+        };
         let paths = followed.sockets.clone();
         let sockets =
             Sockets::new(own.clone(), namespaces::own(), open_before, paths).on(followed.side);
+        let mut session = Session::new(decoder, sockets);
+        session.namespace = source.namespace();
         Self {
             options,
             followed,
-            kernel,
-            session: Session::new(decoder, sockets),
+            source,
+            session,
             own,
             asking: Asking::default(),
             versions_known: 0,
@@ -112,6 +126,7 @@ impl Running {
             looked: now,
             told: (now, 0, clock::cpu_s()),
             write_error: None,
+            met: 0,
             servers_asked: 0,
         }
     }
@@ -139,17 +154,21 @@ impl Running {
     /// Records until it is told to stop, then seals.
     pub(super) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
         self.rotation.as_ref().map_or(Ok(()), Rotation::check)?;
-        let facts = self.kernel.facts();
+        let (tier, kernel) = self.source.tier();
+        let waits = self.source.sees_reads();
         self.status.update(|status| {
-            status.tier = Some(facts.tier);
-            status.kernel.clone_from(&facts.kernel_release);
+            status.tier = tier;
+            status.kernel = kernel;
+            if !waits {
+                status.state = State::Recording;
+            }
         });
         self.meet(listeners);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
-            .map_err(|source| crate::Error::Io {
-                path: PathBuf::from("a timer"),
+            .map_err(|source| crate::Error::NotStarted {
+                what: "timer",
                 source,
             })?;
         runtime.block_on(self.record());
@@ -161,6 +180,7 @@ impl Running {
         let end = self
             .options
             .duration
+            .filter(|_| self.source.is_live())
             .map(|duration| self.started + duration);
         while !token.is_cancelled() {
             let wake = Instant::now() + self.drain_period;
@@ -176,10 +196,13 @@ impl Running {
         }
     }
 
-    /// One look at the ring and whatever else is due.
+    /// One look at the source and whatever else is due.
     fn turn(&mut self) {
         let taken = self.drain();
         self.adapt(taken);
+        if taken.ended {
+            self.stop.ask(&self.source.ending());
+        }
         if self.flushed.elapsed() >= FLUSH_PERIOD {
             self.flushed = Instant::now();
             self.flush();
@@ -193,33 +216,33 @@ impl Running {
         }
     }
 
-    /// Takes everything out of the ring and hands the events on; returns the bytes taken.
-    pub(super) fn drain(&mut self) -> u64 {
-        let (mut bytes, mut oldest) = (0, u64::MAX);
-        let now = clock::monotonic_ns();
+    /// Takes everything out of a live source, or a turn's share of a file, and hands the events on.
+    pub(super) fn drain(&mut self) -> Drained {
+        let mut all = Drained::default();
         loop {
-            let session = &mut self.session;
-            let taken = self
-                .kernel
-                .drain(RECORDS_PER_TURN, &mut |record: Record<'_>| {
-                    bytes += record.size();
-                    oldest = oldest.min(record.time());
-                    session.take(&record);
-                });
+            let taken = self.source.drain(RECORDS_PER_TURN, &mut self.session);
             self.hand_on();
-            if taken < RECORDS_PER_TURN {
+            all = Drained {
+                bytes: all.bytes + taken.bytes,
+                lag: all.lag.max(taken.lag),
+                ..taken
+            };
+            if !taken.more || !self.source.is_live() {
                 break;
             }
         }
-        let ring = u64::from(self.kernel.facts().ring_bytes);
-        let lag = Duration::from_nanos(now.saturating_sub(oldest));
-        self.pace.note(bytes, ring, lag);
-        bytes
+        self.pace
+            .note(all.bytes, self.source.buffer_bytes(), all.lag);
+        all
     }
 
     /// The fuller the ring was, the sooner the next look.
-    fn adapt(&mut self, taken: u64) {
-        let ring = u64::from(self.kernel.facts().ring_bytes);
+    fn adapt(&mut self, taken: Drained) {
+        if !self.source.is_live() {
+            self.drain_period = Duration::ZERO;
+            return;
+        }
+        let (taken, ring) = (taken.bytes, self.source.buffer_bytes());
         let period = if taken > ring / 4 {
             self.drain_period / 2
         } else if taken < ring / 20 {
@@ -232,32 +255,36 @@ impl Running {
 
     pub(super) fn hand_on(&mut self) {
         self.session.leave_out(self.options.sample);
-        let decoder = self.session.decoder();
-        if decoder.events().is_empty() {
+        let session = &mut self.session;
+        if session.events().is_empty() {
             return;
         }
-        self.tally.add(decoder.events());
+        self.tally.add(session.events());
         if let Some(writer) = &mut self.writer
-            && let Err(error) = writer.append(decoder.events(), decoder.options())
+            && let Err(error) = writer.append(session.events(), session.options())
         {
             give_up_writing(&mut self.write_error, &self.stop, &error);
         }
         if let Some(consumer) = &self.consumer {
-            if self.names.names().len() != decoder.options().names().len() {
-                self.names = Arc::new(decoder.options().clone());
+            if self.names.names().len() != session.options().names().len() {
+                self.names = Arc::new(session.options().clone());
             }
-            let events = decoder.events().to_vec();
+            let events = session.events().to_vec();
             let lost = events.len() as u64;
+            let met = Batch::met(self.session.sockets().connections(), self.met);
+            let met_now = self.met + met.len();
             let batch = Batch {
                 events,
                 options: Arc::clone(&self.names),
                 anchor: self.anchor,
+                met,
             };
-            if consumer.try_send(batch).is_err() {
-                self.session.drop_events(lost);
+            match consumer.try_send(batch) {
+                Ok(()) => self.met = met_now,
+                Err(_) => self.session.drop_events(lost),
             }
         }
-        self.session.decoder().clear_events();
+        self.session.clear_events();
     }
 
     pub(super) fn flush(&mut self) {
@@ -313,7 +340,7 @@ impl Running {
         let versions = self.asking.versions(self.session.sockets());
         self.versions_known = versions.len();
         for (server, version) in versions {
-            self.session.decoder().learn_version(server, &version);
+            self.session.decoder.learn_version(server, &version);
         }
     }
 

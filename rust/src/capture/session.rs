@@ -6,10 +6,12 @@ use membench_common::{Datagram, Header, counter, kind};
 use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
+use crate::event::{Event, OptionsTable};
 use crate::profile::{ConnectionRow, LossRow, Sample};
 use crate::segment::{Direction, Piece, Segment};
 
 use super::datagrams::{self, Last, Threads, Waiting};
+use super::doubts::Doubts;
 use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
 use super::sampling;
@@ -32,13 +34,13 @@ pub(super) struct Mark {
 
 /// What one recording has taken in so far.
 pub(super) struct Session {
-    sockets: Sockets,
+    pub(super) sockets: Sockets,
     threads: Threads,
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     totals: Totals,
     own: Seen,
     /// Bytes of records on sockets that were never announced.
-    orphaned: u64,
+    pub(super) orphaned: u64,
     marks: Vec<Mark>,
     losses: Vec<LossRow>,
     /// Events that a consumer did not take.
@@ -46,6 +48,10 @@ pub(super) struct Session {
     /// Events that are not of the sample.
     sampled_out: u64,
     sampled_out_told: u64,
+    /// What packets leave in doubt.
+    pub(super) doubts: Doubts,
+    /// The network namespace that packets are of.
+    pub(super) namespace: u32,
 }
 
 impl Session {
@@ -63,6 +69,8 @@ impl Session {
             drops: 0,
             sampled_out: 0,
             sampled_out_told: 0,
+            doubts: Doubts::default(),
+            namespace: 0,
         }
     }
 
@@ -119,7 +127,10 @@ impl Session {
                     }
                 }
             }
-            Record::End { header } => self.sockets.ended(header.cookie),
+            Record::End { header } => {
+                let (_, far) = self.sockets.ends();
+                self.sockets.ended(header.cookie, far);
+            }
             Record::Close { header, close } => {
                 if let Some(Role::Connection(connection)) =
                     self.sockets.closed(header.cookie, header.time)
@@ -237,7 +248,7 @@ impl Session {
         }
     }
 
-    fn take_own(&mut self, server: u32, segment: &Segment<'_>, seen: Seen) {
+    pub(super) fn take_own(&mut self, server: u32, segment: &Segment<'_>, seen: Seen) {
         let length = segment.length();
         match segment.direction {
             Direction::Request => self.own.request += length,
@@ -249,21 +260,22 @@ impl Session {
     }
 
     fn note_loss(&mut self, header: &Header, connection: u32, bytes: u64) {
-        if self.losses.len() >= LOSSES_LISTED {
-            return;
-        }
-        let cause = loss_term(header.lost.trailing_zeros())
-            .unwrap_or("ring_full")
-            .to_owned();
-        self.losses.push(LossRow {
-            time: header.time,
-            connection: Some(connection),
-            cause,
-            bytes,
-        });
+        let cause = loss_term(header.lost.trailing_zeros()).unwrap_or("ring_full");
+        self.list_loss(header.time, connection, cause, bytes);
     }
 
-    fn close(&mut self, connection: u32) {
+    pub(super) fn list_loss(&mut self, time: u64, connection: u32, cause: &str, bytes: u64) {
+        if self.losses.len() < LOSSES_LISTED {
+            self.losses.push(LossRow {
+                time,
+                connection: Some(connection),
+                cause: cause.to_owned(),
+                bytes,
+            });
+        }
+    }
+
+    pub(super) fn close(&mut self, connection: u32) {
         if let Some(totals) = self.decoder.close(connection) {
             self.sockets.settle(connection, &totals);
             self.totals.add(&totals);
@@ -275,24 +287,37 @@ impl Session {
         self.drops += events;
     }
 
+    /// The events since they were last cleared; those of packets are settled first.
+    pub(super) fn events(&self) -> &[Event] {
+        if self.doubts.released().is_empty() {
+            self.decoder.events()
+        } else {
+            self.doubts.released()
+        }
+    }
+
+    /// The options strings that events refer to.
+    pub(super) fn options(&self) -> &OptionsTable {
+        self.decoder.options()
+    }
+
+    /// Forgets the events; their room is kept.
+    pub(super) fn clear_events(&mut self) {
+        self.decoder.clear_events();
+        self.doubts.clear_released();
+    }
+
     /// Drops the events that are not of the sample, and counts them.
     pub(super) fn leave_out(&mut self, sample: Sample) {
         if sample.keys > 1 {
-            let dropped = self
-                .decoder
-                .retain_events(|event| sampling::holds(sample, event));
-            self.sampled_out += dropped;
+            let holds = |event: &Event| sampling::holds(sample, event);
+            self.sampled_out += self.decoder.retain_events(holds) + self.doubts.retain(holds);
         }
     }
 
     /// Events left out so far.
     pub(super) fn sampled_out(&self) -> u64 {
         self.sampled_out
-    }
-
-    /// The decoder: its events and options.
-    pub(super) fn decoder(&mut self) -> &mut Decoder {
-        &mut self.decoder
     }
 
     /// The sockets seen so far.
@@ -310,12 +335,30 @@ impl Session {
         self.drops
     }
 
-    /// Ends every connection that is still open; its last events can be taken then.
-    pub(super) fn end(&mut self) {
+    /// Ends every connection that is still open; its last events can be taken then. `now`: the packets' clock.
+    pub(super) fn end(&mut self, now: u64) {
         self.deliver_rest();
         for connection in self.decoder.open_connections() {
+            self.doubts.end(&self.decoder, connection, now);
             self.close(connection);
         }
+        if !self.decoder.events().is_empty() && !self.doubts.released().is_empty() {
+            self.doubts.release(self.decoder.events());
+            self.decoder.clear_events();
+        }
+    }
+
+    /// The counters of a session that took packets: the sums of what was found in them.
+    pub(super) fn counters(&self) -> [u64; counter::COUNT] {
+        let mut counters = [0; counter::COUNT];
+        let (totals, _) = self.so_far();
+        let Totals {
+            request, response, ..
+        } = totals;
+        counters[counter::REQUEST_BYTES as usize] = request.seen + self.own.request;
+        counters[counter::RESPONSE_BYTES as usize] = response.seen + self.own.response;
+        counters[counter::MISSED as usize] = request.missed + response.missed;
+        counters
     }
 
     /// The losses listed so far, once.
@@ -357,6 +400,11 @@ impl Session {
             response_bytes: of(counter::RESPONSE_BYTES),
             own_request_bytes: self.own.request,
             own_response_bytes: self.own.response,
+            packets_dropped: 0,
+            fragments: 0,
+            packets_unreadable: 0,
+            file_damaged: 0,
+            packets: None,
             ring_full: of(counter::RING_FULL),
             missed: of(counter::MISSED),
             record_limit: of(counter::RECORD_LIMIT),
@@ -372,7 +420,7 @@ impl Session {
             orphaned: self.orphaned,
             truncated: request.truncated + response.truncated,
             unsynced: request.unsynced + response.unsynced,
-            unpaired,
+            unpaired: unpaired + self.doubts.withheld(),
             unmatched,
             program_misses,
             user_queue_drops: self.drops,

@@ -12,7 +12,7 @@ use crate::segment::Direction;
 
 use super::Side;
 use super::ledger::{Flow, Server};
-use super::peer::{AF_UNIX, OpenBefore, OwnAddresses, Peer};
+use super::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
 
 const IPPROTO_UDP: u16 = 17;
 
@@ -176,40 +176,40 @@ impl Sockets {
         server
     }
 
-    /// A socket's server, but for its ordinal. A client's socket says nothing of the server's process.
+    /// A socket's server, but for its ordinal. Neither packets nor a client's socket tell its process: there the address
+    /// has to.
     fn describe(&self, socket: &Socket) -> Server {
-        let network_namespace = socket.namespace;
         let base = Server {
-            network_namespace,
+            network_namespace: socket.namespace,
             ..Server::default()
         };
         if self.side == Side::Client {
             return Server {
                 port: socket.remote_port,
-                address: Peer::server(socket).host().map(|ip| ip.to_string()),
+                address: Peer::server(socket),
                 ..base
             };
         }
-        if socket.family != AF_UNIX {
+        if socket.family == AF_UNIX {
+            let path = self.paths.get(usize::from(socket.local_port));
             return Server {
-                port: socket.local_port,
+                path: path.map(|path| path.display().to_string()),
                 pid: socket.pid,
                 ..base
             };
         }
-        let path = self.paths.get(usize::from(socket.local_port));
         Server {
-            path: path.map(|path| path.display().to_string()),
+            port: socket.local_port,
             pid: socket.pid,
+            address: (socket.pid == 0).then(|| peer::address(socket.family, &socket.local)),
             ..base
         }
     }
 
-    /// The other end has closed its side: remembered if it is the first to.
-    pub fn ended(&mut self, cookie: u64) {
-        let (_, far) = self.ends();
+    /// A side has closed: remembered if it is the first to.
+    pub fn ended(&mut self, cookie: u64, side: CloseSide) {
         if let Some(row) = self.row(cookie) {
-            row.close_side.get_or_insert(far);
+            row.close_side.get_or_insert(side);
         }
     }
 
@@ -224,7 +224,7 @@ impl Sockets {
     }
 
     /// Whose the followed end is, and the other.
-    fn ends(&self) -> (CloseSide, CloseSide) {
+    pub(super) fn ends(&self) -> (CloseSide, CloseSide) {
         match self.side {
             Side::Server => (CloseSide::Server, CloseSide::Client),
             Side::Client => (CloseSide::Client, CloseSide::Server),

@@ -80,7 +80,11 @@ pub struct Status {
     /// Which hooks.
     pub tier: Option<&'static str>,
     /// The kernel's release.
-    pub kernel: String,
+    pub kernel: Option<String>,
+    /// Where it records.
+    pub source: String,
+    /// Why it records otherwise than was asked for, if it does.
+    pub notice: Option<String>,
     /// What ended it.
     pub stopped_by: Option<String>,
 }

@@ -10,6 +10,15 @@ use super::responses::ResponseStream;
 use super::turns::{Turn, Turns};
 use super::{Responses, Totals};
 
+/// Where a connection's barriers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barriers {
+    /// At each of the server's reads that does not continue another.
+    Reads,
+    /// Where the source says so: whether it does of the next request segment.
+    Told(bool),
+}
+
 /// Decodes one connection's segments.
 pub(super) struct Connection {
     ordinal: u32,
@@ -28,11 +37,13 @@ pub(super) struct Connection {
     reads_on: bool,
     /// At a client: how far its sends tell what was answered.
     turns: Turns,
+    /// Where barriers are.
+    barriers: Barriers,
     totals: Totals,
 }
 
 impl Connection {
-    pub(super) fn new(ordinal: u32, mid_stream: bool) -> Self {
+    pub(super) fn new(ordinal: u32, mid_stream: bool, barriers: Barriers) -> Self {
         Self {
             ordinal,
             server: 0,
@@ -46,13 +57,14 @@ impl Connection {
             call: 0,
             reads_on: false,
             turns: Turns::new(mid_stream),
+            barriers,
             totals: Totals::default(),
         }
     }
 
     /// One datagram's: its requests and its read go on counting from these.
     pub(super) fn of_datagram(ordinal: u32, requests: u32, batches: u32) -> Self {
-        let mut connection = Self::new(ordinal, false);
+        let mut connection = Self::new(ordinal, false, Barriers::Reads);
         connection.requests.count_from(requests);
         connection.batch = Some(batches.wrapping_sub(1));
         connection.call = u32::MAX;
@@ -114,7 +126,7 @@ impl Connection {
             batch: self.batch.unwrap_or(0),
             dialect: context.dialect(self.server),
         };
-        let mut may_be_barrier = first_of_call && !self.reads_on;
+        let mut may_be_barrier = first_of_call && self.barrier_is_due();
         if first_of_call {
             self.reads_on = segment.filled && self.gathers_requests(segment);
         }
@@ -126,6 +138,42 @@ impl Connection {
         self.reads_on &= !self.requests.is_binary();
         self.totals.request.seen += segment.length();
         gap
+    }
+
+    fn barrier_is_due(&mut self) -> bool {
+        match &mut self.barriers {
+            Barriers::Reads => !self.reads_on,
+            Barriers::Told(due) => std::mem::take(due),
+        }
+    }
+
+    /// The next request segment is a barrier.
+    pub(super) fn expect_barrier(&mut self) {
+        self.barriers = Barriers::Told(true);
+    }
+
+    /// Whether responses can be told apart.
+    pub(super) fn paired(&self) -> bool {
+        self.requests.synced() && self.responses.synced() && !self.pairing.suspended()
+    }
+
+    /// Whether nothing is unfinished: every request was answered, whole.
+    pub(super) fn settled(&self) -> bool {
+        self.paired()
+            && self.pairing.len() == 0
+            && self.requests.between_requests()
+            && self.responses.between_responses()
+    }
+
+    /// Requests that await their response.
+    pub(super) fn open_requests(&self) -> usize {
+        self.pairing.len()
+    }
+
+    /// What is open stays without outcome, and so does what follows up to the next barrier.
+    pub(super) fn give_up_responses(&mut self, context: &mut Context) {
+        self.responses.lose(&mut self.totals.response);
+        self.pairing.lose(context, &mut self.totals);
     }
 
     /// Whether a read that filled its buffer is followed by another at once, with nothing answered in between: not the

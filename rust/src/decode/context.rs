@@ -80,19 +80,12 @@ impl Context {
         let (ttl, absolute) = self.relative(request.ttl, time);
         Event {
             time,
-            connection: 0,
-            batch: 0,
-            request: 0,
-            command: request.command,
             protocol: match request.opcode {
                 Some(_) => Protocol::Binary,
                 None if request.meta => Protocol::Meta,
                 None => Protocol::Text,
             },
-            key: None,
-            key_size: None,
             value_size: request.value_size,
-            request_size: None,
             ttl,
             flags: request.client_flags,
             cas: request.cas.map(|cas| self.cas.ordinal(cas)),
@@ -105,9 +98,7 @@ impl Context {
                 .filter(|_| request.opcode.is_none())
                 .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
             options: self.options_of(request, absolute),
-            outcome: None,
-            server_time: None,
-            queue_time: None,
+            ..Event::of(request.command)
         }
     }
 

@@ -5,7 +5,6 @@
 //! what is still open then was not seen answered,
 //! and one mistake cannot shift the responses that follow.
 
-mod aside;
 mod cas;
 mod connection;
 mod context;
@@ -27,7 +26,7 @@ use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
 use crate::segment::{Direction, Segment};
 
-use connection::Connection;
+use connection::{Barriers, Connection};
 use context::Context;
 use datagrams::Datagrams;
 
@@ -113,11 +112,59 @@ impl Decoder {
 
     /// Begins a connection. `mid_stream`: bytes had moved on it before the first that will be pushed.
     pub fn open(&mut self, connection: u32, mid_stream: bool) {
+        self.open_with(connection, mid_stream, Barriers::Reads);
+    }
+
+    /// Begins a connection of a source that does not see the server's reads: barriers are where it says so.
+    pub fn open_without_reads(&mut self, connection: u32, mid_stream: bool) {
+        self.open_with(connection, mid_stream, Barriers::Told(false));
+    }
+
+    fn open_with(&mut self, connection: u32, mid_stream: bool, barriers: Barriers) {
         let index = connection as usize;
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
-        self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream)));
+        self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream, barriers)));
+    }
+
+    /// The next request segment of a connection opened without reads is a barrier.
+    pub fn expect_barrier(&mut self, connection: u32) {
+        if let Some(open) = self.find(connection) {
+            open.expect_barrier();
+        }
+    }
+
+    /// Whether a connection's responses can be told apart: not between a loss and the next barrier.
+    pub fn paired(&self, connection: u32) -> bool {
+        self.get(connection).is_some_and(Connection::paired)
+    }
+
+    /// Whether every request of a connection was answered, whole.
+    pub fn settled(&self, connection: u32) -> bool {
+        self.get(connection).is_some_and(Connection::settled)
+    }
+
+    /// Requests of a connection that await their response.
+    pub fn open_requests(&self, connection: u32) -> usize {
+        self.get(connection).map_or(0, Connection::open_requests)
+    }
+
+    /// Gives up the responses of a connection up to its next barrier.
+    pub fn give_up_responses(&mut self, connection: u32) {
+        if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
+            open.give_up_responses(&mut self.context);
+        }
+    }
+
+    fn find(&mut self, connection: u32) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(connection as usize)?
+            .as_deref_mut()
+    }
+
+    fn get(&self, connection: u32) -> Option<&Connection> {
+        self.connections.get(connection as usize)?.as_deref()
     }
 
     /// Begins a connection of datagrams: those of one peer to a server.

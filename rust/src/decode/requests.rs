@@ -125,6 +125,11 @@ impl RequestStream {
         self.encoding == Encoding::Binary
     }
 
+    /// Whether no request is unfinished.
+    pub(super) fn between_requests(&self) -> bool {
+        matches!(self.framing, Framing::Line) && self.line.is_empty()
+    }
+
     /// At the start of a read: memcached mostly reads at the start of a request. True when one stands here.
     pub(super) fn sync_at_start(&mut self, bytes: &[u8]) -> bool {
         if !matches!(self.framing, Framing::Lost | Framing::Closed(_)) {

@@ -70,6 +70,15 @@ impl ResponseStream {
         self.at_start
     }
 
+    pub(super) fn synced(&self) -> bool {
+        !matches!(self.framing, Framing::Lost)
+    }
+
+    /// Whether no response is unfinished.
+    pub(super) fn between_responses(&self) -> bool {
+        matches!(self.framing, Framing::Line) && self.line.is_empty()
+    }
+
     /// A barrier: the next byte begins a response.
     pub(super) fn resume(&mut self, flow: &mut Flow) {
         *self.lost_bytes(flow) += self.line.len() as u64;

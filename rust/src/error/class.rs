@@ -29,6 +29,9 @@ impl Error {
             | Self::PrivilegesKept { .. } => Class::Failed,
             Self::UnknownResponses { .. }
             | Self::NotADuration { .. }
+            | Self::NotACapture { .. }
+            | Self::LinkType { .. }
+            | Self::NotOfPackets { .. }
             | Self::NotAProfile { .. }
             | Self::BeingRecorded { .. }
             | Self::UnknownAnalysis { .. }
@@ -36,6 +39,7 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
+            | Self::NotForSource { .. }
             | Self::NotALog { .. }
             | Self::Sampled { .. }
             | Self::Ports { .. }
@@ -44,6 +48,11 @@ impl Error {
             | Self::Random(_)
             | Self::TooManyConnections { .. }
             | Self::ReplaySystem { .. }
+            | Self::NotStarted { .. }
+            | Self::NoLibpcap { .. }
+            | Self::PacketsForbidden { .. }
+            | Self::PacketsUnavailable { .. }
+            | Self::NoSource { .. }
             | Self::FeatureMissing { .. }
             | Self::NoKernelTypes { .. }
             | Self::NoTracepoint { .. }

@@ -20,6 +20,29 @@ impl Error {
             }
             Self::KeyFile { .. } => Some("`membench keygen FILE` makes one".into()),
             Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
+            Self::NoLibpcap { .. } => {
+                Some("install it: `apt-get install libpcap0.8`, `dnf install libpcap` or `apk add libpcap`".into())
+            }
+            Self::PacketsForbidden { .. } => {
+                Some("run as root, or with CAP_NET_RAW in a container".into())
+            }
+            Self::PacketsUnavailable { .. } => {
+                Some("`membench doctor` shows what this machine can do".into())
+            }
+            Self::NoSource { kernel, packets } => {
+                let hints = [kernel.hint(), packets.hint()];
+                let hints: Vec<String> = hints.into_iter().flatten().collect();
+                (!hints.is_empty()).then(|| hints.join("; for packets: "))
+            }
+            Self::NotACapture { .. } => {
+                Some("`tcpdump -i any -s 0 -w FILE.pcap tcp port 11211` makes one".into())
+            }
+            Self::LinkType { .. } => {
+                Some("capture on an Ethernet interface, on `lo` or on `any`".into())
+            }
+            Self::NotOfPackets { .. } => {
+                Some("packets tell ports and addresses only, and are read whole: leave it out".into())
+            }
             Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
             Self::Io { source, .. } => io_hint(source),
             Self::NewerSchema { .. } => Some("`pip install --upgrade membench`".into()),
@@ -39,6 +62,11 @@ impl Error {
             | Self::TargetProtocol { .. }
             | Self::NothingToReplay { .. }
             | Self::ReplaySystem { .. } => None,
+            Self::NotStarted { .. } => Some(
+                "limits decide that: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"
+                    .into(),
+            ),
+            Self::NotForSource { .. } => Some("record the whole source into one profile".into()),
             Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
             Self::TargetAddress { .. } => {
@@ -153,6 +181,8 @@ fn load_hint(source: &std::io::Error, log: &str) -> &'static str {
             "the kernel does not know something the program uses: please report it with `uname -r`"
         }
         Some(libc::ENOMEM) => "there is no memory for the ring: make it smaller",
+        Some(libc::ENOSPC) => "the verifier's log does not fit: please report it with `uname -r`",
+        Some(libc::ENOENT) => "the kernel lacks a type or tracepoint: use Linux 6.3 or newer",
         Some(libc::E2BIG) => {
             "the program or a map is too large for this kernel: please report it with `uname -r`"
         }
@@ -164,8 +194,83 @@ fn load_hint(source: &std::io::Error, log: &str) -> &'static str {
 fn attach_hint(source: &std::io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::ENOENT) => "the kernel has no such tracepoint: use Linux 6.3 or newer",
+        Some(libc::EACCES) => {
+            "perf events are forbidden here: see `sysctl kernel.perf_event_paranoid` and `dmesg`"
+        }
+        Some(libc::EOPNOTSUPP) => {
+            "this kernel cannot attach programs of this kind (CONFIG_BPF_EVENTS, a trampoline): use another one"
+        }
         Some(libc::EBUSY | libc::EEXIST) => "another program holds the hook: see `bpftool prog`",
         Some(libc::EINVAL) => "the kernel attaches no programs here: see `membench doctor`",
         _ => "`membench doctor` shows what this machine can do",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::error::Class;
+
+    fn load(errno: i32, log: &str) -> Error {
+        Error::KernelLoad {
+            name: "sock_recv_length",
+            source: io::Error::from_raw_os_error(errno),
+            log: log.into(),
+        }
+    }
+
+    fn attach(errno: i32) -> Error {
+        Error::KernelAttach {
+            name: "sock_recv_length",
+            source: io::Error::from_raw_os_error(errno),
+        }
+    }
+
+    #[test]
+    fn each_errno_has_its_first_line_its_cause_and_its_remedy() {
+        let loading = "Failed to load eBPF program: sock_recv_length: ";
+        let attaching = "Failed to attach eBPF program: sock_recv_length: ";
+        let missing = Error::MissingCapabilities {
+            missing: vec!["CAP_PERFMON"],
+        };
+        for (error, first_line, remedy) in [
+            (
+                missing,
+                "Insufficient permissions to load eBPF programs. Missing: CAP_PERFMON",
+                "CAP_PERFMON",
+            ),
+            (load(libc::EPERM, ""), loading, "lockdown"),
+            (
+                load(libc::EACCES, "R0 !read_ok"),
+                loading,
+                "verifier rejects",
+            ),
+            (load(libc::EACCES, ""), loading, "dmesg"),
+            (load(libc::EINVAL, ""), loading, "uname -r"),
+            (load(libc::ENOENT, ""), loading, "6.3"),
+            (load(libc::ENOSYS, ""), loading, "CONFIG_BPF_SYSCALL"),
+            (load(libc::ENOMEM, ""), loading, "smaller"),
+            (load(libc::E2BIG, ""), loading, "too large"),
+            (load(libc::ENOSPC, ""), loading, "log"),
+            (attach(libc::ENOENT), attaching, "no such tracepoint"),
+            (attach(libc::EACCES), attaching, "perf_event_paranoid"),
+            (attach(libc::EINVAL), attaching, "attaches no programs"),
+            (attach(libc::EOPNOTSUPP), attaching, "cannot attach"),
+            (attach(libc::EBUSY), attaching, "bpftool prog"),
+            (attach(libc::EEXIST), attaching, "bpftool prog"),
+        ] {
+            let (text, hint) = (error.to_string(), error.hint().unwrap_or_default());
+            assert!(text.starts_with(first_line), "{text}");
+            assert!(hint.contains(remedy), "{text}: {hint}");
+            assert_eq!(error.class(), Class::Environment, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_verifier_said_follows_the_first_line() {
+        let text = load(libc::EACCES, "R0 !read_ok").to_string();
+        assert_eq!(text.lines().last(), Some("R0 !read_ok"));
     }
 }

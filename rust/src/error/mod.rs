@@ -178,6 +178,14 @@ pub enum Error {
         /// Connections that are not ours.
         clients: u64,
     },
+    /// A source cannot be recorded so.
+    #[error("{origin}: {option} is for `ebpf:any` only")]
+    NotForSource {
+        /// What was asked for.
+        option: &'static str,
+        /// The source.
+        origin: String,
+    },
     /// A profile is a sample, which cannot tell what was asked for.
     #[error("{} holds {sample}: {why}", path.display())]
     Sampled {
@@ -201,6 +209,14 @@ pub enum Error {
         wanted: u64,
         /// The limit on open files.
         limit: u64,
+    },
+    /// The system did not give what a recording runs on.
+    #[error("no {what} for the recording: {source}")]
+    NotStarted {
+        /// What was wanted.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
     },
     /// A system call that replay needs failed.
     #[error("replay: {call}: {source}")]
@@ -258,8 +274,62 @@ pub enum Error {
     /// The recording's thread ended by a bug.
     #[error("the recorder stopped unexpectedly; what it wrote can be opened")]
     RecorderPanicked,
+    /// A file is no packet capture.
+    #[error("{} is no pcap or pcapng file: {found}", path.display())]
+    NotACapture {
+        /// Which.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// A capture file's packets begin with headers that are not understood.
+    #[error("{}: packets of link type {number} cannot be read", path.display())]
+    LinkType {
+        /// Which file or interface.
+        path: PathBuf,
+        /// Its number (<https://www.tcpdump.org/linktypes.html>).
+        number: u32,
+    },
+    /// libpcap is not there.
+    #[error("no libpcap: {reason}")]
+    NoLibpcap {
+        /// What the loader said.
+        reason: String,
+    },
+    /// This process may not capture packets.
+    #[error("pcap:{interface}: packets may not be captured: {reason}")]
+    PacketsForbidden {
+        /// Where.
+        interface: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// libpcap does not capture here.
+    #[error("pcap:{interface}: packets cannot be captured: {reason}")]
+    PacketsUnavailable {
+        /// Where.
+        interface: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// Neither the kernel's hooks nor packets can be recorded here.
+    #[error("{kernel}\n{packets}")]
+    NoSource {
+        /// Why the hooks cannot.
+        kernel: Box<Error>,
+        /// Why packets cannot.
+        packets: Box<Error>,
+    },
+    /// A source cannot do what is asked of it.
+    #[error("{source_name}: `{wanted}` is for `ebpf:any` only")]
+    NotOfPackets {
+        /// The source.
+        source_name: String,
+        /// What was asked for.
+        wanted: &'static str,
+    },
     /// A source needs something this build leaves out.
-    #[error("eBPF capture requires --features {feature}, got: {wanted}")]
+    #[error("{} capture requires --features {feature}, got: {wanted}", if *feature == "ebpf" { "eBPF" } else { "packet" })]
     FeatureMissing {
         /// The Cargo feature.
         feature: &'static str,

@@ -29,7 +29,7 @@ pub struct Summary {
     pub kernel: Option<String>,
     /// How much of the responses was read.
     pub responses: Option<String>,
-    /// What `time` is: `read`, or `log`.
+    /// What `time` is: `read`, `packet` or `log`.
     pub time_basis: String,
     /// Share of the keys (or connections) followed.
     pub sampling: f64,

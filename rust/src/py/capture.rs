@@ -23,7 +23,8 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, output, side, ports, sockets, pids, cgroups, network_namespaces, responses,
+    #[pyo3(signature = (source, *, file, interface, fallback, output, side, ports, sockets, pids, cgroups,
+        network_namespaces, responses,
         ring_size, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
         sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
@@ -37,6 +38,9 @@ impl Recorder {
     fn new(
         py: Python<'_>,
         source: String,
+        file: Option<PathBuf>,
+        interface: Option<String>,
+        fallback: bool,
         output: Option<PathBuf>,
         side: &str,
         ports: Vec<u16>,
@@ -61,6 +65,9 @@ impl Recorder {
     ) -> PyResult<Self> {
         let options = RecordOptions {
             source,
+            file,
+            interface,
+            fallback,
             output,
             force,
             selection: Selection {
@@ -78,6 +85,7 @@ impl Recorder {
             statistics,
             drop_privileges,
             live,
+            names: None,
             max_size,
             rotate: match (rotate_bytes, rotate_s) {
                 (Some(bytes), _) => Some(Rotate::Size(bytes)),
@@ -174,7 +182,7 @@ fn parse_side(name: &str) -> Result<Side> {
         })
 }
 
-fn parse_responses(name: &str) -> Result<Responses> {
+pub(super) fn parse_responses(name: &str) -> Result<Responses> {
     [Responses::None, Responses::Lengths, Responses::Bytes]
         .into_iter()
         .find(|responses| responses.name() == name)
@@ -183,7 +191,7 @@ fn parse_responses(name: &str) -> Result<Responses> {
         })
 }
 
-fn seconds(seconds: f64) -> Result<Duration> {
+pub(super) fn seconds(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| Error::NotADuration { seconds })
 }
 

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use membench_protocol::Response;
 
+use crate::aside::Token;
 use crate::event::{Command, Options, Outcome, Protocol};
 
 use super::answer::{fits, outcome};
@@ -42,6 +43,11 @@ impl Request {
     /// Whether answers may leave open that they are its: a quiet one without a token of its own.
     fn is_anonymous(&self) -> bool {
         self.quiet && self.command.is_meta() && self.opaque.size == 0
+    }
+
+    /// What tells its answer from those of others.
+    fn token(&self) -> Token {
+        (!self.is_anonymous()).then_some(self.opaque.number)
     }
 }
 
@@ -92,7 +98,7 @@ pub struct Outstanding {
     /// The same of those that count as sent.
     sent_end: u64,
     /// Answers that fit several quiet requests, until a later one tells.
-    set_aside: Vec<Reply>,
+    set_aside: Vec<(Token, Reply)>,
 }
 
 impl Outstanding {

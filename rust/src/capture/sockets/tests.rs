@@ -131,7 +131,7 @@ fn who_closed_first_is_remembered() {
     let mut sockets = Sockets::default();
     sockets.announce(1, &socket(1, 11211, 1), 0);
     sockets.announce(2, &socket(1, 11211, 1), 0);
-    sockets.ended(1);
+    sockets.ended(1, CloseSide::Client);
     sockets.closed(1, 5);
     sockets.closed(2, 6);
     let (connections, _) = sockets.into_tables();

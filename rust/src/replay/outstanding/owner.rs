@@ -1,7 +1,8 @@
 //! A line → the request it answers; left open where it fits several quiet ones.
 
-use membench_protocol::{Key, Response};
+use membench_protocol::{Key, Response, is_silent};
 
+use crate::aside::{Answered, Passed, Token};
 use crate::event::Outcome;
 
 use super::super::answer::{fits, is_error as is_error_line, outcome};
@@ -82,11 +83,12 @@ impl Outstanding {
         stamps: (Option<u64>, u64),
     ) -> Next {
         if let Some(request) = self.requests.get(owner) {
-            self.set_aside.push(Reply {
+            let reply = Reply {
                 outcome: outcome(request.command, response),
                 cas: returned_cas(response),
                 stamps,
-            });
+            };
+            self.set_aside.push((request.token(), reply));
         }
         value_of(response, false)
     }
@@ -102,23 +104,21 @@ impl Outstanding {
         if owner == 0 {
             return;
         }
-        let passed = self.requests.iter().take(owner);
-        let anonymous = passed.filter(|request| request.is_anonymous()).count();
-        let replies = std::mem::take(&mut self.set_aside);
-        let (none, all) = (replies.is_empty(), replies.len() == anonymous);
-        let mut replies = replies.into_iter();
-        for _ in 0..owner {
-            let told = self
-                .requests
-                .front()
-                .is_some_and(|front| !front.is_anonymous());
-            let reply = if all && !told { replies.next() } else { None };
-            match reply {
-                Some(reply) => {
+        let requests: Vec<Token> = self
+            .requests
+            .iter()
+            .take(owner)
+            .map(Request::token)
+            .collect();
+        let mut passed = Passed::new(&requests, std::mem::take(&mut self.set_aside));
+        for token in requests {
+            match passed.next(token) {
+                Answered::No => self.settle(Some(Outcome::Suppressed), measures),
+                Answered::So(reply) => {
                     self.end_operations(reply.outcome, reply.cas, makes, measures);
                     self.complete(measures, reply.stamps);
                 }
-                None => self.settle((told || none).then_some(Outcome::Suppressed), measures),
+                Answered::Unknown => self.settle(None, measures),
             }
         }
     }
@@ -135,7 +135,7 @@ fn speaks_of(
         return false;
     };
     let template = templates.get(request.options);
-    let unanswered = template.noreply || template.suppresses(request.command, response);
+    let unanswered = template.noreply || template.quiet && is_silent(request.command, response);
     if unanswered || !fits(request.command, response) {
         return false;
     }

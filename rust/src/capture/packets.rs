@@ -1,0 +1,283 @@
+//! Packets of a capture file or an interface → a session.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use membench_common::counter;
+
+use crate::decode::Responses;
+use crate::packet::file::{Damage, Reader};
+use crate::packet::{Flows, Limits};
+use crate::profile::{Anchor, Header};
+use crate::{Error, Result};
+
+use super::ledger::Ledger;
+use super::live::{Live, TIMEOUT_MS};
+use super::session::Session;
+use super::source::Drained;
+use super::{RecordOptions, Selection, Side, clock};
+
+/// What `time` and `server_time` are, as manifests say it.
+const TIME_BASIS: &str = "packet";
+const SERVER_TIME: &str = "from the last packet of the request to the last packet of its response";
+
+/// How far behind the clock packets may still come, ns: the kernel holds them back, and processors differ.
+const BEHIND: u64 = 100_000_000;
+
+/// Where packets come from.
+enum Feed {
+    File(Box<Reader>),
+    Live(Box<Live>),
+}
+
+/// A packet source that is open.
+pub(super) struct Packets {
+    feed: Feed,
+    flows: Flows,
+    /// Time of the first packet and of the last, ns since 1970.
+    first: Option<u64>,
+    last: u64,
+    /// How much of a file is taken, by its packets' times.
+    duration: Option<Duration>,
+    /// When a live capture was ended, ns since 1970: later packets are not taken.
+    until: Option<u64>,
+    /// Why it ended.
+    ending: &'static str,
+}
+
+impl Packets {
+    /// Opens a capture file.
+    pub(super) fn open_file(path: &Path, options: &RecordOptions) -> Result<Self> {
+        let feed = Feed::File(Box::new(Reader::open(path)?));
+        Ok(Self::new(feed, options, "end of file"))
+    }
+
+    /// Opens an interface, or `any`.
+    pub(super) fn open_live(interface: &str, options: &RecordOptions) -> Result<Self> {
+        let live = Live::open(interface, &options.selection.ports, options.ring_bytes)?;
+        Ok(Self::new(
+            Feed::Live(Box::new(live)),
+            options,
+            "interface gone",
+        ))
+    }
+
+    fn new(feed: Feed, options: &RecordOptions, ending: &'static str) -> Self {
+        Self {
+            feed,
+            flows: Flows::new(&options.selection.ports, Limits::default()),
+            first: None,
+            last: 0,
+            duration: options.duration,
+            until: None,
+            ending,
+        }
+    }
+
+    /// Takes packets.
+    pub(super) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
+        let mut drained = Drained::default();
+        for _ in 0..most {
+            if self.past_its_time() {
+                self.ending = "duration";
+                drained.ended = true;
+                return drained;
+            }
+            if !self.take(&mut drained, session) {
+                drained.ended = !self.pause(session);
+                return drained;
+            }
+        }
+        drained.more = true;
+        drained
+    }
+
+    /// Takes the next packet; false if there is none.
+    fn take(&mut self, drained: &mut Drained, session: &mut Session) -> bool {
+        let packet = match &mut self.feed {
+            Feed::File(reader) => reader.next_packet(),
+            Feed::Live(live) => live.next_packet(),
+        };
+        let Some(packet) = packet else {
+            return false;
+        };
+        if self.until.is_some_and(|until| packet.time > until) {
+            return false;
+        }
+        drained.bytes += packet.bytes.len() as u64;
+        self.first.get_or_insert(packet.time);
+        self.last = self.last.max(packet.time);
+        self.flows
+            .take(&packet, &mut |found| session.take_found(&found));
+        true
+    }
+
+    /// There is no packet now; whether there may be later.
+    fn pause(&mut self, session: &mut Session) -> bool {
+        let Feed::Live(live) = &mut self.feed else {
+            return false;
+        };
+        live.count_drops();
+        let goes_on = live.failure().is_none();
+        let now = clock::anchor().utc_ns.saturating_sub(BEHIND);
+        self.flows
+            .pass_to(now, &mut |found| session.take_found(&found));
+        goes_on
+    }
+
+    fn past_its_time(&mut self) -> bool {
+        let (Feed::File(reader), Some(duration), Some(first)) =
+            (&mut self.feed, self.duration, self.first)
+        else {
+            return false;
+        };
+        let next = reader.next_time();
+        next.is_some_and(|next| Duration::from_nanos(next.saturating_sub(first)) > duration)
+    }
+
+    /// Later packets are not taken; those that the kernel holds back are waited for.
+    pub(super) fn detach(&mut self) {
+        if self.is_live() {
+            self.until = Some(clock::anchor().utc_ns);
+            thread::sleep(2 * Duration::from_millis(TIMEOUT_MS.into()));
+        }
+    }
+
+    /// Whether what is not taken soon is lost.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.feed, Feed::Live(_))
+    }
+
+    /// Size of the kernel's buffer; a file has none that could be full.
+    pub(super) fn buffer_bytes(&self) -> u64 {
+        match &self.feed {
+            Feed::File(_) => 0,
+            Feed::Live(live) => live.buffer_bytes().into(),
+        }
+    }
+
+    /// `pcap:` and the interface, of a live capture.
+    pub(super) fn name(&self) -> Option<String> {
+        match &self.feed {
+            Feed::File(_) => None,
+            Feed::Live(live) => Some(live.name()),
+        }
+    }
+
+    /// The first packet's time, or now: packets are on the clock of UTC.
+    pub(super) fn anchor(&mut self) -> Anchor {
+        let time = match &mut self.feed {
+            Feed::File(reader) => reader.next_time().unwrap_or(0),
+            Feed::Live(_) => clock::anchor().utc_ns,
+        };
+        Anchor {
+            monotonic_ns: time,
+            utc_ns: time,
+        }
+    }
+
+    /// What a profile says of it.
+    pub(super) fn describe(&self, header: &mut Header) {
+        TIME_BASIS.clone_into(&mut header.time_basis);
+        match &self.feed {
+            Feed::File(reader) => header.facts["format"] = reader.format_name().into(),
+            Feed::Live(live) => {
+                header.source = live.name();
+                header.facts["libpcap"] = live.version().into();
+                header.facts["buffer_bytes"] = live.buffer_bytes().into();
+            }
+        }
+        header.facts["server_time"] = SERVER_TIME.into();
+    }
+
+    /// Hands on what waits, and ends every connection.
+    pub(super) fn end(&mut self, session: &mut Session) {
+        self.flows.finish(&mut |found| session.take_found(&found));
+        session.end(self.flows.now());
+    }
+
+    /// Bytes and losses so far.
+    pub(super) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
+        let mut counters = session.counters();
+        let unfollowed = self.flows.unfollowed();
+        counters[counter::UDP as usize] = unfollowed.udp;
+        counters[counter::NO_STATE as usize] = unfollowed.no_state;
+        counters
+    }
+
+    /// The ledger of an ended session.
+    pub(super) fn ledger(&self, session: &Session) -> Ledger {
+        let unfollowed = self.flows.unfollowed();
+        let (dropped, passed_over) = match &self.feed {
+            Feed::File(reader) => reader.dropped(),
+            Feed::Live(live) => (live.dropped(), 0),
+        };
+        let mut ledger = Ledger {
+            packets_dropped: dropped,
+            fragments: unfollowed.fragments,
+            packets_unreadable: unfollowed.unreadable + passed_over,
+            file_damaged: self.damage().is_some().into(),
+            packets: Some(self.flows.packets()),
+            ..session.ledger(&self.counters(session), 0)
+        };
+        ledger.complete = Some(ledger.nothing_lost());
+        ledger
+    }
+
+    /// From the first packet to the last.
+    pub(super) fn span(&self) -> Duration {
+        let first = self.first.unwrap_or(self.last);
+        Duration::from_nanos(self.last.saturating_sub(first))
+    }
+
+    fn damage(&self) -> Option<Damage> {
+        match &self.feed {
+            Feed::File(reader) => reader.damage(),
+            Feed::Live(_) => None,
+        }
+    }
+
+    /// Why it ended by itself.
+    pub(super) fn ending(&self) -> String {
+        match (&self.feed, self.damage()) {
+            (_, Some(damage)) => format!("damaged file: {damage}"),
+            (Feed::Live(live), None) => {
+                format!(
+                    "{}: {}",
+                    self.ending,
+                    live.failure().unwrap_or("no reason given")
+                )
+            }
+            (Feed::File(_), None) => self.ending.to_owned(),
+        }
+    }
+}
+
+/// What only the server's sockets can tell.
+pub(super) fn refuse_what_packets_lack(options: &RecordOptions) -> Result<()> {
+    let Selection {
+        side,
+        ports: _,
+        sockets,
+        pids,
+        cgroups,
+        network_namespaces,
+    } = &options.selection;
+    let asked = [
+        (options.responses != Responses::Bytes, "--responses"),
+        (*side == Side::Client, "--side client"),
+        (!sockets.is_empty(), "--socket"),
+        (!pids.is_empty(), "--pid"),
+        (!cgroups.is_empty(), "--cgroup"),
+        (!network_namespaces.is_empty(), "--netns"),
+        (options.sample.connections > 1, "--sample-connections"),
+    ];
+    match asked.iter().find(|(asked, _)| *asked) {
+        None => Ok(()),
+        Some((_, wanted)) => Err(Error::NotOfPackets {
+            source_name: options.source.clone(),
+            wanted,
+        }),
+    }
+}

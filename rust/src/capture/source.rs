@@ -1,0 +1,242 @@
+//! Where a recording comes from: the kernel's socket hooks, or packets. Both fill a session.
+
+use std::time::Duration;
+
+use membench_common::counter;
+
+use crate::profile::{Anchor, Header};
+use crate::{Class, Error, Result};
+
+use super::ledger::Ledger;
+use super::packets::{self, Packets};
+use super::session::Session;
+use super::{Followed, Kernel, KernelOptions, Record, RecordOptions, clock, namespaces};
+
+/// A source that is open.
+pub(super) enum Source {
+    /// Socket hooks.
+    Kernel(Box<Kernel>),
+    /// A capture file, or libpcap.
+    Packets(Box<Packets>),
+}
+
+/// What one look at a source gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Drained {
+    /// Bytes taken.
+    pub(super) bytes: u64,
+    /// Age of the oldest record taken.
+    pub(super) lag: Duration,
+    /// There may be more at once.
+    pub(super) more: bool,
+    /// There will be no more.
+    pub(super) ended: bool,
+}
+
+impl Source {
+    /// Takes what is there, at most so many records or packets.
+    pub(super) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
+        match self {
+            Self::Kernel(kernel) => {
+                let (mut bytes, mut oldest) = (0, u64::MAX);
+                let now = clock::monotonic_ns();
+                let taken = kernel.drain(most, &mut |record: Record<'_>| {
+                    bytes += record.size();
+                    oldest = oldest.min(record.time());
+                    session.take(&record);
+                });
+                Drained {
+                    bytes,
+                    lag: Duration::from_nanos(now.saturating_sub(oldest)),
+                    more: taken >= most,
+                    ended: false,
+                }
+            }
+            Self::Packets(packets) => packets.drain(most, session),
+        }
+    }
+
+    /// Whether what is not taken soon is lost; a file waits.
+    pub(super) fn is_live(&self) -> bool {
+        match self {
+            Self::Kernel(_) => true,
+            Self::Packets(packets) => packets.is_live(),
+        }
+    }
+
+    /// Whether `stats` and what was seen can be compared at one point of the stream.
+    pub(super) fn sees_reads(&self) -> bool {
+        matches!(self, Self::Kernel(_))
+    }
+
+    /// Size of the buffer that is drained, bytes.
+    pub(super) fn buffer_bytes(&self) -> u64 {
+        match self {
+            Self::Kernel(kernel) => kernel.facts().ring_bytes.into(),
+            Self::Packets(packets) => packets.buffer_bytes(),
+        }
+    }
+
+    /// Which hooks, for kernel sources, and the kernel's release where it matters.
+    pub(super) fn tier(&self) -> (Option<&'static str>, Option<String>) {
+        match self {
+            Self::Kernel(kernel) => {
+                let facts = kernel.facts();
+                (Some(facts.tier), Some(facts.kernel_release.clone()))
+            }
+            Self::Packets(_) => (None, None),
+        }
+    }
+
+    /// The moment by which times are placed, and the clock they are on.
+    pub(super) fn anchor(&mut self) -> Anchor {
+        match self {
+            Self::Kernel(_) => clock::anchor(),
+            Self::Packets(packets) => packets.anchor(),
+        }
+    }
+
+    /// What a profile says of the source.
+    pub(super) fn describe(&self, header: &mut Header) {
+        match self {
+            Self::Kernel(kernel) => {
+                let facts = kernel.facts();
+                header.tier = Some(facts.tier.to_owned());
+                header.kernel = Some(facts.kernel_release.clone());
+                header.facts["object_sha256"] = facts.object_sha256.into();
+                header.facts["ring_bytes"] = facts.ring_bytes.into();
+            }
+            Self::Packets(packets) => packets.describe(header),
+        }
+    }
+
+    /// Tells the source that the recorder is at work.
+    pub(super) fn beat(&self) {
+        if let Self::Kernel(kernel) = self {
+            kernel.beat();
+        }
+    }
+
+    /// The SHA-256 of the kernel programs, where there are any.
+    pub(super) fn object(&self) -> &'static str {
+        match self {
+            Self::Kernel(kernel) => kernel.facts().object_sha256,
+            Self::Packets(_) => "none",
+        }
+    }
+
+    /// Ends it; what it still holds can be drained.
+    pub(super) fn detach(&mut self) {
+        match self {
+            Self::Kernel(kernel) => kernel.detach(),
+            Self::Packets(packets) => packets.detach(),
+        }
+    }
+
+    /// What it is called, where that is not what was asked for.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Kernel(_) => None,
+            Self::Packets(packets) => packets.name(),
+        }
+    }
+
+    /// The network namespace whose interfaces it sees, if it is live and does not tell itself.
+    pub(super) fn namespace(&self) -> u32 {
+        match self {
+            Self::Packets(packets) if packets.is_live() => namespaces::own(),
+            _ => 0,
+        }
+    }
+
+    /// Nothing more will be drained: hands on what waits, and ends every connection.
+    pub(super) fn end(&mut self, session: &mut Session) {
+        match self {
+            Self::Kernel(_) => session.end(0),
+            Self::Packets(packets) => packets.end(session),
+        }
+    }
+
+    /// Bytes and losses so far.
+    pub(super) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
+        match self {
+            Self::Kernel(kernel) => kernel.counters(),
+            Self::Packets(packets) => packets.counters(session),
+        }
+    }
+
+    /// The ledger of an ended session.
+    pub(super) fn ledger(&mut self, session: &Session) -> Ledger {
+        match self {
+            Self::Kernel(kernel) => {
+                let misses = kernel.program_misses().unwrap_or(0);
+                session.ledger(&kernel.counters(), misses)
+            }
+            Self::Packets(packets) => packets.ledger(session),
+        }
+    }
+
+    /// How long was recorded, by the packets of a file.
+    pub(super) fn span(&self) -> Option<Duration> {
+        match self {
+            Self::Kernel(_) => None,
+            Self::Packets(packets) => (!packets.is_live()).then(|| packets.span()),
+        }
+    }
+
+    /// Why it ended by itself.
+    pub(super) fn ending(&self) -> String {
+        match self {
+            Self::Kernel(_) => "stop".to_owned(),
+            Self::Packets(packets) => packets.ending(),
+        }
+    }
+}
+
+/// Opens what is asked for: a file, an interface, or the kernel's hooks. Where the hooks cannot be used and that is
+/// allowed, packets of every interface stand in for them; then also why.
+pub(super) fn open(
+    options: &RecordOptions,
+    followed: &Followed,
+) -> Result<(Source, Option<String>)> {
+    if options.file.is_some() || options.interface.is_some() {
+        packets::refuse_what_packets_lack(options)?;
+    }
+    let opened = match (&options.file, &options.interface) {
+        (Some(file), _) => Packets::open_file(file, options)?,
+        (None, Some(interface)) => Packets::open_live(interface, options)?,
+        (None, None) => return open_kernel(options, followed),
+    };
+    Ok((Source::Packets(Box::new(opened)), None))
+}
+
+fn open_kernel(options: &RecordOptions, followed: &Followed) -> Result<(Source, Option<String>)> {
+    let attached = Kernel::attach(&KernelOptions {
+        followed: followed.clone(),
+        responses: options.responses,
+        ring_bytes: options.ring_bytes,
+        one_connection_in: options.sample.connections,
+    });
+    let kernel = match attached {
+        Ok(kernel) => return Ok((Source::Kernel(Box::new(kernel)), None)),
+        Err(error) => error,
+    };
+    let instead = options.fallback
+        && kernel.class() == Class::Environment
+        && packets::refuse_what_packets_lack(options).is_ok();
+    if !instead {
+        return Err(kernel);
+    }
+    match Packets::open_live("any", options) {
+        Ok(packets) => {
+            let why = kernel.to_string();
+            let why = why.lines().next().unwrap_or_default();
+            let notice = format!("{why}; recording packets instead (pcap:any)");
+            Ok((Source::Packets(Box::new(packets)), Some(notice)))
+        }
+        Err(packets) => Err(Error::NoSource {
+            kernel: Box::new(kernel),
+            packets: Box::new(packets),
+        }),
+    }
+}

@@ -1,0 +1,123 @@
+"""Two network namespaces joined by a network that loses, repeats and reorders packets.
+
+The network is a thread of ours between two TUN devices: not every kernel has netem.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import select
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+SERVER, CLIENT = "10.213.0.1", "10.213.0.2"
+TUN = Path("/dev/net/tun")
+_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+#: How long a packet that is to be overtaken is held back at most, s.
+_HELD = 0.003
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """Shares of packets that are lost, repeated, and held back until another has passed."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Names of the two namespaces; each has one interface, called `inner`, and `lo`."""
+
+    server: str
+    client: str
+
+    def inside(self, namespace: str) -> tuple[str, ...]:
+        """What to put before a command to run it there."""
+        return ("ip", "netns", "exec", namespace)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+
+
+class _Network:
+    """Two ends, and what is held back at each."""
+
+    def __init__(self, ends: tuple[int, int], disturbance: Disturbance) -> None:
+        self._others = {ends[0]: ends[1], ends[1]: ends[0]}
+        self._disturbance = disturbance
+        self._held: dict[int, bytes] = {}
+        self._chance = random.Random(7)
+
+    def _happens(self, share: float) -> bool:
+        return self._chance.random() < share
+
+    def carry(self, ended: int) -> None:
+        """Pass packets from one end to the other until `ended` becomes readable."""
+        while True:
+            ready, _, _ = select.select([*self._others, ended], [], [], _HELD)
+            if ended in ready:
+                return
+            for end in ready:
+                self._pass(end, os.read(end, 65536))
+            if not ready:
+                self._release(list(self._held))
+
+    def _pass(self, end: int, packet: bytes) -> None:
+        if self._happens(self._disturbance.loss):
+            return
+        if end not in self._held and self._happens(self._disturbance.reorder):
+            self._held[end] = packet
+            return
+        for _ in range(2 if self._happens(self._disturbance.duplicate) else 1):
+            os.write(self._others[end], packet)
+        self._release([end] if end in self._held else [])
+
+    def _release(self, ends: list[int]) -> None:
+        for end in ends:
+            os.write(self._others[end], self._held.pop(end))
+
+
+def _tun(name: str) -> int:
+    end = os.open(TUN, os.O_RDWR)
+    fcntl.ioctl(end, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI))
+    return end
+
+
+@contextmanager
+def pair(disturbance: Disturbance) -> Iterator[Pair]:
+    """The two namespaces, gone with their interfaces when the block ends."""
+    mark = uuid4().hex[:8]
+    both = Pair(f"mb-s-{mark}", f"mb-c-{mark}")
+    with ExitStack() as undo:
+        ends = []
+        for namespace, address in ((both.server, SERVER), (both.client, CLIENT)):
+            _run("ip", "netns", "add", namespace)
+            undo.callback(_run, "ip", "netns", "delete", namespace)
+            name = f"mb{namespace[3]}{mark}"
+            ends.append(_tun(name))
+            undo.callback(os.close, ends[-1])
+            _run("ip", "link", "set", name, "netns", namespace, "name", "inner")
+            _run("ip", "-n", namespace, "address", "add", f"{address}/24", "dev", "inner")
+            for interface in ("inner", "lo"):
+                _run("ip", "-n", namespace, "link", "set", interface, "up")
+        ended, end = os.pipe()
+        undo.callback(os.close, ended)
+        carrier = threading.Thread(
+            target=_Network((ends[0], ends[1]), disturbance).carry, args=(ended,)
+        )
+        carrier.start()
+        undo.callback(carrier.join)
+        undo.callback(os.close, end)
+        yield both
