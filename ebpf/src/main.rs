@@ -19,6 +19,7 @@ mod receive;
 mod record;
 mod response;
 mod send;
+mod side;
 mod single;
 mod socket;
 mod unix;

@@ -3,17 +3,19 @@
 use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
 use membench_common::{
     HEAD, Header, RECORD_PAYLOAD, RECORDS_PER_CALL, TAIL, WHOLE_CAPACITY, counter, kind, program,
+    responses,
 };
 
 use crate::{
     arrival,
     call::{self, Arguments, Shape},
     close, datagram,
-    kernel::Structure,
-    maps::{self, Counters, VECTORS},
+    kernel::{self, Structure},
+    maps::{self, Counters, Scratch, VECTORS},
     record::{Buffer, Composer},
+    side,
     single::{Call, LONG, SHORT},
-    socket::{self, State, Stream},
+    socket::{self, State},
     vector,
 };
 
@@ -27,6 +29,8 @@ const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
 const HEAD_BYTES: u64 = HEAD as u64;
 const TAIL_BYTES: u64 = TAIL as u64;
 const PAYLOAD: u64 = RECORD_PAYLOAD as u64;
+/// Longest call of a client's that is kept whole if it is in one buffer.
+pub const LONGEST_WHOLE: u32 = RECORDS_PER_CALL * RECORD_PAYLOAD as u32;
 /// Room below which a record is full.
 const LEAST_ROOM: u64 = 8;
 /// One for each iovec, and one more for each record that ends within one.
@@ -53,16 +57,24 @@ pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
 fn failed(sock: Structure) -> Option<()> {
     let state = maps::known_state(sock)?;
     // SAFETY: a map's value; the kernel keeps it while the program runs.
-    unsafe { (*state).request.place.reset() };
+    unsafe { side::received(&mut *state).place.reset() };
     None
 }
 
 #[inline(always)]
 fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
-    counters.add(counter::REQUEST_CALLS, 1);
-    counters.add(counter::REQUEST_BYTES, u64::from(length));
+    let [calls, bytes] = side::received_counters();
+    counters.add(calls, 1);
+    counters.add(bytes, u64::from(length));
     if datagram::is_datagram(sock) {
+        if side::is_client() {
+            counters.add(counter::UDP, u64::from(length));
+            return None;
+        }
         return datagram::received(sock, counters, length, call::receiving());
+    }
+    if side::is_client() && kernel::responses() == responses::NONE {
+        return None;
     }
     let state = socket::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
@@ -71,8 +83,9 @@ fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<
     match arguments(flags, time).and_then(|arguments| located(state, arguments)) {
         Ok(arguments) => keep(sock, state, counters, length, arguments, time),
         Err(cause) => {
-            state.request.call += 1;
-            state.request.lose(counters, cause, u64::from(length));
+            let stream = side::received(state);
+            stream.call += 1;
+            stream.lose(counters, cause, u64::from(length));
         }
     }
     state.dealt = 0;
@@ -94,7 +107,7 @@ fn arguments(flags: i32, time: u64) -> Result<Arguments, u32> {
 /// A call's one buffer or message.
 #[inline(always)]
 fn located(state: &mut State, arguments: Arguments) -> Result<Arguments, u32> {
-    let place = &mut state.request.place;
+    let place = &mut side::received(state).place;
     let Shape::Messages = arguments.shape else {
         place.reset();
         return Ok(arguments);
@@ -111,18 +124,19 @@ fn keep(
     arguments: Arguments,
     time: u64,
 ) {
-    state.request.call += u32::from(!arguments.follows);
-    let call = state.request.call;
+    let stream = side::received(state);
+    stream.call += u32::from(!arguments.follows);
+    let call = stream.call;
     if !state.announce(sock, counters, time) {
-        state
-            .request
-            .lose(counters, counter::RING_FULL, u64::from(length));
+        side::received(state).lose(counters, counter::RING_FULL, u64::from(length));
         return;
     }
     let is_buffer = matches!(arguments.shape, Shape::Buffer);
     let gathers = is_buffer && state.note_buffer(arguments.address, arguments.count);
     let header = Header {
-        kind: if is_buffer && arguments.count == u64::from(length) {
+        kind: if side::is_client() {
+            kind::RESPONSE
+        } else if is_buffer && arguments.count == u64::from(length) {
             kind::REQUEST_FILLED
         } else {
             kind::REQUEST
@@ -132,22 +146,40 @@ fn keep(
         call,
         ..socket::empty(state.cookie, time)
     };
+    let is_whole = if side::is_client() {
+        length <= LONGEST_WHOLE
+    } else {
+        gathers || arguments.count <= WHOLE_CAPACITY
+    };
+    let call = Call {
+        stream: side::received(state),
+        counters,
+        header,
+    };
+    keep_all(call, maps::receive_scratch(), arguments, is_whole);
+}
+
+/// Keeps every byte of a call; of one buffer only the ends, unless `is_whole`.
+#[inline(always)]
+pub fn keep_all(
+    call: Call<'_>,
+    scratch: Option<*mut Scratch>,
+    arguments: Arguments,
+    is_whole: bool,
+) {
     if let Shape::Buffer = arguments.shape
-        && length as usize <= LONG
+        && call.header.call_length as usize <= LONG
     {
-        keep_small(&mut state.request, counters, header, arguments.address);
-        return;
+        return keep_small(call, arguments.address);
     }
-    let Some(scratch) = maps::receive_scratch() else {
+    let Some(scratch) = scratch else {
         return;
     };
-    let composer = Composer::new(scratch, &raw mut state.request, counters, header);
+    let composer = Composer::new(scratch, call.stream, call.counters, call.header);
     match arguments.shape {
-        Shape::Buffer if gathers || arguments.count <= WHOLE_CAPACITY => {
-            keep_whole(composer, arguments.address)
-        }
+        Shape::Buffer if is_whole => keep_whole(composer, arguments.address),
         Shape::Buffer => keep_ends(composer, arguments.address),
-        // As other servers read; memcached does not.
+        // As other servers read, and as clients write.
         Shape::Vectors | Shape::Message | Shape::Messages => {
             let count = vector::copy(composer.scratch, arguments);
             vector::walk(composer, count, STEPS, keep_next);
@@ -157,14 +189,8 @@ fn keep(
 
 /// A read of few bytes, which are kept whatever the buffer is for.
 #[inline(always)]
-fn keep_small(stream: &mut Stream, counters: Counters, header: Header, address: u64) {
-    let length = header.call_length as usize;
-    let call = Call {
-        stream,
-        counters,
-        header,
-    };
-    if length <= SHORT {
+fn keep_small(call: Call<'_>, address: u64) {
+    if call.header.call_length as usize <= SHORT {
         call.keep_short(address);
     } else {
         call.keep_long(address);

@@ -8,8 +8,10 @@ use crate::{
     datagram, hit,
     kernel::{self, Structure},
     maps::{self, Counters, Scratch, VECTORS},
+    receive,
     record::Composer,
     response::{self, MOST_KEPT},
+    side,
     single::{Call, SHORT},
     socket::{self, State},
     vector,
@@ -27,12 +29,17 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
         return failed(sock);
     }
     let counters = Counters::of(program::SEND)?;
-    counters.add(counter::RESPONSE_CALLS, 1);
-    counters.add(counter::RESPONSE_BYTES, u64::from(length as u32));
-    if kernel::responses() == responses::NONE {
+    let [calls, bytes] = side::sent_counters();
+    counters.add(calls, 1);
+    counters.add(bytes, u64::from(length as u32));
+    if !side::is_client() && kernel::responses() == responses::NONE {
         return None;
     }
     if datagram::is_datagram(sock) {
+        if side::is_client() {
+            counters.add(counter::UDP, length as u64);
+            return None;
+        }
         return datagram::sent(sock, counters, length as u32, call::sending());
     }
     let state = socket::state(sock, counters, length as u32)?;
@@ -45,7 +52,7 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
 fn failed(sock: Structure) -> Option<()> {
     let state = maps::known_state(sock)?;
     // SAFETY: a map's value; the kernel keeps it while the program runs.
-    unsafe { (*state).response.place.reset() };
+    unsafe { side::sent(&mut *state).place.reset() };
     None
 }
 
@@ -53,37 +60,42 @@ fn failed(sock: Structure) -> Option<()> {
 fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -> Option<()> {
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
-    let call = state.response.call;
-    state.response.call += 1;
+    let stream = side::sent(state);
+    let call = stream.call;
+    stream.call += 1;
     if maps::is_unattended(time) {
-        state
-            .response
-            .lose(counters, counter::UNATTENDED, u64::from(length));
+        stream.lose(counters, counter::UNATTENDED, u64::from(length));
         return None;
     }
     if !state.announce(sock, counters, time) {
-        state
-            .response
-            .lose(counters, counter::RING_FULL, u64::from(length));
+        side::sent(state).lose(counters, counter::RING_FULL, u64::from(length));
         return None;
     }
     let header = Header {
-        kind: kind::RESPONSE,
+        kind: if side::is_client() {
+            kind::REQUEST
+        } else {
+            kind::RESPONSE
+        },
         call_length: length,
         call,
         ..socket::empty(state.cookie, time)
     };
     let mut call = Call {
-        stream: &mut state.response,
+        stream: side::sent(state),
         counters,
         header,
     };
-    if kernel::responses() == responses::LENGTHS {
+    if !side::is_client() && kernel::responses() == responses::LENGTHS {
         call.keep_length();
         return Some(());
     }
     let scratch = maps::send_scratch()?;
     match call::sending().and_then(|arguments| located(&mut call, scratch, arguments)) {
+        Ok(arguments) if side::is_client() => {
+            let is_whole = length <= receive::LONGEST_WHOLE;
+            receive::keep_all(call, Some(scratch), arguments, is_whole);
+        }
         Ok(arguments) => keep(call, scratch, arguments),
         Err(cause) => call.stream.lose(counters, cause, u64::from(length)),
     }

@@ -10,6 +10,7 @@ use crate::{
     kernel::{self, Structure},
     maps::{self, Counters},
     messages::Place,
+    side,
     unix::{self, AF_UNIX},
 };
 
@@ -93,11 +94,16 @@ impl Stream {
     }
 }
 
-/// Whether a capture follows this socket's local port or path, the server's side of a connection, this call on it, and
-/// the sample it is of. Sockets of families without ports have 0 there, which never is one.
+/// Whether a capture follows this socket's port or path, this call on it, and the sample it is of. The port is the local
+/// one, the server's side of a connection, or the remote one, the client's. Sockets of families without ports have 0
+/// there, which never is one.
 #[inline(always)]
 pub fn is_followed(sock: Structure) -> bool {
-    let port = sock.read::<u16>(field::SOCK_LOCAL_PORT);
+    let port = if side::is_client() {
+        u16::from_be(sock.read(field::SOCK_REMOTE_PORT))
+    } else {
+        sock.read(field::SOCK_LOCAL_PORT)
+    };
     (kernel::is_followed(port) || unix::path(sock).is_some())
         && filter::admits(sock)
         && kernel::is_sampled(sock)
@@ -174,8 +180,7 @@ impl State {
             return;
         };
         let end = tcp.read::<u32>(field::TCP_COPIED);
-        self.request
-            .follow_on(counters, end.wrapping_sub(length), end, is_finished(sock));
+        side::received(self).follow_on(counters, end.wrapping_sub(length), end, is_finished(sock));
     }
 
     /// Notes that a send took `length` bytes.
@@ -185,8 +190,7 @@ impl State {
             return;
         };
         let end = tcp.read::<u32>(field::TCP_WRITTEN);
-        self.response
-            .follow_on(counters, end.wrapping_sub(length), end, false);
+        side::sent(self).follow_on(counters, end.wrapping_sub(length), end, false);
     }
 
     /// Makes sure that the cookie of a socket without streams is known.
@@ -218,10 +222,10 @@ impl State {
 
     /// Puts the record of the stream's end into the ring; false if that fails.
     #[inline(always)]
-    pub fn output_end(&self, counters: Counters, time: u64) -> bool {
+    pub fn output_end(&mut self, counters: Counters, time: u64) -> bool {
         let Stream {
             offset, call, lost, ..
-        } = self.request;
+        } = *side::received(self);
         let header = Header {
             kind: kind::END,
             offset,
@@ -296,7 +300,12 @@ fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
             .wrapping_sub(tcp.read::<u64>(counted) as u32)
     };
     let read = tcp.read::<u32>(field::TCP_COPIED).wrapping_sub(received);
-    let written = tcp.read::<u32>(field::TCP_WRITTEN).wrapping_sub(sent);
+    // The side that opens has its SYN acknowledged, which is counted as a byte.
+    let opened = u32::from(side::is_client());
+    let written = tcp
+        .read::<u32>(field::TCP_WRITTEN)
+        .wrapping_sub(sent)
+        .wrapping_sub(opened);
     read != begin(field::TCP_RECEIVED, field::TCP_BYTES_RECEIVED)
         || written != begin(field::TCP_UNACKNOWLEDGED, field::TCP_BYTES_ACKNOWLEDGED)
 }

@@ -163,6 +163,7 @@ class Recorder:
         interface: str | None,
         fallback: bool,
         output: str | None,
+        side: str,
         ports: list[int],
         sockets: list[str],
         pids: list[int],

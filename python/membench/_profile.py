@@ -39,8 +39,9 @@ class Summary:
         tier: How the kernel was asked, for kernel sources.
         kernel: The kernel's release.
         responses: How much of the responses was read.
-        time_basis: What `time` is: the return of memcached's `read`, the time of a `packet`, or
-            when memcached wrote its `log`.
+        time_basis: What `time` is: the return of memcached's `read`, the time of a `packet`, when
+            memcached wrote its `log`, or the return of a client's `send`; `server_time` is then
+            what the client saw.
         sampling: Share of the traffic followed.
         sample: Of what it is a share.
         sampled_out: Events left out as they are not of the sample.

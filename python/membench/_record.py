@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
+Side = Literal["server", "client"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
@@ -283,6 +284,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     source: str,
     output: str | os.PathLike[str] | None = None,
     *,
+    side: Side = "server",
     ports: Sequence[int] | None = None,
     sockets: Sequence[str | os.PathLike[str]] = (),
     pids: Sequence[int] = (),
@@ -311,6 +313,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
             pcapng file; `watch:HOST:PORT`, memcached's own log, which needs no permission but
             tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
+        side: Which end of connections: the `server`'s, or the `client`'s, which is what applications
+            here send to `ports` anywhere, and the service times that they see.
         ports: Listening ports of the servers to record. Without ports and sockets those of `pids`,
             without these 11211.
         sockets: Paths of UNIX-domain sockets to record, as the servers were told them.
@@ -355,7 +359,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
             rotate_size=rotate_size,
             rotate_every=rotate_every,
         )
-    chosen = choose_ports(ports, named_otherwise=bool(sockets or pids))
+    chosen = choose_ports(ports, named_otherwise=bool(sockets or (pids and side == "server")))
     check_ring_size(ring_size)
     check_sample(sample)
     check_sample(sample_connections)
@@ -370,6 +374,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
         fallback=require is None,
         output=None if output is None else os.fspath(output),
+        side=side,
         ports=chosen,
         sockets=[os.fspath(path) for path in sockets],
         pids=sorted(set(pids)),

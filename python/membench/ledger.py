@@ -60,11 +60,11 @@ class ServerFlows:
         server: Its ordinal, as in the connections table.
         port: Its listening port; 0 at a path.
         path: The path of its UNIX-domain socket.
-        pid: Its process id, in the initial pid namespace; 0 where packets were recorded.
+        pid: Its process id, in the initial pid namespace; 0 where packets or clients were recorded.
         network_namespace: The inode number of its network namespace; 0 for a capture file.
         request: What it read.
         response: What it wrote.
-        address: Its address, where packets were recorded.
+        address: Its address, where packets or clients were recorded.
     """
 
     server: int

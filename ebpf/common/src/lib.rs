@@ -44,6 +44,14 @@ pub mod responses {
     pub const BYTES: u32 = 2;
 }
 
+/// Values of the global `SIDE`: which end of a connection is followed.
+pub mod side {
+    /// The server's, by its local port.
+    pub const SERVER: u32 = 0;
+    /// The client's, by its remote port.
+    pub const CLIENT: u32 = 1;
+}
+
 /// Names of the load-time globals.
 pub mod global {
     /// `[u16; PORTS]`: the ports whose sockets are followed, ended by 0.
@@ -61,6 +69,8 @@ pub mod global {
     /// `[u32; SOCKET_PATHS]`: lengths of the addresses with these paths (family, path, and unless abstract a zero), ended
     /// by 0.
     pub const PATH_LENGTHS: &str = "PATH_LENGTHS";
+    /// `u32`: one of [`super::side`].
+    pub const SIDE: &str = "SIDE";
     /// `u32`: one of [`super::responses`].
     pub const RESPONSES: &str = "RESPONSES";
     /// `u32`: one connection in so many is followed; 0 and 1 are all.

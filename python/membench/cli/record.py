@@ -49,6 +49,13 @@ class Responses(StrEnum):
     BYTES = "bytes"
 
 
+class Side(StrEnum):
+    """Which end of connections is recorded."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
 class Requirement(StrEnum):
     """Sources that may be insisted on."""
 
@@ -63,6 +70,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,
+    side: Annotated[
+        Side,
+        typer.Option(help="`client`: what applications here send to --port, and what they wait."),
+    ] = Side.SERVER,
     port: Annotated[
         list[int] | None,
         typer.Option(
@@ -150,6 +161,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         capture = membench.record(
             source,
             profile,
+            side=side.value,
             ports=port or None,
             sockets=socket or (),
             pids=pid or (),

@@ -12,13 +12,25 @@ NOT_IN_A_LOG = (
 )
 
 
+# The same of one that was recorded at clients' sockets.
+CLIENT_TIME = "send"
+SEEN_BY_CLIENT = "server time is the service time that the client saw: sent → last byte received"
+
+
+def is_from_client(info: Summary) -> bool:
+    """Tell whether a profile was recorded at clients' sockets."""
+    return info.time_basis == CLIENT_TIME
+
+
 def is_from_log(info: Summary) -> bool:
     """Tell whether a profile came from memcached's own log."""
     return info.time_basis == LOG_TIME
 
 
 def remark_on_analysis(info: Summary) -> str | None:
-    """Say what an analysis of this profile cannot know."""
+    """Say what an analysis of this profile cannot know, or what its words mean."""
+    if is_from_client(info):
+        return f"note: recorded at clients; {SEEN_BY_CLIENT}"
     if not is_from_log(info):
         return None
     return f"note: recorded from memcached's own log; not known: {NOT_IN_A_LOG}"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from membench._profile import Summary
-from membench.report.basis import NOT_IN_A_LOG, is_from_log
+from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.numbers import percent, size
 from membench.report.record import describe_amount, render_losses
 
@@ -63,6 +63,8 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
     if not info.sample.is_all:
         sampled = f"{info.sample}; {info.sampled_out:,} events left out"
         rows.insert(1, ("sampled", sampled))
+    if is_from_client(info):
+        rows.append(("times", f"when the client sent; {SEEN_BY_CLIENT}"))
     if is_from_log(info):
         rows.append(("times", "when memcached logged it: after the request was read and parsed"))
         rows.append(("not known", NOT_IN_A_LOG))

@@ -47,6 +47,8 @@ _CAUSES = {
     "log_unparsed": ("lines that are none of memcached's log", "see docs/capture.md"),
 }
 LOG_TIER = "log"
+# Without a server to wait for, these record clients.
+SOCKET_TIERS = ("T1", "T2")
 _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
@@ -55,7 +57,9 @@ def render_start(status: Status, responses: str) -> RenderableType:
     """Say what is being recorded and how."""
     rows = [_describe_server(server) for server in status.servers]
     label = "recording" if rows else "waiting"
-    if not rows and status.tier is not None:
+    if not rows and status.state != "waiting" and status.tier in SOCKET_TIERS:
+        label, rows = "recording", ["what applications on this machine send there"]
+    elif not rows and status.tier is not None:
         rows = ["nothing listens on that port yet: recording begins when a server does"]
     elif not rows:
         label = "reading"

@@ -30,6 +30,7 @@ pub(super) fn header(
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
         anchor,
+        time_basis: followed.side.time_basis().to_owned(),
         sampling: options.sample.share(),
         sample: options.sample,
         facts: serde_json::json!({

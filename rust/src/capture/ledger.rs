@@ -41,11 +41,11 @@ pub struct Server {
     /// Path of the UNIX-domain socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Process id in the initial pid namespace; 0 where packets were recorded, which do not tell.
+    /// Process id in the initial pid namespace; 0 where packets or clients were recorded, which do not tell.
     pub pid: u32,
     /// Network namespace's inode number; 0 where packets were recorded.
     pub network_namespace: u32,
-    /// Its address, where packets were recorded: they tell servers apart by it.
+    /// Its address, where packets or clients were recorded: they tell servers apart by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<std::net::IpAddr>,
     /// What memcached read.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::namespaces::{self, NetworkNamespace};
 use super::status::ServerStatus;
-use super::{Followed, unix};
+use super::{Followed, Side, unix};
 
 /// Where a socket listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -178,10 +178,14 @@ pub fn of_process(pid: u32) -> Vec<Endpoint> {
         .collect()
 }
 
-/// The peers of connections that are open on followed ports, each with its network namespace.
+/// The clients' ends of connections that are open to followed ports, each with its network namespace.
 pub fn clients(followed: &Followed) -> Vec<(u32, SocketAddr)> {
+    let client = |entry: Entry| match followed.side {
+        Side::Server => entry.remote,
+        Side::Client => entry.local,
+    };
     followed_entries(followed, ESTABLISHED)
-        .map(|(network_namespace, entry)| (network_namespace, entry.remote))
+        .map(|(network_namespace, entry)| (network_namespace, client(entry)))
         .collect()
 }
 
@@ -198,7 +202,13 @@ fn followed_entries(
         let entries = entries(&one.tables, state).into_iter();
         entries.map(move |entry| (one.inode, entry))
     });
-    all.filter(|(_, entry)| followed.ports.contains(&entry.local.port()))
+    all.filter(move |(_, entry)| {
+        let server = match followed.side {
+            Side::Client if state == ESTABLISHED => entry.remote,
+            Side::Client | Side::Server => entry.local,
+        };
+        followed.ports.contains(&server.port())
+    })
 }
 
 fn followed_namespaces(followed: &Followed) -> Vec<NetworkNamespace> {

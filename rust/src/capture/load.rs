@@ -17,7 +17,7 @@ use crate::{
         Facts, Followed, KernelOptions, Record, btf, clock,
         counters::{Counters, Heartbeat, ProgramFile},
         failure,
-        options::responses_global,
+        options::{responses_global, side_global},
         syscalls, unix,
     },
 };
@@ -149,6 +149,7 @@ fn load(
     types: &Btf,
 ) -> Result<Ebpf> {
     let Followed {
+        side,
         ports: _,
         sockets,
         pids,
@@ -161,6 +162,7 @@ fn load(
     EbpfLoader::new()
         .btf(Some(types))
         .override_global(global::PORTS, ports, true)
+        .override_global(global::SIDE, &side_global(*side), true)
         .override_global(global::PATHS, &list::<_, SOCKET_PATHS>(&paths), true)
         .override_global(
             global::PATH_LENGTHS,

@@ -68,5 +68,5 @@ pub use probe::{Check, Probe, probe, probe_packets};
 pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
 pub use ring::{Pieces, Record};
 pub use rotating::Rotate;
-pub use selection::{Followed, Selection};
+pub use selection::{Followed, Selection, Side};
 pub use yielding::Yielding;

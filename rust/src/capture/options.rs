@@ -1,11 +1,13 @@
 //! What a kernel capture is asked for, and what it says of itself.
 
 #[cfg(feature = "ebpf")]
-use membench_common::responses;
+use membench_common::{responses, side};
 
 use crate::decode::Responses;
 
 use super::Followed;
+#[cfg(feature = "ebpf")]
+use super::Side;
 
 /// What to capture.
 #[derive(Clone, Debug)]
@@ -51,5 +53,14 @@ pub(super) fn responses_global(wanted: Responses) -> u32 {
         Responses::None => responses::NONE,
         Responses::Lengths => responses::LENGTHS,
         Responses::Bytes => responses::BYTES,
+    }
+}
+
+/// The same of the side.
+#[cfg(feature = "ebpf")]
+pub(super) fn side_global(wanted: Side) -> u32 {
+    match wanted {
+        Side::Server => side::SERVER,
+        Side::Client => side::CLIENT,
     }
 }

@@ -16,7 +16,7 @@ use super::ledger::Ledger;
 use super::live::{Live, TIMEOUT_MS};
 use super::session::Session;
 use super::source::Drained;
-use super::{RecordOptions, Selection, clock};
+use super::{RecordOptions, Selection, Side, clock};
 
 /// What `time` and `server_time` are, as manifests say it.
 const TIME_BASIS: &str = "packet";
@@ -257,6 +257,7 @@ impl Packets {
 /// What only the server's sockets can tell.
 pub(super) fn refuse_what_packets_lack(options: &RecordOptions) -> Result<()> {
     let Selection {
+        side,
         ports: _,
         sockets,
         pids,
@@ -265,6 +266,7 @@ pub(super) fn refuse_what_packets_lack(options: &RecordOptions) -> Result<()> {
     } = &options.selection;
     let asked = [
         (options.responses != Responses::Bytes, "--responses"),
+        (*side == Side::Client, "--side client"),
         (!sockets.is_empty(), "--socket"),
         (!pids.is_empty(), "--pid"),
         (!cgroups.is_empty(), "--cgroup"),

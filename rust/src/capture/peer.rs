@@ -8,6 +8,8 @@ use membench_common::Socket;
 
 use crate::profile::Transport;
 
+use super::Side;
+
 /// The other end of a connection, as the kernel tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
@@ -39,13 +41,24 @@ impl OwnAddresses {
 }
 
 impl Peer {
-    /// The remote end of an announced socket.
-    pub(super) fn of(socket: &Socket) -> Self {
-        if socket.family == AF_UNIX {
-            return Self::Inode(inode(&socket.remote));
+    /// The client's end of an announced socket.
+    pub(super) fn client(socket: &Socket, side: Side) -> Self {
+        match side {
+            Side::Server => Self::of(socket.family, socket.remote, socket.remote_port),
+            Side::Client => Self::of(socket.family, socket.local, socket.local_port),
         }
-        let ip = address(socket.family, &socket.remote);
-        Self::Address(SocketAddr::new(ip, socket.remote_port)).canonical()
+    }
+
+    /// The address of a client's server.
+    pub(super) fn server(socket: &Socket) -> Option<IpAddr> {
+        Self::of(socket.family, socket.remote, socket.remote_port).host()
+    }
+
+    fn of(family: u16, bytes: [u8; 16], port: u16) -> Self {
+        if family == AF_UNIX {
+            return Self::Inode(inode(&bytes));
+        }
+        Self::Address(SocketAddr::new(address(family, &bytes), port)).canonical()
     }
 
     /// An address mapped from IPv4 is the IPv4 address.

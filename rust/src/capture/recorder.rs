@@ -23,8 +23,8 @@ use super::source;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Limits, Rotate, Selection, Yielding, become_user, clock, give_up_privileges, invoking_user,
-    listeners, prepare_to_become, yielding,
+    Limits, Rotate, Selection, Side, Yielding, become_user, clock, give_up_privileges,
+    invoking_user, listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -182,6 +182,7 @@ impl Recorder {
             return Self::start_log(options, hasher, origin, clock::anchor(), yielding);
         }
         source::check(&options)?;
+        require_responses(&options)?;
         let followed = options.selection.find()?;
         let (mut source, notice) = source::open(&options, &followed)?;
         let anchor = source.anchor();
@@ -206,7 +207,8 @@ impl Recorder {
         source.beat();
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
-        let decoder = Decoder::new(hasher, options.responses, utc_offset);
+        let decoder = Decoder::new(hasher, options.responses, utc_offset)
+            .of_clients(followed.side == Side::Client);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         status.update(|status| {
@@ -356,6 +358,19 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
     }
     give_up_privileges()?;
     Ok(user)
+}
+
+/// What a client receives is in no way laid out by responses: lengths say nothing there.
+fn require_responses(options: &RecordOptions) -> Result<()> {
+    if options.selection.side == Side::Client && options.responses == Responses::Lengths {
+        return Err(Error::Selection {
+            option: "--side",
+            wanted: "client".to_owned(),
+            found: "what a client receives is cut at random: wants `--responses bytes` or `none`"
+                .to_owned(),
+        });
+    }
+    Ok(())
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -22,7 +22,7 @@ use super::sockets::Sockets;
 use super::source::{Drained, Source};
 use super::status::{ServerStatus, Shared, State, Status};
 use super::tally::Tally;
-use super::{Followed, Limits, namespaces};
+use super::{Followed, Limits, Side, namespaces};
 
 /// How often the open part is flushed and the status told.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -96,7 +96,8 @@ impl Running {
             OpenBefore::default()
         };
         let paths = followed.sockets.clone();
-        let sockets = Sockets::new(own.clone(), namespaces::own(), open_before, paths);
+        let sockets =
+            Sockets::new(own.clone(), namespaces::own(), open_before, paths).on(followed.side);
         let mut session = Session::new(decoder, sockets);
         session.namespace = source.namespace();
         Self {
@@ -296,6 +297,9 @@ impl Running {
 
     /// Asks servers that were found for their counters.
     fn meet(&mut self, listeners: Vec<Listener>) {
+        if self.followed.side == Side::Client {
+            return self.status.update(|status| status.state = State::Recording);
+        }
         if listeners.is_empty() {
             return;
         }

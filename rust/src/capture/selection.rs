@@ -16,9 +16,39 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// What `statfs` says of a control group (v2).
 const CGROUP2: u64 = 0x6367_7270;
 
+/// Which end of a connection is followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// The server's: what memcached reads and sends.
+    #[default]
+    Server,
+    /// The client's: what applications on this machine send to a port and get back.
+    Client,
+}
+
+impl Side {
+    /// The name used on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+
+    /// What `time` is there, as manifests name it.
+    pub(super) const fn time_basis(self) -> &'static str {
+        match self {
+            Self::Server => "read",
+            Self::Client => "send",
+        }
+    }
+}
+
 /// What to follow, in a person's words. Each list that is not empty narrows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
+    /// Which end of connections.
+    pub side: Side,
     /// Listening ports; with neither these nor paths, those of the processes.
     pub ports: Vec<u16>,
     /// Paths of UNIX-domain sockets, as the servers were told them; `@` begins an abstract name.
@@ -34,6 +64,8 @@ pub struct Selection {
 /// What to follow, in the kernel's numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
+    /// Which end of connections.
+    pub side: Side,
     /// Listening ports.
     pub ports: Vec<u16>,
     /// Paths of UNIX-domain sockets, as they are bound.
@@ -52,7 +84,11 @@ impl Selection {
     /// Looks everything up on this machine.
     pub fn find(&self) -> Result<Followed> {
         let (mut ports, mut sockets) = (self.ports.clone(), self.sockets.clone());
-        let of_processes = ports.is_empty() && sockets.is_empty();
+        if self.side == Side::Client {
+            refuse_paths(&sockets)?;
+        }
+        let is_server = self.side == Side::Server;
+        let of_processes = is_server && ports.is_empty() && sockets.is_empty();
         for pid in &self.pids {
             require_process(*pid)?;
             if of_processes {
@@ -62,6 +98,7 @@ impl Selection {
         ports.sort_unstable();
         ports.dedup();
         Ok(Followed {
+            side: self.side,
             ports,
             sockets: checked_paths(sockets)?,
             pids: limited("--pid", &self.pids)?.to_vec(),
@@ -78,13 +115,19 @@ impl Selection {
 impl fmt::Display for Selection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            side,
             ports,
             sockets,
             pids,
             cgroups,
             network_namespaces,
         } = self;
+        let side = match side {
+            Side::Server => "[]".to_owned(),
+            Side::Client => side.name().to_owned(),
+        };
         let named = [
+            ("side", side),
             ("ports", format!("{ports:?}")),
             ("sockets", format!("{sockets:?}")),
             ("processes", format!("{pids:?}")),
@@ -131,6 +174,18 @@ fn require_process(pid: u32) -> Result<()> {
         return Ok(());
     }
     Err(refused("--pid", &pid.to_string(), "no such process"))
+}
+
+/// A client's end has no path.
+fn refuse_paths(sockets: &[PathBuf]) -> Result<()> {
+    match sockets.first() {
+        Some(path) => Err(refused(
+            "--socket",
+            &path.display().to_string(),
+            "only the server's side of a UNIX-domain socket can be told",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Adds where a process listens.

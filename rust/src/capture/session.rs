@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
 use crate::event::{Event, OptionsTable};
-use crate::profile::{CloseSide, ConnectionRow, LossRow, Sample};
+use crate::profile::{ConnectionRow, LossRow, Sample};
 use crate::segment::{Direction, Piece, Segment};
 
 use super::datagrams::{self, Last, Threads, Waiting};
@@ -127,7 +127,10 @@ impl Session {
                     }
                 }
             }
-            Record::End { header } => self.sockets.ended(header.cookie, CloseSide::Client),
+            Record::End { header } => {
+                let (_, far) = self.sockets.ends();
+                self.sockets.ended(header.cookie, far);
+            }
             Record::Close { header, close } => {
                 if let Some(Role::Connection(connection)) =
                     self.sockets.closed(header.cookie, header.time)

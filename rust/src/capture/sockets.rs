@@ -10,6 +10,7 @@ use crate::decode::Totals;
 use crate::profile::{CloseSide, ConnectionRow, Transport};
 use crate::segment::Direction;
 
+use super::Side;
 use super::ledger::{Flow, Server};
 use super::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
 
@@ -29,6 +30,7 @@ pub enum Role {
 /// The sockets seen so far.
 #[derive(Debug, Default)]
 pub struct Sockets {
+    side: Side,
     open: HashMap<u64, Role>,
     connections: Vec<ConnectionRow>,
     clients: HashMap<(u32, Option<IpAddr>), u32>,
@@ -72,6 +74,12 @@ impl Sockets {
         }
     }
 
+    /// The same for the sockets of one side.
+    #[must_use]
+    pub fn on(self, side: Side) -> Self {
+        Self { side, ..self }
+    }
+
     /// What the socket with this cookie is; none before it was announced.
     pub fn role(&self, cookie: u64) -> Option<Role> {
         self.open.get(&cookie).copied()
@@ -82,7 +90,7 @@ impl Sockets {
         if let Some(known) = self.role(cookie) {
             return known;
         }
-        let peer = Peer::of(socket);
+        let peer = Peer::client(socket, self.side);
         let role = if socket.protocol == IPPROTO_UDP {
             Role::Datagrams(self.server(socket))
         } else if socket.namespace == self.own_namespace && self.own.contains(peer) {
@@ -151,40 +159,51 @@ impl Sockets {
     }
 
     fn server(&mut self, socket: &Socket) -> u32 {
-        let path = (socket.family == AF_UNIX)
-            .then(|| self.paths.get(usize::from(socket.local_port)))
-            .flatten()
-            .map(|path| path.display().to_string());
-        let port = if socket.family == AF_UNIX {
-            0
-        } else {
-            socket.local_port
-        };
-        // Packets tell of no process: there the address has to.
-        let address = (socket.pid == 0 && socket.family != AF_UNIX)
-            .then(|| peer::address(socket.family, &socket.local));
+        let wanted = self.describe(socket);
         let known = self.servers.iter().find(|server| {
-            server.pid == socket.pid
-                && server.port == port
-                && server.path == path
-                && server.network_namespace == socket.namespace
-                && server.address == address
+            server.pid == wanted.pid
+                && server.port == wanted.port
+                && server.path == wanted.path
+                && server.address == wanted.address
+                && server.network_namespace == wanted.network_namespace
         });
         if let Some(known) = known {
             return known.server;
         }
         let server = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
         self.seen.push(Seen::default());
-        self.servers.push(Server {
-            server,
-            port,
-            path,
-            pid: socket.pid,
-            network_namespace: socket.namespace,
-            address,
-            ..Server::default()
-        });
+        self.servers.push(Server { server, ..wanted });
         server
+    }
+
+    /// A socket's server, but for its ordinal. Neither packets nor a client's socket tell its process: there the address
+    /// has to.
+    fn describe(&self, socket: &Socket) -> Server {
+        let base = Server {
+            network_namespace: socket.namespace,
+            ..Server::default()
+        };
+        if self.side == Side::Client {
+            return Server {
+                port: socket.remote_port,
+                address: Peer::server(socket),
+                ..base
+            };
+        }
+        if socket.family == AF_UNIX {
+            let path = self.paths.get(usize::from(socket.local_port));
+            return Server {
+                path: path.map(|path| path.display().to_string()),
+                pid: socket.pid,
+                ..base
+            };
+        }
+        Server {
+            port: socket.local_port,
+            pid: socket.pid,
+            address: (socket.pid == 0).then(|| peer::address(socket.family, &socket.local)),
+            ..base
+        }
     }
 
     /// A side has closed: remembered if it is the first to.
@@ -196,11 +215,20 @@ impl Sockets {
 
     /// The socket was closed; its cookie is forgotten. Returns what it was.
     pub fn closed(&mut self, cookie: u64, time: u64) -> Option<Role> {
+        let (near, _) = self.ends();
         if let Some(row) = self.row(cookie) {
-            row.close_side.get_or_insert(CloseSide::Server);
+            row.close_side.get_or_insert(near);
             row.closed = Some(time);
         }
         self.open.remove(&cookie)
+    }
+
+    /// Whose the followed end is, and the other.
+    pub(super) fn ends(&self) -> (CloseSide, CloseSide) {
+        match self.side {
+            Side::Server => (CloseSide::Server, CloseSide::Client),
+            Side::Client => (CloseSide::Client, CloseSide::Server),
+        }
     }
 
     fn row(&mut self, cookie: u64) -> Option<&mut ConnectionRow> {

@@ -7,6 +7,7 @@ use super::lengths::Sends;
 use super::pairing::Pairing;
 use super::requests::{Read, RequestStream};
 use super::responses::ResponseStream;
+use super::turns::{Turn, Turns};
 use super::{Responses, Totals};
 
 /// Where a connection's barriers are.
@@ -34,6 +35,8 @@ pub(super) struct Connection {
     call: u32,
     /// and whether the server may have read on before it answered.
     reads_on: bool,
+    /// At a client: how far its sends tell what was answered.
+    turns: Turns,
     /// Where barriers are.
     barriers: Barriers,
     totals: Totals,
@@ -53,6 +56,7 @@ impl Connection {
             batch: None,
             call: 0,
             reads_on: false,
+            turns: Turns::new(mid_stream),
             barriers,
             totals: Totals::default(),
         }
@@ -191,7 +195,7 @@ impl Connection {
         may_be_barrier: bool,
     ) {
         if may_be_barrier && !self.requests.in_value() {
-            self.barrier(context, piece);
+            self.begin_call(context, piece);
         }
         let flow = &mut self.totals.request;
         match piece {
@@ -205,6 +209,26 @@ impl Connection {
                     .skip(u64::from(length), read, context, flow, &mut self.pairing)
                 {
                     self.lose_requests(context);
+                }
+            }
+        }
+    }
+
+    /// A call begins where no value is unfinished.
+    fn begin_call(&mut self, context: &mut Context, piece: Piece<'_>) {
+        if !context.of_clients {
+            return self.barrier(context, piece);
+        }
+        let synced = self.requests.synced() && !self.pairing.suspended();
+        let waiting = self.requests.at_line() && self.pairing.owes();
+        match self.turns.sent(synced, waiting) {
+            Turn::GoesOn => {}
+            Turn::Barrier => self.barrier(context, piece),
+            Turn::Unpaired => {
+                self.responses.lose(&mut self.totals.response);
+                self.pairing.lose(context, &mut self.totals);
+                if let (false, Piece::Bytes(bytes)) = (self.requests.synced(), piece) {
+                    self.requests.sync_at_start(bytes);
                 }
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct Context {
     pub(super) noreply: Options,
     pub(super) cas: CasOrdinals,
     pub(super) responses: Responses,
+    /// Segments come from clients' sockets: requests may be sent before earlier ones are answered.
+    pub(super) of_clients: bool,
     /// Added to a segment's time gives UTC, ns.
     utc_offset: i128,
     pub(super) events: Vec<Event>,
@@ -40,6 +42,7 @@ impl Context {
             noreply,
             cas: CasOrdinals::default(),
             responses,
+            of_clients: false,
             utc_offset,
             events: Vec::new(),
             dialects: HashMap::new(),

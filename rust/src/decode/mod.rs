@@ -17,6 +17,7 @@ mod reply;
 mod requests;
 mod responses;
 mod start;
+mod turns;
 
 use std::collections::BTreeMap;
 
@@ -100,6 +101,13 @@ impl Decoder {
             connections: Vec::new(),
             datagrams: BTreeMap::new(),
         }
+    }
+
+    /// Whether segments come from clients' sockets: then a send is no sign that everything before was answered.
+    #[must_use]
+    pub fn of_clients(mut self, of_clients: bool) -> Self {
+        self.context.of_clients = of_clients;
+        self
     }
 
     /// Begins a connection. `mid_stream`: bytes had moved on it before the first that will be pushed.

@@ -124,6 +124,11 @@ impl Pairing {
         self.open.iter().all(|open| !open.quiet)
     }
 
+    /// Whether an answer is due.
+    pub(super) fn owes(&self) -> bool {
+        self.open.iter().any(|open| !open.quiet)
+    }
+
     /// The open requests, oldest first.
     pub(super) fn open_requests(&self) -> impl Iterator<Item = &Open> {
         self.open.iter()
@@ -165,6 +170,7 @@ impl Pairing {
             totals.unpaired += u64::from(!oldest.quiet && context.responses == Responses::Bytes);
             self.open.finish(context, None, None);
         }
+        totals.unpaired += std::mem::take(&mut self.lost);
         self.suspend();
     }
 

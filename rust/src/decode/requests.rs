@@ -111,6 +111,11 @@ impl RequestStream {
         matches!(self.framing, Framing::Value(..))
     }
 
+    /// Whether the next byte begins a request.
+    pub(super) fn at_line(&self) -> bool {
+        matches!(self.framing, Framing::Line) && self.line.is_empty()
+    }
+
     pub(super) fn synced(&self) -> bool {
         matches!(self.framing, Framing::Line | Framing::Value(..))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate, Selection};
+use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side};
 use crate::decode::Responses;
 use crate::profile::Sample;
 use crate::{Error, Result};
@@ -23,7 +23,8 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, fallback, output, ports, sockets, pids, cgroups, network_namespaces, responses,
+    #[pyo3(signature = (source, *, file, interface, fallback, output, side, ports, sockets, pids, cgroups,
+        network_namespaces, responses,
         ring_size, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
         sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
@@ -41,6 +42,7 @@ impl Recorder {
         interface: Option<String>,
         fallback: bool,
         output: Option<PathBuf>,
+        side: &str,
         ports: Vec<u16>,
         sockets: Vec<PathBuf>,
         pids: Vec<u32>,
@@ -69,6 +71,7 @@ impl Recorder {
             output,
             force,
             selection: Selection {
+                side: parse_side(side)?,
                 ports,
                 sockets,
                 pids,
@@ -166,6 +169,17 @@ impl Guards {
             min_free: self.min_free,
         }
     }
+}
+
+fn parse_side(name: &str) -> Result<Side> {
+    [Side::Server, Side::Client]
+        .into_iter()
+        .find(|side| side.name() == name)
+        .ok_or_else(|| Error::Selection {
+            option: "--side",
+            wanted: name.to_owned(),
+            found: "wanted `server` or `client`".to_owned(),
+        })
 }
 
 pub(super) fn parse_responses(name: &str) -> Result<Responses> {

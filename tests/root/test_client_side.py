@@ -1,0 +1,189 @@
+"""`--side client`: what applications send, recorded where they send it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.cli import membench, recorder
+from support.mixed import CONNECTIONS, Mixed, record_mixed
+from support.oracle import compare
+from support.profile import by_connection, events, table
+from support.requests import read, store
+from support.server import Memcached, memcached
+from support.workload import Connection
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+CLIENT = ("--no-stats", "--side", "client")
+ROUNDS = 6
+FROZEN_S = 0.1
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
+    """The mixed workload, recorded once at its clients."""
+    with memcached(threads=4, memory=1024) as server:
+        folder = tmp_path_factory.mktemp("client")
+        yield record_mixed(server, folder / "client.mb", "--side", "client")
+
+
+def test_clients_sent_and_got_what_memcached_read_and_wrote(sent: Mixed) -> None:
+    sent.recording.must(0)
+    ledger = sent.info["ledger"]
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == (
+        sent.request_bytes,
+        sent.response_bytes,
+    )
+    assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
+
+
+def test_events_are_what_the_clients_did(sent: Mixed) -> None:
+    assert compare(sent.connections, sent.events) == []
+
+
+def test_each_connection_is_there_once_and_names_its_server(sent: Mixed) -> None:
+    rows = table(sent.profile, "connections")
+    assert sorted(row["transport"] for row in rows) == ["tcp4"] * CONNECTIONS + ["tcp6"]
+    assert sum(row["opened"] is None for row in rows) == 1
+    servers = sent.info["ledger"]["servers"]
+    assert {one["address"] for one in servers} == {"127.0.0.1", "::1"}
+    assert {one["pid"] for one in servers} == {0}
+
+
+def test_it_says_whose_times_these_are(sent: Mixed) -> None:
+    assert sent.info["time_basis"] == "send"
+    shown = membench("info", sent.profile).must().stdout
+    assert "when the client sent; server time is the service time that the client saw" in " ".join(
+        shown.split()
+    )
+    answered = [
+        row
+        for rows in sent.events.values()
+        for row in rows
+        if row["outcome"] not in (None, "suppressed")
+    ]
+    assert all(row["server_time"] is not None for row in answered)
+
+
+def test_the_time_a_client_waits_is_in_its_service_time(server: Memcached, output: Path) -> None:
+    connection = Connection(server.port, 0)
+    with recorder(output, [server.port], *CLIENT) as running:
+        connection.mark()
+        with socket.create_connection(("127.0.0.1", server.port)) as peer:
+            server.freeze()
+            peer.sendall(b"get waits\r\n")
+            time.sleep(FROZEN_S)
+            server.thaw()
+            assert peer.recv(64) == b"END\r\n"
+        running.stop().must(0)
+    (waited,) = [row for row in events(output) if row["key_size"] == len(b"waits")]
+    assert waited["server_time"] >= FROZEN_S * 1e9
+
+
+Call = Callable[[socket.socket, bytes], object]
+
+
+@pytest.mark.parametrize(
+    ("send", "receive"),
+    [
+        (lambda to, data: to.send(data), lambda of: of.recv(4096)),
+        (lambda to, data: os.write(to.fileno(), data), lambda of: os.read(of.fileno(), 1 << 20)),
+        (
+            lambda to, data: to.sendmsg([data[:3], data[3:]]),
+            lambda of: of.recvmsg(4096)[0],
+        ),
+        (
+            lambda to, data: os.writev(to.fileno(), [data[:3], data[3:]]),
+            lambda of: _readv(of),
+        ),
+    ],
+    ids=["send, recv", "write, read", "sendmsg, recvmsg", "writev, readv"],
+)
+def test_every_call_of_a_client_is_recorded(
+    server: Memcached, output: Path, send: Call, receive: Callable[[socket.socket], bytes]
+) -> None:
+    value = b"v" * 700
+    with (
+        recorder(output, [server.port], *CLIENT) as running,
+        socket.create_connection(("127.0.0.1", server.port)) as peer,
+    ):
+        for number in range(ROUNDS):
+            send(peer, b"set key-%d 0 0 %d\r\n%s\r\n" % (number, len(value), value))
+            assert receive(peer) == b"STORED\r\n"
+            send(peer, b"get key-%d\r\n" % number)
+            assert receive(peer).endswith(value + b"\r\nEND\r\n")
+        running.stop().must(0)
+    rows = sorted(events(output), key=lambda row: row["request"])
+    assert [row["outcome"] for row in rows] == ["stored", "hit"] * ROUNDS
+    assert {row["value_size"] for row in rows} == {len(value)}
+    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    assert ledger["complete"] is True
+
+
+def _readv(of: socket.socket) -> bytes:
+    buffers = [bytearray(7), bytearray(4096)]
+    length = os.readv(of.fileno(), buffers)
+    return b"".join(map(bytes, buffers))[:length]
+
+
+def test_requests_sent_before_earlier_ones_are_answered_are_paired(
+    server: Memcached, output: Path
+) -> None:
+    with (
+        recorder(output, [server.port], *CLIENT) as running,
+        socket.create_connection(("127.0.0.1", server.port)) as peer,
+    ):
+        peer.sendall(b"set there 0 0 1\r\nx\r\n")
+        for _ in range(ROUNDS):
+            peer.sendall(b"get absent\r\n")
+            peer.sendall(b"get there\r\n")
+        expected = b"STORED\r\n" + b"END\r\nVALUE there 0 1\r\nx\r\nEND\r\n" * ROUNDS
+        received = b""
+        while len(received) < len(expected):
+            received += peer.recv(4096)
+        assert received == expected
+        running.stop().must(0)
+    rows = sorted(events(output), key=lambda row: row["request"])
+    assert [row["outcome"] for row in rows] == ["stored"] + ["miss", "hit"] * ROUNDS
+
+
+def test_on_loopback_each_side_counts_its_own_end_only(server: Memcached, tmp_path: Path) -> None:
+    one, two = tmp_path / "client.mb", tmp_path / "server.mb"
+    with (
+        recorder(one, [server.port], *CLIENT) as clients,
+        recorder(two, [server.port], "--no-stats") as servers,
+    ):
+        connection = Connection(server.port, 0)
+        connection.mark()
+        for number in range(ROUNDS):
+            connection.perform(store("set", b"k%d" % number, b"v" * 10))
+            connection.perform(read("get", [b"k%d" % number]))
+        clients.stop().must(0)
+        servers.stop().must(0)
+    for profile in (one, two):
+        assert compare([connection], by_connection(events(profile))) == []
+        ledger = membench("info", profile, "--format", "json").must().json["ledger"]
+        assert (ledger["request_bytes"], ledger["response_bytes"]) == (
+            connection.sent_bytes,
+            connection.received_bytes,
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--responses", "lengths"], "cut at random"),
+        (["--socket", "/run/mc.sock"], "only the server's side"),
+    ],
+)
+def test_what_a_client_cannot_tell_is_refused(
+    output: Path, options: list[str], message: str
+) -> None:
+    ended = membench("record", "ebpf:any", output, "--side", "client", *options).must(2)
+    assert message in ended.stderr
