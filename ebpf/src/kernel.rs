@@ -1,9 +1,9 @@
 //! Pointers the verifier knows → fields of kernel structures, at offsets that user space looked up in this kernel's BTF.
 
-use core::ptr::from_ref;
+use core::{mem::size_of, ptr::from_ref};
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_skc_to_tcp_sock, bpf_task_pt_regs,
+    bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_skc_to_tcp_sock, bpf_task_pt_regs,
 };
 use membench_common::{PORTS as PORT_COUNT, field, responses, syscall};
 
@@ -48,10 +48,38 @@ pub fn is_followed(port: u16) -> bool {
     false
 }
 
+/// Where a member is in its structure, by its index in `FIELDS`.
 #[inline(always)]
-fn global<T: Copy>(value: &'static T) -> T {
+pub fn offset(field: usize) -> usize {
+    global(&FIELDS[field]) as usize
+}
+
+/// A value that the loader has set.
+#[inline(always)]
+pub fn global<T: Copy>(value: &'static T) -> T {
     // SAFETY: a reference is valid to read; volatile because the loader changes the value.
     unsafe { from_ref(value).read_volatile() }
+}
+
+/// A socket, by whatever way its members are read.
+pub trait Sock: Copy {
+    /// The `index`th `T` of a member that is an array of them, by its index in `FIELDS`.
+    fn read_at<T: Copy>(self, field: usize, index: usize) -> T;
+
+    /// The structure a pointer member points to.
+    fn follow(self, field: usize) -> Option<Self>;
+
+    /// The socket's TCP half; none where another protocol runs it (MPTCP).
+    fn tcp(self) -> Option<Self>;
+
+    /// What tells it from every other socket of this machine.
+    fn identity(self) -> u64;
+
+    /// One member, by its index in `FIELDS`.
+    #[inline(always)]
+    fn read<T: Copy>(self, field: usize) -> T {
+        self.read_at(field, 0)
+    }
 }
 
 /// A kernel structure behind a pointer whose type the verifier knows.
@@ -83,13 +111,6 @@ impl Structure {
         Self::new(unsafe { bpf_task_pt_regs(self.0.cast_mut().cast()) } as *const u8)
     }
 
-    /// The socket's TCP half; none where another protocol runs it (MPTCP).
-    #[inline(always)]
-    pub fn tcp(self) -> Option<Self> {
-        // SAFETY: the verifier checks that this is a socket.
-        Self::new(unsafe { bpf_skc_to_tcp_sock(self.pointer()) }.cast())
-    }
-
     /// For helpers that take the structure itself.
     #[inline(always)]
     pub fn pointer(self) -> *mut core::ffi::c_void {
@@ -99,20 +120,38 @@ impl Structure {
     /// One member, by its index in `FIELDS`.
     #[inline(always)]
     pub fn read<T: Copy>(self, field: usize) -> T {
-        self.read_at(field, 0)
+        self.read_offset(offset(field))
     }
 
-    /// The `index`th `T` of a member that is an array of them.
+    /// The `T` at this offset.
     #[inline(always)]
-    pub fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
-        let offset = global(&FIELDS[field]) as usize;
+    pub fn read_offset<T: Copy>(self, offset: usize) -> T {
         // SAFETY: the verifier checks the offset against the structure's type.
-        unsafe { self.0.add(offset).cast::<T>().add(index).read_volatile() }
+        unsafe { self.0.add(offset).cast::<T>().read_volatile() }
+    }
+}
+
+impl Sock for Structure {
+    #[inline(always)]
+    fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
+        self.read_offset(offset(field) + index * size_of::<T>())
     }
 
-    /// The structure a pointer member points to.
     #[inline(always)]
-    pub fn follow(self, field: usize) -> Option<Self> {
+    fn follow(self, field: usize) -> Option<Self> {
         Self::new(self.read::<*const u8>(field))
+    }
+
+    #[inline(always)]
+    fn tcp(self) -> Option<Self> {
+        // SAFETY: the verifier checks that this is a socket.
+        Self::new(unsafe { bpf_skc_to_tcp_sock(self.pointer()) }.cast())
+    }
+
+    /// Its cookie.
+    #[inline(always)]
+    fn identity(self) -> u64 {
+        // SAFETY: the verifier checks that this is a socket.
+        unsafe { bpf_get_socket_cookie(self.pointer()) }
     }
 }

@@ -17,10 +17,10 @@ use crate::{
 
 const MSG_OOB: i32 = 1;
 const MSG_PEEK: i32 = 2;
-const MSG_TRUNC: i32 = 0x20;
+pub const MSG_TRUNC: i32 = 0x20;
 const MSG_ERRQUEUE: i32 = 0x2000;
 /// Receives that take nothing from the stream.
-const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
+pub const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
 
 const HEAD_BYTES: u64 = HEAD as u64;
 const TAIL_BYTES: u64 = TAIL as u64;
@@ -146,7 +146,7 @@ fn keep_small(stream: &mut Stream, counters: Counters, header: Header, address: 
 
 /// A read into memcached's buffer: requests, of which every byte counts.
 #[inline(always)]
-fn keep_whole(composer: Composer, mut address: u64) {
+pub fn keep_whole(composer: Composer, mut address: u64) {
     for _ in 0..RECORDS_PER_CALL {
         let length = if composer.left() > PAYLOAD {
             PAYLOAD
@@ -164,7 +164,7 @@ fn keep_whole(composer: Composer, mut address: u64) {
 
 /// A read straight into an item: a value, and perhaps what follows it.
 #[inline(always)]
-fn keep_ends(composer: Composer, address: u64) {
+pub fn keep_ends(composer: Composer, address: u64) {
     let length = composer.left();
     let head = if length > HEAD_BYTES {
         HEAD_BYTES
@@ -185,10 +185,14 @@ fn keep_ends(composer: Composer, address: u64) {
     composer.emit();
 }
 
-/// Adds as much of the current iovec as fits.
 extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     // SAFETY: `vector::walk` passes a composer.
-    let composer = unsafe { *context };
+    keep_part(unsafe { *context })
+}
+
+/// Adds as much of the current iovec as fits; 1 when there is none.
+#[inline(always)]
+pub fn keep_part(composer: Composer) -> i64 {
     if composer.room() < LEAST_ROOM {
         composer.emit();
     }

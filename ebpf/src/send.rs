@@ -95,10 +95,14 @@ fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
     }
 }
 
-/// Adds the current iovec as a part.
 extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     // SAFETY: `vector::walk` passes a composer.
-    let composer = unsafe { *context };
+    keep_part(unsafe { *context })
+}
+
+/// Adds the current iovec as a part; 1 when there is none.
+#[inline(always)]
+pub fn keep_part(composer: Composer) -> i64 {
     let Some((address, length)) = vector::current(composer) else {
         return 1;
     };

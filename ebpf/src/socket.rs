@@ -2,11 +2,11 @@
 
 use core::mem::size_of;
 
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_socket_cookie};
+use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use membench_common::{Header, Socket, counter, field, kind};
 
 use crate::{
-    kernel::{self, Structure},
+    kernel::{self, Sock, Structure},
     maps::{self, Counters},
 };
 
@@ -75,13 +75,13 @@ impl Stream {
 /// Whether a capture follows this socket's local port: the server's side of a connection. Sockets of families without
 /// ports have 0 there, which never is one.
 #[inline(always)]
-pub fn is_followed(sock: Structure) -> bool {
+pub fn is_followed(sock: impl Sock) -> bool {
     kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT))
 }
 
 /// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP.
 #[inline(always)]
-pub fn unsupported(sock: Structure) -> Option<u32> {
+pub fn unsupported(sock: impl Sock) -> Option<u32> {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     match sock.read::<u16>(field::SOCK_PROTOCOL) {
         _ if family != AF_INET && family != AF_INET6 => Some(counter::OTHER_FAMILY),
@@ -93,7 +93,7 @@ pub fn unsupported(sock: Structure) -> Option<u32> {
 
 /// Whether the peer has closed its side, and nothing more can be received.
 #[inline(always)]
-pub fn is_finished(sock: Structure) -> bool {
+pub fn is_finished(sock: impl Sock) -> bool {
     sock.read::<u8>(field::SOCK_SHUTDOWN) & RCV_SHUTDOWN != 0
 }
 
@@ -129,7 +129,7 @@ impl State {
     /// Notes that a receive returned `length` bytes: counts what was read since the last one without a call. A FIN
     /// that is consumed with data takes one sequence number.
     #[inline(always)]
-    pub fn note_receive(&mut self, sock: Structure, counters: Counters, length: u32) {
+    pub fn note_receive(&mut self, sock: impl Sock, counters: Counters, length: u32) {
         let Some(tcp) = self.begin(sock, length, 0) else {
             return;
         };
@@ -140,7 +140,7 @@ impl State {
 
     /// Notes that a send took `length` bytes.
     #[inline(always)]
-    pub fn note_send(&mut self, sock: Structure, counters: Counters, length: u32) {
+    pub fn note_send(&mut self, sock: impl Sock, counters: Counters, length: u32) {
         let Some(tcp) = self.begin(sock, 0, length) else {
             return;
         };
@@ -151,11 +151,10 @@ impl State {
 
     /// The socket's TCP half; on the first call also the cookie and whether it is the first in the socket's life.
     #[inline(always)]
-    fn begin(&mut self, sock: Structure, received: u32, sent: u32) -> Option<Structure> {
+    fn begin<S: Sock>(&mut self, sock: S, received: u32, sent: u32) -> Option<S> {
         let tcp = sock.tcp();
         if self.cookie == 0 {
-            // SAFETY: the verifier checks that this is a socket.
-            self.cookie = unsafe { bpf_get_socket_cookie(sock.pointer()) };
+            self.cookie = sock.identity();
             self.mid_stream = u32::from(tcp.is_none_or(|tcp| has_moved(tcp, received, sent)));
         }
         tcp
@@ -194,7 +193,7 @@ impl State {
 
     /// Puts the socket's record into the ring, once; false while that fails.
     #[inline(always)]
-    pub fn announce(&mut self, sock: Structure, counters: Counters, time: u64) -> bool {
+    pub fn announce(&mut self, sock: impl Sock, counters: Counters, time: u64) -> bool {
         if self.announced == 0 && self.output_socket(sock, time) {
             counters.add(counter::RECORDS, 1);
             self.announced = 1;
@@ -206,7 +205,7 @@ impl State {
     }
 
     #[inline(always)]
-    fn output_socket(&self, sock: Structure, time: u64) -> bool {
+    fn output_socket(&self, sock: impl Sock, time: u64) -> bool {
         let record = (
             Header {
                 kind: kind::SOCKET,
@@ -240,7 +239,7 @@ pub fn empty(cookie: u64, time: u64) -> Header {
 /// Whether the application had read or written before a call that moved these lengths. A socket's first sequence
 /// numbers are not kept, but the kernel counts what it received and what was acknowledged since.
 #[inline(always)]
-fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
+fn has_moved(tcp: impl Sock, received: u32, sent: u32) -> bool {
     let begin = |next: usize, counted: usize| {
         tcp.read::<u32>(next)
             .wrapping_sub(tcp.read::<u64>(counted) as u32)
@@ -252,7 +251,7 @@ fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
 }
 
 #[inline(always)]
-fn identity(sock: Structure, mid_stream: u32) -> Socket {
+fn identity(sock: impl Sock, mid_stream: u32) -> Socket {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     let (local, remote) = match family {
         AF_INET6 => (
@@ -282,12 +281,12 @@ fn identity(sock: Structure, mid_stream: u32) -> Socket {
 }
 
 #[inline(always)]
-fn address(sock: Structure, field: usize) -> [u8; 16] {
+fn address(sock: impl Sock, field: usize) -> [u8; 16] {
     words([sock.read(field), 0, 0, 0])
 }
 
 #[inline(always)]
-fn wide_address(sock: Structure, field: usize) -> [u8; 16] {
+fn wide_address(sock: impl Sock, field: usize) -> [u8; 16] {
     words([
         sock.read_at(field, 0),
         sock.read_at(field, 1),
