@@ -16,15 +16,26 @@ const TCP_CLOSE: i32 = 7;
 /// The program `inet_sock_set_state`. It can interrupt the others, so its record is made on the stack.
 #[inline(always)]
 pub fn state_changed(ctx: &BtfTracePointContext) -> Option<()> {
-    let sock = Structure::new(ctx.arg(0))?;
-    if ctx.arg::<i32>(2) != TCP_CLOSE {
-        return None;
-    }
-    // The socket has given its port back already: having a state is what tells that it is followed.
-    let state = maps::known_state(sock)?;
-    let counters = Counters::of(program::CLOSE)?;
+    let state = maps::known_state(reached(ctx)?)?;
     // SAFETY: a map's value; the kernel keeps it while the program runs.
-    let state = unsafe { &*state };
+    finish(unsafe { &*state })
+}
+
+/// The socket that reaches CLOSE. It has given its port back already: having a state is what tells that it is followed.
+#[inline(always)]
+pub fn reached(ctx: &BtfTracePointContext) -> Option<Structure> {
+    let sock = Structure::new(ctx.arg(0))?;
+    if ctx.arg::<i32>(2) == TCP_CLOSE {
+        Some(sock)
+    } else {
+        None
+    }
+}
+
+/// Puts the record of a socket's end into the ring.
+#[inline(always)]
+pub fn finish(state: &State) -> Option<()> {
+    let counters = Counters::of(program::CLOSE)?;
     if state.is_announced() {
         counters.add(
             if output(state) {

@@ -117,6 +117,12 @@ impl Structure {
         self.0.cast_mut().cast()
     }
 
+    /// Where it is, as a number.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
     /// One member, by its index in `FIELDS`.
     #[inline(always)]
     pub fn read<T: Copy>(self, field: usize) -> T {

@@ -33,6 +33,8 @@ pub struct Scratch {
     /// and a call's iovecs: directly behind, as compilers often place them on the stack.
     pub vectors: [[u64; 2]; VECTORS],
     pub progress: Progress,
+    /// Address of the socket, for programs that go on with the call.
+    pub sock: u64,
 }
 
 /// User space sets the size.
@@ -61,7 +63,7 @@ fn cpu() -> u32 {
     unsafe { bpf_get_smp_processor_id() }
 }
 
-/// Scratch space of `sock_recv_length` on this CPU.
+/// Scratch space of `sock_recv_length` or `sys_exit` on this CPU.
 #[inline(always)]
 pub fn receive_scratch() -> Option<*mut Scratch> {
     RECEIVE_SCRATCH.get_ptr_mut(cpu())

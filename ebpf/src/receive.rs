@@ -7,7 +7,7 @@ use membench_common::{
 
 use crate::{
     call::{self, Arguments, Shape},
-    kernel::Structure,
+    kernel::{Sock, Structure},
     maps::{self, Counters, VECTORS},
     record::{Buffer, Composer},
     single::{Call, LONG, SHORT},
@@ -80,6 +80,40 @@ fn keep(
     length: u32,
     arguments: Arguments,
 ) -> Option<()> {
+    let (header, gathers) = begin(sock, state, counters, length, arguments)?;
+    if let Shape::Buffer = arguments.shape
+        && length as usize <= LONG
+    {
+        keep_small(&mut state.request, counters, header, arguments.address);
+        return Some(());
+    }
+    let composer = Composer::new(
+        maps::receive_scratch()?,
+        &raw mut state.request,
+        counters,
+        header,
+    );
+    match arguments.shape {
+        Shape::Buffer => keep_buffer(composer, arguments, gathers),
+        // As other servers read; memcached does not.
+        Shape::Vectors | Shape::Message => {
+            let count = vector::copy(composer.scratch, arguments);
+            vector::walk(composer, count, STEPS, keep_next);
+        }
+    }
+    Some(())
+}
+
+/// What the records of a receive share, and whether it went into the server's own buffer; nothing if the socket could
+/// not be announced.
+#[inline(always)]
+pub fn begin(
+    sock: impl Sock,
+    state: &mut State,
+    counters: Counters,
+    length: u32,
+    arguments: Arguments,
+) -> Option<(Header, bool)> {
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
     let call = state.request.call;
@@ -102,30 +136,17 @@ fn keep(
         call,
         ..socket::empty(state.cookie, time)
     };
-    if let Shape::Buffer = arguments.shape
-        && length as usize <= LONG
-    {
-        keep_small(&mut state.request, counters, header, arguments.address);
-        return Some(());
+    Some((header, gathers))
+}
+
+/// A read into one buffer, which `gathers` requests or has a part of one behind it.
+#[inline(always)]
+pub fn keep_buffer(composer: Composer, arguments: Arguments, gathers: bool) {
+    if gathers || arguments.count <= WHOLE_CAPACITY || composer.left() <= LONG as u64 {
+        keep_whole(composer, arguments.address)
+    } else {
+        keep_ends(composer, arguments.address)
     }
-    let composer = Composer::new(
-        maps::receive_scratch()?,
-        &raw mut state.request,
-        counters,
-        header,
-    );
-    match arguments.shape {
-        Shape::Buffer if gathers || arguments.count <= WHOLE_CAPACITY => {
-            keep_whole(composer, arguments.address)
-        }
-        Shape::Buffer => keep_ends(composer, arguments.address),
-        // As other servers read; memcached does not.
-        Shape::Vectors | Shape::Message => {
-            let count = vector::copy(composer.scratch, arguments);
-            vector::walk(composer, count, STEPS, keep_next);
-        }
-    }
-    Some(())
 }
 
 /// A read of few bytes, which are kept whatever the buffer is for.
@@ -146,7 +167,7 @@ fn keep_small(stream: &mut Stream, counters: Counters, header: Header, address: 
 
 /// A read into memcached's buffer: requests, of which every byte counts.
 #[inline(always)]
-pub fn keep_whole(composer: Composer, mut address: u64) {
+fn keep_whole(composer: Composer, mut address: u64) {
     for _ in 0..RECORDS_PER_CALL {
         let length = if composer.left() > PAYLOAD {
             PAYLOAD
@@ -164,7 +185,7 @@ pub fn keep_whole(composer: Composer, mut address: u64) {
 
 /// A read straight into an item: a value, and perhaps what follows it.
 #[inline(always)]
-pub fn keep_ends(composer: Composer, address: u64) {
+fn keep_ends(composer: Composer, address: u64) {
     let length = composer.left();
     let head = if length > HEAD_BYTES {
         HEAD_BYTES
@@ -222,10 +243,30 @@ pub fn keep_part(composer: Composer) -> i64 {
 /// A receive of 0 bytes is the stream's end, unless it asked for none. The record is sent once.
 #[inline(always)]
 fn ended(sock: Structure, counters: Counters) -> Option<()> {
-    if socket::unsupported(sock).is_some() || !socket::is_finished(sock) || asked_for_nothing() {
+    if is_no_end(sock, call::receiving()) {
         return None;
     }
-    let state = socket::state(sock, counters, 0)?;
+    end(sock, socket::state(sock, counters, 0)?, counters);
+    None
+}
+
+/// Whether a receive of 0 bytes says nothing about the stream.
+#[inline(always)]
+pub fn is_no_end(sock: impl Sock, arguments: Result<Arguments, u32>) -> bool {
+    let asked_for_nothing = matches!(
+        arguments,
+        Ok(Arguments {
+            shape: Shape::Buffer,
+            count: 0,
+            ..
+        })
+    );
+    asked_for_nothing || socket::unsupported(sock).is_some() || !socket::is_finished(sock)
+}
+
+/// Puts the record of the end of a socket's requests into the ring.
+#[inline(always)]
+pub fn end(sock: impl Sock, state: &mut State, counters: Counters) {
     state.note_receive(sock, counters, 0);
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
@@ -233,17 +274,4 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
     {
         state.ended = 1;
     }
-    None
-}
-
-#[inline(always)]
-fn asked_for_nothing() -> bool {
-    matches!(
-        call::receiving(),
-        Ok(Arguments {
-            shape: Shape::Buffer,
-            count: 0,
-            ..
-        })
-    )
 }

@@ -6,7 +6,7 @@ use membench_common::{Header, counter, kind, program, responses};
 use crate::{
     call::{self, Arguments, Shape},
     hit,
-    kernel::{self, Structure},
+    kernel::{self, Sock, Structure},
     maps::{self, Counters, Scratch, VECTORS},
     record::Composer,
     response::{self, MOST_KEPT},
@@ -36,22 +36,7 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
 
 #[inline(always)]
 fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -> Option<()> {
-    // SAFETY: takes no arguments.
-    let time = unsafe { bpf_ktime_get_ns() };
-    let call = state.response.call;
-    state.response.call += 1;
-    if !state.announce(sock, counters, time) {
-        state
-            .response
-            .lose(counters, counter::RING_FULL, u64::from(length));
-        return None;
-    }
-    let header = Header {
-        kind: kind::RESPONSE,
-        call_length: length,
-        call,
-        ..socket::empty(state.cookie, time)
-    };
+    let header = begin(sock, state, counters, length)?;
     let call = Call {
         stream: &mut state.response,
         counters,
@@ -68,17 +53,49 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
     Some(())
 }
 
+/// What the records of a send share; nothing if the socket could not be announced.
 #[inline(always)]
-fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
-    let length = call.header.call_length;
-    let (address, in_first, count) = match arguments.shape {
+pub fn begin(
+    sock: impl Sock,
+    state: &mut State,
+    counters: Counters,
+    length: u32,
+) -> Option<Header> {
+    // SAFETY: takes no arguments.
+    let time = unsafe { bpf_ktime_get_ns() };
+    let call = state.response.call;
+    state.response.call += 1;
+    if !state.announce(sock, counters, time) {
+        state
+            .response
+            .lose(counters, counter::RING_FULL, u64::from(length));
+        return None;
+    }
+    Some(Header {
+        kind: kind::RESPONSE,
+        call_length: length,
+        call,
+        ..socket::empty(state.cookie, time)
+    })
+}
+
+/// A send's first buffer, how much of the send it could hold, and how many iovecs are in the scratch space.
+#[inline(always)]
+pub fn first(scratch: *mut Scratch, arguments: Arguments, length: u32) -> (u64, u64, u64) {
+    match arguments.shape {
         Shape::Buffer => (arguments.address, u64::from(length), 0),
         Shape::Vectors | Shape::Message => {
             let count = vector::copy(scratch, arguments);
             let [address, in_first] = vector::vector(scratch, 0);
             (address, if count == 0 { 0 } else { in_first }, count)
         }
-    };
+    }
+}
+
+#[inline(always)]
+fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
+    let length = call.header.call_length;
+    let (address, in_first, count) = first(scratch, arguments, length);
     let is_single = in_first >= u64::from(length);
     if is_single && length as usize <= SHORT {
         return call.keep_short(address);

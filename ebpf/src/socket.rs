@@ -8,6 +8,7 @@ use membench_common::{Header, Socket, counter, field, kind};
 use crate::{
     kernel::{self, Sock, Structure},
     maps::{self, Counters},
+    record::zero,
 };
 
 const AF_INET: u16 = 2;
@@ -50,6 +51,18 @@ pub struct State {
 }
 
 impl Stream {
+    /// Of which nothing has been seen.
+    #[inline(always)]
+    fn unseen() -> Self {
+        Self {
+            offset: zero(),
+            sequence: zero() as u32,
+            known: zero() as u32,
+            call: zero() as u32,
+            lost: zero() as u32,
+        }
+    }
+
     /// Counts bytes that no record will stand for.
     #[inline(always)]
     pub fn lose(&mut self, counters: Counters, cause: u32, bytes: u64) {
@@ -113,6 +126,21 @@ pub fn state(sock: Structure, counters: Counters, length: u32) -> Option<&'stati
 }
 
 impl State {
+    /// Of a socket of which nothing has been seen.
+    #[inline(always)]
+    pub fn unseen() -> Self {
+        Self {
+            cookie: zero(),
+            announced: zero() as u32,
+            ended: zero() as u32,
+            mid_stream: zero() as u32,
+            padding: zero() as u32,
+            buffer_end: zero(),
+            request: Stream::unseen(),
+            response: Stream::unseen(),
+        }
+    }
+
     /// Whether a read of this capacity goes, for certain, into the server's own buffer, not straight into an item. memcached's buffer
     /// is a power of two long and, while it holds a part of a request, is read into behind that part: the end stays.
     /// When it grows it doubles, and the first read into the new half is a power of two again.
@@ -226,9 +254,9 @@ pub fn empty(cookie: u64, time: u64) -> Header {
     Header {
         time,
         cookie,
-        offset: 0,
-        length: 0,
-        call_length: 0,
+        offset: zero(),
+        length: zero() as u32,
+        call_length: zero() as u32,
         kind: 0,
         parts: 0,
         call: 0,
@@ -282,7 +310,8 @@ fn identity(sock: impl Sock, mid_stream: u32) -> Socket {
 
 #[inline(always)]
 fn address(sock: impl Sock, field: usize) -> [u8; 16] {
-    words([sock.read(field), 0, 0, 0])
+    let zero = zero() as u32;
+    words([sock.read(field), zero, zero, zero])
 }
 
 #[inline(always)]

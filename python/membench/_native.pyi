@@ -160,6 +160,7 @@ class Recorder:
         ports: list[int],
         responses: str,
         ring_size: int,
+        tier: str | None,
         duration: float | None,
         force: bool,
         key_file: str | None,

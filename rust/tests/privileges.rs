@@ -17,6 +17,7 @@ const PORT: u16 = 21119;
 
 fn main() {
     let options = KernelOptions {
+        tier: None,
         ports: vec![PORT],
         responses: Responses::Bytes,
         ring_bytes: 1 << 20,

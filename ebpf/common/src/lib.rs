@@ -48,7 +48,8 @@ pub mod kind {
 pub struct Header {
     /// Return of the call, CLOCK_MONOTONIC, ns.
     pub time: u64,
-    /// Socket cookie: unique on this machine until reboot.
+    /// The socket: its cookie, unique on this machine until reboot; on tier T2 its inode number, which the kernel gives
+    /// again only after 2^32 others.
     pub cookie: u64,
     /// Offset in this direction's stream of this record's first byte: the sum of all bytes seen before on this
     /// socket, missed bytes included, so that a hole in the record stream shows as a jump of exactly its size.
@@ -141,6 +142,79 @@ pub mod global {
     pub const FIELDS: &str = "FIELDS";
     /// `[u32; syscall::COUNT]`: this machine's numbers of the calls in [`super::syscall`].
     pub const SYSCALLS: &str = "SYSCALLS";
+    /// `[u32; member::COUNT]`: offsets of [`super::member::PATHS`] in this kernel's structures.
+    pub const MEMBERS: &str = "MEMBERS";
+    /// `[u8; 2 * exit::NUMBERS]`: what a system call does, by its number: sets of the bits in [`super::exit`]. First
+    /// the numbers of 64-bit tasks, then those of 32-bit ones.
+    pub const CALLS: &str = "CALLS";
+}
+
+/// What a system call does to the socket whose descriptor it is passed: bits of the global `CALLS`. 0 for the others.
+pub mod exit {
+    /// It receives.
+    pub const RECEIVE: u8 = 1;
+    /// It sends.
+    pub const SEND: u8 = 2;
+    /// Its second and third arguments are a buffer's address and capacity,
+    pub const BUFFER: u8 = 4;
+    /// an array of iovecs and its length,
+    pub const VECTORS: u8 = 8;
+    /// or the address of a `struct msghdr`. With none of these its bytes are not located.
+    pub const MESSAGE: u8 = 16;
+    /// Its third argument holds `MSG_*` flags;
+    pub const FLAGS_THIRD: u8 = 32;
+    /// or its fourth does.
+    pub const FLAGS_FOURTH: u8 = 64;
+    /// Its second argument is an array of `struct mmsghdr`, and its result says how many of them were moved.
+    pub const MESSAGES: u8 = 128;
+    /// System calls have numbers below this.
+    pub const NUMBERS: usize = 512;
+}
+
+/// Kernel structure members on the way from a system call to its socket: indices into the global `MEMBERS`.
+pub mod member {
+    /// Pointer to a task's open files.
+    pub const TASK_FILES: usize = 0;
+    /// Pointer to the table of them.
+    pub const FILES_TABLE: usize = 1;
+    /// Pointer to the table's array of pointers to files.
+    pub const TABLE_FILES: usize = 2;
+    /// Of a socket's file: pointer to the socket.
+    pub const FILE_SOCKET: usize = 3;
+    /// Pointer to a file's inode.
+    pub const FILE_INODE: usize = 4;
+    /// An inode's number.
+    pub const INODE_NUMBER: usize = 5;
+    /// Pointer back to a socket's file.
+    pub const SOCKET_FILE: usize = 6;
+    /// Pointer to a socket's protocol half.
+    pub const SOCKET_SOCK: usize = 7;
+    /// A system call's first argument.
+    pub const REGISTER_FIRST: usize = 8;
+    /// Its fourth argument.
+    pub const REGISTER_FOURTH: usize = 9;
+    /// The first argument of a 32-bit task's call; its fourth is in [`field::REGISTER_SECOND`](super::field).
+    pub const REGISTER_FIRST_COMPAT: usize = 10;
+    /// Code segment: tells 32-bit tasks.
+    pub const REGISTER_SEGMENT: usize = 11;
+    /// How many there are.
+    pub const COUNT: usize = 12;
+
+    /// Structure and member of each, as BTF names them.
+    pub const PATHS: [(&str, &str); COUNT] = [
+        ("task_struct", "files"),
+        ("files_struct", "fdt"),
+        ("fdtable", "fd"),
+        ("file", "private_data"),
+        ("file", "f_inode"),
+        ("inode", "i_ino"),
+        ("socket", "file"),
+        ("socket", "sk"),
+        ("pt_regs", "di"),
+        ("pt_regs", "r10"),
+        ("pt_regs", "bx"),
+        ("pt_regs", "cs"),
+    ];
 }
 
 /// System calls that the programs know: indices into the global `SYSCALLS`.
@@ -249,7 +323,7 @@ pub mod field {
 /// The map `counters` has [`COUNT`](program::COUNT) entries a CPU, of which each has one writer: a program never runs
 /// inside itself, so plain additions suffice.
 pub mod program {
-    /// `sock_recv_length`.
+    /// `sock_recv_length`; on tier T2 `sys_exit`.
     pub const RECEIVE: u32 = 0;
     /// `sock_send_length`.
     pub const SEND: u32 = 1;
@@ -257,12 +331,24 @@ pub mod program {
     pub const CLOSE: u32 = 2;
     /// How many there are.
     pub const COUNT: u32 = 3;
-    /// Their names, which are also their tracepoints'.
-    pub const NAMES: [&str; COUNT as usize] = [
-        "sock_recv_length",
-        "sock_send_length",
-        "inet_sock_set_state",
+
+    /// A program that is attached: its name and its tracepoint's.
+    pub type Hooked = (&'static str, &'static str);
+    /// Those of tier T1, in the order in which they are attached. Sends before receives: a send without its receive is
+    /// known to be an edge, a receive without its sends is not.
+    pub const T1: [Hooked; 3] = [
+        ("inet_sock_set_state", "inet_sock_set_state"),
+        ("sock_send_length", "sock_send_length"),
+        ("sock_recv_length", "sock_recv_length"),
     ];
+    /// Those of tier T2.
+    pub const T2: [Hooked; 2] = [
+        ("walked_closed", "inet_sock_set_state"),
+        ("sys_exit", "sys_exit"),
+    ];
+    /// Programs that `sys_exit` continues in, by their index in the map `continuations`.
+    pub const CONTINUATIONS: [Hooked; 2] =
+        [("more_received", "sys_exit"), ("more_sent", "sys_exit")];
 }
 
 /// Indices of the counters, one u64 each, striped by CPU and program.
@@ -301,8 +387,10 @@ pub mod counter {
     pub const UDP: u32 = 15;
     /// Bytes on sockets with a matching port number that are neither IPv4 nor IPv6.
     pub const OTHER_FAMILY: u32 = 16;
+    /// Sockets at whose address another one was before, of which no end was seen: a program did not run.
+    pub const REPLACED: u32 = 17;
     /// How many there are.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 18;
     /// Room for them: a power of two, so that an index is bounded by a mask.
     pub const STRIDE: usize = 32;
 }

@@ -153,6 +153,7 @@ impl Running {
     fn start(server: &Server, watcher: Watcher) -> Self {
         let attach = |port, responses| {
             let options = KernelOptions {
+                tier: None,
                 ports: vec![port],
                 responses,
                 ring_bytes: RING_BYTES,

@@ -5,18 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Map, MapData, RingBuf},
-    programs::{BtfTracePoint, tp_btf::BtfTracePointLink},
 };
-use membench_common::{PORTS, RECORD_PAYLOAD, counter, field, global, program};
+use membench_common::{PORTS, RECORD_PAYLOAD, counter, global, program};
 
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Record, btf,
-        counters::{Counters, ProgramFile},
+        Facts, KernelOptions, Record, Tier,
+        btf::Types,
+        counters::Counters,
         failure,
         options::responses_global,
         syscalls,
+        tier::{self, Offsets, Running},
     },
 };
 
@@ -30,49 +31,90 @@ const LARGEST_RECORDS: u32 = 4;
 pub struct Kernel {
     ring: RingBuf<MapData>,
     counters: Counters,
-    attached: Vec<Attached>,
+    running: Running,
     malformed: u64,
     facts: Facts,
     /// Keeps programs and maps in the kernel.
     _programs: Ebpf,
 }
 
-struct Attached {
-    file: ProgramFile,
-    link: Option<BtfTracePointLink>,
+/// What the programs are told when they are loaded.
+struct Globals {
+    ports: [u16; PORTS],
+    responses: u32,
+    offsets: Offsets,
+}
+
+impl Globals {
+    fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+        loader
+            .override_global(global::PORTS, &self.ports, true)
+            .override_global(global::RESPONSES, &self.responses, true)
+            .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
+            .override_global(global::CALLS, &syscalls::CALLS, true);
+        self.offsets.set(loader);
+    }
 }
 
 impl Kernel {
     /// Loads the programs and attaches them; from then on calls are captured.
     pub fn attach(options: &KernelOptions) -> Result<Self> {
         let ports = ports(&options.ports)?;
-        let offsets = btf::offsets()?;
+        let types = Types::of_this_kernel()?;
+        let tiers = options.tier.map_or(Tier::ALL.to_vec(), |tier| vec![tier]);
+        let mut refused: Vec<Error> = Vec::new();
+        for tier in tiers {
+            match Self::attach_tier(tier, options, &ports, &types) {
+                Ok(mut kernel) => {
+                    kernel.facts.fallback = refused.first().map(tier::reason);
+                    return Ok(kernel);
+                }
+                Err(error) if tier::may_differ(&error) => refused.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(tier::worst(refused))
+    }
+
+    fn attach_tier(
+        tier: Tier,
+        options: &KernelOptions,
+        ports: &[u16; PORTS],
+        types: &Types,
+    ) -> Result<Self> {
+        let globals = Globals {
+            ports: *ports,
+            responses: responses_global(options.responses),
+            offsets: tier.offsets(types)?,
+        };
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
-        let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
-            path: path.into(),
-            source,
-        })?;
-        let cpus = u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT);
+        let cpus = cpus()?;
         let ring_bytes = ring_bytes(options.ring_bytes);
-        let mut programs = load(options, &ports, &offsets, cpus, ring_bytes, &types)?;
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&types))
+            .map_max_entries("ring", ring_bytes)
+            .map_max_entries("counters", cpus * program::COUNT);
+        tier.size_maps(&mut loader, cpus);
+        globals.set(&mut loader);
+        // Makes the maps; programs are loaded one by one.
+        let mut programs = loader
+            .load(OBJECT)
+            .map_err(|error| failure::load(failure::OBJECT, error))?;
         let ring = programs
             .take_map("ring")
             .ok_or_else(|| failure::absent("ring"))?;
         let ring = RingBuf::try_from(ring).map_err(|error| failure::load("ring", error.into()))?;
         let counters = Counters::map(descriptor(&programs, "counters")?, cpus)?;
-        // Sends before receives: a send without its receive is known to be an edge, a receive without its sends is not.
-        let attached = program::NAMES
-            .iter()
-            .rev()
-            .map(|name| attach(&mut programs, name, &types));
         Ok(Self {
             ring,
             counters,
-            attached: attached.collect::<Result<_>>()?,
+            running: tier.attach(&mut programs, &types)?,
             malformed: 0,
             facts: Facts {
-                tier: "T1",
+                tier: tier.name(),
+                fallback: None,
                 kernel_release: kernel_release(),
                 object_sha256: object_sha256(),
                 ring_bytes,
@@ -105,20 +147,17 @@ impl Kernel {
         self.malformed
     }
 
-    /// How often a program did not run because it was running already on that CPU. Requests that were missed so show
-    /// as [`counter::MISSED`] bytes too.
+    /// How often a program did not run: because it was running already on that CPU, as the kernel counts, or as a socket
+    /// shows that is another than the one whose end should have been seen. Requests that were missed so show as
+    /// [`counter::MISSED`] bytes too.
     pub fn program_misses(&mut self) -> Result<u64> {
-        self.attached
-            .iter_mut()
-            .map(|program| program.file.misses())
-            .sum()
+        let replaced = self.counters()[counter::REPLACED as usize];
+        Ok(replaced + self.running.misses()?)
     }
 
     /// Stops capturing, sends first. What is in the ring can still be drained, and the counters stay.
     pub fn detach(&mut self) {
-        for program in &mut self.attached {
-            program.link = None;
-        }
+        self.running.detach();
     }
 
     /// How this capture works.
@@ -127,50 +166,12 @@ impl Kernel {
     }
 }
 
-fn load(
-    options: &KernelOptions,
-    ports: &[u16; PORTS],
-    offsets: &[u32; field::COUNT],
-    cpus: u32,
-    ring_bytes: u32,
-    types: &Btf,
-) -> Result<Ebpf> {
-    EbpfLoader::new()
-        .btf(Some(types))
-        .override_global(global::PORTS, ports, true)
-        .override_global(
-            global::RESPONSES,
-            &responses_global(options.responses),
-            true,
-        )
-        .override_global(global::FIELDS, offsets, true)
-        .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
-        .map_max_entries("ring", ring_bytes)
-        .map_max_entries("counters", cpus * program::COUNT)
-        .map_max_entries("receive_scratch", cpus)
-        .map_max_entries("send_scratch", cpus)
-        .load(OBJECT)
-        .map_err(|error| failure::load(failure::OBJECT, error))
-}
-
-fn attach(programs: &mut Ebpf, name: &'static str, types: &Btf) -> Result<Attached> {
-    let program: &mut BtfTracePoint = programs
-        .program_mut(name)
-        .ok_or_else(|| failure::absent(name))?
-        .try_into()
-        .map_err(|error: aya::programs::ProgramError| failure::load(name, error.into()))?;
-    program
-        .load(name, types)
-        .map_err(|error| failure::load(name, error.into()))?;
-    let link = program.attach().and_then(|id| program.take_link(id));
-    let link = link.map_err(|error| failure::attach(name, error.into()))?;
-    let descriptor = program
-        .fd()
-        .map_err(|error| failure::load(name, error.into()))?;
-    Ok(Attached {
-        file: ProgramFile::open(descriptor.as_fd())?,
-        link: Some(link),
-    })
+fn cpus() -> Result<u32> {
+    let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
+        path: path.into(),
+        source,
+    })?;
+    Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
 }
 
 fn descriptor<'a>(programs: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {

@@ -28,13 +28,15 @@ pub mod status;
 #[cfg(feature = "ebpf")]
 mod syscalls;
 mod tally;
+#[cfg(feature = "ebpf")]
+mod tier;
 
 #[cfg(not(feature = "ebpf"))]
 pub use absent::Kernel;
 #[cfg(feature = "ebpf")]
 pub use load::Kernel;
 pub use membench_common::{Close, Header, Part, Socket, counter};
-pub use options::{Facts, KernelOptions};
+pub use options::{Facts, KernelOptions, Tier};
 pub use privileges::{
     become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,
 };

@@ -1,9 +1,33 @@
 //! What a kernel capture is asked for, and what it says of itself.
 
+use std::fmt;
+
 #[cfg(feature = "ebpf")]
 use membench_common::responses;
 
 use crate::decode::Responses;
+
+/// Which hooks a capture uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// The end of every call on a socket: Linux 6.3 or newer.
+    T1,
+    /// The return of every system call: Linux 5.10 or newer.
+    T2,
+}
+
+impl Tier {
+    /// All of them, what costs a machine least first.
+    pub const ALL: [Self; 2] = [Self::T1, Self::T2];
+
+    /// As profiles and people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::T1 => "T1",
+            Self::T2 => "T2",
+        }
+    }
+}
 
 /// What to capture.
 #[derive(Clone, Debug)]
@@ -14,19 +38,33 @@ pub struct KernelOptions {
     pub responses: Responses,
     /// Size of the ring; rounded up to a power of two that holds several of the largest records.
     pub ring_bytes: u32,
+    /// Which hooks; otherwise the first that this kernel has and takes.
+    pub tier: Option<Tier>,
 }
 
 /// How a capture works on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Which hooks: `T1` looks at each socket call after it is done.
+    /// Which hooks.
     pub tier: &'static str,
+    /// Why not those of the tier before.
+    pub fallback: Option<String>,
     /// As `uname -r` says it.
     pub kernel_release: String,
     /// SHA-256 of the object with the kernel programs.
     pub object_sha256: &'static str,
     /// Size of the ring, bytes.
     pub ring_bytes: u32,
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self.tier)?;
+        match &self.fallback {
+            Some(reason) => write!(to, " ({reason})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The value of the programs' global.

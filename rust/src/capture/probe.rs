@@ -75,14 +75,13 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         ports: vec![port],
         responses: Responses::Bytes,
         ring_bytes: 0,
+        tier: None,
     };
     let attached = Kernel::attach(&options);
     note(
         checks,
         "load and attach",
-        attached
-            .as_ref()
-            .map(|kernel| kernel.facts().tier.to_owned()),
+        attached.as_ref().map(|kernel| kernel.facts().to_string()),
     );
     let mut kernel = attached?;
     let fired = exchange(&listener)

@@ -21,7 +21,7 @@ use super::running::Running;
 use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
 use super::{
-    Kernel, KernelOptions, become_user, clock, give_up_privileges, invoking_user, listeners,
+    Kernel, KernelOptions, Tier, become_user, clock, give_up_privileges, invoking_user, listeners,
     prepare_to_become,
 };
 
@@ -47,6 +47,8 @@ pub struct RecordOptions {
     pub responses: Responses,
     /// Size of the ring, bytes.
     pub ring_bytes: u32,
+    /// Which hooks; otherwise the first that this kernel has and takes.
+    pub tier: Option<Tier>,
     /// When to end by itself.
     pub duration: Option<Duration>,
     /// A key shared with other captures; otherwise a random one.
@@ -184,6 +186,7 @@ impl Recorder {
             ports: options.ports.clone(),
             responses: options.responses,
             ring_bytes: options.ring_bytes,
+            tier: options.tier,
         })?;
         let writer = match &options.output {
             Some(path) => Some(Writer::create_for(
@@ -303,6 +306,7 @@ fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: 
         facts: serde_json::json!({
             "object_sha256": facts.object_sha256,
             "ring_bytes": facts.ring_bytes,
+            "tier_fallback": facts.fallback,
         }),
         ..Header::default()
     }

@@ -113,6 +113,7 @@ impl Running {
         let facts = self.kernel.facts();
         self.status.update(|status| {
             status.tier = Some(facts.tier);
+            status.fallback.clone_from(&facts.fallback);
             status.kernel.clone_from(&facts.kernel_release);
         });
         self.meet(listeners);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{RecordOptions, Recorder as Engine};
+use crate::capture::{RecordOptions, Recorder as Engine, Tier};
 use crate::decode::Responses;
 use crate::{Error, Result};
 
@@ -22,7 +22,7 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, output, ports, responses, ring_size, duration, force, key_file, statistics,
+    #[pyo3(signature = (source, *, output, ports, responses, ring_size, tier, duration, force, key_file, statistics,
         drop_privileges, live))]
     #[expect(
         clippy::too_many_arguments,
@@ -39,6 +39,7 @@ impl Recorder {
         ports: Vec<u16>,
         responses: &str,
         ring_size: u32,
+        tier: Option<&str>,
         duration: Option<f64>,
         force: bool,
         key_file: Option<PathBuf>,
@@ -53,6 +54,7 @@ impl Recorder {
             ports,
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
+            tier: tier.map(parse_tier).transpose()?,
             duration: duration.map(seconds).transpose()?,
             key_file,
             statistics,
@@ -115,6 +117,15 @@ fn parse_responses(name: &str) -> Result<Responses> {
         .into_iter()
         .find(|responses| responses.name() == name)
         .ok_or_else(|| Error::UnknownResponses {
+            found: name.to_owned(),
+        })
+}
+
+fn parse_tier(name: &str) -> Result<Tier> {
+    Tier::ALL
+        .into_iter()
+        .find(|tier| tier.name() == name)
+        .ok_or_else(|| Error::UnknownTier {
             found: name.to_owned(),
         })
 }

@@ -1,0 +1,16 @@
+//! A TCP socket that reaches CLOSE → its last record, and room for another.
+
+use aya_ebpf::programs::BtfTracePointContext;
+
+use super::table;
+use crate::close;
+
+/// The program `walked_closed`. A closed socket has no port, so that no later call brings it back.
+#[inline(always)]
+pub fn closed(ctx: &BtfTracePointContext) -> Option<()> {
+    let sock = close::reached(ctx)?;
+    let address = sock.address();
+    close::finish(table::at(address)?)?;
+    table::forget(address);
+    Some(())
+}

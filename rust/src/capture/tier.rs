@@ -1,0 +1,195 @@
+//! A tier → its programs in the kernel: which are loaded, with which maps, and where they are attached.
+
+use std::{io, os::fd::AsFd};
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{MapData, ProgramArray},
+    programs::{BtfTracePoint, tp_btf::BtfTracePointLink},
+};
+use membench_common::{
+    field, global, member,
+    program::{self, Hooked},
+};
+
+use crate::{
+    Error, Result,
+    capture::{Tier, btf::Types, counters::ProgramFile, failure},
+};
+
+/// Sockets that tier T2 can know at the same time.
+const WALKED_SOCKETS: u32 = 65_536;
+
+/// A tier's programs, attached.
+pub(super) struct Running {
+    attached: Vec<Attached>,
+    /// The kernel empties it once nobody holds it.
+    _continuations: ProgramArray<MapData>,
+}
+
+struct Attached {
+    file: ProgramFile,
+    link: Option<BtfTracePointLink>,
+}
+
+impl Running {
+    /// How often a program did not run because it was running already on that CPU.
+    pub(super) fn misses(&mut self) -> Result<u64> {
+        self.attached
+            .iter_mut()
+            .map(|program| program.file.misses())
+            .sum()
+    }
+
+    /// Detaches them, sends first.
+    pub(super) fn detach(&mut self) {
+        for program in &mut self.attached {
+            program.link = None;
+        }
+    }
+}
+
+/// Offsets of what a tier's programs read.
+pub(super) struct Offsets {
+    fields: [u32; field::COUNT],
+    members: [u32; member::COUNT],
+}
+
+impl Tier {
+    /// Its programs that are attached, in that order.
+    fn hooked(self) -> &'static [Hooked] {
+        match self {
+            Self::T1 => &program::T1,
+            Self::T2 => &program::T2,
+        }
+    }
+
+    /// Its programs that others go on in.
+    fn continuations(self) -> &'static [Hooked] {
+        match self {
+            Self::T1 => &[],
+            Self::T2 => &program::CONTINUATIONS,
+        }
+    }
+
+    /// Looks up what its programs need of this kernel.
+    pub(super) fn offsets(self, types: &Types) -> Result<Offsets> {
+        for (_, tracepoint) in self.hooked() {
+            types.require_tracepoint(tracepoint)?;
+        }
+        Ok(Offsets {
+            fields: types.offsets(field::PATHS)?,
+            members: match self {
+                Self::T1 => [0; member::COUNT],
+                Self::T2 => types.offsets(member::PATHS)?,
+            },
+        })
+    }
+
+    /// Makes the tables of its programs as large as they have to be; those of the other's stay at one entry.
+    pub(super) fn size_maps(self, loader: &mut EbpfLoader<'_>, cpus: u32) {
+        loader.map_max_entries("receive_scratch", cpus);
+        match self {
+            Self::T1 => loader.map_max_entries("send_scratch", cpus),
+            Self::T2 => loader.map_max_entries("walked", WALKED_SOCKETS),
+        };
+    }
+
+    /// Loads its programs, and no others, and attaches them.
+    pub(super) fn attach(self, programs: &mut Ebpf, types: &Btf) -> Result<Running> {
+        let continuations = self.link_continuations(programs, types)?;
+        let hooked = self.hooked().iter();
+        let attached = hooked.map(|one| attach(programs, *one, types));
+        Ok(Running {
+            attached: attached.collect::<Result<_>>()?,
+            _continuations: continuations,
+        })
+    }
+
+    fn link_continuations(self, programs: &mut Ebpf, types: &Btf) -> Result<ProgramArray<MapData>> {
+        const MAP: &str = "continuations";
+        let map = programs.take_map(MAP).ok_or_else(|| failure::absent(MAP))?;
+        let map = ProgramArray::try_from(map);
+        let mut map = map.map_err(|error| failure::load(MAP, error.into()))?;
+        for (index, one) in (0..).zip(self.continuations()) {
+            let program = load(programs, *one, types)?.fd();
+            let program = program.map_err(|error| failure::load(one.0, error.into()))?;
+            map.set(index, program, 0)
+                .map_err(|error| failure::load(MAP, error.into()))?;
+        }
+        Ok(map)
+    }
+}
+
+impl Offsets {
+    /// Tells the programs.
+    pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+        loader
+            .override_global(global::FIELDS, &self.fields, true)
+            .override_global(global::MEMBERS, &self.members, true);
+    }
+}
+
+/// Whether another tier may work where this one failed so: the kernel lacks what it needs, or refuses its programs.
+pub(super) fn may_differ(error: &Error) -> bool {
+    match error {
+        Error::NoTracepoint { .. } | Error::NoKernelMember { .. } | Error::KernelAttach { .. } => {
+            true
+        }
+        Error::KernelLoad { source, .. } => {
+            !matches!(
+                source.kind(),
+                io::ErrorKind::OutOfMemory | io::ErrorKind::Unsupported
+            ) && source.raw_os_error() != Some(libc::EPERM)
+        }
+        _ => false,
+    }
+}
+
+/// Of what each tier was refused for, what says most: a tracepoint that is not there says least.
+pub(super) fn worst(refused: Vec<Error>) -> Error {
+    let mut refused = refused.into_iter().rev();
+    let last = refused.next();
+    refused
+        .find(|error| !matches!(error, Error::NoTracepoint { .. }))
+        .or(last)
+        .unwrap_or_else(|| failure::absent(failure::OBJECT))
+}
+
+/// Why a tier was refused, in a line.
+pub(super) fn reason(error: &Error) -> String {
+    match error {
+        Error::NoTracepoint { tracepoint, .. } => format!("no tracepoint {tracepoint}"),
+        error => error.to_string().lines().next().unwrap_or_default().into(),
+    }
+}
+
+fn load<'a>(
+    programs: &'a mut Ebpf,
+    (name, tracepoint): Hooked,
+    types: &Btf,
+) -> Result<&'a mut BtfTracePoint> {
+    let program: &mut BtfTracePoint = programs
+        .program_mut(name)
+        .ok_or_else(|| failure::absent(name))?
+        .try_into()
+        .map_err(|error: aya::programs::ProgramError| failure::load(name, error.into()))?;
+    program
+        .load(tracepoint, types)
+        .map_err(|error| failure::load(name, error.into()))?;
+    Ok(program)
+}
+
+fn attach(programs: &mut Ebpf, hooked: Hooked, types: &Btf) -> Result<Attached> {
+    let (name, _) = hooked;
+    let program = load(programs, hooked, types)?;
+    let link = program.attach().and_then(|id| program.take_link(id));
+    let link = link.map_err(|error| failure::attach(name, error.into()))?;
+    let descriptor = program
+        .fd()
+        .map_err(|error| failure::load(name, error.into()))?;
+    Ok(Attached {
+        file: ProgramFile::open(descriptor.as_fd())?,
+        link: Some(link),
+    })
+}
