@@ -20,7 +20,8 @@ use membench::{
     segment::{Direction, Piece},
 };
 
-const DEADLINE: Duration = Duration::from_secs(20);
+/// Long enough for an emulated machine.
+const DEADLINE: Duration = Duration::from_secs(120);
 const RING: u32 = 16 << 20;
 
 /// Loading takes locks in the kernel and CPUs: one test at a time.

@@ -44,7 +44,9 @@ def render_start(status: Status, responses: str) -> RenderableType:
     if not rows:
         rows = ["nothing listens on that port yet: recording begins when a server does"]
     why = f" ({status.fallback})" if status.fallback else ""
-    how = f"tier {status.tier}{why}, kernel {status.kernel}" if status.tier else "socket tracepoints"
+    how = (
+        f"tier {status.tier}{why}, kernel {status.kernel}" if status.tier else "socket tracepoints"
+    )
     rows.append(f"{how}, responses: {responses}; keys leave memory only as keyed ids")
     return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
 

@@ -74,7 +74,7 @@ impl Tier {
 
     /// Looks up what its programs need of this kernel.
     pub(super) fn offsets(self, types: &Types) -> Result<Offsets> {
-        for (_, tracepoint) in self.hooked() {
+        for (_, tracepoint) in self.hooked().iter().rev() {
             types.require_tracepoint(tracepoint)?;
         }
         Ok(Offsets {
