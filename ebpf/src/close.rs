@@ -17,8 +17,10 @@ const TCP_CLOSE: i32 = 7;
 #[inline(always)]
 pub fn state_changed(ctx: &BtfTracePointContext) -> Option<()> {
     let state = maps::known_state(reached(ctx)?)?;
+    let counters = Counters::of(program::CLOSE)?;
     // SAFETY: a map's value; the kernel keeps it while the program runs.
-    finish(unsafe { &*state })
+    record(unsafe { &*state }, counters);
+    Some(())
 }
 
 /// The socket that reaches CLOSE. It has given its port back already: having a state is what tells that it is followed.
@@ -32,10 +34,9 @@ pub fn reached(ctx: &BtfTracePointContext) -> Option<Structure> {
     }
 }
 
-/// Puts the record of a socket's end into the ring.
+/// Puts the last record of a socket into the ring, if its first one is there.
 #[inline(always)]
-pub fn finish(state: &State) -> Option<()> {
-    let counters = Counters::of(program::CLOSE)?;
+pub fn record(state: &State, counters: Counters) {
     if state.is_announced() {
         counters.add(
             if output(state) {
@@ -46,7 +47,6 @@ pub fn finish(state: &State) -> Option<()> {
             1,
         );
     }
-    Some(())
 }
 
 #[inline(always)]

@@ -3,7 +3,8 @@
 use core::{mem::size_of, ptr::from_ref};
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_skc_to_tcp_sock, bpf_task_pt_regs,
+    bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_skc_to_tcp_sock, bpf_skc_to_unix_sock,
+    bpf_task_pt_regs,
 };
 use membench_common::{PORTS as PORT_COUNT, field, responses, syscall};
 
@@ -21,6 +22,33 @@ static SYSCALLS: [u32; syscall::COUNT] = [0; syscall::COUNT];
 
 #[unsafe(no_mangle)]
 static RESPONSES: u32 = responses::BYTES;
+
+/// A jiffy's length, ns.
+#[unsafe(no_mangle)]
+static JIFFY: u32 = 0;
+
+#[unsafe(no_mangle)]
+static SAMPLE: u32 = 1;
+
+/// A jiffy's length, ns.
+#[inline(always)]
+pub fn jiffy() -> u32 {
+    global(&JIFFY)
+}
+
+/// Whether a connection is of the sample. Its client's address and port tell, which stay as they are while it lasts;
+/// 2^64 over the golden ratio spreads them evenly. <https://en.wikipedia.org/wiki/Hash_function#Fibonacci_hashing>
+#[inline(always)]
+pub fn is_sampled(sock: impl Sock) -> bool {
+    let one_in = u64::from(global(&SAMPLE));
+    if one_in <= 1 {
+        return true;
+    }
+    let port = u64::from(sock.read::<u16>(field::SOCK_REMOTE_PORT));
+    let address = u64::from(sock.read::<u32>(field::SOCK_REMOTE));
+    let spread = (address << 16 | port).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (spread * one_in) >> 32 == 0
+}
 
 /// What is kept of responses.
 #[inline(always)]
@@ -54,7 +82,7 @@ pub fn offset(field: usize) -> usize {
     global(&FIELDS[field]) as usize
 }
 
-/// A value that the loader has set.
+/// A load-time global's value.
 #[inline(always)]
 pub fn global<T: Copy>(value: &'static T) -> T {
     // SAFETY: a reference is valid to read; volatile because the loader changes the value.
@@ -63,8 +91,8 @@ pub fn global<T: Copy>(value: &'static T) -> T {
 
 /// A socket, by whatever way its members are read.
 pub trait Sock: Copy {
-    /// The `index`th `T` of a member that is an array of them, by its index in `FIELDS`.
-    fn read_at<T: Copy>(self, field: usize, index: usize) -> T;
+    /// The `T` that begins so many bytes behind a member's begin, the member by its index in `FIELDS`.
+    fn read_from<T: Copy>(self, field: usize, bytes: usize) -> T;
 
     /// The structure a pointer member points to.
     fn follow(self, field: usize) -> Option<Self>;
@@ -72,13 +100,22 @@ pub trait Sock: Copy {
     /// The socket's TCP half; none where another protocol runs it (MPTCP).
     fn tcp(self) -> Option<Self>;
 
+    /// The socket's UNIX-domain half, if it is of that family.
+    fn unix(self) -> Option<Self>;
+
     /// What tells it from every other socket of this machine.
     fn identity(self) -> u64;
 
-    /// One member, by its index in `FIELDS`.
+    /// The `index`th `T` of a member that is an array of them.
+    #[inline(always)]
+    fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
+        self.read_from(field, index * size_of::<T>())
+    }
+
+    /// One member.
     #[inline(always)]
     fn read<T: Copy>(self, field: usize) -> T {
-        self.read_at(field, 0)
+        self.read_from(field, 0)
     }
 }
 
@@ -132,15 +169,15 @@ impl Structure {
     /// The `T` at this offset.
     #[inline(always)]
     pub fn read_offset<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: the verifier checks the offset against the structure's type.
+        // SAFETY: the verifier checks the offset against the structure's type; x86 reads from any address.
         unsafe { self.0.add(offset).cast::<T>().read_volatile() }
     }
 }
 
 impl Sock for Structure {
     #[inline(always)]
-    fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
-        self.read_offset(offset(field) + index * size_of::<T>())
+    fn read_from<T: Copy>(self, field: usize, bytes: usize) -> T {
+        self.read_offset(offset(field) + bytes)
     }
 
     #[inline(always)]
@@ -152,6 +189,12 @@ impl Sock for Structure {
     fn tcp(self) -> Option<Self> {
         // SAFETY: the verifier checks that this is a socket.
         Self::new(unsafe { bpf_skc_to_tcp_sock(self.pointer()) }.cast())
+    }
+
+    #[inline(always)]
+    fn unix(self) -> Option<Self> {
+        // SAFETY: the verifier checks that this is a socket.
+        Self::new(unsafe { bpf_skc_to_unix_sock(self.pointer()) }.cast())
     }
 
     /// Its cookie.

@@ -1,15 +1,18 @@
 //! Calls that memcached makes on its sockets → records in a ring buffer.
 //!
-//! The programs look at a call after it is done: its length is then known, its buffer holds the bytes, and nothing
-//! about the call can be changed. Each returns at once for sockets of other ports. Of two sets, one is loaded: hooks of
-//! sockets (tier T1), or of system calls (tier T2) where a kernel has none of those.
+//! They look at a call after it is done: its length is then known, its buffer holds the bytes, and nothing about the
+//! call can be changed; but for one, which notes before a receive when its bytes had come. Each returns at
+//! once for sockets of other ports. Of two sets, one is loaded: hooks of sockets (tier T1), or of system calls (tier T2)
+//! where a kernel has none of those.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod arrival;
 mod call;
 mod close;
 mod exit;
+mod filter;
 mod hit;
 mod kernel;
 mod maps;
@@ -19,6 +22,7 @@ mod response;
 mod send;
 mod single;
 mod socket;
+mod unix;
 mod vector;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -50,6 +54,17 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     match close::state_changed(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: a TCP receive that is about to hand bytes over. The socket's clock, which the receive refreshes next, still
+/// says when the last packet came.
+///
+/// Oldest kernel: 4.18. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L720-L728>
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
+    match arrival::begun(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -88,6 +103,16 @@ pub fn more_sent(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn walked_closed(ctx: BtfTracePointContext) -> i32 {
     match exit::close::closed(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: a TCP receive that is about to hand bytes over, for sockets whose system calls are followed.
+///
+/// Oldest kernel: 4.18. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp_input.c#L590-L595>
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn walked_arrival(ctx: BtfTracePointContext) -> i32 {
+    match exit::arrival::begun(&ctx) {
         Some(()) | None => 0,
     }
 }

@@ -14,7 +14,7 @@ use aya_ebpf::{
     },
     macros::btf_map,
 };
-use membench_common::{Header, counter, program};
+use membench_common::{Header, SILENCE_NS, counter, program};
 
 use crate::{kernel::Structure, record::Progress, socket::State};
 
@@ -44,6 +44,10 @@ static RING: RingBuf<(), 0> = RingBuf::new();
 /// `program::COUNT` entries a CPU; user space sets how many and maps them into its memory.
 #[btf_map(name = "counters")]
 static COUNTERS: Array<[u64; counter::STRIDE], 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// When user space last looked into the ring, CLOCK_MONOTONIC, ns: it writes this through its own mapping.
+#[btf_map(name = "heartbeat")]
+static HEARTBEAT: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// One entry a CPU.
 #[btf_map(name = "receive_scratch")]
@@ -98,6 +102,16 @@ impl Counters {
             place.write_volatile(place.read_volatile() + amount);
         }
     }
+}
+
+/// Whether user space has been silent so long, at `time`, that it may be stopped: then bytes are counted, not copied.
+#[inline(always)]
+pub fn is_unattended(time: u64) -> bool {
+    // SAFETY: the map's value outlives the program; volatile because user space changes it.
+    let last = HEARTBEAT
+        .get_ptr_mut(0)
+        .map_or(0, |beat| unsafe { beat.read_volatile() });
+    time.saturating_sub(last) > SILENCE_NS
 }
 
 /// A socket's state, made on first sight.

@@ -6,7 +6,9 @@ use membench_common::{
 };
 
 use crate::{
+    arrival,
     call::{self, Arguments, Shape},
+    close,
     kernel::{Sock, Structure},
     maps::{self, Counters, VECTORS},
     record::{Buffer, Composer},
@@ -17,7 +19,7 @@ use crate::{
 
 const MSG_OOB: i32 = 1;
 const MSG_PEEK: i32 = 2;
-pub const MSG_TRUNC: i32 = 0x20;
+const MSG_TRUNC: i32 = 0x20;
 const MSG_ERRQUEUE: i32 = 0x2000;
 /// Receives that take nothing from the stream.
 pub const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
@@ -48,27 +50,46 @@ pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
 
 #[inline(always)]
 fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
-    counters.add(counter::REQUEST_CALLS, 1);
-    counters.add(counter::REQUEST_BYTES, u64::from(length));
+    count(counters, length);
     let state = socket::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
-    match arguments(flags) {
-        Ok(arguments) => keep(sock, state, counters, length, arguments),
-        Err(cause) => {
-            state.request.call += 1;
-            state.request.lose(counters, cause, u64::from(length));
-            None
-        }
+    // SAFETY: takes no arguments.
+    let time = unsafe { bpf_ktime_get_ns() };
+    match arguments(flags, time, call::receiving) {
+        Ok(arguments) => keep(sock, state, counters, length, arguments, time),
+        Err(cause) => lose(state, counters, length, cause),
     }
+    state.dealt = 0;
+    Some(())
 }
 
-/// With `MSG_TRUNC` TCP discards the bytes: they are in no buffer.
+/// Counts a receive of a followed socket.
 #[inline(always)]
-fn arguments(flags: i32) -> Result<Arguments, u32> {
+pub fn count(counters: Counters, length: u32) {
+    counters.add(counter::REQUEST_CALLS, 1);
+    counters.add(counter::REQUEST_BYTES, u64::from(length));
+}
+
+/// Counts a receive of which no byte is kept.
+#[inline(always)]
+pub fn lose(state: &mut State, counters: Counters, length: u32, cause: u32) {
+    state.request.call += 1;
+    state.request.lose(counters, cause, u64::from(length));
+}
+
+/// Where a receive's bytes are, or why they are not kept. With `MSG_TRUNC` TCP discards them: they are in no buffer.
+#[inline(always)]
+pub fn arguments(
+    flags: i32,
+    time: u64,
+    of_call: impl FnOnce() -> Result<Arguments, u32>,
+) -> Result<Arguments, u32> {
     if flags & MSG_TRUNC != 0 {
         Err(counter::OTHER_SYSCALL)
+    } else if maps::is_unattended(time) {
+        Err(counter::UNATTENDED)
     } else {
-        call::receiving()
+        of_call()
     }
 }
 
@@ -79,20 +100,21 @@ fn keep(
     counters: Counters,
     length: u32,
     arguments: Arguments,
-) -> Option<()> {
-    let (header, gathers) = begin(sock, state, counters, length, arguments)?;
+    time: u64,
+) {
+    let Some((header, gathers)) = begin(sock, state, counters, length, arguments, time) else {
+        return;
+    };
     if let Shape::Buffer = arguments.shape
         && length as usize <= LONG
     {
         keep_small(&mut state.request, counters, header, arguments.address);
-        return Some(());
+        return;
     }
-    let composer = Composer::new(
-        maps::receive_scratch()?,
-        &raw mut state.request,
-        counters,
-        header,
-    );
+    let Some(scratch) = maps::receive_scratch() else {
+        return;
+    };
+    let composer = Composer::new(scratch, &raw mut state.request, counters, header);
     match arguments.shape {
         Shape::Buffer => keep_buffer(composer, arguments, gathers),
         // As other servers read; memcached does not.
@@ -101,7 +123,6 @@ fn keep(
             vector::walk(composer, count, STEPS, keep_next);
         }
     }
-    Some(())
 }
 
 /// What the records of a receive share, and whether it went into the server's own buffer; nothing if the socket could
@@ -113,9 +134,8 @@ pub fn begin(
     counters: Counters,
     length: u32,
     arguments: Arguments,
+    time: u64,
 ) -> Option<(Header, bool)> {
-    // SAFETY: takes no arguments.
-    let time = unsafe { bpf_ktime_get_ns() };
     let call = state.request.call;
     state.request.call += 1;
     if !state.announce(sock, counters, time) {
@@ -132,6 +152,7 @@ pub fn begin(
         } else {
             kind::REQUEST
         },
+        arrival: arrival::of(sock, state.dealt, time),
         call_length: length,
         call,
         ..socket::empty(state.cookie, time)
@@ -240,7 +261,7 @@ pub fn keep_part(composer: Composer) -> i64 {
     0
 }
 
-/// A receive of 0 bytes is the stream's end, unless it asked for none. The record is sent once.
+/// A receive of 0 bytes is the stream's end, unless it asked for none.
 #[inline(always)]
 fn ended(sock: Structure, counters: Counters) -> Option<()> {
     if is_no_end(sock, call::receiving()) {
@@ -264,7 +285,7 @@ pub fn is_no_end(sock: impl Sock, arguments: Result<Arguments, u32>) -> bool {
     asked_for_nothing || socket::unsupported(sock).is_some() || !socket::is_finished(sock)
 }
 
-/// Puts the record of the end of a socket's requests into the ring.
+/// Puts the record of the end of a socket's requests into the ring, once.
 #[inline(always)]
 pub fn end(sock: impl Sock, state: &mut State, counters: Counters) {
     state.note_receive(sock, counters, 0);
@@ -273,5 +294,9 @@ pub fn end(sock: impl Sock, state: &mut State, counters: Counters) {
     if state.ended == 0 && state.announce(sock, counters, time) && state.output_end(counters, time)
     {
         state.ended = 1;
+        // No hook tells when such a socket is closed: its server does that next.
+        if socket::is_unix(sock) {
+            close::record(state, counters);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One buffer of a reply → a part that keeps what its outcome needs.
 //!
-//! memcached sends a value in a buffer of its own, after the one with the line (or binary header) that announces it.
-//! Such a buffer keeps nothing. Anything else keeps its head, and if longer its tail: a rule that errs by keeping
+//! memcached sends a value in a buffer of its own, after the one with the line that announces it, or after a binary
+//! header and its flags and key. Such a buffer keeps nothing. Anything else keeps its head, and if longer its tail: a rule that errs by keeping
 //! more, so that a server which lays out replies differently costs time, not events.
 
 use membench_common::{RESPONSE_PART, RESPONSE_TAIL};
@@ -23,11 +23,13 @@ const BINARY_HEADER: u64 = 24;
 /// Decimal digits of the longest value sent in one buffer; longer ones are sent in chunks.
 const DIGITS: u64 = 7;
 const END_OF_LINE: u64 = 2;
+/// One buffer before the value that a binary header announces: its extras, its key.
+const BEFORE: u64 = 1 << 62;
 /// `VA 0\r\n`.
 const SHORTEST_HEADER: u64 = 6;
 
-/// Adds a buffer, of which nothing is kept if its length is that of the `value` announced before; returns the length
-/// of the value that it announces itself, or 0.
+/// Adds a buffer, of which nothing is kept if it is the `value` announced before: by its length, and after the buffers
+/// that come [`BEFORE`] it; returns the value still to come, or the one that it announces itself, or 0.
 #[inline(always)]
 pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
     if length == value {
@@ -46,6 +48,9 @@ pub fn add(composer: Composer, address: u64, length: u64, value: u64) -> u64 {
         head,
         tail,
     });
+    if value >= BEFORE {
+        return value - BEFORE;
+    }
     announced::<HEAD>(kept, length)
 }
 
@@ -100,14 +105,20 @@ fn meta_value<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
     if is_inside { 0 } else { value }
 }
 
-/// What of a binary response's body is not in the same buffer.
+/// What of a binary response's body is not in the same buffer: of a bare header the value, and what comes before it.
 #[inline(always)]
 fn binary_value<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
     let body = byte::<LIMIT>(kept, 8) << 24
         | byte::<LIMIT>(kept, 9) << 16
         | byte::<LIMIT>(kept, 10) << 8
         | byte::<LIMIT>(kept, 11);
-    (BINARY_HEADER + body).saturating_sub(length)
+    if length != BINARY_HEADER {
+        return (BINARY_HEADER + body).saturating_sub(length);
+    }
+    let key = byte::<LIMIT>(kept, 2) << 8 | byte::<LIMIT>(kept, 3);
+    let extras = byte::<LIMIT>(kept, 4);
+    let before = u64::from(key != 0) + u64::from(extras != 0);
+    before * BEFORE + body.saturating_sub(key + extras)
 }
 
 #[inline(always)]

@@ -24,8 +24,7 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let counters = Counters::of(program::SEND)?;
-    counters.add(counter::RESPONSE_CALLS, 1);
-    counters.add(counter::RESPONSE_BYTES, u64::from(length as u32));
+    count(counters, length as u32);
     if kernel::responses() == responses::NONE {
         return None;
     }
@@ -53,7 +52,14 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
     Some(())
 }
 
-/// What the records of a send share; nothing if the socket could not be announced.
+/// Counts a send of a followed socket.
+#[inline(always)]
+pub fn count(counters: Counters, length: u32) {
+    counters.add(counter::RESPONSE_CALLS, 1);
+    counters.add(counter::RESPONSE_BYTES, u64::from(length));
+}
+
+/// What the records of a send share; nothing if no record of it can be made.
 #[inline(always)]
 pub fn begin(
     sock: impl Sock,
@@ -65,6 +71,12 @@ pub fn begin(
     let time = unsafe { bpf_ktime_get_ns() };
     let call = state.response.call;
     state.response.call += 1;
+    if maps::is_unattended(time) {
+        state
+            .response
+            .lose(counters, counter::UNATTENDED, u64::from(length));
+        return None;
+    }
     if !state.announce(sock, counters, time) {
         state
             .response

@@ -6,9 +6,11 @@ use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use membench_common::{Header, Socket, counter, field, kind};
 
 use crate::{
+    filter,
     kernel::{self, Sock, Structure},
     maps::{self, Counters},
     record::zero,
+    unix::{self, AF_UNIX},
 };
 
 const AF_INET: u16 = 2;
@@ -16,6 +18,7 @@ const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_UDP: u16 = 17;
 const IPPROTO_MPTCP: u16 = 262;
+const SOCK_STREAM: u16 = 1;
 const RCV_SHUTDOWN: u8 = 1;
 
 /// What is known of one direction of a socket.
@@ -46,6 +49,8 @@ pub struct State {
     padding: u32,
     /// Where the server's own read buffer ends, as far as reads have shown.
     buffer_end: u64,
+    /// When the socket had last dealt with a packet as the running receive began, ns; 0 between receives.
+    pub dealt: u64,
     pub request: Stream,
     pub response: Stream,
 }
@@ -72,12 +77,13 @@ impl Stream {
     }
 
     /// Compares where the call's bytes begin with where the last call's ended: bytes between were moved by something
-    /// that passes no hook (splice, `TCP_ZEROCOPY_RECEIVE`) or while the program could not run.
+    /// that passes no hook (splice, `TCP_ZEROCOPY_RECEIVE`) or while the program could not run. A step back is no loss:
+    /// of two calls at once on one socket, the later may be seen first.
     #[inline(always)]
     fn follow_on(&mut self, counters: Counters, begin: u32, end: u32, finished: bool) {
         let missed = begin.wrapping_sub(self.sequence);
         let is_fin = missed == 1 && finished;
-        if self.known != 0 && missed != 0 && !is_fin {
+        if self.known != 0 && missed.cast_signed() > 0 && !is_fin {
             self.lose(counters, counter::MISSED, u64::from(missed));
         }
         self.sequence = end;
@@ -85,23 +91,42 @@ impl Stream {
     }
 }
 
-/// Whether a capture follows this socket's local port: the server's side of a connection. Sockets of families without
-/// ports have 0 there, which never is one.
+/// Whether a capture follows this socket's local port or path, the server's side of a connection, this call on it, and
+/// the sample it is of. Sockets of families without ports have 0 there, which never is one.
 #[inline(always)]
 pub fn is_followed(sock: impl Sock) -> bool {
-    kernel::is_followed(sock.read::<u16>(field::SOCK_LOCAL_PORT))
+    let port = sock.read::<u16>(field::SOCK_LOCAL_PORT);
+    (kernel::is_followed(port) || unix::path(sock).is_some())
+        && filter::admits(sock)
+        && kernel::is_sampled(sock)
 }
 
-/// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP.
+/// Inode number of the socket's network namespace.
+#[inline(always)]
+pub fn namespace(sock: impl Sock) -> u32 {
+    sock.follow(field::SOCK_NAMESPACE)
+        .map_or(0, |space| space.read(field::NAMESPACE_INODE))
+}
+
+/// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP and for a UNIX-domain stream.
 #[inline(always)]
 pub fn unsupported(sock: impl Sock) -> Option<u32> {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
+    if family == AF_UNIX && sock.read::<u16>(field::SOCK_TYPE) == SOCK_STREAM {
+        return None;
+    }
     match sock.read::<u16>(field::SOCK_PROTOCOL) {
         _ if family != AF_INET && family != AF_INET6 => Some(counter::OTHER_FAMILY),
         IPPROTO_TCP | IPPROTO_MPTCP => None,
         IPPROTO_UDP => Some(counter::UDP),
         _ => Some(counter::OTHER_FAMILY),
     }
+}
+
+/// Whether it is a UNIX-domain socket.
+#[inline(always)]
+pub fn is_unix(sock: impl Sock) -> bool {
+    sock.read::<u16>(field::SOCK_FAMILY) == AF_UNIX
 }
 
 /// Whether the peer has closed its side, and nothing more can be received.
@@ -136,6 +161,7 @@ impl State {
             mid_stream: zero() as u32,
             padding: zero() as u32,
             buffer_end: zero(),
+            dealt: zero(),
             request: Stream::unseen(),
             response: Stream::unseen(),
         }
@@ -183,7 +209,10 @@ impl State {
         let tcp = sock.tcp();
         if self.cookie == 0 {
             self.cookie = sock.identity();
-            self.mid_stream = u32::from(tcp.is_none_or(|tcp| has_moved(tcp, received, sent)));
+            self.mid_stream = u32::from(match tcp {
+                Some(tcp) => has_moved(tcp, received, sent),
+                None => sock.read::<u16>(field::SOCK_FAMILY) != AF_UNIX,
+            });
         }
         tcp
     }
@@ -253,6 +282,7 @@ impl State {
 pub fn empty(cookie: u64, time: u64) -> Header {
     Header {
         time,
+        arrival: zero(),
         cookie,
         offset: zero(),
         length: zero() as u32,
@@ -282,6 +312,13 @@ fn has_moved(tcp: impl Sock, received: u32, sent: u32) -> bool {
 fn identity(sock: impl Sock, mid_stream: u32) -> Socket {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     let (local, remote) = match family {
+        AF_UNIX => {
+            let [own, peer] = unix::inodes(sock);
+            (
+                zerocopy::transmute!([own, 0]),
+                zerocopy::transmute!([peer, 0]),
+            )
+        }
         AF_INET6 => (
             wide_address(sock, field::SOCK_LOCAL6),
             wide_address(sock, field::SOCK_REMOTE6),
@@ -292,14 +329,15 @@ fn identity(sock: impl Sock, mid_stream: u32) -> Socket {
         ),
     };
     Socket {
-        namespace: sock
-            .follow(field::SOCK_NAMESPACE)
-            .map_or(0, |space| space.read(field::NAMESPACE_INODE)),
+        namespace: namespace(sock),
         // SAFETY: takes no arguments.
         pid: (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32,
         family,
         protocol: sock.read(field::SOCK_PROTOCOL),
-        local_port: sock.read(field::SOCK_LOCAL_PORT),
+        local_port: match family {
+            AF_UNIX => unix::path(sock).unwrap_or(0),
+            _ => sock.read(field::SOCK_LOCAL_PORT),
+        },
         remote_port: u16::from_be(sock.read(field::SOCK_REMOTE_PORT)),
         local,
         remote,

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from membench._profile import Profile, open, repair  # noqa: A004
     from membench._record import Capture, Recording, record
     from membench._replay import ReplayResult, replay
+    from membench.guards import Guards
 
 __all__ = [
     "Analysis",
     "Capture",
     "CaptureUnavailable",
+    "Guards",
     "MembenchError",
     "OutputExists",
     "Profile",
@@ -59,6 +61,7 @@ _HOMES = {
     "Capture": "_record",
     "Recording": "_record",
     "record": "_record",
+    "Guards": "guards",
     "ReplayResult": "_replay",
     "replay": "_replay",
 }

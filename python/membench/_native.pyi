@@ -5,6 +5,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Self, final
 
+from membench.guards import Guards
+
 __all__ = [
     "Batch",
     "Event",
@@ -158,6 +160,10 @@ class Recorder:
         *,
         output: str | None,
         ports: list[int],
+        sockets: list[str],
+        pids: list[int],
+        cgroups: list[str],
+        network_namespaces: list[str],
         responses: str,
         ring_size: int,
         tier: str | None,
@@ -167,6 +173,12 @@ class Recorder:
         statistics: bool,
         drop_privileges: bool,
         live: bool,
+        guards: Guards,
+        max_size: int | None,
+        sample_keys: int,
+        sample_connections: int,
+        rotate_bytes: int | None,
+        rotate_s: float | None,
     ) -> Recorder: ...
     @property
     def done(self) -> bool: ...
@@ -189,6 +201,7 @@ def replay(
     warm: bool,
     allow_nonempty: bool,
     allow_admin: bool,
+    allow_sampled: bool,
     seed: int,
     receive_stamps: bool,
     threads: int,

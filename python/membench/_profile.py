@@ -12,6 +12,7 @@ from membench import _native
 from membench._results import from_json
 from membench.errors import UsageError
 from membench.ledger import Ledger
+from membench.sample import ALL, Sample
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -38,7 +39,10 @@ class Summary:
         tier: How the kernel was asked, for kernel sources.
         kernel: The kernel's release.
         responses: How much of the responses was read.
-        sampling: Share of the keys or connections followed.
+        time_basis: What `time` is: the return of memcached's `read`, or when it wrote its `log`.
+        sampling: Share of the traffic followed.
+        sample: Of what it is a share.
+        sampled_out: Events left out as they are not of the sample.
         key_fingerprint: Equal in two profiles when their key ids can be joined.
         anchor: When the recording started.
         duration_s: How long was recorded, seconds.
@@ -64,6 +68,7 @@ class Summary:
     tier: str | None
     kernel: str | None
     responses: str | None
+    time_basis: str
     sampling: float
     key_fingerprint: str | None
     anchor: Anchor
@@ -80,6 +85,8 @@ class Summary:
     unsealed_events: int
     cut_bytes: int
     ledger: Ledger
+    sample: Sample = ALL
+    sampled_out: int = 0
 
 
 class Profile:

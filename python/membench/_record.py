@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from membench import sources
 from membench._results import from_json
 from membench.errors import UsageError
+from membench.guards import Guards
 from membench.ledger import Ledger
+from membench.sample import ALL, Sample
 
 if TYPE_CHECKING:
     from membench._native import Batch, Event, Recorder
@@ -22,14 +24,21 @@ logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
 Tier = Literal["T1", "T2"]
+DEFAULT_PORT = 11211
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
+# Ends that were asked for, beside signals.
+_ASKED = ("stop", "duration", "max-size", "end of file")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """A server that is being recorded; what it or the system did not tell is None."""
+    """A server that is being recorded; what it or the system did not tell is None.
+
+    Attributes:
+        network_namespace: The inode number of its network namespace, if not the recorder's own.
+    """
 
     listening: str
     port: int
@@ -37,6 +46,40 @@ class ServerStatus:
     version: str | None = None
     threads: int | None = None
     connections: int | None = None
+    network_namespace: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How well a recorder keeps up.
+
+    Attributes:
+        ring_fill: The fullest it found the ring, 0…1.
+        lag_s: Age of the oldest record it found, s.
+        late: How often the ring was at least half full, or a record a second old.
+    """
+
+    ring_fill: float = 0.0
+    lag_s: float = 0.0
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Yielding:
+    """How a recorder stands back for others; None is what was left as it is."""
+
+    nice: int | None = None
+    oom_score_adj: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends a recording by itself, as in `Guards`; None is no limit."""
+
+    max_cpu: float | None = None
+    max_memory: int | None = None
+    max_size: int | None = None
+    min_free: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +88,10 @@ class Status:
 
     Attributes:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
+        lost_lines: Of memcached's log, as far as it says.
         user_queue_drops: Events that a slow consumer or disk did not take.
         fallback: Why the kernel is not asked by the hooks of the tier before.
+        pace: How well it kept up since the last look.
     """
 
     state: str
@@ -65,6 +110,10 @@ class Status:
     tier: str | None = None
     fallback: str | None = None
     kernel: str | None = None
+    lost_lines: int = 0
+    pace: Pace = Pace()
+    yielding: Yielding = Yielding()
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +124,7 @@ class Difference:
     counter: str
     server: int
     recorded: int
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +142,17 @@ class Recording:
     """A capture that has ended.
 
     Attributes:
-        profile: Path of the profile; None when nothing was written.
+        profile: Path of the profile, the last of several; None when nothing was written.
+        profiles: Paths of all of them.
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
         differences: memcached's counters beside the recorded ones, per server.
-        stopped_by: `duration`, a signal's name, `stop`, or the guard that was reached.
+        stopped_by: `duration`, `max-size`, a signal's name, `stop`, `end of file`, or the guard
+            that was reached.
         write_error: Why the profile could not be written to the end.
+        pace: How well it kept up.
+        sample: Which share of the traffic was kept.
+        sampled_out: Events left out as they are not of the sample.
     """
 
     profile: str | None
@@ -113,11 +168,15 @@ class Recording:
     cost: Cost
     stopped_by: str
     write_error: str | None = None
+    pace: Pace = Pace()
+    sample: Sample = ALL
+    sampled_out: int = 0
+    profiles: tuple[str, ...] = ()
 
     @property
     def guard(self) -> str | None:
         """Name the guard that ended the capture before it was asked to end, if one did."""
-        asked = self.stopped_by in ("stop", "duration") or self.stopped_by.startswith("SIG")
+        asked = self.stopped_by in _ASKED or self.stopped_by.startswith("SIG")
         return None if asked else self.stopped_by
 
     def loss_share(self) -> float:
@@ -218,7 +277,11 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     source: str,
     output: str | os.PathLike[str] | None = None,
     *,
-    ports: Sequence[int] = (11211,),
+    ports: Sequence[int] | None = None,
+    sockets: Sequence[str | os.PathLike[str]] = (),
+    pids: Sequence[int] = (),
+    cgroups: Sequence[str | os.PathLike[str]] = (),
+    network_namespaces: Sequence[str | int] = (),
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
     tier: Tier | None = None,
@@ -228,13 +291,25 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     statistics: bool = True,
     drop_privileges: bool = False,
     live: bool | None = None,
+    max_size: int | None = None,
+    guards: Guards | None = None,
+    sample: int = 1,
+    sample_connections: int = 1,
+    rotate_size: int | None = None,
+    rotate_every: float | None = None,
 ) -> Capture:
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`.
+        source: Where to record: `ebpf:any`; `watch:HOST:PORT`, memcached's own log, which needs no
+            permission but tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
-        ports: Listening ports of the servers to record.
+        ports: Listening ports of the servers to record. Without ports and sockets those of `pids`,
+            without these 11211.
+        sockets: Paths of UNIX-domain sockets to record, as the servers were told them.
+        pids: Record only these processes, by their ids here.
+        cgroups: Record only the tasks of these control groups (v2) and those below.
+        network_namespaces: Record only sockets of these network namespaces: names, paths or pids.
         responses: How much of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
@@ -246,20 +321,36 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         drop_privileges: Give up every capability of this process once attached; irreversible.
         live: Hand events out as they come; by default only when there is no `output`.
 
+        max_size: Stop by itself once so many bytes are written.
+        guards: What ends it before it hurts; `Guards()` unless given.
+        sample: Keep one key in so many: every operation on it, or none.
+        sample_connections: Follow one connection in so many; the others cost the server nothing.
+        rotate_size: Go on in another profile once one has so many bytes: of `production.mb`,
+            `production-000001.mb` is the first.
+        rotate_every: Go on in another after so many seconds.
+
     Raises:
         UsageError: An argument is wrong, or `output` exists (OutputExists).
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     sources.require_available(sources.parse(source))
-    _check_ports(ports)
+    chosen = _choose_ports(ports, named_otherwise=bool(sockets or pids))
     _check_ring_size(ring_size)
+    _check_sample(sample)
+    _check_sample(sample_connections)
+    if output is None and (rotate_size or rotate_every):
+        raise UsageError("nothing is written that could be rotated", "give an output")
     hand_out = output is None if live is None else live
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
     recorder = _native.Recorder(
         source,
         output=None if output is None else os.fspath(output),
-        ports=sorted(set(ports)),
+        ports=chosen,
+        sockets=[os.fspath(path) for path in sockets],
+        pids=sorted(set(pids)),
+        cgroups=[os.fspath(path) for path in cgroups],
+        network_namespaces=[str(name) for name in network_namespaces],
         responses=responses,
         ring_size=ring_size,
         tier=tier,
@@ -269,17 +360,33 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         statistics=statistics,
         drop_privileges=drop_privileges,
         live=hand_out,
+        guards=Guards() if guards is None else guards,
+        max_size=max_size,
+        sample_keys=sample,
+        sample_connections=sample_connections,
+        rotate_bytes=rotate_size,
+        rotate_s=rotate_every,
     )
-    logger.info("attached: %s, ports %s, ring of %d bytes", source, ports, ring_size)
+    where = [*chosen, *sockets]
+    logger.info("attached: %s, at %s, ring of %d bytes", source, where, ring_size)
     return Capture(recorder, live=hand_out)
 
 
-def _check_ports(ports: Sequence[int]) -> None:
+def _choose_ports(ports: Sequence[int] | None, *, named_otherwise: bool) -> list[int]:
+    """Sort the ports asked for; without any there is memcached's own, unless something else is."""
+    if ports is None:
+        return [] if named_otherwise else [DEFAULT_PORT]
     if not ports:
         raise UsageError("no port to record", "memcached's own is 11211")
     wrong = [port for port in ports if not 0 < port < 1 << 16]
     if wrong:
         raise UsageError(f"{wrong[0]} is not a port", "ports are from 1 to 65535")
+    return sorted(set(ports))
+
+
+def _check_sample(one_in: int) -> None:
+    if not 1 <= one_in < 1 << 32:
+        raise UsageError(f"a sample of 1 in {one_in}: must be 1 or more", "for example 100")
 
 
 def _check_ring_size(ring_size: int) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from membench import _native
+from membench._profile import Summary
 from membench._results import from_json
 from membench.errors import UsageError
+from membench.sample import ALL, Sample
 
 if TYPE_CHECKING:
     import os
@@ -170,6 +173,7 @@ class ReplayResult:
         server: What the target counted; None if it could not be asked any more.
         warm: What was stored beforehand; None unless asked for.
         checks: The thresholds asked for.
+        sample: Which share of the traffic was recorded, and so replayed.
     """
 
     planned: int
@@ -198,6 +202,7 @@ class ReplayResult:
     server: ServerCounters | None
     warm: Warm | None
     checks: tuple[Check, ...] = ()
+    sample: Sample = ALL
 
     @property
     def passed(self) -> bool:
@@ -213,6 +218,7 @@ def replay(  # noqa: PLR0913 - options are keywords
     pacing: str = "recorded",
     allow_nonempty: bool = False,
     allow_admin: bool = False,
+    allow_sampled: bool = False,
     seed: int = 1,
     receive_stamps: bool = True,
     threads: int = 1,
@@ -228,6 +234,7 @@ def replay(  # noqa: PLR0913 - options are keywords
         pacing: `recorded`, `speed=2` or `rate=50000/s`.
         allow_nonempty: Replay against a target that holds items or has clients.
         allow_admin: Replay `flush_all` and `verbosity`, too.
+        allow_sampled: Replay a sample, which is a fraction of the load; then there are no checks.
         seed: What values are made from.
         receive_stamps: Let the kernel stamp what arrives (about 3 % more CPU).
         threads: Sending threads, each with its share of the connections.
@@ -239,13 +246,21 @@ def replay(  # noqa: PLR0913 - options are keywords
         UsageError: An option is wrong.
     """
     thresholds = [_Threshold.parse(text) for text in checks]
+    path = Path(getattr(profile, "path", None) or str(profile))
+    sample = from_json(Summary, _native.Profile.open(path).info_json()).sample
+    if thresholds and not sample.is_all:
+        raise UsageError(
+            f"{path} holds {sample}: a check would speak of another load than the recorded one",
+            "record without a sample to check times and ratios",
+        )
     report = _native.replay(
-        str(getattr(profile, "path", profile)),
+        str(path),
         target,
         pacing=pacing,
         warm=warm,
         allow_nonempty=allow_nonempty,
         allow_admin=allow_admin,
+        allow_sampled=allow_sampled,
         seed=seed,
         receive_stamps=receive_stamps,
         threads=threads,
@@ -253,7 +268,7 @@ def replay(  # noqa: PLR0913 - options are keywords
     )
     result = from_json(ReplayResult, report)
     measured = tuple(threshold.check(result) for threshold in thresholds)
-    return replace(result, checks=measured)
+    return replace(result, checks=measured, sample=sample)
 
 
 def hit_ratio(outcomes: Mapping[str, Counts]) -> float | None:

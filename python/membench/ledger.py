@@ -17,12 +17,15 @@ BYTE_LOSSES = (
     "no_state",
     "udp",
     "other_family",
+    "unattended",
     "orphaned",
     "truncated",
     "unsynced",
 )
 COUNTED_LOSSES = ("unpaired", "unmatched", "program_misses", "user_queue_drops")
-LOSSES = BYTE_LOSSES + COUNTED_LOSSES
+# Lines of memcached's log.
+LINE_LOSSES = ("log_skipped", "log_dropped", "log_unparsed")
+LOSSES = BYTE_LOSSES + COUNTED_LOSSES + LINE_LOSSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class ServerFlows:
 
     Attributes:
         server: Its ordinal, as in the connections table.
-        port: Its listening port.
+        port: Its listening port; 0 at a path.
+        path: The path of its UNIX-domain socket.
         pid: Its process id, in the initial pid namespace.
         network_namespace: The inode number of its network namespace.
         request: What it read.
@@ -59,6 +63,7 @@ class ServerFlows:
     network_namespace: int
     request: Flow
     response: Flow
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,12 @@ class Ledger:
         own_request_bytes: Of `request_bytes`, what the recorder itself asked (`stats`): no events.
         own_response_bytes: Of `response_bytes`, what was answered to the recorder itself.
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
+        log_lines: Lines of memcached's log that were read; 0 for other sources.
+        log_clock_steps: How often memcached's clock was set back meanwhile.
         servers: Each server apart.
 
     All others are loss terms: bytes, but for `unpaired` (requests), `unmatched` (responses),
-    `program_misses` (calls) and `user_queue_drops` (events).
+    `program_misses` (calls), `user_queue_drops` (events) and those of a log (lines).
     """
 
     complete: bool | None
@@ -95,6 +102,7 @@ class Ledger:
     no_state: int = 0
     udp: int = 0
     other_family: int = 0
+    unattended: int = 0
     orphaned: int = 0
     truncated: int = 0
     unsynced: int = 0
@@ -102,6 +110,11 @@ class Ledger:
     unmatched: int = 0
     program_misses: int = 0
     user_queue_drops: int = 0
+    log_skipped: int = 0
+    log_dropped: int = 0
+    log_unparsed: int = 0
+    log_lines: int = 0
+    log_clock_steps: int = 0
     servers: tuple[ServerFlows, ...] = ()
 
     def losses(self) -> dict[str, int]:
@@ -110,12 +123,18 @@ class Ledger:
         return {cause: amount for cause, amount in terms.items() if amount}
 
     def loss_share(self, requests: int) -> float:
-        """Share of the traffic that may be missing: of bytes or of requests, whichever is more."""
-        losses = self.losses()
-        lost_bytes = sum(losses.get(cause, 0) for cause in BYTE_LOSSES)
-        occurrences = sum(losses.get(cause, 0) for cause in COUNTED_LOSSES)
+        """Share of the traffic that may be missing: of bytes, requests or lines, the most."""
         moved = self.request_bytes + self.response_bytes + self.missed
-        return max(_share(lost_bytes, moved), _share(occurrences, requests))
+        lost_lines = self._lost(LINE_LOSSES)
+        return max(
+            _share(self._lost(BYTE_LOSSES), moved),
+            _share(self._lost(COUNTED_LOSSES), requests),
+            _share(lost_lines, self.log_lines + lost_lines - self.log_unparsed),
+        )
+
+    def _lost(self, causes: tuple[str, ...]) -> int:
+        losses = self.losses()
+        return sum(losses.get(cause, 0) for cause in causes)
 
 
 def _share(lost: int, total: int) -> float:

@@ -10,9 +10,13 @@ from membench.errors import CaptureUnavailable, UsageError
 
 INTERFACES = Path("/sys/class/net")
 GRAMMAR = (
-    "`ebpf:any` records at the sockets; also understood: `ebpf:INTERFACE`, `pcap:INTERFACE`, "
-    "`FILE.pcap`, `watch:HOST:PORT`"
+    "`ebpf:any` records at the sockets, `watch:HOST:PORT` from memcached's own log, `FILE` or `-` "
+    "from such a log that was stored; also understood: `ebpf:INTERFACE`, `pcap:INTERFACE`, "
+    "`FILE.pcap`"
 )
+STDIN = "-"
+# How a stored log of memcached's may begin; `OK` is the server's answer to `watch`.
+_LOG_BEGINNINGS = (b"ts=", b"skipped=", b"OK\r\n", b"OK\n")
 
 
 class Kind(StrEnum):
@@ -23,9 +27,10 @@ class Kind(StrEnum):
     LIBPCAP = "pcap interface"
     FILE = "pcap file"
     WATCH = "watch"
+    LOG = "watch file"
 
 
-AVAILABLE = frozenset({Kind.SOCKETS})
+AVAILABLE = frozenset({Kind.SOCKETS, Kind.WATCH, Kind.LOG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Source:
 
     Attributes:
         kind: Which way of capturing.
-        name: Interface, path or `HOST:PORT`; `any` for the sockets.
+        name: Interface, path (`-`: standard input) or `HOST:PORT`; `any` for the sockets.
     """
 
     kind: Kind
@@ -48,8 +53,13 @@ class Source:
                 return f"pcap:{self.name}"
             case Kind.WATCH:
                 return f"watch:{self.name}"
-            case Kind.FILE:
+            case Kind.FILE | Kind.LOG:
                 return self.name
+
+    @property
+    def is_log(self) -> bool:
+        """Whether events come from memcached's own log: no packets, no kernel."""
+        return self.kind in (Kind.WATCH, Kind.LOG)
 
 
 def parse(text: str, interfaces: frozenset[str] | None = None) -> Source:
@@ -59,6 +69,8 @@ def parse(text: str, interfaces: frozenset[str] | None = None) -> Source:
         UsageError: It is none of the known forms, or names an interface that does not exist.
     """
     known = list_interfaces() if interfaces is None else interfaces
+    if text == STDIN or _is_log(Path(text)):
+        return Source(Kind.LOG, text)
     if "/" in text or text.endswith((".pcap", ".pcapng")):
         return Source(Kind.FILE, text)
     scheme, colon, name = text.partition(":")
@@ -101,7 +113,18 @@ _LONG_NAMES = {
     Kind.LIBPCAP: "network interface through libpcap",
     Kind.FILE: "packet file",
     Kind.WATCH: "server's watch stream",
+    Kind.LOG: "stored watch stream",
 }
+
+
+def _is_log(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(16).startswith(_LOG_BEGINNINGS)
+    except OSError:
+        return False
 
 
 def _interface(text: str, name: str, known: frozenset[str]) -> str:

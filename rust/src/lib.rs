@@ -7,6 +7,7 @@
 //! ```
 
 pub mod analysis;
+mod answer;
 pub mod capture;
 pub mod decode;
 mod error;

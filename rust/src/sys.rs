@@ -8,7 +8,7 @@ use std::{
 };
 
 #[cfg(feature = "ebpf")]
-pub(crate) use words::Words;
+pub(crate) use words::{Word, Words};
 
 /// Memory that something else writes.
 #[cfg(feature = "ebpf")]
@@ -29,13 +29,17 @@ mod words {
     impl Words {
         /// Maps the first `count` words for reading.
         pub(crate) fn map(file: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
+            Self::map_for(file, count, libc::PROT_READ)
+        }
+
+        fn map_for(file: BorrowedFd<'_>, count: usize, protection: i32) -> io::Result<Self> {
             let length = count * size_of::<u64>();
             // SAFETY: asks for new memory, which no other code uses.
             let start = unsafe {
                 libc::mmap(
                     null_mut(),
                     length,
-                    libc::PROT_READ,
+                    protection,
                     libc::MAP_SHARED,
                     file.as_raw_fd(),
                     0,
@@ -67,7 +71,23 @@ mod words {
         }
     }
 
-    // SAFETY: shared memory is read by atomic loads only.
+    /// One 64-bit word of a file that others read.
+    pub(crate) struct Word(Words);
+
+    impl Word {
+        /// Maps the file's first word for writing.
+        pub(crate) fn map(file: BorrowedFd<'_>) -> io::Result<Self> {
+            Words::map_for(file, 1, libc::PROT_READ | libc::PROT_WRITE).map(Self)
+        }
+
+        /// Replaces it.
+        pub(crate) fn write(&self, value: u64) {
+            // SAFETY: the mapping is aligned to a page, holds one word and lives as long as `self`.
+            unsafe { self.0.start.as_ref() }.store(value, Ordering::Relaxed);
+        }
+    }
+
+    // SAFETY: shared memory is read and written by atomic operations only.
     unsafe impl Send for Words {}
     // SAFETY: as above.
     unsafe impl Sync for Words {}

@@ -15,7 +15,7 @@ use std::{
 };
 
 use membench::{
-    capture::{Kernel, KernelOptions, Record, Tier, counter},
+    capture::{Followed, Kernel, KernelOptions, Record, Tier, counter},
     decode::Responses,
     segment::{Direction, Piece},
 };
@@ -34,10 +34,11 @@ fn tier() -> Option<Tier> {
 
 fn attach(port: u16, responses: Responses, ring_bytes: u32) -> Option<Kernel> {
     match Kernel::attach(&KernelOptions {
-        ports: vec![port],
+        followed: Followed::ports(&[port]),
         responses,
         ring_bytes,
         tier: tier(),
+        ..KernelOptions::default()
     }) {
         Ok(kernel) => Some(kernel),
         Err(error) if std::env::var_os("MEMBENCH_REQUIRE_ROOT").is_none() => {
@@ -347,8 +348,8 @@ fn counters_equal_memcacheds_own_and_records_hold_what_clients_said() {
     let counted = kernel.counters();
     assert_eq!(counted[counter::REQUEST_BYTES as usize], read);
     assert_eq!(counted[counter::RESPONSE_BYTES as usize], written);
-    let losses = &counted[counter::RECORDS_RING_FULL as usize..];
-    assert!(losses.iter().all(|lost| *lost == 0), "{losses:?}");
+    let lost = &counted[counter::RECORDS_RING_FULL as usize..];
+    assert!(lost.iter().all(|count| *count == 0), "{lost:?}");
     assert_eq!(
         (
             seen.length(Direction::Request),

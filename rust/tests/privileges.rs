@@ -9,7 +9,7 @@ use std::{
 };
 
 use membench::{
-    capture::{Kernel, KernelOptions, counter, give_up_privileges},
+    capture::{Followed, Kernel, KernelOptions, counter, give_up_privileges},
     decode::Responses,
 };
 
@@ -17,10 +17,10 @@ const PORT: u16 = 21119;
 
 fn main() {
     let options = KernelOptions {
-        tier: None,
-        ports: vec![PORT],
+        followed: Followed::ports(&[PORT]),
         responses: Responses::Bytes,
         ring_bytes: 1 << 20,
+        ..KernelOptions::default()
     };
     let kernel = Kernel::attach(&options);
     give_up_privileges().unwrap();

@@ -106,7 +106,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_seals_what_there_is(server: Memcached, small_disk: Path) -> None:
     profile = small_disk / "full.mb"
     traffic = traffics(server.port, 4)
-    with recorder(profile, [server.port], "--no-stats") as running:
+    with recorder(profile, [server.port], "--no-stats", "--min-free", "none") as running:
         traffic[0].pipeline()
         kept = len(until(lambda: events(profile), "the first events being on disk"))
         fill(small_disk / "filler")

@@ -76,6 +76,9 @@ class Recorder:
             *selected,
             "--format",
             "json",
+            # A test's clients would leave it no CPU.
+            "--nice",
+            "0",
             *options,
         ]
         with (

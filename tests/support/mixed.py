@@ -85,12 +85,14 @@ def perform_mixed(connections: list[Connection], seed: int) -> None:
 
 def record_mixed(server: Memcached, profile: Path, *options: str, seed: int = 1) -> Mixed:
     """Record it: the first connection was open before, one is IPv6, the last polls `stats`."""
-    opened_before = Connection(server.port, 0)
+    opened_before = Connection(server.endpoint, 0)
     before = server.settled_stats()
-    with recorder(profile, [server.port], "--no-stats", *options) as running:
+    ports = [] if server.path else [server.port]
+    paths = ["--socket", str(server.path)] if server.path else []
+    with recorder(profile, ports, *paths, "--no-stats", *options) as running:
         hosts = ["::1" if ordinal == 3 else "127.0.0.1" for ordinal in range(CONNECTIONS + 1)]
         others = [
-            Connection(server.port, ordinal, hosts[ordinal])
+            Connection(server.endpoint, ordinal, hosts[ordinal])
             for ordinal in range(1, CONNECTIONS + 1)
         ]
         connections = [opened_before, *others]

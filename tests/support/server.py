@@ -27,12 +27,26 @@ def free_port() -> int:
         return port
 
 
+def connect(endpoint: int | Path, host: str = "127.0.0.1", timeout: float = 20) -> socket.socket:
+    """A connection to a port, or to the path of a UNIX-domain socket."""
+    if isinstance(endpoint, int):
+        return socket.create_connection((host, endpoint), timeout=timeout)
+    peer = socket.socket(socket.AF_UNIX)
+    try:
+        peer.settimeout(timeout)
+        peer.connect(str(endpoint))
+    except OSError:
+        peer.close()
+        raise
+    return peer
+
+
 class StatsConnection:
     """One connection that only asks for `stats`, and knows how many bytes that took."""
 
-    def __init__(self, port: int) -> None:
-        """Connect to the server at `port`."""
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+    def __init__(self, endpoint: int | Path) -> None:
+        """Connect to the server at `endpoint`."""
+        self._socket = connect(endpoint)
         self.request_bytes = 0
         self.response_bytes = 0
         self.replies: list[int] = []
@@ -71,10 +85,12 @@ class Memcached:
         threads: int = 4,
         memory: int = 64,
         port: int | None = None,
+        path: Path | None = None,
         arguments: tuple[str, ...] = (),
     ) -> None:
-        """Start it and wait until it answers."""
+        """Start it, at a port or at the path of a UNIX-domain socket; wait until it answers."""
         self.port = port or free_port()
+        self.path = path
         self.threads = threads
         self._memory = memory
         self._arguments = arguments
@@ -82,7 +98,8 @@ class Memcached:
         self._process = self._spawn()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [shutil.which("memcached") or "memcached", "-p", str(self.port), "-U", "0"]
+        command = [shutil.which("memcached") or "memcached"]
+        command += ["-s", str(self.path)] if self.path else ["-p", str(self.port), "-U", "0"]
         command += ["-t", str(self.threads), "-m", str(self._memory), *self._arguments]
         if os.geteuid() == 0:
             command += ["-u", "root"]
@@ -98,11 +115,16 @@ class Memcached:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+            with connect(self.endpoint, timeout=1) as probe:
                 probe.sendall(b"version\r\n")
                 return probe.recv(64).startswith(b"VERSION")
         except OSError:
             return False
+
+    @property
+    def endpoint(self) -> int | Path:
+        """Where it listens."""
+        return self.path or self.port
 
     @property
     def pid(self) -> int:
@@ -116,7 +138,7 @@ class Memcached:
 
     def stats(self, of: str = "") -> dict[str, str]:
         """Its counters, asked on a connection of its own."""
-        connection = StatsConnection(self.port)
+        connection = StatsConnection(self.endpoint)
         try:
             return connection.ask(of)
         finally:
@@ -141,7 +163,7 @@ class Memcached:
 
         memcached counts an answer's bytes after it was sent: a counter trails what a client has.
         """
-        connection = StatsConnection(self.port)
+        connection = StatsConnection(self.endpoint)
         written: list[int] = []
         while len(written) < STILL or len(set(written[-STILL:])) > 1:
             time.sleep(SETTLING)

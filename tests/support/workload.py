@@ -29,6 +29,7 @@ from support.requests import (
     store,
     together,
 )
+from support.server import connect
 from support.waiting import until
 
 #: A connection's first key has size MARKER + the connection's ordinal.
@@ -67,16 +68,17 @@ class Connection:
 
     _open: ClassVar[list[Connection]] = []
 
-    def __init__(self, port: int, ordinal: int, host: str = "127.0.0.1") -> None:
-        """Connect."""
+    def __init__(self, endpoint: int | Path, ordinal: int, host: str = "127.0.0.1") -> None:
+        """Connect to a port, or to the path of a UNIX-domain socket."""
         self.ordinal = ordinal
         self.log: list[Operation] = []
         self.sent_bytes = 0
-        self._port = port
+        self._endpoint = endpoint
         self._requests = 0
         self._flights = 0
-        self._socket = socket.create_connection((host, port), timeout=60)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connect(endpoint, host, timeout=60)
+        if isinstance(endpoint, int):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._table = Path("/proc/net/tcp6" if ":" in host else "/proc/net/tcp")
         self._reader = Reader(self._socket)
         Connection._open.append(self)
@@ -100,6 +102,10 @@ class Connection:
         for operation in exchange.operations:
             operation.answered = answered
 
+    def send(self, data: bytes) -> None:
+        """Send bytes of which the log says nothing."""
+        self._socket.sendall(data)
+
     def _note(self, exchange: Exchange) -> None:
         for request in exchange.requests:
             for operation in request:
@@ -115,12 +121,19 @@ class Connection:
         queued = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
         if struct.unpack("i", queued)[0]:
             return False
+        if not isinstance(self._endpoint, int):  # what waits there counts as queued here
+            return True
         here = f":{self._socket.getsockname()[1]:04X}"
         for row in self._table.read_text().splitlines()[1:]:
             _, local, remote, _, queues, *_ = row.split()
-            if local.endswith(f":{self._port:04X}") and remote.endswith(here):
+            if local.endswith(f":{self._endpoint:04X}") and remote.endswith(here):
                 return int(queues.split(":")[1], 16) == 0
         return False
+
+    @property
+    def reader(self) -> Reader:
+        """What reads its answers."""
+        return self._reader
 
     @property
     def received_bytes(self) -> int:

@@ -16,7 +16,7 @@ from membench import (
     UsageError,
     cli,
 )
-from membench.cli.units import parse_duration, parse_size
+from membench.cli.units import parse_duration, parse_fraction, parse_share, parse_size
 
 COMMANDS = ["record", "info", "analyze", "replay", "doctor", "demo", "repair", "keygen"]
 
@@ -48,6 +48,8 @@ def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[
         (["record", "ebpf:any", "--ring-size", "5M"], 2, "must be a power of two"),
         (["record", "ebpf:any", "--responses", "some"], 2, "'some' is not one of"),
         (["record", "ebpf:any", "--port", "70000"], 2, "70000 is not a port"),
+        (["record", "ebpf:any", "--sample", "0.1"], 2, "'0.1' is not a fraction"),
+        (["record", "ebpf:any", "--max-cpu", "half"], 2, "'half' is not a share"),
         (["record", "tcp:eth0"], 2, "'tcp:eth0' is not a source"),
         (["record", "ebpf:nosuch0"], 2, "no interface is called 'nosuch0'"),
         (["record", "pcap:any"], 5, "not in this version"),
@@ -147,6 +149,21 @@ def test_sizes_are_bytes(text: str, size: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_size(text)
+
+
+@pytest.mark.parametrize(("text", "share"), [("50%", 0.5), ("0.5", 0.5), ("250 %", 2.5)])
+def test_shares_are_of_one(text: str, share: float) -> None:
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "0", "1/0", "2/100", "1/-3", "0.01", "1/1e9"])
+def test_what_is_no_fraction_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_fraction(text)
+
+
+def test_a_fraction_is_one_in_so_many() -> None:
+    assert [parse_fraction(text) for text in ("1/1", "1/100")] == [1, 100]
 
 
 def test_json_output_is_json(capsys: pytest.CaptureFixture[str]) -> None:

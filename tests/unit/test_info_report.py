@@ -18,6 +18,7 @@ INFO = Summary(
     tier="T1",
     kernel="6.12.107",
     responses="bytes",
+    time_basis="read",
     sampling=1.0,
     key_fingerprint="f70f94f7784f4305",
     anchor=Anchor(1, 1_795_269_720_000_000_000),

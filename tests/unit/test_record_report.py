@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from membench._record import Cost, Difference, Recording, ServerStatus, Status
+from membench._record import (
+    Cost,
+    Difference,
+    Limits,
+    Pace,
+    Recording,
+    ServerStatus,
+    Status,
+    Yielding,
+)
 from membench.ledger import LOSSES, Ledger
 from membench.report import record as report
 
@@ -63,6 +72,28 @@ def test_the_start_names_each_server_and_how_it_is_recorded() -> None:
     assert "tier T1, kernel 6.12, responses: bytes" in lines[1]
 
 
+def test_the_guards_are_said_at_the_start() -> None:
+    guarded = replace(
+        STATUS,
+        yielding=Yielding(10, 1000),
+        limits=Limits(max_cpu=0.5, max_memory=1 << 30, max_size=None, min_free=10**9),
+    )
+    lines = as_text(report.render_start(guarded, "bytes")).splitlines()
+    assert "nice 10, oom_score_adj 1000" in lines[2]
+    assert "ends by itself: over 50.0 % of a CPU, 1.07 GB memory, under 1.00 GB disk" in lines[3]
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_recorder_that_falls_behind_says_so_while_it_runs_and_at_the_end() -> None:
+    late = Pace(ring_fill=0.71, lag_s=1.24, late=3)
+    assert (
+        "BEHIND: ring 71.0 % full, 1.2 s" in report.render_status(replace(STATUS, pace=late)).plain
+    )
+    text = as_text(report.render_recording(replace(RECORDING, pace=late)))
+    assert "ring at most 71.0 % full, emptied within 1.2 s   late 3 times" in text
+    assert "late" not in as_text(report.render_recording(RECORDING))
+
+
 def test_without_a_server_it_says_that_it_waits() -> None:
     text = as_text(report.render_start(replace(STATUS, servers=()), "none"))
     assert text.startswith("waiting    nothing listens on that port yet")
@@ -95,9 +126,11 @@ def test_every_cause_of_loss_is_shown_with_a_remedy(cause: str) -> None:
 
 
 def test_a_guard_that_ended_the_recording_is_named() -> None:
-    text = as_text(report.render_recording(replace(RECORDING, stopped_by="disk full")))
-    assert "by a guard: disk full" in text
-    assert replace(RECORDING, stopped_by="SIGINT").guard is None
+    guard = "disk guard: 1.5 MB free, --min-free is 2.0 MB"
+    text = as_text(report.render_recording(replace(RECORDING, stopped_by=guard)))
+    assert f"stopped   {guard}" in text
+    for asked in ("SIGINT", "duration", "max-size", "stop"):
+        assert replace(RECORDING, stopped_by=asked).guard is None
 
 
 def test_brackets_in_a_path_are_not_markup() -> None:

@@ -1,5 +1,7 @@
 """What `record` captures from, as typed."""
 
+from pathlib import Path
+
 import pytest
 
 from membench import CaptureUnavailable, UsageError, sources
@@ -42,7 +44,7 @@ def test_an_unknown_interface_is_named_beside_those_there_are() -> None:
     assert caught.value.hint == "this machine has eth0, lo"
 
 
-@pytest.mark.parametrize("text", ["ebpf:eth0", "pcap:any", "eth0", "dump.pcap", "watch:h:1"])
+@pytest.mark.parametrize("text", ["ebpf:eth0", "pcap:any", "eth0", "dump.pcap"])
 def test_sources_of_other_versions_are_refused_by_name(text: str) -> None:
     source = sources.parse(text, INTERFACES)
     with pytest.raises(CaptureUnavailable, match="not in this version") as caught:
@@ -53,3 +55,11 @@ def test_sources_of_other_versions_are_refused_by_name(text: str) -> None:
 
 def test_the_socket_source_is_available() -> None:
     sources.require_available(sources.parse("ebpf:any", INTERFACES))
+
+
+@pytest.mark.parametrize("beginning", [b"ts=5.6 gid=1 type=item_get", b"OK\r\nts=", b"skipped=4"])
+def test_a_stored_log_is_known_by_how_it_begins(tmp_path: Path, beginning: bytes) -> None:
+    log = tmp_path / "today"
+    log.write_bytes(beginning)
+    assert sources.parse(str(log), INTERFACES) == Source(Kind.LOG, str(log))
+    assert sources.parse("-", INTERFACES).is_log

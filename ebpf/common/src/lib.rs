@@ -22,8 +22,17 @@ pub const TAIL: usize = 64;
 pub const RESPONSE_PART: usize = 320;
 /// Of a part of a response longer than that, the last bytes kept: enough for the `END` line of a list.
 pub const RESPONSE_TAIL: usize = 64;
+/// After so long without a sign of user space the programs only count, ns.
+pub const SILENCE_NS: u64 = 2_000_000_000;
 /// Most listening ports one capture follows.
 pub const PORTS: usize = 16;
+
+/// Most paths of UNIX-domain sockets one capture follows,
+pub const SOCKET_PATHS: usize = 8;
+/// and the room for each, in 32-bit words: all of `sun_path`.
+pub const PATH_WORDS: usize = 27;
+/// Most processes, control groups and network namespaces that one capture can be narrowed to, of each.
+pub const FILTERS: usize = 16;
 
 /// Kinds of ring records, in [`Header::kind`].
 pub mod kind {
@@ -48,6 +57,8 @@ pub mod kind {
 pub struct Header {
     /// Return of the call, CLOCK_MONOTONIC, ns.
     pub time: u64,
+    /// When the last of a request's bytes had arrived, CLOCK_MONOTONIC, ns; 0 where it is not known.
+    pub arrival: u64,
     /// The socket: its cookie, unique on this machine until reboot; on tier T2 its inode number, which the kernel gives
     /// again only after 2^32 others.
     pub cookie: u64,
@@ -89,19 +100,20 @@ pub struct Socket {
     pub namespace: u32,
     /// Process that made the call, in the initial pid namespace.
     pub pid: u32,
-    /// AF_INET (2) or AF_INET6 (10).
+    /// AF_INET (2), AF_INET6 (10) or AF_UNIX (1).
     pub family: u16,
     /// IPPROTO_TCP (6) or IPPROTO_MPTCP (262).
     pub protocol: u16,
-    /// Host byte order.
+    /// Host byte order; of a UNIX-domain socket the index of its path.
     pub local_port: u16,
     /// Host byte order.
     pub remote_port: u16,
-    /// IPv4 in the first 4 bytes.
+    /// IPv4 in the first 4 bytes; of a UNIX-domain socket its inode number in the first 8, in host byte order.
     pub local: [u8; 16],
-    /// IPv4 in the first 4 bytes.
+    /// The same of the peer.
     pub remote: [u8; 16],
-    /// 1 when the socket was already connected before its first observed call, else 0: bytes had moved before.
+    /// 1 when the socket was already connected before its first observed call, else 0: bytes had moved before. Of a
+    /// UNIX-domain socket that is not known: 0.
     pub mid_stream: u32,
     /// Zero.
     pub padding: u32,
@@ -136,12 +148,29 @@ pub mod responses {
 pub mod global {
     /// `[u16; PORTS]`: the ports whose sockets are followed, ended by 0.
     pub const PORTS: &str = "PORTS";
+    /// `[u32; FILTERS]`: the processes whose calls are followed, ended by 0; every process if there is none.
+    pub const PIDS: &str = "PIDS";
+    /// `[u64; 2]`: device and inode of the pid namespace in which [`PIDS`] are counted; the initial one if 0.
+    pub const PID_NAMESPACE: &str = "PID_NAMESPACE";
+    /// `[u64; FILTERS]`: the control groups (v2) whose tasks are followed, by id, ended by 0; all if there is none.
+    pub const CGROUPS: &str = "CGROUPS";
+    /// `[u32; FILTERS]`: the network namespaces whose sockets are followed, by inode, ended by 0; all if there is none.
+    pub const NAMESPACES: &str = "NAMESPACES";
+    /// `[[u32; PATH_WORDS]; SOCKET_PATHS]`: the paths whose UNIX-domain sockets are followed, padded with zeros.
+    pub const PATHS: &str = "PATHS";
+    /// `[u32; SOCKET_PATHS]`: lengths of the addresses with these paths (family, path, and unless abstract a zero), ended
+    /// by 0.
+    pub const PATH_LENGTHS: &str = "PATH_LENGTHS";
     /// `u32`: one of [`super::responses`].
     pub const RESPONSES: &str = "RESPONSES";
+    /// `u32`: one connection in so many is followed; 0 and 1 are all.
+    pub const SAMPLE: &str = "SAMPLE";
     /// `[u32; field::COUNT]`: offsets of [`super::field::PATHS`] in this kernel's structures.
     pub const FIELDS: &str = "FIELDS";
     /// `[u32; syscall::COUNT]`: this machine's numbers of the calls in [`super::syscall`].
     pub const SYSCALLS: &str = "SYSCALLS";
+    /// `u32`: a jiffy's length, ns.
+    pub const JIFFY: &str = "JIFFY";
     /// `[u32; member::COUNT]`: offsets of [`super::member::PATHS`] in this kernel's structures.
     pub const MEMBERS: &str = "MEMBERS";
     /// `[u8; 2 * exit::NUMBERS]`: what a system call does, by its number: sets of the bits in [`super::exit`]. First
@@ -181,24 +210,18 @@ pub mod member {
     pub const TABLE_FILES: usize = 2;
     /// Of a socket's file: pointer to the socket.
     pub const FILE_SOCKET: usize = 3;
-    /// Pointer to a file's inode.
-    pub const FILE_INODE: usize = 4;
-    /// An inode's number.
-    pub const INODE_NUMBER: usize = 5;
-    /// Pointer back to a socket's file.
-    pub const SOCKET_FILE: usize = 6;
     /// Pointer to a socket's protocol half.
-    pub const SOCKET_SOCK: usize = 7;
+    pub const SOCKET_SOCK: usize = 4;
     /// A system call's first argument.
-    pub const REGISTER_FIRST: usize = 8;
+    pub const REGISTER_FIRST: usize = 5;
     /// Its fourth argument.
-    pub const REGISTER_FOURTH: usize = 9;
-    /// The first argument of a 32-bit task's call; its fourth is in [`field::REGISTER_SECOND`](super::field).
-    pub const REGISTER_FIRST_COMPAT: usize = 10;
+    pub const REGISTER_FOURTH: usize = 6;
+    /// The first argument of a 32-bit task's call; its fourth is in [`REGISTER_SECOND`](super::field::REGISTER_SECOND).
+    pub const REGISTER_FIRST_COMPAT: usize = 7;
     /// Code segment: tells 32-bit tasks.
-    pub const REGISTER_SEGMENT: usize = 11;
+    pub const REGISTER_SEGMENT: usize = 8;
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 9;
 
     /// Structure and member of each, as BTF names them.
     pub const PATHS: [(&str, &str); COUNT] = [
@@ -206,9 +229,6 @@ pub mod member {
         ("files_struct", "fdt"),
         ("fdtable", "fd"),
         ("file", "private_data"),
-        ("file", "f_inode"),
-        ("inode", "i_ino"),
-        ("socket", "file"),
         ("socket", "sk"),
         ("pt_regs", "di"),
         ("pt_regs", "r10"),
@@ -289,8 +309,32 @@ pub mod field {
     pub const REGISTER_SECOND: usize = 21;
     /// Its third argument.
     pub const REGISTER_THIRD: usize = 22;
+    /// When a TCP socket last dealt with a packet, ns.
+    pub const TCP_CLOCK: usize = 23;
+    /// When data last arrived, jiffies, 32 bits of them.
+    pub const TCP_LAST_DATA: usize = 24;
+    /// SOCK_STREAM and the like.
+    pub const SOCK_TYPE: usize = 25;
+    /// Pointer to the socket's half that the file system knows.
+    pub const SOCK_SOCKET: usize = 26;
+    /// Pointer to that half's file.
+    pub const SOCKET_FILE: usize = 27;
+    /// Pointer to a file's inode.
+    pub const FILE_INODE: usize = 28;
+    /// An inode's number.
+    pub const INODE_NUMBER: usize = 29;
+    /// Pointer to a UNIX-domain socket's address.
+    pub const UNIX_ADDRESS: usize = 30;
+    /// Pointer to its peer.
+    pub const UNIX_PEER: usize = 31;
+    /// An address's length.
+    pub const ADDRESS_LENGTH: usize = 32;
+    /// The address itself, a `struct sockaddr_un`.
+    pub const ADDRESS_NAME: usize = 33;
     /// How many there are.
-    pub const COUNT: usize = 23;
+    pub const COUNT: usize = 34;
+    /// From here on they are those of UNIX-domain sockets, which a kernel can lack.
+    pub const FIRST_UNIX: usize = UNIX_ADDRESS;
 
     /// Structure and member of each, as BTF names them.
     pub const PATHS: [(&str, &str); COUNT] = [
@@ -317,6 +361,17 @@ pub mod field {
         ("pt_regs", "ax"),
         ("pt_regs", "si"),
         ("pt_regs", "dx"),
+        ("tcp_sock", "tcp_clock_cache"),
+        ("inet_connection_sock", "icsk_ack.lrcvtime"),
+        ("sock", "sk_type"),
+        ("sock", "sk_socket"),
+        ("socket", "file"),
+        ("file", "f_inode"),
+        ("inode", "i_ino"),
+        ("unix_sock", "addr"),
+        ("unix_sock", "peer"),
+        ("unix_address", "len"),
+        ("unix_address", "name"),
     ];
 }
 
@@ -329,20 +384,24 @@ pub mod program {
     pub const SEND: u32 = 1;
     /// `inet_sock_set_state`.
     pub const CLOSE: u32 = 2;
+    /// `tcp_rcv_space_adjust`.
+    pub const ARRIVAL: u32 = 3;
     /// How many there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 
     /// A program that is attached: its name and its tracepoint's.
     pub type Hooked = (&'static str, &'static str);
     /// Those of tier T1, in the order in which they are attached. Sends before receives: a send without its receive is
     /// known to be an edge, a receive without its sends is not.
-    pub const T1: [Hooked; 3] = [
+    pub const T1: [Hooked; 4] = [
+        ("tcp_rcv_space_adjust", "tcp_rcv_space_adjust"),
         ("inet_sock_set_state", "inet_sock_set_state"),
         ("sock_send_length", "sock_send_length"),
         ("sock_recv_length", "sock_recv_length"),
     ];
     /// Those of tier T2.
-    pub const T2: [Hooked; 2] = [
+    pub const T2: [Hooked; 3] = [
+        ("walked_arrival", "tcp_rcv_space_adjust"),
         ("walked_closed", "inet_sock_set_state"),
         ("sys_exit", "sys_exit"),
     ];
@@ -365,7 +424,7 @@ pub mod counter {
     pub const RECORDS: u32 = 4;
     /// Records that did not: the ring was full.
     pub const RECORDS_RING_FULL: u32 = 5;
-    /// Bytes lost to a full ring, requests and responses; from here to [`OTHER_FAMILY`] each is a loss term in bytes.
+    /// Bytes lost to a full ring, requests and responses; from here to [`UNATTENDED`] each is a loss term in bytes.
     pub const RING_FULL: u32 = 6;
     /// Bytes the TCP sequence shows were read without a call we saw.
     pub const MISSED: u32 = 7;
@@ -385,21 +444,23 @@ pub mod counter {
     pub const NO_STATE: u32 = 14;
     /// Bytes of UDP datagrams.
     pub const UDP: u32 = 15;
-    /// Bytes on sockets with a matching port number that are neither IPv4 nor IPv6.
+    /// Bytes on sockets with a matching port number or path that are neither IPv4 nor IPv6 nor a UNIX-domain stream.
     pub const OTHER_FAMILY: u32 = 16;
+    /// Bytes not looked at because user space had been silent for [`super::SILENCE_NS`].
+    pub const UNATTENDED: u32 = 17;
     /// Sockets at whose address another one was before, of which no end was seen: a program did not run.
-    pub const REPLACED: u32 = 17;
+    pub const REPLACED: u32 = 18;
     /// How many there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
     /// Room for them: a power of two, so that an index is bounded by a mask.
     pub const STRIDE: usize = 32;
 }
 
 const _: () = {
     assert!(
-        size_of::<Header>() == 48
-            && offset_of!(Header, length) == 24
-            && offset_of!(Header, lost) == 44
+        size_of::<Header>() == 56
+            && offset_of!(Header, length) == 32
+            && offset_of!(Header, lost) == 52
     );
     assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
     assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);

@@ -3,6 +3,7 @@
 //! Everything here keeps to what Linux 5.10 takes: kernel memory is reached by probes, loops are bounded, a call with
 //! many iovecs goes on in further programs, and records are copied into the ring.
 
+pub mod arrival;
 pub mod close;
 mod continuation;
 mod places;

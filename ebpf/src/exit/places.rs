@@ -7,7 +7,7 @@ use super::walk;
 use crate::{
     call::{Arguments, Shape},
     kernel::{Sock, Structure},
-    receive::{ASIDE, MSG_TRUNC},
+    receive::ASIDE,
     record::bounded,
 };
 
@@ -85,15 +85,12 @@ impl Returned {
         }
     }
 
-    /// Where its bytes are, or the counter that says why they cannot be known. With `MSG_TRUNC` TCP discards them.
+    /// Where its bytes are, or the counter that says why they cannot be known.
     #[inline(always)]
     pub fn arguments(self) -> Result<Arguments, u32> {
         // A 64-bit task can make 32-bit calls too.
         if self.is_compat || walk::task().read::<u32>(field::TASK_STATUS) & TS_COMPAT != 0 {
             return Err(counter::COMPAT_TASK);
-        }
-        if !self.is_send() && self.flags() & MSG_TRUNC != 0 {
-            return Err(counter::OTHER_SYSCALL);
         }
         Ok(Arguments {
             shape: self.shape().ok_or(counter::OTHER_SYSCALL)?,
@@ -115,8 +112,9 @@ impl Returned {
         }
     }
 
+    /// The `MSG_*` it was called with.
     #[inline(always)]
-    fn flags(self) -> i32 {
+    pub fn flags(self) -> i32 {
         if self.does & exit::FLAGS_THIRD != 0 {
             self.registers.read(field::REGISTER_THIRD)
         } else if self.does & exit::FLAGS_FOURTH == 0 {

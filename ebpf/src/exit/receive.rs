@@ -1,7 +1,6 @@
 //! A receive that returned → what memcached read, as records.
 
-use aya_ebpf::programs::BtfTracePointContext;
-use membench_common::counter;
+use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
 
 use super::{
     continuation::{self, Way},
@@ -14,8 +13,7 @@ use crate::{
     maps::{self, Counters},
     receive,
     record::Composer,
-    socket::State,
-    vector,
+    socket, vector,
 };
 
 /// A receive of `length` bytes.
@@ -27,48 +25,55 @@ pub fn received(
     counters: Counters,
     length: u32,
 ) -> Option<()> {
-    counters.add(counter::REQUEST_CALLS, 1);
-    counters.add(counter::REQUEST_BYTES, u64::from(length));
+    receive::count(counters, length);
     let state = table::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
-    match call.arguments() {
-        Ok(arguments) => keep(ctx, sock, state, counters, length, arguments),
-        Err(cause) => {
-            state.request.call += 1;
-            state.request.lose(counters, cause, u64::from(length));
-            None
+    // SAFETY: takes no arguments.
+    let time = unsafe { bpf_ktime_get_ns() };
+    match receive::arguments(call.flags(), time, || call.arguments()) {
+        Ok(arguments) => {
+            let begun = receive::begin(sock, state, counters, length, arguments, time);
+            state.dealt = 0;
+            let (header, gathers) = begun?;
+            let scratch = maps::receive_scratch()?;
+            let composer = Composer::new(scratch, &raw mut state.request, counters, header);
+            keep(ctx, composer, sock, arguments, gathers);
         }
-    }
-}
-
-#[inline(always)]
-fn keep(
-    ctx: &BtfTracePointContext,
-    sock: Walked,
-    state: &mut State,
-    counters: Counters,
-    length: u32,
-    arguments: Arguments,
-) -> Option<()> {
-    let (header, gathers) = receive::begin(sock, state, counters, length, arguments)?;
-    let scratch = maps::receive_scratch()?;
-    let composer = Composer::new(scratch, &raw mut state.request, counters, header);
-    match arguments.shape {
-        Shape::Buffer => receive::keep_buffer(composer, arguments, gathers),
-        Shape::Vectors | Shape::Message => {
-            let count = vector::copy(scratch, arguments);
-            continuation::walk(ctx, composer, sock, count, Way::Receive);
+        Err(cause) => {
+            state.dealt = 0;
+            receive::lose(state, counters, length, cause);
         }
     }
     Some(())
 }
 
-/// A receive of 0 bytes.
+/// May go on in another program, and then does not return.
+#[inline(always)]
+fn keep(
+    ctx: &BtfTracePointContext,
+    composer: Composer,
+    sock: Walked,
+    arguments: Arguments,
+    gathers: bool,
+) {
+    match arguments.shape {
+        Shape::Buffer => receive::keep_buffer(composer, arguments, gathers),
+        Shape::Vectors | Shape::Message => {
+            let count = vector::copy(composer.scratch, arguments);
+            continuation::walk(ctx, composer, sock, count, Way::Receive);
+        }
+    }
+}
+
+/// A receive of 0 bytes. A UNIX-domain socket is forgotten with it: no hook tells when it is closed.
 #[inline(always)]
 pub fn ended(call: Returned, sock: Walked, counters: Counters) -> Option<()> {
     if receive::is_no_end(sock, call.arguments()) {
         return None;
     }
     receive::end(sock, table::state(sock, counters, 0)?, counters);
-    None
+    if socket::is_unix(sock) {
+        table::forget(sock.address);
+    }
+    Some(())
 }

@@ -1,7 +1,7 @@
 //! A send that returned → what memcached answered, as records.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use membench_common::{counter, responses};
+use membench_common::responses;
 
 use super::{
     continuation::{self, Way},
@@ -26,8 +26,7 @@ pub fn sent(
     counters: Counters,
     length: u32,
 ) -> Option<()> {
-    counters.add(counter::RESPONSE_CALLS, 1);
-    counters.add(counter::RESPONSE_BYTES, u64::from(length));
+    send::count(counters, length);
     if kernel::responses() == responses::NONE {
         return None;
     }

@@ -19,7 +19,7 @@ static WALKED: HashMap<u64, State, 1> = HashMap::new();
 pub fn state(sock: Walked, counters: Counters, length: u32) -> Option<&'static mut State> {
     let cause = match socket::unsupported(sock) {
         Some(cause) => cause,
-        None => match same(sock, counters).or_else(|| new(sock)) {
+        None => match same(sock, counters).or_else(|| new(sock.address)) {
             Some(state) => return Some(state),
             None => counter::NO_STATE,
         },
@@ -38,6 +38,12 @@ pub fn at(address: u64) -> Option<&'static mut State> {
         .map(|state| unsafe { &mut *state })
 }
 
+/// The same, or a new one.
+#[inline(always)]
+pub fn at_or_new(address: u64) -> Option<&'static mut State> {
+    at(address).or_else(|| new(address))
+}
+
 /// Forgets the socket at this address.
 #[inline(always)]
 pub fn forget(address: u64) {
@@ -52,14 +58,17 @@ fn same(sock: Walked, counters: Counters) -> Option<&'static mut State> {
     if state.cookie == 0 || state.cookie == sock.identity() {
         return Some(state);
     }
-    counters.add(counter::REPLACED, 1);
+    // Of a UNIX-domain socket no hook tells the end.
+    if !socket::is_unix(sock) {
+        counters.add(counter::REPLACED, 1);
+    }
     None
 }
 
 #[inline(always)]
-fn new(sock: Walked) -> Option<&'static mut State> {
+fn new(address: u64) -> Option<&'static mut State> {
     WALKED
-        .insert(sock.address, State::unseen(), u64::from(BPF_ANY))
+        .insert(address, State::unseen(), u64::from(BPF_ANY))
         .ok()?;
-    at(sock.address)
+    at(address)
 }

@@ -5,7 +5,10 @@ use core::mem::{MaybeUninit, size_of};
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
 use membench_common::{field, member};
 
-use crate::kernel::{self, Sock};
+use crate::{
+    kernel::{self, Sock},
+    unix::AF_UNIX,
+};
 
 const IPPROTO_TCP: u16 = 6;
 const POINTER: u64 = size_of::<u64>() as u64;
@@ -25,14 +28,13 @@ pub struct Walked {
 
 impl Sock for Walked {
     #[inline(always)]
-    fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
-        let offset = kernel::offset(field) + index * size_of::<T>();
-        probe(self.address + offset as u64)
+    fn read_from<T: Copy>(self, field: usize, bytes: usize) -> T {
+        probe(self.address + (kernel::offset(field) + bytes) as u64)
     }
 
     #[inline(always)]
     fn follow(self, field: usize) -> Option<Self> {
-        some(self.read(field)).map(|address| Self { address, file: 0 })
+        some(self.read(field)).map(Self::at)
     }
 
     /// A `struct tcp_sock` begins with its `struct sock`.
@@ -45,12 +47,30 @@ impl Sock for Walked {
         }
     }
 
+    /// A `struct unix_sock` does, too.
+    #[inline(always)]
+    fn unix(self) -> Option<Self> {
+        if self.read::<u16>(field::SOCK_FAMILY) == AF_UNIX {
+            Some(self)
+        } else {
+            None
+        }
+    }
+
     /// Its inode's number, as `/proc/PID/fd` shows it.
     #[inline(always)]
     fn identity(self) -> u64 {
-        pointer(self.file, member::FILE_INODE).map_or(0, |inode| {
-            probe(inode + offset(member::INODE_NUMBER) as u64)
-        })
+        Self::at(self.file)
+            .follow(field::FILE_INODE)
+            .map_or(0, |inode| inode.read(field::INODE_NUMBER))
+    }
+}
+
+impl Walked {
+    /// What is at an address.
+    #[inline(always)]
+    pub fn at(address: u64) -> Self {
+        Self { address, file: 0 }
     }
 }
 
@@ -63,11 +83,8 @@ pub fn offset(member: usize) -> usize {
 /// The running task.
 #[inline(always)]
 pub fn task() -> Walked {
-    Walked {
-        // SAFETY: takes no arguments.
-        address: unsafe { bpf_get_current_task() },
-        file: 0,
-    }
+    // SAFETY: takes no arguments.
+    Walked::at(unsafe { bpf_get_current_task() })
 }
 
 /// The protocol half of the socket with this descriptor: what a call that did not fail was about. A table of files only
@@ -80,7 +97,7 @@ pub fn socket(descriptor: u32) -> Option<Walked> {
     let array = pointer(table, member::TABLE_FILES)?;
     let file = some(probe(array + u64::from(descriptor) * POINTER))?;
     let socket = pointer(file, member::FILE_SOCKET)?;
-    if pointer(socket, member::SOCKET_FILE)? != file {
+    if Walked::at(socket).read::<u64>(field::SOCKET_FILE) != file {
         return None;
     }
     Some(Walked {

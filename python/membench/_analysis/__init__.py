@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from membench._analysis.items import Keys, Memory, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
 from membench._results import from_json
+from membench.sample import ALL, Sample
 
 if TYPE_CHECKING:
     from membench._profile import Profile
@@ -24,6 +25,9 @@ class Overview:
         duration_s: How long it took, s.
         complete: Whether every byte is accounted for; none if it was not sealed.
         losses: Each loss that is not 0: its name in the ledger, and how much.
+        sample: Which share of the traffic was recorded. Counts and rates are of the sample;
+            memory is scaled to all keys.
+        not_told: Analyses that the sample cannot tell.
     """
 
     name: str
@@ -31,6 +35,8 @@ class Overview:
     duration_s: float
     complete: bool | None
     losses: dict[str, int]
+    sample: Sample = ALL
+    not_told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

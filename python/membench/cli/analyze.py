@@ -27,11 +27,15 @@ def command(
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
     from membench.report.analysis import render_analysis
+    from membench.report.basis import remark_on_analysis
 
     parts = [name.strip() for name in only.split(",")] if only else None
-    analysis = membench.analyze(membench.open(profile), only=parts)
+    opened = membench.open(profile)
+    analysis = membench.analyze(opened, only=parts)
     if format is Format.JSON:
         output.show_json(analysis)
     else:
         output.show(render_analysis(str(profile), analysis))
+    if remark := remark_on_analysis(opened.info):
+        output.say(remark)
     return 0

@@ -15,6 +15,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from membench.cli import output
+from membench.cli.bounds import (
+    MaxCpuOption,
+    MaxMemoryOption,
+    MaxSizeOption,
+    MinFreeOption,
+    NiceOption,
+    RotateOption,
+    SampleConnectionsOption,
+    SampleOption,
+    guards,
+)
 from membench.cli.output import Format, FormatOption
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
@@ -50,13 +61,29 @@ class Requirement(StrEnum):
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`.")],
+    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`, `watch:HOST:PORT`, or a stored watch log.")],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,
-    port: Annotated[list[int], typer.Option(help="Listening port of a server; repeatable.")] = [  # noqa: B006
-        11211
-    ],
+    port: Annotated[
+        list[int] | None,
+        typer.Option(
+            show_default="11211, unless --socket or --pid",
+            help="Listening port of a server; repeatable, as are the next four.",
+        ),
+    ] = None,
+    socket: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Server's UNIX-domain socket (memcached -s)."),
+    ] = None,
+    pid: Annotated[list[int] | None, typer.Option(help="Only this process.")] = None,
+    cgroup: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Only this control group (v2).")
+    ] = None,
+    netns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|PATH|PID", help="Only this network namespace."),
+    ] = None,
     duration: Annotated[
         float | None,
         typer.Option(parser=parse_duration, metavar="TIME", help="Stop after `10s`, `5m`, …"),
@@ -91,6 +118,14 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             min=0, max=100, metavar="PERCENT", help="Loss above this ends with exit code 4."
         ),
     ] = 0.0,
+    max_size: MaxSizeOption = None,
+    rotate: RotateOption = None,
+    sample: SampleOption = "1/1",  # type: ignore[assignment]  # parsed, as above
+    sample_connections: SampleConnectionsOption = "1/1",  # type: ignore[assignment]  # parsed
+    nice: NiceOption = 10,
+    max_cpu: MaxCpuOption = "100%",  # type: ignore[assignment]  # parsed, as above
+    max_memory: MaxMemoryOption = "1G",  # type: ignore[assignment]  # parsed
+    min_free: MinFreeOption = "1G",  # type: ignore[assignment]  # parsed
     require: Annotated[
         Requirement | None, typer.Option(help="Never fall back to another source.")
     ] = None,
@@ -119,7 +154,11 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         capture = membench.record(
             source,
             profile,
-            ports=port,
+            ports=port or None,
+            sockets=socket or (),
+            pids=pid or (),
+            cgroups=cgroup or (),
+            network_namespaces=netns or (),
             responses=responses.value,
             ring_size=ring_size,
             tier=tier.value if tier else None,
@@ -129,6 +168,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             statistics=not no_stats,
             drop_privileges=True,
             live=False,
+            max_size=max_size or None,
+            rotate_size=rotate.size if rotate else None,
+            rotate_every=rotate.seconds if rotate else None,
+            sample=sample,
+            sample_connections=sample_connections,
+            guards=guards(nice, max_cpu, max_memory, min_free, max_size),
         )
         obey(capture)
         _follow(capture, responses.value)

@@ -45,6 +45,9 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     allow_admin: Annotated[
         bool, typer.Option("--allow-admin", help="Also send `flush_all` and the like.")
     ] = False,
+    allow_sampled: Annotated[
+        bool, typer.Option("--allow-sampled", help="Replay a sample: a fraction of the load.")
+    ] = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
     """Send a profile's requests to a memcached, when they are due.
@@ -56,10 +59,14 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     Example: membench replay production.mb 127.0.0.1:11211 --warm --check 'get.p99<1ms'
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
+    from membench.report.basis import remark_on_replay
 
+    recording = membench.open(profile)
+    if remark := remark_on_replay(recording.info):
+        output.say(remark)
     with _progress_bar() as update:
         result = membench.replay(
-            membench.open(profile),
+            recording,
             target,
             pacing=pacing,
             warm=warm,
@@ -68,6 +75,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             checks=check or (),
             allow_nonempty=allow_nonempty,
             allow_admin=allow_admin,
+            allow_sampled=allow_sampled,
             on_interval=update,
         )
     _show(result, format)

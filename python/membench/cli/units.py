@@ -27,6 +27,22 @@ def parse_size(text: str) -> int:
     return int(value) * _BYTES[unit]
 
 
+def parse_share(text: str) -> float:
+    """Read `50%` or `0.5` as a share; of one CPU, so that `200%` is two."""
+    value, unit = _split(text.replace("%", "percent"))
+    if unit not in ("", "percent") or value <= 0:
+        raise typer.BadParameter(f"{text!r} is not a share such as `50%`")
+    return value / 100 if unit else value
+
+
+def parse_fraction(text: str) -> int:
+    """Read `1/100` as 100."""
+    found = re.fullmatch(r"1/([1-9]\d{0,8})", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not a fraction such as `1/100`")
+    return int(found[1])
+
+
 def _split(text: str) -> tuple[float, str]:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
     if found is None:

@@ -29,9 +29,10 @@ _NEGLIGIBLE = 0.005
 def render_analysis(name: str, analysis: Analysis) -> RenderableType:
     """Render what an analysis found, at most 100 columns wide."""
     parts = [part for part in DETAILS if getattr(analysis, part) is not None]
-    whole = len(parts) == len(DETAILS)
+    whole = len(parts) + len(analysis.profile.not_told) == len(DETAILS)
     body = _overview(analysis) if whole else _details(analysis, parts)
-    return Group(_title(name, analysis.profile), *_losses(analysis.profile), Text(), *body)
+    profile = analysis.profile
+    return Group(_title(name, profile), *_losses(profile), *_sample(profile), Text(), *body)
 
 
 def _title(name: str, profile: Overview) -> Text:
@@ -50,6 +51,15 @@ def _losses(profile: Overview) -> Iterator[Text]:
         yield Text(f"lost   {terms}   (`membench info` explains)")
 
 
+def _sample(profile: Overview) -> Iterator[Text]:
+    if profile.sample.is_all:
+        return
+    scaled = "; memory is scaled to all keys" if profile.sample.keys > 1 else ""
+    yield Text(f"sample   {profile.sample}: counts and rates are of the sample{scaled}")
+    if profile.not_told:
+        yield Text(f"         it cannot tell: {', '.join(profile.not_told)}")
+
+
 def _details(analysis: Analysis, parts: list[str]) -> Iterator[RenderableType]:
     for index, part in enumerate(parts):
         if index:
@@ -63,6 +73,8 @@ def _overview(analysis: Analysis) -> Iterator[RenderableType]:
     grid.add_column(width=_LABEL, no_wrap=True)
     grid.add_column()
     for part, (label, lines) in _LINES.items():
+        if part in analysis.profile.not_told:
+            continue
         for index, line in enumerate(lines(getattr(analysis, part))):
             grid.add_row(label if index == 0 else "", Text(line))
     yield grid

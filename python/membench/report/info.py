@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from membench._profile import Summary
+from membench.report.basis import NOT_IN_A_LOG, is_from_log
 from membench.report.numbers import percent, size
-from membench.report.record import render_losses
+from membench.report.record import describe_amount, render_losses
 
 
 def render_info(name: str, info: Summary) -> RenderableType:
@@ -39,20 +40,32 @@ def _headline(name: str, info: Summary) -> Text:
 
 def _rows(info: Summary) -> list[tuple[str, str]]:
     how = [info.source, info.tier, f"kernel {info.kernel}" if info.kernel else None]
-    moved = f"{info.ledger.request_bytes:,} requested, {info.ledger.response_bytes:,} answered"
-    return [
-        ("recorded", f"{', '.join(part for part in how if part)}, responses {info.responses}"),
+    if info.responses:
+        how.append(f"responses {info.responses}")
+    if is_from_log(info):
+        how.append("from memcached's own log")
+    what = "" if info.ledger.log_lines else "bytes "
+    amount = f"{what}{describe_amount(info.ledger)}"
+    rows = [
+        ("recorded", ", ".join(part for part in how if part)),
         ("requests", f"{info.requests:,} on {info.connections:,} connections"),
         ("commands", _shares(info.commands)),
         ("outcomes", _shares(info.outcomes)),
         (
             "complete",
-            f"{_completeness(info)}: bytes {moved}; {info.ledger.boundary:,} at the edges",
+            f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges",
         ),
         ("stored", _storage(info)),
         ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
         ("ended by", _ending(info)),
     ]
+    if not info.sample.is_all:
+        sampled = f"{info.sample}; {info.sampled_out:,} events left out"
+        rows.insert(1, ("sampled", sampled))
+    if is_from_log(info):
+        rows.append(("times", "when memcached logged it: after the request was read and parsed"))
+        rows.append(("not known", NOT_IN_A_LOG))
+    return rows
 
 
 def _ending(info: Summary) -> str:

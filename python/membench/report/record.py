@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._record import Difference, Recording, ServerStatus, Status
+from membench._record import Difference, Pace, Recording, ServerStatus, Status
 from membench.ledger import BYTE_LOSSES, Ledger
+from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, percent, rate, size
 
 # Cause of loss → what it is, and what would avoid it next time.
@@ -25,6 +27,7 @@ _CAUSES = {
     "no_state": ("on sockets for which the kernel had no memory", "see docs/capture.md"),
     "udp": ("in UDP datagrams, which are not decoded", "memcached -U 0"),
     "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
+    "unattended": ("while this recorder was stopped for 2 s or more", "let it run"),
     "orphaned": ("on connections whose announcement was lost", "a larger --ring-size"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
@@ -32,7 +35,14 @@ _CAUSES = {
     "unmatched": ("responses without a request", "see docs/capture.md"),
     "program_misses": ("runs the kernel skipped", "see docs/capture.md"),
     "user_queue_drops": ("events that came faster than they were taken", "a faster consumer"),
+    "log_skipped": ("lines memcached skipped: they were read too slowly", "record `ebpf:any`"),
+    "log_dropped": (
+        "lines memcached's threads had no room for",
+        "memcached `-o worker_logbuf_size=4096`, or record `ebpf:any`",
+    ),
+    "log_unparsed": ("lines that are none of memcached's log", "see docs/capture.md"),
 }
+LOG_TIER = "log"
 _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
@@ -43,21 +53,31 @@ def render_start(status: Status, responses: str) -> RenderableType:
     label = "recording" if rows else "waiting"
     if not rows:
         rows = ["nothing listens on that port yet: recording begins when a server does"]
-    why = f" ({status.fallback})" if status.fallback else ""
-    how = (
-        f"tier {status.tier}{why}, kernel {status.kernel}" if status.tier else "socket tracepoints"
-    )
-    rows.append(f"{how}, responses: {responses}; keys leave memory only as keyed ids")
+    rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")
+    rows += _describe_guards(status)
     return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
+
+
+def _how(status: Status, responses: str) -> str:
+    if status.tier == LOG_TIER:
+        return "memcached's own log: no server time, batches or deletes"
+    if status.tier is None:
+        return f"socket tracepoints, responses: {responses}"
+    why = f" ({status.fallback})" if status.fallback else ""
+    return f"tier {status.tier}{why}, kernel {status.kernel}, responses: {responses}"
 
 
 def render_status(status: Status) -> Text:
     """Write the one line that shows a capture is alive."""
+    lost = f"{count(status.lost_lines)} lines" if status.lost_lines else "0"
+    if status.lost_bytes:
+        lost = size(status.lost_bytes)
+    pace = status.pace
+    behind = f"   BEHIND: ring {percent(pace.ring_fill)} full, {pace.lag_s:.1f} s" * bool(pace.late)
     return Text(
         f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
-        f"   {count(status.events)} events   {size(status.bytes_written)}"
-        f"   lost {size(status.lost_bytes) if status.lost_bytes else 0}"
-        f"   own CPU {status.cpu_share * 100:.0f} %   Ctrl-C ends"
+        f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"
+        f"   own CPU {status.cpu_share * 100:.0f} %{behind}   Ctrl-C ends"
     )
 
 
@@ -67,13 +87,26 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_column(no_wrap=True)
     body.add_column()
     body.add_row("  requests", _requests(recording))
+    if not recording.sample.is_all:
+        left_out = f"{recording.sampled_out:,} events left out" * (recording.sample.keys > 1)
+        body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())
     _add_completeness(body, recording)
     body.add_row("  cost", _cost(recording))
+    body.add_row("  pace", _pace(recording.pace))
     if recording.guard is not None:
-        body.add_row("  stopped", Text(f"by a guard: {recording.guard}"))
+        body.add_row("  stopped", Text(recording.guard))
     if recording.write_error is not None:
         body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
     return Group(_headline(recording), body)
+
+
+def describe_amount(ledger: Ledger) -> str:
+    """Say how much was seen: bytes, or lines of memcached's log."""
+    if not ledger.log_lines:
+        return f"{ledger.request_bytes:,} requested, {ledger.response_bytes:,} answered"
+    steps = ledger.log_clock_steps
+    moved = f", its clock was set back {steps} times" if steps else ""
+    return f"{ledger.log_lines:,} lines of memcached's log{moved}"
 
 
 def render_losses(ledger: Ledger) -> Table:
@@ -96,11 +129,15 @@ def _describe_server(server: ServerStatus) -> str:
     connections = ""
     if server.connections is not None:
         connections = f", {count(server.connections)} connections open"
-    return f"{version}{pid} {server.listening}{threads}{connections}"
+    apart = server.network_namespace
+    namespace = f", in network namespace {apart}" if apart is not None else ""
+    return f"{version}{pid} {server.listening}{namespace}{threads}{connections}"
 
 
 def _headline(recording: Recording) -> Text:
     name = recording.profile or "not kept"
+    if len(recording.profiles) > 1:
+        name = f"{recording.profiles[0]} … {Path(name).name}"
     return Text(
         f"{name}   {recording.events:,} events in {recording.duration_s:.1f} s"
         f" from {recording.connections:,} connections ({recording.open_at_start:,} open at start)"
@@ -126,31 +163,59 @@ def _sum(commands: Mapping[str, int], names: Iterable[str]) -> int:
 
 def _add_completeness(body: Table, recording: Recording) -> None:
     ledger = recording.ledger
-    moved = f"{ledger.request_bytes:,} requested, {ledger.response_bytes:,} answered"
     if ledger.complete:
-        body.add_row("  complete", f"every byte accounted for: {moved}; lost 0")
+        what = "line" if ledger.log_lines else "byte"
+        body.add_row("  complete", f"every {what} accounted for: {describe_amount(ledger)}; lost 0")
     else:
         share = percent(recording.loss_share())
-        body.add_row("  incomplete", f"{share} may be missing of {moved}")
+        body.add_row("  incomplete", f"{share} may be missing of {describe_amount(ledger)}")
         body.add_row("", render_losses(ledger))
     for line in _compare_counters(recording.differences):
         body.add_row("", line)
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
+    if ledger.log_lines:
+        body.add_row("  not known", Text(NOT_IN_A_LOG))
 
 
 def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
     apart = [one for one in differences if one.server != one.recorded]
-    if differences and not apart:
-        yield f"memcached's own counters agree ({', '.join(_counters(differences))})"
+    agree = [one for one in differences if one.server == one.recorded]
+    if agree and not any(one.counter != "cmd_get" for one in apart):
+        yield f"memcached's own counters agree ({', '.join(_counters(agree))})"
     for one in apart:
+        server = one.path or f"port {one.port}"
         yield (
-            f"port {one.port} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
+            f"{server} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
             f" ({one.recorded - one.server:+,})"
         )
 
 
 def _counters(differences: Iterable[Difference]) -> list[str]:
     return list(dict.fromkeys(one.counter for one in differences))
+
+
+def _pace(pace: Pace) -> Text:
+    late = f"   late {count(pace.late)} times → --ring-size, or a CPU to spare" if pace.late else ""
+    return Text(
+        f"ring at most {percent(pace.ring_fill)} full, emptied within {duration(pace.lag_s * 1e9)}"
+        f"{late}"
+    )
+
+
+def _describe_guards(status: Status) -> Iterator[str]:
+    """Say how the recorder stands back, and what ends it by itself."""
+    held = status.yielding
+    back = [f"nice {held.nice}"] * (held.nice is not None)
+    back += [f"oom_score_adj {held.oom_score_adj}"] * (held.oom_score_adj is not None)
+    limits = status.limits
+    ends = [f"over {percent(limits.max_cpu or 0)} of a CPU"] * (limits.max_cpu is not None)
+    ends += [f"{size(limits.max_memory or 0)} memory"] * (limits.max_memory is not None)
+    ends += [f"{size(limits.max_size or 0)} written"] * (limits.max_size is not None)
+    ends += [f"under {size(limits.min_free or 0)} disk left"] * (limits.min_free is not None)
+    if back:
+        yield f"guards: {', '.join(back)}; the server is left alone once this is silent for 2 s"
+    if ends:
+        yield f"ends by itself: {', '.join(ends)}"
 
 
 def _cost(recording: Recording) -> Text:

@@ -31,11 +31,17 @@ def describe_progress(progress: Progress) -> str:
     )
 
 
+def _sample(result: ReplayResult) -> Iterator[Text]:
+    if not result.sample.is_all:
+        yield Text(f"a sample was replayed, {result.sample}: a fraction of the recorded load")
+
+
 def render_replay(result: ReplayResult) -> RenderableType:
     """Sum up a replay: what was sent, whether the timing held, and how long answers took."""
     return Group(
         *_target(result),
         _sent(result),
+        *_sample(result),
         _timing(result),
         *_counts("not replayed", result.skipped),
         *_counts("not sent", result.unsent),

@@ -17,7 +17,7 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 use membench::{
-    capture::{Kernel, KernelOptions, counter},
+    capture::{Followed, Kernel, KernelOptions, counter},
     decode::Responses,
 };
 
@@ -153,10 +153,10 @@ impl Running {
     fn start(server: &Server, watcher: Watcher) -> Self {
         let attach = |port, responses| {
             let options = KernelOptions {
-                tier: None,
-                ports: vec![port],
+                followed: Followed::ports(&[port]),
                 responses,
                 ring_bytes: RING_BYTES,
+                ..KernelOptions::default()
             };
             Kernel::attach(&options).unwrap_or_else(|error| panic!("{error}"))
         };

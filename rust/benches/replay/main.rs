@@ -20,6 +20,7 @@ use membench::replay::clock::{WallClock, monotonic};
 use membench::replay::connection::Shared;
 use membench::replay::connections::Connections;
 use membench::replay::measures::Measures;
+use membench::replay::opaque::Opaque;
 use membench::replay::operation::{Block, Kind, Marks, Operation};
 use membench::replay::recording::in_memory;
 use membench::replay::request::Requests;
@@ -258,7 +259,7 @@ fn lines() -> Vec<Vec<u8>> {
     let count = usize::try_from(KEYS).unwrap() * 11;
     let line = |index| {
         let mut line = Vec::new();
-        requests.append(&mut line, &[operation(index, 0)]);
+        requests.append(&mut line, &[operation(index, 0)], Opaque::default());
         line
     };
     (0..count).map(line).collect()

@@ -2,12 +2,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use membench_protocol::{Command, Dialect, Status, request};
+use membench_protocol::{Command, Dialect, ParseError, Request, Status, binary, request};
 
 type Seen = Vec<(Command, Option<u32>, Vec<Vec<u8>>, String)>;
 
-/// The requests of a stream that arrives in `parts`; bytes that are no text protocol end it.
-fn requests(parts: [&[u8]; 2], dialect: Dialect) -> Seen {
+/// The requests of a stream that arrives in `parts`; bytes that are not of the protocol end it.
+fn requests<P>(parts: [&[u8]; 2], parse: P) -> Seen
+where
+    P: for<'a> Fn(&'a [u8]) -> Result<Status<Request<'a>>, ParseError>,
+{
     let (mut held, mut skip, mut all) = (Vec::new(), 0_usize, Seen::new());
     for part in parts {
         held.extend_from_slice(part);
@@ -15,7 +18,7 @@ fn requests(parts: [&[u8]; 2], dialect: Dialect) -> Seen {
             let skipped = skip.min(held.len());
             held.drain(..skipped);
             skip -= skipped;
-            let Ok(Status::Complete { value, consumed }) = request::parse_as(&held, dialect) else {
+            let Ok(Status::Complete { value, consumed }) = parse(&held) else {
                 break;
             };
             let mut scratch = [0; 256];
@@ -25,22 +28,22 @@ fn requests(parts: [&[u8]; 2], dialect: Dialect) -> Seen {
             let mut options = String::new();
             assert!(value.options(&mut options).is_ok());
             all.push((value.command, value.value_size, keys, options));
-            skip = consumed + value.value_size.map_or(0, |size| size as usize + 2);
+            skip = consumed + usize::try_from(value.block_size()).unwrap_or(usize::MAX);
         }
     }
     all
 }
 
-fuzz_target!(|input: (u16, bool, &[u8])| {
-    let (cut, shared, stream) = input;
-    let dialect = if shared {
-        Dialect::Shared
-    } else {
-        Dialect::Classic
-    };
+fuzz_target!(|input: (u16, u8, &[u8])| {
+    let (cut, parser, stream) = input;
     let (start, end) = stream.split_at(usize::from(cut).min(stream.len()));
+    let parse = |bytes| match parser % 3 {
+        0 => request::parse_as(bytes, Dialect::Classic),
+        1 => request::parse_as(bytes, Dialect::Shared),
+        _ => binary::parse_request(bytes),
+    };
     assert_eq!(
-        requests([start, end], dialect),
-        requests([stream, b""], dialect)
+        requests([start, end], parse),
+        requests([stream, b""], parse)
     );
 });

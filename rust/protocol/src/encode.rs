@@ -199,7 +199,10 @@ impl<'b> Encoder<'b> {
     }
 
     /// All of it or nothing.
-    fn whole(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
+    pub(crate) fn whole(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), Full>,
+    ) -> Result<(), Full> {
         let start = self.written;
         let result = write(self);
         if result.is_err() {
@@ -208,7 +211,7 @@ impl<'b> Encoder<'b> {
         result
     }
 
-    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Full> {
         let place = self.out.get_mut(self.written..).ok_or(Full)?;
         place
             .get_mut(..bytes.len())

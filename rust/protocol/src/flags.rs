@@ -54,6 +54,8 @@ impl<'a> Iterator for MetaFlags<'a> {
 pub(crate) struct Letters(u128);
 
 impl Letters {
+    pub(crate) const NONE: Self = Self(0);
+
     /// A set of letters below DEL.
     pub(crate) const fn of(letters: &[u8]) -> Self {
         let mut set = Self(0);

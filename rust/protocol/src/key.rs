@@ -48,29 +48,43 @@ impl<'a> Key<'a> {
 /// The keys of a request, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys<'a> {
-    tokens: Tokens<'a>,
+    words: Words<'a>,
     count: usize,
     base64: bool,
 }
 
+/// Where keys stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Words<'a> {
+    /// In a line.
+    Line(Tokens<'a>),
+    /// Alone, of any bytes.
+    Exact(&'a [u8]),
+}
+
 impl<'a> Keys<'a> {
-    pub(crate) const NONE: Self = Self {
-        tokens: Tokens::new(b""),
-        count: 0,
-        base64: false,
-    };
+    pub(crate) const NONE: Self = Self::many(Tokens::new(b""), 0);
 
     pub(crate) const fn one(word: &'a [u8], base64: bool) -> Self {
         Self {
-            tokens: Tokens::new(word),
+            words: Words::Line(Tokens::new(word)),
             count: 1,
             base64,
         }
     }
 
+    /// One key, which may hold spaces or anything else.
+    pub(crate) const fn exact(key: &'a [u8]) -> Self {
+        Self {
+            words: Words::Exact(key),
+            count: 1,
+            base64: false,
+        }
+    }
+
     pub(crate) const fn many(tokens: Tokens<'a>, count: usize) -> Self {
         Self {
-            tokens,
+            words: Words::Line(tokens),
             count,
             base64: false,
         }
@@ -81,7 +95,11 @@ impl<'a> Iterator for Keys<'a> {
     type Item = Key<'a>;
 
     fn next(&mut self) -> Option<Key<'a>> {
-        let raw = self.tokens.next()?;
+        let raw = match &mut self.words {
+            Words::Line(tokens) => tokens.next()?,
+            Words::Exact(key) if self.count > 0 => key,
+            Words::Exact(_) => return None,
+        };
         self.count = self.count.saturating_sub(1);
         Some(Key::new(raw, self.base64))
     }

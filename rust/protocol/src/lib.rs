@@ -1,10 +1,11 @@
-//! memcached's protocols: bytes in, borrowed tokens out; no allocation, no state beyond one message.
+//! memcached's protocols, text, meta and binary: bytes in, borrowed tokens out; no allocation, no state beyond one message.
 #![no_std]
 
 #[cfg(test)]
 extern crate std;
 
 pub mod base64;
+pub mod binary;
 mod command;
 mod dialect;
 pub mod encode;
@@ -13,6 +14,7 @@ mod flags;
 mod key;
 mod line;
 mod number;
+mod quiet;
 pub mod request;
 pub mod response;
 mod token;
@@ -23,6 +25,7 @@ pub use error::ParseError;
 pub use flags::{MetaFlag, MetaFlags};
 pub use key::{KEY_SIZE_MAX, Key, Keys};
 pub use line::{LINE_SIZE_MAX, may_grow};
+pub use quiet::is_ordinary;
 pub use request::Request;
 pub use response::Response;
 

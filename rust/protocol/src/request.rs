@@ -4,17 +4,18 @@ use core::fmt;
 
 use memchr::memchr;
 
+use crate::binary::{Opcode, REQUEST_MAGIC};
 use crate::flags::Letters;
 use crate::token::{Tokens, Words};
-use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, MetaFlags, ParseError, Status, line};
+use crate::{
+    Command, Dialect, KEY_SIZE_MAX, Keys, MetaFlags, ParseError, Response, Status, is_ordinary,
+    line,
+};
 
 mod meta;
 mod options;
 mod other;
 mod text;
-
-/// First byte of each request of the binary protocol.
-const BINARY_MAGIC: u8 = 0x80;
 
 /// Words memcached's classic parser looks at in a line without keys.
 const WORDS_MAX: usize = 23;
@@ -52,16 +53,20 @@ pub struct Request<'a> {
     pub vivify_ttl: Option<i32>,
     /// Meta `R`: remaining expiry below which to recache, s.
     pub recache_ttl: Option<i32>,
-    /// Meta `O`: the token, without its letter.
+    /// Meta `O`: the token, without its letter. Binary: four bytes that the response repeats.
     pub opaque: Option<&'a [u8]>,
+    /// The opcode of a binary request; none of a line.
+    pub opcode: Option<Opcode>,
     /// The flags of a meta command.
     pub flags: MetaFlags<'a>,
     /// memcached answers with an error whatever it holds. A refused `get` may have counted the keys before the bad one.
     pub refused: bool,
-    /// memcached closes the connection: `quit`, or a line that ends as an HTTP request does.
+    /// memcached closes the connection: `quit`, a line that ends as an HTTP request does, binary lengths that do not add up.
     pub closes: bool,
-    letters: Letters,
+    pub(crate) letters: Letters,
     mode: Option<u8>,
+    /// Bytes that follow a binary request's key.
+    pub(crate) block: u32,
 }
 
 /// Parses the request line at the start of `bytes` as memcached 1.6.18 does ([`Dialect::Classic`]).
@@ -74,7 +79,7 @@ pub fn parse(bytes: &[u8]) -> Result<Status<Request<'_>>, ParseError> {
 
 /// Parses the request line at the start of `bytes` as a memcached that speaks `dialect` does.
 pub fn parse_as(bytes: &[u8], dialect: Dialect) -> Result<Status<Request<'_>>, ParseError> {
-    if bytes.first() == Some(&BINARY_MAGIC) {
+    if bytes.first() == Some(&REQUEST_MAGIC) {
         return Err(ParseError::Binary);
     }
     let Some((line, consumed)) = line::split(bytes) else {
@@ -103,11 +108,17 @@ impl<'a> Request<'a> {
     }
 
     fn new(verb: &'a [u8]) -> Self {
-        let command = Command::of_verb(verb);
+        let mut request = Self::empty(Command::of_verb(verb));
+        request.verb = verb;
+        request.meta = request.command.is_meta();
+        request
+    }
+
+    pub(crate) const fn empty(command: Command) -> Self {
         Self {
             command,
-            verb,
-            meta: command.is_meta(),
+            verb: b"",
+            meta: false,
             keys: Keys::NONE,
             noreply: false,
             value_size: None,
@@ -119,22 +130,37 @@ impl<'a> Request<'a> {
             vivify_ttl: None,
             recache_ttl: None,
             opaque: None,
+            opcode: None,
             flags: MetaFlags::NONE,
             refused: false,
             closes: false,
-            letters: Letters::default(),
+            letters: Letters::NONE,
             mode: None,
+            block: 0,
         }
     }
 
-    /// Meta `q`: the ordinary outcome is not answered (see [`Request::suppresses`]); errors always are.
+    /// Meta `q`, quiet opcodes: the ordinary outcome is not answered (see [`Request::suppresses`]); errors always are.
     pub const fn quiet(&self) -> bool {
         self.letters.has(b'q')
     }
 
-    /// Meta `k`: the response repeats the key.
+    /// Meta `k`, opcodes with a K: the response repeats the key.
     pub const fn returns_key(&self) -> bool {
         self.letters.has(b'k')
+    }
+
+    /// Whether memcached may answer at all. The `quit` of the binary protocol is answered.
+    pub const fn is_answered(&self) -> bool {
+        !self.noreply && (!self.closes || self.opcode.is_some())
+    }
+
+    /// Bytes that memcached reads behind the line, or behind the key of a binary request, before it goes on.
+    pub fn block_size(&self) -> u64 {
+        match self.opcode {
+            Some(_) => self.block.into(),
+            None => self.value_size.map_or(0, |size| u64::from(size) + 2),
+        }
     }
 
     /// Meta `v`: the response carries the value.
@@ -152,17 +178,9 @@ impl<'a> Request<'a> {
         self.mode
     }
 
-    /// Whether a response of this kind is left out because the request is quiet. Arithmetic that creates its counter
-    /// answers `HD` or `VA` all the same.
-    pub fn suppresses(&self, kind: crate::response::Kind) -> bool {
-        use crate::response::Kind;
-        self.quiet()
-            && match self.command {
-                Command::MetaGet => kind == Kind::En,
-                Command::MetaSet | Command::MetaDelete => kind == Kind::Hd,
-                Command::MetaArithmetic => matches!(kind, Kind::Hd | Kind::Va),
-                _ => false,
-            }
+    /// Whether a response is left out because the request is quiet: see [`is_ordinary`].
+    pub fn suppresses(&self, response: &Response<'_>) -> bool {
+        self.quiet() && is_ordinary(self.command, response)
     }
 
     /// Whether memcached drops the answers it owes to earlier requests of the connection and has not yet sent: it does so
@@ -181,7 +199,8 @@ impl<'a> Request<'a> {
         self.keys.clone().any(|key| key.raw().len() > KEY_SIZE_MAX)
     }
 
-    /// Writes the canonical options: `noreply`, or the flags' letters in order, a mode with its letter (`s v q MA`).
+    /// Writes the canonical options: `noreply`, or the flags' letters in order, a mode with its letter (`s v q MA`); of a
+    /// binary request `q` if it is quiet, `k` if the key is returned, `C` if a cas value is compared.
     /// No word of the user's gets there.
     pub fn options(&self, out: &mut impl fmt::Write) -> fmt::Result {
         options::write(self, out)

@@ -1,13 +1,12 @@
 //! The line at the start of what memcached sent → [`Response`].
 
+use crate::binary::{Answer, RESPONSE_MAGIC};
 use crate::number::plain;
 use crate::token::Tokens;
 use crate::{Key, LINE_SIZE_MAX, MetaFlags, ParseError, Status, line};
 
-/// First byte of each response of the binary protocol.
-const BINARY_MAGIC: u8 = 0x81;
-
-/// A response line. A data block of its size and two bytes more follows `Value` and a `Meta` with a size.
+/// A response. A data block of its size and two bytes more follows `Value` and a `Meta` with a size; the rest of its body
+/// follows a `Binary`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response<'a> {
     /// `VALUE`: an item that a `get` found.
@@ -66,6 +65,8 @@ pub enum Response<'a> {
     MetaDebug(&'a [u8]),
     /// Any other line.
     Line(&'a [u8]),
+    /// A response of the binary protocol.
+    Binary(Answer<'a>),
 }
 
 /// What a meta command came to.
@@ -89,7 +90,7 @@ pub enum Kind {
 
 /// Parses the response line at the start of `bytes`; `consumed` covers the line alone.
 pub fn parse(bytes: &[u8]) -> Result<Status<Response<'_>>, ParseError> {
-    if bytes.first() == Some(&BINARY_MAGIC) {
+    if bytes.first() == Some(&RESPONSE_MAGIC) {
         return Err(ParseError::Binary);
     }
     let start = &bytes[..bytes.len().min(LINE_SIZE_MAX)];
@@ -104,11 +105,12 @@ pub fn parse(bytes: &[u8]) -> Result<Status<Response<'_>>, ParseError> {
 }
 
 impl<'a> Response<'a> {
-    /// Bytes of the data block that follows the line, without its line end.
-    pub const fn value_size(&self) -> Option<u32> {
+    /// Bytes of the value that follows, without its line end.
+    pub fn value_size(&self) -> Option<u32> {
         match self {
             Self::Value { size, .. } => Some(*size),
             Self::Meta { size, .. } => *size,
+            Self::Binary(answer) if answer.is_hit() => Some(answer.value_size()),
             _ => None,
         }
     }
@@ -189,7 +191,7 @@ impl<'a> Response<'a> {
         })
     }
 
-    const fn meta(kind: Kind, rest: &'a [u8]) -> Self {
+    pub(crate) const fn meta(kind: Kind, rest: &'a [u8]) -> Self {
         Self::Meta {
             kind,
             size: None,

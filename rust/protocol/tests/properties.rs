@@ -1,7 +1,8 @@
 //! Any bytes and any request → properties that hold for all of them.
 
+use membench_protocol::binary::{Arithmetic, Item, Opcode, Tag};
 use membench_protocol::encode::{Encoder, Flag, Storage};
-use membench_protocol::{Command, Dialect, ParseError, Request, Status, request, response};
+use membench_protocol::{Command, Dialect, ParseError, Request, Status, binary, request, response};
 use proptest::prelude::*;
 
 /// What parsing a whole stream saw: each request's words and sizes.
@@ -12,8 +13,10 @@ fn seen(request: &Request<'_>) -> (Command, Option<u32>, Vec<Vec<u8>>, bool) {
     (request.command, request.value_size, keys, request.refused)
 }
 
+type Parser = fn(&[u8]) -> Result<Status<Request<'_>>, ParseError>;
+
 /// Parses a stream that arrives in the given parts, as a decoder with a small memory does.
-fn requests(parts: &[&[u8]]) -> Result<Seen, ParseError> {
+fn requests(parts: &[&[u8]], parse: Parser) -> Result<Seen, ParseError> {
     let (mut held, mut skip, mut all) = (Vec::new(), 0_usize, Seen::new());
     for part in parts {
         held.extend_from_slice(part);
@@ -21,11 +24,11 @@ fn requests(parts: &[&[u8]]) -> Result<Seen, ParseError> {
             let skipped = skip.min(held.len());
             held.drain(..skipped);
             skip -= skipped;
-            let Status::Complete { value, consumed } = request::parse(&held)? else {
+            let Status::Complete { value, consumed } = parse(&held)? else {
                 break;
             };
             all.push(seen(&value));
-            skip = consumed + value.value_size.map_or(0, |size| size as usize + 2);
+            skip = consumed + usize::try_from(value.block_size()).unwrap_or(usize::MAX);
         }
     }
     Ok(all)
@@ -63,21 +66,96 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(0x21..0x7f_u8, 1..=250)
 }
 
+/// Requests of the binary protocol, some with lengths their opcodes do not allow, some cut short.
+fn binary_like() -> impl Strategy<Value = Vec<u8>> {
+    let message = (0..=0x40_u8, 0..4_u8, 0..6_u8, 0..4_u8, any::<[u8; 16]>()).prop_map(
+        |(opcode, key, extras, value, rest)| {
+            let extras = [0, 4, 8, 20, 1, 24][usize::from(extras)];
+            let body = extras + key + value;
+            let mut bytes = vec![0x80, opcode, 0, key, extras, 0, 0, 0, 0, 0, 0, body];
+            bytes.extend(&rest[..12]);
+            bytes.resize(24 + usize::from(body), rest[15]);
+            bytes
+        },
+    );
+    proptest::collection::vec(message, 0..8).prop_map(|messages| messages.concat())
+}
+
+type Cuts = Vec<prop::sample::Index>;
+
+fn cuts() -> impl Strategy<Value = Cuts> {
+    proptest::collection::vec(any::<prop::sample::Index>(), 0..8)
+}
+
+fn split<'a>(stream: &'a [u8], cuts: &Cuts) -> Vec<&'a [u8]> {
+    let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+    ends.sort_unstable();
+    ends.push(stream.len());
+    let starts = std::iter::once(0).chain(ends.clone());
+    starts
+        .zip(ends)
+        .map(|(start, end)| &stream[start..end])
+        .collect()
+}
+
 proptest! {
     #[test]
-    fn any_split_of_a_stream_gives_the_same_requests(
-        stream in protocol_like(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8)
+    fn any_split_of_a_stream_gives_the_same_requests(stream in protocol_like(), cuts in cuts()) {
+        let parts = split(&stream, &cuts);
+        prop_assert_eq!(requests(&parts, request::parse), requests(&[&stream], request::parse));
+    }
+
+    #[test]
+    fn any_split_of_a_binary_stream_gives_the_same_requests(stream in binary_like(), cuts in cuts()) {
+        let parts = split(&stream, &cuts);
+        let whole = requests(&[&stream], binary::parse_request);
+        prop_assert_eq!(requests(&parts, binary::parse_request), whole);
+    }
+
+    #[test]
+    fn no_bytes_panic_as_binary_messages(
+        magic in 0x7f..0x83_u8, bytes in proptest::collection::vec(any::<u8>(), 0..80)
     ) {
-        let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        ends.sort_unstable();
-        ends.push(stream.len());
-        let mut start = 0;
-        let mut parts = Vec::new();
-        for end in ends {
-            parts.push(&stream[start..end]);
-            start = end;
+        let message = [&[magic], &bytes[..]].concat();
+        if let Ok(Status::Complete { value, consumed }) = binary::parse_request(&message) {
+            prop_assert!(consumed <= message.len());
+            prop_assert_eq!(value.keys.clone().len(), value.keys.clone().count());
+            prop_assert!(value.options(&mut String::new()).is_ok());
         }
-        prop_assert_eq!(requests(&parts), requests(&[&stream]));
+        if let Ok(Status::Complete { value, consumed }) = binary::parse_response(&message) {
+            prop_assert!(consumed <= message.len());
+            prop_assert_eq!(24 + value.body_size as usize, consumed + value.value_size() as usize);
+        }
+        let _ = binary::begins_request(&message, true);
+    }
+
+    #[test]
+    fn a_binary_request_parses_to_what_was_encoded(
+        key in proptest::collection::vec(any::<u8>(), 1..=250), opaque: u32, cas in 1..u64::MAX, client_flags: u32,
+        ttl in 0..i32::MAX, size in 0..binary::BODY_SIZE_MAX, delta: u64, initial: Option<u64>,
+    ) {
+        let seconds = ttl.unsigned_abs();
+        let storage = Tag { opcode: Opcode(0x11), opaque, cas };
+        let counter = Tag { opcode: Opcode(0x16), opaque, cas: 0 };
+        let arithmetic = Arithmetic { delta, initial: initial.map(|initial| (initial, seconds)) };
+        let mut out = [0; 800];
+        let mut encoder = Encoder::new(&mut out);
+        let item = Item { client_flags, ttl: seconds };
+        prop_assert!(encoder.binary_storage(storage, &key, item, size).is_ok());
+        let first = encoder.written();
+        prop_assert!(encoder.binary_arithmetic(counter, &key, arithmetic).is_ok());
+        let Ok(Status::Complete { value, consumed }) = binary::parse_request(&out) else {
+            return Err(TestCaseError::fail("not whole"));
+        };
+        prop_assert_eq!((consumed, value.value_size, value.block_size()), (first, Some(size), size.into()));
+        prop_assert_eq!((value.client_flags, value.ttl, value.cas), (Some(client_flags), Some(ttl), Some(cas)));
+        prop_assert_eq!((value.opaque, seen(&value).2), (Some(&opaque.to_be_bytes()[..]), vec![key.clone()]));
+        let Ok(Status::Complete { value, .. }) = binary::parse_request(&out[first..]) else {
+            return Err(TestCaseError::fail("not whole"));
+        };
+        prop_assert_eq!((value.delta, value.initial), (Some(delta), initial));
+        prop_assert_eq!(value.vivify_ttl, initial.map(|_| ttl));
+        prop_assert!(value.quiet() && !value.refused);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod operation;
 mod pass;
 mod quantiles;
 mod requests;
+mod sampled;
 mod section;
 mod series;
 mod sizes;
@@ -53,6 +54,7 @@ pub use zipf::Zipf;
 
 use crate::Result;
 use crate::event::{Event, OptionsTable};
+use crate::profile::Sample;
 
 /// Version of the JSON form of [`Analysis`].
 pub const SCHEMA_VERSION: u32 = 1;
@@ -85,6 +87,8 @@ pub struct Context {
     pub options: OptionsTable,
     /// Connections, idle ones included.
     pub connections: Option<Vec<ConnectionFacts>>,
+    /// Which share of the traffic was recorded.
+    pub sample: Sample,
     /// What the report says about the recording.
     pub overview: Overview,
 }
@@ -100,6 +104,10 @@ pub struct Overview {
     pub duration_s: f64,
     /// Whether every byte is accounted for; none if it was not sealed.
     pub complete: Option<bool>,
+    /// Which share of the traffic was recorded.
+    pub sample: Sample,
+    /// Analyses that a sample cannot tell.
+    pub not_told: Vec<&'static str>,
     /// Each loss that is not 0: its name in the ledger, and how much.
     pub losses: std::collections::BTreeMap<String, u64>,
 }

@@ -19,6 +19,7 @@ use super::working_set::WorkingSetCounts;
 use super::{Analysis, Context, Options, Overview, SCHEMA_VERSION};
 use crate::Result;
 use crate::event::Event;
+use crate::profile::Sample;
 
 /// What is shared by the analyses, and the analyses.
 pub(super) struct Pass<'a> {
@@ -60,7 +61,7 @@ impl<'a> Pass<'a> {
             request: Vec::new(),
             start: context.start,
             end: 0,
-            analyses: Analyses::new(options),
+            analyses: Analyses::new(options).of_sample(context.sample),
         }
     }
 
@@ -157,6 +158,12 @@ impl Analyses {
             memory: options.default_for(Section::Memory),
             times: options.default_for(Section::Times),
         }
+    }
+
+    /// Distances between uses of a sample's keys stand for those between all keys' uses.
+    fn of_sample(mut self, sample: Sample) -> Self {
+        self.memory = self.memory.map(|memory| memory.scaled(sample.keys));
+        self
     }
 
     fn observe(&mut self, operation: &Operation) {

@@ -1,12 +1,15 @@
 //! A profile → its events and what is known beside them.
 
-use super::{Analysis, ConnectionFacts, Context, Options, Overview, analyze_events};
+use super::{Analysis, ConnectionFacts, Context, Options, Overview, analyze_events, sampled};
 use crate::Result;
 use crate::profile::{ConnectionRow, Manifest, Profile};
 
 /// Finds out what a profile says about the workload, in one pass.
 pub fn analyze(profile: &Profile, options: &Options) -> Result<Analysis> {
-    analyze_events(profile.events()?, &context(profile)?, options)
+    let mut context = context(profile)?;
+    let (options, not_told) = sampled::reduced(options, context.sample, profile.path())?;
+    context.overview.not_told = not_told;
+    analyze_events(profile.events()?, &context, &options)
 }
 
 fn context(profile: &Profile) -> Result<Context> {
@@ -16,6 +19,7 @@ fn context(profile: &Profile) -> Result<Context> {
         start: Some(manifest.header.anchor.monotonic_ns),
         duration: manifest.duration_ns,
         options: profile.options(),
+        sample: manifest.header.sample,
         // A recorder that was killed wrote none.
         connections: (!rows.is_empty()).then(|| rows.iter().map(facts).collect()),
         overview: overview(profile, manifest),
@@ -30,6 +34,8 @@ fn overview(profile: &Profile, manifest: &Manifest) -> Overview {
         started_utc_ns: Some(manifest.header.anchor.utc_ns),
         duration_s: profile.duration_s(),
         complete: manifest.ledger.complete,
+        sample: manifest.header.sample,
+        not_told: Vec::new(),
         losses: losses
             .iter()
             .filter(|(_, amount)| *amount > 0)

@@ -28,6 +28,11 @@ impl Kernel {
     }
 
     /// See the kernel capture.
+    pub fn beat(&self) {
+        match self.0 {}
+    }
+
+    /// See the kernel capture.
     pub fn counters(&self) -> [u64; counter::COUNT] {
         match self.0 {}
     }

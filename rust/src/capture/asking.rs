@@ -1,6 +1,5 @@
 //! Servers' own counters at the start and the end of a recording, asked on a thread of its own.
 
-use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -8,15 +7,16 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::listeners::Listener;
+use super::peer::{OwnAddresses, Peer};
 use super::session::Mark;
-use super::sockets::{OwnAddresses, Seen, Sockets};
+use super::sockets::{Seen, Sockets};
 use super::statistics::{Asker, Statistics};
 use super::status::ServerStatus;
 
 /// A server we keep a connection to.
 struct Asked {
     listener: Listener,
-    own: SocketAddr,
+    own: Peer,
     asker: Asker,
     start: Statistics,
     end: Option<Statistics>,
@@ -34,8 +34,10 @@ pub(super) struct Asking {
 pub(super) struct Comparison {
     /// Ordinal, as in the connections table.
     pub server: u32,
-    /// Its port.
+    /// Its port; 0 at a path.
     pub port: u16,
+    /// Its path, if it has one.
+    pub path: Option<String>,
     /// Bytes it counted as read between the answers,
     pub bytes_read: u64,
     /// and those recorded.
@@ -52,6 +54,7 @@ impl Asking {
         self.ask(move || {
             listeners
                 .into_iter()
+                .filter(Listener::is_near)
                 .filter_map(|listener| Asked::start(listener, &own))
                 .collect()
         });
@@ -97,7 +100,7 @@ impl Asking {
     fn table<'a>(&'a self, of: impl Fn(&'a Asked) -> Option<&'a Statistics>) -> serde_json::Value {
         let entries = self.asked.iter().filter_map(|asked| {
             let statistics = serde_json::to_value(of(asked)?).ok()?;
-            Some((asked.listener.address.to_string(), statistics))
+            Some((asked.listener.endpoint.to_string(), statistics))
         });
         serde_json::Value::Object(entries.collect())
     }
@@ -118,8 +121,8 @@ impl Asking {
 
 impl Asked {
     fn start(listener: Listener, own: &OwnAddresses) -> Option<Self> {
-        let address = listener.reachable();
-        let asked = Asker::connect(address, own).and_then(|(mut asker, own)| {
+        let endpoint = listener.endpoint.reachable();
+        let asked = Asker::connect(&endpoint, own).and_then(|(mut asker, own)| {
             let start = asker.before()?;
             Ok((asker, own, start))
         });
@@ -132,7 +135,7 @@ impl Asked {
                 end: None,
             }),
             Err(error) => {
-                log::warn!("{address}: no statistics: {error}");
+                log::warn!("{endpoint}: no statistics: {error}");
                 None
             }
         }
@@ -143,7 +146,7 @@ impl Asked {
             Ok(end) => self.end = Some(end),
             Err(error) => log::warn!(
                 "{}: no statistics at the end: {error}",
-                self.listener.address
+                self.listener.endpoint
             ),
         }
         self
@@ -151,8 +154,6 @@ impl Asked {
 
     fn status(&self) -> ServerStatus {
         ServerStatus {
-            listening: self.listener.address.to_string(),
-            port: self.listener.address.port(),
             pid: self
                 .listener
                 .pid
@@ -163,6 +164,7 @@ impl Asked {
                 .start
                 .counter("curr_connections")
                 .map(|open| open.saturating_sub(1)),
+            ..self.listener.status()
         }
     }
 
@@ -175,7 +177,8 @@ impl Asked {
         let Seen { request, response } = last;
         Some(Comparison {
             server,
-            port: self.listener.address.port(),
+            port: self.listener.endpoint.port(),
+            path: self.listener.endpoint.path(),
             bytes_read: counted("bytes_read")?,
             request_bytes: request - first.request,
             bytes_written: counted("bytes_written")?,

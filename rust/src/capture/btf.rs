@@ -26,13 +26,14 @@ impl Types {
         Self::parse(&bytes)
     }
 
-    /// Offsets of members, each given as structure and name.
+    /// Offsets of the first `wanted` members, each given as structure and name; 0 for the others.
     pub(super) fn offsets<const COUNT: usize>(
         &self,
         paths: [(&'static str, &'static str); COUNT],
+        wanted: usize,
     ) -> Result<[u32; COUNT]> {
         let mut offsets = [0; COUNT];
-        for (offset, (structure, member)) in offsets.iter_mut().zip(paths) {
+        for (offset, (structure, member)) in offsets.iter_mut().zip(paths).take(wanted) {
             *offset = self.offset(structure, member)?;
         }
         Ok(offsets)

@@ -1,6 +1,6 @@
 //! The clocks a recording is placed by.
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
 use crate::profile::Anchor;
 
@@ -18,6 +18,11 @@ pub(super) fn anchor() -> Anchor {
 /// `CLOCK_MONOTONIC`, ns: the clock of the kernel programs.
 pub(super) fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
+}
+
+/// A jiffy's length, ns: the kernel's coarse clocks move once in each.
+pub(super) fn jiffy_ns() -> u32 {
+    u32::try_from(nanoseconds(clock_getres(ClockId::MonotonicCoarse))).unwrap_or(u32::MAX)
 }
 
 /// CPU time of this process, s.

@@ -8,7 +8,11 @@ use std::{
 
 use membench_common::{counter, program};
 
-use crate::{Error, Result, sys::Words};
+use crate::{
+    Error, Result,
+    capture::clock,
+    sys::{Word, Words},
+};
 
 /// The counters, mapped: reading them takes no privilege.
 pub(super) struct Counters {
@@ -35,6 +39,27 @@ impl Counters {
                 .map(|stripe| self.words.read(stripe * counter::STRIDE + index))
                 .sum()
         })
+    }
+}
+
+/// The sign of life without which the programs only count.
+pub(super) struct Heartbeat(Word);
+
+impl Heartbeat {
+    /// Maps the word, and gives the first sign.
+    pub(super) fn map(map: BorrowedFd<'_>) -> Result<Self> {
+        let word = Word::map(map).map_err(|source| Error::KernelMap {
+            map: "heartbeat",
+            source,
+        })?;
+        let heartbeat = Self(word);
+        heartbeat.beat();
+        Ok(heartbeat)
+    }
+
+    /// Gives a sign.
+    pub(super) fn beat(&self) {
+        self.0.write(clock::monotonic_ns());
     }
 }
 

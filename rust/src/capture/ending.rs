@@ -55,30 +55,42 @@ impl Running {
         mut ledger: Ledger,
     ) -> Result<Recording> {
         let differences = self.differences();
-        let statistics_end = self.asking.statistics_end();
+        let mut pace = self.pace_before;
+        pace.add(self.pace);
+        let sampled_out = self.session.sampled_out();
+        let last = End {
+            statistics_end: self.asking.statistics_end(),
+            stopped_by: stopped_by.clone(),
+            sampled_out: self.session.take_sampled_out(),
+            ..End::default()
+        };
         let (connections, _, losses) = self.session.into_tables();
         let open_at_start = connections
             .iter()
             .filter(|row| row.opened.is_none())
             .count() as u64;
         let count = connections.len() as u64;
-        let mut bytes_written = 0;
-        if let Some(writer) = self.writer.take() {
-            let manifest = writer.finish(End {
-                connections,
+        let mut finished = Vec::new();
+        if let (Some(writer), Some(rotation)) = (self.writer.take(), self.rotation.take()) {
+            let end = End {
+                connections: rotation.rows_of(&connections),
                 losses,
-                ledger: ledger.clone(),
-                statistics_end,
-                stopped_by: stopped_by.clone(),
-                duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-            })?;
-            bytes_written = manifest.parts.iter().map(|part| part.bytes).sum();
-            ledger = manifest.ledger;
+                ledger: rotation.share_of(&ledger),
+                duration_ns: rotation.duration_ns(self.started + duration),
+                ..last
+            };
+            let (all, failure) = rotation.end(writer, end);
+            failure.map_or(Ok(()), Err)?;
+            finished = all;
         }
+        let bytes_written = finished.iter().map(|one| one.bytes).sum();
+        ledger.user_queue_drops += finished.iter().map(|one| one.not_taken).sum::<u64>();
+        ledger.complete = Some(ledger.nothing_lost());
         let cpu_s = clock::cpu_s() - self.cpu_before;
         let events = self.tally.events();
         Ok(Recording {
-            profile: self.options.output,
+            profile: finished.last().map(|one| one.path.clone()),
+            profiles: finished.into_iter().map(|one| one.path).collect(),
             duration_s: duration.as_secs_f64(),
             events,
             requests: self.tally.requests(),
@@ -86,8 +98,11 @@ impl Running {
             open_at_start,
             commands: self.tally.commands(),
             outcomes: self.tally.outcomes(),
+            sample: self.options.sample,
+            sampled_out,
             ledger,
             differences,
+            pace,
             cost: Cost {
                 cpu_s,
                 ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),
@@ -99,7 +114,11 @@ impl Running {
         })
     }
 
+    /// A server's counters speak of all connections: there is nothing to compare where some were left out.
     fn differences(&self) -> Vec<Difference> {
+        if self.options.sample.connections > 1 {
+            return Vec::new();
+        }
         let compared = self
             .asking
             .compare(self.session.sockets(), self.session.marks());
@@ -107,12 +126,14 @@ impl Running {
             [
                 Difference {
                     port: of.port,
+                    path: of.path.clone(),
                     counter: "bytes_read",
                     server: of.bytes_read,
                     recorded: of.request_bytes,
                 },
                 Difference {
                     port: of.port,
+                    path: of.path.clone(),
                     counter: "bytes_written",
                     server: of.bytes_written,
                     recorded: of.response_bytes,

@@ -29,13 +29,16 @@ pub struct Flow {
     pub missed: u64,
 }
 
-/// One server: a process listening on a port in a network namespace.
+/// One server: a process listening on a port in a network namespace, or at a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Ordinal, as in the connections table.
     pub server: u32,
-    /// Listening port.
+    /// Listening port; 0 at a path.
     pub port: u16,
+    /// Path of the UNIX-domain socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Process id in the initial pid namespace.
     pub pid: u32,
     /// Network namespace's inode number.
@@ -46,7 +49,7 @@ pub struct Server {
     pub response: Flow,
 }
 
-/// The whole capture. Every field from `ring_full` to `user_queue_drops` is a loss term.
+/// The whole capture. Every field from `ring_full` to `log_unparsed` is a loss term.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// True when every loss term is 0; none while recording and when the recording was not sealed.
@@ -81,6 +84,9 @@ pub struct Ledger {
     pub udp: u64,
     /// On matching sockets of other families, bytes.
     pub other_family: u64,
+    /// Moved while this recorder had been silent for 2 s, bytes.
+    #[serde(default)]
+    pub unattended: u64,
     /// On sockets that were never announced, bytes.
     pub orphaned: u64,
     /// Holes where bytes were needed, bytes.
@@ -95,6 +101,21 @@ pub struct Ledger {
     pub program_misses: u64,
     /// Events that a slow consumer or disk did not take.
     pub user_queue_drops: u64,
+    /// Lines of its log that memcached did not hand out, because they were read too slowly.
+    #[serde(default)]
+    pub log_skipped: u64,
+    /// Lines for which memcached's threads had no room.
+    #[serde(default)]
+    pub log_dropped: u64,
+    /// Lines that are none of memcached's log.
+    #[serde(default)]
+    pub log_unparsed: u64,
+    /// Lines of memcached's log that were read; 0 for other sources.
+    #[serde(default)]
+    pub log_lines: u64,
+    /// Times memcached's clock was set back, and its log's times were therefore moved.
+    #[serde(default)]
+    pub log_clock_steps: u64,
     /// Bytes of messages begun before the start or unfinished at the end: not a loss.
     pub boundary: u64,
     /// Each server apart.
@@ -103,7 +124,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 18] {
+    pub fn losses(&self) -> [(&'static str, u64); 22] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -116,6 +137,7 @@ impl Ledger {
             ("no_state", self.no_state),
             ("udp", self.udp),
             ("other_family", self.other_family),
+            ("unattended", self.unattended),
             ("orphaned", self.orphaned),
             ("truncated", self.truncated),
             ("unsynced", self.unsynced),
@@ -123,7 +145,84 @@ impl Ledger {
             ("unmatched", self.unmatched),
             ("program_misses", self.program_misses),
             ("user_queue_drops", self.user_queue_drops),
+            ("log_skipped", self.log_skipped),
+            ("log_dropped", self.log_dropped),
+            ("log_unparsed", self.log_unparsed),
         ]
+    }
+
+    /// What was added since an earlier state of the same capture.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        macro_rules! less {
+            ($($term:ident),*) => {{
+                // Every term is named here, or this does not compile.
+                let Self { complete: _, servers: _, $($term),* } = before;
+                Self { complete: None, servers: self.servers_since(before), $($term: self.$term.saturating_sub(*$term)),* }
+            }};
+        }
+        let mut added = less!(
+            request_bytes,
+            response_bytes,
+            own_request_bytes,
+            own_response_bytes,
+            ring_full,
+            missed,
+            record_limit,
+            other_syscall,
+            io_uring,
+            kernel_thread,
+            compat_task,
+            fault,
+            no_state,
+            udp,
+            other_family,
+            unattended,
+            orphaned,
+            truncated,
+            unsynced,
+            unpaired,
+            unmatched,
+            program_misses,
+            user_queue_drops,
+            log_skipped,
+            log_dropped,
+            log_unparsed,
+            log_lines,
+            log_clock_steps,
+            boundary
+        );
+        added.complete = Some(added.nothing_lost());
+        added
+    }
+
+    /// Servers are only ever added, at the end.
+    fn servers_since(&self, before: &Self) -> Vec<Server> {
+        let none = (Flow::default(), Flow::default());
+        let mut earlier = before
+            .servers
+            .iter()
+            .map(|server| (server.request, server.response));
+        let servers = self.servers.iter().map(|server| {
+            let (request, response) = earlier.next().unwrap_or(none);
+            Server {
+                request: server.request.since(&request),
+                response: server.response.since(&response),
+                ..server.clone()
+            }
+        });
+        servers.collect()
+    }
+
+    /// The ledger of a capture that goes on: bytes that are not part of a whole message yet are seen later.
+    #[must_use]
+    pub fn at_a_cut(mut self) -> Self {
+        for server in &mut self.servers {
+            for flow in [&mut server.request, &mut server.response] {
+                flow.seen = flow.accounted();
+            }
+        }
+        self
     }
 
     /// Whether nothing was lost.
@@ -157,6 +256,27 @@ impl Flow {
         self.missed += missed;
     }
 
+    /// What was added since.
+    fn since(&self, before: &Self) -> Self {
+        macro_rules! less {
+            ($($term:ident),*) => {{
+                let Self { $($term),* } = before;
+                Self { $($term: self.$term.saturating_sub(*$term)),* }
+            }};
+        }
+        less!(
+            seen,
+            parsed,
+            value_skipped,
+            text_skipped,
+            boundary,
+            unsynced,
+            truncated,
+            not_decoded,
+            missed
+        )
+    }
+
     /// What of `seen` is accounted for; equal to it unless something is wrong here.
     pub fn accounted(&self) -> u64 {
         self.parsed
@@ -183,6 +303,7 @@ pub(super) fn loss_term(index: u32) -> Option<&'static str> {
         counter::NO_STATE => "no_state",
         counter::UDP => "udp",
         counter::OTHER_FAMILY => "other_family",
+        counter::UNATTENDED => "unattended",
         _ => return None,
     })
 }

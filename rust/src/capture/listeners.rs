@@ -1,16 +1,79 @@
-//! `/proc/net/tcp{,6}` → the sockets that listen on a port, and whose they are.
+//! `/proc/PID/net/{tcp,tcp6,unix}` → the sockets that listen on a port or path, in which network namespace, and whose they are.
 
+use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::namespaces::{self, NetworkNamespace};
 use super::status::ServerStatus;
+use super::{Followed, unix};
 
-/// A listening socket on this machine, in this network namespace.
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// At an address.
+    Inet(SocketAddr),
+    /// At a path.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Its port; 0 at a path.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Inet(address) => address.port(),
+            Self::Unix(_) => 0,
+        }
+    }
+
+    /// Its path, if it has one.
+    pub fn path(&self) -> Option<String> {
+        match self {
+            Self::Inet(_) => None,
+            Self::Unix(path) => Some(path.display().to_string()),
+        }
+    }
+
+    /// One that reaches it from its network namespace.
+    #[must_use]
+    pub fn reachable(&self) -> Self {
+        let Self::Inet(address) = self else {
+            return self.clone();
+        };
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        Self::Inet(SocketAddr::new(ip, address.port()))
+    }
+
+    /// What is the same for all addresses of one server.
+    fn service(&self) -> (u16, Option<&Path>) {
+        match self {
+            Self::Inet(address) => (address.port(), None),
+            Self::Unix(path) => (0, Some(path)),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(to),
+            Self::Unix(path) => path.display().fmt(to),
+        }
+    }
+}
+
+/// A listening socket on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub endpoint: Endpoint,
+    /// Inode number of its network namespace.
+    pub network_namespace: u32,
     /// Its inode, as in `/proc/PID/fd`.
     pub inode: u64,
     /// The process that holds it, if this user may see it.
@@ -21,21 +84,17 @@ impl Listener {
     /// What is known of its server without asking it.
     pub(super) fn status(&self) -> ServerStatus {
         ServerStatus {
-            listening: self.address.to_string(),
-            port: self.address.port(),
+            listening: self.endpoint.to_string(),
+            port: self.endpoint.port(),
             pid: self.pid,
+            network_namespace: (!self.is_near()).then_some(self.network_namespace),
             ..ServerStatus::default()
         }
     }
 
-    /// An address that reaches it from this machine.
-    pub fn reachable(&self) -> SocketAddr {
-        let ip = match self.address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip => ip,
-        };
-        SocketAddr::new(ip, self.address.port())
+    /// Whether it is in the recorder's own network namespace.
+    pub fn is_near(&self) -> bool {
+        self.network_namespace == namespaces::own()
     }
 }
 
@@ -43,37 +102,109 @@ impl Listener {
 const ESTABLISHED: &str = "01";
 const LISTEN: &str = "0A";
 
-/// The sockets listening on any of `ports`; IPv4 before IPv6, one a process and port.
-pub fn find(ports: &[u16]) -> Vec<Listener> {
-    let mut found: Vec<Listener> = entries(ports, LISTEN)
-        .into_iter()
-        .map(|entry| Listener {
-            address: entry.local,
-            inode: entry.inode,
-            pid: None,
-        })
-        .collect();
+/// The listening sockets that are followed, in every network namespace that can be seen: IPv4 before IPv6, one a
+/// process, port and namespace.
+pub fn find(followed: &Followed) -> Vec<Listener> {
+    let inet = followed_entries(followed, LISTEN).map(|(network_namespace, entry)| Listener {
+        endpoint: Endpoint::Inet(entry.local),
+        network_namespace,
+        inode: entry.inode,
+        pid: None,
+    });
+    let mut found: Vec<Listener> = inet.chain(paths(followed)).collect();
     if !found.is_empty() {
-        name_owners(&mut found);
+        name_owners(&mut found, &followed.pids);
     }
     let mut unique: Vec<Listener> = Vec::new();
     for listener in found {
         let same = |known: &Listener| {
             known.pid.is_some()
                 && known.pid == listener.pid
-                && known.address.port() == listener.address.port()
+                && known.endpoint.service() == listener.endpoint.service()
+                && known.network_namespace == listener.network_namespace
         };
-        if !unique.iter().any(same) {
+        let is_wanted = followed.pids.is_empty()
+            || listener.pid.is_some_and(|pid| followed.pids.contains(&pid));
+        if is_wanted && !unique.iter().any(same) {
             unique.push(listener);
         }
     }
     unique
 }
 
-/// The peers of connections that are open on any of `ports`.
-pub fn clients(ports: &[u16]) -> Vec<SocketAddr> {
-    let open = entries(ports, ESTABLISHED).into_iter();
-    open.map(|entry| entry.remote).collect()
+/// The listening sockets at followed paths.
+fn paths(followed: &Followed) -> impl Iterator<Item = Listener> {
+    let sockets = path_entries(followed).filter(|(_, entry)| entry.listens);
+    sockets.map(|(network_namespace, entry)| Listener {
+        endpoint: Endpoint::Unix(entry.path),
+        network_namespace,
+        inode: entry.inode,
+        pid: None,
+    })
+}
+
+/// Inodes of the sockets of connections that are open at followed paths, the server's side.
+pub fn accepted(followed: &Followed) -> Vec<u64> {
+    let sockets = path_entries(followed).filter(|(_, entry)| !entry.listens);
+    sockets.map(|(_, entry)| entry.inode).collect()
+}
+
+fn path_entries(followed: &Followed) -> impl Iterator<Item = (u32, unix::Entry)> {
+    let namespaces = if followed.sockets.is_empty() {
+        Vec::new()
+    } else {
+        followed_namespaces(followed)
+    };
+    let all = namespaces.into_iter().flat_map(|one| {
+        let entries = unix::entries(&one.tables).into_iter();
+        entries.map(move |entry| (one.inode, entry))
+    });
+    all.filter(|(_, entry)| followed.sockets.contains(&entry.path))
+}
+
+/// Where a process listens.
+pub fn of_process(pid: u32) -> Vec<Endpoint> {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let (sockets, tables) = (socket_inodes(&process), process.join("net"));
+    let inet = entries(&tables, LISTEN).into_iter();
+    let inet = inet.map(|entry| (entry.inode, Endpoint::Inet(entry.local)));
+    let unix = unix::entries(&tables).into_iter();
+    let unix = unix.filter(|entry| entry.listens);
+    let unix = unix.map(|entry| (entry.inode, Endpoint::Unix(entry.path)));
+    inet.chain(unix)
+        .filter(|(inode, _)| sockets.contains(inode))
+        .map(|(_, endpoint)| endpoint)
+        .collect()
+}
+
+/// The peers of connections that are open on followed ports, each with its network namespace.
+pub fn clients(followed: &Followed) -> Vec<(u32, SocketAddr)> {
+    followed_entries(followed, ESTABLISHED)
+        .map(|(network_namespace, entry)| (network_namespace, entry.remote))
+        .collect()
+}
+
+fn followed_entries(
+    followed: &Followed,
+    state: &'static str,
+) -> impl Iterator<Item = (u32, Entry)> {
+    let namespaces = if followed.ports.is_empty() {
+        Vec::new()
+    } else {
+        followed_namespaces(followed)
+    };
+    let all = namespaces.into_iter().flat_map(move |one| {
+        let entries = entries(&one.tables, state).into_iter();
+        entries.map(move |entry| (one.inode, entry))
+    });
+    all.filter(|(_, entry)| followed.ports.contains(&entry.local.port()))
+}
+
+fn followed_namespaces(followed: &Followed) -> Vec<NetworkNamespace> {
+    let wanted = &followed.network_namespaces;
+    let mut found = namespaces::all();
+    found.retain(|one| wanted.is_empty() || wanted.contains(&one.inode));
+    found
 }
 
 /// One socket of `/proc/net/tcp`.
@@ -84,14 +215,13 @@ struct Entry {
     inode: u64,
 }
 
-fn entries(ports: &[u16], state: &str) -> Vec<Entry> {
+/// The sockets in a state that the tables of one network namespace hold.
+fn entries(tables: &Path, state: &str) -> Vec<Entry> {
     let mut found = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let Ok(text) = fs::read_to_string(table) else {
-            continue;
-        };
-        let entries = text.lines().skip(1).filter_map(|line| parse(line, state));
-        found.extend(entries.filter(|entry| ports.contains(&entry.local.port())));
+    for table in ["tcp", "tcp6"] {
+        if let Ok(text) = fs::read_to_string(tables.join(table)) {
+            found.extend(text.lines().skip(1).filter_map(|line| parse(line, state)));
+        }
     }
     found
 }
@@ -135,23 +265,18 @@ fn parse_ip(hex: &str) -> Option<IpAddr> {
     Some(IpAddr::from(bytes))
 }
 
-fn name_owners(listeners: &mut [Listener]) {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return;
-    };
-    for process in processes.flatten() {
-        let Some(pid) = process
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+/// Names a process that holds each listener, one of those `preferred` if it is among them.
+fn name_owners(listeners: &mut [Listener], preferred: &[u32]) {
+    for process in namespaces::processes() {
+        let name = process.file_name().and_then(|name| name.to_str());
+        let Some(pid) = name.and_then(|name| name.parse().ok()) else {
             continue;
         };
-        for inode in socket_inodes(&process.path()) {
-            for listener in listeners
-                .iter_mut()
-                .filter(|listener| listener.inode == inode)
-            {
+        for inode in socket_inodes(&process) {
+            let of_socket = |listener: &&mut Listener| {
+                listener.inode == inode && (listener.pid.is_none() || preferred.contains(&pid))
+            };
+            for listener in listeners.iter_mut().filter(of_socket) {
                 listener.pid = Some(pid);
             }
         }
@@ -206,15 +331,18 @@ mod tests {
     fn a_socket_of_this_process_is_found_with_its_owner() {
         let listening = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listening.local_addr().expect("its address");
-        let found = find(&[address.port()]);
+        let followed = Followed::ports(&[address.port()]);
+        let found = find(&followed);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].address, address);
+        assert_eq!(found[0].endpoint, Endpoint::Inet(address));
         assert_eq!(found[0].pid, Some(std::process::id()));
-        assert_eq!(found[0].reachable(), address);
+        assert!(found[0].is_near());
+        assert!(of_process(std::process::id()).contains(&Endpoint::Inet(address)));
+        assert_eq!(found[0].endpoint.reachable(), Endpoint::Inet(address));
         let client = std::net::TcpStream::connect(address).expect("a connection");
         assert_eq!(
-            clients(&[address.port()]),
-            [client.local_addr().expect("its address")]
+            clients(&followed),
+            [(namespaces::own(), client.local_addr().expect("its address"))]
         );
     }
 }

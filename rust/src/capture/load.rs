@@ -6,18 +6,17 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Map, MapData, RingBuf},
 };
-use membench_common::{PORTS, RECORD_PAYLOAD, counter, global, program};
+use membench_common::{RECORD_PAYLOAD, counter, program};
 
 use crate::{
     Error, Result,
     capture::{
         Facts, KernelOptions, Record, Tier,
         btf::Types,
-        counters::Counters,
+        counters::{Counters, Heartbeat},
         failure,
-        options::responses_global,
-        syscalls,
-        tier::{self, Offsets, Running},
+        globals::Globals,
+        tier::{self, Programs},
     },
 };
 
@@ -31,40 +30,22 @@ const LARGEST_RECORDS: u32 = 4;
 pub struct Kernel {
     ring: RingBuf<MapData>,
     counters: Counters,
-    running: Running,
+    heartbeat: Heartbeat,
+    programs: Programs,
     malformed: u64,
     facts: Facts,
     /// Keeps programs and maps in the kernel.
-    _programs: Ebpf,
-}
-
-/// What the programs are told when they are loaded.
-struct Globals {
-    ports: [u16; PORTS],
-    responses: u32,
-    offsets: Offsets,
-}
-
-impl Globals {
-    fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
-        loader
-            .override_global(global::PORTS, &self.ports, true)
-            .override_global(global::RESPONSES, &self.responses, true)
-            .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
-            .override_global(global::CALLS, &syscalls::CALLS, true);
-        self.offsets.set(loader);
-    }
+    _object: Ebpf,
 }
 
 impl Kernel {
     /// Loads the programs and attaches them; from then on calls are captured.
     pub fn attach(options: &KernelOptions) -> Result<Self> {
-        let ports = ports(&options.ports)?;
         let types = Types::of_this_kernel()?;
         let tiers = options.tier.map_or(Tier::ALL.to_vec(), |tier| vec![tier]);
         let mut refused: Vec<Error> = Vec::new();
         for tier in tiers {
-            match Self::attach_tier(tier, options, &ports, &types) {
+            match Self::attach_tier(tier, options, &types) {
                 Ok(mut kernel) => {
                     kernel.facts.fallback = refused.first().map(tier::reason);
                     return Ok(kernel);
@@ -76,17 +57,8 @@ impl Kernel {
         Err(tier::worst(refused))
     }
 
-    fn attach_tier(
-        tier: Tier,
-        options: &KernelOptions,
-        ports: &[u16; PORTS],
-        types: &Types,
-    ) -> Result<Self> {
-        let globals = Globals {
-            ports: *ports,
-            responses: responses_global(options.responses),
-            offsets: tier.offsets(types)?,
-        };
+    fn attach_tier(tier: Tier, options: &KernelOptions, types: &Types) -> Result<Self> {
+        let globals = Globals::new(options, tier.offsets(types, &options.followed)?)?;
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
         let cpus = cpus()?;
@@ -99,18 +71,20 @@ impl Kernel {
         tier.size_maps(&mut loader, cpus);
         globals.set(&mut loader);
         // Makes the maps; programs are loaded one by one.
-        let mut programs = loader
-            .load(OBJECT)
-            .map_err(|error| failure::load(failure::OBJECT, error))?;
-        let ring = programs
+        let object = loader.load(OBJECT);
+        let mut object = object.map_err(|error| failure::load(failure::OBJECT, error))?;
+        let ring = object
             .take_map("ring")
             .ok_or_else(|| failure::absent("ring"))?;
         let ring = RingBuf::try_from(ring).map_err(|error| failure::load("ring", error.into()))?;
-        let counters = Counters::map(descriptor(&programs, "counters")?, cpus)?;
+        let counters = Counters::map(descriptor(&object, "counters")?, cpus)?;
+        let heartbeat = Heartbeat::map(descriptor(&object, "heartbeat")?)?;
+        let programs = tier.attach(&mut object, &types, || heartbeat.beat())?;
         Ok(Self {
             ring,
             counters,
-            running: tier.attach(&mut programs, &types)?,
+            heartbeat,
+            programs,
             malformed: 0,
             facts: Facts {
                 tier: tier.name(),
@@ -119,12 +93,13 @@ impl Kernel {
                 object_sha256: object_sha256(),
                 ring_bytes,
             },
-            _programs: programs,
+            _object: object,
         })
     }
 
     /// Hands over at most `limit` records in the order of the ring; returns how many.
     pub fn drain(&mut self, limit: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
+        self.beat();
         let mut taken = 0;
         while taken < limit {
             let Some(item) = self.ring.next() else { break };
@@ -135,6 +110,11 @@ impl Kernel {
             taken += 1;
         }
         taken
+    }
+
+    /// Tells the programs that somebody will drain the ring: each drain does, and whoever keeps it from draining must.
+    pub fn beat(&self) {
+        self.heartbeat.beat();
     }
 
     /// The programs' counters, by the indices in [`counter`].
@@ -152,12 +132,12 @@ impl Kernel {
     /// [`counter::MISSED`] bytes too.
     pub fn program_misses(&mut self) -> Result<u64> {
         let replaced = self.counters()[counter::REPLACED as usize];
-        Ok(replaced + self.running.misses()?)
+        Ok(replaced + self.programs.misses()?)
     }
 
     /// Stops capturing, sends first. What is in the ring can still be drained, and the counters stay.
     pub fn detach(&mut self) {
-        self.running.detach();
+        self.programs.detach();
     }
 
     /// How this capture works.
@@ -174,24 +154,11 @@ fn cpus() -> Result<u32> {
     Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
 }
 
-fn descriptor<'a>(programs: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
-    match programs.map(name) {
+fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
+    match object.map(name) {
         Some(Map::Array(map)) => Ok(map.fd().as_fd()),
         _ => Err(failure::absent(name)),
     }
-}
-
-/// The ports as the programs read them, ended by 0.
-fn ports(wanted: &[u16]) -> Result<[u16; PORTS]> {
-    let mut ports = [0; PORTS];
-    if wanted.is_empty() || wanted.len() > PORTS || wanted.contains(&0) {
-        return Err(Error::Ports {
-            wanted: wanted.to_vec(),
-            most: PORTS,
-        });
-    }
-    ports[..wanted.len()].copy_from_slice(wanted);
-    Ok(ports)
 }
 
 /// The kernel takes powers of two.
@@ -229,18 +196,6 @@ mod tests {
             (u32::MAX, 1 << 31),
         ] {
             assert_eq!(ring_bytes(wanted), expected, "{wanted}");
-        }
-    }
-
-    #[test]
-    fn between_one_and_sixteen_ports_are_followed() {
-        assert_eq!(ports(&[11211, 80]).unwrap()[..3], [11211, 80, 0]);
-        assert_eq!(ports(&[1; PORTS]).unwrap(), [1; PORTS]);
-        for wanted in [&[][..], &[0], &[1; PORTS + 1]] {
-            assert!(
-                matches!(ports(wanted), Err(Error::Ports { .. })),
-                "{wanted:?}"
-            );
         }
     }
 

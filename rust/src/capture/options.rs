@@ -7,6 +7,8 @@ use membench_common::responses;
 
 use crate::decode::Responses;
 
+use super::Followed;
+
 /// Which hooks a capture uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
@@ -32,14 +34,28 @@ impl Tier {
 /// What to capture.
 #[derive(Clone, Debug)]
 pub struct KernelOptions {
-    /// Listening ports whose connections are followed: 1 to 16.
-    pub ports: Vec<u16>,
+    /// Whose connections are followed: 1 to 16 listening ports, and what narrows them.
+    pub followed: Followed,
     /// What is kept of what memcached sends.
     pub responses: Responses,
     /// Size of the ring; rounded up to a power of two that holds several of the largest records.
     pub ring_bytes: u32,
+    /// One connection in so many is followed; 1 is all.
+    pub one_connection_in: u32,
     /// Which hooks; otherwise the first that this kernel has and takes.
     pub tier: Option<Tier>,
+}
+
+impl Default for KernelOptions {
+    fn default() -> Self {
+        Self {
+            followed: Followed::ports(&[11211]),
+            responses: Responses::Bytes,
+            ring_bytes: 16 << 20,
+            one_connection_in: 1,
+            tier: None,
+        }
+    }
 }
 
 /// How a capture works on this machine.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::decode::Responses;
 use crate::{Error, Result};
 
-use super::{Kernel, KernelOptions};
+use super::{Followed, Kernel, KernelOptions};
 
 /// What is sent over a connection of our own to make the hooks fire.
 const PING: &[u8] = b"version\r\n";
@@ -72,10 +72,10 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(network)?;
     let port = listener.local_addr().map_err(network)?.port();
     let options = KernelOptions {
-        ports: vec![port],
+        followed: Followed::ports(&[port]),
         responses: Responses::Bytes,
         ring_bytes: 0,
-        tier: None,
+        ..KernelOptions::default()
     };
     let attached = Kernel::attach(&options);
     note(

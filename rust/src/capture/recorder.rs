@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,16 +13,18 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Writer};
+use crate::profile::{Anchor, Filters, Header, Owner, Sample, Writer};
 use crate::{Error, Result};
 
+use super::journal::Journal;
 use super::ledger::Ledger;
+use super::rotating::Rotation;
 use super::running::Running;
-use super::sockets::OwnAddresses;
 use super::status::{Shared, Status};
+use super::watch::{self, Origin};
 use super::{
-    Kernel, KernelOptions, Tier, become_user, clock, give_up_privileges, invoking_user, listeners,
-    prepare_to_become,
+    Followed, Kernel, KernelOptions, Limits, Pace, Rotate, Selection, Tier, Yielding, become_user,
+    clock, give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -41,8 +43,8 @@ pub struct RecordOptions {
     pub output: Option<PathBuf>,
     /// Whether an existing profile is replaced.
     pub force: bool,
-    /// Listening ports.
-    pub ports: Vec<u16>,
+    /// Whose connections.
+    pub selection: Selection,
     /// What is kept of responses.
     pub responses: Responses,
     /// Size of the ring, bytes.
@@ -51,6 +53,16 @@ pub struct RecordOptions {
     pub tier: Option<Tier>,
     /// When to end by itself.
     pub duration: Option<Duration>,
+    /// When to go on in another profile.
+    pub rotate: Option<Rotate>,
+    /// Written bytes at which to end by itself.
+    pub max_size: Option<u64>,
+    /// Which keys and connections are kept.
+    pub sample: Sample,
+    /// Its niceness, so that others go first; none leaves the process as it is.
+    pub nice: Option<i32>,
+    /// What ends it before it hurts.
+    pub limits: Limits,
     /// A key shared with other captures; otherwise a random one.
     pub key_file: Option<PathBuf>,
     /// Whether servers are asked for their counters.
@@ -75,8 +87,10 @@ pub struct Batch {
 /// One of a server's own counters over the recording, beside what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The server's port.
+    /// The server's port; 0 at a path.
     pub port: u16,
+    /// The server's path, if it has one.
+    pub path: Option<String>,
     /// The counter's name in `stats`.
     pub counter: &'static str,
     /// By how much the server says it grew.
@@ -101,8 +115,10 @@ pub struct Cost {
 /// A recording that has ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recording {
-    /// The profile, if one was written.
+    /// The profile, if one was written; the last of several.
     pub profile: Option<PathBuf>,
+    /// All of them, in order.
+    pub profiles: Vec<PathBuf>,
     /// From attaching to detaching, s.
     pub duration_s: f64,
     /// Events.
@@ -117,10 +133,16 @@ pub struct Recording {
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// Which share of the traffic was kept.
+    pub sample: Sample,
+    /// Events left out as they are not of the sample.
+    pub sampled_out: u64,
     /// Where every byte went.
     pub ledger: Ledger,
     /// The servers' own counters beside what was recorded.
     pub differences: Vec<Difference>,
+    /// How well it kept up.
+    pub pace: Pace,
     /// What it cost.
     pub cost: Cost,
     /// What ended it.
@@ -181,44 +203,84 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
+        let yielding = options
+            .nice
+            .map_or_else(Yielding::default, yielding::stand_back);
         let anchor = clock::anchor();
+        if let Some(origin) = Origin::open(&options.source, options.statistics)? {
+            return Self::start_log(options, hasher, origin, anchor);
+        }
+        let followed = options.selection.find()?;
         let kernel = Kernel::attach(&KernelOptions {
-            ports: options.ports.clone(),
+            followed: followed.clone(),
             responses: options.responses,
             ring_bytes: options.ring_bytes,
             tier: options.tier,
+            one_connection_in: options.sample.connections,
         })?;
-        let writer = match &options.output {
-            Some(path) => Some(Writer::create_for(
-                invoking_user(),
-                path,
-                header(&options, &kernel, &hasher, anchor),
-                options.force,
-            )?),
-            None => None,
-        };
-        let listeners = listeners::find(&options.ports);
-        let user = writer.as_ref().map(Writer::owner);
-        let user = user.filter(|_| options.drop_privileges);
-        if let Some(user) = user {
-            prepare_to_become(user)?;
-        }
-        if options.drop_privileges {
-            give_up_privileges()?;
-        }
+        let rotation = options.output.as_ref().map(|path| {
+            let header = header(&options, &followed, &kernel, &hasher, anchor, yielding);
+            Rotation::new(options.rotate, path.clone(), header, options.force)
+        });
+        let writer = rotation
+            .as_ref()
+            .map(|rotation| rotation.first(invoking_user()));
+        let writer = writer.transpose()?;
+        let journal = Journal::open();
+        journal.attached(&options, kernel.facts());
+        let listeners = listeners::find(&followed);
+        kernel.beat();
+        let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset);
-        let (consumer, batches) = if options.live {
-            let (sender, receiver) = sync_channel(BATCHES_QUEUED);
-            (Some(sender), Some(Mutex::new(receiver)))
-        } else {
-            (None, None)
-        };
+        let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
-        let running = Running::new(options, kernel, decoder, OwnAddresses::default(), anchor)
+        status.update(|status| {
+            status.yielding = yielding;
+            status.limits = options.limits;
+        });
+        let running = Running::new(options, followed, kernel, decoder, anchor)
+            .writing(writer, rotation)
+            .feeding(consumer)
+            .telling(status.clone(), stop.clone());
+        Self::spawn(user, status, stop, batches, move || {
+            let recording = running.run(listeners)?;
+            journal.detached(&recording);
+            Ok(recording)
+        })
+    }
+
+    /// Records from memcached's own log from here on.
+    fn start_log(
+        options: RecordOptions,
+        hasher: KeyHasher,
+        origin: Origin,
+        anchor: Anchor,
+    ) -> Result<Self> {
+        let (output, force) = (options.output.clone(), options.force);
+        let (consumer, batches) = queue(&options);
+        let (status, stop) = (Shared::default(), Stop::default());
+        let (running, header) = watch::Running::new(options, hasher, origin, anchor);
+        let writer = match output {
+            Some(path) => Some(Writer::create_for(invoking_user(), &path, header, force)?),
+            None => None,
+        };
+        let user = give_up(running.options(), writer.as_ref())?;
+        let running = running
             .writing(writer)
             .feeding(consumer)
             .telling(status.clone(), stop.clone());
+        Self::spawn(user, status, stop, batches, move || running.run())
+    }
+
+    /// Runs a recording on a thread of its own, as the profile's owner.
+    fn spawn(
+        user: Option<Owner>,
+        status: Shared,
+        stop: Stop,
+        batches: Option<Mutex<Receiver<Batch>>>,
+        run: impl FnOnce() -> Result<Recording> + Send + 'static,
+    ) -> Result<Self> {
         let ended = Arc::new(Ended::default());
         let tell = TellEnded(Arc::clone(&ended));
         let thread = thread::Builder::new()
@@ -228,7 +290,7 @@ impl Recorder {
                 if let Some(user) = user {
                     become_user(user)?;
                 }
-                running.run(listeners)
+                run()
             })
             .map_err(|source| Error::Io {
                 path: "a thread".into(),
@@ -290,26 +352,67 @@ impl Drop for Recorder {
     }
 }
 
-fn header(options: &RecordOptions, kernel: &Kernel, hasher: &KeyHasher, anchor: Anchor) -> Header {
+/// A queue to a live consumer, if there is to be one.
+fn queue(options: &RecordOptions) -> (Option<SyncSender<Batch>>, Option<Mutex<Receiver<Batch>>>) {
+    if !options.live {
+        return (None, None);
+    }
+    let (sender, receiver) = sync_channel(BATCHES_QUEUED);
+    (Some(sender), Some(Mutex::new(receiver)))
+}
+
+/// Gives up privileges if told so; returns whom the recording's thread is to become.
+fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Owner>> {
+    if !options.drop_privileges {
+        return Ok(None);
+    }
+    let user = writer.map(Writer::owner);
+    if let Some(user) = user {
+        prepare_to_become(user)?;
+    }
+    give_up_privileges()?;
+    Ok(user)
+}
+
+fn header(
+    options: &RecordOptions,
+    followed: &Followed,
+    kernel: &Kernel,
+    hasher: &KeyHasher,
+    anchor: Anchor,
+    yielding: Yielding,
+) -> Header {
     let facts = kernel.facts();
     Header {
         source: options.source.clone(),
         tier: Some(facts.tier.to_owned()),
         kernel: Some(facts.kernel_release.clone()),
         filters: Filters {
-            ports: options.ports.clone(),
-            ..Filters::default()
+            ports: followed.ports.clone(),
+            sockets: names(&followed.sockets),
+            pids: followed.pids.clone(),
+            cgroups: names(&options.selection.cgroups),
+            network_namespaces: followed.network_namespaces.clone(),
         },
         responses: Some(options.responses.name().to_owned()),
         key_fingerprint: Some(hasher.fingerprint()),
         anchor,
+        sampling: options.sample.share(),
+        sample: options.sample,
         facts: serde_json::json!({
             "object_sha256": facts.object_sha256,
             "ring_bytes": facts.ring_bytes,
             "tier_fallback": facts.fallback,
+            "yielding": yielding,
+            "limits": options.limits,
         }),
         ..Header::default()
     }
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let paths = paths.iter();
+    paths.map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -58,6 +58,15 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// When, `CLOCK_MONOTONIC`, ns.
+    pub(super) fn time(&self) -> u64 {
+        let (Self::Bytes { header, .. }
+        | Self::Socket { header, .. }
+        | Self::End { header }
+        | Self::Close { header, .. }) = self;
+        header.time
+    }
+
     /// Room it took in the ring, bytes, roughly.
     pub(super) fn size(&self) -> u64 {
         let Self::Bytes { pieces, .. } = self else {
@@ -149,6 +158,9 @@ mod tests {
 
     use super::*;
 
+    /// The word of a record that holds its kind and how many parts it has.
+    const PARTS: usize = core::mem::offset_of!(Header, kind) / 8;
+
     /// A ring record, aligned as the ring aligns it.
     struct Ring(Vec<u64>);
 
@@ -156,6 +168,7 @@ mod tests {
         fn record(kind: u32, length: u32, parts: &[(u32, &[u8], &[u8])]) -> Self {
             let header = Header {
                 time: 1,
+                arrival: 0,
                 cookie: 2,
                 offset: 3,
                 length,
@@ -256,7 +269,7 @@ mod tests {
         let mut short = part(3, b"get");
         short.0.pop();
         let mut counts_more = part(3, b"get");
-        counts_more.0[4] += 1 << 32;
+        counts_more.0[PARTS] += 1 << 32;
         for (rule, ring) in [
             ("kinds are known", Ring::record(77, 0, &[])),
             ("kept bytes are part of the true length", part(2, b"get")),
@@ -281,7 +294,7 @@ mod tests {
         #[test]
         fn no_bytes_make_parsing_panic(words: Vec<u64>, kind in 0_u32..7, parts in 0_u32..9) {
             let mut words = words;
-            if let Some(word) = words.get_mut(4) {
+            if let Some(word) = words.get_mut(PARTS) {
                 *word = u64::from(kind) | u64::from(parts) << 32;
             }
             if let Some(Record::Bytes { pieces, header, .. }) = Record::parse(words.as_bytes()) {

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use membench_common::counter;
-
 use crate::Result;
 use crate::decode::Decoder;
 use crate::event::OptionsTable;
@@ -14,13 +12,17 @@ use crate::profile::{Anchor, Writer};
 
 use super::asking::Asking;
 use super::clock;
+use super::guards::Guards;
 use super::listeners::{self, Listener};
+use super::pace::Pace;
+use super::peer::{OpenBefore, OwnAddresses};
 use super::recorder::{Batch, RecordOptions, Recording, Stop};
+use super::rotating::Rotation;
 use super::session::Session;
-use super::sockets::{OwnAddresses, Sockets};
-use super::status::{Shared, State};
+use super::sockets::Sockets;
+use super::status::{ServerStatus, Shared, State, Status};
 use super::tally::Tally;
-use super::{Kernel, Record};
+use super::{Followed, Kernel, Record, namespaces};
 
 /// How often the open part is flushed and the status told.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -35,12 +37,14 @@ const RECORDS_PER_TURN: usize = 16_384;
 /// A recording's thread, before it runs.
 pub(super) struct Running {
     pub(super) options: RecordOptions,
+    pub(super) followed: Followed,
     pub(super) kernel: Kernel,
     pub(super) session: Session,
     pub(super) own: OwnAddresses,
     pub(super) asking: Asking,
     pub(super) anchor: Anchor,
     pub(super) writer: Option<Writer>,
+    pub(super) rotation: Option<Rotation>,
     pub(super) consumer: Option<SyncSender<Batch>>,
     pub(super) names: Arc<OptionsTable>,
     pub(super) tally: Tally,
@@ -49,6 +53,11 @@ pub(super) struct Running {
     pub(super) started: Instant,
     /// CPU time this process had used by then, s.
     pub(super) cpu_before: f64,
+    pub(super) guards: Guards,
+    /// How well it keeps up since it was last told,
+    pub(super) pace: Pace,
+    /// and before that.
+    pub(super) pace_before: Pace,
     pub(super) drain_period: Duration,
     pub(super) flushed: Instant,
     pub(super) looked: Instant,
@@ -61,21 +70,30 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(
         options: RecordOptions,
+        followed: Followed,
         kernel: Kernel,
         decoder: Decoder,
-        own: OwnAddresses,
         anchor: Anchor,
     ) -> Self {
         let now = Instant::now();
-        let sockets = Sockets::new(own.clone(), listeners::clients(&options.ports).into_iter());
+        let guards = Guards::new(options.limits);
+        let own = OwnAddresses::default();
+        let open_before = OpenBefore::new(
+            listeners::clients(&followed),
+            listeners::accepted(&followed),
+        );
+        let paths = followed.sockets.clone();
+        let sockets = Sockets::new(own.clone(), namespaces::own(), open_before, paths);
         Self {
             options,
+            followed,
             kernel,
             session: Session::new(decoder, sockets),
             own,
             asking: Asking::default(),
             anchor,
             writer: None,
+            rotation: None,
             consumer: None,
             names: Arc::default(),
             tally: Tally::default(),
@@ -83,6 +101,9 @@ impl Running {
             stop: Stop::default(),
             started: now,
             cpu_before: clock::cpu_s(),
+            guards,
+            pace: Pace::default(),
+            pace_before: Pace::default(),
             drain_period: DRAIN_PERIODS.0,
             flushed: now,
             looked: now,
@@ -92,8 +113,12 @@ impl Running {
         }
     }
 
-    pub(super) fn writing(self, writer: Option<Writer>) -> Self {
-        Self { writer, ..self }
+    pub(super) fn writing(self, writer: Option<Writer>, rotation: Option<Rotation>) -> Self {
+        Self {
+            writer,
+            rotation: rotation.map(|rotation| rotation.beginning(self.started)),
+            ..self
+        }
     }
 
     pub(super) fn feeding(self, consumer: Option<SyncSender<Batch>>) -> Self {
@@ -110,6 +135,7 @@ impl Running {
 
     /// Records until it is told to stop, then seals.
     pub(super) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
+        self.rotation.as_ref().map_or(Ok(()), Rotation::check)?;
         let facts = self.kernel.facts();
         self.status.update(|status| {
             status.tier = Some(facts.tier);
@@ -156,7 +182,8 @@ impl Running {
             self.flushed = Instant::now();
             self.flush();
             self.collect_answers(Duration::ZERO);
-            self.tell();
+            self.watch();
+            self.rotate();
         }
         if self.looked.elapsed() >= SLOW_PERIOD {
             self.looked = Instant::now();
@@ -166,20 +193,26 @@ impl Running {
 
     /// Takes everything out of the ring and hands the events on; returns the bytes taken.
     pub(super) fn drain(&mut self) -> u64 {
-        let mut bytes = 0;
+        let (mut bytes, mut oldest) = (0, u64::MAX);
+        let now = clock::monotonic_ns();
         loop {
             let session = &mut self.session;
             let taken = self
                 .kernel
                 .drain(RECORDS_PER_TURN, &mut |record: Record<'_>| {
                     bytes += record.size();
+                    oldest = oldest.min(record.time());
                     session.take(&record);
                 });
             self.hand_on();
             if taken < RECORDS_PER_TURN {
-                return bytes;
+                break;
             }
         }
+        let ring = u64::from(self.kernel.facts().ring_bytes);
+        let lag = Duration::from_nanos(now.saturating_sub(oldest));
+        self.pace.note(bytes, ring, lag);
+        bytes
     }
 
     /// The fuller the ring was, the sooner the next look.
@@ -196,6 +229,7 @@ impl Running {
     }
 
     pub(super) fn hand_on(&mut self) {
+        self.session.leave_out(self.options.sample);
         let decoder = self.session.decoder();
         if decoder.events().is_empty() {
             return;
@@ -252,9 +286,7 @@ impl Running {
         }
         let servers = self.asking.servers();
         let servers_known = servers.len();
-        if !servers.is_empty() {
-            self.status.update(|status| status.servers = servers);
-        }
+        self.status.update(|status| name_servers(status, servers));
         if servers_known == self.servers_asked {
             return;
         }
@@ -269,7 +301,7 @@ impl Running {
     fn look(&mut self) {
         let waiting = self.status.get().state == State::Waiting;
         if waiting {
-            self.meet(listeners::find(&self.options.ports));
+            self.meet(listeners::find(&self.followed));
         }
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.save_connections(self.session.sockets().connections())
@@ -277,45 +309,25 @@ impl Running {
             give_up_writing(&mut self.write_error, &self.stop, &error);
         }
     }
+}
 
-    fn tell(&mut self) {
-        let (now, events, cpu_s) = (Instant::now(), self.tally.events(), clock::cpu_s());
-        let (before, events_before, cpu_before) = self.told;
-        let seconds = now.duration_since(before).as_secs_f64();
-        let counters = self.kernel.counters();
-        let (connections, connections_open) = self.session.sockets().counts();
-        let bytes_written = self.writer.as_ref().map_or(0, Writer::bytes_written);
-        let drops = self.session.dropped();
-        let elapsed_s = self.started.elapsed().as_secs_f64();
-        let requests = self.tally.requests();
-        let cpu_started = self.cpu_before;
-        self.status.update(|status| {
-            status.elapsed_s = elapsed_s;
-            status.events = events;
-            status.requests = requests;
-            status.events_per_s = ratio(events - events_before, 1) / seconds;
-            status.connections = connections;
-            status.connections_open = connections_open;
-            status.bytes_written = bytes_written;
-            status.lost_bytes = lost_bytes(&counters);
-            status.user_queue_drops = drops;
-            status.cpu_share = (cpu_s - cpu_before) / seconds;
-            status.cpu_s = cpu_s - cpu_started;
-        });
-        self.told = (now, events, cpu_s);
+/// Puts what servers said of themselves in the places of what was known of them.
+fn name_servers(status: &mut Status, servers: Vec<ServerStatus>) {
+    for server in servers {
+        let same = |known: &&mut ServerStatus| {
+            known.listening == server.listening
+                && known.network_namespace == server.network_namespace
+        };
+        if let Some(known) = status.servers.iter_mut().find(same) {
+            *known = server;
+        }
     }
 }
 
 /// Writing has failed for good: what is there is sealed.
-fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error) {
+pub(super) fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error) {
     kept.get_or_insert_with(|| error.to_string());
     stop.ask("output failed");
-}
-
-fn lost_bytes(counters: &[u64; counter::COUNT]) -> u64 {
-    counters[counter::RING_FULL as usize..=counter::OTHER_FAMILY as usize]
-        .iter()
-        .sum()
 }
 
 #[expect(

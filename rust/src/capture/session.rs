@@ -4,11 +4,12 @@ use membench_common::{Header, counter, kind};
 use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
-use crate::profile::{ConnectionRow, LossRow};
+use crate::profile::{ConnectionRow, LossRow, Sample};
 use crate::segment::{Direction, Piece, Segment};
 
 use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
+use super::sampling;
 use super::sockets::{Role, Seen, Sockets};
 
 /// Most losses listed one by one; the ledger counts the rest.
@@ -38,6 +39,9 @@ pub(super) struct Session {
     losses: Vec<LossRow>,
     /// Events that a consumer did not take.
     drops: u64,
+    /// Events that are not of the sample.
+    sampled_out: u64,
+    sampled_out_told: u64,
 }
 
 impl Session {
@@ -52,6 +56,8 @@ impl Session {
             marks: Vec::new(),
             losses: Vec::new(),
             drops: 0,
+            sampled_out: 0,
+            sampled_out_told: 0,
         }
     }
 
@@ -69,7 +75,7 @@ impl Session {
                     direction: *direction,
                     offset: header.offset,
                     time: header.time,
-                    arrival: None,
+                    arrival: (header.arrival != 0).then_some(header.arrival),
                     filled: header.kind == kind::REQUEST_FILLED,
                     call: header.call,
                     pieces: &pieces,
@@ -82,7 +88,8 @@ impl Session {
                     self.sockets.announce(header.cookie, socket, header.time)
                     && !known
                 {
-                    self.decoder.open(connection, socket.mid_stream != 0);
+                    let mid_stream = self.sockets.began_before(connection, socket);
+                    self.decoder.open(connection, mid_stream);
                 }
             }
             Record::End { header } => self.sockets.ended(header.cookie),
@@ -163,6 +170,21 @@ impl Session {
         self.drops += events;
     }
 
+    /// Drops the events that are not of the sample, and counts them.
+    pub(super) fn leave_out(&mut self, sample: Sample) {
+        if sample.keys > 1 {
+            let dropped = self
+                .decoder
+                .retain_events(|event| sampling::holds(sample, event));
+            self.sampled_out += dropped;
+        }
+    }
+
+    /// Events left out so far.
+    pub(super) fn sampled_out(&self) -> u64 {
+        self.sampled_out
+    }
+
     /// The decoder: its events and options.
     pub(super) fn decoder(&mut self) -> &mut Decoder {
         &mut self.decoder
@@ -190,16 +212,39 @@ impl Session {
         }
     }
 
-    /// The ledger of an ended session.
+    /// The losses listed so far, once.
+    pub(super) fn take_losses(&mut self) -> Vec<LossRow> {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// Events left out since this was asked.
+    pub(super) fn take_sampled_out(&mut self) -> u64 {
+        self.sampled_out - std::mem::replace(&mut self.sampled_out_told, self.sampled_out)
+    }
+
+    /// What decoding found: on connections that ended, and so far on those that are open.
+    fn so_far(&self) -> (Totals, Vec<Server>) {
+        let (mut totals, mut servers) = (self.totals, self.sockets.servers().to_vec());
+        for connection in self.decoder.open_connections() {
+            if let Some(open) = self.decoder.totals(connection) {
+                totals.add(&open);
+                self.sockets.add_to(&mut servers, connection, &open);
+            }
+        }
+        (totals, servers)
+    }
+
+    /// The ledger: of a session that has ended, or so far.
     pub(super) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
         let of = |index: u32| counters[index as usize];
+        let (totals, servers) = self.so_far();
         let Totals {
             request,
             response,
             unpaired,
             unmatched,
             resyncs: _,
-        } = self.totals;
+        } = totals;
         let mut ledger = Ledger {
             complete: None,
             request_bytes: of(counter::REQUEST_BYTES),
@@ -217,6 +262,7 @@ impl Session {
             no_state: of(counter::NO_STATE),
             udp: of(counter::UDP),
             other_family: of(counter::OTHER_FAMILY),
+            unattended: of(counter::UNATTENDED),
             orphaned: self.orphaned,
             truncated: request.truncated + response.truncated,
             unsynced: request.unsynced + response.unsynced,
@@ -225,7 +271,8 @@ impl Session {
             program_misses,
             user_queue_drops: self.drops,
             boundary: request.boundary + response.boundary,
-            servers: self.sockets.servers().to_vec(),
+            servers,
+            ..Ledger::default()
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger

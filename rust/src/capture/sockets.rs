@@ -1,37 +1,17 @@
 //! Socket cookies → connections and servers: who talks to whom, as ordinals.
 
-use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
 
 use membench_common::Socket;
 
 use crate::decode::Totals;
-use crate::profile::{CloseSide, ConnectionRow, Transport};
+use crate::profile::{CloseSide, ConnectionRow};
 use crate::segment::Direction;
 
 use super::ledger::{Flow, Server};
-
-/// Addresses of the recorder's own connections: they are counted apart and make no events.
-#[derive(Clone, Debug, Default)]
-pub struct OwnAddresses(Arc<Mutex<HashSet<SocketAddr>>>);
-
-impl OwnAddresses {
-    /// Adds the local address of a connection of ours.
-    pub fn add(&self, address: SocketAddr) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(canonical(address));
-    }
-
-    fn contains(&self, address: SocketAddr) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&canonical(address))
-    }
-}
+use super::peer::{AF_UNIX, OpenBefore, OwnAddresses, Peer};
 
 /// What a socket's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +27,17 @@ pub enum Role {
 pub struct Sockets {
     open: HashMap<u64, Role>,
     connections: Vec<ConnectionRow>,
-    clients: HashMap<(u32, IpAddr), u32>,
+    clients: HashMap<(u32, Option<IpAddr>), u32>,
+    /// The followed paths, as sockets name them by index.
+    paths: Vec<PathBuf>,
     servers: Vec<Server>,
     /// Bytes seen so far of each server, ours included.
     seen: Vec<Seen>,
     own: OwnAddresses,
-    /// Peers of the connections that were open at the start.
-    open_before: HashSet<SocketAddr>,
+    own_namespace: u32,
+    open_before: OpenBefore,
     /// Which server each connection of ours turned out to reach.
-    asked: HashMap<SocketAddr, u32>,
+    asked: HashMap<Peer, u32>,
 }
 
 /// Bytes a server has moved, as far as they were seen.
@@ -68,11 +50,18 @@ pub struct Seen {
 }
 
 impl Sockets {
-    /// A registry that knows the recorder's own addresses, and the peers of connections that are open already.
-    pub fn new(own: OwnAddresses, open_before: impl Iterator<Item = SocketAddr>) -> Self {
+    /// A registry that knows the recorder's own connections, those that are open already, and the followed paths.
+    pub fn new(
+        own: OwnAddresses,
+        own_namespace: u32,
+        open_before: OpenBefore,
+        paths: Vec<PathBuf>,
+    ) -> Self {
         Self {
+            paths,
             own,
-            open_before: open_before.map(canonical).collect(),
+            own_namespace,
+            open_before,
             ..Self::default()
         }
     }
@@ -87,37 +76,32 @@ impl Sockets {
         if let Some(known) = self.role(cookie) {
             return known;
         }
-        let remote = address(socket, &socket.remote, socket.remote_port);
-        let role = if self.own.contains(remote) {
+        let peer = Peer::of(socket);
+        let role = if socket.namespace == self.own_namespace && self.own.contains(peer) {
             let server = self.server(socket);
-            self.asked.insert(canonical(remote), server);
+            self.asked.insert(peer, server);
             Role::Own(server)
         } else {
-            Role::Connection(self.connect(socket, remote, time))
+            Role::Connection(self.connect(socket, peer, time))
         };
         self.open.insert(cookie, role);
         role
     }
 
-    fn connect(&mut self, socket: &Socket, remote: SocketAddr, time: u64) -> u32 {
-        // A peer's address is used again later on: once it is taken, the next connection from it is a new one.
-        let before = self.open_before.remove(&canonical(remote)) || socket.mid_stream != 0;
+    fn connect(&mut self, socket: &Socket, peer: Peer, time: u64) -> u32 {
+        let before = self.open_before.take(socket, peer) || socket.mid_stream != 0;
         let connection = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
         let next_client = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         let client = *self
             .clients
-            .entry((socket.namespace, remote.ip()))
+            .entry((socket.namespace, peer.host()))
             .or_insert(next_client);
         let server = self.server(socket);
         self.connections.push(ConnectionRow {
             connection,
             server,
             client,
-            transport: if socket.family == 2 {
-                Transport::Tcp4
-            } else {
-                Transport::Tcp6
-            },
+            transport: peer.transport(),
             opened: (!before).then_some(time),
             closed: None,
             close_side: None,
@@ -127,10 +111,27 @@ impl Sockets {
         connection
     }
 
+    /// Whether bytes may have moved on a connection before its first that was seen.
+    pub fn began_before(&self, connection: u32, socket: &Socket) -> bool {
+        let row = self.connections.get(connection as usize);
+        socket.mid_stream != 0
+            || socket.family == AF_UNIX && row.is_some_and(|row| row.opened.is_none())
+    }
+
     fn server(&mut self, socket: &Socket) -> u32 {
+        let path = (socket.family == AF_UNIX)
+            .then(|| self.paths.get(usize::from(socket.local_port)))
+            .flatten()
+            .map(|path| path.display().to_string());
+        let port = if socket.family == AF_UNIX {
+            0
+        } else {
+            socket.local_port
+        };
         let known = self.servers.iter().find(|server| {
             server.pid == socket.pid
-                && server.port == socket.local_port
+                && server.port == port
+                && server.path == path
                 && server.network_namespace == socket.namespace
         });
         if let Some(known) = known {
@@ -140,7 +141,8 @@ impl Sockets {
         self.seen.push(Seen::default());
         self.servers.push(Server {
             server,
-            port: socket.local_port,
+            port,
+            path,
             pid: socket.pid,
             network_namespace: socket.namespace,
             ..Server::default()
@@ -191,8 +193,8 @@ impl Sockets {
     }
 
     /// The server that a connection of ours, with this local address, reached.
-    pub fn asked(&self, own: SocketAddr) -> Option<u32> {
-        self.asked.get(&canonical(own)).copied()
+    pub fn asked(&self, own: Peer) -> Option<u32> {
+        self.asked.get(&own.canonical()).copied()
     }
 
     /// Adds what decoding a connection found to its row and its server.
@@ -203,9 +205,13 @@ impl Sockets {
         let lost = |flow: &Flow| flow.unsynced + flow.truncated + flow.not_decoded + flow.missed;
         row.lost_bytes = lost(&totals.request) + lost(&totals.response);
         row.resyncs = totals.resyncs;
-        if let Some(server) = self.servers.get_mut(row.server as usize) {
-            server.request.add(&totals.request);
-            server.response.add(&totals.response);
+        add(&mut self.servers, row.server, totals);
+    }
+
+    /// Adds what decoding a connection found to its server among these.
+    pub(super) fn add_to(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
+        if let Some(row) = self.connections.get(connection as usize) {
+            add(servers, row.server, totals);
         }
     }
 
@@ -235,23 +241,19 @@ impl Sockets {
     }
 }
 
-fn address(socket: &Socket, bytes: &[u8; 16], port: u16) -> SocketAddr {
-    let ip = if socket.family == 2 {
-        IpAddr::V4(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]))
-    } else {
-        IpAddr::V6(Ipv6Addr::from(*bytes))
-    };
-    SocketAddr::new(ip, port)
-}
-
-/// v4-mapped addresses and plain IPv4 ones are the same peer.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+fn add(servers: &mut [Server], server: u32, totals: &Totals) {
+    if let Some(server) = servers.get_mut(server as usize) {
+        server.request.add(&totals.request);
+        server.response.add(&totals.response);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::profile::Transport;
 
     fn socket(pid: u32, port: u16, client: u8) -> Socket {
         let mut remote = [0; 16];
@@ -299,14 +301,82 @@ mod tests {
     #[test]
     fn own_connections_are_not_connections() {
         let own = OwnAddresses::default();
-        own.add(SocketAddr::from(([127, 0, 0, 9], 40_000)));
-        let mut sockets = Sockets::new(own, std::iter::empty());
+        own.add(Peer::Address(SocketAddr::from(([127, 0, 0, 9], 40_000))));
+        let mut sockets = Sockets::new(own, 1, OpenBefore::default(), Vec::new());
         assert_eq!(sockets.announce(1, &socket(1, 11211, 9), 0), Role::Own(0));
         assert_eq!(
             sockets.announce(2, &socket(1, 11211, 8), 0),
             Role::Connection(0)
         );
-        assert_eq!(sockets.counts(), (1, 1));
+        let elsewhere = Socket {
+            namespace: 2,
+            ..socket(1, 11211, 9)
+        };
+        assert_eq!(sockets.announce(3, &elsewhere, 0), Role::Connection(1));
+        assert_eq!(sockets.counts(), (2, 2));
+    }
+
+    #[test]
+    fn network_namespaces_keep_equal_addresses_apart() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 40_000));
+        let before = OpenBefore::new([(2, peer)], []);
+        let mut sockets = Sockets::new(OwnAddresses::default(), 1, before, Vec::new());
+        for (cookie, namespace) in [1, 2].into_iter().enumerate() {
+            let socket = Socket {
+                namespace,
+                ..socket(1, 11211, 1)
+            };
+            sockets.announce(cookie as u64, &socket, 7);
+        }
+        let (connections, servers) = sockets.into_tables();
+        assert_eq!(servers.len(), 2);
+        let opened: Vec<Option<u64>> = connections.iter().map(|row| row.opened).collect();
+        assert_eq!(opened, [Some(7), None]);
+        assert_ne!(connections[0].client, connections[1].client);
+    }
+
+    #[test]
+    fn an_address_mapped_from_ipv4_is_that_client_over_ipv4() {
+        let mut sockets = Sockets::default();
+        let mut mapped = socket(1, 11211, 0);
+        mapped.family = 10;
+        mapped.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1];
+        sockets.announce(1, &mapped, 0);
+        sockets.announce(2, &socket(1, 11211, 1), 0);
+        let (connections, _) = sockets.into_tables();
+        assert_eq!(connections[0].client, connections[1].client);
+        assert_eq!(connections[0].transport, Transport::Tcp4);
+    }
+
+    #[test]
+    fn unix_domain_sockets_are_told_by_path_and_inode() {
+        let own = OwnAddresses::default();
+        own.add(Peer::Inode(77));
+        let before = OpenBefore::new([], [12]);
+        let mut sockets = Sockets::new(own, 1, before, vec!["/a".into(), "/b".into()]);
+        let at = |path, inode: u64, peer: u64| Socket {
+            family: AF_UNIX,
+            local: zerocopy::transmute!([inode, 0]),
+            remote: zerocopy::transmute!([peer, 0]),
+            ..socket(1, path, 0)
+        };
+        let roles = [at(0, 11, 5), at(1, 12, 6), at(0, 13, 77)];
+        let roles: Vec<Role> = (1..)
+            .zip(&roles)
+            .map(|(cookie, socket)| sockets.announce(cookie, socket, 7))
+            .collect();
+        assert_eq!(
+            roles,
+            [Role::Connection(0), Role::Connection(1), Role::Own(0)]
+        );
+        assert!(sockets.began_before(1, &at(1, 12, 6)));
+        assert!(!sockets.began_before(0, &at(0, 11, 5)));
+        let (connections, servers) = sockets.into_tables();
+        let opened: Vec<Option<u64>> = connections.iter().map(|row| row.opened).collect();
+        assert_eq!(opened, [Some(7), None]);
+        assert_eq!(connections[0].transport, Transport::Unix);
+        let paths: Vec<Option<&str>> = servers.iter().map(|one| one.path.as_deref()).collect();
+        assert_eq!(paths, [Some("/a"), Some("/b")]);
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! A server's own counters, read over one connection of ours: the oracle a recording is checked against.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::sockets::OwnAddresses;
+use super::listeners::Endpoint;
+use super::peer::{OwnAddresses, Peer};
 
 /// How long a server may take to accept or answer before it is left alone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -36,28 +41,38 @@ impl Statistics {
 }
 
 /// A connection on which a server is asked for its counters.
-#[derive(Debug)]
 pub struct Asker {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
 }
 
+impl fmt::Debug for Asker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Asker")
+    }
+}
+
+/// What a server can be asked over.
+trait Stream: Read + Write + Send {}
+
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
 impl Asker {
-    /// Connects; the connection's local address, also returned, is added to `own` before a byte is sent.
-    pub fn connect(address: SocketAddr, own: &OwnAddresses) -> std::io::Result<(Self, SocketAddr)> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        let local = stream.local_addr()?;
-        own.add(local);
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
+    /// Connects; what the server sees of us, also returned, is added to `own` before a byte is sent.
+    pub fn connect(endpoint: &Endpoint, own: &OwnAddresses) -> io::Result<(Self, Peer)> {
+        let (stream, peer) = match endpoint {
+            Endpoint::Inet(address) => connect_tcp(*address)?,
+            Endpoint::Unix(path) => connect_unix(path)?,
+        };
+        own.add(peer);
         let asker = Self {
             stream: BufReader::new(stream),
         };
-        Ok((asker, local))
+        Ok((asker, peer))
     }
 
     /// Everything, `stats` last: what comes after it is what a later first `stats` adds.
-    pub fn before(&mut self) -> std::io::Result<Statistics> {
+    pub fn before(&mut self) -> io::Result<Statistics> {
         let settings = self.table("stats settings")?;
         let items = self.table("stats items")?;
         let slabs = self.table("stats slabs")?;
@@ -71,7 +86,7 @@ impl Asker {
     }
 
     /// Everything, `stats` first.
-    pub fn after(&mut self) -> std::io::Result<Statistics> {
+    pub fn after(&mut self) -> io::Result<Statistics> {
         let general = self.table("stats")?;
         let settings = self.table("stats settings")?;
         let items = self.table("stats items")?;
@@ -84,7 +99,19 @@ impl Asker {
         })
     }
 
-    fn table(&mut self, question: &str) -> std::io::Result<Table> {
+    /// Open connections: descriptor and the client's IP address, as `stats conns` tells them.
+    pub fn connections(&mut self) -> io::Result<Vec<(u32, String)>> {
+        let table = self.table("stats conns")?;
+        let client = |(name, value): (&String, &String)| {
+            let descriptor = name.strip_suffix(":addr")?.parse().ok()?;
+            let (address, _) = value.split_once(':')?.1.rsplit_once(':')?;
+            let address = address.trim_start_matches('[').trim_end_matches(']');
+            Some((descriptor, address.to_owned()))
+        };
+        Ok(table.iter().filter_map(client).collect())
+    }
+
+    fn table(&mut self, question: &str) -> io::Result<Table> {
         self.stream
             .get_mut()
             .write_all(format!("{question}\r\n").as_bytes())?;
@@ -93,13 +120,30 @@ impl Asker {
         loop {
             line.clear();
             if self.stream.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             match line.trim_end().split(' ').collect::<Vec<_>>().as_slice() {
                 ["STAT", name, value @ ..] => table.insert((*name).to_owned(), value.join(" ")),
                 ["END"] => return Ok(table),
-                _ => return Err(std::io::Error::other("not a memcached that answers stats")),
+                _ => return Err(io::Error::other("not a memcached that answers stats")),
             };
         }
     }
+}
+
+fn connect_tcp(address: SocketAddr) -> io::Result<(Box<dyn Stream>, Peer)> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    let peer = Peer::Address(stream.local_addr()?);
+    Ok((Box::new(stream), peer))
+}
+
+fn connect_unix(path: &Path) -> io::Result<(Box<dyn Stream>, Peer)> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let inode = rustix::fs::fstat(stream.as_fd())?.st_ino;
+    Ok((Box::new(stream), Peer::Inode(inode)))
 }

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::{Limits, Pace, Yielding};
+
 /// Where a recording is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,6 +30,8 @@ pub struct ServerStatus {
     pub port: u16,
     /// Its process, if this user may see it.
     pub pid: Option<u32>,
+    /// Inode number of its network namespace, if that is not the recorder's own.
+    pub network_namespace: Option<u32>,
     /// What it says its version is.
     pub version: Option<String>,
     /// Its worker threads.
@@ -57,12 +61,20 @@ pub struct Status {
     pub bytes_written: u64,
     /// Bytes lost, by every cause the kernel programs count.
     pub lost_bytes: u64,
+    /// Lines of memcached's log lost, as far as it says.
+    pub lost_lines: u64,
     /// Events that were not taken.
     pub user_queue_drops: u64,
     /// CPU time of this process since it attached, s,
     pub cpu_s: f64,
     /// and its share of one CPU in the last second or so.
     pub cpu_share: f64,
+    /// How well it kept up in the last second or so.
+    pub pace: Pace,
+    /// How it stands back for the machine's own work.
+    pub yielding: Yielding,
+    /// What ends it by itself.
+    pub limits: Limits,
     /// The servers.
     pub servers: Vec<ServerStatus>,
     /// Which hooks.

@@ -8,20 +8,20 @@ use aya::{
     programs::{BtfTracePoint, tp_btf::BtfTracePointLink},
 };
 use membench_common::{
-    field, global, member,
+    field, member,
     program::{self, Hooked},
 };
 
 use crate::{
     Error, Result,
-    capture::{Tier, btf::Types, counters::ProgramFile, failure},
+    capture::{Followed, Tier, btf::Types, counters::ProgramFile, failure, globals::Offsets},
 };
 
 /// Sockets that tier T2 can know at the same time.
 const WALKED_SOCKETS: u32 = 65_536;
 
 /// A tier's programs, attached.
-pub(super) struct Running {
+pub(super) struct Programs {
     attached: Vec<Attached>,
     /// The kernel empties it once nobody holds it.
     _continuations: ProgramArray<MapData>,
@@ -32,7 +32,7 @@ struct Attached {
     link: Option<BtfTracePointLink>,
 }
 
-impl Running {
+impl Programs {
     /// How often a program did not run because it was running already on that CPU.
     pub(super) fn misses(&mut self) -> Result<u64> {
         self.attached
@@ -47,12 +47,6 @@ impl Running {
             program.link = None;
         }
     }
-}
-
-/// Offsets of what a tier's programs read.
-pub(super) struct Offsets {
-    fields: [u32; field::COUNT],
-    members: [u32; member::COUNT],
 }
 
 impl Tier {
@@ -72,17 +66,23 @@ impl Tier {
         }
     }
 
-    /// Looks up what its programs need of this kernel.
-    pub(super) fn offsets(self, types: &Types) -> Result<Offsets> {
+    /// Looks up what its programs need of this kernel; what is about UNIX-domain sockets only if such are followed.
+    pub(super) fn offsets(self, types: &Types, followed: &Followed) -> Result<Offsets> {
         for (_, tracepoint) in self.hooked().iter().rev() {
             types.require_tracepoint(tracepoint)?;
         }
+        let fields = if followed.sockets.is_empty() {
+            field::FIRST_UNIX
+        } else {
+            field::COUNT
+        };
+        let members = match self {
+            Self::T1 => 0,
+            Self::T2 => member::COUNT,
+        };
         Ok(Offsets {
-            fields: types.offsets(field::PATHS)?,
-            members: match self {
-                Self::T1 => [0; member::COUNT],
-                Self::T2 => types.offsets(member::PATHS)?,
-            },
+            fields: types.offsets(field::PATHS, fields)?,
+            members: types.offsets(member::PATHS, members)?,
         })
     }
 
@@ -95,12 +95,19 @@ impl Tier {
         };
     }
 
-    /// Loads its programs, and no others, and attaches them.
-    pub(super) fn attach(self, programs: &mut Ebpf, types: &Btf) -> Result<Running> {
+    /// Loads its programs, and no others, and attaches them; loading one takes its time.
+    pub(super) fn attach(
+        self,
+        programs: &mut Ebpf,
+        types: &Btf,
+        after_each: impl Fn(),
+    ) -> Result<Programs> {
         let continuations = self.link_continuations(programs, types)?;
         let hooked = self.hooked().iter();
-        let attached = hooked.map(|one| attach(programs, *one, types));
-        Ok(Running {
+        let attached = hooked
+            .map(|one| attach(programs, *one, types))
+            .inspect(|_| after_each());
+        Ok(Programs {
             attached: attached.collect::<Result<_>>()?,
             _continuations: continuations,
         })
@@ -118,15 +125,6 @@ impl Tier {
                 .map_err(|error| failure::load(MAP, error.into()))?;
         }
         Ok(map)
-    }
-}
-
-impl Offsets {
-    /// Tells the programs.
-    pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
-        loader
-            .override_global(global::FIELDS, &self.fields, true)
-            .override_global(global::MEMBERS, &self.members, true);
     }
 }
 

@@ -82,6 +82,8 @@ impl Connection {
             self.request_piece(context, *piece, &read, may_be_barrier);
             may_be_barrier = false;
         }
+        // memcached gathers long lines only.
+        self.reads_on &= !self.requests.is_binary();
         self.totals.request.seen += segment.length();
         gap
     }
@@ -183,6 +185,7 @@ impl Connection {
             self.sends.push(context, &mut self.pairing, segment);
             return gap;
         }
+        self.responses.follow(self.requests.is_binary());
         for piece in segment.pieces {
             self.responses.feed(
                 context,

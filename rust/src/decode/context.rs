@@ -64,10 +64,10 @@ impl Context {
             batch: 0,
             request: 0,
             command: request.command,
-            protocol: if request.meta {
-                Protocol::Meta
-            } else {
-                Protocol::Text
+            protocol: match request.opcode {
+                Some(_) => Protocol::Binary,
+                None if request.meta => Protocol::Meta,
+                None => Protocol::Text,
             },
             key: None,
             key_size: None,
@@ -82,6 +82,7 @@ impl Context {
             recache_ttl: request.recache_ttl,
             opaque_size: request
                 .opaque
+                .filter(|_| request.opcode.is_none())
                 .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
             options: self.options_of(request, absolute),
             outcome: None,
@@ -104,7 +105,7 @@ impl Context {
     }
 
     fn options_of(&mut self, request: &Request<'_>, absolute: bool) -> Options {
-        if !request.meta && !absolute {
+        if !request.meta && request.opcode.is_none() && !absolute {
             return if request.noreply {
                 self.noreply
             } else {

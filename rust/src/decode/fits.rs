@@ -1,113 +1,81 @@
-//! Which responses can answer which requests.
+//! Which responses can answer which open requests.
 
-use membench_protocol::Key;
+use membench_protocol::binary::Code;
 use membench_protocol::response::{Kind, Response};
+use membench_protocol::{Key, is_ordinary};
 
+use crate::answer;
 use crate::event::Command;
 
 use super::context::Context;
-use super::open::Open;
+use super::open::{Open, tag};
 
-/// What a meta response repeats of its request, as keyed ids.
+/// What a response repeats of its request.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// Of the opaque token.
+    /// The keyed id of its opaque token; of a binary response its [`tag`].
     pub(super) opaque: Option<u64>,
-    /// Of the key.
+    /// The keyed id of its key.
     pub(super) key: Option<u64>,
 }
 
 impl Names {
     pub(super) fn of(context: &Context, response: &Response<'_>) -> Self {
-        let Response::Meta { flags, .. } = response else {
-            return Self::default();
-        };
-        let key = flags
-            .token(b'k')
-            .map(|word| Key::new(word, flags.has(b'b')));
-        Self {
-            opaque: flags.token(b'O').map(|token| context.hasher.id(token)),
-            key: key.map(|key| context.key_id(&key)),
+        match response {
+            Response::Meta { flags, .. } => Self {
+                opaque: flags.token(b'O').map(|token| context.hasher.id(token)),
+                key: flags
+                    .token(b'k')
+                    .map(|word| context.key_id(&Key::new(word, flags.has(b'b')))),
+            },
+            Response::Binary(answer) => Self {
+                opaque: Some(tag(answer.opcode, answer.opaque)),
+                key: answer
+                    .key
+                    .filter(|key| answer.opcode.returns_key() && !key.is_empty())
+                    .map(|key| context.hasher.id(key)),
+            },
+            _ => Self::default(),
         }
     }
 }
 
 /// Whether `response` can be the answer to `open`.
 pub(super) fn fits(open: &Open, response: &Response<'_>, names: &Names) -> bool {
-    if !fits_command(open, response) {
+    if !answer::fits(open.command, response) || open.refused && !refuses(response) {
         return false;
     }
-    let Response::Meta { kind, .. } = response else {
-        return true;
-    };
-    if *kind == Kind::Mn {
-        return true;
+    if open.quiet && goes_without(open.command, response) {
+        return false;
     }
-    // A miss may answer `EN` without the key.
+    match response {
+        Response::Meta { kind, .. } => *kind == Kind::Mn || names_fit(open, *kind, names),
+        Response::Binary(_) => {
+            open.opaque == names.opaque && (names.key.is_none() || open.key == names.key)
+        }
+        _ => true,
+    }
+}
+
+/// Whether a response is one to a request that memcached does not take.
+fn refuses(response: &Response<'_>) -> bool {
+    match response {
+        Response::Binary(answer) => answer.code != Code::Success,
+        _ => answer::is_error(response),
+    }
+}
+
+/// Whether a quiet request is never answered so: a counter that meta arithmetic creates is.
+fn goes_without(command: Command, response: &Response<'_>) -> bool {
+    command != Command::MetaArithmetic && is_ordinary(command, response)
+}
+
+/// Whether a meta response repeats what the request wants repeated. A miss may answer `EN` without the key.
+fn names_fit(open: &Open, kind: Kind, names: &Names) -> bool {
     let key_fits = match (open.returns_key, names.key) {
-        (true, None) => *kind == Kind::En,
+        (true, None) => kind == Kind::En,
         (true, key) => open.key == key,
         (false, key) => key.is_none(),
     };
     open.opaque == names.opaque && key_fits
-}
-
-pub(super) fn is_retrieval(command: Command) -> bool {
-    matches!(
-        command,
-        Command::Get | Command::Gets | Command::Gat | Command::Gats
-    )
-}
-
-fn is_storage(command: Command) -> bool {
-    use Command::{Add, Append, Cas, Prepend, Replace, Set};
-    matches!(command, Set | Add | Replace | Append | Prepend | Cas)
-}
-
-/// Whether memcached can answer `open` with `response`.
-fn fits_command(open: &Open, response: &Response<'_>) -> bool {
-    let command = open.command;
-    match response {
-        Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
-        _ if open.refused => false,
-        _ if command == Command::Other => !matches!(response, Response::Value { .. }),
-        Response::Value { .. } => is_retrieval(command),
-        Response::End => is_retrieval(command) || command == Command::Stats,
-        Response::Stored | Response::NotStored | Response::Exists => is_storage(command),
-        Response::NotFound => {
-            is_storage(command)
-                || matches!(
-                    command,
-                    Command::Delete | Command::Incr | Command::Decr | Command::Touch
-                )
-        }
-        Response::Deleted => command == Command::Delete,
-        Response::Touched => command == Command::Touch,
-        Response::Number(_) => matches!(command, Command::Incr | Command::Decr),
-        Response::Ok => {
-            matches!(
-                command,
-                Command::FlushAll | Command::Verbosity | Command::Stats
-            )
-        }
-        Response::Version(_) => command == Command::Version,
-        Response::Stat(_) | Response::Reset | Response::Busy(_) | Response::Line(_) => {
-            command == Command::Stats
-        }
-        Response::Meta { kind, .. } => fits_meta(command, *kind),
-        Response::MetaDebug(_) => command == Command::MetaDebug,
-    }
-}
-
-fn fits_meta(command: Command, kind: Kind) -> bool {
-    use Command::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaNoop, MetaSet};
-    match kind {
-        Kind::Mn => command == MetaNoop,
-        Kind::En => matches!(command, MetaGet | MetaDebug),
-        Kind::Va => matches!(command, MetaGet | MetaArithmetic),
-        Kind::Hd => matches!(command, MetaGet | MetaSet | MetaDelete | MetaArithmetic),
-        Kind::Nf => matches!(command, MetaSet | MetaDelete | MetaArithmetic),
-        Kind::Ns => matches!(command, MetaSet | MetaArithmetic),
-        Kind::Ex => matches!(command, MetaSet | MetaDelete | MetaArithmetic),
-    }
 }

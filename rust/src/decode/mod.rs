@@ -5,6 +5,7 @@
 //! what is still open then was not seen answered,
 //! and one mistake cannot shift the responses that follow.
 
+mod aside;
 mod cas;
 mod connection;
 mod context;
@@ -151,6 +152,13 @@ impl Decoder {
     /// The events decoded since the last call to [`Decoder::clear_events`].
     pub fn events(&self) -> &[Event] {
         &self.context.events
+    }
+
+    /// Drops the events that are not to be kept; returns how many.
+    pub fn retain_events(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
+        let before = self.context.events.len();
+        self.context.events.retain(keep);
+        (before - self.context.events.len()) as u64
     }
 
     /// Forgets the events; their room is kept.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use membench_protocol::Request;
+use membench_protocol::binary::Opcode;
 
 use crate::event::{Command, Event, Outcome};
 
@@ -22,11 +23,13 @@ pub(super) struct Open {
     pub(super) quiet: bool,
     /// memcached will answer an error line.
     pub(super) refused: bool,
+    /// It was asked in the binary protocol.
+    pub(super) is_binary: bool,
     /// Its response repeats the key.
     pub(super) returns_key: bool,
     /// The id of its key, or of its last key.
     pub(super) key: Option<u64>,
-    /// Keyed id of the opaque token its response repeats.
+    /// Keyed id of the opaque token its response repeats; of a binary request its [`tag`].
     pub(super) opaque: Option<u64>,
     /// How many events it has: one, or one a key of a multi-get.
     pub(super) events: u32,
@@ -41,17 +44,30 @@ impl Open {
     pub(super) fn new(context: &Context, request: &Request<'_>, time: u64) -> Self {
         Self {
             command: request.command,
-            unanswered: request.noreply || request.closes,
+            unanswered: !request.is_answered(),
             quiet: request.quiet(),
             refused: request.refused,
+            is_binary: request.opcode.is_some(),
             returns_key: request.returns_key(),
             key: None,
-            opaque: request.opaque.map(|token| context.hasher.id(token)),
+            opaque: request.opaque.map(|token| match request.opcode {
+                Some(opcode) => tag(opcode, opaque_number(token)),
+                None => context.hasher.id(token),
+            }),
             events: 1,
             settled: 0,
             completed: time,
         }
     }
+}
+
+/// What a binary response repeats of its request: opcode and opaque value.
+pub(super) fn tag(opcode: Opcode, opaque: u32) -> u64 {
+    u64::from(opcode.0) << 32 | u64::from(opaque)
+}
+
+fn opaque_number(token: &[u8]) -> u32 {
+    token.first_chunk().copied().map_or(0, u32::from_be_bytes)
 }
 
 /// Open requests of a connection, oldest first, and their events.

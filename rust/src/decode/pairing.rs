@@ -3,10 +3,12 @@
 use membench_protocol::response::Response;
 use membench_protocol::{Key, Request};
 
-use crate::event::{Command, Event, Outcome};
+use crate::answer::is_retrieval;
+use crate::event::{Command, Event, Outcome, Protocol};
 
+use super::aside::{Answered, Passed, Token};
 use super::context::Context;
-use super::fits::{Names, fits, is_retrieval};
+use super::fits::{Names, fits};
 use super::open::{Open, OpenRequests};
 use super::reply::{Reply, reply};
 use super::{Responses, Totals};
@@ -16,7 +18,8 @@ use super::{Responses, Totals};
 pub(super) enum Next {
     /// Another line.
     Line,
-    /// A value of this many bytes with its line end; with `finishes`, it ends the oldest request's response.
+    /// A value of this many bytes with its line end, or the rest of a binary response; with `finishes`, it ends the
+    /// oldest request's response.
     Value {
         /// Line end included.
         length: u64,
@@ -33,8 +36,8 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
     open: OpenRequests,
-    /// Replies that fit several quiet requests, until a later response tells.
-    ambiguous: Vec<Reply>,
+    /// Replies that fit several quiet requests, with the opaque token they repeat, until a later response tells.
+    ambiguous: Vec<(Token, Reply)>,
     /// Responses cannot be told apart until the next barrier: requests end at once, without outcome.
     suspended: bool,
     /// Requests that ended without outcome while suspended after a loss.
@@ -202,7 +205,7 @@ impl Pairing {
             return Next::Unmatched;
         };
         if self.is_ambiguous(response, &names, index) {
-            return self.set_aside(context, response);
+            return self.set_aside(context, response, index);
         }
         self.pass_quiet(context, index);
         let Some(oldest) = self.oldest() else {
@@ -218,20 +221,15 @@ impl Pairing {
                 self.finish(context, Some(Outcome::Miss), time);
                 Next::Line
             }
-            Response::Meta {
-                size: Some(size), ..
-            } => {
-                self.apply(context, reply(oldest.command, response));
-                Next::Value {
-                    length: u64::from(*size) + 2,
-                    finishes: true,
-                }
-            }
+            Response::Binary(answer) if answer.continues() => Next::List,
             _ => {
                 let reply = reply(oldest.command, response);
                 self.apply(context, reply);
-                self.finish(context, reply.outcome, time);
-                Next::Line
+                let next = following(response, true);
+                if next == Next::Line {
+                    self.finish(context, reply.outcome, time);
+                }
+                next
             }
         }
     }
@@ -255,7 +253,7 @@ impl Pairing {
         let Some(found) = open.next() else {
             return false;
         };
-        if !found.quiet || found.opaque.is_some() || (found.returns_key && names.key.is_some()) {
+        if !found.quiet || (found.returns_key && names.key.is_some()) {
             return false;
         }
         for later in open {
@@ -266,51 +264,41 @@ impl Pairing {
                 break;
             }
         }
-        !self.ambiguous.is_empty()
+        self.ambiguous
+            .iter()
+            .any(|(opaque, _)| *opaque == found.opaque)
     }
 
-    fn set_aside(&mut self, context: &Context, response: &Response<'_>) -> Next {
-        let command = self
-            .oldest()
-            .map_or(Command::Other, |oldest| oldest.command);
+    fn set_aside(&mut self, context: &Context, response: &Response<'_>, index: usize) -> Next {
         debug_assert!(context.responses == Responses::Bytes);
-        self.ambiguous.push(reply(command, response));
-        match response {
-            Response::Meta {
-                size: Some(size), ..
-            } => Next::Value {
-                length: u64::from(*size) + 2,
-                finishes: false,
-            },
-            _ => Next::Line,
+        if let Some(found) = self.open.get(index) {
+            let reply = reply(found.command, response);
+            self.ambiguous.push((found.opaque, reply));
         }
+        following(response, false)
     }
 
-    /// Ends the quiet requests before `index`. Replies set aside are theirs: all were answered, or none, or it is
-    /// not known which.
+    /// Ends the quiet requests before `index`. Replies set aside are theirs: of the requests with one opaque token all
+    /// were answered, or none, or it is not known which.
     fn pass_quiet(&mut self, context: &mut Context, index: usize) {
         if index == 0 {
             return;
         }
-        let replies = std::mem::take(&mut self.ambiguous);
-        let anonymous = self
+        let requests: Vec<Token> = self
             .open
             .iter()
             .take(index)
-            .filter(|open| open.opaque.is_none())
-            .count();
-        let all = replies.len() == anonymous;
-        let mut replies = replies.into_iter();
-        let none = replies.len() == 0;
-        for _ in 0..index {
-            let named = self.oldest().is_some_and(|open| open.opaque.is_some());
-            let outcome = match (named || none, all) {
-                (true, _) => Some(Outcome::Suppressed),
-                (false, true) => replies.next().and_then(|reply| {
+            .map(|open| open.opaque)
+            .collect();
+        let mut passed = Passed::new(&requests, std::mem::take(&mut self.ambiguous));
+        for token in requests {
+            let outcome = match passed.next(token) {
+                Answered::No => Some(Outcome::Suppressed),
+                Answered::So(reply) => {
                     self.apply(context, reply);
                     reply.outcome
-                }),
-                (false, false) => None,
+                }
+                Answered::Unknown => None,
             };
             self.open.finish(context, outcome, None);
         }
@@ -336,8 +324,24 @@ impl Pairing {
         self.open.settle(|event| {
             event.outcome = reply.outcome;
             event.value_size = reply.value_size.or(event.value_size);
-            event.cas = cas.or(event.cas);
+            // Replay compares what was sent.
+            event.cas = match event.protocol {
+                Protocol::Binary => event.cas.or(cas),
+                Protocol::Text | Protocol::Meta => cas.or(event.cas),
+            };
         });
+    }
+}
+
+/// What follows a response that is whole but for its value.
+fn following(response: &Response<'_>, finishes: bool) -> Next {
+    let length = match response {
+        Response::Binary(answer) => answer.rest_size(),
+        _ => response.value_size().map_or(0, |size| u64::from(size) + 2),
+    };
+    match length {
+        0 => Next::Line,
+        length => Next::Value { length, finishes },
     }
 }
 

@@ -1,7 +1,10 @@
-//! A connection's request bytes → open requests: lines, values, losses and finding the way back.
+//! A connection's request bytes → open requests: messages, values, losses and finding the way back.
 
-use membench_protocol::request::{self, Request};
-use membench_protocol::{ParseError, Status, may_grow};
+mod binary;
+mod line;
+
+use membench_protocol::Request;
+use membench_protocol::binary::REQUEST_MAGIC;
 
 use crate::capture::ledger::Flow;
 use crate::event::Event;
@@ -9,13 +12,7 @@ use crate::event::Event;
 use super::context::Context;
 use super::open::Open;
 use super::pairing::Pairing;
-use super::start::{begins_binary, begins_request};
-
-/// Longest request line kept while it is incomplete; memcached itself grows only for `get` and `gets`.
-const LONGEST_LINE: usize = 4 << 20;
-
-/// A line that memcached answers with `ERROR`.
-const BAD_VERB: &[u8] = b"?\r\n";
+use super::start::begins_request;
 
 /// One read of the server's.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +32,25 @@ pub(super) struct Read {
     reason = "one a connection; a box would be allocated for every value read"
 )]
 enum Framing {
-    /// A request line.
+    /// A request line, or header, extras and key.
     Line,
-    /// The value of `Unfinished`, this many bytes with its line end.
+    /// The value of `Unfinished`, this many bytes, a line end included.
     Value(u64, Unfinished),
     /// Nothing known: looking for a request.
     Lost,
-    /// A stream that is not the text protocol, or that memcached refuses to go on reading.
+    /// A stream that memcached refuses to go on reading.
     Foreign,
+    /// memcached closes the connection: what follows in the same read (a batch of this number) is not looked at.
+    Closed(u32),
+}
+
+/// How a connection's messages are encoded: its first byte tells, as it tells memcached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Unknown,
+    /// Text and meta.
+    Lines,
+    Binary,
 }
 
 /// A request whose value is being read.
@@ -59,7 +67,8 @@ struct Unfinished {
 pub(super) struct RequestStream {
     connection: u32,
     framing: Framing,
-    /// Start of a line whose end is not here yet, and the read it began in.
+    encoding: Encoding,
+    /// Start of a message whose end is not here yet, and the read it began in.
     line: Vec<u8>,
     begun: Option<Read>,
     next_request: u32,
@@ -77,6 +86,7 @@ impl RequestStream {
         Self {
             connection,
             framing,
+            encoding: Encoding::Unknown,
             line: Vec::new(),
             begun: None,
             next_request: 0,
@@ -93,21 +103,32 @@ impl RequestStream {
         matches!(self.framing, Framing::Line | Framing::Value(..))
     }
 
+    /// Whether the connection uses the binary protocol.
+    pub(super) fn is_binary(&self) -> bool {
+        self.encoding == Encoding::Binary
+    }
+
     /// At the start of a read: memcached mostly reads at the start of a request. True when one stands here.
     pub(super) fn sync_at_start(&mut self, bytes: &[u8]) -> bool {
-        if !matches!(self.framing, Framing::Lost) {
+        if !matches!(self.framing, Framing::Lost | Framing::Closed(_)) {
             return false;
         }
-        let found = begins_request(bytes, true);
-        if found || begins_binary(bytes) {
-            self.framing = if found {
-                Framing::Line
-            } else {
-                Framing::Foreign
-            };
-            self.at_start = false;
+        let Some(encoding) = self.encoding_at(bytes) else {
+            return false;
+        };
+        self.framing = Framing::Line;
+        self.encoding = encoding;
+        self.at_start = false;
+        true
+    }
+
+    /// How the request at the start of `bytes`, if one stands there, is encoded.
+    fn encoding_at(&self, bytes: &[u8]) -> Option<Encoding> {
+        if self.encoding != Encoding::Binary && begins_request(bytes, true) {
+            return Some(Encoding::Lines);
         }
-        found
+        let is_binary = self.encoding != Encoding::Lines && binary::begins(bytes);
+        is_binary.then_some(Encoding::Binary)
     }
 
     /// Frames bytes; complete requests are opened in `pairing`.
@@ -120,8 +141,8 @@ impl RequestStream {
         pairing: &mut Pairing,
     ) {
         while !bytes.is_empty() {
-            let taken = match &mut self.framing {
-                Framing::Line => self.feed_line(context, bytes, read, flow, pairing),
+            let taken = match &self.framing {
+                Framing::Line => self.feed_message_or_line(context, bytes, read, flow, pairing),
                 Framing::Value(left, _) => {
                     let taken = usize::try_from(*left)
                         .unwrap_or(usize::MAX)
@@ -129,13 +150,43 @@ impl RequestStream {
                     self.advance_value(taken as u64, read, context, flow, pairing);
                     taken
                 }
+                Framing::Lost if self.is_binary() => self.resync_message(bytes, flow, pairing),
                 Framing::Lost => self.resync(bytes, flow, pairing),
+                Framing::Closed(batch) if *batch == read.batch => {
+                    flow.boundary += bytes.len() as u64;
+                    bytes.len()
+                }
+                Framing::Closed(_) => {
+                    self.framing = Framing::Lost;
+                    0
+                }
                 Framing::Foreign => {
                     flow.unsynced += bytes.len() as u64;
                     bytes.len()
                 }
             };
             bytes = &bytes[taken..];
+        }
+    }
+
+    fn feed_message_or_line(
+        &mut self,
+        context: &mut Context,
+        bytes: &[u8],
+        read: &Read,
+        flow: &mut Flow,
+        pairing: &mut Pairing,
+    ) -> usize {
+        if self.encoding == Encoding::Unknown {
+            self.encoding = match bytes.first() {
+                Some(&REQUEST_MAGIC) => Encoding::Binary,
+                _ => Encoding::Lines,
+            };
+        }
+        if self.is_binary() {
+            self.feed_message(context, bytes, read, flow, pairing)
+        } else {
+            self.feed_line(context, bytes, read, flow, pairing)
         }
     }
 
@@ -153,7 +204,7 @@ impl RequestStream {
                 self.advance_value(length, read, context, flow, pairing);
                 true
             }
-            Framing::Lost | Framing::Foreign => {
+            Framing::Lost | Framing::Foreign | Framing::Closed(_) => {
                 *self.lost_bytes(flow) += length;
                 true
             }
@@ -171,7 +222,7 @@ impl RequestStream {
                 *left -= length;
                 true
             }
-            Framing::Lost | Framing::Foreign => true,
+            Framing::Lost | Framing::Foreign | Framing::Closed(_) => true,
             Framing::Line | Framing::Value(..) => false,
         }
     }
@@ -193,7 +244,7 @@ impl RequestStream {
     fn begun_bytes(&self) -> u64 {
         let value = match &self.framing {
             Framing::Value(_, unfinished) => unfinished.line + unfinished.value,
-            Framing::Line | Framing::Lost | Framing::Foreign => 0,
+            Framing::Line | Framing::Lost | Framing::Foreign | Framing::Closed(_) => 0,
         };
         value + self.line.len() as u64
     }
@@ -204,94 +255,6 @@ impl RequestStream {
         } else {
             &mut flow.unsynced
         }
-    }
-
-    /// Takes one line, or the start of one; returns how many bytes it took.
-    fn feed_line(
-        &mut self,
-        context: &mut Context,
-        bytes: &[u8],
-        read: &Read,
-        flow: &mut Flow,
-        pairing: &mut Pairing,
-    ) -> usize {
-        if self.line.is_empty() {
-            self.begun = Some(*read);
-            return match self.parse(bytes) {
-                Ok(Status::Complete { value, consumed }) => {
-                    self.begin(context, &value, consumed, read, flow, pairing);
-                    consumed
-                }
-                Ok(Status::Partial) => self.keep(bytes, bytes.len(), flow),
-                Err(error) => self.refuse(error, bytes.len(), flow, pairing),
-            };
-        }
-        let taken = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1);
-        if bytes[taken - 1] != b'\n' {
-            return self.keep(bytes, taken, flow);
-        }
-        let mut line = std::mem::take(&mut self.line);
-        line.extend_from_slice(&bytes[..taken]);
-        match self.parse(&line) {
-            Ok(Status::Complete { value, consumed }) => {
-                self.begin(context, &value, consumed, read, flow, pairing);
-            }
-            Ok(Status::Partial) => flow.truncated += line.len() as u64,
-            Err(error) => {
-                self.refuse(error, line.len(), flow, pairing);
-            }
-        }
-        line.clear();
-        self.line = line;
-        taken
-    }
-
-    /// Parses the line at the start of `bytes`. Which protocol a connection speaks is settled by its first byte: later
-    /// on, the binary protocol's magic is the start of a bad verb.
-    fn parse<'a>(&self, bytes: &'a [u8]) -> Result<Status<Request<'a>>, ParseError> {
-        let parsed = request::parse(bytes);
-        if parsed != Err(ParseError::Binary) || self.next_request == 0 {
-            return parsed;
-        }
-        let Some(newline) = memchr::memchr(b'\n', bytes) else {
-            return Ok(Status::Partial);
-        };
-        Ok(match request::parse(BAD_VERB)? {
-            Status::Complete { value, .. } => Status::Complete {
-                value,
-                consumed: newline + 1,
-            },
-            Status::Partial => Status::Partial,
-        })
-    }
-
-    /// Keeps the start of a line, as long as memcached would.
-    fn keep(&mut self, bytes: &[u8], taken: usize, flow: &mut Flow) -> usize {
-        self.line.extend_from_slice(&bytes[..taken]);
-        if self.line.len() > LONGEST_LINE || !may_grow(&self.line) {
-            flow.boundary += self.line.len() as u64;
-            self.line = Vec::new();
-            self.framing = Framing::Foreign;
-        }
-        taken
-    }
-
-    /// Not the text protocol: the connection is counted, not decoded.
-    fn refuse(
-        &mut self,
-        error: ParseError,
-        length: usize,
-        flow: &mut Flow,
-        pairing: &mut Pairing,
-    ) -> usize {
-        log::debug!(
-            "connection {}: {error:?}: not decoded from here",
-            self.connection
-        );
-        flow.unsynced += length as u64;
-        self.framing = Framing::Foreign;
-        pairing.suspend();
-        length
     }
 
     /// Opens a request, or begins to read its value.
@@ -309,7 +272,8 @@ impl RequestStream {
         self.next_request = ordinal.wrapping_add(1);
         let mut event = self.event(context, request, line, &begun, ordinal);
         let open = Open::new(context, request, read.time);
-        if let Some(size) = request.value_size {
+        let block = request.block_size();
+        if block > 0 {
             if let Some(key) = request.keys.clone().next() {
                 context.set_key(&mut event, &key);
             }
@@ -319,7 +283,7 @@ impl RequestStream {
                 line: line as u64,
                 value: 0,
             };
-            self.framing = Framing::Value(u64::from(size) + 2, unfinished);
+            self.framing = Framing::Value(block, unfinished);
             return;
         }
         flow.parsed += line as u64;
@@ -365,30 +329,14 @@ impl RequestStream {
         ordinal: u32,
     ) -> Event {
         let mut event = context.event_of(request, begun.time);
-        let value = request.value_size.map_or(0, |size| u64::from(size) + 2);
+        let size = line as u64 + request.block_size();
         event.connection = self.connection;
         event.batch = begun.batch;
         event.request = ordinal;
-        event.request_size = Some(u32::try_from(line as u64 + value).unwrap_or(u32::MAX));
+        event.request_size = Some(u32::try_from(size).unwrap_or(u32::MAX));
         event.queue_time = begun.arrival.map(|arrival| {
             u32::try_from(begun.time.saturating_sub(arrival) / 1000).unwrap_or(u32::MAX)
         });
         event
-    }
-
-    /// Looks for a request behind a line end. Responses to what came before it in this read cannot be told apart, so
-    /// pairing stays suspended until the next barrier. Returns how many bytes were passed over.
-    fn resync(&mut self, bytes: &[u8], flow: &mut Flow, pairing: &mut Pairing) -> usize {
-        let found = memchr::memchr_iter(b'\n', bytes)
-            .map(|newline| newline + 1)
-            .find(|start| begins_request(&bytes[*start..], false));
-        let passed = found.unwrap_or(bytes.len());
-        *self.lost_bytes(flow) += passed as u64;
-        if found.is_some() {
-            self.framing = Framing::Line;
-            self.at_start = false;
-            pairing.suspend();
-        }
-        passed
     }
 }

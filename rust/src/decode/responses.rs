@@ -1,4 +1,6 @@
-//! A connection's response bytes → lines for pairing; values and lists are skipped by length.
+//! A connection's response bytes → messages for pairing; values and lists are skipped by length.
+
+mod binary;
 
 use membench_protocol::Status;
 use membench_protocol::response::{self, Response};
@@ -17,9 +19,9 @@ const LONGEST_LINE: usize = 64 * 1024;
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    /// A response line.
+    /// A response line, or a binary header with extras and key.
     Line,
-    /// A value: this many bytes, line end included.
+    /// A value: this many bytes, line end included; or the rest of a binary response.
     Value { left: u64, finishes: bool },
     /// A list, at the start of a line (`in_line` false) or inside one.
     List { in_line: bool },
@@ -32,6 +34,7 @@ enum Framing {
 pub(super) struct ResponseStream {
     framing: Framing,
     line: Vec<u8>,
+    is_binary: bool,
     /// Nothing has been framed yet: what cannot be framed is boundary, not loss.
     at_start: bool,
 }
@@ -46,8 +49,14 @@ impl ResponseStream {
         Self {
             framing,
             line: Vec::new(),
+            is_binary: false,
             at_start: mid_stream,
         }
+    }
+
+    /// Responses are encoded as their requests.
+    pub(super) fn follow(&mut self, is_binary: bool) {
+        self.is_binary = is_binary;
     }
 
     pub(super) fn at_start(&self) -> bool {
@@ -123,12 +132,18 @@ impl ResponseStream {
                 self.lose(&mut totals.response);
             }
             let taken = match self.framing {
+                Framing::Line if self.is_binary => {
+                    self.feed_message(context, bytes, time, pairing, totals)
+                }
                 Framing::Line => self.feed_line(context, bytes, time, pairing, totals),
                 Framing::Value { left, .. } => {
                     let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     self.advance_value(context, taken as u64, time, pairing);
                     totals.response.value_skipped += taken as u64;
                     taken
+                }
+                Framing::List { .. } if self.is_binary => {
+                    self.feed_list_end(context, bytes, time, pairing, totals)
                 }
                 Framing::List { in_line } => {
                     self.feed_list(context, bytes, in_line, time, pairing, totals)
@@ -168,10 +183,14 @@ impl ResponseStream {
             Framing::Lost => *self.lost_bytes(&mut totals.response) += length,
             Framing::Line if pairing.streaming() => totals.response.text_skipped += length,
             Framing::Line => {
-                totals.response.truncated += length + self.line.len() as u64;
-                self.line.clear();
-                self.framing = Framing::Lost;
-                pairing.lose(context, totals);
+                let skipped =
+                    self.is_binary && self.skip_in_message(context, length, time, pairing, totals);
+                if !skipped {
+                    totals.response.truncated += length + self.line.len() as u64;
+                    self.line.clear();
+                    self.framing = Framing::Lost;
+                    pairing.lose(context, totals);
+                }
             }
         }
     }

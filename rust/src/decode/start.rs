@@ -23,27 +23,3 @@ fn begins_with_verb(bytes: &[u8]) -> bool {
     let space = bytes[..longest].iter().position(|byte| *byte == b' ');
     space.is_some_and(|space| Command::of_verb(&bytes[..space]) != Command::Other)
 }
-
-/// Whether a plausible header of the binary protocol's requests stands at the start of `bytes`: magic, a known
-/// opcode, data type 0, and a body that holds key and extras.
-pub(super) fn begins_binary(bytes: &[u8]) -> bool {
-    let [
-        0x80,
-        0..=0x4f,
-        key_high,
-        key_low,
-        extras,
-        0,
-        _,
-        _,
-        body @ ..,
-    ] = bytes
-    else {
-        return false;
-    };
-    let Some(body) = body.first_chunk() else {
-        return false;
-    };
-    let key = u32::from(u16::from_be_bytes([*key_high, *key_low]));
-    key + u32::from(*extras) <= u32::from_be_bytes(*body)
-}

@@ -37,7 +37,10 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
-            | Self::Ports { .. } => Class::Usage,
+            | Self::NotALog { .. }
+            | Self::Sampled { .. }
+            | Self::Ports { .. }
+            | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
             | Self::TooManyConnections { .. }
@@ -51,6 +54,8 @@ impl Error {
             | Self::KernelAttach { .. }
             | Self::KernelMap { .. }
             | Self::HooksSilent { .. }
+            | Self::WatchUnreachable { .. }
+            | Self::WatchRefused { .. }
             | Self::Privileges { .. } => Class::Environment,
             Self::Exists { .. } => Class::Exists,
             Self::ManifestMissing { .. }

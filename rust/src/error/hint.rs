@@ -26,6 +26,7 @@ impl Error {
             Self::Parquet { .. } | Self::Arrow { .. } | Self::Column { .. } => {
                 Some("copy that file again from where it was recorded".into())
             }
+            Self::Selection { option, .. } => selection_hint(option),
             Self::Ports { .. }
             | Self::Privileges { .. }
             | Self::UnknownResponses { .. }
@@ -39,6 +40,7 @@ impl Error {
             | Self::TargetProtocol { .. }
             | Self::NothingToReplay { .. }
             | Self::ReplaySystem { .. } => None,
+            Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
             Self::TargetAddress { .. } => {
                 Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
@@ -52,6 +54,12 @@ impl Error {
             Self::TooManyConnections { wanted, .. } => {
                 Some(format!("`ulimit -n {}`, then again", wanted + 64))
             }
+            Self::WatchUnreachable { server, source } => Some(unreachable_hint(server, source)),
+            Self::WatchRefused { found, .. } => Some(refused_hint(found).into()),
+            Self::NotALog { .. } => Some(
+                "`(echo watch fetchers mutations connevents; cat) | nc HOST PORT > watch.log` makes one"
+                    .into(),
+            ),
             Self::FeatureMissing { feature, .. } => {
                 Some(format!("build with `--features {feature}`"))
             }
@@ -78,6 +86,19 @@ impl Error {
     }
 }
 
+/// Where the names that an option takes can be looked up.
+fn selection_hint(option: &str) -> Option<String> {
+    let hint = match option {
+        "--pid" => {
+            "`pgrep memcached` tells pids; `--port` names ports that are not listened on yet"
+        }
+        "--cgroup" => "`cat /proc/PID/cgroup` has the path, in the line that begins with `0::`",
+        "--netns" => "`ip netns` lists names; `--netns PID` takes the one a process is in",
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
 /// What the usual reasons of the system ask for.
 fn io_hint(source: &std::io::Error) -> Option<String> {
     use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
@@ -89,6 +110,33 @@ fn io_hint(source: &std::io::Error) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// Why no connection to a server may have come about.
+fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    match source.kind() {
+        // What a socket with a time limit says when nothing came.
+        WouldBlock | TimedOut => {
+            format!(
+                "{server} did not answer in 2 s: a firewall, or TLS, which is not supported here"
+            )
+        }
+        _ => format!("is memcached running and listening on {server}? (plain TCP, text protocol)"),
+    }
+}
+
+/// What a server that does not send its log says, and what it means.
+fn refused_hint(found: &str) -> &'static str {
+    if found.contains("not allowed") {
+        "memcached was started with `-W`, which forbids it: start it without, or record `ebpf:any`"
+    } else if found.contains("unauthenticated") {
+        "memcached asks for a password (`-Y`), which is not supported here: record `ebpf:any`"
+    } else if found.starts_with("WATCHER_TOO_MANY") {
+        "20 clients watch it already: end one of them, or record `ebpf:any`"
+    } else {
+        "it takes a memcached of version 1.4.26 or newer that speaks the text protocol; `ebpf:any` records any"
+    }
 }
 
 /// What each errno of loading means, and what to do.

@@ -178,6 +178,16 @@ pub enum Error {
         /// Connections that are not ours.
         clients: u64,
     },
+    /// A profile is a sample, which cannot tell what was asked for.
+    #[error("{} holds {sample}: {why}", path.display())]
+    Sampled {
+        /// Which profile.
+        path: PathBuf,
+        /// What it holds.
+        sample: crate::profile::Sample,
+        /// Why that does not do.
+        why: &'static str,
+    },
     /// A profile has nothing that could be replayed.
     #[error("nothing to replay: none of the recording's {events} events can be sent")]
     NothingToReplay {
@@ -199,6 +209,28 @@ pub enum Error {
         call: &'static str,
         /// Why.
         source: std::io::Error,
+    },
+    /// A server whose log was to be recorded cannot be reached, or broke off before it began.
+    #[error("watch:{server}: {source}")]
+    WatchUnreachable {
+        /// Which.
+        server: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A server does not send its log.
+    #[error("watch:{server}: the server does not send its log: {}", if found.is_empty() { "it hung up" } else { found })]
+    WatchRefused {
+        /// Which.
+        server: String,
+        /// What it said instead.
+        found: String,
+    },
+    /// A file that was to be recorded from is no log of memcached's.
+    #[error("{}: no log of memcached's (`watch fetchers mutations`)", path.display())]
+    NotALog {
+        /// Which.
+        path: PathBuf,
     },
     /// The programs were attached, but did not see what passed.
     #[error("the kernel programs are attached but see {seen:?} of {sent} bytes sent both ways")]
@@ -247,6 +279,16 @@ pub enum Error {
         wanted: Vec<u16>,
         /// Most at once.
         most: usize,
+    },
+    /// What a recording was to be narrowed to is not there.
+    #[error("{option} {wanted}: {found}")]
+    Selection {
+        /// The option.
+        option: &'static str,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        found: String,
     },
     /// The kernel does not describe its types.
     #[error("Failed to load eBPF program: no kernel types in {}: {source}", path.display())]

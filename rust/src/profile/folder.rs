@@ -95,6 +95,12 @@ impl Folder {
         }
     }
 
+    /// Free space of its disk, bytes, as far as this user may fill it; none where the file system does not tell.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        let disk = fs::fstatvfs(&self.descriptor).ok()?;
+        (disk.f_blocks > 0).then(|| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Claims the folder for writing until it is dropped; there is one writer at a time.
     pub(super) fn lock(&self) -> Result<()> {
         match fs::flock(&self.descriptor, FlockOperation::NonBlockingLockExclusive) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::folder::Folder;
+use super::sample::Sample;
 use crate::capture::ledger::Ledger;
 use crate::{Error, Result};
 
@@ -78,6 +79,8 @@ impl State {
 pub struct Filters {
     /// Listening ports.
     pub ports: Vec<u16>,
+    /// Paths of UNIX-domain sockets.
+    pub sockets: Vec<String>,
     /// Processes.
     pub pids: Vec<u32>,
     /// Control groups, by path.
@@ -98,8 +101,10 @@ pub struct Header {
     pub kernel: Option<String>,
     /// Which traffic was followed.
     pub filters: Filters,
-    /// Share of the keys (or connections) followed: 1 is all.
+    /// Share of the traffic followed: 1 is all.
     pub sampling: f64,
+    /// Of what it is a share.
+    pub sample: Sample,
     /// How much of the responses was read (`bytes`, `lengths`, `none`).
     pub responses: Option<String>,
     /// Tells whether two profiles' key ids can be joined.
@@ -122,6 +127,7 @@ impl Default for Header {
             kernel: None,
             filters: Filters::default(),
             sampling: 1.0,
+            sample: Sample::default(),
             responses: None,
             key_fingerprint: None,
             anchor: Anchor::default(),
@@ -210,6 +216,9 @@ pub struct Manifest {
     /// Where every byte went; `complete` is none unless sealed.
     #[serde(default)]
     pub ledger: Ledger,
+    /// Events left out as they are not of the sample.
+    #[serde(default)]
+    pub sampled_out: u64,
     /// What memcached said of itself at the end, by server.
     #[serde(default)]
     pub statistics_end: Value,
@@ -239,6 +248,7 @@ impl Manifest {
             parts: Vec::new(),
             connections: 0,
             ledger: Ledger::default(),
+            sampled_out: 0,
             statistics_end: Value::Null,
             stopped_by: None,
             write_error: None,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::manifest::Anchor;
 use super::reader::Profile;
+use super::sample::Sample;
 use crate::Result;
 use crate::capture::ledger::Ledger;
 
@@ -28,8 +29,14 @@ pub struct Summary {
     pub kernel: Option<String>,
     /// How much of the responses was read.
     pub responses: Option<String>,
+    /// What `time` is: `read`, or `log`.
+    pub time_basis: String,
     /// Share of the keys (or connections) followed.
     pub sampling: f64,
+    /// Of what it is a share.
+    pub sample: Sample,
+    /// Events left out as they are not of the sample.
+    pub sampled_out: u64,
     /// Tells whether key ids can be joined with another profile's.
     pub key_fingerprint: Option<String>,
     /// When the recording started.
@@ -77,7 +84,10 @@ impl Profile {
             tier: manifest.header.tier,
             kernel: manifest.header.kernel,
             responses: manifest.header.responses,
+            time_basis: manifest.header.time_basis,
             sampling: manifest.header.sampling,
+            sample: manifest.header.sample,
+            sampled_out: manifest.sampled_out,
             key_fingerprint: manifest.header.key_fingerprint,
             anchor: manifest.header.anchor,
             duration_s: self.duration_s(),

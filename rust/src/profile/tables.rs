@@ -32,6 +32,8 @@ pub enum Transport {
     Tcp4,
     /// TCP over IPv6.
     Tcp6,
+    /// A UNIX-domain socket.
+    Unix,
 }
 
 /// Who closed a connection first.
@@ -43,7 +45,11 @@ pub enum CloseSide {
     Server,
 }
 
-const TRANSPORTS: [(Transport, &str); 2] = [(Transport::Tcp4, "tcp4"), (Transport::Tcp6, "tcp6")];
+const TRANSPORTS: [(Transport, &str); 3] = [
+    (Transport::Tcp4, "tcp4"),
+    (Transport::Tcp6, "tcp6"),
+    (Transport::Unix, "unix"),
+];
 const SIDES: [(CloseSide, &str); 2] =
     [(CloseSide::Client, "client"), (CloseSide::Server, "server")];
 

@@ -53,6 +53,8 @@ pub struct End {
     pub stopped_by: String,
     /// How long was recorded, ns.
     pub duration_ns: u64,
+    /// Events left out as they are not of the sample.
+    pub sampled_out: u64,
 }
 
 /// Writes a profile. Dropping it leaves what a killed recorder leaves: all but the events of the last batch.
@@ -188,6 +190,11 @@ impl Writer {
         sealed + self.open_bytes()
     }
 
+    /// Bytes that whoever writes it may still write to its disk; none where the file system does not tell.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.folder.free_bytes()
+    }
+
     /// Ends the profile: seals every part, writes the tables, then the manifest.
     ///
     /// Events that could not be written are counted as `user_queue_drops`. If a part cannot be sealed the profile stays
@@ -304,6 +311,7 @@ impl Writer {
         manifest.ledger.complete = sealed.then(|| manifest.ledger.nothing_lost());
         manifest.connections = end.connections.len() as u64;
         manifest.statistics_end = end.statistics_end;
+        manifest.sampled_out = end.sampled_out;
         manifest.stopped_by = Some(end.stopped_by);
         manifest.duration_ns = Some(end.duration_ns);
         manifest.write_error = self.failure.take().map(|failure| failure.text);

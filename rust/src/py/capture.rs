@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{RecordOptions, Recorder as Engine, Tier};
+use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Tier};
 use crate::decode::Responses;
+use crate::profile::Sample;
 use crate::{Error, Result};
 
 use super::events::{Batch, Event, Fetched};
@@ -22,8 +23,9 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, output, ports, responses, ring_size, tier, duration, force, key_file, statistics,
-        drop_privileges, live))]
+    #[pyo3(signature = (source, *, output, ports, sockets, pids, cgroups, network_namespaces, responses,
+        ring_size, tier, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
+        sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a keyword of the Python signature"
@@ -37,6 +39,10 @@ impl Recorder {
         source: String,
         output: Option<PathBuf>,
         ports: Vec<u16>,
+        sockets: Vec<PathBuf>,
+        pids: Vec<u32>,
+        cgroups: Vec<PathBuf>,
+        network_namespaces: Vec<String>,
         responses: &str,
         ring_size: u32,
         tier: Option<&str>,
@@ -46,12 +52,24 @@ impl Recorder {
         statistics: bool,
         drop_privileges: bool,
         live: bool,
+        guards: Guards,
+        max_size: Option<u64>,
+        sample_keys: u32,
+        sample_connections: u32,
+        rotate_bytes: Option<u64>,
+        rotate_s: Option<f64>,
     ) -> PyResult<Self> {
         let options = RecordOptions {
             source,
             output,
             force,
-            ports,
+            selection: Selection {
+                ports,
+                sockets,
+                pids,
+                cgroups,
+                network_namespaces,
+            },
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
             tier: tier.map(parse_tier).transpose()?,
@@ -60,6 +78,18 @@ impl Recorder {
             statistics,
             drop_privileges,
             live,
+            max_size,
+            rotate: match (rotate_bytes, rotate_s) {
+                (Some(bytes), _) => Some(Rotate::Size(bytes)),
+                (None, Some(age)) => Some(Rotate::Age(seconds(age)?)),
+                (None, None) => None,
+            },
+            sample: Sample {
+                keys: sample_keys,
+                connections: sample_connections,
+            },
+            nice: guards.nice,
+            limits: guards.limits(),
         };
         let engine = py.detach(|| Engine::start(options))?;
         Ok(Self {
@@ -109,6 +139,27 @@ impl Recorder {
         let next = py.detach(|| self.engine.next_batch(patience));
         py.check_signals()?;
         Ok(next.as_ref().map(Batch::new).transpose()?)
+    }
+}
+
+/// `membench.Guards`, by its attributes.
+#[derive(Clone, Copy, FromPyObject)]
+struct Guards {
+    nice: Option<i32>,
+    max_cpu: Option<f64>,
+    max_memory: Option<u64>,
+    max_size: Option<u64>,
+    min_free: Option<u64>,
+}
+
+impl Guards {
+    fn limits(self) -> Limits {
+        Limits {
+            max_cpu: self.max_cpu,
+            max_memory: self.max_memory,
+            max_size: self.max_size,
+            min_free: self.min_free,
+        }
     }
 }
 

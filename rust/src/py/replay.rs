@@ -9,7 +9,7 @@ use crate::replay::{Options, Pacing, Progress, run};
 /// Replays the profile at `path`; returns the report as JSON.
 #[pyfunction]
 #[pyo3(signature = (
-    path, target, *, pacing, warm, allow_nonempty, allow_admin, seed, receive_stamps, threads, on_interval
+    path, target, *, pacing, warm, allow_nonempty, allow_admin, allow_sampled, seed, receive_stamps, threads, on_interval
 ))]
 #[expect(
     clippy::too_many_arguments,
@@ -25,6 +25,7 @@ fn replay(
     warm: bool,
     allow_nonempty: bool,
     allow_admin: bool,
+    allow_sampled: bool,
     seed: u64,
     receive_stamps: bool,
     threads: usize,
@@ -35,6 +36,7 @@ fn replay(
         warm,
         allow_nonempty,
         allow_admin,
+        allow_sampled,
         seed,
         receive_stamps,
         threads,

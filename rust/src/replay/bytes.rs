@@ -114,7 +114,7 @@ fn cause_of(operations: &[Operation], template: &Template) -> &'static str {
         C::Cas => cause::CAS_TOKEN,
         _ if template.compares || template.sets_cas() => cause::CAS_TOKEN,
         _ if template.absolute => cause::TTL,
-        _ if usize::from(first.opaque_size) > super::request::OPAQUE_MAX => cause::OPAQUE,
+        _ if usize::from(first.opaque_size) > super::opaque::OPAQUE_MAX => cause::OPAQUE,
         _ if template.base64 => cause::KEY,
         C::Incr | C::Decr | C::MetaArithmetic => cause::NUMBER,
         _ => cause::OTHER,

@@ -16,6 +16,7 @@ use crate::sys;
 
 use super::clock::{WallClock, monotonic};
 use super::measures::Measures;
+use super::opaque::Opaques;
 use super::operation::{Marks, Operation};
 use super::outstanding::{Next, Outstanding};
 use super::request::Requests;
@@ -76,6 +77,7 @@ pub struct Connection {
     pub outstanding: Outstanding,
     /// Batches that wait for a cas value which an answer still to come brings, and those behind them.
     deferred: VecDeque<Operation>,
+    opaques: Opaques,
     /// To be closed once nothing is due.
     pub closing: bool,
 }
@@ -109,6 +111,7 @@ impl Connection {
             line: Vec::new(),
             value: None,
             outstanding: Outstanding::default(),
+            opaques: Opaques::default(),
             deferred: VecDeque::new(),
             closing: false,
         })
@@ -179,8 +182,9 @@ impl Connection {
         let waiting = self.unwritten() > 0;
         for request in batch.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
         {
-            let opaque = shared.requests.next_opaque();
-            shared.requests.append(&mut self.outgoing, request);
+            let size = request.first().map_or(0, |first| first.opaque_size);
+            let opaque = self.opaques.next(size);
+            shared.requests.append(&mut self.outgoing, request, opaque);
             let end = self.written + self.unwritten() as u64;
             let templates = shared.requests.templates();
             self.outstanding

@@ -4,7 +4,6 @@
 //! Profile ─▶ plan ─▶ feeder ─blocks of operations─▶ shard ─▶ target ─▶ measures ─▶ report
 //! ```
 
-mod answer;
 pub mod bytes;
 pub mod clock;
 pub mod connection;
@@ -13,6 +12,7 @@ mod feeder;
 pub mod histogram;
 pub mod keys;
 pub mod measures;
+pub mod opaque;
 pub mod operation;
 pub mod outcomes;
 mod outstanding;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::profile::Profile;
-use crate::{Error, Result};
+use crate::{Error, Result, answer};
 
 use keys::ShortKeys;
 use plan::Plan;
@@ -69,6 +69,8 @@ pub struct Options {
     pub allow_nonempty: bool,
     /// Replay `flush_all` and `verbosity`, too.
     pub allow_admin: bool,
+    /// Replay a sample, which is not the recorded load.
+    pub allow_sampled: bool,
     /// What values are made from.
     pub seed: u64,
     /// Let the kernel stamp what arrives.
@@ -84,6 +86,7 @@ impl Default for Options {
             warm: false,
             allow_nonempty: false,
             allow_admin: false,
+            allow_sampled: false,
             seed: 1,
             receive_stamps: true,
             threads: 1,
@@ -99,6 +102,12 @@ pub fn run(
     options: &Options,
     on_interval: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Report> {
+    if !options.allow_sampled {
+        profile.manifest().header.sample.require_all(
+            profile.path(),
+            "replaying it is a fraction of the recorded load, with holes in its schedule",
+        )?;
+    }
     let lifetimes = profile.connections()?.into_iter().map(|row| Lifetime {
         connection: row.connection,
         opened: row.opened,

@@ -13,6 +13,7 @@ use super::bytes::Sizes;
 use super::histogram::{MULTI_GET, class_of};
 use super::keys;
 use super::measures::{Measures, Stamps};
+use super::opaque::Opaque;
 use super::operation::{Marks, Operation};
 use super::request::Requests;
 use super::template::Templates;
@@ -26,15 +27,13 @@ struct Request {
     sent: u64,
     /// Offset of its end among all bytes of the connection.
     end: u64,
-    /// Number of its opaque token.
-    opaque: u64,
+    opaque: Opaque,
     sizes: Sizes,
     /// Keys whose outcome is not known.
     keys: u32,
     options: Options,
     command: Command,
     class: u8,
-    opaque_size: u8,
     /// Answered only if it goes wrong, or never.
     quiet: bool,
 }
@@ -42,7 +41,7 @@ struct Request {
 impl Request {
     /// Whether answers may leave open that they are its: a quiet one without a token of its own.
     fn is_anonymous(&self) -> bool {
-        self.quiet && self.command.is_meta() && self.opaque_size == 0
+        self.quiet && self.command.is_meta() && self.opaque.size == 0
     }
 }
 
@@ -122,7 +121,7 @@ impl Outstanding {
         operations: &[Operation],
         start: u64,
         end: u64,
-        opaque: u64,
+        opaque: Opaque,
         templates: &Templates,
     ) {
         let Some(first) = operations.first() else {
@@ -148,7 +147,6 @@ impl Outstanding {
             } else {
                 class_of(first.command)
             },
-            opaque_size: first.opaque_size,
             quiet,
         });
         self.awaited

@@ -11,6 +11,7 @@ use crate::event::Command;
 use super::answer::is_retrieval;
 use super::clock::utc_seconds;
 use super::keys::{self, KEY_MAX};
+use super::opaque::{OPAQUE_MAX, Opaque};
 use super::operation::{Marks, Operation};
 use super::template::{Template, Templates};
 use super::values::{Values, append_decimal};
@@ -20,9 +21,6 @@ const NO_CAS: u64 = u64::MAX;
 
 /// Room for a request's line but for its keys: the verb, six numbers and twenty flags.
 const LINE: usize = 512;
-
-/// Longest opaque token memcached takes, bytes.
-pub(super) const OPAQUE_MAX: usize = 32;
 
 /// Makes requests.
 #[derive(Debug)]
@@ -34,7 +32,6 @@ pub struct Requests {
     keys: Vec<u8>,
     /// Where a line is written before it joins those of its batch: only what was written is copied, nothing is cleared.
     line: Vec<u8>,
-    opaque: u64,
     /// Requests sent with a cas value that cannot match, as the target returned none for its ordinal.
     pub unknown_cas: u64,
 }
@@ -48,7 +45,6 @@ impl Requests {
             cas: HashMap::new(),
             keys: Vec::new(),
             line: Vec::new(),
-            opaque: 0,
             unknown_cas: 0,
         }
     }
@@ -63,13 +59,8 @@ impl Requests {
         self.cas.insert(ordinal, value);
     }
 
-    /// The number that the next opaque token spells.
-    pub fn next_opaque(&self) -> u64 {
-        self.opaque
-    }
-
-    /// Writes the request made of `operations` (several for a multi-get).
-    pub fn append(&mut self, out: &mut Vec<u8>, operations: &[Operation]) {
+    /// Writes the request made of `operations` (several for a multi-get), with this token if its options say so.
+    pub fn append(&mut self, out: &mut Vec<u8>, operations: &[Operation], opaque: Opaque) {
         let Some(first) = operations.first() else {
             return;
         };
@@ -80,7 +71,7 @@ impl Requests {
             line.resize(room, 0);
         }
         let mut encoder = Encoder::new(&mut line);
-        let written = match self.line(&mut encoder, operations, first) {
+        let written = match self.line(&mut encoder, operations, opaque) {
             Ok(()) => encoder.written(),
             Err(Full) => 0,
         };
@@ -102,9 +93,12 @@ impl Requests {
         &mut self,
         encoder: &mut Encoder<'_>,
         operations: &[Operation],
-        first: &Operation,
+        opaque: Opaque,
     ) -> Result<(), Full> {
         use Command as C;
+        let Some(first) = operations.first() else {
+            return Ok(());
+        };
         let cas = self.cas_value(first);
         let template = self.templates.get(first.options);
         let key = &self.keys[..key_size(first)];
@@ -136,7 +130,7 @@ impl Requests {
             C::Incr | C::Decr => encoder.arithmetic(first.command, key, first.delta, noreply),
             C::Touch => encoder.touch(key, ttl, noreply),
             C::MetaGet | C::MetaSet | C::MetaDelete | C::MetaArithmetic | C::MetaDebug => {
-                self.meta(encoder, first, cas, ttl)
+                self.meta(encoder, first, opaque, (cas, ttl))
             }
             C::FlushAll => encoder.flush_all(first.marks.has(Marks::TTL).then_some(ttl), noreply),
             C::Verbosity => encoder.verbosity(1, noreply),
@@ -159,11 +153,9 @@ impl Requests {
         &mut self,
         encoder: &mut Encoder<'_>,
         operation: &Operation,
-        cas: u64,
-        ttl: i32,
+        opaque: Opaque,
+        (cas, ttl): (u64, i32),
     ) -> Result<(), Full> {
-        let opaque_number = self.opaque;
-        self.opaque += 1;
         let template = self.templates.get(operation.options);
         let mut in_base64 = [0; 384];
         let key = if template.base64 {
@@ -172,9 +164,8 @@ impl Requests {
         } else {
             &self.keys[..]
         };
-        let token = opaque_token(opaque_number);
-        let size = usize::from(operation.opaque_size).min(OPAQUE_MAX);
-        let opaque = &token[OPAQUE_MAX - size..];
+        let mut token = [0; OPAQUE_MAX];
+        let opaque = opaque.spell(&mut token);
         let flags = template.flags.iter().map(|(letter, mode)| match letter {
             b'T' => Flag::Ttl(b'T', ttl),
             b'N' => Flag::Ttl(b'N', operation.vivify_ttl),
@@ -248,21 +239,4 @@ fn ttl(operation: &Operation, template: &Template) -> i32 {
     }
     let then = utc_seconds().saturating_add(operation.ttl.into());
     i32::try_from(then).unwrap_or(i32::MAX)
-}
-
-/// A number in as many digits as any token can have.
-fn opaque_token(mut number: u64) -> [u8; OPAQUE_MAX] {
-    let mut token = [b'0'; OPAQUE_MAX];
-    for digit in token.iter_mut().rev() {
-        *digit += u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-    }
-    token
-}
-
-/// The number an opaque token of `size` bytes shows of `number`.
-pub fn shown_opaque(number: u64, size: u8) -> u64 {
-    10u64
-        .checked_pow(size.into())
-        .map_or(number, |limit| number % limit)
 }

@@ -1,7 +1,6 @@
 //! The options strings of a recording → what each asks of requests and says of responses.
 
-use membench_protocol::Command;
-use membench_protocol::response::Kind;
+use membench_protocol::{Command, Response, is_ordinary};
 
 use crate::event::{Options, OptionsTable};
 
@@ -61,15 +60,9 @@ impl Template {
         self.flags.iter().any(|(letter, _)| *letter == b'E')
     }
 
-    /// Whether an answer of this kind is always left out.
-    pub fn suppresses(&self, command: Command, kind: Kind) -> bool {
-        self.quiet
-            && match command {
-                Command::MetaGet => kind == Kind::En,
-                Command::MetaSet | Command::MetaDelete => kind == Kind::Hd,
-                Command::MetaArithmetic => matches!(kind, Kind::Hd | Kind::Va),
-                _ => false,
-            }
+    /// Whether an answer is always left out.
+    pub fn suppresses(&self, command: Command, response: &Response<'_>) -> bool {
+        self.quiet && is_ordinary(command, response)
     }
 }
 

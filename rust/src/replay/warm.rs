@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::event::Command;
 
 use super::keys::ShortKeys;
+use super::opaque::Opaque;
 use super::operation::{Kind, Marks, Operation};
 use super::plan::{Plan, WarmItem};
 use super::request::Requests;
@@ -54,7 +55,7 @@ pub(super) fn store(
     for (id, item) in &plan.warm {
         let Some(item) = item else { continue };
         let operation = warm.operation(*id, item, plan.counters.contains(id), keys);
-        requests.append(&mut round, &[operation]);
+        requests.append(&mut round, &[operation], Opaque::default());
         count += 1;
         if round.len() >= ROUND {
             warm.finish_round(&mut connection, &mut round, std::mem::take(&mut count))?;

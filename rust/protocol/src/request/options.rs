@@ -7,9 +7,13 @@ use crate::flags::Letters;
 
 /// Letters of every flag memcached has had, and modes it has had for `M`.
 const LETTERS: &[u8] = b"bcCDEfFhIJkKlLMNOPqRsStTuvx";
+const BINARY_LETTERS: &[u8] = b"qkC";
 const MODES: &[u8] = b"EAPRSID+-earpsid";
 
 pub(super) fn write(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Result {
+    if request.opcode.is_some() {
+        return write_letters(request, out);
+    }
     if request.noreply {
         return out.write_str("noreply");
     }
@@ -27,6 +31,19 @@ pub(super) fn write(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Re
             out.write_char(char::from(*mode))?;
         }
         separator = " ";
+    }
+    Ok(())
+}
+
+/// What a binary request has in common with a meta command's flags.
+fn write_letters(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Result {
+    let mut separator = "";
+    for letter in BINARY_LETTERS {
+        if request.letters.has(*letter) {
+            out.write_str(separator)?;
+            out.write_char(char::from(*letter))?;
+            separator = " ";
+        }
     }
     Ok(())
 }

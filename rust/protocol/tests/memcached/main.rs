@@ -7,6 +7,7 @@ use membench_protocol::{Command, Request, Response, Status, may_grow, request, r
 use cases::{ANSWERED_ALTHOUGH_QUIET, cases};
 use server::Server;
 
+mod binary;
 mod cases;
 mod server;
 
@@ -28,9 +29,11 @@ fn lines_due(mut bytes: &[u8]) -> usize {
 }
 
 fn answered(request: &Request<'_>) -> bool {
-    let suppressed =
-        request.suppresses(response::Kind::Hd) || request.suppresses(response::Kind::En);
-    !request.noreply && (request.refused || !suppressed)
+    let suppresses = |line| match response::parse(line) {
+        Ok(Status::Complete { value, .. }) => request.suppresses(&value),
+        Ok(Status::Partial) | Err(_) => false,
+    };
+    !request.noreply && (request.refused || !suppresses(b"HD\r\n") && !suppresses(b"EN\r\n"))
 }
 
 fn is_refusal(answer: &[u8]) -> bool {

@@ -6,9 +6,9 @@ use crate::event::Outcome;
 
 use super::super::answer::{fits, is_error as is_error_line, outcome};
 use super::super::measures::{Measures, is_error};
-use super::super::request::{Requests, shown_opaque};
+use super::super::request::Requests;
 use super::super::template::Templates;
-use super::{Awaited, Next, Outstanding, Reply, Request, is_key, meta_cas, number, value_of};
+use super::{Awaited, Next, Outstanding, Reply, Request, is_key, meta_cas, value_of};
 
 impl Outstanding {
     /// The request an answer belongs to: the first that must be answered, or a quiet one before it that this line fits.
@@ -119,11 +119,11 @@ fn speaks_of(
     response: &Response<'_>,
     templates: &Templates,
 ) -> bool {
-    let Response::Meta { kind, flags, .. } = response else {
+    let Response::Meta { flags, .. } = response else {
         return false;
     };
     let template = templates.get(request.options);
-    let unanswered = template.noreply || template.suppresses(request.command, *kind);
+    let unanswered = template.noreply || template.suppresses(request.command, response);
     if unanswered || !fits(request.command, response) {
         return false;
     }
@@ -135,8 +135,5 @@ fn speaks_of(
             return false;
         }
     }
-    let Some(token) = flags.token(b'O') else {
-        return request.opaque_size == 0;
-    };
-    number(token) == Some(shown_opaque(request.opaque, request.opaque_size))
+    request.opaque.is(flags.token(b'O'))
 }

@@ -1,0 +1,103 @@
+"""Options of `record` that bound it, as Typer takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from membench.cli.units import parse_duration, parse_fraction, parse_share, parse_size
+from membench.guards import Guards
+
+# Stands for "no limit" where a limit has a default.
+NONE = "none"
+
+
+def _size_or_none(text: str) -> int:
+    return 0 if text == NONE else parse_size(text)
+
+
+def _share_or_none(text: str) -> float:
+    return 0.0 if text == NONE else parse_share(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """When to go on in another profile: after so many bytes, or seconds."""
+
+    size: int | None = None
+    seconds: float | None = None
+
+
+def _parse_rotate(text: str) -> Rotate:
+    if text[-1:] in ("s", "m", "h"):
+        return Rotate(seconds=parse_duration(text))
+    if text[-1:].isdigit():
+        raise typer.BadParameter(
+            f"{text!r} is neither a size such as `1G` nor a time such as `10m`"
+        )
+    return Rotate(size=parse_size(text))
+
+
+NiceOption = Annotated[
+    int, typer.Option(min=0, max=19, help="Niceness of the recorder: the server goes first.")
+]
+MaxCpuOption = Annotated[
+    float,
+    typer.Option(
+        parser=_share_or_none, metavar="SHARE", help="Own CPU time of one CPU, over 5 s; or `none`."
+    ),
+]
+MaxMemoryOption = Annotated[
+    int, typer.Option(parser=_size_or_none, metavar="SIZE", help="Own memory, or `none`.")
+]
+MinFreeOption = Annotated[
+    int,
+    typer.Option(parser=_size_or_none, metavar="SIZE", help="Disk left for others, or `none`."),
+]
+MaxSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        parser=_size_or_none,
+        metavar="SIZE",
+        help="Stop once so much is written; 10G are a guard unless given.",
+    ),
+]
+
+
+RotateOption = Annotated[
+    Rotate | None,
+    typer.Option(
+        parser=_parse_rotate,
+        metavar="SIZE|TIME",
+        help="Go on in another profile after `1G` or `10m`.",
+    ),
+]
+SampleOption = Annotated[
+    int,
+    typer.Option(
+        parser=parse_fraction, metavar="1/N", help="Keep one key in N: all of it or none."
+    ),
+]
+SampleConnectionsOption = Annotated[
+    int,
+    typer.Option(
+        parser=parse_fraction,
+        metavar="1/N",
+        help="Follow one connection in N; others cost nothing.",
+    ),
+]
+
+
+def guards(
+    nice: int, max_cpu: float, max_memory: int, min_free: int, max_size: int | None
+) -> Guards:
+    """Make the guards of one recording; a size that was asked for takes the guard's place."""
+    return Guards(
+        nice=nice or None,
+        max_cpu=max_cpu or None,
+        max_memory=max_memory or None,
+        max_size=Guards().max_size if max_size is None else None,
+        min_free=min_free or None,
+    )

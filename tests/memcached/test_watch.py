@@ -1,0 +1,270 @@
+"""Recording from memcached's own log: what it says equals what clients did, or is counted as lost."""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.cli import COMMAND, environment, membench
+from support.profile import events, table, texts
+from support.server import Memcached, free_port, memcached
+from support.siphash import siphash
+from support.waiting import until
+from support.watched import ROOM, Client, Watching
+
+pytestmark = pytest.mark.memcached
+
+KEY = bytes(range(16))
+LOST, ENVIRONMENT = 4, 5
+
+
+@pytest.fixture(autouse=True)
+def _hang_up() -> Iterator[None]:
+    yield
+    Client.close_all()
+
+
+@pytest.fixture
+def roomy() -> Iterator[Memcached]:
+    """A memcached that drops no line of a test's."""
+    with memcached(threads=2, arguments=ROOM) as running:
+        yield running
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    """A key that the test knows."""
+    path = tmp_path / "ids.key"
+    path.write_bytes(KEY)
+    path.chmod(0o600)
+    return path
+
+
+def traffic(client: Client, seed: int, steps: int = 600) -> None:
+    """Reads and stores of few keys, some of them odd."""
+    chance = random.Random(seed)
+    names = [f"kéy,{number}%".encode() for number in range(40)] + [b"k" * 250]
+    for _ in range(steps):
+        key = chance.choice(names)
+        if chance.random() < 0.3:
+            client.set(key, b"v" * chance.choice((0, 1, 300, 9000, 70_000)))
+        else:
+            client.get(key)
+
+
+def test_events_equal_the_clients_log_and_the_servers_counters(
+    roomy: Memcached, output: Path, key_file: Path
+) -> None:
+    clients = [Client(roomy) for _ in range(3)]
+    watching = Watching(roomy, output, "--key-file", str(key_file))
+    for seed, client in enumerate(clients):
+        traffic(client, seed)
+    late = Client(roomy)
+    traffic(late, 9, 50)
+    late.close()
+    recording = watching.stop().must().json
+
+    wanted = Counter(
+        (command, siphash(KEY, key), len(key), size)
+        for client in [*clients, late]
+        for command, key, size in client.log
+    )
+    rows = events(output)
+    found = Counter(
+        (row["command"], row["key"], row["key_size"], row["value_size"]) for row in rows
+    )
+    assert found == wanted
+    for row in rows:
+        hit = "miss" if row["value_size"] is None else "hit"
+        assert row["outcome"] == ("stored" if row["command"] == "set" else hit)
+        assert row["request_size"] is row["server_time"] is row["flags"] is None
+    assert recording["ledger"]["complete"]
+    differences = {one["counter"]: one for one in recording["differences"]}
+    assert set(differences) == {"look-ups", "cmd_set"}
+    for one in differences.values():
+        assert one["server"] == one["recorded"], differences
+    used = {row["connection"] for row in rows}
+    connections = [row for row in table(output, "connections") if row["connection"] in used]
+    assert sorted(row["opened"] is None for row in connections) == [False, True, True, True]
+    assert sum(row["close_side"] == "client" for row in connections) == 1
+    assert {row["client"] for row in connections} == {0}
+
+
+def test_each_connections_requests_are_in_the_order_it_made_them(
+    roomy: Memcached, output: Path, key_file: Path
+) -> None:
+    client, other = Client(roomy), Client(roomy)
+    watching = Watching(roomy, output, "--key-file", str(key_file))
+    for seed in range(20):
+        traffic(client, seed, 20)
+        other.set(b"other", b"value")
+    watching.stop().must()
+    ids = {siphash(KEY, key): key for _, key, _ in client.log}
+    mine = sorted(
+        (row for row in events(output) if row["key"] in ids),
+        key=lambda row: (row["connection"], row["request"]),
+    )
+    told = [(row["command"], ids[row["key"]], row["value_size"]) for row in mine]
+    assert told == client.log
+    assert [row["time"] for row in mine] == sorted(row["time"] for row in mine)
+
+
+def test_lines_that_memcached_dropped_are_counted_to_the_line(
+    server: Memcached, output: Path
+) -> None:
+    """Its default buffers hold some hundred lines: pipelined reads overflow them while its log thread sleeps."""
+    client = Client(server)
+    client.set(b"key", b"value")
+    watching = Watching(server, output)
+    before = server.stats()
+    for _ in range(20):
+        client.say(b"get key\r\n" * 2000)
+        for _ in range(3 * 2000):
+            client.line()
+    ended = watching.stop().must(LOST)
+    after = server.stats()
+    ledger = ended.json["ledger"]
+    lookups = int(after["cmd_get"]) - int(before["cmd_get"])
+    lost = ledger["log_dropped"] + ledger["log_skipped"]
+    assert lost > 0
+    recorded = [row for row in events(output) if row["command"] == "get"]
+    assert lookups == 40_000 == len(recorded) + lost
+    assert ledger["complete"] is False
+    assert ledger["log_dropped"] == int(after["log_worker_dropped"])
+
+
+def test_deletes_and_counters_are_look_ups_and_said_to_be(roomy: Memcached, output: Path) -> None:
+    client = Client(roomy)
+    client.set(b"n", b"5")
+    watching = Watching(roomy, output)
+    for request in (b"incr n 1", b"decr n 2", b"touch n 100", b"get n", b"delete n", b"delete n"):
+        client.say(request + b"\r\n")
+        while not client.line().startswith((b"END", b"DEL", b"NOT", b"TOU", b"4", b"6")):
+            pass
+    recording = watching.stop().must().json
+    deleted = recording["commands"].get("delete", 0)  # memcached since 1.6.32 logs those apart
+    assert recording["commands"].get("get", 0) + deleted == 6
+    counters = {one["counter"]: (one["server"], one["recorded"]) for one in recording["differences"]}
+    assert counters["look-ups"] == (6, 6)
+    assert counters["cmd_get"] == (1, 6)
+    told = membench("info", output).must().stdout
+    assert "memcached's own log" in told
+    assert "not known" in told
+
+
+def test_no_key_reaches_the_disk(roomy: Memcached, output: Path) -> None:
+    client = Client(roomy)
+    watching = Watching(roomy, output, "-vv")
+    client.set(b"a-secret-key-of-mine", b"a-secret-value-of-mine")
+    client.get(b"a-secret-key-of-mine")
+    ended = watching.stop().must()
+    told = texts(output) + ended.stdout.encode() + ended.stderr.encode()
+    for secret in (b"a-secret", b"key-of-mine", b"value-of-mine"):
+        assert secret not in told
+
+
+def test_a_stored_log_gives_what_recording_it_live_would(
+    roomy: Memcached, tmp_path: Path, key_file: Path
+) -> None:
+    stored = tmp_path / "stored watch"
+    with socket.create_connection(("127.0.0.1", roomy.port), timeout=10) as watcher:
+        watcher.sendall(b"watch fetchers mutations connevents\r\n")
+        client = Client(roomy)
+        traffic(client, 3, 300)
+        log = b""
+        while log.count(b" cmd=set ") < sum(one[0] == "set" for one in client.log) or not (
+            log.endswith(b"\n") and log.count(b"item_get") >= len(client.log)
+        ):
+            log += watcher.recv(1 << 20)
+    stored.write_bytes(log)
+    wanted = Counter((command, siphash(KEY, key), size) for command, key, size in client.log)
+    options = ("--key-file", str(key_file), "--format", "json")
+    recording = membench("record", stored, tmp_path / "file.mb", *options).must().json
+    assert (recording["stopped_by"], recording["ledger"]["complete"]) == ("end of file", True)
+    piped = subprocess.run(
+        [*COMMAND, "record", "-", str(tmp_path / "pipe.mb"), *options],
+        input=log,
+        capture_output=True,
+        env=environment(),
+        timeout=60,
+        check=True,
+    )
+    assert piped.returncode == 0
+    for name in ("file.mb", "pipe.mb"):
+        rows = events(tmp_path / name)
+        assert Counter((row["command"], row["key"], row["value_size"]) for row in rows) == wanted
+
+
+def test_what_was_recorded_can_be_analyzed_and_replayed(roomy: Memcached, output: Path) -> None:
+    client = Client(roomy)
+    watching = Watching(roomy, output)
+    traffic(client, 5, 200)
+    watching.stop().must()
+    assert "own log" in membench("analyze", output).must().stderr
+    with memcached() as target:
+        replayed = membench("replay", output, target.address, "--format", "json")
+        assert "own log" in replayed.stderr
+        result = replayed.json
+    assert result["sent"] == result["planned"] == len(client.log)
+    assert result["errors"] == 0
+
+
+def test_a_server_that_goes_away_ends_and_seals_the_recording(
+    roomy: Memcached, output: Path
+) -> None:
+    watching = Watching(roomy, output)
+    roomy.stop()
+    ended = watching.wait()
+    ended.must(LOST)
+    assert "closed its log" in ended.json["stopped_by"]
+    assert membench("info", output, "--format", "json").must().json["state"] == "sealed"
+
+
+def test_a_server_without_watch_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with memcached(arguments=("-W",)) as server:
+        refused(f"watch:{server.address}", "`-W`", tmp_path)
+
+
+def test_a_server_that_asks_for_a_password_is_refused_by_name(tmp_path: Path) -> None:
+    passwords = tmp_path / "passwords"
+    passwords.write_text("user:password\n")
+    port = free_port()
+    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-Y", str(passwords)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: reaches(port), "memcached listening")
+        refused(f"watch:127.0.0.1:{port}", "password", tmp_path)
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def reaches(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_port_where_no_memcached_listens_is_refused(tmp_path: Path) -> None:
+    refused(f"watch:127.0.0.1:{free_port()}", "is memcached running", tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        refused(f"watch:127.0.0.1:{silent.getsockname()[1]}", "did not answer", tmp_path)
+
+
+def refused(source: str, words: str, folder: Path) -> None:
+    ended = membench("record", source, folder / "out.mb").must(ENVIRONMENT)
+    assert ended.stderr.startswith(f"error: {source}")
+    assert words in ended.stderr
+    assert not (folder / "out.mb").exists()
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.log"
+    other.write_bytes(b"OK\r\nsomething else\n")
+    ended = membench("record", other, tmp_path / "out.mb").must(2)
+    assert "no log of memcached's" in ended.stderr

@@ -1,0 +1,144 @@
+"""When requests arrived, told apart from when a stopped server read them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from support.cli import membench, recorder
+from support.profile import Row, events
+from support.requests import read
+from support.server import Memcached, memcached
+from support.workload import Connection
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+CONNECTIONS = 24
+ROUNDS = 5
+FROZEN_S = 0.1
+#: An arrival is exact, or told in jiffies where an acknowledgement came after it.
+SLACK_NS = 1e6 + time.clock_getres(getattr(time, "CLOCK_MONOTONIC_COARSE", 6)) * 1e9
+
+
+class Sent(NamedTuple):
+    """Between which two moments a request was handed to the kernel, ns since the epoch."""
+
+    before: int
+    after: int
+
+
+class Sender:
+    """A client that writes each request at its own moment and reads the answers later."""
+
+    def __init__(self, server: Memcached) -> None:
+        """Connect."""
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answers = self._socket.makefile("rb")
+
+    def send(self, number: int) -> Sent:
+        """One `get` of a key whose size is `number`."""
+        before = time.time_ns()
+        self._socket.sendall(b"get " + b"k" * number + b"\r\n")
+        return Sent(before, time.time_ns())
+
+    def receive(self) -> None:
+        """Its answer."""
+        assert self._answers.readline() == b"END\r\n"
+
+    def close(self) -> None:
+        """Close it."""
+        self._answers.close()
+        self._socket.close()
+
+
+def perform(server: Memcached) -> list[Sent]:
+    """One request a connection, spread over each stop of the server; in order of key sizes."""
+    senders = [Sender(server) for _ in range(CONNECTIONS)]
+    sent: list[Sent] = []
+    for _ in range(ROUNDS):
+        server.freeze()
+        for sender in senders:
+            sent.append(sender.send(len(sent) + 1))
+            time.sleep(FROZEN_S / CONNECTIONS)
+        server.thaw()
+        for sender in senders:
+            sender.receive()
+    for sender in senders:
+        sender.close()
+    return sent
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sent]]:
+    """A recording of a server that was stopped again and again, and when its requests were sent."""
+    profile = tmp_path_factory.mktemp("stopped") / "stopped.mb"
+    with memcached() as server, recorder(profile, [server.port], "--no-stats") as running:
+        sent = perform(server)
+        running.stop().must(0)
+    return profile, sent
+
+
+def arrived_ns(row: Row) -> float:
+    """When an event's request arrived."""
+    return row["time"].timestamp() * 1e9 - row["queue_time"] * 1e3
+
+
+def test_arrivals_are_told_although_the_server_was_stopped(
+    stopped: tuple[Path, list[Sent]],
+) -> None:
+    profile, sent = stopped
+    rows = sorted(events(profile), key=lambda row: row["key_size"])
+    assert len(rows) == len(sent)
+    off = [
+        (row["key_size"], arrived_ns(row) - between.after)
+        for row, between in zip(rows, sent, strict=True)
+        if not between.before - SLACK_NS <= arrived_ns(row) <= between.after + SLACK_NS
+    ]
+    assert len(off) <= len(sent) // 100, off
+
+
+def test_the_wait_of_requests_that_met_a_stopped_server_is_queue_time(
+    stopped: tuple[Path, list[Sent]],
+) -> None:
+    profile, _ = stopped
+    waited = [row["queue_time"] for row in events(profile)]
+    assert max(waited) >= FROZEN_S * 1e6 / 2
+    queue = membench("analyze", profile, "--format", "json").must().json["times"]["queue_ns"]
+    assert queue["max"] >= max(waited) * 500
+
+
+def test_a_replay_is_scheduled_by_arrivals(
+    stopped: tuple[Path, list[Sent]], tmp_path: Path
+) -> None:
+    profile, sent = stopped
+    again = tmp_path / "again.mb"
+    with memcached() as target, recorder(again, [target.port], "--no-stats") as running:
+        report = membench("replay", profile, target.address, "--format", "json")
+        assert report.code in (0, 4), report.stderr
+        running.stop().must(0)
+    gets = [row for row in events(again) if row["command"] == "get"]
+    rows = sorted(gets, key=lambda row: row["key_size"])
+    recorded = [between.before - sent[0].before for between in sent]
+    replayed = [arrived_ns(row) - arrived_ns(rows[0]) for row in rows]
+    differences = sorted(abs(a - b) for a, b in zip(recorded, replayed, strict=True))
+    # By the reads, a request would be off by as long as it waited: half of the stop in the mean.
+    assert differences[len(differences) // 2] < FROZEN_S * 1e9 / 8
+
+
+def test_requests_of_one_write_share_their_arrival(tmp_path: Path) -> None:
+    profile = tmp_path / "together.mb"
+    with memcached() as server, recorder(profile, [server.port], "--no-stats") as running:
+        connection = Connection(server.port, 0)
+        before = time.time_ns()
+        connection.perform(*(read("get", [b"together-%d" % number]) for number in range(5)))
+        after = time.time_ns()
+        running.stop().must(0)
+    arrivals = [arrived_ns(row) for row in events(profile)]
+    assert len(arrivals) == 5
+    assert all(before - SLACK_NS <= arrival <= after + SLACK_NS for arrival in arrivals)
+    assert max(arrivals) - min(arrivals) < 2e3

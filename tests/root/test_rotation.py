@@ -1,0 +1,73 @@
+"""A recording that goes on in another profile: each opens, and together they hold everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.cli import membench, recorder
+from support.oracle import compare_connection
+from support.profile import Row, by_connection, events, table
+from support.server import Memcached
+from support.unique import Background, key_file, traffics
+from support.waiting import until
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+CONNECTIONS = 4
+
+
+def flows(ledger: Row) -> list[Row]:
+    return [server[way] for server in ledger["servers"] for way in ("request", "response")]
+
+
+@pytest.mark.parametrize("rotate", ["700ms", "96K"])
+def test_the_profiles_of_a_rotated_recording_hold_everything_once(
+    server: Memcached, tmp_path: Path, rotate: str
+) -> None:
+    path, keys = key_file(tmp_path)
+    traffic = traffics(server.port, CONNECTIONS)
+    options = ("--rotate", rotate, "--key-file", str(path))
+    with recorder(tmp_path / "whole.mb", [server.port], *options) as running:
+        third = tmp_path / "whole-000003.mb"
+        with Background(traffic, pause=0.005):
+            until(third.exists, "the third profile", 60)
+        recording = running.stop().must(0).json
+    profiles = [Path(name) for name in recording["profiles"]]
+    assert profiles[0].name == "whole-000001.mb"
+    assert len(profiles) >= 3
+    assert sorted(tmp_path.glob("whole*.mb")) == profiles
+    infos = [membench("info", one, "--format", "json").must().json for one in profiles]
+    assert {(one["state"], one["ledger"]["complete"]) for one in infos} == {("sealed", True)}
+    assert [one["stopped_by"] for one in infos] == ["rotate"] * (len(infos) - 1) + ["SIGINT"]
+    recorded = by_connection([row for one in profiles for row in events(one)])
+    for one in traffic:
+        assert compare_connection(one.connection.log, one.of(recorded), keys) == []
+    for term in ("request_bytes", "response_bytes", "boundary", "own_request_bytes"):
+        assert sum(one["ledger"][term] for one in infos) == recording["ledger"][term], term
+    for flow in (flow for one in infos for flow in flows(one["ledger"])):
+        assert flow["seen"] == sum(flow[term] for term in set(flow) - {"seen", "missed"})
+    starts = [one["anchor"]["utc_ns"] for one in infos]
+    assert starts == sorted(set(starts))
+    rows = table(profiles[-1], "connections")
+    assert {row["connection"] for row in rows} >= {
+        row["connection"] for row in events(profiles[-1])
+    }
+    for one in profiles:
+        membench("analyze", one).must()
+
+
+def test_a_place_where_no_profile_can_be_added_is_refused(
+    server: Memcached, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    caller = {"SUDO_UID": "65534", "SUDO_GID": "65534"}
+    prefix = ["env", *(f"{name}={value}" for name, value in caller.items())]
+    ended = membench(
+        *("record", "ebpf:any", tmp_path / "own.mb", "--port", str(server.port)),
+        *("--rotate", "1s", "--duration", "3"),
+        prefix=prefix,
+    ).must(5)
+    assert str(tmp_path) in ended.stderr
+    assert "Permission denied" in ended.stderr

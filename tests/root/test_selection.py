@@ -1,0 +1,190 @@
+"""Whose sockets are recorded: processes, control groups and network namespaces, one at a time."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from support.cli import membench, recorder
+from support.namespace import Namespace, cgroup, cgroup_mount, namespace
+from support.oracle import compare
+from support.profile import by_connection, events, table
+from support.requests import read, store
+from support.server import Memcached, free_port, memcached
+from support.sharing import ANSWER, STINT, ask, sharing
+from support.workload import Connection
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+REQUESTS = 40
+
+
+def visit(port: int, ordinal: int, host: str = "127.0.0.1") -> Connection:
+    """A marked connection that performs a few requests."""
+    connection = Connection(port, ordinal, host)
+    connection.mark()
+    for number in range(REQUESTS):
+        connection.perform(store("set", b"k%d" % number, b"v" * 20), read("get", [b"k%d" % number]))
+    return connection
+
+
+def ledger(profile: Path) -> dict:  # type: ignore[type-arg]  # JSON
+    """What `info` says of its bytes."""
+    found: dict = membench("info", profile, "--format", "json").must().json["ledger"]  # type: ignore[type-arg]
+    return found
+
+
+def filters(profile: Path) -> dict:  # type: ignore[type-arg]
+    """What its manifest says was asked for."""
+    found: dict = json.loads((profile / "manifest.json").read_text())["filters"]  # type: ignore[type-arg]
+    return found
+
+
+def in_each(spaces: list[Namespace], port: int, stack: ExitStack) -> list[Memcached]:
+    """A memcached on the same port of each namespace."""
+    servers = []
+    for space in spaces:
+        with space.inside():
+            servers.append(stack.enter_context(memcached(port=port)))
+    return servers
+
+
+def test_two_servers_on_one_port_of_two_network_namespaces_stay_apart(output: Path) -> None:
+    port = free_port()
+    with namespace() as one, namespace() as two, ExitStack() as stack:
+        servers = in_each([one, two], port, stack)
+        with recorder(output, [port], "--no-stats") as running:
+            made = []
+            for ordinal, space in enumerate([one, two, one]):
+                with space.inside():
+                    made.append(visit(port, ordinal))
+            told = running.told()
+            running.stop().must(0)
+    assert compare(made, by_connection(events(output))) == []
+    flows = ledger(output)["servers"]
+    assert [(flow["network_namespace"], flow["pid"], flow["port"]) for flow in flows] == [
+        (space.inode, server.pid, port) for space, server in zip([one, two], servers, strict=True)
+    ]
+    assert [flow["request"]["seen"] for flow in flows] == [
+        made[0].sent_bytes + made[2].sent_bytes,
+        made[1].sent_bytes,
+    ]
+    assert [row["server"] for row in table(output, "connections")] == [0, 1, 0]
+    assert all(f"network namespace {space.inode}" in told for space in (one, two)), told
+
+
+@pytest.mark.parametrize("by", ["pid", "path"])
+def test_one_network_namespace_alone_is_recorded_when_asked_for(output: Path, by: str) -> None:
+    port = free_port()
+    with namespace() as one, namespace() as two, ExitStack() as stack:
+        in_each([one, two], port, stack)
+        wanted = str(one.pid if by == "pid" else one.path)
+        with recorder(output, [port], "--no-stats", "--netns", wanted) as running:
+            with one.inside():
+                made = visit(port, 0)
+            with two.inside():
+                visit(port, 1)
+            running.stop().must(0)
+    assert compare([made], by_connection(events(output))) == []
+    assert ledger(output)["request_bytes"] == made.sent_bytes
+    assert filters(output)["network_namespaces"] == [one.inode]
+
+
+def test_a_process_is_recorded_on_the_ports_it_listens_on(server: Memcached, output: Path) -> None:
+    with (
+        memcached() as other,
+        recorder(output, [], "--no-stats", "--pid", str(server.pid)) as running,
+    ):
+        made = visit(server.port, 0)
+        visit(other.port, 1)
+        running.stop().must(0)
+    assert compare([made], by_connection(events(output))) == []
+    said = filters(output)
+    assert (said["ports"], said["pids"]) == ([server.port], [server.pid])
+
+
+def test_of_several_processes_only_those_asked_for_are_recorded(
+    server: Memcached, output: Path
+) -> None:
+    """All ports are named, so that the process alone decides."""
+    with memcached() as second, memcached() as third:
+        ports = [one.port for one in (server, second, third)]
+        options = ("--no-stats", "--pid", str(server.pid), "--pid", str(third.pid))
+        with recorder(output, ports, *options) as running:
+            made = [visit(server.port, 0), visit(third.port, 2)]
+            visit(second.port, 1)
+            running.stop().must(0)
+    assert compare(made, by_connection(events(output))) == []
+
+
+@pytest.mark.parametrize("how", ["passed", "forked", "duplicated", "mapped"])
+def test_a_socket_in_several_hands_is_recorded_once_and_whole(output: Path, how: str) -> None:
+    port = free_port()
+    with (
+        sharing(how, port),
+        recorder(output, [port], "--no-stats") as running,
+        socket.create_connection(("127.0.0.1", port)) as peer,
+    ):
+        sent = ask(peer, REQUESTS)
+        running.stop().must(0)
+    rows = [row for row in events(output) if row["command"] == "get"]
+    assert [row["outcome"] for row in rows] == ["miss"] * REQUESTS
+    found = ledger(output)
+    assert found["complete"] is True
+    assert (found["request_bytes"], found["response_bytes"]) == (sent, REQUESTS * len(ANSWER))
+    (row,) = table(output, "connections")
+    assert (row["transport"], row["lost_bytes"]) == ("tcp4", 0)
+
+
+def test_what_another_process_does_with_a_passed_socket_is_not_recorded(output: Path) -> None:
+    port = free_port()
+    with (
+        sharing("passed", port) as server,
+        recorder(output, [], "--no-stats", "--pid", str(server.pid)) as running,
+        socket.create_connection(("127.0.0.1", port)) as peer,
+    ):
+        ask(peer, REQUESTS)
+        running.stop().must(0)
+    assert len(events(output)) == STINT
+    assert ledger(output)["response_bytes"] == STINT * len(ANSWER)
+
+
+def test_a_control_group_is_recorded_with_those_below_it(server: Memcached, output: Path) -> None:
+    mount = cgroup_mount()
+    if mount is None:
+        pytest.skip("no control groups (v2) can be made here")
+    with (
+        cgroup(mount, "membench-test") as outer,
+        cgroup(outer, "below") as inner,
+        memcached() as in_it,
+    ):
+        (inner / "cgroup.procs").write_text(str(in_it.pid))
+        for wanted in (str(outer), "/membench-test/below"):
+            options = ("--no-stats", "--force", "--cgroup", wanted)
+            with recorder(output, [server.port, in_it.port], *options) as running:
+                made = visit(in_it.port, 0)
+                visit(server.port, 1)
+                running.stop().must(0)
+            assert compare([made], by_connection(events(output))) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pid", "4194305"], "no such process"),
+        (["--pid", "1"], "listens on no port"),
+        (["--cgroup", "/no/such"], "no control group"),
+        (["--netns", "no-such"], "no network namespace"),
+    ],
+)
+def test_what_is_not_there_is_refused_before_anything_is_attached(
+    output: Path, options: list[str], message: str
+) -> None:
+    ended = membench("record", "ebpf:any", output, *options).must(2)
+    assert message in ended.stderr
+    assert "hint: " in ended.stderr
+    assert not output.exists()
