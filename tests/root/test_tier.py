@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 #: The tracepoints of each tier.
 HOOKS = {
-    "T1": {"sock_recv_length", "sock_send_length", "inet_sock_set_state"},
-    "T2": {"sys_exit", "inet_sock_set_state"},
+    "T1": {"sock_recv_length", "sock_send_length", "inet_sock_set_state", "tcp_rcv_space_adjust"},
+    "T2": {"sys_exit", "inet_sock_set_state", "tcp_rcv_space_adjust"},
 }
 
 

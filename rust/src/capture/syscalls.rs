@@ -78,3 +78,35 @@ const fn calls() -> [u8; 2 * exit::NUMBERS] {
     }
     calls
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use membench_common::exit::{BUFFER, MESSAGE, RECEIVE, SEND, VECTORS};
+
+    use super::*;
+
+    #[test]
+    fn both_tables_mean_the_same_calls() {
+        for (call, expected) in [
+            (syscall::READ, RECEIVE | BUFFER),
+            (syscall::READV, RECEIVE | VECTORS),
+            (syscall::RECVFROM, RECEIVE | BUFFER),
+            (syscall::RECVMSG, RECEIVE | MESSAGE),
+            (syscall::WRITE, SEND | BUFFER),
+            (syscall::WRITEV, SEND | VECTORS),
+            (syscall::SENDTO, SEND | BUFFER),
+            (syscall::SENDMSG, SEND | MESSAGE),
+        ] {
+            let known = RECEIVE | SEND | BUFFER | VECTORS | MESSAGE;
+            assert_eq!(CALLS[NUMBERS[call] as usize] & known, expected, "{call}");
+        }
+    }
+
+    #[test]
+    fn of_32_bit_tasks_no_bytes_are_located() {
+        let located = CALLS[exit::NUMBERS..]
+            .iter()
+            .filter(|does| **does & (BUFFER | VECTORS | MESSAGE) != 0);
+        assert_eq!(located.count(), 0);
+    }
+}

@@ -191,3 +191,56 @@ fn attach(programs: &mut Ebpf, hooked: Hooked, types: &Btf) -> Result<Attached> 
         link: Some(link),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(errno: i32) -> Error {
+        Error::KernelLoad {
+            name: "sys_exit",
+            source: io::Error::from_raw_os_error(errno),
+            log: "R1 invalid mem access".into(),
+        }
+    }
+
+    fn no_tracepoint(tracepoint: &'static str) -> Error {
+        Error::NoTracepoint {
+            tracepoint,
+            kernel: "5.10.0".into(),
+        }
+    }
+
+    #[test]
+    fn another_tier_is_tried_only_where_it_may_work() {
+        for (error, expected) in [
+            (no_tracepoint("sock_recv_length"), true),
+            (rejected(libc::EACCES), true),
+            (rejected(libc::EINVAL), true),
+            (rejected(libc::EPERM), false),
+            (rejected(libc::ENOMEM), false),
+            (rejected(libc::ENOSYS), false),
+        ] {
+            assert_eq!(may_differ(&error), expected, "{error}");
+        }
+        assert!(!may_differ(&Error::MissingCapabilities {
+            missing: vec!["CAP_BPF"]
+        }));
+    }
+
+    #[test]
+    fn a_rejected_program_says_more_than_a_tracepoint_that_is_not_there() {
+        let told = worst(vec![rejected(libc::EACCES), no_tracepoint("sys_exit")]);
+        assert!(matches!(told, Error::KernelLoad { .. }), "{told}");
+        let told = worst(vec![
+            no_tracepoint("sock_recv_length"),
+            rejected(libc::EACCES),
+        ]);
+        assert!(matches!(told, Error::KernelLoad { .. }), "{told}");
+        let told = worst(vec![
+            no_tracepoint("sock_recv_length"),
+            no_tracepoint("sys_exit"),
+        ]);
+        assert_eq!(reason(&told), "no tracepoint sys_exit");
+    }
+}
