@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -91,6 +92,29 @@ def server() -> Iterator[Memcached]:
     """A memcached with four threads and room for everything the tests store."""
     with start_memcached(threads=4, memory=1024) as running:
         yield running
+
+
+@cache
+def _current_memcached() -> tuple[str | None, str]:
+    """A memcached of another release of this system, kept in the cache; else why there is none."""
+    script = Path(__file__).parent / "current_memcached.sh"
+    try:
+        done = subprocess.run([script], capture_output=True, text=True, timeout=300, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
+    found = done.stdout.strip() if done.returncode == 0 else ""
+    return found or None, (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+
+
+@pytest.fixture(scope="session", params=["installed", "current"])
+def memcached_binary(request: pytest.FixtureRequest) -> str | None:
+    """The installed memcached, then a current one."""
+    if request.param == "installed":
+        return None
+    found, reason = _current_memcached()
+    if found is None:
+        pytest.skip(reason)
+    return found
 
 
 @pytest.fixture

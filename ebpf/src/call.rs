@@ -21,6 +21,8 @@ pub enum Shape {
     Vectors,
     /// A `struct msghdr` that points to such an array.
     Message,
+    /// An array of `struct mmsghdr`: address, how many.
+    Messages,
 }
 
 /// A call's second and third arguments, in user space.
@@ -29,6 +31,10 @@ pub struct Arguments {
     pub shape: Shape,
     pub address: u64,
     pub count: u64,
+    /// Of messages: whether the call may end before one fails or the array ends.
+    pub has_timeout: bool,
+    /// Whether another message of the same call has moved before.
+    pub follows: bool,
 }
 
 /// Arguments of the receive that is running, or the counter that says why they cannot be known.
@@ -41,6 +47,8 @@ pub fn receiving() -> Result<Arguments, u32> {
         Shape::Message
     } else if is_call(call, syscall::READV) {
         Shape::Vectors
+    } else if is_call(call, syscall::RECVMMSG) {
+        Shape::Messages
     } else {
         return Err(unknown(call));
     };
@@ -57,6 +65,8 @@ pub fn sending() -> Result<Arguments, u32> {
         Shape::Buffer
     } else if is_call(call, syscall::WRITEV) {
         Shape::Vectors
+    } else if is_call(call, syscall::SENDMMSG) {
+        Shape::Messages
     } else {
         return Err(unknown(call));
     };
@@ -78,6 +88,11 @@ fn arguments(registers: Structure, shape: Shape) -> Arguments {
         shape,
         address: registers.read(field::REGISTER_SECOND),
         count: registers.read(field::REGISTER_THIRD),
+        has_timeout: match shape {
+            Shape::Messages => registers.read::<u64>(field::REGISTER_FIFTH) != 0,
+            Shape::Buffer | Shape::Vectors | Shape::Message => false,
+        },
+        follows: false,
     }
 }
 

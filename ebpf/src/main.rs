@@ -16,6 +16,7 @@ mod filter;
 mod hit;
 mod kernel;
 mod maps;
+mod messages;
 mod receive;
 mod record;
 mod response;

@@ -44,8 +44,17 @@ pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
     match ctx.arg::<i32>(1) {
         0 => ended(sock, counters),
         length if length > 0 => read(sock, counters, length as u32, flags),
-        _ => None,
+        _ => failed(sock),
     }
+}
+
+/// A receive that took nothing ends a call with several messages.
+#[inline(always)]
+fn failed(sock: Structure) -> Option<()> {
+    let state = maps::known_state(sock)?;
+    // SAFETY: a map's value; the kernel keeps it while the program runs.
+    unsafe { (*state).request.place.reset() };
+    None
 }
 
 #[inline(always)]
@@ -55,7 +64,8 @@ fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<
     state.note_receive(sock, counters, length);
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
-    match arguments(flags, time, call::receiving) {
+    let arguments = arguments(flags, time, call::receiving);
+    match arguments.and_then(|arguments| located(state, arguments)) {
         Ok(arguments) => keep(sock, state, counters, length, arguments, time),
         Err(cause) => lose(state, counters, length, cause),
     }
@@ -93,6 +103,17 @@ pub fn arguments(
     }
 }
 
+/// A call's one buffer or message.
+#[inline(always)]
+fn located(state: &mut State, arguments: Arguments) -> Result<Arguments, u32> {
+    let place = &mut state.request.place;
+    let Shape::Messages = arguments.shape else {
+        place.reset();
+        return Ok(arguments);
+    };
+    place.received(arguments).ok_or(counter::OTHER_SYSCALL)
+}
+
 #[inline(always)]
 fn keep(
     sock: Structure,
@@ -118,7 +139,7 @@ fn keep(
     match arguments.shape {
         Shape::Buffer => keep_buffer(composer, arguments, gathers),
         // As other servers read; memcached does not.
-        Shape::Vectors | Shape::Message => {
+        Shape::Vectors | Shape::Message | Shape::Messages => {
             let count = vector::copy(composer.scratch, arguments);
             vector::walk(composer, count, STEPS, keep_next);
         }
@@ -136,8 +157,8 @@ pub fn begin(
     arguments: Arguments,
     time: u64,
 ) -> Option<(Header, bool)> {
+    state.request.call += u32::from(!arguments.follows);
     let call = state.request.call;
-    state.request.call += 1;
     if !state.announce(sock, counters, time) {
         state
             .request

@@ -20,8 +20,11 @@ use crate::{
 pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
     let length = ctx.arg::<i32>(1);
-    if !socket::is_followed(sock) || length <= 0 {
+    if !socket::is_followed(sock) {
         return None;
+    }
+    if length <= 0 {
+        return failed(sock);
     }
     let counters = Counters::of(program::SEND)?;
     count(counters, length as u32);
@@ -33,10 +36,19 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     record(sock, state, counters, length as u32)
 }
 
+/// A send that moved nothing ends a call with several messages.
+#[inline(always)]
+fn failed(sock: Structure) -> Option<()> {
+    let state = maps::known_state(sock)?;
+    // SAFETY: a map's value; the kernel keeps it while the program runs.
+    unsafe { (*state).response.place.reset() };
+    None
+}
+
 #[inline(always)]
 fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -> Option<()> {
     let header = begin(sock, state, counters, length)?;
-    let call = Call {
+    let mut call = Call {
         stream: &mut state.response,
         counters,
         header,
@@ -45,11 +57,29 @@ fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -
         call.keep_length();
         return Some(());
     }
-    match call::sending() {
-        Ok(arguments) => keep(call, maps::send_scratch()?, arguments),
+    let scratch = maps::send_scratch()?;
+    match call::sending().and_then(|arguments| located(&mut call, scratch, arguments)) {
+        Ok(arguments) => keep(call, scratch, arguments),
         Err(cause) => call.stream.lose(counters, cause, u64::from(length)),
     }
     Some(())
+}
+
+/// A call's one buffer or message.
+#[inline(always)]
+fn located(
+    call: &mut Call<'_>,
+    scratch: *mut Scratch,
+    arguments: Arguments,
+) -> Result<Arguments, u32> {
+    let place = &mut call.stream.place;
+    let Shape::Messages = arguments.shape else {
+        place.reset();
+        return Ok(arguments);
+    };
+    place
+        .sent(arguments, scratch, call.header.call_length)
+        .ok_or(counter::OTHER_SYSCALL)
 }
 
 /// Counts a send of a followed socket.
@@ -96,7 +126,7 @@ pub fn begin(
 pub fn first(scratch: *mut Scratch, arguments: Arguments, length: u32) -> (u64, u64, u64) {
     match arguments.shape {
         Shape::Buffer => (arguments.address, u64::from(length), 0),
-        Shape::Vectors | Shape::Message => {
+        Shape::Vectors | Shape::Message | Shape::Messages => {
             let count = vector::copy(scratch, arguments);
             let [address, in_first] = vector::vector(scratch, 0);
             (address, if count == 0 { 0 } else { in_first }, count)

@@ -9,6 +9,7 @@ use crate::{
     filter,
     kernel::{self, Sock, Structure},
     maps::{self, Counters},
+    messages::Place,
     record::zero,
     unix::{self, AF_UNIX},
 };
@@ -33,6 +34,8 @@ pub struct Stream {
     pub call: u32,
     /// Causes of losses since the last record, as in `Header::lost`.
     pub lost: u32,
+    /// Where a call with several messages is.
+    pub place: Place,
 }
 
 /// What is known of a socket.
@@ -65,6 +68,7 @@ impl Stream {
             known: zero() as u32,
             call: zero() as u32,
             lost: zero() as u32,
+            place: Place::none(),
         }
     }
 

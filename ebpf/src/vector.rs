@@ -112,9 +112,10 @@ fn copy_array(scratch: *mut Scratch, arguments: Arguments) -> Option<u64> {
         shape,
         address,
         count,
+        ..
     } = arguments;
     match shape {
-        Shape::Buffer => None,
+        Shape::Buffer | Shape::Messages => None,
         Shape::Vectors => copy_vectors(scratch, address, count),
         Shape::Message => copy_message(scratch, address),
     }

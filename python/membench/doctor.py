@@ -6,7 +6,20 @@ import sys
 from dataclasses import dataclass
 
 from membench._results import from_json
+from membench.calibration import measure
+from membench.errors import UsageError
+from membench.forecast import PUBLISHED, Forecast, forecast
 from membench.host import Identity, Machine, Target, find_target, read_identity, read_machine
+from membench.policy import Policy, can_see_others, read_policy
+from membench.toolchain import Tool, find_tools
+
+# What the engine tries, also where it could not be.
+_HOOKS = (
+    "sock_recv_length",
+    "sock_send_length",
+    "inet_sock_set_state",
+    "tcp_rcv_space_adjust",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,66 +44,133 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class SourceVerdict:
-    """Whether a source works here; `remedies` are commands that would change a no."""
+    """Whether a source works here.
+
+    Attributes:
+        source: As `record` takes it.
+        why: What was found.
+        remedies: Commands or lines that would change a no.
+        checks: Each thing that was tried.
+        needs: Capabilities it takes.
+        missing: Those of them that this process does not hold.
+    """
 
     source: str
     works: bool
     why: str
     remedies: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+    needs: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def scheme(self) -> str:
+        """Its first word: `ebpf`."""
+        return self.source.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Everything `membench doctor` found."""
+    """Everything `membench doctor` found; `tools` only when asked for."""
 
     machine: Machine
     identity: Identity
     targets: tuple[Target, ...]
     sources: tuple[SourceVerdict, ...]
+    policy: Policy | None = None
+    sees_others: bool = True
+    forecasts: tuple[Forecast, ...] = ()
+    tools: tuple[Tool, ...] | None = None
 
-    def works(self, scheme: str) -> bool:
-        """Whether any source of this scheme (`ebpf`) works."""
-        return any(one.works for one in self.sources if one.source.startswith(f"{scheme}:"))
+    def works(self, name: str) -> bool:
+        """Whether this works: a source (`ebpf:any`), its scheme, a hook, or `build`.
+
+        Raises:
+            UsageError: Nothing has that name.
+        """
+        if name == "build" and self.tools is not None:
+            return all(tool.works for tool in self.tools)
+        found = [one.works for one in self.sources if name in (one.source, one.scheme)]
+        found += [check.works for one in self.sources for check in one.checks if check.name == name]
+        if not found and name not in _HOOKS:
+            known = {one.scheme for one in self.sources} | {one.source for one in self.sources}
+            names = ", ".join(sorted(known | set(_HOOKS) | {"build"}))
+            raise UsageError(f"nothing is called {name!r}", f"there are {names}")
+        return any(found)
 
 
-def diagnose(ports: tuple[int, ...] = (11211,)) -> Diagnosis:
-    """Try every source of this version."""
+def diagnose(
+    ports: tuple[int, ...] = (11211,), *, calibrate: bool = False, build: bool = False
+) -> Diagnosis:
+    """Look at the machine, you and the servers, and try every source.
+
+    Args:
+        ports: Where servers listen.
+        calibrate: Measure what recording costs here, on a private memcached (some 10 s), for the
+            forecast.
+        build: Look for what rebuilding the kernel object takes.
+    """
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
     probe = from_json(Probe, _native.probe_ebpf())
     identity = read_identity()
     found = (find_target(port) for port in ports)
+    targets = tuple(target for target in found if target is not None)
+    constants = (measure(),) if calibrate and probe.works else PUBLISHED
+    forecasts = (forecast(target, constants) for target in targets)
     return Diagnosis(
         machine=read_machine(),
         identity=identity,
-        targets=tuple(target for target in found if target is not None),
-        sources=(judge_sockets(probe, identity), *_not_built()),
+        targets=targets,
+        sources=(judge_sockets(probe, identity), judge_log(targets), *_not_built()),
+        policy=read_policy(),
+        sees_others=can_see_others(),
+        forecasts=tuple(one for one in forecasts if one is not None),
+        tools=find_tools() if build else None,
     )
 
 
 def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
     """Turn the engine's try-out into a verdict on `ebpf:any`."""
-    if probe.works:
-        why = f"{probe.tier}: loaded, attached and fired"
-        return SourceVerdict("ebpf:any", True, why, (), probe.checks)
-    why = probe.why or "the programs could not be loaded"
-    return SourceVerdict("ebpf:any", False, why, _remedies(probe, identity), probe.checks)
-
-
-def _remedies(probe: Probe, identity: Identity) -> tuple[str, ...]:
+    needs = ("CAP_BPF", "CAP_PERFMON")
     held = set(identity.capabilities)
-    if {"CAP_BPF", "CAP_PERFMON"} <= held or "CAP_SYS_ADMIN" in held:
-        return (probe.remedy,) if probe.remedy else ()
+    missing = () if "CAP_SYS_ADMIN" in held else tuple(one for one in needs if one not in held)
+    if probe.works:
+        why = f"{probe.tier}: loaded, attached, fired and detached"
+        return SourceVerdict("ebpf:any", True, why, (), probe.checks, needs, missing)
+    why = probe.why or "the programs could not be loaded"
+    remedies = _grants(missing) if missing else (probe.remedy,) if probe.remedy else ()
+    return SourceVerdict("ebpf:any", False, why, remedies, probe.checks, needs, missing)
+
+
+def judge_log(targets: tuple[Target, ...]) -> SourceVerdict:
+    """Say whether memcached's own log can be watched, which takes no privileges."""
+    open_to = [target.port for target in targets if target.watchable]
+    if open_to:
+        why = f"port {open_to[0]} lets you watch: no privileges, but no server time and no batches"
+        return SourceVerdict("watch:HOST:PORT", True, why)
+    why = "no server on these ports answers `watch`" if targets else "no server on these ports"
+    return SourceVerdict("watch:HOST:PORT", False, why, ("membench doctor --port PORT",))
+
+
+def _grants(missing: tuple[str, ...]) -> tuple[str, ...]:
+    """Ways to hold these capabilities, each a line that can be copied."""
+    short = [name.removeprefix("CAP_") for name in missing]
     return (
         f"sudo {sys.executable} -m membench record ebpf:any PROFILE.mb",
-        "docker run --cap-add BPF --cap-add PERFMON …",
+        f"systemd: AmbientCapabilities={' '.join(missing)}",
+        f"docker run {' '.join(f'--cap-add {name}' for name in short)} --network host …",
+        f"Kubernetes: securityContext: {{capabilities: {{add: [{', '.join(short)}]}}}}, "
+        "hostNetwork: true",
     )
 
 
 def _not_built() -> tuple[SourceVerdict, ...]:
     """The sources that are understood but not in this version."""
     return tuple(
-        SourceVerdict(source, False, "not in this version")
-        for source in ("ebpf:INTERFACE", "pcap:INTERFACE", "watch:HOST:PORT")
+        SourceVerdict(source, False, "not in this version", needs=needs)
+        for source, needs in (
+            ("ebpf:INTERFACE", ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")),
+            ("pcap:INTERFACE", ("CAP_NET_RAW",)),
+        )
     )

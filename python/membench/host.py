@@ -24,7 +24,7 @@ CAPABILITIES = {
 _LISTEN = "0A"
 _ANSWER_TIMEOUT_S = 1.0
 # How long the server's counters are watched for its rate, s.
-_WATCH_S = 0.5
+_WATCH_S = 1.0
 _OPERATIONS = frozenset({"cmd_get", "cmd_set", "cmd_touch", "cmd_meta"}) | {
     f"{command}_{outcome}"
     for command in ("delete", "incr", "decr")
@@ -72,6 +72,8 @@ class Target:
     threads: int | None
     connections: int | None
     operations_per_s: float | None
+    cpus_used: float | None = None
+    watchable: bool = False
 
 
 def read_machine() -> Machine:
@@ -97,14 +99,18 @@ def find_target(port: int) -> Target | None:
     listeners = [one for table in ("tcp", "tcp6") for one in _read_listeners(table, port)]
     if not listeners:
         return None
-    answers, operations_per_s = _watch(listeners[0].address, port)
+    address = listeners[0].address
+    rates = _watch(address, port)
     return Target(
         port=port,
-        pid=_find_process({listener.inode for listener in listeners}),
-        version=answers.get("version"),
-        threads=_number(answers.get("threads")),
-        connections=_number(answers.get("curr_connections")),
-        operations_per_s=operations_per_s,
+        pid=_find_process({listener.inode for listener in listeners})
+        or _number(rates.answers.get("pid")),
+        version=rates.answers.get("version"),
+        threads=_number(rates.answers.get("threads")),
+        connections=_number(rates.answers.get("curr_connections")),
+        operations_per_s=rates.operations_per_s,
+        cpus_used=rates.cpus_used,
+        watchable=bool(rates.answers) and _answers_watch(address, port),
     )
 
 
@@ -168,18 +174,41 @@ def _open_files(process: Path) -> Iterator[str]:
                 yield str(descriptor.readlink())
 
 
-def _watch(address: str, port: int) -> tuple[dict[str, str], float | None]:
-    """Ask for `stats` twice: the answer and operations/s; what is no memcached gives nothing."""
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    answers: dict[str, str]
+    operations_per_s: float | None = None
+    cpus_used: float | None = None
+
+
+def _watch(address: str, port: int) -> _Rates:
+    """Ask for `stats` twice: the last answer, and rates; what is no memcached gives nothing."""
     try:
         with socket.create_connection((address, port), _ANSWER_TIMEOUT_S) as server:
             first, begun = _ask(server), time.monotonic()
             if not first:
-                return {}, None
+                return _Rates({})
             time.sleep(_WATCH_S)
             last, ended = _ask(server), time.monotonic()
     except OSError:
-        return {}, None
-    return last, (_count_operations(last) - _count_operations(first)) / (ended - begun)
+        return _Rates({})
+    grown = _count_operations(last) - _count_operations(first)
+    seconds = ended - begun
+    return _Rates(last, grown / seconds, (_cpu_s(last) - _cpu_s(first)) / seconds)
+
+
+def _cpu_s(statistics: dict[str, str]) -> float:
+    return sum(float(statistics.get(name, "0")) for name in ("rusage_user", "rusage_system"))
+
+
+def _answers_watch(address: str, port: int) -> bool:
+    """Whether the server lets this connection watch its log."""
+    try:
+        with socket.create_connection((address, port), _ANSWER_TIMEOUT_S) as server:
+            server.sendall(b"watch mutations\r\n")
+            return server.recv(64).startswith(b"OK")
+    except OSError:
+        return False
 
 
 def _ask(server: socket.socket) -> dict[str, str]:

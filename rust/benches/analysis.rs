@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 use membench::analysis::{Analysis, Context, Options, Section, analyze_events};
-use membench::event::{self, Command, Event, Outcome, Protocol};
+use membench::event::{Command, Event, Outcome};
 
 const KEYS: u32 = 2_000_000;
 const BUDGET: &str = "budget 10 s for everything over 10 M events";
@@ -76,21 +76,12 @@ fn workload(count: u32) -> impl Iterator<Item = Event> {
             connection: ordinal % 300,
             batch: ordinal / 300,
             request: ordinal / 300,
-            command: if is_set { Command::Set } else { Command::Get },
-            protocol: Protocol::Text,
             key: Some(mix(u64::from(key))),
             key_size: Some(36),
             value_size: Some(100 + key % 1000),
             request_size: Some(50),
             ttl: is_set.then_some(3600),
             flags: is_set.then_some(0),
-            cas: None,
-            delta: None,
-            initial: None,
-            vivify_ttl: None,
-            recache_ttl: None,
-            opaque_size: None,
-            options: event::Options(0),
             outcome: Some(if is_set {
                 Outcome::Stored
             } else {
@@ -98,6 +89,7 @@ fn workload(count: u32) -> impl Iterator<Item = Event> {
             }),
             server_time: Some(800 + key % 4096),
             queue_time: Some(key % 64),
+            ..Event::of(if is_set { Command::Set } else { Command::Get })
         }
     })
 }

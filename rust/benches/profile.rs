@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use membench::event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
+use membench::event::{Command, Event, OptionsTable, Outcome};
 use membench::profile::{Anchor, End, Header, Profile, Writer};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -129,28 +129,19 @@ impl Mix {
             connection,
             batch: request / self.shape.depth,
             request,
-            command: if set { Command::Set } else { Command::Get },
-            protocol: Protocol::Text,
             key: Some(mix(rank ^ 2)),
             key_size: Some(key_size),
             value_size: (!missed).then_some(value_size),
             request_size: Some(request_size(set, key_size, value_size)),
             ttl: set.then_some(3600),
             flags: set.then_some(0),
-            cas: None,
-            delta: None,
-            initial: None,
-            vivify_ttl: None,
-            recache_ttl: None,
-            opaque_size: None,
-            options: Options(0),
             outcome: Some(match (set, missed) {
                 (true, _) => Outcome::Stored,
                 (false, true) => Outcome::Miss,
                 (false, false) => Outcome::Hit,
             }),
             server_time: self.shape.server_time.then_some(server_time as u32),
-            queue_time: None,
+            ..Event::of(if set { Command::Set } else { Command::Get })
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use membench::analysis::{Context, ItemSize, Options, analyze_events};
-use membench::event::{self, Command, Event, Protocol};
+use membench::event::{Command, Event};
 
 /// Bytes of a record: time (s, u32), id (u64), size (u32), next access (i64, not used); little endian.
 const RECORD: usize = 24;
@@ -38,26 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn read(ordinal: u32, seconds: u32, id: u64, size: u32) -> Event {
     Event {
         time: u64::from(seconds) * 1_000_000_000,
-        connection: 0,
         batch: ordinal,
         request: ordinal,
-        command: Command::Get,
-        protocol: Protocol::Text,
         key: Some(id),
-        key_size: None,
         value_size: Some(size),
-        request_size: None,
-        ttl: None,
-        flags: None,
-        cas: None,
-        delta: None,
-        initial: None,
-        vivify_ttl: None,
-        recache_ttl: None,
-        opaque_size: None,
-        options: event::Options(0),
-        outcome: None,
-        server_time: None,
-        queue_time: None,
+        ..Event::of(Command::Get)
     }
 }

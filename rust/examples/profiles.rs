@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use membench::event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
+use membench::event::{Command, Event, Options, OptionsTable, Outcome};
 use membench::profile::{Anchor, CloseSide, ConnectionRow, End, Header, Transport, Writer};
 
 const START: u64 = 5_000_000_000;
@@ -30,20 +30,12 @@ fn event(number: u32, noreply: Options) -> Event {
         connection: number % 4,
         batch: number / 4,
         request: number / 4,
-        command: if set { Command::Set } else { Command::Get },
-        protocol: Protocol::Text,
         key: Some(u64::from(number % 7).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         key_size: Some(20),
         value_size: (set || !missed).then_some(100),
         request_size: Some(if set { 140 } else { 26 }),
         ttl: set.then_some(3600),
         flags: set.then_some(0),
-        cas: None,
-        delta: None,
-        initial: None,
-        vivify_ttl: None,
-        recache_ttl: None,
-        opaque_size: None,
         options: if silent { noreply } else { Options::default() },
         outcome: Some(match (set, silent, missed) {
             (true, true, _) => Outcome::Suppressed,
@@ -52,7 +44,7 @@ fn event(number: u32, noreply: Options) -> Event {
             (false, _, false) => Outcome::Hit,
         }),
         server_time: (!silent).then_some(1000 + number),
-        queue_time: None,
+        ..Event::of(if set { Command::Set } else { Command::Get })
     }
 }
 

@@ -173,3 +173,37 @@ pub struct Event {
     /// Arrival → read, µs, where known.
     pub queue_time: Option<u32>,
 }
+
+impl Event {
+    /// A command alone: the first of its connection, at time 0, of the text or meta protocol, with all else unknown.
+    pub const fn of(command: Command) -> Self {
+        Self {
+            time: 0,
+            connection: 0,
+            batch: 0,
+            request: 0,
+            command,
+            protocol: if command.is_meta() {
+                Protocol::Meta
+            } else {
+                Protocol::Text
+            },
+            key: None,
+            key_size: None,
+            value_size: None,
+            request_size: None,
+            ttl: None,
+            flags: None,
+            cas: None,
+            delta: None,
+            initial: None,
+            vivify_ttl: None,
+            recache_ttl: None,
+            opaque_size: None,
+            options: Options(0),
+            outcome: None,
+            server_time: None,
+            queue_time: None,
+        }
+    }
+}

@@ -8,6 +8,7 @@
 
 pub mod analysis;
 mod answer;
+mod aside;
 pub mod capture;
 pub mod decode;
 mod error;

@@ -139,6 +139,8 @@ fn lines() -> Vec<Step> {
     let mut found = vec![(C::Get, O::Hit); 50];
     found.extend(vec![(C::Get, O::Miss); 50]);
     vec![
+        // How a refused line is read depends on the version.
+        step("version\r\n".into(), &[(C::Version, O::Ok)]),
         step(
             "get a\r\nset a 5 0 3\r\nabc\r\nget a\r\n".into(),
             &[(C::Get, O::Miss), (C::Set, O::Stored), (C::Get, O::Hit)],

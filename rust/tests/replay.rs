@@ -3,7 +3,7 @@
 
 mod memcached;
 
-use membench::event::{Command, Event, Options as Flags, OptionsTable, Outcome, Protocol};
+use membench::event::{Command, Event, OptionsTable, Outcome, Protocol};
 use membench::replay::recording::{Lifetime, Recording, in_memory};
 use membench::replay::{Options, Pacing, Report, run_recording};
 
@@ -18,28 +18,7 @@ fn event(command: Command, connection: u32, request: u32, time: u64) -> Event {
         connection,
         batch: request,
         request,
-        command,
-        protocol: if command.is_meta() {
-            Protocol::Meta
-        } else {
-            Protocol::Text
-        },
-        key: None,
-        key_size: None,
-        value_size: None,
-        request_size: None,
-        ttl: None,
-        flags: None,
-        cas: None,
-        delta: None,
-        initial: None,
-        vivify_ttl: None,
-        recache_ttl: None,
-        opaque_size: None,
-        options: Flags(0),
-        outcome: None,
-        server_time: None,
-        queue_time: None,
+        ..Event::of(command)
     }
 }
 
@@ -197,6 +176,51 @@ fn quiet_and_noreply_requests_are_settled_by_what_follows() {
     let report = replay(&server, &recording, &Options::default());
     assert_clean(&report);
     assert_eq!((report.answered, report.suppressed), (3, 3));
+}
+
+#[test]
+fn messages_are_sent_as_recorded_and_quiet_ones_settled() {
+    use Command as C;
+    use Outcome as O;
+    let Some(server) = Memcached::start() else {
+        return;
+    };
+    let mut options = OptionsTable::default();
+    let [plain, quiet, key, both] = ["", "q", "k", "q k"].map(|text| options.intern(text));
+    let rows = [
+        (C::Set, plain, 1, O::Stored),
+        (C::Add, quiet, 1, O::NotStored),
+        (C::Set, quiet, 2, O::Suppressed),
+        (C::Get, key, 1, O::Hit),
+        (C::Get, both, 3, O::Suppressed),
+        (C::Get, both, 2, O::Hit),
+        (C::Gat, quiet, 3, O::Suppressed),
+        (C::Append, quiet, 3, O::NotStored),
+        (C::Touch, plain, 2, O::Touched),
+        (C::Incr, plain, 4, O::Stored),
+        (C::Decr, quiet, 4, O::Suppressed),
+        (C::Delete, quiet, 5, O::NotFound),
+        (C::Get, quiet, 4, O::Hit),
+    ];
+    let mut events: Vec<_> = (0..)
+        .zip(rows)
+        .map(|(request, (command, options, key, outcome))| Event {
+            protocol: Protocol::Binary,
+            options,
+            initial: Some(5),
+            vivify_ttl: Some(0),
+            ..with(command, request, key, outcome)
+        })
+        .collect();
+    events.push(Event {
+        protocol: Protocol::Binary,
+        outcome: Some(O::Ok),
+        ..event(C::MetaNoop, 0, 13, 300 * MILLISECOND)
+    });
+    let recording = in_memory(events, options, Vec::new());
+    let report = replay(&server, &recording, &Options::default());
+    assert_clean(&report);
+    assert_eq!((report.answered, report.suppressed), (10, 4));
 }
 
 #[test]

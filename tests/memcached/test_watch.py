@@ -150,7 +150,9 @@ def test_deletes_and_counters_are_look_ups_and_said_to_be(roomy: Memcached, outp
     recording = watching.stop().must().json
     deleted = recording["commands"].get("delete", 0)  # memcached since 1.6.32 logs those apart
     assert recording["commands"].get("get", 0) + deleted == 6
-    counters = {one["counter"]: (one["server"], one["recorded"]) for one in recording["differences"]}
+    counters = {
+        one["counter"]: (one["server"], one["recorded"]) for one in recording["differences"]
+    }
     assert counters["look-ups"] == (6, 6)
     assert counters["cmd_get"] == (1, 6)
     told = membench("info", output).must().stdout

@@ -11,7 +11,9 @@ from support.server import memcached
 
 
 @pytest.fixture(scope="session")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
+def mixed(
+    memcached_binary: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mixed]:
     """The mixed workload on a server with four threads, recorded once."""
-    with memcached(threads=4, memory=1024) as server:
+    with memcached(threads=4, memory=1024, binary=memcached_binary) as server:
         yield record_mixed(server, tmp_path_factory.mktemp("mixed") / "mixed.mb")

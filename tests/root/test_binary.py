@@ -30,9 +30,11 @@ class Recorded(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+def recorded(
+    memcached_binary: str | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Recorded]:
     """The binary workload beside text on a server with four threads, recorded once."""
-    with memcached(threads=4, memory=1024) as server:
+    with memcached(threads=4, memory=1024, binary=memcached_binary) as server:
         yield Recorded(*record_binary(server, tmp_path_factory.mktemp("binary") / "binary.mb"))
 
 

@@ -39,9 +39,9 @@ class Replayed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def replayed(mixed: Mixed) -> Replayed:
+def replayed(memcached_binary: str | None, mixed: Mixed) -> Replayed:
     """The report of replaying the mixed recording, and the target's counters before and after."""
-    with memcached(threads=4, memory=1024) as target:
+    with memcached(threads=4, memory=1024, binary=memcached_binary) as target:
         before = target.settled_stats()
         report = replay(mixed.profile, target, *PACING)
         return Replayed(report, before, target.settled_stats())
@@ -104,13 +104,16 @@ class Twice(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Twice:
+def twice(memcached_binary: str | None, tmp_path_factory: pytest.TempPathFactory) -> Twice:
     """Record the mixed workload on an empty server; replay it on another while recording that."""
     folder = tmp_path_factory.mktemp("twice")
-    with memcached(memory=1024) as source:
+    with memcached(memory=1024, binary=memcached_binary) as source:
         first = record_mixed(source, folder / "first.mb", seed=2)
     second = folder / "second.mb"
-    with memcached(memory=1024) as target, recorder(second, [target.port], "--no-stats") as running:
+    with (
+        memcached(memory=1024, binary=memcached_binary) as target,
+        recorder(second, [target.port], "--no-stats") as running,
+    ):
         replay(first.profile, target, *PACING)
         ended = running.stop()
     return Twice(data(first.profile), data(second), ended)

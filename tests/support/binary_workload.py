@@ -18,6 +18,7 @@ from support.binary import (
 )
 from support.cli import recorder
 from support.mixed import Mixed
+from support.requests import plain
 from support.server import Memcached
 from support.workload import MARKER, SIZES, Connection, Mixture, in_threads, value_of
 
@@ -116,8 +117,13 @@ class BinaryMixture:
         self._do(count("incr", key, 1, initial=41, ttl=900), count("incr", key, 1))
         self._do(count("decr", key, 50), count("decr", other, 1, initial=7, ttl=0))
         self._do(count("incr", missing, 1), count("decr", missing, 1, quiet=True), ask("noop"))
-        self._do(count("incr", other, 1, quiet=True), store("set", missing, b"no number"))
-        self._do(count("incr", missing, 1, quiet=True), fetch("get", other))
+        self._do(count("incr", other, 1, quiet=True), fetch("get", other))
+
+    def not_numeric(self) -> None:
+        """Count what is no counter; a replay makes numbers of what is ever counted."""
+        key = self._key(3008)
+        self._do(store("set", key, b"no number"), count("incr", key, 1, quiet=True), ask("noop"))
+        self._do(count("decr", key, 1))
 
     def _cas(self) -> None:
         key, missing = self._key(3003), self._key(3004)
@@ -183,7 +189,7 @@ class BinaryMixture:
                         ask("delete", key, **options),
                         touch("gat", key, 600, **options),
                         touch("gatk", key, 600, **options),
-                        count("incr", key, 1, **options),
+                        count("incr", self._key(3001), 1, initial=3, ttl=0, **options),
                     ]
                 )
             )
@@ -215,28 +221,38 @@ class BinaryMixture:
         )
 
 
-def perform_binary(connections: list[Connection], seed: int) -> list[BinaryMixture]:
+def perform_binary(
+    connections: list[Connection], seed: int, *, replayable: bool
+) -> list[BinaryMixture]:
     """All connections but the last speak binary, the last text."""
     *binary, text = connections
     mixtures = [BinaryMixture(one, seed) for one in binary]
     for connection in binary:
         mark(connection)
+        if not replayable:
+            mixtures[connection.ordinal].not_numeric()
     text.mark()
+    text.perform(plain("version"))  # tells it before a line is refused
     work = [lambda one=one: one.run(STEPS) for one in mixtures]
     in_threads([*work, lambda: Mixture(text, seed).run(STEPS // 4)])
     return mixtures
 
 
 def record_binary(
-    server: Memcached, profile: Path, *options: str, seed: int = 1
+    server: Memcached, profile: Path, *options: str, seed: int = 1, replayable: bool = False
 ) -> tuple[Mixed, list[BinaryMixture]]:
     """Record it; the first connection was open before."""
+    told = "--responses" not in options  # without answers nothing tells the server's version
+    refused = server.reads_refused_values if told else None
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
     with recorder(profile, [server.port], "--no-stats", *options) as running:
-        others = [Connection(server.port, ordinal) for ordinal in range(1, CONNECTIONS)]
+        others = [
+            Connection(server.port, ordinal, reads_refused_values=refused)
+            for ordinal in range(1, CONNECTIONS)
+        ]
         connections = [opened_before, *others]
-        mixtures = perform_binary(connections, seed)
+        mixtures = perform_binary(connections, seed, replayable=replayable)
         recording = running.stop()
     mixed = Mixed(profile, connections, before, server.settled_stats(), recording)
     for connection in connections:

@@ -9,6 +9,7 @@ from typing import Any
 
 from support.cli import Ended, membench, recorder
 from support.profile import Row, by_connection, events
+from support.requests import stats
 from support.server import Memcached
 from support.workload import Connection, Mixture, in_threads, poll_stats
 
@@ -73,6 +74,7 @@ def perform_mixed(connections: list[Connection], seed: int) -> None:
     """The mixed workload on all but the last connection, which polls `stats`."""
     for connection in connections:
         connection.mark()
+    connections[-1].perform(stats())  # tells the version before a line is refused
     done = threading.Event()
     poller = threading.Thread(target=poll_stats, args=(connections[-1], done))
     poller.start()
@@ -85,14 +87,16 @@ def perform_mixed(connections: list[Connection], seed: int) -> None:
 
 def record_mixed(server: Memcached, profile: Path, *options: str, seed: int = 1) -> Mixed:
     """Record it: the first connection was open before, one is IPv6, the last polls `stats`."""
-    opened_before = Connection(server.endpoint, 0)
+    told = "--responses" not in options  # without answers nothing tells the server's version
+    refused = server.reads_refused_values if told else None
+    opened_before = Connection(server.endpoint, 0, reads_refused_values=refused)
     before = server.settled_stats()
     ports = [] if server.path else [server.port]
     paths = ["--socket", str(server.path)] if server.path else []
     with recorder(profile, ports, *paths, "--no-stats", *options) as running:
         hosts = ["::1" if ordinal == 3 else "127.0.0.1" for ordinal in range(CONNECTIONS + 1)]
         others = [
-            Connection(server.endpoint, ordinal, hosts[ordinal])
+            Connection(server.endpoint, ordinal, hosts[ordinal], reads_refused_values=refused)
             for ordinal in range(1, CONNECTIONS + 1)
         ]
         connections = [opened_before, *others]

@@ -140,17 +140,19 @@ def stats() -> Exchange:
     return Exchange(b"stats\r\n", [[operation]], settle)
 
 
-def refused_key(key: bytes, value: bytes) -> Exchange:
-    """A `set` of a key too long: the line is refused, then the value is an unknown command."""
+def refused_key(key: bytes, value: bytes, *, reads_value: bool = False) -> Exchange:
+    """A `set` of a key too long: the line is refused, then the value read or an unknown command."""
     line = b"set " + key + b" 0 0 " + str(len(value)).encode() + b"\r\n"
     refused = Operation("set", None, value_size=UNCHECKED, request_size=UNCHECKED)
     stray = Operation("other", None, request_size=len(value) + 2)
 
-    def settle(reader: Reader) -> None:
-        refused.outcome = outcome_of(reader.line())
-        stray.outcome = outcome_of(reader.line())
+    requests = [[refused]] if reads_value else [[refused], [stray]]
 
-    return Exchange(line + value + b"\r\n", [[refused], [stray]], settle)
+    def settle(reader: Reader) -> None:
+        for (operation,) in requests:
+            operation.outcome = outcome_of(reader.line())
+
+    return Exchange(line + value + b"\r\n", requests, settle)
 
 
 def _settle_line(reader: Reader, operation: Operation) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from support.waiting import until
 
+#: From here on memcached reads the value of a storage line that it refuses for its key.
+READS_REFUSED_VALUES = (1, 6, 42)
 STATS_REQUEST = b"stats\r\n"
 #: Counters stand still when so many answers, so many seconds apart, agree but for themselves.
 STILL, SETTLING = 5, 0.005
@@ -87,8 +89,13 @@ class Memcached:
         port: int | None = None,
         path: Path | None = None,
         arguments: tuple[str, ...] = (),
+        binary: str | None = None,
     ) -> None:
-        """Start it, at a port or at the path of a UNIX-domain socket; wait until it answers."""
+        """Start it, at a port or at the path of a UNIX-domain socket; wait until it answers.
+
+        `binary` is another memcached than the installed one.
+        """
+        self._binary = binary or shutil.which("memcached") or "memcached"
         self.port = port or free_port()
         self.path = path
         self.threads = threads
@@ -98,7 +105,7 @@ class Memcached:
         self._process = self._spawn()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [shutil.which("memcached") or "memcached"]
+        command = [self._binary]
         command += ["-s", str(self.path)] if self.path else ["-p", str(self.port), "-U", "0"]
         command += ["-t", str(self.threads), "-m", str(self._memory), *self._arguments]
         if os.geteuid() == 0:
@@ -120,6 +127,13 @@ class Memcached:
                 return probe.recv(64).startswith(b"VERSION")
         except OSError:
             return False
+
+    @property
+    def reads_refused_values(self) -> bool:
+        """Whether it reads the value of a storage line that it refuses for its key."""
+        told = subprocess.run([self._binary, "-V"], capture_output=True, text=True, check=True)
+        version = told.stdout.split()[1]
+        return tuple(int(part) for part in version.split(".")) >= READS_REFUSED_VALUES
 
     @property
     def endpoint(self) -> int | Path:

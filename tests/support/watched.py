@@ -78,9 +78,7 @@ class Watching:
             text=True,
             env=environment(),
         )
-        until(
-            lambda: self._process.poll() is not None or self._is_watched(server), "the watcher"
-        )
+        until(lambda: self._process.poll() is not None or self._is_watched(server), "the watcher")
 
     def _is_watched(self, server: Memcached) -> bool:
         states = server.stats("conns")

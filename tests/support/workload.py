@@ -68,9 +68,20 @@ class Connection:
 
     _open: ClassVar[list[Connection]] = []
 
-    def __init__(self, endpoint: int | Path, ordinal: int, host: str = "127.0.0.1") -> None:
-        """Connect to a port, or to the path of a UNIX-domain socket."""
+    def __init__(
+        self,
+        endpoint: int | Path,
+        ordinal: int,
+        host: str = "127.0.0.1",
+        *,
+        reads_refused_values: bool | None = None,
+    ) -> None:
+        """Connect to a port, or to the path of a UNIX-domain socket.
+
+        What memcached does with a value it refuses may be unknown (None): it is not tried.
+        """
         self.ordinal = ordinal
+        self.reads_refused_values = reads_refused_values
         self.log: list[Operation] = []
         self.sent_bytes = 0
         self._endpoint = endpoint
@@ -222,7 +233,10 @@ class Mixture:
         self._connection.perform(
             store("set", key, value_of(key, 1 << 20, traps=self._traps)), read("get", [key])
         )
-        self._connection.perform(refused_key(b"k" * 251, b"refused-value"), self._set(key))
+        reads_value = self._connection.reads_refused_values
+        if reads_value is not None:
+            refused = refused_key(b"k" * 251, b"refused-value", reads_value=reads_value)
+            self._connection.perform(refused, self._set(key))
         self._connection.perform(
             plain("other", b"no-such-command"), plain("verbosity", b"verbosity 0")
         )

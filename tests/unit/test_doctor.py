@@ -2,12 +2,16 @@
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from membench.doctor import Diagnosis, Probe, judge_sockets
+from membench import UsageError
+from membench.doctor import Check, Diagnosis, Probe, judge_log, judge_sockets
+from membench.forecast import IDLE_RATE, Constants, forecast
 from membench.host import Identity, Machine, Target
+from membench.policy import parse_seccomp, read_policy
 from membench.report.doctor import render_diagnosis
 
 MACHINE = Machine("Linux", "6.12.107", "x86_64", 16, True, "none", "docker")
@@ -54,3 +58,68 @@ def test_the_report_shows_machine_you_target_and_each_source(works: bool) -> Non
 def test_a_port_where_nothing_listens_is_said() -> None:
     text = as_text(Diagnosis(MACHINE, NOBODY, (), (judge_sockets(REFUSED, NOBODY),)))
     assert "nothing listens on that port" in text
+
+
+def test_what_is_missing_is_granted_by_sudo_systemd_docker_and_kubernetes() -> None:
+    verdict = judge_sockets(REFUSED, Identity(1000, ("CAP_BPF",)))
+    assert (verdict.needs, verdict.missing) == (("CAP_BPF", "CAP_PERFMON"), ("CAP_PERFMON",))
+    words = ("sudo ", "AmbientCapabilities=CAP_PERFMON", "--cap-add PERFMON", "add: [PERFMON]")
+    for remedy, word in zip(verdict.remedies, words, strict=True):
+        assert word in remedy
+
+
+CONSTANTS = (Constants(500, 1000, 8, "one"), Constants(1000, 2000, 16, "other"))
+
+
+def test_a_forecast_multiplies_the_server_s_own_rate() -> None:
+    told = forecast(Target(11211, 1, "1.6", 4, 9, 200_000.0, cpus_used=0.8), CONSTANTS)
+    assert told is not None
+    assert told.recorder_cpus == pytest.approx((0.1, 0.2))
+    assert told.server_cpus == pytest.approx((0.2, 0.4))
+    assert told.server_share == pytest.approx((0.25, 0.5))
+    assert told.bytes_per_s == pytest.approx((1.6e6, 3.2e6))
+    text = " ".join(as_text(Diagnosis(MACHINE, NOBODY, (), (), forecasts=(told,))).split())
+    assert "at 200 k/s: ≈ 0.10 to 0.20 CPU here, 1.60 MB to 3.20 MB/s on disk" in text
+    assert "+25.0 % to 50.0 %" in text
+
+
+def test_an_idle_server_is_forecast_at_a_round_rate_and_a_silent_one_not_at_all() -> None:
+    idle = forecast(Target(11211, 1, "1.6", 4, 9, 0.0, cpus_used=0.0), CONSTANTS)
+    assert idle is not None
+    assert (idle.idle, idle.operations_per_s) == (True, IDLE_RATE)
+    assert "idle now" in as_text(Diagnosis(MACHINE, NOBODY, (), (), forecasts=(idle,)))
+    assert forecast(Target(11211, 1, None, None, None, None), CONSTANTS) is None
+
+
+def test_what_may_be_required_has_a_name() -> None:
+    checks = (Check("sock_recv_length", True), Check("tcp_rcv_space_adjust", False))
+    sockets = judge_sockets(Probe(True, "T1", None, None, checks), NOBODY)
+    diagnosis = Diagnosis(MACHINE, NOBODY, (), (sockets, judge_log(())), tools=())
+    works = ("ebpf", "ebpf:any", "sock_recv_length", "build")
+    assert [name for name in works if not diagnosis.works(name)] == []
+    for name in ("watch", "tcp_rcv_space_adjust", "inet_sock_set_state"):
+        assert not diagnosis.works(name)
+    with pytest.raises(UsageError, match="nothing is called 'ebfp'"):
+        diagnosis.works("ebfp")
+
+
+@pytest.mark.parametrize("watchable", [True, False])
+def test_a_log_can_be_watched_where_a_server_answers(watchable: bool) -> None:
+    target = Target(11211, 812, "1.6.18", 4, 312, 1.0, watchable=watchable)
+    assert judge_log((target,)).works is watchable
+
+
+def test_policy_is_read_from_what_the_kernel_says(tmp_path: Path) -> None:
+    for name, text in {
+        "proc/sys/kernel/unprivileged_bpf_disabled": "2\n",
+        "proc/sys/kernel/perf_event_paranoid": "-1\n",
+        "sys/kernel/security/lsm": "capability,apparmor",
+    }.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    policy = read_policy(tmp_path)
+    assert (policy.unprivileged_bpf, policy.perf_event_paranoid) == ("off", -1)
+    assert policy.modules == ("capability", "apparmor")
+    assert (policy.jit, policy.seccomp) == (None, None)
+    assert parse_seccomp("Name:\tx\nSeccomp:\t2\n") == "filter"

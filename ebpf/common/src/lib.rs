@@ -257,8 +257,12 @@ pub mod syscall {
     pub const SENDMSG: usize = 7;
     /// `io_uring_enter`.
     pub const IO_URING_ENTER: usize = 8;
+    /// `recvmmsg`.
+    pub const RECVMMSG: usize = 9;
+    /// `sendmmsg`.
+    pub const SENDMMSG: usize = 10;
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 11;
 }
 
 /// Kernel structure members that the programs read: indices into the global `FIELDS`.
@@ -323,16 +327,18 @@ pub mod field {
     pub const FILE_INODE: usize = 28;
     /// An inode's number.
     pub const INODE_NUMBER: usize = 29;
+    /// The system call's fifth argument.
+    pub const REGISTER_FIFTH: usize = 30;
     /// Pointer to a UNIX-domain socket's address.
-    pub const UNIX_ADDRESS: usize = 30;
+    pub const UNIX_ADDRESS: usize = 31;
     /// Pointer to its peer.
-    pub const UNIX_PEER: usize = 31;
+    pub const UNIX_PEER: usize = 32;
     /// An address's length.
-    pub const ADDRESS_LENGTH: usize = 32;
+    pub const ADDRESS_LENGTH: usize = 33;
     /// The address itself, a `struct sockaddr_un`.
-    pub const ADDRESS_NAME: usize = 33;
+    pub const ADDRESS_NAME: usize = 34;
     /// How many there are.
-    pub const COUNT: usize = 34;
+    pub const COUNT: usize = 35;
     /// From here on they are those of UNIX-domain sockets, which a kernel can lack.
     pub const FIRST_UNIX: usize = UNIX_ADDRESS;
 
@@ -368,6 +374,7 @@ pub mod field {
         ("socket", "file"),
         ("file", "f_inode"),
         ("inode", "i_ino"),
+        ("pt_regs", "r8"),
         ("unix_sock", "addr"),
         ("unix_sock", "peer"),
         ("unix_address", "len"),

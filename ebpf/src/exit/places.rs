@@ -96,6 +96,8 @@ impl Returned {
             shape: self.shape().ok_or(counter::OTHER_SYSCALL)?,
             address: self.registers.read(field::REGISTER_SECOND),
             count: self.registers.read(field::REGISTER_THIRD),
+            has_timeout: false,
+            follows: false,
         })
     }
 

@@ -58,7 +58,7 @@ fn keep(
 ) {
     match arguments.shape {
         Shape::Buffer => receive::keep_buffer(composer, arguments, gathers),
-        Shape::Vectors | Shape::Message => {
+        Shape::Vectors | Shape::Message | Shape::Messages => {
             let count = vector::copy(composer.scratch, arguments);
             continuation::walk(ctx, composer, sock, count, Way::Receive);
         }

@@ -8,7 +8,6 @@ import typer
 
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
-from membench.cli.record import Requirement
 
 ENVIRONMENT = 5
 
@@ -18,8 +17,18 @@ def command(
         11211
     ],
     require: Annotated[
-        Requirement | None, typer.Option(help="End with exit code 5 unless this works.")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="End with exit code 5 unless this works: a source, its scheme, a hook, `build`.",
+        ),
+    ] = "ebpf",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure what recording costs here, for 10 s.")
+    ] = False,
+    build: Annotated[
+        bool, typer.Option("--build", help="Also look for what rebuilding the kernel object takes.")
+    ] = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
     """Show what works on this machine, by trying.
@@ -32,10 +41,11 @@ def command(
     from membench.doctor import diagnose
     from membench.report.doctor import render_diagnosis
 
-    diagnosis = diagnose(tuple(port))
+    with_tools = build or require == "build"
+    diagnosis = diagnose(tuple(port), calibrate=calibrate, build=with_tools)
+    works = diagnosis.works(require)
     if format is Format.JSON:
         output.show_json(diagnosis)
     else:
         output.show(render_diagnosis(diagnosis))
-    required = Requirement.EBPF if require is None else require
-    return 0 if diagnosis.works(required.value) else ENVIRONMENT
+    return 0 if works else ENVIRONMENT

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from membench._record import Capture, Recording, Status
 
 DATA_LOST = 4
+# How long naming a server waits for what it says of itself, s.
+_ANSWER_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -61,7 +63,9 @@ class Requirement(StrEnum):
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    source: Annotated[str, typer.Argument(help="Where to record: `ebpf:any`, `watch:HOST:PORT`, or a stored watch log.")],
+    source: Annotated[
+        str, typer.Argument(help="`ebpf:any`, `watch:HOST:PORT`, or a stored watch log.")
+    ],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,
@@ -176,7 +180,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             guards=guards(nice, max_cpu, max_memory, min_free, max_size),
         )
         obey(capture)
-        _follow(capture, responses.value)
+        _follow(capture, responses.value, asks=not no_stats)
     recording = capture.result
     _show(recording, format)
     return _exit_code(recording, allow_loss)
@@ -188,7 +192,7 @@ def _import_what_is_needed_later() -> None:
         import_module(module)
 
 
-def _follow(capture: Capture, responses: str) -> None:
+def _follow(capture: Capture, responses: str, *, asks: bool) -> None:
     """Wait for the end; name servers as they are found, keep the status line up to date."""
     from membench.report import record as report
 
@@ -197,8 +201,10 @@ def _follow(capture: Capture, responses: str) -> None:
 
         def look(status: Status) -> None:
             nonlocal announced
-            servers = [(server.port, server.pid) for server in status.servers]
-            if servers != announced:
+            servers = [(one.listening, one.pid, one.version) for one in status.servers]
+            answered = all(one.version for one in status.servers)
+            waits = asks and not answered and status.elapsed_s < _ANSWER_S
+            if servers != announced and not waits:
                 console.print(report.render_start(status, responses))
                 announced = servers
             update(status)

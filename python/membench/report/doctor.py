@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench.doctor import Diagnosis, SourceVerdict
+from membench.doctor import Check, Diagnosis, SourceVerdict
+from membench.forecast import Forecast
 from membench.host import Identity, Machine, Target
-from membench.report.numbers import count, rate
+from membench.policy import Policy
+from membench.report.numbers import count, percent, rate, size
+from membench.toolchain import Tool
 
 
 def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:
@@ -17,12 +22,26 @@ def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:
     facts.add_column(no_wrap=True)
     facts.add_column()
     facts.add_row("machine", _machine(diagnosis.machine))
+    if diagnosis.policy is not None:
+        facts.add_row("policy", _policy(diagnosis.policy))
     facts.add_row("you", _identity(diagnosis.identity))
+    if not diagnosis.sees_others:
+        facts.add_row(
+            "", "others' processes are not visible: a server's pid is what it says itself"
+        )
     for target in diagnosis.targets:
         facts.add_row("target", _target(target))
+    for forecast in diagnosis.forecasts:
+        facts.add_row("forecast", _forecast(forecast))
     if not diagnosis.targets:
         facts.add_row("target", "nothing listens on that port; recording would wait for it")
-    return Group(facts, Text(), _sources(diagnosis.sources))
+    parts: list[RenderableType] = [facts, Text(), _sources(diagnosis.sources)]
+    hooks = [check for one in diagnosis.sources for check in one.checks]
+    if hooks:
+        parts += [Text(), _checks("tried", hooks)]
+    if diagnosis.tools is not None:
+        parts += [Text(), _tools(diagnosis.tools)]
+    return Group(*parts)
 
 
 def _machine(machine: Machine) -> Text:
@@ -59,7 +78,70 @@ def _sources(verdicts: tuple[SourceVerdict, ...]) -> Table:
     table.add_column("why, and what would change it", overflow="fold")
     for verdict in verdicts:
         lines = [verdict.why]
-        lines += [f"{check.name}: {check.detail}" for check in verdict.checks if not check.works]
+        if verdict.needs and not verdict.works and not verdict.remedies:
+            lines.append(f"would need {', '.join(verdict.needs)}")
         lines += [f"→ {remedy}" for remedy in verdict.remedies]
         table.add_row(verdict.source, "yes" if verdict.works else "no", Text("\n".join(lines)))
     return table
+
+
+def _policy(policy: Policy) -> Text:
+    words = [
+        f"unprivileged BPF {policy.unprivileged_bpf or 'unknown'}",
+        f"perf_event_paranoid {_or_unknown(policy.perf_event_paranoid)}",
+        f"JIT {_yes(policy.jit)}",
+        f"seccomp {policy.seccomp or 'unknown'}",
+        f"security modules {', '.join(policy.modules) or 'unknown'}",
+    ]
+    if policy.virtual:
+        words.append(f"hardware by {policy.virtual}")
+    return Text(", ".join(words))
+
+
+def _or_unknown(value: object) -> object:
+    return "unknown" if value is None else value
+
+
+def _yes(value: bool | None) -> str:
+    return {True: "on", False: "off", None: "unknown"}[value]
+
+
+def _forecast(forecast: Forecast) -> Text:
+    share = ""
+    idle = ", which is idle now," if forecast.idle else ""
+    if forecast.server_share is not None:
+        share = f" (+{_between(forecast.server_share, percent)})"
+    return Text(
+        f"recording port {forecast.port}{idle} at {rate(forecast.operations_per_s)}: "
+        f"≈ {_between(forecast.recorder_cpus, _cpus)} CPU here, "
+        f"{_between(forecast.bytes_per_s, size)}/s on disk, "
+        f"≈ +{_between(forecast.server_cpus, _cpus)} CPU{share} in memcached\n"
+        f"from {forecast.measured}"
+    )
+
+
+def _between(values: tuple[float, float], write: Callable[[float], str]) -> str:
+    least, most = (write(value) for value in values)
+    return least if least == most else f"{least} to {most}"
+
+
+def _cpus(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _checks(title: str, checks: Iterable[Check]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    table.add_column(title, no_wrap=True)
+    table.add_column("works", no_wrap=True)
+    table.add_column("what was seen", overflow="fold")
+    for check in checks:
+        table.add_row(check.name, "yes" if check.works else "no", Text(check.detail or ""))
+    return table
+
+
+def _tools(tools: Iterable[Tool]) -> Table:
+    as_checks = (
+        Check(tool.name, tool.works, tool.found if tool.works else f"→ {tool.remedy}")
+        for tool in tools
+    )
+    return _checks("to rebuild", as_checks)

@@ -15,7 +15,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use membench::event::{Command, Event, Options as Flags, OptionsTable, Outcome, Protocol};
+use membench::event::{Command, Event, OptionsTable, Outcome};
 use membench::replay::clock::{WallClock, monotonic};
 use membench::replay::connection::Shared;
 use membench::replay::connections::Connections;
@@ -281,24 +281,10 @@ fn constant(seconds: u64) -> Vec<Event> {
                 connection: u32::try_from(index % 10).unwrap(),
                 batch: request,
                 request,
-                command: Command::Get,
-                protocol: Protocol::Text,
                 key: Some(index % KEYS),
                 key_size: Some(KEY_SIZE),
-                value_size: None,
-                request_size: None,
-                ttl: None,
-                flags: None,
-                cas: None,
-                delta: None,
-                initial: None,
-                vivify_ttl: None,
-                recache_ttl: None,
-                opaque_size: None,
-                options: Flags(0),
                 outcome: Some(Outcome::Hit),
-                server_time: None,
-                queue_time: None,
+                ..Event::of(Command::Get)
             }
         })
         .collect()

@@ -25,7 +25,7 @@ pub use error::ParseError;
 pub use flags::{MetaFlag, MetaFlags};
 pub use key::{KEY_SIZE_MAX, Key, Keys};
 pub use line::{LINE_SIZE_MAX, may_grow};
-pub use quiet::is_ordinary;
+pub use quiet::{is_ordinary, is_silent};
 pub use request::Request;
 pub use response::Response;
 

@@ -4,6 +4,12 @@ use crate::Command;
 use crate::binary::Code;
 use crate::response::{Kind, Response};
 
+/// Whether a quiet `command` is never answered by `response`. Meta arithmetic may be by any: its ordinary outcome is
+/// answered where it made its counter.
+pub fn is_silent(command: Command, response: &Response<'_>) -> bool {
+    command != Command::MetaArithmetic && is_ordinary(command, response)
+}
+
 /// Whether `response` is the ordinary outcome of `command`, which memcached does not answer to a quiet request: the miss
 /// of a retrieval, the success of anything else. Meta arithmetic that creates its counter is answered all the same.
 pub fn is_ordinary(command: Command, response: &Response<'_>) -> bool {

@@ -1,33 +1,10 @@
 //! Events made up for tests.
 
-use crate::event::{Command, Event, Options, Outcome, Protocol};
+use crate::event::{Command, Event, Outcome};
 
 /// A get of no key, without a response.
 pub(super) fn event() -> Event {
-    Event {
-        time: 0,
-        connection: 0,
-        batch: 0,
-        request: 0,
-        command: Command::Get,
-        protocol: Protocol::Text,
-        key: None,
-        key_size: None,
-        value_size: None,
-        request_size: None,
-        ttl: None,
-        flags: None,
-        cas: None,
-        delta: None,
-        initial: None,
-        vivify_ttl: None,
-        recache_ttl: None,
-        opaque_size: None,
-        options: Options(0),
-        outcome: None,
-        server_time: None,
-        queue_time: None,
-    }
+    Event::of(Command::Get)
 }
 
 /// A get that hit (or missed, with no size), the `request`th of its connection.

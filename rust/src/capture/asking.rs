@@ -110,6 +110,20 @@ impl Asking {
         self.asked.iter().map(Asked::status).collect()
     }
 
+    /// How many servers have answered.
+    pub(super) fn count(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// The versions of the servers that were seen to be asked.
+    pub(super) fn versions(&self, sockets: &Sockets) -> Vec<(u32, String)> {
+        let of = |asked: &Asked| {
+            let version = asked.start.general.get("version")?.clone();
+            Some((sockets.asked(asked.own)?, version))
+        };
+        self.asked.iter().filter_map(of).collect()
+    }
+
     /// The servers' sums beside the recorded ones, where a server answered twice.
     pub(super) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
         self.asked

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::clock;
+use super::recorder::Stop;
+use crate::profile::Writer;
+
 /// CPU time is averaged over so long, so that a burst (sealing a part) does not end a recording.
 const CPU_WINDOW: Duration = Duration::from_secs(5);
 
@@ -36,6 +40,18 @@ pub(super) struct Usage {
     pub(super) free: Option<u64>,
 }
 
+impl Usage {
+    /// What this process uses now, with a ring of its own and profiles written before.
+    pub(super) fn now(writer: Option<&Writer>, ring: u64, written_before: u64) -> Self {
+        Self {
+            cpu_s: clock::cpu_s(),
+            memory: resident_memory().map(|own| own + ring),
+            size: written_before + writer.map_or(0, Writer::bytes_written),
+            free: writer.and_then(Writer::free_bytes),
+        }
+    }
+}
+
 /// A limit that was reached, in words that name the option which sets it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Reached {
@@ -62,6 +78,16 @@ impl Guards {
         Self {
             limits,
             looks: VecDeque::new(),
+        }
+    }
+
+    /// Ends a recording that has reached a limit, or written as much as was asked for.
+    pub(super) fn enforce(&mut self, usage: &Usage, max_size: Option<u64>, stop: &Stop) {
+        if max_size.is_some_and(|most| usage.size >= most) {
+            stop.ask("max-size");
+        }
+        if let Some(reached) = self.check(Instant::now(), usage) {
+            stop.ask(&reached.to_string());
         }
     }
 
@@ -137,7 +163,7 @@ impl fmt::Display for Reached {
 }
 
 /// Resident memory of this process, bytes.
-pub(super) fn resident_memory() -> Option<u64> {
+fn resident_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)

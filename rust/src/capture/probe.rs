@@ -2,14 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use membench_common::counter;
 use serde::Serialize;
 
 use crate::decode::Responses;
+use crate::segment::Direction;
 use crate::{Error, Result};
 
-use super::{Followed, Kernel, KernelOptions};
+use super::{Followed, Kernel, KernelOptions, Record};
 
 /// What is sent over a connection of our own to make the hooks fire.
 const PING: &[u8] = b"version\r\n";
@@ -64,46 +67,111 @@ pub fn probe() -> Probe {
     }
 }
 
+/// How long a hook may take to fire after its call.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
-    let network = |source| Error::Io {
-        path: "a loopback connection".into(),
-        source,
-    };
     let listener = TcpListener::bind("127.0.0.1:0").map_err(network)?;
     let port = listener.local_addr().map_err(network)?.port();
-    let options = KernelOptions {
+    let attached = Kernel::attach(&KernelOptions {
         followed: Followed::ports(&[port]),
         responses: Responses::Bytes,
         ring_bytes: 0,
         ..KernelOptions::default()
-    };
-    let attached = Kernel::attach(&options);
-    note(
-        checks,
-        "load and attach",
-        attached.as_ref().map(|kernel| kernel.facts().to_string()),
-    );
+    });
+    let tier = attached.as_ref().map(|kernel| kernel.facts().to_string());
+    note(checks, "load and attach", tier);
     let mut kernel = attached?;
-    let fired = exchange(&listener)
-        .map_err(network)
-        .and_then(|()| fired(&kernel));
-    note(
-        checks,
-        "fire",
-        fired
-            .as_ref()
-            .map(|()| format!("{} bytes seen both ways", PING.len())),
-    );
-    fired?;
-    let mut records = 0;
-    kernel.drain(16, &mut |_| records += 1);
-    note(
-        checks,
-        "ring",
-        Ok::<_, &Error>(format!("{records} records")),
-    );
+    exchange(&listener).map_err(network)?;
+    let seen = Seen::within(&mut kernel, PATIENCE);
+    seen.note(checks);
+    let counted = seen_bytes(&kernel);
+    if counted != [PING.len() as u64; 2] {
+        return Err(Error::HooksSilent {
+            seen: counted,
+            sent: PING.len() as u64,
+        });
+    }
     kernel.detach();
+    exchange(&listener).map_err(network)?;
+    let after = seen_bytes(&kernel);
+    checks.push(Check {
+        name: "detach",
+        works: after == counted,
+        detail: format!("{} bytes more were seen", after[0] - counted[0]),
+    });
     Ok(kernel.facts().tier)
+}
+
+fn network(source: std::io::Error) -> Error {
+    Error::Io {
+        path: "a loopback connection".into(),
+        source,
+    }
+}
+
+/// Which hooks left something in the ring.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one a hook")]
+struct Seen {
+    receive: bool,
+    send: bool,
+    close: bool,
+    arrival: bool,
+}
+
+impl Seen {
+    /// What comes until the connection's close has been seen, or patience is over.
+    fn within(kernel: &mut Kernel, patience: Duration) -> Self {
+        let (mut seen, end) = (Self::default(), Instant::now() + patience);
+        while !seen.close && Instant::now() < end {
+            if kernel.drain(16, &mut |record| seen.take(&record)) == 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        seen
+    }
+
+    fn take(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Bytes {
+                header, direction, ..
+            } => {
+                self.receive |= *direction == Direction::Request;
+                self.send |= *direction == Direction::Response;
+                self.arrival |= header.arrival != 0;
+            }
+            Record::Close { .. } => self.close = true,
+            Record::Socket { .. } | Record::End { .. } => {}
+        }
+    }
+
+    fn note(self, checks: &mut Vec<Check>) {
+        let Self {
+            receive,
+            send,
+            close,
+            arrival,
+        } = self;
+        for (name, works, what) in [
+            ("sock_recv_length", receive, "what a server reads"),
+            ("sock_send_length", send, "what it answers"),
+            ("inet_sock_set_state", close, "where connections end"),
+            (
+                "tcp_rcv_space_adjust",
+                arrival,
+                "when requests arrived (`queue_time`)",
+            ),
+        ] {
+            let fired = if works { "fired" } else { "did not fire" };
+            let detail = format!("{fired}: {what}");
+            checks.push(Check {
+                name,
+                works,
+                detail,
+            });
+        }
+    }
 }
 
 fn note(checks: &mut Vec<Check>, name: &'static str, result: std::result::Result<String, &Error>) {
@@ -129,18 +197,7 @@ fn exchange(listener: &TcpListener) -> std::io::Result<()> {
     client.read_exact(&mut bytes)
 }
 
-fn fired(kernel: &Kernel) -> Result<()> {
+fn seen_bytes(kernel: &Kernel) -> [u64; 2] {
     let counters = kernel.counters();
-    let seen = [
-        counters[counter::REQUEST_BYTES as usize],
-        counters[counter::RESPONSE_BYTES as usize],
-    ];
-    if seen == [PING.len() as u64; 2] {
-        Ok(())
-    } else {
-        Err(Error::HooksSilent {
-            seen,
-            sent: PING.len() as u64,
-        })
-    }
+    [counter::REQUEST_BYTES, counter::RESPONSE_BYTES].map(|of| counters[of as usize])
 }

@@ -73,6 +73,25 @@ pub struct RecordOptions {
     pub live: bool,
 }
 
+impl RecordOptions {
+    /// Refuses what only sockets can be recorded with.
+    fn require_whole(&self) -> Result<()> {
+        let refused = |option| {
+            Err(Error::NotForSource {
+                option,
+                origin: self.source.clone(),
+            })
+        };
+        match self {
+            Self {
+                rotate: Some(_), ..
+            } => refused("--rotate"),
+            Self { sample, .. } if !sample.is_all() => refused("a sample"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Events for a live consumer, with the options strings they refer to.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -208,7 +227,7 @@ impl Recorder {
             .map_or_else(Yielding::default, yielding::stand_back);
         let anchor = clock::anchor();
         if let Some(origin) = Origin::open(&options.source, options.statistics)? {
-            return Self::start_log(options, hasher, origin, anchor);
+            return Self::start_log(options, hasher, origin, anchor, yielding);
         }
         let followed = options.selection.find()?;
         let kernel = Kernel::attach(&KernelOptions {
@@ -256,10 +275,16 @@ impl Recorder {
         hasher: KeyHasher,
         origin: Origin,
         anchor: Anchor,
+        yielding: Yielding,
     ) -> Result<Self> {
+        options.require_whole()?;
         let (output, force) = (options.output.clone(), options.force);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
+        status.update(|status| {
+            status.yielding = yielding;
+            status.limits = options.limits;
+        });
         let (running, header) = watch::Running::new(options, hasher, origin, anchor);
         let writer = match output {
             Some(path) => Some(Writer::create_for(invoking_user(), &path, header, force)?),
@@ -292,8 +317,8 @@ impl Recorder {
                 }
                 run()
             })
-            .map_err(|source| Error::Io {
-                path: "a thread".into(),
+            .map_err(|source| Error::NotStarted {
+                what: "thread",
                 source,
             })?;
         Ok(Self {

@@ -1,6 +1,5 @@
 //! The recording's thread: drain, decode, write, tell; at the end detach, settle and seal.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -42,6 +41,7 @@ pub(super) struct Running {
     pub(super) session: Session,
     pub(super) own: OwnAddresses,
     pub(super) asking: Asking,
+    versions_known: usize,
     pub(super) anchor: Anchor,
     pub(super) writer: Option<Writer>,
     pub(super) rotation: Option<Rotation>,
@@ -91,6 +91,7 @@ impl Running {
             session: Session::new(decoder, sockets),
             own,
             asking: Asking::default(),
+            versions_known: 0,
             anchor,
             writer: None,
             rotation: None,
@@ -146,8 +147,8 @@ impl Running {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
-            .map_err(|source| crate::Error::Io {
-                path: PathBuf::from("a timer"),
+            .map_err(|source| crate::Error::NotStarted {
+                what: "timer",
                 source,
             })?;
         runtime.block_on(self.record());
@@ -284,6 +285,7 @@ impl Running {
         if !self.asking.collect(patience) {
             return;
         }
+        self.learn_versions();
         let servers = self.asking.servers();
         let servers_known = servers.len();
         self.status.update(|status| name_servers(status, servers));
@@ -295,6 +297,19 @@ impl Running {
             && let Err(error) = writer.set_statistics_start(self.asking.statistics_start())
         {
             give_up_writing(&mut self.write_error, &self.stop, &error);
+        }
+    }
+
+    /// What servers answered tells the decoder how they read; which server that was, their connection tells once it was
+    /// seen.
+    fn learn_versions(&mut self) {
+        if self.versions_known == self.asking.count() {
+            return;
+        }
+        let versions = self.asking.versions(self.session.sockets());
+        self.versions_known = versions.len();
+        for (server, version) in versions {
+            self.session.decoder().learn_version(server, &version);
         }
     }
 

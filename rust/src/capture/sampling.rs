@@ -20,32 +20,15 @@ fn place(event: &Event) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Command, Options, Protocol};
+    use crate::event::Command;
 
     fn event(request: u32, key: Option<u64>) -> Event {
         Event {
-            time: 0,
             connection: 3,
-            batch: 0,
             request,
-            command: Command::MetaNoop,
-            protocol: Protocol::Meta,
             key,
-            key_size: None,
-            value_size: None,
             request_size: Some(4),
-            ttl: None,
-            flags: None,
-            cas: None,
-            delta: None,
-            initial: None,
-            vivify_ttl: None,
-            recache_ttl: None,
-            opaque_size: None,
-            options: Options(0),
-            outcome: None,
-            server_time: None,
-            queue_time: None,
+            ..Event::of(Command::MetaNoop)
         }
     }
 

@@ -90,6 +90,9 @@ impl Session {
                 {
                     let mid_stream = self.sockets.began_before(connection, socket);
                     self.decoder.open(connection, mid_stream);
+                    if let Some(server) = self.sockets.server_of(connection) {
+                        self.decoder.assign(connection, server);
+                    }
                 }
             }
             Record::End { header } => self.sockets.ended(header.cookie),

@@ -177,10 +177,7 @@ impl Sockets {
     pub fn count(&mut self, role: Role, direction: Direction, bytes: u64) -> Seen {
         let server = match role {
             Role::Own(server) => Some(server),
-            Role::Connection(connection) => self
-                .connections
-                .get(connection as usize)
-                .map(|row| row.server),
+            Role::Connection(connection) => self.server_of(connection),
         };
         let Some(seen) = server.and_then(|server| self.seen.get_mut(server as usize)) else {
             return Seen::default();
@@ -190,6 +187,13 @@ impl Sockets {
             Direction::Response => seen.response += bytes,
         }
         *seen
+    }
+
+    /// The server of a connection.
+    pub fn server_of(&self, connection: u32) -> Option<u32> {
+        self.connections
+            .get(connection as usize)
+            .map(|row| row.server)
     }
 
     /// The server that a connection of ours, with this local address, reached.

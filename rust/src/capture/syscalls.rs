@@ -17,6 +17,8 @@ const fn numbers() -> [u32; syscall::COUNT] {
     numbers[syscall::RECVFROM] = 45;
     numbers[syscall::SENDMSG] = 46;
     numbers[syscall::RECVMSG] = 47;
+    numbers[syscall::RECVMMSG] = 299;
+    numbers[syscall::SENDMMSG] = 307;
     numbers[syscall::IO_URING_ENTER] = 426;
     numbers
 }

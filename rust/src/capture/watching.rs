@@ -7,7 +7,7 @@ use membench_common::counter;
 use crate::profile::Writer;
 
 use super::clock;
-use super::guards::{Usage, resident_memory};
+use super::guards::Usage;
 use super::rotating::Rotation;
 use super::running::{Running, ratio};
 
@@ -15,14 +15,11 @@ impl Running {
     /// Tells how it is going, and ends it where a limit is reached.
     pub(super) fn watch(&mut self) {
         self.tell();
-        let size = self.bytes_written();
-        if self.options.max_size.is_some_and(|most| size >= most) {
-            self.stop.ask("max-size");
-        }
-        let usage = self.usage(size);
-        if let Some(reached) = self.guards.check(Instant::now(), &usage) {
-            self.stop.ask(&reached.to_string());
-        }
+        let ring = u64::from(self.kernel.facts().ring_bytes);
+        let before = self.rotation.as_ref().map_or(0, Rotation::bytes_before);
+        let usage = Usage::now(self.writer.as_ref(), ring, before);
+        let most = self.options.max_size;
+        self.guards.enforce(&usage, most, &self.stop);
     }
 
     fn bytes_written(&self) -> u64 {
@@ -33,16 +30,6 @@ impl Running {
     /// Bytes of the profile that is being written.
     pub(super) fn bytes_of_current(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::bytes_written)
-    }
-
-    fn usage(&self, size: u64) -> Usage {
-        let ring = u64::from(self.kernel.facts().ring_bytes);
-        Usage {
-            cpu_s: clock::cpu_s(),
-            memory: resident_memory().map(|own| own + ring),
-            size,
-            free: self.writer.as_ref().and_then(Writer::free_bytes),
-        }
     }
 
     fn tell(&mut self) {

@@ -12,6 +12,7 @@ use super::{Responses, Totals};
 /// Decodes one connection's segments.
 pub(super) struct Connection {
     ordinal: u32,
+    server: u32,
     requests: RequestStream,
     responses: ResponseStream,
     pairing: Pairing,
@@ -31,6 +32,7 @@ impl Connection {
     pub(super) fn new(ordinal: u32, mid_stream: bool) -> Self {
         Self {
             ordinal,
+            server: 0,
             requests: RequestStream::new(ordinal, mid_stream),
             responses: ResponseStream::new(mid_stream),
             pairing: Pairing::default(),
@@ -46,6 +48,11 @@ impl Connection {
 
     pub(super) fn ordinal(&self) -> u32 {
         self.ordinal
+    }
+
+    pub(super) fn assign(&mut self, server: u32) {
+        self.server = server;
+        self.responses.assign(server);
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -73,6 +80,7 @@ impl Connection {
             time: segment.time,
             arrival: segment.arrival,
             batch: self.batch.unwrap_or(0),
+            dialect: context.dialect(self.server),
         };
         let mut may_be_barrier = first_of_call && !self.reads_on;
         if first_of_call {

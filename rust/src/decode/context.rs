@@ -1,7 +1,9 @@
 //! What every connection shares while decoding: key ids, options, cas ordinals, and the events found.
 
-use membench_protocol::Key;
+use std::collections::HashMap;
+
 use membench_protocol::request::Request;
+use membench_protocol::{Dialect, Key};
 
 use crate::event::{Event, Options, OptionsTable, Protocol};
 use crate::privacy::KeyHasher;
@@ -23,6 +25,8 @@ pub(super) struct Context {
     /// Added to a segment's time gives UTC, ns.
     utc_offset: i128,
     pub(super) events: Vec<Event>,
+    /// Of each server whose version is known.
+    dialects: HashMap<u32, Dialect>,
     text: String,
 }
 
@@ -38,7 +42,20 @@ impl Context {
             responses,
             utc_offset,
             events: Vec::new(),
+            dialects: HashMap::new(),
             text: String::new(),
+        }
+    }
+
+    /// How a server reads requests, if its version is known.
+    pub(super) fn dialect(&self, server: u32) -> Option<Dialect> {
+        self.dialects.get(&server).copied()
+    }
+
+    /// Takes note of a server's version; one that tells nothing changes nothing.
+    pub(super) fn learn_version(&mut self, server: u32, version: &[u8]) {
+        if let Some(dialect) = Dialect::of_version(version) {
+            self.dialects.insert(server, dialect);
         }
     }
 
@@ -60,19 +77,12 @@ impl Context {
         let (ttl, absolute) = self.relative(request.ttl, time);
         Event {
             time,
-            connection: 0,
-            batch: 0,
-            request: 0,
-            command: request.command,
             protocol: match request.opcode {
                 Some(_) => Protocol::Binary,
                 None if request.meta => Protocol::Meta,
                 None => Protocol::Text,
             },
-            key: None,
-            key_size: None,
             value_size: request.value_size,
-            request_size: None,
             ttl,
             flags: request.client_flags,
             cas: request.cas.map(|cas| self.cas.ordinal(cas)),
@@ -85,9 +95,7 @@ impl Context {
                 .filter(|_| request.opcode.is_none())
                 .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
             options: self.options_of(request, absolute),
-            outcome: None,
-            server_time: None,
-            queue_time: None,
+            ..Event::of(request.command)
         }
     }
 

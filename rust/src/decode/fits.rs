@@ -2,10 +2,9 @@
 
 use membench_protocol::binary::Code;
 use membench_protocol::response::{Kind, Response};
-use membench_protocol::{Key, is_ordinary};
+use membench_protocol::{Key, is_silent};
 
 use crate::answer;
-use crate::event::Command;
 
 use super::context::Context;
 use super::open::{Open, tag};
@@ -45,7 +44,7 @@ pub(super) fn fits(open: &Open, response: &Response<'_>, names: &Names) -> bool 
     if !answer::fits(open.command, response) || open.refused && !refuses(response) {
         return false;
     }
-    if open.quiet && goes_without(open.command, response) {
+    if open.quiet && is_silent(open.command, response) {
         return false;
     }
     match response {
@@ -63,11 +62,6 @@ fn refuses(response: &Response<'_>) -> bool {
         Response::Binary(answer) => answer.code != Code::Success,
         _ => answer::is_error(response),
     }
-}
-
-/// Whether a quiet request is never answered so: a counter that meta arithmetic creates is.
-fn goes_without(command: Command, response: &Response<'_>) -> bool {
-    command != Command::MetaArithmetic && is_ordinary(command, response)
 }
 
 /// Whether a meta response repeats what the request wants repeated. A miss may answer `EN` without the key.

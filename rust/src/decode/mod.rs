@@ -5,7 +5,6 @@
 //! what is still open then was not seen answered,
 //! and one mistake cannot shift the responses that follow.
 
-mod aside;
 mod cas;
 mod connection;
 mod context;
@@ -104,6 +103,20 @@ impl Decoder {
             self.connections.resize_with(index + 1, || None);
         }
         self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream)));
+    }
+
+    /// An open connection is to this server; unless said so, connections are to server 0.
+    pub fn assign(&mut self, connection: u32, server: u32) {
+        if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
+            open.assign(server);
+        }
+    }
+
+    /// A server is of this version, which tells how it reads what it refuses. Decoding also learns it from the answers to
+    /// `version` and `stats`; before it is known, a line that versions read differently ends decoding up to the next
+    /// read.
+    pub fn learn_version(&mut self, server: u32, version: &str) {
+        self.context.learn_version(server, version.as_bytes());
     }
 
     /// Decodes one segment of an open connection; segments of unknown connections are ignored, for the source opens

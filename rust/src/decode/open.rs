@@ -21,7 +21,7 @@ pub(super) struct Open {
     pub(super) unanswered: bool,
     /// Its ordinary outcome is not answered.
     pub(super) quiet: bool,
-    /// memcached will answer an error line.
+    /// memcached will answer an error, whatever its version: of meta flags some know more.
     pub(super) refused: bool,
     /// It was asked in the binary protocol.
     pub(super) is_binary: bool,
@@ -46,7 +46,7 @@ impl Open {
             command: request.command,
             unanswered: !request.is_answered(),
             quiet: request.quiet(),
-            refused: request.refused,
+            refused: request.refused && !request.meta,
             is_binary: request.opcode.is_some(),
             returns_key: request.returns_key(),
             key: None,

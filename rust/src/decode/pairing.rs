@@ -4,9 +4,9 @@ use membench_protocol::response::Response;
 use membench_protocol::{Key, Request};
 
 use crate::answer::is_retrieval;
+use crate::aside::{Answered, Passed, Token};
 use crate::event::{Command, Event, Outcome, Protocol};
 
-use super::aside::{Answered, Passed, Token};
 use super::context::Context;
 use super::fits::{Names, fits};
 use super::open::{Open, OpenRequests};

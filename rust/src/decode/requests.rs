@@ -3,8 +3,8 @@
 mod binary;
 mod line;
 
-use membench_protocol::Request;
 use membench_protocol::binary::REQUEST_MAGIC;
+use membench_protocol::{Dialect, Request};
 
 use crate::capture::ledger::Flow;
 use crate::event::Event;
@@ -23,6 +23,8 @@ pub(super) struct Read {
     pub(super) arrival: Option<u64>,
     /// Its ordinal on the connection.
     pub(super) batch: u32,
+    /// How the server reads lines, if that is known.
+    pub(super) dialect: Option<Dialect>,
 }
 
 /// What the next byte belongs to.

@@ -5,6 +5,7 @@ mod binary;
 use membench_protocol::Status;
 use membench_protocol::response::{self, Response};
 
+use crate::answer::is_error;
 use crate::capture::ledger::Flow;
 use crate::event::Outcome;
 use crate::segment::Piece;
@@ -35,6 +36,7 @@ pub(super) struct ResponseStream {
     framing: Framing,
     line: Vec<u8>,
     is_binary: bool,
+    server: u32,
     /// Nothing has been framed yet: what cannot be framed is boundary, not loss.
     at_start: bool,
 }
@@ -50,8 +52,13 @@ impl ResponseStream {
             framing,
             line: Vec::new(),
             is_binary: false,
+            server: 0,
             at_start: mid_stream,
         }
+    }
+
+    pub(super) fn assign(&mut self, server: u32) {
+        self.server = server;
     }
 
     /// Responses are encoded as their requests.
@@ -264,6 +271,7 @@ impl ResponseStream {
             return;
         }
         let next = response.map_or(Next::Unmatched, |response| {
+            self.learn(context, response);
             pairing.answer(context, response, time)
         });
         self.framing = match next {
@@ -317,7 +325,7 @@ impl ResponseStream {
             return taken;
         }
         totals.response.parsed += self.line.len() as u64;
-        let ended = ends_list(&self.line);
+        let ended = self.ends_list(context);
         self.line.clear();
         if ended {
             pairing.finish(context, Some(Outcome::Ok), time);
@@ -325,20 +333,27 @@ impl ResponseStream {
         }
         taken
     }
-}
 
-/// Whether a line ends a list: `END`, `EN` (of a meta dump) or an error.
-fn ends_list(line: &[u8]) -> bool {
-    match response::parse(line) {
-        Ok(Status::Complete { value, .. }) => {
-            matches!(
-                value,
-                Response::End
-                    | Response::Error
-                    | Response::ClientError(_)
-                    | Response::ServerError(_)
-            ) || line.starts_with(b"EN\r")
+    /// Whether the line ends a list: `END`, `EN` (of a meta dump) or an error.
+    fn ends_list(&self, context: &mut Context) -> bool {
+        match response::parse(&self.line) {
+            Ok(Status::Complete { value, .. }) => {
+                self.learn(context, &value);
+                matches!(value, Response::End) || is_error(&value) || self.line.starts_with(b"EN\r")
+            }
+            Ok(Status::Partial) | Err(_) => false,
         }
-        Ok(Status::Partial) | Err(_) => false,
+    }
+
+    /// Servers tell their version when they are asked for it, or for statistics.
+    fn learn(&self, context: &mut Context, response: &Response<'_>) {
+        let version = match response {
+            Response::Version(version) => Some(*version),
+            Response::Stat(named) => named.strip_prefix(b"version "),
+            _ => None,
+        };
+        if let Some(version) = version {
+            context.learn_version(self.server, version);
+        }
     }
 }

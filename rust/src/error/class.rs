@@ -37,6 +37,7 @@ impl Error {
             | Self::KeyFileReadable { .. }
             | Self::Pacing { .. }
             | Self::TargetAddress { .. }
+            | Self::NotForSource { .. }
             | Self::NotALog { .. }
             | Self::Sampled { .. }
             | Self::Ports { .. }
@@ -45,6 +46,7 @@ impl Error {
             | Self::Random(_)
             | Self::TooManyConnections { .. }
             | Self::ReplaySystem { .. }
+            | Self::NotStarted { .. }
             | Self::FeatureMissing { .. }
             | Self::NoKernelTypes { .. }
             | Self::NoTracepoint { .. }

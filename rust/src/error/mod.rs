@@ -178,6 +178,14 @@ pub enum Error {
         /// Connections that are not ours.
         clients: u64,
     },
+    /// A source cannot be recorded so.
+    #[error("{origin}: {option} is for `ebpf:any` only")]
+    NotForSource {
+        /// What was asked for.
+        option: &'static str,
+        /// The source.
+        origin: String,
+    },
     /// A profile is a sample, which cannot tell what was asked for.
     #[error("{} holds {sample}: {why}", path.display())]
     Sampled {
@@ -201,6 +209,14 @@ pub enum Error {
         wanted: u64,
         /// The limit on open files.
         limit: u64,
+    },
+    /// The system did not give what a recording runs on.
+    #[error("no {what} for the recording: {source}")]
+    NotStarted {
+        /// What was wanted.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
     },
     /// A system call that replay needs failed.
     #[error("replay: {call}: {source}")]

@@ -1,17 +1,20 @@
 //! One connection to the target: requests written as far as the socket takes them, answers framed as they come.
 
+mod binary;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use membench_protocol::{ParseError, Status, response};
+use membench_protocol::{ParseError, Response, Status, response};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, recv, send, socket_with,
     sockopt,
 };
 
+use crate::event::Protocol;
 use crate::sys;
 
 use super::clock::{WallClock, monotonic};
@@ -52,7 +55,7 @@ pub enum State {
 /// A value whose end has not come.
 #[derive(Clone, Copy, Debug)]
 struct Value {
-    /// Bytes still to come, line end included.
+    /// Bytes still to come, line end included; of a binary answer the rest of its body.
     left: u64,
     /// Its end completes the request.
     completes: bool,
@@ -78,6 +81,8 @@ pub struct Connection {
     /// Batches that wait for a cas value which an answer still to come brings, and those behind them.
     deferred: VecDeque<Operation>,
     opaques: Opaques,
+    /// Of its last request: binary ones do not mix with others.
+    protocol: Protocol,
     /// To be closed once nothing is due.
     pub closing: bool,
 }
@@ -112,6 +117,7 @@ impl Connection {
             value: None,
             outstanding: Outstanding::default(),
             opaques: Opaques::default(),
+            protocol: Protocol::Text,
             deferred: VecDeque::new(),
             closing: false,
         })
@@ -182,8 +188,11 @@ impl Connection {
         let waiting = self.unwritten() > 0;
         for request in batch.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
         {
-            let size = request.first().map_or(0, |first| first.opaque_size);
-            let opaque = self.opaques.next(size);
+            let Some(first) = request.first() else {
+                continue;
+            };
+            self.protocol = first.protocol;
+            let opaque = self.opaques.next(first.opaque_size);
             shared.requests.append(&mut self.outgoing, request, opaque);
             let end = self.written + self.unwritten() as u64;
             let templates = shared.requests.templates();
@@ -282,6 +291,9 @@ impl Connection {
         while !bytes.is_empty() {
             let taken = match self.value {
                 Some(value) => self.skip_value(value, bytes.len(), stamps, shared),
+                None if self.protocol == Protocol::Binary => {
+                    self.feed_message(bytes, stamps, shared)?
+                }
                 None if self.line.is_empty() => self.feed_line(bytes, stamps, shared)?,
                 None => self.join_line(bytes, stamps, shared)?,
             };
@@ -322,17 +334,25 @@ impl Connection {
             self.line.extend_from_slice(bytes);
             return Ok(bytes.len());
         };
+        self.take_answer(&value, stamps, shared);
+        Ok(consumed)
+    }
+
+    fn take_answer(
+        &mut self,
+        response: &Response<'_>,
+        stamps: (Option<u64>, u64),
+        shared: &mut Shared,
+    ) {
         let Shared {
             requests, measures, ..
         } = shared;
-        match self.outstanding.answer(&value, requests, measures, stamps) {
-            Next::Line => {}
-            Next::Value { size, completes } => {
-                let left = u64::from(size) + 2;
-                self.value = Some(Value { left, completes });
-            }
+        let outstanding = &mut self.outstanding;
+        if let Next::Value { left, completes } =
+            outstanding.answer(response, requests, measures, stamps)
+        {
+            self.value = Some(Value { left, completes });
         }
-        Ok(consumed)
     }
 
     /// Completes a line that came in two reads.

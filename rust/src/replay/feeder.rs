@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use crate::Result;
-use crate::event::{Command, Event};
+use crate::event::{Command, Event, Protocol};
 
 use super::keys::{KEY_MAX, ShortKeys};
 use super::operation::{Block, Kind, Marks, Operation};
@@ -14,6 +14,8 @@ use super::recording::{Change, Events};
 use super::schedule::Schedule;
 use super::template::Templates;
 
+/// Bytes of a binary request's opaque value.
+const BINARY_OPAQUE: u8 = 4;
 /// Operations in a block.
 const BLOCK: usize = 1024;
 
@@ -186,6 +188,7 @@ impl<'a> Feeder<'a> {
         let mut marks = Marks::default();
         marks.set(Marks::TTL, event.ttl.is_some());
         marks.set(Marks::VALUE, value);
+        marks.set(Marks::VIVIFIES, event.vivify_ttl.is_some());
         marks.set(Marks::KEY_REFUSED, key_size > KEY_MAX && !template.base64);
         marks.set(Marks::CAS_SENT, compares && event.cas.is_some());
         marks.set(
@@ -214,7 +217,10 @@ impl<'a> Feeder<'a> {
             protocol: event.protocol,
             recorded: event.outcome,
             key_size,
-            opaque_size: event.opaque_size.unwrap_or(0),
+            opaque_size: match event.protocol {
+                Protocol::Binary => BINARY_OPAQUE,
+                Protocol::Text | Protocol::Meta => event.opaque_size.unwrap_or(0),
+            },
             marks,
             ..Operation::new(Kind::Request, event.connection, 0)
         }

@@ -28,6 +28,12 @@ impl Opaque {
         room.get(start..).unwrap_or_default()
     }
 
+    /// The four bytes of a binary request.
+    pub fn word(self) -> u32 {
+        let [_, _, _, _, word @ ..] = self.number.to_be_bytes();
+        u32::from_be_bytes(word)
+    }
+
     /// Whether a response that repeats `token` (none: that has none) answers the request with this one.
     pub fn is(self, token: Option<&[u8]>) -> bool {
         self.spell(&mut [0; OPAQUE_MAX]) == token.unwrap_or_default()

@@ -15,7 +15,7 @@ pub enum Kind {
 
 /// Yes-or-no facts of an operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks(u8);
+pub struct Marks(u16);
 
 impl Marks {
     /// The next operation belongs to the same request (a multi-get).
@@ -34,6 +34,8 @@ impl Marks {
     pub const KEY_REFUSED: Self = Self(64);
     /// A value of `value_size` bytes follows the line.
     pub const VALUE: Self = Self(128);
+    /// Binary arithmetic makes a counter that does not exist: `initial` and `vivify_ttl` were sent.
+    pub const VIVIFIES: Self = Self(256);
 
     /// Whether `mark` is set.
     pub fn has(self, mark: Self) -> bool {
@@ -57,7 +59,7 @@ pub struct Operation {
     pub key: u64,
     /// Arithmetic: the amount.
     pub delta: u64,
-    /// Meta arithmetic: the initial value.
+    /// Meta and binary arithmetic: the initial value.
     pub initial: u64,
     /// Ordinal of the recorded connection.
     pub connection: u32,
@@ -71,7 +73,7 @@ pub struct Operation {
     pub recorded_size: u32,
     /// Expiry, s.
     pub ttl: i32,
-    /// Meta `N`.
+    /// Meta `N`; the expiry of a counter that binary arithmetic makes.
     pub vivify_ttl: i32,
     /// Meta `R`.
     pub recache_ttl: i32,
@@ -87,7 +89,7 @@ pub struct Operation {
     pub recorded: Option<Outcome>,
     /// Bytes of the key, decoded; 0 without a key.
     pub key_size: u8,
-    /// Meta `O`: length of the opaque token.
+    /// Meta `O`: length of the opaque token; 4 for the binary protocol.
     pub opaque_size: u8,
     /// Yes-or-no facts.
     pub marks: Marks,

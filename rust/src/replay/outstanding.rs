@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 
 use membench_protocol::Response;
 
-use crate::event::{Command, Options, Outcome};
+use crate::aside::Token;
+use crate::event::{Command, Options, Outcome, Protocol};
 
 use super::answer::{fits, outcome};
 use super::bytes::Sizes;
@@ -43,6 +44,11 @@ impl Request {
     fn is_anonymous(&self) -> bool {
         self.quiet && self.command.is_meta() && self.opaque.size == 0
     }
+
+    /// What tells its answer from those of others.
+    fn token(&self) -> Token {
+        (!self.is_anonymous()).then_some(self.opaque.number)
+    }
 }
 
 /// One of its operations.
@@ -69,10 +75,10 @@ struct Reply {
 pub enum Next {
     /// Another line.
     Line,
-    /// A value of this many bytes and its line end.
+    /// A value.
     Value {
-        /// Bytes of the value.
-        size: u32,
+        /// Its bytes, line end included; of a binary answer the rest of its body.
+        left: u64,
         /// The request is answered when they are there.
         completes: bool,
     },
@@ -92,7 +98,7 @@ pub struct Outstanding {
     /// The same of those that count as sent.
     sent_end: u64,
     /// Answers that fit several quiet requests, until a later one tells.
-    set_aside: Vec<Reply>,
+    set_aside: Vec<(Token, Reply)>,
 }
 
 impl Outstanding {
@@ -128,7 +134,8 @@ impl Outstanding {
             return;
         };
         let template = templates.get(first.options);
-        let quiet = template.noreply || template.quiet || first.command == Command::Quit;
+        let quits = first.command == Command::Quit && first.protocol != Protocol::Binary;
+        let quiet = template.noreply || template.quiet || quits;
         self.due += usize::from(!quiet);
         self.unsent += 1;
         let sizes = Sizes::new(operations, end - self.end, template);
@@ -203,6 +210,7 @@ impl Outstanding {
                 value_of(response, false)
             }
             Response::Stat(_) => Next::Line,
+            Response::Binary(answer) if answer.continues() => value_of(response, false),
             _ => self.conclude(front, response, makes, measures, stamps),
         }
     }
@@ -304,7 +312,7 @@ impl Outstanding {
         stamps: (Option<u64>, u64),
     ) -> Next {
         let outcome = outcome(front.command, response);
-        self.end_operations(outcome, meta_cas(response), makes, measures);
+        self.end_operations(outcome, returned_cas(response), makes, measures);
         let next = value_of(response, true);
         if next == Next::Line {
             self.complete(measures, stamps);
@@ -347,9 +355,14 @@ impl Outstanding {
 }
 
 fn value_of(response: &Response<'_>, completes: bool) -> Next {
-    response
-        .value_size()
-        .map_or(Next::Line, |size| Next::Value { size, completes })
+    let left = match response {
+        Response::Binary(answer) => answer.rest_size(),
+        _ => response.value_size().map_or(0, |size| u64::from(size) + 2),
+    };
+    match left {
+        0 => Next::Line,
+        left => Next::Value { left, completes },
+    }
 }
 
 fn is_key(awaited: &Awaited, key: &[u8]) -> bool {
@@ -369,11 +382,12 @@ fn learn(awaited: &Awaited, cas: Option<u64>, makes: &mut Requests) {
     }
 }
 
-fn meta_cas(response: &Response<'_>) -> Option<u64> {
-    let Response::Meta { flags, .. } = response else {
-        return None;
-    };
-    number(flags.token(b'c')?)
+fn returned_cas(response: &Response<'_>) -> Option<u64> {
+    match response {
+        Response::Meta { flags, .. } => number(flags.token(b'c')?),
+        Response::Binary(answer) => Some(answer.cas).filter(|cas| *cas != 0),
+        _ => None,
+    }
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -1,12 +1,14 @@
 //! Operations of one request → its bytes, with made keys and values and the target's own cas values.
 
+mod binary;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use membench_protocol::base64;
 use membench_protocol::encode::{Encoder, Flag, Full, Storage};
 
-use crate::event::Command;
+use crate::event::{Command, Protocol};
 
 use super::answer::is_retrieval;
 use super::clock::utc_seconds;
@@ -71,7 +73,11 @@ impl Requests {
             line.resize(room, 0);
         }
         let mut encoder = Encoder::new(&mut line);
-        let written = match self.line(&mut encoder, operations, opaque) {
+        let result = match first.protocol {
+            Protocol::Binary => self.message(&mut encoder, first, opaque),
+            Protocol::Text | Protocol::Meta => self.line(&mut encoder, operations, opaque),
+        };
+        let written = match result {
             Ok(()) => encoder.written(),
             Err(Full) => 0,
         };
@@ -201,7 +207,9 @@ impl Requests {
         } else {
             self.values.append(out, operation.key, size);
         }
-        out.extend_from_slice(b"\r\n");
+        if operation.protocol != Protocol::Binary {
+            out.extend_from_slice(b"\r\n");
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! The options strings of a recording → what each asks of requests and says of responses.
 
-use membench_protocol::{Command, Response, is_ordinary};
-
 use crate::event::{Options, OptionsTable};
 
 /// One options string, taken apart once.
@@ -58,11 +56,6 @@ impl Template {
     /// Whether the item's new cas value is sent.
     pub fn sets_cas(&self) -> bool {
         self.flags.iter().any(|(letter, _)| *letter == b'E')
-    }
-
-    /// Whether an answer is always left out.
-    pub fn suppresses(&self, command: Command, response: &Response<'_>) -> bool {
-        self.quiet && is_ordinary(command, response)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::capture::running::ratio;
 use crate::capture::statistics::Statistics;
 use crate::capture::{Pace, clock};
 use crate::event::{Command, Outcome};
-use crate::profile::{End, Sample};
+use crate::profile::End;
 
 use super::difference::{Recorded, differences, growth};
 use super::running::Running;
@@ -66,9 +66,9 @@ impl Running {
             commands: self.tally.commands(),
             outcomes: self.tally.outcomes(),
             ledger,
-            differences,
-            sample: Sample::default(),
+            sample: self.options.sample,
             sampled_out: 0,
+            differences,
             pace: Pace::default(),
             cost: Cost {
                 cpu_s,

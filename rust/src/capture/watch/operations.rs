@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Command, Event, Options, Outcome, Protocol};
+use crate::event::{Command, Event, Outcome};
 use crate::profile::{Anchor, CloseSide, ConnectionRow};
 
 use super::clock::LogClock;
@@ -337,23 +337,8 @@ fn event(
         connection: connection.ordinal,
         batch: request,
         request,
-        command,
-        protocol: Protocol::Text,
         key: Some(key),
         key_size: Some(key_size),
-        value_size: None,
-        request_size: None,
-        ttl: None,
-        flags: None,
-        cas: None,
-        delta: None,
-        initial: None,
-        vivify_ttl: None,
-        recache_ttl: None,
-        opaque_size: None,
-        options: Options::default(),
-        outcome: None,
-        server_time: None,
-        queue_time: None,
+        ..Event::of(command)
     }
 }

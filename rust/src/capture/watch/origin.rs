@@ -296,7 +296,10 @@ fn read_ahead(mut input: impl Read + Send + 'static) -> Result<Blocks> {
     thread::Builder::new()
         .name("membench-watch".into())
         .spawn(read)
-        .map_err(|source| failed(Path::new("a thread"), source))?;
+        .map_err(|source| Error::NotStarted {
+            what: "thread",
+            source,
+        })?;
     Ok(blocks)
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::Result;
 use crate::capture::clock;
+use crate::capture::guards::{Guards, Usage};
 use crate::capture::recorder::{Batch, RecordOptions, Recording, Stop};
 use crate::capture::running::{give_up_writing, ratio};
 use crate::capture::statistics::{Asker, Statistics};
@@ -50,6 +51,7 @@ pub(in crate::capture) struct Running {
     pub(super) write_error: Option<String>,
     /// The latest event's time, ns.
     pub(super) last_ns: u64,
+    guards: Guards,
     told: (Instant, u64, f64),
     flushed: Instant,
     looked: Instant,
@@ -90,6 +92,7 @@ impl Running {
         };
         let now = Instant::now();
         let running = Self {
+            guards: Guards::new(options.limits),
             options,
             anchor,
             log,
@@ -181,6 +184,7 @@ impl Running {
             self.flushed = Instant::now();
             self.flush();
             self.tell();
+            self.guard();
         }
         if self.looked.elapsed() >= SLOW_PERIOD {
             self.looked = Instant::now();
@@ -224,6 +228,12 @@ impl Running {
         {
             give_up_writing(&mut self.write_error, &self.stop, &error);
         }
+    }
+
+    fn guard(&mut self) {
+        let usage = Usage::now(self.writer.as_ref(), 0, 0);
+        let most = self.options.max_size;
+        self.guards.enforce(&usage, most, &self.stop);
     }
 
     fn tell(&mut self) {

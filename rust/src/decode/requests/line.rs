@@ -1,7 +1,7 @@
 //! Request lines, and the way back to the next one.
 
 use membench_protocol::request::{self, Request};
-use membench_protocol::{Status, may_grow};
+use membench_protocol::{Dialect, Status, may_grow};
 
 use crate::capture::ledger::Flow;
 
@@ -28,9 +28,9 @@ impl RequestStream {
     ) -> usize {
         if self.line.is_empty() {
             self.begun = Some(*read);
-            return match parse(bytes) {
+            return match parse(bytes, read.dialect) {
                 Some((request, consumed)) => {
-                    self.begin(context, &request, consumed, read, flow, pairing);
+                    self.begin_line(context, bytes, (&request, consumed), read, flow, pairing);
                     consumed
                 }
                 None => self.keep(bytes, bytes.len(), flow),
@@ -42,15 +42,39 @@ impl RequestStream {
         }
         let mut line = std::mem::take(&mut self.line);
         line.extend_from_slice(&bytes[..taken]);
-        match parse(&line) {
+        match parse(&line, read.dialect) {
             Some((request, consumed)) => {
-                self.begin(context, &request, consumed, read, flow, pairing);
+                self.begin_line(context, &line, (&request, consumed), read, flow, pairing);
             }
             None => flow.truncated += line.len() as u64,
         }
         line.clear();
         self.line = line;
         taken
+    }
+
+    /// Opens the request of a line. While the server's version is not known and versions differ on what follows the line,
+    /// nothing is known up to the next read.
+    fn begin_line(
+        &mut self,
+        context: &mut Context,
+        line: &[u8],
+        (request, consumed): (&Request<'_>, usize),
+        read: &Read,
+        flow: &mut Flow,
+        pairing: &mut Pairing,
+    ) {
+        if read.dialect.is_some() || !is_disputed(line, request) {
+            return self.begin(context, request, consumed, read, flow, pairing);
+        }
+        log::debug!(
+            "connection {}: versions of memcached differ on a refused line, and this one's is not known",
+            self.connection
+        );
+        *self.lost_bytes(flow) += consumed as u64;
+        self.begun = None;
+        self.framing = Framing::Lost;
+        pairing.suspend();
     }
 
     /// Keeps the start of a line, as long as memcached would.
@@ -83,8 +107,8 @@ impl RequestStream {
 
 /// The request of the line at the start of `bytes`, and the line's size; none while its end is not here. What a
 /// connection speaks is settled by its first byte: later on, the binary protocol's magic is the start of a bad verb.
-fn parse(bytes: &[u8]) -> Option<(Request<'_>, usize)> {
-    match request::parse(bytes) {
+fn parse(bytes: &[u8], dialect: Option<Dialect>) -> Option<(Request<'_>, usize)> {
+    match request::parse_as(bytes, dialect.unwrap_or_default()) {
         Ok(Status::Complete { value, consumed }) => Some((value, consumed)),
         Ok(Status::Partial) => None,
         Err(_) => {
@@ -94,5 +118,19 @@ fn parse(bytes: &[u8]) -> Option<(Request<'_>, usize)> {
                 Ok(Status::Partial) | Err(_) => None,
             }
         }
+    }
+}
+
+/// Whether the other dialect has something else follow a line, or come of it.
+fn is_disputed(line: &[u8], classic: &Request<'_>) -> bool {
+    if !classic.refused {
+        return false;
+    }
+    match request::parse_as(line, Dialect::Shared) {
+        Ok(Status::Complete { value, .. }) => {
+            (value.block_size(), value.is_answered(), value.refused)
+                != (classic.block_size(), classic.is_answered(), true)
+        }
+        Ok(Status::Partial) | Err(_) => false,
     }
 }

@@ -45,24 +45,12 @@ fn event(number: u32) -> Event {
         connection: number % 7,
         batch: number,
         request: number,
-        command: Command::Get,
-        protocol: Protocol::Text,
         key: Some(u64::from(number % 100).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         key_size: Some(20),
         value_size: Some(100),
         request_size: Some(26),
-        ttl: None,
-        flags: None,
-        cas: None,
-        delta: None,
-        initial: None,
-        vivify_ttl: None,
-        recache_ttl: None,
-        opaque_size: None,
-        options: Options(0),
         outcome: Some(Outcome::Hit),
-        server_time: None,
-        queue_time: None,
+        ..Event::of(Command::Get)
     }
 }
 

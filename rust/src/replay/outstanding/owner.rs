@@ -1,18 +1,24 @@
 //! A line → the request it answers; left open where it fits several quiet ones.
 
-use membench_protocol::{Key, Response};
+use membench_protocol::{Key, Response, is_silent};
 
+use crate::aside::{Answered, Passed, Token};
 use crate::event::Outcome;
 
 use super::super::answer::{fits, is_error as is_error_line, outcome};
 use super::super::measures::{Measures, is_error};
 use super::super::request::Requests;
 use super::super::template::Templates;
-use super::{Awaited, Next, Outstanding, Reply, Request, is_key, meta_cas, value_of};
+use super::{Awaited, Next, Outstanding, Reply, Request, is_key, returned_cas, value_of};
 
 impl Outstanding {
     /// The request an answer belongs to: the first that must be answered, or a quiet one before it that this line fits.
     pub(super) fn owner(&self, response: &Response<'_>, templates: &Templates) -> Option<usize> {
+        if let Response::Binary(answer) = response {
+            let found = self.repeating(answer.opaque)?;
+            let mut passed = self.requests.iter().take(found);
+            return passed.all(|request| request.quiet).then_some(found);
+        }
         if self.requests.front().is_some_and(|front| !front.quiet) {
             return Some(0);
         }
@@ -27,6 +33,13 @@ impl Outstanding {
             }
             speaks_of(request, awaited, response, templates)
         })
+    }
+
+    /// The first request whose opaque value a binary answer repeats; each has one of its own.
+    fn repeating(&self, opaque: u32) -> Option<usize> {
+        self.requests
+            .iter()
+            .position(|request| request.opaque.word() == opaque)
     }
 
     /// Requests with their first operation.
@@ -70,11 +83,12 @@ impl Outstanding {
         stamps: (Option<u64>, u64),
     ) -> Next {
         if let Some(request) = self.requests.get(owner) {
-            self.set_aside.push(Reply {
+            let reply = Reply {
                 outcome: outcome(request.command, response),
-                cas: meta_cas(response),
+                cas: returned_cas(response),
                 stamps,
-            });
+            };
+            self.set_aside.push((request.token(), reply));
         }
         value_of(response, false)
     }
@@ -90,23 +104,21 @@ impl Outstanding {
         if owner == 0 {
             return;
         }
-        let passed = self.requests.iter().take(owner);
-        let anonymous = passed.filter(|request| request.is_anonymous()).count();
-        let replies = std::mem::take(&mut self.set_aside);
-        let (none, all) = (replies.is_empty(), replies.len() == anonymous);
-        let mut replies = replies.into_iter();
-        for _ in 0..owner {
-            let told = self
-                .requests
-                .front()
-                .is_some_and(|front| !front.is_anonymous());
-            let reply = if all && !told { replies.next() } else { None };
-            match reply {
-                Some(reply) => {
+        let requests: Vec<Token> = self
+            .requests
+            .iter()
+            .take(owner)
+            .map(Request::token)
+            .collect();
+        let mut passed = Passed::new(&requests, std::mem::take(&mut self.set_aside));
+        for token in requests {
+            match passed.next(token) {
+                Answered::No => self.settle(Some(Outcome::Suppressed), measures),
+                Answered::So(reply) => {
                     self.end_operations(reply.outcome, reply.cas, makes, measures);
                     self.complete(measures, reply.stamps);
                 }
-                None => self.settle((told || none).then_some(Outcome::Suppressed), measures),
+                Answered::Unknown => self.settle(None, measures),
             }
         }
     }
@@ -123,7 +135,7 @@ fn speaks_of(
         return false;
     };
     let template = templates.get(request.options);
-    let unanswered = template.noreply || template.suppresses(request.command, response);
+    let unanswered = template.noreply || template.quiet && is_silent(request.command, response);
     if unanswered || !fits(request.command, response) {
         return false;
     }

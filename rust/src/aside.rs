@@ -1,39 +1,48 @@
-//! Replies that fit several quiet requests → which of these were answered, once a later reply passes them.
+//! Replies that fit several quiet requests → which of these were answered, once a later reply passes them. Decoding and
+//! replay leave the same outcomes open by it.
 
 use std::collections::{HashMap, VecDeque};
 
-use super::reply::Reply;
-
 /// What a request's reply repeats: the opaque token, or none.
-pub(super) type Token = Option<u64>;
+pub(crate) type Token = Option<u64>;
 
 /// What is known of a quiet request that was passed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Answered {
+pub(crate) enum Answered<R> {
     /// It got none.
     No,
     /// It got this reply.
-    So(Reply),
+    So(R),
     /// Some requests with its token did.
     Unknown,
 }
 
 /// The requests and replies with one token, both in their order.
-#[derive(Debug, Default)]
-struct Group {
+#[derive(Debug)]
+struct Group<R> {
     requests: usize,
-    replies: VecDeque<Reply>,
+    replies: VecDeque<R>,
     complete: bool,
 }
 
 /// Requests that were passed, by token.
 #[derive(Debug)]
-pub(super) struct Passed(HashMap<Token, Group>);
+pub(crate) struct Passed<R>(HashMap<Token, Group<R>>);
 
-impl Passed {
+impl<R> Default for Group<R> {
+    fn default() -> Self {
+        Self {
+            requests: 0,
+            replies: VecDeque::new(),
+            complete: false,
+        }
+    }
+}
+
+impl<R> Passed<R> {
     /// memcached answers in order, so the replies set aside are those of the requests that were passed.
-    pub(super) fn new(requests: &[Token], replies: Vec<(Token, Reply)>) -> Self {
-        let mut groups: HashMap<Token, Group> = HashMap::new();
+    pub(crate) fn new(requests: &[Token], replies: Vec<(Token, R)>) -> Self {
+        let mut groups: HashMap<Token, Group<R>> = HashMap::new();
         for (token, reply) in replies {
             groups.entry(token).or_default().replies.push_back(reply);
         }
@@ -49,7 +58,7 @@ impl Passed {
     }
 
     /// The next request with this token: all with it were answered, or none, or it is not known which.
-    pub(super) fn next(&mut self, token: Token) -> Answered {
+    pub(crate) fn next(&mut self, token: Token) -> Answered<R> {
         match self.0.get_mut(&token) {
             None => Answered::No,
             Some(group) if group.complete => group
@@ -76,7 +85,7 @@ mod tests {
         ];
         for (requests, replies, expected) in table {
             let tokens = [vec![Some(1); *requests], vec![None; 2]].concat();
-            let replies = vec![(Some(1), Reply::default()); *replies];
+            let replies = vec![(Some(1), ()); *replies];
             let mut passed = Passed::new(&tokens, replies);
             for token in tokens {
                 let found = match passed.next(token) {

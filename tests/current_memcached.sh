@@ -1,0 +1,82 @@
+#!/bin/bash
+# [SUITE] → the path of a memcached of that suite of this machine's own package archive (default: sid), kept in the cache;
+# exit 1 with the reason where it cannot be had. Nothing is installed: it runs with the libraries it came with.
+set -euo pipefail
+
+suite=${1:-sid}
+home=${XDG_CACHE_HOME:-$HOME/.cache}/membench/memcached-$suite
+# memcached, and the libraries it is linked with.
+packages=(memcached libc6 libevent-2.1-7t64 liblua5.4-0 libsasl2-2 libssl3t64 zlib1g libzstd1)
+
+if [ -x "$home/memcached" ]; then
+    echo "$home/memcached"
+    exit
+fi
+
+refuse() {
+    echo "no memcached of $suite: $*" >&2
+    exit 1
+}
+
+for tool in apt-get dpkg-deb; do
+    command -v $tool >/dev/null || refuse "needs $tool"
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work"/{parts,lists/partial,cache/archives/partial,debs,root}
+
+shopt -s nullglob
+sources=(/dev/null /etc/apt/sources.list.d/*.sources)
+lists=(/dev/null /etc/apt/sources.list.d/*.list)
+[ ! -f /etc/apt/sources.list ] || lists+=(/etc/apt/sources.list)
+
+# The archive that this release came from, as its own source lists name it, with the other suite.
+release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+[ -n "$release" ] || refuse "/etc/os-release names no release"
+{
+    awk -v release="$release" -v suite="$suite" '
+        BEGIN { RS = ""; FS = "\n" }
+        {
+            uri = key = ""; found = 0
+            for (line = 1; line <= NF; line++) {
+                split($line, word, " ")
+                if (word[1] == "URIs:") uri = word[2]
+                if (word[1] == "Signed-By:") key = word[2]
+                if (word[1] == "Suites:") for (n = 2; n in word; n++) if (word[n] == release) found = 1
+            }
+            if (found) print "deb" (key == "" ? "" : " [signed-by=" key "]"), uri, suite, "main"
+        }' "${sources[@]}"
+    awk -v release="$release" -v suite="$suite" '
+        $1 == "deb" && match($0, "[ /]" release " ") { sub(" " release " .*", " " suite " main"); print }' "${lists[@]}"
+} >"$work/all"
+head -n 1 "$work/all" >"$work/parts/other.list"
+[ -s "$work/parts/other.list" ] || refuse "no package source of $release on this machine"
+
+apt=(-o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$work/parts" -o "Dir::State::Lists=$work/lists"
+    -o "Dir::Cache=$work/cache" -o "APT::Sandbox::User=" -o "Acquire::Languages=none"
+    -o "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false" -o "Acquire::http::Timeout=30")
+apt-get "${apt[@]}" -qq update >&2 || refuse "its package list cannot be had"
+(cd "$work/debs" && apt-get "${apt[@]}" -qq download "${packages[@]}" >&2) || refuse "its packages cannot be had"
+for deb in "$work"/debs/*.deb; do
+    dpkg-deb -x "$deb" "$work/root"
+done
+
+# A program's name is that of the file that was run: the loader takes memcached's.
+folder=$work/root/loader
+mkdir "$folder"
+cp "$(find -L "$work/root" -name 'ld-linux-*.so.*' -type f | head -n 1)" "$folder/memcached"
+cat >"$work/memcached" <<'RUN'
+#!/bin/bash
+here=$(dirname "$(readlink -f "$0")")
+root=$here/root
+libraries=$(find "$root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd:)
+exec "$root/loader/memcached" --library-path "$libraries" "$root/usr/bin/memcached" "$@"
+RUN
+chmod +x "$work/memcached"
+"$work/memcached" -V >&2 || refuse "it does not run here"
+rm -rf "$work"/{parts,lists,cache,debs,all}
+mkdir -p "$(dirname "$home")"
+chmod 755 "$work"
+mv -T "$work" "$home" 2>/dev/null || [ -x "$home/memcached" ] || refuse "$home cannot be written"
+trap - EXIT
+echo "$home/memcached"

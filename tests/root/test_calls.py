@@ -1,0 +1,281 @@
+"""A server that reads and writes by every call: its bytes are recorded, or counted by cause."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.calls import Compat, Messages, Uring
+from support.cli import Recorder, membench, recorder
+from support.profile import Row, events, table
+
+pytestmark = pytest.mark.root
+
+ROUNDS = 6
+REQUEST = b"get key-%d\r\n"
+LENGTH = len(REQUEST % 0)
+ANSWER = b"END\r\n"
+#: One request and its answer were lost. The next answer shows it, and so cannot be told from it.
+AFTER_LOST_ANSWER = ["miss", None, "miss"]
+
+Receive = Callable[[socket.socket], bytes]
+Send = Callable[[socket.socket, bytes], object]
+
+
+class Talk:
+    """Both ends of a connection whose server's end is recorded."""
+
+    def __init__(self, running: Recorder, client: socket.socket, server: socket.socket) -> None:
+        """Connected."""
+        self.running, self.client, self.server = running, client, server
+        self.sent = self.answered = 0
+
+    def ask(self, *numbers: int) -> None:
+        """Requests in one write."""
+        data = b"".join(REQUEST % number for number in numbers)
+        self.client.sendall(data)
+        self.sent += len(data)
+
+    def answer(self, data: bytes, send: Send = socket.socket.sendall) -> None:
+        """What the server sends; the client takes it."""
+        send(self.server, data)
+        received = b""
+        while len(received) < len(data):
+            received += self.client.recv(len(data) - len(received)) or b"?"
+        assert received == data
+        self.answered += len(data)
+
+    def exchange(self, number: int) -> None:
+        """An ordinary request and its answer."""
+        self.ask(number)
+        assert self.server.recv(16384) == REQUEST % number
+        self.answer(ANSWER)
+
+
+@contextmanager
+def talking(output: Path, *options: str) -> Iterator[Talk]:
+    """A connection to a server of ours, recorded; it ends with the block."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with recorder(output, [port], "--no-stats", *options) as running:
+            client = socket.create_connection(("127.0.0.1", port), timeout=20)
+            server, _ = listening.accept()
+            with client, server:
+                yield Talk(running, client, server)
+
+
+def ledger(profile: Path) -> dict[str, Any]:
+    """What `info` says of its bytes."""
+    found: dict[str, Any] = membench("info", profile, "--format", "json").must().json["ledger"]
+    return found
+
+
+def gets(profile: Path) -> list[Row]:
+    """Its events, in order."""
+    return sorted(events(profile), key=lambda row: row["request"])
+
+
+def balance(profile: Path, talk: Talk) -> dict[str, Any]:
+    """Its ledger, which must account for every byte of the talk."""
+    found = ledger(profile)
+    assert (found["request_bytes"], found["response_bytes"]) == (talk.sent, talk.answered)
+    (server,) = found["servers"]
+    for direction, moved in (("request", talk.sent), ("response", talk.answered)):
+        flow = server[direction]
+        parts = [flow[name] for name in flow if name not in ("seen", "missed")]
+        assert flow["seen"] == moved == sum(parts), (direction, flow)
+    return found
+
+
+def whole(output: Path, talk: Talk, count: int) -> None:
+    """The recording is complete, and has so many misses."""
+    rows = gets(output)
+    assert [row["outcome"] for row in rows] == ["miss"] * count
+    assert balance(output, talk)["complete"] is True
+
+
+def _vectors(size: int) -> list[bytearray]:
+    return [bytearray(5), bytearray(size - 5)]
+
+
+def _readv(server: socket.socket) -> bytes:
+    buffers = _vectors(4096)
+    length = os.readv(server.fileno(), buffers)
+    return b"".join(map(bytes, buffers))[:length]
+
+
+def _recvmsg(server: socket.socket) -> bytes:
+    buffers = _vectors(4096)
+    length, *_ = server.recvmsg_into(buffers)
+    return b"".join(map(bytes, buffers))[:length]
+
+
+def _recvmmsg(server: socket.socket) -> bytes:
+    buffers = _vectors(4096)
+    (length,) = Messages([buffers]).receive(server.fileno())
+    return b"".join(map(bytes, buffers))[:length]
+
+
+def _sendmmsg(server: socket.socket, data: bytes) -> object:
+    return Messages([[bytearray(data)]]).send(server.fileno())
+
+
+@pytest.mark.parametrize(
+    ("receive", "send"),
+    [
+        (
+            lambda server: os.read(server.fileno(), 4096),
+            lambda to, data: os.write(to.fileno(), data),
+        ),
+        (lambda server: server.recv(4096), lambda to, data: to.send(data)),
+        (_readv, lambda to, data: os.writev(to.fileno(), [data[:2], data[2:]])),
+        (_recvmsg, lambda to, data: to.sendmsg([data[:2], data[2:]])),
+        (_recvmmsg, _sendmmsg),
+    ],
+    ids=["read, write", "recv, send", "readv, writev", "recvmsg, sendmsg", "recvmmsg, sendmmsg"],
+)
+def test_what_a_call_moves_is_recorded(output: Path, receive: Receive, send: Send) -> None:
+    with talking(output) as talk:
+        for number in range(ROUNDS):
+            talk.ask(number)
+            assert receive(talk.server) == REQUEST % number
+            talk.answer(ANSWER, send)
+        talk.running.stop().must(0)
+    whole(output, talk, ROUNDS)
+
+
+def test_each_message_of_a_call_is_found(output: Path) -> None:
+    """Three requests and answers a call, in a fourth message nothing; then the same array again."""
+    buffers = [[bytearray(LENGTH)] for _ in range(4)]
+    incoming = Messages(buffers)
+    outgoing = Messages([[bytearray(b"EN"), bytearray(b"D\r\n")] for _ in range(3)])
+    with talking(output) as talk:
+        for turn in range(ROUNDS):
+            numbers = range(turn % 4, turn % 4 + 3)
+            talk.ask(*numbers)
+            assert incoming.receive(talk.server.fileno()) == [LENGTH] * 3
+            assert [bytes(one) for (one,) in buffers[:3]] == [REQUEST % each for each in numbers]
+            talk.answer(ANSWER * 3, lambda to, _: outgoing.send(to.fileno()))
+        talk.running.stop().must(0)
+    whole(output, talk, ROUNDS * 3)
+    assert len({row["key"] for row in gets(output)}) == 6, "the keys 0 to 5"
+
+
+def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
+    """With a timeout a call may end anywhere: its messages are not looked for."""
+    incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1, 2)
+        assert incoming.receive(talk.server.fileno(), timeout_s=5) == [LENGTH] * 2
+        talk.answer(ANSWER * 2)
+        talk.exchange(3)
+        talk.running.stop().must(4)
+    assert balance(output, talk)["other_syscall"] == 2 * LENGTH
+    assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
+    assert [(row["cause"], row["bytes"]) for row in table(output, "losses")] == [
+        ("other_syscall", 2 * LENGTH)
+    ]
+
+
+def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
+    try:
+        ring = Uring()
+    except OSError as error:
+        pytest.skip(f"no io_uring here: {error}")
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        assert ring.receive(talk.server.fileno(), 4096) == REQUEST % 1
+        talk.answer(ANSWER, lambda to, data: ring.send(to.fileno(), data))
+        talk.exchange(2)
+        talk.exchange(3)
+        talk.running.stop().must(4)
+    ring.close()
+    assert balance(output, talk)["io_uring"] == LENGTH + len(ANSWER)
+    assert [row["outcome"] for row in gets(output)] == AFTER_LOST_ANSWER
+
+
+def test_what_a_32_bit_call_moves_is_counted_apart(output: Path) -> None:
+    try:
+        compat = Compat()
+    except OSError as error:
+        pytest.skip(f"no 32-bit calls here: {error}")
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        try:
+            assert compat.read(talk.server.fileno(), 4096) == REQUEST % 1
+        except OSError as error:
+            pytest.skip(f"no 32-bit calls here: {error}")
+        talk.answer(ANSWER)
+        talk.exchange(2)
+        talk.running.stop().must(4)
+    assert balance(output, talk)["compat_task"] == LENGTH
+    assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
+
+
+def test_peeking_counts_nothing_twice(output: Path) -> None:
+    with talking(output) as talk:
+        for number in range(ROUNDS):
+            talk.ask(number)
+            assert talk.server.recv(4096, socket.MSG_PEEK) == REQUEST % number
+            assert talk.server.recv(4096) == REQUEST % number
+            talk.answer(ANSWER)
+        talk.running.stop().must(0)
+    whole(output, talk, ROUNDS)
+
+
+def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path) -> None:
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        talk.client.shutdown(socket.SHUT_WR)
+        assert talk.server.recv(LENGTH, socket.MSG_WAITALL) == REQUEST % 1
+        assert talk.server.recv(1) == b""
+        talk.answer(ANSWER)
+        talk.running.stop().must(0)
+    whole(output, talk, 2)
+
+
+def test_what_is_spliced_out_of_a_socket_is_missed_and_said(output: Path) -> None:
+    out, into = os.pipe()
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        assert os.splice(talk.server.fileno(), into, 4096) == LENGTH
+        talk.answer(ANSWER)
+        talk.exchange(2)
+        talk.running.stop().must(4)
+    os.close(out)
+    os.close(into)
+    found = ledger(output)
+    assert found["missed"] == LENGTH == found["servers"][0]["request"]["missed"]
+    assert found["request_bytes"] == 2 * LENGTH
+
+
+def test_what_is_spliced_into_a_socket_is_counted_apart(output: Path) -> None:
+    out, into = os.pipe()
+
+    def splice(server: socket.socket, data: bytes) -> None:
+        os.write(into, data)
+        assert os.splice(out, server.fileno(), len(data)) == len(data)
+
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        assert talk.server.recv(4096) == REQUEST % 1
+        talk.answer(ANSWER, splice)
+        talk.exchange(2)
+        talk.exchange(3)
+        talk.running.stop().must(4)
+    os.close(out)
+    os.close(into)
+    assert balance(output, talk)["other_syscall"] == len(ANSWER)
+    assert [row["outcome"] for row in gets(output)] == ["miss", None, None, "miss"]

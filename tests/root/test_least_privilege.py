@@ -1,0 +1,115 @@
+"""Two capabilities suffice, shown with setpriv; what else a user cannot see is said, not fatal."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.cli import Recorder, membench
+from support.server import Memcached
+from support.unique import traffics
+from support.waiting import until
+
+DOCUMENT = Path(__file__).parents[2] / "docs/capture.md"
+NOBODY = 65534
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+
+def with_capabilities(*names: str) -> list[str]:
+    """A prefix that runs a command as nobody with these alone."""
+    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    held = ",".join(f"+{name}" for name in names)
+    bound = ["-all", *(f"+{name}" for name in names)]
+    sets = [f"--inh-caps={held}", f"--ambient-caps={held}"] if names else ["--inh-caps=-all"]
+    return ["setpriv", *user, *sets, f"--bounding-set={','.join(bound)}"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where nobody may write."""
+    for part in (tmp_path, *tmp_path.parents[:2]):
+        part.chmod(0o755)
+    own = tmp_path / "own"
+    own.mkdir()
+    shutil.chown(own, NOBODY, NOBODY)
+    return own
+
+
+def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
+    server: Memcached, folder: Path
+) -> None:
+    profile = folder / "least.mb"
+    (one,) = traffics(server.port, 1)
+    prefix = with_capabilities("bpf", "perfmon")
+    running = Recorder(profile, [server.port], prefix=prefix)
+    try:
+        # The bounding set stays: emptying it takes a capability of its own.
+        until(lambda: f"pid {server.pid}" in running.told(), "the server's name", 30)
+        one.pipeline()
+        recording = running.stop().must(0)
+    finally:
+        running.forget()
+    assert recording.json["events"] == len(one.connection.log)
+    assert recording.json["ledger"]["complete"] is True
+    assert profile.stat().st_uid == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("held", "missing"),
+    [((), "CAP_BPF, CAP_PERFMON"), (("bpf",), "CAP_PERFMON"), (("perfmon",), "CAP_BPF")],
+    ids=["none", "bpf", "perfmon"],
+)
+def test_what_is_missing_is_named_with_the_remedy(
+    server: Memcached, folder: Path, held: tuple[str, ...], missing: str
+) -> None:
+    prefix = with_capabilities(*held)
+    source = ("record", "ebpf:any", folder / "none.mb", "--port", str(server.port))
+    ended = membench(*source, "--duration", "1", prefix=prefix).must(5)
+    first = f"Insufficient permissions to load eBPF programs. Missing: {missing}"
+    assert ended.stderr.splitlines()[0].endswith(first), ended.stderr
+    assert "hint: " in ended.stderr
+    assert not (folder / "none.mb").exists()
+    told = membench("doctor", "--port", str(server.port), "--format", "json", prefix=prefix)
+    (sockets,) = [one for one in told.must(5).json["sources"] if one["source"] == "ebpf:any"]
+    assert ", ".join(sockets["missing"]) == missing
+
+
+def test_doctor_runs_as_nobody_and_exits_by_what_is_required(server: Memcached) -> None:
+    prefix, port = with_capabilities(), ("--port", str(server.port))
+    told = membench("doctor", *port, "--require", "watch", prefix=prefix).must(0)
+    assert "others' processes are not visible" in told.stdout
+    assert f"pid {server.pid}" in told.stdout
+    membench("doctor", *port, "--require", "ebpf", prefix=prefix).must(5)
+    membench("doctor", *port, "--require", "sock_recv_length", prefix=prefix).must(5)
+    assert "nothing is called" in membench("doctor", "--require", "nothing").must(2).stderr
+
+
+def test_doctor_tries_each_hook(server: Memcached) -> None:
+    told = membench("doctor", "--port", str(server.port), "--format", "json").must(0).json
+    (sockets,) = [one for one in told["sources"] if one["source"] == "ebpf:any"]
+    tried = {check["name"]: check["works"] for check in sockets["checks"]}
+    hooks = {"sock_recv_length", "sock_send_length", "inet_sock_set_state"}
+    assert hooks | {"load and attach", "detach"} <= {name for name, works in tried.items() if works}
+    assert told["forecasts"][0]["port"] == server.port
+
+
+def test_the_documented_service_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = re.search(r"```ini\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert unit is not None
+    text = unit[1].replace("/opt/membench/bin/python", sys.executable)
+    file = tmp_path / "membench-record.service"
+    file.write_text(text.replace("User=membench", "User=daemon"))
+    ended = subprocess.run(
+        [verify, "verify", "--man=no", str(file)], capture_output=True, text=True, check=False
+    )
+    about_ours = [line for line in ended.stderr.splitlines() if "membench-record" in line]
+    assert (ended.returncode, about_ours) == (0, []), ended.stderr
