@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from support.kernel import default_tier
 from support.server import Memcached
 from support.server import memcached as start_memcached
 from support.workload import Connection
@@ -52,9 +53,8 @@ def kernel_shortfall() -> str | None:
     btf = Path("/sys/kernel/btf/vmlinux")
     if not btf.exists():
         return f"{btf} is missing: a kernel without BTF"
-    types = btf.read_bytes()
-    if b"\0btf_trace_sock_recv_length\0" not in types:
-        return f"kernel {os.uname().release} has no sock_recv_length tracepoint"
+    if default_tier() is None:
+        return f"kernel {os.uname().release} has neither sock_recv_length nor sys_exit tracepoints"
     return None
 
 

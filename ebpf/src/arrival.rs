@@ -4,8 +4,9 @@ use aya_ebpf::{helpers::generated::bpf_jiffies64, programs::BtfTracePointContext
 use membench_common::field;
 
 use crate::{
-    kernel::{self, Structure},
-    maps, socket,
+    kernel::{self, Sock, Structure},
+    maps,
+    socket::{self, State},
 };
 
 /// The program `tcp_rcv_space_adjust`: notes when the socket last dealt with a packet. The kernel calls it for every
@@ -18,7 +19,12 @@ pub fn begun(ctx: &BtfTracePointContext) -> Option<()> {
     }
     let state = maps::state(sock)?;
     // SAFETY: a map's value; the kernel keeps it while the program runs.
-    let state = unsafe { &mut *state };
+    note(sock, unsafe { &mut *state })
+}
+
+/// Notes when the socket last dealt with a packet, the first time in a receive.
+#[inline(always)]
+pub fn note(sock: impl Sock, state: &mut State) -> Option<()> {
     if state.dealt == 0 {
         state.dealt = sock.tcp()?.read(field::TCP_CLOCK);
     }
@@ -31,7 +37,7 @@ pub fn begun(ctx: &BtfTracePointContext) -> Option<()> {
 /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L720-L728>
 /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L54-L63>
 #[inline(always)]
-pub fn of(sock: Structure, dealt: u64, now: u64) -> u64 {
+pub fn of(sock: impl Sock, dealt: u64, now: u64) -> u64 {
     let (Some(tcp), true) = (sock.tcp(), dealt != 0) else {
         return 0;
     };

@@ -16,17 +16,22 @@ const TCP_CLOSE: i32 = 7;
 /// The program `inet_sock_set_state`. It can interrupt the others, so its record is made on the stack.
 #[inline(always)]
 pub fn state_changed(ctx: &BtfTracePointContext) -> Option<()> {
-    let sock = Structure::new(ctx.arg(0))?;
-    if ctx.arg::<i32>(2) != TCP_CLOSE {
-        return None;
-    }
-    // The socket has given its port back already: having a state is what tells that it is followed.
-    let state = maps::known_state(sock)?;
+    let state = maps::known_state(reached(ctx)?)?;
     let counters = Counters::of(program::CLOSE)?;
     // SAFETY: a map's value; the kernel keeps it while the program runs.
-    let state = unsafe { &*state };
-    record(state, counters);
+    record(unsafe { &*state }, counters);
     Some(())
+}
+
+/// The socket that reaches CLOSE. It has given its port back already: having a state is what tells that it is followed.
+#[inline(always)]
+pub fn reached(ctx: &BtfTracePointContext) -> Option<Structure> {
+    let sock = Structure::new(ctx.arg(0))?;
+    if ctx.arg::<i32>(2) == TCP_CLOSE {
+        Some(sock)
+    } else {
+        None
+    }
 }
 
 /// Puts the last record of a socket into the ring, if its first one is there.

@@ -131,7 +131,7 @@ fn begin(
     }
     // SAFETY: a map's value that only this program on this CPU uses.
     let stream = unsafe {
-        (*scratch).stream = Stream::new();
+        (*scratch).stream = Stream::unseen();
         &raw mut (*scratch).stream
     };
     let header = Header {

@@ -13,7 +13,7 @@ use aya_ebpf::{
 use membench_common::FILTERS;
 
 use crate::{
-    kernel::{Structure, global},
+    kernel::{Sock, global},
     socket,
 };
 
@@ -34,7 +34,7 @@ static NAMESPACES: [u32; FILTERS] = [0; FILTERS];
 
 /// Whether every list that is not empty holds what this call belongs to.
 #[inline(always)]
-pub fn admits(sock: Structure) -> bool {
+pub fn admits(sock: impl Sock) -> bool {
     (global(&NAMESPACES[0]) == 0 || holds(&NAMESPACES, socket::namespace(sock)))
         && (global(&PIDS[0]) == 0 || holds(&PIDS, process()))
         && (global(&CGROUPS[0]) == 0 || is_in_cgroup())

@@ -3,7 +3,8 @@
 use core::{mem::size_of, ptr::from_ref};
 
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_skc_to_tcp_sock, bpf_skc_to_unix_sock, bpf_task_pt_regs,
+    bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_skc_to_tcp_sock, bpf_skc_to_unix_sock,
+    bpf_task_pt_regs,
 };
 use membench_common::{PORTS as PORT_COUNT, field, responses, syscall};
 
@@ -38,7 +39,7 @@ pub fn jiffy() -> u32 {
 /// Whether a connection is of the sample. Its client's address and port tell, which stay as they are while it lasts;
 /// 2^64 over the golden ratio spreads them evenly. <https://en.wikipedia.org/wiki/Hash_function#Fibonacci_hashing>
 #[inline(always)]
-pub fn is_sampled(sock: Structure) -> bool {
+pub fn is_sampled(sock: impl Sock) -> bool {
     let one_in = u64::from(global(&SAMPLE));
     if one_in <= 1 {
         return true;
@@ -75,11 +76,47 @@ pub fn is_followed(port: u16) -> bool {
     false
 }
 
+/// Where a member is in its structure, by its index in `FIELDS`.
+#[inline(always)]
+pub fn offset(field: usize) -> usize {
+    global(&FIELDS[field]) as usize
+}
+
 /// A load-time global's value.
 #[inline(always)]
 pub fn global<T: Copy>(value: &'static T) -> T {
     // SAFETY: a reference is valid to read; volatile because the loader changes the value.
     unsafe { from_ref(value).read_volatile() }
+}
+
+/// A socket, by whatever way its members are read.
+pub trait Sock: Copy {
+    /// The `T` that begins so many bytes behind a member's begin, the member by its index in `FIELDS`.
+    fn read_from<T: Copy>(self, field: usize, bytes: usize) -> T;
+
+    /// The structure a pointer member points to.
+    fn follow(self, field: usize) -> Option<Self>;
+
+    /// The socket's TCP half; none where another protocol runs it (MPTCP).
+    fn tcp(self) -> Option<Self>;
+
+    /// The socket's UNIX-domain half, if it is of that family.
+    fn unix(self) -> Option<Self>;
+
+    /// What tells it from every other socket of this machine.
+    fn identity(self) -> u64;
+
+    /// The `index`th `T` of a member that is an array of them.
+    #[inline(always)]
+    fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
+        self.read_from(field, index * size_of::<T>())
+    }
+
+    /// One member.
+    #[inline(always)]
+    fn read<T: Copy>(self, field: usize) -> T {
+        self.read_from(field, 0)
+    }
 }
 
 /// A kernel structure behind a pointer whose type the verifier knows.
@@ -111,49 +148,59 @@ impl Structure {
         Self::new(unsafe { bpf_task_pt_regs(self.0.cast_mut().cast()) } as *const u8)
     }
 
-    /// The socket's TCP half; none where another protocol runs it (MPTCP).
-    #[inline(always)]
-    pub fn tcp(self) -> Option<Self> {
-        // SAFETY: the verifier checks that this is a socket.
-        Self::new(unsafe { bpf_skc_to_tcp_sock(self.pointer()) }.cast())
-    }
-
-    /// The socket's UNIX-domain half, if it is of that family.
-    #[inline(always)]
-    pub fn unix(self) -> Option<Self> {
-        // SAFETY: the verifier checks that this is a socket.
-        Self::new(unsafe { bpf_skc_to_unix_sock(self.pointer()) }.cast())
-    }
-
     /// For helpers that take the structure itself.
     #[inline(always)]
     pub fn pointer(self) -> *mut core::ffi::c_void {
         self.0.cast_mut().cast()
     }
 
+    /// Where it is, as a number.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
     /// One member, by its index in `FIELDS`.
     #[inline(always)]
     pub fn read<T: Copy>(self, field: usize) -> T {
-        self.read_at(field, 0)
+        self.read_offset(offset(field))
     }
 
-    /// The `index`th `T` of a member that is an array of them.
+    /// The `T` at this offset.
     #[inline(always)]
-    pub fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
-        self.read_from(field, index * size_of::<T>())
-    }
-
-    /// The `T` that begins so many bytes behind a member's begin.
-    #[inline(always)]
-    pub fn read_from<T: Copy>(self, field: usize, bytes: usize) -> T {
-        let offset = global(&FIELDS[field]) as usize + bytes;
+    pub fn read_offset<T: Copy>(self, offset: usize) -> T {
         // SAFETY: the verifier checks the offset against the structure's type; x86 reads from any address.
         unsafe { self.0.add(offset).cast::<T>().read_volatile() }
     }
+}
 
-    /// The structure a pointer member points to.
+impl Sock for Structure {
     #[inline(always)]
-    pub fn follow(self, field: usize) -> Option<Self> {
+    fn read_from<T: Copy>(self, field: usize, bytes: usize) -> T {
+        self.read_offset(offset(field) + bytes)
+    }
+
+    #[inline(always)]
+    fn follow(self, field: usize) -> Option<Self> {
         Self::new(self.read::<*const u8>(field))
+    }
+
+    #[inline(always)]
+    fn tcp(self) -> Option<Self> {
+        // SAFETY: the verifier checks that this is a socket.
+        Self::new(unsafe { bpf_skc_to_tcp_sock(self.pointer()) }.cast())
+    }
+
+    #[inline(always)]
+    fn unix(self) -> Option<Self> {
+        // SAFETY: the verifier checks that this is a socket.
+        Self::new(unsafe { bpf_skc_to_unix_sock(self.pointer()) }.cast())
+    }
+
+    /// Its cookie.
+    #[inline(always)]
+    fn identity(self) -> u64 {
+        // SAFETY: the verifier checks that this is a socket.
+        unsafe { bpf_get_socket_cookie(self.pointer()) }
     }
 }

@@ -1,7 +1,9 @@
 //! Calls that memcached makes on its sockets → records in a ring buffer.
 //!
 //! They look at a call after it is done: its length is then known, its buffer holds the bytes, and nothing about the
-//! call can be changed; but for one, which notes before a receive when its bytes had come. Each returns at once for sockets of other ports.
+//! call can be changed; but for one, which notes before a receive when its bytes had come. Each returns at
+//! once for sockets of other ports. Of two sets, one is loaded: hooks of sockets (tier T1), or of system calls (tier T2)
+//! where a kernel has none of those.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -10,6 +12,7 @@ mod arrival;
 mod call;
 mod close;
 mod datagram;
+mod exit;
 mod filter;
 mod hit;
 mod kernel;
@@ -65,6 +68,54 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     match arrival::begun(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: the return of every system call, with its result; for kernels without the hooks above. Chosen over each call's
+/// own tracepoint because one program then serves all, and over entries because there a receive has no bytes yet.
+///
+/// Oldest kernel: 5.5. <https://github.com/torvalds/linux/blob/v5.10/include/trace/events/syscalls.h#L45-L68>
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    match exit::syscall::returned(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Never attached: `sys_exit` goes on here with a receive into many iovecs.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn more_received(ctx: BtfTracePointContext) -> i32 {
+    match exit::more_received(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Never attached: `sys_exit` goes on here with a send of many iovecs.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn more_sent(ctx: BtfTracePointContext) -> i32 {
+    match exit::more_sent(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: every change of a TCP socket's state, for sockets whose system calls are followed.
+///
+/// Oldest kernel: 4.16. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp.c#L2280-L2346>
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn walked_closed(ctx: BtfTracePointContext) -> i32 {
+    match exit::close::closed(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: a TCP receive that is about to hand bytes over, for sockets whose system calls are followed.
+///
+/// Oldest kernel: 4.18. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp_input.c#L590-L595>
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn walked_arrival(ctx: BtfTracePointContext) -> i32 {
+    match exit::arrival::begun(&ctx) {
         Some(()) | None => 0,
     }
 }

@@ -41,6 +41,8 @@ pub struct Scratch {
     pub stream: Stream,
     /// Where a pointer in user space is read to.
     pub pointer: u64,
+    /// Address of the socket, for programs that go on with the call.
+    pub sock: u64,
 }
 
 /// User space sets the size.
@@ -73,7 +75,7 @@ fn cpu() -> u32 {
     unsafe { bpf_get_smp_processor_id() }
 }
 
-/// Scratch space of `sock_recv_length` on this CPU.
+/// Scratch space of `sock_recv_length` or `sys_exit` on this CPU.
 #[inline(always)]
 pub fn receive_scratch() -> Option<*mut Scratch> {
     RECEIVE_SCRATCH.get_ptr_mut(cpu())

@@ -9,6 +9,7 @@ use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use crate::{
     call::{Arguments, Shape},
     maps::Scratch,
+    record::zero,
     vector,
 };
 
@@ -30,12 +31,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// None.
-    pub const fn new() -> Self {
+    /// No such call has run.
+    #[inline(always)]
+    pub fn none() -> Self {
         Self {
-            array: 0,
-            task: 0,
-            next: 0,
+            array: zero(),
+            task: zero() as u32,
+            next: zero() as u32,
         }
     }
 

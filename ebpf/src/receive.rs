@@ -10,7 +10,7 @@ use crate::{
     arrival,
     call::{self, Arguments, Shape},
     close, datagram,
-    kernel::{self, Structure},
+    kernel::{self, Sock, Structure},
     maps::{self, Counters, Scratch, VECTORS},
     record::{Buffer, Composer},
     side,
@@ -24,7 +24,7 @@ const MSG_PEEK: i32 = 2;
 const MSG_TRUNC: i32 = 0x20;
 const MSG_ERRQUEUE: i32 = 0x2000;
 /// Receives that take nothing from the stream.
-const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
+pub const ASIDE: i32 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
 
 const HEAD_BYTES: u64 = HEAD as u64;
 const TAIL_BYTES: u64 = TAIL as u64;
@@ -63,9 +63,7 @@ fn failed(sock: Structure) -> Option<()> {
 
 #[inline(always)]
 fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
-    let [calls, bytes] = side::received_counters();
-    counters.add(calls, 1);
-    counters.add(bytes, u64::from(length));
+    count(counters, length);
     if datagram::is_datagram(sock) {
         if side::is_client() {
             counters.add(counter::UDP, u64::from(length));
@@ -80,27 +78,44 @@ fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<
     state.note_receive(sock, counters, length);
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
-    match arguments(flags, time).and_then(|arguments| located(state, arguments)) {
+    let arguments = arguments(flags, time, call::receiving);
+    match arguments.and_then(|arguments| located(state, arguments)) {
         Ok(arguments) => keep(sock, state, counters, length, arguments, time),
-        Err(cause) => {
-            let stream = side::received(state);
-            stream.call += 1;
-            stream.lose(counters, cause, u64::from(length));
-        }
+        Err(cause) => lose(state, counters, length, cause),
     }
     state.dealt = 0;
     Some(())
 }
 
-/// With `MSG_TRUNC` TCP discards the bytes: they are in no buffer.
+/// Counts a receive of a followed socket.
 #[inline(always)]
-fn arguments(flags: i32, time: u64) -> Result<Arguments, u32> {
+pub fn count(counters: Counters, length: u32) {
+    let [calls, bytes] = side::received_counters();
+    counters.add(calls, 1);
+    counters.add(bytes, u64::from(length));
+}
+
+/// Counts a receive of which no byte is kept.
+#[inline(always)]
+pub fn lose(state: &mut State, counters: Counters, length: u32, cause: u32) {
+    let stream = side::received(state);
+    stream.call += 1;
+    stream.lose(counters, cause, u64::from(length));
+}
+
+/// Where a receive's bytes are, or why they are not kept. With `MSG_TRUNC` TCP discards them: they are in no buffer.
+#[inline(always)]
+pub fn arguments(
+    flags: i32,
+    time: u64,
+    of_call: impl FnOnce() -> Result<Arguments, u32>,
+) -> Result<Arguments, u32> {
     if flags & MSG_TRUNC != 0 {
         Err(counter::OTHER_SYSCALL)
     } else if maps::is_unattended(time) {
         Err(counter::UNATTENDED)
     } else {
-        call::receiving()
+        of_call()
     }
 }
 
@@ -124,12 +139,39 @@ fn keep(
     arguments: Arguments,
     time: u64,
 ) {
+    let Some((header, gathers)) = begin(sock, state, counters, length, arguments, time) else {
+        return;
+    };
+    let is_whole = if side::is_client() {
+        length <= LONGEST_WHOLE
+    } else {
+        gathers || arguments.count <= WHOLE_CAPACITY
+    };
+    let call = Call {
+        stream: side::received(state),
+        counters,
+        header,
+    };
+    keep_all(call, maps::receive_scratch(), arguments, is_whole);
+}
+
+/// What the records of a receive share, and whether it went into the server's own buffer; nothing if the socket could
+/// not be announced.
+#[inline(always)]
+pub fn begin(
+    sock: impl Sock,
+    state: &mut State,
+    counters: Counters,
+    length: u32,
+    arguments: Arguments,
+    time: u64,
+) -> Option<(Header, bool)> {
     let stream = side::received(state);
     stream.call += u32::from(!arguments.follows);
     let call = stream.call;
     if !state.announce(sock, counters, time) {
         side::received(state).lose(counters, counter::RING_FULL, u64::from(length));
-        return;
+        return None;
     }
     let is_buffer = matches!(arguments.shape, Shape::Buffer);
     let gathers = is_buffer && state.note_buffer(arguments.address, arguments.count);
@@ -146,17 +188,7 @@ fn keep(
         call,
         ..socket::empty(state.cookie, time)
     };
-    let is_whole = if side::is_client() {
-        length <= LONGEST_WHOLE
-    } else {
-        gathers || arguments.count <= WHOLE_CAPACITY
-    };
-    let call = Call {
-        stream: side::received(state),
-        counters,
-        header,
-    };
-    keep_all(call, maps::receive_scratch(), arguments, is_whole);
+    Some((header, gathers))
 }
 
 /// Keeps every byte of a call; of one buffer only the ends, unless `is_whole`.
@@ -184,6 +216,16 @@ pub fn keep_all(
             let count = vector::copy(composer.scratch, arguments);
             vector::walk(composer, count, STEPS, keep_next);
         }
+    }
+}
+
+/// A read into one buffer, which `gathers` requests or has a part of one behind it.
+#[inline(always)]
+pub fn keep_buffer(composer: Composer, arguments: Arguments, gathers: bool) {
+    if gathers || arguments.count <= WHOLE_CAPACITY || composer.left() <= LONG as u64 {
+        keep_whole(composer, arguments.address)
+    } else {
+        keep_ends(composer, arguments.address)
     }
 }
 
@@ -238,10 +280,14 @@ fn keep_ends(composer: Composer, address: u64) {
     composer.emit();
 }
 
-/// Adds as much of the current iovec as fits.
 extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     // SAFETY: `vector::walk` passes a composer.
-    let composer = unsafe { *context };
+    keep_part(unsafe { *context })
+}
+
+/// Adds as much of the current iovec as fits; 1 when there is none.
+#[inline(always)]
+pub fn keep_part(composer: Composer) -> i64 {
     if composer.room() < LEAST_ROOM {
         composer.emit();
     }
@@ -268,13 +314,33 @@ extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     0
 }
 
-/// A receive of 0 bytes is the stream's end, unless it asked for none. The record is sent once.
+/// A receive of 0 bytes is the stream's end, unless it asked for none.
 #[inline(always)]
 fn ended(sock: Structure, counters: Counters) -> Option<()> {
-    if socket::unsupported(sock).is_some() || !socket::is_finished(sock) || asked_for_nothing() {
+    if is_no_end(sock, call::receiving()) {
         return None;
     }
-    let state = socket::state(sock, counters, 0)?;
+    end(sock, socket::state(sock, counters, 0)?, counters);
+    None
+}
+
+/// Whether a receive of 0 bytes says nothing about the stream.
+#[inline(always)]
+pub fn is_no_end(sock: impl Sock, arguments: Result<Arguments, u32>) -> bool {
+    let asked_for_nothing = matches!(
+        arguments,
+        Ok(Arguments {
+            shape: Shape::Buffer,
+            count: 0,
+            ..
+        })
+    );
+    asked_for_nothing || socket::unsupported(sock).is_some() || !socket::is_finished(sock)
+}
+
+/// Puts the record of the end of a socket's requests into the ring, once.
+#[inline(always)]
+pub fn end(sock: impl Sock, state: &mut State, counters: Counters) {
     state.note_receive(sock, counters, 0);
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
@@ -286,17 +352,4 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
             close::record(state, counters);
         }
     }
-    None
-}
-
-#[inline(always)]
-fn asked_for_nothing() -> bool {
-    matches!(
-        call::receiving(),
-        Ok(Arguments {
-            shape: Shape::Buffer,
-            count: 0,
-            ..
-        })
-    )
 }

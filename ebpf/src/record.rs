@@ -76,12 +76,22 @@ impl Composer {
             (*scratch).progress = Progress {
                 left,
                 position: begin,
-                faulted: 0,
-                records: 0,
+                faulted: zero(),
+                records: zero(),
                 begin,
-                walk: Walk::default(),
+                walk: Walk::begin(),
             };
         }
+        Self {
+            scratch,
+            stream,
+            counters,
+        }
+    }
+
+    /// A call that another program has begun to put into records.
+    #[inline(always)]
+    pub fn again(scratch: *mut Scratch, stream: *mut Stream, counters: Counters) -> Self {
         Self {
             scratch,
             stream,
@@ -224,10 +234,10 @@ impl Composer {
             self.counters.add(counter::RECORDS_RING_FULL, 1);
             stream.lose(self.counters, counter::RING_FULL, length);
         }
-        scratch.header.parts = 0;
-        scratch.header.length = 0;
+        scratch.header.parts = zero() as u32;
+        scratch.header.length = zero() as u32;
         self.progress().position = self.progress().begin;
-        self.progress().faulted = 0;
+        self.progress().faulted = zero();
         self.progress().records += 1;
     }
 
@@ -265,6 +275,16 @@ pub fn read_user<const LIMIT: u64>(to: *mut u8, size: u64, from: u64) -> bool {
     let size = bounded::<LIMIT>(size) as u32;
     // SAFETY: the verifier checks `size` against the memory behind `to`; `from` may be anything.
     unsafe { bpf_probe_read_user(to.cast(), size, from as *const _) == 0 }
+}
+
+/// 0, which the compiler cannot know: of zeroes beside each other that it does know it makes a call, to a function that
+/// writes byte after byte.
+#[inline(always)]
+pub fn zero() -> u64 {
+    let mut zero = 0_u64;
+    // SAFETY: moves a register into itself.
+    unsafe { asm!("{0} = {0}", inout(reg) zero, options(pure, nomem, nostack, preserves_flags)) };
+    zero
 }
 
 /// The value, with a bound that the verifier sees: the compiler cannot know that it always holds, and so cannot remove

@@ -6,7 +6,7 @@ use membench_common::{Header, counter, kind, program, responses};
 use crate::{
     call::{self, Arguments, Shape},
     datagram, hit,
-    kernel::{self, Structure},
+    kernel::{self, Sock, Structure},
     maps::{self, Counters, Scratch, VECTORS},
     receive,
     record::Composer,
@@ -29,9 +29,7 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
         return failed(sock);
     }
     let counters = Counters::of(program::SEND)?;
-    let [calls, bytes] = side::sent_counters();
-    counters.add(calls, 1);
-    counters.add(bytes, u64::from(length as u32));
+    count(counters, length as u32);
     if !side::is_client() && kernel::responses() == responses::NONE {
         return None;
     }
@@ -58,29 +56,7 @@ fn failed(sock: Structure) -> Option<()> {
 
 #[inline(always)]
 fn record(sock: Structure, state: &mut State, counters: Counters, length: u32) -> Option<()> {
-    // SAFETY: takes no arguments.
-    let time = unsafe { bpf_ktime_get_ns() };
-    let stream = side::sent(state);
-    let call = stream.call;
-    stream.call += 1;
-    if maps::is_unattended(time) {
-        stream.lose(counters, counter::UNATTENDED, u64::from(length));
-        return None;
-    }
-    if !state.announce(sock, counters, time) {
-        side::sent(state).lose(counters, counter::RING_FULL, u64::from(length));
-        return None;
-    }
-    let header = Header {
-        kind: if side::is_client() {
-            kind::REQUEST
-        } else {
-            kind::RESPONSE
-        },
-        call_length: length,
-        call,
-        ..socket::empty(state.cookie, time)
-    };
+    let header = begin(sock, state, counters, length)?;
     let mut call = Call {
         stream: side::sent(state),
         counters,
@@ -119,17 +95,64 @@ fn located(
         .ok_or(counter::OTHER_SYSCALL)
 }
 
+/// Counts a send of a followed socket.
 #[inline(always)]
-fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
-    let length = call.header.call_length;
-    let (address, in_first, count) = match arguments.shape {
+pub fn count(counters: Counters, length: u32) {
+    let [calls, bytes] = side::sent_counters();
+    counters.add(calls, 1);
+    counters.add(bytes, u64::from(length));
+}
+
+/// What the records of a send share; nothing if no record of it can be made.
+#[inline(always)]
+pub fn begin(
+    sock: impl Sock,
+    state: &mut State,
+    counters: Counters,
+    length: u32,
+) -> Option<Header> {
+    // SAFETY: takes no arguments.
+    let time = unsafe { bpf_ktime_get_ns() };
+    let stream = side::sent(state);
+    let call = stream.call;
+    stream.call += 1;
+    if maps::is_unattended(time) {
+        stream.lose(counters, counter::UNATTENDED, u64::from(length));
+        return None;
+    }
+    if !state.announce(sock, counters, time) {
+        side::sent(state).lose(counters, counter::RING_FULL, u64::from(length));
+        return None;
+    }
+    Some(Header {
+        kind: if side::is_client() {
+            kind::REQUEST
+        } else {
+            kind::RESPONSE
+        },
+        call_length: length,
+        call,
+        ..socket::empty(state.cookie, time)
+    })
+}
+
+/// A send's first buffer, how much of the send it could hold, and how many iovecs are in the scratch space.
+#[inline(always)]
+pub fn first(scratch: *mut Scratch, arguments: Arguments, length: u32) -> (u64, u64, u64) {
+    match arguments.shape {
         Shape::Buffer => (arguments.address, u64::from(length), 0),
         Shape::Vectors | Shape::Message | Shape::Messages => {
             let count = vector::copy(scratch, arguments);
             let [address, in_first] = vector::vector(scratch, 0);
             (address, if count == 0 { 0 } else { in_first }, count)
         }
-    };
+    }
+}
+
+#[inline(always)]
+fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
+    let length = call.header.call_length;
+    let (address, in_first, count) = first(scratch, arguments, length);
     let is_single = in_first >= u64::from(length);
     if is_single && length as usize <= SHORT {
         return call.keep_short(address);
@@ -146,10 +169,14 @@ fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
     }
 }
 
-/// Adds the current iovec as a part.
 pub extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     // SAFETY: `vector::walk` passes a composer.
-    let composer = unsafe { *context };
+    keep_part(unsafe { *context })
+}
+
+/// Adds the current iovec as a part; 1 when there is none.
+#[inline(always)]
+pub fn keep_part(composer: Composer) -> i64 {
     let Some((address, length)) = vector::current(composer) else {
         return 1;
     };

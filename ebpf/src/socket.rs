@@ -2,14 +2,15 @@
 
 use core::mem::size_of;
 
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_socket_cookie};
+use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use membench_common::{Header, Socket, counter, field, kind};
 
 use crate::{
     filter,
-    kernel::{self, Structure},
+    kernel::{self, Sock, Structure},
     maps::{self, Counters},
     messages::Place,
+    record::zero,
     side,
     unix::{self, AF_UNIX},
 };
@@ -17,6 +18,7 @@ use crate::{
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
 const IPPROTO_MPTCP: u16 = 262;
 const SOCK_STREAM: u16 = 1;
 const RCV_SHUTDOWN: u8 = 1;
@@ -58,16 +60,16 @@ pub struct State {
 }
 
 impl Stream {
-    /// One of which nothing has been seen.
+    /// Of which nothing has been seen.
     #[inline(always)]
-    pub const fn new() -> Self {
+    pub fn unseen() -> Self {
         Self {
-            offset: 0,
-            sequence: 0,
-            known: 0,
-            call: 0,
-            lost: 0,
-            place: Place::new(),
+            offset: zero(),
+            sequence: zero() as u32,
+            known: zero() as u32,
+            call: zero() as u32,
+            lost: zero() as u32,
+            place: Place::none(),
         }
     }
 
@@ -98,7 +100,7 @@ impl Stream {
 /// one, the server's side of a connection, or the remote one, the client's. Sockets of families without ports have 0
 /// there, which never is one.
 #[inline(always)]
-pub fn is_followed(sock: Structure) -> bool {
+pub fn is_followed(sock: impl Sock) -> bool {
     let port = if side::is_client() {
         u16::from_be(sock.read(field::SOCK_REMOTE_PORT))
     } else {
@@ -111,15 +113,15 @@ pub fn is_followed(sock: Structure) -> bool {
 
 /// Inode number of the socket's network namespace.
 #[inline(always)]
-pub fn namespace(sock: Structure) -> u32 {
+pub fn namespace(sock: impl Sock) -> u32 {
     sock.follow(field::SOCK_NAMESPACE)
         .map_or(0, |space| space.read(field::NAMESPACE_INODE))
 }
 
 /// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP and for a UNIX-domain stream.
-/// Datagrams have no streams: they never come here.
+/// Of datagrams, which have no streams, only those of system calls come here.
 #[inline(always)]
-pub fn unsupported(sock: Structure) -> Option<u32> {
+pub fn unsupported(sock: impl Sock) -> Option<u32> {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     if family == AF_UNIX && sock.read::<u16>(field::SOCK_TYPE) == SOCK_STREAM {
         return None;
@@ -127,19 +129,20 @@ pub fn unsupported(sock: Structure) -> Option<u32> {
     match sock.read::<u16>(field::SOCK_PROTOCOL) {
         _ if family != AF_INET && family != AF_INET6 => Some(counter::OTHER_FAMILY),
         IPPROTO_TCP | IPPROTO_MPTCP => None,
+        IPPROTO_UDP => Some(counter::UDP),
         _ => Some(counter::OTHER_FAMILY),
     }
 }
 
 /// Whether it is a UNIX-domain socket.
 #[inline(always)]
-pub fn is_unix(sock: Structure) -> bool {
+pub fn is_unix(sock: impl Sock) -> bool {
     sock.read::<u16>(field::SOCK_FAMILY) == AF_UNIX
 }
 
 /// Whether the peer has closed its side, and nothing more can be received.
 #[inline(always)]
-pub fn is_finished(sock: Structure) -> bool {
+pub fn is_finished(sock: impl Sock) -> bool {
     sock.read::<u8>(field::SOCK_SHUTDOWN) & RCV_SHUTDOWN != 0
 }
 
@@ -159,6 +162,22 @@ pub fn state(sock: Structure, counters: Counters, length: u32) -> Option<&'stati
 }
 
 impl State {
+    /// Of a socket of which nothing has been seen.
+    #[inline(always)]
+    pub fn unseen() -> Self {
+        Self {
+            cookie: zero(),
+            announced: zero() as u32,
+            ended: zero() as u32,
+            mid_stream: zero() as u32,
+            padding: zero() as u32,
+            buffer_end: zero(),
+            dealt: zero(),
+            request: Stream::unseen(),
+            response: Stream::unseen(),
+        }
+    }
+
     /// Whether a read of this capacity goes, for certain, into the server's own buffer, not straight into an item. memcached's buffer
     /// is a power of two long and, while it holds a part of a request, is read into behind that part: the end stays.
     /// When it grows it doubles, and the first read into the new half is a power of two again.
@@ -175,7 +194,7 @@ impl State {
     /// Notes that a receive returned `length` bytes: counts what was read since the last one without a call. A FIN
     /// that is consumed with data takes one sequence number.
     #[inline(always)]
-    pub fn note_receive(&mut self, sock: Structure, counters: Counters, length: u32) {
+    pub fn note_receive(&mut self, sock: impl Sock, counters: Counters, length: u32) {
         let Some(tcp) = self.begin(sock, length, 0) else {
             return;
         };
@@ -185,7 +204,7 @@ impl State {
 
     /// Notes that a send took `length` bytes.
     #[inline(always)]
-    pub fn note_send(&mut self, sock: Structure, counters: Counters, length: u32) {
+    pub fn note_send(&mut self, sock: impl Sock, counters: Counters, length: u32) {
         let Some(tcp) = self.begin(sock, 0, length) else {
             return;
         };
@@ -201,11 +220,10 @@ impl State {
 
     /// The socket's TCP half; on the first call also the cookie and whether it is the first in the socket's life.
     #[inline(always)]
-    fn begin(&mut self, sock: Structure, received: u32, sent: u32) -> Option<Structure> {
+    fn begin<S: Sock>(&mut self, sock: S, received: u32, sent: u32) -> Option<S> {
         let tcp = sock.tcp();
         if self.cookie == 0 {
-            // SAFETY: the verifier checks that this is a socket.
-            self.cookie = unsafe { bpf_get_socket_cookie(sock.pointer()) };
+            self.cookie = sock.identity();
             self.mid_stream = u32::from(match tcp {
                 Some(tcp) => has_moved(tcp, received, sent),
                 None => sock.read::<u16>(field::SOCK_FAMILY) != AF_UNIX,
@@ -247,7 +265,7 @@ impl State {
 
     /// Puts the socket's record into the ring, once; false while that fails.
     #[inline(always)]
-    pub fn announce(&mut self, sock: Structure, counters: Counters, time: u64) -> bool {
+    pub fn announce(&mut self, sock: impl Sock, counters: Counters, time: u64) -> bool {
         if self.announced == 0 && self.output_socket(sock, time) {
             counters.add(counter::RECORDS, 1);
             self.announced = 1;
@@ -259,7 +277,7 @@ impl State {
     }
 
     #[inline(always)]
-    fn output_socket(&self, sock: Structure, time: u64) -> bool {
+    fn output_socket(&self, sock: impl Sock, time: u64) -> bool {
         let record = (
             Header {
                 kind: kind::SOCKET,
@@ -279,11 +297,11 @@ impl State {
 pub fn empty(cookie: u64, time: u64) -> Header {
     Header {
         time,
-        arrival: 0,
+        arrival: zero(),
         cookie,
-        offset: 0,
-        length: 0,
-        call_length: 0,
+        offset: zero(),
+        length: zero() as u32,
+        call_length: zero() as u32,
         kind: 0,
         parts: 0,
         call: 0,
@@ -294,7 +312,7 @@ pub fn empty(cookie: u64, time: u64) -> Header {
 /// Whether the application had read or written before a call that moved these lengths. A socket's first sequence
 /// numbers are not kept, but the kernel counts what it received and what was acknowledged since.
 #[inline(always)]
-fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
+fn has_moved(tcp: impl Sock, received: u32, sent: u32) -> bool {
     let begin = |next: usize, counted: usize| {
         tcp.read::<u32>(next)
             .wrapping_sub(tcp.read::<u64>(counted) as u32)
@@ -311,7 +329,7 @@ fn has_moved(tcp: Structure, received: u32, sent: u32) -> bool {
 }
 
 #[inline(always)]
-fn identity(sock: Structure, mid_stream: u32) -> Socket {
+fn identity(sock: impl Sock, mid_stream: u32) -> Socket {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     let (local, remote) = match family {
         AF_UNIX => {
@@ -349,12 +367,13 @@ fn identity(sock: Structure, mid_stream: u32) -> Socket {
 }
 
 #[inline(always)]
-fn address(sock: Structure, field: usize) -> [u8; 16] {
-    words([sock.read(field), 0, 0, 0])
+fn address(sock: impl Sock, field: usize) -> [u8; 16] {
+    let zero = zero() as u32;
+    words([sock.read(field), zero, zero, zero])
 }
 
 #[inline(always)]
-fn wide_address(sock: Structure, field: usize) -> [u8; 16] {
+fn wide_address(sock: impl Sock, field: usize) -> [u8; 16] {
     words([
         sock.read_at(field, 0),
         sock.read_at(field, 1),

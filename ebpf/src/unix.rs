@@ -5,7 +5,7 @@
 
 use membench_common::{PATH_WORDS, SOCKET_PATHS, field};
 
-use crate::kernel::{Structure, global};
+use crate::kernel::{Sock, global};
 
 /// Its family.
 pub const AF_UNIX: u16 = 1;
@@ -29,7 +29,7 @@ fn is_wanted() -> bool {
 
 /// Which of the followed paths the socket is bound to.
 #[inline(always)]
-pub fn path(sock: Structure) -> Option<u16> {
+pub fn path(sock: impl Sock) -> Option<u16> {
     if !is_wanted() || sock.read::<u16>(field::SOCK_FAMILY) != AF_UNIX {
         return None;
     }
@@ -46,7 +46,7 @@ pub fn path(sock: Structure) -> Option<u16> {
 }
 
 #[inline(always)]
-fn is_path(address: Structure, index: usize, length: u32) -> bool {
+fn is_path(address: impl Sock, index: usize, length: u32) -> bool {
     let mut word = 0;
     while word < PATH_WORDS {
         let done = word as u32 * WORD;
@@ -70,7 +70,7 @@ fn is_path(address: Structure, index: usize, length: u32) -> bool {
 
 /// The inode numbers of this socket and of its peer, 0 where there is none: `/proc/net/unix` has them too.
 #[inline(always)]
-pub fn inodes(sock: Structure) -> [u64; 2] {
+pub fn inodes(sock: impl Sock) -> [u64; 2] {
     if !is_wanted() {
         return [0; 2];
     }
@@ -79,7 +79,7 @@ pub fn inodes(sock: Structure) -> [u64; 2] {
 }
 
 #[inline(always)]
-fn inode(sock: Structure) -> u64 {
+fn inode(sock: impl Sock) -> u64 {
     let inode = sock
         .follow(field::SOCK_SOCKET)
         .and_then(|socket| socket.follow(field::SOCKET_FILE))

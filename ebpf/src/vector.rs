@@ -7,7 +7,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use crate::{
     call::{Arguments, Shape},
     maps::{Scratch, VECTORS},
-    record::{Composer, bounded, read_user},
+    record::{Composer, bounded, read_user, zero},
 };
 
 /// Where `struct msghdr` holds the array's address; its length follows.
@@ -21,11 +21,10 @@ const NEAR_BYTES: u64 = MESSAGE - MESSAGE_VECTORS + NEAR * VECTOR;
 const VECTOR: u64 = size_of::<[u64; 2]>() as u64;
 
 /// Where a call is in its array.
-#[derive(Default)]
 #[repr(C)]
 pub struct Walk {
     index: u64,
-    count: u64,
+    pub count: u64,
     /// Bytes of the current iovec that are in records.
     done: u64,
     /// Length of the value that the last part announced: if the next part has it, it is that value.
@@ -63,6 +62,17 @@ pub fn current(composer: Composer) -> Option<(u64, u64)> {
 }
 
 impl Walk {
+    /// At the array's beginning.
+    #[inline(always)]
+    pub fn begin() -> Self {
+        Self {
+            index: zero(),
+            count: zero(),
+            done: zero(),
+            value: zero(),
+        }
+    }
+
     /// Goes to the next iovec.
     #[inline(always)]
     pub fn advance(&mut self) {

@@ -171,6 +171,7 @@ class Recorder:
         network_namespaces: list[str],
         responses: str,
         ring_size: int,
+        tier: str | None,
         duration: float | None,
         force: bool,
         key_file: str | None,

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
 Side = Literal["server", "client"]
+Tier = Literal["T1", "T2"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
@@ -90,6 +91,7 @@ class Status:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
         lost_lines: Of memcached's log, as far as it says.
         user_queue_drops: Events that a slow consumer or disk did not take.
+        fallback: Why the kernel is not asked by the hooks of the tier before.
         source: Where it records.
         notice: Why that is not the source that was asked for, if it is not.
         pace: How well it kept up since the last look.
@@ -109,6 +111,7 @@ class Status:
     servers: tuple[ServerStatus, ...]
     stopped_by: str | None = None
     tier: str | None = None
+    fallback: str | None = None
     kernel: str | None = None
     source: str = ""
     notice: str | None = None
@@ -292,6 +295,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     network_namespaces: Sequence[str | int] = (),
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
+    tier: Tier | None = None,
     duration: float | None = None,
     force: bool = False,
     key_file: str | os.PathLike[str] | None = None,
@@ -324,6 +328,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         responses: How much of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
+        tier: Hooks to use: `T1` or `T2`; by default the first that this kernel has and takes.
         duration: Stop by itself after so many seconds; of a file, by its packets' times.
         force: Overwrite `output`.
         key_file: File with the 128-bit key that makes key ids; a random one otherwise.
@@ -382,6 +387,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         network_namespaces=[str(name) for name in network_namespaces],
         responses=responses,
         ring_size=ring_size,
+        tier=tier,
         duration=duration,
         force=force,
         key_file=None if key_file is None else str(Path(key_file)),

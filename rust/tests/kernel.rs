@@ -15,22 +15,29 @@ use std::{
 };
 
 use membench::{
-    capture::{Followed, Kernel, KernelOptions, Record, counter},
+    capture::{Followed, Kernel, KernelOptions, Record, Tier, counter},
     decode::Responses,
     segment::{Direction, Piece},
 };
 
-const DEADLINE: Duration = Duration::from_secs(20);
+/// Long enough for an emulated machine.
+const DEADLINE: Duration = Duration::from_mins(2);
 const RING: u32 = 16 << 20;
 
 /// Loading takes locks in the kernel and CPUs: one test at a time.
 static TURN: Mutex<()> = Mutex::new(());
+
+/// `kernel_t2.rs` runs the same tests on tier T2, which this kernel may not need.
+fn tier() -> Option<Tier> {
+    module_path!().starts_with("kernel_t2").then_some(Tier::T2)
+}
 
 fn attach(port: u16, responses: Responses, ring_bytes: u32) -> Option<Kernel> {
     match Kernel::attach(&KernelOptions {
         followed: Followed::ports(&[port]),
         responses,
         ring_bytes,
+        tier: tier(),
         ..KernelOptions::default()
     }) {
         Ok(kernel) => Some(kernel),
@@ -492,6 +499,14 @@ fn what_a_full_ring_does_not_take_is_a_hole_of_that_size() {
     assert!(kernel.counters()[counter::RECORDS_RING_FULL as usize] > 0);
 }
 
+/// A pair of connected sockets, the first the server's. On an emulated machine it may take so long that the programs
+/// think nobody attends to them.
+fn pair_beside(kernel: &Kernel, port: u16) -> (TcpStream, Client) {
+    let pair = pair(port);
+    kernel.beat();
+    pair
+}
+
 /// A pair of connected sockets, the first the server's.
 fn pair(port: u16) -> (TcpStream, Client) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -505,7 +520,7 @@ fn bytes_read_without_a_call_are_missed_and_peeked_ones_are_not_counted_twice() 
     let Some(mut kernel) = attach(21115, Responses::Bytes, RING) else {
         return;
     };
-    let (mut server, mut client) = pair(21115);
+    let (mut server, mut client) = pair_beside(&kernel, 21115);
     let mut buffer = [0; 10];
     client.send(b"0123456789");
     server.peek(&mut buffer).unwrap();
@@ -538,7 +553,7 @@ fn calls_with_several_buffers_are_kept_in_order() {
     let Some(mut kernel) = attach(21116, Responses::Bytes, RING) else {
         return;
     };
-    let (mut server, mut client) = pair(21116);
+    let (mut server, mut client) = pair_beside(&kernel, 21116);
     let request: Vec<u8> = (0..40_000_u32)
         .flat_map(|number| format!("{number} ").into_bytes())
         .take(40_000)
@@ -587,7 +602,7 @@ fn a_detached_capture_can_still_be_drained() {
     let Some(mut kernel) = attach(21118, Responses::Bytes, RING) else {
         return;
     };
-    let (mut server, mut client) = pair(21118);
+    let (mut server, mut client) = pair_beside(&kernel, 21118);
     client.send(b"seen");
     server.read_exact(&mut [0; 4]).unwrap();
     kernel.detach();
@@ -656,7 +671,7 @@ fn bytes_of_a_call_that_is_not_known_are_a_hole_of_that_size() {
     let Some(mut kernel) = attach(21120, Responses::Bytes, RING) else {
         return;
     };
-    let (mut server, mut client) = pair(21120);
+    let (mut server, mut client) = pair_beside(&kernel, 21120);
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&[b'f'; 3_000]).unwrap();
     file.rewind().unwrap();
@@ -697,6 +712,7 @@ fn bytes_that_are_no_longer_in_memory_are_counted_and_not_kept() {
         .unwrap();
     let mut stream = None;
     until(|| {
+        kernel.beat();
         stream = TcpStream::connect(("127.0.0.1", 21121)).ok();
         stream.is_some()
     });

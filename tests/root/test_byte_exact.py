@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.cli import membench, recorder
+from support.kernel import default_tier
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import KeyIds, compare
 from support.profile import by_connection, events, table
@@ -17,6 +19,21 @@ from support.unique import key_file
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+
+@pytest.fixture(scope="module", params=[None, "T2"], ids=["default", "T2"])
+def mixed(
+    request: pytest.FixtureRequest, mixed: Mixed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mixed]:
+    """The mixed workload on this kernel's own tier, and on T2 where that is another."""
+    if request.param is None:
+        yield mixed
+        return
+    if request.param == default_tier():
+        pytest.skip("this kernel is recorded with T2 anyway")
+    with memcached(threads=4, memory=1024) as server:
+        folder = tmp_path_factory.mktemp("mixed")
+        yield record_mixed(server, folder / "mixed.mb", "--tier", request.param)
 
 
 def test_every_byte_that_memcached_read_and_wrote_is_in_the_ledger(mixed: Mixed) -> None:

@@ -108,6 +108,14 @@ class Recorder:
                 continue
         return count
 
+    def tracepoints(self) -> set[str]:
+        """The tracepoints its programs are attached to, as the kernel says."""
+        found = set()
+        for entry in Path(f"/proc/{self.pid}/fdinfo").iterdir():
+            lines = entry.read_text().splitlines()
+            found |= {line.split()[1] for line in lines if line.startswith("tp_name:")}
+        return found
+
     def attached(self) -> Recorder:
         """Itself, once it has attached and given up its privileges; fails if it ends before."""
         until(

@@ -3,8 +3,10 @@
 //! Everything here is fixed-width and explicitly padded; both sides assert the layout below.
 #![no_std]
 
+mod hooks;
 mod record;
 
+pub use hooks::{exit, member, program};
 pub use record::{Close, Datagram, Header, Part, Socket, kind};
 
 /// Most payload bytes one ring record carries.
@@ -81,6 +83,11 @@ pub mod global {
     pub const SYSCALLS: &str = "SYSCALLS";
     /// `u32`: a jiffy's length, ns.
     pub const JIFFY: &str = "JIFFY";
+    /// `[u32; member::COUNT]`: offsets of [`super::member::PATHS`] in this kernel's structures.
+    pub const MEMBERS: &str = "MEMBERS";
+    /// `[u8; 2 * exit::NUMBERS]`: what a system call does, by its number: sets of the bits in [`super::exit`]. First
+    /// the numbers of 64-bit tasks, then those of 32-bit ones.
+    pub const CALLS: &str = "CALLS";
 }
 
 /// System calls that the programs know: indices into the global `SYSCALLS`.
@@ -228,28 +235,6 @@ pub mod field {
     ];
 }
 
-/// The map `counters` has [`COUNT`](program::COUNT) entries a CPU, of which each has one writer: a program never runs
-/// inside itself, so plain additions suffice.
-pub mod program {
-    /// `sock_recv_length`.
-    pub const RECEIVE: u32 = 0;
-    /// `sock_send_length`.
-    pub const SEND: u32 = 1;
-    /// `inet_sock_set_state`.
-    pub const CLOSE: u32 = 2;
-    /// `tcp_rcv_space_adjust`.
-    pub const ARRIVAL: u32 = 3;
-    /// How many there are.
-    pub const COUNT: u32 = 4;
-    /// Their names, which are also their tracepoints'.
-    pub const NAMES: [&str; COUNT as usize] = [
-        "sock_recv_length",
-        "sock_send_length",
-        "inet_sock_set_state",
-        "tcp_rcv_space_adjust",
-    ];
-}
-
 /// Indices of the counters, one u64 each, striped by CPU and program.
 pub mod counter {
     /// Positive receives on matching sockets.
@@ -288,8 +273,10 @@ pub mod counter {
     pub const OTHER_FAMILY: u32 = 16;
     /// Bytes not looked at because user space had been silent for [`super::SILENCE_NS`].
     pub const UNATTENDED: u32 = 17;
+    /// Sockets at whose address another one was before, of which no end was seen: a program did not run.
+    pub const REPLACED: u32 = 18;
     /// How many there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
     /// Room for them: a power of two, so that an index is bounded by a mask.
     pub const STRIDE: usize = 32;
 }

@@ -33,7 +33,8 @@ pub struct Header {
     pub time: u64,
     /// When the last of a request's bytes had arrived, CLOCK_MONOTONIC, ns; 0 where it is not known.
     pub arrival: u64,
-    /// Socket cookie: unique on this machine until reboot.
+    /// The socket: its cookie, unique on this machine until reboot; on tier T2 its inode number, which the kernel gives
+    /// again only after 2^32 others.
     pub cookie: u64,
     /// Offset in this direction's stream of this record's first byte: the sum of all bytes seen before on this
     /// socket, missed bytes included, so that a hole in the record stream shows as a jump of exactly its size.

@@ -56,6 +56,13 @@ class Side(StrEnum):
     CLIENT = "client"
 
 
+class Tier(StrEnum):
+    """Hooks of the kernel."""
+
+    T1 = "T1"
+    T2 = "T2"
+
+
 class Requirement(StrEnum):
     """Sources that may be insisted on."""
 
@@ -107,6 +114,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
         ),
     ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    tier: Annotated[
+        Tier | None,
+        typer.Option(help="Hooks to use, for comparison; by default the first that work here."),
+    ] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(
@@ -169,6 +180,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             network_namespaces=netns or (),
             responses=responses.value,
             ring_size=ring_size,
+            tier=tier.value if tier else None,
             duration=duration,
             force=force,
             key_file=key_file,

@@ -73,7 +73,8 @@ def _how(status: Status, responses: str) -> str:
         return "memcached's own log: no server time, batches or deletes"
     if status.tier is None:
         return f"packets of {status.source}"
-    return f"tier {status.tier}, kernel {status.kernel}, responses: {responses}"
+    why = f" ({status.fallback})" if status.fallback else ""
+    return f"tier {status.tier}{why}, kernel {status.kernel}, responses: {responses}"
 
 
 def render_status(status: Status) -> Text:

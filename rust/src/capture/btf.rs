@@ -3,43 +3,42 @@
 use std::collections::HashMap;
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
-use membench_common::{field, program};
 
 use crate::{Error, Result};
 
 /// Where the kernel describes its types.
 pub(super) const PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// Offsets of `field::PATHS` in the running kernel, those of UNIX-domain sockets only if they are followed. Fails also
-/// if it lacks a tracepoint that the programs attach to.
-pub(super) fn offsets(unix: bool) -> Result<[u32; field::COUNT]> {
-    // Read as a whole: the parser asks for a few bytes at a time.
-    let bytes = std::fs::read(PATH).map_err(|source| Error::NoKernelTypes {
-        path: PATH.into(),
-        source,
-    })?;
-    let types = Types::parse(&bytes)?;
-    for name in program::NAMES {
-        types.require_tracepoint(name)?;
-    }
-    let mut offsets = [0; field::COUNT];
-    let wanted = if unix {
-        field::COUNT
-    } else {
-        field::FIRST_UNIX
-    };
-    for (offset, (structure, member)) in offsets.iter_mut().zip(field::PATHS).take(wanted) {
-        *offset = types.offset(structure, member)?;
-    }
-    Ok(offsets)
-}
-
-struct Types {
+/// The running kernel's types.
+pub(super) struct Types {
     all: TypeInformation,
     structures: HashMap<String, u32>,
 }
 
 impl Types {
+    /// Reads them.
+    pub(super) fn of_this_kernel() -> Result<Self> {
+        // Read as a whole: the parser asks for a few bytes at a time.
+        let bytes = std::fs::read(PATH).map_err(|source| Error::NoKernelTypes {
+            path: PATH.into(),
+            source,
+        })?;
+        Self::parse(&bytes)
+    }
+
+    /// Offsets of the first `wanted` members, each given as structure and name; 0 for the others.
+    pub(super) fn offsets<const COUNT: usize>(
+        &self,
+        paths: [(&'static str, &'static str); COUNT],
+        wanted: usize,
+    ) -> Result<[u32; COUNT]> {
+        let mut offsets = [0; COUNT];
+        for (offset, (structure, member)) in offsets.iter_mut().zip(paths).take(wanted) {
+            *offset = self.offset(structure, member)?;
+        }
+        Ok(offsets)
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self> {
         let all = TypeInformation::new(&Bytes(bytes)).map_err(|error| Error::NoKernelTypes {
             path: PATH.into(),
@@ -56,8 +55,8 @@ impl Types {
         Ok(Self { all, structures })
     }
 
-    /// The kernel declares a tracepoint's prototype as a type of this name.
-    fn require_tracepoint(&self, tracepoint: &'static str) -> Result<()> {
+    /// Fails if there is no such tracepoint: the kernel declares its prototype as a type of this name.
+    pub(super) fn require_tracepoint(&self, tracepoint: &'static str) -> Result<()> {
         match self.all.id_of(&format!("btf_trace_{tracepoint}")) {
             Some(_) => Ok(()),
             None => Err(Error::NoTracepoint {

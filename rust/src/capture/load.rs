@@ -5,20 +5,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Map, MapData, RingBuf},
-    programs::{BtfTracePoint, tp_btf::BtfTracePointLink},
 };
-use membench_common::{
-    FILTERS, PORTS, RECORD_PAYLOAD, SOCKET_PATHS, counter, field, global, program,
-};
+use membench_common::{RECORD_PAYLOAD, counter, program};
 
 use crate::{
     Error, Result,
     capture::{
-        Facts, Followed, KernelOptions, Record, btf, clock,
-        counters::{Counters, Heartbeat, ProgramFile},
+        Facts, KernelOptions, Record, Side, Tier,
+        btf::Types,
+        counters::{Counters, Heartbeat},
         failure,
-        options::{responses_global, side_global},
-        syscalls, unix,
+        globals::Globals,
+        tier::{self, Programs},
     },
 };
 
@@ -33,58 +31,77 @@ pub struct Kernel {
     ring: RingBuf<MapData>,
     counters: Counters,
     heartbeat: Heartbeat,
-    attached: Vec<Attached>,
+    programs: Programs,
     malformed: u64,
     facts: Facts,
     /// Keeps programs and maps in the kernel.
-    _programs: Ebpf,
-}
-
-struct Attached {
-    file: ProgramFile,
-    link: Option<BtfTracePointLink>,
+    _object: Ebpf,
 }
 
 impl Kernel {
     /// Loads the programs and attaches them; from then on calls are captured.
     pub fn attach(options: &KernelOptions) -> Result<Self> {
-        let ports = ports(&options.followed)?;
-        let offsets = btf::offsets(!options.followed.sockets.is_empty())?;
+        let types = Types::of_this_kernel()?;
+        let tiers = options.tier.map_or(Tier::ALL.to_vec(), |tier| vec![tier]);
+        let mut refused: Vec<Error> = Vec::new();
+        for tier in tiers {
+            match Self::attach_tier(tier, options, &types) {
+                Ok(mut kernel) => {
+                    kernel.facts.fallback = refused.first().map(tier::reason);
+                    return Ok(kernel);
+                }
+                Err(error) if tier::may_differ(&error) => refused.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(tier::worst(refused))
+    }
+
+    fn attach_tier(tier: Tier, options: &KernelOptions, types: &Types) -> Result<Self> {
+        if tier == Tier::T2 && options.followed.side == Side::Client {
+            return Err(Error::Selection {
+                option: "--side",
+                wanted: "client".to_owned(),
+                found: "tier T2, which this kernel or `--tier` leaves, follows servers only"
+                    .to_owned(),
+            });
+        }
+        let globals = Globals::new(options, tier.offsets(types, &options.followed)?)?;
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
-        let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
-            path: path.into(),
-            source,
-        })?;
-        let cpus = u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT);
+        let cpus = cpus()?;
         let ring_bytes = ring_bytes(options.ring_bytes);
-        let mut programs = load(options, &ports, &offsets, cpus, ring_bytes, &types)?;
-        let ring = programs
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&types))
+            .map_max_entries("ring", ring_bytes)
+            .map_max_entries("counters", cpus * program::COUNT);
+        tier.size_maps(&mut loader, cpus);
+        globals.set(&mut loader);
+        // Makes the maps; programs are loaded one by one.
+        let object = loader.load(OBJECT);
+        let mut object = object.map_err(|error| failure::load(failure::OBJECT, error))?;
+        let ring = object
             .take_map("ring")
             .ok_or_else(|| failure::absent("ring"))?;
         let ring = RingBuf::try_from(ring).map_err(|error| failure::load("ring", error.into()))?;
-        let counters = Counters::map(descriptor(&programs, "counters")?, cpus)?;
-        let heartbeat = Heartbeat::map(descriptor(&programs, "heartbeat")?)?;
-        // Sends before receives: a send without its receive is known to be an edge, a receive without its sends is not.
-        let attached = program::NAMES
-            .iter()
-            .rev()
-            .map(|name| attach(&mut programs, name, &types))
-            .inspect(|_| heartbeat.beat());
-        let attached = attached.collect::<Result<_>>()?;
+        let counters = Counters::map(descriptor(&object, "counters")?, cpus)?;
+        let heartbeat = Heartbeat::map(descriptor(&object, "heartbeat")?)?;
+        let programs = tier.attach(&mut object, &types, || heartbeat.beat())?;
         Ok(Self {
             ring,
             counters,
             heartbeat,
-            attached,
+            programs,
             malformed: 0,
             facts: Facts {
-                tier: "T1",
+                tier: tier.name(),
+                fallback: None,
                 kernel_release: kernel_release(),
                 object_sha256: object_sha256(),
                 ring_bytes,
             },
-            _programs: programs,
+            _object: object,
         })
     }
 
@@ -118,20 +135,17 @@ impl Kernel {
         self.malformed
     }
 
-    /// How often a program did not run because it was running already on that CPU. Requests that were missed so show
-    /// as [`counter::MISSED`] bytes too.
+    /// How often a program did not run: because it was running already on that CPU, as the kernel counts, or as a socket
+    /// shows that is another than the one whose end should have been seen. Requests that were missed so show as
+    /// [`counter::MISSED`] bytes too.
     pub fn program_misses(&mut self) -> Result<u64> {
-        self.attached
-            .iter_mut()
-            .map(|program| program.file.misses())
-            .sum()
+        let replaced = self.counters()[counter::REPLACED as usize];
+        Ok(replaced + self.programs.misses()?)
     }
 
     /// Stops capturing, sends first. What is in the ring can still be drained, and the counters stay.
     pub fn detach(&mut self) {
-        for program in &mut self.attached {
-            program.link = None;
-        }
+        self.programs.detach();
     }
 
     /// How this capture works.
@@ -140,105 +154,19 @@ impl Kernel {
     }
 }
 
-fn load(
-    options: &KernelOptions,
-    ports: &[u16; PORTS],
-    offsets: &[u32; field::COUNT],
-    cpus: u32,
-    ring_bytes: u32,
-    types: &Btf,
-) -> Result<Ebpf> {
-    let Followed {
-        side,
-        ports: _,
-        sockets,
-        pids,
-        pid_namespace,
-        cgroups,
-        network_namespaces,
-    } = &options.followed;
-    let paths = sockets.iter().map(|path| unix::words(path));
-    let (paths, lengths): (Vec<_>, Vec<_>) = paths.unzip();
-    EbpfLoader::new()
-        .btf(Some(types))
-        .override_global(global::PORTS, ports, true)
-        .override_global(global::SIDE, &side_global(*side), true)
-        .override_global(global::PATHS, &list::<_, SOCKET_PATHS>(&paths), true)
-        .override_global(
-            global::PATH_LENGTHS,
-            &list::<_, SOCKET_PATHS>(&lengths),
-            true,
-        )
-        .override_global(global::PIDS, &list::<_, FILTERS>(pids), true)
-        .override_global(global::PID_NAMESPACE, pid_namespace, true)
-        .override_global(global::CGROUPS, &list::<_, FILTERS>(cgroups), true)
-        .override_global(
-            global::NAMESPACES,
-            &list::<_, FILTERS>(network_namespaces),
-            true,
-        )
-        .override_global(
-            global::RESPONSES,
-            &responses_global(options.responses),
-            true,
-        )
-        .override_global(global::SAMPLE, &options.one_connection_in, true)
-        .override_global(global::FIELDS, offsets, true)
-        .override_global(global::SYSCALLS, &syscalls::NUMBERS, true)
-        .override_global(global::JIFFY, &clock::jiffy_ns(), true)
-        .map_max_entries("ring", ring_bytes)
-        .map_max_entries("counters", cpus * program::COUNT)
-        .map_max_entries("receive_scratch", cpus)
-        .map_max_entries("send_scratch", cpus)
-        .load(OBJECT)
-        .map_err(|error| failure::load(failure::OBJECT, error))
+fn cpus() -> Result<u32> {
+    let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
+        path: path.into(),
+        source,
+    })?;
+    Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
 }
 
-fn attach(programs: &mut Ebpf, name: &'static str, types: &Btf) -> Result<Attached> {
-    let program: &mut BtfTracePoint = programs
-        .program_mut(name)
-        .ok_or_else(|| failure::absent(name))?
-        .try_into()
-        .map_err(|error: aya::programs::ProgramError| failure::load(name, error.into()))?;
-    program
-        .load(name, types)
-        .map_err(|error| failure::load(name, error.into()))?;
-    let link = program.attach().and_then(|id| program.take_link(id));
-    let link = link.map_err(|error| failure::attach(name, error.into()))?;
-    let descriptor = program
-        .fd()
-        .map_err(|error| failure::load(name, error.into()))?;
-    Ok(Attached {
-        file: ProgramFile::open(descriptor.as_fd())?,
-        link: Some(link),
-    })
-}
-
-fn descriptor<'a>(programs: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
-    match programs.map(name) {
+fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
+    match object.map(name) {
         Some(Map::Array(map)) => Ok(map.fd().as_fd()),
         _ => Err(failure::absent(name)),
     }
-}
-
-/// The ports as the programs read them, ended by 0.
-fn ports(followed: &Followed) -> Result<[u16; PORTS]> {
-    let wanted = &followed.ports;
-    let mut ports = [0; PORTS];
-    let follows_nothing = wanted.is_empty() && followed.sockets.is_empty();
-    if follows_nothing || wanted.len() > PORTS || wanted.contains(&0) {
-        return Err(Error::Ports {
-            wanted: wanted.clone(),
-            most: PORTS,
-        });
-    }
-    ports[..wanted.len()].copy_from_slice(wanted);
-    Ok(ports)
-}
-
-/// A list as the programs read it, ended by 0 unless full.
-fn list<T: Copy + zerocopy::FromZeros, const MOST: usize>(wanted: &[T]) -> [T; MOST] {
-    std::array::from_fn(|index| wanted.get(index).copied().unwrap_or(T::new_zeroed()))
 }
 
 /// The kernel takes powers of two.
@@ -276,19 +204,6 @@ mod tests {
             (u32::MAX, 1 << 31),
         ] {
             assert_eq!(ring_bytes(wanted), expected, "{wanted}");
-        }
-    }
-
-    #[test]
-    fn between_one_and_sixteen_ports_are_followed() {
-        let ports = |wanted: &[u16]| ports(&Followed::ports(wanted));
-        assert_eq!(ports(&[11211, 80]).unwrap()[..3], [11211, 80, 0]);
-        assert_eq!(ports(&[1; PORTS]).unwrap(), [1; PORTS]);
-        for wanted in [&[][..], &[0], &[1; PORTS + 1]] {
-            assert!(
-                matches!(ports(wanted), Err(Error::Ports { .. })),
-                "{wanted:?}"
-            );
         }
     }
 

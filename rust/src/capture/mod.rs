@@ -14,6 +14,8 @@ mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
 mod found;
+#[cfg(feature = "ebpf")]
+mod globals;
 mod guards;
 mod heading;
 mod journal;
@@ -48,6 +50,8 @@ pub mod status;
 #[cfg(feature = "ebpf")]
 mod syscalls;
 mod tally;
+#[cfg(feature = "ebpf")]
+mod tier;
 mod unix;
 pub mod watch;
 mod watching;
@@ -59,7 +63,7 @@ pub use guards::Limits;
 #[cfg(feature = "ebpf")]
 pub use load::Kernel;
 pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
-pub use options::{Facts, KernelOptions};
+pub use options::{Facts, KernelOptions, Tier};
 pub use pace::Pace;
 pub use privileges::{
     become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,

@@ -1,5 +1,7 @@
 //! What a kernel capture is asked for, and what it says of itself.
 
+use std::fmt;
+
 #[cfg(feature = "ebpf")]
 use membench_common::{responses, side};
 
@@ -8,6 +10,28 @@ use crate::decode::Responses;
 use super::Followed;
 #[cfg(feature = "ebpf")]
 use super::Side;
+
+/// Which hooks a capture uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// The end of every call on a socket: Linux 6.3 or newer.
+    T1,
+    /// The return of every system call: Linux 5.10 or newer.
+    T2,
+}
+
+impl Tier {
+    /// All of them, what costs a machine least first.
+    pub const ALL: [Self; 2] = [Self::T1, Self::T2];
+
+    /// As profiles and people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::T1 => "T1",
+            Self::T2 => "T2",
+        }
+    }
+}
 
 /// What to capture.
 #[derive(Clone, Debug)]
@@ -20,6 +44,8 @@ pub struct KernelOptions {
     pub ring_bytes: u32,
     /// One connection in so many is followed; 1 is all.
     pub one_connection_in: u32,
+    /// Which hooks; otherwise the first that this kernel has and takes.
+    pub tier: Option<Tier>,
 }
 
 impl Default for KernelOptions {
@@ -29,6 +55,7 @@ impl Default for KernelOptions {
             responses: Responses::Bytes,
             ring_bytes: 16 << 20,
             one_connection_in: 1,
+            tier: None,
         }
     }
 }
@@ -36,14 +63,26 @@ impl Default for KernelOptions {
 /// How a capture works on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Which hooks: `T1` looks at each socket call after it is done.
+    /// Which hooks.
     pub tier: &'static str,
+    /// Why not those of the tier before.
+    pub fallback: Option<String>,
     /// As `uname -r` says it.
     pub kernel_release: String,
     /// SHA-256 of the object with the kernel programs.
     pub object_sha256: &'static str,
     /// Size of the ring, bytes.
     pub ring_bytes: u32,
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self.tier)?;
+        match &self.fallback {
+            Some(reason) => write!(to, " ({reason})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The value of the programs' global.

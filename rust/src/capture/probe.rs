@@ -97,9 +97,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         ring_bytes: 0,
         ..KernelOptions::default()
     });
-    let tier = attached
-        .as_ref()
-        .map(|kernel| kernel.facts().tier.to_owned());
+    let tier = attached.as_ref().map(|kernel| kernel.facts().to_string());
     note(checks, "load and attach", tier);
     let mut kernel = attached?;
     exchange(&listener).map_err(network)?;

@@ -23,7 +23,7 @@ use super::source;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Limits, Rotate, Selection, Side, Yielding, become_user, clock, give_up_privileges,
+    Limits, Rotate, Selection, Side, Tier, Yielding, become_user, clock, give_up_privileges,
     invoking_user, listeners, prepare_to_become, yielding,
 };
 
@@ -55,6 +55,8 @@ pub struct RecordOptions {
     pub responses: Responses,
     /// Size of the ring, bytes.
     pub ring_bytes: u32,
+    /// Which hooks; otherwise the first that this kernel has and takes.
+    pub tier: Option<Tier>,
     /// When to end by itself.
     pub duration: Option<Duration>,
     /// When to go on in another profile.

@@ -155,9 +155,11 @@ impl Running {
     pub(super) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
         self.rotation.as_ref().map_or(Ok(()), Rotation::check)?;
         let (tier, kernel) = self.source.tier();
+        let fallback = self.source.fallback();
         let waits = self.source.sees_reads();
         self.status.update(|status| {
             status.tier = tier;
+            status.fallback = fallback;
             status.kernel = kernel;
             if !waits {
                 status.state = State::Recording;

@@ -88,6 +88,14 @@ impl Source {
         }
     }
 
+    /// Why the kernel is not asked by the hooks of the tier before.
+    pub(super) fn fallback(&self) -> Option<String> {
+        match self {
+            Self::Kernel(kernel) => kernel.facts().fallback.clone(),
+            Self::Packets(_) => None,
+        }
+    }
+
     /// The moment by which times are placed, and the clock they are on.
     pub(super) fn anchor(&mut self) -> Anchor {
         match self {
@@ -105,6 +113,7 @@ impl Source {
                 header.kernel = Some(facts.kernel_release.clone());
                 header.facts["object_sha256"] = facts.object_sha256.into();
                 header.facts["ring_bytes"] = facts.ring_bytes.into();
+                header.facts["tier_fallback"] = facts.fallback.clone().into();
             }
             Self::Packets(packets) => packets.describe(header),
         }
@@ -220,6 +229,7 @@ fn open_kernel(options: &RecordOptions, followed: &Followed) -> Result<(Source, 
         followed: followed.clone(),
         responses: options.responses,
         ring_bytes: options.ring_bytes,
+        tier: options.tier,
         one_connection_in: options.sample.connections,
     });
     let kernel = match attached {

@@ -79,6 +79,8 @@ pub struct Status {
     pub servers: Vec<ServerStatus>,
     /// Which hooks.
     pub tier: Option<&'static str>,
+    /// Why not those of the tier before.
+    pub fallback: Option<String>,
     /// The kernel's release.
     pub kernel: Option<String>,
     /// Where it records.

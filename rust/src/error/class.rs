@@ -28,6 +28,7 @@ impl Error {
             | Self::RecorderPanicked
             | Self::PrivilegesKept { .. } => Class::Failed,
             Self::UnknownResponses { .. }
+            | Self::UnknownTier { .. }
             | Self::NotADuration { .. }
             | Self::NotACapture { .. }
             | Self::LinkType { .. }

@@ -53,6 +53,7 @@ impl Error {
             Self::Ports { .. }
             | Self::Privileges { .. }
             | Self::UnknownResponses { .. }
+            | Self::UnknownTier { .. }
             | Self::NotADuration { .. }
             | Self::RecorderTaken
             | Self::HooksSilent { .. }
@@ -93,8 +94,11 @@ impl Error {
             Self::NoKernelTypes { .. } => {
                 Some("use a kernel built with CONFIG_DEBUG_INFO_BTF".into())
             }
+            Self::NoTracepoint { tracepoint, .. } if tracepoint.starts_with("sock_") => {
+                Some("use Linux 6.3 or newer, or tier T2".into())
+            }
             Self::NoTracepoint { .. } | Self::NoKernelMember { .. } => {
-                Some("use Linux 6.3 or newer".into())
+                Some("use Linux 5.10 or newer".into())
             }
             Self::MissingCapabilities { missing } => Some(format!(
                 "run as root, or with {} in a container",

@@ -262,6 +262,12 @@ pub enum Error {
         /// What was given.
         found: String,
     },
+    /// A tier that there is not.
+    #[error("unknown tier `{found}`; wanted `T1` or `T2`")]
+    UnknownTier {
+        /// What was given.
+        found: String,
+    },
     /// A time that cannot be waited for.
     #[error("{seconds} is no duration in seconds")]
     NotADuration {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side};
+use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side, Tier};
 use crate::decode::Responses;
 use crate::profile::Sample;
 use crate::{Error, Result};
@@ -25,7 +25,7 @@ impl Recorder {
     #[new]
     #[pyo3(signature = (source, *, file, interface, fallback, output, side, ports, sockets, pids, cgroups,
         network_namespaces, responses,
-        ring_size, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
+        ring_size, tier, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
         sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
         clippy::too_many_arguments,
@@ -50,6 +50,7 @@ impl Recorder {
         network_namespaces: Vec<String>,
         responses: &str,
         ring_size: u32,
+        tier: Option<&str>,
         duration: Option<f64>,
         force: bool,
         key_file: Option<PathBuf>,
@@ -80,6 +81,7 @@ impl Recorder {
             },
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
+            tier: tier.map(parse_tier).transpose()?,
             duration: duration.map(seconds).transpose()?,
             key_file,
             statistics,
@@ -187,6 +189,15 @@ pub(super) fn parse_responses(name: &str) -> Result<Responses> {
         .into_iter()
         .find(|responses| responses.name() == name)
         .ok_or_else(|| Error::UnknownResponses {
+            found: name.to_owned(),
+        })
+}
+
+fn parse_tier(name: &str) -> Result<Tier> {
+    Tier::ALL
+        .into_iter()
+        .find(|tier| tier.name() == name)
+        .ok_or_else(|| Error::UnknownTier {
             found: name.to_owned(),
         })
 }

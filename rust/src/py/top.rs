@@ -63,6 +63,7 @@ impl Top {
             statistics,
             drop_privileges,
             live: true,
+            tier: None,
             rotate: None,
             max_size: None,
             sample: Sample::default(),

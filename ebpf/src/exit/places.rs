@@ -1,0 +1,160 @@
+//! The registers of a system call that returns → what it did, to which descriptor, and where its buffers are.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use membench_common::{counter, exit, field, member};
+
+use super::walk;
+use crate::{
+    call::{Arguments, Shape},
+    kernel::{Sock, Structure},
+    receive::ASIDE,
+    record::bounded,
+};
+
+const TABLE: usize = 2 * exit::NUMBERS;
+const USER32_CS: u16 = 0x23;
+const TS_COMPAT: u32 = 2;
+/// Size of a `struct mmsghdr`, and where it says how many bytes its message had.
+const MESSAGE: u64 = 64;
+const MESSAGE_LENGTH: u64 = 56;
+/// Most messages of one call: UIO_MAXIOV.
+const MESSAGES: u64 = 1024;
+
+/// What system calls do, by their numbers.
+#[unsafe(no_mangle)]
+static CALLS: [u8; TABLE] = [0; TABLE];
+
+/// A system call that returns.
+#[derive(Clone, Copy)]
+pub struct Returned {
+    registers: Structure,
+    /// A set of the bits in `exit`.
+    does: u8,
+    is_compat: bool,
+}
+
+impl Returned {
+    /// The call, if it is one that may move a socket's bytes.
+    #[inline(always)]
+    pub fn of(registers: Structure) -> Option<Self> {
+        let number = registers.read::<u64>(field::REGISTER_CALL);
+        if number >= exit::NUMBERS as u64 {
+            return None;
+        }
+        let is_compat =
+            registers.read_offset::<u16>(walk::offset(member::REGISTER_SEGMENT)) == USER32_CS;
+        let first = if is_compat { exit::NUMBERS as u64 } else { 0 };
+        match does(number + first) {
+            0 => None,
+            does => Some(Self {
+                registers,
+                does,
+                is_compat,
+            }),
+        }
+    }
+
+    #[inline(always)]
+    pub fn is_send(self) -> bool {
+        self.does & exit::SEND != 0
+    }
+
+    /// The descriptor it was about.
+    #[inline(always)]
+    pub fn descriptor(self) -> u32 {
+        self.member(if self.is_compat {
+            member::REGISTER_FIRST_COMPAT
+        } else {
+            member::REGISTER_FIRST
+        })
+    }
+
+    /// Whether it received nothing from the stream, whatever it returns.
+    #[inline(always)]
+    pub fn is_aside(self) -> bool {
+        !self.is_send() && self.flags() & ASIDE != 0
+    }
+
+    /// Bytes it moved, if it returned this.
+    #[inline(always)]
+    pub fn length(self, result: u64) -> u32 {
+        if self.does & exit::MESSAGES == 0 {
+            result as u32
+        } else {
+            messages(self.registers.read(field::REGISTER_SECOND), result)
+        }
+    }
+
+    /// Where its bytes are, or the counter that says why they cannot be known.
+    #[inline(always)]
+    pub fn arguments(self) -> Result<Arguments, u32> {
+        // A 64-bit task can make 32-bit calls too.
+        if self.is_compat || walk::task().read::<u32>(field::TASK_STATUS) & TS_COMPAT != 0 {
+            return Err(counter::COMPAT_TASK);
+        }
+        Ok(Arguments {
+            shape: self.shape().ok_or(counter::OTHER_SYSCALL)?,
+            address: self.registers.read(field::REGISTER_SECOND),
+            count: self.registers.read(field::REGISTER_THIRD),
+            peer: 0,
+            has_timeout: false,
+            follows: false,
+        })
+    }
+
+    #[inline(always)]
+    fn shape(self) -> Option<Shape> {
+        if self.does & exit::BUFFER != 0 {
+            Some(Shape::Buffer)
+        } else if self.does & exit::MESSAGE != 0 {
+            Some(Shape::Message)
+        } else if self.does & exit::VECTORS != 0 {
+            Some(Shape::Vectors)
+        } else {
+            None
+        }
+    }
+
+    /// The `MSG_*` it was called with.
+    #[inline(always)]
+    pub fn flags(self) -> i32 {
+        if self.does & exit::FLAGS_THIRD != 0 {
+            self.registers.read(field::REGISTER_THIRD)
+        } else if self.does & exit::FLAGS_FOURTH == 0 {
+            0
+        } else if self.is_compat {
+            self.registers.read(field::REGISTER_SECOND)
+        } else {
+            self.member(member::REGISTER_FOURTH)
+        }
+    }
+
+    #[inline(always)]
+    fn member<T: Copy>(self, member: usize) -> T {
+        self.registers.read_offset(walk::offset(member))
+    }
+}
+
+#[inline(always)]
+fn does(index: u64) -> u8 {
+    let index = bounded::<{ TABLE as u64 - 1 }>(index) as usize;
+    // SAFETY: inside the table; volatile because the loader changes it.
+    unsafe { (&raw const CALLS).cast::<u8>().add(index).read_volatile() }
+}
+
+/// The sum of the first `count` messages' lengths.
+#[inline(always)]
+fn messages(address: u64, count: u64) -> u32 {
+    let mut sum = 0_u32;
+    for index in 0..MESSAGES {
+        if index >= count {
+            break;
+        }
+        let mut length = 0_u32;
+        let from = address + index * MESSAGE + MESSAGE_LENGTH;
+        // SAFETY: the length is on this stack; `from` may be anything.
+        unsafe { bpf_probe_read_user((&raw mut length).cast(), 4, from as *const _) };
+        sum = sum.wrapping_add(length);
+    }
+    sum
+}

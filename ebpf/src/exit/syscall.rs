@@ -1,0 +1,34 @@
+//! A system call that returns → what it moved over a followed socket.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use membench_common::program;
+
+use super::{places::Returned, receive, send, walk};
+use crate::{kernel::Structure, maps::Counters, socket};
+
+/// The program `sys_exit`. Every system call of every task comes here: most leave by their number or result, and those
+/// about other files at the first pointer that leads nowhere.
+#[inline(always)]
+pub fn returned(ctx: &BtfTracePointContext) -> Option<()> {
+    let result = ctx.arg::<i64>(1);
+    if result < 0 {
+        return None;
+    }
+    let call = Returned::of(Structure::new(ctx.arg(0))?)?;
+    if result == 0 && call.is_send() {
+        return None;
+    }
+    let sock = walk::socket(call.descriptor())?;
+    if !socket::is_followed(sock) || call.is_aside() {
+        return None;
+    }
+    let counters = Counters::of(program::RECEIVE)?;
+    let length = call.length(result as u64);
+    if call.is_send() {
+        send::sent(ctx, call, sock, counters, length)
+    } else if length == 0 {
+        receive::ended(call, sock, counters)
+    } else {
+        receive::received(ctx, call, sock, counters, length)
+    }
+}

@@ -1,0 +1,246 @@
+//! A tier → its programs in the kernel: which are loaded, with which maps, and where they are attached.
+
+use std::{io, os::fd::AsFd};
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{MapData, ProgramArray},
+    programs::{BtfTracePoint, tp_btf::BtfTracePointLink},
+};
+use membench_common::{
+    field, member,
+    program::{self, Hooked},
+};
+
+use crate::{
+    Error, Result,
+    capture::{Followed, Tier, btf::Types, counters::ProgramFile, failure, globals::Offsets},
+};
+
+/// Sockets that tier T2 can know at the same time.
+const WALKED_SOCKETS: u32 = 65_536;
+
+/// A tier's programs, attached.
+pub(super) struct Programs {
+    attached: Vec<Attached>,
+    /// The kernel empties it once nobody holds it.
+    _continuations: ProgramArray<MapData>,
+}
+
+struct Attached {
+    file: ProgramFile,
+    link: Option<BtfTracePointLink>,
+}
+
+impl Programs {
+    /// How often a program did not run because it was running already on that CPU.
+    pub(super) fn misses(&mut self) -> Result<u64> {
+        self.attached
+            .iter_mut()
+            .map(|program| program.file.misses())
+            .sum()
+    }
+
+    /// Detaches them, sends first.
+    pub(super) fn detach(&mut self) {
+        for program in &mut self.attached {
+            program.link = None;
+        }
+    }
+}
+
+impl Tier {
+    /// Its programs that are attached, in that order.
+    fn hooked(self) -> &'static [Hooked] {
+        match self {
+            Self::T1 => &program::T1,
+            Self::T2 => &program::T2,
+        }
+    }
+
+    /// Its programs that others go on in.
+    fn continuations(self) -> &'static [Hooked] {
+        match self {
+            Self::T1 => &[],
+            Self::T2 => &program::CONTINUATIONS,
+        }
+    }
+
+    /// Looks up what its programs need of this kernel; what is about UNIX-domain sockets only if such are followed.
+    pub(super) fn offsets(self, types: &Types, followed: &Followed) -> Result<Offsets> {
+        for (_, tracepoint) in self.hooked().iter().rev() {
+            types.require_tracepoint(tracepoint)?;
+        }
+        let fields = if followed.sockets.is_empty() {
+            field::FIRST_UNIX
+        } else {
+            field::COUNT
+        };
+        let members = match self {
+            Self::T1 => 0,
+            Self::T2 => member::COUNT,
+        };
+        Ok(Offsets {
+            fields: types.offsets(field::PATHS, fields)?,
+            members: types.offsets(member::PATHS, members)?,
+        })
+    }
+
+    /// Makes the tables of its programs as large as they have to be; those of the other's stay at one entry.
+    pub(super) fn size_maps(self, loader: &mut EbpfLoader<'_>, cpus: u32) {
+        loader.map_max_entries("receive_scratch", cpus);
+        match self {
+            Self::T1 => loader.map_max_entries("send_scratch", cpus),
+            Self::T2 => loader.map_max_entries("walked", WALKED_SOCKETS),
+        };
+    }
+
+    /// Loads its programs, and no others, and attaches them; loading one takes its time.
+    pub(super) fn attach(
+        self,
+        programs: &mut Ebpf,
+        types: &Btf,
+        after_each: impl Fn(),
+    ) -> Result<Programs> {
+        let continuations = self.link_continuations(programs, types)?;
+        let hooked = self.hooked().iter();
+        let attached = hooked
+            .map(|one| attach(programs, *one, types))
+            .inspect(|_| after_each());
+        Ok(Programs {
+            attached: attached.collect::<Result<_>>()?,
+            _continuations: continuations,
+        })
+    }
+
+    fn link_continuations(self, programs: &mut Ebpf, types: &Btf) -> Result<ProgramArray<MapData>> {
+        const MAP: &str = "continuations";
+        let map = programs.take_map(MAP).ok_or_else(|| failure::absent(MAP))?;
+        let map = ProgramArray::try_from(map);
+        let mut map = map.map_err(|error| failure::load(MAP, error.into()))?;
+        for (index, one) in (0..).zip(self.continuations()) {
+            let program = load(programs, *one, types)?.fd();
+            let program = program.map_err(|error| failure::load(one.0, error.into()))?;
+            map.set(index, program, 0)
+                .map_err(|error| failure::load(MAP, error.into()))?;
+        }
+        Ok(map)
+    }
+}
+
+/// Whether another tier may work where this one failed so: the kernel lacks what it needs, or refuses its programs.
+pub(super) fn may_differ(error: &Error) -> bool {
+    match error {
+        Error::NoTracepoint { .. } | Error::NoKernelMember { .. } | Error::KernelAttach { .. } => {
+            true
+        }
+        Error::KernelLoad { source, .. } => {
+            !matches!(
+                source.kind(),
+                io::ErrorKind::OutOfMemory | io::ErrorKind::Unsupported
+            ) && source.raw_os_error() != Some(libc::EPERM)
+        }
+        _ => false,
+    }
+}
+
+/// Of what each tier was refused for, what says most: a tracepoint that is not there says least.
+pub(super) fn worst(refused: Vec<Error>) -> Error {
+    let mut refused = refused.into_iter().rev();
+    let last = refused.next();
+    refused
+        .find(|error| !matches!(error, Error::NoTracepoint { .. }))
+        .or(last)
+        .unwrap_or_else(|| failure::absent(failure::OBJECT))
+}
+
+/// Why a tier was refused, in a line.
+pub(super) fn reason(error: &Error) -> String {
+    match error {
+        Error::NoTracepoint { tracepoint, .. } => format!("no tracepoint {tracepoint}"),
+        error => error.to_string().lines().next().unwrap_or_default().into(),
+    }
+}
+
+fn load<'a>(
+    programs: &'a mut Ebpf,
+    (name, tracepoint): Hooked,
+    types: &Btf,
+) -> Result<&'a mut BtfTracePoint> {
+    let program: &mut BtfTracePoint = programs
+        .program_mut(name)
+        .ok_or_else(|| failure::absent(name))?
+        .try_into()
+        .map_err(|error: aya::programs::ProgramError| failure::load(name, error.into()))?;
+    program
+        .load(tracepoint, types)
+        .map_err(|error| failure::load(name, error.into()))?;
+    Ok(program)
+}
+
+fn attach(programs: &mut Ebpf, hooked: Hooked, types: &Btf) -> Result<Attached> {
+    let (name, _) = hooked;
+    let program = load(programs, hooked, types)?;
+    let link = program.attach().and_then(|id| program.take_link(id));
+    let link = link.map_err(|error| failure::attach(name, error.into()))?;
+    let descriptor = program
+        .fd()
+        .map_err(|error| failure::load(name, error.into()))?;
+    Ok(Attached {
+        file: ProgramFile::open(descriptor.as_fd())?,
+        link: Some(link),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejected(errno: i32) -> Error {
+        Error::KernelLoad {
+            name: "sys_exit",
+            source: io::Error::from_raw_os_error(errno),
+            log: "R1 invalid mem access".into(),
+        }
+    }
+
+    fn no_tracepoint(tracepoint: &'static str) -> Error {
+        Error::NoTracepoint {
+            tracepoint,
+            kernel: "5.10.0".into(),
+        }
+    }
+
+    #[test]
+    fn another_tier_is_tried_only_where_it_may_work() {
+        for (error, expected) in [
+            (no_tracepoint("sock_recv_length"), true),
+            (rejected(libc::EACCES), true),
+            (rejected(libc::EINVAL), true),
+            (rejected(libc::EPERM), false),
+            (rejected(libc::ENOMEM), false),
+            (rejected(libc::ENOSYS), false),
+        ] {
+            assert_eq!(may_differ(&error), expected, "{error}");
+        }
+        assert!(!may_differ(&Error::MissingCapabilities {
+            missing: vec!["CAP_BPF"]
+        }));
+    }
+
+    #[test]
+    fn a_rejected_program_says_more_than_a_tracepoint_that_is_not_there() {
+        let told = worst(vec![rejected(libc::EACCES), no_tracepoint("sys_exit")]);
+        assert!(matches!(told, Error::KernelLoad { .. }), "{told}");
+        let told = worst(vec![
+            no_tracepoint("sock_recv_length"),
+            rejected(libc::EACCES),
+        ]);
+        assert!(matches!(told, Error::KernelLoad { .. }), "{told}");
+        let told = worst(vec![
+            no_tracepoint("sock_recv_length"),
+            no_tracepoint("sys_exit"),
+        ]);
+        assert_eq!(reason(&told), "no tracepoint sys_exit");
+    }
+}
