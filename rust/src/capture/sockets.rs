@@ -10,7 +10,7 @@ use crate::decode::Totals;
 use crate::profile::{CloseSide, ConnectionRow};
 use crate::segment::Direction;
 
-use super::ledger::{Flow, Server};
+use super::ledger::{self, Flow, Server};
 use super::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
 
 /// What a socket's bytes are.
@@ -214,13 +214,13 @@ impl Sockets {
         let lost = |flow: &Flow| flow.unsynced + flow.truncated + flow.not_decoded + flow.missed;
         row.lost_bytes = lost(&totals.request) + lost(&totals.response);
         row.resyncs = totals.resyncs;
-        add(&mut self.servers, row.server, totals);
+        ledger::add(&mut self.servers, row.server, totals);
     }
 
     /// Adds what decoding a connection found to its server among these.
     pub(super) fn add_to(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
         if let Some(row) = self.connections.get(connection as usize) {
-            add(servers, row.server, totals);
+            ledger::add(servers, row.server, totals);
         }
     }
 
@@ -247,13 +247,6 @@ impl Sockets {
     /// The tables, at the end.
     pub fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>) {
         (self.connections, self.servers)
-    }
-}
-
-fn add(servers: &mut [Server], server: u32, totals: &Totals) {
-    if let Some(server) = servers.get_mut(server as usize) {
-        server.request.add(&totals.request);
-        server.response.add(&totals.response);
     }
 }
 
