@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +14,7 @@ from membench import sources
 from membench._arguments import check_ring_size, check_sample, choose_ports, refuse_for_logs
 from membench._results import from_json
 from membench.errors import UsageError
-from membench.guards import Guards
+from membench.guards import Guards, Limits, Pace, Yielding
 from membench.ledger import Ledger
 from membench.sample import ALL, Sample
 
@@ -51,39 +51,6 @@ class ServerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How well a recorder keeps up.
-
-    Attributes:
-        ring_fill: The fullest it found the ring, 0…1.
-        lag_s: Age of the oldest record it found, s.
-        late: How often the ring was at least half full, or a record a second old.
-    """
-
-    ring_fill: float = 0.0
-    lag_s: float = 0.0
-    late: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Yielding:
-    """How a recorder stands back for others; None is what was left as it is."""
-
-    nice: int | None = None
-    oom_score_adj: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What ends a recording by itself, as in `Guards`; None is no limit."""
-
-    max_cpu: float | None = None
-    max_memory: int | None = None
-    max_size: int | None = None
-    min_free: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Status:
     """A running capture at one moment; times in s, sizes in bytes, `cpu_share` of one CPU.
 
@@ -116,9 +83,9 @@ class Status:
     source: str = ""
     notice: str | None = None
     lost_lines: int = 0
-    pace: Pace = Pace()
-    yielding: Yielding = Yielding()
-    limits: Limits = Limits()
+    pace: Pace = field(default_factory=Pace)
+    yielding: Yielding = field(default_factory=Yielding)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +140,7 @@ class Recording:
     cost: Cost
     stopped_by: str
     write_error: str | None = None
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     sample: Sample = ALL
     sampled_out: int = 0
     profiles: tuple[str, ...] = ()

@@ -37,3 +37,36 @@ class Guards:
         memory is several times what a part of a million events takes to seal.
         """
         return cls(nice=10, max_cpu=1.0, max_memory=GIB)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How well a recorder keeps up.
+
+    Attributes:
+        ring_fill: The fullest it found the ring, 0…1.
+        lag_s: Age of the oldest record it found, s.
+        late: How often the ring was at least half full, or a record a second old.
+    """
+
+    ring_fill: float = 0.0
+    lag_s: float = 0.0
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Yielding:
+    """How a recorder stands back for others; None is what was left as it is."""
+
+    nice: int | None = None
+    oom_score_adj: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends a recording by itself, as in `Guards`; None is no limit."""
+
+    max_cpu: float | None = None
+    max_memory: int | None = None
+    max_size: int | None = None
+    min_free: int | None = None

@@ -9,13 +9,11 @@ from rich.console import Console, RenderableType
 from membench._record import (
     Cost,
     Difference,
-    Limits,
-    Pace,
     Recording,
     ServerStatus,
     Status,
-    Yielding,
 )
+from membench.guards import Limits, Pace, Yielding
 from membench.ledger import LOSSES, Ledger
 from membench.report import record as report
 
@@ -95,7 +93,7 @@ def test_a_recorder_that_falls_behind_says_so_while_it_runs_and_at_the_end() -> 
 
 
 def test_without_a_server_it_says_that_it_waits() -> None:
-    text = as_text(report.render_start(replace(STATUS, servers=()), "none"))
+    text = as_text(report.render_start(replace(STATUS, state="waiting", servers=()), "none"))
     assert text.startswith("waiting    nothing listens on that port yet")
 
 

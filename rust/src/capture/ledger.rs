@@ -3,6 +3,8 @@
 use membench_common::counter;
 use serde::{Deserialize, Serialize};
 
+use crate::decode::Totals;
+
 use crate::packet::Packets;
 
 /// Bytes of one direction of one server's connections, by what became of them.
@@ -316,6 +318,14 @@ impl Flow {
             + self.unsynced
             + self.truncated
             + self.not_decoded
+    }
+}
+
+/// Adds what decoding a connection found to its server's flows.
+pub(super) fn add(servers: &mut [Server], server: u32, totals: &Totals) {
+    if let Some(server) = servers.get_mut(server as usize) {
+        server.request.add(&totals.request);
+        server.response.add(&totals.response);
     }
 }
 

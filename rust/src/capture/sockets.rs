@@ -11,7 +11,7 @@ use crate::profile::{CloseSide, ConnectionRow, Transport};
 use crate::segment::Direction;
 
 use super::Side;
-use super::ledger::{Flow, Server};
+use super::ledger::{self, Flow, Server};
 use super::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
 
 const IPPROTO_UDP: u16 = 17;
@@ -274,13 +274,13 @@ impl Sockets {
         let lost = |flow: &Flow| flow.unsynced + flow.truncated + flow.not_decoded + flow.missed;
         row.lost_bytes = lost(&totals.request) + lost(&totals.response);
         row.resyncs = totals.resyncs;
-        add(&mut self.servers, row.server, totals);
+        ledger::add(&mut self.servers, row.server, totals);
     }
 
     /// Adds what decoding a connection found to its server among these.
     pub(super) fn add_to(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
         if let Some(row) = self.connections.get(connection as usize) {
-            add(servers, row.server, totals);
+            ledger::add(servers, row.server, totals);
         }
     }
 
@@ -307,13 +307,6 @@ impl Sockets {
     /// The tables, at the end.
     pub fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>) {
         (self.connections, self.servers)
-    }
-}
-
-fn add(servers: &mut [Server], server: u32, totals: &Totals) {
-    if let Some(server) = servers.get_mut(server as usize) {
-        server.request.add(&totals.request);
-        server.response.add(&totals.response);
     }
 }
 

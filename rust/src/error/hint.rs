@@ -2,6 +2,9 @@
 
 use super::Error;
 
+const COPY_AGAIN: &str = "copy the whole folder again from where it was recorded";
+const ALL_OF_IT: &str = "record all of it, into one profile";
+
 impl Error {
     /// What to do about it, if there is something better than the message says.
     pub fn hint(&self) -> Option<String> {
@@ -15,9 +18,11 @@ impl Error {
                 "copy the whole folder again; `events-*.parquet` can be read by any Parquet reader"
                     .into(),
             ),
-            Self::ManifestDamaged { .. } | Self::PartMissing { .. } => {
-                Some("copy the whole folder again from where it was recorded".into())
-            }
+            Self::ManifestDamaged { .. }
+            | Self::PartMissing { .. }
+            | Self::Parquet { .. }
+            | Self::Arrow { .. }
+            | Self::Column { .. } => Some(COPY_AGAIN.into()),
             Self::KeyFile { .. } => Some("`membench keygen FILE` makes one".into()),
             Self::KeyFileReadable { path, .. } => Some(format!("`chmod 600 {}`", path.display())),
             Self::NoLibpcap { .. } => {
@@ -46,9 +51,6 @@ impl Error {
             Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
             Self::Io { source, .. } => io_hint(source),
             Self::NewerSchema { .. } => Some("`pip install --upgrade membench`".into()),
-            Self::Parquet { .. } | Self::Arrow { .. } | Self::Column { .. } => {
-                Some("copy that file again from where it was recorded".into())
-            }
             Self::Selection { option, .. } => selection_hint(option),
             Self::Ports { .. }
             | Self::Privileges { .. }
@@ -67,8 +69,7 @@ impl Error {
                 "limits decide that: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"
                     .into(),
             ),
-            Self::NotForSource { .. } => Some("record the whole source into one profile".into()),
-            Self::Sampled { .. } => Some("record without a sample; `info` says how it was".into()),
+            Self::NotForSource { .. } | Self::Sampled { .. } => Some(ALL_OF_IT.into()),
             Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
             Self::TargetAddress { .. } => {
                 Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
