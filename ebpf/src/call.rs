@@ -31,6 +31,8 @@ pub struct Arguments {
     pub shape: Shape,
     pub address: u64,
     pub count: u64,
+    /// Of `recvfrom` and `sendto`: the address of the peer's address.
+    pub peer: u64,
     /// Of messages: whether the call may end before one fails or the array ends.
     pub has_timeout: bool,
     /// Whether another message of the same call has moved before.
@@ -84,13 +86,18 @@ fn unknown(call: u64) -> u32 {
 
 #[inline(always)]
 fn arguments(registers: Structure, shape: Shape) -> Arguments {
+    let fifth = registers.read::<u64>(field::REGISTER_FIFTH);
     Arguments {
         shape,
         address: registers.read(field::REGISTER_SECOND),
         count: registers.read(field::REGISTER_THIRD),
         has_timeout: match shape {
-            Shape::Messages => registers.read::<u64>(field::REGISTER_FIFTH) != 0,
+            Shape::Messages => fifth != 0,
             Shape::Buffer | Shape::Vectors | Shape::Message => false,
+        },
+        peer: match shape {
+            Shape::Buffer => fifth,
+            Shape::Vectors | Shape::Message | Shape::Messages => 0,
         },
         follows: false,
     }

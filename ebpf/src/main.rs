@@ -9,6 +9,7 @@
 mod arrival;
 mod call;
 mod close;
+mod datagram;
 mod filter;
 mod hit;
 mod kernel;

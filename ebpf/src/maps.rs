@@ -16,7 +16,11 @@ use aya_ebpf::{
 };
 use membench_common::{Header, SILENCE_NS, counter, program};
 
-use crate::{kernel::Structure, record::Progress, socket::State};
+use crate::{
+    kernel::Structure,
+    record::Progress,
+    socket::{State, Stream},
+};
 
 /// Room for a record's parts: a full payload and the last part that may begin at its end.
 pub const PAYLOAD: usize = membench_common::RECORD_PAYLOAD + 512;
@@ -33,6 +37,10 @@ pub struct Scratch {
     /// and a call's iovecs: directly behind, as compilers often place them on the stack.
     pub vectors: [[u64; 2]; VECTORS],
     pub progress: Progress,
+    /// Of a datagram, which is a stream of its own.
+    pub stream: Stream,
+    /// Where a pointer in user space is read to.
+    pub pointer: u64,
 }
 
 /// User space sets the size.

@@ -30,6 +30,15 @@ pub struct Place {
 }
 
 impl Place {
+    /// None.
+    pub const fn new() -> Self {
+        Self {
+            array: 0,
+            task: 0,
+            next: 0,
+        }
+    }
+
     /// The call has ended, or another one runs.
     #[inline(always)]
     pub fn reset(&mut self) {

@@ -8,7 +8,7 @@ use membench_common::{
 use crate::{
     arrival,
     call::{self, Arguments, Shape},
-    close,
+    close, datagram,
     kernel::Structure,
     maps::{self, Counters, VECTORS},
     record::{Buffer, Composer},
@@ -61,6 +61,9 @@ fn failed(sock: Structure) -> Option<()> {
 fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
     counters.add(counter::REQUEST_CALLS, 1);
     counters.add(counter::REQUEST_BYTES, u64::from(length));
+    if datagram::is_datagram(sock) {
+        return datagram::received(sock, counters, length, call::receiving());
+    }
     let state = socket::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
     // SAFETY: takes no arguments.

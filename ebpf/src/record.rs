@@ -26,6 +26,8 @@ pub struct Progress {
     /// Of the bytes this record stands for, those that could not be read.
     faulted: u64,
     records: u64,
+    /// Where parts begin: what stands before is the same in every record.
+    begin: u64,
     pub walk: Walk,
 }
 
@@ -55,15 +57,28 @@ impl Composer {
         counters: Counters,
         header: Header,
     ) -> Self {
+        Self::behind(0, scratch, stream, counters, header)
+    }
+
+    /// The same for records in which `begin` bytes, a multiple of 8, stand before the parts.
+    #[inline(always)]
+    pub fn behind(
+        begin: u64,
+        scratch: *mut Scratch,
+        stream: *mut Stream,
+        counters: Counters,
+        header: Header,
+    ) -> Self {
         let left = u64::from(header.call_length);
         // SAFETY: a map's value that only this program on this CPU uses.
         unsafe {
             (*scratch).header = header;
             (*scratch).progress = Progress {
                 left,
-                position: 0,
+                position: begin,
                 faulted: 0,
                 records: 0,
+                begin,
                 walk: Walk::default(),
             };
         }
@@ -211,7 +226,7 @@ impl Composer {
         }
         scratch.header.parts = 0;
         scratch.header.length = 0;
-        self.progress().position = 0;
+        self.progress().position = self.progress().begin;
         self.progress().faulted = 0;
         self.progress().records += 1;
     }
@@ -219,7 +234,7 @@ impl Composer {
     /// Emits what is left in the scratch space, and counts the bytes of the call for which there was no part.
     #[inline(always)]
     pub fn finish(self) {
-        if self.progress().position != 0 {
+        if self.progress().position != self.progress().begin {
             self.emit();
         }
         if self.progress().left != 0 {

@@ -5,7 +5,7 @@ use membench_common::{Header, counter, kind, program, responses};
 
 use crate::{
     call::{self, Arguments, Shape},
-    hit,
+    datagram, hit,
     kernel::{self, Structure},
     maps::{self, Counters, Scratch, VECTORS},
     record::Composer,
@@ -31,6 +31,9 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     counters.add(counter::RESPONSE_BYTES, u64::from(length as u32));
     if kernel::responses() == responses::NONE {
         return None;
+    }
+    if datagram::is_datagram(sock) {
+        return datagram::sent(sock, counters, length as u32, call::sending());
     }
     let state = socket::state(sock, counters, length as u32)?;
     state.note_send(sock, counters, length as u32);
@@ -132,7 +135,7 @@ fn keep(call: Call<'_>, scratch: *mut Scratch, arguments: Arguments) {
 }
 
 /// Adds the current iovec as a part.
-extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
+pub extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     // SAFETY: `vector::walk` passes a composer.
     let composer = unsafe { *context };
     let Some((address, length)) = vector::current(composer) else {

@@ -16,7 +16,6 @@ use crate::{
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
-const IPPROTO_UDP: u16 = 17;
 const IPPROTO_MPTCP: u16 = 262;
 const SOCK_STREAM: u16 = 1;
 const RCV_SHUTDOWN: u8 = 1;
@@ -58,6 +57,19 @@ pub struct State {
 }
 
 impl Stream {
+    /// One of which nothing has been seen.
+    #[inline(always)]
+    pub const fn new() -> Self {
+        Self {
+            offset: 0,
+            sequence: 0,
+            known: 0,
+            call: 0,
+            lost: 0,
+            place: Place::new(),
+        }
+    }
+
     /// Counts bytes that no record will stand for.
     #[inline(always)]
     pub fn lose(&mut self, counters: Counters, cause: u32, bytes: u64) {
@@ -99,6 +111,7 @@ pub fn namespace(sock: Structure) -> u32 {
 }
 
 /// Why a socket's bytes are counted only, or nothing for a TCP (or MPTCP) socket over IP and for a UNIX-domain stream.
+/// Datagrams have no streams: they never come here.
 #[inline(always)]
 pub fn unsupported(sock: Structure) -> Option<u32> {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
@@ -108,7 +121,6 @@ pub fn unsupported(sock: Structure) -> Option<u32> {
     match sock.read::<u16>(field::SOCK_PROTOCOL) {
         _ if family != AF_INET && family != AF_INET6 => Some(counter::OTHER_FAMILY),
         IPPROTO_TCP | IPPROTO_MPTCP => None,
-        IPPROTO_UDP => Some(counter::UDP),
         _ => Some(counter::OTHER_FAMILY),
     }
 }
@@ -175,6 +187,12 @@ impl State {
         let end = tcp.read::<u32>(field::TCP_WRITTEN);
         self.response
             .follow_on(counters, end.wrapping_sub(length), end, false);
+    }
+
+    /// Makes sure that the cookie of a socket without streams is known.
+    #[inline(always)]
+    pub fn identify(&mut self, sock: Structure) {
+        self.begin(sock, 0, 0);
     }
 
     /// The socket's TCP half; on the first call also the cookie and whether it is the first in the socket's life.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from membench._profile import Profile, open, repair  # noqa: A004
     from membench._record import Capture, Recording, record
     from membench._replay import ReplayResult, replay
+    from membench._top import Snapshot, Top, top
     from membench.guards import Guards
 
 __all__ = [
@@ -40,7 +41,9 @@ __all__ = [
     "ProfileError",
     "Recording",
     "ReplayResult",
+    "Snapshot",
     "TargetError",
+    "Top",
     "UsageError",
     "__version__",
     "analyze",
@@ -48,6 +51,7 @@ __all__ = [
     "record",
     "repair",
     "replay",
+    "top",
 ]
 
 # Where each name lives: loaded when first used, so that `--help` does not wait for the engine.
@@ -64,6 +68,9 @@ _HOMES = {
     "Guards": "guards",
     "ReplayResult": "_replay",
     "replay": "_replay",
+    "Snapshot": "_top",
+    "Top": "_top",
+    "top": "_top",
 }
 
 

@@ -192,6 +192,31 @@ class Recorder:
     def next_event(self, timeout_s: float) -> Event | None: ...
     def next_batch(self, timeout_s: float) -> Batch | None: ...
 
+@final
+class Top:
+    """A capture that is only counted."""
+
+    def __new__(
+        cls,
+        source: str,
+        *,
+        file: str | None,
+        interface: str | None,
+        ports: list[int],
+        responses: str,
+        ring_size: int,
+        statistics: bool,
+        drop_privileges: bool,
+        keys: int,
+        key_file: str | None,
+        remember: bool,
+    ) -> Top: ...
+    def count(self, timeout_s: float) -> bool: ...
+    def take(self, most: int) -> str: ...
+    def status(self) -> str: ...
+    def name(self, key_id: int) -> bytes | None: ...
+    def stop(self) -> None: ...
+
 def probe_packets(interface: str) -> str:
     """Try to open an interface through libpcap; JSON with what works and the remedy."""
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from membench import sources
+from membench._arguments import check_ring_size, check_sample, choose_ports, refuse_for_logs
 from membench._results import from_json
 from membench.errors import UsageError
 from membench.guards import Guards
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
-DEFAULT_PORT = 11211
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
@@ -343,10 +343,22 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """
     parsed = sources.parse(source)
     sources.require_available(parsed)
-    chosen = _choose_ports(ports, named_otherwise=bool(sockets or pids))
-    _check_ring_size(ring_size)
-    _check_sample(sample)
-    _check_sample(sample_connections)
+    if parsed.is_log:
+        refuse_for_logs(
+            ports=ports,
+            sockets=sockets,
+            pids=pids,
+            cgroups=cgroups,
+            network_namespaces=network_namespaces,
+            sample=sample > 1,
+            sample_connections=sample_connections > 1,
+            rotate_size=rotate_size,
+            rotate_every=rotate_every,
+        )
+    chosen = choose_ports(ports, named_otherwise=bool(sockets or pids))
+    check_ring_size(ring_size)
+    check_sample(sample)
+    check_sample(sample_connections)
     if output is None and (rotate_size or rotate_every):
         raise UsageError("nothing is written that could be rotated", "give an output")
     hand_out = output is None if live is None else live
@@ -381,25 +393,3 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     where = [*chosen, *sockets]
     logger.info("attached: %s, at %s, ring of %d bytes", source, where, ring_size)
     return Capture(recorder, live=hand_out)
-
-
-def _choose_ports(ports: Sequence[int] | None, *, named_otherwise: bool) -> list[int]:
-    """Sort the ports asked for; without any there is memcached's own, unless something else is."""
-    if ports is None:
-        return [] if named_otherwise else [DEFAULT_PORT]
-    if not ports:
-        raise UsageError("no port to record", "memcached's own is 11211")
-    wrong = [port for port in ports if not 0 < port < 1 << 16]
-    if wrong:
-        raise UsageError(f"{wrong[0]} is not a port", "ports are from 1 to 65535")
-    return sorted(set(ports))
-
-
-def _check_sample(one_in: int) -> None:
-    if not 1 <= one_in < 1 << 32:
-        raise UsageError(f"a sample of 1 in {one_in}: must be 1 or more", "for example 100")
-
-
-def _check_ring_size(ring_size: int) -> None:
-    if ring_size <= 0 or ring_size & (ring_size - 1):
-        raise UsageError(f"a ring of {ring_size} bytes: must be a power of two", "for example 16M")

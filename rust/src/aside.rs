@@ -90,7 +90,7 @@ mod tests {
             for token in tokens {
                 let found = match passed.next(token) {
                     Answered::No => "no",
-                    Answered::So(_) => "so",
+                    Answered::So(()) => "so",
                     Answered::Unknown => "unknown",
                 };
                 assert_eq!(found, if token.is_some() { *expected } else { "no" });

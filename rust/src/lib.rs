@@ -19,6 +19,7 @@ pub mod profile;
 pub mod replay;
 pub mod segment;
 mod sys;
+pub mod top;
 
 #[cfg(feature = "python")]
 mod py;

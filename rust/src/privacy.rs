@@ -1,5 +1,7 @@
 //! Keys → keyed key ids: SipHash-2-4 under 128 random bits that never leave memory.
 
+mod names;
+
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +12,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{Error, Result};
 
+pub use names::Names;
+
 /// What the fingerprint is the id of: it holds a space and a line end, so no text key is equal to it.
 const FINGERPRINT: &[u8] = b"membench key fingerprint\r\n";
 /// Longest key file worth reading: 32 digits and a line end, with room to see that there is more.
@@ -19,12 +23,17 @@ const LONGEST: u64 = 64;
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct KeyHasher {
     key: [u8; 16],
+    #[zeroize(skip)]
+    names: Option<Names>,
 }
 
 impl KeyHasher {
     /// Under a key of its own: ids of two captures have nothing in common.
     pub fn random() -> Result<Self> {
-        let mut hasher = Self { key: [0; 16] };
+        let mut hasher = Self {
+            key: [0; 16],
+            names: None,
+        };
         getrandom::fill(&mut hasher.key).map_err(Error::Random)?;
         Ok(hasher)
     }
@@ -41,13 +50,27 @@ impl KeyHasher {
     /// The id of a key.
     #[must_use]
     pub fn id(&self, key: &[u8]) -> u64 {
-        SipHasher24::new_with_key(&self.key).hash(key)
+        let id = SipHasher24::new_with_key(&self.key).hash(key);
+        if let Some(names) = &self.names {
+            names.note(id, key);
+        }
+        id
+    }
+
+    /// The same, but keys are remembered in `names` from now on.
+    #[must_use]
+    pub fn remembering(mut self, names: Option<Names>) -> Self {
+        self.names = names;
+        self
     }
 
     /// What tells whether two captures used one key, without telling the key: 16 hexadecimal digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        format!("{:016x}", self.id(FINGERPRINT))
+        format!(
+            "{:016x}",
+            SipHasher24::new_with_key(&self.key).hash(FINGERPRINT)
+        )
     }
 }
 
@@ -75,13 +98,16 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
 
 fn parse(content: &[u8]) -> Option<KeyHasher> {
     if let Ok(key) = content.try_into() {
-        return Some(KeyHasher { key });
+        return Some(KeyHasher { key, names: None });
     }
     let digits = content.trim_ascii_end();
     if digits.len() != 32 {
         return None;
     }
-    let mut hasher = KeyHasher { key: [0; 16] };
+    let mut hasher = KeyHasher {
+        key: [0; 16],
+        names: None,
+    };
     for (byte, pair) in hasher.key.iter_mut().zip(digits.chunks_exact(2)) {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }

@@ -202,6 +202,7 @@ impl Seen {
                     stream.end += piece.length();
                 }
             }
+            Record::Datagram { .. } => panic!("a datagram of a stream"),
             Record::End { header } => self.ends.push(header.cookie),
             Record::Close { header, close } => {
                 assert!(
@@ -602,21 +603,51 @@ fn a_detached_capture_can_still_be_drained() {
 }
 
 #[test]
-fn datagrams_are_counted_apart() {
+fn datagrams_are_kept_with_their_peer_and_thread() {
     let _turn = TURN.lock();
-    let Some(kernel) = attach(21119, Responses::Bytes, RING) else {
+    let Some(mut kernel) = attach(21119, Responses::Bytes, RING) else {
         return;
     };
     let server = UdpSocket::bind(("127.0.0.1", 21119)).unwrap();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.send_to(b"0123456789", ("127.0.0.1", 21119)).unwrap();
-    server.recv(&mut [0; 10]).unwrap();
+    server.recv_from(&mut [0; 10]).unwrap();
     server
         .send_to(b"abc", client.local_addr().unwrap())
         .unwrap();
-    let counted = kernel.counters();
-    assert_eq!(counted[counter::UDP as usize], 13);
-    assert_eq!(counted[counter::RECORDS as usize], 0);
+    let mut datagrams = Vec::new();
+    kernel.drain(16, &mut |record| {
+        if let Record::Datagram {
+            direction,
+            datagram,
+            pieces,
+            ..
+        } = record
+        {
+            let bytes: Vec<u8> = pieces
+                .flat_map(|piece| match piece {
+                    Piece::Bytes(bytes) => bytes.to_vec(),
+                    Piece::Hole(_) => Vec::new(),
+                })
+                .collect();
+            let port = u16::from_be_bytes([datagram.name[2], datagram.name[3]]);
+            datagrams.push((direction, bytes, datagram.thread, port));
+        }
+    });
+    let [request, response] = &datagrams[..] else {
+        panic!("{datagrams:?}");
+    };
+    assert_eq!(
+        (request.0, &request.1[..]),
+        (Direction::Request, &b"0123456789"[..])
+    );
+    assert_eq!(
+        (response.0, &response.1[..]),
+        (Direction::Response, &b"abc"[..])
+    );
+    assert_eq!(request.2, response.2);
+    assert_eq!(response.3, client.local_addr().unwrap().port());
+    assert_eq!(kernel.counters()[counter::UDP as usize], 0);
 }
 
 #[test]

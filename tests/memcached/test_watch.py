@@ -1,4 +1,4 @@
-"""Recording from memcached's own log: what it says equals what clients did, or is counted as lost."""
+"""Recording from memcached's own log: it equals what clients did, or the loss is counted."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_each_connections_requests_are_in_the_order_it_made_them(
 def test_lines_that_memcached_dropped_are_counted_to_the_line(
     server: Memcached, output: Path
 ) -> None:
-    """Its default buffers hold some hundred lines: pipelined reads overflow them while its log thread sleeps."""
+    """Its default buffers hold some hundred lines: pipelined reads overflow them."""
     client = Client(server)
     client.set(b"key", b"value")
     watching = Watching(server, output)

@@ -1,4 +1,4 @@
-"""A memcached whose log has room for a test's lines, recorded through it, and clients with a log of their own."""
+"""A memcached recorded through its own log, and clients that keep one as well."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Seen = tuple[str, bytes, int | None]
 
 
 class Client:
-    """A client that reads and stores, and logs command, key and the size of the value, if there was one."""
+    """A client that reads and stores, and logs command, key and the value's size, if any."""
 
     _open: ClassVar[list[Client]] = []
 

@@ -145,3 +145,39 @@ def test_brackets_in_a_path_are_not_markup() -> None:
 def test_the_share_lost_is_of_bytes_or_of_requests(losses: dict[str, int], share: float) -> None:
     ledger = Ledger(complete=not losses, request_bytes=400, response_bytes=600, **losses)
     assert ledger.loss_share(requests=100) == pytest.approx(share)
+
+
+LOGGED = replace(
+    RECORDING,
+    events=7_711,
+    requests=7_711,
+    ledger=Ledger(complete=True, request_bytes=0, response_bytes=0, log_lines=9_235),
+    differences=(
+        Difference(11211, "look-ups", 6_187, 6_187),
+        Difference(11211, "cmd_set", 1_524, 1_524),
+        Difference(11211, "cmd_get", 6_000, 6_187),
+    ),
+)
+
+
+def test_a_recording_from_a_log_counts_lines_and_says_what_is_not_known() -> None:
+    text = " ".join(as_text(report.render_recording(LOGGED)).split())
+    assert "every line accounted for: 9,235 lines of memcached's log; lost 0" in text
+    assert "own counters agree (look-ups, cmd_set)" in text
+    assert "says cmd_get 6,000, recorded 6,187 (+187)" in text
+    assert "all count as `get`" in text
+
+
+def test_lines_that_were_lost_are_a_share_of_all_lines() -> None:
+    ledger = replace(LOGGED.ledger, complete=False, log_dropped=500, log_skipped=500)
+    text = " ".join(as_text(report.render_recording(replace(LOGGED, ledger=ledger))).split())
+    assert "9.8 % may be missing of 9,235 lines" in text
+    assert "worker_logbuf_size" in text
+
+
+def test_the_start_of_a_recording_from_a_log_says_so() -> None:
+    text = as_text(report.render_start(replace(STATUS, tier="log"), "bytes"))
+    assert "memcached's own log" in text
+    assert "responses" not in text
+    status = report.render_status(replace(STATUS, lost_lines=31))
+    assert "lost 31 lines" in status.plain

@@ -3,9 +3,9 @@
 //! Everything here is fixed-width and explicitly padded; both sides assert the layout below.
 #![no_std]
 
-use core::mem::{offset_of, size_of};
+mod record;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+pub use record::{Close, Datagram, Header, Part, Socket, kind};
 
 /// Most payload bytes one ring record carries.
 pub const RECORD_PAYLOAD: usize = 16 * 1024;
@@ -33,105 +33,6 @@ pub const SOCKET_PATHS: usize = 8;
 pub const PATH_WORDS: usize = 27;
 /// Most processes, control groups and network namespaces that one capture can be narrowed to, of each.
 pub const FILTERS: usize = 16;
-
-/// Kinds of ring records, in [`Header::kind`].
-pub mod kind {
-    /// Bytes memcached read.
-    pub const REQUEST: u32 = 1;
-    /// Bytes memcached sent.
-    pub const RESPONSE: u32 = 2;
-    /// A socket's addresses: a [`super::Socket`] follows the header.
-    pub const SOCKET: u32 = 3;
-    /// A receive returned 0: the client has closed its side.
-    pub const END: u32 = 4;
-    /// The socket was closed (`inet_sock_set_state` to CLOSE).
-    pub const CLOSE: u32 = 5;
-    /// Bytes memcached read that filled the buffer they were read into.
-    pub const REQUEST_FILLED: u32 = 6;
-}
-
-/// The head of every ring record. For requests and responses `parts` [`Part`]s follow, each followed by its kept
-/// bytes, padded to a multiple of 8.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Header {
-    /// Return of the call, CLOCK_MONOTONIC, ns.
-    pub time: u64,
-    /// When the last of a request's bytes had arrived, CLOCK_MONOTONIC, ns; 0 where it is not known.
-    pub arrival: u64,
-    /// Socket cookie: unique on this machine until reboot.
-    pub cookie: u64,
-    /// Offset in this direction's stream of this record's first byte: the sum of all bytes seen before on this
-    /// socket, missed bytes included, so that a hole in the record stream shows as a jump of exactly its size.
-    pub offset: u64,
-    /// Bytes of the stream that this record stands for: its parts' true lengths.
-    pub length: u32,
-    /// Bytes the whole call moved.
-    pub call_length: u32,
-    /// One of [`kind`].
-    pub kind: u32,
-    /// Number of parts that follow.
-    pub parts: u32,
-    /// Ordinal of the call on its socket and direction; the records of one call share it.
-    pub call: u32,
-    /// Why bytes of this direction were lost since its last record, or inside this one (a part that could not be
-    /// read keeps nothing): a set of `1 << counter`, 0 when none were.
-    pub lost: u32,
-}
-
-/// One contiguous buffer of a call, or the part of it in this record.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Part {
-    /// True length in the stream.
-    pub length: u32,
-    /// Bytes kept from its start; they follow, padded to a multiple of 8.
-    pub head: u16,
-    /// Bytes kept from its end; they follow the head directly.
-    pub tail: u16,
-}
-
-/// A socket's identity, sent once, before its first bytes.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Socket {
-    /// Network namespace's inode number.
-    pub namespace: u32,
-    /// Process that made the call, in the initial pid namespace.
-    pub pid: u32,
-    /// AF_INET (2), AF_INET6 (10) or AF_UNIX (1).
-    pub family: u16,
-    /// IPPROTO_TCP (6) or IPPROTO_MPTCP (262).
-    pub protocol: u16,
-    /// Host byte order; of a UNIX-domain socket the index of its path.
-    pub local_port: u16,
-    /// Host byte order.
-    pub remote_port: u16,
-    /// IPv4 in the first 4 bytes; of a UNIX-domain socket its inode number in the first 8, in host byte order.
-    pub local: [u8; 16],
-    /// The same of the peer.
-    pub remote: [u8; 16],
-    /// 1 when the socket was already connected before its first observed call, else 0: bytes had moved before. Of a
-    /// UNIX-domain socket that is not known: 0.
-    pub mid_stream: u32,
-    /// Zero.
-    pub padding: u32,
-}
-
-/// Where a closed socket's streams ended. What was lost after a direction's last record shows here. The header's
-/// offset and losses are 0.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Close {
-    /// Bytes of requests seen, missed bytes included.
-    pub request_offset: u64,
-    /// The same of responses.
-    pub response_offset: u64,
-    /// Why bytes of requests were lost since their last record, as in [`Header::lost`].
-    pub request_lost: u32,
-    /// The same of responses.
-    pub response_lost: u32,
-}
 
 /// Values of the global `RESPONSES`: what is kept of what memcached sends.
 pub mod responses {
@@ -371,7 +272,7 @@ pub mod counter {
     pub const FAULT: u32 = 13;
     /// Bytes on sockets for which no state could be allocated.
     pub const NO_STATE: u32 = 14;
-    /// Bytes of UDP datagrams.
+    /// Bytes of UDP datagrams that are not decoded.
     pub const UDP: u32 = 15;
     /// Bytes on sockets with a matching port number or path that are neither IPv4 nor IPv6 nor a UNIX-domain stream.
     pub const OTHER_FAMILY: u32 = 16;
@@ -383,14 +284,4 @@ pub mod counter {
     pub const STRIDE: usize = 32;
 }
 
-const _: () = {
-    assert!(
-        size_of::<Header>() == 56
-            && offset_of!(Header, length) == 32
-            && offset_of!(Header, lost) == 52
-    );
-    assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
-    assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);
-    assert!(size_of::<Close>() == 24 && offset_of!(Close, response_lost) == 20);
-    assert!(counter::COUNT <= counter::STRIDE && counter::STRIDE == 32);
-};
+const _: () = assert!(counter::COUNT <= counter::STRIDE && counter::STRIDE == 32);

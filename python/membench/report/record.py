@@ -25,7 +25,7 @@ _CAUSES = {
     "compat_task": ("moved by 32-bit programs", "see docs/capture.md"),
     "fault": ("in memory that was paged out", "see docs/capture.md"),
     "no_state": ("on sockets for which the kernel had no memory", "see docs/capture.md"),
-    "udp": ("in UDP datagrams, which are not decoded", "memcached -U 0"),
+    "udp": ("in UDP datagrams that are not decoded", "see docs/capture.md"),
     "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
     "unattended": ("while this recorder was stopped for 2 s or more", "let it run"),
     "orphaned": ("on connections whose announcement was lost", "a larger --ring-size"),

@@ -1,6 +1,6 @@
 //! The clocks a recording is placed by.
 
-use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::profile::Anchor;
 
@@ -21,8 +21,12 @@ pub(super) fn monotonic_ns() -> u64 {
 }
 
 /// A jiffy's length, ns: the kernel's coarse clocks move once in each.
+#[cfg(feature = "ebpf")]
 pub(super) fn jiffy_ns() -> u32 {
-    u32::try_from(nanoseconds(clock_getres(ClockId::MonotonicCoarse))).unwrap_or(u32::MAX)
+    u32::try_from(nanoseconds(rustix::time::clock_getres(
+        ClockId::MonotonicCoarse,
+    )))
+    .unwrap_or(u32::MAX)
 }
 
 /// CPU time of this process, s.

@@ -76,6 +76,8 @@ impl Session {
         let seen = self.sockets.count(role, bytes.direction, length);
         match role {
             Role::Own(server) => self.take_own(server, &segment, seen),
+            // Packets are followed where they are TCP.
+            Role::Datagrams(_) => self.orphaned += length,
             Role::Connection(connection) => {
                 segment.connection = connection;
                 self.push(bytes, &segment);

@@ -1,14 +1,15 @@
-//! What is known of a recording when it starts → the head of its manifest.
+//! What a recording was asked for and how it works → the head of its manifest.
 
 use std::path::PathBuf;
 
 use crate::privacy::KeyHasher;
 use crate::profile::{Anchor, Filters, Header};
 
+use super::recorder::RecordOptions;
 use super::source::Source;
-use super::{Followed, RecordOptions, Yielding};
+use super::{Followed, Yielding};
 
-/// The head of a profile that is recorded from here on.
+/// What is known of a recording when it starts.
 pub(super) fn header(
     options: &RecordOptions,
     followed: &Followed,

@@ -98,9 +98,10 @@ impl Listener {
     }
 }
 
-/// State of a connected socket and of a listening one, as `/proc/net/tcp` writes them.
+/// State of a connected socket, of a listening one and of one for datagrams, as `/proc/net/tcp` and `udp` write them.
 const ESTABLISHED: &str = "01";
 const LISTEN: &str = "0A";
+const UNCONNECTED: &str = "07";
 
 /// The listening sockets that are followed, in every network namespace that can be seen: IPv4 before IPv6, one a
 /// process, port and namespace.
@@ -215,10 +216,12 @@ struct Entry {
     inode: u64,
 }
 
-/// The sockets in a state that the tables of one network namespace hold.
-fn entries(tables: &Path, state: &str) -> Vec<Entry> {
+/// The sockets in a state that the tables of one network namespace hold; those for datagrams listen as they are.
+fn entries(tables: &Path, state: &'static str) -> Vec<Entry> {
+    let datagrams = (state == LISTEN).then_some([("udp", UNCONNECTED), ("udp6", UNCONNECTED)]);
+    let tables_read = [("tcp", state), ("tcp6", state)].into_iter();
     let mut found = Vec::new();
-    for table in ["tcp", "tcp6"] {
+    for (table, state) in tables_read.chain(datagrams.into_iter().flatten()) {
         if let Ok(text) = fs::read_to_string(tables.join(table)) {
             found.extend(text.lines().skip(1).filter_map(|line| parse(line, state)));
         }

@@ -8,6 +8,7 @@ mod btf;
 mod clock;
 #[cfg(feature = "ebpf")]
 mod counters;
+mod datagrams;
 mod doubts;
 mod ending;
 #[cfg(feature = "ebpf")]
@@ -33,6 +34,7 @@ pub mod peer;
 mod privileges;
 mod probe;
 mod recorder;
+mod recording;
 mod ring;
 mod rotating;
 mod running;
@@ -56,7 +58,7 @@ pub use absent::Kernel;
 pub use guards::Limits;
 #[cfg(feature = "ebpf")]
 pub use load::Kernel;
-pub use membench_common::{Close, Header, Part, Socket, counter};
+pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
 pub use options::{Facts, KernelOptions};
 pub use pace::Pace;
 pub use privileges::{

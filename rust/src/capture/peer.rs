@@ -76,7 +76,8 @@ impl Peer {
 }
 
 pub(super) const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
+pub(super) const AF_INET: u16 = 2;
+pub(super) const AF_INET6: u16 = 10;
 
 /// An address as announcements hold it.
 pub(super) fn address(family: u16, bytes: &[u8; 16]) -> IpAddr {

@@ -162,7 +162,7 @@ impl Seen {
                 self.arrival |= header.arrival != 0;
             }
             Record::Close { .. } => self.close = true,
-            Record::Socket { .. } | Record::End { .. } => {}
+            Record::Socket { .. } | Record::End { .. } | Record::Datagram { .. } => {}
         }
     }
 

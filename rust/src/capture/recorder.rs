@@ -1,32 +1,30 @@
 //! A recording on its own thread: started, watched, stopped, and what it came to.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::decode::{Decoder, Responses};
 use crate::event::{Event, OptionsTable};
-use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Owner, Sample, Writer};
+use crate::privacy::{KeyHasher, Names};
+use crate::profile::{Anchor, ConnectionRow, Owner, Sample, Writer};
 use crate::{Error, Result};
 
 use super::heading::header;
 use super::journal::Journal;
-use super::ledger::Ledger;
+pub use super::recording::{Cost, Difference, Recording};
 use super::rotating::Rotation;
 use super::running::Running;
 use super::source;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Limits, Pace, Rotate, Selection, Yielding, become_user, clock, give_up_privileges,
-    invoking_user, listeners, prepare_to_become, yielding,
+    Limits, Rotate, Selection, Yielding, become_user, clock, give_up_privileges, invoking_user,
+    listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -77,6 +75,8 @@ pub struct RecordOptions {
     pub drop_privileges: bool,
     /// Whether events are also handed to a live consumer.
     pub live: bool,
+    /// Where keys are remembered in plaintext, for the operator's terminal; nowhere unless they ask.
+    pub names: Option<Names>,
 }
 
 impl RecordOptions {
@@ -107,73 +107,16 @@ pub struct Batch {
     pub options: Arc<OptionsTable>,
     /// Places their times.
     pub anchor: Anchor,
+    /// Connections met since the last batch: connection and client.
+    pub met: Vec<(u32, u32)>,
 }
 
-/// One of a server's own counters over the recording, beside what was recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The server's port; 0 at a path.
-    pub port: u16,
-    /// The server's path, if it has one.
-    pub path: Option<String>,
-    /// The counter's name in `stats`.
-    pub counter: &'static str,
-    /// By how much the server says it grew.
-    pub server: u64,
-    /// What was recorded between the server's two answers.
-    pub recorded: u64,
-}
-
-/// What recording cost this machine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Cost {
-    /// CPU time of this process since it attached, s.
-    pub cpu_s: f64,
-    /// The same an event, ns.
-    pub ns_per_event: Option<f64>,
-    /// Size of the profile, bytes.
-    pub bytes_written: u64,
-    /// The same an event.
-    pub bytes_per_event: Option<f64>,
-}
-
-/// A recording that has ended.
-#[derive(Clone, Debug, Serialize)]
-pub struct Recording {
-    /// The profile, if one was written; the last of several.
-    pub profile: Option<PathBuf>,
-    /// All of them, in order.
-    pub profiles: Vec<PathBuf>,
-    /// From attaching to detaching, s.
-    pub duration_s: f64,
-    /// Events.
-    pub events: u64,
-    /// Requests: a multi-get is one.
-    pub requests: u64,
-    /// Connections.
-    pub connections: u64,
-    /// Of them, open before the recording.
-    pub open_at_start: u64,
-    /// Events by command.
-    pub commands: BTreeMap<&'static str, u64>,
-    /// Events by outcome.
-    pub outcomes: BTreeMap<&'static str, u64>,
-    /// Which share of the traffic was kept.
-    pub sample: Sample,
-    /// Events left out as they are not of the sample.
-    pub sampled_out: u64,
-    /// Where every byte went.
-    pub ledger: Ledger,
-    /// The servers' own counters beside what was recorded.
-    pub differences: Vec<Difference>,
-    /// How well it kept up.
-    pub pace: Pace,
-    /// What it cost.
-    pub cost: Cost,
-    /// What ended it.
-    pub stopped_by: String,
-    /// What could not be written, if anything.
-    pub write_error: Option<String>,
+impl Batch {
+    /// The connections of `rows` that no batch has told yet.
+    pub(super) fn met(rows: &[ConnectionRow], told: usize) -> Vec<(u32, u32)> {
+        let new = rows.get(told..).unwrap_or_default();
+        new.iter().map(|row| (row.connection, row.client)).collect()
+    }
 }
 
 /// Why a recording is to end: the first reason counts.
@@ -228,6 +171,7 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
+        let hasher = hasher.remembering(options.names.clone());
         let yielding = options
             .nice
             .map_or_else(Yielding::default, yielding::stand_back);

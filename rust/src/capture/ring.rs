@@ -1,6 +1,6 @@
 //! Bytes of the ring → records: checked once, then borrowed.
 
-use membench_common::{Close, Header, Part, Socket, kind};
+use membench_common::{Close, Datagram, Header, Part, Socket, kind};
 use zerocopy::FromBytes;
 
 use crate::segment::{Direction, Piece};
@@ -14,6 +14,17 @@ pub enum Record<'a> {
         header: &'a Header,
         /// Read or sent by memcached.
         direction: Direction,
+        /// The bytes.
+        pieces: Pieces<'a>,
+    },
+    /// A datagram, or the part of it that is in one record.
+    Datagram {
+        /// When, which server's socket, and where in the datagram.
+        header: &'a Header,
+        /// Read or sent by memcached.
+        direction: Direction,
+        /// By which thread, and a peer.
+        datagram: &'a Datagram,
         /// The bytes.
         pieces: Pieces<'a>,
     },
@@ -45,6 +56,8 @@ impl<'a> Record<'a> {
         match header.kind {
             kind::REQUEST | kind::REQUEST_FILLED => Self::bytes(header, Direction::Request, rest),
             kind::RESPONSE => Self::bytes(header, Direction::Response, rest),
+            kind::DATAGRAM_REQUEST => Self::datagram(header, Direction::Request, rest),
+            kind::DATAGRAM_RESPONSE => Self::datagram(header, Direction::Response, rest),
             kind::SOCKET => Some(Self::Socket {
                 header,
                 socket: Socket::ref_from_prefix(rest).ok()?.0,
@@ -61,6 +74,7 @@ impl<'a> Record<'a> {
     /// When, `CLOCK_MONOTONIC`, ns.
     pub(super) fn time(&self) -> u64 {
         let (Self::Bytes { header, .. }
+        | Self::Datagram { header, .. }
         | Self::Socket { header, .. }
         | Self::End { header }
         | Self::Close { header, .. }) = self;
@@ -69,21 +83,27 @@ impl<'a> Record<'a> {
 
     /// Room it took in the ring, bytes, roughly.
     pub(super) fn size(&self) -> u64 {
-        let Self::Bytes { pieces, .. } = self else {
+        let (Self::Bytes { pieces, .. } | Self::Datagram { pieces, .. }) = self else {
             return size_of::<Header>() as u64;
         };
         (size_of::<Header>() + pieces.parts.len()) as u64
     }
 
     fn bytes(header: &'a Header, direction: Direction, parts: &'a [u8]) -> Option<Self> {
-        (checked_length(parts, header.parts)? == u64::from(header.length)).then_some(Self::Bytes {
+        Some(Self::Bytes {
             header,
             direction,
-            pieces: Pieces {
-                parts,
-                left: header.parts,
-                held: [None; 3],
-            },
+            pieces: Pieces::parse(header, parts)?,
+        })
+    }
+
+    fn datagram(header: &'a Header, direction: Direction, rest: &'a [u8]) -> Option<Self> {
+        let (datagram, parts) = Datagram::ref_from_prefix(rest).ok()?;
+        Some(Self::Datagram {
+            header,
+            direction,
+            datagram,
+            pieces: Pieces::parse(header, parts)?,
         })
     }
 }
@@ -133,6 +153,16 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
+    /// A record's parts, if they are all there and as long together as the header says.
+    fn parse(header: &Header, parts: &'a [u8]) -> Option<Self> {
+        let is_whole = checked_length(parts, header.parts)? == u64::from(header.length);
+        is_whole.then_some(Self {
+            parts,
+            left: header.parts,
+            held: [None; 3],
+        })
+    }
+
     /// Head, hole and tail of the next part; `None` after the last.
     fn next_part(&mut self) -> Option<[Option<Piece<'a>>; 3]> {
         self.left = self.left.checked_sub(1)?;

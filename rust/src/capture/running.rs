@@ -64,6 +64,8 @@ pub(super) struct Running {
     pub(super) looked: Instant,
     pub(super) told: (Instant, u64, f64),
     pub(super) write_error: Option<String>,
+    /// Connections the consumer knows.
+    met: usize,
     /// How many servers' answers are in the manifest.
     servers_asked: usize,
 }
@@ -123,6 +125,7 @@ impl Running {
             looked: now,
             told: (now, 0, clock::cpu_s()),
             write_error: None,
+            met: 0,
             servers_asked: 0,
         }
     }
@@ -267,13 +270,17 @@ impl Running {
             }
             let events = session.events().to_vec();
             let lost = events.len() as u64;
+            let met = Batch::met(self.session.sockets().connections(), self.met);
+            let met_now = self.met + met.len();
             let batch = Batch {
                 events,
                 options: Arc::clone(&self.names),
                 anchor: self.anchor,
+                met,
             };
-            if consumer.try_send(batch).is_err() {
-                self.session.drop_events(lost);
+            match consumer.try_send(batch) {
+                Ok(()) => self.met = met_now,
+                Err(_) => self.session.drop_events(lost),
             }
         }
         self.session.clear_events();

@@ -1,6 +1,8 @@
 //! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
 
-use membench_common::{Header, counter, kind};
+use std::net::SocketAddr;
+
+use membench_common::{Datagram, Header, counter, kind};
 use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
@@ -8,6 +10,7 @@ use crate::event::{Event, OptionsTable};
 use crate::profile::{CloseSide, ConnectionRow, LossRow, Sample};
 use crate::segment::{Direction, Piece, Segment};
 
+use super::datagrams::{self, Last, Threads, Waiting};
 use super::doubts::Doubts;
 use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
@@ -32,6 +35,7 @@ pub(super) struct Mark {
 /// What one recording has taken in so far.
 pub(super) struct Session {
     pub(super) sockets: Sockets,
+    threads: Threads,
     pub(super) decoder: Decoder,
     totals: Totals,
     own: Seen,
@@ -55,6 +59,7 @@ impl Session {
     pub(super) fn new(decoder: Decoder, sockets: Sockets) -> Self {
         Self {
             sockets,
+            threads: Threads::default(),
             decoder,
             totals: Totals::default(),
             own: Seen::default(),
@@ -89,6 +94,25 @@ impl Session {
                     pieces: &pieces,
                 };
                 self.take_bytes(header, &segment);
+            }
+            Record::Datagram {
+                header,
+                direction,
+                datagram,
+                pieces,
+            } => {
+                let pieces: SmallVec<[Piece<'_>; 8]> = pieces.clone().collect();
+                let segment = Segment {
+                    connection: 0,
+                    direction: *direction,
+                    offset: header.offset,
+                    time: header.time,
+                    arrival: None,
+                    filled: false,
+                    call: 0,
+                    pieces: &pieces,
+                };
+                self.take_datagram(header, datagram, &segment);
             }
             Record::Socket { header, socket } => {
                 let known = self.sockets.role(header.cookie).is_some();
@@ -126,6 +150,7 @@ impl Session {
         };
         let seen = self.sockets.count(role, segment.direction, length);
         match role {
+            Role::Datagrams(_) => self.orphaned += length,
             Role::Own(server) => self.take_own(server, segment, seen),
             Role::Connection(connection) => {
                 let segment = Segment {
@@ -139,6 +164,83 @@ impl Session {
                     self.sockets.count(role, segment.direction, gap);
                     self.note_loss(header, connection, gap);
                 }
+            }
+        }
+    }
+
+    fn take_datagram(&mut self, header: &Header, datagram: &Datagram, segment: &Segment<'_>) {
+        let cookie = header.cookie;
+        let Some(Role::Datagrams(server)) = self.sockets.role(cookie) else {
+            self.orphaned += segment.length();
+            return;
+        };
+        let (thread, peer) = ((cookie, datagram.thread), datagrams::peer(datagram));
+        if segment.direction == Direction::Request {
+            match self.threads.take(thread) {
+                Some(Last::Waiting(waiting)) => {
+                    let (connection, id) = self.deliver(cookie, server, peer, &waiting);
+                    if let Some(id) = id {
+                        self.decoder.finish_datagram(connection, id);
+                    }
+                }
+                Some(Last::Known(connection, id)) => self.decoder.finish_datagram(connection, id),
+                None => {}
+            }
+            self.threads
+                .note(thread, Last::Waiting(Waiting::new(segment)));
+            return;
+        }
+        if let Some(waiting) = self.threads.take_waiting(thread)
+            && let (connection, Some(id)) = self.deliver(cookie, server, peer, &waiting)
+        {
+            self.threads.note(thread, Last::Known(connection, id));
+        }
+        let connection = self.datagrams_of(cookie, server, peer, header.time);
+        self.push_datagram(&Segment {
+            connection,
+            ..*segment
+        });
+    }
+
+    /// Decodes a request whose peer is told now.
+    fn deliver(
+        &mut self,
+        cookie: u64,
+        server: u32,
+        peer: Option<SocketAddr>,
+        waiting: &Waiting,
+    ) -> (u32, Option<u16>) {
+        let connection = self.datagrams_of(cookie, server, peer, waiting.time());
+        let id = waiting.with(connection, |segment| self.push_datagram(segment));
+        (connection, id)
+    }
+
+    fn push_datagram(&mut self, segment: &Segment<'_>) -> Option<u16> {
+        let role = Role::Connection(segment.connection);
+        self.sockets
+            .count(role, segment.direction, segment.length());
+        self.decoder.push_datagram(segment)
+    }
+
+    fn datagrams_of(
+        &mut self,
+        cookie: u64,
+        server: u32,
+        peer: Option<SocketAddr>,
+        time: u64,
+    ) -> u32 {
+        let (connection, is_new) = self.sockets.of_datagram(cookie, server, peer, time);
+        if is_new {
+            self.decoder.open_datagrams(connection, server);
+        }
+        connection
+    }
+
+    /// Requests whose peer was never told.
+    fn deliver_rest(&mut self) {
+        for ((cookie, _), waiting) in self.threads.rest() {
+            if let Some(Role::Datagrams(server)) = self.sockets.role(cookie) {
+                self.deliver(cookie, server, None, &waiting);
             }
         }
     }
@@ -232,6 +334,7 @@ impl Session {
 
     /// Ends every connection that is still open; its last events can be taken then. `now`: the packets' clock.
     pub(super) fn end(&mut self, now: u64) {
+        self.deliver_rest();
         for connection in self.decoder.open_connections() {
             self.doubts.end(&self.decoder, connection, now);
             self.close(connection);

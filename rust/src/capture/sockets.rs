@@ -1,17 +1,19 @@
 //! Socket cookies → connections and servers: who talks to whom, as ordinals.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use membench_common::Socket;
 
 use crate::decode::Totals;
-use crate::profile::{CloseSide, ConnectionRow};
+use crate::profile::{CloseSide, ConnectionRow, Transport};
 use crate::segment::Direction;
 
 use super::ledger::{Flow, Server};
 use super::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
+
+const IPPROTO_UDP: u16 = 17;
 
 /// What a socket's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Role {
     Connection(u32),
     /// The recorder's own, to this server.
     Own(u32),
+    /// This server's, for datagrams of any peer.
+    Datagrams(u32),
 }
 
 /// The sockets seen so far.
@@ -28,6 +32,8 @@ pub struct Sockets {
     open: HashMap<u64, Role>,
     connections: Vec<ConnectionRow>,
     clients: HashMap<(u32, Option<IpAddr>), u32>,
+    /// Connections of datagrams, by the server's socket and the peer.
+    peers: HashMap<(u64, Option<SocketAddr>), u32>,
     /// The followed paths, as sockets name them by index.
     paths: Vec<PathBuf>,
     servers: Vec<Server>,
@@ -77,7 +83,9 @@ impl Sockets {
             return known;
         }
         let peer = Peer::of(socket);
-        let role = if socket.namespace == self.own_namespace && self.own.contains(peer) {
+        let role = if socket.protocol == IPPROTO_UDP {
+            Role::Datagrams(self.server(socket))
+        } else if socket.namespace == self.own_namespace && self.own.contains(peer) {
             let server = self.server(socket);
             self.asked.insert(peer, server);
             Role::Own(server)
@@ -90,19 +98,43 @@ impl Sockets {
 
     fn connect(&mut self, socket: &Socket, peer: Peer, time: u64) -> u32 {
         let before = self.open_before.take(socket, peer) || socket.mid_stream != 0;
-        let connection = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
-        let next_client = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        let client = *self
-            .clients
-            .entry((socket.namespace, peer.host()))
-            .or_insert(next_client);
+        let client = self.client(socket.namespace, peer.host());
         let server = self.server(socket);
+        self.add(server, client, peer.transport(), (!before).then_some(time))
+    }
+
+    /// The connection of a peer's datagrams to a server's socket, and whether it is the first of them.
+    pub fn of_datagram(
+        &mut self,
+        cookie: u64,
+        server: u32,
+        peer: Option<SocketAddr>,
+        time: u64,
+    ) -> (u32, bool) {
+        if let Some(known) = self.peers.get(&(cookie, peer)) {
+            return (*known, false);
+        }
+        let of_server = self.servers.get(server as usize);
+        let namespace = of_server.map_or(0, |server| server.network_namespace);
+        let client = self.client(namespace, peer.map(|peer| peer.ip()));
+        let connection = self.add(server, client, Transport::Udp, Some(time));
+        self.peers.insert((cookie, peer), connection);
+        (connection, true)
+    }
+
+    fn client(&mut self, namespace: u32, host: Option<IpAddr>) -> u32 {
+        let next = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
+        *self.clients.entry((namespace, host)).or_insert(next)
+    }
+
+    fn add(&mut self, server: u32, client: u32, transport: Transport, opened: Option<u64>) -> u32 {
+        let connection = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
         self.connections.push(ConnectionRow {
             connection,
             server,
             client,
-            transport: peer.transport(),
-            opened: (!before).then_some(time),
+            transport,
+            opened,
             closed: None,
             close_side: None,
             lost_bytes: 0,
@@ -181,7 +213,7 @@ impl Sockets {
     /// Counts bytes a socket moved; returns its server's sums.
     pub fn count(&mut self, role: Role, direction: Direction, bytes: u64) -> Seen {
         let server = match role {
-            Role::Own(server) => Some(server),
+            Role::Own(server) | Role::Datagrams(server) => Some(server),
             Role::Connection(connection) => self.server_of(connection),
         };
         let Some(seen) = server.and_then(|server| self.seen.get_mut(server as usize)) else {
@@ -229,7 +261,7 @@ impl Sockets {
         let own = self
             .open
             .values()
-            .filter(|role| matches!(role, Role::Own(_)))
+            .filter(|role| !matches!(role, Role::Connection(_)))
             .count();
         (self.connections.len(), self.open.len() - own)
     }
@@ -258,146 +290,4 @@ fn add(servers: &mut [Server], server: u32, totals: &Totals) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-    use crate::profile::Transport;
-
-    fn socket(pid: u32, port: u16, client: u8) -> Socket {
-        let mut remote = [0; 16];
-        remote[..4].copy_from_slice(&[127, 0, 0, client]);
-        Socket {
-            namespace: 1,
-            pid,
-            family: 2,
-            protocol: 6,
-            local_port: port,
-            remote_port: 40_000,
-            local: [0; 16],
-            remote,
-            mid_stream: 0,
-            padding: 0,
-        }
-    }
-
-    #[test]
-    fn servers_are_told_apart_by_process_and_port() {
-        let mut sockets = Sockets::default();
-        for (cookie, (pid, port)) in [(1, 11211), (1, 11212), (2, 11211), (1, 11211)]
-            .into_iter()
-            .enumerate()
-        {
-            sockets.announce(cookie as u64, &socket(pid, port, 1), 0);
-        }
-        let (connections, servers) = sockets.into_tables();
-        assert_eq!(servers.len(), 3);
-        let of: Vec<u32> = connections.iter().map(|row| row.server).collect();
-        assert_eq!(of, [0, 1, 2, 0]);
-    }
-
-    #[test]
-    fn a_client_is_an_address_not_a_port() {
-        let mut sockets = Sockets::default();
-        for (cookie, client) in [1, 2, 1].into_iter().enumerate() {
-            sockets.announce(cookie as u64, &socket(1, 11211, client), 0);
-        }
-        let (connections, _) = sockets.into_tables();
-        let clients: Vec<u32> = connections.iter().map(|row| row.client).collect();
-        assert_eq!(clients, [0, 1, 0]);
-    }
-
-    #[test]
-    fn own_connections_are_not_connections() {
-        let own = OwnAddresses::default();
-        own.add(Peer::Address(SocketAddr::from(([127, 0, 0, 9], 40_000))));
-        let mut sockets = Sockets::new(own, 1, OpenBefore::default(), Vec::new());
-        assert_eq!(sockets.announce(1, &socket(1, 11211, 9), 0), Role::Own(0));
-        assert_eq!(
-            sockets.announce(2, &socket(1, 11211, 8), 0),
-            Role::Connection(0)
-        );
-        let elsewhere = Socket {
-            namespace: 2,
-            ..socket(1, 11211, 9)
-        };
-        assert_eq!(sockets.announce(3, &elsewhere, 0), Role::Connection(1));
-        assert_eq!(sockets.counts(), (2, 2));
-    }
-
-    #[test]
-    fn network_namespaces_keep_equal_addresses_apart() {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 40_000));
-        let before = OpenBefore::new([(2, peer)], []);
-        let mut sockets = Sockets::new(OwnAddresses::default(), 1, before, Vec::new());
-        for (cookie, namespace) in [1, 2].into_iter().enumerate() {
-            let socket = Socket {
-                namespace,
-                ..socket(1, 11211, 1)
-            };
-            sockets.announce(cookie as u64, &socket, 7);
-        }
-        let (connections, servers) = sockets.into_tables();
-        assert_eq!(servers.len(), 2);
-        let opened: Vec<Option<u64>> = connections.iter().map(|row| row.opened).collect();
-        assert_eq!(opened, [Some(7), None]);
-        assert_ne!(connections[0].client, connections[1].client);
-    }
-
-    #[test]
-    fn an_address_mapped_from_ipv4_is_that_client_over_ipv4() {
-        let mut sockets = Sockets::default();
-        let mut mapped = socket(1, 11211, 0);
-        mapped.family = 10;
-        mapped.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1];
-        sockets.announce(1, &mapped, 0);
-        sockets.announce(2, &socket(1, 11211, 1), 0);
-        let (connections, _) = sockets.into_tables();
-        assert_eq!(connections[0].client, connections[1].client);
-        assert_eq!(connections[0].transport, Transport::Tcp4);
-    }
-
-    #[test]
-    fn unix_domain_sockets_are_told_by_path_and_inode() {
-        let own = OwnAddresses::default();
-        own.add(Peer::Inode(77));
-        let before = OpenBefore::new([], [12]);
-        let mut sockets = Sockets::new(own, 1, before, vec!["/a".into(), "/b".into()]);
-        let at = |path, inode: u64, peer: u64| Socket {
-            family: AF_UNIX,
-            local: zerocopy::transmute!([inode, 0]),
-            remote: zerocopy::transmute!([peer, 0]),
-            ..socket(1, path, 0)
-        };
-        let roles = [at(0, 11, 5), at(1, 12, 6), at(0, 13, 77)];
-        let roles: Vec<Role> = (1..)
-            .zip(&roles)
-            .map(|(cookie, socket)| sockets.announce(cookie, socket, 7))
-            .collect();
-        assert_eq!(
-            roles,
-            [Role::Connection(0), Role::Connection(1), Role::Own(0)]
-        );
-        assert!(sockets.began_before(1, &at(1, 12, 6)));
-        assert!(!sockets.began_before(0, &at(0, 11, 5)));
-        let (connections, servers) = sockets.into_tables();
-        let opened: Vec<Option<u64>> = connections.iter().map(|row| row.opened).collect();
-        assert_eq!(opened, [Some(7), None]);
-        assert_eq!(connections[0].transport, Transport::Unix);
-        let paths: Vec<Option<&str>> = servers.iter().map(|one| one.path.as_deref()).collect();
-        assert_eq!(paths, [Some("/a"), Some("/b")]);
-    }
-
-    #[test]
-    fn who_closed_first_is_remembered() {
-        let mut sockets = Sockets::default();
-        sockets.announce(1, &socket(1, 11211, 1), 0);
-        sockets.announce(2, &socket(1, 11211, 1), 0);
-        sockets.ended(1, CloseSide::Client);
-        sockets.closed(1, 5);
-        sockets.closed(2, 6);
-        let (connections, _) = sockets.into_tables();
-        let sides: Vec<Option<CloseSide>> = connections.iter().map(|row| row.close_side).collect();
-        assert_eq!(sides, [Some(CloseSide::Client), Some(CloseSide::Server)]);
-    }
-}
+mod tests;

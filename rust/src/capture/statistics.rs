@@ -99,6 +99,14 @@ impl Asker {
         })
     }
 
+    /// `stats` alone.
+    pub fn general(&mut self) -> std::io::Result<Statistics> {
+        Ok(Statistics {
+            general: self.table("stats")?,
+            ..Statistics::default()
+        })
+    }
+
     /// Open connections: descriptor and the client's IP address, as `stats conns` tells them.
     pub fn connections(&mut self) -> io::Result<Vec<(u32, String)>> {
         let table = self.table("stats conns")?;

@@ -58,6 +58,34 @@ impl Connection {
         }
     }
 
+    /// One datagram's: its requests and its read go on counting from these.
+    pub(super) fn of_datagram(ordinal: u32, requests: u32, batches: u32) -> Self {
+        let mut connection = Self::new(ordinal, false, Barriers::Reads);
+        connection.requests.count_from(requests);
+        connection.batch = Some(batches.wrapping_sub(1));
+        connection.call = u32::MAX;
+        connection
+    }
+
+    /// Ordinal of the request that would come next.
+    pub(super) fn next_request(&self) -> u32 {
+        self.requests.next_request()
+    }
+
+    /// Responses were lost, and how many bytes of them is not known here.
+    pub(super) fn lose_responses(&mut self, context: &mut Context) {
+        self.sends.clear();
+        self.responses.lose(&mut self.totals.response);
+        self.pairing.lose(context, &mut self.totals);
+    }
+
+    /// The end, after everything due was sent.
+    pub(super) fn finish(mut self: Box<Self>, context: &mut Context) -> Totals {
+        self.sends.settle(context, &mut self.pairing);
+        self.pairing.barrier(context, &mut self.totals);
+        self.close(context)
+    }
+
     pub(super) fn ordinal(&self) -> u32 {
         self.ordinal
     }

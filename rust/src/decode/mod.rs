@@ -8,6 +8,7 @@
 mod cas;
 mod connection;
 mod context;
+mod datagrams;
 mod fits;
 mod lengths;
 mod open;
@@ -17,6 +18,8 @@ mod requests;
 mod responses;
 mod start;
 
+use std::collections::BTreeMap;
+
 use crate::capture::ledger::Flow;
 use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
@@ -24,6 +27,7 @@ use crate::segment::{Direction, Segment};
 
 use connection::{Barriers, Connection};
 use context::Context;
+use datagrams::Datagrams;
 
 /// What a source delivers of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,7 @@ impl Totals {
 pub struct Decoder {
     context: Context,
     connections: Vec<Option<Box<Connection>>>,
+    datagrams: BTreeMap<u32, Datagrams>,
 }
 
 impl Decoder {
@@ -93,6 +98,7 @@ impl Decoder {
         Self {
             context: Context::new(hasher, responses, utc_offset),
             connections: Vec::new(),
+            datagrams: BTreeMap::new(),
         }
     }
 
@@ -153,6 +159,31 @@ impl Decoder {
         self.connections.get(connection as usize)?.as_deref()
     }
 
+    /// Begins a connection of datagrams: those of one peer to a server.
+    pub fn open_datagrams(&mut self, connection: u32, server: u32) {
+        self.datagrams
+            .insert(connection, Datagrams::new(connection, server));
+    }
+
+    /// Decodes one datagram of an open connection, frame header included; returns the id of a request.
+    pub fn push_datagram(&mut self, segment: &Segment<'_>) -> Option<u16> {
+        let datagrams = self.datagrams.get_mut(&segment.connection)?;
+        match segment.direction {
+            Direction::Request => datagrams.request(&mut self.context, segment),
+            Direction::Response => {
+                datagrams.response(&mut self.context, segment);
+                None
+            }
+        }
+    }
+
+    /// The server has sent every answer to the datagram with this id.
+    pub fn finish_datagram(&mut self, connection: u32, id: u16) {
+        if let Some(datagrams) = self.datagrams.get_mut(&connection) {
+            datagrams.finish(&mut self.context, id);
+        }
+    }
+
     /// An open connection is to this server; unless said so, connections are to server 0.
     pub fn assign(&mut self, connection: u32, server: u32) {
         if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
@@ -189,12 +220,18 @@ impl Decoder {
 
     /// Ends a connection: what is unfinished becomes boundary. `none` when it is not open.
     pub fn close(&mut self, connection: u32) -> Option<Totals> {
+        if let Some(ended) = self.datagrams.remove(&connection) {
+            return Some(ended.close(&mut self.context));
+        }
         let ended = self.connections.get_mut(connection as usize)?.take()?;
         Some(ended.close(&mut self.context))
     }
 
     /// What an open connection's decoding has found so far.
     pub fn totals(&self, connection: u32) -> Option<Totals> {
+        if let Some(datagrams) = self.datagrams.get(&connection) {
+            return Some(datagrams.totals());
+        }
         self.connections
             .get(connection as usize)?
             .as_ref()
@@ -207,6 +244,7 @@ impl Decoder {
             .iter()
             .flatten()
             .map(|open| open.ordinal())
+            .chain(self.datagrams.keys().copied())
             .collect()
     }
 

@@ -96,6 +96,16 @@ impl RequestStream {
         }
     }
 
+    /// The first request is numbered so.
+    pub(super) fn count_from(&mut self, request: u32) {
+        self.next_request = request;
+    }
+
+    /// The number of the request that would come next.
+    pub(super) fn next_request(&self) -> u32 {
+        self.next_request
+    }
+
     /// Whether the next byte belongs to a value: memcached then reads without having answered.
     pub(super) fn in_value(&self) -> bool {
         matches!(self.framing, Framing::Value(..))

@@ -279,6 +279,11 @@ impl ResponseStream {
             totals.response.text_skipped += length as u64;
             return;
         }
+        // 1.6.45 ends the refusal of a retrieval's long key with an empty line more.
+        if matches!(response, Some(Response::Line(b"\r"))) {
+            totals.response.parsed += length as u64;
+            return;
+        }
         let next = response.map_or(Next::Unmatched, |response| {
             self.learn(context, response);
             pairing.answer(context, response, time)

@@ -630,6 +630,18 @@ fn what_follows_a_refused_line_depends_on_the_version() {
 }
 
 #[test]
+fn an_empty_line_behind_a_refusal_is_no_answer() {
+    let long = format!("get {}\r\nget b\r\n", "k".repeat(251));
+    let (events, totals) = exchange()
+        .reads(long.as_bytes())
+        .sends(b"CLIENT_ERROR bad command line format\r\n\r\nEND\r\n")
+        .end();
+    let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
+    assert_eq!(found, [Outcome::ClientError, Outcome::Miss].map(Some));
+    assert_eq!(totals.unmatched, 0);
+}
+
+#[test]
 fn statistics_tell_the_version_of_their_server_alone() {
     let mut exchange = exchange();
     exchange.decoder.assign(0, 7);

@@ -34,6 +34,8 @@ pub enum Transport {
     Tcp6,
     /// A UNIX-domain socket.
     Unix,
+    /// UDP: what one peer's datagrams make up.
+    Udp,
 }
 
 /// Who closed a connection first.
@@ -45,10 +47,11 @@ pub enum CloseSide {
     Server,
 }
 
-const TRANSPORTS: [(Transport, &str); 3] = [
+const TRANSPORTS: [(Transport, &str); 4] = [
     (Transport::Tcp4, "tcp4"),
     (Transport::Tcp6, "tcp6"),
     (Transport::Unix, "unix"),
+    (Transport::Udp, "udp"),
 ];
 const SIDES: [(CloseSide, &str); 2] =
     [(CloseSide::Client, "client"), (CloseSide::Server, "server")];

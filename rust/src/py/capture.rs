@@ -82,6 +82,7 @@ impl Recorder {
             statistics,
             drop_privileges,
             live,
+            names: None,
             max_size,
             rotate: match (rotate_bytes, rotate_s) {
                 (Some(bytes), _) => Some(Rotate::Size(bytes)),
@@ -167,7 +168,7 @@ impl Guards {
     }
 }
 
-fn parse_responses(name: &str) -> Result<Responses> {
+pub(super) fn parse_responses(name: &str) -> Result<Responses> {
     [Responses::None, Responses::Lengths, Responses::Bytes]
         .into_iter()
         .find(|responses| responses.name() == name)
@@ -176,7 +177,7 @@ fn parse_responses(name: &str) -> Result<Responses> {
         })
 }
 
-fn seconds(seconds: f64) -> Result<Duration> {
+pub(super) fn seconds(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| Error::NotADuration { seconds })
 }
 

@@ -6,6 +6,7 @@ mod doctor;
 mod events;
 mod profile;
 mod replay;
+mod top;
 
 use pyo3::import_exception;
 use pyo3::prelude::*;
@@ -48,5 +49,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     profile::register(module)?;
     analysis::register(module)?;
     replay::register(module)?;
+    top::register(module)?;
     doctor::register(module)
 }

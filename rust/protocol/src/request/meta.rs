@@ -25,9 +25,9 @@ impl<'a> Request<'a> {
         let too_many = tokens.are_at_least(most);
         self.keys = Keys::one(key, false);
         if self.command == Command::MetaDebug {
-            return self.debug(key, tokens);
+            return self.debug(key, tokens, dialect);
         }
-        if self.command == Command::MetaSet && !self.size(&mut tokens) {
+        if self.command == Command::MetaSet && !self.size(&mut tokens, dialect) {
             return;
         }
         self.flags = MetaFlags::new(tokens);
@@ -39,21 +39,22 @@ impl<'a> Request<'a> {
     }
 
     /// The size of `ms`; without it no data block is read.
-    fn size(&mut self, tokens: &mut Tokens<'a>) -> bool {
-        self.value_size = tokens.next().and_then(value_size);
+    fn size(&mut self, tokens: &mut Tokens<'a>, dialect: Dialect) -> bool {
+        self.value_size = tokens.next().and_then(|word| value_size(word, dialect));
         self.refused = self.value_size.is_none();
         !self.refused
     }
 
-    /// `me` looks at one flag only, in one place.
-    fn debug(&mut self, key: &'a [u8], mut tokens: Tokens<'a>) {
+    /// `me` looks at one flag only, in one place; what the shared parser cannot decode is not found.
+    fn debug(&mut self, key: &'a [u8], mut tokens: Tokens<'a>, dialect: Dialect) {
         self.flags = MetaFlags::new(tokens.clone());
         let base64 = tokens.next() == Some(b"b");
         if base64 {
             self.letters.insert(b'b');
         }
         self.keys = Keys::one(key, base64);
-        self.refused = key.len() > KEY_SIZE_MAX || base64 && !decodes(key);
+        let undecodable = base64 && dialect == Dialect::Classic && !decodes(key);
+        self.refused = key.len() > KEY_SIZE_MAX || undecodable;
     }
 
     /// Takes every flag up to one that ends memcached's reading; false if the line is refused.
@@ -89,7 +90,7 @@ impl<'a> Request<'a> {
                 token.len() <= OPAQUE_SIZE_MAX
             }
             b'M' => {
-                self.mode = token.first().copied();
+                self.mode = Some(token.first().copied().unwrap_or(0));
                 token.len() == 1 || dialect == Dialect::Shared
             }
             _ => true,

@@ -29,7 +29,8 @@ impl<'a> Request<'a> {
         let noreply = words.last == b"noreply";
         match known {
             Some((_, least, most)) => {
-                self.noreply = noreply && (*least..=*most).contains(&words.count);
+                let counts = dialect == Dialect::Shared || (*least..=*most).contains(&words.count);
+                self.noreply = noreply && counts;
             }
             None if self.is_http(&words, dialect) => self.closes = true,
             None => {

@@ -23,8 +23,8 @@ impl<'a> Request<'a> {
                 self.arithmetic(&Self::words(tokens, dialect), dialect);
             }
             Command::Touch => self.touch(&Self::words(tokens, dialect), dialect),
-            Command::FlushAll => self.flush_all(&Self::words(tokens, dialect)),
-            Command::Verbosity => self.verbosity(&Self::words(tokens, dialect)),
+            Command::FlushAll => self.flush_all(&Self::words(tokens, dialect), dialect),
+            Command::Verbosity => self.verbosity(&Self::words(tokens, dialect), dialect),
             Command::Quit => self.closes = true,
             Command::Other => self.other(tokens, dialect),
             _ => {}
@@ -63,7 +63,7 @@ impl<'a> Request<'a> {
         if self.command == Command::Cas {
             self.cas = number::unsigned(words.get(4));
         }
-        self.value_size = value_size(words.get(3));
+        self.value_size = value_size(words.get(3), dialect);
         if self.value_size.is_none() && dialect == Dialect::Shared {
             self.noreply = false;
         }
@@ -104,19 +104,20 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn flush_all(&mut self, words: &Words<'a>) {
+    fn flush_all(&mut self, words: &Words<'a>, dialect: Dialect) {
+        self.noreply = words.last == b"noreply";
         if words.count > 2 {
+            self.noreply &= dialect == Dialect::Shared;
             return self.refuse();
         }
-        self.noreply = words.last == b"noreply";
         if words.count > usize::from(self.noreply) {
             self.ttl = number::signed(words.get(0));
             self.refused = self.ttl.is_none();
         }
     }
 
-    fn verbosity(&mut self, words: &Words<'a>) {
-        if words.count == 0 || words.count > 2 {
+    fn verbosity(&mut self, words: &Words<'a>, dialect: Dialect) {
+        if words.count == 0 || words.count > 2 && dialect == Dialect::Classic {
             return self.refuse();
         }
         self.noreply = words.last == b"noreply";
@@ -139,8 +140,11 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A data block's size, if memcached accepts it.
-pub(super) fn value_size(word: &[u8]) -> Option<u32> {
-    let size = number::signed(word).filter(|size| *size <= VALUE_SIZE_MAX)?;
-    u32::try_from(size).ok()
+/// A data block's size, if memcached accepts it. The shared parser takes digits alone.
+pub(super) fn value_size(word: &[u8], dialect: Dialect) -> Option<u32> {
+    let size = match dialect {
+        Dialect::Classic => number::signed(word)?,
+        Dialect::Shared => i32::try_from(number::plain(word)?).ok()?,
+    };
+    u32::try_from(size).ok().filter(|_| size <= VALUE_SIZE_MAX)
 }

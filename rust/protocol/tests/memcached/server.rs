@@ -3,9 +3,12 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::iter;
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+
+use membench_protocol::Dialect;
 
 /// Each server gets the next port; ports in use are passed over.
 static PORT: AtomicU16 = AtomicU16::new(21_200);
@@ -17,29 +20,39 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A memcached of the classic dialect on a free port; none, with the reason printed, if there is none here.
+    /// The installed memcached of the classic dialect on a free port; none, with the reason printed, if there is none.
     pub(crate) fn start() -> Option<Self> {
-        let version = Process::new("memcached").arg("-V").output();
-        let Ok(version) = version else {
-            println!("skipped: no `memcached` on the path");
+        Self::of_dialect(Dialect::Classic, "memcached".as_ref())
+    }
+
+    /// The newer memcached that `tests/current_memcached.sh` keeps in the cache.
+    pub(crate) fn newer() -> Option<Self> {
+        let home = std::env::var_os("HOME").unwrap_or_default();
+        let program = Path::new(&home).join(".cache/membench/memcached-sid/memcached");
+        Self::of_dialect(Dialect::Shared, &program)
+    }
+
+    fn of_dialect(dialect: Dialect, program: &Path) -> Option<Self> {
+        let shown = program.display();
+        let Ok(version) = Process::new(program).arg("-V").output() else {
+            println!("skipped: no `{shown}`");
             return None;
         };
-        if !version.stdout.starts_with(b"memcached 1.6.18") {
-            println!(
-                "skipped: `memcached -V` is not 1.6.18, whose dialect the cases are written for"
-            );
+        let version = version.stdout.strip_prefix(b"memcached ")?;
+        if Dialect::of_version(version) != Some(dialect) {
+            println!("skipped: `{shown} -V` is of another dialect than {dialect:?}");
             return None;
         }
         iter::repeat_with(|| PORT.fetch_add(1, Ordering::Relaxed))
             .take(PORTS_TRIED)
-            .find_map(Self::on)
+            .find_map(|port| Self::on(program, port))
     }
 
-    fn on(port: u16) -> Option<Self> {
+    fn on(program: &Path, port: u16) -> Option<Self> {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return None;
         }
-        let child = Process::new("memcached")
+        let child = Process::new(program)
             .args([
                 "-l",
                 "127.0.0.1",

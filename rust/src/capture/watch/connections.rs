@@ -33,11 +33,24 @@ pub(super) struct Connection {
     pub pending: Option<Lookup>,
 }
 
-/// From where a connection came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer {
-    client: u32,
-    transport: Transport,
+/// From where a connection came; none: from a local socket, or nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Peer(Option<IpAddr>);
+
+impl Peer {
+    /// From the text of an address.
+    pub(super) fn of(address: &[u8]) -> Self {
+        let address = std::str::from_utf8(address).ok();
+        let address = address.and_then(|text| text.parse::<IpAddr>().ok());
+        Self(address.map(|address| address.to_canonical()))
+    }
+
+    fn transport(self) -> Transport {
+        match self.0 {
+            Some(IpAddr::V6(_)) => Transport::Tcp6,
+            Some(IpAddr::V4(_)) | None => Transport::Tcp4,
+        }
+    }
 }
 
 /// The connections of one server.
@@ -47,32 +60,15 @@ pub(super) struct Connections {
     /// Lines that name no connection are on this one.
     unknown: Option<Connection>,
     rows: Vec<ConnectionRow>,
-    clients: HashMap<Option<IpAddr>, u32>,
+    clients: HashMap<Peer, u32>,
     /// Connections that were there before, as `stats conns` named them.
     before: HashMap<u32, Peer>,
 }
 
 impl Connections {
-    /// From where: the text of an address, `unix`, or none if nobody knows.
-    pub(super) fn peer(&mut self, address: Option<&[u8]>) -> Peer {
-        let address = address
-            .and_then(|text| std::str::from_utf8(text).ok())
-            .and_then(|text| text.parse::<IpAddr>().ok())
-            .map(|address| address.to_canonical());
-        let next = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        Peer {
-            client: *self.clients.entry(address).or_insert(next),
-            transport: match address {
-                Some(IpAddr::V6(_)) => Transport::Tcp6,
-                Some(IpAddr::V4(_)) | None => Transport::Tcp4,
-            },
-        }
-    }
-
     /// Notes from where a connection came that was there before.
     pub(super) fn note_before(&mut self, descriptor: u32, address: &str) {
-        let peer = self.peer(Some(address.as_bytes()));
-        self.before.insert(descriptor, peer);
+        self.before.insert(descriptor, Peer::of(address.as_bytes()));
     }
 
     /// A client connected; a connection that had the descriptor before is handed back.
@@ -117,8 +113,7 @@ impl Connections {
 
     fn meet(&mut self, descriptor: Option<u32>) {
         let known = descriptor.and_then(|descriptor| self.before.remove(&descriptor));
-        let peer = known.unwrap_or_else(|| self.peer(None));
-        let connection = self.add(peer, None);
+        let connection = self.add(known.unwrap_or(Peer(None)), None);
         match descriptor {
             Some(descriptor) => drop(self.open.insert(descriptor, connection)),
             None => self.unknown = Some(connection),
@@ -127,11 +122,12 @@ impl Connections {
 
     fn add(&mut self, peer: Peer, opened: Option<u64>) -> Connection {
         let ordinal = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         self.rows.push(ConnectionRow {
             connection: ordinal,
             server: 0,
-            client: peer.client,
-            transport: peer.transport,
+            client: *self.clients.entry(peer).or_insert(next),
+            transport: peer.transport(),
             opened,
             closed: None,
             close_side: None,

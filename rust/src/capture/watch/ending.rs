@@ -28,11 +28,11 @@ impl Running {
     pub(super) fn conclude(
         mut self,
         duration: Duration,
-        after: Option<Statistics>,
+        after: Option<&Statistics>,
     ) -> Result<Recording> {
         let stopped_by = self.stop.reason();
-        let mut ledger = self.ledger(after.as_ref());
-        let differences = self.differences(after.as_ref());
+        let mut ledger = self.ledger(after);
+        let differences = self.differences(after);
         let connections = self.log.connections().to_vec();
         let open_at_start = connections
             .iter()
@@ -46,7 +46,7 @@ impl Running {
                 losses: Vec::new(),
                 ledger: ledger.clone(),
                 sampled_out: 0,
-                statistics_end: self.statistics_end(after.as_ref()),
+                statistics_end: self.statistics_end(after),
                 stopped_by: stopped_by.clone(),
                 duration_ns: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
             })?;
@@ -95,7 +95,7 @@ impl Running {
             } else {
                 counts.skipped
             },
-            log_dropped: grown("log_worker_dropped"),
+            log_dropped: grown("log_worker_dropped").max(self.dropped),
             log_unparsed: counts.unparsed,
             log_clock_steps: counts.clock_steps,
             boundary: counts.boundary,

@@ -4,7 +4,7 @@ use crate::event::{Command, Event, OptionsTable};
 use crate::privacy::KeyHasher;
 use crate::profile::{Anchor, ConnectionRow};
 
-use super::connections::close_side;
+use super::connections::{Peer, close_side};
 use super::line::{Action, Entry, KEY_ROOM, Line, decode_key, parse};
 use super::operations::{Logged, Operations, Stored, What};
 use super::order::Order;
@@ -175,7 +175,7 @@ impl Log {
     }
 
     /// A line without its key; none if the key is not one.
-    fn hide(&mut self, action: Action<'_>) -> Option<What> {
+    fn hide(&self, action: Action<'_>) -> Option<What> {
         let mut room = [0; KEY_ROOM];
         Some(match action {
             Action::Lookup {
@@ -225,7 +225,7 @@ impl Log {
                 descriptor,
             } => What::Open {
                 descriptor,
-                peer: self.operations.connections().peer(Some(address)),
+                peer: Peer::of(address),
             },
             Action::Close { descriptor, reason } => What::Close {
                 descriptor,

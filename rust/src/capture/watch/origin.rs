@@ -36,7 +36,7 @@ const STREAMS: [&str; 3] = [
 #[derive(Debug)]
 pub enum Origin {
     /// A server that has begun to send it.
-    Server(Server),
+    Server(Box<Server>),
     /// A stored log.
     Stored(Stored),
 }
@@ -78,7 +78,8 @@ impl Origin {
     /// Opens the log that `source` names (`watch:HOST:PORT`, `-`, or a file that holds one); none if it names none.
     pub fn open(source: &str, statistics: bool) -> Result<Option<Self>> {
         if let Some(server) = source.strip_prefix("watch:") {
-            return Server::connect(server, statistics).map(|server| Some(Self::Server(server)));
+            return Server::connect(server, statistics)
+                .map(|server| Some(Self::Server(Box::new(server))));
         }
         if source == "-" {
             return Stored::open(Path::new("-"), Box::new(io::stdin()))
@@ -95,7 +96,8 @@ impl Origin {
     /// Starts a thread that reads the log ahead.
     pub(super) fn read(self) -> Result<(Blocks, Option<TcpStream>)> {
         match self {
-            Self::Server(Server { stream, first, .. }) => {
+            Self::Server(server) => {
+                let Server { stream, first, .. } = *server;
                 let failed = |source| failed(Path::new("the log's connection"), source);
                 let handle = stream.try_clone().map_err(failed)?;
                 let input = Cursor::new(first).chain(stream);
@@ -163,8 +165,11 @@ impl Server {
     }
 }
 
+/// What a server told before its log, and the connection it told it on.
+type Told = (Asker, Statistics, Vec<(u32, String)>);
+
 /// A server's connections and counters; one that does not tell them is recorded without.
-fn ask(name: &str, address: SocketAddr) -> Option<(Asker, Statistics, Vec<(u32, String)>)> {
+fn ask(name: &str, address: SocketAddr) -> Option<Told> {
     let endpoint = Endpoint::Inet(address);
     let asked = Asker::connect(&endpoint, &OwnAddresses::default()).and_then(|(mut asker, _)| {
         let connections = asker.connections()?;

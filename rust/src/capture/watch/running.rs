@@ -20,6 +20,7 @@ use crate::privacy::KeyHasher;
 use crate::profile::{Anchor, Filters, Header, Writer};
 
 use super::TIME_BASIS;
+use super::difference::growth;
 use super::log::Log;
 use super::origin::{Blocks, Origin, Server, hang_up};
 
@@ -44,6 +45,10 @@ pub(in crate::capture) struct Running {
     pub(super) names: Arc<OptionsTable>,
     pub(super) tally: Tally,
     pub(super) drops: u64,
+    /// Lines that the server's threads dropped, as it last said.
+    pub(super) dropped: u64,
+    /// Connections the consumer knows.
+    met: usize,
     pub(super) status: Shared,
     pub(super) stop: Stop,
     pub(super) started: Instant,
@@ -103,6 +108,8 @@ impl Running {
             names: Arc::default(),
             tally: Tally::default(),
             drops: 0,
+            dropped: 0,
+            met: 0,
             status: Shared::default(),
             stop: Stop::default(),
             started: now,
@@ -193,6 +200,8 @@ impl Running {
             {
                 give_up_writing(&mut self.write_error, &self.stop, &error);
             }
+            let dropped = self.server.as_mut().and_then(Asked::dropped);
+            self.dropped = dropped.unwrap_or(self.dropped);
         }
     }
 
@@ -210,13 +219,17 @@ impl Running {
             give_up_writing(&mut self.write_error, &self.stop, &error);
         }
         if let Some(consumer) = &self.consumer {
+            let met = Batch::met(self.log.connections(), self.met);
+            let met_now = self.met + met.len();
             let batch = Batch {
                 events: events.to_vec(),
                 options: Arc::clone(&self.names),
                 anchor: self.anchor,
+                met,
             };
-            if consumer.try_send(batch).is_err() {
-                self.drops += events.len() as u64;
+            match consumer.try_send(batch) {
+                Ok(()) => self.met = met_now,
+                Err(_) => self.drops += events.len() as u64,
             }
         }
         self.log.clear_events();
@@ -244,7 +257,7 @@ impl Running {
         let (connections, connections_open) = self.log.connection_counts();
         let bytes_written = self.writer.as_ref().map_or(0, Writer::bytes_written);
         let (elapsed_s, cpu_started) = (self.started.elapsed().as_secs_f64(), self.cpu_before);
-        let drops = self.drops;
+        let (drops, dropped) = (self.drops, self.dropped);
         self.status.update(|status| {
             status.elapsed_s = elapsed_s;
             status.events = events;
@@ -253,7 +266,7 @@ impl Running {
             status.connections = connections;
             status.connections_open = connections_open;
             status.bytes_written = bytes_written;
-            status.lost_lines = counts.skipped + counts.unparsed;
+            status.lost_lines = counts.skipped + counts.unparsed + dropped;
             status.user_queue_drops = drops;
             status.cpu_share = (cpu_s - cpu_before) / seconds;
             status.cpu_s = cpu_s - cpu_started;
@@ -272,7 +285,7 @@ impl Running {
         self.flush();
         let duration = self.duration();
         let status = self.status.clone();
-        let recording = self.conclude(duration, after);
+        let recording = self.conclude(duration, after.as_ref());
         status.update(|status| status.state = State::Done);
         recording
     }
@@ -291,6 +304,19 @@ impl Asked {
             threads: counter("threads"),
             // Ours are two: one for the log, one for the counters.
             connections: counter("curr_connections").map(|open| open.saturating_sub(2)),
+        }
+    }
+
+    /// How many lines its threads had no room for so far: only `stats` tells.
+    fn dropped(&mut self) -> Option<u64> {
+        let (asker, start) = self.statistics.as_mut()?;
+        match asker.general() {
+            Ok(said) => Some(growth(start, &said, "log_worker_dropped")),
+            Err(error) => {
+                ::log::warn!("{}: no statistics any more: {error}", self.name);
+                self.statistics = None;
+                None
+            }
         }
     }
 

@@ -1,0 +1,31 @@
+"""A terminal's keys, as they are pressed."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def pressed() -> Iterator[Callable[[], str]]:
+    """Yield what returns the keys pressed since its last call; none where stdin is no terminal."""
+    if not sys.stdin.isatty():
+        yield lambda: ""
+        return
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        yield lambda: _read(descriptor)
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _read(descriptor: int) -> str:
+    ready, _, _ = select.select([descriptor], [], [], 0)
+    return os.read(descriptor, 64).decode("utf-8", "replace") if ready else ""

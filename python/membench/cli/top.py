@@ -1,0 +1,166 @@
+"""`membench top`: source → what is going on there, kept up to date on the terminal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from membench.cli import output
+from membench.cli.output import Format, FormatOption
+from membench.cli.record import Responses
+from membench.cli.units import parse_duration, parse_size
+from membench.errors import UsageError
+
+if TYPE_CHECKING:
+    from membench._top import Snapshot, Top
+    from membench.report.top import Order
+
+# Keys that a screen can choose from when it sorts otherwise than by operations.
+_LISTED = 200
+# How long a pressed key may wait, s.
+_TURN_S = 0.1
+
+
+def command(  # noqa: PLR0917 - Typer makes options of arguments
+    source: Annotated[
+        str, typer.Argument(help="What to watch: `ebpf:any`, `watch:HOST:PORT`, as in `record`.")
+    ],
+    port: Annotated[list[int], typer.Option(help="Listening port of a server; repeatable.")] = [  # noqa: B006
+        11211
+    ],
+    interval: Annotated[
+        float,
+        typer.Option(parser=parse_duration, metavar="TIME", help="What one screen covers."),
+    ] = "1s",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    once: Annotated[bool, typer.Option("--once", help="Print one interval, then end.")] = False,
+    show_keys: Annotated[
+        bool,
+        typer.Option("--show-keys", help="Show keys in plaintext, on this terminal only."),
+    ] = False,
+    responses: Annotated[
+        Responses, typer.Option(help="How much of the responses to look at, as in `record`.")
+    ] = Responses.BYTES,
+    ring_size: Annotated[
+        int,
+        typer.Option(
+            parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
+        ),
+    ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MEMBENCH_KEY_FILE", help="Key that makes key ids (`membench keygen`)."
+        ),
+    ] = None,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+) -> int:
+    """Watch hot keys, commands and clients; nothing is written.
+
+    Keys are shown as ids of this run, unless --show-keys.
+
+    \b
+    Example: sudo python -m membench top ebpf:any
+    """  # noqa: D301 - `\b` keeps the example on its line
+    import membench
+
+    _check(once, show_keys, format)
+    for module in ("rich.live", "membench.report.top", "membench._top", "membench.cli.keyboard"):
+        import_module(module)  # files may be out of reach once privileges are given up
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    watched = membench.top(
+        source,
+        interval=interval,
+        most=_LISTED,
+        ports=port,
+        responses=responses.value,
+        ring_size=ring_size,
+        key_file=key_file,
+        show_keys=show_keys,
+        drop_privileges=True,
+    )
+    name = watched.name if show_keys else None
+    try:
+        with watched:
+            if once:
+                _show_once(watched, interval, format, name)
+            elif sys.stdout.isatty():
+                _show_live(watched, interval, name)
+            else:
+                _show_all(watched)
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _check(once: bool, show_keys: bool, format: Format) -> None:  # noqa: A002
+    if format is Format.JSON and not once:
+        raise UsageError("JSON is of one interval", "`--once --format json`")
+    if show_keys and (format is Format.JSON or not sys.stdout.isatty()):
+        raise UsageError(
+            "keys are shown on a terminal only", "without `--show-keys`, keys have ids"
+        )
+
+
+def _show_once(
+    watched: Top,
+    interval: float,
+    format: Format,  # noqa: A002
+    name: Callable[[int], bytes | None] | None,
+) -> None:
+    from membench.report.top import render_top
+
+    begun = time.monotonic()
+    watched.count(interval)
+    snapshot = watched.take(time.monotonic() - begun)
+    if format is Format.JSON:
+        output.show_json(snapshot)
+    else:
+        output.show(render_top(snapshot, name=name))
+
+
+def _show_all(watched: Top) -> None:
+    """Print one interval after the other, where there is no terminal to keep up to date."""
+    from membench.report.top import render_top
+
+    for snapshot in watched:
+        output.show(render_top(snapshot))
+
+
+def _show_live(watched: Top, interval: float, name: Callable[[int], bytes | None] | None) -> None:
+    from rich.live import Live
+
+    from membench.cli.keyboard import pressed
+    from membench.report.top import Order, render_top
+
+    console = output.console()
+    order, snapshot = Order.OPERATIONS, None
+    more, shown = True, time.monotonic()
+    with pressed() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
+
+        def show(latest: Snapshot, by: Order) -> None:
+            screen = render_top(
+                latest, height=console.size.height, order=by, name=name, keyboard=True
+            )
+            live.update(screen, refresh=True)
+
+        while more:
+            more = watched.count(min(interval, _TURN_S))
+            typed = keys()
+            if "q" in typed:
+                return
+            elapsed = time.monotonic() - shown
+            if elapsed >= interval or not more:
+                snapshot, shown = watched.take(elapsed), time.monotonic()
+            elif "s" not in typed:
+                continue
+            if "s" in typed:
+                order = order.next
+            if snapshot is not None:
+                show(snapshot, order)

@@ -1,0 +1,186 @@
+"""`top` on memcached's own log: what it shows equals what clients did."""
+
+from __future__ import annotations
+
+import os
+import pty
+import random
+import select
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import membench
+from membench import UsageError
+from support.cli import COMMAND, environment
+from support.cli import membench as run
+from support.server import Memcached, memcached
+from support.siphash import siphash
+from support.waiting import until
+from support.watched import ROOM, Client
+
+pytestmark = pytest.mark.memcached
+
+KEY = bytes(range(16))
+SECRET = b"a-secret-key-of-mine"
+
+
+@pytest.fixture(autouse=True)
+def _hang_up() -> Iterator[None]:
+    yield
+    Client.close_all()
+
+
+@pytest.fixture
+def roomy() -> Iterator[Memcached]:
+    """A memcached that drops no line of a test's."""
+    with memcached(threads=2, arguments=ROOM) as running:
+        yield running
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    """A key that the test knows."""
+    path = tmp_path / "ids.key"
+    path.write_bytes(KEY)
+    path.chmod(0o600)
+    return path
+
+
+def skewed(client: Client, operations: int = 3000) -> Counter[bytes]:
+    """Few keys very often, many hardly ever; how often each was used."""
+    chance = random.Random(4)
+    for _ in range(operations):
+        key = b"key-%d" % int(chance.paretovariate(0.7))
+        if chance.random() < 0.2:
+            client.set(key, b"v" * 50)
+        else:
+            client.get(key)
+    return Counter(key for _, key, _ in client.log)
+
+
+def counted(watched: membench.Top, operations: int) -> membench.Snapshot:
+    """One snapshot of all operations: as much is counted as was done."""
+    done = 0
+
+    def all_counted() -> bool:
+        nonlocal done
+        watched.count(0.2)
+        done = watched.status().events
+        return done >= operations
+
+    until(all_counted, "all operations counted")
+    watched.count(0.3)
+    return watched.take(1.0)
+
+
+def test_hot_keys_equal_the_clients_log(roomy: Memcached, key_file: Path) -> None:
+    client = Client(roomy)
+    with membench.top(f"watch:{roomy.address}", key_file=key_file) as watched:
+        used = skewed(client)
+        snapshot = counted(watched, used.total())
+    assert snapshot.events == used.total()
+    assert snapshot.key_bound == 0
+    ids = {siphash(KEY, key): times for key, times in used.items()}
+    assert [key.count for key in snapshot.keys] == sorted(used.values(), reverse=True)[:20]
+    for key in snapshot.keys:
+        assert (key.count, key.error) == (ids[key.id], 0)
+    assert {name: command.events for name, command in snapshot.commands.items()} == {
+        "get": sum(command == "get" for command, _, _ in client.log),
+        "set": sum(command == "set" for command, _, _ in client.log),
+    }
+    assert snapshot.commands["get"].bytes_out == sum(
+        size or 0 for command, _, size in client.log if command == "get"
+    )
+    assert [(one.client, one.count) for one in snapshot.clients] == [(0, used.total())]
+
+
+def test_few_counters_keep_their_bound(roomy: Memcached, key_file: Path) -> None:
+    client = Client(roomy)
+    with membench.top(f"watch:{roomy.address}", key_file=key_file, keys=50, most=50) as watched:
+        used = skewed(client)
+        snapshot = counted(watched, used.total())
+    ids = {siphash(KEY, key): times for key, times in used.items()}
+    assert len(ids) > 50
+    assert 0 < snapshot.key_bound <= used.total() / 50
+    listed = {key.id: key for key in snapshot.keys}
+    for key in listed.values():
+        assert key.count - key.error <= ids[key.id] <= key.count
+        assert key.error <= snapshot.key_bound
+    assert {identity for identity, times in ids.items() if times > snapshot.key_bound} <= set(
+        listed
+    )
+
+
+def test_one_interval_as_json_has_no_key_in_it(roomy: Memcached) -> None:
+    client = Client(roomy)
+    command = [*COMMAND, "top", f"watch:{roomy.address}", "--once", "--format", "json"]
+    with subprocess.Popen(
+        [*command, "--interval", "4s"], stdout=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        until(lambda: "conn_watch" in roomy.stats("conns").values(), "the watcher")
+        client.set(SECRET, b"value")
+        stdout, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert '"events": 1' in stdout
+    assert "secret" not in stdout
+
+
+def test_keys_are_shown_on_a_terminal_only(roomy: Memcached) -> None:
+    source = f"watch:{roomy.address}"
+    for options in (["--show-keys"], ["--show-keys", "--once", "--format", "json"]):
+        ended = run("top", source, *options).must(2)
+        assert "terminal only" in ended.stderr
+    assert "--once" in run("top", source, "--format", "json").must(2).stderr
+
+
+def test_a_screen_shows_keys_sorts_and_ends(roomy: Memcached, tmp_path: Path) -> None:
+    client = Client(roomy)
+    controller, terminal = pty.openpty()
+    errors = (tmp_path / "errors").open("wb")
+    process = subprocess.Popen(
+        [*COMMAND, "top", f"watch:{roomy.address}", "--show-keys"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=errors,
+        env=environment() | {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"},
+    )
+    os.close(terminal)
+    screen = b""
+
+    def shows(words: bytes) -> bool:
+        nonlocal screen
+        client.set(SECRET, b"value")
+        with suppress(OSError):  # the other side has hung up
+            while select.select([controller], [], [], 0)[0]:
+                screen += os.read(controller, 65536)
+        return words in screen
+
+    try:
+        until(lambda: shows(SECRET), "the key on the screen", deadline=30)
+        assert b"by operations" in screen
+        os.write(controller, b"s")
+        until(lambda: shows(b"by bytes"), "another order", deadline=30)
+        os.write(controller, b"q")
+        deadline = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < deadline:
+            shows(b"")
+        assert process.poll() == 0
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(controller)
+        errors.close()
+    assert b"secret" not in (tmp_path / "errors").read_bytes()
+
+
+def test_arguments_that_cannot_be_meant_are_refused() -> None:
+    with pytest.raises(UsageError):
+        membench.top("watch:127.0.0.1:11211", interval=0)
+    with pytest.raises(UsageError):
+        membench.top("watch:127.0.0.1:11211", most=10, keys=5)

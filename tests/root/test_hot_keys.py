@@ -1,0 +1,80 @@
+"""`top` at the sockets: hot keys, bytes and server times equal what clients did."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from support.cli import COMMAND, environment
+from support.server import Memcached
+from support.siphash import siphash
+from support.watched import Client
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+KEY = bytes(range(16))
+
+PROGRAM = """
+import json, sys, membench
+with membench.top("ebpf:any", ports=[int(sys.argv[1])], key_file=sys.argv[2], keys=64, most=64,
+                  drop_privileges=True, show_keys=True) as watched:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    while watched.status().events < int(sys.argv[3]):
+        watched.count(0.1)
+    watched.count(0.3)
+    snapshot = watched.take(1.0)
+    hottest = snapshot.keys[0]
+    print(json.dumps([
+        snapshot.events, snapshot.key_bound, dict(snapshot.lost),
+        [[key.id, key.count, key.error] for key in snapshot.keys],
+        {name: [one.events, one.bytes_in, one.server_time_p50, one.server_time_p99]
+         for name, one in snapshot.commands.items()},
+        watched.name(hottest.id).decode(), [one.client for one in snapshot.clients],
+    ]))
+"""
+
+
+def test_hot_keys_equal_the_clients_log_within_the_bound(server: Memcached, tmp_path: Path) -> None:
+    key_file = tmp_path / "ids.key"
+    key_file.write_bytes(KEY)
+    key_file.chmod(0o600)
+    chance, operations = random.Random(8), 4000
+    arguments = [str(server.port), str(key_file), str(operations)]
+    client = Client(server)
+    with subprocess.Popen(
+        [COMMAND[0], "-c", PROGRAM, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(operations):
+            key = b"key-%d" % int(chance.paretovariate(0.6))
+            if chance.random() < 0.2:
+                client.set(key, b"v" * 30)
+            else:
+                client.get(key)
+        stdout, _ = process.communicate("\n", timeout=60)
+    client.close()
+    events, bound, lost, keys, commands, hottest, clients = json.loads(stdout)
+    used = Counter(key for _, key, _ in client.log)
+    ids = {siphash(KEY, key): times for key, times in used.items()}
+    assert (events, lost, clients) == (operations, {}, [0])
+    assert 0 < bound <= operations / 64
+    for identity, count, error in keys:
+        assert count - error <= ids[identity] <= count
+        assert error <= bound
+    assert {one for one, times in ids.items() if times > bound} <= {key[0] for key in keys}
+    assert hottest.encode() == used.most_common(1)[0][0]
+    sent = sum(len(b"get %s\r\n" % key) for command, key, _ in client.log if command == "get")
+    assert commands["get"][:2] == [sum(one[0] == "get" for one in client.log), sent]
+    assert 0 < commands["get"][2] <= commands["get"][3]

@@ -1,0 +1,171 @@
+"""memcached's UDP port: requests and responses in datagrams, recorded byte by byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from support.cli import Ended, membench, recorder
+from support.datagrams import Datagrams
+from support.profile import by_connection, events, table
+from support.requests import read, store
+from support.server import Memcached, free_port, memcached
+from support.waiting import until
+from support.workload import Connection, in_threads, value_of
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+CLIENTS = 6
+ROUNDS = 60
+
+
+class Recorded(NamedTuple):
+    """What the clients did, what memcached counted, and the profile."""
+
+    profile: Path
+    clients: list[Datagrams]
+    stream: Connection
+    moved: tuple[int, int]
+    recording: Ended
+
+
+@pytest.fixture(scope="module")
+def at_port() -> Iterator[Memcached]:
+    """A memcached that takes datagrams at its port, too."""
+    port = free_port()
+    with memcached(port=port, threads=4, memory=256, arguments=("-U", str(port))) as server:
+        yield server
+
+
+def talk(client: Datagrams, name: int) -> None:
+    """Everything a client does in datagrams."""
+    key = b"key-%d-" % name + b"k" * name
+    large = b"large-%d" % name
+    for turn in range(ROUNDS):
+        client.get(key)
+        client.set(key, b"v" * (turn * 10))
+        client.get(key, b"absent-%d" % turn, key)
+        client.get(large)
+
+
+def exchange(server: Memcached, profile: Path, *options: str) -> Recorded:
+    """The clients, all at once, and one that speaks over TCP."""
+    stream = Connection(server.port, 0)
+    large = b"large-%d"
+    stream.perform(
+        *(store("set", large % name, value_of(large % name, 20_000)) for name in range(CLIENTS))
+    )
+    stream.log.clear()
+    before = server.settled_stats()
+    with recorder(profile, [server.port], "--no-stats", *options) as running:
+        hosts = ["127.0.0.1", "::1"]
+        clients = [Datagrams(server.port, hosts[name % 2]) for name in range(CLIENTS)]
+        in_threads([lambda name=name: talk(clients[name], name) for name in range(CLIENTS)])
+        stream.perform(read("get", [large % 0]))
+        recording = running.stop()
+    after = server.settled_stats()
+    moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
+    for client in clients:
+        client.close()
+    return Recorded(profile, clients, stream, (moved[0], moved[1]), recording)
+
+
+@pytest.fixture(scope="module")
+def recorded(at_port: Memcached, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """Recorded once."""
+    return exchange(at_port, tmp_path_factory.mktemp("udp") / "udp.mb")
+
+
+def test_every_byte_of_every_datagram_is_in_the_ledger(recorded: Recorded) -> None:
+    recorded.recording.must(0)
+    ledger = membench("info", recorded.profile, "--format", "json").must().json["ledger"]
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == recorded.moved
+    assert (ledger["complete"], ledger["boundary"], ledger["udp"]) == (True, 0, 0), ledger
+    seen = [
+        sum(one[direction]["seen"] for one in ledger["servers"])
+        for direction in ("request", "response")
+    ]
+    assert tuple(seen) == recorded.moved
+
+
+def test_events_of_each_client_are_what_it_did_in_order(recorded: Recorded) -> None:
+    found = by_connection(events(recorded.profile))
+    rows = table(recorded.profile, "connections")
+    of_datagrams = [row["connection"] for row in rows if row["transport"] == "udp"]
+    assert len(of_datagrams) == CLIENTS
+    columns = ("command", "key_size", "outcome", "value_size")
+    events_found = sorted(
+        [tuple(row[name] for name in columns) for row in found[connection]]
+        for connection in of_datagrams
+    )
+    done = sorted(
+        [tuple(getattr(one, name) for name in columns) for one in client.log]
+        for client in recorded.clients
+    )
+    assert events_found == done
+
+
+def test_clients_are_told_by_address_and_one_is_over_tcp(recorded: Recorded) -> None:
+    rows = table(recorded.profile, "connections")
+    assert sorted(row["transport"] for row in rows) == ["tcp4"] + ["udp"] * CLIENTS
+    assert len({row["client"] for row in rows}) == 2, "127.0.0.1 and ::1"
+    assert {(row["lost_bytes"], row["resyncs"]) for row in rows} == {(0, 0)}
+
+
+def test_requests_of_one_datagram_share_a_batch(recorded: Recorded) -> None:
+    for rows in by_connection(events(recorded.profile)).values():
+        batches = [row["batch"] for row in sorted(rows, key=lambda row: row["request"])]
+        assert batches == sorted(batches)
+        assert all(row["server_time"] is not None for row in rows)
+
+
+@pytest.mark.parametrize("responses", ["none", "lengths"])
+def test_requests_are_whole_whatever_is_looked_at_of_responses(
+    at_port: Memcached, tmp_path: Path, responses: str
+) -> None:
+    less = exchange(at_port, tmp_path / "less.mb", "--responses", responses)
+    info = membench("info", less.profile, "--format", "json").must().json
+    done = [one.command for client in less.clients for one in client.log]
+    assert info["commands"] == {"get": done.count("get") + 1, "set": done.count("set")}
+    assert info["ledger"]["request_bytes"] == less.moved[0]
+
+
+def test_what_memcached_drops_is_counted_and_no_event(at_port: Memcached, output: Path) -> None:
+    """A request that says it is one of several, and a datagram too short for a request."""
+    client = Datagrams(at_port.port)
+    with recorder(output, [at_port.port], "--no-stats") as running:
+        client.get(b"before")
+        client.send(b"get dropped\r\n", total=2)
+        client.send(b"")
+        client.get(b"after")
+        running.stop().must(0)
+    client.close()
+    assert [row["key_size"] for row in events(output)] == [len(b"before"), len(b"after")]
+    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    assert ledger["boundary"] == 8 + len(b"get dropped\r\n") + 8
+    assert ledger["request_bytes"] == client.sent_bytes
+
+
+def test_a_request_without_an_answer_is_of_the_peer_that_its_thread_names_next(
+    output: Path,
+) -> None:
+    port = free_port()
+    with memcached(port=port, threads=1, arguments=("-U", str(port))):
+        one, two = Datagrams(port), Datagrams(port)
+        with recorder(output, [port], "--no-stats") as running:
+            one.set(b"first", b"v", noreply=True)
+            two.get(b"second")
+            two.set(b"last-of-all", b"v", noreply=True)
+            one.get(b"again")
+            one.set(b"nobody-reads-on", b"v", noreply=True)
+            until(one.was_read, "the last datagram being read")
+            running.stop().must(0)
+        one.close()
+        two.close()
+    sizes = sorted(
+        [row["key_size"] for row in rows] for rows in by_connection(events(output)).values()
+    )
+    assert sizes == [[5, 5], [6, 11], [15]], "the last one's peer was never told"
