@@ -34,11 +34,7 @@ impl Error {
             Self::PacketsUnavailable { .. } => {
                 Some("`membench doctor` shows what this machine can do".into())
             }
-            Self::NoSource { kernel, packets } => {
-                let hints = [kernel.hint(), packets.hint()];
-                let hints: Vec<String> = hints.into_iter().flatten().collect();
-                (!hints.is_empty()).then(|| hints.join("; for packets: "))
-            }
+            Self::NoSource { kernel, packets } => both_hints(kernel, packets),
             Self::NotACapture { .. } => {
                 Some("`tcpdump -i any -s 0 -w FILE.pcap tcp port 11211` makes one".into())
             }
@@ -126,6 +122,15 @@ fn selection_hint(option: &str) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// What would help the kernel's hooks, and what packets.
+fn both_hints(kernel: &Error, packets: &Error) -> Option<String> {
+    let hints: Vec<String> = [kernel.hint(), packets.hint()]
+        .into_iter()
+        .flatten()
+        .collect();
+    (!hints.is_empty()).then(|| hints.join("; for packets: "))
 }
 
 /// What the usual reasons of the system ask for.
