@@ -284,8 +284,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
             pcapng file; `watch:HOST:PORT`, memcached's own log, which needs no permission but
             tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
-        side: Which end of connections: the `server`'s, or the `client`'s, which is what applications
-            here send to `ports` anywhere, and the service times that they see.
+        side: Which end of connections: the `server`'s, or the `client`'s, which is what
+            applications here send to `ports` anywhere, and the service times that they see.
         ports: Listening ports of the servers to record. Without ports and sockets those of `pids`,
             without these 11211.
         sockets: Paths of UNIX-domain sockets to record, as the servers were told them.

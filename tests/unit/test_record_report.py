@@ -93,8 +93,14 @@ def test_a_recorder_that_falls_behind_says_so_while_it_runs_and_at_the_end() -> 
 
 
 def test_without_a_server_it_says_that_it_waits() -> None:
-    text = as_text(report.render_start(replace(STATUS, state="waiting", servers=()), "none"))
+    waiting = replace(STATUS, servers=(), state="waiting")
+    text = as_text(report.render_start(waiting, "none"))
     assert text.startswith("waiting    nothing listens on that port yet")
+
+
+def test_of_clients_it_names_no_server() -> None:
+    text = as_text(report.render_start(replace(STATUS, servers=()), "bytes"))
+    assert text.startswith("recording  what applications on this machine send there")
 
 
 def test_a_complete_recording_says_so_with_its_bytes_and_cost() -> None:

@@ -1,8 +1,6 @@
 //! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
 
-use std::net::SocketAddr;
-
-use membench_common::{Datagram, Header, counter, kind};
+use membench_common::{Header, counter, kind};
 use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
@@ -10,12 +8,14 @@ use crate::event::{Event, OptionsTable};
 use crate::profile::{ConnectionRow, LossRow, Sample};
 use crate::segment::{Direction, Piece, Segment};
 
-use super::datagrams::{self, Last, Threads, Waiting};
+use super::datagrams::Threads;
 use super::doubts::Doubts;
 use super::ledger::{Ledger, Server, loss_term};
 use super::ring::Record;
 use super::sampling;
 use super::sockets::{Role, Seen, Sockets};
+
+mod peers;
 
 /// Most losses listed one by one; the ledger counts the rest.
 const LOSSES_LISTED: usize = 100_000;
@@ -167,83 +167,6 @@ impl Session {
                     self.sockets.count(role, segment.direction, gap);
                     self.note_loss(header, connection, gap);
                 }
-            }
-        }
-    }
-
-    fn take_datagram(&mut self, header: &Header, datagram: &Datagram, segment: &Segment<'_>) {
-        let cookie = header.cookie;
-        let Some(Role::Datagrams(server)) = self.sockets.role(cookie) else {
-            self.orphaned += segment.length();
-            return;
-        };
-        let (thread, peer) = ((cookie, datagram.thread), datagrams::peer(datagram));
-        if segment.direction == Direction::Request {
-            match self.threads.take(thread) {
-                Some(Last::Waiting(waiting)) => {
-                    let (connection, id) = self.deliver(cookie, server, peer, &waiting);
-                    if let Some(id) = id {
-                        self.decoder.finish_datagram(connection, id);
-                    }
-                }
-                Some(Last::Known(connection, id)) => self.decoder.finish_datagram(connection, id),
-                None => {}
-            }
-            self.threads
-                .note(thread, Last::Waiting(Waiting::new(segment)));
-            return;
-        }
-        if let Some(waiting) = self.threads.take_waiting(thread)
-            && let (connection, Some(id)) = self.deliver(cookie, server, peer, &waiting)
-        {
-            self.threads.note(thread, Last::Known(connection, id));
-        }
-        let connection = self.datagrams_of(cookie, server, peer, header.time);
-        self.push_datagram(&Segment {
-            connection,
-            ..*segment
-        });
-    }
-
-    /// Decodes a request whose peer is told now.
-    fn deliver(
-        &mut self,
-        cookie: u64,
-        server: u32,
-        peer: Option<SocketAddr>,
-        waiting: &Waiting,
-    ) -> (u32, Option<u16>) {
-        let connection = self.datagrams_of(cookie, server, peer, waiting.time());
-        let id = waiting.with(connection, |segment| self.push_datagram(segment));
-        (connection, id)
-    }
-
-    fn push_datagram(&mut self, segment: &Segment<'_>) -> Option<u16> {
-        let role = Role::Connection(segment.connection);
-        self.sockets
-            .count(role, segment.direction, segment.length());
-        self.decoder.push_datagram(segment)
-    }
-
-    fn datagrams_of(
-        &mut self,
-        cookie: u64,
-        server: u32,
-        peer: Option<SocketAddr>,
-        time: u64,
-    ) -> u32 {
-        let (connection, is_new) = self.sockets.of_datagram(cookie, server, peer, time);
-        if is_new {
-            self.decoder.open_datagrams(connection, server);
-        }
-        connection
-    }
-
-    /// Requests whose peer was never told.
-    fn deliver_rest(&mut self) {
-        for ((cookie, _), waiting) in self.threads.rest() {
-            if let Some(Role::Datagrams(server)) = self.sockets.role(cookie) {
-                self.deliver(cookie, server, None, &waiting);
             }
         }
     }
