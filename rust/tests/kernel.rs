@@ -649,6 +649,11 @@ fn datagrams_are_kept_with_their_peer_and_thread() {
             datagrams.push((direction, bytes, datagram.thread, port));
         }
     });
+    if kernel.facts().tier == Tier::T2.name() {
+        let counted = kernel.counters()[counter::UDP as usize];
+        assert_eq!((counted, datagrams.len()), (13, 0), "T2 only counts them");
+        return;
+    }
     let [request, response] = &datagrams[..] else {
         panic!("{datagrams:?}");
     };
