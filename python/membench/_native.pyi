@@ -14,6 +14,7 @@ __all__ = [
     "Profile",
     "Recorder",
     "Table",
+    "Top",
     "__version__",
     "analyze",
     "probe_ebpf",

@@ -89,6 +89,12 @@ def test_the_time_a_client_waits_is_in_its_service_time(server: Memcached, outpu
 Call = Callable[[socket.socket, bytes], object]
 
 
+def _readv(of: socket.socket) -> bytes:
+    buffers = [bytearray(7), bytearray(4096)]
+    length = os.readv(of.fileno(), buffers)
+    return b"".join(map(bytes, buffers))[:length]
+
+
 @pytest.mark.parametrize(
     ("send", "receive"),
     [
@@ -100,7 +106,7 @@ Call = Callable[[socket.socket, bytes], object]
         ),
         (
             lambda to, data: os.writev(to.fileno(), [data[:3], data[3:]]),
-            lambda of: _readv(of),
+            _readv,
         ),
     ],
     ids=["send, recv", "write, read", "sendmsg, recvmsg", "writev, readv"],
@@ -124,12 +130,6 @@ def test_every_call_of_a_client_is_recorded(
     assert {row["value_size"] for row in rows} == {len(value)}
     ledger = membench("info", output, "--format", "json").must().json["ledger"]
     assert ledger["complete"] is True
-
-
-def _readv(of: socket.socket) -> bytes:
-    buffers = [bytearray(7), bytearray(4096)]
-    length = os.readv(of.fileno(), buffers)
-    return b"".join(map(bytes, buffers))[:length]
 
 
 def test_requests_sent_before_earlier_ones_are_answered_are_paired(
