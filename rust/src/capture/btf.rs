@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 
-use crate::{Error, Result};
+use crate::{KernelError, Result};
 
 /// Where the kernel describes its types.
 pub(super) const PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -19,7 +19,7 @@ impl Types {
     /// Reads them.
     pub(super) fn of_this_kernel() -> Result<Self> {
         // Read as a whole: the parser asks for a few bytes at a time.
-        let bytes = std::fs::read(PATH).map_err(|source| Error::NoKernelTypes {
+        let bytes = std::fs::read(PATH).map_err(|source| KernelError::NoTypes {
             path: PATH.into(),
             source,
         })?;
@@ -40,7 +40,7 @@ impl Types {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
-        let all = TypeInformation::new(&Bytes(bytes)).map_err(|error| Error::NoKernelTypes {
+        let all = TypeInformation::new(&Bytes(bytes)).map_err(|error| KernelError::NoTypes {
             path: PATH.into(),
             source: std::io::Error::other(error.message().to_owned()),
         })?;
@@ -59,10 +59,11 @@ impl Types {
     pub(super) fn require_tracepoint(&self, tracepoint: &'static str) -> Result<()> {
         match self.all.id_of(&format!("btf_trace_{tracepoint}")) {
             Some(_) => Ok(()),
-            None => Err(Error::NoTracepoint {
+            None => Err(KernelError::NoTracepoint {
                 tracepoint,
                 kernel: super::load::kernel_release(),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -73,11 +74,12 @@ impl Types {
             .and_then(|id| self.all.offset_of(*id, member).ok());
         match found {
             Some((_, Offset::ByteOffset(offset))) => Ok(offset),
-            Some((_, Offset::BitOffsetAndSize(..))) | None => Err(Error::NoKernelMember {
+            Some((_, Offset::BitOffsetAndSize(..))) | None => Err(KernelError::NoMember {
                 structure,
                 member,
                 kernel: super::load::kernel_release(),
-            }),
+            }
+            .into()),
         }
     }
 }

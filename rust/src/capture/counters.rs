@@ -9,7 +9,7 @@ use std::{
 use membench_common::{counter, program};
 
 use crate::{
-    Error, Result,
+    Error, KernelError, Result,
     capture::clock,
     sys::{Word, Words},
 };
@@ -25,7 +25,7 @@ impl Counters {
     pub(super) fn map(map: BorrowedFd<'_>, cpus: u32) -> Result<Self> {
         let stripes = (cpus * program::COUNT) as usize;
         let words =
-            Words::map(map, stripes * counter::STRIDE).map_err(|source| Error::KernelMap {
+            Words::map(map, stripes * counter::STRIDE).map_err(|source| KernelError::Map {
                 map: "counters",
                 source,
             })?;
@@ -48,7 +48,7 @@ pub(super) struct Heartbeat(Word);
 impl Heartbeat {
     /// Maps the word, and gives the first sign.
     pub(super) fn map(map: BorrowedFd<'_>) -> Result<Self> {
-        let word = Word::map(map).map_err(|source| Error::KernelMap {
+        let word = Word::map(map).map_err(|source| KernelError::Map {
             map: "heartbeat",
             source,
         })?;

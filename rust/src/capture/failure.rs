@@ -4,7 +4,7 @@ use std::io;
 
 use aya::{BtfError, EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
 
-use crate::{Error, capture::missing_capabilities};
+use crate::{Error, KernelError, capture::missing_capabilities};
 
 /// What stands for the object as a whole where a program's or map's name is told.
 pub(super) const OBJECT: &str = "membench.bpf.o";
@@ -17,11 +17,12 @@ pub(super) fn load(name: &'static str, error: EbpfError) -> Error {
     let (source, log) = cause(error);
     match source.raw_os_error() {
         Some(libc::EPERM) => permission(name, source),
-        _ => Error::KernelLoad {
+        _ => KernelError::Load {
             name,
             source,
             log: tail(&log, LOG_TAIL).into(),
-        },
+        }
+        .into(),
     }
 }
 
@@ -30,30 +31,28 @@ pub(super) fn attach(name: &'static str, error: EbpfError) -> Error {
     let (source, _) = cause(error);
     match source.raw_os_error() {
         Some(libc::EPERM) => permission(name, source),
-        _ => Error::KernelAttach { name, source },
+        _ => KernelError::Attach { name, source }.into(),
     }
 }
 
 /// A program or map that the object lacks.
 pub(super) fn absent(name: &'static str) -> Error {
     let source = io::Error::new(io::ErrorKind::NotFound, "not in the object");
-    Error::KernelLoad {
-        name,
-        source,
-        log: String::new(),
-    }
+    let log = String::new();
+    KernelError::Load { name, source, log }.into()
 }
 
 /// Not allowed: for lack of capabilities, or though they are there.
 fn permission(name: &'static str, source: io::Error) -> Error {
-    match missing_capabilities() {
-        missing if missing.is_empty() => Error::KernelLoad {
+    let error = match missing_capabilities() {
+        missing if missing.is_empty() => KernelError::Load {
             name,
             source,
             log: String::new(),
         },
-        missing => Error::MissingCapabilities { missing },
-    }
+        missing => KernelError::MissingCapabilities { missing },
+    };
+    error.into()
 }
 
 /// The system's error and the verifier's log, from wherever the loader keeps them.
@@ -105,7 +104,8 @@ mod tests {
             name: "ring".into(),
             io_error,
         };
-        let Error::KernelLoad { name, source, log } = load("ring", error.into()) else {
+        let Error::Kernel(KernelError::Load { name, source, log }) = load("ring", error.into())
+        else {
             panic!()
         };
         assert_eq!(

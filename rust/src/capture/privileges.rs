@@ -6,7 +6,7 @@ use rustix::process::{Gid, Uid, geteuid, getuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::profile::Owner;
-use crate::{Error, Result, sys};
+use crate::{Error, KernelError, Result, sys};
 
 /// What the programs need to be loaded and attached, with the capability's number.
 const NEEDED: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
@@ -37,7 +37,7 @@ fn missing(effective: u64) -> Vec<&'static str> {
 /// Gives up every capability for good: also those a program started from here could gain, and with them core files and
 /// being traced. A capability belongs to a thread: call this before any other starts. Irreversible.
 pub fn give_up_privileges() -> Result<()> {
-    sys::give_up_privileges().map_err(|(step, source)| Error::Privileges { step, source })?;
+    sys::give_up_privileges().map_err(|(step, source)| KernelError::Privileges { step, source })?;
     for thread in fs::read_dir("/proc/self/task").map_err(unreadable)? {
         let path = thread.map_err(unreadable)?.path().join("status");
         let status = fs::read_to_string(&path).map_err(|source| Error::Io {
@@ -45,7 +45,7 @@ pub fn give_up_privileges() -> Result<()> {
             source,
         })?;
         if let Some(kept) = kept(&status) {
-            return Err(Error::PrivilegesKept { thread: path, kept });
+            return Err(KernelError::PrivilegesKept { thread: path, kept }.into());
         }
     }
     Ok(())
@@ -93,9 +93,9 @@ fn is_this(user: Owner) -> bool {
 }
 
 fn step(step: &'static str, result: rustix::io::Result<()>) -> Result<()> {
-    result.map_err(|errno| Error::Privileges {
-        step,
-        source: errno.into(),
+    result.map_err(|errno| {
+        let source = errno.into();
+        KernelError::Privileges { step, source }.into()
     })
 }
 

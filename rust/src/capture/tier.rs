@@ -13,7 +13,7 @@ use membench_common::{
 };
 
 use crate::{
-    Error, Result,
+    Error, KernelError, Result,
     capture::{Followed, Tier, btf::Types, counters::ProgramFile, failure, globals::Offsets},
 };
 
@@ -130,11 +130,14 @@ impl Tier {
 
 /// Whether another tier may work where this one failed so: the kernel lacks what it needs, or refuses its programs.
 pub(super) fn may_differ(error: &Error) -> bool {
+    let Error::Kernel(error) = error else {
+        return false;
+    };
     match error {
-        Error::NoTracepoint { .. } | Error::NoKernelMember { .. } | Error::KernelAttach { .. } => {
-            true
-        }
-        Error::KernelLoad { source, .. } => {
+        KernelError::NoTracepoint { .. }
+        | KernelError::NoMember { .. }
+        | KernelError::Attach { .. } => true,
+        KernelError::Load { source, .. } => {
             !matches!(
                 source.kind(),
                 io::ErrorKind::OutOfMemory | io::ErrorKind::Unsupported
@@ -149,7 +152,7 @@ pub(super) fn worst(refused: Vec<Error>) -> Error {
     let mut refused = refused.into_iter().rev();
     let last = refused.next();
     refused
-        .find(|error| !matches!(error, Error::NoTracepoint { .. }))
+        .find(|error| !matches!(error, Error::Kernel(KernelError::NoTracepoint { .. })))
         .or(last)
         .unwrap_or_else(|| failure::absent(failure::OBJECT))
 }
@@ -157,7 +160,9 @@ pub(super) fn worst(refused: Vec<Error>) -> Error {
 /// Why a tier was refused, in a line.
 pub(super) fn reason(error: &Error) -> String {
     match error {
-        Error::NoTracepoint { tracepoint, .. } => format!("no tracepoint {tracepoint}"),
+        Error::Kernel(KernelError::NoTracepoint { tracepoint, .. }) => {
+            format!("no tracepoint {tracepoint}")
+        }
         error => error.to_string().lines().next().unwrap_or_default().into(),
     }
 }
@@ -197,18 +202,17 @@ mod tests {
     use super::*;
 
     fn rejected(errno: i32) -> Error {
-        Error::KernelLoad {
+        let error = KernelError::Load {
             name: "sys_exit",
             source: io::Error::from_raw_os_error(errno),
             log: "R1 invalid mem access".into(),
-        }
+        };
+        error.into()
     }
 
     fn no_tracepoint(tracepoint: &'static str) -> Error {
-        Error::NoTracepoint {
-            tracepoint,
-            kernel: "5.10.0".into(),
-        }
+        let kernel = "5.10.0".into();
+        KernelError::NoTracepoint { tracepoint, kernel }.into()
     }
 
     #[test]
@@ -223,20 +227,27 @@ mod tests {
         ] {
             assert_eq!(may_differ(&error), expected, "{error}");
         }
-        assert!(!may_differ(&Error::MissingCapabilities {
-            missing: vec!["CAP_BPF"]
-        }));
+        let missing = vec!["CAP_BPF"];
+        assert!(!may_differ(
+            &KernelError::MissingCapabilities { missing }.into()
+        ));
     }
 
     #[test]
     fn a_rejected_program_says_more_than_a_tracepoint_that_is_not_there() {
         let told = worst(vec![rejected(libc::EACCES), no_tracepoint("sys_exit")]);
-        assert!(matches!(told, Error::KernelLoad { .. }), "{told}");
+        assert!(
+            matches!(told, Error::Kernel(KernelError::Load { .. })),
+            "{told}"
+        );
         let told = worst(vec![
             no_tracepoint("sock_recv_length"),
             rejected(libc::EACCES),
         ]);
-        assert!(matches!(told, Error::KernelLoad { .. }), "{told}");
+        assert!(
+            matches!(told, Error::Kernel(KernelError::Load { .. })),
+            "{told}"
+        );
         let told = worst(vec![
             no_tracepoint("sock_recv_length"),
             no_tracepoint("sys_exit"),

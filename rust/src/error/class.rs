@@ -23,10 +23,9 @@ impl Error {
     /// Which exception and exit code this becomes.
     pub fn class(&self) -> Class {
         match self {
-            Self::TooManyKeys { .. }
-            | Self::RecorderTaken
-            | Self::RecorderPanicked
-            | Self::PrivilegesKept { .. } => Class::Failed,
+            Self::TooManyKeys { .. } | Self::RecorderTaken | Self::RecorderPanicked => {
+                Class::Failed
+            }
             Self::UnknownResponses { .. }
             | Self::UnknownTier { .. }
             | Self::NotADuration { .. }
@@ -55,17 +54,9 @@ impl Error {
             | Self::PacketsUnavailable { .. }
             | Self::NoSource { .. }
             | Self::FeatureMissing { .. }
-            | Self::NoKernelTypes { .. }
-            | Self::NoTracepoint { .. }
-            | Self::NoKernelMember { .. }
-            | Self::MissingCapabilities { .. }
-            | Self::KernelLoad { .. }
-            | Self::KernelAttach { .. }
-            | Self::KernelMap { .. }
             | Self::HooksSilent { .. }
             | Self::WatchUnreachable { .. }
-            | Self::WatchRefused { .. }
-            | Self::Privileges { .. } => Class::Environment,
+            | Self::WatchRefused { .. } => Class::Environment,
             Self::Exists { .. } => Class::Exists,
             Self::ManifestMissing { .. }
             | Self::ManifestDamaged { .. }
@@ -78,6 +69,7 @@ impl Error {
             Self::TargetUnreachable { .. }
             | Self::TargetProtocol { .. }
             | Self::TargetBusy { .. } => Class::Target,
+            Self::Kernel(error) => error.class(),
         }
     }
 }

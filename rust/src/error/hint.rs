@@ -49,7 +49,6 @@ impl Error {
             Self::NewerSchema { .. } => Some("`pip install --upgrade membench`".into()),
             Self::Selection { option, .. } => selection_hint(option),
             Self::Ports { .. }
-            | Self::Privileges { .. }
             | Self::UnknownResponses { .. }
             | Self::UnknownTier { .. }
             | Self::NotADuration { .. }
@@ -88,25 +87,7 @@ impl Error {
             Self::FeatureMissing { feature, .. } => {
                 Some(format!("build with `--features {feature}`"))
             }
-            Self::NoKernelTypes { .. } => {
-                Some("use a kernel built with CONFIG_DEBUG_INFO_BTF".into())
-            }
-            Self::NoTracepoint { tracepoint, .. } if tracepoint.starts_with("sock_") => {
-                Some("use Linux 6.3 or newer, or tier T2".into())
-            }
-            Self::NoTracepoint { .. } | Self::NoKernelMember { .. } => {
-                Some("use Linux 5.10 or newer".into())
-            }
-            Self::MissingCapabilities { missing } => Some(format!(
-                "run as root, or with {} in a container",
-                missing.join(" and ")
-            )),
-            Self::KernelLoad { source, log, .. } => Some(load_hint(source, log).into()),
-            Self::KernelAttach { source, .. } => Some(attach_hint(source).into()),
-            Self::KernelMap { .. } => Some("the kernel must be 5.5 or newer".into()),
-            Self::PrivilegesKept { .. } => {
-                Some("privileges must be given up before other threads start".into())
-            }
+            Self::Kernel(error) => error.hint(),
         }
     }
 }
@@ -170,117 +151,5 @@ fn refused_hint(found: &str) -> &'static str {
         "20 clients watch it already: end one of them, or record `ebpf:any`"
     } else {
         "it takes a memcached of version 1.4.26 or newer that speaks the text protocol; `ebpf:any` records any"
-    }
-}
-
-/// What each errno of loading means, and what to do.
-fn load_hint(source: &std::io::Error, log: &str) -> &'static str {
-    match source.raw_os_error() {
-        Some(libc::EPERM) => {
-            "the capabilities are there, so a policy forbids it: see `cat /sys/kernel/security/lockdown`, \
-             `sysctl kernel.unprivileged_bpf_disabled` and the container's seccomp profile"
-        }
-        Some(libc::EACCES) if !log.is_empty() => {
-            "this kernel's verifier rejects the program: please report the lines above with `uname -r`"
-        }
-        Some(libc::EACCES) => "a security module forbids it: see `dmesg`",
-        Some(libc::ENOSYS) => {
-            "the kernel lacks CONFIG_BPF_SYSCALL, or a seccomp profile forbids bpf()"
-        }
-        Some(libc::EINVAL) => {
-            "the kernel does not know something the program uses: please report it with `uname -r`"
-        }
-        Some(libc::ENOMEM) => "there is no memory for the ring: make it smaller",
-        Some(libc::ENOSPC) => "the verifier's log does not fit: please report it with `uname -r`",
-        Some(libc::ENOENT) => "the kernel lacks a type or tracepoint: use Linux 6.3 or newer",
-        Some(libc::E2BIG) => {
-            "the program or a map is too large for this kernel: please report it with `uname -r`"
-        }
-        _ => "`membench doctor` shows what this machine can do",
-    }
-}
-
-/// The same for attaching.
-fn attach_hint(source: &std::io::Error) -> &'static str {
-    match source.raw_os_error() {
-        Some(libc::ENOENT) => "the kernel has no such tracepoint: use Linux 6.3 or newer",
-        Some(libc::EACCES) => {
-            "perf events are forbidden here: see `sysctl kernel.perf_event_paranoid` and `dmesg`"
-        }
-        Some(libc::EOPNOTSUPP) => {
-            "this kernel cannot attach programs of this kind (CONFIG_BPF_EVENTS, a trampoline): use another one"
-        }
-        Some(libc::EBUSY | libc::EEXIST) => "another program holds the hook: see `bpftool prog`",
-        Some(libc::EINVAL) => "the kernel attaches no programs here: see `membench doctor`",
-        _ => "`membench doctor` shows what this machine can do",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-    use crate::error::Class;
-
-    fn load(errno: i32, log: &str) -> Error {
-        Error::KernelLoad {
-            name: "sock_recv_length",
-            source: io::Error::from_raw_os_error(errno),
-            log: log.into(),
-        }
-    }
-
-    fn attach(errno: i32) -> Error {
-        Error::KernelAttach {
-            name: "sock_recv_length",
-            source: io::Error::from_raw_os_error(errno),
-        }
-    }
-
-    #[test]
-    fn each_errno_has_its_first_line_its_cause_and_its_remedy() {
-        let loading = "Failed to load eBPF program: sock_recv_length: ";
-        let attaching = "Failed to attach eBPF program: sock_recv_length: ";
-        let missing = Error::MissingCapabilities {
-            missing: vec!["CAP_PERFMON"],
-        };
-        for (error, first_line, remedy) in [
-            (
-                missing,
-                "Insufficient permissions to load eBPF programs. Missing: CAP_PERFMON",
-                "CAP_PERFMON",
-            ),
-            (load(libc::EPERM, ""), loading, "lockdown"),
-            (
-                load(libc::EACCES, "R0 !read_ok"),
-                loading,
-                "verifier rejects",
-            ),
-            (load(libc::EACCES, ""), loading, "dmesg"),
-            (load(libc::EINVAL, ""), loading, "uname -r"),
-            (load(libc::ENOENT, ""), loading, "6.3"),
-            (load(libc::ENOSYS, ""), loading, "CONFIG_BPF_SYSCALL"),
-            (load(libc::ENOMEM, ""), loading, "smaller"),
-            (load(libc::E2BIG, ""), loading, "too large"),
-            (load(libc::ENOSPC, ""), loading, "log"),
-            (attach(libc::ENOENT), attaching, "no such tracepoint"),
-            (attach(libc::EACCES), attaching, "perf_event_paranoid"),
-            (attach(libc::EINVAL), attaching, "attaches no programs"),
-            (attach(libc::EOPNOTSUPP), attaching, "cannot attach"),
-            (attach(libc::EBUSY), attaching, "bpftool prog"),
-            (attach(libc::EEXIST), attaching, "bpftool prog"),
-        ] {
-            let (text, hint) = (error.to_string(), error.hint().unwrap_or_default());
-            assert!(text.starts_with(first_line), "{text}");
-            assert!(hint.contains(remedy), "{text}: {hint}");
-            assert_eq!(error.class(), Class::Environment, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_the_verifier_said_follows_the_first_line() {
-        let text = load(libc::EACCES, "R0 !read_ok").to_string();
-        assert_eq!(text.lines().last(), Some("R0 !read_ok"));
     }
 }

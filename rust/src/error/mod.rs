@@ -2,10 +2,12 @@
 
 mod class;
 mod hint;
+mod kernel;
 
 use std::path::PathBuf;
 
 pub use class::Class;
+pub use kernel::KernelError;
 
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -360,82 +362,9 @@ pub enum Error {
         /// What there is.
         found: String,
     },
-    /// The kernel does not describe its types.
-    #[error("Failed to load eBPF program: no kernel types in {}: {source}", path.display())]
-    NoKernelTypes {
-        /// Where they should be.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The kernel lacks a tracepoint.
-    #[error("Failed to load eBPF program: Linux {kernel} has no tracepoint {tracepoint}")]
-    NoTracepoint {
-        /// Which.
-        tracepoint: &'static str,
-        /// The kernel's release.
-        kernel: String,
-    },
-    /// The kernel lacks a structure member that the programs read.
-    #[error(
-        "Failed to load eBPF program: Linux {kernel} has no member {member} in struct {structure}"
-    )]
-    NoKernelMember {
-        /// Which structure.
-        structure: &'static str,
-        /// Which member.
-        member: &'static str,
-        /// The kernel's release.
-        kernel: String,
-    },
-    /// The programs may not be loaded by this process.
-    #[error("Insufficient permissions to load eBPF programs. Missing: {}", missing.join(", "))]
-    MissingCapabilities {
-        /// Capabilities.
-        missing: Vec<&'static str>,
-    },
-    /// The kernel refused a program or map.
-    #[error("Failed to load eBPF program: {name}: {source}{}{log}", if log.is_empty() { "" } else { "\n" })]
-    KernelLoad {
-        /// Which program or map.
-        name: &'static str,
-        /// The system's reason.
-        source: std::io::Error,
-        /// The end of what the verifier said, or nothing.
-        log: String,
-    },
-    /// The kernel refused to attach a program.
-    #[error("Failed to attach eBPF program: {name}: {source}")]
-    KernelAttach {
-        /// Which.
-        name: &'static str,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// A map could not be mapped into memory.
-    #[error("Failed to load eBPF program: map {map} cannot be mapped: {source}")]
-    KernelMap {
-        /// Which.
-        map: &'static str,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// Privileges could not be given up.
-    #[error("privileges could not be given up: {step}: {source}")]
-    Privileges {
-        /// Which.
-        step: &'static str,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// A thread still has privileges after they were given up.
-    #[error("privileges were given up, but {} says {kept} is kept", thread.display())]
-    PrivilegesKept {
-        /// The thread's status file.
-        thread: PathBuf,
-        /// The line in it.
-        kept: &'static str,
-    },
+    /// The kernel lacks or refuses what a recording takes.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
 }
 
 /// A count with its thousands apart.
