@@ -25,7 +25,7 @@ const PING: &[u8] = b"version\r\n";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was tried.
-    pub name: &'static str,
+    pub name: String,
     /// Whether it worked.
     pub works: bool,
     /// What was seen.
@@ -59,7 +59,11 @@ pub fn probe_packets(interface: &str) -> Probe {
     let opened = Live::open(interface, &[TRIAL_PORT], 0);
     let mut checks = Vec::new();
     let version = opened.as_ref().map(|live| live.version().to_owned());
-    note(&mut checks, "open and filter", version);
+    note(
+        &mut checks,
+        &format!("open and filter {interface}"),
+        version,
+    );
     conclude(opened.map(|_| None), checks)
 }
 
@@ -114,7 +118,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     exchange(&listener).map_err(network)?;
     let after = seen_bytes(&kernel);
     checks.push(Check {
-        name: "detach",
+        name: "detach".to_owned(),
         works: after == counted,
         detail: format!("{} bytes more were seen", after[0] - counted[0]),
     });
@@ -184,7 +188,7 @@ impl Seen {
             let fired = if works { "fired" } else { "did not fire" };
             let detail = format!("{fired}: {what}");
             checks.push(Check {
-                name,
+                name: name.to_owned(),
                 works,
                 detail,
             });
@@ -192,13 +196,13 @@ impl Seen {
     }
 }
 
-fn note(checks: &mut Vec<Check>, name: &'static str, result: std::result::Result<String, &Error>) {
+fn note(checks: &mut Vec<Check>, name: &str, result: std::result::Result<String, &Error>) {
     let (works, detail) = match result {
         Ok(detail) => (true, detail),
         Err(error) => (false, error.to_string()),
     };
     checks.push(Check {
-        name,
+        name: name.to_owned(),
         works,
         detail,
     });
