@@ -35,7 +35,7 @@ demo: setup ## record, analyze and replay a private memcached
 
 test: setup ## run every test; as root also those against the kernel
 	cargo test --workspace --quiet -- $(if $(ROOT),--include-ignored)
-	$(PYTHON) -m pytest $(ROOT)
+	$(PYTHON) -m pytest $(ROOT) --numprocesses 2 --dist loadfile
 
 lint: setup ## formatting, lints, types, stubs, and checks of the form
 	cargo fmt --all --check

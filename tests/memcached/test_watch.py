@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,15 +119,18 @@ def test_each_connections_requests_are_in_the_order_it_made_them(
 def test_lines_that_memcached_dropped_are_counted_to_the_line(
     server: Memcached, output: Path
 ) -> None:
-    """Its default buffers hold some hundred lines: pipelined reads overflow them."""
+    """Its default buffers hold some hundred lines: one read of many requests overflows them."""
     client = Client(server)
     client.set(b"key", b"value")
     watching = Watching(server, output)
     before = server.stats()
-    for _ in range(20):
+    bursts = 0
+    while bursts < 20 and server.stats()["log_worker_dropped"] == "0":
+        time.sleep(1.5)  # without lines the logger looks ever more seldom
         client.say(b"get key\r\n" * 2000)
         for _ in range(3 * 2000):
             client.line()
+        bursts += 1
     ended = watching.stop().must(LOST)
     after = server.stats()
     ledger = ended.json["ledger"]
@@ -134,7 +138,7 @@ def test_lines_that_memcached_dropped_are_counted_to_the_line(
     lost = ledger["log_dropped"] + ledger["log_skipped"]
     assert lost > 0
     recorded = [row for row in events(output) if row["command"] == "get"]
-    assert lookups == 40_000 == len(recorded) + lost
+    assert lookups == bursts * 2000 == len(recorded) + lost
     assert ledger["complete"] is False
     assert ledger["log_dropped"] == int(after["log_worker_dropped"])
 
