@@ -23,6 +23,7 @@ impl Running {
             self.ask_last();
         }
         let duration = self.started.elapsed();
+        self.session.ends(clock::monotonic_ns());
         self.source.detach();
         if self.source.is_live() {
             self.drain();

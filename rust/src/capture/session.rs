@@ -50,6 +50,8 @@ pub(super) struct Session {
     sampled_out_told: u64,
     /// What packets leave in doubt.
     pub(super) doubts: Doubts,
+    /// When the hooks began to be detached, ns.
+    ends: Option<u64>,
     /// The network namespace that packets are of.
     pub(super) namespace: u32,
 }
@@ -70,8 +72,14 @@ impl Session {
             sampled_out: 0,
             sampled_out_told: 0,
             doubts: Doubts::default(),
+            ends: None,
             namespace: 0,
         }
+    }
+
+    /// The hooks are detached from this moment on, one after the other.
+    pub(super) fn ends(&mut self, time: u64) {
+        self.ends = Some(time);
     }
 
     /// Takes one record.
@@ -160,6 +168,9 @@ impl Session {
                     connection,
                     ..*segment
                 };
+                if self.ends.is_some_and(|time| header.time > time) {
+                    self.decoder.ending();
+                }
                 let gap = self
                     .decoder
                     .push(&segment, header.lost == 1 << counter::MISSED);

@@ -126,7 +126,7 @@ impl Connection {
             batch: self.batch.unwrap_or(0),
             dialect: context.dialect(self.server),
         };
-        let mut may_be_barrier = first_of_call && self.barrier_is_due();
+        let mut may_be_barrier = first_of_call && self.barrier_is_due() && !context.is_ending;
         if first_of_call {
             self.reads_on = segment.filled && self.gathers_requests(segment);
         }

@@ -24,6 +24,8 @@ pub(super) struct Context {
     pub(super) responses: Responses,
     /// Segments come from clients' sockets: requests may be sent before earlier ones are answered.
     pub(super) of_clients: bool,
+    /// The source is being detached, sends first: of what is read from here on, answers may not be seen.
+    pub(super) is_ending: bool,
     /// Added to a segment's time gives UTC, ns.
     utc_offset: i128,
     pub(super) events: Vec<Event>,
@@ -43,6 +45,7 @@ impl Context {
             cas: CasOrdinals::default(),
             responses,
             of_clients: false,
+            is_ending: false,
             utc_offset,
             events: Vec::new(),
             dialects: HashMap::new(),

@@ -219,6 +219,11 @@ impl Decoder {
         }
     }
 
+    /// From here on the source may see reads whose answers it does not see: they are no reason to expect any.
+    pub fn ending(&mut self) {
+        self.context.is_ending = true;
+    }
+
     /// The source saw a direction up to `end`: bytes behind the last one pushed are lost.
     pub fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
         if let Some(Some(connection)) = self.connections.get_mut(connection as usize) {

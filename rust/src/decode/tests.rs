@@ -425,6 +425,21 @@ fn a_connection_open_before_the_start_begins_at_its_first_request() {
 }
 
 #[test]
+fn requests_read_while_the_source_is_detached_are_no_reason_to_expect_answers() {
+    for (ending, unpaired) in [(false, 1), (true, 0)] {
+        let mut exchange = exchange();
+        exchange.reads(b"get a\r\n").sends(b"END\r\n");
+        if ending {
+            exchange.decoder.ending();
+        }
+        let (events, totals) = exchange.reads(b"get b\r\n").reads(b"get c\r\n").end();
+        let outcomes: Vec<Option<Outcome>> = events.iter().map(|event| event.outcome).collect();
+        assert_eq!(outcomes, [Some(Outcome::Miss), None, None]);
+        assert_eq!(totals.unpaired, unpaired);
+    }
+}
+
+#[test]
 fn requests_behind_the_tail_of_a_value_get_no_outcome_of_another() {
     let (events, totals) = Exchange::new(Responses::Bytes, true)
         .reads(b"tail\r\nset b 0 0 1\r\ny\r\n")
