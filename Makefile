@@ -9,10 +9,10 @@ ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint format bench soak fuzz clean
+.PHONY: help setup build demo test test-kernels lint format bench soak fuzz clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready build ## install what is missing, and build
 
@@ -36,6 +36,11 @@ demo: setup ## record, analyze and replay a private memcached
 test: setup ## run every test; as root also those against the kernel
 	cargo test --workspace --quiet -- $(if $(ROOT),--include-ignored)
 	$(PYTHON) -m pytest $(ROOT) --numprocesses 2 --dist loadfile
+
+test-kernels: setup ## the kernel tests under older and newer kernels, in virtual machines (SUITES="bullseye sid")
+	@tests/packages.sh qemu-system-x86 busybox-static kmod zstd
+	$(PYTHON) -m pip install --quiet --group kernels
+	tests/kernels/run.sh $(SUITES)
 
 lint: setup ## formatting, lints, types, stubs, and checks of the form
 	cargo fmt --all --check

@@ -23,39 +23,9 @@ for tool in apt-get dpkg-deb; do
 done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work"/{parts,lists/partial,cache/archives/partial,debs,root}
-
-shopt -s nullglob
-sources=(/dev/null /etc/apt/sources.list.d/*.sources)
-lists=(/dev/null /etc/apt/sources.list.d/*.list)
-[ ! -f /etc/apt/sources.list ] || lists+=(/etc/apt/sources.list)
-
-# The archive that this release came from, as its own source lists name it, with the other suite.
-release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-[ -n "$release" ] || refuse "/etc/os-release names no release"
-{
-    awk -v release="$release" -v suite="$suite" '
-        BEGIN { RS = ""; FS = "\n" }
-        {
-            uri = key = ""; found = 0
-            for (line = 1; line <= NF; line++) {
-                split($line, word, " ")
-                if (word[1] == "URIs:") uri = word[2]
-                if (word[1] == "Signed-By:") key = word[2]
-                if (word[1] == "Suites:") for (n = 2; n in word; n++) if (word[n] == release) found = 1
-            }
-            if (found) print "deb" (key == "" ? "" : " [signed-by=" key "]"), uri, suite, "main"
-        }' "${sources[@]}"
-    awk -v release="$release" -v suite="$suite" '
-        $1 == "deb" && match($0, "[ /]" release " ") { sub(" " release " .*", " " suite " main"); print }' "${lists[@]}"
-} >"$work/all"
-head -n 1 "$work/all" >"$work/parts/other.list"
-[ -s "$work/parts/other.list" ] || refuse "no package source of $release on this machine"
-
-apt=(-o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$work/parts" -o "Dir::State::Lists=$work/lists"
-    -o "Dir::Cache=$work/cache" -o "APT::Sandbox::User=" -o "Acquire::Languages=none"
-    -o "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false" -o "Acquire::http::Timeout=30")
-apt-get "${apt[@]}" -qq update >&2 || refuse "its package list cannot be had"
+. "$(dirname "$0")/other_suite.sh"
+use_suite "$suite" "$work"
+mkdir -p "$work"/{debs,root}
 (cd "$work/debs" && apt-get "${apt[@]}" -qq download "${packages[@]}" >&2) || refuse "its packages cannot be had"
 for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/root"

@@ -39,6 +39,8 @@ pub(super) struct Connection {
     turns: Turns,
     /// Where barriers are.
     barriers: Barriers,
+    /// A read was left out as the source is being detached: what is sent from there on answers it.
+    is_cut: bool,
     totals: Totals,
 }
 
@@ -58,6 +60,7 @@ impl Connection {
             reads_on: false,
             turns: Turns::new(mid_stream),
             barriers,
+            is_cut: false,
             totals: Totals::default(),
         }
     }
@@ -115,6 +118,12 @@ impl Connection {
         if gap > 0 {
             self.request_gap(context, gap, missed);
         }
+        if context.is_ending {
+            self.is_cut = true;
+            self.totals.request.seen += segment.length();
+            self.totals.request.boundary += segment.length();
+            return gap;
+        }
         let first_of_call = self.batch.is_none() || self.call != segment.call;
         if first_of_call {
             self.batch = Some(self.batch.map_or(0, |batch| batch.wrapping_add(1)));
@@ -126,7 +135,7 @@ impl Connection {
             batch: self.batch.unwrap_or(0),
             dialect: context.dialect(self.server),
         };
-        let mut may_be_barrier = first_of_call && self.barrier_is_due() && !context.is_ending;
+        let mut may_be_barrier = first_of_call && self.barrier_is_due();
         if first_of_call {
             self.reads_on = segment.filled && self.gathers_requests(segment);
         }
@@ -280,6 +289,13 @@ impl Connection {
         let gap = segment.offset.saturating_sub(self.response_end);
         self.response_end = segment.offset + segment.length();
         self.totals.response.seen += segment.length();
+        if self.is_cut {
+            if gap > 0 {
+                self.response_gap(context, gap, missed);
+            }
+            self.totals.response.boundary += segment.length();
+            return gap;
+        }
         if self.batch.is_none() {
             self.totals.response.seen += gap;
             self.totals.response.boundary += gap + segment.length();

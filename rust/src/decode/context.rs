@@ -24,7 +24,7 @@ pub(super) struct Context {
     pub(super) responses: Responses,
     /// Segments come from clients' sockets: requests may be sent before earlier ones are answered.
     pub(super) of_clients: bool,
-    /// The source is being detached, sends first: of what is read from here on, answers may not be seen.
+    /// The source is being detached, sends first: what is read from here on is not recorded, as answers may not be seen.
     pub(super) is_ending: bool,
     /// Added to a segment's time gives UTC, ns.
     utc_offset: i128,

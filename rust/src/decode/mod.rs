@@ -219,7 +219,7 @@ impl Decoder {
         }
     }
 
-    /// From here on the source may see reads whose answers it does not see: they are no reason to expect any.
+    /// From here on the source may see reads whose answers it does not see: they are boundary.
     pub fn ending(&mut self) {
         self.context.is_ending = true;
     }

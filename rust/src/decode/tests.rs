@@ -425,18 +425,28 @@ fn a_connection_open_before_the_start_begins_at_its_first_request() {
 }
 
 #[test]
-fn requests_read_while_the_source_is_detached_are_no_reason_to_expect_answers() {
-    for (ending, unpaired) in [(false, 1), (true, 0)] {
-        let mut exchange = exchange();
-        exchange.reads(b"get a\r\n").sends(b"END\r\n");
-        if ending {
-            exchange.decoder.ending();
-        }
-        let (events, totals) = exchange.reads(b"get b\r\n").reads(b"get c\r\n").end();
-        let outcomes: Vec<Option<Outcome>> = events.iter().map(|event| event.outcome).collect();
-        assert_eq!(outcomes, [Some(Outcome::Miss), None, None]);
-        assert_eq!(totals.unpaired, unpaired);
-    }
+fn what_is_read_while_the_source_is_detached_is_boundary() {
+    let mut exchange = exchange();
+    exchange
+        .reads(b"get a\r\n")
+        .sends(b"END\r\n")
+        .reads(b"get b\r\n");
+    exchange.decoder.ending();
+    let (events, totals) = exchange
+        .sends(b"END\r\n")
+        .reads(b"get c\r\n")
+        .sends(b"END\r\n")
+        .end();
+    assert_eq!(
+        outcomes(&events),
+        [(Command::Get, Some(Outcome::Miss)); 2],
+        "answers are taken as long as they come"
+    );
+    let boundary = (totals.request.boundary, totals.response.boundary);
+    assert_eq!(
+        (boundary, totals.unpaired, totals.unmatched),
+        ((7, 5), 0, 0)
+    );
 }
 
 #[test]
