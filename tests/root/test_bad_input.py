@@ -223,7 +223,10 @@ def test_a_target_that_is_allowed_to_be_in_use_is_replayed_against(
 ) -> None:
     other = Connection(server.port, 0)
     other.mark()
-    membench("replay", small, server.address, "--allow-nonempty").must(0)
+    replayed = membench("replay", small, server.address, "--allow-nonempty", "--format", "json")
+    # 4: all were sent, on a machine that is too busy to hold the recorded timing.
+    assert replayed.code in (0, 4), replayed.stderr
+    assert replayed.json["sent"] == replayed.json["planned"] > 0
     other.close()
 
 
