@@ -19,7 +19,8 @@ import pytest
 
 from support.cli import Recorder, membench, recorder
 from support.leftovers import held_by
-from support.load import Load, load, loads, total
+from support.load import Load, load, total
+from support.load import loads as several
 from support.profile import table
 from support.server import Memcached, memcached
 from support.waiting import until
@@ -118,7 +119,7 @@ def test_a_thousand_open_connections_are_recorded_and_nothing_is_lost(
     with memcached(threads=4, memory=256, arguments=("-c", "4096")) as server:
         moved = Moved(server)
         with recorder(output, [server.port], "--no-stats") as running:
-            with loads(server.port, 2, OPEN // 2, 4) as clients:
+            with several(server.port, 2, OPEN // 2, 4) as clients:
                 done = kept_busy(clients, seconds, lambda _: None)
             server.wait_for_connections(0)
             running.stop().must(0)
@@ -150,7 +151,7 @@ def test_at_the_highest_rate_nothing_is_lost_and_memory_stays_flat(
     memory: list[tuple[float, int]] = []
     moved = Moved(server)
     with recorder(output, [server.port], "--no-stats", "--max-size", "100G") as running:
-        with loads(server.port, 2, 10, 32) as clients:
+        with several(server.port, 2, 10, 32) as clients:
             done = kept_busy(
                 clients, SECONDS, lambda passed: memory.append((passed, resident(running.pid)))
             )
@@ -174,11 +175,13 @@ def test_at_the_highest_rate_nothing_is_lost_and_memory_stays_flat(
 class Attempt:
     """One recorder that is killed, whatever it was doing; what it held in the kernel is gone."""
 
-    def __init__(self, output: Path, port: int, after: float) -> None:
-        """Start it, and kill it so many seconds later."""
+    def __init__(self, output: Path, port: int, after: float, *, loading: bool) -> None:
+        """Start it, and kill it so many seconds after that, or after it began to load."""
         self.output = output
         running = Recorder(output, [port], "--no-stats")
         try:
+            if loading:
+                until(lambda: held_by(running.pid), "the recorder loading", deadline=60)
             begun = time.monotonic()
             until(
                 lambda: time.monotonic() - begun > after or running.process.poll() is not None,
@@ -231,11 +234,16 @@ def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
     before = server.stats()
     begun = time.monotonic()
     with load(server.port, 8, 8) as client:
-        longest = attaching_takes(tmp_path / "measured.mb", server.port)
+        starts, loads = durations(tmp_path / "measured.mb", server.port)
         for number in range(kills):
-            # One in each of as many stretches as there are kills, most of them before it records.
-            after = 1.25 * longest * (number + chance.random()) / kills
-            attempt = Attempt(tmp_path / f"killed-{number}.mb", server.port, after)
+            # Spread evenly over starting up, or over loading, attaching and the first events.
+            share = 1.25 * (number + chance.random()) / kills
+            output = tmp_path / f"killed-{number}.mb"
+            attempt = (
+                Attempt(output, server.port, share * starts, loading=False)
+                if number % 2
+                else Attempt(output, server.port, share * loads, loading=True)
+            )
             attempt.must_leave_nothing()
             assert client.runs
             moments[attempt.moment] = moments.get(attempt.moment, 0) + 1
@@ -252,11 +260,16 @@ def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
     )
 
 
-def attaching_takes(output: Path, port: int) -> float:
-    """How long a recorder takes here and now from its start to its first event, s."""
-    begun = time.monotonic()
-    with recorder(output, [port], "--no-stats") as running:
+def durations(output: Path, port: int) -> tuple[float, float]:
+    """How long a recorder takes here and now up to its first event: from its start, and from its
+    first program, s."""
+    running = Recorder(output, [port], "--no-stats")
+    try:
+        begun = time.monotonic()
+        until(lambda: held_by(running.pid), "the recorder loading", deadline=60)
+        loading = time.monotonic()
         until(lambda: list(output.glob("events-*")), "the first events", deadline=60)
-        took = time.monotonic() - begun
-        running.kill()
-    return took
+        ended = time.monotonic()
+    finally:
+        running.forget()
+    return ended - begun, ended - loading

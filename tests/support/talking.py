@@ -1,4 +1,4 @@
-"""A connection to a server of ours, recorded: each byte either side moves is known, and so is how."""
+"""A connection to a server of ours, recorded: each byte that either side moves is known."""
 
 from __future__ import annotations
 
