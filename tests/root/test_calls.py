@@ -64,7 +64,7 @@ def talking(output: Path, *options: str) -> Iterator[Talk]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         with recorder(output, [port], "--no-stats", *options) as running:
-            client = socket.create_connection(("127.0.0.1", port), timeout=20)
+            client = socket.create_connection(("127.0.0.1", port), timeout=60)
             server, _ = listening.accept()
             with client, server:
                 yield Talk(running, client, server)
