@@ -301,13 +301,27 @@ impl ResponseStream {
             self.learn(context, response);
             pairing.answer(context, response, time)
         });
+        let list = Framing::List { in_line: false };
+        self.follow_with(context, next, list, length, pairing, totals);
+    }
+
+    /// Goes on with what follows a message of `length` bytes, which the next ones are if they are a `list`.
+    fn follow_with(
+        &mut self,
+        context: &mut Context,
+        next: Next,
+        list: Framing,
+        length: usize,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) {
         self.framing = match next {
             Next::Line => Framing::Line,
             Next::Value { length, finishes } => Framing::Value {
                 left: length,
                 finishes,
             },
-            Next::List => Framing::List { in_line: false },
+            Next::List => list,
             Next::Unmatched => return self.unmatched(context, length, pairing, totals),
         };
         totals.response.parsed += length as u64;
@@ -349,6 +363,7 @@ impl ResponseStream {
         }
         self.line.extend_from_slice(&bytes[..taken]);
         if newline.is_none() {
+            self.bound_list_line(totals);
             return taken;
         }
         totals.response.parsed += self.line.len() as u64;
@@ -359,6 +374,15 @@ impl ResponseStream {
             self.framing = Framing::Line;
         }
         taken
+    }
+
+    /// A line of a list that is longer than any is passed over to its end.
+    fn bound_list_line(&mut self, totals: &mut Totals) {
+        if self.line.len() > LONGEST_LINE {
+            totals.response.text_skipped += self.line.len() as u64;
+            self.line = Vec::new();
+            self.framing = Framing::List { in_line: true };
+        }
     }
 
     /// Whether the line ends a list: `END`, `EN` (of a meta dump) or an error.
