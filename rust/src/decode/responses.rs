@@ -16,6 +16,8 @@ use super::pairing::{Next, Pairing};
 
 /// Longest response line kept while it is incomplete; memcached's own are below 2 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
+/// `END` with its line end.
+const END: u64 = 5;
 
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(super) struct ResponseStream {
     server: u32,
     /// Nothing has been framed yet: what cannot be framed is boundary, not loss.
     at_start: bool,
+    /// A retrieval's value has just ended: another follows, or `END`.
+    behind_value: bool,
 }
 
 impl ResponseStream {
@@ -54,6 +58,7 @@ impl ResponseStream {
             is_binary: false,
             server: 0,
             at_start: mid_stream,
+            behind_value: false,
         }
     }
 
@@ -198,6 +203,12 @@ impl ResponseStream {
             }
             Framing::Lost => *self.lost_bytes(&mut totals.response) += length,
             Framing::Line if pairing.streaming() => totals.response.text_skipped += length,
+            // A line with another value is longer: the kernel program need not read this one.
+            Framing::Line if self.behind_value && length == END => {
+                self.behind_value = false;
+                totals.response.text_skipped += length;
+                pairing.answer(context, &Response::End, time);
+            }
             Framing::Line => {
                 let skipped =
                     self.is_binary && self.skip_in_message(context, length, time, pairing, totals);
@@ -225,6 +236,7 @@ impl ResponseStream {
         if *left > 0 {
             return;
         }
+        self.behind_value = !*finishes;
         if *finishes {
             // Its event was settled when its line was read.
             pairing.finish(context, None, time);
@@ -275,6 +287,7 @@ impl ResponseStream {
         pairing: &mut Pairing,
         totals: &mut Totals,
     ) {
+        self.behind_value = false;
         if pairing.streaming() {
             totals.response.text_skipped += length as u64;
             return;

@@ -37,6 +37,27 @@ fn holes_inside_values_are_skipped_by_length() {
 }
 
 #[test]
+fn behind_a_value_five_bytes_that_were_not_kept_are_the_end() {
+    let mut exchange = exchange();
+    exchange.reads(b"get a b\r\nget c\r\n");
+    let parts = |line| [Piece::Bytes(line), Piece::Hole(5), Piece::Hole(5)];
+    exchange
+        .push(Response, &parts(b"VALUE b 0 3\r\n"))
+        .push(Response, &parts(b"VALUE c 0 3\r\n"));
+    let (events, totals) = exchange.end();
+    assert_eq!(
+        outcomes(&events),
+        [
+            (Command::Get, Some(Outcome::Miss)),
+            (Command::Get, Some(Outcome::Hit)),
+            (Command::Get, Some(Outcome::Hit)),
+        ]
+    );
+    assert_eq!(totals.response.truncated, 0);
+    assert_eq!(totals.response.text_skipped, 10);
+}
+
+#[test]
 fn a_hole_in_a_list_is_skipped_to_the_tail_that_ends_it() {
     let (events, totals) = exchange()
         .reads(b"stats\r\nget a\r\n")
