@@ -34,11 +34,7 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     if datagram::is_datagram(sock) {
-        if side::is_client() {
-            counters.add(counter::UDP, length as u64);
-            return None;
-        }
-        return datagram::sent(sock, counters, length as u32, call::sending());
+        return datagram::sent(sock, counters, length as u32);
     }
     let state = socket::state(sock, counters, length as u32)?;
     state.note_send(sock, counters, length as u32);

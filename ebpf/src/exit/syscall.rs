@@ -3,8 +3,8 @@
 use aya_ebpf::programs::BtfTracePointContext;
 use membench_common::program;
 
-use super::{places::Returned, receive, send, walk};
-use crate::{kernel::Structure, maps::Counters, socket};
+use super::{messages, places::Returned, receive, send, walk};
+use crate::{datagram, kernel::Structure, maps::Counters, socket};
 
 /// The program `sys_exit`. Every system call of every task comes here: most leave by their number or result, and those
 /// about other files at the first pointer that leads nowhere.
@@ -22,8 +22,11 @@ pub fn returned(ctx: &BtfTracePointContext) -> Option<()> {
     if !socket::is_followed(sock) || call.is_aside() {
         return None;
     }
+    if call.has_messages() || datagram::is_datagram(sock) {
+        return messages::hand_over(ctx, sock);
+    }
     let counters = Counters::of(program::RECEIVE)?;
-    let length = call.length(result as u64);
+    let length = result as u32;
     if call.is_send() {
         send::sent(ctx, call, sock, counters, length)
     } else if length == 0 {
