@@ -12,10 +12,11 @@ use membench_common::{Datagram, Header, RECORD_PAYLOAD, counter, field, kind, re
 
 use crate::{
     call::{self, Arguments, Shape},
+    filter,
     kernel::{self, Sock, Structure},
     maps::{self, Counters, Scratch, VECTORS},
     receive,
-    record::{Buffer, Composer, read_user},
+    record::{Buffer, Composer, read_user, zero},
     response, send, side,
     socket::{self, Stream},
     vector,
@@ -135,6 +136,54 @@ pub fn sent(sock: Structure, counters: Counters, length: u32) -> Option<()> {
         _ => keep_begin(composer, [arguments.address, u64::from(length)]),
     }
     Some(())
+}
+
+/// Counts what a client sends to a followed port from a socket that is not connected: it is not decoded, as nothing
+/// tells whose the answers are.
+#[inline(always)]
+pub fn count_unconnected(
+    sock: impl Sock,
+    length: i32,
+    program: u32,
+    scratch: impl FnOnce() -> Option<*mut Scratch>,
+    arguments: impl FnOnce() -> Result<Arguments, u32>,
+) -> Option<()> {
+    let is_candidate = side::is_client()
+        && length > 0
+        && is_datagram(sock)
+        && sock.read::<u16>(field::SOCK_REMOTE_PORT) == 0;
+    if !is_candidate {
+        return None;
+    }
+    let scratch = scratch()?;
+    let peer = match arguments() {
+        Ok(arguments) if matches!(arguments.shape, Shape::Buffer) => arguments.peer,
+        // Not the same instruction as above, which would have two kinds of pointers.
+        Ok(arguments) if matches!(arguments.shape, Shape::Message) => {
+            pointer(scratch, arguments.address) + zero()
+        }
+        _ => return None,
+    };
+    let port = port_at(scratch, peer);
+    if kernel::is_followed(port) && filter::admits(sock) {
+        Counters::of(program)?.add(counter::UDP, length as u64);
+    }
+    Some(())
+}
+
+/// The port of a `struct sockaddr_in` or `sockaddr_in6`, which stands behind the family; 0 if it is not there.
+#[inline(always)]
+fn port_at(scratch: *mut Scratch, address: u64) -> u16 {
+    // SAFETY: the scratch space belongs to this program on this CPU.
+    let to = unsafe { &raw mut (*scratch).pointer };
+    // SAFETY: just written, or 0.
+    unsafe {
+        *to = 0;
+        if address != 0 {
+            read_user::<4>(to.cast(), 4, address);
+        }
+        u16::from_be((to.read_volatile() >> 16) as u16)
+    }
 }
 
 /// Keeps the begin of a datagram, with its frame header.

@@ -23,7 +23,13 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
     let length = ctx.arg::<i32>(1);
     if !socket::is_followed(sock) {
-        return None;
+        return datagram::count_unconnected(
+            sock,
+            length,
+            program::SEND,
+            maps::send_scratch,
+            call::sending,
+        );
     }
     if length <= 0 {
         return failed(sock);

@@ -204,7 +204,7 @@ def test_messages_of_a_call_with_a_timeout_are_found_where_its_result_is_known(
 
 
 def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path) -> None:
-    """One byte each: the programs that may follow each other take 264 of them."""
+    """One byte each: the programs that may follow each other take 256 of them."""
     count = 600
     outgoing = Messages([[bytearray(b"x")] for _ in range(count)])
     with talking(output, "--tier", "T2") as talk:
@@ -214,7 +214,7 @@ def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path
         talk.answer(b"x" * count, lambda to, _: outgoing.send(to.fileno()))
         talk.exchange(2)
         talk.running.stop().must(4)
-    assert balance(output, talk)["record_limit"] == count - 264
+    assert balance(output, talk)["record_limit"] == count - 256
 
 
 def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
@@ -274,12 +274,12 @@ def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> Non
     assert [row["outcome"] for row in gets(output)] == ["miss", None, None, "miss"]
 
 
-def test_what_a_32_bit_call_moves_is_counted_apart(output: Path, tier: str) -> None:
+def test_what_a_32_bit_call_moves_is_counted_apart(output: Path) -> None:
     try:
         compat = Compat()
     except OSError as error:
         pytest.skip(f"no 32-bit calls here: {error}")
-    with talking(output, "--tier", tier) as talk:
+    with talking(output) as talk:
         talk.exchange(0)
         talk.ask(1)
         try:

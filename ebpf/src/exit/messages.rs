@@ -212,10 +212,12 @@ fn begin(
     }
     // SAFETY: takes no arguments.
     let time = unsafe { bpf_ktime_get_ns() };
+    // Early, while little is told apart: the verifier looks at it once for each.
+    let is_announced = !maps::is_unattended(time) && state.announce(sock, counters, time);
     let dealt = state.dealt;
     state.dealt = 0;
     let arguments = receive::arguments(call.flags(), time, || call.arguments())?;
-    if !state.announce(sock, counters, time) {
+    if !is_announced {
         return Err(counter::RING_FULL);
     }
     let cookie = state.cookie;
