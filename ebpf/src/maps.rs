@@ -17,6 +17,7 @@ use aya_ebpf::{
 use membench_common::{Header, SILENCE_NS, counter, program};
 
 use crate::{
+    exit::{messages::Messages, walk::Walked},
     kernel::Structure,
     record::Progress,
     socket::{State, Stream},
@@ -41,8 +42,10 @@ pub struct Scratch {
     pub stream: Stream,
     /// Where a pointer in user space is read to.
     pub pointer: u64,
-    /// Address of the socket, for programs that go on with the call.
-    pub sock: u64,
+    /// Of the socket, for programs that go on with the call.
+    pub walked: Walked,
+    /// Of a call with several messages.
+    pub messages: Messages,
 }
 
 /// User space sets the size.

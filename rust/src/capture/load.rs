@@ -11,7 +11,7 @@ use membench_common::{RECORD_PAYLOAD, counter, program};
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Record, Side, Tier,
+        Facts, KernelOptions, Record, Tier,
         btf::Types,
         counters::{Counters, Heartbeat},
         failure,
@@ -58,14 +58,6 @@ impl Kernel {
     }
 
     fn attach_tier(tier: Tier, options: &KernelOptions, types: &Types) -> Result<Self> {
-        if tier == Tier::T2 && options.followed.side == Side::Client {
-            return Err(Error::Selection {
-                option: "--side",
-                wanted: "client".to_owned(),
-                found: "tier T2, which this kernel or `--tier` leaves, follows servers only"
-                    .to_owned(),
-            });
-        }
         let globals = Globals::new(options, tier.offsets(types, &options.followed)?)?;
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;

@@ -10,6 +10,7 @@ mod clock;
 mod counters;
 mod datagrams;
 mod doubts;
+mod empty;
 mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;

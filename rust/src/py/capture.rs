@@ -23,8 +23,7 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, fallback, output, side, ports, sockets, pids, cgroups,
-        network_namespaces, responses,
+    #[pyo3(signature = (source, *, file, interface, fallback, output, selection, responses,
         ring_size, tier, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
         sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
@@ -42,12 +41,7 @@ impl Recorder {
         interface: Option<String>,
         fallback: bool,
         output: Option<PathBuf>,
-        side: &str,
-        ports: Vec<u16>,
-        sockets: Vec<PathBuf>,
-        pids: Vec<u32>,
-        cgroups: Vec<PathBuf>,
-        network_namespaces: Vec<String>,
+        selection: Selected,
         responses: &str,
         ring_size: u32,
         tier: Option<&str>,
@@ -71,14 +65,7 @@ impl Recorder {
             fallback,
             output,
             force,
-            selection: Selection {
-                side: parse_side(side)?,
-                ports,
-                sockets,
-                pids,
-                cgroups,
-                network_namespaces,
-            },
+            selection: selection.parse()?,
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
             tier: tier.map(parse_tier).transpose()?,
@@ -149,6 +136,30 @@ impl Recorder {
         let next = py.detach(|| self.engine.next_batch(patience));
         py.check_signals()?;
         Ok(next.as_ref().map(Batch::new).transpose()?)
+    }
+}
+
+/// `membench._arguments.Selection`, by its attributes.
+#[derive(FromPyObject)]
+pub(super) struct Selected {
+    side: String,
+    ports: Vec<u16>,
+    sockets: Vec<PathBuf>,
+    pids: Vec<u32>,
+    cgroups: Vec<PathBuf>,
+    network_namespaces: Vec<String>,
+}
+
+impl Selected {
+    pub(super) fn parse(self) -> Result<Selection> {
+        Ok(Selection {
+            side: parse_side(&self.side)?,
+            ports: self.ports,
+            sockets: self.sockets,
+            pids: self.pids,
+            cgroups: self.cgroups,
+            network_namespaces: self.network_namespaces,
+        })
     }
 }
 
