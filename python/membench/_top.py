@@ -228,7 +228,6 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     parsed = sources.parse(source)
-    sources.require_available(parsed)
     chosen = choose_ports(ports, named_otherwise=False)
     check_ring_size(ring_size)
     if not interval > 0:
@@ -241,6 +240,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         source,
         file=parsed.name if parsed.kind is sources.Kind.FILE else None,
         interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
+        hooked=parsed.name if parsed.kind is sources.Kind.TRAFFIC_CONTROL else None,
         ports=chosen,
         responses=responses,
         ring_size=ring_size,
