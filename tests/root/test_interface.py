@@ -33,10 +33,10 @@ from support.wires import (
     extended,
     first_piece,
     much_extended,
+    much_tagged,
     plain,
     segment,
     tagged,
-    thrice_tagged,
     twice_tagged,
     wire,
     with_options,
@@ -245,7 +245,7 @@ def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, tier: str)
     ("frame", "term", "amount"),
     [
         (first_piece(segment(PORT, b"get key\r\n")), "fragments", 1),
-        (thrice_tagged(segment(PORT, b"get key\r\n")), "packets_unreadable", 1),
+        (much_tagged(segment(PORT, b"get key\r\n")), "packets_unreadable", 1),
         (much_extended(segment(PORT, b"get key\r\n")), "packets_unreadable", 1),
         (plain(datagram(PORT, b"12345678get key\r\n")), "udp", 17),
         (first_piece(segment(PORT + 1, b"get key\r\n")), None, 0),
@@ -333,7 +333,7 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str,
             assert programs
             before = _mirrored(there)
             there.comes_in(*plain(segment(PORT, b"get key\r\n")))
-            until(lambda: _mirrored(there) == before + 1, "the other filter's count")
+            until(lambda: _mirrored(there) > before, "the other filter's count")
             assert ("membench_in" in there.filters()) == (tier == "clsact")
             if end == "stop":
                 running.stop().must(0)
@@ -343,7 +343,7 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str,
         until(lambda: not programs & _all_programs(), "our programs gone", 30)
         before = _mirrored(there)
         there.comes_in(*plain(segment(PORT, b"get key\r\n")))
-        until(lambda: _mirrored(there) == before + 1, "the other filter's count")
+        until(lambda: _mirrored(there) > before, "the other filter's count")
 
 
 def _children(pid: int) -> list[int]:
@@ -368,7 +368,7 @@ def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, tie
         with recorder(
             tmp_path / "next.mb", [PORT], *options, source=source, prefix=there.inside
         ) as running:
-            assert there.filters().count("membench_in") == 1
+            assert there.filters().count("membench_in direct-action") == 1
             running.stop().must(0)
         assert there.filters() == ""
     assert _ledger(tmp_path / "next.mb")["complete"]
@@ -386,7 +386,7 @@ def test_one_filter_an_interface_is_ours(tmp_path: Path, tier: str) -> None:
         second = ("record", f"ebpf:{NEAR}", tmp_path / "two.mb", *options)
         refused = membench(*second, "--duration", "1", prefix=there.inside).must(5)
         assert "Failed to attach eBPF program: clsact" in refused.stderr
-        assert there.filters().count("membench_in") == 1
+        assert there.filters().count("membench_in direct-action") == 1
         running.stop().must(0)
         assert "clsact" not in there.tell("tc", "qdisc", "show", "dev", NEAR)
 

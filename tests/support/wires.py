@@ -39,9 +39,10 @@ def twice_tagged(packet: bytes) -> tuple[int, bytes]:
     return _SERVICE_TAG, struct.pack("!HHHH", 7, _TAG, 5, _IPV4) + packet
 
 
-def thrice_tagged(packet: bytes) -> tuple[int, bytes]:
-    """Behind more tags than are followed."""
-    return _SERVICE_TAG, struct.pack("!HHHHHH", 7, _TAG, 5, _TAG, 6, _IPV4) + packet
+def much_tagged(packet: bytes) -> tuple[int, bytes]:
+    """Behind more tags than are followed, one that the kernel takes out included."""
+    tags = struct.pack("!HHHHHHHH", 7, _TAG, 5, _TAG, 6, _TAG, 4, _IPV4)
+    return _SERVICE_TAG, tags + packet
 
 
 def with_options(packet: bytes) -> tuple[int, bytes]:
