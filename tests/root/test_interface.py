@@ -17,6 +17,7 @@ import pytest
 
 from support.agreement import differing
 from support.cli import Recorder, membench, recorder
+from support.kernel import has_links
 from support.mixed import perform_mixed
 from support.namespaces import SERVER, TUN, Disturbance, Pair, pair
 from support.oracle import KeyIds, compare
@@ -55,13 +56,7 @@ PORT = 21412
 BPFTOOL = shutil.which("bpftool") or "bpftool"
 
 
-def _links() -> bool:
-    """Whether this kernel has TCX."""
-    release = Path("/proc/sys/kernel/osrelease").read_text().split(".")
-    return (int(release[0]), int(release[1])) >= (6, 6)
-
-
-TCX = pytest.param("TCX", marks=pytest.mark.skipif(not _links(), reason="Linux before 6.6"))
+TCX = pytest.param("TCX", marks=pytest.mark.skipif(not has_links(), reason="Linux before 6.6"))
 
 
 def _ledger(profile: Path) -> Any:  # noqa: ANN401 - any JSON

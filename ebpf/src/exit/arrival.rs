@@ -9,7 +9,7 @@ use crate::{arrival, kernel::Structure, socket};
 #[inline(always)]
 pub fn begun(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
-    if !socket::is_followed(sock) {
+    if !socket::is_followed_tcp(sock) {
         return None;
     }
     let sock = Walked::at(sock.address());

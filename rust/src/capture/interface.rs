@@ -4,10 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use aya::{
-    EbpfLoader,
+    Ebpf, EbpfLoader,
     maps::{MapData, RingBuf},
 };
-use membench_common::{PORTS, counter, global, program};
+use membench_common::{counter, global, program};
 
 use crate::packet::{Link, Packet};
 use crate::{Error, KernelError, Result};
@@ -47,7 +47,7 @@ pub(super) struct Interface {
     looked: u64,
     failure: Option<String>,
     /// Keeps programs and maps in the kernel.
-    _object: aya::Ebpf,
+    _object: Ebpf,
 }
 
 impl Interface {
@@ -59,20 +59,10 @@ impl Interface {
         attachment: Option<Attachment>,
     ) -> Result<Self> {
         require(&INTERFACES)?;
-        let (link, is_loopback) = (link(name)?, is_loopback(name)?);
-        let link_length: u32 = if link == Link::Ethernet { 14 } else { 0 };
-        let followed: [u16; PORTS] = globals::port_list(ports)?;
+        let link = link(name)?;
         let cpus = load::cpus()?;
         let ring_bytes = load::ring_bytes(ring_bytes.saturating_mul(ROOM));
-        let mut loader = EbpfLoader::new();
-        loader
-            .map_max_entries("ring", ring_bytes)
-            .map_max_entries("counters", cpus * program::COUNT)
-            .map_max_entries("packet_scratch", cpus)
-            .override_global(global::PORTS, &followed, true)
-            .override_global(global::LINK, &link_length, true);
-        let object = loader.load(OBJECT);
-        let mut object = object.map_err(|error| refused(failure::load(failure::OBJECT, error)))?;
+        let mut object = load(ports, link, cpus, ring_bytes)?;
         let ring = object
             .take_map("ring")
             .ok_or_else(|| failure::absent("ring"))?;
@@ -81,11 +71,18 @@ impl Interface {
         let heartbeat = Heartbeat::map(load::descriptor(&object, "heartbeat")?)?;
         let place = Place {
             interface: name,
-            is_loopback,
+            is_loopback: is_loopback(name)?,
         };
         let attached = Hooks::attach(&mut object, place, attachment);
         let (hooks, fallback) = attached.map_err(refused)?;
         heartbeat.beat();
+        let facts = Facts {
+            tier: hooks.attachment().name(),
+            fallback,
+            kernel_release: load::kernel_release(),
+            object_sha256: load::object_sha256(),
+            ring_bytes,
+        };
         Ok(Self {
             index: index(name)?,
             name: name.to_owned(),
@@ -93,14 +90,8 @@ impl Interface {
             ring,
             counters,
             heartbeat,
-            facts: Facts {
-                tier: hooks.attachment().name(),
-                fallback,
-                kernel_release: load::kernel_release(),
-                object_sha256: load::object_sha256(),
-                ring_bytes,
-            },
             hooks,
+            facts,
             room: Vec::new(),
             malformed: 0,
             looked: clock::monotonic_ns(),
@@ -108,9 +99,7 @@ impl Interface {
             _object: object,
         })
     }
-}
 
-impl Interface {
     /// The next packet, if one is there.
     pub(super) fn next_packet(&mut self) -> Option<Packet<'_>> {
         self.heartbeat.beat();
@@ -179,6 +168,21 @@ impl Interface {
     pub(super) fn detach(&mut self) -> Option<String> {
         self.hooks.detach()
     }
+}
+
+/// Makes the maps; programs are loaded one by one.
+fn load(ports: &[u16], link: Link, cpus: u32, ring_bytes: u32) -> Result<Ebpf> {
+    let ports = globals::port_list(ports)?;
+    let link_header: u32 = if link == Link::Ethernet { 14 } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader
+        .map_max_entries("ring", ring_bytes)
+        .map_max_entries("counters", cpus * program::COUNT)
+        .map_max_entries("packet_scratch", cpus)
+        .override_global(global::PORTS, &ports, true)
+        .override_global(global::LINK, &link_header, true);
+    let object = loader.load(OBJECT);
+    object.map_err(|error| refused(failure::load(failure::OBJECT, error)))
 }
 
 /// What each packet of the interface begins with.

@@ -106,8 +106,8 @@ fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(network)?;
-    let port = listener.local_addr().map_err(network)?.port();
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
+    let port = listener.local_addr().map_err(no_trial)?.port();
     let attached = Kernel::attach(&KernelOptions {
         followed: Followed::ports(&[port]),
         responses: Responses::Bytes,
@@ -117,7 +117,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     let tier = attached.as_ref().map(|kernel| kernel.facts().to_string());
     note(checks, "load and attach", tier);
     let mut kernel = attached?;
-    exchange(&listener).map_err(network)?;
+    exchange(&listener).map_err(no_trial)?;
     let seen = Seen::within(&mut kernel, PATIENCE);
     seen.note(checks);
     let counted = seen_bytes(&kernel);
@@ -128,7 +128,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         });
     }
     kernel.detach();
-    exchange(&listener).map_err(network)?;
+    exchange(&listener).map_err(no_trial)?;
     let after = seen_bytes(&kernel);
     checks.push(Check {
         name: "detach".to_owned(),
@@ -139,47 +139,50 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
 }
 
 fn try_interface(checks: &mut Vec<Check>) -> Result<&'static str> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(network)?;
-    let port = listener.local_addr().map_err(network)?.port();
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
+    let port = listener.local_addr().map_err(no_trial)?.port();
     let opened = Interface::open(LOOPBACK, &[port], 0, None);
     let facts = opened
         .as_ref()
         .map(|interface| interface.facts().to_string());
     note(checks, &format!("load and attach to {LOOPBACK}"), facts);
     let mut interface = opened?;
-    exchange(&listener).map_err(network)?;
-    let (mut packets, mut bytes) = (0, 0);
-    while let Some(packet) = interface.next_packet() {
+    exchange(&listener).map_err(no_trial)?;
+    let packets = fired(&mut interface, checks);
+    if packets == 0 {
+        return Err(Error::HooksSilent {
+            seen: [0; 2],
+            sent: PING.len() as u64,
+        });
+    }
+    let left = interface.detach();
+    let passed = interface.passed();
+    exchange(&listener).map_err(no_trial)?;
+    let after = interface.passed() - passed;
+    checks.push(Check {
+        name: format!("detach from {LOOPBACK}"),
+        works: left.is_none() && after == 0,
+        detail: format!("{after} packets more were seen"),
+    });
+    Ok(interface.facts().tier)
+}
+
+/// How many packets are in the ring: those of a connection that has ended.
+fn fired(interface: &mut Interface, checks: &mut Vec<Check>) -> u64 {
+    let mut packets = 0;
+    while interface.next_packet().is_some() {
         packets += 1;
-        bytes += u64::from(packet.length);
     }
     checks.push(Check {
         name: PACKET_HOOK.to_owned(),
         works: packets > 0,
         detail: format!("{packets} packets of a connection of ours passed"),
     });
-    if packets == 0 {
-        return Err(Error::HooksSilent {
-            seen: [bytes; 2],
-            sent: PING.len() as u64,
-        });
-    }
-    let left = interface.detach();
-    let passed = interface.passed();
-    exchange(&listener).map_err(network)?;
-    checks.push(Check {
-        name: format!("detach from {LOOPBACK}"),
-        works: left.is_none() && interface.passed() == passed,
-        detail: format!("{} packets more were seen", interface.passed() - passed),
-    });
-    Ok(interface.facts().tier)
+    packets
 }
 
-fn network(source: std::io::Error) -> Error {
-    Error::Io {
-        path: "a loopback connection".into(),
-        source,
-    }
+fn no_trial(source: std::io::Error) -> Error {
+    Error::NoTrial { source }
 }
 
 /// Which hooks left something in the ring.
