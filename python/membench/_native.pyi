@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "analyze",
     "probe_ebpf",
+    "probe_interface",
     "probe_packets",
     "replay",
 ]
@@ -163,6 +164,7 @@ class Recorder:
         *,
         file: str | None,
         interface: str | None,
+        hooked: str | None,
         fallback: bool,
         output: str | None,
         selection: Selection,
@@ -201,6 +203,7 @@ class Top:
         *,
         file: str | None,
         interface: str | None,
+        hooked: str | None,
         selection: Selection,
         responses: str,
         ring_size: int,
@@ -218,6 +221,9 @@ class Top:
 
 def probe_packets(interface: str) -> str:
     """Try to open an interface through libpcap; JSON with what works and the remedy."""
+
+def probe_interface() -> str:
+    """Try programs of ours at the loopback interface; JSON as of `probe_ebpf`."""
 
 def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
-Tier = Literal["T1", "T2"]
+Tier = Literal["T1", "T2", "TCX", "clsact"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
@@ -121,6 +121,7 @@ class Recording:
         differences: memcached's counters beside the recorded ones, per server.
         stopped_by: `duration`, `max-size`, a signal's name, `stop`, `end of file`, what is wrong
             with a capture file, or the guard that was reached.
+        left_behind: The command that removes programs of this capture that it could not remove.
         write_error: Why the profile could not be written to the end.
         pace: How well it kept up.
         sample: Which share of the traffic was kept.
@@ -139,6 +140,7 @@ class Recording:
     differences: tuple[Difference, ...]
     cost: Cost
     stopped_by: str
+    left_behind: str | None = None
     write_error: str | None = None
     pace: Pace = field(default_factory=Pace)
     sample: Sample = ALL
@@ -273,9 +275,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`; packets of `pcap:any`, `pcap:INTERFACE` or a pcap or
-            pcapng file; `watch:HOST:PORT`, memcached's own log, which needs no permission but
-            tells less; or the path of such a log (`-`: standard input).
+        source: Where to record: `ebpf:any`; packets of `ebpf:INTERFACE`, `pcap:any`,
+            `pcap:INTERFACE` or a pcap or pcapng file; `watch:HOST:PORT`, memcached's own log, which
+            needs no permission but tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
         side: Which end of connections: the `server`'s, or the `client`'s, which is what
             applications here send to `ports` anywhere, and the service times that they see.
@@ -288,7 +290,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         responses: How much of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
-        tier: Hooks to use: `T1` or `T2`; by default the first that this kernel has and takes.
+        tier: Hooks to use: `T1` or `T2`, of an interface `TCX` or `clsact`; by default the first
+            that this kernel has and takes.
         duration: Stop by itself after so many seconds; of a file, by its packets' times.
         force: Overwrite `output`.
         key_file: File with the 128-bit key that makes key ids; a random one otherwise.
@@ -311,7 +314,6 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     parsed = sources.parse(source)
-    sources.require_available(parsed)
     if parsed.is_log:
         refuse_for_logs(
             sample=sample > 1,
@@ -340,6 +342,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         source,
         file=parsed.name if parsed.kind is sources.Kind.FILE else None,
         interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
+        hooked=parsed.name if parsed.kind is sources.Kind.TRAFFIC_CONTROL else None,
         fallback=require is None,
         output=None if output is None else os.fspath(output),
         selection=selection,

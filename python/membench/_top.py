@@ -230,7 +230,6 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     parsed = sources.parse(source)
-    sources.require_available(parsed)
     selection = select(
         parsed,
         side=side,
@@ -251,6 +250,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         source,
         file=parsed.name if parsed.kind is sources.Kind.FILE else None,
         interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
+        hooked=parsed.name if parsed.kind is sources.Kind.TRAFFIC_CONTROL else None,
         selection=selection,
         responses=responses,
         ring_size=ring_size,

@@ -18,3 +18,9 @@ def default_tier() -> str | None:
         tier for tier, name in TRACEPOINTS.items() if b"\0btf_trace_%b\0" % name.encode() in types
     )
     return next(declared, None)
+
+
+def has_links() -> bool:
+    """Whether this kernel attaches programs to interfaces by links (TCX)."""
+    release = Path("/proc/sys/kernel/osrelease").read_text().split(".")
+    return (int(release[0]), int(release[1])) >= (6, 6)

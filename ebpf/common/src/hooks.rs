@@ -11,8 +11,12 @@ pub mod program {
     pub const CLOSE: u32 = 2;
     /// `tcp_rcv_space_adjust`.
     pub const ARRIVAL: u32 = 3;
+    /// What comes in through an interface.
+    pub const PACKET_IN: u32 = 4;
+    /// What goes out.
+    pub const PACKET_OUT: u32 = 5;
     /// How many there are.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 6;
 
     /// A program that is attached: its name and its tracepoint's.
     pub type Hooked = (&'static str, &'static str);

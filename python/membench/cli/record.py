@@ -63,6 +63,8 @@ class Tier(StrEnum):
 
     T1 = "T1"
     T2 = "T2"
+    TCX = "TCX"
+    CLSACT = "clsact"
 
 
 class Requirement(StrEnum):
@@ -74,7 +76,9 @@ class Requirement(StrEnum):
 def command(  # noqa: PLR0917 - Typer makes options of arguments
     source: Annotated[
         str,
-        typer.Argument(help="`ebpf:any`, a pcap file, `watch:HOST:PORT`, or a stored watch log."),
+        typer.Argument(
+            help="`ebpf:any`, `ebpf:INTERFACE`, a pcap file, `watch:HOST:PORT`, a stored watch log."
+        ),
     ],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")

@@ -62,6 +62,7 @@ impl Running {
         let mut pace = self.pace_before;
         pace.add(self.pace);
         let sampled_out = self.session.sampled_out();
+        let left_behind = self.source.left_behind();
         let last = End {
             statistics_end: self.asking.statistics_end(),
             stopped_by: stopped_by.clone(),
@@ -115,6 +116,7 @@ impl Running {
                 bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
             },
             stopped_by,
+            left_behind,
             write_error: self.write_error,
         })
     }

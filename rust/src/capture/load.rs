@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/membench.bpf.o");
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/membench.bpf.o");
 static SUMS: &str = include_str!("../../bpf/membench.bpf.sha256");
 
 /// A ring holds at least this many of the largest records.
@@ -146,7 +146,7 @@ impl Kernel {
     }
 }
 
-fn cpus() -> Result<u32> {
+pub(super) fn cpus() -> Result<u32> {
     let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
         path: path.into(),
         source,
@@ -154,7 +154,7 @@ fn cpus() -> Result<u32> {
     Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
 }
 
-fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
+pub(super) fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
     match object.map(name) {
         Some(Map::Array(map)) => Ok(map.fd().as_fd()),
         _ => Err(failure::absent(name)),
@@ -162,7 +162,7 @@ fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>
 }
 
 /// The kernel takes powers of two.
-fn ring_bytes(wanted: u32) -> u32 {
+pub(super) fn ring_bytes(wanted: u32) -> u32 {
     let least =
         LARGEST_RECORDS * u32::try_from(RECORD_PAYLOAD).unwrap_or(u32::MAX / LARGEST_RECORDS);
     wanted
@@ -177,7 +177,7 @@ pub(super) fn kernel_release() -> String {
         .map_or_else(|_| "unknown".into(), |text| text.trim().into())
 }
 
-fn object_sha256() -> &'static str {
+pub(super) fn object_sha256() -> &'static str {
     let line = SUMS.lines().find(|line| line.ends_with("membench.bpf.o"));
     line.and_then(|line| line.split(' ').next())
         .unwrap_or("unknown")

@@ -75,6 +75,8 @@ pub struct Recording {
     pub cost: Cost,
     /// What ended it.
     pub stopped_by: String,
+    /// What removes programs of ours that could not be removed, if there are any.
+    pub left_behind: Option<String>,
     /// What could not be written, if anything.
     pub write_error: Option<String>,
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side, Tier};
+use crate::capture::{
+    Attachment, Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side, Tier,
+};
 use crate::decode::Responses;
 use crate::profile::Sample;
 use crate::{Error, Result};
@@ -23,7 +25,7 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, fallback, output, selection, responses,
+    #[pyo3(signature = (source, *, file, interface, hooked, fallback, output, selection, responses,
         ring_size, tier, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
         sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
@@ -39,6 +41,7 @@ impl Recorder {
         source: String,
         file: Option<PathBuf>,
         interface: Option<String>,
+        hooked: Option<String>,
         fallback: bool,
         output: Option<PathBuf>,
         selection: Selected,
@@ -58,17 +61,20 @@ impl Recorder {
         rotate_bytes: Option<u64>,
         rotate_s: Option<f64>,
     ) -> PyResult<Self> {
+        let (tier, attachment) = tier.map(parse_tier).transpose()?.unwrap_or_default();
         let options = RecordOptions {
             source,
             file,
             interface,
+            hooked,
             fallback,
             output,
             force,
             selection: selection.parse()?,
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
-            tier: tier.map(parse_tier).transpose()?,
+            tier,
+            attachment,
             duration: duration.map(seconds).transpose()?,
             key_file,
             statistics,
@@ -204,13 +210,17 @@ pub(super) fn parse_responses(name: &str) -> Result<Responses> {
         })
 }
 
-fn parse_tier(name: &str) -> Result<Tier> {
-    Tier::ALL
-        .into_iter()
-        .find(|tier| tier.name() == name)
-        .ok_or_else(|| Error::UnknownTier {
+/// Hooks of sockets, or a way to attach to interfaces.
+fn parse_tier(name: &str) -> Result<(Option<Tier>, Option<Attachment>)> {
+    let tier = Tier::ALL.into_iter().find(|tier| tier.name() == name);
+    let mut ways = Attachment::ALL.into_iter();
+    let attachment = ways.find(|attachment| attachment.name() == name);
+    if tier.is_none() && attachment.is_none() {
+        return Err(Error::UnknownTier {
             found: name.to_owned(),
-        })
+        });
+    }
+    Ok((tier, attachment))
 }
 
 pub(super) fn seconds(seconds: f64) -> Result<Duration> {

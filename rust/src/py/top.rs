@@ -24,7 +24,7 @@ struct Top {
 #[pymethods]
 impl Top {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, selection, responses, ring_size, statistics, drop_privileges, keys, key_file,
+    #[pyo3(signature = (source, *, file, interface, hooked, selection, responses, ring_size, statistics, drop_privileges, keys, key_file,
         remember))]
     #[expect(
         clippy::too_many_arguments,
@@ -35,6 +35,7 @@ impl Top {
         source: String,
         file: Option<PathBuf>,
         interface: Option<String>,
+        hooked: Option<String>,
         selection: Selected,
         responses: &str,
         ring_size: u32,
@@ -49,6 +50,7 @@ impl Top {
             source,
             file,
             interface,
+            hooked,
             fallback: true,
             output: None,
             force: false,
@@ -61,6 +63,7 @@ impl Top {
             drop_privileges,
             live: true,
             tier: None,
+            attachment: None,
             rotate: None,
             max_size: None,
             sample: Sample::default(),

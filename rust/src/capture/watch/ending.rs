@@ -78,6 +78,7 @@ impl Running {
                 bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
             },
             stopped_by,
+            left_behind: None,
             write_error: self.write_error,
         })
     }
