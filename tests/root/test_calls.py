@@ -13,9 +13,11 @@ import pytest
 
 from support.calls import Compat, Messages, Uring
 from support.cli import Recorder, membench, recorder
+from support.kernel import needs_t1
 from support.profile import Row, events, table
+from support.waiting import PATIENCE
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 ROUNDS = 6
 REQUEST = b"get key-%d\r\n"
@@ -64,7 +66,7 @@ def talking(output: Path, *options: str) -> Iterator[Talk]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         with recorder(output, [port], "--no-stats", *options) as running:
-            client = socket.create_connection(("127.0.0.1", port), timeout=20)
+            client = socket.create_connection(("127.0.0.1", port), timeout=20 * PATIENCE)
             server, _ = listening.accept()
             with client, server:
                 yield Talk(running, client, server)
@@ -136,7 +138,7 @@ def _sendmmsg(server: socket.socket, data: bytes) -> object:
         (lambda server: server.recv(4096), lambda to, data: to.send(data)),
         (_readv, lambda to, data: os.writev(to.fileno(), [data[:2], data[2:]])),
         (_recvmsg, lambda to, data: to.sendmsg([data[:2], data[2:]])),
-        (_recvmmsg, _sendmmsg),
+        pytest.param(_recvmmsg, _sendmmsg, marks=needs_t1("messages of a call")),
     ],
     ids=["read, write", "recv, send", "readv, writev", "recvmsg, sendmsg", "recvmmsg, sendmmsg"],
 )
@@ -150,6 +152,7 @@ def test_what_a_call_moves_is_recorded(output: Path, receive: Receive, send: Sen
     whole(output, talk, ROUNDS)
 
 
+@needs_t1("messages of a call")
 def test_each_message_of_a_call_is_found(output: Path) -> None:
     """Three requests and answers a call, in a fourth message nothing; then the same array again."""
     buffers = [[bytearray(LENGTH)] for _ in range(4)]
@@ -167,6 +170,7 @@ def test_each_message_of_a_call_is_found(output: Path) -> None:
     assert len({row["key"] for row in gets(output)}) == 6, "the keys 0 to 5"
 
 
+@needs_t1("messages of a call")
 def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
     """With a timeout a call may end anywhere: its messages are not looked for."""
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
@@ -184,6 +188,7 @@ def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
     ]
 
 
+@needs_t1("io_uring")
 def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
     try:
         ring = Uring()

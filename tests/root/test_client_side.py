@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, recorder
+from support.kernel import needs_t1
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import compare
 from support.profile import by_connection, events, table
@@ -18,7 +19,7 @@ from support.requests import read, store
 from support.server import Memcached, memcached
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel, needs_t1("clients")]
 
 CLIENT = ("--no-stats", "--side", "client")
 ROUNDS = 6

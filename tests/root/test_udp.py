@@ -10,13 +10,14 @@ import pytest
 
 from support.cli import Ended, membench, recorder
 from support.datagrams import Datagrams
+from support.kernel import needs_t1
 from support.profile import by_connection, events, table
 from support.requests import read, store
 from support.server import Memcached, free_port, memcached
 from support.waiting import until
 from support.workload import Connection, in_threads, value_of
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel, needs_t1("datagrams")]
 
 CLIENTS = 6
 ROUNDS = 60
