@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from support.kernel import default_tier
+from support.kernel import TRACES_CGROUPS, default_tier, release
 
 HERE = Path(__file__).resolve().parents[1] / "kernels"
 LIST = HERE / "instructions.tsv"
@@ -66,7 +66,8 @@ def attach_all() -> None:
     import membench  # noqa: PLC0415 - the process that counts does not need it
 
     with control_groups() as mount:
-        SELECTIONS["narrowed"]["cgroups"] = [mount]
+        if release() >= TRACES_CGROUPS:
+            SELECTIONS["narrowed"]["cgroups"] = [mount]
         for tier in ("T1", "T2") if default_tier() == "T1" else ("T2",):
             for selection in OF_TIER[tier]:
                 with Path(os.environ["MEMBENCH_VERIFIED"]).open("a") as told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,13 @@ import pytest
 TYPES = Path("/sys/kernel/btf/vmlinux")
 #: A tracepoint of each tier, the one that is preferred first.
 TRACEPOINTS = {"T1": "sock_recv_length", "T2": "sys_exit"}
+#: Before, tracing programs cannot ask in which control groups a task is.
+TRACES_CGROUPS = (5, 15)
+
+
+def release() -> tuple[int, ...]:
+    """Return this kernel's series, as (6, 12)."""
+    return tuple(int(part) for part in os.uname().release.split(".")[:2])
 
 
 @cache
