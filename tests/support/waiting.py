@@ -15,7 +15,7 @@ INTERVAL = 0.002
 PATIENCE = float(os.environ.get("MEMBENCH_PATIENCE", "1"))
 
 
-def until(condition: Callable[[], T], what: str, deadline: float = 20.0) -> T:
+def until(condition: Callable[[], T], what: str, deadline: float = 60.0) -> T:
     """Return the first true value of `condition`; fail after `deadline` seconds, naming `what`."""
     deadline *= PATIENCE
     end = time.monotonic() + deadline

@@ -93,8 +93,8 @@ fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(network)?;
-    let port = listener.local_addr().map_err(network)?.port();
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
+    let port = listener.local_addr().map_err(no_trial)?.port();
     let attached = Kernel::attach(&KernelOptions {
         followed: Followed::ports(&[port]),
         responses: Responses::Bytes,
@@ -106,7 +106,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     let mut kernel = attached?;
     // On a starved machine attaching alone can take so long that the programs would keep quiet.
     kernel.beat();
-    exchange(&listener).map_err(network)?;
+    exchange(&listener).map_err(no_trial)?;
     let seen = Seen::within(&mut kernel, PATIENCE);
     seen.note(checks);
     let counted = seen_bytes(&kernel);
@@ -117,7 +117,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         });
     }
     kernel.detach();
-    exchange(&listener).map_err(network)?;
+    exchange(&listener).map_err(no_trial)?;
     let after = seen_bytes(&kernel);
     checks.push(Check {
         name: "detach".to_owned(),
@@ -127,11 +127,8 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     Ok(kernel.facts().tier)
 }
 
-fn network(source: std::io::Error) -> Error {
-    Error::Io {
-        path: "a loopback connection".into(),
-        source,
-    }
+fn no_trial(source: std::io::Error) -> Error {
+    Error::NoTrial { source }
 }
 
 /// Which hooks left something in the ring.
