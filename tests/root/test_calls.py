@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.calls import Compat, Messages, Uring
-from support.kernel import default_tier
+from support.kernel import needs_t1
 from support.profile import table
 from support.redirected import Redirected
 from support.talking import (
@@ -25,7 +25,7 @@ from support.talking import (
     whole,
 )
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 ROUNDS = 6
 #: One request and its answer were lost. The next answer shows it, and so cannot be told from it.
@@ -147,10 +147,9 @@ def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path
     assert balance(output, talk)["record_limit"] == count - 256
 
 
+@needs_t1
 def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
     """With a timeout a call may end anywhere: to a socket's tracepoint its messages are lost."""
-    if default_tier() != "T1":
-        pytest.skip("this kernel has no sock_recv_length tracepoint")
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
     with talking(output) as talk:
         talk.exchange(0)
@@ -166,6 +165,7 @@ def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
     ]
 
 
+@needs_t1
 def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
     try:
         ring = Uring()
@@ -184,9 +184,8 @@ def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
     assert [row["outcome"] for row in gets(output)] == AFTER_LOST_ANSWER
 
 
+@needs_t1
 def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> None:
-    if default_tier() != "T1":
-        pytest.skip("a thread of the kernel makes no system calls")
     with talking(output) as talk:
         talk.exchange(0)
         talk.ask(1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, recorder
+from support.kernel import TRACES_CGROUPS, release
 from support.namespace import Namespace, cgroup, cgroup_mount, namespace
 from support.oracle import compare
 from support.profile import by_connection, events, table
@@ -18,7 +19,7 @@ from support.server import Memcached, free_port, memcached
 from support.sharing import ANSWER, STINT, ask, sharing
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 REQUESTS = 40
 
@@ -153,6 +154,9 @@ def test_what_another_process_does_with_a_passed_socket_is_not_recorded(output: 
     assert ledger(output)["response_bytes"] == STINT * len(ANSWER)
 
 
+@pytest.mark.skipif(
+    release() < TRACES_CGROUPS, reason="before Linux 5.15 programs cannot ask for control groups"
+)
 def test_a_control_group_is_recorded_with_those_below_it(server: Memcached, output: Path) -> None:
     mount = cgroup_mount()
     if mount is None:

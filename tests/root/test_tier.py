@@ -12,7 +12,7 @@ from support.kernel import default_tier
 from support.server import Memcached, memcached
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 #: The tracepoints of each tier.
 HOOKS = {

@@ -16,7 +16,7 @@ from support.server import Memcached, free_port, memcached
 from support.waiting import until
 from support.workload import Connection, in_threads, value_of
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CLIENTS = 6
 ROUNDS = 60
