@@ -7,8 +7,9 @@ use crate::profile::End;
 
 use super::clock;
 use super::ledger::Ledger;
+use super::pace::DRAIN_PERIODS;
 use super::recorder::{Cost, Difference, Recording};
-use super::running::{DRAIN_PERIODS, Running, ratio};
+use super::running::{Running, ratio};
 use super::status::State;
 
 /// How long servers may take for their last answers.
