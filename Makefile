@@ -7,6 +7,7 @@ PACKAGES := memcached tcpdump strace iproute2 python3-venv
 # Where `make test` may skip nothing: CI=1.
 ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
+FUZZ_SECONDS ?= 100
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test test-kernels lint format bench soak fuzz clean
@@ -62,13 +63,16 @@ bench: setup ## print what recording, decoding and replaying cost here
 	cargo bench --quiet --profile fast
 	$(PYTHON) benches/record_cost.py
 
-soak: setup ## tests that take longer than a minute
+soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100)
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak
 
-fuzz: ## feed random bytes to the parsers, a minute each
+fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 for each target)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
 	cd rust && for target in $$(cargo fuzz list); do \
-	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60 || exit 1; \
+	    mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -dict=$(CURDIR)/rust/fuzz/protocol.dict \
+	        -rss_limit_mb=1024 -timeout=20 -print_final_stats=1 || exit 1; \
 	done
 
 clean: ## remove what was built

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -79,6 +79,23 @@ def _fall_short(item: pytest.Item, reason: str) -> None:
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be rewritten."""
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Keep a line to be printed when all tests are done."""
+    return lambda line: record_property("figure", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests kept."""
+    reports = [one for each in terminalreporter.stats.values() for one in each]
+    properties = [one for report in reports for one in getattr(report, "user_properties", ())]
+    figures = dict.fromkeys(line for name, line in properties if name == "figure")
+    if figures:
+        terminalreporter.section("figures")
+    for line in figures:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ use crate::{
 const LINE: u64 = 96;
 /// and longest end that are kept so.
 const END: u64 = 16;
+/// `END` with its line end: behind a text value nothing else is as short, so that it need not be read.
+const END_LINE: u64 = 5;
 const PART: u64 = size_of::<Part>() as u64;
 const ROOM: usize = (3 * PART + LINE + END) as usize;
 
@@ -64,14 +66,16 @@ fn read(record: *mut Record, line: [u64; 2], value: u64, end: [u64; 2]) -> bool 
         return false;
     }
     let rest = kept.wrapping_add(bounded::<LINE>((line[1] + 7) & !7) as usize);
-    if !read_user::<END>(rest.wrapping_add(2 * PART as usize), end[1], end[0]) {
+    let is_known = end[1] == END_LINE && response::is_text_value(kept);
+    if !is_known && !read_user::<END>(rest.wrapping_add(2 * PART as usize), end[1], end[0]) {
         return false;
     }
     // SAFETY: inside the parts: the line's length is bounded.
     unsafe {
         parts.cast::<Part>().write(part(line[1], line[1]));
         rest.cast::<Part>().write(part(value, 0));
-        rest.cast::<Part>().add(1).write(part(end[1], end[1]));
+        let kept = if is_known { 0 } else { end[1] };
+        rest.cast::<Part>().add(1).write(part(end[1], kept));
     }
     true
 }

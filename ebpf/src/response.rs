@@ -74,6 +74,13 @@ pub fn announced<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
     0
 }
 
+/// Whether what is kept begins as the line before a value of the text protocol.
+#[inline(always)]
+pub fn is_text_value(kept: *const u8) -> bool {
+    // SAFETY: as in `announced`.
+    unsafe { kept.cast::<u64>().read() & VALUE_MASK == VALUE }
+}
+
 /// The number that ends a line: a value's size, unless a cas value follows it.
 #[inline(always)]
 fn last_number<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {

@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from membench import sources
 from membench._arguments import check_ring_size, check_sample, choose_ports, refuse_for_logs
 from membench._results import from_json
+from membench._running import Running
 from membench.errors import UsageError
 from membench.guards import Guards, Limits, Pace, Yielding
 from membench.ledger import Ledger
@@ -161,7 +161,7 @@ class Recording:
         return self.ledger.loss_share(self.requests)
 
 
-class Capture:
+class Capture(Running):
     """A capture that has started; leaving its `with` block ends and seals it.
 
     Iterating yields events as their responses complete; `batches` yields the same as Arrow.
@@ -172,15 +172,7 @@ class Capture:
         self._recorder = recorder
         self._live = live
 
-    def __enter__(self) -> Capture:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         self.stop("stop")
         self.wait()
 

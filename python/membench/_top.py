@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from membench import sources
 from membench._arguments import check_ring_size, choose_ports
 from membench._record import DEFAULT_RING_SIZE, Responses, Status
 from membench._results import from_json
+from membench._running import Running
 from membench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class _Counted:
     commands: Mapping[str, CommandCounts]
 
 
-class Top:
+class Top(Running):
     """A source that is watched; leaving its `with` block ends that.
 
     Iterating yields one `Snapshot` an interval.
@@ -135,15 +135,7 @@ class Top:
         self._interval = interval
         self._most = most
 
-    def __enter__(self) -> Top:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         self.stop()
 
     def __iter__(self) -> Iterator[Snapshot]:

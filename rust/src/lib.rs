@@ -24,4 +24,4 @@ pub mod top;
 #[cfg(feature = "python")]
 mod py;
 
-pub use error::{Class, Error, KernelError, Result};
+pub use error::{Class, Error, KernelError, ReplayError, Result};

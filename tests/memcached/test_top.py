@@ -9,7 +9,6 @@ import select
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,37 +18,14 @@ import membench
 from membench import UsageError
 from support.cli import COMMAND, environment
 from support.cli import membench as run
-from support.server import Memcached, memcached
+from support.server import Memcached
 from support.siphash import siphash
 from support.waiting import until
-from support.watched import ROOM, Client
+from support.watched import KEY, Client
 
 pytestmark = pytest.mark.memcached
 
-KEY = bytes(range(16))
 SECRET = b"a-secret-key-of-mine"
-
-
-@pytest.fixture(autouse=True)
-def _hang_up() -> Iterator[None]:
-    yield
-    Client.close_all()
-
-
-@pytest.fixture
-def roomy() -> Iterator[Memcached]:
-    """A memcached that drops no line of a test's."""
-    with memcached(threads=2, arguments=ROOM) as running:
-        yield running
-
-
-@pytest.fixture
-def key_file(tmp_path: Path) -> Path:
-    """A key that the test knows."""
-    path = tmp_path / "ids.key"
-    path.write_bytes(KEY)
-    path.chmod(0o600)
-    return path
 
 
 def skewed(client: Client, operations: int = 3000) -> Counter[bytes]:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,34 +16,11 @@ from support.profile import events, table, texts
 from support.server import Memcached, StatsConnection, free_port, memcached
 from support.siphash import siphash
 from support.waiting import until
-from support.watched import ROOM, Client, Watching
+from support.watched import KEY, Client, Watching
 
 pytestmark = pytest.mark.memcached
 
-KEY = bytes(range(16))
 LOST, ENVIRONMENT = 4, 5
-
-
-@pytest.fixture(autouse=True)
-def _hang_up() -> Iterator[None]:
-    yield
-    Client.close_all()
-
-
-@pytest.fixture
-def roomy() -> Iterator[Memcached]:
-    """A memcached that drops no line of a test's."""
-    with memcached(threads=2, arguments=ROOM) as running:
-        yield running
-
-
-@pytest.fixture
-def key_file(tmp_path: Path) -> Path:
-    """A key that the test knows."""
-    path = tmp_path / "ids.key"
-    path.write_bytes(KEY)
-    path.chmod(0o600)
-    return path
 
 
 def traffic(client: Client, seed: int, steps: int = 600) -> None:

@@ -4,100 +4,30 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.calls import Compat, Messages, Uring
-from support.cli import Recorder, membench, recorder
-from support.profile import Row, events, table
+from support.profile import table
+from support.talking import (
+    ANSWER,
+    LENGTH,
+    REQUEST,
+    Receive,
+    Send,
+    balance,
+    gets,
+    ledger,
+    talking,
+    whole,
+)
 
 pytestmark = pytest.mark.root
 
 ROUNDS = 6
-REQUEST = b"get key-%d\r\n"
-LENGTH = len(REQUEST % 0)
-ANSWER = b"END\r\n"
 #: One request and its answer were lost. The next answer shows it, and so cannot be told from it.
 AFTER_LOST_ANSWER = ["miss", None, "miss"]
-
-Receive = Callable[[socket.socket], bytes]
-Send = Callable[[socket.socket, bytes], object]
-
-
-class Talk:
-    """Both ends of a connection whose server's end is recorded."""
-
-    def __init__(self, running: Recorder, client: socket.socket, server: socket.socket) -> None:
-        """Connected."""
-        self.running, self.client, self.server = running, client, server
-        self.sent = self.answered = 0
-
-    def ask(self, *numbers: int) -> None:
-        """Requests in one write."""
-        data = b"".join(REQUEST % number for number in numbers)
-        self.client.sendall(data)
-        self.sent += len(data)
-
-    def answer(self, data: bytes, send: Send = socket.socket.sendall) -> None:
-        """What the server sends; the client takes it."""
-        send(self.server, data)
-        received = b""
-        while len(received) < len(data):
-            received += self.client.recv(len(data) - len(received)) or b"?"
-        assert received == data
-        self.answered += len(data)
-
-    def exchange(self, number: int) -> None:
-        """An ordinary request and its answer."""
-        self.ask(number)
-        assert self.server.recv(16384) == REQUEST % number
-        self.answer(ANSWER)
-
-
-@contextmanager
-def talking(output: Path, *options: str) -> Iterator[Talk]:
-    """A connection to a server of ours, recorded; it ends with the block."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        with recorder(output, [port], "--no-stats", *options) as running:
-            client = socket.create_connection(("127.0.0.1", port), timeout=20)
-            server, _ = listening.accept()
-            with client, server:
-                yield Talk(running, client, server)
-
-
-def ledger(profile: Path) -> dict[str, Any]:
-    """What `info` says of its bytes."""
-    found: dict[str, Any] = membench("info", profile, "--format", "json").must().json["ledger"]
-    return found
-
-
-def gets(profile: Path) -> list[Row]:
-    """Its events, in order."""
-    return sorted(events(profile), key=lambda row: row["request"])
-
-
-def balance(profile: Path, talk: Talk) -> dict[str, Any]:
-    """Its ledger, which must account for every byte of the talk."""
-    found = ledger(profile)
-    assert (found["request_bytes"], found["response_bytes"]) == (talk.sent, talk.answered)
-    (server,) = found["servers"]
-    for direction, moved in (("request", talk.sent), ("response", talk.answered)):
-        flow = server[direction]
-        parts = [flow[name] for name in flow if name not in ("seen", "missed")]
-        assert flow["seen"] == moved == sum(parts), (direction, flow)
-    return found
-
-
-def whole(output: Path, talk: Talk, count: int) -> None:
-    """The recording is complete, and has so many misses."""
-    rows = gets(output)
-    assert [row["outcome"] for row in rows] == ["miss"] * count
-    assert balance(output, talk)["complete"] is True
 
 
 def _vectors(size: int) -> list[bytearray]:

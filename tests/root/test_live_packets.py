@@ -72,7 +72,7 @@ def live(folder: Path, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[
         until(
             lambda: running.process.poll() is not None or "keyed ids" in running.told(),
             "the recorder's first word",
-            deadline=30,
+            deadline=120,
         )
         assert running.process.poll() is None, running.told()
         yield running

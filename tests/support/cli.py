@@ -121,7 +121,7 @@ class Recorder:
         until(
             lambda: self.process.poll() is not None or self._recording(),
             "the recorder attaching",
-            deadline=30,
+            deadline=120,
         )
         assert self.process.poll() is None, (
             f"the recorder ended with {self.process.returncode}: {self.told()}"
@@ -140,7 +140,7 @@ class Recorder:
         until(lambda: self.process.poll() is not None or self.told(), "its first word")
         return self
 
-    def wait(self, timeout: float = 60) -> Ended:
+    def wait(self, timeout: float = 120) -> Ended:
         """Let it end by itself."""
         code = self.process.wait(timeout)
         return Ended(code, self._streams["stdout"].read_text(), self.told())

@@ -29,7 +29,7 @@ class Datagrams:
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
         self._socket.connect((host, port))
-        self._socket.settimeout(20)
+        self._socket.settimeout(60)
         self._id = 0
         self.log: list[Done] = []
         self.sent_bytes = self.received_bytes = self.received = 0

@@ -25,7 +25,7 @@ def tcpdump(
 ) -> Iterator[None]:
     """Capture while the block runs; every packet that passed is in the file when it ends."""
     said = output.with_suffix(".tcpdump")
-    command = [*prefix, "tcpdump", "-i", interface, "-w", str(output), "-U", "-B", "65536", "-n"]
+    command = [*prefix, "tcpdump", "-i", interface, "-w", str(output), "-U", "-B", "262144", "-n"]
     command += ["-Z", "root", *options, f"tcp port {port}"]
     with said.open("w") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)

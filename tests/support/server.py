@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.waiting import until
@@ -21,12 +22,19 @@ STATS_REQUEST = b"stats\r\n"
 STILL, SETTLING = 5, 0.005
 
 
+#: Below the ports that the kernel gives to whoever connects: none of these is taken meanwhile.
+PORTS = (12_000, 32_000)
+#: How often a server is started anew, at another port, if something else took its own.
+STARTS = 5
+
+
 def free_port() -> int:
-    """A TCP port that nothing listens on, chosen by the kernel."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nothing uses."""
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def connect(endpoint: int | Path, host: str = "127.0.0.1", timeout: float = 20) -> socket.socket:
@@ -46,9 +54,9 @@ def connect(endpoint: int | Path, host: str = "127.0.0.1", timeout: float = 20) 
 class StatsConnection:
     """One connection that only asks for `stats`, and knows how many bytes that took."""
 
-    def __init__(self, endpoint: int | Path) -> None:
+    def __init__(self, endpoint: int | Path, timeout: float = 60) -> None:
         """Connect to the server at `endpoint`."""
-        self._socket = connect(endpoint)
+        self._socket = connect(endpoint, timeout=timeout)
         self.request_bytes = 0
         self.response_bytes = 0
         self.replies: list[int] = []
@@ -97,12 +105,22 @@ class Memcached:
         """
         self._binary = binary or shutil.which("memcached") or "memcached"
         self.port = port or free_port()
+        self._port_is_given = port is not None or path is not None
         self.path = path
         self.threads = threads
         self._memory = memory
         self._arguments = arguments
         self._asked = self._answered = 0
-        self._process = self._spawn()
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        for _ in range(STARTS - 1):
+            if self._port_is_given:
+                break
+            with suppress(AssertionError):
+                return self._spawn()
+            self.port = free_port()
+        return self._spawn()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = [self._binary]
@@ -112,7 +130,10 @@ class Memcached:
             command += ["-u", "root"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            until(lambda: process.poll() is not None or self._answers(), "memcached answering")
+            until(
+                lambda: process.poll() is not None or self._answers(process.pid),
+                "memcached answering",
+            )
         except AssertionError:
             process.kill()
             raise
@@ -120,13 +141,18 @@ class Memcached:
             raise AssertionError(f"memcached ended with {process.returncode}: {' '.join(command)}")
         return process
 
-    def _answers(self) -> bool:
+    def _answers(self, pid: int) -> bool:
+        """Whether it is this process that answers: with one port taken it may listen on another."""
         try:
-            with connect(self.endpoint, timeout=1) as probe:
-                probe.sendall(b"version\r\n")
-                return probe.recv(64).startswith(b"VERSION")
+            connection = StatsConnection(self.endpoint, timeout=1)
         except OSError:
             return False
+        try:
+            return connection.ask().get("pid") == str(pid)
+        except OSError:
+            return False
+        finally:
+            connection.close()
 
     @property
     def reads_refused_values(self) -> bool:

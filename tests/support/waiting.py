@@ -12,7 +12,7 @@ T = TypeVar("T")
 INTERVAL = 0.002
 
 
-def until(condition: Callable[[], T], what: str, deadline: float = 20.0) -> T:
+def until(condition: Callable[[], T], what: str, deadline: float = 60.0) -> T:
     """Return the first true value of `condition`; fail after `deadline` seconds, naming `what`."""
     end = time.monotonic() + deadline
     while True:

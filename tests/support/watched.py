@@ -13,6 +13,8 @@ from support.waiting import until
 
 #: KiB of log a worker, and a watcher, may be behind.
 ROOM = ("-o", "worker_logbuf_size=16384,watcher_logbuf_size=16384")
+#: The key of the key file that tests give.
+KEY = bytes(range(16))
 Seen = tuple[str, bytes, int | None]
 
 

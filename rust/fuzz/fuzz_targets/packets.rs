@@ -1,93 +1,59 @@
-//! Any bytes as a capture file → streams without holes that were not told, and nothing unaccounted for.
+//! Any TCP segments of a few connections → streams without untold holes, and nothing unaccounted for.
 #![no_main]
 
-use std::collections::HashMap;
-use std::io::Cursor;
-use std::path::Path;
-
 use libfuzzer_sys::fuzz_target;
-use membench::decode::{Decoder, Responses};
-use membench::packet::file::Reader;
-use membench::packet::{Flows, Found, Limits};
+use membench::packet::{Flows, Link, Packet};
 use membench::privacy::KeyHasher;
-use membench::segment::{Direction, Piece, Segment};
+use membench_fuzz::{LIMITS, Streams};
 
-/// Small enough to be reached.
-const LIMITS: Limits = Limits {
-    flows: 4,
-    flow_bytes: 4096,
-    total_bytes: 8192,
-};
+const PORT: u16 = 11211;
 
-struct Streams {
-    decoder: Decoder,
-    ends: HashMap<(u64, Direction), u64>,
-}
+/// Flags, sequence and acknowledgement numbers, what the snaplen leaves, how long after the one before, payload.
+type Segment<'a> = (u8, i16, i16, u8, u16, &'a [u8]);
 
-impl Streams {
-    fn take(&mut self, found: &Found<'_>) {
-        match found {
-            Found::Opened {
-                flow, mid_stream, ..
-            } => {
-                self.decoder.open_without_reads(*flow as u32, *mid_stream);
-            }
-            Found::Bytes(bytes) => {
-                let length = bytes.bytes.len() as u64 + u64::from(bytes.hole);
-                let end = self.ends.entry((bytes.flow, bytes.direction)).or_default();
-                assert!(bytes.offset >= *end, "bytes twice");
-                assert!(
-                    bytes.offset == *end || length == 0,
-                    "a gap that was not told"
-                );
-                *end = bytes.offset + length;
-                if bytes.at_rest && !self.decoder.paired(bytes.flow as u32) {
-                    self.decoder.expect_barrier(bytes.flow as u32);
-                }
-                let segment = Segment {
-                    connection: bytes.flow as u32,
-                    direction: bytes.direction,
-                    offset: bytes.offset,
-                    time: bytes.time,
-                    arrival: None,
-                    filled: false,
-                    call: bytes.call,
-                    pieces: &[Piece::Bytes(bytes.bytes), Piece::Hole(bytes.hole)],
-                };
-                self.decoder.push(&segment, true);
-                self.decoder.clear_events();
-            }
-            Found::Closed { flow, .. } => self.close(*flow as u32),
-            Found::Ended { .. } => {}
-        }
-    }
-
-    fn close(&mut self, connection: u32) {
-        if let Some(totals) = self.decoder.close(connection) {
-            assert_eq!(totals.request.seen, totals.request.accounted());
-            assert_eq!(totals.response.seen, totals.response.accounted());
-        }
-    }
-}
-
-fuzz_target!(|input: &[u8]| {
-    let input = Box::new(Cursor::new(input.to_vec()));
-    let Ok(mut reader) = Reader::read(Path::new("fuzz"), input) else {
-        return;
+/// An IPv4 packet: the highest bits of its flags are its direction and its client.
+fn packet((flags, sequence, acknowledgement, _, _, payload): &Segment<'_>) -> Vec<u8> {
+    let client = 40_000 + u16::from(flags >> 5 & 3);
+    let (from, to) = match flags & 0x80 {
+        0 => ((1, client), (2, PORT)),
+        _ => ((2, PORT), (1, client)),
     };
+    let length = u16::try_from(40 + payload.len()).unwrap_or(u16::MAX);
+    let mut bytes = vec![0x45, 0];
+    bytes.extend(length.to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 64, 6, 0, 0]);
+    bytes.extend([10, 0, 0, from.0, 10, 0, 0, to.0]);
+    bytes.extend(from.1.to_be_bytes());
+    bytes.extend(to.1.to_be_bytes());
+    // Around the place where numbers wrap.
+    bytes.extend(i32::from(*sequence).to_be_bytes());
+    bytes.extend(i32::from(*acknowledgement).to_be_bytes());
+    bytes.extend([0x50, flags & 0x17, 1, 0, 0, 0, 0, 0]);
+    bytes.extend(*payload);
+    bytes
+}
+
+fuzz_target!(|segments: Vec<Segment<'_>>| {
     let Ok(hasher) = KeyHasher::random() else {
         return;
     };
-    let mut streams = Streams {
-        decoder: Decoder::new(hasher, Responses::Bytes, 0),
-        ends: HashMap::new(),
-    };
-    let mut flows = Flows::new(&[11211], LIMITS);
-    while let Some(packet) = reader.next_packet() {
+    let mut streams = Streams::new(hasher);
+    let mut flows = Flows::new(&[PORT], LIMITS);
+    let mut time = 0;
+    for segment in &segments {
+        let bytes = packet(segment);
+        time += u64::from(segment.4) * 10_000;
+        // Most are captured whole.
+        let cut = bytes.len() - usize::from(segment.3.saturating_sub(200)).min(bytes.len());
+        let packet = Packet {
+            time,
+            link: Link::Raw,
+            bytes: &bytes[..cut],
+            length: bytes.len() as u32,
+            way: None,
+        };
         flows.take(&packet, &mut |found| streams.take(&found));
     }
     flows.finish(&mut |found| streams.take(&found));
-    for connection in streams.decoder.open_connections() {
-        streams.close(connection);
-    }
+    streams.end();
 });

@@ -93,8 +93,8 @@ fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(network)?;
-    let port = listener.local_addr().map_err(network)?.port();
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
+    let port = listener.local_addr().map_err(no_trial)?.port();
     let attached = Kernel::attach(&KernelOptions {
         followed: Followed::ports(&[port]),
         responses: Responses::Bytes,
@@ -104,7 +104,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     let tier = attached.as_ref().map(|kernel| kernel.facts().to_string());
     note(checks, "load and attach", tier);
     let mut kernel = attached?;
-    exchange(&listener).map_err(network)?;
+    exchange(&listener).map_err(no_trial)?;
     let seen = Seen::within(&mut kernel, PATIENCE);
     seen.note(checks);
     let counted = seen_bytes(&kernel);
@@ -115,7 +115,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         });
     }
     kernel.detach();
-    exchange(&listener).map_err(network)?;
+    exchange(&listener).map_err(no_trial)?;
     let after = seen_bytes(&kernel);
     checks.push(Check {
         name: "detach".to_owned(),
@@ -125,11 +125,8 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     Ok(kernel.facts().tier)
 }
 
-fn network(source: std::io::Error) -> Error {
-    Error::Io {
-        path: "a loopback connection".into(),
-        source,
-    }
+fn no_trial(source: std::io::Error) -> Error {
+    Error::NoTrial { source }
 }
 
 /// Which hooks left something in the ring.

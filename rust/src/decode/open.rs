@@ -94,6 +94,11 @@ impl OpenRequests {
         self.requests.len()
     }
 
+    /// How many events they will become.
+    pub(super) fn event_count(&self) -> usize {
+        self.events.len()
+    }
+
     pub(super) fn get(&self, index: usize) -> Option<&Open> {
         self.requests.get(index)
     }

@@ -13,6 +13,9 @@ use super::open::{Open, OpenRequests};
 use super::reply::{Reply, reply};
 use super::{Responses, Totals};
 
+/// Most events that wait for responses on one connection: far more than a server or client lets wait.
+const MOST_WAITING: usize = 1 << 18;
+
 /// What follows a response line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -89,6 +92,7 @@ impl Pairing {
             key: event.key,
             ..open
         });
+        self.bound(context);
     }
 
     /// Whether responses can be paired at all.
@@ -111,7 +115,20 @@ impl Pairing {
                 key: event.key,
                 ..open
             });
+            self.bound(context);
         }
+    }
+
+    /// Bounds memory: where too much waits, all of it ends without outcome, and so does what follows up to the next
+    /// barrier.
+    fn bound(&mut self, context: &mut Context) {
+        if self.open.event_count() <= MOST_WAITING {
+            return;
+        }
+        self.lost += self.open.iter().filter(|open| !open.quiet).count() as u64;
+        self.ambiguous.clear();
+        self.end(context);
+        self.suspend();
     }
 
     /// The oldest open request; none when all are settled.

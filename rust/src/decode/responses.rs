@@ -16,6 +16,8 @@ use super::pairing::{Next, Pairing};
 
 /// Longest response line kept while it is incomplete; memcached's own are below 2 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
+/// `END` with its line end.
+const END: u64 = 5;
 
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(super) struct ResponseStream {
     server: u32,
     /// Nothing has been framed yet: what cannot be framed is boundary, not loss.
     at_start: bool,
+    /// A retrieval's value has just ended: another follows, or `END`.
+    behind_value: bool,
 }
 
 impl ResponseStream {
@@ -54,6 +58,7 @@ impl ResponseStream {
             is_binary: false,
             server: 0,
             at_start: mid_stream,
+            behind_value: false,
         }
     }
 
@@ -198,6 +203,12 @@ impl ResponseStream {
             }
             Framing::Lost => *self.lost_bytes(&mut totals.response) += length,
             Framing::Line if pairing.streaming() => totals.response.text_skipped += length,
+            // A line with another value is longer: the kernel program need not read this one.
+            Framing::Line if self.behind_value && length == END => {
+                self.behind_value = false;
+                totals.response.text_skipped += length;
+                pairing.answer(context, &Response::End, time);
+            }
             Framing::Line => {
                 let skipped =
                     self.is_binary && self.skip_in_message(context, length, time, pairing, totals);
@@ -225,6 +236,7 @@ impl ResponseStream {
         if *left > 0 {
             return;
         }
+        self.behind_value = !*finishes;
         if *finishes {
             // Its event was settled when its line was read.
             pairing.finish(context, None, time);
@@ -275,6 +287,7 @@ impl ResponseStream {
         pairing: &mut Pairing,
         totals: &mut Totals,
     ) {
+        self.behind_value = false;
         if pairing.streaming() {
             totals.response.text_skipped += length as u64;
             return;
@@ -288,13 +301,27 @@ impl ResponseStream {
             self.learn(context, response);
             pairing.answer(context, response, time)
         });
+        let list = Framing::List { in_line: false };
+        self.follow_with(context, next, list, length, pairing, totals);
+    }
+
+    /// Goes on with what follows a message of `length` bytes, which the next ones are if they are a `list`.
+    fn follow_with(
+        &mut self,
+        context: &mut Context,
+        next: Next,
+        list: Framing,
+        length: usize,
+        pairing: &mut Pairing,
+        totals: &mut Totals,
+    ) {
         self.framing = match next {
             Next::Line => Framing::Line,
             Next::Value { length, finishes } => Framing::Value {
                 left: length,
                 finishes,
             },
-            Next::List => Framing::List { in_line: false },
+            Next::List => list,
             Next::Unmatched => return self.unmatched(context, length, pairing, totals),
         };
         totals.response.parsed += length as u64;
@@ -336,6 +363,7 @@ impl ResponseStream {
         }
         self.line.extend_from_slice(&bytes[..taken]);
         if newline.is_none() {
+            self.bound_list_line(totals);
             return taken;
         }
         totals.response.parsed += self.line.len() as u64;
@@ -346,6 +374,15 @@ impl ResponseStream {
             self.framing = Framing::Line;
         }
         taken
+    }
+
+    /// A line of a list that is longer than any is passed over to its end.
+    fn bound_list_line(&mut self, totals: &mut Totals) {
+        if self.line.len() > LONGEST_LINE {
+            totals.response.text_skipped += self.line.len() as u64;
+            self.line = Vec::new();
+            self.framing = Framing::List { in_line: true };
+        }
     }
 
     /// Whether the line ends a list: `END`, `EN` (of a meta dump) or an error.

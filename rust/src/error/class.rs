@@ -37,8 +37,6 @@ impl Error {
             | Self::UnknownAnalysis { .. }
             | Self::KeyFile { .. }
             | Self::KeyFileReadable { .. }
-            | Self::Pacing { .. }
-            | Self::TargetAddress { .. }
             | Self::NotForSource { .. }
             | Self::NotALog { .. }
             | Self::Sampled { .. }
@@ -46,14 +44,13 @@ impl Error {
             | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::Random(_)
-            | Self::TooManyConnections { .. }
-            | Self::ReplaySystem { .. }
             | Self::NotStarted { .. }
             | Self::NoLibpcap { .. }
             | Self::PacketsForbidden { .. }
             | Self::PacketsUnavailable { .. }
             | Self::NoSource { .. }
             | Self::FeatureMissing { .. }
+            | Self::NoTrial { .. }
             | Self::HooksSilent { .. }
             | Self::WatchUnreachable { .. }
             | Self::WatchRefused { .. } => Class::Environment,
@@ -64,12 +61,9 @@ impl Error {
             | Self::PartMissing { .. }
             | Self::Parquet { .. }
             | Self::Arrow { .. }
-            | Self::Column { .. }
-            | Self::NothingToReplay { .. } => Class::Profile,
-            Self::TargetUnreachable { .. }
-            | Self::TargetProtocol { .. }
-            | Self::TargetBusy { .. } => Class::Target,
+            | Self::Column { .. } => Class::Profile,
             Self::Kernel(error) => error.class(),
+            Self::Replay(error) => error.class(),
         }
     }
 }

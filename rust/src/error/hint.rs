@@ -56,28 +56,13 @@ impl Error {
             | Self::HooksSilent { .. }
             | Self::UnknownAnalysis { .. }
             | Self::TooManyKeys { .. }
-            | Self::Random(_)
-            | Self::TargetProtocol { .. }
-            | Self::NothingToReplay { .. }
-            | Self::ReplaySystem { .. } => None,
+            | Self::Random(_) => None,
+            Self::NoTrial { .. } => Some("bring the loopback interface up: `ip link set lo up`".into()),
             Self::NotStarted { .. } => Some(
                 "limits decide that: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"
                     .into(),
             ),
             Self::NotForSource { .. } | Self::Sampled { .. } => Some(ALL_OF_IT.into()),
-            Self::Pacing { .. } => Some("`recorded`, `speed=2` or `rate=50000/s`".to_owned()),
-            Self::TargetAddress { .. } => {
-                Some("`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`".to_owned())
-            }
-            Self::TargetUnreachable { target, .. } => Some(format!(
-                "is memcached running and listening on {target}? `memcached -l ADDRESS -p PORT` starts one"
-            )),
-            Self::TargetBusy { .. } => {
-                Some("replay writes to its target; `--allow-nonempty` if you mean it".to_owned())
-            }
-            Self::TooManyConnections { wanted, .. } => {
-                Some(format!("`ulimit -n {}`, then again", wanted + 64))
-            }
             Self::WatchUnreachable { server, source } => Some(unreachable_hint(server, source)),
             Self::WatchRefused { found, .. } => Some(refused_hint(found).into()),
             Self::NotALog { .. } => Some(
@@ -88,6 +73,7 @@ impl Error {
                 Some(format!("build with `--features {feature}`"))
             }
             Self::Kernel(error) => error.hint(),
+            Self::Replay(error) => error.hint(),
         }
     }
 }

@@ -3,11 +3,13 @@
 mod class;
 mod hint;
 mod kernel;
+mod replay;
 
 use std::path::PathBuf;
 
 pub use class::Class;
 pub use kernel::KernelError;
+pub use replay::ReplayError;
 
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -138,48 +140,6 @@ pub enum Error {
     /// The system gave no random bytes.
     #[error("no random bytes for the key that protects keys: {0}")]
     Random(getrandom::Error),
-    /// A replay's pacing is not one there is.
-    #[error("unknown pacing: {given}")]
-    Pacing {
-        /// What was asked for.
-        given: String,
-    },
-    /// A target is not `HOST:PORT`.
-    #[error("{given} is no target")]
-    TargetAddress {
-        /// What was given.
-        given: String,
-    },
-    /// The target of a replay cannot be reached, or broke off.
-    #[error("{target}: {source}")]
-    TargetUnreachable {
-        /// Which.
-        target: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The target of a replay does not answer as memcached does.
-    #[error("{target} does not answer like memcached: {answer}")]
-    TargetProtocol {
-        /// Which.
-        target: String,
-        /// What it said.
-        answer: String,
-    },
-    /// The target of a replay is in use.
-    #[error(
-        "{target} holds {} items and has {} clients: it looks like production",
-        thousands(*items),
-        thousands(*clients)
-    )]
-    TargetBusy {
-        /// Which.
-        target: String,
-        /// Items it holds.
-        items: u64,
-        /// Connections that are not ours.
-        clients: u64,
-    },
     /// A source cannot be recorded so.
     #[error("{origin}: {option} is for `ebpf:any` only")]
     NotForSource {
@@ -198,33 +158,11 @@ pub enum Error {
         /// Why that does not do.
         why: &'static str,
     },
-    /// A profile has nothing that could be replayed.
-    #[error("nothing to replay: none of the recording's {events} events can be sent")]
-    NothingToReplay {
-        /// Events in the recording.
-        events: u64,
-    },
-    /// More connections were recorded than this process may open.
-    #[error("the recording needs {wanted} connections, this process may open {limit} files")]
-    TooManyConnections {
-        /// Connections of the recording.
-        wanted: u64,
-        /// The limit on open files.
-        limit: u64,
-    },
     /// The system did not give what a recording runs on.
     #[error("no {what} for the recording: {source}")]
     NotStarted {
         /// What was wanted.
         what: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A system call that replay needs failed.
-    #[error("replay: {call}: {source}")]
-    ReplaySystem {
-        /// Which.
-        call: &'static str,
         /// Why.
         source: std::io::Error,
     },
@@ -249,6 +187,12 @@ pub enum Error {
     NotALog {
         /// Which.
         path: PathBuf,
+    },
+    /// The connection of our own over which the hooks are tried did not come about.
+    #[error("a connection of our own over 127.0.0.1, to try the hooks with: {source}")]
+    NoTrial {
+        /// Why.
+        source: std::io::Error,
     },
     /// The programs were attached, but did not see what passed.
     #[error("the kernel programs are attached but see {seen:?} of {sent} bytes sent both ways")]
@@ -365,20 +309,9 @@ pub enum Error {
     /// The kernel lacks or refuses what a recording takes.
     #[error(transparent)]
     Kernel(#[from] KernelError),
-}
-
-/// A count with its thousands apart.
-fn thousands(count: u64) -> String {
-    let digits = count.to_string();
-    let head = digits.len() % 3;
-    let mut text = digits[..head].to_owned();
-    for group in digits.as_bytes()[head..].chunks(3) {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.extend(group.iter().map(|digit| char::from(*digit)));
-    }
-    text
+    /// A recording cannot be replayed, or not there.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
 }
 
 /// The Parquet reader's message without its own `Parquet error: `.

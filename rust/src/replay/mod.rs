@@ -36,7 +36,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::profile::Profile;
-use crate::{Error, Result, answer};
+use crate::{ReplayError, Result, answer};
 
 use keys::ShortKeys;
 use plan::Plan;
@@ -141,9 +141,10 @@ pub fn run_recording(
         options.warm,
     )?;
     if plan.requests == 0 {
-        return Err(Error::NothingToReplay {
+        return Err(ReplayError::Nothing {
             events: plan.events,
-        });
+        }
+        .into());
     }
     allow_connections(plan.connections.len() as u64)?;
     let mut keys = ShortKeys::default();
@@ -224,8 +225,9 @@ fn allow_connections(wanted: u64) -> Result<()> {
         current: Some(files),
         maximum,
     };
-    setrlimit(Resource::Nofile, raised).map_err(|_| Error::TooManyConnections {
+    setrlimit(Resource::Nofile, raised).map_err(|_| ReplayError::TooManyConnections {
         wanted,
         limit: maximum.unwrap_or(u64::MAX),
-    })
+    })?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{ReplayError, Result};
 
 use super::clock::{SECOND, WallClock, monotonic};
 use super::connection::Shared;
@@ -216,7 +216,7 @@ fn follow(
 fn join_shards(shards: Vec<ScopedJoinHandle<'_, io::Result<Outcome>>>) -> Result<Totals> {
     let mut totals = Totals::default();
     for shard in shards {
-        let outcome = join(shard).map_err(|source| Error::ReplaySystem {
+        let outcome = join(shard).map_err(|source| ReplayError::System {
             call: "sending thread",
             source,
         })?;

@@ -1,6 +1,6 @@
 //! Recorded times → intended times, by the pacing asked for.
 
-use crate::{Error, Result};
+use crate::{Error, ReplayError, Result};
 
 const NS_PER_S: f64 = 1e9;
 
@@ -18,8 +18,9 @@ pub enum Pacing {
 impl Pacing {
     /// Reads `recorded`, `speed=2` or `rate=50000/s`.
     pub fn parse(text: &str) -> Result<Self> {
-        let refused = || Error::Pacing {
-            given: text.to_owned(),
+        let refused = || {
+            let given = text.to_owned();
+            Error::from(ReplayError::Pacing { given })
         };
         let number = |digits: &str| {
             let parsed = digits.parse::<f64>().ok();

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Error, ReplayError, Result};
 
 use super::clock::{SECOND, monotonic};
 
@@ -37,10 +37,7 @@ impl Target {
     /// Connects to `HOST:PORT`.
     pub(super) fn connect(name: &str) -> Result<Self> {
         let address = resolve(name)?;
-        let unreachable = |source| Error::TargetUnreachable {
-            target: name.to_owned(),
-            source,
-        };
+        let unreachable = |source| unreachable(name, source);
         let control = TcpStream::connect_timeout(&address, PATIENCE).map_err(unreachable)?;
         control
             .set_read_timeout(Some(PATIENCE))
@@ -77,11 +74,12 @@ impl Target {
         if items == 0 && clients == 0 {
             return Ok(());
         }
-        Err(Error::TargetBusy {
+        Err(ReplayError::TargetBusy {
             target: self.name.clone(),
             items,
             clients,
-        })
+        }
+        .into())
     }
 
     /// Its counters once it has read `written` bytes since `before`, or does not read on; and how many it has read.
@@ -127,10 +125,11 @@ impl Target {
                 "END" => return Ok(lines),
                 line if line.starts_with("STAT ") => lines.push(line.to_owned()),
                 _ => {
-                    return Err(Error::TargetProtocol {
+                    return Err(ReplayError::TargetProtocol {
                         target: self.name.clone(),
                         answer: line.chars().take(80).collect(),
-                    });
+                    }
+                    .into());
                 }
             }
         }
@@ -148,16 +147,19 @@ impl Target {
 
     /// The error of a target that broke off.
     pub(super) fn unreachable(&self, source: io::Error) -> Error {
-        Error::TargetUnreachable {
-            target: self.name.clone(),
-            source,
-        }
+        unreachable(&self.name, source)
     }
 }
 
+fn unreachable(target: &str, source: io::Error) -> Error {
+    let target = target.to_owned();
+    ReplayError::TargetUnreachable { target, source }.into()
+}
+
 fn resolve(name: &str) -> Result<SocketAddr> {
-    let refused = || Error::TargetAddress {
-        given: name.to_owned(),
+    let refused = || {
+        let given = name.to_owned();
+        Error::from(ReplayError::TargetAddress { given })
     };
     if !name.contains(':') {
         return Err(refused());
@@ -165,10 +167,7 @@ fn resolve(name: &str) -> Result<SocketAddr> {
     match name.to_socket_addrs() {
         Ok(mut addresses) => addresses.next().ok_or_else(refused),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(refused()),
-        Err(source) => Err(Error::TargetUnreachable {
-            target: name.to_owned(),
-            source,
-        }),
+        Err(source) => Err(unreachable(name, source)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::event::{Command, Outcome};
 use super::super::Totals;
 use super::super::context::Context;
 use super::super::open::Open;
-use super::super::pairing::{Next, Pairing};
+use super::super::pairing::Pairing;
 use super::{Framing, ResponseStream};
 
 impl ResponseStream {
@@ -87,19 +87,12 @@ impl ResponseStream {
         pairing: &mut Pairing,
         totals: &mut Totals,
     ) {
-        self.framing = match pairing.answer(context, &Response::Binary(*answer), time) {
-            Next::Line => Framing::Line,
-            Next::Value { length, finishes } => Framing::Value {
-                left: length,
-                finishes,
-            },
-            Next::List => Framing::Value {
-                left: answer.rest_size(),
-                finishes: false,
-            },
-            Next::Unmatched => return self.unmatched(context, length, pairing, totals),
+        let next = pairing.answer(context, &Response::Binary(*answer), time);
+        let list = Framing::Value {
+            left: answer.rest_size(),
+            finishes: false,
         };
-        totals.response.parsed += length as u64;
+        self.follow_with(context, next, list, length, pairing, totals);
     }
 
     /// Looks for the response that ends a list of which some was not kept.

@@ -100,3 +100,26 @@ fn a_missing_parent_folder_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn what_a_killed_recorder_left_beside_the_output_goes_and_nothing_else() {
+    let (folder, path) = place();
+    // No process has such a number.
+    let left = [".test.mb.4194305.new", ".test.mb.4194306.old"];
+    let kept = [
+        ".other.mb.4194305.new",
+        ".test.mb.1.new",
+        ".test.mb.4194305.txt",
+    ];
+    for name in left.iter().chain(&kept) {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        fs::write(folder.path().join(name).join("manifest.json.tmp"), "").unwrap();
+    }
+    fs::create_dir(folder.path().join(".test.mb.4194307.new")).unwrap();
+    fs::write(folder.path().join(".test.mb.4194307.new/mine"), "").unwrap();
+    sealed(&path, &[event(0)], &OptionsTable::default());
+    let mut expected = vec![".test.mb.4194307.new", "test.mb"];
+    expected.extend(kept);
+    expected.sort_unstable();
+    assert_eq!(names(folder.path()), expected);
+}

@@ -1,0 +1,33 @@
+"""What the tests of memcached's own log share: a server that drops no line, clients, a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.server import Memcached, memcached
+from support.watched import KEY, ROOM, Client
+
+
+@pytest.fixture(autouse=True)
+def _hang_up() -> Iterator[None]:
+    yield
+    Client.close_all()
+
+
+@pytest.fixture
+def roomy() -> Iterator[Memcached]:
+    """A memcached that drops no line of a test's."""
+    with memcached(threads=2, arguments=ROOM) as running:
+        yield running
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    """A key that the test knows."""
+    path = tmp_path / "ids.key"
+    path.write_bytes(KEY)
+    path.chmod(0o600)
+    return path

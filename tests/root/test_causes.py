@@ -1,0 +1,256 @@
+"""Each way to lose bytes is provoked: it lands in its own counter, and the ledger balances."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import tempfile
+import termios
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import membench as library
+from support.cli import membench, recorder
+from support.kernel import default_tier
+from support.namespace import namespace
+from support.profile import events
+from support.requests import read
+from support.server import Memcached
+from support.talking import ANSWER, LENGTH, REQUEST, balance, gets, ledger, talking
+from support.waiting import until
+from support.workload import Connection
+
+pytestmark = pytest.mark.root
+
+DATA_LOST = 4
+SO_RCVBUFFORCE = 33
+#: Most buffers that one call takes.
+MOST_BUFFERS = 1024
+#: Records of one call, at most, and bytes in each.
+RECORDS, RECORD_BYTES = 17, 16_384
+OPTMEM = Path("/proc/sys/net/core/optmem_max")
+
+#: Causes that are counted in bytes, beside those a test is about.
+BYTES = {
+    "ring_full", "missed", "record_limit", "other_syscall", "io_uring", "kernel_thread",
+    "compat_task", "fault", "no_state", "udp", "other_family", "unattended", "orphaned",
+    "truncated", "unsynced",
+}  # fmt: skip
+
+
+def only(found: dict[str, Any], **expected: int) -> None:
+    """Of all bytes lost, exactly these, each in its own counter."""
+    assert {name: found[name] for name in sorted(BYTES) if found[name]} == expected
+    assert found["complete"] is False
+
+
+def waiting(server: socket.socket, size: int) -> bool:
+    """Whether so many bytes wait to be received."""
+    queued = fcntl.ioctl(server.fileno(), termios.FIONREAD, bytes(4))
+    return bool(struct.unpack("i", queued)[0] >= size)
+
+
+def test_a_call_of_more_buffers_than_its_records_hold_is_cut_and_counted(output: Path) -> None:
+    size = 400 * MOST_BUFFERS
+    request = b"".join(REQUEST % number for number in range(size // LENGTH))
+    request = b"get " + b"k" * (200 - 6) + b"\r\n" + request[: size - 200 - size % LENGTH]
+    buffers = [bytearray(400) for _ in range(MOST_BUFFERS)]
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 * size)
+        sending = threading.Thread(target=talk.client.sendall, args=(request,))
+        sending.start()
+        until(lambda: waiting(talk.server, len(request)), "the request", deadline=60)
+        sending.join()
+        talk.sent += len(request)
+        assert os.readv(talk.server.fileno(), buffers) == len(request)
+        talk.exchange(1)
+        talk.exchange(2)
+        talk.running.stop().must(DATA_LOST)
+    found = balance(output, talk)
+    lost = found["record_limit"]
+    assert 0 < lost <= len(request) - (RECORDS - 1) * RECORD_BYTES // 2, found
+    assert gets(output)[-1]["outcome"] == "miss"
+
+
+def test_what_a_file_is_sent_from_is_counted_apart(output: Path) -> None:
+    def send(server: socket.socket, data: bytes) -> None:
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            assert os.sendfile(server.fileno(), file.fileno(), 0, len(data)) == len(data)
+
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        assert talk.server.recv(4096) == REQUEST % 1
+        talk.answer(ANSWER, send)
+        talk.exchange(2)
+        talk.exchange(3)
+        talk.running.stop().must(DATA_LOST)
+    found = balance(output, talk)
+    assert found["other_syscall"] == len(ANSWER)
+    assert gets(output)[-1]["outcome"] == "miss"
+
+
+def test_what_is_received_to_be_thrown_away_is_counted_apart(output: Path) -> None:
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        until(lambda: waiting(talk.server, LENGTH), "the request")
+        buffer = bytearray(4096)
+        assert talk.server.recv_into(buffer, len(buffer), socket.MSG_TRUNC) == LENGTH
+        assert not any(buffer), "nothing was copied"
+        talk.answer(ANSWER)
+        talk.exchange(2)
+        talk.running.stop().must(DATA_LOST)
+    found = balance(output, talk)
+    only(found, other_syscall=LENGTH, unsynced=len(ANSWER))
+    assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
+
+
+def test_bytes_that_are_not_in_memory_any_more_are_counted_apart(output: Path) -> None:
+    """A read over the very array that says where it goes: nobody can tell where its bytes are."""
+    array = (ctypes.c_uint64 * 2)()
+    array[:] = [ctypes.addressof(array), ctypes.sizeof(array)]
+    request = b"get ten-bytes-\r\n"
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.client.sendall(request)
+        talk.sent += len(request)
+        until(lambda: waiting(talk.server, len(request)), "the request")
+        assert ctypes.CDLL(None).readv(talk.server.fileno(), array, 1) == len(request)
+        talk.answer(ANSWER)
+        talk.exchange(1)
+        talk.running.stop().must(DATA_LOST)
+    # The hole is where a request was needed.
+    only(balance(output, talk), fault=16, truncated=16, unsynced=len(ANSWER))
+    assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
+
+
+@pytest.mark.skipif(default_tier() != "T1", reason="state is kept with the socket on T1 alone")
+def test_sockets_without_memory_for_their_state_are_counted_apart(output: Path) -> None:
+    """`net.core.optmem_max` bounds what may be kept with a socket; here that is nothing."""
+    with namespace() as space, ExitStack() as stack:
+        with space.inside():
+            if not OPTMEM.exists():
+                pytest.skip(f"{OPTMEM} is not of a network namespace on this kernel")
+            OPTMEM.write_text("1\n")
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = listening.getsockname()[1]
+        with recorder(output, [port], "--no-stats") as running:
+            with space.inside():
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+            server, _ = listening.accept()
+            stack.enter_context(server)
+            client.sendall(REQUEST % 1)
+            assert server.recv(4096) == REQUEST % 1
+            server.sendall(ANSWER)
+            assert client.recv(4096) == ANSWER
+            running.stop().must(DATA_LOST)
+    only(ledger(output), no_state=LENGTH + len(ANSWER))
+    assert events(output) == []
+
+
+def test_datagrams_of_clients_are_counted_apart(output: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        with (
+            recorder(output, [port], "--no-stats", "--side", "client") as running,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+        ):
+            client.connect(("127.0.0.1", port))
+            client.send(REQUEST % 1)
+            _, name = server.recvfrom(4096)
+            server.sendto(ANSWER, name)
+            assert client.recv(4096) == ANSWER
+            running.stop().must(DATA_LOST)
+    only(ledger(output), udp=LENGTH + len(ANSWER))
+
+
+def test_sockets_of_other_kinds_are_counted_apart(output: Path, tmp_path: Path) -> None:
+    path = tmp_path / "packets.socket"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        with (
+            recorder(output, [], "--no-stats", "--socket", str(path)) as running,
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client,
+        ):
+            client.connect(str(path))
+            server, _ = listening.accept()
+            with server:
+                client.sendall(REQUEST % 1)
+                assert server.recv(4096) == REQUEST % 1
+                server.sendall(ANSWER)
+                assert client.recv(4096) == ANSWER
+            running.stop().must(DATA_LOST)
+    only(ledger(output), other_family=LENGTH + len(ANSWER))
+
+
+def test_replies_that_are_laid_out_unlike_memcacheds_are_truncated(output: Path) -> None:
+    """Many answers in one long buffer: its middle is not kept, and answers are in it."""
+    count = 200
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(*range(count))
+        sent = talk.sent - LENGTH
+        until(lambda: waiting(talk.server, sent), "the requests")
+        assert len(talk.server.recv(1 << 16)) == sent
+        talk.answer(ANSWER * count)
+        talk.exchange(1)
+        talk.running.stop().must(DATA_LOST)
+    found = balance(output, talk)
+    assert found["truncated"] > 0
+    assert found["unpaired"] > 0
+    assert {row["outcome"] for row in gets(output)} == {"miss", None}
+    assert gets(output)[-1]["outcome"] == "miss"
+
+
+def test_answers_that_fit_no_request_and_requests_without_one_are_counted(output: Path) -> None:
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        talk.server.recv(4096)
+        talk.answer(b"TOUCHED\r\n")
+        talk.ask(2)
+        talk.server.recv(4096)
+        talk.ask(3)
+        assert talk.server.recv(4096) == REQUEST % 3
+        talk.answer(ANSWER)
+        talk.running.stop().must(DATA_LOST)
+    found = balance(output, talk)
+    assert (found["unmatched"], found["unpaired"]) == (1, 2)
+    only(found, unsynced=len(b"TOUCHED\r\n"))
+    assert [row["outcome"] for row in gets(output)] == ["miss", None, None, "miss"]
+
+
+@pytest.mark.memcached
+def test_events_that_a_slow_consumer_does_not_take_are_counted_and_written(
+    server: Memcached, output: Path
+) -> None:
+    connection = Connection(server.port, 0)
+    with library.record(
+        "ebpf:any", output, ports=[server.port], statistics=False, live=True
+    ) as capture:
+
+        def dropped() -> int:
+            connection.perform(*(read("get", [b"key-%d" % number]) for number in range(20)))
+            return capture.status().user_queue_drops
+
+        until(dropped, "events not taken", deadline=120)
+        capture.stop()
+        capture.wait()
+        recording = capture.result
+    assert recording.ledger.user_queue_drops > 0
+    assert recording.ledger.complete is False
+    assert len(events(output)) == len(connection.log)
+    assert membench("info", output, "--format", "json").must().json["ledger"]["missed"] == 0

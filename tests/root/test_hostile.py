@@ -1,0 +1,116 @@
+"""Streams that no honest client or server sends, live: counted to the byte, in bounded memory."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from support.cli import Recorder, membench, recorder
+from support.hostile import BOUND, STREAMS, Stream, accounted
+from support.server import Memcached
+
+pytestmark = pytest.mark.root
+
+DATA_LOST = 4
+#: As memcached reads.
+READ = 16_384
+
+
+def peak(pid: int) -> int:
+    """The most memory a process has had, bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def stopped(running: Recorder) -> None:
+    """End a recording: it has told no traceback, and taken no more memory than is decent."""
+    assert peak(running.pid) < BOUND
+    ended = running.stop()
+    assert ended.code in (0, DATA_LOST), ended
+    assert "Traceback" not in ended.stderr
+    assert "panicked" not in ended.stderr
+
+
+def taken(peer: socket.socket, size: int) -> int:
+    """Read so many bytes, or up to the end; how many there were."""
+    left = size
+    while left and (read := len(peer.recv(min(READ, left)))):
+        left -= read
+    return size - left
+
+
+def talk(listening: socket.socket, stream: Stream) -> None:
+    """A connection on which all of a stream passes, both ways."""
+    with socket.create_connection(listening.getsockname(), timeout=60) as client:
+        server, _ = listening.accept()
+        with server:
+            server.settimeout(60)
+            for sender, receiver, data in (
+                (client, server, stream.requests),
+                (server, client, stream.responses),
+            ):
+                sending = threading.Thread(target=sender.sendall, args=(data,))
+                sending.start()
+                assert taken(receiver, len(data)) == len(data)
+                sending.join()
+
+
+def test_every_byte_of_hostile_streams_is_counted(output: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with recorder(output, [port], "--no-stats") as running:
+            for stream in STREAMS.values():
+                talk(listening, stream)
+            stopped(running)
+    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    accounted(
+        ledger,
+        sum(len(stream.requests) for stream in STREAMS.values()),
+        sum(len(stream.responses) for stream in STREAMS.values()),
+    )
+
+
+@pytest.mark.memcached
+def test_what_memcached_reads_of_hostile_streams_is_in_the_ledger(
+    server: Memcached, output: Path
+) -> None:
+    before = server.settled_stats()
+    with recorder(output, [server.port], "--no-stats") as running:
+        for stream in STREAMS.values():
+            ask(server, stream)
+        server.wait_for_connections(0)
+        stopped(running)
+    after = server.settled_stats()
+    moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
+    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    accounted(ledger, *moved)
+
+
+def ask(server: Memcached, stream: Stream) -> None:
+    """Send it to memcached, which may hang up before it has read all."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        reading = threading.Thread(target=swallowed, args=(client,))
+        reading.start()
+        sent(client, stream.requests)
+        reading.join()
+
+
+def sent(peer: socket.socket, data: bytes) -> None:
+    """Send all of it, and that this was all; or as much as the other side takes."""
+    try:
+        peer.sendall(data)
+        peer.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+def swallowed(peer: socket.socket) -> None:
+    """Read to the end."""
+    try:
+        while peer.recv(1 << 16):
+            pass
+    except OSError:
+        return

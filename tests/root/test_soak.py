@@ -1,0 +1,275 @@
+"""Much, long and often: nothing is lost, memory stays flat, and a killed recorder leaves nothing.
+
+`make soak` runs all of it and prints figures; quick forms are part of every run.
+`MEMBENCH_SOAK_SECONDS`, `MEMBENCH_SOAK_CONNECTIONS` and `MEMBENCH_SOAK_KILLS` make it shorter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.cli import Recorder, membench, recorder
+from support.leftovers import held_by
+from support.load import Load, load, total
+from support.load import loads as several
+from support.profile import table
+from support.server import Memcached, memcached
+from support.waiting import until
+from support.workload import in_threads
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+SECONDS = float(os.environ.get("MEMBENCH_SOAK_SECONDS", "300"))
+CHURN = int(os.environ.get("MEMBENCH_SOAK_CONNECTIONS", "10000"))
+KILLS = int(os.environ.get("MEMBENCH_SOAK_KILLS", "100"))
+OPEN = 1000
+MB = 1 << 20
+#: How much a recorder's memory may grow once it has sealed its first parts, bytes.
+GROWTH = 64 * MB
+CLIENTS = 8
+
+Figure = Callable[[str], None]
+
+
+class Moved:
+    """What memcached read and wrote since this was made, by its own account."""
+
+    def __init__(self, server: Memcached) -> None:
+        """From here on."""
+        self._server = server
+        self._before = self._look()
+
+    def _look(self) -> tuple[int, int]:
+        stats = self._server.settled_stats()
+        return int(stats["bytes_read"]), int(stats["bytes_written"])
+
+    def bytes(self) -> tuple[int, int]:
+        """Read, and written."""
+        now = self._look()
+        return now[0] - self._before[0], now[1] - self._before[1]
+
+
+def balanced(profile: Path, moved: tuple[int, int]) -> dict[str, int]:
+    """Its figures: nothing lost, and every byte that memcached counted is there."""
+    info = membench("info", profile, "--format", "json", timeout=300).must().json
+    ledger = info["ledger"]
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == moved
+    assert ledger["complete"] is True, ledger
+    figures: dict[str, int] = {name: info[name] for name in ("events", "connections")}
+    return figures
+
+
+def received(peer: socket.socket, size: int) -> bytes:
+    """So many bytes, or as many as there are before the end."""
+    with peer.makefile("rb") as file:
+        return file.read(size)
+
+
+def visit(port: int, client: int, visits: int) -> None:
+    """Short connections, one after the other; some leave without waiting for an answer."""
+    key = b"churn-%d" % client
+    asked = b"set %s 0 0 5\r\nvalue\r\nget %s\r\nget absent\r\n" % (key, key)
+    answer = b"STORED\r\nVALUE %s 0 5\r\nvalue\r\nEND\r\nEND\r\n" % key
+    for number in range(visits):
+        source = (f"127.0.2.{1 + client}", 0)
+        with socket.create_connection(("127.0.0.1", port), 60, source) as peer:
+            peer.sendall(asked)
+            assert received(peer, len(answer)) == answer
+            if number % 4 == 0:
+                peer.sendall(b"set %s 0 0 5 noreply\r\nvalue\r\n" % key)
+
+
+@pytest.mark.parametrize(
+    "count", [320, pytest.param(CHURN, marks=pytest.mark.soak)], ids=["few", "many"]
+)
+def test_short_connections_are_all_recorded_and_nothing_is_lost(
+    server: Memcached, output: Path, count: int, figure: Figure
+) -> None:
+    visits = count // CLIENTS
+    moved = Moved(server)
+    begun = time.monotonic()
+    with recorder(output, [server.port], "--no-stats") as running:
+        in_threads([lambda one=one: visit(server.port, one, visits) for one in range(CLIENTS)])
+        server.wait_for_connections(0)
+        took = time.monotonic() - begun
+        running.stop().must(0)
+    found = balanced(output, moved.bytes())
+    made = visits * CLIENTS
+    unanswered = -(-visits // 4) * CLIENTS
+    assert found == {"events": made * 3 + unanswered, "connections": made}
+    rows = table(output, "connections")
+    assert all(row["opened"] is not None and row["closed"] is not None for row in rows)
+    figure(f"churn: {made:,} connections in {took:.1f} s, {found['events']:,} events, nothing lost")
+
+
+@pytest.mark.soak
+def test_a_thousand_open_connections_are_recorded_and_nothing_is_lost(
+    output: Path, figure: Figure
+) -> None:
+    seconds = min(SECONDS, 30)
+    with memcached(threads=4, memory=256, arguments=("-c", "4096")) as server:
+        moved = Moved(server)
+        with recorder(output, [server.port], "--no-stats") as running:
+            with several(server.port, 2, OPEN // 2, 4) as clients:
+                done = kept_busy(clients, seconds, lambda _: None)
+            server.wait_for_connections(0)
+            running.stop().must(0)
+        found = balanced(output, moved.bytes())
+    assert found == {"events": done["operations"], "connections": OPEN}
+    figure(f"open connections: {OPEN:,}, {found['events']:,} events in {seconds:g} s, nothing lost")
+
+
+def kept_busy(clients: list[Load], seconds: float, look: Callable[[float], None]) -> dict[str, int]:
+    """Let them go on for so long, looking around once a second; what they did."""
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun) < seconds:
+        assert all(client.runs for client in clients)
+        look(passed)
+        time.sleep(min(1.0, seconds - passed))
+    return total([client.end() for client in clients])
+
+
+def resident(pid: int) -> int:
+    """A process's memory, bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+@pytest.mark.soak
+def test_at_the_highest_rate_nothing_is_lost_and_memory_stays_flat(
+    server: Memcached, output: Path, figure: Figure
+) -> None:
+    memory: list[tuple[float, int]] = []
+    moved = Moved(server)
+    with recorder(output, [server.port], "--no-stats", "--max-size", "100G") as running:
+        with several(server.port, 2, 10, 32) as clients:
+            done = kept_busy(
+                clients, SECONDS, lambda passed: memory.append((passed, resident(running.pid)))
+            )
+        server.wait_for_connections(0)
+        ended = running.stop()
+    rate = done["operations"] / SECONDS
+    sizes = [size for _, size in memory]
+    settled = [size for passed, size in memory if passed >= min(60, SECONDS / 5)]
+    figure(
+        f"highest rate: {done['operations']:,} operations in {SECONDS:g} s, {rate:,.0f}/s; "
+        f"memory {sizes[0] / MB:.0f} MB first, {sizes[-1] / MB:.0f} last, {max(sizes) / MB:.0f} "
+        f"peak; {ended.json['cost']['ns_per_event']:.0f} ns CPU an event, "
+        f"{ended.json['cost']['bytes_per_event']:.2f} B"
+    )
+    assert max(settled) - settled[0] < GROWTH, memory
+    ended.must(0)
+    found = balanced(output, moved.bytes())
+    assert found["events"] == done["operations"]
+
+
+class Attempt:
+    """One recorder that is killed, whatever it was doing; what it held in the kernel is gone."""
+
+    def __init__(self, output: Path, port: int, after: float, *, loading: bool) -> None:
+        """Start it, and kill it so many seconds after that, or after it began to load."""
+        self.output = output
+        running = Recorder(output, [port], "--no-stats")
+        try:
+            if loading:
+                until(lambda: held_by(running.pid), "the recorder loading", deadline=60)
+            begun = time.monotonic()
+            until(
+                lambda: time.monotonic() - begun > after or running.process.poll() is not None,
+                "the moment of the kill",
+                deadline=after + 60,
+            )
+            assert running.process.poll() is None, running.told()
+            # Stopped first, so that what it holds can be written down.
+            running.process.send_signal(signal.SIGSTOP)
+            until(lambda: "T (stopped)" in status(running.pid), "the recorder being stopped")
+            self.held = held_by(running.pid)
+            running.kill()
+        finally:
+            running.forget()
+
+    @property
+    def moment(self) -> str:
+        """What it was doing."""
+        if not self.held:
+            return "before loading"
+        if not any(one.kind == "link_id" for one in self.held):
+            return "loading"
+        return "recording" if (self.output / "manifest.json").exists() else "attaching"
+
+    def must_leave_nothing(self) -> None:
+        """Its programs, maps and links go; its profile, if it got that far, opens."""
+        until(
+            lambda: not any(one.exists() for one in self.held),
+            f"the kernel letting go of {sorted(self.held)}",
+            deadline=60,
+        )
+        if self.output.exists():
+            info = membench("info", self.output, "--format", "json").must().json
+            assert info["state"] == "recording"
+            assert info["ledger"]["complete"] is None
+
+
+def status(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
+@pytest.mark.parametrize(
+    "kills", [5, pytest.param(KILLS, marks=pytest.mark.soak)], ids=["few", "many"]
+)
+def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
+    server: Memcached, tmp_path: Path, kills: int, figure: Figure
+) -> None:
+    chance = random.Random(kills)
+    moments: dict[str, int] = {}
+    before = server.stats()
+    begun = time.monotonic()
+    with load(server.port, 8, 8) as client:
+        starts, loads = durations(tmp_path / "measured.mb", server.port)
+        for number in range(kills):
+            # Spread evenly over starting up, or over loading, attaching and the first events.
+            share = 1.25 * (number + chance.random()) / kills
+            output = tmp_path / f"killed-{number}.mb"
+            attempt = (
+                Attempt(output, server.port, share * starts, loading=False)
+                if number % 2
+                else Attempt(output, server.port, share * loads, loading=True)
+            )
+            attempt.must_leave_nothing()
+            assert client.runs
+            moments[attempt.moment] = moments.get(attempt.moment, 0) + 1
+        done = client.end()
+    after_all = server.stats()
+    assert (after_all["pid"], int(after_all["cmd_get"]) > int(before["cmd_get"])) == (
+        before["pid"],
+        True,
+    )
+    rate = done["operations"] / (time.monotonic() - begun)
+    figure(
+        f"kills: {kills} at {rate:,.0f} operations/s, {json.dumps(moments)}; nothing left in the "
+        f"kernel, every profile opens, no client saw an error"
+    )
+
+
+def durations(output: Path, port: int) -> tuple[float, float]:
+    """How long a recorder takes here and now up to its first event: from its start, and from its
+    first program, s."""
+    running = Recorder(output, [port], "--no-stats")
+    try:
+        begun = time.monotonic()
+        until(lambda: held_by(running.pid), "the recorder loading", deadline=60)
+        loading = time.monotonic()
+        until(lambda: list(output.glob("events-*")), "the first events", deadline=60)
+        ended = time.monotonic()
+    finally:
+        running.forget()
+    return ended - begun, ended - loading

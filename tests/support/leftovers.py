@@ -1,0 +1,55 @@
+"""What of a process lives in the kernel: its BPF programs, maps and links, by their ids."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+_BPF = {"x86_64": 321, "aarch64": 280}
+_C = ctypes.CDLL(None, use_errno=True)
+_C.syscall.restype = ctypes.c_long
+#: The command of bpf(2) that opens one by its id.
+_OPENED_BY = {"prog_id": 13, "map_id": 14, "link_id": 30}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Held:
+    """One program, map or link."""
+
+    kind: str
+    number: int
+
+    def exists(self) -> bool:
+        """Whether the kernel still has it."""
+        attributes = (ctypes.c_uint32 * 32)(self.number)
+        size = ctypes.sizeof(attributes)
+        number = _BPF[platform.machine()]
+        opened = _C.syscall(number, _OPENED_BY[self.kind], ctypes.byref(attributes), size)
+        if opened >= 0:
+            os.close(opened)
+            return True
+        if ctypes.get_errno() != errno.ENOENT:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return False
+
+
+def held_by(pid: int) -> set[Held]:
+    """Everything of the kind that a process holds open; nothing once it is gone."""
+    found = set()
+    try:
+        entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
+    for entry in entries:
+        try:
+            lines = entry.read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        # A link tells its program's id as well.
+        found |= {Held(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
+    return found
