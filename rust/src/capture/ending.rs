@@ -6,8 +6,9 @@ use crate::Result;
 use crate::profile::End;
 
 use super::ledger::Ledger;
+use super::pace::DRAIN_PERIODS;
 use super::recorder::{Cost, Difference, Recording};
-use super::running::{DRAIN_PERIODS, Running, ratio};
+use super::running::{Running, ratio};
 use super::status::State;
 use super::{clock, empty, listeners};
 

@@ -36,6 +36,8 @@ mod live;
 mod live;
 #[cfg(feature = "ebpf")]
 mod load;
+#[cfg(feature = "ebpf")]
+mod merge;
 mod namespaces;
 mod options;
 mod pace;
@@ -46,6 +48,8 @@ mod probe;
 mod recorder;
 mod recording;
 mod ring;
+#[cfg(feature = "ebpf")]
+mod rings;
 mod rotating;
 mod running;
 mod sampling;

@@ -83,14 +83,6 @@ impl<'a> Record<'a> {
         header.time
     }
 
-    /// Room it took in the ring, bytes, roughly.
-    pub(super) fn size(&self) -> u64 {
-        let (Self::Bytes { pieces, .. } | Self::Datagram { pieces, .. }) = self else {
-            return size_of::<Header>() as u64;
-        };
-        (size_of::<Header>() + pieces.parts.len()) as u64
-    }
-
     fn bytes(header: &'a Header, direction: Direction, parts: &'a [u8]) -> Option<Self> {
         Some(Self::Bytes {
             header,
