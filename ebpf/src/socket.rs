@@ -24,6 +24,7 @@ const SOCK_STREAM: u16 = 1;
 const RCV_SHUTDOWN: u8 = 1;
 
 /// What is known of one direction of a socket.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Stream {
     /// Bytes seen so far, missed ones included.
@@ -222,7 +223,7 @@ impl State {
 
     /// Makes sure that the cookie of a socket without streams is known.
     #[inline(always)]
-    pub fn identify(&mut self, sock: Structure) {
+    pub fn identify(&mut self, sock: impl Sock) {
         self.begin(sock, 0, 0);
     }
 

@@ -177,6 +177,37 @@ def test_a_control_group_is_recorded_with_those_below_it(server: Memcached, outp
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "no server was found: nothing listened on port {port}"),
+        (["--side", "client"], "nothing here was connected to port {port}"),
+    ],
+    ids=["server", "client"],
+)
+def test_a_recording_in_which_nobody_was_found_says_so(
+    output: Path, options: list[str], said: str
+) -> None:
+    port = free_port()
+    with recorder(output, [port], *options) as running:
+        recording = running.stop().must(0).json
+    assert (recording["empty"], recording["events"]) == (said.format(port=port), 0)
+
+
+def test_a_server_to_which_nothing_was_sent_was_found_all_the_same(
+    server: Memcached, output: Path
+) -> None:
+    with recorder(output, [server.port]) as running:
+        recording = running.stop().must(0).json
+    assert recording["empty"] == f"nothing was sent to port {server.port}"
+
+
+def test_a_recording_with_a_connection_says_nothing_of_it(server: Memcached, output: Path) -> None:
+    with recorder(output, [server.port]) as running:
+        visit(server.port, 0)
+        assert running.stop().must(0).json["empty"] is None
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--pid", "4194305"], "no such process"),

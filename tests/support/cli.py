@@ -67,10 +67,17 @@ class Recorder:
     """`membench record` while it runs."""
 
     def __init__(
-        self, output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
+        self,
+        output: Path,
+        ports: Sequence[int],
+        *options: str,
+        prefix: Sequence[str] = (),
+        source: str = "ebpf:any",
     ) -> None:
         """Start it; it may not be attached yet."""
         self.output = output
+        # An interface takes one, or none that is a link.
+        self._links = LINKS if source == "ebpf:any" else 0
         self._folder = tempfile.TemporaryDirectory(prefix="membench-test-")
         self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
         selected = [word for port in ports for word in ("--port", str(port))]
@@ -78,7 +85,7 @@ class Recorder:
             *prefix,
             *COMMAND,
             "record",
-            "ebpf:any",
+            source,
             str(output),
             *selected,
             "--format",
@@ -138,7 +145,7 @@ class Recorder:
 
     def _recording(self) -> bool:
         try:
-            return self.links() >= LINKS and not any(capabilities(self.pid).values())
+            return self.links() >= self._links and not any(capabilities(self.pid).values())
         except (FileNotFoundError, ProcessLookupError):
             return False
 
@@ -184,10 +191,14 @@ def capabilities(pid: int) -> dict[str, int]:
 
 @contextmanager
 def recorder(
-    output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
+    output: Path,
+    ports: Sequence[int],
+    *options: str,
+    prefix: Sequence[str] = (),
+    source: str = "ebpf:any",
 ) -> Iterator[Recorder]:
     """A recorder at work, gone when the block ends."""
-    running = Recorder(output, ports, *options, prefix=prefix)
+    running = Recorder(output, ports, *options, prefix=prefix, source=source)
     try:
         yield running.ready()
     finally:

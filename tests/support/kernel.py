@@ -30,6 +30,12 @@ def default_tier() -> str | None:
     return next(declared, None)
 
 
-def needs_t1(what: str) -> pytest.MarkDecorator:
-    """Skip where T2 is all there is, which does not follow `what`."""
-    return pytest.mark.skipif(default_tier() == "T2", reason=f"T2 does not follow {what}")
+def has_links() -> bool:
+    """Whether this kernel attaches programs to interfaces by links (TCX)."""
+    return release() >= (6, 6)
+
+
+#: For what only the hooks of sockets see.
+needs_t1 = pytest.mark.skipif(
+    default_tier() != "T1", reason="this kernel has no sock_recv_length tracepoint"
+)

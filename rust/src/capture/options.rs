@@ -6,6 +6,7 @@ use std::fmt;
 use membench_common::{responses, side};
 
 use crate::decode::Responses;
+use crate::profile::Header;
 
 use super::Followed;
 #[cfg(feature = "ebpf")]
@@ -33,6 +34,28 @@ impl Tier {
     }
 }
 
+/// How programs are attached to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// A link beside others', gone with its process: Linux 6.6 or newer.
+    Tcx,
+    /// A filter of the interface's `clsact` queueing discipline.
+    Clsact,
+}
+
+impl Attachment {
+    /// All of them, the one that leaves nothing behind first.
+    pub const ALL: [Self; 2] = [Self::Tcx, Self::Clsact];
+
+    /// As profiles and people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "TCX",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
 /// What to capture.
 #[derive(Clone, Debug)]
 pub struct KernelOptions {
@@ -40,8 +63,10 @@ pub struct KernelOptions {
     pub followed: Followed,
     /// What is kept of what memcached sends.
     pub responses: Responses,
-    /// Size of the ring; rounded up to a power of two that holds several of the largest records.
+    /// Size of all rings together; each is rounded up to a power of two that holds several of the largest records.
     pub ring_bytes: u32,
+    /// How many rings the CPUs share; otherwise one for each, up to 64.
+    pub rings: Option<u32>,
     /// One connection in so many is followed; 1 is all.
     pub one_connection_in: u32,
     /// Which hooks; otherwise the first that this kernel has and takes.
@@ -54,6 +79,7 @@ impl Default for KernelOptions {
             followed: Followed::ports(&[11211]),
             responses: Responses::Bytes,
             ring_bytes: 16 << 20,
+            rings: None,
             one_connection_in: 1,
             tier: None,
         }
@@ -71,8 +97,10 @@ pub struct Facts {
     pub kernel_release: String,
     /// SHA-256 of the object with the kernel programs.
     pub object_sha256: &'static str,
-    /// Size of the ring, bytes.
-    pub ring_bytes: u32,
+    /// Size of all rings together, bytes,
+    pub ring_bytes: u64,
+    /// and how many they are.
+    pub rings: usize,
 }
 
 impl fmt::Display for Facts {
@@ -82,6 +110,18 @@ impl fmt::Display for Facts {
             Some(reason) => write!(to, " ({reason})"),
             None => Ok(()),
         }
+    }
+}
+
+impl Facts {
+    /// Writes them into a manifest's head.
+    pub(super) fn describe(&self, header: &mut Header) {
+        header.tier = Some(self.tier.to_owned());
+        header.kernel = Some(self.kernel_release.clone());
+        header.facts["object_sha256"] = self.object_sha256.into();
+        header.facts["ring_bytes"] = self.ring_bytes.into();
+        header.facts["rings"] = self.rings.into();
+        header.facts["tier_fallback"] = self.fallback.clone().into();
     }
 }
 
