@@ -105,6 +105,33 @@ pub fn more_sent(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
+/// Never attached: `sys_exit` goes on here with datagrams, and with calls of several messages.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn messages(ctx: BtfTracePointContext) -> i32 {
+    match exit::messages::returned(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Never attached: `messages` goes on here with those that were received.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn messages_received(ctx: BtfTracePointContext) -> i32 {
+    match exit::messages::received(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Never attached: `messages` goes on here with those that were sent.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn messages_sent(ctx: BtfTracePointContext) -> i32 {
+    match exit::messages::sent(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
 /// Hook: every change of a TCP socket's state, for sockets whose system calls are followed.
 ///
 /// Oldest kernel: 4.16. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp.c#L2280-L2346>

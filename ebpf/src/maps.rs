@@ -1,13 +1,14 @@
-//! The maps: the ring, the counters, the sockets' state and the scratch space.
+//! The maps: the rings, the counters, the sockets' state and the scratch space.
 
 use core::{
+    ffi::c_void,
     mem::size_of,
     ptr::{from_ref, null_mut},
 };
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE},
-    btf_maps::{Array, RingBuf, SkStorage},
+    btf_maps::{Array, ArrayOfMaps, RingBuf, SkStorage},
     helpers::generated::{
         bpf_get_smp_processor_id, bpf_ringbuf_discard, bpf_ringbuf_output, bpf_ringbuf_reserve,
         bpf_ringbuf_submit, bpf_sk_storage_get,
@@ -17,6 +18,7 @@ use aya_ebpf::{
 use membench_common::{Header, SILENCE_NS, counter, program};
 
 use crate::{
+    exit::{messages::Messages, walk::Walked},
     kernel::Structure,
     record::Progress,
     socket::{State, Stream},
@@ -41,13 +43,16 @@ pub struct Scratch {
     pub stream: Stream,
     /// Where a pointer in user space is read to.
     pub pointer: u64,
-    /// Address of the socket, for programs that go on with the call.
-    pub sock: u64,
+    /// Of the socket, for programs that go on with the call.
+    pub walked: Walked,
+    /// Of a call with several messages.
+    pub messages: Messages,
 }
 
-/// User space sets the size.
-#[btf_map(name = "ring")]
-static RING: RingBuf<(), 0> = RingBuf::new();
+/// The ring of each CPU; several may share one. User space makes the rings, of any size: what stands here only tells the
+/// verifier what they are, and is a whole number of pages on every machine.
+#[btf_map(name = "rings")]
+static RINGS: ArrayOfMaps<RingBuf<(), 65_536>, 1> = ArrayOfMaps::new();
 
 /// `program::COUNT` entries a CPU; user space sets how many and maps them into its memory.
 #[btf_map(name = "counters")]
@@ -143,14 +148,24 @@ fn storage(sock: Structure, flags: u64) -> Option<*mut State> {
     if state.is_null() { None } else { Some(state) }
 }
 
+/// This CPU's ring. A program that goes on elsewhere meanwhile uses it all the same: rings take any number of writers.
+#[inline(always)]
+fn ring() -> Option<*mut c_void> {
+    RINGS
+        .get(cpu())
+        .map(|ring| from_ref(ring).cast_mut().cast())
+}
+
 /// Copies a record into the ring; false when it is full. Nobody is woken: user space comes by itself.
 #[inline(always)]
 pub fn output(record: *const u8, size: u64) -> bool {
-    let map = from_ref(&RING).cast_mut().cast();
+    let Some(ring) = ring() else {
+        return false;
+    };
     // SAFETY: the verifier checks `size` against the memory behind `record`.
     unsafe {
         bpf_ringbuf_output(
-            map,
+            ring,
             record.cast_mut().cast(),
             size,
             u64::from(BPF_RB_NO_WAKEUP),
@@ -161,9 +176,9 @@ pub fn output(record: *const u8, size: u64) -> bool {
 /// Room for a record in the ring, none when it is full. What is not written holds what was in the ring before.
 #[inline(always)]
 pub fn reserve<T>() -> Option<*mut T> {
-    let map = from_ref(&RING).cast_mut().cast();
+    let ring = ring()?;
     // SAFETY: the verifier sees that what is reserved is submitted or discarded.
-    let record = unsafe { bpf_ringbuf_reserve(map, size_of::<T>() as u64, 0) }.cast::<T>();
+    let record = unsafe { bpf_ringbuf_reserve(ring, size_of::<T>() as u64, 0) }.cast::<T>();
     if record.is_null() { None } else { Some(record) }
 }
 

@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Self, final
 
+from membench._arguments import Selection
 from membench.guards import Guards
 
 __all__ = [
@@ -166,12 +167,7 @@ class Recorder:
         hooked: str | None,
         fallback: bool,
         output: str | None,
-        side: str,
-        ports: list[int],
-        sockets: list[str],
-        pids: list[int],
-        cgroups: list[str],
-        network_namespaces: list[str],
+        selection: Selection,
         responses: str,
         ring_size: int,
         tier: str | None,
@@ -208,7 +204,7 @@ class Top:
         file: str | None,
         interface: str | None,
         hooked: str | None,
-        ports: list[int],
+        selection: Selection,
         responses: str,
         ring_size: int,
         statistics: bool,

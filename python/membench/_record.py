@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from membench import sources
-from membench._arguments import check_ring_size, check_sample, choose_ports, refuse_for_logs
+from membench._arguments import Side, check_ring_size, check_sample, refuse_for_logs, select
 from membench._results import from_json
 from membench._running import Running
 from membench.errors import UsageError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
-Side = Literal["server", "client"]
 Tier = Literal["T1", "T2", "TCX", "clsact"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
@@ -118,6 +117,7 @@ class Recording:
         profiles: Paths of all of them.
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
+        empty: Why there is no connection in it, where there is none.
         differences: memcached's counters beside the recorded ones, per server.
         stopped_by: `duration`, `max-size`, a signal's name, `stop`, `end of file`, what is wrong
             with a capture file, or the guard that was reached.
@@ -146,6 +146,7 @@ class Recording:
     sample: Sample = ALL
     sampled_out: int = 0
     profiles: tuple[str, ...] = ()
+    empty: str | None = None
 
     @property
     def guard(self) -> str | None:
@@ -315,17 +316,20 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     parsed = sources.parse(source)
     if parsed.is_log:
         refuse_for_logs(
-            ports=ports,
-            sockets=sockets,
-            pids=pids,
-            cgroups=cgroups,
-            network_namespaces=network_namespaces,
             sample=sample > 1,
             sample_connections=sample_connections > 1,
             rotate_size=rotate_size,
             rotate_every=rotate_every,
         )
-    chosen = choose_ports(ports, named_otherwise=bool(sockets or (pids and side == "server")))
+    selection = select(
+        parsed,
+        side=side,
+        ports=ports,
+        sockets=sockets,
+        pids=pids,
+        cgroups=cgroups,
+        network_namespaces=network_namespaces,
+    )
     check_ring_size(ring_size)
     check_sample(sample)
     check_sample(sample_connections)
@@ -341,12 +345,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         hooked=parsed.name if parsed.kind is sources.Kind.TRAFFIC_CONTROL else None,
         fallback=require is None,
         output=None if output is None else os.fspath(output),
-        side=side,
-        ports=chosen,
-        sockets=[os.fspath(path) for path in sockets],
-        pids=sorted(set(pids)),
-        cgroups=[os.fspath(path) for path in cgroups],
-        network_namespaces=[str(name) for name in network_namespaces],
+        selection=selection,
         responses=responses,
         ring_size=ring_size,
         tier=tier,
@@ -363,6 +362,6 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         rotate_bytes=rotate_size,
         rotate_s=rotate_every,
     )
-    where = [*chosen, *sockets]
+    where = [*selection.ports, *selection.sockets]
     logger.info("attached: %s, at %s, ring of %d bytes", source, where, ring_size)
     return Capture(recorder, live=hand_out)

@@ -35,8 +35,13 @@ pub mod program {
         ("sys_exit", "sys_exit"),
     ];
     /// Programs that `sys_exit` continues in, by their index in the map `continuations`.
-    pub const CONTINUATIONS: [Hooked; 2] =
-        [("more_received", "sys_exit"), ("more_sent", "sys_exit")];
+    pub const CONTINUATIONS: [Hooked; 5] = [
+        ("more_received", "sys_exit"),
+        ("more_sent", "sys_exit"),
+        ("messages", "sys_exit"),
+        ("messages_received", "sys_exit"),
+        ("messages_sent", "sys_exit"),
+    ];
 }
 
 /// What a system call does to the socket whose descriptor it is passed: bits of the global `CALLS`. 0 for the others.

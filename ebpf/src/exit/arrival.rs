@@ -3,7 +3,11 @@
 use aya_ebpf::programs::BtfTracePointContext;
 
 use super::{table, walk::Walked};
-use crate::{arrival, kernel::Structure, socket};
+use crate::{
+    arrival,
+    kernel::{Sock, Structure},
+    socket,
+};
 
 /// The program `walked_arrival`. The system call that runs will find the socket at the same address.
 #[inline(always)]

@@ -27,6 +27,15 @@ from membench.cli.bounds import (
     guards,
 )
 from membench.cli.output import Format, FormatOption
+from membench.cli.selection import (
+    CgroupOption,
+    NetnsOption,
+    PidOption,
+    PortOption,
+    Side,
+    SideOption,
+    SocketOption,
+)
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
 
@@ -47,13 +56,6 @@ class Responses(StrEnum):
     NONE = "none"
     LENGTHS = "lengths"
     BYTES = "bytes"
-
-
-class Side(StrEnum):
-    """Which end of connections is recorded."""
-
-    SERVER = "server"
-    CLIENT = "client"
 
 
 class Tier(StrEnum):
@@ -81,29 +83,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,
-    side: Annotated[
-        Side,
-        typer.Option(help="`client`: what applications here send to --port, and what they wait."),
-    ] = Side.SERVER,
-    port: Annotated[
-        list[int] | None,
-        typer.Option(
-            show_default="11211, unless --socket or --pid",
-            help="Listening port of a server; repeatable, as are the next four.",
-        ),
-    ] = None,
-    socket: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATH", help="Server's UNIX-domain socket (memcached -s)."),
-    ] = None,
-    pid: Annotated[list[int] | None, typer.Option(help="Only this process.")] = None,
-    cgroup: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Only this control group (v2).")
-    ] = None,
-    netns: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME|PATH|PID", help="Only this network namespace."),
-    ] = None,
+    side: SideOption = Side.SERVER,
+    port: PortOption = None,
+    socket: SocketOption = None,
+    pid: PidOption = None,
+    cgroup: CgroupOption = None,
+    netns: NetnsOption = None,
     duration: Annotated[
         float | None,
         typer.Option(parser=parse_duration, metavar="TIME", help="Stop after `10s`, `5m`, …"),

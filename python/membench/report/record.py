@@ -102,6 +102,8 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_column(no_wrap=True)
     body.add_column()
     body.add_row("  requests", _requests(recording))
+    if recording.empty is not None:
+        body.add_row("  empty", Text(recording.empty))
     if not recording.sample.is_all:
         left_out = f"{recording.sampled_out:,} events left out" * (recording.sample.keys > 1)
         body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())

@@ -1,21 +1,28 @@
-//! The object with the kernel programs → programs attached to their hooks, a ring to drain, counters to read.
+//! The object with the kernel programs → programs attached to their hooks, rings to drain, counters to read.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    thread,
+    time::{Duration, Instant},
+};
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{Map, MapData, RingBuf},
+    maps::Map,
+    util::{nr_cpus, online_cpus},
 };
-use membench_common::{RECORD_PAYLOAD, counter, program};
+use membench_common::{counter, program};
 
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Record, Side, Tier,
+        Facts, KernelOptions, Record, Tier,
         btf::Types,
         counters::{Counters, Heartbeat},
         failure,
         globals::Globals,
+        rings::{Rings, Size},
         tier::{self, Programs},
     },
 };
@@ -23,16 +30,21 @@ use crate::{
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/membench.bpf.o");
 static SUMS: &str = include_str!("../../bpf/membench.bpf.sha256");
 
-/// A ring holds at least this many of the largest records.
-const LARGEST_RECORDS: u32 = 4;
+/// How long programs that were running when they were detached may take to write their last records, and the pause
+/// between two looks for them.
+const LAST_RECORDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(1));
 
 /// A running capture. Once attached it needs no privilege: see [`super::give_up_privileges`].
 pub struct Kernel {
-    ring: RingBuf<MapData>,
+    rings: Rings,
     counters: Counters,
     heartbeat: Heartbeat,
     programs: Programs,
+    /// Records read,
+    read: u64,
+    /// and of them those that broke a rule.
     malformed: u64,
+    is_detached: bool,
     facts: Facts,
     /// Keeps programs and maps in the kernel.
     _object: Ebpf,
@@ -58,69 +70,85 @@ impl Kernel {
     }
 
     fn attach_tier(tier: Tier, options: &KernelOptions, types: &Types) -> Result<Self> {
-        if tier == Tier::T2 && options.followed.side == Side::Client {
-            return Err(Error::Selection {
-                option: "--side",
-                wanted: "client".to_owned(),
-                found: "tier T2, which this kernel or `--tier` leaves, follows servers only"
-                    .to_owned(),
-            });
-        }
         let globals = Globals::new(options, tier.offsets(types, &options.followed)?)?;
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
         let cpus = cpus()?;
-        let ring_bytes = ring_bytes(options.ring_bytes);
+        let online = online_cpus().map_err(unreadable)?;
+        let size = Size::of(options.ring_bytes, options.rings, online.len());
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&types))
-            .map_max_entries("ring", ring_bytes)
+            .map_max_entries("rings", cpus)
             .map_max_entries("counters", cpus * program::COUNT);
         tier.size_maps(&mut loader, cpus);
         globals.set(&mut loader);
         // Makes the maps; programs are loaded one by one.
         let object = loader.load(OBJECT);
         let mut object = object.map_err(|error| failure::load(failure::OBJECT, error))?;
-        let ring = object
-            .take_map("ring")
-            .ok_or_else(|| failure::absent("ring"))?;
-        let ring = RingBuf::try_from(ring).map_err(|error| failure::load("ring", error.into()))?;
+        let rings = Rings::make(&mut object, size, cpus, &online)?;
         let counters = Counters::map(descriptor(&object, "counters")?, cpus)?;
         let heartbeat = Heartbeat::map(descriptor(&object, "heartbeat")?)?;
         let programs = tier.attach(&mut object, &types, || heartbeat.beat())?;
         Ok(Self {
-            ring,
+            rings,
             counters,
             heartbeat,
             programs,
+            read: 0,
             malformed: 0,
+            is_detached: false,
             facts: Facts {
                 tier: tier.name(),
                 fallback: None,
                 kernel_release: kernel_release(),
                 object_sha256: object_sha256(),
-                ring_bytes,
+                ring_bytes: size.total(),
+                rings: size.rings,
             },
             _object: object,
         })
     }
 
-    /// Hands over at most `limit` records in the order of the ring; returns how many.
+    /// Hands over at most `limit` records in the order in which they were made; returns how many. Once detached also
+    /// those that were still being written.
     pub fn drain(&mut self, limit: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
-        self.beat();
+        let deadline = Instant::now() + LAST_RECORDS.0;
         let mut taken = 0;
-        while taken < limit {
-            let Some(item) = self.ring.next() else { break };
-            match Record::parse(&item) {
-                Some(record) => take(record),
-                None => self.malformed += 1,
+        loop {
+            taken += self.sweep(limit - taken, take);
+            let more_to_come = self.is_detached && !self.has_read_all();
+            if taken >= limit || !more_to_come || Instant::now() >= deadline {
+                return taken;
             }
-            taken += 1;
+            thread::sleep(LAST_RECORDS.1);
         }
+    }
+
+    fn sweep(&mut self, limit: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
+        self.beat();
+        let malformed = &mut self.malformed;
+        let taken = self
+            .rings
+            .sweep(limit, &mut |bytes| match Record::parse(bytes) {
+                Some(record) => take(record),
+                None => *malformed += 1,
+            });
+        self.read += taken as u64;
         taken
     }
 
-    /// Tells the programs that somebody will drain the ring: each drain does, and whoever keeps it from draining must.
+    /// Whether every record that was counted was read, and none is being written.
+    fn has_read_all(&self) -> bool {
+        self.rings.are_empty() && self.read == self.counters()[counter::RECORDS as usize]
+    }
+
+    /// How full the fullest ring was found when they were last drained, 0…1.
+    pub fn fill(&self) -> f64 {
+        self.rings.fill()
+    }
+
+    /// Tells the programs that somebody will drain the rings: each drain does, and whoever keeps it from draining must.
     pub fn beat(&self) {
         self.heartbeat.beat();
     }
@@ -130,7 +158,7 @@ impl Kernel {
         self.counters.sums()
     }
 
-    /// Records that broke a rule of the ring's format and were not handed over: always 0, or a bug.
+    /// Records that broke a rule of the rings' format and were not handed over: always 0, or a bug.
     pub fn malformed(&self) -> u64 {
         self.malformed
     }
@@ -143,8 +171,9 @@ impl Kernel {
         Ok(replaced + self.programs.misses()?)
     }
 
-    /// Stops capturing, sends first. What is in the ring can still be drained, and the counters stay.
+    /// Stops capturing, sends first. What is in the rings can still be drained, and the counters stay.
     pub fn detach(&mut self) {
+        self.is_detached = true;
         self.programs.detach();
     }
 
@@ -155,11 +184,15 @@ impl Kernel {
 }
 
 pub(super) fn cpus() -> Result<u32> {
-    let cpus = aya::util::nr_cpus().map_err(|(path, source)| Error::Io {
+    let cpus = nr_cpus().map_err(unreadable)?;
+    Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
+}
+
+pub(super) fn unreadable((path, source): (&str, io::Error)) -> Error {
+    Error::Io {
         path: path.into(),
         source,
-    })?;
-    Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
+    }
 }
 
 pub(super) fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
@@ -167,16 +200,6 @@ pub(super) fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<Bor
         Some(Map::Array(map)) => Ok(map.fd().as_fd()),
         _ => Err(failure::absent(name)),
     }
-}
-
-/// The kernel takes powers of two.
-pub(super) fn ring_bytes(wanted: u32) -> u32 {
-    let least =
-        LARGEST_RECORDS * u32::try_from(RECORD_PAYLOAD).unwrap_or(u32::MAX / LARGEST_RECORDS);
-    wanted
-        .max(least + 1)
-        .checked_next_power_of_two()
-        .unwrap_or(1 << 31)
 }
 
 /// As `uname -r` says it.
@@ -194,18 +217,6 @@ pub(super) fn object_sha256() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ring_holds_four_of_the_largest_records_and_is_a_power_of_two() {
-        for (wanted, expected) in [
-            (0, 128 << 10),
-            (128 << 10, 128 << 10),
-            ((128 << 10) + 1, 256 << 10),
-            (u32::MAX, 1 << 31),
-        ] {
-            assert_eq!(ring_bytes(wanted), expected, "{wanted}");
-        }
-    }
 
     #[test]
     fn the_object_has_its_hash_beside_it() {

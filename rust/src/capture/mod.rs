@@ -10,6 +10,7 @@ mod clock;
 mod counters;
 mod datagrams;
 mod doubts;
+mod empty;
 mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
@@ -35,6 +36,8 @@ mod live;
 mod live;
 #[cfg(feature = "ebpf")]
 mod load;
+#[cfg(feature = "ebpf")]
+mod merge;
 mod namespaces;
 mod options;
 mod pace;
@@ -45,6 +48,8 @@ mod probe;
 mod recorder;
 mod recording;
 mod ring;
+#[cfg(feature = "ebpf")]
+mod rings;
 mod rotating;
 mod running;
 mod sampling;

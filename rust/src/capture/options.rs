@@ -63,8 +63,10 @@ pub struct KernelOptions {
     pub followed: Followed,
     /// What is kept of what memcached sends.
     pub responses: Responses,
-    /// Size of the ring; rounded up to a power of two that holds several of the largest records.
+    /// Size of all rings together; each is rounded up to a power of two that holds several of the largest records.
     pub ring_bytes: u32,
+    /// How many rings the CPUs share; otherwise one for each, up to 64.
+    pub rings: Option<u32>,
     /// One connection in so many is followed; 1 is all.
     pub one_connection_in: u32,
     /// Which hooks; otherwise the first that this kernel has and takes.
@@ -77,6 +79,7 @@ impl Default for KernelOptions {
             followed: Followed::ports(&[11211]),
             responses: Responses::Bytes,
             ring_bytes: 16 << 20,
+            rings: None,
             one_connection_in: 1,
             tier: None,
         }
@@ -94,8 +97,10 @@ pub struct Facts {
     pub kernel_release: String,
     /// SHA-256 of the object with the kernel programs.
     pub object_sha256: &'static str,
-    /// Size of the ring, bytes.
-    pub ring_bytes: u32,
+    /// Size of all rings together, bytes,
+    pub ring_bytes: u64,
+    /// and how many they are.
+    pub rings: usize,
 }
 
 impl fmt::Display for Facts {
@@ -115,6 +120,7 @@ impl Facts {
         header.kernel = Some(self.kernel_release.clone());
         header.facts["object_sha256"] = self.object_sha256.into();
         header.facts["ring_bytes"] = self.ring_bytes.into();
+        header.facts["rings"] = self.rings.into();
         header.facts["tier_fallback"] = self.fallback.clone().into();
     }
 }

@@ -1,28 +1,35 @@
-//! Each look into the ring → how well the recorder keeps up.
+//! Each look into the rings → when to look next, and how well the recorder keeps up.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// A look that finds the ring this full, or records this old, is late.
+/// The shortest and the longest pause between two looks.
+pub(super) const DRAIN_PERIODS: (Duration, Duration) =
+    (Duration::from_millis(1), Duration::from_millis(10));
+/// A ring that was fuller than this is looked into sooner,
+const FULL: f64 = 0.25;
+/// and one emptier than this later.
+const EMPTY: f64 = 0.05;
+
+/// A look that finds a ring this full, or records this old, is late.
 const LATE_FILL: f64 = 0.5;
 const LATE_LAG: Duration = Duration::from_secs(1);
 
 /// How well a recorder kept up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Pace {
-    /// The fullest the ring was found, 0…1.
+    /// The fullest a ring was found, 0…1.
     pub ring_fill: f64,
     /// Age of the oldest record found, s.
     pub lag_s: f64,
-    /// Looks that found the ring at least half full, or records a second old.
+    /// Looks that found a ring at least half full, or records a second old.
     pub late: u64,
 }
 
 impl Pace {
-    /// Notes a look that took so many bytes, of which the oldest record was so old, out of a ring of this size.
-    pub(super) fn note(&mut self, taken: u64, ring: u64, lag: Duration) {
-        let fill = super::running::ratio(taken.min(ring), ring.max(1));
+    /// Notes a look that found a ring so full, and a record so old.
+    pub(super) fn note(&mut self, fill: f64, lag: Duration) {
         self.ring_fill = self.ring_fill.max(fill);
         self.lag_s = self.lag_s.max(lag.as_secs_f64());
         self.late += u64::from(fill >= LATE_FILL || lag >= LATE_LAG);
@@ -41,32 +48,58 @@ impl Pace {
     }
 }
 
+/// The next pause, after one so long and a look that found the fullest ring so full.
+pub(super) fn next_period(period: Duration, fill: f64) -> Duration {
+    let next = if fill > FULL {
+        period / 2
+    } else if fill < EMPTY {
+        period * 2
+    } else {
+        period
+    };
+    next.clamp(DRAIN_PERIODS.0, DRAIN_PERIODS.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_look_is_late_when_the_ring_was_half_full_or_a_record_a_second_old() {
-        for (taken, lag_ms, late) in [
-            (0, 0, 0),
-            (49, 999, 0),
-            (50, 0, 1),
-            (0, 1000, 1),
-            (500, 0, 1),
+        for (fill, lag_ms, late) in [
+            (0.0, 0, 0),
+            (0.49, 999, 0),
+            (0.5, 0, 1),
+            (0.0, 1000, 1),
+            (1.0, 0, 1),
         ] {
             let mut pace = Pace::default();
-            pace.note(taken, 100, Duration::from_millis(lag_ms));
-            assert_eq!(pace.late, late, "{taken} {lag_ms}");
-            assert!(pace.ring_fill <= 1.0);
+            pace.note(fill, Duration::from_millis(lag_ms));
+            assert_eq!(pace.late, late, "{fill} {lag_ms}");
+        }
+    }
+
+    #[test]
+    fn the_fuller_a_ring_was_the_sooner_is_the_next_look() {
+        let ms = Duration::from_millis;
+        for (period, fill, next) in [
+            (8, 0.26, 4),
+            (8, 0.25, 8),
+            (4, 0.05, 4),
+            (4, 0.04, 8),
+            (8, 0.0, 10),
+            (1, 0.9, 1),
+        ] {
+            assert_eq!(next_period(ms(period), fill), ms(next), "{period} {fill}");
         }
     }
 
     #[test]
     fn the_worst_of_several_spans_is_kept() {
         let mut sum = Pace::default();
-        for (taken, lag_ms) in [(80, 10), (10, 2000), (1, 1)] {
+        for (fill, lag_ms) in [(0.8, 10), (0.1, 2000), (0.01, 1)] {
             let mut span = Pace::default();
-            span.note(taken, 100, Duration::from_millis(lag_ms));
+            span.note(fill, Duration::from_millis(lag_ms));
             sum.add(span);
         }
         assert_eq!((sum.ring_fill, sum.lag_s, sum.late), (0.8, 2.0, 2));

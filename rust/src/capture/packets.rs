@@ -15,6 +15,7 @@ use crate::{Error, Result};
 use super::interface::Interface;
 use super::ledger::Ledger;
 use super::live::{Live, TIMEOUT_MS};
+use super::running::ratio;
 use super::session::Session;
 use super::source::Drained;
 use super::{Facts, RecordOptions, Selection, Side, clock};
@@ -54,6 +55,8 @@ pub(super) struct Packets {
     duration: Option<Duration>,
     /// When libpcap's capture was ended, ns since 1970: later packets are not taken.
     until: Option<u64>,
+    /// Bytes taken since there was no packet.
+    taken: u64,
     /// Why it ended.
     ending: &'static str,
     /// What removes what could not be removed at the end.
@@ -96,6 +99,7 @@ impl Packets {
             last: 0,
             duration: options.duration,
             until: None,
+            taken: 0,
             ending,
             left_behind: None,
         }
@@ -110,17 +114,26 @@ impl Packets {
                 drained.ended = true;
                 return drained;
             }
-            if !self.take(&mut drained, session) {
+            if !self.take(session) {
+                drained.fill = self.fill();
+                self.taken = 0;
                 drained.ended = !self.pause(session);
                 return drained;
             }
         }
         drained.more = true;
+        drained.fill = self.fill();
         drained
     }
 
+    /// How full the kernel's buffer was, at least, 0…1.
+    fn fill(&self) -> f64 {
+        let buffer = self.buffer_bytes();
+        ratio(self.taken.min(buffer), buffer.max(1))
+    }
+
     /// Takes the next packet; false if there is none.
-    fn take(&mut self, drained: &mut Drained, session: &mut Session) -> bool {
+    fn take(&mut self, session: &mut Session) -> bool {
         let packet = match &mut self.feed {
             Feed::File(reader) => reader.next_packet(),
             Feed::Live(live) => live.next_packet(),
@@ -132,7 +145,7 @@ impl Packets {
         if self.until.is_some_and(|until| packet.time > until) {
             return false;
         }
-        drained.bytes += packet.bytes.len() as u64;
+        self.taken += packet.bytes.len() as u64;
         self.first.get_or_insert(packet.time);
         self.last = self.last.max(packet.time);
         self.flows

@@ -56,7 +56,9 @@ impl<'a> Record<'a> {
         match header.kind {
             kind::REQUEST | kind::REQUEST_FILLED => Self::bytes(header, Direction::Request, rest),
             kind::RESPONSE => Self::bytes(header, Direction::Response, rest),
-            kind::DATAGRAM_REQUEST => Self::datagram(header, Direction::Request, rest),
+            kind::DATAGRAM_REQUEST | kind::DATAGRAM_REQUEST_NAMED => {
+                Self::datagram(header, Direction::Request, rest)
+            }
             kind::DATAGRAM_RESPONSE => Self::datagram(header, Direction::Response, rest),
             kind::SOCKET => Some(Self::Socket {
                 header,
@@ -79,14 +81,6 @@ impl<'a> Record<'a> {
         | Self::End { header }
         | Self::Close { header, .. }) = self;
         header.time
-    }
-
-    /// Room it took in the ring, bytes, roughly.
-    pub(super) fn size(&self) -> u64 {
-        let (Self::Bytes { pieces, .. } | Self::Datagram { pieces, .. }) = self else {
-            return size_of::<Header>() as u64;
-        };
-        (size_of::<Header>() + pieces.parts.len()) as u64
     }
 
     fn bytes(header: &'a Header, direction: Direction, parts: &'a [u8]) -> Option<Self> {

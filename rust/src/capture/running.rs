@@ -13,7 +13,7 @@ use super::asking::Asking;
 use super::clock;
 use super::guards::Guards;
 use super::listeners::{self, Listener};
-use super::pace::Pace;
+use super::pace::{self, DRAIN_PERIODS, Pace};
 use super::peer::{OpenBefore, OwnAddresses};
 use super::recorder::{Batch, RecordOptions, Recording, Stop};
 use super::rotating::Rotation;
@@ -28,9 +28,6 @@ use super::{Followed, Limits, Side, namespaces};
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
 /// How often the known connections are written beside the open part, and listeners looked for while there are none.
 const SLOW_PERIOD: Duration = Duration::from_secs(1);
-/// The shortest and the longest pause between two drains.
-pub(super) const DRAIN_PERIODS: (Duration, Duration) =
-    (Duration::from_millis(1), Duration::from_millis(10));
 /// Records taken before events are handed on, so that a drain never holds many.
 const RECORDS_PER_TURN: usize = 16_384;
 
@@ -225,7 +222,7 @@ impl Running {
             let taken = self.source.drain(RECORDS_PER_TURN, &mut self.session);
             self.hand_on();
             all = Drained {
-                bytes: all.bytes + taken.bytes,
+                fill: all.fill.max(taken.fill),
                 lag: all.lag.max(taken.lag),
                 ..taken
             };
@@ -233,26 +230,17 @@ impl Running {
                 break;
             }
         }
-        self.pace
-            .note(all.bytes, self.source.buffer_bytes(), all.lag);
+        self.pace.note(all.fill, all.lag);
         all
     }
 
-    /// The fuller the ring was, the sooner the next look.
+    /// A file is read on at once.
     fn adapt(&mut self, taken: Drained) {
-        if !self.source.is_live() {
-            self.drain_period = Duration::ZERO;
-            return;
-        }
-        let (taken, ring) = (taken.bytes, self.source.buffer_bytes());
-        let period = if taken > ring / 4 {
-            self.drain_period / 2
-        } else if taken < ring / 20 {
-            self.drain_period * 2
+        self.drain_period = if self.source.is_live() {
+            pace::next_period(self.drain_period, taken.fill)
         } else {
-            self.drain_period
+            Duration::ZERO
         };
-        self.drain_period = period.clamp(DRAIN_PERIODS.0, DRAIN_PERIODS.1);
     }
 
     pub(super) fn hand_on(&mut self) {

@@ -171,11 +171,12 @@ impl Session {
                 if self.ends.is_some_and(|time| header.time > time) {
                     self.decoder.ending();
                 }
+                let (segment, faulted) = without_fault(header, segment);
                 let gap = self
                     .decoder
                     .push(&segment, header.lost == 1 << counter::MISSED);
                 if gap > 0 {
-                    self.sockets.count(role, segment.direction, gap);
+                    self.sockets.count(role, segment.direction, gap - faulted);
                     self.note_loss(header, connection, gap);
                 }
             }
@@ -371,4 +372,20 @@ impl Session {
         let (connections, servers) = self.sockets.into_tables();
         (connections, servers, self.losses)
     }
+}
+
+/// A call of which nothing could be read is bytes that were seen and lost, which the kernel's programs have counted: a gap.
+/// Returns what is left, and the length of that gap.
+fn without_fault<'a>(header: &Header, segment: Segment<'a>) -> (Segment<'a>, u64) {
+    let is_hole = |piece: &Piece<'_>| matches!(piece, Piece::Hole(_));
+    if header.lost & 1 << counter::FAULT == 0 || !segment.pieces.iter().all(is_hole) {
+        return (segment, 0);
+    }
+    let length = segment.length();
+    let rest = Segment {
+        offset: segment.offset + length,
+        pieces: &[],
+        ..segment
+    };
+    (rest, length)
 }

@@ -21,10 +21,10 @@ pub(super) enum Source {
 }
 
 /// What one look at a source gave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Drained {
-    /// Bytes taken.
-    pub(super) bytes: u64,
+    /// How full the buffer was found, 0…1: of several rings the fullest.
+    pub(super) fill: f64,
     /// Age of the oldest record taken.
     pub(super) lag: Duration,
     /// There may be more at once.
@@ -38,15 +38,14 @@ impl Source {
     pub(super) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
         match self {
             Self::Kernel(kernel) => {
-                let (mut bytes, mut oldest) = (0, u64::MAX);
+                let mut oldest = u64::MAX;
                 let now = clock::monotonic_ns();
                 let taken = kernel.drain(most, &mut |record: Record<'_>| {
-                    bytes += record.size();
                     oldest = oldest.min(record.time());
                     session.take(&record);
                 });
                 Drained {
-                    bytes,
+                    fill: kernel.fill(),
                     lag: Duration::from_nanos(now.saturating_sub(oldest)),
                     more: taken >= most,
                     ended: false,
@@ -69,10 +68,10 @@ impl Source {
         matches!(self, Self::Kernel(_))
     }
 
-    /// Size of the buffer that is drained, bytes.
+    /// Size of the buffers that are drained, bytes.
     pub(super) fn buffer_bytes(&self) -> u64 {
         match self {
-            Self::Kernel(kernel) => kernel.facts().ring_bytes.into(),
+            Self::Kernel(kernel) => kernel.facts().ring_bytes,
             Self::Packets(packets) => packets.buffer_bytes(),
         }
     }
@@ -247,6 +246,7 @@ fn open_kernel(options: &RecordOptions, followed: &Followed) -> Result<(Source, 
         followed: followed.clone(),
         responses: options.responses,
         ring_bytes: options.ring_bytes,
+        rings: None,
         tier: options.tier,
         one_connection_in: options.sample.connections,
     });

@@ -25,8 +25,7 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, hooked, fallback, output, side, ports, sockets, pids, cgroups,
-        network_namespaces, responses,
+    #[pyo3(signature = (source, *, file, interface, hooked, fallback, output, selection, responses,
         ring_size, tier, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
         sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
@@ -45,12 +44,7 @@ impl Recorder {
         hooked: Option<String>,
         fallback: bool,
         output: Option<PathBuf>,
-        side: &str,
-        ports: Vec<u16>,
-        sockets: Vec<PathBuf>,
-        pids: Vec<u32>,
-        cgroups: Vec<PathBuf>,
-        network_namespaces: Vec<String>,
+        selection: Selected,
         responses: &str,
         ring_size: u32,
         tier: Option<&str>,
@@ -76,14 +70,7 @@ impl Recorder {
             fallback,
             output,
             force,
-            selection: Selection {
-                side: parse_side(side)?,
-                ports,
-                sockets,
-                pids,
-                cgroups,
-                network_namespaces,
-            },
+            selection: selection.parse()?,
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
             tier,
@@ -155,6 +142,30 @@ impl Recorder {
         let next = py.detach(|| self.engine.next_batch(patience));
         py.check_signals()?;
         Ok(next.as_ref().map(Batch::new).transpose()?)
+    }
+}
+
+/// `membench._arguments.Selection`, by its attributes.
+#[derive(FromPyObject)]
+pub(super) struct Selected {
+    side: String,
+    ports: Vec<u16>,
+    sockets: Vec<PathBuf>,
+    pids: Vec<u32>,
+    cgroups: Vec<PathBuf>,
+    network_namespaces: Vec<String>,
+}
+
+impl Selected {
+    pub(super) fn parse(self) -> Result<Selection> {
+        Ok(Selection {
+            side: parse_side(&self.side)?,
+            ports: self.ports,
+            sockets: self.sockets,
+            pids: self.pids,
+            cgroups: self.cgroups,
+            network_namespaces: self.network_namespaces,
+        })
     }
 }
 

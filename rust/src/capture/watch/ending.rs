@@ -63,6 +63,7 @@ impl Running {
             requests: events,
             connections: count,
             open_at_start,
+            empty: None,
             commands: self.tally.commands(),
             outcomes: self.tally.outcomes(),
             ledger,
