@@ -41,6 +41,8 @@ pub(super) struct Session {
     own: Seen,
     /// Bytes of records on sockets that were never announced.
     pub(super) orphaned: u64,
+    /// Bytes of records that came after what follows them.
+    late: u64,
     marks: Vec<Mark>,
     losses: Vec<LossRow>,
     /// Events that a consumer did not take.
@@ -66,6 +68,7 @@ impl Session {
             totals: Totals::default(),
             own: Seen::default(),
             orphaned: 0,
+            late: 0,
             marks: Vec::new(),
             losses: Vec::new(),
             drops: 0,
@@ -159,6 +162,11 @@ impl Session {
             self.orphaned += length;
             return;
         };
+        if let Role::Connection(connection) = role
+            && segment.offset < self.decoder.end_of(connection, segment.direction)
+        {
+            return self.leave_late(header, connection, length);
+        }
         let seen = self.sockets.count(role, segment.direction, length);
         match role {
             Role::Datagrams(_) => self.orphaned += length,
@@ -180,6 +188,12 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// What follows was decoded without these bytes, which were counted then: it cannot be undone.
+    fn leave_late(&mut self, header: &Header, connection: u32, length: u64) {
+        self.late += length;
+        self.list_loss(header.time, connection, "late", length);
     }
 
     pub(super) fn take_own(&mut self, server: u32, segment: &Segment<'_>, seen: Seen) {
@@ -352,6 +366,7 @@ impl Session {
             other_family: of(counter::OTHER_FAMILY),
             unattended: of(counter::UNATTENDED),
             orphaned: self.orphaned,
+            late: self.late,
             truncated: request.truncated + response.truncated,
             unsynced: request.unsynced + response.unsynced,
             unpaired: unpaired + self.doubts.withheld(),
@@ -372,3 +387,6 @@ impl Session {
         (connections, servers, self.losses)
     }
 }
+
+#[cfg(test)]
+mod tests;
