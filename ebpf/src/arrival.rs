@@ -14,7 +14,7 @@ use crate::{
 #[inline(always)]
 pub fn begun(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
-    if !socket::is_followed(sock) {
+    if !socket::is_followed_tcp(sock) {
         return None;
     }
     let state = maps::state(sock)?;

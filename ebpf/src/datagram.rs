@@ -1,8 +1,9 @@
-//! A datagram that memcached received or sent → one record with its peer.
+//! A datagram that memcached, or a client of it, received or sent → one record with its peer.
 //!
 //! One socket serves all clients, and several threads: nothing is kept of it but its identity, and the peer comes from
 //! the caller's memory. After a receive the kernel has not yet written it there when the hook fires: what is found is
-//! the peer of the datagram that this thread received before.
+//! the peer of the datagram that this thread received before. A client's socket is followed when it is connected, and
+//! tells its peer itself.
 
 use core::mem::size_of;
 
@@ -10,11 +11,13 @@ use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use membench_common::{Datagram, Header, RECORD_PAYLOAD, counter, field, kind, responses};
 
 use crate::{
-    call::{Arguments, Shape},
-    kernel::{self, Structure},
+    call::{self, Arguments, Shape},
+    filter,
+    kernel::{self, Sock, Structure},
     maps::{self, Counters, Scratch, VECTORS},
-    record::{Buffer, Composer, read_user},
-    response, send,
+    receive,
+    record::{Buffer, Composer, read_user, zero},
+    response, send, side,
     socket::{self, Stream},
     vector,
 };
@@ -29,19 +32,26 @@ const IPPROTO_UDP: u16 = 17;
 
 /// Whether the socket is of UDP.
 #[inline(always)]
-pub fn is_datagram(sock: Structure) -> bool {
+pub fn is_datagram(sock: impl Sock) -> bool {
     sock.read::<u16>(field::SOCK_PROTOCOL) == IPPROTO_UDP
 }
 
-/// A datagram that was received whole into one buffer, as memcached does.
+/// A datagram that was received.
 #[inline(always)]
-pub fn received(
-    sock: Structure,
-    counters: Counters,
-    length: u32,
-    arguments: Result<Arguments, u32>,
-) -> Option<()> {
-    let arguments = match arguments {
+pub fn received(sock: Structure, counters: Counters, length: u32) -> Option<()> {
+    if side::is_client() {
+        let (scratch, arguments) = (maps::receive_scratch()?, call::receiving());
+        return keep_clients(
+            sock,
+            counters,
+            scratch,
+            length,
+            arguments,
+            kind::DATAGRAM_RESPONSE,
+        );
+    }
+    // Whole into one buffer, as memcached does.
+    let arguments = match call::receiving() {
         Ok(arguments) if matches!(arguments.shape, Shape::Buffer) => arguments,
         Ok(_) => return lose(counters, counter::OTHER_SYSCALL, length),
         Err(cause) => return lose(counters, cause, length),
@@ -49,28 +59,64 @@ pub fn received(
     let scratch = maps::receive_scratch()?;
     let composer = begin(sock, counters, scratch, length, kind::DATAGRAM_REQUEST)?;
     name(scratch, arguments.peer);
-    let length = u64::from(length);
+    keep_buffer(composer, arguments.address, u64::from(length));
+    Some(())
+}
+
+/// Keeps what a client sent or received.
+#[inline(always)]
+fn keep_clients(
+    sock: Structure,
+    counters: Counters,
+    scratch: *mut Scratch,
+    length: u32,
+    arguments: Result<Arguments, u32>,
+    kind: u32,
+) -> Option<()> {
+    let arguments = match arguments {
+        Ok(arguments) if !matches!(arguments.shape, Shape::Messages) => arguments,
+        Ok(_) => return lose(counters, counter::OTHER_SYSCALL, length),
+        Err(cause) => return lose(counters, cause, length),
+    };
+    let count = vector::copy(scratch, arguments);
+    let composer = begin(sock, counters, scratch, length, kind)?;
+    name(scratch, 0);
+    match arguments.shape {
+        Shape::Buffer => keep_buffer(composer, arguments.address, u64::from(length)),
+        _ => vector::walk(composer, count, receive::STEPS, receive::keep_next),
+    }
+    Some(())
+}
+
+/// Keeps a datagram in one buffer as far as there is room.
+#[inline(always)]
+fn keep_buffer(composer: Composer, address: u64, length: u64) {
     let head = if length > PAYLOAD { PAYLOAD } else { length };
     composer.add::<PAYLOAD, 0>(Buffer {
-        address: arguments.address,
+        address,
         length,
         head,
         tail: 0,
     });
     composer.emit();
-    Some(())
 }
 
 /// A datagram that was sent.
 #[inline(always)]
-pub fn sent(
-    sock: Structure,
-    counters: Counters,
-    length: u32,
-    arguments: Result<Arguments, u32>,
-) -> Option<()> {
+pub fn sent(sock: Structure, counters: Counters, length: u32) -> Option<()> {
     let scratch = maps::send_scratch()?;
-    let arguments = match arguments {
+    if side::is_client() {
+        let arguments = call::sending();
+        return keep_clients(
+            sock,
+            counters,
+            scratch,
+            length,
+            arguments,
+            kind::DATAGRAM_REQUEST,
+        );
+    }
+    let arguments = match call::sending() {
         Ok(arguments) if !matches!(arguments.shape, Shape::Messages) => arguments,
         Ok(_) => return lose(counters, counter::OTHER_SYSCALL, length),
         Err(cause) => return lose(counters, cause, length),
@@ -90,6 +136,54 @@ pub fn sent(
         _ => keep_begin(composer, [arguments.address, u64::from(length)]),
     }
     Some(())
+}
+
+/// Counts what a client sends to a followed port from a socket that is not connected: it is not decoded, as nothing
+/// tells whose the answers are.
+#[inline(always)]
+pub fn count_unconnected(
+    sock: impl Sock,
+    length: i32,
+    program: u32,
+    scratch: impl FnOnce() -> Option<*mut Scratch>,
+    arguments: impl FnOnce() -> Result<Arguments, u32>,
+) -> Option<()> {
+    let is_candidate = side::is_client()
+        && length > 0
+        && is_datagram(sock)
+        && sock.read::<u16>(field::SOCK_REMOTE_PORT) == 0;
+    if !is_candidate {
+        return None;
+    }
+    let scratch = scratch()?;
+    let peer = match arguments() {
+        Ok(arguments) if matches!(arguments.shape, Shape::Buffer) => arguments.peer,
+        // Not the same instruction as above, which would have two kinds of pointers.
+        Ok(arguments) if matches!(arguments.shape, Shape::Message) => {
+            pointer(scratch, arguments.address) + zero()
+        }
+        _ => return None,
+    };
+    let port = port_at(scratch, peer);
+    if kernel::is_followed(port) && filter::admits(sock) {
+        Counters::of(program)?.add(counter::UDP, length as u64);
+    }
+    Some(())
+}
+
+/// The port of a `struct sockaddr_in` or `sockaddr_in6`, which stands behind the family; 0 if it is not there.
+#[inline(always)]
+fn port_at(scratch: *mut Scratch, address: u64) -> u16 {
+    // SAFETY: the scratch space belongs to this program on this CPU.
+    let to = unsafe { &raw mut (*scratch).pointer };
+    // SAFETY: just written, or 0.
+    unsafe {
+        *to = 0;
+        if address != 0 {
+            read_user::<4>(to.cast(), 4, address);
+        }
+        u16::from_be((to.read_volatile() >> 16) as u16)
+    }
 }
 
 /// Keeps the begin of a datagram, with its frame header.
@@ -144,7 +238,7 @@ fn begin(
 
 /// Writes the peer's address, zeros if it is not there, and the thread before the parts.
 #[inline(always)]
-fn name(scratch: *mut Scratch, address: u64) {
+pub fn name(scratch: *mut Scratch, address: u64) {
     // SAFETY: the payload's first bytes, which the composer leaves alone.
     let peer = unsafe { &raw mut (*scratch).payload }.cast::<Datagram>();
     // SAFETY: as above.
@@ -161,7 +255,7 @@ fn name(scratch: *mut Scratch, address: u64) {
 
 /// The address's address in a `struct msghdr`: its first member.
 #[inline(always)]
-fn pointer(scratch: *mut Scratch, message: u64) -> u64 {
+pub fn pointer(scratch: *mut Scratch, message: u64) -> u64 {
     // SAFETY: the scratch space belongs to this program on this CPU.
     let to = unsafe { &raw mut (*scratch).pointer };
     // SAFETY: just written, or 0.

@@ -1,4 +1,4 @@
-//! A call on a followed port → whether its process and network namespace are among those asked for.
+//! A call on a followed port → whether its process and network namespace are among those asked for, and the sample.
 //!
 //! The lists are load-time globals: where one is empty the verifier removes its check, which then costs nothing.
 
@@ -13,7 +13,7 @@ use aya_ebpf::{
 use membench_common::FILTERS;
 
 use crate::{
-    kernel::{Sock, global},
+    kernel::{self, Sock, global},
     socket,
 };
 
@@ -32,12 +32,13 @@ static CGROUPS: [u64; FILTERS] = [0; FILTERS];
 #[unsafe(no_mangle)]
 static NAMESPACES: [u32; FILTERS] = [0; FILTERS];
 
-/// Whether every list that is not empty holds what this call belongs to.
+/// Whether every list that is not empty holds what this call belongs to, and the connection is of the sample.
 #[inline(always)]
 pub fn admits(sock: impl Sock) -> bool {
     (global(&NAMESPACES[0]) == 0 || holds(&NAMESPACES, socket::namespace(sock)))
         && (global(&PIDS[0]) == 0 || holds(&PIDS, process()))
         && (global(&CGROUPS[0]) == 0 || is_in_cgroup())
+        && kernel::is_sampled(sock)
 }
 
 #[inline(always)]

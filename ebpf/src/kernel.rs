@@ -106,6 +106,9 @@ pub trait Sock: Copy {
     /// What tells it from every other socket of this machine.
     fn identity(self) -> u64;
 
+    /// Where it is.
+    fn address(self) -> u64;
+
     /// The `index`th `T` of a member that is an array of them.
     #[inline(always)]
     fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
@@ -154,12 +157,6 @@ impl Structure {
         self.0.cast_mut().cast()
     }
 
-    /// Where it is, as a number.
-    #[inline(always)]
-    pub fn address(self) -> u64 {
-        self.0 as u64
-    }
-
     /// One member, by its index in `FIELDS`.
     #[inline(always)]
     pub fn read<T: Copy>(self, field: usize) -> T {
@@ -202,5 +199,10 @@ impl Sock for Structure {
     fn identity(self) -> u64 {
         // SAFETY: the verifier checks that this is a socket.
         unsafe { bpf_get_socket_cookie(self.pointer()) }
+    }
+
+    #[inline(always)]
+    fn address(self) -> u64 {
+        self.0 as u64
     }
 }

@@ -1,4 +1,4 @@
-//! Calls that memcached makes on its sockets → records in a ring buffer.
+//! Calls that memcached makes on its sockets, or packets that pass an interface → records in a ring buffer.
 //!
 //! They look at a call after it is done: its length is then known, its buffer holds the bytes, and nothing about the
 //! call can be changed; but for one, which notes before a receive when its bytes had come. Each returns at
@@ -18,6 +18,7 @@ mod hit;
 mod kernel;
 mod maps;
 mod messages;
+mod packet;
 mod receive;
 mod record;
 mod response;
@@ -28,7 +29,11 @@ mod socket;
 mod unix;
 mod vector;
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    bindings::TC_ACT_UNSPEC,
+    macros::{btf_tracepoint, classifier},
+    programs::{BtfTracePointContext, TcContext},
+};
 
 /// Hook: the end of every receive on any socket, with its result. Chosen over system calls because it costs other
 /// tasks nothing, needs no table of file descriptors, and passes the socket as a pointer the verifier trusts.
@@ -100,6 +105,33 @@ pub fn more_sent(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
+/// Never attached: `sys_exit` goes on here with datagrams, and with calls of several messages.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn messages(ctx: BtfTracePointContext) -> i32 {
+    match exit::messages::returned(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Never attached: `messages` goes on here with those that were received.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn messages_received(ctx: BtfTracePointContext) -> i32 {
+    match exit::messages::received(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Never attached: `messages` goes on here with those that were sent.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+pub fn messages_sent(ctx: BtfTracePointContext) -> i32 {
+    match exit::messages::sent(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
 /// Hook: every change of a TCP socket's state, for sockets whose system calls are followed.
 ///
 /// Oldest kernel: 4.16. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp.c#L2280-L2346>
@@ -117,6 +149,27 @@ pub fn walked_closed(ctx: BtfTracePointContext) -> i32 {
 pub fn walked_arrival(ctx: BtfTracePointContext) -> i32 {
     match exit::arrival::begun(&ctx) {
         Some(()) | None => 0,
+    }
+}
+
+/// Hook: a packet comes in through an interface, behind the driver and GRO, before anything else looks at it. What it
+/// returns leaves the packet to whoever is attached next.
+///
+/// Oldest kernel: 4.5 (clsact), 6.6 (TCX). <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c#L4104-L4146>
+#[classifier]
+pub fn membench_in(ctx: TcContext) -> i32 {
+    match packet::came_in(&ctx) {
+        Some(()) | None => TC_ACT_UNSPEC,
+    }
+}
+
+/// Hook: a packet goes out through an interface, before it is queued or cut up (TSO).
+///
+/// Oldest kernel: 4.5 (clsact), 6.6 (TCX). <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c#L4148-L4188>
+#[classifier]
+pub fn membench_out(ctx: TcContext) -> i32 {
+    match packet::goes_out(&ctx) {
+        Some(()) | None => TC_ACT_UNSPEC,
     }
 }
 

@@ -18,6 +18,7 @@ use aya_ebpf::{
 use membench_common::{Header, SILENCE_NS, counter, program};
 
 use crate::{
+    exit::{messages::Messages, walk::Walked},
     kernel::Structure,
     record::Progress,
     socket::{State, Stream},
@@ -42,8 +43,10 @@ pub struct Scratch {
     pub stream: Stream,
     /// Where a pointer in user space is read to.
     pub pointer: u64,
-    /// Address of the socket, for programs that go on with the call.
-    pub sock: u64,
+    /// Of the socket, for programs that go on with the call.
+    pub walked: Walked,
+    /// Of a call with several messages.
+    pub messages: Messages,
 }
 
 /// The ring of each CPU; several may share one. User space makes the rings, of any size: what stands here only tells the

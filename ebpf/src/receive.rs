@@ -32,9 +32,9 @@ const PAYLOAD: u64 = RECORD_PAYLOAD as u64;
 /// Longest call of a client's that is kept whole if it is in one buffer.
 pub const LONGEST_WHOLE: u32 = RECORDS_PER_CALL * RECORD_PAYLOAD as u32;
 /// Room below which a record is full.
-const LEAST_ROOM: u64 = 8;
+pub const LEAST_ROOM: u64 = 8;
 /// One for each iovec, and one more for each record that ends within one.
-const STEPS: u32 = VECTORS as u32 + RECORDS_PER_CALL;
+pub const STEPS: u32 = VECTORS as u32 + RECORDS_PER_CALL;
 
 /// The program `sock_recv_length`.
 #[inline(always)]
@@ -64,15 +64,11 @@ fn failed(sock: Structure) -> Option<()> {
 #[inline(always)]
 fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
     count(counters, length);
-    if datagram::is_datagram(sock) {
-        if side::is_client() {
-            counters.add(counter::UDP, u64::from(length));
-            return None;
-        }
-        return datagram::received(sock, counters, length, call::receiving());
-    }
     if side::is_client() && kernel::responses() == responses::NONE {
         return None;
+    }
+    if datagram::is_datagram(sock) {
+        return datagram::received(sock, counters, length);
     }
     let state = socket::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
@@ -280,7 +276,7 @@ fn keep_ends(composer: Composer, address: u64) {
     composer.emit();
 }
 
-extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
+pub extern "C" fn keep_next(_: u64, context: *mut Composer) -> i64 {
     // SAFETY: `vector::walk` passes a composer.
     keep_part(unsafe { *context })
 }

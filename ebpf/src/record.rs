@@ -31,6 +31,19 @@ pub struct Progress {
     pub walk: Walk,
 }
 
+impl Progress {
+    /// At the beginning of the next message of a call, which has so many bytes and iovecs.
+    #[inline(always)]
+    pub fn restart(&mut self, length: u64, vectors: u64) {
+        self.left = length;
+        self.position = self.begin;
+        self.faulted = zero();
+        self.records = zero();
+        self.walk = Walk::begin();
+        self.walk.count = vectors;
+    }
+}
+
 /// A call whose bytes are being put into records.
 #[derive(Clone, Copy)]
 pub struct Composer {
@@ -256,6 +269,13 @@ impl Composer {
             // SAFETY: a map's value.
             unsafe { (*self.stream).lose(self.counters, cause, self.progress().left) };
         }
+    }
+
+    /// The same where no more records may follow.
+    #[inline(always)]
+    pub fn abandon(self) {
+        self.progress().records = u64::from(RECORDS_PER_CALL);
+        self.finish();
     }
 
     #[inline(always)]

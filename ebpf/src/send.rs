@@ -23,7 +23,13 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
     let length = ctx.arg::<i32>(1);
     if !socket::is_followed(sock) {
-        return None;
+        return datagram::count_unconnected(
+            sock,
+            length,
+            program::SEND,
+            maps::send_scratch,
+            call::sending,
+        );
     }
     if length <= 0 {
         return failed(sock);
@@ -34,11 +40,7 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     if datagram::is_datagram(sock) {
-        if side::is_client() {
-            counters.add(counter::UDP, length as u64);
-            return None;
-        }
-        return datagram::sent(sock, counters, length as u32, call::sending());
+        return datagram::sent(sock, counters, length as u32);
     }
     let state = socket::state(sock, counters, length as u32)?;
     state.note_send(sock, counters, length as u32);

@@ -24,6 +24,7 @@ const SOCK_STREAM: u16 = 1;
 const RCV_SHUTDOWN: u8 = 1;
 
 /// What is known of one direction of a socket.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Stream {
     /// Bytes seen so far, missed ones included.
@@ -96,19 +97,27 @@ impl Stream {
     }
 }
 
-/// Whether a capture follows this socket's port or path, this call on it, and the sample it is of. The port is the local
-/// one, the server's side of a connection, or the remote one, the client's. Sockets of families without ports have 0
-/// there, which never is one.
+/// Whether a capture follows this socket's port or path, this call on it, and the sample it is of. Sockets of families
+/// without ports have 0 there, which never is one.
 #[inline(always)]
 pub fn is_followed(sock: impl Sock) -> bool {
-    let port = if side::is_client() {
+    (has_followed_port(sock) || unix::path(sock).is_some()) && filter::admits(sock)
+}
+
+/// The same of a TCP socket, which has no path: that of others is asked by a helper that Linux before 5.16 lacks.
+#[inline(always)]
+pub fn is_followed_tcp(sock: impl Sock) -> bool {
+    has_followed_port(sock) && filter::admits(sock)
+}
+
+/// The port is the local one, the server's side of a connection, or the remote one, the client's.
+#[inline(always)]
+fn has_followed_port(sock: impl Sock) -> bool {
+    kernel::is_followed(if side::is_client() {
         u16::from_be(sock.read(field::SOCK_REMOTE_PORT))
     } else {
         sock.read(field::SOCK_LOCAL_PORT)
-    };
-    (kernel::is_followed(port) || unix::path(sock).is_some())
-        && filter::admits(sock)
-        && kernel::is_sampled(sock)
+    })
 }
 
 /// Inode number of the socket's network namespace.
@@ -214,7 +223,7 @@ impl State {
 
     /// Makes sure that the cookie of a socket without streams is known.
     #[inline(always)]
-    pub fn identify(&mut self, sock: Structure) {
+    pub fn identify(&mut self, sock: impl Sock) {
         self.begin(sock, 0, 0);
     }
 

@@ -1,11 +1,15 @@
 //! A UNIX-domain socket → at which of the followed paths it was accepted, and who it is.
 //!
-//! An accepted socket shares the address of the one that listens; its client's is mostly nameless. There are no
-//! sequence numbers, and no hook at the end but the read that returns nothing.
+//! An accepted socket shares the address of the one that listens; its client's is mostly nameless, but leads to it as
+//! its peer. There are no sequence numbers, and no hook at the end but the read that returns nothing.
 
 use membench_common::{PATH_WORDS, SOCKET_PATHS, field};
 
-use crate::kernel::{Sock, global};
+use crate::{
+    exit::walk::Walked,
+    kernel::{Sock, global},
+    side,
+};
 
 /// Its family.
 pub const AF_UNIX: u16 = 1;
@@ -27,13 +31,23 @@ fn is_wanted() -> bool {
     global(&PATH_LENGTHS[0]) != 0
 }
 
-/// Which of the followed paths the socket is bound to.
+/// Which of the followed paths the socket is bound to; a client's, its peer.
 #[inline(always)]
 pub fn path(sock: impl Sock) -> Option<u16> {
     if !is_wanted() || sock.read::<u16>(field::SOCK_FAMILY) != AF_UNIX {
         return None;
     }
-    let address = sock.unix()?.follow(field::UNIX_ADDRESS)?;
+    if side::is_client() {
+        // What the kernel declares a socket is longer, as all of its family are: the verifier would not look there.
+        let peer = Walked::at(sock.unix()?.follow(field::UNIX_PEER)?.address());
+        return path_at(peer.follow(field::UNIX_ADDRESS)?);
+    }
+    path_at(sock.unix()?.follow(field::UNIX_ADDRESS)?)
+}
+
+/// Which of the followed paths this address is.
+#[inline(always)]
+fn path_at(address: impl Sock) -> Option<u16> {
     let length = address.read::<u32>(field::ADDRESS_LENGTH);
     let mut index = 0;
     while index < SOCKET_PATHS && global(&PATH_LENGTHS[index]) != 0 {

@@ -100,6 +100,23 @@ pub fn vector(scratch: *mut Scratch, index: u64) -> [u64; 2] {
     }
 }
 
+/// Makes this the first iovec.
+#[inline(always)]
+pub fn put_first(scratch: *mut Scratch, vector: [u64; 2]) {
+    // SAFETY: the scratch space belongs to this program on this CPU.
+    unsafe {
+        (&raw mut (*scratch).vectors)
+            .cast::<[u64; 2]>()
+            .write(vector)
+    };
+}
+
+/// Copies a message's array into the scratch space; returns how many iovecs there are, none if that faults.
+#[inline(always)]
+pub fn copy_message(scratch: *mut Scratch, address: u64) -> u64 {
+    copy_found(scratch, address).unwrap_or(0)
+}
+
 /// Copies a call's array into the scratch space; returns how many iovecs there are, none if that faults.
 #[inline(always)]
 pub fn copy(scratch: *mut Scratch, arguments: Arguments) -> u64 {
@@ -117,7 +134,7 @@ fn copy_array(scratch: *mut Scratch, arguments: Arguments) -> Option<u64> {
     match shape {
         Shape::Buffer | Shape::Messages => None,
         Shape::Vectors => copy_vectors(scratch, address, count),
-        Shape::Message => copy_message(scratch, address),
+        Shape::Message => copy_found(scratch, address),
     }
 }
 
@@ -131,7 +148,7 @@ fn copy_vectors(scratch: *mut Scratch, address: u64, count: u64) -> Option<u64> 
 
 /// One read is enough if the iovecs are few and where they are expected: the message says whether.
 #[inline(always)]
-fn copy_message(scratch: *mut Scratch, address: u64) -> Option<u64> {
+fn copy_found(scratch: *mut Scratch, address: u64) -> Option<u64> {
     // SAFETY: the scratch space belongs to this program on this CPU.
     let to = unsafe { &raw mut (*scratch).message }.cast::<u64>();
     let from = address + MESSAGE_VECTORS;

@@ -2,11 +2,60 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from membench.errors import UsageError
+from membench.sources import Source
 
 DEFAULT_PORT = 11211
+
+Side = Literal["server", "client"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Whose connections a capture follows, as the native module reads it."""
+
+    side: Side
+    ports: list[int]
+    sockets: list[str]
+    pids: list[int]
+    cgroups: list[str]
+    network_namespaces: list[str]
+
+
+def select(
+    source: Source,
+    *,
+    side: Side,
+    ports: Sequence[int] | None,
+    sockets: Sequence[str | os.PathLike[str]],
+    pids: Sequence[int],
+    cgroups: Sequence[str | os.PathLike[str]],
+    network_namespaces: Sequence[str | int],
+) -> Selection:
+    """Check what narrows a capture; memcached's own port where nothing names another."""
+    if source.is_log:
+        refuse_for_logs(
+            side=side != "server",
+            ports=ports,
+            sockets=sockets,
+            pids=pids,
+            cgroups=cgroups,
+            network_namespaces=network_namespaces,
+        )
+    named_otherwise = bool(sockets or (pids and side == "server"))
+    return Selection(
+        side=side,
+        ports=choose_ports(ports, named_otherwise=named_otherwise),
+        sockets=[os.fspath(path) for path in sockets],
+        pids=sorted(set(pids)),
+        cgroups=[os.fspath(path) for path in cgroups],
+        network_namespaces=[str(name) for name in network_namespaces],
+    )
 
 
 def refuse_for_logs(**options: object) -> None:

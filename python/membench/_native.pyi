@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Self, final
 
+from membench._arguments import Selection
 from membench.guards import Guards
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "__version__",
     "analyze",
     "probe_ebpf",
+    "probe_interface",
     "probe_packets",
     "replay",
 ]
@@ -162,14 +164,10 @@ class Recorder:
         *,
         file: str | None,
         interface: str | None,
+        hooked: str | None,
         fallback: bool,
         output: str | None,
-        side: str,
-        ports: list[int],
-        sockets: list[str],
-        pids: list[int],
-        cgroups: list[str],
-        network_namespaces: list[str],
+        selection: Selection,
         responses: str,
         ring_size: int,
         tier: str | None,
@@ -205,7 +203,8 @@ class Top:
         *,
         file: str | None,
         interface: str | None,
-        ports: list[int],
+        hooked: str | None,
+        selection: Selection,
         responses: str,
         ring_size: int,
         statistics: bool,
@@ -222,6 +221,9 @@ class Top:
 
 def probe_packets(interface: str) -> str:
     """Try to open an interface through libpcap; JSON with what works and the remedy."""
+
+def probe_interface() -> str:
+    """Try programs of ours at the loopback interface; JSON as of `probe_ebpf`."""
 
 def probe_ebpf() -> str:
     """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""

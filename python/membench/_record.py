@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from membench import sources
-from membench._arguments import check_ring_size, check_sample, choose_ports, refuse_for_logs
+from membench._arguments import Side, check_ring_size, check_sample, refuse_for_logs, select
 from membench._results import from_json
 from membench._running import Running
 from membench.errors import UsageError
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
-Side = Literal["server", "client"]
-Tier = Literal["T1", "T2"]
+Tier = Literal["T1", "T2", "TCX", "clsact"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
@@ -118,9 +117,11 @@ class Recording:
         profiles: Paths of all of them.
         duration_s: From attaching to detaching, s.
         open_at_start: How many of `connections` were open before recording began.
+        empty: Why there is no connection in it, where there is none.
         differences: memcached's counters beside the recorded ones, per server.
         stopped_by: `duration`, `max-size`, a signal's name, `stop`, `end of file`, what is wrong
             with a capture file, or the guard that was reached.
+        left_behind: The command that removes programs of this capture that it could not remove.
         write_error: Why the profile could not be written to the end.
         pace: How well it kept up.
         sample: Which share of the traffic was kept.
@@ -139,11 +140,13 @@ class Recording:
     differences: tuple[Difference, ...]
     cost: Cost
     stopped_by: str
+    left_behind: str | None = None
     write_error: str | None = None
     pace: Pace = field(default_factory=Pace)
     sample: Sample = ALL
     sampled_out: int = 0
     profiles: tuple[str, ...] = ()
+    empty: str | None = None
 
     @property
     def guard(self) -> str | None:
@@ -272,9 +275,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`; packets of `pcap:any`, `pcap:INTERFACE` or a pcap or
-            pcapng file; `watch:HOST:PORT`, memcached's own log, which needs no permission but
-            tells less; or the path of such a log (`-`: standard input).
+        source: Where to record: `ebpf:any`; packets of `ebpf:INTERFACE`, `pcap:any`,
+            `pcap:INTERFACE` or a pcap or pcapng file; `watch:HOST:PORT`, memcached's own log, which
+            needs no permission but tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
         side: Which end of connections: the `server`'s, or the `client`'s, which is what
             applications here send to `ports` anywhere, and the service times that they see.
@@ -287,7 +290,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         responses: How much of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
-        tier: Hooks to use: `T1` or `T2`; by default the first that this kernel has and takes.
+        tier: Hooks to use: `T1` or `T2`, of an interface `TCX` or `clsact`; by default the first
+            that this kernel has and takes.
         duration: Stop by itself after so many seconds; of a file, by its packets' times.
         force: Overwrite `output`.
         key_file: File with the 128-bit key that makes key ids; a random one otherwise.
@@ -310,20 +314,22 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     parsed = sources.parse(source)
-    sources.require_available(parsed)
     if parsed.is_log:
         refuse_for_logs(
-            ports=ports,
-            sockets=sockets,
-            pids=pids,
-            cgroups=cgroups,
-            network_namespaces=network_namespaces,
             sample=sample > 1,
             sample_connections=sample_connections > 1,
             rotate_size=rotate_size,
             rotate_every=rotate_every,
         )
-    chosen = choose_ports(ports, named_otherwise=bool(sockets or (pids and side == "server")))
+    selection = select(
+        parsed,
+        side=side,
+        ports=ports,
+        sockets=sockets,
+        pids=pids,
+        cgroups=cgroups,
+        network_namespaces=network_namespaces,
+    )
     check_ring_size(ring_size)
     check_sample(sample)
     check_sample(sample_connections)
@@ -336,14 +342,10 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         source,
         file=parsed.name if parsed.kind is sources.Kind.FILE else None,
         interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
+        hooked=parsed.name if parsed.kind is sources.Kind.TRAFFIC_CONTROL else None,
         fallback=require is None,
         output=None if output is None else os.fspath(output),
-        side=side,
-        ports=chosen,
-        sockets=[os.fspath(path) for path in sockets],
-        pids=sorted(set(pids)),
-        cgroups=[os.fspath(path) for path in cgroups],
-        network_namespaces=[str(name) for name in network_namespaces],
+        selection=selection,
         responses=responses,
         ring_size=ring_size,
         tier=tier,
@@ -360,6 +362,6 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         rotate_bytes=rotate_size,
         rotate_s=rotate_every,
     )
-    where = [*chosen, *sockets]
+    where = [*selection.ports, *selection.sockets]
     logger.info("attached: %s, at %s, ring of %d bytes", source, where, ring_size)
     return Capture(recorder, live=hand_out)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from membench import sources
-from membench._arguments import check_ring_size, choose_ports
+from membench._arguments import Side, check_ring_size, select
 from membench._record import DEFAULT_RING_SIZE, Responses, Status
 from membench._results import from_json
 from membench._running import Running
@@ -193,7 +193,12 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     interval: float = 1.0,
     most: int = 20,
     keys: int = DEFAULT_KEYS,
+    side: Side = "server",
     ports: Sequence[int] | None = None,
+    sockets: Sequence[str | os.PathLike[str]] = (),
+    pids: Sequence[int] = (),
+    cgroups: Sequence[str | os.PathLike[str]] = (),
+    network_namespaces: Sequence[str | int] = (),
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
     key_file: str | os.PathLike[str] | None = None,
@@ -208,7 +213,12 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         most: How many keys and clients a snapshot lists.
         keys: How many keys are counted at once; counts are at most 1/keys of all operations too
             high, and every key with a larger share is listed.
-        ports: Listening ports of the servers; 11211 unless given.
+        side: As in `record`, and so are the next five.
+        ports: Listening ports of the servers.
+        sockets: Paths of UNIX-domain sockets.
+        pids: Only these processes.
+        cgroups: Only these control groups (v2).
+        network_namespaces: Only these network namespaces.
         responses: How much of the responses to look at, as in `record`.
         ring_size: As in `record`.
         key_file: File with the key that makes key ids, as in `record`; a random one otherwise.
@@ -220,8 +230,15 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
     """
     parsed = sources.parse(source)
-    sources.require_available(parsed)
-    chosen = choose_ports(ports, named_otherwise=False)
+    selection = select(
+        parsed,
+        side=side,
+        ports=ports,
+        sockets=sockets,
+        pids=pids,
+        cgroups=cgroups,
+        network_namespaces=network_namespaces,
+    )
     check_ring_size(ring_size)
     if not interval > 0:
         raise UsageError(f"an interval of {interval} s", "a second or more")
@@ -233,7 +250,8 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         source,
         file=parsed.name if parsed.kind is sources.Kind.FILE else None,
         interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
-        ports=chosen,
+        hooked=parsed.name if parsed.kind is sources.Kind.TRAFFIC_CONTROL else None,
+        selection=selection,
         responses=responses,
         ring_size=ring_size,
         # Only memcached itself knows how many lines of its log it dropped.

@@ -20,6 +20,7 @@ _HOOKS = (
     "sock_send_length",
     "inet_sock_set_state",
     "tcp_rcv_space_adjust",
+    "traffic control",
 )
 
 INTERFACES_TRIED = 4
@@ -131,9 +132,9 @@ def diagnose(
                 judge_packets(name, from_json(Probe, _native.probe_packets(name)), identity)
                 for name in ("any", *_interfaces_up())
             ),
+            judge_interface(from_json(Probe, _native.probe_interface()), identity),
             SourceVerdict("FILE.pcap", True, "packets of a file: needs no permission"),
             judge_log(targets),
-            *_not_built(),
         ),
         policy=read_policy(),
         sees_others=can_see_others(),
@@ -153,6 +154,19 @@ def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
     why = probe.why or "the programs could not be loaded"
     remedies = _grants(missing) if missing else (probe.remedy,) if probe.remedy else ()
     return SourceVerdict("ebpf:any", False, why, remedies, probe.checks, needs, missing)
+
+
+def judge_interface(probe: Probe, identity: Identity) -> SourceVerdict:
+    """Turn the try-out of the loopback interface into a verdict on `ebpf:INTERFACE`."""
+    source, needs = "ebpf:INTERFACE", ("CAP_BPF", "CAP_NET_ADMIN")
+    held = set(identity.capabilities)
+    missing = () if "CAP_SYS_ADMIN" in held else tuple(one for one in needs if one not in held)
+    if probe.works:
+        why = f"{probe.tier}: loaded, attached to lo, fired and detached"
+        return SourceVerdict(source, True, why, (), probe.checks, needs, missing)
+    why = probe.why or "the programs could not be loaded"
+    remedies = _grants(missing, source) if missing else (probe.remedy,) if probe.remedy else ()
+    return SourceVerdict(source, False, why, remedies, probe.checks, needs, missing)
 
 
 def judge_packets(interface: str, probe: Probe, identity: Identity) -> SourceVerdict:
@@ -198,12 +212,4 @@ def _grants(missing: tuple[str, ...], source: str = "ebpf:any") -> tuple[str, ..
         f"docker run {' '.join(f'--cap-add {name}' for name in short)} --network host …",
         f"Kubernetes: securityContext: {{capabilities: {{add: [{', '.join(short)}]}}}}, "
         "hostNetwork: true",
-    )
-
-
-def _not_built() -> tuple[SourceVerdict, ...]:
-    """The sources that are understood but not in this version."""
-    return tuple(
-        SourceVerdict(source, False, "not in this version", needs=needs)
-        for source, needs in (("ebpf:INTERFACE", ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")),)
     )

@@ -1,4 +1,4 @@
-"""Source as typed → what it names, checked against this machine and this version."""
+"""Source as typed → what it names, checked against this machine."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from membench.errors import CaptureUnavailable, UsageError
+from membench.errors import UsageError
 
 INTERFACES = Path("/sys/class/net")
 GRAMMAR = (
-    "`ebpf:any` records at the sockets, `pcap:INTERFACE` and `FILE.pcap` from packets, "
-    "`watch:HOST:PORT` from memcached's own log, `FILE` or `-` from such a log that was stored; "
-    "also understood: `ebpf:INTERFACE`"
+    "`ebpf:any` records at the sockets, `ebpf:INTERFACE`, `pcap:INTERFACE` and `FILE.pcap` from "
+    "packets, `watch:HOST:PORT` from memcached's own log, `FILE` or `-` from such a log that was "
+    "stored"
 )
 STDIN = "-"
 # How a stored log of memcached's may begin; `OK` is the server's answer to `watch`.
@@ -30,7 +30,6 @@ class Kind(StrEnum):
     LOG = "watch file"
 
 
-AVAILABLE = frozenset({Kind.SOCKETS, Kind.LIBPCAP, Kind.FILE, Kind.WATCH, Kind.LOG})
 CAPTURES = (".pcap", ".pcapng", ".cap")
 COMPRESSED = ("", ".gz", ".zst")
 
@@ -89,34 +88,12 @@ def parse(text: str, interfaces: frozenset[str] | None = None) -> Source:
     raise UsageError(f"{text!r} is not a source", GRAMMAR)
 
 
-def require_available(source: Source) -> None:
-    """Refuse, by name, what this version cannot capture with.
-
-    Raises:
-        CaptureUnavailable: The source is understood but not in this version.
-    """
-    if source.kind not in AVAILABLE:
-        raise CaptureUnavailable(
-            f"{source}: capturing from a {_LONG_NAMES[source.kind]} is not in this version",
-            "`ebpf:any` records every memcached here; `membench doctor` shows if it works",
-        )
-
-
 def list_interfaces() -> frozenset[str]:
     """Name this machine's network interfaces."""
     try:
         return frozenset(entry.name for entry in INTERFACES.iterdir())
     except OSError:
         return frozenset()
-
-
-_LONG_NAMES = {
-    Kind.TRAFFIC_CONTROL: "network interface through eBPF",
-    Kind.LIBPCAP: "network interface through libpcap",
-    Kind.FILE: "packet file",
-    Kind.WATCH: "server's watch stream",
-    Kind.LOG: "stored watch stream",
-}
 
 
 def _is_log(path: Path) -> bool:

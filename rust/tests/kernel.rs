@@ -24,8 +24,10 @@ use rustix::{
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-/// Long enough for an emulated machine.
-const DEADLINE: Duration = Duration::from_mins(2);
+/// Long enough for an emulated machine on a busy one.
+const DEADLINE: Duration = Duration::from_mins(15);
+/// Records drained at once: no more than keeps the programs from thinking that nobody attends to them.
+const BATCH: usize = 16;
 const RING: u32 = 16 << 20;
 
 /// Loading takes locks in the kernel and CPUs: one test at a time.
@@ -237,7 +239,7 @@ impl Seen {
     }
 
     fn drain(&mut self, kernel: &mut Kernel) {
-        while kernel.drain(usize::MAX, &mut |record| self.take(record)) > 0 {}
+        while kernel.drain(BATCH, &mut |record| self.take(record)) > 0 {}
     }
 
     fn length(&self, direction: Direction) -> u64 {
@@ -420,8 +422,8 @@ fn values_are_kept_short_and_everything_else_whole() {
         replies,
         [
             "STORED\r\n",
+            // The END behind one value is known without reading it.
             "VALUE k 0 5000\r\n",
-            "END\r\n",
             "VA 5000\r\n",
             "MN\r\n"
         ]
@@ -599,6 +601,7 @@ fn a_connection_from_before_the_capture_says_so() {
         return;
     };
     for (server, client) in [(&mut server, &mut client), (&mut quiet, &mut quiet_client)] {
+        kernel.beat();
         client.send(b"after");
         server.read_exact(&mut [0; 5]).unwrap();
     }

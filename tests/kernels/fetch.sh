@@ -27,12 +27,12 @@ newest() {
     apt-cache "${apt[@]}" pkgnames "$1" | grep -E "^$1[0-9][^-]*(-[0-9]+)?-amd64$2\$" | sort -V | tail -n 1 || true
 }
 
-# The generic ones: those for clouds lack 9p. Newer suites split image and modules.
+# The generic ones: those for clouds lack 9p. Newer suites split image, modules and lists of what is built in.
 image=$(newest linux-image- -unsigned)
 packages=("$image")
 if [ -z "$image" ]; then
     image=$(newest linux-binary-unsigned- "")
-    packages=("$image" "${image/binary-unsigned/modules}")
+    packages=("$image" "${image/binary-unsigned/modules}" "${image/binary-unsigned/base}")
 fi
 [ -n "$image" ] || refuse "its package list has none"
 mkdir "$work/debs" "$work/root"

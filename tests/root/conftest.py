@@ -6,8 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.kernel import TRACEPOINTS, default_tier
 from support.mixed import Mixed, record_mixed
 from support.server import memcached
+
+
+@pytest.fixture(scope="module", params=sorted(TRACEPOINTS))
+def tier(request: pytest.FixtureRequest) -> str:
+    """Each tier that this kernel has."""
+    if request.param == "T1" and default_tier() != "T1":
+        pytest.skip("this kernel has no sock_recv_length tracepoint")
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from support.requests import read
 from support.server import Memcached, memcached
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CONNECTIONS = 24
 ROUNDS = 5

@@ -19,7 +19,7 @@ from support.requests import Exchange
 from support.server import Memcached, memcached
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 
 class Recorded(NamedTuple):

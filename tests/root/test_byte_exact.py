@@ -18,7 +18,7 @@ from support.server import Memcached, memcached
 from support.unique import key_file
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 
 @pytest.fixture(scope="module", params=[None, "T2"], ids=["default", "T2"])

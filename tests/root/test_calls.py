@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.calls import Compat, Messages, Uring
+from support.kernel import needs_t1
 from support.profile import table
+from support.redirected import Redirected
 from support.talking import (
     ANSWER,
     LENGTH,
@@ -23,7 +25,7 @@ from support.talking import (
     whole,
 )
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 ROUNDS = 6
 #: One request and its answer were lost. The next answer shows it, and so cannot be told from it.
@@ -70,8 +72,10 @@ def _sendmmsg(server: socket.socket, data: bytes) -> object:
     ],
     ids=["read, write", "recv, send", "readv, writev", "recvmsg, sendmsg", "recvmmsg, sendmmsg"],
 )
-def test_what_a_call_moves_is_recorded(output: Path, receive: Receive, send: Send) -> None:
-    with talking(output) as talk:
+def test_what_a_call_moves_is_recorded(
+    output: Path, tier: str, receive: Receive, send: Send
+) -> None:
+    with talking(output, "--tier", tier) as talk:
         for number in range(ROUNDS):
             talk.ask(number)
             assert receive(talk.server) == REQUEST % number
@@ -80,12 +84,12 @@ def test_what_a_call_moves_is_recorded(output: Path, receive: Receive, send: Sen
     whole(output, talk, ROUNDS)
 
 
-def test_each_message_of_a_call_is_found(output: Path) -> None:
+def test_each_message_of_a_call_is_found(output: Path, tier: str) -> None:
     """Three requests and answers a call, in a fourth message nothing; then the same array again."""
     buffers = [[bytearray(LENGTH)] for _ in range(4)]
     incoming = Messages(buffers)
     outgoing = Messages([[bytearray(b"EN"), bytearray(b"D\r\n")] for _ in range(3)])
-    with talking(output) as talk:
+    with talking(output, "--tier", tier) as talk:
         for turn in range(ROUNDS):
             numbers = range(turn % 4, turn % 4 + 3)
             talk.ask(*numbers)
@@ -97,8 +101,55 @@ def test_each_message_of_a_call_is_found(output: Path) -> None:
     assert len({row["key"] for row in gets(output)}) == 6, "the keys 0 to 5"
 
 
+@pytest.mark.parametrize("responses", ["lengths", "none"])
+def test_messages_are_counted_whatever_is_looked_at_of_responses(
+    output: Path, tier: str, responses: str
+) -> None:
+    incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
+    outgoing = Messages([[bytearray(b"EN"), bytearray(b"D\r\n")] for _ in range(3)])
+    with talking(output, "--tier", tier, "--responses", responses) as talk:
+        for _ in range(ROUNDS):
+            talk.ask(1, 2, 3)
+            assert incoming.receive(talk.server.fileno()) == [LENGTH] * 3
+            talk.answer(ANSWER * 3, lambda to, _: outgoing.send(to.fileno()))
+        talk.running.stop().must(0)
+    outcomes = {row["outcome"] for row in gets(output)}
+    assert outcomes == {"miss" if responses == "lengths" else None}
+    found = ledger(output)
+    assert (found["request_bytes"], found["response_bytes"]) == (talk.sent, talk.answered)
+    assert found["complete"] is True
+
+
+def test_messages_of_a_call_with_a_timeout_are_found_where_its_result_is_known(
+    output: Path,
+) -> None:
+    incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
+    with talking(output, "--tier", "T2") as talk:
+        for _ in range(ROUNDS):
+            talk.ask(1, 2)
+            assert incoming.receive(talk.server.fileno(), timeout_s=5) == [LENGTH] * 2
+            talk.answer(ANSWER * 2)
+        talk.running.stop().must(0)
+    whole(output, talk, ROUNDS * 2)
+
+
+def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path) -> None:
+    """One byte each: the programs that may follow each other take 256 of them."""
+    count = 600
+    outgoing = Messages([[bytearray(b"x")] for _ in range(count)])
+    with talking(output, "--tier", "T2") as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        assert talk.server.recv(LENGTH) == REQUEST % 1
+        talk.answer(b"x" * count, lambda to, _: outgoing.send(to.fileno()))
+        talk.exchange(2)
+        talk.running.stop().must(4)
+    assert balance(output, talk)["record_limit"] == count - 256
+
+
+@needs_t1
 def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
-    """With a timeout a call may end anywhere: its messages are not looked for."""
+    """With a timeout a call may end anywhere: to a socket's tracepoint its messages are lost."""
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
     with talking(output) as talk:
         talk.exchange(0)
@@ -114,6 +165,7 @@ def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
     ]
 
 
+@needs_t1
 def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
     try:
         ring = Uring()
@@ -130,6 +182,25 @@ def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
     ring.close()
     assert balance(output, talk)["io_uring"] == LENGTH + len(ANSWER)
     assert [row["outcome"] for row in gets(output)] == AFTER_LOST_ANSWER
+
+
+@needs_t1
+def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> None:
+    with talking(output) as talk:
+        talk.exchange(0)
+        talk.ask(1)
+        assert talk.server.recv(LENGTH) == REQUEST % 1
+        try:
+            way = Redirected(talk.server)
+        except OSError as error:
+            pytest.skip(f"no sockmap here: {error}")
+        talk.answer(ANSWER, way.send)
+        talk.exchange(2)
+        talk.exchange(3)
+        talk.running.stop().must(4)
+        way.close()
+    assert balance(output, talk)["kernel_thread"] == len(ANSWER)
+    assert [row["outcome"] for row in gets(output)] == ["miss", None, None, "miss"]
 
 
 def test_what_a_32_bit_call_moves_is_counted_apart(output: Path) -> None:
@@ -151,8 +222,8 @@ def test_what_a_32_bit_call_moves_is_counted_apart(output: Path) -> None:
     assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
 
 
-def test_peeking_counts_nothing_twice(output: Path) -> None:
-    with talking(output) as talk:
+def test_peeking_counts_nothing_twice(output: Path, tier: str) -> None:
+    with talking(output, "--tier", tier) as talk:
         for number in range(ROUNDS):
             talk.ask(number)
             assert talk.server.recv(4096, socket.MSG_PEEK) == REQUEST % number
@@ -162,8 +233,8 @@ def test_peeking_counts_nothing_twice(output: Path) -> None:
     whole(output, talk, ROUNDS)
 
 
-def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path) -> None:
-    with talking(output) as talk:
+def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path, tier: str) -> None:
+    with talking(output, "--tier", tier) as talk:
         talk.exchange(0)
         talk.ask(1)
         talk.client.shutdown(socket.SHUT_WR)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.calls import Messages
 from support.cli import membench, recorder
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import compare
@@ -18,7 +19,7 @@ from support.requests import read, store
 from support.server import Memcached, memcached
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CLIENT = ("--no-stats", "--side", "client")
 ROUNDS = 6
@@ -26,11 +27,11 @@ FROZEN_S = 0.1
 
 
 @pytest.fixture(scope="module")
-def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
+def sent(tier: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
     """The mixed workload, recorded once at its clients."""
     with memcached(threads=4, memory=1024) as server:
         folder = tmp_path_factory.mktemp("client")
-        yield record_mixed(server, folder / "client.mb", "--side", "client")
+        yield record_mixed(server, folder / "client.mb", "--side", "client", "--tier", tier)
 
 
 def test_clients_sent_and_got_what_memcached_read_and_wrote(sent: Mixed) -> None:
@@ -95,6 +96,17 @@ def _readv(of: socket.socket) -> bytes:
     return b"".join(map(bytes, buffers))[:length]
 
 
+def _sendmmsg(to: socket.socket, data: bytes) -> object:
+    return Messages([[bytearray(data[:3]), bytearray(data[3:])]]).send(to.fileno())
+
+
+def _recvmmsg(of: socket.socket) -> bytes:
+    buffers = [bytearray(7), bytearray(4096)]
+    of.recv(1, socket.MSG_PEEK)  # the call itself does not wait
+    (length,) = Messages([buffers]).receive(of.fileno())
+    return b"".join(map(bytes, buffers))[:length]
+
+
 @pytest.mark.parametrize(
     ("send", "receive"),
     [
@@ -108,15 +120,20 @@ def _readv(of: socket.socket) -> bytes:
             lambda to, data: os.writev(to.fileno(), [data[:3], data[3:]]),
             _readv,
         ),
+        (_sendmmsg, _recvmmsg),
     ],
-    ids=["send, recv", "write, read", "sendmsg, recvmsg", "writev, readv"],
+    ids=["send, recv", "write, read", "sendmsg, recvmsg", "writev, readv", "sendmmsg, recvmmsg"],
 )
 def test_every_call_of_a_client_is_recorded(
-    server: Memcached, output: Path, send: Call, receive: Callable[[socket.socket], bytes]
+    server: Memcached,
+    output: Path,
+    tier: str,
+    send: Call,
+    receive: Callable[[socket.socket], bytes],
 ) -> None:
     value = b"v" * 700
     with (
-        recorder(output, [server.port], *CLIENT) as running,
+        recorder(output, [server.port], *CLIENT, "--tier", tier) as running,
         socket.create_connection(("127.0.0.1", server.port)) as peer,
     ):
         for number in range(ROUNDS):
@@ -133,10 +150,10 @@ def test_every_call_of_a_client_is_recorded(
 
 
 def test_requests_sent_before_earlier_ones_are_answered_are_paired(
-    server: Memcached, output: Path
+    server: Memcached, output: Path, tier: str
 ) -> None:
     with (
-        recorder(output, [server.port], *CLIENT) as running,
+        recorder(output, [server.port], *CLIENT, "--tier", tier) as running,
         socket.create_connection(("127.0.0.1", server.port)) as peer,
     ):
         peer.sendall(b"set there 0 0 1\r\nx\r\n")
@@ -177,10 +194,7 @@ def test_on_loopback_each_side_counts_its_own_end_only(server: Memcached, tmp_pa
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        (["--responses", "lengths"], "cut at random"),
-        (["--socket", "/run/mc.sock"], "only the server's side"),
-    ],
+    [(["--responses", "lengths"], "cut at random")],
 )
 def test_what_a_client_cannot_tell_is_refused(
     output: Path, options: list[str], message: str

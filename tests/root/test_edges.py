@@ -14,7 +14,7 @@ from support.server import memcached
 from support.unique import Background, UniqueTraffic, key_file, traffics
 from support.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CONNECTIONS = 32
 LARGEST = 1_000_000

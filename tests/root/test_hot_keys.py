@@ -1,4 +1,4 @@
-"""`top` at the sockets: hot keys, bytes and server times equal what clients did."""
+"""`top`: hot keys, bytes and server times equal what clients did, whatever the source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = bytes(range(16))
 
 PROGRAM = """
 import json, sys, membench
-with membench.top("ebpf:any", ports=[int(sys.argv[1])], key_file=sys.argv[2], keys=64, most=64,
+with membench.top(sys.argv[4], ports=[int(sys.argv[1])], key_file=sys.argv[2], keys=64, most=64,
                   drop_privileges=True, show_keys=True) as watched:
     print("ready", flush=True)
     sys.stdin.readline()
@@ -40,12 +40,15 @@ with membench.top("ebpf:any", ports=[int(sys.argv[1])], key_file=sys.argv[2], ke
 """
 
 
-def test_hot_keys_equal_the_clients_log_within_the_bound(server: Memcached, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["ebpf:any", "ebpf:lo"])
+def test_hot_keys_equal_the_clients_log_within_the_bound(
+    server: Memcached, tmp_path: Path, source: str
+) -> None:
     key_file = tmp_path / "ids.key"
     key_file.write_bytes(KEY)
     key_file.chmod(0o600)
     chance, operations = random.Random(8), 4000
-    arguments = [str(server.port), str(key_file), str(operations)]
+    arguments = [str(server.port), str(key_file), str(operations), source]
     client = Client(server)
     with subprocess.Popen(
         [COMMAND[0], "-c", PROGRAM, *arguments],

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Recorder, membench
+from support.cli import Recorder, membench, recorder
+from support.kernel import has_links
 from support.server import Memcached
 from support.unique import traffics
 from support.waiting import until
@@ -61,6 +62,37 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
     assert recording.json["events"] == len(one.connection.log)
     assert recording.json["ledger"]["complete"] is True
     assert profile.stat().st_uid == NOBODY
+
+
+@pytest.mark.parametrize("tier", ["TCX", "clsact"])
+def test_two_capabilities_record_an_interface(server: Memcached, folder: Path, tier: str) -> None:
+    if tier == "TCX" and not has_links():
+        pytest.skip("Linux before 6.6")
+    (one,) = traffics(server.port, 1)
+    prefix = with_capabilities("bpf", "net_admin")
+    options = ("--no-stats", "--tier", tier)
+    with recorder(
+        folder / "least.mb", [server.port], *options, prefix=prefix, source="ebpf:lo"
+    ) as running:
+        one.pipeline()
+        recording = running.stop().must(0)
+    assert recording.json["requests"] == len(one.connection.log)
+    assert recording.json["left_behind"] is None
+
+
+@pytest.mark.parametrize(
+    ("held", "missing"),
+    [((), "CAP_BPF, CAP_NET_ADMIN"), (("bpf",), "CAP_NET_ADMIN"), (("net_admin",), "CAP_BPF")],
+    ids=["none", "bpf", "net_admin"],
+)
+def test_what_an_interface_lacks_is_named(
+    server: Memcached, folder: Path, held: tuple[str, ...], missing: str
+) -> None:
+    source = ("record", "ebpf:lo", folder / "none.mb", "--port", str(server.port))
+    ended = membench(*source, "--duration", "1", prefix=with_capabilities(*held)).must(5)
+    first = f"Insufficient permissions to load eBPF programs. Missing: {missing}"
+    assert ended.stderr.splitlines()[0].endswith(first), ended.stderr
+    assert not (folder / "none.mb").exists()
 
 
 @pytest.mark.parametrize(

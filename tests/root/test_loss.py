@@ -17,7 +17,7 @@ from support.unique import UniqueTraffic, key_file, traffics
 from support.waiting import until
 from support.workload import in_threads
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CONNECTIONS = 8
 #: After so long without a sign of user space the programs keep quiet.

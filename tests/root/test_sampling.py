@@ -12,7 +12,7 @@ from support.profile import by_connection, events
 from support.server import Memcached
 from support.unique import key_file, traffics
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 IDS = 1 << 64
 

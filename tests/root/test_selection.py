@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, recorder
+from support.kernel import TRACES_CGROUPS, release
 from support.namespace import Namespace, cgroup, cgroup_mount, namespace
 from support.oracle import compare
 from support.profile import by_connection, events, table
@@ -18,7 +19,7 @@ from support.server import Memcached, free_port, memcached
 from support.sharing import ANSWER, STINT, ask, sharing
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 REQUESTS = 40
 
@@ -153,6 +154,9 @@ def test_what_another_process_does_with_a_passed_socket_is_not_recorded(output: 
     assert ledger(output)["response_bytes"] == STINT * len(ANSWER)
 
 
+@pytest.mark.skipif(
+    release() < TRACES_CGROUPS, reason="before Linux 5.15 programs cannot ask for control groups"
+)
 def test_a_control_group_is_recorded_with_those_below_it(server: Memcached, output: Path) -> None:
     mount = cgroup_mount()
     if mount is None:
@@ -170,6 +174,37 @@ def test_a_control_group_is_recorded_with_those_below_it(server: Memcached, outp
                 visit(server.port, 1)
                 running.stop().must(0)
             assert compare([made], by_connection(events(output))) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "no server was found: nothing listened on port {port}"),
+        (["--side", "client"], "nothing here was connected to port {port}"),
+    ],
+    ids=["server", "client"],
+)
+def test_a_recording_in_which_nobody_was_found_says_so(
+    output: Path, options: list[str], said: str
+) -> None:
+    port = free_port()
+    with recorder(output, [port], *options) as running:
+        recording = running.stop().must(0).json
+    assert (recording["empty"], recording["events"]) == (said.format(port=port), 0)
+
+
+def test_a_server_to_which_nothing_was_sent_was_found_all_the_same(
+    server: Memcached, output: Path
+) -> None:
+    with recorder(output, [server.port]) as running:
+        recording = running.stop().must(0).json
+    assert recording["empty"] == f"nothing was sent to port {server.port}"
+
+
+def test_a_recording_with_a_connection_says_nothing_of_it(server: Memcached, output: Path) -> None:
+    with recorder(output, [server.port]) as running:
+        visit(server.port, 0)
+        assert running.stop().must(0).json["empty"] is None
 
 
 @pytest.mark.parametrize(

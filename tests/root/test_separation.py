@@ -18,7 +18,7 @@ from support.server import Memcached, free_port, memcached
 from support.waiting import until
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 REQUESTS = 40
 

@@ -8,25 +8,17 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, recorder
-from support.kernel import TRACEPOINTS, default_tier
+from support.kernel import default_tier
 from support.server import Memcached, memcached
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 #: The tracepoints of each tier.
 HOOKS = {
     "T1": {"sock_recv_length", "sock_send_length", "inet_sock_set_state", "tcp_rcv_space_adjust"},
     "T2": {"sys_exit", "inet_sock_set_state", "tcp_rcv_space_adjust"},
 }
-
-
-@pytest.fixture(params=sorted(TRACEPOINTS))
-def tier(request: pytest.FixtureRequest) -> str:
-    """Each tier that this kernel has."""
-    if request.param == "T1" and default_tier() != "T1":
-        pytest.skip("this kernel has no sock_recv_length tracepoint")
-    return str(request.param)
 
 
 def test_a_recording_names_the_tier_that_was_asked_for(

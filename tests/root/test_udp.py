@@ -16,7 +16,7 @@ from support.server import Memcached, free_port, memcached
 from support.waiting import until
 from support.workload import Connection, in_threads, value_of
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CLIENTS = 6
 ROUNDS = 60
@@ -73,10 +73,16 @@ def exchange(server: Memcached, profile: Path, *options: str) -> Recorded:
     return Recorded(profile, clients, stream, (moved[0], moved[1]), recording)
 
 
-@pytest.fixture(scope="module")
-def recorded(at_port: Memcached, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """Recorded once."""
-    return exchange(at_port, tmp_path_factory.mktemp("udp") / "udp.mb")
+@pytest.fixture(scope="module", params=["server", "client"])
+def recorded(
+    request: pytest.FixtureRequest,
+    at_port: Memcached,
+    tier: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Recorded:
+    """Recorded once at each end."""
+    profile = tmp_path_factory.mktemp("udp") / "udp.mb"
+    return exchange(at_port, profile, "--tier", tier, "--side", request.param)
 
 
 def test_every_byte_of_every_datagram_is_in_the_ledger(recorded: Recorded) -> None:
@@ -124,19 +130,22 @@ def test_requests_of_one_datagram_share_a_batch(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("responses", ["none", "lengths"])
 def test_requests_are_whole_whatever_is_looked_at_of_responses(
-    at_port: Memcached, tmp_path: Path, responses: str
+    at_port: Memcached, tmp_path: Path, tier: str, responses: str
 ) -> None:
-    less = exchange(at_port, tmp_path / "less.mb", "--responses", responses)
+    options = ("--responses", responses, "--tier", tier)
+    less = exchange(at_port, tmp_path / "less.mb", *options)
     info = membench("info", less.profile, "--format", "json").must().json
     done = [one.command for client in less.clients for one in client.log]
     assert info["commands"] == {"get": done.count("get") + 1, "set": done.count("set")}
     assert info["ledger"]["request_bytes"] == less.moved[0]
 
 
-def test_what_memcached_drops_is_counted_and_no_event(at_port: Memcached, output: Path) -> None:
+def test_what_memcached_drops_is_counted_and_no_event(
+    at_port: Memcached, output: Path, tier: str
+) -> None:
     """A request that says it is one of several, and a datagram too short for a request."""
     client = Datagrams(at_port.port)
-    with recorder(output, [at_port.port], "--no-stats") as running:
+    with recorder(output, [at_port.port], "--no-stats", "--tier", tier) as running:
         client.get(b"before")
         client.send(b"get dropped\r\n", total=2)
         client.send(b"")
@@ -149,13 +158,12 @@ def test_what_memcached_drops_is_counted_and_no_event(at_port: Memcached, output
     assert ledger["request_bytes"] == client.sent_bytes
 
 
-def test_a_request_without_an_answer_is_of_the_peer_that_its_thread_names_next(
-    output: Path,
-) -> None:
+def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, tier: str) -> None:
+    """By a system call itself; by a socket's tracepoint once the thread does something else."""
     port = free_port()
     with memcached(port=port, threads=1, arguments=("-U", str(port))):
         one, two = Datagrams(port), Datagrams(port)
-        with recorder(output, [port], "--no-stats") as running:
+        with recorder(output, [port], "--no-stats", "--tier", tier) as running:
             one.set(b"first", b"v", noreply=True)
             two.get(b"second")
             two.set(b"last-of-all", b"v", noreply=True)
@@ -168,4 +176,5 @@ def test_a_request_without_an_answer_is_of_the_peer_that_its_thread_names_next(
     sizes = sorted(
         [row["key_size"] for row in rows] for rows in by_connection(events(output)).values()
     )
-    assert sizes == [[5, 5], [6, 11], [15]], "the last one's peer was never told"
+    told = {"T1": [[5, 5], [6, 11], [15]], "T2": [[5, 5, 15], [6, 11]]}
+    assert sizes == told[tier], "the last one's peer is not told to a socket's tracepoint"

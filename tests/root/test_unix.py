@@ -16,17 +16,20 @@ from support.server import Memcached, memcached
 from support.waiting import until
 from support.workload import Connection
 
-pytestmark = [pytest.mark.root, pytest.mark.memcached]
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 REQUESTS = 20
 
 
-@pytest.fixture(scope="module")
-def at_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
-    """The mixed workload on a server at a path, recorded once."""
+@pytest.fixture(scope="module", params=["server", "client"])
+def at_path(
+    request: pytest.FixtureRequest, tier: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mixed]:
+    """The mixed workload on a server at a path, recorded once at each end."""
     folder = tmp_path_factory.mktemp("unix")
+    options = ("--tier", tier, "--side", request.param)
     with memcached(path=folder / "mc.sock", memory=1024) as server:
-        yield record_mixed(server, folder / "unix.mb")
+        yield record_mixed(server, folder / "unix.mb", *options)
 
 
 @pytest.fixture
@@ -67,12 +70,16 @@ def test_connections_there_are_named_and_one_was_open_before(at_path: Mixed) -> 
     assert {(row["server"], row["lost_bytes"], row["resyncs"]) for row in rows} == {(0, 0, 0)}
 
 
-def test_only_the_paths_asked_for_are_recorded(other: Memcached, output: Path) -> None:
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_only_the_paths_asked_for_are_recorded(
+    other: Memcached, output: Path, tier: str, side: str
+) -> None:
     assert other.path is not None
     path = other.path.with_name("mc.sock")
+    options = ("--tier", tier, "--side", side)
     with (
         memcached(path=path) as wanted,
-        recorder(output, [], "--no-stats", "--socket", str(path)) as running,
+        recorder(output, [], "--no-stats", "--socket", str(path), *options) as running,
     ):
         made = visit(wanted, 0)
         visit(other, 1)
@@ -111,6 +118,19 @@ def test_its_own_counters_agree_with_the_recording(other: Memcached, output: Pat
     assert len(recording["differences"]) == 2
     assert [one for one in recording["differences"] if one["server"] != one["recorded"]] == []
     assert recording["ledger"]["own_request_bytes"] > 0
+
+
+def test_a_server_that_ends_a_connection_is_seen_by_its_client(
+    other: Memcached, output: Path, tier: str
+) -> None:
+    options = ("--no-stats", "--side", "client", "--tier", tier)
+    with recorder(output, [], "--socket", str(other.path), *options) as running:
+        leaves, quits = visit(other, 0), visit(other, 1)
+        leaves.close()
+        with pytest.raises(ConnectionError):
+            quits.perform(plain("quit"))
+        running.stop().must(0)
+    assert _closed(output) == ["server"], "who just closes its own end passes no hook"
 
 
 def test_a_client_that_leaves_ends_its_connection(other: Memcached, output: Path) -> None:

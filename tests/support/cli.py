@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 COMMAND = (sys.executable, "-m", "membench")
 #: How many BPF programs a recording has attached at least: one for receives, one for sends.
 LINKS = 2
+#: On an emulated machine a recorder needs all of a CPU, and must not be ended for it.
+SLOW = () if PATIENCE == 1 else ("--max-cpu", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,12 @@ def membench(*arguments: str | Path, prefix: Sequence[str] = (), timeout: float 
     """Run a command to its end."""
     command = [*prefix, *COMMAND, *map(str, arguments)]
     ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout, env=environment(), check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout * PATIENCE,
+        env=environment(),
+        check=False,
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
@@ -60,10 +67,17 @@ class Recorder:
     """`membench record` while it runs."""
 
     def __init__(
-        self, output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
+        self,
+        output: Path,
+        ports: Sequence[int],
+        *options: str,
+        prefix: Sequence[str] = (),
+        source: str = "ebpf:any",
     ) -> None:
         """Start it; it may not be attached yet."""
         self.output = output
+        # An interface takes one, or none that is a link.
+        self._links = LINKS if source == "ebpf:any" else 0
         self._folder = tempfile.TemporaryDirectory(prefix="membench-test-")
         self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
         selected = [word for port in ports for word in ("--port", str(port))]
@@ -71,7 +85,7 @@ class Recorder:
             *prefix,
             *COMMAND,
             "record",
-            "ebpf:any",
+            source,
             str(output),
             *selected,
             "--format",
@@ -79,6 +93,7 @@ class Recorder:
             # A test's clients would leave it no CPU.
             "--nice",
             "0",
+            *SLOW,
             *options,
         ]
         with (
@@ -130,7 +145,7 @@ class Recorder:
 
     def _recording(self) -> bool:
         try:
-            return self.links() >= LINKS and not any(capabilities(self.pid).values())
+            return self.links() >= self._links and not any(capabilities(self.pid).values())
         except (FileNotFoundError, ProcessLookupError):
             return False
 
@@ -142,7 +157,7 @@ class Recorder:
 
     def wait(self, timeout: float = 120) -> Ended:
         """Let it end by itself."""
-        code = self.process.wait(timeout)
+        code = self.process.wait(timeout * PATIENCE)
         return Ended(code, self._streams["stdout"].read_text(), self.told())
 
     def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Ended:
@@ -153,7 +168,7 @@ class Recorder:
     def kill(self) -> None:
         """End it without a chance to tidy up."""
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(30 * PATIENCE)
 
     def forget(self) -> None:
         """End it if it still runs, and drop what it said."""
@@ -176,10 +191,14 @@ def capabilities(pid: int) -> dict[str, int]:
 
 @contextmanager
 def recorder(
-    output: Path, ports: Sequence[int], *options: str, prefix: Sequence[str] = ()
+    output: Path,
+    ports: Sequence[int],
+    *options: str,
+    prefix: Sequence[str] = (),
+    source: str = "ebpf:any",
 ) -> Iterator[Recorder]:
     """A recorder at work, gone when the block ends."""
-    running = Recorder(output, ports, *options, prefix=prefix)
+    running = Recorder(output, ports, *options, prefix=prefix, source=source)
     try:
         yield running.ready()
     finally:

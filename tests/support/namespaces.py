@@ -12,7 +12,7 @@ import select
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +51,16 @@ def _run(*command: str) -> None:
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
+#: What looks on while packets are carried.
+Watch = Callable[[bytes, bool], None]
+
+
 class _Network:
     """Two ends, and what is held back at each."""
 
-    def __init__(self, ends: tuple[int, int], disturbance: Disturbance) -> None:
+    def __init__(self, ends: tuple[int, int], disturbance: Disturbance, watch: Watch) -> None:
         self._others = {ends[0]: ends[1], ends[1]: ends[0]}
+        self._server, self._watch = ends[0], watch
         self._disturbance = disturbance
         self._held: dict[int, bytes] = {}
         self._chance = random.Random(7)
@@ -80,6 +85,7 @@ class _Network:
         if end not in self._held and self._happens(self._disturbance.reorder):
             self._held[end] = packet
             return
+        self._watch(packet, end != self._server)
         for _ in range(2 if self._happens(self._disturbance.duplicate) else 1):
             os.write(self._others[end], packet)
         self._release([end] if end in self._held else [])
@@ -96,8 +102,13 @@ def _tun(name: str) -> int:
 
 
 @contextmanager
-def pair(disturbance: Disturbance) -> Iterator[Pair]:
-    """The two namespaces, gone with their interfaces when the block ends."""
+def pair(
+    disturbance: Disturbance, watch: Watch = lambda _packet, _to_server: None
+) -> Iterator[Pair]:
+    """The two namespaces, gone with their interfaces when the block ends.
+
+    `watch` is shown every packet that is passed on in order, and whether to the server.
+    """
     mark = uuid4().hex[:8]
     both = Pair(f"mb-s-{mark}", f"mb-c-{mark}")
     with ExitStack() as undo:
@@ -115,7 +126,7 @@ def pair(disturbance: Disturbance) -> Iterator[Pair]:
         ended, end = os.pipe()
         undo.callback(os.close, ended)
         carrier = threading.Thread(
-            target=_Network((ends[0], ends[1]), disturbance).carry, args=(ended,)
+            target=_Network((ends[0], ends[1]), disturbance, watch).carry, args=(ended,)
         )
         carrier.start()
         undo.callback(carrier.join)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 #: From here on memcached reads the value of a storage line that it refuses for its key.
 READS_REFUSED_VALUES = (1, 6, 42)
@@ -39,6 +39,7 @@ def free_port() -> int:
 
 def connect(endpoint: int | Path, host: str = "127.0.0.1", timeout: float = 20) -> socket.socket:
     """A connection to a port, or to the path of a UNIX-domain socket."""
+    timeout *= PATIENCE
     if isinstance(endpoint, int):
         return socket.create_connection((host, endpoint), timeout=timeout)
     peer = socket.socket(socket.AF_UNIX)
@@ -229,10 +230,10 @@ class Memcached:
             self.thaw()
             self._process.terminate()
             try:
-                self._process.wait(10)
+                self._process.wait(10 * PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(10)
+                self._process.wait(10 * PATIENCE)
 
     def restart(self) -> None:
         """End it and start another on the same port."""

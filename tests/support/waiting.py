@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,10 +11,13 @@ T = TypeVar("T")
 
 #: How often a condition is looked at, s.
 INTERVAL = 0.002
+#: An emulated machine is slower by so much: every deadline is longer by that.
+PATIENCE = float(os.environ.get("MEMBENCH_PATIENCE", "1"))
 
 
 def until(condition: Callable[[], T], what: str, deadline: float = 60.0) -> T:
     """Return the first true value of `condition`; fail after `deadline` seconds, naming `what`."""
+    deadline *= PATIENCE
     end = time.monotonic() + deadline
     while True:
         value = condition()

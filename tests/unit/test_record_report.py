@@ -56,6 +56,13 @@ def as_text(renderable: RenderableType) -> str:
     return captured.get()
 
 
+def test_a_recording_without_any_connection_says_why() -> None:
+    why = "no server was found: nothing listened on port 11299"
+    text = as_text(report.render_recording(replace(RECORDING, empty=why)))
+    assert f"empty     {why}" in text
+    assert "empty" not in as_text(report.render_recording(RECORDING))
+
+
 def test_the_status_line_shows_rate_size_loss_and_own_cpu() -> None:
     assert report.render_status(STATUS).plain == (
         "  00:17  184,112 events/s   3.10 M events   22.0 MB   lost 0   own CPU 9 %   Ctrl-C ends"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from membench import CaptureUnavailable, UsageError, sources
+from membench import UsageError, sources
 from membench.sources import Kind, Source
 
 INTERFACES = frozenset({"eth0", "lo"})
@@ -42,20 +42,6 @@ def test_an_unknown_interface_is_named_beside_those_there_are() -> None:
     with pytest.raises(UsageError, match="no interface is called 'eth9'") as caught:
         sources.parse("ebpf:eth9", INTERFACES)
     assert caught.value.hint == "this machine has eth0, lo"
-
-
-@pytest.mark.parametrize("text", ["ebpf:eth0"])
-def test_sources_of_other_versions_are_refused_by_name(text: str) -> None:
-    source = sources.parse(text, INTERFACES)
-    with pytest.raises(CaptureUnavailable, match="not in this version") as caught:
-        sources.require_available(source)
-    assert str(source) in str(caught.value)
-    assert caught.value.exit_code == 5
-
-
-@pytest.mark.parametrize("text", ["ebpf:any", "pcap:any", "eth0", "dump.pcap", "dump.pcapng.zst"])
-def test_the_other_sources_are_available(text: str) -> None:
-    sources.require_available(sources.parse(text, INTERFACES))
 
 
 @pytest.mark.parametrize("beginning", [b"ts=5.6 gid=1 type=item_get", b"OK\r\nts=", b"skipped=4"])

@@ -11,8 +11,12 @@ pub mod program {
     pub const CLOSE: u32 = 2;
     /// `tcp_rcv_space_adjust`.
     pub const ARRIVAL: u32 = 3;
+    /// What comes in through an interface.
+    pub const PACKET_IN: u32 = 4;
+    /// What goes out.
+    pub const PACKET_OUT: u32 = 5;
     /// How many there are.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 6;
 
     /// A program that is attached: its name and its tracepoint's.
     pub type Hooked = (&'static str, &'static str);
@@ -31,8 +35,13 @@ pub mod program {
         ("sys_exit", "sys_exit"),
     ];
     /// Programs that `sys_exit` continues in, by their index in the map `continuations`.
-    pub const CONTINUATIONS: [Hooked; 2] =
-        [("more_received", "sys_exit"), ("more_sent", "sys_exit")];
+    pub const CONTINUATIONS: [Hooked; 5] = [
+        ("more_received", "sys_exit"),
+        ("more_sent", "sys_exit"),
+        ("messages", "sys_exit"),
+        ("messages_received", "sys_exit"),
+        ("messages_sent", "sys_exit"),
+    ];
 }
 
 /// What a system call does to the socket whose descriptor it is passed: bits of the global `CALLS`. 0 for the others.

@@ -4,9 +4,11 @@
 #![no_std]
 
 mod hooks;
+mod packet;
 mod record;
 
 pub use hooks::{exit, member, program};
+pub use packet::{HEADERS, Packet, way};
 pub use record::{Close, Datagram, Header, Part, Socket, kind};
 
 /// Most payload bytes one ring record carries.
@@ -88,6 +90,8 @@ pub mod global {
     /// `[u8; 2 * exit::NUMBERS]`: what a system call does, by its number: sets of the bits in [`super::exit`]. First
     /// the numbers of 64-bit tasks, then those of 32-bit ones.
     pub const CALLS: &str = "CALLS";
+    /// `u32`: length of the header before the network header, of the interface whose packets are followed: 14, or 0.
+    pub const LINK: &str = "LINK";
 }
 
 /// System calls that the programs know: indices into the global `SYSCALLS`.
@@ -275,8 +279,14 @@ pub mod counter {
     pub const UNATTENDED: u32 = 17;
     /// Sockets at whose address another one was before, of which no end was seen: a program did not run.
     pub const REPLACED: u32 = 18;
+    /// Packets of the ports that passed an interface.
+    pub const PACKETS: u32 = 19;
+    /// Of those, packets that did not reach the ring whole: it was full, or user space silent.
+    pub const PACKETS_DROPPED: u32 = 20;
+    /// Packets whose headers are too many or contradict themselves.
+    pub const PACKETS_UNREADABLE: u32 = 21;
     /// How many there are.
-    pub const COUNT: usize = 19;
+    pub const COUNT: usize = 22;
     /// Room for them: a power of two, so that an index is bounded by a mask.
     pub const STRIDE: usize = 32;
 }

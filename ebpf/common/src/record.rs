@@ -22,6 +22,8 @@ pub mod kind {
     pub const DATAGRAM_REQUEST: u32 = 7;
     /// A datagram memcached sent, likewise.
     pub const DATAGRAM_RESPONSE: u32 = 8;
+    /// A datagram memcached read, likewise, and the peer is its own.
+    pub const DATAGRAM_REQUEST_NAMED: u32 = 9;
 }
 
 /// The head of every ring record. For requests and responses `parts` [`Part`]s follow, each followed by its kept
@@ -98,7 +100,8 @@ pub struct Socket {
 #[repr(C)]
 pub struct Datagram {
     /// A `struct sockaddr_in` or `sockaddr_in6`, zeros if there was none: of a response the peer. Of a request, where the
-    /// tracepoint fires before the kernel tells it (T1), the peer of the request that this thread received before.
+    /// tracepoint fires before the kernel tells it (T1), the peer of the request that this thread received before. Zeros
+    /// at a client, whose socket tells it.
     pub name: [u8; 28],
     /// The thread that made the call, in the initial pid namespace.
     pub thread: u32,

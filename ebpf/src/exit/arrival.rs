@@ -3,13 +3,17 @@
 use aya_ebpf::programs::BtfTracePointContext;
 
 use super::{table, walk::Walked};
-use crate::{arrival, kernel::Structure, socket};
+use crate::{
+    arrival,
+    kernel::{Sock, Structure},
+    socket,
+};
 
 /// The program `walked_arrival`. The system call that runs will find the socket at the same address.
 #[inline(always)]
 pub fn begun(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
-    if !socket::is_followed(sock) {
+    if !socket::is_followed_tcp(sock) {
         return None;
     }
     let sock = Walked::at(sock.address());

@@ -4,7 +4,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use membench_common::program;
 
 use super::table;
-use crate::{close, maps::Counters};
+use crate::{close, kernel::Sock, maps::Counters};
 
 /// The program `walked_closed`. A closed socket has no port, so that no later call brings it back.
 #[inline(always)]

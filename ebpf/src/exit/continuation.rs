@@ -8,7 +8,7 @@ use crate::{
     maps::{self, Counters},
     receive,
     record::Composer,
-    send,
+    send, side,
 };
 
 /// Iovecs a program takes; 33 programs, as many as the kernel lets follow each other, take those of any call.
@@ -18,36 +18,73 @@ const STEPS: u32 = 32;
 #[btf_map(name = "continuations")]
 static CONTINUATIONS: ProgramArray<{ program::CONTINUATIONS.len() }> = ProgramArray::new();
 
-/// What a call does: an index into `program::CONTINUATIONS`.
+/// What a call does.
 #[derive(Clone, Copy)]
 pub enum Way {
-    Receive = 0,
-    Send = 1,
+    Receive,
+    Send,
 }
 
-/// Adds the parts of the `count` iovecs in the scratch space, here and in the programs that follow.
+/// Where it goes on: an index into `program::CONTINUATIONS`.
+#[derive(Clone, Copy)]
+pub enum Next {
+    MoreReceived = 0,
+    MoreSent = 1,
+    Messages = 2,
+    MessagesReceived = 3,
+    MessagesSent = 4,
+}
+
+/// Goes on in another program. Returns only where no more may follow.
+#[inline(always)]
+pub fn go_to(ctx: &BtfTracePointContext, next: Next) {
+    // SAFETY: the verifier checks context and map.
+    unsafe { CONTINUATIONS.tail_call(ctx, next as u32) };
+}
+
+/// Adds the parts of the `count` iovecs in the scratch space, here and in the programs that follow; at a client's only
+/// there: one program cannot hold both ways of keeping all.
 #[inline(always)]
 pub fn walk(ctx: &BtfTracePointContext, composer: Composer, sock: Walked, count: u64, way: Way) {
     composer.progress().walk.count = count;
     // SAFETY: a map's value that only this program on this CPU uses.
-    unsafe { (*composer.scratch).sock = sock.address };
-    go_on(ctx, composer, way);
+    unsafe { (*composer.scratch).walked = sock };
+    if side::is_client() {
+        follow(ctx, composer, way);
+    } else {
+        go_on(ctx, composer, way);
+    }
+}
+
+#[inline(always)]
+fn follow(ctx: &BtfTracePointContext, composer: Composer, way: Way) {
+    go_to(
+        ctx,
+        match way {
+            Way::Receive => Next::MoreReceived,
+            Way::Send => Next::MoreSent,
+        },
+    );
+    composer.finish();
+}
+
+/// Adds as much of the current iovec as is kept; 1 when there is none.
+#[inline(always)]
+pub fn keep_part(composer: Composer, way: Way) -> i64 {
+    match way {
+        Way::Send if !side::is_client() => send::keep_part(composer),
+        Way::Receive | Way::Send => receive::keep_part(composer),
+    }
 }
 
 #[inline(always)]
 fn go_on(ctx: &BtfTracePointContext, composer: Composer, way: Way) {
     for _ in 0..STEPS {
-        let done = match way {
-            Way::Receive => receive::keep_part(composer),
-            Way::Send => send::keep_part(composer),
-        };
-        if done != 0 {
+        if keep_part(composer, way) != 0 {
             return composer.finish();
         }
     }
-    // SAFETY: the verifier checks context and map. It returns only where no more programs may follow.
-    unsafe { CONTINUATIONS.tail_call(ctx, way as u32) };
-    composer.finish();
+    follow(ctx, composer, way);
 }
 
 /// The program `more_received`.
@@ -55,11 +92,11 @@ fn go_on(ctx: &BtfTracePointContext, composer: Composer, way: Way) {
 pub fn more_received(ctx: &BtfTracePointContext) -> Option<()> {
     let scratch = maps::receive_scratch()?;
     // SAFETY: a map's value that only this program on this CPU uses.
-    let state = table::at(unsafe { (*scratch).sock })?;
+    let state = table::at(unsafe { (*scratch).walked.address })?;
     let counters = Counters::of(program::RECEIVE)?;
     go_on(
         ctx,
-        Composer::again(scratch, &raw mut state.request, counters),
+        Composer::again(scratch, side::received(state), counters),
         Way::Receive,
     );
     Some(())
@@ -70,11 +107,11 @@ pub fn more_received(ctx: &BtfTracePointContext) -> Option<()> {
 pub fn more_sent(ctx: &BtfTracePointContext) -> Option<()> {
     let scratch = maps::receive_scratch()?;
     // SAFETY: a map's value that only this program on this CPU uses.
-    let state = table::at(unsafe { (*scratch).sock })?;
+    let state = table::at(unsafe { (*scratch).walked.address })?;
     let counters = Counters::of(program::RECEIVE)?;
     go_on(
         ctx,
-        Composer::again(scratch, &raw mut state.response, counters),
+        Composer::again(scratch, side::sent(state), counters),
         Way::Send,
     );
     Some(())

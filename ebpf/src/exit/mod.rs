@@ -6,11 +6,12 @@
 pub mod arrival;
 pub mod close;
 mod continuation;
+pub mod messages;
 mod places;
 mod receive;
 mod send;
 pub mod syscall;
 mod table;
-mod walk;
+pub mod walk;
 
 pub use continuation::{more_received, more_sent};

@@ -1,6 +1,5 @@
 //! The registers of a system call that returns → what it did, to which descriptor, and where its buffers are.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use membench_common::{counter, exit, field, member};
 
 use super::walk;
@@ -14,11 +13,6 @@ use crate::{
 const TABLE: usize = 2 * exit::NUMBERS;
 const USER32_CS: u16 = 0x23;
 const TS_COMPAT: u32 = 2;
-/// Size of a `struct mmsghdr`, and where it says how many bytes its message had.
-const MESSAGE: u64 = 64;
-const MESSAGE_LENGTH: u64 = 56;
-/// Most messages of one call: UIO_MAXIOV.
-const MESSAGES: u64 = 1024;
 
 /// What system calls do, by their numbers.
 #[unsafe(no_mangle)]
@@ -75,14 +69,16 @@ impl Returned {
         !self.is_send() && self.flags() & ASIDE != 0
     }
 
-    /// Bytes it moved, if it returned this.
+    /// Its second argument.
     #[inline(always)]
-    pub fn length(self, result: u64) -> u32 {
-        if self.does & exit::MESSAGES == 0 {
-            result as u32
-        } else {
-            messages(self.registers.read(field::REGISTER_SECOND), result)
-        }
+    pub fn second(self) -> u64 {
+        self.registers.read(field::REGISTER_SECOND)
+    }
+
+    /// Whether it is about an array of messages, and returns how many of them moved.
+    #[inline(always)]
+    pub fn has_messages(self) -> bool {
+        self.does & exit::MESSAGES != 0
     }
 
     /// Where its bytes are, or the counter that says why they cannot be known.
@@ -92,11 +88,15 @@ impl Returned {
         if self.is_compat || walk::task().read::<u32>(field::TASK_STATUS) & TS_COMPAT != 0 {
             return Err(counter::COMPAT_TASK);
         }
+        let shape = self.shape().ok_or(counter::OTHER_SYSCALL)?;
         Ok(Arguments {
-            shape: self.shape().ok_or(counter::OTHER_SYSCALL)?,
-            address: self.registers.read(field::REGISTER_SECOND),
+            shape,
+            address: self.second(),
             count: self.registers.read(field::REGISTER_THIRD),
-            peer: 0,
+            peer: match shape {
+                Shape::Buffer => self.registers.read(field::REGISTER_FIFTH),
+                Shape::Vectors | Shape::Message | Shape::Messages => 0,
+            },
             has_timeout: false,
             follows: false,
         })
@@ -110,6 +110,8 @@ impl Returned {
             Some(Shape::Message)
         } else if self.does & exit::VECTORS != 0 {
             Some(Shape::Vectors)
+        } else if self.has_messages() {
+            Some(Shape::Messages)
         } else {
             None
         }
@@ -123,7 +125,7 @@ impl Returned {
         } else if self.does & exit::FLAGS_FOURTH == 0 {
             0
         } else if self.is_compat {
-            self.registers.read(field::REGISTER_SECOND)
+            self.second() as i32
         } else {
             self.member(member::REGISTER_FOURTH)
         }
@@ -140,21 +142,4 @@ fn does(index: u64) -> u8 {
     let index = bounded::<{ TABLE as u64 - 1 }>(index) as usize;
     // SAFETY: inside the table; volatile because the loader changes it.
     unsafe { (&raw const CALLS).cast::<u8>().add(index).read_volatile() }
-}
-
-/// The sum of the first `count` messages' lengths.
-#[inline(always)]
-fn messages(address: u64, count: u64) -> u32 {
-    let mut sum = 0_u32;
-    for index in 0..MESSAGES {
-        if index >= count {
-            break;
-        }
-        let mut length = 0_u32;
-        let from = address + index * MESSAGE + MESSAGE_LENGTH;
-        // SAFETY: the length is on this stack; `from` may be anything.
-        unsafe { bpf_probe_read_user((&raw mut length).cast(), 4, from as *const _) };
-        sum = sum.wrapping_add(length);
-    }
-    sum
 }

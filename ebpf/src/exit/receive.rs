@@ -1,6 +1,7 @@
 //! A receive that returned → what memcached read, as records.
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
+use membench_common::responses;
 
 use super::{
     continuation::{self, Way},
@@ -10,10 +11,11 @@ use super::{
 };
 use crate::{
     call::{Arguments, Shape},
+    kernel,
     maps::{self, Counters},
     receive,
     record::Composer,
-    socket, vector,
+    side, socket, vector,
 };
 
 /// A receive of `length` bytes.
@@ -26,6 +28,9 @@ pub fn received(
     length: u32,
 ) -> Option<()> {
     receive::count(counters, length);
+    if side::is_client() && kernel::responses() == responses::NONE {
+        return None;
+    }
     let state = table::state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
     // SAFETY: takes no arguments.
@@ -36,8 +41,13 @@ pub fn received(
             state.dealt = 0;
             let (header, gathers) = begun?;
             let scratch = maps::receive_scratch()?;
-            let composer = Composer::new(scratch, &raw mut state.request, counters, header);
-            keep(ctx, composer, sock, arguments, gathers);
+            let composer = Composer::new(scratch, side::received(state), counters, header);
+            let is_whole = if side::is_client() {
+                length <= receive::LONGEST_WHOLE
+            } else {
+                gathers
+            };
+            keep(ctx, composer, sock, arguments, is_whole, Way::Receive);
         }
         Err(cause) => {
             state.dealt = 0;
@@ -47,20 +57,22 @@ pub fn received(
     Some(())
 }
 
-/// May go on in another program, and then does not return.
+/// Keeps every byte of a call; of one buffer only the ends, unless `is_whole` or it is small. May go on in another
+/// program, and then does not return.
 #[inline(always)]
-fn keep(
+pub fn keep(
     ctx: &BtfTracePointContext,
     composer: Composer,
     sock: Walked,
     arguments: Arguments,
-    gathers: bool,
+    is_whole: bool,
+    way: Way,
 ) {
     match arguments.shape {
-        Shape::Buffer => receive::keep_buffer(composer, arguments, gathers),
+        Shape::Buffer => receive::keep_buffer(composer, arguments, is_whole),
         Shape::Vectors | Shape::Message | Shape::Messages => {
             let count = vector::copy(composer.scratch, arguments);
-            continuation::walk(ctx, composer, sock, count, Way::Receive);
+            continuation::walk(ctx, composer, sock, count, way);
         }
     }
 }

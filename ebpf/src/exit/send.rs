@@ -6,15 +6,16 @@ use membench_common::responses;
 use super::{
     continuation::{self, Way},
     places::Returned,
-    table,
+    receive, table,
     walk::Walked,
 };
 use crate::{
     call::Arguments,
     kernel,
     maps::{self, Counters},
+    receive::LONGEST_WHOLE,
     record::Composer,
-    response, send,
+    response, send, side,
 };
 
 /// A send of `length` bytes.
@@ -27,7 +28,7 @@ pub fn sent(
     length: u32,
 ) -> Option<()> {
     send::count(counters, length);
-    if kernel::responses() == responses::NONE {
+    if !side::is_client() && kernel::responses() == responses::NONE {
         return None;
     }
     let state = table::state(sock, counters, length)?;
@@ -35,18 +36,22 @@ pub fn sent(
     let header = send::begin(sock, state, counters, length)?;
     let composer = Composer::new(
         maps::receive_scratch()?,
-        &raw mut state.response,
+        side::sent(state),
         counters,
         header,
     );
-    if kernel::responses() == responses::LENGTHS {
+    if !side::is_client() && kernel::responses() == responses::LENGTHS {
         composer.add_nothing(u64::from(length));
         composer.emit();
         return Some(());
     }
     match call.arguments() {
+        Ok(arguments) if side::is_client() => {
+            let is_whole = length <= LONGEST_WHOLE;
+            receive::keep(ctx, composer, sock, arguments, is_whole, Way::Send);
+        }
         Ok(arguments) => keep(ctx, sock, composer, length, arguments),
-        Err(cause) => state.response.lose(counters, cause, u64::from(length)),
+        Err(cause) => side::sent(state).lose(counters, cause, u64::from(length)),
     }
     Some(())
 }

@@ -3,8 +3,13 @@
 use aya_ebpf::programs::BtfTracePointContext;
 use membench_common::program;
 
-use super::{places::Returned, receive, send, walk};
-use crate::{kernel::Structure, maps::Counters, socket};
+use super::{messages, places::Returned, receive, send, walk};
+use crate::{
+    datagram,
+    kernel::Structure,
+    maps::{self, Counters},
+    socket,
+};
 
 /// The program `sys_exit`. Every system call of every task comes here: most leave by their number or result, and those
 /// about other files at the first pointer that leads nowhere.
@@ -19,11 +24,17 @@ pub fn returned(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let sock = walk::socket(call.descriptor())?;
-    if !socket::is_followed(sock) || call.is_aside() {
+    if !socket::is_followed(sock) {
+        return unconnected(call, sock, result);
+    }
+    if call.is_aside() {
         return None;
     }
+    if call.has_messages() || datagram::is_datagram(sock) {
+        return messages::hand_over(ctx, sock);
+    }
     let counters = Counters::of(program::RECEIVE)?;
-    let length = call.length(result as u64);
+    let length = result as u32;
     if call.is_send() {
         send::sent(ctx, call, sock, counters, length)
     } else if length == 0 {
@@ -31,4 +42,19 @@ pub fn returned(ctx: &BtfTracePointContext) -> Option<()> {
     } else {
         receive::received(ctx, call, sock, counters, length)
     }
+}
+
+/// Of a client's sockets for datagrams: only sends say where to.
+#[inline(always)]
+fn unconnected(call: Returned, sock: walk::Walked, result: i64) -> Option<()> {
+    if !call.is_send() || call.has_messages() {
+        return None;
+    }
+    datagram::count_unconnected(
+        sock,
+        result as i32,
+        program::RECEIVE,
+        maps::receive_scratch,
+        || call.arguments(),
+    )
 }

@@ -5,6 +5,7 @@ use membench_common::counter;
 
 use super::walk::Walked;
 use crate::{
+    datagram,
     kernel::Sock,
     maps::Counters,
     socket::{self, State},
@@ -26,6 +27,12 @@ pub fn state(sock: Walked, counters: Counters, length: u32) -> Option<&'static m
     };
     counters.add(cause, u64::from(length));
     None
+}
+
+/// The state of a socket for datagrams.
+#[inline(always)]
+pub fn of_datagrams(sock: Walked, counters: Counters) -> Option<&'static mut State> {
+    same(sock, counters).or_else(|| new(sock.address))
 }
 
 /// The state kept under this address, by whichever socket.
@@ -58,8 +65,8 @@ fn same(sock: Walked, counters: Counters) -> Option<&'static mut State> {
     if state.cookie == 0 || state.cookie == sock.identity() {
         return Some(state);
     }
-    // Of a UNIX-domain socket no hook tells the end.
-    if !socket::is_unix(sock) {
+    // Of UNIX-domain sockets and of those for datagrams no hook tells the end.
+    if !socket::is_unix(sock) && !datagram::is_datagram(sock) {
         counters.add(counter::REPLACED, 1);
     }
     None

@@ -20,6 +20,7 @@ static MEMBERS: [u32; member::COUNT] = [0; member::COUNT];
 /// A socket at an address that was walked to. The verifier does not trust it: each member is read by a probe, of which
 /// one that fails gives zeroes.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Walked {
     pub address: u64,
     /// Address of its file.
@@ -63,6 +64,11 @@ impl Sock for Walked {
         Self::at(self.file)
             .follow(field::FILE_INODE)
             .map_or(0, |inode| inode.read(field::INODE_NUMBER))
+    }
+
+    #[inline(always)]
+    fn address(self) -> u64 {
+        self.address
     }
 }
 

@@ -27,6 +27,15 @@ from membench.cli.bounds import (
     guards,
 )
 from membench.cli.output import Format, FormatOption
+from membench.cli.selection import (
+    CgroupOption,
+    NetnsOption,
+    PidOption,
+    PortOption,
+    Side,
+    SideOption,
+    SocketOption,
+)
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
 
@@ -49,18 +58,13 @@ class Responses(StrEnum):
     BYTES = "bytes"
 
 
-class Side(StrEnum):
-    """Which end of connections is recorded."""
-
-    SERVER = "server"
-    CLIENT = "client"
-
-
 class Tier(StrEnum):
     """Hooks of the kernel."""
 
     T1 = "T1"
     T2 = "T2"
+    TCX = "TCX"
+    CLSACT = "clsact"
 
 
 class Requirement(StrEnum):
@@ -72,34 +76,19 @@ class Requirement(StrEnum):
 def command(  # noqa: PLR0917 - Typer makes options of arguments
     source: Annotated[
         str,
-        typer.Argument(help="`ebpf:any`, a pcap file, `watch:HOST:PORT`, or a stored watch log."),
+        typer.Argument(
+            help="`ebpf:any`, `ebpf:INTERFACE`, a pcap file, `watch:HOST:PORT`, a stored watch log."
+        ),
     ],
     profile: Annotated[
         Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
     ] = None,
-    side: Annotated[
-        Side,
-        typer.Option(help="`client`: what applications here send to --port, and what they wait."),
-    ] = Side.SERVER,
-    port: Annotated[
-        list[int] | None,
-        typer.Option(
-            show_default="11211, unless --socket or --pid",
-            help="Listening port of a server; repeatable, as are the next four.",
-        ),
-    ] = None,
-    socket: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATH", help="Server's UNIX-domain socket (memcached -s)."),
-    ] = None,
-    pid: Annotated[list[int] | None, typer.Option(help="Only this process.")] = None,
-    cgroup: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Only this control group (v2).")
-    ] = None,
-    netns: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME|PATH|PID", help="Only this network namespace."),
-    ] = None,
+    side: SideOption = Side.SERVER,
+    port: PortOption = None,
+    socket: SocketOption = None,
+    pid: PidOption = None,
+    cgroup: CgroupOption = None,
+    netns: NetnsOption = None,
     duration: Annotated[
         float | None,
         typer.Option(parser=parse_duration, metavar="TIME", help="Stop after `10s`, `5m`, …"),

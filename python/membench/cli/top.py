@@ -15,6 +15,15 @@ import typer
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
 from membench.cli.record import Responses
+from membench.cli.selection import (
+    CgroupOption,
+    NetnsOption,
+    PidOption,
+    PortOption,
+    Side,
+    SideOption,
+    SocketOption,
+)
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
 
@@ -32,9 +41,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     source: Annotated[
         str, typer.Argument(help="What to watch: `ebpf:any`, `watch:HOST:PORT`, as in `record`.")
     ],
-    port: Annotated[list[int], typer.Option(help="Listening port of a server; repeatable.")] = [  # noqa: B006
-        11211
-    ],
+    side: SideOption = Side.SERVER,
+    port: PortOption = None,
+    socket: SocketOption = None,
+    pid: PidOption = None,
+    cgroup: CgroupOption = None,
+    netns: NetnsOption = None,
     interval: Annotated[
         float,
         typer.Option(parser=parse_duration, metavar="TIME", help="What one screen covers."),
@@ -78,7 +90,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         source,
         interval=interval,
         most=_LISTED,
-        ports=port,
+        side=side.value,
+        ports=port or None,
+        sockets=socket or (),
+        pids=pid or (),
+        cgroups=cgroup or (),
+        network_namespaces=netns or (),
         responses=responses.value,
         ring_size=ring_size,
         key_file=key_file,

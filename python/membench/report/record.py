@@ -51,6 +51,8 @@ _CAUSES = {
 LOG_TIER = "log"
 # Without a server to wait for, these record clients.
 SOCKET_TIERS = ("T1", "T2")
+# How programs are attached where packets of an interface are recorded.
+INTERFACE_TIERS = ("TCX", "clsact")
 _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
@@ -61,7 +63,7 @@ def render_start(status: Status, responses: str) -> RenderableType:
     label = "recording" if rows else "waiting"
     if not rows and status.state != "waiting" and status.tier in SOCKET_TIERS:
         label, rows = "recording", ["what applications on this machine send there"]
-    elif not rows and status.tier is not None:
+    elif not rows and status.tier is not None and status.tier not in INTERFACE_TIERS:
         rows = ["nothing listens on that port yet: recording begins when a server does"]
     elif not rows:
         label = "reading"
@@ -76,6 +78,8 @@ def _how(status: Status, responses: str) -> str:
     if status.tier is None:
         return f"packets of {status.source}"
     why = f" ({status.fallback})" if status.fallback else ""
+    if status.tier in INTERFACE_TIERS:
+        return f"packets of {status.source} by {status.tier}{why}, kernel {status.kernel}"
     return f"tier {status.tier}{why}, kernel {status.kernel}, responses: {responses}"
 
 
@@ -99,6 +103,8 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_column(no_wrap=True)
     body.add_column()
     body.add_row("  requests", _requests(recording))
+    if recording.empty is not None:
+        body.add_row("  empty", Text(recording.empty))
     if not recording.sample.is_all:
         left_out = f"{recording.sampled_out:,} events left out" * (recording.sample.keys > 1)
         body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())
@@ -109,6 +115,8 @@ def render_recording(recording: Recording) -> RenderableType:
         body.add_row("  stopped", Text(recording.guard))
     if recording.damage is not None:
         body.add_row("  unread", Text(recording.damage))
+    if recording.left_behind is not None:
+        body.add_row("  left", Text(f"programs that `{recording.left_behind}` removes"))
     if recording.write_error is not None:
         body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
     return Group(_headline(recording), body)

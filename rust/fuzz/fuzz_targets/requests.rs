@@ -6,11 +6,17 @@ use membench_protocol::{Command, Dialect, ParseError, Request, Status, binary, r
 
 type Seen = Vec<(Command, Option<u32>, Vec<Vec<u8>>, String)>;
 
+type Parse = for<'a> fn(&'a [u8]) -> Result<Status<Request<'a>>, ParseError>;
+
+/// Of each protocol, and of each dialect of lines.
+const PARSERS: [Parse; 3] = [
+    |bytes| request::parse_as(bytes, Dialect::Classic),
+    |bytes| request::parse_as(bytes, Dialect::Shared),
+    |bytes| binary::parse_request(bytes),
+];
+
 /// The requests of a stream that arrives in `parts`; bytes that are not of the protocol end it.
-fn requests<P>(parts: [&[u8]; 2], parse: P) -> Seen
-where
-    P: for<'a> Fn(&'a [u8]) -> Result<Status<Request<'a>>, ParseError>,
-{
+fn requests(parts: [&[u8]; 2], parse: Parse) -> Seen {
     let (mut held, mut skip, mut all) = (Vec::new(), 0_usize, Seen::new());
     for part in parts {
         held.extend_from_slice(part);
@@ -37,11 +43,7 @@ where
 fuzz_target!(|input: (u16, u8, &[u8])| {
     let (cut, parser, stream) = input;
     let (start, end) = stream.split_at(usize::from(cut).min(stream.len()));
-    let parse = |bytes| match parser % 3 {
-        0 => request::parse_as(bytes, Dialect::Classic),
-        1 => request::parse_as(bytes, Dialect::Shared),
-        _ => binary::parse_request(bytes),
-    };
+    let parse = PARSERS[usize::from(parser) % PARSERS.len()];
     assert_eq!(
         requests([start, end], parse),
         requests([stream, b""], parse)

@@ -30,8 +30,8 @@ enum Owned {
 pub(super) enum Last {
     /// A request of a peer that its next call tells.
     Waiting(Waiting),
-    /// A request of this connection, with this id.
-    Known(u32, u16),
+    /// What one call read at this time: requests of these connections, with these ids.
+    Known(u64, Vec<(u32, u16)>),
 }
 
 /// What each thread last read.

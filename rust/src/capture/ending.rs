@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::profile::End;
 
-use super::clock;
 use super::ledger::Ledger;
 use super::pace::DRAIN_PERIODS;
 use super::recorder::{Cost, Difference, Recording};
 use super::running::{Running, ratio};
 use super::status::State;
+use super::{clock, empty, listeners};
 
 /// How long servers may take for their last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
@@ -59,9 +59,11 @@ impl Running {
         mut ledger: Ledger,
     ) -> Result<Recording> {
         let differences = self.differences();
+        let empty = self.empty(&ledger);
         let mut pace = self.pace_before;
         pace.add(self.pace);
         let sampled_out = self.session.sampled_out();
+        let left_behind = self.source.left_behind();
         let last = End {
             statistics_end: self.asking.statistics_end(),
             stopped_by: stopped_by.clone(),
@@ -100,6 +102,7 @@ impl Running {
             requests: self.tally.requests(),
             connections: count,
             open_at_start,
+            empty,
             commands: self.tally.commands(),
             outcomes: self.tally.outcomes(),
             sample: self.options.sample,
@@ -114,7 +117,20 @@ impl Running {
                 bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
             },
             stopped_by,
+            left_behind,
             write_error: self.write_error,
+        })
+    }
+
+    /// Why there is no connection, where the hooks saw none.
+    fn empty(&self, ledger: &Ledger) -> Option<String> {
+        let moved = ledger.request_bytes + ledger.response_bytes;
+        let own = ledger.own_request_bytes + ledger.own_response_bytes;
+        let is_empty = self.session.sockets().connections().is_empty() && moved == own;
+        (is_empty && self.source.sees_reads()).then(|| {
+            let listened = !self.status.get().servers.is_empty()
+                || !listeners::find(&self.followed).is_empty();
+            empty::reason(&self.followed, listened)
         })
     }
 

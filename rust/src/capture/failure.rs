@@ -2,7 +2,12 @@
 
 use std::io;
 
-use aya::{BtfError, EbpfError, maps::MapError, programs::ProgramError, sys::SyscallError};
+use aya::{
+    BtfError, EbpfError,
+    maps::MapError,
+    programs::{ProgramError, TcError},
+    sys::SyscallError,
+};
 
 use crate::{Error, KernelError, capture::missing_capabilities};
 
@@ -73,7 +78,15 @@ fn cause(error: EbpfError) -> (io::Error, String) {
         )
         | EbpfError::FileError {
             error: io_error, ..
-        } => (io_error, String::new()),
+        }
+        | EbpfError::ProgramError(ProgramError::TcError(TcError::IoError(io_error))) => {
+            (io_error, String::new())
+        }
+        EbpfError::ProgramError(ProgramError::TcError(TcError::NetlinkError(error))) => {
+            let errno = error.raw_os_error();
+            let error = errno.map_or_else(|| io::Error::other(error), io::Error::from_raw_os_error);
+            (error, String::new())
+        }
         other => (io::Error::other(other), String::new()),
     }
 }

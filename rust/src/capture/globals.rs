@@ -87,12 +87,18 @@ impl Globals {
 
 /// The ports as the programs read them, ended by 0.
 fn ports(followed: &Followed) -> Result<[u16; PORTS]> {
-    let wanted = &followed.ports;
+    if followed.ports.is_empty() && !followed.sockets.is_empty() {
+        return Ok([0; PORTS]);
+    }
+    port_list(&followed.ports)
+}
+
+/// The same where there is nothing else to follow.
+pub(super) fn port_list(wanted: &[u16]) -> Result<[u16; PORTS]> {
     let mut ports = [0; PORTS];
-    let follows_nothing = wanted.is_empty() && followed.sockets.is_empty();
-    if follows_nothing || wanted.len() > PORTS || wanted.contains(&0) {
+    if wanted.is_empty() || wanted.len() > PORTS || wanted.contains(&0) {
         return Err(Error::Ports {
-            wanted: wanted.clone(),
+            wanted: wanted.to_vec(),
             most: PORTS,
         });
     }

@@ -17,7 +17,7 @@ use membench_common::{counter, program};
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Record, Side, Tier,
+        Facts, KernelOptions, Record, Tier,
         btf::Types,
         counters::{Counters, Heartbeat},
         failure,
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/membench.bpf.o");
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/membench.bpf.o");
 static SUMS: &str = include_str!("../../bpf/membench.bpf.sha256");
 
 /// How long programs that were running when they were detached may take to write their last records, and the pause
@@ -70,14 +70,6 @@ impl Kernel {
     }
 
     fn attach_tier(tier: Tier, options: &KernelOptions, types: &Types) -> Result<Self> {
-        if tier == Tier::T2 && options.followed.side == Side::Client {
-            return Err(Error::Selection {
-                option: "--side",
-                wanted: "client".to_owned(),
-                found: "tier T2, which this kernel or `--tier` leaves, follows servers only"
-                    .to_owned(),
-            });
-        }
         let globals = Globals::new(options, tier.offsets(types, &options.followed)?)?;
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
@@ -197,7 +189,7 @@ impl Kernel {
     }
 }
 
-fn cpus() -> Result<u32> {
+pub(super) fn cpus() -> Result<u32> {
     let cpus = nr_cpus().map_err(unreadable)?;
     Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
 }
@@ -209,7 +201,7 @@ fn unreadable((path, source): (&str, io::Error)) -> Error {
     }
 }
 
-fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
+pub(super) fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
     match object.map(name) {
         Some(Map::Array(map)) => Ok(map.fd().as_fd()),
         _ => Err(failure::absent(name)),
@@ -222,7 +214,7 @@ pub(super) fn kernel_release() -> String {
         .map_or_else(|_| "unknown".into(), |text| text.trim().into())
 }
 
-fn object_sha256() -> &'static str {
+pub(super) fn object_sha256() -> &'static str {
     let line = SUMS.lines().find(|line| line.ends_with("membench.bpf.o"));
     line.and_then(|line| line.split(' ').next())
         .unwrap_or("unknown")

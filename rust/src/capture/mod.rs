@@ -10,14 +10,22 @@ mod clock;
 mod counters;
 mod datagrams;
 mod doubts;
+mod empty;
 mod ending;
 #[cfg(feature = "ebpf")]
 mod failure;
 mod found;
 #[cfg(feature = "ebpf")]
+mod frames;
+#[cfg(feature = "ebpf")]
 mod globals;
 mod guards;
 mod heading;
+#[cfg(feature = "ebpf")]
+mod interface;
+#[cfg(not(feature = "ebpf"))]
+#[path = "interface_absent.rs"]
+mod interface;
 mod journal;
 pub mod ledger;
 pub mod listeners;
@@ -56,6 +64,8 @@ mod syscalls;
 mod tally;
 #[cfg(feature = "ebpf")]
 mod tier;
+#[cfg(feature = "ebpf")]
+mod traffic;
 mod unix;
 pub mod watch;
 mod watching;
@@ -67,12 +77,12 @@ pub use guards::Limits;
 #[cfg(feature = "ebpf")]
 pub use load::Kernel;
 pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
-pub use options::{Facts, KernelOptions, Tier};
+pub use options::{Attachment, Facts, KernelOptions, Tier};
 pub use pace::Pace;
 pub use privileges::{
     become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,
 };
-pub use probe::{Check, Probe, probe, probe_packets};
+pub use probe::{Check, Probe, probe, probe_interface, probe_packets};
 pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
 pub use ring::{Pieces, Record};
 pub use rotating::Rotate;

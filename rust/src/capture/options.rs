@@ -6,6 +6,7 @@ use std::fmt;
 use membench_common::{responses, side};
 
 use crate::decode::Responses;
+use crate::profile::Header;
 
 use super::Followed;
 #[cfg(feature = "ebpf")]
@@ -29,6 +30,28 @@ impl Tier {
         match self {
             Self::T1 => "T1",
             Self::T2 => "T2",
+        }
+    }
+}
+
+/// How programs are attached to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// A link beside others', gone with its process: Linux 6.6 or newer.
+    Tcx,
+    /// A filter of the interface's `clsact` queueing discipline.
+    Clsact,
+}
+
+impl Attachment {
+    /// All of them, the one that leaves nothing behind first.
+    pub const ALL: [Self; 2] = [Self::Tcx, Self::Clsact];
+
+    /// As profiles and people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "TCX",
+            Self::Clsact => "clsact",
         }
     }
 }
@@ -87,6 +110,18 @@ impl fmt::Display for Facts {
             Some(reason) => write!(to, " ({reason})"),
             None => Ok(()),
         }
+    }
+}
+
+impl Facts {
+    /// Writes them into a manifest's head.
+    pub(super) fn describe(&self, header: &mut Header) {
+        header.tier = Some(self.tier.to_owned());
+        header.kernel = Some(self.kernel_release.clone());
+        header.facts["object_sha256"] = self.object_sha256.into();
+        header.facts["ring_bytes"] = self.ring_bytes.into();
+        header.facts["rings"] = self.rings.into();
+        header.facts["tier_fallback"] = self.fallback.clone().into();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Packets of a capture file or an interface → a session.
+//! Packets of a capture file, or of an interface through libpcap or our own programs → a session.
 
 use std::path::Path;
 use std::thread;
@@ -12,12 +12,13 @@ use crate::packet::{Flows, Limits};
 use crate::profile::{Anchor, Header};
 use crate::{Error, Result};
 
+use super::interface::Interface;
 use super::ledger::Ledger;
 use super::live::{Live, TIMEOUT_MS};
 use super::running::ratio;
 use super::session::Session;
 use super::source::Drained;
-use super::{RecordOptions, Selection, Side, clock};
+use super::{Facts, RecordOptions, Selection, Side, clock};
 
 /// What `time` and `server_time` are, as manifests say it.
 const TIME_BASIS: &str = "packet";
@@ -30,23 +31,36 @@ const BEHIND: u64 = 100_000_000;
 enum Feed {
     File(Box<Reader>),
     Live(Box<Live>),
+    Hooked(Box<Interface>),
+}
+
+impl Feed {
+    /// Now, on the clock of its packets, ns: libpcap's is UTC.
+    fn now(&self) -> u64 {
+        match self {
+            Self::File(_) | Self::Live(_) => clock::anchor().utc_ns,
+            Self::Hooked(_) => clock::monotonic_ns(),
+        }
+    }
 }
 
 /// A packet source that is open.
 pub(super) struct Packets {
     feed: Feed,
     flows: Flows,
-    /// Time of the first packet and of the last, ns since 1970.
+    /// Time of the first packet and of the last, ns.
     first: Option<u64>,
     last: u64,
     /// How much of a file is taken, by its packets' times.
     duration: Option<Duration>,
-    /// When a live capture was ended, ns since 1970: later packets are not taken.
+    /// When libpcap's capture was ended, ns since 1970: later packets are not taken.
     until: Option<u64>,
     /// Bytes taken since there was no packet.
     taken: u64,
     /// Why it ended.
     ending: &'static str,
+    /// What removes what could not be removed at the end.
+    left_behind: Option<String>,
 }
 
 impl Packets {
@@ -66,6 +80,17 @@ impl Packets {
         ))
     }
 
+    /// Attaches our programs to an interface.
+    pub(super) fn open_hooked(interface: &str, options: &RecordOptions) -> Result<Self> {
+        let ports = &options.selection.ports;
+        let opened = Interface::open(interface, ports, options.ring_bytes, options.attachment)?;
+        Ok(Self::new(
+            Feed::Hooked(Box::new(opened)),
+            options,
+            "interface gone",
+        ))
+    }
+
     fn new(feed: Feed, options: &RecordOptions, ending: &'static str) -> Self {
         Self {
             feed,
@@ -76,6 +101,7 @@ impl Packets {
             until: None,
             taken: 0,
             ending,
+            left_behind: None,
         }
     }
 
@@ -111,6 +137,7 @@ impl Packets {
         let packet = match &mut self.feed {
             Feed::File(reader) => reader.next_packet(),
             Feed::Live(live) => live.next_packet(),
+            Feed::Hooked(interface) => interface.next_packet(),
         };
         let Some(packet) = packet else {
             return false;
@@ -128,12 +155,16 @@ impl Packets {
 
     /// There is no packet now; whether there may be later.
     fn pause(&mut self, session: &mut Session) -> bool {
-        let Feed::Live(live) = &mut self.feed else {
-            return false;
+        let now = self.feed.now();
+        let goes_on = match &mut self.feed {
+            Feed::File(_) => return false,
+            Feed::Live(live) => {
+                live.count_drops();
+                live.failure().is_none()
+            }
+            Feed::Hooked(interface) => interface.failure(now).is_none(),
         };
-        live.count_drops();
-        let goes_on = live.failure().is_none();
-        let now = clock::anchor().utc_ns.saturating_sub(BEHIND);
+        let now = now.saturating_sub(BEHIND);
         self.flows
             .pass_to(now, &mut |found| session.take_found(&found));
         goes_on
@@ -149,17 +180,24 @@ impl Packets {
         next.is_some_and(|next| Duration::from_nanos(next.saturating_sub(first)) > duration)
     }
 
-    /// Later packets are not taken; those that the kernel holds back are waited for.
+    /// Later packets are not taken; those that the kernel holds back are waited for, or stay in the ring.
     pub(super) fn detach(&mut self) {
-        if self.is_live() {
-            self.until = Some(clock::anchor().utc_ns);
-            thread::sleep(2 * Duration::from_millis(TIMEOUT_MS.into()));
+        match &mut self.feed {
+            Feed::File(_) => {}
+            Feed::Live(_) => {
+                self.until = Some(clock::anchor().utc_ns);
+                thread::sleep(2 * Duration::from_millis(TIMEOUT_MS.into()));
+            }
+            Feed::Hooked(interface) => self.left_behind = interface.detach(),
         }
     }
 
     /// Whether what is not taken soon is lost.
     pub(super) fn is_live(&self) -> bool {
-        matches!(self.feed, Feed::Live(_))
+        match &self.feed {
+            Feed::File(_) => false,
+            Feed::Live(_) | Feed::Hooked(_) => true,
+        }
     }
 
     /// Size of the kernel's buffer; a file has none that could be full.
@@ -167,22 +205,53 @@ impl Packets {
         match &self.feed {
             Feed::File(_) => 0,
             Feed::Live(live) => live.buffer_bytes().into(),
+            Feed::Hooked(interface) => interface.facts().ring_bytes.into(),
         }
     }
 
-    /// `pcap:` and the interface, of a live capture.
+    /// How our programs are attached, where they are.
+    pub(super) fn facts(&self) -> Option<&Facts> {
+        match &self.feed {
+            Feed::File(_) | Feed::Live(_) => None,
+            Feed::Hooked(interface) => Some(interface.facts()),
+        }
+    }
+
+    /// What removes our programs by hand, where that may become necessary.
+    pub(super) fn removal(&self) -> Option<String> {
+        match &self.feed {
+            Feed::File(_) | Feed::Live(_) => None,
+            Feed::Hooked(interface) => interface.removal(),
+        }
+    }
+
+    /// What removes what of our programs is left although they were detached.
+    pub(super) fn left_behind(&self) -> Option<String> {
+        self.left_behind.clone()
+    }
+
+    /// Tells our programs that the recorder is at work.
+    pub(super) fn beat(&self) {
+        if let Feed::Hooked(interface) = &self.feed {
+            interface.beat();
+        }
+    }
+
+    /// `pcap:` or `ebpf:` and the interface, of a live capture.
     pub(super) fn name(&self) -> Option<String> {
         match &self.feed {
             Feed::File(_) => None,
             Feed::Live(live) => Some(live.name()),
+            Feed::Hooked(interface) => Some(interface.name()),
         }
     }
 
-    /// The first packet's time, or now: packets are on the clock of UTC.
+    /// The first packet's time, or now. Packets are on the clock of UTC, but for those of our programs.
     pub(super) fn anchor(&mut self) -> Anchor {
         let time = match &mut self.feed {
             Feed::File(reader) => reader.next_time().unwrap_or(0),
             Feed::Live(_) => clock::anchor().utc_ns,
+            Feed::Hooked(_) => return clock::anchor(),
         };
         Anchor {
             monotonic_ns: time,
@@ -199,6 +268,10 @@ impl Packets {
                 header.source = live.name();
                 header.facts["libpcap"] = live.version().into();
                 header.facts["buffer_bytes"] = live.buffer_bytes().into();
+            }
+            Feed::Hooked(interface) => {
+                header.source = interface.name();
+                interface.facts().describe(header);
             }
         }
         header.facts["server_time"] = SERVER_TIME.into();
@@ -225,6 +298,7 @@ impl Packets {
         let (dropped, passed_over) = match &self.feed {
             Feed::File(reader) => reader.dropped(),
             Feed::Live(live) => (live.dropped(), 0),
+            Feed::Hooked(interface) => (interface.dropped(), interface.unreadable()),
         };
         let mut ledger = Ledger {
             packets_dropped: dropped,
@@ -247,23 +321,21 @@ impl Packets {
     fn damage(&self) -> Option<Damage> {
         match &self.feed {
             Feed::File(reader) => reader.damage(),
-            Feed::Live(_) => None,
+            Feed::Live(_) | Feed::Hooked(_) => None,
         }
     }
 
     /// Why it ended by itself.
     pub(super) fn ending(&self) -> String {
-        match (&self.feed, self.damage()) {
-            (_, Some(damage)) => format!("damaged file: {damage}"),
-            (Feed::Live(live), None) => {
-                format!(
-                    "{}: {}",
-                    self.ending,
-                    live.failure().unwrap_or("no reason given")
-                )
-            }
-            (Feed::File(_), None) => self.ending.to_owned(),
+        if let Some(damage) = self.damage() {
+            return format!("damaged file: {damage}");
         }
+        let reason = match &self.feed {
+            Feed::File(_) => return self.ending.to_owned(),
+            Feed::Live(live) => live.failure(),
+            Feed::Hooked(interface) => interface.told_failure(),
+        };
+        format!("{}: {}", self.ending, reason.unwrap_or("no reason given"))
     }
 }
 
@@ -279,6 +351,7 @@ pub(super) fn refuse_what_packets_lack(options: &RecordOptions) -> Result<()> {
     } = &options.selection;
     let asked = [
         (options.responses != Responses::Bytes, "--responses"),
+        (options.tier.is_some(), "--tier"),
         (*side == Side::Client, "--side client"),
         (!sockets.is_empty(), "--socket"),
         (!pids.is_empty(), "--pid"),

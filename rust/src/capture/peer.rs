@@ -134,10 +134,14 @@ impl OpenBefore {
     }
 
     /// Whether this is one of them. A peer's address is used again later on: each is found once.
-    pub(super) fn take(&mut self, socket: &Socket, peer: Peer) -> bool {
+    pub(super) fn take(&mut self, socket: &Socket, peer: Peer, side: Side) -> bool {
+        let servers = match side {
+            Side::Server => &socket.local,
+            Side::Client => &socket.remote,
+        };
         match peer {
             Peer::Address(address) => self.peers.remove(&(socket.namespace, address)),
-            Peer::Inode(_) => self.inodes.remove(&inode(&socket.local)),
+            Peer::Inode(_) => self.inodes.remove(&inode(servers)),
         }
     }
 }

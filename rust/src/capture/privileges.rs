@@ -10,7 +10,10 @@ use crate::{Error, KernelError, Result, sys};
 
 /// What the programs need to be loaded and attached, with the capability's number.
 const NEEDED: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
-/// Stands for both on its own.
+/// What programs at an interface need.
+#[cfg(feature = "ebpf")]
+pub(super) const INTERFACES: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_NET_ADMIN", 12)];
+/// Stands for all of them on its own.
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// What a thread must have lost: the kernel's names in `/proc`.
@@ -18,16 +21,29 @@ const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
 
 /// Which of the capabilities that `ebpf:any` needs this process lacks.
 pub fn missing_capabilities() -> Vec<&'static str> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    missing(hexadecimal(&status, "CapEff").unwrap_or(0))
+    missing(effective(), &NEEDED)
 }
 
-fn missing(effective: u64) -> Vec<&'static str> {
+/// Refuses where this process lacks one of them.
+#[cfg(feature = "ebpf")]
+pub(super) fn require(needed: &[(&'static str, u32)]) -> Result<()> {
+    match missing(effective(), needed) {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(KernelError::MissingCapabilities { missing }.into()),
+    }
+}
+
+fn effective() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    hexadecimal(&status, "CapEff").unwrap_or(0)
+}
+
+fn missing(effective: u64, needed: &[(&'static str, u32)]) -> Vec<&'static str> {
     let has = |capability: u32| effective & (1 << capability) != 0;
     if has(CAP_SYS_ADMIN) {
         return Vec::new();
     }
-    NEEDED
+    needed
         .iter()
         .filter(|(_, capability)| !has(*capability))
         .map(|(name, _)| *name)
@@ -136,7 +152,7 @@ mod tests {
             (1 << 21, &[]),
             (0x1ff_feff_ffff, &[]),
         ] {
-            assert_eq!(missing(effective), expected, "{effective:x}");
+            assert_eq!(missing(effective, &NEEDED), expected, "{effective:x}");
         }
     }
 

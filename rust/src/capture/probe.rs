@@ -12,11 +12,17 @@ use crate::decode::Responses;
 use crate::segment::Direction;
 use crate::{Error, Result};
 
+use super::interface::Interface;
 use super::live::Live;
 use super::{Followed, Kernel, KernelOptions, Record};
 
 /// A port for filters that nothing has to pass.
 const TRIAL_PORT: u16 = 11211;
+
+/// The interface that is tried.
+const LOOPBACK: &str = "lo";
+/// What its hook is called.
+const PACKET_HOOK: &str = "traffic control";
 
 /// What is sent over a connection of our own to make the hooks fire.
 const PING: &[u8] = b"version\r\n";
@@ -67,6 +73,13 @@ pub fn probe_packets(interface: &str) -> Probe {
     conclude(opened.map(|_| None), checks)
 }
 
+/// Attaches to the loopback interface, passes packets of our own, and detaches.
+pub fn probe_interface() -> Probe {
+    let mut checks = Vec::new();
+    let tried = try_interface(&mut checks).map(Some);
+    conclude(tried, checks)
+}
+
 fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
     match tried {
         Ok(tier) => Probe {
@@ -90,7 +103,7 @@ fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
 }
 
 /// How long a hook may take to fire after its call.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
@@ -104,6 +117,8 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
     let tier = attached.as_ref().map(|kernel| kernel.facts().to_string());
     note(checks, "load and attach", tier);
     let mut kernel = attached?;
+    // On a starved machine attaching alone can take so long that the programs would keep quiet.
+    kernel.beat();
     exchange(&listener).map_err(no_trial)?;
     let seen = Seen::within(&mut kernel, PATIENCE);
     seen.note(checks);
@@ -123,6 +138,49 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         detail: format!("{} bytes more were seen", after[0] - counted[0]),
     });
     Ok(kernel.facts().tier)
+}
+
+fn try_interface(checks: &mut Vec<Check>) -> Result<&'static str> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
+    let port = listener.local_addr().map_err(no_trial)?.port();
+    let opened = Interface::open(LOOPBACK, &[port], 0, None);
+    let facts = opened
+        .as_ref()
+        .map(|interface| interface.facts().to_string());
+    note(checks, &format!("load and attach to {LOOPBACK}"), facts);
+    let mut interface = opened?;
+    exchange(&listener).map_err(no_trial)?;
+    let packets = fired(&mut interface, checks);
+    if packets == 0 {
+        return Err(Error::HooksSilent {
+            seen: [0; 2],
+            sent: PING.len() as u64,
+        });
+    }
+    let left = interface.detach();
+    let passed = interface.passed();
+    exchange(&listener).map_err(no_trial)?;
+    let after = interface.passed() - passed;
+    checks.push(Check {
+        name: format!("detach from {LOOPBACK}"),
+        works: left.is_none() && after == 0,
+        detail: format!("{after} packets more were seen"),
+    });
+    Ok(interface.facts().tier)
+}
+
+/// How many packets are in the ring: those of a connection that has ended.
+fn fired(interface: &mut Interface, checks: &mut Vec<Check>) -> u64 {
+    let mut packets = 0;
+    while interface.next_packet().is_some() {
+        packets += 1;
+    }
+    checks.push(Check {
+        name: PACKET_HOOK.to_owned(),
+        works: packets > 0,
+        detail: format!("{packets} packets of a connection of ours passed"),
+    });
+    packets
 }
 
 fn no_trial(source: std::io::Error) -> Error {

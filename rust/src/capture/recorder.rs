@@ -23,8 +23,8 @@ use super::source;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Limits, Rotate, Selection, Side, Tier, Yielding, become_user, clock, give_up_privileges,
-    invoking_user, listeners, prepare_to_become, yielding,
+    Attachment, Limits, Rotate, Selection, Side, Tier, Yielding, become_user, clock,
+    give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
 };
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
@@ -43,6 +43,10 @@ pub struct RecordOptions {
     pub file: Option<PathBuf>,
     /// The interface whose packets it names, if it does; `any` for all.
     pub interface: Option<String>,
+    /// The interface that programs of ours are to be attached to, if it names one.
+    pub hooked: Option<String>,
+    /// How; otherwise the first way that this kernel has.
+    pub attachment: Option<Attachment>,
     /// Whether packets may stand in for the kernel's hooks.
     pub fallback: bool,
     /// The profile to write, if any.
@@ -179,6 +183,7 @@ impl Recorder {
             .map_or_else(Yielding::default, yielding::stand_back);
         if options.file.is_none()
             && options.interface.is_none()
+            && options.hooked.is_none()
             && let Some(origin) = Origin::open(&options.source, options.statistics)?
         {
             return Self::start_log(options, hasher, origin, clock::anchor(), yielding);
@@ -191,6 +196,7 @@ impl Recorder {
         let rotation = options.output.as_ref().map(|path| {
             let mut header = header(&options, &followed, &source, &hasher, anchor, yielding);
             header.facts["instead"] = notice.clone().into();
+            header.facts["removal"] = source.removal().into();
             Rotation::new(options.rotate, path.clone(), header, options.force)
         });
         let writer = rotation
@@ -213,9 +219,14 @@ impl Recorder {
             .of_clients(followed.side == Side::Client);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
+        let removal = source.removal().map(|line| {
+            format!(
+                "attached by clsact: if this process and its helper are killed, `{line}` removes it"
+            )
+        });
         status.update(|status| {
             status.source = source.name().unwrap_or_else(|| options.source.clone());
-            status.notice = notice;
+            status.notice = notice.or(removal);
             status.yielding = yielding;
             status.limits = options.limits;
         });

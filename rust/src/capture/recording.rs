@@ -55,6 +55,8 @@ pub struct Recording {
     pub connections: u64,
     /// Of them, open before the recording.
     pub open_at_start: u64,
+    /// Why there is no connection in it, where there is none.
+    pub empty: Option<String>,
     /// Events by command.
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.
@@ -73,6 +75,8 @@ pub struct Recording {
     pub cost: Cost,
     /// What ended it.
     pub stopped_by: String,
+    /// What removes programs of ours that could not be removed, if there are any.
+    pub left_behind: Option<String>,
     /// What could not be written, if anything.
     pub write_error: Option<String>,
 }

@@ -56,7 +56,9 @@ impl<'a> Record<'a> {
         match header.kind {
             kind::REQUEST | kind::REQUEST_FILLED => Self::bytes(header, Direction::Request, rest),
             kind::RESPONSE => Self::bytes(header, Direction::Response, rest),
-            kind::DATAGRAM_REQUEST => Self::datagram(header, Direction::Request, rest),
+            kind::DATAGRAM_REQUEST | kind::DATAGRAM_REQUEST_NAMED => {
+                Self::datagram(header, Direction::Request, rest)
+            }
             kind::DATAGRAM_RESPONSE => Self::datagram(header, Direction::Response, rest),
             kind::SOCKET => Some(Self::Socket {
                 header,

@@ -84,9 +84,6 @@ impl Selection {
     /// Looks everything up on this machine.
     pub fn find(&self) -> Result<Followed> {
         let (mut ports, mut sockets) = (self.ports.clone(), self.sockets.clone());
-        if self.side == Side::Client {
-            refuse_paths(&sockets)?;
-        }
         let is_server = self.side == Side::Server;
         let of_processes = is_server && ports.is_empty() && sockets.is_empty();
         for pid in &self.pids {
@@ -174,18 +171,6 @@ fn require_process(pid: u32) -> Result<()> {
         return Ok(());
     }
     Err(refused("--pid", &pid.to_string(), "no such process"))
-}
-
-/// A client's end has no path.
-fn refuse_paths(sockets: &[PathBuf]) -> Result<()> {
-    match sockets.first() {
-        Some(path) => Err(refused(
-            "--socket",
-            &path.display().to_string(),
-            "only the server's side of a UNIX-domain socket can be told",
-        )),
-        None => Ok(()),
-    }
 }
 
 /// Adds where a process listens.

@@ -10,15 +10,13 @@ use crate::segment::{Direction, Piece, Segment};
 
 use super::datagrams::Threads;
 use super::doubts::Doubts;
-use super::ledger::{Ledger, Server, loss_term};
+use super::ledger::{Ledger, Server};
 use super::ring::Record;
 use super::sampling;
 use super::sockets::{Role, Seen, Sockets};
 
+mod losses;
 mod peers;
-
-/// Most losses listed one by one; the ledger counts the rest.
-const LOSSES_LISTED: usize = 100_000;
 
 /// The request by which the recorder asks for a server's counters; its place in the stream is a mark.
 const QUESTION: &[u8] = b"stats\r\n";
@@ -179,21 +177,16 @@ impl Session {
                 if self.ends.is_some_and(|time| header.time > time) {
                     self.decoder.ending();
                 }
+                let (segment, faulted) = losses::without_fault(header, segment);
                 let gap = self
                     .decoder
                     .push(&segment, header.lost == 1 << counter::MISSED);
                 if gap > 0 {
-                    self.sockets.count(role, segment.direction, gap);
+                    self.sockets.count(role, segment.direction, gap - faulted);
                     self.note_loss(header, connection, gap);
                 }
             }
         }
-    }
-
-    /// What follows was decoded without these bytes, which were counted then: it cannot be undone.
-    fn leave_late(&mut self, header: &Header, connection: u32, length: u64) {
-        self.late += length;
-        self.list_loss(header.time, connection, "late", length);
     }
 
     pub(super) fn take_own(&mut self, server: u32, segment: &Segment<'_>, seen: Seen) {
@@ -204,22 +197,6 @@ impl Session {
         }
         if segment.direction == Direction::Request && length == QUESTION.len() as u64 {
             self.marks.push(Mark { server, seen });
-        }
-    }
-
-    fn note_loss(&mut self, header: &Header, connection: u32, bytes: u64) {
-        let cause = loss_term(header.lost.trailing_zeros()).unwrap_or("ring_full");
-        self.list_loss(header.time, connection, cause, bytes);
-    }
-
-    pub(super) fn list_loss(&mut self, time: u64, connection: u32, cause: &str, bytes: u64) {
-        if self.losses.len() < LOSSES_LISTED {
-            self.losses.push(LossRow {
-                time,
-                connection: Some(connection),
-                cause: cause.to_owned(),
-                bytes,
-            });
         }
     }
 
@@ -307,11 +284,6 @@ impl Session {
         counters[counter::RESPONSE_BYTES as usize] = response.seen + self.own.response;
         counters[counter::MISSED as usize] = request.missed + response.missed;
         counters
-    }
-
-    /// The losses listed so far, once.
-    pub(super) fn take_losses(&mut self) -> Vec<LossRow> {
-        std::mem::take(&mut self.losses)
     }
 
     /// Events left out since this was asked.

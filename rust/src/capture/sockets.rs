@@ -36,6 +36,8 @@ pub struct Sockets {
     clients: HashMap<(u32, Option<IpAddr>), u32>,
     /// Connections of datagrams, by the server's socket and the peer.
     peers: HashMap<(u64, Option<SocketAddr>), u32>,
+    /// Of clients' sockets for datagrams: their own address.
+    hosts: HashMap<u64, IpAddr>,
     /// The followed paths, as sockets name them by index.
     paths: Vec<PathBuf>,
     servers: Vec<Server>,
@@ -80,6 +82,11 @@ impl Sockets {
         Self { side, ..self }
     }
 
+    /// Which end of connections is followed.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
     /// What the socket with this cookie is; none before it was announced.
     pub fn role(&self, cookie: u64) -> Option<Role> {
         self.open.get(&cookie).copied()
@@ -92,6 +99,9 @@ impl Sockets {
         }
         let peer = Peer::client(socket, self.side);
         let role = if socket.protocol == IPPROTO_UDP {
+            if self.side == Side::Client {
+                self.hosts.extend(peer.host().map(|host| (cookie, host)));
+            }
             Role::Datagrams(self.server(socket))
         } else if socket.namespace == self.own_namespace && self.own.contains(peer) {
             let server = self.server(socket);
@@ -105,13 +115,14 @@ impl Sockets {
     }
 
     fn connect(&mut self, socket: &Socket, peer: Peer, time: u64) -> u32 {
-        let before = self.open_before.take(socket, peer) || socket.mid_stream != 0;
+        let before = self.open_before.take(socket, peer, self.side) || socket.mid_stream != 0;
         let client = self.client(socket.namespace, peer.host());
         let server = self.server(socket);
         self.add(server, client, peer.transport(), (!before).then_some(time))
     }
 
-    /// The connection of a peer's datagrams to a server's socket, and whether it is the first of them.
+    /// The connection of a peer's datagrams to a server's socket, or of a client's socket, which has one; and whether it
+    /// is the first of them.
     pub fn of_datagram(
         &mut self,
         cookie: u64,
@@ -124,7 +135,8 @@ impl Sockets {
         }
         let of_server = self.servers.get(server as usize);
         let namespace = of_server.map_or(0, |server| server.network_namespace);
-        let client = self.client(namespace, peer.map(|peer| peer.ip()));
+        let host = self.hosts.get(&cookie).copied();
+        let client = self.client(namespace, host.or(peer.map(|peer| peer.ip())));
         let connection = self.add(server, client, Transport::Udp, Some(time));
         self.peers.insert((cookie, peer), connection);
         (connection, true)
@@ -183,6 +195,19 @@ impl Sockets {
             network_namespace: socket.namespace,
             ..Server::default()
         };
+        // A client's own process is not the server's.
+        let pid = match self.side {
+            Side::Server => socket.pid,
+            Side::Client => 0,
+        };
+        if socket.family == AF_UNIX {
+            let path = self.paths.get(usize::from(socket.local_port));
+            return Server {
+                path: path.map(|path| path.display().to_string()),
+                pid,
+                ..base
+            };
+        }
         if self.side == Side::Client {
             return Server {
                 port: socket.remote_port,
@@ -190,18 +215,10 @@ impl Sockets {
                 ..base
             };
         }
-        if socket.family == AF_UNIX {
-            let path = self.paths.get(usize::from(socket.local_port));
-            return Server {
-                path: path.map(|path| path.display().to_string()),
-                pid: socket.pid,
-                ..base
-            };
-        }
         Server {
             port: socket.local_port,
-            pid: socket.pid,
-            address: (socket.pid == 0).then(|| peer::address(socket.family, &socket.local)),
+            pid,
+            address: (pid == 0).then(|| peer::address(socket.family, &socket.local)),
             ..base
         }
     }

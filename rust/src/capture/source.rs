@@ -10,7 +10,7 @@ use crate::{Class, Error, Result};
 use super::ledger::Ledger;
 use super::packets::{self, Packets};
 use super::session::Session;
-use super::{Followed, Kernel, KernelOptions, Record, RecordOptions, clock, namespaces};
+use super::{Facts, Followed, Kernel, KernelOptions, Record, RecordOptions, clock, namespaces};
 
 /// A source that is open.
 pub(super) enum Source {
@@ -78,20 +78,38 @@ impl Source {
 
     /// Which hooks, for kernel sources, and the kernel's release where it matters.
     pub(super) fn tier(&self) -> (Option<&'static str>, Option<String>) {
-        match self {
-            Self::Kernel(kernel) => {
-                let facts = kernel.facts();
-                (Some(facts.tier), Some(facts.kernel_release.clone()))
-            }
-            Self::Packets(_) => (None, None),
-        }
+        let facts = self.facts();
+        (
+            facts.map(|facts| facts.tier),
+            facts.map(|facts| facts.kernel_release.clone()),
+        )
     }
 
     /// Why the kernel is not asked by the hooks of the tier before.
     pub(super) fn fallback(&self) -> Option<String> {
+        self.facts().and_then(|facts| facts.fallback.clone())
+    }
+
+    fn facts(&self) -> Option<&Facts> {
         match self {
-            Self::Kernel(kernel) => kernel.facts().fallback.clone(),
-            Self::Packets(_) => None,
+            Self::Kernel(kernel) => Some(kernel.facts()),
+            Self::Packets(packets) => packets.facts(),
+        }
+    }
+
+    /// What removes programs of ours by hand, should this process be killed together with whatever does it.
+    pub(super) fn removal(&self) -> Option<String> {
+        match self {
+            Self::Kernel(_) => None,
+            Self::Packets(packets) => packets.removal(),
+        }
+    }
+
+    /// The same of those that could not be removed.
+    pub(super) fn left_behind(&self) -> Option<String> {
+        match self {
+            Self::Kernel(_) => None,
+            Self::Packets(packets) => packets.left_behind(),
         }
     }
 
@@ -106,32 +124,22 @@ impl Source {
     /// What a profile says of the source.
     pub(super) fn describe(&self, header: &mut Header) {
         match self {
-            Self::Kernel(kernel) => {
-                let facts = kernel.facts();
-                header.tier = Some(facts.tier.to_owned());
-                header.kernel = Some(facts.kernel_release.clone());
-                header.facts["object_sha256"] = facts.object_sha256.into();
-                header.facts["ring_bytes"] = facts.ring_bytes.into();
-                header.facts["rings"] = facts.rings.into();
-                header.facts["tier_fallback"] = facts.fallback.clone().into();
-            }
+            Self::Kernel(kernel) => kernel.facts().describe(header),
             Self::Packets(packets) => packets.describe(header),
         }
     }
 
     /// Tells the source that the recorder is at work.
     pub(super) fn beat(&self) {
-        if let Self::Kernel(kernel) = self {
-            kernel.beat();
+        match self {
+            Self::Kernel(kernel) => kernel.beat(),
+            Self::Packets(packets) => packets.beat(),
         }
     }
 
     /// The SHA-256 of the kernel programs, where there are any.
     pub(super) fn object(&self) -> &'static str {
-        match self {
-            Self::Kernel(kernel) => kernel.facts().object_sha256,
-            Self::Packets(_) => "none",
-        }
+        self.facts().map_or("none", |facts| facts.object_sha256)
     }
 
     /// Ends it; what it still holds can be drained.
@@ -207,22 +215,31 @@ impl Source {
 
 /// Refuses options that the source cannot serve.
 pub(super) fn check(options: &RecordOptions) -> Result<()> {
-    if options.file.is_some() || options.interface.is_some() {
+    let of_packets =
+        options.file.is_some() || options.interface.is_some() || options.hooked.is_some();
+    if of_packets {
         packets::refuse_what_packets_lack(options)?;
     }
-    Ok(())
+    match options.attachment {
+        Some(attachment) if options.hooked.is_none() => Err(Error::NotOfInterface {
+            origin: options.source.clone(),
+            wanted: attachment.name(),
+        }),
+        _ => Ok(()),
+    }
 }
 
-/// Opens what is asked for: a file, an interface, or the kernel's hooks. Where the hooks cannot be used and that is
+/// Opens what is asked for: a file, an interface (through libpcap, or programs of ours), or the kernel's hooks. Where the hooks cannot be used and that is
 /// allowed, packets of every interface stand in for them; then also why.
 pub(super) fn open(
     options: &RecordOptions,
     followed: &Followed,
 ) -> Result<(Source, Option<String>)> {
-    let opened = match (&options.file, &options.interface) {
-        (Some(file), _) => Packets::open_file(file, options)?,
-        (None, Some(interface)) => Packets::open_live(interface, options)?,
-        (None, None) => return open_kernel(options, followed),
+    let opened = match (&options.file, &options.interface, &options.hooked) {
+        (Some(file), _, _) => Packets::open_file(file, options)?,
+        (None, Some(interface), _) => Packets::open_live(interface, options)?,
+        (None, None, Some(interface)) => Packets::open_hooked(interface, options)?,
+        (None, None, None) => return open_kernel(options, followed),
     };
     Ok((Source::Packets(Box::new(opened)), None))
 }

@@ -182,6 +182,11 @@ impl Connection {
             && self.responses.between_responses()
     }
 
+    /// Whether an answer is due.
+    pub(super) fn owes(&self) -> bool {
+        self.pairing.owes()
+    }
+
     /// Requests that await their response.
     pub(super) fn open_requests(&self) -> usize {
         self.pairing.len()

@@ -74,11 +74,15 @@ impl Datagrams {
         };
         flow.seen += FRAME as u64;
         flow.parsed += FRAME as u64;
-        self.finish(context, frame.id);
+        if context.of_clients {
+            self.give_up(context, frame.id);
+        } else {
+            self.finish(context, frame.id);
+        }
         if self.open.len() >= MOST_OPEN
             && let Some(oldest) = self.open.pop_front()
         {
-            self.totals.add(&oldest.connection.close(context));
+            self.totals.add(&oldest.end(context));
         }
         let mut connection = Connection::of_datagram(self.ordinal, self.requests, self.batches);
         connection.assign(self.server);
@@ -103,15 +107,31 @@ impl Datagrams {
     /// A datagram that memcached sent.
     pub(super) fn response(&mut self, context: &mut Context, segment: &Segment<'_>) {
         let found = split(segment).and_then(|(frame, rest)| {
-            let exchange = self.open.iter_mut().rev().find(|one| one.id == frame.id)?;
-            Some((frame, rest, exchange))
+            let place = self.open.iter().rposition(|one| one.id == frame.id)?;
+            Some((frame, rest, place, self.open.get_mut(place)?))
         });
-        let Some((frame, rest, exchange)) = found else {
+        let Some((frame, rest, place, exchange)) = found else {
             return self.unmatched(segment.length());
         };
         self.totals.response.seen += FRAME as u64;
         self.totals.response.parsed += FRAME as u64;
         exchange.take(context, frame, &rest, segment);
+        if context.of_clients && exchange.is_answered() {
+            self.end_at(context, place);
+        }
+    }
+
+    fn end_at(&mut self, context: &mut Context, place: usize) {
+        if let Some(exchange) = self.open.remove(place) {
+            self.totals.add(&exchange.end(context));
+        }
+    }
+
+    /// A client uses a request's id again: it has given up waiting. That an answer did not come is no loss of ours.
+    fn give_up(&mut self, context: &mut Context, id: u16) {
+        if let Some(place) = self.open.iter().position(|one| one.id == id) {
+            self.end_at(context, place);
+        }
     }
 
     /// One that belongs to no request: read before the start, or lost.
@@ -137,13 +157,27 @@ impl Datagrams {
     /// The end: what is open keeps no outcome.
     pub(super) fn close(mut self, context: &mut Context) -> Totals {
         for exchange in self.open.drain(..) {
-            self.totals.add(&exchange.connection.close(context));
+            self.totals.add(&exchange.end(context));
         }
         self.totals
     }
 }
 
 impl Exchange {
+    /// Ends it: an answer that was due and did not come leaves no outcome.
+    fn end(self, context: &mut Context) -> Totals {
+        if context.of_clients && !self.connection.owes() {
+            self.connection.finish(context)
+        } else {
+            self.connection.close(context)
+        }
+    }
+
+    /// Whether every answer has come, whole.
+    fn is_answered(&self) -> bool {
+        self.next == self.total && self.connection.settled()
+    }
+
     fn take(
         &mut self,
         context: &mut Context,
@@ -204,8 +238,12 @@ mod tests {
 
     impl Peer {
         fn new() -> Self {
+            Self::seen_by(false)
+        }
+
+        fn seen_by(client: bool) -> Self {
             let hasher = KeyHasher::random().expect("random bytes");
-            let mut decoder = Decoder::new(hasher, Responses::Bytes, 0);
+            let mut decoder = Decoder::new(hasher, Responses::Bytes, 0).of_clients(client);
             decoder.open_datagrams(0, 0);
             Self(decoder)
         }
@@ -302,6 +340,32 @@ mod tests {
         assert_eq!(outcomes, []);
         assert_eq!(totals.request.boundary, 15 + 8);
         assert_eq!(totals.response.boundary, 13);
+    }
+
+    #[test]
+    fn a_client_is_answered_late_never_or_needs_no_answer() {
+        let mut peer = Peer::seen_by(true);
+        peer.ask(1, "get a\r\n");
+        peer.ask(2, "get b\r\n");
+        peer.ask(3, "set c 0 0 1 noreply\r\nx\r\n");
+        peer.answer([2, 0, 1], "END\r\n");
+        peer.answer([1, 0, 2], "VALUE a 0 1\r\nx\r\n");
+        peer.answer([1, 1, 2], "END\r\n");
+        peer.ask(4, "get lost\r\n");
+        peer.ask(4, "get again\r\n");
+        peer.answer([4, 0, 1], "END\r\n");
+        let (outcomes, totals) = peer.end();
+        let expected = [
+            Some(Outcome::Miss),
+            Some(Outcome::Hit),
+            None,
+            Some(Outcome::Miss),
+            Some(Outcome::Suppressed),
+        ];
+        assert_eq!(outcomes, expected);
+        assert_eq!((totals.unpaired, totals.unmatched), (0, 0));
+        assert_eq!(totals.request.seen, totals.request.accounted());
+        assert_eq!(totals.response.seen, totals.response.accounted());
     }
 
     #[test]

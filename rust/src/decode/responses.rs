@@ -1,13 +1,12 @@
 //! A connection's response bytes → messages for pairing; values and lists are skipped by length.
 
 mod binary;
+mod list;
 
 use membench_protocol::Status;
 use membench_protocol::response::{self, Response};
 
-use crate::answer::is_error;
 use crate::capture::ledger::Flow;
-use crate::event::Outcome;
 use crate::segment::Piece;
 
 use super::Totals;
@@ -340,60 +339,6 @@ impl ResponseStream {
         self.line.clear();
         self.framing = Framing::Lost;
         pairing.lose(context, totals);
-    }
-
-    /// Takes one line of a list, or a part of it.
-    fn feed_list(
-        &mut self,
-        context: &mut Context,
-        bytes: &[u8],
-        in_line: bool,
-        time: u64,
-        pairing: &mut Pairing,
-        totals: &mut Totals,
-    ) -> usize {
-        let newline = memchr::memchr(b'\n', bytes);
-        let taken = newline.map_or(bytes.len(), |newline| newline + 1);
-        if in_line {
-            totals.response.text_skipped += taken as u64;
-            self.framing = Framing::List {
-                in_line: newline.is_none(),
-            };
-            return taken;
-        }
-        self.line.extend_from_slice(&bytes[..taken]);
-        if newline.is_none() {
-            self.bound_list_line(totals);
-            return taken;
-        }
-        totals.response.parsed += self.line.len() as u64;
-        let ended = self.ends_list(context);
-        self.line.clear();
-        if ended {
-            pairing.finish(context, Some(Outcome::Ok), time);
-            self.framing = Framing::Line;
-        }
-        taken
-    }
-
-    /// A line of a list that is longer than any is passed over to its end.
-    fn bound_list_line(&mut self, totals: &mut Totals) {
-        if self.line.len() > LONGEST_LINE {
-            totals.response.text_skipped += self.line.len() as u64;
-            self.line = Vec::new();
-            self.framing = Framing::List { in_line: true };
-        }
-    }
-
-    /// Whether the line ends a list: `END`, `EN` (of a meta dump) or an error.
-    fn ends_list(&self, context: &mut Context) -> bool {
-        match response::parse(&self.line) {
-            Ok(Status::Complete { value, .. }) => {
-                self.learn(context, &value);
-                matches!(value, Response::End) || is_error(&value) || self.line.starts_with(b"EN\r")
-            }
-            Ok(Status::Partial) | Err(_) => false,
-        }
     }
 
     /// Servers tell their version when they are asked for it, or for statistics.

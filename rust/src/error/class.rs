@@ -32,6 +32,7 @@ impl Error {
             | Self::NotACapture { .. }
             | Self::LinkType { .. }
             | Self::NotOfPackets { .. }
+            | Self::NotOfInterface { .. }
             | Self::NotAProfile { .. }
             | Self::BeingRecorded { .. }
             | Self::UnknownAnalysis { .. }

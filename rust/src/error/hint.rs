@@ -44,6 +44,7 @@ impl Error {
             Self::NotOfPackets { .. } => {
                 Some("packets tell ports and addresses only, and are read whole: leave it out".into())
             }
+            Self::NotOfInterface { .. } => Some("leave it out: the first way that works is taken".into()),
             Self::RecorderPanicked => Some("`membench repair` seals it; please report this".into()),
             Self::Io { source, .. } => io_hint(source),
             Self::NewerSchema { .. } => Some("`pip install --upgrade membench`".into()),

@@ -280,6 +280,14 @@ pub enum Error {
         /// What was asked for.
         wanted: &'static str,
     },
+    /// A way of attaching to interfaces is asked of another source.
+    #[error("{origin}: `--tier {wanted}` is for `ebpf:INTERFACE` only")]
+    NotOfInterface {
+        /// The source.
+        origin: String,
+        /// What was asked for.
+        wanted: &'static str,
+    },
     /// A source needs something this build leaves out.
     #[error("{} capture requires --features {feature}, got: {wanted}", if *feature == "ebpf" { "eBPF" } else { "packet" })]
     FeatureMissing {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side, Tier};
+use crate::capture::{
+    Attachment, Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side, Tier,
+};
 use crate::decode::Responses;
 use crate::profile::Sample;
 use crate::{Error, Result};
@@ -23,8 +25,7 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, fallback, output, side, ports, sockets, pids, cgroups,
-        network_namespaces, responses,
+    #[pyo3(signature = (source, *, file, interface, hooked, fallback, output, selection, responses,
         ring_size, tier, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
         sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
@@ -40,14 +41,10 @@ impl Recorder {
         source: String,
         file: Option<PathBuf>,
         interface: Option<String>,
+        hooked: Option<String>,
         fallback: bool,
         output: Option<PathBuf>,
-        side: &str,
-        ports: Vec<u16>,
-        sockets: Vec<PathBuf>,
-        pids: Vec<u32>,
-        cgroups: Vec<PathBuf>,
-        network_namespaces: Vec<String>,
+        selection: Selected,
         responses: &str,
         ring_size: u32,
         tier: Option<&str>,
@@ -64,24 +61,20 @@ impl Recorder {
         rotate_bytes: Option<u64>,
         rotate_s: Option<f64>,
     ) -> PyResult<Self> {
+        let (tier, attachment) = tier.map(parse_tier).transpose()?.unwrap_or_default();
         let options = RecordOptions {
             source,
             file,
             interface,
+            hooked,
             fallback,
             output,
             force,
-            selection: Selection {
-                side: parse_side(side)?,
-                ports,
-                sockets,
-                pids,
-                cgroups,
-                network_namespaces,
-            },
+            selection: selection.parse()?,
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
-            tier: tier.map(parse_tier).transpose()?,
+            tier,
+            attachment,
             duration: duration.map(seconds).transpose()?,
             key_file,
             statistics,
@@ -152,6 +145,30 @@ impl Recorder {
     }
 }
 
+/// `membench._arguments.Selection`, by its attributes.
+#[derive(FromPyObject)]
+pub(super) struct Selected {
+    side: String,
+    ports: Vec<u16>,
+    sockets: Vec<PathBuf>,
+    pids: Vec<u32>,
+    cgroups: Vec<PathBuf>,
+    network_namespaces: Vec<String>,
+}
+
+impl Selected {
+    pub(super) fn parse(self) -> Result<Selection> {
+        Ok(Selection {
+            side: parse_side(&self.side)?,
+            ports: self.ports,
+            sockets: self.sockets,
+            pids: self.pids,
+            cgroups: self.cgroups,
+            network_namespaces: self.network_namespaces,
+        })
+    }
+}
+
 /// `membench.Guards`, by its attributes.
 #[derive(Clone, Copy, FromPyObject)]
 struct Guards {
@@ -193,13 +210,17 @@ pub(super) fn parse_responses(name: &str) -> Result<Responses> {
         })
 }
 
-fn parse_tier(name: &str) -> Result<Tier> {
-    Tier::ALL
-        .into_iter()
-        .find(|tier| tier.name() == name)
-        .ok_or_else(|| Error::UnknownTier {
+/// Hooks of sockets, or a way to attach to interfaces.
+fn parse_tier(name: &str) -> Result<(Option<Tier>, Option<Attachment>)> {
+    let tier = Tier::ALL.into_iter().find(|tier| tier.name() == name);
+    let mut ways = Attachment::ALL.into_iter();
+    let attachment = ways.find(|attachment| attachment.name() == name);
+    if tier.is_none() && attachment.is_none() {
+        return Err(Error::UnknownTier {
             found: name.to_owned(),
-        })
+        });
+    }
+    Ok((tier, attachment))
 }
 
 pub(super) fn seconds(seconds: f64) -> Result<Duration> {

@@ -7,12 +7,12 @@ use std::time::Instant;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::capture::{Limits, RecordOptions, Recorder as Engine, Selection};
+use crate::capture::{Limits, RecordOptions, Recorder as Engine};
 use crate::privacy::Names;
 use crate::profile::Sample;
 use crate::top::Top as Counter;
 
-use super::capture::{parse_responses, seconds};
+use super::capture::{Selected, parse_responses, seconds};
 
 #[pyclass(frozen, module = "membench._native")]
 struct Top {
@@ -24,7 +24,7 @@ struct Top {
 #[pymethods]
 impl Top {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, ports, responses, ring_size, statistics, drop_privileges, keys, key_file,
+    #[pyo3(signature = (source, *, file, interface, hooked, selection, responses, ring_size, statistics, drop_privileges, keys, key_file,
         remember))]
     #[expect(
         clippy::too_many_arguments,
@@ -35,7 +35,8 @@ impl Top {
         source: String,
         file: Option<PathBuf>,
         interface: Option<String>,
-        ports: Vec<u16>,
+        hooked: Option<String>,
+        selection: Selected,
         responses: &str,
         ring_size: u32,
         statistics: bool,
@@ -49,13 +50,11 @@ impl Top {
             source,
             file,
             interface,
+            hooked,
             fallback: true,
             output: None,
             force: false,
-            selection: Selection {
-                ports,
-                ..Selection::default()
-            },
+            selection: selection.parse()?,
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
             duration: None,
@@ -64,6 +63,7 @@ impl Top {
             drop_privileges,
             live: true,
             tier: None,
+            attachment: None,
             rotate: None,
             max_size: None,
             sample: Sample::default(),

@@ -2,12 +2,24 @@
 
 use std::net::SocketAddr;
 
-use membench_common::{Datagram, Header};
+use membench_common::{Datagram, Header, kind};
 
 use super::Session;
-use crate::capture::datagrams::{self, Last, Waiting};
+use crate::capture::Side;
+use crate::capture::datagrams::{self, Last, Thread, Waiting};
 use crate::capture::sockets::Role;
 use crate::segment::{Direction, Segment};
+
+/// Whose datagrams they are.
+#[derive(Clone, Copy)]
+struct From {
+    /// The socket's,
+    cookie: u64,
+    /// its server,
+    server: u32,
+    /// and a server's client, if it is known.
+    peer: Option<SocketAddr>,
+}
 
 impl Session {
     pub(super) fn take_datagram(
@@ -21,43 +33,80 @@ impl Session {
             self.orphaned += segment.length();
             return;
         };
-        let (thread, peer) = ((cookie, datagram.thread), datagrams::peer(datagram));
-        if segment.direction == Direction::Request {
-            match self.threads.take(thread) {
-                Some(Last::Waiting(waiting)) => {
-                    let (connection, id) = self.deliver(cookie, server, peer, &waiting);
-                    if let Some(id) = id {
-                        self.decoder.finish_datagram(connection, id);
-                    }
-                }
-                Some(Last::Known(connection, id)) => self.decoder.finish_datagram(connection, id),
-                None => {}
+        let from = From {
+            cookie,
+            server,
+            peer: datagrams::peer(datagram),
+        };
+        let thread = (cookie, datagram.thread);
+        match (segment.direction, header.kind) {
+            _ if self.sockets.side() == Side::Client => {
+                self.take_of(from, segment);
             }
-            self.threads
-                .note(thread, Last::Waiting(Waiting::new(segment)));
-            return;
+            (Direction::Request, kind::DATAGRAM_REQUEST_NAMED) => {
+                self.take_named(thread, from, segment);
+            }
+            (Direction::Request, _) => {
+                if let Some(last) = self.threads.take(thread) {
+                    self.finish(from, last);
+                }
+                let waiting = Last::Waiting(Waiting::new(segment));
+                self.threads.note(thread, waiting);
+            }
+            (Direction::Response, _) => {
+                if let Some(waiting) = self.threads.take_waiting(thread) {
+                    let (connection, id) = self.deliver(from, &waiting);
+                    let read = id.map(|id| (connection, id));
+                    let known = Last::Known(waiting.time(), read.into_iter().collect());
+                    self.threads.note(thread, known);
+                }
+                self.take_of(from, segment);
+            }
         }
-        if let Some(waiting) = self.threads.take_waiting(thread)
-            && let (connection, Some(id)) = self.deliver(cookie, server, peer, &waiting)
-        {
-            self.threads.note(thread, Last::Known(connection, id));
+    }
+
+    /// A request whose own peer is named. Those of one call have one time; what was read before is answered by now.
+    fn take_named(&mut self, thread: Thread, from: From, segment: &Segment<'_>) {
+        let mut read = match self.threads.take(thread) {
+            Some(Last::Known(time, read)) if time == segment.time => read,
+            Some(last) => {
+                self.finish(from, last);
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        let (connection, id) = self.take_of(from, segment);
+        read.extend(id.map(|id| (connection, id)));
+        self.threads.note(thread, Last::Known(segment.time, read));
+    }
+
+    /// Its thread reads again: all that it answers to what it read before was sent.
+    fn finish(&mut self, from: From, last: Last) {
+        let read = match last {
+            Last::Waiting(waiting) => {
+                let (connection, id) = self.deliver(from, &waiting);
+                id.map(|id| (connection, id)).into_iter().collect()
+            }
+            Last::Known(_, read) => read,
+        };
+        for (connection, id) in read {
+            self.decoder.finish_datagram(connection, id);
         }
-        let connection = self.datagrams_of(cookie, server, peer, header.time);
-        self.push_datagram(&Segment {
+    }
+
+    /// Decodes a datagram; returns its connection, and a request's id.
+    fn take_of(&mut self, from: From, segment: &Segment<'_>) -> (u32, Option<u16>) {
+        let connection = self.datagrams_of(from, segment.time);
+        let segment = Segment {
             connection,
             ..*segment
-        });
+        };
+        (connection, self.push_datagram(&segment))
     }
 
     /// Decodes a request whose peer is told now.
-    fn deliver(
-        &mut self,
-        cookie: u64,
-        server: u32,
-        peer: Option<SocketAddr>,
-        waiting: &Waiting,
-    ) -> (u32, Option<u16>) {
-        let connection = self.datagrams_of(cookie, server, peer, waiting.time());
+    fn deliver(&mut self, from: From, waiting: &Waiting) -> (u32, Option<u16>) {
+        let connection = self.datagrams_of(from, waiting.time());
         let id = waiting.with(connection, |segment| self.push_datagram(segment));
         (connection, id)
     }
@@ -69,13 +118,12 @@ impl Session {
         self.decoder.push_datagram(segment)
     }
 
-    fn datagrams_of(
-        &mut self,
-        cookie: u64,
-        server: u32,
-        peer: Option<SocketAddr>,
-        time: u64,
-    ) -> u32 {
+    fn datagrams_of(&mut self, from: From, time: u64) -> u32 {
+        let From {
+            cookie,
+            server,
+            peer,
+        } = from;
         let (connection, is_new) = self.sockets.of_datagram(cookie, server, peer, time);
         if is_new {
             self.decoder.open_datagrams(connection, server);
@@ -87,7 +135,12 @@ impl Session {
     pub(super) fn deliver_rest(&mut self) {
         for ((cookie, _), waiting) in self.threads.rest() {
             if let Some(Role::Datagrams(server)) = self.sockets.role(cookie) {
-                self.deliver(cookie, server, None, &waiting);
+                let from = From {
+                    cookie,
+                    server,
+                    peer: None,
+                };
+                self.deliver(from, &waiting);
             }
         }
     }

@@ -63,6 +63,7 @@ impl Running {
             requests: events,
             connections: count,
             open_at_start,
+            empty: None,
             commands: self.tally.commands(),
             outcomes: self.tally.outcomes(),
             ledger,
@@ -77,6 +78,7 @@ impl Running {
                 bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
             },
             stopped_by,
+            left_behind: None,
             write_error: self.write_error,
         })
     }

@@ -1,0 +1,40 @@
+"""Options of captures that choose whose connections, as Typer takes them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Side(StrEnum):
+    """Which end of connections is followed."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
+SideOption = Annotated[
+    Side,
+    typer.Option(help="`client`: what applications here send to --port, and what they wait."),
+]
+PortOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        show_default="11211, unless --socket or --pid",
+        help="Listening port of a server; repeatable, as are the next four.",
+    ),
+]
+SocketOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH", help="Server's UNIX-domain socket (memcached -s)."),
+]
+PidOption = Annotated[list[int] | None, typer.Option(help="Only this process.")]
+CgroupOption = Annotated[
+    list[str] | None, typer.Option(metavar="PATH", help="Only this control group (v2).")
+]
+NetnsOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME|PATH|PID", help="Only this network namespace."),
+]

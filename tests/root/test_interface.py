@@ -1,0 +1,406 @@
+"""Packets that pass an interface, recorded by our own programs → what the sockets gave."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.agreement import differing
+from support.cli import Recorder, membench, recorder
+from support.kernel import has_links
+from support.mixed import perform_mixed
+from support.namespaces import SERVER, TUN, Disturbance, Pair, pair
+from support.oracle import KeyIds, compare
+from support.profile import by_connection, events
+from support.requests import read
+from support.server import Memcached
+from support.unique import key_file
+from support.waiting import until
+from support.wires import (
+    NEAR,
+    Wire,
+    Wrapping,
+    datagram,
+    extended,
+    first_piece,
+    much_extended,
+    much_tagged,
+    plain,
+    segment,
+    tagged,
+    twice_tagged,
+    wire,
+    with_options,
+)
+from support.workload import Connection
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+#: Room for all that passes: the recorder may have to wait for a processor.
+ROOM = ("--ring-size", "64M", "--max-memory", "none")
+CLSACT = pytest.param(
+    "clsact",
+    marks=pytest.mark.skipif(shutil.which("tc") is None, reason="tc is not installed"),
+)
+PORT = 21412
+BPFTOOL = shutil.which("bpftool") or "bpftool"
+
+
+TCX = pytest.param("TCX", marks=pytest.mark.skipif(not has_links(), reason="Linux before 6.6"))
+
+
+def _ledger(profile: Path) -> Any:  # noqa: ANN401 - any JSON
+    return membench("info", profile, "--format", "json").must().json["ledger"]
+
+
+@contextmanager
+def _both(
+    folder: Path, port: int, source: str, *options: str, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[Recorder, Recorder]]:
+    """The sockets and an interface, recorded with one key."""
+    secret, _ = key_file(folder)
+    common = ("--no-stats", "--key-file", str(secret))
+    packets = (folder / "packets.mb", [port], *common, *ROOM, *options)
+    with (
+        recorder(folder / "sockets.mb", [port], *common) as sockets,
+        recorder(*packets, source=source, prefix=prefix) as interface,
+    ):
+        yield sockets, interface
+
+
+@pytest.mark.parametrize("tier", [TCX, CLSACT])
+def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
+    server: Memcached, tmp_path: Path, tier: str
+) -> None:
+    opened_before = Connection(server.port, 0)
+    before = server.settled_stats()
+    with _both(tmp_path, server.port, "ebpf:lo", "--tier", tier) as running:
+        hosts = ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.1"]
+        others = [Connection(server.port, at + 1, host) for at, host in enumerate(hosts)]
+        connections = [opened_before, *others]
+        perform_mixed(connections, 3)
+        for one in running:
+            one.stop().must(0)
+    after = server.settled_stats()
+    packets = tmp_path / "packets.mb"
+    assert differing(tmp_path / "sockets.mb", packets) == []
+    assert compare(connections, by_connection(events(packets)), KeyIds()) == []
+    ledger = _ledger(packets)
+    assert ledger["complete"], ledger
+    # Some acknowledgements look alike; were packets seen both ways, half of them would.
+    assert ledger["packets"]["duplicates"] < ledger["packets"]["followed"] / 20, ledger
+    moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
+    assert [ledger["request_bytes"], ledger["response_bytes"]] == moved
+
+
+def test_the_profile_and_the_summary_name_the_interface(server: Memcached, output: Path) -> None:
+    with recorder(output, [server.port], source="ebpf:lo") as running:
+        connection = Connection(server.port, 0)
+        for number in range(20):
+            connection.perform(read("get", [b"key-%d" % number]))
+        assert "packets of ebpf:lo by" in running.told()
+        recording = running.stop().must(0).json
+    assert [row["command"] for row in events(output)] == ["get"] * 20
+    assert recording["ledger"]["own_request_bytes"] > 0
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert (manifest["source"], manifest["time_basis"]) == ("ebpf:lo", "packet")
+    assert manifest["tier"] in {"TCX", "clsact"}
+    assert "ebpf:lo" in membench("info", output).must().stdout
+
+
+class _Mirror:
+    """Shows each packet of a conversation to a wire, in the form of a frame of our making."""
+
+    def __init__(self, there: Wire, wrap: Wrapping) -> None:
+        self._there, self._wrap = there, wrap
+
+    def __call__(self, packet: bytes, to_server: bool) -> None:
+        if packet[0] >> 4 != 4:
+            return
+        send = self._there.comes_in if to_server else self._there.goes_out
+        send(*self._wrap(packet))
+
+
+#: What the client's namespace runs: pipelines on three connections.
+_CLIENT = """
+import sys
+sys.path.insert(0, {tests!r})
+from support.unique import UniqueTraffic
+from support.workload import Connection, in_threads
+connections = [Connection({port}, number, {server!r}) for number in range(3)]
+traffic = [UniqueTraffic(connection, largest={largest}, every=2) for connection in connections]
+in_threads([lambda one=one: [one.pipeline() for _ in range(12)] for one in traffic])
+for connection in connections:
+    connection.close()
+"""
+
+
+def _converse(ends: Pair, port: int, largest: int) -> None:
+    """Run memcached in one namespace and its clients, with values up to `largest`, in the other."""
+    tests = str(Path(__file__).parents[1])
+    script = _CLIENT.format(tests=tests, port=port, server=SERVER, largest=largest)
+    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", SERVER]
+    server = subprocess.Popen([*ends.inside(ends.server), *command])
+    try:
+        table = Path(f"/proc/{server.pid}/net/tcp")
+        until(lambda: f":{port:04X} 00000000:0000 0A" in table.read_text(), "memcached listening")
+        client = [*ends.inside(ends.client), sys.executable, "-c", script]
+        ended = subprocess.run(client, capture_output=True, text=True, check=False, timeout=200)
+        assert ended.returncode == 0, ended.stderr
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
+@pytest.mark.parametrize(
+    "wrap", [plain, tagged, twice_tagged, with_options, extended], ids=lambda wrap: wrap.__name__
+)
+def test_frames_of_every_form_give_the_events_of_the_sockets(
+    tmp_path: Path, wrap: Wrapping
+) -> None:
+    with (
+        wire() as there,
+        _both(tmp_path, PORT, f"ebpf:{NEAR}", prefix=there.inside) as (sockets, interface),
+        pair(Disturbance(), _Mirror(there, wrap)) as ends,
+    ):
+        _converse(ends, PORT, 20_000)
+        sockets.stop().must(0)
+        interface.stop().must(0)
+    assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
+    ledgers = [_ledger(tmp_path / name) for name in ("sockets.mb", "packets.mb")]
+    assert all(ledger["complete"] for ledger in ledgers), ledgers
+    for name in ("request_bytes", "response_bytes"):
+        assert ledgers[0][name] == ledgers[1][name]
+
+
+def _joined(ends: Pair) -> None:
+    """Join the namespaces by a veth pair instead of their devices."""
+    inside = ("ip", "-n", ends.server)
+    commands = [
+        (
+            *inside,
+            "link",
+            "add",
+            "wide",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "wide",
+            "netns",
+            ends.client,
+        )
+    ]
+    for namespace, host in ((ends.server, 1), (ends.client, 2)):
+        there = ("ip", "-n", namespace)
+        commands += [
+            (*there, "link", "set", "inner", "down"),
+            (*there, "address", "flush", "dev", "inner"),
+            (*there, "address", "add", f"10.213.0.{host}/24", "dev", "wide"),
+            (*there, "link", "set", "wide", "up"),
+        ]
+    for command in commands:
+        subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
+@pytest.mark.parametrize("tier", [TCX, CLSACT])
+def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, tier: str) -> None:
+    with pair(Disturbance()) as ends:
+        _joined(ends)
+        inside = ends.inside(ends.server)
+        with _both(tmp_path, PORT, "ebpf:wide", "--tier", tier, prefix=inside) as running:
+            # Values that take many packets of the network, and few super-packets.
+            _converse(ends, PORT, 900_000)
+            for one in running:
+                one.stop().must(0)
+    assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
+    ledger = _ledger(tmp_path / "packets.mb")
+    assert ledger["complete"], ledger
+    moved = ledger["request_bytes"] + ledger["response_bytes"]
+    # More than a packet of the network holds: they were super-packets.
+    assert moved / ledger["packets"]["followed"] > 1500, ledger
+    assert moved == sum(
+        _ledger(tmp_path / "sockets.mb")[name] for name in ("request_bytes", "response_bytes")
+    )
+
+
+@pytest.mark.parametrize(
+    ("frame", "term", "amount"),
+    [
+        (first_piece(segment(PORT, b"get key\r\n")), "fragments", 1),
+        (much_tagged(segment(PORT, b"get key\r\n")), "packets_unreadable", 1),
+        (much_extended(segment(PORT, b"get key\r\n")), "packets_unreadable", 1),
+        (plain(datagram(PORT, b"12345678get key\r\n")), "udp", 17),
+        (first_piece(segment(PORT + 1, b"get key\r\n")), None, 0),
+        (plain(segment(PORT + 1, b"get key\r\n")), None, 0),
+    ],
+    ids=["piece", "tags", "headers", "datagram", "other piece", "other port"],
+)
+def test_what_is_not_followed_is_counted(
+    tmp_path: Path, frame: tuple[int, bytes], term: str | None, amount: int
+) -> None:
+    output = tmp_path / "counted.mb"
+    with (
+        wire() as there,
+        recorder(
+            output, [PORT], "--no-stats", source=f"ebpf:{NEAR}", prefix=there.inside
+        ) as running,
+    ):
+        there.comes_in(*frame)
+        running.stop().must(4 if term else 0)
+    ledger = _ledger(output)
+    assert ledger["complete"] == (term is None)
+    if term is not None:
+        assert ledger[term] == amount, ledger
+
+
+def test_two_recordings_of_one_interface_see_everything(server: Memcached, tmp_path: Path) -> None:
+    first, second = (tmp_path / name for name in ("first.mb", "second.mb"))
+    with (
+        recorder(first, [server.port], "--no-stats", source="ebpf:lo") as one,
+        recorder(second, [server.port], "--no-stats", source="ebpf:lo") as two,
+    ):
+        connection = Connection(server.port, 0)
+        for number in range(50):
+            connection.perform(read("get", [b"key-%d" % number]))
+        two.stop().must(0)
+        for number in range(50):
+            connection.perform(read("get", [b"key-%d" % number]))
+        one.stop().must(0)
+    assert (len(events(first)), len(events(second))) == (100, 50)
+
+
+def _programs(running: Recorder) -> set[str]:
+    """The ids of a recorder's programs, as the kernel says."""
+    found = set()
+    for entry in Path(f"/proc/{running.pid}/fdinfo").iterdir():
+        lines = entry.read_text().splitlines()
+        found |= {line.split()[1] for line in lines if line.startswith("prog_id:")}
+    return found
+
+
+def _all_programs() -> set[str]:
+    command = (BPFTOOL, "--json", "prog", "show")
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {str(program["id"]) for program in json.loads(told.stdout)}
+
+
+def _mirrored(there: Wire) -> int:
+    """How many packets another's filter has copied."""
+    for line in there.tell("tc", "-s", "filter", "show", "dev", NEAR, "ingress").splitlines():
+        if line.strip().startswith("Sent "):
+            return int(line.split()[3])
+    raise AssertionError("the filter is gone")
+
+
+#: What makes a filter count: each packet is copied to a device that drops it.
+_COPY = ("action", "mirred", "egress", "mirror", "dev", "lo")
+
+needs_bpftool = pytest.mark.skipif(shutil.which(BPFTOOL) is None, reason="no bpftool here")
+
+
+@needs_bpftool
+@pytest.mark.parametrize("tier", [TCX, CLSACT])
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str, end: str) -> None:
+    with wire() as there:
+        others = ("tc", "filter", "add", "dev", NEAR, "ingress", "protocol", "all", "u32")
+        there.tell("tc", "qdisc", "add", "dev", NEAR, "clsact")
+        there.tell(*others, "match", "u32", "0", "0", *_COPY)
+        filters = there.filters()
+        options = ("--no-stats", "--tier", tier)
+        with recorder(
+            tmp_path / "out.mb", [PORT], *options, source=f"ebpf:{NEAR}", prefix=there.inside
+        ) as running:
+            programs = _programs(running)
+            assert programs
+            before = _mirrored(there)
+            there.comes_in(*plain(segment(PORT, b"get key\r\n")))
+            until(lambda: _mirrored(there) > before, "the other filter's count")
+            assert ("membench_in" in there.filters()) == (tier == "clsact")
+            if end == "stop":
+                running.stop().must(0)
+            else:
+                running.kill()
+        until(lambda: there.filters().split() == filters.split(), "our filters gone", 30)
+        until(lambda: not programs & _all_programs(), "our programs gone", 30)
+        before = _mirrored(there)
+        there.comes_in(*plain(segment(PORT, b"get key\r\n")))
+        until(lambda: _mirrored(there) > before, "the other filter's count")
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in told.split()]
+
+
+@pytest.mark.parametrize("tier", [CLSACT])
+def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, tier: str) -> None:
+    source, options = f"ebpf:{NEAR}", ("--no-stats", "--tier", tier)
+    with wire() as there:
+        with recorder(
+            tmp_path / "killed.mb", [PORT], *options, source=source, prefix=there.inside
+        ) as running:
+            assert "tc filter del dev near ingress" in running.told()
+            # Its helper first: that would remove them.
+            for child in _children(running.pid):
+                os.kill(child, signal.SIGKILL)
+            running.kill()
+        assert "membench_in" in there.filters()
+        with recorder(
+            tmp_path / "next.mb", [PORT], *options, source=source, prefix=there.inside
+        ) as running:
+            assert there.filters().count("membench_in direct-action") == 1
+            running.stop().must(0)
+        assert there.filters() == ""
+    assert _ledger(tmp_path / "next.mb")["complete"]
+
+
+@pytest.mark.parametrize("tier", [CLSACT])
+def test_one_filter_an_interface_is_ours(tmp_path: Path, tier: str) -> None:
+    options = ("--no-stats", "--tier", tier)
+    with (
+        wire() as there,
+        recorder(
+            tmp_path / "one.mb", [PORT], *options, source=f"ebpf:{NEAR}", prefix=there.inside
+        ) as running,
+    ):
+        second = ("record", f"ebpf:{NEAR}", tmp_path / "two.mb", *options)
+        refused = membench(*second, "--duration", "1", prefix=there.inside).must(5)
+        assert "Failed to attach eBPF program: clsact" in refused.stderr
+        assert there.filters().count("membench_in direct-action") == 1
+        running.stop().must(0)
+        assert "clsact" not in there.tell("tc", "qdisc", "show", "dev", NEAR)
+
+
+def test_an_interface_that_goes_ends_the_recording(tmp_path: Path) -> None:
+    with (
+        wire() as there,
+        recorder(
+            tmp_path / "gone.mb", [PORT], "--no-stats", source=f"ebpf:{NEAR}", prefix=there.inside
+        ) as running,
+    ):
+        there.tell("ip", "link", "delete", NEAR)
+        ended = running.wait(60).must(4)
+    assert ended.json["stopped_by"] == f"interface gone: {NEAR} is not there any more"
+
+
+def test_doctor_tries_the_hook(server: Memcached) -> None:
+    told = membench("doctor", "--port", str(server.port), "--format", "json").must(0).json
+    (verdict,) = [one for one in told["sources"] if one["source"] == "ebpf:INTERFACE"]
+    tried = {check["name"]: check["works"] for check in verdict["checks"]}
+    assert verdict["works"]
+    assert tried == {"load and attach to lo": True, "traffic control": True, "detach from lo": True}

@@ -1,0 +1,38 @@
+"""Two recordings of one run → where their events differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from support.profile import Row, by_connection, events
+
+#: What two ways of recording must agree on, event by event.
+SAME = ("command", "protocol", "key", "key_size", "value_size", "request_size", "ttl", "flags")
+SAME += ("delta", "initial", "opaque_size", "options", "outcome", "request")
+
+
+def shape(rows: list[Row]) -> list[tuple[Any, ...]]:
+    """What must agree of a connection's events."""
+    return [tuple(row[name] for name in SAME) for row in rows]
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """Connections, told by their first key, that the two do not hold alike."""
+    first, second = (
+        {rows[0]["key"]: shape(rows) for rows in by_connection(events(profile)).values()}
+        for profile in (one, other)
+    )
+    absent = [f"{key} is in one only" for key in first.keys() ^ second.keys()]
+    both = first.keys() & second.keys()
+    return absent + [
+        f"{key}: {_first(first[key], second[key])}" for key in both if first[key] != second[key]
+    ]
+
+
+def _first(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> str:
+    """The first place where two connections differ."""
+    for place, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return f"event {place}: {left} and {right}"
+    return f"{len(one)} and {len(other)} events"

@@ -1,0 +1,170 @@
+"""A network namespace with a veth pair, and frames of any kind that pass it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.namespace import Namespace, namespace
+
+#: The end that is recorded, and the other.
+NEAR, FAR = "near", "far"
+_IPV4, _IPV6, _TAG, _SERVICE_TAG = 0x0800, 0x86DD, 0x8100, 0x88A8
+_TCP = 6
+#: A NOP, a timestamp's room, and padding: what IPv4 options may be.
+_OPTIONS = bytes([1, 68, 8, 5, 0, 0, 0, 0, 0, 0, 0, 0])
+
+#: A packet of IPv4 → a frame's type and what follows it.
+Wrapping = Callable[[bytes], tuple[int, bytes]]
+
+
+def plain(packet: bytes) -> tuple[int, bytes]:
+    """As it is."""
+    return _IPV4, packet
+
+
+def tagged(packet: bytes) -> tuple[int, bytes]:
+    """Behind a VLAN tag."""
+    return _TAG, struct.pack("!HH", 5, _IPV4) + packet
+
+
+def twice_tagged(packet: bytes) -> tuple[int, bytes]:
+    """Behind a service's tag and a customer's."""
+    return _SERVICE_TAG, struct.pack("!HHHH", 7, _TAG, 5, _IPV4) + packet
+
+
+def much_tagged(packet: bytes) -> tuple[int, bytes]:
+    """Behind more tags than are followed, one that the kernel takes out included."""
+    tags = struct.pack("!HHHHHHHH", 7, _TAG, 5, _TAG, 6, _TAG, 4, _IPV4)
+    return _SERVICE_TAG, tags + packet
+
+
+def with_options(packet: bytes) -> tuple[int, bytes]:
+    """With 12 bytes of IPv4 options."""
+    header = bytearray(packet[:20])
+    header[0] += len(_OPTIONS) // 4
+    header[2:4] = struct.pack("!H", len(packet) + len(_OPTIONS))
+    return _IPV4, bytes(header) + _OPTIONS + packet[20:]
+
+
+def extended(packet: bytes, more: int = 0) -> tuple[int, bytes]:
+    """In IPv6, behind hop-by-hop and destination options, and as many more of the latter."""
+    destination = 60
+    chain = [(0, 8), (destination, 16)] + [(destination, 8)] * more
+    following = [kind for kind, _ in chain[1:]] + [_TCP]
+    headers = b"".join(
+        bytes([after, size // 8 - 1, 1, size - 4]) + bytes(size - 4)
+        for after, (_, size) in zip(following, chain, strict=True)
+    )
+    body = headers + packet[20:]
+    addresses = b"".join(bytes.fromhex("fd") + bytes(11) + packet[at : at + 4] for at in (12, 16))
+    return _IPV6, struct.pack("!IHBB", 6 << 28, len(body), 0, 64) + addresses + body
+
+
+def much_extended(packet: bytes) -> tuple[int, bytes]:
+    """Behind more headers than are followed."""
+    return extended(packet, more=8)
+
+
+def first_piece(packet: bytes) -> tuple[int, bytes]:
+    """Marked as the first piece of a longer packet."""
+    header = bytearray(packet)
+    header[6] |= 0x20
+    return _IPV4, bytes(header)
+
+
+def datagram(port: int, payload: bytes) -> bytes:
+    """A UDP packet to a port."""
+    udp = struct.pack("!HHHH", 40_000, port, 8 + len(payload), 0) + payload
+    return _ipv4(17, udp)
+
+
+def segment(port: int, payload: bytes) -> bytes:
+    """A TCP packet to a port."""
+    tcp = struct.pack("!HHIIBBHHH", 40_000, port, 7, 9, 5 << 4, 0x18, 1_000, 0, 0) + payload
+    return _ipv4(_TCP, tcp)
+
+
+def _ipv4(protocol: int, body: bytes) -> bytes:
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, protocol, 0)
+    return header + bytes([10, 9, 9, 1]) + bytes([10, 9, 9, 2]) + body
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The pair, in its namespace, and a socket at each end."""
+
+    namespace: Namespace
+    near: socket.socket
+    far: socket.socket
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What to put before a command to run it there, with that namespace's /sys."""
+        script = 'mount -t sysfs sysfs /sys && exec "$@"'
+        enter = ("nsenter", f"--net={self.namespace.path}", "unshare", "--mount")
+        return (*enter, "sh", "-c", script, "sh")
+
+    def comes_in(self, kind: int, rest: bytes) -> None:
+        """A frame that comes in at the near end."""
+        self.far.send(_frame(kind, rest))
+
+    def goes_out(self, kind: int, rest: bytes) -> None:
+        """A frame that goes out at the near end."""
+        self.near.send(_frame(kind, rest))
+
+    def tell(self, *command: str) -> str:
+        """What a command says there."""
+        done = subprocess.run([*self.inside, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+        return done.stdout
+
+    def filters(self) -> str:
+        """What is attached to the near end by clsact, as tc says."""
+        ways = ("ingress", "egress")
+        return "".join(self.tell("tc", "filter", "show", "dev", NEAR, way) for way in ways)
+
+
+def _frame(kind: int, rest: bytes) -> bytes:
+    return bytes([2, 0, 0, 0, 0, 1]) + bytes([2, 0, 0, 0, 0, 2]) + struct.pack("!H", kind) + rest
+
+
+@contextmanager
+def wire() -> Iterator[Wire]:
+    """A veth pair in a namespace of its own."""
+    with namespace() as there:
+        enter = ["nsenter", f"--net={there.path}"]
+        for command in (
+            f"ip link add {NEAR} type veth peer name {FAR}",
+            f"ip link set {NEAR} mtu 4000",
+            f"ip link set {FAR} mtu 4000",
+            f"ip link set {NEAR} up",
+            f"ip link set {FAR} up",
+        ):
+            subprocess.run([*enter, *command.split()], check=True, capture_output=True)
+        with there.inside():
+            near, far = _raw(NEAR), _raw(FAR)
+        with near, far:
+            yield Wire(there, near, far)
+
+
+def _raw(interface: str) -> socket.socket:
+    end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    end.bind((interface, 0))
+    return end
+
+
+def packet_rate(interface: str, pid: int) -> tuple[int, int]:
+    """Bytes and packets that came in at an interface of a process's namespace."""
+    for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines():
+        name, _, counts = line.partition(":")
+        if name.strip() == interface:
+            fields: list[Any] = counts.split()
+            return int(fields[0]), int(fields[1])
+    raise AssertionError(interface)
