@@ -3,10 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{MapData, RingBuf},
-};
+use aya::{Ebpf, EbpfLoader, util::online_cpus};
 use membench_common::{counter, global, program};
 
 use crate::packet::{Link, Packet};
@@ -20,10 +17,10 @@ use super::globals;
 use super::load::{self, OBJECT};
 use super::options::{Attachment, Facts};
 use super::privileges::{INTERFACES, require};
-use super::rings::{self, Size};
+use super::rings::{Rings, Size};
 use super::traffic::{Hooks, Place};
 
-/// The ring holds whole packets, values and all: so many times what that of the socket hooks has.
+/// The rings hold whole packets, values and all: so many times what those of the socket hooks have.
 const ROOM: u32 = 4;
 /// How often it is made sure that the interface is still there, ns.
 const LOOKS: u64 = 1_000_000_000;
@@ -37,7 +34,7 @@ pub(super) struct Interface {
     name: String,
     index: String,
     link: Link,
-    ring: RingBuf<MapData>,
+    rings: Rings,
     counters: Counters,
     heartbeat: Heartbeat,
     hooks: Hooks,
@@ -62,9 +59,10 @@ impl Interface {
         require(&INTERFACES)?;
         let link = link(name)?;
         let cpus = load::cpus()?;
-        let size = Size::of_one(ring_bytes.saturating_mul(ROOM));
+        let online = online_cpus().map_err(load::unreadable)?;
+        let size = Size::of(ring_bytes.saturating_mul(ROOM), None, online.len());
         let mut object = load(ports, link, cpus)?;
-        let ring = rings::shared(&mut object, size, cpus)?;
+        let rings = Rings::make(&mut object, size, cpus, &online)?;
         let counters = Counters::map(load::descriptor(&object, "counters")?, cpus)?;
         let heartbeat = Heartbeat::map(load::descriptor(&object, "heartbeat")?)?;
         let place = Place {
@@ -86,7 +84,7 @@ impl Interface {
             index: index(name)?,
             name: name.to_owned(),
             link,
-            ring,
+            rings,
             counters,
             heartbeat,
             hooks,
@@ -102,17 +100,20 @@ impl Interface {
     /// The next packet, if one is there.
     pub(super) fn next_packet(&mut self) -> Option<Packet<'_>> {
         self.heartbeat.beat();
-        let frame = loop {
-            let record = self.ring.next()?;
-            match Frame::read(&record, &mut self.room) {
-                Some(frame) => break frame,
-                None => self.malformed += 1,
+        loop {
+            let (mut frame, room) = (None, &mut self.room);
+            let is_there = self
+                .rings
+                .take_next(&mut |record| frame = Frame::read(record, room));
+            match frame {
+                Some(frame) => return Some(frame.packet(self.link, &self.room)),
+                None if is_there => self.malformed += 1,
+                None => return None,
             }
-        };
-        Some(frame.packet(self.link, &self.room))
+        }
     }
 
-    /// Tells the programs that somebody will drain the ring.
+    /// Tells the programs that somebody will drain the rings.
     pub(super) fn beat(&self) {
         self.heartbeat.beat();
     }
@@ -133,7 +134,7 @@ impl Interface {
         self.failure.as_deref()
     }
 
-    /// Packets that did not reach the ring, or not whole: it was full, or this recorder had been silent.
+    /// Packets that did not reach their ring, or not whole: it was full, or this recorder had been silent.
     pub(super) fn dropped(&self) -> u64 {
         self.counters.sums()[counter::PACKETS_DROPPED as usize] + self.malformed
     }
@@ -163,7 +164,7 @@ impl Interface {
         self.hooks.removal()
     }
 
-    /// Stops capturing. What is in the ring can still be taken. Returns what could not be removed.
+    /// Stops capturing. What is in the rings can still be taken. Returns what could not be removed.
     pub(super) fn detach(&mut self) -> Option<String> {
         self.hooks.detach()
     }

@@ -194,7 +194,7 @@ pub(super) fn cpus() -> Result<u32> {
     Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
 }
 
-fn unreadable((path, source): (&str, io::Error)) -> Error {
+pub(super) fn unreadable((path, source): (&str, io::Error)) -> Error {
     Error::Io {
         path: path.into(),
         source,

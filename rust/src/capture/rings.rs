@@ -7,7 +7,7 @@ use aya::{
     maps::{ArrayOfMaps, Map, MapData, RingBuf},
 };
 use aya_obj::{generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF, maps};
-use membench_common::{Header, RECORD_PAYLOAD};
+use membench_common::RECORD_PAYLOAD;
 use zerocopy::FromBytes;
 
 use crate::{
@@ -48,11 +48,6 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// One ring of so many bytes.
-    pub(super) fn of_one(wanted: u32) -> Self {
-        Self::of(wanted, Some(1), 1)
-    }
-
     /// Divides so many bytes among the rings that are wanted, by default one a CPU that is online, which each CPU of
     /// them can use. The kernel takes powers of two.
     pub(super) fn of(wanted: u32, rings: Option<u32>, online: usize) -> Self {
@@ -85,37 +80,19 @@ impl Size {
     }
 }
 
-/// One ring for all CPUs.
-pub(super) fn shared(object: &mut Ebpf, size: Size, cpus: u32) -> Result<RingBuf<MapData>> {
-    let ring = make(size.each)?;
-    give(object, (0..cpus).map(|_| &ring))?;
-    Ok(ring)
-}
-
-fn make(bytes: u32) -> Result<RingBuf<MapData>> {
-    let map = maps::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, bytes, 0);
-    let map = MapData::create(map, "ring", None).map_err(unmade)?;
-    RingBuf::try_from(Map::RingBuf(map)).map_err(unmade)
-}
-
-/// Gives each CPU, in their order, its ring.
-fn give<'a>(object: &mut Ebpf, rings: impl Iterator<Item = &'a RingBuf<MapData>>) -> Result<()> {
-    let slots = object.map_mut(MAP).ok_or_else(|| failure::absent(MAP))?;
-    let mut slots = ArrayOfMaps::<_, RingBuf<MapData>>::try_from(slots).map_err(unmade)?;
-    for (cpu, ring) in (0..).zip(rings) {
-        slots.set(cpu, ring, 0).map_err(unmade)?;
-    }
-    Ok(())
-}
-
 impl Rings {
     /// Makes the rings, and gives each CPU one.
     pub(super) fn make(object: &mut Ebpf, size: Size, cpus: u32, online: &[u32]) -> Result<Self> {
         let rings = (0..size.rings).map(|_| Ring::make(size.each));
         let rings = rings.collect::<Result<Vec<Ring>>>()?;
+        let slots = object.map_mut(MAP).ok_or_else(|| failure::absent(MAP))?;
+        let mut slots = ArrayOfMaps::<_, RingBuf<MapData>>::try_from(slots).map_err(unmade)?;
         let of_cpus = size.of_cpus(cpus as usize, online);
-        let of_each = of_cpus.iter().filter_map(|ring| rings.get(*ring));
-        give(object, of_each.map(|ring| &ring.buffer))?;
+        for (cpu, ring) in (0..).zip(&of_cpus) {
+            if let Some(ring) = rings.get(*ring) {
+                slots.set(cpu, &ring.buffer, 0).map_err(unmade)?;
+            }
+        }
         Ok(Self {
             merge: Merge::new(rings.len()),
             all: rings,
@@ -129,17 +106,33 @@ impl Rings {
     pub(super) fn sweep(&mut self, limit: usize, take: &mut impl FnMut(&[u8])) -> usize {
         self.begin();
         let mut taken = 0;
-        while taken < limit
-            && let Some(index) = self.merge.next()
-            && let Some(ring) = self.all.get_mut(index)
-        {
-            if let Some(record) = ring.buffer.next() {
-                take(&record);
-                taken += 1;
-            }
-            self.merge.show(index, ring.look());
+        while taken < limit && self.take(take) {
+            taken += 1;
         }
         taken
+    }
+
+    /// Takes the next record; false if there is none now, or what others may have to come before.
+    pub(super) fn take_next(&mut self, take: &mut impl FnMut(&[u8])) -> bool {
+        if self.take(take) {
+            return true;
+        }
+        self.begin();
+        self.take(take)
+    }
+
+    fn take(&mut self, take: &mut impl FnMut(&[u8])) -> bool {
+        let Some(index) = self.merge.next() else {
+            return false;
+        };
+        let Some(ring) = self.all.get_mut(index) else {
+            return false;
+        };
+        if let Some(record) = ring.buffer.next() {
+            take(&record);
+        }
+        self.merge.show(index, ring.look());
+        true
     }
 
     fn begin(&mut self) {
@@ -186,7 +179,9 @@ struct Ring {
 
 impl Ring {
     fn make(bytes: u32) -> Result<Self> {
-        let buffer = make(bytes)?;
+        let map = maps::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, bytes, 0);
+        let map = MapData::create(map, "ring", None).map_err(unmade)?;
+        let buffer = RingBuf::try_from(Map::RingBuf(map)).map_err(unmade)?;
         let second_page = rustix::param::page_size() / size_of::<u64>();
         let positions = Words::map(buffer.as_fd(), second_page + 1)
             .map_err(|source| KernelError::Map { map: MAP, source })?;
@@ -208,7 +203,8 @@ impl Ring {
     /// What is at its head.
     fn look(&mut self) -> Look {
         if let Some(record) = self.buffer.next() {
-            let time = Header::ref_from_prefix(&record).map_or(0, |(header, _)| header.time);
+            // Whatever it holds, it begins with its time.
+            let time = u64::read_from_prefix(&record).map_or(0, |(time, _)| time);
             // Dropped, it would count as read.
             mem::forget(record);
             return Look::Record(time);
