@@ -80,7 +80,7 @@ def test_three_capabilities_record_an_interface(server: Memcached, folder: Path,
         recording = running.stop().must(0)
     finally:
         running.forget()
-    assert recording.json["requests"] == len(one.connection.log)
+    assert recording.json["events"] == len(one.connection.log)
     assert recording.json["left_behind"] is None
 
 
