@@ -218,7 +218,7 @@ fn token(line: &[u8]) -> (&[u8], &[u8]) {
 fn micros(text: &[u8]) -> Option<u64> {
     let (seconds, micros) = text.split_at(memchr::memchr(b'.', text)?);
     let (seconds, micros) = (number(seconds)?, number(&micros[1..])?);
-    (seconds <= LATEST_S && micros < 1_000_000).then_some(seconds * 1_000_000 + micros)
+    (seconds <= LATEST_S && micros < 1_000_000).then(|| seconds * 1_000_000 + micros)
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -283,6 +283,24 @@ fn any_log() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(lines, 0..60).prop_map(|lines| lines.concat())
 }
 
+#[test]
+fn a_time_that_cannot_be_makes_a_line_of_no_log() {
+    for time in [
+        "9000000001.0",
+        "184467440737095516.5",
+        "18446744073709551615.0",
+        "18446744073709551616.0",
+        "5.1000000",
+        ".5",
+        "5.",
+    ] {
+        let (log, events) = lines(&format!(
+            "ts={time} gid=1 type=item_get key=k status=found\n"
+        ));
+        assert_eq!((log.counts().unparsed, events.len()), (1, 0), "{time}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_split_of_any_log_gives_the_same_events(log in any_log(), cut in 0..4000_usize) {
