@@ -158,7 +158,7 @@ def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
 
 def judge_interface(probe: Probe, identity: Identity) -> SourceVerdict:
     """Turn the try-out of the loopback interface into a verdict on `ebpf:INTERFACE`."""
-    source, needs = "ebpf:INTERFACE", ("CAP_BPF", "CAP_NET_ADMIN")
+    source, needs = "ebpf:INTERFACE", ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")
     held = set(identity.capabilities)
     missing = () if "CAP_SYS_ADMIN" in held else tuple(one for one in needs if one not in held)
     if probe.works:

@@ -19,6 +19,7 @@ BYTE_LOSSES = (
     "other_family",
     "unattended",
     "orphaned",
+    "late",
     "truncated",
     "unsynced",
 )
@@ -113,6 +114,7 @@ class Ledger:
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
         log_lines: Lines of memcached's log that were read; 0 for other sources.
         log_clock_steps: How often memcached's clock was set back meanwhile.
+        ring_full_by_ring: Of `ring_full`, what each ring did not take, bytes.
         packets: What the packets were, where packets were recorded.
         servers: Each server apart.
 
@@ -140,6 +142,7 @@ class Ledger:
     other_family: int = 0
     unattended: int = 0
     orphaned: int = 0
+    late: int = 0
     truncated: int = 0
     unsynced: int = 0
     unpaired: int = 0
@@ -155,6 +158,7 @@ class Ledger:
     log_unparsed: int = 0
     log_lines: int = 0
     log_clock_steps: int = 0
+    ring_full_by_ring: tuple[int, ...] = ()
     packets: Packets | None = None
     servers: tuple[ServerFlows, ...] = ()
 

@@ -41,7 +41,7 @@ OPTMEM = Path("/proc/sys/net/core/optmem_max")
 BYTES = {
     "ring_full", "missed", "record_limit", "other_syscall", "io_uring", "kernel_thread",
     "compat_task", "fault", "no_state", "udp", "other_family", "unattended", "orphaned",
-    "truncated", "unsynced",
+    "late", "truncated", "unsynced",
 }  # fmt: skip
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from support.calls import Messages
 from support.cli import Ended, membench, recorder
 from support.datagrams import Datagrams
 from support.profile import by_connection, events, table
@@ -18,6 +21,8 @@ from support.workload import Connection, in_threads, value_of
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
+#: The header of a request that is one datagram.
+FRAME = bytes([0, 7, 0, 0, 0, 1, 0, 0])
 CLIENTS = 6
 ROUNDS = 60
 
@@ -178,3 +183,83 @@ def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, 
     )
     told = {"T1": [[5, 5], [6, 11], [15]], "T2": [[5, 5, 15], [6, 11]]}
     assert sizes == told[tier], "the last one's peer is not told to a socket's tracepoint"
+
+
+Send = Callable[[socket.socket, bytes], object]
+Receive = Callable[[socket.socket], bytes]
+
+
+def _readv(of: socket.socket) -> bytes:
+    buffers = [bytearray(11), bytearray(4096)]
+    length = os.readv(of.fileno(), buffers)
+    return b"".join(map(bytes, buffers))[:length]
+
+
+def _sendmmsg(to: socket.socket, data: bytes) -> object:
+    return Messages([[bytearray(data[:3]), bytearray(data[3:])]]).send(to.fileno())
+
+
+def _recvmmsg(of: socket.socket) -> bytes:
+    buffers = [bytearray(11), bytearray(4096)]
+    of.recv(1, socket.MSG_PEEK)  # the call itself does not wait
+    (length,) = Messages([buffers]).receive(of.fileno())
+    return b"".join(map(bytes, buffers))[:length]
+
+
+@pytest.mark.parametrize(
+    ("send", "receive", "losing"),
+    [
+        (lambda to, data: to.send(data), lambda of: of.recv(4096), ()),
+        (
+            lambda to, data: to.sendmsg([data[:3], data[3:]]),
+            lambda of: of.recvmsg(4096)[0],
+            (),
+        ),
+        (lambda to, data: os.writev(to.fileno(), [data[:3], data[3:]]), _readv, ()),
+        (_sendmmsg, _recvmmsg, ("T1",)),
+    ],
+    ids=["send, recv", "sendmsg, recvmsg", "writev, readv", "sendmmsg, recvmmsg"],
+)
+def test_every_call_of_a_connected_client_is_recorded_or_counted(
+    at_port: Memcached, output: Path, tier: str, send: Send, receive: Receive, losing: Iterable[str]
+) -> None:
+    request, moved = FRAME + b"get absent-here\r\n", 0
+    with (
+        recorder(
+            output, [at_port.port], "--no-stats", "--side", "client", "--tier", tier
+        ) as running,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+    ):
+        peer.connect(("127.0.0.1", at_port.port))
+        for _ in range(ROUNDS):
+            send(peer, request)
+            moved += len(receive(peer))
+        running.stop().must(4 if tier in losing else 0)
+    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == (ROUNDS * len(request), moved)
+    if tier in losing:
+        assert ledger["other_syscall"] == ROUNDS * len(request) + moved
+        return
+    assert [row["outcome"] for row in events(output)] == ["miss"] * ROUNDS
+    assert ledger["complete"] is True
+
+
+def test_what_a_client_sends_unconnected_is_counted_apart(
+    at_port: Memcached, output: Path, tier: str
+) -> None:
+    request, there = FRAME + b"get absent-here\r\n", ("127.0.0.1", at_port.port)
+    elsewhere = free_port()
+    with (
+        recorder(
+            output, [at_port.port], "--no-stats", "--side", "client", "--tier", tier
+        ) as running,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+    ):
+        peer.sendto(request, there)
+        peer.sendmsg([request[:9], request[9:]], [], 0, there)
+        peer.sendto(b"nobody", ("127.0.0.1", elsewhere))
+        assert [peer.recv(4096) for _ in range(2)] == [FRAME + b"END\r\n"] * 2
+        running.stop().must(4)
+    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    assert ledger["udp"] == 2 * len(request)
+    assert events(output) == []

@@ -30,6 +30,7 @@ _CAUSES = {
     "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
     "unattended": ("while this recorder was stopped for 2 s or more", "let it run"),
     "orphaned": ("on connections whose announcement was lost", "a larger --ring-size"),
+    "late": ("written too slowly: what follows was decoded before", "a CPU to spare"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
     "unpaired": ("requests whose response was not seen", "see docs/capture.md"),

@@ -28,6 +28,11 @@ impl Kernel {
     }
 
     /// See the kernel capture.
+    pub fn ring_full_by_ring(&self) -> Vec<u64> {
+        match self.0 {}
+    }
+
+    /// See the kernel capture.
     pub fn fill(&self) -> f64 {
         match self.0 {}
     }

@@ -40,6 +40,19 @@ impl Counters {
                 .sum()
         })
     }
+
+    /// One counter's sum on each CPU.
+    pub(super) fn by_cpu(&self, counter: u32) -> Vec<u64> {
+        let programs = program::COUNT as usize;
+        let stripes = 0..self.stripes;
+        let values: Vec<u64> = stripes
+            .map(|stripe| self.words.read(stripe * counter::STRIDE + counter as usize))
+            .collect();
+        values
+            .chunks(programs)
+            .map(|one| one.iter().sum())
+            .collect()
+    }
 }
 
 /// The sign of life without which the programs only count.

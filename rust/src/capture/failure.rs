@@ -71,17 +71,17 @@ fn cause(error: EbpfError) -> (io::Error, String) {
             io_error,
             verifier_log,
         }) => (io_error, verifier_log.to_string()),
-        EbpfError::ProgramError(ProgramError::SyscallError(SyscallError { io_error, .. }))
+        EbpfError::ProgramError(
+            ProgramError::SyscallError(SyscallError { io_error, .. })
+            | ProgramError::TcError(TcError::IoError(io_error)),
+        )
         | EbpfError::MapError(
             MapError::CreateError { io_error, .. }
             | MapError::SyscallError(SyscallError { io_error, .. }),
         )
         | EbpfError::FileError {
             error: io_error, ..
-        }
-        | EbpfError::ProgramError(ProgramError::TcError(TcError::IoError(io_error))) => {
-            (io_error, String::new())
-        }
+        } => (io_error, String::new()),
         EbpfError::ProgramError(ProgramError::TcError(TcError::NetlinkError(error))) => {
             let errno = error.raw_os_error();
             let error = errno.map_or_else(|| io::Error::other(error), io::Error::from_raw_os_error);

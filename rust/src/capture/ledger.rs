@@ -97,6 +97,8 @@ pub struct Ledger {
     pub unattended: u64,
     /// On sockets that were never announced, bytes.
     pub orphaned: u64,
+    /// In records that were written so slowly that what follows them was decoded before, bytes.
+    pub late: u64,
     /// Holes where bytes were needed, bytes.
     pub truncated: u64,
     /// Scanned while resynchronizing, bytes.
@@ -132,6 +134,9 @@ pub struct Ledger {
     /// Times memcached's clock was set back, and its log's times were therefore moved.
     #[serde(default)]
     pub log_clock_steps: u64,
+    /// Of `ring_full`, what each ring did not take, bytes; empty where there is one buffer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ring_full_by_ring: Vec<u64>,
     /// Bytes of messages begun before the start or unfinished at the end: not a loss.
     pub boundary: u64,
     /// What the packets were, where packets were recorded: not a loss.
@@ -143,7 +148,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 26] {
+    pub fn losses(&self) -> [(&'static str, u64); 27] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -158,6 +163,7 @@ impl Ledger {
             ("other_family", self.other_family),
             ("unattended", self.unattended),
             ("orphaned", self.orphaned),
+            ("late", self.late),
             ("truncated", self.truncated),
             ("unsynced", self.unsynced),
             ("unpaired", self.unpaired),
@@ -180,8 +186,8 @@ impl Ledger {
         macro_rules! less {
             ($($term:ident),*) => {{
                 // Every term is named here, or this does not compile.
-                let Self { complete: _, servers: _, packets: _, $($term),* } = before;
-                Self { complete: None, servers: self.servers_since(before), packets: self.packets_since(before), $($term: self.$term.saturating_sub(*$term)),* }
+                let Self { complete: _, servers: _, packets: _, ring_full_by_ring: _, $($term),* } = before;
+                Self { complete: None, servers: self.servers_since(before), packets: self.packets_since(before), ring_full_by_ring: self.rings_since(before), $($term: self.$term.saturating_sub(*$term)),* }
             }};
         }
         let mut added = less!(
@@ -202,6 +208,7 @@ impl Ledger {
             other_family,
             unattended,
             orphaned,
+            late,
             truncated,
             unsynced,
             unpaired,
@@ -221,6 +228,14 @@ impl Ledger {
         );
         added.complete = Some(added.nothing_lost());
         added
+    }
+
+    fn rings_since(&self, before: &Self) -> Vec<u64> {
+        let mut earlier = before.ring_full_by_ring.iter();
+        let rings = self.ring_full_by_ring.iter();
+        rings
+            .map(|lost| lost.saturating_sub(earlier.next().copied().unwrap_or(0)))
+            .collect()
     }
 
     fn packets_since(&self, before: &Self) -> Option<Packets> {

@@ -158,6 +158,12 @@ impl Kernel {
         self.counters.sums()
     }
 
+    /// What each ring did not take, bytes: together the counter [`counter::RING_FULL`].
+    pub fn ring_full_by_ring(&self) -> Vec<u64> {
+        self.rings
+            .by_ring(&self.counters.by_cpu(counter::RING_FULL))
+    }
+
     /// Records that broke a rule of the rings' format and were not handed over: always 0, or a bug.
     pub fn malformed(&self) -> u64 {
         self.malformed

@@ -205,7 +205,7 @@ impl Packets {
         match &self.feed {
             Feed::File(_) => 0,
             Feed::Live(live) => live.buffer_bytes().into(),
-            Feed::Hooked(interface) => interface.facts().ring_bytes.into(),
+            Feed::Hooked(interface) => interface.facts().ring_bytes,
         }
     }
 

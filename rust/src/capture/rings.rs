@@ -32,6 +32,8 @@ const MAP: &str = "rings";
 /// All rings of a capture.
 pub(super) struct Rings {
     all: Vec<Ring>,
+    /// The ring of each possible CPU.
+    of_cpus: Vec<usize>,
     merge: Merge,
     /// How full the fullest was at the last sweep, 0…1.
     fill: f64,
@@ -85,14 +87,16 @@ impl Rings {
         let rings = rings.collect::<Result<Vec<Ring>>>()?;
         let slots = object.map_mut(MAP).ok_or_else(|| failure::absent(MAP))?;
         let mut slots = ArrayOfMaps::<_, RingBuf<MapData>>::try_from(slots).map_err(unmade)?;
-        for (cpu, ring) in (0..).zip(size.of_cpus(cpus as usize, online)) {
-            if let Some(ring) = rings.get(ring) {
+        let of_cpus = size.of_cpus(cpus as usize, online);
+        for (cpu, ring) in (0..).zip(&of_cpus) {
+            if let Some(ring) = rings.get(*ring) {
                 slots.set(cpu, &ring.buffer, 0).map_err(unmade)?;
             }
         }
         Ok(Self {
             merge: Merge::new(rings.len()),
             all: rings,
+            of_cpus,
             fill: 0.0,
         })
     }
@@ -143,6 +147,17 @@ impl Rings {
     /// How full the fullest ring was at the last sweep, 0…1.
     pub(super) fn fill(&self) -> f64 {
         self.fill
+    }
+
+    /// What was counted on each CPU, added up for each ring.
+    pub(super) fn by_ring(&self, by_cpu: &[u64]) -> Vec<u64> {
+        let mut sums = vec![0; self.all.len()];
+        for (ring, counted) in self.of_cpus.iter().zip(by_cpu) {
+            if let Some(sum) = sums.get_mut(*ring) {
+                *sum += counted;
+            }
+        }
+        sums
     }
 
     /// Whether nothing is in any of them, written or not.

@@ -10,15 +10,13 @@ use crate::segment::{Direction, Piece, Segment};
 
 use super::datagrams::Threads;
 use super::doubts::Doubts;
-use super::ledger::{Ledger, Server, loss_term};
+use super::ledger::{Ledger, Server};
 use super::ring::Record;
 use super::sampling;
 use super::sockets::{Role, Seen, Sockets};
 
+mod losses;
 mod peers;
-
-/// Most losses listed one by one; the ledger counts the rest.
-const LOSSES_LISTED: usize = 100_000;
 
 /// The request by which the recorder asks for a server's counters; its place in the stream is a mark.
 const QUESTION: &[u8] = b"stats\r\n";
@@ -41,6 +39,8 @@ pub(super) struct Session {
     own: Seen,
     /// Bytes of records on sockets that were never announced.
     pub(super) orphaned: u64,
+    /// Bytes of records that came after what follows them.
+    late: u64,
     marks: Vec<Mark>,
     losses: Vec<LossRow>,
     /// Events that a consumer did not take.
@@ -66,6 +66,7 @@ impl Session {
             totals: Totals::default(),
             own: Seen::default(),
             orphaned: 0,
+            late: 0,
             marks: Vec::new(),
             losses: Vec::new(),
             drops: 0,
@@ -159,6 +160,11 @@ impl Session {
             self.orphaned += length;
             return;
         };
+        if let Role::Connection(connection) = role
+            && segment.offset < self.decoder.end_of(connection, segment.direction)
+        {
+            return self.leave_late(header, connection, length);
+        }
         let seen = self.sockets.count(role, segment.direction, length);
         match role {
             Role::Datagrams(_) => self.orphaned += length,
@@ -171,7 +177,7 @@ impl Session {
                 if self.ends.is_some_and(|time| header.time > time) {
                     self.decoder.ending();
                 }
-                let (segment, faulted) = without_fault(header, segment);
+                let (segment, faulted) = losses::without_fault(header, segment);
                 let gap = self
                     .decoder
                     .push(&segment, header.lost == 1 << counter::MISSED);
@@ -191,22 +197,6 @@ impl Session {
         }
         if segment.direction == Direction::Request && length == QUESTION.len() as u64 {
             self.marks.push(Mark { server, seen });
-        }
-    }
-
-    fn note_loss(&mut self, header: &Header, connection: u32, bytes: u64) {
-        let cause = loss_term(header.lost.trailing_zeros()).unwrap_or("ring_full");
-        self.list_loss(header.time, connection, cause, bytes);
-    }
-
-    pub(super) fn list_loss(&mut self, time: u64, connection: u32, cause: &str, bytes: u64) {
-        if self.losses.len() < LOSSES_LISTED {
-            self.losses.push(LossRow {
-                time,
-                connection: Some(connection),
-                cause: cause.to_owned(),
-                bytes,
-            });
         }
     }
 
@@ -296,11 +286,6 @@ impl Session {
         counters
     }
 
-    /// The losses listed so far, once.
-    pub(super) fn take_losses(&mut self) -> Vec<LossRow> {
-        std::mem::take(&mut self.losses)
-    }
-
     /// Events left out since this was asked.
     pub(super) fn take_sampled_out(&mut self) -> u64 {
         self.sampled_out - std::mem::replace(&mut self.sampled_out_told, self.sampled_out)
@@ -353,6 +338,7 @@ impl Session {
             other_family: of(counter::OTHER_FAMILY),
             unattended: of(counter::UNATTENDED),
             orphaned: self.orphaned,
+            late: self.late,
             truncated: request.truncated + response.truncated,
             unsynced: request.unsynced + response.unsynced,
             unpaired: unpaired + self.doubts.withheld(),
@@ -374,18 +360,5 @@ impl Session {
     }
 }
 
-/// A call of which nothing could be read is bytes that were seen and lost, which the kernel's programs have counted: a gap.
-/// Returns what is left, and the length of that gap.
-fn without_fault<'a>(header: &Header, segment: Segment<'a>) -> (Segment<'a>, u64) {
-    let is_hole = |piece: &Piece<'_>| matches!(piece, Piece::Hole(_));
-    if header.lost & 1 << counter::FAULT == 0 || !segment.pieces.iter().all(is_hole) {
-        return (segment, 0);
-    }
-    let length = segment.length();
-    let rest = Segment {
-        offset: segment.offset + length,
-        pieces: &[],
-        ..segment
-    };
-    (rest, length)
-}
+#[cfg(test)]
+mod tests;

@@ -187,7 +187,10 @@ impl Source {
         match self {
             Self::Kernel(kernel) => {
                 let misses = kernel.program_misses().unwrap_or(0);
-                session.ledger(&kernel.counters(), misses)
+                Ledger {
+                    ring_full_by_ring: kernel.ring_full_by_ring(),
+                    ..session.ledger(&kernel.counters(), misses)
+                }
             }
             Self::Packets(packets) => packets.ledger(session),
         }

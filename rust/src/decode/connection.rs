@@ -97,6 +97,14 @@ impl Connection {
         self.ordinal
     }
 
+    /// Where a direction's stream ends so far.
+    pub(super) fn end(&self, direction: Direction) -> u64 {
+        match direction {
+            Direction::Request => self.request_end,
+            Direction::Response => self.response_end,
+        }
+    }
+
     pub(super) fn assign(&mut self, server: u32) {
         self.server = server;
         self.responses.assign(server);

@@ -208,22 +208,30 @@ impl Exchange {
 
 /// The frame header and what follows it; none unless something does.
 fn split<'a>(segment: &Segment<'a>) -> Option<(Frame, Pieces<'a>)> {
-    let (Piece::Bytes(first), others) = segment.pieces.split_first()? else {
-        return None;
-    };
-    let (header, first) = first.split_at_checked(FRAME)?;
+    let (mut header, mut filled) = ([0; FRAME], 0);
+    let mut rest = Pieces::new();
+    for piece in segment.pieces {
+        match piece {
+            Piece::Bytes(bytes) if filled < FRAME => {
+                let (begin, after) = bytes.split_at(bytes.len().min(FRAME - filled));
+                header[filled..filled + begin.len()].copy_from_slice(begin);
+                filled += begin.len();
+                if !after.is_empty() {
+                    rest.push(Piece::Bytes(after));
+                }
+            }
+            Piece::Hole(_) if filled < FRAME => return None,
+            piece => rest.push(*piece),
+        }
+    }
     let number = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let frame = Frame {
         id: number(0),
         sequence: number(2),
         total: number(4),
     };
-    let mut rest = Pieces::new();
-    if !first.is_empty() {
-        rest.push(Piece::Bytes(first));
-    }
-    rest.extend(others.iter().copied());
-    (segment.offset == 0 && !rest.is_empty()).then_some((frame, rest))
+    let is_whole = filled == FRAME && segment.offset == 0 && !rest.is_empty();
+    is_whole.then_some((frame, rest))
 }
 
 #[cfg(test)]
@@ -251,7 +259,9 @@ mod tests {
         fn datagram(&mut self, direction: Direction, frame: [u16; 3], text: &str) -> Option<u16> {
             let [id, sequence, total] = frame.map(u16::to_be_bytes);
             let bytes = [&id[..], &sequence, &total, &[0; 2], text.as_bytes()].concat();
-            let pieces = [Piece::Bytes(&bytes)];
+            // A client may have its frame header from two buffers.
+            let (begin, rest) = bytes.split_at(3);
+            let pieces = [Piece::Bytes(begin), Piece::Bytes(rest)];
             let segment = Segment {
                 connection: 0,
                 direction,

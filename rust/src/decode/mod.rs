@@ -219,6 +219,11 @@ impl Decoder {
         }
     }
 
+    /// Where in its stream a direction of an open connection ends, as far as it was pushed.
+    pub fn end_of(&self, connection: u32, direction: Direction) -> u64 {
+        self.get(connection).map_or(0, |open| open.end(direction))
+    }
+
     /// From here on the source may see reads whose answers it does not see: they are boundary.
     pub fn ending(&mut self) {
         self.context.is_ending = true;

@@ -1,0 +1,62 @@
+//! Losses that records tell of → the list of them, and what is left to decode.
+
+use membench_common::{Header, counter};
+
+use super::Session;
+use crate::capture::ledger::loss_term;
+use crate::profile::LossRow;
+use crate::segment::{Piece, Segment};
+
+/// Most losses listed one by one; the ledger counts the rest.
+const LOSSES_LISTED: usize = 100_000;
+
+impl Session {
+    /// What follows was decoded without these bytes, which were counted then: it cannot be undone.
+    pub(super) fn leave_late(&mut self, header: &Header, connection: u32, length: u64) {
+        self.late += length;
+        self.list_loss(header.time, connection, "late", length);
+    }
+
+    pub(super) fn note_loss(&mut self, header: &Header, connection: u32, bytes: u64) {
+        let cause = loss_term(header.lost.trailing_zeros()).unwrap_or("ring_full");
+        self.list_loss(header.time, connection, cause, bytes);
+    }
+
+    pub(in crate::capture) fn list_loss(
+        &mut self,
+        time: u64,
+        connection: u32,
+        cause: &str,
+        bytes: u64,
+    ) {
+        if self.losses.len() < LOSSES_LISTED {
+            self.losses.push(LossRow {
+                time,
+                connection: Some(connection),
+                cause: cause.to_owned(),
+                bytes,
+            });
+        }
+    }
+
+    /// The losses listed so far, once.
+    pub(in crate::capture) fn take_losses(&mut self) -> Vec<LossRow> {
+        std::mem::take(&mut self.losses)
+    }
+}
+
+/// A call of which nothing could be read is bytes that were seen and lost, which the kernel's programs have counted: a gap.
+/// Returns what is left, and the length of that gap.
+pub(super) fn without_fault<'a>(header: &Header, segment: Segment<'a>) -> (Segment<'a>, u64) {
+    let is_hole = |piece: &Piece<'_>| matches!(piece, Piece::Hole(_));
+    if header.lost & 1 << counter::FAULT == 0 || !segment.pieces.iter().all(is_hole) {
+        return (segment, 0);
+    }
+    let length = segment.length();
+    let rest = Segment {
+        offset: segment.offset + length,
+        pieces: &[],
+        ..segment
+    };
+    (rest, length)
+}
