@@ -30,11 +30,6 @@ def test_an_unknown_source_is_refused_and_nothing_written(source: str, output: P
     assert not output.exists()
 
 
-def test_a_source_that_this_version_lacks_is_refused_by_name(output: Path) -> None:
-    one_clear_error(membench("record", "ebpf:lo", output), (USAGE, FAILED, 5), "hint: ", "ebpf:lo")
-    assert not output.exists()
-
-
 @pytest.mark.parametrize("source", ["watch:127.0.0.1:1", "./no-such.pcap"])
 def test_a_source_that_is_not_there_is_named(source: str, output: Path) -> None:
     one_clear_error(membench("record", source, output), (USAGE, FAILED, 5), "", source[-6:])
