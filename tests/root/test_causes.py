@@ -158,24 +158,6 @@ def test_sockets_without_memory_for_their_state_are_counted_apart(output: Path) 
     assert events(output) == []
 
 
-@pytest.mark.skipif(default_tier() != "T1", reason="T2 follows servers only")
-def test_datagrams_of_clients_are_counted_apart(output: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
-        with (
-            recorder(output, [port], "--no-stats", "--side", "client") as running,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-        ):
-            client.connect(("127.0.0.1", port))
-            client.send(REQUEST % 1)
-            _, name = server.recvfrom(4096)
-            server.sendto(ANSWER, name)
-            assert client.recv(4096) == ANSWER
-            running.stop().must(DATA_LOST)
-    only(ledger(output), udp=LENGTH + len(ANSWER))
-
-
 def test_sockets_of_other_kinds_are_counted_apart(output: Path, tmp_path: Path) -> None:
     path = tmp_path / "packets.socket"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:

@@ -68,7 +68,6 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
 def test_three_capabilities_record_an_interface(server: Memcached, folder: Path, tier: str) -> None:
     if tier == "TCX" and not has_links():
         pytest.skip("Linux before 6.6")
-    (one,) = traffics(server.port, 1)
     prefix = with_capabilities("bpf", "perfmon", "net_admin")
     options = ("--no-stats", "--tier", tier)
     profile = folder / "least.mb"
@@ -76,11 +75,12 @@ def test_three_capabilities_record_an_interface(server: Memcached, folder: Path,
     try:
         # The bounding set stays, as above.
         until(lambda: "keyed ids" in running.told(), "the recorder at work", 60)
+        (one,) = traffics(server.port, 1)
         one.pipeline()
         recording = running.stop().must(0)
     finally:
         running.forget()
-    assert recording.json["requests"] == len(one.connection.log)
+    assert recording.json["events"] == len(one.connection.log)
     assert recording.json["left_behind"] is None
 
 

@@ -25,6 +25,11 @@ SECTION = captures.section()
 NG = SECTION + b"".join(captures.enhanced(packet) for packet in captures.packets(GET, b"END\r\n"))
 
 
+def compressed(content: bytes) -> bytes:
+    """The same bytes at any time."""
+    return gzip.compress(content, mtime=0)
+
+
 def peak() -> int:
     """The most memory this process has had so far, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -84,8 +89,8 @@ def test_a_pcapng_file_cut_anywhere_says_so(tmp_path: Path) -> None:
         (captures.header(magic=0xA1B2C3D5), "it begins with"),
         (captures.header(link=105), "link type 105"),
         (captures.header(link=147), "link type 147"),
-        (gzip.compress(b"get key\r\n"), "no pcap or pcapng file"),
-        (gzip.compress(b""), "it is empty"),
+        (compressed(b"get key\r\n"), "no pcap or pcapng file"),
+        (compressed(b""), "it is empty"),
     ],
     ids=["text", "zeros", "magic", "wireless", "private link", "compressed text", "nothing"],
 )
@@ -102,26 +107,33 @@ def test_each_link_type_gives_the_same_events(tmp_path: Path, link: int) -> None
     assert recording.ledger.complete is True
 
 
-def _damaged(kind: int, length: int) -> bytes:
-    return SECTION + captures.block(kind, bytes(32), length=length)
+HEADER = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
+#: Lengths of a block that cannot be: too short, not a multiple of four, beyond the file's end.
+LENGTHS = (0, 4, 8, 13, 0x7FFFFFFC, 0xFFFFFFFC)
+DAMAGED = {
+    "a packet of 2^31 - 1 bytes": WHOLE + captures.record(b"", captured=0x7FFFFFFF),
+    "a packet of 2^32 - 1 bytes": WHOLE + captures.record(ONE, captured=0xFFFFFFFF),
+    "a packet of 2 MB": WHOLE + captures.record(ONE, captured=1 << 21),
+    **{
+        f"a block {kind} of {length} bytes": SECTION
+        + captures.block(kind, bytes(32), length=length)
+        for kind in (6, 0xBAD)
+        for length in LENGTHS
+    },
+    **{
+        f"a section of {length} bytes": captures.block(0x0A0D0D0A, HEADER, length=length)
+        for length in (0, 0xFFFFFFFC)
+    },
+    "more captured than the block holds": SECTION
+    + captures.block(6, struct.pack("<5I", 0, 0, 0, 0x7FFFFFFF, 60)),
+    "an interface that there is not": SECTION
+    + captures.block(6, struct.pack("<5I", 7, 0, 0, 0, 0)),
+    "gzip that ends early": compressed(WHOLE)[:-9],
+    "gzip that is spoiled": compressed(WHOLE)[:40] + bytes(40),
+}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        WHOLE + captures.record(b"", captured=0x7FFFFFFF),
-        WHOLE + captures.record(ONE, captured=0xFFFFFFFF),
-        WHOLE + captures.record(ONE, captured=1 << 21),
-        *(_damaged(6, length) for length in (0, 4, 8, 13, 0x7FFFFFFC, 0xFFFFFFFC)),
-        *(_damaged(0xBAD, length) for length in (0, 4, 8, 13, 0x7FFFFFFC, 0xFFFFFFFC)),
-        captures.block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1), length=0),
-        captures.block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1), length=0xFFFFFFFC),
-        SECTION + captures.block(6, struct.pack("<5I", 0, 0, 0, 0x7FFFFFFF, 60)),
-        SECTION + captures.block(6, struct.pack("<5I", 7, 0, 0, 0, 0)),
-        gzip.compress(WHOLE)[:-9],
-        gzip.compress(WHOLE)[:40] + bytes(40),
-    ],
-)
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_length_that_cannot_be_ends_the_reading_and_is_told(
     tmp_path: Path, content: bytes
 ) -> None:

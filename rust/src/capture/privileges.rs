@@ -13,11 +13,8 @@ const NEEDED: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
 /// What programs at an interface need. Without `CAP_PERFMON` the verifier also follows what a processor may do by
 /// mistake (Spectre), out of bounded loops and on: it then gives up.
 #[cfg(feature = "ebpf")]
-pub(super) const INTERFACES: [(&str, u32); 3] = [
-    ("CAP_BPF", 39),
-    ("CAP_PERFMON", 38),
-    ("CAP_NET_ADMIN", 12),
-];
+pub(super) const INTERFACES: [(&str, u32); 3] =
+    [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_NET_ADMIN", 12)];
 /// Stands for all of them on its own.
 const CAP_SYS_ADMIN: u32 = 21;
 
