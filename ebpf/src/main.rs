@@ -118,7 +118,7 @@ pub fn messages(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn messages_received(ctx: BtfTracePointContext) -> i32 {
-    match exit::messages::received(&ctx) {
+    match exit::message::received(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -127,7 +127,7 @@ pub fn messages_received(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn messages_sent(ctx: BtfTracePointContext) -> i32 {
-    match exit::messages::sent(&ctx) {
+    match exit::message::sent(&ctx) {
         Some(()) | None => 0,
     }
 }

@@ -18,7 +18,7 @@ use aya_ebpf::{
 use membench_common::{Header, SILENCE_NS, counter, program};
 
 use crate::{
-    exit::{messages::Messages, walk::Walked},
+    exit::{message::Messages, walk::Walked},
     kernel::Structure,
     record::Progress,
     socket::{State, Stream},

@@ -26,7 +26,7 @@ UPDATE = "tests/kernels/run.sh --update"
 TITLE = "release\thooks\tselection\tprogram\tinstructions\n"
 
 #: Which code of a program is reached depends on what is asked for: these reach all of it.
-SELECTIONS: dict[str, dict[str, object]] = {
+SELECTIONS: dict[str, dict[str, Any]] = {
     "ports": {"ports": [11211]},
     "narrowed": {
         "ports": list(range(11211, 11227)),
@@ -37,8 +37,6 @@ SELECTIONS: dict[str, dict[str, object]] = {
     },
     "client": {"ports": [11211], "side": "client"},
 }
-#: Those of each tier.
-OF_TIER = {"T1": ("ports", "narrowed", "client"), "T2": ("ports", "narrowed", "client")}
 #: What the loader tries out with programs of its own has these names.
 TRIALS = ("", "aya_name_check")
 
@@ -71,10 +69,9 @@ def attach_all() -> None:
         if release() >= TRACES_CGROUPS:
             SELECTIONS["narrowed"]["cgroups"] = [mount]
         for tier in ("T1", "T2") if default_tier() == "T1" else ("T2",):
-            for selection in OF_TIER[tier]:
+            for selection, options in SELECTIONS.items():
                 with Path(os.environ["MEMBENCH_VERIFIED"]).open("a") as told:
                     told.write(f"{tier} {selection}\n")
-                options: dict[str, Any] = SELECTIONS[selection]
                 with membench.record("ebpf:any", tier=tier, statistics=False, **options):
                     pass
 

@@ -42,18 +42,14 @@ pub fn go_to(ctx: &BtfTracePointContext, next: Next) {
     unsafe { CONTINUATIONS.tail_call(ctx, next as u32) };
 }
 
-/// Adds the parts of the `count` iovecs in the scratch space, here and in the programs that follow; at a client's only
-/// there: one program cannot hold both ways of keeping all.
+/// Adds the parts of the `count` iovecs in the scratch space, in the programs that follow: with both ways of keeping
+/// them this one would be too long.
 #[inline(always)]
 pub fn walk(ctx: &BtfTracePointContext, composer: Composer, sock: Walked, count: u64, way: Way) {
     composer.progress().walk.count = count;
     // SAFETY: a map's value that only this program on this CPU uses.
     unsafe { (*composer.scratch).walked = sock };
-    if side::is_client() {
-        follow(ctx, composer, way);
-    } else {
-        go_on(ctx, composer, way);
-    }
+    follow(ctx, composer, way);
 }
 
 #[inline(always)]

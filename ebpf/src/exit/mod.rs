@@ -6,6 +6,7 @@
 pub mod arrival;
 pub mod close;
 mod continuation;
+pub mod message;
 pub mod messages;
 mod places;
 mod receive;
