@@ -90,9 +90,11 @@ class Recorder:
             *selected,
             "--format",
             "json",
-            # A test's clients would leave it no CPU.
+            # A test's clients would leave it no CPU, and other tests little.
             "--nice",
             "0",
+            "--ring-size",
+            "64M",
             *SLOW,
             *options,
         ]
