@@ -365,12 +365,13 @@ mod tests {
         peer.ask(4, "get again\r\n");
         peer.answer([4, 0, 1], "END\r\n");
         let (outcomes, totals) = peer.end();
+        // In the order in which they are settled.
         let expected = [
+            Some(Outcome::Suppressed),
             Some(Outcome::Miss),
             Some(Outcome::Hit),
             None,
             Some(Outcome::Miss),
-            Some(Outcome::Suppressed),
         ];
         assert_eq!(outcomes, expected);
         assert_eq!((totals.unpaired, totals.unmatched), (0, 0));
