@@ -36,7 +36,7 @@ demo: setup ## record, analyze and replay a private memcached
 
 test: setup ## run every test; as root also those against the kernel
 	cargo test --workspace --quiet -- $(if $(ROOT),--include-ignored)
-	$(PYTHON) -m pytest $(ROOT) --numprocesses 2 --dist loadfile
+	$(PYTHON) -m pytest $(ROOT) --numprocesses 3 --dist loadfile
 
 test-kernels: setup ## what must hold on every kernel, in virtual machines (SUITES="bullseye host" TESTS=all)
 	@tests/packages.sh qemu-system-x86 busybox-static kmod zstd
