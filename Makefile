@@ -62,6 +62,7 @@ format: $(VENV)/.ready ## rewrite sources in the house format
 bench: setup ## print what recording, decoding and replaying cost here
 	cargo bench --quiet --profile fast
 	$(PYTHON) benches/record_cost.py
+	$(PYTHON) benches/bystander.py
 
 soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100)
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak

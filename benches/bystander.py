@@ -1,0 +1,83 @@
+"""What recording costs a process that has nothing to do with memcached: ns of CPU a system call.
+
+The calls are `getppid`, which does next to nothing, and `read` of one byte of `/dev/zero`, which
+has a descriptor. In every round they run bare, beside a recording by the hooks of sockets (T1) and
+beside one by the return of system calls (T2), on a port where nothing listens. Printed is the
+median over the rounds with the spread, and the median of the difference from the bare run of the
+same round.
+
+    python benches/bystander.py [--rounds 9] [--calls 300000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support.cli import recorder
+from support.server import free_port
+
+ARMS = ("bare", "T1", "T2")
+
+
+def nanoseconds(call: Callable[[], object], calls: int) -> float:
+    """CPU time of one call, ns, the loop around it included."""
+    begin = time.process_time_ns()
+    for _ in range(calls):
+        call()
+    return (time.process_time_ns() - begin) / calls
+
+
+def measured(arm: str, calls: dict[str, Callable[[], object]], count: int) -> dict[str, float]:
+    """Each of the calls, beside one kind of recording."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "idle.mb"
+        beside = (
+            nullcontext()
+            if arm == "bare"
+            else recorder(output, [free_port()], "--no-stats", "--tier", arm)
+        )
+        with beside:
+            return {name: nanoseconds(call, count) for name, call in calls.items()}
+
+
+def spread(values: list[float]) -> str:
+    """The median, and from where to where."""
+    return f"{statistics.median(values):,.0f} [{min(values):,.0f} to {max(values):,.0f}]"
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--calls", type=int, default=300_000)
+    arguments = parser.parse_args()
+    with Path("/dev/zero").open("rb", buffering=0) as zeros:
+        descriptor = zeros.fileno()
+        calls: dict[str, Callable[[], object]] = {
+            "getppid": os.getppid,
+            "read": lambda: os.read(descriptor, 1),
+        }
+        rounds = [
+            {arm: measured(arm, calls, arguments.calls) for arm in ARMS}
+            for _ in range(arguments.rounds)
+        ]
+    sys.stdout.write("a bystander's system calls, ns of CPU each\n")
+    for name in calls:
+        for arm in ARMS:
+            times = [one[arm][name] for one in rounds]
+            more = statistics.median(one[arm][name] - one["bare"][name] for one in rounds)
+            sys.stdout.write(f"{name:8} {arm:5} {spread(times):28} {more:+.0f}\n")
+
+
+if __name__ == "__main__":
+    main()
