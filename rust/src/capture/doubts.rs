@@ -11,7 +11,7 @@ use crate::event::{Command, Event, OptionsTable, Outcome, Protocol};
 
 /// Responses that repeat the key of the request they were paired with, and of no other nearby, until that is proof.
 const PROOFS: u32 = 2;
-/// Requests on either side among which the key must be the only one.
+/// Requests before, of those whose response can repeat their key, among which the key must be the only one.
 const NEARBY: usize = 16;
 /// Events held back on a connection at most.
 const HELD: usize = 4096;
@@ -136,10 +136,11 @@ impl Doubts {
 }
 
 impl Doubt {
-    /// Counts a response that names its request's key, when no request nearby asks for the same.
+    /// Counts a response that names its request's key, when none nearby could be another request's for the same.
     fn weigh(&mut self, event: &Event, options: &OptionsTable) {
-        let Some(key) = event.key else { return };
-        if names_its_key(event, options) && !self.nearby.contains(&key) {
+        let asked = event.key.filter(|_| repeats_its_key(event, options));
+        let Some(key) = asked else { return };
+        if event.outcome == Some(Outcome::Hit) && !self.nearby.contains(&key) {
             self.proofs += 1;
         }
         self.note(key);
@@ -160,16 +161,14 @@ impl Doubt {
     }
 }
 
-/// Whether the event's response repeated its key.
-fn names_its_key(event: &Event, options: &OptionsTable) -> bool {
-    event.outcome == Some(Outcome::Hit)
-        && match event.command {
-            Command::Get | Command::Gets | Command::Gat | Command::Gats => true,
-            _ => options
-                .name(event.options)
-                .split(' ')
-                .any(|option| option == "k"),
-        }
+/// Whether the key is repeated in the response of such an event, if that is a hit.
+fn repeats_its_key(event: &Event, options: &OptionsTable) -> bool {
+    let is_retrieval = matches!(
+        event.command,
+        Command::Get | Command::Gets | Command::Gat | Command::Gats
+    );
+    let mut names = options.name(event.options).split(' ');
+    (is_retrieval && event.protocol == Protocol::Text) || names.any(|name| name == "k")
 }
 
 /// Takes out of an event what its response said; whether there was anything. `noreply` is certain without one.

@@ -275,6 +275,23 @@ fn a_connection_that_was_open_before_is_paired_from_its_first_request() {
     assert_eq!((ledger.complete, ledger.unpaired), (Some(true), 0));
 }
 
+#[test]
+fn a_hit_proves_right_when_its_key_was_stored_a_moment_before() {
+    let pair = |number| [exchange(number, 3), exchange(number, 0)];
+    let exchanges: Vec<_> = (0..20).flat_map(pair).collect();
+    let habits = Habits {
+        window: 1,
+        stops: true,
+        segment: 1400,
+    };
+    let packets = conversation(&exchanges, habits, &[1]);
+    // It was open before the capture, and still is after it.
+    let (events, ..) = events(&exchanges, &packets[2..packets.len() - 2]);
+    let outcomes: Vec<_> = events.iter().map(|event| event.outcome).collect();
+    let expected: Vec<_> = exchanges.iter().map(|one| Some(one.outcome)).collect();
+    assert_eq!(outcomes, expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
