@@ -340,9 +340,9 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
 
     recorder = _native.Recorder(
         source,
-        file=parsed.name if parsed.kind is sources.Kind.FILE else None,
-        interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
-        hooked=parsed.name if parsed.kind is sources.Kind.TRAFFIC_CONTROL else None,
+        file=parsed.name_of(sources.Kind.FILE),
+        interface=parsed.name_of(sources.Kind.LIBPCAP),
+        hooked=parsed.name_of(sources.Kind.TRAFFIC_CONTROL),
         fallback=require is None,
         output=None if output is None else os.fspath(output),
         selection=selection,

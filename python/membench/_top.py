@@ -248,9 +248,9 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
 
     native = _native.Top(
         source,
-        file=parsed.name if parsed.kind is sources.Kind.FILE else None,
-        interface=parsed.name if parsed.kind is sources.Kind.LIBPCAP else None,
-        hooked=parsed.name if parsed.kind is sources.Kind.TRAFFIC_CONTROL else None,
+        file=parsed.name_of(sources.Kind.FILE),
+        interface=parsed.name_of(sources.Kind.LIBPCAP),
+        hooked=parsed.name_of(sources.Kind.TRAFFIC_CONTROL),
         selection=selection,
         responses=responses,
         ring_size=ring_size,

@@ -62,6 +62,10 @@ class Source:
         """Whether events come from memcached's own log: no packets, no kernel."""
         return self.kind in (Kind.WATCH, Kind.LOG)
 
+    def name_of(self, kind: Kind) -> str | None:
+        """The name, if the source is of this kind."""
+        return self.name if self.kind is kind else None
+
 
 def parse(text: str, interfaces: frozenset[str] | None = None) -> Source:
     """Read a source; `interfaces` are this machine's unless given.
