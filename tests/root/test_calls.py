@@ -84,6 +84,7 @@ def test_what_a_call_moves_is_recorded(
     whole(output, talk, ROUNDS)
 
 
+@pytest.mark.quick
 def test_each_message_of_a_call_is_found(output: Path, tier: str) -> None:
     """Three requests and answers a call, in a fourth message nothing; then the same array again."""
     buffers = [[bytearray(LENGTH)] for _ in range(4)]
@@ -133,6 +134,7 @@ def test_messages_of_a_call_with_a_timeout_are_found_where_its_result_is_known(
     whole(output, talk, ROUNDS * 2)
 
 
+@pytest.mark.quick
 def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path) -> None:
     """One byte each: the programs that may follow each other take 256 of them."""
     count = 600
@@ -165,6 +167,7 @@ def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
     ]
 
 
+@pytest.mark.quick
 @needs_t1
 def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
     try:
@@ -203,6 +206,7 @@ def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> Non
     assert [row["outcome"] for row in gets(output)] == ["miss", None, None, "miss"]
 
 
+@pytest.mark.quick
 def test_what_a_32_bit_call_moves_is_counted_apart(output: Path) -> None:
     try:
         compat = Compat()
@@ -245,6 +249,7 @@ def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path, tier: str
     whole(output, talk, 2)
 
 
+@pytest.mark.quick
 def test_what_is_spliced_out_of_a_socket_is_missed_and_said(output: Path) -> None:
     out, into = os.pipe()
     with talking(output) as talk:
