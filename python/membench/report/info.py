@@ -12,7 +12,7 @@ from rich.text import Text
 from membench._profile import Summary
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.numbers import percent, size
-from membench.report.record import describe_amount, render_losses
+from membench.report.record import describe_amount, describe_misses, render_losses
 
 
 def render_info(name: str, info: Summary) -> RenderableType:
@@ -55,6 +55,7 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
             "complete",
             f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges",
         ),
+        *_overlooked(info),
         *_packets(info),
         ("stored", _storage(info)),
         ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
@@ -69,6 +70,12 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         rows.append(("times", "when memcached logged it: after the request was read and parsed"))
         rows.append(("not known", NOT_IN_A_LOG))
     return rows
+
+
+def _overlooked(info: Summary) -> list[tuple[str, str]]:
+    if not info.ledger.misses_aside:
+        return []
+    return [("overlooked", describe_misses(info.ledger))]
 
 
 def _packets(info: Summary) -> list[tuple[str, str]]:

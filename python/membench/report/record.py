@@ -131,6 +131,11 @@ def describe_amount(ledger: Ledger) -> str:
     return f"{ledger.log_lines:,} lines of memcached's log{moved}"
 
 
+def describe_misses(ledger: Ledger) -> str:
+    """Say how often nobody looked at what moves no bytes."""
+    return f"{ledger.misses_aside:,} changes of sockets not looked at: ends may be unknown, no loss"
+
+
 def render_losses(ledger: Ledger) -> Table:
     """List what was lost, by cause, with what would avoid it."""
     table = Table.grid(padding=(0, 2))
@@ -195,6 +200,8 @@ def _add_completeness(body: Table, recording: Recording) -> None:
     for line in _compare_counters(recording.differences):
         body.add_row("", line)
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
+    if ledger.misses_aside:
+        body.add_row("", describe_misses(ledger))
     if ledger.log_lines:
         body.add_row("  not known", Text(NOT_IN_A_LOG))
 
