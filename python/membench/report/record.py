@@ -88,12 +88,13 @@ def render_status(status: Status) -> Text:
     lost = f"{count(status.lost_lines)} lines" if status.lost_lines else "0"
     if status.lost_bytes:
         lost = size(status.lost_bytes)
-    pace = status.pace
-    behind = f"   BEHIND: ring {percent(pace.ring_fill)} full, {pace.lag_s:.1f} s" * bool(pace.late)
+    pace, last = status.pace, "Ctrl-C ends"
+    if pace.late:
+        last = f"BEHIND {pace.lag_s:.1f} s, ring {pace.ring_fill * 100:.0f} %"
     return Text(
         f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
         f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"
-        f"   own CPU {status.cpu_share * 100:.0f} %{behind}   Ctrl-C ends"
+        f"   own CPU {status.cpu_share * 100:.0f} %   {last}"
     )
 
 
