@@ -29,7 +29,7 @@ _CAUSES = {
     "udp": ("in UDP datagrams that are not decoded", "see docs/capture.md"),
     "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
     "unattended": ("while this recorder was stopped for 2 s or more", "let it run"),
-    "orphaned": ("on connections whose announcement was lost", "a larger --ring-size"),
+    "orphaned": ("read long after the connection was closed", "see docs/capture.md"),
     "late": ("written too slowly: what follows was decoded before", "a CPU to spare"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),

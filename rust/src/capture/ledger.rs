@@ -95,7 +95,7 @@ pub struct Ledger {
     /// Moved while this recorder had been silent for 2 s, bytes.
     #[serde(default)]
     pub unattended: u64,
-    /// On sockets that were never announced, bytes.
+    /// On sockets that were never announced, or closed long before, bytes.
     pub orphaned: u64,
     /// In records that were written so slowly that what follows them was decoded before, bytes.
     pub late: u64,

@@ -207,6 +207,7 @@ impl Running {
         }
         if self.flushed.elapsed() >= FLUSH_PERIOD {
             self.flushed = Instant::now();
+            self.session.let_go(clock::monotonic_ns());
             self.flush();
             self.collect_answers(Duration::ZERO);
             self.watch();
