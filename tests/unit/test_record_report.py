@@ -81,11 +81,14 @@ def test_the_guards_are_said_at_the_start() -> None:
     guarded = replace(
         STATUS,
         yielding=Yielding(10, 1000),
-        limits=Limits(max_cpu=0.5, max_memory=1 << 30, max_size=None, min_free=10**9),
+        limits=Limits(max_cpu=0.5, max_memory=1 << 30, max_size=10 << 30, min_free=10**9),
     )
     lines = as_text(report.render_start(guarded, "bytes")).splitlines()
     assert "nice 10, oom_score_adj 1000" in lines[2]
-    assert "ends by itself: over 50.0 % of a CPU, 1.07 GB memory, under 1.00 GB disk" in lines[3]
+    assert (
+        "ends by itself: over 50.0 % CPU, 1.07 GB memory, 10.7 GB written, under 1.00 GB disk"
+        in lines[3]
+    )
     assert max(map(len, lines)) <= 100
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from membench._profile import Summary
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
+from membench.report.items import Items
 from membench.report.numbers import percent, size
 from membench.report.record import describe_amount, describe_misses, render_losses
 
@@ -21,7 +22,7 @@ def render_info(name: str, info: Summary) -> RenderableType:
     body.add_column(no_wrap=True)
     body.add_column()
     for label, text in _rows(info):
-        body.add_row(label, Text(text))
+        body.add_row(label, Items(text))
     if info.ledger.losses():
         body.add_row("lost", render_losses(info.ledger))
     return Group(_headline(name, info), Text(), body)

@@ -238,7 +238,7 @@ def _describe_guards(status: Status) -> Iterator[str]:
     back = [f"nice {held.nice}"] * (held.nice is not None)
     back += [f"oom_score_adj {held.oom_score_adj}"] * (held.oom_score_adj is not None)
     limits = status.limits
-    ends = [f"over {percent(limits.max_cpu or 0)} of a CPU"] * (limits.max_cpu is not None)
+    ends = [f"over {percent(limits.max_cpu or 0)} CPU"] * (limits.max_cpu is not None)
     ends += [f"{size(limits.max_memory or 0)} memory"] * (limits.max_memory is not None)
     ends += [f"{size(limits.max_size or 0)} written"] * (limits.max_size is not None)
     ends += [f"under {size(limits.min_free or 0)} disk left"] * (limits.min_free is not None)
