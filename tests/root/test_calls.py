@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -270,22 +271,30 @@ def test_what_is_spliced_out_of_a_socket_is_missed_and_said(output: Path) -> Non
     assert found["request_bytes"] == 2 * LENGTH
 
 
-def test_what_is_spliced_into_a_socket_is_counted_apart(output: Path) -> None:
+def _splice(server: socket.socket, data: bytes) -> None:
     out, into = os.pipe()
+    os.write(into, data)
+    assert os.splice(out, server.fileno(), len(data)) == len(data)
+    os.close(out)
+    os.close(into)
 
-    def splice(server: socket.socket, data: bytes) -> None:
-        os.write(into, data)
-        assert os.splice(out, server.fileno(), len(data)) == len(data)
 
+def _sendfile(server: socket.socket, data: bytes) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        assert os.sendfile(server.fileno(), file.fileno(), 0, len(data)) == len(data)
+
+
+@pytest.mark.parametrize("send", [_splice, _sendfile], ids=["splice", "sendfile"])
+def test_what_a_socket_is_sent_without_a_buffer_is_counted_apart(output: Path, send: Send) -> None:
     with talking(output) as talk:
         talk.exchange(0)
         talk.ask(1)
         assert talk.server.recv(4096) == REQUEST % 1
-        talk.answer(ANSWER, splice)
+        talk.answer(ANSWER, send)
         talk.exchange(2)
         talk.exchange(3)
         talk.running.stop().must(4)
-    os.close(out)
-    os.close(into)
     assert balance(output, talk)["other_syscall"] == len(ANSWER)
     assert [row["outcome"] for row in gets(output)] == ["miss", None, None, "miss"]
