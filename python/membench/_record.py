@@ -60,7 +60,7 @@ class Status:
         fallback: Why the kernel is not asked by the hooks of the tier before.
         source: Where it records.
         notice: Why that is not the source that was asked for, if it is not.
-        pace: How well it kept up since the last look.
+        pace: How well it kept up in the last two seconds.
     """
 
     state: str

@@ -9,7 +9,7 @@ from membench import sources
 from membench._results import from_json
 from membench.calibration import measure
 from membench.errors import UsageError
-from membench.forecast import PUBLISHED, Forecast, forecast
+from membench.forecast import PUBLISHED, Constants, Forecast, forecast
 from membench.host import Identity, Machine, Target, find_target, read_identity, read_machine
 from membench.policy import Policy, can_see_others, read_policy
 from membench.toolchain import Tool, find_tools
@@ -75,7 +75,12 @@ class SourceVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Everything `membench doctor` found; `tools` only when asked for."""
+    """Everything `membench doctor` found; `calibration` and `tools` only when asked for.
+
+    Attributes:
+        calibration: What recording costs here; None where recording does not work, too.
+        calibrates: Whether that was asked for.
+    """
 
     machine: Machine
     identity: Identity
@@ -85,6 +90,8 @@ class Diagnosis:
     sees_others: bool = True
     forecasts: tuple[Forecast, ...] = ()
     tools: tuple[Tool, ...] | None = None
+    calibration: Constants | None = None
+    calibrates: bool = False
 
     def works(self, name: str) -> bool:
         """Whether this works: a source (`ebpf:any`), its scheme, a hook, or `build`.
@@ -120,7 +127,8 @@ def diagnose(
     identity = read_identity()
     found = (find_target(port) for port in ports)
     targets = tuple(target for target in found if target is not None)
-    constants = (measure(),) if calibrate and probe.works else PUBLISHED
+    calibration = measure() if calibrate and probe.works else None
+    constants = PUBLISHED if calibration is None else (calibration,)
     forecasts = (forecast(target, constants) for target in targets)
     return Diagnosis(
         machine=read_machine(),
@@ -140,6 +148,8 @@ def diagnose(
         sees_others=can_see_others(),
         forecasts=tuple(one for one in forecasts if one is not None),
         tools=find_tools() if build else None,
+        calibration=calibration,
+        calibrates=calibrate,
     )
 
 

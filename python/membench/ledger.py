@@ -112,6 +112,8 @@ class Ledger:
         own_request_bytes: Of `request_bytes`, what the recorder itself asked (`stats`): no events.
         own_response_bytes: Of `response_bytes`, what was answered to the recorder itself.
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
+        misses_aside: Times a kernel program that sees no bytes did not run: the end of a
+            connection, or when its bytes came, may be unknown. Not a loss.
         log_lines: Lines of memcached's log that were read; 0 for other sources.
         log_clock_steps: How often memcached's clock was set back meanwhile.
         ring_full_by_ring: Of `ring_full`, what each ring did not take, bytes.
@@ -158,6 +160,7 @@ class Ledger:
     log_unparsed: int = 0
     log_lines: int = 0
     log_clock_steps: int = 0
+    misses_aside: int = 0
     ring_full_by_ring: tuple[int, ...] = ()
     packets: Packets | None = None
     servers: tuple[ServerFlows, ...] = ()

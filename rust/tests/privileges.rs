@@ -68,7 +68,7 @@ fn still_captures(kernel: &mut Kernel) {
     server.read_exact(&mut [0; 7]).unwrap();
     assert_eq!(kernel.drain(usize::MAX, &mut |_| ()), 2);
     assert_eq!(kernel.counters()[counter::REQUEST_BYTES as usize], 7);
-    assert_eq!(kernel.program_misses().unwrap(), 0);
+    assert_eq!(kernel.misses().unwrap().calls, 0);
     kernel.detach();
     client.write_all(b"get k\r\n").unwrap();
     server.read_exact(&mut [0; 7]).unwrap();

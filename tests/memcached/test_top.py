@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import random
-import select
 import subprocess
-import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +15,7 @@ from support.cli import COMMAND, environment
 from support.cli import membench as run
 from support.server import Memcached
 from support.siphash import siphash
+from support.terminal import terminal
 from support.waiting import until
 from support.watched import KEY, Client
 
@@ -115,44 +111,23 @@ def test_keys_are_shown_on_a_terminal_only(roomy: Memcached) -> None:
     assert "--once" in run("top", source, "--format", "json").must(2).stderr
 
 
-def test_a_screen_shows_keys_sorts_and_ends(roomy: Memcached, tmp_path: Path) -> None:
+def test_a_screen_shows_keys_sorts_and_ends(roomy: Memcached) -> None:
     client = Client(roomy)
-    controller, terminal = pty.openpty()
-    errors = (tmp_path / "errors").open("wb")
-    process = subprocess.Popen(
-        [*COMMAND, "top", f"watch:{roomy.address}", "--show-keys"],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=errors,
-        env=environment() | {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"},
-    )
-    os.close(terminal)
-    screen = b""
+    source = ("top", f"watch:{roomy.address}", "--show-keys")
+    with terminal(*source, streams=("stdin", "stdout"), columns=80) as shown:
 
-    def shows(words: bytes) -> bool:
-        nonlocal screen
-        client.set(SECRET, b"value")
-        with suppress(OSError):  # the other side has hung up
-            while select.select([controller], [], [], 0)[0]:
-                screen += os.read(controller, 65536)
-        return words in screen
+        def shows(words: bytes) -> bool:
+            client.set(SECRET, b"value")
+            return words in shown.screen()
 
-    try:
-        until(lambda: shows(SECRET), "the key on the screen", deadline=30)
-        assert b"by operations" in screen
-        os.write(controller, b"s")
-        until(lambda: shows(b"by bytes"), "another order", deadline=30)
-        os.write(controller, b"q")
-        deadline = time.monotonic() + 20
-        while process.poll() is None and time.monotonic() < deadline:
-            shows(b"")
-        assert process.poll() == 0
-    finally:
-        process.kill()
-        process.wait(10)
-        os.close(controller)
-        errors.close()
-    assert b"secret" not in (tmp_path / "errors").read_bytes()
+        until(lambda: shows(SECRET), "the key on the screen")
+        assert b"by operations" in shown.screen()
+        shown.type(b"s")
+        until(lambda: shows(b"by bytes"), "another order")
+        shown.type(b"q")
+        until(shown.ended, "the end")
+        assert shown.process.returncode == 0
+        assert "secret" not in shown.said("stderr")
 
 
 def test_arguments_that_cannot_be_meant_are_refused() -> None:

@@ -7,7 +7,6 @@ import fcntl
 import os
 import socket
 import struct
-import tempfile
 import termios
 import threading
 from contextlib import ExitStack
@@ -77,26 +76,6 @@ def test_a_call_of_more_buffers_than_its_records_hold_is_cut_and_counted(output:
     found = balance(output, talk)
     lost = found["record_limit"]
     assert 0 < lost <= len(request) - (RECORDS - 1) * RECORD_BYTES // 2, found
-    assert gets(output)[-1]["outcome"] == "miss"
-
-
-def test_what_a_file_is_sent_from_is_counted_apart(output: Path) -> None:
-    def send(server: socket.socket, data: bytes) -> None:
-        with tempfile.TemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            assert os.sendfile(server.fileno(), file.fileno(), 0, len(data)) == len(data)
-
-    with talking(output) as talk:
-        talk.exchange(0)
-        talk.ask(1)
-        assert talk.server.recv(4096) == REQUEST % 1
-        talk.answer(ANSWER, send)
-        talk.exchange(2)
-        talk.exchange(3)
-        talk.running.stop().must(DATA_LOST)
-    found = balance(output, talk)
-    assert found["other_syscall"] == len(ANSWER)
     assert gets(output)[-1]["outcome"] == "miss"
 
 

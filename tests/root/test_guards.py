@@ -94,7 +94,7 @@ def test_the_recorder_stands_back_and_says_so(server: Memcached, output: Path) -
         assert niceness == {"10"}
         assert proc(running.pid, "oom_score_adj") == "1000"
         assert "nice 10, oom_score_adj 1000" in running.told()
-        assert "ends by itself: over 100 % of a CPU" in running.told()
+        assert "ends by itself: over 100 % CPU" in running.told()
         running.stop().must(0)
 
 

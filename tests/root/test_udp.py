@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 #: The header of a request that is one datagram.
 FRAME = bytes([0, 7, 0, 0, 0, 1, 0, 0])
+GET = b"get absent-here\r\n"
 CLIENTS = 6
 ROUNDS = 60
 
@@ -90,6 +91,7 @@ def recorded(
     return exchange(at_port, profile, "--tier", tier, "--side", request.param)
 
 
+@pytest.mark.quick
 def test_every_byte_of_every_datagram_is_in_the_ledger(recorded: Recorded) -> None:
     recorded.recording.must(0)
     ledger = membench("info", recorded.profile, "--format", "json").must().json["ledger"]
@@ -102,6 +104,7 @@ def test_every_byte_of_every_datagram_is_in_the_ledger(recorded: Recorded) -> No
     assert tuple(seen) == recorded.moved
 
 
+@pytest.mark.quick
 def test_events_of_each_client_are_what_it_did_in_order(recorded: Recorded) -> None:
     found = by_connection(events(recorded.profile))
     rows = table(recorded.profile, "connections")
@@ -119,6 +122,7 @@ def test_events_of_each_client_are_what_it_did_in_order(recorded: Recorded) -> N
     assert events_found == done
 
 
+@pytest.mark.quick
 def test_clients_are_told_by_address_and_one_is_over_tcp(recorded: Recorded) -> None:
     rows = table(recorded.profile, "connections")
     assert sorted(row["transport"] for row in rows) == ["tcp4"] + ["udp"] * CLIENTS
@@ -126,6 +130,7 @@ def test_clients_are_told_by_address_and_one_is_over_tcp(recorded: Recorded) -> 
     assert {(row["lost_bytes"], row["resyncs"]) for row in rows} == {(0, 0)}
 
 
+@pytest.mark.quick
 def test_requests_of_one_datagram_share_a_batch(recorded: Recorded) -> None:
     for rows in by_connection(events(recorded.profile)).values():
         batches = [row["batch"] for row in sorted(rows, key=lambda row: row["request"])]
@@ -223,7 +228,7 @@ def _recvmmsg(of: socket.socket) -> bytes:
 def test_every_call_of_a_connected_client_is_recorded_or_counted(
     at_port: Memcached, output: Path, tier: str, send: Send, receive: Receive, losing: Iterable[str]
 ) -> None:
-    request, moved = FRAME + b"get absent-here\r\n", 0
+    request, moved = FRAME + GET, 0
     with (
         recorder(
             output, [at_port.port], "--no-stats", "--side", "client", "--tier", tier
@@ -247,7 +252,7 @@ def test_every_call_of_a_connected_client_is_recorded_or_counted(
 def test_what_a_client_sends_unconnected_is_counted_apart(
     at_port: Memcached, output: Path, tier: str
 ) -> None:
-    request, there = FRAME + b"get absent-here\r\n", ("127.0.0.1", at_port.port)
+    request, there = FRAME + GET, ("127.0.0.1", at_port.port)
     elsewhere = free_port()
     with (
         recorder(
@@ -263,3 +268,39 @@ def test_what_a_client_sends_unconnected_is_counted_apart(
     ledger = membench("info", output, "--format", "json").must().json["ledger"]
     assert ledger["udp"] == 2 * len(request)
     assert events(output) == []
+
+
+def _queued(port: int) -> int:
+    """How much waits at a port, as the kernel counts it."""
+    rows = (row.split() for row in Path("/proc/net/udp").read_text().splitlines()[1:])
+    return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}"))
+
+
+def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, tier: str) -> None:
+    """A server that is no memcached: two requests in one call, and their answers in another."""
+    frames = [FRAME, b"\0\x08" + FRAME[2:]]
+    requests, answers = ([frame + words for frame in frames] for words in (GET, b"END\r\n"))
+    port = free_port()
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+        recorder(output, [port], "--no-stats", "--tier", tier) as running,
+    ):
+        server.bind(("127.0.0.1", port))
+        client.connect(server.getsockname())
+        client.send(requests[0])
+        one = until(lambda: _queued(port), "a request")
+        client.send(requests[1])
+        until(lambda: _queued(port) == 2 * one, "another")
+        server.connect(client.getsockname())
+        taken = Messages([[bytearray(64)] for _ in range(2)]).receive(server.fileno())
+        assert taken == list(map(len, requests))
+        Messages([[bytearray(answer)] for answer in answers]).send(server.fileno())
+        assert [client.recv(64) for _ in answers] == answers
+        running.stop().must(4 if tier == "T1" else 0)
+    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    moved = (len(b"".join(requests)), len(b"".join(answers)))
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == moved
+    assert ledger["other_syscall"] == (sum(moved) if tier == "T1" else 0)
+    outcomes = [row["outcome"] for row in events(output)]
+    assert outcomes == ([] if tier == "T1" else ["miss"] * 2)

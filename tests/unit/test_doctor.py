@@ -100,6 +100,17 @@ def test_a_forecast_multiplies_the_server_s_own_rate() -> None:
     assert "+25.0 % to 50.0 %" in text
 
 
+def test_a_calibration_that_was_asked_for_is_shown_or_why_there_is_none() -> None:
+    measured = Constants(610, 420, 7.1, "measured here")
+    for found, words in (
+        (measured, "calibrated an operation costs 610 ns CPU here, 7.1 B on disk, +420 ns"),
+        (None, "calibrated no: `ebpf:any` does not work here"),
+    ):
+        diagnosis = Diagnosis(MACHINE, NOBODY, (), (), calibration=found, calibrates=True)
+        assert words in " ".join(as_text(diagnosis).split())
+    assert "calibrated" not in as_text(Diagnosis(MACHINE, NOBODY, (), ()))
+
+
 def test_an_idle_server_is_forecast_at_a_round_rate_and_a_silent_one_not_at_all() -> None:
     idle = forecast(Target(11211, 1, "1.6", 4, 9, 0.0, cpus_used=0.0), CONSTANTS)
     assert idle is not None

@@ -23,7 +23,14 @@ def test_counts_are_full_below_a_million_and_three_digits_above(value: int, text
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 B"), (812, "812 B"), (1000, "1.00 kB"), (22_400_000, "22.4 MB"), (2.9e9, "2.90 GB")],
+    [
+        (0, "0 B"),
+        (812, "812 B"),
+        (1000, "1.00 kB"),
+        (99_960, "100 kB"),
+        (999_700, "1.00 MB"),
+        (2.9e9, "2.90 GB"),
+    ],
 )
 def test_sizes_are_in_powers_of_a_thousand(value: float, text: str) -> None:
     assert numbers.size(value) == text
@@ -42,6 +49,8 @@ def test_small_percentages_keep_their_digits(share: float, text: str) -> None:
     [
         (0, "0 ns"),
         (800, "800 ns"),
+        (999.4, "999 ns"),
+        (999.7, "1.00 µs"),
         (1310, "1.31 µs"),
         (52_700_000, "52.7 ms"),
         (60_000_000_000, "60.0 s"),

@@ -81,19 +81,22 @@ def test_the_guards_are_said_at_the_start() -> None:
     guarded = replace(
         STATUS,
         yielding=Yielding(10, 1000),
-        limits=Limits(max_cpu=0.5, max_memory=1 << 30, max_size=None, min_free=10**9),
+        limits=Limits(max_cpu=0.5, max_memory=1 << 30, max_size=10 << 30, min_free=10**9),
     )
     lines = as_text(report.render_start(guarded, "bytes")).splitlines()
     assert "nice 10, oom_score_adj 1000" in lines[2]
-    assert "ends by itself: over 50.0 % of a CPU, 1.07 GB memory, under 1.00 GB disk" in lines[3]
+    assert (
+        "ends by itself: over 50.0 % CPU, 1.07 GB memory, 10.7 GB written, under 1.00 GB disk"
+        in lines[3]
+    )
     assert max(map(len, lines)) <= 100
 
 
 def test_a_recorder_that_falls_behind_says_so_while_it_runs_and_at_the_end() -> None:
     late = Pace(ring_fill=0.71, lag_s=1.24, late=3)
-    assert (
-        "BEHIND: ring 71.0 % full, 1.2 s" in report.render_status(replace(STATUS, pace=late)).plain
-    )
+    line = report.render_status(replace(STATUS, pace=late)).plain
+    assert line.endswith("own CPU 9 %   BEHIND 1.2 s, ring 71 %")
+    assert len(line) <= 100
     text = as_text(report.render_recording(replace(RECORDING, pace=late)))
     assert "ring at most 71.0 % full, emptied within 1.2 s   late 3 times" in text
     assert "late" not in as_text(report.render_recording(RECORDING))

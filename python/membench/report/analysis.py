@@ -15,6 +15,7 @@ from membench._analysis.distributions import Quantiles
 from membench._analysis.items import Keys, Memory, Point, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
 from membench.report.analysis_detail import DETAILS, memory_size
+from membench.report.items import Items
 from membench.report.numbers import count, duration, percent, rate, size, sparkline
 
 _LABEL = 15
@@ -76,7 +77,7 @@ def _overview(analysis: Analysis) -> Iterator[RenderableType]:
         if part in analysis.profile.not_told:
             continue
         for index, line in enumerate(lines(getattr(analysis, part))):
-            grid.add_row(label if index == 0 else "", Text(line))
+            grid.add_row(label if index == 0 else "", Items(line))
     yield grid
     yield Text()
     yield Text("look at   `--only keys,ttl` for detail     `--format json` for every number")

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from membench.doctor import Check, Diagnosis, SourceVerdict
-from membench.forecast import Forecast
+from membench.forecast import Constants, Forecast
 from membench.host import Identity, Machine, Target
 from membench.policy import Policy
-from membench.report.numbers import count, percent, rate, size
+from membench.report.numbers import count, duration, percent, rate, size
 from membench.toolchain import Tool
 
 
@@ -29,12 +29,7 @@ def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:
         facts.add_row(
             "", "others' processes are not visible: a server's pid is what it says itself"
         )
-    for target in diagnosis.targets:
-        facts.add_row("target", _target(target))
-    for forecast in diagnosis.forecasts:
-        facts.add_row("forecast", _forecast(forecast))
-    if not diagnosis.targets:
-        facts.add_row("target", "nothing listens on that port; recording would wait for it")
+    _add_servers(facts, diagnosis)
     parts: list[RenderableType] = [facts, Text(), _sources(diagnosis.sources)]
     hooks = [check for one in diagnosis.sources for check in one.checks]
     if hooks:
@@ -42,6 +37,17 @@ def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:
     if diagnosis.tools is not None:
         parts += [Text(), _tools(diagnosis.tools)]
     return Group(*parts)
+
+
+def _add_servers(facts: Table, diagnosis: Diagnosis) -> None:
+    for target in diagnosis.targets:
+        facts.add_row("target", _target(target))
+    if not diagnosis.targets:
+        facts.add_row("target", "nothing listens on that port; recording would wait for it")
+    if diagnosis.calibrates:
+        facts.add_row("calibrated", _calibration(diagnosis.calibration))
+    for forecast in diagnosis.forecasts:
+        facts.add_row("forecast", _forecast(forecast))
 
 
 def _machine(machine: Machine) -> Text:
@@ -117,6 +123,15 @@ def _forecast(forecast: Forecast) -> Text:
         f"{_between(forecast.bytes_per_s, size)}/s on disk, "
         f"≈ +{_between(forecast.server_cpus, _cpus)} CPU{share} in memcached\n"
         f"from {forecast.measured}"
+    )
+
+
+def _calibration(found: Constants | None) -> Text:
+    if found is None:
+        return Text("no: `ebpf:any` does not work here; what follows is from elsewhere")
+    return Text(
+        f"an operation costs {duration(found.recorder_ns)} CPU here, {found.bytes:.1f} B on disk, "
+        f"+{duration(found.server_ns)} CPU in memcached\n{found.measured}"
     )
 
 

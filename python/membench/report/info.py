@@ -11,8 +11,9 @@ from rich.text import Text
 
 from membench._profile import Summary
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
+from membench.report.items import Items
 from membench.report.numbers import percent, size
-from membench.report.record import describe_amount, render_losses
+from membench.report.record import describe_amount, describe_misses, render_losses
 
 
 def render_info(name: str, info: Summary) -> RenderableType:
@@ -21,7 +22,7 @@ def render_info(name: str, info: Summary) -> RenderableType:
     body.add_column(no_wrap=True)
     body.add_column()
     for label, text in _rows(info):
-        body.add_row(label, Text(text))
+        body.add_row(label, Items(text))
     if info.ledger.losses():
         body.add_row("lost", render_losses(info.ledger))
     return Group(_headline(name, info), Text(), body)
@@ -55,6 +56,7 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
             "complete",
             f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges",
         ),
+        *_overlooked(info),
         *_packets(info),
         ("stored", _storage(info)),
         ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
@@ -69,6 +71,12 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         rows.append(("times", "when memcached logged it: after the request was read and parsed"))
         rows.append(("not known", NOT_IN_A_LOG))
     return rows
+
+
+def _overlooked(info: Summary) -> list[tuple[str, str]]:
+    if not info.ledger.misses_aside:
+        return []
+    return [("overlooked", describe_misses(info.ledger))]
 
 
 def _packets(info: Summary) -> list[tuple[str, str]]:

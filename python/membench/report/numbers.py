@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _BARS = "▁▂▃▄▅▆▇█"
+# What is nearer to a power of ten than three digits can tell is written as that.
+_ROUNDS_UP = 0.9995
 _THOUSANDS = ("", " k", " M", " G", " T")
 
 
@@ -37,7 +39,7 @@ def percent(share: float) -> str:
 def duration(nanoseconds: float) -> str:
     """Write a duration with the unit that fits: `0.8 µs`, `1.31 ms`, `60.0 s`."""
     for limit, unit in ((1e3, "ns"), (1e6, "µs"), (1e9, "ms")):
-        if abs(nanoseconds) < limit:
+        if abs(nanoseconds) < limit * _ROUNDS_UP:
             return f"{_three_digits(nanoseconds / limit * 1e3)} {unit}"
     return f"{nanoseconds / 1e9:.1f} s"
 
@@ -59,7 +61,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 def _scaled(value: float, base: int, units: Sequence[str]) -> str:
     scale = 0
-    while abs(value) >= base and scale < len(units) - 1:
+    while abs(value) >= base * _ROUNDS_UP and scale < len(units) - 1:
         value /= base
         scale += 1
     text = f"{value:.0f}" if scale == 0 and value == int(value) else _three_digits(value)
@@ -68,6 +70,6 @@ def _scaled(value: float, base: int, units: Sequence[str]) -> str:
 
 def _three_digits(value: float) -> str:
     magnitude = abs(value)
-    if magnitude >= 100 or value == 0:
+    if magnitude >= 100 * _ROUNDS_UP or value == 0:
         return f"{value:.0f}"
-    return f"{value:.1f}" if magnitude >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if magnitude >= 10 * _ROUNDS_UP else f"{value:.2f}"

@@ -29,7 +29,7 @@ _CAUSES = {
     "udp": ("in UDP datagrams that are not decoded", "see docs/capture.md"),
     "other_family": ("on sockets that are not IPv4 or IPv6", "see docs/capture.md"),
     "unattended": ("while this recorder was stopped for 2 s or more", "let it run"),
-    "orphaned": ("on connections whose announcement was lost", "a larger --ring-size"),
+    "orphaned": ("read long after the connection was closed", "see docs/capture.md"),
     "late": ("written too slowly: what follows was decoded before", "a CPU to spare"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
     "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
@@ -88,12 +88,13 @@ def render_status(status: Status) -> Text:
     lost = f"{count(status.lost_lines)} lines" if status.lost_lines else "0"
     if status.lost_bytes:
         lost = size(status.lost_bytes)
-    pace = status.pace
-    behind = f"   BEHIND: ring {percent(pace.ring_fill)} full, {pace.lag_s:.1f} s" * bool(pace.late)
+    pace, last = status.pace, "Ctrl-C ends"
+    if pace.late:
+        last = f"BEHIND {pace.lag_s:.1f} s, ring {pace.ring_fill * 100:.0f} %"
     return Text(
         f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
         f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"
-        f"   own CPU {status.cpu_share * 100:.0f} %{behind}   Ctrl-C ends"
+        f"   own CPU {status.cpu_share * 100:.0f} %   {last}"
     )
 
 
@@ -129,6 +130,11 @@ def describe_amount(ledger: Ledger) -> str:
     steps = ledger.log_clock_steps
     moved = f", its clock was set back {steps} times" if steps else ""
     return f"{ledger.log_lines:,} lines of memcached's log{moved}"
+
+
+def describe_misses(ledger: Ledger) -> str:
+    """Say how often nobody looked at what moves no bytes."""
+    return f"{ledger.misses_aside:,} changes of sockets not looked at: ends may be unknown, no loss"
 
 
 def render_losses(ledger: Ledger) -> Table:
@@ -195,6 +201,8 @@ def _add_completeness(body: Table, recording: Recording) -> None:
     for line in _compare_counters(recording.differences):
         body.add_row("", line)
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
+    if ledger.misses_aside:
+        body.add_row("", describe_misses(ledger))
     if ledger.log_lines:
         body.add_row("  not known", Text(NOT_IN_A_LOG))
 
@@ -230,7 +238,7 @@ def _describe_guards(status: Status) -> Iterator[str]:
     back = [f"nice {held.nice}"] * (held.nice is not None)
     back += [f"oom_score_adj {held.oom_score_adj}"] * (held.oom_score_adj is not None)
     limits = status.limits
-    ends = [f"over {percent(limits.max_cpu or 0)} of a CPU"] * (limits.max_cpu is not None)
+    ends = [f"over {percent(limits.max_cpu or 0)} CPU"] * (limits.max_cpu is not None)
     ends += [f"{size(limits.max_memory or 0)} memory"] * (limits.max_memory is not None)
     ends += [f"{size(limits.max_size or 0)} written"] * (limits.max_size is not None)
     ends += [f"under {size(limits.min_free or 0)} disk left"] * (limits.min_free is not None)

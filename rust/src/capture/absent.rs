@@ -6,7 +6,7 @@ use membench_common::counter;
 
 use crate::{
     Error, Result,
-    capture::{Facts, KernelOptions, Record},
+    capture::{Facts, KernelOptions, Misses, Record},
 };
 
 /// A running capture, of which there is none in this build.
@@ -53,7 +53,7 @@ impl Kernel {
     }
 
     /// See the kernel capture.
-    pub fn program_misses(&mut self) -> Result<u64> {
+    pub fn misses(&mut self) -> Result<Misses> {
         match self.0 {}
     }
 

@@ -95,7 +95,7 @@ pub struct Ledger {
     /// Moved while this recorder had been silent for 2 s, bytes.
     #[serde(default)]
     pub unattended: u64,
-    /// On sockets that were never announced, bytes.
+    /// On sockets that were never announced, or closed long before, bytes.
     pub orphaned: u64,
     /// In records that were written so slowly that what follows them was decoded before, bytes.
     pub late: u64,
@@ -115,7 +115,7 @@ pub struct Ledger {
     pub packets_unreadable: u64,
     /// Capture files that could not be read to their end.
     pub file_damaged: u64,
-    /// Times a kernel program did not run because it was already running on that CPU.
+    /// Times a kernel program that sees bytes did not run because it was already running on that CPU.
     pub program_misses: u64,
     /// Events that a slow consumer or disk did not take.
     pub user_queue_drops: u64,
@@ -139,6 +139,9 @@ pub struct Ledger {
     pub ring_full_by_ring: Vec<u64>,
     /// Bytes of messages begun before the start or unfinished at the end: not a loss.
     pub boundary: u64,
+    /// Times a kernel program that sees no bytes did not run, so that a connection's end or arrival may be unknown: not
+    /// a loss.
+    pub misses_aside: u64,
     /// What the packets were, where packets were recorded: not a loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packets: Option<Packets>,
@@ -224,6 +227,7 @@ impl Ledger {
             log_unparsed,
             log_lines,
             log_clock_steps,
+            misses_aside,
             boundary
         );
         added.complete = Some(added.nothing_lost());

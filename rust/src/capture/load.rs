@@ -17,7 +17,7 @@ use membench_common::{counter, program};
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Record, Tier,
+        Facts, KernelOptions, Misses, Record, Tier,
         btf::Types,
         counters::{Counters, Heartbeat},
         failure,
@@ -172,9 +172,13 @@ impl Kernel {
     /// How often a program did not run: because it was running already on that CPU, as the kernel counts, or as a socket
     /// shows that is another than the one whose end should have been seen. Requests that were missed so show as
     /// [`counter::MISSED`] bytes too.
-    pub fn program_misses(&mut self) -> Result<u64> {
+    pub fn misses(&mut self) -> Result<Misses> {
         let replaced = self.counters()[counter::REPLACED as usize];
-        Ok(replaced + self.programs.misses()?)
+        let Misses { calls, aside } = self.programs.misses()?;
+        Ok(Misses {
+            calls,
+            aside: aside + replaced,
+        })
     }
 
     /// Stops capturing, sends first. What is in the rings can still be drained, and the counters stay.

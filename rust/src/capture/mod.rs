@@ -77,7 +77,7 @@ pub use guards::Limits;
 #[cfg(feature = "ebpf")]
 pub use load::Kernel;
 pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
-pub use options::{Attachment, Facts, KernelOptions, Tier};
+pub use options::{Attachment, Facts, KernelOptions, Misses, Tier};
 pub use pace::Pace;
 pub use privileges::{
     become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,

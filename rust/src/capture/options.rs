@@ -103,6 +103,15 @@ pub struct Facts {
     pub rings: usize,
 }
 
+/// How often programs did not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Misses {
+    /// Those that see bytes move: a loss.
+    pub calls: u64,
+    /// Those that see connections end, and when bytes came: what they would have told stays unknown.
+    pub aside: u64,
+}
+
 impl fmt::Display for Facts {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(self.tier)?;

@@ -48,6 +48,24 @@ impl Pace {
     }
 }
 
+/// How many spans are told of together: a person must be able to see that one of them was late.
+const SPANS_TOLD: usize = 8;
+
+/// The last few spans.
+#[derive(Debug, Default)]
+pub(super) struct Lately([Pace; SPANS_TOLD]);
+
+impl Lately {
+    /// Puts another span in the place of the oldest; returns what they all came to.
+    pub(super) fn tell(&mut self, span: Pace) -> Pace {
+        self.0.rotate_right(1);
+        self.0[0] = span;
+        let mut all = Pace::default();
+        self.0.iter().for_each(|one| all.add(*one));
+        all
+    }
+}
+
 /// The next pause, after one so long and a look that found the fullest ring so full.
 pub(super) fn next_period(period: Duration, fill: f64) -> Duration {
     let next = if fill > FULL {
@@ -92,6 +110,18 @@ mod tests {
         ] {
             assert_eq!(next_period(ms(period), fill), ms(next), "{period} {fill}");
         }
+    }
+
+    #[test]
+    fn a_late_span_is_told_of_for_a_while() {
+        let mut lately = Lately::default();
+        let late = Pace {
+            late: 1,
+            ..Pace::default()
+        };
+        let mut told = vec![lately.tell(late).late];
+        told.extend((0..SPANS_TOLD).map(|_| lately.tell(Pace::default()).late));
+        assert_eq!(told, [1, 1, 1, 1, 1, 1, 1, 1, 0]);
     }
 
     #[test]

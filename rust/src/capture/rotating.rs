@@ -204,7 +204,13 @@ impl Running {
     /// event of the next.
     pub(super) fn rotate(&mut self) {
         let bytes = self.bytes_of_current();
-        let Some(rotation) = self.rotation.as_mut().filter(|it| it.is_due(bytes)) else {
+        if !self.rotation.as_ref().is_some_and(|it| it.is_due(bytes)) {
+            return;
+        }
+        // What is closed is only in the tables of its own time.
+        self.session.let_go(u64::MAX);
+        self.hand_on();
+        let Some(rotation) = &mut self.rotation else {
             return;
         };
         let now = clock::monotonic_ns();

@@ -13,7 +13,7 @@ use super::asking::Asking;
 use super::clock;
 use super::guards::Guards;
 use super::listeners::{self, Listener};
-use super::pace::{self, DRAIN_PERIODS, Pace};
+use super::pace::{self, DRAIN_PERIODS, Lately, Pace};
 use super::peer::{OpenBefore, OwnAddresses};
 use super::recorder::{Batch, RecordOptions, Recording, Stop};
 use super::rotating::Rotation;
@@ -54,6 +54,8 @@ pub(super) struct Running {
     pub(super) guards: Guards,
     /// How well it keeps up since it was last told,
     pub(super) pace: Pace,
+    /// in the spans before,
+    pub(super) lately: Lately,
     /// and before that.
     pub(super) pace_before: Pace,
     pub(super) drain_period: Duration,
@@ -117,6 +119,7 @@ impl Running {
             cpu_before: clock::cpu_s(),
             guards,
             pace: Pace::default(),
+            lately: Lately::default(),
             pace_before: Pace::default(),
             drain_period: DRAIN_PERIODS.0,
             flushed: now,
@@ -204,6 +207,7 @@ impl Running {
         }
         if self.flushed.elapsed() >= FLUSH_PERIOD {
             self.flushed = Instant::now();
+            self.session.let_go(clock::monotonic_ns());
             self.flush();
             self.collect_answers(Duration::ZERO);
             self.watch();

@@ -14,6 +14,9 @@ use super::ring::Record;
 use super::sampling;
 use super::sockets::{Role, Seen, Sockets};
 
+use lingering::Lingering;
+
+mod lingering;
 mod losses;
 mod peers;
 
@@ -33,10 +36,11 @@ pub(super) struct Mark {
 pub(super) struct Session {
     pub(super) sockets: Sockets,
     threads: Threads,
+    lingering: Lingering,
     pub(super) decoder: Decoder,
     totals: Totals,
     own: Seen,
-    /// Bytes of records on sockets that were never announced.
+    /// Bytes of records on sockets that were never announced, or closed long before.
     pub(super) orphaned: u64,
     /// Bytes of records that came after what follows them.
     late: u64,
@@ -61,6 +65,7 @@ impl Session {
         Self {
             sockets,
             threads: Threads::default(),
+            lingering: Lingering::default(),
             decoder,
             totals: Totals::default(),
             own: Seen::default(),
@@ -123,6 +128,7 @@ impl Session {
                 self.take_datagram(header, datagram, &segment);
             }
             Record::Socket { header, socket } => {
+                self.let_go_of(header.cookie);
                 let known = self.sockets.role(header.cookie).is_some();
                 if let Role::Connection(connection) =
                     self.sockets.announce(header.cookie, socket, header.time)
@@ -138,24 +144,15 @@ impl Session {
             Record::End { header } => {
                 let (_, far) = self.sockets.ends();
                 self.sockets.ended(header.cookie, far);
+                self.let_go_of(header.cookie);
             }
-            Record::Close { header, close } => {
-                if let Some(Role::Connection(connection)) =
-                    self.sockets.closed(header.cookie, header.time)
-                {
-                    self.decoder
-                        .lose_tail(connection, Direction::Request, close.request_offset);
-                    self.decoder
-                        .lose_tail(connection, Direction::Response, close.response_offset);
-                    self.close(connection);
-                }
-            }
+            Record::Close { header, close } => self.take_close(header, close),
         }
     }
 
     fn take_bytes(&mut self, header: &Header, segment: &Segment<'_>) {
         let length = u64::from(header.length);
-        let Some(role) = self.sockets.role(header.cookie) else {
+        let Some(role) = self.role(header.cookie) else {
             self.orphaned += length;
             return;
         };

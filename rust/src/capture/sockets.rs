@@ -262,6 +262,13 @@ impl Sockets {
         self.open.remove(&cookie)
     }
 
+    /// Whether a receive has returned nothing on it: the other side had closed first, or before all was read.
+    pub fn is_read_to_its_end(&self, connection: u32) -> bool {
+        let (_, far) = self.ends();
+        let row = self.connections.get(connection as usize);
+        row.is_some_and(|row| row.close_side == Some(far))
+    }
+
     /// Whose the followed end is, and the other.
     pub(super) fn ends(&self) -> (CloseSide, CloseSide) {
         match self.side {

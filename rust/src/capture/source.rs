@@ -186,10 +186,11 @@ impl Source {
     pub(super) fn ledger(&mut self, session: &Session) -> Ledger {
         match self {
             Self::Kernel(kernel) => {
-                let misses = kernel.program_misses().unwrap_or(0);
+                let misses = kernel.misses().unwrap_or_default();
                 Ledger {
+                    misses_aside: misses.aside,
                     ring_full_by_ring: kernel.ring_full_by_ring(),
-                    ..session.ledger(&kernel.counters(), misses)
+                    ..session.ledger(&kernel.counters(), misses.calls)
                 }
             }
             Self::Packets(packets) => packets.ledger(session),

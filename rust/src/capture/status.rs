@@ -69,7 +69,7 @@ pub struct Status {
     pub cpu_s: f64,
     /// and its share of one CPU in the last second or so.
     pub cpu_share: f64,
-    /// How well it kept up in the last second or so.
+    /// How well it kept up in the last two seconds.
     pub pace: Pace,
     /// How it stands back for the machine's own work.
     pub yielding: Yielding,

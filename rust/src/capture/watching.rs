@@ -45,6 +45,7 @@ impl Running {
         let cpu_started = self.cpu_before;
         let pace = std::mem::take(&mut self.pace);
         self.pace_before.add(pace);
+        let lately = self.lately.tell(pace);
         self.status.update(|status| {
             status.elapsed_s = elapsed_s;
             status.events = events;
@@ -55,7 +56,7 @@ impl Running {
             status.bytes_written = bytes_written;
             status.lost_bytes = lost_bytes(&counters);
             status.user_queue_drops = drops;
-            status.pace = pace;
+            status.pace = lately;
             status.cpu_share = (cpu_s - cpu_before) / seconds;
             status.cpu_s = cpu_s - cpu_started;
         });

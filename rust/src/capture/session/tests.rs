@@ -1,4 +1,4 @@
-use membench_common::{Part, Socket};
+use membench_common::{Close, Part, Socket};
 use zerocopy::IntoBytes;
 
 use super::*;
@@ -61,6 +61,48 @@ fn take_text(session: &mut Session, kind: u32, offset: u64, text: &str) {
     let mut rest = [part.as_bytes(), text.as_bytes()].concat();
     rest.resize(rest.len().next_multiple_of(8), 0);
     take(session, &header(kind, offset, text.len()), &rest);
+}
+
+fn close(session: &mut Session, time: u64) {
+    let close = Close {
+        request_offset: 7,
+        response_offset: 5,
+        request_lost: 0,
+        response_lost: 0,
+    };
+    let header = Header {
+        time,
+        ..header(kind::CLOSE, 0, 0)
+    };
+    take(session, &header, close.as_bytes());
+}
+
+#[test]
+fn what_is_read_after_a_socket_was_closed_is_of_its_connection_for_a_while() {
+    for (waited, events, orphaned) in [(0, 2, 0), (u64::MAX, 1, 7)] {
+        let mut session = session();
+        take_text(&mut session, kind::REQUEST, 0, "get a\r\n");
+        take_text(&mut session, kind::RESPONSE, 0, "END\r\n");
+        close(&mut session, 100);
+        session.let_go(waited);
+        take_text(&mut session, kind::REQUEST, 7, "get b\r\n");
+        session.end(0);
+        assert_eq!(session.events().len(), events);
+        let ledger = session.ledger(&[0; counter::COUNT], 0);
+        assert_eq!(ledger.orphaned, orphaned);
+        assert_eq!(ledger.servers[0].request.seen, 14 - orphaned);
+        assert_eq!(session.sockets().connections()[0].closed, Some(100));
+    }
+}
+
+#[test]
+fn a_socket_that_was_read_to_its_end_is_done_when_it_is_closed() {
+    let mut session = session();
+    take_text(&mut session, kind::REQUEST, 0, "get a\r\n");
+    take_text(&mut session, kind::RESPONSE, 0, "END\r\n");
+    take(&mut session, &header(kind::END, 7, 0), &[]);
+    close(&mut session, 100);
+    assert!(session.decoder.open_connections().is_empty());
 }
 
 #[test]

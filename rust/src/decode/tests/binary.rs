@@ -1,7 +1,5 @@
 //! The binary protocol's exchanges, written down by hand.
 
-use proptest::prelude::*;
-
 use super::*;
 
 const GET: u8 = 0x00;
@@ -362,7 +360,7 @@ fn lengths_settle_what_they_can_of_messages() {
 }
 
 /// A pipeline with what it is answered.
-fn pipeline() -> (Vec<u8>, Vec<u8>) {
+pub(super) fn pipeline() -> (Vec<u8>, Vec<u8>) {
     let requests = [
         asks(SET, 1, "a"),
         asks(GETKQ, 2, "a"),
@@ -382,57 +380,4 @@ fn pipeline() -> (Vec<u8>, Vec<u8>) {
         says(NOOP, OK, 8, b""),
     ];
     (requests.concat(), answers.concat())
-}
-
-fn cut_at(stream: &[u8], cuts: &[prop::sample::Index]) -> Vec<usize> {
-    let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-    cuts.extend([0, stream.len()]);
-    cuts.sort_unstable();
-    cuts
-}
-
-proptest! {
-    #[test]
-    fn any_split_of_binary_streams_gives_the_same_outcomes(
-        request_cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-        response_cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-    ) {
-        let (requests, responses) = pipeline();
-        let whole = outcomes(&exchange().reads(&requests).sends(&responses).end().0);
-        prop_assert_eq!(whole.len(), 8);
-        prop_assert!(whole.iter().all(|(_, outcome)| outcome.is_some()));
-        let mut split = exchange();
-        split.call += 1;
-        for cut in cut_at(&requests, &request_cuts).windows(2) {
-            split.push_in_call(Request, &[Piece::Bytes(&requests[cut[0]..cut[1]])]);
-        }
-        for cut in cut_at(&responses, &response_cuts).windows(2) {
-            split.push(Response, &[Piece::Bytes(&responses[cut[0]..cut[1]])]);
-        }
-        let (events, totals) = split.end();
-        prop_assert_eq!(outcomes(&events), whole);
-        prop_assert_eq!(totals.unpaired + totals.unmatched, 0);
-    }
-
-    #[test]
-    fn no_binary_bytes_panic_and_every_byte_is_accounted_for(
-        steps in prop::collection::vec(
-            (any::<bool>(), 0u32..3, prop::collection::vec(any::<u8>(), 0..40), any::<prop::sample::Index>()), 0..20),
-        mid_stream in any::<bool>(),
-    ) {
-        let (requests, responses) = pipeline();
-        let mut exchange = Exchange::new(Responses::Bytes, mid_stream);
-        for (request, kind, noise, cut) in &steps {
-            let direction = if *request { Request } else { Response };
-            let stream = if *request { &requests } else { &responses };
-            let bytes = [&stream[..cut.index(stream.len())], noise].concat();
-            let hole = u32::try_from(noise.len()).expect("short");
-            match kind {
-                0 => exchange.push(direction, &[Piece::Bytes(&bytes)]),
-                1 => exchange.push(direction, &[Piece::Bytes(&bytes), Piece::Hole(hole)]),
-                _ => exchange.loses(direction, noise.len() as u64),
-            };
-        }
-        exchange.end();
-    }
 }

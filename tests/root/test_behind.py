@@ -1,0 +1,65 @@
+"""A recorder that falls behind: what a person sees meanwhile and at the end."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from support.cli import membench
+from support.server import Memcached
+from support.terminal import Terminal, terminal
+from support.unique import UniqueTraffic, traffics
+from support.waiting import until
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+#: A record is late when it is found a second old; the programs keep quiet after two of silence.
+HELD_S = 1.2
+
+
+def stopped(pid: int) -> bool:
+    """Whether every thread stands still."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"}
+
+
+def fell_behind(shown: Terminal, traffic: UniqueTraffic) -> bool:
+    """Stop it while there is traffic; whether it then says so. Not if the traffic came too late."""
+    shown.process.send_signal(signal.SIGSTOP)
+    until(lambda: stopped(shown.process.pid), "the recorder standing still")
+    traffic.pipeline()
+    began = time.monotonic()
+    until(lambda: time.monotonic() - began > HELD_S, "records growing old")
+    shown.process.send_signal(signal.SIGCONT)
+    with suppress(AssertionError):
+        return until(lambda: b"BEHIND" in shown.screen(), "the word that it is behind", deadline=5)
+    return False
+
+
+def test_a_recorder_that_looks_late_says_so_at_once_and_in_the_end(
+    server: Memcached, output: Path
+) -> None:
+    (one,) = traffics(server.port, 1)
+    options = ("--port", str(server.port), "--no-stats", "--nice", "0")
+    with terminal("record", "ebpf:any", output, *options, streams=("stdin", "stderr")) as shown:
+        until(lambda: b"Ctrl-C ends" in shown.screen(), "the status line")
+        one.pipeline()
+        assert b"BEHIND" not in shown.screen()
+        until(lambda: fell_behind(shown, one), "the word that it is behind", deadline=120)
+        shown.process.send_signal(signal.SIGINT)
+        until(shown.ended, "the end")
+        summary = shown.said("stdout")
+    said = re.search(r"emptied within ([0-9.]+) s   late ([0-9]+) times? → --ring-size", summary)
+    assert said is not None, summary
+    assert float(said[1]) >= 1
+    assert int(said[2]) >= 1
+    told = membench("info", output, "--format", "json").must().json
+    if told["ledger"]["complete"]:
+        assert told["events"] == len(one.connection.log)
+    else:
+        assert told["ledger"]["unattended"] > 0, "it was held for longer than it was meant to be"

@@ -1,0 +1,79 @@
+"""`doctor --calibrate`: a private memcached is recorded, and nothing of that stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from support.cli import Ended, membench
+from support.server import Memcached, free_port
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached]
+
+MEASURED = "measured here, 16 requests in a write, median of 3 rounds"
+Calibrate = Callable[..., Ended]
+
+
+def marked(mark: str) -> list[str]:
+    """Processes that were started with this in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (process / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        found += [process.name] * (mark.encode() in variables)
+    return found
+
+
+@pytest.fixture
+def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibrate:
+    """Run it, and see that its processes and files are gone."""
+    own = tmp_path / "own"
+    own.mkdir()
+    name, value = "MEMBENCH_CALIBRATED", str(uuid4())
+
+    def run(*options: str) -> Ended:
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            changed.setenv("TMPDIR", str(own))
+            ended = membench("doctor", "--calibrate", *options, timeout=300)
+        assert (marked(f"{name}={value}"), list(own.iterdir())) == ([], [])
+        return ended
+
+    return run
+
+
+def test_what_was_measured_here_is_what_the_forecast_is_made_of(
+    server: Memcached, calibrate: Calibrate
+) -> None:
+    told = calibrate("--port", str(server.port), "--format", "json").must().json
+    measured = told["calibration"]
+    assert sorted(measured) == ["bytes", "measured", "recorder_ns", "server_ns"]
+    assert measured["measured"].startswith(MEASURED)
+    assert measured["recorder_ns"] > 0
+    assert measured["bytes"] > 0
+    assert measured["server_ns"] >= 0, "noise may hide what a server pays, but not turn it round"
+    (forecast,) = told["forecasts"]
+    assert (forecast["port"], forecast["measured"]) == (server.port, measured["measured"])
+    for name, unit in (("recorder_cpus", "recorder_ns"), ("server_cpus", "server_ns")):
+        expected = forecast["operations_per_s"] * measured[unit] / 1e9
+        assert forecast[name] == pytest.approx([expected, expected])
+
+
+def test_it_is_shown_where_there_is_no_server_to_forecast_for(calibrate: Calibrate) -> None:
+    shown = " ".join(calibrate("--port", str(free_port())).must().stdout.split())
+    assert "calibrated an operation costs" in shown
+    assert MEASURED in shown
+
+
+def test_without_a_memcached_it_says_what_to_install(
+    calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refused = calibrate("--port", str(free_port())).must(5)
+    assert "there is no `memcached` on this machine" in refused.stderr
+    assert "apt-get install memcached" in refused.stderr

@@ -1,0 +1,83 @@
+"""What is read from a socket after TCP has closed it: of its connection, or counted apart."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.cli import recorder
+from support.kernel import needs_t1
+from support.profile import table
+from support.talking import ANSWER, LENGTH, REQUEST, gets, ledger
+from support.waiting import PATIENCE, until
+
+pytestmark = [pytest.mark.root, pytest.mark.kernel]
+
+CLIENT = ("--no-stats", "--side", "client")
+TCP_CLOSE = 7
+#: For how long a closed connection is waited for, s.
+WAITED_S = 1.0
+
+
+@contextmanager
+def unread(listening: socket.socket, *, reset: bool) -> Iterator[socket.socket]:
+    """A client with an answer to read on a connection that TCP has closed."""
+    with socket.create_connection(listening.getsockname(), 60 * PATIENCE) as client:
+        server, _ = listening.accept()
+        with server:
+            client.sendall(REQUEST % 1)
+            assert server.recv(4096) == REQUEST % 1
+            if reset:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                client.shutdown(socket.SHUT_WR)
+                assert server.recv(4096) == b""
+            server.sendall(ANSWER)
+        state = (socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        until(lambda: client.getsockopt(*state) == bytes([TCP_CLOSE]), "TCP closing it")
+        yield client
+
+
+@needs_t1
+@pytest.mark.parametrize("reset", [False, True], ids=["a side closed first", "reset"])
+def test_an_answer_that_is_read_after_the_connection_was_closed_is_its_own(
+    output: Path, reset: bool
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        recorder(output, [listening.getsockname()[1]], *CLIENT) as running,
+    ):
+        with unread(listening, reset=reset) as client:
+            assert client.recv(4096) == ANSWER
+        running.stop().must(0)
+    assert [row["outcome"] for row in gets(output)] == ["miss"]
+    assert ledger(output)["response_bytes"] == len(ANSWER)
+    (connection,) = table(output, "connections")
+    assert connection["closed"] is not None
+
+
+@needs_t1
+def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(output: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        recorder(output, [listening.getsockname()[1]], *CLIENT) as running,
+    ):
+        with unread(listening, reset=False) as client:
+            closed = time.monotonic()
+            until(lambda: time.monotonic() - closed > WAITED_S + 0.1, "the wait being over")
+            with unread(listening, reset=False) as another:  # its end tells what time it is
+                assert another.recv(4096) == ANSWER
+            assert client.recv(4096) == ANSWER
+        running.stop().must(4)
+    found = ledger(output)
+    assert (found["orphaned"], found["complete"]) == (len(ANSWER), False)
+    assert (found["request_bytes"], found["response_bytes"]) == (2 * LENGTH, 2 * len(ANSWER))
+    (server,) = found["servers"]
+    assert server["response"]["seen"] == len(ANSWER)
+    assert sorted(str(row["outcome"]) for row in gets(output)) == ["None", "miss"]

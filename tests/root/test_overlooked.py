@@ -1,0 +1,103 @@
+"""Programs that the kernel does not run, as they run already: counted, and no byte is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from support.cli import membench
+from support.namespace import Namespace, namespace
+from support.talking import balance, talking, whole
+from support.waiting import until
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU: nothing interrupts it from another"),
+]
+
+#: Where received packets of the namespace's loopback are dealt with.
+STEERING = "/sys/class/net/lo/queues/rx-0/rps_cpus"
+#: What the kernel says of a program.
+COUNT = "recursion_misses:"
+#: A socket that changes its state again and again, by its own calls.
+CHANGING = """
+import os, socket, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+own = socket.socket()
+own.bind(("127.0.0.1", 0))
+while True:
+    own.listen()
+    own.shutdown(socket.SHUT_RDWR)
+"""
+#: Connections that are made and reset; their packets change states on the other CPU, in interrupts.
+CONNECTING = """
+import os, socket, struct, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+listening = socket.create_server(("127.0.0.1", 0))
+while True:
+    client = socket.create_connection(listening.getsockname())
+    server, _ = listening.accept()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.close()
+    client.close()
+"""
+
+
+def steer(space: Namespace, cpu: int) -> None:
+    """Have one CPU deal with what the namespace's loopback carries, wherever it was sent."""
+    script = f"mount -t sysfs sysfs /sys && echo {1 << cpu:x} > {STEERING}"
+    inside = ["nsenter", f"--net={space.path}", "unshare", "--mount", "sh", "-c", script]
+    done = subprocess.run(inside, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"packets cannot be steered to a CPU here: {done.stderr.strip()}")
+
+
+@contextmanager
+def storm() -> Iterator[None]:
+    """State changes on one CPU while it is interrupted to change others' states."""
+    one, other = sorted(os.sched_getaffinity(0))[:2]
+    with namespace() as space:
+        steer(space, one)
+        with space.inside():
+            running = [
+                subprocess.Popen([sys.executable, "-c", code, str(cpu)])
+                for code, cpu in ((CHANGING, one), (CONNECTING, other))
+            ]
+        try:
+            yield
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
+
+
+def overlooked(pid: int) -> int:
+    """How often the kernel did not run a program of this process, as it says itself."""
+    counts = []
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with suppress(FileNotFoundError):
+            lines = entry.read_text().splitlines()
+            counts += [int(line.split()[1]) for line in lines if line.startswith(COUNT)]
+    if not counts:
+        pytest.skip("Linux before 5.12 does not count them")
+    return sum(counts)
+
+
+def test_ends_that_were_overlooked_are_counted_and_cost_no_byte(output: Path, tier: str) -> None:
+    with talking(output, "--tier", tier) as talk:
+        talk.exchange(0)
+        with storm():
+            until(lambda: overlooked(talk.running.pid), "a program that was not run")
+        talk.exchange(1)
+        least = overlooked(talk.running.pid)
+        talk.running.stop().must(0)
+    whole(output, talk, 2)
+    counted = balance(output, talk)["misses_aside"]
+    assert 0 < least <= counted
+    assert f"{counted:,} changes of sockets" in membench("info", output).must().stdout
