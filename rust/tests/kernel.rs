@@ -195,8 +195,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, record: Record<'_>) {
-        match record {
+    fn take(&mut self, record: &Record<'_>) {
+        match *record {
             Record::Socket { header, socket } => {
                 let socket = (socket.remote_port, socket.mid_stream != 0);
                 assert!(
@@ -239,7 +239,7 @@ impl Seen {
     }
 
     fn drain(&mut self, kernel: &mut Kernel) {
-        while kernel.drain(BATCH, &mut |record| self.take(record)) > 0 {}
+        while kernel.drain(BATCH, &mut |record| self.take(&record)) > 0 {}
     }
 
     fn length(&self, direction: Direction) -> u64 {
