@@ -46,8 +46,8 @@ pub struct Sockets {
     own: OwnAddresses,
     own_namespace: u32,
     open_before: OpenBefore,
-    /// Which server each connection of ours turned out to reach.
-    asked: HashMap<Peer, u32>,
+    /// Which server each connection of ours turned out to reach, and by which socket.
+    asked: HashMap<Peer, (u32, u64)>,
 }
 
 /// Bytes a server has moved, as far as they were seen.
@@ -105,7 +105,7 @@ impl Sockets {
             Role::Datagrams(self.server(socket))
         } else if socket.namespace == self.own_namespace && self.own.contains(peer) {
             let server = self.server(socket);
-            self.asked.insert(peer, server);
+            self.asked.insert(peer, (server, cookie));
             Role::Own(server)
         } else {
             Role::Connection(self.connect(socket, peer, time))
@@ -285,8 +285,8 @@ impl Sockets {
             .map(|row| row.server)
     }
 
-    /// The server that a connection of ours, with this local address, reached.
-    pub fn asked(&self, own: Peer) -> Option<u32> {
+    /// The server that a connection of ours, with this local address, reached, and the cookie of its socket there.
+    pub fn asked(&self, own: Peer) -> Option<(u32, u64)> {
         self.asked.get(&own.canonical()).copied()
     }
 
