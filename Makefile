@@ -38,9 +38,8 @@ test: setup ## run every test; as root also those against the kernel
 	cargo test --workspace --quiet -- $(if $(ROOT),--include-ignored)
 	$(PYTHON) -m pytest $(ROOT) --numprocesses 3 --dist loadfile
 
-test-kernels: setup ## what must hold on every kernel, in virtual machines (SUITES="bullseye host" TESTS=all)
-	@tests/packages.sh qemu-system-x86 busybox-static kmod zstd
-	$(PYTHON) -m pip install --quiet --group kernels
+test-kernels: setup ## what must hold on every kernel, in virtual machines (SUITES="bullseye host" TESTS=all JOBS=1)
+	@tests/packages.sh qemu-system-x86 busybox-static kmod xz-utils zstd
 	TESTS=$(or $(TESTS),quick) tests/kernels/run.sh $(SUITES)
 
 lint: setup ## formatting, lints, types, stubs, and checks of the form

@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "root: needs the kernel's permission to load BPF programs")
     config.addinivalue_line("markers", "memcached: needs a memcached to start")
     config.addinivalue_line("markers", "kernel: holds on every kernel (`make test-kernels`)")
+    config.addinivalue_line("markers", "quick: of those, what is tried unless all are asked for")
     config.addinivalue_line(
         "markers", "soak: takes long, or its verdict depends on timing; runs with --soak"
     )

@@ -60,11 +60,10 @@ pub fn announced<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
     if length < SHORTEST_HEADER || length > LIMIT {
         return 0;
     }
-    // SAFETY: kept bytes are aligned to 8 and padded; of a header the first 6 decide.
-    let start = unsafe { kept.cast::<u64>().read() };
-    if start & VALUE_MASK == VALUE {
+    if is_text_value(kept) {
         return last_number::<LIMIT>(kept, length) + END_OF_LINE;
     }
+    let start = start(kept);
     if start & META_VALUE_MASK == META_VALUE {
         return meta_value::<LIMIT>(kept, length);
     }
@@ -77,8 +76,14 @@ pub fn announced<const LIMIT: u64>(kept: *const u8, length: u64) -> u64 {
 /// Whether what is kept begins as the line before a value of the text protocol.
 #[inline(always)]
 pub fn is_text_value(kept: *const u8) -> bool {
-    // SAFETY: as in `announced`.
-    unsafe { kept.cast::<u64>().read() & VALUE_MASK == VALUE }
+    start(kept) & VALUE_MASK == VALUE
+}
+
+/// The first 8 bytes, of which a header's first 6 decide.
+#[inline(always)]
+fn start(kept: *const u8) -> u64 {
+    // SAFETY: kept bytes are aligned to 8 and padded.
+    unsafe { kept.cast::<u64>().read() }
 }
 
 /// The number that ends a line: a value's size, unless a cas value follows it.

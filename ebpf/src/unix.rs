@@ -51,7 +51,7 @@ fn path_at(address: impl Sock) -> Option<u16> {
     let length = address.read::<u32>(field::ADDRESS_LENGTH);
     let mut index = 0;
     while index < SOCKET_PATHS && global(&PATH_LENGTHS[index]) != 0 {
-        if global(&PATH_LENGTHS[index]) == length && is_path(address, index, length - FAMILY) {
+        if global(&PATH_LENGTHS[index]) == length && is_path(address, index) {
             return Some(index as u16);
         }
         index += 1;
@@ -59,9 +59,12 @@ fn path_at(address: impl Sock) -> Option<u16> {
     None
 }
 
+/// Whether an address as long as this path is it. All of it is looked at, and its length is that of the path, which the
+/// verifier knows: it goes one way through here, not one for each word that may differ.
 #[inline(always)]
-fn is_path(address: impl Sock, index: usize, length: u32) -> bool {
-    let mut word = 0;
+fn is_path(address: impl Sock, index: usize) -> bool {
+    let length = global(&PATH_LENGTHS[index]) - FAMILY;
+    let (mut word, mut differs) = (0, 0);
     while word < PATH_WORDS {
         let done = word as u32 * WORD;
         if done >= length {
@@ -74,12 +77,10 @@ fn is_path(address: impl Sock, index: usize, length: u32) -> bool {
             (1 << (8 * left)) - 1
         };
         let found: u32 = address.read_from(field::ADDRESS_NAME, (FAMILY + done) as usize);
-        if found & mask != global(&PATHS[index][word]) {
-            return false;
-        }
+        differs |= (found & mask) ^ global(&PATHS[index][word]);
         word += 1;
     }
-    true
+    differs == 0
 }
 
 /// The inode numbers of this socket and of its peer, 0 where there is none: `/proc/net/unix` has them too.

@@ -219,7 +219,7 @@ impl Seen {
                 }
                 stream.length += u64::from(header.length);
                 stream.end = header.offset;
-                for piece in pieces {
+                for piece in pieces.collect() {
                     if let Piece::Bytes(bytes) = piece {
                         stream.runs.push((stream.end, bytes.to_vec()));
                     }
@@ -706,6 +706,8 @@ fn datagrams_are_kept_with_their_peer_and_thread() {
         } = record
         {
             let bytes: Vec<u8> = pieces
+                .collect()
+                .iter()
                 .flat_map(|piece| match piece {
                     Piece::Bytes(bytes) => bytes.to_vec(),
                     Piece::Hole(_) => Vec::new(),

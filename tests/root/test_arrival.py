@@ -101,6 +101,7 @@ def off_by_more(stopped: tuple[Path, list[Sent]], slack_ns: float) -> list[tuple
     ]
 
 
+@pytest.mark.quick
 def test_arrivals_are_told_although_the_server_was_stopped(
     stopped: tuple[Path, list[Sent]],
 ) -> None:

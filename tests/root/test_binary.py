@@ -38,6 +38,7 @@ def recorded(
         yield Recorded(*record_binary(server, tmp_path_factory.mktemp("binary") / "binary.mb"))
 
 
+@pytest.mark.quick
 def test_every_byte_of_messages_is_in_the_ledger(recorded: Recorded) -> None:
     mixed = recorded.mixed
     ledger = mixed.info["ledger"]
@@ -47,12 +48,14 @@ def test_every_byte_of_messages_is_in_the_ledger(recorded: Recorded) -> None:
     )
 
 
+@pytest.mark.quick
 def test_a_recording_of_messages_is_complete(recorded: Recorded) -> None:
     recorded.mixed.recording.must(0)
     ledger = recorded.mixed.info["ledger"]
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
 
 
+@pytest.mark.quick
 def test_events_are_what_the_binary_clients_did(recorded: Recorded) -> None:
     keys = KeyIds()
     assert compare(recorded.mixed.connections, recorded.mixed.events, keys) == []
@@ -63,6 +66,7 @@ def test_events_are_what_the_binary_clients_did(recorded: Recorded) -> None:
     assert {"hit", "miss", "stored", "not_stored", "exists", "not_found"} <= outcomes.keys()
 
 
+@pytest.mark.quick
 def test_options_say_what_the_opcode_was(recorded: Recorded) -> None:
     rows = {events[0]["key_size"]: events for events in recorded.mixed.events.values()}
     for connection, mixture in zip(recorded.mixed.connections, recorded.mixtures, strict=False):
@@ -70,6 +74,7 @@ def test_options_say_what_the_opcode_was(recorded: Recorded) -> None:
         assert wrong_options(mixture.parts, [row["options"] for row in rest]) == []
 
 
+@pytest.mark.quick
 def test_cas_values_sent_and_returned_have_one_ordinal(recorded: Recorded) -> None:
     ordinals, seen = KeyIds(), 0
     rows = {events[0]["key_size"]: events for events in recorded.mixed.events.values()}

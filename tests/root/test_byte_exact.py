@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, recorder
-from support.kernel import default_tier
+from support.kernel import OWN_TIER, default_tier
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import KeyIds, compare
 from support.profile import by_connection, events, table
@@ -21,7 +21,7 @@ from support.workload import Connection
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 
-@pytest.fixture(scope="module", params=[None, "T2"], ids=["default", "T2"])
+@pytest.fixture(scope="module", params=[None] if OWN_TIER else [None, "T2"])
 def mixed(
     request: pytest.FixtureRequest, mixed: Mixed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mixed]:
@@ -36,6 +36,7 @@ def mixed(
         yield record_mixed(server, folder / "mixed.mb", "--tier", request.param)
 
 
+@pytest.mark.quick
 def test_every_byte_that_memcached_read_and_wrote_is_in_the_ledger(mixed: Mixed) -> None:
     ledger = mixed.info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (
@@ -44,12 +45,14 @@ def test_every_byte_that_memcached_read_and_wrote_is_in_the_ledger(mixed: Mixed)
     )
 
 
+@pytest.mark.quick
 def test_a_recording_with_idle_edges_is_complete_and_has_no_boundary(mixed: Mixed) -> None:
     mixed.recording.must(0)
     ledger = mixed.info["ledger"]
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
 
 
+@pytest.mark.quick
 def test_the_ledger_of_each_direction_adds_up(mixed: Mixed) -> None:
     parts = (
         "parsed",
@@ -66,6 +69,7 @@ def test_the_ledger_of_each_direction_adds_up(mixed: Mixed) -> None:
             assert flow["seen"] == sum(flow[part] for part in parts), (direction, flow)
 
 
+@pytest.mark.quick
 def test_events_are_what_the_clients_did(mixed: Mixed) -> None:
     keys = KeyIds()
     assert compare(mixed.connections, mixed.events, keys) == []
@@ -74,6 +78,7 @@ def test_events_are_what_the_clients_did(mixed: Mixed) -> None:
     )
 
 
+@pytest.mark.quick
 def test_equal_cas_values_have_equal_ordinals(mixed: Mixed) -> None:
     ordinals = KeyIds()  # the same rule: one to one
     recorded = {tuple(row["key_size"] for row in rows[:1]): rows for rows in mixed.events.values()}
@@ -88,6 +93,7 @@ def test_equal_cas_values_have_equal_ordinals(mixed: Mixed) -> None:
     assert seen > CONNECTIONS
 
 
+@pytest.mark.quick
 def test_info_counts_what_the_clients_did(mixed: Mixed) -> None:
     log = [operation for one in mixed.connections for operation in one.log]
     info = mixed.info
@@ -97,6 +103,7 @@ def test_info_counts_what_the_clients_did(mixed: Mixed) -> None:
     assert (info["state"], info["source"], info["schema_version"]) == ("sealed", "ebpf:any", 1)
 
 
+@pytest.mark.quick
 def test_info_counts_outcomes(mixed: Mixed) -> None:
     log = [operation for one in mixed.connections for operation in one.log]
     outcomes = Counter(operation.outcome for operation in log if operation.settled)
@@ -105,6 +112,7 @@ def test_info_counts_outcomes(mixed: Mixed) -> None:
         assert 0 <= count - outcomes[name] <= unsettled, name
 
 
+@pytest.mark.quick
 def test_connections_say_which_were_open_before_and_how_they_are_reached(mixed: Mixed) -> None:
     rows = table(mixed.profile, "connections")
     assert sorted(row["transport"] for row in rows) == ["tcp4"] * CONNECTIONS + ["tcp6"]
@@ -112,6 +120,7 @@ def test_connections_say_which_were_open_before_and_how_they_are_reached(mixed: 
     assert {(row["lost_bytes"], row["resyncs"]) for row in rows} == {(0, 0)}
 
 
+@pytest.mark.quick
 def test_times_never_run_backwards_on_a_connection(mixed: Mixed) -> None:
     for rows in mixed.events.values():
         times = [row["time"] for row in rows]
@@ -119,6 +128,7 @@ def test_times_never_run_backwards_on_a_connection(mixed: Mixed) -> None:
         assert [row["batch"] for row in rows] == sorted(row["batch"] for row in rows)
 
 
+@pytest.mark.quick
 def test_every_answered_request_has_a_server_time(mixed: Mixed) -> None:
     rows = [row for rows in mixed.events.values() for row in rows]
     answered = [row for row in rows if row["outcome"] not in (None, "suppressed")]
@@ -202,6 +212,7 @@ def test_two_recordings_share_no_key_ids_unless_they_share_a_key(
     assert not found[0] & found[1]
 
 
+@pytest.mark.quick
 def test_the_servers_own_counters_agree_with_the_recording(tmp_path: Path) -> None:
     with memcached() as server, recorder(tmp_path / "agreed.mb", [server.port]) as running:
         connection = Connection(server.port, 0)

@@ -34,6 +34,7 @@ def sent(tier: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]
         yield record_mixed(server, folder / "client.mb", "--side", "client", "--tier", tier)
 
 
+@pytest.mark.quick
 def test_clients_sent_and_got_what_memcached_read_and_wrote(sent: Mixed) -> None:
     sent.recording.must(0)
     ledger = sent.info["ledger"]
@@ -44,10 +45,12 @@ def test_clients_sent_and_got_what_memcached_read_and_wrote(sent: Mixed) -> None
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
 
 
+@pytest.mark.quick
 def test_events_are_what_the_clients_did(sent: Mixed) -> None:
     assert compare(sent.connections, sent.events) == []
 
 
+@pytest.mark.quick
 def test_each_connection_is_there_once_and_names_its_server(sent: Mixed) -> None:
     rows = table(sent.profile, "connections")
     assert sorted(row["transport"] for row in rows) == ["tcp4"] * CONNECTIONS + ["tcp6"]

@@ -18,6 +18,7 @@ import pytest
 from support.agreement import differing
 from support.cli import Recorder, membench, recorder
 from support.kernel import has_links
+from support.leftovers import held_by
 from support.mixed import perform_mixed
 from support.namespaces import SERVER, TUN, Disturbance, Pair, pair
 from support.oracle import KeyIds, compare
@@ -48,15 +49,22 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 #: Room for all that passes: the recorder may have to wait for a processor.
 ROOM = ("--ring-size", "64M", "--max-memory", "none")
+#: Of the two ways to attach, each kernel is tried with the one it takes by itself.
+OWN = [pytest.mark.kernel, pytest.mark.quick]
 CLSACT = pytest.param(
     "clsact",
-    marks=pytest.mark.skipif(shutil.which("tc") is None, reason="tc is not installed"),
+    marks=[
+        pytest.mark.skipif(shutil.which("tc") is None, reason="tc is not installed"),
+        *([] if has_links() else OWN),
+    ],
 )
 PORT = 21412
-BPFTOOL = shutil.which("bpftool") or "bpftool"
 
 
-TCX = pytest.param("TCX", marks=pytest.mark.skipif(not has_links(), reason="Linux before 6.6"))
+TCX = pytest.param(
+    "TCX",
+    marks=OWN if has_links() else pytest.mark.skip(reason="Linux before 6.6"),
+)
 
 
 def _ledger(profile: Path) -> Any:  # noqa: ANN401 - any JSON
@@ -282,21 +290,6 @@ def test_two_recordings_of_one_interface_see_everything(server: Memcached, tmp_p
     assert (len(events(first)), len(events(second))) == (100, 50)
 
 
-def _programs(running: Recorder) -> set[str]:
-    """The ids of a recorder's programs, as the kernel says."""
-    found = set()
-    for entry in Path(f"/proc/{running.pid}/fdinfo").iterdir():
-        lines = entry.read_text().splitlines()
-        found |= {line.split()[1] for line in lines if line.startswith("prog_id:")}
-    return found
-
-
-def _all_programs() -> set[str]:
-    command = (BPFTOOL, "--json", "prog", "show")
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {str(program["id"]) for program in json.loads(told.stdout)}
-
-
 def _mirrored(there: Wire) -> int:
     """How many packets another's filter has copied."""
     for line in there.tell("tc", "-s", "filter", "show", "dev", NEAR, "ingress").splitlines():
@@ -308,10 +301,7 @@ def _mirrored(there: Wire) -> int:
 #: What makes a filter count: each packet is copied to a device that drops it.
 _COPY = ("action", "mirred", "egress", "mirror", "dev", "lo")
 
-needs_bpftool = pytest.mark.skipif(shutil.which(BPFTOOL) is None, reason="no bpftool here")
 
-
-@needs_bpftool
 @pytest.mark.parametrize("tier", [TCX, CLSACT])
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str, end: str) -> None:
@@ -324,8 +314,8 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str,
         with recorder(
             tmp_path / "out.mb", [PORT], *options, source=f"ebpf:{NEAR}", prefix=there.inside
         ) as running:
-            programs = _programs(running)
-            assert programs
+            held = held_by(running.pid)
+            assert held
             before = _mirrored(there)
             there.comes_in(*plain(segment(PORT, b"get key\r\n")))
             until(lambda: _mirrored(there) > before, "the other filter's count")
@@ -335,7 +325,7 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str,
             else:
                 running.kill()
         until(lambda: there.filters().split() == filters.split(), "our filters gone", 30)
-        until(lambda: not programs & _all_programs(), "our programs gone", 30)
+        until(lambda: not any(one.exists() for one in held), "our programs gone", 30)
         before = _mirrored(there)
         there.comes_in(*plain(segment(PORT, b"get key\r\n")))
         until(lambda: _mirrored(there) > before, "the other filter's count")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, recorder
+from support.leftovers import held_by
 from support.oracle import KnownKeyIds
 from support.profile import Row, by_connection, events
 from support.server import Memcached
@@ -57,6 +58,16 @@ def test_a_killed_recording_opens_and_lacks_at_most_a_second(
         running.kill()
     recorded = by_connection(events(profile))
     assert [text for one in traffic for text in missing(one, recorded, keys, killed)] == []
+
+
+@pytest.mark.kernel
+@pytest.mark.quick
+def test_a_killed_recorder_leaves_nothing_in_the_kernel(server: Memcached, output: Path) -> None:
+    with recorder(output, [server.port], "--no-stats") as running:
+        held = held_by(running.pid)
+        assert {one.kind for one in held} == {"prog_id", "map_id", "link_id"}
+        running.kill()
+    until(lambda: not any(one.exists() for one in held), "programs, maps and links gone")
 
 
 def test_a_killed_recording_says_that_it_was_not_sealed_until_it_is_repaired(

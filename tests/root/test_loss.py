@@ -82,6 +82,7 @@ def lossy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Lossy(profile, traffic, recording, wrong)
 
 
+@pytest.mark.quick
 def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: Lossy) -> None:
     profile, traffic, recording, _ = lossy
     recording.must(4)
@@ -92,6 +93,7 @@ def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: 
     assert table(profile, "losses")
 
 
+@pytest.mark.quick
 def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
     ledger = membench("info", profile, "--format", "json").must().json["ledger"]
@@ -101,10 +103,12 @@ def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Lossy) -> None:
     )
 
 
+@pytest.mark.quick
 def test_no_event_is_invented_or_shifted_by_a_loss(lossy: Lossy) -> None:
     assert lossy.wrong == []
 
 
+@pytest.mark.quick
 def test_after_a_loss_every_connection_is_recorded_again(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
     recorded = by_connection(events(profile))

@@ -54,6 +54,7 @@ def in_each(spaces: list[Namespace], port: int, stack: ExitStack) -> list[Memcac
     return servers
 
 
+@pytest.mark.quick
 def test_two_servers_on_one_port_of_two_network_namespaces_stay_apart(output: Path) -> None:
     port = free_port()
     with namespace() as one, namespace() as two, ExitStack() as stack:
@@ -95,6 +96,7 @@ def test_one_network_namespace_alone_is_recorded_when_asked_for(output: Path, by
     assert filters(output)["network_namespaces"] == [one.inode]
 
 
+@pytest.mark.quick
 def test_a_process_is_recorded_on_the_ports_it_listens_on(server: Memcached, output: Path) -> None:
     with (
         memcached() as other,
@@ -154,6 +156,7 @@ def test_what_another_process_does_with_a_passed_socket_is_not_recorded(output: 
     assert ledger(output)["response_bytes"] == STINT * len(ANSWER)
 
 
+@pytest.mark.quick
 @pytest.mark.skipif(
     release() < TRACES_CGROUPS, reason="before Linux 5.15 programs cannot ask for control groups"
 )
@@ -174,6 +177,21 @@ def test_a_control_group_is_recorded_with_those_below_it(server: Memcached, outp
                 visit(server.port, 1)
                 running.stop().must(0)
             assert compare([made], by_connection(events(output))) == []
+
+
+@pytest.mark.quick
+@pytest.mark.skipif(release() >= TRACES_CGROUPS, reason="this kernel tells control groups")
+def test_where_programs_cannot_ask_for_control_groups_that_is_said(output: Path) -> None:
+    mount = cgroup_mount()
+    if mount is None:
+        pytest.skip("no control groups (v2) can be made here")
+    refused = membench(
+        *("record", "ebpf:any", output, "--duration", "1", "--require", "ebpf"),
+        *("--cgroup", str(mount)),
+    ).must(5)
+    assert "programs cannot tell a task's control group (--cgroup)" in refused.stderr
+    assert "--pid" in refused.stderr
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(

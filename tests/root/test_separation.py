@@ -61,6 +61,7 @@ def chat(port: int) -> None:
             assert right.recv(len(words), socket.MSG_WAITALL) == words
 
 
+@pytest.mark.quick
 def test_other_servers_and_other_sockets_give_no_event(server: Memcached, output: Path) -> None:
     with (
         memcached() as other,

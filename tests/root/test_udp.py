@@ -91,6 +91,7 @@ def recorded(
     return exchange(at_port, profile, "--tier", tier, "--side", request.param)
 
 
+@pytest.mark.quick
 def test_every_byte_of_every_datagram_is_in_the_ledger(recorded: Recorded) -> None:
     recorded.recording.must(0)
     ledger = membench("info", recorded.profile, "--format", "json").must().json["ledger"]
@@ -103,6 +104,7 @@ def test_every_byte_of_every_datagram_is_in_the_ledger(recorded: Recorded) -> No
     assert tuple(seen) == recorded.moved
 
 
+@pytest.mark.quick
 def test_events_of_each_client_are_what_it_did_in_order(recorded: Recorded) -> None:
     found = by_connection(events(recorded.profile))
     rows = table(recorded.profile, "connections")
@@ -120,6 +122,7 @@ def test_events_of_each_client_are_what_it_did_in_order(recorded: Recorded) -> N
     assert events_found == done
 
 
+@pytest.mark.quick
 def test_clients_are_told_by_address_and_one_is_over_tcp(recorded: Recorded) -> None:
     rows = table(recorded.profile, "connections")
     assert sorted(row["transport"] for row in rows) == ["tcp4"] + ["udp"] * CLIENTS
@@ -127,6 +130,7 @@ def test_clients_are_told_by_address_and_one_is_over_tcp(recorded: Recorded) -> 
     assert {(row["lost_bytes"], row["resyncs"]) for row in rows} == {(0, 0)}
 
 
+@pytest.mark.quick
 def test_requests_of_one_datagram_share_a_batch(recorded: Recorded) -> None:
     for rows in by_connection(events(recorded.profile)).values():
         batches = [row["batch"] for row in sorted(rows, key=lambda row: row["request"])]

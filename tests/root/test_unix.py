@@ -48,6 +48,7 @@ def visit(server: Memcached, ordinal: int) -> Connection:
     return connection
 
 
+@pytest.mark.quick
 def test_every_byte_that_memcached_read_and_wrote_there_is_in_the_ledger(at_path: Mixed) -> None:
     at_path.recording.must(0)
     ledger = at_path.info["ledger"]
@@ -59,10 +60,12 @@ def test_every_byte_that_memcached_read_and_wrote_there_is_in_the_ledger(at_path
     assert [(one["port"], Path(one["path"]).name) for one in ledger["servers"]] == [(0, "mc.sock")]
 
 
+@pytest.mark.quick
 def test_events_there_are_what_the_clients_did(at_path: Mixed) -> None:
     assert compare(at_path.connections, at_path.events) == []
 
 
+@pytest.mark.quick
 def test_connections_there_are_named_and_one_was_open_before(at_path: Mixed) -> None:
     rows = table(at_path.profile, "connections")
     assert [row["transport"] for row in rows] == ["unix"] * (CONNECTIONS + 1)

@@ -11,6 +11,8 @@ import pytest
 TYPES = Path("/sys/kernel/btf/vmlinux")
 #: A tracepoint of each tier, the one that is preferred first.
 TRACEPOINTS = {"T1": "sock_recv_length", "T2": "sys_exit"}
+#: Whether each kernel is to be tried with the tier it is recorded with by itself alone.
+OWN_TIER = bool(os.environ.get("MEMBENCH_OWN_TIER"))
 #: Before, tracing programs cannot ask in which control groups a task is.
 TRACES_CGROUPS = (5, 15)
 
@@ -28,6 +30,12 @@ def default_tier() -> str | None:
         tier for tier, name in TRACEPOINTS.items() if b"\0btf_trace_%b\0" % name.encode() in types
     )
     return next(declared, None)
+
+
+def tiers() -> list[str]:
+    """The tiers to be tried here: each, or the kernel's own."""
+    own = default_tier()
+    return [own] if OWN_TIER and own else sorted(TRACEPOINTS)
 
 
 def has_links() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from support.cli import Ended, membench, recorder
 from support.profile import Row, by_connection, events
 from support.requests import stats
 from support.server import Memcached
+from support.waiting import PATIENCE
 from support.workload import Connection, Mixture, in_threads, poll_stats
 
 CONNECTIONS = 8
-STEPS = 100
+#: On an emulated machine fewer steps take as long.
+STEPS = 100 if PATIENCE == 1 else 30
 #: Counters of memcached that count data commands.
 COUNTERS = ("cmd_get", "cmd_set", "cmd_touch", "cmd_meta")
 OUTCOME_COUNTERS = {
@@ -54,12 +57,22 @@ class Mixed:
     @property
     def events(self) -> dict[int, list[Row]]:
         """The profile's events by connection."""
-        return by_connection(events(self.profile))
+        return _events(self.profile)
 
     @property
     def info(self) -> Any:  # noqa: ANN401 - any JSON
         """What `info --format json` says of it."""
-        return membench("info", self.profile, "--format", "json").must().json
+        return _info(self.profile)
+
+
+@cache
+def _events(profile: Path) -> dict[int, list[Row]]:
+    return by_connection(events(profile))
+
+
+@cache
+def _info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
+    return membench("info", profile, "--format", "json").must().json
 
 
 def data_counts(stats: dict[str, str]) -> dict[str, int]:

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: How often a condition is looked at, s.
-INTERVAL = 0.002
 #: An emulated machine is slower by so much: every deadline is longer by that.
 PATIENCE = float(os.environ.get("MEMBENCH_PATIENCE", "1"))
+#: How often a condition is looked at, s. What is waited for may need the processor.
+INTERVAL = 0.002 * PATIENCE
 
 
 def until(condition: Callable[[], T], what: str, deadline: float = 60.0) -> T:

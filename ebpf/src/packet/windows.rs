@@ -18,7 +18,7 @@ use super::headers::Place;
 const ROOM: u32 = RECORD_PAYLOAD as u32;
 /// and most payload of one record, whatever its headers.
 const WINDOW: u32 = ROOM - HEADERS as u32;
-/// Most records of one packet: the largest super-packets have 512 KiB.
+/// Most windows of one packet after the first: the largest super-packets, of 512 KiB, have fewer.
 const MOST: u32 = 40;
 
 /// Where a record is composed. A packet passes with bottom halves disabled, so that no other does on this CPU meanwhile.
@@ -44,53 +44,73 @@ pub fn emit(ctx: &TcContext, place: Place, way: u16, time: u64) -> Result<(), u3
         .get_ptr_mut(cpu)
         .ok_or(counter::PACKETS_DROPPED)?;
     let length = ctx.len();
-    let end = place.end as u32;
-    if length < end {
+    if length < place.end as u32 {
         return Err(counter::PACKETS_UNREADABLE);
     }
-    let wanted = if place.wanted { length - end } else { 0 };
-    let first = wanted.min(WINDOW);
     // SAFETY: the map's value outlives the program, and only this one writes it now.
-    let packet = unsafe { &raw mut (*scratch).packet };
-    let head = Packet {
+    let packet = unsafe { &mut (*scratch).packet };
+    *packet = Packet {
         time,
         length,
         offset: 0,
-        kept: first,
-        headers: end as u16,
+        kept: 0,
+        headers: place.end as u16,
         network: place.network as u16,
         transport: place.transport as u16,
         way,
-        windows: (first < wanted).into(),
+        windows: 0,
     };
-    // SAFETY: as above.
-    unsafe { packet.write(head) };
-    load(ctx, scratch, 0, 0, end + first)?;
-    give(scratch, end + first)?;
-    rest(ctx, scratch, head, wanted)
+    if place.wanted {
+        whole(ctx, scratch)
+    } else {
+        load(ctx, scratch, 0, 0, place.end as u32)?;
+        give(scratch, place.end as u32)
+    }
 }
 
-/// The windows after the first.
+/// The packet's headers with the first window of its payload, and the windows after it.
+///
+/// What was found out about the packet comes back from memory, and so does how far it is copied: to the verifier one
+/// packet is like the other then, whatever way its headers led here, and one window like the next.
 #[inline(always)]
-fn rest(ctx: &TcContext, scratch: *mut Composed, head: Packet, wanted: u32) -> Result<(), u32> {
-    let end = u32::from(head.headers);
-    let (mut offset, mut records) = (head.kept, 1);
-    while offset < wanted {
-        if records >= MOST {
-            return Err(counter::PACKETS_DROPPED);
+fn whole(ctx: &TcContext, scratch: *mut Composed) -> Result<(), u32> {
+    // SAFETY: the map's value outlives the program, and only this one writes it now.
+    let packet = unsafe { &raw mut (*scratch).packet };
+    // SAFETY: as above; volatile, or it would not come from memory.
+    let (end, length) = unsafe {
+        (
+            u32::from((&raw const (*packet).headers).read_volatile()),
+            (&raw const (*packet).length).read_volatile(),
+        )
+    };
+    let wanted = length.wrapping_sub(end);
+    let first = wanted.min(WINDOW);
+    // SAFETY: as above.
+    unsafe {
+        (*packet).kept = first;
+        (*packet).windows = (first < wanted).into();
+    }
+    load(ctx, scratch, 0, 0, end + first)?;
+    give(scratch, end + first)?;
+    for _ in 0..MOST {
+        // SAFETY: as above.
+        let done = unsafe {
+            (&raw const (*packet).offset).read_volatile()
+                + (&raw const (*packet).kept).read_volatile()
+        };
+        if done >= wanted {
+            return Ok(());
         }
-        let kept = (wanted - offset).min(WINDOW);
-        load(ctx, scratch, end, end + offset, kept)?;
-        // SAFETY: the map's value outlives the program, and only this one writes it now.
+        let kept = (wanted - done).min(WINDOW);
+        load(ctx, scratch, end, end + done, kept)?;
+        // SAFETY: as above.
         unsafe {
-            (&raw mut (*scratch).packet.offset).write(offset);
-            (&raw mut (*scratch).packet.kept).write(kept);
+            (*packet).offset = done;
+            (*packet).kept = kept;
         }
         give(scratch, end + kept)?;
-        offset += kept;
-        records += 1;
     }
-    Ok(())
+    Err(counter::PACKETS_DROPPED)
 }
 
 /// Copies bytes of the packet behind so many of the record's.

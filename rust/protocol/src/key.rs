@@ -65,20 +65,12 @@ enum Words<'a> {
 impl<'a> Keys<'a> {
     pub(crate) const NONE: Self = Self::many(Tokens::new(b""), 0);
 
-    pub(crate) const fn one(word: &'a [u8], base64: bool) -> Self {
-        Self {
-            words: Words::Line(Tokens::new(word)),
-            count: 1,
-            base64,
-        }
-    }
-
     /// One key, which may hold spaces or anything else.
-    pub(crate) const fn exact(key: &'a [u8]) -> Self {
+    pub(crate) const fn one(key: &'a [u8], base64: bool) -> Self {
         Self {
             words: Words::Exact(key),
             count: 1,
-            base64: false,
+            base64,
         }
     }
 

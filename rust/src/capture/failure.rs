@@ -9,7 +9,10 @@ use aya::{
     sys::SyscallError,
 };
 
-use crate::{Error, KernelError, capture::missing_capabilities};
+use crate::{
+    Error, KernelError,
+    capture::{load::kernel_release, missing_capabilities},
+};
 
 /// What stands for the object as a whole where a program's or map's name is told.
 pub(super) const OBJECT: &str = "membench.bpf.o";
@@ -17,11 +20,18 @@ pub(super) const OBJECT: &str = "membench.bpf.o";
 /// Most of the verifier's log that is told: its end says why.
 const LOG_TAIL: usize = 2_000;
 
+/// What a verifier says of the one function that kernels before 5.15 keep from tracing programs.
+const ASKS_CONTROL_GROUP: &str = "unknown func bpf_get_current_ancestor_cgroup_id";
+
 /// A program or map that could not be loaded.
 pub(super) fn load(name: &'static str, error: EbpfError) -> Error {
     let (source, log) = cause(error);
     match source.raw_os_error() {
         Some(libc::EPERM) => permission(name, source),
+        _ if log.contains(ASKS_CONTROL_GROUP) => KernelError::NoControlGroups {
+            kernel: kernel_release(),
+        }
+        .into(),
         _ => KernelError::Load {
             name,
             source,
@@ -108,6 +118,21 @@ mod tests {
         assert_eq!(tail("0123456789", 4), "6789");
         assert_eq!(tail("é789", 4), "789");
         assert_eq!(tail("short", 100), "short");
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_tell_control_groups_is_told_by_its_verifier() {
+        let error = ProgramError::LoadError {
+            io_error: io::Error::from_raw_os_error(libc::EINVAL),
+            verifier_log: aya_obj::VerifierLog::new(format!(
+                "7: (85) call …\n{ASKS_CONTROL_GROUP}#123"
+            )),
+        };
+        let error = load("sys_exit", error.into());
+        assert!(
+            matches!(error, Error::Kernel(KernelError::NoControlGroups { .. })),
+            "{error}"
+        );
     }
 
     #[test]

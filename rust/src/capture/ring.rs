@@ -1,6 +1,7 @@
 //! Bytes of the ring → records: checked once, then borrowed.
 
 use membench_common::{Close, Datagram, Header, Part, Socket, kind};
+use smallvec::SmallVec;
 use zerocopy::FromBytes;
 
 use crate::segment::{Direction, Piece};
@@ -125,25 +126,10 @@ fn split_part(parts: &[u8]) -> Option<(&Part, &[u8], &[u8])> {
 }
 
 /// The bytes of a record in stream order: what was kept, and holes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Pieces<'a> {
     parts: &'a [u8],
-    left: u32,
-    /// What of the current part is not handed over yet.
-    held: [Option<Piece<'a>>; 3],
-}
-
-impl<'a> Iterator for Pieces<'a> {
-    type Item = Piece<'a>;
-
-    fn next(&mut self) -> Option<Piece<'a>> {
-        loop {
-            if let Some(piece) = self.held.iter_mut().find_map(Option::take) {
-                return Some(piece);
-            }
-            self.held = self.next_part()?;
-        }
-    }
+    count: u32,
 }
 
 impl<'a> Pieces<'a> {
@@ -152,23 +138,26 @@ impl<'a> Pieces<'a> {
         let is_whole = checked_length(parts, header.parts)? == u64::from(header.length);
         is_whole.then_some(Self {
             parts,
-            left: header.parts,
-            held: [None; 3],
+            count: header.parts,
         })
     }
 
-    /// Head, hole and tail of the next part; `None` after the last.
-    fn next_part(&mut self) -> Option<[Option<Piece<'a>>; 3]> {
-        self.left = self.left.checked_sub(1)?;
-        let (part, kept, rest) = split_part(self.parts)?;
-        let (head, tail) = kept.split_at_checked(usize::from(part.head))?;
-        self.parts = rest;
-        let hole = part.length - u32::from(part.head) - u32::from(part.tail);
-        Some([
-            bytes(head),
-            (hole > 0).then_some(Piece::Hole(hole)),
-            bytes(tail),
-        ])
+    /// Head, hole and tail of each part, as far as there are such.
+    pub fn collect(self) -> SmallVec<[Piece<'a>; 8]> {
+        let mut pieces = SmallVec::new();
+        let mut parts = self.parts;
+        for _ in 0..self.count {
+            let Some((part, kept, rest)) = split_part(parts) else {
+                break;
+            };
+            let (head, tail) = kept.split_at(usize::from(part.head).min(kept.len()));
+            let hole = part.length - u32::from(part.head) - u32::from(part.tail);
+            pieces.extend(bytes(head));
+            pieces.extend((hole > 0).then_some(Piece::Hole(hole)));
+            pieces.extend(bytes(tail));
+            parts = rest;
+        }
+        pieces
     }
 }
 
@@ -238,7 +227,7 @@ mod tests {
 
     fn pieces(ring: &Ring) -> Vec<Piece<'_>> {
         match Record::parse(ring.bytes()) {
-            Some(Record::Bytes { pieces, .. }) => pieces.collect(),
+            Some(Record::Bytes { pieces, .. }) => pieces.collect().into_vec(),
             other => panic!("not bytes: {other:?}"),
         }
     }
@@ -322,7 +311,7 @@ mod tests {
                 *word = u64::from(kind) | u64::from(parts) << 32;
             }
             if let Some(Record::Bytes { pieces, header, .. }) = Record::parse(words.as_bytes()) {
-                assert_eq!(pieces.map(|piece| piece.length()).sum::<u64>(), u64::from(header.length));
+                assert_eq!(pieces.collect().iter().map(Piece::length).sum::<u64>(), u64::from(header.length));
             }
         }
     }

@@ -1,12 +1,11 @@
 //! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
 
 use membench_common::{Header, counter, kind};
-use smallvec::SmallVec;
 
 use crate::decode::{Decoder, Totals};
 use crate::event::{Event, OptionsTable};
 use crate::profile::{ConnectionRow, LossRow, Sample};
-use crate::segment::{Direction, Piece, Segment};
+use crate::segment::{Direction, Segment};
 
 use super::datagrams::Threads;
 use super::doubts::Doubts;
@@ -96,7 +95,7 @@ impl Session {
                 direction,
                 pieces,
             } => {
-                let pieces: SmallVec<[Piece<'_>; 8]> = pieces.clone().collect();
+                let pieces = pieces.collect();
                 let segment = Segment {
                     connection: 0,
                     direction: *direction,
@@ -115,7 +114,7 @@ impl Session {
                 datagram,
                 pieces,
             } => {
-                let pieces: SmallVec<[Piece<'_>; 8]> = pieces.clone().collect();
+                let pieces = pieces.collect();
                 let segment = Segment {
                     connection: 0,
                     direction: *direction,
@@ -152,7 +151,7 @@ impl Session {
     }
 
     fn take_bytes(&mut self, header: &Header, segment: &Segment<'_>) {
-        let length = segment.length();
+        let length = u64::from(header.length);
         let Some(role) = self.role(header.cookie) else {
             self.orphaned += length;
             return;

@@ -1,6 +1,7 @@
 //! Socket cookies → connections and servers: who talks to whom, as ordinals.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -31,7 +32,7 @@ pub enum Role {
 #[derive(Debug, Default)]
 pub struct Sockets {
     side: Side,
-    open: HashMap<u64, Role>,
+    open: HashMap<u64, Role, BuildHasherDefault<CookieHasher>>,
     connections: Vec<ConnectionRow>,
     clients: HashMap<(u32, Option<IpAddr>), u32>,
     /// Connections of datagrams, by the server's socket and the peer.
@@ -48,6 +49,27 @@ pub struct Sockets {
     open_before: OpenBefore,
     /// Which server each connection of ours turned out to reach, and by which socket.
     asked: HashMap<Peer, (u32, u64)>,
+}
+
+/// Spreads cookies: the kernel counts them up or makes them of addresses, and nobody else chooses them.
+#[derive(Debug, Default)]
+struct CookieHasher(u64);
+
+impl Hasher for CookieHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, cookie: u64) {
+        let mixed = (self.0 ^ cookie).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Bytes a server has moved, as far as they were seen.

@@ -121,15 +121,16 @@ impl Connection {
         segment: &Segment<'_>,
         missed: bool,
     ) -> u64 {
+        let length = segment.length();
         let gap = segment.offset.saturating_sub(self.request_end);
-        self.request_end = segment.offset + segment.length();
+        self.request_end = segment.offset + length;
         if gap > 0 {
             self.request_gap(context, gap, missed);
         }
         if context.is_ending {
             self.is_cut = true;
-            self.totals.request.seen += segment.length();
-            self.totals.request.boundary += segment.length();
+            self.totals.request.seen += length;
+            self.totals.request.boundary += length;
             return gap;
         }
         let first_of_call = self.batch.is_none() || self.call != segment.call;
@@ -153,7 +154,7 @@ impl Connection {
         }
         // memcached gathers long lines only.
         self.reads_on &= !self.requests.is_binary();
-        self.totals.request.seen += segment.length();
+        self.totals.request.seen += length;
         gap
     }
 
@@ -299,26 +300,27 @@ impl Connection {
         segment: &Segment<'_>,
         missed: bool,
     ) -> u64 {
+        let length = segment.length();
         let gap = segment.offset.saturating_sub(self.response_end);
-        self.response_end = segment.offset + segment.length();
-        self.totals.response.seen += segment.length();
+        self.response_end = segment.offset + length;
+        self.totals.response.seen += length;
         if self.is_cut {
             if gap > 0 {
                 self.response_gap(context, gap, missed);
             }
-            self.totals.response.boundary += segment.length();
+            self.totals.response.boundary += length;
             return gap;
         }
         if self.batch.is_none() {
             self.totals.response.seen += gap;
-            self.totals.response.boundary += gap + segment.length();
+            self.totals.response.boundary += gap + length;
             return gap;
         }
         if gap > 0 {
             self.response_gap(context, gap, missed);
         }
         if context.responses == Responses::Lengths {
-            self.totals.response.parsed += segment.length();
+            self.totals.response.parsed += length;
             self.sends.push(context, &mut self.pairing, segment);
             return gap;
         }

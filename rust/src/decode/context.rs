@@ -1,6 +1,6 @@
 //! What every connection shares while decoding: key ids, options, cas ordinals, and the events found.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use membench_protocol::request::Request;
 use membench_protocol::{Dialect, Key};
@@ -30,7 +30,7 @@ pub(super) struct Context {
     utc_offset: i128,
     pub(super) events: Vec<Event>,
     /// Of each server whose version is known.
-    dialects: HashMap<u32, Dialect>,
+    dialects: BTreeMap<u32, Dialect>,
     text: String,
 }
 
@@ -48,7 +48,7 @@ impl Context {
             is_ending: false,
             utc_offset,
             events: Vec::new(),
-            dialects: HashMap::new(),
+            dialects: BTreeMap::new(),
             text: String::new(),
         }
     }

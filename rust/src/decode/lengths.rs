@@ -56,6 +56,9 @@ impl Sends {
     /// Pairs sends and requests one to one where their numbers agree and every length is one its command can have;
     /// otherwise no length can be assigned.
     pub(super) fn settle(&mut self, context: &mut Context, pairing: &mut Pairing) {
+        if self.waiting.is_empty() {
+            return;
+        }
         if self.waiting.len() == pairing.len()
             && pairing.all_answered()
             && self.all_plausible(pairing)

@@ -78,8 +78,8 @@ pub(super) struct OpenRequests {
 }
 
 impl OpenRequests {
-    pub(super) fn push_event(&mut self, event: Event) {
-        self.events.push_back(event);
+    pub(super) fn push_event(&mut self, event: &Event) {
+        self.events.push_back(*event);
     }
 
     pub(super) fn push(&mut self, request: Open) {

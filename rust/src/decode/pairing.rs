@@ -57,8 +57,8 @@ impl Pairing {
     pub(super) fn open_keys(
         &mut self,
         context: &mut Context,
-        open: Open,
-        mut event: Event,
+        open: &Open,
+        event: &mut Event,
         request: &Request<'_>,
     ) {
         if request.drops_answers() && !self.open.is_empty() {
@@ -69,12 +69,12 @@ impl Pairing {
         let Some(first) = keys.next() else {
             return self.open(context, open, event);
         };
-        context.set_key(&mut event, &first);
+        context.set_key(event, &first);
         if request.keys.len() == 1 || open.unanswered || !self.waits(context) {
             self.open(context, open, event);
             event.request_size = None;
             for key in keys {
-                context.set_key(&mut event, &key);
+                context.set_key(event, &key);
                 self.open(context, open, event);
             }
             return;
@@ -83,14 +83,14 @@ impl Pairing {
         self.open.push_event(event);
         event.request_size = None;
         for key in keys {
-            context.set_key(&mut event, &key);
+            context.set_key(event, &key);
             self.open.push_event(event);
             events += 1;
         }
         self.open.push(Open {
             events: events + 1,
             key: event.key,
-            ..open
+            ..*open
         });
         self.bound(context);
     }
@@ -101,19 +101,21 @@ impl Pairing {
     }
 
     /// Opens a request with one event; one that will not be answered (or not seen answered) ends at once.
-    pub(super) fn open(&mut self, context: &mut Context, open: Open, mut event: Event) {
+    pub(super) fn open(&mut self, context: &mut Context, open: &Open, event: &Event) {
         self.streaming = false;
         if open.unanswered {
-            event.outcome = Some(Outcome::Suppressed);
-            context.events.push(event);
+            context.events.push(Event {
+                outcome: Some(Outcome::Suppressed),
+                ..*event
+            });
         } else if !self.waits(context) {
             self.lost += u64::from(self.suspended && self.started);
-            context.events.push(event);
+            context.events.push(*event);
         } else {
             self.open.push_event(event);
             self.open.push(Open {
                 key: event.key,
-                ..open
+                ..*open
             });
             self.bound(context);
         }

@@ -309,7 +309,7 @@ impl RequestStream {
             return;
         }
         flow.parsed += line as u64;
-        pairing.open_keys(context, open, event, request);
+        pairing.open_keys(context, &open, &mut event, request);
     }
 
     fn advance_value(
@@ -328,17 +328,11 @@ impl RequestStream {
         if *left > 0 {
             return;
         }
-        let Framing::Value(_, unfinished) = std::mem::replace(&mut self.framing, Framing::Line)
-        else {
-            return;
-        };
         flow.parsed += unfinished.line;
         flow.value_skipped += unfinished.value;
-        let open = Open {
-            completed: read.time,
-            ..unfinished.open
-        };
-        pairing.open(context, open, unfinished.event);
+        unfinished.open.completed = read.time;
+        pairing.open(context, &unfinished.open, &unfinished.event);
+        self.framing = Framing::Line;
     }
 
     /// The event a request begins as, but for its key.

@@ -36,6 +36,14 @@ pub enum KernelError {
         /// The kernel's release.
         kernel: String,
     },
+    /// The kernel's tracing programs cannot tell a task's control group.
+    #[error(
+        "Failed to load eBPF program: on Linux {kernel} programs cannot tell a task's control group (--cgroup)"
+    )]
+    NoControlGroups {
+        /// The kernel's release.
+        kernel: String,
+    },
     /// The programs may not be loaded by this process.
     #[error("Insufficient permissions to load eBPF programs. Missing: {}", missing.join(", "))]
     MissingCapabilities {
@@ -93,6 +101,7 @@ impl KernelError {
             Self::NoTypes { .. }
             | Self::NoTracepoint { .. }
             | Self::NoMember { .. }
+            | Self::NoControlGroups { .. }
             | Self::MissingCapabilities { .. }
             | Self::Load { .. }
             | Self::Attach { .. }
@@ -110,6 +119,9 @@ impl KernelError {
                 "use Linux 6.3 or newer, or tier T2"
             }
             Self::NoTracepoint { .. } | Self::NoMember { .. } => "use Linux 5.10 or newer",
+            Self::NoControlGroups { .. } => {
+                "name its processes with `--pid`, or use Linux 5.15 or newer"
+            }
             Self::MissingCapabilities { missing } => {
                 let missing = missing.join(" and ");
                 return Some(format!("run as root, or with {missing} in a container"));
@@ -197,11 +209,19 @@ mod tests {
             missing: vec!["CAP_PERFMON"],
         };
         let missing = Error::from(missing);
+        let no_groups = KernelError::NoControlGroups {
+            kernel: "5.10.0".into(),
+        };
         for (error, first_line, remedy) in [
             (
                 missing,
                 "Insufficient permissions to load eBPF programs. Missing: CAP_PERFMON",
                 "CAP_PERFMON",
+            ),
+            (
+                no_groups.into(),
+                "Failed to load eBPF program: on Linux 5.10.0 programs cannot tell",
+                "`--pid`",
             ),
             (load(libc::EPERM, ""), loading, "lockdown"),
             (

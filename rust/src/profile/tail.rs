@@ -16,6 +16,8 @@ use crate::{Error, Result};
 
 /// What every message of a stream begins with.
 const CONTINUATION: [u8; 4] = [0xff; 4];
+/// zstd's: a part is read once and removed, so that its bytes are worth little and CPU time much.
+const LEVEL: i32 = -20;
 /// Longest description of a message that is believed.
 const LONGEST_METADATA: u32 = 1 << 20;
 
@@ -100,7 +102,7 @@ impl TailWriter {
 fn stream() -> std::result::Result<StreamWriter<Vec<u8>>, ArrowError> {
     let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?
         .try_with_compression(Some(CompressionType::ZSTD))?
-        .try_with_compression_level(Some(1))?;
+        .try_with_compression_level(Some(LEVEL))?;
     StreamWriter::try_new_with_options(Vec::new(), &schema::part_schema(), options)
 }
 

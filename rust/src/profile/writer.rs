@@ -63,7 +63,8 @@ pub struct Writer {
     manifest: Manifest,
     encoder: Encoder,
     options: OptionsTable,
-    pending: Vec<Event>,
+    /// Events that the encoder holds, until they are written.
+    pending: u64,
     tail: TailWriter,
     opened: Instant,
     sealing: Option<Sealing>,
@@ -131,7 +132,7 @@ impl Writer {
             encoder: Encoder::new(manifest.header.anchor),
             manifest,
             options: OptionsTable::default(),
-            pending: Vec::with_capacity(limits.batch),
+            pending: 0,
             tail,
             opened: Instant::now(),
             sealing: None,
@@ -152,8 +153,9 @@ impl Writer {
         if self.options.names().len() != options.names().len() {
             self.options.clone_from(options);
         }
-        self.pending.extend_from_slice(events);
-        if self.pending.len() >= self.limits.batch {
+        self.encoder.take(events);
+        self.pending += events.len() as u64;
+        if self.encoder.len() >= self.limits.batch {
             self.flush()?;
         }
         Ok(())
@@ -210,16 +212,16 @@ impl Writer {
     }
 
     fn write_pending(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
+        if self.pending == 0 {
             return Ok(());
         }
-        let batch = self.encoder.batch(&self.pending, &self.options);
+        let batch = self.encoder.batch(&self.options);
         let batch = batch.map_err(|source| Error::Arrow {
             path: self.folder.path().join(open_name(self.tail.number)),
             source,
         })?;
         self.tail.write(&self.folder, &batch)?;
-        self.pending.clear();
+        self.pending = 0;
         self.room.ensure(&self.folder, self.open_bytes())
     }
 
@@ -286,7 +288,7 @@ impl Writer {
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        self.not_taken += std::mem::take(&mut self.pending).len() as u64;
+        self.not_taken += std::mem::take(&mut self.pending);
         self.failure.get_or_insert_with(|| Failure::new(&error));
         error
     }

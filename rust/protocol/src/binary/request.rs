@@ -116,7 +116,7 @@ impl<'a> Request<'a> {
             return;
         }
         if !key.is_empty() {
-            self.keys = Keys::exact(key);
+            self.keys = Keys::one(key, false);
         }
         if header.cas != 0 {
             self.compare(header.cas);

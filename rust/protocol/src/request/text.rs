@@ -32,12 +32,16 @@ impl<'a> Request<'a> {
     }
 
     pub(super) fn retrieval(&mut self, keys: Tokens<'a>) {
-        let (mut count, mut too_long) = (0, false);
+        let (mut count, mut too_long, mut last) = (0, false, &b""[..]);
         for key in keys.clone() {
             count += 1;
             too_long |= key.len() > KEY_SIZE_MAX;
+            last = key;
         }
-        self.keys = Keys::many(keys, count);
+        self.keys = match count {
+            1 => Keys::one(last, false),
+            _ => Keys::many(keys, count),
+        };
         self.refused = count == 0 || too_long;
     }
 

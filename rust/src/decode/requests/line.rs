@@ -28,12 +28,12 @@ impl RequestStream {
     ) -> usize {
         if self.line.is_empty() {
             self.begun = Some(*read);
-            return match parse(bytes, read.dialect) {
-                Some((request, consumed)) => {
-                    self.begin_line(context, bytes, (&request, consumed), read, flow, pairing);
-                    consumed
+            return match &parse(bytes, read.dialect) {
+                Status::Complete { value, consumed } => {
+                    self.begin_line(context, bytes, (value, *consumed), read, flow, pairing);
+                    *consumed
                 }
-                None => self.keep(bytes, bytes.len(), flow),
+                Status::Partial => self.keep(bytes, bytes.len(), flow),
             };
         }
         let taken = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1);
@@ -42,11 +42,11 @@ impl RequestStream {
         }
         let mut line = std::mem::take(&mut self.line);
         line.extend_from_slice(&bytes[..taken]);
-        match parse(&line, read.dialect) {
-            Some((request, consumed)) => {
-                self.begin_line(context, &line, (&request, consumed), read, flow, pairing);
+        match &parse(&line, read.dialect) {
+            Status::Complete { value, consumed } => {
+                self.begin_line(context, &line, (value, *consumed), read, flow, pairing);
             }
-            None => flow.truncated += line.len() as u64,
+            Status::Partial => flow.truncated += line.len() as u64,
         }
         line.clear();
         self.line = line;
@@ -105,19 +105,19 @@ impl RequestStream {
     }
 }
 
-/// The request of the line at the start of `bytes`, and the line's size; none while its end is not here. What a
-/// connection speaks is settled by its first byte: later on, the binary protocol's magic is the start of a bad verb.
-fn parse(bytes: &[u8], dialect: Option<Dialect>) -> Option<(Request<'_>, usize)> {
-    match request::parse_as(bytes, dialect.unwrap_or_default()) {
-        Ok(Status::Complete { value, consumed }) => Some((value, consumed)),
-        Ok(Status::Partial) => None,
-        Err(_) => {
-            let newline = memchr::memchr(b'\n', bytes)?;
-            match request::parse(BAD_VERB) {
-                Ok(Status::Complete { value, .. }) => Some((value, newline + 1)),
-                Ok(Status::Partial) | Err(_) => None,
-            }
-        }
+/// The request of the line at the start of `bytes`. What a connection speaks is settled by its first byte: later on, the
+/// binary protocol's magic is the start of a bad verb.
+fn parse(bytes: &[u8], dialect: Option<Dialect>) -> Status<Request<'_>> {
+    request::parse_as(bytes, dialect.unwrap_or_default()).unwrap_or_else(|_| bad_verb(bytes))
+}
+
+fn bad_verb(bytes: &[u8]) -> Status<Request<'_>> {
+    match (memchr::memchr(b'\n', bytes), request::parse(BAD_VERB)) {
+        (Some(newline), Ok(Status::Complete { value, .. })) => Status::Complete {
+            value,
+            consumed: newline + 1,
+        },
+        _ => Status::Partial,
     }
 }
 
