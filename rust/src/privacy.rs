@@ -49,6 +49,7 @@ impl KeyHasher {
 
     /// The id of a key.
     #[must_use]
+    #[inline]
     pub fn id(&self, key: &[u8]) -> u64 {
         let id = SipHasher24::new_with_key(&self.key).hash(key);
         if let Some(names) = &self.names {

@@ -41,6 +41,7 @@ pub struct Segment<'a> {
 
 impl Segment<'_> {
     /// Length in the stream, holes included.
+    #[inline]
     pub fn length(&self) -> u64 {
         self.pieces.iter().map(Piece::length).sum()
     }
@@ -48,6 +49,7 @@ impl Segment<'_> {
 
 impl Piece<'_> {
     /// Length in the stream.
+    #[inline]
     pub fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,

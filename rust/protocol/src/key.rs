@@ -31,6 +31,7 @@ impl<'a> Key<'a> {
 
     /// The key itself: the word, decoded into `scratch` if it is base64. A word that cannot be decoded is returned
     /// unchanged; memcached refuses its request.
+    #[inline]
     pub fn decode<'b>(&self, scratch: &'b mut [u8; 256]) -> &'b [u8]
     where
         'a: 'b,
@@ -86,6 +87,7 @@ impl<'a> Keys<'a> {
 impl<'a> Iterator for Keys<'a> {
     type Item = Key<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Key<'a>> {
         let raw = match &mut self.words {
             Words::Line(tokens) => tokens.next()?,

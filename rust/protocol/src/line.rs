@@ -10,6 +10,7 @@ const LEADING_SPACES_MAX: usize = 100;
 
 /// The line at the start of `bytes` without its end, and its size with it. As memcached does, a lone `\n` ends a line
 /// and `\r` belongs to the end only if something precedes it.
+#[inline]
 pub(crate) fn split(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let end = memchr(b'\n', bytes)?;
     let line = match &bytes[..end] {

@@ -22,6 +22,7 @@ impl<'a> Tokens<'a> {
 impl<'a> Iterator for Tokens<'a> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         while let [b' ', rest @ ..] = self.rest {
             self.rest = rest;

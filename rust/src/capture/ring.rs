@@ -152,17 +152,19 @@ impl<'a> Pieces<'a> {
             };
             let (head, tail) = kept.split_at(usize::from(part.head).min(kept.len()));
             let hole = part.length - u32::from(part.head) - u32::from(part.tail);
-            pieces.extend(bytes(head));
-            pieces.extend((hole > 0).then_some(Piece::Hole(hole)));
-            pieces.extend(bytes(tail));
+            if !head.is_empty() {
+                pieces.push(Piece::Bytes(head));
+            }
+            if hole > 0 {
+                pieces.push(Piece::Hole(hole));
+            }
+            if !tail.is_empty() {
+                pieces.push(Piece::Bytes(tail));
+            }
             parts = rest;
         }
         pieces
     }
-}
-
-fn bytes(bytes: &[u8]) -> Option<Piece<'_>> {
-    (!bytes.is_empty()).then_some(Piece::Bytes(bytes))
 }
 
 #[cfg(test)]

@@ -66,11 +66,13 @@ impl Context {
     }
 
     /// The id of a key as memcached stores it: decoded, if it was sent in base64.
+    #[inline]
     pub(super) fn key_id(&self, key: &Key<'_>) -> u64 {
         self.hasher.id(key.decode(&mut [0; 256]))
     }
 
     /// Names the event's key.
+    #[inline]
     pub(super) fn set_key(&self, event: &mut Event, key: &Key<'_>) {
         let mut scratch = [0; 256];
         let decoded = key.decode(&mut scratch);

@@ -141,14 +141,15 @@ impl OpenRequests {
         let server_time = answered
             .map(|time| u32::try_from(time.saturating_sub(request.completed)).unwrap_or(u32::MAX));
         for index in 0..request.events {
-            let Some(mut event) = self.events.pop_front() else {
+            let Some(event) = self.events.front_mut() else {
                 return;
             };
             if index >= request.settled {
                 event.outcome = outcome;
             }
             event.server_time = server_time;
-            context.events.push(event);
+            context.events.push(*event);
+            self.events.pop_front();
         }
     }
 
