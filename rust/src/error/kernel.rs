@@ -141,7 +141,8 @@ fn load_hint(source: &io::Error, log: &str) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EPERM) => {
             "the capabilities are there, so a policy forbids it: see `cat /sys/kernel/security/lockdown`, \
-             `sysctl kernel.unprivileged_bpf_disabled` and the container's seccomp profile"
+             `sysctl kernel.unprivileged_bpf_disabled` and the container's seccomp profile; before Linux 5.11 the limit of \
+             locked memory does, too: `ulimit -l unlimited`, `LimitMEMLOCK=infinity`"
         }
         Some(libc::EACCES) if !log.is_empty() => {
             "this kernel's verifier rejects the program: please report the lines above with `uname -r`"
