@@ -119,6 +119,7 @@ class Recording:
         open_at_start: How many of `connections` were open before recording began.
         empty: Why there is no connection in it, where there is none.
         differences: memcached's counters beside the recorded ones, per server.
+        not_compared: Servers whose counters are not beside them, though that was asked for.
         stopped_by: `duration`, `max-size`, a signal's name, `stop`, `end of file`, what is wrong
             with a capture file, or the guard that was reached.
         left_behind: The command that removes programs of this capture that it could not remove.
@@ -147,6 +148,7 @@ class Recording:
     sampled_out: int = 0
     profiles: tuple[str, ...] = ()
     empty: str | None = None
+    not_compared: int = 0
 
     @property
     def guard(self) -> str | None:

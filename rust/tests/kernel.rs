@@ -196,7 +196,7 @@ struct Seen {
 
 impl Seen {
     fn take(&mut self, record: &Record<'_>) {
-        match *record {
+        match record {
             Record::Socket { header, socket } => {
                 let socket = (socket.remote_port, socket.mid_stream != 0);
                 assert!(
@@ -213,7 +213,7 @@ impl Seen {
                     self.sockets.contains_key(&header.cookie),
                     "bytes before their socket"
                 );
-                let stream = self.streams.entry((header.cookie, direction)).or_default();
+                let stream = self.streams.entry((header.cookie, *direction)).or_default();
                 if header.offset != stream.end || header.lost != 0 {
                     stream.holes.push((header.offset - stream.end, header.lost));
                 }

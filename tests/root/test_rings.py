@@ -20,6 +20,7 @@ from support.server import Memcached, memcached
 pytestmark = [
     pytest.mark.root,
     pytest.mark.memcached,
+    pytest.mark.kernel,
     pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU: there is one ring"),
 ]
 

@@ -124,7 +124,10 @@ def test_of_several_processes_only_those_asked_for_are_recorded(
     assert compare(made, by_connection(events(output))) == []
 
 
-@pytest.mark.parametrize("how", ["passed", "forked", "duplicated", "mapped"])
+@pytest.mark.parametrize(
+    "how",
+    ["passed", "forked", "duplicated", pytest.param("mapped", marks=pytest.mark.quick)],
+)
 def test_a_socket_in_several_hands_is_recorded_once_and_whole(output: Path, how: str) -> None:
     port = free_port()
     with (

@@ -92,6 +92,13 @@ def test_the_guards_are_said_at_the_start() -> None:
     assert max(map(len, lines)) <= 100
 
 
+def test_servers_that_were_not_asked_are_told_of() -> None:
+    assert "not asked" not in as_text(report.render_recording(RECORDING))
+    for servers, words in ((1, "one server's own counters were"), (2, "2 servers' counters were")):
+        text = as_text(report.render_recording(replace(RECORDING, not_compared=servers)))
+        assert f"{words} not asked: in another network namespace, gone, or silent" in text
+
+
 def test_a_recorder_that_falls_behind_says_so_while_it_runs_and_at_the_end() -> None:
     late = Pace(ring_fill=0.71, lag_s=1.24, late=3)
     line = report.render_status(replace(STATUS, pace=late)).plain

@@ -64,7 +64,9 @@ def render_start(status: Status, responses: str) -> RenderableType:
     if not rows and status.state != "waiting" and status.tier in SOCKET_TIERS:
         label, rows = "recording", ["what applications on this machine send there"]
     elif not rows and status.tier is not None and status.tier not in INTERFACE_TIERS:
-        rows = ["nothing listens on that port yet: recording begins when a server does"]
+        rows = [
+            "nothing listens on that port yet, as far as can be seen; servers are met as they come"
+        ]
     elif not rows:
         label = "reading"
     rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")
@@ -200,6 +202,8 @@ def _add_completeness(body: Table, recording: Recording) -> None:
         body.add_row("", render_losses(ledger))
     for line in _compare_counters(recording.differences):
         body.add_row("", line)
+    if recording.not_compared:
+        body.add_row("", _not_compared(recording.not_compared))
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
     if ledger.misses_aside:
         body.add_row("", describe_misses(ledger))
@@ -218,6 +222,11 @@ def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
             f"{server} says {one.counter} {one.server:,}, recorded {one.recorded:,}"
             f" ({one.recorded - one.server:+,})"
         )
+
+
+def _not_compared(servers: int) -> str:
+    who = "one server's own counters were" if servers == 1 else f"{servers} servers' counters were"
+    return f"{who} not asked: in another network namespace, gone, or silent"
 
 
 def _counters(differences: Iterable[Difference]) -> list[str]:

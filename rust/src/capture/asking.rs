@@ -119,17 +119,21 @@ impl Asking {
     pub(super) fn versions(&self, sockets: &Sockets) -> Vec<(u32, String)> {
         let of = |asked: &Asked| {
             let version = asked.start.general.get("version")?.clone();
-            Some((sockets.asked(asked.own)?, version))
+            Some((sockets.asked(asked.own)?.0, version))
         };
         self.asked.iter().filter_map(of).collect()
     }
 
-    /// The servers' sums beside the recorded ones, where a server answered twice.
+    /// The servers' sums beside the recorded ones, where a server answered twice. One that listens at several addresses
+    /// is asked at each where nobody may see that it is one.
     pub(super) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
-        self.asked
-            .iter()
-            .filter_map(|asked| asked.compare(sockets, marks))
-            .collect()
+        let mut compared: Vec<Comparison> = Vec::new();
+        for asked in &self.asked {
+            let found = asked.compare(sockets, marks);
+            let is_new = |one: &Comparison| compared.iter().all(|known| known.server != one.server);
+            compared.extend(found.filter(is_new));
+        }
+        compared
     }
 }
 
@@ -183,10 +187,10 @@ impl Asked {
     }
 
     fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Option<Comparison> {
-        let server = sockets.asked(self.own)?;
+        let (server, cookie) = sockets.asked(self.own)?;
         let end = self.end.as_ref()?;
-        let mut of_server = marks.iter().filter(|mark| mark.server == server);
-        let (first, last) = (of_server.next()?.seen, of_server.next_back()?.seen);
+        let mut asked_here = marks.iter().filter(|mark| mark.cookie == cookie);
+        let (first, last) = (asked_here.next()?.seen, asked_here.next_back()?.seen);
         let counted = |name| Some(end.counter(name)?.saturating_sub(self.start.counter(name)?));
         let Seen { request, response } = last;
         Some(Comparison {

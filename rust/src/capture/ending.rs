@@ -10,7 +10,7 @@ use super::pace::DRAIN_PERIODS;
 use super::recorder::{Cost, Difference, Recording};
 use super::running::{Running, ratio};
 use super::status::State;
-use super::{clock, empty, listeners};
+use super::{Side, clock, empty, listeners};
 
 /// How long servers may take for their last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
@@ -58,7 +58,7 @@ impl Running {
         stopped_by: String,
         mut ledger: Ledger,
     ) -> Result<Recording> {
-        let differences = self.differences();
+        let (differences, not_compared) = self.differences();
         let empty = self.empty(&ledger);
         let mut pace = self.pace_before;
         pace.add(self.pace);
@@ -109,6 +109,7 @@ impl Running {
             sampled_out,
             ledger,
             differences,
+            not_compared,
             pace,
             cost: Cost {
                 cpu_s,
@@ -134,10 +135,15 @@ impl Running {
         })
     }
 
-    /// A server's counters speak of all connections: there is nothing to compare where some were left out.
-    fn differences(&self) -> Vec<Difference> {
-        if self.options.sample.connections > 1 || !self.source.sees_reads() {
-            return Vec::new();
+    /// The servers' counters beside what was recorded, and how many servers there is nothing to compare with. Counters
+    /// speak of all connections: there is no comparison where some were left out.
+    fn differences(&self) -> (Vec<Difference>, u64) {
+        if !self.options.statistics
+            || self.options.sample.connections > 1
+            || self.followed.side == Side::Client
+            || !self.source.sees_reads()
+        {
+            return (Vec::new(), 0);
         }
         let compared = self
             .asking
@@ -160,6 +166,8 @@ impl Running {
                 },
             ]
         });
-        both.collect()
+        let servers = self.session.sockets().servers().len();
+        let rest = servers.saturating_sub(compared.len());
+        (both.collect(), rest as u64)
     }
 }

@@ -75,7 +75,7 @@ impl Session {
         };
         let seen = self.sockets.count(role, bytes.direction, length);
         match role {
-            Role::Own(server) => self.take_own(server, &segment, seen),
+            Role::Own(_) => self.take_own(bytes.flow, &segment, seen),
             // Packets are followed where they are TCP.
             Role::Datagrams(_) => self.orphaned += length,
             Role::Connection(connection) => {

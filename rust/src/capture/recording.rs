@@ -69,6 +69,8 @@ pub struct Recording {
     pub ledger: Ledger,
     /// The servers' own counters beside what was recorded.
     pub differences: Vec<Difference>,
+    /// Servers of which there is no such comparison, though it was asked for.
+    pub not_compared: u64,
     /// How well it kept up.
     pub pace: Pace,
     /// What it cost.

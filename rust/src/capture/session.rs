@@ -26,8 +26,8 @@ const QUESTION: &[u8] = b"stats\r\n";
 /// A server's sums at the moment it read our question: the same moment its reply speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// Which server.
-    pub server: u32,
+    /// The socket at which it read it.
+    pub cookie: u64,
     /// What it had moved since the start.
     pub seen: Seen,
 }
@@ -164,7 +164,7 @@ impl Session {
         let seen = self.sockets.count(role, segment.direction, length);
         match role {
             Role::Datagrams(_) => self.orphaned += length,
-            Role::Own(server) => self.take_own(server, segment, seen),
+            Role::Own(_) => self.take_own(header.cookie, segment, seen),
             Role::Connection(connection) => {
                 let segment = Segment {
                     connection,
@@ -185,14 +185,14 @@ impl Session {
         }
     }
 
-    pub(super) fn take_own(&mut self, server: u32, segment: &Segment<'_>, seen: Seen) {
+    pub(super) fn take_own(&mut self, cookie: u64, segment: &Segment<'_>, seen: Seen) {
         let length = segment.length();
         match segment.direction {
             Direction::Request => self.own.request += length,
             Direction::Response => self.own.response += length,
         }
         if segment.direction == Direction::Request && length == QUESTION.len() as u64 {
-            self.marks.push(Mark { server, seen });
+            self.marks.push(Mark { cookie, seen });
         }
     }
 

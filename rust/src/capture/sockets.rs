@@ -47,8 +47,8 @@ pub struct Sockets {
     own: OwnAddresses,
     own_namespace: u32,
     open_before: OpenBefore,
-    /// Which server each connection of ours turned out to reach.
-    asked: HashMap<Peer, u32>,
+    /// Which server each connection of ours turned out to reach, and by which socket.
+    asked: HashMap<Peer, (u32, u64)>,
 }
 
 /// Spreads cookies: the kernel counts them up or makes them of addresses, and nobody else chooses them.
@@ -127,7 +127,7 @@ impl Sockets {
             Role::Datagrams(self.server(socket))
         } else if socket.namespace == self.own_namespace && self.own.contains(peer) {
             let server = self.server(socket);
-            self.asked.insert(peer, server);
+            self.asked.insert(peer, (server, cookie));
             Role::Own(server)
         } else {
             Role::Connection(self.connect(socket, peer, time))
@@ -307,8 +307,8 @@ impl Sockets {
             .map(|row| row.server)
     }
 
-    /// The server that a connection of ours, with this local address, reached.
-    pub fn asked(&self, own: Peer) -> Option<u32> {
+    /// The server that a connection of ours, with this local address, reached, and the cookie of its socket there.
+    pub fn asked(&self, own: Peer) -> Option<(u32, u64)> {
         self.asked.get(&own.canonical()).copied()
     }
 

@@ -127,7 +127,7 @@ impl KernelError {
                 return Some(format!("run as root, or with {missing} in a container"));
             }
             Self::Load { source, log, .. } => load_hint(source, log),
-            Self::Attach { source, .. } => attach_hint(source),
+            Self::Attach { name, source } => attach_hint(name, source),
             Self::Map { .. } => "the kernel must be 5.5 or newer",
             Self::Privileges { .. } => return None,
             Self::PrivilegesKept { .. } => "privileges must be given up before other threads start",
@@ -141,7 +141,8 @@ fn load_hint(source: &io::Error, log: &str) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EPERM) => {
             "the capabilities are there, so a policy forbids it: see `cat /sys/kernel/security/lockdown`, \
-             `sysctl kernel.unprivileged_bpf_disabled` and the container's seccomp profile"
+             `sysctl kernel.unprivileged_bpf_disabled` and the container's seccomp profile; before Linux 5.11 the limit of \
+             locked memory does, too: `ulimit -l unlimited`, `LimitMEMLOCK=infinity`"
         }
         Some(libc::EACCES) if !log.is_empty() => {
             "this kernel's verifier rejects the program: please report the lines above with `uname -r`"
@@ -164,8 +165,11 @@ fn load_hint(source: &io::Error, log: &str) -> &'static str {
 }
 
 /// The same for attaching.
-fn attach_hint(source: &io::Error) -> &'static str {
+fn attach_hint(name: &str, source: &io::Error) -> &'static str {
     match source.raw_os_error() {
+        Some(libc::ENOENT) if name == "clsact" => {
+            "the kernel lacks a queue or filter: `modprobe -a sch_ingress cls_bpf`"
+        }
         Some(libc::ENOENT) => "the kernel has no such tracepoint: use Linux 6.3 or newer",
         Some(libc::EACCES) => {
             "perf events are forbidden here: see `sysctl kernel.perf_event_paranoid` and `dmesg`"
@@ -194,8 +198,12 @@ mod tests {
     }
 
     fn attach(errno: i32) -> Error {
+        attach_to("sock_recv_length", errno)
+    }
+
+    fn attach_to(name: &'static str, errno: i32) -> Error {
         let error = KernelError::Attach {
-            name: "sock_recv_length",
+            name,
             source: io::Error::from_raw_os_error(errno),
         };
         error.into()
@@ -237,6 +245,11 @@ mod tests {
             (load(libc::E2BIG, ""), loading, "too large"),
             (load(libc::ENOSPC, ""), loading, "log"),
             (attach(libc::ENOENT), attaching, "no such tracepoint"),
+            (
+                attach_to("clsact", libc::ENOENT),
+                "Failed to attach eBPF program: clsact: ",
+                "modprobe",
+            ),
             (attach(libc::EACCES), attaching, "perf_event_paranoid"),
             (attach(libc::EINVAL), attaching, "attaches no programs"),
             (attach(libc::EOPNOTSUPP), attaching, "cannot attach"),

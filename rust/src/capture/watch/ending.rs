@@ -70,6 +70,7 @@ impl Running {
             sample: self.options.sample,
             sampled_out: 0,
             differences,
+            not_compared: 0,
             pace: Pace::default(),
             cost: Cost {
                 cpu_s,
