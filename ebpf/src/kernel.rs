@@ -8,6 +8,8 @@ use aya_ebpf::helpers::generated::{
 };
 use membench_common::{PORTS as PORT_COUNT, field, responses, syscall};
 
+use crate::maps;
+
 /// Offsets of `field::PATHS`. Read-only once loaded: to the verifier each is a known constant, so that base + offset
 /// is a direct load.
 #[unsafe(no_mangle)]
@@ -109,6 +111,9 @@ pub trait Sock: Copy {
     /// Where it is.
     fn address(self) -> u64;
 
+    /// Whether it has been followed before, where what is known of it outlasts TCP's end.
+    fn is_known(self) -> bool;
+
     /// The `index`th `T` of a member that is an array of them.
     #[inline(always)]
     fn read_at<T: Copy>(self, field: usize, index: usize) -> T {
@@ -204,5 +209,10 @@ impl Sock for Structure {
     #[inline(always)]
     fn address(self) -> u64 {
         self.0 as u64
+    }
+
+    #[inline(always)]
+    fn is_known(self) -> bool {
+        maps::known_state(self).is_some()
     }
 }

@@ -13,13 +13,15 @@ import pytest
 
 from support.cli import recorder
 from support.kernel import needs_t1
-from support.profile import table
+from support.profile import events, table
+from support.server import Memcached, connect
 from support.talking import ANSWER, LENGTH, REQUEST, gets, ledger
 from support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 CLIENT = ("--no-stats", "--side", "client")
+STORE = b"set reset-%d 0 0 5\r\nhello\r\n"
 TCP_CLOSE = 7
 #: For how long a closed connection is waited for, s.
 WAITED_S = 1.0
@@ -81,3 +83,30 @@ def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(outp
     (server,) = found["servers"]
     assert server["response"]["seen"] == len(ANSWER)
     assert sorted(str(row["outcome"]) for row in gets(output)) == ["None", "miss"]
+
+
+@needs_t1
+def test_what_a_server_reads_of_connections_that_were_reset_is_in_the_ledger(
+    server: Memcached, output: Path
+) -> None:
+    before = int(server.settled_stats()["bytes_read"])
+    stored = [(b"reset-%d" % number, STORE % number) for number in range(3)]
+    with recorder(output, [server.port], "--no-stats") as running:
+        for _, request in stored:
+            with connect(server.port) as client:
+                client.sendall(REQUEST % 1)
+                assert client.recv(4096) == ANSWER
+                server.freeze()
+                client.sendall(request)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            server.thaw()
+        with connect(server.port) as client:
+            asked = b"get " + b" ".join(key for key, _ in stored) + b"\r\n"
+            client.sendall(asked)
+            assert client.recv(4096).count(b"VALUE") == len(stored)
+        running.stop().must(0)
+    moved = sum(LENGTH + len(request) for _, request in stored) + len(asked)
+    found = ledger(output)
+    assert (found["request_bytes"], found["complete"]) == (moved, True), found
+    assert int(server.settled_stats()["bytes_read"]) - before >= moved
+    assert [row["command"] for row in events(output)].count("set") == len(stored)

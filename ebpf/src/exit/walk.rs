@@ -70,6 +70,12 @@ impl Sock for Walked {
     fn address(self) -> u64 {
         self.address
     }
+
+    /// Never: its state is forgotten when TCP has ended, as nothing tells when the socket itself is gone.
+    #[inline(always)]
+    fn is_known(self) -> bool {
+        false
+    }
 }
 
 impl Walked {
