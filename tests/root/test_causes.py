@@ -26,7 +26,7 @@ from support.talking import ANSWER, LENGTH, REQUEST, balance, gets, ledger, talk
 from support.waiting import until
 from support.workload import Connection
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 DATA_LOST = 4
 SO_RCVBUFFORCE = 33
