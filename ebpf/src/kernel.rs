@@ -8,7 +8,10 @@ use aya_ebpf::helpers::generated::{
 };
 use membench_common::{PORTS as PORT_COUNT, field, responses, syscall};
 
-use crate::maps;
+use crate::{
+    maps, side,
+    socket::{AF_INET, AF_INET6},
+};
 
 /// Offsets of `field::PATHS`. Read-only once loaded: to the verifier each is a known constant, so that base + offset
 /// is a direct load.
@@ -111,8 +114,9 @@ pub trait Sock: Copy {
     /// Where it is.
     fn address(self) -> u64;
 
-    /// Whether it has been followed before, where what is known of it outlasts TCP's end.
-    fn is_known(self) -> bool;
+    /// Whether it was followed until TCP ended the connection, where what is known of it outlasts that. A server's socket
+    /// that was reset has no port from then on, but what had come before is still read.
+    fn was_followed(self) -> bool;
 
     /// The `index`th `T` of a member that is an array of them.
     #[inline(always)]
@@ -212,7 +216,11 @@ impl Sock for Structure {
     }
 
     #[inline(always)]
-    fn is_known(self) -> bool {
-        maps::known_state(self).is_some()
+    fn was_followed(self) -> bool {
+        let family = self.read::<u16>(field::SOCK_FAMILY);
+        !side::is_client()
+            && (family == AF_INET || family == AF_INET6)
+            && self.read::<u16>(field::SOCK_LOCAL_PORT) == 0
+            && maps::known_state(self).is_some()
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     unix::{self, AF_UNIX},
 };
 
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_UDP: u16 = 17;
 const IPPROTO_MPTCP: u16 = 262;
@@ -101,19 +101,8 @@ impl Stream {
 /// without ports have 0 there, which never is one.
 #[inline(always)]
 pub fn is_followed(sock: impl Sock) -> bool {
-    (has_followed_port(sock) || was_followed(sock) || unix::path(sock).is_some())
+    (has_followed_port(sock) || sock.was_followed() || unix::path(sock).is_some())
         && filter::admits(sock)
-}
-
-/// Whether it was followed until TCP ended the connection. A server's socket that was reset has no port from then on, but
-/// what had come before is still read.
-#[inline(always)]
-fn was_followed(sock: impl Sock) -> bool {
-    let family = sock.read::<u16>(field::SOCK_FAMILY);
-    !side::is_client()
-        && (family == AF_INET || family == AF_INET6)
-        && sock.read::<u16>(field::SOCK_LOCAL_PORT) == 0
-        && sock.is_known()
 }
 
 /// The same of a TCP socket, which has no path: that of others is asked by a helper that Linux before 5.16 lacks.

@@ -73,7 +73,7 @@ impl Sock for Walked {
 
     /// Never: its state is forgotten when TCP has ended, as nothing tells when the socket itself is gone.
     #[inline(always)]
-    fn is_known(self) -> bool {
+    fn was_followed(self) -> bool {
         false
     }
 }
