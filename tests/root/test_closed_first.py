@@ -27,6 +27,11 @@ TCP_CLOSE = 7
 WAITED_S = 1.0
 
 
+def reset_at_close(end: socket.socket) -> None:
+    """Have its end be a reset, not a FIN."""
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 @contextmanager
 def unread(listening: socket.socket, *, reset: bool) -> Iterator[socket.socket]:
     """A client with an answer to read on a connection that TCP has closed."""
@@ -36,7 +41,7 @@ def unread(listening: socket.socket, *, reset: bool) -> Iterator[socket.socket]:
             client.sendall(REQUEST % 1)
             assert server.recv(4096) == REQUEST % 1
             if reset:
-                server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                reset_at_close(server)
             else:
                 client.shutdown(socket.SHUT_WR)
                 assert server.recv(4096) == b""
@@ -98,7 +103,7 @@ def test_what_a_server_reads_of_connections_that_were_reset_is_in_the_ledger(
                 assert client.recv(4096) == ANSWER
                 server.freeze()
                 client.sendall(request)
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                reset_at_close(client)
             server.thaw()
         with connect(server.port) as client:
             asked = b"get " + b" ".join(key for key, _ in stored) + b"\r\n"
