@@ -3,8 +3,8 @@
 //! `cargo bench --bench analysis [-- EVENTS]`
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
-use membench::analysis::{Analysis, Context, Options, Section, analyze_events};
-use membench::event::{Command, Event, Outcome};
+use membench_analysis::{Analysis, Context, Options, Section, analyze_events};
+use membench_event::{Command, Event, Outcome};
 
 const KEYS: u32 = 2_000_000;
 const BUDGET: &str = "budget 10 s for everything over 10 M events";

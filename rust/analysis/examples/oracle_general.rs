@@ -5,8 +5,8 @@
 
 use std::error::Error;
 
-use membench::analysis::{Context, ItemSize, Options, analyze_events};
-use membench::event::{Command, Event};
+use membench_analysis::{Context, ItemSize, Options, analyze_events};
+use membench_event::{Command, Event};
 
 /// Bytes of a record: time (s, u32), id (u64), size (u32), next access (i64, not used); little endian.
 const RECORD: usize = 24;

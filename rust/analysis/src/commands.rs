@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::numbers::{float, share};
 use super::operation::{Kind, Operation};
-use crate::event::Outcome;
+use membench_event::Outcome;
 
 /// Counts by command. Constant memory.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! An event and its outcome → what it did to the item of its key.
 
-use crate::event::{Command, Event, Options, OptionsTable, Outcome};
+use membench_event::{Command, Event, Options, OptionsTable, Outcome};
 
 /// What an event did to its item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

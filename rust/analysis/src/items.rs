@@ -2,7 +2,7 @@
 
 use super::effect::Effect;
 use super::slabs::{Footprint, ItemSize};
-use crate::event::{Event, Outcome};
+use membench_event::{Event, Outcome};
 
 /// Time of an expiry that never comes, ms.
 const NEVER: u32 = u32::MAX;

@@ -4,6 +4,7 @@ mod commands;
 mod connections;
 mod curve;
 mod effect;
+mod error;
 mod hits;
 mod items;
 mod keys;
@@ -27,6 +28,7 @@ mod synthetic;
 #[cfg(test)]
 mod tests;
 mod times;
+pub mod top;
 mod ttl;
 mod working_set;
 mod zipf;
@@ -36,6 +38,7 @@ use serde::Serialize;
 pub use commands::{CommandShare, OutcomeCount};
 pub use connections::{ConnectionFacts, Connections};
 pub use curve::{Knee, Point};
+pub use error::{Error, Result};
 pub use hits::{HitRatio, Hits};
 pub use keys::{HotKey, Keys, TopShare};
 pub use memory::Memory;
@@ -52,9 +55,8 @@ pub use ttl::{CommonTtl, Ttl};
 pub use working_set::WorkingSet;
 pub use zipf::Zipf;
 
-use crate::Result;
-use crate::event::{Event, OptionsTable};
-use crate::profile::Sample;
+use membench_event::Sample;
+use membench_event::{Event, OptionsTable};
 
 /// Version of the JSON form of [`Analysis`].
 pub const SCHEMA_VERSION: u32 = 1;
@@ -145,7 +147,7 @@ pub struct Analysis {
 
 /// Analyzes events in order of (time, connection, batch, request).
 pub fn analyze_events(
-    events: impl Iterator<Item = Result<Event>>,
+    events: impl Iterator<Item = membench_profile::Result<Event>>,
     context: &Context,
     options: &Options,
 ) -> Result<Analysis> {

@@ -124,7 +124,7 @@ mod tests {
 
     use super::super::synthetic::get;
     use super::super::{Context, ItemSize, Options, analyze_events};
-    use crate::profile::Sample;
+    use membench_event::Sample;
 
     /// The definition: a list of (key, size), least recently used first.
     fn simulate(reads: &[(u64, u32)], capacity: u64) -> u64 {

@@ -1,7 +1,7 @@
 //! A request's events → operations: each event with what the whole pass knows about it.
 
 use super::items::Access;
-use crate::event::{Command, Event};
+use membench_event::{Command, Event};
 
 /// A command as reports name it: a `get` of several keys is an `mget`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -18,8 +18,8 @@ use super::ttl::TtlCounts;
 use super::working_set::WorkingSetCounts;
 use super::{Analysis, Context, Options, Overview, SCHEMA_VERSION};
 use crate::Result;
-use crate::event::Event;
-use crate::profile::Sample;
+use membench_event::Event;
+use membench_event::Sample;
 
 /// What is shared by the analyses, and the analyses.
 pub(super) struct Pass<'a> {

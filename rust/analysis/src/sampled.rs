@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{Options, Section};
 use crate::Result;
-use crate::profile::Sample;
+use membench_event::Sample;
+use membench_profile::require_all;
 
 /// Why a sample says nothing of this, if it does not.
 fn shortfall(sample: Sample, section: Section) -> Option<&'static str> {
@@ -48,7 +49,7 @@ pub(super) fn reduced(
             .is_some_and(|only| only.contains(section))
     };
     if let Some((_, why)) = lacking.iter().find(|(section, _)| asked(section)) {
-        sample.require_all(profile, why)?;
+        require_all(sample, profile, why)?;
     }
     let names = lacking.iter().map(|(section, _)| section.name()).collect();
     let is_told = |section: &Section| lacking.iter().all(|(lacking, _)| lacking != section);
@@ -91,7 +92,10 @@ mod tests {
                     only: Some(vec![*section]),
                     ..Options::default()
                 };
-                let refused = matches!(reduced(&one, sample, path), Err(Error::Sampled { .. }));
+                let refused = matches!(
+                    reduced(&one, sample, path),
+                    Err(Error::Profile(membench_profile::Error::Sampled { .. }))
+                );
                 assert_eq!(
                     refused,
                     lacking.contains(&section.name()),

@@ -38,7 +38,7 @@ impl Section {
     /// The analysis of that name.
     pub fn parse(name: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|section| section.name() == name);
-        found.copied().ok_or_else(|| Error::UnknownAnalysis {
+        found.copied().ok_or_else(|| Error::UnknownSection {
             name: name.to_owned(),
             known: Self::ALL.iter().map(|section| section.name()).collect(),
         })

@@ -2,7 +2,8 @@
 
 use super::{Analysis, ConnectionFacts, Context, Options, Overview, analyze_events, sampled};
 use crate::Result;
-use crate::profile::{ConnectionRow, Manifest, Profile};
+use membench_event::ConnectionRow;
+use membench_profile::{Manifest, Profile};
 
 /// Finds out what a profile says about the workload, in one pass.
 pub fn analyze(profile: &Profile, options: &Options) -> Result<Analysis> {
@@ -57,8 +58,8 @@ fn facts(row: &ConnectionRow) -> ConnectionFacts {
 mod tests {
     use super::super::synthetic::{get, set};
     use super::*;
-    use crate::event::{Event, OptionsTable};
-    use crate::profile::{End, Header, Writer};
+    use membench_event::{Event, OptionsTable};
+    use membench_profile::{End, Header, Writer};
 
     const START: u64 = 5_000_000_000;
 
@@ -79,7 +80,7 @@ mod tests {
         };
         end.ledger.ring_full = 7;
         writer.finish(end)?;
-        Profile::open(path)
+        Ok(Profile::open(path)?)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Events made up for tests.
 
-use crate::event::{Command, Event, Outcome};
+use membench_event::{Command, Event, Outcome};
 
 /// A get of no key, without a response.
 pub(super) fn event() -> Event {

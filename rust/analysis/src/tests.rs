@@ -2,7 +2,7 @@
 
 use super::synthetic::{event, get, set};
 use super::*;
-use crate::event::{Command, Outcome};
+use membench_event::{Command, Outcome};
 
 fn analyzed(events: &[Event]) -> Analysis {
     let events = events.iter().copied().map(Ok);

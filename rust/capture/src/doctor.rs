@@ -6,15 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use membench_common::counter;
+use membench_decode::Responses;
+use membench_event::Direction;
 use serde::Serialize;
 
-use crate::decode::Responses;
-use crate::segment::Direction;
-use crate::{Error, Result};
-
-use super::interface::Interface;
-use super::live::Live;
-use super::{Followed, Kernel, KernelOptions, Record};
+use crate::source::interface::Interface;
+use crate::source::libpcap::Live;
+use crate::{Error, Followed, Kernel, KernelOptions, Record, Result};
+use membench_event::Failure;
 
 /// A port for filters that nothing has to pass.
 const TRIAL_PORT: u16 = 11211;
@@ -90,7 +89,10 @@ fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
             checks,
         },
         Err(error) => {
-            let (why, remedy) = (Some(error.to_string()), error.hint());
+            let (why, remedy) = (
+                Some(error.to_string()),
+                error.hint().map(|hint| hint.for_command_line()),
+            );
             Probe {
                 works: false,
                 hooks: None,

@@ -1,90 +1,41 @@
-//! Kernel hooks or packets → segments: open, drain, account.
+//! A machine's memcacheds → events: from the kernel, from packets, or from memcached's own log.
+//!
+//! ```text
+//! source ─▶ session ─▶ Segment ─▶ decode ─▶ Event ─▶ recorder ─▶ profile
+//!                        ▲ selection            ▲ server (its own counters)
+//! ```
 
-#[cfg(not(feature = "ebpf"))]
-mod absent;
-mod asking;
 #[cfg(feature = "ebpf")]
-mod btf;
+mod bpf;
 mod clock;
-#[cfg(feature = "ebpf")]
-mod counters;
-mod datagrams;
-mod doubts;
-mod empty;
-mod ending;
-#[cfg(feature = "ebpf")]
-mod failure;
-mod found;
-#[cfg(feature = "ebpf")]
-mod frames;
-#[cfg(feature = "ebpf")]
-mod globals;
-mod guards;
-mod heading;
-#[cfg(feature = "ebpf")]
-mod hooks;
-#[cfg(feature = "ebpf")]
-mod interface;
-#[cfg(not(feature = "ebpf"))]
-#[path = "interface_absent.rs"]
-mod interface;
-mod journal;
-pub mod ledger;
-pub mod listeners;
-#[cfg(feature = "pcap")]
-mod live;
-#[cfg(not(feature = "pcap"))]
-#[path = "live_absent.rs"]
-mod live;
-#[cfg(feature = "ebpf")]
-mod load;
-#[cfg(feature = "ebpf")]
-mod merge;
-mod namespaces;
-mod options;
-mod pace;
-mod packets;
-pub mod peer;
-mod privileges;
-mod probe;
+mod doctor;
+mod error;
 mod recorder;
-mod recording;
-mod ring;
-#[cfg(feature = "ebpf")]
-mod rings;
-mod rotating;
-mod running;
-mod sampling;
 mod selection;
+mod server;
 mod session;
-pub mod sockets;
 mod source;
-pub mod statistics;
-pub mod status;
-#[cfg(feature = "ebpf")]
-mod syscalls;
-mod tally;
-#[cfg(feature = "ebpf")]
-mod traffic;
-mod unix;
-pub mod watch;
-mod watching;
-mod yielding;
+mod sys;
 
-#[cfg(not(feature = "ebpf"))]
-pub use absent::Kernel;
-pub use guards::Limits;
-#[cfg(feature = "ebpf")]
-pub use load::Kernel;
 pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
-pub use options::{Attachment, Facts, Hooks, KernelOptions, Misses};
-pub use pace::Pace;
-pub use privileges::{
+
+pub use bpf::privileges::{
     become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,
 };
-pub use probe::{Check, Probe, probe, probe_interface, probe_packets};
+pub use doctor::{Check, Probe, probe, probe_interface, probe_packets};
+pub use error::{Error, KernelError, Result};
+pub use recorder::guards::Limits;
+pub use recorder::pace::Pace;
+pub use recorder::rotation::Rotate;
+pub use recorder::status::{ServerStatus, State, Status};
+pub use recorder::yielding::Yielding;
 pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
-pub use ring::{Pieces, Record};
-pub use rotating::Rotate;
 pub use selection::{Followed, Selection, Side};
-pub use yielding::Yielding;
+pub use session::peer;
+pub use session::sockets;
+#[cfg(feature = "ebpf")]
+pub use source::sockets::Kernel;
+#[cfg(not(feature = "ebpf"))]
+pub use source::sockets::absent::Kernel;
+pub use source::sockets::options::{Attachment, Facts, Hooks, KernelOptions, Misses};
+pub use source::sockets::record::{Pieces, Record};

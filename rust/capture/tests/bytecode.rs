@@ -14,7 +14,8 @@ const OBJECT: &str = "rust/bpf/membench.bpf.o";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
+        .ancestors()
+        .nth(2)
         .unwrap()
         .to_owned()
 }

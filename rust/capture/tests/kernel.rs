@@ -14,11 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use membench::{
-    capture::{Followed, Hooks, Kernel, KernelOptions, Record, counter},
-    decode::Responses,
-    segment::{Direction, Piece},
-};
+use membench_capture::{Followed, Hooks, Kernel, KernelOptions, Record, counter};
+use membench_decode::Responses;
+use membench_event::{Direction, Piece};
 use rustix::{
     process::Pid,
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},

@@ -8,10 +8,9 @@ use std::{
     net::{TcpListener, TcpStream},
 };
 
-use membench::{
-    capture::{Followed, Kernel, KernelOptions, counter, give_up_privileges},
-    decode::Responses,
-};
+use membench_capture::{Followed, Kernel, KernelOptions, counter, give_up_privileges};
+use membench_decode::Responses;
+use membench_event::Failure;
 
 const PORT: u16 = 21119;
 

@@ -10,9 +10,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use membench::decode::{Decoder, Responses};
-use membench::privacy::KeyHasher;
-use membench::segment::{Direction, Piece, Segment};
+use membench_decode::privacy::KeyHasher;
+use membench_decode::{Decoder, Responses};
+use membench_event::{Direction, Piece, Segment};
 use rustix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 7;

@@ -1,6 +1,6 @@
 //! One connection: two streams and the requests that are open between them.
 
-use crate::segment::{Direction, Piece, Segment};
+use membench_event::{Direction, Piece, Segment};
 
 use super::context::Context;
 use super::lengths::Sends;

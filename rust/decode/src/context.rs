@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use membench_protocol::request::Request;
 use membench_protocol::{Dialect, Key};
 
-use crate::event::{Event, Options, OptionsTable, Protocol};
 use crate::privacy::KeyHasher;
+use membench_event::{Event, Options, OptionsTable, Protocol};
 
 use super::Responses;
 use super::cas::CasOrdinals;

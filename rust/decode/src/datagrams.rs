@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use crate::segment::{Piece, Segment};
+use membench_event::{Piece, Segment};
 
 use super::Totals;
 use super::connection::Connection;
@@ -237,10 +237,10 @@ fn split<'a>(segment: &Segment<'a>) -> Option<(Frame, Pieces<'a>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{Decoder, Responses};
-    use crate::event::Outcome;
     use crate::privacy::KeyHasher;
-    use crate::segment::Direction;
+    use crate::{Decoder, Responses};
+    use membench_event::Direction;
+    use membench_event::Outcome;
 
     struct Peer(Decoder);
 

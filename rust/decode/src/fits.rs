@@ -4,7 +4,7 @@ use membench_protocol::binary::Code;
 use membench_protocol::response::{Kind, Response};
 use membench_protocol::{Key, is_silent};
 
-use crate::answer;
+use membench_event::answer;
 
 use super::context::Context;
 use super::open::{Open, tag};

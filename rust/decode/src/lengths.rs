@@ -1,7 +1,7 @@
 //! Lengths of sends → the outcomes that lengths alone settle.
 
-use crate::event::{Command, Outcome};
-use crate::segment::Segment;
+use membench_event::Segment;
+use membench_event::{Command, Outcome};
 
 use super::context::Context;
 use super::open::Open;

@@ -11,8 +11,11 @@ mod context;
 mod datagrams;
 mod fits;
 mod lengths;
+pub mod log;
 mod open;
+pub mod packet;
 mod pairing;
+pub mod privacy;
 mod reply;
 mod requests;
 mod responses;
@@ -21,10 +24,10 @@ mod turns;
 
 use std::collections::BTreeMap;
 
-use crate::capture::ledger::Flow;
-use crate::event::{Event, OptionsTable};
 use crate::privacy::KeyHasher;
-use crate::segment::{Direction, Segment};
+use membench_event::Totals;
+use membench_event::{Direction, Segment};
+use membench_event::{Event, OptionsTable};
 
 use connection::{Barriers, Connection};
 use context::Context;
@@ -49,39 +52,6 @@ impl Responses {
             Self::Lengths => "lengths",
             Self::Bytes => "bytes",
         }
-    }
-}
-
-/// What one connection's decoding found, beside its events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Bytes of requests.
-    pub request: Flow,
-    /// Bytes of responses.
-    pub response: Flow,
-    /// Requests whose response was not seen, though it should have been.
-    pub unpaired: u64,
-    /// Responses without a request.
-    pub unmatched: u64,
-    /// Times the stream was lost and found again.
-    pub resyncs: u32,
-}
-
-impl Totals {
-    /// Adds another connection's totals.
-    pub fn add(&mut self, other: &Self) {
-        let Self {
-            request,
-            response,
-            unpaired,
-            unmatched,
-            resyncs,
-        } = self;
-        request.add(&other.request);
-        response.add(&other.response);
-        *unpaired += other.unpaired;
-        *unmatched += other.unmatched;
-        *resyncs = resyncs.saturating_add(other.resyncs);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use membench_protocol::Request;
 use membench_protocol::binary::Opcode;
 
-use crate::event::{Command, Event, Outcome};
+use membench_event::{Command, Event, Outcome};
 
 use super::context::Context;
 

@@ -3,9 +3,9 @@
 use membench_protocol::response::Response;
 use membench_protocol::{Key, Request};
 
-use crate::answer::is_retrieval;
-use crate::aside::{Answered, Passed, Token};
-use crate::event::{Command, Event, Outcome, Protocol};
+use membench_event::answer::is_retrieval;
+use membench_event::aside::{Answered, Passed, Token};
+use membench_event::{Command, Event, Outcome, Protocol};
 
 use super::context::Context;
 use super::fits::{Names, fits};

@@ -1,5 +1,6 @@
 //! Keys → keyed key ids: SipHash-2-4 under 128 random bits that never leave memory.
 
+mod error;
 mod names;
 
 use std::fs::File;
@@ -10,8 +11,7 @@ use std::path::Path;
 use siphasher::sip::SipHasher24;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{Error, Result};
-
+pub use error::KeyError;
 pub use names::Names;
 
 /// What the fingerprint is the id of: it holds a space and a line end, so no text key is equal to it.
@@ -29,19 +29,19 @@ pub struct KeyHasher {
 
 impl KeyHasher {
     /// Under a key of its own: ids of two captures have nothing in common.
-    pub fn random() -> Result<Self> {
+    pub fn random() -> Result<Self, KeyError> {
         let mut hasher = Self {
             key: [0; 16],
             names: None,
         };
-        getrandom::fill(&mut hasher.key).map_err(Error::Random)?;
+        getrandom::fill(&mut hasher.key).map_err(KeyError::Random)?;
         Ok(hasher)
     }
 
     /// Under the key in a file that only its owner can read: ids of captures with one key file can be joined.
-    pub fn from_file(path: &Path) -> Result<Self> {
+    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
         let content = read_private(path)?;
-        parse(&content).ok_or_else(|| Error::KeyFile {
+        parse(&content).ok_or_else(|| KeyError::File {
             path: path.into(),
             found: format!("{} bytes that are no key", content.len()),
         })
@@ -76,15 +76,15 @@ impl KeyHasher {
 }
 
 /// The content of a file that group and others have no permission on.
-fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    let failed = |source| Error::Io {
+fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let failed = |source| KeyError::Io {
         path: path.into(),
         source,
     };
     let file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(Error::KeyFileReadable {
+        return Err(KeyError::Readable {
             path: path.into(),
             mode,
         });
@@ -126,11 +126,13 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
+    use membench_event::Failure;
+
     use super::*;
 
     const DIGITS: &[u8] = b"000102030405060708090a0b0c0d0e0f";
 
-    fn with_file(content: &[u8], mode: u32) -> Result<KeyHasher> {
+    fn with_file(content: &[u8], mode: u32) -> Result<KeyHasher, KeyError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         fs::write(&path, content).unwrap();
@@ -167,7 +169,8 @@ mod tests {
         for mode in [0o640, 0o604, 0o610, 0o666] {
             let error = with_file(DIGITS, mode).err().unwrap();
             assert!(error.to_string().contains(&format!("mode {mode:04o}")));
-            assert!(error.hint().unwrap().starts_with("`chmod 600 "));
+            let hint = error.hint().unwrap().for_command_line();
+            assert!(hint.starts_with("`chmod 600 "));
         }
     }
 
@@ -183,7 +186,7 @@ mod tests {
         ];
         for content in contents {
             let error = with_file(content, 0o600).err().unwrap();
-            assert!(matches!(error, Error::KeyFile { .. }), "{content:?}");
+            assert!(matches!(error, KeyError::File { .. }), "{content:?}");
         }
     }
 }

@@ -3,8 +3,8 @@
 use membench_protocol::MetaFlags;
 use membench_protocol::response::Response;
 
-use crate::answer;
-use crate::event::{Command, Outcome};
+use membench_event::answer;
+use membench_event::{Command, Outcome};
 
 /// What a response says of the event it belongs to.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,8 +6,8 @@ mod line;
 use membench_protocol::binary::REQUEST_MAGIC;
 use membench_protocol::{Dialect, Request};
 
-use crate::capture::ledger::Flow;
-use crate::event::Event;
+use membench_event::Event;
+use membench_event::Flow;
 
 use super::context::Context;
 use super::open::Open;

@@ -6,8 +6,8 @@ mod list;
 use membench_protocol::Status;
 use membench_protocol::response::{self, Response};
 
-use crate::capture::ledger::Flow;
-use crate::segment::Piece;
+use membench_event::Flow;
+use membench_event::Piece;
 
 use super::Totals;
 use super::context::Context;

@@ -2,7 +2,7 @@
 
 use membench_protocol::{Status, request};
 
-use crate::event::Command;
+use membench_event::Command;
 
 /// `flush_all`, `verbosity` and a space fit.
 const LONGEST_VERB: usize = 12;

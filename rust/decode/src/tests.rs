@@ -1,8 +1,8 @@
 //! The decoder against exchanges written down by hand, whole and split at every byte.
 
-use crate::event::{Command, Event, Outcome};
 use crate::privacy::KeyHasher;
-use crate::segment::{Direction, Piece, Segment};
+use membench_event::{Command, Event, Outcome};
+use membench_event::{Direction, Piece, Segment};
 
 use super::{Decoder, Responses, Totals};
 

@@ -6,10 +6,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use membench::decode::{Decoder, Responses};
-use membench::event::{Command, Event, Outcome};
-use membench::privacy::KeyHasher;
-use membench::segment::{Direction, Piece, Segment};
+use membench_decode::privacy::KeyHasher;
+use membench_decode::{Decoder, Responses};
+use membench_event::{Command, Event, Outcome};
+use membench_event::{Direction, Piece, Segment};
 use membench_protocol::binary::{Arithmetic, Item, Opcode, Tag};
 use membench_protocol::encode::{Encoder, Full};
 

@@ -6,7 +6,7 @@ use membench_protocol::response::{Kind, Response};
 use crate::event::{Command, Outcome};
 
 /// What a response says of the request it answers.
-pub(crate) fn outcome(command: Command, response: &Response<'_>) -> Outcome {
+pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
     match response {
         Response::Value { .. } | Response::MetaDebug(_) => Outcome::Hit,
         Response::End if command != Command::Stats => Outcome::Miss,
@@ -76,7 +76,7 @@ fn of_success(command: Command) -> Outcome {
 }
 
 /// Whether a response is an error line: any request may get one.
-pub(crate) fn is_error(response: &Response<'_>) -> bool {
+pub fn is_error(response: &Response<'_>) -> bool {
     matches!(
         response,
         Response::Error | Response::ClientError(_) | Response::ServerError(_)
@@ -84,7 +84,7 @@ pub(crate) fn is_error(response: &Response<'_>) -> bool {
 }
 
 /// Whether memcached can answer `command` with `response`.
-pub(crate) fn fits(command: Command, response: &Response<'_>) -> bool {
+pub fn fits(command: Command, response: &Response<'_>) -> bool {
     use Command as C;
     match response {
         Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
@@ -132,7 +132,7 @@ fn fits_meta(command: Command, kind: Kind) -> bool {
 }
 
 /// `get`, `gets`, `gat`, `gats`: in the text protocol answered by values and `END`.
-pub(crate) fn is_retrieval(command: Command) -> bool {
+pub fn is_retrieval(command: Command) -> bool {
     matches!(
         command,
         Command::Get | Command::Gets | Command::Gat | Command::Gats

@@ -4,11 +4,11 @@
 use std::collections::{HashMap, VecDeque};
 
 /// What a request's reply repeats: the opaque token, or none.
-pub(crate) type Token = Option<u64>;
+pub type Token = Option<u64>;
 
 /// What is known of a quiet request that was passed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Answered<R> {
+pub enum Answered<R> {
     /// It got none.
     No,
     /// It got this reply.
@@ -27,7 +27,7 @@ struct Group<R> {
 
 /// Requests that were passed, by token.
 #[derive(Debug)]
-pub(crate) struct Passed<R>(HashMap<Token, Group<R>>);
+pub struct Passed<R>(HashMap<Token, Group<R>>);
 
 impl<R> Default for Group<R> {
     fn default() -> Self {
@@ -41,7 +41,7 @@ impl<R> Default for Group<R> {
 
 impl<R> Passed<R> {
     /// memcached answers in order, so the replies set aside are those of the requests that were passed.
-    pub(crate) fn new(requests: &[Token], replies: Vec<(Token, R)>) -> Self {
+    pub fn new(requests: &[Token], replies: Vec<(Token, R)>) -> Self {
         let mut groups: HashMap<Token, Group<R>> = HashMap::new();
         for (token, reply) in replies {
             groups.entry(token).or_default().replies.push_back(reply);
@@ -58,7 +58,7 @@ impl<R> Passed<R> {
     }
 
     /// The next request with this token: all with it were answered, or none, or it is not known which.
-    pub(crate) fn next(&mut self, token: Token) -> Answered<R> {
+    pub fn next(&mut self, token: Token) -> Answered<R> {
         match self.0.get_mut(&token) {
             None => Answered::No,
             Some(group) if group.complete => group

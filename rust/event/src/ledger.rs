@@ -1,11 +1,6 @@
 //! The ledger: where every byte that memcached moved while recording went. The sums are checked, not assumed.
 
-use membench_common::counter;
 use serde::{Deserialize, Serialize};
-
-use crate::decode::Totals;
-
-use crate::packet::Packets;
 
 /// Bytes of one direction of one server's connections, by what became of them.
 ///
@@ -340,29 +335,80 @@ impl Flow {
     }
 }
 
-/// Adds what decoding a connection found to its server's flows.
-pub(super) fn add(servers: &mut [Server], server: u32, totals: &Totals) {
-    if let Some(server) = servers.get_mut(server as usize) {
-        server.request.add(&totals.request);
-        server.response.add(&totals.response);
+/// What one connection's decoding found, beside its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Bytes of requests.
+    pub request: Flow,
+    /// Bytes of responses.
+    pub response: Flow,
+    /// Requests whose response was not seen, though it should have been.
+    pub unpaired: u64,
+    /// Responses without a request.
+    pub unmatched: u64,
+    /// Times the stream was lost and found again.
+    pub resyncs: u32,
+}
+
+impl Totals {
+    /// Adds another connection's totals.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            request,
+            response,
+            unpaired,
+            unmatched,
+            resyncs,
+        } = self;
+        request.add(&other.request);
+        response.add(&other.response);
+        *unpaired += other.unpaired;
+        *unmatched += other.unmatched;
+        *resyncs = resyncs.saturating_add(other.resyncs);
     }
 }
 
-/// What the ledger calls the loss that a counter counts; none for counters that count no loss.
-pub(super) fn loss_term(index: u32) -> Option<&'static str> {
-    Some(match index {
-        counter::RING_FULL => "ring_full",
-        counter::MISSED => "missed",
-        counter::RECORD_LIMIT => "record_limit",
-        counter::OTHER_SYSCALL => "other_syscall",
-        counter::IO_URING => "io_uring",
-        counter::KERNEL_THREAD => "kernel_thread",
-        counter::COMPAT_TASK => "compat_task",
-        counter::FAULT => "fault",
-        counter::NO_STATE => "no_state",
-        counter::UDP => "udp",
-        counter::OTHER_FAMILY => "other_family",
-        counter::UNATTENDED => "unattended",
-        _ => return None,
-    })
+/// What packets were, beside the bytes they carried; none of it is a loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Packets {
+    /// Packets taken.
+    pub taken: u64,
+    /// TCP of the ports, or to them.
+    pub followed: u64,
+    /// Something else.
+    pub other: u64,
+    /// The same packet captured again, on another interface or twice.
+    pub duplicates: u64,
+    /// Payload that had been captured already, bytes: sent again.
+    pub retransmitted_bytes: u64,
+    /// Packets that came before an earlier one of their direction.
+    pub out_of_order: u64,
+    /// Times a connection began where one with the same addresses had not ended.
+    pub reused: u64,
+}
+
+impl Packets {
+    /// What was added since an earlier state.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let Self {
+            taken,
+            followed,
+            other,
+            duplicates,
+            retransmitted_bytes,
+            out_of_order,
+            reused,
+        } = before;
+        Self {
+            taken: self.taken - taken,
+            followed: self.followed - followed,
+            other: self.other - other,
+            duplicates: self.duplicates - duplicates,
+            retransmitted_bytes: self.retransmitted_bytes - retransmitted_bytes,
+            out_of_order: self.out_of_order - out_of_order,
+            reused: self.reused - reused,
+        }
+    }
 }

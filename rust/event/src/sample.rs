@@ -1,11 +1,8 @@
-//! Which share of the traffic a profile holds, in words, and refusing what a share cannot tell.
+//! The share of the traffic that a profile holds, and its words.
 
 use std::fmt;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-
-use crate::{Error, Result};
 
 /// One in so many keys, and one in so many connections; 1 is all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,18 +37,6 @@ impl Sample {
     pub fn holds_key(self, id: u64) -> bool {
         id <= u64::MAX / u64::from(self.keys.max(1))
     }
-
-    /// Refuses what a sample cannot tell: `why` says why.
-    pub fn require_all(self, profile: &Path, why: &'static str) -> Result<()> {
-        if self.is_all() {
-            return Ok(());
-        }
-        Err(Error::Sampled {
-            path: profile.into(),
-            sample: self,
-            why,
-        })
-    }
 }
 
 impl fmt::Display for Sample {
@@ -84,7 +69,6 @@ mod tests {
             (sample(10, 4), "1 in 10 keys on 1 in 4 connections"),
         ] {
             assert_eq!(of.to_string(), text);
-            assert_eq!(of.require_all(Path::new("x.mb"), "").is_ok(), of.is_all());
         }
     }
 

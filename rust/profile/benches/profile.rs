@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use membench::event::{Command, Event, OptionsTable, Outcome};
-use membench::profile::{Anchor, End, Header, Profile, Writer};
+use membench_event::Anchor;
+use membench_event::{Command, Event, OptionsTable, Outcome};
+use membench_profile::{End, Header, Profile, Writer};
 use rustix::time::{ClockId, clock_gettime};
 
 /// What differs between mixes.
@@ -158,7 +159,7 @@ fn mix(number: u64) -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn run(path: &Path, shape: Shape, count: u32) -> membench::Result<()> {
+fn run(path: &Path, shape: Shape, count: u32) -> membench_profile::Result<()> {
     let mut source = Mix::new(shape);
     let header = Header {
         anchor: Anchor {
@@ -258,7 +259,7 @@ fn peak() -> String {
     line.unwrap_or_default().into()
 }
 
-fn main() -> membench::Result<()> {
+fn main() -> membench_profile::Result<()> {
     let count = std::env::args().find_map(|argument| argument.parse().ok());
     let count = count.unwrap_or(5_000_000);
     println!("{count} events, {} B each in memory", size_of::<Event>());

@@ -1,11 +1,12 @@
-//! Writes the profiles that tests open: `cargo run -p membench --example profiles -- tests/data`.
+//! Writes the profiles that tests open: `cargo run -p membench-profile --example profiles -- tests/data`.
 //!
 //! `sealed` has 40 events of 4 connections, `killed` the same as a killed recorder leaves them.
 
 use std::path::Path;
 
-use membench::event::{Command, Event, Options, OptionsTable, Outcome};
-use membench::profile::{Anchor, CloseSide, ConnectionRow, End, Header, Transport, Writer};
+use membench_event::{Anchor, CloseSide, ConnectionRow, Transport};
+use membench_event::{Command, Event, Options, OptionsTable, Outcome};
+use membench_profile::{End, Header, Writer};
 
 const START: u64 = 5_000_000_000;
 
@@ -62,7 +63,7 @@ fn connection(ordinal: u32) -> ConnectionRow {
     }
 }
 
-fn written(path: &Path) -> membench::Result<Writer> {
+fn written(path: &Path) -> membench_profile::Result<Writer> {
     let mut options = OptionsTable::default();
     let noreply = options.intern("noreply");
     let events: Vec<Event> = (0..40).map(|number| event(number, noreply)).collect();
@@ -72,7 +73,7 @@ fn written(path: &Path) -> membench::Result<Writer> {
     Ok(writer)
 }
 
-fn main() -> membench::Result<()> {
+fn main() -> membench_profile::Result<()> {
     let folder = std::env::args_os().nth(1).unwrap_or_default();
     let folder = Path::new(&folder);
     written(&folder.join("sealed"))?.finish(End {

@@ -161,7 +161,7 @@ fn clear(path: &Path) -> Result<()> {
 
 /// Makes sure that what is at the path is a profile and nothing else, and that nobody writes it.
 fn claim(path: &Path, is_folder: bool) -> Result<Folder> {
-    let refused = |found| Error::NotAProfile {
+    let refused = |found| Error::NotReplaced {
         path: path.into(),
         found,
     };

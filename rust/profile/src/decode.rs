@@ -8,8 +8,8 @@ use arrow_array::types::{
 use arrow_array::{Array, PrimitiveArray, RecordBatch};
 use arrow_buffer::ArrowNativeType;
 
-use super::manifest::Anchor;
-use crate::event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
+use membench_event::Anchor;
+use membench_event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 
 /// A column that does not hold what the schema promises, and what it holds.
 #[derive(Debug)]

@@ -13,10 +13,10 @@ use arrow_array::{
 use arrow_buffer::NullBufferBuilder;
 use arrow_schema::{ArrowError, DataType};
 
-use super::manifest::Anchor;
 use super::schema;
-use crate::event::{Command, Event, OptionsTable, Outcome, Protocol};
 use crate::{Error, Result};
+use membench_event::Anchor;
+use membench_event::{Command, Event, OptionsTable, Outcome, Protocol};
 
 /// Events that every column is filled from before the next: they stay in the processor's first cache meanwhile.
 const STRETCH: usize = 128;

@@ -10,11 +10,11 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::decode::{Columns, Mismatch};
-use super::manifest::Anchor;
 use super::reader::Source;
 use super::schema::schema;
-use crate::event::{Event, OptionsTable};
 use crate::{Error, Result};
+use membench_event::Anchor;
+use membench_event::{Event, OptionsTable};
 
 /// Rows decoded at a time while merging.
 const MERGED_ROWS: usize = 1 << 13;

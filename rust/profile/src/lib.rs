@@ -5,13 +5,13 @@ mod create;
 mod decode;
 mod encode;
 mod encoding;
+mod error;
 mod events;
 mod folder;
 mod manifest;
 mod reader;
 mod repair;
 mod room;
-mod sample;
 mod scan;
 mod schema;
 mod seal;
@@ -21,15 +21,15 @@ mod tail;
 mod writer;
 
 pub use encode::record_batch;
+pub use error::{Error, Result, require_all};
 pub use events::{Batches, Events};
 pub use folder::Owner;
-pub use manifest::{Anchor, Counts, Filters, Header, Manifest, Part, SCHEMA_VERSION, State};
+pub use manifest::{Counts, Filters, Header, Manifest, Part, SCHEMA_VERSION, State};
 pub use reader::Profile;
 pub use repair::repair;
-pub use sample::Sample;
 pub use schema::schema;
 pub use summary::Summary;
-pub use tables::{CloseSide, ConnectionRow, LossRow, Transport, connection_schema, loss_schema};
+pub use tables::{connection_schema, loss_schema};
 pub use writer::{End, Writer};
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use super::folder::Folder;
 use super::manifest::{Counts, Manifest, Part, State};
 use super::scan;
 use super::seal::seal;
-use super::tables::{self, ConnectionRow, LossRow};
+use super::tables;
 use super::tail::{Tail, open_name, part_number, sealed_name};
-use crate::event::OptionsTable;
 use crate::{Error, Result};
+use membench_event::OptionsTable;
+use membench_event::{ConnectionRow, LossRow};
 
 /// How often opening starts again because a recorder sealed a part under our eyes.
 const ATTEMPTS: u32 = 8;

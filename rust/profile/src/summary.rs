@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::manifest::Anchor;
 use super::reader::Profile;
-use super::sample::Sample;
 use crate::Result;
-use crate::capture::ledger::Ledger;
+use membench_event::Anchor;
+use membench_event::Ledger;
+use membench_event::Sample;
 
 /// What `info` says of a profile; its JSON form is `info --format json`.
 #[derive(Clone, Debug, Serialize)]

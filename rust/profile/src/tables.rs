@@ -16,95 +16,14 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::folder::Folder;
-use super::manifest::Anchor;
 use super::schema::timestamp;
 use crate::{Error, Result};
+use membench_event::{Anchor, CloseSide, ConnectionRow, LossRow, Transport};
 
 /// File name of the table of connections.
 pub(super) const CONNECTIONS: &str = "connections.parquet";
 /// File name of the table of losses.
 pub(super) const LOSSES: &str = "losses.parquet";
-
-/// What carries a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP over IPv4.
-    Tcp4,
-    /// TCP over IPv6.
-    Tcp6,
-    /// A UNIX-domain socket.
-    Unix,
-    /// UDP: what one peer's datagrams make up.
-    Udp,
-}
-
-/// Who closed a connection first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseSide {
-    /// The client.
-    Client,
-    /// The server.
-    Server,
-}
-
-const TRANSPORTS: [(Transport, &str); 4] = [
-    (Transport::Tcp4, "tcp4"),
-    (Transport::Tcp6, "tcp6"),
-    (Transport::Unix, "unix"),
-    (Transport::Udp, "udp"),
-];
-const SIDES: [(CloseSide, &str); 2] =
-    [(CloseSide::Client, "client"), (CloseSide::Server, "server")];
-
-impl Transport {
-    /// The name used in profiles.
-    pub const fn name(self) -> &'static str {
-        TRANSPORTS[self as usize].1
-    }
-}
-
-impl CloseSide {
-    /// The name used in profiles.
-    pub const fn name(self) -> &'static str {
-        SIDES[self as usize].1
-    }
-}
-
-/// One connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionRow {
-    /// Its ordinal, as in events.
-    pub connection: u32,
-    /// Ordinal of the server: a listening socket and its network namespace.
-    pub server: u32,
-    /// Ordinal of the client's address.
-    pub client: u32,
-    /// What carries it.
-    pub transport: Transport,
-    /// When it was opened, `CLOCK_MONOTONIC`, ns; none if before the recording.
-    pub opened: Option<u64>,
-    /// When it was closed, ns; none if after the recording.
-    pub closed: Option<u64>,
-    /// Who closed it.
-    pub close_side: Option<CloseSide>,
-    /// Bytes lost on it.
-    pub lost_bytes: u64,
-    /// How often decoding had to find the next message after a loss.
-    pub resyncs: u32,
-}
-
-/// One loss.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LossRow {
-    /// When, `CLOCK_MONOTONIC`, ns.
-    pub time: u64,
-    /// On which connection, where known.
-    pub connection: Option<u32>,
-    /// The loss term, as the ledger names it.
-    pub cause: String,
-    /// How much.
-    pub bytes: u64,
-}
 
 static CONNECTION_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
@@ -263,10 +182,10 @@ pub(super) fn connection_rows(
                 connection: connection.value(row),
                 server: server.value(row),
                 client: client.value(row),
-                transport: parse(&TRANSPORTS, name(transport, row)).ok_or("transport")?,
+                transport: parse(&Transport::ALL, name(transport, row)).ok_or("transport")?,
                 opened: value(opened, row).map(|time| anchor.monotonic_ns(time)),
                 closed: value(closed, row).map(|time| anchor.monotonic_ns(time)),
-                close_side: parse(&SIDES, name(side, row)),
+                close_side: parse(&CloseSide::ALL, name(side, row)),
                 lost_bytes: lost_bytes.value(row),
                 resyncs: resyncs.value(row),
             })

@@ -11,14 +11,16 @@ use serde_json::Value;
 use super::create;
 use super::encode::Encoder;
 use super::folder::{Folder, Owner};
-use super::manifest::{Anchor, Header, Manifest, Part, State};
+use super::manifest::{Header, Manifest, Part, State};
 use super::room::Room;
 use super::seal::seal;
-use super::tables::{self, ConnectionRow, LossRow};
+use super::tables;
 use super::tail::{Tail, TailWriter, open_name, sealed_name};
-use crate::capture::ledger::Ledger;
-use crate::event::{Event, OptionsTable};
 use crate::{Error, Result};
+use membench_event::Anchor;
+use membench_event::Ledger;
+use membench_event::{ConnectionRow, LossRow};
+use membench_event::{Event, OptionsTable};
 
 /// When batches are written and parts sealed.
 #[derive(Clone, Copy)]

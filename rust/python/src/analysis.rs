@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::analysis::{self, Options, Section};
-use crate::profile::Profile;
+use membench_analysis::{Options, Section};
+use membench_profile::Profile;
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(analyze, module)?)
@@ -24,11 +24,15 @@ fn analyze(py: Python<'_>, path: PathBuf, only: Option<Vec<String>>) -> PyResult
             only: only.as_deref().map(sections).transpose()?,
             ..Options::default()
         };
-        analysis::analyze(&Profile::open(&path)?, &options)
+        Ok(membench_analysis::analyze(
+            &Profile::open(&path)?,
+            &options,
+        )?)
     })?;
     serde_json::to_string(&found).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 fn sections(names: &[String]) -> crate::Result<Vec<Section>> {
-    names.iter().map(|name| Section::parse(name)).collect()
+    let sections = names.iter().map(|name| Section::parse(name));
+    Ok(sections.collect::<membench_analysis::Result<_>>()?)
 }

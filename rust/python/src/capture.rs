@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::capture::{
+use crate::error::raise;
+use crate::{Error, Result};
+use membench_capture::{
     Attachment, Hooks, Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side,
 };
-use crate::decode::Responses;
-use crate::profile::Sample;
-use crate::{Error, Result};
+use membench_decode::Responses;
+use membench_event::Sample;
 
 use super::events::{Batch, Event, Fetched};
 
@@ -94,7 +95,7 @@ impl Recorder {
             nice: guards.nice,
             limits: guards.limits(),
         };
-        let engine = py.detach(|| Engine::start(options))?;
+        let engine = py.detach(|| Engine::start(options)).map_err(raise)?;
         Ok(Self {
             engine,
             fetched: Fetched::default(),
@@ -126,7 +127,7 @@ impl Recorder {
         if let Some(known) = self.result.get() {
             return Ok(known.clone());
         }
-        let recording = super::json(&py.detach(|| self.engine.finish())?)?;
+        let recording = super::json(&py.detach(|| self.engine.finish()).map_err(raise)?)?;
         Ok(self.result.get_or_init(|| recording).clone())
     }
 
@@ -194,10 +195,10 @@ fn parse_side(name: &str) -> Result<Side> {
     [Side::Server, Side::Client]
         .into_iter()
         .find(|side| side.name() == name)
-        .ok_or_else(|| Error::Selection {
-            option: "--side",
-            wanted: name.to_owned(),
-            found: "wanted `server` or `client`".to_owned(),
+        .ok_or_else(|| Error::UnknownWord {
+            option: "side",
+            found: name.to_owned(),
+            wanted: "`server` or `client`",
         })
 }
 
@@ -205,8 +206,10 @@ pub(super) fn parse_responses(name: &str) -> Result<Responses> {
     [Responses::None, Responses::Lengths, Responses::Bytes]
         .into_iter()
         .find(|responses| responses.name() == name)
-        .ok_or_else(|| Error::UnknownResponses {
+        .ok_or_else(|| Error::UnknownWord {
+            option: "responses mode",
             found: name.to_owned(),
+            wanted: "`bytes`, `lengths` or `none`",
         })
 }
 
@@ -216,8 +219,10 @@ fn parse_hooks(name: &str) -> Result<(Option<Hooks>, Option<Attachment>)> {
     let mut ways = Attachment::ALL.into_iter();
     let attachment = ways.find(|attachment| attachment.name() == name);
     if hooks.is_none() && attachment.is_none() {
-        return Err(Error::UnknownTier {
+        return Err(Error::UnknownWord {
+            option: "hooks",
             found: name.to_owned(),
+            wanted: "`sockets`, `syscalls`, `tcx` or `clsact`",
         });
     }
     Ok((hooks, attachment))

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::capture;
+use membench_capture as capture;
 
 #[pyfunction]
 fn probe_ebpf(py: Python<'_>) -> PyResult<String> {

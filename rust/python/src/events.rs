@@ -8,9 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use super::profile::stream_capsule;
-use crate::capture;
-use crate::event::{self, OptionsTable};
-use crate::profile::{self, Anchor};
+
+use membench_event::{self, OptionsTable};
+
+use membench_event::Anchor;
 
 #[pyclass(frozen, get_all, module = "membench._native")]
 pub(super) struct Event {
@@ -40,7 +41,11 @@ pub(super) struct Event {
 
 impl Event {
     /// An event as Python sees it: names for codes, µs since 1970 for its time.
-    pub(super) fn new(event: &event::Event, options: &OptionsTable, anchor: Anchor) -> Self {
+    pub(super) fn new(
+        event: &membench_event::Event,
+        options: &OptionsTable,
+        anchor: Anchor,
+    ) -> Self {
         Self {
             time: anchor.utc_ns(event.time).div_euclid(1000),
             connection: event.connection,
@@ -61,7 +66,7 @@ impl Event {
             recache_ttl: event.recache_ttl,
             opaque_size: event.opaque_size,
             options: options.name(event.options).into(),
-            outcome: event.outcome.map(event::Outcome::name),
+            outcome: event.outcome.map(membench_event::Outcome::name),
             server_time: event.server_time,
             queue_time: event.queue_time,
         }
@@ -88,7 +93,10 @@ pub(super) struct Fetched(Mutex<VecDeque<Event>>);
 
 impl Fetched {
     /// The next event, from what was fetched or from the next batch.
-    pub(super) fn next(&self, fetch: impl FnOnce() -> Option<capture::Batch>) -> Option<Event> {
+    pub(super) fn next(
+        &self,
+        fetch: impl FnOnce() -> Option<membench_capture::Batch>,
+    ) -> Option<Event> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() {
             let batch = fetch()?;
@@ -109,8 +117,8 @@ pub(super) struct Batch {
 
 impl Batch {
     /// The columns of a live batch.
-    pub(super) fn new(batch: &capture::Batch) -> crate::Result<Self> {
-        let batch = profile::record_batch(&batch.events, &batch.options, batch.anchor)?;
+    pub(super) fn new(batch: &membench_capture::Batch) -> crate::Result<Self> {
+        let batch = membench_profile::record_batch(&batch.events, &batch.options, batch.anchor)?;
         Ok(Self { batch })
     }
 }

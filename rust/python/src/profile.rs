@@ -11,30 +11,35 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
+use super::error::{MembenchError, raise};
 use super::events::Event;
-use super::{MembenchError, json};
-use crate::event::{self, OptionsTable};
-use crate::profile::{self, Anchor, Events};
+use super::json;
+use membench_event::{Anchor, OptionsTable};
+use membench_profile::Events;
 
 /// Events fetched at a time while Python iterates.
 const FETCHED: usize = 4096;
 
 #[pyclass(frozen, module = "membench._native")]
 pub(super) struct Profile {
-    inner: profile::Profile,
+    inner: membench_profile::Profile,
 }
 
 #[pymethods]
 impl Profile {
     #[staticmethod]
     fn open(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let inner = py.detach(|| profile::Profile::open(path))?;
+        let inner = py
+            .detach(|| membench_profile::Profile::open(path))
+            .map_err(raise)?;
         Ok(Self { inner })
     }
 
     #[staticmethod]
     fn repair(py: Python<'_>, path: PathBuf) -> PyResult<String> {
-        let manifest = py.detach(|| profile::repair(path))?;
+        let manifest = py
+            .detach(|| membench_profile::repair(path))
+            .map_err(raise)?;
         json(&manifest)
     }
 
@@ -48,20 +53,22 @@ impl Profile {
     }
 
     fn info_json(&self, py: Python<'_>) -> PyResult<String> {
-        json(&py.detach(|| self.inner.summary())?)
+        json(&py.detach(|| self.inner.summary()).map_err(raise)?)
     }
 
     fn connections(&self, py: Python<'_>) -> PyResult<Table> {
         Ok(Table {
-            schema: profile::connection_schema(),
-            batches: py.detach(|| self.inner.connection_batches())?,
+            schema: membench_profile::connection_schema(),
+            batches: py
+                .detach(|| self.inner.connection_batches())
+                .map_err(raise)?,
         })
     }
 
     fn losses(&self, py: Python<'_>) -> PyResult<Table> {
         Ok(Table {
-            schema: profile::loss_schema(),
-            batches: py.detach(|| self.inner.loss_batches())?,
+            schema: membench_profile::loss_schema(),
+            batches: py.detach(|| self.inner.loss_batches()).map_err(raise)?,
         })
     }
 
@@ -73,7 +80,7 @@ impl Profile {
         Ok(EventIterator {
             anchor: self.inner.manifest().header.anchor,
             options: self.inner.options(),
-            state: Mutex::new((self.inner.events()?, VecDeque::new())),
+            state: Mutex::new((self.inner.events().map_err(raise)?, VecDeque::new())),
         })
     }
 
@@ -89,7 +96,7 @@ impl Profile {
 
     #[expect(clippy::unused_self, reason = "the protocol calls it on an object")]
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        schema_capsule(py, &profile::schema())
+        schema_capsule(py, &membench_profile::schema())
     }
 }
 
@@ -126,7 +133,10 @@ impl Table {
 pub(super) struct EventIterator {
     anchor: Anchor,
     options: OptionsTable,
-    state: Mutex<(Events, VecDeque<crate::Result<event::Event>>)>,
+    state: Mutex<(
+        Events,
+        VecDeque<membench_profile::Result<membench_event::Event>>,
+    )>,
 }
 
 #[pymethods]
@@ -139,12 +149,16 @@ impl EventIterator {
         let Some(event) = py.detach(|| self.fetch()) else {
             return Ok(None);
         };
-        Ok(Some(Event::new(&event?, &self.options, self.anchor)))
+        Ok(Some(Event::new(
+            &event.map_err(raise)?,
+            &self.options,
+            self.anchor,
+        )))
     }
 }
 
 impl EventIterator {
-    fn fetch(&self) -> Option<crate::Result<event::Event>> {
+    fn fetch(&self) -> Option<membench_profile::Result<membench_event::Event>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (events, fetched) = &mut *state;
         if fetched.is_empty() {

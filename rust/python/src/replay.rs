@@ -2,9 +2,10 @@
 
 use pyo3::prelude::*;
 
+use super::error::raise;
 use super::json;
-use crate::profile::Profile;
-use crate::replay::{Options, Pacing, Progress, run};
+use membench_profile::Profile;
+use membench_replay::{Options, Pacing, Progress, run};
 
 /// Replays the profile at `path`; returns the report as JSON.
 #[pyfunction]
@@ -32,7 +33,7 @@ fn replay(
     on_interval: Option<Py<PyAny>>,
 ) -> PyResult<String> {
     let options = Options {
-        pacing: Pacing::parse(pacing)?,
+        pacing: Pacing::parse(pacing).map_err(raise)?,
         warm,
         allow_nonempty,
         allow_admin,
@@ -56,7 +57,7 @@ fn replay(
     if let Some(error) = raised {
         return Err(error);
     }
-    json(&report?)
+    json(&report.map_err(raise)?)
 }
 
 /// Hands progress to the callback; an interrupt or its exception ends the run, and so does `False`.

@@ -7,12 +7,13 @@ use std::time::Instant;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::capture::{Limits, RecordOptions, Recorder as Engine};
-use crate::privacy::Names;
-use crate::profile::Sample;
-use crate::top::Top as Counter;
+use membench_analysis::top::Top as Counter;
+use membench_capture::{Limits, RecordOptions, Recorder as Engine};
+use membench_decode::privacy::Names;
+use membench_event::Sample;
 
 use super::capture::{Selected, parse_responses, seconds};
+use super::error::raise;
 
 #[pyclass(frozen, module = "membench._native")]
 struct Top {
@@ -72,7 +73,7 @@ impl Top {
             names: names.clone(),
         };
         Ok(Self {
-            engine: py.detach(|| Engine::start(options))?,
+            engine: py.detach(|| Engine::start(options)).map_err(raise)?,
             counter: Mutex::new(Counter::new(keys)),
             names,
         })

@@ -2,12 +2,18 @@
 
 use std::io;
 
-use super::Class;
+use membench_event::{Class, Failure, Hint, Setting};
 
-/// Why a recording cannot be replayed, or not there; part of [`Error`](super::Error).
+/// The result of a replay.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a recording cannot be replayed, or not there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReplayError {
+pub enum Error {
+    /// The profile cannot be read, or not replayed.
+    #[error(transparent)]
+    Profile(#[from] membench_profile::Error),
     /// A replay's pacing is not one there is.
     #[error("unknown pacing: {given}")]
     Pacing {
@@ -74,10 +80,10 @@ pub enum ReplayError {
     },
 }
 
-impl ReplayError {
-    /// Which exception and exit code this becomes.
-    pub(super) fn class(&self) -> Class {
+impl Failure for Error {
+    fn class(&self) -> Class {
         match self {
+            Self::Profile(error) => error.class(),
             Self::Pacing { .. } | Self::TargetAddress { .. } => Class::Usage,
             Self::TooManyConnections { .. } | Self::System { .. } => Class::Environment,
             Self::Nothing { .. } => Class::Profile,
@@ -87,9 +93,9 @@ impl ReplayError {
         }
     }
 
-    /// What to do about it, if there is something better than the message says.
-    pub(super) fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<Hint> {
         let hint = match self {
+            Self::Profile(error) => return error.hint(),
             Self::TargetProtocol { .. } | Self::Nothing { .. } | Self::System { .. } => {
                 return None;
             }
@@ -98,18 +104,25 @@ impl ReplayError {
                 "`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`"
             }
             Self::TargetUnreachable { target, .. } => {
-                return Some(format!(
+                return Some(Hint::text(format!(
                     "is memcached running and listening on {target}? `memcached -l ADDRESS -p PORT` starts one"
-                ));
+                )));
             }
             Self::TargetBusy { .. } => {
-                "replay writes to its target; `--allow-nonempty` if you mean it"
+                return Some(
+                    Hint::text("replay writes to its target; ")
+                        .then_setting(Setting::AllowNonempty, "")
+                        .then(" if you mean it"),
+                );
             }
             Self::TooManyConnections { wanted, .. } => {
-                return Some(format!("`ulimit -n {}`, then again", wanted + 64));
+                return Some(Hint::text(format!(
+                    "`ulimit -n {}`, then again",
+                    wanted + 64
+                )));
             }
         };
-        Some(hint.into())
+        Some(Hint::text(hint))
     }
 }
 

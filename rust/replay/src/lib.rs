@@ -4,52 +4,36 @@
 //! Profile ─▶ plan ─▶ feeder ─blocks of operations─▶ shard ─▶ target ─▶ measures ─▶ report
 //! ```
 
-pub mod bytes;
 pub mod clock;
-pub mod connection;
-pub mod connections;
-mod feeder;
-pub mod histogram;
-pub mod keys;
-pub mod measures;
-pub mod opaque;
+mod error;
+pub mod make;
+pub mod measure;
 pub mod operation;
-pub mod outcomes;
-mod outstanding;
-mod plan;
-pub mod poller;
-pub mod processors;
-mod progress;
-pub mod recording;
-mod report;
-pub mod request;
+pub mod plan;
 mod run;
-mod schedule;
 pub mod shard;
+mod sys;
 mod target;
-pub mod template;
-pub mod values;
-mod warm;
 
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::profile::Profile;
-use crate::{ReplayError, Result, answer};
+use membench_profile::{Profile, require_all};
 
-use keys::ShortKeys;
+use make::keys::ShortKeys;
+use measure::report::{Circumstances, Server, TargetFacts, Totals};
 use plan::Plan;
-use recording::{Lifetime, Recording};
-use report::{Circumstances, Server, TargetFacts, Totals};
+use plan::recording::{Lifetime, Recording};
+use plan::template::Templates;
 use run::{Ran, Run};
+use target::warm::Warm;
 use target::{Statistics, Target, growth};
-use template::Templates;
-use warm::Warm;
 
-pub use progress::Progress;
-pub use report::{Generator, Report};
-pub use schedule::Pacing;
+pub use error::{Error, Result};
+pub use measure::progress::Progress;
+pub use measure::report::{Generator, Report};
+pub use plan::schedule::Pacing;
 
 /// Open files besides the connections: the profile, the control connection, epoll, Python's own.
 const OTHER_FILES: u64 = 64;
@@ -103,7 +87,8 @@ pub fn run(
     on_interval: &mut dyn FnMut(&Progress) -> bool,
 ) -> Result<Report> {
     if !options.allow_sampled {
-        profile.manifest().header.sample.require_all(
+        require_all(
+            profile.manifest().header.sample,
             profile.path(),
             "replaying it is a fraction of the recorded load, with holes in its schedule",
         )?;
@@ -141,7 +126,7 @@ pub fn run_recording(
         options.warm,
     )?;
     if plan.requests == 0 {
-        return Err(ReplayError::Nothing {
+        return Err(Error::Nothing {
             events: plan.events,
         }
         .into());
@@ -189,7 +174,7 @@ fn warm(
     if !options.warm {
         return Ok(None);
     }
-    let stored = warm::store(target.address(), plan, keys, templates, options.seed);
+    let stored = target::warm::store(target.address(), plan, keys, templates, options.seed);
     stored
         .map(Some)
         .map_err(|source| target.unreachable(source))
@@ -225,7 +210,7 @@ fn allow_connections(wanted: u64) -> Result<()> {
         current: Some(files),
         maximum,
     };
-    setrlimit(Resource::Nofile, raised).map_err(|_| ReplayError::TooManyConnections {
+    setrlimit(Resource::Nofile, raised).map_err(|_| Error::TooManyConnections {
         wanted,
         limit: maximum.unwrap_or(u64::MAX),
     })?;

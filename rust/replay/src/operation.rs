@@ -1,6 +1,6 @@
 //! The unit that travels from the feeder to a shard: one operation on one key, plain and of fixed size.
 
-use crate::event::{Command, Options, Outcome, Protocol};
+use membench_event::{Command, Options, Outcome, Protocol};
 
 /// What a shard is to do with an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Marks {
 pub struct Operation {
     /// When to send, ns after the start of the replay.
     pub intended: u64,
-    /// What the key is rendered from: see [`super::keys`].
+    /// What the key is rendered from: see [`crate::make::keys`].
     pub key: u64,
     /// Arithmetic: the amount.
     pub delta: u64,

@@ -8,24 +8,24 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use crate::{ReplayError, Result};
+use crate::{Error, Result};
 
-use super::clock::{SECOND, WallClock, monotonic};
-use super::connection::Shared;
-use super::connections::Connections;
-use super::feeder::{BLOCKS, Feeder};
-use super::keys::ShortKeys;
-use super::measures::{Interval, Measures};
-use super::operation::Block;
-use super::plan::Plan;
-use super::processors;
-use super::progress::{Progress, Watch};
-use super::recording::Recording;
-use super::report::Totals;
-use super::request::Requests;
-use super::schedule::{Pacing, Schedule};
-use super::shard::{Outcome, Shard};
-use super::template::Templates;
+use crate::clock::{SECOND, WallClock, monotonic};
+use crate::make::keys::ShortKeys;
+use crate::make::request::Requests;
+use crate::measure::progress::{Progress, Watch};
+use crate::measure::report::Totals;
+use crate::measure::{Interval, Measures};
+use crate::operation::Block;
+use crate::plan::Plan;
+use crate::plan::feeder::{BLOCKS, Feeder};
+use crate::plan::recording::Recording;
+use crate::plan::schedule::{Pacing, Schedule};
+use crate::plan::template::Templates;
+use crate::shard::connection::Shared;
+use crate::shard::connections::Connections;
+use crate::shard::processors;
+use crate::shard::{Outcome, Shard};
 
 /// Bytes taken from a socket at a time.
 const INCOMING: usize = 64 * 1024;
@@ -216,7 +216,7 @@ fn follow(
 fn join_shards(shards: Vec<ScopedJoinHandle<'_, io::Result<Outcome>>>) -> Result<Totals> {
     let mut totals = Totals::default();
     for shard in shards {
-        let outcome = join(shard).map_err(|source| ReplayError::System {
+        let outcome = join(shard).map_err(|source| Error::System {
             call: "sending thread",
             source,
         })?;

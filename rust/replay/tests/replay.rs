@@ -1,11 +1,12 @@
 //! Replays recordings made in memory against a real memcached.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../../decode/tests/memcached/mod.rs"]
 mod memcached;
 
-use membench::event::{Command, Event, OptionsTable, Outcome, Protocol};
-use membench::replay::recording::{Lifetime, Recording, in_memory};
-use membench::replay::{Options, Pacing, Report, run_recording};
+use membench_event::{Command, Event, OptionsTable, Outcome, Protocol};
+use membench_replay::plan::recording::{Lifetime, Recording, in_memory};
+use membench_replay::{Options, Pacing, Report, run_recording};
 
 use memcached::Memcached;
 
@@ -470,7 +471,7 @@ fn a_target_that_dies_leaves_every_request_counted() {
         ..keyed(Command::Get, index, 1, Outcome::Miss)
     });
     let mut seconds = 0;
-    let mut each_second = |progress: &membench::replay::Progress| {
+    let mut each_second = |progress: &membench_replay::Progress| {
         assert_eq!(progress.planned, 4000);
         if seconds == 0 {
             server.kill();

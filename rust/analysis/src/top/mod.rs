@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::event::{Command, Event, Outcome};
+use membench_event::{Command, Event, Outcome};
 
 pub use sketch::{Entry, Sketch};
 
@@ -275,7 +275,7 @@ fn busy_client(entry: &Entry<Client>) -> BusyClient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Options, Protocol};
+    use membench_event::{Options, Protocol};
 
     fn event(connection: u32, command: Command, key: u64, value_size: Option<u32>) -> Event {
         let read = value_size.map_or(Outcome::Miss, |_| Outcome::Hit);

@@ -16,10 +16,8 @@ use aya::{
     programs::loaded_programs,
     sys::{Stats, enable_stats},
 };
-use membench::{
-    capture::{Followed, Kernel, KernelOptions, counter},
-    decode::Responses,
-};
+use membench_capture::{Followed, Kernel, KernelOptions, counter};
+use membench_decode::Responses;
 
 use server::{Server, end, requests};
 

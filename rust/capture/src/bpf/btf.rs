@@ -7,17 +7,17 @@ use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use crate::{KernelError, Result};
 
 /// Where the kernel describes its types.
-pub(super) const PATH: &str = "/sys/kernel/btf/vmlinux";
+pub(crate) const PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// The running kernel's types.
-pub(super) struct Types {
+pub(crate) struct Types {
     all: TypeInformation,
     structures: HashMap<String, u32>,
 }
 
 impl Types {
     /// Reads them.
-    pub(super) fn of_this_kernel() -> Result<Self> {
+    pub(crate) fn of_this_kernel() -> Result<Self> {
         // Read as a whole: the parser asks for a few bytes at a time.
         let bytes = std::fs::read(PATH).map_err(|source| KernelError::NoTypes {
             path: PATH.into(),
@@ -27,7 +27,7 @@ impl Types {
     }
 
     /// Offsets of the first `wanted` members, each given as structure and name; 0 for the others.
-    pub(super) fn offsets<const COUNT: usize>(
+    pub(crate) fn offsets<const COUNT: usize>(
         &self,
         paths: [(&'static str, &'static str); COUNT],
         wanted: usize,
@@ -56,12 +56,12 @@ impl Types {
     }
 
     /// Fails if there is no such tracepoint: the kernel declares its prototype as a type of this name.
-    pub(super) fn require_tracepoint(&self, tracepoint: &'static str) -> Result<()> {
+    pub(crate) fn require_tracepoint(&self, tracepoint: &'static str) -> Result<()> {
         match self.all.id_of(&format!("btf_trace_{tracepoint}")) {
             Some(_) => Ok(()),
             None => Err(KernelError::NoTracepoint {
                 tracepoint,
-                kernel: super::load::kernel_release(),
+                kernel: crate::source::sockets::kernel_release(),
             }
             .into()),
         }
@@ -77,7 +77,7 @@ impl Types {
             Some((_, Offset::BitOffsetAndSize(..))) | None => Err(KernelError::NoMember {
                 structure,
                 member,
-                kernel: super::load::kernel_release(),
+                kernel: crate::source::sockets::kernel_release(),
             }
             .into()),
         }

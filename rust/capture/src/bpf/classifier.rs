@@ -10,18 +10,13 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-use aya::{
-    Ebpf, EbpfError,
-    programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType, TcError,
-        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
-    },
-};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, TcError};
+use aya::{Ebpf, EbpfError};
 
+use crate::bpf::failure;
+use crate::source::sockets::options::Attachment;
 use crate::{Error, KernelError, Result};
-
-use super::failure;
-use super::options::Attachment;
 
 /// The programs, and where each is attached.
 const PROGRAMS: [(&str, TcAttachType); 2] = [
@@ -50,15 +45,15 @@ exit 0
 
 /// Where to attach.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// The interface's name.
-    pub(super) interface: &'a str,
+    pub(crate) interface: &'a str,
     /// Packets pass it twice: then one way is enough.
-    pub(super) is_loopback: bool,
+    pub(crate) is_loopback: bool,
 }
 
 /// Attached programs.
-pub(super) enum Hooks {
+pub(crate) enum Hooks {
     /// By links.
     Tcx(Vec<SchedClassifierLink>),
     /// By filters.
@@ -66,7 +61,7 @@ pub(super) enum Hooks {
 }
 
 /// Filters of ours, and what will remove them.
-pub(super) struct Filters {
+pub(crate) struct Filters {
     links: Vec<SchedClassifierLink>,
     helper: Option<Child>,
     interface: String,
@@ -77,7 +72,7 @@ pub(super) struct Filters {
 
 impl Hooks {
     /// Loads and attaches the programs, by the first way that this kernel has; also why not by the one before.
-    pub(super) fn attach(
+    pub(crate) fn attach(
         object: &mut Ebpf,
         place: Place<'_>,
         wanted: Option<Attachment>,
@@ -105,7 +100,7 @@ impl Hooks {
     }
 
     /// Which way.
-    pub(super) fn attachment(&self) -> Attachment {
+    pub(crate) fn attachment(&self) -> Attachment {
         match self {
             Self::Tcx(_) => Attachment::Tcx,
             Self::Clsact(_) => Attachment::Clsact,
@@ -113,7 +108,7 @@ impl Hooks {
     }
 
     /// What removes them by hand, where that may become necessary.
-    pub(super) fn removal(&self) -> Option<String> {
+    pub(crate) fn removal(&self) -> Option<String> {
         match self {
             Self::Tcx(_) => None,
             Self::Clsact(filters) => Some(filters.removal()),
@@ -121,7 +116,7 @@ impl Hooks {
     }
 
     /// Detaches. Returns what is left to be done by hand, if that failed.
-    pub(super) fn detach(&mut self) -> Option<String> {
+    pub(crate) fn detach(&mut self) -> Option<String> {
         match self {
             Self::Tcx(links) => {
                 links.clear();

@@ -1,28 +1,23 @@
 //! The kernel programs' counters → their sums, and how often a program could not run.
 
-use std::{
-    fs::File,
-    io::{Read, Seek},
-    os::fd::{AsRawFd, BorrowedFd},
-};
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use membench_common::{counter, program};
 
-use crate::{
-    Error, KernelError, Result,
-    capture::clock,
-    sys::{Word, Words},
-};
+use crate::sys::{Word, Words};
+use crate::{Error, KernelError, Result, clock};
 
 /// The counters, mapped: reading them takes no privilege.
-pub(super) struct Counters {
+pub(crate) struct Counters {
     words: Words,
     stripes: usize,
 }
 
 impl Counters {
     /// Maps the counters of so many CPUs.
-    pub(super) fn map(map: BorrowedFd<'_>, cpus: u32) -> Result<Self> {
+    pub(crate) fn map(map: BorrowedFd<'_>, cpus: u32) -> Result<Self> {
         let stripes = (cpus * program::COUNT) as usize;
         let words =
             Words::map(map, stripes * counter::STRIDE).map_err(|source| KernelError::Map {
@@ -33,7 +28,7 @@ impl Counters {
     }
 
     /// Each counter's sum. The programs go on counting meanwhile.
-    pub(super) fn sums(&self) -> [u64; counter::COUNT] {
+    pub(crate) fn sums(&self) -> [u64; counter::COUNT] {
         std::array::from_fn(|index| {
             (0..self.stripes)
                 .map(|stripe| self.words.read(stripe * counter::STRIDE + index))
@@ -42,7 +37,7 @@ impl Counters {
     }
 
     /// One counter's sum on each CPU.
-    pub(super) fn by_cpu(&self, counter: u32) -> Vec<u64> {
+    pub(crate) fn by_cpu(&self, counter: u32) -> Vec<u64> {
         let programs = program::COUNT as usize;
         let stripes = 0..self.stripes;
         let values: Vec<u64> = stripes
@@ -56,11 +51,11 @@ impl Counters {
 }
 
 /// The sign of life without which the programs only count.
-pub(super) struct Heartbeat(Word);
+pub(crate) struct Heartbeat(Word);
 
 impl Heartbeat {
     /// Maps the word, and gives the first sign.
-    pub(super) fn map(map: BorrowedFd<'_>) -> Result<Self> {
+    pub(crate) fn map(map: BorrowedFd<'_>) -> Result<Self> {
         let word = Word::map(map).map_err(|source| KernelError::Map {
             map: "heartbeat",
             source,
@@ -71,17 +66,17 @@ impl Heartbeat {
     }
 
     /// Gives a sign.
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         self.0.write(clock::monotonic_ns());
     }
 }
 
 /// What the kernel knows of a loaded program. Opened once: later this process may not be allowed to.
-pub(super) struct ProgramFile(File);
+pub(crate) struct ProgramFile(File);
 
 impl ProgramFile {
     /// Opens what `/proc` says of a program's descriptor.
-    pub(super) fn open(program: BorrowedFd<'_>) -> Result<Self> {
+    pub(crate) fn open(program: BorrowedFd<'_>) -> Result<Self> {
         let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
         File::open(&path).map(Self).map_err(|source| Error::Io {
             path: path.into(),
@@ -90,7 +85,7 @@ impl ProgramFile {
     }
 
     /// How often the program did not run because it was running already on that CPU.
-    pub(super) fn misses(&mut self) -> Result<u64> {
+    pub(crate) fn misses(&mut self) -> Result<u64> {
         let mut text = String::new();
         let read = self
             .0

@@ -1,10 +1,11 @@
 //! What the kernel lacks or refuses → its text, its class and what to do about it.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::PathBuf;
 
-use super::Class;
+use membench_event::{Class, Failure, Hint, Setting};
 
-/// What a recording takes that the kernel lacks or refuses; part of [`Error`](super::Error).
+/// What a recording takes that the kernel lacks or refuses.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelError {
@@ -38,7 +39,7 @@ pub enum KernelError {
     },
     /// The kernel's tracing programs cannot tell a task's control group.
     #[error(
-        "Failed to load eBPF program: on Linux {kernel} programs cannot tell a task's control group (--cgroup)"
+        "Failed to load eBPF program: on Linux {kernel} programs cannot tell a task's control group"
     )]
     NoControlGroups {
         /// The kernel's release.
@@ -94,9 +95,8 @@ pub enum KernelError {
     },
 }
 
-impl KernelError {
-    /// Which exception and exit code this becomes.
-    pub(super) fn class(&self) -> Class {
+impl Failure for KernelError {
+    fn class(&self) -> Class {
         match self {
             Self::NoTypes { .. }
             | Self::NoTracepoint { .. }
@@ -111,20 +111,28 @@ impl KernelError {
         }
     }
 
-    /// What to do about it, if there is something better than the message says.
-    pub(super) fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<Hint> {
         let hint = match self {
             Self::NoTypes { .. } => "use a kernel built with CONFIG_DEBUG_INFO_BTF",
             Self::NoTracepoint { tracepoint, .. } if tracepoint.starts_with("sock_") => {
-                "use Linux 6.3 or newer, or `--hooks syscalls`"
+                return Some(
+                    Hint::text("use Linux 6.3 or newer, or ")
+                        .then_setting(Setting::Hooks, "syscalls"),
+                );
             }
             Self::NoTracepoint { .. } | Self::NoMember { .. } => "use Linux 5.10 or newer",
             Self::NoControlGroups { .. } => {
-                "name its processes with `--pid`, or use Linux 5.15 or newer"
+                return Some(
+                    Hint::text("name its processes with ")
+                        .then_setting(Setting::Pids, "")
+                        .then(", or use Linux 5.15 or newer"),
+                );
             }
             Self::MissingCapabilities { missing } => {
                 let missing = missing.join(" and ");
-                return Some(format!("run as root, or with {missing} in a container"));
+                return Some(Hint::text(format!(
+                    "run as root, or with {missing} in a container"
+                )));
             }
             Self::Load { source, log, .. } => load_hint(source, log),
             Self::Attach { name, source } => attach_hint(name, source),
@@ -132,7 +140,7 @@ impl KernelError {
             Self::Privileges { .. } => return None,
             Self::PrivilegesKept { .. } => "privileges must be given up before other threads start",
         };
-        Some(hint.into())
+        Some(Hint::text(hint))
     }
 }
 
@@ -256,7 +264,8 @@ mod tests {
             (attach(libc::EBUSY), attaching, "bpftool prog"),
             (attach(libc::EEXIST), attaching, "bpftool prog"),
         ] {
-            let (text, hint) = (error.to_string(), error.hint().unwrap_or_default());
+            let text = error.to_string();
+            let hint = error.hint().unwrap().for_command_line();
             assert!(text.starts_with(first_line), "{text}");
             assert!(hint.contains(remedy), "{text}: {hint}");
             assert_eq!(error.class(), Class::Environment, "{text}");

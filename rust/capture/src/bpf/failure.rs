@@ -2,20 +2,16 @@
 
 use std::io;
 
-use aya::{
-    BtfError, EbpfError,
-    maps::MapError,
-    programs::{ProgramError, TcError},
-    sys::SyscallError,
-};
+use aya::maps::MapError;
+use aya::programs::{ProgramError, TcError};
+use aya::sys::SyscallError;
+use aya::{BtfError, EbpfError};
 
-use crate::{
-    Error, KernelError,
-    capture::{load::kernel_release, missing_capabilities},
-};
+use crate::source::sockets::kernel_release;
+use crate::{Error, KernelError, missing_capabilities};
 
 /// What stands for the object as a whole where a program's or map's name is told.
-pub(super) const OBJECT: &str = "membench.bpf.o";
+pub(crate) const OBJECT: &str = "membench.bpf.o";
 
 /// Most of the verifier's log that is told: its end says why.
 const LOG_TAIL: usize = 2_000;
@@ -24,7 +20,7 @@ const LOG_TAIL: usize = 2_000;
 const ASKS_CONTROL_GROUP: &str = "unknown func bpf_get_current_ancestor_cgroup_id";
 
 /// A program or map that could not be loaded.
-pub(super) fn load(name: &'static str, error: EbpfError) -> Error {
+pub(crate) fn load(name: &'static str, error: EbpfError) -> Error {
     let (source, log) = cause(error);
     match source.raw_os_error() {
         Some(libc::EPERM) => permission(name, source),
@@ -42,7 +38,7 @@ pub(super) fn load(name: &'static str, error: EbpfError) -> Error {
 }
 
 /// A program that could not be attached.
-pub(super) fn attach(name: &'static str, error: EbpfError) -> Error {
+pub(crate) fn attach(name: &'static str, error: EbpfError) -> Error {
     let (source, _) = cause(error);
     match source.raw_os_error() {
         Some(libc::EPERM) => permission(name, source),
@@ -51,7 +47,7 @@ pub(super) fn attach(name: &'static str, error: EbpfError) -> Error {
 }
 
 /// A program or map that the object lacks.
-pub(super) fn absent(name: &'static str) -> Error {
+pub(crate) fn absent(name: &'static str) -> Error {
     let source = io::Error::new(io::ErrorKind::NotFound, "not in the object");
     let log = String::new();
     KernelError::Load { name, source, log }.into()

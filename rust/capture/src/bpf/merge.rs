@@ -16,11 +16,11 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// Two of the longest pauses between sweeps.
-pub(super) const PATIENCE_NS: u64 = 20_000_000;
+pub(crate) const PATIENCE_NS: u64 = 20_000_000;
 
 /// What a look into a ring shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// A record, with its time, ns.
     Record(u64),
     /// Nothing, and all that was in it when the sweep began has been taken.
@@ -31,7 +31,7 @@ pub(super) enum Look {
 
 /// The order of one sweep after the other. Times are those of the records' clock, ns.
 #[derive(Debug)]
-pub(super) struct Merge {
+pub(crate) struct Merge {
     /// Of each ring: nothing is in it, hidden, that was reserved before.
     floors: Vec<u64>,
     /// The records at the heads of rings, with the ring's index.
@@ -44,7 +44,7 @@ pub(super) struct Merge {
 
 impl Merge {
     /// Of so many rings, all empty.
-    pub(super) fn new(rings: usize) -> Self {
+    pub(crate) fn new(rings: usize) -> Self {
         Self {
             floors: vec![0; rings],
             heads: BinaryHeap::with_capacity(rings),
@@ -54,14 +54,14 @@ impl Merge {
     }
 
     /// Begins a sweep: each ring is to be shown then. `now` must be read before any of them is looked into.
-    pub(super) fn begin(&mut self, now: u64) {
+    pub(crate) fn begin(&mut self, now: u64) {
         self.heads.clear();
         self.began = now;
         self.watermark = now;
     }
 
     /// Takes what a look into a ring showed: at the start of a sweep, and after a record was taken from it.
-    pub(super) fn show(&mut self, ring: usize, look: Look) {
+    pub(crate) fn show(&mut self, ring: usize, look: Look) {
         match look {
             Look::Record(time) => self.heads.push(Reverse((time, ring))),
             Look::Empty => self.raise(ring, self.began),
@@ -74,7 +74,7 @@ impl Merge {
     }
 
     /// The ring whose head is next; none when what is left has to wait.
-    pub(super) fn next(&mut self) -> Option<usize> {
+    pub(crate) fn next(&mut self) -> Option<usize> {
         let Reverse((time, ring)) = *self.heads.peek()?;
         if time > self.watermark {
             return None;

@@ -2,10 +2,10 @@
 
 use std::{fs, io};
 
+use membench_profile::Owner;
 use rustix::process::{Gid, Uid, geteuid, getuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use crate::profile::Owner;
 use crate::{Error, KernelError, Result, sys};
 
 /// What the programs need to be loaded and attached, with the capability's number.
@@ -13,7 +13,7 @@ const NEEDED: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
 /// What programs at an interface need. Without `CAP_PERFMON` the verifier also follows what a processor may do by
 /// mistake (Spectre), out of bounded loops and on: it then gives up.
 #[cfg(feature = "ebpf")]
-pub(super) const INTERFACES: [(&str, u32); 3] =
+pub(crate) const INTERFACES: [(&str, u32); 3] =
     [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_NET_ADMIN", 12)];
 /// Stands for all of them on its own.
 const CAP_SYS_ADMIN: u32 = 21;
@@ -28,7 +28,7 @@ pub fn missing_capabilities() -> Vec<&'static str> {
 
 /// Refuses where this process lacks one of them.
 #[cfg(feature = "ebpf")]
-pub(super) fn require(needed: &[(&'static str, u32)]) -> Result<()> {
+pub(crate) fn require(needed: &[(&'static str, u32)]) -> Result<()> {
     match missing(effective(), needed) {
         missing if missing.is_empty() => Ok(()),
         missing => Err(KernelError::MissingCapabilities { missing }.into()),

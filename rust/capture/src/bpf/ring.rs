@@ -1,24 +1,20 @@
 //! The rings that the kernel programs write to → their records, in the order in which they were made.
 
-use std::{mem, os::fd::AsFd};
+use std::mem;
+use std::os::fd::AsFd;
 
-use aya::{
-    Ebpf,
-    maps::{ArrayOfMaps, Map, MapData, RingBuf},
-};
-use aya_obj::{generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF, maps};
+use aya::Ebpf;
+use aya::maps::{ArrayOfMaps, Map, MapData, RingBuf};
+use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
+use aya_obj::maps;
 use membench_common::RECORD_PAYLOAD;
 use zerocopy::FromBytes;
 
-use crate::{
-    Error, KernelError, Result,
-    capture::{
-        clock, failure,
-        merge::{Look, Merge},
-        running::ratio,
-    },
-    sys::Words,
-};
+use crate::bpf::failure;
+use crate::bpf::merge::{Look, Merge};
+use crate::recorder::thread::ratio;
+use crate::sys::Words;
+use crate::{Error, KernelError, Result, clock};
 
 /// Most rings: beyond, one thread spends its time looking.
 const MOST: usize = 64;
@@ -30,7 +26,7 @@ const LARGEST: u64 = 1 << 31;
 const MAP: &str = "rings";
 
 /// All rings of a capture.
-pub(super) struct Rings {
+pub(crate) struct Rings {
     all: Vec<Ring>,
     /// The ring of each possible CPU.
     of_cpus: Vec<usize>,
@@ -41,8 +37,8 @@ pub(super) struct Rings {
 
 /// How many rings there are, and how large they are together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) rings: usize,
+pub(crate) struct Size {
+    pub(crate) rings: usize,
     /// Of each, bytes.
     each: u32,
 }
@@ -50,7 +46,7 @@ pub(super) struct Size {
 impl Size {
     /// Divides so many bytes among the rings that are wanted, by default one a CPU that is online, which each CPU of
     /// them can use. The kernel takes powers of two.
-    pub(super) fn of(wanted: u32, rings: Option<u32>, online: usize) -> Self {
+    pub(crate) fn of(wanted: u32, rings: Option<u32>, online: usize) -> Self {
         let most = online.clamp(1, MOST);
         let rings = rings.map_or(most, |rings| (rings as usize).clamp(1, most));
         let least = LARGEST_RECORDS * RECORD_PAYLOAD as u64 + 1;
@@ -63,7 +59,7 @@ impl Size {
     }
 
     /// Of all rings, bytes.
-    pub(super) fn total(self) -> u64 {
+    pub(crate) fn total(self) -> u64 {
         self.rings as u64 * u64::from(self.each)
     }
 
@@ -82,7 +78,7 @@ impl Size {
 
 impl Rings {
     /// Makes the rings, and gives each CPU one.
-    pub(super) fn make(object: &mut Ebpf, size: Size, cpus: u32, online: &[u32]) -> Result<Self> {
+    pub(crate) fn make(object: &mut Ebpf, size: Size, cpus: u32, online: &[u32]) -> Result<Self> {
         let rings = (0..size.rings).map(|_| Ring::make(size.each));
         let rings = rings.collect::<Result<Vec<Ring>>>()?;
         let slots = object.map_mut(MAP).ok_or_else(|| failure::absent(MAP))?;
@@ -103,7 +99,7 @@ impl Rings {
 
     /// Takes at most `limit` of the records that were there when it was called; returns how many. What others may have
     /// to come before stays for the next time.
-    pub(super) fn sweep(&mut self, limit: usize, take: &mut impl FnMut(&[u8])) -> usize {
+    pub(crate) fn sweep(&mut self, limit: usize, take: &mut impl FnMut(&[u8])) -> usize {
         self.begin();
         let mut taken = 0;
         while taken < limit && self.take(take) {
@@ -113,7 +109,7 @@ impl Rings {
     }
 
     /// Takes the next record; false if there is none now, or what others may have to come before.
-    pub(super) fn take_next(&mut self, take: &mut impl FnMut(&[u8])) -> bool {
+    pub(crate) fn take_next(&mut self, take: &mut impl FnMut(&[u8])) -> bool {
         if self.take(take) {
             return true;
         }
@@ -145,12 +141,12 @@ impl Rings {
     }
 
     /// How full the fullest ring was at the last sweep, 0…1.
-    pub(super) fn fill(&self) -> f64 {
+    pub(crate) fn fill(&self) -> f64 {
         self.fill
     }
 
     /// What was counted on each CPU, added up for each ring.
-    pub(super) fn by_ring(&self, by_cpu: &[u64]) -> Vec<u64> {
+    pub(crate) fn by_ring(&self, by_cpu: &[u64]) -> Vec<u64> {
         let mut sums = vec![0; self.all.len()];
         for (ring, counted) in self.of_cpus.iter().zip(by_cpu) {
             if let Some(sum) = sums.get_mut(*ring) {
@@ -161,7 +157,7 @@ impl Rings {
     }
 
     /// Whether nothing is in any of them, written or not.
-    pub(super) fn are_empty(&self) -> bool {
+    pub(crate) fn are_empty(&self) -> bool {
         self.all.iter().all(|ring| ring.written() == ring.read())
     }
 }

@@ -3,7 +3,7 @@
 use membench_common::{exit, syscall};
 
 /// By the indices of [`syscall`].
-pub(super) const NUMBERS: [u32; syscall::COUNT] = numbers();
+pub(crate) const NUMBERS: [u32; syscall::COUNT] = numbers();
 
 /// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_64.tbl>
 #[cfg(target_arch = "x86_64")]
@@ -30,7 +30,7 @@ const fn numbers() -> [u32; syscall::COUNT] {
 }
 
 /// What each call does, by its number: the values of [`exit`].
-pub(super) const CALLS: [u8; 2 * exit::NUMBERS] = calls();
+pub(crate) const CALLS: [u8; 2 * exit::NUMBERS] = calls();
 
 #[cfg(not(target_arch = "x86_64"))]
 const fn calls() -> [u8; 2 * exit::NUMBERS] {

@@ -1,9 +1,9 @@
 //! What was asked to be followed, and found → why a recording has no connection in it.
 
-use super::{Followed, Side};
+use crate::{Followed, Side};
 
 /// Why nothing was recorded. `listened`: whether anything that was asked for listened.
-pub(super) fn reason(followed: &Followed, listened: bool) -> String {
+pub(crate) fn reason(followed: &Followed, listened: bool) -> String {
     let place = places(followed);
     match followed.side {
         Side::Client => format!(

@@ -2,22 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Result;
-use crate::profile::End;
+use membench_event::Ledger;
+use membench_profile::End;
 
-use super::ledger::Ledger;
-use super::pace::DRAIN_PERIODS;
-use super::recorder::{Cost, Difference, Recording};
-use super::running::{Running, ratio};
-use super::status::State;
-use super::{Side, clock, empty, listeners};
+use crate::recorder::pace::DRAIN_PERIODS;
+use crate::recorder::status::State;
+use crate::recorder::thread::{Running, ratio};
+use crate::recorder::{Cost, Difference, Recording, empty};
+use crate::selection::listeners;
+use crate::{Result, Side, clock};
 
 /// How long servers may take for their last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 impl Running {
     /// Asks the last questions, detaches, settles what is open and seals.
-    pub(super) fn end(mut self) -> Result<Recording> {
+    pub(crate) fn end(mut self) -> Result<Recording> {
         self.status.update(|status| status.state = State::Stopping);
         let stopped_by = self.stop.reason();
         if self.options.statistics {

@@ -1,15 +1,14 @@
 //! What a recording uses of its machine → the limit it has reached, if any.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::fs;
 use std::time::{Duration, Instant};
+use std::{fmt, fs};
 
+use membench_profile::Writer;
 use serde::Serialize;
 
-use super::clock;
-use super::recorder::Stop;
-use crate::profile::Writer;
+use crate::clock;
+use crate::recorder::Stop;
 
 /// CPU time is averaged over so long, so that a burst (sealing a part) does not end a recording.
 const CPU_WINDOW: Duration = Duration::from_secs(5);
@@ -29,20 +28,20 @@ pub struct Limits {
 
 /// What a recording has used by now.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// CPU time so far, s.
-    pub(super) cpu_s: f64,
+    pub(crate) cpu_s: f64,
     /// Memory, bytes, where the system tells.
-    pub(super) memory: Option<u64>,
+    pub(crate) memory: Option<u64>,
     /// Written, bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Free on the disk, bytes, where something is written and the system tells.
-    pub(super) free: Option<u64>,
+    pub(crate) free: Option<u64>,
 }
 
 impl Usage {
     /// What this process uses now, with a ring of its own and profiles written before.
-    pub(super) fn now(writer: Option<&Writer>, ring: u64, written_before: u64) -> Self {
+    pub(crate) fn now(writer: Option<&Writer>, ring: u64, written_before: u64) -> Self {
         Self {
             cpu_s: clock::cpu_s(),
             memory: resident_memory().map(|own| own + ring),
@@ -54,7 +53,7 @@ impl Usage {
 
 /// A limit that was reached, in words that name the option which sets it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Reached {
+pub(crate) enum Reached {
     /// Share of one CPU used, and allowed.
     Cpu(f64, f64),
     /// Bytes of memory used, and allowed.
@@ -67,14 +66,14 @@ pub(super) enum Reached {
 
 /// Watches the limits.
 #[derive(Debug)]
-pub(super) struct Guards {
+pub(crate) struct Guards {
     limits: Limits,
     /// CPU time at earlier looks: the first is as old as the window, or all there is.
     looks: VecDeque<(Instant, f64)>,
 }
 
 impl Guards {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
             looks: VecDeque::new(),
@@ -82,7 +81,7 @@ impl Guards {
     }
 
     /// Ends a recording that has reached a limit, or written as much as was asked for.
-    pub(super) fn enforce(&mut self, usage: &Usage, max_size: Option<u64>, stop: &Stop) {
+    pub(crate) fn enforce(&mut self, usage: &Usage, max_size: Option<u64>, stop: &Stop) {
         if max_size.is_some_and(|most| usage.size >= most) {
             stop.ask("max-size");
         }
@@ -92,7 +91,7 @@ impl Guards {
     }
 
     /// The first limit that is reached.
-    pub(super) fn check(&mut self, now: Instant, usage: &Usage) -> Option<Reached> {
+    pub(crate) fn check(&mut self, now: Instant, usage: &Usage) -> Option<Reached> {
         let Usage {
             cpu_s,
             memory,

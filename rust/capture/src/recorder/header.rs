@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header};
+use membench_decode::privacy::KeyHasher;
+use membench_event::Anchor;
+use membench_profile::{Filters, Header};
 
-use super::recorder::RecordOptions;
-use super::source::Source;
-use super::{Followed, Yielding};
+use crate::recorder::RecordOptions;
+use crate::source::Source;
+use crate::{Followed, Yielding};
 
 /// What is known of a recording when it starts.
-pub(super) fn header(
+pub(crate) fn header(
     options: &RecordOptions,
     followed: &Followed,
     source: &Source,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::getuid;
 
-use super::{RecordOptions, Recording, invoking_user};
+use crate::{RecordOptions, Recording, invoking_user};
 
 /// systemd's own socket, whose messages are fields (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>),
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -16,7 +16,7 @@ const PRIORITY: u8 = 3 << 3 | 5;
 
 /// An open system log; none where the machine has none. Nothing ever waits for it.
 #[derive(Debug)]
-pub(super) struct Journal(Option<(Form, UnixDatagram)>);
+pub(crate) struct Journal(Option<(Form, UnixDatagram)>);
 
 #[derive(Clone, Copy, Debug)]
 enum Form {
@@ -26,13 +26,13 @@ enum Form {
 
 impl Journal {
     /// Opens it while this process still may.
-    pub(super) fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let fields = connect(Path::new(JOURNAL)).map(|socket| (Form::Fields, socket));
         Self(fields.or_else(|| connect(Path::new(SYSLOG)).map(|socket| (Form::Line, socket))))
     }
 
     /// Says who records what, and with which programs.
-    pub(super) fn attached(&self, options: &RecordOptions, object: &str) {
+    pub(crate) fn attached(&self, options: &RecordOptions, object: &str) {
         let by = invoking_user().map_or_else(String::new, |user| format!(" for uid {}", user.uid));
         let output = options.output.as_ref();
         let output = output.map_or_else(|| "nothing".into(), |path| path.display().to_string());
@@ -51,7 +51,7 @@ impl Journal {
     }
 
     /// Says that it is over.
-    pub(super) fn detached(&self, recording: &Recording) {
+    pub(crate) fn detached(&self, recording: &Recording) {
         let Recording {
             events,
             duration_s,

@@ -1,31 +1,47 @@
 //! A recording on its own thread: started, watched, stopped, and what it came to.
 
+pub(crate) mod empty;
+mod end;
+pub(crate) mod guards;
+mod header;
+mod journal;
+pub(crate) mod pace;
+pub(crate) mod recording;
+pub(crate) mod rotation;
+pub(crate) mod status;
+pub(crate) mod tally;
+pub(crate) mod thread;
+mod watching;
+pub(crate) mod yielding;
+
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use membench_decode::privacy::{KeyHasher, Names};
+use membench_decode::{Decoder, Responses};
+use membench_event::{Anchor, ConnectionRow, Event, OptionsTable, Sample, Setting};
+use membench_profile::{Owner, Writer};
 use tokio_util::sync::CancellationToken;
 
-use crate::decode::{Decoder, Responses};
-use crate::event::{Event, OptionsTable};
-use crate::privacy::{KeyHasher, Names};
-use crate::profile::{Anchor, ConnectionRow, Owner, Sample, Writer};
-use crate::{Error, Result};
-
-use super::heading::header;
-use super::journal::Journal;
-pub use super::recording::{Cost, Difference, Recording};
-use super::rotating::Rotation;
-use super::running::Running;
-use super::source;
-use super::status::{Shared, Status};
-use super::watch::{self, Origin};
-use super::{
+use crate::recorder::header::header;
+use crate::recorder::journal::Journal;
+pub use crate::recorder::recording::Cost;
+pub use crate::recorder::recording::Difference;
+pub use crate::recorder::recording::Recording;
+use crate::recorder::rotation::Rotation;
+use crate::recorder::status::{Shared, Status};
+use crate::recorder::thread::Running;
+use crate::selection::listeners;
+use crate::source::log::Origin;
+use crate::source::{self, log as watch};
+use crate::{
     Attachment, Hooks, Limits, Rotate, Selection, Side, Yielding, become_user, clock,
-    give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
+    give_up_privileges, invoking_user, prepare_to_become,
 };
+use crate::{Error, Result};
 
 /// Batches a live consumer may lag behind before events are dropped, and counted.
 const BATCHES_QUEUED: usize = 256;
@@ -97,8 +113,8 @@ impl RecordOptions {
         match self {
             Self {
                 rotate: Some(_), ..
-            } => refused("--rotate"),
-            Self { sample, .. } if !sample.is_all() => refused("a sample"),
+            } => refused(Setting::RotateSize),
+            Self { sample, .. } if !sample.is_all() => refused(Setting::SampleKeys),
             _ => Ok(()),
         }
     }
@@ -119,7 +135,7 @@ pub struct Batch {
 
 impl Batch {
     /// The connections of `rows` that no batch has told yet.
-    pub(super) fn met(rows: &[ConnectionRow], told: usize) -> Vec<(u32, u32)> {
+    pub(crate) fn met(rows: &[ConnectionRow], told: usize) -> Vec<(u32, u32)> {
         let new = rows.get(told..).unwrap_or_default();
         new.iter().map(|row| (row.connection, row.client)).collect()
     }
@@ -127,18 +143,18 @@ impl Batch {
 
 /// Why a recording is to end: the first reason counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stop {
-    pub(super) token: CancellationToken,
+pub(crate) struct Stop {
+    pub(crate) token: CancellationToken,
     reason: Arc<Mutex<Option<String>>>,
 }
 
 impl Stop {
-    pub(super) fn ask(&self, reason: &str) {
+    pub(crate) fn ask(&self, reason: &str) {
         lock(&self.reason).get_or_insert_with(|| reason.to_owned());
         self.token.cancel();
     }
 
-    pub(super) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         lock(&self.reason)
             .clone()
             .unwrap_or_else(|| "stop".to_owned())
@@ -282,7 +298,7 @@ impl Recorder {
     ) -> Result<Self> {
         let ended = Arc::new(Ended::default());
         let tell = TellEnded(Arc::clone(&ended));
-        let thread = thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("membench-record".into())
             .spawn(move || {
                 let _tell = tell;
@@ -373,19 +389,19 @@ fn give_up(options: &RecordOptions, writer: Option<&Writer>) -> Result<Option<Ow
     Ok(user)
 }
 
-/// What a client receives is in no way laid out by responses: lengths say nothing there.
+/// Refuses lengths alone for clients: they read in arbitrary chunks, so receive lengths do not match responses.
 fn require_responses(options: &RecordOptions) -> Result<()> {
     if options.selection.side == Side::Client && options.responses == Responses::Lengths {
         return Err(Error::Selection {
-            option: "--side",
+            option: Setting::Side,
             wanted: "client".to_owned(),
-            found: "what a client receives is cut at random: wants `--responses bytes` or `none`"
+            found: "clients read in arbitrary chunks, so lengths say nothing: keep the `bytes` or `none` of responses"
                 .to_owned(),
         });
     }
     Ok(())
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

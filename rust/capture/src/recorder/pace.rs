@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// The shortest and the longest pause between two looks.
-pub(super) const DRAIN_PERIODS: (Duration, Duration) =
+pub(crate) const DRAIN_PERIODS: (Duration, Duration) =
     (Duration::from_millis(1), Duration::from_millis(10));
 /// A ring that was fuller than this is looked into sooner,
 const FULL: f64 = 0.25;
@@ -29,14 +29,14 @@ pub struct Pace {
 
 impl Pace {
     /// Notes a look that found a ring so full, and a record so old.
-    pub(super) fn note(&mut self, fill: f64, lag: Duration) {
+    pub(crate) fn note(&mut self, fill: f64, lag: Duration) {
         self.ring_fill = self.ring_fill.max(fill);
         self.lag_s = self.lag_s.max(lag.as_secs_f64());
         self.late += u64::from(fill >= LATE_FILL || lag >= LATE_LAG);
     }
 
     /// Adds what a later span came to.
-    pub(super) fn add(&mut self, later: Self) {
+    pub(crate) fn add(&mut self, later: Self) {
         let Self {
             ring_fill,
             lag_s,
@@ -53,11 +53,11 @@ const SPANS_TOLD: usize = 8;
 
 /// The last few spans.
 #[derive(Debug, Default)]
-pub(super) struct Lately([Pace; SPANS_TOLD]);
+pub(crate) struct Lately([Pace; SPANS_TOLD]);
 
 impl Lately {
     /// Puts another span in the place of the oldest; returns what they all came to.
-    pub(super) fn tell(&mut self, span: Pace) -> Pace {
+    pub(crate) fn tell(&mut self, span: Pace) -> Pace {
         self.0.rotate_right(1);
         self.0[0] = span;
         let mut all = Pace::default();
@@ -67,7 +67,7 @@ impl Lately {
 }
 
 /// The next pause, after one so long and a look that found the fullest ring so full.
-pub(super) fn next_period(period: Duration, fill: f64) -> Duration {
+pub(crate) fn next_period(period: Duration, fill: f64) -> Duration {
     let next = if fill > FULL {
         period / 2
     } else if fill < EMPTY {

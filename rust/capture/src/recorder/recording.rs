@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use membench_event::{Ledger, Sample};
 use serde::Serialize;
 
-use crate::profile::Sample;
-
-use super::Pace;
-use super::ledger::Ledger;
+use crate::Pace;
 
 /// One of a server's own counters over the recording, beside what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

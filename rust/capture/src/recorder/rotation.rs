@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use membench_event::{Anchor, ConnectionRow, Ledger};
+use membench_profile::{End, Header, Owner, Writer};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::clock;
-use super::ledger::Ledger;
-use super::running::{Running, give_up_writing};
-use crate::profile::{Anchor, ConnectionRow, End, Header, Owner, Writer};
-use crate::{Error, Result};
+use crate::recorder::thread::{Running, give_up_writing};
+use crate::{Error, Result, clock};
 
 /// When a recording goes on in another profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +22,16 @@ pub enum Rotate {
 
 /// A profile that was finished.
 #[derive(Clone, Debug)]
-pub(super) struct Finished {
-    pub(super) path: PathBuf,
+pub(crate) struct Finished {
+    pub(crate) path: PathBuf,
     /// Size of its parts.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Events that could not be written.
-    pub(super) not_taken: u64,
+    pub(crate) not_taken: u64,
 }
 
 /// The profiles of one recording.
-pub(super) struct Rotation {
+pub(crate) struct Rotation {
     every: Option<Rotate>,
     path: PathBuf,
     header: Header,
@@ -48,7 +47,7 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    pub(super) fn new(every: Option<Rotate>, path: PathBuf, header: Header, force: bool) -> Self {
+    pub(crate) fn new(every: Option<Rotate>, path: PathBuf, header: Header, force: bool) -> Self {
         Self {
             every,
             path,
@@ -64,12 +63,12 @@ impl Rotation {
     }
 
     /// The same, of a recording that began at that moment.
-    pub(super) fn beginning(self, begun: Instant) -> Self {
+    pub(crate) fn beginning(self, begun: Instant) -> Self {
         Self { begun, ..self }
     }
 
     /// Where the profile that is being written is.
-    pub(super) fn current(&self) -> PathBuf {
+    pub(crate) fn current(&self) -> PathBuf {
         match self.every {
             Some(_) => numbered(&self.path, self.number),
             None => self.path.clone(),
@@ -77,7 +76,7 @@ impl Rotation {
     }
 
     /// Makes sure, once this thread is whom the profiles belong to, that it can make another.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.every.is_none() {
             return Ok(());
         }
@@ -98,7 +97,7 @@ impl Rotation {
     }
 
     /// Bytes of the profiles before this one.
-    pub(super) fn bytes_before(&self) -> u64 {
+    pub(crate) fn bytes_before(&self) -> u64 {
         self.finished.iter().map(|one| one.bytes).sum()
     }
 
@@ -114,8 +113,13 @@ impl Rotation {
     }
 
     /// Opens the first profile, for whoever it is to belong to.
-    pub(super) fn first(&self, owner: Option<Owner>) -> Result<Writer> {
-        Writer::create_for(owner, &self.current(), self.header.clone(), self.force)
+    pub(crate) fn first(&self, owner: Option<Owner>) -> Result<Writer> {
+        Ok(Writer::create_for(
+            owner,
+            &self.current(),
+            self.header.clone(),
+            self.force,
+        )?)
     }
 
     /// Opens the next profile, whose times are placed as those of the first are.
@@ -130,16 +134,16 @@ impl Rotation {
             ..self.header.clone()
         };
         let path = numbered(&self.path, self.number + 1);
-        Writer::create(&path, header, self.force)
+        Ok(Writer::create(&path, header, self.force)?)
     }
 
     /// What the profile that is being written has of the whole ledger.
-    pub(super) fn share_of(&self, whole: &Ledger) -> Ledger {
+    pub(crate) fn share_of(&self, whole: &Ledger) -> Ledger {
         whole.since(&self.before)
     }
 
     /// What the profile that is being written has of the connections: those open meanwhile.
-    pub(super) fn rows_of(&self, all: &[ConnectionRow]) -> Vec<ConnectionRow> {
+    pub(crate) fn rows_of(&self, all: &[ConnectionRow]) -> Vec<ConnectionRow> {
         let is_ours = |row: &&ConnectionRow| row.closed.is_none_or(|closed| closed >= self.since);
         let own = all.iter().filter(is_ours).cloned();
         own.map(|row| ConnectionRow {
@@ -150,7 +154,7 @@ impl Rotation {
     }
 
     /// How long the profile that is being written lasts if it ends at that moment, ns.
-    pub(super) fn duration_ns(&self, end: Instant) -> u64 {
+    pub(crate) fn duration_ns(&self, end: Instant) -> u64 {
         u64::try_from((end - self.begun).as_nanos()).unwrap_or(u64::MAX)
     }
 
@@ -185,7 +189,7 @@ impl Rotation {
     }
 
     /// Finishes the last profile; all of them, and the first failure.
-    pub(super) fn end(mut self, writer: Writer, end: End) -> (Vec<Finished>, Option<Error>) {
+    pub(crate) fn end(mut self, writer: Writer, end: End) -> (Vec<Finished>, Option<Error>) {
         let failure = self.collect().err();
         let last = finish(self.current(), writer, end);
         let failure = match last {
@@ -202,7 +206,7 @@ impl Rotation {
 impl Running {
     /// Goes on in another profile if that is due. What is on its way then, a request without its answer, becomes an
     /// event of the next.
-    pub(super) fn rotate(&mut self) {
+    pub(crate) fn rotate(&mut self) {
         let bytes = self.bytes_of_current();
         if !self.rotation.as_ref().is_some_and(|it| it.is_due(bytes)) {
             return;
@@ -265,8 +269,9 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use membench_event::Transport;
+
     use super::*;
-    use crate::profile::Transport;
 
     #[test]
     fn the_number_stands_before_the_extension() {

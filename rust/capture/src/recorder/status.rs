@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::{Limits, Pace, Yielding};
+use crate::{Limits, Pace, Yielding};
 
 /// Where a recording is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -93,11 +93,11 @@ pub struct Status {
 
 /// A status that the recording writes and others read.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Arc<Mutex<Status>>);
+pub(crate) struct Shared(Arc<Mutex<Status>>);
 
 impl Shared {
     /// The latest look.
-    pub fn get(&self) -> Status {
+    pub(crate) fn get(&self) -> Status {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -105,7 +105,7 @@ impl Shared {
     }
 
     /// Changes it.
-    pub fn update(&self, change: impl FnOnce(&mut Status)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Command, Event, Outcome};
+use membench_event::{Command, Event, Outcome};
 
 /// Counts of events, kept while they pass by.
 #[derive(Clone, Debug)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     events: u64,
     requests: u64,
     commands: [u64; Command::ALL.len()],
@@ -26,7 +26,7 @@ impl Default for Tally {
 
 impl Tally {
     /// Counts these events.
-    pub(super) fn add(&mut self, events: &[Event]) {
+    pub(crate) fn add(&mut self, events: &[Event]) {
         self.events += events.len() as u64;
         for event in events {
             self.requests += u64::from(event.request_size.is_some());
@@ -38,17 +38,17 @@ impl Tally {
     }
 
     /// All events.
-    pub(super) fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
     /// All requests: a multi-get is one.
-    pub(super) fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.requests
     }
 
     /// Events by command, those that occurred.
-    pub(super) fn commands(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn commands(&self) -> BTreeMap<&'static str, u64> {
         named(
             Command::ALL.iter().map(|command| command.name()),
             &self.commands,
@@ -56,7 +56,7 @@ impl Tally {
     }
 
     /// Events by outcome, those that occurred.
-    pub(super) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
         named(
             Outcome::ALL.iter().map(|outcome| outcome.name()),
             &self.outcomes,

@@ -4,25 +4,24 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use crate::Result;
-use crate::decode::Decoder;
-use crate::event::OptionsTable;
-use crate::profile::{Anchor, Writer};
+use membench_decode::Decoder;
+use membench_event::{Anchor, OptionsTable};
+use membench_profile::Writer;
 
-use super::asking::Asking;
-use super::clock;
-use super::guards::Guards;
-use super::listeners::{self, Listener};
-use super::pace::{self, DRAIN_PERIODS, Lately, Pace};
-use super::peer::{OpenBefore, OwnAddresses};
-use super::recorder::{Batch, RecordOptions, Recording, Stop};
-use super::rotating::Rotation;
-use super::session::Session;
-use super::sockets::Sockets;
-use super::source::{Drained, Source};
-use super::status::{ServerStatus, Shared, State, Status};
-use super::tally::Tally;
-use super::{Followed, Limits, Side, namespaces};
+use crate::recorder::guards::Guards;
+use crate::recorder::pace::{self, DRAIN_PERIODS, Lately, Pace};
+use crate::recorder::rotation::Rotation;
+use crate::recorder::status::{ServerStatus, Shared, State, Status};
+use crate::recorder::tally::Tally;
+use crate::recorder::{Batch, RecordOptions, Recording, Stop};
+use crate::selection::listeners::{self, Listener};
+use crate::selection::namespaces;
+use crate::server::client::Asking;
+use crate::session::Session;
+use crate::session::peer::{OpenBefore, OwnAddresses};
+use crate::session::sockets::Sockets;
+use crate::source::{Drained, Source};
+use crate::{Followed, Limits, Result, Side, clock};
 
 /// How often the open part is flushed and the status told.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -32,37 +31,37 @@ const SLOW_PERIOD: Duration = Duration::from_secs(1);
 const RECORDS_PER_TURN: usize = 16_384;
 
 /// A recording's thread, before it runs.
-pub(super) struct Running {
-    pub(super) options: RecordOptions,
-    pub(super) followed: Followed,
-    pub(super) source: Source,
-    pub(super) session: Session,
-    pub(super) own: OwnAddresses,
-    pub(super) asking: Asking,
+pub(crate) struct Running {
+    pub(crate) options: RecordOptions,
+    pub(crate) followed: Followed,
+    pub(crate) source: Source,
+    pub(crate) session: Session,
+    pub(crate) own: OwnAddresses,
+    pub(crate) asking: Asking,
     versions_known: usize,
-    pub(super) anchor: Anchor,
-    pub(super) writer: Option<Writer>,
-    pub(super) rotation: Option<Rotation>,
-    pub(super) consumer: Option<SyncSender<Batch>>,
-    pub(super) names: Arc<OptionsTable>,
-    pub(super) tally: Tally,
-    pub(super) status: Shared,
-    pub(super) stop: Stop,
-    pub(super) started: Instant,
+    pub(crate) anchor: Anchor,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) rotation: Option<Rotation>,
+    pub(crate) consumer: Option<SyncSender<Batch>>,
+    pub(crate) names: Arc<OptionsTable>,
+    pub(crate) tally: Tally,
+    pub(crate) status: Shared,
+    pub(crate) stop: Stop,
+    pub(crate) started: Instant,
     /// CPU time this process had used by then, s.
-    pub(super) cpu_before: f64,
-    pub(super) guards: Guards,
+    pub(crate) cpu_before: f64,
+    pub(crate) guards: Guards,
     /// How well it keeps up since it was last told,
-    pub(super) pace: Pace,
+    pub(crate) pace: Pace,
     /// in the spans before,
-    pub(super) lately: Lately,
+    pub(crate) lately: Lately,
     /// and before that.
-    pub(super) pace_before: Pace,
-    pub(super) drain_period: Duration,
-    pub(super) flushed: Instant,
-    pub(super) looked: Instant,
-    pub(super) told: (Instant, u64, f64),
-    pub(super) write_error: Option<String>,
+    pub(crate) pace_before: Pace,
+    pub(crate) drain_period: Duration,
+    pub(crate) flushed: Instant,
+    pub(crate) looked: Instant,
+    pub(crate) told: (Instant, u64, f64),
+    pub(crate) write_error: Option<String>,
     /// Connections the consumer knows.
     met: usize,
     /// How many servers' answers are in the manifest.
@@ -70,7 +69,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(
+    pub(crate) fn new(
         options: RecordOptions,
         followed: Followed,
         source: Source,
@@ -131,7 +130,7 @@ impl Running {
         }
     }
 
-    pub(super) fn writing(self, writer: Option<Writer>, rotation: Option<Rotation>) -> Self {
+    pub(crate) fn writing(self, writer: Option<Writer>, rotation: Option<Rotation>) -> Self {
         Self {
             writer,
             rotation: rotation.map(|rotation| rotation.beginning(self.started)),
@@ -139,11 +138,11 @@ impl Running {
         }
     }
 
-    pub(super) fn feeding(self, consumer: Option<SyncSender<Batch>>) -> Self {
+    pub(crate) fn feeding(self, consumer: Option<SyncSender<Batch>>) -> Self {
         Self { consumer, ..self }
     }
 
-    pub(super) fn telling(self, status: Shared, stop: Stop) -> Self {
+    pub(crate) fn telling(self, status: Shared, stop: Stop) -> Self {
         Self {
             status,
             stop,
@@ -152,7 +151,7 @@ impl Running {
     }
 
     /// Records until it is told to stop, then seals.
-    pub(super) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
+    pub(crate) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
         self.rotation.as_ref().map_or(Ok(()), Rotation::check)?;
         let (hooks, kernel) = self.source.hooks();
         let fallback = self.source.fallback();
@@ -220,7 +219,7 @@ impl Running {
     }
 
     /// Takes everything out of a live source, or a turn's share of a file, and hands the events on.
-    pub(super) fn drain(&mut self) -> Drained {
+    pub(crate) fn drain(&mut self) -> Drained {
         let mut all = Drained::default();
         loop {
             let taken = self.source.drain(RECORDS_PER_TURN, &mut self.session);
@@ -247,7 +246,7 @@ impl Running {
         };
     }
 
-    pub(super) fn hand_on(&mut self) {
+    pub(crate) fn hand_on(&mut self) {
         self.session.leave_out(self.options.sample);
         let session = &mut self.session;
         if session.events().is_empty() {
@@ -281,7 +280,7 @@ impl Running {
         self.session.clear_events();
     }
 
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.flush()
         {
@@ -306,7 +305,7 @@ impl Running {
         }
     }
 
-    pub(super) fn collect_answers(&mut self, patience: Duration) {
+    pub(crate) fn collect_answers(&mut self, patience: Duration) {
         if !self.asking.collect(patience) {
             return;
         }
@@ -365,7 +364,11 @@ fn name_servers(status: &mut Status, servers: Vec<ServerStatus>) {
 }
 
 /// Writing has failed for good: what is there is sealed.
-pub(super) fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &crate::Error) {
+pub(crate) fn give_up_writing(
+    kept: &mut Option<String>,
+    stop: &Stop,
+    error: &dyn std::fmt::Display,
+) {
     kept.get_or_insert_with(|| error.to_string());
     stop.ask("output failed");
 }
@@ -374,6 +377,6 @@ pub(super) fn give_up_writing(kept: &mut Option<String>, stop: &Stop, error: &cr
     clippy::cast_precision_loss,
     reason = "figures for people; counts are far below 2^52"
 )]
-pub(super) fn ratio(amount: u64, of: u64) -> f64 {
+pub(crate) fn ratio(amount: u64, of: u64) -> f64 {
     amount as f64 / of as f64
 }

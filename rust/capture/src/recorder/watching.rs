@@ -3,17 +3,16 @@
 use std::time::Instant;
 
 use membench_common::counter;
+use membench_profile::Writer;
 
-use crate::profile::Writer;
-
-use super::clock;
-use super::guards::Usage;
-use super::rotating::Rotation;
-use super::running::{Running, ratio};
+use crate::clock;
+use crate::recorder::guards::Usage;
+use crate::recorder::rotation::Rotation;
+use crate::recorder::thread::{Running, ratio};
 
 impl Running {
     /// Tells how it is going, and ends it where a limit is reached.
-    pub(super) fn watch(&mut self) {
+    pub(crate) fn watch(&mut self) {
         self.tell();
         let ring = self.source.buffer_bytes();
         let before = self.rotation.as_ref().map_or(0, Rotation::bytes_before);
@@ -28,7 +27,7 @@ impl Running {
     }
 
     /// Bytes of the profile that is being written.
-    pub(super) fn bytes_of_current(&self) -> u64 {
+    pub(crate) fn bytes_of_current(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::bytes_written)
     }
 

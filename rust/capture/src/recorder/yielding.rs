@@ -20,7 +20,7 @@ pub struct Yielding {
 
 /// Raises this thread's niceness to `nice` unless it is higher, and makes the process the first to go when memory
 /// runs out. Neither takes a privilege, and neither can be taken back without one.
-pub(super) fn stand_back(nice: i32) -> Yielding {
+pub(crate) fn stand_back(nice: i32) -> Yielding {
     Yielding {
         nice: raise_niceness(nice),
         oom_score_adj: raise_oom_score(),

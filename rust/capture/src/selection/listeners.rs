@@ -1,17 +1,17 @@
 //! `/proc/PID/net/{tcp,tcp6,unix}` → the sockets that listen on a port or path, in which network namespace, and whose they are.
 
-use std::fmt;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
-use super::namespaces::{self, NetworkNamespace};
-use super::status::ServerStatus;
-use super::{Followed, Side, unix};
+use crate::recorder::status::ServerStatus;
+use crate::selection::namespaces::{self, NetworkNamespace};
+use crate::selection::unix;
+use crate::{Followed, Side};
 
 /// Where a socket listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     /// At an address.
     Inet(SocketAddr),
     /// At a path.
@@ -20,7 +20,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Its port; 0 at a path.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         match self {
             Self::Inet(address) => address.port(),
             Self::Unix(_) => 0,
@@ -28,7 +28,7 @@ impl Endpoint {
     }
 
     /// Its path, if it has one.
-    pub fn path(&self) -> Option<String> {
+    pub(crate) fn path(&self) -> Option<String> {
         match self {
             Self::Inet(_) => None,
             Self::Unix(path) => Some(path.display().to_string()),
@@ -37,7 +37,7 @@ impl Endpoint {
 
     /// One that reaches it from its network namespace.
     #[must_use]
-    pub fn reachable(&self) -> Self {
+    pub(crate) fn reachable(&self) -> Self {
         let Self::Inet(address) = self else {
             return self.clone();
         };
@@ -69,7 +69,7 @@ impl fmt::Display for Endpoint {
 
 /// A listening socket on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// Where it listens.
     pub endpoint: Endpoint,
     /// Inode number of its network namespace.
@@ -82,7 +82,7 @@ pub struct Listener {
 
 impl Listener {
     /// What is known of its server without asking it.
-    pub(super) fn status(&self) -> ServerStatus {
+    pub(crate) fn status(&self) -> ServerStatus {
         ServerStatus {
             listening: self.endpoint.to_string(),
             port: self.endpoint.port(),
@@ -93,7 +93,7 @@ impl Listener {
     }
 
     /// Whether it is in the recorder's own network namespace.
-    pub fn is_near(&self) -> bool {
+    pub(crate) fn is_near(&self) -> bool {
         self.network_namespace == namespaces::own()
     }
 }
@@ -105,7 +105,7 @@ const UNCONNECTED: &str = "07";
 
 /// The listening sockets that are followed, in every network namespace that can be seen: IPv4 before IPv6, one a
 /// process, port and namespace.
-pub fn find(followed: &Followed) -> Vec<Listener> {
+pub(crate) fn find(followed: &Followed) -> Vec<Listener> {
     let inet = followed_entries(followed, LISTEN).map(|(network_namespace, entry)| Listener {
         endpoint: Endpoint::Inet(entry.local),
         network_namespace,
@@ -145,7 +145,7 @@ fn paths(followed: &Followed) -> impl Iterator<Item = Listener> {
 }
 
 /// Inodes of the sockets of connections that are open at followed paths, the server's side.
-pub fn accepted(followed: &Followed) -> Vec<u64> {
+pub(crate) fn accepted(followed: &Followed) -> Vec<u64> {
     let sockets = path_entries(followed).filter(|(_, entry)| !entry.listens);
     sockets.map(|(_, entry)| entry.inode).collect()
 }
@@ -164,7 +164,7 @@ fn path_entries(followed: &Followed) -> impl Iterator<Item = (u32, unix::Entry)>
 }
 
 /// Where a process listens.
-pub fn of_process(pid: u32) -> Vec<Endpoint> {
+pub(crate) fn of_process(pid: u32) -> Vec<Endpoint> {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let (sockets, tables) = (socket_inodes(&process), process.join("net"));
     let inet = entries(&tables, LISTEN).into_iter();
@@ -179,7 +179,7 @@ pub fn of_process(pid: u32) -> Vec<Endpoint> {
 }
 
 /// The clients' ends of connections that are open to followed ports, each with its network namespace.
-pub fn clients(followed: &Followed) -> Vec<(u32, SocketAddr)> {
+pub(crate) fn clients(followed: &Followed) -> Vec<(u32, SocketAddr)> {
     let client = |entry: Entry| match followed.side {
         Side::Server => entry.remote,
         Side::Client => entry.local,

@@ -1,15 +1,18 @@
 //! What is asked to be followed → the numbers by which the kernel programs tell it.
 
-use std::fmt;
-use std::fs;
+pub(crate) mod listeners;
+pub(crate) mod namespaces;
+pub(crate) mod unix;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use membench_common::{FILTERS, SOCKET_PATHS};
 
-use super::listeners::{self, Endpoint};
-use super::{namespaces, unix};
+use crate::selection::listeners::Endpoint;
 use crate::{Error, Result};
+use membench_event::Setting;
 
 /// Inode number of the first pid namespace, in which the kernel itself counts.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -36,7 +39,7 @@ impl Side {
     }
 
     /// What `time` is there, as manifests name it.
-    pub(super) const fn time_basis(self) -> &'static str {
+    pub(crate) const fn time_basis(self) -> &'static str {
         match self {
             Self::Server => "read",
             Self::Client => "send",
@@ -98,12 +101,14 @@ impl Selection {
             side: self.side,
             ports,
             sockets: checked_paths(sockets)?,
-            pids: limited("--pid", &self.pids)?.to_vec(),
+            pids: limited(Setting::Pids, &self.pids)?.to_vec(),
             pid_namespace: pid_namespace(),
-            cgroups: each("--cgroup", &self.cgroups, |path| cgroup(path))?,
-            network_namespaces: each("--netns", &self.network_namespaces, |name| {
-                network_namespace(name)
-            })?,
+            cgroups: each(Setting::Cgroups, &self.cgroups, |path| cgroup(path))?,
+            network_namespaces: each(
+                Setting::NetworkNamespaces,
+                &self.network_namespaces,
+                |name| network_namespace(name),
+            )?,
         })
     }
 }
@@ -147,15 +152,11 @@ impl Followed {
     }
 }
 
-fn each<T, N>(
-    option: &'static str,
-    wanted: &[T],
-    find: impl Fn(&T) -> Result<N>,
-) -> Result<Vec<N>> {
+fn each<T, N>(option: Setting, wanted: &[T], find: impl Fn(&T) -> Result<N>) -> Result<Vec<N>> {
     limited(option, wanted)?.iter().map(find).collect()
 }
 
-fn limited<'a, T>(option: &'static str, wanted: &'a [T]) -> Result<&'a [T]> {
+fn limited<'a, T>(option: Setting, wanted: &'a [T]) -> Result<&'a [T]> {
     if wanted.len() <= FILTERS {
         return Ok(wanted);
     }
@@ -170,7 +171,7 @@ fn require_process(pid: u32) -> Result<()> {
     if Path::new(&format!("/proc/{pid}/stat")).exists() {
         return Ok(());
     }
-    Err(refused("--pid", &pid.to_string(), "no such process"))
+    Err(refused(Setting::Pids, &pid.to_string(), "no such process"))
 }
 
 /// Adds where a process listens.
@@ -178,7 +179,7 @@ fn listening_of(pid: u32, ports: &mut Vec<u16>, sockets: &mut Vec<PathBuf>) -> R
     let found = listeners::of_process(pid);
     if found.is_empty() {
         let found = "it listens on no port and no path that this user may see";
-        return Err(refused("--pid", &pid.to_string(), found));
+        return Err(refused(Setting::Pids, &pid.to_string(), found));
     }
     for endpoint in found {
         match endpoint {
@@ -195,11 +196,15 @@ fn checked_paths(mut paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     paths.dedup();
     if let Some(path) = paths.iter().find(|path| !unix::fits(path)) {
         let found = "a socket's path has 1 to 107 bytes";
-        return Err(refused("--socket", &path.display().to_string(), found));
+        return Err(refused(
+            Setting::Sockets,
+            &path.display().to_string(),
+            found,
+        ));
     }
     if paths.len() > SOCKET_PATHS {
         return Err(Error::Selection {
-            option: "--socket",
+            option: Setting::Sockets,
             wanted: format!("{} of them", paths.len()),
             found: format!("at most {SOCKET_PATHS} can be followed at once"),
         });
@@ -227,7 +232,7 @@ fn cgroup(path: &Path) -> Result<u64> {
         .find_map(|folder| cgroup_id(&folder))
         .ok_or_else(|| {
             let found = "no control group (v2) is there";
-            refused("--cgroup", &path.display().to_string(), found)
+            refused(Setting::Cgroups, &path.display().to_string(), found)
         })
 }
 
@@ -263,11 +268,11 @@ fn network_namespace(name: &str) -> Result<u32> {
         .find_map(|file| namespaces::inode_of(Path::new(file)));
     found.ok_or_else(|| {
         let found = "no network namespace has this name, path or process";
-        refused("--netns", name, found)
+        refused(Setting::NetworkNamespaces, name, found)
     })
 }
 
-fn refused(option: &'static str, wanted: &str, found: &str) -> Error {
+fn refused(option: Setting, wanted: &str, found: &str) -> Error {
     Error::Selection {
         option,
         wanted: wanted.to_owned(),
@@ -327,35 +332,35 @@ mod tests {
                     pids: vec![u32::MAX],
                     ..base.clone()
                 },
-                "--pid",
+                Setting::Pids,
             ),
             (
                 Selection {
                     pids: vec![pid(); FILTERS + 1],
                     ..base.clone()
                 },
-                "--pid",
+                Setting::Pids,
             ),
             (
                 Selection {
                     sockets: vec!["p".repeat(108).into()],
                     ..base.clone()
                 },
-                "--socket",
+                Setting::Sockets,
             ),
             (
                 Selection {
                     cgroups: vec!["/no/such/group".into()],
                     ..base.clone()
                 },
-                "--cgroup",
+                Setting::Cgroups,
             ),
             (
                 Selection {
                     network_namespaces: vec!["no-such-namespace".into()],
                     ..base
                 },
-                "--netns",
+                Setting::NetworkNamespaces,
             ),
         ] {
             assert_eq!(none(selection), option);

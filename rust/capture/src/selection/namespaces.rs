@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 /// A network namespace with a process in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NetworkNamespace {
+pub(crate) struct NetworkNamespace {
     /// Its inode number, by which the kernel programs know it.
-    pub(super) inode: u32,
+    pub(crate) inode: u32,
     /// The folder with its tables.
-    pub(super) tables: PathBuf,
+    pub(crate) tables: PathBuf,
 }
 
 /// The recorder's own, and then those of every process whose namespace this user may see.
-pub(super) fn all() -> Vec<NetworkNamespace> {
+pub(crate) fn all() -> Vec<NetworkNamespace> {
     let mut found: Vec<NetworkNamespace> = Vec::new();
     for process in std::iter::once(PathBuf::from("/proc/thread-self")).chain(processes()) {
         let Some(inode) = inode_of(&process.join("ns/net")) else {
@@ -31,12 +31,12 @@ pub(super) fn all() -> Vec<NetworkNamespace> {
 }
 
 /// The inode number of the recorder's own; 0 if it cannot be told.
-pub(super) fn own() -> u32 {
+pub(crate) fn own() -> u32 {
     inode_of(Path::new("/proc/thread-self/ns/net")).unwrap_or(0)
 }
 
 /// The folders of the processes on this machine.
-pub(super) fn processes() -> impl Iterator<Item = PathBuf> {
+pub(crate) fn processes() -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| {
         path.file_name()
@@ -45,7 +45,7 @@ pub(super) fn processes() -> impl Iterator<Item = PathBuf> {
 }
 
 /// The inode number of the namespace that a file stands for; none if it is no network namespace.
-pub(super) fn inode_of(file: &Path) -> Option<u32> {
+pub(crate) fn inode_of(file: &Path) -> Option<u32> {
     let (found, own) = (
         fs::metadata(file).ok()?,
         fs::metadata("/proc/thread-self/ns/net").ok()?,

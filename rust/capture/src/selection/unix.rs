@@ -15,17 +15,17 @@ const LONGEST: usize = 107;
 
 /// A stream socket that has a path: one that listens, or one that was accepted there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Whether it listens.
-    pub(super) listens: bool,
+    pub(crate) listens: bool,
     /// Its inode, as in `/proc/PID/fd`.
-    pub(super) inode: u64,
+    pub(crate) inode: u64,
     /// The path as it was bound; an abstract name begins with `@`.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// The stream sockets with a path that the tables of one network namespace hold.
-pub(super) fn entries(tables: &Path) -> Vec<Entry> {
+pub(crate) fn entries(tables: &Path) -> Vec<Entry> {
     let text = fs::read(tables.join("unix")).unwrap_or_default();
     text.split(|byte| *byte == b'\n')
         .skip(1)
@@ -60,14 +60,14 @@ fn next_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Whether a path can be bound: not empty, and short enough.
-pub(super) fn fits(path: &Path) -> bool {
+pub(crate) fn fits(path: &Path) -> bool {
     let length = path.as_os_str().len();
     0 < length && length <= LONGEST
 }
 
 /// A path as the programs compare it, and the length of an address with it.
 #[cfg(any(feature = "ebpf", test))]
-pub(super) fn words(path: &Path) -> ([u32; PATH_WORDS], u32) {
+pub(crate) fn words(path: &Path) -> ([u32; PATH_WORDS], u32) {
     let mut name = path.as_os_str().as_bytes().to_vec();
     let is_abstract = name.first() == Some(&b'@');
     if is_abstract {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::listeners::Listener;
-use super::peer::{OwnAddresses, Peer};
-use super::session::Mark;
-use super::sockets::{Seen, Sockets};
-use super::statistics::{Asker, Statistics};
-use super::status::ServerStatus;
+use crate::recorder::status::ServerStatus;
+use crate::selection::listeners::Listener;
+use crate::server::statistics::{Asker, Statistics};
+use crate::session::Mark;
+use crate::session::peer::{OwnAddresses, Peer};
+use crate::session::sockets::{Seen, Sockets};
 
 /// A server we keep a connection to.
 struct Asked {
@@ -24,14 +24,14 @@ struct Asked {
 
 /// The servers that answer, and what they said.
 #[derive(Default)]
-pub(super) struct Asking {
+pub(crate) struct Asking {
     asked: Vec<Asked>,
     pending: Option<Receiver<Vec<Asked>>>,
 }
 
 /// A server's counters beside what was recorded between its two answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Comparison {
+pub(crate) struct Comparison {
     /// Ordinal, as in the connections table.
     pub server: u32,
     /// Its port; 0 at a path.
@@ -50,7 +50,7 @@ pub(super) struct Comparison {
 
 impl Asking {
     /// Begins to ask; the recording goes on meanwhile.
-    pub(super) fn start(&mut self, listeners: Vec<Listener>, own: OwnAddresses) {
+    pub(crate) fn start(&mut self, listeners: Vec<Listener>, own: OwnAddresses) {
         self.ask(move || {
             listeners
                 .into_iter()
@@ -61,7 +61,7 @@ impl Asking {
     }
 
     /// Begins to ask the same servers again.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.collect(Duration::ZERO);
         let asked = std::mem::take(&mut self.asked);
         self.ask(move || asked.into_iter().map(Asked::end).collect());
@@ -74,7 +74,7 @@ impl Asking {
     }
 
     /// Takes the answers if they are there within `patience`; true unless they are still awaited.
-    pub(super) fn collect(&mut self, patience: Duration) -> bool {
+    pub(crate) fn collect(&mut self, patience: Duration) -> bool {
         let Some(pending) = &self.pending else {
             return true;
         };
@@ -88,12 +88,12 @@ impl Asking {
     }
 
     /// What the servers said at the start, by address.
-    pub(super) fn statistics_start(&self) -> serde_json::Value {
+    pub(crate) fn statistics_start(&self) -> serde_json::Value {
         self.table(|asked| Some(&asked.start))
     }
 
     /// What they said at the end, by address.
-    pub(super) fn statistics_end(&self) -> serde_json::Value {
+    pub(crate) fn statistics_end(&self) -> serde_json::Value {
         self.table(|asked| asked.end.as_ref())
     }
 
@@ -106,17 +106,17 @@ impl Asking {
     }
 
     /// The servers, as a person would name them.
-    pub(super) fn servers(&self) -> Vec<ServerStatus> {
+    pub(crate) fn servers(&self) -> Vec<ServerStatus> {
         self.asked.iter().map(Asked::status).collect()
     }
 
     /// How many servers have answered.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.asked.len()
     }
 
     /// The versions of the servers that were seen to be asked.
-    pub(super) fn versions(&self, sockets: &Sockets) -> Vec<(u32, String)> {
+    pub(crate) fn versions(&self, sockets: &Sockets) -> Vec<(u32, String)> {
         let of = |asked: &Asked| {
             let version = asked.start.general.get("version")?.clone();
             Some((sockets.asked(asked.own)?.0, version))
@@ -126,7 +126,7 @@ impl Asking {
 
     /// The servers' sums beside the recorded ones, where a server answered twice. One that listens at several addresses
     /// is asked at each where nobody may see that it is one.
-    pub(super) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
+    pub(crate) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
         let mut compared: Vec<Comparison> = Vec::new();
         for asked in &self.asked {
             let found = asked.compare(sockets, marks);

@@ -1,7 +1,7 @@
 //! A server's counters before and after → what they grew by, beside what its log held.
 
-use crate::capture::recorder::Difference;
-use crate::capture::statistics::Statistics;
+use crate::recorder::Difference;
+use crate::server::statistics::Statistics;
 
 /// Each look-up grows one of these, and no other.
 const LOOKUPS: [&str; 8] = [
@@ -17,7 +17,7 @@ const LOOKUPS: [&str; 8] = [
 
 /// What a log held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Recorded {
+pub(crate) struct Recorded {
     /// Look-ups, those of deletions included and those of stores not.
     pub lookups: u64,
     /// Stores, successful or not, but for those refused before they began.
@@ -25,13 +25,13 @@ pub(super) struct Recorded {
 }
 
 /// By how much a counter grew.
-pub(super) fn growth(start: &Statistics, end: &Statistics, name: &str) -> u64 {
+pub(crate) fn growth(start: &Statistics, end: &Statistics, name: &str) -> u64 {
     let value = |of: &Statistics| of.counter(name).unwrap_or(0);
     value(end).saturating_sub(value(start))
 }
 
 /// The comparison; `cmd_get` is in it only where other commands looked keys up as well.
-pub(super) fn differences(
+pub(crate) fn differences(
     port: u16,
     start: &Statistics,
     end: &Statistics,

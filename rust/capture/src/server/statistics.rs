@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::listeners::Endpoint;
-use super::peer::{OwnAddresses, Peer};
+use crate::selection::listeners::Endpoint;
+use crate::session::peer::{OwnAddresses, Peer};
 
 /// How long a server may take to accept or answer before it is left alone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,11 +23,11 @@ const LONGEST_REPLY: u64 = 64 << 20;
 const LONGEST_LINE: u64 = 64 << 10;
 
 /// Names and values of one `stats` reply, as memcached wrote them.
-pub type Table = BTreeMap<String, String>;
+pub(crate) type Table = BTreeMap<String, String>;
 
 /// What one server says of itself at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     /// `stats`.
     pub general: Table,
     /// `stats settings`.
@@ -40,13 +40,13 @@ pub struct Statistics {
 
 impl Statistics {
     /// A counter of `stats`.
-    pub fn counter(&self, name: &str) -> Option<u64> {
+    pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         self.general.get(name)?.parse().ok()
     }
 }
 
 /// A connection on which a server is asked for its counters.
-pub struct Asker {
+pub(crate) struct Asker {
     stream: BufReader<Box<dyn Stream>>,
 }
 
@@ -64,7 +64,7 @@ impl Stream for UnixStream {}
 
 impl Asker {
     /// Connects; what the server sees of us, also returned, is added to `own` before a byte is sent.
-    pub fn connect(endpoint: &Endpoint, own: &OwnAddresses) -> io::Result<(Self, Peer)> {
+    pub(crate) fn connect(endpoint: &Endpoint, own: &OwnAddresses) -> io::Result<(Self, Peer)> {
         let (stream, peer) = match endpoint {
             Endpoint::Inet(address) => connect_tcp(*address)?,
             Endpoint::Unix(path) => connect_unix(path)?,
@@ -77,7 +77,7 @@ impl Asker {
     }
 
     /// Everything, `stats` last: what comes after it is what a later first `stats` adds.
-    pub fn before(&mut self) -> io::Result<Statistics> {
+    pub(crate) fn before(&mut self) -> io::Result<Statistics> {
         let settings = self.table("stats settings")?;
         let items = self.table("stats items")?;
         let slabs = self.table("stats slabs")?;
@@ -91,7 +91,7 @@ impl Asker {
     }
 
     /// Everything, `stats` first.
-    pub fn after(&mut self) -> io::Result<Statistics> {
+    pub(crate) fn after(&mut self) -> io::Result<Statistics> {
         let general = self.table("stats")?;
         let settings = self.table("stats settings")?;
         let items = self.table("stats items")?;
@@ -105,7 +105,7 @@ impl Asker {
     }
 
     /// `stats` alone.
-    pub fn general(&mut self) -> std::io::Result<Statistics> {
+    pub(crate) fn general(&mut self) -> std::io::Result<Statistics> {
         Ok(Statistics {
             general: self.table("stats")?,
             ..Statistics::default()
@@ -113,7 +113,7 @@ impl Asker {
     }
 
     /// Open connections: descriptor and the client's IP address, as `stats conns` tells them.
-    pub fn connections(&mut self) -> io::Result<Vec<(u32, String)>> {
+    pub(crate) fn connections(&mut self) -> io::Result<Vec<(u32, String)>> {
         let table = self.table("stats conns")?;
         let client = |(name, value): (&String, &String)| {
             let descriptor = name.strip_suffix(":addr")?.parse().ok()?;

@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use membench_common::Datagram;
+use membench_event::{Direction, Piece, Segment};
 
-use super::peer::{AF_INET, AF_INET6};
-use crate::segment::{Direction, Piece, Segment};
+use crate::session::peer::{AF_INET, AF_INET6};
 
 /// A socket's cookie and a thread.
-pub(super) type Thread = (u64, u32);
+pub(crate) type Thread = (u64, u32);
 
 /// A request whose peer is not known yet.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     time: u64,
     pieces: Vec<Owned>,
 }
@@ -27,7 +27,7 @@ enum Owned {
 
 /// What a thread last read.
 #[derive(Debug)]
-pub(super) enum Last {
+pub(crate) enum Last {
     /// A request of a peer that its next call tells.
     Waiting(Waiting),
     /// What one call read at this time: requests of these connections, with these ids.
@@ -36,16 +36,16 @@ pub(super) enum Last {
 
 /// What each thread last read.
 #[derive(Debug, Default)]
-pub(super) struct Threads(HashMap<Thread, Last>);
+pub(crate) struct Threads(HashMap<Thread, Last>);
 
 impl Threads {
     /// What a thread last read, which it has answered: it is forgotten.
-    pub(super) fn take(&mut self, thread: Thread) -> Option<Last> {
+    pub(crate) fn take(&mut self, thread: Thread) -> Option<Last> {
         self.0.remove(&thread)
     }
 
     /// A request whose peer is not known yet, if that is what the thread last read.
-    pub(super) fn take_waiting(&mut self, thread: Thread) -> Option<Waiting> {
+    pub(crate) fn take_waiting(&mut self, thread: Thread) -> Option<Waiting> {
         match self.0.remove(&thread)? {
             Last::Waiting(waiting) => Some(waiting),
             known @ Last::Known(..) => {
@@ -56,12 +56,12 @@ impl Threads {
     }
 
     /// Remembers what a thread has read.
-    pub(super) fn note(&mut self, thread: Thread, last: Last) {
+    pub(crate) fn note(&mut self, thread: Thread, last: Last) {
         self.0.insert(thread, last);
     }
 
     /// What is left at the end, oldest first.
-    pub(super) fn rest(&mut self) -> Vec<(Thread, Waiting)> {
+    pub(crate) fn rest(&mut self) -> Vec<(Thread, Waiting)> {
         let mut rest: Vec<(Thread, Waiting)> = self
             .0
             .drain()
@@ -77,7 +77,7 @@ impl Threads {
 
 impl Waiting {
     /// Keeps a request's bytes until they can be decoded.
-    pub(super) fn new(segment: &Segment<'_>) -> Self {
+    pub(crate) fn new(segment: &Segment<'_>) -> Self {
         let owned = segment.pieces.iter().map(|piece| match piece {
             Piece::Bytes(bytes) => Owned::Bytes(bytes.to_vec()),
             Piece::Hole(length) => Owned::Hole(*length),
@@ -89,12 +89,12 @@ impl Waiting {
     }
 
     /// When it was read, `CLOCK_MONOTONIC`, ns.
-    pub(super) fn time(&self) -> u64 {
+    pub(crate) fn time(&self) -> u64 {
         self.time
     }
 
     /// Hands the request on as a segment of `connection`.
-    pub(super) fn with<T>(&self, connection: u32, take: impl FnOnce(&Segment<'_>) -> T) -> T {
+    pub(crate) fn with<T>(&self, connection: u32, take: impl FnOnce(&Segment<'_>) -> T) -> T {
         let pieces: Vec<Piece<'_>> = self
             .pieces
             .iter()
@@ -117,7 +117,7 @@ impl Waiting {
 }
 
 /// The peer a record names, if it names one; an address mapped from IPv4 is the IPv4 address.
-pub(super) fn peer(datagram: &Datagram) -> Option<SocketAddr> {
+pub(crate) fn peer(datagram: &Datagram) -> Option<SocketAddr> {
     let name = &datagram.name;
     let family = u16::from_ne_bytes([name[0], name[1]]);
     let port = u16::from_be_bytes([name[2], name[3]]);

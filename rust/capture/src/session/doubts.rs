@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::decode::Decoder;
-use crate::event::{Command, Event, OptionsTable, Outcome, Protocol};
+use membench_decode::Decoder;
+use membench_event::{Command, Event, OptionsTable, Outcome, Protocol};
 
 /// Responses that repeat the key of the request they were paired with, and of no other nearby, until that is proof.
 const PROOFS: u32 = 2;
@@ -16,7 +16,7 @@ const NEARBY: usize = 16;
 /// Events held back on a connection at most.
 const HELD: usize = 4096;
 /// A server that owes a response sends it within this time, ns.
-pub(super) const PAUSE: u64 = 1_000_000_000;
+pub(crate) const PAUSE: u64 = 1_000_000_000;
 
 /// One connection in doubt.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ struct Doubt {
 
 /// The connections in doubt, and the events that are settled.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+pub(crate) struct Doubts {
     open: HashMap<u32, Doubt>,
     released: Vec<Event>,
     withheld: u64,
@@ -38,41 +38,41 @@ pub(super) struct Doubts {
 
 impl Doubts {
     /// The settled events.
-    pub(super) fn released(&self) -> &[Event] {
+    pub(crate) fn released(&self) -> &[Event] {
         &self.released
     }
 
     /// Forgets the settled events; their room is kept.
-    pub(super) fn clear_released(&mut self) {
+    pub(crate) fn clear_released(&mut self) {
         self.released.clear();
     }
 
     /// Drops settled events; returns how many.
-    pub(super) fn retain(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
         let before = self.released.len();
         self.released.retain(keep);
         (before - self.released.len()) as u64
     }
 
     /// Requests whose outcome was withheld.
-    pub(super) fn withheld(&self) -> u64 {
+    pub(crate) fn withheld(&self) -> u64 {
         self.withheld
     }
 
     /// From here on the pairing of a connection is in doubt.
-    pub(super) fn begin(&mut self, connection: u32) {
+    pub(crate) fn begin(&mut self, connection: u32) {
         self.open.entry(connection).or_default();
     }
 
     /// The pairing of a connection has proved right.
-    pub(super) fn confirm(&mut self, connection: u32) {
+    pub(crate) fn confirm(&mut self, connection: u32) {
         if let Some(doubt) = self.open.remove(&connection) {
             self.released.extend(doubt.held);
         }
     }
 
     /// Takes what a connection's decoding has yielded. `paired`: its responses can be told apart.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         connection: u32,
         events: &[Event],
@@ -109,7 +109,7 @@ impl Doubts {
     }
 
     /// The recording ends: what is settled since long enough is right.
-    pub(super) fn end(&mut self, decoder: &Decoder, connection: u32, now: u64) {
+    pub(crate) fn end(&mut self, decoder: &Decoder, connection: u32, now: u64) {
         let Some(doubt) = self.open.get(&connection) else {
             return;
         };
@@ -121,7 +121,7 @@ impl Doubts {
     }
 
     /// Hands events on as they are.
-    pub(super) fn release(&mut self, events: &[Event]) {
+    pub(crate) fn release(&mut self, events: &[Event]) {
         self.released.extend_from_slice(events);
     }
 

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use membench_common::{Close, Header};
+use membench_event::Direction;
 
 use super::Session;
-use crate::capture::sockets::Role;
-use crate::segment::Direction;
+use crate::session::sockets::Role;
 
 /// Most of them that are waited for,
 const MOST: usize = 4096;
@@ -80,7 +80,7 @@ impl Session {
     }
 
     /// Settles the closed connections that have been waited for long enough at `now`, ns.
-    pub(in crate::capture) fn let_go(&mut self, now: u64) {
+    pub(crate) fn let_go(&mut self, now: u64) {
         while let Some(connection) = self.lingering.overdue(now) {
             self.close(connection);
         }

@@ -1,11 +1,9 @@
 //! Losses that records tell of → the list of them, and what is left to decode.
 
 use membench_common::{Header, counter};
+use membench_event::{LossRow, Piece, Segment, Server, Totals};
 
 use super::Session;
-use crate::capture::ledger::loss_term;
-use crate::profile::LossRow;
-use crate::segment::{Piece, Segment};
 
 /// Most losses listed one by one; the ledger counts the rest.
 const LOSSES_LISTED: usize = 100_000;
@@ -22,13 +20,7 @@ impl Session {
         self.list_loss(header.time, connection, cause, bytes);
     }
 
-    pub(in crate::capture) fn list_loss(
-        &mut self,
-        time: u64,
-        connection: u32,
-        cause: &str,
-        bytes: u64,
-    ) {
+    pub(crate) fn list_loss(&mut self, time: u64, connection: u32, cause: &str, bytes: u64) {
         if self.losses.len() < LOSSES_LISTED {
             self.losses.push(LossRow {
                 time,
@@ -40,7 +32,7 @@ impl Session {
     }
 
     /// The losses listed so far, once.
-    pub(in crate::capture) fn take_losses(&mut self) -> Vec<LossRow> {
+    pub(crate) fn take_losses(&mut self) -> Vec<LossRow> {
         std::mem::take(&mut self.losses)
     }
 }
@@ -59,4 +51,31 @@ pub(super) fn without_fault<'a>(header: &Header, segment: Segment<'a>) -> (Segme
         ..segment
     };
     (rest, length)
+}
+
+/// Adds what decoding a connection found to its server's flows.
+pub(crate) fn add(servers: &mut [Server], server: u32, totals: &Totals) {
+    if let Some(server) = servers.get_mut(server as usize) {
+        server.request.add(&totals.request);
+        server.response.add(&totals.response);
+    }
+}
+
+/// What the ledger calls the loss that a counter counts; none for counters that count no loss.
+pub(crate) fn loss_term(index: u32) -> Option<&'static str> {
+    Some(match index {
+        counter::RING_FULL => "ring_full",
+        counter::MISSED => "missed",
+        counter::RECORD_LIMIT => "record_limit",
+        counter::OTHER_SYSCALL => "other_syscall",
+        counter::IO_URING => "io_uring",
+        counter::KERNEL_THREAD => "kernel_thread",
+        counter::COMPAT_TASK => "compat_task",
+        counter::FAULT => "fault",
+        counter::NO_STATE => "no_state",
+        counter::UDP => "udp",
+        counter::OTHER_FAMILY => "other_family",
+        counter::UNATTENDED => "unattended",
+        _ => return None,
+    })
 }

@@ -1,31 +1,33 @@
 //! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
 
+use linger::Lingering;
 use membench_common::{Header, counter, kind};
+use membench_decode::Decoder;
+use membench_event::{
+    ConnectionRow, Direction, Event, Ledger, LossRow, OptionsTable, Sample, Segment, Server, Totals,
+};
 
-use crate::decode::{Decoder, Totals};
-use crate::event::{Event, OptionsTable};
-use crate::profile::{ConnectionRow, LossRow, Sample};
-use crate::segment::{Direction, Segment};
+use crate::session::datagrams::Threads;
+use crate::session::doubts::Doubts;
+use crate::session::sockets::{Role, Seen, Sockets};
+use crate::source::sockets::record::Record;
 
-use super::datagrams::Threads;
-use super::doubts::Doubts;
-use super::ledger::{Ledger, Server};
-use super::ring::Record;
-use super::sampling;
-use super::sockets::{Role, Seen, Sockets};
-
-use lingering::Lingering;
-
-mod lingering;
+pub(crate) mod datagrams;
+pub(crate) mod doubts;
+mod linger;
 mod losses;
+pub(crate) mod packets;
+pub mod peer;
 mod peers;
+pub(crate) mod sampling;
+pub mod sockets;
 
 /// The request by which the recorder asks for a server's counters; its place in the stream is a mark.
 const QUESTION: &[u8] = b"stats\r\n";
 
 /// A server's sums at the moment it read our question: the same moment its reply speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// The socket at which it read it.
     pub cookie: u64,
     /// What it had moved since the start.
@@ -33,15 +35,15 @@ pub(super) struct Mark {
 }
 
 /// What one recording has taken in so far.
-pub(super) struct Session {
-    pub(super) sockets: Sockets,
+pub(crate) struct Session {
+    pub(crate) sockets: Sockets,
     threads: Threads,
     lingering: Lingering,
-    pub(super) decoder: Decoder,
+    pub(crate) decoder: Decoder,
     totals: Totals,
     own: Seen,
     /// Bytes of records on sockets that were never announced, or closed long before.
-    pub(super) orphaned: u64,
+    pub(crate) orphaned: u64,
     /// Bytes of records that came after what follows them.
     late: u64,
     marks: Vec<Mark>,
@@ -52,16 +54,16 @@ pub(super) struct Session {
     sampled_out: u64,
     sampled_out_told: u64,
     /// What packets leave in doubt.
-    pub(super) doubts: Doubts,
+    pub(crate) doubts: Doubts,
     /// When the hooks began to be detached, ns.
     ends: Option<u64>,
     /// The network namespace that packets are of.
-    pub(super) namespace: u32,
+    pub(crate) namespace: u32,
 }
 
 impl Session {
     /// An empty session.
-    pub(super) fn new(decoder: Decoder, sockets: Sockets) -> Self {
+    pub(crate) fn new(decoder: Decoder, sockets: Sockets) -> Self {
         Self {
             sockets,
             threads: Threads::default(),
@@ -83,12 +85,12 @@ impl Session {
     }
 
     /// The hooks are detached from this moment on, one after the other.
-    pub(super) fn ends(&mut self, time: u64) {
+    pub(crate) fn ends(&mut self, time: u64) {
         self.ends = Some(time);
     }
 
     /// Takes one record.
-    pub(super) fn take(&mut self, record: &Record<'_>) {
+    pub(crate) fn take(&mut self, record: &Record<'_>) {
         match record {
             Record::Bytes {
                 header,
@@ -185,7 +187,7 @@ impl Session {
         }
     }
 
-    pub(super) fn take_own(&mut self, cookie: u64, segment: &Segment<'_>, seen: Seen) {
+    pub(crate) fn take_own(&mut self, cookie: u64, segment: &Segment<'_>, seen: Seen) {
         let length = segment.length();
         match segment.direction {
             Direction::Request => self.own.request += length,
@@ -196,7 +198,7 @@ impl Session {
         }
     }
 
-    pub(super) fn close(&mut self, connection: u32) {
+    pub(crate) fn close(&mut self, connection: u32) {
         if let Some(totals) = self.decoder.close(connection) {
             self.sockets.settle(connection, &totals);
             self.totals.add(&totals);
@@ -204,12 +206,12 @@ impl Session {
     }
 
     /// Counts events that a consumer or the disk did not take.
-    pub(super) fn drop_events(&mut self, events: u64) {
+    pub(crate) fn drop_events(&mut self, events: u64) {
         self.drops += events;
     }
 
     /// The events since they were last cleared; those of packets are settled first.
-    pub(super) fn events(&self) -> &[Event] {
+    pub(crate) fn events(&self) -> &[Event] {
         if self.doubts.released().is_empty() {
             self.decoder.events()
         } else {
@@ -218,18 +220,18 @@ impl Session {
     }
 
     /// The options strings that events refer to.
-    pub(super) fn options(&self) -> &OptionsTable {
+    pub(crate) fn options(&self) -> &OptionsTable {
         self.decoder.options()
     }
 
     /// Forgets the events; their room is kept.
-    pub(super) fn clear_events(&mut self) {
+    pub(crate) fn clear_events(&mut self) {
         self.decoder.clear_events();
         self.doubts.clear_released();
     }
 
     /// Drops the events that are not of the sample, and counts them.
-    pub(super) fn leave_out(&mut self, sample: Sample) {
+    pub(crate) fn leave_out(&mut self, sample: Sample) {
         if sample.keys > 1 {
             let holds = |event: &Event| sampling::holds(sample, event);
             self.sampled_out += self.decoder.retain_events(holds) + self.doubts.retain(holds);
@@ -237,27 +239,27 @@ impl Session {
     }
 
     /// Events left out so far.
-    pub(super) fn sampled_out(&self) -> u64 {
+    pub(crate) fn sampled_out(&self) -> u64 {
         self.sampled_out
     }
 
     /// The sockets seen so far.
-    pub(super) fn sockets(&self) -> &Sockets {
+    pub(crate) fn sockets(&self) -> &Sockets {
         &self.sockets
     }
 
     /// The moments at which servers read our questions.
-    pub(super) fn marks(&self) -> &[Mark] {
+    pub(crate) fn marks(&self) -> &[Mark] {
         &self.marks
     }
 
     /// Events that were not taken so far.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.drops
     }
 
     /// Ends every connection that is still open; its last events can be taken then. `now`: the packets' clock.
-    pub(super) fn end(&mut self, now: u64) {
+    pub(crate) fn end(&mut self, now: u64) {
         self.deliver_rest();
         for connection in self.decoder.open_connections() {
             self.doubts.end(&self.decoder, connection, now);
@@ -270,7 +272,7 @@ impl Session {
     }
 
     /// The counters of a session that took packets: the sums of what was found in them.
-    pub(super) fn counters(&self) -> [u64; counter::COUNT] {
+    pub(crate) fn counters(&self) -> [u64; counter::COUNT] {
         let mut counters = [0; counter::COUNT];
         let (totals, _) = self.so_far();
         let Totals {
@@ -283,7 +285,7 @@ impl Session {
     }
 
     /// Events left out since this was asked.
-    pub(super) fn take_sampled_out(&mut self) -> u64 {
+    pub(crate) fn take_sampled_out(&mut self) -> u64 {
         self.sampled_out - std::mem::replace(&mut self.sampled_out_told, self.sampled_out)
     }
 
@@ -300,7 +302,7 @@ impl Session {
     }
 
     /// The ledger: of a session that has ended, or so far.
-    pub(super) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
+    pub(crate) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
         let of = |index: u32| counters[index as usize];
         let (totals, servers) = self.so_far();
         let Totals {
@@ -350,7 +352,7 @@ impl Session {
     }
 
     /// The tables of an ended session.
-    pub(super) fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>, Vec<LossRow>) {
+    pub(crate) fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>, Vec<LossRow>) {
         let (connections, servers) = self.sockets.into_tables();
         (connections, servers, self.losses)
     }

@@ -3,15 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use membench_common::Socket;
+use membench_decode::packet::{Bytes, Found};
+use membench_event::{CloseSide, Direction, Piece, Segment};
 use smallvec::SmallVec;
 
-use crate::packet::{Bytes, Found};
-use crate::profile::CloseSide;
-use crate::segment::{Direction, Piece, Segment};
-
-use super::doubts::PAUSE;
-use super::session::Session;
-use super::sockets::Role;
+use crate::session::Session;
+use crate::session::doubts::PAUSE;
+use crate::session::sockets::Role;
 
 /// Requests without a response on one connection before they are given up: only one side can be seen.
 const MOST_OPEN: usize = 16_384;
@@ -21,7 +19,7 @@ const TCP: u16 = 6;
 
 impl Session {
     /// Takes what was found in packets.
-    pub(super) fn take_found(&mut self, found: &Found<'_>) {
+    pub(crate) fn take_found(&mut self, found: &Found<'_>) {
         match *found {
             Found::Opened {
                 flow,

@@ -5,10 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use membench_common::Socket;
+use membench_event::Transport;
 
-use crate::profile::Transport;
-
-use super::Side;
+use crate::Side;
 
 /// The other end of a connection, as the kernel tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +31,7 @@ impl OwnAddresses {
             .insert(peer.canonical());
     }
 
-    pub(super) fn contains(&self, peer: Peer) -> bool {
+    pub(crate) fn contains(&self, peer: Peer) -> bool {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -42,7 +41,7 @@ impl OwnAddresses {
 
 impl Peer {
     /// The client's end of an announced socket.
-    pub(super) fn client(socket: &Socket, side: Side) -> Self {
+    pub(crate) fn client(socket: &Socket, side: Side) -> Self {
         match side {
             Side::Server => Self::of(socket.family, socket.remote, socket.remote_port),
             Side::Client => Self::of(socket.family, socket.local, socket.local_port),
@@ -50,7 +49,7 @@ impl Peer {
     }
 
     /// The address of a client's server.
-    pub(super) fn server(socket: &Socket) -> Option<IpAddr> {
+    pub(crate) fn server(socket: &Socket) -> Option<IpAddr> {
         Self::of(socket.family, socket.remote, socket.remote_port).host()
     }
 
@@ -62,7 +61,7 @@ impl Peer {
     }
 
     /// An address mapped from IPv4 is the IPv4 address.
-    pub(super) fn canonical(self) -> Self {
+    pub(crate) fn canonical(self) -> Self {
         match self {
             Self::Address(address) => {
                 Self::Address(SocketAddr::new(address.ip().to_canonical(), address.port()))
@@ -72,14 +71,14 @@ impl Peer {
     }
 
     /// Its address without the port; none of UNIX-domain sockets, which are mostly nameless.
-    pub(super) fn host(self) -> Option<IpAddr> {
+    pub(crate) fn host(self) -> Option<IpAddr> {
         match self {
             Self::Address(address) => Some(address.ip()),
             Self::Inode(_) => None,
         }
     }
 
-    pub(super) fn transport(self) -> Transport {
+    pub(crate) fn transport(self) -> Transport {
         match self {
             Self::Address(address) if address.is_ipv4() => Transport::Tcp4,
             Self::Address(_) => Transport::Tcp6,
@@ -88,12 +87,12 @@ impl Peer {
     }
 }
 
-pub(super) const AF_UNIX: u16 = 1;
-pub(super) const AF_INET: u16 = 2;
-pub(super) const AF_INET6: u16 = 10;
+pub(crate) const AF_UNIX: u16 = 1;
+pub(crate) const AF_INET: u16 = 2;
+pub(crate) const AF_INET6: u16 = 10;
 
 /// An address as announcements hold it.
-pub(super) fn address(family: u16, bytes: &[u8; 16]) -> IpAddr {
+pub(crate) fn address(family: u16, bytes: &[u8; 16]) -> IpAddr {
     if family == AF_INET {
         let [a, b, c, d, ..] = *bytes;
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
@@ -134,7 +133,7 @@ impl OpenBefore {
     }
 
     /// Whether this is one of them. A peer's address is used again later on: each is found once.
-    pub(super) fn take(&mut self, socket: &Socket, peer: Peer, side: Side) -> bool {
+    pub(crate) fn take(&mut self, socket: &Socket, peer: Peer, side: Side) -> bool {
         let servers = match side {
             Side::Server => &socket.local,
             Side::Client => &socket.remote,

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use membench_common::{Datagram, Header, kind};
+use membench_event::{Direction, Segment};
 
 use super::Session;
-use crate::capture::Side;
-use crate::capture::datagrams::{self, Last, Thread, Waiting};
-use crate::capture::sockets::Role;
-use crate::segment::{Direction, Segment};
+use crate::Side;
+use crate::session::datagrams::{self, Last, Thread, Waiting};
+use crate::session::sockets::Role;
 
 /// Whose datagrams they are.
 #[derive(Clone, Copy)]

@@ -1,11 +1,10 @@
 //! Decoded events → those of the sample.
 
-use crate::event::Event;
-use crate::profile::Sample;
+use membench_event::{Event, Sample};
 
 /// Whether an event is in the sample: by its key, which keeps every operation on a key together, so that reuse
 /// distances can be told (SHARDS, FAST'15). Of the few commands without a key as many stay in, by their place.
-pub(super) fn holds(sample: Sample, event: &Event) -> bool {
+pub(crate) fn holds(sample: Sample, event: &Event) -> bool {
     sample.holds_key(event.key.unwrap_or_else(|| place(event)))
 }
 
@@ -19,8 +18,9 @@ fn place(event: &Event) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use membench_event::Command;
+
     use super::*;
-    use crate::event::Command;
 
     fn event(request: u32, key: Option<u64>) -> Event {
         Event {

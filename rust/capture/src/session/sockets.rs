@@ -6,14 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use membench_common::Socket;
+use membench_event::{CloseSide, ConnectionRow, Direction, Flow, Server, Totals, Transport};
 
-use crate::decode::Totals;
-use crate::profile::{CloseSide, ConnectionRow, Transport};
-use crate::segment::Direction;
-
-use super::Side;
-use super::ledger::{self, Flow, Server};
-use super::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
+use crate::Side;
+use crate::session::losses as ledger;
+use crate::session::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
 
 const IPPROTO_UDP: u16 = 17;
 
@@ -270,7 +267,7 @@ impl Sockets {
     }
 
     /// Whose the followed end is, and the other.
-    pub(super) fn ends(&self) -> (CloseSide, CloseSide) {
+    pub(crate) fn ends(&self) -> (CloseSide, CloseSide) {
         match self.side {
             Side::Server => (CloseSide::Server, CloseSide::Client),
             Side::Client => (CloseSide::Client, CloseSide::Server),
@@ -324,7 +321,7 @@ impl Sockets {
     }
 
     /// Adds what decoding a connection found to its server among these.
-    pub(super) fn add_to(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
+    pub(crate) fn add_to(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
         if let Some(row) = self.connections.get(connection as usize) {
             ledger::add(servers, row.server, totals);
         }

@@ -1,9 +1,9 @@
 use membench_common::{Close, Part, Socket};
+use membench_decode::Responses;
+use membench_decode::privacy::KeyHasher;
 use zerocopy::IntoBytes;
 
 use super::*;
-use crate::decode::Responses;
-use crate::privacy::KeyHasher;
 
 const COOKIE: u64 = 7;
 

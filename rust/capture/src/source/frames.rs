@@ -4,9 +4,8 @@
 //! headers, with the sequence number of its own first byte.
 
 use membench_common::{Packet as Head, way};
+use membench_decode::packet::{Link, Packet, Way};
 use zerocopy::FromBytes;
-
-use crate::packet::{Link, Packet, Way};
 
 /// Where flags are in a TCP header, and its sequence number.
 const FLAGS: usize = 13;
@@ -16,7 +15,7 @@ const SYN: u8 = 2;
 
 /// A record's packet, but for its bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     time: u64,
     length: u32,
     way: Option<Way>,
@@ -24,7 +23,7 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Reads a record, and keeps its bytes in `room`; none if it breaks a rule of `membench_common`.
-    pub(super) fn read(record: &[u8], room: &mut Vec<u8>) -> Option<Self> {
+    pub(crate) fn read(record: &[u8], room: &mut Vec<u8>) -> Option<Self> {
         let (head, rest) = Head::read_from_prefix(record).ok()?;
         let captured = usize::from(head.headers) + usize::try_from(head.kept).ok()?;
         room.clear();
@@ -47,7 +46,7 @@ impl Frame {
     }
 
     /// The packet with the bytes that were kept.
-    pub(super) fn packet(self, link: Link, bytes: &[u8]) -> Packet<'_> {
+    pub(crate) fn packet(self, link: Link, bytes: &[u8]) -> Packet<'_> {
         let Self { time, length, way } = self;
         Packet {
             time,
@@ -88,11 +87,10 @@ fn make_segment(head: &Head, bytes: &mut [u8]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    use membench_decode::packet::building::{self, MS, Plain};
+    use membench_decode::packet::{Flows, Limits};
+    use membench_event::Direction;
     use zerocopy::IntoBytes;
-
-    use crate::packet::building::{self, MS, Plain};
-    use crate::packet::{Flows, Limits};
-    use crate::segment::Direction;
 
     use super::*;
 

@@ -3,22 +3,21 @@
 use std::fs;
 use std::path::PathBuf;
 
-use aya::{Ebpf, EbpfLoader, util::online_cpus};
+use aya::util::online_cpus;
+use aya::{Ebpf, EbpfLoader};
 use membench_common::{counter, global, program};
+use membench_decode::packet::{Link, Packet, PacketError};
 
-use crate::packet::{Link, Packet};
-use crate::{Error, KernelError, Result};
-
-use super::clock;
-use super::counters::{Counters, Heartbeat};
-use super::failure;
-use super::frames::Frame;
-use super::globals;
-use super::load::{self, OBJECT};
-use super::options::{Attachment, Facts};
-use super::privileges::{INTERFACES, require};
-use super::rings::{Rings, Size};
-use super::traffic::{Hooks, Place};
+use crate::bpf::classifier::{Hooks, Place};
+use crate::bpf::counters::{Counters, Heartbeat};
+use crate::bpf::failure;
+use crate::bpf::privileges::{INTERFACES, require};
+use crate::bpf::ring::{Rings, Size};
+use crate::source::frames::Frame;
+use crate::source::sockets as load;
+use crate::source::sockets::options::{Attachment, Facts};
+use crate::source::sockets::{OBJECT, globals};
+use crate::{Error, KernelError, Result, clock};
 
 /// The rings hold whole packets, values and all: so many times what those of the socket hooks have.
 const ROOM: u32 = 4;
@@ -30,7 +29,7 @@ const DESCRIBED: &str = "/sys/class/net";
 const LOOPBACK: u32 = 8;
 
 /// Packets of an interface, as they pass. Once open it needs no privilege.
-pub(super) struct Interface {
+pub(crate) struct Interface {
     name: String,
     index: String,
     link: Link,
@@ -50,7 +49,7 @@ pub(super) struct Interface {
 
 impl Interface {
     /// Attaches to an interface; from then on packets of these ports are captured.
-    pub(super) fn open(
+    pub(crate) fn open(
         name: &str,
         ports: &[u16],
         ring_bytes: u32,
@@ -98,7 +97,7 @@ impl Interface {
     }
 
     /// The next packet, if one is there.
-    pub(super) fn next_packet(&mut self) -> Option<Packet<'_>> {
+    pub(crate) fn next_packet(&mut self) -> Option<Packet<'_>> {
         self.heartbeat.beat();
         loop {
             let (mut frame, room) = (None, &mut self.room);
@@ -114,12 +113,12 @@ impl Interface {
     }
 
     /// Tells the programs that somebody will drain the rings.
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         self.heartbeat.beat();
     }
 
     /// Why there will be no more packets, if so; `now` is the clock's, ns.
-    pub(super) fn failure(&mut self, now: u64) -> Option<&str> {
+    pub(crate) fn failure(&mut self, now: u64) -> Option<&str> {
         if now.saturating_sub(self.looked) >= LOOKS {
             self.looked = now;
             if index(&self.name).ok().as_ref() != Some(&self.index) {
@@ -130,42 +129,42 @@ impl Interface {
     }
 
     /// The same, without looking again.
-    pub(super) fn told_failure(&self) -> Option<&str> {
+    pub(crate) fn told_failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
     /// Packets that did not reach their ring, or not whole: it was full, or this recorder had been silent.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.counters.sums()[counter::PACKETS_DROPPED as usize] + self.malformed
     }
 
     /// Packets whose headers could not be followed.
-    pub(super) fn unreadable(&self) -> u64 {
+    pub(crate) fn unreadable(&self) -> u64 {
         self.counters.sums()[counter::PACKETS_UNREADABLE as usize]
     }
 
     /// Packets of the ports that passed.
-    pub(super) fn passed(&self) -> u64 {
+    pub(crate) fn passed(&self) -> u64 {
         self.counters.sums()[counter::PACKETS as usize]
     }
 
     /// `ebpf:` and the interface.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("ebpf:{}", self.name)
     }
 
     /// How it works.
-    pub(super) fn facts(&self) -> &Facts {
+    pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
 
     /// What removes the programs, should this process and its helper be killed; none where the kernel does it.
-    pub(super) fn removal(&self) -> Option<String> {
+    pub(crate) fn removal(&self) -> Option<String> {
         self.hooks.removal()
     }
 
     /// Stops capturing. What is in the rings can still be taken. Returns what could not be removed.
-    pub(super) fn detach(&mut self) -> Option<String> {
+    pub(crate) fn detach(&mut self) -> Option<String> {
         self.hooks.detach()
     }
 }
@@ -192,10 +191,11 @@ fn link(interface: &str) -> Result<Link> {
         Ok(1 | 772) => Ok(Link::Ethernet),
         // Point-to-point protocols, bare IP, tunnels over IPv4 and IPv6, TUN and WireGuard.
         Ok(512 | 519 | 768 | 769 | 776 | 65534) => Ok(Link::Raw),
-        number => Err(Error::LinkType {
+        number => Err(PacketError::LinkType {
             path: PathBuf::from(interface),
             number: number.unwrap_or(u32::MAX),
-        }),
+        }
+        .into()),
     }
 }
 

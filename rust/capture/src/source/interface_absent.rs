@@ -2,17 +2,17 @@
 
 use std::convert::Infallible;
 
-use crate::packet::Packet;
+use membench_decode::packet::Packet;
+
+use crate::source::sockets::options::{Attachment, Facts};
 use crate::{Error, Result};
 
-use super::options::{Attachment, Facts};
-
 /// Packets of an interface, of which there are none in this build.
-pub(super) struct Interface(Infallible);
+pub(crate) struct Interface(Infallible);
 
 impl Interface {
     /// Says which feature is missing.
-    pub(super) fn open(_: &str, _: &[u16], _: u32, _: Option<Attachment>) -> Result<Self> {
+    pub(crate) fn open(_: &str, _: &[u16], _: u32, _: Option<Attachment>) -> Result<Self> {
         Err(Error::FeatureMissing {
             feature: "ebpf",
             wanted: "ebpf:INTERFACE",
@@ -20,57 +20,57 @@ impl Interface {
     }
 
     /// See the capture.
-    pub(super) fn next_packet(&mut self) -> Option<Packet<'_>> {
+    pub(crate) fn next_packet(&mut self) -> Option<Packet<'_>> {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn failure(&mut self, _: u64) -> Option<&str> {
+    pub(crate) fn failure(&mut self, _: u64) -> Option<&str> {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn told_failure(&self) -> Option<&str> {
+    pub(crate) fn told_failure(&self) -> Option<&str> {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn unreadable(&self) -> u64 {
+    pub(crate) fn unreadable(&self) -> u64 {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn passed(&self) -> u64 {
+    pub(crate) fn passed(&self) -> u64 {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn facts(&self) -> &Facts {
+    pub(crate) fn facts(&self) -> &Facts {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn removal(&self) -> Option<String> {
+    pub(crate) fn removal(&self) -> Option<String> {
         match self.0 {}
     }
 
     /// See the capture.
-    pub(super) fn detach(&mut self) -> Option<String> {
+    pub(crate) fn detach(&mut self) -> Option<String> {
         match self.0 {}
     }
 }

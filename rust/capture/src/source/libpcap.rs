@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 
-use crate::packet::{Link, Packet};
+use membench_decode::packet::{Link, Packet, PacketError};
+
 use crate::sys::pcap::{Handle, Opening, Trouble};
 use crate::{Error, Result};
 
 /// Nothing is cut off a packet.
 const SNAPLEN: u32 = 256 << 10;
 /// How long the kernel may hold packets back, ms.
-pub(super) const TIMEOUT_MS: u16 = 10;
+pub(crate) const TIMEOUT_MS: u16 = 10;
 /// The buffer holds whole packets, values and all: so many times what the ring of the hooks has.
 const ROOM: u32 = 4;
 /// The smallest buffer that holds some packets, bytes, and the largest that libpcap takes.
 const BUFFERS: (u32, u32) = (2 << 20, 1 << 30);
 
 /// A live capture.
-pub(super) struct Live {
+pub(crate) struct Live {
     handle: Handle,
     link: Link,
     interface: String,
@@ -31,7 +32,7 @@ pub(super) struct Live {
 
 impl Live {
     /// Opens an interface, or `any`, for packets of these ports.
-    pub(super) fn open(interface: &str, ports: &[u16], buffer_bytes: u32) -> Result<Self> {
+    pub(crate) fn open(interface: &str, ports: &[u16], buffer_bytes: u32) -> Result<Self> {
         let buffer_bytes = buffer_bytes
             .saturating_mul(ROOM)
             .clamp(BUFFERS.0, BUFFERS.1);
@@ -44,7 +45,7 @@ impl Live {
         })
         .map_err(failed)?;
         let number = u32::try_from(handle.link()).unwrap_or(u32::MAX);
-        let link = Link::of_number(number).ok_or_else(|| Error::LinkType {
+        let link = Link::of_number(number).ok_or_else(|| PacketError::LinkType {
             path: PathBuf::from(interface),
             number,
         })?;
@@ -69,7 +70,7 @@ impl Live {
     }
 
     /// The next packet, if one is there.
-    pub(super) fn next_packet(&mut self) -> Option<Packet<'_>> {
+    pub(crate) fn next_packet(&mut self) -> Option<Packet<'_>> {
         match self.handle.next() {
             Ok(captured) => captured.map(|captured| Packet {
                 time: captured.time,
@@ -86,12 +87,12 @@ impl Live {
     }
 
     /// Why there will be no more packets, if so: the interface is gone, for one.
-    pub(super) fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
     /// Asks libpcap what was dropped since it was last asked; returns all so far.
-    pub(super) fn count_drops(&mut self) -> u64 {
+    pub(crate) fn count_drops(&mut self) -> u64 {
         if let Some(now) = self.handle.drops() {
             for (told, now) in self.told.iter().zip(now) {
                 self.dropped += u64::from(now.wrapping_sub(*told));
@@ -102,22 +103,22 @@ impl Live {
     }
 
     /// Packets dropped, as last counted.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
 
     /// `pcap:` and the interface.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("pcap:{}", self.interface)
     }
 
     /// Size of the kernel's buffer.
-    pub(super) fn buffer_bytes(&self) -> u32 {
+    pub(crate) fn buffer_bytes(&self) -> u32 {
         self.buffer_bytes
     }
 
     /// The library's name and version.
-    pub(super) fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.version
     }
 }

@@ -2,18 +2,19 @@
 
 use std::convert::Infallible;
 
-use crate::packet::Packet;
+use membench_decode::packet::Packet;
+
 use crate::{Error, Result};
 
 /// How long the kernel may hold packets back, ms.
-pub(super) const TIMEOUT_MS: u16 = 10;
+pub(crate) const TIMEOUT_MS: u16 = 10;
 
 /// A live capture, of which there is none in this build.
-pub(super) struct Live(Infallible);
+pub(crate) struct Live(Infallible);
 
 impl Live {
     /// Says which feature is missing.
-    pub(super) fn open(_: &str, _: &[u16], _: u32) -> Result<Self> {
+    pub(crate) fn open(_: &str, _: &[u16], _: u32) -> Result<Self> {
         Err(Error::FeatureMissing {
             feature: "pcap",
             wanted: "pcap:INTERFACE",
@@ -21,37 +22,37 @@ impl Live {
     }
 
     /// See the live capture.
-    pub(super) fn next_packet(&mut self) -> Option<Packet<'_>> {
+    pub(crate) fn next_packet(&mut self) -> Option<Packet<'_>> {
         match self.0 {}
     }
 
     /// See the live capture.
-    pub(super) fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         match self.0 {}
     }
 
     /// See the live capture.
-    pub(super) fn count_drops(&mut self) -> u64 {
+    pub(crate) fn count_drops(&mut self) -> u64 {
         match self.0 {}
     }
 
     /// See the live capture.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         match self.0 {}
     }
 
     /// See the live capture.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self.0 {}
     }
 
     /// See the live capture.
-    pub(super) fn buffer_bytes(&self) -> u32 {
+    pub(crate) fn buffer_bytes(&self) -> u32 {
         match self.0 {}
     }
 
     /// See the live capture.
-    pub(super) fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         match self.0 {}
     }
 }

@@ -1,19 +1,35 @@
 //! Where a recording comes from: the kernel's socket hooks, or packets. Both fill a session.
 
+#[cfg(feature = "ebpf")]
+pub(crate) mod frames;
+#[cfg(feature = "ebpf")]
+pub(crate) mod interface;
+#[cfg(not(feature = "ebpf"))]
+#[path = "interface_absent.rs"]
+pub(crate) mod interface;
+#[cfg(feature = "pcap")]
+pub(crate) mod libpcap;
+#[cfg(not(feature = "pcap"))]
+#[path = "live_absent.rs"]
+pub(crate) mod libpcap;
+pub(crate) mod log;
+pub(crate) mod packets;
+pub(crate) mod sockets;
+
 use std::time::Duration;
 
 use membench_common::counter;
+use membench_event::{Anchor, Ledger};
+use membench_profile::Header;
 
-use crate::profile::{Anchor, Header};
-use crate::{Class, Error, Result};
-
-use super::ledger::Ledger;
-use super::packets::{self, Packets};
-use super::session::Session;
-use super::{Facts, Followed, Kernel, KernelOptions, Record, RecordOptions, clock, namespaces};
+use crate::selection::namespaces;
+use crate::session::Session;
+use crate::source::packets::Packets;
+use crate::{Error, Facts, Followed, Kernel, KernelOptions, Record, RecordOptions, Result, clock};
+use membench_event::{Class, Failure};
 
 /// A source that is open.
-pub(super) enum Source {
+pub(crate) enum Source {
     /// Socket hooks.
     Kernel(Box<Kernel>),
     /// A capture file, or libpcap.
@@ -22,20 +38,20 @@ pub(super) enum Source {
 
 /// What one look at a source gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Drained {
+pub(crate) struct Drained {
     /// How full the buffer was found, 0…1: of several rings the fullest.
-    pub(super) fill: f64,
+    pub(crate) fill: f64,
     /// Age of the oldest record taken.
-    pub(super) lag: Duration,
+    pub(crate) lag: Duration,
     /// There may be more at once.
-    pub(super) more: bool,
+    pub(crate) more: bool,
     /// There will be no more.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 impl Source {
     /// Takes what is there, at most so many records or packets.
-    pub(super) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
+    pub(crate) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
         match self {
             Self::Kernel(kernel) => {
                 let mut oldest = u64::MAX;
@@ -56,7 +72,7 @@ impl Source {
     }
 
     /// Whether what is not taken soon is lost; a file waits.
-    pub(super) fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         match self {
             Self::Kernel(_) => true,
             Self::Packets(packets) => packets.is_live(),
@@ -64,12 +80,12 @@ impl Source {
     }
 
     /// Whether `stats` and what was seen can be compared at one point of the stream.
-    pub(super) fn sees_reads(&self) -> bool {
+    pub(crate) fn sees_reads(&self) -> bool {
         matches!(self, Self::Kernel(_))
     }
 
     /// Size of the buffers that are drained, bytes.
-    pub(super) fn buffer_bytes(&self) -> u64 {
+    pub(crate) fn buffer_bytes(&self) -> u64 {
         match self {
             Self::Kernel(kernel) => kernel.facts().ring_bytes,
             Self::Packets(packets) => packets.buffer_bytes(),
@@ -77,7 +93,7 @@ impl Source {
     }
 
     /// Which hooks, for kernel sources, and the kernel's release where it matters.
-    pub(super) fn hooks(&self) -> (Option<&'static str>, Option<String>) {
+    pub(crate) fn hooks(&self) -> (Option<&'static str>, Option<String>) {
         let facts = self.facts();
         (
             facts.map(|facts| facts.hooks),
@@ -86,7 +102,7 @@ impl Source {
     }
 
     /// Why the preferred hooks could not be used; `None` if they were.
-    pub(super) fn fallback(&self) -> Option<String> {
+    pub(crate) fn fallback(&self) -> Option<String> {
         self.facts().and_then(|facts| facts.fallback.clone())
     }
 
@@ -98,7 +114,7 @@ impl Source {
     }
 
     /// What removes programs of ours by hand, should this process be killed together with whatever does it.
-    pub(super) fn removal(&self) -> Option<String> {
+    pub(crate) fn removal(&self) -> Option<String> {
         match self {
             Self::Kernel(_) => None,
             Self::Packets(packets) => packets.removal(),
@@ -106,7 +122,7 @@ impl Source {
     }
 
     /// The same of those that could not be removed.
-    pub(super) fn left_behind(&self) -> Option<String> {
+    pub(crate) fn left_behind(&self) -> Option<String> {
         match self {
             Self::Kernel(_) => None,
             Self::Packets(packets) => packets.left_behind(),
@@ -114,7 +130,7 @@ impl Source {
     }
 
     /// The moment by which times are placed, and the clock they are on.
-    pub(super) fn anchor(&mut self) -> Anchor {
+    pub(crate) fn anchor(&mut self) -> Anchor {
         match self {
             Self::Kernel(_) => clock::anchor(),
             Self::Packets(packets) => packets.anchor(),
@@ -122,7 +138,7 @@ impl Source {
     }
 
     /// What a profile says of the source.
-    pub(super) fn describe(&self, header: &mut Header) {
+    pub(crate) fn describe(&self, header: &mut Header) {
         match self {
             Self::Kernel(kernel) => kernel.facts().describe(header),
             Self::Packets(packets) => packets.describe(header),
@@ -130,7 +146,7 @@ impl Source {
     }
 
     /// Tells the source that the recorder is at work.
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         match self {
             Self::Kernel(kernel) => kernel.beat(),
             Self::Packets(packets) => packets.beat(),
@@ -138,12 +154,12 @@ impl Source {
     }
 
     /// The SHA-256 of the kernel programs, where there are any.
-    pub(super) fn object(&self) -> &'static str {
+    pub(crate) fn object(&self) -> &'static str {
         self.facts().map_or("none", |facts| facts.object_sha256)
     }
 
     /// Ends it; what it still holds can be drained.
-    pub(super) fn detach(&mut self) {
+    pub(crate) fn detach(&mut self) {
         match self {
             Self::Kernel(kernel) => kernel.detach(),
             Self::Packets(packets) => packets.detach(),
@@ -151,7 +167,7 @@ impl Source {
     }
 
     /// What it is called, where that is not what was asked for.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(crate) fn name(&self) -> Option<String> {
         match self {
             Self::Kernel(_) => None,
             Self::Packets(packets) => packets.name(),
@@ -159,7 +175,7 @@ impl Source {
     }
 
     /// The network namespace whose interfaces it sees, if it is live and does not tell itself.
-    pub(super) fn namespace(&self) -> u32 {
+    pub(crate) fn namespace(&self) -> u32 {
         match self {
             Self::Packets(packets) if packets.is_live() => namespaces::own(),
             _ => 0,
@@ -167,7 +183,7 @@ impl Source {
     }
 
     /// Nothing more will be drained: hands on what waits, and ends every connection.
-    pub(super) fn end(&mut self, session: &mut Session) {
+    pub(crate) fn end(&mut self, session: &mut Session) {
         match self {
             Self::Kernel(_) => session.end(0),
             Self::Packets(packets) => packets.end(session),
@@ -175,7 +191,7 @@ impl Source {
     }
 
     /// Bytes and losses so far.
-    pub(super) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
+    pub(crate) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
         match self {
             Self::Kernel(kernel) => kernel.counters(),
             Self::Packets(packets) => packets.counters(session),
@@ -183,7 +199,7 @@ impl Source {
     }
 
     /// The ledger of an ended session.
-    pub(super) fn ledger(&mut self, session: &Session) -> Ledger {
+    pub(crate) fn ledger(&mut self, session: &Session) -> Ledger {
         match self {
             Self::Kernel(kernel) => {
                 let misses = kernel.misses().unwrap_or_default();
@@ -198,7 +214,7 @@ impl Source {
     }
 
     /// How long was recorded, by the packets of a file.
-    pub(super) fn span(&self) -> Option<Duration> {
+    pub(crate) fn span(&self) -> Option<Duration> {
         match self {
             Self::Kernel(_) => None,
             Self::Packets(packets) => (!packets.is_live()).then(|| packets.span()),
@@ -206,7 +222,7 @@ impl Source {
     }
 
     /// Why it ended by itself.
-    pub(super) fn ending(&self) -> String {
+    pub(crate) fn ending(&self) -> String {
         match self {
             Self::Kernel(_) => "stop".to_owned(),
             Self::Packets(packets) => packets.ending(),
@@ -215,7 +231,7 @@ impl Source {
 }
 
 /// Refuses options that the source cannot serve.
-pub(super) fn check(options: &RecordOptions) -> Result<()> {
+pub(crate) fn check(options: &RecordOptions) -> Result<()> {
     let of_packets =
         options.file.is_some() || options.interface.is_some() || options.hooked.is_some();
     if of_packets {
@@ -224,7 +240,7 @@ pub(super) fn check(options: &RecordOptions) -> Result<()> {
     match options.attachment {
         Some(attachment) if options.hooked.is_none() => Err(Error::NotOfInterface {
             origin: options.source.clone(),
-            wanted: attachment.name(),
+            hooks: attachment.name(),
         }),
         _ => Ok(()),
     }
@@ -232,7 +248,7 @@ pub(super) fn check(options: &RecordOptions) -> Result<()> {
 
 /// Opens what is asked for: a file, an interface (through libpcap, or programs of ours), or the kernel's hooks. Where the hooks cannot be used and that is
 /// allowed, packets of every interface stand in for them; then also why.
-pub(super) fn open(
+pub(crate) fn open(
     options: &RecordOptions,
     followed: &Followed,
 ) -> Result<(Source, Option<String>)> {

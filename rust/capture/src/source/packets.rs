@@ -5,20 +5,19 @@ use std::thread;
 use std::time::Duration;
 
 use membench_common::counter;
+use membench_decode::Responses;
+use membench_decode::packet::file::{Damage, Reader};
+use membench_decode::packet::{Flows, Limits};
+use membench_event::{Anchor, Ledger};
+use membench_profile::Header;
 
-use crate::decode::Responses;
-use crate::packet::file::{Damage, Reader};
-use crate::packet::{Flows, Limits};
-use crate::profile::{Anchor, Header};
-use crate::{Error, Result};
-
-use super::interface::Interface;
-use super::ledger::Ledger;
-use super::live::{Live, TIMEOUT_MS};
-use super::running::ratio;
-use super::session::Session;
-use super::source::Drained;
-use super::{Facts, RecordOptions, Selection, Side, clock};
+use crate::recorder::thread::ratio;
+use crate::session::Session;
+use crate::source::Drained;
+use crate::source::interface::Interface;
+use crate::source::libpcap::{Live, TIMEOUT_MS};
+use crate::{Error, Facts, RecordOptions, Result, Selection, Side, clock};
+use membench_event::Setting;
 
 /// What `time` and `server_time` are, as manifests say it.
 const TIME_BASIS: &str = "packet";
@@ -45,7 +44,7 @@ impl Feed {
 }
 
 /// A packet source that is open.
-pub(super) struct Packets {
+pub(crate) struct Packets {
     feed: Feed,
     flows: Flows,
     /// Time of the first packet and of the last, ns.
@@ -65,13 +64,13 @@ pub(super) struct Packets {
 
 impl Packets {
     /// Opens a capture file.
-    pub(super) fn open_file(path: &Path, options: &RecordOptions) -> Result<Self> {
+    pub(crate) fn open_file(path: &Path, options: &RecordOptions) -> Result<Self> {
         let feed = Feed::File(Box::new(Reader::open(path)?));
         Ok(Self::new(feed, options, "end of file"))
     }
 
     /// Opens an interface, or `any`.
-    pub(super) fn open_live(interface: &str, options: &RecordOptions) -> Result<Self> {
+    pub(crate) fn open_live(interface: &str, options: &RecordOptions) -> Result<Self> {
         let live = Live::open(interface, &options.selection.ports, options.ring_bytes)?;
         Ok(Self::new(
             Feed::Live(Box::new(live)),
@@ -81,7 +80,7 @@ impl Packets {
     }
 
     /// Attaches our programs to an interface.
-    pub(super) fn open_hooked(interface: &str, options: &RecordOptions) -> Result<Self> {
+    pub(crate) fn open_hooked(interface: &str, options: &RecordOptions) -> Result<Self> {
         let ports = &options.selection.ports;
         let opened = Interface::open(interface, ports, options.ring_bytes, options.attachment)?;
         Ok(Self::new(
@@ -106,7 +105,7 @@ impl Packets {
     }
 
     /// Takes packets.
-    pub(super) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
+    pub(crate) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
         let mut drained = Drained::default();
         for _ in 0..most {
             if self.past_its_time() {
@@ -181,7 +180,7 @@ impl Packets {
     }
 
     /// Later packets are not taken; those that the kernel holds back are waited for, or stay in the ring.
-    pub(super) fn detach(&mut self) {
+    pub(crate) fn detach(&mut self) {
         match &mut self.feed {
             Feed::File(_) => {}
             Feed::Live(_) => {
@@ -193,7 +192,7 @@ impl Packets {
     }
 
     /// Whether what is not taken soon is lost.
-    pub(super) fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         match &self.feed {
             Feed::File(_) => false,
             Feed::Live(_) | Feed::Hooked(_) => true,
@@ -201,7 +200,7 @@ impl Packets {
     }
 
     /// Size of the kernel's buffer; a file has none that could be full.
-    pub(super) fn buffer_bytes(&self) -> u64 {
+    pub(crate) fn buffer_bytes(&self) -> u64 {
         match &self.feed {
             Feed::File(_) => 0,
             Feed::Live(live) => live.buffer_bytes().into(),
@@ -210,7 +209,7 @@ impl Packets {
     }
 
     /// How our programs are attached, where they are.
-    pub(super) fn facts(&self) -> Option<&Facts> {
+    pub(crate) fn facts(&self) -> Option<&Facts> {
         match &self.feed {
             Feed::File(_) | Feed::Live(_) => None,
             Feed::Hooked(interface) => Some(interface.facts()),
@@ -218,7 +217,7 @@ impl Packets {
     }
 
     /// What removes our programs by hand, where that may become necessary.
-    pub(super) fn removal(&self) -> Option<String> {
+    pub(crate) fn removal(&self) -> Option<String> {
         match &self.feed {
             Feed::File(_) | Feed::Live(_) => None,
             Feed::Hooked(interface) => interface.removal(),
@@ -226,19 +225,19 @@ impl Packets {
     }
 
     /// What removes what of our programs is left although they were detached.
-    pub(super) fn left_behind(&self) -> Option<String> {
+    pub(crate) fn left_behind(&self) -> Option<String> {
         self.left_behind.clone()
     }
 
     /// Tells our programs that the recorder is at work.
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         if let Feed::Hooked(interface) = &self.feed {
             interface.beat();
         }
     }
 
     /// `pcap:` or `ebpf:` and the interface, of a live capture.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(crate) fn name(&self) -> Option<String> {
         match &self.feed {
             Feed::File(_) => None,
             Feed::Live(live) => Some(live.name()),
@@ -247,7 +246,7 @@ impl Packets {
     }
 
     /// The first packet's time, or now. Packets are on the clock of UTC, but for those of our programs.
-    pub(super) fn anchor(&mut self) -> Anchor {
+    pub(crate) fn anchor(&mut self) -> Anchor {
         let time = match &mut self.feed {
             Feed::File(reader) => reader.next_time().unwrap_or(0),
             Feed::Live(_) => clock::anchor().utc_ns,
@@ -260,7 +259,7 @@ impl Packets {
     }
 
     /// What a profile says of it.
-    pub(super) fn describe(&self, header: &mut Header) {
+    pub(crate) fn describe(&self, header: &mut Header) {
         TIME_BASIS.clone_into(&mut header.time_basis);
         match &self.feed {
             Feed::File(reader) => header.facts["format"] = reader.format_name().into(),
@@ -278,13 +277,13 @@ impl Packets {
     }
 
     /// Hands on what waits, and ends every connection.
-    pub(super) fn end(&mut self, session: &mut Session) {
+    pub(crate) fn end(&mut self, session: &mut Session) {
         self.flows.finish(&mut |found| session.take_found(&found));
         session.end(self.flows.now());
     }
 
     /// Bytes and losses so far.
-    pub(super) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
+    pub(crate) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
         let mut counters = session.counters();
         let unfollowed = self.flows.unfollowed();
         counters[counter::UDP as usize] = unfollowed.udp;
@@ -293,7 +292,7 @@ impl Packets {
     }
 
     /// The ledger of an ended session.
-    pub(super) fn ledger(&self, session: &Session) -> Ledger {
+    pub(crate) fn ledger(&self, session: &Session) -> Ledger {
         let unfollowed = self.flows.unfollowed();
         let (dropped, passed_over) = match &self.feed {
             Feed::File(reader) => reader.dropped(),
@@ -313,7 +312,7 @@ impl Packets {
     }
 
     /// From the first packet to the last.
-    pub(super) fn span(&self) -> Duration {
+    pub(crate) fn span(&self) -> Duration {
         let first = self.first.unwrap_or(self.last);
         Duration::from_nanos(self.last.saturating_sub(first))
     }
@@ -326,7 +325,7 @@ impl Packets {
     }
 
     /// Why it ended by itself.
-    pub(super) fn ending(&self) -> String {
+    pub(crate) fn ending(&self) -> String {
         if let Some(damage) = self.damage() {
             return format!("damaged file: {damage}");
         }
@@ -340,7 +339,7 @@ impl Packets {
 }
 
 /// What only the server's sockets can tell.
-pub(super) fn refuse_what_packets_lack(options: &RecordOptions) -> Result<()> {
+pub(crate) fn refuse_what_packets_lack(options: &RecordOptions) -> Result<()> {
     let Selection {
         side,
         ports: _,
@@ -350,20 +349,20 @@ pub(super) fn refuse_what_packets_lack(options: &RecordOptions) -> Result<()> {
         network_namespaces,
     } = &options.selection;
     let asked = [
-        (options.responses != Responses::Bytes, "--responses"),
-        (options.hooks.is_some(), "--hooks"),
-        (*side == Side::Client, "--side client"),
-        (!sockets.is_empty(), "--socket"),
-        (!pids.is_empty(), "--pid"),
-        (!cgroups.is_empty(), "--cgroup"),
-        (!network_namespaces.is_empty(), "--netns"),
-        (options.sample.connections > 1, "--sample-connections"),
+        (options.responses != Responses::Bytes, Setting::Responses),
+        (options.hooks.is_some(), Setting::Hooks),
+        (*side == Side::Client, Setting::Side),
+        (!sockets.is_empty(), Setting::Sockets),
+        (!pids.is_empty(), Setting::Pids),
+        (!cgroups.is_empty(), Setting::Cgroups),
+        (!network_namespaces.is_empty(), Setting::NetworkNamespaces),
+        (options.sample.connections > 1, Setting::SampleConnections),
     ];
     match asked.iter().find(|(asked, _)| *asked) {
         None => Ok(()),
-        Some((_, wanted)) => Err(Error::NotOfPackets {
-            source_name: options.source.clone(),
-            wanted,
+        Some((_, option)) => Err(Error::NotForSource {
+            origin: options.source.clone(),
+            option: *option,
         }),
     }
 }

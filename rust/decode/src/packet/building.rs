@@ -5,30 +5,30 @@ use std::net::{IpAddr, SocketAddr};
 use etherparse::PacketBuilder;
 
 use super::{Bytes, Flows, Found, Link, Packet};
-use crate::segment::Direction;
+use membench_event::Direction;
 
 /// The server of every test.
-pub(crate) const PORT: u16 = 11211;
-pub(crate) const US: u64 = 1_000;
-pub(crate) const MS: u64 = 1_000_000;
-pub(crate) const S: u64 = 1_000_000_000;
+pub const PORT: u16 = 11211;
+pub const US: u64 = 1_000;
+pub const MS: u64 = 1_000_000;
+pub const S: u64 = 1_000_000_000;
 
 /// One packet to be.
 #[derive(Clone, Debug)]
-pub(crate) struct Segment {
-    pub(crate) time: u64,
-    pub(crate) direction: Direction,
-    pub(crate) client: u16,
-    pub(crate) sequence: u32,
-    pub(crate) acknowledgement: Option<u32>,
+pub struct Segment {
+    pub time: u64,
+    pub direction: Direction,
+    pub client: u16,
+    pub sequence: u32,
+    pub acknowledgement: Option<u32>,
     /// Of `S`, `F`, `R`.
-    pub(crate) flags: &'static str,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) identification: u16,
+    pub flags: &'static str,
+    pub payload: Vec<u8>,
+    pub identification: u16,
 }
 
 /// A request with this sequence number.
-pub(crate) fn request(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -> Segment {
+pub fn request(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -> Segment {
     Segment {
         time,
         direction: Direction::Request,
@@ -43,7 +43,7 @@ pub(crate) fn request(time: u64, sequence: u32, acknowledgement: u32, payload: &
 }
 
 /// A response with this sequence number.
-pub(crate) fn response(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -> Segment {
+pub fn response(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -> Segment {
     Segment {
         direction: Direction::Response,
         ..request(time, sequence, acknowledgement, payload)
@@ -51,11 +51,11 @@ pub(crate) fn response(time: u64, sequence: u32, acknowledgement: u32, payload: 
 }
 
 impl Segment {
-    pub(crate) fn with(self, flags: &'static str) -> Self {
+    pub fn with(self, flags: &'static str) -> Self {
         Self { flags, ..self }
     }
 
-    pub(crate) fn without_acknowledgement(self) -> Self {
+    pub fn without_acknowledgement(self) -> Self {
         Self {
             acknowledgement: None,
             ..self
@@ -63,7 +63,7 @@ impl Segment {
     }
 
     /// Its bytes on Ethernet.
-    pub(crate) fn frame(&self) -> Vec<u8> {
+    pub fn frame(&self) -> Vec<u8> {
         let (from, to) = match self.direction {
             Direction::Request => ((10, self.client), (20, PORT)),
             Direction::Response => ((20, PORT), (10, self.client)),
@@ -101,7 +101,7 @@ impl Segment {
 
 /// What was found, as plain values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Plain {
+pub enum Plain {
     Opened {
         client: SocketAddr,
         mid_stream: bool,
@@ -115,7 +115,7 @@ pub(crate) enum Plain {
 }
 
 impl Plain {
-    pub(crate) fn of(found: &Found<'_>) -> Self {
+    pub fn of(found: &Found<'_>) -> Self {
         match *found {
             Found::Opened {
                 client, mid_stream, ..
@@ -134,7 +134,7 @@ impl Plain {
 }
 
 /// Takes a packet that was captured up to `snaplen`.
-pub(crate) fn take(
+pub fn take(
     flows: &mut Flows,
     segment: &Segment,
     snaplen: usize,
@@ -152,6 +152,6 @@ pub(crate) fn take(
 }
 
 /// The address of the client that uses this port.
-pub(crate) fn client(port: u16) -> SocketAddr {
+pub fn client(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([10, 0, 0, 10]), port)
 }

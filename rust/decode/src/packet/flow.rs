@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use crate::segment::Direction;
+use membench_event::Direction;
 
 use super::found::{Bytes, Found};
 use super::headers::Tcp;

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use crate::segment::Direction;
+use membench_event::Direction;
 
+use super::Packet;
 use super::flow::Flow;
 use super::found::Found;
 use super::headers::{self, Seen, Tcp};
-use super::{Packet, Packets};
+use membench_event::Packets;
 
 /// How long an ended connection is remembered, so that late packets of it begin no new one, ns.
 const REMEMBERED: u64 = 10_000_000_000;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::segment::Direction;
+use membench_event::Direction;
 
 /// What was found in the packets.
 #[derive(Clone, Copy, Debug)]

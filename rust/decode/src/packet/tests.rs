@@ -2,7 +2,7 @@
 
 use super::building::{MS, PORT, Plain, S, Segment, US, client, request, response, take};
 use super::*;
-use crate::segment::Direction::{Request, Response};
+use membench_event::Direction::{Request, Response};
 
 mod connections;
 mod odd;
@@ -26,7 +26,7 @@ fn found(segments: &[Segment]) -> Vec<Plain> {
     found_with(&mut Flows::new(&[PORT], Limits::default()), segments, WHOLE)
 }
 
-fn bytes(direction: crate::segment::Direction, offset: u64, bytes: &[u8]) -> Plain {
+fn bytes(direction: membench_event::Direction, offset: u64, bytes: &[u8]) -> Plain {
     Plain::Bytes(direction, offset, bytes.to_vec(), 0)
 }
 

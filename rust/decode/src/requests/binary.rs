@@ -3,7 +3,7 @@
 use membench_protocol::Status;
 use membench_protocol::binary::{HEADER_SIZE, begins_request, parse_request};
 
-use crate::capture::ledger::Flow;
+use membench_event::Flow;
 
 use super::super::context::Context;
 use super::super::pairing::Pairing;

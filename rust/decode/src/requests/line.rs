@@ -3,7 +3,7 @@
 use membench_protocol::request::{self, Request};
 use membench_protocol::{Dialect, Status, may_grow};
 
-use crate::capture::ledger::Flow;
+use membench_event::Flow;
 
 use super::super::context::Context;
 use super::super::pairing::Pairing;

@@ -4,7 +4,7 @@ use membench_protocol::Status;
 use membench_protocol::binary::{Answer, HEADER_SIZE, Opcode, parse_header, parse_response};
 use membench_protocol::response::Response;
 
-use crate::event::{Command, Outcome};
+use membench_event::{Command, Outcome};
 
 use super::super::Totals;
 use super::super::context::Context;

@@ -3,8 +3,8 @@
 use membench_protocol::Status;
 use membench_protocol::response::{self, Response};
 
-use crate::answer::is_error;
-use crate::event::Outcome;
+use membench_event::Outcome;
+use membench_event::answer::is_error;
 
 use super::super::Totals;
 use super::super::context::Context;

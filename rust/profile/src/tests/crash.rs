@@ -134,11 +134,11 @@ fn an_open_part_is_ignored_once_its_parquet_is_there() {
 fn connections_saved_meanwhile_outlive_a_kill() {
     let (_folder, path) = place();
     let mut writer = writer(&path, ONE_PART);
-    let row = super::super::ConnectionRow {
+    let row = membench_event::ConnectionRow {
         connection: 0,
         server: 0,
         client: 0,
-        transport: super::super::Transport::Tcp4,
+        transport: membench_event::Transport::Tcp4,
         opened: None,
         closed: None,
         close_side: None,

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::Error;
+use membench_event::Failure;
 
 fn try_create(path: &Path, force: bool) -> Option<Error> {
     Writer::create(path, header(), force).err()
@@ -15,7 +16,10 @@ fn an_existing_output_is_refused_with_the_way_out() {
     sealed(&path, &[event(0)], &OptionsTable::default());
     let error = try_create(&path, false).unwrap();
     assert_eq!(error.to_string(), format!("{} exists", path.display()));
-    assert_eq!(error.hint().unwrap(), "`--force` replaces it");
+    assert_eq!(
+        error.hint().unwrap().for_library(),
+        "`force=True` replaces it"
+    );
     assert_eq!(read(&Profile::open(&path).unwrap()).len(), 1);
     assert_eq!(names(folder.path()), ["test.mb"]);
 }
@@ -72,7 +76,7 @@ fn force_removes_nothing_but_profiles() {
         prepare(&path);
         let error = try_create(&path, true).unwrap();
         assert!(
-            matches!(error, Error::NotAProfile { found: why, .. } if why == found),
+            matches!(error, Error::NotReplaced { found: why, .. } if why == found),
             "{case}: {error}"
         );
         assert_eq!(names(folder.path()), ["test.mb"], "{case}");

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use membench_event::Failure;
 
 fn open_with(change: impl FnOnce(&Path)) -> (String, Option<String>) {
     let (_folder, path) = place();
@@ -11,7 +12,7 @@ fn open_with(change: impl FnOnce(&Path)) -> (String, Option<String>) {
     let error = Profile::open(&path).unwrap_err();
     let text = error.to_string();
     let text = text.replace(&path.display().to_string(), "PATH");
-    (text, error.hint())
+    (text, error.hint().map(|hint| hint.for_command_line()))
 }
 
 fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {

@@ -14,8 +14,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::writer::Limits;
-use super::{Anchor, End, Header, Profile, Writer};
-use crate::event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
+use super::{End, Header, Profile, Writer};
+use membench_event::Anchor;
+use membench_event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 
 /// Between the two clocks of the tests, ns.
 const START: u64 = 5_000_000_000;

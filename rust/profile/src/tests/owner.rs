@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{ONE_PART, event, header, names, place};
-use crate::event::OptionsTable;
-use crate::profile::writer::Limits;
-use crate::profile::{End, Owner, Writer, repair};
+use crate::writer::Limits;
+use crate::{End, Owner, Writer, repair};
+use membench_event::OptionsTable;
 
 const SOMEBODY: Owner = Owner {
     uid: 65_534,

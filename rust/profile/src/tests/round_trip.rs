@@ -6,9 +6,10 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::super::{CloseSide, ConnectionRow, LossRow, State, Transport};
+use super::super::State;
 use super::*;
-use crate::capture::ledger::Ledger;
+use membench_event::Ledger;
+use membench_event::{CloseSide, ConnectionRow, LossRow, Transport};
 
 fn any_event() -> impl Strategy<Value = Event> {
     let place = (0..1_u64 << 40, 0..4_u32, 0..4_u32, 0..4_u32);

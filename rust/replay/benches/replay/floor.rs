@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use hdrhistogram::Histogram;
-use membench::replay::clock::{monotonic, thread_cpu};
-use membench::replay::poller::Poller;
+use membench_replay::clock::{monotonic, thread_cpu};
+use membench_replay::shard::poller::Poller;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 

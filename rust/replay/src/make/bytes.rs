@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::Command;
+use membench_event::Command;
 
-use super::keys::KEY_MAX;
-use super::operation::{Marks, Operation};
-use super::request::is_shortened;
-use super::template::Template;
+use crate::make::keys::KEY_MAX;
+use crate::make::request::is_shortened;
+use crate::operation::{Marks, Operation};
+use crate::plan::template::Template;
 
 /// Why a request that was sent has another size than the recorded one.
 mod cause {
-    pub(super) const ARGUMENTS: &str = "arguments";
-    pub(super) const CAS_TOKEN: &str = "cas_token";
-    pub(super) const KEY: &str = "key";
-    pub(super) const NUMBER: &str = "number";
-    pub(super) const OPAQUE: &str = "opaque";
-    pub(super) const OTHER: &str = "other";
-    pub(super) const REFUSED: &str = "refused";
-    pub(super) const TTL: &str = "ttl";
-    pub(super) const CUT_OFF: &str = "cut_off";
+    pub(crate) const ARGUMENTS: &str = "arguments";
+    pub(crate) const CAS_TOKEN: &str = "cas_token";
+    pub(crate) const KEY: &str = "key";
+    pub(crate) const NUMBER: &str = "number";
+    pub(crate) const OPAQUE: &str = "opaque";
+    pub(crate) const OTHER: &str = "other";
+    pub(crate) const REFUSED: &str = "refused";
+    pub(crate) const TTL: &str = "ttl";
+    pub(crate) const CUT_OFF: &str = "cut_off";
 }
 
 /// Bytes of requests: recorded − not replayed + changed = written.
@@ -114,7 +114,7 @@ fn cause_of(operations: &[Operation], template: &Template) -> &'static str {
         C::Cas => cause::CAS_TOKEN,
         _ if template.compares || template.sets_cas() => cause::CAS_TOKEN,
         _ if template.absolute => cause::TTL,
-        _ if usize::from(first.opaque_size) > super::opaque::OPAQUE_MAX => cause::OPAQUE,
+        _ if usize::from(first.opaque_size) > crate::make::opaque::OPAQUE_MAX => cause::OPAQUE,
         _ if template.base64 => cause::KEY,
         C::Incr | C::Decr | C::MetaArithmetic => cause::NUMBER,
         _ => cause::OTHER,
@@ -123,8 +123,8 @@ fn cause_of(operations: &[Operation], template: &Template) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::operation::Kind;
     use super::*;
+    use crate::operation::Kind;
 
     fn operation(command: Command) -> Operation {
         let mut marks = Marks::default();

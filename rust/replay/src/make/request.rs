@@ -8,15 +8,15 @@ use std::sync::Arc;
 use membench_protocol::base64;
 use membench_protocol::encode::{Encoder, Flag, Full, Storage};
 
-use crate::event::{Command, Protocol};
+use membench_event::{Command, Protocol};
 
-use super::answer::is_retrieval;
-use super::clock::utc_seconds;
-use super::keys::{self, KEY_MAX};
-use super::opaque::{OPAQUE_MAX, Opaque};
-use super::operation::{Marks, Operation};
-use super::template::{Template, Templates};
-use super::values::{Values, append_decimal};
+use crate::clock::utc_seconds;
+use crate::make::keys::{self, KEY_MAX};
+use crate::make::opaque::{OPAQUE_MAX, Opaque};
+use crate::make::values::{Values, append_decimal};
+use crate::operation::{Marks, Operation};
+use crate::plan::template::{Template, Templates};
+use membench_event::answer::is_retrieval;
 
 /// A cas value no item has: for ordinals whose value the target never returned.
 const NO_CAS: u64 = u64::MAX;
@@ -214,7 +214,7 @@ impl Requests {
 }
 
 /// Whether a request that was refused is sent as a shorter one that is refused as well.
-pub(super) fn is_shortened(operations: &[Operation]) -> bool {
+pub(crate) fn is_shortened(operations: &[Operation]) -> bool {
     operations.first().is_some_and(lacks_value) || has_refused_key(operations)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::event::Command;
+use membench_event::Command;
 
 /// Longest duration told apart, ns: an hour.
 const LONGEST: u64 = 3_600_000_000_000;
@@ -31,7 +31,7 @@ fn class_name(class: usize) -> &'static str {
 }
 
 /// An empty histogram over all durations a replay can see.
-pub(super) fn empty(digits: u8) -> Histogram<u64> {
+pub(crate) fn empty(digits: u8) -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, digits).expect("constant bounds are valid")
 }
 
@@ -91,7 +91,7 @@ impl Default for Durations {
 }
 
 /// Adds one histogram to another of the same bounds.
-pub(super) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
+pub(crate) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
     into.add(other)
         .expect("all histograms have the same bounds");
 }

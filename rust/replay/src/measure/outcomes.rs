@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::event::{Command, Outcome};
+use membench_event::{Command, Outcome};
 
 /// Every outcome, and that none was seen.
 const OUTCOMES: usize = Outcome::ALL.len() + 1;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::clock::{SECOND, monotonic};
-use super::measures::Interval;
+use crate::clock::{SECOND, monotonic};
+use crate::measure::Interval;
 
 /// How a replay stands.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -28,7 +28,7 @@ pub struct Progress {
 
 /// Collects what shards report.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     planned: u64,
     start: u64,
     /// Each shard's counts, as last reported.
@@ -38,7 +38,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(planned: u64, start: u64, shards: usize) -> Self {
+    pub(crate) fn new(planned: u64, start: u64, shards: usize) -> Self {
         Self {
             planned,
             start,
@@ -48,11 +48,11 @@ impl Watch {
         }
     }
 
-    pub(super) fn start(&self) -> u64 {
+    pub(crate) fn start(&self) -> u64 {
         self.start
     }
 
-    pub(super) fn add(&mut self, shard: usize, interval: &Interval) {
+    pub(crate) fn add(&mut self, shard: usize, interval: &Interval) {
         self.interval.merge(interval);
         if let Some(counts) = self.shards.get_mut(shard) {
             *counts = [interval.sent, interval.answered, interval.errors];
@@ -63,7 +63,7 @@ impl Watch {
         clippy::cast_precision_loss,
         reason = "counts and times are far below 2^53"
     )]
-    pub(super) fn take(&mut self) -> Progress {
+    pub(crate) fn take(&mut self) -> Progress {
         let interval = std::mem::take(&mut self.interval);
         let sum = |index: usize| self.shards.iter().map(|counts| counts[index]).sum();
         let (sent, now): (u64, u64) = (sum(0), monotonic());

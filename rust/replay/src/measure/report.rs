@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::bytes::Bytes;
-use super::connections::cause;
-use super::histogram::Summary;
-use super::measures::{Causes, Counts, Measures};
-use super::outcomes::Outcomes;
-use super::plan::Plan;
-use super::warm::Warm;
+use crate::make::bytes::Bytes;
+use crate::measure::histogram::Summary;
+use crate::measure::outcomes::Outcomes;
+use crate::measure::{Causes, Counts, Measures};
+use crate::plan::Plan;
+use crate::shard::connections::cause;
+use crate::target::warm::Warm;
 
 /// The timing held if 99 of 100 requests left within this of their intended time, ns.
 const LAG_HELD: u64 = 1_000_000;
@@ -114,19 +114,19 @@ pub struct Server {
 
 /// What the shards of a run add up to.
 #[derive(Debug, Default)]
-pub(super) struct Totals {
-    pub(super) measures: Measures,
-    pub(super) unknown_cas: u64,
-    pub(super) cpu: u64,
-    pub(super) guard: u64,
-    pub(super) ended: u64,
-    pub(super) threads: usize,
+pub(crate) struct Totals {
+    pub(crate) measures: Measures,
+    pub(crate) unknown_cas: u64,
+    pub(crate) cpu: u64,
+    pub(crate) guard: u64,
+    pub(crate) ended: u64,
+    pub(crate) threads: usize,
 }
 
 impl Totals {
     /// Adds a shard.
-    pub(super) fn add(&mut self, outcome: &super::shard::Outcome) {
-        let super::shard::Outcome {
+    pub(crate) fn add(&mut self, outcome: &crate::shard::Outcome) {
+        let crate::shard::Outcome {
             measures,
             unknown_cas,
             cpu,
@@ -156,14 +156,14 @@ impl Totals {
 }
 
 /// What is known besides the shards' measures.
-pub(super) struct Circumstances {
-    pub(super) planned: u64,
-    pub(super) skipped: BTreeMap<&'static str, u64>,
-    pub(super) stopped: bool,
-    pub(super) start: u64,
-    pub(super) target: TargetFacts,
-    pub(super) server: Option<Server>,
-    pub(super) warm: Option<Warm>,
+pub(crate) struct Circumstances {
+    pub(crate) planned: u64,
+    pub(crate) skipped: BTreeMap<&'static str, u64>,
+    pub(crate) stopped: bool,
+    pub(crate) start: u64,
+    pub(crate) target: TargetFacts,
+    pub(crate) server: Option<Server>,
+    pub(crate) warm: Option<Warm>,
 }
 
 impl Report {
@@ -171,7 +171,7 @@ impl Report {
         clippy::cast_precision_loss,
         reason = "durations are far below 2^53 ns"
     )]
-    pub(super) fn new(totals: &Totals, circumstances: Circumstances) -> Self {
+    pub(crate) fn new(totals: &Totals, circumstances: Circumstances) -> Self {
         let Circumstances {
             planned,
             skipped,
@@ -222,7 +222,7 @@ impl Report {
 }
 
 impl Server {
-    pub(super) fn new(
+    pub(crate) fn new(
         counters: BTreeMap<String, u64>,
         read: u64,
         counts: &Counts,

@@ -5,14 +5,14 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use crate::Result;
-use crate::event::{Command, Event, Protocol};
+use membench_event::{Command, Event, Protocol};
 
-use super::keys::{KEY_MAX, ShortKeys};
-use super::operation::{Block, Kind, Marks, Operation};
-use super::plan::{Plan, replayable};
-use super::recording::{Change, Events};
-use super::schedule::Schedule;
-use super::template::Templates;
+use crate::make::keys::{KEY_MAX, ShortKeys};
+use crate::operation::{Block, Kind, Marks, Operation};
+use crate::plan::recording::{Change, Events};
+use crate::plan::schedule::Schedule;
+use crate::plan::template::Templates;
+use crate::plan::{Plan, replayable};
 
 /// Bytes of a binary request's opaque value.
 const BINARY_OPAQUE: u8 = 4;
@@ -20,7 +20,7 @@ const BINARY_OPAQUE: u8 = 4;
 const BLOCK: usize = 1024;
 
 /// Blocks a shard may be behind.
-pub(super) const BLOCKS: usize = 16;
+pub(crate) const BLOCKS: usize = 16;
 
 /// Longest queue time believed, ns.
 const QUEUE_TIME_MAX: u64 = 1_000_000_000;
@@ -37,7 +37,7 @@ struct Batch {
 }
 
 /// Turns events into operations and hands them out.
-pub(super) struct Feeder<'a> {
+pub(crate) struct Feeder<'a> {
     plan: &'a Plan,
     templates: &'a Templates,
     allow_admin: bool,
@@ -54,7 +54,7 @@ pub(super) struct Feeder<'a> {
 
 impl<'a> Feeder<'a> {
     /// For one sender a shard.
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         templates: &'a Templates,
         allow_admin: bool,
@@ -82,7 +82,7 @@ impl<'a> Feeder<'a> {
     }
 
     /// Feeds all events; ends early when a shard is gone.
-    pub(super) fn run(mut self, events: Events<'_>) -> Result<()> {
+    pub(crate) fn run(mut self, events: Events<'_>) -> Result<()> {
         let mut batch: Vec<Event> = Vec::new();
         for event in events {
             let event = event?;

@@ -1,23 +1,28 @@
 //! A first pass over the events → what can be sent, what cannot and why, and what must be known beforehand.
 
+pub(crate) mod feeder;
+pub mod recording;
+pub(crate) mod schedule;
+pub mod template;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::Result;
-use crate::event::{Command, Event, Outcome, Protocol};
+use membench_event::{Command, Event, Outcome, Protocol};
 
-use super::recording::Events;
-use super::template::Templates;
+use crate::plan::recording::Events;
+use crate::plan::template::Templates;
 
 /// Why requests are not replayed.
 mod cause {
-    pub(super) const ADMIN: &str = "admin_command";
-    pub(super) const OTHER: &str = "unknown_command";
-    pub(super) const NO_KEY: &str = "not_replayable_without_key";
-    pub(super) const NO_NUMBER: &str = "not_replayable_without_number";
+    pub(crate) const ADMIN: &str = "admin_command";
+    pub(crate) const OTHER: &str = "unknown_command";
+    pub(crate) const NO_KEY: &str = "not_replayable_without_key";
+    pub(crate) const NO_NUMBER: &str = "not_replayable_without_number";
 }
 
 /// Whether a request can be sent, from its first event; else why not.
-pub(super) fn replayable(
+pub(crate) fn replayable(
     event: &Event,
     allow_admin: bool,
 ) -> std::result::Result<(), &'static str> {
@@ -37,7 +42,7 @@ pub(super) fn replayable(
 
 /// An item that the target must hold before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WarmItem {
+pub(crate) struct WarmItem {
     /// Bytes of its key.
     pub key_size: u8,
     /// Bytes of its value, from the first event that shows them.
@@ -48,7 +53,7 @@ pub(super) struct WarmItem {
 
 /// What is known before the first request is sent.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Events in the recording.
     pub events: u64,
     /// Requests to send.
@@ -71,7 +76,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Reads all events once.
-    pub(super) fn new(
+    pub(crate) fn new(
         events: Events<'_>,
         templates: &Templates,
         allow_admin: bool,

@@ -1,10 +1,10 @@
 //! What a replay reads of a profile: events in order, options, and the life of connections.
 
 use crate::Result;
-use crate::event::{Event, OptionsTable};
+use membench_event::{Event, OptionsTable};
 
 /// Events in order of (time, connection, batch, request).
-pub type Events<'a> = Box<dyn Iterator<Item = Result<Event>> + Send + 'a>;
+pub type Events<'a> = Box<dyn Iterator<Item = membench_profile::Result<Event>> + Send + 'a>;
 
 /// When a connection was opened and closed, ns on the events' clock; none: before the start, after the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

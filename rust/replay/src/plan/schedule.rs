@@ -1,6 +1,6 @@
 //! Recorded times → intended times, by the pacing asked for.
 
-use crate::{Error, ReplayError, Result};
+use crate::{Error, Result};
 
 const NS_PER_S: f64 = 1e9;
 
@@ -20,7 +20,7 @@ impl Pacing {
     pub fn parse(text: &str) -> Result<Self> {
         let refused = || {
             let given = text.to_owned();
-            Error::from(ReplayError::Pacing { given })
+            Error::from(Error::Pacing { given })
         };
         let number = |digits: &str| {
             let parsed = digits.parse::<f64>().ok();
@@ -41,7 +41,7 @@ impl Pacing {
 
 /// Where the schedule stands.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     pacing: Pacing,
     first: Option<u64>,
     requests: u64,
@@ -49,7 +49,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// Before the first event.
-    pub(super) fn new(pacing: Pacing) -> Self {
+    pub(crate) fn new(pacing: Pacing) -> Self {
         Self {
             pacing,
             first: None,
@@ -58,7 +58,7 @@ impl Schedule {
     }
 
     /// The intended time of a batch of `requests` that arrived at `recorded` ns; batches come in order of arrival.
-    pub(super) fn intended(&mut self, recorded: u64, requests: u64) -> u64 {
+    pub(crate) fn intended(&mut self, recorded: u64, requests: u64) -> u64 {
         let first = *self.first.get_or_insert(recorded);
         let before = self.requests;
         self.requests += requests;

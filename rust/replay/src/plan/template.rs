@@ -1,6 +1,6 @@
 //! The options strings of a recording → what each asks of requests and says of responses.
 
-use crate::event::{Options, OptionsTable};
+use membench_event::{Options, OptionsTable};
 
 /// One options string, taken apart once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

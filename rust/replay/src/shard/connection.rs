@@ -14,15 +14,15 @@ use rustix::net::{
     sockopt,
 };
 
-use crate::event::Protocol;
 use crate::sys;
+use membench_event::Protocol;
 
-use super::clock::{WallClock, monotonic};
-use super::measures::Measures;
-use super::opaque::Opaques;
-use super::operation::{Marks, Operation};
-use super::outstanding::{Next, Outstanding};
-use super::request::Requests;
+use crate::clock::{WallClock, monotonic};
+use crate::make::opaque::Opaques;
+use crate::make::request::Requests;
+use crate::measure::Measures;
+use crate::operation::{Marks, Operation};
+use crate::shard::outstanding::{Next, Outstanding};
 
 /// Memory kept for requests between batches, bytes.
 const KEPT: usize = 256 * 1024;

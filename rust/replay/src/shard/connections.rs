@@ -3,10 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::clock::monotonic;
-use super::connection::{Connection, Shared, State};
-use super::operation::Operation;
-use super::poller::{Poller, Ready};
+use crate::clock::monotonic;
+use crate::operation::Operation;
+use crate::shard::connection::{Connection, Shared, State};
+use crate::shard::poller::{Poller, Ready};
 
 /// How long a connection that could not be made is not tried again, ns.
 const RETRY: u64 = 100_000_000;

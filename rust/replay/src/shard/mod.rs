@@ -1,15 +1,21 @@
 //! Blocks of operations → requests sent at their intended times; one thread, one epoll, nothing shared.
 
+pub mod connection;
+pub mod connections;
+mod outstanding;
+pub mod poller;
+pub mod processors;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
-use super::clock::{SECOND, monotonic, thread_cpu};
-use super::connections::{Connections, cause};
-use super::measures::{Interval, Measures};
-use super::operation::{Block, Kind, Marks, Operation};
-use super::poller::Poller;
+use crate::clock::{SECOND, monotonic, thread_cpu};
+use crate::measure::{Interval, Measures};
+use crate::operation::{Block, Kind, Marks, Operation};
+use crate::shard::connections::{Connections, cause};
+use crate::shard::poller::Poller;
 
 /// Longest single wait, ns: how soon a stop is noticed.
 const WAIT_MAX: u64 = 50_000_000;

@@ -6,18 +6,18 @@ use std::collections::VecDeque;
 
 use membench_protocol::Response;
 
-use crate::aside::Token;
-use crate::event::{Command, Options, Outcome, Protocol};
+use membench_event::aside::Token;
+use membench_event::{Command, Options, Outcome, Protocol};
 
-use super::answer::{fits, outcome};
-use super::bytes::Sizes;
-use super::histogram::{MULTI_GET, class_of};
-use super::keys;
-use super::measures::{Measures, Stamps};
-use super::opaque::Opaque;
-use super::operation::{Marks, Operation};
-use super::request::Requests;
-use super::template::Templates;
+use crate::make::bytes::Sizes;
+use crate::make::keys;
+use crate::make::opaque::Opaque;
+use crate::make::request::Requests;
+use crate::measure::histogram::{MULTI_GET, class_of};
+use crate::measure::{Measures, Stamps};
+use crate::operation::{Marks, Operation};
+use crate::plan::template::Templates;
+use membench_event::answer::{fits, outcome};
 
 /// One request.
 #[derive(Clone, Copy, Debug)]

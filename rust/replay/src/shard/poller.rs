@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::thread::set_current_timer_slack;
 
-use super::clock::{SECOND, monotonic};
+use crate::clock::{SECOND, monotonic};
 
 /// Sockets reported by one wait.
 const READY_MAX: usize = 256;

@@ -1,13 +1,15 @@
 //! A target's address and statistics → whether it may be replayed against, and what its counters say afterwards.
 
+pub(crate) mod warm;
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::{Error, ReplayError, Result};
+use crate::{Error, Result};
 
-use super::clock::{SECOND, monotonic};
+use crate::clock::{SECOND, monotonic};
 
 /// How long the target may take to answer outside the measured time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,11 +23,11 @@ const STATISTICS: &[u8] = b"stats\r\n";
 const LISTED_MAX: u64 = 10_000;
 
 /// memcached's counters by name.
-pub(super) type Statistics = BTreeMap<String, String>;
+pub(crate) type Statistics = BTreeMap<String, String>;
 
 /// A server to replay against, and a connection to ask it about itself.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     name: String,
     address: SocketAddr,
     control: BufReader<TcpStream>,
@@ -35,7 +37,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Connects to `HOST:PORT`.
-    pub(super) fn connect(name: &str) -> Result<Self> {
+    pub(crate) fn connect(name: &str) -> Result<Self> {
         let address = resolve(name)?;
         let unreachable = |source| unreachable(name, source);
         let control = TcpStream::connect_timeout(&address, PATIENCE).map_err(unreachable)?;
@@ -52,29 +54,29 @@ impl Target {
     }
 
     /// As given.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Its counters now.
-    pub(super) fn statistics(&mut self) -> Result<Statistics> {
+    pub(crate) fn statistics(&mut self) -> Result<Statistics> {
         let lines = self.ask(STATISTICS)?;
         Ok(lines.iter().filter_map(|line| statistic(line)).collect())
     }
 
     /// Refuses a target that holds items or serves others.
-    pub(super) fn refuse_if_busy(&mut self, statistics: &Statistics) -> Result<()> {
+    pub(crate) fn refuse_if_busy(&mut self, statistics: &Statistics) -> Result<()> {
         let items = number(statistics, "curr_items");
         let clients = self.clients(number(statistics, "curr_connections"))?;
         if items == 0 && clients == 0 {
             return Ok(());
         }
-        Err(ReplayError::TargetBusy {
+        Err(Error::TargetBusy {
             target: self.name.clone(),
             items,
             clients,
@@ -83,7 +85,7 @@ impl Target {
     }
 
     /// Its counters once it has read `written` bytes since `before`, or does not read on; and how many it has read.
-    pub(super) fn settled(
+    pub(crate) fn settled(
         &mut self,
         before: &Statistics,
         written: u64,
@@ -125,7 +127,7 @@ impl Target {
                 "END" => return Ok(lines),
                 line if line.starts_with("STAT ") => lines.push(line.to_owned()),
                 _ => {
-                    return Err(ReplayError::TargetProtocol {
+                    return Err(Error::TargetProtocol {
                         target: self.name.clone(),
                         answer: line.chars().take(80).collect(),
                     }
@@ -146,20 +148,20 @@ impl Target {
     }
 
     /// The error of a target that broke off.
-    pub(super) fn unreachable(&self, source: io::Error) -> Error {
+    pub(crate) fn unreachable(&self, source: io::Error) -> Error {
         unreachable(&self.name, source)
     }
 }
 
 fn unreachable(target: &str, source: io::Error) -> Error {
     let target = target.to_owned();
-    ReplayError::TargetUnreachable { target, source }.into()
+    Error::TargetUnreachable { target, source }.into()
 }
 
 fn resolve(name: &str) -> Result<SocketAddr> {
     let refused = || {
         let given = name.to_owned();
-        Error::from(ReplayError::TargetAddress { given })
+        Error::from(Error::TargetAddress { given })
     };
     if !name.contains(':') {
         return Err(refused());
@@ -177,7 +179,7 @@ fn statistic(line: &str) -> Option<(String, String)> {
 }
 
 /// A counter; 0 if the target has none of that name.
-pub(super) fn number(statistics: &Statistics, name: &str) -> u64 {
+pub(crate) fn number(statistics: &Statistics, name: &str) -> u64 {
     statistics
         .get(name)
         .and_then(|value| value.parse().ok())
@@ -185,7 +187,7 @@ pub(super) fn number(statistics: &Statistics, name: &str) -> u64 {
 }
 
 /// How much each counter grew.
-pub(super) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> {
+pub(crate) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> {
     after
         .iter()
         .filter(|(name, _)| is_counter(name))

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::event::Command;
+use membench_event::Command;
 
-use super::keys::ShortKeys;
-use super::opaque::Opaque;
-use super::operation::{Kind, Marks, Operation};
-use super::plan::{Plan, WarmItem};
-use super::request::Requests;
-use super::template::Templates;
+use crate::make::keys::ShortKeys;
+use crate::make::opaque::Opaque;
+use crate::make::request::Requests;
+use crate::operation::{Kind, Marks, Operation};
+use crate::plan::template::Templates;
+use crate::plan::{Plan, WarmItem};
 
 /// Bytes written before answers are read.
 const ROUND: usize = 256 * 1024;
@@ -40,7 +40,7 @@ pub struct Warm {
 }
 
 /// Stores the plan's items.
-pub(super) fn store(
+pub(crate) fn store(
     target: SocketAddr,
     plan: &Plan,
     keys: &mut ShortKeys,

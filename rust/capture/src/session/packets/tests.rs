@@ -3,15 +3,17 @@
 use std::collections::{HashMap, VecDeque};
 
 use membench_common::counter;
+use membench_decode::packet::building::{
+    MS, PORT, S, Segment as Sent, US, request, response, take,
+};
+use membench_decode::packet::{Flows, Limits};
+use membench_decode::privacy::KeyHasher;
+use membench_decode::{Decoder, Responses};
+use membench_event::{Event, Outcome};
 use proptest::prelude::*;
 
 use super::*;
-use crate::capture::sockets::Sockets;
-use crate::decode::{Decoder, Responses};
-use crate::event::{Event, Outcome};
-use crate::packet::building::{MS, PORT, S, Segment as Sent, US, request, response, take};
-use crate::packet::{Flows, Limits};
-use crate::privacy::KeyHasher;
+use crate::session::sockets::Sockets;
 
 const WHOLE: usize = 1 << 16;
 
@@ -314,7 +316,7 @@ proptest! {
         let sum = |of: fn(&Exchange) -> usize| exchanges.iter().map(|one| of(one) as u64).sum::<u64>();
         prop_assert_eq!(counters[counter::REQUEST_BYTES as usize], sum(|one| one.request.len()));
         prop_assert_eq!(counters[counter::RESPONSE_BYTES as usize], sum(|one| one.answer.len()));
-        prop_assert_eq!(flows.unfollowed(), crate::packet::Unfollowed::default());
+        prop_assert_eq!(flows.unfollowed(), membench_decode::packet::Unfollowed::default());
     }
 
     #[test]

@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
+use membench_event::{Command, Ledger, Outcome};
+use membench_profile::End;
 use serde_json::{Value, json};
 
-use crate::Result;
-use crate::capture::ledger::Ledger;
-use crate::capture::recorder::{Cost, Difference, Recording};
-use crate::capture::running::ratio;
-use crate::capture::statistics::Statistics;
-use crate::capture::{Pace, clock};
-use crate::event::{Command, Outcome};
-use crate::profile::End;
-
-use super::difference::{Recorded, differences, growth};
 use super::running::Running;
+use crate::recorder::thread::ratio;
+use crate::recorder::{Cost, Difference, Recording};
+use crate::server::difference::{Recorded, differences, growth};
+use crate::server::statistics::Statistics;
+use crate::{Pace, Result, clock};
 
 impl Running {
     /// How long was recorded: of a stored log, what it spans.

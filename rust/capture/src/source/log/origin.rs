@@ -8,12 +8,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::capture::listeners::Endpoint;
-use crate::capture::peer::OwnAddresses;
-use crate::capture::statistics::{Asker, Statistics};
+use crate::selection::listeners::Endpoint;
+use crate::server::statistics::{Asker, Statistics};
+use crate::session::peer::OwnAddresses;
 use crate::{Error, Result};
-
-use super::line::{Line, parse};
+use membench_decode::log::{Line, parse};
 
 /// How long a server may take to connect, and to say whether it sends its log.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,7 +33,7 @@ const STREAMS: [&str; 3] = [
 
 /// Where a log comes from.
 #[derive(Debug)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// A server that has begun to send it.
     Server(Box<Server>),
     /// A stored log.
@@ -43,7 +42,7 @@ pub enum Origin {
 
 /// A server that sends its log.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     /// `HOST:PORT`, as asked for.
     pub name: String,
     /// Its port.
@@ -59,7 +58,7 @@ pub struct Server {
 }
 
 /// A stored log, begun to be read.
-pub struct Stored {
+pub(crate) struct Stored {
     /// Its beginning, already read.
     beginning: Vec<u8>,
     rest: Box<dyn Read + Send>,
@@ -76,7 +75,7 @@ pub(super) type Blocks = Receiver<io::Result<Vec<u8>>>;
 
 impl Origin {
     /// Opens the log that `source` names (`watch:HOST:PORT`, `-`, or a file that holds one); none if it names none.
-    pub fn open(source: &str, statistics: bool) -> Result<Option<Self>> {
+    pub(crate) fn open(source: &str, statistics: bool) -> Result<Option<Self>> {
         if let Some(server) = source.strip_prefix("watch:") {
             return Server::connect(server, statistics)
                 .map(|server| Some(Self::Server(Box::new(server))));

@@ -5,24 +5,22 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
+use membench_decode::privacy::KeyHasher;
+use membench_event::{Anchor, OptionsTable};
+use membench_profile::{Filters, Header, Writer};
 use serde_json::json;
 
-use crate::Result;
-use crate::capture::clock;
-use crate::capture::guards::{Guards, Usage};
-use crate::capture::recorder::{Batch, RecordOptions, Recording, Stop};
-use crate::capture::running::{give_up_writing, ratio};
-use crate::capture::statistics::{Asker, Statistics};
-use crate::capture::status::{ServerStatus, Shared, State};
-use crate::capture::tally::Tally;
-use crate::event::OptionsTable;
-use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, Filters, Header, Writer};
-
 use super::TIME_BASIS;
-use super::difference::growth;
-use super::log::Log;
 use super::origin::{Blocks, Origin, Server, hang_up};
+use crate::recorder::guards::{Guards, Usage};
+use crate::recorder::status::{ServerStatus, Shared, State};
+use crate::recorder::tally::Tally;
+use crate::recorder::thread::{give_up_writing, ratio};
+use crate::recorder::{Batch, RecordOptions, Recording, Stop};
+use crate::server::difference::growth;
+use crate::server::statistics::{Asker, Statistics};
+use crate::{Result, clock};
+use membench_decode::log::Log;
 
 /// How long to wait for bytes before what waits is looked at.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -34,7 +32,7 @@ const SLOW_PERIOD: Duration = Duration::from_secs(1);
 pub(super) const LINGER: Duration = Duration::from_millis(1100);
 
 /// A recording from a log, before it runs.
-pub(in crate::capture) struct Running {
+pub(crate) struct Running {
     pub(super) options: RecordOptions,
     pub(super) anchor: Anchor,
     pub(super) log: Log,
@@ -71,7 +69,7 @@ pub(super) struct Asked {
 
 impl Running {
     /// Of an opened log; what a profile of it says of itself is handed back as well.
-    pub(in crate::capture) fn new(
+    pub(crate) fn new(
         options: RecordOptions,
         hasher: KeyHasher,
         mut origin: Origin,
@@ -124,19 +122,19 @@ impl Running {
     }
 
     /// What was asked for.
-    pub(in crate::capture) fn options(&self) -> &RecordOptions {
+    pub(crate) fn options(&self) -> &RecordOptions {
         &self.options
     }
 
-    pub(in crate::capture) fn writing(self, writer: Option<Writer>) -> Self {
+    pub(crate) fn writing(self, writer: Option<Writer>) -> Self {
         Self { writer, ..self }
     }
 
-    pub(in crate::capture) fn feeding(self, consumer: Option<SyncSender<Batch>>) -> Self {
+    pub(crate) fn feeding(self, consumer: Option<SyncSender<Batch>>) -> Self {
         Self { consumer, ..self }
     }
 
-    pub(in crate::capture) fn telling(self, status: Shared, stop: Stop) -> Self {
+    pub(crate) fn telling(self, status: Shared, stop: Stop) -> Self {
         Self {
             status,
             stop,
@@ -145,7 +143,7 @@ impl Running {
     }
 
     /// Records until it is told to stop or the log ends, then seals.
-    pub(in crate::capture) fn run(mut self) -> Result<Recording> {
+    pub(crate) fn run(mut self) -> Result<Recording> {
         let servers: Vec<ServerStatus> = self.server.iter().map(Asked::status).collect();
         self.status.update(|status| {
             status.state = State::Recording;
@@ -313,7 +311,7 @@ impl Asked {
         match asker.general() {
             Ok(said) => Some(growth(start, &said, "log_worker_dropped")),
             Err(error) => {
-                ::log::warn!("{}: no statistics any more: {error}", self.name);
+                log::warn!("{}: no statistics any more: {error}", self.name);
                 self.statistics = None;
                 None
             }
@@ -326,7 +324,7 @@ impl Asked {
         match asker.after() {
             Ok(said) => Some(said),
             Err(error) => {
-                ::log::warn!("{}: no statistics at the end: {error}", self.name);
+                log::warn!("{}: no statistics at the end: {error}", self.name);
                 None
             }
         }

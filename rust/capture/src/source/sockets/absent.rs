@@ -4,10 +4,7 @@ use std::convert::Infallible;
 
 use membench_common::counter;
 
-use crate::{
-    Error, Result,
-    capture::{Facts, KernelOptions, Misses, Record},
-};
+use crate::{Error, Result, Facts, KernelOptions, Misses, Record};
 
 /// A running capture, of which there is none in this build.
 #[derive(Debug)]

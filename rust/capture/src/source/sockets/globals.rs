@@ -3,23 +3,19 @@
 use aya::EbpfLoader;
 use membench_common::{FILTERS, PATH_WORDS, PORTS, SOCKET_PATHS, field, global, member};
 
-use crate::{
-    Error, Result,
-    capture::{
-        Followed, KernelOptions, clock,
-        options::{responses_global, side_global},
-        syscalls, unix,
-    },
-};
+use crate::bpf::syscalls;
+use crate::selection::unix;
+use crate::source::sockets::options::{responses_global, side_global};
+use crate::{Error, Followed, KernelOptions, Result, clock};
 
 /// Offsets of what the programs read.
-pub(super) struct Offsets {
-    pub(super) fields: [u32; field::COUNT],
-    pub(super) members: [u32; member::COUNT],
+pub(crate) struct Offsets {
+    pub(crate) fields: [u32; field::COUNT],
+    pub(crate) members: [u32; member::COUNT],
 }
 
 /// The programs' globals that differ from capture to capture.
-pub(super) struct Globals {
+pub(crate) struct Globals {
     offsets: Offsets,
     side: u32,
     ports: [u16; PORTS],
@@ -36,7 +32,7 @@ pub(super) struct Globals {
 
 impl Globals {
     /// Those of a capture.
-    pub(super) fn new(options: &KernelOptions, offsets: Offsets) -> Result<Self> {
+    pub(crate) fn new(options: &KernelOptions, offsets: Offsets) -> Result<Self> {
         let Followed {
             side,
             ports: _,
@@ -65,7 +61,7 @@ impl Globals {
     }
 
     /// Tells the programs.
-    pub(super) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+    pub(crate) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
         loader
             .override_global(global::FIELDS, &self.offsets.fields, true)
             .override_global(global::MEMBERS, &self.offsets.members, true)
@@ -94,7 +90,7 @@ fn ports(followed: &Followed) -> Result<[u16; PORTS]> {
 }
 
 /// The same where there is nothing else to follow.
-pub(super) fn port_list(wanted: &[u16]) -> Result<[u16; PORTS]> {
+pub(crate) fn port_list(wanted: &[u16]) -> Result<[u16; PORTS]> {
     let mut ports = [0; PORTS];
     if wanted.is_empty() || wanted.len() > PORTS || wanted.contains(&0) {
         return Err(Error::Ports {

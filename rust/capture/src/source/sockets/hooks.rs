@@ -1,23 +1,20 @@
 //! A kind of hooks → its programs in the kernel: which are loaded, with which maps, and where they are attached.
 
-use std::{io, os::fd::AsFd};
+use std::io;
+use std::os::fd::AsFd;
 
-use aya::{
-    Btf, Ebpf, EbpfLoader,
-    maps::{MapData, ProgramArray},
-    programs::{BtfTracePoint, tp_btf::BtfTracePointLink},
-};
-use membench_common::{
-    field, member,
-    program::{self, Hooked},
-};
+use aya::maps::{MapData, ProgramArray};
+use aya::programs::BtfTracePoint;
+use aya::programs::tp_btf::BtfTracePointLink;
+use aya::{Btf, Ebpf, EbpfLoader};
+use membench_common::program::{self, Hooked};
+use membench_common::{field, member};
 
-use crate::{
-    Error, KernelError, Result,
-    capture::{
-        Followed, Hooks, Misses, btf::Types, counters::ProgramFile, failure, globals::Offsets,
-    },
-};
+use crate::bpf::btf::Types;
+use crate::bpf::counters::ProgramFile;
+use crate::bpf::failure;
+use crate::source::sockets::globals::Offsets;
+use crate::{Error, Followed, Hooks, KernelError, Misses, Result};
 
 /// Sockets that the `syscalls` hooks can know at the same time.
 const WALKED_SOCKETS: u32 = 65_536;
@@ -27,7 +24,7 @@ const WALKED_SOCKETS: u32 = 65_536;
 const ASIDE: [&str; 2] = ["inet_sock_set_state", "tcp_rcv_space_adjust"];
 
 /// The programs of one kind of hooks, attached.
-pub(super) struct Programs {
+pub(crate) struct Programs {
     attached: Vec<Attached>,
     /// The kernel empties it once nobody holds it.
     _continuations: ProgramArray<MapData>,
@@ -51,7 +48,7 @@ impl Misses {
 
 impl Programs {
     /// How often a program did not run because it was running already on that CPU.
-    pub(super) fn misses(&mut self) -> Result<Misses> {
+    pub(crate) fn misses(&mut self) -> Result<Misses> {
         let mut misses = Misses::default();
         for program in &mut self.attached {
             *misses.of(program.tracepoint) += program.file.misses()?;
@@ -60,7 +57,7 @@ impl Programs {
     }
 
     /// Detaches them, sends first.
-    pub(super) fn detach(&mut self) {
+    pub(crate) fn detach(&mut self) {
         for program in &mut self.attached {
             program.link = None;
         }
@@ -85,7 +82,7 @@ impl Hooks {
     }
 
     /// Looks up what its programs need of this kernel; what is about UNIX-domain sockets only if such are followed.
-    pub(super) fn offsets(self, types: &Types, followed: &Followed) -> Result<Offsets> {
+    pub(crate) fn offsets(self, types: &Types, followed: &Followed) -> Result<Offsets> {
         for (_, tracepoint) in self.hooked().iter().rev() {
             types.require_tracepoint(tracepoint)?;
         }
@@ -105,7 +102,7 @@ impl Hooks {
     }
 
     /// Makes the tables of its programs as large as they have to be; those of the other's stay at one entry.
-    pub(super) fn size_maps(self, loader: &mut EbpfLoader<'_>, cpus: u32) {
+    pub(crate) fn size_maps(self, loader: &mut EbpfLoader<'_>, cpus: u32) {
         loader.map_max_entries("receive_scratch", cpus);
         match self {
             Self::Sockets => loader.map_max_entries("send_scratch", cpus),
@@ -114,7 +111,7 @@ impl Hooks {
     }
 
     /// Loads its programs, and no others, and attaches them; loading one takes its time.
-    pub(super) fn attach(
+    pub(crate) fn attach(
         self,
         programs: &mut Ebpf,
         types: &Btf,
@@ -147,7 +144,7 @@ impl Hooks {
 }
 
 /// True if other hooks may work where these failed: the kernel lacks a tracepoint or structure, or refuses a program.
-pub(super) fn may_differ(error: &Error) -> bool {
+pub(crate) fn may_differ(error: &Error) -> bool {
     let Error::Kernel(error) = error else {
         return false;
     };
@@ -166,7 +163,7 @@ pub(super) fn may_differ(error: &Error) -> bool {
 }
 
 /// The most informative error: anything but a missing tracepoint, else the last.
-pub(super) fn worst(refused: Vec<Error>) -> Error {
+pub(crate) fn worst(refused: Vec<Error>) -> Error {
     let mut refused = refused.into_iter().rev();
     let last = refused.next();
     refused
@@ -176,7 +173,7 @@ pub(super) fn worst(refused: Vec<Error>) -> Error {
 }
 
 /// The first line of the reason why hooks were refused.
-pub(super) fn reason(error: &Error) -> String {
+pub(crate) fn reason(error: &Error) -> String {
     match error {
         Error::Kernel(KernelError::NoTracepoint { tracepoint, .. }) => {
             format!("no tracepoint {tracepoint}")

@@ -1,34 +1,29 @@
 //! The object with the kernel programs → programs attached to their hooks, rings to drain, counters to read.
 
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd},
-    thread,
-    time::{Duration, Instant},
-};
+pub(crate) mod globals;
+pub(crate) mod hooks;
+pub(crate) mod options;
+pub(crate) mod record;
 
-use aya::{
-    Btf, Ebpf, EbpfLoader,
-    maps::Map,
-    util::{nr_cpus, online_cpus},
-};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use aya::maps::Map;
+use aya::util::{nr_cpus, online_cpus};
+use aya::{Btf, Ebpf, EbpfLoader};
 use membench_common::{counter, program};
 
-use crate::{
-    Error, Result,
-    capture::{
-        Facts, Hooks, KernelOptions, Misses, Record,
-        btf::Types,
-        counters::{Counters, Heartbeat},
-        failure,
-        globals::Globals,
-        hooks::{self, Programs},
-        rings::{Rings, Size},
-    },
-};
+use crate::bpf::btf::Types;
+use crate::bpf::counters::{Counters, Heartbeat};
+use crate::bpf::failure;
+use crate::bpf::ring::{Rings, Size};
+use crate::source::sockets::globals::Globals;
+use crate::source::sockets::hooks::Programs;
+use crate::{Error, Facts, Hooks, KernelOptions, Misses, Record, Result};
 
-pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/membench.bpf.o");
-static SUMS: &str = include_str!("../../bpf/membench.bpf.sha256");
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../bpf/membench.bpf.o");
+static SUMS: &str = include_str!("../../../../bpf/membench.bpf.sha256");
 
 /// How long programs that were running when they were detached may take to write their last records, and the pause
 /// between two looks for them.
@@ -195,19 +190,19 @@ impl Kernel {
     }
 }
 
-pub(super) fn cpus() -> Result<u32> {
+pub(crate) fn cpus() -> Result<u32> {
     let cpus = nr_cpus().map_err(unreadable)?;
     Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
 }
 
-pub(super) fn unreadable((path, source): (&str, io::Error)) -> Error {
+pub(crate) fn unreadable((path, source): (&str, io::Error)) -> Error {
     Error::Io {
         path: path.into(),
         source,
     }
 }
 
-pub(super) fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
+pub(crate) fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
     match object.map(name) {
         Some(Map::Array(map)) => Ok(map.fd().as_fd()),
         _ => Err(failure::absent(name)),
@@ -215,12 +210,12 @@ pub(super) fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<Bor
 }
 
 /// As `uname -r` says it.
-pub(super) fn kernel_release() -> String {
+pub(crate) fn kernel_release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map_or_else(|_| "unknown".into(), |text| text.trim().into())
 }
 
-pub(super) fn object_sha256() -> &'static str {
+pub(crate) fn object_sha256() -> &'static str {
     let line = SUMS.lines().find(|line| line.ends_with("membench.bpf.o"));
     line.and_then(|line| line.split(' ').next())
         .unwrap_or("unknown")

@@ -4,13 +4,12 @@ use std::fmt;
 
 #[cfg(feature = "ebpf")]
 use membench_common::{responses, side};
+use membench_decode::Responses;
+use membench_profile::Header;
 
-use crate::decode::Responses;
-use crate::profile::Header;
-
-use super::Followed;
+use crate::Followed;
 #[cfg(feature = "ebpf")]
-use super::Side;
+use crate::Side;
 
 /// Which hooks a capture uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +123,7 @@ impl fmt::Display for Facts {
 
 impl Facts {
     /// Writes them into a manifest's head.
-    pub(super) fn describe(&self, header: &mut Header) {
+    pub(crate) fn describe(&self, header: &mut Header) {
         header.hooks = Some(self.hooks.to_owned());
         header.kernel = Some(self.kernel_release.clone());
         header.facts["object_sha256"] = self.object_sha256.into();
@@ -136,7 +135,7 @@ impl Facts {
 
 /// The value of the programs' global.
 #[cfg(feature = "ebpf")]
-pub(super) fn responses_global(wanted: Responses) -> u32 {
+pub(crate) fn responses_global(wanted: Responses) -> u32 {
     match wanted {
         Responses::None => responses::NONE,
         Responses::Lengths => responses::LENGTHS,
@@ -146,7 +145,7 @@ pub(super) fn responses_global(wanted: Responses) -> u32 {
 
 /// The same of the side.
 #[cfg(feature = "ebpf")]
-pub(super) fn side_global(wanted: Side) -> u32 {
+pub(crate) fn side_global(wanted: Side) -> u32 {
     match wanted {
         Side::Server => side::SERVER,
         Side::Client => side::CLIENT,

@@ -1,10 +1,9 @@
 //! Bytes of the ring → records: checked once, then borrowed.
 
 use membench_common::{Close, Datagram, Header, Part, Socket, kind};
+use membench_event::{Direction, Piece};
 use smallvec::SmallVec;
 use zerocopy::FromBytes;
-
-use crate::segment::{Direction, Piece};
 
 /// One record of the ring.
 #[derive(Clone, Debug)]
@@ -75,7 +74,7 @@ impl<'a> Record<'a> {
     }
 
     /// When, `CLOCK_MONOTONIC`, ns.
-    pub(super) fn time(&self) -> u64 {
+    pub(crate) fn time(&self) -> u64 {
         let (Self::Bytes { header, .. }
         | Self::Datagram { header, .. }
         | Self::Socket { header, .. }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use super::PacketError;
 
 use super::{Link, Packet, Way};
 use classic::Classic;
@@ -91,13 +91,13 @@ pub struct Reader {
 
 impl Reader {
     /// Opens a file and reads what it begins with.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self, PacketError> {
         let file = File::open(path).map_err(|source| failed(path, source))?;
         Self::read(path, Box::new(file))
     }
 
     /// Reads a capture from anything; `path` is its name in errors.
-    pub fn read(path: &Path, file: Box<dyn Read + Send>) -> Result<Self> {
+    pub fn read(path: &Path, file: Box<dyn Read + Send>) -> Result<Self, PacketError> {
         let plain = decompressed(file).map_err(|source| failed(path, source))?;
         let mut input = Input::new(plain);
         let format = Self::format(path, &mut input)?;
@@ -110,8 +110,8 @@ impl Reader {
         })
     }
 
-    fn format(path: &Path, input: &mut Input) -> Result<Format> {
-        let not_one = |found: String| Error::NotACapture {
+    fn format(path: &Path, input: &mut Input) -> Result<Format, PacketError> {
+        let not_one = |found: String| PacketError::NotACapture {
             path: path.into(),
             found,
         };
@@ -138,7 +138,7 @@ impl Reader {
             return Err(not_one("it ends within its header".to_owned()));
         }
         let number = order.u32(&input.room, 16).unwrap_or(0) & classic::LINK_BITS;
-        let link = Link::of_number(number).ok_or_else(|| Error::LinkType {
+        let link = Link::of_number(number).ok_or_else(|| PacketError::LinkType {
             path: path.into(),
             number,
         })?;
@@ -213,8 +213,8 @@ impl Reader {
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> Error {
-    Error::Io {
+fn failed(path: &Path, source: io::Error) -> PacketError {
+    PacketError::Io {
         path: PathBuf::from(path),
         source,
     }
@@ -262,7 +262,7 @@ impl Input {
     }
 
     /// Reads so many bytes: none at the end of the file, an error if it ends within.
-    fn fill_or_end(&mut self, length: usize) -> std::result::Result<Option<()>, Damage> {
+    fn fill_or_end(&mut self, length: usize) -> Result<Option<()>, Damage> {
         match self.fill(length) {
             Ok(0) if length > 0 => Ok(None),
             Ok(read) if read < length => Err(self.cut()),
@@ -272,12 +272,12 @@ impl Input {
     }
 
     /// Reads so many bytes, which must be there.
-    fn fill_all(&mut self, length: usize) -> std::result::Result<(), Damage> {
+    fn fill_all(&mut self, length: usize) -> Result<(), Damage> {
         self.fill_or_end(length)?.ok_or_else(|| self.cut())
     }
 
     /// Passes over so many bytes.
-    fn pass(&mut self, length: u64) -> std::result::Result<(), Damage> {
+    fn pass(&mut self, length: u64) -> Result<(), Damage> {
         self.fill_all(0)?;
         let passed = io::copy(&mut self.source.by_ref().take(length), &mut io::sink());
         let passed = passed.map_err(|error| self.unreadable(&error))?;
@@ -311,7 +311,7 @@ fn read_all(mut source: impl Read, room: &mut Vec<u8>) -> io::Result<usize> {
 }
 
 /// Refuses a captured length that no packet has.
-fn checked(captured: u32, offset: u64) -> std::result::Result<usize, Damage> {
+fn checked(captured: u32, offset: u64) -> Result<usize, Damage> {
     if captured > LONGEST_PACKET {
         return Err(Damage::Length {
             what: "a packet",

@@ -87,7 +87,7 @@ fn packet(interface: u32, time: u64, bytes: &[u8], options: &[u8]) -> Vec<u8> {
     block(Order::Little, 6, &content)
 }
 
-fn read(file: &[u8]) -> Result<Reader> {
+fn read(file: &[u8]) -> Result<Reader, PacketError> {
     Reader::read(Path::new("test.pcap"), Box::new(Cursor::new(file.to_vec())))
 }
 

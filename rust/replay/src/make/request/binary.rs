@@ -3,15 +3,15 @@
 use membench_protocol::binary::{Arithmetic, Item, Opcode, Tag};
 use membench_protocol::encode::{Encoder, Full};
 
-use crate::event::Command;
+use membench_event::Command;
 
-use super::super::opaque::Opaque;
-use super::super::operation::{Marks, Operation};
 use super::{Requests, key_size, ttl};
+use crate::make::opaque::Opaque;
+use crate::operation::{Marks, Operation};
 
 impl Requests {
     /// Writes all of a request but its value.
-    pub(super) fn message(
+    pub(crate) fn message(
         &mut self,
         encoder: &mut Encoder<'_>,
         operation: &Operation,

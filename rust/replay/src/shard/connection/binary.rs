@@ -7,7 +7,7 @@ use super::{Connection, Shared};
 
 impl Connection {
     /// Takes header, extras and key of an answer, or the start of them; returns how many bytes it took.
-    pub(super) fn feed_message(
+    pub(crate) fn feed_message(
         &mut self,
         bytes: &[u8],
         stamps: (Option<u64>, u64),

@@ -2,18 +2,18 @@
 
 use membench_protocol::{Key, Response, is_silent};
 
-use crate::aside::{Answered, Passed, Token};
-use crate::event::Outcome;
+use membench_event::Outcome;
+use membench_event::aside::{Answered, Passed, Token};
 
-use super::super::answer::{fits, is_error as is_error_line, outcome};
-use super::super::measures::{Measures, is_error};
-use super::super::request::Requests;
-use super::super::template::Templates;
 use super::{Awaited, Next, Outstanding, Reply, Request, is_key, returned_cas, value_of};
+use crate::make::request::Requests;
+use crate::measure::{Measures, is_error};
+use crate::plan::template::Templates;
+use membench_event::answer::{fits, is_error as is_error_line, outcome};
 
 impl Outstanding {
     /// The request an answer belongs to: the first that must be answered, or a quiet one before it that this line fits.
-    pub(super) fn owner(&self, response: &Response<'_>, templates: &Templates) -> Option<usize> {
+    pub(crate) fn owner(&self, response: &Response<'_>, templates: &Templates) -> Option<usize> {
         if let Response::Binary(answer) = response {
             let found = self.repeating(answer.opaque)?;
             let mut passed = self.requests.iter().take(found);
@@ -54,7 +54,7 @@ impl Outstanding {
     /// Whether an answer that could be the quiet request's at `owner` could as well be a later quiet one's: the rule by
     /// which recordings are decoded, so that both leave the same outcomes open. A request that must be answered and
     /// that it fits, too, is not awaited: nothing else might come that tells.
-    pub(super) fn is_ambiguous(
+    pub(crate) fn is_ambiguous(
         &self,
         response: &Response<'_>,
         owner: usize,
@@ -76,7 +76,7 @@ impl Outstanding {
             || later.any(|(request, awaited)| speaks_of(request, awaited, response, templates))
     }
 
-    pub(super) fn put_aside(
+    pub(crate) fn put_aside(
         &mut self,
         owner: usize,
         response: &Response<'_>,
@@ -95,7 +95,7 @@ impl Outstanding {
 
     /// Ends the quiet requests before `owner`. Answers put aside are theirs: all were answered, or none, or it is not
     /// known which.
-    pub(super) fn pass_quiet(
+    pub(crate) fn pass_quiet(
         &mut self,
         owner: usize,
         makes: &mut Requests,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::profile::{CloseSide, ConnectionRow, Transport};
+use membench_event::{CloseSide, ConnectionRow, Transport};
 
 /// A look-up that has not been told from the first half of a store yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Command, Event, Outcome};
-use crate::profile::{Anchor, CloseSide, ConnectionRow};
+use membench_event::{Anchor, CloseSide, Command, ConnectionRow, Event, Outcome};
 
 use super::clock::LogClock;
 use super::connections::{Connection, Connections, Lookup, Peer};

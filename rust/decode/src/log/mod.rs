@@ -1,13 +1,20 @@
 //! Bytes of memcached's log → events, one an operation: one recording's state, without threads or clocks.
 
-use crate::event::{Command, Event, OptionsTable};
-use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, ConnectionRow};
+mod clock;
+mod connections;
+mod line;
+mod operations;
+mod order;
+#[cfg(test)]
+mod tests;
 
-use super::connections::{Peer, close_side};
-use super::line::{Action, Entry, KEY_ROOM, Line, decode_key, parse};
-use super::operations::{Logged, Operations, Stored, What};
-use super::order::Order;
+use crate::privacy::KeyHasher;
+use membench_event::{Anchor, Command, ConnectionRow, Event, OptionsTable};
+
+use connections::{Peer, close_side};
+pub use line::{Action, Entry, KEY_ROOM, Line, decode_key, parse};
+use operations::{Logged, Operations, Stored, What};
+use order::Order;
 
 /// Longest line worth keeping; memcached's own limit is 4096.
 const LINE_MAX: usize = 8192;

@@ -1,15 +1,20 @@
 //! What a shard counts and measures while it runs.
 
+pub mod histogram;
+pub mod outcomes;
+pub(crate) mod progress;
+pub(crate) mod report;
+
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use crate::event::Outcome;
+use membench_event::Outcome;
 
-use super::bytes::{Bytes, Sizes};
-use super::histogram::{Durations, empty};
-use super::operation::{Marks, Operation};
-use super::outcomes::Transitions;
+use crate::make::bytes::{Bytes, Sizes};
+use crate::measure::histogram::{Durations, empty};
+use crate::measure::outcomes::Transitions;
+use crate::operation::{Marks, Operation};
 
 /// Digits of the histograms of one interval.
 const INTERVAL_DIGITS: u8 = 2;
@@ -51,7 +56,7 @@ impl Counts {
         let failed = self
             .unsent
             .iter()
-            .filter(|(cause, _)| **cause != super::connections::cause::STOPPED);
+            .filter(|(cause, _)| **cause != crate::shard::connections::cause::STOPPED);
         let unsent: u64 = failed.map(|(_, count)| count).sum();
         unanswered + unsent + self.new_errors + self.unexpected
     }
@@ -120,8 +125,8 @@ impl Interval {
 
     /// Adds another shard's.
     pub fn merge(&mut self, other: &Self) {
-        super::histogram::add(&mut self.response, &other.response);
-        super::histogram::add(&mut self.lag, &other.lag);
+        crate::measure::histogram::add(&mut self.response, &other.response);
+        crate::measure::histogram::add(&mut self.lag, &other.lag);
         self.sent += other.sent;
         self.answered += other.answered;
         self.errors += other.errors;
@@ -212,7 +217,7 @@ impl Measures {
     #[inline]
     pub fn outcome(
         &mut self,
-        command: crate::event::Command,
+        command: membench_event::Command,
         recorded: Option<Outcome>,
         replayed: Outcome,
     ) {
@@ -223,7 +228,7 @@ impl Measures {
     }
 
     /// An operation ended, and it cannot be told how.
-    pub fn unseen(&mut self, command: crate::event::Command, recorded: Option<Outcome>) {
+    pub fn unseen(&mut self, command: membench_event::Command, recorded: Option<Outcome>) {
         self.transitions.record(command, recorded, None);
     }
 

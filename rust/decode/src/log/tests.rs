@@ -4,11 +4,9 @@ use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use proptest::prelude::*;
-
-use crate::event::{Command as C, Event, Outcome as O};
 use crate::privacy::KeyHasher;
-use crate::profile::{Anchor, CloseSide};
+use membench_event::{Anchor, CloseSide, Command as C, Event, Outcome as O};
+use proptest::prelude::*;
 
 use super::order::PATIENCE;
 use super::{Counts, Log};

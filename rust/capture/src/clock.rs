@@ -1,11 +1,10 @@
 //! The clocks a recording is placed by.
 
+use membench_event::Anchor;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::profile::Anchor;
-
 /// `CLOCK_MONOTONIC` and UTC, read together.
-pub(super) fn anchor() -> Anchor {
+pub(crate) fn anchor() -> Anchor {
     let before = monotonic_ns();
     let utc_ns = nanoseconds(clock_gettime(ClockId::Realtime));
     let after = monotonic_ns();
@@ -16,13 +15,13 @@ pub(super) fn anchor() -> Anchor {
 }
 
 /// `CLOCK_MONOTONIC`, ns: the clock of the kernel programs.
-pub(super) fn monotonic_ns() -> u64 {
+pub(crate) fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
 /// A jiffy's length, ns: the kernel's coarse clocks move once in each.
 #[cfg(feature = "ebpf")]
-pub(super) fn jiffy_ns() -> u32 {
+pub(crate) fn jiffy_ns() -> u32 {
     u32::try_from(nanoseconds(rustix::time::clock_getres(
         ClockId::MonotonicCoarse,
     )))
@@ -30,7 +29,7 @@ pub(super) fn jiffy_ns() -> u32 {
 }
 
 /// CPU time of this process, s.
-pub(super) fn cpu_s() -> f64 {
+pub(crate) fn cpu_s() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     #[expect(
         clippy::cast_precision_loss,

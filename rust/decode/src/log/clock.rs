@@ -1,6 +1,6 @@
 //! memcached's wall clock → times of one schedule: equal microseconds in order, steps of the clock taken out.
 
-use crate::profile::Anchor;
+use membench_event::Anchor;
 
 /// How far threads' readings may be in another order than their gids, µs.
 const RACE: u64 = 50;

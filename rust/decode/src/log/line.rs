@@ -1,6 +1,6 @@
 //! One line of memcached's log → what it says, borrowed.
 
-use crate::event::{Command, Outcome};
+use membench_event::{Command, Outcome};
 
 /// Longest key memcached can hold, with room to see that there is more.
 pub const KEY_ROOM: usize = 256;
