@@ -60,7 +60,7 @@ impl Context {
 
     /// Takes note of a server's version; one that tells nothing changes nothing.
     pub(super) fn learn_version(&mut self, server: u32, version: &[u8]) {
-        if let Some(dialect) = Dialect::of_version(version) {
+        if let Some(dialect) = Dialect::from_version(version) {
             self.dialects.insert(server, dialect);
         }
     }
