@@ -42,6 +42,6 @@ fn read(ordinal: u32, seconds: u32, id: u64, size: u32) -> Event {
         request: ordinal,
         key: Some(id),
         value_size: Some(size),
-        ..Event::of(Command::Get)
+        ..Event::new(Command::Get)
     }
 }

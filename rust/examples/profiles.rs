@@ -44,7 +44,7 @@ fn event(number: u32, noreply: Options) -> Event {
             (false, _, false) => Outcome::Hit,
         }),
         server_time: (!silent).then_some(1000 + number),
-        ..Event::of(if set { Command::Set } else { Command::Get })
+        ..Event::new(if set { Command::Set } else { Command::Get })
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) use words::{Word, Words};
 #[cfg(feature = "pcap")]
 pub(crate) mod pcap;
 
-/// Memory that something else writes.
+/// Mappings of BPF maps and ring positions, shared with the kernel.
 #[cfg(feature = "ebpf")]
 mod words {
     use std::{
@@ -23,7 +23,7 @@ mod words {
         sync::atomic::{AtomicU64, Ordering},
     };
 
-    /// A file of 64-bit words mapped into memory, that something else writes.
+    /// A shared mapping of 64-bit words, only read here; the kernel or another mapping writes them.
     pub(crate) struct Words {
         start: NonNull<AtomicU64>,
         count: usize,
@@ -37,7 +37,7 @@ mod words {
 
         fn map_for(file: BorrowedFd<'_>, count: usize, protection: i32) -> io::Result<Self> {
             let length = count * size_of::<u64>();
-            // SAFETY: asks for new memory, which no other code uses.
+            // SAFETY: the kernel chooses the address, so the mapping overlaps no memory in use.
             let start = unsafe {
                 libc::mmap(
                     null_mut(),
@@ -57,46 +57,47 @@ mod words {
             }
         }
 
-        /// One word, as it is now; 0 beyond the last.
+        /// Returns the current value of a word; 0 beyond the last.
         pub(crate) fn read(&self, index: usize) -> u64 {
             if index >= self.count {
                 return 0;
             }
-            // SAFETY: inside the mapping, which is aligned to a page and lives as long as `self`.
+            // SAFETY: the word is inside the mapping, which is page-aligned and lives as long as `self`.
             unsafe { self.start.add(index).as_ref() }.load(Ordering::Relaxed)
         }
     }
 
     impl Drop for Words {
         fn drop(&mut self) {
-            // SAFETY: the mapping made by `map`, to which no reference outlives `self`.
+            // SAFETY: `map_for` made this mapping, and no reference into it outlives `self`.
             unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * size_of::<u64>()) };
         }
     }
 
-    /// One 64-bit word of a file that others read.
+    /// A shared writable mapping of one 64-bit word that the kernel reads.
     pub(crate) struct Word(Words);
 
     impl Word {
-        /// Maps the file's first word for writing.
+        /// Maps the first word of a file for writing.
         pub(crate) fn map(file: BorrowedFd<'_>) -> io::Result<Self> {
             Words::map_for(file, 1, libc::PROT_READ | libc::PROT_WRITE).map(Self)
         }
 
-        /// Replaces it.
+        /// Stores a new value.
         pub(crate) fn write(&self, value: u64) {
-            // SAFETY: the mapping is aligned to a page, holds one word and lives as long as `self`.
+            // SAFETY: the mapping is page-aligned, holds one word and lives as long as `self`.
             unsafe { self.0.start.as_ref() }.store(value, Ordering::Relaxed);
         }
     }
 
-    // SAFETY: shared memory is read and written by atomic operations only.
+    // SAFETY: all access to the shared memory is atomic, from any thread.
     unsafe impl Send for Words {}
-    // SAFETY: as above.
+    // SAFETY: all access to the shared memory is atomic, from several threads at once.
     unsafe impl Sync for Words {}
 }
 
-/// Gives up this thread's capabilities for good, core files and being traced; on failure says at which step.
+/// Irrevocably drops this thread's capabilities, and forbids the process to write core files or to be traced. An error
+/// names the step that failed.
 pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
     prctl("no_new_privs", libc::PR_SET_NO_NEW_PRIVS, 1)?;
     prctl(
@@ -111,14 +112,15 @@ pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
 }
 
 fn prctl(step: &'static str, option: i32, argument: u64) -> Result<(), (&'static str, io::Error)> {
-    // SAFETY: these options take a number and no pointers.
+    // SAFETY: the options used here take numbers, not pointers.
     checked(
         step,
         unsafe { libc::prctl(option, argument, 0_u64, 0_u64, 0_u64) }.into(),
     )
 }
 
-/// Without `CAP_SETPCAP` the set cannot be emptied, and need not be: what it bounds needs new privileges.
+/// Empties the bounding set. Without `CAP_SETPCAP` that is impossible, and not needed either: the set limits only
+/// privileges gained later, which `no_new_privs` already rules out.
 fn empty_bounding_set() -> Result<(), (&'static str, io::Error)> {
     for capability in 0.. {
         match prctl("bounding set", libc::PR_CAPBSET_DROP, capability) {
@@ -136,7 +138,7 @@ fn empty_capabilities() -> Result<(), (&'static str, io::Error)> {
     const VERSION_3: u32 = 0x2008_0522;
     let header: [u32; 2] = [VERSION_3, 0];
     let sets = [[0_u32; 3]; 2];
-    // SAFETY: a header for this thread and two triples of sets, as version 3 wants them.
+    // SAFETY: `header` names version 3 and this thread, and `sets` are the two triples that version 3 reads.
     checked("capabilities", unsafe {
         libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr())
     })
@@ -147,7 +149,7 @@ fn no_core_files() -> Result<(), (&'static str, io::Error)> {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: a complete limit.
+    // SAFETY: `none` is a complete `rlimit` that outlives the call.
     checked(
         "core files",
         unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) }.into(),
@@ -162,15 +164,15 @@ fn checked(step: &'static str, result: i64) -> Result<(), (&'static str, io::Err
     }
 }
 
-// Replay: receive stamps (`Documentation/networking/timestamping.rst` of the kernel).
+// Receive timestamps, for replay (`Documentation/networking/timestamping.rst` of the kernel).
 
-/// Length of the option's value, a 32-bit integer.
+/// Size of the value of `SO_TIMESTAMPING`, a 32-bit integer.
 const STAMPS_SIZE: libc::socklen_t = 4;
 
-/// Asks the kernel to stamp what arrives on a socket, in software.
+/// Makes the kernel timestamp, in software, the data that a socket receives.
 pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
     let flags: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
-    // SAFETY: the option's value is a live integer of the size given.
+    // SAFETY: the option's value is a live integer of the given size.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -187,11 +189,12 @@ pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Room for one `SCM_TIMESTAMPING` message, aligned as `cmsghdr` wants.
+/// Buffer for one `SCM_TIMESTAMPING` message, aligned as `cmsghdr` requires.
 #[repr(align(8))]
 struct Ancillary(MaybeUninit<[u8; 128]>);
 
-/// Reads what has arrived: bytes, and when the last of them did (`CLOCK_REALTIME`, ns) if the kernel stamped it.
+/// Receives bytes. Returns their number and, if the kernel stamped them, the time at which the last of them arrived
+/// (`CLOCK_REALTIME`, ns).
 pub(crate) fn receive_stamped(
     socket: BorrowedFd<'_>,
     into: &mut [u8],
@@ -201,24 +204,24 @@ pub(crate) fn receive_stamped(
         iov_base: into.as_mut_ptr().cast(),
         iov_len: into.len(),
     };
-    // SAFETY: `msghdr` is plain data, for which zeroes are a value.
+    // SAFETY: `msghdr` is plain data, of which all zeroes is a valid value.
     let mut message: libc::msghdr = unsafe { zeroed() };
     message.msg_iov = &raw mut piece;
     message.msg_iovlen = 1;
     message.msg_control = ancillary.0.as_mut_ptr().cast();
     message.msg_controllen = size_of::<Ancillary>();
-    // SAFETY: the message points to `into` and `ancillary`, both live and as long as it says.
+    // SAFETY: the message points to `into` and `ancillary`, both live and of the lengths it gives.
     let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
     let length = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
     Ok((length, stamp(&message)))
 }
 
-/// The software stamp among a received message's ancillary data.
+/// Returns the software timestamp among the ancillary data of a received message, if there is one.
 fn stamp(message: &libc::msghdr) -> Option<u64> {
-    // SAFETY: recvmsg filled the control buffer and set its length; the macros stay inside it.
+    // SAFETY: `recvmsg` filled the control buffer and set its length, beyond which the macros do not go.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !header.is_null() {
-        // SAFETY: not null, so it points to a whole header in the control buffer.
+        // SAFETY: a header that is not null is whole and inside the control buffer.
         let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
         if (level, kind) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) {
             // SAFETY: the data of this kind is three timespecs; the first is the software stamp.
@@ -230,7 +233,7 @@ fn stamp(message: &libc::msghdr) -> Option<u64> {
             let seconds = u64::try_from(time.tv_sec).ok()?;
             return Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).ok()?);
         }
-        // SAFETY: as for the first.
+        // SAFETY: `message` and its control buffer are as `recvmsg` left them, and `header` is one of its headers.
         header = unsafe { libc::CMSG_NXTHDR(message, header) };
     }
     None

@@ -103,7 +103,7 @@ impl Context {
                 .filter(|_| request.opcode.is_none())
                 .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
             options: self.options_of(request, absolute),
-            ..Event::of(request.command)
+            ..Event::new(request.command)
         }
     }
 
