@@ -44,8 +44,8 @@ impl<R> Default for Group<R> {
 }
 
 impl<R> Passed<R> {
-    /// Groups the passed requests and the replies set aside. memcached answers in order, so each of these replies belongs
-    /// to one of these requests.
+    /// Groups the passed requests and the replies set aside. memcached answers in order, so each of these replies
+    /// belongs to one of these requests.
     pub(crate) fn new(requests: &[Token], replies: Vec<(Token, R)>) -> Self {
         let mut groups: HashMap<Token, Group<R>> = HashMap::new();
         for (token, reply) in replies {

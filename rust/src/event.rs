@@ -99,8 +99,8 @@ impl Default for OptionsTable {
 }
 
 impl OptionsTable {
-    /// Returns the index of `name`, which is added if new. Once the table is full (65,536 distinct strings), a new string
-    /// maps to the empty one.
+    /// Returns the index of `name`, which is added if new. Once the table is full (65,536 distinct strings), a new
+    /// string maps to the empty one.
     pub fn intern(&mut self, name: &str) -> Options {
         if let Some(found) = self.names.iter().position(|known| **known == *name) {
             return Options(u16::try_from(found).unwrap_or(0));

@@ -28,7 +28,7 @@ const LONGEST: u64 = 64;
 /// assert_eq!(one.id(b"user:42"), one.id(b"user:42"));
 /// assert_ne!(one.id(b"user:42"), other.id(b"user:42"));
 ///
-/// // Key ids can be compared exactly if the fingerprints are equal.
+/// // Ids of two captures are comparable only if the fingerprints are equal.
 /// assert_ne!(one.fingerprint(), other.fingerprint());
 /// # Ok::<(), membench::Error>(())
 /// ```
@@ -78,7 +78,8 @@ impl KeyHasher {
         self
     }
 
-    /// Returns 16 hexadecimal digits that are equal for two captures if they used the same secret. They do not reveal it.
+    /// Returns 16 hexadecimal digits that are equal for two captures if they used the same secret. They do not reveal
+    /// it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         format!(
