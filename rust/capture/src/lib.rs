@@ -24,18 +24,20 @@ pub use bpf::privileges::{
 };
 pub use doctor::{Check, Probe, probe, probe_interface, probe_packets};
 pub use error::{Error, KernelError, Result};
+pub use recorder::end::Ended;
 pub use recorder::guards::Limits;
+pub use recorder::options::RecordOptions;
 pub use recorder::pace::Pace;
+pub use recorder::recording::{Cost, Difference, Recording};
 pub use recorder::rotation::Rotate;
 pub use recorder::status::{ServerStatus, State, Status};
 pub use recorder::yielding::Yielding;
-pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
+pub use recorder::{Batch, Recorder};
 pub use selection::{Followed, Selection, Side};
 pub use session::peer;
 pub use session::sockets;
 #[cfg(feature = "ebpf")]
 pub use source::sockets::Kernel;
-#[cfg(not(feature = "ebpf"))]
-pub use source::sockets::absent::Kernel;
 pub use source::sockets::options::{Attachment, Facts, Hooks, KernelOptions, Misses};
 pub use source::sockets::record::{Pieces, Record};
+pub use source::spec::SourceSpec;

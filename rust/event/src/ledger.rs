@@ -108,6 +108,9 @@ pub struct Ledger {
     pub fragments: u64,
     /// Packets of which too little was captured, or whose headers cannot be read.
     pub packets_unreadable: u64,
+    /// Records of the rings that broke a rule of their format.
+    #[serde(default)]
+    pub malformed: u64,
     /// Capture files that could not be read to their end.
     pub file_damaged: u64,
     /// Times a kernel program that sees bytes did not run because it was already running on that CPU.
@@ -146,7 +149,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 27] {
+    pub fn losses(&self) -> [(&'static str, u64); 28] {
         [
             ("ring_full", self.ring_full),
             ("missed", self.missed),
@@ -169,6 +172,7 @@ impl Ledger {
             ("packets_dropped", self.packets_dropped),
             ("fragments", self.fragments),
             ("packets_unreadable", self.packets_unreadable),
+            ("malformed", self.malformed),
             ("file_damaged", self.file_damaged),
             ("program_misses", self.program_misses),
             ("user_queue_drops", self.user_queue_drops),
@@ -214,6 +218,7 @@ impl Ledger {
             packets_dropped,
             fragments,
             packets_unreadable,
+            malformed,
             file_damaged,
             program_misses,
             user_queue_drops,

@@ -12,9 +12,9 @@ use zerocopy::FromBytes;
 
 use crate::bpf::failure;
 use crate::bpf::merge::{Look, Merge};
-use crate::recorder::thread::ratio;
 use crate::sys::Words;
 use crate::{Error, KernelError, Result, clock};
+use membench_event::ratio;
 
 /// Most rings: beyond, one thread spends its time looking.
 const MOST: usize = 64;

@@ -14,6 +14,8 @@ use crate::selection::listeners::Endpoint;
 use crate::{Error, Result};
 use membench_event::Setting;
 
+/// memcached's own port.
+const DEFAULT_PORT: u16 = 11211;
 /// Inode number of the first pid namespace, in which the kernel itself counts.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// What `statfs` says of a control group (v2).
@@ -52,7 +54,7 @@ impl Side {
 pub struct Selection {
     /// Which end of connections.
     pub side: Side,
-    /// Listening ports; with neither these nor paths, those of the processes.
+    /// Listening ports; with neither these nor paths, those of the processes, else memcached's own.
     pub ports: Vec<u16>,
     /// Paths of UNIX-domain sockets, as the servers were told them; `@` begins an abstract name.
     pub sockets: Vec<PathBuf>,
@@ -94,6 +96,9 @@ impl Selection {
             if of_processes {
                 listening_of(*pid, &mut ports, &mut sockets)?;
             }
+        }
+        if ports.is_empty() && sockets.is_empty() {
+            ports.push(DEFAULT_PORT);
         }
         ports.sort_unstable();
         ports.dedup();

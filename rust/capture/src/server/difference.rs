@@ -1,6 +1,6 @@
 //! A server's counters before and after → what they grew by, beside what its log held.
 
-use crate::recorder::Difference;
+use crate::recorder::recording::Difference;
 use crate::server::statistics::Statistics;
 
 /// Each look-up grows one of these, and no other.
@@ -18,7 +18,7 @@ const LOOKUPS: [&str; 8] = [
 /// What a log held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recorded {
-    /// Look-ups, those of deletions included and those of stores not.
+    /// Look-ups, including those of deletions but not those of stores.
     pub lookups: u64,
     /// Stores, successful or not, but for those refused before they began.
     pub stores: u64,

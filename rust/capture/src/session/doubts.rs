@@ -47,13 +47,6 @@ impl Doubts {
         self.released.clear();
     }
 
-    /// Drops settled events; returns how many.
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
-        let before = self.released.len();
-        self.released.retain(keep);
-        (before - self.released.len()) as u64
-    }
-
     /// Requests whose outcome was withheld.
     pub(crate) fn withheld(&self) -> u64 {
         self.withheld

@@ -61,6 +61,13 @@ pub(crate) fn add(servers: &mut [Server], server: u32, totals: &Totals) {
     }
 }
 
+/// Sums every cause of lost bytes that the kernel programs count.
+pub(crate) fn lost_bytes(counters: &[u64; counter::COUNT]) -> u64 {
+    counters[counter::RING_FULL as usize..=counter::UNATTENDED as usize]
+        .iter()
+        .sum()
+}
+
 /// What the ledger calls the loss that a counter counts; none for counters that count no loss.
 pub(crate) fn loss_term(index: u32) -> Option<&'static str> {
     Some(match index {

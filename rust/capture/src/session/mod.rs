@@ -3,19 +3,17 @@
 use linger::Lingering;
 use membench_common::{Header, counter, kind};
 use membench_decode::Decoder;
-use membench_event::{
-    ConnectionRow, Direction, Event, Ledger, LossRow, OptionsTable, Sample, Segment, Server, Totals,
-};
+use membench_event::{Direction, Event, Ledger, LossRow, OptionsTable, Segment, Server, Totals};
 
 use crate::session::datagrams::Threads;
 use crate::session::doubts::Doubts;
 use crate::session::sockets::{Role, Seen, Sockets};
-use crate::source::sockets::record::Record;
+use crate::source::{Decoded, sockets::record::Record};
 
 pub(crate) mod datagrams;
 pub(crate) mod doubts;
 mod linger;
-mod losses;
+pub(crate) mod losses;
 pub(crate) mod packets;
 pub mod peer;
 mod peers;
@@ -48,11 +46,6 @@ pub(crate) struct Session {
     late: u64,
     marks: Vec<Mark>,
     losses: Vec<LossRow>,
-    /// Events that a consumer did not take.
-    drops: u64,
-    /// Events that are not of the sample.
-    sampled_out: u64,
-    sampled_out_told: u64,
     /// What packets leave in doubt.
     pub(crate) doubts: Doubts,
     /// When the hooks began to be detached, ns.
@@ -75,9 +68,6 @@ impl Session {
             late: 0,
             marks: Vec::new(),
             losses: Vec::new(),
-            drops: 0,
-            sampled_out: 0,
-            sampled_out_told: 0,
             doubts: Doubts::default(),
             ends: None,
             namespace: 0,
@@ -205,9 +195,17 @@ impl Session {
         }
     }
 
-    /// Counts events that a consumer or the disk did not take.
-    pub(crate) fn drop_events(&mut self, events: u64) {
-        self.drops += events;
+    /// Hands on the events since the last time, if there are any.
+    pub(crate) fn hand_on(&mut self, sink: &mut impl FnMut(&Decoded<'_>)) {
+        if self.events().is_empty() {
+            return;
+        }
+        sink(&Decoded {
+            events: self.events(),
+            options: Some(self.options()),
+            connections: self.sockets.connections(),
+        });
+        self.clear_events();
     }
 
     /// The events since they were last cleared; those of packets are settled first.
@@ -230,19 +228,6 @@ impl Session {
         self.doubts.clear_released();
     }
 
-    /// Drops the events that are not of the sample, and counts them.
-    pub(crate) fn leave_out(&mut self, sample: Sample) {
-        if sample.keys > 1 {
-            let holds = |event: &Event| sampling::holds(sample, event);
-            self.sampled_out += self.decoder.retain_events(holds) + self.doubts.retain(holds);
-        }
-    }
-
-    /// Events left out so far.
-    pub(crate) fn sampled_out(&self) -> u64 {
-        self.sampled_out
-    }
-
     /// The sockets seen so far.
     pub(crate) fn sockets(&self) -> &Sockets {
         &self.sockets
@@ -251,11 +236,6 @@ impl Session {
     /// The moments at which servers read our questions.
     pub(crate) fn marks(&self) -> &[Mark] {
         &self.marks
-    }
-
-    /// Events that were not taken so far.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.drops
     }
 
     /// Ends every connection that is still open; its last events can be taken then. `now`: the packets' clock.
@@ -282,11 +262,6 @@ impl Session {
         counters[counter::RESPONSE_BYTES as usize] = response.seen + self.own.response;
         counters[counter::MISSED as usize] = request.missed + response.missed;
         counters
-    }
-
-    /// Events left out since this was asked.
-    pub(crate) fn take_sampled_out(&mut self) -> u64 {
-        self.sampled_out - std::mem::replace(&mut self.sampled_out_told, self.sampled_out)
     }
 
     /// What decoding found: on connections that ended, and so far on those that are open.
@@ -321,6 +296,7 @@ impl Session {
             packets_dropped: 0,
             fragments: 0,
             packets_unreadable: 0,
+            malformed: 0,
             file_damaged: 0,
             packets: None,
             ring_full: of(counter::RING_FULL),
@@ -342,19 +318,13 @@ impl Session {
             unpaired: unpaired + self.doubts.withheld(),
             unmatched,
             program_misses,
-            user_queue_drops: self.drops,
+            user_queue_drops: 0,
             boundary: request.boundary + response.boundary,
             servers,
             ..Ledger::default()
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger
-    }
-
-    /// The tables of an ended session.
-    pub(crate) fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>, Vec<LossRow>) {
-        let (connections, servers) = self.sockets.into_tables();
-        (connections, servers, self.losses)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use membench_event::{Event, Sample};
 
-/// Whether an event is in the sample: by its key, which keeps every operation on a key together, so that reuse
-/// distances can be told (SHARDS, FAST'15). Of the few commands without a key as many stay in, by their place.
+/// Returns true if an event is in the sample. Its key decides, which keeps every operation on a key together, so that
+/// reuse distances can be measured (SHARDS, FAST'15). The few commands without a key are sampled by their place.
 pub(crate) fn holds(sample: Sample, event: &Event) -> bool {
     sample.holds_key(event.key.unwrap_or_else(|| place(event)))
 }

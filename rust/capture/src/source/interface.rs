@@ -13,11 +13,15 @@ use crate::bpf::counters::{Counters, Heartbeat};
 use crate::bpf::failure;
 use crate::bpf::privileges::{INTERFACES, require};
 use crate::bpf::ring::{Rings, Size};
+use crate::recorder::end::Ended;
+use crate::selection::namespaces;
+use crate::source::Description;
 use crate::source::frames::Frame;
+use crate::source::packets::{Feed, FeedLosses, TIME_BASIS};
 use crate::source::sockets as load;
 use crate::source::sockets::options::{Attachment, Facts};
 use crate::source::sockets::{OBJECT, globals};
-use crate::{Error, KernelError, Result, clock};
+use crate::{Error, KernelError, Result, SourceSpec, clock};
 
 /// The rings hold whole packets, values and all: so many times what those of the socket hooks have.
 const ROOM: u32 = 4;
@@ -125,17 +129,12 @@ impl Interface {
                 self.failure = Some(format!("{} is not there any more", self.name));
             }
         }
-        self.told_failure()
-    }
-
-    /// The same, without looking again.
-    pub(crate) fn told_failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
     /// Packets that did not reach their ring, or not whole: it was full, or this recorder had been silent.
     pub(crate) fn dropped(&self) -> u64 {
-        self.counters.sums()[counter::PACKETS_DROPPED as usize] + self.malformed
+        self.counters.sums()[counter::PACKETS_DROPPED as usize]
     }
 
     /// Packets whose headers could not be followed.
@@ -146,11 +145,6 @@ impl Interface {
     /// Packets of the ports that passed.
     pub(crate) fn passed(&self) -> u64 {
         self.counters.sums()[counter::PACKETS as usize]
-    }
-
-    /// `ebpf:` and the interface.
-    pub(crate) fn name(&self) -> String {
-        format!("ebpf:{}", self.name)
     }
 
     /// How it works.
@@ -229,5 +223,50 @@ fn refused(error: Error) -> Error {
         }
         .into(),
         other => other,
+    }
+}
+
+impl Feed for Interface {
+    fn describe(&mut self) -> Description {
+        Description {
+            buffer_bytes: self.facts.ring_bytes,
+            kernel: Some(self.facts.clone()),
+            removal: self.removal(),
+            ..Description::new(SourceSpec::Interface(self.name.clone()), TIME_BASIS)
+        }
+    }
+
+    fn next_packet(&mut self) -> Option<Packet<'_>> {
+        Self::next_packet(self)
+    }
+
+    fn look(&mut self) -> Option<Ended> {
+        let failure = self.failure(clock::monotonic_ns())?;
+        Some(Ended::Source(format!("interface gone: {failure}")))
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(clock::monotonic_ns())
+    }
+
+    fn namespace(&self) -> u32 {
+        namespaces::own()
+    }
+
+    fn detach(&mut self) -> Option<String> {
+        Self::detach(self)
+    }
+
+    fn beat(&self) {
+        Self::beat(self);
+    }
+
+    fn losses(&self) -> FeedLosses {
+        FeedLosses {
+            dropped: self.dropped(),
+            unreadable: self.unreadable(),
+            malformed: self.malformed,
+            is_damaged: false,
+        }
     }
 }

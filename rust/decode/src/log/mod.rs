@@ -9,8 +9,9 @@ mod order;
 mod tests;
 
 use crate::privacy::KeyHasher;
-use membench_event::{Anchor, Command, ConnectionRow, Event, OptionsTable};
+use membench_event::{Anchor, Command, ConnectionRow, Event};
 
+pub use connections::LEFT_OUT;
 use connections::{Peer, close_side};
 pub use line::{Action, Entry, KEY_ROOM, Line, decode_key, parse};
 use operations::{Logged, Operations, Stored, What};
@@ -42,7 +43,6 @@ pub struct Log {
     overlong: bool,
     order: Order<Logged>,
     operations: Operations,
-    options: OptionsTable,
     counts: Counts,
 }
 
@@ -55,9 +55,16 @@ impl Log {
             overlong: false,
             order: Order::default(),
             operations: Operations::new(anchor, ahead_s),
-            options: OptionsTable::default(),
             counts: Counts::default(),
         }
+    }
+
+    /// Follows one connection in `number`, in the order in which connections appear; 0 and 1 are all. Events of the others
+    /// carry [`LEFT_OUT`] as their connection.
+    #[must_use]
+    pub fn with_one_connection_in(mut self, number: u32) -> Self {
+        self.operations.connections().follow_one_in(number);
+        self
     }
 
     /// Notes from where a connection came that is there already.
@@ -110,11 +117,6 @@ impl Log {
     /// Forgets them.
     pub fn clear_events(&mut self) {
         self.operations.clear_events();
-    }
-
-    /// Their options: none.
-    pub fn options(&self) -> &OptionsTable {
-        &self.options
     }
 
     /// The connections so far.
