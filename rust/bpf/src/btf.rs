@@ -1,48 +1,47 @@
-//! The running kernel's type information → offsets of the structure members that the programs read.
+//! The running kernel's type information → offsets of structure members, and which tracepoints exist.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fs, io};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 
-use crate::{KernelError, Result};
+use crate::{Error, Result};
 
-/// Where the kernel describes its types.
-pub(crate) const PATH: &str = "/sys/kernel/btf/vmlinux";
+/// The file in which the kernel describes its types.
+const PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// The running kernel's types.
-pub(crate) struct Types {
+/// The types of the running kernel, by name.
+///
+/// Compiled programs that read kernel structures need the members' offsets. Programs in C have them patched in by the
+/// loader (CO-RE); programs in Rust take them as globals, which this type looks up.
+///
+/// The kernel describes its types since Linux 5.4, if it was built with `CONFIG_DEBUG_INFO_BTF`.
+///
+/// ```no_run
+/// let types = membench_bpf::KernelTypes::read()?;
+/// types.require_tracepoint("sched_switch")?;
+/// println!("tgid is at {}", types.offset("task_struct", "tgid")?);
+/// # Ok::<(), membench_bpf::Error>(())
+/// ```
+pub struct KernelTypes {
     all: TypeInformation,
     structures: HashMap<String, u32>,
 }
 
-impl Types {
-    /// Reads them.
-    pub(crate) fn of_this_kernel() -> Result<Self> {
+impl KernelTypes {
+    /// Reads and parses the types of the running kernel.
+    pub fn read() -> Result<Self> {
         // Read as a whole: the parser asks for a few bytes at a time.
-        let bytes = std::fs::read(PATH).map_err(|source| KernelError::NoTypes {
+        let bytes = fs::read(PATH).map_err(|source| Error::NoTypes {
             path: PATH.into(),
             source,
         })?;
         Self::parse(&bytes)
     }
 
-    /// Offsets of the first `wanted` members, each given as structure and name; 0 for the others.
-    pub(crate) fn offsets<const COUNT: usize>(
-        &self,
-        paths: [(&'static str, &'static str); COUNT],
-        wanted: usize,
-    ) -> Result<[u32; COUNT]> {
-        let mut offsets = [0; COUNT];
-        for (offset, (structure, member)) in offsets.iter_mut().zip(paths).take(wanted) {
-            *offset = self.offset(structure, member)?;
-        }
-        Ok(offsets)
-    }
-
     fn parse(bytes: &[u8]) -> Result<Self> {
-        let all = TypeInformation::new(&Bytes(bytes)).map_err(|error| KernelError::NoTypes {
+        let all = TypeInformation::new(&Bytes(bytes)).map_err(|error| Error::NoTypes {
             path: PATH.into(),
-            source: std::io::Error::other(error.message().to_owned()),
+            source: io::Error::other(error.message().to_owned()),
         })?;
         // The parser's own index by name mixes structures with functions and typedefs.
         let is_structure = |kind: &TypeVariant| matches!(kind, TypeVariant::Struct(_));
@@ -55,36 +54,56 @@ impl Types {
         Ok(Self { all, structures })
     }
 
-    /// Fails if there is no such tracepoint: the kernel declares its prototype as a type of this name.
-    pub(crate) fn require_tracepoint(&self, tracepoint: &'static str) -> Result<()> {
-        match self.all.id_of(&format!("btf_trace_{tracepoint}")) {
-            Some(_) => Ok(()),
-            None => Err(KernelError::NoTracepoint {
-                tracepoint,
-                kernel: crate::source::sockets::kernel_release(),
-            }
-            .into()),
-        }
-    }
-
-    fn offset(&self, structure: &'static str, member: &'static str) -> Result<u32> {
+    /// Returns a member's offset in its structure, bytes. `member` may be a path through nested structures, such as
+    /// `ns.inum`; bit fields have no such offset.
+    pub fn offset(&self, structure: &str, member: &str) -> Result<u32> {
         let found = self
             .structures
             .get(structure)
             .and_then(|id| self.all.offset_of(*id, member).ok());
         match found {
             Some((_, Offset::ByteOffset(offset))) => Ok(offset),
-            Some((_, Offset::BitOffsetAndSize(..))) | None => Err(KernelError::NoMember {
-                structure,
-                member,
-                kernel: crate::source::sockets::kernel_release(),
-            }
-            .into()),
+            Some((_, Offset::BitOffsetAndSize(..))) | None => Err(Error::NoMember {
+                structure: structure.into(),
+                member: member.into(),
+                kernel: kernel_release(),
+            }),
+        }
+    }
+
+    /// Returns the offsets of the first `wanted` members, each given as structure and member; 0 for the others.
+    pub fn offsets<const COUNT: usize>(
+        &self,
+        members: [(&str, &str); COUNT],
+        wanted: usize,
+    ) -> Result<[u32; COUNT]> {
+        let mut offsets = [0; COUNT];
+        for (offset, (structure, member)) in offsets.iter_mut().zip(members).take(wanted) {
+            *offset = self.offset(structure, member)?;
+        }
+        Ok(offsets)
+    }
+
+    /// Fails with [`Error::NoTracepoint`] if the kernel has no such tracepoint for programs of the type `tp_btf`: it
+    /// declares the prototype of each as a type.
+    pub fn require_tracepoint(&self, tracepoint: &str) -> Result<()> {
+        match self.all.id_of(&format!("btf_trace_{tracepoint}")) {
+            Some(_) => Ok(()),
+            None => Err(Error::NoTracepoint {
+                tracepoint: tracepoint.into(),
+                kernel: kernel_release(),
+            }),
         }
     }
 }
 
-/// A file in memory, as the parser reads it.
+/// Returns the kernel's release, as `uname -r` shows it.
+pub fn kernel_release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".into(), |text| text.trim().into())
+}
+
+/// Type information in memory, in the form that the parser reads.
 struct Bytes<'a>(&'a [u8]);
 
 impl Readable for Bytes<'_> {

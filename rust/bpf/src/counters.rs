@@ -1,63 +1,84 @@
-//! The kernel programs' counters → their sums, and how often a program could not run.
+//! Words that programs and this process share through memory: counters, and a heartbeat.
 
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 
-use membench_common::{counter, program};
+use crate::{
+    Error, Map, Result, clock,
+    sys::{Word, Words},
+};
 
-use crate::sys::{Word, Words};
-use crate::{Error, KernelError, Result, clock};
+/// The layout of a counters map: an array of `cpus * per_cpu` values of `stride` 64-bit words each.
+///
+/// Each value (a stripe) has a single writer, so that programs count with plain additions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stripes {
+    /// Possible CPUs; the outer index.
+    pub cpus: u32,
+    /// Writers on each CPU, such as one a program; the inner index.
+    pub per_cpu: u32,
+    /// Words of each stripe, of which the first ones are counters.
+    pub stride: usize,
+}
 
-/// The counters, mapped: reading them takes no privilege.
-pub(crate) struct Counters {
+impl Stripes {
+    fn count(self) -> usize {
+        self.cpus as usize * self.per_cpu as usize
+    }
+}
+
+/// A counters map in this process's memory. Reading it makes no system call and takes no privilege.
+///
+/// The map must be an array that was made with `BPF_F_MMAPABLE` (Linux 5.5).
+pub struct Counters {
     words: Words,
-    stripes: usize,
+    stripes: Stripes,
 }
 
 impl Counters {
-    /// Maps the counters of so many CPUs.
-    pub(crate) fn map(map: BorrowedFd<'_>, cpus: u32) -> Result<Self> {
-        let stripes = (cpus * program::COUNT) as usize;
-        let words =
-            Words::map(map, stripes * counter::STRIDE).map_err(|source| KernelError::Map {
-                map: "counters",
-                source,
-            })?;
+    /// Maps the counters of `map`.
+    pub fn open(map: &Map, stripes: Stripes) -> Result<Self> {
+        let count = stripes.count() * stripes.stride;
+        let words = Words::map(map.as_fd(), count).map_err(|source| Error::Map {
+            map: map.name().into(),
+            source,
+        })?;
         Ok(Self { words, stripes })
     }
 
-    /// Each counter's sum. The programs go on counting meanwhile.
-    pub(crate) fn sums(&self) -> [u64; counter::COUNT] {
-        std::array::from_fn(|index| {
-            (0..self.stripes)
-                .map(|stripe| self.words.read(stripe * counter::STRIDE + index))
-                .sum()
-        })
+    /// Returns the sum of one counter over all stripes.
+    pub fn sum(&self, counter: usize) -> u64 {
+        self.values(counter).sum()
     }
 
-    /// One counter's sum on each CPU.
-    pub(crate) fn by_cpu(&self, counter: u32) -> Vec<u64> {
-        let programs = program::COUNT as usize;
-        let stripes = 0..self.stripes;
-        let values: Vec<u64> = stripes
-            .map(|stripe| self.words.read(stripe * counter::STRIDE + counter as usize))
-            .collect();
+    /// Returns the sums of the first `COUNT` counters. Programs continue to count meanwhile.
+    pub fn sums<const COUNT: usize>(&self) -> [u64; COUNT] {
+        std::array::from_fn(|counter| self.sum(counter))
+    }
+
+    /// Returns the sum of one counter on each possible CPU.
+    pub fn by_cpu(&self, counter: usize) -> Vec<u64> {
+        let values: Vec<u64> = self.values(counter).collect();
         values
-            .chunks(programs)
-            .map(|one| one.iter().sum())
+            .chunks(self.stripes.per_cpu as usize)
+            .map(|stripes| stripes.iter().sum())
             .collect()
+    }
+
+    fn values(&self, counter: usize) -> impl Iterator<Item = u64> {
+        (0..self.stripes.count())
+            .map(move |stripe| self.words.read(stripe * self.stripes.stride + counter))
     }
 }
 
-/// The sign of life without which the programs only count.
-pub(crate) struct Heartbeat(Word);
+/// A sign of life for programs, which can stop doing work that nobody collects: the time of the last beat,
+/// `CLOCK_MONOTONIC`, ns, in the first word of an array that was made with `BPF_F_MMAPABLE`.
+pub struct Heartbeat(Word);
 
 impl Heartbeat {
-    /// Maps the word, and gives the first sign.
-    pub(crate) fn map(map: BorrowedFd<'_>) -> Result<Self> {
-        let word = Word::map(map).map_err(|source| KernelError::Map {
-            map: "heartbeat",
+    /// Maps the word and beats once.
+    pub fn open(map: &Map) -> Result<Self> {
+        let word = Word::map(map.as_fd()).map_err(|source| Error::Map {
+            map: map.name().into(),
             source,
         })?;
         let heartbeat = Self(word);
@@ -65,55 +86,8 @@ impl Heartbeat {
         Ok(heartbeat)
     }
 
-    /// Gives a sign.
-    pub(crate) fn beat(&self) {
+    /// Stores the current time.
+    pub fn beat(&self) {
         self.0.write(clock::monotonic_ns());
-    }
-}
-
-/// What the kernel knows of a loaded program. Opened once: later this process may not be allowed to.
-pub(crate) struct ProgramFile(File);
-
-impl ProgramFile {
-    /// Opens what `/proc` says of a program's descriptor.
-    pub(crate) fn open(program: BorrowedFd<'_>) -> Result<Self> {
-        let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
-        File::open(&path).map(Self).map_err(|source| Error::Io {
-            path: path.into(),
-            source,
-        })
-    }
-
-    /// How often the program did not run because it was running already on that CPU.
-    pub(crate) fn misses(&mut self) -> Result<u64> {
-        let mut text = String::new();
-        let read = self
-            .0
-            .rewind()
-            .and_then(|()| self.0.read_to_string(&mut text));
-        read.map_err(|source| Error::Io {
-            path: "/proc/self/fdinfo".into(),
-            source,
-        })?;
-        Ok(recursion_misses(&text))
-    }
-}
-
-/// The count in a program's `fdinfo`; 0 where the kernel (before 5.12) does not say.
-fn recursion_misses(text: &str) -> u64 {
-    text.lines()
-        .find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
-        .unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn misses_are_read_from_what_the_kernel_says_of_a_program() {
-        let text = "pos:\t0\nflags:\t02000000\nprog_type:\t26\nrun_cnt:\t9\nrecursion_misses:\t17\nverified_insns:\t6\n";
-        assert_eq!(recursion_misses(text), 17);
-        assert_eq!(recursion_misses("pos:\t0\n"), 0);
     }
 }

@@ -1,108 +1,130 @@
-//! What the loader says → which step failed, with which errno, and for lack of which capabilities.
+//! The loader's errors → this crate's: the step that failed, its errno, the verifier's log, and missing capabilities.
 
 use std::io;
 
-use aya::maps::MapError;
-use aya::programs::{ProgramError, TcError};
-use aya::sys::SyscallError;
-use aya::{BtfError, EbpfError};
+use aya::{
+    BtfError, EbpfError,
+    maps::MapError,
+    pin::PinError,
+    programs::{
+        KProbeError, ProgramError, SocketFilterError, TcError, TracePointError, UProbeError,
+        XdpError,
+    },
+    sys::SyscallError,
+};
 
-use crate::source::sockets::kernel_release;
-use crate::{Error, KernelError, missing_capabilities};
+use crate::{Capability, Error, VerifierLog};
 
-/// What stands for the object as a whole where a program's or map's name is told.
-pub(crate) const OBJECT: &str = "membench.bpf.o";
-
-/// Most of the verifier's log that is told: its end says why.
-const LOG_TAIL: usize = 2_000;
-
-/// What a verifier says of the one function that kernels before 5.15 keep from tracing programs.
-const ASKS_CONTROL_GROUP: &str = "unknown func bpf_get_current_ancestor_cgroup_id";
-
-/// A program or map that could not be loaded.
-pub(crate) fn load(name: &'static str, error: EbpfError) -> Error {
+/// Reports a program, map or object that could not be loaded.
+pub(crate) fn load(name: &str, needed: &[Capability], error: EbpfError) -> Error {
     let (source, log) = cause(error);
-    match source.raw_os_error() {
-        Some(libc::EPERM) => permission(name, source),
-        _ if log.contains(ASKS_CONTROL_GROUP) => KernelError::NoControlGroups {
-            kernel: kernel_release(),
-        }
-        .into(),
-        _ => KernelError::Load {
-            name,
+    match missing(needed, &source) {
+        Some(missing) => missing,
+        None => Error::Load {
+            name: name.into(),
             source,
-            log: tail(&log, LOG_TAIL).into(),
-        }
-        .into(),
-    }
-}
-
-/// A program that could not be attached.
-pub(crate) fn attach(name: &'static str, error: EbpfError) -> Error {
-    let (source, _) = cause(error);
-    match source.raw_os_error() {
-        Some(libc::EPERM) => permission(name, source),
-        _ => KernelError::Attach { name, source }.into(),
-    }
-}
-
-/// A program or map that the object lacks.
-pub(crate) fn absent(name: &'static str) -> Error {
-    let source = io::Error::new(io::ErrorKind::NotFound, "not in the object");
-    let log = String::new();
-    KernelError::Load { name, source, log }.into()
-}
-
-/// Not allowed: for lack of capabilities, or though they are there.
-fn permission(name: &'static str, source: io::Error) -> Error {
-    let error = match missing_capabilities() {
-        missing if missing.is_empty() => KernelError::Load {
-            name,
-            source,
-            log: String::new(),
+            log,
         },
-        missing => KernelError::MissingCapabilities { missing },
-    };
-    error.into()
-}
-
-/// The system's error and the verifier's log, from wherever the loader keeps them.
-fn cause(error: EbpfError) -> (io::Error, String) {
-    match error {
-        EbpfError::ProgramError(ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        })
-        | EbpfError::BtfError(BtfError::LoadError {
-            io_error,
-            verifier_log,
-        }) => (io_error, verifier_log.to_string()),
-        EbpfError::ProgramError(
-            ProgramError::SyscallError(SyscallError { io_error, .. })
-            | ProgramError::TcError(TcError::IoError(io_error)),
-        )
-        | EbpfError::MapError(
-            MapError::CreateError { io_error, .. }
-            | MapError::SyscallError(SyscallError { io_error, .. }),
-        )
-        | EbpfError::FileError {
-            error: io_error, ..
-        } => (io_error, String::new()),
-        EbpfError::ProgramError(ProgramError::TcError(TcError::NetlinkError(error))) => {
-            let errno = error.raw_os_error();
-            let error = errno.map_or_else(|| io::Error::other(error), io::Error::from_raw_os_error);
-            (error, String::new())
-        }
-        other => (io::Error::other(other), String::new()),
     }
 }
 
-fn tail(text: &str, bytes: usize) -> &str {
-    let start = text.len().saturating_sub(bytes);
-    let start = (start..=text.len())
-        .find(|index| text.is_char_boundary(*index))
-        .unwrap_or(0);
-    &text[start..]
+/// Reports a program that could not be attached.
+pub(crate) fn attach(name: &str, needed: &[Capability], error: EbpfError) -> Error {
+    let (source, _) = cause(error);
+    match missing(needed, &source) {
+        Some(missing) => missing,
+        None => Error::Attach {
+            name: name.into(),
+            source,
+        },
+    }
+}
+
+/// Names the missing capabilities behind an `EPERM`; `None` if none is missing: then a policy denied it.
+fn missing(needed: &[Capability], source: &io::Error) -> Option<Error> {
+    if source.raw_os_error() != Some(libc::EPERM) {
+        return None;
+    }
+    let missing = Capability::missing(needed);
+    (!missing.is_empty()).then_some(Error::MissingCapabilities { missing })
+}
+
+/// Finds the system's error and the verifier's log, wherever the loader keeps them.
+fn cause(error: EbpfError) -> (io::Error, VerifierLog) {
+    match error {
+        EbpfError::ProgramError(error) => program_cause(error),
+        EbpfError::MapError(error) => (map_cause(error), VerifierLog::default()),
+        EbpfError::BtfError(error) => types_cause(error),
+        EbpfError::FileError { error, .. } => (error, VerifierLog::default()),
+        other => (io::Error::other(other), VerifierLog::default()),
+    }
+}
+
+fn types_cause(error: BtfError) -> (io::Error, VerifierLog) {
+    match error {
+        BtfError::LoadError {
+            io_error,
+            verifier_log,
+        } => (io_error, VerifierLog::new(verifier_log.to_string())),
+        BtfError::FileError { error, .. } => (error, VerifierLog::default()),
+        BtfError::UnknownBtfTypeName { .. } => (
+            io::Error::new(io::ErrorKind::NotFound, error.to_string()),
+            VerifierLog::default(),
+        ),
+        other => (io::Error::other(other), VerifierLog::default()),
+    }
+}
+
+fn program_cause(error: ProgramError) -> (io::Error, VerifierLog) {
+    let source = match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => return (io_error, VerifierLog::new(verifier_log.to_string())),
+        ProgramError::Btf(error) => return types_cause(error),
+        ProgramError::MapError(error) => map_cause(error),
+        ProgramError::SyscallError(SyscallError { io_error, .. })
+        | ProgramError::TcError(TcError::IoError(io_error))
+        | ProgramError::KProbeError(KProbeError::FileError { io_error, .. })
+        | ProgramError::UProbeError(UProbeError::FileError { io_error, .. })
+        | ProgramError::TracePointError(TracePointError::FileError { io_error, .. })
+        | ProgramError::SocketFilterError(SocketFilterError::SetsockoptError {
+            io_error, ..
+        })
+        | ProgramError::IOError(io_error) => io_error,
+        ProgramError::TcError(TcError::NetlinkError(error))
+        | ProgramError::XdpError(XdpError::NetlinkError(error))
+        | ProgramError::NetlinkError(error) => {
+            let errno = error.raw_os_error();
+            errno.map_or_else(|| io::Error::other(error), io::Error::from_raw_os_error)
+        }
+        ProgramError::UnknownInterface { .. } => {
+            io::Error::new(io::ErrorKind::NotFound, error.to_string())
+        }
+        other => io::Error::other(other),
+    };
+    (source, VerifierLog::default())
+}
+
+/// Finds the system's error in one of a map.
+pub(crate) fn map_cause(error: MapError) -> io::Error {
+    match error {
+        MapError::CreateError { io_error, .. }
+        | MapError::SyscallError(SyscallError { io_error, .. })
+        | MapError::PinError {
+            error: PinError::SyscallError(SyscallError { io_error, .. }),
+            ..
+        } => io_error,
+        other => io::Error::other(other),
+    }
+}
+
+/// Finds the system's error in one of a pin.
+pub(crate) fn pin_cause(error: PinError) -> io::Error {
+    match error {
+        PinError::SyscallError(SyscallError { io_error, .. }) => io_error,
+        other => io::Error::other(other),
+    }
 }
 
 #[cfg(test)]
@@ -110,25 +132,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_log_is_told_by_its_end() {
-        assert_eq!(tail("0123456789", 4), "6789");
-        assert_eq!(tail("é789", 4), "789");
-        assert_eq!(tail("short", 100), "short");
-    }
-
-    #[test]
-    fn a_kernel_that_does_not_tell_control_groups_is_told_by_its_verifier() {
+    fn the_verifiers_log_is_kept_whole() {
         let error = ProgramError::LoadError {
             io_error: io::Error::from_raw_os_error(libc::EINVAL),
-            verifier_log: aya_obj::VerifierLog::new(format!(
-                "7: (85) call …\n{ASKS_CONTROL_GROUP}#123"
-            )),
+            verifier_log: aya_obj::VerifierLog::new("x".repeat(5_000) + "\nunknown func"),
         };
-        let error = load("sys_exit", error.into());
-        assert!(
-            matches!(error, Error::Kernel(KernelError::NoControlGroups { .. })),
-            "{error}"
-        );
+        let Error::Load { log, .. } = load("count", &[], error.into()) else {
+            panic!()
+        };
+        assert_eq!(log.as_str().len(), 5_013);
+        assert!(log.tail().ends_with("unknown func") && log.tail().len() == 2_000);
     }
 
     #[test]
@@ -138,12 +151,11 @@ mod tests {
             name: "ring".into(),
             io_error,
         };
-        let Error::Kernel(KernelError::Load { name, source, log }) = load("ring", error.into())
-        else {
+        let Error::Load { name, source, log } = load("ring", &[], error.into()) else {
             panic!()
         };
         assert_eq!(
-            (name, source.raw_os_error(), log.as_str()),
+            (name.as_str(), source.raw_os_error(), log.as_str()),
             ("ring", Some(libc::ENOMEM), "")
         );
     }

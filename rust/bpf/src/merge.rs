@@ -1,49 +1,49 @@
-//! What is at the head of each ring → whose turn it is: records of several rings, in the order in which they were made.
+//! Merges the records of several rings into the order in which they were made.
 //!
-//! Within a ring records stand in the order in which room was reserved for them. A record's time was taken before that,
-//! by the program that made it. So whatever happened before a record was begun, as the calls of one connection do, one
-//! after the other, was reserved earlier, and so was all that stands before it in its ring; and the heads' smallest
-//! time always leads to it. That holds as long as it can be seen:
+//! Records of one ring are ordered by when their room was reserved. A program reads the clock before it reserves room,
+//! so of two records that were made one after the other (two calls on one connection, say) the earlier has the smaller
+//! time and was reserved first, whichever rings they are in. Taking the smallest time among the heads of all rings
+//! therefore yields them in order, as long as all heads can be seen. Two cases need care:
 //!
-//! * what was begun before a sweep can only come after what was there before the sweep, so later records wait for the
-//!   next one;
-//! * a record that is reserved but not written yet hides those behind it, which were reserved after the last that
-//!   was taken from that ring. What is later than that waits, but not longer than [`PATIENCE_NS`]: a writer can have
-//!   been stopped.
+//! * While a sweep looks at one ring after the other, new records arrive. A record that begins after the sweep began can
+//!   follow only records that were there when it began, so records later than the sweep's start wait for the next sweep.
+//! * A record that is reserved but not yet written hides the records after it. It was reserved later than the last
+//!   record taken from that ring, so only records with later times wait for it; and they wait no longer than
+//!   [`PATIENCE_NS`], because its writer can have been stopped.
 //!
-//! What waits stays in its ring: nothing is copied, and what is held is bounded by the rings.
+//! Waiting records stay in their rings: nothing is copied, and the rings bound what is held back.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-/// Two of the longest pauses between sweeps.
+/// Longest wait for a record that is being written, ns: two of the longest pauses between sweeps.
 pub(crate) const PATIENCE_NS: u64 = 20_000_000;
 
-/// What a look into a ring shows.
+/// The head of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Head {
     /// A record, with its time, ns.
     Record(u64),
-    /// Nothing, and all that was in it when the sweep began has been taken.
+    /// No record; everything that the ring held when the sweep began has been taken.
     Empty,
     /// A record that is being written.
     Busy,
 }
 
-/// The order of one sweep after the other. Times are those of the records' clock, ns.
+/// Decides which ring's head is next. All times are ns of the records' clock.
 #[derive(Debug)]
 pub(crate) struct Merge {
-    /// Of each ring: nothing is in it, hidden, that was reserved before.
+    /// For each ring a time: no record that is hidden in it was reserved before.
     floors: Vec<u64>,
-    /// The records at the heads of rings, with the ring's index.
+    /// The records at the heads of rings: time, and the ring's index.
     heads: BinaryHeap<Reverse<(u64, usize)>>,
-    /// When the sweep began,
+    /// Start of the current sweep.
     began: u64,
-    /// and the latest that may be taken in it.
+    /// Latest time of a record that may be taken in this sweep.
     watermark: u64,
 }
 
 impl Merge {
-    /// Of so many rings, all empty.
+    /// Creates the merge of `rings` empty rings.
     pub(crate) fn new(rings: usize) -> Self {
         Self {
             floors: vec![0; rings],
@@ -53,19 +53,19 @@ impl Merge {
         }
     }
 
-    /// Begins a sweep: each ring is to be shown then. `now` must be read before any of them is looked into.
+    /// Begins a sweep; the caller then shows the head of each ring. `now` must be read before any ring is looked at.
     pub(crate) fn begin(&mut self, now: u64) {
         self.heads.clear();
         self.began = now;
         self.watermark = now;
     }
 
-    /// Takes what a look into a ring showed: at the start of a sweep, and after a record was taken from it.
-    pub(crate) fn show(&mut self, ring: usize, look: Look) {
-        match look {
-            Look::Record(time) => self.heads.push(Reverse((time, ring))),
-            Look::Empty => self.raise(ring, self.began),
-            Look::Busy => {
+    /// Takes note of a ring's head: at the start of a sweep, and after a record was taken from that ring.
+    pub(crate) fn show(&mut self, ring: usize, head: Head) {
+        match head {
+            Head::Record(time) => self.heads.push(Reverse((time, ring))),
+            Head::Empty => self.raise(ring, self.began),
+            Head::Busy => {
                 let floor = self.floors.get(ring).copied().unwrap_or(0);
                 let bound = floor.max(self.began.saturating_sub(PATIENCE_NS));
                 self.watermark = self.watermark.min(bound);
@@ -73,7 +73,7 @@ impl Merge {
         }
     }
 
-    /// The ring whose head is next; none when what is left has to wait.
+    /// Returns the ring whose head is next; `None` if all that is left has to wait.
     pub(crate) fn next(&mut self) -> Option<usize> {
         let Reverse((time, ring)) = *self.heads.peek()?;
         if time > self.watermark {

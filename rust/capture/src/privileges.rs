@@ -1,75 +1,80 @@
-//! Capabilities: which of those that capturing needs are missing, and giving all of them up.
+//! Privileges of a recording: giving all of them up, and becoming the user who started it.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
+use membench_event::{Class, Failure, Hint};
 use membench_profile::Owner;
-use rustix::process::{Gid, Uid, geteuid, getuid};
-use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::{
+    process::{Gid, Uid, geteuid, getuid},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+};
 
-use crate::{Error, KernelError, Result, sys};
+use crate::{Error, Result, sys};
 
-/// What the programs need to be loaded and attached, with the capability's number.
-const NEEDED: [(&str, u32); 2] = [("CAP_BPF", 39), ("CAP_PERFMON", 38)];
-/// What programs at an interface need. Without `CAP_PERFMON` the verifier also follows what a processor may do by
-/// mistake (Spectre), out of bounded loops and on: it then gives up.
-#[cfg(feature = "ebpf")]
-pub(crate) const INTERFACES: [(&str, u32); 3] =
-    [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_NET_ADMIN", 12)];
-/// Stands for all of them on its own.
-const CAP_SYS_ADMIN: u32 = 21;
-
-/// What a thread must have lost: the kernel's names in `/proc`.
+/// Capability sets that must be empty in every thread, by their names in `/proc`.
 const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
 
-/// Which of the capabilities that `ebpf:any` needs this process lacks.
-pub fn missing_capabilities() -> Vec<&'static str> {
-    missing(effective(), &NEEDED)
+/// A failure to give up privileges.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrivilegesError {
+    /// The system refused a step.
+    #[error("privileges could not be given up: {step}: {source}")]
+    Refused {
+        /// The step.
+        step: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A thread still has privileges after they were given up.
+    #[error("privileges were given up, but {} says {kept} is kept", thread.display())]
+    Kept {
+        /// The thread's status file.
+        thread: PathBuf,
+        /// The line in it.
+        kept: &'static str,
+    },
 }
 
-/// Refuses where this process lacks one of them.
-#[cfg(feature = "ebpf")]
-pub(crate) fn require(needed: &[(&'static str, u32)]) -> Result<()> {
-    match missing(effective(), needed) {
-        missing if missing.is_empty() => Ok(()),
-        missing => Err(KernelError::MissingCapabilities { missing }.into()),
+impl Failure for PrivilegesError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Refused { .. } => Class::Environment,
+            Self::Kept { .. } => Class::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::Refused { .. } => None,
+            Self::Kept { .. } => Some(Hint::text(
+                "privileges must be given up before other threads start",
+            )),
+        }
     }
 }
 
-fn effective() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    hexadecimal(&status, "CapEff").unwrap_or(0)
-}
-
-fn missing(effective: u64, needed: &[(&'static str, u32)]) -> Vec<&'static str> {
-    let has = |capability: u32| effective & (1 << capability) != 0;
-    if has(CAP_SYS_ADMIN) {
-        return Vec::new();
-    }
-    needed
-        .iter()
-        .filter(|(_, capability)| !has(*capability))
-        .map(|(name, _)| *name)
-        .collect()
-}
-
-/// Gives up every capability for good: also those a program started from here could gain, and with them core files and
-/// being traced. A capability belongs to a thread: call this before any other starts. Irreversible.
+/// Gives up every capability for good, also those that programs started from here could gain, and forbids core files
+/// and being traced. A capability belongs to a thread: call this before any other starts. Irreversible.
 pub fn give_up_privileges() -> Result<()> {
-    sys::give_up_privileges().map_err(|(step, source)| KernelError::Privileges { step, source })?;
-    for thread in fs::read_dir("/proc/self/task").map_err(unreadable)? {
-        let path = thread.map_err(unreadable)?.path().join("status");
-        let status = fs::read_to_string(&path).map_err(|source| Error::Io {
-            path: path.clone(),
-            source,
-        })?;
+    sys::give_up_privileges()
+        .map_err(|(step, source)| PrivilegesError::Refused { step, source })?;
+    let tasks = Path::new("/proc/self/task");
+    for thread in fs::read_dir(tasks).map_err(|source| unreadable(tasks, source))? {
+        let thread = thread.map_err(|source| unreadable(tasks, source))?;
+        let path = thread.path().join("status");
+        let status = fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
         if let Some(kept) = kept(&status) {
-            return Err(KernelError::PrivilegesKept { thread: path, kept }.into());
+            return Err(PrivilegesError::Kept { thread: path, kept }.into());
         }
     }
     Ok(())
 }
 
-/// Whom `sudo` was called by, if this process runs by it: what is recorded is theirs.
+/// Returns the user who called `sudo`, if this process runs by it: recordings belong to them.
 pub fn invoking_user() -> Option<Owner> {
     let number = |name| std::env::var(name).ok()?.parse().ok();
     invoking(getuid().is_root(), number("SUDO_UID"), number("SUDO_GID"))
@@ -80,51 +85,51 @@ fn invoking(is_root: bool, uid: Option<u32>, gid: Option<u32>) -> Option<Owner> 
         uid: uid?,
         gid: gid?,
     };
-    // The kernel takes the highest number as "leave it as it is".
+    // The kernel takes the highest number as "leave it unchanged".
     (is_root && owner.uid != 0 && owner.uid != u32::MAX && owner.gid != u32::MAX).then_some(owner)
 }
 
-/// Lets threads started from here on become a user once privileges are given up. This one does not: the rest of the
-/// program may have files to read, such as modules, that the user cannot.
+/// Lets threads that are started later become `user` once privileges are given up. This thread does not: the rest of
+/// the program can have files to read, such as modules, that the user cannot.
 pub fn prepare_to_become(user: Owner) -> Result<()> {
     if is_this(user) {
         return Ok(());
     }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    step("groups", set_thread_groups(&[gid]))?;
-    step("group", set_thread_res_gid(None, None, gid))?;
-    step("user", set_thread_res_uid(None, None, uid))
+    checked("groups", set_thread_groups(&[gid]))?;
+    checked("group", set_thread_res_gid(None, None, gid))?;
+    checked("user", set_thread_res_uid(None, None, uid))
 }
 
-/// Becomes a user in this thread and those it starts, for good.
+/// Becomes `user` in this thread and those it starts, for good.
 pub fn become_user(user: Owner) -> Result<()> {
     if is_this(user) {
         return Ok(());
     }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    step("group", set_thread_res_gid(gid, gid, gid))?;
-    step("user", set_thread_res_uid(uid, uid, uid))
+    checked("group", set_thread_res_gid(gid, gid, gid))?;
+    checked("user", set_thread_res_uid(uid, uid, uid))
 }
 
 fn is_this(user: Owner) -> bool {
     user.uid == geteuid().as_raw()
 }
 
-fn step(step: &'static str, result: rustix::io::Result<()>) -> Result<()> {
+fn checked(step: &'static str, result: rustix::io::Result<()>) -> Result<()> {
     result.map_err(|errno| {
         let source = errno.into();
-        KernelError::Privileges { step, source }.into()
+        PrivilegesError::Refused { step, source }.into()
     })
 }
 
-fn unreadable(source: io::Error) -> Error {
+fn unreadable(path: &Path, source: io::Error) -> Error {
     Error::Io {
-        path: "/proc/self/task".into(),
+        path: path.into(),
         source,
     }
 }
 
-/// The first thing a thread's status says it still has.
+/// Returns the first privilege that a thread's status shows; `None` if it has none.
 fn kept(status: &str) -> Option<&'static str> {
     let has = |set: &&&str| hexadecimal(status, set) != Some(0);
     SETS.iter()
@@ -143,20 +148,6 @@ fn hexadecimal(status: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_missing_capabilities_are_named() {
-        for (effective, expected) in [
-            (0, &["CAP_BPF", "CAP_PERFMON"][..]),
-            (1 << 39, &["CAP_PERFMON"]),
-            (1 << 38, &["CAP_BPF"]),
-            (1 << 38 | 1 << 39, &[]),
-            (1 << 21, &[]),
-            (0x1ff_feff_ffff, &[]),
-        ] {
-            assert_eq!(missing(effective, &NEEDED), expected, "{effective:x}");
-        }
-    }
 
     #[test]
     fn only_root_was_called_by_somebody_else() {

@@ -1,36 +1,39 @@
-//! The programs of an interface → attached to it, and removed from it whatever happens.
+//! Programs of an interface → attached to it, and removed from it however the process ends.
 //!
-//! A TCX link is gone with its process. A filter of clsact stays until somebody removes it, which takes a privilege that
-//! a recording has given up by then: a helper keeps it, waits for this process to end in whatever way, and removes the
-//! filters. What is left when the helper was killed too is removed at the next start.
+//! TCX links end with their process. Filters of a `clsact` queueing discipline stay until somebody removes them, which
+//! takes a privilege that this process can have given up by then. So a helper process keeps the privilege, waits for
+//! this process to end in whatever way, and removes the filters. Filters that stay because the helper was killed too are
+//! removed at the next start.
 
-use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::{
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            net::{SocketAddr, UnixDatagram},
+            process::CommandExt,
+        },
+    },
+    process::{Child, Command, Stdio},
+};
 
-use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, TcError};
-use aya::{Ebpf, EbpfError};
+use aya::programs::{
+    self, LinkOrder, ProgramError, TcAttachType, TcError, XdpMode as AyaXdpMode,
+    tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
+};
 
-use crate::bpf::failure;
-use crate::source::sockets::options::Attachment;
-use crate::{Error, KernelError, Result};
+use crate::{Direction, Error, Hook, Link, Loaded, Result, XdpMode, failure};
 
-/// The programs, and where each is attached.
-const PROGRAMS: [(&str, TcAttachType); 2] = [
-    ("membench_in", TcAttachType::Ingress),
-    ("membench_out", TcAttachType::Egress),
-];
-/// Before all other filters: what they drop or send elsewhere has passed as well.
+/// The queueing discipline through which filters see packets.
+pub(crate) const CLSACT: &str = "clsact";
+/// Before all other filters: packets that these drop or redirect were seen, too.
 const PRIORITY: u16 = 1;
-/// The upper half of our filters' handles, `mb`; the lower is of the process.
+/// Upper half of our filters' handles, `mb`; the lower half tells processes apart.
 const HANDLE: u16 = 0x6d62;
-/// Where `tc` is.
+/// Where `tc` is looked for.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// What the helper does, told interface, priority, handle, and whether the queueing discipline is ours: it waits for the
-/// end, removes the filters, and the queueing discipline if it was made for them and nobody uses it.
+/// The helper: waits for the end of its input, then removes the filters, and the queueing discipline if that was made
+/// for them and nobody else uses it. Its arguments are the interface, the priority, the handle, and `made` or `found`.
 const HELPER: &str = r#"
 trap '' HUP INT QUIT TERM
 read -r _
@@ -43,142 +46,127 @@ case $left in *"handle $3 "*) exit 1 ;; esac
 exit 0
 "#;
 
-/// Where to attach.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
-    /// The interface's name.
-    pub(crate) interface: &'a str,
-    /// Packets pass it twice: then one way is enough.
-    pub(crate) is_loopback: bool,
+/// Attaches a loaded program by a link; `None` if it is of another type or the hook does not fit.
+pub(super) fn attach(
+    program: &mut programs::Program,
+    hook: &Hook,
+) -> std::result::Result<Option<Link>, ProgramError> {
+    let link = match (program, hook) {
+        (
+            programs::Program::SchedClassifier(program),
+            Hook::Tcx {
+                interface,
+                direction,
+            },
+        ) => {
+            let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let id = program.attach_with_options(interface, (*direction).into(), options)?;
+            Link::tcx(program.take_link(id)?)?
+        }
+        (programs::Program::Xdp(program), Hook::Xdp { interface, mode }) => {
+            let mode = match mode {
+                XdpMode::Any => AyaXdpMode::Default,
+                XdpMode::Generic => AyaXdpMode::Skb,
+                XdpMode::Native => AyaXdpMode::Driver,
+            };
+            let id = program.attach(interface, mode)?;
+            Link::xdp(program.take_link(id)?)
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(link))
 }
 
-/// Attached programs.
-pub(crate) enum Hooks {
-    /// By links.
-    Tcx(Vec<SchedClassifierLink>),
-    /// By filters.
-    Clsact(Filters),
+impl From<Direction> for TcAttachType {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Ingress => Self::Ingress,
+            Direction::Egress => Self::Egress,
+        }
+    }
 }
 
-/// Filters of ours, and what will remove them.
-pub(crate) struct Filters {
+/// Programs that see an interface's packets as filters of its `clsact` queueing discipline (Linux 4.5).
+///
+/// Where the kernel has TCX (Linux 6.6), [`Hook::Tcx`] needs neither a helper nor `tc`.
+///
+/// The filters are removed when this value is dropped or its process ends, however that ends. One process at a time
+/// owns the filters of an interface in a network namespace.
+pub struct Filters {
     links: Vec<SchedClassifierLink>,
     helper: Option<Child>,
     interface: String,
     handle: TcHandle,
-    /// Held as long as this process lives: says that filters of ours on this interface are not left over.
+    /// Bound as long as this process lives, which shows that its filters on this interface are not left over.
     _owner: UnixDatagram,
 }
 
-impl Hooks {
-    /// Loads and attaches the programs, by the first way that this kernel has; also why not by the one before.
-    pub(crate) fn attach(
-        object: &mut Ebpf,
-        place: Place<'_>,
-        wanted: Option<Attachment>,
-    ) -> Result<(Self, Option<String>)> {
-        let programs = &PROGRAMS[..if place.is_loopback { 1 } else { 2 }];
-        for (name, _) in programs {
-            let program = program(object, name)?;
-            program
-                .load()
-                .map_err(|error| failure::load(name, error.into()))?;
-        }
-        let tcx = match wanted {
-            Some(Attachment::Clsact) => None,
-            Some(Attachment::Tcx) | None => Some(by_links(object, place, programs)),
-        };
-        match tcx {
-            Some(Ok(links)) => Ok((Self::Tcx(links), None)),
-            Some(Err(error)) if wanted.is_some() || !is_unknown(&error) => Err(error),
-            refused => {
-                let filters = Filters::attach(object, place, programs)?;
-                let why = refused.map(|_| "no TCX, which Linux 6.6 has".to_owned());
-                Ok((Self::Clsact(filters), why))
-            }
-        }
-    }
-
-    /// Which way.
-    pub(crate) fn attachment(&self) -> Attachment {
-        match self {
-            Self::Tcx(_) => Attachment::Tcx,
-            Self::Clsact(_) => Attachment::Clsact,
-        }
-    }
-
-    /// What removes them by hand, where that may become necessary.
-    pub(crate) fn removal(&self) -> Option<String> {
-        match self {
-            Self::Tcx(_) => None,
-            Self::Clsact(filters) => Some(filters.removal()),
-        }
-    }
-
-    /// Detaches. Returns what is left to be done by hand, if that failed.
-    pub(crate) fn detach(&mut self) -> Option<String> {
-        match self {
-            Self::Tcx(links) => {
-                links.clear();
-                None
-            }
-            Self::Clsact(filters) => filters.remove(),
-        }
-    }
-}
-
-fn by_links(
-    object: &mut Ebpf,
-    place: Place<'_>,
-    programs: &[(&'static str, TcAttachType)],
-) -> Result<Vec<SchedClassifierLink>> {
-    let link = |(name, way): &(&'static str, TcAttachType)| {
-        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-        link(object, name, place.interface, *way, options)
-    };
-    programs.iter().map(link).collect()
-}
-
 impl Filters {
-    fn attach(
-        object: &mut Ebpf,
-        place: Place<'_>,
-        programs: &[(&'static str, TcAttachType)],
+    /// Loads the programs, and attaches each to the interface. Filters of the same programs that an earlier process left
+    /// behind are removed first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoHelper`] without `tc` of iproute2, which removes filters at the end; [`Error::Attach`] if another
+    /// process owns filters on this interface.
+    pub fn attach(
+        object: &mut Loaded,
+        interface: &str,
+        programs: &[(&str, Direction)],
     ) -> Result<Self> {
-        let Place { interface, .. } = place;
+        for (name, _) in programs {
+            let mut program = object.program(name)?;
+            if !program.is_loaded() {
+                program.load(None)?;
+            }
+        }
         require_tc()?;
         let owner = own(interface)?;
         let is_made = match tc::qdisc_add_clsact(interface) {
             Ok(()) => true,
             Err(error) if errno(&error) == Some(libc::EEXIST) => false,
-            Err(error) => return Err(failure::attach("clsact", ProgramError::from(error).into())),
+            Err(error) => return Err(refused(CLSACT, error.into())),
         };
-        for (name, way) in PROGRAMS {
-            // Nobody else owns filters of these names now: what there is was left over.
-            let _ = tc::qdisc_detach_program(interface, way, name);
+        for (name, direction) in programs {
+            // Nobody else owns filters of these names now, so those that exist were left over.
+            let _ = tc::qdisc_detach_program(interface, (*direction).into(), name);
         }
         #[expect(clippy::cast_possible_truncation, reason = "tells processes apart")]
         let handle = TcHandle::new(HANDLE, std::process::id() as u16);
         let mut filters = Self {
             links: Vec::new(),
-            helper: Some(help(interface, handle, is_made)?),
+            helper: Some(start_helper(interface, handle, is_made)?),
             interface: interface.to_owned(),
             handle,
             _owner: owner,
         };
-        for (name, way) in programs {
-            let options = TcAttachOptions::Netlink(NlOptions {
-                priority: PRIORITY,
-                handle,
-                classid: None,
-            });
-            let attached = link(object, name, interface, *way, options);
-            filters.links.push(attached?);
+        for (name, direction) in programs {
+            let link = filters.link(object, name, *direction)?;
+            filters.links.push(link);
         }
         Ok(filters)
     }
 
-    fn removal(&self) -> String {
+    fn link(
+        &self,
+        object: &mut Loaded,
+        name: &str,
+        direction: Direction,
+    ) -> Result<SchedClassifierLink> {
+        let mut program = object.program(name)?;
+        let options = TcAttachOptions::Netlink(NlOptions {
+            priority: PRIORITY,
+            handle: self.handle,
+            classid: None,
+        });
+        let link = program.classifier()?;
+        let id = link.attach_with_options(&self.interface, direction.into(), options);
+        id.and_then(|id| link.take_link(id))
+            .map_err(|error| refused(name, error))
+    }
+
+    /// Returns the shell command that removes the filters, for the case that this process and its helper are killed.
+    pub fn removal_command(&self) -> String {
         let Self {
             interface, handle, ..
         } = self;
@@ -189,26 +177,26 @@ impl Filters {
         format!("{}; {}", one("ingress"), one("egress"))
     }
 
-    /// Has the helper remove them.
-    fn remove(&mut self) -> Option<String> {
+    /// Has the helper remove the filters. Returns the command to do it by hand if that failed.
+    pub fn detach(&mut self) -> Option<String> {
         let mut helper = self.helper.take()?;
         drop(helper.stdin.take());
         let is_removed = helper.wait().is_ok_and(|status| status.success());
         for link in self.links.drain(..) {
-            // Its own way of detaching takes a privilege that may be gone.
+            // Dropping the link would detach it, which takes a privilege that may be gone.
             std::mem::forget(link);
         }
-        (!is_removed).then(|| self.removal())
+        (!is_removed).then(|| self.removal_command())
     }
 }
 
 impl Drop for Filters {
     fn drop(&mut self) {
-        self.remove();
+        self.detach();
     }
 }
 
-/// Makes it known, in this network namespace, that filters of ours on this interface have an owner.
+/// Binds a socket that shows, in this network namespace, that the filters on this interface have an owner.
 fn own(interface: &str) -> Result<UnixDatagram> {
     let name = format!("membench-clsact-{interface}");
     let bound =
@@ -218,29 +206,28 @@ fn own(interface: &str) -> Result<UnixDatagram> {
             io::ErrorKind::AddrInUse => io::Error::from_raw_os_error(libc::EBUSY),
             _ => error,
         };
-        KernelError::Attach {
-            name: "clsact",
+        Error::Attach {
+            name: CLSACT.into(),
             source,
         }
-        .into()
     })
 }
 
-/// Refuses to attach what nobody could remove.
+/// Refuses to attach filters that nobody could remove.
 fn require_tc() -> Result<()> {
     let mut ask = Command::new("tc");
     ask.env("PATH", PATH).arg("-V").stdout(Stdio::null());
     match ask.status() {
         Ok(_) => Ok(()),
-        Err(source) => Err(Error::NotStarted {
+        Err(source) => Err(Error::NoHelper {
             what: "`tc` of iproute2, which removes filters at the end",
             source,
         }),
     }
 }
 
-/// Starts what removes the filters once its input ends.
-fn help(interface: &str, handle: TcHandle, is_made: bool) -> Result<Child> {
+/// Starts the process that removes the filters once its input ends.
+fn start_helper(interface: &str, handle: TcHandle, is_made: bool) -> Result<Child> {
     Command::new("/bin/sh")
         .args(["-c", HELPER, "membench-clsact", interface])
         .arg(PRIORITY.to_string())
@@ -252,32 +239,14 @@ fn help(interface: &str, handle: TcHandle, is_made: bool) -> Result<Child> {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
-        .map_err(|source| Error::NotStarted {
+        .map_err(|source| Error::NoHelper {
             what: "helper that removes filters",
             source,
         })
 }
 
-fn program<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier> {
-    let program = object
-        .program_mut(name)
-        .ok_or_else(|| failure::absent(name))?;
-    program
-        .try_into()
-        .map_err(|error: ProgramError| failure::load(name, error.into()))
-}
-
-fn link(
-    object: &mut Ebpf,
-    name: &'static str,
-    interface: &str,
-    way: TcAttachType,
-    options: TcAttachOptions,
-) -> Result<SchedClassifierLink> {
-    let program = program(object, name)?;
-    let link = program.attach_with_options(interface, way, options);
-    link.and_then(|id| program.take_link(id))
-        .map_err(|error| failure::attach(name, EbpfError::from(error)))
+fn refused(name: &str, error: ProgramError) -> Error {
+    failure::attach(name, crate::Kind::Classifier.capabilities(), error.into())
 }
 
 fn errno(error: &TcError) -> Option<i32> {
@@ -286,15 +255,4 @@ fn errno(error: &TcError) -> Option<i32> {
         TcError::IoError(error) => error.raw_os_error(),
         _ => None,
     }
-}
-
-/// Whether the kernel does not know this way of attaching.
-fn is_unknown(error: &Error) -> bool {
-    let Error::Kernel(KernelError::Attach { source, .. }) = error else {
-        return false;
-    };
-    matches!(
-        source.raw_os_error(),
-        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::E2BIG)
-    )
 }
