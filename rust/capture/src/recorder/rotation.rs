@@ -227,12 +227,12 @@ impl Profiles {
 /// The connections that were open after `since`, ns. Those opened before carry no time of opening.
 fn rows_since(since: u64, all: &[ConnectionRow]) -> Vec<ConnectionRow> {
     let is_open = |row: &&ConnectionRow| row.closed.is_none_or(|closed| closed >= since);
+    let opened = |row: &ConnectionRow| row.opened.filter(|opened| *opened >= since);
     all.iter()
         .filter(is_open)
-        .cloned()
         .map(|row| ConnectionRow {
-            opened: row.opened.filter(|opened| *opened >= since),
-            ..row
+            opened: opened(row),
+            ..row.clone()
         })
         .collect()
 }

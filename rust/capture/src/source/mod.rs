@@ -254,9 +254,18 @@ impl Source {
         each!(self, source => source.take_losses())
     }
 
-    /// Returns the session, for sources that follow connections of several servers.
+    /// Returns the session; a log has none.
     pub(crate) fn session(&mut self) -> Option<&mut Session> {
-        each!(self, source => source.session())
+        Some(match self {
+            #[cfg(feature = "ebpf")]
+            Self::Sockets(source) => source.session(),
+            #[cfg(feature = "ebpf")]
+            Self::Interface(source) => source.session(),
+            #[cfg(feature = "pcap")]
+            Self::Libpcap(source) => source.session(),
+            Self::File(source) => source.session(),
+            Self::Log(_) => return None,
+        })
     }
 
     /// Compares the servers' counters with what was recorded.

@@ -215,8 +215,8 @@ impl<F: Feed> Packets<F> {
         self.session.take_losses()
     }
 
-    pub(crate) fn session(&mut self) -> Option<&mut Session> {
-        Some(&mut self.session)
+    pub(crate) fn session(&mut self) -> &mut Session {
+        &mut self.session
     }
 
     /// Packets do not show when a server read them, so its counters cannot be compared at one point of the stream.

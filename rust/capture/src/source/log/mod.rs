@@ -14,7 +14,6 @@ use serde_json::json;
 use crate::recorder::end::Ended;
 use crate::recorder::servers::Servers;
 use crate::server::difference::Recorded;
-use crate::session::Session;
 use crate::source::log::origin::{Blocks, Origin, hang_up};
 use crate::source::log::server::WatchedServer;
 use crate::source::{Clock, Comparison, Decoded, Description, Drained, Lost};
@@ -253,12 +252,6 @@ impl LogSource {
     #[expect(clippy::unused_self, reason = "the contract of sources")]
     pub(crate) fn take_losses(&mut self) -> Vec<LossRow> {
         Vec::new()
-    }
-
-    /// A log is that of one server, which is asked on its own.
-    #[expect(clippy::unused_self, reason = "the contract of sources")]
-    pub(crate) fn session(&mut self) -> Option<&mut Session> {
-        None
     }
 
     pub(crate) fn compare(&self, _: &Servers) -> Comparison {

@@ -106,8 +106,8 @@ impl Calls {
         self.session.take_losses()
     }
 
-    pub(crate) fn session(&mut self) -> Option<&mut Session> {
-        Some(&mut self.session)
+    pub(crate) fn session(&mut self) -> &mut Session {
+        &mut self.session
     }
 
     pub(crate) fn compare(&self, servers: &Servers) -> Comparison {

@@ -92,12 +92,12 @@ impl World {
         }
     }
 
-    fn look(&mut self, ring: usize, end: u64) -> Look {
+    fn head(&mut self, ring: usize, end: u64) -> Head {
         self.go_on();
         match self.rings[ring].front() {
-            Some(slot) if slot.is_written => Look::Record(slot.time),
-            _ if self.taken[ring] >= end => Look::Empty,
-            _ => Look::Busy,
+            Some(slot) if slot.is_written => Head::Record(slot.time),
+            _ if self.taken[ring] >= end => Head::Empty,
+            _ => Head::Busy,
         }
     }
 
@@ -108,15 +108,15 @@ impl World {
         for ring in 0..self.rings.len() {
             self.go_on();
             ends.push(self.reserved[ring]);
-            let look = self.look(ring, ends[ring]);
-            merge.show(ring, look);
+            let head = self.head(ring, ends[ring]);
+            merge.show(ring, head);
         }
         let mut handed_on = Vec::new();
         while let Some(ring) = merge.next() {
             handed_on.extend(self.rings[ring].pop_front());
             self.taken[ring] += 1;
-            let look = self.look(ring, ends[ring]);
-            merge.show(ring, look);
+            let head = self.head(ring, ends[ring]);
+            merge.show(ring, head);
         }
         handed_on
     }
@@ -151,10 +151,10 @@ proptest! {
 }
 
 /// Shows what is at the heads, and returns the rings in the order of their turns.
-fn turns(merge: &mut Merge, now: u64, heads: &[Look]) -> Vec<usize> {
+fn turns(merge: &mut Merge, now: u64, heads: &[Head]) -> Vec<usize> {
     merge.begin(now);
-    for (ring, look) in heads.iter().enumerate() {
-        merge.show(ring, *look);
+    for (ring, head) in heads.iter().enumerate() {
+        merge.show(ring, *head);
     }
     std::iter::from_fn(|| merge.next()).collect()
 }
@@ -162,7 +162,7 @@ fn turns(merge: &mut Merge, now: u64, heads: &[Look]) -> Vec<usize> {
 #[test]
 fn the_earliest_head_is_next_and_what_is_later_than_the_sweep_waits() {
     let mut merge = Merge::new(3);
-    let heads = [Look::Record(7), Look::Record(5), Look::Record(11)];
+    let heads = [Head::Record(7), Head::Record(5), Head::Record(11)];
     assert_eq!(turns(&mut merge, 10, &heads), [1, 0]);
     assert_eq!(turns(&mut merge, 11, &heads[2..]), [0]);
 }
@@ -171,30 +171,30 @@ fn the_earliest_head_is_next_and_what_is_later_than_the_sweep_waits() {
 fn a_record_being_written_holds_up_what_is_later_than_the_last_before_it() {
     let mut merge = Merge::new(2);
     assert_eq!(
-        turns(&mut merge, 100, &[Look::Record(50), Look::Empty]),
+        turns(&mut merge, 100, &[Head::Record(50), Head::Empty]),
         [0]
     );
     assert_eq!(
-        turns(&mut merge, 200, &[Look::Busy, Look::Record(51)]),
+        turns(&mut merge, 200, &[Head::Busy, Head::Record(51)]),
         [0_usize; 0]
     );
-    assert_eq!(turns(&mut merge, 200, &[Look::Busy, Look::Record(50)]), [1]);
+    assert_eq!(turns(&mut merge, 200, &[Head::Busy, Head::Record(50)]), [1]);
 }
 
 #[test]
 fn a_ring_that_was_empty_holds_up_what_came_after() {
     let mut merge = Merge::new(2);
-    assert_eq!(turns(&mut merge, 100, &[Look::Empty, Look::Empty]), [0; 0]);
-    let heads = [Look::Busy, Look::Record(100)];
+    assert_eq!(turns(&mut merge, 100, &[Head::Empty, Head::Empty]), [0; 0]);
+    let heads = [Head::Busy, Head::Record(100)];
     assert_eq!(turns(&mut merge, 200, &heads), [1]);
-    let heads = [Look::Busy, Look::Record(101)];
+    let heads = [Head::Busy, Head::Record(101)];
     assert_eq!(turns(&mut merge, 200, &heads), [0; 0]);
 }
 
 #[test]
 fn a_writer_that_was_stopped_holds_up_the_others_for_two_pauses_only() {
     let mut merge = Merge::new(2);
-    let heads = [Look::Busy, Look::Record(1)];
+    let heads = [Head::Busy, Head::Record(1)];
     assert_eq!(turns(&mut merge, PATIENCE_NS, &heads), [0; 0]);
     assert_eq!(turns(&mut merge, PATIENCE_NS + 1, &heads), [1]);
 }
