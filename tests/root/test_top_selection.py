@@ -23,7 +23,8 @@ REQUESTS = 30
 #: Prints what is counted until it is told that all was done, and as many events are there.
 PROGRAM = """
 import json, sys, membench
-with membench.top("ebpf:any", drop_privileges=True, **json.loads(sys.argv[1])) as watched:
+selection = membench.Selection(**json.loads(sys.argv[1]))
+with membench.top("ebpf:any", drop_privileges=True, selection=selection) as watched:
     print("ready", flush=True)
     sys.stdin.readline()
     while watched.status().events < int(sys.argv[2]):

@@ -228,3 +228,76 @@ impl<F: Feed> Packets<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use membench_decode::privacy::KeyHasher;
+
+    use super::*;
+    use crate::session::peer::OwnAddresses;
+    use crate::{Followed, RecordOptions, SourceSpec};
+
+    /// A feed that gave up before its first packet.
+    struct Broken;
+
+    impl Feed for Broken {
+        fn describe(&mut self) -> Description {
+            Description::new(SourceSpec::Interface("lo".into()), TIME_BASIS)
+        }
+
+        fn next_packet(&mut self) -> Option<Packet<'_>> {
+            None
+        }
+
+        fn look(&mut self) -> Option<Ended> {
+            Some(Ended::Source("gone".into()))
+        }
+
+        fn now(&self) -> Option<u64> {
+            Some(0)
+        }
+
+        fn namespace(&self) -> u32 {
+            0
+        }
+
+        fn losses(&self) -> FeedLosses {
+            FeedLosses {
+                dropped: 1,
+                unreadable: 2,
+                malformed: 3,
+                is_damaged: true,
+            }
+        }
+    }
+
+    #[test]
+    fn each_loss_of_a_feed_has_its_own_term() {
+        let (mut packets, _) = Packets::new(
+            Broken,
+            Setup {
+                options: &RecordOptions::new(SourceSpec::Interface("lo".into())),
+                followed: &Followed::ports(&[1]),
+                hasher: KeyHasher::random().unwrap(),
+                own: &OwnAddresses::default(),
+            },
+        );
+        let drained = packets.drain(10, &mut |_| {});
+        assert_eq!(drained.ended, Some(Ended::Source("gone".into())));
+        let ledger = packets.ledger();
+        let lost: Vec<_> = ledger
+            .losses()
+            .into_iter()
+            .filter(|(_, lost)| *lost > 0)
+            .collect();
+        assert_eq!(
+            lost,
+            [
+                ("packets_dropped", 1),
+                ("packets_unreadable", 2),
+                ("malformed", 3),
+                ("file_damaged", 1),
+            ]
+        );
+    }
+}
