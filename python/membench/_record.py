@@ -35,7 +35,7 @@ _TURN_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Why a recording ended.
+    """The reason why a recording ended.
 
     Attributes:
         by: `asked` (a call, a signal, or a limit given at the start), `end_of_file`, `source` (a
@@ -49,7 +49,7 @@ class Ended:
 
     @property
     def is_early(self) -> bool:
-        """True if the recording broke off before its end, for another reason than a damaged file."""
+        """True if the recording broke off, for another reason than a damaged file."""
         return self.by in ("source", "guard", "output")
 
 

@@ -58,7 +58,7 @@ class BusyClient:
 
 @dataclass(frozen=True, slots=True)
 class CommandCounts:
-    """Counts of one command: events, bytes of requests and of values returned, server times in ns."""
+    """Counts of one command: events, bytes of requests and of returned values, server times, ns."""
 
     events: int
     hits: int

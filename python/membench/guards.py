@@ -41,7 +41,7 @@ class Guards:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How well a recorder keeps up.
+    """Measures of how well a recorder keeps up.
 
     Attributes:
         ring_fill: Highest fill of a ring, 0…1.
@@ -56,7 +56,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Yielding:
-    """How a recorder makes way for others; None where the process was left alone."""
+    """Measures by which a recorder makes way for others; None where there are none."""
 
     nice: int | None = None
     oom_score_adj: int | None = None

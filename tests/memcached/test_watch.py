@@ -225,7 +225,9 @@ def test_the_profiles_of_a_rotated_log_hold_everything_once(
     assert {(one["state"], one["ledger"]["complete"]) for one in infos} == {("sealed", True)}
     assert [one["stopped_by"] for one in infos] == ["rotate"] * (len(infos) - 1) + ["SIGTERM"]
     assert sum(one["ledger"]["log_lines"] for one in infos) == recording["ledger"]["log_lines"]
-    assert sum(one["duration_s"] for one in infos) == pytest.approx(recording["duration_s"], abs=0.1)
+    assert sum(one["duration_s"] for one in infos) == pytest.approx(
+        recording["duration_s"], abs=0.1
+    )
     for one in recording["differences"]:
         assert one["server"] == one["recorded"], recording["differences"]
 
@@ -267,9 +269,7 @@ def test_a_sampled_log_leaves_out_whole_keys_or_connections_and_counts_them(
         assert recording["differences"] == []
 
 
-def test_a_size_that_was_asked_for_replaces_the_guard_on_it(
-    roomy: Memcached, output: Path
-) -> None:
+def test_a_size_that_was_asked_for_replaces_the_guard_on_it(roomy: Memcached, output: Path) -> None:
     guards = membench_library.Guards(max_written=1, min_free=None)
     source = f"watch:{roomy.address}"
     with membench_library.record(source, output, max_size=20 * GIB, guards=guards) as capture:

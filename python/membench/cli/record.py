@@ -54,7 +54,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Responses(StrEnum):
-    """How much of the responses to look at."""
+    """Parts of the responses that can be looked at."""
 
     NONE = "none"
     LENGTHS = "lengths"

@@ -62,7 +62,10 @@ def render_start(status: Status, responses: str) -> RenderableType:
     if not rows and kind is not Kind.SOCKETS:
         label = "reading"
     elif not rows and status.state == "waiting":
-        label, rows = "waiting", ["no listener found yet; servers are recorded as soon as they appear"]
+        label, rows = (
+            "waiting",
+            ["no listener found yet; servers are recorded as soon as they appear"],
+        )
     elif not rows:
         rows = ["what applications on this machine send there"]
     rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")

@@ -7,8 +7,9 @@ use membench_common::{Packet as Head, way};
 use membench_decode::packet::{Link, Packet, Way};
 use zerocopy::FromBytes;
 
-/// Where flags are in a TCP header, and its sequence number.
+/// Offset of the flags in a TCP header.
 const FLAGS: usize = 13;
+/// Offset of the sequence number in a TCP header.
 const SEQUENCE: usize = 4;
 const FIN: u8 = 1;
 const SYN: u8 = 2;

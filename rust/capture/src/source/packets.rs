@@ -13,7 +13,7 @@ use crate::session::losses::lost_bytes;
 use crate::session::peer::OpenBefore;
 use crate::source::{Comparison, Decoded, Description, Drained, Lost, Setup};
 
-/// How far packets may lag behind the clock, ns: the kernel holds them back, and processors differ.
+/// Time by which packets may lag behind the clock, ns: the kernel holds them back, and processors differ.
 const BEHIND: u64 = 100_000_000;
 
 /// The meaning of an event's `time`, as manifests name it.
@@ -22,7 +22,7 @@ pub(crate) const TIME_BASIS: &str = "packet";
 pub(crate) const SERVER_TIME: &str =
     "from the last packet of the request to the last packet of its response";
 
-/// Where packets come from.
+/// An origin of packets.
 pub(crate) trait Feed {
     /// Returns the facts that do not change; asked once.
     fn describe(&mut self) -> Description;
