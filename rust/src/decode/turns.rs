@@ -1,52 +1,54 @@
-//! A client's sends → whether one tells that everything before it was answered.
+//! A client's sends → which of them prove that everything before was answered.
 //!
-//! A client that waits for each answer takes turns with the server, and its sends are barriers as the server's reads
-//! are. One that does not may send at any time. Which of the two it is shows as long as its requests and answers are
-//! followed; where they are lost, only the former can be picked up again.
+//! A client that waits for every response before it sends again makes each of its sends a barrier, like a read by the
+//! server. A client that pipelines may send at any time. The decoder can tell the two apart only while it follows
+//! requests and responses; after a loss, only a client that was never seen pipelining can be resynchronized.
 
-/// What a send is.
+/// Effect of a client's send on pairing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// Nothing: what is open stays open.
-    GoesOn,
-    /// Everything before was answered.
+pub(super) enum ClientSend {
+    /// None: open requests stay open.
+    Ordinary,
+    /// Everything before it was answered.
     Barrier,
-    /// Answers cannot be told apart any more on this connection.
-    Unpaired,
+    /// Responses can no longer be paired on this connection.
+    Unpairable,
 }
 
-/// What one client has shown so far.
+/// Pipelining seen so far on one client's connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turns {
-    /// It has sent before everything was answered.
+pub(super) struct Pipelining {
+    /// The client has sent before everything was answered.
     overlaps: bool,
-    /// Answers are counted from a send of which it was not known that nothing was open before.
+    /// Pairing started at a send before which requests may have been open.
     blind: bool,
-    begun: bool,
+    /// The client has sent before.
+    has_sent: bool,
 }
 
-impl Turns {
-    /// Of a connection; `mid_stream`: bytes had moved on it before.
+impl Pipelining {
+    /// Starts a connection. `mid_stream`: bytes moved on it before.
     pub(super) const fn new(mid_stream: bool) -> Self {
         Self {
             overlaps: false,
             blind: mid_stream,
-            begun: false,
+            has_sent: false,
         }
     }
 
-    /// Takes a send. `synced`: requests and answers are followed; `waiting`: answers were due before it.
-    pub(super) fn sent(&mut self, synced: bool, waiting: bool) -> Turn {
+    /// Takes a send and returns its effect. `synced`: requests and responses are followed; `waiting`: responses were
+    /// due before the send.
+    pub(super) fn observe(&mut self, synced: bool, waiting: bool) -> ClientSend {
         self.overlaps |= synced && waiting;
-        let first = !std::mem::replace(&mut self.begun, true);
+        let first = !std::mem::replace(&mut self.has_sent, true);
         if self.overlaps && (self.blind || !synced) {
-            return Turn::Unpaired;
+            return ClientSend::Unpairable;
         }
         if synced && !first {
-            return Turn::GoesOn;
+            return ClientSend::Ordinary;
         }
         self.blind |= !first;
-        Turn::Barrier
+        ClientSend::Barrier
     }
 }
 
@@ -55,32 +57,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_takes_turns_is_picked_up_after_a_loss() {
-        let mut turns = Turns::new(false);
+    fn a_client_that_waits_for_answers_is_resynchronized_after_a_loss() {
+        let mut client = Pipelining::new(false);
         let sends = [(true, false), (true, false), (false, false), (true, false)];
         assert_eq!(
-            sends.map(|(synced, waiting)| turns.sent(synced, waiting)),
-            [Turn::Barrier, Turn::GoesOn, Turn::Barrier, Turn::GoesOn]
+            sends.map(|(synced, waiting)| client.observe(synced, waiting)),
+            [
+                ClientSend::Barrier,
+                ClientSend::Ordinary,
+                ClientSend::Barrier,
+                ClientSend::Ordinary
+            ]
         );
     }
 
     #[test]
-    fn one_that_sends_ahead_is_not() {
-        let mut turns = Turns::new(false);
+    fn a_client_that_pipelines_is_not_resynchronized() {
+        let mut client = Pipelining::new(false);
         let sends = [(true, false), (true, true), (false, false), (true, false)];
         assert_eq!(
-            sends.map(|(synced, waiting)| turns.sent(synced, waiting)),
-            [Turn::Barrier, Turn::GoesOn, Turn::Unpaired, Turn::GoesOn]
+            sends.map(|(synced, waiting)| client.observe(synced, waiting)),
+            [
+                ClientSend::Barrier,
+                ClientSend::Ordinary,
+                ClientSend::Unpairable,
+                ClientSend::Ordinary
+            ]
         );
     }
 
     #[test]
-    fn one_met_in_the_middle_that_sends_ahead_is_given_up() {
-        let mut turns = Turns::new(true);
+    fn a_client_first_seen_midway_that_pipelines_is_given_up() {
+        let mut client = Pipelining::new(true);
         let sends = [(false, false), (true, false), (true, true), (false, false)];
         assert_eq!(
-            sends.map(|(synced, waiting)| turns.sent(synced, waiting)),
-            [Turn::Barrier, Turn::GoesOn, Turn::Unpaired, Turn::Unpaired]
+            sends.map(|(synced, waiting)| client.observe(synced, waiting)),
+            [
+                ClientSend::Barrier,
+                ClientSend::Ordinary,
+                ClientSend::Unpairable,
+                ClientSend::Unpairable
+            ]
         );
     }
 }
