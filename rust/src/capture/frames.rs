@@ -126,7 +126,7 @@ mod tests {
             let frame = Frame::read(record, &mut room).unwrap();
             let packet = frame.packet(Link::Ethernet, &room);
             assert_eq!(packet.way, Some(Way::Received));
-            flows.take(&packet, &mut |one| found.push(Plain::of(&one)));
+            flows.take(&packet, &mut |one| found.push(Plain::from_found(&one)));
         }
         assert_eq!(flows.unfollowed().unreadable, 0);
         found

@@ -1,4 +1,4 @@
-//! Tests: TCP packets from what they say, and what is found in them as plain values.
+//! Test helpers: descriptions of TCP segments → packets, and findings → values that can be compared.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,13 +7,13 @@ use etherparse::PacketBuilder;
 use super::{Bytes, Flows, Found, Link, Packet};
 use crate::segment::Direction;
 
-/// The server of every test.
+/// Port of the server in every test.
 pub(crate) const PORT: u16 = 11211;
 pub(crate) const US: u64 = 1_000;
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const S: u64 = 1_000_000_000;
 
-/// One packet to be.
+/// Description of one packet.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub(crate) time: u64,
@@ -21,13 +21,13 @@ pub(crate) struct Segment {
     pub(crate) client: u16,
     pub(crate) sequence: u32,
     pub(crate) acknowledgement: Option<u32>,
-    /// Of `S`, `F`, `R`.
+    /// Any of `S`, `F`, `R`.
     pub(crate) flags: &'static str,
     pub(crate) payload: Vec<u8>,
     pub(crate) identification: u16,
 }
 
-/// A request with this sequence number.
+/// Describes a request.
 pub(crate) fn request(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -> Segment {
     Segment {
         time,
@@ -37,12 +37,12 @@ pub(crate) fn request(time: u64, sequence: u32, acknowledgement: u32, payload: &
         acknowledgement: Some(acknowledgement),
         flags: "",
         payload: payload.to_vec(),
-        // A retransmission is a packet of its own.
+        // A retransmission has an identification of its own, a copy does not.
         identification: u16::try_from(time / US % 60_000).unwrap_or(0),
     }
 }
 
-/// A response with this sequence number.
+/// Describes a response.
 pub(crate) fn response(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -> Segment {
     Segment {
         direction: Direction::Response,
@@ -62,7 +62,7 @@ impl Segment {
         }
     }
 
-    /// Its bytes on Ethernet.
+    /// The packet's bytes on Ethernet.
     pub(crate) fn frame(&self) -> Vec<u8> {
         let (from, to) = match self.direction {
             Direction::Request => ((10, self.client), (20, PORT)),
@@ -99,14 +99,14 @@ impl Segment {
     }
 }
 
-/// What was found, as plain values.
+/// A finding as plain values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plain {
     Opened {
         client: SocketAddr,
         mid_stream: bool,
     },
-    /// Bytes and the hole behind them.
+    /// Direction, offset, bytes, and length of the hole after them.
     Bytes(Direction, u64, Vec<u8>, u32),
     Ended(Direction),
     Closed {
@@ -115,7 +115,7 @@ pub(crate) enum Plain {
 }
 
 impl Plain {
-    pub(crate) fn of(found: &Found<'_>) -> Self {
+    pub(crate) fn from_found(found: &Found<'_>) -> Self {
         match *found {
             Found::Opened {
                 client, mid_stream, ..
@@ -133,7 +133,7 @@ impl Plain {
     }
 }
 
-/// Takes a packet that was captured up to `snaplen`.
+/// Feeds `flows` the packet, captured up to `snaplen`.
 pub(crate) fn take(
     flows: &mut Flows,
     segment: &Segment,
@@ -151,7 +151,7 @@ pub(crate) fn take(
     flows.take(&packet, emit);
 }
 
-/// The address of the client that uses this port.
+/// Address of the client that uses this port.
 pub(crate) fn client(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([10, 0, 0, 10]), port)
 }

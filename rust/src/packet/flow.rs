@@ -1,7 +1,8 @@
-//! One connection's segments → both directions in order, and in the order in which each side knew of the other's.
+//! One connection's TCP segments → the payload of both directions: each in order, and both in causal order.
 //!
-//! A segment's acknowledgement number says what its sender had received: a response is handed on behind the requests
-//! its sender had, a request behind the responses. What neither captured nor sent again is given up after a while.
+//! The acknowledgement number of a segment shows what its sender had received. A response is therefore handed on after
+//! the requests that its sender had received, and a request after the responses. Bytes that were neither captured nor
+//! retransmitted are given up after [`GAP_TIMEOUT`].
 
 use std::net::SocketAddr;
 
@@ -11,38 +12,50 @@ use super::found::{Bytes, Found};
 use super::headers::Tcp;
 use super::stream::{Repeated, Stream};
 
-/// How long bytes that the other side has received, but the capture has not, are waited for, ns: captures mix up the
-/// order of packets by far less.
-const PATIENCE: u64 = 100_000_000;
+/// Wait for bytes that the other side has received but the capture lacks, ns. Captures reorder packets by far less.
+const GAP_TIMEOUT: u64 = 100_000_000;
 
-/// One connection.
+/// One connection being reassembled.
 #[derive(Debug)]
 pub(super) struct Flow {
     id: u64,
     client: SocketAddr,
     server: SocketAddr,
-    /// When its first packet passed, ns.
-    began: u64,
+    /// Time of the first packet, ns.
+    first_packet: u64,
     mid_stream: bool,
-    /// Sequence number of the client's SYN.
+    /// Sequence number of the client's SYN, if captured.
     initial: Option<u32>,
+    /// True once [`Found::Opened`] was emitted.
     announced: bool,
     request: Stream,
     response: Stream,
-    /// Since when something waits that could have come, ns.
+    /// Start of the wait for bytes that one side has received but the capture lacks, ns.
     blocked: Option<u64>,
-    /// When payload passed last, ns.
+    /// Time of the last payload, ns.
     active: u64,
 }
 
+/// Payload of one segment, ready to be handed on.
+struct Payload<'a> {
+    /// Time of passage, ns.
+    time: u64,
+    /// Bytes of the other direction that the sender had received.
+    needs: u64,
+    /// Captured bytes.
+    bytes: &'a [u8],
+    /// Original length, bytes.
+    length: u32,
+}
+
 impl Flow {
-    /// A connection whose first packet this is.
+    /// Starts a connection at its first packet.
     pub(super) fn new(id: u64, client: SocketAddr, server: SocketAddr, tcp: &Tcp<'_>) -> Self {
         Self {
             id,
             client,
             server,
-            began: tcp.time,
+            first_packet: tcp.time,
             mid_stream: !tcp.syn,
             initial: None,
             announced: false,
@@ -53,37 +66,37 @@ impl Flow {
         }
     }
 
-    /// The number by which it is told.
+    /// Number of the connection.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// When something passed last, ns.
+    /// Time of the last payload, or of the first packet if there was none, ns.
     pub(super) fn active(&self) -> u64 {
         self.active
     }
 
-    /// Whether any payload was handed on.
+    /// True once payload or a gap was handed on.
     pub(super) fn announced(&self) -> bool {
         self.announced
     }
 
-    /// Bytes of memory that waiting segments take.
+    /// Memory of waiting segments, bytes.
     pub(super) fn held(&self) -> usize {
         self.request.held() + self.response.held()
     }
 
-    /// Since when it waits for bytes that could have come, ns.
+    /// Start of the wait for bytes that one side has received but the capture lacks, ns; `None` if nothing waits.
     pub(super) fn blocked(&self) -> Option<u64> {
         self.blocked
     }
 
-    /// Whether both directions have ended.
+    /// True if both directions have ended.
     pub(super) fn over(&self) -> bool {
         self.request.complete() && self.response.complete()
     }
 
-    /// Whether this segment cannot be of this connection, but of a later one with the same addresses.
+    /// True if the segment can only belong to a later connection with the same addresses.
     pub(super) fn is_reused_by(&self, direction: Direction, tcp: &Tcp<'_>) -> bool {
         if direction == Direction::Request && tcp.syn {
             return self.initial != Some(tcp.sequence)
@@ -96,12 +109,12 @@ impl Flow {
         tcp.length > 0 && !tcp.rst && !self.stream(direction).plausible(tcp.sequence)
     }
 
-    /// Whether a reset is one that its receiver accepts: within a window of what was sent.
+    /// True if the receiver accepts this reset: its sequence number is within a window of what was sent.
     pub(super) fn accepts_reset(&self, direction: Direction, tcp: &Tcp<'_>) -> bool {
         self.stream(direction).near(tcp.sequence)
     }
 
-    /// Whether this is a packet that was captured a moment ago.
+    /// True if the same packet was captured a moment ago. Remembers this one.
     pub(super) fn is_copy(&mut self, direction: Direction, tcp: &Tcp<'_>) -> bool {
         self.stream_mut(direction).is_copy(tcp)
     }
@@ -120,7 +133,7 @@ impl Flow {
         }
     }
 
-    /// Takes one segment and hands on what can be.
+    /// Takes one segment and hands on all payload that is in order.
     pub(super) fn take(
         &mut self,
         direction: Direction,
@@ -154,7 +167,7 @@ impl Flow {
         repeated
     }
 
-    /// Hands a segment on if it is its turn, else keeps it.
+    /// Hands a segment on if its turn has come, else keeps it.
     fn place(
         &mut self,
         direction: Direction,
@@ -165,7 +178,13 @@ impl Flow {
     ) -> Repeated {
         let turn = needs <= self.stream(other(direction)).next();
         if turn && self.stream(direction).continues(position, tcp.length) {
-            self.hand_on(direction, tcp.time, needs, tcp.payload, tcp.length, emit);
+            let payload = Payload {
+                time: tcp.time,
+                needs,
+                bytes: tcp.payload,
+                length: tcp.length,
+            };
+            self.hand_on(direction, &payload, emit);
             return Repeated::default();
         }
         self.stream_mut(direction).keep(tcp, position, needs)
@@ -174,26 +193,24 @@ impl Flow {
     fn hand_on(
         &mut self,
         direction: Direction,
-        time: u64,
-        needs: u64,
-        payload: &[u8],
-        length: u32,
+        payload: &Payload<'_>,
         emit: &mut impl FnMut(Found<'_>),
     ) {
-        self.announce(time, emit);
+        let Payload { bytes, length, .. } = *payload;
+        self.announce(payload.time, emit);
         let (own, peer) = (self.stream(direction), self.stream(other(direction)));
         let received = own.acknowledged().is_none_or(|known| known >= own.next());
-        let at_rest = received && needs >= peer.next();
+        let at_rest = received && payload.needs >= peer.next();
         let offset = own.next();
-        let (time, call) = self.stream_mut(direction).hand_on(length, time);
-        let captured = payload.len().min(length as usize);
+        let (time, call) = self.stream_mut(direction).hand_on(length, payload.time);
+        let captured = bytes.len().min(length as usize);
         emit(Found::Bytes(Bytes {
             flow: self.id,
             direction,
             offset,
             time,
             call,
-            bytes: &payload[..captured],
+            bytes: &bytes[..captured],
             hole: length - u32::try_from(captured).unwrap_or(length),
             at_rest,
             pause: time.saturating_sub(self.active),
@@ -208,30 +225,33 @@ impl Flow {
                 flow: self.id,
                 client: self.client,
                 server: self.server,
-                time: if self.mid_stream { time } else { self.began },
+                time: if self.mid_stream {
+                    time
+                } else {
+                    self.first_packet
+                },
                 mid_stream: self.mid_stream,
             });
         }
     }
 
-    /// Hands on whatever can be, and notes since when the rest waits.
+    /// Hands on all payload that is in order, and sets the start of the wait for the rest.
     fn advance(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         let mut moved = false;
-        while let Some(direction) = self.turn() {
+        while let Some(direction) = self.next_direction() {
             let next = self.stream_mut(direction).take();
             let Some(next) = next else { break };
-            self.hand_on(
-                direction,
-                next.time,
-                next.needs,
-                &next.bytes,
-                next.length,
-                emit,
-            );
+            let payload = Payload {
+                time: next.time,
+                needs: next.needs,
+                bytes: &next.bytes,
+                length: next.length,
+            };
+            self.hand_on(direction, &payload, emit);
             moved = true;
         }
-        self.tell_ends(emit);
-        if !self.waits_in_vain() {
+        self.emit_ends(emit);
+        if !self.lacks_received_bytes() {
             self.blocked = None;
         } else if moved {
             self.blocked = Some(now);
@@ -240,9 +260,9 @@ impl Flow {
         }
     }
 
-    /// Whose first waiting segment is next. Two that wait for each other: a request sent again repeats a new
-    /// acknowledgement, so it was first.
-    fn turn(&mut self) -> Option<Direction> {
+    /// Direction whose first waiting segment is next. If both wait for each other, the request was first: a
+    /// retransmitted request carries a newer acknowledgement than the original.
+    fn next_direction(&mut self) -> Option<Direction> {
         let (request, response) = (self.request.ready(), self.response.ready());
         match (request, response) {
             (Some(needs), _) if needs <= self.response.next() => Some(Direction::Request),
@@ -252,8 +272,8 @@ impl Flow {
         }
     }
 
-    /// Whether something waits for bytes that one side has received.
-    fn waits_in_vain(&mut self) -> bool {
+    /// True if a segment waits for bytes that one side has received but the capture lacks.
+    fn lacks_received_bytes(&mut self) -> bool {
         self.request.ready().is_some()
             || self.response.ready().is_some()
             || [&self.request, &self.response]
@@ -261,11 +281,11 @@ impl Flow {
                 .any(acknowledged_beyond_gap)
     }
 
-    /// Gives up bytes that are waited for too long, or at once.
+    /// Gives up missing bytes one gap after another while the wait for them exceeds [`GAP_TIMEOUT`].
     pub(super) fn give_up_late(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         while self
             .blocked
-            .is_some_and(|since| now.saturating_sub(since) >= PATIENCE)
+            .is_some_and(|since| now.saturating_sub(since) >= GAP_TIMEOUT)
         {
             if !self.give_up(false, now, emit) {
                 self.blocked = None;
@@ -273,15 +293,15 @@ impl Flow {
         }
     }
 
-    /// Gives up the first bytes that are missing; with `all`, also those that may be sent again yet. Whether there were
-    /// any.
+    /// Gives up the first gap. With `all`, this includes bytes that may still be retransmitted. Returns false if there
+    /// is no gap to give up.
     pub(super) fn give_up(
         &mut self,
         all: bool,
         now: u64,
         emit: &mut impl FnMut(Found<'_>),
     ) -> bool {
-        let Some((direction, end)) = self.missing(all) else {
+        let Some((direction, end)) = self.first_gap(all) else {
             return false;
         };
         self.skip(direction, end, now, emit);
@@ -289,8 +309,8 @@ impl Flow {
         true
     }
 
-    /// Which bytes keep the rest waiting: the direction and where they end.
-    fn missing(&mut self, all: bool) -> Option<(Direction, u64)> {
+    /// Finds the gap that keeps the rest waiting: its direction and the position of its end.
+    fn first_gap(&mut self, all: bool) -> Option<(Direction, u64)> {
         for direction in [Direction::Request, Direction::Response] {
             if let Some(needs) = self.stream_mut(direction).ready() {
                 let waited_for = self.stream(other(direction));
@@ -309,6 +329,7 @@ impl Flow {
             })
     }
 
+    /// Gives up the bytes of a direction before position `end` and emits the gap as payload of no bytes.
     fn skip(&mut self, direction: Direction, end: u64, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         if self.stream_mut(direction).skip_to(end) == 0 {
             return;
@@ -328,7 +349,7 @@ impl Flow {
         }));
     }
 
-    fn tell_ends(&mut self, emit: &mut impl FnMut(Found<'_>)) {
+    fn emit_ends(&mut self, emit: &mut impl FnMut(Found<'_>)) {
         let flow = self.id;
         for direction in [Direction::Request, Direction::Response] {
             let announced = self.announced;
@@ -342,7 +363,7 @@ impl Flow {
         }
     }
 
-    /// Hands on or gives up whatever waits: the connection or the capture is over.
+    /// Hands on or gives up all that waits, at the end of the connection or the capture.
     pub(super) fn finish(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         while self.give_up(true, now, emit) {}
         for direction in [Direction::Request, Direction::Response] {
@@ -352,7 +373,7 @@ impl Flow {
         }
     }
 
-    /// A side ends it at once: what waits is given up, then that side has ended.
+    /// Takes a reset: hands on or gives up all that waits, then ends the direction of its sender.
     pub(super) fn reset_by(
         &mut self,
         direction: Direction,
@@ -368,7 +389,7 @@ impl Flow {
         }
     }
 
-    /// Ends it.
+    /// Closes the connection after handing on or giving up all that waits.
     pub(super) fn close(mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         self.finish(now, emit);
         if self.announced {
@@ -388,6 +409,7 @@ fn other(direction: Direction) -> Direction {
     }
 }
 
+/// True if the other side has received the bytes that are missing before the first waiting segment.
 fn acknowledged_beyond_gap(stream: &Stream) -> bool {
     let first = stream.first_waiting();
     first.is_some_and(|first| stream.acknowledged().is_some_and(|known| known >= first))

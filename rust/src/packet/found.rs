@@ -1,64 +1,64 @@
-//! What packets turn out to hold: connections that begin and end, and their bytes in order.
+//! Reassembled packets → what a session takes: connections that open and close, and their payload in order.
 
 use std::net::SocketAddr;
 
 use crate::segment::Direction;
 
-/// What was found in the packets.
+/// One finding of [`Flows`](super::Flows) about a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Found<'a> {
-    /// A connection's first payload follows.
+    /// A connection opens; its first payload follows.
     Opened {
-        /// The connection, by a number that is never used again.
+        /// Number of the connection, never used again.
         flow: u64,
-        /// Who asks.
+        /// Address that sends requests.
         client: SocketAddr,
-        /// Who answers.
+        /// Address that sends responses.
         server: SocketAddr,
-        /// When it began, or its first payload passed, ns.
+        /// Time of its first packet, ns, or of its first payload if `mid_stream`.
         time: u64,
-        /// Its beginning was not captured.
+        /// True if its beginning was not captured.
         mid_stream: bool,
     },
-    /// Payload, in order.
+    /// Payload in order, or a gap.
     Bytes(Bytes<'a>),
-    /// A direction has ended, everything before was handed on.
+    /// A direction has ended; everything before was handed on.
     Ended {
-        /// The connection.
+        /// Number of the connection.
         flow: u64,
-        /// Which direction.
+        /// Direction that ended.
         direction: Direction,
     },
-    /// The connection is over.
+    /// A connection is closed; nothing about it follows.
     Closed {
-        /// The connection.
+        /// Number of the connection.
         flow: u64,
-        /// When, ns.
+        /// Time, ns.
         time: u64,
-        /// Both sides ended it, and everything before was handed on or given up.
+        /// True if both sides ended the connection and everything before was handed on or given up.
         orderly: bool,
     },
 }
 
-/// Payload of one direction that follows what was handed on before, or the gap that is given up before it.
+/// Payload of one direction. A jump of `offset` past the last payload is a gap whose bytes were given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes<'a> {
-    /// The connection.
+    /// Number of the connection.
     pub flow: u64,
-    /// Which way.
+    /// Direction of the payload.
     pub direction: Direction,
-    /// Position of its first byte in its direction.
+    /// Offset of the first byte in its direction.
     pub offset: u64,
-    /// When it was complete, ns: it passed, or what was missing before it did.
+    /// Time at which the payload was complete, ns: its own passage, or that of earlier bytes captured later.
     pub time: u64,
     /// Ordinal of the segment in its direction.
     pub call: u32,
-    /// What was captured,
+    /// Captured bytes.
     pub bytes: &'a [u8],
-    /// and how many bytes behind it were not.
+    /// Number of bytes after `bytes` that were not captured.
     pub hole: u32,
-    /// Everything before was received by both sides, as far as their acknowledgements say.
+    /// True if both sides had received everything before, as far as acknowledgements show.
     pub at_rest: bool,
-    /// How long no payload had passed either way, ns.
+    /// Time since the last payload in either direction, or since the first packet, ns.
     pub pause: u64,
 }

@@ -1,8 +1,7 @@
-//! Captured packets → both directions of their connections, in order: what every packet source hands over, and what
-//! becomes of it.
+//! Captured packets → the payload of their TCP connections, in order, for any packet source.
 //!
-//! A source yields a [`Packet`]; [`headers`] finds the TCP segment in it, [`Flows`] puts the segments of each
-//! connection in order and tells what is missing.
+//! A source yields [`Packet`]s. [`headers`] parses the TCP segment in each. [`Flows`] reassembles the segments of every
+//! connection and reports gaps.
 
 pub mod file;
 mod flow;
@@ -21,49 +20,49 @@ use serde::{Deserialize, Serialize};
 /// One packet as a source captured it.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// When it passed, ns; on the clock of its source's anchor.
+    /// Time of passage, ns, on the clock of the source's anchor.
     pub time: u64,
-    /// What its first header is.
+    /// Link type: the kind of the first header.
     pub link: Link,
-    /// What was captured of it.
+    /// Captured bytes, from the first header on.
     pub bytes: &'a [u8],
-    /// How long it was, bytes.
+    /// Original length, bytes.
     pub length: u32,
-    /// Which way it went, where the source knows.
+    /// Direction through the interface; `None` if the source does not know.
     pub way: Option<Way>,
 }
 
-/// Which way a packet went through the interface it was captured on.
+/// Direction of a packet through the interface it was captured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
-    /// It came in.
+    /// Incoming.
     Received,
-    /// It went out.
+    /// Outgoing.
     Sent,
 }
 
-/// What packets were, beside the bytes they carried; none of it is a loss.
+/// Counts of packets by kind. None of them is a loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Packets {
-    /// Packets taken.
+    /// All packets taken.
     pub taken: u64,
-    /// TCP of the ports, or to them.
+    /// TCP segments from or to a followed port.
     pub followed: u64,
-    /// Something else.
+    /// All other packets.
     pub other: u64,
-    /// The same packet captured again, on another interface or twice.
+    /// Packets captured more than once, for example on two interfaces.
     pub duplicates: u64,
-    /// Payload that had been captured already, bytes: sent again.
+    /// Retransmitted payload, bytes: it had been captured before.
     pub retransmitted_bytes: u64,
-    /// Packets that came before an earlier one of their direction.
+    /// Packets that were captured after a later one of their direction.
     pub out_of_order: u64,
-    /// Times a connection began where one with the same addresses had not ended.
+    /// Connections that began although one with the same addresses had not ended.
     pub reused: u64,
 }
 
 impl Packets {
-    /// What was added since an earlier state.
+    /// Returns the counts added since an earlier state.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let Self {
