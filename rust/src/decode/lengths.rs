@@ -23,9 +23,9 @@ const EXISTS: u64 = 44;
 /// Meaning of a response's length for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Implied {
-    /// Only this outcome has the length.
+    /// The length implies this outcome.
     Outcome(Outcome),
-    /// Several outcomes have the length.
+    /// The length is possible and implies no outcome.
     Nothing,
     /// No response to the request has the length.
     Impossible,
@@ -92,6 +92,7 @@ impl Sends {
     }
 }
 
+/// Returns the meaning of a response of `length` bytes to an open request.
 fn implied(open: &Open, length: u64) -> Implied {
     if open.is_binary {
         return implied_by_message(open, length);

@@ -10,7 +10,7 @@ use crate::segment::Direction;
 
 use super::found::{Bytes, Found};
 use super::headers::Tcp;
-use super::stream::{Repeated, Stream};
+use super::stream::{Payload, Repeated, Stream};
 
 /// Wait for bytes that the other side has received but the capture lacks, ns. Captures reorder packets by far less.
 const GAP_TIMEOUT: u64 = 100_000_000;
@@ -36,18 +36,6 @@ pub(super) struct Flow {
     active: u64,
 }
 
-/// Payload of one segment, ready to be handed on.
-struct Payload<'a> {
-    /// Time of passage, ns.
-    time: u64,
-    /// Bytes of the other direction that the sender had received.
-    needs: u64,
-    /// Captured bytes.
-    bytes: &'a [u8],
-    /// Original length, bytes.
-    length: u32,
-}
-
 impl Flow {
     /// Starts a connection at its first packet.
     pub(super) fn new(id: u64, client: SocketAddr, server: SocketAddr, tcp: &Tcp<'_>) -> Self {
@@ -67,31 +55,37 @@ impl Flow {
     }
 
     /// Number of the connection.
+    #[inline]
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
     /// Time of the last payload, or of the first packet if there was none, ns.
+    #[inline]
     pub(super) fn active(&self) -> u64 {
         self.active
     }
 
     /// True once payload or a gap was handed on.
+    #[inline]
     pub(super) fn announced(&self) -> bool {
         self.announced
     }
 
     /// Memory of waiting segments, bytes.
+    #[inline]
     pub(super) fn held(&self) -> usize {
         self.request.held() + self.response.held()
     }
 
     /// Start of the wait for bytes that one side has received but the capture lacks, ns; `None` if nothing waits.
+    #[inline]
     pub(super) fn blocked(&self) -> Option<u64> {
         self.blocked
     }
 
     /// True if both directions have ended.
+    #[inline]
     pub(super) fn over(&self) -> bool {
         self.request.complete() && self.response.complete()
     }
@@ -119,6 +113,7 @@ impl Flow {
         self.stream_mut(direction).is_copy(tcp)
     }
 
+    #[inline]
     fn stream(&self, direction: Direction) -> &Stream {
         match direction {
             Direction::Request => &self.request,
@@ -126,6 +121,7 @@ impl Flow {
         }
     }
 
+    #[inline]
     fn stream_mut(&mut self, direction: Direction) -> &mut Stream {
         match direction {
             Direction::Request => &mut self.request,
@@ -155,7 +151,8 @@ impl Flow {
             None => repeated.bytes = tcp.length.into(),
             Some(position) => {
                 if tcp.length > 0 {
-                    repeated = self.place(direction, tcp, position, needs, emit);
+                    let payload = Payload::new(tcp, needs);
+                    repeated = self.place(direction, position, payload, emit);
                 }
                 if tcp.fin {
                     self.stream_mut(direction)
@@ -167,36 +164,29 @@ impl Flow {
         repeated
     }
 
-    /// Hands a segment on if its turn has come, else keeps it.
+    /// Hands payload on if its turn has come, else keeps it.
     fn place(
         &mut self,
         direction: Direction,
-        tcp: &Tcp<'_>,
         position: u64,
-        needs: u64,
+        payload: Payload<'_>,
         emit: &mut impl FnMut(Found<'_>),
     ) -> Repeated {
-        let turn = needs <= self.stream(other(direction)).next();
-        if turn && self.stream(direction).continues(position, tcp.length) {
-            let payload = Payload {
-                time: tcp.time,
-                needs,
-                bytes: tcp.payload,
-                length: tcp.length,
-            };
-            self.hand_on(direction, &payload, emit);
+        let turn = payload.needs <= self.stream(other(direction)).next();
+        if turn && self.stream(direction).continues(position, payload.length) {
+            self.hand_on(direction, payload, emit);
             return Repeated::default();
         }
-        self.stream_mut(direction).keep(tcp, position, needs)
+        self.stream_mut(direction).keep(position, payload)
     }
 
     fn hand_on(
         &mut self,
         direction: Direction,
-        payload: &Payload<'_>,
+        payload: Payload<'_>,
         emit: &mut impl FnMut(Found<'_>),
     ) {
-        let Payload { bytes, length, .. } = *payload;
+        let Payload { bytes, length, .. } = payload;
         self.announce(payload.time, emit);
         let (own, peer) = (self.stream(direction), self.stream(other(direction)));
         let received = own.acknowledged().is_none_or(|known| known >= own.next());
@@ -241,13 +231,7 @@ impl Flow {
         while let Some(direction) = self.next_direction() {
             let next = self.stream_mut(direction).take();
             let Some(next) = next else { break };
-            let payload = Payload {
-                time: next.time,
-                needs: next.needs,
-                bytes: &next.bytes,
-                length: next.length,
-            };
-            self.hand_on(direction, &payload, emit);
+            self.hand_on(direction, next.payload(), emit);
             moved = true;
         }
         self.emit_ends(emit);
@@ -402,6 +386,7 @@ impl Flow {
     }
 }
 
+#[inline]
 fn other(direction: Direction) -> Direction {
     match direction {
         Direction::Request => Direction::Response,

@@ -187,8 +187,7 @@ impl Flows {
         }
     }
 
-    /// Starts to track the connection of a segment if it is new. Returns false if the segment is to be
-    /// ignored.
+    /// Starts to track the connection of a segment if it is new. Returns false if the segment is to be ignored.
     fn track(&mut self, direction: Direction, key: Key, tcp: &Tcp<'_>) -> bool {
         if self.open.contains_key(&key) {
             return true;

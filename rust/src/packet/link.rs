@@ -1,4 +1,4 @@
-//! A packet's link-layer header → direction, EtherType and the bytes from the network header on.
+//! A packet's link-layer header → direction, `EtherType` and the bytes from the network header on.
 
 use etherparse::EtherType;
 
@@ -45,7 +45,7 @@ impl Link {
         })
     }
 
-    /// Splits the header off: returns the direction, if the header has it, the EtherType and the rest. Returns `None`
+    /// Splits the header off: returns the direction, if the header has it, the `EtherType` and the rest. Returns `None`
     /// if the header is cut off or has a family that is not IP.
     pub(super) fn split(self, bytes: &[u8]) -> Option<(Option<Way>, EtherType, &[u8])> {
         match self {
@@ -96,7 +96,7 @@ fn by_version(bytes: &[u8]) -> Option<EtherType> {
     }
 }
 
-/// EtherType of an address family in either byte order. Families are small numbers, so the smaller reading is meant.
+/// `EtherType` of an address family in either byte order. Families are small numbers, so the smaller reading is meant.
 fn by_family(bytes: [u8; 4]) -> Option<EtherType> {
     let family = u32::from_be_bytes(bytes).min(u32::from_le_bytes(bytes));
     if family == FAMILY_IPV4 {

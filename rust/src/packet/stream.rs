@@ -13,17 +13,38 @@ const OVERHEAD: usize = 96;
 /// Number of recent packets that a new one is compared with, to find copies.
 const REMEMBERED: usize = 8;
 
-/// A segment that cannot be handed on yet.
-#[derive(Debug)]
-pub(super) struct Waiting {
+/// Payload of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Payload<'a> {
     /// Time of passage, ns.
     pub(super) time: u64,
     /// Position of the other direction up to which the sender had received.
     pub(super) needs: u64,
-    /// Captured payload.
-    pub(super) bytes: Vec<u8>,
-    /// Original length of the payload, bytes.
+    /// Captured bytes.
+    pub(super) bytes: &'a [u8],
+    /// Original length, bytes.
     pub(super) length: u32,
+}
+
+impl<'a> Payload<'a> {
+    #[inline]
+    pub(super) fn new(tcp: &Tcp<'a>, needs: u64) -> Self {
+        Self {
+            time: tcp.time,
+            needs,
+            bytes: tcp.payload,
+            length: tcp.length,
+        }
+    }
+}
+
+/// Payload that cannot be handed on yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    time: u64,
+    needs: u64,
+    bytes: Vec<u8>,
+    length: u32,
 }
 
 /// Repetition and disorder found in a new segment.
@@ -67,36 +88,43 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Sets the sequence number of the next byte, unless it is known already.
+    #[inline]
     pub(super) fn start(&mut self, sequence: u32) {
         self.sequence.get_or_insert(sequence);
     }
 
     /// True if the sequence number of the next byte is known.
+    #[inline]
     pub(super) fn started(&self) -> bool {
         self.sequence.is_some()
     }
 
     /// Position of the next byte: everything before was handed on or given up.
+    #[inline]
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
     /// Position up to which the other side has acknowledged everything.
+    #[inline]
     pub(super) fn acknowledged(&self) -> Option<u64> {
         self.acknowledged
     }
 
     /// Memory of waiting segments, bytes.
+    #[inline]
     pub(super) fn held(&self) -> usize {
         self.held
     }
 
     /// True if everything up to FIN was handed on or given up.
+    #[inline]
     pub(super) fn complete(&self) -> bool {
         self.end.is_some_and(|end| self.next >= end)
     }
 
     /// True if a sequence number can belong to this connection.
+    #[inline]
     pub(super) fn plausible(&self, sequence: u32) -> bool {
         self.sequence.is_none_or(|next| {
             sequence.wrapping_sub(next).cast_signed().unsigned_abs() < LARGEST_WINDOW
@@ -104,6 +132,7 @@ impl Stream {
     }
 
     /// True if a sequence number is within a usual window of the next byte.
+    #[inline]
     pub(super) fn near(&self, sequence: u32) -> bool {
         self.sequence.is_none_or(|next| {
             sequence.wrapping_sub(next).cast_signed().unsigned_abs() < USUAL_WINDOW
@@ -111,6 +140,7 @@ impl Stream {
     }
 
     /// Position of a sequence number; `None` before the first byte.
+    #[inline]
     pub(super) fn position(&self, sequence: u32) -> Option<u64> {
         let distance = sequence.wrapping_sub(self.sequence?).cast_signed();
         self.next.checked_add_signed(distance.into())
@@ -148,16 +178,19 @@ impl Stream {
     }
 
     /// Sets the end of the direction to this position, unless it is known already.
+    #[inline]
     pub(super) fn end_at(&mut self, position: u64) {
         self.end.get_or_insert(position);
     }
 
     /// True if a segment at this position can be handed on at once: no byte is missing before it and no segment waits.
+    #[inline]
     pub(super) fn continues(&self, position: u64, length: u32) -> bool {
         self.waiting.is_empty() && position == self.next && length > 0
     }
 
     /// Advances past a segment that passed at `time`. Returns the time at which it was complete and its ordinal.
+    #[inline]
     pub(super) fn hand_on(&mut self, length: u32, time: u64) -> (u64, u32) {
         self.move_to(self.next + u64::from(length));
         self.time = self.time.max(time);
@@ -177,25 +210,26 @@ impl Stream {
     }
 
     /// Gives up the bytes before a position. Returns how many were given up.
+    #[inline]
     pub(super) fn skip_to(&mut self, position: u64) -> u64 {
         let missing = position.saturating_sub(self.next);
         self.move_to(self.next + missing);
         missing
     }
 
-    /// Keeps a segment for later. `needs`: position of the other direction up to which its sender had received.
-    pub(super) fn keep(&mut self, tcp: &Tcp<'_>, position: u64, needs: u64) -> Repeated {
-        let end = position + u64::from(tcp.length);
+    /// Keeps payload for later.
+    pub(super) fn keep(&mut self, position: u64, payload: Payload<'_>) -> Repeated {
+        let end = position + u64::from(payload.length);
         if end <= self.next {
             return Repeated {
-                bytes: tcp.length.into(),
+                bytes: payload.length.into(),
                 out_of_order: false,
             };
         }
         let known = self.waiting.get(&position).map_or(0, |known| known.length);
-        if known >= tcp.length {
+        if known >= payload.length {
             return Repeated {
-                bytes: tcp.length.into(),
+                bytes: payload.length.into(),
                 out_of_order: false,
             };
         }
@@ -204,10 +238,10 @@ impl Stream {
             .last_key_value()
             .is_some_and(|(last, _)| *last > position);
         let kept = Waiting {
-            time: tcp.time,
-            needs,
-            bytes: tcp.payload.to_vec(),
-            length: tcp.length,
+            time: payload.time,
+            needs: payload.needs,
+            bytes: payload.bytes.to_vec(),
+            length: payload.length,
         };
         self.held += kept.size();
         if let Some(replaced) = self.waiting.insert(position, kept) {
@@ -228,6 +262,7 @@ impl Stream {
     }
 
     /// Position of the first waiting segment.
+    #[inline]
     pub(super) fn first_waiting(&self) -> Option<u64> {
         self.waiting
             .first_key_value()
@@ -256,6 +291,17 @@ impl Stream {
 }
 
 impl Waiting {
+    #[inline]
+    pub(super) fn payload(&self) -> Payload<'_> {
+        Payload {
+            time: self.time,
+            needs: self.needs,
+            bytes: &self.bytes,
+            length: self.length,
+        }
+    }
+
+    /// Memory that the payload takes, bytes.
     fn size(&self) -> usize {
         self.bytes.len() + OVERHEAD
     }
