@@ -1,5 +1,6 @@
-//! Parsed requests → events without their place, and the state that all connections share: key ids, options, cas
-//! ordinals, dialects and decoded events.
+//! Parsed requests → events without their place in the capture.
+//!
+//! The context holds the state that all connections share: key hasher, options, cas ordinals, dialects, decoded events.
 
 use std::collections::BTreeMap;
 

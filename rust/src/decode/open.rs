@@ -62,7 +62,7 @@ impl Open {
     }
 }
 
-/// Opcode and opaque value, both of which a binary response echoes.
+/// Combines opcode and opaque value, both of which a binary response echoes.
 pub(super) fn tag(opcode: Opcode, opaque: u32) -> u64 {
     u64::from(opcode.0) << 32 | u64::from(opaque)
 }

@@ -1,5 +1,6 @@
-//! Requests and responses of a connection → events with outcomes, paired in order. A quiet request is passed over only
-//! where memcached certainly did not answer it.
+//! Requests and responses of a connection → events with outcomes, paired in order.
+//!
+//! A quiet request is passed over only where memcached certainly did not answer it.
 
 use membench_protocol::response::Response;
 use membench_protocol::{Key, Request};

@@ -1,5 +1,4 @@
-//! A connection's request bytes → open requests: frames lines and messages, skips values, and resynchronizes after a
-//! loss.
+//! A connection's request bytes → open requests: framing, values skipped by length, resynchronization after a loss.
 
 use membench_protocol::binary::{self, HEADER_SIZE, REQUEST_MAGIC};
 use membench_protocol::request::{self, Request};

@@ -1,5 +1,4 @@
-//! A connection's response bytes → responses for pairing: frames lines and messages, and skips values and lists by
-//! length or to their last line.
+//! A connection's response bytes → responses for pairing: framing, values skipped by length, lists to their end.
 
 use membench_protocol::Status;
 use membench_protocol::binary::{Answer, HEADER_SIZE, Opcode, parse_header, parse_response};

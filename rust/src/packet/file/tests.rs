@@ -1,3 +1,5 @@
+//! Capture files built by hand → packets and damage.
+
 use std::io::{Cursor, Write};
 
 use super::bytes::Order;
