@@ -64,7 +64,7 @@ impl Context {
 
     /// Records the dialect of a server's version. An unknown version changes nothing.
     pub(super) fn learn_version(&mut self, server: u32, version: &[u8]) {
-        if let Some(dialect) = Dialect::of_version(version) {
+        if let Some(dialect) = Dialect::from_version(version) {
             self.dialects.insert(server, dialect);
         }
     }
@@ -107,7 +107,7 @@ impl Context {
                 .filter(|_| request.opcode.is_none())
                 .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
             options: self.intern_options(request, absolute),
-            ..Event::of(request.command)
+            ..Event::new(request.command)
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) fn begins_request(bytes: &[u8], partial: bool) -> bool {
 fn begins_with_verb(bytes: &[u8]) -> bool {
     let longest = bytes.len().min(LONGEST_VERB);
     let space = bytes[..longest].iter().position(|byte| *byte == b' ');
-    space.is_some_and(|space| Command::of_verb(&bytes[..space]) != Command::Other)
+    space.is_some_and(|space| Command::from_verb(&bytes[..space]) != Command::Other)
 }
 
 /// True if `bytes` start with a whole binary request that either ends them or is followed by another request.
