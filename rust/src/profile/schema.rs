@@ -1,13 +1,14 @@
-//! The columns of an event, as an Arrow schema.
+//! The columns of an event as an Arrow schema.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-/// Name of the column that only an open part has: what microseconds leave over, ns. Sealing sorts by it and drops it.
+/// Column that only an open part has: nanoseconds beyond the whole microsecond of `time`. Sealing sorts by it and drops
+/// it.
 pub(super) const REMAINDER: &str = "time_remainder";
 
-/// The columns that order events.
+/// Columns that order events.
 pub(super) const ORDER: [&str; 4] = ["time", "connection", "batch", "request"];
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(fields())));
@@ -17,17 +18,17 @@ static PART: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields))
 });
 
-/// The schema of a profile's events.
+/// Returns the Arrow schema of a profile's events.
 pub fn schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
 }
 
-/// The schema of an open part.
+/// Returns the Arrow schema of an open part, with [`REMAINDER`].
 pub(super) fn part_schema() -> SchemaRef {
     Arc::clone(&PART)
 }
 
-/// The type of `time`.
+/// Arrow type of `time`.
 pub(super) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
@@ -39,7 +40,7 @@ fn names(index: DataType) -> DataType {
 fn fields() -> Vec<Field> {
     use DataType::{Int32, UInt8, UInt16, UInt32, UInt64};
 
-    let given = |name: &str, kind| Field::new(name, kind, false);
+    let required = |name: &str, kind| Field::new(name, kind, false);
     let nullable = |name: &str, kind| Field::new(name, kind, true);
     vec![
         given("time", timestamp()),

@@ -25,7 +25,7 @@ pub(super) const CONNECTIONS: &str = "connections.parquet";
 /// File name of the table of losses.
 pub(super) const LOSSES: &str = "losses.parquet";
 
-/// What carries a connection.
+/// Transport of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// TCP over IPv4.
@@ -34,11 +34,11 @@ pub enum Transport {
     Tcp6,
     /// A UNIX-domain socket.
     Unix,
-    /// UDP: what one peer's datagrams make up.
+    /// UDP: the datagrams of one peer.
     Udp,
 }
 
-/// Who closed a connection first.
+/// Side that closed a connection first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseSide {
     /// The client.
@@ -57,52 +57,52 @@ const SIDES: [(CloseSide, &str); 2] =
     [(CloseSide::Client, "client"), (CloseSide::Server, "server")];
 
 impl Transport {
-    /// The name used in profiles.
+    /// Name used in profiles.
     pub const fn name(self) -> &'static str {
         TRANSPORTS[self as usize].1
     }
 }
 
 impl CloseSide {
-    /// The name used in profiles.
+    /// Name used in profiles.
     pub const fn name(self) -> &'static str {
         SIDES[self as usize].1
     }
 }
 
-/// One connection.
+/// Row of the connection table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionRow {
-    /// Its ordinal, as in events.
+    /// Ordinal of the connection, as in events.
     pub connection: u32,
     /// Ordinal of the server: a listening socket and its network namespace.
     pub server: u32,
     /// Ordinal of the client's address.
     pub client: u32,
-    /// What carries it.
+    /// Transport of the connection.
     pub transport: Transport,
-    /// When it was opened, `CLOCK_MONOTONIC`, ns; none if before the recording.
+    /// Time of opening, `CLOCK_MONOTONIC` ns; `None` if before the recording.
     pub opened: Option<u64>,
-    /// When it was closed, ns; none if after the recording.
+    /// Time of closing, `CLOCK_MONOTONIC` ns; `None` if the recording does not show it.
     pub closed: Option<u64>,
-    /// Who closed it.
+    /// Side that closed it first; `None` if unknown.
     pub close_side: Option<CloseSide>,
-    /// Bytes lost on it.
+    /// Bytes lost on the connection, both directions.
     pub lost_bytes: u64,
-    /// How often decoding had to find the next message after a loss.
+    /// Number of times decoding had to search for the next message after a loss.
     pub resyncs: u32,
 }
 
-/// One loss.
+/// Row of the loss table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossRow {
-    /// When, `CLOCK_MONOTONIC`, ns.
+    /// Time of the loss, `CLOCK_MONOTONIC` ns.
     pub time: u64,
-    /// On which connection, where known.
+    /// Connection that the bytes were lost on; `None` if unknown.
     pub connection: Option<u32>,
-    /// The loss term, as the ledger names it.
+    /// Loss term, as the ledger names it.
     pub cause: String,
-    /// How much.
+    /// Bytes lost.
     pub bytes: u64,
 }
 
@@ -133,17 +133,17 @@ fn name_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
 }
 
-/// The columns of a profile's connections.
+/// Returns the Arrow schema of the connection table.
 pub fn connection_schema() -> SchemaRef {
     Arc::clone(&CONNECTION_SCHEMA)
 }
 
-/// The columns of a profile's losses.
+/// Returns the Arrow schema of the loss table.
 pub fn loss_schema() -> SchemaRef {
     Arc::clone(&LOSS_SCHEMA)
 }
 
-/// The connections as a batch.
+/// Converts connections to the columns of their table.
 pub(super) fn connection_columns(rows: &[ConnectionRow], anchor: Anchor) -> Vec<ArrayRef> {
     vec![
         numbers(rows, |row| row.connection),
@@ -162,7 +162,7 @@ pub(super) fn connection_columns(rows: &[ConnectionRow], anchor: Anchor) -> Vec<
     ]
 }
 
-/// The losses as a batch.
+/// Converts losses to the columns of their table.
 pub(super) fn loss_columns(rows: &[LossRow], anchor: Anchor) -> Vec<ArrayRef> {
     vec![
         times(rows, anchor, |row| Some(row.time)),
@@ -180,26 +180,30 @@ pub(super) fn loss_columns(rows: &[LossRow], anchor: Anchor) -> Vec<ArrayRef> {
     ]
 }
 
-fn numbers<R>(rows: &[R], of: impl Fn(&R) -> u32) -> ArrayRef {
+fn numbers<R>(rows: &[R], field: impl Fn(&R) -> u32) -> ArrayRef {
     Arc::new(
         rows.iter()
-            .map(|row| Some(of(row)))
+            .map(|row| Some(field(row)))
             .collect::<UInt32Array>(),
     )
 }
 
-fn strings<'a, R>(rows: &'a [R], of: impl Fn(&'a R) -> Option<&'a str>) -> ArrayRef {
-    Arc::new(rows.iter().map(of).collect::<DictionaryArray<UInt8Type>>())
+fn strings<'a, R>(rows: &'a [R], field: impl Fn(&'a R) -> Option<&'a str>) -> ArrayRef {
+    Arc::new(
+        rows.iter()
+            .map(field)
+            .collect::<DictionaryArray<UInt8Type>>(),
+    )
 }
 
-fn times<R>(rows: &[R], anchor: Anchor, of: impl Fn(&R) -> Option<u64>) -> ArrayRef {
+fn times<R>(rows: &[R], anchor: Anchor, field: impl Fn(&R) -> Option<u64>) -> ArrayRef {
     let micros = |time| anchor.utc_ns(time).div_euclid(1000);
-    let times = rows.iter().map(|row| of(row).map(micros));
+    let times = rows.iter().map(|row| field(row).map(micros));
     let times: PrimitiveArray<TimestampMicrosecondType> = times.collect();
     Arc::new(times.with_timezone("UTC"))
 }
 
-/// Writes a table, in one step.
+/// Writes a table atomically.
 pub(super) fn save(
     folder: &Folder,
     name: &str,
@@ -225,7 +229,7 @@ fn parquet_in_memory(
     Ok(content)
 }
 
-/// Reads a table; none if it was never written.
+/// Reads a table; `None` if it was never written.
 pub(super) fn load(folder: &Folder, name: &str) -> Result<Option<Vec<RecordBatch>>> {
     let Some(content) = folder.read(name)? else {
         return Ok(None);
@@ -243,7 +247,7 @@ pub(super) fn load(folder: &Folder, name: &str) -> Result<Option<Vec<RecordBatch
         .map_err(|source| Error::Arrow { path, source })
 }
 
-/// The connections in a batch.
+/// Parses a batch of the connection table. The error names the column that does not fit.
 pub(super) fn connection_rows(
     batch: &RecordBatch,
     anchor: Anchor,
@@ -274,7 +278,7 @@ pub(super) fn connection_rows(
         .collect()
 }
 
-/// The losses in a batch.
+/// Parses a batch of the loss table. The error names the column that does not fit.
 pub(super) fn loss_rows(
     batch: &RecordBatch,
     anchor: Anchor,
