@@ -158,26 +158,27 @@ impl Columns {
         self.batch.extend(events.iter().map(|event| event.batch));
         self.request
             .extend(events.iter().map(|event| event.request));
-        self.command.take(events, |event| Some(event.command as u8));
+        self.command
+            .extend(events, |event| Some(event.command as u8));
         self.protocol
-            .take(events, |event| Some(event.protocol as u8));
-        self.key.take(events, |event| event.key);
-        self.key_size.take(events, |event| event.key_size);
-        self.value_size.take(events, |event| event.value_size);
-        self.request_size.take(events, |event| event.request_size);
-        self.ttl.take(events, |event| event.ttl);
-        self.flags.take(events, |event| event.flags);
-        self.cas.take(events, |event| event.cas);
-        self.delta.take(events, |event| event.delta);
-        self.initial.take(events, |event| event.initial);
-        self.vivify_ttl.take(events, |event| event.vivify_ttl);
-        self.recache_ttl.take(events, |event| event.recache_ttl);
-        self.opaque_size.take(events, |event| event.opaque_size);
-        self.options.take(events, |event| Some(event.options.0));
+            .extend(events, |event| Some(event.protocol as u8));
+        self.key.extend(events, |event| event.key);
+        self.key_size.extend(events, |event| event.key_size);
+        self.value_size.extend(events, |event| event.value_size);
+        self.request_size.extend(events, |event| event.request_size);
+        self.ttl.extend(events, |event| event.ttl);
+        self.flags.extend(events, |event| event.flags);
+        self.cas.extend(events, |event| event.cas);
+        self.delta.extend(events, |event| event.delta);
+        self.initial.extend(events, |event| event.initial);
+        self.vivify_ttl.extend(events, |event| event.vivify_ttl);
+        self.recache_ttl.extend(events, |event| event.recache_ttl);
+        self.opaque_size.extend(events, |event| event.opaque_size);
+        self.options.extend(events, |event| Some(event.options.0));
         self.outcome
-            .take(events, |event| event.outcome.map(|outcome| outcome as u8));
-        self.server_time.take(events, |event| event.server_time);
-        self.queue_time.take(events, |event| event.queue_time);
+            .extend(events, |event| event.outcome.map(|outcome| outcome as u8));
+        self.server_time.extend(events, |event| event.server_time);
+        self.queue_time.extend(events, |event| event.queue_time);
     }
 }
 

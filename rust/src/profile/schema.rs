@@ -43,12 +43,12 @@ fn fields() -> Vec<Field> {
     let required = |name: &str, kind| Field::new(name, kind, false);
     let nullable = |name: &str, kind| Field::new(name, kind, true);
     vec![
-        given("time", timestamp()),
-        given("connection", UInt32),
-        given("batch", UInt32),
-        given("request", UInt32),
-        given("command", names(UInt8)),
-        given("protocol", names(UInt8)),
+        required("time", timestamp()),
+        required("connection", UInt32),
+        required("batch", UInt32),
+        required("request", UInt32),
+        required("command", names(UInt8)),
+        required("protocol", names(UInt8)),
         nullable("key", UInt64),
         nullable("key_size", UInt8),
         nullable("value_size", UInt32),
@@ -61,7 +61,7 @@ fn fields() -> Vec<Field> {
         nullable("vivify_ttl", Int32),
         nullable("recache_ttl", Int32),
         nullable("opaque_size", UInt8),
-        given("options", names(UInt16)),
+        required("options", names(UInt16)),
         nullable("outcome", names(UInt8)),
         nullable("server_time", UInt32),
         nullable("queue_time", UInt32),
