@@ -1,4 +1,4 @@
-//! Operations → the use that clients make of their connections: pipelining, batches, skew.
+//! Operations → statistics of the clients' connections: pipelining, batches, skew.
 
 use std::collections::{HashMap, HashSet};
 
@@ -41,7 +41,7 @@ pub struct ConnectionFacts {
     pub closed: Option<u64>,
 }
 
-/// Use that clients make of their connections.
+/// Statistics of the clients' connections.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Connections {
     /// Connections with at least one request.

@@ -39,9 +39,9 @@ pub(super) struct Curve {
 pub struct Point {
     /// Memory for items, bytes.
     pub bytes: u64,
-    /// Lower bound of the hit ratio, 0…1: counts reads whose previous use the recording does not show as misses.
+    /// Lower bound of the hit ratio, 0…1: a read is a miss if the recording does not show its item's previous use.
     pub hit_ratio: f64,
-    /// Upper bound of the hit ratio, 0…1: counts reads whose previous use the recording does not show as hits.
+    /// Upper bound of the hit ratio, 0…1: a read is a hit if the recording does not show its item's previous use.
     pub hit_ratio_most: f64,
     /// Lower bound of the share of the bytes read that hits, 0…1; the counterpart of `hit_ratio`.
     pub byte_hit_ratio: f64,

@@ -6,7 +6,7 @@ use crate::event::{Event, Outcome};
 
 /// Expiry of an item that does not expire, ms.
 const NEVER: u32 = u32::MAX;
-/// Most by which an item may expire before its ttl ends, ms: memcached's clock ticks once a second.
+/// Tick of memcached's clock, ms: an item may expire up to this much before its ttl ends.
 const TICK: u32 = 1000;
 
 /// State of a key's item just before an event.

@@ -33,7 +33,7 @@ pub struct Memory {
     /// Share of reads whose item was last used before the recording, 0…1. The recording does not show at which sizes
     /// they hit.
     pub unknown: Option<f64>,
-    /// Share of reads that miss at any size, because the item was never stored, deleted or expired, 0…1.
+    /// Share of reads that miss at any size, because the item was deleted, had expired or was never stored, 0…1.
     pub certain_misses: Option<f64>,
     /// Largest reuse distance in the recording, bytes. Beyond it the curve is flat for lack of knowledge.
     pub known_to_bytes: u64,

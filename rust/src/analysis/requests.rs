@@ -19,7 +19,7 @@ pub(super) struct RequestRate {
     gaps: Gaps,
 }
 
-/// Number of requests, their rate and its evenness.
+/// Number of requests, their rate and burstiness.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Requests {
     /// Requests; a multi-get counts as one.

@@ -39,7 +39,7 @@ pub struct WorkingSet {
     pub live_keys: u64,
     /// Memory of the items alive at the end, bytes.
     pub live_bytes: u64,
-    /// Most memory that live items took at once, bytes: the size of a cache that need not evict.
+    /// Most memory that live items took at once, bytes: the size of a cache that never has to evict.
     pub peak_live_bytes: u64,
     /// Distinct keys so far, over time.
     pub keys_over_time: Series<u64>,
