@@ -21,8 +21,8 @@ pub struct Zipf {
     pub alpha_likelihood: f64,
 }
 
-/// Estimates the exponent of `frequencies`, which must be descending and ≥ 1. Returns `None` for fewer than two keys,
-/// or if all are used equally often.
+/// Estimates the exponent of `frequencies`, which must be descending and ≥ 1. Returns `None` for fewer than two keys
+/// as well as for keys that are all used equally often.
 pub(super) fn fit(frequencies: &[u32]) -> Option<Zipf> {
     if frequencies.first() == frequencies.last() {
         return None;

@@ -19,8 +19,8 @@ pub(super) struct ClockThinning {
 }
 
 impl ClockThinning {
-    /// Starts at the anchor, which is the pair before the first. If its clocks are equal, the source gives times in UTC
-    /// and no pair is ever due.
+    /// Starts at the anchor, which is the pair before the first. If its clocks are equal, the source gives times in UTC:
+    /// no pair is ever due.
     pub(super) fn new(anchor: Anchor) -> Self {
         let due_ns = if anchor.monotonic_ns == anchor.utc_ns {
             u64::MAX

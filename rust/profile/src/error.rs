@@ -33,7 +33,7 @@ pub enum Error {
     NotAProfile {
         /// The path.
         path: PathBuf,
-        /// What is there instead.
+        /// Description of what is there instead.
         found: &'static str,
     },
     /// The output exists and is not a profile, so it is not replaced.
@@ -41,7 +41,7 @@ pub enum Error {
     NotReplaced {
         /// The output.
         path: PathBuf,
-        /// What is there instead.
+        /// Description of what is there instead.
         found: &'static str,
     },
     /// Another process is writing the profile.
@@ -108,7 +108,7 @@ pub enum Error {
         path: PathBuf,
         /// The column.
         column: &'static str,
-        /// What the column holds.
+        /// Description of what the column holds.
         found: String,
     },
     /// The profile is a sample, which cannot answer the request.
