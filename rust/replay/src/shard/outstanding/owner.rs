@@ -114,7 +114,7 @@ impl Outstanding {
         for token in requests {
             match passed.next(token) {
                 Answered::No => self.settle(Some(Outcome::Suppressed), measures),
-                Answered::So(reply) => {
+                Answered::Yes(reply) => {
                     self.end_operations(reply.outcome, reply.cas, makes, measures);
                     self.complete(measures, reply.stamps);
                 }
