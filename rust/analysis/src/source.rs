@@ -20,7 +20,7 @@ use membench_profile::{Manifest, Profile};
 /// #     request: time as u32,
 /// #     key: Some(42),
 /// #     outcome: Some(outcome),
-/// #     ..Event::of(Command::Get)
+/// #     ..Event::new(Command::Get)
 /// # };
 /// # let events = [get(1, Outcome::Miss), get(2, Outcome::Hit), get(3, Outcome::Hit), get(4, Outcome::Hit)];
 /// # writer.append(&events, &OptionsTable::default())?;

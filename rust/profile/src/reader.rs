@@ -34,7 +34,7 @@ const ATTEMPTS: u32 = 8;
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("production.mb");
 /// # let mut writer = Writer::create(&path, Header::default(), false)?;
-/// # let hit = Event { outcome: Some(Outcome::Hit), ..Event::of(Command::Get) };
+/// # let hit = Event { outcome: Some(Outcome::Hit), ..Event::new(Command::Get) };
 /// # writer.append(&[hit; 3], &OptionsTable::default())?;
 /// # writer.finish(End::default())?;
 /// let profile = Profile::open(&path)?;

@@ -77,7 +77,7 @@ pub struct End {
 /// let path = folder.path().join("production.mb");
 /// let mut writer = Writer::create(&path, Header::default(), false)?;
 ///
-/// let get = Event { time: 2_000_000, key: Some(42), ..Event::of(Command::Get) };
+/// let get = Event { time: 2_000_000, key: Some(42), ..Event::new(Command::Get) };
 /// writer.append(&[get], &OptionsTable::default())?;
 ///
 /// let manifest = writer.finish(End { stopped_by: "duration".into(), ..End::default() })?;
