@@ -1,4 +1,4 @@
-//! A target's address and statistics → whether it may be replayed against, and what its counters say afterwards.
+//! A target's address and statistics → permission to replay against it, and the growth of its counters afterwards.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -9,33 +9,33 @@ use crate::{Error, ReplayError, Result};
 
 use super::clock::{SECOND, monotonic};
 
-/// How long the target may take to answer outside the measured time.
+/// Longest wait for an answer on the control connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the target may take to read what was written last, ns.
+/// Longest wait for the target to read the last bytes written, ns.
 const SETTLE: u64 = 2 * SECOND;
 
 const STATISTICS: &[u8] = b"stats\r\n";
 
-/// Connections beyond which `stats conns` is not asked for.
+/// Most connections for which `stats conns` is asked; with more, all of them count as clients.
 const LISTED_MAX: u64 = 10_000;
 
-/// memcached's counters by name.
-pub(super) type Statistics = BTreeMap<String, String>;
+/// memcached's statistics: name → value.
+pub(crate) type Statistics = BTreeMap<String, String>;
 
-/// A server to replay against, and a connection to ask it about itself.
+/// Server to replay against, with a control connection for its statistics.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     name: String,
     address: SocketAddr,
     control: BufReader<TcpStream>,
-    /// Bytes sent to ask.
+    /// Bytes sent on the control connection.
     asked: u64,
 }
 
 impl Target {
-    /// Connects to `HOST:PORT`.
-    pub(super) fn connect(name: &str) -> Result<Self> {
+    /// Opens the control connection to `HOST:PORT`.
+    pub(crate) fn connect(name: &str) -> Result<Self> {
         let address = resolve(name)?;
         let unreachable = |source| unreachable(name, source);
         let control = TcpStream::connect_timeout(&address, PATIENCE).map_err(unreachable)?;
@@ -51,24 +51,24 @@ impl Target {
         })
     }
 
-    /// As given.
-    pub(super) fn name(&self) -> &str {
+    /// Returns `HOST:PORT` as given.
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    /// Returns the address that `HOST:PORT` resolved to.
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its counters now.
-    pub(super) fn statistics(&mut self) -> Result<Statistics> {
+    /// Asks for the current statistics.
+    pub(crate) fn statistics(&mut self) -> Result<Statistics> {
         let lines = self.ask(STATISTICS)?;
         Ok(lines.iter().filter_map(|line| statistic(line)).collect())
     }
 
     /// Refuses a target that holds items or serves others.
-    pub(super) fn refuse_if_busy(&mut self, statistics: &Statistics) -> Result<()> {
+    pub(crate) fn refuse_if_busy(&mut self, statistics: &Statistics) -> Result<()> {
         let items = number(statistics, "curr_items");
         let clients = self.clients(number(statistics, "curr_connections"))?;
         if items == 0 && clients == 0 {
@@ -82,8 +82,9 @@ impl Target {
         .into())
     }
 
-    /// Its counters once it has read `written` bytes since `before`, or does not read on; and how many it has read.
-    pub(super) fn settled(
+    /// Waits until the target has read `written` bytes since `before`, for at most two seconds. Returns its statistics
+    /// then, and the number of bytes it has read, without those of the control connection.
+    pub(crate) fn settled(
         &mut self,
         before: &Statistics,
         written: u64,
@@ -101,7 +102,8 @@ impl Target {
         }
     }
 
-    /// Connections of others: memcached's count includes its own sockets in some versions, so they are told apart.
+    /// Returns the number of connections of other clients. `curr_connections` includes memcached's listening sockets
+    /// in some versions, so the connections are listed and those that serve a client are counted.
     fn clients(&mut self, connections: u64) -> Result<u64> {
         let others = connections.saturating_sub(1);
         if others == 0 || others > LISTED_MAX {
@@ -114,6 +116,7 @@ impl Target {
         Ok((serving.count() as u64).saturating_sub(1).min(others))
     }
 
+    /// Sends a `stats` request and returns the lines of its answer, without `END`.
     fn ask(&mut self, request: &[u8]) -> Result<Vec<String>> {
         self.asked += request.len() as u64;
         let sent = self.control.get_mut().write_all(request);
@@ -145,8 +148,8 @@ impl Target {
         }
     }
 
-    /// The error of a target that broke off.
-    pub(super) fn unreachable(&self, source: io::Error) -> Error {
+    /// Makes the error for a target that cannot be reached any more.
+    pub(crate) fn unreachable(&self, source: io::Error) -> Error {
         unreachable(&self.name, source)
     }
 }
@@ -176,16 +179,16 @@ fn statistic(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), value.to_owned()))
 }
 
-/// A counter; 0 if the target has none of that name.
-pub(super) fn number(statistics: &Statistics, name: &str) -> u64 {
+/// Returns the counter `name`; 0 if the target has none of that name.
+pub(crate) fn number(statistics: &Statistics, name: &str) -> u64 {
     statistics
         .get(name)
         .and_then(|value| value.parse().ok())
         .unwrap_or(0)
 }
 
-/// How much each counter grew.
-pub(super) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> {
+/// Returns the growth of each counter that grew.
+pub(crate) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> {
     after
         .iter()
         .filter(|(name, _)| is_counter(name))
@@ -197,7 +200,7 @@ pub(super) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String
         .collect()
 }
 
-/// Counters of commands, hits, bytes and evictions; not gauges, settings or clocks.
+/// True for counters of commands, hits, bytes and evictions; false for gauges, settings and clocks.
 fn is_counter(name: &str) -> bool {
     const STARTS: [&str; 9] = [
         "cmd_", "get_", "delete_", "incr_", "decr_", "cas_", "touch_", "bytes_", "store_",
@@ -216,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_host_and_port_or_refused() {
+    fn a_target_without_host_and_port_is_refused() {
         let table = [
             ("127.0.0.1:11211", true),
             ("[::1]:11211", true),
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_leaves_out_gauges_and_what_did_not_grow() {
+    fn growth_leaves_out_gauges_and_counters_that_did_not_grow() {
         let statistics = |pairs: &[(&str, &str)]| {
             pairs
                 .iter()
