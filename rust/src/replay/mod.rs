@@ -126,7 +126,7 @@ impl Default for Options {
 /// use membench::replay::{self, Options, Pacing};
 ///
 /// # fn main() -> membench::Result<()> {
-/// let profile = Profile::open("production.mb".as_ref())?;
+/// let profile = Profile::open("production.mb")?;
 /// let options = Options {
 ///     pacing: Pacing::Speed(2.0),
 ///     warm: true,
@@ -166,7 +166,7 @@ pub fn run(
     run_recording(&recording, target, options, on_interval)
 }
 
-/// Replays a recording that need not be a profile, otherwise like [`run`].
+/// Replays a recording that need not be a profile, otherwise like [`run()`].
 pub fn run_recording(
     recording: &Recording<'_>,
     target: &str,
