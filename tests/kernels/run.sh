@@ -19,7 +19,7 @@ esac
 python=$PWD/.venv/bin/python
 
 tests=
-[ -n "$update" ] || tests=$(cargo test --quiet --profile fast --no-run --message-format=json -p membench --test kernel |
+[ -n "$update" ] || tests=$(cargo test --quiet --profile fast --no-run --message-format=json -p membench-capture --test kernel |
     "$python" -c 'import json, sys
 for line in sys.stdin:
     told = json.loads(line)
@@ -38,7 +38,7 @@ script() {
     local result=$1
     cat <<RUN
 cd $PWD
-export MEMBENCH_SHIM=$result/verified.so MEMBENCH_OWN_TIER=$own
+export MEMBENCH_SHIM=$result/verified.so MEMBENCH_OWN_HOOKS=$own
 step() { echo "\$1 \$SECONDS" >>$result/steps; }
 step boot
 if [ -n "$tests" ]; then

@@ -8,9 +8,9 @@ import pytest
 import typer
 
 from membench import (
-    CaptureUnavailable,
+    CaptureUnavailableError,
     MembenchError,
-    OutputExists,
+    OutputExistsError,
     ProfileError,
     TargetError,
     UsageError,
@@ -53,8 +53,8 @@ def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[
         (["record", "tcp:eth0"], 2, "'tcp:eth0' is not a source"),
         (["record", "ebpf:nosuch0"], 2, "no interface is called 'nosuch0'"),
         (["record", "ebpf:lo", "--pid", "1"], 2, "`--pid` is for `ebpf:any` only"),
-        (["record", "ebpf:lo", "--tier", "T1"], 2, "`--tier` is for `ebpf:any` only"),
-        (["record", "ebpf:any", "--tier", "TCX"], 2, "`--tier TCX` is for `ebpf:INTERFACE` only"),
+        (["record", "ebpf:lo", "--hooks", "sockets"], 2, "`--hooks` is for `ebpf:any` only"),
+        (["record", "ebpf:any", "--hooks", "tcx"], 2, "`--hooks tcx` is for `ebpf:INTERFACE` only"),
         (["record", "pcap:any", "--responses", "none"], 2, "`--responses` is for `ebpf:any` only"),
         (["record", "pcap:any", "--pid", "1"], 2, "`--pid` is for `ebpf:any` only"),
         (["record", "./dump.pcap"], 5, "./dump.pcap: No such file"),
@@ -89,9 +89,9 @@ def test_an_interrupt_ends_with_130() -> None:
     [
         (MembenchError("broke", "mend it"), 1),
         (UsageError("broke", "mend it"), 2),
-        (OutputExists("broke", "mend it"), 2),
+        (OutputExistsError("broke", "mend it"), 2),
         (ProfileError("broke", "mend it"), 1),
-        (CaptureUnavailable("broke", "mend it"), 5),
+        (CaptureUnavailableError("broke", "mend it"), 5),
         (TargetError("broke", "mend it"), 5),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

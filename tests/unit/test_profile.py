@@ -1,4 +1,4 @@
-"""Profiles on disk, opened from Python: `tests/data`, as `rust/examples/profiles.rs` wrote them."""
+"""Profiles on disk, opened from Python: `tests/data`, as `rust/profile/examples/profiles.rs` wrote them."""
 
 from __future__ import annotations
 

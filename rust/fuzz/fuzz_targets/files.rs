@@ -5,9 +5,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use membench::packet::Flows;
-use membench::packet::file::Reader;
-use membench::privacy::KeyHasher;
+use membench_decode::packet::Flows;
+use membench_decode::packet::file::Reader;
+use membench_decode::privacy::KeyHasher;
 use membench_fuzz::{LIMITS, Streams};
 
 fuzz_target!(|input: &[u8]| {

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use membench::packet::{Flows, Link, Packet};
-use membench::privacy::KeyHasher;
+use membench_decode::packet::{Flows, Link, Packet};
+use membench_decode::privacy::KeyHasher;
 use membench_fuzz::{LIMITS, Streams};
 
 const PORT: u16 = 11211;

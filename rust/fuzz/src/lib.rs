@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use membench::decode::{Decoder, Responses};
-use membench::packet::{Found, Limits};
-use membench::privacy::KeyHasher;
-use membench::segment::{Direction, Piece, Segment};
+use membench_decode::packet::{Found, Limits};
+use membench_decode::privacy::KeyHasher;
+use membench_decode::{Decoder, Responses};
+use membench_event::{Direction, Piece, Segment};
 
 /// Small enough to be reached.
 pub const LIMITS: Limits = Limits {

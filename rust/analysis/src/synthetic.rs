@@ -1,0 +1,33 @@
+//! Events made up for tests.
+
+use membench_event::{Command, Event, Outcome};
+
+/// A get of no key, without a response.
+pub(super) fn event() -> Event {
+    Event::of(Command::Get)
+}
+
+/// A get that hit (or missed, with no size), the `request`th of its connection.
+pub(super) fn get(request: u32, key: u64, value_size: Option<u32>) -> Event {
+    Event {
+        time: u64::from(request) * 1_000_000,
+        batch: request,
+        request,
+        key: Some(key),
+        key_size: Some(10),
+        value_size,
+        outcome: Some(value_size.map_or(Outcome::Miss, |_| Outcome::Hit)),
+        ..event()
+    }
+}
+
+/// A set that was stored.
+pub(super) fn set(request: u32, key: u64, value_size: u32, ttl: i32) -> Event {
+    Event {
+        command: Command::Set,
+        ttl: Some(ttl),
+        flags: Some(0),
+        outcome: Some(Outcome::Stored),
+        ..get(request, key, Some(value_size))
+    }
+}

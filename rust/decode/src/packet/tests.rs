@@ -1,0 +1,51 @@
+//! Packets written down by hand → what is found in them.
+
+use super::building::{MS, PORT, Plain, S, Segment, US, client, request, response, take};
+use super::*;
+use membench_event::Direction::{Request, Response};
+
+mod connections;
+mod odd;
+mod order;
+mod properties;
+
+const WHOLE: usize = 1 << 16;
+
+fn found_with(flows: &mut Flows, segments: &[Segment], snaplen: usize) -> Vec<Plain> {
+    let mut found = Vec::new();
+    for segment in segments {
+        take(flows, segment, snaplen, &mut |one| {
+            found.push(Plain::of(&one));
+        });
+    }
+    found
+}
+
+/// What is found in packets, without what the end of the capture gives up.
+fn found(segments: &[Segment]) -> Vec<Plain> {
+    found_with(&mut Flows::new(&[PORT], Limits::default()), segments, WHOLE)
+}
+
+fn bytes(direction: membench_event::Direction, offset: u64, bytes: &[u8]) -> Plain {
+    Plain::Bytes(direction, offset, bytes.to_vec(), 0)
+}
+
+fn opened(mid_stream: bool) -> Plain {
+    Plain::Opened {
+        client: client(40_000),
+        mid_stream,
+    }
+}
+
+/// A connection's first three packets, the client's bytes from 101 on, the server's from 501.
+fn handshake() -> Vec<Segment> {
+    vec![
+        request(0, 100, 0, b"").with("S").without_acknowledgement(),
+        response(US, 500, 101, b"").with("S"),
+        request(2 * US, 101, 501, b""),
+    ]
+}
+
+fn after_handshake(rest: &[Segment]) -> Vec<Segment> {
+    [handshake(), rest.to_vec()].concat()
+}
