@@ -11,7 +11,7 @@ use membench_event::OptionsTable;
 
 use crate::make::opaque::Opaque;
 use crate::make::request::RequestWriter;
-use crate::plan::template::Templates;
+use crate::make::template::Templates;
 use crate::shard::Shard;
 use crate::shard::connection::Shared;
 use crate::shard::connections::Connections;

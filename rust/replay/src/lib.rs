@@ -23,10 +23,10 @@ use membench_profile::{Profile, require_all};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use make::keys::ShortKeys;
+use make::template::Templates;
 use measure::report::Circumstances;
 use measure::totals::Totals;
 use plan::Plan;
-use plan::template::Templates;
 use run::{Run, RunResult};
 use target::{Statistics, Target, growth};
 
@@ -104,7 +104,7 @@ impl Default for Options {
 ///
 /// ```no_run
 /// use membench_profile::Profile;
-/// use membench_replay::{self, Options, Pacing};
+/// use membench_replay::{Options, Pacing, run};
 ///
 /// # fn main() -> membench_replay::Result<()> {
 /// let profile = Profile::open("production.mb")?;

@@ -6,8 +6,8 @@ use membench_event::Command;
 
 use crate::make::keys::KEY_MAX;
 use crate::make::request::is_shortened;
+use crate::make::template::Template;
 use crate::operation::{Marks, Operation};
-use crate::plan::template::Template;
 
 /// Reasons why a sent request differs in size from the recorded one.
 mod reason {

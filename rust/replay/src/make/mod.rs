@@ -4,4 +4,5 @@ pub(crate) mod bytes;
 pub(crate) mod keys;
 pub(crate) mod opaque;
 pub(crate) mod request;
+pub(crate) mod template;
 pub(crate) mod values;

@@ -12,9 +12,9 @@ use membench_protocol::encode::{Encoder, Flag, Full, Storage};
 use crate::clock::utc_seconds;
 use crate::make::keys::{self, KEY_MAX};
 use crate::make::opaque::{OPAQUE_MAX, Opaque};
+use crate::make::template::{Template, Templates};
 use crate::make::values::{Values, append_decimal};
 use crate::operation::{Marks, Operation};
-use crate::plan::template::{Template, Templates};
 
 /// Cas value that no item has, for ordinals whose value the target never returned.
 const NO_CAS: u64 = u64::MAX;

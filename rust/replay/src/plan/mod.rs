@@ -4,7 +4,6 @@
 pub(crate) mod feeder;
 pub(crate) mod recording;
 pub(crate) mod schedule;
-pub(crate) mod template;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use std::sync::Arc;
 use membench_event::{Command, Event, Outcome, Protocol};
 
 use crate::Result;
+use crate::make::template::Templates;
 use crate::plan::recording::Events;
-use crate::plan::template::Templates;
 
 /// Causes for skipping a request.
 mod skip {

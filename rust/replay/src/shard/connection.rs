@@ -18,9 +18,9 @@ use rustix::net::{
 use crate::clock::{WallClock, monotonic};
 use crate::make::opaque::OpaqueCounter;
 use crate::make::request::RequestWriter;
+use crate::make::template::Templates;
 use crate::measure::{Arrival, Measures};
 use crate::operation::{Marks, Operation};
-use crate::plan::template::Templates;
 use crate::shard::outstanding::{Intake, NewRequest, Next, Outstanding};
 use crate::sys;
 

@@ -11,10 +11,10 @@ use crate::make::bytes::Sizes;
 use crate::make::keys;
 use crate::make::opaque::Opaque;
 use crate::make::request::RequestWriter;
+use crate::make::template::Templates;
 use crate::measure::histogram::{MULTI_GET, class_of};
 use crate::measure::{Arrival, Measures, Stamps, is_error};
 use crate::operation::{Marks, Operation};
-use crate::plan::template::Templates;
 
 /// State that the answers of one read change, and the time of that read.
 #[derive(Debug)]
