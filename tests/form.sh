@@ -1,6 +1,8 @@
 #!/bin/bash
 # The tree → every break of a rule about its form, one a line; exit 1 if there is any.
 set -uo pipefail
+# The last command of a pipeline runs in this shell, so that `refuse` can set `broken`.
+shopt -s lastpipe
 cd "$(dirname "$0")/.."
 
 shared=ebpf/common package=python/membench
@@ -27,7 +29,12 @@ sources=(rust ebpf python tests)
 grep -rnE '\bprint\(|sys\.exit' $package --include='*.py' | grep -Ev '/cli/|__main__' | refuse 'the library does not talk'
 grep -rnE '^ *(from|import) typer' $package --include='*.py' | grep -v /cli/ | refuse 'Typer at the door only'
 grep -rnE '^ *(from|import) rich' $package --include='*.py' | grep -Ev '/(cli|report)/' | refuse 'Rich in reports only'
-git grep -l 'repr(C)' -- 'rust/*/src/*.rs' | refuse 'one definition of shared types'
+# A type that crosses the ring is defined in the shared crate and read with zerocopy. sys declares the structures of
+# C libraries, which are neither.
+git grep -lE 'repr\(([^)]*[ ,])?C\b' -- 'rust/*/src/*.rs' | grep -Ev '^rust/[a-z]+/src/sys(\.rs$|/)' |
+    refuse 'one definition of shared types'
+git grep -lE 'zerocopy|FromBytes|IntoBytes' -- 'rust/*/src/sys.rs' 'rust/*/src/sys/*.rs' |
+    refuse 'types of the ring only in the shared crate'
 git ls-files 'rust/*/src/*.rs' 'ebpf/*.rs' | grep -v '/tests\.rs$' | while read -r file; do
     [[ $(first_line "$file") == '//!'* ]] || echo "$file"
 done | refuse 'a module opens with its line'

@@ -89,7 +89,7 @@ fn workload(count: u32) -> impl Iterator<Item = Event> {
             }),
             server_time: Some(800 + key % 4096),
             queue_time: Some(key % 64),
-            ..Event::of(if is_set { Command::Set } else { Command::Get })
+            ..Event::new(if is_set { Command::Set } else { Command::Get })
         }
     })
 }

@@ -1,4 +1,4 @@
-//! A trace in libCacheSim's oracleGeneral form → its analysis as JSON, sizes counted as simulators do.
+//! A trace in libCacheSim's oracleGeneral format → its analysis as JSON, with item sizes as simulators count them.
 //!
 //! `cargo run --release --example oracle_general -- FILE`
 #![expect(clippy::print_stdout, reason = "the result")]
@@ -8,7 +8,7 @@ use std::error::Error;
 use membench_analysis::{Context, ItemSize, Options, analyze_events};
 use membench_event::{Command, Event};
 
-/// Bytes of a record: time (s, u32), id (u64), size (u32), next access (i64, not used); little endian.
+/// Size of a record, bytes: time (s, u32), id (u64), size (u32), next access (i64, unused); little-endian.
 const RECORD: usize = 24;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A read whose outcome is not known.
+/// Returns a `get` whose outcome is unknown.
 fn read(ordinal: u32, seconds: u32, id: u64, size: u32) -> Event {
     Event {
         time: u64::from(seconds) * 1_000_000_000,
@@ -42,6 +42,6 @@ fn read(ordinal: u32, seconds: u32, id: u64, size: u32) -> Event {
         request: ordinal,
         key: Some(id),
         value_size: Some(size),
-        ..Event::of(Command::Get)
+        ..Event::new(Command::Get)
     }
 }

@@ -4,7 +4,7 @@ use membench_event::{Command, Event, Outcome};
 
 /// A get of no key, without a response.
 pub(super) fn event() -> Event {
-    Event::of(Command::Get)
+    Event::new(Command::Get)
 }
 
 /// A get that hit (or missed, with no size), the `request`th of its connection.

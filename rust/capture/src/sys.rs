@@ -9,7 +9,7 @@ pub(crate) use words::{Word, Words};
 #[cfg(feature = "pcap")]
 pub(crate) mod pcap;
 
-/// Memory that something else writes.
+/// Mappings of BPF maps and ring positions, shared with the kernel.
 #[cfg(feature = "ebpf")]
 mod words {
     use std::{
@@ -19,7 +19,7 @@ mod words {
         sync::atomic::{AtomicU64, Ordering},
     };
 
-    /// A file of 64-bit words mapped into memory, that something else writes.
+    /// A shared mapping of 64-bit words, only read here; the kernel or another mapping writes them.
     pub(crate) struct Words {
         start: NonNull<AtomicU64>,
         count: usize,
@@ -33,7 +33,7 @@ mod words {
 
         fn map_for(file: BorrowedFd<'_>, count: usize, protection: i32) -> io::Result<Self> {
             let length = count * size_of::<u64>();
-            // SAFETY: asks for new memory, which no other code uses.
+            // SAFETY: the kernel chooses the address, so the mapping overlaps no memory in use.
             let start = unsafe {
                 libc::mmap(
                     null_mut(),
@@ -53,46 +53,47 @@ mod words {
             }
         }
 
-        /// One word, as it is now; 0 beyond the last.
+        /// Returns the current value of a word; 0 beyond the last.
         pub(crate) fn read(&self, index: usize) -> u64 {
             if index >= self.count {
                 return 0;
             }
-            // SAFETY: inside the mapping, which is aligned to a page and lives as long as `self`.
+            // SAFETY: the word is inside the mapping, which is page-aligned and lives as long as `self`.
             unsafe { self.start.add(index).as_ref() }.load(Ordering::Relaxed)
         }
     }
 
     impl Drop for Words {
         fn drop(&mut self) {
-            // SAFETY: the mapping made by `map`, to which no reference outlives `self`.
+            // SAFETY: `map_for` made this mapping, and no reference into it outlives `self`.
             unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * size_of::<u64>()) };
         }
     }
 
-    /// One 64-bit word of a file that others read.
+    /// A shared writable mapping of one 64-bit word that the kernel reads.
     pub(crate) struct Word(Words);
 
     impl Word {
-        /// Maps the file's first word for writing.
+        /// Maps the first word of a file for writing.
         pub(crate) fn map(file: BorrowedFd<'_>) -> io::Result<Self> {
             Words::map_for(file, 1, libc::PROT_READ | libc::PROT_WRITE).map(Self)
         }
 
-        /// Replaces it.
+        /// Stores a new value.
         pub(crate) fn write(&self, value: u64) {
-            // SAFETY: the mapping is aligned to a page, holds one word and lives as long as `self`.
+            // SAFETY: the mapping is page-aligned, holds one word and lives as long as `self`.
             unsafe { self.0.start.as_ref() }.store(value, Ordering::Relaxed);
         }
     }
 
-    // SAFETY: shared memory is read and written by atomic operations only.
+    // SAFETY: all access to the shared memory is atomic, from any thread.
     unsafe impl Send for Words {}
-    // SAFETY: as above.
+    // SAFETY: all access to the shared memory is atomic, from several threads at once.
     unsafe impl Sync for Words {}
 }
 
-/// Gives up this thread's capabilities for good, core files and being traced; on failure says at which step.
+/// Irrevocably drops this thread's capabilities, and forbids the process to write core files or to be traced. An error
+/// names the step that failed.
 pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
     prctl("no_new_privs", libc::PR_SET_NO_NEW_PRIVS, 1)?;
     prctl(
@@ -107,14 +108,15 @@ pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
 }
 
 fn prctl(step: &'static str, option: i32, argument: u64) -> Result<(), (&'static str, io::Error)> {
-    // SAFETY: these options take a number and no pointers.
+    // SAFETY: the options used here take numbers, not pointers.
     checked(
         step,
         unsafe { libc::prctl(option, argument, 0_u64, 0_u64, 0_u64) }.into(),
     )
 }
 
-/// Without `CAP_SETPCAP` the set cannot be emptied, and need not be: what it bounds needs new privileges.
+/// Empties the bounding set. Without `CAP_SETPCAP` that is impossible, and not needed either: the set limits only
+/// privileges gained later, which `no_new_privs` already rules out.
 fn empty_bounding_set() -> Result<(), (&'static str, io::Error)> {
     for capability in 0.. {
         match prctl("bounding set", libc::PR_CAPBSET_DROP, capability) {
@@ -132,7 +134,7 @@ fn empty_capabilities() -> Result<(), (&'static str, io::Error)> {
     const VERSION_3: u32 = 0x2008_0522;
     let header: [u32; 2] = [VERSION_3, 0];
     let sets = [[0_u32; 3]; 2];
-    // SAFETY: a header for this thread and two triples of sets, as version 3 wants them.
+    // SAFETY: `header` names version 3 and this thread, and `sets` are the two triples that version 3 reads.
     checked("capabilities", unsafe {
         libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr())
     })
@@ -143,7 +145,7 @@ fn no_core_files() -> Result<(), (&'static str, io::Error)> {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: a complete limit.
+    // SAFETY: `none` is a complete `rlimit` that outlives the call.
     checked(
         "core files",
         unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) }.into(),

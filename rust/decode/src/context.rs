@@ -60,7 +60,7 @@ impl Context {
 
     /// Takes note of a server's version; one that tells nothing changes nothing.
     pub(super) fn learn_version(&mut self, server: u32, version: &[u8]) {
-        if let Some(dialect) = Dialect::of_version(version) {
+        if let Some(dialect) = Dialect::from_version(version) {
             self.dialects.insert(server, dialect);
         }
     }
@@ -103,7 +103,7 @@ impl Context {
                 .filter(|_| request.opcode.is_none())
                 .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
             options: self.options_of(request, absolute),
-            ..Event::of(request.command)
+            ..Event::new(request.command)
         }
     }
 

@@ -319,7 +319,7 @@ impl Pairing {
         for token in requests {
             let outcome = match passed.next(token) {
                 Answered::No => Some(Outcome::Suppressed),
-                Answered::So(reply) => {
+                Answered::Yes(reply) => {
                     self.apply(context, reply);
                     reply.outcome
                 }

@@ -1,4 +1,4 @@
-//! Keys → keyed key ids: SipHash-2-4 under 128 random bits that never leave memory.
+//! Keys → key ids: SipHash-2-4 under a 128-bit secret that membench never writes anywhere.
 
 mod error;
 mod names;
@@ -14,12 +14,24 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 pub use error::KeyError;
 pub use names::Names;
 
-/// What the fingerprint is the id of: it holds a space and a line end, so no text key is equal to it.
+/// The text whose id is the fingerprint. It contains spaces and a line end, so no text key is equal to it.
 const FINGERPRINT: &[u8] = b"membench key fingerprint\r\n";
-/// Longest key file worth reading: 32 digits and a line end, with room to see that there is more.
+/// Bytes read from a key file: 32 digits and a line end, with room to notice that there is more.
 const LONGEST: u64 = 64;
 
-/// Turns keys into key ids. The key is wiped when this is dropped, and nothing prints it.
+/// Turns keys into key ids under a secret, which is wiped on drop and never printed.
+///
+/// ```
+/// use membench_decode::privacy::KeyHasher;
+///
+/// let (one, other) = (KeyHasher::random()?, KeyHasher::random()?);
+/// assert_eq!(one.id(b"user:42"), one.id(b"user:42"));
+/// assert_ne!(one.id(b"user:42"), other.id(b"user:42"));
+///
+/// // Ids of two captures are comparable only if the fingerprints are equal.
+/// assert_ne!(one.fingerprint(), other.fingerprint());
+/// # Ok::<(), membench_decode::privacy::KeyError>(())
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct KeyHasher {
     key: [u8; 16],
@@ -28,7 +40,7 @@ pub struct KeyHasher {
 }
 
 impl KeyHasher {
-    /// Under a key of its own: ids of two captures have nothing in common.
+    /// Creates a hasher with a secret of its own: the ids of two such captures have nothing in common.
     pub fn random() -> Result<Self, KeyError> {
         let mut hasher = Self {
             key: [0; 16],
@@ -38,16 +50,17 @@ impl KeyHasher {
         Ok(hasher)
     }
 
-    /// Under the key in a file that only its owner can read: ids of captures with one key file can be joined.
+    /// Creates a hasher with the secret in a file that only its owner can read: 16 bytes, or 32 hexadecimal digits. The
+    /// ids of captures that use the same key file can be joined.
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
         let content = read_private(path)?;
         parse(&content).ok_or_else(|| KeyError::File {
             path: path.into(),
-            found: format!("{} bytes that are no key", content.len()),
+            found: format!("{} bytes that are not a key", content.len()),
         })
     }
 
-    /// The id of a key.
+    /// Returns the id of a key.
     #[must_use]
     #[inline]
     pub fn id(&self, key: &[u8]) -> u64 {
@@ -58,14 +71,15 @@ impl KeyHasher {
         id
     }
 
-    /// The same, but keys are remembered in `names` from now on.
+    /// Also stores the keys it hashes in `names`, if there is one.
     #[must_use]
-    pub fn remembering(mut self, names: Option<Names>) -> Self {
+    pub fn with_names(mut self, names: Option<Names>) -> Self {
         self.names = names;
         self
     }
 
-    /// What tells whether two captures used one key, without telling the key: 16 hexadecimal digits.
+    /// Returns 16 hexadecimal digits that are equal for two captures if they used the same secret. They do not reveal
+    /// it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         format!(
@@ -75,7 +89,7 @@ impl KeyHasher {
     }
 }
 
-/// The content of a file that group and others have no permission on.
+/// Reads a file, which must grant no permission to group and others.
 fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let failed = |source| KeyError::Io {
         path: path.into(),
@@ -89,7 +103,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
             mode,
         });
     }
-    // Reserved up front: growing would leave copies behind.
+    // Reserved up front: growing would leave copies of the secret in freed memory.
     let mut content = Zeroizing::new(Vec::with_capacity(128));
     file.take(LONGEST)
         .read_to_end(&mut content)
@@ -175,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn a_file_that_is_not_a_key_is_refused() {
         let contents: [&[u8]; 6] = [
             b"",
             b"0011",

@@ -21,5 +21,5 @@ pub(super) fn begins_request(bytes: &[u8], partial: bool) -> bool {
 fn begins_with_verb(bytes: &[u8]) -> bool {
     let longest = bytes.len().min(LONGEST_VERB);
     let space = bytes[..longest].iter().position(|byte| *byte == b' ');
-    space.is_some_and(|space| Command::of_verb(&bytes[..space]) != Command::Other)
+    space.is_some_and(|space| Command::from_verb(&bytes[..space]) != Command::Other)
 }

@@ -1,11 +1,11 @@
-//! A command and its response → whether they fit, and the outcome.
+//! A command and a response → the outcome, if the response can answer the command.
 
 use membench_protocol::binary::{Answer, Code};
 use membench_protocol::response::{Kind, Response};
 
 use crate::event::{Command, Outcome};
 
-/// What a response says of the request it answers.
+/// Returns the outcome of `command` when `response` answers it.
 pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
     match response {
         Response::Value { .. } | Response::MetaDebug(_) => Outcome::Hit,
@@ -37,15 +37,15 @@ pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
         | Response::Stat(_)
         | Response::Busy(_)
         | Response::Line(_) => Outcome::Ok,
-        Response::Binary(answer) => of_code(command, answer.code),
+        Response::Binary(answer) => outcome_of_code(command, answer.code),
     }
 }
 
-/// Statuses mean what the text protocol's words for the same end mean.
-fn of_code(command: Command, code: Code) -> Outcome {
+/// Returns the outcome that the text protocol's response for the same result stands for.
+fn outcome_of_code(command: Command, code: Code) -> Outcome {
     use Command as C;
     match code {
-        Code::Success => of_success(command),
+        Code::Success => outcome_of_success(command),
         Code::NotFound => match command {
             C::Get | C::Gat => Outcome::Miss,
             C::Replace => Outcome::NotStored,
@@ -63,7 +63,7 @@ fn of_code(command: Command, code: Code) -> Outcome {
     }
 }
 
-fn of_success(command: Command) -> Outcome {
+fn outcome_of_success(command: Command) -> Outcome {
     use Command as C;
     match command {
         C::Get | C::Gat => Outcome::Hit,
@@ -75,7 +75,7 @@ fn of_success(command: Command) -> Outcome {
     }
 }
 
-/// Whether a response is an error line: any request may get one.
+/// Returns true for an error line, which may answer any request.
 pub fn is_error(response: &Response<'_>) -> bool {
     matches!(
         response,
@@ -83,12 +83,12 @@ pub fn is_error(response: &Response<'_>) -> bool {
     )
 }
 
-/// Whether memcached can answer `command` with `response`.
+/// Returns true if memcached can answer `command` with `response`.
 pub fn fits(command: Command, response: &Response<'_>) -> bool {
     use Command as C;
     match response {
         Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
-        Response::Binary(answer) => is_of(command, answer),
+        Response::Binary(answer) => has_opcode_of(command, answer),
         _ if command == C::Other => !matches!(response, Response::Value { .. }),
         Response::Value { .. } => is_retrieval(command),
         Response::End => is_retrieval(command) || command == C::Stats,
@@ -112,8 +112,9 @@ pub fn fits(command: Command, response: &Response<'_>) -> bool {
     }
 }
 
-/// Responses of the binary protocol repeat the opcode. One that compares a cas value is a `cas` here.
-fn is_of(command: Command, answer: &Answer<'_>) -> bool {
+/// Returns true if the opcode that a binary response repeats is of `command`. A `set`, `add` or `replace` that compares
+/// a cas value is a [`Command::Cas`] here.
+fn has_opcode_of(command: Command, answer: &Answer<'_>) -> bool {
     use Command::{Add, Cas, Replace, Set};
     let named = answer.opcode.command();
     named == command || command == Cas && matches!(named, Set | Add | Replace)
@@ -131,7 +132,7 @@ fn fits_meta(command: Command, kind: Kind) -> bool {
     }
 }
 
-/// `get`, `gets`, `gat`, `gats`: in the text protocol answered by values and `END`.
+/// Returns true for `get`, `gets`, `gat` and `gats`, which the text protocol answers with values and `END`.
 pub fn is_retrieval(command: Command) -> bool {
     matches!(
         command,
@@ -146,15 +147,15 @@ mod tests {
 
     use super::*;
 
-    fn of_line(command: Command, line: &[u8]) -> (bool, Outcome) {
+    fn judge_line(command: Command, line: &[u8]) -> (bool, Outcome) {
         let Ok(Status::Complete { value, .. }) = response::parse(line) else {
             panic!("{line:?}");
         };
         (fits(command, &value), outcome(command, &value))
     }
 
-    /// A binary response without body.
-    fn of_status(command: Command, opcode: u8, status: u8) -> (bool, Outcome) {
+    /// Judges a binary response without a body.
+    fn judge_status(command: Command, opcode: u8, status: u8) -> (bool, Outcome) {
         let mut bytes = [0; 24];
         (bytes[0], bytes[1], bytes[7]) = (0x81, opcode, status);
         let Ok(Status::Complete { value, .. }) = parse_response(&bytes) else {
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn both_protocols_mean_the_same_by_their_answers() {
+    fn text_and_binary_responses_have_the_same_outcome() {
         use Command as C;
         let table: &[(Command, &[u8], u8, u8, Outcome)] = &[
             (C::Get, b"END\r\n", 0x00, 0x01, Outcome::Miss),
@@ -206,18 +207,18 @@ mod tests {
             (C::Other, b"ERROR\r\n", 0x30, 0x81, Outcome::ClientError),
         ];
         for (command, line, opcode, status, expected) in table {
-            assert_eq!(of_line(*command, line), (true, *expected), "{command:?}");
-            let binary = of_status(*command, *opcode, *status);
+            assert_eq!(judge_line(*command, line), (true, *expected), "{command:?}");
+            let binary = judge_status(*command, *opcode, *status);
             assert_eq!(binary, (true, *expected), "{command:?}");
         }
     }
 
     #[test]
-    fn a_response_fits_its_own_opcode_only() {
-        assert!(!of_status(Command::Get, 0x01, 0).0);
-        assert!(!of_status(Command::Set, 0x04, 0).0);
-        assert!(!of_status(Command::Other, 0x00, 0).0);
-        assert!(!of_line(Command::Set, b"DELETED\r\n").0);
-        assert!(!of_line(Command::MetaSet, b"STORED\r\n").0);
+    fn a_response_fits_only_its_own_command() {
+        assert!(!judge_status(Command::Get, 0x01, 0).0);
+        assert!(!judge_status(Command::Set, 0x04, 0).0);
+        assert!(!judge_status(Command::Other, 0x00, 0).0);
+        assert!(!judge_line(Command::Set, b"DELETED\r\n").0);
+        assert!(!judge_line(Command::MetaSet, b"STORED\r\n").0);
     }
 }

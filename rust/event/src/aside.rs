@@ -1,31 +1,35 @@
-//! Replies that fit several quiet requests → which of these were answered, once a later reply passes them. Decoding and
-//! replay leave the same outcomes open by it.
+//! Replies that fit several quiet requests → the requests they answer, as far as that can be known.
+//!
+//! Such replies are set aside until a later reply passes the requests: then no more can come. Decoding and replay share
+//! this rule, so they leave the same outcomes open.
 
 use std::collections::{HashMap, VecDeque};
 
-/// What a request's reply repeats: the opaque token, or none.
+/// The opaque token of a request, which its reply repeats; `None` if it has none.
 pub type Token = Option<u64>;
 
-/// What is known of a quiet request that was passed.
+/// The reply to a quiet request that a later reply has passed.
 #[derive(Clone, Copy, Debug)]
 pub enum Answered<R> {
-    /// It got none.
+    /// The request got no reply.
     No,
-    /// It got this reply.
-    So(R),
-    /// Some requests with its token did.
+    /// The request got this reply.
+    Yes(R),
+    /// Requests with its token got replies, but not one each, so it is not known which did.
     Unknown,
 }
 
-/// The requests and replies with one token, both in their order.
+/// The requests and replies with one token.
 #[derive(Debug)]
 struct Group<R> {
     requests: usize,
+    /// Replies in the order received.
     replies: VecDeque<R>,
+    /// True if each request got a reply.
     complete: bool,
 }
 
-/// Requests that were passed, by token.
+/// Quiet requests that a later reply has passed, by token.
 #[derive(Debug)]
 pub struct Passed<R>(HashMap<Token, Group<R>>);
 
@@ -40,7 +44,8 @@ impl<R> Default for Group<R> {
 }
 
 impl<R> Passed<R> {
-    /// memcached answers in order, so the replies set aside are those of the requests that were passed.
+    /// Groups the passed requests and the replies set aside. memcached answers in order, so each of these replies
+    /// belongs to one of these requests.
     pub fn new(requests: &[Token], replies: Vec<(Token, R)>) -> Self {
         let mut groups: HashMap<Token, Group<R>> = HashMap::new();
         for (token, reply) in replies {
@@ -57,14 +62,15 @@ impl<R> Passed<R> {
         Self(groups)
     }
 
-    /// The next request with this token: all with it were answered, or none, or it is not known which.
+    /// Returns the reply to the next request with this token. It is known only if all requests with the token were
+    /// answered, or none.
     pub fn next(&mut self, token: Token) -> Answered<R> {
         match self.0.get_mut(&token) {
             None => Answered::No,
             Some(group) if group.complete => group
                 .replies
                 .pop_front()
-                .map_or(Answered::Unknown, Answered::So),
+                .map_or(Answered::Unknown, Answered::Yes),
             Some(_) => Answered::Unknown,
         }
     }
@@ -74,13 +80,13 @@ impl<R> Passed<R> {
 mod tests {
     use super::*;
 
-    /// How many requests of each of two tokens, how many replies, and what is known of each request.
     #[test]
-    fn replies_belong_to_all_requests_with_their_token_or_to_nobody_known() {
+    fn replies_are_assigned_only_if_there_is_one_for_each_request_with_their_token() {
+        // Requests with a token, replies with that token, and the expected answer to each of the requests.
         let table: &[(usize, usize, &str)] = &[
             (2, 0, "no"),
             (2, 1, "unknown"),
-            (2, 2, "so"),
+            (2, 2, "yes"),
             (1, 2, "unknown"),
         ];
         for (requests, replies, expected) in table {
@@ -90,7 +96,7 @@ mod tests {
             for token in tokens {
                 let found = match passed.next(token) {
                     Answered::No => "no",
-                    Answered::So(()) => "so",
+                    Answered::Yes(()) => "yes",
                     Answered::Unknown => "unknown",
                 };
                 assert_eq!(found, if token.is_some() { *expected } else { "no" });

@@ -1,8 +1,8 @@
-//! One operation on one key, anonymised: what decoding yields and a profile holds.
+//! [`Event`]: one anonymised operation on one key, as decoding yields it and a profile holds it.
 
 pub use membench_protocol::Command;
 
-/// Which of memcached's protocols a request used.
+/// The protocol of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Protocol {
@@ -14,21 +14,21 @@ pub enum Protocol {
     Binary,
 }
 
-/// How an operation ended, from its response.
+/// The result of an operation, taken from its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Outcome {
-    /// A value (or its flags) came back.
+    /// A value (or its flags) was returned.
     Hit,
-    /// Nothing was found by a reading command.
+    /// A reading command found no item.
     Miss,
-    /// Meta `W`: this client is to refill the item.
+    /// Meta `W`: this client has won the right to recache the item.
     Won,
     /// Meta `X`: the value is stale.
     Stale,
     /// A value was written, or a counter changed.
     Stored,
-    /// A condition (`add`, `replace`, `append`, `prepend`) was not met.
+    /// The condition of an `add`, `replace`, `append` or `prepend` failed.
     NotStored,
     /// The cas value differed.
     Exists,
@@ -36,7 +36,7 @@ pub enum Outcome {
     NotFound,
     /// The item was removed (or marked stale).
     Deleted,
-    /// Its expiry was changed.
+    /// The item's expiry was changed.
     Touched,
     /// A command without a key succeeded.
     Ok,
@@ -44,14 +44,14 @@ pub enum Outcome {
     ClientError,
     /// `SERVER_ERROR`.
     ServerError,
-    /// No response was due (`noreply`, quiet) and none came.
+    /// No response was due (`noreply`, quiet), and none came.
     Suppressed,
 }
 
 macro_rules! names {
     ($type:ident { $($variant:ident = $name:literal),* $(,)? }) => {
         impl $type {
-            /// Every value, in the order of its number.
+            /// Every value, in order of its discriminant.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The name used in profiles and reports.
@@ -80,7 +80,7 @@ names!(Outcome {
     Suppressed = "suppressed",
 });
 
-/// Index of an options string in its [`OptionsTable`]; 0 is the empty string.
+/// Index of an options string in an [`OptionsTable`]; 0 is the empty string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Options(pub u16);
 
@@ -99,7 +99,8 @@ impl Default for OptionsTable {
 }
 
 impl OptionsTable {
-    /// The index of `name`, added if new. A full table (65,536 distinct strings) maps to the empty string.
+    /// Returns the index of `name`, which is added if new. Once the table is full (65,536 distinct strings), a new
+    /// string maps to the empty one.
     pub fn intern(&mut self, name: &str) -> Options {
         if let Some(found) = self.names.iter().position(|known| **known == *name) {
             return Options(u16::try_from(found).unwrap_or(0));
@@ -111,72 +112,73 @@ impl OptionsTable {
         Options(index)
     }
 
-    /// The string behind an index; empty if unknown.
+    /// Returns the string at an index; empty if unknown.
     pub fn name(&self, options: Options) -> &str {
         self.names
             .get(usize::from(options.0))
             .map_or("", |name| name)
     }
 
-    /// Every string, by index.
+    /// Every string, in order of its index.
     pub fn names(&self) -> &[Box<str>] {
         &self.names
     }
 }
 
-/// One operation on one key. A multi-get of N keys is N events that share `request`.
+/// One operation on one key. A multi-get of N keys is N events with the same `request`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Return of the server's read that holds the request's first byte, `CLOCK_MONOTONIC`, ns.
+    /// Time at which the server's read of the request's first byte returned, `CLOCK_MONOTONIC`, ns.
     pub time: u64,
-    /// Ordinal of the connection.
+    /// Ordinal of the connection within the capture.
     pub connection: u32,
-    /// Ordinal, on its connection, of the server's read in which the request starts.
+    /// Ordinal, within the connection, of the server's read in which the request starts.
     pub batch: u32,
-    /// Ordinal of the request on its connection.
+    /// Ordinal of the request within its connection.
     pub request: u32,
-    /// The verb.
+    /// The command.
     pub command: Command,
-    /// Which protocol.
+    /// The protocol.
     pub protocol: Protocol,
-    /// Keyed id of the key; none where the command has none.
+    /// Keyed id of the key; `None` if the command has no key.
     pub key: Option<u64>,
-    /// Bytes of the key, decoded.
+    /// Size of the decoded key, bytes.
     pub key_size: Option<u8>,
-    /// Bytes of the value stored, or returned on a hit.
+    /// Size of the value stored, or returned by a hit, bytes.
     pub value_size: Option<u32>,
-    /// Bytes of the request on the wire, value included; on its first event only.
+    /// Size of the request on the wire, value included, bytes; only on the first event of the request.
     pub request_size: Option<u32>,
-    /// Expiry as sent, in seconds; absolute times are made relative to the request and marked `A` in `options`.
+    /// Expiry as sent, s. An absolute time is made relative to the request and marked `A` in `options`.
     pub ttl: Option<i32>,
     /// Client flags as sent.
     pub flags: Option<u32>,
-    /// Per-capture ordinal of the cas value sent or returned: equal values have equal ordinals.
+    /// Ordinal, within the capture, of the cas value sent or returned: equal values have equal ordinals.
     pub cas: Option<u32>,
-    /// Arithmetic: the amount.
+    /// The amount of an arithmetic command.
     pub delta: Option<u64>,
-    /// Meta arithmetic: the initial value.
+    /// Initial value of a counter that does not exist yet (meta `J`, binary arithmetic).
     pub initial: Option<u64>,
-    /// Meta `N`: expiry of a vivified item, s.
+    /// Expiry of an item created on a miss (meta `N`, binary arithmetic), s.
     pub vivify_ttl: Option<i32>,
-    /// Meta `R`: recache below this remaining ttl, s.
+    /// Remaining expiry below which the client recaches the item (meta `R`), s.
     pub recache_ttl: Option<i32>,
-    /// Meta `O`: length of the opaque token, bytes.
+    /// Size of the opaque token (meta `O`), bytes.
     pub opaque_size: Option<u8>,
-    /// Flags and modes.
+    /// The flags and modes of the request.
     pub options: Options,
-    /// How it ended; none when that was not seen.
+    /// The result; `None` if it was not observed.
     pub outcome: Option<Outcome>,
-    /// Return of the read that completed the request → return of the send with the last byte of its response, ns,
-    /// saturating.
+    /// From the return of the read that completed the request to the return of the send with the last byte of its
+    /// response, ns; saturates.
     pub server_time: Option<u32>,
-    /// Arrival → read, µs, where known.
+    /// From arrival to read, where known, µs.
     pub queue_time: Option<u32>,
 }
 
 impl Event {
-    /// A command alone: the first of its connection, at time 0, of the text or meta protocol, with all else unknown.
-    pub const fn of(command: Command) -> Self {
+    /// Creates an event of `command` in the text or meta protocol: the first request of connection 0, at time 0, with
+    /// every other field unknown.
+    pub const fn new(command: Command) -> Self {
         Self {
             time: 0,
             connection: 0,

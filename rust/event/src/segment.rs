@@ -1,6 +1,6 @@
-//! What every source yields: timed payload bytes of one direction of one connection, with holes.
+//! [`Segment`]: timed payload bytes of one direction of one connection, with holes. Every source yields segments.
 
-/// Which way bytes go, seen from the server.
+/// The direction of a stream, seen from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Client to server: what memcached reads.
@@ -9,38 +9,39 @@ pub enum Direction {
     Response,
 }
 
-/// A run of stream bytes: kept, or known only by its length.
+/// A run of stream bytes, of which the bytes or only their number are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// The bytes themselves.
+    /// The bytes that were kept.
     Bytes(&'a [u8]),
-    /// This many bytes were moved but not kept.
+    /// The number of bytes that passed and were not kept.
     Hole(u32),
 }
 
-/// One call's bytes (or the share of them in one record) in one direction of one connection.
+/// The bytes of one call, or one record's share of them, in one direction of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
-    /// Ordinal of the connection in this capture.
+    /// Ordinal of the connection within the capture.
     pub connection: u32,
-    /// Which way.
+    /// The direction of the bytes.
     pub direction: Direction,
     /// Offset of the first byte in this direction's stream, from the first byte observed.
     pub offset: u64,
-    /// When the call returned (or the packet passed), `CLOCK_MONOTONIC`, ns.
+    /// Time at which the call returned or the packet passed, `CLOCK_MONOTONIC`, ns.
     pub time: u64,
-    /// When the bytes had arrived, where known, ns.
+    /// Time at which the bytes arrived, where known, `CLOCK_MONOTONIC`, ns.
     pub arrival: Option<u64>,
-    /// A read of the server's that filled its buffer: if it gathers requests there, it may read on before it answers.
+    /// True for a read that filled the server's buffer. A server that collects requests in it may read again before it
+    /// answers.
     pub filled: bool,
-    /// Ordinal of the call on its connection and direction; the segments of one call share it.
+    /// Ordinal of the call within its connection and direction; the segments of one call share it.
     pub call: u32,
     /// The bytes, in stream order.
     pub pieces: &'a [Piece<'a>],
 }
 
 impl Segment<'_> {
-    /// Length in the stream, holes included.
+    /// Length in the stream, holes included, bytes.
     #[inline]
     pub fn length(&self) -> u64 {
         self.pieces.iter().map(Piece::length).sum()
@@ -48,7 +49,7 @@ impl Segment<'_> {
 }
 
 impl Piece<'_> {
-    /// Length in the stream.
+    /// Length in the stream, bytes.
     #[inline]
     pub fn length(&self) -> u64 {
         match self {

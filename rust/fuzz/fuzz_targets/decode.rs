@@ -1,4 +1,4 @@
-//! Any bytes read and sent, any of them lost or not kept → every byte is in one term of the ledger.
+//! Arbitrary calls of a server, with bytes lost or not kept → every byte is in one term of the ledger.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ use membench_fuzz::close;
 const STREAM: u32 = 0;
 const DATAGRAMS: u32 = 1;
 
-/// How the connection is looked at, and calls: what each is, how much of it was lost or not kept, what was.
+/// Options of the decoder, and calls, each with its kind, the number of bytes lost or not kept, and the kept bytes.
 type Input<'a> = (u8, Vec<(u8, u16, &'a [u8])>);
 
 fn decoder(how: u8) -> Option<Decoder> {

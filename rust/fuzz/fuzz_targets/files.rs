@@ -1,4 +1,5 @@
-//! Any bytes as a capture file, compressed or not → streams without untold holes, and nothing unaccounted for.
+//! Arbitrary bytes as a capture file, compressed or not → streams whose holes are all reported, every byte accounted
+//! for.
 #![no_main]
 
 use std::io::Cursor;

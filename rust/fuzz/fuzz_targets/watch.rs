@@ -1,4 +1,4 @@
-//! Any bytes as memcached's log, split anywhere → the same events, and never more than lines.
+//! Arbitrary bytes as memcached's log, split anywhere → the same events as unsplit, at most one a line.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -142,7 +142,7 @@ impl Mix {
                 (false, false) => Outcome::Hit,
             }),
             server_time: self.shape.server_time.then_some(server_time as u32),
-            ..Event::of(if set { Command::Set } else { Command::Get })
+            ..Event::new(if set { Command::Set } else { Command::Get })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Writes the profiles that tests open: `cargo run -p membench-profile --example profiles -- tests/data`.
 //!
-//! `sealed` has 40 events of 4 connections, `killed` the same as a killed recorder leaves them.
+//! `sealed` is a complete profile of 40 events on 4 connections; `killed` has the same events, as a killed recorder
+//! leaves them.
 
 use std::path::Path;
 
@@ -22,7 +23,8 @@ fn header() -> Header {
     }
 }
 
-/// Every 4th is a set, without a response wanted on every other connection; every 5th get misses.
+/// Returns event `number`: every 4th is a set, every other one of these `noreply`; every 5th event misses if it is a
+/// get.
 fn event(number: u32, noreply: Options) -> Event {
     let (set, missed) = (number % 4 == 3, number.is_multiple_of(5));
     let silent = set && number % 8 == 3;
@@ -45,7 +47,7 @@ fn event(number: u32, noreply: Options) -> Event {
             (false, _, false) => Outcome::Hit,
         }),
         server_time: (!silent).then_some(1000 + number),
-        ..Event::of(if set { Command::Set } else { Command::Get })
+        ..Event::new(if set { Command::Set } else { Command::Get })
     }
 }
 

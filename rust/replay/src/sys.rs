@@ -7,15 +7,15 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-// Receive stamps: `Documentation/networking/timestamping.rst` of the kernel.
+// Receive timestamps, for replay (`Documentation/networking/timestamping.rst` of the kernel).
 
-/// Length of the option's value, a 32-bit integer.
+/// Size of the value of `SO_TIMESTAMPING`, a 32-bit integer.
 const STAMPS_SIZE: libc::socklen_t = 4;
 
-/// Asks the kernel to stamp what arrives on a socket, in software.
+/// Makes the kernel timestamp, in software, the data that a socket receives.
 pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
     let flags: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
-    // SAFETY: the option's value is a live integer of the size given.
+    // SAFETY: the option's value is a live integer of the given size.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -32,11 +32,12 @@ pub(crate) fn stamp_received(socket: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Room for one `SCM_TIMESTAMPING` message, aligned as `cmsghdr` wants.
+/// Buffer for one `SCM_TIMESTAMPING` message, aligned as `cmsghdr` requires.
 #[repr(align(8))]
 struct Ancillary(MaybeUninit<[u8; 128]>);
 
-/// Reads what has arrived: bytes, and when the last of them did (`CLOCK_REALTIME`, ns) if the kernel stamped it.
+/// Receives bytes. Returns their number and, if the kernel stamped them, the time at which the last of them arrived
+/// (`CLOCK_REALTIME`, ns).
 pub(crate) fn receive_stamped(
     socket: BorrowedFd<'_>,
     into: &mut [u8],
@@ -46,24 +47,24 @@ pub(crate) fn receive_stamped(
         iov_base: into.as_mut_ptr().cast(),
         iov_len: into.len(),
     };
-    // SAFETY: `msghdr` is plain data, for which zeroes are a value.
+    // SAFETY: `msghdr` is plain data, of which all zeroes is a valid value.
     let mut message: libc::msghdr = unsafe { zeroed() };
     message.msg_iov = &raw mut piece;
     message.msg_iovlen = 1;
     message.msg_control = ancillary.0.as_mut_ptr().cast();
     message.msg_controllen = size_of::<Ancillary>();
-    // SAFETY: the message points to `into` and `ancillary`, both live and as long as it says.
+    // SAFETY: the message points to `into` and `ancillary`, both live and of the lengths it gives.
     let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
     let length = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
     Ok((length, stamp(&message)))
 }
 
-/// The software stamp among a received message's ancillary data.
+/// Returns the software timestamp among the ancillary data of a received message, if there is one.
 fn stamp(message: &libc::msghdr) -> Option<u64> {
-    // SAFETY: recvmsg filled the control buffer and set its length; the macros stay inside it.
+    // SAFETY: `recvmsg` filled the control buffer and set its length, beyond which the macros do not go.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !header.is_null() {
-        // SAFETY: not null, so it points to a whole header in the control buffer.
+        // SAFETY: a header that is not null is whole and inside the control buffer.
         let (level, kind) = unsafe { ((*header).cmsg_level, (*header).cmsg_type) };
         if (level, kind) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING) {
             // SAFETY: the data of this kind is three timespecs; the first is the software stamp.
@@ -75,7 +76,7 @@ fn stamp(message: &libc::msghdr) -> Option<u64> {
             let seconds = u64::try_from(time.tv_sec).ok()?;
             return Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).ok()?);
         }
-        // SAFETY: as for the first.
+        // SAFETY: `message` and its control buffer are as `recvmsg` left them, and `header` is one of its headers.
         header = unsafe { libc::CMSG_NXTHDR(message, header) };
     }
     None

@@ -18,7 +18,7 @@ fn event(command: Command, connection: u32, request: u32, time: u64) -> Event {
         connection,
         batch: request,
         request,
-        ..Event::of(command)
+        ..Event::new(command)
     }
 }
 

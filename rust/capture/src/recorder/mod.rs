@@ -193,7 +193,7 @@ impl Recorder {
             Some(path) => KeyHasher::from_file(path)?,
             None => KeyHasher::random()?,
         };
-        let hasher = hasher.remembering(options.names.clone());
+        let hasher = hasher.with_names(options.names.clone());
         let yielding = options
             .nice
             .map_or_else(Yielding::default, yielding::stand_back);

@@ -28,7 +28,7 @@ mod tests {
             request,
             key,
             request_size: Some(4),
-            ..Event::of(Command::MetaNoop)
+            ..Event::new(Command::MetaNoop)
         }
     }
 

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use membench_decode::packet::{Link, Packet, PacketError};
-
-use crate::sys::pcap::{Handle, Opening, Trouble};
+use crate::sys::pcap::{Handle, OpenOptions, PcapError};
 use crate::{Error, Result};
+use membench_decode::packet::{Link, Packet, PacketError};
 
 /// Nothing is cut off a packet.
 const SNAPLEN: u32 = 256 << 10;
@@ -36,8 +35,8 @@ impl Live {
         let buffer_bytes = buffer_bytes
             .saturating_mul(ROOM)
             .clamp(BUFFERS.0, BUFFERS.1);
-        let failed = |trouble| failure(interface, trouble);
-        let mut handle = Handle::open(&Opening {
+        let failed = |error| failure(interface, error);
+        let mut handle = Handle::open(&OpenOptions {
             interface,
             buffer_bytes,
             timeout_ms: TIMEOUT_MS,
@@ -138,14 +137,14 @@ fn tagged(plain: &str) -> String {
     format!("{plain} or (vlan and ({plain} or (vlan and {plain})))")
 }
 
-fn failure(interface: &str, trouble: Trouble) -> Error {
-    match trouble {
-        Trouble::Missing(reason) => Error::NoLibpcap { reason },
-        Trouble::Forbidden(reason) => Error::PacketsForbidden {
+fn failure(interface: &str, error: PcapError) -> Error {
+    match error {
+        PcapError::Missing(reason) => Error::NoLibpcap { reason },
+        PcapError::Forbidden(reason) => Error::PacketsForbidden {
             interface: interface.to_owned(),
             reason,
         },
-        Trouble::Failed(reason) => Error::PacketsUnavailable {
+        PcapError::Failed(reason) => Error::PacketsUnavailable {
             interface: interface.to_owned(),
             reason,
         },

@@ -338,6 +338,6 @@ fn event(
         request,
         key: Some(key),
         key_size: Some(key_size),
-        ..Event::of(command)
+        ..Event::new(command)
     }
 }

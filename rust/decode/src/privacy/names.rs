@@ -1,14 +1,15 @@
-//! Key ids → keys that were hashed lately, for the operator's own terminal: in memory only, wiped when dropped.
+//! Key ids → recently hashed keys, for the operator's own terminal: held in memory only, wiped on drop.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-/// Keys remembered by where their id falls: a key that is used often is nearly always the last there.
+/// Number of slots, of which a key's id selects one. A slot remembers the last key hashed to it, which is nearly always
+/// the one in frequent use.
 const SLOTS: usize = 1 << 16;
 
-/// The latest keys. Clones share them.
+/// Recently hashed keys. Clones share them.
 #[derive(Clone)]
 pub struct Names(Arc<Mutex<Known>>);
 
@@ -30,7 +31,7 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    /// Remembers a key, in place of another one.
+    /// Remembers a key in its slot, replacing the one there.
     pub(super) fn note(&self, id: u64, key: &[u8]) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slot(id);
@@ -39,7 +40,7 @@ impl Names {
         }
     }
 
-    /// The key with this id, if it is remembered.
+    /// Returns the key with this id, if it is remembered.
     pub fn get(&self, id: u64) -> Option<Zeroizing<Vec<u8>>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (there, key) = known.slots.get(&slot(id))?;

@@ -127,7 +127,7 @@ fn is_list(open: &Open) -> bool {
 fn list_end(open: &Open) -> [u8; HEADER_SIZE] {
     let mut header = [0; HEADER_SIZE];
     let [_, _, _, _, opaque @ ..] = open.opaque.unwrap_or_default().to_be_bytes();
-    let Opcode(opcode) = Opcode::of(Command::Stats, false, false).unwrap_or(Opcode(0));
+    let Opcode(opcode) = Opcode::from_command(Command::Stats, false, false).unwrap_or(Opcode(0));
     (header[0], header[1]) = (0x81, opcode);
     header[12..16].copy_from_slice(&opaque);
     header

@@ -1,4 +1,4 @@
-//! A memcached of the test's own.
+//! A memcached process for a single test.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running memcached; it ends with this value.
+/// A running memcached, killed on drop.
 pub(crate) struct Memcached {
     process: Mutex<Child>,
     port: u16,
 }
 
 impl Memcached {
-    /// Starts one on a free port, or says why the test is skipped.
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+    /// Starts a memcached on a free port; `None`, with a note that the test is skipped, if it is not installed.
+    #[expect(clippy::print_stderr, reason = "a skipped test says why")]
     pub(crate) fn start() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let ports = folder.path().join("ports");
@@ -48,12 +48,12 @@ impl Memcached {
         Some(server)
     }
 
-    /// `HOST:PORT`.
+    /// The server's address, `HOST:PORT`.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// A client that memcached has noticed.
+    /// Connects a client and waits until memcached has accepted it.
     pub(crate) fn client(&self) -> TcpStream {
         let mut client = TcpStream::connect(self.address()).unwrap();
         client.write_all(b"mn\r\n").unwrap();
@@ -61,20 +61,23 @@ impl Memcached {
         client
     }
 
-    /// Ends it at once.
+    /// Kills the process and waits for its end.
     pub(crate) fn kill(&self) {
         let mut process = self.process.lock().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
     }
 
-    /// Waits until its own count of connections is right.
+    /// Waits until this connection is the only one that memcached counts.
     fn await_idle(&self) {
         let deadline = Instant::now() + PATIENCE;
         let mut client = self.client();
         let mut text = String::new();
         while !text.contains("curr_connections 1\r\n") {
-            assert!(Instant::now() < deadline, "memcached keeps a connection");
+            assert!(
+                Instant::now() < deadline,
+                "memcached still counts another connection"
+            );
             client.write_all(b"stats\r\n").unwrap();
             text.clear();
             while !text.ends_with("END\r\n") {
@@ -86,7 +89,7 @@ impl Memcached {
     }
 }
 
-/// The port that a memcached chose, from the file it writes.
+/// Waits for the file that memcached writes its port to, and returns the port.
 fn await_port(file: &Path) -> u16 {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -51,7 +51,7 @@ fn event(number: u32) -> Event {
         value_size: Some(100),
         request_size: Some(26),
         outcome: Some(Outcome::Hit),
-        ..Event::of(Command::Get)
+        ..Event::new(Command::Get)
     }
 }
 

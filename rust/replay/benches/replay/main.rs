@@ -243,7 +243,7 @@ fn constant(seconds: u64) -> Vec<Event> {
                 key: Some(index % KEYS),
                 key_size: Some(KEY_SIZE),
                 outcome: Some(Outcome::Hit),
-                ..Event::of(Command::Get)
+                ..Event::new(Command::Get)
             }
         })
         .collect()

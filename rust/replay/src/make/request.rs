@@ -206,7 +206,7 @@ impl RequestWriter {
         let template = self.templates.get(operation.options);
         let compares = operation.command == C::Cas || template.compares;
         let tag = Tag {
-            opcode: Opcode::of(operation.command, template.quiet, template.returns_key)
+            opcode: Opcode::from_command(operation.command, template.quiet, template.returns_key)
                 .ok_or(Full)?,
             opaque: opaque.word(),
             cas: if compares { cas } else { 0 },

@@ -462,7 +462,7 @@ impl Outstanding {
         for token in requests {
             match passed.next(token) {
                 Answered::No => self.settle(Some(Outcome::Suppressed), intake.measures),
-                Answered::So(reply) => {
+                Answered::Yes(reply) => {
                     self.end_operations(reply.outcome, reply.cas, intake);
                     self.complete(intake.measures, reply.arrival);
                 }
