@@ -73,7 +73,8 @@ def breaks(path: Path) -> Iterator[str]:
     questions = [item[0] for item in openings if item and QUESTION.match(item[0][1])]
     if len(questions) > MOST_QUESTIONS * len(items):
         lines = ", ".join(str(number) for number, _ in questions)
-        yield f"{path}: {len(questions)} of {len(items)} items open with a question word: lines {lines}"
+        share = f"{len(questions)} of {len(items)} items"
+        yield f"{path}: {share} open with a question word: lines {lines}"
 
 
 def main(names: list[str]) -> int:
