@@ -7,6 +7,7 @@ PACKAGES := memcached tcpdump strace iproute2 python3-venv
 # Where `make test` may skip nothing: CI=1.
 ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
+FUZZ := rust/fuzz
 FUZZ_SECONDS ?= 100
 
 .DEFAULT_GOAL := help
@@ -67,10 +68,10 @@ soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, 
 
 fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 for each target)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
-	cd rust && for target in $$(cargo fuzz list); do \
-	    mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
-	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	        -max_total_time=$(FUZZ_SECONDS) -dict=$(CURDIR)/rust/fuzz/protocol.dict \
+	targets=$$(cargo fuzz list --fuzz-dir $(FUZZ)) && for target in $$targets; do \
+	    mkdir -p $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir $(FUZZ) $$target $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -dict=$(FUZZ)/protocol.dict \
 	        -rss_limit_mb=1024 -timeout=20 -print_final_stats=1 || exit 1; \
 	done
 
