@@ -1,4 +1,4 @@
-# What people and CI run. `make help` lists it.
+# Targets for people and CI; `make help` lists them.
 
 SHELL := /bin/bash
 VENV := .venv
@@ -66,7 +66,7 @@ bench: setup ## print what recording, decoding and replaying cost here
 soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100)
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak
 
-fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 for each target)
+fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 per target)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
 	targets=$$(cargo fuzz list --fuzz-dir $(FUZZ)) && for target in $$targets; do \
 	    mkdir -p $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target; \
