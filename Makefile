@@ -71,7 +71,7 @@ fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 
 	targets=$$(cargo fuzz list --fuzz-dir $(FUZZ)) && for target in $$targets; do \
 	    mkdir -p $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target; \
 	    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir $(FUZZ) $$target $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target -- \
-	        -max_total_time=$(FUZZ_SECONDS) -dict=$(FUZZ)/protocol.dict \
+	        -max_total_time=$(FUZZ_SECONDS) -dict=$(CURDIR)/$(FUZZ)/protocol.dict \
 	        -rss_limit_mb=1024 -timeout=20 -print_final_stats=1 || exit 1; \
 	done
 
