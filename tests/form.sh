@@ -67,10 +67,12 @@ modules | awk '
     END {for (name in files) if (name "s" in files) print files[name] " and" files[name "s"]}
 ' | sort | refuse 'names that differ by a plural only'
 
-if [ -f rust/bpf/membench.bpf.sha256 ]; then
-    git ls-files -- ebpf rebuild.sh 'rust/bpf/*.o' | LC_ALL=C sort | xargs sha256sum |
-        diff rust/bpf/membench.bpf.sha256 - | refuse 'kernel object out of step with its source (./rebuild.sh)'
-else
-    echo rust/bpf/membench.bpf.sha256 | refuse 'missing'
-fi
+# Each committed object is built from the sources that are committed with it; rebuild.sh hashes the same list.
+git ls-files 'rust/bpf/objects/*.bpf.o' | while read -r object; do
+    name=$(basename "$object" .bpf.o)
+    git ls-files -- ebpf/.cargo ebpf/Cargo.toml ebpf/Cargo.lock ebpf/common ebpf/lib "ebpf/$name" rebuild.sh "$object" |
+        LC_ALL=C sort | xargs sha256sum | diff "${object%.o}.sha256" - 2>&1 |
+        refuse 'kernel object out of step with its source (./rebuild.sh)'
+done
+[ -n "$(git ls-files 'rust/bpf/objects/*.bpf.o')" ] || echo 'rust/bpf/objects/*.bpf.o' | refuse 'missing'
 exit $broken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,15 +15,20 @@ ROOT = Path(__file__).parents[2]
 GIT = shutil.which("git") or "git"
 CRATE = "rust/event/src"
 PACKAGE = "python/membench"
+KERNEL = "ebpf/common/src/lib.rs"
+OBJECT = "rust/bpf/objects/capture.bpf.o"
 DOCUMENTED = "".join(f"/// Item {number}.\nfn item_{number}() {{}}\n\n" for number in range(8))
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A repository with form.sh and two files without fault."""
+    """A repository with form.sh and files without fault."""
     plant(tmp_path, f"{CRATE}/lib.rs", f"//! A crate.\n\n{DOCUMENTED}")
     plant(tmp_path, f"{PACKAGE}/__init__.py", '"""A package."""\n')
-    plant(tmp_path, "ebpf/common/src/lib.rs", "//! A crate of the kernel.\n")
+    plant(tmp_path, KERNEL, "//! A crate of the kernel.\n")
+    plant(tmp_path, OBJECT, "ELF")
+    hashes = [f"{sha256(tmp_path / name)}  {name}\n" for name in (KERNEL, OBJECT)]
+    plant(tmp_path, OBJECT.replace(".o", ".sha256"), "".join(hashes))
     for name in ("form.sh", "form_docs.py"):
         plant(tmp_path, f"tests/{name}", "")
         shutil.copy(ROOT / "tests" / name, tmp_path / "tests" / name)
@@ -38,12 +44,17 @@ def plant(tree: Path, name: str, text: str) -> None:
 
 
 def broken_rules(tree: Path) -> list[str]:
-    """Run form.sh; its lines, without those about the kernel object that this tree lacks."""
+    """Run form.sh and return its lines."""
     subprocess.run([GIT, "add", "--all"], cwd=tree, check=True)
     done = subprocess.run(tree / "tests/form.sh", capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert (done.returncode != 0) == bool(done.stdout)
-    return [line for line in done.stdout.splitlines() if "rust/bpf" not in line]
+    return done.stdout.splitlines()
+
+
+def sha256(file: Path) -> str:
+    """Hash a file as sha256sum does."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_a_tree_that_keeps_the_rules_passes(tree: Path) -> None:
@@ -116,7 +127,7 @@ def test_a_break_is_found_under_the_name_of_its_rule(tree: Path) -> None:
         ("subject first", "benches/o.py", '"""What it is."""\n'),
         ("a participle names no thing", f"{CRATE}/running.rs", "//! One.\n"),
         ("a participle names no thing", f"{CRATE}/sampling/mod.rs", "//! One.\n"),
-        ("a participle names no thing", "ebpf/common/src/watching.rs", "//! One.\n"),
+        ("a participle names no thing", "ebpf/observe/src/watching.rs", "//! One.\n"),
     ]
     for _, name, text in breaks:
         plant(tree, name, text)
@@ -126,7 +137,15 @@ def test_a_break_is_found_under_the_name_of_its_rule(tree: Path) -> None:
     assert len({line.split(":")[0] for line in found}) == len({rule for rule, _, _ in breaks})
 
 
-@pytest.mark.parametrize("crate", [CRATE, "ebpf/common/src"])
+def test_a_kernel_object_is_built_from_the_sources_beside_it(tree: Path) -> None:
+    rule = "kernel object out of step with its source (./rebuild.sh)"
+    plant(tree, KERNEL, "//! Another crate of the kernel.\n")
+    assert {line.split(": ")[0] for line in broken_rules(tree)} == {rule}
+    (tree / OBJECT).unlink()
+    assert broken_rules(tree) == ["missing: rust/bpf/objects/*.bpf.o"]
+
+
+@pytest.mark.parametrize("crate", [CRATE, "ebpf/observe/src"])
 def test_two_modules_of_a_crate_differ_by_more_than_a_plural(tree: Path, crate: str) -> None:
     plant(tree, f"{crate}/flow.rs", "//! One.\n")
     plant(tree, "rust/decode/src/flows.rs", "//! Another crate's.\n")
