@@ -7,8 +7,10 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import duckdb
+import polars
+import pyarrow as pa
 import pytest
 
 import membench
@@ -144,13 +146,7 @@ def test_a_file_is_no_profile(tmp_path: Path) -> None:
         membench.open(tmp_path / "file")
 
 
-def library(name: str) -> Any:  # noqa: ANN401 - a module
-    """A library that reads Arrow, or the reason why this test is skipped."""
-    return pytest.importorskip(name, reason=f"{name} is not installed")
-
-
 def test_pyarrow_reads_events_and_tables(either: Path) -> None:
-    pa = library("pyarrow")
     profile = membench.open(either)
     table = pa.table(profile)
     assert table.num_rows == EVENTS
@@ -161,20 +157,19 @@ def test_pyarrow_reads_events_and_tables(either: Path) -> None:
 
 
 def test_polars_reads_events(either: Path) -> None:
-    frame = library("polars").DataFrame(membench.open(either))
+    frame = polars.DataFrame(membench.open(either))
     assert frame.height == EVENTS
     assert frame["request_size"].sum() == 30 * 26 + 10 * 140
 
 
 def test_duckdb_reads_events(either: Path) -> None:
-    duckdb = library("duckdb")
     connection = duckdb.connect()
-    connection.register("profile", library("pyarrow").table(membench.open(either)))
+    connection.register("profile", pa.table(membench.open(either)))
     counted = connection.sql("SELECT command, count(*) FROM profile GROUP BY 1").fetchall()
     assert dict(counted) == COMMANDS
 
 
 def test_any_parquet_reader_reads_a_sealed_part() -> None:
     path = str(DATA / "sealed" / "events-*.parquet")
-    read = library("duckdb").sql(f"SELECT count(*), sum(request_size) FROM '{path}'")  # noqa: S608
+    read = duckdb.sql(f"SELECT count(*), sum(request_size) FROM '{path}'")  # noqa: S608
     assert read.fetchall() == [(EVENTS, 30 * 26 + 10 * 140)]
