@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from support.cli import COMMAND, environment, membench
+from support.ports import free_port
+from support.process import started
 from support.profile import events, table, texts
-from support.server import Memcached, StatsConnection, free_port, memcached
+from support.server import Memcached, StatsConnection, memcached
 from support.siphash import siphash
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.watched import KEY, Client, Watching
 
 pytestmark = pytest.mark.memcached
@@ -157,7 +159,7 @@ def test_a_stored_log_gives_what_recording_it_live_would(
     roomy: Memcached, tmp_path: Path, key_file: Path
 ) -> None:
     stored = tmp_path / "stored watch"
-    with socket.create_connection(("127.0.0.1", roomy.port), timeout=10) as watcher:
+    with socket.create_connection(("127.0.0.1", roomy.port), timeout=DEADLINE) as watcher:
         watcher.sendall(b"watch fetchers mutations connevents\r\n")
         log = watcher.recv(4)
         assert log == b"OK\r\n"
@@ -177,7 +179,7 @@ def test_a_stored_log_gives_what_recording_it_live_would(
         input=log,
         capture_output=True,
         env=environment(),
-        timeout=60,
+        timeout=DEADLINE,
         check=True,
     )
     assert piped.returncode == 0
@@ -221,13 +223,9 @@ def test_a_server_that_asks_for_a_password_is_refused_by_name(tmp_path: Path) ->
     passwords.write_text("user:password\n")
     port = free_port()
     command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-Y", str(passwords)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
+    with started(command, stderr=subprocess.DEVNULL):
         until(lambda: reaches(port), "memcached listening")
         refused(f"watch:127.0.0.1:{port}", "password", tmp_path)
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 def reaches(port: int) -> bool:

@@ -14,6 +14,7 @@ from support.cli import membench, recorder
 from support.profile import Row, events
 from support.requests import read
 from support.server import Memcached, memcached
+from support.waiting import DEADLINE
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
@@ -37,7 +38,7 @@ class Sender:
 
     def __init__(self, server: Memcached) -> None:
         """Connect."""
-        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answers = self._socket.makefile("rb")
 

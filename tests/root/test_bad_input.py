@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Ended, Recorder, membench, recorder
+from support.cli import Ended, membench, recorder, starting
 from support.profile import events
 from support.requests import read, store
 from support.server import Memcached, memcached
@@ -261,8 +261,7 @@ def test_a_second_recorder_sees_the_same(server: Memcached, tmp_path: Path) -> N
 def test_ctrl_c_as_soon_as_it_is_attached_seals_an_empty_profile(
     server: Memcached, output: Path
 ) -> None:
-    running = Recorder(output, [server.port], "--no-stats")
-    running.attached().stop().must(0)
-    running.forget()
+    with starting(output, [server.port], "--no-stats") as running:
+        running.attached().stop().must(0)
     info = membench("info", output, "--format", "json").must().json
     assert (info["state"], info["events"], info["ledger"]["complete"]) == ("sealed", 0, True)

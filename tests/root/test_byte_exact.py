@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+import membench as library
 from support.cli import membench, recorder
 from support.kernel import OWN_TIER, default_tier
 from support.mixed import CONNECTIONS, Mixed, record_mixed
@@ -136,9 +138,7 @@ def test_every_answered_request_has_a_server_time(mixed: Mixed) -> None:
 
 
 def test_the_library_reads_the_events_that_pyarrow_reads(mixed: Mixed) -> None:
-    membench_library = pytest.importorskip("membench")
-    pyarrow = pytest.importorskip("pyarrow")
-    whole = pyarrow.table(membench_library.open(mixed.profile))
+    whole = pa.table(library.open(mixed.profile))
     ours = sorted(map(str, whole.to_pylist()))
     assert ours == sorted(map(str, events(mixed.profile)))
 

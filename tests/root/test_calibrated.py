@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from support.cli import Ended, membench
-from support.server import Memcached, free_port
+from support.ports import free_port
+from support.server import Memcached
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 

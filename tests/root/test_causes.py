@@ -23,7 +23,7 @@ from support.profile import events
 from support.requests import read
 from support.server import Memcached
 from support.talking import ANSWER, LENGTH, REQUEST, balance, gets, ledger, talking
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
@@ -66,7 +66,7 @@ def test_a_call_of_more_buffers_than_its_records_hold_is_cut_and_counted(output:
         talk.server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 * size)
         sending = threading.Thread(target=talk.client.sendall, args=(request,))
         sending.start()
-        until(lambda: waiting(talk.server, len(request)), "the request", deadline=60)
+        until(lambda: waiting(talk.server, len(request)), "the request")
         sending.join()
         talk.sent += len(request)
         assert os.readv(talk.server.fileno(), buffers) == len(request)
@@ -125,7 +125,9 @@ def test_sockets_without_memory_for_their_state_are_counted_apart(output: Path) 
         port = listening.getsockname()[1]
         with recorder(output, [port], "--no-stats") as running:
             with space.inside():
-                client = stack.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+                client = stack.enter_context(
+                    socket.create_connection(("127.0.0.1", port), DEADLINE)
+                )
             server, _ = listening.accept()
             stack.enter_context(server)
             client.sendall(REQUEST % 1)
@@ -207,7 +209,7 @@ def test_events_that_a_slow_consumer_does_not_take_are_counted_and_written(
             connection.perform(*(read("get", [b"key-%d" % number]) for number in range(20)))
             return capture.status().user_queue_drops
 
-        until(dropped, "events not taken", deadline=120)
+        until(dropped, "events not taken")
         capture.stop()
         capture.wait()
         recording = capture.result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -17,15 +16,16 @@ import yaml
 
 from membench.doctor import Probe, judge_sockets
 from membench.host import Identity
-from support.cli import Recorder, membench, recorder
+from support import proc
+from support.cli import STARTED, Recorder, membench, recorder, starting
 from support.namespace import namespace
+from support.ports import free_port
 from support.profile import events
-from support.server import Memcached, free_port
+from support.server import Memcached
 from support.unique import traffics
-from support.waiting import until
+from support.waiting import DEADLINE, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs/capture.md"
-RUNS = "keys leave memory only as keyed ids"
 #: What docker leaves to root in a container.
 DOCKER = (
     "chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
@@ -76,24 +76,15 @@ def container(*capabilities: str, host_network: bool = True) -> list[str]:
 @contextmanager
 def inside(profile: Path, port: int, prefix: list[str]) -> Iterator[Recorder]:
     """A recorder in a container, at work."""
-    running = Recorder(profile, [port], prefix=prefix)
-    try:
-        until(lambda: RUNS in running.told() or running.process.poll() is not None, "its start")
+    with starting(profile, [port], prefix=prefix) as running:
+        until(lambda: STARTED in running.told() or running.process.poll() is not None, "its start")
         assert running.process.poll() is None, running.told()
         yield running
-    finally:
-        running.forget()
-
-
-def children(pid: int) -> list[int]:
-    """What a process has begun."""
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def end(running: Recorder) -> None:
     """Ctrl-C for the command in the container: its parent here only waits for it."""
-    for child in children(running.pid):
-        os.kill(child, signal.SIGINT)
+    proc.signal_children(running.pid, signal.SIGINT)
 
 
 def test_the_kubernetes_lines_are_yaml_and_say_what_doctor_says() -> None:
@@ -148,20 +139,19 @@ def test_in_a_network_of_its_own_a_container_records_servers_it_cannot_ask(
 @contextmanager
 def contained(port: int) -> Iterator[int]:
     """A memcached in a process namespace of its own; its process as it is called here."""
-    spaces = ["unshare", "--pid", "--fork", "--mount-proc"]
+    spaces = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     outer = subprocess.Popen([*spaces, "memcached", "-p", str(port), "-U", "0", "-u", "root"])
     try:
-        (inner,) = until(lambda: children(outer.pid), "the server's process")
+        (inner,) = until(lambda: proc.children(outer.pid), "the server's process")
         yield inner
     finally:
-        for one in children(outer.pid):
-            os.kill(one, signal.SIGKILL)
-        outer.wait(60)
+        outer.kill()
+        outer.wait(DEADLINE)
 
 
 def answers(port: int) -> bool:
     """Whether somebody listens there."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 60):
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), DEADLINE):
         return True
     return False
 

@@ -57,7 +57,6 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Busy:
                         for one, start in zip(traffic, begun, strict=True)
                     ),
                     "traffic",
-                    120,
                 )
                 running.stop().must(0)
     return Busy(folder / "busy.mb", traffic, keys)

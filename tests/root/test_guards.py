@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support import proc
+from support.cli import membench, recorder, starting
 from support.oracle import KnownKeyIds
 from support.profile import events
 from support.server import Memcached
 from support.unique import UniqueTraffic, key_file, traffics
-from support.waiting import until
+from support.waiting import DEADLINE, let_pass, until
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
@@ -57,14 +56,13 @@ def test_a_stopped_recorder_is_not_fed_and_every_byte_is_counted(
     traffic = traffics(server.port, CONNECTIONS)
     with recorder(profile, [server.port], "--no-stats", "--key-file", str(path)) as running:
         until(lambda: kept(profile, traffic[0], keys), "the first events")
-        running.process.send_signal(signal.SIGSTOP)
-        stopped = time.monotonic()
-        until(lambda: time.monotonic() - stopped > SILENCE_S + 0.5, "the silence")
+        running.freeze()
+        let_pass(SILENCE_S + 0.5)
         before = sum(one.connection.sent_bytes for one in traffic)
         for one in traffic:
             one.pipeline()
         unseen = sum(one.connection.sent_bytes for one in traffic) - before
-        running.process.send_signal(signal.SIGCONT)
+        running.thaw()
         until(lambda: kept(profile, traffic[0], keys), "events after the silence")
         running.stop().must(4)
     info = membench("info", profile, "--format", "json").must().json
@@ -83,16 +81,11 @@ def test_a_stopped_recorder_is_not_fed_and_every_byte_is_counted(
             assert flow["seen"] == sum(flow[term] for term in terms), flow
 
 
-def proc(pid: int, name: str) -> str:
-    return Path(f"/proc/{pid}/{name}").read_text().strip()
-
-
 def test_the_recorder_stands_back_and_says_so(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port], "--nice", "10") as running:
-        tasks = Path(f"/proc/{running.pid}/task").iterdir()
-        niceness = {(task / "stat").read_text().rpartition(")")[2].split()[16] for task in tasks}
+        niceness = {proc.stat(text)[16] for text in proc.tasks(running.pid, "stat").values()}
         assert niceness == {"10"}
-        assert proc(running.pid, "oom_score_adj") == "1000"
+        assert Path(f"/proc/{running.pid}/oom_score_adj").read_text().strip() == "1000"
         assert "nice 10, oom_score_adj 1000" in running.told()
         assert "ends by itself: over 100 % CPU" in running.told()
         running.stop().must(0)
@@ -111,7 +104,7 @@ def test_a_limit_that_is_reached_detaches_seals_and_is_named(
     server: Memcached, output: Path, options: list[str], guard: str
 ) -> None:
     traffic = traffics(server.port, CONNECTIONS)
-    with recorder(output, [server.port], "--no-stats", *options) as running:
+    with starting(output, [server.port], "--no-stats", *options) as running:
         recording = running.wait().must(4).json
     traffic[0].pipeline()
     assert recording["stopped_by"].startswith(guard)
@@ -155,7 +148,7 @@ def test_the_system_log_is_told_who_records_and_that_it_ended(
     in_its_run = f'mount --bind {tmp_path / "run"} /run && exec "$@"'
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(tmp_path / "run/systemd/journal/socket"))
-        log.settimeout(30)
+        log.settimeout(DEADLINE)
         prefix = ["unshare", "--mount", "sh", "-c", in_its_run, "sh"]
         profile = tmp_path / "told.mb"
         with recorder(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from support import proc
 from support.cli import Recorder, membench, recorder
 from support.hostile import BOUND, STREAMS, Stream, accounted
 from support.server import Memcached
+from support.waiting import DEADLINE
 
 pytestmark = pytest.mark.root
 
@@ -21,7 +23,8 @@ READ = 16_384
 
 def peak(pid: int) -> int:
     """The most memory a process has had, bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    status = proc.read(Path(f"/proc/{pid}/status"))
+    assert status is not None, "the recorder has ended"
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
@@ -44,10 +47,10 @@ def taken(peer: socket.socket, size: int) -> int:
 
 def talk(listening: socket.socket, stream: Stream) -> None:
     """A connection on which all of a stream passes, both ways."""
-    with socket.create_connection(listening.getsockname(), timeout=60) as client:
+    with socket.create_connection(listening.getsockname(), timeout=DEADLINE) as client:
         server, _ = listening.accept()
         with server:
-            server.settimeout(60)
+            server.settimeout(DEADLINE)
             for sender, receiver, data in (
                 (client, server, stream.requests),
                 (server, client, stream.responses),
@@ -91,7 +94,7 @@ def test_what_memcached_reads_of_hostile_streams_is_in_the_ledger(
 
 def ask(server: Memcached, stream: Stream) -> None:
     """Send it to memcached, which may hang up before it has read all."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as client:
         reading = threading.Thread(target=swallowed, args=(client,))
         reading.start()
         sent(client, stream.requests)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,18 +14,29 @@ from typing import Any
 
 import pytest
 
+from support import proc
 from support.agreement import differing
+from support.alone import alone
 from support.cli import Recorder, membench, recorder
 from support.kernel import has_links
 from support.leftovers import held_by
 from support.mixed import perform_mixed
-from support.namespaces import SERVER, TUN, Disturbance, Pair, pair
+from support.namespaces import (
+    SERVER,
+    TUN,
+    Disturbance,
+    Pair,
+    memcached_inside,
+    pair,
+    wait_for_ends,
+)
 from support.oracle import KeyIds, compare
+from support.ports import free_port
 from support.profile import by_connection, events
 from support.requests import read
 from support.server import Memcached
 from support.unique import key_file
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.wires import (
     NEAR,
     Wire,
@@ -58,6 +68,7 @@ CLSACT = pytest.param(
         *([] if has_links() else OWN),
     ],
 )
+#: A port in namespaces where nothing else is.
 PORT = 21412
 
 
@@ -92,7 +103,10 @@ def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
 ) -> None:
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
-    with _both(tmp_path, server.port, "ebpf:lo", "--tier", tier) as running:
+    with (
+        alone("filters of lo"),
+        _both(tmp_path, server.port, "ebpf:lo", "--tier", tier) as running,
+    ):
         hosts = ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.1"]
         others = [Connection(server.port, at + 1, host) for at, host in enumerate(hosts)]
         connections = [opened_before, *others]
@@ -157,17 +171,13 @@ def _converse(ends: Pair, port: int, largest: int) -> None:
     """Run memcached in one namespace and its clients, with values up to `largest`, in the other."""
     tests = str(Path(__file__).parents[1])
     script = _CLIENT.format(tests=tests, port=port, server=SERVER, largest=largest)
-    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", SERVER]
-    server = subprocess.Popen([*ends.inside(ends.server), *command])
-    try:
-        table = Path(f"/proc/{server.pid}/net/tcp")
-        until(lambda: f":{port:04X} 00000000:0000 0A" in table.read_text(), "memcached listening")
+    with memcached_inside(ends, port) as pid:
         client = [*ends.inside(ends.client), sys.executable, "-c", script]
-        ended = subprocess.run(client, capture_output=True, text=True, check=False, timeout=200)
+        ended = subprocess.run(
+            client, capture_output=True, text=True, check=False, timeout=2 * DEADLINE
+        )
         assert ended.returncode == 0, ended.stderr
-    finally:
-        server.terminate()
-        server.wait(10)
+        wait_for_ends(pid, port)
 
 
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
@@ -177,12 +187,13 @@ def _converse(ends: Pair, port: int, largest: int) -> None:
 def test_frames_of_every_form_give_the_events_of_the_sockets(
     tmp_path: Path, wrap: Wrapping
 ) -> None:
+    port = free_port()
     with (
         wire() as there,
-        _both(tmp_path, PORT, f"ebpf:{NEAR}", prefix=there.inside) as (sockets, interface),
+        _both(tmp_path, port, f"ebpf:{NEAR}", prefix=there.inside) as (sockets, interface),
         pair(Disturbance(), _Mirror(there, wrap)) as ends,
     ):
-        _converse(ends, PORT, 20_000)
+        _converse(ends, port, 20_000)
         sockets.stop().must(0)
         interface.stop().must(0)
     assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
@@ -225,12 +236,13 @@ def _joined(ends: Pair) -> None:
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
 @pytest.mark.parametrize("tier", [TCX, CLSACT])
 def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, tier: str) -> None:
+    port = free_port()
     with pair(Disturbance()) as ends:
         _joined(ends)
         inside = ends.inside(ends.server)
-        with _both(tmp_path, PORT, "ebpf:wide", "--tier", tier, prefix=inside) as running:
+        with _both(tmp_path, port, "ebpf:wide", "--tier", tier, prefix=inside) as running:
             # Values that take many packets of the network, and few super-packets.
-            _converse(ends, PORT, 900_000)
+            _converse(ends, port, 900_000)
             for one in running:
                 one.stop().must(0)
     assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
@@ -324,17 +336,11 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str,
                 running.stop().must(0)
             else:
                 running.kill()
-        until(lambda: there.filters().split() == filters.split(), "our filters gone", 30)
-        until(lambda: not any(one.exists() for one in held), "our programs gone", 30)
+        until(lambda: there.filters().split() == filters.split(), "our filters gone")
+        until(lambda: not any(one.exists() for one in held), "our programs gone")
         before = _mirrored(there)
         there.comes_in(*plain(segment(PORT, b"get key\r\n")))
         until(lambda: _mirrored(there) > before, "the other filter's count")
-
-
-def _children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in told.split()]
 
 
 @pytest.mark.parametrize("tier", [CLSACT])
@@ -346,8 +352,8 @@ def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, tie
         ) as running:
             assert "tc filter del dev near ingress" in running.told()
             # Its helper first: that would remove them.
-            for child in _children(running.pid):
-                os.kill(child, signal.SIGKILL)
+            assert proc.children(running.pid)
+            proc.signal_children(running.pid, signal.SIGKILL)
             running.kill()
         assert "membench_in" in there.filters()
         with recorder(
@@ -384,12 +390,13 @@ def test_an_interface_that_goes_ends_the_recording(tmp_path: Path) -> None:
         ) as running,
     ):
         there.tell("ip", "link", "delete", NEAR)
-        ended = running.wait(60).must(4)
+        ended = running.wait().must(4)
     assert ended.json["stopped_by"] == f"interface gone: {NEAR} is not there any more"
 
 
 def test_doctor_tries_the_hook(server: Memcached) -> None:
-    told = membench("doctor", "--port", str(server.port), "--format", "json").must(0).json
+    with alone("filters of lo"):
+        told = membench("doctor", "--port", str(server.port), "--format", "json").must(0).json
     (verdict,) = [one for one in told["sources"] if one["source"] == "ebpf:INTERFACE"]
     tried = {check["name"]: check["works"] for check in verdict["checks"]}
     assert verdict["works"]

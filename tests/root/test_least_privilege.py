@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Recorder, membench
+from support.alone import alone
+from support.cli import STARTED, membench, starting
 from support.kernel import has_links, release
 from support.server import Memcached
 from support.unique import traffics
@@ -58,14 +59,11 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
     profile = folder / "least.mb"
     (one,) = traffics(server.port, 1)
     prefix = with_capabilities("bpf", "perfmon")
-    running = Recorder(profile, [server.port], prefix=prefix)
-    try:
+    with starting(profile, [server.port], prefix=prefix) as running:
         # The bounding set stays: emptying it takes a capability of its own.
-        until(lambda: f"pid {server.pid}" in running.told(), "the server's name", 30)
+        until(lambda: f"pid {server.pid}" in running.told(), "the server's name")
         one.pipeline()
         recording = running.stop().must(0)
-    finally:
-        running.forget()
     assert recording.json["events"] == len(one.connection.log)
     assert recording.json["ledger"]["complete"] is True
     assert profile.stat().st_uid == NOBODY
@@ -79,15 +77,15 @@ def test_three_capabilities_record_an_interface(server: Memcached, folder: Path,
     prefix = with_capabilities("bpf", "perfmon", "net_admin")
     options = ("--no-stats", "--tier", tier)
     profile = folder / "least.mb"
-    running = Recorder(profile, [server.port], *options, prefix=prefix, source="ebpf:lo")
-    try:
+    with (
+        alone("filters of lo"),
+        starting(profile, [server.port], *options, prefix=prefix, source="ebpf:lo") as running,
+    ):
         # The bounding set stays, as above.
-        until(lambda: "keyed ids" in running.told(), "the recorder at work", 60)
+        until(lambda: STARTED in running.told(), "the recorder at work")
         (one,) = traffics(server.port, 1)
         one.pipeline()
         recording = running.stop().must(0)
-    finally:
-        running.forget()
     assert recording.json["events"] == len(one.connection.log)
     assert recording.json["left_behind"] is None
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from support.cli import COMMAND, capabilities, environment, membench
+from support.cli import COMMAND, STARTED, capabilities, environment, membench
 from support.mixed import perform_mixed
 from support.oracle import KeyIds, compare
 from support.profile import by_connection, events
 from support.requests import read
 from support.server import Memcached
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.workload import Connection
 
 pytestmark = [
@@ -59,7 +59,7 @@ class Live:
     def stop(self) -> Any:  # noqa: ANN401 - any JSON
         """End it with Ctrl-C; what it printed."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(60)
+        code = self.process.wait(DEADLINE)
         assert code == 0, (code, self.told(), self._out.read_text())
         return json.loads(self._out.read_text())
 
@@ -70,16 +70,15 @@ def live(folder: Path, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[
     running = Live(folder, arguments, prefix)
     try:
         until(
-            lambda: running.process.poll() is not None or "keyed ids" in running.told(),
-            "the recorder's first word",
-            deadline=120,
+            lambda: running.process.poll() is not None or STARTED in running.told(),
+            "the recorder's first words",
         )
         assert running.process.poll() is None, running.told()
         yield running
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(30)
+            running.process.wait(DEADLINE)
 
 
 @pytest.mark.parametrize("source", ["pcap:lo", "pcap:any", "lo"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -40,12 +39,12 @@ def every(traffic: list[UniqueTraffic], pipelines: int) -> None:
 
 def held(running: Recorder, traffic: list[UniqueTraffic], seconds: float) -> None:
     """Traffic while the recorder is stopped, for at least so long."""
-    running.process.send_signal(signal.SIGSTOP)
+    running.freeze()
     end = time.monotonic() + seconds
     every(traffic, 40)
     while time.monotonic() < end:
         every(traffic, 1)
-    running.process.send_signal(signal.SIGCONT)
+    running.thaw()
 
 
 def resume(profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> None:

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from support import proc
 from support.cli import membench
 from support.namespace import Namespace, namespace
 from support.talking import balance, talking, whole
@@ -79,11 +80,8 @@ def storm() -> Iterator[None]:
 
 def overlooked(pid: int) -> int:
     """How often the kernel did not run a program of this process, as it says itself."""
-    counts = []
-    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with suppress(FileNotFoundError):
-            lines = entry.read_text().splitlines()
-            counts += [int(line.split()[1]) for line in lines if line.startswith(COUNT)]
+    lines = [line for text in proc.descriptors(pid) for line in text.splitlines()]
+    counts = [int(line.split()[1]) for line in lines if line.startswith(COUNT)]
     if not counts:
         pytest.skip("Linux before 5.12 does not count them")
     return sum(counts)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support import proc
 from support.cli import membench, recorder
 from support.profile import events
 from support.requests import store
@@ -22,7 +23,7 @@ def ids(pid: int, name: str) -> set[int]:
     """The ids of the thread that records, of the kind named: `Uid`, `Gid` or `Groups`."""
     (status,) = (
         text
-        for text in (file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/status"))
+        for text in proc.tasks(pid, "status").values()
         if text.startswith("Name:\tmembench-record\n")
     )
     line = next(line for line in status.splitlines() if line.startswith(name))

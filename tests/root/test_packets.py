@@ -15,13 +15,22 @@ import pytest
 from support.agreement import differing, shape
 from support.cli import Ended, membench, recorder
 from support.mixed import CONNECTIONS, perform_mixed
-from support.namespaces import SERVER, TUN, Disturbance, Pair, pair
+from support.namespaces import (
+    SERVER,
+    TUN,
+    Disturbance,
+    Pair,
+    memcached_inside,
+    pair,
+    wait_for_ends,
+)
 from support.oracle import KeyIds, compare
 from support.packets import as_pcapng, cut_short, tcpdump
+from support.ports import free_port
 from support.profile import by_connection, events, table
 from support.server import memcached
 from support.unique import NARROWEST, key_file
-from support.waiting import until
+from support.waiting import DEADLINE
 from support.workload import Connection
 
 pytestmark = [
@@ -187,27 +196,21 @@ print(json.dumps(log))
 
 def _disturbed(both_ends: Pair, folder: Path) -> tuple[int, list[list[Any]]]:
     """Traffic over a bad network, captured at the server's interface: port and log."""
-    port = 21411
-    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", SERVER]
-    server = subprocess.Popen([*both_ends.inside(both_ends.server), *command])
-    try:
-        table = Path(f"/proc/{server.pid}/net/tcp")
-        until(lambda: f":{port:04X} 00000000:0000 0A" in table.read_text(), "memcached listening")
-        inside = both_ends.inside(both_ends.server)
+    port = free_port()
+    inside = both_ends.inside(both_ends.server)
+    with memcached_inside(both_ends, port) as pid:
         with tcpdump(folder / "run.pcap", port, interface="inner", prefix=inside):
             client = subprocess.run(
                 [*both_ends.inside(both_ends.client), sys.executable, "-c", _CLIENT, str(port)],
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=100,
+                timeout=2 * DEADLINE,
             )
+            wait_for_ends(pid, port)
         assert client.returncode == 0, client.stderr
         log: list[list[Any]] = json.loads(client.stdout)
         return port, log
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")

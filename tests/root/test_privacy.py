@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support import proc
 from support.cli import Recorder, capabilities, membench, recorder
 from support.profile import texts
 from support.requests import change, meta, plain, quiet, read, refused_key, store
@@ -100,9 +101,9 @@ def test_the_search_finds_what_is_there() -> None:
 def test_no_thread_holds_a_capability_after_attaching(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         Connection(server.port, 0).mark()
-        tasks = list(Path(f"/proc/{running.pid}/task").iterdir())
         assert capabilities(running.pid) == {}
-        statuses = [(task / "status").read_text() for task in tasks]
+        statuses = proc.tasks(running.pid, "status").values()
+        assert statuses
         assert all("NoNewPrivs:\t1" in status for status in statuses)
         running.stop().must(0)
 

@@ -8,11 +8,11 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from support import proc
 from support.mixed import Mixed, record_mixed
 from support.oracle import KeyIds, compare
 from support.server import Memcached, memcached
@@ -36,7 +36,7 @@ class Wandering:
 
     def __init__(self, server: Memcached) -> None:
         """Nothing moves yet."""
-        self._tasks = Path(f"/proc/{server.pid}/task")
+        self._pid = server.pid
         self._cpus = sorted(os.sched_getaffinity(0))
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._wander)
@@ -46,10 +46,10 @@ class Wandering:
     def _wander(self) -> None:
         chance = random.Random(1)
         while not self._done.wait(PAUSE):
-            for task in self._tasks.iterdir():
-                behind = (task / "stat").read_text().rpartition(")")[2].split()
-                self.seen[int(task.name)].add(int(behind[PROCESSOR]))
-                os.sched_setaffinity(int(task.name), {chance.choice(self._cpus)})
+            for thread, text in proc.tasks(self._pid, "stat").items():
+                self.seen[thread].add(int(proc.stat(text)[PROCESSOR]))
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread, {chance.choice(self._cpus)})
 
     @contextmanager
     def going_on(self) -> Iterator[Wandering]:

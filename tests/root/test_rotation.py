@@ -32,7 +32,7 @@ def test_the_profiles_of_a_rotated_recording_hold_everything_once(
     with recorder(tmp_path / "whole.mb", [server.port], *options) as running:
         third = tmp_path / "whole-000003.mb"
         with Background(traffic, pause=0.005):
-            until(third.exists, "the third profile", 60)
+            until(third.exists, "the third profile")
         recording = running.stop().must(0).json
     profiles = [Path(name) for name in recording["profiles"]]
     assert profiles[0].name == "whole-000001.mb"

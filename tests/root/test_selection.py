@@ -13,9 +13,10 @@ from support.cli import membench, recorder
 from support.kernel import TRACES_CGROUPS, release
 from support.namespace import Namespace, cgroup, cgroup_mount, namespace
 from support.oracle import compare
+from support.ports import free_port
 from support.profile import by_connection, events, table
 from support.requests import read, store
-from support.server import Memcached, free_port, memcached
+from support.server import Memcached, memcached
 from support.sharing import ANSWER, STINT, ask, sharing
 from support.workload import Connection
 
@@ -168,12 +169,12 @@ def test_a_control_group_is_recorded_with_those_below_it(server: Memcached, outp
     if mount is None:
         pytest.skip("no control groups (v2) can be made here")
     with (
-        cgroup(mount, "membench-test") as outer,
+        cgroup(mount) as outer,
         cgroup(outer, "below") as inner,
         memcached() as in_it,
     ):
         (inner / "cgroup.procs").write_text(str(in_it.pid))
-        for wanted in (str(outer), "/membench-test/below"):
+        for wanted in (str(outer), f"/{outer.name}/below"):
             options = ("--no-stats", "--force", "--cgroup", wanted)
             with recorder(output, [server.port, in_it.port], *options) as running:
                 made = visit(in_it.port, 0)

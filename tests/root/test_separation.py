@@ -12,9 +12,10 @@ import pytest
 
 from support.cli import membench, recorder
 from support.oracle import compare
+from support.ports import free_port
 from support.profile import by_connection, events, table
 from support.requests import read, store
-from support.server import Memcached, free_port, memcached
+from support.server import Memcached, memcached
 from support.waiting import until
 from support.workload import Connection
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -17,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Recorder, membench, recorder
+from support.cli import membench, recorder, starting
 from support.leftovers import held_by
 from support.load import Load, load, total
 from support.load import loads as several
 from support.profile import table
 from support.server import Memcached, memcached
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.workload import in_threads
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
@@ -81,7 +80,7 @@ def visit(port: int, client: int, visits: int) -> None:
     answer = b"STORED\r\nVALUE %s 0 5\r\nvalue\r\nEND\r\nEND\r\n" % key
     for number in range(visits):
         source = (f"127.0.2.{1 + client}", 0)
-        with socket.create_connection(("127.0.0.1", port), 60, source) as peer:
+        with socket.create_connection(("127.0.0.1", port), DEADLINE, source) as peer:
             peer.sendall(asked)
             assert received(peer, len(answer)) == answer
             if number % 4 == 0:
@@ -178,24 +177,20 @@ class Attempt:
     def __init__(self, output: Path, port: int, after: float, *, loading: bool) -> None:
         """Start it, and kill it so many seconds after that, or after it began to load."""
         self.output = output
-        running = Recorder(output, [port], "--no-stats")
-        try:
+        with starting(output, [port], "--no-stats") as running:
             if loading:
-                until(lambda: held_by(running.pid), "the recorder loading", deadline=60)
+                until(lambda: held_by(running.pid), "the recorder loading")
             begun = time.monotonic()
             until(
                 lambda: time.monotonic() - begun > after or running.process.poll() is not None,
                 "the moment of the kill",
-                deadline=after + 60,
+                deadline=after + DEADLINE,
             )
             assert running.process.poll() is None, running.told()
             # Stopped first, so that what it holds can be written down.
-            running.process.send_signal(signal.SIGSTOP)
-            until(lambda: "T (stopped)" in status(running.pid), "the recorder being stopped")
+            running.freeze()
             self.held = held_by(running.pid)
             running.kill()
-        finally:
-            running.forget()
 
     @property
     def moment(self) -> str:
@@ -211,16 +206,11 @@ class Attempt:
         until(
             lambda: not any(one.exists() for one in self.held),
             f"the kernel letting go of {sorted(self.held)}",
-            deadline=60,
         )
         if self.output.exists():
             info = membench("info", self.output, "--format", "json").must().json
             assert info["state"] == "recording"
             assert info["ledger"]["complete"] is None
-
-
-def status(pid: int) -> str:
-    return Path(f"/proc/{pid}/status").read_text()
 
 
 @pytest.mark.parametrize(
@@ -263,13 +253,10 @@ def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
 def durations(output: Path, port: int) -> tuple[float, float]:
     """How long a recorder takes here and now up to its first event: from its start, and from its
     first program, s."""
-    running = Recorder(output, [port], "--no-stats")
-    try:
+    with starting(output, [port], "--no-stats") as running:
         begun = time.monotonic()
-        until(lambda: held_by(running.pid), "the recorder loading", deadline=60)
+        until(lambda: held_by(running.pid), "the recorder loading")
         loading = time.monotonic()
-        until(lambda: list(output.glob("events-*")), "the first events", deadline=60)
+        until(lambda: list(output.glob("events-*")), "the first events")
         ended = time.monotonic()
-    finally:
-        running.forget()
     return ended - begun, ended - loading

@@ -13,8 +13,11 @@ import pytest
 
 from support.cli import COMMAND, environment, membench
 from support.namespace import cgroup, cgroup_mount, namespace
+from support.ports import free_port
+from support.process import started
 from support.requests import read
-from support.server import free_port, memcached
+from support.server import memcached
+from support.waiting import DEADLINE
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
@@ -46,7 +49,7 @@ def _by_cgroup(stack: ExitStack, _folder: Path) -> Arranged:
     mount = cgroup_mount()
     if mount is None:
         pytest.skip("no control groups (v2) can be made here")
-    group = stack.enter_context(cgroup(mount, "membench-top"))
+    group = stack.enter_context(cgroup(mount))
     wanted, other, selection = _by_pid(stack, _folder)
     (group / "cgroup.procs").write_text(str(selection["pids"][0]))
     return wanted, other, {"ports": selection["ports"], "cgroups": [str(group)]}
@@ -83,11 +86,10 @@ def test_what_others_do_is_not_counted(
     with ExitStack() as stack:
         wanted, other, selection = arrange(stack, tmp_path)
         process = stack.enter_context(
-            subprocess.Popen(
+            started(
                 [COMMAND[0], "-c", PROGRAM, json.dumps(selection), str(REQUESTS)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                text=True,
                 env=environment(),
             )
         )
@@ -96,7 +98,8 @@ def test_what_others_do_is_not_counted(
         for number in range(REQUESTS):
             other.perform(read("get", [b"other-%d" % number]))
             wanted.perform(read("get", [b"key-%d" % number]))
-        stdout, _ = process.communicate("\n", timeout=60)
+        stdout, _ = process.communicate("\n", timeout=DEADLINE)
+        assert process.returncode == 0
     assert int(stdout) == REQUESTS
 
 

@@ -13,9 +13,10 @@ import pytest
 from support.calls import Messages
 from support.cli import Ended, membench, recorder
 from support.datagrams import Datagrams
+from support.ports import free_port
 from support.profile import by_connection, events, table
 from support.requests import read, store
-from support.server import Memcached, free_port, memcached
+from support.server import Memcached, memcached
 from support.waiting import until
 from support.workload import Connection, in_threads, value_of
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.waiting import PATIENCE, until
+from support import proc
+from support.waiting import DEADLINE, PATIENCE, until
 
 COMMAND = (sys.executable, "-m", "membench")
 #: How many BPF programs a recording has attached at least: one for receives, one for sends.
 LINKS = 2
+#: Last words about the recording in what a recorder says when it has started; the guards follow.
+STARTED = "keys leave memory only as keyed ids"
 #: On an emulated machine a recorder needs all of a CPU, and must not be ended for it.
 SLOW = () if PATIENCE == 1 else ("--max-cpu", "none")
 
@@ -49,14 +52,16 @@ def environment() -> dict[str, str]:
     return os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
 
 
-def membench(*arguments: str | Path, prefix: Sequence[str] = (), timeout: float = 120) -> Ended:
+def membench(
+    *arguments: str | Path, prefix: Sequence[str] = (), timeout: float = DEADLINE
+) -> Ended:
     """Run a command to its end."""
     command = [*prefix, *COMMAND, *map(str, arguments)]
     ended = subprocess.run(
         command,
         capture_output=True,
         text=True,
-        timeout=timeout * PATIENCE,
+        timeout=timeout,
         env=environment(),
         check=False,
     )
@@ -117,28 +122,18 @@ class Recorder:
 
     def links(self) -> int:
         """How many BPF programs it has attached, as the kernel says."""
-        count = 0
-        for entry in Path(f"/proc/{self.pid}/fdinfo").iterdir():
-            try:
-                count += "link_type:" in entry.read_text()
-            except FileNotFoundError:
-                continue
-        return count
+        return sum("link_type:" in text for text in proc.descriptors(self.pid))
 
     def tracepoints(self) -> set[str]:
         """The tracepoints its programs are attached to, as the kernel says."""
-        found = set()
-        for entry in Path(f"/proc/{self.pid}/fdinfo").iterdir():
-            lines = entry.read_text().splitlines()
-            found |= {line.split()[1] for line in lines if line.startswith("tp_name:")}
-        return found
+        lines = (line for text in proc.descriptors(self.pid) for line in text.splitlines())
+        return {line.split()[1] for line in lines if line.startswith("tp_name:")}
 
     def attached(self) -> Recorder:
         """Itself, once it has attached and given up its privileges; fails if it ends before."""
         until(
             lambda: self.process.poll() is not None or self._recording(),
             "the recorder attaching",
-            deadline=120,
         )
         assert self.process.poll() is None, (
             f"the recorder ended with {self.process.returncode}: {self.told()}"
@@ -146,20 +141,21 @@ class Recorder:
         return self
 
     def _recording(self) -> bool:
-        try:
-            return self.links() >= self._links and not any(capabilities(self.pid).values())
-        except (FileNotFoundError, ProcessLookupError):
-            return False
+        return self.links() >= self._links and capabilities(self.pid) == {}
 
     def ready(self) -> Recorder:
         """Itself, once it has attached and said that it records: Ctrl-C now ends and seals it."""
         self.attached()
-        until(lambda: self.process.poll() is not None or self.told(), "its first word")
+        until(lambda: self.process.poll() is not None or self._has_said_all(), "its first words")
         return self
 
-    def wait(self, timeout: float = 120) -> Ended:
+    def _has_said_all(self) -> bool:
+        said = self.told()
+        return STARTED in said and said.endswith("\n")
+
+    def wait(self, timeout: float = DEADLINE) -> Ended:
         """Let it end by itself."""
-        code = self.process.wait(timeout * PATIENCE)
+        code = self.process.wait(timeout)
         return Ended(code, self._streams["stdout"].read_text(), self.told())
 
     def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Ended:
@@ -167,15 +163,23 @@ class Recorder:
         self.process.send_signal(with_signal)
         return self.wait()
 
+    def freeze(self) -> None:
+        """Stop it where it is (SIGSTOP); it has stopped when this returns."""
+        proc.stop(self.pid)
+
+    def thaw(self) -> None:
+        """Let it continue (SIGCONT)."""
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it without a chance to tidy up."""
         self.process.kill()
-        self.process.wait(30 * PATIENCE)
+        self.process.wait(DEADLINE)
 
     def forget(self) -> None:
         """End it if it still runs, and drop what it said."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
+            self.thaw()
             self.kill()
         self._folder.cleanup()
 
@@ -183,12 +187,28 @@ class Recorder:
 def capabilities(pid: int) -> dict[str, int]:
     """Every capability set of every thread that holds something: `task/name` → bits."""
     sets = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for line in (task / "status").read_text().splitlines():
+    for thread, text in proc.tasks(pid, "status").items():
+        for line in text.splitlines():
             name, _, value = line.partition(":")
             if name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-                sets[f"{task.name}/{name}"] = int(value, 16)
+                sets[f"{thread}/{name}"] = int(value, 16)
     return {name: bits for name, bits in sets.items() if bits}
+
+
+@contextmanager
+def starting(
+    output: Path,
+    ports: Sequence[int],
+    *options: str,
+    prefix: Sequence[str] = (),
+    source: str = "ebpf:any",
+) -> Iterator[Recorder]:
+    """A recorder that has just been started, gone when the block ends."""
+    running = Recorder(output, ports, *options, prefix=prefix, source=source)
+    try:
+        yield running
+    finally:
+        running.forget()
 
 
 @contextmanager
@@ -200,8 +220,5 @@ def recorder(
     source: str = "ebpf:any",
 ) -> Iterator[Recorder]:
     """A recorder at work, gone when the block ends."""
-    running = Recorder(output, ports, *options, prefix=prefix, source=source)
-    try:
+    with starting(output, ports, *options, prefix=prefix, source=source) as running:
         yield running.ready()
-    finally:
-        running.forget()

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.waiting import PATIENCE
+from support.waiting import DEADLINE
 
 _FRAME = struct.Struct(">HHHH")
 
@@ -31,7 +31,7 @@ class Datagrams:
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
         self._socket.connect((host, port))
-        self._socket.settimeout(60 * PATIENCE)
+        self._socket.settimeout(DEADLINE)
         self._id = 0
         self.log: list[Done] = []
         self.sent_bytes = self.received_bytes = self.received = 0

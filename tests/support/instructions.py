@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from support.kernel import TRACES_CGROUPS, default_tier, release
 
@@ -88,16 +89,18 @@ def say(what: str) -> None:
 @contextmanager
 def interface() -> Iterator[str]:
     """An interface of our own; of those of a machine, `lo` has packets pass one way only."""
-    run("ip", "link", "add", "mb-counted", "type", "veth", "peer", "name", "mb-other")
+    mark = uuid4().hex[:8]
+    name, other = f"mb-a-{mark}", f"mb-b-{mark}"
+    run("ip", "link", "add", name, "type", "veth", "peer", "name", other)
     try:
-        yield "mb-counted"
+        yield name
     finally:
-        run("ip", "link", "delete", "mb-counted")
+        run("ip", "link", "delete", name)
 
 
 @contextmanager
 def control_groups() -> Iterator[Path]:
-    """The control groups (v2), mounted in a folder of their own."""
+    """The control groups (v2), mounted in a folder that only this process's namespace shows."""
     with tempfile.TemporaryDirectory(prefix="membench-test-") as folder:
         run("mount", "-t", "cgroup2", "none", folder)
         try:
@@ -122,7 +125,7 @@ def count() -> list[Count]:
             run("cc", "-shared", "-fPIC", "-o", shim, str(SHIM), "-ldl")
         script = "from support.instructions import attach_all; attach_all()"
         run(
-            *(sys.executable, "-c", script),
+            *("unshare", "--mount", sys.executable, "-c", script),
             LD_PRELOAD=shim,
             MEMBENCH_VERIFIED=str(told),
             PYTHONPATH=str(Path(__file__).parents[1]),

@@ -7,7 +7,8 @@ import errno
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
+
+from support import proc
 
 _BPF = {"x86_64": 321, "aarch64": 280}
 _C = ctypes.CDLL(None, use_errno=True)
@@ -40,16 +41,8 @@ class Held:
 def held_by(pid: int) -> set[Held]:
     """Everything of the kind that a process holds open; nothing once it is gone."""
     found = set()
-    try:
-        entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
-    except (FileNotFoundError, ProcessLookupError):
-        return set()
-    for entry in entries:
-        try:
-            lines = entry.read_text().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    for text in proc.descriptors(pid):
+        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         # A link tells its program's id as well.
         found |= {Held(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
     return found

@@ -1,7 +1,7 @@
 """A client as fast as it gets, that checks every byte of every answer; a process of its own.
 
-Run as a program: `load.py PORT CONNECTIONS DEPTH`, DEPTH requests in a write. It says `ready`, goes
-on until its standard input is closed, and ends with what it did as one line of JSON.
+Run as `python -m support.load PORT CONNECTIONS DEPTH`, DEPTH requests in a write: it says `ready`,
+continues until its standard input is closed, and prints what it did as one line of JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from support.process import started
+from support.waiting import DEADLINE
 
 KEYS = 1000
 VALUE = b"v" * 100
@@ -38,7 +41,7 @@ class Load:
 
     def end(self) -> dict[str, int]:
         """Let it end; what it did: operations, bytes sent and received."""
-        stdout, _ = self._process.communicate(timeout=60)
+        stdout, _ = self._process.communicate(timeout=DEADLINE)
         assert self._process.returncode == 0, f"the load failed: {stdout}"
         done: dict[str, int] = json.loads(stdout)
         return done
@@ -47,13 +50,10 @@ class Load:
 @contextmanager
 def load(port: int, connections: int, depth: int) -> Iterator[Load]:
     """A client at work; it ends with the block."""
-    command = [sys.executable, str(Path(__file__)), str(port), str(connections), str(depth)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
+    command = [sys.executable, "-m", "support.load", str(port), str(connections), str(depth)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started(command, cwd=Path(__file__).parents[1], **pipes) as process:
         yield Load(process)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def _receive(peer: socket.socket, expected: bytes) -> None:
 def _connected(port: int, ordinal: int) -> socket.socket:
     # Many addresses: none runs out of ports.
     source = (f"127.0.1.{1 + ordinal % 200}", 0)
-    peer = socket.create_connection(("127.0.0.1", port), timeout=60, source_address=source)
+    peer = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE, source_address=source)
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return peer
 

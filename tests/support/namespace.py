@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
+
+from support.waiting import until
 
 CLONE_NEWNET = 0x40000000
 CGROUPS = "cgroup2"
@@ -51,9 +55,10 @@ def _check(result: int) -> None:
 @contextmanager
 def namespace() -> Iterator[Namespace]:
     """A network namespace of our own."""
-    script = "ip link set lo up && echo up && exec sleep 600"
+    # It lasts until its input is closed, so also if this process is killed.
+    script = "ip link set lo up && echo up && exec cat"
     command = [shutil.which("unshare") or "unshare", "--net", "sh", "-c", script]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "up\n", "no network namespace can be made here"
@@ -73,15 +78,27 @@ def cgroup_mount() -> Path | None:
 
 
 @contextmanager
-def cgroup(parent: Path, name: str) -> Iterator[Path]:
+def cgroup(parent: Path, name: str | None = None) -> Iterator[Path]:
     """A control group of our own; its processes go back to the root when it ends."""
-    folder = parent / name
+    folder = parent / (name or f"membench-test-{uuid4().hex[:8]}")
     folder.mkdir()
     try:
         yield folder
     finally:
         root = cgroup_mount()
         assert root is not None
-        for pid in (folder / "cgroup.procs").read_text().split():
+        until(lambda: _emptied(folder, root), f"{folder} being empty")
+
+
+def _emptied(folder: Path, root: Path) -> bool:
+    """Move what is left in a control group to the root and remove it, if nothing came meanwhile."""
+    for pid in (folder / "cgroup.procs").read_text().split():
+        with suppress(ProcessLookupError):
             (root / "cgroup.procs").write_text(pid)
+    try:
         folder.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True

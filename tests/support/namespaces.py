@@ -5,6 +5,7 @@ The network is a thread of ours between two TUN devices: not every kernel has ne
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -18,8 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from support import proc
+from support.process import started
+from support.waiting import until
+
 SERVER, CLIENT = "10.213.0.1", "10.213.0.2"
 TUN = Path("/dev/net/tun")
+#: States of TCP in `/proc/net/tcp`: waiting for connections, and those of a connection that has
+#: yet to send or acknowledge something.
+LISTEN, OPEN = "0A", ("01", "03", "04", "05", "08", "09", "0B")
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 #: How long a packet that is to be overtaken is held back at most, s.
 _HELD = 0.003
@@ -87,12 +95,44 @@ class _Network:
             return
         self._watch(packet, end != self._server)
         for _ in range(2 if self._happens(self._disturbance.duplicate) else 1):
-            os.write(self._others[end], packet)
+            _send(self._others[end], packet)
         self._release([end] if end in self._held else [])
 
     def _release(self, ends: list[int]) -> None:
         for end in ends:
-            os.write(self._others[end], self._held.pop(end))
+            _send(self._others[end], self._held.pop(end))
+
+
+def _send(end: int, packet: bytes) -> None:
+    """Hand a packet to a device, which drops it if it is down."""
+    try:
+        os.write(end, packet)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+
+
+@contextmanager
+def memcached_inside(ends: Pair, port: int) -> Iterator[int]:
+    """A memcached in the server's namespace, listening; its process id."""
+    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", SERVER]
+    with started([*ends.inside(ends.server), *command]) as server:
+        until(
+            lambda: server.poll() is not None or _rows(server.pid, port, LISTEN),
+            "memcached listening",
+        )
+        assert server.poll() is None, f"memcached ended with {server.returncode}"
+        yield server.pid
+
+
+def wait_for_ends(pid: int, port: int) -> None:
+    """Wait until no connection of a port is left in a process's network namespace."""
+    until(lambda: not _rows(pid, port, *OPEN), "the connections' ends")
+
+
+def _rows(pid: int, port: int, *states: str) -> list[list[str]]:
+    here = f":{port:04X}"
+    return [row for row in proc.tcp_rows(pid) if row[1].endswith(here) and row[3] in states]
 
 
 def _tun(name: str) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import struct
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.waiting import INTERVAL, until
+from support.waiting import DEADLINE, until
 
-#: Looks at the file without change until tcpdump has nothing more to write.
-STILL = round(1.5 / INTERVAL)
+#: What tcpdump says of its own counts on SIGUSR1.
+_COUNTS = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filter, .*\n")
 
 
 @contextmanager
@@ -33,11 +35,11 @@ def tcpdump(
         until(lambda: "listening on" in said.read_text(), "tcpdump listening")
         yield
         # Ctrl-C makes tcpdump count, not drain: what the kernel holds must be out before.
-        until(_grown(output), "tcpdump writing the last packets")
+        until(lambda: _has_all(process, said, interface), "tcpdump writing the last packets")
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
-    assert "0 packets dropped by kernel" in said.read_text(), said.read_text()
+        process.wait(DEADLINE)
+    assert said.read_text().endswith("\n0 packets dropped by kernel\n"), said.read_text()
 
 
 def cut_short(capture: bytes, snaplen: int) -> bytes:
@@ -76,12 +78,14 @@ def _block(kind: int, content: bytes) -> bytes:
     return struct.pack("<I", kind) + length + padded + length
 
 
-def _grown(output: Path) -> Callable[[], bool]:
-    """Whether the file has stopped growing for longer than the kernel holds packets back: 1 s."""
-    sizes: list[int] = []
+def _has_all(process: subprocess.Popen[bytes], said: Path, interface: str) -> bool:
+    """Ask tcpdump for its counts; return true if it has taken every packet that passed its filter.
 
-    def still() -> bool:
-        sizes.append(output.stat().st_size)
-        return len(sizes) > STILL and len(set(sizes[-STILL:])) == 1
-
-    return still
+    On loopback each packet passes twice, as sent and as received, and the first is left out.
+    """
+    time.sleep(0.02)
+    known = len(_COUNTS.findall(said.read_text()))
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: len(_COUNTS.findall(said.read_text())) > known, "tcpdump telling its counts")
+    captured, passed = map(int, _COUNTS.findall(said.read_text())[-1])
+    return passed == captured * (2 if interface == "lo" else 1)

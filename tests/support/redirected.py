@@ -7,6 +7,8 @@ import os
 import socket
 import struct
 
+from support.waiting import DEADLINE
+
 _C = ctypes.CDLL(None, use_errno=True)
 _C.syscall.restype = ctypes.c_long
 _BPF = 321
@@ -62,7 +64,7 @@ class Redirected:
     def __init__(self, target: socket.socket) -> None:
         """Set it up; raises OSError where that is not allowed."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            self._near = socket.create_connection(listening.getsockname(), timeout=20)
+            self._near = socket.create_connection(listening.getsockname(), timeout=DEADLINE)
             self._far, _ = listening.accept()
         self._maps = [_sockets(), _sockets()]
         source, to = self._maps

@@ -13,6 +13,7 @@ import pytest
 
 from support.binary import HEADER, OPCODES, REQUEST
 from support.server import Memcached, connect
+from support.waiting import DEADLINE, PATIENCE
 
 USER, SECRET = b"user@membench", b"a-secret-of-mine"
 #: Makes the user, as `saslpasswd2` does, which may not be installed.
@@ -31,7 +32,7 @@ class Guarded(Memcached):
     """A memcached that answers nobody who has not said who they are."""
 
     def _answers(self, _pid: int) -> bool:
-        with suppress(OSError), connect(self.port, timeout=1):
+        with suppress(OSError), connect(self.port, timeout=1 * PATIENCE):
             return True
         return False
 
@@ -61,7 +62,7 @@ class Peer:
 
     def __init__(self, port: int) -> None:
         """Connect."""
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
         self.sent = self.received = 0
         self.statuses: list[int] = []
 

@@ -1,6 +1,6 @@
 """A server that answers every line with `END`, whose connection wanders between processes.
 
-Run as a program: `sharing.py HOW PORT`, HOW one of `MODES`. It serves one connection and ends.
+Run as `python -m support.sharing HOW PORT`, HOW one of `MODES`: it serves one connection and ends.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.process import started
+
 ANSWER = b"END\r\n"
 #: Requests before a connection changes hands.
 STINT = 5
@@ -22,15 +24,11 @@ MODES = ("passed", "forked", "duplicated", "mapped")
 @contextmanager
 def sharing(how: str, port: int) -> Iterator[subprocess.Popen[str]]:
     """Such a server, listening."""
-    command = [sys.executable, str(Path(__file__)), how, str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
+    command = [sys.executable, "-m", "support.sharing", how, str(port)]
+    with started(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == "listening\n"
         yield server
-    finally:
-        server.kill()
-        server.communicate()
 
 
 def ask(peer: socket.socket, requests: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from support.cli import Recorder, membench, recorder
 from support.profile import Row, events
-from support.waiting import PATIENCE
+from support.waiting import DEADLINE
 
 REQUEST = b"get key-%d\r\n"
 LENGTH = len(REQUEST % 0)
@@ -56,7 +56,7 @@ def talking(output: Path, *options: str) -> Iterator[Talk]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         with recorder(output, [port], "--no-stats", *options) as running:
-            client = socket.create_connection(("127.0.0.1", port), timeout=60 * PATIENCE)
+            client = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
             server, _ = listening.accept()
             with client, server:
                 yield Talk(running, client, server)

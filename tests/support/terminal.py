@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from support.cli import COMMAND, environment
+from support.waiting import DEADLINE
 
 STREAMS = ("stdin", "stdout", "stderr")
 
@@ -69,4 +70,4 @@ def terminal(
             yield Terminal(process, controller, files)
         finally:
             process.kill()
-            process.wait(30)
+            process.wait(DEADLINE)

@@ -9,15 +9,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: An emulated machine is slower by so much: every deadline is longer by that.
+#: Factor by which every deadline is extended, for emulated machines.
 PATIENCE = float(os.environ.get("MEMBENCH_PATIENCE", "1"))
-#: How often a condition is looked at, s. What is waited for may need the processor.
+#: Default deadline of every wait, s: what takes seconds on an idle machine may take a minute on a
+#: busy one, and a deadline costs a passing test nothing.
+DEADLINE = 120 * PATIENCE
+#: Pause between two looks at a condition, s: what is waited for may need the processor.
 INTERVAL = 0.002 * PATIENCE
 
 
-def until(condition: Callable[[], T], what: str, deadline: float = 60.0) -> T:
+def until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
     """Return the first true value of `condition`; fail after `deadline` seconds, naming `what`."""
-    deadline *= PATIENCE
     end = time.monotonic() + deadline
     while True:
         value = condition()
@@ -26,3 +28,10 @@ def until(condition: Callable[[], T], what: str, deadline: float = 60.0) -> T:
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {deadline:g} s")
         time.sleep(INTERVAL)
+
+
+def let_pass(seconds: float) -> None:
+    """Wait at least so long: for behaviour that is defined by elapsed time alone."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(left)

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from support.cli import COMMAND, Ended, environment
 from support.server import Memcached
-from support.waiting import until
+from support.waiting import DEADLINE, until
 
 #: KiB of log a worker, and a watcher, may be behind.
 ROOM = ("-o", "worker_logbuf_size=16384,watcher_logbuf_size=16384")
@@ -26,7 +26,7 @@ class Client:
     def __init__(self, server: Memcached) -> None:
         """Connect."""
         self._open.append(self)
-        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)
         self._answers = self._socket.makefile("rb")
         self.log: list[Seen] = []
 
@@ -91,7 +91,7 @@ class Watching:
         """Its process id."""
         return self._process.pid
 
-    def wait(self, timeout: float = 60) -> Ended:
+    def wait(self, timeout: float = DEADLINE) -> Ended:
         """Let it end."""
         stdout, stderr = self._process.communicate(timeout=timeout)
         return Ended(self._process.returncode, stdout, stderr)

@@ -8,8 +8,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from support.namespace import Namespace, namespace
 
@@ -158,13 +156,3 @@ def _raw(interface: str) -> socket.socket:
     end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     end.bind((interface, 0))
     return end
-
-
-def packet_rate(interface: str, pid: int) -> tuple[int, int]:
-    """Bytes and packets that came in at an interface of a process's namespace."""
-    for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines():
-        name, _, counts = line.partition(":")
-        if name.strip() == interface:
-            fields: list[Any] = counts.split()
-            return int(fields[0]), int(fields[1])
-    raise AssertionError(interface)

@@ -87,7 +87,7 @@ class Connection:
         self._endpoint = endpoint
         self._requests = 0
         self._flights = 0
-        self._socket = connect(endpoint, host, timeout=60)
+        self._socket = connect(endpoint, host)
         if isinstance(endpoint, int):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._table = Path("/proc/net/tcp6" if ":" in host else "/proc/net/tcp")

@@ -17,6 +17,7 @@ from support import captures
 from support.cli import Ended
 from support.cli import membench as run
 from support.hostile import BOUND, MB, STREAMS, accounted
+from support.waiting import DEADLINE
 
 GET = b"get key\r\n"
 ONE = next(packet for packet in captures.packets(GET) if packet.endswith(GET))
@@ -42,7 +43,7 @@ def recorded(folder: Path, content: bytes, *, written: bool = True) -> membench.
     before = peak()
     output = folder / "hostile.mb" if written else None
     with membench.record(str(file), output, force=True, live=False) as capture:
-        assert capture.wait(60)
+        assert capture.wait(DEADLINE)
     assert peak() - before < BOUND
     return capture.result
 
