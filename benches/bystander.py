@@ -1,8 +1,8 @@
 """What recording costs a process that has nothing to do with memcached: ns of CPU a system call.
 
 The calls are `getppid`, which does next to nothing, and `read` of one byte of `/dev/zero`, which
-has a descriptor. In every round they run bare, beside a recording by the hooks of sockets (T1) and
-beside one by the return of system calls (T2), on a port where nothing listens. Printed is the
+has a descriptor. In every round they run bare, beside a recording by the `sockets` hooks and
+beside one by the `syscalls` hooks, on a port where nothing listens. Printed is the
 median over the rounds with the spread, and the median of the difference from the bare run of the
 same round.
 
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.cli import recorder
 from support.server import free_port
 
-ARMS = ("bare", "T1", "T2")
+ARMS = ("bare", "sockets", "syscalls")
 
 
 def nanoseconds(call: Callable[[], object], calls: int) -> float:
@@ -44,7 +44,7 @@ def measured(arm: str, calls: dict[str, Callable[[], object]], count: int) -> di
         beside = (
             nullcontext()
             if arm == "bare"
-            else recorder(output, [free_port()], "--no-stats", "--tier", arm)
+            else recorder(output, [free_port()], "--no-stats", "--hooks", arm)
         )
         with beside:
             return {name: nanoseconds(call, count) for name, call in calls.items()}

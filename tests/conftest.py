@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support.kernel import default_tier
+from support.kernel import default_hooks
 from support.server import Memcached
 from support.server import memcached as start_memcached
 from support.workload import Connection
@@ -55,7 +55,7 @@ def kernel_shortfall() -> str | None:
     btf = Path("/sys/kernel/btf/vmlinux")
     if not btf.exists():
         return f"{btf} is missing: a kernel without BTF"
-    if default_tier() is None:
+    if default_hooks() is None:
         return f"kernel {os.uname().release} has neither sock_recv_length nor sys_exit tracepoints"
     return None
 

@@ -170,7 +170,7 @@ class Recorder:
         selection: Selection,
         responses: str,
         ring_size: int,
-        tier: str | None,
+        hooks: str | None,
         duration: float | None,
         force: bool,
         key_file: str | None,

@@ -36,7 +36,7 @@ class Summary:
         state: `recording` (also when the recorder was killed) or `sealed`.
         repaired: Whether `repair` sealed it.
         source: What was recorded, as it was asked for.
-        tier: How the kernel was asked, for kernel sources.
+        hooks: How the kernel was asked, for kernel sources.
         kernel: The kernel's release.
         responses: How much of the responses was read.
         time_basis: What `time` is: the return of memcached's `read`, the time of a `packet`, when
@@ -67,7 +67,7 @@ class Summary:
     state: str
     repaired: bool
     source: str
-    tier: str | None
+    hooks: str | None
     kernel: str | None
     responses: str | None
     time_basis: str

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Responses = Literal["none", "lengths", "bytes"]
-Tier = Literal["T1", "T2", "TCX", "clsact"]
+Hooks = Literal["sockets", "syscalls", "tcx", "clsact"]
 DEFAULT_RING_SIZE = 16 * 1024 * 1024
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
@@ -57,7 +57,7 @@ class Status:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
         lost_lines: Of memcached's log, as far as it says.
         user_queue_drops: Events that a slow consumer or disk did not take.
-        fallback: Why the kernel is not asked by the hooks of the tier before.
+        fallback: Why the preferred hooks could not be used; `None` if they were.
         source: Where it records.
         notice: Why that is not the source that was asked for, if it is not.
         pace: How well it kept up in the last two seconds.
@@ -76,7 +76,7 @@ class Status:
     cpu_share: float
     servers: tuple[ServerStatus, ...]
     stopped_by: str | None = None
-    tier: str | None = None
+    hooks: str | None = None
     fallback: str | None = None
     kernel: str | None = None
     source: str = ""
@@ -259,7 +259,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     network_namespaces: Sequence[str | int] = (),
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
-    tier: Tier | None = None,
+    hooks: Hooks | None = None,
     duration: float | None = None,
     force: bool = False,
     key_file: str | os.PathLike[str] | None = None,
@@ -292,7 +292,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         responses: How much of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
-        tier: Hooks to use: `T1` or `T2`, of an interface `TCX` or `clsact`; by default the first
+        hooks: Hooks to use: `sockets` or `syscalls`, for an interface `tcx` or `clsact`; by default the first
             that this kernel has and takes.
         duration: Stop by itself after so many seconds; of a file, by its packets' times.
         force: Overwrite `output`.
@@ -350,7 +350,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         selection=selection,
         responses=responses,
         ring_size=ring_size,
-        tier=tier,
+        hooks=hooks,
         duration=duration,
         force=force,
         key_file=None if key_file is None else str(Path(key_file)),

@@ -40,7 +40,7 @@ class Probe:
     """What the engine found by loading, attaching and firing its programs."""
 
     works: bool
-    tier: str | None
+    hooks: str | None
     why: str | None
     remedy: str | None
     checks: tuple[Check, ...] = ()
@@ -159,7 +159,7 @@ def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
     held = set(identity.capabilities)
     missing = () if "CAP_SYS_ADMIN" in held else tuple(one for one in needs if one not in held)
     if probe.works:
-        why = f"{probe.tier}: loaded, attached, fired and detached"
+        why = f"{probe.hooks}: loaded, attached, fired and detached"
         return SourceVerdict("ebpf:any", True, why, (), probe.checks, needs, missing)
     why = probe.why or "the programs could not be loaded"
     remedies = _grants(missing) if missing else (probe.remedy,) if probe.remedy else ()
@@ -172,7 +172,7 @@ def judge_interface(probe: Probe, identity: Identity) -> SourceVerdict:
     held = set(identity.capabilities)
     missing = () if "CAP_SYS_ADMIN" in held else tuple(one for one in needs if one not in held)
     if probe.works:
-        why = f"{probe.tier}: loaded, attached to lo, fired and detached"
+        why = f"{probe.hooks}: loaded, attached to lo, fired and detached"
         return SourceVerdict(source, True, why, (), probe.checks, needs, missing)
     why = probe.why or "the programs could not be loaded"
     remedies = _grants(missing, source) if missing else (probe.remedy,) if probe.remedy else ()

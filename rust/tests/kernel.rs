@@ -20,7 +20,7 @@ use std::{
 };
 
 use membench::{
-    capture::{Followed, Kernel, KernelOptions, Record, Tier, counter},
+    capture::{Followed, Hooks, Kernel, KernelOptions, Record, counter},
     decode::Responses,
     segment::{Direction, Piece},
 };
@@ -42,9 +42,11 @@ const RING: u32 = 16 << 20;
 /// Serializes the tests: loading programs holds kernel locks and keeps a CPU busy.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// `kernel_t2.rs` runs the same tests on tier T2, which this kernel may not need.
-fn tier() -> Option<Tier> {
-    module_path!().starts_with("kernel_t2").then_some(Tier::T2)
+/// `kernel_syscalls.rs` runs the same tests with the `syscalls` hooks, which this kernel may not need.
+fn hooks() -> Option<Hooks> {
+    module_path!()
+        .starts_with("kernel_syscalls")
+        .then_some(Hooks::Syscalls)
 }
 
 fn attach(port: &Port, responses: Responses, ring_bytes: u32) -> Kernel {
@@ -52,7 +54,7 @@ fn attach(port: &Port, responses: Responses, ring_bytes: u32) -> Kernel {
         followed: Followed::ports(&[port.number]),
         responses,
         ring_bytes,
-        tier: tier(),
+        hooks: hooks(),
         ..KernelOptions::default()
     })
     .unwrap()
@@ -451,7 +453,7 @@ fn values_are_kept_short_and_everything_else_whole() {
         .collect();
     let text = |run: &Vec<u8>| String::from_utf8_lossy(run).into_owned();
     let (replies, list) = kept.split_at(kept.len() - 2);
-    // The END behind one value is known without reading it: tier T1 keeps its length.
+    // The END behind one value is known without reading it: the `sockets` hooks keep its length.
     let replies = replies.iter().copied().map(text);
     let replies: Vec<_> = replies.filter(|reply| reply != "END\r\n").collect();
     assert_eq!(
@@ -767,7 +769,7 @@ fn datagrams_are_kept_with_their_peer_and_thread() {
     assert_eq!(request.2, response.2);
     let peer = client.local_addr().unwrap().port();
     assert_eq!(response.3, peer);
-    if kernel.facts().tier == Tier::T2.name() {
+    if kernel.facts().hooks == Hooks::Syscalls.name() {
         assert_eq!(
             request.3, peer,
             "a call that has returned says whose it was"

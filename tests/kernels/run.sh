@@ -38,7 +38,7 @@ script() {
     local result=$1
     cat <<RUN
 cd $PWD
-export MEMBENCH_SHIM=$result/verified.so MEMBENCH_OWN_TIER=$own
+export MEMBENCH_SHIM=$result/verified.so MEMBENCH_OWN_HOOKS=$own
 step() { echo "\$1 \$SECONDS" >>$result/steps; }
 step boot
 if [ -n "$tests" ]; then

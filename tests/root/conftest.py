@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.kernel import default_tier, tiers
+from support.kernel import default_hooks, all_hooks
 from support.mixed import Mixed, record_mixed
 from support.server import memcached
 
 
-@pytest.fixture(scope="module", params=tiers())
-def tier(request: pytest.FixtureRequest) -> str:
-    """Each tier that this kernel has and that is to be tried."""
-    if request.param == "T1" and default_tier() != "T1":
+@pytest.fixture(scope="module", params=all_hooks())
+def hooks(request: pytest.FixtureRequest) -> str:
+    """Each kind of hooks that this kernel has."""
+    if request.param == "sockets" and default_hooks() != "sockets":
         pytest.skip("this kernel has no sock_recv_length tracepoint")
     return str(request.param)
 

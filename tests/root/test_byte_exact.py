@@ -11,7 +11,7 @@ import pytest
 
 import membench as library
 from support.cli import membench, recorder
-from support.kernel import OWN_TIER, default_tier
+from support.kernel import OWN_HOOKS, default_hooks
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import KeyIds, compare
 from support.profile import by_connection, events, table
@@ -23,19 +23,19 @@ from support.workload import Connection
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 
-@pytest.fixture(scope="module", params=[None] if OWN_TIER else [None, "T2"])
+@pytest.fixture(scope="module", params=[None] if OWN_HOOKS else [None, "syscalls"])
 def mixed(
     request: pytest.FixtureRequest, mixed: Mixed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mixed]:
-    """The mixed workload on this kernel's own tier, and on T2 where that is another."""
+    """The mixed workload on this kernel's own hooks, and on `syscalls` where that is another."""
     if request.param is None:
         yield mixed
         return
-    if request.param == default_tier():
-        pytest.skip("this kernel is recorded with T2 anyway")
+    if request.param == default_hooks():
+        pytest.skip("this kernel is recorded with the syscalls hooks anyway")
     with memcached(threads=4, memory=1024) as server:
         folder = tmp_path_factory.mktemp("mixed")
-        yield record_mixed(server, folder / "mixed.mb", "--tier", request.param)
+        yield record_mixed(server, folder / "mixed.mb", "--hooks", request.param)
 
 
 @pytest.mark.quick

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.calls import Compat, Messages, Uring
-from support.kernel import needs_t1
+from support.kernel import needs_sockets
 from support.profile import table
 from support.redirected import Redirected
 from support.talking import (
@@ -74,9 +74,9 @@ def _sendmmsg(server: socket.socket, data: bytes) -> object:
     ids=["read, write", "recv, send", "readv, writev", "recvmsg, sendmsg", "recvmmsg, sendmmsg"],
 )
 def test_what_a_call_moves_is_recorded(
-    output: Path, tier: str, receive: Receive, send: Send
+    output: Path, hooks: str, receive: Receive, send: Send
 ) -> None:
-    with talking(output, "--tier", tier) as talk:
+    with talking(output, "--hooks", hooks) as talk:
         for number in range(ROUNDS):
             talk.ask(number)
             assert receive(talk.server) == REQUEST % number
@@ -86,12 +86,12 @@ def test_what_a_call_moves_is_recorded(
 
 
 @pytest.mark.quick
-def test_each_message_of_a_call_is_found(output: Path, tier: str) -> None:
+def test_each_message_of_a_call_is_found(output: Path, hooks: str) -> None:
     """Three requests and answers a call, in a fourth message nothing; then the same array again."""
     buffers = [[bytearray(LENGTH)] for _ in range(4)]
     incoming = Messages(buffers)
     outgoing = Messages([[bytearray(b"EN"), bytearray(b"D\r\n")] for _ in range(3)])
-    with talking(output, "--tier", tier) as talk:
+    with talking(output, "--hooks", hooks) as talk:
         for turn in range(ROUNDS):
             numbers = range(turn % 4, turn % 4 + 3)
             talk.ask(*numbers)
@@ -105,11 +105,11 @@ def test_each_message_of_a_call_is_found(output: Path, tier: str) -> None:
 
 @pytest.mark.parametrize("responses", ["lengths", "none"])
 def test_messages_are_counted_whatever_is_looked_at_of_responses(
-    output: Path, tier: str, responses: str
+    output: Path, hooks: str, responses: str
 ) -> None:
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
     outgoing = Messages([[bytearray(b"EN"), bytearray(b"D\r\n")] for _ in range(3)])
-    with talking(output, "--tier", tier, "--responses", responses) as talk:
+    with talking(output, "--hooks", hooks, "--responses", responses) as talk:
         for _ in range(ROUNDS):
             talk.ask(1, 2, 3)
             assert incoming.receive(talk.server.fileno()) == [LENGTH] * 3
@@ -126,7 +126,7 @@ def test_messages_of_a_call_with_a_timeout_are_found_where_its_result_is_known(
     output: Path,
 ) -> None:
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
-    with talking(output, "--tier", "T2") as talk:
+    with talking(output, "--hooks", "syscalls") as talk:
         for _ in range(ROUNDS):
             talk.ask(1, 2)
             assert incoming.receive(talk.server.fileno(), timeout_s=5) == [LENGTH] * 2
@@ -140,7 +140,7 @@ def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path
     """One byte each: the programs that may follow each other take 256 of them."""
     count = 600
     outgoing = Messages([[bytearray(b"x")] for _ in range(count)])
-    with talking(output, "--tier", "T2") as talk:
+    with talking(output, "--hooks", "syscalls") as talk:
         talk.exchange(0)
         talk.ask(1)
         assert talk.server.recv(LENGTH) == REQUEST % 1
@@ -150,7 +150,7 @@ def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path
     assert balance(output, talk)["record_limit"] == count - 256
 
 
-@needs_t1
+@needs_sockets
 def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
     """With a timeout a call may end anywhere: to a socket's tracepoint its messages are lost."""
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
@@ -169,7 +169,7 @@ def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
 
 
 @pytest.mark.quick
-@needs_t1
+@needs_sockets
 def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
     try:
         ring = Uring()
@@ -188,7 +188,7 @@ def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
     assert [row["outcome"] for row in gets(output)] == AFTER_LOST_ANSWER
 
 
-@needs_t1
+@needs_sockets
 def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> None:
     with talking(output) as talk:
         talk.exchange(0)
@@ -208,12 +208,12 @@ def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> Non
 
 
 @pytest.mark.quick
-def test_what_a_32_bit_call_moves_is_counted_apart(output: Path, tier: str) -> None:
+def test_what_a_32_bit_call_moves_is_counted_apart(output: Path, hooks: str) -> None:
     try:
         compat = Compat()
     except OSError as error:
         pytest.skip(f"no 32-bit calls here: {error}")
-    with talking(output, "--tier", tier) as talk:
+    with talking(output, "--hooks", hooks) as talk:
         talk.exchange(0)
         talk.ask(1)
         try:
@@ -223,7 +223,7 @@ def test_what_a_32_bit_call_moves_is_counted_apart(output: Path, tier: str) -> N
         talk.answer(ANSWER)
         talk.exchange(2)
         talk.running.stop().must(4)
-    if tier == "T2":  # such a call has another number there, and is not looked at
+    if hooks == "syscalls":  # such a call has another number there, and is not looked at
         found = ledger(output)
         assert (found["missed"], found["request_bytes"]) == (LENGTH, 2 * LENGTH)
         return
@@ -231,8 +231,8 @@ def test_what_a_32_bit_call_moves_is_counted_apart(output: Path, tier: str) -> N
     assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
 
 
-def test_peeking_counts_nothing_twice(output: Path, tier: str) -> None:
-    with talking(output, "--tier", tier) as talk:
+def test_peeking_counts_nothing_twice(output: Path, hooks: str) -> None:
+    with talking(output, "--hooks", hooks) as talk:
         for number in range(ROUNDS):
             talk.ask(number)
             assert talk.server.recv(4096, socket.MSG_PEEK) == REQUEST % number
@@ -242,8 +242,8 @@ def test_peeking_counts_nothing_twice(output: Path, tier: str) -> None:
     whole(output, talk, ROUNDS)
 
 
-def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path, tier: str) -> None:
-    with talking(output, "--tier", tier) as talk:
+def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path, hooks: str) -> None:
+    with talking(output, "--hooks", hooks) as talk:
         talk.exchange(0)
         talk.ask(1)
         talk.client.shutdown(socket.SHUT_WR)

@@ -27,11 +27,11 @@ FROZEN_S = 0.1
 
 
 @pytest.fixture(scope="module")
-def sent(tier: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
+def sent(hooks: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
     """The mixed workload, recorded once at its clients."""
     with memcached(threads=4, memory=1024) as server:
         folder = tmp_path_factory.mktemp("client")
-        yield record_mixed(server, folder / "client.mb", "--side", "client", "--tier", tier)
+        yield record_mixed(server, folder / "client.mb", "--side", "client", "--hooks", hooks)
 
 
 @pytest.mark.quick
@@ -130,13 +130,13 @@ def _recvmmsg(of: socket.socket) -> bytes:
 def test_every_call_of_a_client_is_recorded(
     server: Memcached,
     output: Path,
-    tier: str,
+    hooks: str,
     send: Call,
     receive: Callable[[socket.socket], bytes],
 ) -> None:
     value = b"v" * 700
     with (
-        recorder(output, [server.port], *CLIENT, "--tier", tier) as running,
+        recorder(output, [server.port], *CLIENT, "--hooks", hooks) as running,
         socket.create_connection(("127.0.0.1", server.port)) as peer,
     ):
         for number in range(ROUNDS):
@@ -153,10 +153,10 @@ def test_every_call_of_a_client_is_recorded(
 
 
 def test_requests_sent_before_earlier_ones_are_answered_are_paired(
-    server: Memcached, output: Path, tier: str
+    server: Memcached, output: Path, hooks: str
 ) -> None:
     with (
-        recorder(output, [server.port], *CLIENT, "--tier", tier) as running,
+        recorder(output, [server.port], *CLIENT, "--hooks", hooks) as running,
         socket.create_connection(("127.0.0.1", server.port)) as peer,
     ):
         peer.sendall(b"set there 0 0 1\r\nx\r\n")

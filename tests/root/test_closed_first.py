@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import recorder
-from support.kernel import needs_t1
+from support.kernel import needs_sockets
 from support.profile import events, table
 from support.server import Memcached, connect
 from support.talking import ANSWER, LENGTH, REQUEST, gets, ledger
@@ -50,7 +50,7 @@ def unread(listening: socket.socket, *, reset: bool) -> Iterator[socket.socket]:
         yield client
 
 
-@needs_t1
+@needs_sockets
 @pytest.mark.parametrize("reset", [False, True], ids=["a side closed first", "reset"])
 def test_an_answer_that_is_read_after_the_connection_was_closed_is_its_own(
     output: Path, reset: bool
@@ -68,7 +68,7 @@ def test_an_answer_that_is_read_after_the_connection_was_closed_is_its_own(
     assert connection["closed"] is not None
 
 
-@needs_t1
+@needs_sockets
 def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(output: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
@@ -88,7 +88,7 @@ def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(outp
     assert sorted(str(row["outcome"]) for row in gets(output)) == ["None", "miss"]
 
 
-@needs_t1
+@needs_sockets
 def test_what_a_server_reads_of_connections_that_were_reset_is_in_the_ledger(
     server: Memcached, output: Path
 ) -> None:

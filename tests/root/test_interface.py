@@ -73,7 +73,7 @@ PORT = 21412
 
 
 TCX = pytest.param(
-    "TCX",
+    "tcx",
     marks=OWN if has_links() else pytest.mark.skip(reason="Linux before 6.6"),
 )
 
@@ -97,15 +97,15 @@ def _both(
         yield sockets, interface
 
 
-@pytest.mark.parametrize("tier", [TCX, CLSACT])
+@pytest.mark.parametrize("hooks", [TCX, CLSACT])
 def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
-    server: Memcached, tmp_path: Path, tier: str
+    server: Memcached, tmp_path: Path, hooks: str
 ) -> None:
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
     with (
         alone("filters of lo"),
-        _both(tmp_path, server.port, "ebpf:lo", "--tier", tier) as running,
+        _both(tmp_path, server.port, "ebpf:lo", "--hooks", hooks) as running,
     ):
         hosts = ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.1"]
         others = [Connection(server.port, at + 1, host) for at, host in enumerate(hosts)]
@@ -136,7 +136,7 @@ def test_the_profile_and_the_summary_name_the_interface(server: Memcached, outpu
     assert recording["ledger"]["own_request_bytes"] > 0
     manifest = json.loads((output / "manifest.json").read_text())
     assert (manifest["source"], manifest["time_basis"]) == ("ebpf:lo", "packet")
-    assert manifest["tier"] in {"TCX", "clsact"}
+    assert manifest["hooks"] in {"tcx", "clsact"}
     assert "ebpf:lo" in membench("info", output).must().stdout
 
 
@@ -234,13 +234,13 @@ def _joined(ends: Pair) -> None:
 
 
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
-@pytest.mark.parametrize("tier", [TCX, CLSACT])
-def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, tier: str) -> None:
+@pytest.mark.parametrize("hooks", [TCX, CLSACT])
+def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str) -> None:
     port = free_port()
     with pair(Disturbance()) as ends:
         _joined(ends)
         inside = ends.inside(ends.server)
-        with _both(tmp_path, port, "ebpf:wide", "--tier", tier, prefix=inside) as running:
+        with _both(tmp_path, port, "ebpf:wide", "--hooks", hooks, prefix=inside) as running:
             # Values that take many packets of the network, and few super-packets.
             _converse(ends, port, 900_000)
             for one in running:
@@ -314,15 +314,15 @@ def _mirrored(there: Wire) -> int:
 _COPY = ("action", "mirred", "egress", "mirror", "dev", "lo")
 
 
-@pytest.mark.parametrize("tier", [TCX, CLSACT])
+@pytest.mark.parametrize("hooks", [TCX, CLSACT])
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str, end: str) -> None:
+def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, hooks: str, end: str) -> None:
     with wire() as there:
         others = ("tc", "filter", "add", "dev", NEAR, "ingress", "protocol", "all", "u32")
         there.tell("tc", "qdisc", "add", "dev", NEAR, "clsact")
         there.tell(*others, "match", "u32", "0", "0", *_COPY)
         filters = there.filters()
-        options = ("--no-stats", "--tier", tier)
+        options = ("--no-stats", "--hooks", hooks)
         with recorder(
             tmp_path / "out.mb", [PORT], *options, source=f"ebpf:{NEAR}", prefix=there.inside
         ) as running:
@@ -331,7 +331,7 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str,
             before = _mirrored(there)
             there.comes_in(*plain(segment(PORT, b"get key\r\n")))
             until(lambda: _mirrored(there) > before, "the other filter's count")
-            assert ("membench_in" in there.filters()) == (tier == "clsact")
+            assert ("membench_in" in there.filters()) == (hooks == "clsact")
             if end == "stop":
                 running.stop().must(0)
             else:
@@ -343,9 +343,9 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, tier: str,
         until(lambda: _mirrored(there) > before, "the other filter's count")
 
 
-@pytest.mark.parametrize("tier", [CLSACT])
-def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, tier: str) -> None:
-    source, options = f"ebpf:{NEAR}", ("--no-stats", "--tier", tier)
+@pytest.mark.parametrize("hooks", [CLSACT])
+def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, hooks: str) -> None:
+    source, options = f"ebpf:{NEAR}", ("--no-stats", "--hooks", hooks)
     with wire() as there:
         with recorder(
             tmp_path / "killed.mb", [PORT], *options, source=source, prefix=there.inside
@@ -365,9 +365,9 @@ def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, tie
     assert _ledger(tmp_path / "next.mb")["complete"]
 
 
-@pytest.mark.parametrize("tier", [CLSACT])
-def test_one_filter_an_interface_is_ours(tmp_path: Path, tier: str) -> None:
-    options = ("--no-stats", "--tier", tier)
+@pytest.mark.parametrize("hooks", [CLSACT])
+def test_one_filter_an_interface_is_ours(tmp_path: Path, hooks: str) -> None:
+    options = ("--no-stats", "--hooks", hooks)
     with (
         wire() as there,
         recorder(

@@ -87,8 +87,8 @@ def overlooked(pid: int) -> int:
     return sum(counts)
 
 
-def test_ends_that_were_overlooked_are_counted_and_cost_no_byte(output: Path, tier: str) -> None:
-    with talking(output, "--tier", tier) as talk:
+def test_ends_that_were_overlooked_are_counted_and_cost_no_byte(output: Path, hooks: str) -> None:
+    with talking(output, "--hooks", hooks) as talk:
         talk.exchange(0)
         with storm():
             until(lambda: overlooked(talk.running.pid), "a program that was not run")

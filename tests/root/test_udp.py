@@ -84,12 +84,12 @@ def exchange(server: Memcached, profile: Path, *options: str) -> Recorded:
 def recorded(
     request: pytest.FixtureRequest,
     at_port: Memcached,
-    tier: str,
+    hooks: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Recorded:
     """Recorded once at each end."""
     profile = tmp_path_factory.mktemp("udp") / "udp.mb"
-    return exchange(at_port, profile, "--tier", tier, "--side", request.param)
+    return exchange(at_port, profile, "--hooks", hooks, "--side", request.param)
 
 
 @pytest.mark.quick
@@ -141,9 +141,9 @@ def test_requests_of_one_datagram_share_a_batch(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("responses", ["none", "lengths"])
 def test_requests_are_whole_whatever_is_looked_at_of_responses(
-    at_port: Memcached, tmp_path: Path, tier: str, responses: str
+    at_port: Memcached, tmp_path: Path, hooks: str, responses: str
 ) -> None:
-    options = ("--responses", responses, "--tier", tier)
+    options = ("--responses", responses, "--hooks", hooks)
     less = exchange(at_port, tmp_path / "less.mb", *options)
     info = membench("info", less.profile, "--format", "json").must().json
     done = [one.command for client in less.clients for one in client.log]
@@ -152,11 +152,11 @@ def test_requests_are_whole_whatever_is_looked_at_of_responses(
 
 
 def test_what_memcached_drops_is_counted_and_no_event(
-    at_port: Memcached, output: Path, tier: str
+    at_port: Memcached, output: Path, hooks: str
 ) -> None:
     """A request that says it is one of several, and a datagram too short for a request."""
     client = Datagrams(at_port.port)
-    with recorder(output, [at_port.port], "--no-stats", "--tier", tier) as running:
+    with recorder(output, [at_port.port], "--no-stats", "--hooks", hooks) as running:
         client.get(b"before")
         client.send(b"get dropped\r\n", total=2)
         client.send(b"")
@@ -169,12 +169,12 @@ def test_what_memcached_drops_is_counted_and_no_event(
     assert ledger["request_bytes"] == client.sent_bytes
 
 
-def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, tier: str) -> None:
+def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, hooks: str) -> None:
     """By a system call itself; by a socket's tracepoint once the thread does something else."""
     port = free_port()
     with memcached(port=port, threads=1, arguments=("-U", str(port))):
         one, two = Datagrams(port), Datagrams(port)
-        with recorder(output, [port], "--no-stats", "--tier", tier) as running:
+        with recorder(output, [port], "--no-stats", "--hooks", hooks) as running:
             one.set(b"first", b"v", noreply=True)
             two.get(b"second")
             two.set(b"last-of-all", b"v", noreply=True)
@@ -187,8 +187,8 @@ def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, 
     sizes = sorted(
         [row["key_size"] for row in rows] for rows in by_connection(events(output)).values()
     )
-    told = {"T1": [[5, 5], [6, 11], [15]], "T2": [[5, 5, 15], [6, 11]]}
-    assert sizes == told[tier], "the last one's peer is not told to a socket's tracepoint"
+    told = {"sockets": [[5, 5], [6, 11], [15]], "syscalls": [[5, 5, 15], [6, 11]]}
+    assert sizes == told[hooks], "the last one's peer is not told to a socket's tracepoint"
 
 
 Send = Callable[[socket.socket, bytes], object]
@@ -222,17 +222,17 @@ def _recvmmsg(of: socket.socket) -> bytes:
             (),
         ),
         (lambda to, data: os.writev(to.fileno(), [data[:3], data[3:]]), _readv, ()),
-        (_sendmmsg, _recvmmsg, ("T1",)),
+        (_sendmmsg, _recvmmsg, ("sockets",)),
     ],
     ids=["send, recv", "sendmsg, recvmsg", "writev, readv", "sendmmsg, recvmmsg"],
 )
 def test_every_call_of_a_connected_client_is_recorded_or_counted(
-    at_port: Memcached, output: Path, tier: str, send: Send, receive: Receive, losing: Iterable[str]
+    at_port: Memcached, output: Path, hooks: str, send: Send, receive: Receive, losing: Iterable[str]
 ) -> None:
     request, moved = FRAME + GET, 0
     with (
         recorder(
-            output, [at_port.port], "--no-stats", "--side", "client", "--tier", tier
+            output, [at_port.port], "--no-stats", "--side", "client", "--hooks", hooks
         ) as running,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
     ):
@@ -240,10 +240,10 @@ def test_every_call_of_a_connected_client_is_recorded_or_counted(
         for _ in range(ROUNDS):
             send(peer, request)
             moved += len(receive(peer))
-        running.stop().must(4 if tier in losing else 0)
+        running.stop().must(4 if hooks in losing else 0)
     ledger = membench("info", output, "--format", "json").must().json["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (ROUNDS * len(request), moved)
-    if tier in losing:
+    if hooks in losing:
         assert ledger["other_syscall"] == ROUNDS * len(request) + moved
         return
     assert [row["outcome"] for row in events(output)] == ["miss"] * ROUNDS
@@ -251,13 +251,13 @@ def test_every_call_of_a_connected_client_is_recorded_or_counted(
 
 
 def test_what_a_client_sends_unconnected_is_counted_apart(
-    at_port: Memcached, output: Path, tier: str
+    at_port: Memcached, output: Path, hooks: str
 ) -> None:
     request, there = FRAME + GET, ("127.0.0.1", at_port.port)
     elsewhere = free_port()
     with (
         recorder(
-            output, [at_port.port], "--no-stats", "--side", "client", "--tier", tier
+            output, [at_port.port], "--no-stats", "--side", "client", "--hooks", hooks
         ) as running,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
     ):
@@ -277,7 +277,7 @@ def _queued(port: int) -> int:
     return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}"))
 
 
-def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, tier: str) -> None:
+def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, hooks: str) -> None:
     """A server that is no memcached: two requests in one call, and their answers in another."""
     frames = [FRAME, b"\0\x08" + FRAME[2:]]
     requests, answers = ([frame + words for frame in frames] for words in (GET, b"END\r\n"))
@@ -285,7 +285,7 @@ def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, tier: st
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-        recorder(output, [port], "--no-stats", "--tier", tier) as running,
+        recorder(output, [port], "--no-stats", "--hooks", hooks) as running,
     ):
         server.bind(("127.0.0.1", port))
         client.connect(server.getsockname())
@@ -298,10 +298,10 @@ def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, tier: st
         assert taken == list(map(len, requests))
         Messages([[bytearray(answer)] for answer in answers]).send(server.fileno())
         assert [client.recv(64) for _ in answers] == answers
-        running.stop().must(4 if tier == "T1" else 0)
+        running.stop().must(4 if hooks == "sockets" else 0)
     ledger = membench("info", output, "--format", "json").must().json["ledger"]
     moved = (len(b"".join(requests)), len(b"".join(answers)))
     assert (ledger["request_bytes"], ledger["response_bytes"]) == moved
-    assert ledger["other_syscall"] == (sum(moved) if tier == "T1" else 0)
+    assert ledger["other_syscall"] == (sum(moved) if hooks == "sockets" else 0)
     outcomes = [row["outcome"] for row in events(output)]
-    assert outcomes == ([] if tier == "T1" else ["miss"] * 2)
+    assert outcomes == ([] if hooks == "sockets" else ["miss"] * 2)

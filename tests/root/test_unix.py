@@ -23,11 +23,11 @@ REQUESTS = 20
 
 @pytest.fixture(scope="module", params=["server", "client"])
 def at_path(
-    request: pytest.FixtureRequest, tier: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, hooks: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mixed]:
     """The mixed workload on a server at a path, recorded once at each end."""
     folder = tmp_path_factory.mktemp("unix")
-    options = ("--tier", tier, "--side", request.param)
+    options = ("--hooks", hooks, "--side", request.param)
     with memcached(path=folder / "mc.sock", memory=1024) as server:
         yield record_mixed(server, folder / "unix.mb", *options)
 
@@ -75,11 +75,11 @@ def test_connections_there_are_named_and_one_was_open_before(at_path: Mixed) -> 
 
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_only_the_paths_asked_for_are_recorded(
-    other: Memcached, output: Path, tier: str, side: str
+    other: Memcached, output: Path, hooks: str, side: str
 ) -> None:
     assert other.path is not None
     path = other.path.with_name("mc.sock")
-    options = ("--tier", tier, "--side", side)
+    options = ("--hooks", hooks, "--side", side)
     with (
         memcached(path=path) as wanted,
         recorder(output, [], "--no-stats", "--socket", str(path), *options) as running,
@@ -124,9 +124,9 @@ def test_its_own_counters_agree_with_the_recording(other: Memcached, output: Pat
 
 
 def test_a_server_that_ends_a_connection_is_seen_by_its_client(
-    other: Memcached, output: Path, tier: str
+    other: Memcached, output: Path, hooks: str
 ) -> None:
-    options = ("--no-stats", "--side", "client", "--tier", tier)
+    options = ("--no-stats", "--side", "client", "--hooks", hooks)
     with recorder(output, [], "--socket", str(other.path), *options) as running:
         leaves, quits = visit(other, 0), visit(other, 1)
         leaves.close()

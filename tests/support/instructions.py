@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from support.kernel import TRACES_CGROUPS, default_tier, release
+from support.kernel import TRACES_CGROUPS, default_hooks, release
 
 HERE = Path(__file__).resolve().parents[1] / "kernels"
 LIST = HERE / "instructions.tsv"
@@ -44,7 +44,7 @@ class Count(NamedTuple):
     """What one kernel's verifier went through."""
 
     release: str
-    tier: str
+    hooks: str
     selection: str
     program: str
     instructions: int
@@ -57,7 +57,7 @@ class Count(NamedTuple):
     @property
     def what(self) -> tuple[str, str, str, str]:
         """What it is compared by."""
-        return self.series, self.tier, self.selection, self.program
+        return self.series, self.hooks, self.selection, self.program
 
 
 def attach_all() -> None:
@@ -67,10 +67,10 @@ def attach_all() -> None:
     with control_groups() as mount:
         if release() >= TRACES_CGROUPS:
             SELECTIONS["narrowed"]["cgroups"] = [mount]
-        for tier in ("T1", "T2") if default_tier() == "T1" else ("T2",):
+        for hooks in ("sockets", "syscalls") if default_hooks() == "sockets" else ("syscalls",):
             for selection, options in SELECTIONS.items():
-                say(f"{tier} {selection}")
-                with membench.record("ebpf:any", tier=tier, statistics=False, **options):
+                say(f"{hooks} {selection}")
+                with membench.record("ebpf:any", hooks=hooks, statistics=False, **options):
                     pass
     say("packets ports")
     with (
@@ -115,7 +115,7 @@ def run(*command: str, **environment: str) -> None:
 
 
 def count() -> list[Count]:
-    """Count on this kernel, for each tier it has."""
+    """Count on this kernel, for each kind of hooks it has."""
     with tempfile.TemporaryDirectory(prefix="membench-test-") as folder:
         shim, told = (
             os.environ.get("MEMBENCH_SHIM") or f"{folder}/verified.so",

@@ -1,4 +1,4 @@
-"""This kernel's type information → the tier it can be recorded with."""
+"""This kernel's type information → the hooks it can be recorded with."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 TYPES = Path("/sys/kernel/btf/vmlinux")
-#: A tracepoint of each tier, the one that is preferred first.
-TRACEPOINTS = {"T1": "sock_recv_length", "T2": "sys_exit"}
-#: Whether each kernel is to be tried with the tier it is recorded with by itself alone.
-OWN_TIER = bool(os.environ.get("MEMBENCH_OWN_TIER"))
+#: A tracepoint of each kind of hooks, the one that is preferred first.
+TRACEPOINTS = {"sockets": "sock_recv_length", "syscalls": "sys_exit"}
+#: True if only the hooks that the kernel is recorded with by default are tested.
+OWN_HOOKS = bool(os.environ.get("MEMBENCH_OWN_HOOKS"))
 #: Before, tracing programs cannot ask in which control groups a task is.
 TRACES_CGROUPS = (5, 15)
 
@@ -23,19 +23,19 @@ def release() -> tuple[int, ...]:
 
 
 @cache
-def default_tier() -> str | None:
-    """The first tier whose tracepoints this kernel has."""
+def default_hooks() -> str | None:
+    """The preferred hooks whose tracepoints this kernel has."""
     types = TYPES.read_bytes() if TYPES.exists() else b""
     declared = (
-        tier for tier, name in TRACEPOINTS.items() if b"\0btf_trace_%b\0" % name.encode() in types
+        hooks for hooks, name in TRACEPOINTS.items() if b"\0btf_trace_%b\0" % name.encode() in types
     )
     return next(declared, None)
 
 
-def tiers() -> list[str]:
-    """The tiers to be tried here: each, or the kernel's own."""
-    own = default_tier()
-    return [own] if OWN_TIER and own else sorted(TRACEPOINTS)
+def all_hooks() -> list[str]:
+    """The hooks to test here: all, or the kernel's default."""
+    own = default_hooks()
+    return [own] if OWN_HOOKS and own else sorted(TRACEPOINTS)
 
 
 def has_links() -> bool:
@@ -44,6 +44,6 @@ def has_links() -> bool:
 
 
 #: For what only the hooks of sockets see.
-needs_t1 = pytest.mark.skipif(
-    default_tier() != "T1", reason="this kernel has no sock_recv_length tracepoint"
+needs_sockets = pytest.mark.skipif(
+    default_hooks() != "sockets", reason="this kernel has no sock_recv_length tracepoint"
 )

@@ -38,15 +38,15 @@ def test_with_capabilities_the_remedy_is_the_engine_s() -> None:
     assert verdict.remedies == ("a kernel with CONFIG_DEBUG_INFO_BTF",)
 
 
-def test_a_source_that_works_says_with_which_tier() -> None:
-    verdict = judge_sockets(Probe(True, "T1", None, None), NOBODY)
+def test_a_source_that_works_says_with_which_hooks() -> None:
+    verdict = judge_sockets(Probe(True, "sockets", None, None), NOBODY)
     assert verdict.works
-    assert verdict.why.startswith("T1")
+    assert verdict.why.startswith("sockets")
 
 
 @pytest.mark.parametrize("works", [True, False])
 def test_the_report_shows_machine_you_target_and_each_source(works: bool) -> None:
-    verdict = judge_sockets(Probe(works, "T1", None, None), NOBODY)
+    verdict = judge_sockets(Probe(works, "sockets", None, None), NOBODY)
     target = Target(11211, 812, "1.6.18", 4, 312, 184_000.0)
     text = as_text(Diagnosis(MACHINE, NOBODY, (target,), (verdict,)))
     assert "machine   Linux 6.12.107 x86_64, 16 CPUs, BTF yes, lockdown none" in text
@@ -121,7 +121,7 @@ def test_an_idle_server_is_forecast_at_a_round_rate_and_a_silent_one_not_at_all(
 
 def test_what_may_be_required_has_a_name() -> None:
     checks = (Check("sock_recv_length", True), Check("tcp_rcv_space_adjust", False))
-    sockets = judge_sockets(Probe(True, "T1", None, None, checks), NOBODY)
+    sockets = judge_sockets(Probe(True, "sockets", None, None, checks), NOBODY)
     diagnosis = Diagnosis(MACHINE, NOBODY, (), (sockets, judge_log(())), tools=())
     works = ("ebpf", "ebpf:any", "sock_recv_length", "build")
     assert [name for name in works if not diagnosis.works(name)] == []

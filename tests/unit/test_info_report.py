@@ -15,7 +15,7 @@ INFO = Summary(
     state="sealed",
     repaired=False,
     source="ebpf:any",
-    tier="T1",
+    hooks="sockets",
     kernel="6.12.107",
     responses="bytes",
     time_basis="read",
@@ -48,7 +48,7 @@ def as_text(info: Summary) -> str:
 def test_a_sealed_profile_shows_counts_source_and_completeness() -> None:
     text = as_text(INFO)
     assert text.startswith("[x].mb   60.0 s   1,000 events   sealed")
-    assert "ebpf:any, T1, kernel 6.12.107, responses bytes" in text
+    assert "ebpf:any, sockets, kernel 6.12.107, responses bytes" in text
     assert "get 900 (90.0 %)   set 100 (10.0 %)" in text
     assert "yes, lost 0: bytes 4,000 requested, 90,000 answered; 12 at the edges" in text
     assert "6.90 kB (6.9 B an event)" in text

@@ -30,7 +30,7 @@ STATUS = Status(
     cpu_s=1.5,
     connections=329,
     servers=(ServerStatus("*:11211", 11211, 812, "1.6.18", 4, 312),),
-    tier="T1",
+    hooks="sockets",
     kernel="6.12",
 )
 RECORDING = Recording(
@@ -74,7 +74,7 @@ def test_the_start_names_each_server_and_how_it_is_recorded() -> None:
     assert lines[0] == (
         "recording  memcached 1.6.18 pid 812 *:11211, 4 threads, 312 connections open"
     )
-    assert "tier T1, kernel 6.12, responses: bytes" in lines[1]
+    assert "sockets hooks, kernel 6.12, responses: bytes" in lines[1]
 
 
 def test_the_guards_are_said_at_the_start() -> None:
@@ -197,7 +197,7 @@ def test_lines_that_were_lost_are_a_share_of_all_lines() -> None:
 
 
 def test_the_start_of_a_recording_from_a_log_says_so() -> None:
-    text = as_text(report.render_start(replace(STATUS, tier="log"), "bytes"))
+    text = as_text(report.render_start(replace(STATUS, hooks="log"), "bytes"))
     assert "memcached's own log" in text
     assert "responses" not in text
     status = report.render_status(replace(STATUS, lost_lines=31))

@@ -58,12 +58,12 @@ class Responses(StrEnum):
     BYTES = "bytes"
 
 
-class Tier(StrEnum):
+class Hooks(StrEnum):
     """Hooks of the kernel."""
 
-    T1 = "T1"
-    T2 = "T2"
-    TCX = "TCX"
+    SOCKETS = "sockets"
+    SYSCALLS = "syscalls"
+    TCX = "tcx"
     CLSACT = "clsact"
 
 
@@ -103,8 +103,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
         ),
     ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
-    tier: Annotated[
-        Tier | None,
+    hooks: Annotated[
+        Hooks | None,
         typer.Option(help="Hooks to use, for comparison; by default the first that work here."),
     ] = None,
     key_file: Annotated[
@@ -169,7 +169,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             network_namespaces=netns or (),
             responses=responses.value,
             ring_size=ring_size,
-            tier=tier.value if tier else None,
+            hooks=hooks.value if hooks else None,
             duration=duration,
             force=force,
             key_file=key_file,

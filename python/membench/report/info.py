@@ -40,7 +40,7 @@ def _headline(name: str, info: Summary) -> Text:
 
 
 def _rows(info: Summary) -> list[tuple[str, str]]:
-    how = [info.source, info.tier, f"kernel {info.kernel}" if info.kernel else None]
+    how = [info.source, info.hooks, f"kernel {info.kernel}" if info.kernel else None]
     if info.responses:
         how.append(f"responses {info.responses}")
     if is_from_log(info):

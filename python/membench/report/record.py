@@ -48,11 +48,11 @@ _CAUSES = {
     ),
     "log_unparsed": ("lines that are none of memcached's log", "see docs/capture.md"),
 }
-LOG_TIER = "log"
+LOG_HOOKS = "log"
 # Without a server to wait for, these record clients.
-SOCKET_TIERS = ("T1", "T2")
+SOCKET_HOOKS = ("sockets", "syscalls")
 # How programs are attached where packets of an interface are recorded.
-INTERFACE_TIERS = ("TCX", "clsact")
+INTERFACE_HOOKS = ("tcx", "clsact")
 _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
@@ -61,9 +61,9 @@ def render_start(status: Status, responses: str) -> RenderableType:
     """Say what is being recorded and how."""
     rows = [_describe_server(server) for server in status.servers]
     label = "recording" if rows else "waiting"
-    if not rows and status.state != "waiting" and status.tier in SOCKET_TIERS:
+    if not rows and status.state != "waiting" and status.hooks in SOCKET_HOOKS:
         label, rows = "recording", ["what applications on this machine send there"]
-    elif not rows and status.tier is not None and status.tier not in INTERFACE_TIERS:
+    elif not rows and status.hooks is not None and status.hooks not in INTERFACE_HOOKS:
         rows = [
             "nothing listens on that port yet, as far as can be seen; servers are met as they come"
         ]
@@ -75,14 +75,14 @@ def render_start(status: Status, responses: str) -> RenderableType:
 
 
 def _how(status: Status, responses: str) -> str:
-    if status.tier == LOG_TIER:
+    if status.hooks == LOG_HOOKS:
         return "memcached's own log: no server time, batches or deletes"
-    if status.tier is None:
+    if status.hooks is None:
         return f"packets of {status.source}"
     why = f" ({status.fallback})" if status.fallback else ""
-    if status.tier in INTERFACE_TIERS:
-        return f"packets of {status.source} by {status.tier}{why}, kernel {status.kernel}"
-    return f"tier {status.tier}{why}, kernel {status.kernel}, responses: {responses}"
+    if status.hooks in INTERFACE_HOOKS:
+        return f"packets of {status.source} by {status.hooks}{why}, kernel {status.kernel}"
+    return f"{status.hooks} hooks{why}, kernel {status.kernel}, responses: {responses}"
 
 
 def render_status(status: Status) -> Text:

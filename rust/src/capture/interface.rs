@@ -73,7 +73,7 @@ impl Interface {
         let (hooks, fallback) = attached.map_err(refused)?;
         heartbeat.beat();
         let facts = Facts {
-            tier: hooks.attachment().name(),
+            hooks: hooks.attachment().name(),
             fallback,
             kernel_release: load::kernel_release(),
             object_sha256: load::object_sha256(),

@@ -17,13 +17,13 @@ use membench_common::{counter, program};
 use crate::{
     Error, Result,
     capture::{
-        Facts, KernelOptions, Misses, Record, Tier,
+        Facts, Hooks, KernelOptions, Misses, Record,
         btf::Types,
         counters::{Counters, Heartbeat},
         failure,
         globals::Globals,
+        hooks::{self, Programs},
         rings::{Rings, Size},
-        tier::{self, Programs},
     },
 };
 
@@ -54,23 +54,25 @@ impl Kernel {
     /// Loads the programs and attaches them; from then on calls are captured.
     pub fn attach(options: &KernelOptions) -> Result<Self> {
         let types = Types::of_this_kernel()?;
-        let tiers = options.tier.map_or(Tier::ALL.to_vec(), |tier| vec![tier]);
+        let all_hooks = options
+            .hooks
+            .map_or(Hooks::ALL.to_vec(), |hooks| vec![hooks]);
         let mut refused: Vec<Error> = Vec::new();
-        for tier in tiers {
-            match Self::attach_tier(tier, options, &types) {
+        for hooks in all_hooks {
+            match Self::attach_hooks(hooks, options, &types) {
                 Ok(mut kernel) => {
-                    kernel.facts.fallback = refused.first().map(tier::reason);
+                    kernel.facts.fallback = refused.first().map(hooks::reason);
                     return Ok(kernel);
                 }
-                Err(error) if tier::may_differ(&error) => refused.push(error),
+                Err(error) if hooks::may_differ(&error) => refused.push(error),
                 Err(error) => return Err(error),
             }
         }
-        Err(tier::worst(refused))
+        Err(hooks::worst(refused))
     }
 
-    fn attach_tier(tier: Tier, options: &KernelOptions, types: &Types) -> Result<Self> {
-        let globals = Globals::new(options, tier.offsets(types, &options.followed)?)?;
+    fn attach_hooks(hooks: Hooks, options: &KernelOptions, types: &Types) -> Result<Self> {
+        let globals = Globals::new(options, hooks.offsets(types, &options.followed)?)?;
         let types =
             Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
         let cpus = cpus()?;
@@ -81,7 +83,7 @@ impl Kernel {
             .btf(Some(&types))
             .map_max_entries("rings", cpus)
             .map_max_entries("counters", cpus * program::COUNT);
-        tier.size_maps(&mut loader, cpus);
+        hooks.size_maps(&mut loader, cpus);
         globals.set(&mut loader);
         // Makes the maps; programs are loaded one by one.
         let object = loader.load(OBJECT);
@@ -89,7 +91,7 @@ impl Kernel {
         let rings = Rings::make(&mut object, size, cpus, &online)?;
         let counters = Counters::map(descriptor(&object, "counters")?, cpus)?;
         let heartbeat = Heartbeat::map(descriptor(&object, "heartbeat")?)?;
-        let programs = tier.attach(&mut object, &types, || heartbeat.beat())?;
+        let programs = hooks.attach(&mut object, &types, || heartbeat.beat())?;
         Ok(Self {
             rings,
             counters,
@@ -99,7 +101,7 @@ impl Kernel {
             malformed: 0,
             is_detached: false,
             facts: Facts {
-                tier: tier.name(),
+                hooks: hooks.name(),
                 fallback: None,
                 kernel_release: kernel_release(),
                 object_sha256: object_sha256(),

@@ -22,6 +22,8 @@ mod globals;
 mod guards;
 mod heading;
 #[cfg(feature = "ebpf")]
+mod hooks;
+#[cfg(feature = "ebpf")]
 mod interface;
 #[cfg(not(feature = "ebpf"))]
 #[path = "interface_absent.rs"]
@@ -63,8 +65,6 @@ pub mod status;
 mod syscalls;
 mod tally;
 #[cfg(feature = "ebpf")]
-mod tier;
-#[cfg(feature = "ebpf")]
 mod traffic;
 mod unix;
 pub mod watch;
@@ -77,7 +77,7 @@ pub use guards::Limits;
 #[cfg(feature = "ebpf")]
 pub use load::Kernel;
 pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
-pub use options::{Attachment, Facts, KernelOptions, Misses, Tier};
+pub use options::{Attachment, Facts, Hooks, KernelOptions, Misses};
 pub use pace::Pace;
 pub use privileges::{
     become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,

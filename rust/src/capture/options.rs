@@ -14,22 +14,22 @@ use super::Side;
 
 /// Which hooks a capture uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tier {
+pub enum Hooks {
     /// The end of every call on a socket: Linux 6.3 or newer.
-    T1,
+    Sockets,
     /// The return of every system call: Linux 5.10 or newer.
-    T2,
+    Syscalls,
 }
 
-impl Tier {
+impl Hooks {
     /// All of them, what costs a machine least first.
-    pub const ALL: [Self; 2] = [Self::T1, Self::T2];
+    pub const ALL: [Self; 2] = [Self::Sockets, Self::Syscalls];
 
     /// As profiles and people call it.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::T1 => "T1",
-            Self::T2 => "T2",
+            Self::Sockets => "sockets",
+            Self::Syscalls => "syscalls",
         }
     }
 }
@@ -50,7 +50,7 @@ impl Attachment {
     /// As profiles and people call it.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Tcx => "TCX",
+            Self::Tcx => "tcx",
             Self::Clsact => "clsact",
         }
     }
@@ -70,7 +70,7 @@ pub struct KernelOptions {
     /// One connection in so many is followed; 1 is all.
     pub one_connection_in: u32,
     /// Which hooks; otherwise the first that this kernel has and takes.
-    pub tier: Option<Tier>,
+    pub hooks: Option<Hooks>,
 }
 
 impl Default for KernelOptions {
@@ -81,7 +81,7 @@ impl Default for KernelOptions {
             ring_bytes: 16 << 20,
             rings: None,
             one_connection_in: 1,
-            tier: None,
+            hooks: None,
         }
     }
 }
@@ -90,8 +90,8 @@ impl Default for KernelOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Which hooks.
-    pub tier: &'static str,
-    /// Why not those of the tier before.
+    pub hooks: &'static str,
+    /// Why the preferred hooks could not be used; `None` if they were.
     pub fallback: Option<String>,
     /// As `uname -r` says it.
     pub kernel_release: String,
@@ -114,7 +114,7 @@ pub struct Misses {
 
 impl fmt::Display for Facts {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(self.tier)?;
+        to.write_str(self.hooks)?;
         match &self.fallback {
             Some(reason) => write!(to, " ({reason})"),
             None => Ok(()),
@@ -125,12 +125,12 @@ impl fmt::Display for Facts {
 impl Facts {
     /// Writes them into a manifest's head.
     pub(super) fn describe(&self, header: &mut Header) {
-        header.tier = Some(self.tier.to_owned());
+        header.hooks = Some(self.hooks.to_owned());
         header.kernel = Some(self.kernel_release.clone());
         header.facts["object_sha256"] = self.object_sha256.into();
         header.facts["ring_bytes"] = self.ring_bytes.into();
         header.facts["rings"] = self.rings.into();
-        header.facts["tier_fallback"] = self.fallback.clone().into();
+        header.facts["hooks_fallback"] = self.fallback.clone().into();
     }
 }
 

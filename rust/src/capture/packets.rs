@@ -351,7 +351,7 @@ pub(super) fn refuse_what_packets_lack(options: &RecordOptions) -> Result<()> {
     } = &options.selection;
     let asked = [
         (options.responses != Responses::Bytes, "--responses"),
-        (options.tier.is_some(), "--tier"),
+        (options.hooks.is_some(), "--hooks"),
         (*side == Side::Client, "--side client"),
         (!sockets.is_empty(), "--socket"),
         (!pids.is_empty(), "--pid"),

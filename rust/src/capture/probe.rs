@@ -44,7 +44,7 @@ pub struct Probe {
     /// Whether it can be recorded from.
     pub works: bool,
     /// Which hooks.
-    pub tier: Option<&'static str>,
+    pub hooks: Option<&'static str>,
     /// Why not.
     pub why: Option<String>,
     /// What would change that.
@@ -82,9 +82,9 @@ pub fn probe_interface() -> Probe {
 
 fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
     match tried {
-        Ok(tier) => Probe {
+        Ok(hooks) => Probe {
             works: true,
-            tier,
+            hooks,
             why: None,
             remedy: None,
             checks,
@@ -93,7 +93,7 @@ fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
             let (why, remedy) = (Some(error.to_string()), error.hint());
             Probe {
                 works: false,
-                tier: None,
+                hooks: None,
                 why,
                 remedy,
                 checks,
@@ -114,8 +114,8 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         ring_bytes: 0,
         ..KernelOptions::default()
     });
-    let tier = attached.as_ref().map(|kernel| kernel.facts().to_string());
-    note(checks, "load and attach", tier);
+    let hooks = attached.as_ref().map(|kernel| kernel.facts().to_string());
+    note(checks, "load and attach", hooks);
     let mut kernel = attached?;
     // On a starved machine attaching alone can take so long that the programs would keep quiet.
     kernel.beat();
@@ -137,7 +137,7 @@ fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
         works: after == counted,
         detail: format!("{} bytes more were seen", after[0] - counted[0]),
     });
-    Ok(kernel.facts().tier)
+    Ok(kernel.facts().hooks)
 }
 
 fn try_interface(checks: &mut Vec<Check>) -> Result<&'static str> {
@@ -166,7 +166,7 @@ fn try_interface(checks: &mut Vec<Check>) -> Result<&'static str> {
         works: left.is_none() && after == 0,
         detail: format!("{after} packets more were seen"),
     });
-    Ok(interface.facts().tier)
+    Ok(interface.facts().hooks)
 }
 
 /// How many packets are in the ring: those of a connection that has ended.

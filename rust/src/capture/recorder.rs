@@ -23,7 +23,7 @@ use super::source;
 use super::status::{Shared, Status};
 use super::watch::{self, Origin};
 use super::{
-    Attachment, Limits, Rotate, Selection, Side, Tier, Yielding, become_user, clock,
+    Attachment, Hooks, Limits, Rotate, Selection, Side, Yielding, become_user, clock,
     give_up_privileges, invoking_user, listeners, prepare_to_become, yielding,
 };
 
@@ -60,7 +60,7 @@ pub struct RecordOptions {
     /// Size of the ring, bytes.
     pub ring_bytes: u32,
     /// Which hooks; otherwise the first that this kernel has and takes.
-    pub tier: Option<Tier>,
+    pub hooks: Option<Hooks>,
     /// When to end by itself.
     pub duration: Option<Duration>,
     /// When to go on in another profile.

@@ -154,11 +154,11 @@ impl Running {
     /// Records until it is told to stop, then seals.
     pub(super) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
         self.rotation.as_ref().map_or(Ok(()), Rotation::check)?;
-        let (tier, kernel) = self.source.tier();
+        let (hooks, kernel) = self.source.hooks();
         let fallback = self.source.fallback();
         let waits = self.source.sees_reads();
         self.status.update(|status| {
-            status.tier = tier;
+            status.hooks = hooks;
             status.fallback = fallback;
             status.kernel = kernel;
             if !waits {

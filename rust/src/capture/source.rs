@@ -77,15 +77,15 @@ impl Source {
     }
 
     /// Which hooks, for kernel sources, and the kernel's release where it matters.
-    pub(super) fn tier(&self) -> (Option<&'static str>, Option<String>) {
+    pub(super) fn hooks(&self) -> (Option<&'static str>, Option<String>) {
         let facts = self.facts();
         (
-            facts.map(|facts| facts.tier),
+            facts.map(|facts| facts.hooks),
             facts.map(|facts| facts.kernel_release.clone()),
         )
     }
 
-    /// Why the kernel is not asked by the hooks of the tier before.
+    /// Why the preferred hooks could not be used; `None` if they were.
     pub(super) fn fallback(&self) -> Option<String> {
         self.facts().and_then(|facts| facts.fallback.clone())
     }
@@ -251,7 +251,7 @@ fn open_kernel(options: &RecordOptions, followed: &Followed) -> Result<(Source, 
         responses: options.responses,
         ring_bytes: options.ring_bytes,
         rings: None,
-        tier: options.tier,
+        hooks: options.hooks,
         one_connection_in: options.sample.connections,
     });
     let kernel = match attached {

@@ -78,8 +78,8 @@ pub struct Status {
     /// The servers.
     pub servers: Vec<ServerStatus>,
     /// Which hooks.
-    pub tier: Option<&'static str>,
-    /// Why not those of the tier before.
+    pub hooks: Option<&'static str>,
+    /// Why the preferred hooks could not be used; `None` if they were.
     pub fallback: Option<String>,
     /// The kernel's release.
     pub kernel: Option<String>,

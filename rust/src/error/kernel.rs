@@ -116,7 +116,7 @@ impl KernelError {
         let hint = match self {
             Self::NoTypes { .. } => "use a kernel built with CONFIG_DEBUG_INFO_BTF",
             Self::NoTracepoint { tracepoint, .. } if tracepoint.starts_with("sock_") => {
-                "use Linux 6.3 or newer, or tier T2"
+                "use Linux 6.3 or newer, or `--hooks syscalls`"
             }
             Self::NoTracepoint { .. } | Self::NoMember { .. } => "use Linux 5.10 or newer",
             Self::NoControlGroups { .. } => {

@@ -208,8 +208,8 @@ pub enum Error {
         /// What was given.
         found: String,
     },
-    /// A tier that there is not.
-    #[error("unknown tier `{found}`; wanted `T1` or `T2`")]
+    /// An unknown name of hooks.
+    #[error("unknown hooks `{found}`; wanted `sockets`, `syscalls`, `tcx` or `clsact`")]
     UnknownTier {
         /// What was given.
         found: String,
@@ -281,7 +281,7 @@ pub enum Error {
         wanted: &'static str,
     },
     /// A way of attaching to interfaces is asked of another source.
-    #[error("{origin}: `--tier {wanted}` is for `ebpf:INTERFACE` only")]
+    #[error("{origin}: `--hooks {wanted}` is for `ebpf:INTERFACE` only")]
     NotOfInterface {
         /// The source.
         origin: String,

@@ -95,8 +95,9 @@ pub struct Filters {
 pub struct Header {
     /// The source, as it was asked for (`ebpf:any`, a file, …).
     pub source: String,
-    /// How the kernel was asked (`T1`, `T2`, `TC`), for kernel sources.
-    pub tier: Option<String>,
+    /// Names the hooks (`sockets`, `syscalls`, `tcx`, `clsact`, `log`); `None` for other sources.
+    #[serde(alias = "tier")]
+    pub hooks: Option<String>,
     /// The kernel's release.
     pub kernel: Option<String>,
     /// Which traffic was followed.
@@ -123,7 +124,7 @@ impl Default for Header {
     fn default() -> Self {
         Self {
             source: String::new(),
-            tier: None,
+            hooks: None,
             kernel: None,
             filters: Filters::default(),
             sampling: 1.0,

@@ -24,7 +24,7 @@ pub struct Summary {
     /// The source, as it was asked for.
     pub source: String,
     /// How the kernel was asked.
-    pub tier: Option<String>,
+    pub hooks: Option<String>,
     /// The kernel's release.
     pub kernel: Option<String>,
     /// How much of the responses was read.
@@ -81,7 +81,7 @@ impl Profile {
             state: manifest.state.name(),
             repaired: manifest.repaired,
             source: manifest.header.source,
-            tier: manifest.header.tier,
+            hooks: manifest.header.hooks,
             kernel: manifest.header.kernel,
             responses: manifest.header.responses,
             time_basis: manifest.header.time_basis,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::capture::{
-    Attachment, Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side, Tier,
+    Attachment, Hooks, Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side,
 };
 use crate::decode::Responses;
 use crate::profile::Sample;
@@ -26,7 +26,7 @@ struct Recorder {
 impl Recorder {
     #[new]
     #[pyo3(signature = (source, *, file, interface, hooked, fallback, output, selection, responses,
-        ring_size, tier, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
+        ring_size, hooks, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
         sample_keys, sample_connections, rotate_bytes, rotate_s))]
     #[expect(
         clippy::too_many_arguments,
@@ -47,7 +47,7 @@ impl Recorder {
         selection: Selected,
         responses: &str,
         ring_size: u32,
-        tier: Option<&str>,
+        hooks: Option<&str>,
         duration: Option<f64>,
         force: bool,
         key_file: Option<PathBuf>,
@@ -61,7 +61,7 @@ impl Recorder {
         rotate_bytes: Option<u64>,
         rotate_s: Option<f64>,
     ) -> PyResult<Self> {
-        let (tier, attachment) = tier.map(parse_tier).transpose()?.unwrap_or_default();
+        let (hooks, attachment) = hooks.map(parse_hooks).transpose()?.unwrap_or_default();
         let options = RecordOptions {
             source,
             file,
@@ -73,7 +73,7 @@ impl Recorder {
             selection: selection.parse()?,
             responses: parse_responses(responses)?,
             ring_bytes: ring_size,
-            tier,
+            hooks,
             attachment,
             duration: duration.map(seconds).transpose()?,
             key_file,
@@ -211,16 +211,16 @@ pub(super) fn parse_responses(name: &str) -> Result<Responses> {
 }
 
 /// Hooks of sockets, or a way to attach to interfaces.
-fn parse_tier(name: &str) -> Result<(Option<Tier>, Option<Attachment>)> {
-    let tier = Tier::ALL.into_iter().find(|tier| tier.name() == name);
+fn parse_hooks(name: &str) -> Result<(Option<Hooks>, Option<Attachment>)> {
+    let hooks = Hooks::ALL.into_iter().find(|hooks| hooks.name() == name);
     let mut ways = Attachment::ALL.into_iter();
     let attachment = ways.find(|attachment| attachment.name() == name);
-    if tier.is_none() && attachment.is_none() {
+    if hooks.is_none() && attachment.is_none() {
         return Err(Error::UnknownTier {
             found: name.to_owned(),
         });
     }
-    Ok((tier, attachment))
+    Ok((hooks, attachment))
 }
 
 pub(super) fn seconds(seconds: f64) -> Result<Duration> {

@@ -62,7 +62,7 @@ impl Top {
             statistics,
             drop_privileges,
             live: true,
-            tier: None,
+            hooks: None,
             attachment: None,
             rotate: None,
             max_size: None,

@@ -149,7 +149,7 @@ impl Running {
         let servers: Vec<ServerStatus> = self.server.iter().map(Asked::status).collect();
         self.status.update(|status| {
             status.state = State::Recording;
-            status.tier = Some("log");
+            status.hooks = Some("log");
             status.servers = servers;
         });
         let mut connection = None;

@@ -1,4 +1,4 @@
-//! A tier → its programs in the kernel: which are loaded, with which maps, and where they are attached.
+//! A kind of hooks → its programs in the kernel: which are loaded, with which maps, and where they are attached.
 
 use std::{io, os::fd::AsFd};
 
@@ -15,18 +15,18 @@ use membench_common::{
 use crate::{
     Error, KernelError, Result,
     capture::{
-        Followed, Misses, Tier, btf::Types, counters::ProgramFile, failure, globals::Offsets,
+        Followed, Hooks, Misses, btf::Types, counters::ProgramFile, failure, globals::Offsets,
     },
 };
 
-/// Sockets that tier T2 can know at the same time.
+/// Sockets that the `syscalls` hooks can know at the same time.
 const WALKED_SOCKETS: u32 = 65_536;
 
 /// What sees no bytes move. These fire for every TCP socket of the machine and in interrupts too, and so now and then
 /// while they run already.
 const ASIDE: [&str; 2] = ["inet_sock_set_state", "tcp_rcv_space_adjust"];
 
-/// A tier's programs, attached.
+/// The programs of one kind of hooks, attached.
 pub(super) struct Programs {
     attached: Vec<Attached>,
     /// The kernel empties it once nobody holds it.
@@ -67,20 +67,20 @@ impl Programs {
     }
 }
 
-impl Tier {
+impl Hooks {
     /// Its programs that are attached, in that order.
     fn hooked(self) -> &'static [Hooked] {
         match self {
-            Self::T1 => &program::T1,
-            Self::T2 => &program::T2,
+            Self::Sockets => &program::T1,
+            Self::Syscalls => &program::T2,
         }
     }
 
     /// Its programs that others go on in.
     fn continuations(self) -> &'static [Hooked] {
         match self {
-            Self::T1 => &[],
-            Self::T2 => &program::CONTINUATIONS,
+            Self::Sockets => &[],
+            Self::Syscalls => &program::CONTINUATIONS,
         }
     }
 
@@ -95,8 +95,8 @@ impl Tier {
             field::COUNT
         };
         let members = match self {
-            Self::T1 => 0,
-            Self::T2 => member::COUNT,
+            Self::Sockets => 0,
+            Self::Syscalls => member::COUNT,
         };
         Ok(Offsets {
             fields: types.offsets(field::PATHS, fields)?,
@@ -108,8 +108,8 @@ impl Tier {
     pub(super) fn size_maps(self, loader: &mut EbpfLoader<'_>, cpus: u32) {
         loader.map_max_entries("receive_scratch", cpus);
         match self {
-            Self::T1 => loader.map_max_entries("send_scratch", cpus),
-            Self::T2 => loader.map_max_entries("walked", WALKED_SOCKETS),
+            Self::Sockets => loader.map_max_entries("send_scratch", cpus),
+            Self::Syscalls => loader.map_max_entries("walked", WALKED_SOCKETS),
         };
     }
 
@@ -146,7 +146,7 @@ impl Tier {
     }
 }
 
-/// Whether another tier may work where this one failed so: the kernel lacks what it needs, or refuses its programs.
+/// True if other hooks may work where these failed: the kernel lacks a tracepoint or structure, or refuses a program.
 pub(super) fn may_differ(error: &Error) -> bool {
     let Error::Kernel(error) = error else {
         return false;
@@ -165,7 +165,7 @@ pub(super) fn may_differ(error: &Error) -> bool {
     }
 }
 
-/// Of what each tier was refused for, what says most: a tracepoint that is not there says least.
+/// The most informative error: anything but a missing tracepoint, else the last.
 pub(super) fn worst(refused: Vec<Error>) -> Error {
     let mut refused = refused.into_iter().rev();
     let last = refused.next();
@@ -175,7 +175,7 @@ pub(super) fn worst(refused: Vec<Error>) -> Error {
         .unwrap_or_else(|| failure::absent(failure::OBJECT))
 }
 
-/// Why a tier was refused, in a line.
+/// The first line of the reason why hooks were refused.
 pub(super) fn reason(error: &Error) -> String {
     match error {
         Error::Kernel(KernelError::NoTracepoint { tracepoint, .. }) => {

@@ -8,53 +8,53 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, recorder
-from support.kernel import default_tier
+from support.kernel import default_hooks
 from support.server import Memcached, memcached
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
-#: The tracepoints of each tier.
+#: The tracepoints of each kind of hooks.
 HOOKS = {
-    "T1": {"sock_recv_length", "sock_send_length", "inet_sock_set_state", "tcp_rcv_space_adjust"},
-    "T2": {"sys_exit", "inet_sock_set_state", "tcp_rcv_space_adjust"},
+    "sockets": {"sock_recv_length", "sock_send_length", "inet_sock_set_state", "tcp_rcv_space_adjust"},
+    "syscalls": {"sys_exit", "inet_sock_set_state", "tcp_rcv_space_adjust"},
 }
 
 
 def test_a_recording_names_the_tier_that_was_asked_for(
-    server: Memcached, output: Path, tier: str
+    server: Memcached, output: Path, hooks: str
 ) -> None:
-    with recorder(output, [server.port], "--tier", tier) as running:
-        assert f"tier {tier}, kernel" in running.told()
+    with recorder(output, [server.port], "--hooks", hooks) as running:
+        assert f"{hooks} hooks, kernel" in running.told()
         running.stop().must(0)
-    assert membench("info", output, "--format", "json").must().json["tier"] == tier
+    assert membench("info", output, "--format", "json").must().json["hooks"] == hooks
 
 
 def test_only_the_programs_of_its_tier_are_attached(
-    server: Memcached, output: Path, tier: str
+    server: Memcached, output: Path, hooks: str
 ) -> None:
-    with recorder(output, [server.port], "--tier", tier) as running:
-        assert running.tracepoints() == HOOKS[tier]
+    with recorder(output, [server.port], "--hooks", hooks) as running:
+        assert running.tracepoints() == HOOKS[hooks]
 
 
 def test_doctor_names_the_tier_that_is_used_by_itself() -> None:
     sources = json.loads(membench("doctor", "--format", "json").stdout)["sources"]
     (sockets,) = (one for one in sources if one["source"] == "ebpf:any")
-    assert (sockets["works"], sockets["why"].split(":")[0]) == (True, default_tier())
+    assert (sockets["works"], sockets["why"].split(":")[0]) == (True, default_hooks())
 
 
 def test_a_tier_that_there_is_not_is_refused(output: Path) -> None:
-    refused = membench("record", "ebpf:any", output, "--tier", "T3").must(2)
-    assert "T1" in refused.stderr
+    refused = membench("record", "ebpf:any", output, "--hooks", "T3").must(2)
+    assert "sockets" in refused.stderr
     assert not output.exists()
 
 
-def test_connections_that_come_and_go_are_each_their_own(output: Path, tier: str) -> None:
+def test_connections_that_come_and_go_are_each_their_own(output: Path, hooks: str) -> None:
     """Sockets of closed connections are used again by the kernel, at the same addresses."""
     rounds = 200
     with (
         memcached() as server,
-        recorder(output, [server.port], "--no-stats", "--tier", tier) as running,
+        recorder(output, [server.port], "--no-stats", "--hooks", hooks) as running,
     ):
         for _ in range(rounds):
             connection = Connection(server.port, 0)
