@@ -54,12 +54,15 @@ fn main() -> ExitCode {
             && (test.needs_root || !has("--ignored"))
     };
     if has("--list") {
-        TESTS.iter().for_each(|test| println!("{}: test", test.name));
+        TESTS
+            .iter()
+            .for_each(|test| println!("{}: test", test.name));
         return ExitCode::SUCCESS;
     }
     let [mut passed, mut failed, mut ignored] = [0; 3];
     for test in TESTS.iter().filter(chosen) {
-        let (count, verdict) = if test.needs_root && !has("--ignored") && !has("--include-ignored") {
+        let (count, verdict) = if test.needs_root && !has("--ignored") && !has("--include-ignored")
+        {
             (&mut ignored, "ignored, root")
         } else if succeeds(test) {
             (&mut passed, "ok")

@@ -113,7 +113,9 @@ def test_bytes_that_are_not_in_memory_any_more_are_counted_apart(output: Path) -
     assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
 
 
-@pytest.mark.skipif(default_hooks() != "sockets", reason="state is kept with the socket by the sockets hooks alone")
+@pytest.mark.skipif(
+    default_hooks() != "sockets", reason="only the sockets hooks keep state with the socket"
+)
 def test_sockets_without_memory_for_their_state_are_counted_apart(output: Path) -> None:
     """`net.core.optmem_max` bounds what may be kept with a socket; here that is nothing."""
     with namespace() as space, ExitStack() as stack:

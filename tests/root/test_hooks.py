@@ -16,7 +16,12 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 #: The tracepoints of each kind of hooks.
 HOOKS = {
-    "sockets": {"sock_recv_length", "sock_send_length", "inet_sock_set_state", "tcp_rcv_space_adjust"},
+    "sockets": {
+        "sock_recv_length",
+        "sock_send_length",
+        "inet_sock_set_state",
+        "tcp_rcv_space_adjust",
+    },
     "syscalls": {"sys_exit", "inet_sock_set_state", "tcp_rcv_space_adjust"},
 }
 

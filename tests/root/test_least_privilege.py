@@ -71,7 +71,9 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("hooks", ["tcx", "clsact"])
-def test_three_capabilities_record_an_interface(server: Memcached, folder: Path, hooks: str) -> None:
+def test_three_capabilities_record_an_interface(
+    server: Memcached, folder: Path, hooks: str
+) -> None:
     if hooks == "tcx" and not has_links():
         pytest.skip("Linux before 6.6")
     prefix = with_capabilities("bpf", "perfmon", "net_admin")

@@ -227,7 +227,12 @@ def _recvmmsg(of: socket.socket) -> bytes:
     ids=["send, recv", "sendmsg, recvmsg", "writev, readv", "sendmmsg, recvmmsg"],
 )
 def test_every_call_of_a_connected_client_is_recorded_or_counted(
-    at_port: Memcached, output: Path, hooks: str, send: Send, receive: Receive, losing: Iterable[str]
+    at_port: Memcached,
+    output: Path,
+    hooks: str,
+    send: Send,
+    receive: Receive,
+    losing: Iterable[str],
 ) -> None:
     request, moved = FRAME + GET, 0
     with (
