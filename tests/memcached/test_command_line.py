@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Ended, membench
+from support.cli import Completed, membench
 
 USAGE, FAILED = 2, 1
 
 
-def one_clear_error(ended: Ended, codes: tuple[int, ...], *words: str) -> None:
+def one_clear_error(ended: Completed, codes: tuple[int, ...], *words: str) -> None:
     assert ended.code in codes, f"{ended.code}: {ended.stderr}"
     assert ended.stdout == ""
     lines = ended.stderr.splitlines()
@@ -78,7 +78,7 @@ def test_what_is_no_profile_is_named(command: str, kind: str, tmp_path: Path) ->
 
 def test_a_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "ids.key"
-    membench("keygen", path).must()
+    membench("keygen", path).expect(0)
     made = path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
     assert len(bytes.fromhex(made.strip())) == 16
@@ -87,5 +87,5 @@ def test_a_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_version_and_help_need_no_kernel() -> None:
-    assert membench("--version").must().stdout.strip()
-    assert "record" in membench("--help").must().stdout
+    assert membench("--version").expect(0).stdout.strip()
+    assert "record" in membench("--help").expect(0).stdout

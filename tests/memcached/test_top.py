@@ -106,9 +106,9 @@ def test_one_interval_as_json_has_no_key_in_it(roomy: Memcached) -> None:
 def test_keys_are_shown_on_a_terminal_only(roomy: Memcached) -> None:
     source = f"watch:{roomy.address}"
     for options in (["--show-keys"], ["--show-keys", "--once", "--format", "json"]):
-        ended = run("top", source, *options).must(2)
+        ended = run("top", source, *options).expect(2)
         assert "terminal only" in ended.stderr
-    assert "--once" in run("top", source, "--format", "json").must(2).stderr
+    assert "--once" in run("top", source, "--format", "json").expect(2).stderr
 
 
 def test_a_screen_shows_keys_sorts_and_ends(roomy: Memcached) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import proc
-from support.cli import membench
+from support.cli import read_info
 from support.server import Memcached
 from support.terminal import Terminal, terminal
 from support.unique import UniqueTraffic, traffics
@@ -50,7 +50,7 @@ def test_a_recorder_that_looks_late_says_so_at_once_and_in_the_end(
     assert said is not None, summary
     assert float(said[1]) >= 1
     assert int(said[2]) >= 1
-    told = membench("info", output, "--format", "json").must().json
+    told = read_info(output)
     if told["ledger"]["complete"]:
         assert told["events"] == len(one.connection.log)
     else:

@@ -50,7 +50,7 @@ def test_every_byte_of_messages_is_in_the_ledger(recorded: Recorded) -> None:
 
 @pytest.mark.quick
 def test_a_recording_of_messages_is_complete(recorded: Recorded) -> None:
-    recorded.mixed.recording.must(0)
+    recorded.mixed.recording.expect(0)
     ledger = recorded.mixed.info["ledger"]
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
 
@@ -119,7 +119,7 @@ def test_lengths_that_close_the_connection_end_it(server: Memcached, output: Pat
         exchange = together(fetch("get", b"a"), refused)
         sent = Exchange(exchange.data + rest, exchange.requests, exchange.settle)
         connection.perform(sent)
-        ended = running.stop().must(0)
+        ended = running.stop().expect(0)
     assert compare([connection], by_connection(events(output))) == []
     assert ended.json["ledger"]["boundary"] == len(rest)
 
@@ -133,7 +133,7 @@ def test_a_binary_quit_is_answered_unless_it_is_quiet(
         mark(connection)
         flush = ask("flush_all", quiet=quiet)
         connection.perform(together(flush, ask("noop"), ask("quit", quiet=quiet)))
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([connection], by_connection(events(output))) == []
 
 
@@ -149,7 +149,7 @@ def test_a_connection_that_was_open_is_told_by_its_first_whole_request(
         whole.settle(connection.reader)
         mark(connection)
         connection.perform(together(fetch("getk", b"begun before")))
-        running.stop().must(0)
+        running.stop().expect(0)
     (rows,) = by_connection(events(output)).values()
     assert [row["outcome"] for row in rows[-2:]] == ["miss", "hit"]
     assert {row["protocol"] for row in rows} == {"binary"}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from support.binary_workload import record_binary
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, membench, recorder
 from support.mixed import Mixed, data_counts
 from support.profile import Row, events
 from support.server import memcached
@@ -28,7 +28,7 @@ class Twice(NamedTuple):
     report: Any
     moved: dict[str, int]
     second: list[Row]
-    ended: Ended
+    ended: Completed
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def data(profile: Path) -> list[Row]:
 
 
 def test_a_replay_of_messages_is_complete_when_recorded(twice: Twice) -> None:
-    twice.ended.must(0)
+    twice.ended.expect(0)
 
 
 def test_every_message_is_sent_and_answered_without_error(twice: Twice) -> None:

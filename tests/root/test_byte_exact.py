@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import membench as library
-from support.cli import membench, recorder
+from support.cli import read_info, recorder
 from support.kernel import OWN_HOOKS, default_hooks
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import KeyIds, compare
@@ -49,7 +49,7 @@ def test_every_byte_that_memcached_read_and_wrote_is_in_the_ledger(mixed: Mixed)
 
 @pytest.mark.quick
 def test_a_recording_with_idle_edges_is_complete_and_has_no_boundary(mixed: Mixed) -> None:
-    mixed.recording.must(0)
+    mixed.recording.expect(0)
     ledger = mixed.info["ledger"]
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
 
@@ -153,7 +153,7 @@ def test_requests_of_one_write_share_a_batch_and_those_of_the_next_do_not(
             connection.perform(
                 *(read("get", [b"flight-%d-%d" % (flight, place)]) for place in range(depth))
             )
-        running.stop().must(0)
+        running.stop().expect(0)
     rows = [row for row in events(output) if row["key"] is not None]
     assert [count for _, count in sorted(Counter(row["batch"] for row in rows).items())] == [
         depth
@@ -173,7 +173,7 @@ def test_requests_that_are_read_before_earlier_ones_are_answered_are_paired(
         connection.mark()
         short = (read("get", [b"short-%d" % number]) for number in range(1500))
         connection.perform(read("gets", keys), *short)
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([connection], by_connection(events(output))) == []
 
 
@@ -185,7 +185,7 @@ def test_key_ids_are_the_keyed_hash_of_the_key(
     with recorder(output, [server.port], "--key-file", str(path)) as running:
         connection.mark()
         connection.perform(store("set", b"a", b"1"), read("get", [b"a", b"b" * 250, b"c:d"]))
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([connection], by_connection(recorded_by(connection, output)), ids) == []
 
 
@@ -206,7 +206,7 @@ def test_two_recordings_share_no_key_ids_unless_they_share_a_key(
         with recorder(tmp_path / name, [server.port], "--no-stats") as running:
             connection = Connection(server.port, 0)
             connection.perform(*(read("get", [b"shared-%d" % number]) for number in range(50)))
-            running.stop().must(0)
+            running.stop().expect(0)
         found.append({row["key"] for row in events(tmp_path / name)})
     assert [len(ids) for ids in found] == [50, 50]
     assert not found[0] & found[1]
@@ -217,7 +217,7 @@ def test_the_servers_own_counters_agree_with_the_recording(tmp_path: Path) -> No
     with memcached() as server, recorder(tmp_path / "agreed.mb", [server.port]) as running:
         connection = Connection(server.port, 0)
         connection.perform(*(read("get", [b"counted-%d" % number]) for number in range(50)))
-        differences = running.stop().must(0).json["differences"]
+        differences = running.stop().expect(0).json["differences"]
     assert differences
     assert [row for row in differences if row["server"] != row["recorded"]] == []
 
@@ -228,7 +228,7 @@ def test_requests_are_whole_whatever_is_looked_at_of_responses(
 ) -> None:
     mixed = record_mixed(server, tmp_path / "less.mb", "--responses", responses)
     log = [operation for one in mixed.connections for operation in one.log]
-    info = membench("info", mixed.profile, "--format", "json").must().json
+    info = read_info(mixed.profile)
     assert info["commands"] == Counter(operation.command for operation in log)
     assert info["ledger"]["request_bytes"] == mixed.request_bytes
     assert wrong_outcomes(mixed) == []

@@ -8,14 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from support.cli import Ended, membench
+from support.cli import Completed, membench
 from support.ports import free_port
 from support.server import Memcached
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 MEASURED = "measured here, 16 requests in a write, median of 3 rounds"
-Calibrate = Callable[..., Ended]
+Calibrate = Callable[..., Completed]
 
 
 def marked(mark: str) -> list[str]:
@@ -37,7 +37,7 @@ def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibrate:
     own.mkdir()
     name, value = "MEMBENCH_CALIBRATED", str(uuid4())
 
-    def run(*options: str) -> Ended:
+    def run(*options: str) -> Completed:
         with monkeypatch.context() as changed:
             changed.setenv(name, value)
             changed.setenv("TMPDIR", str(own))
@@ -51,7 +51,7 @@ def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibrate:
 def test_what_was_measured_here_is_what_the_forecast_is_made_of(
     server: Memcached, calibrate: Calibrate
 ) -> None:
-    told = calibrate("--port", str(server.port), "--format", "json").must().json
+    told = calibrate("--port", str(server.port), "--format", "json").expect(0).json
     measured = told["calibration"]
     assert sorted(measured) == ["bytes", "measured", "recorder_ns", "server_ns"]
     assert measured["measured"].startswith(MEASURED)
@@ -66,7 +66,7 @@ def test_what_was_measured_here_is_what_the_forecast_is_made_of(
 
 
 def test_it_is_shown_where_there_is_no_server_to_forecast_for(calibrate: Calibrate) -> None:
-    shown = " ".join(calibrate("--port", str(free_port())).must().stdout.split())
+    shown = " ".join(calibrate("--port", str(free_port())).expect(0).stdout.split())
     assert "calibrated an operation costs" in shown
     assert MEASURED in shown
 
@@ -75,6 +75,6 @@ def test_without_a_memcached_it_says_what_to_install(
     calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    refused = calibrate("--port", str(free_port())).must(5)
+    refused = calibrate("--port", str(free_port())).expect(5)
     assert "there is no `memcached` on this machine" in refused.stderr
     assert "apt-get install memcached" in refused.stderr

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import recorder
+from support.cli import read_ledger, recorder
 from support.kernel import needs_sockets
 from support.profile import events, table
+from support.recorded_pair import ANSWER, LENGTH, REQUEST, events_in_order
 from support.server import Memcached, connect
-from support.talking import ANSWER, LENGTH, REQUEST, gets, ledger
 from support.waiting import DEADLINE, let_pass, until
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
@@ -61,9 +61,9 @@ def test_an_answer_that_is_read_after_the_connection_was_closed_is_its_own(
     ):
         with unread(listening, reset=reset) as client:
             assert client.recv(4096) == ANSWER
-        running.stop().must(0)
-    assert [row["outcome"] for row in gets(output)] == ["miss"]
-    assert ledger(output)["response_bytes"] == len(ANSWER)
+        running.stop().expect(0)
+    assert [row["outcome"] for row in events_in_order(output)] == ["miss"]
+    assert read_ledger(output)["response_bytes"] == len(ANSWER)
     (connection,) = table(output, "connections")
     assert connection["closed"] is not None
 
@@ -79,13 +79,13 @@ def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(outp
             with unread(listening, reset=False) as another:  # its end tells what time it is
                 assert another.recv(4096) == ANSWER
             assert client.recv(4096) == ANSWER
-        running.stop().must(4)
-    found = ledger(output)
+        running.stop().expect(4)
+    found = read_ledger(output)
     assert (found["orphaned"], found["complete"]) == (len(ANSWER), False)
     assert (found["request_bytes"], found["response_bytes"]) == (2 * LENGTH, 2 * len(ANSWER))
     (server,) = found["servers"]
     assert server["response"]["seen"] == len(ANSWER)
-    assert sorted(str(row["outcome"]) for row in gets(output)) == ["None", "miss"]
+    assert sorted(str(row["outcome"]) for row in events_in_order(output)) == ["None", "miss"]
 
 
 @needs_sockets
@@ -107,9 +107,9 @@ def test_what_a_server_reads_of_connections_that_were_reset_is_in_the_ledger(
             asked = b"get " + b" ".join(key for key, _ in stored) + b"\r\n"
             client.sendall(asked)
             assert client.recv(4096).count(b"VALUE") == len(stored)
-        running.stop().must(0)
+        running.stop().expect(0)
     moved = sum(LENGTH + len(request) for _, request in stored) + len(asked)
-    found = ledger(output)
+    found = read_ledger(output)
     assert (found["request_bytes"], found["complete"]) == (moved, True), found
     assert int(server.settled_stats()["bytes_read"]) - before >= moved
     assert [row["command"] for row in events(output)].count("set") == len(stored)

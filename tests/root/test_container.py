@@ -17,7 +17,7 @@ import yaml
 from membench.doctor import Probe, judge_sockets
 from membench.host import Identity
 from support import proc
-from support.cli import STARTED, Recorder, membench, recorder, starting
+from support.cli import STARTED, Recorder, read_info, recorder, starting
 from support.namespace import namespace
 from support.ports import free_port
 from support.profile import events
@@ -77,8 +77,11 @@ def container(*capabilities: str, host_network: bool = True) -> list[str]:
 def inside(profile: Path, port: int, prefix: list[str]) -> Iterator[Recorder]:
     """A recorder in a container, at work."""
     with starting(profile, [port], prefix=prefix) as running:
-        until(lambda: STARTED in running.told() or running.process.poll() is not None, "its start")
-        assert running.process.poll() is None, running.told()
+        until(
+            lambda: STARTED in running.stderr_text() or running.process.poll() is not None,
+            "its start",
+        )
+        assert running.process.poll() is None, running.stderr_text()
         yield running
 
 
@@ -111,7 +114,7 @@ def test_what_the_lines_give_a_container_is_enough(
     with inside(output, server.port, container(*held)) as running:
         traffic.pipeline()
         end(running)
-        recording = running.wait().must(0).json
+        recording = running.wait().expect(0).json
     assert recording["events"] == len(traffic.connection.log)
     assert recording["ledger"]["complete"] is True
     (flows,) = recording["ledger"]["servers"]
@@ -128,12 +131,12 @@ def test_in_a_network_of_its_own_a_container_records_servers_it_cannot_ask(
     with inside(output, server.port, container("bpf", "perfmon", host_network=False)) as running:
         traffic.pipeline()
         end(running)
-        recording = running.wait().must(0)
+        recording = running.wait().expect(0)
     assert len(events(output)) == len(traffic.connection.log)
     assert recording.json["ledger"]["complete"] is True
     assert (recording.json["differences"], recording.json["not_compared"]) == ([], 1)
     assert "nothing listens on that port yet, as far as can be seen" in recording.stderr
-    assert membench("info", output, "--format", "json").must().json["connections"] == 1
+    assert read_info(output)["connections"] == 1
 
 
 @contextmanager
@@ -166,7 +169,7 @@ def test_a_server_in_a_container_is_recorded_from_outside_and_not_asked(output: 
             with space.inside():
                 (traffic,) = traffics(port, 1)
             traffic.pipeline()
-            recording = running.stop().must(0)
+            recording = running.stop().expect(0)
     assert recording.json["ledger"]["servers"][0]["pid"] == pid
     assert f"in network namespace {space.inode}" in recording.stderr
     assert recording.json["events"] == len(traffic.connection.log)

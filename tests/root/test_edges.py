@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import read_ledger, recorder
 from support.oracle import KnownKeyIds
 from support.profile import Row, by_connection, events
 from support.server import memcached
@@ -29,9 +29,7 @@ class Busy:
         self.traffic = traffic
         self.keys = keys
         self.recorded = by_connection(events(profile))
-        self.ledger: dict[str, Any] = (
-            membench("info", profile, "--format", "json").must().json["ledger"]
-        )
+        self.ledger: dict[str, Any] = read_ledger(profile)
 
     def places(self, one: UniqueTraffic) -> tuple[list[int], list[str], list[Row]]:
         rows = one.of(self.recorded)
@@ -58,7 +56,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Busy:
                     ),
                     "traffic",
                 )
-                running.stop().must(0)
+                running.stop().expect(0)
     return Busy(folder / "busy.mb", traffic, keys)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support import proc
-from support.cli import membench, recorder, starting
+from support.cli import membench, read_info, recorder, starting
 from support.oracle import KnownKeyIds
 from support.profile import events
 from support.server import Memcached
@@ -64,8 +64,8 @@ def test_a_stopped_recorder_is_not_fed_and_every_byte_is_counted(
         unseen = sum(one.connection.sent_bytes for one in traffic) - before
         running.thaw()
         until(lambda: kept(profile, traffic[0], keys), "events after the silence")
-        running.stop().must(4)
-    info = membench("info", profile, "--format", "json").must().json
+        running.stop().expect(4)
+    info = read_info(profile)
     ledger = info["ledger"]
     sent, received = (
         sum(getattr(one.connection, name) for one in traffic)
@@ -86,9 +86,9 @@ def test_the_recorder_stands_back_and_says_so(server: Memcached, output: Path) -
         niceness = {proc.stat(text)[16] for text in proc.tasks(running.pid, "stat").values()}
         assert niceness == {"10"}
         assert Path(f"/proc/{running.pid}/oom_score_adj").read_text().strip() == "1000"
-        assert "nice 10, oom_score_adj 1000" in running.told()
-        assert "ends by itself: over 100 % CPU" in running.told()
-        running.stop().must(0)
+        assert "nice 10, oom_score_adj 1000" in running.stderr_text()
+        assert "ends by itself: over 100 % CPU" in running.stderr_text()
+        running.stop().expect(0)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_a_limit_that_is_reached_detaches_seals_and_is_named(
 ) -> None:
     traffic = traffics(server.port, CONNECTIONS)
     with starting(output, [server.port], "--no-stats", *options) as running:
-        recording = running.wait().must(4).json
+        recording = running.wait().expect(4).json
     traffic[0].pipeline()
     assert recording["stopped_by"].startswith(guard)
     assert options[0] in recording["stopped_by"]
-    info = membench("info", output, "--format", "json").must().json
+    info = read_info(output)
     assert (info["state"], info["ledger"]["complete"]) == ("sealed", True)
     assert info["stopped_by"] == recording["stopped_by"]
-    assert guard in membench("info", output).must().stdout
+    assert guard in membench("info", output).expect(0).stdout
 
 
 def test_a_disk_that_fills_up_ends_the_recording_while_there_is_room(
@@ -124,7 +124,7 @@ def test_a_disk_that_fills_up_ends_the_recording_while_there_is_room(
         with recorder(profile, [server.port], "--no-stats", "--min-free", "32M") as running:
             traffic[0].pipeline()
             (disk / "ballast").write_bytes(bytes(70 << 20))
-            recording = running.wait().must(4).json
+            recording = running.wait().expect(4).json
         assert recording["stopped_by"].startswith("disk guard: ")
         assert recording["write_error"] is None
         assert recording["events"] == len(traffic[0].connection.log)
@@ -134,7 +134,7 @@ def test_a_size_that_was_asked_for_is_a_normal_end(server: Memcached, output: Pa
     traffic = traffics(server.port, CONNECTIONS)
     with recorder(output, [server.port], "--no-stats", "--max-size", "64K") as running:
         until(lambda: traffic[0].pipeline() or running.process.poll() is not None, "the end")
-        recording = running.wait().must(0).json
+        recording = running.wait().expect(0).json
     assert recording["stopped_by"] == "max-size"
     assert recording["ledger"]["complete"] is True
     assert sum(file.stat().st_size for file in output.glob("events-*")) < 1 << 20
@@ -154,7 +154,7 @@ def test_the_system_log_is_told_who_records_and_that_it_ended(
         with recorder(
             profile, [server.port], "--no-stats", "--key-file", str(path), prefix=prefix
         ) as running:
-            running.stop().must(0)
+            running.stop().expect(0)
         attached, detached = log.recv(4096).decode(), log.recv(4096).decode()
     assert "SYSLOG_IDENTIFIER=membench" in attached
     assert f"attached ebpf:any as uid 0: ports [{server.port}]" in attached

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import proc
-from support.cli import Recorder, membench, recorder
+from support.cli import Recorder, read_ledger, recorder
 from support.hostile import BOUND, STREAMS, Stream, accounted
 from support.server import Memcached
 from support.waiting import DEADLINE
@@ -68,7 +68,7 @@ def test_every_byte_of_hostile_streams_is_counted(output: Path) -> None:
             for stream in STREAMS.values():
                 talk(listening, stream)
             stopped(running)
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     accounted(
         ledger,
         sum(len(stream.requests) for stream in STREAMS.values()),
@@ -88,7 +88,7 @@ def test_what_memcached_reads_of_hostile_streams_is_in_the_ledger(
         stopped(running)
     after = server.settled_stats()
     moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     accounted(ledger, *moved)
 
 

@@ -10,16 +10,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support import proc
 from support.agreement import differing
-from support.alone import alone
-from support.cli import Recorder, membench, recorder
-from support.kernel import has_links
-from support.leftovers import held_by
+from support.cli import Recorder, membench, read_ledger, recorder
+from support.exclusive import exclusive
+from support.kernel import has_tcx
+from support.kernel_objects import kernel_objects_of
 from support.mixed import perform_mixed
 from support.namespaces import (
     SERVER,
@@ -65,7 +64,7 @@ CLSACT = pytest.param(
     "clsact",
     marks=[
         pytest.mark.skipif(shutil.which("tc") is None, reason="tc is not installed"),
-        *([] if has_links() else OWN),
+        *([] if has_tcx() else OWN),
     ],
 )
 #: A port in namespaces where nothing else is.
@@ -74,12 +73,8 @@ PORT = 21412
 
 TCX = pytest.param(
     "tcx",
-    marks=OWN if has_links() else pytest.mark.skip(reason="Linux before 6.6"),
+    marks=OWN if has_tcx() else pytest.mark.skip(reason="Linux before 6.6"),
 )
-
-
-def _ledger(profile: Path) -> Any:  # noqa: ANN401 - any JSON
-    return membench("info", profile, "--format", "json").must().json["ledger"]
 
 
 @contextmanager
@@ -104,7 +99,7 @@ def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
     with (
-        alone("filters of lo"),
+        exclusive("filters of lo"),
         _both(tmp_path, server.port, "ebpf:lo", "--hooks", hooks) as running,
     ):
         hosts = ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.1"]
@@ -112,12 +107,12 @@ def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
         connections = [opened_before, *others]
         perform_mixed(connections, 3)
         for one in running:
-            one.stop().must(0)
+            one.stop().expect(0)
     after = server.settled_stats()
     packets = tmp_path / "packets.mb"
     assert differing(tmp_path / "sockets.mb", packets) == []
     assert compare(connections, by_connection(events(packets)), KeyIds()) == []
-    ledger = _ledger(packets)
+    ledger = read_ledger(packets)
     assert ledger["complete"], ledger
     # Some acknowledgements look alike; were packets seen both ways, half of them would.
     assert ledger["packets"]["duplicates"] < ledger["packets"]["followed"] / 20, ledger
@@ -130,14 +125,14 @@ def test_the_profile_and_the_summary_name_the_interface(server: Memcached, outpu
         connection = Connection(server.port, 0)
         for number in range(20):
             connection.perform(read("get", [b"key-%d" % number]))
-        assert "packets of ebpf:lo by" in running.told()
-        recording = running.stop().must(0).json
+        assert "packets of ebpf:lo by" in running.stderr_text()
+        recording = running.stop().expect(0).json
     assert [row["command"] for row in events(output)] == ["get"] * 20
     assert recording["ledger"]["own_request_bytes"] > 0
     manifest = json.loads((output / "manifest.json").read_text())
     assert (manifest["source"], manifest["time_basis"]) == ("ebpf:lo", "packet")
     assert manifest["hooks"] in {"tcx", "clsact"}
-    assert "ebpf:lo" in membench("info", output).must().stdout
+    assert "ebpf:lo" in membench("info", output).expect(0).stdout
 
 
 class _Mirror:
@@ -149,7 +144,7 @@ class _Mirror:
     def __call__(self, packet: bytes, to_server: bool) -> None:
         if packet[0] >> 4 != 4:
             return
-        send = self._there.comes_in if to_server else self._there.goes_out
+        send = self._there.inject_ingress if to_server else self._there.inject_egress
         send(*self._wrap(packet))
 
 
@@ -194,10 +189,10 @@ def test_frames_of_every_form_give_the_events_of_the_sockets(
         pair(Disturbance(), _Mirror(there, wrap)) as ends,
     ):
         _converse(ends, port, 20_000)
-        sockets.stop().must(0)
-        interface.stop().must(0)
+        sockets.stop().expect(0)
+        interface.stop().expect(0)
     assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
-    ledgers = [_ledger(tmp_path / name) for name in ("sockets.mb", "packets.mb")]
+    ledgers = [read_ledger(tmp_path / name) for name in ("sockets.mb", "packets.mb")]
     assert all(ledger["complete"] for ledger in ledgers), ledgers
     for name in ("request_bytes", "response_bytes"):
         assert ledgers[0][name] == ledgers[1][name]
@@ -244,15 +239,15 @@ def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str
             # Values that take many packets of the network, and few super-packets.
             _converse(ends, port, 900_000)
             for one in running:
-                one.stop().must(0)
+                one.stop().expect(0)
     assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
-    ledger = _ledger(tmp_path / "packets.mb")
+    ledger = read_ledger(tmp_path / "packets.mb")
     assert ledger["complete"], ledger
     moved = ledger["request_bytes"] + ledger["response_bytes"]
     # More than a packet of the network holds: they were super-packets.
     assert moved / ledger["packets"]["followed"] > 1500, ledger
     assert moved == sum(
-        _ledger(tmp_path / "sockets.mb")[name] for name in ("request_bytes", "response_bytes")
+        read_ledger(tmp_path / "sockets.mb")[name] for name in ("request_bytes", "response_bytes")
     )
 
 
@@ -278,9 +273,9 @@ def test_what_is_not_followed_is_counted(
             output, [PORT], "--no-stats", source=f"ebpf:{NEAR}", prefix=there.inside
         ) as running,
     ):
-        there.comes_in(*frame)
-        running.stop().must(4 if term else 0)
-    ledger = _ledger(output)
+        there.inject_ingress(*frame)
+        running.stop().expect(4 if term else 0)
+    ledger = read_ledger(output)
     assert ledger["complete"] == (term is None)
     if term is not None:
         assert ledger[term] == amount, ledger
@@ -295,10 +290,10 @@ def test_two_recordings_of_one_interface_see_everything(server: Memcached, tmp_p
         connection = Connection(server.port, 0)
         for number in range(50):
             connection.perform(read("get", [b"key-%d" % number]))
-        two.stop().must(0)
+        two.stop().expect(0)
         for number in range(50):
             connection.perform(read("get", [b"key-%d" % number]))
-        one.stop().must(0)
+        one.stop().expect(0)
     assert (len(events(first)), len(events(second))) == (100, 50)
 
 
@@ -326,20 +321,20 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, hooks: str
         with recorder(
             tmp_path / "out.mb", [PORT], *options, source=f"ebpf:{NEAR}", prefix=there.inside
         ) as running:
-            held = held_by(running.pid)
+            held = kernel_objects_of(running.pid)
             assert held
             before = _mirrored(there)
-            there.comes_in(*plain(segment(PORT, b"get key\r\n")))
+            there.inject_ingress(*plain(segment(PORT, b"get key\r\n")))
             until(lambda: _mirrored(there) > before, "the other filter's count")
             assert ("membench_in" in there.filters()) == (hooks == "clsact")
             if end == "stop":
-                running.stop().must(0)
+                running.stop().expect(0)
             else:
                 running.kill()
         until(lambda: there.filters().split() == filters.split(), "our filters gone")
         until(lambda: not any(one.exists() for one in held), "our programs gone")
         before = _mirrored(there)
-        there.comes_in(*plain(segment(PORT, b"get key\r\n")))
+        there.inject_ingress(*plain(segment(PORT, b"get key\r\n")))
         until(lambda: _mirrored(there) > before, "the other filter's count")
 
 
@@ -350,7 +345,7 @@ def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, hoo
         with recorder(
             tmp_path / "killed.mb", [PORT], *options, source=source, prefix=there.inside
         ) as running:
-            assert "tc filter del dev near ingress" in running.told()
+            assert "tc filter del dev near ingress" in running.stderr_text()
             # Its helper first: that would remove them.
             assert proc.children(running.pid)
             proc.signal_children(running.pid, signal.SIGKILL)
@@ -360,9 +355,9 @@ def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, hoo
             tmp_path / "next.mb", [PORT], *options, source=source, prefix=there.inside
         ) as running:
             assert there.filters().count("membench_in direct-action") == 1
-            running.stop().must(0)
+            running.stop().expect(0)
         assert there.filters() == ""
-    assert _ledger(tmp_path / "next.mb")["complete"]
+    assert read_ledger(tmp_path / "next.mb")["complete"]
 
 
 @pytest.mark.parametrize("hooks", [CLSACT])
@@ -375,10 +370,10 @@ def test_one_filter_an_interface_is_ours(tmp_path: Path, hooks: str) -> None:
         ) as running,
     ):
         second = ("record", f"ebpf:{NEAR}", tmp_path / "two.mb", *options)
-        refused = membench(*second, "--duration", "1", prefix=there.inside).must(5)
+        refused = membench(*second, "--duration", "1", prefix=there.inside).expect(5)
         assert "Failed to attach eBPF program: clsact" in refused.stderr
         assert there.filters().count("membench_in direct-action") == 1
-        running.stop().must(0)
+        running.stop().expect(0)
         assert "clsact" not in there.tell("tc", "qdisc", "show", "dev", NEAR)
 
 
@@ -390,13 +385,13 @@ def test_an_interface_that_goes_ends_the_recording(tmp_path: Path) -> None:
         ) as running,
     ):
         there.tell("ip", "link", "delete", NEAR)
-        ended = running.wait().must(4)
+        ended = running.wait().expect(4)
     assert ended.json["stopped_by"] == f"interface gone: {NEAR} is not there any more"
 
 
 def test_doctor_tries_the_hook(server: Memcached) -> None:
-    with alone("filters of lo"):
-        told = membench("doctor", "--port", str(server.port), "--format", "json").must(0).json
+    with exclusive("filters of lo"):
+        told = membench("doctor", "--port", str(server.port), "--format", "json").expect(0).json
     (verdict,) = [one for one in told["sources"] if one["source"] == "ebpf:INTERFACE"]
     tried = {check["name"]: check["works"] for check in verdict["checks"]}
     assert verdict["works"]

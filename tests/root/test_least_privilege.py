@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from support.alone import alone
 from support.cli import STARTED, membench, starting
-from support.kernel import has_links, release
+from support.exclusive import exclusive
+from support.kernel import has_tcx, release
 from support.server import Memcached
 from support.unique import traffics
 from support.waiting import until
@@ -61,9 +61,9 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
     prefix = with_capabilities("bpf", "perfmon")
     with starting(profile, [server.port], prefix=prefix) as running:
         # The bounding set stays: emptying it takes a capability of its own.
-        until(lambda: f"pid {server.pid}" in running.told(), "the server's name")
+        until(lambda: f"pid {server.pid}" in running.stderr_text(), "the server's name")
         one.pipeline()
-        recording = running.stop().must(0)
+        recording = running.stop().expect(0)
     assert recording.json["events"] == len(one.connection.log)
     assert recording.json["ledger"]["complete"] is True
     assert profile.stat().st_uid == NOBODY
@@ -74,20 +74,20 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
 def test_three_capabilities_record_an_interface(
     server: Memcached, folder: Path, hooks: str
 ) -> None:
-    if hooks == "tcx" and not has_links():
+    if hooks == "tcx" and not has_tcx():
         pytest.skip("Linux before 6.6")
     prefix = with_capabilities("bpf", "perfmon", "net_admin")
     options = ("--no-stats", "--hooks", hooks)
     profile = folder / "least.mb"
     with (
-        alone("filters of lo"),
+        exclusive("filters of lo"),
         starting(profile, [server.port], *options, prefix=prefix, source="ebpf:lo") as running,
     ):
         # The bounding set stays, as above.
-        until(lambda: STARTED in running.told(), "the recorder at work")
+        until(lambda: STARTED in running.stderr_text(), "the recorder at work")
         (one,) = traffics(server.port, 1)
         one.pipeline()
-        recording = running.stop().must(0)
+        recording = running.stop().expect(0)
     assert recording.json["events"] == len(one.connection.log)
     assert recording.json["left_behind"] is None
 
@@ -105,7 +105,7 @@ def test_what_an_interface_lacks_is_named(
     server: Memcached, folder: Path, held: tuple[str, ...], missing: str
 ) -> None:
     source = ("record", "ebpf:lo", folder / "none.mb", "--port", str(server.port))
-    ended = membench(*source, "--duration", "1", prefix=with_capabilities(*held)).must(5)
+    ended = membench(*source, "--duration", "1", prefix=with_capabilities(*held)).expect(5)
     first = f"Insufficient permissions to load eBPF programs. Missing: {missing}"
     assert ended.stderr.splitlines()[0].endswith(first), ended.stderr
     assert not (folder / "none.mb").exists()
@@ -121,28 +121,28 @@ def test_what_is_missing_is_named_with_the_remedy(
 ) -> None:
     prefix = with_capabilities(*held)
     source = ("record", "ebpf:any", folder / "none.mb", "--port", str(server.port))
-    ended = membench(*source, "--duration", "1", prefix=prefix).must(5)
+    ended = membench(*source, "--duration", "1", prefix=prefix).expect(5)
     first = f"Insufficient permissions to load eBPF programs. Missing: {missing}"
     assert ended.stderr.splitlines()[0].endswith(first), ended.stderr
     assert "hint: " in ended.stderr
     assert not (folder / "none.mb").exists()
     told = membench("doctor", "--port", str(server.port), "--format", "json", prefix=prefix)
-    (sockets,) = [one for one in told.must(5).json["sources"] if one["source"] == "ebpf:any"]
+    (sockets,) = [one for one in told.expect(5).json["sources"] if one["source"] == "ebpf:any"]
     assert ", ".join(sockets["missing"]) == missing
 
 
 def test_doctor_runs_as_nobody_and_exits_by_what_is_required(server: Memcached) -> None:
     prefix, port = with_capabilities(), ("--port", str(server.port))
-    told = membench("doctor", *port, "--require", "watch", prefix=prefix).must(0)
+    told = membench("doctor", *port, "--require", "watch", prefix=prefix).expect(0)
     assert "others' processes are not visible" in told.stdout
     assert f"pid {server.pid}" in told.stdout
-    membench("doctor", *port, "--require", "ebpf", prefix=prefix).must(5)
-    membench("doctor", *port, "--require", "sock_recv_length", prefix=prefix).must(5)
-    assert "nothing is called" in membench("doctor", "--require", "nothing").must(2).stderr
+    membench("doctor", *port, "--require", "ebpf", prefix=prefix).expect(5)
+    membench("doctor", *port, "--require", "sock_recv_length", prefix=prefix).expect(5)
+    assert "nothing is called" in membench("doctor", "--require", "nothing").expect(2).stderr
 
 
 def test_doctor_tries_each_hook(server: Memcached) -> None:
-    told = membench("doctor", "--port", str(server.port), "--format", "json").must(0).json
+    told = membench("doctor", "--port", str(server.port), "--format", "json").expect(0).json
     (sockets,) = [one for one in told["sources"] if one["source"] == "ebpf:any"]
     tried = {check["name"]: check["works"] for check in sockets["checks"]}
     hooks = {"sock_recv_length", "sock_send_length", "inet_sock_set_state"}

@@ -52,7 +52,7 @@ class Live:
                 env=environment(),
             )
 
-    def told(self) -> str:
+    def stderr_text(self) -> str:
         """What it has written to its standard error so far."""
         return self._err.read_text()
 
@@ -60,7 +60,7 @@ class Live:
         """End it with Ctrl-C; what it printed."""
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(DEADLINE)
-        assert code == 0, (code, self.told(), self._out.read_text())
+        assert code == 0, (code, self.stderr_text(), self._out.read_text())
         return json.loads(self._out.read_text())
 
 
@@ -70,10 +70,10 @@ def live(folder: Path, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[
     running = Live(folder, arguments, prefix)
     try:
         until(
-            lambda: running.process.poll() is not None or STARTED in running.told(),
+            lambda: running.process.poll() is not None or STARTED in running.stderr_text(),
             "the recorder's first words",
         )
-        assert running.process.poll() is None, running.told()
+        assert running.process.poll() is None, running.stderr_text()
         yield running
     finally:
         if running.process.poll() is None:
@@ -126,7 +126,7 @@ def test_without_the_hooks_packets_stand_in_and_it_says_why(
 ) -> None:
     arguments = ("ebpf:any", str(output), "--port", str(server.port), "--no-stats")
     with live(tmp_path, *arguments, prefix=without("net_raw", "dac_override")) as running:
-        first = running.told().splitlines()[0]
+        first = running.stderr_text().splitlines()[0]
         assert first.startswith("Insufficient permissions to load eBPF programs. Missing: CAP_BPF")
         assert first.endswith("recording packets instead (pcap:any)")
         connection = Connection(server.port, 0)

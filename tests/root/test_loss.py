@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support.cli import Ended, Recorder, membench, recorder
+from support.cli import Completed, Recorder, read_info, read_ledger, recorder
 from support.oracle import KnownKeyIds
 from support.profile import by_connection, events, table
 from support.server import Memcached, memcached
@@ -28,7 +28,7 @@ class Lossy(NamedTuple):
 
     profile: Path
     traffic: list[UniqueTraffic]
-    recording: Ended
+    recording: Completed
     wrong: list[str]
 
 
@@ -84,8 +84,8 @@ def lossy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.quick
 def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: Lossy) -> None:
     profile, traffic, recording, _ = lossy
-    recording.must(4)
-    info = membench("info", profile, "--format", "json").must().json
+    recording.expect(4)
+    info = read_info(profile)
     assert info["ledger"]["complete"] is False
     assert info["ledger"]["ring_full"] + info["ledger"]["missed"] > 0, info["ledger"]
     assert info["events"] < sum(len(one.connection.log) for one in traffic)
@@ -95,7 +95,7 @@ def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: 
 @pytest.mark.quick
 def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
-    ledger = membench("info", profile, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(profile)
     sent = sum(one.connection.sent_bytes for one in traffic)
     assert (
         ledger["request_bytes"] + sum(one["request"]["missed"] for one in ledger["servers"]) == sent
@@ -122,5 +122,5 @@ def test_loss_below_what_is_allowed_is_no_failure(server: Memcached, output: Pat
         output, [server.port], "--no-stats", "--ring-size", "4096", "--allow-loss", "100"
     ) as running:
         held(running, traffic, 0.0)
-        running.stop().must(0)
-    assert membench("info", output, "--format", "json").must().json["ledger"]["complete"] is False
+        running.stop().expect(0)
+    assert read_ledger(output)["complete"] is False

@@ -14,7 +14,7 @@ import pytest
 from support import proc
 from support.cli import membench
 from support.namespace import Namespace, namespace
-from support.talking import balance, talking, whole
+from support.recorded_pair import assert_complete, balanced_ledger, recorded_pair
 from support.waiting import until
 
 pytestmark = [
@@ -88,14 +88,14 @@ def overlooked(pid: int) -> int:
 
 
 def test_ends_that_were_overlooked_are_counted_and_cost_no_byte(output: Path, hooks: str) -> None:
-    with talking(output, "--hooks", hooks) as talk:
-        talk.exchange(0)
+    with recorded_pair(output, "--hooks", hooks) as pair:
+        pair.exchange(0)
         with storm():
-            until(lambda: overlooked(talk.running.pid), "a program that was not run")
-        talk.exchange(1)
-        least = overlooked(talk.running.pid)
-        talk.running.stop().must(0)
-    whole(output, talk, 2)
-    counted = balance(output, talk)["misses_aside"]
+            until(lambda: overlooked(pair.recorder.pid), "a program that was not run")
+        pair.exchange(1)
+        least = overlooked(pair.recorder.pid)
+        pair.recorder.stop().expect(0)
+    assert_complete(output, pair, 2)
+    counted = balanced_ledger(output, pair)["misses_aside"]
     assert 0 < least <= counted
-    assert f"{counted:,} changes of sockets" in membench("info", output).must().stdout
+    assert f"{counted:,} changes of sockets" in membench("info", output).expect(0).stdout

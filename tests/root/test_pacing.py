@@ -39,7 +39,7 @@ def record_some(folder: Path, per_connection: int) -> Path:
             for connection in connections:
                 key = (b"paced-%d-" % number).ljust(40 + connection.ordinal, b"k")
                 connection.perform(read("get", [key]))
-        running.stop().must(0)
+        running.stop().expect(0)
     return folder / "some.mb"
 
 
@@ -137,7 +137,7 @@ def test_a_constant_rate_arrives_at_a_constant_rate(
 ) -> None:
     with recorder(tmp_path / "again.mb", [server.port], "--no-stats") as running:
         report = replay(many, server, "--pacing", f"rate={RATE}/s")
-        running.stop().must(0)
+        running.stop().expect(0)
     wanted_us = 1e6 / RATE
     times = sorted(row["time"] for row in events(tmp_path / "again.mb") if row["command"] == "get")
     gaps = [(after - before).total_seconds() * 1e6 for before, after in itertools.pairwise(times)]
@@ -152,7 +152,7 @@ def test_recorded_gaps_between_requests_are_kept_within_the_lag(
 ) -> None:
     with recorder(tmp_path / "again.mb", [server.port], "--no-stats") as running:
         report = replay(some, server)
-        running.stop().must(0)
+        running.stop().expect(0)
     first, second = (gaps(profile) for profile in (some, tmp_path / "again.mb"))
     off = sorted(abs(a - b) for a, b in zip(first, second, strict=True))
     assert off[int(len(off) * 0.5)] * 1000 <= report["lag_ns"]["p99"] + 50_000

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from support.agreement import differing, shape
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, membench, read_info, recorder
 from support.mixed import CONNECTIONS, perform_mixed
 from support.namespaces import (
     SERVER,
@@ -61,7 +61,7 @@ class Both:
                     ]
                     self.connections = [opened_before, *others]
                     perform_mixed(self.connections, 1)
-                    running.stop().must(0)
+                    running.stop().expect(0)
                 for connection in self.connections:
                     connection.close()
                 server.wait_for_connections(0)
@@ -70,7 +70,7 @@ class Both:
                 int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")
             )
 
-    def record(self, capture: Path, profile: Path, *options: str) -> Ended:
+    def record(self, capture: Path, profile: Path, *options: str) -> Completed:
         """Record a file with the same key."""
         key = ("--key-file", str(self.secret), "--port", str(self.port))
         return membench("record", capture, profile, *key, *options, "--format", "json")
@@ -84,12 +84,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
 @pytest.fixture(scope="module")
 def recorded(both: Both, tmp_path_factory: pytest.TempPathFactory) -> Path:
     profile = tmp_path_factory.mktemp("recorded") / "packets.mb"
-    both.record(both.capture, profile).must(0)
+    both.record(both.capture, profile).expect(0)
     return profile
-
-
-def _info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
-    return membench("info", profile, "--format", "json").must().json
 
 
 def test_packets_and_sockets_give_the_same_events(both: Both, recorded: Path) -> None:
@@ -101,14 +97,14 @@ def test_events_are_what_the_clients_did(both: Both, recorded: Path) -> None:
 
 
 def test_the_ledger_is_complete_and_equals_memcacheds_counters(both: Both, recorded: Path) -> None:
-    ledger = _info(recorded)["ledger"]
+    ledger = read_info(recorded)["ledger"]
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
     assert (ledger["request_bytes"], ledger["response_bytes"]) == both.moved
 
 
 def test_the_profile_says_what_its_times_are(recorded: Path) -> None:
     manifest = json.loads((recorded / "manifest.json").read_text())
-    assert manifest["time_basis"] == _info(recorded)["time_basis"] == "packet"
+    assert manifest["time_basis"] == read_info(recorded)["time_basis"] == "packet"
     assert "last packet" in manifest["facts"]["server_time"]
     rows = events(recorded)
     assert all(abs(row["time"].timestamp() - recorded.stat().st_mtime) < 3600 for row in rows)
@@ -136,7 +132,7 @@ def test_other_forms_of_the_file_give_the_same_events(
         subprocess.run(rewrite, check=True, capture_output=True)
     else:
         other.write_bytes(as_pcapng(both.capture.read_bytes()))
-    both.record(other, tmp_path / "other.mb").must(0)
+    both.record(other, tmp_path / "other.mb").expect(0)
     first, second = (by_connection(events(one)) for one in (recorded, tmp_path / "other.mb"))
     assert {one: shape(rows) for one, rows in second.items()} == {
         one: shape(rows) for one, rows in first.items()
@@ -149,9 +145,9 @@ def test_a_file_that_ends_within_a_packet_is_recorded_up_to_there_and_says_so(
     cut = tmp_path / "cut.pcap"
     whole = both.capture.read_bytes()
     cut.write_bytes(whole[: len(whole) // 2 + 1])
-    ended = both.record(cut, tmp_path / "cut.mb").must(4)
+    ended = both.record(cut, tmp_path / "cut.mb").expect(4)
     assert "damaged file: it ends in the middle of a packet" in ended.json["stopped_by"]
-    ledger = _info(tmp_path / "cut.mb")["ledger"]
+    ledger = read_info(tmp_path / "cut.mb")["ledger"]
     assert (ledger["complete"], ledger["file_damaged"]) == (False, 1)
     assert len(events(tmp_path / "cut.mb")) > 1000
 
@@ -159,8 +155,8 @@ def test_a_file_that_ends_within_a_packet_is_recorded_up_to_there_and_says_so(
 def test_packets_cut_short_are_holes_and_never_wrong(both: Both, tmp_path: Path) -> None:
     cut = tmp_path / "cut.pcap"
     cut.write_bytes(cut_short(both.capture.read_bytes(), 120))
-    both.record(cut, tmp_path / "cut.mb", "--allow-loss", "100").must(0)
-    ledger = _info(tmp_path / "cut.mb")["ledger"]
+    both.record(cut, tmp_path / "cut.mb", "--allow-loss", "100").expect(0)
+    ledger = read_info(tmp_path / "cut.mb")["ledger"]
     assert not ledger["complete"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == both.moved
 
@@ -224,8 +220,8 @@ def test_a_network_that_disturbs_packets_changes_nothing_of_what_is_recorded(
 ) -> None:
     with pair(disturbance) as both_ends:
         port, log = _disturbed(both_ends, tmp_path)
-    membench("record", tmp_path / "run.pcap", tmp_path / "run.mb", "--port", str(port)).must(0)
-    info = _info(tmp_path / "run.mb")
+    membench("record", tmp_path / "run.pcap", tmp_path / "run.mb", "--port", str(port)).expect(0)
+    info = read_info(tmp_path / "run.mb")
     assert info["ledger"]["complete"], info["ledger"]
     packets = info["ledger"]["packets"]
     assert packets["duplicates"] + packets["out_of_order"] + packets["retransmitted_bytes"] > 0

@@ -85,7 +85,7 @@ def test_a_killed_recording_holds_no_key_and_no_value(server: Memcached, output:
             "the open part",
         )
         running.kill()
-        told = running.told()
+        told = running.stderr_text()
     assert secrets.found_in(told.encode()) == set()
     assert secrets.found_in(texts(output)) == set()
 
@@ -105,20 +105,20 @@ def test_no_thread_holds_a_capability_after_attaching(server: Memcached, output:
         statuses = proc.tasks(running.pid, "status").values()
         assert statuses
         assert all("NoNewPrivs:\t1" in status for status in statuses)
-        running.stop().must(0)
+        running.stop().expect(0)
 
 
 def test_a_recorder_leaves_no_core_file_and_cannot_be_read(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         assert resource.prlimit(running.pid, resource.RLIMIT_CORE) == (0, 0)
-        running.stop().must(0)
+        running.stop().expect(0)
 
 
 def test_only_the_owner_can_read_a_profile(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         Connection(server.port, 0).mark()
         modes = {file.name: file.stat().st_mode & 0o777 for file in output.iterdir()}
-        running.stop().must(0)
+        running.stop().expect(0)
     modes |= {file.name: file.stat().st_mode & 0o777 for file in output.iterdir()}
     assert output.stat().st_mode & 0o777 == 0o700
     assert set(modes.values()) == {0o600}, modes
@@ -128,11 +128,11 @@ def test_a_key_never_shows_in_the_process_list(
     server: Memcached, output: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "ids.key"
-    membench("keygen", path).must()
+    membench("keygen", path).expect(0)
     secret = path.read_text().strip()
     with recorder(output, [server.port], "--key-file", str(path)) as running:
         shown = arguments_and_environment(running)
-        ended = running.stop().must(0)
+        ended = running.stop().expect(0)
     assert secret not in shown + ended.stdout + ended.stderr
     assert secret.encode() not in texts(output)
     assert bytes.fromhex(secret) not in texts(output)

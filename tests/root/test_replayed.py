@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, membench, recorder
 from support.mixed import Mixed, data_counts, record_mixed
 from support.profile import Row, events
 from support.requests import read, store
@@ -100,7 +100,7 @@ class Twice(NamedTuple):
 
     first: list[Row]
     second: list[Row]
-    ended: Ended
+    ended: Completed
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def data(profile: Path) -> list[Row]:
 
 
 def test_a_replay_that_is_recorded_is_complete(twice: Twice) -> None:
-    twice.ended.must(0)
+    twice.ended.expect(0)
 
 
 def test_recording_a_replay_gives_the_same_commands_and_sizes(twice: Twice) -> None:
@@ -171,7 +171,7 @@ def test_warming_gives_the_hits_of_keys_that_were_there_before(tmp_path: Path) -
         connection.perform(*(store("set", key, b"v" * 99) for key in keys))
         with recorder(tmp_path / "warm.mb", [source.port], "--no-stats") as running:
             connection.perform(*(read("get", [key]) for key in [*keys, b"absent"]))
-            running.stop().must(0)
+            running.stop().expect(0)
     with memcached() as cold:
         assert replay(tmp_path / "warm.mb", cold)["outcomes"]["replayed"] == {"get": {"miss": 41}}
     with memcached() as warmed:

@@ -82,7 +82,7 @@ def test_every_byte_of_threads_that_move_is_in_the_ledger(
     wandering: tuple[Mixed, Wandering],
 ) -> None:
     mixed, _ = wandering
-    mixed.recording.must(0)
+    mixed.recording.expect(0)
     ledger = mixed.info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (
         mixed.request_bytes,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import read_ledger, recorder
 from support.profile import by_connection, events
 from support.sasl import SECRET, USER, Peer, guarded
 from support.server import Memcached
@@ -49,7 +49,7 @@ def talk(port: int) -> tuple[Peer, Peer]:
 def test_those_who_tell_are_recorded_and_secrets_are_not(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port], "--no-stats") as running:
         peers = talk(server.port)
-        running.stop().must(0)
+        running.stop().expect(0)
     told = [
         [(row["command"], row["outcome"]) for row in rows]
         for rows in by_connection(events(output)).values()
@@ -58,7 +58,7 @@ def test_those_who_tell_are_recorded_and_secrets_are_not(server: Memcached, outp
         [("other", "ok"), ("other", "ok"), ("set", "stored"), ("get", "hit")],
         [("other", "client_error"), ("get", "client_error")],
     ]
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     assert (ledger["request_bytes"], ledger["response_bytes"], ledger["boundary"]) == (
         sum(peer.sent for peer in peers),
         sum(peer.received for peer in peers),
@@ -74,6 +74,6 @@ def test_a_server_that_does_not_answer_the_recorder_is_recorded_all_the_same(
 ) -> None:
     with recorder(output, [server.port]) as running:
         talk(server.port)
-        recording = running.stop().must(0).json
+        recording = running.stop().expect(0).json
     assert recording["ledger"]["complete"] is True
     assert (recording["events"], recording["differences"]) == (6, [])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import read_info, read_ledger, recorder
 from support.oracle import compare
 from support.ports import free_port
 from support.profile import by_connection, events, table
@@ -72,9 +72,9 @@ def test_other_servers_and_other_sockets_give_no_event(server: Memcached, output
         wanted = ask(server.port, 1)
         ask(other.port, 2)
         chat(port)
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([wanted], by_connection(events(output))) == []
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (
         wanted.sent_bytes,
         wanted.received_bytes,
@@ -86,7 +86,7 @@ def test_a_server_restarted_while_recording_is_followed(server: Memcached, outpu
         before = ask(server.port, 1)
         server.restart()
         after = ask(server.port, 2)
-        running.stop().must(0)
+        running.stop().expect(0)
     own = {
         number: rows
         for number, rows in by_connection(events(output)).items()
@@ -101,9 +101,9 @@ def test_two_servers_stay_apart(server: Memcached, output: Path) -> None:
         recorder(output, [server.port, second.port], "--no-stats") as running,
     ):
         made = [ask(server.port, 1), ask(second.port, 2), ask(server.port, 3)]
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare(made, by_connection(events(output))) == []
-    servers = membench("info", output, "--format", "json").must().json["ledger"]["servers"]
+    servers = read_ledger(output)["servers"]
     moved = {one["port"]: (one["request"]["seen"], one["response"]["seen"]) for one in servers}
     assert moved == {
         server.port: (
@@ -119,10 +119,10 @@ def test_two_servers_stay_apart(server: Memcached, output: Path) -> None:
 def test_a_port_without_a_memcached_is_waited_for_and_said(output: Path) -> None:
     port = free_port()
     with recorder(output, [port], "--no-stats") as running:
-        until(lambda: "waiting" in running.told(), "a word about waiting")
+        until(lambda: "waiting" in running.stderr_text(), "a word about waiting")
         with memcached(port=port):
             made = ask(port, 1)
-            running.stop().must(0)
+            running.stop().expect(0)
     marked = {
         number: rows
         for number, rows in by_connection(events(output)).items()
@@ -134,8 +134,8 @@ def test_a_port_without_a_memcached_is_waited_for_and_said(output: Path) -> None
 def test_a_duration_ends_and_seals_the_recording(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port], "--duration", "1") as running:
         made = ask(server.port, 1)
-        running.wait().must(0)
-    info = membench("info", output, "--format", "json").must().json
+        running.wait().expect(0)
+    info = read_info(output)
     assert info["state"] == "sealed"
     assert info["commands"]["set"] == len([one for one in made.log if one.command == "set"])
     assert info["duration_s"] >= 1

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder, starting
-from support.leftovers import held_by
+from support.cli import membench, read_info, recorder, starting
+from support.kernel_objects import kernel_objects_of
 from support.load import Load, load, total
 from support.load import loads as several
 from support.profile import table
@@ -59,7 +59,7 @@ class Moved:
 
 def balanced(profile: Path, moved: tuple[int, int]) -> dict[str, int]:
     """Its figures: nothing lost, and every byte that memcached counted is there."""
-    info = membench("info", profile, "--format", "json", timeout=300).must().json
+    info = membench("info", profile, "--format", "json", timeout=300).expect(0).json
     ledger = info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == moved
     assert ledger["complete"] is True, ledger
@@ -100,7 +100,7 @@ def test_short_connections_are_all_recorded_and_nothing_is_lost(
         in_threads([lambda one=one: visit(server.port, one, visits) for one in range(CLIENTS)])
         server.wait_for_connections(0)
         took = time.monotonic() - begun
-        running.stop().must(0)
+        running.stop().expect(0)
     found = balanced(output, moved.bytes())
     made = visits * CLIENTS
     unanswered = -(-visits // 4) * CLIENTS
@@ -121,7 +121,7 @@ def test_a_thousand_open_connections_are_recorded_and_nothing_is_lost(
             with several(server.port, 2, OPEN // 2, 4) as clients:
                 done = kept_busy(clients, seconds, lambda _: None)
             server.wait_for_connections(0)
-            running.stop().must(0)
+            running.stop().expect(0)
         found = balanced(output, moved.bytes())
     assert found == {"events": done["operations"], "connections": OPEN}
     figure(f"open connections: {OPEN:,}, {found['events']:,} events in {seconds:g} s, nothing lost")
@@ -166,7 +166,7 @@ def test_at_the_highest_rate_nothing_is_lost_and_memory_stays_flat(
         f"{ended.json['cost']['bytes_per_event']:.2f} B"
     )
     assert max(settled) - settled[0] < GROWTH, memory
-    ended.must(0)
+    ended.expect(0)
     found = balanced(output, moved.bytes())
     assert found["events"] == done["operations"]
 
@@ -179,17 +179,17 @@ class Attempt:
         self.output = output
         with starting(output, [port], "--no-stats") as running:
             if loading:
-                until(lambda: held_by(running.pid), "the recorder loading")
+                until(lambda: kernel_objects_of(running.pid), "the recorder loading")
             begun = time.monotonic()
             until(
                 lambda: time.monotonic() - begun > after or running.process.poll() is not None,
                 "the moment of the kill",
                 deadline=after + DEADLINE,
             )
-            assert running.process.poll() is None, running.told()
+            assert running.process.poll() is None, running.stderr_text()
             # Stopped first, so that what it holds can be written down.
             running.freeze()
-            self.held = held_by(running.pid)
+            self.held = kernel_objects_of(running.pid)
             running.kill()
 
     @property
@@ -208,7 +208,7 @@ class Attempt:
             f"the kernel letting go of {sorted(self.held)}",
         )
         if self.output.exists():
-            info = membench("info", self.output, "--format", "json").must().json
+            info = read_info(self.output)
             assert info["state"] == "recording"
             assert info["ledger"]["complete"] is None
 
@@ -255,7 +255,7 @@ def durations(output: Path, port: int) -> tuple[float, float]:
     first program, s."""
     with starting(output, [port], "--no-stats") as running:
         begun = time.monotonic()
-        until(lambda: held_by(running.pid), "the recorder loading")
+        until(lambda: kernel_objects_of(running.pid), "the recorder loading")
         loading = time.monotonic()
         until(lambda: list(output.glob("events-*")), "the first events")
         ended = time.monotonic()

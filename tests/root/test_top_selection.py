@@ -114,5 +114,5 @@ def test_what_others_do_is_not_counted(
     ],
 )
 def test_the_command_takes_what_record_takes(options: list[str], message: str) -> None:
-    ended = membench("top", "ebpf:any", "--once", *options).must(2)
+    ended = membench("top", "ebpf:any", "--once", *options).expect(2)
     assert message in ended.stderr

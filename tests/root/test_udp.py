@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from support.calls import Messages
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, read_info, read_ledger, recorder
 from support.datagrams import Datagrams
 from support.ports import free_port
 from support.profile import by_connection, events, table
@@ -36,7 +36,7 @@ class Recorded(NamedTuple):
     clients: list[Datagrams]
     stream: Connection
     moved: tuple[int, int]
-    recording: Ended
+    recording: Completed
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def recorded(
 
 @pytest.mark.quick
 def test_every_byte_of_every_datagram_is_in_the_ledger(recorded: Recorded) -> None:
-    recorded.recording.must(0)
-    ledger = membench("info", recorded.profile, "--format", "json").must().json["ledger"]
+    recorded.recording.expect(0)
+    ledger = read_ledger(recorded.profile)
     assert (ledger["request_bytes"], ledger["response_bytes"]) == recorded.moved
     assert (ledger["complete"], ledger["boundary"], ledger["udp"]) == (True, 0, 0), ledger
     seen = [
@@ -145,7 +145,7 @@ def test_requests_are_whole_whatever_is_looked_at_of_responses(
 ) -> None:
     options = ("--responses", responses, "--hooks", hooks)
     less = exchange(at_port, tmp_path / "less.mb", *options)
-    info = membench("info", less.profile, "--format", "json").must().json
+    info = read_info(less.profile)
     done = [one.command for client in less.clients for one in client.log]
     assert info["commands"] == {"get": done.count("get") + 1, "set": done.count("set")}
     assert info["ledger"]["request_bytes"] == less.moved[0]
@@ -161,10 +161,10 @@ def test_what_memcached_drops_is_counted_and_no_event(
         client.send(b"get dropped\r\n", total=2)
         client.send(b"")
         client.get(b"after")
-        running.stop().must(0)
+        running.stop().expect(0)
     client.close()
     assert [row["key_size"] for row in events(output)] == [len(b"before"), len(b"after")]
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     assert ledger["boundary"] == 8 + len(b"get dropped\r\n") + 8
     assert ledger["request_bytes"] == client.sent_bytes
 
@@ -181,7 +181,7 @@ def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, 
             one.get(b"again")
             one.set(b"nobody-reads-on", b"v", noreply=True)
             until(one.was_read, "the last datagram being read")
-            running.stop().must(0)
+            running.stop().expect(0)
         one.close()
         two.close()
     sizes = sorted(
@@ -245,8 +245,8 @@ def test_every_call_of_a_connected_client_is_recorded_or_counted(
         for _ in range(ROUNDS):
             send(peer, request)
             moved += len(receive(peer))
-        running.stop().must(4 if hooks in losing else 0)
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+        running.stop().expect(4 if hooks in losing else 0)
+    ledger = read_ledger(output)
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (ROUNDS * len(request), moved)
     if hooks in losing:
         assert ledger["other_syscall"] == ROUNDS * len(request) + moved
@@ -270,8 +270,8 @@ def test_what_a_client_sends_unconnected_is_counted_apart(
         peer.sendmsg([request[:9], request[9:]], [], 0, there)
         peer.sendto(b"nobody", ("127.0.0.1", elsewhere))
         assert [peer.recv(4096) for _ in range(2)] == [FRAME + b"END\r\n"] * 2
-        running.stop().must(4)
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+        running.stop().expect(4)
+    ledger = read_ledger(output)
     assert ledger["udp"] == 2 * len(request)
     assert events(output) == []
 
@@ -303,8 +303,8 @@ def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, hooks: s
         assert taken == list(map(len, requests))
         Messages([[bytearray(answer)] for answer in answers]).send(server.fileno())
         assert [client.recv(64) for _ in answers] == answers
-        running.stop().must(4 if hooks == "sockets" else 0)
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+        running.stop().expect(4 if hooks == "sockets" else 0)
+    ledger = read_ledger(output)
     moved = (len(b"".join(requests)), len(b"".join(answers)))
     assert (ledger["request_bytes"], ledger["response_bytes"]) == moved
     assert ledger["other_syscall"] == (sum(moved) if hooks == "sockets" else 0)

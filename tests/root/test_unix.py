@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import read_ledger, recorder
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import compare
 from support.profile import by_connection, events, table
@@ -50,7 +50,7 @@ def visit(server: Memcached, ordinal: int) -> Connection:
 
 @pytest.mark.quick
 def test_every_byte_that_memcached_read_and_wrote_there_is_in_the_ledger(at_path: Mixed) -> None:
-    at_path.recording.must(0)
+    at_path.recording.expect(0)
     ledger = at_path.info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (
         at_path.request_bytes,
@@ -86,12 +86,9 @@ def test_only_the_paths_asked_for_are_recorded(
     ):
         made = visit(wanted, 0)
         visit(other, 1)
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([made], by_connection(events(output))) == []
-    assert (
-        membench("info", output, "--format", "json").must().json["ledger"]["request_bytes"]
-        == made.sent_bytes
-    )
+    assert read_ledger(output)["request_bytes"] == made.sent_bytes
 
 
 def test_a_path_and_a_port_are_recorded_together(
@@ -99,7 +96,7 @@ def test_a_path_and_a_port_are_recorded_together(
 ) -> None:
     with recorder(output, [server.port], "--no-stats", "--socket", str(other.path)) as running:
         made = [visit(server, 0), visit(other, 1)]
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare(made, by_connection(events(output))) == []
     rows = table(output, "connections")
     assert [(row["server"], row["transport"]) for row in rows] == [(0, "tcp4"), (1, "unix")]
@@ -108,15 +105,15 @@ def test_a_path_and_a_port_are_recorded_together(
 def test_a_process_at_a_path_is_found_by_its_pid(other: Memcached, output: Path) -> None:
     with recorder(output, [], "--no-stats", "--pid", str(other.pid)) as running:
         made = visit(other, 0)
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([made], by_connection(events(output))) == []
 
 
 def test_its_own_counters_agree_with_the_recording(other: Memcached, output: Path) -> None:
     with recorder(output, [], "--socket", str(other.path)) as running:
-        until(lambda: "memcached 1" in running.told(), "the server's answer")
+        until(lambda: "memcached 1" in running.stderr_text(), "the server's answer")
         made = visit(other, 0)
-        recording = running.stop().must(0).json
+        recording = running.stop().expect(0).json
     assert compare([made], by_connection(events(output))) == []
     assert len(recording["differences"]) == 2
     assert [one for one in recording["differences"] if one["server"] != one["recorded"]] == []
@@ -132,7 +129,7 @@ def test_a_server_that_ends_a_connection_is_seen_by_its_client(
         leaves.close()
         with pytest.raises(ConnectionError):
             quits.perform(plain("quit"))
-        running.stop().must(0)
+        running.stop().expect(0)
     assert _closed(output) == ["server"], "who just closes its own end passes no hook"
 
 
@@ -144,7 +141,7 @@ def test_a_client_that_leaves_ends_its_connection(other: Memcached, output: Path
         with pytest.raises(ConnectionError):
             quits.perform(plain("quit"))
         until(lambda: _closed(output) == ["client"], "the end being noted")
-        running.stop().must(0)
+        running.stop().expect(0)
     assert _closed(output) == ["client"], "who asks memcached to leave is left by it: not seen"
 
 

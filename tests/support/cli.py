@@ -21,13 +21,13 @@ COMMAND = (sys.executable, "-m", "membench")
 #: How many BPF programs a recording has attached at least: one for receives, one for sends.
 LINKS = 2
 #: Last words about the recording in what a recorder says when it has started; the guards follow.
-STARTED = "keys leave memory only as keyed ids"
+STARTED = "keyed ids"
 #: On an emulated machine a recorder needs all of a CPU, and must not be ended for it.
 SLOW = () if PATIENCE == 1 else ("--max-cpu", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Completed:
     """A command that ended."""
 
     code: int
@@ -39,7 +39,7 @@ class Ended:
         """Its standard output, which must be one JSON value."""
         return json.loads(self.stdout)
 
-    def must(self, code: int = 0) -> Ended:
+    def expect(self, code: int = 0) -> Completed:
         """Itself, if it ended with `code`."""
         assert self.code == code, (
             f"exit code {self.code}, expected {code}\n{self.stdout}\n{self.stderr}"
@@ -54,7 +54,7 @@ def environment() -> dict[str, str]:
 
 def membench(
     *arguments: str | Path, prefix: Sequence[str] = (), timeout: float = DEADLINE
-) -> Ended:
+) -> Completed:
     """Run a command to its end."""
     command = [*prefix, *COMMAND, *map(str, arguments)]
     ended = subprocess.run(
@@ -65,7 +65,17 @@ def membench(
         env=environment(),
         check=False,
     )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return Completed(ended.returncode, ended.stdout, ended.stderr)
+
+
+def read_info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
+    """Return what `membench info --format json` says of a profile."""
+    return membench("info", profile, "--format", "json").expect(0).json
+
+
+def read_ledger(profile: Path) -> Any:  # noqa: ANN401 - any JSON
+    """Return a profile's ledger, as `membench info` says it."""
+    return read_info(profile)["ledger"]
 
 
 class Recorder:
@@ -116,7 +126,7 @@ class Recorder:
         """Its process id."""
         return self.process.pid
 
-    def told(self) -> str:
+    def stderr_text(self) -> str:
         """What it has written to its standard error so far."""
         return self._streams["stderr"].read_text()
 
@@ -136,7 +146,7 @@ class Recorder:
             "the recorder attaching",
         )
         assert self.process.poll() is None, (
-            f"the recorder ended with {self.process.returncode}: {self.told()}"
+            f"the recorder ended with {self.process.returncode}: {self.stderr_text()}"
         )
         return self
 
@@ -150,15 +160,15 @@ class Recorder:
         return self
 
     def _has_said_all(self) -> bool:
-        said = self.told()
+        said = self.stderr_text()
         return STARTED in said and said.endswith("\n")
 
-    def wait(self, timeout: float = DEADLINE) -> Ended:
+    def wait(self, timeout: float = DEADLINE) -> Completed:
         """Let it end by itself."""
         code = self.process.wait(timeout)
-        return Ended(code, self._streams["stdout"].read_text(), self.told())
+        return Completed(code, self._streams["stdout"].read_text(), self.stderr_text())
 
-    def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Ended:
+    def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Completed:
         """End it as a user would: Ctrl-C."""
         self.process.send_signal(with_signal)
         return self.wait()
@@ -176,7 +186,7 @@ class Recorder:
         self.process.kill()
         self.process.wait(DEADLINE)
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """End it if it still runs, and drop what it said."""
         if self.process.poll() is None:
             self.thaw()
@@ -208,7 +218,7 @@ def starting(
     try:
         yield running
     finally:
-        running.forget()
+        running.discard()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def alone(what: str) -> Iterator[None]:
+def exclusive(what: str) -> Iterator[None]:
     """Hold what is called so, exclusively, while the block runs; the kernel gives it back."""
     path = Path(tempfile.gettempdir(), f"membench-test-{what.replace(' ', '-')}.lock")
     with path.open("w") as file:

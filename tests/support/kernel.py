@@ -38,7 +38,7 @@ def all_hooks() -> list[str]:
     return [own] if OWN_HOOKS and own else sorted(TRACEPOINTS)
 
 
-def has_links() -> bool:
+def has_tcx() -> bool:
     """Whether this kernel attaches programs to interfaces by links (TCX)."""
     return release() >= (6, 6)
 

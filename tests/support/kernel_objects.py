@@ -18,7 +18,7 @@ _OPENED_BY = {"prog_id": 13, "map_id": 14, "link_id": 30}
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Held:
+class KernelObject:
     """One program, map or link."""
 
     kind: str
@@ -38,11 +38,11 @@ class Held:
         return False
 
 
-def held_by(pid: int) -> set[Held]:
+def kernel_objects_of(pid: int) -> set[KernelObject]:
     """Everything of the kind that a process holds open; nothing once it is gone."""
     found = set()
     for text in proc.descriptors(pid):
         fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         # A link tells its program's id as well.
-        found |= {Held(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
+        found |= {KernelObject(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
     return found

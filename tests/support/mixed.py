@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, read_info, recorder
 from support.profile import Row, by_connection, events
 from support.requests import stats
 from support.server import Memcached
@@ -38,7 +38,7 @@ class Mixed:
     connections: list[Connection]
     before: dict[str, str]
     after: dict[str, str]
-    recording: Ended
+    recording: Completed
 
     def moved(self, counter: str) -> int:
         """By how much one of memcached's counters changed."""
@@ -72,7 +72,7 @@ def _events(profile: Path) -> dict[int, list[Row]]:
 
 @cache
 def _info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
-    return membench("info", profile, "--format", "json").must().json
+    return read_info(profile)
 
 
 def data_counts(stats: dict[str, str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.cli import Recorder, membench, recorder
+from support.cli import Recorder, read_ledger, recorder
 from support.profile import Row, events
 from support.waiting import DEADLINE
 
@@ -20,7 +20,7 @@ Receive = Callable[[socket.socket], bytes]
 Send = Callable[[socket.socket, bytes], object]
 
 
-class Talk:
+class RecordedPair:
     """Both ends of a connection whose server's end is recorded."""
 
     def __init__(self, running: Recorder, client: socket.socket, server: socket.socket) -> None:
@@ -51,7 +51,7 @@ class Talk:
 
 
 @contextmanager
-def talking(output: Path, *options: str) -> Iterator[Talk]:
+def recorded_pair(output: Path, *options: str) -> Iterator[RecordedPair]:
     """A connection to a server of ours, recorded; it ends with the block."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
@@ -59,34 +59,28 @@ def talking(output: Path, *options: str) -> Iterator[Talk]:
             client = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
             server, _ = listening.accept()
             with client, server:
-                yield Talk(running, client, server)
+                yield RecordedPair(running, client, server)
 
 
-def ledger(profile: Path) -> dict[str, Any]:
-    """What `info` says of its bytes."""
-    found: dict[str, Any] = membench("info", profile, "--format", "json").must().json["ledger"]
-    return found
-
-
-def gets(profile: Path) -> list[Row]:
+def events_in_order(profile: Path) -> list[Row]:
     """Its events, in order."""
     return sorted(events(profile), key=lambda row: row["request"])
 
 
-def balance(profile: Path, talk: Talk) -> dict[str, Any]:
-    """Its ledger, which must account for every byte of the talk."""
-    found = ledger(profile)
-    assert (found["request_bytes"], found["response_bytes"]) == (talk.sent, talk.answered)
+def balanced_ledger(profile: Path, pair: RecordedPair) -> dict[str, Any]:
+    """Its ledger, which must account for every byte of the pair."""
+    found = read_ledger(profile)
+    assert (found["request_bytes"], found["response_bytes"]) == (pair.sent, pair.answered)
     (server,) = found["servers"]
-    for direction, moved in (("request", talk.sent), ("response", talk.answered)):
+    for direction, moved in (("request", pair.sent), ("response", pair.answered)):
         flow = server[direction]
         parts = [flow[name] for name in flow if name not in ("seen", "missed")]
         assert flow["seen"] == moved == sum(parts), (direction, flow)
     return found
 
 
-def whole(output: Path, talk: Talk, count: int) -> None:
+def assert_complete(output: Path, pair: RecordedPair, count: int) -> None:
     """The recording is complete, and has so many misses."""
-    rows = gets(output)
+    rows = events_in_order(output)
     assert [row["outcome"] for row in rows] == ["miss"] * count
-    assert balance(output, talk)["complete"] is True
+    assert balanced_ledger(output, pair)["complete"] is True

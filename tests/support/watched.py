@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from support.cli import COMMAND, Ended, environment
+from support.cli import COMMAND, Completed, environment
 from support.server import Memcached
 from support.waiting import DEADLINE, until
 
@@ -91,12 +91,12 @@ class Watching:
         """Its process id."""
         return self._process.pid
 
-    def wait(self, timeout: float = DEADLINE) -> Ended:
+    def wait(self, timeout: float = DEADLINE) -> Completed:
         """Let it end."""
         stdout, stderr = self._process.communicate(timeout=timeout)
-        return Ended(self._process.returncode, stdout, stderr)
+        return Completed(self._process.returncode, stdout, stderr)
 
-    def stop(self) -> Ended:
+    def stop(self) -> Completed:
         """End it, as Ctrl-C does."""
         self._process.terminate()
         return self.wait()

@@ -109,11 +109,11 @@ class Wire:
         enter = ("nsenter", f"--net={self.namespace.path}", "unshare", "--mount")
         return (*enter, "sh", "-c", script, "sh")
 
-    def comes_in(self, kind: int, rest: bytes) -> None:
+    def inject_ingress(self, kind: int, rest: bytes) -> None:
         """A frame that comes in at the near end."""
         self.far.send(_frame(kind, rest))
 
-    def goes_out(self, kind: int, rest: bytes) -> None:
+    def inject_egress(self, kind: int, rest: bytes) -> None:
         """A frame that goes out at the near end."""
         self.near.send(_frame(kind, rest))
 

@@ -14,7 +14,7 @@ import pytest
 import membench
 from membench import UsageError
 from support import captures
-from support.cli import Ended
+from support.cli import Completed
 from support.cli import membench as run
 from support.hostile import BOUND, MB, STREAMS, accounted
 from support.waiting import DEADLINE
@@ -202,5 +202,5 @@ def test_the_command_says_what_is_wrong_and_shows_no_traceback(tmp_path: Path) -
         (WHOLE + captures.record(b"", captured=0x7FFFFFFF), 4),
     ):
         file.write_bytes(content)
-        ended: Ended = run("record", file, tmp_path / "hostile.mb", "--force").must(code)
+        ended: Completed = run("record", file, tmp_path / "hostile.mb", "--force").expect(code)
         assert "Traceback" not in ended.stderr
