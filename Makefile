@@ -64,7 +64,7 @@ bench: setup ## print what recording, decoding and replaying cost here
 	$(PYTHON) benches/bystander.py
 
 soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100)
-	$(PYTHON) -m pytest $(ROOT) -m soak --soak
+	$(PYTHON) -m pytest $(ROOT) -m soak --soak -o faulthandler_timeout=0
 
 fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 for each target)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked

@@ -37,7 +37,7 @@ files() {
     find "$standard" \( -name site-packages -o -name test -o -name 'config-*' -o -name idlelib -o -name ensurepip \) \
         -prune -o -print
     find "$packages" -regextype egrep \
-        -regex "$packages/(boto|libcachesim|mypy|numpy|pip|ruff|setuptools|.*__mypyc|ast_serialize).*" -prune -o \
+        -regex "$packages/(_?duckdb|adbc_driver_duckdb|_?polars|boto|libcachesim|mypy|numpy|pip|ruff|setuptools|.*__mypyc|ast_serialize).*" -prune -o \
         -regex '.*/pyarrow/(include|tests|libarrow_(flight|s3).*)' -prune -o -print
     find "$PWD/tests" "$PWD/python" -print
 }

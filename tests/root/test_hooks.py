@@ -26,7 +26,7 @@ HOOKS = {
 }
 
 
-def test_a_recording_names_the_tier_that_was_asked_for(
+def test_a_recording_names_the_hooks_that_were_asked_for(
     server: Memcached, output: Path, hooks: str
 ) -> None:
     with recorder(output, [server.port], "--hooks", hooks) as running:
@@ -35,21 +35,21 @@ def test_a_recording_names_the_tier_that_was_asked_for(
     assert read_info(output)["hooks"] == hooks
 
 
-def test_only_the_programs_of_its_tier_are_attached(
+def test_only_the_programs_of_its_hooks_are_attached(
     server: Memcached, output: Path, hooks: str
 ) -> None:
     with recorder(output, [server.port], "--hooks", hooks) as running:
         assert running.tracepoints() == HOOKS[hooks]
 
 
-def test_doctor_names_the_tier_that_is_used_by_itself() -> None:
+def test_doctor_names_the_hooks_that_are_used_by_default() -> None:
     sources = json.loads(membench("doctor", "--format", "json").stdout)["sources"]
     (sockets,) = (one for one in sources if one["source"] == "ebpf:any")
     assert (sockets["works"], sockets["why"].split(":")[0]) == (True, default_hooks())
 
 
-def test_a_tier_that_there_is_not_is_refused(output: Path) -> None:
-    refused = membench("record", "ebpf:any", output, "--hooks", "T3").expect(2)
+def test_unknown_hooks_are_refused(output: Path) -> None:
+    refused = membench("record", "ebpf:any", output, "--hooks", "kprobes").expect(2)
     assert "sockets" in refused.stderr
     assert not output.exists()
 

@@ -23,9 +23,9 @@ Send = Callable[[socket.socket, bytes], object]
 class RecordedPair:
     """Both ends of a connection whose server's end is recorded."""
 
-    def __init__(self, running: Recorder, client: socket.socket, server: socket.socket) -> None:
-        """Connected."""
-        self.running, self.client, self.server = running, client, server
+    def __init__(self, recorder: Recorder, client: socket.socket, server: socket.socket) -> None:
+        """Take two connected sockets and the recorder that follows the server's."""
+        self.recorder, self.client, self.server = recorder, client, server
         self.sent = self.answered = 0
 
     def ask(self, *numbers: int) -> None:
