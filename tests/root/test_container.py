@@ -17,7 +17,7 @@ import yaml
 from membench.doctor import Probe, judge_sockets
 from membench.host import Identity
 from support import proc
-from support.cli import STARTED, Recorder, read_info, recorder, starting
+from support.cli import Recorder, read_info, recorder, starting
 from support.namespace import namespace
 from support.ports import free_port
 from support.profile import events
@@ -78,7 +78,7 @@ def inside(profile: Path, port: int, prefix: list[str]) -> Iterator[Recorder]:
     """A recorder in a container, at work."""
     with starting(profile, [port], prefix=prefix) as running:
         until(
-            lambda: STARTED in running.stderr_text() or running.process.poll() is not None,
+            lambda: running.has_started() or running.process.poll() is not None,
             "its start",
         )
         assert running.process.poll() is None, running.stderr_text()

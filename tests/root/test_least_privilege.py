@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import STARTED, membench, starting
+from support.cli import membench, starting
 from support.exclusive import exclusive
 from support.kernel import has_tcx, release
 from support.server import Memcached
@@ -84,7 +84,7 @@ def test_three_capabilities_record_an_interface(
         starting(profile, [server.port], *options, prefix=prefix, source="ebpf:lo") as running,
     ):
         # The bounding set stays, as above.
-        until(lambda: STARTED in running.stderr_text(), "the recorder at work")
+        until(running.has_started, "the recorder at work")
         (one,) = traffics(server.port, 1)
         one.pipeline()
         recording = running.stop().expect(0)

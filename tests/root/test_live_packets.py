@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from support.cli import COMMAND, STARTED, capabilities, environment, membench
+from support.cli import COMMAND, capabilities, environment, membench, says_started
 from support.mixed import perform_mixed
 from support.oracle import KeyIds, compare
 from support.profile import by_connection, events
@@ -70,7 +70,7 @@ def live(folder: Path, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[
     running = Live(folder, arguments, prefix)
     try:
         until(
-            lambda: running.process.poll() is not None or STARTED in running.stderr_text(),
+            lambda: running.process.poll() is not None or says_started(running.stderr_text()),
             "the recorder's first words",
         )
         assert running.process.poll() is None, running.stderr_text()

@@ -1,4 +1,4 @@
-"""`python -m membench …` as a process: its exit code, its JSON, and what it told the user."""
+"""`python -m membench …` as a process: its exit code, its JSON, and its messages."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from support import proc
 from support.waiting import DEADLINE, PATIENCE, until
 
 COMMAND = (sys.executable, "-m", "membench")
-#: How many BPF programs a recording has attached at least: one for receives, one for sends.
+#: Least number of BPF programs that a recording attaches: one for receives, one for sends.
 LINKS = 2
-#: Last words about the recording in what a recorder says when it has started; the guards follow.
+#: Part of the message that a recorder prints in one piece when it has started.
 STARTED = "keyed ids"
-#: On an emulated machine a recorder needs all of a CPU, and must not be ended for it.
+#: Options for an emulated machine, where a recorder may need a whole CPU.
 SLOW = () if PATIENCE == 1 else ("--max-cpu", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A command that ended."""
+    """A command that has ended."""
 
     code: int
     stdout: str
@@ -36,11 +36,11 @@ class Completed:
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - any JSON
-        """Its standard output, which must be one JSON value."""
+        """Standard output, parsed; it must be one JSON value."""
         return json.loads(self.stdout)
 
     def expect(self, code: int = 0) -> Completed:
-        """Itself, if it ended with `code`."""
+        """Fail unless the exit code is `code`; return self."""
         assert self.code == code, (
             f"exit code {self.code}, expected {code}\n{self.stdout}\n{self.stderr}"
         )
@@ -48,7 +48,7 @@ class Completed:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a command: without colour, of a fixed width."""
+    """Return the environment for commands: no colour, a fixed width."""
     return os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
 
 
@@ -66,6 +66,11 @@ def membench(
         check=False,
     )
     return Completed(ended.returncode, ended.stdout, ended.stderr)
+
+
+def says_started(text: str) -> bool:
+    """Return true if a recorder's message about its start is in `text`, complete."""
+    return STARTED in " ".join(text.split()) and text.endswith("\n")
 
 
 def read_info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
@@ -89,9 +94,9 @@ class Recorder:
         prefix: Sequence[str] = (),
         source: str = "ebpf:any",
     ) -> None:
-        """Start it; it may not be attached yet."""
+        """Start the process; it may not be attached yet."""
         self.output = output
-        # An interface takes one, or none that is a link.
+        # The clsact hooks are no links, so an interface may show none.
         self._links = LINKS if source == "ebpf:any" else 0
         self._folder = tempfile.TemporaryDirectory(prefix="membench-test-")
         self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
@@ -105,7 +110,7 @@ class Recorder:
             *selected,
             "--format",
             "json",
-            # A test's clients would leave it no CPU, and other tests little.
+            # A yielding recorder would starve: the clients and other tests take every CPU.
             "--nice",
             "0",
             "--ring-size",
@@ -123,24 +128,24 @@ class Recorder:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id of the recorder, or of the prefix that runs it."""
         return self.process.pid
 
     def stderr_text(self) -> str:
-        """What it has written to its standard error so far."""
+        """Return everything written to standard error so far."""
         return self._streams["stderr"].read_text()
 
     def links(self) -> int:
-        """How many BPF programs it has attached, as the kernel says."""
+        """Return the number of BPF links it holds, as the kernel says."""
         return sum("link_type:" in text for text in proc.descriptors(self.pid))
 
     def tracepoints(self) -> set[str]:
-        """The tracepoints its programs are attached to, as the kernel says."""
+        """Return the tracepoints its programs are attached to, as the kernel says."""
         lines = (line for text in proc.descriptors(self.pid) for line in text.splitlines())
         return {line.split()[1] for line in lines if line.startswith("tp_name:")}
 
     def attached(self) -> Recorder:
-        """Itself, once it has attached and given up its privileges; fails if it ends before."""
+        """Wait until it has attached and given up its privileges; return self. Fail if it ends."""
         until(
             lambda: self.process.poll() is not None or self._recording(),
             "the recorder attaching",
@@ -154,40 +159,40 @@ class Recorder:
         return self.links() >= self._links and capabilities(self.pid) == {}
 
     def ready(self) -> Recorder:
-        """Itself, once it has attached and said that it records: Ctrl-C now ends and seals it."""
+        """Wait until it says that it records, so that Ctrl-C ends and seals it; return self."""
         self.attached()
-        until(lambda: self.process.poll() is not None or self._has_said_all(), "its first words")
+        until(lambda: self.process.poll() is not None or self.has_started(), "its first words")
         return self
 
-    def _has_said_all(self) -> bool:
-        said = self.stderr_text()
-        return STARTED in said and said.endswith("\n")
+    def has_started(self) -> bool:
+        """Return true once it has said that it records."""
+        return says_started(self.stderr_text())
 
     def wait(self, timeout: float = DEADLINE) -> Completed:
-        """Let it end by itself."""
+        """Wait for the recorder to end by itself."""
         code = self.process.wait(timeout)
         return Completed(code, self._streams["stdout"].read_text(), self.stderr_text())
 
     def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Completed:
-        """End it as a user would: Ctrl-C."""
+        """End the recorder as a user would, with Ctrl-C."""
         self.process.send_signal(with_signal)
         return self.wait()
 
     def freeze(self) -> None:
-        """Stop it where it is (SIGSTOP); it has stopped when this returns."""
+        """Stop every thread (SIGSTOP); all have stopped when this returns."""
         proc.stop(self.pid)
 
     def thaw(self) -> None:
-        """Let it continue (SIGCONT)."""
+        """Continue after `freeze` (SIGCONT)."""
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it without a chance to tidy up."""
+        """Kill the recorder, without a chance to clean up."""
         self.process.kill()
         self.process.wait(DEADLINE)
 
     def discard(self) -> None:
-        """End it if it still runs, and drop what it said."""
+        """Kill the recorder if it still runs, and remove its output."""
         if self.process.poll() is None:
             self.thaw()
             self.kill()
@@ -195,7 +200,7 @@ class Recorder:
 
 
 def capabilities(pid: int) -> dict[str, int]:
-    """Every capability set of every thread that holds something: `task/name` → bits."""
+    """Return the capability sets that are not empty, of every thread: `thread/name` → bits."""
     sets = {}
     for thread, text in proc.tasks(pid, "status").items():
         for line in text.splitlines():
@@ -213,7 +218,7 @@ def starting(
     prefix: Sequence[str] = (),
     source: str = "ebpf:any",
 ) -> Iterator[Recorder]:
-    """A recorder that has just been started, gone when the block ends."""
+    """Start a recorder, which may not be attached yet; kill it when the block ends."""
     running = Recorder(output, ports, *options, prefix=prefix, source=source)
     try:
         yield running
@@ -229,6 +234,6 @@ def recorder(
     prefix: Sequence[str] = (),
     source: str = "ebpf:any",
 ) -> Iterator[Recorder]:
-    """A recorder at work, gone when the block ends."""
+    """Start a recorder and wait until it records; kill it when the block ends."""
     with starting(output, ports, *options, prefix=prefix, source=source) as running:
         yield running.ready()

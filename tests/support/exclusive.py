@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(what: str) -> Iterator[None]:
-    """Hold what is called so, exclusively, while the block runs; the kernel gives it back."""
+    """Hold the lock named `what` while the block runs; the kernel releases it if we are killed."""
     path = Path(tempfile.gettempdir(), f"membench-test-{what.replace(' ', '-')}.lock")
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""What of a process lives in the kernel: its BPF programs, maps and links, by their ids."""
+"""A process → the BPF programs, maps and links that it holds in the kernel, by id."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support import proc
 _BPF = {"x86_64": 321, "aarch64": 280}
 _C = ctypes.CDLL(None, use_errno=True)
 _C.syscall.restype = ctypes.c_long
-#: The command of bpf(2) that opens one by its id.
+#: Command of bpf(2) that opens each kind of object by id.
 _OPENED_BY = {"prog_id": 13, "map_id": 14, "link_id": 30}
 
 
@@ -25,7 +25,7 @@ class KernelObject:
     number: int
 
     def exists(self) -> bool:
-        """Whether the kernel still has it."""
+        """Return true if the kernel still has the object."""
         attributes = (ctypes.c_uint32 * 32)(self.number)
         size = ctypes.sizeof(attributes)
         number = _BPF[platform.machine()]
@@ -39,10 +39,10 @@ class KernelObject:
 
 
 def kernel_objects_of(pid: int) -> set[KernelObject]:
-    """Everything of the kind that a process holds open; nothing once it is gone."""
+    """Return the objects that a process holds open; none once it is gone."""
     found = set()
     for text in proc.descriptors(pid):
         fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-        # A link tells its program's id as well.
+        # The entry of a link names its program as well.
         found |= {KernelObject(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
     return found

@@ -1,4 +1,4 @@
-"""Network namespaces and control groups of our own, gone with their block."""
+"""Network namespaces and control groups of a test's own, removed with their block."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ CGROUPS = "cgroup2"
 
 
 class Namespace:
-    """A network namespace with its loopback up, for as long as a process of ours holds it."""
+    """A network namespace with its loopback up, held by a process."""
 
     def __init__(self, holder: subprocess.Popen[str]) -> None:
-        """Of the process that holds it."""
+        """Take the process that holds the namespace."""
         self.pid = holder.pid
         self.path = Path(f"/proc/{holder.pid}/ns/net")
         self.inode = self.path.stat().st_ino
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """This thread in the namespace; sockets and processes made meanwhile stay there."""
+        """Move this thread into the namespace for the block; what it creates there stays."""
         outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             _enter(self.path)
@@ -54,8 +54,8 @@ def _check(result: int) -> None:
 
 @contextmanager
 def namespace() -> Iterator[Namespace]:
-    """A network namespace of our own."""
-    # It lasts until its input is closed, so also if this process is killed.
+    """Create a network namespace."""
+    # The holder ends when its input is closed, so also if this process is killed.
     script = "ip link set lo up && echo up && exec cat"
     command = [shutil.which("unshare") or "unshare", "--net", "sh", "-c", script]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -69,7 +69,7 @@ def namespace() -> Iterator[Namespace]:
 
 
 def cgroup_mount() -> Path | None:
-    """Where control groups (v2) are mounted and can be made."""
+    """Return a mount of the control groups (v2) that is writable."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, folder, kind, *_ = line.split(" ")
         if kind == CGROUPS and os.access(folder, os.W_OK):
@@ -79,7 +79,7 @@ def cgroup_mount() -> Path | None:
 
 @contextmanager
 def cgroup(parent: Path, name: str | None = None) -> Iterator[Path]:
-    """A control group of our own; its processes go back to the root when it ends."""
+    """Create a control group; its processes move to the root when the block ends."""
     folder = parent / (name or f"membench-test-{uuid4().hex[:8]}")
     folder.mkdir()
     try:
@@ -91,7 +91,7 @@ def cgroup(parent: Path, name: str | None = None) -> Iterator[Path]:
 
 
 def _emptied(folder: Path, root: Path) -> bool:
-    """Move what is left in a control group to the root and remove it, if nothing came meanwhile."""
+    """Move a control group's processes to the root; return true if it could be removed then."""
     for pid in (folder / "cgroup.procs").read_text().split():
         with suppress(ProcessLookupError):
             (root / "cgroup.procs").write_text(pid)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from support.waiting import DEADLINE, until
 
-#: What tcpdump says of its own counts on SIGUSR1.
+#: Line that tcpdump prints on SIGUSR1.
 _COUNTS = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filter, .*\n")
 
 
@@ -25,7 +25,7 @@ def tcpdump(
     interface: str = "lo",
     prefix: Sequence[str] = (),
 ) -> Iterator[None]:
-    """Capture while the block runs; every packet that passed is in the file when it ends."""
+    """Capture while the block runs; afterwards the file holds every packet that passed."""
     said = output.with_suffix(".tcpdump")
     command = [*prefix, "tcpdump", "-i", interface, "-w", str(output), "-U", "-B", "262144", "-n"]
     command += ["-Z", "root", *options, f"tcp port {port}"]
@@ -34,7 +34,7 @@ def tcpdump(
     try:
         until(lambda: "listening on" in said.read_text(), "tcpdump listening")
         yield
-        # Ctrl-C makes tcpdump count, not drain: what the kernel holds must be out before.
+        # On Ctrl-C tcpdump drops what the kernel still holds, so it must have taken everything.
         until(lambda: _has_all(process, said, interface), "tcpdump writing the last packets")
     finally:
         process.send_signal(signal.SIGINT)
@@ -43,7 +43,7 @@ def tcpdump(
 
 
 def cut_short(capture: bytes, snaplen: int) -> bytes:
-    """A pcap file as if no more than so many bytes of each packet had been captured."""
+    """Return a pcap file with every packet cut to `snaplen` bytes."""
     kept, at = [capture[:24]], 24
     while at < len(capture):
         *times, captured, length = struct.unpack_from("<4I", capture, at)
@@ -54,7 +54,7 @@ def cut_short(capture: bytes, snaplen: int) -> bytes:
 
 
 def as_pcapng(capture: bytes) -> bytes:
-    """A pcap file's packets as pcapng: two interfaces take turns, of ns and of 2^-20 s."""
+    """Convert pcap to pcapng, on two interfaces in turn: one in ns, one in units of 2^-20 s."""
     link = struct.unpack_from("<I", capture, 20)[0]
     blocks = [_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
     for resolution in (9, 0x80 | 20):
@@ -79,9 +79,9 @@ def _block(kind: int, content: bytes) -> bytes:
 
 
 def _has_all(process: subprocess.Popen[bytes], said: Path, interface: str) -> bool:
-    """Ask tcpdump for its counts; return true if it has taken every packet that passed its filter.
+    """Ask tcpdump for its counts; return true if it has taken every packet that it was passed.
 
-    On loopback each packet passes twice, as sent and as received, and the first is left out.
+    On loopback the kernel passes each packet twice, and tcpdump skips the outgoing one.
     """
     time.sleep(0.02)
     known = len(_COUNTS.findall(said.read_text()))

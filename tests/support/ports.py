@@ -1,4 +1,4 @@
-"""TCP and UDP ports that belong to one test: nothing else on the machine is given them."""
+"""TCP and UDP ports reserved for one test, against every other run on the machine."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import random
 import socket
 from collections import deque
 
-#: Range to choose from, below the ports that the kernel gives to whoever connects.
+#: Range to choose from, below the kernel's ephemeral ports.
 PORTS = (12_000, 32_000)
-#: Number of ports reserved at once: more than one test uses.
+#: Number of reservations that are kept: more than one test uses.
 _KEPT = 64
 _reserved: deque[socket.socket] = deque()
 
 
 def free_port() -> int:
-    """Return a port that nothing uses, and reserve it until many others have been asked for.
+    """Return a port that nothing uses; it stays reserved until `_KEPT` more have been returned.
 
     The reservation is a bound socket that does not listen. It refuses every other reservation,
     since those bind without SO_REUSEADDR, and no server, since servers bind with it.
@@ -30,7 +30,7 @@ def free_port() -> int:
         except OSError:
             reservation.close()
             continue
-        # After `bind`: with it set before, two reservations would be granted the same port.
+        # After `bind`: set before it, the option would let two reservations share the port.
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _reserved.append(reservation)
         while len(_reserved) > _KEPT:

@@ -1,4 +1,4 @@
-"""A connection to a server of ours, recorded: each byte that either side moves is known."""
+"""A recorded connection whose two ends the test holds, so every byte moved is known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Send = Callable[[socket.socket, bytes], object]
 
 
 class RecordedPair:
-    """Both ends of a connection whose server's end is recorded."""
+    """Both sockets of a connection; the server's is recorded."""
 
     def __init__(self, recorder: Recorder, client: socket.socket, server: socket.socket) -> None:
         """Take two connected sockets and the recorder that follows the server's."""
@@ -29,13 +29,13 @@ class RecordedPair:
         self.sent = self.answered = 0
 
     def ask(self, *numbers: int) -> None:
-        """Requests in one write."""
+        """Send the requests with these numbers in one write."""
         data = b"".join(REQUEST % number for number in numbers)
         self.client.sendall(data)
         self.sent += len(data)
 
     def answer(self, data: bytes, send: Send = socket.socket.sendall) -> None:
-        """What the server sends; the client takes it."""
+        """Send `data` from the server by `send`; the client receives all of it."""
         send(self.server, data)
         received = b""
         while len(received) < len(data):
@@ -44,7 +44,7 @@ class RecordedPair:
         self.answered += len(data)
 
     def exchange(self, number: int) -> None:
-        """An ordinary request and its answer."""
+        """Send one request and answer it, with ordinary calls."""
         self.ask(number)
         assert self.server.recv(16384) == REQUEST % number
         self.answer(ANSWER)
@@ -52,7 +52,7 @@ class RecordedPair:
 
 @contextmanager
 def recorded_pair(output: Path, *options: str) -> Iterator[RecordedPair]:
-    """A connection to a server of ours, recorded; it ends with the block."""
+    """Connect two sockets while a recorder follows the server's; end all with the block."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         with recorder(output, [port], "--no-stats", *options) as running:
@@ -63,12 +63,12 @@ def recorded_pair(output: Path, *options: str) -> Iterator[RecordedPair]:
 
 
 def events_in_order(profile: Path) -> list[Row]:
-    """Its events, in order."""
+    """Return the events in the order of their requests."""
     return sorted(events(profile), key=lambda row: row["request"])
 
 
 def balanced_ledger(profile: Path, pair: RecordedPair) -> dict[str, Any]:
-    """Its ledger, which must account for every byte of the pair."""
+    """Return the ledger; fail unless it accounts for every byte that the pair moved."""
     found = read_ledger(profile)
     assert (found["request_bytes"], found["response_bytes"]) == (pair.sent, pair.answered)
     (server,) = found["servers"]
@@ -80,7 +80,7 @@ def balanced_ledger(profile: Path, pair: RecordedPair) -> dict[str, Any]:
 
 
 def assert_complete(output: Path, pair: RecordedPair, count: int) -> None:
-    """The recording is complete, and has so many misses."""
+    """Fail unless the recording is complete and holds `count` misses and nothing else."""
     rows = events_in_order(output)
     assert [row["outcome"] for row in rows] == ["miss"] * count
     assert balanced_ledger(output, pair)["complete"] is True

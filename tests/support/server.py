@@ -1,4 +1,4 @@
-"""A real memcached on a free port: started, asked for its counters, stopped and continued."""
+"""A real memcached: started on a free port, asked for its counters, stopped, continued."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READS_REFUSED_VALUES = (1, 6, 42)
 STATS_REQUEST = b"stats\r\n"
 #: Attempts to start a server, each at another port.
 STARTS = 5
-#: States of TCP, as `/proc/net/tcp` numbers them.
+#: States of a TCP socket in `/proc/net/tcp`.
 ESTABLISHED, CLOSE_WAIT, LISTEN = "01", "08", "0A"
 
 
@@ -42,7 +42,7 @@ def connect(
 
 
 class StatsConnection:
-    """One connection that only asks for `stats`, and knows how many bytes that took."""
+    """A connection that only asks for `stats`, and counts the bytes that takes."""
 
     def __init__(self, endpoint: int | Path, timeout: float = DEADLINE) -> None:
         """Connect to the server at `endpoint`."""
@@ -77,7 +77,7 @@ class StatsConnection:
 
 
 class Memcached:
-    """A memcached process of our own."""
+    """A memcached process of the test's own."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Memcached:
         arguments: tuple[str, ...] = (),
         binary: str | None = None,
     ) -> None:
-        """Start it, at a port or at the path of a UNIX-domain socket; wait until it answers.
+        """Start it on a port, or at the path of a UNIX-domain socket; wait until it answers.
 
         `binary` is another memcached than the installed one.
         """
@@ -132,7 +132,7 @@ class Memcached:
         return process
 
     def _answers(self, pid: int) -> bool:
-        """Whether it is this process that answers: with one port taken it may listen on another."""
+        """Return true if this process answers, and no other that took the port before."""
         try:
             connection = StatsConnection(self.endpoint, timeout=1 * PATIENCE)
         except OSError:
@@ -146,28 +146,28 @@ class Memcached:
 
     @property
     def reads_refused_values(self) -> bool:
-        """Whether it reads the value of a storage line that it refuses for its key."""
+        """True if it reads the value of a storage line whose key it refuses."""
         told = subprocess.run([self._binary, "-V"], capture_output=True, text=True, check=True)
         version = told.stdout.split()[1]
         return tuple(int(part) for part in version.split(".")) >= READS_REFUSED_VALUES
 
     @property
     def endpoint(self) -> int | Path:
-        """Where it listens."""
+        """Port, or path of the UNIX-domain socket."""
         return self.path or self.port
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id of the server."""
         return self._process.pid
 
     @property
     def address(self) -> str:
-        """`host:port`, as `replay` takes it."""
+        """Address as `HOST:PORT`."""
         return f"127.0.0.1:{self.port}"
 
     def stats(self, of: str = "") -> dict[str, str]:
-        """Its counters, asked on a connection of its own."""
+        """Return its counters, asked for on a connection of their own."""
         connection = StatsConnection(self.endpoint)
         try:
             return connection.ask(of)
@@ -175,9 +175,9 @@ class Memcached:
             connection.close()
 
     def wait_for_connections(self, count: int) -> None:
-        """Wait until exactly `count` clients are connected and all others have been closed here.
+        """Wait until exactly `count` clients are connected.
 
-        A connection counts until memcached has closed its end, so that it has read everything.
+        A connection counts until memcached has closed its end, and so has read everything.
         """
         until(lambda: self._clients() == count, f"{count} clients of memcached")
 
@@ -191,10 +191,10 @@ class Memcached:
         return waiting + len(proc.sockets(self.pid) - listening)
 
     def settled_stats(self) -> dict[str, str]:
-        """Return its counters once all threads are idle, without these questions and answers.
+        """Return its counters once all threads are idle, less the bytes of these questions.
 
-        memcached counts an answer's bytes after it was sent: a counter trails what a client has
-        until the thread that answered sleeps again.
+        memcached counts a response after sending it, so a counter trails what the client has
+        until the thread that sent it sleeps again.
         """
         connection = StatsConnection(self.endpoint)
         found: list[tuple[int, int]] = []
@@ -210,7 +210,7 @@ class Memcached:
         return counters | {"bytes_read": str(read), "bytes_written": str(written)}
 
     def _is_idle(self) -> bool:
-        """Return true if every thread sleeps, twice in a row: one look is not one moment."""
+        """Return true if every thread sleeps, at two looks: one look takes a while."""
         for _ in range(2):
             time.sleep(INTERVAL)
             if proc.states(self.pid) != {"S"}:
@@ -218,15 +218,15 @@ class Memcached:
         return True
 
     def freeze(self) -> None:
-        """Stop it where it is (SIGSTOP); it has stopped when this returns."""
+        """Stop every thread (SIGSTOP); all have stopped when this returns."""
         proc.stop(self.pid)
 
     def thaw(self) -> None:
-        """Let it go on (SIGCONT)."""
+        """Continue after `freeze` (SIGCONT)."""
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it."""
+        """Terminate it, and kill it if that is not enough."""
         if self._process.poll() is None:
             self.thaw()
             self._process.terminate()
@@ -237,7 +237,7 @@ class Memcached:
                 self._process.wait(DEADLINE)
 
     def restart(self) -> None:
-        """End it and start another on the same port."""
+        """Stop it and start another on the same port."""
         self.stop()
         self._asked = self._answered = 0
         self._process = self._spawn()
@@ -245,7 +245,7 @@ class Memcached:
 
 @contextmanager
 def memcached(**options: object) -> Iterator[Memcached]:
-    """A memcached that ends with the block."""
+    """Start a memcached; stop it when the block ends."""
     server = Memcached(**options)  # type: ignore[arg-type]  # the keywords of Memcached
     try:
         yield server

@@ -1,4 +1,4 @@
-"""A condition and a deadline → the condition's value, or a failure that says what never came."""
+"""A condition and a deadline → the condition's value, or a failure that names it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE = float(os.environ.get("MEMBENCH_PATIENCE", "1"))
 #: Default deadline of every wait, s: what takes seconds on an idle machine may take a minute on a
 #: busy one, and a deadline costs a passing test nothing.
 DEADLINE = 120 * PATIENCE
-#: Pause between two looks at a condition, s: what is waited for may need the processor.
+#: Pause between two looks at a condition, s: the awaited process may need the CPU.
 INTERVAL = 0.002 * PATIENCE
 
 
@@ -31,7 +31,7 @@ def until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> 
 
 
 def let_pass(seconds: float) -> None:
-    """Wait at least so long: for behaviour that is defined by elapsed time alone."""
+    """Wait at least `seconds`: for behaviour that only elapsed time brings about."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(left)
