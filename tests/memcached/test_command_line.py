@@ -1,4 +1,4 @@
-"""Arguments that cannot be meant: each gets one clear error, the remedy and its exit code."""
+"""Invalid arguments: each gets one clear error, a remedy and its exit code."""
 
 from __future__ import annotations
 

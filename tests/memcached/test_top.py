@@ -1,4 +1,4 @@
-"""`top` on memcached's own log: what it shows equals what clients did."""
+"""`top` on memcached's own log: it shows what the clients' log says."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = b"a-secret-key-of-mine"
 
 
 def skewed(client: Client, operations: int = 3000) -> Counter[bytes]:
-    """Few keys very often, many hardly ever; how often each was used."""
+    """Use few keys very often and many rarely; return the number of uses of each."""
     chance = random.Random(4)
     for _ in range(operations):
         key = b"key-%d" % int(chance.paretovariate(0.7))
@@ -38,7 +38,7 @@ def skewed(client: Client, operations: int = 3000) -> Counter[bytes]:
 
 
 def counted(watched: membench.Top, operations: int) -> membench.Snapshot:
-    """One snapshot of all operations: as much is counted as was done."""
+    """Count until all operations are seen; return one snapshot of them."""
     done = 0
 
     def all_counted() -> bool:
@@ -92,7 +92,7 @@ def test_few_counters_keep_their_bound(roomy: Memcached, key_file: Path) -> None
 
 def test_one_interval_as_json_has_no_key_in_it(roomy: Memcached) -> None:
     told = ""
-    for interval in (2, 8, 32):  # longer, where the machine was too busy for a request within it
+    for interval in (2, 8, 32):  # longer if the machine was too busy for a request within it
         told = one_interval(roomy, f"{interval}s")
         if '"events": 1' in told:
             break
@@ -101,7 +101,7 @@ def test_one_interval_as_json_has_no_key_in_it(roomy: Memcached) -> None:
 
 
 def one_interval(server: Memcached, interval: str) -> str:
-    """Return what `top` prints of an interval in which a secret key was stored once."""
+    """Return the output of `top` for an interval in which a secret key is stored once."""
     client = Client(server)
     command = [*COMMAND, "top", f"watch:{server.address}", "--once", "--format", "json"]
     with started(

@@ -1,4 +1,4 @@
-"""Recording from memcached's own log: it equals what clients did, or the loss is counted."""
+"""Recordings of memcached's own log: they equal the clients' log, or losses are counted."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from support.watched import KEY, Client, Watching
 pytestmark = pytest.mark.memcached
 
 LOST, ENVIRONMENT = 4, 5
-#: Requests at once: their lines take more than twice the room of memcached's default buffer.
+#: Requests sent at once: their log lines need twice the size of memcached's default buffer.
 BURST = 2000
 
 
 def traffic(client: Client, seed: int, steps: int = 600) -> None:
-    """Reads and stores of few keys, some of them odd."""
+    """Read and store few keys, some with odd characters."""
     chance = random.Random(seed)
     names = [f"kéy,{number}%".encode() for number in range(40)] + [b"k" * 250]
     for _ in range(steps):
@@ -98,10 +98,10 @@ def test_each_connections_requests_are_in_the_order_it_made_them(
 def test_lines_that_memcached_dropped_are_counted_to_the_line(
     server: Memcached, output: Path
 ) -> None:
-    """Its default buffers hold some hundred lines: one read of many requests overflows them."""
+    """Overflow memcached's default buffers, which hold some hundred lines."""
     client = Client(server)
     client.set(b"key", b"value")
-    asking = StatsConnection(server.port)  # one that comes and goes would be in the log as well
+    asking = StatsConnection(server.port)  # opened before: the log would show the connection
     watching = Watching(server, output)
     before = asking.ask()
     bursts = 0
@@ -137,7 +137,7 @@ def test_deletes_and_counters_are_look_ups_and_said_to_be(roomy: Memcached, outp
         while not client.line().startswith((b"END", b"DEL", b"NOT", b"TOU", b"4", b"6")):
             pass
     recording = watching.stop().expect(0).json
-    deleted = recording["commands"].get("delete", 0)  # memcached since 1.6.32 logs those apart
+    deleted = recording["commands"].get("delete", 0)  # logged as deletes since memcached 1.6.32
     assert recording["commands"].get("get", 0) + deleted == 6
     counters = {
         one["counter"]: (one["server"], one["recorded"]) for one in recording["differences"]

@@ -1,4 +1,4 @@
-"""When requests arrived, told apart from when a stopped server read them."""
+"""Arrival times of requests, told apart from the times a stopped server read them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 CONNECTIONS = 24
 ROUNDS = 5
 FROZEN_S = 0.1
-#: An arrival is exact, or told in jiffies where an acknowledgement came after it.
+#: Error of an arrival, ns: the kernel dates it in jiffies if an acknowledgement followed it.
 SLACK_NS = 1e6 + time.clock_getres(getattr(time, "CLOCK_MONOTONIC_COARSE", 6)) * 1e9
 
 
 class Sent(NamedTuple):
-    """Between which two moments a request was handed to the kernel, ns since the epoch."""
+    """Interval in which a request was handed to the kernel, ns since the epoch."""
 
     before: int
     after: int
 
 
 class Sender:
-    """A client that writes each request at its own moment and reads the answers later."""
+    """A client that sends each request when told to and reads the response later."""
 
     def __init__(self, server: Memcached) -> None:
         """Connect."""
@@ -43,13 +43,13 @@ class Sender:
         self._answers = self._socket.makefile("rb")
 
     def send(self, number: int) -> Sent:
-        """One `get` of a key whose size is `number`."""
+        """Send a `get` of a key of `number` bytes."""
         before = time.time_ns()
         self._socket.sendall(b"get " + b"k" * number + b"\r\n")
         return Sent(before, time.time_ns())
 
     def receive(self) -> None:
-        """Its answer."""
+        """Read the response to one request."""
         assert self._answers.readline() == b"END\r\n"
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class Sender:
 
 
 def perform(server: Memcached) -> list[Sent]:
-    """One request a connection, spread over each stop of the server; in order of key sizes."""
+    """Send one request a connection during each stop of the server; key sizes count up."""
     senders = [Sender(server) for _ in range(CONNECTIONS)]
     sent: list[Sent] = []
     for _ in range(ROUNDS):
@@ -77,7 +77,7 @@ def perform(server: Memcached) -> list[Sent]:
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sent]]:
-    """A recording of a server that was stopped again and again, and when its requests were sent."""
+    """Record a server that is stopped repeatedly; return also when requests were sent."""
     profile = tmp_path_factory.mktemp("stopped") / "stopped.mb"
     with memcached() as server, recorder(profile, [server.port], "--no-stats") as running:
         sent = perform(server)
@@ -86,12 +86,12 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Sent]]
 
 
 def arrived_ns(row: Row) -> float:
-    """When an event's request arrived."""
+    """Return the arrival of an event's request, ns since the epoch."""
     return row["time"].timestamp() * 1e9 - row["queue_time"] * 1e3
 
 
 def off_by_more(stopped: tuple[Path, list[Sent]], slack_ns: float) -> list[tuple[int, float]]:
-    """Key sizes of requests that did not arrive when they were sent, and by how much, ns."""
+    """Return requests recorded outside their interval: key size, and the distance to its end, ns."""
     profile, sent = stopped
     rows = sorted(events(profile), key=lambda row: row["key_size"])
     assert len(rows) == len(sent)
@@ -106,7 +106,7 @@ def off_by_more(stopped: tuple[Path, list[Sent]], slack_ns: float) -> list[tuple
 def test_arrivals_are_told_although_the_server_was_stopped(
     stopped: tuple[Path, list[Sent]],
 ) -> None:
-    # By the reads, three in four would be off by more.
+    # Dated by their reads, three in four would be off by more.
     assert len(off_by_more(stopped, FROZEN_S * 1e9 / 4)) <= len(stopped[1]) // 10
 
 
@@ -126,7 +126,7 @@ def test_the_wait_of_requests_that_met_a_stopped_server_is_queue_time(
     assert queue["max"] >= max(waited) * 500
 
 
-#: Replays to try: on a busy machine requests are sent late, by more than what is to be told apart.
+#: Most replays to try: a busy machine may delay sends by more than the difference measured.
 ATTEMPTS = 5
 
 
@@ -135,7 +135,7 @@ def test_a_replay_is_scheduled_by_arrivals(
 ) -> None:
     profile, sent = stopped
     spreads = []
-    # By the reads, a request would be off by as long as it waited: evenly between 0 and the stop.
+    # Scheduled by its read, a request would be off by its wait: evenly between 0 and the stop.
     while not spreads or (spreads[-1] >= FROZEN_S * 1e9 / 8 and len(spreads) < ATTEMPTS):
         spreads.append(spread_of_replay(profile, sent, tmp_path / f"again-{len(spreads)}.mb"))
     assert spreads[-1] < FROZEN_S * 1e9 / 8, spreads

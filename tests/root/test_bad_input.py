@@ -1,4 +1,4 @@
-"""What may go wrong: each is one clear error with its remedy, and nothing is half-written."""
+"""Failures of every kind: one clear error with a remedy, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from support.workload import Connection
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 USAGE, DATA_LOST, ENVIRONMENT = 2, 4, 5
-#: Runs a command that is root in name only.
+#: Prefix that runs a command as root without any capability.
 POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 
 def one_clear_error(ended: Completed, code: int, *words: str) -> None:
-    """The error is one line, names what is wrong, has a remedy, and nothing else is said."""
+    """Fail unless the output is a one-line error with these words, and a remedy."""
     ended.expect(code)
     assert ended.stdout == ""
     lines = ended.stderr.splitlines()
@@ -90,7 +90,7 @@ def test_a_key_file_without_a_key_is_refused_and_not_shown(output: Path, tmp_pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MiB."""
+    """Mount a file system of 8 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -120,7 +120,7 @@ def test_a_full_disk_seals_what_there_is(server: Memcached, small_disk: Path) ->
 
 
 def fill(path: Path) -> None:
-    """Write until the disk is full."""
+    """Write to a file until the disk is full."""
     with path.open("wb", buffering=0) as file:
         try:
             while file.write(bytes(1 << 16)):
@@ -131,7 +131,7 @@ def fill(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A profile of a few requests."""
+    """Record a profile of a few requests."""
     path = tmp_path_factory.mktemp("small") / "small.mb"
     with memcached() as server, recorder(path, [server.port]) as running:
         Connection(server.port, 0).perform(
@@ -143,7 +143,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def damaged(small: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """Copy a profile for a test to damage."""
     return Path(shutil.copytree(small, tmp_path / "damaged.mb"))
 
 
@@ -151,7 +151,7 @@ COMMANDS = [["info"], ["analyze"], ["replay"]]
 
 
 def read_with(command: list[str], profile: Path) -> Completed:
-    """A command that reads a profile."""
+    """Run a command that reads a profile."""
     target = ["127.0.0.1:1"] if command == ["replay"] else []
     return membench(*command, profile, *target)
 
@@ -224,7 +224,7 @@ def test_a_target_that_is_allowed_to_be_in_use_is_replayed_against(
     other = Connection(server.port, 0)
     other.mark()
     replayed = membench("replay", small, server.address, "--allow-nonempty", "--format", "json")
-    # 4: all were sent, on a machine that is too busy to hold the recorded timing.
+    # Exit code 4: everything was sent, but a busy machine could not hold the recorded timing.
     assert replayed.code in (0, 4), replayed.stderr
     assert replayed.json["sent"] == replayed.json["planned"] > 0
     other.close()

@@ -1,4 +1,4 @@
-"""A recorder that falls behind: what a person sees meanwhile and at the end."""
+"""A recorder that falls behind: its status line, and its summary."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from support.waiting import PATIENCE, let_pass, until
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: A record is late when it is found a second old; the programs keep quiet after two of silence.
+#: Duration of a stop, s: records count as late at 1 s, the programs give up after 2 s.
 HELD_S = 1.2
 
 
 def fell_behind(shown: Terminal, traffic: UniqueTraffic) -> bool:
-    """Stop it while there is traffic; whether it then says so. Not if the traffic came too late."""
+    """Stop the recorder during traffic; return true if it then says that it is behind.
+
+    It does not if the traffic came too late to be read a second old.
+    """
     proc.stop(shown.process.pid)
     traffic.pipeline()
     let_pass(HELD_S)

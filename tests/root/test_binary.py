@@ -1,4 +1,4 @@
-"""The binary protocol recorded, against the clients' own log and memcached's own counters."""
+"""Recordings of the binary protocol, against the clients' log and memcached's counters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 
 class Recorded(NamedTuple):
-    """A recording, and the connections that spoke binary."""
+    """A recording, and the traffic of its binary connections."""
 
     mixed: Mixed
     mixtures: list[BinaryMixture]
@@ -33,7 +33,7 @@ class Recorded(NamedTuple):
 def recorded(
     memcached_binary: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Recorded]:
-    """The binary workload beside text on a server with four threads, recorded once."""
+    """Record the binary workload once, on a server with four threads."""
     with memcached(threads=4, memory=1024, binary=memcached_binary) as server:
         yield Recorded(*record_binary(server, tmp_path_factory.mktemp("binary") / "binary.mb"))
 

@@ -1,4 +1,4 @@
-"""A recording of the binary protocol replayed: the target did what the recorded server did."""
+"""Replays of the binary protocol: the target does what the recorded server did."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from support.server import memcached
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: Requests whose answer may depend on a cas value that the target has not returned.
+#: Commands whose outcome may depend on a cas value that the target has not returned.
 UNSURE = ("cas", "append", "delete")
 
 
 class Twice(NamedTuple):
-    """A recording, its replay, and a recording of that."""
+    """A recording, the report of its replay, and a recording of that replay."""
 
     first: Mixed
     report: Any
@@ -54,7 +54,7 @@ def twice(
 
 
 def data(profile: Path) -> list[Row]:
-    """The events of binary commands on a key that memcached accepted."""
+    """Return the events of binary commands on a key that memcached accepted."""
     return [
         row for row in events(profile) if row["key"] is not None and row["protocol"] == "binary"
     ]
@@ -95,7 +95,7 @@ def test_recording_a_replay_of_messages_gives_the_same_outcomes(twice: Twice, co
 
 
 def is_sure(row: Row) -> bool:
-    """Whether an event depends neither on the target's cas values nor on what was not seen."""
+    """Return true if neither the target's cas values nor unseen responses affect an event."""
     compared = row["command"] in UNSURE and "C" in row["options"].split()
     unsettled = row["command"] == "add" and row["options"] == "q"
     return row["command"] != "cas" and not compared and not unsettled

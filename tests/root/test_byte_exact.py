@@ -1,4 +1,4 @@
-"""A recording of all that clients do, against their own log and memcached's own counters."""
+"""Recordings of everything clients do, against their log and memcached's counters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 def mixed(
     request: pytest.FixtureRequest, mixed: Mixed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mixed]:
-    """The mixed workload on this kernel's own hooks, and on `syscalls` where that is another."""
+    """Return the mixed workload recorded with this kernel's default hooks, then with `syscalls`."""
     if request.param is None:
         yield mixed
         return
@@ -82,7 +82,7 @@ def test_events_are_what_the_clients_did(mixed: Mixed) -> None:
 
 @pytest.mark.quick
 def test_equal_cas_values_have_equal_ordinals(mixed: Mixed) -> None:
-    ordinals = KeyIds()  # the same rule: one to one
+    ordinals = KeyIds()  # cas values and ordinals are one to one as well
     recorded = {tuple(row["key_size"] for row in rows[:1]): rows for rows in mixed.events.values()}
     seen = 0
     for connection in mixed.connections:
@@ -163,7 +163,7 @@ def test_requests_of_one_write_share_a_batch_and_those_of_the_next_do_not(
 def test_requests_that_are_read_before_earlier_ones_are_answered_are_paired(
     server: Memcached, output: Path
 ) -> None:
-    """A multi-get longer than the read buffer makes memcached read on, as long as reads fill it."""
+    """Send a multi-get longer than the read buffer: memcached reads on while reads fill it."""
     keys = [(b"long-%d-" % number).ljust(250, b"k") for number in range(100)]
     connection = Connection(server.port, 0)
     for key in keys[::2]:
@@ -190,7 +190,7 @@ def test_key_ids_are_the_keyed_hash_of_the_key(
 
 
 def recorded_by(connection: Connection, profile: Path) -> list[dict[str, object]]:
-    """The events of one marked connection, without the recorder's own questions."""
+    """Return the events of one marked connection, without the recorder's own requests."""
     rows = events(profile)
     (own,) = {
         row["connection"] for row in rows if row["key_size"] == len(connection.log[0].key or b"")
@@ -235,7 +235,7 @@ def test_requests_are_whole_whatever_is_looked_at_of_responses(
 
 
 def wrong_outcomes(mixed: Mixed) -> list[str]:
-    """Outcomes that are not what happened; those that cannot be known must be null."""
+    """Describe recorded outcomes that are wrong; null is right for one that was not seen."""
     recorded = {rows[0]["key_size"]: rows for rows in mixed.events.values()}
     wrong = []
     for connection in mixed.connections:

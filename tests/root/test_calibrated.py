@@ -1,4 +1,4 @@
-"""`doctor --calibrate`: a private memcached is recorded, and nothing of that stays."""
+"""`doctor --calibrate`: it records a private memcached and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Calibrate = Callable[..., Completed]
 
 
 def marked(mark: str) -> list[str]:
-    """Processes that were started with this in their environment."""
+    """Return the processes that have `mark` in their environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -32,7 +32,7 @@ def marked(mark: str) -> list[str]:
 
 @pytest.fixture
 def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibrate:
-    """Run it, and see that its processes and files are gone."""
+    """Return a function that runs the command and fails if it leaves processes or files."""
     own = tmp_path / "own"
     own.mkdir()
     name, value = "MEMBENCH_CALIBRATED", str(uuid4())

@@ -1,4 +1,4 @@
-"""A server that reads and writes by every call: its bytes are recorded, or counted by cause."""
+"""Servers that use every system call: bytes are recorded, or counted by cause."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from support.redirected import Redirected
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 ROUNDS = 6
-#: One request and its answer were lost. The next answer shows it, and so cannot be told from it.
+#: Outcomes after a lost request and response: the next response may belong to either request.
 AFTER_LOST_ANSWER = ["miss", None, "miss"]
 
 
@@ -87,7 +87,7 @@ def test_what_a_call_moves_is_recorded(
 
 @pytest.mark.quick
 def test_each_message_of_a_call_is_found(output: Path, hooks: str) -> None:
-    """Three requests and answers a call, in a fourth message nothing; then the same array again."""
+    """Move three messages a call through an array of four, and use the array again."""
     buffers = [[bytearray(LENGTH)] for _ in range(4)]
     incoming = Messages(buffers)
     outgoing = Messages([[bytearray(b"EN"), bytearray(b"D\r\n")] for _ in range(3)])
@@ -137,7 +137,7 @@ def test_messages_of_a_call_with_a_timeout_are_found_where_its_result_is_known(
 
 @pytest.mark.quick
 def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path) -> None:
-    """One byte each: the programs that may follow each other take 256 of them."""
+    """Send one byte a message: the chain of programs reads 256 messages of a call."""
     count = 600
     outgoing = Messages([[bytearray(b"x")] for _ in range(count)])
     with recorded_pair(output, "--hooks", "syscalls") as pair:
@@ -152,7 +152,7 @@ def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path
 
 @needs_sockets
 def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
-    """With a timeout a call may end anywhere: to a socket's tracepoint its messages are lost."""
+    """Give the call a timeout: it may return early, so the socket hooks cannot count messages."""
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
     with recorded_pair(output) as pair:
         pair.exchange(0)
@@ -223,7 +223,7 @@ def test_what_a_32_bit_call_moves_is_counted_apart(output: Path, hooks: str) -> 
         pair.answer(ANSWER)
         pair.exchange(2)
         pair.recorder.stop().expect(4)
-    if hooks == "syscalls":  # such a call has another number there, and is not looked at
+    if hooks == "syscalls":  # 32-bit calls have numbers of their own, which these hooks ignore
         found = read_ledger(output)
         assert (found["missed"], found["request_bytes"]) == (LENGTH, 2 * LENGTH)
         return

@@ -1,4 +1,4 @@
-"""Each way to lose bytes is provoked: it lands in its own counter, and the ledger balances."""
+"""Every way to lose bytes, provoked: each has a counter of its own, and the ledger balances."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 DATA_LOST = 4
 SO_RCVBUFFORCE = 33
-#: Most buffers that one call takes.
+#: Largest number of buffers of one call (IOV_MAX).
 MOST_BUFFERS = 1024
-#: Records of one call, at most, and bytes in each.
+#: Largest number of records of one call, and bytes kept in each.
 RECORDS, RECORD_BYTES = 17, 16_384
 OPTMEM = Path("/proc/sys/net/core/optmem_max")
 
-#: Causes that are counted in bytes, beside those a test is about.
+#: Terms of the ledger that count bytes.
 BYTES = {
     "ring_full", "missed", "record_limit", "other_syscall", "io_uring", "kernel_thread",
     "compat_task", "fault", "no_state", "udp", "other_family", "unattended", "orphaned",
@@ -52,13 +52,13 @@ BYTES = {
 
 
 def only(found: dict[str, Any], **expected: int) -> None:
-    """Of all bytes lost, exactly these, each in its own counter."""
+    """Fail unless exactly these bytes were lost, each in its own counter."""
     assert {name: found[name] for name in sorted(BYTES) if found[name]} == expected
     assert found["complete"] is False
 
 
 def waiting(server: socket.socket, size: int) -> bool:
-    """Whether so many bytes wait to be received."""
+    """Return true if at least `size` bytes wait to be received."""
     queued = fcntl.ioctl(server.fileno(), termios.FIONREAD, bytes(4))
     return bool(struct.unpack("i", queued)[0] >= size)
 
@@ -103,7 +103,7 @@ def test_what_is_received_to_be_thrown_away_is_counted_apart(output: Path) -> No
 
 
 def test_bytes_that_are_not_in_memory_any_more_are_counted_apart(output: Path) -> None:
-    """A read over the very array that says where it goes: nobody can tell where its bytes are."""
+    """Read over the array of buffers itself: afterwards the addresses of the bytes are lost."""
     array = (ctypes.c_uint64 * 2)()
     array[:] = [ctypes.addressof(array), ctypes.sizeof(array)]
     request = b"get ten-bytes-\r\n"
@@ -124,7 +124,7 @@ def test_bytes_that_are_not_in_memory_any_more_are_counted_apart(output: Path) -
     default_hooks() != "sockets", reason="only the sockets hooks keep state with the socket"
 )
 def test_sockets_without_memory_for_their_state_are_counted_apart(output: Path) -> None:
-    """`net.core.optmem_max` bounds what may be kept with a socket; here that is nothing."""
+    """Set `net.core.optmem_max`, the limit for state kept with a socket, to 1 byte."""
     with namespace() as space, ExitStack() as stack:
         with space.inside():
             if not OPTMEM.exists():
@@ -169,7 +169,7 @@ def test_sockets_of_other_kinds_are_counted_apart(output: Path, tmp_path: Path) 
 
 
 def test_replies_that_are_laid_out_unlike_memcacheds_are_truncated(output: Path) -> None:
-    """Many answers in one long buffer: its middle is not kept, and answers are in it."""
+    """Answer in one long buffer, whose middle is not kept although responses are in it."""
     count = 200
     with recorded_pair(output) as pair:
         pair.exchange(0)

@@ -1,4 +1,4 @@
-"""`--side client`: what applications send, recorded where they send it."""
+"""`--side client`: traffic recorded in the applications that send it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FROZEN_S = 0.1
 
 @pytest.fixture(scope="module")
 def sent(hooks: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
-    """The mixed workload, recorded once at its clients."""
+    """Record the mixed workload once, at its clients."""
     with memcached(threads=4, memory=1024) as server:
         folder = tmp_path_factory.mktemp("client")
         yield record_mixed(server, folder / "client.mb", "--side", "client", "--hooks", hooks)
@@ -105,7 +105,7 @@ def _sendmmsg(to: socket.socket, data: bytes) -> object:
 
 def _recvmmsg(of: socket.socket) -> bytes:
     buffers = [bytearray(7), bytearray(4096)]
-    of.recv(1, socket.MSG_PEEK)  # the call itself does not wait
+    of.recv(1, socket.MSG_PEEK)  # `recvmmsg` is called with MSG_DONTWAIT
     (length,) = Messages([buffers]).receive(of.fileno())
     return b"".join(map(bytes, buffers))[:length]
 

@@ -1,4 +1,4 @@
-"""What is read from a socket after TCP has closed it: of its connection, or counted apart."""
+"""Bytes read after TCP has closed a socket: part of the connection, or counted apart."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ pytestmark = [pytest.mark.root, pytest.mark.kernel]
 CLIENT = ("--no-stats", "--side", "client")
 STORE = b"set reset-%d 0 0 5\r\nhello\r\n"
 TCP_CLOSE = 7
-#: For how long a closed connection is waited for, s.
+#: Time after its close for which a connection is kept, s.
 WAITED_S = 1.0
 
 
 def reset_at_close(end: socket.socket) -> None:
-    """Have its end be a reset, not a FIN."""
+    """Make `close` send a reset instead of a FIN."""
     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @contextmanager
 def unread(listening: socket.socket, *, reset: bool) -> Iterator[socket.socket]:
-    """A client with an answer to read on a connection that TCP has closed."""
+    """Yield a client with an unread response on a connection that TCP has closed."""
     with socket.create_connection(listening.getsockname(), DEADLINE) as client:
         server, _ = listening.accept()
         with server:
@@ -76,7 +76,9 @@ def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(outp
     ):
         with unread(listening, reset=False) as client:
             let_pass(WAITED_S + 0.1)
-            with unread(listening, reset=False) as another:  # its end tells what time it is
+            with unread(
+                listening, reset=False
+            ) as another:  # this connection's close tells the recorder how much time has passed
                 assert another.recv(4096) == ANSWER
             assert client.recv(4096) == ANSWER
         running.stop().expect(4)

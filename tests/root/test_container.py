@@ -1,4 +1,4 @@
-"""The lines for containers: the namespaces and capabilities that docker and Kubernetes give."""
+"""The documented container settings, with the namespaces and capabilities they give."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.unique import traffics
 from support.waiting import DEADLINE, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs/capture.md"
-#: What docker leaves to root in a container.
+#: Capabilities that docker leaves to root in a container.
 DOCKER = (
     "chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
     "net_bind_service", "net_raw", "sys_chroot", "mknod", "audit_write", "setfcap",
@@ -36,36 +36,36 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 
 def documented(language: str) -> list[str]:
-    """The blocks of the document in a language."""
+    """Return the document's code blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
 def added(line: str) -> list[str]:
-    """The capabilities that a docker line adds."""
+    """Return the capabilities that a docker line adds."""
     return [name.lower() for name in re.findall(r"--cap-add ([A-Z_]+)", line)]
 
 
 def docker_lines() -> list[str]:
-    """What the document and `doctor` say to run."""
+    """Return the docker lines of the document and of `doctor`."""
     (written,) = (line for block in documented("sh") for line in block.splitlines()
                   if line.startswith("docker run"))  # fmt: skip
     return [written, *(line for line in remedies() if line.startswith("docker run"))]
 
 
 def remedies() -> tuple[str, ...]:
-    """What `doctor` says to someone who has nothing."""
+    """Return the remedies of `doctor` for a user without capabilities."""
     return judge_sockets(Probe(False, None, "refused", None), Identity(1000, ())).remedies
 
 
 def pod() -> dict[str, Any]:
-    """The documented Kubernetes lines."""
+    """Return the documented pod specification."""
     (written,) = documented("yaml")
     spec: dict[str, Any] = yaml.safe_load(written)["spec"]
     return spec
 
 
 def container(*capabilities: str, host_network: bool = True) -> list[str]:
-    """A prefix that runs a command as root with these alone, in namespaces of its own."""
+    """Return a prefix that runs a command as root with these capabilities in namespaces."""
     held = ",".join(f"+{name}" for name in capabilities)
     spaces = ["--mount", "--pid", "--fork", "--mount-proc", "--cgroup"]
     spaces += [] if host_network else ["--net"]
@@ -75,7 +75,7 @@ def container(*capabilities: str, host_network: bool = True) -> list[str]:
 
 @contextmanager
 def inside(profile: Path, port: int, prefix: list[str]) -> Iterator[Recorder]:
-    """A recorder in a container, at work."""
+    """Start a recorder in a container and wait until it records."""
     with starting(profile, [port], prefix=prefix) as running:
         until(
             lambda: running.has_started() or running.process.poll() is not None,
@@ -86,7 +86,7 @@ def inside(profile: Path, port: int, prefix: list[str]) -> Iterator[Recorder]:
 
 
 def end(running: Recorder) -> None:
-    """Ctrl-C for the command in the container: its parent here only waits for it."""
+    """Send Ctrl-C to the command in the container: its parent here only waits for it."""
     proc.signal_children(running.pid, signal.SIGINT)
 
 
@@ -141,7 +141,7 @@ def test_in_a_network_of_its_own_a_container_records_servers_it_cannot_ask(
 
 @contextmanager
 def contained(port: int) -> Iterator[int]:
-    """A memcached in a process namespace of its own; its process as it is called here."""
+    """Start a memcached in a process namespace; yield its process id in ours."""
     spaces = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     outer = subprocess.Popen([*spaces, "memcached", "-p", str(port), "-U", "0", "-u", "root"])
     try:
@@ -153,7 +153,7 @@ def contained(port: int) -> Iterator[int]:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return true if a server accepts connections on the port."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), DEADLINE):
         return True
     return False

@@ -1,4 +1,4 @@
-"""Recording begins and ends while clients are busy: what is cut is boundary, nothing shifts."""
+"""Recordings that start and end during traffic: cut requests are boundary, nothing shifts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CONNECTIONS = 32
 LARGEST = 1_000_000
-#: Pipelines that every connection performs while it is recorded, at least.
+#: Least number of pipelines of every connection while it is recorded.
 PIPELINES = 6
 
 
 class Busy:
-    """A recording whose edges lie in the middle of traffic."""
+    """A recording that starts and ends in the middle of traffic."""
 
     def __init__(self, profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> None:
         self.traffic = traffic

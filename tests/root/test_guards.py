@@ -1,4 +1,4 @@
-"""What keeps a recording harmless: each guard is provoked on a real memcached, and says so."""
+"""Guards that keep a recording harmless: each is provoked on a real memcached and named."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from support.waiting import DEADLINE, let_pass, until
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 CONNECTIONS = 4
-#: After so long without a sign of the recorder the programs only count.
+#: Time without a heartbeat of the recorder after which the programs only count, s.
 SILENCE_S = 2.0
 
 
 @contextmanager
 def file_system(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of its own."""
+    """Mount a file system of a size."""
     disk = folder / "disk"
     disk.mkdir()
     mount = [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs"]
@@ -42,7 +42,7 @@ def file_system(folder: Path, size: str) -> Iterator[Path]:
 
 
 def kept(profile: Path, traffic: UniqueTraffic, keys: KnownKeyIds) -> bool:
-    """Whether what the connection asks now is recorded."""
+    """Send a short pipeline; return true if part of it is recorded already."""
     traffic.pipeline(depth=1)
     seen = {row["key"] for row in events(profile)}
     return any(keys.id_of(done.key or b"") in seen for done in traffic.connection.log[-4:])

@@ -1,4 +1,4 @@
-"""The hooks of a recording: this kernel's, or those asked for, named wherever one looks."""
+"""The hooks of a recording: the kernel's default or those asked for, and named everywhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
-#: The tracepoints of each kind of hooks.
+#: Tracepoints of each kind of hooks.
 HOOKS = {
     "sockets": {
         "sock_recv_length",
@@ -55,7 +55,7 @@ def test_unknown_hooks_are_refused(output: Path) -> None:
 
 
 def test_connections_that_come_and_go_are_each_their_own(output: Path, hooks: str) -> None:
-    """Sockets of closed connections are used again by the kernel, at the same addresses."""
+    """Make the kernel reuse the addresses of closed sockets."""
     rounds = 200
     with (
         memcached() as server,

@@ -1,4 +1,4 @@
-"""Streams that no honest client or server sends, live: counted to the byte, in bounded memory."""
+"""Hostile streams, recorded live: every byte is counted, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from support.waiting import DEADLINE
 pytestmark = pytest.mark.root
 
 DATA_LOST = 4
-#: As memcached reads.
+#: Size of a read, as memcached's first.
 READ = 16_384
 
 
 def peak(pid: int) -> int:
-    """The most memory a process has had, bytes."""
+    """Return the peak memory of a process, bytes."""
     status = proc.read(Path(f"/proc/{pid}/status"))
     assert status is not None, "the recorder has ended"
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def stopped(running: Recorder) -> None:
-    """End a recording: it has told no traceback, and taken no more memory than is decent."""
+    """Stop a recorder; fail if it took too much memory or printed a traceback."""
     assert peak(running.pid) < BOUND
     ended = running.stop()
     assert ended.code in (0, DATA_LOST), ended
@@ -38,7 +38,7 @@ def stopped(running: Recorder) -> None:
 
 
 def taken(peer: socket.socket, size: int) -> int:
-    """Read so many bytes, or up to the end; how many there were."""
+    """Read up to `size` bytes, or to the end; return the number read."""
     left = size
     while left and (read := len(peer.recv(min(READ, left)))):
         left -= read
@@ -46,7 +46,7 @@ def taken(peer: socket.socket, size: int) -> int:
 
 
 def talk(listening: socket.socket, stream: Stream) -> None:
-    """A connection on which all of a stream passes, both ways."""
+    """Send a stream in both directions over one connection."""
     with socket.create_connection(listening.getsockname(), timeout=DEADLINE) as client:
         server, _ = listening.accept()
         with server:
@@ -93,7 +93,7 @@ def test_what_memcached_reads_of_hostile_streams_is_in_the_ledger(
 
 
 def ask(server: Memcached, stream: Stream) -> None:
-    """Send it to memcached, which may hang up before it has read all."""
+    """Send a stream to memcached, which may close the connection before it has read all."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as client:
         reading = threading.Thread(target=swallowed, args=(client,))
         reading.start()
@@ -102,7 +102,7 @@ def ask(server: Memcached, stream: Stream) -> None:
 
 
 def sent(peer: socket.socket, data: bytes) -> None:
-    """Send all of it, and that this was all; or as much as the other side takes."""
+    """Send data and shut down the direction, as far as the peer takes it."""
     try:
         peer.sendall(data)
         peer.shutdown(socket.SHUT_WR)
@@ -111,7 +111,7 @@ def sent(peer: socket.socket, data: bytes) -> None:
 
 
 def swallowed(peer: socket.socket) -> None:
-    """Read to the end."""
+    """Read and discard until the peer closes or resets."""
     try:
         while peer.recv(1 << 16):
             pass

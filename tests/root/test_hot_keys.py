@@ -1,4 +1,4 @@
-"""`top`: hot keys, bytes and server times equal what clients did, whatever the source."""
+"""`top`: hot keys, bytes and server times equal the client's log, for each source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the kernel programs this kernel's verifier goes through, against the list."""
+"""Instructions that this kernel's verifier processes for each program, against the list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packets that pass an interface, recorded by our own programs → what the sockets gave."""
+"""Packets of an interface, recorded by BPF programs → the events that the sockets gave."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: Room for all that passes: the recorder may have to wait for a processor.
+#: Room for all traffic of a test: the recorder may have to wait for a CPU.
 ROOM = ("--ring-size", "64M", "--max-memory", "none")
-#: Of the two ways to attach, each kernel is tried with the one it takes by itself.
+#: Marks of the way to attach that this kernel prefers: only that is tested on every kernel.
 OWN = [pytest.mark.kernel, pytest.mark.quick]
 CLSACT = pytest.param(
     "clsact",
@@ -67,7 +67,7 @@ CLSACT = pytest.param(
         *([] if has_tcx() else OWN),
     ],
 )
-#: A port in namespaces where nothing else is.
+#: Port in namespaces that only their test uses.
 PORT = 21412
 
 
@@ -81,7 +81,7 @@ TCX = pytest.param(
 def _both(
     folder: Path, port: int, source: str, *options: str, prefix: tuple[str, ...] = ()
 ) -> Iterator[tuple[Recorder, Recorder]]:
-    """The sockets and an interface, recorded with one key."""
+    """Record the sockets and an interface at once, with one key."""
     secret, _ = key_file(folder)
     common = ("--no-stats", "--key-file", str(secret))
     packets = (folder / "packets.mb", [port], *common, *ROOM, *options)
@@ -114,7 +114,7 @@ def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
     assert compare(connections, by_connection(events(packets)), KeyIds()) == []
     ledger = read_ledger(packets)
     assert ledger["complete"], ledger
-    # Some acknowledgements look alike; were packets seen both ways, half of them would.
+    # Some acknowledgements are equal; were every packet seen twice, half would be duplicates.
     assert ledger["packets"]["duplicates"] < ledger["packets"]["followed"] / 20, ledger
     moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
     assert [ledger["request_bytes"], ledger["response_bytes"]] == moved
@@ -136,7 +136,7 @@ def test_the_profile_and_the_summary_name_the_interface(server: Memcached, outpu
 
 
 class _Mirror:
-    """Shows each packet of a conversation to a wire, in the form of a frame of our making."""
+    """Copies each packet of a conversation to a wire, in a frame of another form."""
 
     def __init__(self, there: Wire, wrap: Wrapping) -> None:
         self._there, self._wrap = there, wrap
@@ -148,7 +148,7 @@ class _Mirror:
         send(*self._wrap(packet))
 
 
-#: What the client's namespace runs: pipelines on three connections.
+#: Program for the client's namespace: pipelines on three connections.
 _CLIENT = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -163,7 +163,7 @@ for connection in connections:
 
 
 def _converse(ends: Pair, port: int, largest: int) -> None:
-    """Run memcached in one namespace and its clients, with values up to `largest`, in the other."""
+    """Run memcached in one namespace, and clients with values up to `largest` in the other."""
     tests = str(Path(__file__).parents[1])
     script = _CLIENT.format(tests=tests, port=port, server=SERVER, largest=largest)
     with memcached_inside(ends, port) as pid:
@@ -199,7 +199,7 @@ def test_frames_of_every_form_give_the_events_of_the_sockets(
 
 
 def _joined(ends: Pair) -> None:
-    """Join the namespaces by a veth pair instead of their devices."""
+    """Join the namespaces by a veth pair instead of their TUN devices."""
     inside = ("ip", "-n", ends.server)
     commands = [
         (
@@ -236,7 +236,7 @@ def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str
         _joined(ends)
         inside = ends.inside(ends.server)
         with _both(tmp_path, port, "ebpf:wide", "--hooks", hooks, prefix=inside) as running:
-            # Values that take many packets of the network, and few super-packets.
+            # Large values take many packets on the wire, but few super-packets.
             _converse(ends, port, 900_000)
             for one in running:
                 one.stop().expect(0)
@@ -244,7 +244,7 @@ def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str
     ledger = read_ledger(tmp_path / "packets.mb")
     assert ledger["complete"], ledger
     moved = ledger["request_bytes"] + ledger["response_bytes"]
-    # More than a packet of the network holds: they were super-packets.
+    # More bytes a packet than the MTU allows: these were super-packets.
     assert moved / ledger["packets"]["followed"] > 1500, ledger
     assert moved == sum(
         read_ledger(tmp_path / "sockets.mb")[name] for name in ("request_bytes", "response_bytes")
@@ -298,14 +298,14 @@ def test_two_recordings_of_one_interface_see_everything(server: Memcached, tmp_p
 
 
 def _mirrored(there: Wire) -> int:
-    """How many packets another's filter has copied."""
+    """Return the number of packets that the other filter has copied."""
     for line in there.tell("tc", "-s", "filter", "show", "dev", NEAR, "ingress").splitlines():
         if line.strip().startswith("Sent "):
             return int(line.split()[3])
     raise AssertionError("the filter is gone")
 
 
-#: What makes a filter count: each packet is copied to a device that drops it.
+#: Action that makes a filter count: it copies each packet to a device that drops it.
 _COPY = ("action", "mirred", "egress", "mirror", "dev", "lo")
 
 
@@ -346,7 +346,7 @@ def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, hoo
             tmp_path / "killed.mb", [PORT], *options, source=source, prefix=there.inside
         ) as running:
             assert "tc filter del dev near ingress" in running.stderr_text()
-            # Its helper first: that would remove them.
+            # Its helper first, which would otherwise remove the filters.
             assert proc.children(running.pid)
             proc.signal_children(running.pid, signal.SIGKILL)
             running.kill()

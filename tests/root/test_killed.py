@@ -1,4 +1,4 @@
-"""`kill -9` at any moment leaves a profile that opens and lacks at most a second of answers."""
+"""`kill -9` at any moment: the profile opens and lacks at most a second of responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.waiting import until
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 ALLOWED_S = 1.0
-#: When to kill, s after the traffic began.
+#: Moments of the kill, s after the traffic started.
 MOMENTS = [
     round(moment, 2)
     for moment in random.Random(9).sample([0.2 + step / 100 for step in range(240)], k=4)
@@ -29,7 +29,7 @@ MOMENTS = [
 def missing(
     one: UniqueTraffic, recorded: dict[int, list[Row]], keys: KnownKeyIds, killed: float
 ) -> list[str]:
-    """What one connection's events lack of what was answered a second before the kill."""
+    """Describe operations answered a second before the kill that a connection's events lack."""
     places, wrong = one.log(keys).places(one.of(recorded))
     due = [
         place

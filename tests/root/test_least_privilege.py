@@ -1,4 +1,4 @@
-"""Two capabilities suffice, shown with setpriv; what else a user cannot see is said, not fatal."""
+"""Two capabilities suffice, as setpriv shows; what the user cannot see is said, not fatal."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NOBODY = 65534
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 
-#: Before, rings and tables are locked memory, whose limit root alone takes away itself.
+#: First kernel that does not count maps as locked memory, whose limit only root may raise.
 NO_LOCKED = (5, 11)
 
 
 def with_capabilities(*names: str) -> list[str]:
-    """A prefix that runs a command as nobody with these alone."""
+    """Return a prefix that runs a command as nobody with these capabilities alone."""
     unlimited = ["prlimit", "--memlock=unlimited"] if release() < NO_LOCKED else []
     user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     held = ",".join(f"+{name}" for name in names)
@@ -40,7 +40,7 @@ def with_capabilities(*names: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where nobody may write."""
+    """Create a folder that the user nobody may write to."""
     for part in (tmp_path, *tmp_path.parents):
         if part == Path(tempfile.gettempdir()):
             break
@@ -60,7 +60,7 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
     (one,) = traffics(server.port, 1)
     prefix = with_capabilities("bpf", "perfmon")
     with starting(profile, [server.port], prefix=prefix) as running:
-        # The bounding set stays: emptying it takes a capability of its own.
+        # `ready` would wait for an empty bounding set, which takes CAP_SETPCAP to empty.
         until(lambda: f"pid {server.pid}" in running.stderr_text(), "the server's name")
         one.pipeline()
         recording = running.stop().expect(0)
@@ -83,7 +83,7 @@ def test_three_capabilities_record_an_interface(
         exclusive("filters of lo"),
         starting(profile, [server.port], *options, prefix=prefix, source="ebpf:lo") as running,
     ):
-        # The bounding set stays, as above.
+        # `ready` would wait for an empty bounding set, which takes CAP_SETPCAP to empty.
         until(running.has_started, "the recorder at work")
         (one,) = traffics(server.port, 1)
         one.pipeline()

@@ -1,4 +1,4 @@
-"""Packets captured while they pass, against the clients' log; and what stands in for the hooks."""
+"""Packets captured live, against the clients' log; and packets in place of the hooks."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ SETPRIV = shutil.which("setpriv") or "setpriv"
 
 
 def without(*kept: str) -> tuple[str, ...]:
-    """What to put before a command so that root has only these capabilities."""
+    """Return a prefix that leaves root only these capabilities."""
     bounds = ",".join(["-all", *(f"+{name}" for name in kept)])
     return (SETPRIV, "--bounding-set", bounds, "--inh-caps", bounds)
 
 
 class Live:
-    """`membench record` of packets while it runs."""
+    """A running `membench record` of packets."""
 
     def __init__(self, folder: Path, arguments: Sequence[str], prefix: Sequence[str]) -> None:
-        """Start it."""
+        """Start the recorder."""
         self._out, self._err = folder / "live.out", folder / "live.err"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
@@ -53,11 +53,11 @@ class Live:
             )
 
     def stderr_text(self) -> str:
-        """What it has written to its standard error so far."""
+        """Return everything written to standard error so far."""
         return self._err.read_text()
 
     def stop(self) -> Any:  # noqa: ANN401 - any JSON
-        """End it with Ctrl-C; what it printed."""
+        """End the recorder with Ctrl-C; return the JSON it printed."""
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(DEADLINE)
         assert code == 0, (code, self.stderr_text(), self._out.read_text())
@@ -66,7 +66,7 @@ class Live:
 
 @contextmanager
 def live(folder: Path, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[Live]:
-    """A recorder of packets at work, gone when the block ends."""
+    """Start a recorder of packets, wait until it records; kill it when the block ends."""
     running = Live(folder, arguments, prefix)
     try:
         until(
@@ -87,7 +87,7 @@ def test_packets_recorded_as_they_pass_are_what_the_clients_did(
 ) -> None:
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
-    # Room for all that passes: the recorder may have to wait for a processor.
+    # Room for all traffic: the recorder may have to wait for a CPU.
     room = ("--ring-size", "64M", "--max-memory", "none", "--nice", "0")
     arguments = (source, str(output), "--port", str(server.port), "--no-stats", *room)
     with live(tmp_path, *arguments) as running:

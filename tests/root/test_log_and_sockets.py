@@ -1,4 +1,4 @@
-"""memcached's own log and its sockets tell the same of the same traffic."""
+"""One traffic recorded from memcached's log and from its sockets: both agree."""
 
 from __future__ import annotations
 

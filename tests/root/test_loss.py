@@ -1,4 +1,4 @@
-"""The ring is too small and nobody empties it: losses are counted, what is kept is true."""
+"""A small ring that is not drained: losses are counted, and what is kept is true."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from support.workload import in_threads
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CONNECTIONS = 8
-#: After so long without a sign of user space the programs keep quiet.
+#: Time without a heartbeat of the recorder after which the programs only count, s.
 SILENCE_S = 2.0
 
 
 class Lossy(NamedTuple):
-    """A recording during which the recorder was stopped."""
+    """A recording whose recorder was stopped for a while."""
 
     profile: Path
     traffic: list[UniqueTraffic]
@@ -33,12 +33,12 @@ class Lossy(NamedTuple):
 
 
 def every(traffic: list[UniqueTraffic], pipelines: int) -> None:
-    """Pipelines on every connection at once."""
+    """Send pipelines on every connection at once."""
     in_threads([lambda one=one: [one.pipeline() for _ in range(pipelines)] for one in traffic])
 
 
 def held(running: Recorder, traffic: list[UniqueTraffic], seconds: float) -> None:
-    """Traffic while the recorder is stopped, for at least so long."""
+    """Send traffic while the recorder is stopped, for at least `seconds`."""
     running.freeze()
     end = time.monotonic() + seconds
     every(traffic, 40)
@@ -48,7 +48,7 @@ def held(running: Recorder, traffic: list[UniqueTraffic], seconds: float) -> Non
 
 
 def resume(profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> None:
-    """Few requests until the recorder has emptied its ring; then some on each connection."""
+    """Send few requests until the recorder has drained its ring; then some on each connection."""
 
     def kept() -> bool:
         traffic[0].pipeline(depth=1)
@@ -57,7 +57,7 @@ def resume(profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> No
         return any(keys.id_of(operation.key or b"") in seen for operation in last)
 
     until(kept, "the recorder keeping up")
-    for _ in range(2):  # the first read after a loss only tells where requests begin
+    for _ in range(2):  # the first read after a loss only shows where requests start
         for one in traffic:
             one.pipeline(depth=1)
 

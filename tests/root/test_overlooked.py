@@ -1,4 +1,4 @@
-"""Programs that the kernel does not run, as they run already: counted, and no byte is lost."""
+"""Programs that the kernel skips because they are running: counted, and no byte is lost."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ pytestmark = [
     pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU: nothing interrupts it from another"),
 ]
 
-#: Where received packets of the namespace's loopback are dealt with.
+#: CPU mask for the packets that a namespace's loopback receives.
 STEERING = "/sys/class/net/lo/queues/rx-0/rps_cpus"
-#: What the kernel says of a program.
+#: Field of a program's `fdinfo` that counts skipped runs.
 COUNT = "recursion_misses:"
-#: A socket that changes its state again and again, by its own calls.
+#: Program that changes the state of one socket in a loop, by system calls on the first CPU.
 CHANGING = """
 import os, socket, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
@@ -36,7 +36,7 @@ while True:
     own.listen()
     own.shutdown(socket.SHUT_RDWR)
 """
-#: Connections that are made and reset; their packets change states on the other CPU, in interrupts.
+#: Program that makes and resets connections; their packets change states in interrupts.
 CONNECTING = """
 import os, socket, struct, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
@@ -51,7 +51,7 @@ while True:
 
 
 def steer(space: Namespace, cpu: int) -> None:
-    """Have one CPU deal with what the namespace's loopback carries, wherever it was sent."""
+    """Process all packets of the namespace's loopback on one CPU."""
     script = f"mount -t sysfs sysfs /sys && echo {1 << cpu:x} > {STEERING}"
     inside = ["nsenter", f"--net={space.path}", "unshare", "--mount", "sh", "-c", script]
     done = subprocess.run(inside, capture_output=True, text=True, check=False)
@@ -61,7 +61,7 @@ def steer(space: Namespace, cpu: int) -> None:
 
 @contextmanager
 def storm() -> Iterator[None]:
-    """State changes on one CPU while it is interrupted to change others' states."""
+    """Change socket states on a CPU that is interrupted by state changes of other sockets."""
     one, other = sorted(os.sched_getaffinity(0))[:2]
     with namespace() as space:
         steer(space, one)
@@ -79,7 +79,7 @@ def storm() -> Iterator[None]:
 
 
 def overlooked(pid: int) -> int:
-    """How often the kernel did not run a program of this process, as it says itself."""
+    """Return the number of runs of a process's programs that the kernel skipped."""
     lines = [line for text in proc.descriptors(pid) for line in text.splitlines()]
     counts = [int(line.split()[1]) for line in lines if line.startswith(COUNT)]
     if not counts:

@@ -1,4 +1,4 @@
-"""Under sudo the profile is the invoking user's, and the thread that records becomes them."""
+"""Recording under sudo: the profile and the recording thread belong to the invoking user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USER, GROUP = 65534, 65533
 
 
 def ids(pid: int, name: str) -> set[int]:
-    """The ids of the thread that records, of the kind named: `Uid`, `Gid` or `Groups`."""
+    """Return ids of the recording thread: `Uid`, `Gid` or `Groups`."""
     (status,) = (
         text
         for text in proc.tasks(pid, "status").values()

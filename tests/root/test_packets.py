@@ -1,4 +1,4 @@
-"""tcpdump's file of a run, recorded → the events, bytes and outcomes that the sockets gave."""
+"""A tcpdump file of a run, recorded → the events, bytes and outcomes that the sockets gave."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ pytestmark = [
 
 
 class Both:
-    """The mixed workload on one server, captured by tcpdump and recorded at the sockets."""
+    """The mixed workload, captured by tcpdump and recorded at the sockets at once."""
 
     def __init__(self, folder: Path) -> None:
-        """Run it."""
+        """Run the workload."""
         self.capture, self.sockets = folder / "run.pcap", folder / "sockets.mb"
         self.secret, _ = key_file(folder)
         with memcached(threads=4, memory=1024) as server:
@@ -71,7 +71,7 @@ class Both:
             )
 
     def record(self, capture: Path, profile: Path, *options: str) -> Completed:
-        """Record a file with the same key."""
+        """Record a capture file with the key used for the sockets."""
         key = ("--key-file", str(self.secret), "--port", str(self.port))
         return membench("record", capture, profile, *key, *options, "--format", "json")
 
@@ -171,7 +171,7 @@ def test_what_is_no_capture_is_refused(tmp_path: Path) -> None:
         assert not (tmp_path / "out.mb").exists()
 
 
-#: What the client's namespace runs: pipelines on three connections, and their log.
+#: Program for the client's namespace: pipelines on three connections; it prints their log.
 _CLIENT = f"""
 import json, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
@@ -191,7 +191,7 @@ print(json.dumps(log))
 
 
 def _disturbed(both_ends: Pair, folder: Path) -> tuple[int, list[list[Any]]]:
-    """Traffic over a bad network, captured at the server's interface: port and log."""
+    """Capture traffic over a bad network at the server; return the port and the clients' log."""
     port = free_port()
     inside = both_ends.inside(both_ends.server)
     with memcached_inside(both_ends, port) as pid:

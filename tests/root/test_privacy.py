@@ -1,4 +1,4 @@
-"""No key and no value leaves memory, and the recorder gives up its privileges."""
+"""Privacy: no key or value leaves memory, and the recorder gives up its privileges."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: So many bytes in a row of a key or a value are found.
+#: Length of a part of a key or value that counts as a leak, bytes.
 KNOWN = 8
 
 
 class Secrets:
-    """Random words, every one of which must not be found anywhere."""
+    """Random words, no part of which may be found anywhere."""
 
     def __init__(self) -> None:
         self._random = random.Random(6)
@@ -46,8 +46,8 @@ class Secrets:
 
 
 def confide(connection: Connection, secrets: Secrets) -> None:
-    """Say secrets in every place where a client can say something."""
-    for size in (8, 30, 180):  # in base64 still shorter than a key may be
+    """Send secrets in every place where a client can send text."""
+    for size in (8, 30, 180):  # short enough for a key even in base64
         key, value = secrets.word(size), secrets.word(3 * size)
         connection.perform(store("set", key, value), read("gets", [key, secrets.word(size)]))
         connection.perform(store("append", key, secrets.word(40)), read("get", [key]))
@@ -139,7 +139,7 @@ def test_a_key_never_shows_in_the_process_list(
 
 
 def arguments_and_environment(running: Recorder) -> str:
-    """What `ps` and `/proc` show of the recorder."""
+    """Return the arguments and environment that `ps` and `/proc` show of the recorder."""
     process = Path(f"/proc/{running.pid}")
     return "".join(
         (process / name).read_bytes().decode(errors="replace") for name in ("cmdline", "environ")

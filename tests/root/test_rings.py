@@ -1,4 +1,4 @@
-"""Several rings: a connection whose thread moves between CPUs is recorded whole and in order."""
+"""Several rings: connections of threads that move between CPUs stay complete and in order."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ pytestmark = [
     pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU: there is one ring"),
 ]
 
-#: Pause between two moves of a thread, s.
+#: Pause between two moves of the threads, s.
 PAUSE = 0.0005
-#: Place of the CPU in `/proc/PID/stat`, behind the name.
+#: Index of the CPU among the fields of `/proc/PID/stat` after the name.
 PROCESSOR = 36
 MOST_RINGS = 64
 
 
 class Wandering:
-    """Moves every thread of a server from CPU to CPU, and sees where they ran."""
+    """Moves the threads of a server between CPUs, and notes where they ran."""
 
     def __init__(self, server: Memcached) -> None:
-        """Nothing moves yet."""
+        """Take the server; nothing moves yet."""
         self._pid = server.pid
         self._cpus = sorted(os.sched_getaffinity(0))
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._wander)
-        #: CPUs on which each thread was seen to have run.
+        #: CPUs on which each thread was seen, by thread id.
         self.seen: defaultdict[int, set[int]] = defaultdict(set)
 
     def _wander(self) -> None:
@@ -53,7 +53,7 @@ class Wandering:
 
     @contextmanager
     def going_on(self) -> Iterator[Wandering]:
-        """Move them until the block ends."""
+        """Move the threads until the block ends."""
         self._thread.start()
         try:
             yield self

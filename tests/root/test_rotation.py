@@ -1,4 +1,4 @@
-"""A recording that goes on in another profile: each opens, and together they hold everything."""
+"""Rotation: each profile opens, and together they hold everything once."""
 
 from __future__ import annotations
 

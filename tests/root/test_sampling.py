@@ -1,4 +1,4 @@
-"""A sample holds every operation on some keys, or all of some connections, and claims no more."""
+"""Samples: all operations on some keys or connections, and analyses that claim no more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDS = 1 << 64
 
 @pytest.fixture
 def keys(tmp_path: Path) -> tuple[Path, KnownKeyIds]:
-    """A key file, and the ids that it makes."""
+    """Write a key file; return its path and the ids it gives."""
     return key_file(tmp_path)
 
 

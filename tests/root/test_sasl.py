@@ -1,4 +1,4 @@
-"""A memcached that wants to know who asks (`-S`): who tells is recorded, secrets are not."""
+"""A memcached with SASL (`-S`): authenticated clients are recorded, their secrets are not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLAIN = b"PLAIN"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Memcached]:
-    """One with a user."""
+    """Start a memcached that requires SASL and has one user."""
     folder = tmp_path / "sasl"
     folder.mkdir()
     with ExitStack() as stack:
@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[Memcached]:
 
 
 def talk(port: int) -> tuple[Peer, Peer]:
-    """One who says who he is and is served, and one who is refused, twice."""
+    """Run an authenticated client, and one that is refused twice."""
     with Peer(port) as known, Peer(port) as unknown:
         assert known.ask("sasl_list") == PLAIN
         known.ask("sasl_auth", PLAIN, b"\0" + USER + b"\0" + SECRET)

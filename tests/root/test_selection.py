@@ -1,4 +1,4 @@
-"""Whose sockets are recorded: processes, control groups and network namespaces, one at a time."""
+"""Selection of sockets by process, control group and network namespace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REQUESTS = 40
 
 
 def visit(port: int, ordinal: int, host: str = "127.0.0.1") -> Connection:
-    """A marked connection that performs a few requests."""
+    """Open a marked connection and perform a few requests."""
     connection = Connection(port, ordinal, host)
     connection.mark()
     for number in range(REQUESTS):
@@ -35,13 +35,13 @@ def visit(port: int, ordinal: int, host: str = "127.0.0.1") -> Connection:
 
 
 def filters(profile: Path) -> dict:  # type: ignore[type-arg]
-    """What its manifest says was asked for."""
+    """Return the selection that a profile's manifest names."""
     found: dict = json.loads((profile / "manifest.json").read_text())["filters"]  # type: ignore[type-arg]
     return found
 
 
 def in_each(spaces: list[Namespace], port: int, stack: ExitStack) -> list[Memcached]:
-    """A memcached on the same port of each namespace."""
+    """Start a memcached on the same port of each namespace."""
     servers = []
     for space in spaces:
         with space.inside():
@@ -108,7 +108,7 @@ def test_a_process_is_recorded_on_the_ports_it_listens_on(server: Memcached, out
 def test_of_several_processes_only_those_asked_for_are_recorded(
     server: Memcached, output: Path
 ) -> None:
-    """All ports are named, so that the process alone decides."""
+    """Name every port, so that the process alone decides."""
     with memcached() as second, memcached() as third:
         ports = [one.port for one in (server, second, third)]
         options = ("--no-stats", "--pid", str(server.pid), "--pid", str(third.pid))

@@ -1,4 +1,4 @@
-"""Which traffic is recorded: the asked ports', of every server, through restarts; nothing else."""
+"""Separation of traffic: every server on the given ports, through restarts, and no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REQUESTS = 40
 
 
 def ask(port: int, ordinal: int) -> Connection:
-    """A marked connection that performs a few requests."""
+    """Open a marked connection and perform a few requests."""
     connection = Connection(port, ordinal)
     connection.mark()
     for number in range(REQUESTS):
@@ -35,7 +35,7 @@ def ask(port: int, ordinal: int) -> Connection:
 
 @contextlib.contextmanager
 def echo() -> Iterator[int]:
-    """A TCP server that is no memcached and gives back what it gets."""
+    """Start a TCP server that is no memcached and echoes what it receives."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -52,7 +52,7 @@ def echo() -> Iterator[int]:
 
 
 def chat(port: int) -> None:
-    """memcached's words to a server that is none, and through a pair of sockets."""
+    """Send memcached commands to a server that is none, and through a pair of UNIX sockets."""
     left, right = socket.socketpair()
     with socket.create_connection(("127.0.0.1", port)) as peer, left, right:
         for words in (b"get elsewhere\r\n", b"set elsewhere 0 0 3\r\nabc\r\n"):
@@ -90,7 +90,7 @@ def test_a_server_restarted_while_recording_is_followed(server: Memcached, outpu
     own = {
         number: rows
         for number, rows in by_connection(events(output)).items()
-        if rows[0]["command"] != "stats"  # how we wait for a memcached to answer
+        if rows[0]["command"] != "stats"  # sent by the tests until memcached answers
     }
     assert compare([before, after], own) == []
 

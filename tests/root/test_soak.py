@@ -1,4 +1,4 @@
-"""Much, long and often: nothing is lost, memory stays flat, and a killed recorder leaves nothing.
+"""High load, long runs, many kills: nothing is lost, memory is flat, the kernel is clean.
 
 `make soak` runs all of it and prints figures; quick forms are part of every run.
 `MEMBENCH_SOAK_SECONDS`, `MEMBENCH_SOAK_CONNECTIONS` and `MEMBENCH_SOAK_KILLS` make it shorter.
@@ -32,7 +32,7 @@ CHURN = int(os.environ.get("MEMBENCH_SOAK_CONNECTIONS", "10000"))
 KILLS = int(os.environ.get("MEMBENCH_SOAK_KILLS", "100"))
 OPEN = 1000
 MB = 1 << 20
-#: How much a recorder's memory may grow once it has sealed its first parts, bytes.
+#: Allowed growth of a recorder's memory once it has sealed its first parts, bytes.
 GROWTH = 64 * MB
 CLIENTS = 8
 
@@ -40,10 +40,10 @@ Figure = Callable[[str], None]
 
 
 class Moved:
-    """What memcached read and wrote since this was made, by its own account."""
+    """Bytes that memcached counted as read and written since this object was created."""
 
     def __init__(self, server: Memcached) -> None:
-        """From here on."""
+        """Take the counters' current values as zero."""
         self._server = server
         self._before = self._look()
 
@@ -52,13 +52,13 @@ class Moved:
         return int(stats["bytes_read"]), int(stats["bytes_written"])
 
     def bytes(self) -> tuple[int, int]:
-        """Read, and written."""
+        """Return the bytes read and written since then."""
         now = self._look()
         return now[0] - self._before[0], now[1] - self._before[1]
 
 
 def balanced(profile: Path, moved: tuple[int, int]) -> dict[str, int]:
-    """Its figures: nothing lost, and every byte that memcached counted is there."""
+    """Fail unless the ledger is complete and equals memcached's counters; return the counts."""
     info = membench("info", profile, "--format", "json", timeout=300).expect(0).json
     ledger = info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == moved
@@ -68,13 +68,13 @@ def balanced(profile: Path, moved: tuple[int, int]) -> dict[str, int]:
 
 
 def received(peer: socket.socket, size: int) -> bytes:
-    """So many bytes, or as many as there are before the end."""
+    """Receive `size` bytes, or fewer if the peer closes."""
     with peer.makefile("rb") as file:
         return file.read(size)
 
 
 def visit(port: int, client: int, visits: int) -> None:
-    """Short connections, one after the other; some leave without waiting for an answer."""
+    """Make short connections in sequence; every fourth leaves before its last request is read."""
     key = b"churn-%d" % client
     asked = b"set %s 0 0 5\r\nvalue\r\nget %s\r\nget absent\r\n" % (key, key)
     answer = b"STORED\r\nVALUE %s 0 5\r\nvalue\r\nEND\r\nEND\r\n" % key
@@ -128,7 +128,7 @@ def test_a_thousand_open_connections_are_recorded_and_nothing_is_lost(
 
 
 def kept_busy(clients: list[Load], seconds: float, look: Callable[[float], None]) -> dict[str, int]:
-    """Let them go on for so long, looking around once a second; what they did."""
+    """Let clients run, calling `look` once a second; return their counts."""
     begun = time.monotonic()
     while (passed := time.monotonic() - begun) < seconds:
         assert all(client.runs for client in clients)
@@ -138,7 +138,7 @@ def kept_busy(clients: list[Load], seconds: float, look: Callable[[float], None]
 
 
 def resident(pid: int) -> int:
-    """A process's memory, bytes."""
+    """Return the resident memory of a process, bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
@@ -172,10 +172,10 @@ def test_at_the_highest_rate_nothing_is_lost_and_memory_stays_flat(
 
 
 class Attempt:
-    """One recorder that is killed, whatever it was doing; what it held in the kernel is gone."""
+    """A recorder that was killed at some moment, and the kernel objects it held."""
 
     def __init__(self, output: Path, port: int, after: float, *, loading: bool) -> None:
-        """Start it, and kill it so many seconds after that, or after it began to load."""
+        """Start a recorder and kill it `after` seconds, counted from its start or first load."""
         self.output = output
         with starting(output, [port], "--no-stats") as running:
             if loading:
@@ -187,14 +187,14 @@ class Attempt:
                 deadline=after + DEADLINE,
             )
             assert running.process.poll() is None, running.stderr_text()
-            # Stopped first, so that what it holds can be written down.
+            # Stopped first, so that the list of what it holds stays true.
             running.freeze()
             self.held = kernel_objects_of(running.pid)
             running.kill()
 
     @property
     def moment(self) -> str:
-        """What it was doing."""
+        """Phase in which the recorder was killed."""
         if not self.held:
             return "before loading"
         if not any(one.kind == "link_id" for one in self.held):
@@ -202,7 +202,7 @@ class Attempt:
         return "recording" if (self.output / "manifest.json").exists() else "attaching"
 
     def must_leave_nothing(self) -> None:
-        """Its programs, maps and links go; its profile, if it got that far, opens."""
+        """Fail unless its kernel objects go away, and its profile opens if there is one."""
         until(
             lambda: not any(one.exists() for one in self.held),
             f"the kernel letting go of {sorted(self.held)}",
@@ -226,7 +226,7 @@ def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
     with load(server.port, 8, 8) as client:
         starts, loads = durations(tmp_path / "measured.mb", server.port)
         for number in range(kills):
-            # Spread evenly over starting up, or over loading, attaching and the first events.
+            # Spread evenly over the whole start, or over loading, attaching and the first events.
             share = 1.25 * (number + chance.random()) / kills
             output = tmp_path / f"killed-{number}.mb"
             attempt = (

@@ -1,4 +1,4 @@
-"""`top` is narrowed as a recording is: what others do at followed ports is not counted."""
+"""`top` with a selection: traffic of others on the followed ports is not counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from support.workload import Connection
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 REQUESTS = 30
-#: Prints what is counted until it is told that all was done, and as many events are there.
+#: Program that counts until it is told that all was sent and so many events are counted.
 PROGRAM = """
 import json, sys, membench
 with membench.top("ebpf:any", drop_privileges=True, **json.loads(sys.argv[1])) as watched:
@@ -35,7 +35,7 @@ with membench.top("ebpf:any", drop_privileges=True, **json.loads(sys.argv[1])) a
     print(watched.take(1.0).events)
 """
 
-#: Who is asked for, somebody else, and what to ask for.
+#: The selected connection, another one, and the options that select.
 Arranged = tuple[Connection, Connection, dict[str, Any]]
 
 

@@ -1,4 +1,4 @@
-"""memcached's UDP port: requests and responses in datagrams, recorded byte by byte."""
+"""memcached's UDP port: requests and responses in datagrams, exact to the byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.workload import Connection, in_threads, value_of
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
-#: The header of a request that is one datagram.
+#: Frame header of a request in a single datagram.
 FRAME = bytes([0, 7, 0, 0, 0, 1, 0, 0])
 GET = b"get absent-here\r\n"
 CLIENTS = 6
@@ -30,7 +30,7 @@ ROUNDS = 60
 
 
 class Recorded(NamedTuple):
-    """What the clients did, what memcached counted, and the profile."""
+    """A recording, its clients, and the bytes that memcached counted."""
 
     profile: Path
     clients: list[Datagrams]
@@ -41,14 +41,14 @@ class Recorded(NamedTuple):
 
 @pytest.fixture(scope="module")
 def at_port() -> Iterator[Memcached]:
-    """A memcached that takes datagrams at its port, too."""
+    """Start a memcached that also takes datagrams on its port."""
     port = free_port()
     with memcached(port=port, threads=4, memory=256, arguments=("-U", str(port))) as server:
         yield server
 
 
 def talk(client: Datagrams, name: int) -> None:
-    """Everything a client does in datagrams."""
+    """Perform everything that a client can do over UDP."""
     key = b"key-%d-" % name + b"k" * name
     large = b"large-%d" % name
     for turn in range(ROUNDS):
@@ -59,7 +59,7 @@ def talk(client: Datagrams, name: int) -> None:
 
 
 def exchange(server: Memcached, profile: Path, *options: str) -> Recorded:
-    """The clients, all at once, and one that speaks over TCP."""
+    """Record clients over UDP, all at once, and one over TCP."""
     stream = Connection(server.port, 0)
     large = b"large-%d"
     stream.perform(
@@ -87,7 +87,7 @@ def recorded(
     hooks: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Recorded:
-    """Recorded once at each end."""
+    """Record the exchange once at each end."""
     profile = tmp_path_factory.mktemp("udp") / "udp.mb"
     return exchange(at_port, profile, "--hooks", hooks, "--side", request.param)
 
@@ -154,7 +154,7 @@ def test_requests_are_whole_whatever_is_looked_at_of_responses(
 def test_what_memcached_drops_is_counted_and_no_event(
     at_port: Memcached, output: Path, hooks: str
 ) -> None:
-    """A request that says it is one of several, and a datagram too short for a request."""
+    """Send a request that claims to be one of several, and one too short for its header."""
     client = Datagrams(at_port.port)
     with recorder(output, [at_port.port], "--no-stats", "--hooks", hooks) as running:
         client.get(b"before")
@@ -170,7 +170,7 @@ def test_what_memcached_drops_is_counted_and_no_event(
 
 
 def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, hooks: str) -> None:
-    """By a system call itself; by a socket's tracepoint once the thread does something else."""
+    """Compare the hooks: `syscalls` reads the peer at once, `sockets` at the thread's next call."""
     port = free_port()
     with memcached(port=port, threads=1, arguments=("-U", str(port))):
         one, two = Datagrams(port), Datagrams(port)
@@ -207,7 +207,7 @@ def _sendmmsg(to: socket.socket, data: bytes) -> object:
 
 def _recvmmsg(of: socket.socket) -> bytes:
     buffers = [bytearray(11), bytearray(4096)]
-    of.recv(1, socket.MSG_PEEK)  # the call itself does not wait
+    of.recv(1, socket.MSG_PEEK)  # `recvmmsg` is called with MSG_DONTWAIT
     (length,) = Messages([buffers]).receive(of.fileno())
     return b"".join(map(bytes, buffers))[:length]
 
@@ -277,13 +277,13 @@ def test_what_a_client_sends_unconnected_is_counted_apart(
 
 
 def _queued(port: int) -> int:
-    """How much waits at a port, as the kernel counts it."""
+    """Return the size of a port's receive queue, as the kernel counts it."""
     rows = (row.split() for row in Path("/proc/net/udp").read_text().splitlines()[1:])
     return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}"))
 
 
 def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, hooks: str) -> None:
-    """A server that is no memcached: two requests in one call, and their answers in another."""
+    """Let a server receive two requests in one call, and send two responses in another."""
     frames = [FRAME, b"\0\x08" + FRAME[2:]]
     requests, answers = ([frame + words for frame in frames] for words in (GET, b"END\r\n"))
     port = free_port()

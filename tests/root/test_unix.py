@@ -1,4 +1,4 @@
-"""memcached at the path of a UNIX-domain socket: recorded byte by byte, and told apart."""
+"""memcached at the path of a UNIX-domain socket: exact to the byte, and kept apart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REQUESTS = 20
 def at_path(
     request: pytest.FixtureRequest, hooks: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mixed]:
-    """The mixed workload on a server at a path, recorded once at each end."""
+    """Record the mixed workload on a server at a path, once at each end."""
     folder = tmp_path_factory.mktemp("unix")
     options = ("--hooks", hooks, "--side", request.param)
     with memcached(path=folder / "mc.sock", memory=1024) as server:
@@ -34,13 +34,13 @@ def at_path(
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Memcached]:
-    """Another server, at a path as long as the first one's."""
+    """Start another server, at a path of the same length."""
     with memcached(path=tmp_path / "nc.sock") as running:
         yield running
 
 
 def visit(server: Memcached, ordinal: int) -> Connection:
-    """A marked connection that performs a few requests."""
+    """Open a marked connection and perform a few requests."""
     connection = Connection(server.endpoint, ordinal)
     connection.mark()
     for number in range(REQUESTS):

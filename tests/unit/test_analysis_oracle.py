@@ -1,4 +1,4 @@
-"""The analysis of a trace against libCacheSim's caches and a plain count."""
+"""Analysis of a trace, against libCacheSim's caches and a plain count."""
 
 import json
 import random
@@ -14,13 +14,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 REQUESTS, KEYS = 200_000, 30_000
 MEGABYTE = 1 << 20
-#: Deadline of the example, which may have to be built first, s.
+#: Deadline of the example program, which may have to be built first, s.
 BUILT_S = 800
 
 
 @pytest.fixture(scope="module")
 def reads() -> list[tuple[int, int]]:
-    """(key, size), about Zipf 1, each key of one size."""
+    """Return reads as (key, size): about Zipf 1, one size a key."""
     chance = random.Random(1)
     keys = (int(KEYS ** chance.random()) for _ in range(REQUESTS))
     return [(key, 200 + key * 37 % 4000) for key in keys]

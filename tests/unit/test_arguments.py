@@ -1,4 +1,4 @@
-"""The command line at its door: help, wrong arguments, exit codes."""
+"""The command line: help, wrong arguments, exit codes."""
 
 import json
 import stat

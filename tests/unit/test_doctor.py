@@ -1,4 +1,4 @@
-"""What doctor concludes from a try-out."""
+"""Verdicts and reports of `doctor`, from given probes."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""What a profile holds, as text."""
+"""Summaries of profiles as text."""
 
 import io
 from dataclasses import replace

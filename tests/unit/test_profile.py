@@ -1,4 +1,4 @@
-"""Profiles on disk, opened from Python: `tests/data`, as `rust/examples/profiles.rs` wrote them."""
+"""Profiles opened from Python: those in `tests/data`, written by `examples/profiles.rs`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ OUTCOMES = {"hit": 24, "miss": 6, "stored": 5, "suppressed": 5}
 
 @pytest.fixture(params=["sealed", "killed"])
 def either(request: pytest.FixtureRequest) -> Path:
-    """A profile that is sealed, and one that is not."""
+    """Return a sealed profile, then one whose recorder was killed."""
     return DATA / request.param
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Callable[[str], Path]:
-    """A profile that a test may change."""
+    """Return a function that copies a profile for a test to change."""
 
     def copied(name: str) -> Path:
         return Path(shutil.copytree(DATA / name, tmp_path / name))

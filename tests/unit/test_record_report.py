@@ -1,4 +1,4 @@
-"""Captures and recordings as text."""
+"""Status lines and summaries of recordings as text."""
 
 import io
 from dataclasses import replace

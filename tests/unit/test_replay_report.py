@@ -1,4 +1,4 @@
-"""Replays as text."""
+"""Reports of replays as text."""
 
 import io
 from dataclasses import replace
