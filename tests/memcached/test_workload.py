@@ -48,9 +48,8 @@ def test_the_log_has_every_byte_and_command_that_memcached_counts(performed: Per
     assert sum(one.received_bytes for one in connections) == counted["bytes_written"]
     accepted = [operation for operation in log if operation.outcome != "client_error"]
     done = Counter(operation.command for operation in accepted)
-    workers = (
-        len(connections) - 1
-    )  # each creates a counter and invalidates an item, which memcached does not count
+    # Each worker creates a counter and invalidates an item, which memcached does not count.
+    workers = len(connections) - 1
     assert counted["delete"] == done["delete"] + done["md"] - workers
     assert counted["incr"] + counted["decr"] == done["incr"] + done["decr"] + done["ma"] - workers
     assert counted["cas"] == done["cas"]

@@ -91,7 +91,7 @@ def arrived_ns(row: Row) -> float:
 
 
 def off_by_more(stopped: tuple[Path, list[Sent]], slack_ns: float) -> list[tuple[int, float]]:
-    """Return requests recorded outside their interval: key size, and the distance to its end, ns."""
+    """Return arrivals outside the interval of their send: key size, distance to its end, ns."""
     profile, sent = stopped
     rows = sorted(events(profile), key=lambda row: row["key_size"])
     assert len(rows) == len(sent)

@@ -76,9 +76,8 @@ def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(outp
     ):
         with unread(listening, reset=False) as client:
             let_pass(WAITED_S + 0.1)
-            with unread(
-                listening, reset=False
-            ) as another:  # this connection's close tells the recorder how much time has passed
+            # The close of another connection tells the recorder how much time has passed.
+            with unread(listening, reset=False) as another:
                 assert another.recv(4096) == ANSWER
             assert client.recv(4096) == ANSWER
         running.stop().expect(4)

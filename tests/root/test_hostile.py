@@ -17,7 +17,7 @@ from support.waiting import DEADLINE
 pytestmark = pytest.mark.root
 
 DATA_LOST = 4
-#: Size of a read, as memcached's first.
+#: Size of a read: memcached's read buffer.
 READ = 16_384
 
 

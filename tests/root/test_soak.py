@@ -251,8 +251,7 @@ def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
 
 
 def durations(output: Path, port: int) -> tuple[float, float]:
-    """How long a recorder takes here and now up to its first event: from its start, and from its
-    first program, s."""
+    """Measure the time to a recorder's first event, from its start and its first program, s."""
     with starting(output, [port], "--no-stats") as running:
         begun = time.monotonic()
         until(lambda: kernel_objects_of(running.pid), "the recorder loading")

@@ -25,8 +25,8 @@ from support.waiting import until
 
 SERVER, CLIENT = "10.213.0.1", "10.213.0.2"
 TUN = Path("/dev/net/tun")
-#: States of TCP in `/proc/net/tcp`: waiting for connections, and those of a connection that has
-#: yet to send or acknowledge something.
+#: States of a TCP socket in `/proc/net/tcp`: listening, and those of a connection that may still
+#: send or acknowledge something.
 LISTEN, OPEN = "0A", ("01", "03", "04", "05", "08", "09", "0B")
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 #: Longest time that a packet is held back for another to overtake it, s.

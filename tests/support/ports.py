@@ -17,8 +17,8 @@ _reserved: deque[socket.socket] = deque()
 def free_port() -> int:
     """Return a port that nothing uses; it stays reserved until `_KEPT` more have been returned.
 
-    The reservation is a bound socket that does not listen. It refuses every other reservation,
-    since those bind without SO_REUSEADDR, and no server, since servers bind with it.
+    The reservation is a bound socket that does not listen. Other reservations bind without
+    SO_REUSEADDR and are refused; servers bind with it and are not.
     """
     while True:
         port = random.SystemRandom().randrange(*PORTS)

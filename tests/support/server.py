@@ -184,8 +184,8 @@ class Memcached:
     def _clients(self) -> int:
         here = f":{self.port:04X}"
         rows = [row for row in proc.tcp_rows(self.pid) if row[1].endswith(here)]
-        # Inode 0: memcached has not accepted it yet. Rows first: who is accepted meanwhile counts
-        # twice, not never.
+        # Inode 0: not accepted yet. Read before the descriptors, so that a connection which is
+        # accepted in between counts twice instead of never.
         waiting = sum(row[3] in (ESTABLISHED, CLOSE_WAIT) and row[9] == "0" for row in rows)
         listening = {row[9] for row in rows if row[3] == LISTEN}
         return waiting + len(proc.sockets(self.pid) - listening)
