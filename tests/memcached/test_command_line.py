@@ -31,7 +31,7 @@ def test_an_unknown_source_is_refused_and_nothing_written(source: str, output: P
 
 
 @pytest.mark.parametrize("source", ["watch:127.0.0.1:1", "./no-such.pcap"])
-def test_a_source_that_is_not_there_is_named(source: str, output: Path) -> None:
+def test_a_missing_source_is_named(source: str, output: Path) -> None:
     one_clear_error(membench("record", source, output), (USAGE, FAILED, 5), "", source[-6:])
     assert not output.exists()
 
@@ -51,7 +51,7 @@ def test_a_source_that_is_not_there_is_named(source: str, output: Path) -> None:
         ("--allow-loss", "101"),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_refused(option: str, value: str, output: Path) -> None:
+def test_an_invalid_value_is_refused(option: str, value: str, output: Path) -> None:
     one_clear_error(
         membench("record", "ebpf:any", output, "--duration", "1", option, value),
         (USAGE,),
@@ -69,7 +69,7 @@ def test_a_profile_that_does_not_exist_is_named(command: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("command", ["info", "analyze", "repair", "replay"])
 @pytest.mark.parametrize("kind", ["empty folder", "file"])
-def test_what_is_no_profile_is_named(command: str, kind: str, tmp_path: Path) -> None:
+def test_a_path_that_is_no_profile_is_named(command: str, kind: str, tmp_path: Path) -> None:
     target = ["127.0.0.1:11211"] if command == "replay" else []
     other = tmp_path / "other.mb"
     other.mkdir() if kind == "empty folder" else other.write_text("something")

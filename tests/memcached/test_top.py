@@ -141,7 +141,7 @@ def test_a_screen_shows_keys_sorts_and_ends(roomy: Memcached) -> None:
         assert "secret" not in shown.said("stderr")
 
 
-def test_arguments_that_cannot_be_meant_are_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(UsageError):
         membench.top("watch:127.0.0.1:11211", interval=0)
     with pytest.raises(UsageError):

@@ -128,7 +128,9 @@ def test_lines_that_memcached_dropped_are_counted_to_the_line(
     assert ledger["log_dropped"] == int(after["log_worker_dropped"])
 
 
-def test_deletes_and_counters_are_look_ups_and_said_to_be(roomy: Memcached, output: Path) -> None:
+def test_deletes_and_counters_are_recorded_as_look_ups_and_reported(
+    roomy: Memcached, output: Path
+) -> None:
     client = Client(roomy)
     client.set(b"n", b"5")
     watching = Watching(roomy, output)
@@ -193,7 +195,7 @@ def test_a_stored_log_gives_what_recording_it_live_would(
         assert Counter((row["command"], row["key"], row["value_size"]) for row in rows) == wanted
 
 
-def test_what_was_recorded_can_be_analyzed_and_replayed(roomy: Memcached, output: Path) -> None:
+def test_a_recorded_log_can_be_analyzed_and_replayed(roomy: Memcached, output: Path) -> None:
     client = Client(roomy)
     watching = Watching(roomy, output)
     traffic(client, 5, 200)
@@ -251,7 +253,7 @@ def refused(source: str, words: str, folder: Path) -> None:
     assert not (folder / "out.mb").exists()
 
 
-def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.log"
     other.write_bytes(b"OK\r\nsomething else\n")
     ended = membench("record", other, tmp_path / "out.mb").expect(2)

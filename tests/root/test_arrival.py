@@ -103,7 +103,7 @@ def off_by_more(stopped: tuple[Path, list[Sent]], slack_ns: float) -> list[tuple
 
 
 @pytest.mark.quick
-def test_arrivals_are_told_although_the_server_was_stopped(
+def test_arrivals_are_known_although_the_server_was_stopped(
     stopped: tuple[Path, list[Sent]],
 ) -> None:
     # Dated by their reads, three in four would be off by more.
@@ -116,7 +116,7 @@ def test_arrivals_are_exact_but_for_a_jiffy(stopped: tuple[Path, list[Sent]]) ->
     assert len(off) <= len(stopped[1]) // 100, off
 
 
-def test_the_wait_of_requests_that_met_a_stopped_server_is_queue_time(
+def test_the_wait_for_a_stopped_server_is_queue_time(
     stopped: tuple[Path, list[Sent]],
 ) -> None:
     profile, _ = stopped

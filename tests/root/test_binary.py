@@ -137,7 +137,7 @@ def test_a_binary_quit_is_answered_unless_it_is_quiet(
     assert compare([connection], by_connection(events(output))) == []
 
 
-def test_a_connection_that_was_open_is_told_by_its_first_whole_request(
+def test_the_protocol_of_an_open_connection_is_known_from_its_first_whole_request(
     server: Memcached, output: Path
 ) -> None:
     connection = Connection(server.port, 0)

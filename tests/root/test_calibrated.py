@@ -48,9 +48,7 @@ def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibrate:
     return run
 
 
-def test_what_was_measured_here_is_what_the_forecast_is_made_of(
-    server: Memcached, calibrate: Calibrate
-) -> None:
+def test_the_forecast_uses_the_measured_costs(server: Memcached, calibrate: Calibrate) -> None:
     told = calibrate("--port", str(server.port), "--format", "json").expect(0).json
     measured = told["calibration"]
     assert sorted(measured) == ["bytes", "measured", "recorder_ns", "server_ns"]
@@ -65,7 +63,7 @@ def test_what_was_measured_here_is_what_the_forecast_is_made_of(
         assert forecast[name] == pytest.approx([expected, expected])
 
 
-def test_it_is_shown_where_there_is_no_server_to_forecast_for(calibrate: Calibrate) -> None:
+def test_a_calibration_is_shown_without_a_server_to_forecast_for(calibrate: Calibrate) -> None:
     shown = " ".join(calibrate("--port", str(free_port())).expect(0).stdout.split())
     assert "calibrated an operation costs" in shown
     assert MEASURED in shown

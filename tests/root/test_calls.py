@@ -73,7 +73,7 @@ def _sendmmsg(server: socket.socket, data: bytes) -> object:
     ],
     ids=["read, write", "recv, send", "readv, writev", "recvmsg, sendmsg", "recvmmsg, sendmmsg"],
 )
-def test_what_a_call_moves_is_recorded(
+def test_bytes_of_every_call_are_recorded(
     output: Path, hooks: str, receive: Receive, send: Send
 ) -> None:
     with recorded_pair(output, "--hooks", hooks) as pair:
@@ -151,7 +151,7 @@ def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path
 
 
 @needs_sockets
-def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
+def test_messages_without_a_known_boundary_are_counted(output: Path) -> None:
     """Give the call a timeout: it may return early, so the socket hooks cannot count messages."""
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
     with recorded_pair(output) as pair:
@@ -170,7 +170,7 @@ def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
 
 @pytest.mark.quick
 @needs_sockets
-def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
+def test_bytes_moved_by_io_uring_are_counted_apart(output: Path) -> None:
     try:
         ring = Uring()
     except OSError as error:
@@ -189,7 +189,7 @@ def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
 
 
 @needs_sockets
-def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> None:
+def test_bytes_moved_by_a_kernel_thread_are_counted_apart(output: Path) -> None:
     with recorded_pair(output) as pair:
         pair.exchange(0)
         pair.ask(1)
@@ -208,7 +208,7 @@ def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> Non
 
 
 @pytest.mark.quick
-def test_what_a_32_bit_call_moves_is_counted_apart(output: Path, hooks: str) -> None:
+def test_bytes_of_a_32_bit_call_are_counted_apart(output: Path, hooks: str) -> None:
     try:
         compat = Compat()
     except OSError as error:
@@ -242,7 +242,7 @@ def test_peeking_counts_nothing_twice(output: Path, hooks: str) -> None:
     assert_complete(output, pair, ROUNDS)
 
 
-def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path, hooks: str) -> None:
+def test_a_close_that_arrives_with_the_last_bytes_is_no_gap(output: Path, hooks: str) -> None:
     with recorded_pair(output, "--hooks", hooks) as pair:
         pair.exchange(0)
         pair.ask(1)
@@ -255,7 +255,7 @@ def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path, hooks: st
 
 
 @pytest.mark.quick
-def test_what_is_spliced_out_of_a_socket_is_missed_and_said(output: Path) -> None:
+def test_bytes_spliced_out_of_a_socket_are_missed_and_reported(output: Path) -> None:
     out, into = os.pipe()
     with recorded_pair(output) as pair:
         pair.exchange(0)
@@ -287,7 +287,7 @@ def _sendfile(server: socket.socket, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("send", [_splice, _sendfile], ids=["splice", "sendfile"])
-def test_what_a_socket_is_sent_without_a_buffer_is_counted_apart(output: Path, send: Send) -> None:
+def test_bytes_sent_without_a_buffer_are_counted_apart(output: Path, send: Send) -> None:
     with recorded_pair(output) as pair:
         pair.exchange(0)
         pair.ask(1)

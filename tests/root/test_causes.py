@@ -86,7 +86,7 @@ def test_a_call_of_more_buffers_than_its_records_hold_is_cut_and_counted(output:
     assert events_in_order(output)[-1]["outcome"] == "miss"
 
 
-def test_what_is_received_to_be_thrown_away_is_counted_apart(output: Path) -> None:
+def test_bytes_received_to_be_discarded_are_counted_apart(output: Path) -> None:
     with recorded_pair(output) as pair:
         pair.exchange(0)
         pair.ask(1)

@@ -60,7 +60,7 @@ def test_each_connection_is_there_once_and_names_its_server(sent: Mixed) -> None
     assert {one["pid"] for one in servers} == {0}
 
 
-def test_it_says_whose_times_these_are(sent: Mixed) -> None:
+def test_info_says_whose_times_are_recorded(sent: Mixed) -> None:
     assert sent.info["time_basis"] == "send"
     shown = membench("info", sent.profile).expect(0).stdout
     assert "when the client sent; server time is the service time that the client saw" in " ".join(
@@ -199,7 +199,7 @@ def test_on_loopback_each_side_counts_its_own_end_only(server: Memcached, tmp_pa
     ("options", "message"),
     [(["--responses", "lengths"], "cut at random")],
 )
-def test_what_a_client_cannot_tell_is_refused(
+def test_options_that_need_the_server_side_are_refused(
     output: Path, options: list[str], message: str
 ) -> None:
     ended = membench("record", "ebpf:any", output, "--side", "client", *options).expect(2)

@@ -69,7 +69,7 @@ def test_an_answer_that_is_read_after_the_connection_was_closed_is_its_own(
 
 
 @needs_sockets
-def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(output: Path) -> None:
+def test_bytes_read_long_after_the_close_are_counted_apart(output: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listening,
         recorder(output, [listening.getsockname()[1]], *CLIENT) as running,
@@ -90,7 +90,7 @@ def test_what_is_read_long_after_the_connection_was_closed_is_counted_apart(outp
 
 
 @needs_sockets
-def test_what_a_server_reads_of_connections_that_were_reset_is_in_the_ledger(
+def test_bytes_read_from_reset_connections_are_in_the_ledger(
     server: Memcached, output: Path
 ) -> None:
     before = int(server.settled_stats()["bytes_read"])

@@ -103,7 +103,7 @@ def test_the_kubernetes_lines_are_yaml_and_say_what_doctor_says() -> None:
 
 
 @pytest.mark.parametrize("line", [*docker_lines(), "Kubernetes"])
-def test_what_the_lines_give_a_container_is_enough(
+def test_the_documented_capabilities_are_enough_in_a_container(
     server: Memcached, output: Path, line: str
 ) -> None:
     held = [*DOCKER, *added(line)]

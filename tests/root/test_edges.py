@@ -78,6 +78,6 @@ def test_only_the_last_batch_of_a_connection_may_lack_outcomes(busy: Busy) -> No
         assert unseen <= {rows[-1]["batch"]}
 
 
-def test_what_the_edges_cut_is_boundary_and_the_recording_is_complete(busy: Busy) -> None:
+def test_bytes_cut_by_the_edges_are_boundary_and_the_recording_is_complete(busy: Busy) -> None:
     assert busy.ledger["complete"] is True, busy.ledger
     assert busy.ledger["boundary"] > 0

@@ -81,7 +81,9 @@ def test_a_stopped_recorder_is_not_fed_and_every_byte_is_counted(
             assert flow["seen"] == sum(flow[term] for term in terms), flow
 
 
-def test_the_recorder_stands_back_and_says_so(server: Memcached, output: Path) -> None:
+def test_the_recorder_yields_to_other_processes_and_says_so(
+    server: Memcached, output: Path
+) -> None:
     with recorder(output, [server.port], "--nice", "10") as running:
         niceness = {proc.stat(text)[16] for text in proc.tasks(running.pid, "stat").values()}
         assert niceness == {"10"}
@@ -140,9 +142,7 @@ def test_a_size_that_was_asked_for_is_a_normal_end(server: Memcached, output: Pa
     assert sum(file.stat().st_size for file in output.glob("events-*")) < 1 << 20
 
 
-def test_the_system_log_is_told_who_records_and_that_it_ended(
-    server: Memcached, tmp_path: Path
-) -> None:
+def test_the_system_log_names_who_records_and_the_end(server: Memcached, tmp_path: Path) -> None:
     path, _ = key_file(tmp_path)
     (tmp_path / "run/systemd/journal").mkdir(parents=True)
     in_its_run = f'mount --bind {tmp_path / "run"} /run && exec "$@"'

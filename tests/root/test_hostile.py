@@ -77,7 +77,7 @@ def test_every_byte_of_hostile_streams_is_counted(output: Path) -> None:
 
 
 @pytest.mark.memcached
-def test_what_memcached_reads_of_hostile_streams_is_in_the_ledger(
+def test_bytes_that_memcached_reads_of_hostile_streams_are_in_the_ledger(
     server: Memcached, output: Path
 ) -> None:
     before = server.settled_stats()

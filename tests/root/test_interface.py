@@ -263,7 +263,7 @@ def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str
     ],
     ids=["piece", "tags", "headers", "datagram", "other piece", "other port"],
 )
-def test_what_is_not_followed_is_counted(
+def test_packets_that_are_not_followed_are_counted(
     tmp_path: Path, frame: tuple[int, bytes], term: str | None, amount: int
 ) -> None:
     output = tmp_path / "counted.mb"
@@ -339,7 +339,9 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, hooks: str
 
 
 @pytest.mark.parametrize("hooks", [CLSACT])
-def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, hooks: str) -> None:
+def test_filters_left_by_a_killed_recording_are_removed_by_the_next(
+    tmp_path: Path, hooks: str
+) -> None:
     source, options = f"ebpf:{NEAR}", ("--no-stats", "--hooks", hooks)
     with wire() as there:
         with recorder(

@@ -101,7 +101,7 @@ def test_three_capabilities_record_an_interface(
     ],
     ids=["none", "bpf+perfmon", "bpf+net_admin"],
 )
-def test_what_an_interface_lacks_is_named(
+def test_capabilities_missing_for_an_interface_are_named(
     server: Memcached, folder: Path, held: tuple[str, ...], missing: str
 ) -> None:
     source = ("record", "ebpf:lo", folder / "none.mb", "--port", str(server.port))
@@ -116,7 +116,7 @@ def test_what_an_interface_lacks_is_named(
     [((), "CAP_BPF, CAP_PERFMON"), (("bpf",), "CAP_PERFMON"), (("perfmon",), "CAP_BPF")],
     ids=["none", "bpf", "perfmon"],
 )
-def test_what_is_missing_is_named_with_the_remedy(
+def test_missing_capabilities_are_named_with_the_remedy(
     server: Memcached, folder: Path, held: tuple[str, ...], missing: str
 ) -> None:
     prefix = with_capabilities(*held)
@@ -131,7 +131,7 @@ def test_what_is_missing_is_named_with_the_remedy(
     assert ", ".join(sockets["missing"]) == missing
 
 
-def test_doctor_runs_as_nobody_and_exits_by_what_is_required(server: Memcached) -> None:
+def test_doctor_runs_as_nobody_and_its_exit_code_follows_require(server: Memcached) -> None:
     prefix, port = with_capabilities(), ("--port", str(server.port))
     told = membench("doctor", *port, "--require", "watch", prefix=prefix).expect(0)
     assert "others' processes are not visible" in told.stdout

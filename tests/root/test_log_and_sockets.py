@@ -16,7 +16,7 @@ from support.watched import ROOM, Client, Watching
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 
-def test_both_give_the_same_keys_outcomes_and_sizes(tmp_path: Path) -> None:
+def test_log_and_sockets_give_the_same_keys_outcomes_and_sizes(tmp_path: Path) -> None:
     key_file = tmp_path / "ids.key"
     key_file.write_bytes(bytes(range(16)))
     key_file.chmod(0o600)

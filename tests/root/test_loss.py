@@ -82,7 +82,7 @@ def lossy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.quick
-def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: Lossy) -> None:
+def test_losses_are_in_the_ledger_and_the_recording_is_not_complete(lossy: Lossy) -> None:
     profile, traffic, recording, _ = lossy
     recording.expect(4)
     info = read_info(profile)
@@ -93,7 +93,7 @@ def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: 
 
 
 @pytest.mark.quick
-def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Lossy) -> None:
+def test_bytes_that_memcached_read_were_seen_or_missed(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
     ledger = read_ledger(profile)
     sent = sum(one.connection.sent_bytes for one in traffic)
@@ -116,7 +116,7 @@ def test_after_a_loss_every_connection_is_recorded_again(lossy: Lossy) -> None:
         assert one.of(recorded)[-1]["outcome"] == one.connection.log[-1].outcome
 
 
-def test_loss_below_what_is_allowed_is_no_failure(server: Memcached, output: Path) -> None:
+def test_a_loss_below_the_allowed_share_is_no_failure(server: Memcached, output: Path) -> None:
     traffic = traffics(server.port, CONNECTIONS)
     with recorder(
         output, [server.port], "--no-stats", "--ring-size", "4096", "--allow-loss", "100"

@@ -30,7 +30,7 @@ def ids(pid: int, name: str) -> set[int]:
     return {int(number) for number in line.split()[1:]}
 
 
-def test_what_sudo_records_belongs_to_the_user_who_called_it(
+def test_a_recording_under_sudo_belongs_to_the_invoking_user(
     server: Memcached, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_UID", str(USER))
@@ -48,7 +48,7 @@ def test_what_sudo_records_belongs_to_the_user_who_called_it(
     assert (output.stat().st_uid, output.stat().st_gid) == (USER, GROUP)
 
 
-def test_what_root_records_for_itself_belongs_to_root(server: Memcached, output: Path) -> None:
+def test_a_recording_by_root_belongs_to_root(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         running.stop().expect(0)
     assert {file.stat().st_uid for file in [output, *output.iterdir()]} == {0}

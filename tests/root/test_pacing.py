@@ -109,9 +109,7 @@ def test_a_server_that_stops_now_and_then_still_gets_everything(
 
 
 @pytest.mark.parametrize("pacing", ["sometimes", "speed=0", "speed=-1", "rate=", "rate=fast"])
-def test_a_pacing_that_cannot_be_meant_is_refused(
-    some: Path, server: Memcached, pacing: str
-) -> None:
+def test_an_invalid_pacing_is_refused(some: Path, server: Memcached, pacing: str) -> None:
     ended = membench("replay", some, server.address, "--pacing", pacing)
     assert (ended.code, server.stats()["cmd_get"]) == (2, "0"), ended.stderr
 

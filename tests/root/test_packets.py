@@ -161,7 +161,7 @@ def test_packets_cut_short_are_holes_and_never_wrong(both: Both, tmp_path: Path)
     assert (ledger["request_bytes"], ledger["response_bytes"]) == both.moved
 
 
-def test_what_is_no_capture_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_capture_is_refused(tmp_path: Path) -> None:
     for content, expected in ((b"get key\r\n", "no pcap or pcapng file"), (b"", "it is empty")):
         file = tmp_path / "not.pcap"
         file.write_bytes(content)
@@ -215,7 +215,7 @@ def _disturbed(both_ends: Pair, folder: Path) -> tuple[int, list[list[Any]]]:
     [Disturbance(loss=0.02), Disturbance(duplicate=0.2), Disturbance(0.005, 0.05, 0.3)],
     ids=["loss", "duplicate", "reorder"],
 )
-def test_a_network_that_disturbs_packets_changes_nothing_of_what_is_recorded(
+def test_a_network_that_disturbs_packets_does_not_change_the_recording(
     tmp_path: Path, disturbance: Disturbance
 ) -> None:
     with pair(disturbance) as both_ends:

@@ -74,7 +74,7 @@ def test_a_sample_of_connections_holds_all_of_them_and_compares_no_counters(
         ("--sample-connections", ["misses", "keys", "working_set", "memory"]),
     ],
 )
-def test_what_a_sample_cannot_tell_is_refused(
+def test_analyses_that_a_sample_cannot_support_are_refused(
     server: Memcached, output: Path, option: str, lacking: list[str]
 ) -> None:
     traffic = traffics(server.port, 16)

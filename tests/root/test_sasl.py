@@ -46,7 +46,9 @@ def talk(port: int) -> tuple[Peer, Peer]:
     return known, unknown
 
 
-def test_those_who_tell_are_recorded_and_secrets_are_not(server: Memcached, output: Path) -> None:
+def test_authenticated_clients_are_recorded_and_secrets_are_not(
+    server: Memcached, output: Path
+) -> None:
     with recorder(output, [server.port], "--no-stats") as running:
         peers = talk(server.port)
         running.stop().expect(0)
@@ -69,7 +71,7 @@ def test_those_who_tell_are_recorded_and_secrets_are_not(server: Memcached, outp
     assert USER not in kept
 
 
-def test_a_server_that_does_not_answer_the_recorder_is_recorded_all_the_same(
+def test_a_server_that_does_not_answer_the_recorder_is_still_recorded(
     server: Memcached, output: Path
 ) -> None:
     with recorder(output, [server.port]) as running:

@@ -141,7 +141,7 @@ def test_a_socket_in_several_hands_is_recorded_once_and_whole(output: Path, how:
     assert (row["transport"], row["lost_bytes"]) == ("tcp4", 0)
 
 
-def test_what_another_process_does_with_a_passed_socket_is_not_recorded(output: Path) -> None:
+def test_calls_of_another_process_on_a_passed_socket_are_not_recorded(output: Path) -> None:
     port = free_port()
     with (
         sharing("passed", port) as server,
@@ -200,7 +200,7 @@ def test_where_programs_cannot_ask_for_control_groups_that_is_said(output: Path)
     ],
     ids=["server", "client"],
 )
-def test_a_recording_in_which_nobody_was_found_says_so(
+def test_a_recording_that_found_no_server_or_client_says_so(
     output: Path, options: list[str], said: str
 ) -> None:
     port = free_port()
@@ -209,9 +209,7 @@ def test_a_recording_in_which_nobody_was_found_says_so(
     assert (recording["empty"], recording["events"]) == (said.format(port=port), 0)
 
 
-def test_a_server_to_which_nothing_was_sent_was_found_all_the_same(
-    server: Memcached, output: Path
-) -> None:
+def test_an_idle_server_is_reported_as_found(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         recording = running.stop().expect(0).json
     assert recording["empty"] == f"nothing was sent to port {server.port}"
@@ -232,7 +230,7 @@ def test_a_recording_with_a_connection_says_nothing_of_it(server: Memcached, out
         (["--netns", "no-such"], "no network namespace"),
     ],
 )
-def test_what_is_not_there_is_refused_before_anything_is_attached(
+def test_a_selection_that_does_not_exist_is_refused_before_anything_is_attached(
     output: Path, options: list[str], message: str
 ) -> None:
     ended = membench("record", "ebpf:any", output, *options).expect(2)

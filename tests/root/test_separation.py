@@ -116,7 +116,7 @@ def test_two_servers_stay_apart(server: Memcached, output: Path) -> None:
     assert sorted(by_server.count(number) for number in set(by_server)) == [1, 2]
 
 
-def test_a_port_without_a_memcached_is_waited_for_and_said(output: Path) -> None:
+def test_a_port_without_a_memcached_is_waited_for_and_reported(output: Path) -> None:
     port = free_port()
     with recorder(output, [port], "--no-stats") as running:
         until(lambda: "waiting" in running.stderr_text(), "a word about waiting")

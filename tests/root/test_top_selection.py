@@ -80,7 +80,7 @@ def _by_side(stack: ExitStack, _folder: Path) -> Arranged:
 
 
 @pytest.mark.parametrize("arrange", [_by_pid, _by_cgroup, _by_namespace, _by_path, _by_side])
-def test_what_others_do_is_not_counted(
+def test_traffic_of_others_is_not_counted(
     tmp_path: Path, arrange: Callable[[ExitStack, Path], Arranged]
 ) -> None:
     with ExitStack() as stack:

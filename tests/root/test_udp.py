@@ -124,7 +124,7 @@ def test_events_of_each_client_are_what_it_did_in_order(recorded: Recorded) -> N
 
 
 @pytest.mark.quick
-def test_clients_are_told_by_address_and_one_is_over_tcp(recorded: Recorded) -> None:
+def test_clients_are_identified_by_address_and_one_uses_tcp(recorded: Recorded) -> None:
     rows = table(recorded.profile, "connections")
     assert sorted(row["transport"] for row in rows) == ["tcp4"] + ["udp"] * CLIENTS
     assert len({row["client"] for row in rows}) == 2, "127.0.0.1 and ::1"
@@ -151,7 +151,7 @@ def test_requests_are_whole_whatever_is_looked_at_of_responses(
     assert info["ledger"]["request_bytes"] == less.moved[0]
 
 
-def test_what_memcached_drops_is_counted_and_no_event(
+def test_datagrams_that_memcached_drops_are_counted_and_no_event(
     at_port: Memcached, output: Path, hooks: str
 ) -> None:
     """Send a request that claims to be one of several, and one too short for its header."""
@@ -169,7 +169,9 @@ def test_what_memcached_drops_is_counted_and_no_event(
     assert ledger["request_bytes"] == client.sent_bytes
 
 
-def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, hooks: str) -> None:
+def test_a_request_without_a_response_belongs_to_the_peer_of_its_call(
+    output: Path, hooks: str
+) -> None:
     """Compare the hooks: `syscalls` reads the peer at once, `sockets` at the thread's next call."""
     port = free_port()
     with memcached(port=port, threads=1, arguments=("-U", str(port))):
@@ -255,7 +257,7 @@ def test_every_call_of_a_connected_client_is_recorded_or_counted(
     assert ledger["complete"] is True
 
 
-def test_what_a_client_sends_unconnected_is_counted_apart(
+def test_datagrams_of_an_unconnected_client_are_counted_apart(
     at_port: Memcached, output: Path, hooks: str
 ) -> None:
     request, there = FRAME + GET, ("127.0.0.1", at_port.port)

@@ -49,7 +49,9 @@ def visit(server: Memcached, ordinal: int) -> Connection:
 
 
 @pytest.mark.quick
-def test_every_byte_that_memcached_read_and_wrote_there_is_in_the_ledger(at_path: Mixed) -> None:
+def test_every_byte_that_memcached_read_and_wrote_at_a_path_is_in_the_ledger(
+    at_path: Mixed,
+) -> None:
     at_path.recording.expect(0)
     ledger = at_path.info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (
@@ -61,12 +63,12 @@ def test_every_byte_that_memcached_read_and_wrote_there_is_in_the_ledger(at_path
 
 
 @pytest.mark.quick
-def test_events_there_are_what_the_clients_did(at_path: Mixed) -> None:
+def test_events_at_a_path_are_what_the_clients_did(at_path: Mixed) -> None:
     assert compare(at_path.connections, at_path.events) == []
 
 
 @pytest.mark.quick
-def test_connections_there_are_named_and_one_was_open_before(at_path: Mixed) -> None:
+def test_connections_at_a_path_are_named_and_one_was_open_before(at_path: Mixed) -> None:
     rows = table(at_path.profile, "connections")
     assert [row["transport"] for row in rows] == ["unix"] * (CONNECTIONS + 1)
     assert sum(row["opened"] is None for row in rows) == 1

@@ -61,10 +61,8 @@ def expected(operation: Operation) -> Row:
         "request_size": operation.request_size,
         "value_size": operation.value_size,
     }
-    if (
-        operation.command == "set" and operation.key is None
-    ):  # refused for its key, whose size need not be recorded
-        del row["key_size"]
+    if operation.command == "set" and operation.key is None:
+        del row["key_size"]  # refused for its key, whose size need not be recorded
     if operation.settled:
         row["outcome"] = operation.outcome
     row |= {

@@ -27,9 +27,8 @@ class Operation:
     flags: int | None = None
     cas: int | None = None
     noreply: bool = False
-    settled: bool = (
-        True  # False: the response may belong to another request, so a null outcome is right too
-    )
+    #: False if the response may belong to another request: then a null outcome is right too.
+    settled: bool = True
     connection: int = 0
     request: int = 0
     flight: int = 0

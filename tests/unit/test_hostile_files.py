@@ -95,7 +95,7 @@ def test_a_pcapng_file_cut_anywhere_says_so(tmp_path: Path) -> None:
     ],
     ids=["text", "zeros", "magic", "wireless", "private link", "compressed text", "nothing"],
 )
-def test_what_is_no_capture_is_refused_by_what_it_is(
+def test_a_file_that_is_no_capture_is_refused_by_its_kind(
     tmp_path: Path, content: bytes, words: str
 ) -> None:
     assert words in refused(tmp_path, content)
@@ -135,7 +135,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_length_that_cannot_be_ends_the_reading_and_is_told(
+def test_an_impossible_length_ends_the_reading_and_is_reported(
     tmp_path: Path, content: bytes
 ) -> None:
     recording = recorded(tmp_path, content)

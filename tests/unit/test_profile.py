@@ -48,7 +48,7 @@ def test_every_event_comes_in_order(either: Path) -> None:
     assert [event.request for event in events if event.connection == 3] == list(range(10))
 
 
-def test_an_event_has_what_was_recorded_and_nothing_where_nothing_was(either: Path) -> None:
+def test_an_event_has_the_recorded_values_and_none_elsewhere(either: Path) -> None:
     event = list(membench.open(either))[3]
     assert (event.command, event.options, event.outcome) == ("set", "noreply", "suppressed")
     assert (event.key_size, event.value_size, event.request_size) == (20, 100, 140)
@@ -91,7 +91,7 @@ def test_repair_leaves_a_sealed_profile_as_it_is(copy: Callable[[str], Path]) ->
     assert {file.name: file.read_bytes() for file in path.iterdir()} == before
 
 
-def test_a_cut_batch_is_left_out_and_told(copy: Callable[[str], Path]) -> None:
+def test_a_cut_batch_is_left_out_and_reported(copy: Callable[[str], Path]) -> None:
     path = copy("killed")
     (part,) = path.glob("*.part")
     part.write_bytes(part.read_bytes()[:-1])
@@ -128,7 +128,7 @@ def empty(path: Path) -> None:
         (empty, UsageError, "manifest.json"),
     ],
 )
-def test_what_cannot_be_opened_says_why(
+def test_a_source_that_cannot_be_opened_says_why(
     copy: Callable[[str], Path],
     damage: Callable[[Path], None],
     error: type[Exception],
