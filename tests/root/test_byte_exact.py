@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 
 @pytest.fixture(scope="module", params=[None] if OWN_HOOKS else [None, "syscalls"])
-def mixed(
+def recorded(
     request: pytest.FixtureRequest, mixed: Mixed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mixed]:
     """Return the mixed workload recorded with this kernel's default hooks, then with `syscalls`."""
@@ -39,23 +39,23 @@ def mixed(
 
 
 @pytest.mark.quick
-def test_every_byte_that_memcached_read_and_wrote_is_in_the_ledger(mixed: Mixed) -> None:
-    ledger = mixed.info["ledger"]
+def test_every_byte_that_memcached_read_and_wrote_is_in_the_ledger(recorded: Mixed) -> None:
+    ledger = recorded.info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (
-        mixed.request_bytes,
-        mixed.response_bytes,
+        recorded.request_bytes,
+        recorded.response_bytes,
     )
 
 
 @pytest.mark.quick
-def test_a_recording_with_idle_edges_is_complete_and_has_no_boundary(mixed: Mixed) -> None:
-    mixed.recording.expect(0)
-    ledger = mixed.info["ledger"]
+def test_a_recording_with_idle_edges_is_complete_and_has_no_boundary(recorded: Mixed) -> None:
+    recorded.recording.expect(0)
+    ledger = recorded.info["ledger"]
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
 
 
 @pytest.mark.quick
-def test_the_ledger_of_each_direction_adds_up(mixed: Mixed) -> None:
+def test_the_ledger_of_each_direction_adds_up(recorded: Mixed) -> None:
     parts = (
         "parsed",
         "value_skipped",
@@ -65,28 +65,29 @@ def test_the_ledger_of_each_direction_adds_up(mixed: Mixed) -> None:
         "truncated",
         "not_decoded",
     )
-    for server in mixed.info["ledger"]["servers"]:
+    assert recorded.info["ledger"]["servers"]
+    for server in recorded.info["ledger"]["servers"]:
         for direction in ("request", "response"):
             flow = server[direction]
             assert flow["seen"] == sum(flow[part] for part in parts), (direction, flow)
 
 
 @pytest.mark.quick
-def test_events_are_what_the_clients_did(mixed: Mixed) -> None:
+def test_events_are_what_the_clients_did(recorded: Mixed) -> None:
     keys = KeyIds()
-    assert compare(mixed.connections, mixed.events, keys) == []
+    assert compare(recorded.connections, recorded.events, keys) == []
     assert len(keys) == len(
-        {operation.key for one in mixed.connections for operation in one.log if operation.key}
+        {operation.key for one in recorded.connections for operation in one.log if operation.key}
     )
 
 
 @pytest.mark.quick
-def test_equal_cas_values_have_equal_ordinals(mixed: Mixed) -> None:
+def test_equal_cas_values_have_equal_ordinals(recorded: Mixed) -> None:
     ordinals = KeyIds()  # cas values and ordinals are one to one as well
-    recorded = {tuple(row["key_size"] for row in rows[:1]): rows for rows in mixed.events.values()}
+    found = {tuple(row["key_size"] for row in rows[:1]): rows for rows in recorded.events.values()}
     seen = 0
-    for connection in mixed.connections:
-        rows = recorded[(connection.log[0].key and len(connection.log[0].key),)]
+    for connection in recorded.connections:
+        rows = found[(connection.log[0].key and len(connection.log[0].key),)]
         for operation, row in zip(connection.log, rows, strict=True):
             if operation.cas is not None and operation.protocol == "text":
                 seen += 1
@@ -96,51 +97,54 @@ def test_equal_cas_values_have_equal_ordinals(mixed: Mixed) -> None:
 
 
 @pytest.mark.quick
-def test_info_counts_what_the_clients_did(mixed: Mixed) -> None:
-    log = [operation for one in mixed.connections for operation in one.log]
-    info = mixed.info
+def test_info_counts_what_the_clients_did(recorded: Mixed) -> None:
+    log = [operation for one in recorded.connections for operation in one.log]
+    info = recorded.info
     assert info["events"] == len(log)
-    assert info["connections"] == len(mixed.connections)
+    assert info["connections"] == len(recorded.connections)
     assert info["commands"] == Counter(operation.command for operation in log)
     assert (info["state"], info["source"], info["schema_version"]) == ("sealed", "ebpf:any", 1)
 
 
 @pytest.mark.quick
-def test_info_counts_outcomes(mixed: Mixed) -> None:
-    log = [operation for one in mixed.connections for operation in one.log]
+def test_info_counts_outcomes(recorded: Mixed) -> None:
+    log = [operation for one in recorded.connections for operation in one.log]
     outcomes = Counter(operation.outcome for operation in log if operation.settled)
     unsettled = sum(not operation.settled for operation in log)
-    for name, count in mixed.info["outcomes"].items():
+    assert recorded.info["outcomes"]
+    for name, count in recorded.info["outcomes"].items():
         assert 0 <= count - outcomes[name] <= unsettled, name
 
 
 @pytest.mark.quick
-def test_connections_say_which_were_open_before_and_how_they_are_reached(mixed: Mixed) -> None:
-    rows = table(mixed.profile, "connections")
+def test_connections_say_which_were_open_before_and_how_they_are_reached(recorded: Mixed) -> None:
+    rows = table(recorded.profile, "connections")
     assert sorted(row["transport"] for row in rows) == ["tcp4"] * CONNECTIONS + ["tcp6"]
     assert sum(row["opened"] is None for row in rows) == 1
     assert {(row["lost_bytes"], row["resyncs"]) for row in rows} == {(0, 0)}
 
 
 @pytest.mark.quick
-def test_times_never_run_backwards_on_a_connection(mixed: Mixed) -> None:
-    for rows in mixed.events.values():
+def test_times_never_run_backwards_on_a_connection(recorded: Mixed) -> None:
+    assert recorded.events
+    for rows in recorded.events.values():
         times = [row["time"] for row in rows]
         assert times == sorted(times)
         assert [row["batch"] for row in rows] == sorted(row["batch"] for row in rows)
 
 
 @pytest.mark.quick
-def test_every_answered_request_has_a_server_time(mixed: Mixed) -> None:
-    rows = [row for rows in mixed.events.values() for row in rows]
+def test_every_answered_request_has_a_server_time(recorded: Mixed) -> None:
+    rows = [row for rows in recorded.events.values() for row in rows]
     answered = [row for row in rows if row["outcome"] not in (None, "suppressed")]
+    assert answered
     assert all(row["server_time"] is not None for row in answered)
 
 
-def test_the_library_reads_the_events_that_pyarrow_reads(mixed: Mixed) -> None:
-    whole = pa.table(library.open(mixed.profile))
+def test_the_library_reads_the_events_that_pyarrow_reads(recorded: Mixed) -> None:
+    whole = pa.table(library.open(recorded.profile))
     ours = sorted(map(str, whole.to_pylist()))
-    assert ours == sorted(map(str, events(mixed.profile)))
+    assert ours == sorted(map(str, events(recorded.profile)))
 
 
 @pytest.mark.parametrize("depth", [2, 20])

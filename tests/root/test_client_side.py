@@ -72,6 +72,7 @@ def test_info_says_whose_times_are_recorded(sent: Mixed) -> None:
         for row in rows
         if row["outcome"] not in (None, "suppressed")
     ]
+    assert answered
     assert all(row["server_time"] is not None for row in answered)
 
 

@@ -75,6 +75,7 @@ def test_a_stopped_recorder_is_not_fed_and_every_byte_is_counted(
     assert ledger["unattended"] > unseen
     assert ledger["missed"] == ledger["ring_full"] == 0
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (sent, received)
+    assert ledger["servers"]
     for server_flows in ledger["servers"]:
         for flow in (server_flows["request"], server_flows["response"]):
             terms = set(flow) - {"seen", "missed"}

@@ -110,6 +110,7 @@ def test_the_profile_says_what_its_times_are(recorded: Path) -> None:
     assert all(abs(row["time"].timestamp() - recorded.stat().st_mtime) < 3600 for row in rows)
     loud = [row for row in rows if "q" not in (row["options"] or "").split()]
     answered = [row for row in loud if row["outcome"] not in (None, "suppressed")]
+    assert answered
     assert all(row["server_time"] is not None for row in answered)
 
 

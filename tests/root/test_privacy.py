@@ -12,7 +12,7 @@ import pytest
 
 from support import proc
 from support.cli import Recorder, capabilities, membench, recorder
-from support.profile import texts
+from support.profile import stats, texts
 from support.requests import change, meta, plain, quiet, read, refused_key, store
 from support.server import Memcached
 from support.waiting import until
@@ -81,7 +81,9 @@ def test_a_killed_recording_holds_no_key_and_no_value(server: Memcached, output:
     with recorder(output, [server.port], "-vv") as running:
         confide(Connection(server.port, 0), secrets)
         until(
-            lambda: any(part.stat().st_size > 2000 for part in output.glob("*.part")),
+            lambda: any(
+                one.st_size > 2000 for name, one in stats(output).items() if name.endswith(".part")
+            ),
             "the open part",
         )
         running.kill()
@@ -117,9 +119,9 @@ def test_a_recorder_leaves_no_core_file_and_cannot_be_read(server: Memcached, ou
 def test_only_the_owner_can_read_a_profile(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         Connection(server.port, 0).mark()
-        modes = {file.name: file.stat().st_mode & 0o777 for file in output.iterdir()}
+        modes = {name: one.st_mode & 0o777 for name, one in stats(output).items()}
         running.stop().expect(0)
-    modes |= {file.name: file.stat().st_mode & 0o777 for file in output.iterdir()}
+    modes |= {name: one.st_mode & 0o777 for name, one in stats(output).items()}
     assert output.stat().st_mode & 0o777 == 0o700
     assert set(modes.values()) == {0o600}, modes
 

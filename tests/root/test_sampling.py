@@ -42,6 +42,7 @@ def test_a_sample_of_keys_holds_every_operation_on_them(
     assert [text for _, wrong in places for text in wrong] == []
     assert recording["sampled_out"] == len(done) - len(held)
     assert recording["ledger"]["complete"] is True
+    assert recording["differences"]
     assert all(one["server"] == one["recorded"] for one in recording["differences"])
 
 

@@ -133,7 +133,9 @@ def test_clients_are_identified_by_address_and_one_uses_tcp(recorded: Recorded) 
 
 @pytest.mark.quick
 def test_requests_of_one_datagram_share_a_batch(recorded: Recorded) -> None:
-    for rows in by_connection(events(recorded.profile)).values():
+    found = by_connection(events(recorded.profile))
+    assert found
+    for rows in found.values():
         batches = [row["batch"] for row in sorted(rows, key=lambda row: row["request"])]
         assert batches == sorted(batches)
         assert all(row["server_time"] is not None for row in rows)

@@ -56,6 +56,7 @@ STREAMS = {
 def accounted(ledger: Any, requests: int, responses: int) -> None:  # noqa: ANN401 - any JSON
     """Fail unless the ledger counts every byte exactly once."""
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (requests, responses)
+    assert ledger["servers"]
     for server in ledger["servers"]:
         for flow in (server["request"], server["response"]):
             terms = [flow[name] for name in flow if name not in ("seen", "missed")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,19 @@ def event_tables(profile: Path) -> Iterator[pa.Table]:
         yield pq.read_table(part)
     for part in sorted(profile.glob("events-*.arrows.part")):
         if part.name.split(".")[0] not in {done.name.split(".")[0] for done in sealed}:
-            yield from _open_part(part)
+            try:
+                yield from _open_part(part)
+            except FileNotFoundError:  # sealed since the folder was listed
+                yield pq.read_table(part.with_name(f"{part.name.split('.')[0]}.parquet"))
+
+
+def stats(profile: Path) -> dict[str, os.stat_result]:
+    """Return the status of each file by name, without those renamed or removed meanwhile."""
+    found = {}
+    for file in profile.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[file.name] = file.stat()
+    return found
 
 
 def _open_part(part: Path) -> Iterator[pa.Table]:
