@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PACKAGES := memcached tcpdump strace iproute2 python3-venv
-# Where `make test` may skip nothing: CI=1.
+# As root, a test that lacks privileges or memcached fails instead of being skipped.
 ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FUZZ_SECONDS ?= 100
