@@ -45,7 +45,6 @@ test-kernels: setup ## what must hold on every kernel, in virtual machines (SUIT
 lint: setup ## formatting, lints, types, stubs, and checks of the form
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	cargo clippy --workspace --all-targets --quiet --features python -- -D warnings
 	cargo clippy --workspace --all-targets --quiet --no-default-features -- -D warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check

@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from membench.errors import (
-    CaptureUnavailable,
+    CaptureUnavailableError,
     MembenchError,
-    OutputExists,
+    OutputExistsError,
     ProfileError,
     TargetError,
     UsageError,
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Analysis",
     "Capture",
-    "CaptureUnavailable",
+    "CaptureUnavailableError",
     "Guards",
     "MembenchError",
-    "OutputExists",
+    "OutputExistsError",
     "Profile",
     "ProfileError",
     "Recording",

@@ -312,8 +312,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         rotate_every: Go on in another after so many seconds.
 
     Raises:
-        UsageError: An argument is wrong, or `output` exists (OutputExists).
-        CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
+        UsageError: An argument is wrong, or `output` exists (OutputExistsError).
+        CaptureUnavailableError: This machine or your permissions do not allow it; see `hint`.
     """
     parsed = sources.parse(source)
     if parsed.is_log:

@@ -227,7 +227,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
 
     Raises:
         UsageError: An argument is wrong.
-        CaptureUnavailable: This machine or your permissions do not allow it; see `hint`.
+        CaptureUnavailableError: This machine or your permissions do not allow it; see `hint`.
     """
     parsed = sources.parse(source)
     selection = select(

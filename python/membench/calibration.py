@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from membench.demo.server import private_memcached
-from membench.errors import CaptureUnavailable
+from membench.errors import CaptureUnavailableError
 from membench.forecast import Constants
 
 _ROUNDS = 3
@@ -33,7 +33,7 @@ def measure() -> Constants:
     """Measure in some ten seconds.
 
     Raises:
-        CaptureUnavailable: There is no memcached, or recording does not work.
+        CaptureUnavailableError: There is no memcached, or recording does not work.
     """
     with private_memcached() as port, socket.create_connection(("127.0.0.1", port), 5) as client:
         _load(client, 0.2)
@@ -78,7 +78,7 @@ def _record(port: int, client: socket.socket) -> tuple[_Round, dict[str, dict[st
             recorder.kill()
             recorder.wait()
     if recorder.returncode:
-        raise CaptureUnavailable(f"calibrating: {(first + errors).decode().strip()}")
+        raise CaptureUnavailableError(f"calibrating: {(first + errors).decode().strip()}")
     return done, json.loads(output)
 
 

@@ -7,16 +7,26 @@ class MembenchError(Exception):
     """Base of every error membench raises on purpose.
 
     Attributes:
-        hint: What to do about it, or None.
-        exit_code: What the command line exits with.
+        hint: The remedy, in the library's words (`force=True`); None if the message says it all.
+        command_hint: The remedy, in the command line's words (`--force`).
+        exit_code: The exit code of the command line.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        """Keep the one-line message and the remedy apart."""
+    def __init__(
+        self, message: str, hint: str | None = None, command_hint: str | None = None
+    ) -> None:
+        """Keep the one-line message and the remedy apart.
+
+        Args:
+            message: What was wanted and what was found.
+            hint: The remedy in the library's words.
+            command_hint: The remedy in the command line's words, where they differ.
+        """
         super().__init__(message)
         self.hint = hint
+        self.command_hint = command_hint or hint
 
 
 class UsageError(MembenchError, ValueError):
@@ -25,7 +35,7 @@ class UsageError(MembenchError, ValueError):
     exit_code = 2
 
 
-class OutputExists(MembenchError, FileExistsError):  # noqa: N818 - a statement, like the builtin
+class OutputExistsError(MembenchError, FileExistsError):
     """The output exists and nothing was overwritten: exit code 2."""
 
     exit_code = 2
@@ -35,7 +45,7 @@ class ProfileError(MembenchError):
     """A profile cannot be opened or is damaged: exit code 1."""
 
 
-class CaptureUnavailable(MembenchError, OSError):  # noqa: N818
+class CaptureUnavailableError(MembenchError, OSError):
     """This machine, or the permissions held, do not allow it: exit code 5."""
 
     exit_code = 5

@@ -19,7 +19,7 @@ esac
 python=$PWD/.venv/bin/python
 
 tests=
-[ -n "$update" ] || tests=$(cargo test --quiet --profile fast --no-run --message-format=json -p membench --test kernel |
+[ -n "$update" ] || tests=$(cargo test --quiet --profile fast --no-run --message-format=json -p membench-capture --test kernel |
     "$python" -c 'import json, sys
 for line in sys.stdin:
     told = json.loads(line)

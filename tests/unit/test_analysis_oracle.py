@@ -36,7 +36,7 @@ def analysis(reads: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFact
         struct.pack("<IQIq", at // 1000, key, size, -1) for at, (key, size) in enumerate(reads)
     )
     trace.write_bytes(b"".join(records))
-    run = ["run", "--quiet", "--package", "membench", "--example", "oracle_general", "--"]
+    run = ["run", "--quiet", "--package", "membench-analysis", "--example", "oracle_general", "--"]
     found = subprocess.run(
         [cargo, *run, str(trace)], cwd=ROOT, check=True, capture_output=True, timeout=BUILT_S
     )

@@ -8,9 +8,9 @@ import pytest
 import typer
 
 from membench import (
-    CaptureUnavailable,
+    CaptureUnavailableError,
     MembenchError,
-    OutputExists,
+    OutputExistsError,
     ProfileError,
     TargetError,
     UsageError,
@@ -89,9 +89,9 @@ def test_an_interrupt_ends_with_130() -> None:
     [
         (MembenchError("broke", "mend it"), 1),
         (UsageError("broke", "mend it"), 2),
-        (OutputExists("broke", "mend it"), 2),
+        (OutputExistsError("broke", "mend it"), 2),
         (ProfileError("broke", "mend it"), 1),
-        (CaptureUnavailable("broke", "mend it"), 5),
+        (CaptureUnavailableError("broke", "mend it"), 5),
         (TargetError("broke", "mend it"), 5),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from membench import CaptureUnavailable
+from membench import CaptureUnavailableError
 from membench.demo.server import private_memcached
 from membench.demo.workload import Load, run
 from membench.host import find_target
@@ -32,5 +32,5 @@ def test_the_same_seed_asks_for_the_same_keys() -> None:
 
 def test_without_memcached_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(CaptureUnavailable, match="no `memcached`"), private_memcached():
+    with pytest.raises(CaptureUnavailableError, match="no `memcached`"), private_memcached():
         pass

@@ -1,4 +1,4 @@
-"""Profiles opened from Python: those in `tests/data`, written by `examples/profiles.rs`."""
+"""Profiles opened from Python: those in `tests/data`, as the example `profiles.rs` writes them."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def run(commands: typer.Typer, arguments: list[str]) -> int:
     try:
         code = commands(args=arguments or ["--help"], standalone_mode=False, prog_name="membench")
     except MembenchError as error:
-        output.show_error(str(error), error.hint)
+        output.show_error(str(error), error.command_hint)
         return error.exit_code
     except _ArgumentError as error:
         return _show_argument_error(error)

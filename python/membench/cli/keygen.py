@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from membench.cli import output
-from membench.errors import OutputExists
+from membench.errors import OutputExistsError
 
 KEY_BYTES = 16
 
@@ -29,7 +29,7 @@ def command(
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise OutputExists(f"{path} exists: a key is never overwritten", "name another") from error
+        raise OutputExistsError(f"{path} exists: a key is never overwritten", "name another") from error
     with os.fdopen(descriptor, "w") as file:
         file.write(os.urandom(KEY_BYTES).hex() + "\n")
     output.say(f"next   {output.program()} record ebpf:any NAME.mb --key-file {path}")

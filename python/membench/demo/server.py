@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from membench.errors import CaptureUnavailable
+from membench.errors import CaptureUnavailableError
 
 _START_S = 5.0
 _LOOK_AGAIN_S = 0.01
@@ -24,11 +24,11 @@ def private_memcached(memory_mb: int = 64) -> Iterator[int]:
     """Run a memcached of our own; yields its port.
 
     Raises:
-        CaptureUnavailable: There is no memcached here, or it does not start.
+        CaptureUnavailableError: There is no memcached here, or it does not start.
     """
     program = shutil.which("memcached")
     if program is None:
-        raise CaptureUnavailable(
+        raise CaptureUnavailableError(
             "there is no `memcached` on this machine",
             "`apt-get install memcached`, or your package",
         )
@@ -61,7 +61,7 @@ def _wait_for_port(process: subprocess.Popen[bytes], port_file: Path) -> int:
         if text.endswith("\n") and _accepts(port := int(text.split()[-1])):
             return port
         time.sleep(_LOOK_AGAIN_S)
-    raise CaptureUnavailable("the private memcached did not start", "run `memcached -v` to see why")
+    raise CaptureUnavailableError("the private memcached did not start", "run `memcached -v` to see why")
 
 
 def _accepts(port: int) -> bool:

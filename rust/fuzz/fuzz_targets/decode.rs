@@ -1,22 +1,22 @@
-//! Any bytes read and sent, any of them lost or not kept → every byte is in one term of the ledger.
+//! Arbitrary calls of a server, with bytes lost or not kept → every byte is in one term of the ledger.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use membench::decode::{Decoder, Responses};
-use membench::privacy::KeyHasher;
-use membench::segment::{Direction, Piece, Segment};
+use membench_decode::privacy::KeyHasher;
+use membench_decode::{Decoder, Responses};
+use membench_event::{Direction, Piece, Segment};
 use membench_fuzz::close;
 
 const STREAM: u32 = 0;
 const DATAGRAMS: u32 = 1;
 
-/// How the connection is looked at, and calls: what each is, how much of it was lost or not kept, what was.
+/// Options of the decoder, and calls, each with its kind, the number of bytes lost or not kept, and the kept bytes.
 type Input<'a> = (u8, Vec<(u8, u16, &'a [u8])>);
 
 fn decoder(how: u8) -> Option<Decoder> {
     let responses = [Responses::Bytes, Responses::Lengths, Responses::None][usize::from(how % 3)];
     let mut decoder = Decoder::new(KeyHasher::random().ok()?, responses, 1 << 60);
-    decoder = decoder.of_clients(how & 4 != 0);
+    decoder = decoder.client_side(how & 4 != 0);
     match how & 8 {
         0 => decoder.open(STREAM, how & 16 != 0),
         _ => decoder.open_without_reads(STREAM, how & 16 != 0),

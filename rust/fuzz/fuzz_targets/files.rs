@@ -1,13 +1,14 @@
-//! Any bytes as a capture file, compressed or not → streams without untold holes, and nothing unaccounted for.
+//! Arbitrary bytes as a capture file, compressed or not → streams whose holes are all reported, every byte accounted
+//! for.
 #![no_main]
 
 use std::io::Cursor;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use membench::packet::Flows;
-use membench::packet::file::Reader;
-use membench::privacy::KeyHasher;
+use membench_decode::packet::Flows;
+use membench_decode::packet::file::Reader;
+use membench_decode::privacy::KeyHasher;
 use membench_fuzz::{LIMITS, Streams};
 
 fuzz_target!(|input: &[u8]| {

@@ -1,17 +1,17 @@
-//! Any TCP segments of a few connections → streams without untold holes, and nothing unaccounted for.
+//! Arbitrary TCP segments of a few connections → streams whose holes are all reported, every byte accounted for.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use membench::packet::{Flows, Link, Packet};
-use membench::privacy::KeyHasher;
+use membench_decode::packet::{Flows, Link, Packet};
+use membench_decode::privacy::KeyHasher;
 use membench_fuzz::{LIMITS, Streams};
 
 const PORT: u16 = 11211;
 
-/// Flags, sequence and acknowledgement numbers, what the snaplen leaves, how long after the one before, payload.
+/// Flags, sequence and acknowledgement numbers, captured share, delay after the previous segment (10 µs), payload.
 type Segment<'a> = (u8, i16, i16, u8, u16, &'a [u8]);
 
-/// An IPv4 packet: the highest bits of its flags are its direction and its client.
+/// Builds an IPv4 packet. The three highest bits of the flags select its direction and its client.
 fn packet((flags, sequence, acknowledgement, _, _, payload): &Segment<'_>) -> Vec<u8> {
     let client = 40_000 + u16::from(flags >> 5 & 3);
     let (from, to) = match flags & 0x80 {
@@ -25,7 +25,7 @@ fn packet((flags, sequence, acknowledgement, _, _, payload): &Segment<'_>) -> Ve
     bytes.extend([10, 0, 0, from.0, 10, 0, 0, to.0]);
     bytes.extend(from.1.to_be_bytes());
     bytes.extend(to.1.to_be_bytes());
-    // Around the place where numbers wrap.
+    // Numbers around zero, where they wrap.
     bytes.extend(i32::from(*sequence).to_be_bytes());
     bytes.extend(i32::from(*acknowledgement).to_be_bytes());
     bytes.extend([0x50, flags & 0x17, 1, 0, 0, 0, 0, 0]);
@@ -43,7 +43,7 @@ fuzz_target!(|segments: Vec<Segment<'_>>| {
     for segment in &segments {
         let bytes = packet(segment);
         time += u64::from(segment.4) * 10_000;
-        // Most are captured whole.
+        // Most packets are captured whole.
         let cut = bytes.len() - usize::from(segment.3.saturating_sub(200)).min(bytes.len());
         let packet = Packet {
             time,

@@ -1,4 +1,4 @@
-//! Any bytes, split anywhere → the same requests.
+//! Arbitrary bytes, split anywhere → the same requests as unsplit.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -8,14 +8,14 @@ type Seen = Vec<(Command, Option<u32>, Vec<Vec<u8>>, String)>;
 
 type Parse = for<'a> fn(&'a [u8]) -> Result<Status<Request<'a>>, ParseError>;
 
-/// Of each protocol, and of each dialect of lines.
+/// The parsers under test: one for each dialect of lines, and the binary one.
 const PARSERS: [Parse; 3] = [
     |bytes| request::parse_as(bytes, Dialect::Classic),
     |bytes| request::parse_as(bytes, Dialect::Shared),
     |bytes| binary::parse_request(bytes),
 ];
 
-/// The requests of a stream that arrives in `parts`; bytes that are not of the protocol end it.
+/// Returns the requests of a stream that arrives in `parts`, up to bytes that are not of the protocol.
 fn requests(parts: [&[u8]; 2], parse: Parse) -> Seen {
     let (mut held, mut skip, mut all) = (Vec::new(), 0_usize, Seen::new());
     for part in parts {

@@ -1,10 +1,10 @@
-//! Any bytes, split anywhere → the same responses.
+//! Arbitrary bytes, split anywhere → the same responses as unsplit.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use membench_protocol::{ParseError, Response, Status, binary, response};
 
-/// The next response and the bytes of it, value included.
+/// Parses the next response: its text for comparison, and the size of its value. `consumed` excludes the value.
 fn next(bytes: &[u8], is_binary: bool) -> Result<Status<(String, usize)>, ParseError> {
     let (response, size, block) = match is_binary {
         true => match binary::parse_response(bytes)? {
@@ -29,7 +29,7 @@ fn next(bytes: &[u8], is_binary: bool) -> Result<Status<(String, usize)>, ParseE
     })
 }
 
-/// The responses of a stream that arrives in `parts`, and the error that ended it.
+/// Returns the responses of a stream that arrives in `parts`, and the error that ended it, if any.
 fn responses(parts: [&[u8]; 2], is_binary: bool) -> (Vec<String>, Option<ParseError>) {
     let (mut held, mut skip, mut all) = (Vec::new(), 0_usize, Vec::new());
     for part in parts {

@@ -1,11 +1,11 @@
-//! Any bytes as memcached's log, split anywhere → the same events, and never more than lines.
+//! Arbitrary bytes as memcached's log, split anywhere → the same events as unsplit, at most one a line.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use membench::capture::watch::{Counts, Log};
-use membench::event::Event;
-use membench::privacy::KeyHasher;
-use membench::profile::{Anchor, ConnectionRow};
+use membench_decode::log::{Counts, Log};
+use membench_decode::privacy::KeyHasher;
+use membench_event::Event;
+use membench_event::{Anchor, ConnectionRow};
 
 type Seen = (Vec<Option<u8>>, Counts, Vec<ConnectionRow>);
 

@@ -1,27 +1,27 @@
-//! What the packet targets share: what is found in packets → the decoder, nothing unaccounted for.
+//! Streams found in packets → the decoder, for the targets that read packets. Every byte must be accounted for.
 
 use std::collections::HashMap;
 
-use membench::decode::{Decoder, Responses};
-use membench::packet::{Found, Limits};
-use membench::privacy::KeyHasher;
-use membench::segment::{Direction, Piece, Segment};
+use membench_decode::packet::{Found, Limits};
+use membench_decode::privacy::KeyHasher;
+use membench_decode::{Decoder, Responses};
+use membench_event::{Direction, Piece, Segment};
 
-/// Small enough to be reached.
+/// Limits small enough for the fuzzer to reach.
 pub const LIMITS: Limits = Limits {
     flows: 4,
     flow_bytes: 4096,
     total_bytes: 8192,
 };
 
-/// Both directions of all connections, as they are found.
+/// A decoder, and the end of each stream it was given.
 pub struct Streams {
     decoder: Decoder,
     ends: HashMap<(u64, Direction), u64>,
 }
 
 impl Streams {
-    /// None yet.
+    /// Creates a decoder without streams.
     pub fn new(hasher: KeyHasher) -> Self {
         Self {
             decoder: Decoder::new(hasher, Responses::Bytes, 0),
@@ -29,7 +29,7 @@ impl Streams {
         }
     }
 
-    /// Decodes what was found; panics if bytes come twice, or a gap was not told.
+    /// Decodes a finding; panics if bytes come twice, or if a gap was not reported.
     pub fn take(&mut self, found: &Found<'_>) {
         match found {
             Found::Opened {
@@ -40,11 +40,8 @@ impl Streams {
             Found::Bytes(bytes) => {
                 let length = bytes.bytes.len() as u64 + u64::from(bytes.hole);
                 let end = self.ends.entry((bytes.flow, bytes.direction)).or_default();
-                assert!(bytes.offset >= *end, "bytes twice");
-                assert!(
-                    bytes.offset == *end || length == 0,
-                    "a gap that was not told"
-                );
+                assert!(bytes.offset >= *end, "duplicate bytes");
+                assert!(bytes.offset == *end || length == 0, "unreported gap");
                 *end = bytes.offset + length;
                 if bytes.at_rest && !self.decoder.paired(bytes.flow as u32) {
                     self.decoder.expect_barrier(bytes.flow as u32);
@@ -67,7 +64,7 @@ impl Streams {
         }
     }
 
-    /// Ends every connection.
+    /// Closes every open connection.
     pub fn end(mut self) {
         for connection in self.decoder.open_connections() {
             close(&mut self.decoder, connection);
@@ -75,7 +72,7 @@ impl Streams {
     }
 }
 
-/// Ends a connection; panics if a byte of it is in no term of the ledger.
+/// Closes a connection; panics if one of its bytes is in no term of the ledger.
 pub fn close(decoder: &mut Decoder, connection: u32) {
     if let Some(totals) = decoder.close(connection) {
         assert_eq!(totals.request.seen, totals.request.accounted());

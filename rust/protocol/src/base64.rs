@@ -1,5 +1,5 @@
-//! Base64 keys of the meta protocol ↔ their bytes, as memcached reads them: other characters are skipped, groups of four
-//! count, what follows padding is ignored.
+//! Base64 keys of the meta protocol ↔ their bytes, by memcached's lenient rules: characters outside the alphabet are
+//! skipped, the rest must be whole groups of four, and everything after padding is ignored.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const NONE: u8 = 0x80;
@@ -18,7 +18,8 @@ const fn values() -> [u8; 256] {
     table
 }
 
-/// Decodes `text` into `out`; the size decoded, or none where memcached refuses the key or `out` is too short.
+/// Decodes `text` into `out` and returns the decoded size; `None` if memcached would refuse the key or `out` is too
+/// short.
 pub fn decode(text: &[u8], out: &mut [u8]) -> Option<usize> {
     let count = text.iter().filter(|byte| value(**byte) != NONE).count();
     if count == 0 || !count.is_multiple_of(4) {
@@ -42,7 +43,7 @@ pub fn decode(text: &[u8], out: &mut [u8]) -> Option<usize> {
     Some(size)
 }
 
-/// Encodes `bytes` into `out`; the size encoded, or none if `out` is too short.
+/// Encodes `bytes` into `out` and returns the encoded size; `None` if `out` is too short.
 pub fn encode(bytes: &[u8], out: &mut [u8]) -> Option<usize> {
     let size = bytes.len().div_ceil(3) * 4;
     let (groups, _) = out.get_mut(..size)?.as_chunks_mut::<4>();

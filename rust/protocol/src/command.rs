@@ -1,9 +1,9 @@
-//! The first word of a request → [`Command`].
+//! First word of a request → [`Command`].
 
 /// A verb of memcached's protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
-#[expect(missing_docs, reason = "each is the command of that name")]
+#[expect(missing_docs, reason = "each variant is the command of that name")]
 pub enum Command {
     Get,
     Gets,
@@ -30,12 +30,12 @@ pub enum Command {
     Version,
     Verbosity,
     Quit,
-    /// Anything else: administration, unknown verbs, lines that are no command.
+    /// Anything else: administration, unknown verbs, lines that are not commands.
     Other,
 }
 
 impl Command {
-    /// Every command, in the order of its number.
+    /// Every command, in order of its discriminant.
     pub const ALL: [Self; 26] = [
         Self::Get,
         Self::Gets,
@@ -65,7 +65,7 @@ impl Command {
         Self::Other,
     ];
 
-    /// The name used in profiles and reports: the verb itself.
+    /// The name used in profiles and reports: the verb, or `other`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -97,8 +97,8 @@ impl Command {
         }
     }
 
-    /// The command a request line's first word names; [`Command::Other`] if none of these.
-    pub fn of_verb(verb: &[u8]) -> Self {
+    /// Returns the command that the first word of a request line names; [`Command::Other`] for any other word.
+    pub fn from_verb(verb: &[u8]) -> Self {
         match verb {
             b"get" => Self::Get,
             b"set" => Self::Set,
@@ -129,7 +129,7 @@ impl Command {
         }
     }
 
-    /// Whether the command belongs to the meta protocol.
+    /// True if the command belongs to the meta protocol.
     pub const fn is_meta(self) -> bool {
         matches!(
             self,
@@ -142,7 +142,7 @@ impl Command {
         )
     }
 
-    /// Whether a data block follows its line.
+    /// True if the request carries a value to store.
     pub const fn is_storage(self) -> bool {
         matches!(
             self,

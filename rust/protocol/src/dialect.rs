@@ -1,26 +1,27 @@
-//! memcached's version → which of its two request parsers reads the bytes.
+//! memcached's version → the one of its two request parsers that reads the bytes.
 
-/// The last version of 1.6 that was seen with the classic parser, and the first with the shared one.
+/// Newest patch release of 1.6 known to have the classic parser.
 const CLASSIC_UNTIL: u32 = 38;
+/// Oldest patch release of 1.6 known to have the shared parser.
 const SHARED_SINCE: u32 = 42;
 
-/// memcached replaced its request parser during 1.6; both accept the same well-formed requests, but differ on which
-/// refused storage lines have their data block read.
+/// The request parser of a memcached, which replaced it during 1.6. Both parsers accept the same well-formed requests;
+/// they differ in the malformed ones they tolerate, and in the refused storage lines whose data block they read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// As in 1.6.18: a text storage line refused for its key or numbers has no data block; what follows is read as
-    /// commands.
+    /// The parser of 1.6.18: a text storage line that is refused for its key or numbers has no data block; the bytes
+    /// after it are parsed as commands.
     #[default]
     Classic,
-    /// As in 1.6.42, whose parser is shared with its proxy: a text storage line with a readable size has its data block
-    /// read even if refused for another reason.
+    /// The parser of 1.6.42, which it shares with its proxy: a text storage line with a readable size has its data
+    /// block read, even if the line is refused for another reason.
     Shared,
 }
 
 impl Dialect {
-    /// The dialect of a version, as `version` and `stats` answer it; none where it is not known: between the versions
-    /// that were looked at, and beyond 1.6.
-    pub fn of_version(version: &[u8]) -> Option<Self> {
+    /// Returns the dialect of a version string as `version` and `stats` report it. `None` if the parser is unknown: for
+    /// the releases between those examined, and for anything newer than 1.6.
+    pub fn from_version(version: &[u8]) -> Option<Self> {
         let mut numbers = version.split(|byte| !byte.is_ascii_digit());
         let mut next = || core::str::from_utf8(numbers.next()?).ok()?.parse().ok();
         let (major, minor, patch): (u32, u32, u32) = (next()?, next()?, next()?);
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_tells_its_dialect_or_nothing() {
+    fn versions_have_a_dialect_only_if_their_parser_is_known() {
         let table: &[(&[u8], Option<Dialect>)] = &[
             (b"1.6.18", Some(Dialect::Classic)),
             (b"1.6.38", Some(Dialect::Classic)),
@@ -54,7 +55,7 @@ mod tests {
             (b"1.6.99999999999", None),
         ];
         for (version, expected) in table {
-            assert_eq!(Dialect::of_version(version), *expected, "{version:?}");
+            assert_eq!(Dialect::from_version(version), *expected, "{version:?}");
         }
     }
 }

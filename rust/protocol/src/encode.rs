@@ -1,41 +1,53 @@
-//! What to ask → the bytes of request lines, into memory the caller owns.
+//! Operations → request lines, written into the caller's buffer.
 
 use crate::Command;
 
-/// The memory is too short; nothing of the request was written.
+/// The error of a buffer that is too short; nothing of the request was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 impl core::fmt::Display for Full {
     fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        out.write_str("request longer than the memory for it")
+        out.write_str("request longer than its buffer")
     }
 }
 
 impl core::error::Error for Full {}
 
-/// Writes requests one after another. Words (keys, tokens) go out as they are: the caller keeps spaces and line ends out
-/// of them.
+/// Writes requests into a buffer, one after another. Words (keys, tokens) are written verbatim: the caller must keep
+/// spaces and line ends out of them.
+///
+/// ```
+/// use membench_protocol::{Command, encode::Encoder};
+///
+/// let mut buffer = [0; 64];
+/// let mut encoder = Encoder::new(&mut buffer);
+/// encoder.retrieval(Command::Get, None, [&b"one"[..], b"two"])?;
+/// encoder.touch(b"one", 60, true)?;
+/// let written = encoder.written();
+/// assert_eq!(&buffer[..written], b"get one two\r\ntouch one 60 noreply\r\n");
+/// # Ok::<(), membench_protocol::encode::Full>(())
+/// ```
 #[derive(Debug)]
 pub struct Encoder<'b> {
     out: &'b mut [u8],
     written: usize,
 }
 
-/// The line of a classic storage command.
+/// The arguments of a text storage command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storage<'a> {
-    /// Where to store.
+    /// The item's key.
     pub key: &'a [u8],
     /// Client flags.
     pub client_flags: u32,
     /// Expiry, s.
     pub ttl: i32,
-    /// Bytes of the data block.
+    /// Size of the data block, bytes.
     pub size: u32,
-    /// The cas value to compare with; of `cas` only.
+    /// The cas value to compare with, for `cas` only.
     pub cas: Option<u64>,
-    /// Ask for no answer.
+    /// True to ask for no answer.
     pub noreply: bool,
 }
 
@@ -53,17 +65,17 @@ pub enum Flag<'a> {
 }
 
 impl<'b> Encoder<'b> {
-    /// An encoder that fills `out` from its start.
+    /// Creates an encoder that fills `out` from its start.
     pub const fn new(out: &'b mut [u8]) -> Self {
         Self { out, written: 0 }
     }
 
-    /// Bytes written.
+    /// Bytes written so far.
     pub const fn written(&self) -> usize {
         self.written
     }
 
-    /// `get`, `gets`; with a `ttl`, `gat` and `gats`.
+    /// Writes a `get` or `gets`; with a `ttl`, a `gat` or `gats`.
     pub fn retrieval<'a>(
         &mut self,
         command: Command,
@@ -78,7 +90,8 @@ impl<'b> Encoder<'b> {
         })
     }
 
-    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`: the line; [`Encoder::value`] writes the data block.
+    /// Writes the line of a `set`, `add`, `replace`, `append`, `prepend` or `cas`; [`Encoder::value`] writes the data
+    /// block.
     pub fn storage(&mut self, command: Command, storage: &Storage<'_>) -> Result<(), Full> {
         let Storage {
             key,
@@ -100,15 +113,15 @@ impl<'b> Encoder<'b> {
         })
     }
 
-    /// A data block and its line end.
+    /// Writes a data block and its line end.
     pub fn value(&mut self, value: &[u8]) -> Result<(), Full> {
-        self.whole(|block| {
+        self.all_or_nothing(|block| {
             block.bytes(value)?;
             block.bytes(b"\r\n")
         })
     }
 
-    /// `incr`, `decr`.
+    /// Writes an `incr` or `decr`.
     pub fn arithmetic(
         &mut self,
         command: Command,
@@ -123,7 +136,7 @@ impl<'b> Encoder<'b> {
         })
     }
 
-    /// `delete`.
+    /// Writes a `delete`.
     pub fn delete(&mut self, key: &[u8], noreply: bool) -> Result<(), Full> {
         self.line(Command::Delete, |line| {
             line.word(key)?;
@@ -131,7 +144,7 @@ impl<'b> Encoder<'b> {
         })
     }
 
-    /// `touch`.
+    /// Writes a `touch`.
     pub fn touch(&mut self, key: &[u8], ttl: i32, noreply: bool) -> Result<(), Full> {
         self.line(Command::Touch, |line| {
             line.word(key)?;
@@ -140,7 +153,7 @@ impl<'b> Encoder<'b> {
         })
     }
 
-    /// `flush_all`, after `delay` s.
+    /// Writes a `flush_all` that takes effect after `delay` s.
     pub fn flush_all(&mut self, delay: Option<i32>, noreply: bool) -> Result<(), Full> {
         self.line(Command::FlushAll, |line| {
             if let Some(delay) = delay {
@@ -150,7 +163,7 @@ impl<'b> Encoder<'b> {
         })
     }
 
-    /// `verbosity`.
+    /// Writes a `verbosity`.
     pub fn verbosity(&mut self, level: u32, noreply: bool) -> Result<(), Full> {
         self.line(Command::Verbosity, |line| {
             line.number(level.into())?;
@@ -158,7 +171,7 @@ impl<'b> Encoder<'b> {
         })
     }
 
-    /// A command with nothing but words: `stats items`, `version`, `quit`, `mn`.
+    /// Writes a command whose arguments, if any, are plain words: `stats items`, `version`, `quit`, `mn`.
     pub fn plain<'a>(
         &mut self,
         command: Command,
@@ -169,7 +182,7 @@ impl<'b> Encoder<'b> {
         })
     }
 
-    /// `mg`, `ms` (with the size of its data block), `md`, `ma`, `me`.
+    /// Writes an `mg`, `ms`, `md`, `ma` or `me`. Only `ms` has a `size`, that of its data block.
     pub fn meta<'a>(
         &mut self,
         command: Command,
@@ -191,15 +204,15 @@ impl<'b> Encoder<'b> {
         command: Command,
         words: impl FnOnce(&mut Self) -> Result<(), Full>,
     ) -> Result<(), Full> {
-        self.whole(|line| {
+        self.all_or_nothing(|line| {
             line.bytes(command.name().as_bytes())?;
             words(line)?;
             line.bytes(b"\r\n")
         })
     }
 
-    /// All of it or nothing.
-    pub(crate) fn whole(
+    /// Runs `write`; if it fails, takes back whatever it had written.
+    pub(crate) fn all_or_nothing(
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), Full>,
     ) -> Result<(), Full> {

@@ -1,17 +1,17 @@
-//! The words after a meta command's key → its flags.
+//! Words after a meta command's key → its flags.
 
 use crate::token::Tokens;
 
-/// A flag of a meta request or response: its letter and the rest of its word.
+/// A flag of a meta request or response: a letter and its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetaFlag<'a> {
     /// The letter.
     pub letter: u8,
-    /// What follows the letter; empty for most flags.
+    /// The rest of the word after the letter; empty for most flags.
     pub token: &'a [u8],
 }
 
-/// The flags of a meta request or response, in its order.
+/// Iterator over the flags of a meta request or response, in the order sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaFlags<'a> {
     tokens: Tokens<'a>,
@@ -24,14 +24,14 @@ impl<'a> MetaFlags<'a> {
         Self { tokens }
     }
 
-    /// The token of the first flag `letter`, if that flag is there.
+    /// Returns the token of the first flag `letter`, if present.
     pub fn token(&self, letter: u8) -> Option<&'a [u8]> {
         self.clone()
             .find(|flag| flag.letter == letter)
             .map(|flag| flag.token)
     }
 
-    /// Whether flag `letter` is there.
+    /// Returns true if flag `letter` is present.
     pub fn has(&self, letter: u8) -> bool {
         self.token(letter).is_some()
     }
@@ -49,15 +49,15 @@ impl<'a> Iterator for MetaFlags<'a> {
     }
 }
 
-/// Letters seen so far.
+/// A set of ASCII characters below DEL, in practice letters of flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Letters(u128);
 
 impl Letters {
     pub(crate) const NONE: Self = Self(0);
 
-    /// A set of letters below DEL.
-    pub(crate) const fn of(letters: &[u8]) -> Self {
+    /// Creates the set of `letters`.
+    pub(crate) const fn new(letters: &[u8]) -> Self {
         let mut set = Self(0);
         let mut index = 0;
         while index < letters.len() {
@@ -67,7 +67,7 @@ impl Letters {
         set
     }
 
-    /// Adds a letter; false if it was there or is no ASCII letter below DEL, which memcached calls a duplicate, too.
+    /// Adds a letter; false if it was already in the set, or is not below DEL: memcached calls both a duplicate.
     pub(crate) const fn insert(&mut self, letter: u8) -> bool {
         if letter >= 127 || self.has(letter) {
             return false;

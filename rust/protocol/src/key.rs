@@ -1,12 +1,12 @@
-//! Words that name items: [`Key`] and the [`Keys`] of a request.
+//! Words of a message → [`Key`] and [`Keys`], the names of items.
 
 use crate::base64;
 use crate::token::Tokens;
 
-/// Most bytes of a key's word; memcached refuses longer ones.
+/// Longest key as sent, bytes; memcached refuses longer ones.
 pub const KEY_SIZE_MAX: usize = 250;
 
-/// The key of an item as it stands in a message.
+/// The key of an item, as a message contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key<'a> {
     raw: &'a [u8],
@@ -14,7 +14,7 @@ pub struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// A key that is the word `raw`, or the bytes `raw` encodes.
+    /// Creates a key from the word `raw`, which is the key itself or its base64 encoding.
     pub const fn new(raw: &'a [u8], base64: bool) -> Self {
         Self { raw, base64 }
     }
@@ -24,13 +24,13 @@ impl<'a> Key<'a> {
         self.raw
     }
 
-    /// Whether the word is base64 (flag `b`).
+    /// True if the word is base64 (flag `b`).
     pub const fn is_base64(&self) -> bool {
         self.base64
     }
 
-    /// The key itself: the word, decoded into `scratch` if it is base64. A word that cannot be decoded is returned
-    /// unchanged; memcached refuses its request.
+    /// Returns the key itself: the word, decoded into `scratch` if it is base64. A word that cannot be decoded is
+    /// returned unchanged; memcached refuses such a request.
     #[inline]
     pub fn decode<'b>(&self, scratch: &'b mut [u8; 256]) -> &'b [u8]
     where
@@ -46,38 +46,39 @@ impl<'a> Key<'a> {
     }
 }
 
-/// The keys of a request, in its order.
+/// Iterator over the keys of a request, in the order sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys<'a> {
-    words: Words<'a>,
+    place: Place<'a>,
     count: usize,
     base64: bool,
 }
 
-/// Where keys stand.
+/// The place of a request's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Words<'a> {
-    /// In a line.
+enum Place<'a> {
+    /// Words of a line.
     Line(Tokens<'a>),
-    /// Alone, of any bytes.
-    Exact(&'a [u8]),
+    /// One key, which may hold any bytes.
+    Single(&'a [u8]),
 }
 
 impl<'a> Keys<'a> {
     pub(crate) const NONE: Self = Self::many(Tokens::new(b""), 0);
 
-    /// One key, which may hold spaces or anything else.
+    /// Creates an iterator over one key, which may hold spaces or any other byte.
     pub(crate) const fn one(key: &'a [u8], base64: bool) -> Self {
         Self {
-            words: Words::Exact(key),
+            place: Place::Single(key),
             count: 1,
             base64,
         }
     }
 
+    /// Creates an iterator over the words of a line, of which there are `count`.
     pub(crate) const fn many(tokens: Tokens<'a>, count: usize) -> Self {
         Self {
-            words: Words::Line(tokens),
+            place: Place::Line(tokens),
             count,
             base64: false,
         }
@@ -89,10 +90,10 @@ impl<'a> Iterator for Keys<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Key<'a>> {
-        let raw = match &mut self.words {
-            Words::Line(tokens) => tokens.next()?,
-            Words::Exact(key) if self.count > 0 => key,
-            Words::Exact(_) => return None,
+        let raw = match &mut self.place {
+            Place::Line(tokens) => tokens.next()?,
+            Place::Single(key) if self.count > 0 => key,
+            Place::Single(_) => return None,
         };
         self.count = self.count.saturating_sub(1);
         Some(Key::new(raw, self.base64))

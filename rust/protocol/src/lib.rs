@@ -1,4 +1,8 @@
-//! memcached's protocols, text, meta and binary: bytes in, borrowed tokens out; no allocation, no state beyond one message.
+//! memcached's text, meta and binary protocols: bytes in, borrowed tokens out. Parsing allocates nothing and keeps no
+//! state beyond one message.
+//!
+//! [`request::parse`] and [`response::parse`] read lines, [`binary`] reads binary messages, and [`encode::Encoder`]
+//! writes requests.
 #![no_std]
 
 #[cfg(test)]
@@ -29,16 +33,16 @@ pub use quiet::{is_ordinary, is_silent};
 pub use request::Request;
 pub use response::Response;
 
-/// What parsing the start of some bytes gave.
+/// The result of parsing the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status<T> {
-    /// A whole message line.
+    /// The bytes start with a whole line, or with the whole header and key of a binary message.
     Complete {
-        /// What it says.
+        /// The parsed message.
         value: T,
-        /// Bytes of it, line end included.
+        /// Size of the parsed part, line end included, bytes.
         consumed: usize,
     },
-    /// The line's end has not arrived.
+    /// More bytes are needed: the line, or the binary header and key, is incomplete.
     Partial,
 }

@@ -2,14 +2,15 @@
 
 use memchr::memchr;
 
-/// Without a line end in more bytes than this, memcached closes the connection unless the line is a `get` or `gets`.
+/// Longest incomplete line, bytes. Beyond it, memcached closes the connection of a client that has sent no line end
+/// yet, unless the line is a `get` or `gets`. Response lines must end within it.
 pub const LINE_SIZE_MAX: usize = 2048;
 
-/// Spaces before a long `get` that memcached bears.
+/// Leading spaces that memcached tolerates before a long `get`.
 const LEADING_SPACES_MAX: usize = 100;
 
-/// The line at the start of `bytes` without its end, and its size with it. As memcached does, a lone `\n` ends a line
-/// and `\r` belongs to the end only if something precedes it.
+/// Returns the line at the start of `bytes` without its line end, and its size including the line end. As in memcached,
+/// a lone `\n` ends a line, and `\r` belongs to the line end only if something precedes it.
 #[inline]
 pub(crate) fn split(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let end = memchr(b'\n', bytes)?;
@@ -20,9 +21,9 @@ pub(crate) fn split(bytes: &[u8]) -> Option<(&[u8], usize)> {
     Some((line, end + 1))
 }
 
-/// Whether memcached keeps waiting for the end of a request line of which a read brought `partial`; otherwise it closes
-/// the connection. Only long `get` and `gets` lines may exceed [`LINE_SIZE_MAX`]. memcached asks this after each read,
-/// so a longer line that arrives whole is fine.
+/// Returns true if memcached waits for the rest of a request line of which it has read `partial`; otherwise it closes
+/// the connection. Only `get` and `gets` lines may exceed [`LINE_SIZE_MAX`]. memcached checks this after each read, so
+/// a longer line is accepted if it arrives whole.
 pub fn may_grow(partial: &[u8]) -> bool {
     if partial.len() <= LINE_SIZE_MAX {
         return true;

@@ -1,12 +1,12 @@
-//! Decimal words → numbers, by the rules of C's `strtol` that memcached's requests are read with.
+//! Decimal words → numbers, by the rules of C's `strtol`, which memcached reads requests with.
 
-/// A signed 32-bit word. Larger values wrap, as memcached's 64-bit result does when it is stored in 32 bits.
+/// Parses a signed 32-bit number. Larger values wrap, because memcached stores its 64-bit result in 32 bits.
 pub(crate) fn signed(word: &[u8]) -> Option<i32> {
     let [a, b, c, d, ..] = wide(word)?.to_le_bytes();
     Some(i32::from_le_bytes([a, b, c, d]))
 }
 
-/// A signed 64-bit word.
+/// Parses a signed 64-bit number.
 pub(crate) fn wide(word: &[u8]) -> Option<i64> {
     let Decimal { negative, size } = Decimal::read(word)?;
     if negative {
@@ -16,20 +16,20 @@ pub(crate) fn wide(word: &[u8]) -> Option<i64> {
     }
 }
 
-/// An unsigned 64-bit word. A negative number wraps, and is refused only if the result has the highest bit set.
+/// Parses an unsigned 64-bit number. A negative number wraps; it is refused only if the result has the highest bit set.
 pub(crate) fn unsigned(word: &[u8]) -> Option<u64> {
     let Decimal { negative, size } = Decimal::read(word)?;
     let value = if negative { size.wrapping_neg() } else { size };
     (!negative || i64::try_from(value).is_ok()).then_some(value)
 }
 
-/// An unsigned 32-bit word; larger values wrap.
+/// Parses an unsigned 32-bit number; larger values wrap.
 pub(crate) fn flags(word: &[u8]) -> Option<u32> {
     let [a, b, c, d, ..] = unsigned(word)?.to_le_bytes();
     Some(u32::from_le_bytes([a, b, c, d]))
 }
 
-/// Digits only, as memcached writes numbers.
+/// Parses a number of digits only, the form in which memcached writes numbers.
 pub(crate) fn plain(word: &[u8]) -> Option<u64> {
     if word.is_empty() {
         return None;

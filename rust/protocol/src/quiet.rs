@@ -1,17 +1,17 @@
-//! A command and what came of it → whether a quiet request goes without that answer.
+//! A command and a response → true if memcached withholds that response from a quiet request.
 
 use crate::Command;
 use crate::binary::Code;
 use crate::response::{Kind, Response};
 
-/// Whether a quiet `command` is never answered by `response`. Meta arithmetic may be by any: its ordinary outcome is
-/// answered where it made its counter.
+/// Returns true if memcached never answers a quiet `command` with `response`. Always false for meta arithmetic, whose
+/// ordinary outcome is answered if the request created its counter.
 pub fn is_silent(command: Command, response: &Response<'_>) -> bool {
     command != Command::MetaArithmetic && is_ordinary(command, response)
 }
 
-/// Whether `response` is the ordinary outcome of `command`, which memcached does not answer to a quiet request: the miss
-/// of a retrieval, the success of anything else. Meta arithmetic that creates its counter is answered all the same.
+/// Returns true if `response` is the ordinary outcome of `command`: the miss of a retrieval, the success of anything
+/// else. memcached withholds it from a quiet request, except from meta arithmetic that created its counter.
 pub fn is_ordinary(command: Command, response: &Response<'_>) -> bool {
     match response {
         Response::Meta { kind, .. } => match command {

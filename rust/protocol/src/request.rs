@@ -1,4 +1,4 @@
-//! The line at the start of some bytes → [`Request`].
+//! Request line at the start of some bytes → [`Request`].
 
 use core::fmt;
 
@@ -17,67 +17,95 @@ mod options;
 mod other;
 mod text;
 
-/// Words memcached's classic parser looks at in a line without keys.
+/// Most words, verb included, that memcached's classic parser looks at in a line without a list of keys.
 const WORDS_MAX: usize = 23;
 
-/// A request line: what was asked, and what memcached does with the line.
+/// A request: its arguments, and the way memcached reads and answers it.
+///
+/// [`parse`] reads one from a line, [`binary::parse_request`](crate::binary::parse_request) from a binary message.
+///
+/// ```
+/// use membench_protocol::{Command, Status, request};
+///
+/// let stream = b"set colour 0 60 4 noreply\r\nblue\r\nget colour\r\n";
+/// let Status::Complete { value: set, consumed } = request::parse(stream)? else {
+///     panic!("the line is complete");
+/// };
+/// assert_eq!((set.command, set.ttl, set.noreply), (Command::Set, Some(60), true));
+/// assert_eq!(set.keys.map(|key| key.raw()).collect::<Vec<_>>(), [b"colour"]);
+///
+/// // `consumed` ends the line; its data block of 4 + 2 bytes comes next, then the next request.
+/// assert_eq!(set.value_size, Some(4));
+/// let Status::Complete { value: get, .. } = request::parse(&stream[consumed + 6..])? else {
+///     panic!("the line is complete");
+/// };
+/// assert_eq!(get.command, Command::Get);
+/// # Ok::<(), membench_protocol::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "independent facts about one line, each asked by name"
+    reason = "independent facts about one request, each read by name"
 )]
 pub struct Request<'a> {
-    /// What the verb names.
+    /// The command that the verb or opcode names.
     pub command: Command,
-    /// The first word as sent.
+    /// The first word of the line as sent; empty in a binary request.
     pub verb: &'a [u8],
-    /// Whether the meta protocol was used.
+    /// True for the meta protocol.
     pub meta: bool,
-    /// The keys, also of a refused line as far as they could be told.
+    /// The keys; for a refused line, as far as they could be recognised.
     pub keys: Keys<'a>,
-    /// memcached answers nothing to this line, not even an error.
+    /// True if memcached answers nothing, not even an error.
     pub noreply: bool,
-    /// Bytes of the data block that follows; memcached reads these and two more, even if it refuses the line.
+    /// Size of the value that follows, bytes; after a line, memcached reads two more for its line end. It reads the
+    /// value even if it refuses the line.
     pub value_size: Option<u32>,
     /// Client flags to store.
     pub client_flags: Option<u32>,
-    /// Expiry as sent, s; of `flush_all` the delay.
+    /// Expiry as sent, s; for `flush_all`, the delay.
     pub ttl: Option<i32>,
     /// The cas value to compare with.
     pub cas: Option<u64>,
-    /// Arithmetic: the amount.
+    /// The amount of an arithmetic command.
     pub delta: Option<u64>,
-    /// Meta `J`: value of a counter that does not exist.
+    /// Initial value of a counter that does not exist yet (meta `J`, binary arithmetic).
     pub initial: Option<u64>,
-    /// Meta `N`: expiry of an item made on a miss, s.
+    /// Expiry of an item created on a miss (meta `N`, binary arithmetic), s.
     pub vivify_ttl: Option<i32>,
-    /// Meta `R`: remaining expiry below which to recache, s.
+    /// Remaining expiry below which the client recaches the item (meta `R`), s.
     pub recache_ttl: Option<i32>,
-    /// Meta `O`: the token, without its letter. Binary: four bytes that the response repeats.
+    /// The opaque token without its letter (meta `O`), or the four opaque bytes of a binary request. The response
+    /// repeats it.
     pub opaque: Option<&'a [u8]>,
-    /// The opcode of a binary request; none of a line.
+    /// The opcode of a binary request; `None` for a line.
     pub opcode: Option<Opcode>,
     /// The flags of a meta command.
     pub flags: MetaFlags<'a>,
-    /// memcached answers with an error whatever it holds. A refused `get` may have counted the keys before the bad one.
+    /// True if memcached answers with an error, whatever it has stored. Its statistics may still count the keys of a
+    /// refused `get` that precede the bad one.
     pub refused: bool,
-    /// memcached closes the connection: `quit`, a line that ends as an HTTP request does, binary lengths that do not add up.
+    /// True if memcached closes the connection: for `quit`, a line that ends like an HTTP request, or binary lengths
+    /// that the opcode does not allow.
     pub closes: bool,
+    /// Letters of the flags read so far; for a binary request, those of its variant.
     pub(crate) letters: Letters,
+    /// The first byte of the mode (meta `M`); 0 if the mode is empty.
     mode: Option<u8>,
-    /// Bytes that follow a binary request's key.
+    /// Bytes that memcached reads after a binary request's key.
     pub(crate) block: u32,
 }
 
 /// Parses the request line at the start of `bytes` as memcached 1.6.18 does ([`Dialect::Classic`]).
 ///
-/// `consumed` covers the line alone. No text line is an error: what memcached refuses is a request with `refused` set.
-/// [`ParseError::Binary`] means something at the start of a connection only; later that byte is part of a bad verb.
+/// `consumed` covers only the line, not its data block. No text line is an error: a line that memcached refuses is a
+/// request with `refused` set. [`ParseError::Binary`] is meaningful only at the start of a connection; later, that byte
+/// is part of a bad verb.
 pub fn parse(bytes: &[u8]) -> Result<Status<Request<'_>>, ParseError> {
     parse_as(bytes, Dialect::Classic)
 }
 
-/// Parses the request line at the start of `bytes` as a memcached that speaks `dialect` does.
+/// Parses the request line at the start of `bytes` as a memcached of this `dialect` does; see [`parse`].
 pub fn parse_as(bytes: &[u8], dialect: Dialect) -> Result<Status<Request<'_>>, ParseError> {
     if bytes.first() == Some(&REQUEST_MAGIC) {
         return Err(ParseError::Binary);
@@ -86,13 +114,13 @@ pub fn parse_as(bytes: &[u8], dialect: Dialect) -> Result<Status<Request<'_>>, P
         return Ok(Status::Partial);
     };
     Ok(Status::Complete {
-        value: Request::of_line(line, dialect),
+        value: Request::from_line(line, dialect),
         consumed,
     })
 }
 
 impl<'a> Request<'a> {
-    fn of_line(line: &'a [u8], dialect: Dialect) -> Self {
+    fn from_line(line: &'a [u8], dialect: Dialect) -> Self {
         let mut tokens = Tokens::new(visible(line, dialect));
         let verb = match dialect {
             Dialect::Shared if line.first() == Some(&b' ') => b"",
@@ -108,7 +136,7 @@ impl<'a> Request<'a> {
     }
 
     fn new(verb: &'a [u8]) -> Self {
-        let mut request = Self::empty(Command::of_verb(verb));
+        let mut request = Self::empty(Command::from_verb(verb));
         request.verb = verb;
         request.meta = request.command.is_meta();
         request
@@ -140,22 +168,23 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Meta `q`, quiet opcodes: the ordinary outcome is not answered (see [`Request::suppresses`]); errors always are.
+    /// True if memcached does not answer the ordinary outcome (meta `q`, quiet opcodes; see [`Request::suppresses`]).
+    /// Errors are always answered.
     pub const fn quiet(&self) -> bool {
         self.letters.has(b'q')
     }
 
-    /// Meta `k`, opcodes with a K: the response repeats the key.
+    /// True if the response repeats the key (meta `k`, key-returning opcodes).
     pub const fn returns_key(&self) -> bool {
         self.letters.has(b'k')
     }
 
-    /// Whether memcached may answer at all. The `quit` of the binary protocol is answered.
+    /// True if memcached may answer at all. A line that closes the connection is not answered; a binary request is.
     pub const fn is_answered(&self) -> bool {
         !self.noreply && (!self.closes || self.opcode.is_some())
     }
 
-    /// Bytes that memcached reads behind the line, or behind the key of a binary request, before it goes on.
+    /// Bytes that memcached reads after the line, or after the key of a binary request, before the next request.
     pub fn block_size(&self) -> u64 {
         match self.opcode {
             Some(_) => self.block.into(),
@@ -163,29 +192,29 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Meta `v`: the response carries the value.
+    /// True if the response carries the value (meta `v`).
     pub const fn returns_value(&self) -> bool {
         self.letters.has(b'v')
     }
 
-    /// Meta `b`: the key is base64.
+    /// True if the key is base64 (meta `b`).
     pub const fn base64(&self) -> bool {
         self.letters.has(b'b')
     }
 
-    /// Meta `M`: the mode's letter.
+    /// The letter of the mode (meta `M`).
     pub const fn mode(&self) -> Option<u8> {
         self.mode
     }
 
-    /// Whether a response is left out because the request is quiet: see [`is_ordinary`].
+    /// Returns true if memcached withholds `response` because the request is quiet: see [`is_ordinary`].
     pub fn suppresses(&self, response: &Response<'_>) -> bool {
         self.quiet() && is_ordinary(self.command, response)
     }
 
-    /// Whether memcached drops the answers it owes to earlier requests of the connection and has not yet sent: it does so
-    /// when a retrieval meets a key that is too long. It has sent what is before the last `get`, `gat` or `mn`, and
-    /// whatever it answered to an earlier read.
+    /// True if memcached drops the answers to earlier requests of the connection that it has not sent yet. It does so
+    /// when a retrieval has a key that is too long. It has already sent the answers before the last `get`, `gat` or
+    /// `mn`, as well as those to requests of an earlier read.
     pub fn drops_answers(&self) -> bool {
         let keyed = match self.command {
             Command::Get | Command::Gets => true,
@@ -199,9 +228,9 @@ impl<'a> Request<'a> {
         self.keys.clone().any(|key| key.raw().len() > KEY_SIZE_MAX)
     }
 
-    /// Writes the canonical options: `noreply`, or the flags' letters in order, a mode with its letter (`s v q MA`); of a
-    /// binary request `q` if it is quiet, `k` if the key is returned, `C` if a cas value is compared.
-    /// No word of the user's gets there.
+    /// Writes the canonical options: `noreply`, or the letters of the flags in order, a mode with its letter
+    /// (`s v q MA`). A binary request has `q` if it is quiet, `k` if the response repeats the key, `C` if it compares a
+    /// cas value. No word of the user's is ever written.
     pub fn options(&self, out: &mut impl fmt::Write) -> fmt::Result {
         options::write(self, out)
     }
@@ -211,8 +240,7 @@ impl<'a> Request<'a> {
         self.value_size = None;
     }
 
-    /// The storage line cannot be accepted, but its size is known: the shared parser skips the data, the classic one
-    /// does not.
+    /// Refuses a storage line whose size is known: the shared parser skips its data block, the classic one does not.
     fn refuse_storage(&mut self, dialect: Dialect) {
         self.refused = true;
         if dialect == Dialect::Classic {
@@ -228,7 +256,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The part of a line that memcached sees: a C string, in the classic parser.
+/// Returns the part of a line that memcached sees: the classic parser works on a C string, which ends at a NUL.
 fn visible(line: &[u8], dialect: Dialect) -> &[u8] {
     match dialect {
         Dialect::Classic => memchr(0, line).map_or(line, |end| &line[..end]),

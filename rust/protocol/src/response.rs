@@ -1,26 +1,28 @@
-//! The line at the start of what memcached sent → [`Response`].
+//! Response line at the start of some bytes → [`Response`].
 
 use crate::binary::{Answer, RESPONSE_MAGIC};
 use crate::number::plain;
 use crate::token::Tokens;
 use crate::{Key, LINE_SIZE_MAX, MetaFlags, ParseError, Status, line};
 
-/// A response. A data block of its size and two bytes more follows `Value` and a `Meta` with a size; the rest of its body
-/// follows a `Binary`.
+/// A response of memcached, without its value.
+///
+/// After a `Value`, and after a `Meta` with a size, comes a data block: the value and a line end of two bytes. After a
+/// `Binary` comes the rest of its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response<'a> {
-    /// `VALUE`: an item that a `get` found.
+    /// `VALUE`: an item that a retrieval found.
     Value {
-        /// Its key, as asked for.
+        /// The item's key, as requested.
         key: Key<'a>,
-        /// Its client flags.
+        /// The item's client flags.
         flags: u32,
-        /// Bytes of its value.
+        /// Size of the value, bytes.
         size: u32,
-        /// Its cas value, in answer to `gets` and `gats`.
+        /// The item's cas value, in answer to `gets` and `gats`.
         cas: Option<u64>,
     },
-    /// `END` of the items or statistics.
+    /// `END`: the end of the items or statistics.
     End,
     /// `STORED`
     Stored,
@@ -38,7 +40,7 @@ pub enum Response<'a> {
     Ok,
     /// The value of a counter after `incr` or `decr`.
     Number(u64),
-    /// `VERSION` and what follows.
+    /// `VERSION` and its text.
     Version(&'a [u8]),
     /// `ERROR`, with or without an explanation.
     Error,
@@ -48,20 +50,20 @@ pub enum Response<'a> {
     ServerError(&'a [u8]),
     /// `STAT`: name and value.
     Stat(&'a [u8]),
-    /// `RESET`, to `stats reset`.
+    /// `RESET`: the answer to `stats reset`.
     Reset,
     /// `BUSY` and its text.
     Busy(&'a [u8]),
     /// The answer to a meta command.
     Meta {
-        /// Its two letters.
+        /// The result, by its two letters.
         kind: Kind,
-        /// Bytes of the value that follows (`VA` only).
+        /// Size of the value that follows (`VA` only), bytes.
         size: Option<u32>,
-        /// The flags returned.
+        /// The returned flags.
         flags: MetaFlags<'a>,
     },
-    /// `ME`: key and facts about an item.
+    /// `ME`: a key, and facts about its item.
     MetaDebug(&'a [u8]),
     /// Any other line.
     Line(&'a [u8]),
@@ -69,26 +71,40 @@ pub enum Response<'a> {
     Binary(Answer<'a>),
 }
 
-/// What a meta command came to.
+/// The result of a meta command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Done, or found and no value asked for.
+    /// `HD`: done, or found without a value being requested.
     Hd,
-    /// Found; the value follows.
+    /// `VA`: found; the value follows.
     Va,
-    /// Not found by `mg` or `me`.
+    /// `EN`: not found by `mg` or `me`.
     En,
-    /// Not found by another command.
+    /// `NF`: not found by any other command.
     Nf,
-    /// Not stored.
+    /// `NS`: not stored.
     Ns,
-    /// The cas value differs.
+    /// `EX`: the cas value differs.
     Ex,
-    /// Answer to `mn`.
+    /// `MN`: the answer to `mn`.
     Mn,
 }
 
-/// Parses the response line at the start of `bytes`; `consumed` covers the line alone.
+/// Parses the response line at the start of `bytes`; `consumed` covers only the line, not its data block.
+///
+/// ```
+/// use membench_protocol::{Response, Status, response};
+///
+/// let Status::Complete { value, consumed } = response::parse(b"VALUE colour 0 4\r\nblue\r\nEND\r\n")? else {
+///     panic!("the line is complete");
+/// };
+/// assert_eq!((value.value_size(), consumed), (Some(4), 18));
+/// assert!(matches!(value, Response::Value { key, .. } if key.raw() == b"colour"));
+///
+/// // Without its line end, a response is partial and not an error.
+/// assert_eq!(response::parse(b"STORED\r")?, Status::Partial);
+/// # Ok::<(), membench_protocol::ParseError>(())
+/// ```
 pub fn parse(bytes: &[u8]) -> Result<Status<Response<'_>>, ParseError> {
     if bytes.first() == Some(&RESPONSE_MAGIC) {
         return Err(ParseError::Binary);
@@ -96,7 +112,7 @@ pub fn parse(bytes: &[u8]) -> Result<Status<Response<'_>>, ParseError> {
     let start = &bytes[..bytes.len().min(LINE_SIZE_MAX)];
     match line::split(start) {
         Some((line, consumed)) => Ok(Status::Complete {
-            value: Response::of_line(line)?,
+            value: Response::from_line(line)?,
             consumed,
         }),
         None if start.len() == LINE_SIZE_MAX => Err(ParseError::LineTooLong),
@@ -105,7 +121,7 @@ pub fn parse(bytes: &[u8]) -> Result<Status<Response<'_>>, ParseError> {
 }
 
 impl<'a> Response<'a> {
-    /// Bytes of the value that follows, without its line end.
+    /// Size of the value that follows, without its line end, bytes.
     pub fn value_size(&self) -> Option<u32> {
         match self {
             Self::Value { size, .. } => Some(*size),
@@ -115,17 +131,17 @@ impl<'a> Response<'a> {
         }
     }
 
-    fn of_line(line: &'a [u8]) -> Result<Self, ParseError> {
+    fn from_line(line: &'a [u8]) -> Result<Self, ParseError> {
         let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
         let rest = line.get(word.len() + 1..).unwrap_or_default();
         match word {
             b"VALUE" => Self::value(rest),
             b"VA" => Self::meta_value(rest),
-            _ => Ok(Self::of_words(line, word, rest)),
+            _ => Ok(Self::from_words(line, word, rest)),
         }
     }
 
-    fn of_words(line: &'a [u8], word: &[u8], rest: &'a [u8]) -> Self {
+    fn from_words(line: &'a [u8], word: &[u8], rest: &'a [u8]) -> Self {
         match word {
             b"ERROR" | b"ERROR:" => Self::Error,
             b"CLIENT_ERROR" => Self::ClientError(rest),
@@ -140,11 +156,11 @@ impl<'a> Response<'a> {
             b"EX" => Self::meta(Kind::Ex, rest),
             b"MN" => Self::meta(Kind::Mn, rest),
             b"ME" => Self::MetaDebug(rest),
-            _ => Self::of_whole(line),
+            _ => Self::from_whole_line(line),
         }
     }
 
-    fn of_whole(line: &'a [u8]) -> Self {
+    fn from_whole_line(line: &'a [u8]) -> Self {
         match line {
             b"END" => Self::End,
             b"STORED" => Self::Stored,

@@ -1,8 +1,8 @@
-//! A line → its words.
+//! Line → its words.
 
 use memchr::memchr;
 
-/// The words of a line, split at runs of spaces (of nothing else, as memcached does).
+/// Iterator over the words of a line, split at runs of spaces and, as in memcached, at nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tokens<'a> {
     rest: &'a [u8],
@@ -13,7 +13,7 @@ impl<'a> Tokens<'a> {
         Self { rest: line }
     }
 
-    /// Whether `count` words or more are left; without counting if there is no room for them.
+    /// Returns true if at least `count` words are left. Does not split a rest that is too short to hold them.
     pub(crate) fn are_at_least(&self, count: usize) -> bool {
         self.rest.len() >= 2 * count - 1 && self.clone().count() >= count
     }
@@ -37,10 +37,10 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// The words of `cas` after its verb, the longest line with fixed places.
+/// Number of words kept: those of `cas` after its verb, the longest line whose words have fixed positions.
 const PLACES: usize = 6;
 
-/// The first words of a line, how many there are, and the last.
+/// The first words of a line, their total number, and the last one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Words<'a> {
     first: [&'a [u8]; PLACES],
@@ -49,7 +49,7 @@ pub(crate) struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// At most `limit` words are looked at.
+    /// Splits a line, looking at no more than `limit` words.
     pub(crate) fn new(tokens: Tokens<'a>, limit: usize) -> Self {
         let mut words = Self {
             first: [b""; PLACES],
@@ -66,7 +66,7 @@ impl<'a> Words<'a> {
         words
     }
 
-    /// Word `index`; empty if the line is shorter.
+    /// Returns word `index`; empty if the line has no such word.
     pub(crate) fn get(&self, index: usize) -> &'a [u8] {
         self.first.get(index).copied().unwrap_or_default()
     }

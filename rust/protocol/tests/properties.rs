@@ -1,11 +1,11 @@
-//! Any bytes and any request → properties that hold for all of them.
+//! Arbitrary bytes and requests → properties that hold for all of them.
 
 use membench_protocol::binary::{Arithmetic, Item, Opcode, Tag};
 use membench_protocol::encode::{Encoder, Flag, Storage};
 use membench_protocol::{Command, Dialect, ParseError, Request, Status, binary, request, response};
 use proptest::prelude::*;
 
-/// What parsing a whole stream saw: each request's words and sizes.
+/// The requests of a whole stream, each by its command, value size, keys and refusal.
 type Seen = Vec<(Command, Option<u32>, Vec<Vec<u8>>, bool)>;
 
 fn seen(request: &Request<'_>) -> (Command, Option<u32>, Vec<Vec<u8>>, bool) {
@@ -15,7 +15,7 @@ fn seen(request: &Request<'_>) -> (Command, Option<u32>, Vec<Vec<u8>>, bool) {
 
 type Parser = fn(&[u8]) -> Result<Status<Request<'_>>, ParseError>;
 
-/// Parses a stream that arrives in the given parts, as a decoder with a small memory does.
+/// Parses a stream that arrives in the given parts, holding only incomplete requests in memory as a decoder does.
 fn requests(parts: &[&[u8]], parse: Parser) -> Result<Seen, ParseError> {
     let (mut held, mut skip, mut all) = (Vec::new(), 0_usize, Seen::new());
     for part in parts {
@@ -66,7 +66,7 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(0x21..0x7f_u8, 1..=250)
 }
 
-/// Requests of the binary protocol, some with lengths their opcodes do not allow, some cut short.
+/// Generates requests of the binary protocol, some with lengths that their opcodes do not allow.
 fn binary_like() -> impl Strategy<Value = Vec<u8>> {
     let message = (0..=0x40_u8, 0..4_u8, 0..6_u8, 0..4_u8, any::<[u8; 16]>()).prop_map(
         |(opcode, key, extras, value, rest)| {
@@ -145,13 +145,13 @@ proptest! {
         let first = encoder.written();
         prop_assert!(encoder.binary_arithmetic(counter, &key, arithmetic).is_ok());
         let Ok(Status::Complete { value, consumed }) = binary::parse_request(&out) else {
-            return Err(TestCaseError::fail("not whole"));
+            return Err(TestCaseError::fail("incomplete"));
         };
         prop_assert_eq!((consumed, value.value_size, value.block_size()), (first, Some(size), size.into()));
         prop_assert_eq!((value.client_flags, value.ttl, value.cas), (Some(client_flags), Some(ttl), Some(cas)));
         prop_assert_eq!((value.opaque, seen(&value).2), (Some(&opaque.to_be_bytes()[..]), vec![key.clone()]));
         let Ok(Status::Complete { value, .. }) = binary::parse_request(&out[first..]) else {
-            return Err(TestCaseError::fail("not whole"));
+            return Err(TestCaseError::fail("incomplete"));
         };
         prop_assert_eq!((value.delta, value.initial), (Some(delta), initial));
         prop_assert_eq!(value.vivify_ttl, initial.map(|_| ttl));
@@ -187,7 +187,7 @@ proptest! {
         let written = encoder.written();
         for dialect in [Dialect::Classic, Dialect::Shared] {
             let Ok(Status::Complete { value, consumed }) = request::parse_as(&out, dialect) else {
-                return Err(TestCaseError::fail("not whole"));
+                return Err(TestCaseError::fail("incomplete"));
             };
             prop_assert_eq!((value.command, consumed), (command, written));
             prop_assert_eq!((value.client_flags, value.ttl), (Some(client_flags), Some(ttl)));
@@ -206,7 +206,7 @@ proptest! {
         let mut out = [0; 400];
         prop_assert!(Encoder::new(&mut out).meta(Command::MetaSet, &key, Some(7), flags).is_ok());
         let Ok(Status::Complete { value, .. }) = request::parse(&out) else {
-            return Err(TestCaseError::fail("not whole"));
+            return Err(TestCaseError::fail("incomplete"));
         };
         prop_assert_eq!((value.ttl, value.cas, value.mode()), (Some(ttl), Some(cas), Some(b'R')));
         prop_assert_eq!((value.opaque, value.value_size), (Some(opaque.as_bytes()), Some(7)));

@@ -1,21 +1,21 @@
-//! What to ask → the bytes of binary requests, into memory the caller owns.
+//! Operations → binary requests, written into the caller's buffer.
 
 use super::header::{HEADER_SIZE, REQUEST_MAGIC};
 use super::opcode::Opcode;
 use crate::encode::{Encoder, Full};
 
-/// What every request has.
+/// The header fields common to all binary requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
-    /// What to do.
+    /// The operation.
     pub opcode: Opcode,
-    /// Repeated by the response.
+    /// A value that the response repeats.
     pub opaque: u32,
-    /// The cas value to compare with; 0 compares nothing.
+    /// The cas value to compare with; 0 disables the comparison.
     pub cas: u64,
 }
 
-/// What a `set`, `add` or `replace` says of its item.
+/// The extras of a `set`, `add` or `replace`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
     /// Client flags.
@@ -24,27 +24,27 @@ pub struct Item {
     pub ttl: u32,
 }
 
-/// What an `incr` or `decr` says.
+/// The extras of an `incr` or `decr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arithmetic {
-    /// The amount.
+    /// The amount to add or subtract.
     pub delta: u64,
-    /// The value of a counter that does not exist, and its expiry, s; none to make none.
+    /// Initial value and expiry (s) of a counter that does not exist yet; `None` creates none.
     pub initial: Option<(u64, u32)>,
 }
 
 impl Encoder<'_> {
-    /// A request with a key and nothing else: `get`, `delete`, `stat`; with an empty key `noop`, `version`, `quit`.
+    /// Writes a request that has only a key: `get`, `delete`, `stat`; with an empty key, `noop`, `version`, `quit`.
     pub fn binary(&mut self, tag: Tag, key: &[u8]) -> Result<(), Full> {
         self.message(tag, &[], key, 0)
     }
 
-    /// `touch`, `gat`, `flush` after a delay: with one time, s.
+    /// Writes a request with one time in seconds: `touch`, `gat` or a delayed `flush`.
     pub fn binary_ttl(&mut self, tag: Tag, key: &[u8], ttl: u32) -> Result<(), Full> {
         self.message(tag, &ttl.to_be_bytes(), key, 0)
     }
 
-    /// `set`, `add`, `replace`; their `size` bytes of value follow.
+    /// Writes a `set`, `add` or `replace` up to its value, whose `size` bytes the caller sends next.
     pub fn binary_storage(
         &mut self,
         tag: Tag,
@@ -58,12 +58,12 @@ impl Encoder<'_> {
         self.message(tag, &extras, key, size)
     }
 
-    /// `append`, `prepend`; their `size` bytes of value follow.
+    /// Writes an `append` or `prepend` up to its value, whose `size` bytes the caller sends next.
     pub fn binary_addition(&mut self, tag: Tag, key: &[u8], size: u32) -> Result<(), Full> {
         self.message(tag, &[], key, size)
     }
 
-    /// `incr`, `decr`.
+    /// Writes an `incr` or `decr`.
     pub fn binary_arithmetic(
         &mut self,
         tag: Tag,
@@ -91,7 +91,7 @@ impl Encoder<'_> {
         header[8..12].copy_from_slice(&body.to_be_bytes());
         header[12..16].copy_from_slice(&tag.opaque.to_be_bytes());
         header[16..].copy_from_slice(&tag.cas.to_be_bytes());
-        self.whole(|message| {
+        self.all_or_nothing(|message| {
             message.bytes(&header)?;
             message.bytes(extras)?;
             message.bytes(key)

@@ -1,34 +1,34 @@
-//! The first 24 bytes of a message → its numbers.
+//! The first 24 bytes of a binary message → the fields of its header.
 
 use super::Opcode;
 use crate::ParseError;
 
-/// First byte of each request.
+/// First byte of every request.
 pub const REQUEST_MAGIC: u8 = 0x80;
-/// First byte of each response.
+/// First byte of every response.
 pub const RESPONSE_MAGIC: u8 = 0x81;
-/// Bytes of the header.
+/// Size of the header, bytes.
 pub const HEADER_SIZE: usize = 24;
 
-/// What requests and responses have in common.
+/// The header fields that requests and responses share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) opcode: Opcode,
-    /// Bytes of the key.
+    /// Size of the key, bytes.
     pub(super) key: u16,
-    /// Bytes of the extras.
+    /// Size of the extras, bytes.
     pub(super) extras: u8,
     pub(super) data_type: u8,
-    /// Of responses the status; of requests reserved.
+    /// The status of a response; reserved in a request.
     pub(super) status: u16,
-    /// Bytes of extras, key and value.
+    /// Total size of extras, key and value, bytes.
     pub(super) body: u32,
     pub(super) opaque: u32,
     pub(super) cas: u64,
 }
 
 impl Header {
-    /// The header at the start of `bytes`; none while it is incomplete.
+    /// Reads the header at the start of `bytes`; `None` while it is incomplete.
     pub(super) fn read(bytes: &[u8], magic: u8) -> Result<Option<Self>, ParseError> {
         if bytes.first().is_some_and(|first| *first != magic) {
             return Err(ParseError::Magic);
@@ -50,18 +50,18 @@ impl Header {
         }))
     }
 
-    /// Bytes of the header, the extras and the key.
+    /// Total size of header, extras and key, bytes: the offset of the value.
     pub(super) fn start_size(&self) -> usize {
         HEADER_SIZE + usize::from(self.extras) + usize::from(self.key)
     }
 
-    /// Bytes of the value; none if extras and key are longer than the body.
+    /// Size of the value, bytes; `None` if extras and key are longer than the body.
     pub(super) fn value_size(&self) -> Option<u32> {
         self.body
             .checked_sub(u32::from(self.extras) + u32::from(self.key))
     }
 
-    /// Extras and key, of `bytes` that hold both.
+    /// Splits extras and key out of `bytes`, which start with the header; `None` unless both are complete.
     pub(super) fn split<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         bytes
             .get(HEADER_SIZE..self.start_size())?

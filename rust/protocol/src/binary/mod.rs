@@ -1,8 +1,8 @@
-//! The binary protocol: bytes in, requests and responses out, and requests back to bytes.
+//! The binary protocol: bytes → requests and responses; operations → bytes of requests.
 //!
-//! Each message is a header of 24 bytes, then extras, a key and a value. Numbers are big-endian. The rules are those of
-//! memcached's [`proto_bin.c`](https://github.com/memcached/memcached/blob/1.6.18/proto_bin.c), which later versions of
-//! 1.6 have changed in nothing that a connection shows but for one limit: see [`BODY_SIZE_MAX`].
+//! Each message is a header of 24 bytes, followed by extras, a key and a value. Numbers are big-endian. The rules are
+//! those of memcached's [`proto_bin.c`](https://github.com/memcached/memcached/blob/1.6.18/proto_bin.c). On a
+//! connection, later versions of 1.6 differ from it only in one limit: see [`BODY_SIZE_MAX`].
 
 mod encode;
 mod header;

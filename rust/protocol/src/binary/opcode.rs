@@ -1,12 +1,12 @@
-//! The byte that names what a message of the binary protocol does.
+//! Opcode byte of a binary message → its [`Command`] and variant.
 
 use crate::Command;
 
-/// An opcode; any byte is one.
+/// An opcode of the binary protocol. Any byte is one, even if memcached does not know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Opcode(pub u8);
 
-/// What an opcode asks for.
+/// The command that an opcode stands for, and the variant of it.
 #[derive(Clone, Copy)]
 struct Meaning {
     opcode: u8,
@@ -76,15 +76,15 @@ const MEANINGS: [Meaning; 33] = [
 ];
 
 impl Opcode {
-    /// Which mechanisms of authentication there are.
+    /// Lists the mechanisms for authentication.
     pub const SASL_LIST: Self = Self(0x20);
-    /// The start of an authentication: its value is a secret.
+    /// Starts an authentication; its value is a secret.
     pub const SASL_AUTH: Self = Self(0x21);
-    /// Its next step: its value is a secret.
+    /// Continues an authentication; its value is a secret.
     pub const SASL_STEP: Self = Self(0x22);
 
-    /// The opcode of a command, quiet or not, whose answer repeats the key or does not. A `cas` is a `set`.
-    pub fn of(command: Command, quiet: bool, returns_key: bool) -> Option<Self> {
+    /// Returns the opcode of `command` in the given variant, if there is one. A `cas` is sent as a `set`.
+    pub fn from_command(command: Command, quiet: bool, returns_key: bool) -> Option<Self> {
         let command = match command {
             Command::Cas => Command::Set,
             other => other,
@@ -97,28 +97,28 @@ impl Opcode {
             .map(|meaning| Self(meaning.opcode))
     }
 
-    /// The command it names; [`Command::Other`] for authentication, range operations and whatever memcached refuses.
+    /// The command; [`Command::Other`] for authentication, range operations and unknown opcodes.
     pub fn command(self) -> Command {
         self.meaning()
             .map_or(Command::Other, |meaning| meaning.command)
     }
 
-    /// Whether its ordinary outcome is not answered: the miss of a retrieval, the success of anything else.
+    /// True if memcached does not answer the ordinary outcome: the miss of a retrieval, the success of anything else.
     pub fn is_quiet(self) -> bool {
         self.meaning().is_some_and(|meaning| meaning.quiet)
     }
 
-    /// Whether its answer repeats the key.
+    /// True if the response repeats the key.
     pub fn returns_key(self) -> bool {
         self.meaning().is_some_and(|meaning| meaning.key)
     }
 
-    /// Whether memcached knows it. `verbosity` is in the protocol and not in memcached.
+    /// True if memcached implements the opcode. It does not implement `verbosity`, which the protocol defines.
     pub(super) fn is_known(self) -> bool {
         self.is_sasl() || !matches!(self.command(), Command::Other | Command::Verbosity)
     }
 
-    /// Whether it belongs to an authentication.
+    /// True if the opcode is part of an authentication.
     pub fn is_sasl(self) -> bool {
         matches!(self, Self::SASL_LIST | Self::SASL_AUTH | Self::SASL_STEP)
     }

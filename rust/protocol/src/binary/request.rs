@@ -1,20 +1,21 @@
-//! The request at the start of some bytes → [`Request`]: what was asked, and what memcached reads for it.
+//! Binary request at the start of some bytes → [`Request`]: the operation, and the bytes memcached reads for it.
 
 use super::header::{HEADER_SIZE, Header, REQUEST_MAGIC};
 use super::opcode::Opcode;
 use crate::{Command, KEY_SIZE_MAX, Keys, ParseError, Request, Status};
 
-/// Longest body: memcached 1.6.45 closes the connection for a longer one; 1.6.18 refuses its item.
+/// Largest body, bytes. If a body is larger, memcached 1.6.45 closes the connection, and 1.6.18 refuses the item.
 pub const BODY_SIZE_MAX: u32 = 1 << 30;
 
-/// An `incr` or `decr` with this expiry makes no counter.
+/// The expiry with which `incr` and `decr` do not create a missing counter.
 const NO_COUNTER: u32 = u32::MAX;
 
-/// Parses header, extras and key of the request at the start of `bytes`; `consumed` covers these alone, and
-/// [`Request::block_size`] more bytes belong to it.
+/// Parses header, extras and key of the request at the start of `bytes`. `consumed` covers only these;
+/// [`Request::block_size`] more bytes belong to the request.
 ///
-/// memcached answers what breaks its rules, and then closes the connection: that is a request with `refused` and
-/// `closes`. Only a wrong first byte is an error: it closes the connection without an answer.
+/// memcached answers a request that breaks its rules with an error, then closes the connection: such a request has
+/// `refused` and `closes` set. Only a wrong first byte is an error here; memcached closes the connection without an
+/// answer.
 pub fn parse(bytes: &[u8]) -> Result<Status<Request<'_>>, ParseError> {
     let Some(header) = Header::read(bytes, REQUEST_MAGIC)? else {
         return Ok(Status::Partial);
@@ -22,7 +23,7 @@ pub fn parse(bytes: &[u8]) -> Result<Status<Request<'_>>, ParseError> {
     let Some((extras, key)) = header.split(bytes) else {
         return Ok(Status::Partial);
     };
-    let mut request = Request::of_opcode(header.opcode, bytes.get(12..16));
+    let mut request = Request::from_opcode(header.opcode, bytes.get(12..16));
     request.read_body(&header, extras, key);
     Ok(Status::Complete {
         value: request,
@@ -30,8 +31,10 @@ pub fn parse(bytes: &[u8]) -> Result<Status<Request<'_>>, ParseError> {
     })
 }
 
-/// Whether a well-formed request stands at the start of `bytes`; with `partial`, its key may not be here yet. Used to
-/// find the way back into a stream, so it is stricter than memcached: a known opcode, data type 0, nothing refused.
+/// Returns true if `bytes` start with a well-formed request; if `partial`, its key may still be incomplete.
+///
+/// Serves to resynchronise with a stream and is therefore stricter than memcached: the opcode must be known, data
+/// type and reserved field must be 0, the body at most [`BODY_SIZE_MAX`], and the lengths allowed for the opcode.
 pub fn begins_request(bytes: &[u8], partial: bool) -> bool {
     let Ok(Some(header)) = Header::read(bytes, REQUEST_MAGIC) else {
         return false;
@@ -45,7 +48,7 @@ pub fn begins_request(bytes: &[u8], partial: bool) -> bool {
 }
 
 impl Header {
-    /// Whether memcached takes lengths like these for this opcode.
+    /// True if memcached accepts these lengths for this opcode.
     fn accepted(&self) -> bool {
         use Command as C;
         let Some(value) = self.value_size() else {
@@ -70,8 +73,9 @@ impl Header {
         }
     }
 
-    /// Bytes that memcached reads behind the key: a value, or what it throws away for an opcode it does not know, a
-    /// whole body more than the extras and the key it has read. What it does not look for begins the next request.
+    /// Bytes that memcached reads after the key. Storage commands and authentication read their value. For an unknown
+    /// opcode memcached discards a whole `body`, on top of the extras and key it has already read. Any other opcode
+    /// reads nothing more: memcached parses the bytes of a value as the next request.
     fn block(&self) -> u32 {
         if !self.opcode.is_known() {
             return self.body;
@@ -87,7 +91,7 @@ impl Header {
 }
 
 impl<'a> Request<'a> {
-    fn of_opcode(opcode: Opcode, opaque: Option<&'a [u8]>) -> Self {
+    fn from_opcode(opcode: Opcode, opaque: Option<&'a [u8]>) -> Self {
         let command = opcode.command();
         let mut request = Self::empty(command);
         request.opcode = Some(opcode);
@@ -127,8 +131,8 @@ impl<'a> Request<'a> {
         self.read_extras(extras);
     }
 
-    /// Storage commands, counters and `delete` compare a cas value that is not 0; others have no use for it. memcached
-    /// takes `set`, `add` and `replace` with one for the same command.
+    /// Records a cas value other than 0 for the commands that compare it: storage, arithmetic and `delete`. memcached
+    /// treats `set`, `add` and `replace` with a cas value as one command: [`Command::Cas`].
     fn compare(&mut self, cas: u64) {
         use Command::{Add, Append, Cas, Decr, Delete, Incr, Prepend, Replace, Set};
         match self.command {
@@ -182,9 +186,10 @@ impl<'a> Request<'a> {
     }
 }
 
-/// An expiry as sent. memcached reads it without sign: what does not fit is a time far away.
+/// Converts an expiry as sent. memcached reads it as unsigned, so a value beyond `i32` is in the far future: it
+/// saturates.
 fn expiry(sent: u32) -> i32 {
     i32::try_from(sent).unwrap_or(i32::MAX)
 }
 
-const _: () = assert!(HEADER_SIZE == 24, "the opaque value is at 12");
+const _: () = assert!(HEADER_SIZE == 24, "the opaque value is bytes 12..16");

@@ -1,27 +1,28 @@
-//! The response at the start of some bytes → [`Answer`].
+//! Binary response at the start of some bytes → [`Answer`].
 
 use super::header::{HEADER_SIZE, Header, RESPONSE_MAGIC};
 use super::opcode::Opcode;
 use crate::{Command, ParseError, Status};
 
-/// A response: its header, and its key once that is here.
+/// A response of the binary protocol: its header, and its key if that was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
-    /// Of the request.
+    /// The opcode of the request.
     pub opcode: Opcode,
-    /// How it went.
+    /// The status of the operation.
     pub code: Code,
-    /// Four bytes of the request, repeated.
+    /// The opaque value of the request, repeated.
     pub opaque: u32,
-    /// The item's cas value; 0 if there is none to tell.
+    /// The item's cas value; 0 if there is none.
     pub cas: u64,
-    /// The key, if it was parsed: of a hit whose opcode repeats it, of such a miss, the name of a statistic.
+    /// The key; `None` if only the header was parsed. memcached sends one with a hit or miss of a key-returning
+    /// opcode, and the name of a statistic in its place; otherwise it is empty.
     pub key: Option<&'a [u8]>,
-    /// Bytes of the extras.
+    /// Size of the extras, bytes.
     pub extras_size: u8,
-    /// Bytes of the key.
+    /// Size of the key, bytes.
     pub key_size: u16,
-    /// Bytes of extras, key and value.
+    /// Total size of extras, key and value, bytes.
     pub body_size: u32,
 }
 
@@ -32,30 +33,30 @@ pub enum Code {
     Success,
     /// 0x01: no such item, or no such statistic.
     NotFound,
-    /// 0x02: there is one, or another cas value.
+    /// 0x02: the item already exists, or its cas value differs.
     Exists,
-    /// 0x03: larger than an item may be.
+    /// 0x03: the item is larger than memcached allows.
     TooLarge,
-    /// 0x04: lengths that the opcode does not allow; the connection is closed.
+    /// 0x04: the opcode does not allow these lengths; memcached closes the connection.
     Invalid,
-    /// 0x05: the condition of a storage command was not met.
+    /// 0x05: the condition of a storage command failed.
     NotStored,
-    /// 0x06: the item is no counter.
+    /// 0x06: the item is not a counter.
     NotNumeric,
     /// 0x20: authentication failed or is required.
     Unauthenticated,
-    /// 0x21: authentication goes on.
+    /// 0x21: authentication continues with another step.
     Continue,
-    /// 0x81: an opcode memcached does not know, or a key longer than its body.
+    /// 0x81: the opcode is unknown, or the key is longer than the body.
     Unknown,
-    /// 0x82: no memory.
+    /// 0x82: out of memory.
     NoMemory,
-    /// Any other.
+    /// Any other status.
     Other(u16),
 }
 
 impl Code {
-    const fn of(status: u16) -> Self {
+    const fn from_status(status: u16) -> Self {
         match status {
             0x00 => Self::Success,
             0x01 => Self::NotFound,
@@ -73,8 +74,8 @@ impl Code {
     }
 }
 
-/// Parses header, extras and key of the response at the start of `bytes`; `consumed` covers these alone, and
-/// [`Answer::value_size`] more bytes belong to it.
+/// Parses header, extras and key of the response at the start of `bytes`. `consumed` covers only these;
+/// [`Answer::value_size`] more bytes belong to the response.
 pub fn parse(bytes: &[u8]) -> Result<Status<Answer<'_>>, ParseError> {
     let Some(header) = read(bytes)? else {
         return Ok(Status::Partial);
@@ -85,18 +86,18 @@ pub fn parse(bytes: &[u8]) -> Result<Status<Answer<'_>>, ParseError> {
     Ok(Status::Complete {
         value: Answer {
             key: Some(key),
-            ..Answer::of(&header)
+            ..Answer::from_header(&header)
         },
         consumed: header.start_size(),
     })
 }
 
-/// Parses the header of the response at the start of `bytes`, without its key; [`Answer::body_size`] more bytes belong
-/// to it.
+/// Parses only the header of the response at the start of `bytes`; [`Answer::body_size`] more bytes belong to the
+/// response.
 pub fn parse_header(bytes: &[u8]) -> Result<Status<Answer<'static>>, ParseError> {
     Ok(match read(bytes)? {
         Some(header) => Status::Complete {
-            value: Answer::of(&header),
+            value: Answer::from_header(&header),
             consumed: HEADER_SIZE,
         },
         None => Status::Partial,
@@ -111,10 +112,10 @@ fn read(bytes: &[u8]) -> Result<Option<Header>, ParseError> {
 }
 
 impl Answer<'_> {
-    fn of(header: &Header) -> Self {
+    fn from_header(header: &Header) -> Self {
         Self {
             opcode: header.opcode,
-            code: Code::of(header.status),
+            code: Code::from_status(header.status),
             opaque: header.opaque,
             cas: header.cas,
             key: None,
@@ -124,13 +125,13 @@ impl Answer<'_> {
         }
     }
 
-    /// Bytes behind the key: a value, a text, a counter.
+    /// Size of what follows the key (a value, a text or a counter), bytes.
     pub fn value_size(&self) -> u32 {
         let start = u32::from(self.extras_size) + u32::from(self.key_size);
         self.body_size.saturating_sub(start)
     }
 
-    /// Bytes that follow what was parsed: all of the body but extras and key, if the key was parsed.
+    /// Bytes of the response after the parsed part: the value if the key was parsed, otherwise the whole body.
     pub fn rest_size(&self) -> u64 {
         let size = match self.key {
             Some(_) => self.value_size(),
@@ -139,13 +140,14 @@ impl Answer<'_> {
         size.into()
     }
 
-    /// Whether it brings an item that was found.
+    /// True if the response carries an item that a retrieval found.
     pub fn is_hit(&self) -> bool {
         let retrieval = matches!(self.opcode.command(), Command::Get | Command::Gat);
         retrieval && self.code == Code::Success
     }
 
-    /// Whether more responses to the same request follow: all of a `stat` but the last, which names nothing.
+    /// True if more responses to the same request follow. Each statistic is a response of its own; an empty one ends
+    /// the list.
     pub fn continues(&self) -> bool {
         self.opcode.command() == Command::Stats && self.code == Code::Success && self.body_size > 0
     }

@@ -23,7 +23,7 @@ fn message(write: impl FnOnce(&mut Encoder<'_>) -> Result<(), Full>) -> Vec<u8> 
     out[..written].to_vec()
 }
 
-/// A message of any numbers, with zeros for its extras and `k` for its key.
+/// Builds a message from the fields of its header, with zeros as its extras and letters `k` as its key.
 fn raw(magic: u8, opcode: u8, key: u16, extras: u8, body: u32, status: u16) -> Vec<u8> {
     let mut bytes = Vec::from([magic, opcode]);
     bytes.extend(key.to_be_bytes());
@@ -51,18 +51,21 @@ fn options(request: &Request<'_>) -> String {
 }
 
 #[test]
-fn every_opcode_of_a_command_is_found_by_what_it_asks_for() {
+fn every_opcode_is_found_by_its_command_and_variant() {
     let named: Vec<_> = (0..=u8::MAX)
         .map(Opcode)
         .filter(|opcode| opcode.command() != Command::Other)
         .collect();
     assert_eq!(named.len(), 33);
     for opcode in named {
-        let found = Opcode::of(opcode.command(), opcode.is_quiet(), opcode.returns_key());
+        let found = Opcode::from_command(opcode.command(), opcode.is_quiet(), opcode.returns_key());
         assert_eq!(found, Some(opcode));
     }
-    assert_eq!(Opcode::of(Command::Touch, true, false), None);
-    assert_eq!(Opcode::of(Command::Cas, true, false), Some(Opcode(0x11)));
+    assert_eq!(Opcode::from_command(Command::Touch, true, false), None);
+    assert_eq!(
+        Opcode::from_command(Command::Cas, true, false),
+        Some(Opcode(0x11))
+    );
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn a_storage_request_gives_all_its_numbers() {
 }
 
 #[test]
-fn arithmetic_without_a_counter_to_make_has_no_initial_value() {
+fn arithmetic_that_creates_no_counter_has_no_initial_value() {
     let numbers = |initial| Arithmetic { delta: 5, initial };
     let bytes = message(|out| out.binary_arithmetic(tag(5, 0), b"k", numbers(Some((8, 30)))));
     let request = parsed(&bytes);
@@ -104,13 +107,13 @@ fn arithmetic_without_a_counter_to_make_has_no_initial_value() {
 }
 
 #[test]
-fn an_expiry_beyond_31_bits_is_far_away() {
+fn an_expiry_beyond_31_bits_saturates() {
     let bytes = message(|out| out.binary_ttl(tag(0x1c, 0), b"k", u32::MAX));
     assert_eq!(parsed(&bytes).ttl, Some(i32::MAX));
 }
 
 #[test]
-fn secrets_are_no_value_and_mechanisms_no_key() {
+fn authentication_secrets_are_not_values_and_mechanisms_are_not_keys() {
     for opcode in [Opcode::SASL_AUTH, Opcode::SASL_STEP] {
         let bytes = raw(REQUEST_MAGIC, opcode.0, 5, 0, 5 + 20, 0);
         let request = parsed(&bytes);
@@ -148,7 +151,7 @@ fn lengths_that_an_opcode_does_not_allow_are_refused_and_close() {
 }
 
 #[test]
-fn an_unknown_opcode_has_a_whole_body_thrown_away_behind_its_key() {
+fn an_unknown_opcode_has_a_whole_body_discarded_after_its_key() {
     for opcode in [0x1b, 0x30, 0x3c, 0xff] {
         let bytes = raw(REQUEST_MAGIC, opcode, 2, 4, 16, 0);
         let request = parsed(&bytes);
@@ -171,7 +174,7 @@ fn quit_is_answered_unless_it_is_quiet() {
 fn a_response_gives_its_header_before_its_key() {
     let bytes = raw(RESPONSE_MAGIC, 0x0d, 3, 4, 12, 0);
     let Ok(Status::Complete { value, consumed }) = parse_response(&bytes) else {
-        panic!("not whole");
+        panic!("incomplete");
     };
     assert_eq!((consumed, value.key), (31, Some(&b"kkk"[..])));
     assert_eq!((value.opaque, value.cas), (OPAQUE, 9));
@@ -182,7 +185,7 @@ fn a_response_gives_its_header_before_its_key() {
 }
 
 #[test]
-fn every_status_is_known_or_kept_as_it_is() {
+fn an_unknown_status_keeps_its_number() {
     let table = [
         (0x00, Code::Success),
         (0x01, Code::NotFound),
@@ -208,7 +211,7 @@ fn every_status_is_known_or_kept_as_it_is() {
 }
 
 #[test]
-fn a_list_of_statistics_ends_where_nothing_is_named() {
+fn a_list_of_statistics_ends_with_an_empty_response() {
     for (key, continues) in [(3, true), (0, false)] {
         let bytes = raw(RESPONSE_MAGIC, 0x10, key, 0, key.into(), 0);
         let answer = parse_response(&bytes);
@@ -219,7 +222,7 @@ fn a_list_of_statistics_ends_where_nothing_is_named() {
 }
 
 #[test]
-fn broken_messages_name_the_broken_rule() {
+fn a_malformed_message_is_an_error_that_names_the_broken_rule() {
     assert_eq!(parse_request(b"\x81"), Err(ParseError::Magic));
     assert_eq!(parse_request(b"get a\r\n"), Err(ParseError::Magic));
     assert_eq!(parse_response(b"\x80"), Err(ParseError::Magic));

@@ -1,4 +1,4 @@
-//! The words after a meta command → the fields of its [`Request`].
+//! Words after a meta command → the fields of its [`Request`].
 
 use super::Request;
 use super::text::value_size;
@@ -8,9 +8,11 @@ use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, MetaFlags, base64, number};
 
 /// Most words after the command that the classic parser accepts.
 const WORDS_MAX: usize = 18;
-const CLASSIC: Letters = Letters::of(b"bNTRlOPLkstcfvhuqFCMJDI");
-const SHARED: Letters = Letters::of(b"bNTRlOPLkstcfvhuqFCMJDIxE");
-/// Most bytes of an opaque token, without its letter.
+/// Flags that the classic parser knows.
+const CLASSIC: Letters = Letters::new(b"bNTRlOPLkstcfvhuqFCMJDI");
+/// Flags that the shared parser knows.
+const SHARED: Letters = Letters::new(b"bNTRlOPLkstcfvhuqFCMJDIxE");
+/// Longest opaque token without its letter, bytes.
 const OPAQUE_SIZE_MAX: usize = 31;
 
 impl<'a> Request<'a> {
@@ -38,14 +40,15 @@ impl<'a> Request<'a> {
         self.keys = Keys::one(key, self.base64());
     }
 
-    /// The size of `ms`; without it no data block is read.
+    /// Reads the size of an `ms`; false if it has none, in which case memcached reads no data block.
     fn size(&mut self, tokens: &mut Tokens<'a>, dialect: Dialect) -> bool {
         self.value_size = tokens.next().and_then(|word| value_size(word, dialect));
         self.refused = self.value_size.is_none();
         !self.refused
     }
 
-    /// `me` looks at one flag only, in one place; what the shared parser cannot decode is not found.
+    /// Reads an `me`, which knows one flag only, in one position. A key that cannot be decoded is refused by the
+    /// classic parser; to the shared one it is a key of no item.
     fn debug(&mut self, key: &'a [u8], mut tokens: Tokens<'a>, dialect: Dialect) {
         self.flags = MetaFlags::new(tokens.clone());
         let base64 = tokens.next() == Some(b"b");
@@ -57,7 +60,7 @@ impl<'a> Request<'a> {
         self.refused = key.len() > KEY_SIZE_MAX || undecodable;
     }
 
-    /// Takes every flag up to one that ends memcached's reading; false if the line is refused.
+    /// Reads every flag up to the one at which memcached stops; false if it refuses the line.
     fn read_flags(&mut self, key: &[u8], dialect: Dialect) -> bool {
         let mut valid = true;
         for flag in self.flags.clone() {
@@ -107,12 +110,13 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Stores the number of a flag; false if it could not be parsed.
 fn take<T>(field: &mut Option<T>, value: Option<T>) -> bool {
     *field = value;
     field.is_some()
 }
 
-/// Whether the parser knows a flag; one list serves all commands.
+/// Returns true if the parser knows a flag; one list serves all commands.
 const fn known(letter: u8, dialect: Dialect) -> bool {
     match dialect {
         Dialect::Classic => CLASSIC.has(letter),

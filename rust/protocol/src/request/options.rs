@@ -5,9 +5,11 @@ use core::fmt;
 use super::Request;
 use crate::flags::Letters;
 
-/// Letters of every flag memcached has had, and modes it has had for `M`.
+/// Letters of all flags of all versions of memcached.
 const LETTERS: &[u8] = b"bcCDEfFhIJkKlLMNOPqRsStTuvx";
+/// Letters that describe a binary request, in the order they are written.
 const BINARY_LETTERS: &[u8] = b"qkC";
+/// Modes of flag `M` in all versions of memcached.
 const MODES: &[u8] = b"EAPRSID+-earpsid";
 
 pub(super) fn write(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Result {
@@ -35,7 +37,7 @@ pub(super) fn write(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Re
     Ok(())
 }
 
-/// What a binary request has in common with a meta command's flags.
+/// Writes the properties of a binary request as the letters of the equivalent meta flags.
 fn write_letters(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Result {
     let mut separator = "";
     for letter in BINARY_LETTERS {

@@ -1,10 +1,11 @@
-//! Lines whose verb is no [`Command`] → how memcached answers them.
+//! Lines whose verb is not a [`Command`] → memcached's answer, or none.
 
 use super::Request;
 use crate::token::{Tokens, Words};
 use crate::{Command, Dialect};
 
-/// Verbs the classic parser knows, with the fewest and most words after each at which it looks for `noreply`.
+/// Administrative verbs that the classic parser knows, each with the fewest and most words after it for which the
+/// parser looks for `noreply`.
 const ADMINISTRATION: &[(&[u8], usize, usize)] = &[
     (b"cache_memlimit", 1, 2),
     (b"extstore", 1, usize::MAX),
@@ -15,7 +16,7 @@ const ADMINISTRATION: &[(&[u8], usize, usize)] = &[
     (b"watch", 0, usize::MAX),
 ];
 
-/// First letters of verbs that the classic parser tells apart before it looks for a browser.
+/// First letters of verbs that the classic parser handles before it looks for an HTTP request.
 const FIRST_LETTERS: &[u8] = b"gsacidt";
 
 impl<'a> Request<'a> {
@@ -40,7 +41,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether the line ends as a browser's does: memcached closes the connection.
+    /// Returns true if the line ends like a browser's HTTP request, for which memcached closes the connection.
     fn is_http(&self, words: &Words<'_>, dialect: Dialect) -> bool {
         let looked_for = match (dialect, self.verb) {
             (Dialect::Classic, [] | [_] | [b'm', _]) => false,

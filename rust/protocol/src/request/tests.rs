@@ -76,7 +76,7 @@ fn only_the_line_is_consumed() {
 }
 
 #[test]
-fn the_binary_protocol_is_told_apart() {
+fn the_binary_protocol_is_recognised() {
     assert_eq!(parse(b"\x80\0\0\0"), Err(ParseError::Binary));
 }
 

@@ -1,10 +1,10 @@
-//! The words after a classic verb → the fields of its [`Request`].
+//! Words after a text verb → the fields of its [`Request`].
 
 use super::Request;
 use crate::token::{Tokens, Words};
 use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, number};
 
-/// The largest data block memcached accepts the size of: it adds two in 31 bits.
+/// Largest size of a data block that memcached accepts, bytes: it adds two for the line end in 31 bits.
 pub(super) const VALUE_SIZE_MAX: i32 = i32::MAX - 2;
 
 impl<'a> Request<'a> {
@@ -45,7 +45,7 @@ impl<'a> Request<'a> {
         self.refused = count == 0 || too_long;
     }
 
-    /// The classic parser lets a `gat` without keys pass.
+    /// Reads a `gat` or `gats`. The classic parser accepts one without keys.
     fn retrieval_with_touch(&mut self, mut tokens: Tokens<'a>, dialect: Dialect) {
         self.ttl = tokens.next().and_then(number::signed);
         self.retrieval(tokens);
@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The classic parser accepts a `0`, once a delay, before `noreply`.
+    /// Reads a `delete`. The classic parser accepts a `0` (formerly a delay) after the key.
     fn delete(&mut self, words: &Words<'a>, dialect: Dialect) {
         if !self.fits(words, 1, 3, dialect) {
             return;
@@ -128,8 +128,8 @@ impl<'a> Request<'a> {
         self.refused = number::flags(words.get(0)).is_none();
     }
 
-    /// Takes the key and `noreply` if the line has the right number of words after its verb; refuses it otherwise.
-    /// The shared parser bears further words.
+    /// Reads the key, and `noreply` if the number of words after the verb is right; refuses the line otherwise. The
+    /// shared parser tolerates further words.
     fn fits(&mut self, words: &Words<'a>, least: usize, most: usize, dialect: Dialect) -> bool {
         let fits = words.count >= least && (words.count <= most || dialect == Dialect::Shared);
         if words.count > 0 {
@@ -144,7 +144,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A data block's size, if memcached accepts it. The shared parser takes digits alone.
+/// Parses the size of a data block; `None` if memcached refuses it. The shared parser accepts digits only.
 pub(super) fn value_size(word: &[u8], dialect: Dialect) -> Option<u32> {
     let size = match dialect {
         Dialect::Classic => number::signed(word)?,

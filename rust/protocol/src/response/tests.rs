@@ -107,7 +107,7 @@ fn a_meta_answer_gives_kind_size_and_flags() {
 }
 
 #[test]
-fn a_broken_line_names_the_broken_rule() {
+fn a_malformed_line_is_an_error_that_names_the_broken_rule() {
     let table: &[(&[u8], ParseError)] = &[
         (b"\x81\0\0\0", ParseError::Binary),
         (b"VALUE\r\n", ParseError::ValueKey),

@@ -1,4 +1,5 @@
-//! Every opcode with odd lengths → a real memcached and our parser: both must agree on what follows each request.
+//! Every opcode with unusual lengths → a real memcached and our parser, which must agree on where the next request
+//! starts.
 
 use std::io;
 
@@ -7,7 +8,7 @@ use membench_protocol::{Command, Request, Status};
 
 use crate::server::Server;
 
-/// Opaque value of the request that ends each stream.
+/// The opaque value of the request that ends each stream.
 const LAST: u32 = 0xfeed_f00d;
 const NOOP: u8 = 0x0a;
 
@@ -25,7 +26,7 @@ fn request(opcode: u8, key: usize, extras: u8, value: usize, opaque: u32) -> Vec
     bytes
 }
 
-/// Opcodes, opaque values and statuses of all responses in `bytes`; those of one `stat` once.
+/// Returns the opcodes, opaque values and statuses of all responses in `bytes`; the responses to one `stat` count once.
 fn answers(mut bytes: &[u8]) -> Vec<(Opcode, u32, Code)> {
     let mut all = Vec::new();
     while let Ok(Status::Complete { value, consumed }) = binary::parse_response(bytes) {
@@ -41,11 +42,12 @@ fn answers(mut bytes: &[u8]) -> Vec<(Opcode, u32, Code)> {
         let end = consumed + usize::try_from(value.value_size()).unwrap_or(usize::MAX);
         bytes = bytes.get(end..).unwrap_or_default();
     }
-    assert_eq!(bytes, b"", "responses end where a response ends");
+    assert_eq!(bytes, b"", "incomplete response");
     all
 }
 
-/// What memcached answers to a stream against an empty cache, as our parser sees it: opcode, opaque value, refused.
+/// Returns the responses that memcached owes to a stream if its cache is empty, according to our parser: opcode, opaque
+/// value, refused.
 fn due(mut bytes: &[u8]) -> Vec<(Opcode, u32, bool)> {
     let mut all = Vec::new();
     while let Ok(Status::Complete { value, consumed }) = binary::parse_request(bytes) {
@@ -65,7 +67,8 @@ fn due(mut bytes: &[u8]) -> Vec<(Opcode, u32, bool)> {
     all
 }
 
-/// With no item there, these conditions are not met, and that is answered.
+/// Returns true if memcached answers. A quiet command that fails is answered, too: these four need an item, and there
+/// is none.
 fn answered(request: &Request<'_>) -> bool {
     use Command::{Append, Delete, Prepend, Replace};
     let unmet = matches!(request.command, Replace | Delete | Append | Prepend);
@@ -73,7 +76,7 @@ fn answered(request: &Request<'_>) -> bool {
 }
 
 #[test]
-fn memcached_and_the_parser_agree_on_what_follows_every_binary_request() -> io::Result<()> {
+fn memcached_and_the_parser_agree_where_each_binary_request_ends() -> io::Result<()> {
     for server in [Server::start(), Server::newer()].into_iter().flatten() {
         compare_all(&server)?;
     }
@@ -116,7 +119,7 @@ fn compare(shown: &str, stream: &[u8], answer: &[u8]) {
 }
 
 #[test]
-fn the_value_of_an_item_too_large_is_read_all_the_same() -> io::Result<()> {
+fn memcached_reads_the_value_of_an_item_that_is_too_large() -> io::Result<()> {
     let Some(server) = Server::start() else {
         return Ok(());
     };

@@ -1,10 +1,10 @@
-//! Request lines that memcached treats in ways of its own.
+//! Request lines that memcached treats in unexpected ways.
 
 fn long(prefix: &str, key: usize, suffix: &str) -> Vec<u8> {
     format!("{prefix}{}{suffix}", "k".repeat(key)).into_bytes()
 }
 
-/// Every odd line, with the data block its author meant to follow.
+/// Returns every unusual line, with the data block that its author meant to send.
 pub(crate) fn cases() -> Vec<Vec<u8>> {
     let mut cases: Vec<Vec<u8>> = LINES.iter().map(|line| line.to_vec()).collect();
     for key in [250, 251] {
@@ -50,7 +50,7 @@ fn multiget(keys: usize) -> Vec<u8> {
     line
 }
 
-/// Request lines (with the data their author meant to follow), each answered with one line at most on an empty server.
+/// Request lines, with the data that their author meant to send. An empty server answers each with at most one line.
 const LINES: &[&[u8]] = &[
     b"set k 0 0 3\r\nabc\r\n",
     b"set k 0 0 3\nabc\r\n",
@@ -220,7 +220,7 @@ const LINES: &[&[u8]] = &[
     b"ma absent N0 q\r\n",
 ];
 
-/// Quiet requests that do not come to what quiet hides are answered; these lines cannot be foretold from the line alone.
+/// Quiet requests that are answered because their outcome is not the ordinary one, which the line alone does not show.
 pub(crate) const ANSWERED_ALTHOUGH_QUIET: &[&[u8]] = &[
     b"ms k 3 q\r\nabcde\r\n",
     b"ms absent 3 MA q\r\nabc\r\n",

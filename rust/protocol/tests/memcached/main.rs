@@ -1,4 +1,4 @@
-//! Odd request lines → a real memcached and our parser: both must agree on what follows each line.
+//! Unusual request lines → a real memcached and our parser, which must agree on where the next request starts.
 
 use std::io;
 
@@ -14,7 +14,7 @@ mod server;
 const SENTINEL: &[u8] = b"version
 ";
 
-/// How many lines answer a stream of requests, as our parser sees it, if none of them asks for more than one.
+/// Returns the number of lines that answer a stream of requests, according to our parser, if each has at most one.
 fn lines_due(mut bytes: &[u8], dialect: Dialect) -> usize {
     let mut lines = 0;
     while let Ok(Status::Complete { value, consumed }) = request::parse_as(bytes, dialect) {
@@ -47,7 +47,7 @@ fn is_refusal(answer: &[u8]) -> bool {
 }
 
 #[test]
-fn memcached_and_the_parser_agree_on_what_follows_every_line() -> io::Result<()> {
+fn memcached_and_the_parser_agree_where_each_request_ends() -> io::Result<()> {
     let servers = [
         (Dialect::Classic, Server::start()),
         (Dialect::Shared, Server::newer()),
@@ -64,7 +64,7 @@ fn memcached_and_the_parser_agree_on_what_follows_every_line() -> io::Result<()>
 }
 
 #[test]
-fn memcached_and_the_parser_agree_on_lines_too_long() -> io::Result<()> {
+fn memcached_and_the_parser_agree_which_lines_are_too_long() -> io::Result<()> {
     let Some(server) = Server::start() else {
         return Ok(());
     };
@@ -86,7 +86,7 @@ fn a_retrieval_with_a_long_key_drops_the_answers_not_yet_sent() -> io::Result<()
         ["get ", "gets a ", "gat 0 ", "gats x ", "incr "].map(|verb| format!("{verb}{long}\r\n"))
     {
         let Ok(Status::Complete { value, .. }) = request::parse(line.as_bytes()) else {
-            panic!("{line:?} is not whole");
+            panic!("{line:?} is incomplete");
         };
         let stream = [b"set a 0 0 1\r\nx\r\n", line.as_bytes()].concat();
         let kept = server.ask(&stream)?.starts_with(b"STORED");
@@ -95,7 +95,7 @@ fn a_retrieval_with_a_long_key_drops_the_answers_not_yet_sent() -> io::Result<()
     Ok(())
 }
 
-/// The refusal of a retrieval's long key ends with an empty line.
+/// Returns true if the answer is two lines: memcached refuses a retrieval's long key with an error and an empty line.
 fn is_answered_with_two_lines(case: &[u8]) -> bool {
     match request::parse_as(case, Dialect::Shared) {
         Ok(Status::Complete { value, .. }) => value.drops_answers(),
@@ -117,7 +117,7 @@ fn compare(case: &[u8], stream: &[u8], answer: &[u8], dialect: Dialect) {
         answer.escape_ascii()
     );
     let Ok(Status::Complete { value, .. }) = request::parse_as(case, dialect) else {
-        panic!("{shown} is not whole");
+        panic!("{shown} is incomplete");
     };
     if is_certain(&value) && !bad_block(case) {
         let refused = is_refusal(answer);
@@ -130,14 +130,14 @@ fn compare(case: &[u8], stream: &[u8], answer: &[u8], dialect: Dialect) {
     }
 }
 
-/// Whether the line is answered, and with what, depends on it alone: not on how the server was started.
+/// Returns true if the line alone determines its answer, regardless of the options the server was started with.
 fn is_certain(request: &Request<'_>) -> bool {
     let administration = request.command == Command::Other && !request.refused;
     let statistics = request.command == Command::Stats;
     !(request.noreply || request.closes || administration || statistics)
 }
 
-/// The line is fine, its data block is not.
+/// Returns true if the data block of a line does not end with a line end.
 fn bad_block(case: &[u8]) -> bool {
     match request::parse(case) {
         Ok(Status::Complete { value, consumed }) => value.value_size.is_some_and(|size| {

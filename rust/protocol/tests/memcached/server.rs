@@ -1,4 +1,4 @@
-//! Bytes → what a memcached answers to them.
+//! Bytes → the answer of a memcached.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::iter;
@@ -10,45 +10,48 @@ use std::time::{Duration, Instant};
 
 use membench_protocol::Dialect;
 
-/// Each server gets the next port; ports in use are passed over.
+/// The next server's port; ports in use are skipped.
 static PORT: AtomicU16 = AtomicU16::new(21_200);
 const PORTS_TRIED: usize = 50;
-/// A memcached of its own, ended when dropped.
+
+/// A memcached process, killed on drop.
 pub(crate) struct Server {
     child: Child,
     port: u16,
 }
 
 impl Server {
-    /// The installed memcached of the classic dialect on a free port; none, with the reason printed, if there is none.
+    /// Starts the installed memcached on a free port; `None`, with the reason printed, if it is missing or is not of
+    /// the classic dialect.
     pub(crate) fn start() -> Option<Self> {
-        Self::of_dialect(Dialect::Classic, "memcached".as_ref())
+        Self::with_dialect(Dialect::Classic, "memcached".as_ref())
     }
 
-    /// The newer memcached that `tests/current_memcached.sh` keeps in the cache.
+    /// Starts the newer memcached that `tests/current_memcached.sh` keeps in the cache; `None` as for
+    /// [`Server::start`].
     pub(crate) fn newer() -> Option<Self> {
         let home = std::env::var_os("HOME").unwrap_or_default();
         let program = Path::new(&home).join(".cache/membench/memcached-sid/memcached");
-        Self::of_dialect(Dialect::Shared, &program)
+        Self::with_dialect(Dialect::Shared, &program)
     }
 
-    fn of_dialect(dialect: Dialect, program: &Path) -> Option<Self> {
+    fn with_dialect(dialect: Dialect, program: &Path) -> Option<Self> {
         let shown = program.display();
         let Ok(version) = Process::new(program).arg("-V").output() else {
             println!("skipped: no `{shown}`");
             return None;
         };
         let version = version.stdout.strip_prefix(b"memcached ")?;
-        if Dialect::of_version(version) != Some(dialect) {
-            println!("skipped: `{shown} -V` is of another dialect than {dialect:?}");
+        if Dialect::from_version(version) != Some(dialect) {
+            println!("skipped: `{shown}` is not of dialect {dialect:?}");
             return None;
         }
         iter::repeat_with(|| PORT.fetch_add(1, Ordering::Relaxed))
             .take(PORTS_TRIED)
-            .find_map(|port| Self::on(program, port))
+            .find_map(|port| Self::with_port(program, port))
     }
 
-    fn on(program: &Path, port: u16) -> Option<Self> {
+    fn with_port(program: &Path, port: u16) -> Option<Self> {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return None;
         }
@@ -82,7 +85,7 @@ impl Server {
         None
     }
 
-    /// All that memcached answers to `bytes` until it is done or closes.
+    /// Sends `bytes` and returns everything that memcached answers until it closes the connection.
     pub(crate) fn ask(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.write_all(bytes)?;
@@ -94,8 +97,8 @@ impl Server {
         }
     }
 
-    /// Whether memcached reads on after a line without end: the end and another request, sent once it has read the
-    /// line, are answered.
+    /// Returns true if memcached waits for the rest of an incomplete line: it answers the line end and another request,
+    /// sent after it has read the line.
     pub(crate) fn waits_after(&self, line: &[u8]) -> io::Result<bool> {
         let read = |server: &Self| -> io::Result<Vec<u8>> { server.ask(b"stats\r\n") };
         let before = bytes_read(&read(self)?);
@@ -113,7 +116,7 @@ impl Server {
     }
 }
 
-/// memcached's counter, from its statistics.
+/// Returns memcached's counter of received bytes, from its statistics.
 fn bytes_read(statistics: &[u8]) -> usize {
     let text = String::from_utf8_lossy(statistics);
     text.lines()

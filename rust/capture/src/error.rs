@@ -1,0 +1,284 @@
+//! Every failure of a capture, under one type; what a part of it raises is defined beside that part.
+
+use std::{io, path::PathBuf};
+
+use membench_decode::{packet::PacketError, privacy::KeyError};
+use membench_event::{Class, Failure, Hint, Setting, io_hint};
+
+pub use crate::bpf::error::KernelError;
+
+/// The result of a capture.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure of a capture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key that protects keys cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The kernel lacks or refuses something.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// Packets cannot be read.
+    #[error(transparent)]
+    Packet(#[from] PacketError),
+    /// The profile cannot be written.
+    #[error(transparent)]
+    Profile(#[from] membench_profile::Error),
+    /// A file or folder could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// An option is for other sources.
+    #[error("{origin}: option `{option}` is for `ebpf:any` only")]
+    NotForSource {
+        /// The option.
+        option: Setting,
+        /// The source as the user wrote it.
+        origin: String,
+    },
+    /// The hooks are those of interfaces.
+    #[error("{origin}: the hooks `{hooks}` are for `ebpf:INTERFACE` only")]
+    NotOfInterface {
+        /// The source as the user wrote it.
+        origin: String,
+        /// The hooks asked for.
+        hooks: &'static str,
+    },
+    /// The system did not give what a recording runs on.
+    #[error("no {what} for the recording: {source}")]
+    NotStarted {
+        /// What was wanted.
+        what: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A server whose log was to be recorded cannot be reached, or broke off before it began.
+    #[error("watch:{server}: {source}")]
+    WatchUnreachable {
+        /// The server.
+        server: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A server does not send its log.
+    #[error("watch:{server}: the server does not send its log: {}", if found.is_empty() { "it hung up" } else { found })]
+    WatchRefused {
+        /// The server.
+        server: String,
+        /// What the server said instead.
+        found: String,
+    },
+    /// The file is no log of memcached's.
+    #[error("{}: no log of memcached's (`watch fetchers mutations`)", path.display())]
+    NotALog {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The connection over which the hooks are tried could not be made.
+    #[error("a connection of our own over 127.0.0.1, to try the hooks with: {source}")]
+    NoTrial {
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The programs were attached, but did not see what passed.
+    #[error("the kernel programs are attached but see {seen:?} of {sent} bytes sent both ways")]
+    HooksSilent {
+        /// Bytes read and sent, as the programs counted them.
+        seen: [u64; 2],
+        /// Bytes sent each way.
+        sent: u64,
+    },
+    /// A recording's result was asked for twice.
+    #[error("the recording's result was already taken")]
+    RecorderTaken,
+    /// The recording's thread panicked.
+    #[error("the recorder stopped unexpectedly; what it wrote can be opened")]
+    RecorderPanicked,
+    /// There is no libpcap.
+    #[error("no libpcap: {reason}")]
+    NoLibpcap {
+        /// What the loader said.
+        reason: String,
+    },
+    /// This process may not capture packets.
+    #[error("pcap:{interface}: packets may not be captured: {reason}")]
+    PacketsForbidden {
+        /// The interface.
+        interface: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// libpcap does not capture here.
+    #[error("pcap:{interface}: packets cannot be captured: {reason}")]
+    PacketsUnavailable {
+        /// The interface.
+        interface: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// Neither the kernel's hooks nor packets can be recorded here.
+    #[error("{kernel}\n{packets}")]
+    NoSource {
+        /// Why the hooks cannot.
+        kernel: Box<Error>,
+        /// Why packets cannot.
+        packets: Box<Error>,
+    },
+    /// The source needs something that this build leaves out.
+    #[error("{} capture requires --features {feature}, got: {wanted}", if *feature == "ebpf" { "eBPF" } else { "packet" })]
+    FeatureMissing {
+        /// The Cargo feature.
+        feature: &'static str,
+        /// The source.
+        wanted: &'static str,
+    },
+    /// The programs can follow some ports, but not these.
+    #[error("between 1 and {most} ports can be followed, none of them 0, got: {wanted:?}")]
+    Ports {
+        /// The ports asked for.
+        wanted: Vec<u16>,
+        /// Most ports at once.
+        most: usize,
+    },
+    /// What a recording was to be narrowed to does not exist.
+    #[error("{option} {wanted}: {found}")]
+    Selection {
+        /// The option.
+        option: Setting,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        found: String,
+    },
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Key(error) => error.class(),
+            Self::Kernel(error) => error.class(),
+            Self::Packet(error) => error.class(),
+            Self::Profile(error) => error.class(),
+            Self::RecorderTaken | Self::RecorderPanicked => Class::Failed,
+            Self::NotForSource { .. }
+            | Self::NotOfInterface { .. }
+            | Self::NotALog { .. }
+            | Self::Ports { .. }
+            | Self::Selection { .. } => Class::Usage,
+            Self::Io { .. }
+            | Self::NotStarted { .. }
+            | Self::NoLibpcap { .. }
+            | Self::PacketsForbidden { .. }
+            | Self::PacketsUnavailable { .. }
+            | Self::NoSource { .. }
+            | Self::FeatureMissing { .. }
+            | Self::NoTrial { .. }
+            | Self::HooksSilent { .. }
+            | Self::WatchUnreachable { .. }
+            | Self::WatchRefused { .. } => Class::Environment,
+        }
+    }
+
+    fn hint(&self) -> Option<Hint> {
+        let text = match self {
+            Self::Key(error) => return error.hint(),
+            Self::Kernel(error) => return error.hint(),
+            Self::Packet(error) => return error.hint(),
+            Self::Profile(error) => return error.hint(),
+            Self::Io { source, .. } => return io_hint(source),
+            Self::NoSource { kernel, packets } => return both_hints(kernel, packets),
+            Self::Selection { option, .. } => return selection_hint(*option),
+            Self::WatchUnreachable { server, source } => {
+                return Some(Hint::text(unreachable_hint(server, source)));
+            }
+            Self::FeatureMissing { feature, .. } => {
+                return Some(Hint::text(format!("build with `--features {feature}`")));
+            }
+            Self::RecorderPanicked => {
+                return Some(Hint::command("repair", "").then(" seals it; please report this"));
+            }
+            Self::PacketsUnavailable { .. } => {
+                return Some(Hint::command("doctor", "").then(" shows what this machine can do"));
+            }
+            Self::Ports { .. } | Self::RecorderTaken | Self::HooksSilent { .. } => return None,
+            Self::NoLibpcap { .. } => {
+                "install it: `apt-get install libpcap0.8`, `dnf install libpcap` or `apk add libpcap`"
+            }
+            Self::PacketsForbidden { .. } => "run as root, or with CAP_NET_RAW in a container",
+            Self::NotOfInterface { .. } => "drop this option: the first way that works is taken",
+            Self::NotForSource { .. } => {
+                "drop this option: only ports and addresses are known from packets and logs"
+            }
+            Self::NoTrial { .. } => "bring the loopback interface up: `ip link set lo up`",
+            Self::NotStarted { .. } => {
+                "raise a limit: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"
+            }
+            Self::WatchRefused { found, .. } => refused_hint(found),
+            Self::NotALog { .. } => {
+                "`(echo watch fetchers mutations connevents; cat) | nc HOST PORT > watch.log` makes one"
+            }
+        };
+        Some(Hint::text(text))
+    }
+}
+
+/// Says where to look up the names that an option takes.
+fn selection_hint(option: Setting) -> Option<Hint> {
+    match option {
+        Setting::Pids => Some(
+            Hint::text("`pgrep memcached` lists pids; ")
+                .then_setting(Setting::Ports, "")
+                .then(" names ports that nobody listens on yet"),
+        ),
+        Setting::Cgroups => Some(Hint::text(
+            "`cat /proc/PID/cgroup` has the path, in the line that begins with `0::`",
+        )),
+        Setting::NetworkNamespaces => Some(
+            Hint::text("`ip netns` lists names; ")
+                .then_setting(Setting::NetworkNamespaces, "PID")
+                .then(" takes that of a process"),
+        ),
+        _ => None,
+    }
+}
+
+/// Joins the remedies for the kernel's hooks and for packets.
+fn both_hints(kernel: &Error, packets: &Error) -> Option<Hint> {
+    match (kernel.hint(), packets.hint()) {
+        (Some(hooks), Some(packets)) => Some(hooks.then("; for packets: ").then_hint(packets)),
+        (hooks, packets) => hooks.or(packets),
+    }
+}
+
+/// Why no connection to a server may have come about.
+fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    match source.kind() {
+        // What a socket with a time limit says when nothing came.
+        WouldBlock | TimedOut => {
+            format!(
+                "{server} did not answer in 2 s: a firewall, or TLS, which is not supported here"
+            )
+        }
+        _ => format!("is memcached running and listening on {server}? (plain TCP, text protocol)"),
+    }
+}
+
+/// What a server that does not send its log says, and what it means.
+fn refused_hint(found: &str) -> &'static str {
+    if found.contains("not allowed") {
+        "memcached was started with `-W`, which forbids it: start it without, or record `ebpf:any`"
+    } else if found.contains("unauthenticated") {
+        "memcached asks for a password (`-Y`), which is not supported here: record `ebpf:any`"
+    } else if found.starts_with("WATCHER_TOO_MANY") {
+        "20 clients watch it already: end one of them, or record `ebpf:any`"
+    } else {
+        "it takes a memcached of version 1.4.26 or newer that speaks the text protocol; `ebpf:any` records any"
+    }
+}

@@ -1,0 +1,72 @@
+//! Events → how many of what.
+
+use std::collections::BTreeMap;
+
+use membench_event::{Command, Event, Outcome};
+
+/// Counts of events, kept while they pass by.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    events: u64,
+    requests: u64,
+    commands: [u64; Command::ALL.len()],
+    outcomes: [u64; Outcome::ALL.len()],
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            events: 0,
+            requests: 0,
+            commands: [0; Command::ALL.len()],
+            outcomes: [0; Outcome::ALL.len()],
+        }
+    }
+}
+
+impl Tally {
+    /// Counts these events.
+    pub(crate) fn add(&mut self, events: &[Event]) {
+        self.events += events.len() as u64;
+        for event in events {
+            self.requests += u64::from(event.request_size.is_some());
+            self.commands[event.command as usize] += 1;
+            if let Some(outcome) = event.outcome {
+                self.outcomes[outcome as usize] += 1;
+            }
+        }
+    }
+
+    /// All events.
+    pub(crate) fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// All requests: a multi-get is one.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Events by command, those that occurred.
+    pub(crate) fn commands(&self) -> BTreeMap<&'static str, u64> {
+        named(
+            Command::ALL.iter().map(|command| command.name()),
+            &self.commands,
+        )
+    }
+
+    /// Events by outcome, those that occurred.
+    pub(crate) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        named(
+            Outcome::ALL.iter().map(|outcome| outcome.name()),
+            &self.outcomes,
+        )
+    }
+}
+
+fn named(names: impl Iterator<Item = &'static str>, counts: &[u64]) -> BTreeMap<&'static str, u64> {
+    names
+        .zip(counts.iter().copied())
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}

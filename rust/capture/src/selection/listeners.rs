@@ -1,0 +1,361 @@
+//! `/proc/PID/net/{tcp,tcp6,unix}` → the sockets that listen on a port or path, in which network namespace, and whose they are.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use crate::recorder::status::ServerStatus;
+use crate::selection::namespaces::{self, NetworkNamespace};
+use crate::selection::unix;
+use crate::{Followed, Side};
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Endpoint {
+    /// At an address.
+    Inet(SocketAddr),
+    /// At a path.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Its port; 0 at a path.
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::Inet(address) => address.port(),
+            Self::Unix(_) => 0,
+        }
+    }
+
+    /// Its path, if it has one.
+    pub(crate) fn path(&self) -> Option<String> {
+        match self {
+            Self::Inet(_) => None,
+            Self::Unix(path) => Some(path.display().to_string()),
+        }
+    }
+
+    /// One that reaches it from its network namespace.
+    #[must_use]
+    pub(crate) fn reachable(&self) -> Self {
+        let Self::Inet(address) = self else {
+            return self.clone();
+        };
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        Self::Inet(SocketAddr::new(ip, address.port()))
+    }
+
+    /// What is the same for all addresses of one server.
+    fn service(&self) -> (u16, Option<&Path>) {
+        match self {
+            Self::Inet(address) => (address.port(), None),
+            Self::Unix(path) => (0, Some(path)),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(to),
+            Self::Unix(path) => path.display().fmt(to),
+        }
+    }
+}
+
+/// A listening socket on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// Inode number of its network namespace.
+    pub network_namespace: u32,
+    /// Its inode, as in `/proc/PID/fd`.
+    pub inode: u64,
+    /// The process that holds it, if this user may see it.
+    pub pid: Option<u32>,
+}
+
+impl Listener {
+    /// What is known of its server without asking it.
+    pub(crate) fn status(&self) -> ServerStatus {
+        ServerStatus {
+            listening: self.endpoint.to_string(),
+            port: self.endpoint.port(),
+            pid: self.pid,
+            network_namespace: (!self.is_near()).then_some(self.network_namespace),
+            ..ServerStatus::default()
+        }
+    }
+
+    /// Whether it is in the recorder's own network namespace.
+    pub(crate) fn is_near(&self) -> bool {
+        self.network_namespace == namespaces::own()
+    }
+}
+
+/// State of a connected socket, of a listening one and of one for datagrams, as `/proc/net/tcp` and `udp` write them.
+const ESTABLISHED: &str = "01";
+const LISTEN: &str = "0A";
+const UNCONNECTED: &str = "07";
+
+/// The listening sockets that are followed, in every network namespace that can be seen: IPv4 before IPv6, one a
+/// process, port and namespace.
+pub(crate) fn find(followed: &Followed) -> Vec<Listener> {
+    let inet = followed_entries(followed, LISTEN).map(|(network_namespace, entry)| Listener {
+        endpoint: Endpoint::Inet(entry.local),
+        network_namespace,
+        inode: entry.inode,
+        pid: None,
+    });
+    let mut found: Vec<Listener> = inet.chain(paths(followed)).collect();
+    if !found.is_empty() {
+        name_owners(&mut found, &followed.pids);
+    }
+    let mut unique: Vec<Listener> = Vec::new();
+    for listener in found {
+        let same = |known: &Listener| {
+            known.pid.is_some()
+                && known.pid == listener.pid
+                && known.endpoint.service() == listener.endpoint.service()
+                && known.network_namespace == listener.network_namespace
+        };
+        let is_wanted = followed.pids.is_empty()
+            || listener.pid.is_some_and(|pid| followed.pids.contains(&pid));
+        if is_wanted && !unique.iter().any(same) {
+            unique.push(listener);
+        }
+    }
+    unique
+}
+
+/// The listening sockets at followed paths.
+fn paths(followed: &Followed) -> impl Iterator<Item = Listener> {
+    let sockets = path_entries(followed).filter(|(_, entry)| entry.listens);
+    sockets.map(|(network_namespace, entry)| Listener {
+        endpoint: Endpoint::Unix(entry.path),
+        network_namespace,
+        inode: entry.inode,
+        pid: None,
+    })
+}
+
+/// Inodes of the sockets of connections that are open at followed paths, the server's side.
+pub(crate) fn accepted(followed: &Followed) -> Vec<u64> {
+    let sockets = path_entries(followed).filter(|(_, entry)| !entry.listens);
+    sockets.map(|(_, entry)| entry.inode).collect()
+}
+
+fn path_entries(followed: &Followed) -> impl Iterator<Item = (u32, unix::Entry)> {
+    let namespaces = if followed.sockets.is_empty() {
+        Vec::new()
+    } else {
+        followed_namespaces(followed)
+    };
+    let all = namespaces.into_iter().flat_map(|one| {
+        let entries = unix::entries(&one.tables).into_iter();
+        entries.map(move |entry| (one.inode, entry))
+    });
+    all.filter(|(_, entry)| followed.sockets.contains(&entry.path))
+}
+
+/// Where a process listens.
+pub(crate) fn of_process(pid: u32) -> Vec<Endpoint> {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let (sockets, tables) = (socket_inodes(&process), process.join("net"));
+    let inet = entries(&tables, LISTEN).into_iter();
+    let inet = inet.map(|entry| (entry.inode, Endpoint::Inet(entry.local)));
+    let unix = unix::entries(&tables).into_iter();
+    let unix = unix.filter(|entry| entry.listens);
+    let unix = unix.map(|entry| (entry.inode, Endpoint::Unix(entry.path)));
+    inet.chain(unix)
+        .filter(|(inode, _)| sockets.contains(inode))
+        .map(|(_, endpoint)| endpoint)
+        .collect()
+}
+
+/// The clients' ends of connections that are open to followed ports, each with its network namespace.
+pub(crate) fn clients(followed: &Followed) -> Vec<(u32, SocketAddr)> {
+    let client = |entry: Entry| match followed.side {
+        Side::Server => entry.remote,
+        Side::Client => entry.local,
+    };
+    followed_entries(followed, ESTABLISHED)
+        .map(|(network_namespace, entry)| (network_namespace, client(entry)))
+        .collect()
+}
+
+fn followed_entries(
+    followed: &Followed,
+    state: &'static str,
+) -> impl Iterator<Item = (u32, Entry)> {
+    let namespaces = if followed.ports.is_empty() {
+        Vec::new()
+    } else {
+        followed_namespaces(followed)
+    };
+    let all = namespaces.into_iter().flat_map(move |one| {
+        let entries = entries(&one.tables, state).into_iter();
+        entries.map(move |entry| (one.inode, entry))
+    });
+    all.filter(move |(_, entry)| {
+        let server = match followed.side {
+            Side::Client if state == ESTABLISHED => entry.remote,
+            Side::Client | Side::Server => entry.local,
+        };
+        followed.ports.contains(&server.port())
+    })
+}
+
+fn followed_namespaces(followed: &Followed) -> Vec<NetworkNamespace> {
+    let wanted = &followed.network_namespaces;
+    let mut found = namespaces::all();
+    found.retain(|one| wanted.is_empty() || wanted.contains(&one.inode));
+    found
+}
+
+/// One socket of `/proc/net/tcp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    local: SocketAddr,
+    remote: SocketAddr,
+    inode: u64,
+}
+
+/// The sockets in a state that the tables of one network namespace hold; those for datagrams listen as they are.
+fn entries(tables: &Path, state: &'static str) -> Vec<Entry> {
+    let datagrams = (state == LISTEN).then_some([("udp", UNCONNECTED), ("udp6", UNCONNECTED)]);
+    let tables_read = [("tcp", state), ("tcp6", state)].into_iter();
+    let mut found = Vec::new();
+    for (table, state) in tables_read.chain(datagrams.into_iter().flatten()) {
+        if let Ok(text) = fs::read_to_string(tables.join(table)) {
+            found.extend(text.lines().skip(1).filter_map(|line| parse(line, state)));
+        }
+    }
+    found
+}
+
+/// One line of `/proc/net/tcp`: none unless the socket is in this state.
+fn parse(line: &str, wanted: &str) -> Option<Entry> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+    if state != wanted {
+        return None;
+    }
+    let inode = fields.nth(5)?.parse().ok()?;
+    Some(Entry {
+        local: parse_address(local)?,
+        remote: parse_address(remote)?,
+        inode,
+    })
+}
+
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    Some(SocketAddr::new(
+        parse_ip(ip)?,
+        u16::from_str_radix(port, 16).ok()?,
+    ))
+}
+
+/// Words of 32 bits in host byte order.
+fn parse_ip(hex: &str) -> Option<IpAddr> {
+    let word = |start: usize| {
+        let word = u32::from_str_radix(hex.get(start..start + 8)?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    };
+    if hex.len() == 8 {
+        return Some(IpAddr::from(word(0)?));
+    }
+    let mut bytes = [0; 16];
+    for index in 0..4 {
+        bytes[index * 4..index * 4 + 4].copy_from_slice(&word(index * 8)?);
+    }
+    Some(IpAddr::from(bytes))
+}
+
+/// Names a process that holds each listener, one of those `preferred` if it is among them.
+fn name_owners(listeners: &mut [Listener], preferred: &[u32]) {
+    for process in namespaces::processes() {
+        let name = process.file_name().and_then(|name| name.to_str());
+        let Some(pid) = name.and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        for inode in socket_inodes(&process) {
+            let of_socket = |listener: &&mut Listener| {
+                listener.inode == inode && (listener.pid.is_none() || preferred.contains(&pid))
+            };
+            for listener in listeners.iter_mut().filter(of_socket) {
+                listener.pid = Some(pid);
+            }
+        }
+    }
+}
+
+fn socket_inodes(process: &Path) -> Vec<u64> {
+    let Ok(descriptors) = fs::read_dir(process.join("fd")) else {
+        return Vec::new();
+    };
+    descriptors
+        .flatten()
+        .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+        .filter_map(|target| {
+            target
+                .to_str()?
+                .strip_prefix("socket:[")?
+                .strip_suffix(']')?
+                .parse()
+                .ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_socket_in_the_state_wanted() {
+        let line = |state| {
+            format!(
+                "  0: 0100007F:2BCB 0200007F:9C40 {state} 00000000:00000000 00:00000000 00000000 105 0 4242 1 0 100"
+            )
+        };
+        let entry = parse(&line("0A"), LISTEN).expect("a listener");
+        assert_eq!(entry.local, SocketAddr::from(([127, 0, 0, 1], 11211)));
+        assert_eq!(entry.remote, SocketAddr::from(([127, 0, 0, 2], 40000)));
+        assert_eq!(entry.inode, 4242);
+        assert_eq!(parse(&line("01"), ESTABLISHED), Some(entry));
+        assert_eq!(parse(&line("01"), LISTEN), None);
+    }
+
+    #[test]
+    fn other_lines_are_no_sockets() {
+        for line in ["", "sl local_address", "0: zz:2BCB 0:0 0A 0 0 0 0 0 1"] {
+            assert_eq!(parse(line, LISTEN), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_socket_of_this_process_is_found_with_its_owner() {
+        let listening = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listening.local_addr().expect("its address");
+        let followed = Followed::ports(&[address.port()]);
+        let found = find(&followed);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].endpoint, Endpoint::Inet(address));
+        assert_eq!(found[0].pid, Some(std::process::id()));
+        assert!(found[0].is_near());
+        assert!(of_process(std::process::id()).contains(&Endpoint::Inet(address)));
+        assert_eq!(found[0].endpoint.reachable(), Endpoint::Inet(address));
+        let client = std::net::TcpStream::connect(address).expect("a connection");
+        assert_eq!(
+            clients(&followed),
+            [(namespaces::own(), client.local_addr().expect("its address"))]
+        );
+    }
+}

@@ -1,0 +1,369 @@
+//! What is asked to be followed → the numbers by which the kernel programs tell it.
+
+pub(crate) mod listeners;
+pub(crate) mod namespaces;
+pub(crate) mod unix;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use membench_common::{FILTERS, SOCKET_PATHS};
+
+use crate::selection::listeners::Endpoint;
+use crate::{Error, Result};
+use membench_event::Setting;
+
+/// Inode number of the first pid namespace, in which the kernel itself counts.
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+/// What `statfs` says of a control group (v2).
+const CGROUP2: u64 = 0x6367_7270;
+
+/// Which end of a connection is followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// The server's: what memcached reads and sends.
+    #[default]
+    Server,
+    /// The client's: what applications on this machine send to a port and get back.
+    Client,
+}
+
+impl Side {
+    /// The name used on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+
+    /// What `time` is there, as manifests name it.
+    pub(crate) const fn time_basis(self) -> &'static str {
+        match self {
+            Self::Server => "read",
+            Self::Client => "send",
+        }
+    }
+}
+
+/// What to follow, in a person's words. Each list that is not empty narrows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Which end of connections.
+    pub side: Side,
+    /// Listening ports; with neither these nor paths, those of the processes.
+    pub ports: Vec<u16>,
+    /// Paths of UNIX-domain sockets, as the servers were told them; `@` begins an abstract name.
+    pub sockets: Vec<PathBuf>,
+    /// Processes, in the recorder's pid namespace.
+    pub pids: Vec<u32>,
+    /// Control groups (v2): folders, or paths as `/proc/PID/cgroup` has them.
+    pub cgroups: Vec<PathBuf>,
+    /// Network namespaces: names as `ip netns` has them, paths, or pids.
+    pub network_namespaces: Vec<String>,
+}
+
+/// What to follow, in the kernel's numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Which end of connections.
+    pub side: Side,
+    /// Listening ports.
+    pub ports: Vec<u16>,
+    /// Paths of UNIX-domain sockets, as they are bound.
+    pub sockets: Vec<PathBuf>,
+    /// Processes.
+    pub pids: Vec<u32>,
+    /// Device and inode of the pid namespace in which they are counted; zeros for the initial one.
+    pub pid_namespace: [u64; 2],
+    /// Control groups, by id.
+    pub cgroups: Vec<u64>,
+    /// Network namespaces, by inode.
+    pub network_namespaces: Vec<u32>,
+}
+
+impl Selection {
+    /// Looks everything up on this machine.
+    pub fn find(&self) -> Result<Followed> {
+        let (mut ports, mut sockets) = (self.ports.clone(), self.sockets.clone());
+        let is_server = self.side == Side::Server;
+        let of_processes = is_server && ports.is_empty() && sockets.is_empty();
+        for pid in &self.pids {
+            require_process(*pid)?;
+            if of_processes {
+                listening_of(*pid, &mut ports, &mut sockets)?;
+            }
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        Ok(Followed {
+            side: self.side,
+            ports,
+            sockets: checked_paths(sockets)?,
+            pids: limited(Setting::Pids, &self.pids)?.to_vec(),
+            pid_namespace: pid_namespace(),
+            cgroups: each(Setting::Cgroups, &self.cgroups, |path| cgroup(path))?,
+            network_namespaces: each(
+                Setting::NetworkNamespaces,
+                &self.network_namespaces,
+                |name| network_namespace(name),
+            )?,
+        })
+    }
+}
+
+/// What was asked for, without what was not.
+impl fmt::Display for Selection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            side,
+            ports,
+            sockets,
+            pids,
+            cgroups,
+            network_namespaces,
+        } = self;
+        let side = match side {
+            Side::Server => "[]".to_owned(),
+            Side::Client => side.name().to_owned(),
+        };
+        let named = [
+            ("side", side),
+            ("ports", format!("{ports:?}")),
+            ("sockets", format!("{sockets:?}")),
+            ("processes", format!("{pids:?}")),
+            ("control groups", format!("{cgroups:?}")),
+            ("network namespaces", format!("{network_namespaces:?}")),
+        ];
+        let asked = named.iter().filter(|(_, list)| list != "[]");
+        let words: Vec<String> = asked.map(|(name, list)| format!("{name} {list}")).collect();
+        formatter.write_str(&words.join(", "))
+    }
+}
+
+impl Followed {
+    /// Every socket that listens on one of these ports.
+    pub fn ports(ports: &[u16]) -> Self {
+        Self {
+            ports: ports.to_vec(),
+            ..Self::default()
+        }
+    }
+}
+
+fn each<T, N>(option: Setting, wanted: &[T], find: impl Fn(&T) -> Result<N>) -> Result<Vec<N>> {
+    limited(option, wanted)?.iter().map(find).collect()
+}
+
+fn limited<'a, T>(option: Setting, wanted: &'a [T]) -> Result<&'a [T]> {
+    if wanted.len() <= FILTERS {
+        return Ok(wanted);
+    }
+    Err(Error::Selection {
+        option,
+        wanted: format!("{} of them", wanted.len()),
+        found: format!("at most {FILTERS} can be followed at once"),
+    })
+}
+
+fn require_process(pid: u32) -> Result<()> {
+    if Path::new(&format!("/proc/{pid}/stat")).exists() {
+        return Ok(());
+    }
+    Err(refused(Setting::Pids, &pid.to_string(), "no such process"))
+}
+
+/// Adds where a process listens.
+fn listening_of(pid: u32, ports: &mut Vec<u16>, sockets: &mut Vec<PathBuf>) -> Result<()> {
+    let found = listeners::of_process(pid);
+    if found.is_empty() {
+        let found = "it listens on no port and no path that this user may see";
+        return Err(refused(Setting::Pids, &pid.to_string(), found));
+    }
+    for endpoint in found {
+        match endpoint {
+            Endpoint::Inet(address) => ports.push(address.port()),
+            Endpoint::Unix(path) => sockets.push(path),
+        }
+    }
+    Ok(())
+}
+
+/// The paths, each once, if the programs can compare them.
+fn checked_paths(mut paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    paths.sort_unstable();
+    paths.dedup();
+    if let Some(path) = paths.iter().find(|path| !unix::fits(path)) {
+        let found = "a socket's path has 1 to 107 bytes";
+        return Err(refused(
+            Setting::Sockets,
+            &path.display().to_string(),
+            found,
+        ));
+    }
+    if paths.len() > SOCKET_PATHS {
+        return Err(Error::Selection {
+            option: Setting::Sockets,
+            wanted: format!("{} of them", paths.len()),
+            found: format!("at most {SOCKET_PATHS} can be followed at once"),
+        });
+    }
+    Ok(paths)
+}
+
+/// Device and inode of the recorder's pid namespace; zeros if it is the initial one.
+fn pid_namespace() -> [u64; 2] {
+    match fs::metadata("/proc/self/ns/pid") {
+        Ok(own) if own.ino() != INITIAL_PID_NAMESPACE => [own.dev(), own.ino()],
+        _ => [0; 2],
+    }
+}
+
+/// A control group's id, which is its folder's inode number.
+fn cgroup(path: &Path) -> Result<u64> {
+    let below_mount = cgroup_mount().map(|mount| {
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        mount.join(inside)
+    });
+    [Some(path.to_path_buf()), below_mount]
+        .into_iter()
+        .flatten()
+        .find_map(|folder| cgroup_id(&folder))
+        .ok_or_else(|| {
+            let found = "no control group (v2) is there";
+            refused(Setting::Cgroups, &path.display().to_string(), found)
+        })
+}
+
+fn cgroup_id(folder: &Path) -> Option<u64> {
+    let kind = rustix::fs::statfs(folder).ok()?.f_type;
+    let is_cgroup = u64::try_from(kind).is_ok_and(|kind| kind == CGROUP2);
+    let found = fs::metadata(folder).ok()?;
+    (is_cgroup && found.is_dir()).then(|| found.ino())
+}
+
+/// Where the control groups (v2) are mounted.
+fn cgroup_mount() -> Option<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mut mounts = text.lines().map(|line| line.split(' '));
+    mounts.find_map(|mut fields| {
+        let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(folder))
+    })
+}
+
+fn network_namespace(name: &str) -> Result<u32> {
+    let candidates = if name.contains('/') {
+        vec![name.to_owned()]
+    } else {
+        vec![
+            format!("/proc/{name}/ns/net"),
+            format!("/run/netns/{name}"),
+            format!("/var/run/netns/{name}"),
+        ]
+    };
+    let found = candidates
+        .iter()
+        .find_map(|file| namespaces::inode_of(Path::new(file)));
+    found.ok_or_else(|| {
+        let found = "no network namespace has this name, path or process";
+        refused(Setting::NetworkNamespaces, name, found)
+    })
+}
+
+fn refused(option: Setting, wanted: &str, found: &str) -> Error {
+    Error::Selection {
+        option,
+        wanted: wanted.to_owned(),
+        found: found.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pid() -> u32 {
+        std::process::id()
+    }
+
+    #[test]
+    fn ports_alone_narrow_nothing_else() {
+        let selection = Selection {
+            ports: vec![11212, 11211, 11211],
+            ..Selection::default()
+        };
+        let Followed { ports, pids, .. } = selection.find().unwrap();
+        assert_eq!((ports, pids), (vec![11211, 11212], vec![]));
+    }
+
+    #[test]
+    fn a_process_brings_the_ports_it_listens_on() {
+        let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listening.local_addr().unwrap().port();
+        let selection = Selection {
+            pids: vec![pid()],
+            ..Selection::default()
+        };
+        assert!(selection.find().unwrap().ports.contains(&port));
+    }
+
+    #[test]
+    fn a_network_namespace_is_told_by_pid_path_or_name() {
+        let own = namespaces::own();
+        assert_eq!(network_namespace(&pid().to_string()).unwrap(), own);
+        assert_eq!(network_namespace("/proc/self/ns/net").unwrap(), own);
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_by_name() {
+        let none = |selection: Selection| match selection.find() {
+            Err(Error::Selection { option, .. }) => option,
+            other => panic!("{other:?}"),
+        };
+        let base = Selection {
+            ports: vec![11211],
+            ..Selection::default()
+        };
+        for (selection, option) in [
+            (
+                Selection {
+                    pids: vec![u32::MAX],
+                    ..base.clone()
+                },
+                Setting::Pids,
+            ),
+            (
+                Selection {
+                    pids: vec![pid(); FILTERS + 1],
+                    ..base.clone()
+                },
+                Setting::Pids,
+            ),
+            (
+                Selection {
+                    sockets: vec!["p".repeat(108).into()],
+                    ..base.clone()
+                },
+                Setting::Sockets,
+            ),
+            (
+                Selection {
+                    cgroups: vec!["/no/such/group".into()],
+                    ..base.clone()
+                },
+                Setting::Cgroups,
+            ),
+            (
+                Selection {
+                    network_namespaces: vec!["no-such-namespace".into()],
+                    ..base
+                },
+                Setting::NetworkNamespaces,
+            ),
+        ] {
+            assert_eq!(none(selection), option);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Servers' own counters at the start and the end of a recording, asked on a thread of its own.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::recorder::status::ServerStatus;
+use crate::selection::listeners::Listener;
+use crate::server::statistics::{Asker, Statistics};
+use crate::session::Mark;
+use crate::session::peer::{OwnAddresses, Peer};
+use crate::session::sockets::{Seen, Sockets};
+
+/// A server we keep a connection to.
+struct Asked {
+    listener: Listener,
+    own: Peer,
+    asker: Asker,
+    start: Statistics,
+    end: Option<Statistics>,
+}
+
+/// The servers that answer, and what they said.
+#[derive(Default)]
+pub(crate) struct Asking {
+    asked: Vec<Asked>,
+    pending: Option<Receiver<Vec<Asked>>>,
+}
+
+/// A server's counters beside what was recorded between its two answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Comparison {
+    /// Ordinal, as in the connections table.
+    pub server: u32,
+    /// Its port; 0 at a path.
+    pub port: u16,
+    /// Its path, if it has one.
+    pub path: Option<String>,
+    /// Bytes it counted as read between the answers,
+    pub bytes_read: u64,
+    /// and those recorded.
+    pub request_bytes: u64,
+    /// Bytes it counted as written between the answers,
+    pub bytes_written: u64,
+    /// and those recorded.
+    pub response_bytes: u64,
+}
+
+impl Asking {
+    /// Begins to ask; the recording goes on meanwhile.
+    pub(crate) fn start(&mut self, listeners: Vec<Listener>, own: OwnAddresses) {
+        self.ask(move || {
+            listeners
+                .into_iter()
+                .filter(Listener::is_near)
+                .filter_map(|listener| Asked::start(listener, &own))
+                .collect()
+        });
+    }
+
+    /// Begins to ask the same servers again.
+    pub(crate) fn end(&mut self) {
+        self.collect(Duration::ZERO);
+        let asked = std::mem::take(&mut self.asked);
+        self.ask(move || asked.into_iter().map(Asked::end).collect());
+    }
+
+    fn ask(&mut self, question: impl FnOnce() -> Vec<Asked> + Send + 'static) {
+        let (answer, pending) = channel();
+        thread::spawn(move || answer.send(question()));
+        self.pending = Some(pending);
+    }
+
+    /// Takes the answers if they are there within `patience`; true unless they are still awaited.
+    pub(crate) fn collect(&mut self, patience: Duration) -> bool {
+        let Some(pending) = &self.pending else {
+            return true;
+        };
+        match pending.recv_timeout(patience) {
+            Ok(asked) => self.asked.extend(asked),
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+        self.pending = None;
+        true
+    }
+
+    /// What the servers said at the start, by address.
+    pub(crate) fn statistics_start(&self) -> serde_json::Value {
+        self.table(|asked| Some(&asked.start))
+    }
+
+    /// What they said at the end, by address.
+    pub(crate) fn statistics_end(&self) -> serde_json::Value {
+        self.table(|asked| asked.end.as_ref())
+    }
+
+    fn table<'a>(&'a self, of: impl Fn(&'a Asked) -> Option<&'a Statistics>) -> serde_json::Value {
+        let entries = self.asked.iter().filter_map(|asked| {
+            let statistics = serde_json::to_value(of(asked)?).ok()?;
+            Some((asked.listener.endpoint.to_string(), statistics))
+        });
+        serde_json::Value::Object(entries.collect())
+    }
+
+    /// The servers, as a person would name them.
+    pub(crate) fn servers(&self) -> Vec<ServerStatus> {
+        self.asked.iter().map(Asked::status).collect()
+    }
+
+    /// How many servers have answered.
+    pub(crate) fn count(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// The versions of the servers that were seen to be asked.
+    pub(crate) fn versions(&self, sockets: &Sockets) -> Vec<(u32, String)> {
+        let of = |asked: &Asked| {
+            let version = asked.start.general.get("version")?.clone();
+            Some((sockets.asked(asked.own)?.0, version))
+        };
+        self.asked.iter().filter_map(of).collect()
+    }
+
+    /// The servers' sums beside the recorded ones, where a server answered twice. One that listens at several addresses
+    /// is asked at each where nobody may see that it is one.
+    pub(crate) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
+        let mut compared: Vec<Comparison> = Vec::new();
+        for asked in &self.asked {
+            let found = asked.compare(sockets, marks);
+            let is_new = |one: &Comparison| compared.iter().all(|known| known.server != one.server);
+            compared.extend(found.filter(is_new));
+        }
+        compared
+    }
+}
+
+impl Asked {
+    fn start(listener: Listener, own: &OwnAddresses) -> Option<Self> {
+        let endpoint = listener.endpoint.reachable();
+        let asked = Asker::connect(&endpoint, own).and_then(|(mut asker, own)| {
+            let start = asker.before()?;
+            Ok((asker, own, start))
+        });
+        match asked {
+            Ok((connected, own, start)) => Some(Self {
+                listener,
+                own,
+                asker: connected,
+                start,
+                end: None,
+            }),
+            Err(error) => {
+                log::warn!("{endpoint}: no statistics: {error}");
+                None
+            }
+        }
+    }
+
+    fn end(mut self) -> Self {
+        match self.asker.after() {
+            Ok(end) => self.end = Some(end),
+            Err(error) => log::warn!(
+                "{}: no statistics at the end: {error}",
+                self.listener.endpoint
+            ),
+        }
+        self
+    }
+
+    fn status(&self) -> ServerStatus {
+        ServerStatus {
+            pid: self
+                .listener
+                .pid
+                .or_else(|| u32::try_from(self.start.counter("pid")?).ok()),
+            version: self.start.general.get("version").cloned(),
+            threads: self.start.counter("threads"),
+            connections: self
+                .start
+                .counter("curr_connections")
+                .map(|open| open.saturating_sub(1)),
+            ..self.listener.status()
+        }
+    }
+
+    fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Option<Comparison> {
+        let (server, cookie) = sockets.asked(self.own)?;
+        let end = self.end.as_ref()?;
+        let mut asked_here = marks.iter().filter(|mark| mark.cookie == cookie);
+        let (first, last) = (asked_here.next()?.seen, asked_here.next_back()?.seen);
+        let counted = |name| Some(end.counter(name)?.saturating_sub(self.start.counter(name)?));
+        let Seen { request, response } = last;
+        Some(Comparison {
+            server,
+            port: self.listener.endpoint.port(),
+            path: self.listener.endpoint.path(),
+            bytes_read: counted("bytes_read")?,
+            request_bytes: request - first.request,
+            bytes_written: counted("bytes_written")?,
+            response_bytes: response - first.response,
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! A server's own counters, read over one connection of ours: the oracle a recording is checked against.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::selection::listeners::Endpoint;
+use crate::session::peer::{OwnAddresses, Peer};
+
+/// How long a server may take to accept or answer before it is left alone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest reply that is read, bytes: `stats conns` of 100,000 clients has some 20 MB.
+const LONGEST_REPLY: u64 = 64 << 20;
+/// The longest line of one.
+const LONGEST_LINE: u64 = 64 << 10;
+
+/// Names and values of one `stats` reply, as memcached wrote them.
+pub(crate) type Table = BTreeMap<String, String>;
+
+/// What one server says of itself at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Statistics {
+    /// `stats`.
+    pub general: Table,
+    /// `stats settings`.
+    pub settings: Table,
+    /// `stats items`.
+    pub items: Table,
+    /// `stats slabs`.
+    pub slabs: Table,
+}
+
+impl Statistics {
+    /// A counter of `stats`.
+    pub(crate) fn counter(&self, name: &str) -> Option<u64> {
+        self.general.get(name)?.parse().ok()
+    }
+}
+
+/// A connection on which a server is asked for its counters.
+pub(crate) struct Asker {
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Asker")
+    }
+}
+
+/// What a server can be asked over.
+trait Stream: Read + Write + Send {}
+
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
+impl Asker {
+    /// Connects; what the server sees of us, also returned, is added to `own` before a byte is sent.
+    pub(crate) fn connect(endpoint: &Endpoint, own: &OwnAddresses) -> io::Result<(Self, Peer)> {
+        let (stream, peer) = match endpoint {
+            Endpoint::Inet(address) => connect_tcp(*address)?,
+            Endpoint::Unix(path) => connect_unix(path)?,
+        };
+        own.add(peer);
+        let asker = Self {
+            stream: BufReader::new(stream),
+        };
+        Ok((asker, peer))
+    }
+
+    /// Everything, `stats` last: what comes after it is what a later first `stats` adds.
+    pub(crate) fn before(&mut self) -> io::Result<Statistics> {
+        let settings = self.table("stats settings")?;
+        let items = self.table("stats items")?;
+        let slabs = self.table("stats slabs")?;
+        let general = self.table("stats")?;
+        Ok(Statistics {
+            general,
+            settings,
+            items,
+            slabs,
+        })
+    }
+
+    /// Everything, `stats` first.
+    pub(crate) fn after(&mut self) -> io::Result<Statistics> {
+        let general = self.table("stats")?;
+        let settings = self.table("stats settings")?;
+        let items = self.table("stats items")?;
+        let slabs = self.table("stats slabs")?;
+        Ok(Statistics {
+            general,
+            settings,
+            items,
+            slabs,
+        })
+    }
+
+    /// `stats` alone.
+    pub(crate) fn general(&mut self) -> std::io::Result<Statistics> {
+        Ok(Statistics {
+            general: self.table("stats")?,
+            ..Statistics::default()
+        })
+    }
+
+    /// Open connections: descriptor and the client's IP address, as `stats conns` tells them.
+    pub(crate) fn connections(&mut self) -> io::Result<Vec<(u32, String)>> {
+        let table = self.table("stats conns")?;
+        let client = |(name, value): (&String, &String)| {
+            let descriptor = name.strip_suffix(":addr")?.parse().ok()?;
+            let (address, _) = value.split_once(':')?.1.rsplit_once(':')?;
+            let address = address.trim_start_matches('[').trim_end_matches(']');
+            Some((descriptor, address.to_owned()))
+        };
+        Ok(table.iter().filter_map(client).collect())
+    }
+
+    fn table(&mut self, question: &str) -> io::Result<Table> {
+        self.stream
+            .get_mut()
+            .write_all(format!("{question}\r\n").as_bytes())?;
+        let mut table = Table::new();
+        let mut line = String::new();
+        let mut read = 0;
+        loop {
+            line.clear();
+            let taken = (&mut self.stream).take(LONGEST_LINE).read_line(&mut line)?;
+            if taken == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            read += taken as u64;
+            if !line.ends_with('\n') || read > LONGEST_REPLY {
+                return Err(io::Error::other(
+                    "its answer to stats is longer than memcached's",
+                ));
+            }
+            match line.trim_end().split(' ').collect::<Vec<_>>().as_slice() {
+                ["STAT", name, value @ ..] => table.insert((*name).to_owned(), value.join(" ")),
+                ["END"] => return Ok(table),
+                _ => return Err(io::Error::other("not a memcached that answers stats")),
+            };
+        }
+    }
+}
+
+fn connect_tcp(address: SocketAddr) -> io::Result<(Box<dyn Stream>, Peer)> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    let peer = Peer::Address(stream.local_addr()?);
+    Ok((Box::new(stream), peer))
+}
+
+fn connect_unix(path: &Path) -> io::Result<(Box<dyn Stream>, Peer)> {
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let inode = rustix::fs::fstat(stream.as_fd())?.st_ino;
+    Ok((Box::new(stream), Peer::Inode(inode)))
+}

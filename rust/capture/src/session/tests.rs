@@ -1,0 +1,133 @@
+use membench_common::{Close, Part, Socket};
+use membench_decode::Responses;
+use membench_decode::privacy::KeyHasher;
+use zerocopy::IntoBytes;
+
+use super::*;
+
+const COOKIE: u64 = 7;
+
+/// A session that has seen the announcement of one connection.
+fn session() -> Session {
+    let decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
+    let mut session = Session::new(decoder, Sockets::default());
+    let socket = Socket {
+        namespace: 1,
+        pid: 2,
+        family: 2,
+        protocol: 6,
+        local_port: 11211,
+        remote_port: 40_000,
+        local: [0; 16],
+        remote: [1; 16],
+        mid_stream: 0,
+        padding: 0,
+    };
+    take(&mut session, &header(kind::SOCKET, 0, 0), socket.as_bytes());
+    session
+}
+
+fn header(kind: u32, offset: u64, length: usize) -> Header {
+    let length = u32::try_from(length).unwrap();
+    Header {
+        time: 1 + offset,
+        arrival: 0,
+        cookie: COOKIE,
+        offset,
+        length,
+        call_length: length,
+        kind,
+        parts: u32::from(length > 0),
+        call: u32::try_from(offset).unwrap(),
+        lost: 0,
+    }
+}
+
+fn take(session: &mut Session, header: &Header, rest: &[u8]) {
+    let bytes = [header.as_bytes(), rest].concat();
+    let words: Vec<u64> = bytes
+        .chunks_exact(8)
+        .map(|word| u64::from_ne_bytes(word.try_into().unwrap()))
+        .collect();
+    session.take(&Record::parse(words.as_bytes()).unwrap());
+}
+
+fn take_text(session: &mut Session, kind: u32, offset: u64, text: &str) {
+    let part = Part {
+        length: u32::try_from(text.len()).unwrap(),
+        head: u16::try_from(text.len()).unwrap(),
+        tail: 0,
+    };
+    let mut rest = [part.as_bytes(), text.as_bytes()].concat();
+    rest.resize(rest.len().next_multiple_of(8), 0);
+    take(session, &header(kind, offset, text.len()), &rest);
+}
+
+fn close(session: &mut Session, time: u64) {
+    let close = Close {
+        request_offset: 7,
+        response_offset: 5,
+        request_lost: 0,
+        response_lost: 0,
+    };
+    let header = Header {
+        time,
+        ..header(kind::CLOSE, 0, 0)
+    };
+    take(session, &header, close.as_bytes());
+}
+
+#[test]
+fn what_is_read_after_a_socket_was_closed_is_of_its_connection_for_a_while() {
+    for (waited, events, orphaned) in [(0, 2, 0), (u64::MAX, 1, 7)] {
+        let mut session = session();
+        take_text(&mut session, kind::REQUEST, 0, "get a\r\n");
+        take_text(&mut session, kind::RESPONSE, 0, "END\r\n");
+        close(&mut session, 100);
+        session.let_go(waited);
+        take_text(&mut session, kind::REQUEST, 7, "get b\r\n");
+        session.end(0);
+        assert_eq!(session.events().len(), events);
+        let ledger = session.ledger(&[0; counter::COUNT], 0);
+        assert_eq!(ledger.orphaned, orphaned);
+        assert_eq!(ledger.servers[0].request.seen, 14 - orphaned);
+        assert_eq!(session.sockets().connections()[0].closed, Some(100));
+    }
+}
+
+#[test]
+fn a_socket_that_was_read_to_its_end_is_done_when_it_is_closed() {
+    let mut session = session();
+    take_text(&mut session, kind::REQUEST, 0, "get a\r\n");
+    take_text(&mut session, kind::RESPONSE, 0, "END\r\n");
+    take(&mut session, &header(kind::END, 7, 0), &[]);
+    close(&mut session, 100);
+    assert!(session.decoder.open_connections().is_empty());
+}
+
+#[test]
+fn a_record_that_comes_after_what_follows_it_is_a_loss_and_moves_nothing_else() {
+    let mut session = session();
+    let exchanges = ["get a\r\n", "get b\r\n", "get c\r\n"];
+    // The second request comes last.
+    for (request, response) in [(0, 0), (2, 10), (1, 5)] {
+        let text = exchanges[request];
+        let offset = (request * text.len()) as u64;
+        take_text(&mut session, kind::REQUEST, offset, text);
+        take_text(&mut session, kind::RESPONSE, response, "END\r\n");
+    }
+    session.end(0);
+    assert_eq!(session.events().len(), 2);
+    let mut counters = [0; counter::COUNT];
+    counters[counter::REQUEST_BYTES as usize] = 21;
+    counters[counter::RESPONSE_BYTES as usize] = 15;
+    let ledger = session.ledger(&counters, 0);
+    assert_eq!((ledger.late, ledger.complete), (12, Some(false)));
+    let flows = (ledger.servers[0].request, ledger.servers[0].response);
+    assert_eq!((flows.0.seen, flows.1.seen), (21, 15));
+    for flow in [flows.0, flows.1] {
+        assert_eq!(flow.accounted(), flow.seen, "{flow:?}");
+    }
+    let late = |row: &&LossRow| row.cause == "late";
+    assert_eq!(session.losses.iter().filter(late).count(), 2);
+}

@@ -1,0 +1,315 @@
+//! A source's name → the bytes of a log: a server asked to send it, a file, or standard input.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use crate::selection::listeners::Endpoint;
+use crate::server::statistics::{Asker, Statistics};
+use crate::session::peer::OwnAddresses;
+use crate::{Error, Result};
+use membench_decode::log::{Line, parse};
+
+/// How long a server may take to connect, and to say whether it sends its log.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes read at once.
+const BLOCK: usize = 1 << 16;
+/// Blocks read ahead: 16 MiB, so that a slow disk does not make memcached skip lines.
+const BLOCKS: usize = 256;
+/// What is read of a file to see what it is.
+const BEGINNING: u64 = 1 << 16;
+/// Longest answer of a server worth showing, bytes.
+const ANSWER_MAX: usize = 200;
+/// What is asked for, best first: memcached before 1.6.13 knows no `connevents`, and only later versions `deletions`.
+const STREAMS: [&str; 3] = [
+    "fetchers mutations connevents deletions",
+    "fetchers mutations connevents",
+    "fetchers mutations",
+];
+
+/// Where a log comes from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A server that has begun to send it.
+    Server(Box<Server>),
+    /// A stored log.
+    Stored(Stored),
+}
+
+/// A server that sends its log.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// `HOST:PORT`, as asked for.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+    /// What it sends.
+    pub streams: &'static str,
+    /// The connection it asks counters on, and what it said first.
+    pub asked: Option<(Asker, Statistics)>,
+    /// Connections that were open: descriptor and address.
+    pub connections: Vec<(u32, String)>,
+    stream: TcpStream,
+    first: Vec<u8>,
+}
+
+/// A stored log, begun to be read.
+pub(crate) struct Stored {
+    /// Its beginning, already read.
+    beginning: Vec<u8>,
+    rest: Box<dyn Read + Send>,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Stored")
+    }
+}
+
+/// The blocks of a log as they are read; an error ends them.
+pub(super) type Blocks = Receiver<io::Result<Vec<u8>>>;
+
+impl Origin {
+    /// Opens the log that `source` names (`watch:HOST:PORT`, `-`, or a file that holds one); none if it names none.
+    pub(crate) fn open(source: &str, statistics: bool) -> Result<Option<Self>> {
+        if let Some(server) = source.strip_prefix("watch:") {
+            return Server::connect(server, statistics)
+                .map(|server| Some(Self::Server(Box::new(server))));
+        }
+        if source == "-" {
+            return Stored::open(Path::new("-"), Box::new(io::stdin()))
+                .map(|log| Some(Self::Stored(log)));
+        }
+        let path = Path::new(source);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let file = File::open(path).map_err(|source| failed(path, source))?;
+        Stored::open(path, Box::new(file)).map(|log| Some(Self::Stored(log)))
+    }
+
+    /// Starts a thread that reads the log ahead.
+    pub(super) fn read(self) -> Result<(Blocks, Option<TcpStream>)> {
+        match self {
+            Self::Server(server) => {
+                let Server { stream, first, .. } = *server;
+                let failed = |source| failed(Path::new("the log's connection"), source);
+                let handle = stream.try_clone().map_err(failed)?;
+                let input = Cursor::new(first).chain(stream);
+                Ok((read_ahead(input)?, Some(handle)))
+            }
+            Self::Stored(Stored { beginning, rest }) => {
+                Ok((read_ahead(Cursor::new(beginning).chain(rest))?, None))
+            }
+        }
+    }
+}
+
+/// Ends a server's stream, and with it the thread that reads it.
+pub(super) fn hang_up(stream: &TcpStream) {
+    // It may have been closed by the server: then there is nothing to end.
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+impl Server {
+    fn connect(name: &str, statistics: bool) -> Result<Self> {
+        let unreachable = |source| Error::WatchUnreachable {
+            server: name.into(),
+            source,
+        };
+        let addresses = name.to_socket_addrs().map_err(unreachable)?;
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, PATIENCE) {
+                Ok(stream) => return Self::begin(name, address, stream, statistics),
+                Err(error) => last = error,
+            }
+        }
+        Err(unreachable(last))
+    }
+
+    /// Asks for counters, and at once for the log: what happens in between is in neither.
+    fn begin(name: &str, address: SocketAddr, stream: TcpStream, statistics: bool) -> Result<Self> {
+        let (asked, connections) = statistics
+            .then(|| ask(name, address))
+            .flatten()
+            .map_or((None, Vec::new()), |(asker, said, connections)| {
+                (Some((asker, said)), connections)
+            });
+        let (streams, first) = ask_for_log(&stream, name)?;
+        Ok(Self {
+            name: name.into(),
+            port: address.port(),
+            streams,
+            asked,
+            connections,
+            stream,
+            first,
+        })
+    }
+
+    /// By how many seconds its clock is ahead of `utc_s`; 0 where it is not known, or within what a clock of whole
+    /// seconds can tell.
+    pub(super) fn clock_ahead_s(&self, utc_s: u64) -> i64 {
+        let time = self
+            .asked
+            .as_ref()
+            .and_then(|(_, said)| said.counter("time"));
+        let ahead = time.map_or(0, |time| time.cast_signed() - utc_s.cast_signed());
+        if ahead.abs() > 2 { ahead } else { 0 }
+    }
+}
+
+/// What a server told before its log, and the connection it told it on.
+type Told = (Asker, Statistics, Vec<(u32, String)>);
+
+/// A server's connections and counters; one that does not tell them is recorded without.
+fn ask(name: &str, address: SocketAddr) -> Option<Told> {
+    let endpoint = Endpoint::Inet(address);
+    let asked = Asker::connect(&endpoint, &OwnAddresses::default()).and_then(|(mut asker, _)| {
+        let connections = asker.connections()?;
+        let said = asker.before()?;
+        Ok((asker, said, connections))
+    });
+    asked
+        .inspect_err(|error| ::log::warn!("{name}: no statistics: {error}"))
+        .ok()
+}
+
+/// Asks for the log; returns what of it the server sends, and the bytes that came behind its answer.
+fn ask_for_log(stream: &TcpStream, name: &str) -> Result<(&'static str, Vec<u8>)> {
+    let mut found = String::new();
+    for streams in STREAMS {
+        let answer = ask_once(stream, streams).map_err(|source| Error::WatchUnreachable {
+            server: name.into(),
+            source,
+        })?;
+        let end = answer.iter().position(|byte| *byte == b'\n');
+        let (line, rest) = answer.split_at(end.map_or(answer.len(), |at| at + 1));
+        if line == b"OK\r\n" {
+            return Ok((streams, rest.to_vec()));
+        }
+        found = printable(line);
+        if line != b"ERROR\r\n" {
+            break;
+        }
+    }
+    Err(Error::WatchRefused {
+        server: name.into(),
+        found,
+    })
+}
+
+fn ask_once(mut stream: &TcpStream, streams: &str) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("watch {streams}\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    let mut room = [0; 4096];
+    while !answer.contains(&b'\n') && answer.len() < ANSWER_MAX {
+        let length = stream.read(&mut room)?;
+        if length == 0 {
+            break;
+        }
+        answer.extend_from_slice(&room[..length]);
+    }
+    stream.set_read_timeout(None)?;
+    Ok(answer)
+}
+
+/// The first line of an answer, fit for a message.
+fn printable(line: &[u8]) -> String {
+    let line = &line[..line.len().min(ANSWER_MAX)];
+    let text = String::from_utf8_lossy(line);
+    text.trim_end()
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                '?'
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+impl Stored {
+    fn open(path: &Path, mut input: Box<dyn Read + Send>) -> Result<Self> {
+        let mut beginning = Vec::new();
+        (&mut input)
+            .take(BEGINNING)
+            .read_to_end(&mut beginning)
+            .map_err(|source| failed(path, source))?;
+        if !begins_a_log(&beginning) {
+            return Err(Error::NotALog { path: path.into() });
+        }
+        Ok(Self {
+            beginning,
+            rest: input,
+        })
+    }
+
+    /// The earliest time in its beginning, µs since 1970: lines are not in order.
+    pub(super) fn first_us(&self) -> Option<u64> {
+        lines(&self.beginning)
+            .filter_map(|line| match parse(line) {
+                Some(Line::Entry(entry)) => Some(entry.micros),
+                _ => None,
+            })
+            .min()
+    }
+}
+
+/// Whether some bytes begin with a line of memcached's log, or with what stands before the first.
+fn begins_a_log(beginning: &[u8]) -> bool {
+    let said = |line| !matches!(parse(line), Some(Line::Blank));
+    lines(beginning)
+        .find(|line| said(line))
+        .is_some_and(|line| parse(line).is_some())
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter_map(|line| line.strip_suffix(b"\n"))
+}
+
+fn read_ahead(mut input: impl Read + Send + 'static) -> Result<Blocks> {
+    let (sender, blocks) = sync_channel(BLOCKS);
+    let read = move || {
+        loop {
+            let mut block = vec![0; BLOCK];
+            let sent = match input.read(&mut block) {
+                Ok(0) => return,
+                Ok(length) => {
+                    block.truncate(length);
+                    sender.send(Ok(block))
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => sender.send(Err(error)),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("membench-watch".into())
+        .spawn(read)
+        .map_err(|source| Error::NotStarted {
+            what: "thread",
+            source,
+        })?;
+    Ok(blocks)
+}
+
+fn failed(path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        path: path.into(),
+        source,
+    }
+}

@@ -1,0 +1,147 @@
+//! Parsed requests → events without their place in the capture.
+//!
+//! The context holds the state that all connections share: key hasher, options, cas ordinals, dialects, decoded events.
+
+use std::collections::BTreeMap;
+
+use membench_protocol::request::Request;
+use membench_protocol::{Dialect, Key};
+
+use crate::privacy::KeyHasher;
+use membench_event::{Event, Options, OptionsTable, Protocol};
+
+use super::Responses;
+use super::cas::CasOrdinals;
+
+/// Longest relative expiry time, s: memcached takes larger ones as UNIX times (its `REALTIME_MAXDELTA`).
+const LONGEST_RELATIVE_TTL: i64 = 60 * 60 * 24 * 30;
+
+/// State shared by all connections of a [`super::Decoder`].
+pub(super) struct Context {
+    pub(super) hasher: KeyHasher,
+    pub(super) options: OptionsTable,
+    /// Options of a classic request with `noreply`.
+    pub(super) noreply: Options,
+    pub(super) cas: CasOrdinals,
+    pub(super) responses: Responses,
+    /// True if segments come from clients' sockets: a client may send before earlier requests are answered.
+    pub(super) client_side: bool,
+    /// True while the source is detaching. It stops seeing sends first, so later reads are not decoded: their answers
+    /// may go unseen.
+    pub(super) is_detaching: bool,
+    /// UTC minus the clock of segment times, ns.
+    utc_offset: i128,
+    pub(super) events: Vec<Event>,
+    /// Dialect of each server whose version is known.
+    dialects: BTreeMap<u32, Dialect>,
+    /// Scratch space for an options string.
+    text: String,
+}
+
+impl Context {
+    pub(super) fn new(hasher: KeyHasher, responses: Responses, utc_offset: i128) -> Self {
+        let mut options = OptionsTable::default();
+        let noreply = options.intern("noreply");
+        Self {
+            hasher,
+            options,
+            noreply,
+            cas: CasOrdinals::default(),
+            responses,
+            client_side: false,
+            is_detaching: false,
+            utc_offset,
+            events: Vec::new(),
+            dialects: BTreeMap::new(),
+            text: String::new(),
+        }
+    }
+
+    /// Dialect of a server; `None` until its version is known.
+    pub(super) fn dialect(&self, server: u32) -> Option<Dialect> {
+        self.dialects.get(&server).copied()
+    }
+
+    /// Records the dialect of a server's version. An unknown version changes nothing.
+    pub(super) fn learn_version(&mut self, server: u32, version: &[u8]) {
+        if let Some(dialect) = Dialect::from_version(version) {
+            self.dialects.insert(server, dialect);
+        }
+    }
+
+    /// Returns the id of a key as memcached stores it: a key sent in base64 is decoded first.
+    #[inline]
+    pub(super) fn key_id(&self, key: &Key<'_>) -> u64 {
+        self.hasher.id(key.decode(&mut [0; 256]))
+    }
+
+    /// Sets the event's key id and key size.
+    #[inline]
+    pub(super) fn set_key(&self, event: &mut Event, key: &Key<'_>) {
+        let mut scratch = [0; 256];
+        let decoded = key.decode(&mut scratch);
+        event.key = Some(self.hasher.id(decoded));
+        event.key_size = Some(u8::try_from(decoded.len()).unwrap_or(u8::MAX));
+    }
+
+    /// Returns the event of a request read at `time`, without its place in the capture and its key.
+    pub(super) fn event(&mut self, request: &Request<'_>, time: u64) -> Event {
+        let (ttl, absolute) = self.relative_ttl(request.ttl, time);
+        Event {
+            time,
+            protocol: match request.opcode {
+                Some(_) => Protocol::Binary,
+                None if request.meta => Protocol::Meta,
+                None => Protocol::Text,
+            },
+            value_size: request.value_size,
+            ttl,
+            flags: request.client_flags,
+            cas: request.cas.map(|cas| self.cas.ordinal(cas)),
+            delta: request.delta,
+            initial: request.initial,
+            vivify_ttl: request.vivify_ttl,
+            recache_ttl: request.recache_ttl,
+            opaque_size: request
+                .opaque
+                .filter(|_| request.opcode.is_none())
+                .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
+            options: self.intern_options(request, absolute),
+            ..Event::new(request.command)
+        }
+    }
+
+    /// Converts an expiry time as sent to seconds from `time`. The flag is true if it was sent as a UNIX time.
+    fn relative_ttl(&self, ttl: Option<i32>, time: u64) -> (Option<i32>, bool) {
+        let Some(sent) = ttl else {
+            return (None, false);
+        };
+        if i64::from(sent) <= LONGEST_RELATIVE_TTL {
+            return (Some(sent), false);
+        }
+        let now = (i128::from(time) + self.utc_offset) / 1_000_000_000;
+        let relative = i128::from(sent) - now;
+        (Some(i32::try_from(relative).unwrap_or(i32::MAX)), true)
+    }
+
+    /// Interns the options of a request; `absolute` adds the mark of a UNIX expiry time. No string is built for a
+    /// classic request without that mark, which has at most `noreply`.
+    fn intern_options(&mut self, request: &Request<'_>, absolute: bool) -> Options {
+        if !request.meta && request.opcode.is_none() && !absolute {
+            return if request.noreply {
+                self.noreply
+            } else {
+                Options::default()
+            };
+        }
+        self.text.clear();
+        let written = request.options(&mut self.text);
+        debug_assert!(written.is_ok(), "a String takes any text");
+        if absolute {
+            let space = if self.text.is_empty() { "" } else { " " };
+            self.text.push_str(space);
+            self.text.push('A');
+        }
+        self.options.intern(&self.text)
+    }
+}

@@ -1,0 +1,206 @@
+//! Keys → key ids: SipHash-2-4 under a 128-bit secret that membench never writes anywhere.
+
+mod error;
+mod names;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use siphasher::sip::SipHasher24;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+pub use error::KeyError;
+pub use names::Names;
+
+/// The text whose id is the fingerprint. It contains spaces and a line end, so no text key is equal to it.
+const FINGERPRINT: &[u8] = b"membench key fingerprint\r\n";
+/// Bytes read from a key file: 32 digits and a line end, with room to notice that there is more.
+const LONGEST: u64 = 64;
+
+/// Turns keys into key ids under a secret, which is wiped on drop and never printed.
+///
+/// ```
+/// use membench_decode::privacy::KeyHasher;
+///
+/// let (one, other) = (KeyHasher::random()?, KeyHasher::random()?);
+/// assert_eq!(one.id(b"user:42"), one.id(b"user:42"));
+/// assert_ne!(one.id(b"user:42"), other.id(b"user:42"));
+///
+/// // Ids of two captures are comparable only if the fingerprints are equal.
+/// assert_ne!(one.fingerprint(), other.fingerprint());
+/// # Ok::<(), membench_decode::privacy::KeyError>(())
+/// ```
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct KeyHasher {
+    key: [u8; 16],
+    #[zeroize(skip)]
+    names: Option<Names>,
+}
+
+impl KeyHasher {
+    /// Creates a hasher with a secret of its own: the ids of two such captures have nothing in common.
+    pub fn random() -> Result<Self, KeyError> {
+        let mut hasher = Self {
+            key: [0; 16],
+            names: None,
+        };
+        getrandom::fill(&mut hasher.key).map_err(KeyError::Random)?;
+        Ok(hasher)
+    }
+
+    /// Creates a hasher with the secret in a file that only its owner can read: 16 bytes, or 32 hexadecimal digits. The
+    /// ids of captures that use the same key file can be joined.
+    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
+        let content = read_private(path)?;
+        parse(&content).ok_or_else(|| KeyError::File {
+            path: path.into(),
+            found: format!("{} bytes that are not a key", content.len()),
+        })
+    }
+
+    /// Returns the id of a key.
+    #[must_use]
+    #[inline]
+    pub fn id(&self, key: &[u8]) -> u64 {
+        let id = SipHasher24::new_with_key(&self.key).hash(key);
+        if let Some(names) = &self.names {
+            names.note(id, key);
+        }
+        id
+    }
+
+    /// Also stores the keys it hashes in `names`, if there is one.
+    #[must_use]
+    pub fn with_names(mut self, names: Option<Names>) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Returns 16 hexadecimal digits that are equal for two captures if they used the same secret. They do not reveal
+    /// it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        format!(
+            "{:016x}",
+            SipHasher24::new_with_key(&self.key).hash(FINGERPRINT)
+        )
+    }
+}
+
+/// Reads a file, which must grant no permission to group and others.
+fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let failed = |source| KeyError::Io {
+        path: path.into(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Readable {
+            path: path.into(),
+            mode,
+        });
+    }
+    // Reserved up front: growing would leave copies of the secret in freed memory.
+    let mut content = Zeroizing::new(Vec::with_capacity(128));
+    file.take(LONGEST)
+        .read_to_end(&mut content)
+        .map_err(failed)?;
+    Ok(content)
+}
+
+fn parse(content: &[u8]) -> Option<KeyHasher> {
+    if let Ok(key) = content.try_into() {
+        return Some(KeyHasher { key, names: None });
+    }
+    let digits = content.trim_ascii_end();
+    if digits.len() != 32 {
+        return None;
+    }
+    let mut hasher = KeyHasher {
+        key: [0; 16],
+        names: None,
+    };
+    for (byte, pair) in hasher.key.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(hasher)
+}
+
+fn digit(character: u8) -> Option<u8> {
+    char::from(character)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use membench_event::Failure;
+
+    use super::*;
+
+    const DIGITS: &[u8] = b"000102030405060708090a0b0c0d0e0f";
+
+    fn with_file(content: &[u8], mode: u32) -> Result<KeyHasher, KeyError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        KeyHasher::from_file(&path)
+    }
+
+    #[test]
+    fn ids_are_the_published_test_vectors_of_siphash_2_4() {
+        let hasher = with_file(DIGITS, 0o600).unwrap();
+        assert_eq!(hasher.id(b""), 0x726f_db47_dd0e_0e31);
+        let message: Vec<u8> = (0..15).collect();
+        assert_eq!(hasher.id(&message), 0xa129_ca61_49be_45e5);
+    }
+
+    #[test]
+    fn digits_and_raw_bytes_are_the_same_key() {
+        let raw: Vec<u8> = (0..16).collect();
+        let ids = [DIGITS, &[DIGITS, b"\n"].concat(), &raw]
+            .map(|content| with_file(content, 0o400).unwrap().id(b"a key"));
+        assert_eq!(ids, [ids[0]; 3]);
+    }
+
+    #[test]
+    fn two_captures_have_different_ids_and_fingerprints() {
+        let (one, other) = (KeyHasher::random().unwrap(), KeyHasher::random().unwrap());
+        assert_ne!(one.id(b"a key"), other.id(b"a key"));
+        assert_ne!(one.fingerprint(), other.fingerprint());
+        assert_eq!(one.fingerprint().len(), 16);
+    }
+
+    #[test]
+    fn key_files_that_others_can_read_are_refused() {
+        for mode in [0o640, 0o604, 0o610, 0o666] {
+            let error = with_file(DIGITS, mode).err().unwrap();
+            assert!(error.to_string().contains(&format!("mode {mode:04o}")));
+            let hint = error.hint().unwrap().for_command_line();
+            assert!(hint.starts_with("`chmod 600 "));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_a_key_is_refused() {
+        let contents: [&[u8]; 6] = [
+            b"",
+            b"0011",
+            b"000102030405060708090a0b0c0d0e0g",
+            b"000102030405060708090a0b0c0d0e0f0",
+            b"000102030405060708090a0b0c0d0e\xff\xff",
+            &[b'0'; 80],
+        ];
+        for content in contents {
+            let error = with_file(content, 0o600).err().unwrap();
+            assert!(matches!(error, KeyError::File { .. }), "{content:?}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Failures of getting the key that protects keys.
+
+use std::{io, path::PathBuf};
+
+use membench_event::{Class, Failure, Hint, io_hint};
+
+/// A failure of getting the key that protects keys.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The key file could not be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The key file does not hold a 128-bit key.
+    #[error("{}: {found}, wanted 32 hexadecimal digits or 16 bytes", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the file holds.
+        found: String,
+    },
+    /// Other users can read the key file.
+    #[error("{}: others can read this key file (mode {mode:04o})", path.display())]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The system gave no random bytes.
+    #[error("no random bytes for the key that protects keys: {0}")]
+    Random(getrandom::Error),
+}
+
+impl Failure for KeyError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io { .. } | Self::Random(_) => Class::Environment,
+            Self::File { .. } | Self::Readable { .. } => Class::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::Io { source, .. } => io_hint(source),
+            Self::File { .. } => Some(Hint::command("keygen", "FILE").then(" makes one")),
+            Self::Readable { path, .. } => {
+                Some(Hint::text(format!("`chmod 600 {}`", path.display())))
+            }
+            Self::Random(_) => None,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! [`Event`]: one anonymised operation on one key, as decoding yields it and a profile holds it.
+
+pub use membench_protocol::Command;
+
+/// The protocol of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Protocol {
+    /// `get`, `set`, …
+    Text,
+    /// `mg`, `ms`, …
+    Meta,
+    /// The binary protocol.
+    Binary,
+}
+
+/// The result of an operation, taken from its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Outcome {
+    /// A value (or its flags) was returned.
+    Hit,
+    /// A reading command found no item.
+    Miss,
+    /// Meta `W`: this client has won the right to recache the item.
+    Won,
+    /// Meta `X`: the value is stale.
+    Stale,
+    /// A value was written, or a counter changed.
+    Stored,
+    /// The condition of an `add`, `replace`, `append` or `prepend` failed.
+    NotStored,
+    /// The cas value differed.
+    Exists,
+    /// A writing command found no item.
+    NotFound,
+    /// The item was removed (or marked stale).
+    Deleted,
+    /// The item's expiry was changed.
+    Touched,
+    /// A command without a key succeeded.
+    Ok,
+    /// `ERROR` or `CLIENT_ERROR`.
+    ClientError,
+    /// `SERVER_ERROR`.
+    ServerError,
+    /// No response was due (`noreply`, quiet), and none came.
+    Suppressed,
+}
+
+macro_rules! names {
+    ($type:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+        impl $type {
+            /// Every value, in order of its discriminant.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The name used in profiles and reports.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+names!(Protocol { Text = "text", Meta = "meta", Binary = "binary" });
+names!(Outcome {
+    Hit = "hit",
+    Miss = "miss",
+    Won = "won",
+    Stale = "stale",
+    Stored = "stored",
+    NotStored = "not_stored",
+    Exists = "exists",
+    NotFound = "not_found",
+    Deleted = "deleted",
+    Touched = "touched",
+    Ok = "ok",
+    ClientError = "client_error",
+    ServerError = "server_error",
+    Suppressed = "suppressed",
+});
+
+/// Index of an options string in an [`OptionsTable`]; 0 is the empty string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Options(pub u16);
+
+/// The distinct options strings of a capture (`noreply`, `s v q MA`, …): canonical flag letters, never user content.
+#[derive(Clone, Debug)]
+pub struct OptionsTable {
+    names: Vec<Box<str>>,
+}
+
+impl Default for OptionsTable {
+    fn default() -> Self {
+        Self {
+            names: vec!["".into()],
+        }
+    }
+}
+
+impl OptionsTable {
+    /// Returns the index of `name`, which is added if new. Once the table is full (65,536 distinct strings), a new
+    /// string maps to the empty one.
+    pub fn intern(&mut self, name: &str) -> Options {
+        if let Some(found) = self.names.iter().position(|known| **known == *name) {
+            return Options(u16::try_from(found).unwrap_or(0));
+        }
+        let Ok(index) = u16::try_from(self.names.len()) else {
+            return Options(0);
+        };
+        self.names.push(name.into());
+        Options(index)
+    }
+
+    /// Returns the string at an index; empty if unknown.
+    pub fn name(&self, options: Options) -> &str {
+        self.names
+            .get(usize::from(options.0))
+            .map_or("", |name| name)
+    }
+
+    /// Every string, in order of its index.
+    pub fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+}
+
+/// One operation on one key. A multi-get of N keys is N events with the same `request`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Time at which the server's read of the request's first byte returned, `CLOCK_MONOTONIC`, ns.
+    pub time: u64,
+    /// Ordinal of the connection within the capture.
+    pub connection: u32,
+    /// Ordinal, within the connection, of the server's read in which the request starts.
+    pub batch: u32,
+    /// Ordinal of the request within its connection.
+    pub request: u32,
+    /// The command.
+    pub command: Command,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Keyed id of the key; `None` if the command has no key.
+    pub key: Option<u64>,
+    /// Size of the decoded key, bytes.
+    pub key_size: Option<u8>,
+    /// Size of the value stored, or returned by a hit, bytes.
+    pub value_size: Option<u32>,
+    /// Size of the request on the wire, value included, bytes; only on the first event of the request.
+    pub request_size: Option<u32>,
+    /// Expiry as sent, s. An absolute time is made relative to the request and marked `A` in `options`.
+    pub ttl: Option<i32>,
+    /// Client flags as sent.
+    pub flags: Option<u32>,
+    /// Ordinal, within the capture, of the cas value sent or returned: equal values have equal ordinals.
+    pub cas: Option<u32>,
+    /// The amount of an arithmetic command.
+    pub delta: Option<u64>,
+    /// Initial value of a counter that does not exist yet (meta `J`, binary arithmetic).
+    pub initial: Option<u64>,
+    /// Expiry of an item created on a miss (meta `N`, binary arithmetic), s.
+    pub vivify_ttl: Option<i32>,
+    /// Remaining expiry below which the client recaches the item (meta `R`), s.
+    pub recache_ttl: Option<i32>,
+    /// Size of the opaque token (meta `O`), bytes.
+    pub opaque_size: Option<u8>,
+    /// The flags and modes of the request.
+    pub options: Options,
+    /// The result; `None` if it was not observed.
+    pub outcome: Option<Outcome>,
+    /// From the return of the read that completed the request to the return of the send with the last byte of its
+    /// response, ns; saturates.
+    pub server_time: Option<u32>,
+    /// From arrival to read, where known, µs.
+    pub queue_time: Option<u32>,
+}
+
+impl Event {
+    /// Creates an event of `command` in the text or meta protocol: the first request of connection 0, at time 0, with
+    /// every other field unknown.
+    pub const fn new(command: Command) -> Self {
+        Self {
+            time: 0,
+            connection: 0,
+            batch: 0,
+            request: 0,
+            command,
+            protocol: if command.is_meta() {
+                Protocol::Meta
+            } else {
+                Protocol::Text
+            },
+            key: None,
+            key_size: None,
+            value_size: None,
+            request_size: None,
+            ttl: None,
+            flags: None,
+            cas: None,
+            delta: None,
+            initial: None,
+            vivify_ttl: None,
+            recache_ttl: None,
+            opaque_size: None,
+            options: Options(0),
+            outcome: None,
+            server_time: None,
+            queue_time: None,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! How a failure is told: its class, and the remedy in the words of the command line or of the library.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+
+/// The classes of failure that users tell apart, each with its own exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Something broke inside: exit 1.
+    Failed,
+    /// The command or an argument is wrong: exit 2.
+    Usage,
+    /// A profile cannot be used: exit 1.
+    Profile,
+    /// This machine or its permissions do not allow it: exit 5.
+    Environment,
+    /// The target of a replay does not allow it: exit 5.
+    Target,
+    /// The output exists: exit 2.
+    Exists,
+}
+
+/// What every error of membench tells beside its message, which says what was wanted and what was found.
+pub trait Failure: std::error::Error {
+    /// The exception and the exit code that the error becomes.
+    fn class(&self) -> Class;
+
+    /// The remedy; `None` if the message says it all.
+    fn hint(&self) -> Option<Hint>;
+}
+
+/// An option of a recording or replay, by the names that it has in a shell and in Python.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Replaces an existing output.
+    Force,
+    /// Ports to follow.
+    Ports,
+    /// Processes to follow.
+    Pids,
+    /// Control groups to follow.
+    Cgroups,
+    /// Network namespaces to follow.
+    NetworkNamespaces,
+    /// Paths of UNIX-domain sockets to follow.
+    Sockets,
+    /// Servers or clients.
+    Side,
+    /// The kernel hooks to use.
+    Hooks,
+    /// What to keep of responses.
+    Responses,
+    /// Size at which to continue in another profile.
+    RotateSize,
+    /// Age at which to continue in another profile.
+    RotateEvery,
+    /// One key in so many.
+    SampleKeys,
+    /// One connection in so many.
+    SampleConnections,
+    /// Size of the rings.
+    RingSize,
+    /// Replays against a target that holds items or has other clients.
+    AllowNonempty,
+}
+
+impl Setting {
+    /// The flag, as a shell takes it.
+    pub const fn flag(self) -> &'static str {
+        match self {
+            Self::Force => "--force",
+            Self::Ports => "--port",
+            Self::Pids => "--pid",
+            Self::Cgroups => "--cgroup",
+            Self::NetworkNamespaces => "--netns",
+            Self::Sockets => "--socket",
+            Self::Side => "--side",
+            Self::Hooks => "--hooks",
+            Self::Responses => "--responses",
+            Self::RotateSize | Self::RotateEvery => "--rotate",
+            Self::SampleKeys => "--sample",
+            Self::SampleConnections => "--sample-connections",
+            Self::RingSize => "--ring-size",
+            Self::AllowNonempty => "--allow-nonempty",
+        }
+    }
+
+    /// The keyword argument, as Python takes it.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Force => "force",
+            Self::Ports => "ports",
+            Self::Pids => "pids",
+            Self::Cgroups => "cgroups",
+            Self::NetworkNamespaces => "network_namespaces",
+            Self::Sockets => "sockets",
+            Self::Side => "side",
+            Self::Hooks => "hooks",
+            Self::Responses => "responses",
+            Self::RotateSize => "rotate_size",
+            Self::RotateEvery => "rotate_every_s",
+            Self::SampleKeys => "sample_keys",
+            Self::SampleConnections => "sample_connections",
+            Self::RingSize => "ring_size",
+            Self::AllowNonempty => "allow_nonempty",
+        }
+    }
+}
+
+/// The flag's name without its dashes: both kinds of users recognise it in a message.
+impl fmt::Display for Setting {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self.flag().trim_start_matches('-'))
+    }
+}
+
+/// A remedy. Options and commands are facts in it, which the command line words as `--force` and the library as
+/// `force=True`.
+///
+/// ```
+/// use membench_event::{Hint, Setting};
+///
+/// let hint = Hint::setting(Setting::Force, "").then(" replaces it");
+/// assert_eq!(hint.for_command_line(), "`--force` replaces it");
+/// assert_eq!(hint.for_library(), "`force=True` replaces it");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(Cow<'static, str>),
+    Setting(Setting, &'static str),
+    Command(&'static str, &'static str),
+}
+
+impl Hint {
+    /// Creates a hint that reads the same for everybody.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> Self {
+        Self(vec![Part::Text(text.into())])
+    }
+
+    /// Creates a hint that begins with an option and its value; a switch has the value `""`.
+    pub fn setting(setting: Setting, value: &'static str) -> Self {
+        Self(vec![Part::Setting(setting, value)])
+    }
+
+    /// Creates a hint that begins with one of membench's commands and its argument, which may be `""`.
+    pub fn command(name: &'static str, argument: &'static str) -> Self {
+        Self(vec![Part::Command(name, argument)])
+    }
+
+    /// Appends text.
+    #[must_use]
+    pub fn then(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.0.push(Part::Text(text.into()));
+        self
+    }
+
+    /// Appends an option and its value.
+    #[must_use]
+    pub fn then_setting(mut self, setting: Setting, value: &'static str) -> Self {
+        self.0.push(Part::Setting(setting, value));
+        self
+    }
+
+    /// Appends another hint.
+    #[must_use]
+    pub fn then_hint(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Words the hint for somebody at a shell.
+    pub fn for_command_line(&self) -> String {
+        self.worded(|part| match part {
+            Part::Text(text) => text.clone().into_owned(),
+            Part::Setting(setting, "") => format!("`{}`", setting.flag()),
+            Part::Setting(setting, value) => format!("`{} {value}`", setting.flag()),
+            Part::Command(name, "") => format!("`membench {name}`"),
+            Part::Command(name, argument) => format!("`membench {name} {argument}`"),
+        })
+    }
+
+    /// Words the hint for somebody who calls the Python library.
+    pub fn for_library(&self) -> String {
+        self.worded(|part| match part {
+            Part::Text(text) => text.clone().into_owned(),
+            Part::Setting(setting @ (Setting::Force | Setting::AllowNonempty), _) => {
+                format!("`{}=True`", setting.keyword())
+            }
+            Part::Setting(setting, "") => format!("`{}`", setting.keyword()),
+            Part::Setting(setting, value) => format!("`{}={value}`", setting.keyword()),
+            Part::Command(name, argument) => format!("`membench.{name}({argument})`"),
+        })
+    }
+
+    fn worded(&self, word: impl Fn(&Part) -> String) -> String {
+        self.0.iter().map(word).collect()
+    }
+}
+
+/// Returns the remedy for the usual reasons why a file cannot be read or written.
+pub fn io_hint(source: &io::Error) -> Option<Hint> {
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    let hint = match source.kind() {
+        NotFound => "check the name, and that its folder exists",
+        PermissionDenied => "check who owns it, or run as its owner",
+        StorageFull => "free some space, or choose another disk",
+        ReadOnlyFilesystem => "choose a disk that can be written to",
+        _ => return None,
+    };
+    Some(Hint::text(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_speaks_to_its_reader() {
+        let cases = [
+            (
+                Hint::text("use ").then_setting(Setting::Hooks, "syscalls"),
+                "use `--hooks syscalls`",
+                "use `hooks=syscalls`",
+            ),
+            (
+                Hint::command("keygen", "FILE").then(" makes one"),
+                "`membench keygen FILE` makes one",
+                "`membench.keygen(FILE)` makes one",
+            ),
+            (
+                Hint::command("doctor", "").then_hint(Hint::text(" tells")),
+                "`membench doctor` tells",
+                "`membench.doctor()` tells",
+            ),
+        ];
+        for (hint, shell, python) in cases {
+            assert_eq!(hint.for_command_line(), shell);
+            assert_eq!(hint.for_library(), python);
+        }
+    }
+}

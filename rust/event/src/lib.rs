@@ -1,0 +1,27 @@
+//! What flows through membench, and belongs to no stage: segments, events, connections, losses, the ledger.
+//!
+//! ```text
+//! source ─▶ Segment ─▶ decode ─▶ Event ─▶ profile ─▶ analysis | replay
+//! ```
+//!
+//! Nothing here does I/O or reads a clock.
+
+mod anchor;
+pub mod answer;
+pub mod aside;
+mod connection;
+mod event;
+mod failure;
+pub mod ledger;
+mod number;
+mod sample;
+mod segment;
+
+pub use anchor::Anchor;
+pub use connection::{CloseSide, ConnectionRow, LossRow, Transport};
+pub use event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
+pub use failure::{Class, Failure, Hint, Setting, io_hint};
+pub use ledger::{Flow, Ledger, Packets, Server, Totals};
+pub use number::ratio;
+pub use sample::Sample;
+pub use segment::{Direction, Piece, Segment};

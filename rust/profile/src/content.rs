@@ -1,0 +1,79 @@
+//! A sealed part's bytes, on disk or in memory, for any number of readers at once.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::errors::Result;
+use parquet::file::reader::{ChunkReader, Length};
+
+/// The bytes of one sealed part. Unlike clones of a [`File`], its clones share no read position.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// A file and its length.
+    File(Arc<File>, u64),
+    /// The open part of an unsealed profile, sealed in memory.
+    Memory(Bytes),
+}
+
+impl Content {
+    pub(super) fn from_file(file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self::File(Arc::new(file), length))
+    }
+
+    fn read_at(&self, space: &mut [u8], start: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file, _) => file.read_at(space, start),
+            Self::Memory(bytes) => {
+                let start = usize::try_from(start).unwrap_or(usize::MAX);
+                bytes.get(start..).unwrap_or_default().read(space)
+            }
+        }
+    }
+}
+
+impl Length for Content {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File(_, length) => *length,
+            Self::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+impl ChunkReader for Content {
+    type T = BufReader<ContentReader>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        Ok(BufReader::new(ContentReader {
+            content: self.clone(),
+            position: start,
+        }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        if let Self::Memory(bytes) = self {
+            return bytes.get_bytes(start, length);
+        }
+        let mut space = vec![0; length];
+        self.get_read(start)?.read_exact(&mut space)?;
+        Ok(space.into())
+    }
+}
+
+/// Sequential reader of a part, starting at an offset.
+pub(super) struct ContentReader {
+    content: Content,
+    position: u64,
+}
+
+impl Read for ContentReader {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let length = self.content.read_at(space, self.position)?;
+        self.position += length as u64;
+        Ok(length)
+    }
+}

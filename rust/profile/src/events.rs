@@ -1,0 +1,213 @@
+//! Parts → one stream of events in order, or record batches part by part.
+
+use std::path::PathBuf;
+use std::vec;
+
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+
+use super::decode::{Columns, Mismatch};
+use super::part::ReadablePart;
+use super::schema::schema;
+use crate::{Error, Result};
+use membench_event::Anchor;
+use membench_event::{Event, OptionsTable};
+
+/// Rows decoded at a time while merging parts.
+const MERGED_ROWS: usize = 1 << 13;
+/// Rows of each batch that [`Batches`] returns.
+const BATCH_ROWS: usize = 1 << 16;
+
+/// Iterator over every event of a profile, ordered by (time, connection, batch, request).
+pub struct Events {
+    /// Parts not opened yet, ordered by their first time.
+    later: vec::IntoIter<ReadablePart>,
+    /// Open parts, whose time ranges overlap at the current position; usually one.
+    current: Vec<PartEvents>,
+    anchor: Anchor,
+    options: OptionsTable,
+}
+
+/// A part being read, positioned at an event.
+struct PartEvents {
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    columns: Columns,
+    row: usize,
+}
+
+impl Events {
+    /// Merges parts, which must be sorted by their first time.
+    pub(super) fn new(parts: Vec<ReadablePart>, anchor: Anchor, options: OptionsTable) -> Self {
+        Self {
+            later: parts.into_iter(),
+            current: Vec::new(),
+            anchor,
+            options,
+        }
+    }
+
+    fn next_event(&mut self) -> Result<Option<Event>> {
+        self.open_reached()?;
+        let Some(index) = self.earliest() else {
+            return Ok(None);
+        };
+        let part = &mut self.current[index];
+        let event = part.columns.event(part.row).ok_or_else(|| Error::Column {
+            path: part.path.clone(),
+            column: "command, protocol or options",
+            found: "null".into(),
+        })?;
+        part.row += 1;
+        if part.row == part.columns.rows() && !part.next_batch(self.anchor, &mut self.options)? {
+            self.current.swap_remove(index);
+        }
+        Ok(Some(event))
+    }
+
+    /// Opens every part that starts no later than the earliest event of the open parts.
+    fn open_reached(&mut self) -> Result<()> {
+        while let Some(part) = self.later.as_slice().first() {
+            let reached = self
+                .earliest()
+                .is_none_or(|index| self.current[index].place().0 >= part.description.first_us);
+            if !reached {
+                break;
+            }
+            if let Some(part) = self.later.next() {
+                let events = PartEvents::open(&part, self.anchor, &mut self.options)?;
+                self.current.extend(events);
+            }
+        }
+        Ok(())
+    }
+
+    fn earliest(&self) -> Option<usize> {
+        if self.current.len() == 1 {
+            return Some(0);
+        }
+        (0..self.current.len()).min_by_key(|index| self.current[*index].place())
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let result = self.next_event();
+        if result.is_err() {
+            // Events after an error would follow a gap.
+            self.current.clear();
+            self.later = Vec::new().into_iter();
+        }
+        result.transpose()
+    }
+}
+
+impl PartEvents {
+    fn open(
+        part: &ReadablePart,
+        anchor: Anchor,
+        options: &mut OptionsTable,
+    ) -> Result<Option<Self>> {
+        let path = part.path.clone();
+        let mut reader = reader(part, MERGED_ROWS)?;
+        let Some(columns) = next_columns(&path, &mut reader, anchor, options)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            path,
+            reader,
+            columns,
+            row: 0,
+        }))
+    }
+
+    fn place(&self) -> (i64, u32, u32, u32) {
+        self.columns.place(self.row)
+    }
+
+    fn next_batch(&mut self, anchor: Anchor, options: &mut OptionsTable) -> Result<bool> {
+        let Some(columns) = next_columns(&self.path, &mut self.reader, anchor, options)? else {
+            return Ok(false);
+        };
+        self.columns = columns;
+        self.row = 0;
+        Ok(true)
+    }
+}
+
+/// Returns the next batch that contains events.
+fn next_columns(
+    path: &std::path::Path,
+    reader: &mut ParquetRecordBatchReader,
+    anchor: Anchor,
+    options: &mut OptionsTable,
+) -> Result<Option<Columns>> {
+    for batch in reader {
+        let batch = batch.map_err(|source| Error::Arrow {
+            path: path.into(),
+            source,
+        })?;
+        let columns = Columns::new(&batch, anchor, options);
+        let columns = columns.map_err(|Mismatch { column, found }| Error::Column {
+            path: path.into(),
+            column,
+            found,
+        })?;
+        if columns.rows() > 0 {
+            return Ok(Some(columns));
+        }
+    }
+    Ok(None)
+}
+
+fn reader(part: &ReadablePart, rows: usize) -> Result<ParquetRecordBatchReader> {
+    let options = ArrowReaderOptions::new().with_schema(schema());
+    ParquetRecordBatchReaderBuilder::try_new_with_options(part.content.clone(), options)
+        .and_then(|builder| builder.with_batch_size(rows).build())
+        .map_err(|source| Error::Parquet {
+            path: part.path.clone(),
+            source,
+        })
+}
+
+/// Iterator over every event of a profile as record batches, part by part.
+pub struct Batches {
+    later: vec::IntoIter<ReadablePart>,
+    current: Option<ParquetRecordBatchReader>,
+}
+
+impl Batches {
+    pub(super) fn new(parts: Vec<ReadablePart>) -> Self {
+        Self {
+            later: parts.into_iter(),
+            current: None,
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = std::result::Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(batch) = self.current.as_mut().and_then(Iterator::next) {
+                return Some(batch);
+            }
+            match reader(&self.later.next()?, BATCH_ROWS) {
+                Ok(reader) => self.current = Some(reader),
+                Err(error) => return Some(Err(ArrowError::ExternalError(Box::new(error)))),
+            }
+        }
+    }
+}
+
+impl RecordBatchReader for Batches {
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+}

@@ -1,0 +1,26 @@
+//! Bindings of doctor: what works here, found out by trying.
+
+use pyo3::prelude::*;
+
+use membench_capture as capture;
+
+#[pyfunction]
+fn probe_ebpf(py: Python<'_>) -> PyResult<String> {
+    super::json(&py.detach(capture::probe))
+}
+
+#[pyfunction]
+fn probe_packets(py: Python<'_>, interface: &str) -> PyResult<String> {
+    super::json(&py.detach(|| capture::probe_packets(interface)))
+}
+
+#[pyfunction]
+fn probe_interface(py: Python<'_>) -> PyResult<String> {
+    super::json(&py.detach(capture::probe_interface))
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(probe_packets, module)?)?;
+    module.add_function(wrap_pyfunction!(probe_interface, module)?)?;
+    module.add_function(wrap_pyfunction!(probe_ebpf, module)?)
+}

@@ -1,0 +1,32 @@
+//! The Python module: one file an operation, each convert in, detach, convert out.
+
+mod analysis;
+mod capture;
+mod doctor;
+mod error;
+mod events;
+mod profile;
+mod replay;
+mod top;
+
+use pyo3::prelude::*;
+
+use error::{Error, MembenchError, Result};
+
+/// What goes to Python as JSON text, to become a dataclass there.
+fn json(value: &impl serde::Serialize) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|error| MembenchError::new_err(error.to_string()))
+}
+
+/// membench's engine; use it through the `membench` package.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    capture::register(module)?;
+    events::register(module)?;
+    profile::register(module)?;
+    analysis::register(module)?;
+    replay::register(module)?;
+    top::register(module)?;
+    doctor::register(module)
+}

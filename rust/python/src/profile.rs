@@ -1,0 +1,201 @@
+//! Bindings of profile.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow_schema::ffi::FFI_ArrowSchema;
+use arrow_schema::{ArrowError, Schema, SchemaRef};
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+
+use super::error::{MembenchError, raise};
+use super::events::Event;
+use super::json;
+use membench_event::{Anchor, OptionsTable};
+use membench_profile::Events;
+
+/// Events fetched at a time while Python iterates.
+const FETCHED: usize = 4096;
+
+#[pyclass(frozen, module = "membench._native")]
+pub(super) struct Profile {
+    inner: membench_profile::Profile,
+}
+
+#[pymethods]
+impl Profile {
+    #[staticmethod]
+    fn open(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let inner = py
+            .detach(|| membench_profile::Profile::open(path))
+            .map_err(raise)?;
+        Ok(Self { inner })
+    }
+
+    #[staticmethod]
+    fn repair(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+        let manifest = py
+            .detach(|| membench_profile::repair(path))
+            .map_err(raise)?;
+        json(&manifest)
+    }
+
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.inner.path().into()
+    }
+
+    fn manifest_json(&self) -> PyResult<String> {
+        json(self.inner.manifest())
+    }
+
+    fn info_json(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.inner.summary()).map_err(raise)?)
+    }
+
+    fn connections(&self, py: Python<'_>) -> PyResult<Table> {
+        Ok(Table {
+            schema: membench_profile::connection_schema(),
+            batches: py
+                .detach(|| self.inner.connection_batches())
+                .map_err(raise)?,
+        })
+    }
+
+    fn losses(&self, py: Python<'_>) -> PyResult<Table> {
+        Ok(Table {
+            schema: membench_profile::loss_schema(),
+            batches: py.detach(|| self.inner.loss_batches()).map_err(raise)?,
+        })
+    }
+
+    fn __len__(&self) -> usize {
+        usize::try_from(self.inner.counts().events).unwrap_or(usize::MAX)
+    }
+
+    fn __iter__(&self) -> PyResult<EventIterator> {
+        Ok(EventIterator {
+            anchor: self.inner.manifest().header.anchor,
+            options: self.inner.options(),
+            state: Mutex::new((self.inner.events().map_err(raise)?, VecDeque::new())),
+        })
+    }
+
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        drop(requested_schema);
+        stream_capsule(py, Box::new(self.inner.batches()))
+    }
+
+    #[expect(clippy::unused_self, reason = "the protocol calls it on an object")]
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        schema_capsule(py, &membench_profile::schema())
+    }
+}
+
+#[pyclass(frozen, module = "membench._native")]
+pub(super) struct Table {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+#[pymethods]
+impl Table {
+    fn __len__(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        drop(requested_schema);
+        let batches = self.batches.clone().into_iter().map(Ok);
+        let reader = RecordBatchIterator::new(batches, SchemaRef::clone(&self.schema));
+        stream_capsule(py, Box::new(reader))
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        schema_capsule(py, &self.schema)
+    }
+}
+
+#[pyclass(frozen, module = "membench._native")]
+pub(super) struct EventIterator {
+    anchor: Anchor,
+    options: OptionsTable,
+    state: Mutex<(
+        Events,
+        VecDeque<membench_profile::Result<membench_event::Event>>,
+    )>,
+}
+
+#[pymethods]
+impl EventIterator {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+        let Some(event) = py.detach(|| self.fetch()) else {
+            return Ok(None);
+        };
+        Ok(Some(Event::new(
+            &event.map_err(raise)?,
+            &self.options,
+            self.anchor,
+        )))
+    }
+}
+
+impl EventIterator {
+    fn fetch(&self) -> Option<membench_profile::Result<membench_event::Event>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (events, fetched) = &mut *state;
+        if fetched.is_empty() {
+            fetched.extend(events.take(FETCHED));
+        }
+        fetched.pop_front()
+    }
+}
+
+/// A stream of record batches that any Arrow library takes.
+pub(super) fn stream_capsule(
+    py: Python<'_>,
+    reader: Box<dyn RecordBatchReader + Send>,
+) -> PyResult<Bound<'_, PyCapsule>> {
+    let stream = FFI_ArrowArrayStream::new(reader);
+    PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
+}
+
+/// A schema that any Arrow library takes.
+pub(super) fn schema_capsule<'py>(
+    py: Python<'py>,
+    schema: &Schema,
+) -> PyResult<Bound<'py, PyCapsule>> {
+    let schema = FFI_ArrowSchema::try_from(schema).map_err(arrow_failed)?;
+    PyCapsule::new_with_value(py, schema, c"arrow_schema")
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "used as a function of the error"
+)]
+fn arrow_failed(error: ArrowError) -> PyErr {
+    MembenchError::new_err(error.to_string())
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Profile>()?;
+    module.add_class::<Table>()?;
+    module.add_class::<EventIterator>()
+}

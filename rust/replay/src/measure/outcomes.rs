@@ -1,0 +1,119 @@
+//! Recorded and replayed outcomes → counts by command, and their differences.
+
+use std::collections::BTreeMap;
+
+use membench_event::{Command, Outcome};
+use serde::Serialize;
+
+/// Number of cells in a row: one per outcome, and one for none seen.
+const OUTCOMES: usize = Outcome::ALL.len() + 1;
+
+/// Reported name of an outcome that was not seen.
+const NOT_SEEN: &str = "not_seen";
+
+/// Number of operations by command, recorded outcome and replayed outcome.
+#[derive(Clone, Debug)]
+pub(crate) struct Transitions {
+    counts: Vec<[[u64; OUTCOMES]; OUTCOMES]>,
+}
+
+impl Transitions {
+    /// Makes a table of zeros.
+    pub(crate) fn new() -> Self {
+        Self {
+            counts: vec![[[0; OUTCOMES]; OUTCOMES]; Command::ALL.len()],
+        }
+    }
+
+    /// Counts one operation; `None` is an outcome that was not seen.
+    #[inline]
+    pub(crate) fn record(
+        &mut self,
+        command: Command,
+        recorded: Option<Outcome>,
+        replayed: Option<Outcome>,
+    ) {
+        let at =
+            |outcome: Option<Outcome>| outcome.map_or(OUTCOMES - 1, |outcome| outcome as usize);
+        self.counts[command as usize][at(recorded)][at(replayed)] += 1;
+    }
+
+    /// Adds the counts of another shard.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let cells = self.counts.iter_mut().flatten().flatten();
+        for (count, other) in cells.zip(other.counts.iter().flatten().flatten()) {
+            *count += other;
+        }
+    }
+
+    /// Returns the counts by name, without zeros.
+    pub(crate) fn report(&self) -> Outcomes {
+        let mut report = Outcomes::default();
+        for (command, rows) in Command::ALL.iter().zip(&self.counts) {
+            for (recorded, row) in rows.iter().enumerate() {
+                for (replayed, count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
+                    report.add(command.name(), name(recorded), name(replayed), *count);
+                }
+            }
+        }
+        report
+    }
+}
+
+impl Default for Transitions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn name(outcome: usize) -> &'static str {
+    Outcome::ALL
+        .get(outcome)
+        .map_or(NOT_SEEN, |outcome| outcome.name())
+}
+
+/// Number of operations by command, then by outcome.
+pub type OutcomeCounts = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
+
+/// Outcomes of the planned operations, in the recording and in the replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// Outcomes in the recording.
+    pub recorded: OutcomeCounts,
+    /// Outcomes in the replay.
+    pub replayed: OutcomeCounts,
+    /// Operations whose outcome changed: command → `recorded -> replayed` → count.
+    pub differences: BTreeMap<&'static str, BTreeMap<String, u64>>,
+}
+
+impl Outcomes {
+    fn add(
+        &mut self,
+        command: &'static str,
+        recorded: &'static str,
+        replayed: &'static str,
+        count: u64,
+    ) {
+        *self
+            .recorded
+            .entry(command)
+            .or_default()
+            .entry(recorded)
+            .or_default() += count;
+        *self
+            .replayed
+            .entry(command)
+            .or_default()
+            .entry(replayed)
+            .or_default() += count;
+        if recorded != replayed {
+            let change = format!("{recorded} -> {replayed}");
+            *self
+                .differences
+                .entry(command)
+                .or_default()
+                .entry(change)
+                .or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Intervals of the shards → progress of the whole run, once a second.
+
+use serde::Serialize;
+
+use crate::clock::{SECOND, monotonic};
+use crate::measure::Interval;
+
+/// Progress of a running replay.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Progress {
+    /// Time since the start of the schedule, s.
+    pub elapsed_s: f64,
+    /// Requests to send in the whole run.
+    pub planned: u64,
+    /// Requests sent so far.
+    pub sent: u64,
+    /// Requests answered so far.
+    pub answered: u64,
+    /// Failures so far: requests unsent or unanswered, answers that fit no request, and errors the recording does not
+    /// have.
+    pub errors: u64,
+    /// Requests sent since the last progress, per second.
+    pub rate: f64,
+    /// 99th percentile of the response times since the last progress, ns.
+    pub response_p99_ns: u64,
+    /// 99th percentile of the lags since the last progress, ns.
+    pub lag_p99_ns: u64,
+}
+
+/// Sum of what the shards report, from which [`Progress`] is made.
+#[derive(Debug)]
+pub(crate) struct ProgressMeter {
+    planned: u64,
+    /// Monotonic time of the schedule's start, ns.
+    start: u64,
+    /// Requests sent and answered, and failures, as each shard last reported them.
+    shards: Vec<[u64; 3]>,
+    /// Sum of the intervals reported since the last progress.
+    interval: Interval,
+    /// Requests sent by the last progress, and its monotonic time, ns.
+    before: (u64, u64),
+}
+
+impl ProgressMeter {
+    /// Makes a meter for a schedule of `planned` requests that starts at `start` (monotonic ns).
+    pub(crate) fn new(planned: u64, start: u64, shards: usize) -> Self {
+        Self {
+            planned,
+            start,
+            shards: vec![[0; 3]; shards],
+            interval: Interval::new(),
+            before: (0, start),
+        }
+    }
+
+    /// Returns the monotonic time of the schedule's start, ns.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Adds the interval that `shard` reports.
+    pub(crate) fn add(&mut self, shard: usize, interval: &Interval) {
+        self.interval.merge(interval);
+        if let Some(counts) = self.shards.get_mut(shard) {
+            *counts = [interval.sent, interval.answered, interval.errors];
+        }
+    }
+
+    /// Returns the progress up to now, and starts the next interval.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and times are far below 2^53"
+    )]
+    pub(crate) fn take(&mut self) -> Progress {
+        let interval = std::mem::take(&mut self.interval);
+        let sum = |index: usize| self.shards.iter().map(|counts| counts[index]).sum();
+        let (sent, now): (u64, u64) = (sum(0), monotonic());
+        let (sent_before, before) = std::mem::replace(&mut self.before, (sent, now));
+        let seconds = |time: u64| time as f64 / SECOND as f64;
+        Progress {
+            elapsed_s: seconds(now.saturating_sub(self.start)),
+            planned: self.planned,
+            sent,
+            answered: sum(1),
+            errors: sum(2),
+            rate: (sent - sent_before) as f64 / seconds(now.saturating_sub(before)).max(1e-9),
+            response_p99_ns: interval.response.value_at_quantile(0.99),
+            lag_p99_ns: interval.lag.value_at_quantile(0.99),
+        }
+    }
+}

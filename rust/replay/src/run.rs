@@ -1,0 +1,229 @@
+//! A plan → threads: a feeder and the shards of one run, followed once a second until the last has ended → totals.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use crate::clock::{SECOND, monotonic};
+use crate::make::keys::ShortKeys;
+use crate::measure::Interval;
+use crate::measure::progress::{Progress, ProgressMeter};
+use crate::measure::totals::{ShardResult, Totals};
+use crate::operation::Block;
+use crate::plan::Plan;
+use crate::plan::feeder::{BLOCKS, Feeder};
+use crate::plan::recording::Recording;
+use crate::plan::schedule::{Pacing, Schedule};
+use crate::shard::Shard;
+use crate::shard::connection::Shared;
+use crate::shard::connections::Connections;
+use crate::shard::processors;
+use crate::{Error, Result};
+
+/// Time between the last shard being ready and the start of the schedule, ns.
+const LEAD: u64 = 5_000_000;
+
+/// Everything that a run needs.
+pub(crate) struct Run<'a, 'r> {
+    /// Recording to replay.
+    pub(crate) recording: &'a Recording<'r>,
+    /// Plan made of the recording.
+    pub(crate) plan: &'a Plan,
+    /// Address of the target.
+    pub(crate) target: SocketAddr,
+    /// Rule for intended times.
+    pub(crate) pacing: Pacing,
+    /// Number of shards, at least 1.
+    pub(crate) threads: usize,
+    /// Seed of the values.
+    pub(crate) seed: u64,
+    /// True if the kernel stamps answers.
+    pub(crate) receive_stamps: bool,
+}
+
+/// Result of a run.
+pub(crate) struct RunResult {
+    /// Totals of all shards.
+    pub(crate) totals: Totals,
+    /// Monotonic time of the schedule's start, ns.
+    pub(crate) start: u64,
+    /// True if the callback stopped the run.
+    pub(crate) stopped: bool,
+}
+
+/// One shard's ends of the channels, and its place among the shards.
+struct ShardLinks {
+    index: usize,
+    /// CPU to pin the thread to.
+    cpu: Option<usize>,
+    blocks: Receiver<Block>,
+    ready: Sender<()>,
+    start: Receiver<u64>,
+    intervals: Sender<(usize, Interval)>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Channels between the threads of a run.
+struct Links {
+    /// Channels that take blocks to each shard.
+    blocks: Vec<SyncSender<Block>>,
+    /// Channels that take the time of the start to each shard.
+    starters: Vec<Sender<u64>>,
+    /// Ends of each shard.
+    shards: Vec<ShardLinks>,
+    /// Channel that brings one message from each shard that is ready.
+    readied: Receiver<()>,
+    /// Channel that brings the intervals of the shards.
+    reports: Receiver<(usize, Interval)>,
+}
+
+impl Links {
+    /// Makes the channels for one shard on each of `cpus`.
+    fn new(cpus: &[Option<usize>], stop: &Arc<AtomicBool>) -> Self {
+        let (intervals, reports) = channel();
+        let (ready, readied) = channel();
+        let mut links = Self {
+            blocks: Vec::new(),
+            starters: Vec::new(),
+            shards: Vec::new(),
+            readied,
+            reports,
+        };
+        for (index, cpu) in cpus.iter().copied().enumerate() {
+            let (sender, blocks) = sync_channel(BLOCKS);
+            let (starter, start) = channel();
+            links.blocks.push(sender);
+            links.starters.push(starter);
+            links.shards.push(ShardLinks {
+                index,
+                cpu,
+                blocks,
+                ready: ready.clone(),
+                start,
+                intervals: intervals.clone(),
+                stop: Arc::clone(stop),
+            });
+        }
+        links
+    }
+}
+
+impl Run<'_, '_> {
+    /// Runs to the end of the schedule, or until `on_interval` returns false.
+    pub(crate) fn execute(
+        &self,
+        keys: ShortKeys,
+        on_interval: &mut dyn FnMut(&Progress) -> bool,
+    ) -> Result<RunResult> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let cpus = processors::for_shards(self.threads);
+        let links = Links::new(&cpus, &stop);
+        let events = (self.recording.events)()?;
+        let feeder = self.feeder(keys, links.blocks);
+        thread::scope(|scope| {
+            let feeder = scope.spawn(|| {
+                processors::avoid(&cpus);
+                feeder.run(events)
+            });
+            let shards: Vec<_> = links
+                .shards
+                .into_iter()
+                .map(|links| scope.spawn(|| self.shard(links)))
+                .collect();
+            // A shard that fails drops its sender instead of sending, so this does not wait for it.
+            links.readied.iter().take(self.threads).for_each(drop);
+            let start = monotonic() + LEAD;
+            for starter in links.starters {
+                // Sending fails if the shard has failed, which joining it reports.
+                let _ = starter.send(start);
+            }
+            let meter = ProgressMeter::new(self.plan.requests, start, self.threads);
+            let stopped = follow(&links.reports, meter, on_interval, &stop);
+            let totals = join_shards(shards)?;
+            join(feeder)?;
+            Ok(RunResult {
+                totals,
+                start,
+                stopped,
+            })
+        })
+    }
+
+    /// Makes the feeder of the shards that receive `blocks`.
+    fn feeder(&self, keys: ShortKeys, blocks: Vec<SyncSender<Block>>) -> Feeder<'_> {
+        let changes = self
+            .recording
+            .changes(|connection| self.plan.connections.contains(&connection));
+        Feeder::new(self.plan, keys, Schedule::new(self.pacing), changes, blocks)
+    }
+
+    /// Runs one shard in the calling thread.
+    fn shard(&self, links: ShardLinks) -> io::Result<ShardResult> {
+        if let Some(cpu) = links.cpu {
+            processors::pin(cpu);
+        }
+        let connections = Connections::new(
+            self.target,
+            self.receive_stamps,
+            Shared::new(Arc::clone(&self.plan.templates), self.seed),
+        );
+        let reports = (links.index, links.intervals);
+        let mut shard = Shard::new(connections, links.blocks, None, reports, links.stop)?;
+        shard.prepare()?;
+        let _ = links.ready.send(());
+        drop(links.ready);
+        links.start.recv().map_or_else(
+            |_| Err(io::ErrorKind::Interrupted.into()),
+            |start| shard.run(start),
+        )
+    }
+}
+
+/// Calls `on_interval` once a second until all shards have ended. Sets `stop` and returns true if it returned false.
+fn follow(
+    reports: &Receiver<(usize, Interval)>,
+    mut meter: ProgressMeter,
+    on_interval: &mut dyn FnMut(&Progress) -> bool,
+    stop: &AtomicBool,
+) -> bool {
+    let mut stopped = false;
+    let mut next = meter.start() + SECOND;
+    loop {
+        let left = Duration::from_nanos(next.saturating_sub(monotonic()));
+        match reports.recv_timeout(left) {
+            Ok((shard, interval)) => meter.add(shard, &interval),
+            Err(RecvTimeoutError::Timeout) => {
+                next += SECOND;
+                if !stopped && !on_interval(&meter.take()) {
+                    stopped = true;
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return stopped,
+        }
+    }
+}
+
+/// Waits for all shards and adds up their results.
+fn join_shards(shards: Vec<ScopedJoinHandle<'_, io::Result<ShardResult>>>) -> Result<Totals> {
+    let mut totals = Totals::default();
+    for shard in shards {
+        let result = join(shard).map_err(|source| Error::System {
+            call: "sending thread",
+            source,
+        })?;
+        totals.add(&result);
+    }
+    Ok(totals)
+}
+
+/// Waits for a thread and returns its result; propagates its panic.
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -1,0 +1,222 @@
+//! Connections of a shard, by recorded ordinal: opens, closes and reconnects them, and sums up their load.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::clock::monotonic;
+use crate::measure::cause;
+use crate::operation::Operation;
+use crate::shard::connection::{Connection, Shared, State};
+use crate::shard::poller::{Poller, Ready};
+
+/// Pause before a connection that could not be made is tried again, ns.
+const RETRY: u64 = 100_000_000;
+
+/// State of one recorded connection.
+#[derive(Debug, Default)]
+struct Slot {
+    connection: Option<Box<Connection>>,
+    /// Number of sockets so far; tells readiness of an earlier socket from that of this one.
+    generation: u32,
+    /// True if the last socket was lost, not closed as recorded.
+    lost: bool,
+    /// Monotonic time before which no socket is opened, ns.
+    retry_at: u64,
+}
+
+/// Connections of a shard.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    target: SocketAddr,
+    stamped: bool,
+    slots: Vec<Slot>,
+    /// State that the connections share.
+    pub(crate) shared: Shared,
+    /// Requests due an answer, and deferred operations.
+    pub(crate) due: usize,
+    /// Requests without an answer so far, due one or not, and deferred operations.
+    pub(crate) outstanding: usize,
+    /// Bytes that wait for room in a socket.
+    pub(crate) unwritten: usize,
+}
+
+impl Connections {
+    /// Makes a set without connections. With `stamped`, the kernel stamps what they receive.
+    pub(crate) fn new(target: SocketAddr, stamped: bool, shared: Shared) -> Self {
+        Self {
+            target,
+            stamped,
+            slots: Vec::new(),
+            shared,
+            due: 0,
+            outstanding: 0,
+            unwritten: 0,
+        }
+    }
+
+    /// Opens a connection, unless it is open.
+    pub(crate) fn open(&mut self, poller: &Poller, ordinal: u32) -> io::Result<()> {
+        let index = ordinal as usize;
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, Slot::default);
+        }
+        let slot = &mut self.slots[index];
+        if slot.connection.is_some() {
+            return Ok(());
+        }
+        let connection = Connection::open(self.target, self.stamped)?;
+        slot.generation = slot.generation.wrapping_add(1);
+        poller.add(connection.socket(), token(ordinal, slot.generation))?;
+        self.shared.measures.counts.reconnects += u64::from(std::mem::take(&mut slot.lost));
+        slot.connection = Some(Box::new(connection));
+        Ok(())
+    }
+
+    /// Closes a connection once nothing is due on it.
+    pub(crate) fn close(&mut self, ordinal: u32) {
+        if let Some(connection) = self.get(ordinal) {
+            connection.closing = true;
+            self.close_if_done(ordinal);
+        }
+    }
+
+    /// Returns the number of requests on a connection without an answer so far.
+    pub(crate) fn outstanding_on(&mut self, ordinal: u32) -> usize {
+        self.get(ordinal)
+            .map_or(0, |connection| connection.outstanding.len())
+    }
+
+    /// Sends a batch on its connection, which is opened if it is not. Counts the batch as unsent if it cannot be.
+    pub(crate) fn send(&mut self, poller: &Poller, batch: &[Operation]) {
+        let Some(ordinal) = batch.first().map(|first| first.connection) else {
+            return;
+        };
+        if self.must_wait(ordinal) || self.open(poller, ordinal).is_err() {
+            return self.refuse(batch, cause::REFUSED);
+        }
+        self.update(ordinal, |connection, shared| {
+            connection.send_batch(batch, shared)
+        });
+    }
+
+    /// Reads from and writes to a socket that is ready. Ignores a token of an earlier socket.
+    pub(crate) fn ready(&mut self, ready: &Ready) {
+        let (ordinal, generation) = split(ready.token);
+        let current = self
+            .slots
+            .get(ordinal as usize)
+            .is_some_and(|slot| slot.generation == generation);
+        if !current {
+            return;
+        }
+        if ready.writable || ready.failed {
+            self.update(ordinal, Connection::writable);
+        }
+        if ready.readable {
+            self.update(ordinal, |connection, shared| {
+                connection.readable(ready.hangup, shared)
+            });
+            self.close_if_done(ordinal);
+        }
+    }
+
+    /// Closes every connection, and counts what is still due or unsent for this cause.
+    pub(crate) fn abandon(&mut self, cause: &'static str) {
+        for slot in &mut self.slots {
+            if let Some(mut connection) = slot.connection.take() {
+                connection.abandon(cause, &mut self.shared.measures);
+            }
+        }
+        (self.due, self.outstanding, self.unwritten) = (0, 0, 0);
+    }
+
+    /// Counts the requests of a batch as unsent, for this cause.
+    pub(crate) fn refuse(&mut self, batch: &[Operation], cause: &'static str) {
+        self.shared.measures.refuse(batch, cause);
+    }
+
+    fn get(&mut self, ordinal: u32) -> Option<&mut Connection> {
+        self.slots
+            .get_mut(ordinal as usize)?
+            .connection
+            .as_deref_mut()
+    }
+
+    /// True if a connection that could not be made must not be tried again yet.
+    fn must_wait(&self, ordinal: u32) -> bool {
+        let slot = self.slots.get(ordinal as usize);
+        slot.is_some_and(|slot| slot.retry_at > 0 && slot.retry_at > monotonic())
+    }
+
+    /// Runs `act` on a connection and updates the sums. Closes the connection if it was lost.
+    fn update(&mut self, ordinal: u32, act: impl FnOnce(&mut Connection, &mut Shared) -> State) {
+        let Some(slot) = self.slots.get_mut(ordinal as usize) else {
+            return;
+        };
+        let Some(connection) = slot.connection.as_deref_mut() else {
+            return;
+        };
+        let before = load(connection);
+        let state = act(connection, &mut self.shared);
+        let after = load(connection);
+        self.due = self.due + after.0 - before.0;
+        self.outstanding = self.outstanding + after.1 - before.1;
+        self.unwritten = self.unwritten + after.2 - before.2;
+        if state == State::Lost {
+            self.discard(ordinal);
+        }
+    }
+
+    /// Closes the socket of a connection, and counts what is still due or unsent on it.
+    fn discard(&mut self, ordinal: u32) {
+        let Some(slot) = self.slots.get_mut(ordinal as usize) else {
+            return;
+        };
+        let Some(mut connection) = slot.connection.take() else {
+            return;
+        };
+        let (due, outstanding, unwritten) = load(&connection);
+        self.due -= due;
+        self.outstanding -= outstanding;
+        self.unwritten -= unwritten;
+        slot.lost = due > 0 || !connection.closing;
+        if connection.is_connected() {
+            connection.abandon(cause::CLOSED, &mut self.shared.measures);
+        } else {
+            slot.retry_at = monotonic() + RETRY;
+            connection.abandon(cause::REFUSED, &mut self.shared.measures);
+        }
+    }
+
+    /// Closes a connection that is to be closed, if nothing is due or unwritten on it.
+    fn close_if_done(&mut self, ordinal: u32) {
+        let done = self.get(ordinal).is_some_and(|connection| {
+            connection.closing && connection.outstanding.due() == 0 && connection.unwritten() == 0
+        });
+        if done {
+            self.discard(ordinal);
+        }
+    }
+}
+
+/// Returns requests due, requests outstanding (both with deferred operations), and bytes unwritten.
+fn load(connection: &Connection) -> (usize, usize, usize) {
+    let outstanding = &connection.outstanding;
+    let deferred = connection.deferred();
+    (
+        outstanding.due() + deferred,
+        outstanding.len() + deferred,
+        connection.unwritten(),
+    )
+}
+
+/// Makes the poller's token for one socket of a connection.
+fn token(ordinal: u32, generation: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(ordinal)
+}
+
+/// Splits a token into ordinal and generation.
+#[expect(clippy::cast_possible_truncation, reason = "the halves of a token")]
+fn split(token: u64) -> (u32, u32) {
+    (token as u32, (token >> 32) as u32)
+}

@@ -1,0 +1,261 @@
+//! Blocks of operations → requests sent at their intended times. A shard is one thread with one epoll instance and
+//! shares nothing with others.
+
+pub(crate) mod connection;
+pub(crate) mod connections;
+pub(crate) mod outstanding;
+pub(crate) mod poller;
+pub(crate) mod processors;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+
+use crate::clock::{SECOND, monotonic, thread_cpu};
+use crate::measure::Interval;
+use crate::measure::cause;
+use crate::measure::totals::ShardResult;
+use crate::operation::{Block, Kind, Marks, Operation};
+use crate::shard::connections::Connections;
+use crate::shard::poller::Poller;
+
+/// Longest single wait, ns; a stop is noticed within this time.
+const WAIT_MAX: u64 = 50_000_000;
+
+/// Most batches sent in a row before answers are read, if several are due.
+const BURST: usize = 32;
+
+/// Longest wait for answers after the last request, ns.
+const DRAIN: u64 = 10 * SECOND;
+
+/// Wait for answers to quiet requests after all others have theirs, ns; they may never come.
+const QUIET_DRAIN: u64 = SECOND / 5;
+
+/// Most requests outstanding on all connections. Beyond it nothing is sent until the target catches up, which bounds
+/// memory; the wait shows as lag.
+const OUTSTANDING_MAX: usize = 1 << 20;
+
+/// Most bytes that may wait for room in the sockets. Beyond it nothing is sent until the target catches up, which
+/// bounds memory; the wait shows as lag.
+const UNWRITTEN_MAX: usize = 256 << 20;
+
+/// Wait before looking again if the feeder or the target has fallen behind, ns.
+const PAUSE: u64 = 200_000;
+
+/// One thread's share of a replay.
+pub(crate) struct Shard {
+    poller: Poller,
+    connections: Connections,
+    blocks: Receiver<Block>,
+    /// Block being sent.
+    block: Block,
+    /// Index of the next operation in `block`.
+    next: usize,
+    /// True once the last block was taken.
+    finished: bool,
+    /// Most requests outstanding on a connection, in a closed loop; `None` in an open one.
+    window: Option<usize>,
+    /// Time before an intended time at which this thread stops sleeping, ns.
+    guard: u64,
+    /// Number of this shard, and the channel it reports to.
+    intervals: (usize, Sender<(usize, Interval)>),
+    stop: Arc<AtomicBool>,
+}
+
+impl Shard {
+    /// Makes a shard for the calling thread. It reports an interval once a second, under the number in `intervals`.
+    pub(crate) fn new(
+        connections: Connections,
+        blocks: Receiver<Block>,
+        window: Option<usize>,
+        intervals: (usize, Sender<(usize, Interval)>),
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            poller: Poller::new()?,
+            connections,
+            blocks,
+            block: Block::new(),
+            next: 0,
+            finished: false,
+            window,
+            guard: 0,
+            intervals,
+            stop,
+        })
+    }
+
+    /// Prepares for the run: calibrates the guard, waits for the first block, and opens the connections that were open
+    /// at the start.
+    pub(crate) fn prepare(&mut self) -> io::Result<()> {
+        self.guard = self.poller.calibrate()?;
+        match self.blocks.recv() {
+            Ok(block) => self.block = block,
+            Err(_) => self.finished = true,
+        }
+        while let Some(first) = self.block.get(self.next)
+            && (first.kind, first.intended) == (Kind::Open, 0)
+        {
+            self.connections.open(&self.poller, first.connection)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Runs the schedule, which starts at `start` (monotonic ns), to its end or until stopped.
+    pub(crate) fn run(mut self, start: u64) -> io::Result<ShardResult> {
+        self.connections.shared.start = start;
+        let cpu = thread_cpu();
+        let mut report_at = start + SECOND;
+        let mut drain = Drain::default();
+        loop {
+            let due = self.dispatch(start);
+            let now = monotonic();
+            if now >= report_at {
+                report_at += SECOND;
+                self.report();
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                self.refuse_rest();
+                break;
+            }
+            if due.is_none() && drain.is_over(&self.connections, now) {
+                break;
+            }
+            self.wait(due, now)?;
+        }
+        self.report();
+        self.connections.abandon(cause::TIMEOUT);
+        Ok(ShardResult {
+            cpu: thread_cpu() - cpu,
+            guard: self.guard,
+            ended: monotonic(),
+            unknown_cas: self.connections.shared.requests.unknown_cas,
+            measures: self.connections.shared.measures,
+        })
+    }
+
+    /// Sends batches that are due. Returns the monotonic time to look again, ns; `None` at the end of the schedule.
+    fn dispatch(&mut self, start: u64) -> Option<u64> {
+        for _ in 0..BURST {
+            let Some(batch) = self.batch() else {
+                return (!self.finished).then(|| monotonic() + PAUSE);
+            };
+            let first = self.block[batch.start];
+            let due = start + first.intended;
+            let now = monotonic();
+            if due > now {
+                return Some(due);
+            }
+            if self.must_hold(&first, batch.len()) {
+                return Some(now + PAUSE);
+            }
+            self.next = batch.end;
+            match first.kind {
+                // A failure is counted when the first request is sent, which tries again.
+                Kind::Open => drop(self.connections.open(&self.poller, first.connection)),
+                Kind::Close => self.connections.close(first.connection),
+                Kind::Request => self.connections.send(&self.poller, &self.block[batch]),
+            }
+        }
+        Some(monotonic())
+    }
+
+    /// Returns the place of the next batch in the block, after fetching a new block if this one is used up; `None` if
+    /// there is no block.
+    fn batch(&mut self) -> Option<std::ops::Range<usize>> {
+        if self.next >= self.block.len() && !self.fetch() {
+            return None;
+        }
+        let rest = &self.block[self.next..];
+        let continued = rest
+            .iter()
+            .take_while(|operation| operation.marks.has(Marks::BATCH_CONTINUES));
+        let end = (self.next + continued.count() + 1).min(self.block.len());
+        Some(self.next..end)
+    }
+
+    /// Takes the next block; false if none is ready, or none is left.
+    fn fetch(&mut self) -> bool {
+        match self.blocks.try_recv() {
+            Ok(block) => {
+                self.block = block;
+                self.next = 0;
+                !self.block.is_empty()
+            }
+            Err(TryRecvError::Empty) => false,
+            Err(TryRecvError::Disconnected) => {
+                self.finished = true;
+                false
+            }
+        }
+    }
+
+    /// True if a batch of `length` operations must wait for the target to catch up.
+    fn must_hold(&mut self, first: &Operation, length: usize) -> bool {
+        if self.connections.outstanding > OUTSTANDING_MAX
+            || self.connections.unwritten > UNWRITTEN_MAX
+        {
+            return true;
+        }
+        let Some(window) = self.window else {
+            return false;
+        };
+        let outstanding = self.connections.outstanding_on(first.connection);
+        outstanding > 0 && outstanding + length > window
+    }
+
+    /// Waits for answers until the guard before `due`, and handles them. Does not wait if that time has come.
+    fn wait(&mut self, due: Option<u64>, now: u64) -> io::Result<()> {
+        let left = due.map_or(PAUSE, |due| due.saturating_sub(now));
+        let timeout = left.saturating_sub(self.guard).min(WAIT_MAX);
+        let timeout = if due.is_none() { PAUSE } else { timeout };
+        for ready in self.poller.wait(timeout)? {
+            self.connections.ready(&ready);
+        }
+        Ok(())
+    }
+
+    /// Reports the interval that ends now.
+    fn report(&mut self) {
+        let interval = self.connections.shared.measures.take_interval();
+        // Sending fails if nobody follows the run any more, which is no reason to stop it.
+        let (shard, intervals) = &self.intervals;
+        let _ = intervals.send((*shard, interval));
+    }
+
+    /// Counts everything that is unsent or due when the run is stopped.
+    fn refuse_rest(&mut self) {
+        while let Some(batch) = self.batch() {
+            self.next = batch.end;
+            if self.block[batch.start].kind == Kind::Request {
+                self.connections.refuse(&self.block[batch], cause::STOPPED);
+            }
+        }
+        self.connections.abandon(cause::STOPPED);
+    }
+}
+
+/// Wait for the last answers: first those that are due, then those that may come.
+#[derive(Debug, Default)]
+struct Drain {
+    /// Monotonic time at which the last request had been sent, ns.
+    since: Option<u64>,
+    /// Monotonic time from which no answer was due any more, ns.
+    quiet_since: Option<u64>,
+}
+
+impl Drain {
+    /// True if nothing is outstanding, or the wait has lasted long enough.
+    fn is_over(&mut self, connections: &Connections, now: u64) -> bool {
+        let since = *self.since.get_or_insert(now);
+        if connections.due > 0 || connections.unwritten > 0 {
+            return now > since + DRAIN;
+        }
+        if connections.outstanding == 0 {
+            return true;
+        }
+        now > *self.quiet_since.get_or_insert(now) + QUIET_DRAIN
+    }
+}

@@ -1,0 +1,249 @@
+//! A target's address and statistics → permission to replay against it, and the growth of its counters afterwards.
+
+pub(crate) mod warm;
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::clock::{SECOND, monotonic};
+use crate::{Error, Result};
+
+/// Longest wait for an answer on the control connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest wait for the target to read the last bytes written, ns.
+const SETTLE: u64 = 2 * SECOND;
+
+const STATISTICS: &[u8] = b"stats\r\n";
+
+/// Most connections for which `stats conns` is asked; with more, all of them count as clients.
+const LISTED_MAX: u64 = 10_000;
+
+/// memcached's statistics: name → value.
+pub(crate) type Statistics = BTreeMap<String, String>;
+
+/// Server to replay against, with a control connection for its statistics.
+#[derive(Debug)]
+pub(crate) struct Target {
+    name: String,
+    address: SocketAddr,
+    control: BufReader<TcpStream>,
+    /// Bytes sent on the control connection.
+    asked: u64,
+}
+
+impl Target {
+    /// Opens the control connection to `HOST:PORT`.
+    pub(crate) fn connect(name: &str) -> Result<Self> {
+        let address = resolve(name)?;
+        let unreachable = |source| unreachable(name, source);
+        let control = TcpStream::connect_timeout(&address, PATIENCE).map_err(unreachable)?;
+        control
+            .set_read_timeout(Some(PATIENCE))
+            .map_err(unreachable)?;
+        control.set_nodelay(true).map_err(unreachable)?;
+        Ok(Self {
+            name: name.to_owned(),
+            address,
+            control: BufReader::new(control),
+            asked: 0,
+        })
+    }
+
+    /// Returns `HOST:PORT` as given.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the address that `HOST:PORT` resolved to.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks for the current statistics.
+    pub(crate) fn statistics(&mut self) -> Result<Statistics> {
+        let lines = self.ask(STATISTICS)?;
+        Ok(lines.iter().filter_map(|line| statistic(line)).collect())
+    }
+
+    /// Refuses a target that holds items or serves others.
+    pub(crate) fn refuse_if_busy(&mut self, statistics: &Statistics) -> Result<()> {
+        let items = number(statistics, "curr_items");
+        let clients = self.clients(number(statistics, "curr_connections"))?;
+        if items == 0 && clients == 0 {
+            return Ok(());
+        }
+        Err(Error::TargetBusy {
+            target: self.name.clone(),
+            items,
+            clients,
+        })
+    }
+
+    /// Waits until the target has read `written` bytes since `before`, for at most two seconds. Returns its statistics
+    /// then, and the number of bytes it has read, without those of the control connection.
+    pub(crate) fn settled(
+        &mut self,
+        before: &Statistics,
+        written: u64,
+    ) -> Result<(Statistics, u64)> {
+        let deadline = monotonic() + SETTLE;
+        let asked_before = self.asked;
+        loop {
+            let statistics = self.statistics()?;
+            let read =
+                number(&statistics, "bytes_read").saturating_sub(number(before, "bytes_read"));
+            let replayed = read.saturating_sub(self.asked - asked_before);
+            if replayed >= written || monotonic() > deadline {
+                return Ok((statistics, replayed));
+            }
+        }
+    }
+
+    /// Returns the number of connections of other clients. `curr_connections` includes memcached's listening sockets
+    /// in some versions, so the connections are listed and those that serve a client are counted.
+    fn clients(&mut self, connections: u64) -> Result<u64> {
+        let others = connections.saturating_sub(1);
+        if others == 0 || others > LISTED_MAX {
+            return Ok(others);
+        }
+        let lines = self.ask(b"stats conns\r\n")?;
+        let states = lines.iter().filter_map(|line| line.split_once(":state "));
+        let serving =
+            states.filter(|(_, state)| !matches!(*state, "conn_listening" | "conn_closed"));
+        Ok((serving.count() as u64).saturating_sub(1).min(others))
+    }
+
+    /// Sends a `stats` request and returns the lines of its answer, without `END`.
+    fn ask(&mut self, request: &[u8]) -> Result<Vec<String>> {
+        self.asked += request.len() as u64;
+        let sent = self.control.get_mut().write_all(request);
+        sent.map_err(|source| self.unreachable(source))?;
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line()?;
+            match line.as_str() {
+                "END" => return Ok(lines),
+                line if line.starts_with("STAT ") => lines.push(line.to_owned()),
+                _ => {
+                    return Err(Error::TargetProtocol {
+                        target: self.name.clone(),
+                        answer: line.chars().take(80).collect(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = Vec::new();
+        let read = self.control.read_until(b'\n', &mut line);
+        match read {
+            Ok(0) => Err(self.unreachable(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()),
+            Err(source) => Err(self.unreachable(source)),
+        }
+    }
+
+    /// Makes the error for a target that cannot be reached any more.
+    pub(crate) fn unreachable(&self, source: io::Error) -> Error {
+        unreachable(&self.name, source)
+    }
+}
+
+fn unreachable(target: &str, source: io::Error) -> Error {
+    let target = target.to_owned();
+    Error::TargetUnreachable { target, source }
+}
+
+fn resolve(name: &str) -> Result<SocketAddr> {
+    let refused = || Error::TargetAddress {
+        given: name.to_owned(),
+    };
+    if !name.contains(':') {
+        return Err(refused());
+    }
+    match name.to_socket_addrs() {
+        Ok(mut addresses) => addresses.next().ok_or_else(refused),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(refused()),
+        Err(source) => Err(unreachable(name, source)),
+    }
+}
+
+fn statistic(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
+    Some((name.to_owned(), value.to_owned()))
+}
+
+/// Returns the counter `name`; 0 if the target has none of that name.
+pub(crate) fn number(statistics: &Statistics, name: &str) -> u64 {
+    statistics
+        .get(name)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Returns the growth of each counter that grew.
+pub(crate) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> {
+    after
+        .iter()
+        .filter(|(name, _)| is_counter(name))
+        .filter_map(|(name, value)| {
+            let after: u64 = value.parse().ok()?;
+            Some((name.clone(), after.saturating_sub(number(before, name))))
+        })
+        .filter(|(_, growth)| *growth > 0)
+        .collect()
+}
+
+/// True for counters of commands, hits, bytes and evictions; false for gauges, settings and clocks.
+fn is_counter(name: &str) -> bool {
+    const STARTS: [&str; 9] = [
+        "cmd_", "get_", "delete_", "incr_", "decr_", "cas_", "touch_", "bytes_", "store_",
+    ];
+    const NAMES: [&str; 4] = [
+        "total_items",
+        "total_connections",
+        "evictions",
+        "expired_unfetched",
+    ];
+    STARTS.iter().any(|start| name.starts_with(start)) || NAMES.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_without_host_and_port_is_refused() {
+        let table = [
+            ("127.0.0.1:11211", true),
+            ("[::1]:11211", true),
+            ("127.0.0.1", false),
+            ("127.0.0.1:x", false),
+            ("", false),
+            ("127.0.0.1:99999", false),
+        ];
+        for (name, is_target) in table {
+            assert_eq!(resolve(name).is_ok(), is_target, "{name}");
+        }
+    }
+
+    #[test]
+    fn growth_leaves_out_gauges_and_counters_that_did_not_grow() {
+        let statistics = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let before = statistics(&[("cmd_get", "5"), ("cmd_set", "1"), ("uptime", "1")]);
+        let after = statistics(&[("cmd_get", "9"), ("cmd_set", "1"), ("uptime", "7")]);
+        assert_eq!(
+            growth(&before, &after),
+            BTreeMap::from([("cmd_get".to_owned(), 4)])
+        );
+    }
+}
