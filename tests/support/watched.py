@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from support.cli import COMMAND, Completed, environment
+from support.cli import COMMAND, Completed, environment, says_started
 from support.server import Memcached
 from support.waiting import DEADLINE, until
 
@@ -71,20 +71,25 @@ class Watching:
     """A running `membench record` of a server's log."""
 
     def __init__(self, server: Memcached, output: Path, *options: str) -> None:
-        """Start the recorder and wait until the server sends its log."""
+        """Start the recorder and wait until it records and the server sends its log."""
         source = f"watch:{server.address}"
-        self._process = subprocess.Popen(
-            [*COMMAND, "record", source, str(output), "--format", "json", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
+        # Files, not pipes: a test reads them while the recorder runs.
+        self._stdout, self._stderr = (
+            output.with_name(f"{output.name}.{end}") for end in ("out", "err")
         )
-        until(lambda: self._process.poll() is not None or self._is_watched(server), "the watcher")
+        with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
+            self._process = subprocess.Popen(
+                [*COMMAND, "record", source, str(output), "--format", "json", *options],
+                stdout=stdout,
+                stderr=stderr,
+                env=environment(),
+            )
+        until(lambda: self._process.poll() is not None or self._records(server), "the recorder")
 
-    def _is_watched(self, server: Memcached) -> bool:
-        states = server.stats("conns")
-        return any(state == "conn_watch" for state in states.values())
+    def _records(self, server: Memcached) -> bool:
+        if not says_started(self._stderr.read_text()):
+            return False
+        return "conn_watch" in server.stats("conns").values()
 
     @property
     def pid(self) -> int:
@@ -93,8 +98,8 @@ class Watching:
 
     def wait(self, timeout: float = DEADLINE) -> Completed:
         """Wait for the recorder to end."""
-        stdout, stderr = self._process.communicate(timeout=timeout)
-        return Completed(self._process.returncode, stdout, stderr)
+        code = self._process.wait(timeout)
+        return Completed(code, self._stdout.read_text(), self._stderr.read_text())
 
     def stop(self) -> Completed:
         """End the recorder with SIGTERM, which acts like Ctrl-C."""
