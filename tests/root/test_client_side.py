@@ -94,34 +94,37 @@ def test_the_time_a_client_waits_is_in_its_service_time(server: Memcached, outpu
 Call = Callable[[socket.socket, bytes], object]
 
 
-def _readv(of: socket.socket) -> bytes:
+def _readv(peer: socket.socket) -> bytes:
     buffers = [bytearray(7), bytearray(4096)]
-    length = os.readv(of.fileno(), buffers)
+    length = os.readv(peer.fileno(), buffers)
     return b"".join(map(bytes, buffers))[:length]
 
 
-def _sendmmsg(to: socket.socket, data: bytes) -> object:
-    return Messages([[bytearray(data[:3]), bytearray(data[3:])]]).send(to.fileno())
+def _sendmmsg(peer: socket.socket, data: bytes) -> object:
+    return Messages([[bytearray(data[:3]), bytearray(data[3:])]]).send(peer.fileno())
 
 
-def _recvmmsg(of: socket.socket) -> bytes:
+def _recvmmsg(peer: socket.socket) -> bytes:
     buffers = [bytearray(7), bytearray(4096)]
-    of.recv(1, socket.MSG_PEEK)  # `recvmmsg` is called with MSG_DONTWAIT
-    (length,) = Messages([buffers]).receive(of.fileno())
+    peer.recv(1, socket.MSG_PEEK)  # `recvmmsg` is called with MSG_DONTWAIT
+    (length,) = Messages([buffers]).receive(peer.fileno())
     return b"".join(map(bytes, buffers))[:length]
 
 
 @pytest.mark.parametrize(
     ("send", "receive"),
     [
-        (lambda to, data: to.send(data), lambda of: of.recv(4096)),
-        (lambda to, data: os.write(to.fileno(), data), lambda of: os.read(of.fileno(), 1 << 20)),
+        (lambda peer, data: peer.send(data), lambda peer: peer.recv(4096)),
         (
-            lambda to, data: to.sendmsg([data[:3], data[3:]]),
-            lambda of: of.recvmsg(4096)[0],
+            lambda peer, data: os.write(peer.fileno(), data),
+            lambda peer: os.read(peer.fileno(), 1 << 20),
         ),
         (
-            lambda to, data: os.writev(to.fileno(), [data[:3], data[3:]]),
+            lambda peer, data: peer.sendmsg([data[:3], data[3:]]),
+            lambda peer: peer.recvmsg(4096)[0],
+        ),
+        (
+            lambda peer, data: os.writev(peer.fileno(), [data[:3], data[3:]]),
             _readv,
         ),
         (_sendmmsg, _recvmmsg),

@@ -32,7 +32,7 @@ class Busy:
         self.ledger: dict[str, Any] = read_ledger(profile)
 
     def places(self, one: UniqueTraffic) -> tuple[list[int], list[str], list[Row]]:
-        rows = one.of(self.recorded)
+        rows = one.events_in(self.recorded)
         places, wrong = one.log(self.keys).places(rows)
         return places, wrong, rows
 

@@ -30,7 +30,7 @@ def missing(
     one: UniqueTraffic, recorded: dict[int, list[Row]], keys: KnownKeyIds, killed: float
 ) -> list[str]:
     """Describe operations answered a second before the kill that a connection's events lack."""
-    places, wrong = one.log(keys).places(one.of(recorded))
+    places, wrong = one.log(keys).places(one.events_in(recorded))
     due = [
         place
         for place, did in enumerate(one.connection.log)

@@ -77,7 +77,7 @@ def lossy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         resume(profile, traffic, keys)
         recording = running.stop()
     recorded = by_connection(events(profile))
-    wrong = [text for one in traffic for text in one.log(keys).places(one.of(recorded))[1]]
+    wrong = [text for one in traffic for text in one.log(keys).places(one.events_in(recorded))[1]]
     return Lossy(profile, traffic, recording, wrong)
 
 
@@ -112,8 +112,8 @@ def test_after_a_loss_every_connection_is_recorded_again(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
     recorded = by_connection(events(profile))
     for one in traffic:
-        assert one.of(recorded)[-1]["key_size"] == len(one.connection.log[-1].key or b"")
-        assert one.of(recorded)[-1]["outcome"] == one.connection.log[-1].outcome
+        assert one.events_in(recorded)[-1]["key_size"] == len(one.connection.log[-1].key or b"")
+        assert one.events_in(recorded)[-1]["outcome"] == one.connection.log[-1].outcome
 
 
 def test_a_loss_below_the_allowed_share_is_no_failure(server: Memcached, output: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_profiles_of_a_rotated_recording_hold_everything_once(
     assert [one["stopped_by"] for one in infos] == ["rotate"] * (len(infos) - 1) + ["SIGINT"]
     recorded = by_connection([row for one in profiles for row in events(one)])
     for one in traffic:
-        assert compare_connection(one.connection.log, one.of(recorded), keys) == []
+        assert compare_connection(one.connection.log, one.events_in(recorded), keys) == []
     for term in ("request_bytes", "response_bytes", "boundary", "own_request_bytes"):
         assert sum(one["ledger"][term] for one in infos) == recording["ledger"][term], term
     for flow in (flow for one in infos for flow in flows(one["ledger"])):

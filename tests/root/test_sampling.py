@@ -37,7 +37,7 @@ def test_a_sample_of_keys_holds_every_operation_on_them(
     held = [one for one in done if ids.id_of(one.key or b"") < IDS // 4]
     assert 0.2 < len(held) / len(done) < 0.3
     recorded = by_connection(events(output))
-    places = [one.log(ids).places(one.of(recorded)) for one in traffic]
+    places = [one.log(ids).places(one.events_in(recorded)) for one in traffic]
     assert sum(len(found) for found, _ in places) == len(held)
     assert [text for _, wrong in places for text in wrong] == []
     assert recording["sampled_out"] == len(done) - len(held)
@@ -58,10 +58,10 @@ def test_a_sample_of_connections_holds_all_of_them_and_compares_no_counters(
             one.pipeline()
         recording = running.stop().expect(0).json
     recorded = by_connection(events(output))
-    held = [one for one in traffic if one.of(recorded)]
+    held = [one for one in traffic if one.events_in(recorded)]
     assert 4 <= len(held) == len(recorded) <= 40
     for one in held:
-        assert compare_connection(one.connection.log, one.of(recorded), ids) == []
+        assert compare_connection(one.connection.log, one.events_in(recorded), ids) == []
     ledger = recording["ledger"]
     sent = sum(one.connection.sent_bytes for one in held)
     assert ledger["request_bytes"] - ledger["own_request_bytes"] == sent

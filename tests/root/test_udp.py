@@ -199,33 +199,33 @@ Send = Callable[[socket.socket, bytes], object]
 Receive = Callable[[socket.socket], bytes]
 
 
-def _readv(of: socket.socket) -> bytes:
+def _readv(peer: socket.socket) -> bytes:
     buffers = [bytearray(11), bytearray(4096)]
-    length = os.readv(of.fileno(), buffers)
+    length = os.readv(peer.fileno(), buffers)
     return b"".join(map(bytes, buffers))[:length]
 
 
-def _sendmmsg(to: socket.socket, data: bytes) -> object:
-    return Messages([[bytearray(data[:3]), bytearray(data[3:])]]).send(to.fileno())
+def _sendmmsg(peer: socket.socket, data: bytes) -> object:
+    return Messages([[bytearray(data[:3]), bytearray(data[3:])]]).send(peer.fileno())
 
 
-def _recvmmsg(of: socket.socket) -> bytes:
+def _recvmmsg(peer: socket.socket) -> bytes:
     buffers = [bytearray(11), bytearray(4096)]
-    of.recv(1, socket.MSG_PEEK)  # `recvmmsg` is called with MSG_DONTWAIT
-    (length,) = Messages([buffers]).receive(of.fileno())
+    peer.recv(1, socket.MSG_PEEK)  # `recvmmsg` is called with MSG_DONTWAIT
+    (length,) = Messages([buffers]).receive(peer.fileno())
     return b"".join(map(bytes, buffers))[:length]
 
 
 @pytest.mark.parametrize(
     ("send", "receive", "losing"),
     [
-        (lambda to, data: to.send(data), lambda of: of.recv(4096), ()),
+        (lambda peer, data: peer.send(data), lambda peer: peer.recv(4096), ()),
         (
-            lambda to, data: to.sendmsg([data[:3], data[3:]]),
-            lambda of: of.recvmsg(4096)[0],
+            lambda peer, data: peer.sendmsg([data[:3], data[3:]]),
+            lambda peer: peer.recvmsg(4096)[0],
             (),
         ),
-        (lambda to, data: os.writev(to.fileno(), [data[:3], data[3:]]), _readv, ()),
+        (lambda peer, data: os.writev(peer.fileno(), [data[:3], data[3:]]), _readv, ()),
         (_sendmmsg, _recvmmsg, ("sockets",)),
     ],
     ids=["send, recv", "sendmsg, recvmsg", "writev, readv", "sendmmsg, recvmmsg"],

@@ -51,9 +51,9 @@ class StatsConnection:
         self.response_bytes = 0
         self.replies: list[int] = []
 
-    def ask(self, of: str = "") -> dict[str, str]:
-        """Ask once; `of` is the group, as in `stats items`."""
-        request = f"stats {of}\r\n".encode() if of else STATS_REQUEST
+    def ask(self, group: str = "") -> dict[str, str]:
+        """Ask once, for a group such as `items` if one is given."""
+        request = f"stats {group}\r\n".encode() if group else STATS_REQUEST
         self._socket.sendall(request)
         reply = self._reply()
         self.request_bytes += len(request)
@@ -166,11 +166,11 @@ class Memcached:
         """Address as `HOST:PORT`."""
         return f"127.0.0.1:{self.port}"
 
-    def stats(self, of: str = "") -> dict[str, str]:
+    def stats(self, group: str = "") -> dict[str, str]:
         """Return its counters, asked for on a connection of their own."""
         connection = StatsConnection(self.endpoint)
         try:
-            return connection.ask(of)
+            return connection.ask(group)
         finally:
             connection.close()
 

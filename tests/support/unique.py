@@ -58,7 +58,7 @@ class UniqueTraffic:
         while not stop.wait(pause):
             self.pipeline()
 
-    def of(self, recorded: dict[int, list[Row]]) -> list[Row]:
+    def events_in(self, recorded: dict[int, list[Row]]) -> list[Row]:
         """Return this connection's events, found by the size of its keys."""
         size = NARROWEST + self.connection.ordinal
         found = [rows for rows in recorded.values() if any(row["key_size"] == size for row in rows)]

@@ -58,7 +58,7 @@ fn attach(port: &Port, responses: Responses, ring_bytes: u32) -> Kernel {
     .unwrap()
 }
 
-/// A TCP port of the test's own while this value lives.
+/// A TCP port reserved for one test while this value lives.
 ///
 /// The reservation is a bound socket that does not listen. Another reservation binds without `SO_REUSEADDR` and is
 /// refused; servers bind with it and are not.
@@ -71,7 +71,7 @@ impl Port {
     fn reserve() -> Self {
         static ASKED: AtomicU32 = AtomicU32::new(0);
         loop {
-            // Below the ports that the kernel gives to whoever connects.
+            // Below the kernel's ephemeral ports.
             let asked = ASKED.fetch_add(1, Ordering::Relaxed);
             let number = 12_000 + u16::try_from((process::id() * 16 + asked) % 20_000).unwrap();
             let flags = SocketFlags::CLOEXEC;
@@ -83,7 +83,7 @@ impl Port {
             )
             .is_ok()
             {
-                // Set before `bind`, it would let two reservations have the same port.
+                // After `bind`: set before it, the option would let two reservations share the port.
                 set_socket_reuseaddr(&reservation, true).unwrap();
                 return Self {
                     number,
@@ -139,7 +139,7 @@ impl Drop for Memcached {
     }
 }
 
-/// A connection that remembers every byte it sent and received.
+/// A client connection that keeps every byte it sent and received.
 struct Client {
     stream: TcpStream,
     sent: Vec<u8>,
@@ -163,7 +163,7 @@ impl Client {
         self.sent.extend(bytes);
     }
 
-    /// Reads until what came since the call ends so.
+    /// Reads until the bytes received since the call end with `end`, and returns them.
     fn receive_until(&mut self, end: &[u8]) -> &[u8] {
         let start = self.received.len();
         let mut chunk = vec![0; 65536];
@@ -211,22 +211,22 @@ fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// What records say of one direction of one socket.
+/// One direction of one socket, as its records describe it.
 #[derive(Default, Debug)]
 struct Stream {
-    /// Lengths of the records.
+    /// Sum of the records' lengths.
     length: u64,
-    /// Offset after the last record.
+    /// Stream offset after the last record.
     end: u64,
-    /// Kept runs, by offset.
+    /// Kept runs of bytes, with their offsets.
     runs: Vec<(u64, Vec<u8>)>,
-    /// Jumps of the offset, with the causes that came with them.
+    /// Holes: jumps of the offset, with the causes that the record gives.
     holes: Vec<(u64, u32)>,
 }
 
 #[derive(Default, Debug)]
 struct Seen {
-    /// Remote port and mid-stream mark, by cookie.
+    /// Remote port and mid-stream mark of each socket, by cookie.
     sockets: HashMap<u64, (u16, bool)>,
     streams: HashMap<(u64, Direction), Stream>,
     ends: Vec<u64>,
@@ -298,7 +298,7 @@ impl Seen {
         &self.streams[&(cookie.unwrap(), direction)]
     }
 
-    /// Everything kept of a client's connection is what the client sent and received; returns how many bytes were.
+    /// Compares everything kept of a connection with what its client sent and received; returns the number of bytes kept.
     fn compare(&self, client: &Client) -> [usize; 2] {
         [
             (Direction::Request, &client.sent),
@@ -323,7 +323,7 @@ impl Seen {
     }
 }
 
-/// Requests of every size and shape, and a last one without an answer that leaves together with the connection's end.
+/// Sends requests of every size and shape; the last one has no response and is sent together with the FIN.
 fn work(client: &mut Client, name: usize) {
     for size in [
         1, 100, 2_000, 16_300, 16_384, 40_000, 100_000, 600_000, 1_000_000,
@@ -354,7 +354,7 @@ fn work(client: &mut Client, name: usize) {
     assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
 }
 
-/// Eight clients at once.
+/// Runs eight clients at once.
 fn crowd(server: &Memcached, mut meanwhile: impl FnMut()) -> Vec<Client> {
     thread::scope(|scope| {
         let start = |name| {
@@ -396,7 +396,7 @@ fn counters_equal_memcacheds_own_and_records_hold_what_clients_said() {
         after[2] == before[2]
     });
 
-    // The first `stats` is in the first `bytes_read`, its reply is not in the first `bytes_written`; so with the last.
+    // A `stats` response counts its own request in `bytes_read`, but not itself in `bytes_written`.
     let read = after[0] - before[0] + b"stats\r\n".len() as u64;
     let written = after[1] - before[1] + last_reply as u64;
     until(|| kernel.counters()[counter::RESPONSE_BYTES as usize] >= written);
@@ -451,7 +451,7 @@ fn values_are_kept_short_and_everything_else_whole() {
         .collect();
     let text = |run: &Vec<u8>| String::from_utf8_lossy(run).into_owned();
     let (replies, list) = kept.split_at(kept.len() - 2);
-    // The END behind one value is known without reading it: the `sockets` hooks keep its length.
+    // The `sockets` hooks keep only the length of the END after a single value, which is known without reading it.
     let replies = replies.iter().copied().map(text);
     let replies: Vec<_> = replies.filter(|reply| reply != "END\r\n").collect();
     assert_eq!(
@@ -571,7 +571,7 @@ fn bytes_read_without_a_call_are_missed_and_peeked_ones_are_not_counted_twice() 
     server.read_exact(&mut buffer).unwrap();
     client.send(&[b'x'; 1_000]);
     let (_reader, mut pipe) = io::pipe().unwrap();
-    // From a socket into a pipe the standard library splices: no hook sees that.
+    // The standard library splices from a socket into a pipe, which no hook sees.
     io::copy(&mut (&mut server).take(1_000), &mut pipe).unwrap();
     client.send(b"abcdefghij");
     server.read_exact(&mut buffer).unwrap();
@@ -801,7 +801,7 @@ fn bytes_of_a_call_that_is_not_known_are_a_hole_of_that_size() {
     assert_eq!(kernel.counters()[counter::OTHER_SYSCALL as usize], 3_000);
 }
 
-/// Reads 16 bytes over the very array that says where they go: afterwards nobody can tell where they are.
+/// Reads 16 bytes over the array of buffers itself: afterwards their address is lost.
 const READ_OVER_THE_ARRAY: &str = r#"
 import ctypes, socket, sys
 with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
