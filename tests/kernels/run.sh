@@ -84,7 +84,7 @@ judge() {
 
 told() {
     [ -n "$tests" ] || return 0
-    echo "$(grep -oE 'T[12]: [a-z, ]+' "$1/doctor" | head -n 1);" \
+    echo "$(grep -oE '(sockets|syscalls): [a-z, ]+' "$1/doctor" | head -n 1);" \
         "$(grep 'test result' "$1/rust" | sed 's/.*ok. //; s/;.*//');" \
         "$(tail -n 1 "$1/pytest" | sed 's/=*//g; s/ in .*//')"
     grep '^SKIPPED' "$1/pytest"
