@@ -16,7 +16,7 @@ from support.ports import free_port
 from support.profile import by_connection, events, table
 from support.requests import read, store
 from support.server import Memcached, memcached
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
@@ -37,6 +37,7 @@ def ask(port: int, ordinal: int) -> Connection:
 def echo() -> Iterator[int]:
     """Start a TCP server that is no memcached and echoes what it receives."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(DEADLINE)  # closing a socket does not end `accept`
 
         def serve() -> None:
             with contextlib.suppress(OSError):
