@@ -53,9 +53,9 @@ fn main() -> ExitCode {
             && (test.needs_root || !has("--ignored"))
     };
     if has("--list") {
-        TESTS
-            .iter()
-            .for_each(|test| println!("{}: test", test.name));
+        for test in &TESTS {
+            println!("{}: test", test.name);
+        }
         return ExitCode::SUCCESS;
     }
     let [mut passed, mut failed, mut ignored] = [0; 3];
