@@ -3,12 +3,12 @@
 use membench_event::{Direction, Piece, Segment};
 
 use super::context::Context;
-use super::lengths::Sends;
 use super::pairing::Pairing;
+use super::pipelining::{ClientSend, Pipelining};
 use super::requests::{Read, RequestStream};
 use super::responses::ResponseStream;
+use super::send_lengths::Sends;
 use super::turn::Turn;
-use super::turns::{ClientSend, Pipelining};
 use super::{Responses, Totals};
 
 /// Rule that places the barriers of a connection.

@@ -9,19 +9,19 @@ mod cas;
 mod connection;
 mod context;
 mod datagrams;
-mod fits;
-mod lengths;
 pub mod log;
-mod open;
+mod matching;
+mod open_requests;
 pub mod packet;
 mod pairing;
+mod pipelining;
 pub mod privacy;
 mod reply;
 mod requests;
 mod responses;
-mod start;
+mod resync;
+mod send_lengths;
 mod turn;
-mod turns;
 
 use std::collections::BTreeMap;
 

@@ -12,8 +12,8 @@ use membench_event::{
 };
 
 use super::context::Context;
-use super::fits::{Echo, fits};
-use super::open::{Open, OpenRequests};
+use super::matching::{Echo, fits};
+use super::open_requests::{Open, OpenRequests};
 use super::reply::Reply;
 use super::{Responses, Totals};
 

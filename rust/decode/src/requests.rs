@@ -6,8 +6,8 @@ use membench_protocol::{Dialect, Status, may_grow};
 
 use membench_event::{Event, Flow};
 
-use super::open::Open;
-use super::start::{begins_request, begins_whole_message};
+use super::open_requests::Open;
+use super::resync::{begins_request, begins_whole_message};
 use super::turn::Turn;
 
 /// Longest incomplete request line kept, bytes. memcached itself keeps reading only for `get` and `gets`.

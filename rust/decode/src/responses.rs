@@ -8,7 +8,7 @@ use membench_event::{Command, Flow, Outcome, Piece, answer::is_error};
 
 use super::Totals;
 use super::context::Context;
-use super::open::Open;
+use super::open_requests::Open;
 use super::pairing::Next;
 use super::turn::Turn;
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use membench_event::Direction;
 
-use super::found::{Bytes, Found};
+use super::finding::{Bytes, Found};
 use super::headers::Tcp;
 use super::stream::{Payload, Repeated, Stream};
 

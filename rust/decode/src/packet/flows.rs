@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use membench_event::Direction;
 
 use super::Packet;
+use super::finding::Found;
 use super::flow::Flow;
-use super::found::Found;
 use super::headers::{self, Seen, Tcp};
 use membench_event::Packets;
 

@@ -5,16 +5,16 @@
 
 mod error;
 pub mod file;
+mod finding;
 mod flow;
 mod flows;
-mod found;
 pub mod headers;
 mod link;
 mod stream;
 
 pub use error::PacketError;
+pub use finding::{Bytes, Found};
 pub use flows::{Flows, Limits, Unfollowed};
-pub use found::{Bytes, Found};
 pub use link::Link;
 
 /// One packet as a source captured it.
@@ -43,6 +43,6 @@ pub enum Way {
 
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
-pub mod building;
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Hand-written packets → the findings of [`Flows`].
 
-use super::building::{MS, PORT, Plain, S, Segment, US, client, request, response, take};
+use super::testing::{MS, PORT, Plain, S, Segment, US, client, request, response, take};
 use super::*;
 use membench_event::Direction::{Request, Response};
 

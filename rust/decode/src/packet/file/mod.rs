@@ -1,8 +1,8 @@
 //! A capture file → its packets: pcap or pcapng, also compressed with gzip or zstd, read once from start to end.
 
-mod bytes;
-mod classic;
-mod section;
+mod byte_order;
+mod pcap;
+mod pcapng;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use super::PacketError;
 
 use super::{Link, Packet, Way};
-use classic::Classic;
-use section::Sections;
+use pcap::Classic;
+use pcapng::Sections;
 
 /// Longest packet taken for one, bytes: more than the largest that GRO builds.
 const LONGEST_PACKET: u32 = 1 << 20;
@@ -130,22 +130,22 @@ impl Reader {
                 length => format!("it has {length} bytes"),
             }));
         };
-        if magic == section::MAGIC {
+        if magic == pcapng::MAGIC {
             return Ok(Format::Sections(Sections::default()));
         }
-        let Some((order, nanoseconds)) = classic::parse_magic(magic) else {
+        let Some((order, nanoseconds)) = pcap::parse_magic(magic) else {
             return Err(not_one(format!(
                 "it begins with {:02x}{:02x}{:02x}{:02x}",
                 magic[0], magic[1], magic[2], magic[3]
             )));
         };
         let rest = input
-            .fill(classic::HEADER_REST)
+            .fill(pcap::HEADER_REST)
             .map_err(|source| failed(path, source))?;
-        if rest < classic::HEADER_REST {
+        if rest < pcap::HEADER_REST {
             return Err(not_one("it ends within its header".to_owned()));
         }
-        let number = order.u32(&input.buffer, 16).unwrap_or(0) & classic::LINK_BITS;
+        let number = order.u32(&input.buffer, 16).unwrap_or(0) & pcap::LINK_BITS;
         let link = Link::from_number(number).ok_or_else(|| PacketError::LinkType {
             path: path.into(),
             number,

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write};
 
-use super::bytes::Order;
+use super::byte_order::Order;
 use super::*;
 
 const FRAME: &[u8] = b"\x45\0\0\x14 and the rest of it";

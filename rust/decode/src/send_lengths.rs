@@ -3,7 +3,7 @@
 use membench_event::{Command, Outcome, Segment};
 
 use super::context::Context;
-use super::open::Open;
+use super::open_requests::Open;
 use super::pairing::Pairing;
 
 /// Bytes of the shortest response taken for a hit: `VALUE k 0 1`, a one-byte value and `END`, with their line ends.

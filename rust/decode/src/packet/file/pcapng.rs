@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::bytes::Order;
+use super::byte_order::Order;
 use super::{Damage, Frame, Input, LONGEST_PACKET, Link, Way, checked, nanoseconds};
 
 /// Type of a section header, the first block of a file and of each section. It reads alike in both byte orders.

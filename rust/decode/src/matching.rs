@@ -7,7 +7,7 @@ use membench_protocol::{Key, is_silent};
 use membench_event::answer;
 
 use super::context::Context;
-use super::open::{Open, tag};
+use super::open_requests::{Open, tag};
 
 /// The fields of its request that a response echoes.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! Records of a pcap file → frames (<https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>).
 
-use super::bytes::Order;
+use super::byte_order::Order;
 use super::{Damage, Frame, Input, Link, checked, nanoseconds};
 
 /// Bytes of the file header after the magic number.
