@@ -198,7 +198,7 @@ def recording(arm: str, port: int, folder: Path) -> Iterator[int | None]:
             yield running.attached().pid
             running.stop()
         finally:
-            running.forget()
+            running.discard()
 
 
 @contextlib.contextmanager
