@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What stands for the object as a whole where a program's or map's name is told.
-pub(super) const OBJECT: &str = "membench.bpf.o";
+pub(super) const OBJECT: &str = "capture.bpf.o";
 
 /// Most of the verifier's log that is told: its end says why.
 const LOG_TAIL: usize = 2_000;

@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/membench.bpf.o");
-static SUMS: &str = include_str!("../../bpf/membench.bpf.sha256");
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/objects/capture.bpf.o");
+static SUMS: &str = include_str!("../../bpf/objects/capture.bpf.sha256");
 
 /// How long programs that were running when they were detached may take to write their last records, and the pause
 /// between two looks for them.
@@ -219,7 +219,7 @@ pub(super) fn kernel_release() -> String {
 }
 
 pub(super) fn object_sha256() -> &'static str {
-    let line = SUMS.lines().find(|line| line.ends_with("membench.bpf.o"));
+    let line = SUMS.lines().find(|line| line.ends_with("capture.bpf.o"));
     line.and_then(|line| line.split(' ').next())
         .unwrap_or("unknown")
 }

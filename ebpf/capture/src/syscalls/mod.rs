@@ -6,13 +6,14 @@
 pub mod arrival;
 pub mod close;
 mod continuation;
+pub mod exit;
+pub mod fd;
 pub mod message;
 pub mod messages;
-mod places;
 mod receive;
 mod send;
-pub mod syscall;
-mod table;
-pub mod walk;
+
+use crate::{call::returned as places, stream::table};
+use fd as walk;
 
 pub use continuation::{more_received, more_sent};

@@ -18,7 +18,7 @@ use aya_ebpf::{
 use membench_common::{Header, SILENCE_NS, counter, program};
 
 use crate::{
-    exit::{message::Messages, walk::Walked},
+    exit::{fd::Walked, message::Messages},
     kernel::Structure,
     record::Progress,
     socket::{State, Stream},

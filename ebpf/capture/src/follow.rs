@@ -6,7 +6,7 @@
 use membench_common::{PATH_WORDS, SOCKET_PATHS, field};
 
 use crate::{
-    exit::walk::Walked,
+    exit::fd::Walked,
     kernel::{Sock, global},
     side,
 };

@@ -8,26 +8,28 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
-mod arrival;
 mod call;
-mod close;
-mod datagram;
-mod exit;
+#[path = "../../lib/src/filter.rs"]
 mod filter;
-mod hit;
+mod follow;
+mod keep;
+#[path = "../../lib/src/kernel.rs"]
 mod kernel;
+#[path = "../../lib/src/ring.rs"]
 mod maps;
-mod messages;
-mod packet;
-mod receive;
-mod record;
-mod response;
-mod send;
+mod packets;
 mod side;
-mod single;
-mod socket;
-mod unix;
-mod vector;
+mod sockets;
+mod stream;
+mod syscalls;
+
+use call::{iovec as vector, messages};
+use follow as unix;
+use keep::{composer as record, hit, inline as single, response};
+use packets as packet;
+use sockets::{arrival, close, datagram, receive, send};
+use stream::state as socket;
+use syscalls as exit;
 
 use aya_ebpf::{
     bindings::TC_ACT_UNSPEC,
@@ -84,7 +86,7 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    match exit::syscall::returned(&ctx) {
+    match exit::exit::returned(&ctx) {
         Some(()) | None => 0,
     }
 }

@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::BPF_ANY, btf_maps::HashMap, macros::btf_map};
 use membench_common::counter;
 
-use super::walk::Walked;
+use crate::exit::fd::Walked;
 use crate::{
     datagram,
     kernel::Sock,

@@ -2,7 +2,7 @@
 
 use membench_common::{counter, exit, field, member};
 
-use super::walk;
+use crate::exit::fd as walk;
 use crate::{
     call::{Arguments, Shape},
     kernel::{Sock, Structure},

@@ -1,0 +1,4 @@
+//! A socket → what is known of its streams.
+
+pub mod state;
+pub mod table;
