@@ -6,30 +6,15 @@
 //! where a kernel has none of those.
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
 
 mod call;
-#[path = "../../lib/src/filter.rs"]
-mod filter;
 mod follow;
 mod keep;
-#[path = "../../lib/src/kernel.rs"]
-mod kernel;
-#[path = "../../lib/src/ring.rs"]
-mod maps;
 mod packets;
-mod side;
+mod scratch;
 mod sockets;
 mod stream;
 mod syscalls;
-
-use call::{iovec as vector, messages};
-use follow as unix;
-use keep::{composer as record, hit, inline as single, response};
-use packets as packet;
-use sockets::{arrival, close, datagram, receive, send};
-use stream::state as socket;
-use syscalls as exit;
 
 use aya_ebpf::{
     bindings::TC_ACT_UNSPEC,
@@ -43,7 +28,7 @@ use aya_ebpf::{
 /// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L1026-L1039>
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    match receive::received(&ctx) {
+    match sockets::receive::received(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -53,7 +38,7 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 /// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L703-L717>
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    match send::sent(&ctx) {
+    match sockets::send::sent(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -63,7 +48,7 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 /// Oldest kernel: 4.16. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/af_inet.c#L1329-L1333>
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    match close::state_changed(&ctx) {
+    match sockets::close::state_changed(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -74,7 +59,7 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 /// Oldest kernel: 4.18. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L720-L728>
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
-    match arrival::begun(&ctx) {
+    match sockets::arrival::begun(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -86,7 +71,7 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    match exit::exit::returned(&ctx) {
+    match syscalls::exit::returned(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -94,7 +79,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 /// Never attached: `sys_exit` goes on here with a receive into many iovecs.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn more_received(ctx: BtfTracePointContext) -> i32 {
-    match exit::more_received(&ctx) {
+    match syscalls::continuation::more_received(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -102,7 +87,7 @@ pub fn more_received(ctx: BtfTracePointContext) -> i32 {
 /// Never attached: `sys_exit` goes on here with a send of many iovecs.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn more_sent(ctx: BtfTracePointContext) -> i32 {
-    match exit::more_sent(&ctx) {
+    match syscalls::continuation::more_sent(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -111,7 +96,7 @@ pub fn more_sent(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn messages(ctx: BtfTracePointContext) -> i32 {
-    match exit::messages::returned(&ctx) {
+    match syscalls::messages::returned(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -120,7 +105,7 @@ pub fn messages(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn messages_received(ctx: BtfTracePointContext) -> i32 {
-    match exit::message::received(&ctx) {
+    match syscalls::messages::received(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -129,7 +114,7 @@ pub fn messages_received(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn messages_sent(ctx: BtfTracePointContext) -> i32 {
-    match exit::message::sent(&ctx) {
+    match syscalls::messages::sent(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -139,7 +124,7 @@ pub fn messages_sent(ctx: BtfTracePointContext) -> i32 {
 /// Oldest kernel: 4.16. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp.c#L2280-L2346>
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn walked_closed(ctx: BtfTracePointContext) -> i32 {
-    match exit::close::closed(&ctx) {
+    match syscalls::close::closed(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -149,7 +134,7 @@ pub fn walked_closed(ctx: BtfTracePointContext) -> i32 {
 /// Oldest kernel: 4.18. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp_input.c#L590-L595>
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn walked_arrival(ctx: BtfTracePointContext) -> i32 {
-    match exit::arrival::begun(&ctx) {
+    match syscalls::arrival::begun(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -160,7 +145,7 @@ pub fn walked_arrival(ctx: BtfTracePointContext) -> i32 {
 /// Oldest kernel: 4.5 (clsact), 6.6 (TCX). <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c#L4104-L4146>
 #[classifier]
 pub fn membench_in(ctx: TcContext) -> i32 {
-    match packet::came_in(&ctx) {
+    match packets::came_in(&ctx) {
         Some(()) | None => TC_ACT_UNSPEC,
     }
 }
@@ -170,7 +155,7 @@ pub fn membench_in(ctx: TcContext) -> i32 {
 /// Oldest kernel: 4.5 (clsact), 6.6 (TCX). <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c#L4148-L4188>
 #[classifier]
 pub fn membench_out(ctx: TcContext) -> i32 {
-    match packet::goes_out(&ctx) {
+    match packets::goes_out(&ctx) {
         Some(()) | None => TC_ACT_UNSPEC,
     }
 }

@@ -1,24 +1,22 @@
-//! A call on a followed port → whether its process and network namespace are among those asked for, and the sample.
+//! A call on a socket → true if its process, control group and network namespace are among those asked for.
 //!
-//! The lists are load-time globals: where one is empty the verifier removes its check, which then costs nothing.
+//! The lists are load-time globals. The verifier removes the check of an empty list, so it costs nothing.
 
 use core::mem::size_of;
 
 use aya_ebpf::{
     bindings::bpf_pidns_info,
-    helpers::generated::{
-        bpf_get_current_ancestor_cgroup_id, bpf_get_current_pid_tgid, bpf_get_ns_current_pid_tgid,
-    },
+    helpers::generated::{bpf_get_current_ancestor_cgroup_id, bpf_get_ns_current_pid_tgid},
 };
 use membench_common::FILTERS;
 
 use crate::{
-    kernel::{self, Sock, global},
-    socket,
+    context,
+    kernel::{Sock, global},
 };
 
-/// Deepest control group whose ancestors are looked at.
-const DEEPEST: i32 = 16;
+/// Levels of the control group hierarchy that are searched, from the root.
+const LEVELS: i32 = 16;
 
 #[unsafe(no_mangle)]
 static PIDS: [u32; FILTERS] = [0; FILTERS];
@@ -32,17 +30,16 @@ static CGROUPS: [u64; FILTERS] = [0; FILTERS];
 #[unsafe(no_mangle)]
 static NAMESPACES: [u32; FILTERS] = [0; FILTERS];
 
-/// Whether every list that is not empty holds what this call belongs to, and the connection is of the sample.
+/// True if each non-empty list contains what the current call belongs to.
 #[inline(always)]
 pub fn admits(sock: impl Sock) -> bool {
-    (global(&NAMESPACES[0]) == 0 || holds(&NAMESPACES, socket::namespace(sock)))
-        && (global(&PIDS[0]) == 0 || holds(&PIDS, process()))
+    (global(&NAMESPACES[0]) == 0 || contains(&NAMESPACES, sock.namespace()))
+        && (global(&PIDS[0]) == 0 || contains(&PIDS, process()))
         && (global(&CGROUPS[0]) == 0 || is_in_cgroup())
-        && kernel::is_sampled(sock)
 }
 
 #[inline(always)]
-fn holds<T: Copy + PartialEq + Default>(list: &'static [T; FILTERS], wanted: T) -> bool {
+fn contains<T: Copy + PartialEq + Default>(list: &'static [T; FILTERS], wanted: T) -> bool {
     let mut index = 0;
     while index < FILTERS {
         let listed = global(&list[index]);
@@ -57,31 +54,31 @@ fn holds<T: Copy + PartialEq + Default>(list: &'static [T; FILTERS], wanted: T) 
     false
 }
 
-/// The running process as the asker counts it; 0, which is none, when it lives in another pid namespace.
+/// Returns the current process id in the recorder's pid namespace; 0, which no list contains, if the process lives in
+/// another one.
 #[inline(always)]
 fn process() -> u32 {
     let (device, inode) = (global(&PID_NAMESPACE[0]), global(&PID_NAMESPACE[1]));
     if inode == 0 {
-        // SAFETY: takes no arguments.
-        return (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32;
+        return context::process();
     }
     let mut found = bpf_pidns_info { pid: 0, tgid: 0 };
     let size = size_of::<bpf_pidns_info>() as u32;
-    // SAFETY: the size is that of what is written to; on failure it is zeroed.
+    // SAFETY: `size` is the size of `found`; the helper zeroes it on failure.
     unsafe { bpf_get_ns_current_pid_tgid(device, inode, &raw mut found, size) };
     found.tgid
 }
 
-/// Whether the running task is in one of the control groups, or below.
+/// True if the current task is in one of the control groups, or below one.
 #[inline(always)]
 fn is_in_cgroup() -> bool {
-    for level in 0..DEEPEST {
-        // SAFETY: takes a number; beyond the task's own level the id is 0.
+    for level in 0..LEVELS {
+        // SAFETY: takes a number; the id of a level below the task's own is 0.
         let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
         if id == 0 {
             return false;
         }
-        if holds(&CGROUPS, id) {
+        if contains(&CGROUPS, id) {
             return true;
         }
     }

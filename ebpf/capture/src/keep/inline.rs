@@ -1,22 +1,19 @@
-//! A call with one part → a record made in the ring itself, without scratch space.
+//! A call with one part → a record composed in the ring itself, without scratch memory.
 
+use membench_bpf_lib::{counters::Counters, ring, user::read_user};
 use membench_common::{Header, Part, counter};
 
-use crate::{
-    maps::{self, Counters},
-    record::read_user,
-    socket::Stream,
-};
+use crate::stream::state::Stream;
 
-/// Bytes kept in the smaller of the two sizes of record, which takes 128 bytes of the ring: most requests fit,
+/// Bytes kept in a short record, which takes 128 bytes of the ring. Most requests fit.
 pub const SHORT: usize = 64;
-/// and in the larger one, which takes 512.
+/// Bytes kept in a long record, which takes 512 bytes of the ring.
 pub const LONG: usize = 448;
 
 const SHORT_LIMIT: u64 = SHORT as u64;
 const LONG_LIMIT: u64 = LONG as u64;
 
-/// All of a record. The ring's own header is 8 bytes.
+/// A whole record. The ring adds a header of 8 bytes.
 #[repr(C)]
 struct Single<const ROOM: usize> {
     header: Header,
@@ -24,11 +21,11 @@ struct Single<const ROOM: usize> {
     kept: [u8; ROOM],
 }
 
-/// A call that becomes one record.
+/// A call that can become one record.
 pub struct Call<'a> {
     pub stream: &'a mut Stream,
     pub counters: Counters,
-    /// What is known but for the stream's own numbers.
+    /// The record's header, without the stream's own numbers.
     pub header: Header,
 }
 
@@ -45,10 +42,10 @@ impl Call<'_> {
         self.keep::<LONG, LONG_LIMIT>(address);
     }
 
-    /// Keeps nothing but the length.
+    /// Keeps only the length.
     #[inline(always)]
     pub fn keep_length(self) {
-        let Some(record) = maps::reserve::<Single<0>>() else {
+        let Some(record) = ring::reserve::<Single<0>>() else {
             return self.lose();
         };
         self.submit(record, 0, 0);
@@ -56,7 +53,7 @@ impl Call<'_> {
 
     #[inline(always)]
     fn keep<const ROOM: usize, const LIMIT: u64>(self, address: u64) {
-        let Some(record) = maps::reserve::<Single<ROOM>>() else {
+        let Some(record) = ring::reserve::<Single<ROOM>>() else {
             return self.lose();
         };
         let length = self.header.call_length;
@@ -81,11 +78,11 @@ impl Call<'_> {
                 tail: 0,
             };
         }
-        maps::submit(record);
+        ring::submit(record);
         self.count();
     }
 
-    /// The header of a record with all of the call.
+    /// Returns the header of a record that holds the whole call.
     #[inline(always)]
     pub fn complete(&self, parts: u32, lost: u32) -> Header {
         Header {
@@ -97,7 +94,7 @@ impl Call<'_> {
         }
     }
 
-    /// Counts the call's record, which is in the ring.
+    /// Counts the call's record, which is now in the ring.
     #[inline(always)]
     pub fn count(self) {
         self.counters.add(counter::RECORDS, 1);
@@ -105,7 +102,7 @@ impl Call<'_> {
         self.stream.lost = 0;
     }
 
-    /// Counts a record for which the ring had no room.
+    /// Counts a record that a full ring did not take.
     #[inline(always)]
     pub fn lose(self) {
         self.counters.add(counter::RECORDS_RING_FULL, 1);

@@ -1,9 +1,11 @@
 //! A packet → where its headers begin and end, and its ports.
 
 use aya_ebpf::programs::TcContext;
+use membench_bpf_lib::{
+    abi::{IPPROTO_TCP, IPPROTO_UDP},
+    kernel::global,
+};
 use membench_common::HEADERS;
-
-use crate::kernel::global;
 
 /// Length of the header before the network header: of Ethernet, or none.
 #[unsafe(no_mangle)]
@@ -16,8 +18,8 @@ const IPV6: u16 = 0x86dd;
 const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 /// Most headers between IPv6's and the transport's.
 const EXTENSIONS: u32 = 8;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+const TCP: u8 = IPPROTO_TCP as u8;
+const UDP: u8 = IPPROTO_UDP as u8;
 const UDP_HEADER: usize = 8;
 /// Bytes of a TCP header's fixed part.
 const TCP_HEADER: usize = 20;

@@ -1,25 +1,26 @@
-//! A packet that passes an interface → its headers and payload in the ring, if it is of a followed port.
+//! A packet that passes an interface → its headers and payload in the ring, if it has a followed port.
 //!
-//! Packets can be super-packets of several hundred KiB in many pieces (GRO, TSO): they are read through the kernel only,
-//! never in place, and only as far as they are followed.
+//! Packets can be super-packets of several hundred KiB in many fragments (GRO, TSO). They are copied by the kernel's
+//! helper, never read in place, and only as far as they are recorded.
 
 mod headers;
 mod windows;
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::TcContext};
+use aya_ebpf::programs::TcContext;
+use membench_bpf_lib::{context, counters::Counters};
 use membench_common::{counter, program, way};
 
-use crate::{kernel::is_followed, maps::Counters};
+use crate::follow;
 
 use headers::{Place, Unfit};
 
-/// Takes a packet that comes in.
+/// The program `membench_in`.
 #[inline(always)]
 pub fn came_in(ctx: &TcContext) -> Option<()> {
     passed(ctx, way::IN, program::PACKET_IN)
 }
 
-/// Takes a packet that goes out.
+/// The program `membench_out`.
 #[inline(always)]
 pub fn goes_out(ctx: &TcContext) -> Option<()> {
     passed(ctx, way::OUT, program::PACKET_OUT)
@@ -37,11 +38,10 @@ fn passed(ctx: &TcContext, way: u16, program: u32) -> Option<()> {
         destination,
         ..
     } = place;
-    if !is_followed(destination) && !is_followed(source) {
+    if !follow::is_followed_port(destination) && !follow::is_followed_port(source) {
         return None;
     }
-    // SAFETY: takes no arguments.
-    let time = unsafe { bpf_ktime_get_ns() };
+    let time = context::now();
     count(program, counter::PACKETS);
     match windows::emit(ctx, place, way, time) {
         Ok(()) => Some(()),
@@ -51,6 +51,6 @@ fn passed(ctx: &TcContext, way: u16, program: u32) -> Option<()> {
 
 #[inline(always)]
 fn count(program: u32, counter: u32) -> Option<()> {
-    Counters::of(program)?.add(counter, 1);
+    Counters::for_program(program)?.add(counter, 1);
     Some(())
 }

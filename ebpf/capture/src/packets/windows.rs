@@ -3,14 +3,10 @@
 use core::{hint::black_box, mem::size_of};
 
 use aya_ebpf::{
-    btf_maps::Array,
-    helpers::generated::{bpf_get_smp_processor_id, bpf_skb_load_bytes},
-    macros::btf_map,
-    programs::TcContext,
+    btf_maps::Array, helpers::generated::bpf_skb_load_bytes, macros::btf_map, programs::TcContext,
 };
+use membench_bpf_lib::{context::cpu, heartbeat, ring};
 use membench_common::{HEADERS, Packet, RECORD_PAYLOAD, counter};
-
-use crate::maps::{is_unattended, output};
 
 use super::headers::Place;
 
@@ -35,13 +31,11 @@ static PACKET_SCRATCH: Array<Composed, 1> = Array::new();
 /// Puts a packet into the ring; else the counter that says why not, or not whole.
 #[inline(always)]
 pub fn emit(ctx: &TcContext, place: Place, way: u16, time: u64) -> Result<(), u32> {
-    if is_unattended(time) {
+    if heartbeat::is_unattended(time) {
         return Err(counter::PACKETS_DROPPED);
     }
-    // SAFETY: takes no arguments.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
     let scratch = PACKET_SCRATCH
-        .get_ptr_mut(cpu)
+        .get_ptr_mut(cpu())
         .ok_or(counter::PACKETS_DROPPED)?;
     let length = ctx.len();
     if length < place.end as u32 {
@@ -146,7 +140,7 @@ fn within(length: u32) -> u32 {
 #[inline(always)]
 fn give(scratch: *mut Composed, bytes: u32) -> Result<(), u32> {
     let size = size_of::<Packet>() as u64 + u64::from(within(bytes));
-    if output(scratch.cast(), size) {
+    if ring::output(scratch.cast(), size) {
         Ok(())
     } else {
         Err(counter::PACKETS_DROPPED)

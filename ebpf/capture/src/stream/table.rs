@@ -1,26 +1,24 @@
-//! A walked socket → what is known of it, kept by its address as long as it is the same socket.
+//! A probed socket → its state, stored by the socket's address for as long as that is the same socket.
 
 use aya_ebpf::{bindings::BPF_ANY, btf_maps::HashMap, macros::btf_map};
+use membench_bpf_lib::{
+    counters::Counters,
+    kernel::{Probed, Sock},
+};
 use membench_common::counter;
 
-use crate::exit::fd::Walked;
-use crate::{
-    datagram,
-    kernel::Sock,
-    maps::Counters,
-    socket::{self, State},
-};
+use crate::stream::state::{State, unsupported};
 
-/// By address; a walked socket is no pointer to which the kernel would tie storage. User space sets the size.
+/// By address: the kernel stores nothing with a socket that the verifier does not trust. User space sets the size.
 #[btf_map(name = "walked")]
 static WALKED: HashMap<u64, State, 1> = HashMap::new();
 
-/// A supported socket's state; of another the call's `length` bytes are counted.
+/// Returns the state of a socket that has streams. For any other socket counts the `length` bytes of the call.
 #[inline(always)]
-pub fn state(sock: Walked, counters: Counters, length: u32) -> Option<&'static mut State> {
-    let cause = match socket::unsupported(sock) {
+pub fn stream_state(sock: Probed, counters: Counters, length: u32) -> Option<&'static mut State> {
+    let cause = match unsupported(sock) {
         Some(cause) => cause,
-        None => match same(sock, counters).or_else(|| new(sock.address)) {
+        None => match state(sock, counters) {
             Some(state) => return Some(state),
             None => counter::NO_STATE,
         },
@@ -29,53 +27,53 @@ pub fn state(sock: Walked, counters: Counters, length: u32) -> Option<&'static m
     None
 }
 
-/// The state of a socket for datagrams.
+/// Returns a socket's state, created at first sight.
 #[inline(always)]
-pub fn of_datagrams(sock: Walked, counters: Counters) -> Option<&'static mut State> {
-    same(sock, counters).or_else(|| new(sock.address))
+pub fn state(sock: Probed, counters: Counters) -> Option<&'static mut State> {
+    known_state(sock, counters).or_else(|| insert(sock.address))
 }
 
-/// The state kept under this address, by whichever socket.
+/// Returns the state stored under an address, whichever socket it belongs to.
 #[inline(always)]
-pub fn at(address: u64) -> Option<&'static mut State> {
-    // SAFETY: a map's value. It may become another socket's while the program runs, if this one is closed meanwhile by
-    // someone else; then that one's next call shows as a gap.
+pub fn find(address: u64) -> Option<&'static mut State> {
+    // SAFETY: a map's value, which outlives the program. If another thread closes the socket meanwhile, the value may
+    // become another socket's, whose next call then shows a gap.
     WALKED
         .get_ptr_mut(address)
         .map(|state| unsafe { &mut *state })
 }
 
-/// The same, or a new one.
+/// Returns the state stored under an address, created if there is none.
 #[inline(always)]
-pub fn at_or_new(address: u64) -> Option<&'static mut State> {
-    at(address).or_else(|| new(address))
+pub fn find_or_insert(address: u64) -> Option<&'static mut State> {
+    find(address).or_else(|| insert(address))
 }
 
-/// Forgets the socket at this address.
+/// Forgets the socket at an address.
 #[inline(always)]
 pub fn forget(address: u64) {
-    // One that is not there is forgotten already.
+    // An address that is not in the table is forgotten already.
     let _ = WALKED.remove(address);
 }
 
-/// The socket's state, unless it is another's whose end was not seen.
+/// Returns the state stored for the socket, unless it belongs to an earlier one at the same address.
 #[inline(always)]
-fn same(sock: Walked, counters: Counters) -> Option<&'static mut State> {
-    let state = at(sock.address)?;
+fn known_state(sock: Probed, counters: Counters) -> Option<&'static mut State> {
+    let state = find(sock.address)?;
     if state.cookie == 0 || state.cookie == sock.identity() {
         return Some(state);
     }
-    // Of UNIX-domain sockets and of those for datagrams no hook tells the end.
-    if !socket::is_unix(sock) && !datagram::is_datagram(sock) {
+    // No hook shows the end of UNIX-domain and datagram sockets, so only a TCP socket's end was missed.
+    if !sock.is_unix() && !sock.is_udp() {
         counters.add(counter::REPLACED, 1);
     }
     None
 }
 
 #[inline(always)]
-fn new(address: u64) -> Option<&'static mut State> {
+fn insert(address: u64) -> Option<&'static mut State> {
     WALKED
-        .insert(address, State::unseen(), u64::from(BPF_ANY))
+        .insert(address, State::new(), u64::from(BPF_ANY))
         .ok()?;
-    at(address)
+    find(address)
 }

@@ -1,21 +1,17 @@
-//! A receive on a followed socket → when the last of the bytes it takes had arrived.
+//! A receive that begins on a followed socket → when the last packet came, noted in the socket's state.
 
 use aya_ebpf::programs::BtfTracePointContext;
+use membench_bpf_lib::kernel::{Probed, Sock, Structure};
 
-use super::{table, walk::Walked};
-use crate::{
-    arrival,
-    kernel::{Sock, Structure},
-    socket,
-};
+use crate::{follow, stream::table};
 
-/// The program `walked_arrival`. The system call that runs will find the socket at the same address.
+/// The program `walked_arrival`. The running system call will find the socket at the same address.
 #[inline(always)]
 pub fn begun(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
-    if !socket::is_followed_tcp(sock) {
+    if !follow::is_followed_tcp(sock) {
         return None;
     }
-    let sock = Walked::at(sock.address());
-    arrival::note(sock, table::at_or_new(sock.address)?)
+    let sock = Probed::new(sock.address());
+    table::find_or_insert(sock.address)?.note_packet(sock)
 }

@@ -1,114 +1,101 @@
-//! A call with many iovecs → parts, so many in each program.
+//! A call with many iovecs → parts, some in each program.
 
 use aya_ebpf::{btf_maps::ProgramArray, macros::btf_map, programs::BtfTracePointContext};
-use membench_common::program;
+use membench_bpf_lib::{counters::Counters, kernel::Probed};
+use membench_common::program::{self, continuation};
 
-use super::{table, walk::Walked};
 use crate::{
-    maps::{self, Counters},
-    receive,
-    record::Composer,
-    send, side,
+    follow,
+    keep::{composer::Composer, rules},
+    scratch,
+    stream::table,
 };
 
-/// Iovecs a program takes; 33 programs, as many as the kernel lets follow each other, take those of any call.
+/// Iovecs that a program takes. The kernel lets 33 programs follow each other, which together take those of any call.
 const STEPS: u32 = 32;
 
-/// Those in `program::CONTINUATIONS`.
+/// The programs in [`program::CONTINUATIONS`].
 #[btf_map(name = "continuations")]
 static CONTINUATIONS: ProgramArray<{ program::CONTINUATIONS.len() }> = ProgramArray::new();
 
-/// What a call does.
+/// The way a call moves bytes.
 #[derive(Clone, Copy)]
 pub enum Way {
     Receive,
     Send,
 }
 
-/// Where it goes on: an index into `program::CONTINUATIONS`.
-#[derive(Clone, Copy)]
-pub enum Next {
-    MoreReceived = 0,
-    MoreSent = 1,
-    Messages = 2,
-    MessagesReceived = 3,
-    MessagesSent = 4,
-}
-
-/// Goes on in another program. Returns only where no more may follow.
+/// Continues in another program, one of [`continuation`]. Returns only if no more programs may follow.
 #[inline(always)]
-pub fn go_to(ctx: &BtfTracePointContext, next: Next) {
+pub fn go_to(ctx: &BtfTracePointContext, program: u32) {
     // SAFETY: the verifier checks context and map.
-    unsafe { CONTINUATIONS.tail_call(ctx, next as u32) };
+    unsafe { CONTINUATIONS.tail_call(ctx, program) };
 }
 
-/// Adds the parts of the `count` iovecs in the scratch space, in the programs that follow: with both ways of keeping
-/// them this one would be too long.
+/// Keeps the draft's `count` iovecs in the programs that follow. With both ways of keeping them, this one would exceed
+/// the verifier's limit.
 #[inline(always)]
-pub fn walk(ctx: &BtfTracePointContext, composer: Composer, sock: Walked, count: u64, way: Way) {
-    composer.progress().walk.count = count;
-    // SAFETY: a map's value that only this program on this CPU uses.
-    unsafe { (*composer.scratch).walked = sock };
-    follow(ctx, composer, way);
+pub fn walk(
+    ctx: &BtfTracePointContext,
+    composer: Composer<'_>,
+    sock: Probed,
+    count: u64,
+    way: Way,
+) {
+    composer.draft.progress.walk.count = count;
+    composer.draft.sock = sock;
+    go_on(ctx, composer, way);
 }
 
 #[inline(always)]
-fn follow(ctx: &BtfTracePointContext, composer: Composer, way: Way) {
+fn go_on(ctx: &BtfTracePointContext, mut composer: Composer<'_>, way: Way) {
     go_to(
         ctx,
         match way {
-            Way::Receive => Next::MoreReceived,
-            Way::Send => Next::MoreSent,
+            Way::Receive => continuation::MORE_RECEIVED,
+            Way::Send => continuation::MORE_SENT,
         },
     );
     composer.finish();
 }
 
-/// Adds as much of the current iovec as is kept; 1 when there is none.
+/// Appends as much of the current iovec as is kept; returns 1 after the last iovec.
 #[inline(always)]
-pub fn keep_part(composer: Composer, way: Way) -> i64 {
+pub fn keep_part(composer: &mut Composer<'_>, way: Way) -> i64 {
     match way {
-        Way::Send if !side::is_client() => send::keep_part(composer),
-        Way::Receive | Way::Send => receive::keep_part(composer),
+        Way::Send if !follow::is_client() => rules::keep_response_part(composer),
+        Way::Receive | Way::Send => rules::keep_whole_part(composer),
     }
 }
 
 #[inline(always)]
-fn go_on(ctx: &BtfTracePointContext, composer: Composer, way: Way) {
+fn keep_parts(ctx: &BtfTracePointContext, mut composer: Composer<'_>, way: Way) {
     for _ in 0..STEPS {
-        if keep_part(composer, way) != 0 {
+        if keep_part(&mut composer, way) != 0 {
             return composer.finish();
         }
     }
-    follow(ctx, composer, way);
+    go_on(ctx, composer, way);
 }
 
 /// The program `more_received`.
 #[inline(always)]
 pub fn more_received(ctx: &BtfTracePointContext) -> Option<()> {
-    let scratch = maps::receive_scratch()?;
-    // SAFETY: a map's value that only this program on this CPU uses.
-    let state = table::at(unsafe { (*scratch).walked.address })?;
-    let counters = Counters::of(program::RECEIVE)?;
-    go_on(
-        ctx,
-        Composer::again(scratch, side::received(state), counters),
-        Way::Receive,
-    );
+    let draft = &mut scratch::for_receives()?.draft;
+    let state = table::find(draft.sock.address)?;
+    let counters = Counters::for_program(program::RECEIVE)?;
+    let composer = Composer::resume(draft, state.received(), counters);
+    keep_parts(ctx, composer, Way::Receive);
     Some(())
 }
 
 /// The program `more_sent`.
 #[inline(always)]
 pub fn more_sent(ctx: &BtfTracePointContext) -> Option<()> {
-    let scratch = maps::receive_scratch()?;
-    // SAFETY: a map's value that only this program on this CPU uses.
-    let state = table::at(unsafe { (*scratch).walked.address })?;
-    let counters = Counters::of(program::RECEIVE)?;
-    go_on(
-        ctx,
-        Composer::again(scratch, side::sent(state), counters),
-        Way::Send,
-    );
+    let draft = &mut scratch::for_receives()?.draft;
+    let state = table::find(draft.sock.address)?;
+    let counters = Counters::for_program(program::RECEIVE)?;
+    let composer = Composer::resume(draft, state.sent(), counters);
+    keep_parts(ctx, composer, Way::Send);
     Some(())
 }

@@ -1,49 +1,51 @@
-//! A receive that returned → what memcached read, as records.
+//! A receive that returned → what was received, as records.
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_ns, programs::BtfTracePointContext};
+use aya_ebpf::programs::BtfTracePointContext;
+use membench_bpf_lib::{
+    counters::Counters,
+    kernel::{Probed, Sock},
+};
 use membench_common::responses;
 
-use super::{
-    continuation::{self, Way},
-    places::Returned,
-    table,
-    walk::Walked,
-};
+use super::continuation::{self, Way};
 use crate::{
-    call::{Arguments, Shape},
-    kernel,
-    maps::{self, Counters},
-    receive,
-    record::Composer,
-    side, socket, vector,
+    call::{
+        iovec,
+        registers::{Arguments, Shape, Syscall},
+    },
+    follow,
+    keep::{
+        composer::Composer,
+        rules::{self, LONGEST_WHOLE, Moved},
+    },
+    scratch,
+    stream::table,
 };
 
-/// A receive of `length` bytes.
+/// Records a receive.
 #[inline(always)]
-pub fn received(
-    ctx: &BtfTracePointContext,
-    call: Returned,
-    sock: Walked,
-    counters: Counters,
-    length: u32,
-) -> Option<()> {
-    receive::count(counters, length);
-    if side::is_client() && kernel::responses() == responses::NONE {
+pub fn received(ctx: &BtfTracePointContext, call: Syscall, moved: Moved<Probed>) -> Option<()> {
+    let Moved {
+        sock,
+        counters,
+        length,
+        time,
+    } = moved;
+    rules::count_receive(counters, length);
+    if follow::is_client() && follow::responses() == responses::NONE {
         return None;
     }
-    let state = table::state(sock, counters, length)?;
+    let state = table::stream_state(sock, counters, length)?;
     state.note_receive(sock, counters, length);
-    // SAFETY: takes no arguments.
-    let time = unsafe { bpf_ktime_get_ns() };
-    match receive::arguments(call.flags(), time, || call.arguments()) {
+    match rules::received_arguments(call.flags(), time, || call.arguments()) {
         Ok(arguments) => {
-            let begun = receive::begin(sock, state, counters, length, arguments, time);
+            let begun = rules::begin_receive(moved, state, arguments);
             state.dealt = 0;
             let (header, gathers) = begun?;
-            let scratch = maps::receive_scratch()?;
-            let composer = Composer::new(scratch, side::received(state), counters, header);
-            let is_whole = if side::is_client() {
-                length <= receive::LONGEST_WHOLE
+            let draft = &mut scratch::for_receives()?.draft;
+            let composer = Composer::new(draft, state.received(), counters, header);
+            let is_whole = if follow::is_client() {
+                length <= LONGEST_WHOLE
             } else {
                 gathers
             };
@@ -51,40 +53,40 @@ pub fn received(
         }
         Err(cause) => {
             state.dealt = 0;
-            receive::lose(state, counters, length, cause);
+            rules::lose_receive(moved, state, cause);
         }
     }
     Some(())
 }
 
-/// Keeps every byte of a call; of one buffer only the ends, unless `is_whole` or it is small. May go on in another
+/// Keeps every byte of a call; of one buffer only the ends, unless `is_whole` or it is small. May continue in another
 /// program, and then does not return.
 #[inline(always)]
 pub fn keep(
     ctx: &BtfTracePointContext,
-    composer: Composer,
-    sock: Walked,
+    mut composer: Composer<'_>,
+    sock: Probed,
     arguments: Arguments,
     is_whole: bool,
     way: Way,
 ) {
     match arguments.shape {
-        Shape::Buffer => receive::keep_buffer(composer, arguments, is_whole),
+        Shape::Buffer => rules::keep_buffer(&mut composer, arguments, is_whole),
         Shape::Vectors | Shape::Message | Shape::Messages => {
-            let count = vector::copy(composer.scratch, arguments);
+            let count = iovec::copy(composer.draft, arguments);
             continuation::walk(ctx, composer, sock, count, way);
         }
     }
 }
 
-/// A receive of 0 bytes. A UNIX-domain socket is forgotten with it: no hook tells when it is closed.
+/// Ends the stream after a receive of 0 bytes. Forgets a UNIX-domain socket with it, as no hook sees one close.
 #[inline(always)]
-pub fn ended(call: Returned, sock: Walked, counters: Counters) -> Option<()> {
-    if receive::is_no_end(sock, call.arguments()) {
+pub fn ended(call: Syscall, sock: Probed, counters: Counters) -> Option<()> {
+    if !rules::is_end(sock, call.arguments()) {
         return None;
     }
-    receive::end(sock, table::state(sock, counters, 0)?, counters);
-    if socket::is_unix(sock) {
+    rules::end(sock, table::stream_state(sock, counters, 0)?, counters);
+    if sock.is_unix() {
         table::forget(sock.address);
     }
     Some(())

@@ -1,57 +1,55 @@
-//! A send that returned → what memcached answered, as records.
+//! A send that returned → what was sent, as records.
 
 use aya_ebpf::programs::BtfTracePointContext;
+use membench_bpf_lib::kernel::Probed;
 use membench_common::responses;
 
 use super::{
     continuation::{self, Way},
-    places::Returned,
-    receive, table,
-    walk::Walked,
+    receive,
 };
 use crate::{
-    call::Arguments,
-    kernel,
-    maps::{self, Counters},
-    receive::LONGEST_WHOLE,
-    record::Composer,
-    response, send, side,
+    call::registers::{Arguments, Syscall},
+    follow,
+    keep::{
+        composer::Composer,
+        response,
+        rules::{self, LONGEST_WHOLE, Moved},
+    },
+    scratch,
+    stream::table,
 };
 
-/// A send of `length` bytes.
+/// Records a send.
 #[inline(always)]
-pub fn sent(
-    ctx: &BtfTracePointContext,
-    call: Returned,
-    sock: Walked,
-    counters: Counters,
-    length: u32,
-) -> Option<()> {
-    send::count(counters, length);
-    if !side::is_client() && kernel::responses() == responses::NONE {
+pub fn sent(ctx: &BtfTracePointContext, call: Syscall, moved: Moved<Probed>) -> Option<()> {
+    let Moved {
+        sock,
+        counters,
+        length,
+        time: _,
+    } = moved;
+    rules::count_send(counters, length);
+    if !follow::is_client() && follow::responses() == responses::NONE {
         return None;
     }
-    let state = table::state(sock, counters, length)?;
+    let state = table::stream_state(sock, counters, length)?;
     state.note_send(sock, counters, length);
-    let header = send::begin(sock, state, counters, length)?;
-    let composer = Composer::new(
-        maps::receive_scratch()?,
-        side::sent(state),
-        counters,
-        header,
-    );
-    if !side::is_client() && kernel::responses() == responses::LENGTHS {
+    let header = rules::begin_send(moved, state)?;
+    let draft = &mut scratch::for_receives()?.draft;
+    let mut composer = Composer::new(draft, state.sent(), counters, header);
+    if !follow::is_client() && follow::responses() == responses::LENGTHS {
         composer.add_nothing(u64::from(length));
         composer.emit();
         return Some(());
     }
     match call.arguments() {
-        Ok(arguments) if side::is_client() => {
+        Ok(arguments) if follow::is_client() => {
             let is_whole = length <= LONGEST_WHOLE;
             receive::keep(ctx, composer, sock, arguments, is_whole, Way::Send);
         }
-        Ok(arguments) => keep(ctx, sock, composer, length, arguments),
-        Err(cause) => side::sent(state).lose(counters, cause, u64::from(length)),
+        Ok(arguments) => keep(ctx, composer, sock, arguments, length),
+        Err(cause) => state.sent().lose(counters, cause, u64::from(length)),
     }
     Some(())
 }
@@ -59,14 +57,14 @@ pub fn sent(
 #[inline(always)]
 fn keep(
     ctx: &BtfTracePointContext,
-    sock: Walked,
-    composer: Composer,
-    length: u32,
+    mut composer: Composer<'_>,
+    sock: Probed,
     arguments: Arguments,
+    length: u32,
 ) {
-    let (address, in_first, count) = send::first(composer.scratch, arguments, length);
+    let (address, in_first, count) = rules::first_buffer(composer.draft, arguments, length);
     if in_first >= u64::from(length) {
-        response::add(composer, address, u64::from(length), 0);
+        response::add(&mut composer, address, u64::from(length), 0);
         composer.emit();
     } else {
         continuation::walk(ctx, composer, sock, count, Way::Send);
