@@ -151,8 +151,8 @@ fn path_at(address: impl Sock) -> Option<u16> {
     None
 }
 
-/// True if an address as long as the `index`th path holds that path. Compares every word without early exit, so that the
-/// verifier explores one path instead of one per word; it knows the length, which is the path's.
+/// True if an address as long as the `index`th path holds that path. Compares every word without early exit, so that
+/// the verifier explores one path instead of one per word; it knows the length, which is the path's.
 #[inline(always)]
 fn is_path(address: impl Sock, index: usize) -> bool {
     let length = global(&PATH_LENGTHS[index]) - SA_FAMILY;

@@ -1,9 +1,9 @@
 //! Calls that memcached makes on its sockets, or packets that pass an interface → records in a ring buffer.
 //!
-//! They look at a call after it is done: its length is then known, its buffer holds the bytes, and nothing about the
-//! call can be changed; but for one, which notes before a receive when its bytes had come. Each returns at
-//! once for sockets of other ports. Of two sets, one is loaded: hooks of sockets (tier T1), or of system calls (tier T2)
-//! where a kernel has none of those.
+//! Programs run after a call is done: its length is known, its buffer holds the bytes, and nothing about it can be
+//! changed. One program runs before a receive copies its bytes, and notes when they came. Each program returns at once
+//! for sockets of other ports. One of two sets is loaded: the `sockets` hooks, or the `syscalls` hooks on kernels
+//! without those.
 #![no_std]
 #![no_main]
 
@@ -22,8 +22,8 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, TcContext},
 };
 
-/// Hook: the end of every receive on any socket, with its result. Chosen over system calls because it costs other
-/// tasks nothing, needs no table of file descriptors, and passes the socket as a pointer the verifier trusts.
+/// Hook: the end of every receive on any socket, with its result. Chosen over system calls because it costs other tasks
+/// nothing, needs no descriptor table, and passes the socket as a pointer that the verifier trusts.
 ///
 /// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L1026-L1039>
 #[btf_tracepoint(function = "sock_recv_length")]
@@ -43,7 +43,7 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Hook: every change of a TCP socket's state; the one to CLOSE is its end, whoever caused it.
+/// Hook: every change of a TCP socket's state. The change to CLOSE is the socket's end, whoever caused it.
 ///
 /// Oldest kernel: 4.16. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/af_inet.c#L1329-L1333>
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -53,8 +53,8 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Hook: a TCP receive that is about to hand bytes over. The socket's clock, which the receive refreshes next, still
-/// says when the last packet came.
+/// Hook: a TCP receive that is about to copy bytes to the caller. The socket's clock, which the receive refreshes next,
+/// still says when the last packet came.
 ///
 /// Oldest kernel: 4.18. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L720-L728>
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
@@ -64,8 +64,8 @@ pub fn tcp_rcv_space_adjust(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Hook: the return of every system call, with its result; for kernels without the hooks above. Chosen over each call's
-/// own tracepoint because one program then serves all, and over entries because there a receive has no bytes yet.
+/// Hook: the return of every system call, with its result, on kernels without the hooks above. Chosen over each call's
+/// own tracepoint because one program then serves all, and over the entry because a receive has no bytes yet there.
 ///
 /// Oldest kernel: 5.5. <https://github.com/torvalds/linux/blob/v5.10/include/trace/events/syscalls.h#L45-L68>
 #[btf_tracepoint(function = "sys_exit")]
@@ -76,7 +76,7 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Never attached: `sys_exit` goes on here with a receive into many iovecs.
+/// Never attached: `sys_exit` tail-calls it with a receive into many iovecs.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn more_received(ctx: BtfTracePointContext) -> i32 {
     match syscalls::continuation::more_received(&ctx) {
@@ -84,7 +84,7 @@ pub fn more_received(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Never attached: `sys_exit` goes on here with a send of many iovecs.
+/// Never attached: `sys_exit` tail-calls it with a send of many iovecs.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn more_sent(ctx: BtfTracePointContext) -> i32 {
     match syscalls::continuation::more_sent(&ctx) {
@@ -92,7 +92,7 @@ pub fn more_sent(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Never attached: `sys_exit` goes on here with datagrams, and with calls of several messages.
+/// Never attached: `sys_exit` tail-calls it with datagrams, and with calls of several messages.
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn messages(ctx: BtfTracePointContext) -> i32 {
@@ -101,7 +101,7 @@ pub fn messages(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Never attached: `messages` goes on here with those that were received.
+/// Never attached: `messages` tail-calls it with messages that were received.
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn messages_received(ctx: BtfTracePointContext) -> i32 {
@@ -110,7 +110,7 @@ pub fn messages_received(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Never attached: `messages` goes on here with those that were sent.
+/// Never attached: `messages` tail-calls it with messages that were sent.
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn messages_sent(ctx: BtfTracePointContext) -> i32 {
@@ -119,7 +119,7 @@ pub fn messages_sent(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Hook: every change of a TCP socket's state, for sockets whose system calls are followed.
+/// Hook: every change of a TCP socket's state, beside `sys_exit`.
 ///
 /// Oldest kernel: 4.16. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp.c#L2280-L2346>
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -129,7 +129,7 @@ pub fn walked_closed(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Hook: a TCP receive that is about to hand bytes over, for sockets whose system calls are followed.
+/// Hook: a TCP receive that is about to copy bytes to the caller, beside `sys_exit`.
 ///
 /// Oldest kernel: 4.18. <https://github.com/torvalds/linux/blob/v5.10/net/ipv4/tcp_input.c#L590-L595>
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
@@ -139,10 +139,10 @@ pub fn walked_arrival(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// Hook: a packet comes in through an interface, behind the driver and GRO, before anything else looks at it. What it
-/// returns leaves the packet to whoever is attached next.
+/// Hook: a packet comes in through an interface, after the driver and GRO and before anything else sees it. The result
+/// leaves the packet to the next program attached.
 ///
-/// Oldest kernel: 4.5 (clsact), 6.6 (TCX). <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c#L4104-L4146>
+/// Oldest kernel: 4.5 (`clsact`), 6.6 (`tcx`). <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c#L4104-L4146>
 #[classifier]
 pub fn membench_in(ctx: TcContext) -> i32 {
     match packets::came_in(&ctx) {
@@ -150,9 +150,9 @@ pub fn membench_in(ctx: TcContext) -> i32 {
     }
 }
 
-/// Hook: a packet goes out through an interface, before it is queued or cut up (TSO).
+/// Hook: a packet goes out through an interface, before it is queued or segmented (TSO).
 ///
-/// Oldest kernel: 4.5 (clsact), 6.6 (TCX). <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c#L4148-L4188>
+/// Oldest kernel: 4.5 (`clsact`), 6.6 (`tcx`). <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c#L4148-L4188>
 #[classifier]
 pub fn membench_out(ctx: TcContext) -> i32 {
     match packets::goes_out(&ctx) {
@@ -160,13 +160,13 @@ pub fn membench_out(ctx: TcContext) -> i32 {
     }
 }
 
-/// A panic is an endless loop, which the verifier refuses: no program with a reachable panic loads.
+/// Loops forever. The verifier rejects that, so no program with a reachable panic loads.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// The kernel lends most of its helpers only to programs that are also under the GPL.
+/// License of the object. The kernel allows most helpers only to programs that are also under the GPL.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -32,7 +32,7 @@ pub struct Draft {
     /// The call's iovecs.
     pub vectors: [[u64; 2]; IOVECS],
     pub progress: Progress,
-    /// Where a number in user space is read to.
+    /// Buffer for a number that is read from user space.
     word: u64,
     /// The socket, for programs that continue with the call.
     pub sock: Probed,
@@ -40,7 +40,7 @@ pub struct Draft {
     pub messages: Messages,
 }
 
-/// How far a call's bytes have been put into records.
+/// Progress of a call: how far its bytes are in records.
 #[repr(C)]
 pub struct Progress {
     /// Bytes of the call that are in no record yet.
@@ -51,12 +51,12 @@ pub struct Progress {
     pub faulted: u64,
     /// Records the call has become.
     pub records: u64,
-    /// Where parts begin in the payload. What precedes them is the same in every record of the call.
+    /// Offset of the parts in the payload. The bytes before them are the same in every record of the call.
     pub begin: u64,
     pub walk: Walk,
 }
 
-/// How far a call's array of iovecs has been walked.
+/// Progress through a call's array of iovecs.
 #[repr(C)]
 pub struct Walk {
     /// The current iovec.
@@ -69,7 +69,7 @@ pub struct Walk {
     pub value: u64,
 }
 
-/// How far a call's messages have been put into records.
+/// Progress through a call's messages.
 #[repr(C)]
 pub struct Messages {
     /// Address of the next message's `struct mmsghdr`.

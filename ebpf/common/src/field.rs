@@ -47,9 +47,9 @@ members! {
     REGISTER_SECOND = "pt_regs", "si";
     /// Third argument of the system call.
     REGISTER_THIRD = "pt_regs", "dx";
-    /// When a TCP socket last dealt with a packet, ns.
+    /// Time at which a TCP socket last dealt with a packet, ns.
     TCP_CLOCK = "tcp_sock", "tcp_clock_cache";
-    /// When data last arrived, the lower 32 bits of jiffies.
+    /// Time at which data last arrived, the lower 32 bits of jiffies.
     TCP_LAST_DATA = "inet_connection_sock", "icsk_ack.lrcvtime";
     /// `SOCK_STREAM` and the like.
     SOCK_TYPE = "sock", "sk_type";

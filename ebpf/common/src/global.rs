@@ -12,8 +12,8 @@ pub const CGROUPS: &str = "CGROUPS";
 pub const NAMESPACES: &str = "NAMESPACES";
 /// `[[u32; PATH_WORDS]; SOCKET_PATHS]`: the paths of the followed UNIX-domain sockets, padded with zeros.
 pub const PATHS: &str = "PATHS";
-/// `[u32; SOCKET_PATHS]`: lengths of the addresses with these paths, ended by 0. An address is the family, the path and,
-/// unless it is abstract, a zero.
+/// `[u32; SOCKET_PATHS]`: lengths of the addresses with these paths, ended by 0. An address is the family, the path
+/// and, unless it is abstract, a zero.
 pub const PATH_LENGTHS: &str = "PATH_LENGTHS";
 /// `u32`: the end of a connection that is followed, one of [`side`].
 pub const SIDE: &str = "SIDE";

@@ -2,8 +2,8 @@
 
 /// Programs: their indices in the map of counters, and the names under which they are loaded and attached.
 ///
-/// The map `counters` has [`COUNT`](program::COUNT) entries a CPU. Each entry has one writer: a program never runs inside
-/// itself, so plain additions suffice.
+/// The map `counters` has [`COUNT`](program::COUNT) entries a CPU. Each entry has one writer: a program never runs
+/// inside itself, so plain additions suffice.
 pub mod program {
     /// `sock_recv_length`, or `sys_exit`.
     pub const RECEIVE: u32 = 0;
@@ -70,8 +70,8 @@ pub mod program {
     }
 }
 
-/// Effects of a system call on the socket whose descriptor it is passed: bits of the global `CALLS`. 0 for calls that move
-/// no bytes of a socket.
+/// Effects of a system call on the socket whose descriptor it is passed: bits of the global `CALLS`. 0 for calls that
+/// move no bytes of a socket.
 pub mod exit {
     /// Receives.
     pub const RECEIVE: u8 = 1;

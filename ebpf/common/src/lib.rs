@@ -1,4 +1,4 @@
-//! What crosses between the kernel programs and user space: ring records, counters, and load-time globals.
+//! The contract between kernel programs and user space: ring records, counters, load-time globals, programs by name.
 //!
 //! Everything here is fixed-width and explicitly padded. Each record asserts its layout when either side is compiled.
 #![no_std]

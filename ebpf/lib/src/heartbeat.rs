@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use membench_common::SILENCE_NS;
 
-/// When user space last drained the ring, CLOCK_MONOTONIC, ns. User space writes it through its own mapping.
+/// Time at which user space last drained the ring, CLOCK_MONOTONIC, ns. User space writes it through its own mapping.
 #[btf_map(name = "heartbeat")]
 static HEARTBEAT: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 

@@ -112,7 +112,7 @@ pub trait Sock: Copy {
     }
 }
 
-/// A kernel structure behind a pointer whose type the verifier knows.
+/// A kernel structure at an address that the verifier trusts, because it knows the type of the pointer.
 #[derive(Clone, Copy)]
 pub struct Structure(*const u8);
 
@@ -294,7 +294,8 @@ fn non_null(pointer: u64) -> Option<u64> {
 fn probe<T: Copy>(from: u64) -> T {
     let mut value = MaybeUninit::<T>::uninit();
     let to = value.as_mut_ptr();
-    // SAFETY: `value` is on this stack and has the size given; the kernel checks `from`, and zeroes what it cannot read.
+    // SAFETY: `value` is on this stack and has the size given; the kernel checks `from`, and zeroes what it cannot
+    // read.
     unsafe {
         bpf_probe_read_kernel(to.cast(), size_of::<T>() as u32, from as *const _);
         value.assume_init()

@@ -1,5 +1,7 @@
 //! An array of iovecs in user space → a copy in the scratch memory, one iovec after the other.
 
+use core::mem::offset_of;
+
 use membench_bpf_lib::{
     abi::{IOVEC, IOVECS, MSGHDR_IOV},
     user::{bounded, read_user, zero},
@@ -11,7 +13,7 @@ use crate::{
 };
 
 const MOST: u64 = IOVECS as u64;
-/// Where an array begins that directly follows a `struct msghdr`, at a multiple of 16.
+/// Offset from a `struct msghdr` to an array that directly follows it, at a multiple of 16.
 const NEAR: u64 = 64;
 /// Number of iovecs read speculatively along with the `msghdr`, in case they follow it directly.
 const NEAR_COUNT: u64 = 4;
@@ -19,7 +21,7 @@ const NEAR_COUNT: u64 = 4;
 const NEAR_BYTES: u64 = NEAR - MSGHDR_IOV + NEAR_COUNT * IOVEC;
 
 impl Walk {
-    /// Creates a walk at the begin of an array.
+    /// Starts at the first iovec.
     #[inline(always)]
     pub fn new() -> Self {
         Self {
@@ -110,10 +112,10 @@ fn copy_vectors(draft: &mut Draft, address: u64, count: u64) -> Option<u64> {
 /// Reads message and array at once if the iovecs are few and follow the message; the message itself tells.
 #[inline(always)]
 fn copy_message_vectors(draft: &mut Draft, address: u64) -> Option<u64> {
-    // One pointer for message and vectors, which are adjacent.
+    // Derived from the whole draft: a read can span the message and the first iovecs.
     let to = (&raw mut *draft)
         .cast::<u8>()
-        .wrapping_add(core::mem::offset_of!(Draft, message))
+        .wrapping_add(offset_of!(Draft, message))
         .cast::<u64>();
     let from = address + MSGHDR_IOV;
     let is_near = read_user::<NEAR_BYTES>(to.cast(), NEAR_BYTES, from);

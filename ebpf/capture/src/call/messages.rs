@@ -30,7 +30,7 @@ pub fn received(place: &mut Place, call: Arguments) -> Option<Arguments> {
     Some(message(call, index))
 }
 
-/// Returns the message of which a send has just moved `length` bytes; `None` if that cannot be told.
+/// Returns the message from which a send has just taken `length` bytes; `None` if that cannot be told.
 #[inline(always)]
 pub fn sent(
     place: &mut Place,

@@ -1,8 +1,8 @@
-//! The registers of a system call → what it did, and where its buffers are.
+//! The registers of a system call → what it did, and its buffers.
 //!
-//! Tracepoints pass no buffers, but the registers with which the task entered the kernel still hold the call's arguments
-//! when it is done. Socket hooks run inside a call ([`receiving`], [`sending`]); `sys_exit` runs as it returns
-//! ([`Syscall`]).
+//! Tracepoints pass no buffers, but the registers with which the task entered the kernel still hold the call's
+//! arguments when it is done. Socket hooks run inside a call ([`receiving`], [`sending`]); `sys_exit` runs as it
+//! returns ([`Syscall`]).
 
 use membench_bpf_lib::{
     abi::{
@@ -22,11 +22,11 @@ const TABLE: usize = 2 * exit::NUMBERS;
 #[unsafe(no_mangle)]
 static SYSCALLS: [u32; syscall::COUNT] = [0; syscall::COUNT];
 
-/// What system calls do, by their numbers: sets of the bits in [`exit`].
+/// Effects of system calls, by their numbers: sets of the bits in [`exit`].
 #[unsafe(no_mangle)]
 static CALLS: [u8; TABLE] = [0; TABLE];
 
-/// How a call says where its bytes are.
+/// The way in which a call describes its buffers.
 #[derive(Clone, Copy)]
 pub enum Shape {
     /// One buffer: address, capacity.
@@ -149,7 +149,7 @@ fn running() -> Result<(Structure, u64), u32> {
 #[derive(Clone, Copy)]
 pub struct Syscall {
     registers: Structure,
-    /// What it does: a set of the bits in [`exit`].
+    /// Effects of the call: a set of the bits in [`exit`].
     does: u8,
     is_compat: bool,
 }

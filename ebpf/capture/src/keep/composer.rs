@@ -174,7 +174,7 @@ impl<'a> Composer<'a> {
         )
     }
 
-    /// Appends a part of which nothing is kept.
+    /// Appends a part without kept bytes.
     #[inline(always)]
     pub fn add_nothing(&mut self, length: u64) {
         let part = self.payload(self.draft.progress.position);
@@ -264,7 +264,7 @@ impl<'a> Composer<'a> {
         self.draft.progress.records += 1;
     }
 
-    /// Emits the last record, and counts the bytes of the call that no part stands for.
+    /// Emits the last record, and counts the bytes of the call that are in no part.
     #[inline(always)]
     pub fn finish(&mut self) {
         if self.draft.progress.position != self.draft.progress.begin {

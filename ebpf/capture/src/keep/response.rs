@@ -1,8 +1,8 @@
 //! One buffer of a response → a part that keeps what the outcome needs.
 //!
 //! memcached sends a value in a buffer of its own, after the buffer with the line that announces it, or after a binary
-//! header and its flags and key. Nothing is kept of that buffer. Of any other, the head is kept, and of a longer one the
-//! tail too. The rule errs by keeping more: a server that lays out responses differently costs time, not events.
+//! header and its flags and key. Nothing is kept of that buffer. Any other buffer keeps its head, and a longer one
+//! its tail too. The rule errs by keeping more: a server that lays out responses differently costs time, not events.
 
 use membench_common::{RESPONSE_PART, RESPONSE_TAIL};
 

@@ -52,7 +52,7 @@ pub struct Moved<S> {
     pub counters: Counters,
     /// Bytes moved.
     pub length: u32,
-    /// When the call was seen, CLOCK_MONOTONIC, ns.
+    /// Time at which the call was seen, CLOCK_MONOTONIC, ns.
     pub time: u64,
 }
 
@@ -103,7 +103,7 @@ fn count(counters: Counters, length: u32, [calls, bytes]: [u32; 2]) {
     counters.add(bytes, u64::from(length));
 }
 
-/// Counts a receive of which no byte is kept.
+/// Counts a receive without keeping a byte of it.
 #[inline(always)]
 pub fn lose_receive<S>(moved: Moved<S>, state: &mut State, cause: u32) {
     let stream = state.received();
@@ -128,8 +128,8 @@ pub fn received_arguments(
     }
 }
 
-/// Returns what the records of a receive share, and true if the receive went into the server's own buffer. `None` if the
-/// socket could not be announced.
+/// Returns what the records of a receive share, and true if the receive went into the server's own buffer. `None` if
+/// the socket could not be announced.
 #[inline(always)]
 pub fn begin_receive<S: Sock>(
     moved: Moved<S>,
@@ -223,8 +223,8 @@ pub fn arrival(sock: impl Sock, dealt: u64, now: u64) -> u64 {
     }
 }
 
-/// Keeps a receive into one buffer: whole if the buffer collects requests (`gathers`, or its capacity says so) or little
-/// was received, otherwise by its ends.
+/// Keeps a receive into one buffer: whole if the buffer collects requests (`gathers`, or its capacity says so) or
+/// little was received, otherwise by its ends.
 #[inline(always)]
 pub fn keep_buffer(composer: &mut Composer<'_>, arguments: Arguments, gathers: bool) {
     if gathers || arguments.count <= WHOLE_CAPACITY || composer.left() <= LONG as u64 {
@@ -351,7 +351,7 @@ pub fn is_end(sock: impl Sock, arguments: Result<Arguments, u32>) -> bool {
     !asked_for_nothing && state::unsupported(sock).is_none() && sock.is_finished()
 }
 
-/// Puts the record of the end of what a socket receives into the ring, once.
+/// Puts the record of the end of the received stream into the ring, once.
 #[inline(always)]
 pub fn end(sock: impl Sock, state: &mut State, counters: Counters) {
     state.note_receive(sock, counters, 0);

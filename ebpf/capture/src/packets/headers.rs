@@ -7,7 +7,7 @@ use membench_bpf_lib::{
 };
 use membench_common::HEADERS;
 
-/// Length of the header before the network header: of Ethernet, or none.
+/// Bytes before the network header: Ethernet's 14, or 0.
 #[unsafe(no_mangle)]
 static LINK: u32 = 14;
 
@@ -16,62 +16,62 @@ const TAG: usize = 4;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
-/// Most headers between IPv6's and the transport's.
+/// Most extension headers between the IPv6 header and the transport header.
 const EXTENSIONS: u32 = 8;
 const TCP: u8 = IPPROTO_TCP as u8;
 const UDP: u8 = IPPROTO_UDP as u8;
 const UDP_HEADER: usize = 8;
-/// Bytes of a TCP header's fixed part.
+/// Length of a TCP header without options.
 const TCP_HEADER: usize = 20;
 
-/// Why a packet is not looked at.
+/// A reason to skip a packet.
 #[derive(Clone, Copy)]
 pub enum Unfit {
-    /// It is neither TCP nor UDP, or a later piece of something that was cut up.
+    /// Neither TCP nor UDP, or a fragment other than the first.
     Other,
-    /// It may be, but its headers are too many, too long or contradict themselves.
+    /// Possibly TCP or UDP, but with headers that are too many, too long or inconsistent.
     Unreadable,
 }
 
-/// Where a packet's headers are.
+/// Offsets of a packet's headers, and its ports.
 #[derive(Clone, Copy)]
 pub struct Place {
     pub network: usize,
     pub transport: usize,
-    /// Where the payload begins.
+    /// Offset of the payload.
     pub end: usize,
     pub source: u16,
     pub destination: u16,
-    /// Whether the payload is wanted: of whole TCP packets.
+    /// True if the payload is recorded: that of TCP packets which are no fragments.
     pub wanted: bool,
 }
 
-/// The transport header: where it begins, what it is, and whether it is in a piece of a packet.
+/// The transport header: its offset, its protocol, and true if it is in a fragment.
 struct Transport {
     begin: usize,
     protocol: u8,
-    is_piece: bool,
+    is_fragment: bool,
 }
 
-/// Looks through the headers of all layers.
+/// Walks the headers of all layers.
 #[inline(always)]
 pub fn find(ctx: &TcContext) -> Result<Place, Unfit> {
     let (kind, network) = network(ctx)?;
     let transport = match kind {
-        IPV4 => behind_ipv4(ctx, network)?,
-        IPV6 => behind_ipv6(ctx, network)?,
+        IPV4 => after_ipv4(ctx, network)?,
+        IPV6 => after_ipv6(ctx, network)?,
         _ => return Err(Unfit::Other),
     };
     let Transport {
         begin,
         protocol,
-        is_piece,
+        is_fragment,
     } = transport;
     if begin > HEADERS - 64 {
         return Err(Unfit::Unreadable);
     }
     let [a, b, c, d] = load::<4>(ctx, begin)?;
-    let wanted = protocol == TCP && !is_piece;
+    let wanted = protocol == TCP && !is_fragment;
     Ok(Place {
         network,
         transport: begin,
@@ -87,7 +87,7 @@ pub fn find(ctx: &TcContext) -> Result<Place, Unfit> {
     })
 }
 
-/// The type of the network header, and where it begins.
+/// Returns type and offset of the network header.
 #[inline(always)]
 fn network(ctx: &TcContext) -> Result<(u16, usize), Unfit> {
     if global(&LINK) == 0 {
@@ -100,7 +100,7 @@ fn network(ctx: &TcContext) -> Result<(u16, usize), Unfit> {
     }
     let mut at = ETHER_TYPE;
     let mut kind = number(ctx, at)?;
-    // A tag that the driver has taken out is not in the packet.
+    // A VLAN tag that the driver has stripped is not in the packet.
     if is_tag(kind) {
         at += TAG;
         kind = number(ctx, at)?;
@@ -121,7 +121,7 @@ fn is_tag(kind: u16) -> bool {
 }
 
 #[inline(always)]
-fn behind_ipv4(ctx: &TcContext, at: usize) -> Result<Transport, Unfit> {
+fn after_ipv4(ctx: &TcContext, at: usize) -> Result<Transport, Unfit> {
     let header = load::<20>(ctx, at)?;
     let length = (header[0] as usize & 0xf) * 4;
     if header[0] >> 4 != 4 || length < 20 {
@@ -135,9 +135,9 @@ fn behind_ipv4(ctx: &TcContext, at: usize) -> Result<Transport, Unfit> {
 }
 
 #[inline(always)]
-fn behind_ipv6(ctx: &TcContext, at: usize) -> Result<Transport, Unfit> {
+fn after_ipv6(ctx: &TcContext, at: usize) -> Result<Transport, Unfit> {
     let [.., next, _] = load::<8>(ctx, at)?;
-    let (mut at, mut next, mut is_piece) = (at + 40, next, false);
+    let (mut at, mut next, mut is_fragment) = (at + 40, next, false);
     let mut passed = 0;
     while passed < EXTENSIONS {
         if at > HEADERS {
@@ -148,20 +148,20 @@ fn behind_ipv6(ctx: &TcContext, at: usize) -> Result<Transport, Unfit> {
             0 | 43 | 60 | 135 | 139 | 140 => 8,
             // Authentication.
             51 => 4,
-            // A fragment's.
+            // Fragment.
             44 => 0,
-            _ => return transport(at, next, is_piece),
+            _ => return transport(at, next, is_fragment),
         };
         let header = load::<4>(ctx, at)?;
         at += match length {
             8 => (header[1] as usize + 1) * 8,
             4 => (header[1] as usize + 2) * 4,
             _ => {
-                let place = u16::from_be_bytes([header[2], header[3]]);
-                if place >> 3 != 0 {
+                let fragment = u16::from_be_bytes([header[2], header[3]]);
+                if fragment >> 3 != 0 {
                     return Err(Unfit::Other);
                 }
-                is_piece |= place & 1 != 0;
+                is_fragment |= fragment & 1 != 0;
                 8
             }
         };
@@ -172,19 +172,19 @@ fn behind_ipv6(ctx: &TcContext, at: usize) -> Result<Transport, Unfit> {
 }
 
 #[inline(always)]
-fn transport(begin: usize, protocol: u8, is_piece: bool) -> Result<Transport, Unfit> {
+fn transport(begin: usize, protocol: u8, is_fragment: bool) -> Result<Transport, Unfit> {
     if protocol == TCP || protocol == UDP {
         Ok(Transport {
             begin,
             protocol,
-            is_piece,
+            is_fragment,
         })
     } else {
         Err(Unfit::Other)
     }
 }
 
-/// Length of a TCP header.
+/// Returns the length of a TCP header.
 #[inline(always)]
 fn tcp_header(ctx: &TcContext, at: usize) -> Result<usize, Unfit> {
     let [words] = load::<1>(ctx, at + 12)?;
@@ -200,7 +200,7 @@ fn number(ctx: &TcContext, at: usize) -> Result<u16, Unfit> {
     load::<2>(ctx, at).map(u16::from_be_bytes)
 }
 
-/// Bytes of the packet, wherever the kernel keeps them; a packet too short for them is none of ours.
+/// Loads bytes of the packet, linear or not. A packet too short for them is not TCP or UDP.
 #[inline(always)]
 fn load<const LENGTH: usize>(ctx: &TcContext, at: usize) -> Result<[u8; LENGTH], Unfit> {
     ctx.load::<[u8; LENGTH]>(at).map_err(|_| Unfit::Other)

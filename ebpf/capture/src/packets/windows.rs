@@ -1,4 +1,4 @@
-//! A followed packet → records: its headers, with one window of its payload after the other.
+//! A followed packet → records: its headers, each time with the next window of its payload.
 
 use core::{hint::black_box, mem::size_of};
 
@@ -10,14 +10,15 @@ use membench_common::{HEADERS, Packet, RECORD_PAYLOAD, counter};
 
 use super::headers::Place;
 
-/// Most bytes behind a record's head,
+/// Most bytes after a record's head.
 const ROOM: u32 = RECORD_PAYLOAD as u32;
-/// and most payload of one record, whatever its headers.
+/// Most payload of one record, however long the headers are.
 const WINDOW: u32 = ROOM - HEADERS as u32;
-/// Most windows of one packet after the first: the largest super-packets, of 512 KiB, have fewer.
+/// Most windows of one packet after the first. The largest super-packets, of 512 KiB, have fewer.
 const MOST: u32 = 40;
 
-/// Where a record is composed. A packet passes with bottom halves disabled, so that no other does on this CPU meanwhile.
+/// A record that is being composed. Bottom halves are disabled while a packet passes, so no other packet passes on this
+/// CPU meanwhile.
 #[repr(C)]
 pub struct Composed {
     packet: Packet,
@@ -28,7 +29,7 @@ pub struct Composed {
 #[btf_map(name = "packet_scratch")]
 static PACKET_SCRATCH: Array<Composed, 1> = Array::new();
 
-/// Puts a packet into the ring; else the counter that says why not, or not whole.
+/// Puts a packet into the ring, or returns the counter that says why it is not there, or not whole.
 #[inline(always)]
 pub fn emit(ctx: &TcContext, place: Place, way: u16, time: u64) -> Result<(), u32> {
     if heartbeat::is_unattended(time) {
@@ -41,7 +42,7 @@ pub fn emit(ctx: &TcContext, place: Place, way: u16, time: u64) -> Result<(), u3
     if length < place.end as u32 {
         return Err(counter::PACKETS_UNREADABLE);
     }
-    // SAFETY: the map's value outlives the program, and only this one writes it now.
+    // SAFETY: the map's value outlives the program, and no other program uses it meanwhile.
     let packet = unsafe { &mut (*scratch).packet };
     *packet = Packet {
         time,
@@ -55,22 +56,22 @@ pub fn emit(ctx: &TcContext, place: Place, way: u16, time: u64) -> Result<(), u3
         windows: 0,
     };
     if place.wanted {
-        whole(ctx, scratch)
+        emit_windows(ctx, scratch)
     } else {
         load(ctx, scratch, 0, 0, place.end as u32)?;
-        give(scratch, place.end as u32)
+        output(scratch, place.end as u32)
     }
 }
 
-/// The packet's headers with the first window of its payload, and the windows after it.
+/// Emits the packet's headers with the first window of its payload, then with each window after it.
 ///
-/// What was found out about the packet comes back from memory, and so does how far it is copied: to the verifier one
-/// packet is like the other then, whatever way its headers led here, and one window like the next.
+/// Reads the packet's layout and its own progress back from memory. The verifier then knows nothing about them, so it
+/// follows neither each way through the headers nor each turn of the loop separately.
 #[inline(always)]
-fn whole(ctx: &TcContext, scratch: *mut Composed) -> Result<(), u32> {
-    // SAFETY: the map's value outlives the program, and only this one writes it now.
+fn emit_windows(ctx: &TcContext, scratch: *mut Composed) -> Result<(), u32> {
+    // SAFETY: the map's value outlives the program, and no other program uses it meanwhile.
     let packet = unsafe { &raw mut (*scratch).packet };
-    // SAFETY: as above; volatile, or it would not come from memory.
+    // SAFETY: as above; volatile, or LLVM would not read memory.
     let (end, length) = unsafe {
         (
             u32::from((&raw const (*packet).headers).read_volatile()),
@@ -85,7 +86,7 @@ fn whole(ctx: &TcContext, scratch: *mut Composed) -> Result<(), u32> {
         (*packet).windows = (first < wanted).into();
     }
     load(ctx, scratch, 0, 0, end + first)?;
-    give(scratch, end + first)?;
+    output(scratch, end + first)?;
     for _ in 0..MOST {
         // SAFETY: as above.
         let done = unsafe {
@@ -102,25 +103,25 @@ fn whole(ctx: &TcContext, scratch: *mut Composed) -> Result<(), u32> {
             (*packet).offset = done;
             (*packet).kept = kept;
         }
-        give(scratch, end + kept)?;
+        output(scratch, end + kept)?;
     }
     Err(counter::PACKETS_DROPPED)
 }
 
-/// Copies bytes of the packet behind so many of the record's.
+/// Copies bytes of the packet to the record, after the first `skip` of its bytes.
 #[inline(always)]
 fn load(
     ctx: &TcContext,
     scratch: *mut Composed,
-    behind: u32,
+    skip: u32,
     from: u32,
     length: u32,
 ) -> Result<(), u32> {
-    // SAFETY: the mask keeps the place inside the room for headers, behind which there is room for a whole record.
+    // SAFETY: the mask keeps the place inside the room for headers, and a whole record fits after that.
     let result = unsafe {
         let to = (&raw mut (*scratch).bytes)
             .cast::<u8>()
-            .add(black_box(behind) as usize & (HEADERS - 1));
+            .add(black_box(skip) as usize & (HEADERS - 1));
         bpf_skb_load_bytes(ctx.skb.skb.cast(), from, to.cast(), within(length))
     };
     if result == 0 {
@@ -130,15 +131,15 @@ fn load(
     }
 }
 
-/// The length, in bounds that the verifier sees: 1 to a record's.
+/// Returns the length within bounds that the verifier sees: 1 to [`ROOM`].
 #[inline(always)]
 fn within(length: u32) -> u32 {
     (black_box(length).wrapping_sub(1) & (ROOM - 1)) + 1
 }
 
-/// Hands the composed record over, with so many bytes behind its head.
+/// Puts the composed record into the ring, with `bytes` after its head.
 #[inline(always)]
-fn give(scratch: *mut Composed, bytes: u32) -> Result<(), u32> {
+fn output(scratch: *mut Composed, bytes: u32) -> Result<(), u32> {
     let size = size_of::<Packet>() as u64 + u64::from(within(bytes));
     if ring::output(scratch.cast(), size) {
         Ok(())

@@ -5,8 +5,8 @@ use membench_bpf_lib::kernel::Structure;
 
 use crate::{follow, stream::storage};
 
-/// The program `tcp_rcv_space_adjust`. The kernel calls it for every run of bytes that a receive takes. The first one
-/// counts: by the others the receive has refreshed the socket's clock.
+/// The program `tcp_rcv_space_adjust`. The kernel calls it for every run of bytes that a receive takes. The first
+/// call counts: before the others the receive has refreshed the socket's clock.
 #[inline(always)]
 pub fn begun(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;

@@ -1,8 +1,8 @@
 //! A datagram that was received or sent → one record with its peer.
 //!
-//! After a receive the kernel has not yet written the peer to the caller's memory when the hook fires: the address there
-//! is the peer of the datagram that this thread received before. A client's socket is followed if it is connected, and
-//! tells its peer itself.
+//! After a receive the kernel has not yet written the peer to the caller's memory when the hook fires: the address
+//! there is the peer of the datagram that this thread received before. A client's socket is followed if it is
+//! connected, and tells its peer itself.
 
 use membench_bpf_lib::{heartbeat, kernel::Structure};
 use membench_common::{Header, RECORD_PAYLOAD, counter, kind, responses};
@@ -84,7 +84,7 @@ pub fn sent(moved: Moved<Structure>) -> Option<()> {
     Some(())
 }
 
-/// Keeps what a client sent or received.
+/// Keeps a datagram that a client sent or received.
 #[inline(always)]
 fn keep_client(
     moved: Moved<Structure>,

@@ -22,7 +22,7 @@ pub fn keep_whole(composer: Composer<'_>, count: u64) {
     );
 }
 
-/// Keeps of the draft's `count` iovecs what a response's outcome needs. A turn ends with an iovec.
+/// Keeps what a response's outcome needs of the draft's `count` iovecs. A turn ends with an iovec.
 #[inline(always)]
 pub fn keep_response(composer: Composer<'_>, count: u64) {
     walk(composer, count, IOVECS as u32, keep_response_part);

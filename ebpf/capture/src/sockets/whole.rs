@@ -1,4 +1,4 @@
-//! A call of which every byte may count → records: a server's receive, or either call of a client.
+//! A call in which every byte may count → records: a server's receive, or either call of a client.
 
 use crate::{
     call::{

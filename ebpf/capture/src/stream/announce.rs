@@ -30,7 +30,7 @@ pub fn announce(state: &mut State, sock: impl Sock, counters: Counters, time: u6
     state.announced != 0
 }
 
-/// Puts the record of the end of what the socket receives into the ring; returns false if the ring is full.
+/// Puts the record of the end of the received stream into the ring; returns false if the ring is full.
 #[inline(always)]
 pub fn output_end(state: &mut State, counters: Counters, time: u64) -> bool {
     let Stream {
@@ -48,7 +48,7 @@ pub fn output_end(state: &mut State, counters: Counters, time: u64) -> bool {
     done
 }
 
-/// Puts the last record of a socket whose first one is there into the ring.
+/// Puts the last record of an announced socket into the ring.
 #[inline(always)]
 pub fn output_close(state: &State, counters: Counters) {
     count(counters, output_totals(state));
@@ -161,8 +161,8 @@ fn words(words: [u32; 4]) -> [u8; 16] {
     zerocopy::transmute!(words)
 }
 
-/// Returns the inode numbers of a UNIX-domain socket and of its peer, 0 for one that is not there. `/proc/net/unix` lists
-/// the same numbers.
+/// Returns the inode numbers of a UNIX-domain socket and of its peer, 0 for one that is not there. `/proc/net/unix`
+/// lists the same numbers.
 #[inline(always)]
 fn inodes(sock: impl Sock) -> [u64; 2] {
     if !follow::has_paths() {

@@ -2,10 +2,10 @@
 
 use membench_bpf_lib::{context, user::zero};
 
-/// Stands for a place that is not known.
+/// Marks a place that is not known.
 const UNKNOWN: u32 = u32::MAX;
 
-/// Where in its array of messages a call is.
+/// Position of a call in its array of messages.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Place {

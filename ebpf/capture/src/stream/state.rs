@@ -34,21 +34,21 @@ pub struct State {
     pub cookie: u64,
     /// 1 once the socket's record is in the ring.
     pub announced: u32,
-    /// 1 once the record of the end of what it receives is in the ring.
+    /// 1 once the record of the end of the received stream is in the ring.
     pub ended: u32,
     /// 1 if bytes had moved before the first call seen.
     pub mid_stream: u32,
     padding: u32,
     /// Address at which the server's own read buffer ends, as far as reads have shown.
     buffer_end: u64,
-    /// When the socket had last dealt with a packet as the running receive began, ns; 0 between receives.
+    /// Time at which the socket had last dealt with a packet as the running receive began, ns; 0 between receives.
     pub dealt: u64,
     pub request: Stream,
     pub response: Stream,
 }
 
 impl Stream {
-    /// Creates a stream of which nothing has been seen.
+    /// Creates a stream without history.
     #[inline(always)]
     pub fn new() -> Self {
         Self {
@@ -85,7 +85,7 @@ impl Stream {
 }
 
 impl State {
-    /// Creates the state of a socket of which nothing has been seen.
+    /// Creates the state of a socket without history.
     #[inline(always)]
     pub fn new() -> Self {
         Self {
@@ -194,7 +194,7 @@ impl State {
         tcp
     }
 
-    /// Notes when the socket last dealt with a packet, the first time in a receive.
+    /// At the first call in a receive, notes when the socket last dealt with a packet.
     #[inline(always)]
     pub fn note_packet(&mut self, sock: impl Sock) -> Option<()> {
         if self.dealt == 0 {

@@ -33,7 +33,7 @@ pub fn state(sock: Probed, counters: Counters) -> Option<&'static mut State> {
     known_state(sock, counters).or_else(|| insert(sock.address))
 }
 
-/// Returns the state stored under an address, whichever socket it belongs to.
+/// Returns the state stored under an address, even if it belongs to an earlier socket.
 #[inline(always)]
 pub fn find(address: u64) -> Option<&'static mut State> {
     // SAFETY: a map's value, which outlives the program. If another thread closes the socket meanwhile, the value may

@@ -32,8 +32,8 @@ pub fn go_to(ctx: &BtfTracePointContext, program: u32) {
     unsafe { CONTINUATIONS.tail_call(ctx, program) };
 }
 
-/// Keeps the draft's `count` iovecs in the programs that follow. With both ways of keeping them, this one would exceed
-/// the verifier's limit.
+/// Keeps the draft's `count` iovecs in the programs that follow. With both ways of keeping them, this one would be
+/// too long.
 #[inline(always)]
 pub fn walk(
     ctx: &BtfTracePointContext,

@@ -8,8 +8,8 @@ use membench_common::{field, member};
 const POINTER: u64 = size_of::<u64>() as u64;
 
 /// Resolves a descriptor to its `struct sock`, or `None` if it is not a socket. The call succeeded, so the descriptor
-/// was valid, and descriptor tables never shrink. If another thread has replaced the file meanwhile, this returns the new
-/// one. Only a `struct socket` points back at its own `struct file`; that is the check.
+/// was valid, and descriptor tables never shrink. If another thread has replaced the file meanwhile, this returns the
+/// new one. Only a `struct socket` points back at its own `struct file`; that is the check.
 #[inline(always)]
 pub fn socket(descriptor: u32) -> Option<Probed> {
     let files = pointer(Probed::task().address, member::TASK_FILES)?;

@@ -1,8 +1,8 @@
 //! A call with datagrams, or with several messages of a stream → the records of its messages.
 //!
-//! When such a call returns, all is known of it: how many messages have moved, how long each is, and each peer's address
-//! if the caller asked for it. What its records share goes into the scratch memory; the messages follow one by one, in
-//! further programs.
+//! When such a call returns, everything is known: the number of messages that moved, the length of each, and each
+//! peer's address if the caller asked for it. What its records share goes into the scratch memory; the messages follow
+//! one by one, in further programs.
 
 use aya_ebpf::programs::BtfTracePointContext;
 use membench_bpf_lib::{
@@ -156,7 +156,7 @@ fn stream(state: &mut State, call: Syscall) -> &mut Stream {
     }
 }
 
-/// Counts a call of which no byte is kept.
+/// Counts a call without keeping a byte of it.
 #[inline(always)]
 fn lose(call: Syscall, moved: Moved<Probed>, state: &mut State, cause: u32) {
     let stream = stream(state, call);
