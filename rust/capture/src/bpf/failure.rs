@@ -11,7 +11,7 @@ use crate::source::sockets::kernel_release;
 use crate::{Error, KernelError, missing_capabilities};
 
 /// What stands for the object as a whole where a program's or map's name is told.
-pub(crate) const OBJECT: &str = "membench.bpf.o";
+pub(crate) const OBJECT: &str = "capture.bpf.o";
 
 /// Most of the verifier's log that is told: its end says why.
 const LOG_TAIL: usize = 2_000;

@@ -22,8 +22,8 @@ use crate::source::sockets::globals::Globals;
 use crate::source::sockets::hooks::Programs;
 use crate::{Error, Facts, Hooks, KernelOptions, Misses, Record, Result};
 
-pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../bpf/membench.bpf.o");
-static SUMS: &str = include_str!("../../../../bpf/membench.bpf.sha256");
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../bpf/objects/capture.bpf.o");
+static SUMS: &str = include_str!("../../../../bpf/objects/capture.bpf.sha256");
 
 /// How long programs that were running when they were detached may take to write their last records, and the pause
 /// between two looks for them.
@@ -216,7 +216,7 @@ pub(crate) fn kernel_release() -> String {
 }
 
 pub(crate) fn object_sha256() -> &'static str {
-    let line = SUMS.lines().find(|line| line.ends_with("membench.bpf.o"));
+    let line = SUMS.lines().find(|line| line.ends_with("capture.bpf.o"));
     line.and_then(|line| line.split(' ').next())
         .unwrap_or("unknown")
 }
