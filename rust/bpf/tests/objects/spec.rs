@@ -1,9 +1,8 @@
 //! What an object holds is known, and set, without a kernel and without privileges.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod assembler;
 
 use membench_bpf::{Capability, Error, Global, Kind, Object};
+
+use crate::assembler;
 
 fn parse(section: &str) -> Object {
     Object::parse("test.bpf.o", assembler::object(section, 0)).unwrap()

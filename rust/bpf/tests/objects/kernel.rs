@@ -1,7 +1,4 @@
 //! Small programs of every type that this machine attaches: they run, count, write records and end with their links.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod assembler;
 
 use std::{
     fs::{self, File},
@@ -15,12 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assembler::PROGRAM;
 use membench_bpf::{
     Counters, Direction, Error, Filters, Hook, Info, KernelTypes, Kind, Link, Loaded, Map, Object,
     PerfEvent, Ring, RunStatistics, Sampling, Stripes, Update, UserPlace, XdpMode,
 };
 use membench_event::Failure;
+
+use crate::assembler::{self, PROGRAM};
 
 /// Long enough for an emulated machine on a busy one.
 const DEADLINE: Duration = Duration::from_mins(5);

@@ -9,7 +9,7 @@ use object::{
 };
 
 /// The program's name.
-pub const PROGRAM: &str = "count";
+pub(crate) const PROGRAM: &str = "count";
 
 const R_BPF_64_64: u32 = 1;
 const ARRAY: u32 = 2;
@@ -85,7 +85,7 @@ impl Writer {
 
 /// Assembles a program that adds the global `STEP` to the global `HITS`, writes the time to the ring `events`, counts
 /// itself in the array `counters`, and returns `result`.
-pub fn object(section: &str, result: i32) -> Vec<u8> {
+pub(crate) fn object(section: &str, result: i32) -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let text = object.add_section(Vec::new(), section.into(), SectionKind::Text);
     let mut writer = Writer {
@@ -139,7 +139,7 @@ pub fn object(section: &str, result: i32) -> Vec<u8> {
 }
 
 /// Assembles a program that returns without a result, which every verifier rejects.
-pub fn rejected(section: &str) -> Vec<u8> {
+pub(crate) fn rejected(section: &str) -> Vec<u8> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     let text = object.add_section(Vec::new(), section.into(), SectionKind::Text);
     let mut writer = Writer {
