@@ -1,11 +1,12 @@
-//! The calls that move a socket's bytes → their numbers on this machine.
+//! System calls that move a socket's bytes: their numbers on this machine, and where each keeps its arguments.
 
 use membench_common::{exit, syscall};
 
-/// By the indices of [`syscall`].
+/// Numbers of the calls, by the indices of [`syscall`].
 pub(crate) const NUMBERS: [u32; syscall::COUNT] = numbers();
 
-/// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_64.tbl>
+/// Takes the numbers of
+/// [syscall_64.tbl](https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_64.tbl).
 #[cfg(target_arch = "x86_64")]
 const fn numbers() -> [u32; syscall::COUNT] {
     let mut numbers = [0; syscall::COUNT];
@@ -23,13 +24,13 @@ const fn numbers() -> [u32; syscall::COUNT] {
     numbers
 }
 
-/// None are known: the registers have other names there too, for which a capture is refused first.
+/// Knows none. Registers have other names on these machines, too, so that a capture is refused before it gets here.
 #[cfg(not(target_arch = "x86_64"))]
 const fn numbers() -> [u32; syscall::COUNT] {
     [u32::MAX; syscall::COUNT]
 }
 
-/// What each call does, by its number: the values of [`exit`].
+/// Flags of [`exit`] for each call, by its number.
 pub(crate) const CALLS: [u8; 2 * exit::NUMBERS] = calls();
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -37,9 +38,9 @@ const fn calls() -> [u8; 2 * exit::NUMBERS] {
     [0; 2 * exit::NUMBERS]
 }
 
-/// Numbers of 64-bit tasks, then of 32-bit ones, whose bytes are only counted.
-/// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_64.tbl>
-/// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_32.tbl>
+/// Lists the calls of 64-bit tasks, then those of 32-bit ones, whose bytes are only counted. The numbers are those of
+/// [syscall_64.tbl](https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_64.tbl) and
+/// [syscall_32.tbl](https://github.com/torvalds/linux/blob/v6.12/arch/x86/entry/syscalls/syscall_32.tbl).
 #[cfg(target_arch = "x86_64")]
 const fn calls() -> [u8; 2 * exit::NUMBERS] {
     use exit::{
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn of_32_bit_tasks_no_bytes_are_located() {
+    fn no_bytes_of_32_bit_tasks_are_located() {
         let located = CALLS[exit::NUMBERS..]
             .iter()
             .filter(|does| **does & (BUFFER | VECTORS | MESSAGE) != 0);
