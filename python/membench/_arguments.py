@@ -21,7 +21,7 @@ NO_GUARDS = Guards(max_written=None, min_free=None)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a capture, as the native module reads them by name; by default those of `top`."""
+    """The options of a capture, as the native module reads them; the defaults are `top`'s."""
 
     selection: Selection
     responses: Responses = "bytes"

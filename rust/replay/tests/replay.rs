@@ -1,12 +1,11 @@
-//! Replays recordings made in memory against a real memcached.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Recordings held in memory → a real memcached: outcomes, counts and bytes of a replay are those recorded.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../decode/tests/memcached/mod.rs"]
 mod memcached;
 
 use membench_event::{Command, Event, OptionsTable, Outcome, Protocol};
-use membench_replay::plan::recording::{Lifetime, Recording, in_memory};
-use membench_replay::{Options, Pacing, Report, run_recording};
+use membench_replay::{Lifetime, Options, Pacing, Recording, Report, in_memory, run_recording};
 
 use memcached::Memcached;
 
@@ -41,7 +40,7 @@ fn set(request: u32, key: u64, size: u32) -> Event {
     }
 }
 
-/// A conditional or counting command with every argument any of them takes.
+/// Makes a conditional or counting command, with every argument that any such command takes.
 fn with(command: Command, request: u32, key: u64, outcome: Outcome) -> Event {
     Event {
         value_size: Some(3),
@@ -72,9 +71,7 @@ fn assert_clean(report: &Report) {
 
 #[test]
 fn outcomes_of_every_text_command_are_those_recorded() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let cas = |request, outcome| Event {
         cas: Some(3),
         ..with(Command::Cas, request, 1, outcome)
@@ -117,10 +114,8 @@ fn outcomes_of_every_text_command_are_those_recorded() {
 }
 
 #[test]
-fn a_multi_get_is_one_request_and_its_keys_end_each_for_itself() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+fn a_multi_get_is_one_request_with_an_outcome_for_each_key() {
+    let server = Memcached::start();
     let mut events: Vec<_> = (0..34)
         .map(|index| set(index, u64::from(index) * 3, 10))
         .collect();
@@ -143,10 +138,8 @@ fn a_multi_get_is_one_request_and_its_keys_end_each_for_itself() {
 }
 
 #[test]
-fn quiet_and_noreply_requests_are_settled_by_what_follows() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+fn quiet_and_noreply_requests_are_settled_by_the_next_answer() {
+    let server = Memcached::start();
     let mut options = OptionsTable::default();
     let noreply = options.intern("noreply");
     let quiet_get = options.intern("v q O");
@@ -180,12 +173,10 @@ fn quiet_and_noreply_requests_are_settled_by_what_follows() {
 }
 
 #[test]
-fn messages_are_sent_as_recorded_and_quiet_ones_settled() {
+fn binary_requests_are_sent_as_recorded_and_quiet_ones_are_settled() {
     use Command as C;
     use Outcome as O;
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let mut options = OptionsTable::default();
     let [plain, quiet, key, both] = ["", "q", "k", "q k"].map(|text| options.intern(text));
     let rows = [
@@ -226,9 +217,7 @@ fn messages_are_sent_as_recorded_and_quiet_ones_settled() {
 
 #[test]
 fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let mut options = OptionsTable::default();
     let add = options.intern("q ME");
     let add_with_key = options.intern("q k ME");
@@ -248,7 +237,7 @@ fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
     let suppressed = Some(Outcome::Suppressed);
     let refused = Some(Outcome::NotStored);
     let events = vec![
-        // One of two is refused; then both; then one that repeats its key.
+        // One of two requests is refused, then both of two, then one of two whose answer repeats its key.
         quiet(add, 0, 1, None),
         quiet(add, 1, 1, None),
         noop(2),
@@ -267,10 +256,8 @@ fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
 }
 
 #[test]
-fn refused_requests_are_refused_again_and_framing_holds() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+fn refused_requests_are_refused_again_without_breaking_the_framing() {
+    let server = Memcached::start();
     let events = vec![
         Event {
             outcome: Some(Outcome::ServerError),
@@ -294,9 +281,7 @@ fn refused_requests_are_refused_again_and_framing_holds() {
 
 #[test]
 fn warm_stores_what_the_recording_proves_present() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = vec![
         Event {
             value_size: Some(300),
@@ -318,9 +303,7 @@ fn warm_stores_what_the_recording_proves_present() {
 
 #[test]
 fn a_target_with_items_is_refused() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let fill = recording(vec![set(0, 1, 10)]);
     replay(&server, &fill, &Options::default());
     let refused = run_recording(&fill, &server.address(), &Options::default(), &mut |_| true);
@@ -338,9 +321,7 @@ fn a_target_with_items_is_refused() {
 
 #[test]
 fn a_target_with_clients_is_refused() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let client = server.client();
     let fill = recording(vec![set(0, 1, 10)]);
     let refused = run_recording(&fill, &server.address(), &Options::default(), &mut |_| true);
@@ -353,10 +334,8 @@ fn a_target_with_clients_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_skipped_and_counted() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+fn requests_that_cannot_be_sent_are_skipped_and_counted() {
+    let server = Memcached::start();
     let events = vec![
         event(Command::Other, 0, 0, 0),
         event(Command::FlushAll, 0, 1, 0),
@@ -375,15 +354,13 @@ fn what_cannot_be_sent_is_skipped_and_counted() {
 }
 
 #[test]
-fn bytes_that_differ_from_the_recording_have_a_cause() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+fn differences_in_size_from_the_recording_have_a_reason() {
+    let server = Memcached::start();
     let sized = |size, event| Event {
         request_size: Some(size),
         ..event
     };
-    // `gets KEY`, `cas KEY 0 100 3 TOKEN` and a value, `get KEY` with two spaces more, and `stats settings`.
+    // `gets KEY`, `cas KEY 0 100 3 TOKEN` with a value, `get KEY` with two extra spaces, and `stats settings`.
     let events = vec![
         sized(10, event(Command::FlushAll, 0, 0, 0)),
         sized(45, set(1, 1, 10)),
@@ -415,10 +392,8 @@ fn bytes_that_differ_from_the_recording_have_a_cause() {
 }
 
 #[test]
-fn connections_live_as_recorded() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+fn connections_open_and_close_as_recorded() {
+    let server = Memcached::start();
     let at = |connection: u32| u64::from(connection) * MILLISECOND;
     let events = (0..20).map(|connection| Event {
         connection,
@@ -443,9 +418,7 @@ fn connections_live_as_recorded() {
 
 #[test]
 fn two_threads_share_the_connections() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = (0..4000u32).map(|index| Event {
         connection: index % 8,
         batch: index / 8,
@@ -463,9 +436,7 @@ fn two_threads_share_the_connections() {
 
 #[test]
 fn a_target_that_dies_leaves_every_request_counted() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = (0..4000u32).map(|index| Event {
         time: u64::from(index) * MILLISECOND,
         ..keyed(Command::Get, index, 1, Outcome::Miss)
@@ -501,9 +472,7 @@ fn a_target_that_dies_leaves_every_request_counted() {
 
 #[test]
 fn a_rate_replaces_the_recorded_times() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = (0..1000).map(|index| keyed(Command::Get, index, 1, Outcome::Miss));
     let options = Options {
         pacing: Pacing::parse("rate=1000/s").unwrap(),

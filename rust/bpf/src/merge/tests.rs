@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A record, by the thread that writes it and its ordinal there.
+/// A record in a ring: the thread that wrote it, and its ordinal among that thread's records.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     thread: usize,
@@ -13,7 +13,7 @@ struct Slot {
     is_written: bool,
 }
 
-/// What a thread does next: begin a record, reserve its room, write it.
+/// The next step of a thread: it begins a record, reserves room for it, writes it.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Begin,
@@ -21,15 +21,16 @@ enum Step {
     Write { ring: usize },
 }
 
-/// Threads that write to rings, each of them one record after the other, each record to any ring; and a clock.
+/// A clock, rings, and threads that write to them: each thread one record after the other, each record to any ring.
 struct World {
     clock: u64,
     rings: Vec<VecDeque<Slot>>,
-    /// Records that were ever reserved and taken, of each ring.
+    /// Number of records ever reserved in each ring.
     reserved: Vec<u64>,
+    /// Number of records ever taken from each ring.
     taken: Vec<u64>,
     threads: Vec<(Step, u32)>,
-    /// Who goes on, and to which ring.
+    /// Threads to run next, each with a ring; a number that is no thread's lets the reader run.
     choices: std::vec::IntoIter<(usize, usize)>,
 }
 
@@ -45,8 +46,8 @@ impl World {
         }
     }
 
-    /// Lets threads go on until it is the reader's turn.
-    fn go_on(&mut self) {
+    /// Runs threads until it is the reader's turn.
+    fn run_writers(&mut self) {
         while let Some((thread, ring)) = self.choices.next() {
             if thread >= self.threads.len() {
                 return;
@@ -83,7 +84,7 @@ impl World {
         };
     }
 
-    /// Lets every thread write what it has begun.
+    /// Runs each thread until it has written the record that it began.
     fn settle(&mut self) {
         for thread in 0..self.threads.len() {
             while !matches!(self.threads[thread].0, Step::Begin) {
@@ -93,7 +94,7 @@ impl World {
     }
 
     fn head(&mut self, ring: usize, end: u64) -> Head {
-        self.go_on();
+        self.run_writers();
         match self.rings[ring].front() {
             Some(slot) if slot.is_written => Head::Record(slot.time),
             _ if self.taken[ring] >= end => Head::Empty,
@@ -101,12 +102,12 @@ impl World {
         }
     }
 
-    /// One sweep, while the threads go on.
+    /// Makes one sweep while the threads run.
     fn sweep(&mut self, merge: &mut Merge) -> Vec<Slot> {
         merge.begin(self.clock);
         let mut ends = Vec::new();
         for ring in 0..self.rings.len() {
-            self.go_on();
+            self.run_writers();
             ends.push(self.reserved[ring]);
             let head = self.head(ring, ends[ring]);
             merge.show(ring, head);
@@ -123,7 +124,7 @@ impl World {
 }
 
 proptest! {
-    /// However threads wander between rings and are interrupted, what each of them did comes out in order and whole.
+    /// However threads move between rings and are interrupted, the records of each come out in order, and all of them do.
     #[test]
     fn the_records_of_a_thread_keep_their_order(
         rings in 1_usize..5,
@@ -150,7 +151,7 @@ proptest! {
     }
 }
 
-/// Shows what is at the heads, and returns the rings in the order of their turns.
+/// Begins a sweep with these heads, and returns the rings in the order of their turns.
 fn turns(merge: &mut Merge, now: u64, heads: &[Head]) -> Vec<usize> {
     merge.begin(now);
     for (ring, head) in heads.iter().enumerate() {
@@ -160,7 +161,7 @@ fn turns(merge: &mut Merge, now: u64, heads: &[Head]) -> Vec<usize> {
 }
 
 #[test]
-fn the_earliest_head_is_next_and_what_is_later_than_the_sweep_waits() {
+fn the_earliest_head_is_next_and_records_later_than_the_sweep_wait() {
     let mut merge = Merge::new(3);
     let heads = [Head::Record(7), Head::Record(5), Head::Record(11)];
     assert_eq!(turns(&mut merge, 10, &heads), [1, 0]);
@@ -168,7 +169,7 @@ fn the_earliest_head_is_next_and_what_is_later_than_the_sweep_waits() {
 }
 
 #[test]
-fn a_record_being_written_holds_up_what_is_later_than_the_last_before_it() {
+fn a_record_being_written_holds_up_records_later_than_the_last_before_it() {
     let mut merge = Merge::new(2);
     assert_eq!(
         turns(&mut merge, 100, &[Head::Record(50), Head::Empty]),
@@ -182,7 +183,7 @@ fn a_record_being_written_holds_up_what_is_later_than_the_last_before_it() {
 }
 
 #[test]
-fn a_ring_that_was_empty_holds_up_what_came_after() {
+fn a_ring_that_was_empty_holds_up_records_made_since() {
     let mut merge = Merge::new(2);
     assert_eq!(turns(&mut merge, 100, &[Head::Empty, Head::Empty]), [0; 0]);
     let heads = [Head::Busy, Head::Record(100)];

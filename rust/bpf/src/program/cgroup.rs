@@ -1,13 +1,30 @@
 //! Programs of control groups and network namespaces.
 
-use std::{fs::File, path::Path};
+use std::{any::Any, fs::File, path::Path};
 
-use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError, links::FdLink};
+use aya::{
+    programs::{
+        CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError,
+        links::{FdLink, LinkError},
+    },
+    util::KernelVersion,
+};
 
 use crate::{Direction, Hook, Link};
 
-/// Other programs of the group stay attached, and run too.
-const BESIDE_OTHERS: CgroupAttachMode = CgroupAttachMode::AllowMultiple;
+/// Lets other programs of the group stay attached. Links always do, and take no flags.
+fn beside_others() -> CgroupAttachMode {
+    if has_links() {
+        CgroupAttachMode::default()
+    } else {
+        CgroupAttachMode::AllowMultiple
+    }
+}
+
+/// Returns true if this kernel attaches programs to control groups by links.
+fn has_links() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 7, 0))
+}
 
 /// Attaches a loaded program; `None` if it is of another type or the hook does not fit.
 pub(super) fn attach(program: &mut Program, hook: &Hook) -> Result<Option<Link>, ProgramError> {
@@ -30,32 +47,32 @@ fn to_group(
                 Direction::Ingress => CgroupSkbAttachType::Ingress,
                 Direction::Egress => CgroupSkbAttachType::Egress,
             });
-            let id = program.attach(group, direction, BESIDE_OTHERS)?;
-            Link::other(program.take_link(id)?)
+            let id = program.attach(group, direction, beside_others())?;
+            linked(program.take_link(id)?)?
         }
         Program::CgroupSock(program) => {
-            let id = program.attach(group, BESIDE_OTHERS)?;
-            Link::other(program.take_link(id)?)
+            let id = program.attach(group, beside_others())?;
+            linked(program.take_link(id)?)?
         }
         Program::CgroupSockAddr(program) => {
-            let id = program.attach(group, BESIDE_OTHERS)?;
-            Link::other(program.take_link(id)?)
+            let id = program.attach(group, beside_others())?;
+            linked(program.take_link(id)?)?
         }
         Program::CgroupSockopt(program) => {
-            let id = program.attach(group, BESIDE_OTHERS)?;
+            let id = program.attach(group, beside_others())?;
             Link::other(program.take_link(id)?)
         }
         Program::CgroupSysctl(program) => {
-            let id = program.attach(group, BESIDE_OTHERS)?;
+            let id = program.attach(group, beside_others())?;
             Link::other(program.take_link(id)?)
         }
         Program::CgroupDevice(program) => {
-            let id = program.attach(group, BESIDE_OTHERS)?;
+            let id = program.attach(group, beside_others())?;
             Link::other(program.take_link(id)?)
         }
         Program::SockOps(program) => {
-            let id = program.attach(group, BESIDE_OTHERS)?;
-            Link::other(program.take_link(id)?)
+            let id = program.attach(group, beside_others())?;
+            linked(program.take_link(id)?)?
         }
         Program::LsmCgroup(program) => {
             let id = program.attach(group)?;
@@ -64,6 +81,18 @@ fn to_group(
         _ => return Ok(None),
     };
     Ok(Some(link))
+}
+
+/// Wraps a link that is one of the kernel's since Linux 5.7.
+fn linked<L: Any + Send>(link: L) -> Result<Link, ProgramError>
+where
+    FdLink: TryFrom<L, Error = LinkError>,
+{
+    if has_links() {
+        Link::from_kernel(link)
+    } else {
+        Ok(Link::other(link))
+    }
 }
 
 fn to_namespace(program: &mut Program, path: &Path) -> Result<Option<Link>, ProgramError> {
@@ -75,7 +104,7 @@ fn to_namespace(program: &mut Program, path: &Path) -> Result<Option<Link>, Prog
         }
         Program::FlowDissector(program) => {
             let id = program.attach(namespace)?;
-            Link::other(program.take_link(id)?)
+            linked(program.take_link(id)?)?
         }
         _ => return Ok(None),
     };

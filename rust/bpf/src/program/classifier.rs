@@ -61,7 +61,7 @@ pub(super) fn attach(
         ) => {
             let options = TcAttachOptions::TcxOrder(LinkOrder::first());
             let id = program.attach_with_options(interface, (*direction).into(), options)?;
-            Link::tcx(program.take_link(id)?)?
+            Link::from_kernel(program.take_link(id)?)?
         }
         (programs::Program::Xdp(program), Hook::Xdp { interface, mode }) => {
             let mode = match mode {

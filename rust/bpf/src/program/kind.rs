@@ -13,6 +13,9 @@ macro_rules! kinds {
         /// The oldest kernels are those of
         /// [bcc's list of features](https://github.com/iovisor/bcc/blob/v0.31.0/docs/kernel-versions.md#program-types)
         /// and of aya's documentation of each program type. Distributions backport: attach to find out.
+        ///
+        /// Programs of the types `sk_msg`, `sk_skb`, `lirc_mode2` and `freplace` are listed, but not attached, by this
+        /// crate.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind {

@@ -83,14 +83,14 @@ impl Link {
         FdLink: TryFrom<L, Error = LinkError>,
     {
         if aya::features().bpf_perf_link() {
-            Self::tcx(link)
+            Self::from_kernel(link)
         } else {
             Ok(Self::other(link))
         }
     }
 
     /// Wraps a link that is one of the kernel's on every kernel that makes it.
-    pub(super) fn tcx<L>(link: L) -> std::result::Result<Self, ProgramError>
+    pub(super) fn from_kernel<L>(link: L) -> std::result::Result<Self, ProgramError>
     where
         FdLink: TryFrom<L, Error = LinkError>,
     {

@@ -80,7 +80,7 @@ impl<'a> Program<'a> {
         let types = self.types()?;
         match tracing::load(self.program, hook, types) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.wrong(hook)),
+            Ok(false) => Err(hook.map_or_else(|| self.wrong("no hook"), |hook| self.wrong(hook))),
             Err(error) => Err(self.not_loaded(error)),
         }
     }
@@ -108,21 +108,28 @@ impl<'a> Program<'a> {
         };
         match attached {
             Ok(Some(link)) => Ok(link),
-            Ok(None) => Err(self.wrong(Some(hook))),
-            Err(error) => Err(failure::attach(
-                &self.name,
-                self.kind().capabilities(),
-                error.into(),
-            )),
+            Ok(None) => Err(self.wrong(hook)),
+            Err(error) => Err(self.not_attached(error)),
         }
     }
 
-    pub(crate) fn classifier(&mut self) -> Result<&mut programs::SchedClassifier> {
-        let wrong = Error::WrongHook {
-            program: self.name.clone(),
-            kind: Kind::from(&*self.program),
-            hook: "an interface".into(),
+    /// Attaches a program of the type `socket` or `sk_reuseport` to a socket, which keeps it until it is closed or is
+    /// given another program.
+    pub fn attach_to_socket(&mut self, socket: BorrowedFd<'_>) -> Result<()> {
+        if !self.is_loaded() {
+            self.load(None)?;
+        }
+        let attached = match &*self.program {
+            programs::Program::SocketFilter(program) => program.attach(socket),
+            programs::Program::ReusePortSocketFilter(program) => program.attach(socket),
+            programs::Program::SkReuseport(program) => program.attach(socket),
+            _ => return Err(self.wrong("a socket")),
         };
+        attached.map_err(|error| self.not_attached(error))
+    }
+
+    pub(crate) fn classifier(&mut self) -> Result<&mut programs::SchedClassifier> {
+        let wrong = self.wrong("an interface");
         match &mut *self.program {
             programs::Program::SchedClassifier(program) => Ok(program),
             _ => Err(wrong),
@@ -170,11 +177,15 @@ impl<'a> Program<'a> {
         failure::load(&self.name, self.kind().capabilities(), error.into())
     }
 
-    fn wrong(&self, hook: Option<&Hook>) -> Error {
+    fn not_attached(&self, error: ProgramError) -> Error {
+        failure::attach(&self.name, self.kind().capabilities(), error.into())
+    }
+
+    fn wrong(&self, hook: impl ToString) -> Error {
         Error::WrongHook {
             program: self.name.clone(),
             kind: self.kind(),
-            hook: hook.map_or_else(|| "nothing".into(), ToString::to_string),
+            hook: hook.to_string(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::recorder::status::{ServerStatus, Shared, State, Status};
 use crate::recorder::stop::Stop;
 use crate::recorder::{empty, tally::Tally};
 use crate::selection::listeners::{self, Listener};
-use crate::source::{Description, Drained, Source};
+use crate::source::{Clock, Description, Drained, Source};
 use crate::{Error, Followed, Result, Side, clock};
 
 /// Interval at which the open part is flushed and the status updated.
@@ -218,6 +218,11 @@ impl RecordingThread {
     fn look(&mut self) {
         if self.status.get().state == State::Waiting {
             self.ask(listeners::find(&self.followed));
+        }
+        if let Some(profiles) = &mut self.sink.profiles
+            && self.description.clock == Clock::Monotonic
+        {
+            profiles.writer().note_clocks(clock::anchor());
         }
         let connections = self.source.connections();
         self.sink

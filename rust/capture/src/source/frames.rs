@@ -1,7 +1,7 @@
 //! A record of the ring that holds a packet → the packet, as every packet source hands it over.
 //!
-//! A super-packet's payload is in several records. Each becomes the segment that the network would have carried: the same
-//! headers, with the sequence number of its own first byte.
+//! The payload of a super-packet (GRO, TSO) is split over several records. Each becomes the segment that the network would
+//! have carried: the same headers, with the sequence number of its own first byte.
 
 use membench_common::{Packet as Head, way};
 use membench_decode::packet::{Link, Packet, Way};
@@ -14,7 +14,7 @@ const SEQUENCE: usize = 4;
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 
-/// A record's packet, but for its bytes.
+/// A packet without its bytes, which are kept elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     time: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Reads a record, and keeps its bytes in `room`; none if it breaks a rule of `membench_common`.
+    /// Reads a record and stores its bytes in `room`; `None` if it breaks a rule of `membench_common`.
     pub(crate) fn read(record: &[u8], room: &mut Vec<u8>) -> Option<Self> {
         let (head, rest) = Head::read_from_prefix(record).ok()?;
         let captured = usize::from(head.headers) + usize::try_from(head.kept).ok()?;
@@ -46,7 +46,7 @@ impl Frame {
         })
     }
 
-    /// The packet with the bytes that were kept.
+    /// Joins the packet with the bytes that [`read`](Self::read) stored.
     pub(crate) fn packet(self, link: Link, bytes: &[u8]) -> Packet<'_> {
         let Self { time, length, way } = self;
         Packet {
@@ -59,7 +59,7 @@ impl Frame {
     }
 }
 
-/// Makes the headers those of this window alone.
+/// Changes the headers to those of this window alone.
 fn make_segment(head: &Head, bytes: &mut [u8]) -> Option<()> {
     let network = bytes.get_mut(usize::from(head.network)..)?;
     let length = match network.first()? >> 4 {
@@ -67,7 +67,7 @@ fn make_segment(head: &Head, bytes: &mut [u8]) -> Option<()> {
         6 => 4..6,
         _ => return None,
     };
-    // It ends where the packet does.
+    // Length 0: the segment ends where the captured bytes do.
     network.get_mut(length)?.fill(0);
     let tcp = bytes.get_mut(usize::from(head.transport)..)?;
     let is_last =
@@ -88,7 +88,7 @@ fn make_segment(head: &Head, bytes: &mut [u8]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use membench_decode::packet::building::{self, MS, Plain};
+    use membench_decode::packet::testing::{self, MS, Plain};
     use membench_decode::packet::{Flows, Limits};
     use membench_event::Direction;
     use zerocopy::IntoBytes;
@@ -98,7 +98,7 @@ mod tests {
     const ETHERNET: usize = 14;
     const HEADERS: usize = 54;
 
-    /// The records of a packet that is cut into windows of this length.
+    /// Cuts a packet into windows of this length, each in a record.
     fn records(frame: &[u8], window: usize) -> Vec<Vec<u8>> {
         let (headers, payload) = frame.split_at(HEADERS);
         let record = |(at, part): (usize, &[u8])| {
@@ -120,12 +120,12 @@ mod tests {
 
     fn found(records: &[Vec<u8>]) -> Vec<Plain> {
         let (mut room, mut found) = (Vec::new(), Vec::new());
-        let mut flows = Flows::new(&[building::PORT], Limits::default());
+        let mut flows = Flows::new(&[testing::PORT], Limits::default());
         for record in records {
             let frame = Frame::read(record, &mut room).unwrap();
             let packet = frame.packet(Link::Ethernet, &room);
             assert_eq!(packet.way, Some(Way::Received));
-            flows.take(&packet, &mut |one| found.push(Plain::of(&one)));
+            flows.take(&packet, &mut |one| found.push(Plain::from_found(&one)));
         }
         assert_eq!(flows.unfollowed().unreadable, 0);
         found
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn windows_of_a_super_packet_are_its_payload_in_order() {
         let payload: Vec<u8> = (0..=255).cycle().take(40_000).collect();
-        let frame = building::request(MS, u32::MAX - 9_000, 1, &payload).frame();
+        let frame = testing::request(MS, u32::MAX - 9_000, 1, &payload).frame();
         for window in [40_000, 39_999, 16_384, 1_000] {
             assert_eq!(bytes(&found(&records(&frame, window))), payload, "{window}");
         }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_window_that_was_dropped_is_missing_and_nothing_else() {
         let payload = [b'x'; 3_000];
-        let frame = building::request(MS, 7, 1, &payload).frame();
+        let frame = testing::request(MS, 7, 1, &payload).frame();
         let mut records = records(&frame, 1_000);
         records.remove(1);
         assert_eq!(bytes(&found(&records)).len(), 1_000);
@@ -159,9 +159,7 @@ mod tests {
 
     #[test]
     fn only_the_last_window_ends_the_direction() {
-        let frame = building::request(MS, 7, 1, &[b'x'; 3_000])
-            .with("F")
-            .frame();
+        let frame = testing::request(MS, 7, 1, &[b'x'; 3_000]).with("F").frame();
         let records = records(&frame, 1_000);
         let ended = |found: &[Plain]| found.contains(&Plain::Ended(Direction::Request));
         assert!(!ended(&found(&records[..2])));
@@ -170,7 +168,7 @@ mod tests {
 
     #[test]
     fn records_that_break_a_rule_are_refused() {
-        let frame = building::request(MS, 7, 1, &[b'x'; 300]).frame();
+        let frame = testing::request(MS, 7, 1, &[b'x'; 300]).frame();
         let whole = records(&frame, 100).remove(1);
         let mut room = Vec::new();
         for cut in 0..whole.len() {

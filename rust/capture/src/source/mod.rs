@@ -294,7 +294,7 @@ impl Setup<'_> {
         let Followed { side, sockets, .. } = self.followed;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(self.hasher, self.options.responses, utc_offset)
-            .of_clients(*side == Side::Client);
+            .client_side(*side == Side::Client);
         let paths = sockets.clone();
         let sockets =
             Sockets::new(self.own.clone(), namespaces::own(), open_before, paths).on(*side);

@@ -137,7 +137,7 @@ impl<F: Feed> Packets<F> {
         if let Some(now) = self.feed.now() {
             let session = &mut self.session;
             self.flows
-                .pass_to(now.saturating_sub(BEHIND), &mut |found| {
+                .advance_to(now.saturating_sub(BEHIND), &mut |found| {
                     session.take_found(&found);
                 });
         }
