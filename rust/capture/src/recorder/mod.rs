@@ -4,18 +4,18 @@ mod empty;
 pub(crate) mod end;
 pub(crate) mod guards;
 mod header;
+pub(crate) mod inquiry;
 mod journal;
 pub(crate) mod options;
 pub(crate) mod pace;
+pub(crate) mod priority;
 pub(crate) mod recording;
 pub(crate) mod rotation;
-pub(crate) mod servers;
 mod sink;
 pub(crate) mod status;
 mod stop;
 mod tally;
 mod thread;
-pub(crate) mod yielding;
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -28,11 +28,11 @@ use membench_profile::{Header, Owner};
 
 use crate::recorder::end::Ended;
 use crate::recorder::guards::Guards;
+use crate::recorder::inquiry::Inquiry;
 use crate::recorder::journal::Journal;
 use crate::recorder::options::RecordOptions;
 use crate::recorder::recording::Recording;
 use crate::recorder::rotation::Profiles;
-use crate::recorder::servers::Servers;
 use crate::recorder::sink::Sink;
 use crate::recorder::status::{Shared, Status};
 use crate::recorder::stop::{Stop, lock};
@@ -99,7 +99,7 @@ impl Recorder {
         let key_fingerprint = hasher.fingerprint();
         let yielding = options
             .nice
-            .map_or_else(Yielding::default, yielding::make_way);
+            .map_or_else(Yielding::default, priority::make_way);
         let is_log = options.source.is_log();
         let mut followed = if is_log {
             Followed::default()
@@ -134,7 +134,7 @@ impl Recorder {
         let status = Shared::default();
         status.update(|status| *status = first_status(&description, limits, yielding));
         let thread = RecordingThread {
-            servers: Servers::new(own, options.statistics && !is_log),
+            inquiry: Inquiry::new(own, options.statistics && !is_log),
             sink: Sink::new(
                 profiles,
                 sender,

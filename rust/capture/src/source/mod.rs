@@ -26,8 +26,8 @@ use membench_event::{Anchor, Class, ConnectionRow, Event, Failure, Ledger, LossR
 use serde_json::Value;
 
 use crate::recorder::end::Ended;
+use crate::recorder::inquiry::Inquiry;
 use crate::recorder::recording::Difference;
-use crate::recorder::servers::Servers;
 use crate::recorder::status::ServerStatus;
 use crate::selection::namespaces;
 use crate::session::{Session, peer::OpenBefore, peer::OwnAddresses, sockets::Sockets};
@@ -269,8 +269,8 @@ impl Source {
     }
 
     /// Compares the servers' counters with what was recorded.
-    pub(crate) fn compare(&self, servers: &Servers) -> Comparison {
-        each!(self, source => source.compare(servers))
+    pub(crate) fn compare(&self, inquiry: &Inquiry) -> Comparison {
+        each!(self, source => source.compare(inquiry))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use membench_common::counter;
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
-use crate::recorder::servers::Servers;
+use crate::recorder::inquiry::Inquiry;
 use crate::selection::listeners;
 use crate::session::Session;
 use crate::session::losses::lost_bytes;
@@ -110,12 +110,12 @@ impl Calls {
         &mut self.session
     }
 
-    pub(crate) fn compare(&self, servers: &Servers) -> Comparison {
+    pub(crate) fn compare(&self, inquiry: &Inquiry) -> Comparison {
         if self.is_comparable {
-            return servers.compare(&self.session);
+            return inquiry.compare(&self.session);
         }
         Comparison {
-            statistics_end: servers.statistics_end(),
+            statistics_end: inquiry.statistics_end(),
             ..Comparison::default()
         }
     }
