@@ -61,8 +61,8 @@ impl Hooks {
     /// Returns the programs that are attached, in the order in which they are.
     fn hooked(self) -> &'static [Hooked] {
         match self {
-            Self::Sockets => &program::T1,
-            Self::Syscalls => &program::T2,
+            Self::Sockets => &program::SOCKETS,
+            Self::Syscalls => &program::SYSCALLS,
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn only_programs_that_see_bytes_lose_some_where_they_do_not_run() {
         let mut misses = Misses::default();
-        for (_, tracepoint) in program::T1.iter().chain(&program::T2) {
+        for (_, tracepoint) in program::SOCKETS.iter().chain(&program::SYSCALLS) {
             *misses.of(tracepoint) += 1;
         }
         let (calls, aside) = (3, 4);

@@ -22,10 +22,10 @@ use crate::{
     Error, Facts, Hooks, KernelOptions, Misses, Record, Result, source::sockets::hooks::Programs,
 };
 
-static OBJECT: &[u8] = include_object!("../../../../bpf/membench.bpf.o");
-static SUMS: &str = include_str!("../../../../bpf/membench.bpf.sha256");
+static OBJECT: &[u8] = include_object!("../../../../bpf/objects/capture.bpf.o");
+static SUMS: &str = include_str!("../../../../bpf/objects/capture.bpf.sha256");
 /// The object's name, in error messages and in the list of hashes.
-pub(crate) const OBJECT_NAME: &str = "membench.bpf.o";
+pub(crate) const OBJECT_NAME: &str = "capture.bpf.o";
 
 /// Each ring holds more bytes than this: four of the largest records.
 #[expect(clippy::cast_possible_truncation, reason = "64 KiB")]
