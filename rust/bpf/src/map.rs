@@ -1,4 +1,4 @@
-//! Maps of loaded objects and pinned ones: elements as bytes, and what the kernel knows of a map.
+//! Maps of loaded objects, and pinned ones: their elements as bytes, their type and their sizes.
 
 use std::{
     io,
@@ -49,7 +49,7 @@ const KINDS: [&str; 34] = [
     "arena",
 ];
 
-/// Which elements [`Map::update`] may write.
+/// Condition on which [`Map::update`] writes an element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Update {
     /// Writes the key whether the map has it or not.

@@ -120,7 +120,7 @@ kinds! {
 }
 
 impl Kind {
-    /// What making maps takes, and programs that trace nothing and see no foreign packets.
+    /// Needed for maps, and for programs that trace nothing and see no packets of others.
     pub(crate) const MAPS: &'static [Capability] = &[Capability::Bpf];
     const TRACING: &'static [Capability] = &[Capability::Bpf, Capability::Perfmon];
     const NETWORK: &'static [Capability] = &[Capability::Bpf, Capability::NetAdmin];

@@ -1,4 +1,4 @@
-//! What keeps a program attached.
+//! Links, which keep programs attached.
 
 use std::{any::Any, fs::File, io, path::Path};
 

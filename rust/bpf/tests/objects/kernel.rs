@@ -22,9 +22,11 @@ use crate::assembler::{self, PROGRAM};
 
 /// Long enough for an emulated machine on a busy one.
 const DEADLINE: Duration = Duration::from_mins(5);
-/// What programs return that let packets and calls pass.
+/// `TCX_NEXT`, and `TC_ACT_UNSPEC` of filters: the packet goes to the next program.
 const NEXT_CLASSIFIER: i32 = -1;
+/// `XDP_PASS`: the packet goes on to the kernel.
 const PASS_XDP: i32 = 2;
+/// Result of programs of control groups that allow the call.
 const ALLOW: i32 = 1;
 
 /// Programs at one interface or control group see what the tests beside them do: one test at a time.

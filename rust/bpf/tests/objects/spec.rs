@@ -1,4 +1,4 @@
-//! What an object holds is known, and set, without a kernel and without privileges.
+//! Objects are read, and their globals and sizes set, without a kernel and without privileges.
 
 use membench_bpf::{Capability, Error, Global, Kind, Object};
 
