@@ -25,7 +25,7 @@ enum Held {
     /// A program at an interface: a link of the kernel since Linux 5.9.
     Xdp(XdpLink),
     /// An attachment without a link, or one that aya keeps to itself.
-    Other(#[expect(dead_code, reason = "held until it is dropped")] Box<dyn Any + Send>),
+    Other(#[expect(dead_code, reason = "held until it is dropped")] Box<dyn Any + Send + Sync>),
 }
 
 impl Link {
@@ -73,12 +73,12 @@ impl Link {
         Self(Held::Xdp(link))
     }
 
-    pub(super) fn other(link: impl Any + Send) -> Self {
+    pub(super) fn other(link: impl Any + Send + Sync) -> Self {
         Self(Held::Other(Box::new(link)))
     }
 
     /// Wraps a link on perf events, which is one of the kernel's since Linux 5.15.
-    pub(super) fn perf<L: Any + Send>(link: L) -> std::result::Result<Self, ProgramError>
+    pub(super) fn perf<L: Any + Send + Sync>(link: L) -> std::result::Result<Self, ProgramError>
     where
         FdLink: TryFrom<L, Error = LinkError>,
     {

@@ -398,7 +398,7 @@ fn maps_are_read_and_written_by_bytes() {
 
 #[test]
 #[ignore = "root"]
-fn what_is_pinned_stays_until_its_file_is_removed() {
+fn pinned_maps_and_links_outlive_their_object() {
     let _turn = TURN.lock();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
