@@ -156,7 +156,8 @@ impl Map {
         is_per_cpu(self.kind)
     }
 
-    /// Returns a copy of a key's value; `None` if the map lacks the key. Of a per-CPU map this is the value on the first
+    /// Returns a copy of a key's value; `None` if the map lacks the key. Queues and stacks have no keys: pass none to see
+    /// the next element. Of a per-CPU map this is the value on the first
     /// CPU: see [`Map::lookup_per_cpu`].
     pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut value = self.stored(key)?;

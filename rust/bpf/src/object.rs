@@ -59,7 +59,7 @@ impl Object {
         Self::parse(&name.to_string_lossy(), bytes)
     }
 
-    /// Reads an object from memory. `name` stands for the object in error messages.
+    /// Reads an object from memory. `name` is the object's name in error messages.
     ///
     /// Embed objects with [`include_object!`](crate::include_object), which aligns them.
     pub fn parse(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {

@@ -46,7 +46,7 @@ impl Link {
         };
         let link = match self.0 {
             Held::Descriptors(mut links) if links.len() == 1 => links.pop(),
-            // Converting an older attachment would leave it behind.
+            // Converting an older attachment would leave the program attached with nobody to detach it.
             Held::Xdp(link) if has_xdp_links() => FdLink::try_from(link).ok(),
             Held::Iterator(link) => FdLink::try_from(link).ok(),
             Held::Descriptors(_) | Held::Xdp(_) | Held::Other(_) => None,
