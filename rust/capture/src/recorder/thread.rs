@@ -94,8 +94,8 @@ impl Running {
             OpenBefore::default()
         };
         let paths = followed.sockets.clone();
-        let sockets =
-            Sockets::new(own.clone(), namespaces::own(), open_before, paths).on(followed.side);
+        let sockets = Sockets::new(own.clone(), namespaces::own(), open_before, paths)
+            .with_side(followed.side);
         let mut session = Session::new(decoder, sockets);
         session.namespace = source.namespace();
         Self {

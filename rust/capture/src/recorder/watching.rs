@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use membench_common::counter;
 use membench_profile::Writer;
 
 use crate::clock;
@@ -53,7 +52,7 @@ impl Running {
             status.connections = connections;
             status.connections_open = connections_open;
             status.bytes_written = bytes_written;
-            status.lost_bytes = lost_bytes(&counters);
+            status.lost_bytes = counters.lost_bytes();
             status.user_queue_drops = drops;
             status.pace = lately;
             status.cpu_share = (cpu_s - cpu_before) / seconds;
@@ -61,10 +60,4 @@ impl Running {
         });
         self.told = (now, events, cpu_s);
     }
-}
-
-fn lost_bytes(counters: &[u64; counter::COUNT]) -> u64 {
-    counters[counter::RING_FULL as usize..=counter::UNATTENDED as usize]
-        .iter()
-        .sum()
 }

@@ -119,7 +119,7 @@ impl Asking {
     pub(crate) fn versions(&self, sockets: &Sockets) -> Vec<(u32, String)> {
         let of = |asked: &Asked| {
             let version = asked.start.general.get("version")?.clone();
-            Some((sockets.asked(asked.own)?.0, version))
+            Some((sockets.reached(asked.own)?.0, version))
         };
         self.asked.iter().filter_map(of).collect()
     }
@@ -187,7 +187,7 @@ impl Asked {
     }
 
     fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Option<Comparison> {
-        let (server, cookie) = sockets.asked(self.own)?;
+        let (server, cookie) = sockets.reached(self.own)?;
         let end = self.end.as_ref()?;
         let mut asked_here = marks.iter().filter(|mark| mark.cookie == cookie);
         let (first, last) = (asked_here.next()?.seen, asked_here.next_back()?.seen);

@@ -2,13 +2,13 @@
 
 use membench_event::{Event, Sample};
 
-/// Whether an event is in the sample: by its key, which keeps every operation on a key together, so that reuse
-/// distances can be told (SHARDS, FAST'15). Of the few commands without a key as many stay in, by their place.
+/// Returns true if an event is in the sample. Its key decides, which keeps every operation on a key together, so that
+/// reuse distances can be measured (SHARDS, FAST'15). The few commands without a key are sampled by their place.
 pub(crate) fn holds(sample: Sample, event: &Event) -> bool {
     sample.holds_key(event.key.unwrap_or_else(|| place(event)))
 }
 
-/// A number that is evenly spread over requests (the finisher of splitmix64).
+/// Returns a number that is evenly spread over requests (the finisher of splitmix64).
 fn place(event: &Event) -> u64 {
     let number = u64::from(event.connection) << 32 | u64::from(event.request);
     let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -52,7 +52,7 @@ mod tests {
             let held: Vec<bool> = (0..50)
                 .map(|request| holds(sample, &event(request, Some(key))))
                 .collect();
-            assert!(held.iter().all(|one| *one == held[0]), "{key}");
+            assert!(held.iter().all(|kept| *kept == held[0]), "{key}");
         }
     }
 }

@@ -18,12 +18,12 @@ pub(crate) mod sockets;
 
 use std::time::Duration;
 
-use membench_common::counter;
 use membench_event::{Anchor, Ledger};
 use membench_profile::Header;
 
 use crate::selection::namespaces;
 use crate::session::Session;
+use crate::session::counters::Counters;
 use crate::source::packets::Packets;
 use crate::{Error, Facts, Followed, Kernel, KernelOptions, Record, RecordOptions, Result, clock};
 use membench_event::{Class, Failure};
@@ -191,9 +191,9 @@ impl Source {
     }
 
     /// Bytes and losses so far.
-    pub(crate) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
+    pub(crate) fn counters(&self, session: &Session) -> Counters {
         match self {
-            Self::Kernel(kernel) => kernel.counters(),
+            Self::Kernel(kernel) => Counters::from(&kernel.counters()),
             Self::Packets(packets) => packets.counters(session),
         }
     }
@@ -206,7 +206,7 @@ impl Source {
                 Ledger {
                     misses_aside: misses.aside,
                     ring_full_by_ring: kernel.ring_full_by_ring(),
-                    ..session.ledger(&kernel.counters(), misses.calls)
+                    ..session.ledger(Counters::from(&kernel.counters()), misses.calls)
                 }
             }
             Self::Packets(packets) => packets.ledger(session),

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use membench_common::counter;
 use membench_decode::Responses;
 use membench_decode::packet::file::{Damage, Reader};
 use membench_decode::packet::{Flows, Limits};
@@ -13,6 +12,7 @@ use membench_profile::Header;
 
 use crate::recorder::thread::ratio;
 use crate::session::Session;
+use crate::session::counters::Counters;
 use crate::source::Drained;
 use crate::source::interface::Interface;
 use crate::source::libpcap::{Live, TIMEOUT_MS};
@@ -283,12 +283,13 @@ impl Packets {
     }
 
     /// Bytes and losses so far.
-    pub(crate) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
-        let mut counters = session.counters();
+    pub(crate) fn counters(&self, session: &Session) -> Counters {
         let unfollowed = self.flows.unfollowed();
-        counters[counter::UDP as usize] = unfollowed.udp;
-        counters[counter::NO_STATE as usize] = unfollowed.no_state;
-        counters
+        Counters {
+            udp: unfollowed.udp,
+            no_state: unfollowed.no_state,
+            ..session.counters()
+        }
     }
 
     /// The ledger of an ended session.
@@ -305,7 +306,7 @@ impl Packets {
             packets_unreadable: unfollowed.unreadable + passed_over,
             file_damaged: self.damage().is_some().into(),
             packets: Some(self.flows.packets()),
-            ..session.ledger(&self.counters(session), 0)
+            ..session.ledger(self.counters(session), 0)
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use membench_common::counter;
 use membench_decode::packet::testing::{MS, PORT, S, Segment as Sent, US, request, response, take};
 use membench_decode::packet::{Flows, Limits};
 use membench_decode::privacy::KeyHasher;
@@ -10,7 +9,7 @@ use membench_decode::{Decoder, Responses};
 use membench_event::{Event, Outcome};
 use proptest::prelude::*;
 
-use super::*;
+use crate::session::Session;
 use crate::session::sockets::Sockets;
 
 const WHOLE: usize = 1 << 16;
@@ -212,7 +211,7 @@ fn outcomes_without(packet: usize, kind: u8, count: usize) -> (Vec<Option<Outcom
     packets.remove(packet);
     let (events, wrong, session, _) = events(&exchanges, &packets);
     assert_eq!(wrong, Vec::<String>::new());
-    let ledger = session.ledger(&session.counters(), 0);
+    let ledger = session.ledger(session.counters(), 0);
     let outcomes = events.iter().map(|event| event.outcome).collect();
     (outcomes, ledger.missed)
 }
@@ -271,7 +270,7 @@ fn a_connection_that_was_open_before_is_paired_from_its_first_request() {
             .iter()
             .all(|event| event.outcome == Some(Outcome::Hit))
     );
-    let ledger = session.ledger(&session.counters(), 0);
+    let ledger = session.ledger(session.counters(), 0);
     assert_eq!((ledger.complete, ledger.unpaired), (Some(true), 0));
 }
 
@@ -312,8 +311,8 @@ proptest! {
         prop_assert_eq!(outcomes, expected);
         let counters = session.counters();
         let sum = |of: fn(&Exchange) -> usize| exchanges.iter().map(|one| of(one) as u64).sum::<u64>();
-        prop_assert_eq!(counters[counter::REQUEST_BYTES as usize], sum(|one| one.request.len()));
-        prop_assert_eq!(counters[counter::RESPONSE_BYTES as usize], sum(|one| one.answer.len()));
+        prop_assert_eq!(counters.request_bytes, sum(|one| one.request.len()));
+        prop_assert_eq!(counters.response_bytes, sum(|one| one.answer.len()));
         prop_assert_eq!(flows.unfollowed(), membench_decode::packet::Unfollowed::default());
     }
 
