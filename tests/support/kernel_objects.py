@@ -1,0 +1,48 @@
+"""A process → the BPF programs, maps and links that it holds in the kernel, by id."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from dataclasses import dataclass
+
+from support import proc
+
+_BPF = {"x86_64": 321, "aarch64": 280}
+_C = ctypes.CDLL(None, use_errno=True)
+_C.syscall.restype = ctypes.c_long
+#: Command of bpf(2) that opens each kind of object by id.
+_OPENED_BY = {"prog_id": 13, "map_id": 14, "link_id": 30}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KernelObject:
+    """One program, map or link."""
+
+    kind: str
+    number: int
+
+    def exists(self) -> bool:
+        """Return true if the kernel still has the object."""
+        attributes = (ctypes.c_uint32 * 32)(self.number)
+        size = ctypes.sizeof(attributes)
+        number = _BPF[platform.machine()]
+        opened = _C.syscall(number, _OPENED_BY[self.kind], ctypes.byref(attributes), size)
+        if opened >= 0:
+            os.close(opened)
+            return True
+        if ctypes.get_errno() != errno.ENOENT:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return False
+
+
+def kernel_objects_of(pid: int) -> set[KernelObject]:
+    """Return the objects that a process holds open; none once it is gone."""
+    found = set()
+    for text in proc.descriptors(pid):
+        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        # The entry of a link names its program as well.
+        found |= {KernelObject(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
+    return found
