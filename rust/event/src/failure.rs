@@ -61,6 +61,14 @@ pub enum Setting {
     SampleConnections,
     /// Size of the rings.
     RingSize,
+    /// Most CPU time of a recording.
+    MaxCpu,
+    /// Most memory of a recording.
+    MaxMemory,
+    /// Bytes at which a recording ends.
+    MaxSize,
+    /// Least disk space that must stay free.
+    MinFree,
     /// Replays against a target that holds items or has other clients.
     AllowNonempty,
 }
@@ -82,6 +90,10 @@ impl Setting {
             Self::SampleKeys => "--sample",
             Self::SampleConnections => "--sample-connections",
             Self::RingSize => "--ring-size",
+            Self::MaxCpu => "--max-cpu",
+            Self::MaxMemory => "--max-memory",
+            Self::MaxSize => "--max-size",
+            Self::MinFree => "--min-free",
             Self::AllowNonempty => "--allow-nonempty",
         }
     }
@@ -98,11 +110,13 @@ impl Setting {
             Self::Side => "side",
             Self::Hooks => "hooks",
             Self::Responses => "responses",
-            Self::RotateSize => "rotate_size",
-            Self::RotateEvery => "rotate_every_s",
-            Self::SampleKeys => "sample_keys",
-            Self::SampleConnections => "sample_connections",
+            Self::RotateSize | Self::RotateEvery => "rotation",
+            Self::SampleKeys | Self::SampleConnections => "sample",
             Self::RingSize => "ring_size",
+            Self::MaxCpu => "max_cpu",
+            Self::MaxMemory => "max_memory",
+            Self::MaxSize => "max_size",
+            Self::MinFree => "min_free",
             Self::AllowNonempty => "allow_nonempty",
         }
     }

@@ -209,6 +209,8 @@ ledger! {
     fragments,
     /// Packets captured too short, or with headers that cannot be read.
     packets_unreadable,
+    /// Records of the rings that break a rule of their format.
+    malformed,
     /// Capture files that could not be read to their end.
     file_damaged,
     /// Times the kernel skipped a program that sees bytes, because it was already running on that CPU.

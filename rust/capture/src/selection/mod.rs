@@ -17,6 +17,8 @@ use crate::selection::listeners::Endpoint;
 use crate::{Error, Result};
 use membench_event::Setting;
 
+/// memcached's own port.
+const DEFAULT_PORT: u16 = 11211;
 /// Inode number of the initial pid namespace, in which the kernel programs count.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// Type of the file system of control groups (v2), from `statfs`.
@@ -27,7 +29,7 @@ const CGROUP2: u64 = 0x6367_7270;
 pub struct Selection {
     /// End of connections to follow.
     pub side: Side,
-    /// Listening ports; with neither these nor paths, those of the processes.
+    /// Listening ports; with neither these nor paths, those of the processes, else memcached's own.
     pub ports: Vec<u16>,
     /// Paths of UNIX-domain sockets, as the servers bind them; `@` begins an abstract name.
     pub sockets: Vec<PathBuf>,
@@ -54,6 +56,9 @@ impl Selection {
             if ports_of_processes {
                 add_endpoints(*pid, &mut ports, &mut sockets)?;
             }
+        }
+        if ports.is_empty() && sockets.is_empty() {
+            ports.push(DEFAULT_PORT);
         }
         ports.sort_unstable();
         ports.dedup();

@@ -1,6 +1,6 @@
 //! A server's counters at the start and the end of its log → their growth, beside the counts of the log.
 
-use crate::recorder::Difference;
+use crate::recorder::recording::Difference;
 use crate::server::statistics::Statistics;
 
 /// Counters of look-ups: each look-up increments exactly one of them.
@@ -18,7 +18,7 @@ const LOOKUPS: [&str; 8] = [
 /// Counts of the operations in a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recorded {
-    /// Look-ups, those of deletions included and those of stores not.
+    /// Look-ups, including those of deletions but not those of stores.
     pub lookups: u64,
     /// Stores, successful or not, without those refused before they began.
     pub stores: u64,

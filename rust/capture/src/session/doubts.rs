@@ -50,13 +50,6 @@ impl Doubts {
         self.released.clear();
     }
 
-    /// Drops the released events that `keep` refuses. Returns how many were dropped.
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
-        let before = self.released.len();
-        self.released.retain(keep);
-        (before - self.released.len()) as u64
-    }
-
     /// Number of requests released without their outcome.
     pub(crate) fn withheld(&self) -> u64 {
         self.withheld

@@ -14,8 +14,7 @@ use membench_common::{Close, Datagram, Header, counter, kind};
 use membench_decode::Decoder;
 use membench_decode::packet::{Bytes, Found};
 use membench_event::{
-    CloseSide, ConnectionRow, Direction, Event, Ledger, LossRow, OptionsTable, Piece, Sample,
-    Segment, Server, Totals,
+    CloseSide, Direction, Event, Ledger, LossRow, OptionsTable, Piece, Segment, Server, Totals,
 };
 use smallvec::SmallVec;
 
@@ -27,7 +26,7 @@ use crate::session::doubts::{Doubts, PAUSE};
 use crate::session::linger::Lingering;
 use crate::session::losses::Losses;
 use crate::session::sockets::{Role, Seen, Sockets};
-use crate::source::sockets::record::Record;
+use crate::source::{Decoded, sockets::record::Record};
 
 /// The request by which the recorder asks a server for its counters. Its place in the stream is a [`Mark`].
 const QUESTION: &[u8] = b"stats\r\n";
@@ -60,12 +59,6 @@ pub(crate) struct Session {
     late: u64,
     marks: Vec<Mark>,
     losses: Losses,
-    /// Events that a consumer did not take.
-    drops: u64,
-    /// Events outside the sample.
-    sampled_out: u64,
-    /// Events outside the sample that [`Session::take_sampled_out`] has returned.
-    sampled_out_taken: u64,
     /// Connections of packets whose responses may be assigned to the wrong requests.
     doubts: Doubts,
     /// Time at which the source began to detach its hooks, ns.
@@ -88,9 +81,6 @@ impl Session {
             late: 0,
             marks: Vec::new(),
             losses: Losses::default(),
-            drops: 0,
-            sampled_out: 0,
-            sampled_out_taken: 0,
             doubts: Doubts::default(),
             detaching_since: None,
             namespace: 0,
@@ -98,7 +88,7 @@ impl Session {
     }
 
     /// Notes that the source detaches its hooks, one after the other, from `time` on, ns.
-    pub(crate) fn ends(&mut self, time: u64) {
+    pub(crate) fn start_detaching(&mut self, time: u64) {
         self.detaching_since = Some(time);
     }
 
@@ -390,13 +380,21 @@ impl Session {
         self.decoder.clear_events();
     }
 
-    /// Counts events that a consumer or the disk did not take.
-    pub(crate) fn drop_events(&mut self, events: u64) {
-        self.drops += events;
+    /// Hands on the events since the last call, if there are any.
+    pub(crate) fn hand_on(&mut self, sink: &mut impl FnMut(&Decoded<'_>)) {
+        if self.events().is_empty() {
+            return;
+        }
+        sink(&Decoded {
+            events: self.events(),
+            options: Some(self.options()),
+            connections: self.sockets.connections(),
+        });
+        self.clear_events();
     }
 
     /// Events since they were last cleared. Those of packets are settled first.
-    pub(crate) fn events(&self) -> &[Event] {
+    fn events(&self) -> &[Event] {
         if self.doubts.released().is_empty() {
             self.decoder.events()
         } else {
@@ -405,32 +403,14 @@ impl Session {
     }
 
     /// Options strings that events refer to.
-    pub(crate) fn options(&self) -> &OptionsTable {
+    fn options(&self) -> &OptionsTable {
         self.decoder.options()
     }
 
     /// Forgets the events. Their memory is reused.
-    pub(crate) fn clear_events(&mut self) {
+    fn clear_events(&mut self) {
         self.decoder.clear_events();
         self.doubts.clear_released();
-    }
-
-    /// Drops the events outside the sample, and counts them.
-    pub(crate) fn leave_out(&mut self, sample: Sample) {
-        if sample.keys > 1 {
-            let holds = |event: &Event| sampling::holds(sample, event);
-            self.sampled_out += self.decoder.retain_events(holds) + self.doubts.retain(holds);
-        }
-    }
-
-    /// Number of events left out so far.
-    pub(crate) fn sampled_out(&self) -> u64 {
-        self.sampled_out
-    }
-
-    /// Returns the number of events left out since the last call.
-    pub(crate) fn take_sampled_out(&mut self) -> u64 {
-        self.sampled_out - std::mem::replace(&mut self.sampled_out_taken, self.sampled_out)
     }
 
     /// Sockets seen so far.
@@ -441,11 +421,6 @@ impl Session {
     /// Moments at which servers read our questions.
     pub(crate) fn marks(&self) -> &[Mark] {
         &self.marks
-    }
-
-    /// Number of events that were not taken so far.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.drops
     }
 
     /// Returns the losses listed since the last call.
@@ -514,20 +489,12 @@ impl Session {
             unpaired: unpaired + self.doubts.withheld(),
             unmatched,
             program_misses,
-            user_queue_drops: self.drops,
             boundary: request.boundary + response.boundary,
             servers,
             ..counters.to_ledger()
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger
-    }
-
-    /// Returns the tables of an ended session.
-    pub(crate) fn into_tables(mut self) -> (Vec<ConnectionRow>, Vec<Server>, Vec<LossRow>) {
-        let losses = self.losses.take();
-        let (connections, servers) = self.sockets.into_tables();
-        (connections, servers, losses)
     }
 }
 

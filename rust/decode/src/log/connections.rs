@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use membench_event::{CloseSide, ConnectionRow, Transport};
 
+/// Connection of the events of connections outside the sample.
+pub const LEFT_OUT: u32 = u32::MAX;
+
 /// A look-up that may still turn out to be the first half of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lookup {
@@ -63,10 +66,19 @@ pub(super) struct Connections {
     clients: HashMap<Peer, u32>,
     /// Clients of connections that were opened before the log, by descriptor, as `stats conns` reports them.
     before: HashMap<u32, Peer>,
+    /// N, if one connection in N is followed; 0 and 1 follow all.
+    one_in: u32,
+    /// Number of connections so far, followed or not.
+    appeared: u64,
 }
 
 impl Connections {
-    /// Notes from where a connection came that was there before.
+    /// Follows one connection in `number` from here on.
+    pub(super) fn follow_one_in(&mut self, number: u32) {
+        self.one_in = number;
+    }
+
+    /// Notes the client of a connection that was opened before the log.
     pub(super) fn note_before(&mut self, descriptor: u32, address: &str) {
         self.before
             .insert(descriptor, Peer::parse(address.as_bytes()));
@@ -123,6 +135,15 @@ impl Connections {
     }
 
     fn add(&mut self, peer: Peer, opened: Option<u64>) -> Connection {
+        let number = self.appeared;
+        self.appeared += 1;
+        if !holds(self.one_in, number) {
+            return Connection {
+                ordinal: LEFT_OUT,
+                requests: 0,
+                pending: None,
+            };
+        }
         let ordinal = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         let next = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         self.rows.push(ConnectionRow {
@@ -155,11 +176,18 @@ impl Connections {
 
     /// Returns the number of connections so far, and of those that are open.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (
-            self.rows.len(),
-            self.open.len() + usize::from(self.unknown.is_some()),
-        )
+        let open = self.open.values().chain(&self.unknown);
+        let followed = open.filter(|connection| connection.ordinal != LEFT_OUT);
+        (self.rows.len(), followed.count())
     }
+}
+
+/// Returns true if the connection that appeared as the `number`th is followed. Mixing (the finisher of splitmix64) keeps
+/// clients that open connections in turn from being all in or all out.
+fn holds(one_in: u32, number: u64) -> bool {
+    let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ mixed >> 31).is_multiple_of(u64::from(one_in.max(1)))
 }
 
 /// Returns the side that closed a connection, by the reason that memcached logs.

@@ -9,8 +9,9 @@ mod order;
 mod tests;
 
 use crate::privacy::KeyHasher;
-use membench_event::{Anchor, Command, ConnectionRow, Event, OptionsTable};
+use membench_event::{Anchor, Command, ConnectionRow, Event};
 
+pub use connections::LEFT_OUT;
 use connections::{Peer, close_side};
 pub use line::{Action, Entry, KEY_ROOM, Line, decode_key, parse};
 use operations::{HashedAction, Logged, Operations, Stored};
@@ -59,7 +60,6 @@ pub struct Log {
     overlong: bool,
     order: Order<Logged>,
     operations: Operations,
-    options: OptionsTable,
     counts: Counts,
 }
 
@@ -72,12 +72,19 @@ impl Log {
             overlong: false,
             order: Order::default(),
             operations: Operations::new(anchor, ahead_s),
-            options: OptionsTable::default(),
             counts: Counts::default(),
         }
     }
 
-    /// Notes from where a connection came that is there already.
+    /// Follows one connection in `number`, in the order in which connections appear; 0 and 1 are all. Events of the others
+    /// carry [`LEFT_OUT`] as their connection.
+    #[must_use]
+    pub fn with_one_connection_in(mut self, number: u32) -> Self {
+        self.operations.connections().follow_one_in(number);
+        self
+    }
+
+    /// Notes the client's address of a connection that was opened before the log.
     pub fn note_connection(&mut self, descriptor: u32, address: &str) {
         self.operations
             .connections()
@@ -127,11 +134,6 @@ impl Log {
     /// Forgets the events.
     pub fn clear_events(&mut self) {
         self.operations.clear_events();
-    }
-
-    /// Their options: none.
-    pub fn options(&self) -> &OptionsTable {
-        &self.options
     }
 
     /// Connections so far.

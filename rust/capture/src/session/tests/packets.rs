@@ -334,7 +334,7 @@ proptest! {
         }
         let (_, wrong, session, _) = events(&exchanges, &packets);
         prop_assert_eq!(wrong, Vec::<String>::new());
-        let (_, servers, _) = session.into_tables();
+        let servers = session.sockets().servers();
         for server in servers {
             prop_assert_eq!(server.request.seen, server.request.accounted());
             prop_assert_eq!(server.response.seen, server.response.accounted());
