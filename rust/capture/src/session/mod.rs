@@ -7,7 +7,6 @@ mod doubts;
 mod linger;
 mod losses;
 pub mod peer;
-pub(crate) mod sampling;
 pub mod sockets;
 
 use membench_common::{Close, Datagram, Header, counter, kind};
@@ -26,7 +25,7 @@ use crate::session::doubts::{Doubts, PAUSE};
 use crate::session::linger::Lingering;
 use crate::session::losses::Losses;
 use crate::session::sockets::{Role, Seen, Sockets};
-use crate::source::{Decoded, sockets::record::Record};
+use crate::source::{decoded::Decoded, sockets::record::Record};
 
 /// The request by which the recorder asks a server for its counters. Its place in the stream is a [`Mark`].
 const QUESTION: &[u8] = b"stats\r\n";

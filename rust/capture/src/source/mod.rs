@@ -1,5 +1,6 @@
 //! Kernel hooks, packets, or memcached's own log → decoded events, by one contract.
 
+pub(crate) mod decoded;
 pub(crate) mod file;
 #[cfg(feature = "ebpf")]
 pub(crate) mod frames;
@@ -11,7 +12,7 @@ pub(crate) mod log;
 pub(crate) mod packets;
 #[cfg(feature = "ebpf")]
 pub(crate) mod sockets;
-/// What options and sessions know of the hooks, which this build leaves out.
+/// The facts of the hooks that options and sessions need; the hooks themselves are left out of this build.
 #[cfg(not(feature = "ebpf"))]
 pub(crate) mod sockets {
     pub(crate) mod options;
@@ -22,7 +23,7 @@ pub(crate) mod spec;
 use std::time::Duration;
 
 use membench_decode::{Decoder, privacy::KeyHasher};
-use membench_event::{Anchor, Class, ConnectionRow, Event, Failure, Ledger, LossRow, OptionsTable};
+use membench_event::{Anchor, Class, ConnectionRow, Failure, Ledger, LossRow};
 use serde_json::Value;
 
 use crate::recorder::end::Ended;
@@ -31,7 +32,7 @@ use crate::recorder::servers::Servers;
 use crate::recorder::status::ServerStatus;
 use crate::selection::namespaces;
 use crate::session::{Session, peer::OpenBefore, peer::OwnAddresses, sockets::Sockets};
-use crate::source::{file::File, log::LogSource, packets::Packets};
+use crate::source::{decoded::Decoded, file::File, log::LogSource, packets::Packets};
 use crate::{Error, Facts, Followed, RecordOptions, Result, Side, SourceSpec, clock};
 
 #[cfg(feature = "pcap")]
@@ -73,16 +74,6 @@ macro_rules! each {
             Source::Log($source) => $call,
         }
     };
-}
-
-/// Events as a source has decoded them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Decoded<'a> {
-    pub(crate) events: &'a [Event],
-    /// The strings that their options refer to; `None` for a source that knows no options.
-    pub(crate) options: Option<&'a OptionsTable>,
-    /// Every connection so far.
-    pub(crate) connections: &'a [ConnectionRow],
 }
 
 /// The result of one look at a source.
@@ -274,7 +265,7 @@ impl Source {
     }
 }
 
-/// What a session is made from.
+/// The parts that a session is made from.
 pub(crate) struct Setup<'a> {
     pub(crate) options: &'a RecordOptions,
     pub(crate) followed: &'a Followed,

@@ -10,7 +10,8 @@ use crate::recorder::servers::Servers;
 use crate::session::Session;
 use crate::session::counters::Counters;
 use crate::session::peer::OpenBefore;
-use crate::source::{Comparison, Decoded, Description, Drained, Lost, Setup};
+use crate::source::decoded::Decoded;
+use crate::source::{Comparison, Description, Drained, Lost, Setup};
 
 /// How far packets may lag behind the clock, ns: the kernel holds them back, and processors differ.
 const BEHIND: u64 = 100_000_000;

@@ -1,7 +1,7 @@
 //! Bytes of memcached's log → events, one per operation: the state of one recording, without threads or clocks.
 
 mod clock;
-mod connections;
+mod descriptors;
 mod line;
 mod operations;
 mod order;
@@ -11,8 +11,8 @@ mod tests;
 use crate::privacy::KeyHasher;
 use membench_event::{Anchor, Command, ConnectionRow, Event};
 
-pub use connections::LEFT_OUT;
-use connections::{Peer, close_side};
+pub use descriptors::LEFT_OUT;
+use descriptors::{Peer, close_side};
 pub use line::{Action, Entry, KEY_ROOM, Line, decode_key, parse};
 use operations::{HashedAction, Logged, Operations, Stored};
 use order::Order;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use membench_event::{Anchor, CloseSide, Command, ConnectionRow, Event, Outcome};
 
 use super::clock::LogClock;
-use super::connections::{Connection, Connections, Lookup, Peer};
+use super::descriptors::{Connection, Connections, Lookup, Peer};
 use super::order::PATIENCE;
 
 /// Number of lines within which the other line of an operation is looked for: lines of other threads come between.

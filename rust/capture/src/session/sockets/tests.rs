@@ -98,7 +98,7 @@ fn an_address_mapped_from_ipv4_is_that_client_over_ipv4() {
 }
 
 #[test]
-fn unix_domain_sockets_are_told_by_path_and_inode() {
+fn unix_domain_sockets_are_told_apart_by_path_and_inode() {
     let own = OwnAddresses::default();
     own.add(Peer::Inode(77));
     let before = OpenBefore::new([], [12]);
@@ -131,7 +131,7 @@ fn unix_domain_sockets_are_told_by_path_and_inode() {
 }
 
 #[test]
-fn who_closed_first_is_remembered() {
+fn the_side_that_closed_first_is_remembered() {
     let mut sockets = Sockets::default();
     sockets.announce(1, &socket(1, 11211, 1), 0);
     sockets.announce(2, &socket(1, 11211, 1), 0);

@@ -9,7 +9,8 @@ use crate::selection::listeners;
 use crate::session::Session;
 use crate::session::counters::Counters;
 use crate::session::peer::OpenBefore;
-use crate::source::{Comparison, Decoded, Description, Drained, Lost, Setup};
+use crate::source::decoded::Decoded;
+use crate::source::{Comparison, Description, Drained, Lost, Setup};
 use crate::{Kernel, Misses, Record, Side, SourceSpec, clock};
 
 /// The kernel's hooks, attached, and the session that they fill.
