@@ -13,6 +13,10 @@ use crate::source::sockets::failure;
 #[cfg(feature = "ebpf")]
 pub use membench_bpf::Error as KernelError;
 
+/// The forms of a source.
+const GRAMMAR: &str = "`ebpf:any` records at the sockets, `ebpf:INTERFACE`, `pcap:INTERFACE` and `FILE.pcap` from packets, \
+                       `watch:HOST:PORT` from memcached's own log, `FILE` or `-` from such a log that was stored";
+
 /// The result of a capture.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -59,6 +63,34 @@ pub enum Error {
         option: Setting,
         /// The source as the user wrote it.
         origin: String,
+    },
+    /// An option chooses among what a log does not tell apart.
+    #[error("`{option}` is not for memcached's own log")]
+    NotForLog {
+        /// The option.
+        option: Setting,
+    },
+    /// A text is no source.
+    #[error("'{text}' is not a source")]
+    NotASource {
+        /// The text.
+        text: String,
+    },
+    /// A source names an interface that does not exist.
+    #[error("{text}: no interface is called '{name}'")]
+    NoInterface {
+        /// The source as the user wrote it.
+        text: String,
+        /// The interface; empty if none is named.
+        name: String,
+        /// The interfaces of this machine.
+        known: Vec<String>,
+    },
+    /// A source names no server whose log could be read.
+    #[error("'{text}' is not `watch:HOST:PORT`")]
+    NotAnAddress {
+        /// The source as the user wrote it.
+        text: String,
     },
     /// The hooks are those of interfaces.
     #[error("{origin}: the hooks `{hooks}` are for `ebpf:INTERFACE` only")]
@@ -187,6 +219,10 @@ impl Failure for Error {
             Self::Profile(error) => error.class(),
             Self::RecorderTaken | Self::RecorderPanicked => Class::Failed,
             Self::NotForSource { .. }
+            | Self::NotForLog { .. }
+            | Self::NotASource { .. }
+            | Self::NoInterface { .. }
+            | Self::NotAnAddress { .. }
             | Self::NotOfInterface { .. }
             | Self::NotALog { .. }
             | Self::Ports { .. }
@@ -243,8 +279,18 @@ impl Failure for Error {
             Self::PacketsForbidden { .. } => "run as root, or with CAP_NET_RAW in a container",
             Self::NotOfInterface { .. } => "drop this option: the first way that works is taken",
             Self::NotForSource { .. } => {
-                "drop this option: only ports and addresses are known from packets and logs"
+                "drop this option: only ports and addresses are known from packets"
             }
+            Self::NotForLog { .. } => {
+                "drop this option: the log is one server's, and only keys and connections can be sampled"
+            }
+            Self::NotASource { .. } => GRAMMAR,
+            Self::NoInterface { name, .. } if name.is_empty() => GRAMMAR,
+            Self::NoInterface { known, .. } if known.is_empty() => "this machine has none",
+            Self::NoInterface { known, .. } => {
+                return Some(Hint::text(format!("this machine has {}", known.join(", "))));
+            }
+            Self::NotAnAddress { .. } => "for example `watch:127.0.0.1:11211`",
             Self::NoTrial { .. } => "bring the loopback interface up: `ip link set lo up`",
             Self::NotStarted { .. } => {
                 "raise a limit: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"

@@ -10,9 +10,13 @@ use membench_common::{counter, global};
 use membench_decode::packet::{Link, Packet, PacketError};
 
 use crate::{
-    Error, KernelError, Result, clock,
+    Error, KernelError, Result, SourceSpec, clock,
+    recorder::end::Ended,
+    selection::namespaces,
     source::{
+        Description,
         frames::Frame,
+        packets::{Feed, FeedLosses, TIME_BASIS},
         sockets::{
             self, globals,
             options::{Attachment, Facts},
@@ -125,18 +129,12 @@ impl Interface {
                 self.failure = Some(format!("{} is not there any more", self.name));
             }
         }
-        self.told_failure()
-    }
-
-    /// Returns why there will be no more packets as far as is known, without looking for the interface.
-    pub(crate) fn told_failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// Returns how many packets did not reach the ring whole, because it was full or the recorder had been silent, and
-    /// how many records were malformed.
+    /// Returns how many packets did not reach the ring whole, because it was full or the recorder had been silent.
     pub(crate) fn dropped(&self) -> u64 {
-        self.counters.sum(counter::PACKETS_DROPPED as usize) + self.malformed
+        self.counters.sum(counter::PACKETS_DROPPED as usize)
     }
 
     /// Returns how many packets had headers that could not be followed.
@@ -147,11 +145,6 @@ impl Interface {
     /// Returns how many packets of the ports passed.
     pub(crate) fn passed(&self) -> u64 {
         self.counters.sum(counter::PACKETS as usize)
-    }
-
-    /// Returns the source's name: `ebpf:` and the interface.
-    pub(crate) fn name(&self) -> String {
-        format!("ebpf:{}", self.name)
     }
 
     /// Returns how this capture works.
@@ -315,5 +308,50 @@ fn refused(error: Error) -> Error {
         }
         .into(),
         other => other,
+    }
+}
+
+impl Feed for Interface {
+    fn describe(&mut self) -> Description {
+        Description {
+            buffer_bytes: self.facts.ring_bytes,
+            kernel: Some(self.facts.clone()),
+            removal: self.removal(),
+            ..Description::new(SourceSpec::Interface(self.name.clone()), TIME_BASIS)
+        }
+    }
+
+    fn next_packet(&mut self) -> Option<Packet<'_>> {
+        Self::next_packet(self)
+    }
+
+    fn look(&mut self) -> Option<Ended> {
+        let failure = self.failure(clock::monotonic_ns())?;
+        Some(Ended::Source(format!("interface gone: {failure}")))
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(clock::monotonic_ns())
+    }
+
+    fn namespace(&self) -> u32 {
+        namespaces::own()
+    }
+
+    fn detach(&mut self) -> Option<String> {
+        Self::detach(self)
+    }
+
+    fn beat(&self) {
+        Self::beat(self);
+    }
+
+    fn losses(&self) -> FeedLosses {
+        FeedLosses {
+            dropped: self.dropped(),
+            unreadable: self.unreadable(),
+            malformed: self.malformed,
+            is_damaged: false,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The object with the kernel programs → programs attached to their hooks, rings to drain, counters to read.
 
+pub(crate) mod calls;
 pub(crate) mod failure;
 pub(crate) mod globals;
 pub(crate) mod hooks;
