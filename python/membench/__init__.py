@@ -1,6 +1,6 @@
 """Record what a live memcached does, replay it with the same timing, and explain it.
 
-with membench.record("ebpf:any", "production.mb", duration=60) as capture:
+with membench.record("ebpf:any", "production.mb", duration_s=60) as capture:
     capture.wait()
 profile = membench.open("production.mb")
 membench.analyze(profile)
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from membench._replay import ReplayResult, replay
     from membench._top import Snapshot, Top, top
     from membench.guards import Guards
+    from membench.options import Rotation, Selection
+    from membench.sample import Sample
 
 __all__ = [
     "Analysis",
@@ -41,6 +43,9 @@ __all__ = [
     "ProfileError",
     "Recording",
     "ReplayResult",
+    "Rotation",
+    "Sample",
+    "Selection",
     "Snapshot",
     "TargetError",
     "Top",
@@ -66,6 +71,9 @@ _HOMES = {
     "Recording": "_record",
     "record": "_record",
     "Guards": "guards",
+    "Rotation": "options",
+    "Selection": "options",
+    "Sample": "sample",
     "ReplayResult": "_replay",
     "replay": "_replay",
     "Snapshot": "_top",

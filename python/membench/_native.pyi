@@ -5,8 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Self, final
 
-from membench._arguments import Selection
-from membench.guards import Guards
+from membench._arguments import Options
 
 __all__ = [
     "Batch",
@@ -22,6 +21,7 @@ __all__ = [
     "probe_interface",
     "probe_packets",
     "replay",
+    "source_kind",
 ]
 
 __version__: str
@@ -158,32 +158,7 @@ class Batch:
 class Recorder:
     """A capture on its own thread."""
 
-    def __new__(
-        cls,
-        source: str,
-        *,
-        file: str | None,
-        interface: str | None,
-        hooked: str | None,
-        fallback: bool,
-        output: str | None,
-        selection: Selection,
-        responses: str,
-        ring_size: int,
-        hooks: str | None,
-        duration: float | None,
-        force: bool,
-        key_file: str | None,
-        statistics: bool,
-        drop_privileges: bool,
-        live: bool,
-        guards: Guards,
-        max_size: int | None,
-        sample_keys: int,
-        sample_connections: int,
-        rotate_bytes: int | None,
-        rotate_s: float | None,
-    ) -> Recorder: ...
+    def __new__(cls, source: str, options: Options) -> Recorder: ...
     @property
     def done(self) -> bool: ...
     def status(self) -> str: ...
@@ -197,27 +172,15 @@ class Recorder:
 class Top:
     """A capture that is only counted."""
 
-    def __new__(
-        cls,
-        source: str,
-        *,
-        file: str | None,
-        interface: str | None,
-        hooked: str | None,
-        selection: Selection,
-        responses: str,
-        ring_size: int,
-        statistics: bool,
-        drop_privileges: bool,
-        keys: int,
-        key_file: str | None,
-        remember: bool,
-    ) -> Top: ...
+    def __new__(cls, source: str, options: Options, *, keys: int, remember: bool) -> Top: ...
     def count(self, timeout_s: float) -> bool: ...
-    def take(self, most: int) -> str: ...
+    def take(self, limit: int) -> str: ...
     def status(self) -> str: ...
     def name(self, key_id: int) -> bytes | None: ...
     def stop(self) -> None: ...
+
+def source_kind(text: str) -> str:
+    """Parse a source; return its kind, one of `membench.sources.Kind`."""
 
 def probe_packets(interface: str) -> str:
     """Try to open an interface through libpcap; JSON with what works and the remedy."""

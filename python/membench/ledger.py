@@ -29,6 +29,7 @@ COUNTED_LOSSES = (
     "packets_dropped",
     "fragments",
     "packets_unreadable",
+    "malformed",
     "file_damaged",
     "program_misses",
     "user_queue_drops",
@@ -121,7 +122,8 @@ class Ledger:
         servers: Each server apart.
 
     All others are loss terms: bytes, but for `unpaired` (requests), `unmatched` (responses),
-    `packets_dropped`, `fragments` and `packets_unreadable` (packets), `file_damaged` (files),
+    `packets_dropped`, `fragments` and `packets_unreadable` (packets), `malformed` (records of the
+    kernel's programs), `file_damaged` (files),
     `program_misses` (calls), `user_queue_drops` (events) and those of a log (lines).
     """
 
@@ -152,6 +154,7 @@ class Ledger:
     packets_dropped: int = 0
     fragments: int = 0
     packets_unreadable: int = 0
+    malformed: int = 0
     file_damaged: int = 0
     program_misses: int = 0
     user_queue_drops: int = 0

@@ -1,4 +1,4 @@
-"""Which share of the traffic was recorded."""
+"""The share of the traffic that is recorded."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One in so many keys, and one in so many connections; 1 is all of them.
+    """Keep one key in `keys`, and follow one connection in `connections`; 1 is all of them.
 
     Attributes:
-        keys: Every operation on a key is in, or none, told by the key's id.
-        connections: Told by the client's address and port, in the kernel.
+        keys: Every operation on a key is kept, or none; the key's id decides.
+        connections: The client's address and port decide, in the kernel, so that other connections
+            cost the server nothing. Of a log, they are taken in the order in which they appear.
     """
 
     keys: int = 1
@@ -19,11 +20,11 @@ class Sample:
 
     @property
     def is_all(self) -> bool:
-        """Whether it is everything."""
+        """True if everything is kept."""
         return self.keys == self.connections == 1
 
     def __str__(self) -> str:
-        """Say what it is one in."""
+        """Name the share, as a person would."""
         parts = [
             f"1 in {number:,} {what}"
             for number, what in ((self.keys, "keys"), (self.connections, "connections"))

@@ -36,7 +36,7 @@ pub struct Probe {
     pub works: bool,
     /// The hooks that were used.
     pub hooks: Option<&'static str>,
-    /// Why it does not work.
+    /// The reason why it does not work.
     pub why: Option<String>,
     /// The remedy.
     pub remedy: Option<String>,

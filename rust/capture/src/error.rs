@@ -1,4 +1,4 @@
-//! Every failure of a capture, under one type; what a part of it raises is defined beside that part.
+//! Every failure of a capture, under one type; the parts of a capture define their own failures.
 
 use std::{io, path::PathBuf};
 
@@ -24,7 +24,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The key that protects keys cannot be had.
+    /// The key that protects keys is not available.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The kernel lacks or refuses something.
@@ -100,15 +100,15 @@ pub enum Error {
         /// The hooks asked for.
         hooks: &'static str,
     },
-    /// The system did not give what a recording runs on.
+    /// The system refused a resource that a recording needs.
     #[error("no {what} for the recording: {source}")]
     NotStarted {
-        /// What was wanted.
+        /// The missing resource.
         what: &'static str,
         /// The system's reason.
         source: io::Error,
     },
-    /// A server whose log was to be recorded cannot be reached, or broke off before it began.
+    /// A server whose log is to be recorded cannot be reached, or broke off before it began.
     #[error("watch:{server}: {source}")]
     WatchUnreachable {
         /// The server.
@@ -121,7 +121,7 @@ pub enum Error {
     WatchRefused {
         /// The server.
         server: String,
-        /// What the server said instead.
+        /// The server's answer instead.
         found: String,
     },
     /// The file is no log of memcached's.
@@ -130,13 +130,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The connection over which the hooks are tried could not be made.
+    /// The connection on which the hooks are tried could not be made.
     #[error("a connection of our own over 127.0.0.1, to try the hooks with: {source}")]
     NoTrial {
         /// The system's reason.
         source: io::Error,
     },
-    /// The programs were attached, but did not see what passed.
+    /// The programs were attached, but did not see the bytes that passed.
     #[error("the kernel programs are attached but see {seen:?} of {sent} bytes sent both ways")]
     HooksSilent {
         /// Bytes read and sent, as the programs counted them.
@@ -150,10 +150,10 @@ pub enum Error {
     /// The recording's thread panicked.
     #[error("the recorder stopped unexpectedly; what it wrote can be opened")]
     RecorderPanicked,
-    /// There is no libpcap.
+    /// libpcap is not installed.
     #[error("no libpcap: {reason}")]
     NoLibpcap {
-        /// What the loader said.
+        /// The loader's message.
         reason: String,
     },
     /// This process may not capture packets.
@@ -161,7 +161,7 @@ pub enum Error {
     PacketsForbidden {
         /// The interface.
         interface: String,
-        /// What libpcap said.
+        /// libpcap's message.
         reason: String,
     },
     /// libpcap does not capture here.
@@ -169,15 +169,15 @@ pub enum Error {
     PacketsUnavailable {
         /// The interface.
         interface: String,
-        /// What libpcap said.
+        /// libpcap's message.
         reason: String,
     },
     /// Neither the kernel's hooks nor packets can be recorded here.
     #[error("{kernel}\n{packets}")]
     NoSource {
-        /// Why the hooks cannot.
+        /// The failure of the hooks.
         kernel: Box<Error>,
-        /// Why packets cannot.
+        /// The failure of packets.
         packets: Box<Error>,
     },
     /// The source needs something that this build leaves out.
@@ -196,14 +196,14 @@ pub enum Error {
         /// Most ports at once.
         most: usize,
     },
-    /// What a recording was to be narrowed to does not exist.
+    /// A recording cannot be narrowed as asked for.
     #[error("{option} {wanted}: {found}")]
     Selection {
         /// The option.
         option: Setting,
-        /// What was asked for.
+        /// The value of the option.
         wanted: String,
-        /// What there is.
+        /// The finding on this machine.
         found: String,
     },
 }
@@ -332,11 +332,11 @@ fn both_hints(kernel: &Error, packets: &Error) -> Option<Hint> {
     }
 }
 
-/// Why no connection to a server may have come about.
+/// Explains why a server may not have been reached.
 fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
     match source.kind() {
-        // What a socket with a time limit says when nothing came.
+        // Errors of a socket whose time limit has passed.
         WouldBlock | TimedOut => {
             format!(
                 "{server} did not answer in 2 s: a firewall, or TLS, which is not supported here"
@@ -346,7 +346,7 @@ fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
     }
 }
 
-/// What a server that does not send its log says, and what it means.
+/// Explains the answer of a server that does not send its log.
 fn refused_hint(found: &str) -> &'static str {
     if found.contains("not allowed") {
         "memcached was started with `-W`, which forbids it: start it without, or record `ebpf:any`"

@@ -1,4 +1,4 @@
-//! What was to be followed, and whether it was there → why a recording has no connection in it.
+//! A selection, and the listeners found for it → the reason why a recording has no connection in it.
 
 use crate::{Followed, Side};
 

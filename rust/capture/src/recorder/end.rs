@@ -1,11 +1,11 @@
-//! What ended a recording → a tag for programs, a sentence for people.
+//! The end of a recording → a tag for programs, a reason for people.
 
 use std::fmt;
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-/// Why a recording ended. As JSON it has two fields: `by`, which names the variant, and `reason`.
+/// The reason why a recording ended. As JSON it has two fields: `by`, which names the variant, and `reason`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// Somebody asked for it: a call, a signal, or a limit that the recording was started with.

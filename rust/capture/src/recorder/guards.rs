@@ -1,4 +1,4 @@
-//! What a recording uses of its machine → the guard it has reached, if any.
+//! A recording's use of its machine → the guard it has reached, if any.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub struct Limits {
     pub min_free: Option<u64>,
 }
 
-/// What a recording has used so far.
+/// Resources that a recording has used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     /// CPU time so far, s.

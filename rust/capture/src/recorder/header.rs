@@ -1,4 +1,4 @@
-//! What a recording is asked for, and how its source works → the head of its manifest.
+//! A recording's options and its open source → the head of its manifest.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What a recording is asked for.
+//! The options of a recording, checked against its source.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use membench_event::{Sample, Setting};
 
 use crate::{Attachment, Error, Hooks, Limits, Result, Rotate, Selection, Side, SourceSpec};
 
-/// What to record, and where to. [`RecordOptions::new`] has the defaults:
+/// Options of a recording. [`RecordOptions::new`] has the defaults:
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct RecordOptions {
     pub source: SourceSpec,
     /// The hooks of `ebpf:any`; the first ones that this kernel has and accepts if `None`.
     pub hooks: Option<Hooks>,
-    /// How programs are attached to an interface; the first way that this kernel has if `None`.
+    /// The way to attach programs to an interface; the first one that this kernel has if `None`.
     pub attachment: Option<Attachment>,
     /// True if packets may stand in for the kernel's hooks.
     pub fallback: bool,
@@ -43,13 +43,13 @@ pub struct RecordOptions {
     pub force: bool,
     /// The connections to follow.
     pub selection: Selection,
-    /// How much of the responses is kept.
+    /// The part of responses that is kept.
     pub responses: Responses,
     /// Size of the rings together, bytes.
     pub ring_bytes: u32,
     /// Time after which the recording ends by itself; in a capture file, by its packets' times.
     pub duration: Option<Duration>,
-    /// When to continue in another profile.
+    /// Limits at which to continue in another profile.
     pub rotate: Rotate,
     /// Bytes written after which the recording ends by itself. They replace the guard [`Limits::max_written`].
     pub max_size: Option<u64>,
@@ -67,7 +67,7 @@ pub struct RecordOptions {
     pub drop_privileges: bool,
     /// True if events are also handed to a live consumer.
     pub live: bool,
-    /// Where keys are remembered in plaintext, for the operator's terminal.
+    /// Memory of keys in plaintext, for the operator's terminal.
     pub names: Option<Names>,
 }
 

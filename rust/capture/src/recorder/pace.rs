@@ -17,7 +17,7 @@ const LATE_FILL: f64 = 0.5;
 /// Age of a record at which the look that takes it is late.
 const LATE_LAG: Duration = Duration::from_secs(1);
 
-/// How well a recorder kept up.
+/// Measures of how well a recorder keeps up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Pace {
     /// Highest fill of a ring, 0…1.
@@ -51,7 +51,7 @@ impl Pace {
 /// Spans that a status sums up: a person must be able to see that one of them was late.
 const SPANS_SHOWN: usize = 8;
 
-/// How well a recorder keeps up, since the last status, in the last few spans, and in all.
+/// The pace of a recorder since the last status, over the last few spans, and in all.
 #[derive(Debug, Default)]
 pub(crate) struct PaceLog {
     span: Pace,

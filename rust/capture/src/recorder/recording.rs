@@ -53,7 +53,7 @@ pub struct Recording {
     pub connections: u64,
     /// Connections that were open before the recording.
     pub open_at_start: u64,
-    /// Why no connection was recorded, if none was.
+    /// The reason why no connection was recorded, if none was.
     pub why_empty: Option<String>,
     /// Events by command.
     pub commands: BTreeMap<&'static str, u64>,
@@ -69,14 +69,14 @@ pub struct Recording {
     pub differences: Vec<Difference>,
     /// Number of servers without such a comparison, though it was asked for.
     pub uncompared: u64,
-    /// How well it kept up.
+    /// Measures of how well the recorder kept up.
     pub pace: Pace,
     /// Its cost.
     pub cost: Cost,
-    /// Why it ended.
+    /// The reason for its end.
     pub ended: Ended,
     /// The shell command that removes programs of ours, if they could not be removed.
     pub removal: Option<String>,
-    /// Why the profile could not be written to its end, if so.
+    /// The first failure to write, if any.
     pub write_error: Option<String>,
 }

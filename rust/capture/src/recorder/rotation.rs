@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::{Error, Result};
 
-/// When a recording continues in another profile: at whichever limit comes first, never if there is none.
+/// Limits at which a recording continues in another profile: the first one reached counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotate {
     /// Bytes of one profile.
@@ -50,7 +50,7 @@ pub(crate) struct Cut<'a> {
     pub(crate) ledger: Ledger,
     /// Events left out since the last cut.
     pub(crate) sampled_out: u64,
-    /// What ended the profile.
+    /// The reason for the profile's end.
     pub(crate) stopped_by: String,
     /// The servers' counters at the end.
     pub(crate) statistics_end: serde_json::Value,
@@ -64,7 +64,7 @@ pub(crate) struct Profiles {
     header: Header,
     number: u32,
     force: bool,
-    /// When the current profile began, on the events' clock, ns.
+    /// Start of the current profile on the events' clock, ns.
     begun: u64,
     /// Time before which connections belong to earlier profiles, ns; 0 for the first profile.
     since: u64,
@@ -247,7 +247,7 @@ fn seal(path: PathBuf, writer: Writer, end: End) -> Result<Finished> {
     })
 }
 
-/// Where the `number`th profile goes.
+/// Returns the path of the `number`th profile.
 fn name(path: &Path, rotate: Rotate, number: u32) -> PathBuf {
     if rotate.is_never() {
         path.to_owned()

@@ -17,9 +17,9 @@ pub(crate) struct Servers {
     asking: Asking,
     own: OwnAddresses,
     is_asking: bool,
-    /// How many servers' answers were handed out.
+    /// Number of servers whose answers were handed out.
     answered: usize,
-    /// How many servers' versions the decoder knows.
+    /// Number of servers whose versions the decoder knows.
     versions_known: usize,
 }
 

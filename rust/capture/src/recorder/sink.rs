@@ -15,7 +15,7 @@ use crate::recorder::stop::Stop;
 use crate::recorder::tally::Tally;
 use crate::source::decoded::Decoded;
 
-/// Where a recording's events go.
+/// The destination of a recording's events.
 pub(crate) struct Sink {
     /// The profiles written, if any.
     pub(crate) profiles: Option<Profiles>,
@@ -29,7 +29,7 @@ pub(crate) struct Sink {
     /// Events of the sample; the room is kept.
     held: Vec<Event>,
     sampled_out: u64,
-    /// How many of them earlier profiles account for.
+    /// Events left out that earlier profiles account for.
     sampled_out_before: u64,
     dropped: u64,
     /// Connections that the consumer knows.

@@ -25,7 +25,7 @@ pub enum State {
 /// A server as a person would name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ServerStatus {
-    /// Where it listens.
+    /// Address or path that it listens at.
     pub listening: String,
     /// Its port.
     pub port: u16,
@@ -70,9 +70,9 @@ pub struct Status {
     pub cpu_s: f64,
     /// Share of one CPU that this process used, since the last status.
     pub cpu_share: f64,
-    /// How well it kept up during the last two seconds.
+    /// Pace during the last two seconds.
     pub pace: Pace,
-    /// How the process makes way for the machine's own work.
+    /// Measures by which the process makes way for the machine's own work.
     pub yielding: Yielding,
     /// The guards that apply.
     pub limits: Limits,
@@ -82,7 +82,7 @@ pub struct Status {
     pub kind: &'static str,
     /// The hooks, for sources that use some.
     pub hooks: Option<&'static str>,
-    /// Why the preferred hooks could not be used; `None` if they were.
+    /// The reason why the preferred hooks could not be used; `None` if they were.
     pub fallback: Option<String>,
     /// The kernel's release, for sources that use hooks.
     pub kernel: Option<String>,
@@ -90,7 +90,7 @@ pub struct Status {
     pub source: String,
     /// Something to tell the user: why another source was taken, or what removes our programs by hand.
     pub notice: Option<String>,
-    /// Why it ended; `None` while it records.
+    /// The reason for its end; `None` while it records.
     pub ended: Option<Ended>,
 }
 

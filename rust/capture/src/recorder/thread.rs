@@ -17,16 +17,16 @@ use crate::recorder::status::{ServerStatus, Shared, State, Status};
 use crate::recorder::stop::Stop;
 use crate::recorder::{empty, tally::Tally};
 use crate::selection::listeners::{self, Listener};
-use crate::source::{Description, Drained, Source};
+use crate::source::{Clock, Description, Drained, Source};
 use crate::{Error, Followed, Result, Side, clock};
 
-/// How often the open part is flushed and the status updated.
+/// Interval at which the open part is flushed and the status updated.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
-/// How often known connections are written beside the open part, and listeners looked for while there are none.
+/// Interval at which known connections are written beside the open part, and listeners looked for while there are none.
 const SLOW_PERIOD: Duration = Duration::from_secs(1);
 /// Records taken before events are handed on, so that a drain never holds many.
 const RECORDS_PER_TURN: usize = 16_384;
-/// How long servers may take for their last answers.
+/// Time that servers may take for their last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// A recording, as its thread runs it.
@@ -43,7 +43,7 @@ pub(crate) struct RecordingThread {
     pub(crate) progress: Progress,
 }
 
-/// When a recording did what for the last time, and what it had counted by then.
+/// Times at which a recording last did its periodic work, and its counts by then.
 pub(crate) struct Progress {
     started: Instant,
     /// CPU time of this process when the recording started, s.
@@ -216,12 +216,13 @@ impl RecordingThread {
     }
 
     fn look(&mut self) {
-        self.sink.write(|writer| {
-            writer.note_clocks(clock::anchor());
-            Ok(())
-        });
         if self.status.get().state == State::Waiting {
             self.ask(listeners::find(&self.followed));
+        }
+        if let Some(profiles) = &mut self.sink.profiles
+            && self.description.clock == Clock::Monotonic
+        {
+            profiles.writer().note_clocks(clock::anchor());
         }
         let connections = self.source.connections();
         self.sink

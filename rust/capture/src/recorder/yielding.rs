@@ -9,7 +9,7 @@ use serde::Serialize;
 const KILLED_FIRST: i32 = 1000;
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
-/// How a process makes way for others.
+/// Measures by which a process makes way for others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Yielding {
     /// Niceness of this thread and of those it starts; `None` if it was left alone.

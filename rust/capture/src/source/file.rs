@@ -16,7 +16,7 @@ use crate::{Result, SourceSpec};
 pub(crate) struct File {
     path: PathBuf,
     reader: Reader,
-    /// How much is taken, by the packets' times.
+    /// Length of the part that is taken, by the packets' times.
     duration: Option<Duration>,
     /// Time of the first packet, ns.
     first: Option<u64>,

@@ -16,7 +16,7 @@ use crate::{Error, Result, SourceSpec, clock};
 
 /// Nothing is cut off a packet.
 const SNAPLEN: u32 = 256 << 10;
-/// How long the kernel may hold packets back, ms.
+/// Time for which the kernel may hold packets back, ms.
 const TIMEOUT_MS: u16 = 10;
 /// Factor by which the buffer is larger than the hooks' rings: it holds whole packets, values and all.
 const ROOM: u32 = 4;
@@ -34,9 +34,9 @@ pub(crate) struct Libpcap {
     drops: [u32; 2],
     /// Packets dropped in all.
     dropped: u64,
-    /// When the capture was ended, ns since 1970: later packets are not taken.
+    /// End of the capture, ns since 1970: later packets are not taken.
     until: Option<u64>,
-    /// Why libpcap gave up.
+    /// The reason why libpcap gave up.
     failure: Option<String>,
 }
 

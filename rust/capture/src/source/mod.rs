@@ -12,7 +12,7 @@ pub(crate) mod log;
 pub(crate) mod packets;
 #[cfg(feature = "ebpf")]
 pub(crate) mod sockets;
-/// The facts of the hooks that options and sessions need; the hooks themselves are left out of this build.
+/// The vocabulary of the hooks, which this build leaves out.
 #[cfg(not(feature = "ebpf"))]
 pub(crate) mod sockets {
     pub(crate) mod options;
@@ -79,13 +79,13 @@ macro_rules! each {
 /// The result of one look at a source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Drained {
-    /// How full the buffer was found, 0…1; of several rings, the fullest.
+    /// Fill of the buffer, 0…1; of several rings, the fullest.
     pub(crate) fill: f64,
     /// Age of the oldest record taken.
     pub(crate) lag: Duration,
     /// True if there may be more at once.
     pub(crate) more: bool,
-    /// Why there will be no more, if so.
+    /// The reason why there will be no more, if so.
     pub(crate) ended: Option<Ended>,
 }
 
@@ -130,11 +130,11 @@ pub(crate) struct Description {
     pub(crate) time_basis: &'static str,
     /// Size of the buffers that are drained and that the process's memory does not show, bytes.
     pub(crate) buffer_bytes: u64,
-    /// How long records made before the end may take to arrive.
+    /// Time that records made before the end may take to arrive.
     pub(crate) linger: Duration,
-    /// How the kernel programs are attached, where there are any.
+    /// Facts of the kernel programs, if there are any.
     pub(crate) kernel: Option<Facts>,
-    /// Why another source was taken than the one asked for.
+    /// The reason why another source was taken than the one asked for.
     pub(crate) instead: Option<String>,
     /// The shell command that removes our programs if this process and its helper are both killed.
     pub(crate) removal: Option<String>,

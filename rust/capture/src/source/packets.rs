@@ -13,7 +13,7 @@ use crate::session::peer::OpenBefore;
 use crate::source::decoded::Decoded;
 use crate::source::{Comparison, Description, Drained, Lost, Setup};
 
-/// How far packets may lag behind the clock, ns: the kernel holds them back, and processors differ.
+/// Time by which packets may lag behind the clock, ns: the kernel holds them back, and processors differ.
 const BEHIND: u64 = 100_000_000;
 
 /// The meaning of an event's `time`, as manifests name it.
@@ -22,7 +22,7 @@ pub(crate) const TIME_BASIS: &str = "packet";
 pub(crate) const SERVER_TIME: &str =
     "from the last packet of the request to the last packet of its response";
 
-/// Where packets come from.
+/// An origin of packets.
 pub(crate) trait Feed {
     /// Returns the facts that do not change; asked once.
     fn describe(&mut self) -> Description;
@@ -227,5 +227,78 @@ impl<F: Feed> Packets<F> {
             statistics_end: servers.statistics_end(),
             ..Comparison::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use membench_decode::privacy::KeyHasher;
+
+    use super::*;
+    use crate::session::peer::OwnAddresses;
+    use crate::{Followed, RecordOptions, SourceSpec};
+
+    /// A feed that gave up before its first packet.
+    struct Broken;
+
+    impl Feed for Broken {
+        fn describe(&mut self) -> Description {
+            Description::new(SourceSpec::Interface("lo".into()), TIME_BASIS)
+        }
+
+        fn next_packet(&mut self) -> Option<Packet<'_>> {
+            None
+        }
+
+        fn look(&mut self) -> Option<Ended> {
+            Some(Ended::Source("gone".into()))
+        }
+
+        fn now(&self) -> Option<u64> {
+            Some(0)
+        }
+
+        fn namespace(&self) -> u32 {
+            0
+        }
+
+        fn losses(&self) -> FeedLosses {
+            FeedLosses {
+                dropped: 1,
+                unreadable: 2,
+                malformed: 3,
+                is_damaged: true,
+            }
+        }
+    }
+
+    #[test]
+    fn each_loss_of_a_feed_has_its_own_term() {
+        let (mut packets, _) = Packets::new(
+            Broken,
+            Setup {
+                options: &RecordOptions::new(SourceSpec::Interface("lo".into())),
+                followed: &Followed::ports(&[1]),
+                hasher: KeyHasher::random().unwrap(),
+                own: &OwnAddresses::default(),
+            },
+        );
+        let drained = packets.drain(10, &mut |_| {});
+        assert_eq!(drained.ended, Some(Ended::Source("gone".into())));
+        let ledger = packets.ledger();
+        let lost: Vec<_> = ledger
+            .losses()
+            .into_iter()
+            .filter(|(_, lost)| *lost > 0)
+            .collect();
+        assert_eq!(
+            lost,
+            [
+                ("packets_dropped", 1),
+                ("packets_unreadable", 2),
+                ("malformed", 3),
+                ("file_damaged", 1),
+            ]
+        );
     }
 }

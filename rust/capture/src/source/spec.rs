@@ -7,12 +7,13 @@ use std::{fmt, io};
 
 use crate::{Error, Result};
 
-/// Where the kernel lists interfaces.
+/// Folder in which the kernel lists interfaces.
 const INTERFACES: &str = "/sys/class/net";
-/// How names of capture files end, and what compression appends.
+/// Endings of the names of capture files.
 const CAPTURES: [&str; 3] = [".pcap", ".pcapng", ".cap"];
+/// Endings that compression appends.
 const COMPRESSED: [&str; 3] = ["", ".gz", ".zst"];
-/// How a stored log may begin; `OK` is the server's answer to `watch`.
+/// Beginnings of a stored log; `OK` is the server's answer to `watch`.
 const LOG_BEGINNINGS: [&[u8]; 4] = [b"ts=", b"skipped=", b"OK\r\n", b"OK\n"];
 /// Standard input.
 const STDIN: &str = "-";

@@ -22,9 +22,9 @@ use crate::{RecordOptions, Result, clock};
 
 /// The meaning of an event's `time`, as manifests name it.
 const TIME_BASIS: &str = "log";
-/// How long a stored log is waited for in one look: a pipe may be slow.
+/// Time that one look waits for a stored log: a pipe may be slow.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// How long lines logged before the end may take to arrive: memcached's log thread sleeps at most 1 s.
+/// Time that lines logged before the end may take to arrive: memcached's log thread sleeps at most 1 s.
 const LINGER: Duration = Duration::from_millis(1100);
 /// Lines in one block, about.
 const LINES_A_BLOCK: usize = 512;

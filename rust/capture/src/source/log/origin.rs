@@ -18,7 +18,7 @@ use crate::server::statistics::{Asker, Statistics};
 use crate::session::peer::OwnAddresses;
 use crate::{Error, Result, SourceSpec};
 
-/// How long a server may take to accept a connection, and to answer.
+/// Time that a server may take to accept a connection, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Most bytes read at once.
 const BLOCK: usize = 1 << 16;
@@ -35,7 +35,7 @@ const STREAMS: [&str; 3] = [
     "fetchers mutations",
 ];
 
-/// Where a log comes from.
+/// The origin of a log.
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// A server that has begun to send it.
@@ -84,7 +84,7 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// How full the queue is, 0…1.
+    /// Returns how full the queue is, 0…1.
     pub(super) fn fill(&self) -> f64 {
         let queued = self.queued.load(Ordering::Relaxed).min(BLOCKS);
         ratio(queued as u64, BLOCKS as u64)

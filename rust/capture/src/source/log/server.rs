@@ -10,7 +10,7 @@ use crate::server::statistics::{Asker, Statistics};
 use crate::source::Comparison;
 use crate::source::log::origin::Server;
 
-/// How often a server is asked how many lines it dropped.
+/// Interval at which a server is asked how many lines it dropped.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// A server, and what it said of itself.

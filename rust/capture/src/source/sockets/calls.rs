@@ -144,3 +144,37 @@ fn ledger(
     ledger.complete = Some(ledger.nothing_lost());
     ledger
 }
+
+#[cfg(test)]
+mod tests {
+    use membench_decode::{Decoder, Responses, privacy::KeyHasher};
+
+    use super::*;
+    use crate::session::peer::OwnAddresses;
+    use crate::session::sockets::Sockets;
+
+    #[test]
+    fn a_malformed_record_is_a_loss_of_its_own_and_nothing_else() {
+        let (mut malformed, mut taken) = (0, 0);
+        let records: [&[u8]; 3] = [&[], &[0xff; 7], &[0xff; 200]];
+        for bytes in records {
+            Record::parse_or_count(bytes, &mut malformed, &mut |_| taken += 1);
+        }
+        assert_eq!((malformed, taken), (3, 0));
+        let decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
+        let own = OwnAddresses::default();
+        let sockets = Sockets::new(own, 1, OpenBefore::default(), Vec::new());
+        let session = Session::new(decoder, sockets);
+        let counters = [0; counter::COUNT];
+        let ledger = ledger(&session, &counters, Misses::default(), vec![0], malformed);
+        let lost: Vec<_> = ledger
+            .losses()
+            .into_iter()
+            .filter(|(_, lost)| *lost > 0)
+            .collect();
+        assert_eq!(
+            (lost, ledger.complete),
+            (vec![("malformed", 3)], Some(false))
+        );
+    }
+}

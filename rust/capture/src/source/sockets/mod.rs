@@ -126,12 +126,9 @@ impl Kernel {
     fn sweep(&mut self, limit: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
         self.beat();
         let malformed = &mut self.malformed;
-        let taken = self
-            .rings
-            .sweep(limit, &mut |bytes| match Record::parse(bytes) {
-                Some(record) => take(record),
-                None => *malformed += 1,
-            });
+        let taken = self.rings.sweep(limit, &mut |bytes| {
+            Record::parse_or_count(bytes, malformed, take)
+        });
         self.read += taken as u64;
         taken
     }

@@ -83,6 +83,19 @@ pub enum Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// Hands over a record, or counts it as malformed.
+    #[cfg(feature = "ebpf")]
+    pub(crate) fn parse_or_count(
+        bytes: &'a [u8],
+        malformed: &mut u64,
+        take: &mut impl FnMut(Self),
+    ) {
+        match Self::parse(bytes) {
+            Some(record) => take(record),
+            None => *malformed += 1,
+        }
+    }
+
     /// Parses a record; `None` if it breaks a rule of `membench_common`. `bytes` must be aligned to 8, as the ring aligns
     /// records.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
