@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from membench import _native
 from membench._results import from_json
 from membench.errors import UsageError
-from membench.ledger import Ledger
-from membench.sample import ALL, Sample
+from membench._ledger import Ledger
+from membench._sample import ALL, Sample
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -15,8 +15,8 @@ from membench._results import from_json
 from membench._running import Running
 from membench.errors import UsageError
 from membench.guards import Guards, Limits, Pace, Yielding
-from membench.ledger import Ledger
-from membench.sample import ALL, Sample
+from membench._ledger import Ledger
+from membench._sample import ALL, Sample
 
 if TYPE_CHECKING:
     from membench._native import Batch, Event, Recorder

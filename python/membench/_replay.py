@@ -11,7 +11,7 @@ from membench import _native
 from membench._profile import Summary
 from membench._results import from_json
 from membench.errors import UsageError
-from membench.sample import ALL, Sample
+from membench._sample import ALL, Sample
 
 if TYPE_CHECKING:
     import os

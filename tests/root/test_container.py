@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from membench.doctor import Probe, judge_sockets
-from membench.host import Identity
+from membench._doctor.diagnose import Probe, judge_sockets
+from membench._doctor.host import Identity
 from support.cli import Recorder, membench, recorder
 from support.namespace import namespace
 from support.profile import events

@@ -3,9 +3,9 @@
 import pytest
 
 from membench import CaptureUnavailableError
-from membench.demo.server import private_memcached
-from membench.demo.workload import Load, run
-from membench.host import find_target
+from membench._demo.server import private_memcached
+from membench._demo.workload import Load, run
+from membench._doctor.host import find_target
 
 pytestmark = pytest.mark.memcached
 

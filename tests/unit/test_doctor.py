@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from membench import UsageError
-from membench.doctor import Check, Diagnosis, Probe, judge_log, judge_packets, judge_sockets
-from membench.forecast import IDLE_RATE, Constants, forecast
-from membench.host import Identity, Machine, Target
-from membench.policy import parse_seccomp, read_policy
+from membench._doctor.diagnose import Check, Diagnosis, Probe, judge_log, judge_packets, judge_sockets
+from membench._doctor.forecast import IDLE_RATE, Constants, forecast
+from membench._doctor.host import Identity, Machine, Target
+from membench._doctor.policy import parse_seccomp, read_policy
 from membench.report.doctor import render_diagnosis
 
 MACHINE = Machine("Linux", "6.12.107", "x86_64", 16, True, "none", "docker")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from membench._profile import Anchor, Summary
-from membench.ledger import Ledger
+from membench._ledger import Ledger
 from membench.report.info import render_info
 
 INFO = Summary(

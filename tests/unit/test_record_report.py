@@ -14,7 +14,7 @@ from membench._record import (
     Status,
 )
 from membench.guards import Limits, Pace, Yielding
-from membench.ledger import LOSSES, Ledger
+from membench._ledger import LOSSES, Ledger
 from membench.report import record as report
 
 STATUS = Status(

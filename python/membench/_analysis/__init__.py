@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from membench._analysis.items import Keys, Memory, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
 from membench._results import from_json
-from membench.sample import ALL, Sample
+from membench._sample import ALL, Sample
 
 if TYPE_CHECKING:
     from membench._profile import Profile

@@ -57,8 +57,8 @@ def _working_folder(keep: Path | None) -> Iterator[Path]:
 
 def _record(folder: Path, seconds: float) -> int:
     """Record the workload; the recorder's first line says that it is attached."""
-    from membench.demo.server import private_memcached
-    from membench.demo.workload import Load, run
+    from membench._demo.server import private_memcached
+    from membench._demo.workload import Load, run
 
     with private_memcached() as port:
         load = Load(duration_s=seconds)
@@ -77,7 +77,7 @@ def _record(folder: Path, seconds: float) -> int:
 
 def _replay(folder: Path) -> int:
     """Replay onto a fresh server; timing that this machine could not hold is no failure here."""
-    from membench.demo.server import private_memcached
+    from membench._demo.server import private_memcached
 
     with private_memcached() as port:
         target = f"127.0.0.1:{port}"

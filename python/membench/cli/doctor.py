@@ -38,7 +38,7 @@ def command(
     \b
     Example: membench doctor --require ebpf
     """  # noqa: D301 - `\b` keeps the example on its line
-    from membench.doctor import diagnose
+    from membench._doctor.diagnose import diagnose
     from membench.report.doctor import render_diagnosis
 
     with_tools = build or require == "build"

@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench.doctor import Check, Diagnosis, SourceVerdict
-from membench.forecast import Constants, Forecast
-from membench.host import Identity, Machine, Target
-from membench.policy import Policy
+from membench._doctor.diagnose import Check, Diagnosis, SourceVerdict
+from membench._doctor.forecast import Constants, Forecast
+from membench._doctor.host import Identity, Machine, Target
+from membench._doctor.policy import Policy
 from membench.report.numbers import count, duration, percent, rate, size
-from membench.toolchain import Tool
+from membench._doctor.toolchain import Tool
 
 
 def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:

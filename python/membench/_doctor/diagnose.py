@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from membench import sources
 from membench._results import from_json
-from membench.calibration import measure
+from membench._doctor.calibration import measure
 from membench.errors import UsageError
-from membench.forecast import PUBLISHED, Constants, Forecast, forecast
-from membench.host import Identity, Machine, Target, find_target, read_identity, read_machine
-from membench.policy import Policy, can_see_others, read_policy
-from membench.toolchain import Tool, find_tools
+from membench._doctor.forecast import PUBLISHED, Constants, Forecast, forecast
+from membench._doctor.host import Identity, Machine, Target, find_target, read_identity, read_machine
+from membench._doctor.policy import Policy, can_see_others, read_policy
+from membench._doctor.toolchain import Tool, find_tools
 
 # What the engine tries, also where it could not be.
 _HOOKS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from membench.host import Target
+from membench._doctor.host import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from membench.demo.server import private_memcached
+from membench._demo.server import private_memcached
 from membench.errors import CaptureUnavailableError
-from membench.forecast import Constants
+from membench._doctor.forecast import Constants
 
 _ROUNDS = 3
 _SECONDS = 1.0
