@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 from membench import sources
 from membench._arguments import Side, check_ring_size, check_sample, refuse_for_logs, select
+from membench._ledger import Ledger
 from membench._results import from_json
 from membench._running import Running
+from membench._sample import ALL, Sample
 from membench.errors import UsageError
 from membench.guards import Guards, Limits, Pace, Yielding
-from membench._ledger import Ledger
-from membench._sample import ALL, Sample
 
 if TYPE_CHECKING:
     from membench._native import Batch, Event, Recorder
@@ -55,6 +55,7 @@ class Status:
 
     Attributes:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
+        requests: Requests so far; a multi-get is one.
         lost_lines: Of memcached's log, as far as it says.
         user_queue_drops: Events that a slow consumer or disk did not take.
         fallback: Why the preferred hooks could not be used; `None` if they were.
@@ -82,6 +83,7 @@ class Status:
     source: str = ""
     notice: str | None = None
     lost_lines: int = 0
+    requests: int = 0
     pace: Pace = field(default_factory=Pace)
     yielding: Yielding = field(default_factory=Yielding)
     limits: Limits = field(default_factory=Limits)

@@ -1,4 +1,4 @@
-"""Which share of the traffic was recorded."""
+"""The share of the traffic that a recording kept."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One in so many keys, and one in so many connections; 1 is all of them.
+    """One key in N and one connection in M; 1 keeps all.
 
     Attributes:
-        keys: Every operation on a key is in, or none, told by the key's id.
-        connections: Told by the client's address and port, in the kernel.
+        keys: N. A key's id decides: every operation on the key is kept, or none.
+        connections: M. The client's address and port decide, in the kernel.
     """
 
     keys: int = 1
@@ -19,11 +19,11 @@ class Sample:
 
     @property
     def is_all(self) -> bool:
-        """Whether it is everything."""
+        """True if everything was kept."""
         return self.keys == self.connections == 1
 
     def __str__(self) -> str:
-        """Say what it is one in."""
+        """Name the share: `1 in 100 keys`."""
         parts = [
             f"1 in {number:,} {what}"
             for number, what in ((self.keys, "keys"), (self.connections, "connections"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.kernel import default_hooks, all_hooks
+from support.kernel import all_hooks, default_hooks
 from support.mixed import Mixed, record_mixed
 from support.server import memcached
 

@@ -1,4 +1,4 @@
-"""Profiles on disk, opened from Python: `tests/data`, as `rust/profile/examples/profiles.rs` wrote them."""
+"""Profiles on disk, opened from Python: `tests/data`, by `rust/profile/examples/profiles.rs`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_event_comes_in_order(either: Path) -> None:
     profile = membench.open(either)
     events = list(profile)
     assert len(events) == len(profile) == EVENTS
-    assert [event.time for event in events] == sorted(event.time for event in events)
+    assert [event.time_us for event in events] == sorted(event.time_us for event in events)
     assert Counter(event.command for event in events) == COMMANDS
     assert Counter(event.outcome for event in events) == OUTCOMES
     assert [event.request for event in events if event.connection == 3] == list(range(10))
@@ -50,11 +50,11 @@ def test_an_event_has_what_was_recorded_and_nothing_where_nothing_was(either: Pa
     event = list(membench.open(either))[3]
     assert (event.command, event.options, event.outcome) == ("set", "noreply", "suppressed")
     assert (event.key_size, event.value_size, event.request_size) == (20, 100, 140)
-    assert (event.ttl, event.flags, event.server_time, event.cas) == (3600, 0, None, None)
+    assert (event.ttl, event.flags, event.server_time_ns, event.cas) == (3600, 0, None, None)
 
 
 def test_a_sealed_profile_tells_what_it_holds() -> None:
-    info = membench.open(DATA / "sealed").info
+    info = membench.open(DATA / "sealed").summary()
     assert (info.state, info.repaired, info.events, info.requests) == (
         "sealed",
         False,
@@ -66,7 +66,7 @@ def test_a_sealed_profile_tells_what_it_holds() -> None:
 
 
 def test_an_unsealed_profile_tells_that_it_is_not_sealed() -> None:
-    info = membench.open(DATA / "killed").info
+    info = membench.open(DATA / "killed").summary()
     assert (info.state, info.unsealed_events, info.cut_bytes) == ("recording", EVENTS, 0)
     assert (info.connections, info.commands, info.outcomes) == (4, COMMANDS, OUTCOMES)
     assert (info.stopped_by, info.ledger.complete) == (None, None)
@@ -74,11 +74,11 @@ def test_an_unsealed_profile_tells_that_it_is_not_sealed() -> None:
 
 def test_repair_seals_what_a_killed_recorder_left(copy: Callable[[str], Path]) -> None:
     path = copy("killed")
-    before = [event.time for event in membench.open(path)]
+    before = [event.time_us for event in membench.open(path)]
     info = membench.repair(path)
     assert (info.state, info.repaired, info.events) == ("sealed", True, EVENTS)
     assert info.ledger.complete is None
-    assert [event.time for event in membench.open(path)] == before
+    assert [event.time_us for event in membench.open(path)] == before
     assert not list(path.glob("*.part"))
 
 
@@ -95,7 +95,7 @@ def test_a_cut_batch_is_left_out_and_told(copy: Callable[[str], Path]) -> None:
     part.write_bytes(part.read_bytes()[:-1])
     profile = membench.open(path)
     assert list(profile) == []
-    assert profile.info.cut_bytes > 0
+    assert profile.summary().cut_bytes > 0
 
 
 def newer(path: Path) -> None:
@@ -157,7 +157,7 @@ def test_pyarrow_reads_events_and_tables(either: Path) -> None:
     assert Counter(table["outcome"].to_pylist()) == OUTCOMES
     assert table["key"].to_pylist() == [event.key for event in profile]
     assert pa.schema(profile) == table.schema
-    assert pa.table(profile.connections).num_rows == len(profile.connections)
+    assert pa.table(profile.connections()).num_rows == len(profile.connections())
 
 
 def test_polars_reads_events(either: Path) -> None:

@@ -1,1 +1,1 @@
-"""What works on this machine, found out by trying, and what would change that."""
+"""This machine → the sources that work here, found by trying, and what would enable the others."""

@@ -1,22 +1,22 @@
-"""A server's own rates → what recording it would cost, before anything is attached."""
+"""A server's own rate → the cost of recording it, before anything is attached."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from membench._doctor.host import Target
+from membench._doctor.host import Server
 
 
 @dataclass(frozen=True, slots=True)
-class Constants:
-    """What recording costs an operation, and where that is from.
+class OperationCost:
+    """The cost of recording one operation.
 
     Attributes:
-        recorder_ns: Recorder's CPU, ring to disk.
-        server_ns: The server's CPU.
-        bytes: On disk.
-        measured: Where and how it was measured.
+        recorder_ns: CPU time of the recorder, from the ring to the disk, ns.
+        server_ns: Additional CPU time of the server, ns.
+        bytes: Bytes on disk.
+        measured: Where and how this was measured.
     """
 
     recorder_ns: float
@@ -25,30 +25,31 @@ class Constants:
     measured: str
 
 
-# docs/performance.md, `--responses bytes`: between 32 requests in a write and one at a time.
+# docs/performance.md, `--responses bytes`: from 32 requests in a write to one at a time.
 PUBLISHED = (
-    Constants(700, 903, 7.3, "docs/performance.md, 32 requests in a write"),
-    Constants(959, 1718, 13.0, "docs/performance.md, one request at a time"),
+    OperationCost(700, 903, 7.3, "docs/performance.md, 32 requests in a write"),
+    OperationCost(959, 1718, 13.0, "docs/performance.md, one request at a time"),
 )
 
 
-# The rate that is forecast for a server with nothing to do, a second.
+# Rate assumed for a server with nothing to do, operations/s.
 IDLE_RATE = 100_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What recording one server would cost, from the least to the most.
+    """The cost of recording one server; each range is from the least to the most.
 
     Attributes:
-        port: The server's.
-        operations_per_s: Its rate.
-        recorder_cpus: CPUs the recorder needs here.
-        server_cpus: CPUs more that the server needs.
-        server_share: The same as a share of the CPU time it takes now.
-        bytes_per_s: To disk.
-        measured: Where the constants are from.
-        idle: Whether the server has nothing to do: then it is a forecast for `IDLE_RATE`.
+        port: The server's port.
+        operations_per_s: The server's rate.
+        recorder_cpus: CPUs that the recorder needs here.
+        server_cpus: Additional CPUs that the server needs.
+        server_share: `server_cpus` as a share of the CPU time that the server takes now; None if
+            that is unknown.
+        bytes_per_s: Bytes per second to disk.
+        measured: Where the costs per operation were measured.
+        idle: True if the server has nothing to do: the forecast is then for `IDLE_RATE`.
     """
 
     port: int
@@ -61,22 +62,22 @@ class Forecast:
     idle: bool = False
 
 
-def forecast(target: Target, constants: tuple[Constants, ...] = PUBLISHED) -> Forecast | None:
-    """Forecast recording of a server; None for one that does not tell its rate."""
-    if target.operations_per_s is None:
+def forecast(server: Server, costs: tuple[OperationCost, ...] = PUBLISHED) -> Forecast | None:
+    """Forecast the cost of recording a server; None if it did not tell its rate."""
+    if server.operations_per_s is None:
         return None
-    idle = target.operations_per_s < 1
-    rate = IDLE_RATE if idle else target.operations_per_s
-    server = _range(rate * one.server_ns / 1e9 for one in constants)
-    busy = None if idle else target.cpus_used
+    idle = server.operations_per_s < 1
+    rate = IDLE_RATE if idle else server.operations_per_s
+    server_cpus = _range(rate * cost.server_ns / 1e9 for cost in costs)
+    busy = None if idle else server.cpus_used
     return Forecast(
-        port=target.port,
+        port=server.port,
         operations_per_s=rate,
-        recorder_cpus=_range(rate * one.recorder_ns / 1e9 for one in constants),
-        server_cpus=server,
-        server_share=(server[0] / busy, server[1] / busy) if busy else None,
-        bytes_per_s=_range(rate * one.bytes for one in constants),
-        measured="; ".join(one.measured for one in constants),
+        recorder_cpus=_range(rate * cost.recorder_ns / 1e9 for cost in costs),
+        server_cpus=server_cpus,
+        server_share=(server_cpus[0] / busy, server_cpus[1] / busy) if busy else None,
+        bytes_per_s=_range(rate * cost.bytes for cost in costs),
+        measured="; ".join(cost.measured for cost in costs),
         idle=idle,
     )
 
