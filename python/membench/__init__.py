@@ -315,4 +315,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(globals().keys() | _HOME_OF.keys())
+    return sorted({"errors", *__all__, *(name for name in globals() if name.startswith("__"))})

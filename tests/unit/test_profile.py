@@ -98,6 +98,38 @@ def test_a_cut_batch_is_left_out_and_told(copy: Callable[[str], Path]) -> None:
     assert profile.summary().cut_bytes > 0
 
 
+def test_an_open_profile_is_analyzed_as_it_was_opened_while_recording_goes_on(
+    copy: Callable[[str], Path],
+) -> None:
+    path = copy("killed")
+    opened = membench.open(path)
+    replace_open_part(path, 1)
+    assert len(membench.open(path)) == 0
+    for profile, events in ((opened, EVENTS), (path, 0)):
+        analysis = membench.analyze(profile, only=["requests"])
+        assert analysis.requests is not None
+        assert analysis.requests.events == events
+
+
+def test_an_open_profile_outlives_its_replacement(copy: Callable[[str], Path]) -> None:
+    path = copy("sealed")
+    opened = membench.open(path)
+    path.rename(path.with_name("before"))
+    replace_open_part(copy("killed").rename(path), 1)
+    assert (opened.summary().state, membench.open(path).summary().state) == ("sealed", "recording")
+    assert membench.analyze(opened).profile.complete is not None
+    assert membench.analyze(path).profile.complete is None
+    assert (len(opened.connections()), len(list(opened))) == (4, EVENTS)
+
+
+def replace_open_part(path: Path, less: int) -> None:
+    """Put another file in the place of the open part, as if it had been written anew."""
+    (part,) = path.glob("*.part")
+    other = part.with_suffix(".new")
+    other.write_bytes(part.read_bytes()[:-less])
+    other.replace(part)
+
+
 def newer(path: Path) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 99}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import TypeVar
 
 from membench._analysis import Analysis, analyze
 from membench._demo.server import private_memcached
-from membench._demo.workload import Load, run
+from membench._demo.workload import Load
 from membench._profile import Summary, open  # noqa: A004 - `membench.open`
 from membench._record import Recording, record
 from membench._replay import ReplayResult, replay
@@ -34,6 +36,9 @@ class DemoStep:
 
     command: tuple[str, ...]
     result: Recording | Summary | Analysis | ReplayResult | None = None
+
+
+OnStep = Callable[[DemoStep], object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def demo(
     folder: str | os.PathLike[str] | None = None,
     *,
     duration_s: float = 5.0,
-    on_step: Callable[[DemoStep], object] = lambda _step: None,
+    on_step: Callable[[DemoStep], object] | None = None,
 ) -> Demo:
     """Record, analyze and replay a private memcached with a small workload.
 
@@ -88,24 +93,33 @@ def demo(
     return Demo(None if folder is None else profile, recording, summary, analysis, replayed)
 
 
-def _record(profile: Path, load: Load, on_step: Callable[[DemoStep], object]) -> Recording:
+def _record(profile: Path, load: Load, on_step: OnStep) -> Recording:
     def recorded() -> Recording:
         with record("ebpf:any", profile, ports=[port]) as capture:
-            run(port, load)
+            _send(port, load)
         return capture.result
 
     with private_memcached() as port:
         return _step(("record", "ebpf:any", _NAME, "--port", str(port)), recorded, on_step)
 
 
+def _send(port: int, load: Load) -> None:
+    """Send the workload from a process of its own: the recorder's cost is its process's CPU."""
+    program = f"from membench._demo.workload import Load, run; run({port}, {load!r})"
+    # Not in the terminal's session: Ctrl-C interrupts this process, which then ends the other.
+    subprocess.run([sys.executable, "-c", program], check=True, start_new_session=True)
+
+
 def _step(
     command: tuple[str, ...],
     work: Callable[[], Result],
-    on_step: Callable[[DemoStep], object],
+    on_step: OnStep,
 ) -> Result:
-    on_step(DemoStep(command))
+    if on_step is not None:
+        on_step(DemoStep(command))
     result = work()
-    on_step(DemoStep(command, result))
+    if on_step is not None:
+        on_step(DemoStep(command, result))
     return result
 
 
