@@ -100,7 +100,7 @@ def test_info_counts_what_the_clients_did(mixed: Mixed) -> None:
     assert info["events"] == len(log)
     assert info["connections"] == len(mixed.connections)
     assert info["commands"] == Counter(operation.command for operation in log)
-    assert (info["state"], info["source"], info["schema_version"]) == ("sealed", "ebpf:any", 1)
+    assert (info["state"], info["source"], info["schema_version"]) == ("sealed", "ebpf:any", 2)
 
 
 @pytest.mark.quick

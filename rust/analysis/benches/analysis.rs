@@ -1,4 +1,4 @@
-//! A made-up recording of 10 M events → CPU seconds that each analysis, and all in one pass, take.
+//! A synthetic recording of 10 M events → CPU seconds of each analysis, and of all in one pass.
 //!
 //! `cargo bench --bench analysis [-- EVENTS]`
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
@@ -20,7 +20,7 @@ fn main() {
             .max()
     });
     println!(
-        "{count} events of at most {KEYS} keys; making them takes {generating:.2} s, taken off below"
+        "{count} events of at most {KEYS} keys; generating them takes {generating:.2} s, subtracted below"
     );
     for section in Section::ALL {
         let (seconds, _) = timed(|| run(count, Some(vec![*section])));
@@ -30,7 +30,7 @@ fn main() {
     report("everything", seconds - generating, count);
     let memory = analysis.memory.as_ref();
     println!(
-        "{BUDGET}; distinct keys {}, {} points of the curve",
+        "{BUDGET}; {} distinct keys, {} points on the curve",
         analysis.keys.as_ref().map_or(0, |keys| keys.distinct),
         memory.map_or(0, |memory| memory.miss_ratio_curve.len())
     );
@@ -49,7 +49,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     (cpu_seconds() - start, result)
 }
 
-/// CPU time of this process: other work on the machine does not count.
+/// CPU time of this process, s, which excludes other work on the machine.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     let nanoseconds = text.split(' ').next().and_then(|it| it.parse::<f64>().ok());
@@ -62,10 +62,10 @@ fn run(count: u32, only: Option<Vec<Section>>) -> Analysis {
         ..Options::default()
     };
     analyze_events(workload(count).map(Ok), &Context::default(), &options)
-        .expect("made-up events have few keys")
+        .expect("the synthetic events have few keys")
 }
 
-/// Nine gets to one set, about Zipf 1 over the keys, 300 connections, 200,000 events/s.
+/// Generates nine gets to one set, about Zipf 1 over the keys, on 300 connections, at 200,000 events/s.
 fn workload(count: u32) -> impl Iterator<Item = Event> {
     (0..count).map(|ordinal| {
         let random = mix(u64::from(ordinal));
@@ -94,7 +94,7 @@ fn workload(count: u32) -> impl Iterator<Item = Event> {
     })
 }
 
-/// Log-uniform over `0..KEYS`: key k about proportionally to 1 / k.
+/// Draws a key log-uniformly from `0..KEYS`: key k about proportionally to 1 / k.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

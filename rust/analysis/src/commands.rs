@@ -1,4 +1,4 @@
-//! Operations → how often each command was asked, and how it ended.
+//! Operations → the requests and outcomes of each command.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::numbers::{float, share};
 use super::operation::{Kind, Operation};
 use membench_event::Outcome;
 
-/// Counts by command. Constant memory.
+/// Counts by command, in constant memory.
 #[derive(Default)]
 pub(super) struct CommandCounts {
     counts: [Count; Kind::COUNT],
@@ -23,23 +23,23 @@ struct Count {
 /// One command's share of the requests.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CommandShare {
-    /// The verb; a `get` of several keys is `mget`, a `gets` of several `mgets`.
+    /// Name of the command; a `get` of several keys is `mget`, a `gets` of several keys `mgets`.
     pub command: &'static str,
     /// Requests.
     pub requests: u64,
-    /// Operations on one key.
+    /// Operations, one per key.
     pub events: u64,
     /// Share of all requests, 0…1.
     pub share: f64,
-    /// Mean keys a request.
+    /// Mean number of keys per request.
     pub keys_per_request: f64,
-    /// How its operations ended; only those that occurred.
+    /// Operations by outcome; only outcomes that occurred.
     pub outcomes: Vec<OutcomeCount>,
     /// Operations whose response was not seen.
     pub unseen: u64,
 }
 
-/// How many operations ended so.
+/// Number of operations with one outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct OutcomeCount {
     /// `hit`, `miss`, `stored`, …
@@ -59,7 +59,7 @@ impl CommandCounts {
         }
     }
 
-    /// Most frequent first.
+    /// Returns the commands that occurred, most frequent first.
     pub(super) fn finish(&self) -> Vec<CommandShare> {
         let total = self.counts.iter().map(|count| count.requests).sum();
         let mut shares: Vec<_> = Kind::all()

@@ -1,4 +1,4 @@
-//! Operations → how clients use their connections: pipelining, batches, skew.
+//! Operations → statistics of the clients' connections: pipelining, batches, skew.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use super::numbers::{count, share};
 use super::operation::Operation;
 use super::quantiles::{Distribution, Quantiles};
 
-/// 48 bytes a connection.
+/// Counts of every connection, 40 bytes each.
 #[derive(Default)]
 pub(super) struct ConnectionCounts {
     states: Vec<State>,
@@ -28,43 +28,43 @@ struct State {
     in_batch: u64,
 }
 
-/// What the profile knows about a connection beyond its events.
+/// Facts about a connection that its events do not carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionFacts {
-    /// Its ordinal in the events.
+    /// Ordinal of the connection, as in events.
     pub connection: u32,
     /// Ordinal of the client's address.
     pub client: u32,
-    /// When it was opened, `CLOCK_MONOTONIC` ns; none: before the recording.
+    /// Time of opening, `CLOCK_MONOTONIC` ns; `None` if before the recording.
     pub opened: Option<u64>,
-    /// When it was closed, `CLOCK_MONOTONIC` ns; none: after the recording.
+    /// Time of closing, `CLOCK_MONOTONIC` ns; `None` if the recording does not show it.
     pub closed: Option<u64>,
 }
 
-/// How clients use their connections.
+/// Statistics of the clients' connections.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Connections {
     /// Connections with at least one request.
     pub count: u64,
-    /// Connections known to the recording, idle ones included.
+    /// Connections known to the recording, including idle ones.
     pub known: Option<u64>,
-    /// Known ones that were open before the recording began.
+    /// Known connections that were open before the recording began.
     pub open_at_start: Option<u64>,
-    /// Known ones still open at its end.
+    /// Known connections that were still open when the recording ended.
     pub open_at_end: Option<u64>,
     /// Distinct client addresses.
     pub clients: Option<u64>,
     /// Requests on each connection.
     pub requests: Option<Quantiles>,
-    /// From its first to its last request, ms.
+    /// Time from the first to the last request of each connection, ms.
     pub active_ms: Option<Quantiles>,
-    /// From open to close, of those opened and closed while recording, ms.
+    /// Time from open to close of each connection that did both during the recording, ms.
     pub lifetime_ms: Option<Quantiles>,
-    /// Requests that one read of the server took in: 1 when clients wait for each response.
+    /// Requests that one read of the server took in: 1 if clients wait for each response.
     pub pipeline_depth: Option<Quantiles>,
-    /// Share of requests that came with others in one read, 0…1.
+    /// Share of requests that shared a read with others, 0…1.
     pub pipelined: Option<f64>,
-    /// Keys of each request with more than one.
+    /// Keys of each request that has more than one.
     pub multi_get_keys: Option<Quantiles>,
     /// Share of requests of the busiest connection, 0…1.
     pub busiest_connection: Option<f64>,
@@ -103,7 +103,7 @@ impl ConnectionCounts {
         }
     }
 
-    /// `known`: what the profile knows about its connections, if anything.
+    /// Summarises all connections. `known` is the profile's table of connections, if it has one.
     pub(super) fn finish(mut self, known: Option<&[ConnectionFacts]>) -> Connections {
         for index in 0..self.states.len() {
             self.batch(self.states[index].in_batch);
@@ -136,7 +136,7 @@ impl ConnectionCounts {
         }
     }
 
-    /// Requests of each client.
+    /// Counts the requests of each client.
     fn by_client(&self, known: &[ConnectionFacts]) -> Vec<u64> {
         let client_of: HashMap<_, _> = known.iter().map(|it| (it.connection, it.client)).collect();
         let mut requests = HashMap::<u32, u64>::new();
@@ -150,7 +150,7 @@ impl ConnectionCounts {
 }
 
 impl State {
-    /// Counts a request; the depth of the batch before it, if it starts a new one.
+    /// Counts a request. If it starts a new batch, returns the depth of the previous one.
     fn request(&mut self, operation: &Operation) -> Option<u64> {
         let new_batch = self.requests > 0 && operation.event.batch != self.batch;
         let ended = new_batch.then_some(self.in_batch);

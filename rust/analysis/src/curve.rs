@@ -1,49 +1,63 @@
-//! Reuse distances in bytes → hit ratio at any size.
+//! Reuse distances in bytes → hit ratio at any memory size.
 
 use serde::Serialize;
 
-use super::memory::Reads;
 use super::numbers::{float, share};
 
-/// Steps of an octave, as a power of two: sizes of a few significant bits (all of `-m 1` … `-m 2048`) fall on a
-/// step's edge, where the curve is exact; elsewhere a size is off by at most 0.05 %.
+/// Steps per octave, as a power of two. Sizes of few significant bits (every `-m 1` … `-m 2048`) fall on the edge of a
+/// step, where the curve is exact; other sizes are off by at most 0.05 %.
 const STEP_BITS: u32 = 11;
 const STEPS: u64 = 1 << STEP_BITS;
-/// Sizes an octave in the curve given.
-const POINTS_AN_OCTAVE: u64 = 8;
+/// Points per octave in the reported curve.
+const POINTS_PER_OCTAVE: u64 = 8;
 const MEGABYTE: u64 = 1 << 20;
 
-/// Reads by distance.
+/// Number of reads and the bytes of their items.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reads {
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+}
+
+impl Reads {
+    /// Adds one read of an item of `bytes`.
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// Histogram of reads by reuse distance.
 #[derive(Default)]
 pub(super) struct Curve {
     steps: Vec<Reads>,
     longest: u64,
 }
 
-/// Hit ratio at one size.
+/// Hit ratio at one memory size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Point {
     /// Memory for items, bytes.
     pub bytes: u64,
-    /// Hit ratio, 0…1, if every read whose last use the recording does not show missed.
+    /// Lower bound of the hit ratio, 0…1: a read is a miss if the recording does not show its item's previous use.
     pub hit_ratio: f64,
-    /// Hit ratio, 0…1, if all of those hit.
+    /// Upper bound of the hit ratio, 0…1: a read is a hit if the recording does not show its item's previous use.
     pub hit_ratio_most: f64,
-    /// Share of the bytes read that hits (lower bound, as `hit_ratio`), 0…1.
+    /// Lower bound of the share of the bytes read that hits, 0…1; the counterpart of `hit_ratio`.
     pub byte_hit_ratio: f64,
 }
 
-/// Where more memory stops paying.
+/// Point of diminishing returns: more memory than this gains little.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Knee {
     /// Memory for items, bytes.
     pub bytes: u64,
-    /// Hit ratio there (lower bound), 0…1.
+    /// Lower bound of the hit ratio at that size, 0…1.
     pub hit_ratio: f64,
 }
 
 impl Curve {
-    /// A read that hits in `distance` bytes or more.
+    /// Adds a read of an item of `bytes`, which hits in a memory of `distance` bytes or more.
     pub(super) fn record(&mut self, distance: u64, bytes: u64) {
         let step = step(distance);
         if step >= self.steps.len() {
@@ -53,8 +67,8 @@ impl Curve {
         self.longest = self.longest.max(distance);
     }
 
-    /// The curve, with the reads that have no distance.
-    pub(super) fn draw(&self, unknown: Reads, certain_misses: Reads) -> Drawn {
+    /// Accumulates the curve. Reads without a distance are either `unknown` or `certain_misses`.
+    pub(super) fn accumulate(&self, unknown: Reads, certain_misses: Reads) -> HitCurve {
         let mut sum = Reads::default();
         let cumulative = self.steps.iter().map(|reads| {
             sum.count += reads.count;
@@ -62,7 +76,7 @@ impl Curve {
             sum
         });
         let cumulative: Vec<_> = cumulative.collect();
-        Drawn {
+        HitCurve {
             reads: sum.count + unknown.count + certain_misses.count,
             bytes: sum.bytes + unknown.bytes + certain_misses.bytes,
             unknown,
@@ -72,23 +86,23 @@ impl Curve {
     }
 }
 
-/// A curve that can be asked.
-pub(super) struct Drawn {
+/// Hit ratio as a function of memory size.
+pub(super) struct HitCurve {
     pub(super) reads: u64,
     bytes: u64,
     unknown: Reads,
     longest: u64,
-    /// By step: the reads that hit up to it.
+    /// Reads that hit in a memory as large as the upper edge of each step.
     cumulative: Vec<Reads>,
 }
 
-impl Drawn {
+impl HitCurve {
     pub(super) fn known_to_bytes(&self) -> u64 {
         self.longest
     }
 
-    fn at(&self, bytes: u64) -> Point {
-        // The step that `bytes` ends is whole; one that it cuts is left out.
+    fn point(&self, bytes: u64) -> Point {
+        // Only steps that end at or below `bytes` count.
         let whole = if bytes == u64::MAX {
             usize::MAX
         } else {
@@ -104,24 +118,24 @@ impl Drawn {
         }
     }
 
-    /// From the first size at which anything hits to the first at which everything known does.
+    /// Returns points from the first size at which any read hits to the first at which every known read does.
     pub(super) fn points(&self) -> Vec<Point> {
         let Some(first) = self.cumulative.iter().position(|reads| reads.count > 0) else {
             return Vec::new();
         };
-        let every = STEPS / POINTS_AN_OCTAVE;
+        let every = STEPS / POINTS_PER_OCTAVE;
         let first = first as u64 / every * every;
         let steps = (first..).step_by(usize::try_from(every).unwrap_or(1));
         let end = self.cumulative.len() as u64 + every;
         let sizes = steps.take_while(|&step| step < end).map(lower_edge);
-        sizes.map(|bytes| self.at(bytes)).collect()
+        sizes.map(|bytes| self.point(bytes)).collect()
     }
 
     pub(super) fn powers_of_two_megabytes(&self) -> Vec<Point> {
         let sizes = (0..24).map(|exponent| MEGABYTE << exponent);
         let holds_all = sizes.clone().position(|bytes| bytes >= self.longest);
         let count = holds_all.map_or(24, |index| index + 1);
-        sizes.take(count).map(|bytes| self.at(bytes)).collect()
+        sizes.take(count).map(|bytes| self.point(bytes)).collect()
     }
 
     pub(super) fn knee(&self) -> Option<Knee> {
@@ -137,14 +151,14 @@ impl Drawn {
     }
 
     pub(super) fn nearly_best(&self) -> Option<u64> {
-        let best = self.at(u64::MAX).hit_ratio;
+        let best = self.point(u64::MAX).hit_ratio;
         let points = self.points();
         let found = points.iter().find(|point| point.hit_ratio >= best - 0.01);
         found.map(|point| point.bytes)
     }
 }
 
-/// The step a distance falls in: `lower_edge(step) < distance <= lower_edge(step + 1)`, for distances above 0.
+/// Finds the step that contains a distance above 0: `lower_edge(step) < distance <= lower_edge(step + 1)`.
 fn step(distance: u64) -> usize {
     let below = distance.saturating_sub(1);
     let octave = below.max(STEPS).ilog2() - STEP_BITS;
@@ -182,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_curve_counts_what_hits_up_to_each_size() {
+    fn the_curve_counts_the_reads_that_hit_at_each_size() {
         let mut curve = Curve::default();
         for distance in [100, 200, 200, MEGABYTE, MEGABYTE + 1] {
             curve.record(distance, 10);
@@ -195,12 +209,12 @@ mod tests {
             count: 2,
             bytes: 20,
         };
-        let drawn = curve.draw(unknown, lost);
-        let at = |bytes| drawn.at(bytes).hit_ratio;
-        let found = [99, 100, 199, 200, MEGABYTE - 1, MEGABYTE, u64::MAX].map(at);
+        let curve = curve.accumulate(unknown, lost);
+        let ratio = |bytes| curve.point(bytes).hit_ratio;
+        let found = [99, 100, 199, 200, MEGABYTE - 1, MEGABYTE, u64::MAX].map(ratio);
         let hits = found.map(|ratio| (ratio * 10.0).round().to_string());
         assert_eq!(hits, ["0", "1", "1", "3", "3", "4", "5"]);
-        assert!((drawn.at(MEGABYTE).hit_ratio_most - 0.6).abs() < 1e-12);
-        assert_eq!(drawn.powers_of_two_megabytes().len(), 2);
+        assert!((curve.point(MEGABYTE).hit_ratio_most - 0.6).abs() < 1e-12);
+        assert_eq!(curve.powers_of_two_megabytes().len(), 2);
     }
 }

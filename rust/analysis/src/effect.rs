@@ -1,29 +1,29 @@
-//! An event and its outcome → what it did to the item of its key.
+//! An event and its outcome → its effect on the item of its key.
 
 use membench_event::{Command, Event, Options, OptionsTable, Outcome};
 
-/// What an event did to its item.
+/// Effect of an event on the item of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Asked for it; `found` is none when the response was not seen.
+    /// Read the item; `found` is `None` if the response was not seen.
     Read { found: Option<bool> },
-    /// Wrote its value.
+    /// Stored the item.
     Store,
-    /// Wrote it, if it was absent (true) or present (false): the response was not seen.
+    /// Stored the item if it was absent (`true`) or present (`false`); the response was not seen.
     StoreIf { absent: bool },
-    /// Added to its value.
+    /// Extended the item's value.
     Grow,
-    /// Changed its expiry, or its number in place.
+    /// Changed the item's expiry, or its number in place.
     Touch,
-    /// Removed it, or found that it is not there.
+    /// Removed the item, or found none.
     Remove,
     /// Removed all items.
     Flush,
-    /// None that is known.
+    /// No known effect.
     Nothing,
 }
 
-/// The `M` flag of a meta set, by its options string.
+/// Mode of a store: the `M` flag of a meta set, or the equivalent command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mode {
     #[default]
@@ -33,7 +33,7 @@ enum Mode {
     Grow,
 }
 
-/// Reads effects off events.
+/// Derives the effects of events. Parses each options string once.
 pub(super) struct Effects {
     modes: Vec<Mode>,
 }
@@ -44,7 +44,7 @@ impl Effects {
         Self { modes }
     }
 
-    pub(super) fn of(&self, event: &Event) -> Effect {
+    pub(super) fn effect(&self, event: &Event) -> Effect {
         use Command as C;
         match event.command {
             C::Get | C::Gets | C::Gat | C::Gats | C::MetaGet => read(event),
@@ -93,7 +93,7 @@ fn read(event: &Event) -> Effect {
     }
 }
 
-/// A won item without a value was made by this very request.
+/// True if a read found the item. A win without a value means that this very request created the item.
 fn found(outcome: Outcome, value_size: Option<u32>) -> bool {
     match outcome {
         Outcome::Won => value_size.is_some_and(|size| size > 0),
@@ -178,7 +178,7 @@ mod tests {
                 options: Options(options),
                 ..event()
             };
-            assert_eq!(effects.of(&event), expected, "{command:?} {outcome:?}");
+            assert_eq!(effects.effect(&event), expected, "{command:?} {outcome:?}");
         }
     }
 

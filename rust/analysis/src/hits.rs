@@ -1,4 +1,4 @@
-//! Operations that read → hit ratio, by command and over time.
+//! Reads → hit ratio by command and over time.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use super::numbers::share;
 use super::operation::{Kind, Operation};
 use super::series::{Bucket, Buckets, Series};
 
-/// Counts by command and over time. Constant memory.
+/// Read counts by command and over time, in constant memory.
 #[derive(Default)]
 pub(super) struct HitCounts {
     by_kind: [Reads; Kind::COUNT],
@@ -21,29 +21,29 @@ struct Reads {
     unseen: u64,
 }
 
-/// How many reads found their item. A multi-get of N keys is N reads.
+/// Hit ratios. A multi-get of N keys counts as N reads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hits {
     /// All reading commands together.
     pub all: HitRatio,
     /// Each reading command, most reads first.
     pub by_command: Vec<HitRatio>,
-    /// Hit ratio over time; none where nothing was read.
+    /// Hit ratio over time; `None` for intervals without reads.
     pub over_time: Series<Option<f64>>,
 }
 
-/// Reads and how many of them hit.
+/// Reads of one command and their hits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HitRatio {
-    /// The verb, `mget` for a `get` of several keys; `all` for all.
+    /// Name of the command, `mget` for a `get` of several keys; `all` for the total.
     pub command: &'static str,
     /// Reads whose response was seen.
     pub reads: u64,
-    /// Those that found their item.
+    /// Reads that found their item.
     pub hits: u64,
-    /// Hits over reads, 0…1.
+    /// Hits over reads, 0…1; `None` without reads.
     pub ratio: Option<f64>,
-    /// Reads whose response was not seen, in neither count.
+    /// Reads whose response was not seen; they count neither as reads nor as hits.
     pub unseen: u64,
 }
 
@@ -53,7 +53,7 @@ impl HitCounts {
             return;
         };
         self.by_kind[operation.kind.index()].count(found);
-        self.buckets.at(operation.time).count(found);
+        self.buckets.bucket(operation.time).count(found);
     }
 
     pub(super) fn finish(&self) -> Hits {

@@ -1,66 +1,66 @@
-//! Events in order → the item of each key as a memory without end would hold it. 16 bytes a distinct key.
+//! Events in order → the item of each key as an unlimited memory would hold it. 16 bytes per distinct key.
 
 use super::effect::Effect;
 use super::slabs::{Footprint, ItemSize};
 use membench_event::{Event, Outcome};
 
-/// Time of an expiry that never comes, ms.
+/// Expiry of an item that does not expire, ms.
 const NEVER: u32 = u32::MAX;
-/// memcached's clock ticks once a second: an item may go up to this much before its ttl ends.
+/// Tick of memcached's clock, ms: an item may expire up to this much before its ttl ends.
 const TICK: u32 = 1000;
 
-/// What is known of a key's item just before an event.
+/// State of a key's item just before an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Before {
-    /// The key was not seen in this recording.
+    /// The key has not occurred in this recording.
     #[default]
     Unseen,
-    /// Seen, but never known to be stored.
+    /// The key occurred, but no store of it is known.
     NeverStored,
-    /// Stored, and neither removed nor expired since.
+    /// It was stored, and neither removed nor expired since.
     Stored,
     /// Its recorded ttl has ended.
     Expired,
     /// It was deleted.
     Deleted,
-    /// Everything was flushed.
+    /// A `flush_all` removed it.
     Flushed,
 }
 
-/// One event on a key, and its item before and after.
+/// One event on a key, with its item before and after.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Access {
     /// The key's ordinal.
     pub(super) key: usize,
-    /// What the event did.
+    /// Effect of the event on the item.
     pub(super) effect: Effect,
-    /// The item before.
+    /// State of the item before the event.
     pub(super) before: Before,
-    /// The item after.
+    /// True if the item is stored after the event.
     pub(super) stored: bool,
-    /// Within a second of the end of its recorded ttl: memcached may have expired it.
+    /// True within a second of the end of the recorded ttl: memcached may have expired the item.
     pub(super) expiring: bool,
     /// Footprint and expiry before the event.
     pub(super) old: Item,
-    /// The same after it.
+    /// Footprint and expiry after the event.
     pub(super) new: Item,
-    /// Flushes so far.
+    /// Number of flushes so far.
     pub(super) flushes: u16,
 }
 
-/// What is kept for a key.
+/// State kept per key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Item {
-    /// Last known value size, bytes, plus 1; 0 if it was never seen.
+    /// Last known value size, bytes, plus 1; 0 if no value was seen.
     value: u32,
-    /// Bytes of memory; 0 while it was never stored.
+    /// Memory that the item takes, bytes; 0 if it was never stored.
     pub(super) footprint: u32,
-    /// ms since the start; [`NEVER`] if it does not expire.
+    /// Expiry, ms since the start; [`NEVER`] if it does not expire.
     expires: u32,
-    /// How many flushes had happened when it was stored.
+    /// Number of flushes before it was stored.
     flushes: u16,
     state: State,
-    /// Client flags other than 0 were set.
+    /// True if it has client flags other than 0.
     has_flags: bool,
 }
 
@@ -81,7 +81,7 @@ impl Item {
         self.value.checked_sub(1)
     }
 
-    /// When it expires, ms since the start, if ever.
+    /// Expiry, ms since the start; `None` if it does not expire.
     pub(super) fn expires(&self) -> Option<u32> {
         (self.expires != NEVER).then_some(self.expires)
     }
@@ -115,7 +115,7 @@ pub(super) struct Items {
     footprint: Footprint,
     by_key: Vec<Item>,
     flushes: u16,
-    /// A `flush_all` with a delay takes effect at this time, ms.
+    /// Time at which a `flush_all` takes effect, ms since the start.
     flush_at: Option<u32>,
 }
 
@@ -129,7 +129,7 @@ impl Items {
         }
     }
 
-    /// `flush_all`, at `time` ns since the start.
+    /// Schedules the `flush_all` that came at `time`, ns since the start. The event's ttl is its delay.
     pub(super) fn flush(&mut self, event: &Event, time: u64) {
         let now = milliseconds(time);
         let delay = event
@@ -139,7 +139,7 @@ impl Items {
         self.flush_at = Some(now.saturating_add(delay.saturating_mul(1000)));
     }
 
-    /// Apply an event on a key.
+    /// Applies an event at `time`, ns since the start, to the item of a key.
     pub(super) fn access(
         &mut self,
         key: usize,
@@ -173,7 +173,7 @@ impl Items {
         }
     }
 
-    /// Every key's item, by the key's ordinal.
+    /// All items, by the ordinals of their keys.
     pub(super) fn all(&self) -> &[Item] {
         &self.by_key
     }
@@ -211,7 +211,7 @@ impl Items {
     }
 }
 
-/// Meta `N`: a miss that makes an empty item.
+/// True if a meta get with `N` missed and so created an empty item.
 fn created(event: &Event) -> bool {
     event.vivify_ttl.is_some() && event.value_size.is_none_or(|size| size == 0)
 }
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn deleting_and_never_storing_are_told_apart() {
+    fn a_deleted_key_and_one_never_stored_differ() {
         let mut items = Items::new(ItemSize::KeyAndValue);
         assert_eq!(items.access(0, MISS, &event(), 0).before, Before::Unseen);
         assert_eq!(

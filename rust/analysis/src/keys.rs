@@ -8,14 +8,14 @@ use super::numbers::{count, share};
 use super::operation::Operation;
 use super::zipf::{self, Zipf};
 
-/// Most popular keys listed.
+/// Number of most popular keys to list.
 const LISTED: usize = 20;
-/// "The top n keys take …".
+/// Numbers of top keys whose share of the uses is reported.
 const TOPS: [usize; 5] = [1, 10, 100, 1000, 10_000];
-/// X-hit shares given: keys used once, twice, … times.
+/// Largest number of uses whose share of the keys is reported.
 const USES: u32 = 8;
 
-/// 8 bytes a distinct key.
+/// Use counts, 8 bytes per distinct key.
 #[derive(Default)]
 pub(super) struct KeyCounts {
     uses: Vec<Uses>,
@@ -27,35 +27,35 @@ struct Uses {
     all: u32,
 }
 
-/// How unequally keys are used.
+/// Popularity of keys.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Keys {
     /// Distinct keys, in any command.
     pub distinct: u64,
-    /// What is counted below: `reads`, or `all commands` when nothing was read.
+    /// Operations that count as uses: `reads`, or `all commands` if nothing was read.
     pub counted: &'static str,
-    /// Distinct keys counted.
+    /// Distinct keys with a use.
     pub used: u64,
-    /// Uses counted.
+    /// Uses of all keys.
     pub uses: u64,
-    /// Uses per key.
+    /// Mean uses per used key.
     pub mean_uses: Option<f64>,
-    /// Share of keys used exactly once, 0…1.
+    /// Share of the used keys that were used exactly once, 0…1.
     pub used_once: Option<f64>,
-    /// Share of keys used exactly 1, 2, 3, … times.
+    /// Shares of the used keys that were used exactly 1, 2, 3, … times, 0…1.
     pub used_times: Vec<f64>,
-    /// Share of uses that the most popular keys take.
+    /// Shares of the uses that the most popular keys take.
     pub top: Vec<TopShare>,
-    /// Zipf's exponent; none when all keys are used alike.
+    /// Zipf's exponent; `None` if all keys are used equally often.
     pub zipf: Option<Zipf>,
-    /// The most popular keys.
+    /// The most popular keys, most used first.
     pub hottest: Vec<HotKey>,
 }
 
 /// Share of uses that the `keys` most popular keys take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct TopShare {
-    /// How many keys.
+    /// Number of keys.
     pub keys: u64,
     /// Their share of the uses, 0…1.
     pub share: f64,
@@ -64,11 +64,11 @@ pub struct TopShare {
 /// One popular key.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HotKey {
-    /// Its keyed id, 16 hexadecimal digits.
+    /// Keyed id of the key, 16 hexadecimal digits.
     pub key: String,
-    /// Uses counted.
+    /// Uses of the key.
     pub uses: u64,
-    /// Share of the uses, 0…1.
+    /// Its share of all uses, 0…1.
     pub share: f64,
 }
 
@@ -108,7 +108,7 @@ impl KeyCounts {
         }
     }
 
-    /// (uses, key ordinal) of every key used, most used first.
+    /// Returns the operations that count, and (uses, ordinal) of every used key, most used first.
     fn ranked(&self) -> (&'static str, Vec<(u32, usize)>) {
         let any_read = self.uses.iter().any(|uses| uses.reads > 0);
         let counted = |uses: &Uses| if any_read { uses.reads } else { uses.all };
@@ -119,7 +119,7 @@ impl KeyCounts {
     }
 }
 
-/// `frequencies` are in descending order.
+/// Counts the keys used exactly this often. `frequencies` must be in descending order.
 fn used_exactly(frequencies: &[u32], times: u32) -> u64 {
     let at_least = |times| frequencies.partition_point(|&uses| uses >= times);
     count(at_least(times) - at_least(times + 1))

@@ -1,4 +1,4 @@
-//! One pass over a profile → what it says about the workload.
+//! A profile, read in one pass → statistics of its workload.
 
 mod commands;
 mod connections;
@@ -61,12 +61,12 @@ use membench_event::{Event, OptionsTable};
 /// Version of the JSON form of [`Analysis`].
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// What to find out, and how.
+/// Choice of analyses and of how they count.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only these analyses; none: all.
+    /// Analyses to run; `None` runs all.
     pub only: Option<Vec<Section>>,
-    /// How the size of an item is counted.
+    /// Method of counting the size of an item.
     pub item_size: ItemSize,
 }
 
@@ -78,56 +78,56 @@ impl Options {
     }
 }
 
-/// What is known beside the events.
+/// Facts about a recording that its events do not carry.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
-    /// Start of the recording, `CLOCK_MONOTONIC` ns; none: the first event.
+    /// Start of the recording, `CLOCK_MONOTONIC` ns; `None` takes the first event.
     pub start: Option<u64>,
-    /// Its duration, ns; none: up to the last event.
+    /// Duration of the recording, ns; `None` ends it at the last event.
     pub duration: Option<u64>,
-    /// What the events' `options` stand for.
+    /// Options strings that the events refer to.
     pub options: OptionsTable,
-    /// Connections, idle ones included.
+    /// All connections, including idle ones, if known.
     pub connections: Option<Vec<ConnectionFacts>>,
-    /// Which share of the traffic was recorded.
+    /// Share of the traffic that was recorded.
     pub sample: Sample,
-    /// What the report says about the recording.
+    /// Description of the recording for the report.
     pub overview: Overview,
 }
 
-/// The recording that was analyzed.
+/// Description of the analyzed recording.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Overview {
-    /// File name.
+    /// File name of the profile.
     pub name: String,
-    /// When it began, UTC ns since 1970.
+    /// Start of the recording, UTC ns since 1970.
     pub started_utc_ns: Option<u64>,
-    /// How long it took, s.
+    /// Duration of the recording, s.
     pub duration_s: f64,
-    /// Whether every byte is accounted for; none if it was not sealed.
+    /// True if nothing was lost; `None` unless the recorder itself sealed the profile.
     pub complete: Option<bool>,
-    /// Which share of the traffic was recorded.
+    /// Share of the traffic that was recorded.
     pub sample: Sample,
-    /// Analyses that a sample cannot tell.
+    /// Analyses that were left out because the sample cannot answer them.
     pub not_told: Vec<&'static str>,
-    /// Each loss that is not 0: its name in the ledger, and how much.
+    /// Losses other than 0, by their names in the ledger.
     pub losses: std::collections::BTreeMap<String, u64>,
 }
 
-/// What a profile says about the workload. Analyses not asked for are none.
+/// Statistics of a workload. Analyses that did not run are `None`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Analysis {
-    /// Version of this form.
+    /// Version of this JSON form.
     pub schema_version: u32,
-    /// The recording.
+    /// Description of the recording.
     pub profile: Overview,
-    /// Rate over time, bursts.
+    /// Request rate over time, and bursts.
     pub requests: Option<Requests>,
-    /// What was asked, most frequent first.
+    /// Requests and outcomes by command, most frequent first.
     pub commands: Option<Vec<CommandShare>>,
     /// Hit ratio by command and over time.
     pub hits: Option<Hits>,
-    /// Why reads missed.
+    /// Causes of misses.
     pub misses: Option<Misses>,
     /// Popularity of keys.
     pub keys: Option<Keys>,
@@ -137,7 +137,7 @@ pub struct Analysis {
     pub ttl: Option<Ttl>,
     /// Connections, pipelining, batches.
     pub connections: Option<Connections>,
-    /// Distinct and live keys and bytes.
+    /// Distinct keys and live items, and the memory they take.
     pub working_set: Option<WorkingSet>,
     /// Hit ratio by memory size.
     pub memory: Option<Memory>,
@@ -145,7 +145,7 @@ pub struct Analysis {
     pub times: Option<Times>,
 }
 
-/// Analyzes events in order of (time, connection, batch, request).
+/// Analyzes events, which must be ordered by (time, connection, batch, request).
 pub fn analyze_events(
     events: impl Iterator<Item = membench_profile::Result<Event>>,
     context: &Context,

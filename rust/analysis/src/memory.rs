@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::curve::{Curve, Knee, Point};
+use super::curve::{Curve, Knee, Point, Reads};
 use super::effect::Effect;
 use super::items::{Access, Before};
 use super::numbers::share;
@@ -10,7 +10,7 @@ use super::operation::Operation;
 use super::quantiles::{Distribution, Quantiles};
 use super::stack::Stack;
 
-/// 28 to 48 bytes a distinct key, and the curve's 1.3 MB.
+/// Reuse distances of all reads: 28 to 48 bytes per distinct key, and 1.3 MB for the curve.
 #[derive(Default)]
 pub(super) struct MemoryUse {
     stack: Stack,
@@ -18,44 +18,40 @@ pub(super) struct MemoryUse {
     reuse_keys: Distribution,
     unknown: Reads,
     certain_misses: Reads,
-    /// One key in so many was recorded: between two uses of one lie so many times more of the others; 0 counts as 1.
+    /// Sampling factor N of a recording of one key in N, by which distances are multiplied. 0 means 1.
     one_in: u64,
 }
 
-/// Reads, and the bytes of their items.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reads {
-    pub(super) count: u64,
-    pub(super) bytes: u64,
-}
-
-/// Hit ratio by memory size. One LRU list holds all items; memcached's segmented LRU and slab classes come near.
-/// Reads are taken as recorded; one that misses in a smaller cache is taken to be followed by a write, as clients do.
+/// Hit ratio by memory size, if one LRU list held all items. memcached's segmented LRU with slab classes comes close.
+///
+/// Reads are taken as recorded. A read that misses only in a smaller cache is assumed to be followed by a write, as
+/// clients usually do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Memory {
-    /// Reads the curve is made of.
+    /// Reads in the curve.
     pub reads: u64,
-    /// Share of reads whose item was last used before the recording, 0…1: they hit at sizes it cannot tell.
+    /// Share of reads whose item was last used before the recording, 0…1. The recording does not show at which sizes
+    /// they hit.
     pub unknown: Option<f64>,
-    /// Share of reads that miss at any size: never stored, deleted, or expired, 0…1.
+    /// Share of reads that miss at any size, because the item was deleted, had expired or was never stored, 0…1.
     pub certain_misses: Option<f64>,
-    /// Largest size about which the recording says anything, bytes: beyond, the curve is flat for lack of knowledge.
+    /// Largest reuse distance in the recording, bytes. Beyond it the curve is flat for lack of knowledge.
     pub known_to_bytes: u64,
-    /// Where more memory stops paying: the point of the curve farthest above the straight line to its end.
+    /// Point of diminishing returns: the point of the curve farthest above the straight line to its end.
     pub knee: Option<Knee>,
     /// Smallest size within 0.01 of the best hit ratio known, bytes.
     pub nearly_best_bytes: Option<u64>,
     /// Hit ratio for powers of two of `-m`, up to the first that holds everything.
     pub sizes: Vec<Point>,
-    /// The curve, eight sizes an octave.
+    /// The curve, at eight sizes per octave.
     pub miss_ratio_curve: Vec<Point>,
-    /// Distinct keys used between two uses of a key, itself included.
+    /// Distinct keys used between two uses of a key, including the key itself.
     pub reuse_distance_keys: Option<Quantiles>,
 }
 
 impl MemoryUse {
-    /// For a recording of one key in so many: distances are scaled (SHARDS, FAST'15).
-    pub(super) fn scaled(self, one_in: u32) -> Self {
+    /// Scales distances for a recording of one key in `one_in` (SHARDS, FAST'15).
+    pub(super) fn with_sampling(self, one_in: u32) -> Self {
         Self {
             one_in: u64::from(one_in),
             ..self
@@ -95,26 +91,19 @@ impl MemoryUse {
     }
 
     pub(super) fn finish(&self) -> Memory {
-        let drawn = self.curve.draw(self.unknown, self.certain_misses);
-        let reads = drawn.reads;
+        let curve = self.curve.accumulate(self.unknown, self.certain_misses);
+        let reads = curve.reads;
         Memory {
             reads,
             unknown: share(self.unknown.count, reads),
             certain_misses: share(self.certain_misses.count, reads),
-            known_to_bytes: drawn.known_to_bytes(),
-            knee: drawn.knee(),
-            nearly_best_bytes: drawn.nearly_best(),
-            sizes: drawn.powers_of_two_megabytes(),
-            miss_ratio_curve: drawn.points(),
+            known_to_bytes: curve.known_to_bytes(),
+            knee: curve.knee(),
+            nearly_best_bytes: curve.nearly_best(),
+            sizes: curve.powers_of_two_megabytes(),
+            miss_ratio_curve: curve.points(),
             reuse_distance_keys: self.reuse_keys.finish(),
         }
-    }
-}
-
-impl Reads {
-    pub(super) fn add(&mut self, bytes: u64) {
-        self.count += 1;
-        self.bytes += bytes;
     }
 }
 
@@ -126,7 +115,7 @@ mod tests {
     use super::super::{Context, ItemSize, Options, analyze_events};
     use membench_event::Sample;
 
-    /// The definition: a list of (key, size), least recently used first.
+    /// Simulates the definition of an LRU cache: a list of (key, size), least recently used first.
     fn simulate(reads: &[(u64, u32)], capacity: u64) -> u64 {
         let (mut list, mut used, mut hits) = (VecDeque::<(u64, u64)>::new(), 0, 0);
         for &(key, size) in reads {
@@ -144,7 +133,7 @@ mod tests {
         hits
     }
 
-    /// Skewed keys, each of one size.
+    /// Reads of skewed keys, each of a fixed size.
     fn reads() -> Vec<(u64, u32)> {
         let mut state = 1_u64;
         let random = std::iter::repeat_with(move || {
@@ -196,7 +185,7 @@ mod tests {
             keys: 4,
             connections: 1,
         };
-        // Keys as ids: evenly spread.
+        // Key ids must be evenly spread.
         let id = |key: u64| (key + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let held = reads.iter().filter(|(key, _)| sample.holds_key(id(*key)));
         let events = held.zip(0..).map(|(&(key, size), request)| {

@@ -1,4 +1,4 @@
-//! Reads that missed → why, as far as the recording proves it.
+//! Missed reads → their causes, as far as the recording proves them.
 
 use serde::Serialize;
 
@@ -6,22 +6,22 @@ use super::effect::Effect;
 use super::items::{Access, Before};
 use super::operation::Operation;
 
-/// Misses by what was known of the item. A cause is only named where a recorded event proves it.
+/// Misses by cause. A cause is named only where a recorded event proves it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Misses {
     /// All misses.
     pub count: u64,
-    /// The key's first use in this recording: never stored, or gone before the recording began.
+    /// First use of the key in this recording: never stored, or gone before the recording began.
     pub first_seen: u64,
-    /// The ttl recorded with its last write had ended, or had less than the server's clock tick of 1 s to go.
+    /// The ttl recorded with the last write had ended, or was within memcached's clock tick of 1 s of its end.
     pub expired: u64,
-    /// Its last write was a delete.
+    /// After the last write, the item was deleted or another command found it absent.
     pub deleted: u64,
-    /// A `flush_all` came after its last write.
+    /// A `flush_all` followed the last write.
     pub flushed: u64,
-    /// The key was asked for before, and no write of it was seen.
+    /// The key was used before, but no write of it was seen.
     pub never_stored: u64,
-    /// It was stored and should still be there: evicted, or lost with a restart.
+    /// The item should still have been there: evicted, or lost in a restart.
     pub other: u64,
 }
 

@@ -1,20 +1,21 @@
-//! 64-bit ids → dense ordinals, so that whatever is kept for an id is an array.
+//! 64-bit ids → dense ordinals, so that state kept per id is an array.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::{Error, Result};
 
-/// More distinct ids than this need more memory than machines have.
+/// Most distinct ids: more of them need more memory than machines have.
 const LIMIT: u32 = 1 << 31;
 
-/// Hands out 0, 1, 2, … in the order in which ids are first seen.
+/// Numbers ids 0, 1, 2, … in the order of their first occurrence.
 #[derive(Default)]
 pub(super) struct Numbering {
     ordinals: HashMap<u64, u32, BuildHasherDefault<IdHasher>>,
 }
 
 impl Numbering {
+    /// Returns the ordinal of an id, assigning the next one to a new id.
     pub(super) fn number(&mut self, id: u64) -> Result<usize> {
         let next = u32::try_from(self.ordinals.len()).unwrap_or(LIMIT);
         let ordinal = *self.ordinals.entry(id).or_insert(next);
@@ -26,7 +27,7 @@ impl Numbering {
         Ok(ordinal as usize)
     }
 
-    /// The ids of `ordinals`, in their order.
+    /// Returns the ids of `ordinals`, in their order.
     pub(super) fn ids(&self, ordinals: &[usize]) -> Vec<u64> {
         let mut ids = vec![0; ordinals.len()];
         for (&id, &ordinal) in &self.ordinals {
@@ -38,7 +39,8 @@ impl Numbering {
     }
 }
 
-/// Key ids are keyed hashes already; one multiplication also spreads the small integers of imported traces.
+/// Hasher of ids. Key ids are keyed hashes already; one multiplication also spreads the small integers of imported
+/// traces.
 #[derive(Default)]
 struct IdHasher(u64);
 
@@ -64,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_numbered_in_the_order_first_seen() {
+    fn ids_are_numbered_in_the_order_of_their_first_occurrence() {
         let mut numbering = Numbering::default();
         let ordinals: Vec<_> = [7, 9, 7, u64::MAX, 9]
             .iter()

@@ -1,4 +1,4 @@
-//! Events in order of time → every analysis asked for, in one pass.
+//! Events in order of time → the requested analyses, in one pass.
 
 use super::commands::CommandCounts;
 use super::connections::ConnectionCounts;
@@ -21,21 +21,21 @@ use crate::Result;
 use membench_event::Event;
 use membench_event::Sample;
 
-/// What is shared by the analyses, and the analyses.
+/// State that the analyses share, and the analyses themselves.
 pub(super) struct Pass<'a> {
     context: &'a Context,
     effects: Effects,
     keys: Numbering,
     connections: Numbering,
     items: Items,
-    /// Events of the request being gathered: a multi-get is known by their number.
+    /// Events of the current request. It is a multi-get if there are several.
     request: Vec<Event>,
     start: Option<u64>,
     end: u64,
     analyses: Analyses,
 }
 
-/// Those asked for.
+/// The analyses; `None` if not requested.
 struct Analyses {
     requests: Option<RequestRate>,
     commands: Option<CommandCounts>,
@@ -61,7 +61,7 @@ impl<'a> Pass<'a> {
             request: Vec::new(),
             start: context.start,
             end: 0,
-            analyses: Analyses::new(options).of_sample(context.sample),
+            analyses: Analyses::new(options).with_sample(context.sample),
         }
     }
 
@@ -106,7 +106,7 @@ impl<'a> Pass<'a> {
     }
 
     fn access(&mut self, event: &Event, time: u64) -> Result<Option<Access>> {
-        let effect = self.effects.of(event);
+        let effect = self.effects.effect(event);
         if effect == Effect::Flush {
             self.items.flush(event, time);
         }
@@ -146,23 +146,23 @@ impl<'a> Pass<'a> {
 impl Analyses {
     fn new(options: &Options) -> Self {
         Self {
-            requests: options.default_for(Section::Requests),
-            commands: options.default_for(Section::Commands),
-            hits: options.default_for(Section::Hits),
-            misses: options.default_for(Section::Misses),
-            keys: options.default_for(Section::Keys),
-            sizes: options.default_for(Section::Sizes),
-            ttl: options.default_for(Section::Ttl),
-            connections: options.default_for(Section::Connections),
-            working_set: options.default_for(Section::WorkingSet),
-            memory: options.default_for(Section::Memory),
-            times: options.default_for(Section::Times),
+            requests: if_included(options, Section::Requests),
+            commands: if_included(options, Section::Commands),
+            hits: if_included(options, Section::Hits),
+            misses: if_included(options, Section::Misses),
+            keys: if_included(options, Section::Keys),
+            sizes: if_included(options, Section::Sizes),
+            ttl: if_included(options, Section::Ttl),
+            connections: if_included(options, Section::Connections),
+            working_set: if_included(options, Section::WorkingSet),
+            memory: if_included(options, Section::Memory),
+            times: if_included(options, Section::Times),
         }
     }
 
-    /// Distances between uses of a sample's keys stand for those between all keys' uses.
-    fn of_sample(mut self, sample: Sample) -> Self {
-        self.memory = self.memory.map(|memory| memory.scaled(sample.keys));
+    /// Scales distances between uses of sampled keys to distances between uses of all keys.
+    fn with_sample(mut self, sample: Sample) -> Self {
+        self.memory = self.memory.map(|memory| memory.with_sampling(sample.keys));
         self
     }
 
@@ -190,8 +190,6 @@ impl Analyses {
     }
 }
 
-impl Options {
-    fn default_for<A: Default>(&self, section: Section) -> Option<A> {
-        self.includes(section).then(A::default)
-    }
+fn if_included<A: Default>(options: &Options, section: Section) -> Option<A> {
+    options.includes(section).then(A::default)
 }

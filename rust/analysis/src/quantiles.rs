@@ -5,46 +5,46 @@ use serde::Serialize;
 
 use super::numbers::float;
 
-/// Three significant digits: at most 0.1 % off. 190 kB, allocated at the first value.
+/// Histogram of three significant digits, at most 0.1 % off. Takes 190 kB, allocated at the first value.
 #[derive(Default)]
 pub(super) struct Distribution {
     histogram: Option<Histogram<u64>>,
     sum: u64,
 }
 
-/// A distribution in numbers. Quantiles are exact below 2,048 and within 0.1 % above.
+/// Summary of a distribution. Quantiles are exact below 2,048 and within 0.1 % above.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Quantiles {
-    /// Values seen.
+    /// Number of values.
     pub count: u64,
-    /// Smallest.
+    /// Smallest value.
     pub min: u64,
     /// Arithmetic mean, exact.
     pub mean: f64,
     /// Median.
     pub p50: u64,
-    /// 90 % are at most this.
+    /// 90th percentile.
     pub p90: u64,
-    /// 95 % are at most this.
+    /// 95th percentile.
     pub p95: u64,
-    /// 99 % are at most this.
+    /// 99th percentile.
     pub p99: u64,
-    /// 99.9 % are at most this.
+    /// 99.9th percentile.
     pub p999: u64,
-    /// Largest.
+    /// Largest value.
     pub max: u64,
-    /// How many values lie in each power of two.
+    /// Histogram in powers of two.
     pub log2: Vec<Bin>,
 }
 
-/// How many values lie from `low` to `high`, both included.
+/// Number of values from `low` to `high`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Bin {
     /// Smallest value of the bin: 0 or a power of two.
     pub low: u64,
     /// Largest value of the bin.
     pub high: u64,
-    /// Values in it.
+    /// Number of values in the bin.
     pub count: u64,
 }
 
@@ -56,7 +56,7 @@ impl Distribution {
             .saturating_record(value);
     }
 
-    /// None when no value was recorded.
+    /// Returns the summary; `None` if no value was recorded.
     pub(super) fn finish(&self) -> Option<Quantiles> {
         let histogram = self.histogram.as_ref()?;
         let at = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
@@ -92,7 +92,7 @@ fn log2(histogram: &Histogram<u64>) -> Vec<Bin> {
     bins
 }
 
-/// The bin of a value: 0 alone, then 1, 2–3, 4–7, …
+/// Bounds of the bin that contains a value: 0 alone, then 1, 2–3, 4–7, …
 fn power_of_two(value: u64) -> (u64, u64) {
     match value.checked_ilog2() {
         None => (0, 0),

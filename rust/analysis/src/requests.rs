@@ -1,4 +1,4 @@
-//! Operations → request rate over time, its bursts and gaps.
+//! Operations → the request rate over time, its bursts and gaps.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use super::series::{Buckets, Series};
 /// Windows in which bursts are measured, ns.
 const WINDOWS: [u64; 4] = [1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
-/// Constant memory, whatever the duration.
+/// Request counts, in constant memory whatever the duration.
 #[derive(Default)]
 pub(super) struct RequestRate {
     requests: u64,
@@ -19,33 +19,35 @@ pub(super) struct RequestRate {
     gaps: Gaps,
 }
 
-/// How many requests came, and how evenly.
+/// Number of requests, their rate and burstiness.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Requests {
-    /// Requests; a multi-get is one.
+    /// Requests; a multi-get counts as one.
     pub count: u64,
-    /// Operations on one key; a multi-get of N keys is N.
+    /// Operations, one per key; a multi-get of N keys counts as N.
     pub events: u64,
     /// Mean rate over the recording's duration, requests/s.
     pub mean_per_s: Option<f64>,
     /// Most requests in one second of the recording (seconds counted from its start).
     pub peak_per_s: u64,
-    /// Which second that was.
+    /// Second of the most requests, counted from the start of the recording.
     pub peak_second: u64,
-    /// Requests/s over time.
+    /// Request rate over time, requests/s.
     pub rate: Series<f64>,
     /// Burstiness at several time scales.
     pub bursts: Vec<Burst>,
-    /// Standard deviation over mean of the time between requests: 1 for independent arrivals, more for bursts.
+    /// Coefficient of variation (standard deviation over mean) of the time between requests: 1 for independent
+    /// arrivals, more for bursts.
     pub interarrival_cv: Option<f64>,
 }
 
-/// Variance over mean of the number of requests in windows of one width.
+/// Burstiness at one time scale: the number of requests in windows of one width.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Burst {
     /// Width of the window, s.
     pub window_s: f64,
-    /// 1 for independent (Poisson) arrivals; more when they come in bursts. None with fewer than 10 windows.
+    /// Variance over mean of the requests per window: 1 for independent (Poisson) arrivals, more for bursts. `None`
+    /// with fewer than 10 windows.
     pub index: Option<f64>,
     /// Most requests in one window.
     pub peak: u64,
@@ -75,14 +77,14 @@ impl RequestRate {
             return;
         }
         self.requests += 1;
-        *self.buckets.at(operation.time) += 1;
+        *self.buckets.bucket(operation.time) += 1;
         for (window, width) in self.windows.iter_mut().zip(WINDOWS) {
             window.count(operation.time / width);
         }
         self.gaps.arrival(operation.time);
     }
 
-    /// `duration`: of the recording, ns.
+    /// Summarises the requests of a recording that took `duration` ns.
     pub(super) fn finish(mut self, duration: u64) -> Requests {
         self.windows.iter_mut().for_each(Window::close);
         let second = self.windows[WINDOWS.len() - 1];

@@ -1,4 +1,4 @@
-//! A sample → the analyses it can tell nothing true of.
+//! A sample → the analyses that it can answer.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::Result;
 use membench_event::Sample;
 use membench_profile::require_all;
 
-/// Why a sample says nothing of this, if it does not.
+/// Reason why a sample cannot answer an analysis; `None` if it can.
 fn shortfall(sample: Sample, section: Section) -> Option<&'static str> {
     match section {
         Section::Connections if sample.keys > 1 => {
@@ -32,8 +32,9 @@ fn shortfall(sample: Sample, section: Section) -> Option<&'static str> {
     }
 }
 
-/// The options without what the sample cannot tell, and the names of that. What was asked for by name is refused.
-pub(super) fn reduced(
+/// Removes the analyses that a sample cannot answer. Returns the other options and the names of those removed, or an
+/// error if one of them was requested by name.
+pub(super) fn restrict(
     options: &Options,
     sample: Sample,
     profile: &Path,
@@ -42,21 +43,21 @@ pub(super) fn reduced(
         .iter()
         .filter_map(|section| Some((*section, shortfall(sample, *section)?)))
         .collect();
-    let asked = |section: &Section| {
+    let requested = |section: &Section| {
         options
             .only
             .as_ref()
             .is_some_and(|only| only.contains(section))
     };
-    if let Some((_, why)) = lacking.iter().find(|(section, _)| asked(section)) {
+    if let Some((_, why)) = lacking.iter().find(|(section, _)| requested(section)) {
         require_all(sample, profile, why)?;
     }
     let names = lacking.iter().map(|(section, _)| section.name()).collect();
-    let is_told = |section: &Section| lacking.iter().all(|(lacking, _)| lacking != section);
+    let answered = |section: &Section| lacking.iter().all(|(lacking, _)| lacking != section);
     let only = Section::ALL
         .iter()
         .copied()
-        .filter(|section| options.includes(*section) && is_told(section));
+        .filter(|section| options.includes(*section) && answered(section));
     Ok((
         Options {
             only: Some(only.collect()),
@@ -72,7 +73,7 @@ mod tests {
     use crate::Error;
 
     #[test]
-    fn what_a_sample_cannot_tell_is_left_out_and_refused_when_asked_for() {
+    fn analyses_that_a_sample_cannot_answer_are_left_out_and_refused_by_name() {
         for (keys, connections, lacking) in [
             (1, 1, &[][..]),
             (100, 1, &["connections"]),
@@ -81,10 +82,10 @@ mod tests {
             let sample = Sample { keys, connections };
             let path = Path::new("x.mb");
             let all = Options::default();
-            let (told, left_out) = reduced(&all, sample, path).expect("nothing asked for by name");
+            let (rest, left_out) = restrict(&all, sample, path).expect("nothing requested by name");
             assert_eq!(left_out, lacking, "{sample}");
             assert_eq!(
-                told.only.map(|only| only.len()),
+                rest.only.map(|only| only.len()),
                 Some(Section::ALL.len() - lacking.len())
             );
             for section in Section::ALL {
@@ -93,7 +94,7 @@ mod tests {
                     ..Options::default()
                 };
                 let refused = matches!(
-                    reduced(&one, sample, path),
+                    restrict(&one, sample, path),
                     Err(Error::Profile(membench_profile::Error::Sampled { .. }))
                 );
                 assert_eq!(

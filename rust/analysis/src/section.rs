@@ -1,4 +1,4 @@
-//! Names given to `--only` → which analyses run.
+//! Names given to `--only` → the analyses to run.
 
 use crate::{Error, Result};
 
@@ -12,7 +12,7 @@ macro_rules! sections {
             /// Every analysis, in the order of the report.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// Its name, in `--only` and in JSON.
+            /// Name used by `--only` and in JSON.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }
@@ -21,10 +21,10 @@ macro_rules! sections {
 }
 
 sections!(
-    Requests = "requests": "Rate over time, bursts.",
-    Commands = "commands": "What was asked, and how it ended.",
+    Requests = "requests": "Request rate over time, and bursts.",
+    Commands = "commands": "Requests and outcomes by command.",
     Hits = "hits": "Hit ratio by command and over time.",
-    Misses = "misses": "Why reads missed.",
+    Misses = "misses": "Causes of misses.",
     Keys = "keys": "Popularity of keys.",
     Sizes = "sizes": "Sizes of keys and values.",
     Ttl = "ttl": "Expiry times.",
@@ -35,7 +35,7 @@ sections!(
 );
 
 impl Section {
-    /// The analysis of that name.
+    /// Finds the analysis of a name.
     pub fn parse(name: &str) -> Result<Self> {
         let found = Self::ALL.iter().find(|section| section.name() == name);
         found.copied().ok_or_else(|| Error::UnknownSection {

@@ -1,21 +1,21 @@
-//! Values at times → at most [`LIMIT`] equal buckets, whatever the duration.
+//! Values at times → at most [`LIMIT`] buckets of equal width, whatever the duration.
 
 use serde::Serialize;
 
 use super::numbers::float;
 
-/// Buckets kept before two become one.
+/// Most buckets; a longer recording doubles their width.
 const LIMIT: usize = 240;
-/// Width of a bucket at the start, ns.
+/// Initial width of a bucket, ns.
 const NARROWEST: u64 = 100_000_000;
 
-/// What a bucket can hold.
+/// Content of a bucket.
 pub(super) trait Bucket: Copy + Default {
-    /// Both, in their order.
+    /// Joins two adjacent buckets.
     fn join(self, later: Self) -> Self;
 }
 
-/// Buckets over time that widen (doubling) as time goes on.
+/// Buckets over time, whose width doubles as often as needed.
 pub(super) struct Buckets<B> {
     width: u64,
     buckets: Vec<B>,
@@ -31,8 +31,8 @@ impl<B> Default for Buckets<B> {
 }
 
 impl<B: Bucket> Buckets<B> {
-    /// The bucket of `time`, ns since the start.
-    pub(super) fn at(&mut self, time: u64) -> &mut B {
+    /// Returns the bucket that contains `time`, ns since the start.
+    pub(super) fn bucket(&mut self, time: u64) -> &mut B {
         while time / self.width >= LIMIT as u64 {
             self.widen();
         }
@@ -56,7 +56,7 @@ impl<B: Bucket> Buckets<B> {
             .collect();
     }
 
-    /// Each bucket as `value` sees it.
+    /// Converts each bucket with `value`, which also gets its width.
     pub(super) fn finish<V>(&self, mut value: impl FnMut(B, Seconds) -> V) -> Series<V> {
         let width = Seconds(float(self.width) / 1e9);
         Series {
@@ -66,16 +66,16 @@ impl<B: Bucket> Buckets<B> {
     }
 }
 
-/// A width of time.
+/// A duration in seconds.
 #[derive(Clone, Copy)]
 pub(super) struct Seconds(pub(super) f64);
 
-/// One value per bucket of time, from the start of the recording.
+/// Values over time, from the start of the recording.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Series<V> {
     /// Width of a bucket, s.
     pub bucket_s: f64,
-    /// One value each; the last bucket may be cut short by the end.
+    /// One value per bucket. The end of the recording may cut the last bucket short.
     pub values: Vec<V>,
 }
 
@@ -93,7 +93,7 @@ mod tests {
     fn a_long_recording_widens_its_buckets_and_keeps_the_sum() {
         let mut buckets = Buckets::<u64>::default();
         for second in 0..1000 {
-            *buckets.at(second * 1_000_000_000) += 1;
+            *buckets.bucket(second * 1_000_000_000) += 1;
         }
         let series = buckets.finish(|count, _| count);
         assert!(series.values.len() <= LIMIT);
@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn a_gap_of_years_does_not_grow_the_series() {
         let mut buckets = Buckets::<u64>::default();
-        *buckets.at(0) += 1;
-        *buckets.at(u64::MAX) += 1;
+        *buckets.bucket(0) += 1;
+        *buckets.bucket(u64::MAX) += 1;
         assert!(buckets.finish(|count, _| count).values.len() <= LIMIT);
     }
 }

@@ -7,7 +7,7 @@ use super::items::{Item, Items};
 use super::operation::Operation;
 use super::quantiles::{Distribution, Quantiles};
 
-/// Three histograms, 190 kB each.
+/// Size distributions: three histograms of 190 kB each.
 #[derive(Default)]
 pub(super) struct SizeCounts {
     key: Distribution,
@@ -17,20 +17,20 @@ pub(super) struct SizeCounts {
     written_bytes: u64,
 }
 
-/// Sizes in bytes. None where nothing of the kind was seen.
+/// Sizes in bytes; `None` if nothing of the kind was seen.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sizes {
-    /// Keys, once per operation.
+    /// Sizes of keys, one per operation.
     pub key: Option<Quantiles>,
-    /// Values returned by reads.
+    /// Sizes of values returned by reads.
     pub value_read: Option<Quantiles>,
-    /// Values sent by writes.
+    /// Sizes of values sent by writes.
     pub value_written: Option<Quantiles>,
-    /// Values, once per distinct key whose item was seen: its last known size.
+    /// Last known sizes of values, one per distinct key whose item was seen.
     pub value_by_key: Option<Quantiles>,
-    /// Bytes of values returned.
+    /// Bytes of values returned by reads.
     pub read_bytes: u64,
-    /// Bytes of values sent.
+    /// Bytes of values sent by writes.
     pub written_bytes: u64,
 }
 

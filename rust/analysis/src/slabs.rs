@@ -1,17 +1,17 @@
-//! Size of a key and a value → bytes of `-m` memory that memcached spends on the item.
+//! Sizes of a key and its value → the `-m` memory that memcached spends on the item, bytes.
 
-/// Item header (48) and cas (8).
+/// Bytes of the item header (48) and the cas (8).
 const HEADER: u32 = 56;
-/// The key's terminating NUL and the value's CR LF.
+/// Bytes of the key's terminating NUL and the value's CR LF.
 const TERMINATORS: u32 = 3;
-/// Client flags, kept only when not 0.
+/// Bytes of client flags, which are stored only if not 0.
 const FLAGS: u32 = 4;
-/// Smallest chunk with the default `-n 48`.
+/// Smallest chunk with the default `-n 48`, bytes.
 const SMALLEST: u32 = 96;
-/// Largest chunk: half of a 1 MiB page. Larger items are chains of chunks.
+/// Largest chunk, bytes: half of a 1 MiB page. Larger items are chains of chunks.
 const LARGEST: u32 = 512 * 1024;
 
-/// How the size of an item is counted.
+/// Method of counting the size of an item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ItemSize {
     /// As memcached 1.6 stores it with default settings: header, cas, terminators, rounded up to its slab class.
@@ -21,7 +21,7 @@ pub enum ItemSize {
     KeyAndValue,
 }
 
-/// Looks sizes up.
+/// Computes the memory that items take.
 pub(super) struct Footprint {
     size: ItemSize,
     /// Chunk sizes of the slab classes, ascending.
@@ -36,7 +36,7 @@ impl Footprint {
         }
     }
 
-    /// Bytes of an item, saturating.
+    /// Memory that an item takes, bytes, saturating.
     pub(super) fn bytes(&self, key_size: u8, value_size: u32, has_flags: bool) -> u32 {
         let content = value_size.saturating_add(u32::from(key_size));
         match self.size {
@@ -62,7 +62,7 @@ impl Footprint {
     }
 }
 
-/// memcached's default growth: × 1.25, aligned to 8 bytes.
+/// Chunk sizes of memcached's default slab classes: growth by 1.25, aligned to 8 bytes.
 /// <https://github.com/memcached/memcached/blob/1.6.18/slabs.c#L180>
 fn classes() -> Vec<u32> {
     let mut chunk = SMALLEST;

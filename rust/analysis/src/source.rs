@@ -1,14 +1,41 @@
-//! A profile → its events and what is known beside them.
+//! A profile → the input of its analysis: events, and facts that they do not carry.
 
 use super::{Analysis, ConnectionFacts, Context, Options, Overview, analyze_events, sampled};
 use crate::Result;
 use membench_event::ConnectionRow;
 use membench_profile::{Manifest, Profile};
 
-/// Finds out what a profile says about the workload, in one pass.
+/// Analyzes the workload that a profile recorded, in one pass over its events.
+///
+/// ```
+/// # use membench_event::{Command, Event, OptionsTable, Outcome};
+/// # use membench_profile::{End, Header, Profile, Writer};
+/// use membench_analysis::{Options, Section, analyze};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("production.mb");
+/// # let mut writer = Writer::create(&path, Header::default(), false)?;
+/// # let get = |time, outcome| Event {
+/// #     time,
+/// #     request: time as u32,
+/// #     key: Some(42),
+/// #     outcome: Some(outcome),
+/// #     ..Event::new(Command::Get)
+/// # };
+/// # let events = [get(1, Outcome::Miss), get(2, Outcome::Hit), get(3, Outcome::Hit), get(4, Outcome::Hit)];
+/// # writer.append(&events, &OptionsTable::default())?;
+/// # writer.finish(End::default())?;
+/// let profile = Profile::open(&path)?;
+/// let options = Options { only: Some(vec![Section::Hits]), ..Options::default() };
+/// let analysis = analyze(&profile, &options)?;
+/// let hits = analysis.hits.expect("requested");
+/// assert_eq!((hits.all.reads, hits.all.ratio), (4, Some(0.75)));
+/// assert!(analysis.memory.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn analyze(profile: &Profile, options: &Options) -> Result<Analysis> {
     let mut context = context(profile)?;
-    let (options, not_told) = sampled::reduced(options, context.sample, profile.path())?;
+    let (options, not_told) = sampled::restrict(options, context.sample, profile.path())?;
     context.overview.not_told = not_told;
     analyze_events(profile.events()?, &context, &options)
 }
@@ -21,7 +48,7 @@ fn context(profile: &Profile) -> Result<Context> {
         duration: manifest.duration_ns,
         options: profile.options(),
         sample: manifest.header.sample,
-        // A recorder that was killed wrote none.
+        // A killed recorder may not have written any.
         connections: (!rows.is_empty()).then(|| rows.iter().map(facts).collect()),
         overview: overview(profile, manifest),
     })

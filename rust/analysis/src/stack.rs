@@ -1,28 +1,30 @@
-//! Keys in the order of their last use → how much was used since.
+//! Keys in the order of their last use → the bytes and items used since.
 //!
-//! A Fenwick tree over positions in time: using a key takes it from its old position and appends it. Appending costs
-//! two additions on average, and asking costs the logarithm of how long ago, not of how many keys there are.
+//! A Fenwick tree over positions in time: using a key removes it from its old position and appends it. Appending takes
+//! two additions on average. A query takes the logarithm of the number of positions since, not of the number of keys.
 
-/// Positions not in use that are kept before the tree is rebuilt, beside as many as there are keys.
+/// Unused positions, beyond one per key, at which the tree is rebuilt.
 const SLACK: usize = 1 << 16;
-/// A key that is not in the stack.
+/// Position of a key that is not in the stack.
 const ABSENT: u32 = u32::MAX;
 
-/// Bytes and items, of a key or of a range of keys.
+/// Bytes and items of a key or of a range of keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Used {
     pub(super) bytes: u64,
     pub(super) items: u64,
 }
 
-/// 8 bytes a distinct key and 20 a position, of which there are at most twice as many as keys in the stack.
+/// LRU stack of keys. Takes 8 bytes per distinct key and 20 per position; there are at most twice as many positions as
+/// keys in the stack, plus [`SLACK`].
 pub(super) struct Stack {
-    /// By key.
+    /// Position and size of each key.
     slots: Vec<Slot>,
     /// Key at each position.
     keys: Vec<u32>,
-    /// Node `i` holds positions `i - lowest_bit(i) .. i` (1-based); node 0 is not used.
+    /// Sums: node `i` covers positions `i - lowest_bit(i) .. i`; node 0 is not used.
     tree: Vec<Used>,
+    /// Number of keys in the stack.
     live: usize,
 }
 
@@ -44,17 +46,17 @@ impl Default for Stack {
 }
 
 impl Stack {
-    /// What was used since the key was, and the key itself; none if it is not in the stack.
+    /// Bytes and items used since the key was, including the key itself; `None` if it is not in the stack.
     pub(super) fn distance(&self, key: usize) -> Option<Used> {
         let slot = self.slots.get(key).filter(|slot| slot.position != ABSENT)?;
-        let later = self.after(slot.position as usize + 1);
+        let later = self.sum_after(slot.position as usize + 1);
         Some(Used {
             bytes: later.bytes + u64::from(slot.bytes),
             items: later.items + 1,
         })
     }
 
-    /// Puts the key on top with a new size.
+    /// Moves the key to the top and sets its size.
     pub(super) fn push(&mut self, key: usize, bytes: u32) {
         self.remove(key);
         if self.keys.len() > 2 * self.live + SLACK {
@@ -70,7 +72,7 @@ impl Stack {
         self.append(ordinal(key), bytes);
     }
 
-    /// Takes the key out, if it is in.
+    /// Removes the key if it is in the stack.
     pub(super) fn remove(&mut self, key: usize) {
         let Some(slot) = self
             .slots
@@ -111,8 +113,8 @@ impl Stack {
         self.tree.push(used);
     }
 
-    /// Sum of the positions from `node` (1-based) on, without `node` itself.
-    fn after(&self, mut node: usize) -> Used {
+    /// Sums the positions after `node`, counted from 1.
+    fn sum_after(&self, mut node: usize) -> Used {
         let mut sum = Used::default();
         let mut end = self.tree.len() - 1;
         while end > node {
@@ -128,7 +130,7 @@ impl Stack {
         sum
     }
 
-    /// Closes the gaps.
+    /// Rebuilds the tree without its unused positions.
     fn compact(&mut self) {
         let keys = std::mem::take(&mut self.keys);
         self.tree.truncate(1);
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The definition: a list, most recent last.
+    /// The definition of the stack: a list, most recent last.
     #[derive(Default)]
     struct List(Vec<(usize, u32)>);
 

@@ -1,13 +1,13 @@
-//! Events made up for tests.
+//! Synthetic events for tests.
 
 use membench_event::{Command, Event, Outcome};
 
-/// A get of no key, without a response.
+/// A get without a key or a response.
 pub(super) fn event() -> Event {
     Event::new(Command::Get)
 }
 
-/// A get that hit (or missed, with no size), the `request`th of its connection.
+/// A get that hit, or missed if it has no size: the `request`th of its connection, one a millisecond.
 pub(super) fn get(request: u32, key: u64, value_size: Option<u32>) -> Event {
     Event {
         time: u64::from(request) * 1_000_000,

@@ -1,4 +1,4 @@
-//! Whole passes over made-up events.
+//! Whole passes over synthetic events.
 
 use super::synthetic::{event, get, set};
 use super::*;
@@ -33,7 +33,7 @@ fn a_get_of_several_keys_is_one_mget() {
 }
 
 #[test]
-fn hits_are_counted_by_command_without_reads_that_were_not_seen() {
+fn hits_are_counted_by_command_without_reads_of_unseen_outcome() {
     let unseen = Event {
         outcome: None,
         ..get(3, 1, None)
@@ -47,7 +47,7 @@ fn hits_are_counted_by_command_without_reads_that_were_not_seen() {
 }
 
 #[test]
-fn every_miss_has_the_cause_that_the_recording_proves() {
+fn every_miss_has_the_cause_the_recording_proves() {
     let delete = Event {
         command: Command::Delete,
         outcome: Some(Outcome::Deleted),
@@ -111,11 +111,11 @@ fn popularity_counts_reads_and_lists_the_hottest_key() {
 
 #[test]
 fn requests_of_one_read_are_one_batch() {
-    let of = |request, batch| Event {
+    let get = |request, batch| Event {
         batch,
         ..get(request, 1, Some(1))
     };
-    let events = [of(0, 0), of(1, 1), of(2, 1), of(3, 1), of(4, 2)];
+    let events = [get(0, 0), get(1, 1), get(2, 1), get(3, 1), get(4, 2)];
     let connections = analyzed(&events).connections.expect("asked for");
     let depth = connections.pipeline_depth.expect("asked for");
     assert_eq!((depth.count, depth.p50, depth.max), (3, 1, 3));
@@ -123,8 +123,8 @@ fn requests_of_one_read_are_one_batch() {
 }
 
 #[test]
-fn clients_are_told_apart_where_the_profile_knows_them() {
-    let of = |request, connection| Event {
+fn clients_are_distinguished_if_the_profile_knows_them() {
+    let get = |request, connection| Event {
         connection,
         ..get(request, 1, Some(1))
     };
@@ -138,7 +138,7 @@ fn clients_are_told_apart_where_the_profile_knows_them() {
         connections: Some(vec![facts(0, 0), facts(1, 0), facts(2, 1), facts(3, 2)]),
         ..Context::default()
     };
-    let events = [of(0, 0), of(1, 1), of(2, 1), of(3, 2)].map(Ok);
+    let events = [get(0, 0), get(1, 1), get(2, 1), get(3, 2)].map(Ok);
     let analysis =
         analyze_events(events.into_iter(), &context, &Options::default()).expect("asked for");
     let connections = analysis.connections.expect("asked for");
@@ -155,7 +155,7 @@ fn clients_are_told_apart_where_the_profile_knows_them() {
 }
 
 #[test]
-fn live_bytes_leave_when_their_ttl_ends_or_they_are_deleted() {
+fn live_bytes_fall_when_a_ttl_ends_or_an_item_is_deleted() {
     let delete = Event {
         command: Command::Delete,
         outcome: Some(Outcome::Deleted),
@@ -175,8 +175,8 @@ fn live_bytes_leave_when_their_ttl_ends_or_they_are_deleted() {
 }
 
 #[test]
-fn a_read_hits_in_a_memory_that_holds_what_was_used_since() {
-    // Footprints of 96 bytes: 1 is used again after 2 and 3, 3 at once, 4 was there before.
+fn a_read_hits_in_a_memory_that_holds_everything_used_since() {
+    // Items of 96 bytes. Key 1 is used again after 2 and 3, key 3 at once; key 4 was stored before the recording.
     let memory = analyzed(&[
         set(0, 1, 20, 0),
         set(1, 2, 20, 0),
@@ -220,7 +220,7 @@ fn evenly_spaced_requests_have_no_bursts() {
 }
 
 #[test]
-fn only_what_was_asked_for_is_found() {
+fn only_requested_analyses_run() {
     let options = Options {
         only: Some(vec![Section::Ttl]),
         ..Options::default()
@@ -235,7 +235,7 @@ fn only_what_was_asked_for_is_found() {
 }
 
 #[test]
-fn no_events_give_an_analysis_of_nothing() {
+fn no_events_give_an_empty_analysis() {
     let analysis = analyzed(&[]);
     assert_eq!(analysis.requests.expect("asked for").count, 0);
     assert_eq!(analysis.hits.expect("asked for").all.ratio, None);

@@ -1,11 +1,11 @@
-//! Operations → how long the server took, and how long requests waited for it.
+//! Operations → the server time and the queue time of requests.
 
 use serde::Serialize;
 
 use super::operation::{Kind, Operation};
 use super::quantiles::{Distribution, Quantiles};
 
-/// One histogram a command and quantity, 190 kB each, from its first value on.
+/// One histogram per command and quantity; each takes 190 kB, allocated at its first value.
 #[derive(Default)]
 pub(super) struct TimeCounts {
     server: [Distribution; Kind::COUNT],
@@ -16,20 +16,20 @@ pub(super) struct TimeCounts {
 /// Times of requests, ns.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Times {
-    /// From the read that completed the request to the send with the last byte of its response, ns.
+    /// Server time, from the read that completed the request to the send with the last byte of its response, ns.
     pub server_ns: Option<Quantiles>,
-    /// The same by command, most requests first.
+    /// Server time by command, most requests first, ns.
     pub server_ns_by_command: Vec<CommandTimes>,
-    /// From arrival to the read, ns; where the source knows arrivals.
+    /// Queue time, from arrival to the read, ns; `None` if the source does not know arrivals.
     pub queue_ns: Option<Quantiles>,
 }
 
 /// One command's server time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CommandTimes {
-    /// The verb; `mget` for a `get` of several keys.
+    /// Name of the command; `mget` for a `get` of several keys.
     pub command: &'static str,
-    /// Its server time, ns.
+    /// Server time of the command, ns.
     pub server_ns: Quantiles,
 }
 

@@ -1,4 +1,4 @@
-//! Writes → how long items are to live.
+//! Writes → the expiry times that clients ask for.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use super::numbers::share;
 use super::operation::Operation;
 use super::quantiles::{Distribution, Quantiles};
 
-/// Distinct ttls counted apart; one more than that is only in the quantiles.
+/// Most distinct ttls that are counted separately; further ones only enter the quantiles.
 const DISTINCT: usize = 4096;
-/// Most frequent ttls given.
+/// Number of most frequent ttls to list.
 const LISTED: usize = 10;
 
-/// One histogram and up to [`DISTINCT`] counts.
+/// Counts of ttls: one histogram and up to [`DISTINCT`] counters.
 #[derive(Default)]
 pub(super) struct TtlCounts {
     never: u64,
@@ -28,19 +28,19 @@ pub(super) struct TtlCounts {
 pub struct Ttl {
     /// Commands that set an expiry.
     pub count: u64,
-    /// Share that never expires (ttl 0), 0…1.
+    /// Share of ttl 0, which never expires, 0…1.
     pub never: Option<f64>,
-    /// Share that expires at once (negative), 0…1.
+    /// Share of negative ttls, which expire at once, 0…1.
     pub at_once: Option<f64>,
-    /// The others, s.
+    /// Positive ttls, s.
     pub seconds: Option<Quantiles>,
-    /// Share of the others that outlasts the recording: their expiry is not in it.
+    /// Share of the positive ttls that exceed the duration of the recording, 0…1.
     pub beyond_recording: Option<f64>,
-    /// Most frequent ttls.
+    /// Most frequent positive ttls, most frequent first.
     pub common: Vec<CommonTtl>,
 }
 
-/// One ttl and how often it was sent.
+/// One ttl and its share.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CommonTtl {
     /// The ttl, s.
@@ -71,7 +71,7 @@ impl TtlCounts {
         }
     }
 
-    /// `duration`: of the recording, ns.
+    /// Summarises the ttls of a recording that took `duration` ns.
     pub(super) fn finish(&self, duration: u64) -> Ttl {
         let seconds = self.seconds.finish();
         let expiring = seconds.as_ref().map_or(0, |seconds| seconds.count);

@@ -1,4 +1,4 @@
-//! Accesses → how many keys and bytes are in use, and how many are alive, over time.
+//! Accesses → the keys and bytes that were used, and those alive, over time.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use super::items::{Access, Before, Item};
 use super::operation::Operation;
 use super::series::{Bucket, Buckets, Series};
 
-/// Expiries to come are kept by second: at most one entry for each distinct second.
+/// Amounts so far. Future expiries take at most one entry per distinct second.
 #[derive(Default)]
 pub(super) struct WorkingSetCounts {
     now: Amounts,
     peak_live_bytes: u64,
-    /// Second since the start → (items, bytes) that expire in it.
+    /// Items and bytes that expire, by second since the start.
     expiring: BTreeMap<u32, (u64, u64)>,
     flushes: u16,
     buckets: Buckets<Amounts>,
@@ -27,19 +27,19 @@ struct Amounts {
     live_bytes: u64,
 }
 
-/// How much is in use. Live amounts count what this recording saw stored or read: what was stored before and not used
-/// since is not in it.
+/// Size of the working set. Live amounts count items that this recording saw stored or read; items stored before it and
+/// not used since are missing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WorkingSet {
     /// Distinct keys.
     pub keys: u64,
-    /// Memory that all their items would take together, bytes.
+    /// Memory that the items of all keys would take together, bytes.
     pub bytes: u64,
-    /// Items alive at the end: not deleted, not past their ttl, nothing evicted.
+    /// Items alive at the end, if nothing was evicted: neither deleted nor past their ttl.
     pub live_keys: u64,
-    /// Memory they take, bytes.
+    /// Memory of the items alive at the end, bytes.
     pub live_bytes: u64,
-    /// Most memory that live items took at once, bytes: what a cache without evictions needs.
+    /// Most memory that live items took at once, bytes: the size of a cache that never has to evict.
     pub peak_live_bytes: u64,
     /// Distinct keys so far, over time.
     pub keys_over_time: Series<u64>,
@@ -61,7 +61,7 @@ impl WorkingSetCounts {
         self.now.bytes -= u64::from(access.old.footprint);
         self.replace(&access);
         self.peak_live_bytes = self.peak_live_bytes.max(self.now.live_bytes);
-        *self.buckets.at(operation.time) = self.now;
+        *self.buckets.bucket(operation.time) = self.now;
     }
 
     fn replace(&mut self, access: &Access) {
@@ -110,7 +110,7 @@ impl WorkingSetCounts {
         }
     }
 
-    /// A second's items are gone when it is over.
+    /// Removes the items that expire in a second once that second is over.
     fn expire(&mut self, now: u64) {
         while let Some(entry) = self
             .expiring
@@ -136,7 +136,7 @@ impl WorkingSetCounts {
         }
     }
 
-    /// A bucket without an access is as the one before.
+    /// Converts the buckets to a series. A bucket without an access repeats the one before.
     fn over_time(&self, amount: impl Fn(Amounts) -> u64) -> Series<u64> {
         let mut last = Amounts::default();
         self.buckets.finish(|amounts, _| {

@@ -1,27 +1,28 @@
-//! How often each key was asked, most first → Zipf's exponent, estimated in two ways.
+//! Uses of each key, most used first → Zipf's exponent, estimated in two ways.
 
 use serde::Serialize;
 
 use super::numbers::{count, float};
 
-/// Ranks summed one by one; beyond, in groups.
+/// Ranks that are summed one by one; those beyond are summed in groups.
 const EXACT: usize = 1000;
-/// Exponents searched.
+/// Range of exponents to search.
 const RANGE: (f64, f64) = (0.0, 10.0);
 
-/// Zipf's exponent alpha: the key of rank r is asked proportionally to r^-alpha. Two estimates, because one
-/// unlabelled exponent can be 8 % off.
+/// Zipf's exponent alpha: the uses of the key of rank r are proportional to r^-alpha. There are two labelled estimates,
+/// because methods can differ by 8 %.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Zipf {
-    /// Least squares over log rank and log frequency of all ranks, as libCacheSim does.
+    /// Least-squares estimate over log rank and log frequency of all ranks, as in libCacheSim.
     pub alpha_least_squares: f64,
-    /// How well that line fits, 0…1.
+    /// Coefficient of determination of the least-squares line, 0…1.
     pub r2: f64,
-    /// Maximum likelihood for ranks bounded by the number of distinct keys.
+    /// Maximum-likelihood estimate for ranks bounded by the number of distinct keys.
     pub alpha_likelihood: f64,
 }
 
-/// `frequencies` in descending order, all ≥ 1. None when they cannot tell: fewer than two keys, or all alike.
+/// Estimates the exponent of `frequencies`, which must be descending and ≥ 1. Returns `None` for fewer than two keys
+/// as well as for keys that are all used equally often.
 pub(super) fn fit(frequencies: &[u32]) -> Option<Zipf> {
     if frequencies.first() == frequencies.last() {
         return None;
@@ -52,7 +53,8 @@ fn least_squares(frequencies: &[u32]) -> (f64, f64) {
     (-xy / xx, xy * xy / (xx * yy))
 }
 
-/// The exponent at which the expected log rank is the one observed: expectation falls as the exponent grows.
+/// Finds the exponent whose expected log rank is the observed one, by bisection: the expectation falls as the exponent
+/// grows.
 fn likelihood(frequencies: &[u32]) -> f64 {
     let total: u64 = frequencies.iter().map(|&it| u64::from(it)).sum();
     let logs = frequencies.iter().enumerate();
@@ -71,8 +73,8 @@ fn likelihood(frequencies: &[u32]) -> f64 {
     f64::midpoint(low, high)
 }
 
-/// (log rank, how many ranks it stands for): beyond [`EXACT`], a group of 1 % wide stands for its ranks, which
-/// changes the sums by less than 1e-5.
+/// Returns log ranks, each with the number of ranks it represents. Beyond [`EXACT`], groups 1 % wide are represented by
+/// their middle, which changes the sums by less than 1e-5.
 fn groups(ranks: usize) -> Vec<(f64, f64)> {
     let mut groups: Vec<_> = (0..ranks.min(EXACT))
         .map(|rank| (log_rank(rank), 1.0))

@@ -1,5 +1,6 @@
-//! How fast segments become events: `cargo bench --bench decode`. Budgets: 5 M events/s and 4 GB/s over values, of one core's
-//! time.
+//! Segments of synthetic traffic → events decoded per second of CPU time: `cargo bench --bench decode`.
+//!
+//! Budgets for one core: 5 M events/s, and 4 GB/s over values.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(
@@ -18,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(500);
 
-/// One read of the server's and what it sends to it, again and again.
+/// One read of the server and the responses to it, repeated.
 struct Workload {
     name: &'static str,
     request: Vec<u8>,
@@ -97,7 +98,7 @@ fn round(workload: &Workload) -> (f64, f64) {
     )
 }
 
-/// CPU time of this thread: what else runs on the machine counts little.
+/// CPU time of this thread, which other work on the machine barely affects.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(

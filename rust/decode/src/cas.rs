@@ -1,14 +1,14 @@
-//! cas values → per-capture ordinals: equal values, equal ordinals; the values themselves are not kept.
+//! cas values → ordinals within a capture. Equal values get equal ordinals; a profile never holds the values.
 
 use std::collections::HashMap;
 
-/// How many values a generation holds: two generations bound the table to some 100 MB.
+/// Values in one generation. Two generations bound the table to about 100 MB.
 const GENERATION: usize = 1 << 21;
 
-/// Numbers cas values in the order of their first appearance.
+/// Numbers cas values in order of first appearance.
 ///
-/// A value not seen during the last two to four million new ones is forgotten and would get a new ordinal, so that a
-/// capture of days stays bounded; a `cas` follows its `gets` far sooner.
+/// Memory stays bounded over days: a value not seen while two to four million others appeared is forgotten and would
+/// get a new ordinal. A `cas` follows its `gets` far sooner.
 #[derive(Debug, Default)]
 pub(super) struct CasOrdinals {
     recent: HashMap<u64, u32>,
@@ -17,7 +17,7 @@ pub(super) struct CasOrdinals {
 }
 
 impl CasOrdinals {
-    /// The ordinal of `value`.
+    /// Returns the ordinal of `value` and assigns one to a new value.
     pub(super) fn ordinal(&mut self, value: u64) -> u32 {
         if let Some(known) = self.recent.get(&value) {
             return *known;

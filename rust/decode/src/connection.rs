@@ -1,25 +1,26 @@
-//! One connection: two streams and the requests that are open between them.
+//! One connection's segments → events and byte counts: two streams and the requests open between them.
 
 use membench_event::{Direction, Piece, Segment};
 
 use super::context::Context;
-use super::lengths::Sends;
 use super::pairing::Pairing;
+use super::pipelining::{ClientSend, Pipelining};
 use super::requests::{Read, RequestStream};
 use super::responses::ResponseStream;
-use super::turns::{Turn, Turns};
+use super::send_lengths::Sends;
+use super::turn::Turn;
 use super::{Responses, Totals};
 
-/// Where a connection's barriers are.
+/// Rule that places the barriers of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Barriers {
-    /// At each of the server's reads that does not continue another.
+    /// At every read by the server that does not continue an earlier one.
     Reads,
-    /// Where the source says so: whether it does of the next request segment.
-    Told(bool),
+    /// At request segments that the source announces; true if the next one is.
+    Announced(bool),
 }
 
-/// Decodes one connection's segments.
+/// Decodes the segments of one connection.
 pub(super) struct Connection {
     ordinal: u32,
     server: u32,
@@ -27,19 +28,20 @@ pub(super) struct Connection {
     responses: ResponseStream,
     pairing: Pairing,
     sends: Sends,
+    /// Offset after the last request byte pushed.
     request_end: u64,
+    /// Offset after the last response byte pushed.
     response_end: u64,
-    /// Ordinal of the server's read, once there was one.
+    /// Ordinal of the server's last read; `None` before the first.
     batch: Option<u32>,
-    /// The source's call number of that read,
+    /// Call number of that read, from its segment.
     call: u32,
-    /// and whether the server may have read on before it answered.
+    /// True if the server may read again after that read before it answers.
     reads_on: bool,
-    /// At a client: how far its sends tell what was answered.
-    turns: Turns,
-    /// Where barriers are.
+    /// If the source watches clients: what this client's sends prove about earlier answers.
+    pipelining: Pipelining,
     barriers: Barriers,
-    /// A read was left out as the source is being detached: what is sent from there on answers it.
+    /// True once a read was skipped because the source is detaching: later responses may answer it.
     is_cut: bool,
     totals: Totals,
 }
@@ -58,15 +60,15 @@ impl Connection {
             batch: None,
             call: 0,
             reads_on: false,
-            turns: Turns::new(mid_stream),
+            pipelining: Pipelining::new(mid_stream),
             barriers,
             is_cut: false,
             totals: Totals::default(),
         }
     }
 
-    /// One datagram's: its requests and its read go on counting from these.
-    pub(super) fn of_datagram(ordinal: u32, requests: u32, batches: u32) -> Self {
+    /// Creates the connection of one datagram, whose first request and first read have these ordinals.
+    pub(super) fn for_datagram(ordinal: u32, requests: u32, batches: u32) -> Self {
         let mut connection = Self::new(ordinal, false, Barriers::Reads);
         connection.requests.count_from(requests);
         connection.batch = Some(batches.wrapping_sub(1));
@@ -74,19 +76,19 @@ impl Connection {
         connection
     }
 
-    /// Ordinal of the request that would come next.
+    /// Ordinal of the next request.
     pub(super) fn next_request(&self) -> u32 {
         self.requests.next_request()
     }
 
-    /// Responses were lost, and how many bytes of them is not known here.
+    /// Gives up responses until the next barrier after an unknown number of their bytes was lost.
     pub(super) fn lose_responses(&mut self, context: &mut Context) {
         self.sends.clear();
         self.responses.lose(&mut self.totals.response);
         self.pairing.lose(context, &mut self.totals);
     }
 
-    /// The end, after everything due was sent.
+    /// Closes the connection after all due responses were sent: quiet requests still open were not answered.
     pub(super) fn finish(mut self: Box<Self>, context: &mut Context) -> Totals {
         self.sends.settle(context, &mut self.pairing);
         self.pairing.barrier(context, &mut self.totals);
@@ -97,7 +99,7 @@ impl Connection {
         self.ordinal
     }
 
-    /// Where a direction's stream ends so far.
+    /// Offset after the last byte pushed in this direction.
     pub(super) fn end(&self, direction: Direction) -> u64 {
         match direction {
             Direction::Request => self.request_end,
@@ -114,7 +116,7 @@ impl Connection {
         self.totals
     }
 
-    /// A read of the server's: frames requests and opens them.
+    /// Takes a read by the server: frames its requests and opens them. Returns the size of the gap before it.
     pub(super) fn request(
         &mut self,
         context: &mut Context,
@@ -127,7 +129,7 @@ impl Connection {
         if gap > 0 {
             self.request_gap(context, gap, missed);
         }
-        if context.is_ending {
+        if context.is_detaching {
             self.is_cut = true;
             self.totals.request.seen += length;
             self.totals.request.boundary += length;
@@ -146,13 +148,13 @@ impl Connection {
         };
         let mut may_be_barrier = first_of_call && self.barrier_is_due();
         if first_of_call {
-            self.reads_on = segment.filled && self.gathers_requests(segment);
+            self.reads_on = segment.filled && self.fills_request_buffer(segment);
         }
         for piece in segment.pieces {
-            self.request_piece(context, *piece, &read, may_be_barrier);
+            self.request_piece(context, *piece, read, may_be_barrier);
             may_be_barrier = false;
         }
-        // memcached gathers long lines only.
+        // memcached reads on only to gather a long line; the binary protocol has none.
         self.reads_on &= !self.requests.is_binary();
         self.totals.request.seen += length;
         gap
@@ -161,21 +163,21 @@ impl Connection {
     fn barrier_is_due(&mut self) -> bool {
         match &mut self.barriers {
             Barriers::Reads => !self.reads_on,
-            Barriers::Told(due) => std::mem::take(due),
+            Barriers::Announced(next) => std::mem::take(next),
         }
     }
 
-    /// The next request segment is a barrier.
+    /// Makes the next request segment a barrier.
     pub(super) fn expect_barrier(&mut self) {
-        self.barriers = Barriers::Told(true);
+        self.barriers = Barriers::Announced(true);
     }
 
-    /// Whether responses can be told apart.
+    /// True if both streams are framed and responses are being paired.
     pub(super) fn paired(&self) -> bool {
         self.requests.synced() && self.responses.synced() && !self.pairing.suspended()
     }
 
-    /// Whether nothing is unfinished: every request was answered, whole.
+    /// True if every request was answered and no message is incomplete.
     pub(super) fn settled(&self) -> bool {
         self.paired()
             && self.pairing.len() == 0
@@ -183,26 +185,29 @@ impl Connection {
             && self.responses.between_responses()
     }
 
-    /// Whether an answer is due.
+    /// True if a response is due.
     pub(super) fn owes(&self) -> bool {
         self.pairing.owes()
     }
 
-    /// Requests that await their response.
+    /// Number of requests that await their response.
     pub(super) fn open_requests(&self) -> usize {
         self.pairing.len()
     }
 
-    /// What is open stays without outcome, and so does what follows up to the next barrier.
+    /// Gives up responses until the next barrier: open requests and those before the barrier get no outcome.
     pub(super) fn give_up_responses(&mut self, context: &mut Context) {
         self.responses.lose(&mut self.totals.response);
         self.pairing.lose(context, &mut self.totals);
     }
 
-    /// Whether a read that filled its buffer is followed by another at once, with nothing answered in between: not the
-    /// read of a value into its item, which ends where the value ends; but a read that itself followed so continues
-    /// memcached's own buffer, whatever it holds. In a stream that is lost, a power of two tells that buffer.
-    fn gathers_requests(&self, segment: &Segment<'_>) -> bool {
+    /// True if a read that filled its buffer filled memcached's request buffer. memcached then reads again before it
+    /// answers.
+    ///
+    /// A read inside a value fills the value's own item instead and ends where the value ends, unless the read before
+    /// it already filled the request buffer: this one continues it, whatever it holds. In a stream that is lost, a
+    /// length that is a power of two identifies the request buffer.
+    fn fills_request_buffer(&self, segment: &Segment<'_>) -> bool {
         if self.requests.synced() {
             self.reads_on || !self.requests.in_value()
         } else {
@@ -214,42 +219,42 @@ impl Connection {
         &mut self,
         context: &mut Context,
         piece: Piece<'_>,
-        read: &Read,
+        read: Read,
         may_be_barrier: bool,
     ) {
         if may_be_barrier && !self.requests.in_value() {
-            self.begin_call(context, piece);
+            self.start_call(context, piece);
         }
-        let flow = &mut self.totals.request;
-        match piece {
+        let mut turn = Turn {
+            context,
+            pairing: &mut self.pairing,
+            totals: &mut self.totals,
+            at: read,
+        };
+        let framed = match piece {
             Piece::Bytes(bytes) => {
-                self.requests
-                    .feed(context, bytes, read, flow, &mut self.pairing);
+                self.requests.feed(&mut turn, bytes);
+                true
             }
-            Piece::Hole(length) => {
-                if !self
-                    .requests
-                    .skip(u64::from(length), read, context, flow, &mut self.pairing)
-                {
-                    self.lose_requests(context);
-                }
-            }
+            Piece::Hole(length) => self.requests.skip(&mut turn, u64::from(length)),
+        };
+        if !framed {
+            self.lose_requests(context);
         }
     }
 
-    /// A call begins where no value is unfinished.
-    fn begin_call(&mut self, context: &mut Context, piece: Piece<'_>) {
-        if !context.of_clients {
+    /// Decides at the start of a call, where no value is incomplete, if the call is a barrier.
+    fn start_call(&mut self, context: &mut Context, piece: Piece<'_>) {
+        if !context.client_side {
             return self.barrier(context, piece);
         }
         let synced = self.requests.synced() && !self.pairing.suspended();
-        let waiting = self.requests.at_line() && self.pairing.owes();
-        match self.turns.sent(synced, waiting) {
-            Turn::GoesOn => {}
-            Turn::Barrier => self.barrier(context, piece),
-            Turn::Unpaired => {
-                self.responses.lose(&mut self.totals.response);
-                self.pairing.lose(context, &mut self.totals);
+        let waiting = self.requests.between_requests() && self.pairing.owes();
+        match self.pipelining.observe(synced, waiting) {
+            ClientSend::Ordinary => {}
+            ClientSend::Barrier => self.barrier(context, piece),
+            ClientSend::Unpairable => {
+                self.give_up_responses(context);
                 if let (false, Piece::Bytes(bytes)) = (self.requests.synced(), piece) {
                     self.requests.sync_at_start(bytes);
                 }
@@ -257,7 +262,8 @@ impl Connection {
         }
     }
 
-    /// The server reads again and no value is unfinished: everything due was sent.
+    /// Finishes open requests and restarts pairing: the server reads again outside a value, so it has sent every due
+    /// response.
     fn barrier(&mut self, context: &mut Context, piece: Piece<'_>) {
         self.sends.settle(context, &mut self.pairing);
         self.pairing.barrier(context, &mut self.totals);
@@ -285,7 +291,8 @@ impl Connection {
         }
     }
 
-    /// The request stream is lost: what is open cannot be told apart from what was lost.
+    /// Gives up both streams after request bytes were lost: responses to lost requests cannot be told from responses to
+    /// open ones.
     fn lose_requests(&mut self, context: &mut Context) {
         self.requests.lose(&mut self.totals.request);
         self.responses.lose(&mut self.totals.response);
@@ -293,7 +300,7 @@ impl Connection {
         self.sends.clear();
     }
 
-    /// A send of the server's: settles open requests.
+    /// Takes a send by the server: settles the requests it answers. Returns the size of the gap before it.
     pub(super) fn response(
         &mut self,
         context: &mut Context,
@@ -325,14 +332,14 @@ impl Connection {
             return gap;
         }
         self.responses.follow(self.requests.is_binary());
+        let mut turn = Turn {
+            context,
+            pairing: &mut self.pairing,
+            totals: &mut self.totals,
+            at: segment.time,
+        };
         for piece in segment.pieces {
-            self.responses.feed(
-                context,
-                *piece,
-                segment.time,
-                &mut self.pairing,
-                &mut self.totals,
-            );
+            self.responses.feed(&mut turn, *piece);
         }
         gap
     }
@@ -352,7 +359,7 @@ impl Connection {
         }
     }
 
-    /// Bytes behind the last one pushed were seen by the source, and lost.
+    /// Counts the bytes from the last one pushed up to `end` as seen by the source and lost.
     pub(super) fn lose_tail(&mut self, context: &Context, direction: Direction, end: u64) {
         if direction == Direction::Response && context.responses == Responses::None {
             return;
@@ -367,7 +374,7 @@ impl Connection {
         *known += lost;
     }
 
-    /// The end: unfinished messages are boundary, open requests keep no outcome.
+    /// Closes the connection: incomplete messages are boundary, open requests get no outcome.
     pub(super) fn close(mut self: Box<Self>, context: &mut Context) -> Totals {
         self.sends.settle(context, &mut self.pairing);
         self.pairing.end(context);

@@ -1,4 +1,6 @@
-//! What every connection shares while decoding: key ids, options, cas ordinals, and the events found.
+//! Parsed requests → events without their place in the capture.
+//!
+//! The context holds the state that all connections share: key hasher, options, cas ordinals, dialects, decoded events.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +13,28 @@ use membench_event::{Event, Options, OptionsTable, Protocol};
 use super::Responses;
 use super::cas::CasOrdinals;
 
-/// Expiry times beyond this are UNIX times (memcached's `REALTIME_MAXDELTA`), s.
+/// Longest relative expiry time, s: memcached takes larger ones as UNIX times (its `REALTIME_MAXDELTA`).
 const LONGEST_RELATIVE_TTL: i64 = 60 * 60 * 24 * 30;
 
-/// The shared state of a [`super::Decoder`].
+/// State shared by all connections of a [`super::Decoder`].
 pub(super) struct Context {
     pub(super) hasher: KeyHasher,
     pub(super) options: OptionsTable,
-    /// The options of a classic request with `noreply`.
+    /// Options of a classic request with `noreply`.
     pub(super) noreply: Options,
     pub(super) cas: CasOrdinals,
     pub(super) responses: Responses,
-    /// Segments come from clients' sockets: requests may be sent before earlier ones are answered.
-    pub(super) of_clients: bool,
-    /// The source is being detached, sends first: what is read from here on is not recorded, as answers may not be seen.
-    pub(super) is_ending: bool,
-    /// Added to a segment's time gives UTC, ns.
+    /// True if segments come from clients' sockets: a client may send before earlier requests are answered.
+    pub(super) client_side: bool,
+    /// True while the source is detaching. It stops seeing sends first, so later reads are not decoded: their answers
+    /// may go unseen.
+    pub(super) is_detaching: bool,
+    /// UTC minus the clock of segment times, ns.
     utc_offset: i128,
     pub(super) events: Vec<Event>,
-    /// Of each server whose version is known.
+    /// Dialect of each server whose version is known.
     dialects: BTreeMap<u32, Dialect>,
+    /// Scratch space for an options string.
     text: String,
 }
 
@@ -44,8 +48,8 @@ impl Context {
             noreply,
             cas: CasOrdinals::default(),
             responses,
-            of_clients: false,
-            is_ending: false,
+            client_side: false,
+            is_detaching: false,
             utc_offset,
             events: Vec::new(),
             dialects: BTreeMap::new(),
@@ -53,25 +57,25 @@ impl Context {
         }
     }
 
-    /// How a server reads requests, if its version is known.
+    /// Dialect of a server; `None` until its version is known.
     pub(super) fn dialect(&self, server: u32) -> Option<Dialect> {
         self.dialects.get(&server).copied()
     }
 
-    /// Takes note of a server's version; one that tells nothing changes nothing.
+    /// Records the dialect of a server's version. An unknown version changes nothing.
     pub(super) fn learn_version(&mut self, server: u32, version: &[u8]) {
         if let Some(dialect) = Dialect::from_version(version) {
             self.dialects.insert(server, dialect);
         }
     }
 
-    /// The id of a key as memcached stores it: decoded, if it was sent in base64.
+    /// Returns the id of a key as memcached stores it: a key sent in base64 is decoded first.
     #[inline]
     pub(super) fn key_id(&self, key: &Key<'_>) -> u64 {
         self.hasher.id(key.decode(&mut [0; 256]))
     }
 
-    /// Names the event's key.
+    /// Sets the event's key id and key size.
     #[inline]
     pub(super) fn set_key(&self, event: &mut Event, key: &Key<'_>) {
         let mut scratch = [0; 256];
@@ -80,9 +84,9 @@ impl Context {
         event.key_size = Some(u8::try_from(decoded.len()).unwrap_or(u8::MAX));
     }
 
-    /// The event of a request that was read at `time`, without its place and its key.
-    pub(super) fn event_of(&mut self, request: &Request<'_>, time: u64) -> Event {
-        let (ttl, absolute) = self.relative(request.ttl, time);
+    /// Returns the event of a request read at `time`, without its place in the capture and its key.
+    pub(super) fn event(&mut self, request: &Request<'_>, time: u64) -> Event {
+        let (ttl, absolute) = self.relative_ttl(request.ttl, time);
         Event {
             time,
             protocol: match request.opcode {
@@ -102,13 +106,13 @@ impl Context {
                 .opaque
                 .filter(|_| request.opcode.is_none())
                 .map(|token| u8::try_from(token.len()).unwrap_or(u8::MAX)),
-            options: self.options_of(request, absolute),
+            options: self.intern_options(request, absolute),
             ..Event::new(request.command)
         }
     }
 
-    /// Seconds from the request's time, and whether they were sent as a UNIX time.
-    fn relative(&self, ttl: Option<i32>, time: u64) -> (Option<i32>, bool) {
+    /// Converts an expiry time as sent to seconds from `time`. The flag is true if it was sent as a UNIX time.
+    fn relative_ttl(&self, ttl: Option<i32>, time: u64) -> (Option<i32>, bool) {
         let Some(sent) = ttl else {
             return (None, false);
         };
@@ -120,7 +124,9 @@ impl Context {
         (Some(i32::try_from(relative).unwrap_or(i32::MAX)), true)
     }
 
-    fn options_of(&mut self, request: &Request<'_>, absolute: bool) -> Options {
+    /// Interns the options of a request; `absolute` adds the mark of a UNIX expiry time. No string is built for a
+    /// classic request without that mark, which has at most `noreply`.
+    fn intern_options(&mut self, request: &Request<'_>, absolute: bool) -> Options {
         if !request.meta && request.opcode.is_none() && !absolute {
             return if request.noreply {
                 self.noreply

@@ -1,4 +1,4 @@
-//! One peer's datagrams → events: a request stands alone, and its id finds the datagrams of its response.
+//! One peer's UDP datagrams → events: a request is one datagram, and its id identifies the datagrams of its response.
 
 use std::collections::VecDeque;
 
@@ -10,38 +10,44 @@ use super::Totals;
 use super::connection::Connection;
 use super::context::Context;
 
-/// Length of the frame header before each datagram's bytes.
+/// Bytes of the frame header at the start of each datagram.
 const FRAME: usize = 8;
-/// Most requests of one peer that are kept open for their responses.
+/// Most requests of one peer that wait for responses.
 const MOST_OPEN: usize = 256;
 
 type Pieces<'a> = SmallVec<[Piece<'a>; 8]>;
 
-/// A frame header: <https://github.com/memcached/memcached/blob/1.6.18/doc/protocol.txt> (UDP protocol).
+/// Frame header: <https://github.com/memcached/memcached/blob/1.6.18/doc/protocol.txt> (UDP protocol).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Frame {
     id: u16,
+    /// Index of the datagram in its message.
     sequence: u16,
+    /// Number of datagrams in the message.
     total: u16,
 }
 
-/// A request that was read, and its response as far as it has come.
+/// A request and the datagrams of its response so far.
 struct Exchange {
     id: u16,
     connection: Box<Connection>,
-    /// Bytes of responses so far.
+    /// Bytes of the response so far.
     end: u64,
-    /// The datagram of a response that comes next, and how many it has.
+    /// Sequence number of the response's next datagram.
     next: u16,
+    /// Number of datagrams in the response; 0 before its first.
     total: u16,
 }
 
-/// Decodes one peer's datagrams.
+/// Decodes the datagrams of one peer.
 pub(super) struct Datagrams {
     ordinal: u32,
     server: u32,
+    /// Ordinal of the next request.
     requests: u32,
+    /// Ordinal of the next read.
     batches: u32,
+    /// Open requests, oldest first.
     open: VecDeque<Exchange>,
     totals: Totals,
 }
@@ -58,13 +64,15 @@ impl Datagrams {
         }
     }
 
-    /// What was found so far, open requests left out.
+    /// Totals of all finished requests; open ones are not included.
     pub(super) fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// A datagram that memcached read; its id, unless memcached drops it for want of a request, or for being one of
-    /// several: that is boundary.
+    /// Takes a datagram that memcached read and returns its id.
+    ///
+    /// Returns `None` for a datagram that memcached drops because it holds no request or is one of several; its bytes
+    /// are boundary.
     pub(super) fn request(&mut self, context: &mut Context, segment: &Segment<'_>) -> Option<u16> {
         let flow = &mut self.totals.request;
         let Some((frame, rest)) = split(segment).filter(|(frame, _)| frame.total == 1) else {
@@ -74,7 +82,7 @@ impl Datagrams {
         };
         flow.seen += FRAME as u64;
         flow.parsed += FRAME as u64;
-        if context.of_clients {
+        if context.client_side {
             self.give_up(context, frame.id);
         } else {
             self.finish(context, frame.id);
@@ -84,7 +92,7 @@ impl Datagrams {
         {
             self.totals.add(&oldest.end(context));
         }
-        let mut connection = Connection::of_datagram(self.ordinal, self.requests, self.batches);
+        let mut connection = Connection::for_datagram(self.ordinal, self.requests, self.batches);
         connection.assign(self.server);
         self.batches = self.batches.wrapping_add(1);
         let payload = Segment {
@@ -104,7 +112,7 @@ impl Datagrams {
         Some(frame.id)
     }
 
-    /// A datagram that memcached sent.
+    /// Takes a datagram that memcached sent.
     pub(super) fn response(&mut self, context: &mut Context, segment: &Segment<'_>) {
         let found = split(segment).and_then(|(frame, rest)| {
             let place = self.open.iter().rposition(|one| one.id == frame.id)?;
@@ -116,25 +124,26 @@ impl Datagrams {
         self.totals.response.seen += FRAME as u64;
         self.totals.response.parsed += FRAME as u64;
         exchange.take(context, frame, &rest, segment);
-        if context.of_clients && exchange.is_answered() {
-            self.end_at(context, place);
+        if context.client_side && exchange.is_answered() {
+            self.end_exchange(context, place);
         }
     }
 
-    fn end_at(&mut self, context: &mut Context, place: usize) {
+    fn end_exchange(&mut self, context: &mut Context, place: usize) {
         if let Some(exchange) = self.open.remove(place) {
             self.totals.add(&exchange.end(context));
         }
     }
 
-    /// A client uses a request's id again: it has given up waiting. That an answer did not come is no loss of ours.
+    /// Ends the request with an id that its client reuses: the client has stopped waiting, so a missing answer is no
+    /// loss.
     fn give_up(&mut self, context: &mut Context, id: u16) {
         if let Some(place) = self.open.iter().position(|one| one.id == id) {
-            self.end_at(context, place);
+            self.end_exchange(context, place);
         }
     }
 
-    /// One that belongs to no request: read before the start, or lost.
+    /// Counts a response without an open request: boundary if no request was read yet, else `unsynced`.
     fn unmatched(&mut self, length: u64) {
         let flow = &mut self.totals.response;
         flow.seen += length;
@@ -146,7 +155,7 @@ impl Datagrams {
         }
     }
 
-    /// All of a request's answers were sent.
+    /// Finishes the request with this id: all of its answers were sent.
     pub(super) fn finish(&mut self, context: &mut Context, id: u16) {
         let place = self.open.iter().position(|one| one.id == id);
         if let Some(exchange) = place.and_then(|place| self.open.remove(place)) {
@@ -154,7 +163,7 @@ impl Datagrams {
         }
     }
 
-    /// The end: what is open keeps no outcome.
+    /// Closes all: open requests get no outcome.
     pub(super) fn close(mut self, context: &mut Context) -> Totals {
         for exchange in self.open.drain(..) {
             self.totals.add(&exchange.end(context));
@@ -164,20 +173,21 @@ impl Datagrams {
 }
 
 impl Exchange {
-    /// Ends it: an answer that was due and did not come leaves no outcome.
+    /// Ends the exchange. A due answer that did not come leaves no outcome.
     fn end(self, context: &mut Context) -> Totals {
-        if context.of_clients && !self.connection.owes() {
+        if context.client_side && !self.connection.owes() {
             self.connection.finish(context)
         } else {
             self.connection.close(context)
         }
     }
 
-    /// Whether every answer has come, whole.
+    /// True if every answer has come completely.
     fn is_answered(&self) -> bool {
         self.next == self.total && self.connection.settled()
     }
 
+    /// Takes a datagram of the response: `rest` without its frame header.
     fn take(
         &mut self,
         context: &mut Context,
@@ -185,7 +195,7 @@ impl Exchange {
         rest: &[Piece<'_>],
         segment: &Segment<'_>,
     ) {
-        // Each command of a request is answered by datagrams of their own, counted from 0.
+        // memcached answers each command of a request in datagrams of its own, numbered from 0.
         let is_next = if frame.sequence == 0 {
             self.next == self.total
         } else {
@@ -206,7 +216,7 @@ impl Exchange {
     }
 }
 
-/// The frame header and what follows it; none unless something does.
+/// Splits a datagram into frame header and payload. Returns `None` if either is missing or the header has a hole.
 fn split<'a>(segment: &Segment<'a>) -> Option<(Frame, Pieces<'a>)> {
     let (mut header, mut filled) = ([0; FRAME], 0);
     let mut rest = Pieces::new();
@@ -239,8 +249,7 @@ mod tests {
     use super::*;
     use crate::privacy::KeyHasher;
     use crate::{Decoder, Responses};
-    use membench_event::Direction;
-    use membench_event::Outcome;
+    use membench_event::{Direction, Outcome};
 
     struct Peer(Decoder);
 
@@ -251,7 +260,7 @@ mod tests {
 
         fn seen_by(client: bool) -> Self {
             let hasher = KeyHasher::random().expect("random bytes");
-            let mut decoder = Decoder::new(hasher, Responses::Bytes, 0).of_clients(client);
+            let mut decoder = Decoder::new(hasher, Responses::Bytes, 0).client_side(client);
             decoder.open_datagrams(0, 0);
             Self(decoder)
         }
@@ -259,7 +268,7 @@ mod tests {
         fn datagram(&mut self, direction: Direction, frame: [u16; 3], text: &str) -> Option<u16> {
             let [id, sequence, total] = frame.map(u16::to_be_bytes);
             let bytes = [&id[..], &sequence, &total, &[0; 2], text.as_bytes()].concat();
-            // A client may have its frame header from two buffers.
+            // A client may send its frame header from two buffers.
             let (begin, rest) = bytes.split_at(3);
             let pieces = [Piece::Bytes(begin), Piece::Bytes(rest)];
             let segment = Segment {
@@ -291,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_pair_responses_in_whatever_order_threads_send_them() {
+    fn responses_are_paired_by_id_in_any_order() {
         let mut peer = Peer::new();
         assert_eq!(peer.ask(1, "get a\r\n"), Some(1));
         assert_eq!(peer.ask(2, "get b\r\n"), Some(2));
@@ -305,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_goes_on_through_its_datagrams() {
+    fn a_response_spans_several_datagrams() {
         let mut peer = Peer::new();
         peer.ask(7, "get a\r\n");
         peer.answer([7, 0, 3], "VALUE a 0 6\r\nab");
@@ -317,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_of_a_response_that_is_lost_leaves_no_outcome() {
+    fn a_lost_datagram_of_a_response_leaves_no_outcome() {
         let mut peer = Peer::new();
         peer.ask(7, "get a b\r\n");
         peer.answer([7, 0, 3], "VALUE a 0 6\r\nab");
@@ -338,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_memcached_drops_is_boundary_and_no_request() {
+    fn a_datagram_that_memcached_drops_is_boundary_and_no_request() {
         let mut peer = Peer::new();
         assert_eq!(
             peer.datagram(Direction::Request, [1, 0, 2], "get a\r\n"),
@@ -353,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_answered_late_never_or_needs_no_answer() {
+    fn a_client_may_be_answered_late_or_never_or_need_no_answer() {
         let mut peer = Peer::seen_by(true);
         peer.ask(1, "get a\r\n");
         peer.ask(2, "get b\r\n");
@@ -380,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finished_request_that_had_to_be_answered_is_unpaired() {
+    fn a_finished_request_without_its_due_answer_is_unpaired() {
         let mut peer = Peer::new();
         peer.ask(1, "get a\r\n");
         peer.0.finish_datagram(0, 1);

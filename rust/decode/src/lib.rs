@@ -1,46 +1,46 @@
-//! Segments → events: framing, pairing of responses with requests, and where every byte went.
+//! Segments → events: frames requests and responses, pairs them, and accounts for every byte.
 //!
-//! memcached answers every complete request before it reads that connection again, except while it is reading a
-//! value, and when a read filled the buffer in which it gathers a long multi-get. So each other read is a barrier:
-//! what is still open then was not seen answered,
-//! and one mistake cannot shift the responses that follow.
+//! memcached answers every complete request before it reads from a connection again, with two exceptions: while it
+//! reads a value, and after a read that filled the buffer in which it gathers a long multi-get. Every other read is
+//! therefore a *barrier*: the answer to a request still open there was not seen. Pairing restarts at barriers, so one
+//! mistake cannot shift the responses that follow.
 
 mod cas;
 mod connection;
 mod context;
 mod datagrams;
-mod fits;
-mod lengths;
 pub mod log;
-mod open;
+mod matching;
+mod open_requests;
 pub mod packet;
 mod pairing;
+mod pipelining;
 pub mod privacy;
 mod reply;
 mod requests;
 mod responses;
-mod start;
-mod turns;
+mod resync;
+mod send_lengths;
+mod turn;
 
 use std::collections::BTreeMap;
 
+use membench_event::{Direction, Event, OptionsTable, Segment, Totals};
+
 use crate::privacy::KeyHasher;
-use membench_event::Totals;
-use membench_event::{Direction, Segment};
-use membench_event::{Event, OptionsTable};
 
 use connection::{Barriers, Connection};
 use context::Context;
 use datagrams::Datagrams;
 
-/// What a source delivers of responses.
+/// Part of the responses that a source delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Responses {
     /// Nothing: outcomes and server times stay unknown.
     None,
     /// The length and time of each send.
     Lengths,
-    /// The bytes that outcomes need.
+    /// The bytes that decide outcomes.
     Bytes,
 }
 
@@ -55,16 +55,61 @@ impl Responses {
     }
 }
 
-/// Turns the segments of many connections into events.
+/// Decodes the segments of many connections into events.
+///
+/// A source opens a connection before it pushes the first segment and closes it after the last. An event appears once
+/// its request is answered or its answer can no longer be seen: read [`events`](Self::events) after each segment, then
+/// call [`clear_events`](Self::clear_events).
+///
+/// ```
+/// use membench_decode::privacy::KeyHasher;
+/// use membench_decode::{Decoder, Responses};
+/// use membench_event::{Command, Direction, Outcome, Piece, Segment};
+///
+/// let mut decoder = Decoder::new(KeyHasher::random()?, Responses::Bytes, 0);
+/// decoder.open(0, false);
+///
+/// let read = Segment {
+///     connection: 0,
+///     direction: Direction::Request,
+///     offset: 0,
+///     time: 1_000,
+///     arrival: None,
+///     filled: false,
+///     call: 1,
+///     pieces: &[Piece::Bytes(b"get a\r\n")],
+/// };
+/// decoder.push(&read, false);
+/// assert!(decoder.events().is_empty(), "the answer is still due");
+///
+/// let send = Segment {
+///     direction: Direction::Response,
+///     time: 3_500,
+///     pieces: &[Piece::Bytes(b"END\r\n")],
+///     ..read
+/// };
+/// decoder.push(&send, false);
+/// let event = decoder.events()[0];
+/// assert_eq!((event.command, event.outcome), (Command::Get, Some(Outcome::Miss)));
+/// assert_eq!(event.server_time, Some(2_500), "ns");
+/// decoder.clear_events();
+///
+/// let totals = decoder.close(0).expect("connection 0 is open");
+/// assert_eq!((totals.request.parsed, totals.response.parsed), (7, 5));
+/// # Ok::<(), membench_decode::privacy::KeyError>(())
+/// ```
 pub struct Decoder {
     context: Context,
+    /// Open connections, by ordinal.
     connections: Vec<Option<Box<Connection>>>,
+    /// Open peers of UDP servers, by ordinal.
     datagrams: BTreeMap<u32, Datagrams>,
 }
 
 impl Decoder {
-    /// A decoder that names keys by `hasher`. `utc_offset` added to a segment's time gives UTC in ns: absolute expiry
-    /// times are made relative with it.
+    /// Creates a decoder that replaces keys by the ids of `hasher`.
+    ///
+    /// `utc_offset` is UTC minus the clock of segment times, ns; it makes absolute expiry times relative.
     pub fn new(hasher: KeyHasher, responses: Responses, utc_offset: i128) -> Self {
         Self {
             context: Context::new(hasher, responses, utc_offset),
@@ -73,21 +118,23 @@ impl Decoder {
         }
     }
 
-    /// Whether segments come from clients' sockets: then a send is no sign that everything before was answered.
+    /// Sets whether segments come from clients' sockets. A client may pipeline, so not every send of it proves that
+    /// everything before was answered.
     #[must_use]
-    pub fn of_clients(mut self, of_clients: bool) -> Self {
-        self.context.of_clients = of_clients;
+    pub fn client_side(mut self, client_side: bool) -> Self {
+        self.context.client_side = client_side;
         self
     }
 
-    /// Begins a connection. `mid_stream`: bytes had moved on it before the first that will be pushed.
+    /// Opens a connection. `mid_stream`: bytes moved on it before the first segment.
     pub fn open(&mut self, connection: u32, mid_stream: bool) {
         self.open_with(connection, mid_stream, Barriers::Reads);
     }
 
-    /// Begins a connection of a source that does not see the server's reads: barriers are where it says so.
+    /// Opens a connection of a source that does not see the server's reads, like packets. Its only barriers are those
+    /// that the source announces with [`expect_barrier`](Self::expect_barrier).
     pub fn open_without_reads(&mut self, connection: u32, mid_stream: bool) {
-        self.open_with(connection, mid_stream, Barriers::Told(false));
+        self.open_with(connection, mid_stream, Barriers::Announced(false));
     }
 
     fn open_with(&mut self, connection: u32, mid_stream: bool, barriers: Barriers) {
@@ -98,36 +145,39 @@ impl Decoder {
         self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream, barriers)));
     }
 
-    /// The next request segment of a connection opened without reads is a barrier.
+    /// Makes the next request segment a barrier, on a connection opened without reads.
     pub fn expect_barrier(&mut self, connection: u32) {
-        if let Some(open) = self.find(connection) {
+        if let Some(open) = self.get_mut(connection) {
             open.expect_barrier();
         }
     }
 
-    /// Whether a connection's responses can be told apart: not between a loss and the next barrier.
+    /// Returns true if responses of the connection are being paired. They are not between a loss and the next barrier.
+    #[inline]
     pub fn paired(&self, connection: u32) -> bool {
         self.get(connection).is_some_and(Connection::paired)
     }
 
-    /// Whether every request of a connection was answered, whole.
+    /// Returns true if every request of the connection was answered completely.
+    #[inline]
     pub fn settled(&self, connection: u32) -> bool {
         self.get(connection).is_some_and(Connection::settled)
     }
 
-    /// Requests of a connection that await their response.
+    /// Number of requests of the connection that await their response.
+    #[inline]
     pub fn open_requests(&self, connection: u32) -> usize {
         self.get(connection).map_or(0, Connection::open_requests)
     }
 
-    /// Gives up the responses of a connection up to its next barrier.
+    /// Gives up responses of the connection until its next barrier.
     pub fn give_up_responses(&mut self, connection: u32) {
         if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
             open.give_up_responses(&mut self.context);
         }
     }
 
-    fn find(&mut self, connection: u32) -> Option<&mut Connection> {
+    fn get_mut(&mut self, connection: u32) -> Option<&mut Connection> {
         self.connections
             .get_mut(connection as usize)?
             .as_deref_mut()
@@ -137,13 +187,13 @@ impl Decoder {
         self.connections.get(connection as usize)?.as_deref()
     }
 
-    /// Begins a connection of datagrams: those of one peer to a server.
+    /// Opens a connection of datagrams: all those between one peer and a server.
     pub fn open_datagrams(&mut self, connection: u32, server: u32) {
         self.datagrams
             .insert(connection, Datagrams::new(connection, server));
     }
 
-    /// Decodes one datagram of an open connection, frame header included; returns the id of a request.
+    /// Decodes one datagram of an open connection, frame header included. Returns the id of a request.
     pub fn push_datagram(&mut self, segment: &Segment<'_>) -> Option<u16> {
         let datagrams = self.datagrams.get_mut(&segment.connection)?;
         match segment.direction {
@@ -155,30 +205,32 @@ impl Decoder {
         }
     }
 
-    /// The server has sent every answer to the datagram with this id.
+    /// Finishes the datagram with this id: the server has sent every answer to it.
     pub fn finish_datagram(&mut self, connection: u32, id: u16) {
         if let Some(datagrams) = self.datagrams.get_mut(&connection) {
             datagrams.finish(&mut self.context, id);
         }
     }
 
-    /// An open connection is to this server; unless said so, connections are to server 0.
+    /// Assigns an open connection to a server. Connections belong to server 0 otherwise.
     pub fn assign(&mut self, connection: u32, server: u32) {
-        if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
+        if let Some(open) = self.get_mut(connection) {
             open.assign(server);
         }
     }
 
-    /// A server is of this version, which tells how it reads what it refuses. Decoding also learns it from the answers to
-    /// `version` and `stats`; before it is known, a line that versions read differently ends decoding up to the next
-    /// read.
+    /// Sets a server's version, which decides how it reads a line that it refuses.
+    ///
+    /// The decoder also learns it from answers to `version` and `stats`. Until it is known, a line that versions read
+    /// differently suspends decoding of its connection up to the next read.
     pub fn learn_version(&mut self, server: u32, version: &str) {
         self.context.learn_version(server, version.as_bytes());
     }
 
-    /// Decodes one segment of an open connection; segments of unknown connections are ignored, for the source opens
-    /// a connection before its first bytes. `missed`: a jump in the offset is bytes no call was seen for, else bytes
-    /// that the source saw and lost. Returns the size of the jump.
+    /// Decodes one segment of an open connection and returns the size of the gap before it, bytes.
+    ///
+    /// `missed`: no call was seen for the bytes of the gap; else the source saw and lost them. Segments of connections
+    /// that are not open are ignored, since a source opens a connection before its first bytes.
     pub fn push(&mut self, segment: &Segment<'_>, missed: bool) -> u64 {
         let Some(Some(connection)) = self.connections.get_mut(segment.connection as usize) else {
             return 0;
@@ -189,24 +241,27 @@ impl Decoder {
         }
     }
 
-    /// Where in its stream a direction of an open connection ends, as far as it was pushed.
+    /// Offset after the last byte pushed in one direction of an open connection.
+    #[inline]
     pub fn end_of(&self, connection: u32, direction: Direction) -> u64 {
         self.get(connection).map_or(0, |open| open.end(direction))
     }
 
-    /// From here on the source may see reads whose answers it does not see: they are boundary.
-    pub fn ending(&mut self) {
-        self.context.is_ending = true;
+    /// Tells that the source starts to detach. From here on it may see reads without their answers, so reads count as
+    /// boundary and make no events.
+    pub fn start_detaching(&mut self) {
+        self.context.is_detaching = true;
     }
 
-    /// The source saw a direction up to `end`: bytes behind the last one pushed are lost.
+    /// Counts the bytes from the last one pushed up to `end` as lost: the source saw the direction up to there.
     pub fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
         if let Some(Some(connection)) = self.connections.get_mut(connection as usize) {
             connection.lose_tail(&self.context, direction, end);
         }
     }
 
-    /// Ends a connection: what is unfinished becomes boundary. `none` when it is not open.
+    /// Closes a connection and returns its totals; incomplete messages count as boundary. Returns `None` if the
+    /// connection is not open.
     pub fn close(&mut self, connection: u32) -> Option<Totals> {
         if let Some(ended) = self.datagrams.remove(&connection) {
             return Some(ended.close(&mut self.context));
@@ -215,18 +270,15 @@ impl Decoder {
         Some(ended.close(&mut self.context))
     }
 
-    /// What an open connection's decoding has found so far.
+    /// Totals of an open connection so far.
     pub fn totals(&self, connection: u32) -> Option<Totals> {
         if let Some(datagrams) = self.datagrams.get(&connection) {
             return Some(datagrams.totals());
         }
-        self.connections
-            .get(connection as usize)?
-            .as_ref()
-            .map(|open| open.totals())
+        self.get(connection).map(Connection::totals)
     }
 
-    /// Ordinals of the connections that are open.
+    /// Ordinals of all open connections.
     pub fn open_connections(&self) -> Vec<u32> {
         self.connections
             .iter()
@@ -236,24 +288,27 @@ impl Decoder {
             .collect()
     }
 
-    /// The events decoded since the last call to [`Decoder::clear_events`].
+    /// Events decoded since the last call to [`clear_events`](Self::clear_events).
+    #[inline]
     pub fn events(&self) -> &[Event] {
         &self.context.events
     }
 
-    /// Drops the events that are not to be kept; returns how many.
+    /// Drops the events that `keep` refuses. Returns how many were dropped.
     pub fn retain_events(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
         let before = self.context.events.len();
         self.context.events.retain(keep);
         (before - self.context.events.len()) as u64
     }
 
-    /// Forgets the events; their room is kept.
+    /// Forgets all events. Their memory is reused.
+    #[inline]
     pub fn clear_events(&mut self) {
         self.context.events.clear();
     }
 
-    /// The options strings that the events refer to.
+    /// Options strings that events refer to.
+    #[inline]
     pub fn options(&self) -> &OptionsTable {
         &self.context.options
     }

@@ -1,59 +1,64 @@
-//! Responses → outcomes of open requests, in order; quiet requests are passed over only where that is certain.
+//! Requests and responses of a connection → events with outcomes, paired in order.
+//!
+//! A quiet request is passed over only where memcached certainly did not answer it.
 
 use membench_protocol::response::Response;
 use membench_protocol::{Key, Request};
 
-use membench_event::answer::is_retrieval;
-use membench_event::aside::{Answered, Passed, Token};
-use membench_event::{Command, Event, Outcome, Protocol};
+use membench_event::{
+    Command, Event, Outcome, Protocol,
+    answer::is_retrieval,
+    aside::{Answered, Passed, Token},
+};
 
 use super::context::Context;
-use super::fits::{Names, fits};
-use super::open::{Open, OpenRequests};
-use super::reply::{Reply, reply};
+use super::matching::{Echo, fits};
+use super::open_requests::{Open, OpenRequests};
+use super::reply::Reply;
 use super::{Responses, Totals};
 
-/// Most events that wait for responses on one connection: far more than a server or client lets wait.
+/// Most events of one connection that wait for responses: far more than a server or client lets wait.
 const MOST_WAITING: usize = 1 << 18;
 
-/// What follows a response line.
+/// Framing of the bytes that follow a response line or binary header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Another line.
+    /// Another line or header.
     Line,
-    /// A value of this many bytes with its line end, or the rest of a binary response; with `finishes`, it ends the
-    /// oldest request's response.
+    /// A value, or the rest of a binary response.
     Value {
-        /// Line end included.
+        /// Bytes, the line end included.
         length: u64,
-        /// Whether its last byte ends the response.
+        /// True if the last byte ends the response to the oldest request.
         finishes: bool,
     },
     /// The rest of a list.
     List,
-    /// It fits no open request.
+    /// Unknown: the response fits no open request.
     Unmatched,
 }
 
-/// Pairs one connection's responses with its requests.
+/// Pairs the responses of one connection with its requests.
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
     open: OpenRequests,
-    /// Replies that fit several quiet requests, with the opaque token they repeat, until a later response tells.
+    /// Replies that fit several quiet requests, each with the opaque token it echoes. A later response decides.
     ambiguous: Vec<(Token, Reply)>,
-    /// Responses cannot be told apart until the next barrier: requests end at once, without outcome.
+    /// True while responses cannot be paired, until the next barrier: requests finish at once without outcome.
     suspended: bool,
-    /// Requests that ended without outcome while suspended after a loss.
+    /// Requests that finished without outcome while suspended after a loss.
     lost: u64,
-    /// A barrier has been passed with both streams known.
+    /// True after the first barrier with both streams framed.
     started: bool,
-    /// The last request answered was one whose reply may go on (`watch`).
+    /// True if the last request answered was one whose reply may continue (`watch`).
     streaming: bool,
 }
 
 impl Pairing {
-    /// Opens a request with any number of keys. One that makes memcached drop answers it owes leaves no telling which:
-    /// those requests end without outcome, and pairing rests until the next barrier.
+    /// Opens a request with any number of keys.
+    ///
+    /// A request that makes memcached drop answers it owes does not show which: requests that are open finish without
+    /// outcome, and pairing is suspended until the next barrier.
     pub(super) fn open_keys(
         &mut self,
         context: &mut Context,
@@ -95,12 +100,12 @@ impl Pairing {
         self.bound(context);
     }
 
-    /// Whether responses can be paired at all.
+    /// True if requests wait for responses: the source delivers them and pairing is not suspended.
     fn waits(&self, context: &Context) -> bool {
         !self.suspended && context.responses != Responses::None
     }
 
-    /// Opens a request with one event; one that will not be answered (or not seen answered) ends at once.
+    /// Opens a request with one event. A request whose answer cannot come or cannot be seen finishes at once.
     pub(super) fn open(&mut self, context: &mut Context, open: &Open, event: &Event) {
         self.streaming = false;
         if open.unanswered {
@@ -121,8 +126,7 @@ impl Pairing {
         }
     }
 
-    /// Bounds memory: where too much waits, all of it ends without outcome, and so does what follows up to the next
-    /// barrier.
+    /// Bounds memory: if too many events wait, their requests and those up to the next barrier finish without outcome.
     fn bound(&mut self, context: &mut Context) {
         if self.open.event_count() <= MOST_WAITING {
             return;
@@ -133,17 +137,17 @@ impl Pairing {
         self.suspend();
     }
 
-    /// The oldest open request; none when all are settled.
+    /// The oldest open request.
     pub(super) fn oldest(&self) -> Option<&Open> {
         self.open.get(0)
     }
 
-    /// Whether every open request must have been answered by a response of its own.
+    /// True if every open request gets a response of its own: none is quiet.
     pub(super) fn all_answered(&self) -> bool {
         self.open.iter().all(|open| !open.quiet)
     }
 
-    /// Whether an answer is due.
+    /// True if a response is due: an open request is not quiet.
     pub(super) fn owes(&self) -> bool {
         self.open.iter().any(|open| !open.quiet)
     }
@@ -153,14 +157,15 @@ impl Pairing {
         self.open.iter()
     }
 
-    /// How many requests are open.
+    /// Number of open requests.
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Everything due has been sent: what is still open was quiet, or was not seen.
+    /// Finishes all open requests at a barrier. Every due response has been sent by then, so a request still open was
+    /// quiet, or its response was not seen.
     pub(super) fn barrier(&mut self, context: &mut Context, totals: &mut Totals) {
-        // Lengths do not tell which of the quiet requests were answered.
+        // Lengths do not show which quiet requests were answered.
         let known = self.ambiguous.is_empty() && context.responses == Responses::Bytes;
         self.ambiguous.clear();
         while let Some(oldest) = self.oldest() {
@@ -171,18 +176,18 @@ impl Pairing {
         totals.unpaired += std::mem::take(&mut self.lost);
     }
 
-    /// From here on responses belong to the requests that are opened from here on.
+    /// Resumes pairing: responses from now on belong to requests opened from now on.
     pub(super) fn resume(&mut self) {
         self.suspended = false;
         self.started = true;
     }
 
-    /// Until the next barrier no response can be told apart.
+    /// Suspends pairing until the next barrier.
     pub(super) fn suspend(&mut self) {
         self.suspended = true;
     }
 
-    /// Responses were lost: what is open ends without outcome, and so does what follows up to the next barrier.
+    /// Gives up after lost responses: open requests and those up to the next barrier finish without outcome.
     pub(super) fn lose(&mut self, context: &mut Context, totals: &mut Totals) {
         self.ambiguous.clear();
         while let Some(oldest) = self.oldest() {
@@ -193,24 +198,24 @@ impl Pairing {
         self.suspend();
     }
 
-    /// The connection or the recording ends: what is open keeps no outcome, and that is no loss.
+    /// Finishes all open requests without outcome at the end of the connection or the recording. This is no loss.
     pub(super) fn end(&mut self, context: &mut Context) {
         while !self.open.is_empty() {
             self.open.finish(context, None, None);
         }
     }
 
-    /// Whether responses are ignored until the next barrier.
+    /// True while responses are ignored, until the next barrier.
     pub(super) fn suspended(&self) -> bool {
         self.suspended
     }
 
-    /// Whether bytes without an open request are the tail of a stream that a command began.
+    /// True if response bytes without an open request continue the reply to the last one (`watch`).
     pub(super) fn streaming(&self) -> bool {
         self.streaming && self.open.is_empty()
     }
 
-    /// Ends the oldest request as its response's last byte has been sent.
+    /// Finishes the oldest request: the last byte of its response was sent at `time`.
     pub(super) fn finish(&mut self, context: &mut Context, outcome: Option<Outcome>, time: u64) {
         self.streaming = self
             .oldest()
@@ -218,18 +223,18 @@ impl Pairing {
         self.open.finish(context, outcome, Some(time));
     }
 
-    /// Settles what one response line says.
+    /// Applies one response line or binary header to the request it answers. Returns the framing of what follows it.
     pub(super) fn answer(
         &mut self,
         context: &mut Context,
         response: &Response<'_>,
         time: u64,
     ) -> Next {
-        let names = Names::of(context, response);
-        let Some(index) = self.position(response, &names) else {
+        let echo = Echo::new(context, response);
+        let Some(index) = self.position(response, &echo) else {
             return Next::Unmatched;
         };
-        if self.is_ambiguous(response, &names, index) {
+        if self.is_ambiguous(response, &echo, index) {
             return self.set_aside(context, response, index);
         }
         self.pass_quiet(context, index);
@@ -248,7 +253,7 @@ impl Pairing {
             }
             Response::Binary(answer) if answer.continues() => Next::List,
             _ => {
-                let reply = reply(oldest.command, response);
+                let reply = Reply::new(oldest.command, response);
                 self.apply(context, reply);
                 let next = following(response, true);
                 if next == Next::Line {
@@ -259,10 +264,10 @@ impl Pairing {
         }
     }
 
-    /// The open request a response belongs to: the first it fits, past quiet ones only.
-    fn position(&self, response: &Response<'_>, names: &Names) -> Option<usize> {
+    /// Index of the open request that a response answers: the first that it fits, with only quiet ones before it.
+    fn position(&self, response: &Response<'_>, echo: &Echo) -> Option<usize> {
         for (index, open) in self.open.iter().enumerate() {
-            if fits(open, response, names) {
+            if fits(open, response, echo) {
                 return Some(index);
             }
             if !open.quiet {
@@ -272,17 +277,17 @@ impl Pairing {
         None
     }
 
-    /// Whether a reply that could be the quiet request's at `index` could as well be a later one's.
-    fn is_ambiguous(&self, response: &Response<'_>, names: &Names, index: usize) -> bool {
+    /// True if a response that fits the quiet request at `index` may as well answer a later one.
+    fn is_ambiguous(&self, response: &Response<'_>, echo: &Echo, index: usize) -> bool {
         let mut open = self.open.iter().skip(index);
         let Some(found) = open.next() else {
             return false;
         };
-        if !found.quiet || (found.returns_key && names.key.is_some()) {
+        if !found.quiet || (found.returns_key && echo.key.is_some()) {
             return false;
         }
         for later in open {
-            if fits(later, response, names) {
+            if fits(later, response, echo) {
                 return true;
             }
             if !later.quiet {
@@ -294,17 +299,18 @@ impl Pairing {
             .any(|(opaque, _)| *opaque == found.opaque)
     }
 
+    /// Keeps the reply of an ambiguous response until a later one decides whose it is.
     fn set_aside(&mut self, context: &Context, response: &Response<'_>, index: usize) -> Next {
         debug_assert!(context.responses == Responses::Bytes);
         if let Some(found) = self.open.get(index) {
-            let reply = reply(found.command, response);
+            let reply = Reply::new(found.command, response);
             self.ambiguous.push((found.opaque, reply));
         }
         following(response, false)
     }
 
-    /// Ends the quiet requests before `index`. Replies set aside are theirs: of the requests with one opaque token all
-    /// were answered, or none, or it is not known which.
+    /// Finishes the quiet requests before `index`. The replies set aside belong to them: for each opaque token either
+    /// all of its requests were answered, or none, or it stays unknown which.
     fn pass_quiet(&mut self, context: &mut Context, index: usize) {
         if index == 0 {
             return;
@@ -329,6 +335,7 @@ impl Pairing {
         }
     }
 
+    /// Settles the event of one value of a retrieval as a hit.
     fn value(&mut self, context: &mut Context, key: &Key<'_>, size: u32, cas: Option<u64>) -> Next {
         let id = context.key_id(key);
         let cas = cas.map(|cas| context.cas.ordinal(cas));
@@ -344,12 +351,13 @@ impl Pairing {
         }
     }
 
+    /// Sets the fields of a reply on the only event of the oldest request.
     fn apply(&mut self, context: &mut Context, reply: Reply) {
         let cas = reply.cas.map(|cas| context.cas.ordinal(cas));
         self.open.settle(|event| {
             event.outcome = reply.outcome;
             event.value_size = reply.value_size.or(event.value_size);
-            // Replay compares what was sent.
+            // Replay compares the cas value that was sent, so a binary request keeps it.
             event.cas = match event.protocol {
                 Protocol::Binary => event.cas.or(cas),
                 Protocol::Text | Protocol::Meta => cas.or(event.cas),
@@ -358,7 +366,7 @@ impl Pairing {
     }
 }
 
-/// What follows a response that is whole but for its value.
+/// Returns the framing of what follows a response line or header; `finishes` if its value ends the response.
 fn following(response: &Response<'_>, finishes: bool) -> Next {
     let length = match response {
         Response::Binary(answer) => answer.rest_size(),
@@ -370,7 +378,7 @@ fn following(response: &Response<'_>, finishes: bool) -> Next {
     }
 }
 
-/// Lines with which a reply of unknown length begins.
+/// True for a first line of a reply of unknown length.
 fn continues(text: &[u8]) -> bool {
     [&b"key="[..], b"mg ", b"ITEM ", b"PREFIX ", b"STAT "]
         .iter()

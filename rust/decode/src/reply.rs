@@ -1,12 +1,11 @@
-//! Responses → what they say of their event.
+//! A response that ends a one-event request → the fields it sets on the event.
 
 use membench_protocol::MetaFlags;
 use membench_protocol::response::Response;
 
-use membench_event::answer;
-use membench_event::{Command, Outcome};
+use membench_event::{Command, Outcome, answer};
 
-/// What a response says of the event it belongs to.
+/// Fields that a response sets on its event.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reply {
     pub(super) outcome: Option<Outcome>,
@@ -14,30 +13,32 @@ pub(super) struct Reply {
     pub(super) cas: Option<u64>,
 }
 
-/// What a response that ends a one-event request says of it.
-pub(super) fn reply(command: Command, response: &Response<'_>) -> Reply {
-    let outcome = Some(answer::outcome(command, response));
-    match response {
-        Response::Meta { size, flags, .. } => Reply {
-            outcome,
-            value_size: size
-                .or_else(|| number(flags, b's').and_then(|size| u32::try_from(size).ok()))
-                .filter(|_| command == Command::MetaGet),
-            cas: number(flags, b'c'),
-        },
-        Response::Binary(answer) => Reply {
-            outcome,
-            value_size: response.value_size(),
-            cas: Some(answer.cas).filter(|cas| *cas != 0),
-        },
-        _ => Reply {
-            outcome,
-            ..Reply::default()
-        },
+impl Reply {
+    /// Reads the reply to `command` from a response that ends a one-event request.
+    pub(super) fn new(command: Command, response: &Response<'_>) -> Self {
+        let outcome = Some(answer::outcome(command, response));
+        match response {
+            Response::Meta { size, flags, .. } => Self {
+                outcome,
+                value_size: size
+                    .or_else(|| number(flags, b's').and_then(|size| u32::try_from(size).ok()))
+                    .filter(|_| command == Command::MetaGet),
+                cas: number(flags, b'c'),
+            },
+            Response::Binary(answer) => Self {
+                outcome,
+                value_size: response.value_size(),
+                cas: Some(answer.cas).filter(|cas| *cas != 0),
+            },
+            _ => Self {
+                outcome,
+                ..Self::default()
+            },
+        }
     }
 }
 
-/// A meta response's number behind `letter`.
+/// Returns the number that follows flag `letter` in a meta response.
 fn number(flags: &MetaFlags<'_>, letter: u8) -> Option<u64> {
     core::str::from_utf8(flags.token(letter)?)
         .ok()?

@@ -1,52 +1,54 @@
-//! A connection's request bytes → open requests: messages, values, losses and finding the way back.
+//! A connection's request bytes → open requests: framing, values skipped by length, resynchronization after a loss.
 
-mod binary;
-mod line;
+use membench_protocol::binary::{self, HEADER_SIZE, REQUEST_MAGIC};
+use membench_protocol::request::{self, Request};
+use membench_protocol::{Dialect, Status, may_grow};
 
-use membench_protocol::binary::REQUEST_MAGIC;
-use membench_protocol::{Dialect, Request};
+use membench_event::{Event, Flow};
 
-use membench_event::Event;
-use membench_event::Flow;
+use super::open_requests::Open;
+use super::resync::{begins_request, begins_whole_message};
+use super::turn::Turn;
 
-use super::context::Context;
-use super::open::Open;
-use super::pairing::Pairing;
-use super::start::begins_request;
+/// Longest incomplete request line kept, bytes. memcached itself keeps reading only for `get` and `gets`.
+const LONGEST_LINE: usize = 4 << 20;
 
-/// One read of the server's.
+/// A line that memcached answers with `ERROR`.
+const BAD_VERB: &[u8] = b"?\r\n";
+
+/// One read by the server, or one send if the source watches the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
-    /// Its return, ns.
+    /// Return of the call, ns.
     pub(super) time: u64,
-    /// When its bytes had arrived, ns, where known.
+    /// Arrival of its bytes, ns; `None` if the source does not know.
     pub(super) arrival: Option<u64>,
-    /// Its ordinal on the connection.
+    /// Ordinal of the read on its connection.
     pub(super) batch: u32,
-    /// How the server reads lines, if that is known.
+    /// Dialect in which the server parses lines; `None` until its version is known.
     pub(super) dialect: Option<Dialect>,
 }
 
-/// What the next byte belongs to.
+/// The part of a request that the next byte belongs to.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one a connection; a box would be allocated for every value read"
 )]
 enum Framing {
-    /// A request line, or header, extras and key.
+    /// A request line, or a binary header with extras and key.
     Line,
-    /// The value of `Unfinished`, this many bytes, a line end included.
+    /// The value of `Unfinished`: this many bytes are left, the line end included.
     Value(u64, Unfinished),
-    /// Nothing known: looking for a request.
+    /// Unknown after a loss: searching for the start of a request.
     Lost,
-    /// A stream that memcached refuses to go on reading.
+    /// A stream that memcached stops reading: its line is too long.
     Foreign,
-    /// memcached closes the connection: what follows in the same read (a batch of this number) is not looked at.
+    /// memcached closes the connection. The rest of the read with this ordinal is not looked at.
     Closed(u32),
 }
 
-/// How a connection's messages are encoded: its first byte tells, as it tells memcached.
+/// The encoding of a connection. memcached and the decoder both take it from the first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
     Unknown,
@@ -60,21 +62,24 @@ enum Encoding {
 struct Unfinished {
     open: Open,
     event: Event,
+    /// Bytes of the line, or of header, extras and key.
     line: u64,
+    /// Bytes of the value read so far.
     value: u64,
 }
 
-/// Frames one connection's requests.
+/// Frames the requests of one connection.
 #[derive(Debug)]
 pub(super) struct RequestStream {
     connection: u32,
     framing: Framing,
     encoding: Encoding,
-    /// Start of a message whose end is not here yet, and the read it began in.
+    /// Start of an incomplete line or message.
     line: Vec<u8>,
-    begun: Option<Read>,
+    /// The read in which the current request started.
+    started: Option<Read>,
     next_request: u32,
-    /// Nothing has been framed yet: what cannot be framed is boundary, not loss.
+    /// True until a stream opened midway frames its first request: bytes before that are boundary, not loss.
     at_start: bool,
 }
 
@@ -90,47 +95,44 @@ impl RequestStream {
             framing,
             encoding: Encoding::Unknown,
             line: Vec::new(),
-            begun: None,
+            started: None,
             next_request: 0,
             at_start: mid_stream,
         }
     }
 
-    /// The first request is numbered so.
+    /// Numbers the next request `request`.
     pub(super) fn count_from(&mut self, request: u32) {
         self.next_request = request;
     }
 
-    /// The number of the request that would come next.
+    /// Ordinal of the next request.
     pub(super) fn next_request(&self) -> u32 {
         self.next_request
     }
 
-    /// Whether the next byte belongs to a value: memcached then reads without having answered.
+    /// True if the next byte belongs to a value: memcached then reads again without having answered.
     pub(super) fn in_value(&self) -> bool {
         matches!(self.framing, Framing::Value(..))
     }
 
-    /// Whether the next byte begins a request.
-    pub(super) fn at_line(&self) -> bool {
-        matches!(self.framing, Framing::Line) && self.line.is_empty()
-    }
-
-    pub(super) fn synced(&self) -> bool {
-        matches!(self.framing, Framing::Line | Framing::Value(..))
-    }
-
-    /// Whether the connection uses the binary protocol.
-    pub(super) fn is_binary(&self) -> bool {
-        self.encoding == Encoding::Binary
-    }
-
-    /// Whether no request is unfinished.
+    /// True if the next byte starts a request: none is incomplete.
     pub(super) fn between_requests(&self) -> bool {
         matches!(self.framing, Framing::Line) && self.line.is_empty()
     }
 
-    /// At the start of a read: memcached mostly reads at the start of a request. True when one stands here.
+    /// True if the stream is framed: the decoder knows what the next byte belongs to.
+    pub(super) fn synced(&self) -> bool {
+        matches!(self.framing, Framing::Line | Framing::Value(..))
+    }
+
+    /// True if the connection uses the binary protocol.
+    pub(super) fn is_binary(&self) -> bool {
+        self.encoding == Encoding::Binary
+    }
+
+    /// Tries to resynchronize a lost stream at the start of a read, where memcached mostly finds the start of a
+    /// request. Returns true if `bytes` start with one.
     pub(super) fn sync_at_start(&mut self, bytes: &[u8]) -> bool {
         if !matches!(self.framing, Framing::Lost | Framing::Closed(_)) {
             return false;
@@ -144,38 +146,30 @@ impl RequestStream {
         true
     }
 
-    /// How the request at the start of `bytes`, if one stands there, is encoded.
+    /// Encoding of the request at the start of `bytes`; `None` if no request starts there.
     fn encoding_at(&self, bytes: &[u8]) -> Option<Encoding> {
         if self.encoding != Encoding::Binary && begins_request(bytes, true) {
             return Some(Encoding::Lines);
         }
-        let is_binary = self.encoding != Encoding::Lines && binary::begins(bytes);
+        let is_binary = self.encoding != Encoding::Lines && binary::begins_request(bytes, true);
         is_binary.then_some(Encoding::Binary)
     }
 
-    /// Frames bytes; complete requests are opened in `pairing`.
-    pub(super) fn feed(
-        &mut self,
-        context: &mut Context,
-        mut bytes: &[u8],
-        read: &Read,
-        flow: &mut Flow,
-        pairing: &mut Pairing,
-    ) {
+    /// Frames bytes and opens every request that they complete.
+    pub(super) fn feed(&mut self, turn: &mut Turn<'_, Read>, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let taken = match &self.framing {
-                Framing::Line => self.feed_message_or_line(context, bytes, read, flow, pairing),
+                Framing::Line => self.feed_message_or_line(turn, bytes),
                 Framing::Value(left, _) => {
                     let taken = usize::try_from(*left)
                         .unwrap_or(usize::MAX)
                         .min(bytes.len());
-                    self.advance_value(taken as u64, read, context, flow, pairing);
+                    self.advance_value(turn, taken as u64);
                     taken
                 }
-                Framing::Lost if self.is_binary() => self.resync_message(bytes, flow, pairing),
-                Framing::Lost => self.resync(bytes, flow, pairing),
-                Framing::Closed(batch) if *batch == read.batch => {
-                    flow.boundary += bytes.len() as u64;
+                Framing::Lost => self.resync(turn, bytes),
+                Framing::Closed(batch) if *batch == turn.at.batch => {
+                    turn.totals.request.boundary += bytes.len() as u64;
                     bytes.len()
                 }
                 Framing::Closed(_) => {
@@ -183,7 +177,7 @@ impl RequestStream {
                     0
                 }
                 Framing::Foreign => {
-                    flow.unsynced += bytes.len() as u64;
+                    turn.totals.request.unsynced += bytes.len() as u64;
                     bytes.len()
                 }
             };
@@ -191,14 +185,7 @@ impl RequestStream {
         }
     }
 
-    fn feed_message_or_line(
-        &mut self,
-        context: &mut Context,
-        bytes: &[u8],
-        read: &Read,
-        flow: &mut Flow,
-        pairing: &mut Pairing,
-    ) -> usize {
+    fn feed_message_or_line(&mut self, turn: &mut Turn<'_, Read>, bytes: &[u8]) -> usize {
         if self.encoding == Encoding::Unknown {
             self.encoding = match bytes.first() {
                 Some(&REQUEST_MAGIC) => Encoding::Binary,
@@ -206,38 +193,157 @@ impl RequestStream {
             };
         }
         if self.is_binary() {
-            self.feed_message(context, bytes, read, flow, pairing)
+            self.feed_message(turn, bytes)
         } else {
-            self.feed_line(context, bytes, read, flow, pairing)
+            self.feed_line(turn, bytes)
         }
     }
 
-    /// Skips bytes that were not kept; false when they were needed.
-    pub(super) fn skip(
+    /// Takes one line or the start of one. Returns the number of bytes taken.
+    fn feed_line(&mut self, turn: &mut Turn<'_, Read>, bytes: &[u8]) -> usize {
+        if self.line.is_empty() {
+            self.started = Some(turn.at);
+            return match &parse_line(bytes, turn.at.dialect) {
+                Status::Complete { value, consumed } => {
+                    self.take_line(turn, bytes, value, *consumed);
+                    *consumed
+                }
+                Status::Partial => self.keep_line(bytes, &mut turn.totals.request),
+            };
+        }
+        let taken = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |newline| newline + 1);
+        if bytes[taken - 1] != b'\n' {
+            return self.keep_line(&bytes[..taken], &mut turn.totals.request);
+        }
+        let mut line = std::mem::take(&mut self.line);
+        line.extend_from_slice(&bytes[..taken]);
+        match &parse_line(&line, turn.at.dialect) {
+            Status::Complete { value, consumed } => self.take_line(turn, &line, value, *consumed),
+            Status::Partial => turn.totals.request.truncated += line.len() as u64,
+        }
+        line.clear();
+        self.line = line;
+        taken
+    }
+
+    /// Takes a complete line. Gives up the stream until the next read if the server's version is unknown and versions
+    /// disagree on what follows this line.
+    fn take_line(
         &mut self,
-        length: u64,
-        read: &Read,
-        context: &mut Context,
-        flow: &mut Flow,
-        pairing: &mut Pairing,
-    ) -> bool {
+        turn: &mut Turn<'_, Read>,
+        line: &[u8],
+        request: &Request<'_>,
+        consumed: usize,
+    ) {
+        if turn.at.dialect.is_some() || !is_disputed(line, request) {
+            return self.start_request(turn, request, consumed);
+        }
+        log::debug!(
+            "connection {}: its memcached's version is unknown, and versions differ on a refused line",
+            self.connection
+        );
+        *self.lost_bytes(&mut turn.totals.request) += consumed as u64;
+        self.started = None;
+        self.framing = Framing::Lost;
+        turn.pairing.suspend();
+    }
+
+    /// Keeps the start of a line as long as memcached would. Returns the number of bytes taken.
+    fn keep_line(&mut self, bytes: &[u8], flow: &mut Flow) -> usize {
+        self.line.extend_from_slice(bytes);
+        if self.line.len() > LONGEST_LINE || !may_grow(&self.line) {
+            flow.boundary += self.line.len() as u64;
+            self.line = Vec::new();
+            self.framing = Framing::Foreign;
+        }
+        bytes.len()
+    }
+
+    /// Takes header, extras and key of a binary request, or the start of them. Returns the number of bytes taken.
+    fn feed_message(&mut self, turn: &mut Turn<'_, Read>, bytes: &[u8]) -> usize {
+        if self.line.is_empty() {
+            self.started = Some(turn.at);
+            return self.take_message(turn, bytes);
+        }
+        let held = self.line.len();
+        let missing = missing_bytes(&self.line).min(bytes.len());
+        let mut message = std::mem::take(&mut self.line);
+        message.extend_from_slice(&bytes[..missing]);
+        let taken = self.take_message(turn, &message);
+        if self.line.is_empty() {
+            message.clear();
+            self.line = message;
+        }
+        taken - held
+    }
+
+    fn take_message(&mut self, turn: &mut Turn<'_, Read>, bytes: &[u8]) -> usize {
+        match binary::parse_request(bytes) {
+            Ok(Status::Complete { value, consumed }) => {
+                self.start_request(turn, &value, consumed);
+                if value.closes {
+                    self.framing = Framing::Closed(turn.at.batch);
+                }
+                consumed
+            }
+            Ok(Status::Partial) => {
+                self.line.extend_from_slice(bytes);
+                bytes.len()
+            }
+            Err(error) => {
+                log::debug!("connection {}: {error}", self.connection);
+                self.framing = Framing::Closed(turn.at.batch);
+                turn.totals.request.boundary += bytes.len() as u64;
+                bytes.len()
+            }
+        }
+    }
+
+    /// Searches a lost stream for the next request. Returns the number of bytes passed over.
+    ///
+    /// A line must follow a line end; a binary message must end `bytes` or be followed by another. Responses to
+    /// requests skipped in this read cannot be told from those to the rest of it, so pairing stays suspended until the
+    /// next barrier.
+    fn resync(&mut self, turn: &mut Turn<'_, Read>, bytes: &[u8]) -> usize {
+        let found = if self.is_binary() {
+            memchr::memchr_iter(REQUEST_MAGIC, bytes)
+                .find(|start| begins_whole_message(&bytes[*start..]))
+        } else {
+            memchr::memchr_iter(b'\n', bytes)
+                .map(|newline| newline + 1)
+                .find(|start| begins_request(&bytes[*start..], false))
+        };
+        let passed = found.unwrap_or(bytes.len());
+        *self.lost_bytes(&mut turn.totals.request) += passed as u64;
+        if found.is_some() {
+            self.framing = Framing::Line;
+            self.at_start = false;
+            turn.pairing.suspend();
+        }
+        passed
+    }
+
+    /// Skips bytes that the source did not keep. Returns false if framing needed them; the caller then gives up the
+    /// stream.
+    pub(super) fn skip(&mut self, turn: &mut Turn<'_, Read>, length: u64) -> bool {
         match &self.framing {
             Framing::Value(left, _) if length <= *left => {
-                self.advance_value(length, read, context, flow, pairing);
+                self.advance_value(turn, length);
                 true
             }
             Framing::Lost | Framing::Foreign | Framing::Closed(_) => {
-                *self.lost_bytes(flow) += length;
+                *self.lost_bytes(&mut turn.totals.request) += length;
                 true
             }
             Framing::Line | Framing::Value(..) => {
-                flow.truncated += length;
+                turn.totals.request.truncated += length;
                 false
             }
         }
     }
 
-    /// Steps over bytes that the source lost (and counted); false when the framing goes with them.
+    /// Steps over bytes that the source lost and has already counted. Returns false if framing needed them; the caller
+    /// then gives up the stream.
     pub(super) fn skip_lost(&mut self, length: u64) -> bool {
         match &mut self.framing {
             Framing::Value(left, _) if length < *left => {
@@ -249,21 +355,22 @@ impl RequestStream {
         }
     }
 
-    /// Gives up the framing; what was begun is lost.
+    /// Gives up the framing and counts the incomplete request as lost.
     pub(super) fn lose(&mut self, flow: &mut Flow) {
-        *self.lost_bytes(flow) += self.begun_bytes();
+        *self.lost_bytes(flow) += self.incomplete_bytes();
         self.line.clear();
         if !matches!(self.framing, Framing::Foreign) {
             self.framing = Framing::Lost;
         }
     }
 
-    /// The end of the stream: what was begun is boundary.
+    /// Counts the incomplete request at the end of the stream as boundary.
     pub(super) fn end(&mut self, flow: &mut Flow) {
-        flow.boundary += self.begun_bytes();
+        flow.boundary += self.incomplete_bytes();
     }
 
-    fn begun_bytes(&self) -> u64 {
+    /// Bytes of the current request read so far.
+    fn incomplete_bytes(&self) -> u64 {
         let value = match &self.framing {
             Framing::Value(_, unfinished) => unfinished.line + unfinished.value,
             Framing::Line | Framing::Lost | Framing::Foreign | Framing::Closed(_) => 0,
@@ -271,6 +378,7 @@ impl RequestStream {
         value + self.line.len() as u64
     }
 
+    /// The term that counts unframed bytes: boundary before the first request, `unsynced` after it.
     fn lost_bytes<'f>(&self, flow: &'f mut Flow) -> &'f mut u64 {
         if self.at_start {
             &mut flow.boundary
@@ -279,25 +387,18 @@ impl RequestStream {
         }
     }
 
-    /// Opens a request, or begins to read its value.
-    fn begin(
-        &mut self,
-        context: &mut Context,
-        request: &Request<'_>,
-        line: usize,
-        read: &Read,
-        flow: &mut Flow,
-        pairing: &mut Pairing,
-    ) {
-        let begun = self.begun.take().unwrap_or(*read);
+    /// Opens a request whose line or message is complete, or starts to read its value. `line`: its length, bytes.
+    fn start_request(&mut self, turn: &mut Turn<'_, Read>, request: &Request<'_>, line: usize) {
+        let started = self.started.take().unwrap_or(turn.at);
         let ordinal = self.next_request;
         self.next_request = ordinal.wrapping_add(1);
-        let mut event = self.event(context, request, line, &begun, ordinal);
-        let open = Open::new(context, request, read.time);
+        let mut event = turn.context.event(request, started.time);
         let block = request.block_size();
+        self.place(&mut event, &started, ordinal, line as u64 + block);
+        let open = Open::new(turn.context, request, turn.at.time);
         if block > 0 {
             if let Some(key) = request.keys.clone().next() {
-                context.set_key(&mut event, &key);
+                turn.context.set_key(&mut event, &key);
             }
             let unfinished = Unfinished {
                 open,
@@ -308,18 +409,12 @@ impl RequestStream {
             self.framing = Framing::Value(block, unfinished);
             return;
         }
-        flow.parsed += line as u64;
-        pairing.open_keys(context, &open, &mut event, request);
+        turn.totals.request.parsed += line as u64;
+        turn.pairing
+            .open_keys(turn.context, &open, &mut event, request);
     }
 
-    fn advance_value(
-        &mut self,
-        length: u64,
-        read: &Read,
-        context: &mut Context,
-        flow: &mut Flow,
-        pairing: &mut Pairing,
-    ) {
+    fn advance_value(&mut self, turn: &mut Turn<'_, Read>, length: u64) {
         let Framing::Value(left, unfinished) = &mut self.framing else {
             return;
         };
@@ -328,31 +423,65 @@ impl RequestStream {
         if *left > 0 {
             return;
         }
-        flow.parsed += unfinished.line;
-        flow.value_skipped += unfinished.value;
-        unfinished.open.completed = read.time;
-        pairing.open(context, &unfinished.open, &unfinished.event);
+        turn.totals.request.parsed += unfinished.line;
+        turn.totals.request.value_skipped += unfinished.value;
+        unfinished.open.completed = turn.at.time;
+        turn.pairing
+            .open(turn.context, &unfinished.open, &unfinished.event);
         self.framing = Framing::Line;
     }
 
-    /// The event a request begins as, but for its key.
-    fn event(
-        &self,
-        context: &mut Context,
-        request: &Request<'_>,
-        line: usize,
-        begun: &Read,
-        ordinal: u32,
-    ) -> Event {
-        let mut event = context.event_of(request, begun.time);
-        let size = line as u64 + request.block_size();
+    /// Sets the event's place in the capture: connection, read, ordinal, size and queue time.
+    fn place(&self, event: &mut Event, started: &Read, ordinal: u32, size: u64) {
         event.connection = self.connection;
-        event.batch = begun.batch;
+        event.batch = started.batch;
         event.request = ordinal;
         event.request_size = Some(u32::try_from(size).unwrap_or(u32::MAX));
-        event.queue_time = begun.arrival.map(|arrival| {
-            u32::try_from(begun.time.saturating_sub(arrival) / 1000).unwrap_or(u32::MAX)
+        event.queue_time = started.arrival.map(|arrival| {
+            u32::try_from(started.time.saturating_sub(arrival) / 1000).unwrap_or(u32::MAX)
         });
-        event
     }
+}
+
+/// Parses the line at the start of `bytes`. The encoding is settled by a connection's first byte, so the binary magic
+/// at the start of a later line is a bad verb.
+fn parse_line(bytes: &[u8], dialect: Option<Dialect>) -> Status<Request<'_>> {
+    request::parse_as(bytes, dialect.unwrap_or_default()).unwrap_or_else(|_| bad_verb(bytes))
+}
+
+fn bad_verb(bytes: &[u8]) -> Status<Request<'_>> {
+    match (memchr::memchr(b'\n', bytes), request::parse(BAD_VERB)) {
+        (Some(newline), Ok(Status::Complete { value, .. })) => Status::Complete {
+            value,
+            consumed: newline + 1,
+        },
+        _ => Status::Partial,
+    }
+}
+
+/// True if [`Dialect::Shared`] disagrees with the classic reading of a refused line: on the bytes that follow it, on
+/// whether it is answered, or on the refusal.
+fn is_disputed(line: &[u8], classic: &Request<'_>) -> bool {
+    if !classic.refused {
+        return false;
+    }
+    match request::parse_as(line, Dialect::Shared) {
+        Ok(Status::Complete { value, .. }) => {
+            (value.block_size(), value.is_answered(), value.refused)
+                != (classic.block_size(), classic.is_answered(), true)
+        }
+        Ok(Status::Partial) | Err(_) => false,
+    }
+}
+
+/// Bytes that an incomplete binary request lacks of its header or, once that is whole, of its extras and key.
+fn missing_bytes(start: &[u8]) -> usize {
+    let [_, _, key_high, key_low, extras, ..] = *start else {
+        return HEADER_SIZE - start.len();
+    };
+    if start.len() < HEADER_SIZE {
+        return HEADER_SIZE - start.len();
+    }
+    let key = usize::from(u16::from_be_bytes([key_high, key_low]));
+    (HEADER_SIZE + usize::from(extras) + key).saturating_sub(start.len())
 }

@@ -1,47 +1,55 @@
-//! A connection's response bytes → messages for pairing; values and lists are skipped by length.
-
-mod binary;
-mod list;
+//! A connection's response bytes → responses for pairing: framing, values skipped by length, lists to their end.
 
 use membench_protocol::Status;
+use membench_protocol::binary::{Answer, HEADER_SIZE, Opcode, parse_header, parse_response};
 use membench_protocol::response::{self, Response};
 
-use membench_event::Flow;
-use membench_event::Piece;
+use membench_event::{Command, Flow, Outcome, Piece, answer::is_error};
 
 use super::Totals;
 use super::context::Context;
-use super::pairing::{Next, Pairing};
+use super::open_requests::Open;
+use super::pairing::Next;
+use super::turn::Turn;
 
-/// Longest response line kept while it is incomplete; memcached's own are below 2 KiB.
+/// Longest incomplete response line kept, bytes; memcached's own lines are below 2 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
-/// `END` with its line end.
+/// Bytes of `END` with its line end.
 const END: u64 = 5;
 
-/// What the next byte belongs to.
+/// The part of a response that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     /// A response line, or a binary header with extras and key.
     Line,
-    /// A value: this many bytes, line end included; or the rest of a binary response.
-    Value { left: u64, finishes: bool },
-    /// A list, at the start of a line (`in_line` false) or inside one.
-    List { in_line: bool },
-    /// Responses that cannot be told apart, until the next barrier.
+    /// A value, or the rest of a binary response.
+    Value {
+        /// Bytes left, the line end included.
+        left: u64,
+        /// True if the last of them ends the response.
+        finishes: bool,
+    },
+    /// A list (statistics, dumps).
+    List {
+        /// True inside a line, false at the start of one.
+        in_line: bool,
+    },
+    /// Unknown: responses cannot be told apart until the next barrier.
     Lost,
 }
 
-/// Frames one connection's responses.
+/// Frames the responses of one connection. The calls it works on are sends; a turn's `at` is their time, ns.
 #[derive(Debug)]
 pub(super) struct ResponseStream {
     framing: Framing,
+    /// Start of an incomplete line or message.
     line: Vec<u8>,
     is_binary: bool,
     server: u32,
-    /// Nothing has been framed yet: what cannot be framed is boundary, not loss.
+    /// True until the first barrier of a stream opened midway: bytes before it are boundary, not loss.
     at_start: bool,
-    /// A retrieval's value has just ended: another follows, or `END`.
-    behind_value: bool,
+    /// True right after a value of a retrieval: another value or `END` comes next.
+    after_value: bool,
 }
 
 impl ResponseStream {
@@ -57,7 +65,7 @@ impl ResponseStream {
             is_binary: false,
             server: 0,
             at_start: mid_stream,
-            behind_value: false,
+            after_value: false,
         }
     }
 
@@ -65,25 +73,27 @@ impl ResponseStream {
         self.server = server;
     }
 
-    /// Responses are encoded as their requests.
+    /// Sets the encoding, which is that of the requests.
     pub(super) fn follow(&mut self, is_binary: bool) {
         self.is_binary = is_binary;
     }
 
+    /// True if the stream was opened midway and has not been framed yet.
     pub(super) fn at_start(&self) -> bool {
         self.at_start
     }
 
+    /// True if the stream is framed: the decoder knows what the next byte belongs to.
     pub(super) fn synced(&self) -> bool {
         !matches!(self.framing, Framing::Lost)
     }
 
-    /// Whether no response is unfinished.
+    /// True if the next byte starts a response: none is incomplete.
     pub(super) fn between_responses(&self) -> bool {
         matches!(self.framing, Framing::Line) && self.line.is_empty()
     }
 
-    /// A barrier: the next byte begins a response.
+    /// Resynchronizes at a barrier: the next byte starts a response.
     pub(super) fn resume(&mut self, flow: &mut Flow) {
         *self.lost_bytes(flow) += self.line.len() as u64;
         self.line.clear();
@@ -98,12 +108,13 @@ impl ResponseStream {
         self.framing = Framing::Lost;
     }
 
-    /// The end of the stream: what was begun is boundary.
+    /// Counts the incomplete response at the end of the stream as boundary.
     pub(super) fn end(&mut self, flow: &mut Flow) {
         flow.boundary += self.line.len() as u64;
         self.line.clear();
     }
 
+    /// The term that counts unframed bytes: boundary before the first barrier, `unsynced` after it.
     fn lost_bytes<'f>(&self, flow: &'f mut Flow) -> &'f mut u64 {
         if self.at_start {
             &mut flow.boundary
@@ -112,7 +123,8 @@ impl ResponseStream {
         }
     }
 
-    /// Steps over bytes that the source lost (and counted); false when the framing goes with them.
+    /// Steps over bytes that the source lost and has already counted. Returns false if framing needed them; the caller
+    /// then gives up the stream.
     pub(super) fn skip_lost(&mut self, length: u64) -> bool {
         match &mut self.framing {
             Framing::Value { left, .. } if length < *left => {
@@ -124,52 +136,32 @@ impl ResponseStream {
         }
     }
 
-    /// Frames one piece of a send.
-    pub(super) fn feed(
-        &mut self,
-        context: &mut Context,
-        piece: Piece<'_>,
-        time: u64,
-        pairing: &mut Pairing,
-        totals: &mut Totals,
-    ) {
+    /// Frames one piece of a send and settles the requests it answers.
+    pub(super) fn feed(&mut self, turn: &mut Turn<'_, u64>, piece: Piece<'_>) {
         match piece {
-            Piece::Bytes(bytes) => self.feed_bytes(context, bytes, time, pairing, totals),
-            Piece::Hole(length) => self.skip(context, u64::from(length), time, pairing, totals),
+            Piece::Bytes(bytes) => self.feed_bytes(turn, bytes),
+            Piece::Hole(length) => self.skip(turn, u64::from(length)),
         }
     }
 
-    fn feed_bytes(
-        &mut self,
-        context: &mut Context,
-        mut bytes: &[u8],
-        time: u64,
-        pairing: &mut Pairing,
-        totals: &mut Totals,
-    ) {
+    fn feed_bytes(&mut self, turn: &mut Turn<'_, u64>, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            if pairing.suspended() {
-                self.lose(&mut totals.response);
+            if turn.pairing.suspended() {
+                self.lose(&mut turn.totals.response);
             }
             let taken = match self.framing {
-                Framing::Line if self.is_binary => {
-                    self.feed_message(context, bytes, time, pairing, totals)
-                }
-                Framing::Line => self.feed_line(context, bytes, time, pairing, totals),
+                Framing::Line if self.is_binary => self.feed_message(turn, bytes),
+                Framing::Line => self.feed_line(turn, bytes),
                 Framing::Value { left, .. } => {
                     let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-                    self.advance_value(context, taken as u64, time, pairing);
-                    totals.response.value_skipped += taken as u64;
+                    self.advance_value(turn, taken as u64);
+                    turn.totals.response.value_skipped += taken as u64;
                     taken
                 }
-                Framing::List { .. } if self.is_binary => {
-                    self.feed_list_end(context, bytes, time, pairing, totals)
-                }
-                Framing::List { in_line } => {
-                    self.feed_list(context, bytes, in_line, time, pairing, totals)
-                }
+                Framing::List { .. } if self.is_binary => self.feed_list_end(turn, bytes),
+                Framing::List { in_line } => self.feed_list(turn, bytes, in_line),
                 Framing::Lost => {
-                    *self.lost_bytes(&mut totals.response) += bytes.len() as u64;
+                    *self.lost_bytes(&mut turn.totals.response) += bytes.len() as u64;
                     bytes.len()
                 }
             };
@@ -177,57 +169,41 @@ impl ResponseStream {
         }
     }
 
-    /// Bytes that were sent but not kept.
-    fn skip(
-        &mut self,
-        context: &mut Context,
-        length: u64,
-        time: u64,
-        pairing: &mut Pairing,
-        totals: &mut Totals,
-    ) {
+    /// Skips bytes that were sent but not kept.
+    fn skip(&mut self, turn: &mut Turn<'_, u64>, length: u64) {
         match self.framing {
             Framing::Value { left, .. } => {
                 let inside = length.min(left);
-                totals.response.value_skipped += inside;
-                self.advance_value(context, inside, time, pairing);
+                turn.totals.response.value_skipped += inside;
+                self.advance_value(turn, inside);
                 if inside < length {
-                    self.skip(context, length - inside, time, pairing, totals);
+                    self.skip(turn, length - inside);
                 }
             }
-            Framing::List { .. } => {
-                totals.response.text_skipped += length + self.line.len() as u64;
-                self.line.clear();
-                self.framing = Framing::List { in_line: true };
+            Framing::List { .. } => self.skip_in_list(length, turn.totals),
+            Framing::Lost => *self.lost_bytes(&mut turn.totals.response) += length,
+            Framing::Line if turn.pairing.streaming() => {
+                turn.totals.response.text_skipped += length;
             }
-            Framing::Lost => *self.lost_bytes(&mut totals.response) += length,
-            Framing::Line if pairing.streaming() => totals.response.text_skipped += length,
-            // A line with another value is longer: the kernel program need not read this one.
-            Framing::Line if self.behind_value && length == END => {
-                self.behind_value = false;
-                totals.response.text_skipped += length;
-                pairing.answer(context, &Response::End, time);
+            // The line of another value is longer, so the kernel program need not copy this one.
+            Framing::Line if self.after_value && length == END => {
+                self.after_value = false;
+                turn.totals.response.text_skipped += length;
+                turn.pairing.answer(turn.context, &Response::End, turn.at);
             }
             Framing::Line => {
-                let skipped =
-                    self.is_binary && self.skip_in_message(context, length, time, pairing, totals);
+                let skipped = self.is_binary && self.skip_in_message(turn, length);
                 if !skipped {
-                    totals.response.truncated += length + self.line.len() as u64;
+                    turn.totals.response.truncated += length + self.line.len() as u64;
                     self.line.clear();
                     self.framing = Framing::Lost;
-                    pairing.lose(context, totals);
+                    turn.pairing.lose(turn.context, turn.totals);
                 }
             }
         }
     }
 
-    fn advance_value(
-        &mut self,
-        context: &mut Context,
-        length: u64,
-        time: u64,
-        pairing: &mut Pairing,
-    ) {
+    fn advance_value(&mut self, turn: &mut Turn<'_, u64>, length: u64) {
         let Framing::Value { left, finishes } = &mut self.framing else {
             return;
         };
@@ -235,27 +211,20 @@ impl ResponseStream {
         if *left > 0 {
             return;
         }
-        self.behind_value = !*finishes;
+        self.after_value = !*finishes;
         if *finishes {
-            // Its event was settled when its line was read.
-            pairing.finish(context, None, time);
+            // The response line has already settled the event.
+            turn.pairing.finish(turn.context, None, turn.at);
         }
         self.framing = Framing::Line;
     }
 
-    /// Takes one line, or the start of one; returns how many bytes it took.
-    fn feed_line(
-        &mut self,
-        context: &mut Context,
-        bytes: &[u8],
-        time: u64,
-        pairing: &mut Pairing,
-        totals: &mut Totals,
-    ) -> usize {
+    /// Takes one line or the start of one. Returns the number of bytes taken.
+    fn feed_line(&mut self, turn: &mut Turn<'_, u64>, bytes: &[u8]) -> usize {
         if self.line.is_empty()
             && let Ok(Status::Complete { value, consumed }) = response::parse(bytes)
         {
-            self.take_line(context, Some(&value), consumed, time, pairing, totals);
+            self.take_line(turn, Some(&value), consumed);
             return consumed;
         }
         let newline = memchr::memchr(b'\n', bytes);
@@ -267,53 +236,42 @@ impl ResponseStream {
                 Ok(Status::Complete { value, .. }) => Some(value),
                 Ok(Status::Partial) | Err(_) => None,
             };
-            self.take_line(context, value.as_ref(), line.len(), time, pairing, totals);
+            self.take_line(turn, value.as_ref(), line.len());
             line.clear();
             self.line = line;
         } else if self.line.len() > LONGEST_LINE {
-            self.unmatched(context, self.line.len(), pairing, totals);
+            self.unmatched(turn, self.line.len());
         }
         taken
     }
 
-    /// Takes a whole line: what it says, if it is a response at all.
+    /// Takes a complete line of `length` bytes; `response` is `None` if it is none.
     fn take_line(
         &mut self,
-        context: &mut Context,
+        turn: &mut Turn<'_, u64>,
         response: Option<&Response<'_>>,
         length: usize,
-        time: u64,
-        pairing: &mut Pairing,
-        totals: &mut Totals,
     ) {
-        self.behind_value = false;
-        if pairing.streaming() {
-            totals.response.text_skipped += length as u64;
+        self.after_value = false;
+        if turn.pairing.streaming() {
+            turn.totals.response.text_skipped += length as u64;
             return;
         }
-        // 1.6.45 ends the refusal of a retrieval's long key with an empty line more.
+        // memcached 1.6.45 sends an extra empty line after refusing a retrieval whose key is too long.
         if matches!(response, Some(Response::Line(b"\r"))) {
-            totals.response.parsed += length as u64;
+            turn.totals.response.parsed += length as u64;
             return;
         }
         let next = response.map_or(Next::Unmatched, |response| {
-            self.learn(context, response);
-            pairing.answer(context, response, time)
+            self.learn(turn.context, response);
+            turn.pairing.answer(turn.context, response, turn.at)
         });
-        let list = Framing::List { in_line: false };
-        self.follow_with(context, next, list, length, pairing, totals);
+        self.follow_with(turn, next, Framing::List { in_line: false }, length);
     }
 
-    /// Goes on with what follows a message of `length` bytes, which the next ones are if they are a `list`.
-    fn follow_with(
-        &mut self,
-        context: &mut Context,
-        next: Next,
-        list: Framing,
-        length: usize,
-        pairing: &mut Pairing,
-        totals: &mut Totals,
-    ) {
+    /// Counts a message of `length` bytes and sets the framing of what follows it: `list` if that is the rest of a
+    /// list.
+    fn follow_with(&mut self, turn: &mut Turn<'_, u64>, next: Next, list: Framing, length: usize) {
         self.framing = match next {
             Next::Line => Framing::Line,
             Next::Value { length, finishes } => Framing::Value {
@@ -321,27 +279,21 @@ impl ResponseStream {
                 finishes,
             },
             Next::List => list,
-            Next::Unmatched => return self.unmatched(context, length, pairing, totals),
+            Next::Unmatched => return self.unmatched(turn, length),
         };
-        totals.response.parsed += length as u64;
+        turn.totals.response.parsed += length as u64;
     }
 
-    /// A line that fits nothing: nothing fits from here to the next barrier.
-    fn unmatched(
-        &mut self,
-        context: &mut Context,
-        length: usize,
-        pairing: &mut Pairing,
-        totals: &mut Totals,
-    ) {
-        totals.unmatched += 1;
-        totals.response.unsynced += length as u64;
+    /// Gives up responses until the next barrier: a message of `length` bytes fits no open request.
+    fn unmatched(&mut self, turn: &mut Turn<'_, u64>, length: usize) {
+        turn.totals.unmatched += 1;
+        turn.totals.response.unsynced += length as u64;
         self.line.clear();
         self.framing = Framing::Lost;
-        pairing.lose(context, totals);
+        turn.pairing.lose(turn.context, turn.totals);
     }
 
-    /// Servers tell their version when they are asked for it, or for statistics.
+    /// Takes the server's version from its answers to `version` and `stats`.
     fn learn(&self, context: &mut Context, response: &Response<'_>) {
         let version = match response {
             Response::Version(version) => Some(*version),
@@ -352,4 +304,144 @@ impl ResponseStream {
             context.learn_version(self.server, version);
         }
     }
+
+    /// Takes one line of a list, or a part of it. Returns the number of bytes taken.
+    fn feed_list(&mut self, turn: &mut Turn<'_, u64>, bytes: &[u8], in_line: bool) -> usize {
+        let newline = memchr::memchr(b'\n', bytes);
+        let taken = newline.map_or(bytes.len(), |newline| newline + 1);
+        if in_line {
+            turn.totals.response.text_skipped += taken as u64;
+            self.framing = Framing::List {
+                in_line: newline.is_none(),
+            };
+            return taken;
+        }
+        self.line.extend_from_slice(&bytes[..taken]);
+        if newline.is_none() {
+            if self.line.len() > LONGEST_LINE {
+                self.skip_in_list(0, turn.totals);
+                self.line = Vec::new();
+            }
+            return taken;
+        }
+        turn.totals.response.parsed += self.line.len() as u64;
+        let ended = self.ends_list(turn.context);
+        self.line.clear();
+        if ended {
+            turn.pairing
+                .finish(turn.context, Some(Outcome::Ok), turn.at);
+            self.framing = Framing::Line;
+        }
+        taken
+    }
+
+    /// Skips the incomplete line of a list and `length` bytes that were not kept, up to the next line end.
+    fn skip_in_list(&mut self, length: u64, totals: &mut Totals) {
+        totals.response.text_skipped += length + self.line.len() as u64;
+        self.line.clear();
+        self.framing = Framing::List { in_line: true };
+    }
+
+    /// True if the complete line ends a list: `END`, `EN` (of a meta dump) or an error.
+    fn ends_list(&self, context: &mut Context) -> bool {
+        match response::parse(&self.line) {
+            Ok(Status::Complete { value, .. }) => {
+                self.learn(context, &value);
+                matches!(value, Response::End) || is_error(&value) || self.line.starts_with(b"EN\r")
+            }
+            Ok(Status::Partial) | Err(_) => false,
+        }
+    }
+
+    /// Takes header, extras and key of a binary response, or the start of them. Returns the number of bytes taken.
+    fn feed_message(&mut self, turn: &mut Turn<'_, u64>, bytes: &[u8]) -> usize {
+        if self.line.is_empty()
+            && let Ok(Status::Complete { value, consumed }) = parse_response(bytes)
+        {
+            self.take_message(turn, &value, consumed);
+            return consumed;
+        }
+        let held = self.line.len();
+        let mut message = std::mem::take(&mut self.line);
+        message.extend_from_slice(bytes);
+        let taken = match parse_response(&message) {
+            Ok(Status::Complete { value, consumed }) => {
+                self.take_message(turn, &value, consumed);
+                consumed - held
+            }
+            Ok(Status::Partial) => {
+                self.line = message;
+                return bytes.len();
+            }
+            Err(_) => {
+                self.unmatched(turn, message.len());
+                bytes.len()
+            }
+        };
+        message.clear();
+        self.line = message;
+        taken
+    }
+
+    /// Skips bytes that were not kept where a binary response was expected: after a header they belong to its body,
+    /// while statistics are due they belong to the list. Returns false if framing needed them.
+    fn skip_in_message(&mut self, turn: &mut Turn<'_, u64>, length: u64) -> bool {
+        if let Ok(Status::Complete { value, consumed }) = parse_header(&self.line) {
+            let after_header = (self.line.len() - consumed) as u64;
+            self.line.clear();
+            self.take_message(turn, &value, consumed);
+            self.advance_value(turn, after_header);
+            turn.totals.response.parsed += after_header;
+            self.skip(turn, length);
+            return true;
+        }
+        if turn.pairing.oldest().is_some_and(is_list) {
+            self.skip_in_list(length, turn.totals);
+            return true;
+        }
+        false
+    }
+
+    fn take_message(&mut self, turn: &mut Turn<'_, u64>, answer: &Answer<'_>, length: usize) {
+        let next = turn
+            .pairing
+            .answer(turn.context, &Response::Binary(*answer), turn.at);
+        let list = Framing::Value {
+            left: answer.rest_size(),
+            finishes: false,
+        };
+        self.follow_with(turn, next, list, length);
+    }
+
+    /// Searches for the response that ends a binary list with a hole. Returns the number of bytes taken.
+    fn feed_list_end(&mut self, turn: &mut Turn<'_, u64>, bytes: &[u8]) -> usize {
+        let start = turn
+            .pairing
+            .oldest()
+            .and_then(|oldest| memchr::memmem::find(bytes, &list_end(oldest)));
+        let Some(start) = start else {
+            turn.totals.response.text_skipped += bytes.len() as u64;
+            return bytes.len();
+        };
+        turn.totals.response.text_skipped += start as u64;
+        turn.totals.response.parsed += HEADER_SIZE as u64;
+        turn.pairing
+            .finish(turn.context, Some(Outcome::Ok), turn.at);
+        self.framing = Framing::Line;
+        start + HEADER_SIZE
+    }
+}
+
+fn is_list(open: &Open) -> bool {
+    open.command == Command::Stats
+}
+
+/// The response that ends the statistics `open` asked for: no name, no value, its opaque value.
+fn list_end(open: &Open) -> [u8; HEADER_SIZE] {
+    let mut header = [0; HEADER_SIZE];
+    let [_, _, _, _, opaque @ ..] = open.opaque.unwrap_or_default().to_be_bytes();
+    let Opcode(opcode) = Opcode::from_command(Command::Stats, false, false).unwrap_or(Opcode(0));
+    (header[0], header[1]) = (0x81, opcode);
+    header[12..16].copy_from_slice(&opaque);
+    header
 }

@@ -1,8 +1,7 @@
-//! The decoder against exchanges written down by hand, whole and split at every byte.
+//! Decoder tests: hand-written exchanges → events and totals, whole and split anywhere.
 
 use crate::privacy::KeyHasher;
-use membench_event::{Command, Event, Outcome};
-use membench_event::{Direction, Piece, Segment};
+use membench_event::{Command, Direction, Event, Outcome, Piece, Segment};
 
 use super::{Decoder, Responses, Totals};
 
@@ -17,15 +16,16 @@ mod versions;
 
 use Direction::{Request, Response};
 
-/// Requests, responses, and what they come to.
+/// Requests, responses, and the expected outcomes.
 type Row<'a> = (&'a [u8], &'a [u8], &'a [Option<Outcome>]);
 
-/// A connection driven by hand: what the server reads and sends, in order.
+/// A connection driven step by step: the reads and sends of the server, in order.
 struct Exchange {
     decoder: Decoder,
     offsets: [u64; 2],
     call: u32,
     time: u64,
+    /// True if reads fill their buffer.
     fills: bool,
     events: Vec<Event>,
 }

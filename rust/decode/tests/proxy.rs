@@ -1,4 +1,4 @@
-//! Bytes that a plain proxy saw pass between a client and a real memcached → the events they were.
+//! Bytes that a proxy passes between a client and a real memcached → the events of the client's requests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ mod memcached;
 
 use memcached::Memcached;
 
-/// The request and the response that end every step, so that both sides know where it ends.
+/// Request and response at the end of every step, by which both sides know that the step is over.
 #[derive(Clone, Copy)]
 struct Last {
     request: &'static [u8],
@@ -33,7 +33,7 @@ const LAST_MESSAGE: Last = Last {
     response: &noop(0x81),
 };
 
-/// A message of the opcode that does nothing.
+/// Makes a binary no-op with this magic byte.
 const fn noop(magic: u8) -> [u8; 24] {
     let mut message = [0; 24];
     message[0] = magic;
@@ -42,18 +42,19 @@ const fn noop(magic: u8) -> [u8; 24] {
     message
 }
 
-/// Passes steps on to the server, and what passes to the decoder.
+/// Proxy between a client and the server, which feeds all bytes that pass to a decoder.
 struct Proxy {
     client: TcpStream,
     server: TcpStream,
     last: Last,
     decoder: Decoder,
+    /// Bytes passed so far, by direction.
     offsets: [u64; 2],
     call: u32,
 }
 
 impl Proxy {
-    fn between(client: TcpStream, server: TcpStream, last: Last) -> Self {
+    fn new(client: TcpStream, server: TcpStream, last: Last) -> Self {
         let mut decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
         decoder.open(0, false);
         Self {
@@ -66,7 +67,7 @@ impl Proxy {
         }
     }
 
-    /// One step: the client's requests up to the last one, then the server's responses up to the last one.
+    /// Passes one step: the client's requests up to the last one, then the server's responses up to the last one.
     fn step(&mut self) {
         self.call += 1;
         let requests = until(&mut self.client, self.last.request);
@@ -99,7 +100,7 @@ impl Proxy {
     }
 }
 
-/// What arrives up to `end`, as it arrives.
+/// Reads up to the bytes `end`; returns the bytes of each read.
 fn until(stream: &mut TcpStream, end: &[u8]) -> Vec<Vec<u8>> {
     let mut runs: Vec<Vec<u8>> = Vec::new();
     let mut last = Vec::new();
@@ -115,10 +116,10 @@ fn until(stream: &mut TcpStream, end: &[u8]) -> Vec<Vec<u8>> {
     runs
 }
 
-/// Requests, and what they must come to.
+/// Bytes of the requests of one step, and the events they must become.
 type Step = (Vec<u8>, Vec<(Command, Outcome)>);
 
-/// What a client sends in lines.
+/// Returns the steps of a client of the text and meta protocols.
 fn lines() -> Vec<Step> {
     use Command as C;
     use Outcome as O;
@@ -139,7 +140,7 @@ fn lines() -> Vec<Step> {
     let mut found = vec![(C::Get, O::Hit); 50];
     found.extend(vec![(C::Get, O::Miss); 50]);
     vec![
-        // How a refused line is read depends on the version.
+        // The decoder learns the server's version from this: versions differ in reading on after a refused line.
         step("version\r\n".into(), &[(C::Version, O::Ok)]),
         step(
             "get a\r\nset a 5 0 3\r\nabc\r\nget a\r\n".into(),
@@ -195,7 +196,7 @@ fn lines() -> Vec<Step> {
     ]
 }
 
-/// One request of a binary step.
+/// Encodes one binary request.
 fn message(write: impl FnOnce(&mut Encoder<'_>) -> Result<(), Full>) -> Vec<u8> {
     let mut out = vec![0; 400];
     let mut encoder = Encoder::new(&mut out);
@@ -232,7 +233,7 @@ fn count(opcode: u8, key: &str, initial: Option<(u64, u32)>) -> Vec<u8> {
     message(|out| out.binary_arithmetic(tag(opcode, 0), key.as_bytes(), arithmetic))
 }
 
-/// What a client sends in messages.
+/// Returns the steps of a client of the binary protocol.
 fn messages() -> Vec<Step> {
     use Command as C;
     use Outcome as O;
@@ -305,16 +306,17 @@ fn messages() -> Vec<Step> {
 }
 
 #[test]
-fn lines_that_pass_a_proxy_become_the_events_the_client_made() {
-    what_passes_a_proxy_becomes_events(lines(), LAST_LINE);
+fn text_and_meta_requests_through_a_proxy_become_the_events_of_the_client() {
+    assert_proxied(lines(), LAST_LINE);
 }
 
 #[test]
-fn messages_that_pass_a_proxy_become_the_events_the_client_made() {
-    what_passes_a_proxy_becomes_events(messages(), LAST_MESSAGE);
+fn binary_requests_through_a_proxy_become_the_events_of_the_client() {
+    assert_proxied(messages(), LAST_MESSAGE);
 }
 
-fn what_passes_a_proxy_becomes_events(script: Vec<Step>, last: Last) {
+/// Asserts that the steps of `script`, passed through a proxy, decode to the expected events without a loss.
+fn assert_proxied(script: Vec<Step>, last: Last) {
     let Some(server) = Memcached::start() else {
         return;
     };
@@ -322,7 +324,7 @@ fn what_passes_a_proxy_becomes_events(script: Vec<Step>, last: Last) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (inside, _) = listener.accept().unwrap();
     let outside = TcpStream::connect(server.address()).unwrap();
-    let mut proxy = Proxy::between(inside, outside, last);
+    let mut proxy = Proxy::new(inside, outside, last);
     let expected: Vec<_> = script
         .iter()
         .flat_map(|(_, expected)| expected.clone())

@@ -1,8 +1,8 @@
-//! One moment on two clocks: times on the monotonic clock ↔ UTC.
+//! Times on the monotonic clock ↔ UTC, by one moment read on both clocks.
 
 use serde::{Deserialize, Serialize};
 
-/// One moment on two clocks.
+/// One moment, read on two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
     /// `CLOCK_MONOTONIC`, ns.
@@ -12,7 +12,7 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// The same anchor, moved back to a whole microsecond: recorded times then lose nothing but their own rounding.
+    /// Moves the anchor back to a whole microsecond of UTC, so that recorded times lose only their own rounding.
     #[must_use]
     pub fn on_a_microsecond(self) -> Self {
         let excess = (self.utc_ns % 1000).min(self.monotonic_ns);
@@ -22,7 +22,7 @@ impl Anchor {
         }
     }
 
-    /// A `CLOCK_MONOTONIC` time, ns, as ns since 1970.
+    /// Converts a `CLOCK_MONOTONIC` time, ns, to ns since 1970.
     pub fn utc_ns(self, monotonic_ns: u64) -> i64 {
         monotonic_ns
             .wrapping_sub(self.monotonic_ns)
@@ -30,7 +30,7 @@ impl Anchor {
             .cast_signed()
     }
 
-    /// A time in µs since 1970 as `CLOCK_MONOTONIC`, ns.
+    /// Converts µs since 1970 to a `CLOCK_MONOTONIC` time, ns.
     pub fn monotonic_ns(self, utc_us: i64) -> u64 {
         utc_us
             .wrapping_mul(1000)

@@ -6,6 +6,7 @@ use membench_protocol::response::{Kind, Response};
 use crate::event::{Command, Outcome};
 
 /// Returns the outcome of `command` when `response` answers it.
+#[inline]
 pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
     match response {
         Response::Value { .. } | Response::MetaDebug(_) => Outcome::Hit,
@@ -76,6 +77,7 @@ fn outcome_of_success(command: Command) -> Outcome {
 }
 
 /// Returns true for an error line, which may answer any request.
+#[inline]
 pub fn is_error(response: &Response<'_>) -> bool {
     matches!(
         response,
@@ -84,6 +86,7 @@ pub fn is_error(response: &Response<'_>) -> bool {
 }
 
 /// Returns true if memcached can answer `command` with `response`.
+#[inline]
 pub fn fits(command: Command, response: &Response<'_>) -> bool {
     use Command as C;
     match response {
@@ -133,6 +136,7 @@ fn fits_meta(command: Command, kind: Kind) -> bool {
 }
 
 /// Returns true for `get`, `gets`, `gat` and `gats`, which the text protocol answers with values and `END`.
+#[inline]
 pub fn is_retrieval(command: Command) -> bool {
     matches!(
         command,

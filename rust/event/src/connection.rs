@@ -1,6 +1,6 @@
 //! Connections and the losses on them: the rows of a profile's small tables.
 
-/// What carries a connection.
+/// Transport of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// TCP over IPv4.
@@ -9,11 +9,11 @@ pub enum Transport {
     Tcp6,
     /// A UNIX-domain socket.
     Unix,
-    /// UDP: what one peer's datagrams make up.
+    /// UDP: the datagrams of one peer.
     Udp,
 }
 
-/// Who closed a connection first.
+/// Side that closed a connection first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseSide {
     /// The client.
@@ -31,7 +31,7 @@ impl Transport {
         (Self::Udp, "udp"),
     ];
 
-    /// The name used in profiles.
+    /// Name used in profiles.
     pub const fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
@@ -41,44 +41,44 @@ impl CloseSide {
     /// Both sides with their names in profiles, in the order of the variants.
     pub const ALL: [(Self, &'static str); 2] = [(Self::Client, "client"), (Self::Server, "server")];
 
-    /// The name used in profiles.
+    /// Name used in profiles.
     pub const fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }
 }
 
-/// One connection.
+/// Row of the connection table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionRow {
-    /// Its ordinal, as in events.
+    /// Ordinal of the connection, as in events.
     pub connection: u32,
     /// Ordinal of the server: a listening socket and its network namespace.
     pub server: u32,
     /// Ordinal of the client's address.
     pub client: u32,
-    /// What carries it.
+    /// Transport of the connection.
     pub transport: Transport,
-    /// When it was opened, `CLOCK_MONOTONIC`, ns; none if before the recording.
+    /// Time of opening, `CLOCK_MONOTONIC` ns; `None` if before the recording.
     pub opened: Option<u64>,
-    /// When it was closed, ns; none if after the recording.
+    /// Time of closing, `CLOCK_MONOTONIC` ns; `None` if the recording does not show it.
     pub closed: Option<u64>,
-    /// Who closed it.
+    /// Side that closed it first; `None` if unknown.
     pub close_side: Option<CloseSide>,
-    /// Bytes lost on it.
+    /// Bytes lost on the connection, both directions.
     pub lost_bytes: u64,
-    /// How often decoding had to find the next message after a loss.
+    /// Number of times decoding had to search for the next message after a loss.
     pub resyncs: u32,
 }
 
-/// One loss.
+/// Row of the loss table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossRow {
-    /// When, `CLOCK_MONOTONIC`, ns.
+    /// Time of the loss, `CLOCK_MONOTONIC` ns.
     pub time: u64,
-    /// On which connection, where known.
+    /// Connection that the bytes were lost on; `None` if unknown.
     pub connection: Option<u32>,
-    /// The loss term, as the ledger names it.
+    /// Loss term, as the ledger names it.
     pub cause: String,
-    /// How much.
+    /// Bytes lost.
     pub bytes: u64,
 }

@@ -101,6 +101,7 @@ impl Default for OptionsTable {
 impl OptionsTable {
     /// Returns the index of `name`, which is added if new. Once the table is full (65,536 distinct strings), a new
     /// string maps to the empty one.
+    #[inline]
     pub fn intern(&mut self, name: &str) -> Options {
         if let Some(found) = self.names.iter().position(|known| **known == *name) {
             return Options(u16::try_from(found).unwrap_or(0));
@@ -113,6 +114,7 @@ impl OptionsTable {
     }
 
     /// Returns the string at an index; empty if unknown.
+    #[inline]
     pub fn name(&self, options: Options) -> &str {
         self.names
             .get(usize::from(options.0))
@@ -120,6 +122,7 @@ impl OptionsTable {
     }
 
     /// Every string, in order of its index.
+    #[inline]
     pub fn names(&self) -> &[Box<str>] {
         &self.names
     }

@@ -1,15 +1,15 @@
-//! The share of the traffic that a profile holds, and its words.
+//! The share of the traffic that a profile holds, and its wording.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One in so many keys, and one in so many connections; 1 is all of them.
+/// Sampling rates of keys and connections: N keeps one in N, 1 keeps all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// One key in so many, told by its id: every operation on a key is in, or none.
+    /// One key in this many, chosen by its id: every operation on a key is in the sample, or none.
     pub keys: u32,
-    /// One connection in so many, told by the client's address and port.
+    /// One connection in this many, chosen by the client's address and port.
     pub connections: u32,
 }
 
@@ -23,17 +23,18 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// Whether it is everything.
+    /// True if nothing is left out.
     pub fn is_all(self) -> bool {
         self == Self::default()
     }
 
-    /// Which share of the traffic it is, 0…1, about.
+    /// Approximate share of the traffic in the sample, 0…1.
     pub fn share(self) -> f64 {
         1.0 / (f64::from(self.keys) * f64::from(self.connections))
     }
 
-    /// Whether a key is in it. Ids are evenly spread; their high bits tell, as others use the low ones.
+    /// True if the sample contains a key. Ids are evenly spread; their high bits decide, because the low ones have
+    /// other uses.
     pub fn holds_key(self, id: u64) -> bool {
         id <= u64::MAX / u64::from(self.keys.max(1))
     }
@@ -61,19 +62,19 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_says_what_it_is_one_of() {
-        for (of, text) in [
+    fn a_sample_is_described_in_words() {
+        for (sample, text) in [
             (sample(1, 1), "everything"),
             (sample(100, 1), "1 in 100 keys"),
             (sample(1, 4), "1 in 4 connections"),
             (sample(10, 4), "1 in 10 keys on 1 in 4 connections"),
         ] {
-            assert_eq!(of.to_string(), text);
+            assert_eq!(sample.to_string(), text);
         }
     }
 
     #[test]
-    fn every_key_is_in_a_sample_of_all_and_one_in_so_many_in_another() {
+    fn a_sample_of_keys_holds_about_one_in_n() {
         let ids: Vec<u64> = (0..10_000)
             .map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
             .collect();

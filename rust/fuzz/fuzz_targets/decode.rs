@@ -16,7 +16,7 @@ type Input<'a> = (u8, Vec<(u8, u16, &'a [u8])>);
 fn decoder(how: u8) -> Option<Decoder> {
     let responses = [Responses::Bytes, Responses::Lengths, Responses::None][usize::from(how % 3)];
     let mut decoder = Decoder::new(KeyHasher::random().ok()?, responses, 1 << 60);
-    decoder = decoder.of_clients(how & 4 != 0);
+    decoder = decoder.client_side(how & 4 != 0);
     match how & 8 {
         0 => decoder.open(STREAM, how & 16 != 0),
         _ => decoder.open_without_reads(STREAM, how & 16 != 0),

@@ -1,4 +1,4 @@
-//! A synthetic get/set mix → bytes and CPU an event: written, sealed, read back.
+//! A synthetic get/set mix → bytes and CPU time per event to write, seal and read a profile.
 //!
 //! `cargo bench --bench profile [-- EVENTS]`
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -12,14 +12,14 @@ use membench_event::{Command, Event, OptionsTable, Outcome};
 use membench_profile::{End, Header, Profile, Writer};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What differs between mixes.
+/// Parameters of a mix.
 #[derive(Clone, Copy)]
 struct Shape {
     name: &'static str,
     keys: u32,
-    /// Whether all keys have one size, and all values, as load generators make them.
+    /// True if all keys have one size and all values another, as load generators make them.
     one_size: bool,
-    /// Requests of one connection that one read holds.
+    /// Requests of one connection per read.
     depth: u32,
     server_time: bool,
 }
@@ -52,18 +52,18 @@ const fn shape(
 struct Mix {
     shape: Shape,
     random: u64,
-    /// Cumulated share of each key.
+    /// Cumulative share of each key.
     popularity: Vec<f64>,
     time: f64,
-    /// Requests made by each connection.
+    /// Requests so far on each connection.
     requests: Vec<u32>,
     connection: u32,
-    /// Requests left of the read.
+    /// Requests left in the current read.
     left: u32,
 }
 
 const CONNECTIONS: u32 = 50;
-/// Events handed over at a time.
+/// Events appended at a time.
 const BLOCK: u32 = 25_000;
 
 impl Mix {
@@ -86,7 +86,7 @@ impl Mix {
         }
     }
 
-    /// Uniform in 0..1.
+    /// Draws uniformly from 0..1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     fn uniform(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -170,34 +170,34 @@ fn run(path: &Path, shape: Shape, count: u32) -> membench_profile::Result<()> {
     };
     let options = OptionsTable::default();
     let mut writer = Writer::create(path, header, false)?;
-    let (mut taken, mut longest, mut made) = (0.0, 0.0_f64, 0.0);
+    let (mut appending, mut longest, mut generating) = (0.0, 0.0_f64, 0.0);
     let cpu_before = cpu_s(ClockId::ProcessCPUTime);
     for _ in 0..count / BLOCK {
         let before = cpu_s(ClockId::ThreadCPUTime);
         let events: Vec<Event> = (0..BLOCK).map(|_| source.event()).collect();
-        made += cpu_s(ClockId::ThreadCPUTime) - before;
+        generating += cpu_s(ClockId::ThreadCPUTime) - before;
         let (started, before) = (Instant::now(), cpu_s(ClockId::ThreadCPUTime));
         writer.append(&events, &options)?;
         let took = started.elapsed().as_secs_f64();
-        taken += cpu_s(ClockId::ThreadCPUTime) - before;
+        appending += cpu_s(ClockId::ThreadCPUTime) - before;
         longest = longest.max(took);
     }
     let open = writer.bytes_written();
     let started = Instant::now();
     let manifest = writer.finish(End::default())?;
-    let ended = started.elapsed().as_secs_f64();
-    let cpu = cpu_s(ClockId::ProcessCPUTime) - cpu_before - made;
+    let finishing = started.elapsed().as_secs_f64();
+    let cpu = cpu_s(ClockId::ProcessCPUTime) - cpu_before - generating;
     let bytes: u64 = manifest.parts.iter().map(|part| part.bytes).sum();
     let per_event = |seconds: f64| seconds * 1e9 / f64::from(count);
     println!(
         "{}, {} server times: {:.2} B an event sealed ({:.2} before the last sealing), {:.0} ns of CPU, \
-         {:.0} of it before sealing; longest append {:.0} ms; ended in {ended:.1} s",
+         {:.0} of it before sealing; longest append {:.0} ms; finished in {finishing:.1} s",
         shape.name,
         if shape.server_time { "with" } else { "no" },
         bytes as f64 / f64::from(count),
         open as f64 / f64::from(count),
         per_event(cpu),
-        per_event(taken),
+        per_event(appending),
         longest * 1e3,
     );
     println!("  {} (12 MB of it the benchmark's own)", peak());
@@ -211,7 +211,7 @@ fn run(path: &Path, shape: Shape, count: u32) -> membench_profile::Result<()> {
     Ok(())
 }
 
-/// Size of each column in a sealed part.
+/// Prints the size of each column in the sealed parts.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn columns(path: &Path, count: u32) {
     use parquet::file::reader::{FileReader, SerializedFileReader};

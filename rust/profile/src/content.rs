@@ -9,17 +9,17 @@ use bytes::Bytes;
 use parquet::errors::Result;
 use parquet::file::reader::{ChunkReader, Length};
 
-/// The bytes. Unlike a cloned [`File`], readers of it share no position.
+/// The bytes of one sealed part. Unlike clones of a [`File`], its clones share no read position.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A file and its length.
     File(Arc<File>, u64),
-    /// The part of an unsealed profile, sealed in memory.
+    /// The open part of an unsealed profile, sealed in memory.
     Memory(Bytes),
 }
 
 impl Content {
-    pub(super) fn of(file: File) -> io::Result<Self> {
+    pub(super) fn from_file(file: File) -> io::Result<Self> {
         let length = file.metadata()?.len();
         Ok(Self::File(Arc::new(file), length))
     }
@@ -64,7 +64,7 @@ impl ChunkReader for Content {
     }
 }
 
-/// Reads on from a place in a part.
+/// Sequential reader of a part, starting at an offset.
 pub(super) struct ContentReader {
     content: Content,
     position: u64,

@@ -1,4 +1,4 @@
-//! A path → a new profile's folder, in place of nothing or, when told so, of an old profile.
+//! A path → the folder of a new profile, which replaces an old one only when forced to.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,12 +13,15 @@ use super::tail::part_number;
 use super::{manifest, room, tables};
 use crate::{Error, Result};
 
-/// What a folder beside the path is for.
+/// Suffix of a profile that is not filled yet.
 const NEW: &str = "new";
+/// Suffix of a profile that is being replaced.
 const OLD: &str = "old";
 
-/// Makes the folder, filled from its first moment on. What already stands at the path goes only when it is a profile,
-/// nobody writes it, it is to be replaced, and the new one is filled. Without an owner it belongs to whoever runs this.
+/// Creates the profile's folder, which becomes visible only once `fill` has written its first files.
+///
+/// With `force`, a profile at the path is replaced, unless another process is writing it. It is removed only after the
+/// new one is filled. Without an owner, the folder belongs to the calling user.
 pub(super) fn create<T>(
     path: &Path,
     force: bool,
@@ -42,12 +45,13 @@ pub(super) fn create<T>(
     }
 }
 
-/// A folder under a name of its own, until it is what it is to be: a recorder that is killed meanwhile leaves nothing
-/// that looks like a profile.
+/// A folder under a temporary name until it is filled, so that a recorder killed meanwhile leaves nothing that looks
+/// like a profile.
 struct Draft {
-    /// Named as it is going to be.
+    /// The folder, which already reports its final path.
     folder: Folder,
-    at: PathBuf,
+    /// Its temporary path.
+    draft_path: PathBuf,
 }
 
 impl Draft {
@@ -56,67 +60,67 @@ impl Draft {
         owner: Option<Owner>,
         fill: impl FnOnce(&Folder) -> Result<T>,
     ) -> Result<(Self, T)> {
-        let at = beside(path, NEW);
-        let mut folder = Folder::create(&at)
-            .map_err(|error| named(error, path))?
-            .moved(path);
+        let draft_path = sibling(path, NEW);
+        let mut folder = Folder::create(&draft_path)
+            .map_err(|error| with_path(error, path))?
+            .with_path(path);
         if let Some(owner) = owner {
-            folder = folder.given_to(owner);
+            folder = folder.with_owner(owner);
         }
         let filled = folder.lock().and_then(|()| fill(&folder));
-        let draft = Self { folder, at };
+        let draft = Self { folder, draft_path };
         match filled {
             Ok(filled) => Ok((draft, filled)),
-            Err(error) => Err(draft.drop_for(error)),
+            Err(error) => Err(draft.abandon(error)),
         }
     }
 
-    /// Moves it to where nothing stood.
+    /// Renames the draft to its final path, where nothing may exist.
     fn publish(self) -> Result<Folder> {
-        match rename_to_nothing(&self.at, self.folder.path()) {
+        match rename_without_replacing(&self.draft_path, self.folder.path()) {
             Ok(()) => Ok(self.folder),
             Err(Errno::EXIST) => {
                 let path = self.folder.path().into();
-                Err(self.drop_for(Error::Exists { path }))
+                Err(self.abandon(Error::Exists { path }))
             }
             Err(errno) => {
                 let error = failed(self.folder.path(), errno.into());
-                Err(self.drop_for(error))
+                Err(self.abandon(error))
             }
         }
     }
 
-    /// Moves it to where a profile stands, which then goes.
+    /// Renames the draft to its final path and removes the profile that was there.
     fn replace(self) -> Result<Folder> {
         let path = self.folder.path().to_owned();
-        let aside = beside(&path, OLD);
+        let aside = sibling(&path, OLD);
         if let Err(source) = fs::rename(&path, &aside) {
-            return Err(self.drop_for(failed(&path, source)));
+            return Err(self.abandon(failed(&path, source)));
         }
-        if let Err(source) = fs::rename(&self.at, &path) {
+        if let Err(source) = fs::rename(&self.draft_path, &path) {
             let _ = fs::rename(&aside, &path);
-            return Err(self.drop_for(failed(&path, source)));
+            return Err(self.abandon(failed(&path, source)));
         }
         remove(&Folder::open(&aside)?, &aside)?;
         Ok(self.folder)
     }
 
-    /// Removes it; the first failure is the one to tell.
-    fn drop_for(self, error: Error) -> Error {
-        let _ = remove(&self.folder, &self.at);
+    /// Removes the draft and returns `error`, which matters more than a failure to remove.
+    fn abandon(self, error: Error) -> Error {
+        let _ = remove(&self.folder, &self.draft_path);
         error
     }
 }
 
-/// Renames a folder to a name that nothing has. Where the file system cannot make sure of that, an empty folder goes.
-fn rename_to_nothing(from: &Path, to: &Path) -> rustix::io::Result<()> {
+/// Renames a folder unless the new name exists. File systems that cannot guarantee this replace an empty folder.
+fn rename_without_replacing(from: &Path, to: &Path) -> rustix::io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => renameat(CWD, from, CWD, to),
         result => result,
     }
 }
 
-/// Removes what recorders that were killed at the wrong moment have left beside the path.
+/// Removes drafts and replaced profiles that killed recorders left beside the path.
 fn clear_leftovers(path: &Path) {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -127,13 +131,13 @@ fn clear_leftovers(path: &Path) {
     };
     for entry in entries.flatten() {
         if is_leftover(&entry.file_name(), path) {
-            // What cannot be removed is in nobody's way.
+            // A leftover that cannot be removed does no harm.
             let _ = clear(&parent.join(entry.file_name()));
         }
     }
 }
 
-/// Whether a name is one that [`beside`] made for this path in a process that is no more.
+/// True if [`sibling`] made this name for this path, in this process or in one that no longer runs.
 fn is_leftover(name: &OsStr, path: &Path) -> bool {
     let (Some(name), Some(of)) = (name.to_str(), path.file_name().and_then(OsStr::to_str)) else {
         return false;
@@ -159,28 +163,28 @@ fn clear(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that what is at the path is a profile and nothing else, and that nobody writes it.
+/// Locks the folder at the path after checking that it is a profile and contains nothing else.
 fn claim(path: &Path, is_folder: bool) -> Result<Folder> {
     let refused = |found| Error::NotReplaced {
         path: path.into(),
         found,
     };
     if !is_folder {
-        return Err(refused("it is no folder"));
+        return Err(refused("it is not a folder"));
     }
     let folder = Folder::open(path)?;
     let names = folder.names()?;
     if !names.iter().any(|name| name == manifest::FILE) {
-        return Err(refused("there is no manifest.json in it"));
+        return Err(refused("it has no manifest.json"));
     }
     if !names.iter().all(|name| is_ours(name)) {
-        return Err(refused("there are other files in it"));
+        return Err(refused("it contains other files"));
     }
     folder.lock()?;
     Ok(folder)
 }
 
-/// Whether a file of this name is one that a profile consists of.
+/// True if a profile may contain a file of this name.
 fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(".tmp").unwrap_or(name);
     let fixed = [
@@ -192,7 +196,7 @@ fn is_ours(name: &str) -> bool {
     fixed.contains(&name) || part_number(name).is_some()
 }
 
-/// Removes a profile's folder, which is at this path.
+/// Removes a profile's files, then its folder at `path`.
 fn remove(folder: &Folder, path: &Path) -> Result<()> {
     for name in folder.names()?.iter().filter(|name| is_ours(name)) {
         folder.remove(name)?;
@@ -200,15 +204,16 @@ fn remove(folder: &Folder, path: &Path) -> Result<()> {
     fs::remove_dir(path).map_err(|source| failed(path, source))
 }
 
-fn beside(path: &Path, purpose: &str) -> PathBuf {
+/// Path of a temporary folder next to the profile, named after it and this process.
+fn sibling(path: &Path, purpose: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}.{purpose}", std::process::id()));
     path.with_file_name(name)
 }
 
-/// The same failure, of another path.
-fn named(error: Error, path: &Path) -> Error {
+/// Replaces the path that an I/O error names.
+fn with_path(error: Error, path: &Path) -> Error {
     match error {
         Error::Io { path: _, source } => failed(path, source),
         other => other,

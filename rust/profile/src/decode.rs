@@ -11,22 +11,23 @@ use arrow_buffer::ArrowNativeType;
 use membench_event::Anchor;
 use membench_event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 
-/// A column that does not hold what the schema promises, and what it holds.
+/// A column that breaks the schema.
 #[derive(Debug)]
 pub(super) struct Mismatch {
     pub(super) column: &'static str,
+    /// Its actual content.
     pub(super) found: String,
 }
 
 type Result<T> = std::result::Result<T, Mismatch>;
 
-/// A column of names, each turned into the value it stands for; a name that no row uses need not stand for one.
+/// A dictionary column with its names parsed into values. Unknown names are `None`; no row uses them.
 struct Coded<K: ArrowDictionaryKeyType, T> {
     codes: PrimitiveArray<K>,
     values: Vec<Option<T>>,
 }
 
-/// A batch's columns, ready to be read by row.
+/// The typed columns of a batch, read row by row.
 pub(super) struct Columns {
     rows: usize,
     anchor: Anchor,
@@ -55,7 +56,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Reads a batch. Options get their index in the profile's table.
+    /// Checks and types the columns of a batch. Interns its options strings in the profile's table.
     pub(super) fn new(
         batch: &RecordBatch,
         anchor: Anchor,
@@ -95,12 +96,12 @@ impl Columns {
         })
     }
 
-    /// How many events there are.
+    /// Number of events.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// What orders an event among others, its time in µs since 1970.
+    /// Sort key of an event: time in µs since 1970, connection, batch, request.
     pub(super) fn place(&self, row: usize) -> (i64, u32, u32, u32) {
         (
             self.time.value(row),
@@ -110,7 +111,7 @@ impl Columns {
         )
     }
 
-    /// One event; none if a column that is always given is null.
+    /// Returns the event in a row, or `None` if a required column is null.
     pub(super) fn event(&self, row: usize) -> Option<Event> {
         Some(Event {
             time: self.anchor.monotonic_ns(self.time.value(row)),
@@ -189,7 +190,7 @@ fn coded<K: ArrowDictionaryKeyType, T>(
         }),
         Some(value) => Err(Mismatch {
             column: name,
-            found: format!("`{value}`, which this schema version does not have"),
+            found: format!("`{value}`, which this schema version does not define"),
         }),
     }
 }
@@ -197,7 +198,7 @@ fn coded<K: ArrowDictionaryKeyType, T>(
 fn missing(column: &'static str) -> Mismatch {
     Mismatch {
         column,
-        found: "nothing: it is missing".into(),
+        found: "nothing, it is missing".into(),
     }
 }
 

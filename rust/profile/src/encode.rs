@@ -18,17 +18,17 @@ use crate::{Error, Result};
 use membench_event::Anchor;
 use membench_event::{Command, Event, OptionsTable, Outcome, Protocol};
 
-/// Events that every column is filled from before the next: they stay in the processor's first cache meanwhile.
+/// Events that are copied column by column at a time: few enough to stay in the L1 cache while all columns read them.
 const STRETCH: usize = 128;
 
-/// Events as a batch of a profile's schema, with no part to be written to.
+/// Converts events to a record batch of a profile's schema, without writing them anywhere.
 pub fn record_batch(
     events: &[Event],
     options: &OptionsTable,
     anchor: Anchor,
 ) -> Result<RecordBatch> {
     let mut encoder = Encoder::new(anchor);
-    encoder.take(events);
+    encoder.extend(events);
     let columns: Vec<usize> = (0..schema::schema().fields().len()).collect();
     encoder
         .batch(options)
@@ -39,7 +39,7 @@ pub fn record_batch(
         })
 }
 
-/// Turns events into batches; its dictionaries are made once, and again only when the options grow.
+/// Collects events into record batches. Builds its dictionaries once; only that of the options is rebuilt as they grow.
 pub(super) struct Encoder {
     anchor: Anchor,
     commands: ArrayRef,
@@ -64,19 +64,19 @@ impl Encoder {
     }
 
     /// Adds events to the next batch.
-    pub(super) fn take(&mut self, events: &[Event]) {
+    pub(super) fn extend(&mut self, events: &[Event]) {
         for stretch in events.chunks(STRETCH) {
-            self.columns.take(stretch, self.anchor);
+            self.columns.extend(stretch, self.anchor);
         }
     }
 
-    /// How many events the next batch has so far.
+    /// Number of events collected for the next batch.
     pub(super) fn len(&self) -> usize {
         self.columns.micros.len()
     }
 
-    /// The events taken since the last batch, as one of an open part's schema. `options` is the capture's one table, which
-    /// only ever grows.
+    /// Returns the events collected since the last batch, in the schema of an open part. `options` must be the
+    /// capture's one table, which only ever grows.
     pub(super) fn batch(
         &mut self,
         options: &OptionsTable,
@@ -90,9 +90,9 @@ impl Encoder {
                 PrimitiveArray::<TimestampMicrosecondType>::from(emptied(&mut columns.micros))
                     .with_timezone("UTC"),
             ),
-            given::<UInt32Type>(&mut columns.connection),
-            given::<UInt32Type>(&mut columns.batch),
-            given::<UInt32Type>(&mut columns.request),
+            required::<UInt32Type>(&mut columns.connection),
+            required::<UInt32Type>(&mut columns.batch),
+            required::<UInt32Type>(&mut columns.request),
             coded(columns.command.array(), &self.commands)?,
             coded(columns.protocol.array(), &self.protocols)?,
             columns.key.column(),
@@ -112,7 +112,7 @@ impl Encoder {
             columns.server_time.column(),
             columns.queue_time.column(),
             new_null_array(&self.namespace, rows),
-            given::<UInt16Type>(&mut columns.remainder),
+            required::<UInt16Type>(&mut columns.remainder),
         ];
         RecordBatch::try_new(schema::part_schema(), columns)
     }
@@ -147,7 +147,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn take(&mut self, events: &[Event], anchor: Anchor) {
+    fn extend(&mut self, events: &[Event], anchor: Anchor) {
         for event in events {
             let time = anchor.utc_ns(event.time);
             self.micros.push(time.div_euclid(1000));
@@ -158,30 +158,31 @@ impl Columns {
         self.batch.extend(events.iter().map(|event| event.batch));
         self.request
             .extend(events.iter().map(|event| event.request));
-        self.command.take(events, |event| Some(event.command as u8));
+        self.command
+            .extend(events, |event| Some(event.command as u8));
         self.protocol
-            .take(events, |event| Some(event.protocol as u8));
-        self.key.take(events, |event| event.key);
-        self.key_size.take(events, |event| event.key_size);
-        self.value_size.take(events, |event| event.value_size);
-        self.request_size.take(events, |event| event.request_size);
-        self.ttl.take(events, |event| event.ttl);
-        self.flags.take(events, |event| event.flags);
-        self.cas.take(events, |event| event.cas);
-        self.delta.take(events, |event| event.delta);
-        self.initial.take(events, |event| event.initial);
-        self.vivify_ttl.take(events, |event| event.vivify_ttl);
-        self.recache_ttl.take(events, |event| event.recache_ttl);
-        self.opaque_size.take(events, |event| event.opaque_size);
-        self.options.take(events, |event| Some(event.options.0));
+            .extend(events, |event| Some(event.protocol as u8));
+        self.key.extend(events, |event| event.key);
+        self.key_size.extend(events, |event| event.key_size);
+        self.value_size.extend(events, |event| event.value_size);
+        self.request_size.extend(events, |event| event.request_size);
+        self.ttl.extend(events, |event| event.ttl);
+        self.flags.extend(events, |event| event.flags);
+        self.cas.extend(events, |event| event.cas);
+        self.delta.extend(events, |event| event.delta);
+        self.initial.extend(events, |event| event.initial);
+        self.vivify_ttl.extend(events, |event| event.vivify_ttl);
+        self.recache_ttl.extend(events, |event| event.recache_ttl);
+        self.opaque_size.extend(events, |event| event.opaque_size);
+        self.options.extend(events, |event| Some(event.options.0));
         self.outcome
-            .take(events, |event| event.outcome.map(|outcome| outcome as u8));
-        self.server_time.take(events, |event| event.server_time);
-        self.queue_time.take(events, |event| event.queue_time);
+            .extend(events, |event| event.outcome.map(|outcome| outcome as u8));
+        self.server_time.extend(events, |event| event.server_time);
+        self.queue_time.extend(events, |event| event.queue_time);
     }
 }
 
-/// A column that may have nulls.
+/// A nullable column.
 struct Column<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     valid: NullBufferBuilder,
@@ -197,17 +198,17 @@ impl<T: ArrowPrimitiveType> Default for Column<T> {
 }
 
 impl<T: ArrowPrimitiveType> Column<T> {
-    fn take(&mut self, events: &[Event], of: impl Fn(&Event) -> Option<T::Native>) {
-        let values = events.iter().map(|event| of(event).unwrap_or_default());
+    fn extend(&mut self, events: &[Event], field: impl Fn(&Event) -> Option<T::Native>) {
+        let values = events.iter().map(|event| field(event).unwrap_or_default());
         self.values.extend(values);
-        let known = events.iter().filter(|event| of(event).is_some()).count();
+        let known = events.iter().filter(|event| field(event).is_some()).count();
         if known == events.len() {
             self.valid.append_n_non_nulls(known);
         } else if known == 0 {
             self.valid.append_n_nulls(events.len());
         } else {
             for event in events {
-                self.valid.append(of(event).is_some());
+                self.valid.append(field(event).is_some());
             }
         }
     }
@@ -221,13 +222,13 @@ impl<T: ArrowPrimitiveType> Column<T> {
     }
 }
 
-/// What is in a column; it has room for as much again.
+/// Takes the values out of a column and leaves it capacity for as many.
 fn emptied<T>(values: &mut Vec<T>) -> Vec<T> {
     let room = Vec::with_capacity(values.len());
     mem::replace(values, room)
 }
 
-/// What microseconds leave over of a time in ns.
+/// Nanoseconds of a time beyond its whole microsecond.
 fn remainder(time: i64) -> u16 {
     u16::try_from(time.rem_euclid(1000)).expect("a remainder of 1000 fits")
 }
@@ -236,7 +237,7 @@ fn names<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
-fn given<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>) -> ArrayRef {
+fn required<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>) -> ArrayRef {
     Arc::new(PrimitiveArray::<T>::new(emptied(values).into(), None))
 }
 

@@ -1,17 +1,17 @@
-//! How each column of a sealed part is encoded: what measured smallest (`cargo bench --bench profile`).
+//! The encoding of each column of a sealed part: the smallest one measured (`cargo bench --bench profile`).
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-/// Rows of a row group: large, so that a key that recurs is in its dictionary once.
+/// Rows of a row group. Large, so that a recurring key is in the group's dictionary only once.
 pub(super) const ROW_GROUP: usize = 1 << 20;
-/// Room for the distinct keys of a row group.
+/// Size limit of the key dictionary, bytes: a row group may consist of distinct keys.
 const KEY_DICTIONARY: usize = ROW_GROUP * size_of::<u64>();
-/// Rows of a page.
+/// Rows of a data page.
 const PAGE: usize = 1 << 17;
 
-/// The properties of a sealed part.
+/// Returns the Parquet properties of a sealed part.
 pub(super) fn properties() -> WriterProperties {
     let builder = WriterProperties::builder()
         .set_created_by(concat!("membench ", env!("CARGO_PKG_VERSION")).into())
@@ -26,7 +26,8 @@ pub(super) fn properties() -> WriterProperties {
     packed.into_iter().fold(builder, delta).build()
 }
 
-/// The first and the last of a few names by alphabet are of no use, and finding them compares every row's.
+/// Turns off a column's statistics. The alphabetical bounds of a few names are useless, and finding them compares every
+/// row.
 fn without_statistics(builder: WriterPropertiesBuilder, column: &str) -> WriterPropertiesBuilder {
     builder.set_column_statistics_enabled(ColumnPath::from(column), EnabledStatistics::None)
 }

@@ -22,26 +22,26 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// The output exists and was not to be replaced.
+    /// The output exists and may not be replaced.
     #[error("{} exists", path.display())]
     Exists {
         /// The output.
         path: PathBuf,
     },
-    /// The path to be read is no profile.
+    /// The path to read is not a profile.
     #[error("{} is not a membench profile: {found}", path.display())]
     NotAProfile {
         /// The path.
         path: PathBuf,
-        /// What is there instead.
+        /// Description of what is there instead.
         found: &'static str,
     },
-    /// The output exists and is no profile, so it is not replaced.
+    /// The output exists and is not a profile, so it is not replaced.
     #[error("{} is not a membench profile, so it is not replaced: {found}", path.display())]
     NotReplaced {
         /// The output.
         path: PathBuf,
-        /// What is there instead.
+        /// Description of what is there instead.
         found: &'static str,
     },
     /// Another process is writing the profile.
@@ -108,17 +108,17 @@ pub enum Error {
         path: PathBuf,
         /// The column.
         column: &'static str,
-        /// What the column holds.
+        /// Description of what the column holds.
         found: String,
     },
-    /// The profile is a sample, which cannot tell what was asked for.
+    /// The profile is a sample, which cannot answer the request.
     #[error("{} holds {sample}: {why}", path.display())]
     Sampled {
         /// The profile's folder.
         path: PathBuf,
         /// The share of the traffic in the profile.
         sample: Sample,
-        /// Why a sample does not do.
+        /// Reason why a sample does not suffice.
         why: &'static str,
     },
 }
@@ -173,7 +173,7 @@ fn without_kind(message: &str) -> &str {
         .map_or(message, |(_, reason)| reason)
 }
 
-/// Refuses a sample where only all of the traffic will do; `why` says why.
+/// Returns [`Error::Sampled`] with the reason `why` unless the sample is the whole traffic.
 pub fn require_all(sample: Sample, profile: &Path, why: &'static str) -> Result<()> {
     if sample.is_all() {
         return Ok(());

@@ -10,28 +10,28 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::decode::{Columns, Mismatch};
-use super::reader::Source;
+use super::part::ReadablePart;
 use super::schema::schema;
 use crate::{Error, Result};
 use membench_event::Anchor;
 use membench_event::{Event, OptionsTable};
 
-/// Rows decoded at a time while merging.
+/// Rows decoded at a time while merging parts.
 const MERGED_ROWS: usize = 1 << 13;
-/// Rows of a batch that is handed on.
+/// Rows of each batch that [`Batches`] returns.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// Every event of a profile, by (time, connection, batch, request).
+/// Iterator over every event of a profile, ordered by (time, connection, batch, request).
 pub struct Events {
-    /// Parts that are not reached yet, by their first time.
-    later: vec::IntoIter<Source>,
-    /// Parts whose ranges overlap here: mostly one.
+    /// Parts not opened yet, ordered by their first time.
+    later: vec::IntoIter<ReadablePart>,
+    /// Open parts, whose time ranges overlap at the current position; usually one.
     current: Vec<PartEvents>,
     anchor: Anchor,
     options: OptionsTable,
 }
 
-/// A part being read, at an event.
+/// A part being read, positioned at an event.
 struct PartEvents {
     path: PathBuf,
     reader: ParquetRecordBatchReader,
@@ -40,17 +40,17 @@ struct PartEvents {
 }
 
 impl Events {
-    /// `sources` by first time.
-    pub(super) fn new(sources: Vec<Source>, anchor: Anchor, options: OptionsTable) -> Self {
+    /// Merges parts, which must be sorted by their first time.
+    pub(super) fn new(parts: Vec<ReadablePart>, anchor: Anchor, options: OptionsTable) -> Self {
         Self {
-            later: sources.into_iter(),
+            later: parts.into_iter(),
             current: Vec::new(),
             anchor,
             options,
         }
     }
 
-    fn take(&mut self) -> Result<Option<Event>> {
+    fn next_event(&mut self) -> Result<Option<Event>> {
         self.open_reached()?;
         let Some(index) = self.earliest() else {
             return Ok(None);
@@ -68,18 +68,18 @@ impl Events {
         Ok(Some(event))
     }
 
-    /// Opens every part that begins before the earliest event at hand.
+    /// Opens every part that starts no later than the earliest event of the open parts.
     fn open_reached(&mut self) -> Result<()> {
-        while let Some(source) = self.later.as_slice().first() {
+        while let Some(part) = self.later.as_slice().first() {
             let reached = self
                 .earliest()
-                .is_none_or(|index| self.current[index].place().0 >= source.part.first_us);
+                .is_none_or(|index| self.current[index].place().0 >= part.description.first_us);
             if !reached {
                 break;
             }
-            if let Some(source) = self.later.next() {
-                let part = PartEvents::open(&source, self.anchor, &mut self.options)?;
-                self.current.extend(part);
+            if let Some(part) = self.later.next() {
+                let events = PartEvents::open(&part, self.anchor, &mut self.options)?;
+                self.current.extend(events);
             }
         }
         Ok(())
@@ -97,9 +97,9 @@ impl Iterator for Events {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let result = self.take();
+        let result = self.next_event();
         if result.is_err() {
-            // What follows an error would have a hole in it.
+            // Events after an error would follow a gap.
             self.current.clear();
             self.later = Vec::new().into_iter();
         }
@@ -108,9 +108,13 @@ impl Iterator for Events {
 }
 
 impl PartEvents {
-    fn open(source: &Source, anchor: Anchor, options: &mut OptionsTable) -> Result<Option<Self>> {
-        let path = source.path.clone();
-        let mut reader = reader(source, MERGED_ROWS)?;
+    fn open(
+        part: &ReadablePart,
+        anchor: Anchor,
+        options: &mut OptionsTable,
+    ) -> Result<Option<Self>> {
+        let path = part.path.clone();
+        let mut reader = reader(part, MERGED_ROWS)?;
         let Some(columns) = next_columns(&path, &mut reader, anchor, options)? else {
             return Ok(None);
         };
@@ -136,7 +140,7 @@ impl PartEvents {
     }
 }
 
-/// The next batch that has events.
+/// Returns the next batch that contains events.
 fn next_columns(
     path: &std::path::Path,
     reader: &mut ParquetRecordBatchReader,
@@ -161,26 +165,26 @@ fn next_columns(
     Ok(None)
 }
 
-fn reader(source: &Source, rows: usize) -> Result<ParquetRecordBatchReader> {
+fn reader(part: &ReadablePart, rows: usize) -> Result<ParquetRecordBatchReader> {
     let options = ArrowReaderOptions::new().with_schema(schema());
-    ParquetRecordBatchReaderBuilder::try_new_with_options(source.content.clone(), options)
+    ParquetRecordBatchReaderBuilder::try_new_with_options(part.content.clone(), options)
         .and_then(|builder| builder.with_batch_size(rows).build())
-        .map_err(|cause| Error::Parquet {
-            path: source.path.clone(),
-            source: cause,
+        .map_err(|source| Error::Parquet {
+            path: part.path.clone(),
+            source,
         })
 }
 
-/// Every event of a profile as record batches, part by part.
+/// Iterator over every event of a profile as record batches, part by part.
 pub struct Batches {
-    later: vec::IntoIter<Source>,
+    later: vec::IntoIter<ReadablePart>,
     current: Option<ParquetRecordBatchReader>,
 }
 
 impl Batches {
-    pub(super) fn new(sources: Vec<Source>) -> Self {
+    pub(super) fn new(parts: Vec<ReadablePart>) -> Self {
         Self {
-            later: sources.into_iter(),
+            later: parts.into_iter(),
             current: None,
         }
     }

@@ -1,4 +1,4 @@
-//! A profile's folder, held by descriptor: files in it are made, replaced and removed by name.
+//! A profile's folder, held by descriptor: creates, replaces and removes its files by name.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,16 +15,16 @@ const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::RDONLY)
     .union(OFlags::CLOEXEC);
 
-/// Whom files belong to.
+/// Owner of a profile's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// User.
+    /// User id.
     pub uid: u32,
-    /// Group.
+    /// Group id.
     pub gid: u32,
 }
 
-/// An open folder. Files made in it belong to its owner.
+/// An open folder. Files created in it belong to its owner.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -33,39 +33,39 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes a new folder that only its owner can enter.
+    /// Creates a folder that only its owner can enter.
     pub(super) fn create(path: &Path) -> Result<Self> {
         fs::mkdirat(CWD, path, Mode::RWXU).map_err(|errno| failed(path, errno))?;
         let descriptor = fs::openat(CWD, path, FOLDER | OFlags::NOFOLLOW, Mode::empty())
             .map_err(|errno| failed(path, errno))?;
-        let folder = Self::at(path, descriptor)?;
+        let folder = Self::from_descriptor(path, descriptor)?;
         folder.check(fs::fchmod(&folder.descriptor, Mode::RWXU))?;
         Ok(folder)
     }
 
-    /// Makes it belong to someone else. Where that cannot be (not every file system knows owners), it stays as it is.
-    pub(super) fn given_to(mut self, owner: Owner) -> Self {
+    /// Gives the folder to another owner, or leaves it unchanged if that fails: not every file system supports owners.
+    pub(super) fn with_owner(mut self, owner: Owner) -> Self {
         if give(&self.descriptor, owner).is_ok() {
             self.owner = owner;
         }
         self
     }
 
-    /// Opens a folder.
+    /// Opens an existing folder.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let descriptor = fs::openat(CWD, path, FOLDER, Mode::empty()).map_err(|errno| {
             if errno == Errno::NOTDIR {
                 return Error::NotAProfile {
                     path: path.into(),
-                    found: "it is a file, a profile is a folder",
+                    found: "it is a file; a profile is a folder",
                 };
             }
             failed(path, errno)
         })?;
-        Self::at(path, descriptor)
+        Self::from_descriptor(path, descriptor)
     }
 
-    fn at(path: &Path, descriptor: OwnedFd) -> Result<Self> {
+    fn from_descriptor(path: &Path, descriptor: OwnedFd) -> Result<Self> {
         let facts = fs::fstat(&descriptor).map_err(|errno| failed(path, errno))?;
         Ok(Self {
             path: path.into(),
@@ -77,31 +77,31 @@ impl Folder {
         })
     }
 
-    /// Whom it belongs to.
+    /// User and group that own the folder.
     pub(super) fn owner(&self) -> Owner {
         self.owner
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The same folder under the name it was moved to.
-    pub(super) fn moved(self, path: &Path) -> Self {
+    /// Returns this open folder under another path: the one it is renamed to.
+    pub(super) fn with_path(self, path: &Path) -> Self {
         Self {
             path: path.into(),
             ..self
         }
     }
 
-    /// Free space of its disk, bytes, as far as this user may fill it; none where the file system does not tell.
+    /// Free space on its disk that this user may fill, bytes; `None` if the file system does not report it.
     pub(super) fn free_bytes(&self) -> Option<u64> {
         let disk = fs::fstatvfs(&self.descriptor).ok()?;
         (disk.f_blocks > 0).then(|| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// Claims the folder for writing until it is dropped; there is one writer at a time.
+    /// Locks the folder for writing until it is dropped. Fails if another writer holds the lock.
     pub(super) fn lock(&self) -> Result<()> {
         match fs::flock(&self.descriptor, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => Err(Error::BeingRecorded {
@@ -111,7 +111,7 @@ impl Folder {
         }
     }
 
-    /// A new, empty file that only its owner can read.
+    /// Creates an empty file that only its owner can read. As root, gives it to the folder's owner.
     pub(super) fn create_file(&self, name: &str) -> Result<File> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -124,7 +124,7 @@ impl Folder {
         Ok(file.into())
     }
 
-    /// A file for reading; none if there is none.
+    /// Opens a file for reading; `None` if it does not exist.
     pub(super) fn open_file(&self, name: &str) -> Result<Option<File>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         match fs::openat(&self.descriptor, name, flags, Mode::empty()) {
@@ -134,7 +134,7 @@ impl Folder {
         }
     }
 
-    /// A file's content; none if there is none.
+    /// Reads a whole file; `None` if it does not exist.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(mut file) = self.open_file(name)? else {
             return Ok(None);
@@ -145,7 +145,7 @@ impl Folder {
         Ok(Some(content))
     }
 
-    /// Gives a file new content in one step: after a crash it has the old or the new.
+    /// Replaces a file's content atomically: a crash leaves either the old or the new.
     pub(super) fn replace(&self, name: &str, content: &[u8]) -> Result<()> {
         let draft = format!("{name}.tmp");
         let mut file = self.create_file(&draft)?;
@@ -154,7 +154,7 @@ impl Folder {
         self.publish(&file, &draft, name)
     }
 
-    /// Makes a written file durable, and visible under its name.
+    /// Makes a written draft durable and renames it to its final name.
     pub(super) fn publish(&self, file: &File, draft: &str, name: &str) -> Result<()> {
         file.sync_all()
             .map_err(|source| self.failed(draft, source))?;
@@ -163,7 +163,7 @@ impl Folder {
         self.check(fs::fsync(&self.descriptor))
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file if it exists.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         match fs::unlinkat(&self.descriptor, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -171,7 +171,7 @@ impl Folder {
         }
     }
 
-    /// The names of all files, sorted.
+    /// Names of all files, sorted.
     pub(super) fn names(&self) -> Result<Vec<String>> {
         let entries = Dir::read_from(&self.descriptor).map_err(|errno| self.failed("", errno))?;
         let mut names = Vec::new();
@@ -186,7 +186,7 @@ impl Folder {
         Ok(names)
     }
 
-    /// A failure with a file of this folder.
+    /// Builds an I/O error for a file of this folder.
     pub(super) fn failed(&self, name: &str, cause: impl Into<io::Error>) -> Error {
         failed(&self.path.join(name), cause)
     }

@@ -1,5 +1,6 @@
 //! Events ↔ a profile on disk: Parquet parts, an open tail, a manifest.
 
+mod clocks;
 mod content;
 mod create;
 mod decode;
@@ -9,6 +10,7 @@ mod error;
 mod events;
 mod folder;
 mod manifest;
+mod part;
 mod reader;
 mod repair;
 mod room;

@@ -1,4 +1,4 @@
-//! The manifest: what a profile holds, how it came about and what it lacks ↔ `manifest.json`.
+//! The manifest, which describes a profile's content, origin and losses ↔ `manifest.json`.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,25 @@ use super::folder::Folder;
 use crate::{Error, Result};
 use membench_event::{Anchor, Ledger, Sample};
 
-/// The schema version that this membench writes, and the newest it reads.
-pub const SCHEMA_VERSION: u32 = 1;
-/// The manifest's file name.
+/// Schema version that this membench writes, and the newest it reads.
+///
+/// Version 2 renamed the manifest's `tier` to `hooks`, with new names for the hooks themselves.
+pub const SCHEMA_VERSION: u32 = 2;
+/// File name of the manifest.
 pub(super) const FILE: &str = "manifest.json";
 
-/// Whether a profile is finished.
+/// State of a profile: open for writing or finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Being written, or left behind by a recorder that was killed.
+    /// Being written, or abandoned by a recorder that was killed.
     Recording,
-    /// Complete as far as it ever will be.
+    /// Finished: nothing will be added.
     Sealed,
 }
 
 impl State {
-    /// The name used in manifests and reports.
+    /// Name used in manifests and reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Recording => "recording",
@@ -34,7 +36,7 @@ impl State {
     }
 }
 
-/// Which traffic was followed; empty lists do not restrict.
+/// Filters that selected the traffic. An empty list does not restrict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filters {
@@ -42,42 +44,43 @@ pub struct Filters {
     pub ports: Vec<u16>,
     /// Paths of UNIX-domain sockets.
     pub sockets: Vec<String>,
-    /// Processes.
+    /// Process ids.
     pub pids: Vec<u32>,
-    /// Control groups, by path.
+    /// Paths of control groups.
     pub cgroups: Vec<String>,
-    /// Network namespaces' inode numbers.
+    /// Inode numbers of network namespaces.
     pub network_namespaces: Vec<u32>,
 }
 
-/// What is known of a recording when it starts.
+/// Facts about a recording that are known when it starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Header {
-    /// The source, as it was asked for (`ebpf:any`, a file, …).
+    /// Source as requested (`ebpf:any`, a file, …).
     pub source: String,
-    /// Names the hooks (`sockets`, `syscalls`, `tcx`, `clsact`, `log`); `None` for other sources.
+    /// Kernel hooks that were used (`sockets`, `syscalls`, `tcx`, `clsact`); `None` if the source uses none.
     #[serde(alias = "tier")]
     pub hooks: Option<String>,
-    /// The kernel's release.
+    /// Kernel release (`uname -r`).
     pub kernel: Option<String>,
-    /// Which traffic was followed.
+    /// Filters that selected the traffic.
     pub filters: Filters,
-    /// Share of the traffic followed: 1 is all.
+    /// Share of the traffic recorded, 0…1.
     pub sampling: f64,
-    /// Of what it is a share.
+    /// Sampling rates of keys and connections, from which `sampling` follows.
     pub sample: Sample,
-    /// How much of the responses was read (`bytes`, `lengths`, `none`).
+    /// Amount of each response that was read (`bytes`, `lengths`, `none`).
     pub responses: Option<String>,
-    /// Tells whether two profiles' key ids can be joined.
+    /// Fingerprint of the hashing key: if two profiles share it, their key ids can be joined.
     pub key_fingerprint: Option<String>,
-    /// The one moment by which all times of the profile are placed.
+    /// The clock pair that converts all times of the profile.
     pub anchor: Anchor,
-    /// What `time` is: the return of the server's read, or the packet's time.
+    /// Origin of `time`: return of the server's `read` or of a client's `send`, arrival of the `packet`, or line of the
+    /// `log`.
     pub time_basis: String,
-    /// What memcached said of itself at the start, by server.
+    /// memcached's own statistics at the start, by server.
     pub statistics_start: Value,
-    /// Further facts of the capture, for people.
+    /// Further facts about the capture, for people.
     pub facts: Value,
 }
 
@@ -100,23 +103,23 @@ impl Default for Header {
     }
 }
 
-/// How many events there are of what.
+/// Counts of events by command, outcome and options.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Events.
     pub events: u64,
-    /// Requests: a multi-get is one.
+    /// Requests; a multi-get counts as one.
     pub requests: u64,
-    /// By command.
+    /// Events by command.
     pub commands: BTreeMap<String, u64>,
-    /// By outcome; `unknown` counts those that were not seen.
+    /// Events by outcome; `unknown` counts events whose outcome was not seen.
     pub outcomes: BTreeMap<String, u64>,
-    /// By options string.
+    /// Events by options string.
     pub options: BTreeMap<String, u64>,
 }
 
 impl Counts {
-    /// Adds another part's.
+    /// Adds the counts of another part.
     pub fn add(&mut self, other: &Self) {
         let Self {
             events,
@@ -139,67 +142,67 @@ impl Counts {
     }
 }
 
-/// One sealed part.
+/// Description of one sealed part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// File name.
     pub name: String,
     /// Earliest `time`, µs since 1970.
     pub first_us: i64,
-    /// Latest `time`, µs since 1970; the ranges of parts may overlap.
+    /// Latest `time`, µs since 1970. The time ranges of parts may overlap.
     pub last_us: i64,
-    /// Size of the file.
+    /// File size, bytes.
     pub bytes: u64,
-    /// What it holds.
+    /// Counts of its events.
     pub counts: Counts,
 }
 
-/// Everything about a profile but its events.
+/// Everything about a profile except its events and tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of the profile's form.
+    /// Schema version of the profile.
     pub schema_version: u32,
     /// Version of the membench that wrote it.
     pub membench: String,
-    /// Whether it is finished.
+    /// State of the profile: open for writing or finished.
     pub state: State,
-    /// What was known at the start.
+    /// Facts known at the start.
     #[serde(flatten)]
     pub header: Header,
-    /// Later pairs of the anchor's clocks: they document drift and move nothing.
+    /// Later readings of the anchor's clocks. They document drift; no time is computed from them.
     #[serde(default)]
     pub clocks: Vec<Anchor>,
-    /// Sealed parts.
+    /// The sealed parts.
     #[serde(default)]
     pub parts: Vec<Part>,
-    /// Connections seen.
+    /// Number of connections.
     #[serde(default)]
     pub connections: u64,
-    /// Where every byte went; `complete` is none unless sealed.
+    /// Account of every byte. `complete` is `None` unless the recorder itself sealed the profile.
     #[serde(default)]
     pub ledger: Ledger,
-    /// Events left out as they are not of the sample.
+    /// Events left out because they are not in the sample.
     #[serde(default)]
     pub sampled_out: u64,
-    /// What memcached said of itself at the end, by server.
+    /// memcached's own statistics at the end, by server.
     #[serde(default)]
     pub statistics_end: Value,
-    /// What ended the recording; none while it runs and when it was killed.
+    /// Reason why the recording ended; `None` while it runs and if it was killed.
     #[serde(default)]
     pub stopped_by: Option<String>,
-    /// The first failure to write, if any.
+    /// First write error, if any.
     #[serde(default)]
     pub write_error: Option<String>,
-    /// How long was recorded, ns.
+    /// Duration of the recording, ns; `None` while it runs and if it was killed.
     #[serde(default)]
     pub duration_ns: Option<u64>,
-    /// Whether `repair` sealed it.
+    /// True if `repair` sealed the profile.
     #[serde(default)]
     pub repaired: bool,
 }
 
 impl Manifest {
-    /// Of a recording that starts now.
+    /// Manifest of a recording that starts now.
     pub(super) fn new(header: Header) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
@@ -219,14 +222,14 @@ impl Manifest {
         }
     }
 
-    /// Replaces the manifest on disk, in one step.
+    /// Replaces the manifest on disk atomically.
     pub(super) fn save(&self, folder: &Folder) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(self).map_err(|source| damaged(folder, source))?;
         text.push(b'\n');
         folder.replace(FILE, &text)
     }
 
-    /// Reads the manifest, refusing what a newer membench wrote before looking any further.
+    /// Reads the manifest. Refuses a newer schema before it parses anything else, and converts an older one.
     pub(super) fn load(folder: &Folder) -> Result<Self> {
         let text = read(folder)?;
         let version: Version =
@@ -238,10 +241,27 @@ impl Manifest {
                 supported: SCHEMA_VERSION,
             });
         }
-        serde_json::from_slice(&text).map_err(|source| damaged(folder, source))
+        let mut manifest: Self =
+            serde_json::from_slice(&text).map_err(|source| damaged(folder, source))?;
+        if manifest.schema_version < 2 {
+            let tier = manifest.header.hooks.take();
+            manifest.header.hooks = tier.map(hooks_of_tier);
+        }
+        Ok(manifest)
     }
 }
 
+/// Converts a value of schema 1's `tier` to one of `hooks`. Other names are the same in both.
+fn hooks_of_tier(tier: String) -> String {
+    match tier.as_str() {
+        "T1" => "sockets".into(),
+        "T2" => "syscalls".into(),
+        "TCX" => "tcx".into(),
+        _ => tier,
+    }
+}
+
+/// The one field that is read before any other.
 #[derive(Deserialize)]
 struct Version {
     schema_version: u64,
@@ -261,7 +281,7 @@ fn read(folder: &Folder) -> Result<Vec<u8>> {
     }
     Err(Error::NotAProfile {
         path,
-        found: "there is no manifest.json in it",
+        found: "it has no manifest.json",
     })
 }
 

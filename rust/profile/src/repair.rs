@@ -1,18 +1,19 @@
-//! A profile that a killed recorder left behind → a sealed one.
+//! An unsealed profile of a killed recorder → a sealed profile.
 
 use std::path::Path;
 
 use super::content::Content;
 use super::folder::Folder;
-use super::manifest::{Manifest, State};
+use super::manifest::{Manifest, SCHEMA_VERSION, State};
 use super::reader::part_numbers;
 use super::tail::{Tail, open_name, sealed_name};
 use super::writer::seal_to_file;
 use super::{room, scan};
 use crate::Result;
 
-/// Seals what a killed recorder left and removes its drafts; a sealed profile stays as it is. What was lost cannot be
-/// known any more, so the ledger's `complete` stays unknown.
+/// Seals the parts that a killed recorder left open and removes its drafts. In a sealed profile it only removes drafts.
+///
+/// Losses of a killed recorder are unknown, so the ledger's `complete` stays `None`.
 pub fn repair(path: impl AsRef<Path>) -> Result<Manifest> {
     let folder = Folder::open(path.as_ref())?;
     let mut manifest = Manifest::load(&folder)?;
@@ -32,6 +33,7 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Manifest> {
             manifest.parts.extend(seal_to_file(&folder, &tail)?);
         }
     }
+    manifest.schema_version = SCHEMA_VERSION;
     manifest.state = State::Sealed;
     manifest.repaired = true;
     manifest.save(&folder)?;
@@ -46,12 +48,12 @@ fn remove_drafts(folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file is one that was never put under its own name.
+/// True if a file was never renamed to its final name.
 fn is_draft(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some()
 }
 
-/// Adds a part that was sealed when the recorder had no time left to say so.
+/// Lists a sealed part in the manifest if the recorder was killed before it could.
 fn describe(folder: &Folder, manifest: &mut Manifest, number: u32) -> Result<()> {
     let name = sealed_name(number);
     if manifest.parts.iter().any(|part| part.name == name) {
@@ -60,7 +62,7 @@ fn describe(folder: &Folder, manifest: &mut Manifest, number: u32) -> Result<()>
     let Some(file) = folder.open_file(&name)? else {
         return Ok(());
     };
-    let content = Content::of(file).map_err(|source| folder.failed(&name, source))?;
+    let content = Content::from_file(file).map_err(|source| folder.failed(&name, source))?;
     let part = scan::part(&name, &folder.path().join(&name), &content)?;
     manifest.parts.push(part);
     Ok(())

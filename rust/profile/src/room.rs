@@ -1,4 +1,4 @@
-//! Room on the disk kept for sealing: a file of no content whose blocks are given back when they are needed.
+//! Disk space reserved for sealing: a preallocated file whose blocks are freed when the space is needed.
 
 use std::fs::File;
 
@@ -8,22 +8,22 @@ use rustix::io::Errno;
 use super::folder::Folder;
 use crate::Result;
 
-/// The file's name.
+/// Name of the preallocated file.
 pub(super) const FILE: &str = "room";
-/// What is kept beyond the parts: manifest and tables.
+/// Space reserved beyond the parts, for the manifest and the tables, bytes.
 const MARGIN: u64 = 1 << 20;
-/// Steps in which the room grows.
+/// Granularity of the reservation, bytes.
 const STEP: u64 = 4 << 20;
 
-/// Space that is ours but holds nothing.
+/// Disk space that is allocated but unused.
 pub(super) struct Room {
     file: Option<File>,
     length: u64,
 }
 
 impl Room {
-    /// Keeps room for what is always written at the end.
-    pub(super) fn keep(folder: &Folder) -> Result<Self> {
+    /// Reserves the space for the files that end every profile.
+    pub(super) fn create(folder: &Folder) -> Result<Self> {
         let mut room = Self {
             file: Some(folder.create_file(FILE)?),
             length: 0,
@@ -32,13 +32,13 @@ impl Room {
         Ok(room)
     }
 
-    /// Makes sure that parts of this many bytes can be sealed even if the disk is full by then.
+    /// Reserves enough space to seal open parts of `parts` bytes even on a full disk.
     pub(super) fn ensure(&mut self, folder: &Folder, parts: u64) -> Result<()> {
         let wanted = parts + MARGIN;
         if self.length >= wanted {
             return Ok(());
         }
-        // A whole step first, which saves calls; what is needed, if there is no more than that.
+        // Whole steps save calls. If the disk lacks the space for one, take only what is needed.
         let step = wanted.next_multiple_of(STEP);
         self.grow(folder, step)
             .or_else(|_| self.grow(folder, wanted))
@@ -50,14 +50,14 @@ impl Room {
         };
         match fallocate(file, FallocateFlags::empty(), 0, length) {
             Ok(()) => self.length = length,
-            // A file system that cannot reserve: sealing then needs room that nobody promised.
+            // This file system cannot preallocate: sealing may fail on a full disk.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.file = None,
             Err(errno) => return Err(folder.failed(FILE, errno)),
         }
         Ok(())
     }
 
-    /// Gives back what is no longer needed once parts of only this many bytes are open.
+    /// Frees the space that open parts of `parts` bytes do not need.
     pub(super) fn shrink(&mut self, parts: u64) {
         let wanted = (parts + MARGIN).next_multiple_of(STEP);
         if let Some(file) = self.file.as_ref().filter(|_| wanted < self.length)
@@ -67,7 +67,7 @@ impl Room {
         }
     }
 
-    /// Gives all of it back.
+    /// Frees all of the space.
     pub(super) fn release(&mut self, folder: &Folder) -> Result<()> {
         self.file = None;
         self.length = u64::MAX;

@@ -1,4 +1,4 @@
-//! A sealed part that no manifest describes → its description; any part → its connections.
+//! A sealed part missing from the manifest → its description; any part → its connections.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use parquet::file::reader::Length;
 
 use super::content::Content;
 use super::manifest::Part;
-use super::reader::Source;
+use super::part::ReadablePart;
 use super::seal::count;
 use crate::{Error, Result};
 
@@ -25,7 +25,7 @@ const COUNTED: [&str; 6] = [
     "outcome",
 ];
 
-/// Describes a part by reading the columns that are counted.
+/// Describes a part by reading its counted columns.
 pub(super) fn part(name: &str, path: &Path, content: &Content) -> Result<Part> {
     let mut part = Part {
         name: name.into(),
@@ -70,12 +70,12 @@ fn describe(part: &mut Part, last: &mut Option<(u32, u32)>, batch: &RecordBatch)
     }
 }
 
-/// Adds the connections of a part to those seen.
-pub(super) fn connections(source: &Source, seen: &mut HashSet<u32>) -> Result<()> {
-    for batch in columns(&source.path, &source.content, &["connection"])? {
-        let batch = batch.map_err(|cause| Error::Arrow {
-            path: source.path.clone(),
-            source: cause,
+/// Adds the connections of a part to `seen`.
+pub(super) fn connections(part: &ReadablePart, seen: &mut HashSet<u32>) -> Result<()> {
+    for batch in columns(&part.path, &part.content, &["connection"])? {
+        let batch = batch.map_err(|source| Error::Arrow {
+            path: part.path.clone(),
+            source,
         })?;
         seen.extend(numbers(&batch, "connection").unwrap_or_default());
     }

@@ -1,13 +1,14 @@
-//! The columns of an event, as an Arrow schema.
+//! The columns of an event as an Arrow schema.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-/// Name of the column that only an open part has: what microseconds leave over, ns. Sealing sorts by it and drops it.
+/// Column that only an open part has: nanoseconds beyond the whole microsecond of `time`. Sealing sorts by it and drops
+/// it.
 pub(super) const REMAINDER: &str = "time_remainder";
 
-/// The columns that order events.
+/// Columns that order events.
 pub(super) const ORDER: [&str; 4] = ["time", "connection", "batch", "request"];
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(fields())));
@@ -17,17 +18,17 @@ static PART: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields))
 });
 
-/// The schema of a profile's events.
+/// Returns the Arrow schema of a profile's events.
 pub fn schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
 }
 
-/// The schema of an open part.
+/// Returns the Arrow schema of an open part, with [`REMAINDER`].
 pub(super) fn part_schema() -> SchemaRef {
     Arc::clone(&PART)
 }
 
-/// The type of `time`.
+/// Arrow type of `time`.
 pub(super) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
@@ -39,15 +40,15 @@ fn names(index: DataType) -> DataType {
 fn fields() -> Vec<Field> {
     use DataType::{Int32, UInt8, UInt16, UInt32, UInt64};
 
-    let given = |name: &str, kind| Field::new(name, kind, false);
+    let required = |name: &str, kind| Field::new(name, kind, false);
     let nullable = |name: &str, kind| Field::new(name, kind, true);
     vec![
-        given("time", timestamp()),
-        given("connection", UInt32),
-        given("batch", UInt32),
-        given("request", UInt32),
-        given("command", names(UInt8)),
-        given("protocol", names(UInt8)),
+        required("time", timestamp()),
+        required("connection", UInt32),
+        required("batch", UInt32),
+        required("request", UInt32),
+        required("command", names(UInt8)),
+        required("protocol", names(UInt8)),
         nullable("key", UInt64),
         nullable("key_size", UInt8),
         nullable("value_size", UInt32),
@@ -60,7 +61,7 @@ fn fields() -> Vec<Field> {
         nullable("vivify_ttl", Int32),
         nullable("recache_ttl", Int32),
         nullable("opaque_size", UInt8),
-        given("options", names(UInt16)),
+        required("options", names(UInt16)),
         nullable("outcome", names(UInt8)),
         nullable("server_time", UInt32),
         nullable("queue_time", UInt32),

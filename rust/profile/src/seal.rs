@@ -1,4 +1,6 @@
-//! An open part → Parquet, sorted, one column at a time so that memory stays bounded by the order and one column.
+//! An open part → sorted Parquet, a few columns at a time.
+//!
+//! Memory holds the order, the columns of one pass and the compressed output, never a whole part.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -27,15 +29,15 @@ use super::manifest::{Counts, Part};
 use super::schema;
 use super::tail::{Tail, sealed_name};
 
-/// What an outcome that was not seen is counted under.
+/// Name under which events of an unseen outcome are counted.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// Columns that one reading of an open part gives: each goes through all of it. Their bytes a row stay below those of the
-/// order.
+/// Columns loaded by one pass over an open part, which always reads all of it. They take fewer bytes per row than
+/// [`Place`].
 const TOGETHER: usize = 6;
 
-/// Place of one event: where it belongs and where it is. An earlier row wins among equals, which keeps the keys of a
-/// multi-get in order.
+/// Sort key of one event and its row in the open part. The row breaks ties, which keeps the keys of a multi-get in
+/// order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     time: i64,
@@ -45,7 +47,7 @@ struct Place {
     row: u32,
 }
 
-/// Writes an open part's events, sorted, as Parquet; none, and nothing written, if there are no events.
+/// Writes an open part's events to `sink` as sorted Parquet. Returns `None`, and writes nothing, if there are none.
 pub(super) fn seal<W: Write + Send>(tail: &Tail, sink: W) -> Result<Option<Part>> {
     let places = order(tail)?;
     let (Some(first), Some(last)) = (places.first(), places.last()) else {
@@ -87,7 +89,7 @@ fn append_places(places: &mut Vec<Place>, batch: &RecordBatch) -> Result<()> {
     let request = typed::<UInt32Type>(batch, 3)?;
     let remainder = typed::<UInt16Type>(batch, 4)?;
     let start = places.len();
-    // Exactly: doubling would cost more memory than anything else here.
+    // Exact: doubling would cost more memory than anything else here.
     places.reserve_exact(batch.num_rows());
     for row in 0..batch.num_rows() {
         let overflow = |_| ArrowError::InvalidArgumentError("too many events in a part".into());
@@ -114,7 +116,7 @@ fn typed<T: arrow_array::types::ArrowPrimitiveType>(
         .ok_or_else(|| ParquetError::General(format!("column {index} has another type")))
 }
 
-/// Requests among sorted events: those of one multi-get stand together.
+/// Counts the requests of sorted events, among which those of one multi-get are adjacent.
 fn requests(places: &[Place]) -> u64 {
     let same = |pair: &&[Place]| {
         (pair[0].connection, pair[0].request) == (pair[1].connection, pair[1].request)
@@ -143,7 +145,7 @@ fn write<W: Write + Send>(
     let mut chunks: Vec<Vec<ArrowColumnChunk>> = (0..groups).map(|_| Vec::new()).collect();
     let columns: Vec<usize> = (0..fields.fields().len()).collect();
     for together in columns.chunks(TOGETHER) {
-        for (index, pieces) in together.iter().zip(columns_of(tail, together)?) {
+        for (index, pieces) in together.iter().zip(load_columns(tail, together)?) {
             let column = sorted(*index, pieces, rows)?;
             count(counts, fields.field(*index).name(), &column);
             for (group, chunks) in chunks.iter_mut().enumerate() {
@@ -179,8 +181,8 @@ fn encode(
     writer.close()
 }
 
-/// These columns, each in the pieces in which it was written.
-fn columns_of(tail: &Tail, indices: &[usize]) -> Result<Vec<Vec<ArrayRef>>> {
+/// Loads columns, each as the pieces in which it was written.
+fn load_columns(tail: &Tail, indices: &[usize]) -> Result<Vec<Vec<ArrayRef>>> {
     let mut columns = vec![Vec::new(); indices.len()];
     for batch in tail.batches(indices)?.into_iter().flatten() {
         for (pieces, column) in columns.iter_mut().zip(batch?.columns()) {
@@ -198,7 +200,7 @@ fn sorted(index: usize, pieces: Vec<ArrayRef>, rows: &UInt32Array) -> Result<Arr
     gather(pieces, rows)
 }
 
-/// The rows asked for. Dictionaries of one part only grow, so that the last one serves all.
+/// Gathers rows from all pieces. Dictionaries of one part only grow, so the last one serves every piece.
 fn gather(arrays: Vec<ArrayRef>, rows: &UInt32Array) -> Result<ArrayRef> {
     let values = arrays
         .last()
@@ -230,7 +232,7 @@ fn with_names(codes: &ArrayRef, values: ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(DictionaryArray::try_new(codes.clone(), values)?))
 }
 
-/// Counts the names of the columns that are counted.
+/// Adds the names of a column to `counts` if it is one of the counted columns.
 pub(super) fn count(counts: &mut Counts, name: &str, column: &ArrayRef) {
     let names = match name {
         "command" => &mut counts.commands,

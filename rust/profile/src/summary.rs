@@ -1,108 +1,66 @@
-//! A profile → what `info` says of it.
+//! A profile → the facts that `info` reports.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::reader::Profile;
-use crate::Result;
-use membench_event::Anchor;
-use membench_event::Ledger;
-use membench_event::Sample;
+use membench_event::{Anchor, Ledger, Sample};
 
-/// What `info` says of a profile; its JSON form is `info --format json`.
+/// Facts that `info` reports about a profile. Its JSON form is `info --format json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// Version of the profile's form.
+    /// Schema version of the profile.
     pub schema_version: u32,
     /// Version of the membench that wrote it.
     pub membench: String,
-    /// `recording` (also when the recorder was killed) or `sealed`.
+    /// State of the profile: `recording` (also if the recorder was killed) or `sealed`.
     pub state: &'static str,
-    /// Whether `repair` sealed it.
+    /// True if `repair` sealed the profile.
     pub repaired: bool,
-    /// The source, as it was asked for.
+    /// Source as requested.
     pub source: String,
-    /// How the kernel was asked.
+    /// Kernel hooks that were used; `None` if the source uses none.
     pub hooks: Option<String>,
-    /// The kernel's release.
+    /// Kernel release (`uname -r`).
     pub kernel: Option<String>,
-    /// How much of the responses was read.
+    /// Amount of each response that was read (`bytes`, `lengths`, `none`).
     pub responses: Option<String>,
-    /// What `time` is: `read`, `packet` or `log`.
+    /// Origin of `time`: `read`, `send`, `packet` or `log`.
     pub time_basis: String,
-    /// Share of the keys (or connections) followed.
+    /// Share of the traffic recorded, 0…1.
     pub sampling: f64,
-    /// Of what it is a share.
+    /// Sampling rates of keys and connections, from which `sampling` follows.
     pub sample: Sample,
-    /// Events left out as they are not of the sample.
+    /// Events left out because they are not in the sample.
     pub sampled_out: u64,
-    /// Tells whether key ids can be joined with another profile's.
+    /// Fingerprint of the hashing key: if two profiles share it, their key ids can be joined.
     pub key_fingerprint: Option<String>,
-    /// When the recording started.
+    /// Start of the recording.
     pub anchor: Anchor,
-    /// How long was recorded, s.
+    /// Duration of the recording, s.
     pub duration_s: f64,
-    /// What ended the recording.
+    /// Reason why the recording ended; `None` while it runs and if it was killed.
     pub stopped_by: Option<String>,
-    /// The first failure to write, if any.
+    /// First write error, if any.
     pub write_error: Option<String>,
     /// Events.
     pub events: u64,
-    /// Requests: a multi-get is one.
+    /// Requests; a multi-get counts as one.
     pub requests: u64,
     /// Connections.
     pub connections: u64,
     /// Events by command.
     pub commands: BTreeMap<String, u64>,
-    /// Events by outcome.
+    /// Events by outcome; `unknown` counts events whose outcome was not seen.
     pub outcomes: BTreeMap<String, u64>,
-    /// Parts.
+    /// Number of parts.
     pub parts: usize,
-    /// Their size.
+    /// Size of the parts, bytes.
     pub bytes: u64,
-    /// Events that are not in sealed parts.
+    /// Events in an open part.
     pub unsealed_events: u64,
-    /// Bytes behind them that a crash cut.
+    /// Bytes after the unsealed events that a crash cut off.
     pub cut_bytes: u64,
-    /// Where every byte went.
+    /// Account of every byte.
     pub ledger: Ledger,
-}
-
-impl Profile {
-    /// Sums the profile up.
-    pub fn summary(&self) -> Result<Summary> {
-        let manifest = self.manifest().clone();
-        let counts = self.counts().clone();
-        let (unsealed_events, cut_bytes) = self.unsealed();
-        Ok(Summary {
-            schema_version: manifest.schema_version,
-            membench: manifest.membench,
-            state: manifest.state.name(),
-            repaired: manifest.repaired,
-            source: manifest.header.source,
-            hooks: manifest.header.hooks,
-            kernel: manifest.header.kernel,
-            responses: manifest.header.responses,
-            time_basis: manifest.header.time_basis,
-            sampling: manifest.header.sampling,
-            sample: manifest.header.sample,
-            sampled_out: manifest.sampled_out,
-            key_fingerprint: manifest.header.key_fingerprint,
-            anchor: manifest.header.anchor,
-            duration_s: self.duration_s(),
-            stopped_by: manifest.stopped_by,
-            write_error: manifest.write_error,
-            events: counts.events,
-            requests: counts.requests,
-            connections: self.connection_count()?,
-            commands: counts.commands,
-            outcomes: counts.outcomes,
-            parts: self.part_count(),
-            bytes: self.bytes(),
-            unsealed_events,
-            cut_bytes,
-            ledger: manifest.ledger,
-        })
-    }
 }

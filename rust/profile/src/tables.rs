@@ -52,17 +52,17 @@ fn name_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
 }
 
-/// The columns of a profile's connections.
+/// Returns the Arrow schema of the connection table.
 pub fn connection_schema() -> SchemaRef {
     Arc::clone(&CONNECTION_SCHEMA)
 }
 
-/// The columns of a profile's losses.
+/// Returns the Arrow schema of the loss table.
 pub fn loss_schema() -> SchemaRef {
     Arc::clone(&LOSS_SCHEMA)
 }
 
-/// The connections as a batch.
+/// Converts connections to the columns of their table.
 pub(super) fn connection_columns(rows: &[ConnectionRow], anchor: Anchor) -> Vec<ArrayRef> {
     vec![
         numbers(rows, |row| row.connection),
@@ -81,7 +81,7 @@ pub(super) fn connection_columns(rows: &[ConnectionRow], anchor: Anchor) -> Vec<
     ]
 }
 
-/// The losses as a batch.
+/// Converts losses to the columns of their table.
 pub(super) fn loss_columns(rows: &[LossRow], anchor: Anchor) -> Vec<ArrayRef> {
     vec![
         times(rows, anchor, |row| Some(row.time)),
@@ -99,26 +99,30 @@ pub(super) fn loss_columns(rows: &[LossRow], anchor: Anchor) -> Vec<ArrayRef> {
     ]
 }
 
-fn numbers<R>(rows: &[R], of: impl Fn(&R) -> u32) -> ArrayRef {
+fn numbers<R>(rows: &[R], field: impl Fn(&R) -> u32) -> ArrayRef {
     Arc::new(
         rows.iter()
-            .map(|row| Some(of(row)))
+            .map(|row| Some(field(row)))
             .collect::<UInt32Array>(),
     )
 }
 
-fn strings<'a, R>(rows: &'a [R], of: impl Fn(&'a R) -> Option<&'a str>) -> ArrayRef {
-    Arc::new(rows.iter().map(of).collect::<DictionaryArray<UInt8Type>>())
+fn strings<'a, R>(rows: &'a [R], field: impl Fn(&'a R) -> Option<&'a str>) -> ArrayRef {
+    Arc::new(
+        rows.iter()
+            .map(field)
+            .collect::<DictionaryArray<UInt8Type>>(),
+    )
 }
 
-fn times<R>(rows: &[R], anchor: Anchor, of: impl Fn(&R) -> Option<u64>) -> ArrayRef {
+fn times<R>(rows: &[R], anchor: Anchor, field: impl Fn(&R) -> Option<u64>) -> ArrayRef {
     let micros = |time| anchor.utc_ns(time).div_euclid(1000);
-    let times = rows.iter().map(|row| of(row).map(micros));
+    let times = rows.iter().map(|row| field(row).map(micros));
     let times: PrimitiveArray<TimestampMicrosecondType> = times.collect();
     Arc::new(times.with_timezone("UTC"))
 }
 
-/// Writes a table, in one step.
+/// Writes a table atomically.
 pub(super) fn save(
     folder: &Folder,
     name: &str,
@@ -144,7 +148,7 @@ fn parquet_in_memory(
     Ok(content)
 }
 
-/// Reads a table; none if it was never written.
+/// Reads a table; `None` if it was never written.
 pub(super) fn load(folder: &Folder, name: &str) -> Result<Option<Vec<RecordBatch>>> {
     let Some(content) = folder.read(name)? else {
         return Ok(None);
@@ -162,7 +166,7 @@ pub(super) fn load(folder: &Folder, name: &str) -> Result<Option<Vec<RecordBatch
         .map_err(|source| Error::Arrow { path, source })
 }
 
-/// The connections in a batch.
+/// Parses a batch of the connection table. The error names the column that does not fit.
 pub(super) fn connection_rows(
     batch: &RecordBatch,
     anchor: Anchor,
@@ -193,7 +197,7 @@ pub(super) fn connection_rows(
         .collect()
 }
 
-/// The losses in a batch.
+/// Parses a batch of the loss table. The error names the column that does not fit.
 pub(super) fn loss_rows(
     batch: &RecordBatch,
     anchor: Anchor,

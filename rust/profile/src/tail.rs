@@ -1,4 +1,4 @@
-//! Record batches ↔ an open part: an Arrow IPC stream of which every complete batch outlives a crash.
+//! Record batches ↔ an open part: an Arrow IPC stream whose complete batches survive a crash.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -14,11 +14,11 @@ use super::folder::Folder;
 use super::schema;
 use crate::{Error, Result};
 
-/// What every message of a stream begins with.
+/// First bytes of every message in the stream.
 const CONTINUATION: [u8; 4] = [0xff; 4];
-/// zstd's: a part is read once and removed, so that its bytes are worth little and CPU time much.
+/// zstd level. An open part is read once and then removed, so CPU time matters more than size.
 const LEVEL: i32 = -20;
-/// Longest description of a message that is believed.
+/// Longest metadata of a message, bytes; a longer one is taken for damage.
 const LONGEST_METADATA: u32 = 1 << 20;
 
 /// File name of an open part.
@@ -31,7 +31,7 @@ pub(super) fn sealed_name(number: u32) -> String {
     format!("events-{number:06}.parquet")
 }
 
-/// The number in a part's file name, and whether it is sealed.
+/// Parses a part's file name into its number and whether the part is sealed.
 pub(super) fn part_number(name: &str) -> Option<(u32, bool)> {
     let rest = name.strip_prefix("events-")?;
     let (number, sealed) = match rest.strip_suffix(".parquet") {
@@ -45,14 +45,14 @@ pub(super) fn part_number(name: &str) -> Option<(u32, bool)> {
 pub(super) struct TailWriter {
     pub(super) number: u32,
     pub(super) events: u64,
-    /// Bytes in the file; only whole batches ever count.
+    /// Length of the whole batches in the file, bytes.
     pub(super) length: u64,
     file: File,
     stream: StreamWriter<Vec<u8>>,
 }
 
 impl TailWriter {
-    /// Opens a new part.
+    /// Creates an open part.
     pub(super) fn create(folder: &Folder, number: u32) -> Result<Self> {
         let name = open_name(number);
         let stream = arrow_in(folder, &name, stream())?;
@@ -68,7 +68,7 @@ impl TailWriter {
         Ok(tail)
     }
 
-    /// Adds a batch, whole or not at all. After a failure the part takes no more.
+    /// Appends a batch as a whole or not at all. After a failure the part must not be written again.
     pub(super) fn write(&mut self, folder: &Folder, batch: &RecordBatch) -> Result<()> {
         arrow_in(folder, &open_name(self.number), self.stream.write(batch))?;
         self.write_out(folder)?;
@@ -79,7 +79,7 @@ impl TailWriter {
     fn write_out(&mut self, folder: &Folder) -> Result<()> {
         let bytes = std::mem::take(self.stream.get_mut());
         if let Err(source) = self.file.write_all_at(&bytes, self.length) {
-            // What was written of the batch is cut off again; if that fails too, readers stop before it.
+            // Cut off what was written of the batch; if that fails too, readers stop before it.
             drop(self.file.set_len(self.length));
             return Err(folder.failed(&open_name(self.number), source));
         }
@@ -87,8 +87,8 @@ impl TailWriter {
         Ok(())
     }
 
-    /// What was written, to be sealed.
-    pub(super) fn written(&self, folder: &Folder) -> Result<Tail> {
+    /// Returns the batches written so far as a part to seal.
+    pub(super) fn to_tail(&self, folder: &Folder) -> Result<Tail> {
         let file = self.file.try_clone();
         Ok(Tail {
             file: file.map_err(|source| folder.failed(&open_name(self.number), source))?,
@@ -117,14 +117,14 @@ fn arrow_in<T>(
     })
 }
 
-/// An open part being read: its complete messages.
+/// An open part being read, up to its last complete message.
 #[derive(Debug)]
 pub(super) struct Tail {
     file: File,
     pub(super) number: u32,
-    /// Bytes of complete messages.
+    /// Length of the complete messages, bytes.
     pub(super) length: u64,
-    /// Bytes behind them: a message that a crash cut.
+    /// Bytes after the complete messages: a message that a crash cut off.
     pub(super) excess: u64,
 }
 
@@ -143,7 +143,7 @@ impl Tail {
         })
     }
 
-    /// The batches, each with only the columns asked for; none if not even the schema is complete.
+    /// Reads the batches with only the given columns; `None` if not even the schema is complete.
     pub(super) fn batches(
         &self,
         columns: &[usize],
@@ -158,7 +158,7 @@ impl Tail {
     }
 }
 
-/// Length of the messages that are there from end to end.
+/// Length of the complete messages at the start of a file.
 fn complete_length(file: &File, size: u64) -> std::io::Result<u64> {
     let mut end = 0;
     while let Some(next) = message_end(file, end, size)? {
@@ -167,7 +167,7 @@ fn complete_length(file: &File, size: u64) -> std::io::Result<u64> {
     Ok(end)
 }
 
-/// Where the message that starts at an offset ends; none if it is not complete or is no message.
+/// Finds the end of the message that starts at an offset; `None` if it is incomplete or not a message.
 fn message_end(file: &File, start: u64, size: u64) -> std::io::Result<Option<u64>> {
     let Some(body) = start.checked_add(8).filter(|body| *body <= size) else {
         return Ok(None);

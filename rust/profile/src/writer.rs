@@ -1,4 +1,4 @@
-//! Events → a profile's parts, as they come; at the end its tables and manifest.
+//! Events → a profile: parts while recording, the tables and the final manifest at the end.
 
 use std::io;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::clocks::ClockThinning;
 use super::create;
 use super::encode::Encoder;
 use super::folder::{Folder, Owner};
@@ -22,11 +23,14 @@ use membench_event::Ledger;
 use membench_event::{ConnectionRow, LossRow};
 use membench_event::{Event, OptionsTable};
 
-/// When batches are written and parts sealed.
+/// Thresholds at which batches are written and parts sealed.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
+    /// Events of a batch.
     pub(super) batch: usize,
+    /// Events of a part.
     pub(super) part_events: u64,
+    /// Time since a part was opened.
     pub(super) part_age: Duration,
 }
 
@@ -40,42 +44,65 @@ impl Default for Limits {
     }
 }
 
-/// What is known of a recording when it ends.
+/// Facts about a recording that are known when it ends.
 #[derive(Clone, Debug, Default)]
 pub struct End {
-    /// Every connection seen.
+    /// All connections.
     pub connections: Vec<ConnectionRow>,
-    /// Every loss.
+    /// All losses.
     pub losses: Vec<LossRow>,
-    /// Where every byte went.
+    /// Account of every byte.
     pub ledger: Ledger,
-    /// What memcached says of itself, by server.
+    /// memcached's own statistics at the end, by server.
     pub statistics_end: Value,
-    /// What ended the recording (`duration`, `interrupted`, `disk full`, …).
+    /// Reason why the recording ended (`duration`, `SIGINT`, `output failed`, …).
     pub stopped_by: String,
-    /// How long was recorded, ns.
+    /// Duration of the recording, ns.
     pub duration_ns: u64,
-    /// Events left out as they are not of the sample.
+    /// Events left out because they are not in the sample.
     pub sampled_out: u64,
 }
 
-/// Writes a profile. Dropping it leaves what a killed recorder leaves: all but the events of the last batch.
+/// Writes a profile.
+///
+/// Events are collected into batches, batches are appended to an open part, and a large or old part is sealed in the
+/// background. Dropping the writer without [`Writer::finish`] leaves the profile as a killed recorder does: unsealed,
+/// but readable up to the last batch that was flushed.
+///
+/// ```
+/// use membench_event::{Command, Event, OptionsTable};
+/// use membench_profile::{End, Header, Profile, Writer};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("production.mb");
+/// let mut writer = Writer::create(&path, Header::default(), false)?;
+///
+/// let get = Event { time: 2_000_000, key: Some(42), ..Event::new(Command::Get) };
+/// writer.append(&[get], &OptionsTable::default())?;
+///
+/// let manifest = writer.finish(End { stopped_by: "duration".into(), ..End::default() })?;
+/// assert_eq!(manifest.parts[0].counts.events, 1);
+/// assert_eq!(Profile::open(&path)?.summary()?.state, "sealed");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Writer {
     folder: Arc<Folder>,
     manifest: Manifest,
     encoder: Encoder,
     options: OptionsTable,
-    /// Events that the encoder holds, until they are written.
+    /// Events that the encoder holds and that are not written yet.
     pending: u64,
     tail: TailWriter,
     opened: Instant,
     sealing: Option<Sealing>,
-    /// Parts whose sealing failed: it is tried once more at the end.
+    /// Parts that could not be sealed; the end tries again.
     unsealed: Vec<Tail>,
     room: Room,
+    clocks: ClockThinning,
     limits: Limits,
     failure: Option<Failure>,
-    not_taken: u64,
+    /// Events that could not be written.
+    unwritten: u64,
 }
 
 /// A part being sealed in the background.
@@ -84,7 +111,7 @@ struct Sealing {
     length: u64,
 }
 
-/// The first failure to write: it is final.
+/// The first write failure, which is final: every later call fails with it.
 struct Failure {
     path: std::path::PathBuf,
     errno: Option<i32>,
@@ -92,14 +119,17 @@ struct Failure {
 }
 
 impl Writer {
-    /// Starts a profile. An existing one is replaced only with `force`, and only once the new one stands. From here on
-    /// the folder is used by its descriptor, so that privileges can be dropped.
+    /// Creates a profile that belongs to the calling user.
+    ///
+    /// An existing profile is replaced only with `force`, and only once the new one has been created. From then on the
+    /// folder is used by its descriptor, so that privileges can be dropped.
     pub fn create(path: &Path, header: Header, force: bool) -> Result<Self> {
         Self::create_for(None, path, header, force)
     }
 
-    /// The same, with the profile belonging to someone else. Once privileges are given up, a thread that uses
-    /// it must have become the [`Self::owner`].
+    /// Creates a profile that belongs to `owner`; see [`Self::create`].
+    ///
+    /// Once privileges are dropped, every thread that uses the writer must run as [`Self::owner`].
     pub fn create_for(
         owner: Option<Owner>,
         path: &Path,
@@ -109,7 +139,7 @@ impl Writer {
         Self::with_limits(owner, path, header, force, Limits::default())
     }
 
-    /// Whom the profile belongs to.
+    /// User and group that own the profile.
     pub fn owner(&self) -> Owner {
         self.folder.owner()
     }
@@ -122,9 +152,10 @@ impl Writer {
         limits: Limits,
     ) -> Result<Self> {
         header.anchor = header.anchor.on_a_microsecond();
+        let clocks = ClockThinning::new(header.anchor);
         let manifest = Manifest::new(header);
         let (folder, (room, tail)) = create::create(path, force, owner, |folder| {
-            let room = Room::keep(folder)?;
+            let room = Room::create(folder)?;
             let tail = TailWriter::create(folder, 1)?;
             manifest.save(folder)?;
             Ok((room, tail))
@@ -140,22 +171,23 @@ impl Writer {
             sealing: None,
             unsealed: Vec::new(),
             room,
+            clocks,
             limits,
             failure: None,
-            not_taken: 0,
+            unwritten: 0,
         })
     }
 
-    /// Takes events. `options` is the capture's one table, which only ever grows.
+    /// Appends events. `options` must be the capture's one table, which only ever grows.
     pub fn append(&mut self, events: &[Event], options: &OptionsTable) -> Result<()> {
         if let Some(failure) = &self.failure {
-            self.not_taken += events.len() as u64;
-            return Err(failure.again());
+            self.unwritten += events.len() as u64;
+            return Err(failure.to_error());
         }
         if self.options.names().len() != options.names().len() {
             self.options.clone_from(options);
         }
-        self.encoder.take(events);
+        self.encoder.extend(events);
         self.pending += events.len() as u64;
         if self.encoder.len() >= self.limits.batch {
             self.flush()?;
@@ -163,24 +195,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what was taken to the open part, and seals the part in the background once it is large or old.
+    /// Writes the collected events to the open part, and seals that part in the background if it is large or old.
     pub fn flush(&mut self) -> Result<()> {
-        let result = self.write_pending().and_then(|()| self.look_after_parts());
+        let result = self.write_pending().and_then(|()| self.roll_if_due());
         result.map_err(|error| self.fail(error))
     }
 
-    /// Notes what servers said at the start, in the manifest.
+    /// Stores the servers' statistics at the start in the manifest.
     pub fn set_statistics_start(&mut self, statistics: Value) -> Result<()> {
         self.manifest.header.statistics_start = statistics;
         self.manifest.save(&self.folder)
     }
 
-    /// Adds a later pair of the anchor's clocks, to be written with the next manifest.
+    /// Offers a later reading of the anchor's clocks, to be written with the next manifest. Cheap enough for every
+    /// second.
+    ///
+    /// At most one reading a minute is kept, the first a minute after the anchor. At 1,440 readings every second one is
+    /// removed and the interval doubles, so that the list stays short and covers the whole recording evenly. If the
+    /// anchor's clocks are equal, the source gives times in UTC: no other clock can drift from it, and nothing is kept.
     pub fn note_clocks(&mut self, pair: Anchor) {
-        self.manifest.clocks.push(pair);
+        self.clocks.offer(pair, &mut self.manifest.clocks);
     }
 
-    /// Writes the connections known so far, for the case that the end is not reached.
+    /// Writes the connections known so far, in case the recorder is killed.
     pub fn save_connections(&mut self, rows: &[ConnectionRow]) -> Result<()> {
         self.manifest.connections = rows.len() as u64;
         let columns = tables::connection_columns(rows, self.manifest.header.anchor);
@@ -188,21 +225,21 @@ impl Writer {
         tables::save(&self.folder, tables::CONNECTIONS, &schema, columns)
     }
 
-    /// Bytes of the profile on disk.
+    /// Size of all parts on disk, bytes.
     pub fn bytes_written(&self) -> u64 {
         let sealed: u64 = self.manifest.parts.iter().map(|part| part.bytes).sum();
         sealed + self.open_bytes()
     }
 
-    /// Bytes that whoever writes it may still write to its disk; none where the file system does not tell.
+    /// Free space that the owner may fill on the profile's disk, bytes; `None` if the file system does not report it.
     pub fn free_bytes(&self) -> Option<u64> {
         self.folder.free_bytes()
     }
 
-    /// Ends the profile: seals every part, writes the tables, then the manifest.
+    /// Finishes the profile: seals every part, then writes the tables, then the manifest.
     ///
-    /// Events that could not be written are counted as `user_queue_drops`. If a part cannot be sealed the profile stays
-    /// unsealed, with all that was written readable.
+    /// Events that could not be written are counted as `user_queue_drops`. If a part cannot be sealed, the profile
+    /// stays unsealed and everything written stays readable.
     pub fn finish(mut self, end: End) -> Result<Manifest> {
         let _ = self.flush();
         let _ = self.collect_sealed(true);
@@ -227,7 +264,7 @@ impl Writer {
         self.room.ensure(&self.folder, self.open_bytes())
     }
 
-    fn look_after_parts(&mut self) -> Result<()> {
+    fn roll_if_due(&mut self) -> Result<()> {
         self.collect_sealed(false)?;
         let full = self.tail.events >= self.limits.part_events;
         let old = self.tail.events > 0 && self.opened.elapsed() >= self.limits.part_age;
@@ -237,10 +274,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Seals the open part in the background and opens the next. One is sealed at a time: this waits for the last.
+    /// Seals the open part in the background and opens the next. Waits for the previous sealing: one runs at a time.
     fn roll(&mut self) -> Result<()> {
         self.collect_sealed(true)?;
-        let tail = self.tail.written(&self.folder)?;
+        let tail = self.tail.to_tail(&self.folder)?;
         self.tail = TailWriter::create(&self.folder, tail.number + 1)?;
         self.opened = Instant::now();
         let length = tail.length;
@@ -256,7 +293,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes note of a part that was sealed in the background; waits for it if told to.
+    /// Adds a part that was sealed in the background to the manifest. With `wait`, waits for a sealing that still runs.
     fn collect_sealed(&mut self, wait: bool) -> Result<()> {
         let done = |sealing: &mut Sealing| wait || sealing.thread.is_finished();
         let Some(sealing) = self.sealing.take_if(done) else {
@@ -282,7 +319,7 @@ impl Writer {
         self.manifest.save(&self.folder)
     }
 
-    /// Bytes of parts that are not sealed.
+    /// Size of the parts that are not sealed, bytes.
     fn open_bytes(&self) -> u64 {
         let sealing = self.sealing.as_ref().map_or(0, |sealing| sealing.length);
         let failed: u64 = self.unsealed.iter().map(|tail| tail.length).sum();
@@ -290,14 +327,14 @@ impl Writer {
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        self.not_taken += std::mem::take(&mut self.pending);
+        self.unwritten += std::mem::take(&mut self.pending);
         self.failure.get_or_insert_with(|| Failure::new(&error));
         error
     }
 
     fn seal_rest(&mut self, end: &End) -> Result<()> {
         let mut tails = std::mem::take(&mut self.unsealed);
-        tails.push(self.tail.written(&self.folder)?);
+        tails.push(self.tail.to_tail(&self.folder)?);
         for tail in &tails {
             let part = seal_to_file(&self.folder, tail)?;
             self.manifest.parts.extend(part);
@@ -311,7 +348,7 @@ impl Writer {
     fn conclude(&mut self, end: End, sealed: bool) {
         let manifest = &mut self.manifest;
         manifest.ledger = end.ledger;
-        manifest.ledger.user_queue_drops += self.not_taken;
+        manifest.ledger.user_queue_drops += self.unwritten;
         manifest.ledger.complete = sealed.then(|| manifest.ledger.nothing_lost());
         manifest.connections = end.connections.len() as u64;
         manifest.statistics_end = end.statistics_end;
@@ -338,8 +375,8 @@ impl Failure {
         }
     }
 
-    /// The same failure for a later call.
-    fn again(&self) -> Error {
+    /// Rebuilds the error for a later call.
+    fn to_error(&self) -> Error {
         let source = self.errno.map_or_else(
             || io::Error::other(self.text.clone()),
             io::Error::from_raw_os_error,
@@ -351,7 +388,7 @@ impl Failure {
     }
 }
 
-/// Seals an open part and removes it.
+/// Seals an open part into a file of its own, then removes the open part. Returns `None` if it has no events.
 pub(super) fn seal_to_file(folder: &Folder, tail: &Tail) -> Result<Option<Part>> {
     let name = sealed_name(tail.number);
     let draft = format!("{name}.tmp");
@@ -373,7 +410,7 @@ fn write_sealed(folder: &Folder, tail: &Tail, name: &str, draft: &str) -> Result
     Ok(part)
 }
 
-/// A failure of the disk says so, whatever it is wrapped in.
+/// Converts a Parquet error. An I/O error inside it is reported as such.
 fn parquet_failed(folder: &Folder, name: &str, source: parquet::errors::ParquetError) -> Error {
     use parquet::errors::ParquetError;
 

@@ -1,25 +1,26 @@
-//! The machine's clocks → monotonic ns; wall-clock stamps are converted, CPU time is read.
+//! Clocks of this machine → monotonic ns; kernel stamps in wall-clock time are converted to it.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// How often the offset between the clocks is read again, ns: NTP may slew by 500 ppm, 50 ns in this time.
+/// Longest use of one measured offset between wall clock and monotonic clock, ns. NTP slews both clocks alike, so only
+/// a step of the wall clock changes the offset; stamps are wrong for at most this long after one.
 const REFRESH: u64 = 100_000_000;
 
 /// Nanoseconds in a second.
-pub const SECOND: u64 = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 
-/// `CLOCK_MONOTONIC`, ns.
+/// Returns `CLOCK_MONOTONIC`, ns.
 #[inline]
 pub fn monotonic() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
-/// Seconds since 1970.
-pub fn utc_seconds() -> i64 {
+/// Returns wall-clock time as seconds since 1970.
+pub(crate) fn utc_seconds() -> i64 {
     clock_gettime(ClockId::Realtime).tv_sec
 }
 
-/// CPU time of this thread, ns.
+/// Returns the CPU time of the calling thread, ns.
 pub fn thread_cpu() -> u64 {
     nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
 }
@@ -29,23 +30,26 @@ fn nanoseconds(time: Timespec) -> u64 {
     seconds * SECOND + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// Converts the kernel's receive stamps, which are wall-clock time, to monotonic time.
+/// Converter of the kernel's receive stamps from wall-clock to monotonic time.
 #[derive(Debug)]
-pub struct WallClock {
+pub(crate) struct WallClock {
+    /// Wall-clock time minus monotonic time, ns.
     ahead: u64,
+    /// Monotonic time at which `ahead` was measured, ns.
     read_at: u64,
 }
 
 impl WallClock {
-    /// Reads both clocks.
-    pub fn new() -> Self {
+    /// Measures the offset between the clocks.
+    pub(crate) fn new() -> Self {
         let (ahead, read_at) = offset();
         Self { ahead, read_at }
     }
 
-    /// A wall-clock stamp as monotonic time; `now` is the monotonic time.
+    /// Converts the wall-clock time `stamp` to monotonic time; `now` is the current monotonic time. Measures the
+    /// offset again once it is older than [`REFRESH`].
     #[inline]
-    pub fn monotonic(&mut self, stamp: u64, now: u64) -> u64 {
+    pub(crate) fn monotonic(&mut self, stamp: u64, now: u64) -> u64 {
         if now.saturating_sub(self.read_at) > REFRESH {
             (self.ahead, self.read_at) = offset();
         }
@@ -53,13 +57,8 @@ impl WallClock {
     }
 }
 
-impl Default for WallClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// By how much the wall clock is ahead, from the tightest of three pairs, and when it was read.
+/// Returns wall-clock minus monotonic time and the monotonic time of the measurement, ns. Takes three measurements and
+/// keeps the one whose two readings of the monotonic clock are closest together.
 fn offset() -> (u64, u64) {
     let pairs = [0; 3].map(|_| {
         let before = monotonic();

@@ -1,65 +1,70 @@
-//! A profile's events → a running memcached, with the recorded timing → what it took.
+//! A profile's events → requests to a running memcached, at the recorded times → a report.
 //!
 //! ```text
 //! Profile ─▶ plan ─▶ feeder ─blocks of operations─▶ shard ─▶ target ─▶ measures ─▶ report
 //! ```
 
-pub mod clock;
+#[doc(hidden)]
+pub mod bench;
+mod clock;
 mod error;
-pub mod make;
-pub mod measure;
-pub mod operation;
-pub mod plan;
+mod make;
+mod measure;
+mod operation;
+mod plan;
 mod run;
-pub mod shard;
+mod shard;
 mod sys;
 mod target;
 
 use std::sync::Arc;
 
+use membench_profile::{Profile, require_all};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use membench_profile::{Profile, require_all};
-
 use make::keys::ShortKeys;
-use measure::report::{Circumstances, Server, TargetFacts, Totals};
+use make::template::Templates;
+use measure::report::Circumstances;
+use measure::totals::Totals;
 use plan::Plan;
-use plan::recording::{Lifetime, Recording};
-use plan::template::Templates;
-use run::{Ran, Run};
-use target::warm::Warm;
+use run::{Run, RunResult};
 use target::{Statistics, Target, growth};
 
 pub use error::{Error, Result};
+pub use measure::Causes;
+pub use measure::histogram::{Percentiles, Summary};
+pub use measure::outcomes::{OutcomeCounts, Outcomes};
 pub use measure::progress::Progress;
-pub use measure::report::{Generator, Report};
+pub use measure::report::{Generator, Report, Server, TargetFacts};
+pub use plan::recording::{Events, Lifetime, Recording, in_memory};
 pub use plan::schedule::Pacing;
+pub use target::warm::Warm;
 
-/// Open files besides the connections: the profile, the control connection, epoll, Python's own.
+/// Allowance for open files other than connections: the profile, the control connection, epoll, those of Python.
 const OTHER_FILES: u64 = 64;
 
-/// How to replay.
+/// Options of a replay.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent choices, each asked by name"
 )]
 pub struct Options {
-    /// The rule for intended times.
+    /// Rule for intended times.
     pub pacing: Pacing,
-    /// Store first what the recording proves present at its start.
+    /// Store the items that the recording proves present at its start before replaying.
     pub warm: bool,
-    /// Replay against a target that holds items or serves others.
+    /// Accept a target that holds items or serves other clients.
     pub allow_nonempty: bool,
-    /// Replay `flush_all` and `verbosity`, too.
+    /// Send `flush_all` and `verbosity` as well.
     pub allow_admin: bool,
-    /// Replay a sample, which is not the recorded load.
+    /// Accept a profile that is a sample, and so only a fraction of the recorded load.
     pub allow_sampled: bool,
-    /// What values are made from.
+    /// Seed of the values: equal seeds give equal values.
     pub seed: u64,
-    /// Let the kernel stamp what arrives.
+    /// Let the kernel stamp answers as they arrive, which splits service time into wire and client time.
     pub receive_stamps: bool,
-    /// Threads that send, each with its share of the connections.
+    /// Number of sending threads, each with its share of the connections; 0 counts as 1.
     pub threads: usize,
 }
 
@@ -78,8 +83,45 @@ impl Default for Options {
     }
 }
 
-/// Replays a profile against `target` (`HOST:PORT`). `on_interval` is called once a second; the run ends when it
-/// returns false.
+/// Replays a profile against `target` (`HOST:PORT`) and blocks until the last answer. Calls `on_interval` once a
+/// second; the run ends early if it returns false.
+///
+/// # Errors
+///
+/// Fails in these cases:
+///
+/// * The profile is a sample, and `options` do not allow that.
+/// * The target holds items or serves other clients, and `options` do not allow that.
+/// * No request of the profile can be sent.
+/// * The target cannot be reached, or does not answer like memcached.
+/// * This process may not open as many files as there are connections.
+///
+/// A target that goes away during the run is no error: the report counts the requests it left unanswered.
+///
+/// # Examples
+///
+/// Replays a profile at twice the recorded speed, until a request fails:
+///
+/// ```no_run
+/// use membench_profile::Profile;
+/// use membench_replay::{Options, Pacing, run};
+///
+/// # fn main() -> membench_replay::Result<()> {
+/// let profile = Profile::open("production.mb")?;
+/// let options = Options {
+///     pacing: Pacing::Speed(2.0),
+///     warm: true,
+///     ..Options::default()
+/// };
+/// let report = run(&profile, "127.0.0.1:11211", &options, &mut |progress| {
+///     progress.errors == 0
+/// })?;
+/// if report.timing_held {
+///     println!("99 % of responses within {} ns", report.response_ns.overall.p99);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub fn run(
     profile: &Profile,
     target: &str,
@@ -106,7 +148,7 @@ pub fn run(
     run_recording(&recording, target, options, on_interval)
 }
 
-/// As [`run`], for events from anywhere.
+/// Replays a recording that need not be a profile, otherwise like [`run()`].
 pub fn run_recording(
     recording: &Recording<'_>,
     target: &str,
@@ -121,32 +163,29 @@ pub fn run_recording(
     let templates = Arc::new(Templates::new(&recording.options));
     let plan = Plan::new(
         (recording.events)()?,
-        &templates,
+        templates,
         options.allow_admin,
         options.warm,
     )?;
     if plan.requests == 0 {
         return Err(Error::Nothing {
             events: plan.events,
-        }
-        .into());
+        });
     }
     allow_connections(plan.connections.len() as u64)?;
     let mut keys = ShortKeys::default();
-    let warm = warm(&target, &plan, &mut keys, &templates, options)?;
+    let warm = store_warm(&target, &plan, &mut keys, options)?;
     let before = target.statistics()?;
     let run = Run {
         recording,
         plan: &plan,
-        templates: &templates,
         target: target.address(),
         pacing: options.pacing,
         threads: options.threads.max(1),
         seed: options.seed,
         receive_stamps: options.receive_stamps,
-        allow_admin: options.allow_admin,
     };
-    let Ran {
+    let RunResult {
         totals,
         start,
         stopped,
@@ -157,24 +196,24 @@ pub fn run_recording(
         stopped,
         start,
         target: facts(&target, &found),
-        // A target that is gone by now shows in the counts.
+        // If the target is gone by now, the counts of unanswered requests say so.
         server: compare(&mut target, &before, &totals, &plan).ok(),
         warm,
     };
     Ok(Report::new(&totals, circumstances))
 }
 
-fn warm(
+/// Stores the items that must be present at the start, if `options` ask for it.
+fn store_warm(
     target: &Target,
     plan: &Plan,
     keys: &mut ShortKeys,
-    templates: &Arc<Templates>,
     options: &Options,
 ) -> Result<Option<Warm>> {
     if !options.warm {
         return Ok(None);
     }
-    let stored = target::warm::store(target.address(), plan, keys, templates, options.seed);
+    let stored = target::warm::store(target.address(), plan, keys, options.seed);
     stored
         .map(Some)
         .map_err(|source| target.unreachable(source))
@@ -188,6 +227,7 @@ fn facts(target: &Target, statistics: &Statistics) -> TargetFacts {
     }
 }
 
+/// Compares the target's statistics with those of before the run.
 fn compare(
     target: &mut Target,
     before: &Statistics,
@@ -199,7 +239,7 @@ fn compare(
     Ok(Server::new(growth(before, &after), read, counts, plan))
 }
 
-/// Makes room for the connections among open files.
+/// Raises the limit on open files if the connections need it.
 fn allow_connections(wanted: u64) -> Result<()> {
     let files = wanted + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

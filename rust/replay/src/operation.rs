@@ -1,43 +1,43 @@
-//! The unit that travels from the feeder to a shard: one operation on one key, plain and of fixed size.
+//! Operations: one key each, plain and of fixed size, handed in blocks from the feeder to a shard.
 
 use membench_event::{Command, Options, Outcome, Protocol};
 
-/// What a shard is to do with an operation.
+/// Action that an operation asks of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Send it.
+    /// Send the operation, as a request or as part of one.
     Request,
     /// Open the connection.
     Open,
-    /// Close the connection once everything outstanding is answered.
+    /// Close the connection once every request due an answer has one.
     Close,
 }
 
-/// Yes-or-no facts of an operation.
+/// Set of yes-or-no facts about an operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks(u16);
 
 impl Marks {
     /// The next operation belongs to the same request (a multi-get).
     pub const REQUEST_CONTINUES: Self = Self(1);
-    /// The next operation leaves in the same write.
+    /// The next operation belongs to the same batch, which leaves in one write.
     pub const BATCH_CONTINUES: Self = Self(2);
-    /// The value is a decimal number: the key is a counter.
+    /// The value is a decimal number, because some request counts with the key.
     pub const DECIMAL: Self = Self(4);
-    /// `ttl` was sent.
+    /// The recorded request held an expiry, which is in `ttl`.
     pub const TTL: Self = Self(8);
-    /// `cas` holds an ordinal that was sent.
+    /// The recorded request held a cas value; `cas` is its ordinal.
     pub const CAS_SENT: Self = Self(16);
-    /// `cas` holds an ordinal that was returned and is sent again later.
+    /// The recorded answer held a cas value that some request compares with; `cas` is its ordinal.
     pub const CAS_RETURNED: Self = Self(32);
-    /// The key is longer than memcached allows: the recorded request was refused.
+    /// The key is longer than memcached allows, so the recorded request was refused.
     pub const KEY_REFUSED: Self = Self(64);
-    /// A value of `value_size` bytes follows the line.
+    /// A value of `value_size` bytes follows the request's line or header.
     pub const VALUE: Self = Self(128);
-    /// Binary arithmetic makes a counter that does not exist: `initial` and `vivify_ttl` were sent.
+    /// Binary arithmetic that creates a missing counter with `initial` and `vivify_ttl`.
     pub const VIVIFIES: Self = Self(256);
 
-    /// Whether `mark` is set.
+    /// True if `mark` is set.
     pub fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0
     }
@@ -50,53 +50,53 @@ impl Marks {
     }
 }
 
-/// One operation on one key, ready to be sent; everything a shard needs and nothing it has to look up.
+/// One operation on one key, with everything a shard needs to send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// When to send, ns after the start of the replay.
+    /// Intended time, ns after the start of the replay.
     pub intended: u64,
-    /// What the key is rendered from: see [`crate::make::keys`].
+    /// Number that the key spells, from `ShortKeys::number`.
     pub key: u64,
-    /// Arithmetic: the amount.
+    /// Amount to add or subtract, for arithmetic.
     pub delta: u64,
-    /// Meta and binary arithmetic: the initial value.
+    /// Initial value of a counter, for meta and binary arithmetic.
     pub initial: u64,
     /// Ordinal of the recorded connection.
     pub connection: u32,
-    /// Bytes of the value to send; of the recorded value for reading commands.
+    /// Bytes of the value to send; for reading commands, of the recorded value.
     pub value_size: u32,
-    /// Ordinal of a cas value: see the marks.
+    /// Ordinal of a cas value, if [`Marks::CAS_SENT`] or [`Marks::CAS_RETURNED`] is set.
     pub cas: u32,
     /// Client flags.
     pub flags: u32,
-    /// Bytes of the recorded request; on its first operation only.
+    /// Bytes of the recorded request; 0 on all its operations but the first.
     pub recorded_size: u32,
-    /// Expiry, s.
+    /// Expiry relative to now, s.
     pub ttl: i32,
-    /// Meta `N`; the expiry of a counter that binary arithmetic makes.
+    /// Expiry of a created item, s: meta `N`, or binary arithmetic.
     pub vivify_ttl: i32,
-    /// Meta `R`.
+    /// Remaining expiry below which the item is to be recached, s: meta `R`.
     pub recache_ttl: i32,
-    /// Flags and modes.
+    /// Index of the request's flags and modes.
     pub options: Options,
-    /// What to do.
+    /// Action to take.
     pub kind: Kind,
-    /// The verb.
+    /// Command of the request.
     pub command: Command,
-    /// Which protocol.
+    /// Protocol of the request.
     pub protocol: Protocol,
-    /// How the recorded operation ended.
+    /// Outcome of the recorded operation; `None` if it was not seen.
     pub recorded: Option<Outcome>,
     /// Bytes of the key, decoded; 0 without a key.
     pub key_size: u8,
-    /// Meta `O`: length of the opaque token; 4 for the binary protocol.
+    /// Bytes of the opaque token: of meta `O`, or 4 in the binary protocol.
     pub opaque_size: u8,
     /// Yes-or-no facts.
     pub marks: Marks,
 }
 
 impl Operation {
-    /// An operation with everything absent, to be filled in.
+    /// Makes an operation of `kind` on `connection` with all other facts absent.
     pub fn new(kind: Kind, connection: u32, intended: u64) -> Self {
         Self {
             intended,
@@ -123,5 +123,5 @@ impl Operation {
     }
 }
 
-/// Operations handed over at once; a batch is never split over two blocks.
+/// Operations handed to a shard at once. No batch is split over two blocks.
 pub type Block = Vec<Operation>;

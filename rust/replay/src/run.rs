@@ -1,4 +1,4 @@
-//! Shards, feeder and progress of one run, from the first thread to the last.
+//! A plan → threads: a feeder and the shards of one run, followed once a second until the last has ended → totals.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,54 +8,57 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use crate::{Error, Result};
-
-use crate::clock::{SECOND, WallClock, monotonic};
+use crate::clock::{SECOND, monotonic};
 use crate::make::keys::ShortKeys;
-use crate::make::request::Requests;
-use crate::measure::progress::{Progress, Watch};
-use crate::measure::report::Totals;
-use crate::measure::{Interval, Measures};
+use crate::measure::Interval;
+use crate::measure::progress::{Progress, ProgressMeter};
+use crate::measure::totals::{ShardResult, Totals};
 use crate::operation::Block;
 use crate::plan::Plan;
 use crate::plan::feeder::{BLOCKS, Feeder};
 use crate::plan::recording::Recording;
 use crate::plan::schedule::{Pacing, Schedule};
-use crate::plan::template::Templates;
+use crate::shard::Shard;
 use crate::shard::connection::Shared;
 use crate::shard::connections::Connections;
 use crate::shard::processors;
-use crate::shard::{Outcome, Shard};
+use crate::{Error, Result};
 
-/// Bytes taken from a socket at a time.
-const INCOMING: usize = 64 * 1024;
-
-/// From everything being ready to the first intended time, ns.
+/// Time between the last shard being ready and the start of the schedule, ns.
 const LEAD: u64 = 5_000_000;
 
-/// Everything a run needs.
-pub(super) struct Run<'a, 'r> {
-    pub(super) recording: &'a Recording<'r>,
-    pub(super) plan: &'a Plan,
-    pub(super) templates: &'a Arc<Templates>,
-    pub(super) target: SocketAddr,
-    pub(super) pacing: Pacing,
-    pub(super) threads: usize,
-    pub(super) seed: u64,
-    pub(super) receive_stamps: bool,
-    pub(super) allow_admin: bool,
+/// Everything that a run needs.
+pub(crate) struct Run<'a, 'r> {
+    /// Recording to replay.
+    pub(crate) recording: &'a Recording<'r>,
+    /// Plan made of the recording.
+    pub(crate) plan: &'a Plan,
+    /// Address of the target.
+    pub(crate) target: SocketAddr,
+    /// Rule for intended times.
+    pub(crate) pacing: Pacing,
+    /// Number of shards, at least 1.
+    pub(crate) threads: usize,
+    /// Seed of the values.
+    pub(crate) seed: u64,
+    /// True if the kernel stamps answers.
+    pub(crate) receive_stamps: bool,
 }
 
-/// How a run went.
-pub(super) struct Ran {
-    pub(super) totals: Totals,
-    pub(super) start: u64,
-    pub(super) stopped: bool,
+/// Result of a run.
+pub(crate) struct RunResult {
+    /// Totals of all shards.
+    pub(crate) totals: Totals,
+    /// Monotonic time of the schedule's start, ns.
+    pub(crate) start: u64,
+    /// True if the callback stopped the run.
+    pub(crate) stopped: bool,
 }
 
-/// What a shard's thread is given.
-struct Place {
+/// One shard's ends of the channels, and its place among the shards.
+struct ShardLinks {
     index: usize,
+    /// CPU to pin the thread to.
     cpu: Option<usize>,
     blocks: Receiver<Block>,
     ready: Sender<()>,
@@ -64,28 +67,29 @@ struct Place {
     stop: Arc<AtomicBool>,
 }
 
-/// What joins the threads of a run.
+/// Channels between the threads of a run.
 struct Links {
-    /// Blocks to each shard.
+    /// Channels that take blocks to each shard.
     blocks: Vec<SyncSender<Block>>,
-    /// The start to each shard.
+    /// Channels that take the time of the start to each shard.
     starters: Vec<Sender<u64>>,
-    /// What each shard's thread is given.
-    places: Vec<Place>,
-    /// Shards that are ready.
+    /// Ends of each shard.
+    shards: Vec<ShardLinks>,
+    /// Channel that brings one message from each shard that is ready.
     readied: Receiver<()>,
-    /// What shards report each second.
+    /// Channel that brings the intervals of the shards.
     reports: Receiver<(usize, Interval)>,
 }
 
 impl Links {
+    /// Makes the channels for one shard on each of `cpus`.
     fn new(cpus: &[Option<usize>], stop: &Arc<AtomicBool>) -> Self {
         let (intervals, reports) = channel();
         let (ready, readied) = channel();
         let mut links = Self {
             blocks: Vec::new(),
             starters: Vec::new(),
-            places: Vec::new(),
+            shards: Vec::new(),
             readied,
             reports,
         };
@@ -94,7 +98,7 @@ impl Links {
             let (starter, start) = channel();
             links.blocks.push(sender);
             links.starters.push(starter);
-            links.places.push(Place {
+            links.shards.push(ShardLinks {
                 index,
                 cpu,
                 blocks,
@@ -109,12 +113,12 @@ impl Links {
 }
 
 impl Run<'_, '_> {
-    /// Runs it to the end, or until `on_interval` says no.
-    pub(super) fn execute(
+    /// Runs to the end of the schedule, or until `on_interval` returns false.
+    pub(crate) fn execute(
         &self,
         keys: ShortKeys,
         on_interval: &mut dyn FnMut(&Progress) -> bool,
-    ) -> Result<Ran> {
+    ) -> Result<RunResult> {
         let stop = Arc::new(AtomicBool::new(false));
         let cpus = processors::for_shards(self.threads);
         let links = Links::new(&cpus, &stop);
@@ -122,26 +126,26 @@ impl Run<'_, '_> {
         let feeder = self.feeder(keys, links.blocks);
         thread::scope(|scope| {
             let feeder = scope.spawn(|| {
-                processors::stay_off(&cpus);
+                processors::avoid(&cpus);
                 feeder.run(events)
             });
             let shards: Vec<_> = links
-                .places
+                .shards
                 .into_iter()
-                .map(|place| scope.spawn(|| self.shard(place)))
+                .map(|links| scope.spawn(|| self.shard(links)))
                 .collect();
-            // Each shard is ready, or has failed and dropped its end.
+            // A shard that fails drops its sender instead of sending, so this does not wait for it.
             links.readied.iter().take(self.threads).for_each(drop);
             let start = monotonic() + LEAD;
             for starter in links.starters {
-                // A shard that failed says so when joined.
+                // Sending fails if the shard has failed, which joining it reports.
                 let _ = starter.send(start);
             }
-            let watch = Watch::new(self.plan.requests, start, self.threads);
-            let stopped = follow(&links.reports, watch, on_interval, &stop);
+            let meter = ProgressMeter::new(self.plan.requests, start, self.threads);
+            let stopped = follow(&links.reports, meter, on_interval, &stop);
             let totals = join_shards(shards)?;
             join(feeder)?;
-            Ok(Ran {
+            Ok(RunResult {
                 totals,
                 start,
                 stopped,
@@ -149,61 +153,52 @@ impl Run<'_, '_> {
         })
     }
 
+    /// Makes the feeder of the shards that receive `blocks`.
     fn feeder(&self, keys: ShortKeys, blocks: Vec<SyncSender<Block>>) -> Feeder<'_> {
         let changes = self
             .recording
             .changes(|connection| self.plan.connections.contains(&connection));
-        Feeder::new(
-            self.plan,
-            self.templates,
-            self.allow_admin,
-            keys,
-            Schedule::new(self.pacing),
-            changes,
-            blocks,
-        )
+        Feeder::new(self.plan, keys, Schedule::new(self.pacing), changes, blocks)
     }
 
-    fn shard(&self, place: Place) -> io::Result<Outcome> {
-        if let Some(cpu) = place.cpu {
-            processors::stay_on(cpu);
+    /// Runs one shard in the calling thread.
+    fn shard(&self, links: ShardLinks) -> io::Result<ShardResult> {
+        if let Some(cpu) = links.cpu {
+            processors::pin(cpu);
         }
-        let lent = Shared {
-            requests: Requests::new(Arc::clone(self.templates), self.seed),
-            measures: Measures::new(),
-            wall_clock: WallClock::new(),
-            incoming: vec![0; INCOMING],
-            start: 0,
-        };
-        let connections = Connections::new(self.target, self.receive_stamps, lent);
-        let reports = (place.index, place.intervals);
-        let mut shard = Shard::new(connections, place.blocks, None, reports, place.stop)?;
+        let connections = Connections::new(
+            self.target,
+            self.receive_stamps,
+            Shared::new(Arc::clone(&self.plan.templates), self.seed),
+        );
+        let reports = (links.index, links.intervals);
+        let mut shard = Shard::new(connections, links.blocks, None, reports, links.stop)?;
         shard.prepare()?;
-        let _ = place.ready.send(());
-        drop(place.ready);
-        place.start.recv().map_or_else(
+        let _ = links.ready.send(());
+        drop(links.ready);
+        links.start.recv().map_or_else(
             |_| Err(io::ErrorKind::Interrupted.into()),
             |start| shard.run(start),
         )
     }
 }
 
-/// Reports progress once a second until all shards have ended; true if it was asked to stop.
+/// Calls `on_interval` once a second until all shards have ended. Sets `stop` and returns true if it returned false.
 fn follow(
     reports: &Receiver<(usize, Interval)>,
-    mut watch: Watch,
+    mut meter: ProgressMeter,
     on_interval: &mut dyn FnMut(&Progress) -> bool,
     stop: &AtomicBool,
 ) -> bool {
     let mut stopped = false;
-    let mut next = watch.start() + SECOND;
+    let mut next = meter.start() + SECOND;
     loop {
         let left = Duration::from_nanos(next.saturating_sub(monotonic()));
         match reports.recv_timeout(left) {
-            Ok((shard, interval)) => watch.add(shard, &interval),
+            Ok((shard, interval)) => meter.add(shard, &interval),
             Err(RecvTimeoutError::Timeout) => {
                 next += SECOND;
-                if !stopped && !on_interval(&watch.take()) {
+                if !stopped && !on_interval(&meter.take()) {
                     stopped = true;
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -213,19 +208,20 @@ fn follow(
     }
 }
 
-fn join_shards(shards: Vec<ScopedJoinHandle<'_, io::Result<Outcome>>>) -> Result<Totals> {
+/// Waits for all shards and adds up their results.
+fn join_shards(shards: Vec<ScopedJoinHandle<'_, io::Result<ShardResult>>>) -> Result<Totals> {
     let mut totals = Totals::default();
     for shard in shards {
-        let outcome = join(shard).map_err(|source| Error::System {
+        let result = join(shard).map_err(|source| Error::System {
             call: "sending thread",
             source,
         })?;
-        totals.add(&outcome);
+        totals.add(&result);
     }
     Ok(totals)
 }
 
-/// A thread's result; its panic becomes ours.
+/// Waits for a thread and returns its result; propagates its panic.
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()

@@ -1,12 +1,11 @@
-//! Replays recordings made in memory against a real memcached.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Recordings held in memory → a real memcached: outcomes, counts and bytes of a replay are those recorded.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../decode/tests/memcached/mod.rs"]
 mod memcached;
 
 use membench_event::{Command, Event, OptionsTable, Outcome, Protocol};
-use membench_replay::plan::recording::{Lifetime, Recording, in_memory};
-use membench_replay::{Options, Pacing, Report, run_recording};
+use membench_replay::{Lifetime, Options, Pacing, Recording, Report, in_memory, run_recording};
 
 use memcached::Memcached;
 
@@ -41,7 +40,7 @@ fn set(request: u32, key: u64, size: u32) -> Event {
     }
 }
 
-/// A conditional or counting command with every argument any of them takes.
+/// Makes a conditional or counting command, with every argument that any such command takes.
 fn with(command: Command, request: u32, key: u64, outcome: Outcome) -> Event {
     Event {
         value_size: Some(3),
@@ -117,7 +116,7 @@ fn outcomes_of_every_text_command_are_those_recorded() {
 }
 
 #[test]
-fn a_multi_get_is_one_request_and_its_keys_end_each_for_itself() {
+fn a_multi_get_is_one_request_with_an_outcome_for_each_key() {
     let Some(server) = Memcached::start() else {
         return;
     };
@@ -143,7 +142,7 @@ fn a_multi_get_is_one_request_and_its_keys_end_each_for_itself() {
 }
 
 #[test]
-fn quiet_and_noreply_requests_are_settled_by_what_follows() {
+fn quiet_and_noreply_requests_are_settled_by_the_next_answer() {
     let Some(server) = Memcached::start() else {
         return;
     };
@@ -180,7 +179,7 @@ fn quiet_and_noreply_requests_are_settled_by_what_follows() {
 }
 
 #[test]
-fn messages_are_sent_as_recorded_and_quiet_ones_settled() {
+fn binary_requests_are_sent_as_recorded_and_quiet_ones_are_settled() {
     use Command as C;
     use Outcome as O;
     let Some(server) = Memcached::start() else {
@@ -248,7 +247,7 @@ fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
     let suppressed = Some(Outcome::Suppressed);
     let refused = Some(Outcome::NotStored);
     let events = vec![
-        // One of two is refused; then both; then one that repeats its key.
+        // One of two requests is refused, then both of two, then one of two whose answer repeats its key.
         quiet(add, 0, 1, None),
         quiet(add, 1, 1, None),
         noop(2),
@@ -267,7 +266,7 @@ fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
 }
 
 #[test]
-fn refused_requests_are_refused_again_and_framing_holds() {
+fn refused_requests_are_refused_again_without_breaking_the_framing() {
     let Some(server) = Memcached::start() else {
         return;
     };
@@ -353,7 +352,7 @@ fn a_target_with_clients_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_skipped_and_counted() {
+fn requests_that_cannot_be_sent_are_skipped_and_counted() {
     let Some(server) = Memcached::start() else {
         return;
     };
@@ -375,7 +374,7 @@ fn what_cannot_be_sent_is_skipped_and_counted() {
 }
 
 #[test]
-fn bytes_that_differ_from_the_recording_have_a_cause() {
+fn differences_in_size_from_the_recording_have_a_reason() {
     let Some(server) = Memcached::start() else {
         return;
     };
@@ -383,7 +382,7 @@ fn bytes_that_differ_from_the_recording_have_a_cause() {
         request_size: Some(size),
         ..event
     };
-    // `gets KEY`, `cas KEY 0 100 3 TOKEN` and a value, `get KEY` with two spaces more, and `stats settings`.
+    // `gets KEY`, `cas KEY 0 100 3 TOKEN` with a value, `get KEY` with two extra spaces, and `stats settings`.
     let events = vec![
         sized(10, event(Command::FlushAll, 0, 0, 0)),
         sized(45, set(1, 1, 10)),
@@ -415,7 +414,7 @@ fn bytes_that_differ_from_the_recording_have_a_cause() {
 }
 
 #[test]
-fn connections_live_as_recorded() {
+fn connections_open_and_close_as_recorded() {
     let Some(server) = Memcached::start() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Events → what is going on right now: hot keys, commands, clients, bandwidth, in constant memory.
+//! Events → the hot keys, commands, busy clients and bandwidth of an interval, in constant memory.
 
 mod sketch;
 
@@ -11,11 +11,11 @@ use membench_event::{Command, Event, Outcome};
 
 pub use sketch::{Entry, Sketch};
 
-/// Ids the sketch of clients has room for.
+/// Number of clients that the sketch has room for.
 const CLIENTS: usize = 256;
-/// A client nobody knows.
+/// Id in the sketch for all connections whose client is unknown.
 const UNKNOWN: u64 = u64::MAX;
-/// Longest server time told apart, ns.
+/// Longest server time that is resolved, ns; longer ones count as this.
 const LONGEST_NS: u64 = u32::MAX as u64;
 
 /// Counts the events of one interval.
@@ -23,7 +23,7 @@ const LONGEST_NS: u64 = u32::MAX as u64;
 pub struct Top {
     keys: Sketch<Key>,
     clients: Sketch<Client>,
-    /// Each connection's client.
+    /// Client of each connection, by the connection's ordinal.
     connections: Vec<u32>,
     commands: BTreeMap<Command, Counts>,
 }
@@ -53,78 +53,78 @@ struct Counts {
     server_time: Option<Histogram<u32>>,
 }
 
-/// One interval. Counts of keys and clients are at most too high by their `error`; all else is exact.
+/// Counts of one interval. Those of keys and clients may be too high by up to their `error`; all others are exact.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Snapshot {
-    /// Operations on one key each.
+    /// Operations, one per key.
     pub events: u64,
-    /// How often a key may have been used without being listed, and by how much a key's count may be too high.
+    /// Most operations that a key may have had without being tracked, and upper bound of every key's `error`.
     pub key_bound: u64,
-    /// Keys by how often they were used.
+    /// Keys, most used first.
     pub keys: Vec<HotKey>,
-    /// Clients by how many operations they made.
+    /// Clients, busiest first.
     pub clients: Vec<BusyClient>,
-    /// By command, those that occurred.
+    /// Counts by command; only commands that occurred.
     pub commands: BTreeMap<&'static str, CommandCounts>,
 }
 
-/// A key that is used often.
+/// A frequently used key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HotKey {
-    /// Its keyed id.
+    /// Keyed id of the key.
     pub id: u64,
-    /// Bytes of the key.
+    /// Size of the key, bytes.
     pub key_size: u8,
-    /// Operations on it, at most.
+    /// Upper bound of the operations on the key.
     pub count: u64,
-    /// By how much that may be too high.
+    /// Most by which `count` may be too high.
     pub error: u64,
-    /// Hits, misses and bytes of values, at least.
+    /// Lower bound of its hits.
     pub hits: u64,
-    /// See `hits`.
+    /// Lower bound of its misses.
     pub misses: u64,
-    /// See `hits`.
+    /// Lower bound of the bytes of its values.
     pub bytes: u64,
-    /// Bytes of its value when it was last seen.
+    /// Size of its value when last seen, bytes.
     pub value_size: Option<u32>,
 }
 
-/// A client that does much.
+/// A client with many operations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BusyClient {
-    /// Its ordinal; none if it is not known.
+    /// Ordinal of the client; `None` stands for all unknown ones.
     pub client: Option<u32>,
-    /// Operations, at most.
+    /// Upper bound of its operations.
     pub count: u64,
-    /// By how much that may be too high.
+    /// Most by which `count` may be too high.
     pub error: u64,
-    /// Bytes of requests and values, at least.
+    /// Lower bound of the bytes of its requests and values.
     pub bytes: u64,
 }
 
-/// What one command did.
+/// Counts of one command.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CommandCounts {
     /// Operations.
     pub events: u64,
-    /// Of them, hits.
+    /// Operations that hit.
     pub hits: u64,
-    /// Of them, misses.
+    /// Operations that missed.
     pub misses: u64,
-    /// Of them, errors.
+    /// Operations answered with an error.
     pub errors: u64,
-    /// Bytes of requests; of values stored where those are not known.
+    /// Bytes of requests, or of the stored values if the size of a request is unknown.
     pub bytes_in: u64,
     /// Bytes of values returned.
     pub bytes_out: u64,
-    /// Median server time, ns; none where it was not recorded.
+    /// Median server time, ns; `None` if it was not recorded.
     pub server_time_p50: Option<u64>,
-    /// Its 99th percentile, ns.
+    /// 99th percentile of the server time, ns; `None` if it was not recorded.
     pub server_time_p99: Option<u64>,
 }
 
 impl Top {
-    /// With room for so many keys.
+    /// Creates counters with room for this many keys.
     pub fn new(keys: usize) -> Self {
         Self {
             keys: Sketch::new(keys),
@@ -134,7 +134,7 @@ impl Top {
         }
     }
 
-    /// Notes that a connection is of a client.
+    /// Assigns a connection to a client. Connections must come in the order of their ordinals, or be known already.
     pub fn connect(&mut self, connection: u32, client: u32) {
         let place = connection as usize;
         if place == self.connections.len() {
@@ -160,7 +160,8 @@ impl Top {
         }
     }
 
-    /// What was counted since the last call, with the `most` hottest keys and busiest clients.
+    /// Returns the counts since the last call, with the `most` hottest keys and busiest clients, and starts a new
+    /// interval.
     pub fn take(&mut self, most: usize) -> Snapshot {
         let snapshot = Snapshot {
             events: self.commands.values().map(|counts| counts.events).sum(),
@@ -170,7 +171,7 @@ impl Top {
             commands: self
                 .commands
                 .iter()
-                .map(|(command, counts)| (command.name(), counts.told()))
+                .map(|(command, counts)| (command.name(), counts.summary()))
                 .collect(),
         };
         self.keys.clear();
@@ -214,11 +215,11 @@ impl Counts {
         histogram.saturating_record(nanoseconds);
     }
 
-    fn told(&self) -> CommandCounts {
-        let quantile = |of| {
+    fn summary(&self) -> CommandCounts {
+        let quantile = |quantile| {
             self.server_time
                 .as_ref()
-                .map(|times| times.value_at_quantile(of))
+                .map(|times| times.value_at_quantile(quantile))
         };
         CommandCounts {
             events: self.events,
@@ -233,7 +234,7 @@ impl Counts {
     }
 }
 
-/// Bytes of an event's request, and of the value it returned.
+/// Returns the bytes of an event's request, and those of the value it returned.
 fn bytes(event: &Event) -> (u64, u64) {
     let value = u64::from(event.value_size.unwrap_or(0));
     let stores = event.command.is_storage();
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_summed_up_and_forgotten() {
+    fn an_interval_is_summarised_and_forgotten() {
         let mut top = Top::new(10);
         top.connect(0, 3);
         top.connect(1, 3);

@@ -1,4 +1,4 @@
-//! A stream of ids → the most frequent ones, in constant memory, with a bound on the error (Space-Saving).
+//! A stream of ids → the most frequent ones, in constant memory and with a bounded error (Space-Saving).
 //!
 //! Metwally, Agrawal, El Abbadi: Efficient computation of frequent and top-k elements in data streams, ICDT 2005.
 
@@ -6,32 +6,32 @@ use std::collections::HashMap;
 
 /// Counts the most frequent ids of a stream.
 ///
-/// With room for `k` ids and `n` counted: an id's count is at least its true one, and more by at most its `error`, which
-/// is at most `n / k`; every id that occurred more than `n / k` times is there.
+/// With room for `k` ids and `n` counted, an id's count is at least its true count and exceeds it by at most its
+/// `error`, which is at most `n / k`. Every id that occurred more than `n / k` times is in the sketch.
 #[derive(Clone, Debug)]
 pub struct Sketch<T> {
     room: usize,
     total: u64,
     places: HashMap<u64, usize>,
-    /// A heap: no entry's count is above those of the two below it.
+    /// Binary heap with the lowest count first: no entry's count exceeds those of its two children.
     entries: Vec<Entry<T>>,
 }
 
-/// One id and what is known of it.
+/// One id in the sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<T> {
-    /// Which.
+    /// The id.
     pub id: u64,
-    /// How often it occurred, at most.
+    /// Upper bound of its occurrences.
     pub count: u64,
-    /// By how much `count` may be too high.
+    /// Most by which `count` may be too high.
     pub error: u64,
-    /// What was noted of it since it has been in the sketch.
+    /// Notes that the caller has kept since the id entered the sketch.
     pub notes: T,
 }
 
 impl<T: Default + Clone> Sketch<T> {
-    /// With room for so many ids, at least one.
+    /// Creates a sketch with room for this many ids, at least one.
     pub fn new(room: usize) -> Self {
         let room = room.max(1);
         Self {
@@ -42,7 +42,7 @@ impl<T: Default + Clone> Sketch<T> {
         }
     }
 
-    /// Counts an id once; what it carries in the sketch may be added to.
+    /// Counts one occurrence of an id and returns its notes, for the caller to update.
     pub fn count(&mut self, id: u64) -> &mut T {
         self.total += 1;
         let place = match self.places.get(&id) {
@@ -54,12 +54,12 @@ impl<T: Default + Clone> Sketch<T> {
         &mut self.entries[place].notes
     }
 
-    /// How many were counted.
+    /// Number of occurrences counted.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// By how much any count may be too high, and how often an id may have occurred without being there.
+    /// Upper bound of every `error`, and of the occurrences of any id that is not in the sketch.
     pub fn bound(&self) -> u64 {
         if self.entries.len() < self.room {
             return 0;
@@ -67,7 +67,7 @@ impl<T: Default + Clone> Sketch<T> {
         self.entries.first().map_or(0, |least| least.count)
     }
 
-    /// The ids with the highest counts, highest first.
+    /// Returns the ids with the highest counts, highest first.
     pub fn top(&self, most: usize) -> Vec<Entry<T>> {
         let mut entries = self.entries.clone();
         entries.sort_by_key(|entry| (std::cmp::Reverse(entry.count), entry.id));
@@ -82,7 +82,7 @@ impl<T: Default + Clone> Sketch<T> {
         self.entries.clear();
     }
 
-    /// Makes room for an id: in place of the least frequent one, whose count it may have had.
+    /// Adds an id. If the sketch is full, it replaces the least frequent one and inherits its count as `error`.
     fn admit(&mut self, id: u64) -> usize {
         if self.entries.len() < self.room {
             self.entries.push(Entry {
@@ -102,7 +102,7 @@ impl<T: Default + Clone> Sketch<T> {
         0
     }
 
-    /// Moves an entry with a count of 0 to where it belongs: above all.
+    /// Moves an entry with a count of 0 up to its place in the heap.
     fn rise(&mut self, mut place: usize) -> usize {
         while place > 0 {
             let above = (place - 1) / 2;
@@ -115,7 +115,7 @@ impl<T: Default + Clone> Sketch<T> {
         place
     }
 
-    /// Moves an entry whose count has grown down to where it belongs.
+    /// Moves an entry whose count has grown down to its place in the heap.
     fn sink(&mut self, mut place: usize) -> usize {
         loop {
             let below = [2 * place + 1, 2 * place + 2];
@@ -188,7 +188,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_are_right_within_the_bound_and_frequent_ids_there(
+        fn counts_are_right_within_the_bound_and_frequent_ids_are_kept(
             stream in proptest::collection::vec(prop_oneof![2 => 0..5_u64, 1 => 0..200_u64], 1..2000),
             room in 1..50_usize,
         ) {
@@ -203,7 +203,7 @@ mod tests {
                 let wanted = exact[id];
                 prop_assert!(entry.error <= sketch.bound());
                 prop_assert!(entry.count >= wanted && entry.count - entry.error <= wanted);
-                // What was noted since it came in: no more than it occurred, no less than is certain.
+                // Notes cover the time in the sketch: at most all occurrences, at least the certain ones.
                 prop_assert!(entry.notes == entry.count - entry.error && entry.notes <= wanted);
             }
             for (id, count) in exact {

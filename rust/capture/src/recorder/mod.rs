@@ -232,7 +232,7 @@ impl Recorder {
         let user = give_up(&options, writer.as_ref())?;
         let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
         let decoder = Decoder::new(hasher, options.responses, utc_offset)
-            .of_clients(followed.side == Side::Client);
+            .client_side(followed.side == Side::Client);
         let (consumer, batches) = queue(&options);
         let (status, stop) = (Shared::default(), Stop::default());
         let removal = source.removal().map(|line| {

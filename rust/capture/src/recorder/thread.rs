@@ -338,6 +338,9 @@ impl Running {
     }
 
     fn look(&mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.note_clocks(clock::anchor());
+        }
         let waiting = self.status.get().state == State::Waiting;
         if waiting {
             self.meet(listeners::find(&self.followed));

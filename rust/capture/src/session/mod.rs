@@ -173,7 +173,7 @@ impl Session {
                     ..*segment
                 };
                 if self.ends.is_some_and(|time| header.time > time) {
-                    self.decoder.ending();
+                    self.decoder.start_detaching();
                 }
                 let (segment, faulted) = losses::without_fault(header, segment);
                 let gap = self

@@ -87,7 +87,7 @@ fn make_segment(head: &Head, bytes: &mut [u8]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use membench_decode::packet::building::{self, MS, Plain};
+    use membench_decode::packet::testing::{self, MS, Plain};
     use membench_decode::packet::{Flows, Limits};
     use membench_event::Direction;
     use zerocopy::IntoBytes;
@@ -119,12 +119,12 @@ mod tests {
 
     fn found(records: &[Vec<u8>]) -> Vec<Plain> {
         let (mut room, mut found) = (Vec::new(), Vec::new());
-        let mut flows = Flows::new(&[building::PORT], Limits::default());
+        let mut flows = Flows::new(&[testing::PORT], Limits::default());
         for record in records {
             let frame = Frame::read(record, &mut room).unwrap();
             let packet = frame.packet(Link::Ethernet, &room);
             assert_eq!(packet.way, Some(Way::Received));
-            flows.take(&packet, &mut |one| found.push(Plain::of(&one)));
+            flows.take(&packet, &mut |one| found.push(Plain::from_found(&one)));
         }
         assert_eq!(flows.unfollowed().unreadable, 0);
         found
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn windows_of_a_super_packet_are_its_payload_in_order() {
         let payload: Vec<u8> = (0..=255).cycle().take(40_000).collect();
-        let frame = building::request(MS, u32::MAX - 9_000, 1, &payload).frame();
+        let frame = testing::request(MS, u32::MAX - 9_000, 1, &payload).frame();
         for window in [40_000, 39_999, 16_384, 1_000] {
             assert_eq!(bytes(&found(&records(&frame, window))), payload, "{window}");
         }
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_window_that_was_dropped_is_missing_and_nothing_else() {
         let payload = [b'x'; 3_000];
-        let frame = building::request(MS, 7, 1, &payload).frame();
+        let frame = testing::request(MS, 7, 1, &payload).frame();
         let mut records = records(&frame, 1_000);
         records.remove(1);
         assert_eq!(bytes(&found(&records)).len(), 1_000);
@@ -158,9 +158,7 @@ mod tests {
 
     #[test]
     fn only_the_last_window_ends_the_direction() {
-        let frame = building::request(MS, 7, 1, &[b'x'; 3_000])
-            .with("F")
-            .frame();
+        let frame = testing::request(MS, 7, 1, &[b'x'; 3_000]).with("F").frame();
         let records = records(&frame, 1_000);
         let ended = |found: &[Plain]| found.contains(&Plain::Ended(Direction::Request));
         assert!(!ended(&found(&records[..2])));
@@ -169,7 +167,7 @@ mod tests {
 
     #[test]
     fn records_that_break_a_rule_are_refused() {
-        let frame = building::request(MS, 7, 1, &[b'x'; 300]).frame();
+        let frame = testing::request(MS, 7, 1, &[b'x'; 300]).frame();
         let whole = records(&frame, 100).remove(1);
         let mut room = Vec::new();
         for cut in 0..whole.len() {

@@ -44,7 +44,7 @@ impl Live {
         })
         .map_err(failed)?;
         let number = u32::try_from(handle.link()).unwrap_or(u32::MAX);
-        let link = Link::of_number(number).ok_or_else(|| PacketError::LinkType {
+        let link = Link::from_number(number).ok_or_else(|| PacketError::LinkType {
             path: PathBuf::from(interface),
             number,
         })?;

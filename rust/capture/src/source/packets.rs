@@ -165,7 +165,7 @@ impl Packets {
         };
         let now = now.saturating_sub(BEHIND);
         self.flows
-            .pass_to(now, &mut |found| session.take_found(&found));
+            .advance_to(now, &mut |found| session.take_found(&found));
         goes_on
     }
 

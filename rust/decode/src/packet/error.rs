@@ -1,35 +1,35 @@
-//! Failures of reading packets: from a file, or of a kind of link that is not understood.
+//! Failures of reading packets: unreadable files and unsupported link types.
 
 use std::{io, path::PathBuf};
 
 use membench_event::{Class, Failure, Hint, io_hint};
 
-/// A failure of reading packets.
+/// Failure of reading packets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PacketError {
-    /// The file could not be read.
+    /// Reading the file failed.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Reason from the system.
         source: io::Error,
     },
     /// The file is no packet capture.
     #[error("{} is no pcap or pcapng file: {found}", path.display())]
     NotACapture {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the file is instead.
+        /// Clause that describes the file's content, like `it is empty`.
         found: String,
     },
-    /// The packets begin with headers that are not understood.
+    /// The link type of the packets is not supported.
     #[error("{}: packets of link type {number} cannot be read", path.display())]
     LinkType {
-        /// The file, or the name of the interface.
+        /// Path of the file, or name of the interface.
         path: PathBuf,
-        /// The link type's number (<https://www.tcpdump.org/linktypes.html>).
+        /// Number of the link type (<https://www.tcpdump.org/linktypes.html>).
         number: u32,
     },
 }

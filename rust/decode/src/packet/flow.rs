@@ -1,48 +1,49 @@
-//! One connection's segments → both directions in order, and in the order in which each side knew of the other's.
+//! One connection's TCP segments → the payload of both directions: each in order, and both in causal order.
 //!
-//! A segment's acknowledgement number says what its sender had received: a response is handed on behind the requests
-//! its sender had, a request behind the responses. What neither captured nor sent again is given up after a while.
+//! The acknowledgement number of a segment shows what its sender had received. A response is therefore handed on after
+//! the requests that its sender had received, and a request after the responses. Bytes that were neither captured nor
+//! retransmitted are given up after [`GAP_TIMEOUT`].
 
 use std::net::SocketAddr;
 
 use membench_event::Direction;
 
-use super::found::{Bytes, Found};
+use super::finding::{Bytes, Found};
 use super::headers::Tcp;
-use super::stream::{Repeated, Stream};
+use super::stream::{Payload, Repeated, Stream};
 
-/// How long bytes that the other side has received, but the capture has not, are waited for, ns: captures mix up the
-/// order of packets by far less.
-const PATIENCE: u64 = 100_000_000;
+/// Wait for bytes that the other side has received but the capture lacks, ns. Captures reorder packets by far less.
+const GAP_TIMEOUT: u64 = 100_000_000;
 
-/// One connection.
+/// One connection being reassembled.
 #[derive(Debug)]
 pub(super) struct Flow {
     id: u64,
     client: SocketAddr,
     server: SocketAddr,
-    /// When its first packet passed, ns.
-    began: u64,
+    /// Time of the first packet, ns.
+    first_packet: u64,
     mid_stream: bool,
-    /// Sequence number of the client's SYN.
+    /// Sequence number of the client's SYN, if captured.
     initial: Option<u32>,
+    /// True once [`Found::Opened`] was emitted.
     announced: bool,
     request: Stream,
     response: Stream,
-    /// Since when something waits that could have come, ns.
+    /// Start of the wait for bytes that one side has received but the capture lacks, ns.
     blocked: Option<u64>,
-    /// When payload passed last, ns.
+    /// Time of the last payload, ns.
     active: u64,
 }
 
 impl Flow {
-    /// A connection whose first packet this is.
+    /// Starts a connection at its first packet.
     pub(super) fn new(id: u64, client: SocketAddr, server: SocketAddr, tcp: &Tcp<'_>) -> Self {
         Self {
             id,
             client,
             server,
-            began: tcp.time,
+            first_packet: tcp.time,
             mid_stream: !tcp.syn,
             initial: None,
             announced: false,
@@ -53,37 +54,43 @@ impl Flow {
         }
     }
 
-    /// The number by which it is told.
+    /// Number of the connection.
+    #[inline]
     pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// When something passed last, ns.
+    /// Time of the last payload, or of the first packet if there was none, ns.
+    #[inline]
     pub(super) fn active(&self) -> u64 {
         self.active
     }
 
-    /// Whether any payload was handed on.
+    /// True once payload or a gap was handed on.
+    #[inline]
     pub(super) fn announced(&self) -> bool {
         self.announced
     }
 
-    /// Bytes of memory that waiting segments take.
+    /// Memory of waiting segments, bytes.
+    #[inline]
     pub(super) fn held(&self) -> usize {
         self.request.held() + self.response.held()
     }
 
-    /// Since when it waits for bytes that could have come, ns.
+    /// Start of the wait for bytes that one side has received but the capture lacks, ns; `None` if nothing waits.
+    #[inline]
     pub(super) fn blocked(&self) -> Option<u64> {
         self.blocked
     }
 
-    /// Whether both directions have ended.
+    /// True if both directions have ended.
+    #[inline]
     pub(super) fn over(&self) -> bool {
         self.request.complete() && self.response.complete()
     }
 
-    /// Whether this segment cannot be of this connection, but of a later one with the same addresses.
+    /// True if the segment can only belong to a later connection with the same addresses.
     pub(super) fn is_reused_by(&self, direction: Direction, tcp: &Tcp<'_>) -> bool {
         if direction == Direction::Request && tcp.syn {
             return self.initial != Some(tcp.sequence)
@@ -96,16 +103,17 @@ impl Flow {
         tcp.length > 0 && !tcp.rst && !self.stream(direction).plausible(tcp.sequence)
     }
 
-    /// Whether a reset is one that its receiver accepts: within a window of what was sent.
+    /// True if the receiver accepts this reset: its sequence number is within a window of what was sent.
     pub(super) fn accepts_reset(&self, direction: Direction, tcp: &Tcp<'_>) -> bool {
         self.stream(direction).near(tcp.sequence)
     }
 
-    /// Whether this is a packet that was captured a moment ago.
+    /// True if the same packet was captured a moment ago. Remembers this one.
     pub(super) fn is_copy(&mut self, direction: Direction, tcp: &Tcp<'_>) -> bool {
         self.stream_mut(direction).is_copy(tcp)
     }
 
+    #[inline]
     fn stream(&self, direction: Direction) -> &Stream {
         match direction {
             Direction::Request => &self.request,
@@ -113,6 +121,7 @@ impl Flow {
         }
     }
 
+    #[inline]
     fn stream_mut(&mut self, direction: Direction) -> &mut Stream {
         match direction {
             Direction::Request => &mut self.request,
@@ -120,7 +129,7 @@ impl Flow {
         }
     }
 
-    /// Takes one segment and hands on what can be.
+    /// Takes one segment and hands on all payload that is in order.
     pub(super) fn take(
         &mut self,
         direction: Direction,
@@ -142,7 +151,8 @@ impl Flow {
             None => repeated.bytes = tcp.length.into(),
             Some(position) => {
                 if tcp.length > 0 {
-                    repeated = self.place(direction, tcp, position, needs, emit);
+                    let payload = Payload::new(tcp, needs);
+                    repeated = self.place(direction, position, payload, emit);
                 }
                 if tcp.fin {
                     self.stream_mut(direction)
@@ -154,46 +164,43 @@ impl Flow {
         repeated
     }
 
-    /// Hands a segment on if it is its turn, else keeps it.
+    /// Hands payload on if its turn has come, else keeps it.
     fn place(
         &mut self,
         direction: Direction,
-        tcp: &Tcp<'_>,
         position: u64,
-        needs: u64,
+        payload: Payload<'_>,
         emit: &mut impl FnMut(Found<'_>),
     ) -> Repeated {
-        let turn = needs <= self.stream(other(direction)).next();
-        if turn && self.stream(direction).continues(position, tcp.length) {
-            self.hand_on(direction, tcp.time, needs, tcp.payload, tcp.length, emit);
+        let turn = payload.needs <= self.stream(other(direction)).next();
+        if turn && self.stream(direction).continues(position, payload.length) {
+            self.hand_on(direction, payload, emit);
             return Repeated::default();
         }
-        self.stream_mut(direction).keep(tcp, position, needs)
+        self.stream_mut(direction).keep(position, payload)
     }
 
     fn hand_on(
         &mut self,
         direction: Direction,
-        time: u64,
-        needs: u64,
-        payload: &[u8],
-        length: u32,
+        payload: Payload<'_>,
         emit: &mut impl FnMut(Found<'_>),
     ) {
-        self.announce(time, emit);
+        let Payload { bytes, length, .. } = payload;
+        self.announce(payload.time, emit);
         let (own, peer) = (self.stream(direction), self.stream(other(direction)));
         let received = own.acknowledged().is_none_or(|known| known >= own.next());
-        let at_rest = received && needs >= peer.next();
+        let at_rest = received && payload.needs >= peer.next();
         let offset = own.next();
-        let (time, call) = self.stream_mut(direction).hand_on(length, time);
-        let captured = payload.len().min(length as usize);
+        let (time, call) = self.stream_mut(direction).hand_on(length, payload.time);
+        let captured = bytes.len().min(length as usize);
         emit(Found::Bytes(Bytes {
             flow: self.id,
             direction,
             offset,
             time,
             call,
-            bytes: &payload[..captured],
+            bytes: &bytes[..captured],
             hole: length - u32::try_from(captured).unwrap_or(length),
             at_rest,
             pause: time.saturating_sub(self.active),
@@ -208,30 +215,27 @@ impl Flow {
                 flow: self.id,
                 client: self.client,
                 server: self.server,
-                time: if self.mid_stream { time } else { self.began },
+                time: if self.mid_stream {
+                    time
+                } else {
+                    self.first_packet
+                },
                 mid_stream: self.mid_stream,
             });
         }
     }
 
-    /// Hands on whatever can be, and notes since when the rest waits.
+    /// Hands on all payload that is in order, and sets the start of the wait for the rest.
     fn advance(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         let mut moved = false;
-        while let Some(direction) = self.turn() {
+        while let Some(direction) = self.next_direction() {
             let next = self.stream_mut(direction).take();
             let Some(next) = next else { break };
-            self.hand_on(
-                direction,
-                next.time,
-                next.needs,
-                &next.bytes,
-                next.length,
-                emit,
-            );
+            self.hand_on(direction, next.payload(), emit);
             moved = true;
         }
-        self.tell_ends(emit);
-        if !self.waits_in_vain() {
+        self.emit_ends(emit);
+        if !self.lacks_received_bytes() {
             self.blocked = None;
         } else if moved {
             self.blocked = Some(now);
@@ -240,9 +244,9 @@ impl Flow {
         }
     }
 
-    /// Whose first waiting segment is next. Two that wait for each other: a request sent again repeats a new
-    /// acknowledgement, so it was first.
-    fn turn(&mut self) -> Option<Direction> {
+    /// Direction whose first waiting segment is next. If both wait for each other, the request was first: a
+    /// retransmitted request carries a newer acknowledgement than the original.
+    fn next_direction(&mut self) -> Option<Direction> {
         let (request, response) = (self.request.ready(), self.response.ready());
         match (request, response) {
             (Some(needs), _) if needs <= self.response.next() => Some(Direction::Request),
@@ -252,8 +256,8 @@ impl Flow {
         }
     }
 
-    /// Whether something waits for bytes that one side has received.
-    fn waits_in_vain(&mut self) -> bool {
+    /// True if a segment waits for bytes that one side has received but the capture lacks.
+    fn lacks_received_bytes(&mut self) -> bool {
         self.request.ready().is_some()
             || self.response.ready().is_some()
             || [&self.request, &self.response]
@@ -261,11 +265,11 @@ impl Flow {
                 .any(acknowledged_beyond_gap)
     }
 
-    /// Gives up bytes that are waited for too long, or at once.
+    /// Gives up missing bytes one gap after another while the wait for them exceeds [`GAP_TIMEOUT`].
     pub(super) fn give_up_late(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         while self
             .blocked
-            .is_some_and(|since| now.saturating_sub(since) >= PATIENCE)
+            .is_some_and(|since| now.saturating_sub(since) >= GAP_TIMEOUT)
         {
             if !self.give_up(false, now, emit) {
                 self.blocked = None;
@@ -273,15 +277,15 @@ impl Flow {
         }
     }
 
-    /// Gives up the first bytes that are missing; with `all`, also those that may be sent again yet. Whether there were
-    /// any.
+    /// Gives up the first gap. With `all`, this includes bytes that may still be retransmitted. Returns false if there
+    /// is no gap to give up.
     pub(super) fn give_up(
         &mut self,
         all: bool,
         now: u64,
         emit: &mut impl FnMut(Found<'_>),
     ) -> bool {
-        let Some((direction, end)) = self.missing(all) else {
+        let Some((direction, end)) = self.first_gap(all) else {
             return false;
         };
         self.skip(direction, end, now, emit);
@@ -289,8 +293,8 @@ impl Flow {
         true
     }
 
-    /// Which bytes keep the rest waiting: the direction and where they end.
-    fn missing(&mut self, all: bool) -> Option<(Direction, u64)> {
+    /// Finds the gap that keeps the rest waiting: its direction and the position of its end.
+    fn first_gap(&mut self, all: bool) -> Option<(Direction, u64)> {
         for direction in [Direction::Request, Direction::Response] {
             if let Some(needs) = self.stream_mut(direction).ready() {
                 let waited_for = self.stream(other(direction));
@@ -309,6 +313,7 @@ impl Flow {
             })
     }
 
+    /// Gives up the bytes of a direction before position `end` and emits the gap as payload of no bytes.
     fn skip(&mut self, direction: Direction, end: u64, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         if self.stream_mut(direction).skip_to(end) == 0 {
             return;
@@ -328,7 +333,7 @@ impl Flow {
         }));
     }
 
-    fn tell_ends(&mut self, emit: &mut impl FnMut(Found<'_>)) {
+    fn emit_ends(&mut self, emit: &mut impl FnMut(Found<'_>)) {
         let flow = self.id;
         for direction in [Direction::Request, Direction::Response] {
             let announced = self.announced;
@@ -342,7 +347,7 @@ impl Flow {
         }
     }
 
-    /// Hands on or gives up whatever waits: the connection or the capture is over.
+    /// Hands on or gives up all that waits, at the end of the connection or the capture.
     pub(super) fn finish(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         while self.give_up(true, now, emit) {}
         for direction in [Direction::Request, Direction::Response] {
@@ -352,7 +357,7 @@ impl Flow {
         }
     }
 
-    /// A side ends it at once: what waits is given up, then that side has ended.
+    /// Takes a reset: hands on or gives up all that waits, then ends the direction of its sender.
     pub(super) fn reset_by(
         &mut self,
         direction: Direction,
@@ -368,7 +373,7 @@ impl Flow {
         }
     }
 
-    /// Ends it.
+    /// Closes the connection after handing on or giving up all that waits.
     pub(super) fn close(mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         self.finish(now, emit);
         if self.announced {
@@ -381,6 +386,7 @@ impl Flow {
     }
 }
 
+#[inline]
 fn other(direction: Direction) -> Direction {
     match direction {
         Direction::Request => Direction::Response,
@@ -388,6 +394,7 @@ fn other(direction: Direction) -> Direction {
     }
 }
 
+/// True if the other side has received the bytes that are missing before the first waiting segment.
 fn acknowledged_beyond_gap(stream: &Stream) -> bool {
     let first = stream.first_waiting();
     first.is_some_and(|first| stream.acknowledged().is_some_and(|known| known >= first))

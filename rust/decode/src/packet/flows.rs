@@ -1,4 +1,4 @@
-//! Packets → the connections of the ports that are followed, each in order, within bounds of memory.
+//! Packets → the connections of the followed ports, each reassembled in order, within bounded memory.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -6,28 +6,31 @@ use std::net::SocketAddr;
 use membench_event::Direction;
 
 use super::Packet;
+use super::finding::Found;
 use super::flow::Flow;
-use super::found::Found;
 use super::headers::{self, Seen, Tcp};
 use membench_event::Packets;
 
-/// How long an ended connection is remembered, so that late packets of it begin no new one, ns.
+/// Time for which an ended connection is remembered, ns, so that its late packets do not start a new one.
 const REMEMBERED: u64 = 10_000_000_000;
-/// How long a connection without payload is, ns.
+/// Time for which a connection without payload is kept, ns.
 const EMPTY: u64 = 60_000_000_000;
-/// How often connections are looked through for what waits too long, and for what is past, ns.
-const SWEEPS: (u64, u64) = (50_000_000, 1_000_000_000);
+/// Interval of the search for gaps that have waited too long, ns.
+const GAP_SWEEP: u64 = 50_000_000;
+/// Interval of the search for ended and empty connections to forget, ns.
+const FORGET_SWEEP: u64 = 1_000_000_000;
 
+/// Addresses of a connection: client, server.
 type Key = (SocketAddr, SocketAddr);
 
-/// How much may be remembered.
+/// Bounds of the memory that [`Flows`] uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once.
+    /// Most connections at once.
     pub flows: usize,
-    /// Bytes that wait on one connection.
+    /// Most bytes that wait on one connection.
     pub flow_bytes: usize,
-    /// Bytes that wait on all.
+    /// Most bytes that wait on all connections together.
     pub total_bytes: usize,
 }
 
@@ -41,39 +44,67 @@ impl Default for Limits {
     }
 }
 
-/// What could not be followed.
+/// Counts of traffic on followed ports that could not be reassembled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unfollowed {
-    /// Packets that the network cut up.
+    /// Packets that the network fragmented.
     pub fragments: u64,
-    /// Packets of which too little was captured, or whose headers contradict themselves.
+    /// Packets with too few captured bytes or contradictory headers.
     pub unreadable: u64,
     /// Payload of UDP datagrams, bytes.
     pub udp: u64,
-    /// Payload on connections beyond the limit, bytes.
+    /// Payload on connections beyond [`Limits::flows`], bytes.
     pub no_state: u64,
 }
 
-/// The connections.
+/// Reassembles the TCP connections of servers on followed ports.
+///
+/// ```
+/// use membench_decode::packet::{Flows, Found, Limits, Link, Packet};
+///
+/// // `get a` from 10.0.0.1:40000 to 10.0.0.2:11211, first seen in the middle of the connection.
+/// let ip = [0x45, 0, 0, 47, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+/// let tcp = [0x9c, 0x40, 0x2b, 0xcb, 0, 0, 0, 100, 0, 0, 1, 0, 0x50, 0x18, 255, 255, 0, 0, 0, 0];
+/// let bytes = [&ip[..], &tcp, b"get a\r\n"].concat();
+/// let packet = Packet { time: 5, link: Link::Raw, bytes: &bytes, length: 47, way: None };
+///
+/// let mut flows = Flows::new(&[11211], Limits::default());
+/// let mut requests = Vec::new();
+/// flows.take(&packet, &mut |found| match found {
+///     Found::Opened { server, mid_stream, .. } => {
+///         assert_eq!((server.port(), mid_stream), (11211, true));
+///     }
+///     Found::Bytes(payload) => requests.extend_from_slice(payload.bytes),
+///     Found::Ended { .. } | Found::Closed { .. } => unreachable!("no FIN and no RST"),
+/// });
+/// assert_eq!(requests, b"get a\r\n");
+/// assert_eq!(flows.packets().followed, 1);
+/// ```
 #[derive(Debug, Default)]
 pub struct Flows {
     ports: Vec<u16>,
     limits: Limits,
     open: HashMap<Key, Flow>,
-    /// Those that wait for something.
+    /// Connections that wait for bytes which one side has received but the capture lacks.
     blocked: HashSet<Key>,
-    /// Ended connections, and when.
+    /// Ended connections and the time of their end, ns.
     past: HashMap<Key, u64>,
+    /// Memory of waiting segments on all connections, bytes.
     held: usize,
+    /// Number of the next connection.
     next: u64,
+    /// Time of the last packet, ns.
     now: u64,
-    swept: (u64, u64),
+    /// Time of the last search for gaps, ns.
+    gaps_swept: u64,
+    /// Time of the last search for connections to forget, ns.
+    past_swept: u64,
     packets: Packets,
     unfollowed: Unfollowed,
 }
 
 impl Flows {
-    /// Of servers on these ports.
+    /// Follows servers on these ports.
     pub fn new(ports: &[u16], limits: Limits) -> Self {
         Self {
             ports: ports.to_vec(),
@@ -82,22 +113,22 @@ impl Flows {
         }
     }
 
-    /// What the packets were.
+    /// Counts of packets by kind.
     pub fn packets(&self) -> Packets {
         self.packets
     }
 
-    /// What could not be followed.
+    /// Counts of traffic that could not be reassembled.
     pub fn unfollowed(&self) -> Unfollowed {
         self.unfollowed
     }
 
-    /// When the last packet passed, ns.
+    /// Time of the last packet, or of a later [`advance_to`](Self::advance_to), ns.
     pub fn now(&self) -> u64 {
         self.now
     }
 
-    /// Takes one packet.
+    /// Takes one packet and emits what it completes.
     pub fn take(&mut self, packet: &Packet<'_>, emit: &mut impl FnMut(Found<'_>)) {
         self.packets.taken += 1;
         match headers::parse(packet) {
@@ -113,7 +144,7 @@ impl Flows {
                 self.packets.other += 1;
             }
         }
-        self.pass_to(packet.time, emit);
+        self.advance_to(packet.time, emit);
     }
 
     fn concerns(&self, (source, destination): (u16, u16)) -> bool {
@@ -121,7 +152,7 @@ impl Flows {
     }
 
     fn take_segment(&mut self, tcp: &Tcp<'_>, emit: &mut impl FnMut(Found<'_>)) {
-        let Some((direction, key)) = self.place(tcp) else {
+        let Some((direction, key)) = self.locate(tcp) else {
             self.packets.other += 1;
             return;
         };
@@ -135,14 +166,14 @@ impl Flows {
             self.close(key, tcp.time, emit);
             self.past.remove(&key);
         }
-        if self.begins(direction, key, tcp) {
-            self.follow(direction, key, tcp, emit);
+        if self.track(direction, key, tcp) {
+            self.reassemble(direction, key, tcp, emit);
         }
     }
 
-    /// Which direction of which connection a segment is of. Where both ports are followed, the side that was the
-    /// server, or answers the first SYN, is.
-    fn place(&self, tcp: &Tcp<'_>) -> Option<(Direction, Key)> {
+    /// Returns the direction and the connection of a segment; `None` if neither port is followed. If both are, the
+    /// server is the side that it was before, or the one that answers the first SYN.
+    fn locate(&self, tcp: &Tcp<'_>) -> Option<(Direction, Key)> {
         let (to, from) = ((tcp.source, tcp.destination), (tcp.destination, tcp.source));
         let to_server = self.ports.contains(&tcp.destination.port());
         let from_server = self.ports.contains(&tcp.source.port());
@@ -157,8 +188,8 @@ impl Flows {
         }
     }
 
-    /// Whether the segment's connection is followed; begins to if it is new.
-    fn begins(&mut self, direction: Direction, key: Key, tcp: &Tcp<'_>) -> bool {
+    /// Starts to track the connection of a segment if it is new. Returns false if the segment is to be ignored.
+    fn track(&mut self, direction: Direction, key: Key, tcp: &Tcp<'_>) -> bool {
         if self.open.contains_key(&key) {
             return true;
         }
@@ -181,7 +212,7 @@ impl Flows {
         true
     }
 
-    fn follow(
+    fn reassemble(
         &mut self,
         direction: Direction,
         key: Key,
@@ -214,7 +245,7 @@ impl Flows {
         self.close_if_over(key, tcp.time, emit);
     }
 
-    /// Gives up what a connection waits for while too much waits.
+    /// Gives up gaps of a connection until the bytes that wait are within the limits.
     fn make_room(&mut self, key: Key, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         let Limits {
             flow_bytes,
@@ -242,16 +273,16 @@ impl Flows {
         }
     }
 
-    /// The capture's clock has come to `now`, also where no packet passed: what waits too long is given up.
-    pub fn pass_to(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
+    /// Advances the capture's clock to `now`, with or without a packet, and gives up gaps that have waited too long.
+    pub fn advance_to(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         self.now = self.now.max(now);
         let now = self.now;
-        if now.saturating_sub(self.swept.0) >= SWEEPS.0 {
-            self.swept.0 = now;
+        if now.saturating_sub(self.gaps_swept) >= GAP_SWEEP {
+            self.gaps_swept = now;
             self.give_up_late(now, emit);
         }
-        if now.saturating_sub(self.swept.1) >= SWEEPS.1 {
-            self.swept.1 = now;
+        if now.saturating_sub(self.past_swept) >= FORGET_SWEEP {
+            self.past_swept = now;
             self.past
                 .retain(|_, ended| now.saturating_sub(*ended) < REMEMBERED);
             self.open
@@ -269,7 +300,7 @@ impl Flows {
         }
     }
 
-    /// Changes a connection, and keeps count of what waits.
+    /// Changes a connection and updates the count of waiting bytes and the set of blocked connections.
     fn change<T>(&mut self, key: Key, change: impl FnOnce(&mut Flow) -> T) -> Option<T> {
         let flow = self.open.get_mut(&key)?;
         let before = flow.held();
@@ -289,7 +320,7 @@ impl Flows {
         }
     }
 
-    /// The capture is over: hands on or gives up whatever waits. Connections that have not ended stay open.
+    /// Hands on or gives up all that waits, at the end of the capture. Connections that have not ended stay open.
     pub fn finish(&mut self, emit: &mut impl FnMut(Found<'_>)) {
         let mut left: Vec<(u64, Key)> = self
             .open

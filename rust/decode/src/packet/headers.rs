@@ -1,4 +1,4 @@
-//! A packet → the TCP segment it carries, or what it is instead.
+//! A packet → the TCP segment that it carries, or its kind if it carries none.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,74 +6,74 @@ use etherparse::{IpNumber, Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket, Tcp
 
 use super::{Packet, Way};
 
-/// The longest payload a packet can have, bytes: GRO's largest with room to spare.
-const LONGEST: u32 = 1 << 20;
+/// Longest payload taken for one, bytes: more than the largest packet that GRO builds.
+const LONGEST_PAYLOAD: u32 = 1 << 20;
 
-/// What a packet turned out to be.
+/// Kind of a packet.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
     /// A TCP segment.
     Tcp(Tcp<'a>),
     /// A UDP datagram.
     Udp {
-        /// From which port and to which.
+        /// Source and destination port.
         ports: (u16, u16),
-        /// Its payload, bytes.
+        /// Payload, bytes.
         length: u64,
     },
-    /// A piece of a packet that the network cut up.
+    /// A fragment of an IP packet.
     Fragment {
-        /// From which port and to which, in the first piece.
+        /// Source and destination port; only the first fragment has them.
         ports: Option<(u16, u16)>,
     },
-    /// Too little was captured to tell, or the headers contradict themselves.
+    /// A packet with too few captured bytes or contradictory headers.
     Unreadable {
-        /// From which port and to which, if that much can be read.
+        /// Source and destination port, if that much can be read.
         ports: Option<(u16, u16)>,
     },
-    /// Something else.
+    /// Any other packet.
     Other,
 }
 
-/// One TCP segment.
+/// A TCP segment.
 #[derive(Clone, Copy, Debug)]
 pub struct Tcp<'a> {
-    /// When it passed, ns.
+    /// Time of passage, ns.
     pub time: u64,
-    /// Which way it went, where that is known.
+    /// Direction through the interface, if known.
     pub way: Option<Way>,
-    /// From where.
+    /// Address of the sender.
     pub source: SocketAddr,
-    /// To where.
+    /// Address of the receiver.
     pub destination: SocketAddr,
-    /// Sequence number of its first byte, or of SYN.
+    /// Sequence number of the first byte, or of SYN.
     pub sequence: u32,
-    /// Sequence number its sender expects next, if it says so.
+    /// Sequence number that the sender expects next, if ACK is set.
     pub acknowledgement: Option<u32>,
-    /// It begins a connection.
+    /// SYN: starts a connection.
     pub syn: bool,
-    /// It ends its direction.
+    /// FIN: ends the sender's direction.
     pub fin: bool,
-    /// It ends the connection.
+    /// RST: ends the connection.
     pub rst: bool,
-    /// What was captured of its payload.
+    /// Captured payload.
     pub payload: &'a [u8],
-    /// How long the payload was, bytes.
+    /// Original length of the payload, bytes.
     pub length: u32,
-    /// What tells a packet from its repetition, as far as its headers do: the IPv4 identification and TCP options.
+    /// Hash of IPv4 identification and TCP options. A packet captured twice keeps it, a retransmission mostly does not.
     pub identity: u64,
 }
 
-/// Looks through a packet's headers.
+/// Parses the headers of a packet.
 pub fn parse<'a>(packet: &Packet<'a>) -> Seen<'a> {
-    let Some((way, kind, network)) = packet.link.open(packet.bytes) else {
+    let Some((way, kind, network)) = packet.link.split(packet.bytes) else {
         return Seen::Other;
     };
     let sliced = LaxSlicedPacket::from_ether_type(kind, network);
     let Some(net) = &sliced.net else {
-        return without_network(&sliced);
+        return classify_without_ip(&sliced);
     };
-    let Some(ip) = Ip::of(net) else {
+    let Some(ip) = Ip::from_net(net) else {
         return Seen::Other;
     };
     let Some(payload) = net.ip_payload_ref() else {
@@ -92,8 +92,8 @@ pub fn parse<'a>(packet: &Packet<'a>) -> Seen<'a> {
     }
 }
 
-/// Not IP, or IP whose header cannot be read.
-fn without_network(sliced: &LaxSlicedPacket<'_>) -> Seen<'static> {
+/// Tells an unreadable IP header from a packet without one.
+fn classify_without_ip(sliced: &LaxSlicedPacket<'_>) -> Seen<'static> {
     if sliced.stop_err.is_some() {
         Seen::Unreadable { ports: None }
     } else {
@@ -101,19 +101,20 @@ fn without_network(sliced: &LaxSlicedPacket<'_>) -> Seen<'static> {
     }
 }
 
-/// What of the network header matters here.
+/// Fields of a network header.
 struct Ip<'a> {
     source: IpAddr,
     destination: IpAddr,
-    /// Where the header stands.
+    /// Bytes of the header within the packet.
     header: &'a [u8],
-    /// Header and payload, as the header says; 0 where it does not.
+    /// Length of header and payload from the header, bytes; 0 if it has none.
     length: u64,
+    /// IPv4 identification; 0 for IPv6.
     identification: u16,
 }
 
 impl<'a> Ip<'a> {
-    fn of(net: &'a LaxNetSlice<'_>) -> Option<Self> {
+    fn from_net(net: &'a LaxNetSlice<'_>) -> Option<Self> {
         match net {
             LaxNetSlice::Ipv4(ip) => {
                 let header = ip.header();
@@ -145,8 +146,8 @@ impl<'a> Ip<'a> {
         }
     }
 
-    /// How many bytes of the network packet were not captured. A length of 0 is a super-packet's that no length field
-    /// holds (GRO, TSO): it ends where the packet does.
+    /// Number of bytes of the IP packet that were not captured. A length of 0 marks a super-packet (GRO, TSO) too long
+    /// for the length field; it extends to the end of `packet`.
     fn uncaptured(&self, packet: &Packet<'_>) -> u64 {
         let before = offset(packet.bytes, self.header) as u64;
         let captured = (packet.bytes.len() as u64).saturating_sub(before);
@@ -159,7 +160,7 @@ impl<'a> Ip<'a> {
     }
 }
 
-/// Where `inner`, a part of `outer`, begins.
+/// Offset of `inner` within `outer`, which contains it.
 fn offset(outer: &[u8], inner: &[u8]) -> usize {
     (inner.as_ptr() as usize).saturating_sub(outer.as_ptr() as usize)
 }
@@ -181,7 +182,7 @@ fn tcp<'a>(
     let length = payload.len() as u64 + uncaptured;
     let Some(length) = u32::try_from(length)
         .ok()
-        .filter(|length| *length <= LONGEST)
+        .filter(|length| *length <= LONGEST_PAYLOAD)
     else {
         return unreadable;
     };
@@ -201,7 +202,8 @@ fn tcp<'a>(
     })
 }
 
-/// A number that a packet and its copy share, and a retransmission mostly does not: its timestamp option differs.
+/// Hashes the header fields that a packet captured twice shares with its copy. A retransmission mostly differs in its
+/// timestamp option.
 fn identity(identification: u16, options: &[u8]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325 ^ u64::from(identification);
     options.iter().fold(start, |hash, byte| {
@@ -221,13 +223,13 @@ fn udp(payload: &[u8]) -> Seen<'static> {
     }
 }
 
-/// What TCP and UDP headers begin with.
+/// Source and destination port, at the start of both TCP and UDP headers.
 fn ports(transport: &[u8]) -> Option<(u16, u16)> {
     let [a, b, c, d] = *transport.first_chunk()?;
     Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
 }
 
-/// Whether a fragment is the one with the transport header.
+/// True for the first fragment, which holds the transport header.
 fn is_first(net: &LaxNetSlice<'_>) -> bool {
     match net {
         LaxNetSlice::Ipv4(ip) => ip.header().fragments_offset().value() == 0,

@@ -1,19 +1,19 @@
-//! Link-layer headers → where the network header begins.
+//! A packet's link-layer header → direction, `EtherType` and the bytes from the network header on.
 
 use etherparse::EtherType;
 
 use super::Way;
 
-/// What a packet begins with.
+/// Link type: the kind of a packet's first header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
     /// Ethernet, with or without VLAN tags.
     Ethernet,
-    /// An IP header.
+    /// No link-layer header: the packet starts with IPv4 or IPv6.
     Raw,
-    /// The family of the network header in the byte order of the capturing machine, 4 bytes.
+    /// BSD loopback: address family, 4 bytes in the byte order of the capturing machine.
     Null,
-    /// The same in network byte order.
+    /// OpenBSD loopback: address family, 4 bytes in network byte order.
     Loop,
     /// Linux cooked capture (device `any`).
     Cooked,
@@ -21,20 +21,22 @@ pub enum Link {
     Cooked2,
 }
 
+/// Packet type of outgoing packets in both cooked headers (`PACKET_OUTGOING`).
 const CAPTURED_OUTGOING: u8 = 4;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
-/// Families in null and loopback headers: `AF_INET`, and `AF_INET6` of Linux, the BSDs and macOS.
+/// `AF_INET` in loopback headers, on every system.
 const FAMILY_IPV4: u32 = 2;
+/// `AF_INET6` in loopback headers: its values on Linux, the BSDs and macOS.
 const FAMILIES_IPV6: [u32; 4] = [10, 24, 28, 30];
 
 impl Link {
-    /// By its number in capture files (<https://www.tcpdump.org/linktypes.html>).
-    pub const fn of_number(number: u32) -> Option<Self> {
+    /// Returns the link type of a number in capture files (<https://www.tcpdump.org/linktypes.html>).
+    pub const fn from_number(number: u32) -> Option<Self> {
         Some(match number {
             0 => Self::Null,
             1 => Self::Ethernet,
-            // 12 and 14: what libpcap calls raw IP on a live interface.
+            // libpcap calls raw IP on a live interface 12 or 14.
             12 | 14 | 101 | 228 | 229 => Self::Raw,
             108 => Self::Loop,
             113 => Self::Cooked,
@@ -43,8 +45,9 @@ impl Link {
         })
     }
 
-    /// What the header says of the way, the type of what follows it, and that; none if it is cut or not of IP.
-    pub(super) fn open(self, bytes: &[u8]) -> Option<(Option<Way>, EtherType, &[u8])> {
+    /// Splits the header off: returns the direction, if the header has it, the `EtherType` and the rest. Returns `None`
+    /// if the header is cut off or has a family that is not IP.
+    pub(super) fn split(self, bytes: &[u8]) -> Option<(Option<Way>, EtherType, &[u8])> {
         match self {
             Self::Ethernet => Some((None, EtherType(number(bytes, 12)?), bytes.get(14..)?)),
             Self::Raw => Some((None, by_version(bytes)?, bytes)),
@@ -93,7 +96,7 @@ fn by_version(bytes: &[u8]) -> Option<EtherType> {
     }
 }
 
-/// Both byte orders: families are small numbers, so only one of them can be meant.
+/// `EtherType` of an address family in either byte order. Families are small numbers, so the smaller reading is meant.
 fn by_family(bytes: [u8; 4]) -> Option<EtherType> {
     let family = u32::from_be_bytes(bytes).min(u32::from_le_bytes(bytes));
     if family == FAMILY_IPV4 {
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_network_header_is_found_behind_each_link_header() {
+    fn the_network_header_is_found_after_each_link_header() {
         let ip = [0x45_u8, 0, 0, 20];
         let cooked = |kind: u8| {
             [
@@ -133,25 +136,25 @@ mod tests {
             (113, cooked(0), Some(Way::Received)),
             (276, cooked2, Some(Way::Sent)),
         ] {
-            let link = Link::of_number(link).unwrap();
+            let link = Link::from_number(link).unwrap();
             assert_eq!(
-                link.open(&bytes),
+                link.split(&bytes),
                 Some((expected, EtherType(IPV4), &ip[..])),
                 "{link:?}"
             );
             for cut in 0..bytes.len() - ip.len() {
-                assert_eq!(link.open(&bytes[..cut]), None, "{link:?} {cut}");
+                assert_eq!(link.split(&bytes[..cut]), None, "{link:?} {cut}");
             }
         }
     }
 
     #[test]
     fn families_and_versions_that_are_not_ip_are_refused() {
-        assert_eq!(Link::of_number(105), None);
-        assert_eq!(Link::Raw.open(&[0x50]), None);
-        assert_eq!(Link::Null.open(&[7, 0, 0, 0, 0x45]), None);
+        assert_eq!(Link::from_number(105), None);
+        assert_eq!(Link::Raw.split(&[0x50]), None);
+        assert_eq!(Link::Null.split(&[7, 0, 0, 0, 0x45]), None);
         assert_eq!(
-            Link::Null.open(&[30, 0, 0, 0, 0x60]).unwrap().1,
+            Link::Null.split(&[30, 0, 0, 0, 0x60]).unwrap().1,
             EtherType(IPV6)
         );
     }

@@ -1,49 +1,48 @@
-//! Captured packets → both directions of their connections, in order: what every packet source hands over, and what
-//! becomes of it.
+//! Captured packets → the payload of their TCP connections, in order, for any packet source.
 //!
-//! A source yields a [`Packet`]; [`headers`] finds the TCP segment in it, [`Flows`] puts the segments of each
-//! connection in order and tells what is missing.
+//! A source yields [`Packet`]s. [`headers`] parses the TCP segment in each. [`Flows`] reassembles the segments of every
+//! connection and reports gaps.
 
 mod error;
 pub mod file;
+mod finding;
 mod flow;
 mod flows;
-mod found;
 pub mod headers;
 mod link;
 mod stream;
 
 pub use error::PacketError;
+pub use finding::{Bytes, Found};
 pub use flows::{Flows, Limits, Unfollowed};
-pub use found::{Bytes, Found};
 pub use link::Link;
 
 /// One packet as a source captured it.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// When it passed, ns; on the clock of its source's anchor.
+    /// Time of passage, ns, on the clock of the source's anchor.
     pub time: u64,
-    /// What its first header is.
+    /// Link type: the kind of the first header.
     pub link: Link,
-    /// What was captured of it.
+    /// Captured bytes, from the first header on.
     pub bytes: &'a [u8],
-    /// How long it was, bytes.
+    /// Original length, bytes.
     pub length: u32,
-    /// Which way it went, where the source knows.
+    /// Direction through the interface; `None` if the source does not know.
     pub way: Option<Way>,
 }
 
-/// Which way a packet went through the interface it was captured on.
+/// Direction of a packet through the interface it was captured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
-    /// It came in.
+    /// Incoming.
     Received,
-    /// It went out.
+    /// Outgoing.
     Sent,
 }
 
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
-pub mod building;
+pub mod testing;
 #[cfg(test)]
 mod tests;

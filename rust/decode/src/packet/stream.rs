@@ -1,112 +1,152 @@
-//! One direction of a connection: segments in any order → its bytes in order, and what is missing of them.
+//! One direction's TCP segments in any order → its payload in order, with the position of every gap.
 
 use std::collections::BTreeMap;
 
 use super::headers::Tcp;
 
-/// Sequence numbers farther apart than a window can be belong to another connection.
+/// Largest window that TCP allows, bytes. Sequence numbers farther apart belong to different connections.
 const LARGEST_WINDOW: u32 = 1 << 30;
-/// Windows that occur.
+/// Largest window seen in practice, bytes.
 const USUAL_WINDOW: u32 = 64 << 20;
-/// What keeping a segment costs beside its bytes.
+/// Memory that a waiting segment takes beside its payload, bytes.
 const OVERHEAD: usize = 96;
-/// How many packets back a copy of a packet is looked for.
+/// Number of recent packets that a new one is compared with, to find copies.
 const REMEMBERED: usize = 8;
 
-/// Bytes that cannot be handed on yet.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    /// When they passed, ns.
+/// Payload of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Payload<'a> {
+    /// Time of passage, ns.
     pub(super) time: u64,
-    /// How far the other direction had come by then.
+    /// Position of the other direction up to which the sender had received.
     pub(super) needs: u64,
-    /// What was captured of them.
-    pub(super) bytes: Vec<u8>,
-    /// How many there were.
+    /// Captured bytes.
+    pub(super) bytes: &'a [u8],
+    /// Original length, bytes.
     pub(super) length: u32,
 }
 
-/// What a new segment brought that had been there before.
+impl<'a> Payload<'a> {
+    #[inline]
+    pub(super) fn new(tcp: &Tcp<'a>, needs: u64) -> Self {
+        Self {
+            time: tcp.time,
+            needs,
+            bytes: tcp.payload,
+            length: tcp.length,
+        }
+    }
+}
+
+/// Payload that cannot be handed on yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    time: u64,
+    needs: u64,
+    bytes: Vec<u8>,
+    length: u32,
+}
+
+/// Repetition and disorder found in a new segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Repeated {
-    /// Bytes that had been captured already.
+    /// Bytes that had been captured before.
     pub(super) bytes: u64,
-    /// It came before an earlier one.
+    /// True if a later segment had been captured before.
     pub(super) out_of_order: bool,
 }
 
-/// One direction. Positions count its bytes from the first that can be known of, 64 bits wide.
+/// One direction of a connection.
+///
+/// A position is the 64-bit offset of a byte from the first one that the capture can know of; unlike a sequence number,
+/// it does not wrap.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     /// Sequence number of the byte at `next`, once known.
     sequence: Option<u32>,
+    /// Position of the next byte to hand on.
     next: u64,
+    /// Position up to which the other side has received everything.
     acknowledged: Option<u64>,
+    /// Position of FIN, once captured.
     end: Option<u64>,
+    /// Segments that cannot be handed on yet, by position.
     waiting: BTreeMap<u64, Waiting>,
+    /// Memory of waiting segments, bytes.
     held: usize,
-    /// When the last byte handed on was complete, ns.
+    /// Time at which the last byte handed on was complete, ns.
     time: u64,
+    /// Hashes of recent packets, a ring buffer.
     recent: [u64; REMEMBERED],
+    /// Number of packets put into `recent` so far.
     remembered: usize,
-    /// Segments handed on.
+    /// Number of segments handed on.
     pub(super) calls: u32,
-    /// Its end was told.
+    /// True once the end of the direction was emitted.
     pub(super) ended: bool,
 }
 
 impl Stream {
-    /// The next byte has this sequence number, unless that is known already.
+    /// Sets the sequence number of the next byte, unless it is known already.
+    #[inline]
     pub(super) fn start(&mut self, sequence: u32) {
         self.sequence.get_or_insert(sequence);
     }
 
-    /// Whether it is known where it starts.
+    /// True if the sequence number of the next byte is known.
+    #[inline]
     pub(super) fn started(&self) -> bool {
         self.sequence.is_some()
     }
 
-    /// Position up to which everything was handed on or given up.
+    /// Position of the next byte: everything before was handed on or given up.
+    #[inline]
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Position up to which the other side has said that it has everything.
+    /// Position up to which the other side has acknowledged everything.
+    #[inline]
     pub(super) fn acknowledged(&self) -> Option<u64> {
         self.acknowledged
     }
 
-    /// Bytes of memory that waiting segments take.
+    /// Memory of waiting segments, bytes.
+    #[inline]
     pub(super) fn held(&self) -> usize {
         self.held
     }
 
-    /// Whether everything up to its end was handed on.
+    /// True if everything up to FIN was handed on or given up.
+    #[inline]
     pub(super) fn complete(&self) -> bool {
         self.end.is_some_and(|end| self.next >= end)
     }
 
-    /// Whether a sequence number can be one of this stream.
+    /// True if a sequence number can belong to this connection.
+    #[inline]
     pub(super) fn plausible(&self, sequence: u32) -> bool {
         self.sequence.is_none_or(|next| {
             sequence.wrapping_sub(next).cast_signed().unsigned_abs() < LARGEST_WINDOW
         })
     }
 
-    /// Whether a sequence number is within a usual window of the next byte.
+    /// True if a sequence number is within a usual window of the next byte.
+    #[inline]
     pub(super) fn near(&self, sequence: u32) -> bool {
         self.sequence.is_none_or(|next| {
             sequence.wrapping_sub(next).cast_signed().unsigned_abs() < USUAL_WINDOW
         })
     }
 
-    /// The position of a sequence number; none before the first byte.
+    /// Position of a sequence number; `None` before the first byte.
+    #[inline]
     pub(super) fn position(&self, sequence: u32) -> Option<u64> {
         let distance = sequence.wrapping_sub(self.sequence?).cast_signed();
         self.next.checked_add_signed(distance.into())
     }
 
-    /// The other side expects this byte next. Returns the position, the byte of FIN left out.
+    /// Takes an acknowledgement: the other side expects this byte next. Returns its position, not counting FIN.
     pub(super) fn acknowledge(&mut self, sequence: u32) -> u64 {
         self.start(sequence);
         if !self.plausible(sequence) {
@@ -118,7 +158,7 @@ impl Stream {
         position
     }
 
-    /// Whether the same packet was captured a moment ago; remembers this one.
+    /// True if the same packet was captured a moment ago. Remembers this one.
     pub(super) fn is_copy(&mut self, tcp: &Tcp<'_>) -> bool {
         let place = u64::from(tcp.sequence) << 32 | u64::from(tcp.acknowledgement.unwrap_or(0));
         let kind = u64::from(tcp.length) << 3
@@ -137,17 +177,20 @@ impl Stream {
         false
     }
 
-    /// The direction ends behind this position.
+    /// Sets the end of the direction to this position, unless it is known already.
+    #[inline]
     pub(super) fn end_at(&mut self, position: u64) {
         self.end.get_or_insert(position);
     }
 
-    /// Whether a segment at this position can be handed on as it is: nothing is missing before it, nothing waits.
+    /// True if a segment at this position can be handed on at once: no byte is missing before it and no segment waits.
+    #[inline]
     pub(super) fn continues(&self, position: u64, length: u32) -> bool {
         self.waiting.is_empty() && position == self.next && length > 0
     }
 
-    /// Moves on by a segment that was handed on at `time`; returns when it was complete and its ordinal.
+    /// Advances past a segment that passed at `time`. Returns the time at which it was complete and its ordinal.
+    #[inline]
     pub(super) fn hand_on(&mut self, length: u32, time: u64) -> (u64, u32) {
         self.move_to(self.next + u64::from(length));
         self.time = self.time.max(time);
@@ -166,26 +209,27 @@ impl Stream {
             .map(|sequence| sequence.wrapping_add(distance));
     }
 
-    /// Gives up what is missing up to a position; returns how many bytes.
+    /// Gives up the bytes before a position. Returns how many were given up.
+    #[inline]
     pub(super) fn skip_to(&mut self, position: u64) -> u64 {
         let missing = position.saturating_sub(self.next);
         self.move_to(self.next + missing);
         missing
     }
 
-    /// Keeps a segment for later. `needs` is how far the other direction had come when it was sent.
-    pub(super) fn keep(&mut self, tcp: &Tcp<'_>, position: u64, needs: u64) -> Repeated {
-        let end = position + u64::from(tcp.length);
+    /// Keeps payload for later.
+    pub(super) fn keep(&mut self, position: u64, payload: Payload<'_>) -> Repeated {
+        let end = position + u64::from(payload.length);
         if end <= self.next {
             return Repeated {
-                bytes: tcp.length.into(),
+                bytes: payload.length.into(),
                 out_of_order: false,
             };
         }
         let known = self.waiting.get(&position).map_or(0, |known| known.length);
-        if known >= tcp.length {
+        if known >= payload.length {
             return Repeated {
-                bytes: tcp.length.into(),
+                bytes: payload.length.into(),
                 out_of_order: false,
             };
         }
@@ -194,10 +238,10 @@ impl Stream {
             .last_key_value()
             .is_some_and(|(last, _)| *last > position);
         let kept = Waiting {
-            time: tcp.time,
-            needs,
-            bytes: tcp.payload.to_vec(),
-            length: tcp.length,
+            time: payload.time,
+            needs: payload.needs,
+            bytes: payload.bytes.to_vec(),
+            length: payload.length,
         };
         self.held += kept.size();
         if let Some(replaced) = self.waiting.insert(position, kept) {
@@ -209,21 +253,23 @@ impl Stream {
         }
     }
 
-    /// What the first waiting segment needs of the other direction, if nothing is missing before it.
+    /// Position that the other direction must reach before the first waiting segment is handed on; `None` if bytes are
+    /// missing before that segment.
     pub(super) fn ready(&mut self) -> Option<u64> {
         self.drop_repeated();
         let (position, first) = self.waiting.first_key_value()?;
         (*position <= self.next).then_some(first.needs)
     }
 
-    /// Where the first waiting segment begins.
+    /// Position of the first waiting segment.
+    #[inline]
     pub(super) fn first_waiting(&self) -> Option<u64> {
         self.waiting
             .first_key_value()
             .map(|(position, _)| *position)
     }
 
-    /// Takes the first waiting segment without what was handed on before it.
+    /// Takes the first waiting segment, cut down to the bytes that were not handed on yet.
     pub(super) fn take(&mut self) -> Option<Waiting> {
         let (position, mut first) = self.waiting.pop_first()?;
         self.held -= first.size();
@@ -234,6 +280,7 @@ impl Stream {
         Some(first)
     }
 
+    /// Drops waiting segments whose bytes were all handed on or given up.
     fn drop_repeated(&mut self) {
         while let Some((position, first)) = self.waiting.first_key_value()
             && position + u64::from(first.length) <= self.next
@@ -244,6 +291,17 @@ impl Stream {
 }
 
 impl Waiting {
+    #[inline]
+    pub(super) fn payload(&self) -> Payload<'_> {
+        Payload {
+            time: self.time,
+            needs: self.needs,
+            bytes: &self.bytes,
+            length: self.length,
+        }
+    }
+
+    /// Memory that the payload takes, bytes.
     fn size(&self) -> usize {
         self.bytes.len() + OVERHEAD
     }

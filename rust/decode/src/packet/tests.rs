@@ -1,6 +1,6 @@
-//! Packets written down by hand → what is found in them.
+//! Hand-written packets → the findings of [`Flows`].
 
-use super::building::{MS, PORT, Plain, S, Segment, US, client, request, response, take};
+use super::testing::{MS, PORT, Plain, S, Segment, US, client, request, response, take};
 use super::*;
 use membench_event::Direction::{Request, Response};
 
@@ -15,13 +15,13 @@ fn found_with(flows: &mut Flows, segments: &[Segment], snaplen: usize) -> Vec<Pl
     let mut found = Vec::new();
     for segment in segments {
         take(flows, segment, snaplen, &mut |one| {
-            found.push(Plain::of(&one));
+            found.push(Plain::from_found(&one));
         });
     }
     found
 }
 
-/// What is found in packets, without what the end of the capture gives up.
+/// Findings in packets, before the end of the capture gives up gaps.
 fn found(segments: &[Segment]) -> Vec<Plain> {
     found_with(&mut Flows::new(&[PORT], Limits::default()), segments, WHOLE)
 }
@@ -37,7 +37,7 @@ fn opened(mid_stream: bool) -> Plain {
     }
 }
 
-/// A connection's first three packets, the client's bytes from 101 on, the server's from 501.
+/// First three packets of a connection: the client's bytes start at 101, the server's at 501.
 fn handshake() -> Vec<Segment> {
     vec![
         request(0, 100, 0, b"").with("S").without_acknowledgement(),

@@ -1,4 +1,4 @@
-//! When responses are due: reads within values, filled buffers, answers that never came.
+//! Barriers: reads within values, filled buffers, and answers that never came.
 
 use super::*;
 
@@ -64,7 +64,7 @@ fn a_read_that_filled_the_buffer_is_followed_by_one_before_the_answers() {
 }
 
 #[test]
-fn a_get_that_drops_answers_leaves_outcomes_open_up_to_the_next_read() {
+fn a_get_that_drops_answers_leaves_outcomes_unknown_until_the_next_read() {
     let long = format!("set a 0 0 1\r\nx\r\nget {}\r\n", "k".repeat(251));
     let (events, totals) = exchange()
         .reads(long.as_bytes())

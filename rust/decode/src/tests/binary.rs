@@ -1,4 +1,4 @@
-//! The binary protocol's exchanges, written down by hand.
+//! Hand-written exchanges of the binary protocol → events.
 
 use super::*;
 
@@ -17,7 +17,7 @@ const OK: u16 = 0;
 const NOT_FOUND: u16 = 1;
 const EXISTS: u16 = 2;
 
-/// What follows a header.
+/// Parts of a message after its header.
 #[derive(Clone, Copy, Default)]
 struct Body<'a> {
     extras: &'a [u8],
@@ -25,14 +25,24 @@ struct Body<'a> {
     value: &'a [u8],
 }
 
-fn message(
+/// Fields of a header that do not follow from the body.
+#[derive(Clone, Copy, Default)]
+struct Header {
     magic: u8,
     opcode: u8,
     status: u16,
     opaque: u32,
     cas: u64,
-    Body { extras, key, value }: Body<'_>,
-) -> Vec<u8> {
+}
+
+fn message(header: Header, Body { extras, key, value }: Body<'_>) -> Vec<u8> {
+    let Header {
+        magic,
+        opcode,
+        status,
+        opaque,
+        cas,
+    } = header;
     let size = |bytes: &[u8]| u8::try_from(bytes.len()).expect("a short part");
     let body = u32::try_from(extras.len() + key.len() + value.len()).expect("a short body");
     let mut bytes = vec![magic, opcode, 0, size(key), size(extras), 0];
@@ -55,7 +65,23 @@ fn asks(opcode: u8, opaque: u32, key: &str) -> Vec<u8> {
         _ => b"",
     };
     let key = key.as_bytes();
-    message(0x80, opcode, 0, opaque, 0, Body { extras, key, value })
+    let header = Header {
+        magic: 0x80,
+        opcode,
+        opaque,
+        ..Header::default()
+    };
+    message(header, Body { extras, key, value })
+}
+
+fn answer(opcode: u8, status: u16, opaque: u32) -> Header {
+    Header {
+        magic: 0x81,
+        opcode,
+        status,
+        opaque,
+        cas: 0,
+    }
 }
 
 fn says(opcode: u8, status: u16, opaque: u32, value: &[u8]) -> Vec<u8> {
@@ -63,7 +89,7 @@ fn says(opcode: u8, status: u16, opaque: u32, value: &[u8]) -> Vec<u8> {
         value,
         ..Body::default()
     };
-    message(0x81, opcode, status, opaque, 0, body)
+    message(answer(opcode, status, opaque), body)
 }
 
 fn hits(opcode: u8, opaque: u32, key: &str, value: &[u8]) -> Vec<u8> {
@@ -72,7 +98,11 @@ fn hits(opcode: u8, opaque: u32, key: &str, value: &[u8]) -> Vec<u8> {
         key: key.as_bytes(),
         value,
     };
-    message(0x81, opcode, OK, opaque, 99, body)
+    let header = Header {
+        cas: 99,
+        ..answer(opcode, OK, opaque)
+    };
+    message(header, body)
 }
 
 fn found(events: &[Event]) -> Vec<Option<Outcome>> {
@@ -118,7 +148,7 @@ fn each_opcode_gets_the_outcome_of_its_response() {
 }
 
 #[test]
-fn a_request_leaves_all_its_numbers() {
+fn an_event_holds_all_numbers_of_its_request() {
     let mut with_cas = asks(SETQ, 1, "k");
     with_cas[23] = 77;
     let stream = [asks(SET, 1, "a key"), with_cas, asks(INCR, 1, "k")].concat();
@@ -146,7 +176,7 @@ fn a_request_leaves_all_its_numbers() {
 }
 
 #[test]
-fn quiet_gets_are_settled_by_the_noop_behind_them() {
+fn quiet_gets_are_settled_by_the_noop_after_them() {
     let requests: Vec<u8> = (0..4)
         .map(|index| asks(GETKQ, index, &format!("k{index}")))
         .chain([asks(NOOP, 9, "")])
@@ -170,7 +200,7 @@ fn quiet_gets_are_settled_by_the_noop_behind_them() {
 }
 
 #[test]
-fn quiet_requests_with_one_opaque_value_are_told_by_key_or_number_or_not_at_all() {
+fn quiet_requests_with_equal_opaque_values_are_paired_by_key_or_count_or_not_at_all() {
     type Row<'a> = (u8, &'a [Vec<u8>], [Option<Outcome>; 3]);
     let [hit, gone, none, ok] = [
         Outcome::Hit,
@@ -209,7 +239,7 @@ fn quiet_requests_with_one_opaque_value_are_told_by_key_or_number_or_not_at_all(
 }
 
 #[test]
-fn quiet_requests_of_one_read_end_with_it() {
+fn quiet_requests_of_a_read_finish_at_the_next_read() {
     let (events, totals) = exchange()
         .reads(&[asks(SETQ, 1, "a"), asks(GETQ, 2, "b")].concat())
         .reads(&asks(GET, 3, "a"))
@@ -221,7 +251,7 @@ fn quiet_requests_of_one_read_end_with_it() {
 }
 
 #[test]
-fn holes_behind_a_header_cost_nothing() {
+fn holes_after_a_header_cost_nothing() {
     let answer = hits(GETK, 1, "key", &[b'x'; 500]);
     for kept in 24..=answer.len() {
         let hole = u32::try_from(answer.len() - kept).expect("a short hole");
@@ -245,7 +275,7 @@ fn a_list_of_statistics_is_skipped_to_the_response_that_ends_it() {
         value: b"1234",
         ..Body::default()
     };
-    let list = message(0x81, STAT, OK, 7, 0, named).repeat(40);
+    let list = message(answer(STAT, OK, 7), named).repeat(40);
     let whole = [&list[..], &says(STAT, OK, 7, b""), &says(NOOP, OK, 8, b"")].concat();
     let requests = [asks(STAT, 7, ""), asks(NOOP, 8, "")].concat();
     for hole in [0, 1, 100, 900] {
@@ -261,7 +291,7 @@ fn a_list_of_statistics_is_skipped_to_the_response_that_ends_it() {
 }
 
 #[test]
-fn an_unknown_opcode_takes_what_memcached_throws_away_for_it() {
+fn an_unknown_opcode_takes_the_body_that_memcached_discards() {
     let unknown = [asks(0x30, 1, "key"), b"???".to_vec()].concat();
     let (events, totals) = exchange()
         .reads(&[unknown, asks(NOOP, 2, "")].concat())
@@ -282,7 +312,7 @@ fn an_unknown_opcode_takes_what_memcached_throws_away_for_it() {
 }
 
 #[test]
-fn what_follows_lengths_that_close_the_connection_is_boundary() {
+fn bytes_after_lengths_that_close_the_connection_are_boundary() {
     let mut bad = asks(GET, 1, "key");
     bad[11] = 2;
     let (events, totals) = exchange()
@@ -294,7 +324,7 @@ fn what_follows_lengths_that_close_the_connection_is_boundary() {
 }
 
 #[test]
-fn a_connection_open_before_the_start_is_told_by_its_first_request() {
+fn a_connection_opened_before_the_start_syncs_at_its_first_request() {
     let (events, totals) = Exchange::new(Responses::Bytes, true)
         .reads(b"the tail of a value")
         .reads(&asks(GET, 1, "a"))
@@ -305,7 +335,7 @@ fn a_connection_open_before_the_start_is_told_by_its_first_request() {
 }
 
 #[test]
-fn lost_bytes_cost_requests_up_to_the_next_that_stands_between_two() {
+fn after_lost_bytes_decoding_resumes_at_a_request_followed_by_another() {
     let pipeline = [asks(GET, 2, "a"), asks(SET, 3, "b"), asks(NOOP, 4, "")].concat();
     let (events, totals) = exchange()
         .reads(&asks(GET, 1, "a"))
@@ -335,7 +365,7 @@ fn a_read_that_filled_the_buffer_is_a_barrier_for_messages() {
 }
 
 #[test]
-fn lengths_settle_what_they_can_of_messages() {
+fn lengths_settle_the_binary_outcomes_that_they_imply() {
     let mut exchange = Exchange::new(Responses::Lengths, false);
     let table = [
         (GET, 33, None),
@@ -359,7 +389,7 @@ fn lengths_settle_what_they_can_of_messages() {
     assert!(events.iter().all(|event| event.server_time == Some(1_000)));
 }
 
-/// A pipeline with what it is answered.
+/// A pipeline of requests and its answers.
 pub(super) fn pipeline() -> (Vec<u8>, Vec<u8>) {
     let requests = [
         asks(SET, 1, "a"),

@@ -1,9 +1,9 @@
-//! Connections that began before the recording, and ends in the middle.
+//! Boundaries: connections opened before the recording, and streams that end within a message.
 
 use super::*;
 
 #[test]
-fn a_connection_open_before_the_start_begins_at_its_first_request() {
+fn a_connection_opened_before_the_start_begins_at_its_first_request() {
     let (events, totals) = Exchange::new(Responses::Bytes, true)
         .sends(b"END\r\n")
         .reads(b"tail of a value\r\n")
@@ -19,13 +19,13 @@ fn a_connection_open_before_the_start_begins_at_its_first_request() {
 }
 
 #[test]
-fn what_is_read_while_the_source_is_detached_is_boundary() {
+fn reads_while_the_source_detaches_are_boundary() {
     let mut exchange = exchange();
     exchange
         .reads(b"get a\r\n")
         .sends(b"END\r\n")
         .reads(b"get b\r\n");
-    exchange.decoder.ending();
+    exchange.decoder.start_detaching();
     let (events, totals) = exchange
         .sends(b"END\r\n")
         .reads(b"get c\r\n")
@@ -44,7 +44,7 @@ fn what_is_read_while_the_source_is_detached_is_boundary() {
 }
 
 #[test]
-fn requests_behind_the_tail_of_a_value_get_no_outcome_of_another() {
+fn requests_after_the_tail_of_a_value_get_no_foreign_outcome() {
     let (events, totals) = Exchange::new(Responses::Bytes, true)
         .reads(b"tail\r\nset b 0 0 1\r\ny\r\n")
         .sends(b"NOT_STORED\r\nSTORED\r\n")

@@ -1,15 +1,18 @@
-//! Streams that are no memcached's: bounded, counted, and no panic.
+//! Streams that are not memcached's: memory is bounded, every byte is counted, nothing panics.
 
 use super::*;
 
 #[test]
-fn a_line_without_end_is_bounded() {
+fn an_endless_line_is_bounded() {
     let mut exchange = exchange();
     for _ in 0..1_000 {
         exchange.reads(&[b'x'; 16_384]);
     }
-    let so_far = exchange.decoder.totals(0).expect("it is open");
-    assert!(so_far.request.accounted() > 16_000_000, "it is not kept");
+    let so_far = exchange.decoder.totals(0).expect("an open connection");
+    assert!(
+        so_far.request.accounted() > 16_000_000,
+        "the line is not kept"
+    );
     let (events, totals) = exchange.end();
     assert!(events.is_empty());
     assert_eq!(totals.request.seen, 16_384_000);
@@ -30,7 +33,7 @@ fn the_binary_magic_inside_a_text_connection_is_a_bad_verb() {
 }
 
 #[test]
-fn a_line_of_a_list_without_end_is_passed_over_to_its_end() {
+fn an_overlong_line_of_a_list_is_skipped_to_its_end() {
     let mut exchange = exchange();
     exchange
         .reads(b"stats\r\nget a\r\n")
@@ -38,8 +41,11 @@ fn a_line_of_a_list_without_end_is_passed_over_to_its_end() {
     for _ in 0..1_000 {
         exchange.sends(&[b'x'; 16_384]);
     }
-    let so_far = exchange.decoder.totals(0).expect("it is open");
-    assert!(so_far.response.text_skipped > 16_000_000, "it is not kept");
+    let so_far = exchange.decoder.totals(0).expect("an open connection");
+    assert!(
+        so_far.response.text_skipped > 16_000_000,
+        "the line is not kept"
+    );
     let (events, totals) = exchange.sends(b"\r\nEND\r\nEND\r\n").end();
     assert_eq!(
         outcomes(&events),
@@ -53,7 +59,7 @@ fn a_line_of_a_list_without_end_is_passed_over_to_its_end() {
 }
 
 #[test]
-fn requests_that_nobody_answers_wait_up_to_a_bound_and_are_then_unpaired() {
+fn unanswered_requests_wait_up_to_a_bound_and_are_then_unpaired() {
     let mut exchange = exchange();
     exchange.fills = true;
     let requests = b"get a\r\n".repeat(1 << 14);

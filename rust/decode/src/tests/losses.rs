@@ -1,4 +1,4 @@
-//! Holes and lost bytes: what they cost, and what they must not.
+//! Holes and lost bytes: the requests that they cost, and those that they must not.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn holes_inside_values_are_skipped_by_length() {
 }
 
 #[test]
-fn behind_a_value_five_bytes_that_were_not_kept_are_the_end() {
+fn five_bytes_not_kept_after_a_value_are_the_end_line() {
     let mut exchange = exchange();
     exchange.reads(b"get a b\r\nget c\r\n");
     let parts = |line| [Piece::Bytes(line), Piece::Hole(5), Piece::Hole(5)];
@@ -58,7 +58,7 @@ fn behind_a_value_five_bytes_that_were_not_kept_are_the_end() {
 }
 
 #[test]
-fn a_hole_in_a_list_is_skipped_to_the_tail_that_ends_it() {
+fn a_hole_in_a_list_is_skipped_to_the_line_that_ends_it() {
     let (events, totals) = exchange()
         .reads(b"stats\r\nget a\r\n")
         .push(

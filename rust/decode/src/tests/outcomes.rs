@@ -1,4 +1,4 @@
-//! Whole exchanges: what each request comes to.
+//! Whole exchanges → the outcome of each request.
 
 use super::*;
 
@@ -74,7 +74,7 @@ fn each_command_gets_the_outcome_of_its_response() {
 }
 
 #[test]
-fn a_multi_get_is_an_event_a_key_and_misses_are_those_passed_over() {
+fn a_multi_get_makes_one_event_a_key_and_keys_passed_over_are_misses() {
     let (events, _) = exchange()
         .reads(b"get a b c d\r\n")
         .sends(b"VALUE b 0 2\r\nxx\r\nVALUE d 0 1\r\ny\r\nEND\r\n")
@@ -133,7 +133,7 @@ fn noreply_is_suppressed_and_takes_no_response() {
 }
 
 #[test]
-fn quiet_requests_are_settled_by_opaque_key_or_uniqueness() {
+fn quiet_requests_are_settled_by_opaque_token_key_or_uniqueness() {
     let hit = Some(Outcome::Hit);
     let quiet = Some(Outcome::Suppressed);
     let noop = Some(Outcome::Ok);
@@ -215,7 +215,7 @@ fn absolute_expiry_times_become_relative() {
 }
 
 #[test]
-fn lengths_settle_what_they_can() {
+fn lengths_settle_the_outcomes_that_they_imply() {
     let mut exchange = Exchange::new(Responses::Lengths, false);
     for (request, length) in [
         (&b"get a\r\n"[..], 5),
@@ -245,7 +245,7 @@ fn lengths_settle_what_they_can() {
 }
 
 #[test]
-fn without_responses_events_come_at_once_and_nothing_is_unpaired() {
+fn without_responses_events_appear_at_once_and_nothing_is_unpaired() {
     let (events, totals) = Exchange::new(Responses::None, false)
         .reads(b"get a b\r\nset c 0 0 1 noreply\r\nx\r\n")
         .end();

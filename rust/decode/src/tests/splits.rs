@@ -1,4 +1,4 @@
-//! Streams cut anywhere, and any bytes at all.
+//! Properties: streams split anywhere, and arbitrary bytes.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -10,7 +10,7 @@ const REQUESTS: &[u8] = b"get a bb\r\nset a 7 0 3\r\nx\ny\r\nmg bb v k q O9\r\nm
 const RESPONSES: &[u8] = b"VALUE bb 0 2\r\nhi\r\nEND\r\nSTORED\r\nVA 2 kbb O9\r\nhi\r\nMN\r\n\
     VALUE a 7 3 55\r\nx\ny\r\nEND\r\nSTORED\r\n15\r\nSTAT a 1\r\nSTAT b 2\r\nEND\r\nERROR\r\nDELETED\r\n";
 
-/// Requests, responses, and how many events they come to, of each protocol.
+/// Requests, responses and the number of their events, for lines and for the binary protocol.
 fn streams() -> [(Vec<u8>, Vec<u8>, usize); 2] {
     let (requests, responses) = binary::pipeline();
     [
@@ -19,7 +19,7 @@ fn streams() -> [(Vec<u8>, Vec<u8>, usize); 2] {
     ]
 }
 
-/// A stream in pieces.
+/// Splits a stream at the given places.
 fn cut<'a>(stream: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
     let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
     cuts.extend([0, stream.len()]);

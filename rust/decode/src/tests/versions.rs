@@ -1,4 +1,4 @@
-//! What releases of memcached read differently.
+//! Lines that releases of memcached read differently.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn what_follows_a_refused_line_depends_on_the_version() {
 }
 
 #[test]
-fn an_empty_line_behind_a_refusal_is_no_answer() {
+fn an_empty_line_after_a_refusal_is_no_answer() {
     let long = format!("get {}\r\nget b\r\n", "k".repeat(251));
     let (events, totals) = exchange()
         .reads(long.as_bytes())
@@ -46,7 +46,7 @@ fn an_empty_line_behind_a_refusal_is_no_answer() {
 }
 
 #[test]
-fn statistics_tell_the_version_of_their_server_alone() {
+fn statistics_set_the_version_of_their_server_only() {
     let mut exchange = exchange();
     exchange.decoder.assign(0, 7);
     exchange

@@ -1,4 +1,4 @@
-//! What a killed recorder leaves can be read and sealed.
+//! A profile abandoned by a killed recorder can be read and sealed.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::Error;
 
 const TAIL: &str = "events-000001.arrows.part";
 
-/// Three batches in an open part; the lengths of the file after the schema and after each batch.
+/// Writes three batches to an open part. Returns the events, and the file's lengths after the schema and each batch.
 fn killed(path: &Path) -> (Vec<Event>, Vec<u64>) {
     let mut writer = writer(path, ONE_PART);
     let length = || fs::metadata(path.join(TAIL)).unwrap().len();
@@ -46,7 +46,7 @@ fn a_cut_at_any_byte_leaves_the_messages_before_it() {
 }
 
 #[test]
-fn every_whole_batch_outlives_a_cut() {
+fn every_whole_batch_survives_a_cut() {
     let (_folder, path) = place();
     let (events, ends) = killed(&path);
     for (whole, end) in ends.iter().enumerate().rev() {
@@ -65,13 +65,13 @@ fn every_whole_batch_outlives_a_cut() {
 }
 
 #[test]
-fn an_unsealed_profile_says_so_and_how_much_was_cut() {
+fn an_unsealed_profile_reports_its_state_and_the_bytes_cut_off() {
     let (_folder, path) = place();
     let (_, ends) = killed(&path);
     cut(&path, ends[2] + 9);
     let profile = Profile::open(&path).unwrap();
     assert_eq!(profile.manifest().state, State::Recording);
-    // The dictionary is not sent again, so nothing stands between the batches.
+    // Dictionaries are not repeated, so batches follow each other directly.
     assert_eq!(profile.unsealed(), (200, 9));
     assert_eq!(profile.connection_count().unwrap(), 7);
     assert_eq!(profile.connections().unwrap(), []);
@@ -79,7 +79,7 @@ fn an_unsealed_profile_says_so_and_how_much_was_cut() {
 }
 
 #[test]
-fn repair_seals_what_is_there_once() {
+fn repair_seals_whole_batches_and_changes_nothing_the_second_time() {
     let (_folder, path) = place();
     let (events, ends) = killed(&path);
     cut(&path, ends[3] - 1);
@@ -119,7 +119,7 @@ fn an_open_part_is_ignored_once_its_parquet_is_there() {
     let left = fs::read(path.join(TAIL)).unwrap();
     let manifest = fs::read(path.join("manifest.json")).unwrap();
     repair(&path).unwrap();
-    // As if it was killed between sealing the part and saying so.
+    // As if the recorder was killed between sealing the part and listing it.
     fs::write(path.join(TAIL), left).unwrap();
     fs::write(path.join("manifest.json"), manifest).unwrap();
     let profile = Profile::open(&path).unwrap();
@@ -131,7 +131,7 @@ fn an_open_part_is_ignored_once_its_parquet_is_there() {
 }
 
 #[test]
-fn connections_saved_meanwhile_outlive_a_kill() {
+fn connections_saved_while_recording_survive_a_kill() {
     let (_folder, path) = place();
     let mut writer = writer(&path, ONE_PART);
     let row = membench_event::ConnectionRow {

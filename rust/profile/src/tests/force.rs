@@ -1,4 +1,4 @@
-//! What stands at the output's path is not lost by accident.
+//! Files at the output path are not lost by accident.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn try_create(path: &Path, force: bool) -> Option<Error> {
 }
 
 #[test]
-fn an_existing_output_is_refused_with_the_way_out() {
+fn an_existing_output_is_refused_with_a_hint() {
     let (folder, path) = place();
     sealed(&path, &[event(0)], &OptionsTable::default());
     let error = try_create(&path, false).unwrap();
@@ -42,17 +42,17 @@ fn force_removes_nothing_but_profiles() {
         (
             "a file",
             |path| fs::write(path, "mine").unwrap(),
-            "it is no folder",
+            "it is not a folder",
         ),
         (
             "a folder",
             |path| fs::create_dir(path).unwrap(),
-            "there is no manifest.json in it",
+            "it has no manifest.json",
         ),
         (
             "a link",
             |path| std::os::unix::fs::symlink("/tmp", path).unwrap(),
-            "it is no folder",
+            "it is not a folder",
         ),
         (
             "a folder with other files",
@@ -60,7 +60,7 @@ fn force_removes_nothing_but_profiles() {
                 sealed(path, &[event(0)], &OptionsTable::default());
                 fs::write(path.join("notes.txt"), "mine").unwrap();
             },
-            "there are other files in it",
+            "it contains other files",
         ),
         (
             "a folder with folders",
@@ -68,7 +68,7 @@ fn force_removes_nothing_but_profiles() {
                 sealed(path, &[event(0)], &OptionsTable::default());
                 fs::create_dir(path.join("mine")).unwrap();
             },
-            "there are other files in it",
+            "it contains other files",
         ),
     ];
     for (case, prepare, found) in cases {
@@ -84,7 +84,7 @@ fn force_removes_nothing_but_profiles() {
 }
 
 #[test]
-fn force_does_not_replace_what_is_being_recorded() {
+fn force_does_not_replace_a_profile_that_is_being_recorded() {
     let (folder, path) = place();
     let mut writer = writer(&path, ONE_PART);
     let error = try_create(&path, true).unwrap();
@@ -106,9 +106,9 @@ fn a_missing_parent_folder_is_named() {
 }
 
 #[test]
-fn what_a_killed_recorder_left_beside_the_output_goes_and_nothing_else() {
+fn leftovers_of_a_killed_recorder_beside_the_output_are_removed_and_nothing_else() {
     let (folder, path) = place();
-    // No process has such a number.
+    // Above the kernel's largest process id.
     let left = [".test.mb.4194305.new", ".test.mb.4194306.old"];
     let kept = [
         ".other.mb.4194305.new",

@@ -6,7 +6,7 @@ use super::super::State;
 use super::*;
 use crate::Error;
 
-/// A disk of a few MB, unmounted when dropped; none without the right to mount.
+/// A tmpfs that is unmounted when dropped.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
@@ -28,7 +28,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Keys that do not compress.
+/// Events whose keys do not compress.
 fn noise(start: u32) -> Vec<Event> {
     (start..start + 5_000)
         .map(|number| {

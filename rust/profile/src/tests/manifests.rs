@@ -1,7 +1,8 @@
-//! A manifest that cannot be used says why.
+//! Manifests of older schemas open; unusable ones are refused with the reason.
 
 use std::fs;
 
+use super::super::repair;
 use super::*;
 use membench_event::Failure;
 
@@ -22,16 +23,16 @@ fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {
 }
 
 #[test]
-fn what_is_wrong_with_a_profile_is_said() {
+fn an_unusable_profile_is_refused_with_the_reason() {
     type Change = fn(&Path);
     let cases: [(Change, &str); 7] = [
         (
             |path| {
                 rewrite(path, |text| {
-                    text.replacen("\"schema_version\": 1", "\"schema_version\": 3", 1)
+                    text.replacen("\"schema_version\": 2", "\"schema_version\": 3", 1)
                 });
             },
-            "PATH: schema version 3 is newer than this membench (1); upgrade it",
+            "PATH: schema version 3 is newer than this membench (2); upgrade it",
         ),
         (
             |path| rewrite(path, |text| text[..text.len() / 2].into()),
@@ -59,7 +60,7 @@ fn what_is_wrong_with_a_profile_is_said() {
                     fs::remove_file(path.join(name)).unwrap();
                 }
             },
-            "PATH is not a membench profile: there is no manifest.json in it",
+            "PATH is not a membench profile: it has no manifest.json",
         ),
     ];
     for (change, wanted) in cases {
@@ -67,6 +68,74 @@ fn what_is_wrong_with_a_profile_is_said() {
         assert!(text.starts_with(wanted), "{text}");
         assert!(hint.is_some() || wanted.ends_with("upgrade it"), "{text}");
     }
+}
+
+/// A sealed profile as membench wrote it with schema 1, except for the value of `tier`.
+fn schema_1(tier: &str) -> (TempDir, PathBuf) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = here
+        .ancestors()
+        .map(|folder| folder.join("tests/data/sealed"))
+        .find(|folder| folder.is_dir());
+    let source = found.expect("the repository has tests/data/sealed");
+    let (folder, path) = place();
+    fs::create_dir(&path).unwrap();
+    for name in names(&source) {
+        fs::copy(source.join(&name), path.join(&name)).unwrap();
+    }
+    rewrite(&path, |text| {
+        assert!(text.contains("\"schema_version\": 1,"), "{text}");
+        let changed = text.replacen("\"tier\": null", &format!("\"tier\": {tier}"), 1);
+        assert!(changed.contains(&format!("\"tier\": {tier}")), "{text}");
+        changed
+    });
+    (folder, path)
+}
+
+#[test]
+fn a_profile_of_schema_1_opens_with_its_tier_as_hooks() {
+    for (tier, hooks) in [
+        ("null", None),
+        ("\"T1\"", Some("sockets")),
+        ("\"T2\"", Some("syscalls")),
+        ("\"TCX\"", Some("tcx")),
+        ("\"clsact\"", Some("clsact")),
+    ] {
+        let (_folder, path) = schema_1(tier);
+        let profile = Profile::open(&path).unwrap();
+        assert_eq!(profile.manifest().header.hooks.as_deref(), hooks, "{tier}");
+        assert_eq!(profile.manifest().schema_version, 1);
+        assert_eq!(read(&profile).len(), 40);
+    }
+}
+
+#[test]
+fn a_repaired_profile_of_schema_1_has_the_present_schema() {
+    let (_folder, path) = schema_1("\"T2\"");
+    rewrite(&path, |text| text.replacen("sealed", "recording", 1));
+    repair(&path).unwrap();
+    let text = fs::read_to_string(path.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&manifest["schema_version"], &manifest["hooks"]),
+        (&2.into(), &"syscalls".into())
+    );
+    assert!(manifest.get("tier").is_none(), "{text}");
+}
+
+#[test]
+fn a_new_profile_names_its_hooks() {
+    let (_folder, path) = place();
+    let header = Header {
+        hooks: Some("sockets".into()),
+        ..header()
+    };
+    let writer = Writer::create(&path, header, false).unwrap();
+    let manifest = writer.finish(End::default()).unwrap();
+    assert_eq!(manifest.schema_version, 2);
+    let read = Profile::open(&path).unwrap();
+    assert_eq!(*read.manifest(), manifest);
+    assert_eq!(read.summary().unwrap().hooks.as_deref(), Some("sockets"));
 }
 
 #[test]
@@ -78,7 +147,7 @@ fn a_draft_of_a_manifest_is_ignored() {
 }
 
 #[test]
-fn a_file_and_nothing_are_told_apart() {
+fn a_file_and_a_missing_path_give_different_errors() {
     let (folder, path) = place();
     let missing = Profile::open(&path).unwrap_err().to_string();
     assert!(
@@ -89,7 +158,7 @@ fn a_file_and_nothing_are_told_apart() {
     fs::write(&file, "text").unwrap();
     let error = Profile::open(&file).unwrap_err().to_string();
     assert!(
-        error.ends_with("it is a file, a profile is a folder"),
+        error.ends_with("it is a file; a profile is a folder"),
         "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! Several parts are one stream.
+//! Several parts read as one stream.
 
 use super::*;
 
@@ -8,7 +8,7 @@ const SMALL_PARTS: Limits = Limits {
     part_age: Duration::MAX,
 };
 
-/// Writes each slice as a part.
+/// Writes a profile with one part per element of `parts`.
 fn parts(path: &Path, parts: &[Vec<Event>]) -> Profile {
     let mut writer = writer(path, SMALL_PARTS);
     for part in parts {

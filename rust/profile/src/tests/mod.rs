@@ -1,5 +1,6 @@
-//! Behaviour of profiles as a whole, on real folders.
+//! Behaviour of whole profiles in real folders.
 
+mod clocks;
 mod crash;
 mod force;
 mod full_disk;
@@ -18,10 +19,10 @@ use super::{End, Header, Profile, Writer};
 use membench_event::Anchor;
 use membench_event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 
-/// Between the two clocks of the tests, ns.
+/// `CLOCK_MONOTONIC` at the anchor of the tests, ns.
 const START: u64 = 5_000_000_000;
 
-/// A folder that goes with the test, and a profile's path in it.
+/// A folder that is removed after the test, and the path of a profile in it.
 fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.mb");
@@ -39,7 +40,7 @@ fn header() -> Header {
     }
 }
 
-/// A get of a microsecond of its own.
+/// A get that hits, `number` microseconds after the start.
 fn event(number: u32) -> Event {
     Event {
         time: START + u64::from(number) * 1000,
@@ -55,7 +56,7 @@ fn event(number: u32) -> Event {
     }
 }
 
-/// Seals only at the end; a batch holds what is appended before a flush.
+/// One part, sealed only at the end; a batch consists of the events appended before a flush.
 const ONE_PART: Limits = Limits {
     batch: 1 << 16,
     part_events: u64::MAX,
@@ -70,7 +71,7 @@ fn append(writer: &mut Writer, events: &[Event]) {
     writer.append(events, &OptionsTable::default()).unwrap();
 }
 
-/// A sealed profile of these events.
+/// Writes a sealed profile and opens it.
 fn sealed(path: &Path, events: &[Event], options: &OptionsTable) -> Profile {
     let mut writer = writer(path, ONE_PART);
     writer.append(events, options).unwrap();

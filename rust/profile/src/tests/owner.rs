@@ -1,4 +1,4 @@
-//! A profile belongs, with all its files, to whom it was made for.
+//! A profile and all its files belong to the owner it was created for.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ const SOMEBODY: Owner = Owner {
     uid: 65_534,
     gid: 65_533,
 };
-/// A part is sealed, and another opened, at every flush.
+/// Seals a part and opens the next at every flush.
 const MANY_PARTS: Limits = Limits {
     part_events: 1,
     ..ONE_PART
@@ -57,7 +57,7 @@ fn assert_all_theirs(path: &Path, at_least: usize) {
 }
 
 #[test]
-fn every_file_belongs_to_whom_the_profile_was_made_for() {
+fn every_file_belongs_to_the_owner_of_the_profile() {
     let (_folder, path) = place();
     let Some(mut writer) = writer(&path, MANY_PARTS) else {
         return;
@@ -70,7 +70,7 @@ fn every_file_belongs_to_whom_the_profile_was_made_for() {
 }
 
 #[test]
-fn what_repair_writes_belongs_to_the_owner_of_the_folder() {
+fn files_that_repair_writes_belong_to_the_owner_of_the_folder() {
     let (_folder, path) = place();
     let Some(mut writer) = writer(&path, ONE_PART) else {
         return;

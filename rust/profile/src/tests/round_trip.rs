@@ -1,4 +1,4 @@
-//! What is written is what is read.
+//! Events, tables and counts are read as they were written.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -65,7 +65,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     })
 }
 
-/// Sorted as a part is, with the grain that a profile keeps.
+/// The events in the order of a part, with the resolution of a profile.
 fn expected(events: &[Event]) -> Vec<Event> {
     let mut events = events.to_vec();
     events.sort_by_key(|event| (event.time, event.connection, event.batch, event.request));
@@ -117,7 +117,7 @@ fn an_event_before_the_anchor_keeps_its_time() {
 }
 
 #[test]
-fn options_that_appear_later_do_not_disturb_earlier_ones() {
+fn options_that_appear_later_do_not_change_earlier_ones() {
     let (_folder, path) = place();
     let mut options = OptionsTable::default();
     let mut writer = writer(&path, ONE_PART);
@@ -141,7 +141,7 @@ fn options_that_appear_later_do_not_disturb_earlier_ones() {
 }
 
 #[test]
-fn tables_come_back_as_they_were() {
+fn tables_are_read_as_they_were_written() {
     let (_folder, path) = place();
     let end = End {
         connections: vec![
@@ -184,7 +184,7 @@ fn tables_come_back_as_they_were() {
 }
 
 #[test]
-fn counts_tell_commands_outcomes_and_requests() {
+fn events_are_counted_by_command_and_outcome_and_as_requests() {
     let (_folder, path) = place();
     let mut events: Vec<Event> = (0..10).map(event).collect();
     events[3].command = Command::Set;

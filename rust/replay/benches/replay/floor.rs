@@ -1,4 +1,4 @@
-//! The floor: the least that a one-thread epoll client does which parses every answer, stamps and histograms every request.
+//! Floor of the cost: a one-thread epoll client that only parses every answer, and stamps and histograms every request.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use hdrhistogram::Histogram;
-use membench_replay::clock::{monotonic, thread_cpu};
-use membench_replay::shard::poller::Poller;
+use membench_replay::bench::{Poller, monotonic, thread_cpu};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
@@ -15,13 +14,16 @@ use super::Load;
 
 struct Client {
     socket: std::net::TcpStream,
+    /// Times at which the requests without an answer were sent, monotonic ns.
     sent: VecDeque<u64>,
     outgoing: Vec<u8>,
+    /// Requests left to send.
     left: usize,
+    /// Index of the next request to send.
     next: usize,
 }
 
-/// Runs the load; returns the thread's CPU time for each request, ns.
+/// Runs the load; returns the CPU time of the thread per request, ns.
 pub(crate) fn run(target: SocketAddr, load: &Load, requests: &[Vec<u8>]) -> io::Result<f64> {
     let mut poller = Poller::new()?;
     let mut clients = Vec::new();
@@ -63,6 +65,7 @@ pub(crate) fn run(target: SocketAddr, load: &Load, requests: &[Vec<u8>]) -> io::
 }
 
 impl Client {
+    /// Sends the next batch, if any requests are left.
     fn refill(&mut self, load: &Load, requests: &[Vec<u8>]) -> io::Result<()> {
         let count = load.depth.min(self.left);
         if count == 0 {
@@ -82,6 +85,7 @@ impl Client {
         Ok(())
     }
 
+    /// Reads and parses the answers that have arrived.
     fn read(&mut self, incoming: &mut [u8], histogram: &mut Histogram<u64>) -> io::Result<()> {
         let mut bytes: &[u8] = match recv(self.socket.as_fd(), &mut *incoming, RecvFlags::empty()) {
             Ok((length, _)) => &incoming[..length],
@@ -105,7 +109,7 @@ impl Client {
     }
 }
 
-/// The size in `VALUE key flags size`.
+/// Returns the size in `VALUE key flags size`.
 fn size(line: &[u8]) -> usize {
     let digits = line
         .trim_ascii_end()

@@ -1,4 +1,4 @@
-//! What replay costs and how exact it is, on a real memcached: `cargo bench --bench replay [cost|lag|freeze]`.
+//! Cost and precision of replay against a real memcached: `cargo bench --bench replay [cost|lag|freeze]`.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -9,25 +9,12 @@ mod floor;
 
 use std::net::SocketAddr;
 use std::process::{Child, Command as Process};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use membench_event::{Command, Event, OptionsTable, Outcome};
-use membench_replay::clock::{WallClock, monotonic};
-use membench_replay::make::opaque::Opaque;
-use membench_replay::make::request::Requests;
-use membench_replay::measure::Measures;
-use membench_replay::operation::{Block, Kind, Marks, Operation};
-use membench_replay::plan::recording::in_memory;
-use membench_replay::plan::template::Templates;
-use membench_replay::shard::Shard;
-use membench_replay::shard::connection::Shared;
-use membench_replay::shard::connections::Connections;
-use membench_replay::shard::processors;
-use membench_replay::{Options, Report, run_recording};
+use membench_replay::bench::{self, Block, Kind, Marks, Operation};
+use membench_replay::{Options, Report, in_memory, run_recording};
 use rustix::process::{Pid, Signal, kill_process};
 
 const ROUNDS: usize = 7;
@@ -37,10 +24,12 @@ const VALUE_SIZE: u32 = 100;
 const BLOCK: usize = 1024;
 const SECOND: u64 = 1_000_000_000;
 
-/// A closed loop: what floor and shard are compared by.
+/// Closed-loop load, which both the floor and a shard of replay run.
 pub struct Load {
     connections: usize,
+    /// Requests sent together on a connection, once the answers to all earlier ones are there.
     depth: usize,
+    /// Requests on all connections together.
     requests: usize,
 }
 
@@ -109,10 +98,10 @@ fn main() {
     }
 }
 
-/// CPU of the generator for each request, against the floor, in alternating rounds.
+/// Prints the generator's CPU time per request beside that of the floor, from alternating rounds.
 fn cost(server: &Server) {
     println!(
-        "generator CPU a request, ns: median of {ROUNDS} alternating rounds; ratio to the floor of the same round"
+        "generator CPU per request, ns: median of {ROUNDS} alternating rounds; ratio to the floor of the same round"
     );
     let loads = [
         Load {
@@ -129,10 +118,10 @@ fn cost(server: &Server) {
     let lines = lines();
     thread::scope(|scope| {
         scope.spawn(|| {
-            processors::for_shards(1)
+            bench::for_shards(1)
                 .into_iter()
                 .flatten()
-                .for_each(processors::stay_on);
+                .for_each(bench::pin);
             shard(
                 server.address,
                 &Load {
@@ -181,39 +170,14 @@ fn print_cost(load: &Load, rounds: &[[f64; 3]]) {
     );
 }
 
-/// The replay engine in a closed loop; CPU time of its thread for each request, ns.
+/// Runs the load through a shard of replay; returns the CPU time of the thread per request, ns.
 fn shard(target: SocketAddr, load: &Load, stamped: bool) -> f64 {
-    let blocks = blocks(load);
-    let (sender, receiver) = sync_channel(blocks.len());
-    for block in blocks {
-        sender.send(block).unwrap();
-    }
-    drop(sender);
-    let (intervals, _reports) = channel();
-    let shared = Shared {
-        requests: Requests::new(Arc::new(Templates::new(&OptionsTable::default())), 1),
-        measures: Measures::new(),
-        wall_clock: WallClock::new(),
-        incoming: vec![0; 64 * 1024],
-        start: 0,
-    };
-    let connections = Connections::new(target, stamped, shared);
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut loaded = Shard::new(
-        connections,
-        receiver,
-        Some(load.depth),
-        (0, intervals),
-        stop,
-    )
-    .unwrap();
-    loaded.prepare().unwrap();
-    let outcome = loaded.run(monotonic()).unwrap();
-    assert_eq!(outcome.measures.counts.answered, load.requests as u64);
-    ratio(outcome.cpu, outcome.measures.counts.answered)
+    let cost = bench::closed_loop(target, blocks(load), load.depth, stamped).unwrap();
+    assert_eq!(cost.answered, load.requests as u64);
+    ratio(cost.cpu, cost.answered)
 }
 
-/// One set in eleven requests.
+/// True for one request in eleven, which is a set; the others are gets.
 fn is_set(index: usize) -> bool {
     index.is_multiple_of(11)
 }
@@ -254,16 +218,10 @@ fn blocks(load: &Load) -> Vec<Block> {
     blocks
 }
 
-/// The same requests as bytes, for the floor.
+/// Returns the requests of a load as bytes, for the floor.
 fn lines() -> Vec<Vec<u8>> {
-    let mut requests = Requests::new(Arc::new(Templates::new(&OptionsTable::default())), 1);
     let count = usize::try_from(KEYS).unwrap() * 11;
-    let line = |index| {
-        let mut line = Vec::new();
-        requests.append(&mut line, &[operation(index, 0)], Opaque::default());
-        line
-    };
-    (0..count).map(line).collect()
+    bench::encode((0..count).map(|index| operation(index, 0)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
@@ -271,7 +229,7 @@ fn ratio(amount: u64, count: u64) -> f64 {
     amount as f64 / count.max(1) as f64
 }
 
-/// Ten connections, ten thousand gets a second, evenly.
+/// Makes a recording of 10,000 gets a second at equal distances, over ten connections.
 fn constant(seconds: u64) -> Vec<Event> {
     let period = SECOND / 10_000;
     (0..10_000 * seconds)
@@ -306,6 +264,7 @@ fn replay(server: &Server, seconds: u64) -> Report {
     .unwrap()
 }
 
+/// Prints lag and response times at 10,000 requests a second.
 fn lag(server: &Server) {
     let report = replay(server, 5);
     let lag = report.lag_ns.overall;
@@ -321,7 +280,8 @@ fn lag(server: &Server) {
     );
 }
 
-/// The server is stopped for 100 ms of each second: 95 of 100 requests wait at most 50 ms, 99 at most 90 ms.
+/// Prints response times against a server that is stopped for 100 ms of each second. An open loop then has its 95th
+/// percentile at 50 ms and its 99th at 90 ms.
 fn freeze(server: &Server) {
     let report = thread::scope(|scope| {
         let replay = scope.spawn(|| replay(server, 10));
@@ -338,7 +298,7 @@ fn freeze(server: &Server) {
         replay.join().unwrap()
     });
     let response = report.response_ns.overall;
-    println!("the server stopped for 100 ms in each second, 10 s at 10,000/s");
+    println!("10,000/s for 10 s, with the server stopped for 100 ms of each second");
     println!(
         "  sent {} of {}, p95 {:.1} ms (50), p99 {:.1} ms (90), lag p99 {} ns",
         report.sent,

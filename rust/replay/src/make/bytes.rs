@@ -1,4 +1,4 @@
-//! Sizes of requests as recorded and as written → why a replay writes other bytes than were recorded.
+//! Recorded and written sizes of requests → why a replay writes a different number of bytes than was recorded.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use membench_event::Command;
 
 use crate::make::keys::KEY_MAX;
 use crate::make::request::is_shortened;
+use crate::make::template::Template;
 use crate::operation::{Marks, Operation};
-use crate::plan::template::Template;
 
-/// Why a request that was sent has another size than the recorded one.
-mod cause {
+/// Reasons why a sent request differs in size from the recorded one.
+mod reason {
     pub(crate) const ARGUMENTS: &str = "arguments";
     pub(crate) const CAS_TOKEN: &str = "cas_token";
     pub(crate) const KEY: &str = "key";
@@ -22,60 +22,61 @@ mod cause {
     pub(crate) const CUT_OFF: &str = "cut_off";
 }
 
-/// Bytes of requests: recorded − not replayed + changed = written.
+/// Balance of request bytes: recorded − not sent + changed = written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bytes {
-    /// Recorded sizes of the requests that were sent.
-    pub sent: u64,
-    /// Recorded sizes of the requests that were not, by cause.
-    pub not_sent: BTreeMap<&'static str, u64>,
-    /// How much longer requests were than recorded, by cause.
-    pub changed: BTreeMap<&'static str, i64>,
+pub(crate) struct ByteBalance {
+    /// Recorded bytes of the requests that were sent.
+    pub(crate) sent: u64,
+    /// Recorded bytes of the requests that were planned but not sent, by cause.
+    pub(crate) not_sent: BTreeMap<&'static str, u64>,
+    /// Written minus recorded bytes of the requests that were sent, by reason.
+    pub(crate) changed: BTreeMap<&'static str, i64>,
 }
 
-/// How one request's size compares with the recorded one.
+/// Recorded size of one request, and how the written size differs from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sizes {
-    /// As recorded.
-    pub recorded: u32,
-    /// How much longer it is now, and why.
-    pub change: Option<(&'static str, i64)>,
+pub(crate) struct Sizes {
+    /// Recorded size, bytes.
+    pub(crate) recorded: u32,
+    /// Reason for the difference, and written minus recorded bytes; `None` if the sizes are equal.
+    pub(crate) change: Option<(&'static str, i64)>,
 }
 
 impl Sizes {
-    /// Of the request made of `operations`, now of `size` bytes.
-    pub fn new(operations: &[Operation], size: u64, template: &Template) -> Self {
+    /// Compares the request made of `operations`, written as `size` bytes, with its recorded size.
+    pub(crate) fn new(operations: &[Operation], size: u64, template: &Template) -> Self {
         let recorded = operations.first().map_or(0, |first| first.recorded_size);
         let longer = difference(size, recorded.into());
-        let change = (longer != 0).then(|| (cause_of(operations, template), longer));
+        let change = (longer != 0).then(|| (reason_for(operations, template), longer));
         Self { recorded, change }
     }
 }
 
-impl Bytes {
-    /// A request was sent.
+impl ByteBalance {
+    /// Counts a request that was sent.
     #[inline]
-    pub fn add_sent(&mut self, sizes: Sizes) {
+    pub(crate) fn add_sent(&mut self, sizes: Sizes) {
         self.sent += u64::from(sizes.recorded);
-        if let Some((cause, longer)) = sizes.change {
-            *self.changed.entry(cause).or_default() += longer;
+        if let Some((reason, longer)) = sizes.change {
+            *self.changed.entry(reason).or_default() += longer;
         }
     }
 
-    /// A request of this recorded size was not sent.
-    pub fn add_not_sent(&mut self, cause: &'static str, recorded: u32) {
+    /// Counts a request of `recorded` bytes that was not sent.
+    pub(crate) fn add_not_sent(&mut self, cause: &'static str, recorded: u32) {
         *self.not_sent.entry(cause).or_default() += u64::from(recorded);
     }
 
-    /// A connection ended with `written` bytes written, where its requests that count as sent have `sent`.
-    pub fn cut_off(&mut self, written: u64, sent: u64) {
+    /// Counts the difference left when a connection ends inside a request: `written` bytes went out on it, and the
+    /// requests counted as sent make up `sent` of them.
+    pub(crate) fn cut_off(&mut self, written: u64, sent: u64) {
         if written != sent {
-            *self.changed.entry(cause::CUT_OFF).or_default() += difference(written, sent);
+            *self.changed.entry(reason::CUT_OFF).or_default() += difference(written, sent);
         }
     }
 
-    /// Adds another shard's.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds the balance of another shard.
+    pub(crate) fn merge(&mut self, other: &Self) {
         let Self {
             sent,
             not_sent,
@@ -85,8 +86,8 @@ impl Bytes {
         for (cause, bytes) in not_sent {
             *self.not_sent.entry(cause).or_default() += bytes;
         }
-        for (cause, longer) in changed {
-            *self.changed.entry(cause).or_default() += longer;
+        for (reason, longer) in changed {
+            *self.changed.entry(reason).or_default() += longer;
         }
     }
 }
@@ -96,28 +97,28 @@ fn difference(size: u64, other: u64) -> i64 {
     if size < other { -apart } else { apart }
 }
 
-/// The part of a request that is made anew and whose recorded length a profile does not hold. What has no such part
-/// differs by spaces, line end or leading zeros.
-fn cause_of(operations: &[Operation], template: &Template) -> &'static str {
+/// Names the part of a request that replay generates without knowing its recorded length, as a profile does not hold
+/// it. A request without such a part differs by spaces, line ending or leading zeros: `other`.
+fn reason_for(operations: &[Operation], template: &Template) -> &'static str {
     use Command as C;
     let Some(first) = operations.first() else {
-        return cause::OTHER;
+        return reason::OTHER;
     };
     if is_shortened(operations) {
-        return cause::REFUSED;
+        return reason::REFUSED;
     }
     match first.command {
         C::Stats | C::Version | C::Verbosity | C::FlushAll | C::MetaNoop | C::Quit => {
-            cause::ARGUMENTS
+            reason::ARGUMENTS
         }
-        _ if first.marks.has(Marks::KEY_REFUSED) || first.key_size > KEY_MAX => cause::KEY,
-        C::Cas => cause::CAS_TOKEN,
-        _ if template.compares || template.sets_cas() => cause::CAS_TOKEN,
-        _ if template.absolute => cause::TTL,
-        _ if usize::from(first.opaque_size) > crate::make::opaque::OPAQUE_MAX => cause::OPAQUE,
-        _ if template.base64 => cause::KEY,
-        C::Incr | C::Decr | C::MetaArithmetic => cause::NUMBER,
-        _ => cause::OTHER,
+        _ if first.marks.has(Marks::KEY_REFUSED) || first.key_size > KEY_MAX => reason::KEY,
+        C::Cas => reason::CAS_TOKEN,
+        _ if template.compares || template.sets_cas() => reason::CAS_TOKEN,
+        _ if template.absolute => reason::TTL,
+        _ if usize::from(first.opaque_size) > crate::make::opaque::OPAQUE_MAX => reason::OPAQUE,
+        _ if template.base64 => reason::KEY,
+        C::Incr | C::Decr | C::MetaArithmetic => reason::NUMBER,
+        _ => reason::OTHER,
     }
 }
 
@@ -139,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn a_request_of_its_recorded_size_needs_no_cause() {
+    fn a_request_of_its_recorded_size_needs_no_reason() {
         let sizes = Sizes::new(&[operation(Command::Get)], 100, &Template::default());
         assert_eq!((sizes.recorded, sizes.change), (100, None));
     }
 
     #[test]
-    fn a_changed_size_is_put_down_to_what_was_made_anew() {
+    fn a_changed_size_is_attributed_to_the_part_that_replay_generates() {
         let plain = Template::default();
         let base64 = Template {
             base64: true,
@@ -165,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn recorded_less_not_sent_with_changes_is_what_was_written() {
-        let mut bytes = Bytes::default();
+    fn recorded_minus_not_sent_plus_changed_is_what_was_written() {
+        let mut balance = ByteBalance::default();
         let template = Template::default();
-        bytes.add_sent(Sizes::new(&[operation(Command::Cas)], 103, &template));
-        bytes.add_not_sent("stopped", 100);
-        bytes.cut_off(110, 103);
-        let mut sum = Bytes::default();
-        sum.merge(&bytes);
+        balance.add_sent(Sizes::new(&[operation(Command::Cas)], 103, &template));
+        balance.add_not_sent("stopped", 100);
+        balance.cut_off(110, 103);
+        let mut sum = ByteBalance::default();
+        sum.merge(&balance);
         let changed: i64 = sum.changed.values().sum();
         assert_eq!((sum.sent, sum.not_sent["stopped"], changed), (100, 100, 10));
     }

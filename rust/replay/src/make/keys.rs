@@ -1,22 +1,22 @@
-//! Key ids → keys: the recorded length, distinct ids giving distinct keys, legal bytes only.
+//! Key ids → keys of the recorded length: distinct ids give distinct keys, of bytes memcached accepts.
 //!
-//! A key of eleven bytes or more spells its 64-bit id (six bits a byte), so no table is needed. Shorter keys cannot hold
-//! an id: they are numbered in order of appearance, apart for each length, and spell that number.
+//! A key of eleven bytes or more spells its 64-bit id at six bits a byte and needs no table. A shorter key has no room
+//! for an id: the ids of each length are numbered in order of appearance, and the key spells that number.
 
 use std::collections::HashMap;
 
 /// Longest key memcached accepts, bytes.
-pub const KEY_MAX: u8 = 250;
+pub(crate) const KEY_MAX: u8 = 250;
 
 /// Bytes that spell a 64-bit id at six bits each.
 const SPELLED: usize = 11;
 
-/// Up to this length the alphabet is every byte that memcached takes for a key, so that short keys do not run out.
+/// Longest key spelled in [`WIDE`], bytes: with 64 letters, so few bytes would not give enough keys.
 const WIDE_MAX: usize = 3;
 
 const ALPHABET: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.";
 
-/// Every byte above space but delete, the readable ones first.
+/// Every byte that memcached accepts in a key (all above space except delete), starting with those of [`ALPHABET`].
 const WIDE: [u8; 222] = wide_alphabet();
 
 const fn wide_alphabet() -> [u8; 222] {
@@ -39,15 +39,16 @@ const fn wide_alphabet() -> [u8; 222] {
     all
 }
 
-/// Numbers the ids of keys too short to spell them.
+/// Numbers given to the ids of keys too short to spell them, by key length.
 #[derive(Debug, Default)]
-pub struct ShortKeys {
+pub(crate) struct ShortKeys {
     numbers: [HashMap<u64, u64>; SPELLED],
 }
 
 impl ShortKeys {
-    /// What the key of `size` bytes with this id is rendered from.
-    pub fn number(&mut self, id: u64, size: u8) -> u64 {
+    /// Returns the number that the key of `size` bytes with this id spells: the id itself if the key is long enough,
+    /// else the number given to the id.
+    pub(crate) fn number(&mut self, id: u64, size: u8) -> u64 {
         let table = self.numbers.get_mut(usize::from(size));
         table.map_or(id, |numbers| {
             let next = numbers.len() as u64;
@@ -56,8 +57,8 @@ impl ShortKeys {
     }
 }
 
-/// Writes a key of `size` bytes.
-pub fn append(out: &mut Vec<u8>, number: u64, size: usize) {
+/// Appends the key of `size` bytes that spells `number`, which [`ShortKeys::number`] returned.
+pub(crate) fn append(out: &mut Vec<u8>, number: u64, size: usize) {
     if size <= WIDE_MAX {
         spell(out, number, size, &WIDE);
     } else {
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_seen_again_gets_its_key_again() {
+    fn an_id_keeps_its_key() {
         let mut table = ShortKeys::default();
         let first = key(&mut table, 7, 4);
         key(&mut table, 8, 4);

@@ -1,7 +1,8 @@
 //! Operations → the bytes that go to the target: keys, values, requests.
 
-pub mod bytes;
-pub mod keys;
-pub mod opaque;
-pub mod request;
-pub mod values;
+pub(crate) mod bytes;
+pub(crate) mod keys;
+pub(crate) mod opaque;
+pub(crate) mod request;
+pub(crate) mod template;
+pub(crate) mod values;

@@ -1,46 +1,46 @@
-//! Operations of one request → its bytes, with made keys and values and the target's own cas values.
-
-mod binary;
+//! Operations of one request → its bytes, with generated keys and values and the target's own cas values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use membench_protocol::base64;
-use membench_protocol::encode::{Encoder, Flag, Full, Storage};
-
+use membench_event::answer::is_retrieval;
 use membench_event::{Command, Protocol};
+use membench_protocol::base64;
+use membench_protocol::binary::{Arithmetic, Item, Opcode, Tag};
+use membench_protocol::encode::{Encoder, Flag, Full, Storage};
 
 use crate::clock::utc_seconds;
 use crate::make::keys::{self, KEY_MAX};
 use crate::make::opaque::{OPAQUE_MAX, Opaque};
+use crate::make::template::{Template, Templates};
 use crate::make::values::{Values, append_decimal};
 use crate::operation::{Marks, Operation};
-use crate::plan::template::{Template, Templates};
-use membench_event::answer::is_retrieval;
 
-/// A cas value no item has: for ordinals whose value the target never returned.
+/// Cas value that no item has, for ordinals whose value the target never returned.
 const NO_CAS: u64 = u64::MAX;
 
-/// Room for a request's line but for its keys: the verb, six numbers and twenty flags.
+/// Room for a request line without its keys, bytes: the verb, six numbers and twenty flags.
 const LINE: usize = 512;
 
-/// Makes requests.
+/// Writer of requests, in all three protocols.
 #[derive(Debug)]
-pub struct Requests {
+pub(crate) struct RequestWriter {
     templates: Arc<Templates>,
     values: Values,
-    /// Recorded ordinal → the target's value.
+    /// Ordinals of recorded cas values → the values the target returned for them.
     cas: HashMap<u32, u64>,
+    /// Keys of the request being written, one after the other.
     keys: Vec<u8>,
-    /// Where a line is written before it joins those of its batch: only what was written is copied, nothing is cleared.
+    /// Scratch buffer for one line or header. It keeps its length, so nothing is cleared, and only the bytes written
+    /// are copied to the output.
     line: Vec<u8>,
-    /// Requests sent with a cas value that cannot match, as the target returned none for its ordinal.
-    pub unknown_cas: u64,
+    /// Requests sent with a cas value that cannot match, because the target returned none for the ordinal.
+    pub(crate) unknown_cas: u64,
 }
 
-impl Requests {
-    /// With values from `seed`.
-    pub fn new(templates: Arc<Templates>, seed: u64) -> Self {
+impl RequestWriter {
+    /// Makes a writer whose values come from `seed`.
+    pub(crate) fn new(templates: Arc<Templates>, seed: u64) -> Self {
         Self {
             templates,
             values: Values::new(seed),
@@ -51,18 +51,19 @@ impl Requests {
         }
     }
 
-    /// What options mean.
-    pub fn templates(&self) -> &Templates {
+    /// Returns the templates of the recording.
+    pub(crate) fn templates(&self) -> &Templates {
         &self.templates
     }
 
-    /// Remembers the target's cas value of a recorded ordinal.
-    pub fn learn_cas(&mut self, ordinal: u32, value: u64) {
+    /// Remembers the cas value that the target returned for a recorded ordinal.
+    pub(crate) fn learn_cas(&mut self, ordinal: u32, value: u64) {
         self.cas.insert(ordinal, value);
     }
 
-    /// Writes the request made of `operations` (several for a multi-get), with this token if its options say so.
-    pub fn append(&mut self, out: &mut Vec<u8>, operations: &[Operation], opaque: Opaque) {
+    /// Appends the request made of `operations` (several for a multi-get) to `out`. `opaque` is its token, if its
+    /// protocol or options call for one.
+    pub(crate) fn append(&mut self, out: &mut Vec<u8>, operations: &[Operation], opaque: Opaque) {
         let Some(first) = operations.first() else {
             return;
         };
@@ -88,6 +89,7 @@ impl Requests {
         }
     }
 
+    /// Generates the keys of all operations.
     fn render_keys(&mut self, operations: &[Operation]) {
         self.keys.clear();
         for operation in operations {
@@ -95,6 +97,7 @@ impl Requests {
         }
     }
 
+    /// Writes the line of a text or meta request.
     fn line(
         &mut self,
         encoder: &mut Encoder<'_>,
@@ -146,6 +149,7 @@ impl Requests {
         }
     }
 
+    /// Returns the generated key of each operation.
     fn each_key<'a>(&'a self, operations: &'a [Operation]) -> impl Iterator<Item = &'a [u8]> {
         let mut start = 0;
         operations.iter().map(move |operation| {
@@ -155,6 +159,7 @@ impl Requests {
         })
     }
 
+    /// Writes the line of a meta request with its flags in recorded order.
     fn meta(
         &mut self,
         encoder: &mut Encoder<'_>,
@@ -189,6 +194,43 @@ impl Requests {
         encoder.meta(operation.command, key, value, flags)
     }
 
+    /// Writes the header, extras and key of a binary request.
+    fn message(
+        &mut self,
+        encoder: &mut Encoder<'_>,
+        operation: &Operation,
+        opaque: Opaque,
+    ) -> Result<(), Full> {
+        use Command as C;
+        let cas = self.cas_value(operation);
+        let template = self.templates.get(operation.options);
+        let compares = operation.command == C::Cas || template.compares;
+        let tag = Tag {
+            opcode: Opcode::from_command(operation.command, template.quiet, template.returns_key)
+                .ok_or(Full)?,
+            opaque: opaque.word(),
+            cas: if compares { cas } else { 0 },
+        };
+        let key = &self.keys[..key_size(operation)];
+        let ttl = unsigned_ttl(ttl(operation, template));
+        match operation.command {
+            C::Set | C::Add | C::Replace | C::Cas => {
+                let item = Item {
+                    client_flags: operation.flags,
+                    ttl,
+                };
+                encoder.binary_storage(tag, key, item, operation.value_size)
+            }
+            C::Append | C::Prepend => encoder.binary_addition(tag, key, operation.value_size),
+            C::Incr | C::Decr => encoder.binary_arithmetic(tag, key, arithmetic(operation)),
+            C::Touch | C::Gat => encoder.binary_ttl(tag, key, ttl),
+            C::FlushAll if operation.marks.has(Marks::TTL) => encoder.binary_ttl(tag, b"", ttl),
+            _ => encoder.binary(tag, key),
+        }
+    }
+
+    /// Returns the cas value to compare with; [`NO_CAS`] if the target returned none for the recorded ordinal, or if
+    /// the request does not compare.
     fn cas_value(&mut self, operation: &Operation) -> u64 {
         let compares = self.templates.get(operation.options).compares;
         if operation.command != Command::Cas && !compares {
@@ -200,6 +242,7 @@ impl Requests {
         known.unwrap_or(NO_CAS)
     }
 
+    /// Appends the value, with its line ending in the text and meta protocols.
     fn append_value(&self, out: &mut Vec<u8>, operation: &Operation) {
         let size = usize::try_from(operation.value_size).unwrap_or(usize::MAX);
         if operation.marks.has(Marks::DECIMAL) {
@@ -213,24 +256,26 @@ impl Requests {
     }
 }
 
-/// Whether a request that was refused is sent as a shorter one that is refused as well.
+/// True if a request that was refused is sent in a shorter form, which memcached refuses as well.
 pub(crate) fn is_shortened(operations: &[Operation]) -> bool {
     operations.first().is_some_and(lacks_value) || has_refused_key(operations)
 }
 
-/// Refused before its value was read: a line without a size is refused by every memcached, and no value is waited for.
+/// True for a storage request that was refused before its value was read. It is sent as a line without a size: every
+/// memcached refuses that, and none waits for a value.
 fn lacks_value(first: &Operation) -> bool {
     first.command.is_storage() && !first.marks.has(Marks::VALUE)
 }
 
-/// memcached drops unsent answers of earlier requests when it refuses a key of a retrieval; a bare verb, refused as
-/// well, is safe.
+/// True for a retrieval with a key longer than memcached allows. It is sent as a bare verb: refusing a key, memcached
+/// drops unsent answers of earlier requests, and refusing a bare verb it does not.
 fn has_refused_key(operations: &[Operation]) -> bool {
     operations
         .iter()
         .any(|operation| is_retrieval(operation.command) && operation.marks.has(Marks::KEY_REFUSED))
 }
 
+/// Returns the bytes of the key to send; a key that was refused is sent with at least one byte too many.
 fn key_size(operation: &Operation) -> usize {
     let size = usize::from(operation.key_size);
     if operation.marks.has(Marks::KEY_REFUSED) {
@@ -240,11 +285,25 @@ fn key_size(operation: &Operation) -> usize {
     }
 }
 
-/// The expiry to send: a point in time if that was sent.
+/// Returns the expiry to send, s: since 1970 if the recorded one was a point in time, else relative.
 fn ttl(operation: &Operation, template: &Template) -> i32 {
     if !template.absolute {
         return operation.ttl;
     }
     let then = utc_seconds().saturating_add(operation.ttl.into());
     i32::try_from(then).unwrap_or(i32::MAX)
+}
+
+/// Returns the numbers of a binary arithmetic request.
+fn arithmetic(operation: &Operation) -> Arithmetic {
+    let vivifies = operation.marks.has(Marks::VIVIFIES);
+    Arithmetic {
+        delta: operation.delta,
+        initial: vivifies.then(|| (operation.initial, unsigned_ttl(operation.vivify_ttl))),
+    }
+}
+
+/// Converts an expiry for the binary protocol, which has no negative ones; they become 0.
+fn unsigned_ttl(ttl: i32) -> u32 {
+    u32::try_from(ttl).unwrap_or(0)
 }

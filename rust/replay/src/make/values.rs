@@ -1,22 +1,22 @@
-//! A seed → values of any size: bytes that end no line, or decimal numbers for counters.
+//! A seed → values of any size: printable bytes, or decimal numbers for counters.
 
-/// Bytes made once; values are slices of them.
+/// Bytes generated once, of which values are slices.
 const POOL: usize = 1 << 20;
 
-/// Longest number memcached counts with, digits.
+/// Longest number that memcached counts with, digits.
 const DIGITS_MAX: usize = 20;
 
 const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 
-/// Values of a run: the same seed gives the same values.
+/// Source of values; equal seeds give equal values.
 #[derive(Debug)]
-pub struct Values {
+pub(crate) struct Values {
     pool: Vec<u8>,
 }
 
 impl Values {
-    /// Fills the pool from `seed`.
-    pub fn new(seed: u64) -> Self {
+    /// Fills the pool with letters drawn from `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
         let mut state = seed;
         let pool = (0..POOL / 8)
             .flat_map(|_| next(&mut state).to_le_bytes())
@@ -25,8 +25,8 @@ impl Values {
         Self { pool }
     }
 
-    /// Writes a value of `size` bytes chosen by `number`.
-    pub fn append(&self, out: &mut Vec<u8>, number: u64, size: usize) {
+    /// Appends a value of `size` bytes; `number` chooses where in the pool it starts.
+    pub(crate) fn append(&self, out: &mut Vec<u8>, number: u64, size: usize) {
         let mut state = number;
         let mut start = usize::try_from(next(&mut state) % (POOL as u64)).unwrap_or(0);
         let mut left = size;
@@ -39,8 +39,9 @@ impl Values {
     }
 }
 
-/// Writes a number of `size` digits (a one, then zeros: far from gaining or losing a digit); longer ones are no numbers.
-pub fn append_decimal(out: &mut Vec<u8>, size: usize) {
+/// Appends a number of `size` digits: a one, then zeros, so that counting rarely changes the number of digits. A value
+/// longer than 20 bytes is no number memcached can count with, and is filled with `x` instead of zeros.
+pub(crate) fn append_decimal(out: &mut Vec<u8>, size: usize) {
     if size > 0 {
         out.push(b'1');
     }
@@ -48,7 +49,7 @@ pub fn append_decimal(out: &mut Vec<u8>, size: usize) {
     out.resize(out.len() + size.saturating_sub(1), digit);
 }
 
-/// A step of `SplitMix64`.
+/// Advances `state` by one step of `SplitMix64` and returns the mixed value.
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = *state;
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_has_its_size_and_ends_no_line() {
+    fn a_value_has_its_size_and_no_line_ending() {
         let values = Values::new(1);
         for size in [0, 1, 100, POOL, 3 * POOL + 7] {
             let mut out = Vec::new();

@@ -3,24 +3,23 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use membench_event::Command;
 use serde::Serialize;
 
-use membench_event::Command;
-
-/// Longest duration told apart, ns: an hour.
+/// Longest duration a histogram distinguishes, ns: one hour. Longer ones count as this long.
 const LONGEST: u64 = 3_600_000_000_000;
 
-/// Significant digits of what is reported.
+/// Significant decimal digits of the reported histograms.
 const DIGITS: u8 = 3;
 
-/// What latency is told apart by: each command, and multi-gets.
-pub const CLASSES: usize = Command::ALL.len() + 1;
+/// Number of latency classes: one per command, and one for multi-gets.
+const CLASSES: usize = Command::ALL.len() + 1;
 
-/// The class of gets of several keys.
-pub const MULTI_GET: u8 = 26;
+/// Class of gets of several keys.
+pub(crate) const MULTI_GET: u8 = 26;
 
-/// The class of a command.
-pub fn class_of(command: Command) -> u8 {
+/// Returns the class of a command.
+pub(crate) fn class_of(command: Command) -> u8 {
     command as u8
 }
 
@@ -30,36 +29,36 @@ fn class_name(class: usize) -> &'static str {
         .map_or("mget", |command| command.name())
 }
 
-/// An empty histogram over all durations a replay can see.
+/// Returns an empty histogram over 1 ns to an hour with `digits` significant digits.
 pub(crate) fn empty(digits: u8) -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, digits).expect("constant bounds are valid")
 }
 
-/// One kind of duration, by class.
+/// Histograms of one kind of duration, one per class that occurred.
 #[derive(Debug)]
-pub struct Durations {
+pub(crate) struct Durations {
     by_class: [Option<Histogram<u64>>; CLASSES],
 }
 
 impl Durations {
-    /// Nothing yet.
-    pub fn new() -> Self {
+    /// Makes an empty set, which allocates a histogram when its class first occurs.
+    pub(crate) fn new() -> Self {
         Self {
             by_class: [const { None }; CLASSES],
         }
     }
 
-    /// Counts one duration.
+    /// Counts one duration, ns.
     #[inline]
-    pub fn record(&mut self, class: u8, duration: u64) {
+    pub(crate) fn record(&mut self, class: u8, duration: u64) {
         if let Some(slot) = self.by_class.get_mut(usize::from(class)) {
             slot.get_or_insert_with(|| empty(DIGITS))
                 .saturating_record(duration);
         }
     }
 
-    /// Adds another shard's.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds the durations of another shard.
+    pub(crate) fn merge(&mut self, other: &Self) {
         for (slot, other) in self.by_class.iter_mut().zip(&other.by_class) {
             if let Some(other) = other {
                 add(slot.get_or_insert_with(|| empty(DIGITS)), other);
@@ -67,18 +66,18 @@ impl Durations {
         }
     }
 
-    /// Percentiles, overall and by command.
-    pub fn summary(&self) -> Summary {
+    /// Returns percentiles, overall and by command.
+    pub(crate) fn summary(&self) -> Summary {
         let mut overall = empty(DIGITS);
         let mut by_command = BTreeMap::new();
         for (class, histogram) in self.by_class.iter().enumerate() {
             if let Some(histogram) = histogram {
                 add(&mut overall, histogram);
-                by_command.insert(class_name(class), Percentiles::of(histogram));
+                by_command.insert(class_name(class), Percentiles::new(histogram));
             }
         }
         Summary {
-            overall: Percentiles::of(&overall),
+            overall: Percentiles::new(&overall),
             by_command,
         }
     }
@@ -90,7 +89,7 @@ impl Default for Durations {
     }
 }
 
-/// Adds one histogram to another of the same bounds.
+/// Adds one histogram to another; both come from [`empty`], so their bounds agree.
 pub(crate) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
     into.add(other)
         .expect("all histograms have the same bounds");
@@ -98,21 +97,28 @@ pub(crate) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
 
 /// Percentiles of durations in ns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "each is the quantile of that name")]
 pub struct Percentiles {
+    /// Median, ns.
     pub p50: u64,
+    /// 90th percentile, ns.
     pub p90: u64,
+    /// 95th percentile, ns.
     pub p95: u64,
+    /// 99th percentile, ns.
     pub p99: u64,
+    /// 99.9th percentile, ns.
     pub p999: u64,
+    /// Longest duration, ns.
     pub max: u64,
+    /// Arithmetic mean, ns.
     pub mean: f64,
+    /// Number of durations.
     pub count: u64,
 }
 
 impl Percentiles {
-    /// Of a histogram.
-    pub fn of(histogram: &Histogram<u64>) -> Self {
+    /// Reads the percentiles of a histogram.
+    fn new(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
             p50: at(0.5),
@@ -127,12 +133,12 @@ impl Percentiles {
     }
 }
 
-/// One kind of duration, as reported.
+/// Percentiles of one kind of duration, overall and by command.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// Over all commands.
+    /// Percentiles over all commands.
     #[serde(flatten)]
     pub overall: Percentiles,
-    /// Each command apart; gets of several keys are `mget`.
+    /// Percentiles of each command; gets of several keys are listed as `mget`.
     pub by_command: BTreeMap<&'static str, Percentiles>,
 }

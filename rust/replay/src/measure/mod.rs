@@ -1,68 +1,69 @@
-//! What a shard counts and measures while it runs.
+//! Requests sent, answers and outcomes → counts and histograms of a shard.
 
-pub mod histogram;
-pub mod outcomes;
+pub(crate) mod cause;
+pub(crate) mod histogram;
+pub(crate) mod outcomes;
 pub(crate) mod progress;
 pub(crate) mod report;
+pub(crate) mod totals;
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use membench_event::{Command, Outcome};
 
-use membench_event::Outcome;
-
-use crate::make::bytes::{Bytes, Sizes};
-use crate::measure::histogram::{Durations, empty};
+use crate::make::bytes::{ByteBalance, Sizes};
+use crate::measure::histogram::{Durations, add, empty};
 use crate::measure::outcomes::Transitions;
 use crate::operation::{Marks, Operation};
 
-/// Digits of the histograms of one interval.
+/// Significant decimal digits of the histograms of one interval.
 const INTERVAL_DIGITS: u8 = 2;
 
-/// Why requests were not sent or not answered → how many.
+/// Number of requests that were not sent or not answered, by cause.
 pub type Causes = BTreeMap<&'static str, u64>;
 
-/// Counts of requests.
+/// Counts of requests, answers and bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Handed to the kernel whole.
-    pub sent: u64,
-    /// Answered.
-    pub answered: u64,
-    /// Sent, and no answer was due.
-    pub suppressed: u64,
-    /// Sent, due an answer and got none, by cause.
-    pub unanswered: Causes,
-    /// Planned but not sent, by cause.
-    pub unsent: Causes,
-    /// Answered with an error that the recording did not have.
-    pub new_errors: u64,
+pub(crate) struct Counts {
+    /// Requests handed to the kernel to the last byte, or answered before that.
+    pub(crate) sent: u64,
+    /// Requests answered.
+    pub(crate) answered: u64,
+    /// Requests sent that were due no answer, or whose answer could not be attributed.
+    pub(crate) suppressed: u64,
+    /// Requests sent that were due an answer and got none, by cause.
+    pub(crate) unanswered: Causes,
+    /// Requests planned but not sent, by cause.
+    pub(crate) unsent: Causes,
+    /// Operations that ended in an error where the recording has none.
+    pub(crate) new_errors: u64,
     /// Answers that fit no request.
-    pub unexpected: u64,
-    /// Connections made again after the target closed them.
-    pub reconnects: u64,
+    pub(crate) unexpected: u64,
+    /// Connections made again after they were lost.
+    pub(crate) reconnects: u64,
     /// Bytes handed to the kernel.
-    pub bytes_written: u64,
+    pub(crate) bytes_written: u64,
     /// Bytes received.
-    pub bytes_read: u64,
-    /// Why they are not those of the recording.
-    pub bytes: Bytes,
+    pub(crate) bytes_read: u64,
+    /// Balance between the recorded bytes and `bytes_written`.
+    pub(crate) bytes: ByteBalance,
 }
 
 impl Counts {
-    /// Requests that failed.
-    pub fn errors(&self) -> u64 {
+    /// Returns the number of failures. A request left unsent because the run was stopped is none.
+    pub(crate) fn errors(&self) -> u64 {
         let unanswered: u64 = self.unanswered.values().sum();
         let failed = self
             .unsent
             .iter()
-            .filter(|(cause, _)| **cause != crate::shard::connections::cause::STOPPED);
+            .filter(|(cause, _)| **cause != cause::STOPPED);
         let unsent: u64 = failed.map(|(_, count)| count).sum();
         unanswered + unsent + self.new_errors + self.unexpected
     }
 
-    /// Adds another shard's.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds the counts of another shard.
+    pub(crate) fn merge(&mut self, other: &Self) {
         let Self {
             sent,
             answered,
@@ -96,24 +97,24 @@ fn merge_causes(into: &mut Causes, other: &Causes) {
     }
 }
 
-/// What one interval saw.
+/// Histograms of one interval, and counts up to its end.
 #[derive(Clone, Debug)]
-pub struct Interval {
-    /// Response times.
-    pub response: Histogram<u64>,
-    /// Lags.
-    pub lag: Histogram<u64>,
+pub(crate) struct Interval {
+    /// Response times within the interval, ns.
+    pub(crate) response: Histogram<u64>,
+    /// Lags within the interval, ns.
+    pub(crate) lag: Histogram<u64>,
     /// Requests sent since the start.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Requests answered since the start.
-    pub answered: u64,
-    /// Requests that failed since the start.
-    pub errors: u64,
+    pub(crate) answered: u64,
+    /// Failures since the start, as [`Counts::errors`] counts them.
+    pub(crate) errors: u64,
 }
 
 impl Interval {
-    /// Nothing yet.
-    pub fn new() -> Self {
+    /// Makes an interval without durations and with counts of zero.
+    pub(crate) fn new() -> Self {
         Self {
             response: empty(INTERVAL_DIGITS),
             lag: empty(INTERVAL_DIGITS),
@@ -123,10 +124,10 @@ impl Interval {
         }
     }
 
-    /// Adds another shard's.
-    pub fn merge(&mut self, other: &Self) {
-        crate::measure::histogram::add(&mut self.response, &other.response);
-        crate::measure::histogram::add(&mut self.lag, &other.lag);
+    /// Adds the interval of another shard.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        add(&mut self.response, &other.response);
+        add(&mut self.lag, &other.lag);
         self.sent += other.sent;
         self.answered += other.answered;
         self.errors += other.errors;
@@ -139,42 +140,49 @@ impl Default for Interval {
     }
 }
 
+/// Times of one read from a socket, monotonic ns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// Time at which the kernel received the last byte of the read; `None` without a kernel stamp.
+    pub(crate) received: Option<u64>,
+    /// Time at which the read returned.
+    pub(crate) parsed: u64,
+}
+
 /// The four stamps of an answered request, monotonic ns.
 #[derive(Clone, Copy, Debug)]
-pub struct Stamps {
-    /// When it should have been sent.
-    pub intended: u64,
-    /// When it was.
-    pub sent: u64,
-    /// When the kernel received the last byte that was read with its answer's end.
-    pub received: Option<u64>,
-    /// When the read that holds its answer's end returned.
-    pub parsed: u64,
+pub(crate) struct Stamps {
+    /// Time at which the schedule wanted the request sent.
+    pub(crate) intended: u64,
+    /// Time just before the `send` that took the last byte of the request.
+    pub(crate) sent: u64,
+    /// Times of the read that held the end of the answer.
+    pub(crate) arrival: Arrival,
 }
 
 /// Everything a shard measures.
 #[derive(Debug)]
-pub struct Measures {
-    /// Intended → parsed.
-    pub response: Durations,
-    /// Sent → parsed.
-    pub service: Durations,
-    /// Sent → received by the kernel.
-    pub wire: Durations,
-    /// Received by the kernel → parsed.
-    pub client: Durations,
-    /// Intended → sent.
-    pub lag: Durations,
+pub(crate) struct Measures {
+    /// Response times: intended → parsed.
+    pub(crate) response: Durations,
+    /// Service times: sent → parsed.
+    pub(crate) service: Durations,
+    /// Times on the wire and in the server: sent → received by the kernel.
+    pub(crate) wire: Durations,
+    /// Wake-up times of this client: received by the kernel → parsed.
+    pub(crate) client: Durations,
+    /// Lags: intended → sent.
+    pub(crate) lag: Durations,
     /// Recorded and replayed outcomes.
-    pub transitions: Transitions,
-    /// Requests.
-    pub counts: Counts,
+    pub(crate) transitions: Transitions,
+    /// Counts of requests, answers and bytes.
+    pub(crate) counts: Counts,
     interval: Interval,
 }
 
 impl Measures {
-    /// Nothing yet.
-    pub fn new() -> Self {
+    /// Makes empty measures.
+    pub(crate) fn new() -> Self {
         Self {
             response: Durations::new(),
             service: Durations::new(),
@@ -187,37 +195,39 @@ impl Measures {
         }
     }
 
-    /// A request left, this late.
+    /// Counts a request that left `lag` ns after its intended time.
     #[inline]
-    pub fn sent(&mut self, class: u8, lag: u64, sizes: Sizes) {
+    pub(crate) fn sent(&mut self, class: u8, lag: u64, sizes: Sizes) {
         self.counts.sent += 1;
         self.counts.bytes.add_sent(sizes);
         self.lag.record(class, lag);
         self.interval.lag.saturating_record(lag);
     }
 
-    /// A request was answered.
+    /// Counts a request that was answered.
     #[inline]
-    pub fn answered(&mut self, class: u8, stamps: &Stamps) {
+    pub(crate) fn answered(&mut self, class: u8, stamps: &Stamps) {
+        let Stamps {
+            intended,
+            sent,
+            arrival: Arrival { received, parsed },
+        } = *stamps;
         self.counts.answered += 1;
-        let response = stamps.parsed.saturating_sub(stamps.intended);
+        let response = parsed.saturating_sub(intended);
         self.response.record(class, response);
         self.interval.response.saturating_record(response);
-        self.service
-            .record(class, stamps.parsed.saturating_sub(stamps.sent));
-        if let Some(received) = stamps.received {
-            self.wire
-                .record(class, received.saturating_sub(stamps.sent));
-            self.client
-                .record(class, stamps.parsed.saturating_sub(received));
+        self.service.record(class, parsed.saturating_sub(sent));
+        if let Some(received) = received {
+            self.wire.record(class, received.saturating_sub(sent));
+            self.client.record(class, parsed.saturating_sub(received));
         }
     }
 
-    /// An operation ended.
+    /// Counts an operation that ended as `replayed`.
     #[inline]
-    pub fn outcome(
+    pub(crate) fn outcome(
         &mut self,
-        command: membench_event::Command,
+        command: Command,
         recorded: Option<Outcome>,
         replayed: Outcome,
     ) {
@@ -227,19 +237,19 @@ impl Measures {
         }
     }
 
-    /// An operation ended, and it cannot be told how.
-    pub fn unseen(&mut self, command: membench_event::Command, recorded: Option<Outcome>) {
+    /// Counts an operation whose outcome is not known.
+    pub(crate) fn unseen(&mut self, command: Command, recorded: Option<Outcome>) {
         self.transitions.record(command, recorded, None);
     }
 
-    /// A request of this recorded size was not sent.
-    pub fn unsent(&mut self, cause: &'static str, recorded: u32) {
+    /// Counts a request of `recorded` bytes that was not sent.
+    pub(crate) fn unsent(&mut self, cause: &'static str, recorded: u32) {
         *self.counts.unsent.entry(cause).or_default() += 1;
         self.counts.bytes.add_not_sent(cause, recorded);
     }
 
-    /// Requests cannot be sent.
-    pub fn refuse(&mut self, operations: &[Operation], cause: &'static str) {
+    /// Counts the requests made of `operations` as not sent.
+    pub(crate) fn refuse(&mut self, operations: &[Operation], cause: &'static str) {
         for operation in operations {
             self.transitions
                 .record(operation.command, operation.recorded, None);
@@ -251,13 +261,13 @@ impl Measures {
         }
     }
 
-    /// A sent request got no answer.
-    pub fn unanswered(&mut self, cause: &'static str) {
+    /// Counts a request that was sent, due an answer and got none.
+    pub(crate) fn unanswered(&mut self, cause: &'static str) {
         *self.counts.unanswered.entry(cause).or_default() += 1;
     }
 
-    /// Ends an interval.
-    pub fn take_interval(&mut self) -> Interval {
+    /// Returns the interval that ends now, and starts the next.
+    pub(crate) fn take_interval(&mut self) -> Interval {
         let mut taken = std::mem::take(&mut self.interval);
         taken.sent = self.counts.sent;
         taken.answered = self.counts.answered;
@@ -265,8 +275,8 @@ impl Measures {
         taken
     }
 
-    /// Adds another shard's.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds the measures of another shard, except its running interval.
+    pub(crate) fn merge(&mut self, other: &Self) {
         let Self {
             response,
             service,
@@ -293,7 +303,7 @@ impl Default for Measures {
     }
 }
 
-/// Whether an outcome is an error line.
-pub fn is_error(outcome: Outcome) -> bool {
+/// True if the target answered with an error.
+pub(crate) fn is_error(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::ClientError | Outcome::ServerError)
 }

@@ -1,34 +1,33 @@
-//! Recorded and replayed outcomes → counts by command, and where they differ.
+//! Recorded and replayed outcomes → counts by command, and their differences.
 
 use std::collections::BTreeMap;
 
+use membench_event::{Command, Outcome};
 use serde::Serialize;
 
-use membench_event::{Command, Outcome};
-
-/// Every outcome, and that none was seen.
+/// Number of cells in a row: one per outcome, and one for none seen.
 const OUTCOMES: usize = Outcome::ALL.len() + 1;
 
-/// Name of an outcome that was not seen.
+/// Reported name of an outcome that was not seen.
 const NOT_SEEN: &str = "not_seen";
 
-/// How often each recorded outcome of a command became each replayed one.
+/// Number of operations by command, recorded outcome and replayed outcome.
 #[derive(Clone, Debug)]
-pub struct Transitions {
+pub(crate) struct Transitions {
     counts: Vec<[[u64; OUTCOMES]; OUTCOMES]>,
 }
 
 impl Transitions {
-    /// Nothing yet.
-    pub fn new() -> Self {
+    /// Makes a table of zeros.
+    pub(crate) fn new() -> Self {
         Self {
             counts: vec![[[0; OUTCOMES]; OUTCOMES]; Command::ALL.len()],
         }
     }
 
-    /// Counts one operation.
+    /// Counts one operation; `None` is an outcome that was not seen.
     #[inline]
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         command: Command,
         recorded: Option<Outcome>,
@@ -39,16 +38,16 @@ impl Transitions {
         self.counts[command as usize][at(recorded)][at(replayed)] += 1;
     }
 
-    /// Adds another shard's.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds the counts of another shard.
+    pub(crate) fn merge(&mut self, other: &Self) {
         let cells = self.counts.iter_mut().flatten().flatten();
         for (count, other) in cells.zip(other.counts.iter().flatten().flatten()) {
             *count += other;
         }
     }
 
-    /// As reported.
-    pub fn report(&self) -> Outcomes {
+    /// Returns the counts by name, without zeros.
+    pub(crate) fn report(&self) -> Outcomes {
         let mut report = Outcomes::default();
         for (command, rows) in Command::ALL.iter().zip(&self.counts) {
             for (recorded, row) in rows.iter().enumerate() {
@@ -73,17 +72,17 @@ fn name(outcome: usize) -> &'static str {
         .map_or(NOT_SEEN, |outcome| outcome.name())
 }
 
-/// Counts by command, then outcome.
-pub type Counts = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
+/// Number of operations by command, then by outcome.
+pub type OutcomeCounts = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
 
-/// Outcomes of a replay beside those of the recording; of the operations that were planned.
+/// Outcomes of the planned operations, in the recording and in the replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outcomes {
-    /// As recorded.
-    pub recorded: Counts,
-    /// As the target answered.
-    pub replayed: Counts,
-    /// Operations that ended otherwise: command → `recorded -> replayed` → count.
+    /// Outcomes in the recording.
+    pub recorded: OutcomeCounts,
+    /// Outcomes in the replay.
+    pub replayed: OutcomeCounts,
+    /// Operations whose outcome changed: command → `recorded -> replayed` → count.
     pub differences: BTreeMap<&'static str, BTreeMap<String, u64>>,
 }
 

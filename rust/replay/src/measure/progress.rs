@@ -1,43 +1,48 @@
-//! The shards' intervals → one line of progress a second.
+//! Intervals of the shards → progress of the whole run, once a second.
 
 use serde::Serialize;
 
 use crate::clock::{SECOND, monotonic};
 use crate::measure::Interval;
 
-/// How a replay stands.
+/// Progress of a running replay.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Progress {
-    /// Since the start of the schedule, s.
+    /// Time since the start of the schedule, s.
     pub elapsed_s: f64,
-    /// Requests to send.
+    /// Requests to send in the whole run.
     pub planned: u64,
-    /// Requests sent.
+    /// Requests sent so far.
     pub sent: u64,
-    /// Requests answered.
+    /// Requests answered so far.
     pub answered: u64,
-    /// Requests that failed.
+    /// Failures so far: requests unsent or unanswered, answers that fit no request, and errors the recording does not
+    /// have.
     pub errors: u64,
-    /// Requests sent in a second, of late.
+    /// Requests sent since the last progress, per second.
     pub rate: f64,
-    /// 99th percentile of response times in the last interval, ns.
+    /// 99th percentile of the response times since the last progress, ns.
     pub response_p99_ns: u64,
-    /// 99th percentile of lag in the last interval, ns.
+    /// 99th percentile of the lags since the last progress, ns.
     pub lag_p99_ns: u64,
 }
 
-/// Collects what shards report.
+/// Sum of what the shards report, from which [`Progress`] is made.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct ProgressMeter {
     planned: u64,
+    /// Monotonic time of the schedule's start, ns.
     start: u64,
-    /// Each shard's counts, as last reported.
+    /// Requests sent and answered, and failures, as each shard last reported them.
     shards: Vec<[u64; 3]>,
+    /// Sum of the intervals reported since the last progress.
     interval: Interval,
+    /// Requests sent by the last progress, and its monotonic time, ns.
     before: (u64, u64),
 }
 
-impl Watch {
+impl ProgressMeter {
+    /// Makes a meter for a schedule of `planned` requests that starts at `start` (monotonic ns).
     pub(crate) fn new(planned: u64, start: u64, shards: usize) -> Self {
         Self {
             planned,
@@ -48,10 +53,12 @@ impl Watch {
         }
     }
 
+    /// Returns the monotonic time of the schedule's start, ns.
     pub(crate) fn start(&self) -> u64 {
         self.start
     }
 
+    /// Adds the interval that `shard` reports.
     pub(crate) fn add(&mut self, shard: usize, interval: &Interval) {
         self.interval.merge(interval);
         if let Some(counts) = self.shards.get_mut(shard) {
@@ -59,6 +66,7 @@ impl Watch {
         }
     }
 
+    /// Returns the progress up to now, and starts the next interval.
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts and times are far below 2^53"

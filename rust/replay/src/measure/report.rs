@@ -1,161 +1,120 @@
-//! What shards measured → the report.
+//! Measures of the shards, and what else is known of a run → the report.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::make::bytes::Bytes;
+use crate::make::bytes::ByteBalance;
+use crate::measure::cause;
 use crate::measure::histogram::Summary;
 use crate::measure::outcomes::Outcomes;
-use crate::measure::{Causes, Counts, Measures};
+use crate::measure::totals::Totals;
+use crate::measure::{Causes, Counts};
 use crate::plan::Plan;
-use crate::shard::connections::cause;
 use crate::target::warm::Warm;
 
-/// The timing held if 99 of 100 requests left within this of their intended time, ns.
+/// Largest 99th percentile of lag with which the recorded timing counts as kept, ns.
 const LAG_HELD: u64 = 1_000_000;
 
-/// What a replay did and what it took.
+/// Result of a replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Requests of the recording that can be sent.
     pub planned: u64,
-    /// Requests handed to the kernel whole.
+    /// Requests handed to the kernel to the last byte, or answered before that.
     pub sent: u64,
     /// Requests answered.
     pub answered: u64,
-    /// Requests sent for which no answer was due (`noreply`, quiet) and none came.
+    /// Requests sent that were due no answer (`noreply`, quiet), or whose answer could not be attributed.
     pub suppressed: u64,
-    /// Requests without the answer due, not sent, or answered with an error that the recording does not have.
+    /// Failures: requests unsent (unless the run was stopped) or unanswered, `new_errors` and `unexpected`.
     pub errors: u64,
-    /// Requests that ended in an error the recording does not have.
+    /// Operations that ended in an error where the recording has none.
     pub new_errors: u64,
     /// Answers that fit no request.
     pub unexpected: u64,
-    /// Connections made again after the target closed them.
+    /// Connections made again after they were lost.
     pub reconnects: u64,
-    /// Requests of the recording that are not replayed, by cause.
+    /// Requests of the recording that cannot be sent, by cause.
     pub skipped: BTreeMap<&'static str, u64>,
     /// Planned requests that were not sent, by cause.
     pub unsent: Causes,
     /// Sent requests that got no answer, by cause.
     pub unanswered: Causes,
-    /// Requests with a cas value that could not match, as the target had not returned one for it.
+    /// Requests with a cas value that could not match, because the target had returned none for the recorded one.
     pub unknown_cas: u64,
-    /// Intended → parsed.
+    /// Response times: intended → parsed.
     pub response_ns: Summary,
-    /// Sent → parsed.
+    /// Service times: sent → parsed.
     pub service_ns: Summary,
-    /// Sent → received by the kernel: the network and the server.
+    /// Times on the network and in the server: sent → received by the kernel.
     pub wire_ns: Summary,
-    /// Received by the kernel → parsed: this client waking up.
+    /// Wake-up times of this client: received by the kernel → parsed.
     pub client_ns: Summary,
-    /// Intended → sent.
+    /// Lags: intended → sent.
     pub lag_ns: Summary,
     /// Outcomes recorded and replayed.
     pub outcomes: Outcomes,
-    /// What it took to make the load.
+    /// Cost of generating the load.
     pub generator: Generator,
-    /// Whether the recorded timing was kept: everything was sent, and the 99th percentile of lag is at most 1 ms.
+    /// True if the recorded timing was kept: every planned request was sent, with a 99th percentile of lag of at most
+    /// 1 ms.
     pub timing_held: bool,
-    /// Whether the run was stopped before its end.
+    /// True if the callback stopped the run before its end.
     pub stopped: bool,
-    /// From the start of the schedule to the last answer, s.
+    /// Time from the start of the schedule to the end of the last shard, s.
     pub duration_s: f64,
-    /// What it ran against.
+    /// Target of the replay.
     pub target: TargetFacts,
-    /// What the target counted meanwhile; none if it could not be asked any more.
+    /// Growth of the target's counters; `None` if the target could not be asked any more.
     pub server: Option<Server>,
-    /// What was stored beforehand; none unless asked for.
+    /// Items stored beforehand; `None` unless `Options::warm` was set.
     pub warm: Option<Warm>,
 }
 
-/// What it took to make the load.
+/// Cost of generating the load.
 #[derive(Clone, Debug, Serialize)]
 pub struct Generator {
-    /// CPU time of the sending threads for each request, waiting included, ns.
+    /// CPU time of the sending threads per request, waiting included, ns.
     pub cpu_ns_per_request: f64,
-    /// CPUs that the sending threads used.
+    /// CPUs in use by the sending threads, on average.
     pub cpu_share: f64,
-    /// Sending threads.
+    /// Number of sending threads.
     pub threads: usize,
-    /// How long before an intended time they stopped sleeping, ns.
+    /// Time before an intended time at which the sending threads stopped sleeping, ns.
     pub guard_ns: u64,
 }
 
-/// A target, as found.
+/// Target as it was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetFacts {
-    /// As given.
+    /// Address as given, `HOST:PORT`.
     pub name: String,
-    /// memcached's version.
+    /// Version of memcached.
     pub version: Option<String>,
-    /// Its threads.
+    /// Number of memcached's worker threads.
     pub threads: Option<String>,
 }
 
-/// A target's counters during the replay.
+/// Growth of the target's counters, and the bytes it read compared with those written.
 #[derive(Clone, Debug, Serialize)]
 pub struct Server {
-    /// How much each grew.
+    /// Growth of each counter that grew during the replay.
     pub counters: BTreeMap<String, u64>,
     /// Bytes of requests that the replay handed to the kernel.
     pub bytes_written_by_replay: u64,
-    /// Bytes that the target read, but for questions about itself.
+    /// Bytes that the target read, without requests for its statistics.
     pub bytes_read: u64,
-    /// Whether those agree.
+    /// True if the target read exactly the bytes written.
     pub bytes_agree: bool,
     /// Recorded bytes of the requests that were skipped or not sent, by cause.
     pub bytes_not_replayed: BTreeMap<&'static str, u64>,
-    /// How much longer the requests sent were than recorded, by what was made anew. Recorded bytes less those not
-    /// replayed, with these, are the bytes written.
+    /// Written minus recorded bytes of the requests sent, by the part of the request that differs. Recorded bytes −
+    /// `bytes_not_replayed` + `bytes_changed` = bytes written.
     pub bytes_changed: BTreeMap<&'static str, i64>,
 }
 
-/// What the shards of a run add up to.
-#[derive(Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) measures: Measures,
-    pub(crate) unknown_cas: u64,
-    pub(crate) cpu: u64,
-    pub(crate) guard: u64,
-    pub(crate) ended: u64,
-    pub(crate) threads: usize,
-}
-
-impl Totals {
-    /// Adds a shard.
-    pub(crate) fn add(&mut self, outcome: &crate::shard::Outcome) {
-        let crate::shard::Outcome {
-            measures,
-            unknown_cas,
-            cpu,
-            guard,
-            ended,
-        } = outcome;
-        self.measures.merge(measures);
-        self.unknown_cas += unknown_cas;
-        self.cpu += cpu;
-        self.guard = self.guard.max(*guard);
-        self.ended = self.ended.max(*ended);
-        self.threads += 1;
-    }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "CPU times and counts are far below 2^53"
-    )]
-    fn generator(&self, duration_ns: u64) -> Generator {
-        Generator {
-            cpu_ns_per_request: self.cpu as f64 / self.measures.counts.sent.max(1) as f64,
-            cpu_share: self.cpu as f64 / duration_ns.max(1) as f64,
-            threads: self.threads,
-            guard_ns: self.guard,
-        }
-    }
-}
-
-/// What is known besides the shards' measures.
+/// Facts of a run besides the shards' measures.
 pub(crate) struct Circumstances {
     pub(crate) planned: u64,
     pub(crate) skipped: BTreeMap<&'static str, u64>,
@@ -167,6 +126,7 @@ pub(crate) struct Circumstances {
 }
 
 impl Report {
+    /// Makes the report of a run.
     #[expect(
         clippy::cast_precision_loss,
         reason = "durations are far below 2^53 ns"
@@ -211,7 +171,7 @@ impl Report {
             unsent,
             lag_ns,
             outcomes: measures.transitions.report(),
-            generator: totals.generator(duration_ns),
+            generator: Generator::new(totals, duration_ns),
             stopped,
             duration_s: duration_ns as f64 / 1e9,
             target,
@@ -221,7 +181,23 @@ impl Report {
     }
 }
 
+impl Generator {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "CPU times and counts are far below 2^53"
+    )]
+    fn new(totals: &Totals, duration_ns: u64) -> Self {
+        Self {
+            cpu_ns_per_request: totals.cpu as f64 / totals.measures.counts.sent.max(1) as f64,
+            cpu_share: totals.cpu as f64 / duration_ns.max(1) as f64,
+            threads: totals.threads,
+            guard_ns: totals.guard,
+        }
+    }
+}
+
 impl Server {
+    /// Compares the bytes that the target read, `read`, with those written, `counts`, and those recorded, `plan`.
     pub(crate) fn new(
         counters: BTreeMap<String, u64>,
         read: u64,
@@ -239,8 +215,9 @@ impl Server {
     }
 }
 
-/// Recorded bytes of what was skipped, of what could not be sent, and of what a stopped run did not come to.
-fn not_replayed(bytes: &Bytes, plan: &Plan) -> BTreeMap<&'static str, u64> {
+/// Returns the recorded bytes of requests that were skipped, could not be sent, or were left when the run was stopped,
+/// by cause.
+fn not_replayed(bytes: &ByteBalance, plan: &Plan) -> BTreeMap<&'static str, u64> {
     let mut all = plan.skipped_bytes.clone();
     let refused: u64 = bytes.not_sent.values().sum();
     for (cause, size) in &bytes.not_sent {

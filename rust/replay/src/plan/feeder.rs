@@ -1,63 +1,65 @@
-//! Events → blocks of operations, ahead of time, to each shard its own connections.
+//! Events → blocks of operations, ahead of their time; each shard gets those of its own connections.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use crate::Result;
 use membench_event::{Command, Event, Protocol};
 
+use crate::Result;
 use crate::make::keys::{KEY_MAX, ShortKeys};
 use crate::operation::{Block, Kind, Marks, Operation};
+use crate::plan::Plan;
 use crate::plan::recording::{Change, Events};
 use crate::plan::schedule::Schedule;
-use crate::plan::template::Templates;
-use crate::plan::{Plan, replayable};
 
-/// Bytes of a binary request's opaque value.
+/// Bytes of the opaque field of a binary request.
 const BINARY_OPAQUE: u8 = 4;
-/// Operations in a block.
+
+/// Operations after which a block is handed over.
 const BLOCK: usize = 1024;
 
-/// Blocks a shard may be behind.
+/// Blocks that may wait for a shard before the feeder does.
 pub(crate) const BLOCKS: usize = 16;
 
-/// Longest queue time believed, ns.
+/// Longest credible queue time, ns; longer ones count as this long.
 const QUEUE_TIME_MAX: u64 = 1_000_000_000;
 
-/// Batches held back to be put in order of arrival.
+/// Most batches held back to be put in order of arrival.
 const REORDER_MAX: usize = 1 << 16;
 
-/// Requests that one read of the server's brought.
+/// Requests that one read of the recorded server brought.
 #[derive(Debug, Default)]
 struct Batch {
+    /// Recorded arrival, ns on the clock of the events.
     arrival: u64,
     requests: u64,
     operations: Vec<Operation>,
 }
 
-/// Turns events into operations and hands them out.
+/// Thread that turns events into operations and hands them to the shards.
 pub(crate) struct Feeder<'a> {
     plan: &'a Plan,
-    templates: &'a Templates,
-    allow_admin: bool,
     keys: ShortKeys,
     schedule: Schedule,
+    /// Openings and closings still to come, in order of time.
     changes: std::iter::Peekable<std::vec::IntoIter<Change>>,
+    /// Channel to each shard, and the block being filled for it.
     shards: Vec<(SyncSender<Block>, Block)>,
-    /// Batches whose queue time is known wait here for those that arrived earlier but were read later.
+    /// Arrivals and keys of the batches in `held`, which wait for batches that arrived earlier but were read later.
     waiting: BinaryHeap<Reverse<(u64, u64)>>,
+    /// Batches held back, by the order in which they were read.
     held: HashMap<u64, Batch>,
+    /// Key of the batch held back last.
     sequence: u64,
+    /// Latest arrival on each connection: batches of one connection never overtake each other.
     last_arrival: HashMap<u32, u64>,
 }
 
 impl<'a> Feeder<'a> {
-    /// For one sender a shard.
+    /// Makes a feeder of the shards at the other ends of `shards`.
     pub(crate) fn new(
         plan: &'a Plan,
-        templates: &'a Templates,
-        allow_admin: bool,
         keys: ShortKeys,
         schedule: Schedule,
         changes: Vec<Change>,
@@ -65,8 +67,6 @@ impl<'a> Feeder<'a> {
     ) -> Self {
         Self {
             plan,
-            templates,
-            allow_admin,
             keys,
             schedule,
             changes: changes.into_iter().peekable(),
@@ -81,7 +81,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Feeds all events; ends early when a shard is gone.
+    /// Feeds all events to the shards; returns early if a shard has ended.
     pub(crate) fn run(mut self, events: Events<'_>) -> Result<()> {
         let mut batch: Vec<Event> = Vec::new();
         for event in events {
@@ -97,11 +97,12 @@ impl<'a> Feeder<'a> {
             }
             batch.push(event);
         }
-        // A shard that is gone has said why.
+        // A shard that ended early returns its own error.
         let _ = self.take(&batch).and_then(|()| self.finish());
         Ok(())
     }
 
+    /// Emits all that is held back and hands over unfinished blocks; `None` if a shard has ended.
     fn finish(&mut self) -> Option<()> {
         while let Some(batch) = self.release(true) {
             self.emit(batch)?;
@@ -110,7 +111,8 @@ impl<'a> Feeder<'a> {
         (0..self.shards.len()).try_for_each(|shard| self.send(shard))
     }
 
-    /// Takes the events of one read.
+    /// Takes the events of one read. Emits their batch at once if its queue time is unknown and no other is held
+    /// back; otherwise holds it back. `None` if a shard has ended.
     fn take(&mut self, events: &[Event]) -> Option<()> {
         let Some(first) = events.first() else {
             return Some(());
@@ -132,6 +134,7 @@ impl<'a> Feeder<'a> {
         Some(())
     }
 
+    /// Holds a batch back until every batch that may have arrived earlier has been read.
     fn hold(&mut self, connection: u32, mut batch: Batch) {
         let last = self.last_arrival.entry(connection).or_default();
         batch.arrival = batch.arrival.max(*last);
@@ -141,12 +144,14 @@ impl<'a> Feeder<'a> {
         self.held.insert(self.sequence, batch);
     }
 
+    /// Releases the earliest batch if it arrived by `arrival`, or if too many are held back.
     fn release_before(&mut self, arrival: u64) -> Option<Batch> {
         let Reverse((earliest, _)) = self.waiting.peek()?;
         let ready = *earliest <= arrival || self.waiting.len() > REORDER_MAX;
         self.release(ready)
     }
 
+    /// Releases the earliest batch if `ready`.
     fn release(&mut self, ready: bool) -> Option<Batch> {
         if !ready {
             return None;
@@ -155,7 +160,7 @@ impl<'a> Feeder<'a> {
         self.held.remove(&sequence)
     }
 
-    /// The operations that can be sent, if any.
+    /// Turns the events of one read into a batch; `None` if nothing of it can be sent.
     fn batch(&mut self, events: &[Event], arrival: u64) -> Option<Batch> {
         let mut batch = Batch {
             arrival,
@@ -163,10 +168,8 @@ impl<'a> Feeder<'a> {
         };
         for request in events.chunk_by(|one, next| one.request == next.request) {
             let first = batch.operations.len();
-            let allow_admin = self.allow_admin;
-            let sent = request
-                .iter()
-                .filter(|event| replayable(event, allow_admin).is_ok());
+            let plan = self.plan;
+            let sent = request.iter().filter(|event| plan.check(event).is_ok());
             batch
                 .operations
                 .extend(sent.map(|event| self.operation(event)));
@@ -178,7 +181,7 @@ impl<'a> Feeder<'a> {
     }
 
     fn operation(&mut self, event: &Event) -> Operation {
-        let template = self.templates.get(event.options);
+        let template = self.plan.templates.get(event.options);
         let key_size = event.key_size.unwrap_or(0);
         let value = event.command.is_storage() && event.value_size.is_some();
         let compares = event.command == Command::Cas || template.compares;
@@ -226,6 +229,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
+    /// Schedules a batch, and adds it to the block of its shard; `None` if a shard has ended.
     fn emit(&mut self, batch: Batch) -> Option<()> {
         self.emit_changes(batch.arrival)?;
         let intended = self.schedule.intended(batch.arrival, batch.requests);
@@ -239,7 +243,7 @@ impl<'a> Feeder<'a> {
         Some(())
     }
 
-    /// Opens and closes connections as of `time`.
+    /// Schedules the openings and closings before a read at `time`; `None` if a shard has ended.
     fn emit_changes(&mut self, time: u64) -> Option<()> {
         while let Some(change) = self.changes.next_if(|change| change.is_before(time)) {
             let kind = if change.opens {
@@ -264,6 +268,7 @@ impl<'a> Feeder<'a> {
         connection as usize % self.shards.len()
     }
 
+    /// Hands a shard its block if that is full; `None` if the shard has ended.
     fn make_room(&mut self, shard: usize) -> Option<()> {
         if self.shards[shard].1.len() < BLOCK {
             return Some(());
@@ -271,7 +276,8 @@ impl<'a> Feeder<'a> {
         self.send(shard)
     }
 
-    /// Hands a shard its block; while that shard is far behind, no other one waits for what is begun.
+    /// Hands a shard its block; `None` if the shard has ended. If its queue is full, first hands the other shards their
+    /// unfinished blocks, so that they do not run dry while this thread waits.
     fn send(&mut self, shard: usize) -> Option<()> {
         match self.try_send(shard) {
             Err(TrySendError::Full(block)) => {
@@ -286,6 +292,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
+    /// Hands a shard its block without waiting; the error holds the block if the queue is full.
     fn try_send(&mut self, shard: usize) -> std::result::Result<(), TrySendError<Block>> {
         let (sender, block) = &mut self.shards[shard];
         if block.is_empty() {

@@ -1,98 +1,83 @@
-//! A first pass over the events → what can be sent, what cannot and why, and what must be known beforehand.
+//! A first pass over the events → the requests to send, those to skip with the cause, and the keys and cas values that
+//! sending depends on.
 
 pub(crate) mod feeder;
-pub mod recording;
+pub(crate) mod recording;
 pub(crate) mod schedule;
-pub mod template;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-use crate::Result;
 use membench_event::{Command, Event, Outcome, Protocol};
 
+use crate::Result;
+use crate::make::template::Templates;
 use crate::plan::recording::Events;
-use crate::plan::template::Templates;
 
-/// Why requests are not replayed.
-mod cause {
+/// Causes for skipping a request.
+mod skip {
     pub(crate) const ADMIN: &str = "admin_command";
     pub(crate) const OTHER: &str = "unknown_command";
     pub(crate) const NO_KEY: &str = "not_replayable_without_key";
     pub(crate) const NO_NUMBER: &str = "not_replayable_without_number";
 }
 
-/// Whether a request can be sent, from its first event; else why not.
-pub(crate) fn replayable(
-    event: &Event,
-    allow_admin: bool,
-) -> std::result::Result<(), &'static str> {
-    use Command as C;
-    match event.command {
-        C::Other => Err(cause::OTHER),
-        // memcached knows no such opcode, and reads more than was sent for it.
-        C::Verbosity if event.protocol == Protocol::Binary => Err(cause::OTHER),
-        C::FlushAll | C::Verbosity if !allow_admin => Err(cause::ADMIN),
-        C::FlushAll | C::Verbosity | C::MetaNoop | C::Stats | C::Version | C::Quit => Ok(()),
-        _ if event.key.is_none() || matches!(event.key_size, None | Some(0)) => Err(cause::NO_KEY),
-        C::Incr | C::Decr if event.delta.is_none() => Err(cause::NO_NUMBER),
-        C::Touch | C::Gat | C::Gats if event.ttl.is_none() => Err(cause::NO_NUMBER),
-        _ => Ok(()),
-    }
-}
-
-/// An item that the target must hold before the start.
+/// Item that the target must hold before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WarmItem {
-    /// Bytes of its key.
-    pub key_size: u8,
-    /// Bytes of its value, from the first event that shows them.
-    pub value_size: Option<u32>,
-    /// Its client flags, if an event shows them.
-    pub flags: u32,
+    /// Bytes of the key.
+    pub(crate) key_size: u8,
+    /// Bytes of the value, from the first hit that shows them.
+    pub(crate) value_size: Option<u32>,
+    /// Client flags of the first event on the key; 0 if it shows none.
+    pub(crate) flags: u32,
 }
 
-/// What is known before the first request is sent.
+/// Plan of a replay, made before the first request is sent.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
+    /// Templates of the recording's options strings.
+    pub(crate) templates: Arc<Templates>,
+    /// True if `flush_all` and `verbosity` are sent.
+    allow_admin: bool,
     /// Events in the recording.
-    pub events: u64,
+    pub(crate) events: u64,
     /// Requests to send.
-    pub requests: u64,
-    /// Their recorded bytes.
-    pub bytes: u64,
-    /// Requests not to send, by cause.
-    pub skipped: BTreeMap<&'static str, u64>,
-    /// Their recorded bytes.
-    pub skipped_bytes: BTreeMap<&'static str, u64>,
-    /// Keys that are counted with: their values are decimal.
-    pub counters: HashSet<u64>,
-    /// Ordinals of cas values that requests compare with.
-    pub cas_sent: HashSet<u32>,
+    pub(crate) requests: u64,
+    /// Recorded bytes of the requests to send.
+    pub(crate) bytes: u64,
+    /// Requests to skip, by cause.
+    pub(crate) skipped: BTreeMap<&'static str, u64>,
+    /// Recorded bytes of the requests to skip, by cause.
+    pub(crate) skipped_bytes: BTreeMap<&'static str, u64>,
+    /// Ids of the keys that requests count with; their values are decimal numbers.
+    pub(crate) counters: HashSet<u64>,
+    /// Ordinals of the cas values that requests compare with.
+    pub(crate) cas_sent: HashSet<u32>,
     /// Connections with requests to send.
-    pub connections: HashSet<u32>,
-    /// Items that the recording proves present at its start, by key id; empty unless asked for.
-    pub warm: HashMap<u64, Option<WarmItem>>,
+    pub(crate) connections: HashSet<u32>,
+    /// Items that the recording proves present at its start, by key id; empty unless warming is asked for.
+    pub(crate) warm: HashMap<u64, Option<WarmItem>>,
 }
 
 impl Plan {
-    /// Reads all events once.
+    /// Reads all events once. `warm` asks for the items that must be present at the start.
     pub(crate) fn new(
         events: Events<'_>,
-        templates: &Templates,
+        templates: Arc<Templates>,
         allow_admin: bool,
         warm: bool,
     ) -> Result<Self> {
-        let mut plan = Self::default();
+        let mut plan = Self {
+            templates,
+            allow_admin,
+            ..Self::default()
+        };
         let mut last = None;
         for event in events {
             let event = event?;
             let request = (event.connection, event.request);
-            plan.add(
-                &event,
-                last.replace(request) != Some(request),
-                templates,
-                allow_admin,
-            );
+            plan.add(&event, last.replace(request) != Some(request));
             if warm {
                 plan.add_warm(&event);
             }
@@ -101,10 +86,29 @@ impl Plan {
         Ok(plan)
     }
 
-    fn add(&mut self, event: &Event, first: bool, templates: &Templates, allow_admin: bool) {
+    /// Returns `Ok` if the request of `event` can be sent, else the cause for skipping it.
+    pub(crate) fn check(&self, event: &Event) -> std::result::Result<(), &'static str> {
+        use Command as C;
+        match event.command {
+            C::Other => Err(skip::OTHER),
+            // memcached does not know this opcode, and reads more bytes than the request has.
+            C::Verbosity if event.protocol == Protocol::Binary => Err(skip::OTHER),
+            C::FlushAll | C::Verbosity if !self.allow_admin => Err(skip::ADMIN),
+            C::FlushAll | C::Verbosity | C::MetaNoop | C::Stats | C::Version | C::Quit => Ok(()),
+            _ if event.key.is_none() || matches!(event.key_size, None | Some(0)) => {
+                Err(skip::NO_KEY)
+            }
+            C::Incr | C::Decr if event.delta.is_none() => Err(skip::NO_NUMBER),
+            C::Touch | C::Gat | C::Gats if event.ttl.is_none() => Err(skip::NO_NUMBER),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts an event; `first` if no event of its request came before.
+    fn add(&mut self, event: &Event, first: bool) {
         self.events += 1;
         let size = u64::from(event.request_size.unwrap_or(0));
-        if let Err(cause) = replayable(event, allow_admin) {
+        if let Err(cause) = self.check(event) {
             *self.skipped.entry(cause).or_default() += u64::from(first);
             *self.skipped_bytes.entry(cause).or_default() += size;
             return;
@@ -118,13 +122,14 @@ impl Plan {
         ) {
             self.counters.extend(event.key);
         }
-        let compares = event.command == Command::Cas || templates.get(event.options).compares;
+        let compares = event.command == Command::Cas || self.templates.get(event.options).compares;
         if compares {
             self.cas_sent.extend(event.cas);
         }
     }
 
-    /// The first event on a key says whether it was there; later ones how large it was.
+    /// Learns from an event what the target must hold at the start. The first event on a key decides if the item was
+    /// present; a later hit shows its size.
     fn add_warm(&mut self, event: &Event) {
         let (Some(key), Some(key_size), Some(outcome)) = (event.key, event.key_size, event.outcome)
         else {
@@ -145,7 +150,7 @@ impl Plan {
     }
 }
 
-/// Whether an event proves that its key was there before it.
+/// True if an event proves that its item was present before it.
 fn proves_present(command: Command, outcome: Outcome, event: &Event) -> bool {
     use Command as C;
     match outcome {

@@ -1,53 +1,55 @@
-//! What a replay reads of a profile: events in order, options, and the life of connections.
+//! Recordings to replay: events in order, their options strings, and the lifetimes of connections.
 
-use crate::Result;
 use membench_event::{Event, OptionsTable};
 
-/// Events in order of (time, connection, batch, request).
+use crate::Result;
+
+/// Events ordered by (time, connection, batch, request).
 pub type Events<'a> = Box<dyn Iterator<Item = membench_profile::Result<Event>> + Send + 'a>;
 
-/// When a connection was opened and closed, ns on the events' clock; none: before the start, after the end.
+/// Lifetime of one connection, ns on the clock of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
     /// Ordinal of the connection.
     pub connection: u32,
-    /// Opened.
+    /// Time at which the connection was opened; `None` if that was before the recording started.
     pub opened: Option<u64>,
-    /// Closed.
+    /// Time at which the connection was closed; `None` if it was open when the recording ended.
     pub closed: Option<u64>,
 }
 
-/// A recording that can be read more than once.
+/// Recording that can be read more than once.
 pub struct Recording<'a> {
-    /// Starts reading.
+    /// Reads the events from the first one on, each time it is called.
     pub events: Box<dyn Fn() -> Result<Events<'a>> + Sync + 'a>,
-    /// Options strings.
+    /// Options strings that the events refer to.
     pub options: OptionsTable,
-    /// Connections.
+    /// Lifetimes of the connections. A connection without one is opened with its first request and stays open.
     pub lifetimes: Vec<Lifetime>,
 }
 
-/// What happens to a connection, and when.
+/// Opening or closing of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Change {
-    /// ns on the events' clock; 0 before the start.
-    pub time: u64,
+pub(crate) struct Change {
+    /// Time of the change, ns on the clock of the events; 0 for a connection open since before the start.
+    pub(crate) time: u64,
     /// Ordinal of the connection.
-    pub connection: u32,
-    /// Opened, or closed.
-    pub opens: bool,
+    pub(crate) connection: u32,
+    /// True for an opening, false for a closing.
+    pub(crate) opens: bool,
 }
 
 impl Change {
-    /// Whether it comes before a read at `time`: an opening does, a closing at the same instant comes after.
-    pub fn is_before(&self, time: u64) -> bool {
+    /// True if the change precedes a read at `time`. At equal times an opening precedes the read, and a closing
+    /// follows it.
+    pub(crate) fn is_before(&self, time: u64) -> bool {
         self.time < time || (self.opens && self.time == time)
     }
 }
 
 impl Recording<'_> {
-    /// Openings and closings of the connections `used`, in order of time.
-    pub fn changes(&self, used: impl Fn(u32) -> bool) -> Vec<Change> {
+    /// Returns the openings and closings of the connections that `used` accepts, in order of time.
+    pub(crate) fn changes(&self, used: impl Fn(u32) -> bool) -> Vec<Change> {
         let mut changes = Vec::new();
         for lifetime in self
             .lifetimes
@@ -72,7 +74,7 @@ impl Recording<'_> {
     }
 }
 
-/// A recording held in memory.
+/// Makes a recording of events held in memory.
 pub fn in_memory(
     events: Vec<Event>,
     options: OptionsTable,

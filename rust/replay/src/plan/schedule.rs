@@ -1,26 +1,25 @@
-//! Recorded times → intended times, by the pacing asked for.
+//! Recorded times → intended times, by a pacing.
 
 use crate::{Error, Result};
 
 const NS_PER_S: f64 = 1e9;
 
-/// The rule that turns recorded times into intended times.
+/// Rule that turns recorded times into intended times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pacing {
-    /// As recorded.
+    /// Recorded times.
     Recorded,
-    /// Recorded times divided by this.
+    /// Recorded times divided by this factor.
     Speed(f64),
-    /// This many requests a second, evenly; recorded batches still leave together.
+    /// This many requests per second at equal distances. Recorded batches still leave together.
     Rate(f64),
 }
 
 impl Pacing {
-    /// Reads `recorded`, `speed=2` or `rate=50000/s`.
+    /// Parses `recorded`, `speed=2` or `rate=50000/s`.
     pub fn parse(text: &str) -> Result<Self> {
-        let refused = || {
-            let given = text.to_owned();
-            Error::from(Error::Pacing { given })
+        let refused = || Error::Pacing {
+            given: text.to_owned(),
         };
         let number = |digits: &str| {
             let parsed = digits.parse::<f64>().ok();
@@ -39,16 +38,18 @@ impl Pacing {
     }
 }
 
-/// Where the schedule stands.
+/// Schedule of a run, from its first batch to the latest one placed.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     pacing: Pacing,
+    /// Recorded time of the first batch or change, ns; it gets the intended time 0.
     first: Option<u64>,
+    /// Requests placed so far.
     requests: u64,
 }
 
 impl Schedule {
-    /// Before the first event.
+    /// Makes a schedule without any batch.
     pub(crate) fn new(pacing: Pacing) -> Self {
         Self {
             pacing,
@@ -57,7 +58,8 @@ impl Schedule {
         }
     }
 
-    /// The intended time of a batch of `requests` that arrived at `recorded` ns; batches come in order of arrival.
+    /// Returns the intended time, ns after the start, of a batch of `requests` that arrived at `recorded` ns. Batches
+    /// must be placed in order of arrival.
     pub(crate) fn intended(&mut self, recorded: u64, requests: u64) -> u64 {
         let first = *self.first.get_or_insert(recorded);
         let before = self.requests;
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pacing_is_read_or_refused_by_name() {
+    fn pacing_is_parsed_or_refused_by_name() {
         let table = [
             ("recorded", Some(Pacing::Recorded)),
             ("speed=2", Some(Pacing::Speed(2.0))),

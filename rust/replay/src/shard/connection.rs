@@ -1,12 +1,13 @@
-//! One connection to the target: requests written as far as the socket takes them, answers framed as they come.
-
-mod binary;
+//! Batches of requests ↔ one non-blocking connection to the target: writes what the socket takes, frames the answers.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
+use membench_event::Protocol;
+use membench_protocol::binary::parse_response;
 use membench_protocol::{ParseError, Response, Status, response};
 use rustix::io::Errno;
 use rustix::net::{
@@ -14,82 +15,101 @@ use rustix::net::{
     sockopt,
 };
 
-use crate::sys;
-use membench_event::Protocol;
-
 use crate::clock::{WallClock, monotonic};
-use crate::make::opaque::Opaques;
-use crate::make::request::Requests;
-use crate::measure::Measures;
+use crate::make::opaque::OpaqueCounter;
+use crate::make::request::RequestWriter;
+use crate::make::template::Templates;
+use crate::measure::{Arrival, Measures};
 use crate::operation::{Marks, Operation};
-use crate::shard::outstanding::{Next, Outstanding};
+use crate::shard::outstanding::{Intake, NewRequest, Next, Outstanding};
+use crate::sys;
 
-/// Memory kept for requests between batches, bytes.
+/// Most memory that an idle connection keeps for outgoing requests, bytes.
 const KEPT: usize = 256 * 1024;
 
-/// What a shard lends to each of its connections.
+/// Most bytes read from a socket at once.
+const INCOMING: usize = 64 * 1024;
+
+/// State that the connections of a shard share.
 #[derive(Debug)]
-pub struct Shared {
-    /// Makes requests.
-    pub requests: Requests,
-    /// Takes measures.
-    pub measures: Measures,
-    /// Converts receive stamps.
-    pub wall_clock: WallClock,
-    /// Where reads go.
-    pub incoming: Vec<u8>,
+pub(crate) struct Shared {
+    /// Writer of requests.
+    pub(crate) requests: RequestWriter,
+    /// Measures of the shard.
+    pub(crate) measures: Measures,
+    /// Converter of receive stamps.
+    pub(crate) wall_clock: WallClock,
+    /// Buffer for reads.
+    pub(crate) incoming: Vec<u8>,
     /// Monotonic time of the schedule's start, ns.
-    pub start: u64,
+    pub(crate) start: u64,
 }
 
-/// Whether a connection goes on.
+impl Shared {
+    /// Makes the shared state of a shard whose values come from `seed`; `start` is set when the run starts.
+    pub(crate) fn new(templates: Arc<Templates>, seed: u64) -> Self {
+        Self {
+            requests: RequestWriter::new(templates, seed),
+            measures: Measures::new(),
+            wall_clock: WallClock::new(),
+            incoming: vec![0; INCOMING],
+            start: 0,
+        }
+    }
+}
+
+/// State of a connection after an action on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum State {
-    /// It does.
+pub(crate) enum State {
+    /// The connection is in use, or being made.
     Open,
-    /// The target closed it, or it failed.
+    /// The target closed the connection, or it failed.
     Lost,
 }
 
-/// A value whose end has not come.
+/// Value of which some bytes are still to come.
 #[derive(Clone, Copy, Debug)]
 struct Value {
-    /// Bytes still to come, line end included; of a binary answer the rest of its body.
+    /// Bytes still to come, with the line ending; in the binary protocol, the rest of the body.
     left: u64,
-    /// Its end completes the request.
+    /// True if the end of the value completes the request.
     completes: bool,
 }
 
-/// One connection.
+/// Connection to the target.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     socket: OwnedFd,
+    /// False until the connection is made.
     connected: bool,
+    /// True if the kernel stamps what it receives.
     stamped: bool,
-    /// Bytes not written yet, from `written_of_outgoing`.
+    /// Bytes of requests; the kernel has taken those before `taken`.
     outgoing: Vec<u8>,
+    /// Number of bytes at the start of `outgoing` that the kernel has taken.
     taken: usize,
-    /// Bytes handed to the kernel so far.
+    /// Bytes handed to the kernel over the life of the connection.
     written: u64,
-    /// The start of a line whose end has not come.
-    line: Vec<u8>,
-    /// A value still coming.
+    /// Start of a line or binary header whose end is still to come.
+    partial: Vec<u8>,
+    /// Value that is arriving.
     value: Option<Value>,
-    /// Requests and what they await.
-    pub outstanding: Outstanding,
-    /// Batches that wait for a cas value which an answer still to come brings, and those behind them.
+    /// Requests that await their answers.
+    pub(crate) outstanding: Outstanding,
+    /// Batches that compare with a cas value which an answer still to come may hold, and all later batches.
     deferred: VecDeque<Operation>,
-    opaques: Opaques,
-    /// Of its last request: binary ones do not mix with others.
+    opaques: OpaqueCounter,
+    /// Protocol of the last request, by which answers are framed. A connection speaks the binary protocol or the
+    /// others, never both.
     protocol: Protocol,
-    /// To be closed once nothing is due.
-    pub closing: bool,
+    /// True if the connection is to be closed once nothing is due on it.
+    pub(crate) closing: bool,
 }
 
 impl Connection {
-    /// Begins to connect.
-    pub fn open(target: SocketAddr, stamped: bool) -> io::Result<Self> {
+    /// Starts to connect to `target`. With `stamped`, asks the kernel to stamp what it receives.
+    pub(crate) fn open(target: SocketAddr, stamped: bool) -> io::Result<Self> {
         let family = if target.is_ipv4() {
             AddressFamily::INET
         } else {
@@ -113,38 +133,39 @@ impl Connection {
             outgoing: Vec::new(),
             taken: 0,
             written: 0,
-            line: Vec::new(),
+            partial: Vec::new(),
             value: None,
             outstanding: Outstanding::default(),
-            opaques: Opaques::default(),
+            opaques: OpaqueCounter::default(),
             protocol: Protocol::Text,
             deferred: VecDeque::new(),
             closing: false,
         })
     }
 
-    /// The socket, to be watched.
-    pub fn socket(&self) -> impl AsFd {
+    /// Returns the socket, for polling.
+    pub(crate) fn socket(&self) -> impl AsFd {
         self.socket.as_fd()
     }
 
-    /// Bytes that wait for room in the socket.
-    pub fn unwritten(&self) -> usize {
+    /// Returns the number of bytes that wait for room in the socket.
+    pub(crate) fn unwritten(&self) -> usize {
         self.outgoing.len() - self.taken
     }
 
-    /// Whether the connection was made.
-    pub fn is_connected(&self) -> bool {
+    /// True if the connection was made.
+    pub(crate) fn is_connected(&self) -> bool {
         self.connected
     }
 
-    /// Operations that wait for an answer to others.
-    pub fn deferred(&self) -> usize {
+    /// Returns the number of operations that wait for the answer to an earlier one.
+    pub(crate) fn deferred(&self) -> usize {
         self.deferred.len()
     }
 
-    /// Sends the requests of one batch; later, if it needs what an answer still to come brings.
-    pub fn send_batch(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
+    /// Sends the requests of one batch. Defers it if it compares with a cas value that an answer still to come may
+    /// hold, or if an earlier batch is deferred.
+    pub(crate) fn send_batch(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
         if self.deferred.is_empty() && !self.lacks_cas(batch) {
             return self.send_now(batch, shared);
         }
@@ -152,6 +173,7 @@ impl Connection {
         State::Open
     }
 
+    /// True if the batch compares with a cas value that an answer still to come may hold.
     fn lacks_cas(&self, batch: &[Operation]) -> bool {
         let mut compared = batch
             .iter()
@@ -159,7 +181,7 @@ impl Connection {
         compared.any(|operation| self.outstanding.awaits_cas(operation.cas))
     }
 
-    /// Sends the deferred batches that lack nothing any more.
+    /// Sends deferred batches up to the first that still lacks a cas value.
     fn send_deferred(&mut self, shared: &mut Shared) -> State {
         let continues = |operation: &&Operation| operation.marks.has(Marks::BATCH_CONTINUES);
         while !self.deferred.is_empty() {
@@ -177,13 +199,14 @@ impl Connection {
         State::Open
     }
 
-    /// Gives up: what was due an answer or was to be sent has none, for this cause.
-    pub fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
+    /// Counts everything still due an answer as unanswered, and everything still to be sent as unsent, for this cause.
+    pub(crate) fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
         self.outstanding.abandon(cause, self.written, measures);
         measures.refuse(self.deferred.make_contiguous(), cause);
         self.deferred.clear();
     }
 
+    /// Appends the requests of a batch to the outgoing bytes, and writes those unless earlier ones wait for room.
     fn send_now(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
         let waiting = self.unwritten() > 0;
         for request in batch.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
@@ -195,9 +218,13 @@ impl Connection {
             let opaque = self.opaques.next(first.opaque_size);
             shared.requests.append(&mut self.outgoing, request, opaque);
             let end = self.written + self.unwritten() as u64;
-            let templates = shared.requests.templates();
-            self.outstanding
-                .push(request, shared.start, end, opaque, templates);
+            let request = NewRequest {
+                operations: request,
+                start: shared.start,
+                end,
+                opaque,
+            };
+            self.outstanding.push(request, shared.requests.templates());
         }
         if waiting || !self.connected {
             return State::Open;
@@ -205,8 +232,8 @@ impl Connection {
         self.write(shared)
     }
 
-    /// The socket has room, or the connection was made.
-    pub fn writable(&mut self, shared: &mut Shared) -> State {
+    /// Handles a socket that has room to write, or whose connection was made or failed.
+    pub(crate) fn writable(&mut self, shared: &mut Shared) -> State {
         if !self.connected {
             match sockopt::socket_error(&self.socket) {
                 Ok(Ok(())) => self.connected = true,
@@ -219,6 +246,7 @@ impl Connection {
         self.write(shared)
     }
 
+    /// Writes outgoing bytes until the socket is full, and stamps the requests that are out.
     fn write(&mut self, shared: &mut Shared) -> State {
         while self.taken < self.outgoing.len() {
             let now = monotonic();
@@ -245,10 +273,17 @@ impl Connection {
         State::Open
     }
 
-    /// Reads what has arrived; with `hangup`, up to the end of the stream.
-    pub fn readable(&mut self, hangup: bool, shared: &mut Shared) -> State {
+    /// Reads the answers that have arrived; with `hangup`, reads to the end of the stream.
+    pub(crate) fn readable(&mut self, hangup: bool, shared: &mut Shared) -> State {
         loop {
-            let (length, stamp) = match self.receive(&mut shared.incoming) {
+            let Shared {
+                requests,
+                measures,
+                wall_clock,
+                incoming,
+                start: _,
+            } = &mut *shared;
+            let (length, stamp) = match self.receive(incoming) {
                 Ok((0, _)) => return State::Lost,
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return State::Open,
@@ -256,13 +291,18 @@ impl Connection {
                 Err(_) => return State::Lost,
             };
             let now = monotonic();
-            let received = stamp.map(|stamp| shared.wall_clock.monotonic(stamp, now));
-            shared.measures.counts.bytes_read += length as u64;
-            let incoming = std::mem::take(&mut shared.incoming);
-            let framed = self.feed(&incoming[..length], (received, now), shared);
+            let arrival = Arrival {
+                received: stamp.map(|stamp| wall_clock.monotonic(stamp, now)),
+                parsed: now,
+            };
+            measures.counts.bytes_read += length as u64;
             let more = hangup || length == incoming.len();
-            shared.incoming = incoming;
-            if framed.is_err() {
+            let mut intake = Intake {
+                requests,
+                measures,
+                arrival,
+            };
+            if self.feed(&incoming[..length], &mut intake).is_err() {
                 return State::Lost;
             }
             if self.send_deferred(shared) == State::Lost {
@@ -274,6 +314,8 @@ impl Connection {
         }
     }
 
+    /// Reads from the socket. Returns the number of bytes, and the kernel's stamp (`CLOCK_REALTIME`, ns) if it took
+    /// one.
     fn receive(&self, incoming: &mut [u8]) -> io::Result<(usize, Option<u64>)> {
         if self.stamped {
             return sys::receive_stamped(self.socket.as_fd(), incoming);
@@ -282,33 +324,22 @@ impl Connection {
         Ok((length, None))
     }
 
-    fn feed(
-        &mut self,
-        mut bytes: &[u8],
-        stamps: (Option<u64>, u64),
-        shared: &mut Shared,
-    ) -> Result<(), ParseError> {
+    /// Takes the bytes of one read: values, lines and binary headers in turn.
+    fn feed(&mut self, mut bytes: &[u8], intake: &mut Intake<'_>) -> Result<(), ParseError> {
         while !bytes.is_empty() {
             let taken = match self.value {
-                Some(value) => self.skip_value(value, bytes.len(), stamps, shared),
-                None if self.protocol == Protocol::Binary => {
-                    self.feed_message(bytes, stamps, shared)?
-                }
-                None if self.line.is_empty() => self.feed_line(bytes, stamps, shared)?,
-                None => self.join_line(bytes, stamps, shared)?,
+                Some(value) => self.skip_value(value, bytes.len(), intake),
+                None if self.protocol == Protocol::Binary => self.feed_message(bytes, intake)?,
+                None if self.partial.is_empty() => self.feed_line(bytes, intake)?,
+                None => self.join_line(bytes, intake)?,
             };
             bytes = &bytes[taken..];
         }
         Ok(())
     }
 
-    fn skip_value(
-        &mut self,
-        mut value: Value,
-        length: usize,
-        stamps: (Option<u64>, u64),
-        shared: &mut Shared,
-    ) -> usize {
+    /// Skips a value, or the part of it in the next `length` bytes; returns the number of bytes skipped.
+    fn skip_value(&mut self, mut value: Value, length: usize, intake: &mut Intake<'_>) -> usize {
         let taken = usize::try_from(value.left)
             .unwrap_or(usize::MAX)
             .min(length);
@@ -319,57 +350,68 @@ impl Connection {
         }
         self.value = None;
         if value.completes {
-            self.outstanding.complete(&mut shared.measures, stamps);
+            self.outstanding.complete(intake.measures, intake.arrival);
         }
         taken
     }
 
-    fn feed_line(
-        &mut self,
-        bytes: &[u8],
-        stamps: (Option<u64>, u64),
-        shared: &mut Shared,
-    ) -> Result<usize, ParseError> {
+    /// Takes a line, or keeps its start; returns the number of bytes taken.
+    fn feed_line(&mut self, bytes: &[u8], intake: &mut Intake<'_>) -> Result<usize, ParseError> {
         let Status::Complete { value, consumed } = response::parse(bytes)? else {
-            self.line.extend_from_slice(bytes);
+            self.partial.extend_from_slice(bytes);
             return Ok(bytes.len());
         };
-        self.take_answer(&value, stamps, shared);
+        self.take_answer(&value, intake);
         Ok(consumed)
     }
 
-    fn take_answer(
-        &mut self,
-        response: &Response<'_>,
-        stamps: (Option<u64>, u64),
-        shared: &mut Shared,
-    ) {
-        let Shared {
-            requests, measures, ..
-        } = shared;
-        let outstanding = &mut self.outstanding;
-        if let Next::Value { left, completes } =
-            outstanding.answer(response, requests, measures, stamps)
-        {
+    /// Hands a line or header to its request.
+    fn take_answer(&mut self, response: &Response<'_>, intake: &mut Intake<'_>) {
+        if let Next::Value { left, completes } = self.outstanding.answer(response, intake) {
             self.value = Some(Value { left, completes });
         }
     }
 
-    /// Completes a line that came in two reads.
-    fn join_line(
-        &mut self,
-        bytes: &[u8],
-        stamps: (Option<u64>, u64),
-        shared: &mut Shared,
-    ) -> Result<usize, ParseError> {
+    /// Completes a line whose start came in an earlier read; returns the number of bytes taken.
+    fn join_line(&mut self, bytes: &[u8], intake: &mut Intake<'_>) -> Result<usize, ParseError> {
         let taken = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
-        let mut line = std::mem::take(&mut self.line);
+        let mut line = std::mem::take(&mut self.partial);
         line.extend_from_slice(&bytes[..taken]);
-        self.feed_line(&line, stamps, shared)?;
-        if self.line.is_empty() {
+        self.feed_line(&line, intake)?;
+        if self.partial.is_empty() {
             line.clear();
-            self.line = line;
+            self.partial = line;
         }
         Ok(taken)
+    }
+
+    /// Takes header, extras and key of a binary answer, or keeps their start; returns the number of bytes taken.
+    fn feed_message(&mut self, bytes: &[u8], intake: &mut Intake<'_>) -> Result<usize, ParseError> {
+        if self.partial.is_empty() {
+            return self.take_message(bytes, intake);
+        }
+        let held = self.partial.len();
+        let mut message = std::mem::take(&mut self.partial);
+        message.extend_from_slice(bytes);
+        let taken = self.take_message(&message, intake)?;
+        if self.partial.is_empty() {
+            message.clear();
+            self.partial = message;
+        }
+        Ok(taken - held)
+    }
+
+    /// Takes a binary answer that starts with `bytes`, or keeps them if its header, extras or key are incomplete.
+    fn take_message(&mut self, bytes: &[u8], intake: &mut Intake<'_>) -> Result<usize, ParseError> {
+        match parse_response(bytes)? {
+            Status::Complete { value, consumed } => {
+                self.take_answer(&Response::Binary(value), intake);
+                Ok(consumed)
+            }
+            Status::Partial => {
+                self.partial.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+        }
     }
 }

@@ -1,57 +1,48 @@
-//! The recorded connections of a shard, by ordinal: opened, closed, lost and made again.
+//! Connections of a shard, by recorded ordinal: opens, closes and reconnects them, and sums up their load.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::clock::monotonic;
+use crate::measure::cause;
 use crate::operation::Operation;
 use crate::shard::connection::{Connection, Shared, State};
 use crate::shard::poller::{Poller, Ready};
 
-/// How long a connection that could not be made is not tried again, ns.
+/// Pause before a connection that could not be made is tried again, ns.
 const RETRY: u64 = 100_000_000;
 
-/// Why requests were not sent or answered.
-pub mod cause {
-    /// The target closed the connection, or it broke.
-    pub const CLOSED: &str = "closed_by_target";
-    /// The connection could not be made.
-    pub const REFUSED: &str = "connection_refused";
-    /// No answer within the time after the last request.
-    pub const TIMEOUT: &str = "no_answer_in_time";
-    /// The run was stopped.
-    pub const STOPPED: &str = "stopped";
-}
-
-/// Where one recorded connection stands.
+/// State of one recorded connection.
 #[derive(Debug, Default)]
 struct Slot {
     connection: Option<Box<Connection>>,
-    /// Tells events of an earlier socket from those of this one.
+    /// Number of sockets so far; tells readiness of an earlier socket from that of this one.
     generation: u32,
+    /// True if the last socket was lost, not closed as recorded.
     lost: bool,
+    /// Monotonic time before which no socket is opened, ns.
     retry_at: u64,
 }
 
-/// The connections of a shard.
+/// Connections of a shard.
 #[derive(Debug)]
-pub struct Connections {
+pub(crate) struct Connections {
     target: SocketAddr,
     stamped: bool,
     slots: Vec<Slot>,
-    /// What they share.
-    pub shared: Shared,
-    /// Requests that must still be answered.
-    pub due: usize,
-    /// Requests sent or waiting to be, answered or not.
-    pub outstanding: usize,
+    /// State that the connections share.
+    pub(crate) shared: Shared,
+    /// Requests due an answer, and deferred operations.
+    pub(crate) due: usize,
+    /// Requests without an answer so far, due one or not, and deferred operations.
+    pub(crate) outstanding: usize,
     /// Bytes that wait for room in a socket.
-    pub unwritten: usize,
+    pub(crate) unwritten: usize,
 }
 
 impl Connections {
-    /// None yet.
-    pub fn new(target: SocketAddr, stamped: bool, shared: Shared) -> Self {
+    /// Makes a set without connections. With `stamped`, the kernel stamps what they receive.
+    pub(crate) fn new(target: SocketAddr, stamped: bool, shared: Shared) -> Self {
         Self {
             target,
             stamped,
@@ -63,8 +54,8 @@ impl Connections {
         }
     }
 
-    /// Opens a connection unless it is.
-    pub fn open(&mut self, poller: &Poller, ordinal: u32) -> io::Result<()> {
+    /// Opens a connection, unless it is open.
+    pub(crate) fn open(&mut self, poller: &Poller, ordinal: u32) -> io::Result<()> {
         let index = ordinal as usize;
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, Slot::default);
@@ -81,36 +72,36 @@ impl Connections {
         Ok(())
     }
 
-    /// Closes a connection as soon as nothing is due on it.
-    pub fn close(&mut self, ordinal: u32) {
+    /// Closes a connection once nothing is due on it.
+    pub(crate) fn close(&mut self, ordinal: u32) {
         if let Some(connection) = self.get(ordinal) {
             connection.closing = true;
             self.close_if_done(ordinal);
         }
     }
 
-    /// Requests outstanding on a connection.
-    pub fn outstanding_on(&mut self, ordinal: u32) -> usize {
+    /// Returns the number of requests on a connection without an answer so far.
+    pub(crate) fn outstanding_on(&mut self, ordinal: u32) -> usize {
         self.get(ordinal)
             .map_or(0, |connection| connection.outstanding.len())
     }
 
-    /// Sends a batch, on its connection.
-    pub fn send(&mut self, poller: &Poller, batch: &[Operation]) {
+    /// Sends a batch on its connection, which is opened if it is not. Counts the batch as unsent if it cannot be.
+    pub(crate) fn send(&mut self, poller: &Poller, batch: &[Operation]) {
         let Some(ordinal) = batch.first().map(|first| first.connection) else {
             return;
         };
-        if self.is_resting(ordinal) || self.open(poller, ordinal).is_err() {
+        if self.must_wait(ordinal) || self.open(poller, ordinal).is_err() {
             return self.refuse(batch, cause::REFUSED);
         }
-        self.change(ordinal, |connection, shared| {
+        self.update(ordinal, |connection, shared| {
             connection.send_batch(batch, shared)
         });
     }
 
-    /// Handles what happened to a socket.
-    pub fn ready(&mut self, ready: &Ready) {
-        let (ordinal, generation) = parts(ready.token);
+    /// Reads from and writes to a socket that is ready. Ignores a token of an earlier socket.
+    pub(crate) fn ready(&mut self, ready: &Ready) {
+        let (ordinal, generation) = split(ready.token);
         let current = self
             .slots
             .get(ordinal as usize)
@@ -119,18 +110,18 @@ impl Connections {
             return;
         }
         if ready.writable || ready.failed {
-            self.change(ordinal, Connection::writable);
+            self.update(ordinal, Connection::writable);
         }
         if ready.readable {
-            self.change(ordinal, |connection, shared| {
+            self.update(ordinal, |connection, shared| {
                 connection.readable(ready.hangup, shared)
             });
             self.close_if_done(ordinal);
         }
     }
 
-    /// Ends every connection: what is still due has this cause.
-    pub fn abandon(&mut self, cause: &'static str) {
+    /// Closes every connection, and counts what is still due or unsent for this cause.
+    pub(crate) fn abandon(&mut self, cause: &'static str) {
         for slot in &mut self.slots {
             if let Some(mut connection) = slot.connection.take() {
                 connection.abandon(cause, &mut self.shared.measures);
@@ -139,8 +130,8 @@ impl Connections {
         (self.due, self.outstanding, self.unwritten) = (0, 0, 0);
     }
 
-    /// Counts requests that cannot be sent.
-    pub fn refuse(&mut self, batch: &[Operation], cause: &'static str) {
+    /// Counts the requests of a batch as unsent, for this cause.
+    pub(crate) fn refuse(&mut self, batch: &[Operation], cause: &'static str) {
         self.shared.measures.refuse(batch, cause);
     }
 
@@ -151,13 +142,14 @@ impl Connections {
             .as_deref_mut()
     }
 
-    fn is_resting(&self, ordinal: u32) -> bool {
+    /// True if a connection that could not be made must not be tried again yet.
+    fn must_wait(&self, ordinal: u32) -> bool {
         let slot = self.slots.get(ordinal as usize);
         slot.is_some_and(|slot| slot.retry_at > 0 && slot.retry_at > monotonic())
     }
 
-    /// Lets a connection act and keeps the sums.
-    fn change(&mut self, ordinal: u32, act: impl FnOnce(&mut Connection, &mut Shared) -> State) {
+    /// Runs `act` on a connection and updates the sums. Closes the connection if it was lost.
+    fn update(&mut self, ordinal: u32, act: impl FnOnce(&mut Connection, &mut Shared) -> State) {
         let Some(slot) = self.slots.get_mut(ordinal as usize) else {
             return;
         };
@@ -171,11 +163,12 @@ impl Connections {
         self.outstanding = self.outstanding + after.1 - before.1;
         self.unwritten = self.unwritten + after.2 - before.2;
         if state == State::Lost {
-            self.lose(ordinal);
+            self.discard(ordinal);
         }
     }
 
-    fn lose(&mut self, ordinal: u32) {
+    /// Closes the socket of a connection, and counts what is still due or unsent on it.
+    fn discard(&mut self, ordinal: u32) {
         let Some(slot) = self.slots.get_mut(ordinal as usize) else {
             return;
         };
@@ -195,17 +188,18 @@ impl Connections {
         }
     }
 
+    /// Closes a connection that is to be closed, if nothing is due or unwritten on it.
     fn close_if_done(&mut self, ordinal: u32) {
         let done = self.get(ordinal).is_some_and(|connection| {
             connection.closing && connection.outstanding.due() == 0 && connection.unwritten() == 0
         });
         if done {
-            self.lose(ordinal);
+            self.discard(ordinal);
         }
     }
 }
 
-/// Requests due, requests outstanding (deferred ones included), bytes unwritten.
+/// Returns requests due, requests outstanding (both with deferred operations), and bytes unwritten.
 fn load(connection: &Connection) -> (usize, usize, usize) {
     let outstanding = &connection.outstanding;
     let deferred = connection.deferred();
@@ -216,11 +210,13 @@ fn load(connection: &Connection) -> (usize, usize, usize) {
     )
 }
 
+/// Makes the poller's token for one socket of a connection.
 fn token(ordinal: u32, generation: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(ordinal)
 }
 
+/// Splits a token into ordinal and generation.
 #[expect(clippy::cast_possible_truncation, reason = "the halves of a token")]
-fn parts(token: u64) -> (u32, u32) {
+fn split(token: u64) -> (u32, u32) {
     (token as u32, (token >> 32) as u32)
 }

@@ -1,10 +1,11 @@
-//! Blocks of operations → requests sent at their intended times; one thread, one epoll, nothing shared.
+//! Blocks of operations → requests sent at their intended times. A shard is one thread with one epoll instance and
+//! shares nothing with others.
 
-pub mod connection;
-pub mod connections;
-mod outstanding;
-pub mod poller;
-pub mod processors;
+pub(crate) mod connection;
+pub(crate) mod connections;
+pub(crate) mod outstanding;
+pub(crate) mod poller;
+pub(crate) mod processors;
 
 use std::io;
 use std::sync::Arc;
@@ -12,64 +13,59 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use crate::clock::{SECOND, monotonic, thread_cpu};
-use crate::measure::{Interval, Measures};
+use crate::measure::Interval;
+use crate::measure::cause;
+use crate::measure::totals::ShardResult;
 use crate::operation::{Block, Kind, Marks, Operation};
-use crate::shard::connections::{Connections, cause};
+use crate::shard::connections::Connections;
 use crate::shard::poller::Poller;
 
-/// Longest single wait, ns: how soon a stop is noticed.
+/// Longest single wait, ns; a stop is noticed within this time.
 const WAIT_MAX: u64 = 50_000_000;
 
-/// Batches sent before looking for answers again, when behind.
+/// Most batches sent in a row before answers are read, if several are due.
 const BURST: usize = 32;
 
-/// How long answers are waited for after the last request, ns.
+/// Longest wait for answers after the last request, ns.
 const DRAIN: u64 = 10 * SECOND;
 
-/// How long answers to quiet requests, which may never come, are waited for after everything else, ns.
+/// Wait for answers to quiet requests after all others have theirs, ns; they may never come.
 const QUIET_DRAIN: u64 = SECOND / 5;
 
-/// Beyond this many requests outstanding, or bytes unwritten, nothing is sent until the target catches up: memory is
-/// bounded, and the wait shows as lag.
+/// Most requests outstanding on all connections. Beyond it nothing is sent until the target catches up, which bounds
+/// memory; the wait shows as lag.
 const OUTSTANDING_MAX: usize = 1 << 20;
+
+/// Most bytes that may wait for room in the sockets. Beyond it nothing is sent until the target catches up, which
+/// bounds memory; the wait shows as lag.
 const UNWRITTEN_MAX: usize = 256 << 20;
 
-/// Wait when the feeder is behind or the target is, ns.
+/// Wait before looking again if the feeder or the target has fallen behind, ns.
 const PAUSE: u64 = 200_000;
 
-/// What a shard has found when it ends.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What it measured.
-    pub measures: Measures,
-    /// Cas values that could not match.
-    pub unknown_cas: u64,
-    /// CPU time of its thread between the first and the last moment of the run, ns.
-    pub cpu: u64,
-    /// How long it stopped sleeping before an intended time, ns.
-    pub guard: u64,
-    /// When its last answer (or request) passed, monotonic ns.
-    pub ended: u64,
-}
-
 /// One thread's share of a replay.
-pub struct Shard {
+pub(crate) struct Shard {
     poller: Poller,
     connections: Connections,
     blocks: Receiver<Block>,
+    /// Block being sent.
     block: Block,
+    /// Index of the next operation in `block`.
     next: usize,
+    /// True once the last block was taken.
     finished: bool,
-    /// At most this many requests outstanding on a connection: for closed loops.
+    /// Most requests outstanding on a connection, in a closed loop; `None` in an open one.
     window: Option<usize>,
+    /// Time before an intended time at which this thread stops sleeping, ns.
     guard: u64,
+    /// Number of this shard, and the channel it reports to.
     intervals: (usize, Sender<(usize, Interval)>),
     stop: Arc<AtomicBool>,
 }
 
 impl Shard {
-    /// A shard for the calling thread; it reports under its number once a second.
-    pub fn new(
+    /// Makes a shard for the calling thread. It reports an interval once a second, under the number in `intervals`.
+    pub(crate) fn new(
         connections: Connections,
         blocks: Receiver<Block>,
         window: Option<usize>,
@@ -90,8 +86,9 @@ impl Shard {
         })
     }
 
-    /// Gets ready: learns how late this machine wakes, waits for the first block, opens what was open at the start.
-    pub fn prepare(&mut self) -> io::Result<()> {
+    /// Prepares for the run: calibrates the guard, waits for the first block, and opens the connections that were open
+    /// at the start.
+    pub(crate) fn prepare(&mut self) -> io::Result<()> {
         self.guard = self.poller.calibrate()?;
         match self.blocks.recv() {
             Ok(block) => self.block = block,
@@ -106,8 +103,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Runs the schedule from `start` (monotonic ns) to its end.
-    pub fn run(mut self, start: u64) -> io::Result<Outcome> {
+    /// Runs the schedule, which starts at `start` (monotonic ns), to its end or until stopped.
+    pub(crate) fn run(mut self, start: u64) -> io::Result<ShardResult> {
         self.connections.shared.start = start;
         let cpu = thread_cpu();
         let mut report_at = start + SECOND;
@@ -120,17 +117,17 @@ impl Shard {
                 self.report();
             }
             if self.stop.load(Ordering::Relaxed) {
-                self.stop();
+                self.refuse_rest();
                 break;
             }
             if due.is_none() && drain.is_over(&self.connections, now) {
                 break;
             }
-            self.turn(due, now)?;
+            self.wait(due, now)?;
         }
         self.report();
         self.connections.abandon(cause::TIMEOUT);
-        Ok(Outcome {
+        Ok(ShardResult {
             cpu: thread_cpu() - cpu,
             guard: self.guard,
             ended: monotonic(),
@@ -139,7 +136,7 @@ impl Shard {
         })
     }
 
-    /// Sends what is due; returns when the next operation is, or none at the end.
+    /// Sends batches that are due. Returns the monotonic time to look again, ns; `None` at the end of the schedule.
     fn dispatch(&mut self, start: u64) -> Option<u64> {
         for _ in 0..BURST {
             let Some(batch) = self.batch() else {
@@ -156,7 +153,7 @@ impl Shard {
             }
             self.next = batch.end;
             match first.kind {
-                // A failure to open shows when the first request is sent.
+                // A failure is counted when the first request is sent, which tries again.
                 Kind::Open => drop(self.connections.open(&self.poller, first.connection)),
                 Kind::Close => self.connections.close(first.connection),
                 Kind::Request => self.connections.send(&self.poller, &self.block[batch]),
@@ -165,7 +162,8 @@ impl Shard {
         Some(monotonic())
     }
 
-    /// The next batch's place in the block; fetches a block when this one is used up.
+    /// Returns the place of the next batch in the block, after fetching a new block if this one is used up; `None` if
+    /// there is no block.
     fn batch(&mut self) -> Option<std::ops::Range<usize>> {
         if self.next >= self.block.len() && !self.fetch() {
             return None;
@@ -178,6 +176,7 @@ impl Shard {
         Some(self.next..end)
     }
 
+    /// Takes the next block; false if none is ready, or none is left.
     fn fetch(&mut self) -> bool {
         match self.blocks.try_recv() {
             Ok(block) => {
@@ -193,6 +192,7 @@ impl Shard {
         }
     }
 
+    /// True if a batch of `length` operations must wait for the target to catch up.
     fn must_hold(&mut self, first: &Operation, length: usize) -> bool {
         if self.connections.outstanding > OUTSTANDING_MAX
             || self.connections.unwritten > UNWRITTEN_MAX
@@ -206,8 +206,8 @@ impl Shard {
         outstanding > 0 && outstanding + length > window
     }
 
-    /// Waits for answers until shortly before `due`, or not at all if that is now.
-    fn turn(&mut self, due: Option<u64>, now: u64) -> io::Result<()> {
+    /// Waits for answers until the guard before `due`, and handles them. Does not wait if that time has come.
+    fn wait(&mut self, due: Option<u64>, now: u64) -> io::Result<()> {
         let left = due.map_or(PAUSE, |due| due.saturating_sub(now));
         let timeout = left.saturating_sub(self.guard).min(WAIT_MAX);
         let timeout = if due.is_none() { PAUSE } else { timeout };
@@ -217,15 +217,16 @@ impl Shard {
         Ok(())
     }
 
+    /// Reports the interval that ends now.
     fn report(&mut self) {
         let interval = self.connections.shared.measures.take_interval();
-        // Nobody listening any more is no reason to stop.
+        // Sending fails if nobody follows the run any more, which is no reason to stop it.
         let (shard, intervals) = &self.intervals;
         let _ = intervals.send((*shard, interval));
     }
 
-    /// Counts what will not be sent.
-    fn stop(&mut self) {
+    /// Counts everything that is unsent or due when the run is stopped.
+    fn refuse_rest(&mut self) {
         while let Some(batch) = self.batch() {
             self.next = batch.end;
             if self.block[batch.start].kind == Kind::Request {
@@ -236,14 +237,17 @@ impl Shard {
     }
 }
 
-/// The end of a run: answers still due, then those that may come.
+/// Wait for the last answers: first those that are due, then those that may come.
 #[derive(Debug, Default)]
 struct Drain {
+    /// Monotonic time at which the last request had been sent, ns.
     since: Option<u64>,
+    /// Monotonic time from which no answer was due any more, ns.
     quiet_since: Option<u64>,
 }
 
 impl Drain {
+    /// True if nothing is outstanding, or the wait has lasted long enough.
     fn is_over(&mut self, connections: &Connections, now: u64) -> bool {
         let since = *self.since.get_or_insert(now);
         if connections.due > 0 || connections.unwritten > 0 {

@@ -1,4 +1,4 @@
-//! Sockets that are ready → their tokens; waiting until an instant, to the microsecond.
+//! Sockets → those that are ready, by token; waits end at a given time, to the microsecond.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -12,50 +12,52 @@ use rustix::thread::set_current_timer_slack;
 
 use crate::clock::{SECOND, monotonic};
 
-/// Sockets reported by one wait.
+/// Most sockets reported by one wait.
 const READY_MAX: usize = 256;
 
-/// Wakes measured to find the guard.
+/// Sleeps measured to calibrate the guard.
 const CALIBRATION_WAKES: usize = 100;
 
-/// How long each of them sleeps, ns.
+/// Duration of one sleep measured to calibrate the guard, ns.
 const CALIBRATION_SLEEP: u64 = 200_000;
 
-/// The guard is at least this, ns: a clock read and an empty epoll call.
+/// Least guard, ns: the cost of reading a clock and of an empty epoll call.
 const GUARD_MIN: u64 = 1_000;
 
-/// The guard is at most this, ns: on a machine with few cores spinning takes time from the server.
+/// Largest guard, ns. A thread spins for the guard before every send, and on a machine with few CPUs spinning takes
+/// time from the server.
 const GUARD_MAX: u64 = 60_000;
 
-/// What happened to a socket.
+/// Readiness of one socket.
 #[derive(Clone, Copy, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a bit the kernel reports"
 )]
 pub struct Ready {
-    /// As given to [`Poller::add`].
+    /// Token given to [`Poller::add`].
     pub token: u64,
-    /// Bytes have arrived, or the peer closed.
+    /// Bytes have arrived, or the peer closed the connection.
     pub readable: bool,
-    /// There is room to write, or the connection was made.
+    /// The socket has room to write, or the connection was made.
     pub writable: bool,
-    /// The peer closed.
+    /// The peer closed the connection.
     pub hangup: bool,
     /// The connection failed.
     pub failed: bool,
 }
 
-/// An epoll instance, edge-triggered.
+/// Edge-triggered epoll instance.
 pub struct Poller {
     epoll: OwnedFd,
     ready: Vec<Event>,
-    /// The kernel has `epoll_pwait2` (5.11).
+    /// The kernel has `epoll_pwait2` (Linux 5.11), whose timeouts are in ns.
     precise: bool,
 }
 
 impl Poller {
-    /// A new instance; the calling thread's sleeps become as exact as the kernel can.
+    /// Creates an epoll instance, and sets the timer slack of the calling thread to 1 ns so that its sleeps end on
+    /// time.
     pub fn new() -> io::Result<Self> {
         set_current_timer_slack(NonZeroU64::new(1))?;
         Ok(Self {
@@ -65,14 +67,15 @@ impl Poller {
         })
     }
 
-    /// Watches a socket until it is closed.
+    /// Watches a socket until it is closed; [`Ready`] reports it by `token`.
     pub fn add(&self, socket: impl AsFd, token: u64) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, socket, EventData::new_u64(token), flags)?;
         Ok(())
     }
 
-    /// Waits at most `timeout` ns (0: does not wait) and yields what is ready; a signal ends the wait early.
+    /// Waits up to `timeout` ns, or not at all if 0, and yields the sockets that are ready. A signal ends the wait
+    /// early.
     pub fn wait(&mut self, timeout: u64) -> io::Result<impl Iterator<Item = Ready> + '_> {
         self.ready.clear();
         match self.collect(timeout) {
@@ -97,7 +100,8 @@ impl Poller {
         epoll::wait(&self.epoll, spare_capacity(&mut self.ready), None).map(drop)
     }
 
-    /// How long before an instant to stop sleeping, ns: nine wakes in ten here are less late than that.
+    /// Measures how late this machine wakes a sleeping thread. Returns the guard, ns: sleeping must stop this long
+    /// before an intended time for nine wakes in ten to be on time.
     pub fn calibrate(&mut self) -> io::Result<u64> {
         let mut late = [0; CALIBRATION_WAKES];
         for wake in &mut late {

@@ -1,8 +1,8 @@
-//! The CPUs this process may use → one for each shard, the others for the feeder.
+//! CPUs this process may use → one for each shard, the others for the feeder.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// CPUs this process may use, in order.
+/// Returns the CPUs this process may use, in ascending order.
 fn allowed() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(None) else {
         return Vec::new();
@@ -12,31 +12,32 @@ fn allowed() -> Vec<usize> {
         .collect()
 }
 
-/// CPUs that must be left besides those of the shards. With fewer, a shard on one CPU waits behind whatever else runs
-/// there while the other is idle: on two CPUs and beside one busy task, half of all requests were 400 µs late that way,
-/// and 3 µs where the kernel may move the thread.
-const LEFT: usize = 2;
+/// CPUs that must be left over if shards are to be pinned. With fewer, a pinned shard waits for whatever else runs on
+/// its CPU while another CPU is idle. Measured on two CPUs beside one busy task: half of all requests were 400 µs late
+/// with a pinned shard, and 3 µs with a thread the kernel may move.
+const SPARE_CPUS: usize = 2;
 
-/// A CPU for each of so many shards, from the last; none where too few would be left.
+/// Returns the CPU to pin each of `count` shards to, from the last CPU downwards; `None` for all of them if fewer than
+/// two CPUs would be left over.
 pub fn for_shards(count: usize) -> Vec<Option<usize>> {
     choose(&allowed(), count)
 }
 
 fn choose(allowed: &[usize], count: usize) -> Vec<Option<usize>> {
-    let enough = allowed.len() >= count + LEFT;
+    let enough = allowed.len() >= count + SPARE_CPUS;
     let mut last = allowed.iter().rev().copied();
     (0..count).map(|_| last.next().filter(|_| enough)).collect()
 }
 
-/// Keeps the calling thread on one CPU. A refusal costs precision, not correctness.
-pub fn stay_on(cpu: usize) {
+/// Pins the calling thread to `cpu`. Ignores a refusal, which costs precision but not correctness.
+pub fn pin(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu);
     let _ = sched_setaffinity(None, &set);
 }
 
-/// Keeps the calling thread off these CPUs.
-pub fn stay_off(cpus: &[Option<usize>]) {
+/// Keeps the calling thread off `cpus`, unless no other CPU is allowed.
+pub(crate) fn avoid(cpus: &[Option<usize>]) {
     let mut set = CpuSet::new();
     for cpu in allowed() {
         if !cpus.contains(&Some(cpu)) {
@@ -52,11 +53,11 @@ pub fn stay_off(cpus: &[Option<usize>]) {
 mod tests {
     use super::*;
 
-    /// Allowed processors, shards, and where each shard is kept.
+    /// Allowed CPUs, number of shards, and the CPU of each shard.
     type Row<'a> = (&'a [usize], usize, &'a [Option<usize>]);
 
     #[test]
-    fn shards_get_cpus_of_their_own_where_two_are_left() {
+    fn shards_get_cpus_of_their_own_if_two_are_left_over() {
         let table: [Row<'_>; 4] = [
             (&[0, 1], 1, &[None]),
             (&[0, 1, 5], 1, &[Some(5)]),

@@ -1,4 +1,4 @@
-//! A target's address and statistics → whether it may be replayed against, and what its counters say afterwards.
+//! A target's address and statistics → permission to replay against it, and the growth of its counters afterwards.
 
 pub(crate) mod warm;
 
@@ -7,36 +7,35 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use crate::clock::{SECOND, monotonic};
 use crate::{Error, Result};
 
-use crate::clock::{SECOND, monotonic};
-
-/// How long the target may take to answer outside the measured time.
+/// Longest wait for an answer on the control connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the target may take to read what was written last, ns.
+/// Longest wait for the target to read the last bytes written, ns.
 const SETTLE: u64 = 2 * SECOND;
 
 const STATISTICS: &[u8] = b"stats\r\n";
 
-/// Connections beyond which `stats conns` is not asked for.
+/// Most connections for which `stats conns` is asked; with more, all of them count as clients.
 const LISTED_MAX: u64 = 10_000;
 
-/// memcached's counters by name.
+/// memcached's statistics: name → value.
 pub(crate) type Statistics = BTreeMap<String, String>;
 
-/// A server to replay against, and a connection to ask it about itself.
+/// Server to replay against, with a control connection for its statistics.
 #[derive(Debug)]
 pub(crate) struct Target {
     name: String,
     address: SocketAddr,
     control: BufReader<TcpStream>,
-    /// Bytes sent to ask.
+    /// Bytes sent on the control connection.
     asked: u64,
 }
 
 impl Target {
-    /// Connects to `HOST:PORT`.
+    /// Opens the control connection to `HOST:PORT`.
     pub(crate) fn connect(name: &str) -> Result<Self> {
         let address = resolve(name)?;
         let unreachable = |source| unreachable(name, source);
@@ -53,17 +52,17 @@ impl Target {
         })
     }
 
-    /// As given.
+    /// Returns `HOST:PORT` as given.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it listens.
+    /// Returns the address that `HOST:PORT` resolved to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its counters now.
+    /// Asks for the current statistics.
     pub(crate) fn statistics(&mut self) -> Result<Statistics> {
         let lines = self.ask(STATISTICS)?;
         Ok(lines.iter().filter_map(|line| statistic(line)).collect())
@@ -80,11 +79,11 @@ impl Target {
             target: self.name.clone(),
             items,
             clients,
-        }
-        .into())
+        })
     }
 
-    /// Its counters once it has read `written` bytes since `before`, or does not read on; and how many it has read.
+    /// Waits until the target has read `written` bytes since `before`, for at most two seconds. Returns its statistics
+    /// then, and the number of bytes it has read, without those of the control connection.
     pub(crate) fn settled(
         &mut self,
         before: &Statistics,
@@ -103,7 +102,8 @@ impl Target {
         }
     }
 
-    /// Connections of others: memcached's count includes its own sockets in some versions, so they are told apart.
+    /// Returns the number of connections of other clients. `curr_connections` includes memcached's listening sockets
+    /// in some versions, so the connections are listed and those that serve a client are counted.
     fn clients(&mut self, connections: u64) -> Result<u64> {
         let others = connections.saturating_sub(1);
         if others == 0 || others > LISTED_MAX {
@@ -116,6 +116,7 @@ impl Target {
         Ok((serving.count() as u64).saturating_sub(1).min(others))
     }
 
+    /// Sends a `stats` request and returns the lines of its answer, without `END`.
     fn ask(&mut self, request: &[u8]) -> Result<Vec<String>> {
         self.asked += request.len() as u64;
         let sent = self.control.get_mut().write_all(request);
@@ -130,8 +131,7 @@ impl Target {
                     return Err(Error::TargetProtocol {
                         target: self.name.clone(),
                         answer: line.chars().take(80).collect(),
-                    }
-                    .into());
+                    });
                 }
             }
         }
@@ -147,7 +147,7 @@ impl Target {
         }
     }
 
-    /// The error of a target that broke off.
+    /// Makes the error for a target that cannot be reached any more.
     pub(crate) fn unreachable(&self, source: io::Error) -> Error {
         unreachable(&self.name, source)
     }
@@ -155,13 +155,12 @@ impl Target {
 
 fn unreachable(target: &str, source: io::Error) -> Error {
     let target = target.to_owned();
-    Error::TargetUnreachable { target, source }.into()
+    Error::TargetUnreachable { target, source }
 }
 
 fn resolve(name: &str) -> Result<SocketAddr> {
-    let refused = || {
-        let given = name.to_owned();
-        Error::from(Error::TargetAddress { given })
+    let refused = || Error::TargetAddress {
+        given: name.to_owned(),
     };
     if !name.contains(':') {
         return Err(refused());
@@ -178,7 +177,7 @@ fn statistic(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), value.to_owned()))
 }
 
-/// A counter; 0 if the target has none of that name.
+/// Returns the counter `name`; 0 if the target has none of that name.
 pub(crate) fn number(statistics: &Statistics, name: &str) -> u64 {
     statistics
         .get(name)
@@ -186,7 +185,7 @@ pub(crate) fn number(statistics: &Statistics, name: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// How much each counter grew.
+/// Returns the growth of each counter that grew.
 pub(crate) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String, u64> {
     after
         .iter()
@@ -199,7 +198,7 @@ pub(crate) fn growth(before: &Statistics, after: &Statistics) -> BTreeMap<String
         .collect()
 }
 
-/// Counters of commands, hits, bytes and evictions; not gauges, settings or clocks.
+/// True for counters of commands, hits, bytes and evictions; false for gauges, settings and clocks.
 fn is_counter(name: &str) -> bool {
     const STARTS: [&str; 9] = [
         "cmd_", "get_", "delete_", "incr_", "decr_", "cas_", "touch_", "bytes_", "store_",
@@ -218,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_host_and_port_or_refused() {
+    fn a_target_without_host_and_port_is_refused() {
         let table = [
             ("127.0.0.1:11211", true),
             ("[::1]:11211", true),
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_leaves_out_gauges_and_what_did_not_grow() {
+    fn growth_leaves_out_gauges_and_counters_that_did_not_grow() {
         let statistics = |pairs: &[(&str, &str)]| {
             pairs
                 .iter()

@@ -1,54 +1,51 @@
-//! Items the recording proves present → sets, before the measured time.
+//! Items that the recording proves present at its start → sets, sent before the measured time.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use membench_event::Command;
+use serde::Serialize;
 
 use crate::make::keys::ShortKeys;
 use crate::make::opaque::Opaque;
-use crate::make::request::Requests;
+use crate::make::request::RequestWriter;
 use crate::operation::{Kind, Marks, Operation};
-use crate::plan::template::Templates;
 use crate::plan::{Plan, WarmItem};
 
-/// Bytes written before answers are read.
+/// Bytes of requests written before their answers are read.
 const ROUND: usize = 256 * 1024;
 
-/// Value of items whose size the recording never shows, bytes.
+/// Value size of items whose size the recording never shows, bytes.
 const UNSEEN_SIZE: u32 = 100;
 
-/// The same of counters, digits.
+/// Value size of counters whose size the recording never shows, digits.
 const UNSEEN_COUNTER: u32 = 10;
 
-/// What was stored before the start.
+/// Items stored in the target before the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Warm {
-    /// Items to store.
+    /// Items sent to the target.
     pub keys: u64,
-    /// Bytes of their values.
+    /// Bytes of the items' values.
     pub bytes: u64,
     /// Items the target did not store.
     pub refused: u64,
-    /// Items whose size the recording does not show: stored with 100 bytes, counters with 10 digits.
+    /// Items whose size the recording does not show. They are stored with 100 bytes, counters with 10 digits.
     pub unseen_sizes: u64,
-    /// Bytes of the requests.
+    /// Bytes of the requests that stored the items.
     pub bytes_written: u64,
 }
 
-/// Stores the plan's items.
+/// Stores the plan's items in the target, and reads its answers.
 pub(crate) fn store(
     target: SocketAddr,
     plan: &Plan,
     keys: &mut ShortKeys,
-    templates: &Arc<Templates>,
     seed: u64,
 ) -> io::Result<Warm> {
     let mut warm = Warm::default();
-    let mut requests = Requests::new(Arc::clone(templates), seed);
+    let mut requests = RequestWriter::new(Arc::clone(&plan.templates), seed);
     let mut connection = BufReader::new(TcpStream::connect(target)?);
     let mut round = Vec::new();
     let mut count = 0;
@@ -66,7 +63,7 @@ pub(crate) fn store(
 }
 
 impl Warm {
-    /// The set that stores an item; counts it.
+    /// Counts an item and returns the set that stores it; `counts` if requests count with its key.
     fn operation(
         &mut self,
         id: u64,
@@ -93,6 +90,7 @@ impl Warm {
         }
     }
 
+    /// Writes `round`, which holds `count` requests, and reads their answers.
     fn finish_round(
         &mut self,
         connection: &mut BufReader<TcpStream>,

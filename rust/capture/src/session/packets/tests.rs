@@ -3,9 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use membench_common::counter;
-use membench_decode::packet::building::{
-    MS, PORT, S, Segment as Sent, US, request, response, take,
-};
+use membench_decode::packet::testing::{MS, PORT, S, Segment as Sent, US, request, response, take};
 use membench_decode::packet::{Flows, Limits};
 use membench_decode::privacy::KeyHasher;
 use membench_decode::{Decoder, Responses};

@@ -1,8 +1,8 @@
-//! A capture file → its packets: pcap and pcapng, also in gzip or zstd, read once from front to back.
+//! A capture file → its packets: pcap or pcapng, also compressed with gzip or zstd, read once from start to end.
 
-mod bytes;
-mod classic;
-mod section;
+mod byte_order;
+mod pcap;
+mod pcapng;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -11,65 +11,70 @@ use std::path::{Path, PathBuf};
 use super::PacketError;
 
 use super::{Link, Packet, Way};
-use classic::Classic;
-use section::Sections;
+use pcap::Classic;
+use pcapng::Sections;
 
-/// The longest packet taken for one, bytes: GRO's largest with room to spare.
+/// Longest packet taken for one, bytes: more than the largest that GRO builds.
 const LONGEST_PACKET: u32 = 1 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Why a capture file cannot be read to its end, or not all of it.
+/// Damage that keeps a capture file from being read completely.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// It ends in the middle of something.
+    /// The file ends in the middle of a record or block.
     #[error("it ends in the middle of a packet, after {offset} bytes")]
     Cut {
-        /// Whole bytes before, decompressed.
+        /// Offset of the end of the file in its decompressed content, bytes.
         offset: u64,
     },
-    /// A length in it cannot be.
-    #[error("{what} of {length} bytes after {offset} bytes cannot be")]
+    /// A length field has an impossible value.
+    #[error("{what} after {offset} bytes has an impossible length of {length} bytes")]
     Length {
-        /// Of what.
+        /// Item with the length.
         what: &'static str,
-        /// What it claims.
+        /// Value of the field, bytes.
         length: u64,
-        /// Bytes before it, decompressed.
+        /// Offset in the decompressed content, bytes.
         offset: u64,
     },
-    /// A packet of an interface that was not described.
-    #[error("a packet after {offset} bytes is of interface {interface}, which is not described")]
+    /// A packet names an interface that the file does not describe.
+    #[error(
+        "a packet after {offset} bytes names interface {interface}, which the file does not describe"
+    )]
     Interface {
-        /// Which.
+        /// Number of the interface.
         interface: u32,
-        /// Bytes before it, decompressed.
+        /// Offset in the decompressed content, bytes.
         offset: u64,
     },
-    /// Packets of a link type that is not understood were passed over.
+    /// Packets were passed over because their link type is not supported.
     #[error("packets of link type {number} cannot be read")]
     Link {
-        /// Its number.
+        /// Number of the link type.
         number: u32,
     },
-    /// The system, or the decompression, gave up.
-    #[error("it cannot be read on after {offset} bytes: {reason}")]
+    /// Reading or decompressing failed.
+    #[error("reading failed after {offset} bytes: {reason}")]
     Read {
-        /// What it said.
+        /// Message of the system or the decompressor.
         reason: String,
-        /// Bytes before, decompressed.
+        /// Offset in the decompressed content, bytes.
         offset: u64,
     },
 }
 
-/// A packet's place in the reader's room.
+/// A packet in the reader's buffer.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
-    /// ns since 1970.
+    /// Time of passage, ns since 1970.
     time: u64,
     link: Link,
+    /// Offset of the packet in the buffer.
     start: usize,
+    /// Captured length, bytes.
     captured: usize,
+    /// Original length, bytes.
     length: u32,
     way: Option<Way>,
 }
@@ -79,24 +84,27 @@ enum Format {
     Sections(Sections),
 }
 
-/// A capture file that is being read.
+/// Reader of one capture file.
+///
+/// Damage ends the reading: [`next_packet`](Self::next_packet) then returns `None` and [`damage`](Self::damage) tells
+/// why.
 pub struct Reader {
     input: Input,
     format: Format,
-    /// A packet that was read to learn its time.
+    /// Next packet, if it was already read to learn its time.
     ahead: Option<Frame>,
     damage: Option<Damage>,
     ended: bool,
 }
 
 impl Reader {
-    /// Opens a file and reads what it begins with.
+    /// Opens a file and detects its compression and format.
     pub fn open(path: &Path) -> Result<Self, PacketError> {
         let file = File::open(path).map_err(|source| failed(path, source))?;
         Self::read(path, Box::new(file))
     }
 
-    /// Reads a capture from anything; `path` is its name in errors.
+    /// Reads a capture from any source of bytes; errors name it `path`.
     pub fn read(path: &Path, file: Box<dyn Read + Send>) -> Result<Self, PacketError> {
         let plain = decompressed(file).map_err(|source| failed(path, source))?;
         let mut input = Input::new(plain);
@@ -116,41 +124,41 @@ impl Reader {
             found,
         };
         let length = input.fill(4).map_err(|source| failed(path, source))?;
-        let Some(magic) = input.room.first_chunk().copied().filter(|_| length == 4) else {
+        let Some(magic) = input.buffer.first_chunk().copied().filter(|_| length == 4) else {
             return Err(not_one(match length {
                 0 => "it is empty".to_owned(),
                 length => format!("it has {length} bytes"),
             }));
         };
-        if magic == section::MAGIC {
+        if magic == pcapng::MAGIC {
             return Ok(Format::Sections(Sections::default()));
         }
-        let Some((order, nanoseconds)) = classic::by_magic(magic) else {
+        let Some((order, nanoseconds)) = pcap::parse_magic(magic) else {
             return Err(not_one(format!(
                 "it begins with {:02x}{:02x}{:02x}{:02x}",
                 magic[0], magic[1], magic[2], magic[3]
             )));
         };
         let rest = input
-            .fill(classic::HEADER_REST)
+            .fill(pcap::HEADER_REST)
             .map_err(|source| failed(path, source))?;
-        if rest < classic::HEADER_REST {
+        if rest < pcap::HEADER_REST {
             return Err(not_one("it ends within its header".to_owned()));
         }
-        let number = order.u32(&input.room, 16).unwrap_or(0) & classic::LINK_BITS;
-        let link = Link::of_number(number).ok_or_else(|| PacketError::LinkType {
+        let number = order.u32(&input.buffer, 16).unwrap_or(0) & pcap::LINK_BITS;
+        let link = Link::from_number(number).ok_or_else(|| PacketError::LinkType {
             path: path.into(),
             number,
         })?;
         Ok(Format::Classic(Classic::new(order, nanoseconds, link)))
     }
 
-    /// The next packet; none at the end, whether that is the file's or its damage's.
+    /// Returns the next packet; `None` at the end of the file or at damage.
     pub fn next_packet(&mut self) -> Option<Packet<'_>> {
         let frame = self.ahead.take().or_else(|| self.next_frame())?;
         let bytes = self
             .input
-            .room
+            .buffer
             .get(frame.start..frame.start + frame.captured)?;
         Some(Packet {
             time: frame.time,
@@ -161,7 +169,7 @@ impl Reader {
         })
     }
 
-    /// When the next packet passed, ns since 1970; none at the end.
+    /// Returns the time of the next packet, ns since 1970, without taking it; `None` at the end.
     pub fn next_time(&mut self) -> Option<u64> {
         if self.ahead.is_none() {
             self.ahead = self.next_frame();
@@ -185,7 +193,7 @@ impl Reader {
         frame
     }
 
-    /// What is wrong with the file, as far as it was read.
+    /// Damage found so far.
     pub fn damage(&self) -> Option<Damage> {
         let passed_over = match &self.format {
             Format::Classic(_) => None,
@@ -196,7 +204,8 @@ impl Reader {
             .or(passed_over.map(|number| Damage::Link { number }))
     }
 
-    /// Packets that the file says were dropped before they reached it, and packets passed over.
+    /// Number of packets that the capture dropped according to the file, and number of packets passed over because
+    /// their link type is not supported.
     pub fn dropped(&self) -> (u64, u64) {
         match &self.format {
             Format::Classic(_) => (0, 0),
@@ -204,7 +213,7 @@ impl Reader {
         }
     }
 
-    /// What it is.
+    /// Name of the format: `pcap` or `pcapng`.
     pub fn format_name(&self) -> &'static str {
         match &self.format {
             Format::Classic(_) => "pcap",
@@ -220,7 +229,7 @@ fn failed(path: &Path, source: io::Error) -> PacketError {
     }
 }
 
-/// The file's content, decompressed if it is compressed.
+/// Decompresses the content of a file if it is compressed.
 fn decompressed(mut file: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::new();
     file.by_ref().take(4).read_to_end(&mut magic)?;
@@ -236,11 +245,11 @@ fn decompressed(mut file: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Sen
     })
 }
 
-/// What is read from, one piece at a time into room that is used again.
+/// Decompressed content, read piece by piece into one buffer.
 struct Input {
     source: Box<dyn Read + Send>,
-    room: Vec<u8>,
-    /// Bytes read before what is in the room.
+    buffer: Vec<u8>,
+    /// Offset of the buffer's first byte in the content.
     offset: u64,
 }
 
@@ -248,20 +257,21 @@ impl Input {
     fn new(source: Box<dyn Read + Send>) -> Self {
         Self {
             source,
-            room: Vec::new(),
+            buffer: Vec::new(),
             offset: 0,
         }
     }
 
-    /// Reads so many bytes in place of those in the room; fewer at the end.
+    /// Replaces the buffer by the next `length` bytes. Returns how many were read, fewer at the end of the content.
     fn fill(&mut self, length: usize) -> io::Result<usize> {
-        self.offset += self.room.len() as u64;
-        self.room.clear();
+        self.offset += self.buffer.len() as u64;
+        self.buffer.clear();
         let taken = self.source.by_ref().take(length as u64);
-        read_all(taken, &mut self.room)
+        read_all(taken, &mut self.buffer)
     }
 
-    /// Reads so many bytes: none at the end of the file, an error if it ends within.
+    /// Replaces the buffer by the next `length` bytes. Returns `None` at the end of the content, an error if it ends
+    /// within them.
     fn fill_or_end(&mut self, length: usize) -> Result<Option<()>, Damage> {
         match self.fill(length) {
             Ok(0) if length > 0 => Ok(None),
@@ -271,13 +281,13 @@ impl Input {
         }
     }
 
-    /// Reads so many bytes, which must be there.
+    /// Replaces the buffer by the next `length` bytes. Returns an error if the content ends before or within them.
     fn fill_all(&mut self, length: usize) -> Result<(), Damage> {
         self.fill_or_end(length)?.ok_or_else(|| self.cut())
     }
 
-    /// Passes over so many bytes.
-    fn pass(&mut self, length: u64) -> Result<(), Damage> {
+    /// Skips the next `length` bytes.
+    fn skip(&mut self, length: u64) -> Result<(), Damage> {
         self.fill_all(0)?;
         let passed = io::copy(&mut self.source.by_ref().take(length), &mut io::sink());
         let passed = passed.map_err(|error| self.unreadable(&error))?;
@@ -291,7 +301,7 @@ impl Input {
 
     fn cut(&self) -> Damage {
         Damage::Cut {
-            offset: self.offset + self.room.len() as u64,
+            offset: self.offset + self.buffer.len() as u64,
         }
     }
 
@@ -301,16 +311,16 @@ impl Input {
         }
         Damage::Read {
             reason: error.to_string(),
-            offset: self.offset + self.room.len() as u64,
+            offset: self.offset + self.buffer.len() as u64,
         }
     }
 }
 
-fn read_all(mut source: impl Read, room: &mut Vec<u8>) -> io::Result<usize> {
-    source.read_to_end(room)
+fn read_all(mut source: impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    source.read_to_end(buffer)
 }
 
-/// Refuses a captured length that no packet has.
+/// Checks a captured length: no packet is longer than [`LONGEST_PACKET`].
 fn checked(captured: u32, offset: u64) -> Result<usize, Damage> {
     if captured > LONGEST_PACKET {
         return Err(Damage::Length {
@@ -322,7 +332,7 @@ fn checked(captured: u32, offset: u64) -> Result<usize, Damage> {
     Ok(captured as usize)
 }
 
-/// A time in units of which there are `per_second`, as ns.
+/// Converts a time in units of 1/`per_second` s to ns.
 fn nanoseconds(units: u64, per_second: u128) -> u64 {
     let nanoseconds = u128::from(units) * 1_000_000_000 / per_second.max(1);
     u64::try_from(nanoseconds).unwrap_or(u64::MAX)

@@ -1,6 +1,8 @@
+//! Capture files built by hand → packets and damage.
+
 use std::io::{Cursor, Write};
 
-use super::bytes::Order;
+use super::byte_order::Order;
 use super::*;
 
 const FRAME: &[u8] = b"\x45\0\0\x14 and the rest of it";
@@ -36,7 +38,7 @@ fn classic(
     file
 }
 
-/// A block: its type, and its content, padded.
+/// Builds a block from its type and content, padded.
 fn block(order: Order, kind: u32, content: &[u8]) -> Vec<u8> {
     let word = |value: u32| match order {
         Order::Big => value.to_be_bytes(),
@@ -91,10 +93,10 @@ fn read(file: &[u8]) -> Result<Reader, PacketError> {
     Reader::read(Path::new("test.pcap"), Box::new(Cursor::new(file.to_vec())))
 }
 
-/// A packet's time, what was captured of it and its length.
+/// Time, captured bytes and original length of a packet.
 type Taken = (u64, Vec<u8>, u32);
 
-/// Every packet, and what was wrong.
+/// Reads every packet, and the damage if any.
 fn packets(file: &[u8]) -> (Vec<Taken>, Option<Damage>) {
     let mut reader = read(file).unwrap();
     let mut all = Vec::new();
@@ -118,7 +120,7 @@ fn both_byte_orders_and_both_resolutions_give_nanoseconds() {
 }
 
 #[test]
-fn compressed_files_are_read_as_what_they_hold() {
+fn compressed_files_are_decompressed() {
     let plain = classic(
         Order::Little,
         false,
@@ -141,7 +143,7 @@ fn compressed_files_are_read_as_what_they_hold() {
 }
 
 #[test]
-fn a_file_cut_anywhere_gives_its_whole_packets_and_says_so() {
+fn a_truncated_file_yields_its_whole_packets_and_reports_the_cut() {
     let whole = classic(
         Order::Big,
         false,
@@ -158,7 +160,7 @@ fn a_file_cut_anywhere_gives_its_whole_packets_and_says_so() {
 }
 
 #[test]
-fn what_is_no_capture_is_refused_by_what_it_is() {
+fn a_file_that_is_no_capture_is_refused_with_what_was_found() {
     let unknown = classic(Order::Little, false, 105, &[]);
     for (file, expected) in [
         (&b""[..], "it is empty"),
@@ -220,7 +222,7 @@ fn each_interface_has_its_own_resolution_and_offset() {
 }
 
 #[test]
-fn sections_may_change_the_byte_order_and_blocks_of_no_interest_are_passed_over() {
+fn sections_may_change_the_byte_order_and_other_blocks_are_skipped() {
     let big = [
         section(Order::Big),
         block(Order::Big, 1, &[0, 1, 0, 0, 0, 0, 0, 0]),
@@ -242,7 +244,7 @@ fn sections_may_change_the_byte_order_and_blocks_of_no_interest_are_passed_over(
 }
 
 #[test]
-fn drops_are_told_once_whether_packets_or_statistics_tell_of_them() {
+fn drops_reported_by_packets_and_statistics_are_counted_once() {
     let count =
         |code: u16, value: u64| [&code.to_le_bytes()[..], &[8, 0], &value.to_le_bytes()].concat();
     let statistics = |drops: u64| {
@@ -266,7 +268,7 @@ fn drops_are_told_once_whether_packets_or_statistics_tell_of_them() {
 }
 
 #[test]
-fn packets_of_an_unknown_link_are_passed_over_and_those_of_no_interface_end_the_reading() {
+fn unsupported_link_types_are_skipped_and_undescribed_interfaces_end_the_reading() {
     let file = [
         section(Order::Little),
         interface(147, b""),

@@ -1,4 +1,4 @@
-//! Where connections begin and end.
+//! Beginnings and ends of connections.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn a_connection_is_followed_from_its_beginning_to_its_end() {
 }
 
 #[test]
-fn a_connection_whose_beginning_is_missing_starts_where_both_sides_are() {
+fn a_connection_captured_midway_starts_at_the_positions_of_both_sides() {
     let segments = [
         request(0, 7000, 9000, b"get a\r\n"),
         response(US, 8990, 7000, b"old answer"),
@@ -43,7 +43,7 @@ fn a_connection_whose_beginning_is_missing_starts_where_both_sides_are() {
 }
 
 #[test]
-fn addresses_that_are_used_again_are_a_new_connection() {
+fn reused_addresses_are_a_new_connection() {
     let first = after_handshake(&[request(3 * US, 101, 501, b"get a\r\n")]);
     let again = [
         request(4 * US, 9000, 0, b"")
@@ -70,7 +70,7 @@ fn addresses_that_are_used_again_are_a_new_connection() {
 }
 
 #[test]
-fn a_reset_ends_a_connection_unless_it_is_from_elsewhere() {
+fn a_reset_ends_a_connection_unless_it_is_out_of_window() {
     let reset = |sequence| response(4 * US, sequence, 108, b"").with("R");
     let until = |last| after_handshake(&[request(3 * US, 101, 501, b"get a\r\n"), last]);
     assert_eq!(
@@ -81,7 +81,7 @@ fn a_reset_ends_a_connection_unless_it_is_from_elsewhere() {
 }
 
 #[test]
-fn probes_of_an_idle_connection_carry_nothing() {
+fn keepalive_probes_carry_no_payload() {
     let segments = after_handshake(&[
         request(3 * US, 101, 501, b"get a\r\n"),
         response(4 * US, 501, 108, b"END\r\n"),

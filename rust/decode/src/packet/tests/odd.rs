@@ -1,9 +1,9 @@
-//! Packets that are cut, in pieces, tagged or too many.
+//! Packets that are cut, fragmented, tagged or too many.
 
 use super::*;
 
 #[test]
-fn what_was_cut_off_a_packet_is_a_hole() {
+fn bytes_beyond_the_snaplen_are_a_hole() {
     let segments = after_handshake(&[request(3 * US, 101, 501, b"set a 0 0 90\r\n...")]);
     let mut flows = Flows::new(&[PORT], Limits::default());
     let all = found_with(&mut flows, &segments, 14 + 20 + 20 + 10);
@@ -13,7 +13,7 @@ fn what_was_cut_off_a_packet_is_a_hole() {
 }
 
 #[test]
-fn memory_is_bounded_by_giving_up_what_is_missing() {
+fn memory_is_bounded_by_giving_up_gaps() {
     let limits = Limits {
         flows: 2,
         flow_bytes: 2000,
@@ -46,7 +46,7 @@ fn memory_is_bounded_by_giving_up_what_is_missing() {
 }
 
 #[test]
-fn tags_options_and_extension_headers_are_passed_over() {
+fn tags_options_and_extension_headers_are_skipped() {
     let segment = request(0, 101, 501, b"get a\r\n");
     let frame = segment.frame();
     let (ethernet, ip) = frame.split_at(14);
@@ -72,7 +72,7 @@ fn tags_options_and_extension_headers_are_passed_over() {
         tcp,
     ]
     .concat();
-    // A super-packet: no length field holds its length.
+    // A super-packet is too long for its length field.
     let mut long = ip.to_vec();
     long[2..4].fill(0);
     for (what, link, bytes) in [
@@ -104,7 +104,7 @@ fn tags_options_and_extension_headers_are_passed_over() {
 }
 
 #[test]
-fn pieces_of_packets_are_counted_where_they_can_be_told() {
+fn fragments_are_counted_if_their_ports_are_known() {
     let mut first = request(0, 101, 501, b"get a\r\n").frame();
     first[14 + 6] = 0x20;
     let mut later = first.clone();

@@ -1,9 +1,9 @@
-//! Segments in any order → each direction's bytes in theirs.
+//! Segments in any order → the bytes of each direction in order.
 
 use super::*;
 
 #[test]
-fn order_repetition_and_overlap_are_mended() {
+fn disorder_repetition_and_overlap_are_repaired() {
     let whole: Vec<u8> = (b'a'..=b'z').collect();
     let piece = |time: u64, start: usize, end: usize| {
         let sequence = 101 + u32::try_from(start).unwrap();
@@ -67,7 +67,7 @@ fn sequence_numbers_wrap() {
 }
 
 #[test]
-fn a_response_is_handed_on_behind_the_requests_its_sender_had() {
+fn a_response_is_handed_on_after_the_requests_its_sender_had_received() {
     let segments = after_handshake(&[
         response(3 * US, 501, 108, b"END\r\n"),
         request(4 * US, 101, 501, b"get a\r\n"),
@@ -82,7 +82,7 @@ fn a_response_is_handed_on_behind_the_requests_its_sender_had() {
 }
 
 #[test]
-fn what_the_other_side_received_and_the_capture_did_not_is_given_up_after_a_while() {
+fn bytes_received_but_not_captured_are_given_up_after_a_timeout() {
     let mut segments = after_handshake(&[
         // `get a` was not captured, its answer was.
         response(3 * US, 501, 108, b"END\r\n"),
@@ -105,7 +105,7 @@ fn what_the_other_side_received_and_the_capture_did_not_is_given_up_after_a_whil
 }
 
 #[test]
-fn what_nobody_received_is_waited_for() {
+fn bytes_that_nobody_received_are_waited_for() {
     let lost = request(3 * US, 101, 501, b"get a\r\n");
     let segments = after_handshake(&[
         request(4 * US, 108, 501, b"get b\r\n"),
@@ -128,14 +128,14 @@ fn what_nobody_received_is_waited_for() {
 }
 
 #[test]
-fn the_end_of_a_capture_gives_up_what_is_missing_and_hands_on_the_rest() {
+fn the_end_of_a_capture_gives_up_gaps_and_hands_on_the_rest() {
     let segments = after_handshake(&[
         request(4 * US, 108, 501, b"get b\r\n"),
         response(5 * US, 501, 120, b""),
     ]);
     let mut flows = Flows::new(&[PORT], Limits::default());
     let mut all = found_with(&mut flows, &segments, WHOLE);
-    flows.finish(&mut |one| all.push(Plain::of(&one)));
+    flows.finish(&mut |one| all.push(Plain::from_found(&one)));
     assert_eq!(
         all,
         [

@@ -1,11 +1,11 @@
-//! Every order of a stream, and any bytes at all.
+//! Properties: every order of a stream, and arbitrary bytes.
 
 use proptest::prelude::*;
 
 use super::*;
 
 proptest! {
-    /// Every order, repetition and cut of a stream gives the same bytes once.
+    /// Any order, repetition and segmentation of a stream gives its bytes once.
     #[test]
     fn a_stream_comes_out_whole(
         cuts in proptest::collection::vec(1_usize..400, 1..30),
@@ -41,14 +41,14 @@ proptest! {
         prop_assert_eq!(streamed, stream);
     }
 
-    /// No packet is too odd.
+    /// No bytes make a packet that panics.
     #[test]
-    fn any_bytes_are_some_packet(
+    fn arbitrary_bytes_do_not_panic(
         link in 0_u32..300,
         bytes in proptest::collection::vec(any::<u8>(), 0..120),
         length in any::<u32>(),
     ) {
-        if let Some(link) = Link::of_number(link) {
+        if let Some(link) = Link::from_number(link) {
             let mut flows = Flows::new(&[0, 1, 2, 3, PORT], Limits::default());
             flows.take(&Packet { time: 0, link, bytes: &bytes, length, way: None }, &mut |_| {});
         }

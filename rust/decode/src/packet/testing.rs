@@ -1,4 +1,4 @@
-//! Tests: TCP packets from what they say, and what is found in them as plain values.
+//! Test helpers: descriptions of TCP segments → packets, and findings → values that can be compared.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,13 +7,13 @@ use etherparse::PacketBuilder;
 use super::{Bytes, Flows, Found, Link, Packet};
 use membench_event::Direction;
 
-/// The server of every test.
+/// Port of the server in every test.
 pub const PORT: u16 = 11211;
 pub const US: u64 = 1_000;
 pub const MS: u64 = 1_000_000;
 pub const S: u64 = 1_000_000_000;
 
-/// One packet to be.
+/// Description of one packet.
 #[derive(Clone, Debug)]
 pub struct Segment {
     pub time: u64,
@@ -21,13 +21,13 @@ pub struct Segment {
     pub client: u16,
     pub sequence: u32,
     pub acknowledgement: Option<u32>,
-    /// Of `S`, `F`, `R`.
+    /// Any of `S`, `F`, `R`.
     pub flags: &'static str,
     pub payload: Vec<u8>,
     pub identification: u16,
 }
 
-/// A request with this sequence number.
+/// Describes a request.
 pub fn request(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -> Segment {
     Segment {
         time,
@@ -37,12 +37,12 @@ pub fn request(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -
         acknowledgement: Some(acknowledgement),
         flags: "",
         payload: payload.to_vec(),
-        // A retransmission is a packet of its own.
+        // A retransmission has an identification of its own, a copy does not.
         identification: u16::try_from(time / US % 60_000).unwrap_or(0),
     }
 }
 
-/// A response with this sequence number.
+/// Describes a response.
 pub fn response(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) -> Segment {
     Segment {
         direction: Direction::Response,
@@ -51,10 +51,12 @@ pub fn response(time: u64, sequence: u32, acknowledgement: u32, payload: &[u8]) 
 }
 
 impl Segment {
+    #[must_use]
     pub fn with(self, flags: &'static str) -> Self {
         Self { flags, ..self }
     }
 
+    #[must_use]
     pub fn without_acknowledgement(self) -> Self {
         Self {
             acknowledgement: None,
@@ -62,7 +64,7 @@ impl Segment {
         }
     }
 
-    /// Its bytes on Ethernet.
+    /// The packet's bytes on Ethernet.
     pub fn frame(&self) -> Vec<u8> {
         let (from, to) = match self.direction {
             Direction::Request => ((10, self.client), (20, PORT)),
@@ -75,7 +77,7 @@ impl Segment {
             [10, 0, 0, from.0],
             [10, 0, 0, to.0],
         )
-        .unwrap();
+        .expect("a short payload");
         ip.identification = self.identification;
         let mut builder = PacketBuilder::ethernet2([1; 6], [2; 6])
             .ip(etherparse::IpHeaders::Ipv4(
@@ -94,19 +96,21 @@ impl Segment {
             };
         }
         let mut frame = Vec::new();
-        builder.write(&mut frame, &self.payload).unwrap();
+        builder
+            .write(&mut frame, &self.payload)
+            .expect("a short payload");
         frame
     }
 }
 
-/// What was found, as plain values.
+/// A finding as plain values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plain {
     Opened {
         client: SocketAddr,
         mid_stream: bool,
     },
-    /// Bytes and the hole behind them.
+    /// Direction, offset, bytes, and length of the hole after them.
     Bytes(Direction, u64, Vec<u8>, u32),
     Ended(Direction),
     Closed {
@@ -115,7 +119,7 @@ pub enum Plain {
 }
 
 impl Plain {
-    pub fn of(found: &Found<'_>) -> Self {
+    pub fn from_found(found: &Found<'_>) -> Self {
         match *found {
             Found::Opened {
                 client, mid_stream, ..
@@ -133,7 +137,7 @@ impl Plain {
     }
 }
 
-/// Takes a packet that was captured up to `snaplen`.
+/// Feeds `flows` the packet, captured up to `snaplen`.
 pub fn take(
     flows: &mut Flows,
     segment: &Segment,
@@ -145,13 +149,13 @@ pub fn take(
         time: segment.time,
         link: Link::Ethernet,
         bytes: &frame[..frame.len().min(snaplen)],
-        length: u32::try_from(frame.len()).unwrap(),
+        length: u32::try_from(frame.len()).expect("a short frame"),
         way: None,
     };
     flows.take(&packet, emit);
 }
 
-/// The address of the client that uses this port.
+/// Address of the client that uses this port.
 pub fn client(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([10, 0, 0, 10]), port)
 }

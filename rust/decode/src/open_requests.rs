@@ -1,4 +1,4 @@
-//! Requests that await their response, with the events they will become.
+//! Complete requests → events, once their outcomes are known: the queue of requests that await their response.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use membench_event::{Command, Event, Outcome};
 
 use super::context::Context;
 
-/// One request that memcached has read completely and whose response is due.
+/// A request that memcached has read completely and whose response is due.
 #[derive(Clone, Copy, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -17,30 +17,31 @@ use super::context::Context;
 )]
 pub(super) struct Open {
     pub(super) command: Command,
-    /// Nothing is answered, whatever happens.
+    /// True if memcached answers nothing, not even an error.
     pub(super) unanswered: bool,
-    /// Its ordinary outcome is not answered.
+    /// True if memcached does not answer the ordinary outcome.
     pub(super) quiet: bool,
-    /// memcached will answer an error, whatever its version: of meta flags some know more.
+    /// True if every version of memcached answers an error. Never set for a meta request: some versions know more
+    /// flags.
     pub(super) refused: bool,
-    /// It was asked in the binary protocol.
+    /// True for a request of the binary protocol.
     pub(super) is_binary: bool,
-    /// Its response repeats the key.
+    /// True if the response echoes the key.
     pub(super) returns_key: bool,
-    /// The id of its key, or of its last key.
+    /// Key id of the only or last key.
     pub(super) key: Option<u64>,
-    /// Keyed id of the opaque token its response repeats; of a binary request its [`tag`].
+    /// Keyed id of the opaque token that the response echoes; for a binary request its [`tag`].
     pub(super) opaque: Option<u64>,
-    /// How many events it has: one, or one a key of a multi-get.
+    /// Number of events: one for each key of a multi-get, else one.
     pub(super) events: u32,
-    /// How many of them are settled.
+    /// Number of events whose outcome is known.
     pub(super) settled: u32,
-    /// Return of the read that completed it, ns.
+    /// Return of the read that completed the request, ns.
     pub(super) completed: u64,
 }
 
 impl Open {
-    /// What is remembered of a request that the server's read at `time` completed.
+    /// Opens a request that the server's read at `time` completed.
     pub(super) fn new(context: &Context, request: &Request<'_>, time: u64) -> Self {
         Self {
             command: request.command,
@@ -61,7 +62,7 @@ impl Open {
     }
 }
 
-/// What a binary response repeats of its request: opcode and opaque value.
+/// Combines opcode and opaque value, both of which a binary response echoes.
 pub(super) fn tag(opcode: Opcode, opaque: u32) -> u64 {
     u64::from(opcode.0) << 32 | u64::from(opaque)
 }
@@ -70,10 +71,11 @@ fn opaque_number(token: &[u8]) -> u32 {
     token.first_chunk().copied().map_or(0, u32::from_be_bytes)
 }
 
-/// Open requests of a connection, oldest first, and their events.
+/// Open requests of a connection and their events, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct OpenRequests {
     requests: VecDeque<Open>,
+    /// Events of all requests; each request owns the next `events` of them.
     events: VecDeque<Event>,
 }
 
@@ -94,7 +96,7 @@ impl OpenRequests {
         self.requests.len()
     }
 
-    /// How many events they will become.
+    /// Number of events of all open requests.
     pub(super) fn event_count(&self) -> usize {
         self.events.len()
     }
@@ -107,8 +109,8 @@ impl OpenRequests {
         self.requests.iter()
     }
 
-    /// The oldest request's event that its next value belongs to: the first unsettled one with this key. Those passed
-    /// over are misses. None when no key fits, and then nothing changes.
+    /// Returns the event of the oldest request that its next value belongs to: the first unsettled one with this key.
+    /// Marks the events before it as misses. Returns `None` and changes nothing if no key fits.
     pub(super) fn next_hit(&mut self, key: u64) -> Option<&mut Event> {
         let front = self.requests.front_mut()?;
         let unsettled = front.settled as usize..front.events as usize;
@@ -127,8 +129,8 @@ impl OpenRequests {
         self.events.get_mut(hit)
     }
 
-    /// Ends the oldest request: its unsettled events get `outcome`; with `answered`, the time of the send that
-    /// ended its response, all get a server time.
+    /// Finishes the oldest request: its unsettled events get `outcome`. If `answered`, the time of the send that ended
+    /// its response, is known, all its events get a server time.
     pub(super) fn finish(
         &mut self,
         context: &mut Context,
@@ -153,7 +155,7 @@ impl OpenRequests {
         }
     }
 
-    /// Settles the oldest request's only event before the request is finished.
+    /// Settles the only event of the oldest request before that is finished.
     pub(super) fn settle(&mut self, change: impl FnOnce(&mut Event)) {
         if let (Some(request), Some(event)) = (self.requests.front_mut(), self.events.front_mut()) {
             request.settled = 1;

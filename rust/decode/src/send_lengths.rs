@@ -1,43 +1,44 @@
-//! Lengths of sends → the outcomes that lengths alone settle.
+//! Lengths of sends → outcomes of open requests, where the length of a response alone implies one.
 
-use membench_event::Segment;
-use membench_event::{Command, Outcome};
+use membench_event::{Command, Outcome, Segment};
 
 use super::context::Context;
-use super::open::Open;
+use super::open_requests::Open;
 use super::pairing::Pairing;
 
-/// The shortest `VALUE k 0 1`, value and `END`, with their line ends.
+/// Bytes of the shortest response taken for a hit: `VALUE k 0 1`, a one-byte value and `END`, with their line ends.
 const SHORTEST_HIT: u64 = 21;
-/// Header of a binary response.
+/// Bytes of a binary response header.
 const HEADER: u64 = 24;
-/// Header and flags of a binary hit.
+/// Bytes of a binary hit with an empty value: header and flags.
 const HIT: u64 = 28;
-/// `Not found` behind its header,
+/// Bytes of a binary response with the text `Not found`.
 const NOT_FOUND: u64 = 33;
-/// `Out of memory` or `Auth failure.`,
+/// Bytes of a binary response with the text `Out of memory` or `Auth failure.`.
 const FAILED: u64 = 37;
-/// and `Data exists for key.`
+/// Bytes of a binary response with the text `Data exists for key.`.
 const EXISTS: u64 = 44;
 
-/// What a length says of a request.
+/// Meaning of a response's length for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Implied {
+    /// The length implies this outcome.
     Outcome(Outcome),
-    /// It is possible, and may mean several things.
+    /// The length is possible and implies no outcome.
     Nothing,
-    /// The request has no response of this length.
+    /// No response to the request has the length.
     Impossible,
 }
 
 /// Sends since the last barrier that are not paired yet.
 #[derive(Debug, Default)]
 pub(super) struct Sends {
+    /// Length in bytes and time in ns of each send.
     waiting: Vec<(u64, u64)>,
 }
 
 impl Sends {
-    /// Takes one send. A single open request is settled at once; more are settled at the next barrier.
+    /// Takes one send. It settles a single open request at once; several are settled at the next barrier.
     pub(super) fn push(
         &mut self,
         context: &mut Context,
@@ -53,8 +54,10 @@ impl Sends {
         }
     }
 
-    /// Pairs sends and requests one to one where their numbers agree and every length is one its command can have;
-    /// otherwise no length can be assigned.
+    /// Pairs sends with open requests one to one and forgets the sends.
+    ///
+    /// Pairs none unless there are as many sends as requests, every request must have been answered, and every length
+    /// is possible for its command.
     pub(super) fn settle(&mut self, context: &mut Context, pairing: &mut Pairing) {
         if self.waiting.is_empty() {
             return;
@@ -64,9 +67,9 @@ impl Sends {
             && self.all_plausible(pairing)
         {
             for (length, time) in self.waiting.drain(..) {
-                let outcome = match pairing.oldest().map(|open| told(open, length)) {
-                    Some(Told::Outcome(outcome)) => Some(outcome),
-                    Some(Told::Nothing | Told::Impossible) | None => None,
+                let outcome = match pairing.oldest().map(|open| implied(open, length)) {
+                    Some(Implied::Outcome(outcome)) => Some(outcome),
+                    Some(Implied::Nothing | Implied::Impossible) | None => None,
                 };
                 pairing.finish(context, outcome, time);
             }
@@ -79,29 +82,30 @@ impl Sends {
         pairing
             .open_requests()
             .zip(sends)
-            .all(|(open, length)| told(open, length) != Told::Impossible)
+            .all(|(open, length)| implied(open, length) != Implied::Impossible)
     }
 
-    /// Forgets what is waiting.
+    /// Forgets all waiting sends.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
     }
 }
 
-fn told(open: &Open, length: u64) -> Told {
+/// Returns the meaning of a response of `length` bytes to an open request.
+fn implied(open: &Open, length: u64) -> Implied {
     if open.is_binary {
-        return told_by_message(open, length);
+        return implied_by_message(open, length);
     }
     if open.events > 1 || open.refused || open.command.is_meta() {
-        return Told::Nothing;
+        return Implied::Nothing;
     }
-    told_by_lines(open.command, length)
+    implied_by_lines(open.command, length)
 }
 
-/// The outcome of a one-key classic command, from the length of its response.
-fn told_by_lines(command: Command, length: u64) -> Told {
+/// Returns the outcome of a classic command with at most one key from the length of its response.
+fn implied_by_lines(command: Command, length: u64) -> Implied {
     use Command::{Add, Append, Delete, Get, Prepend, Replace, Set, Touch};
-    Told::Outcome(match (command, length) {
+    Implied::Outcome(match (command, length) {
         (Get, 5) => Outcome::Miss,
         (Get, SHORTEST_HIT..) => Outcome::Hit,
         (Set | Add | Replace | Append | Prepend, 8) => Outcome::Stored,
@@ -110,24 +114,24 @@ fn told_by_lines(command: Command, length: u64) -> Told {
         (Touch, 9) => Outcome::Touched,
         (Delete | Touch, 11) => Outcome::NotFound,
         (Get | Set | Add | Replace | Append | Prepend | Delete | Touch, _) => {
-            return Told::Impossible;
+            return Implied::Impossible;
         }
-        _ => return Told::Nothing,
+        _ => return Implied::Nothing,
     })
 }
 
-/// The outcome of a binary command, from the length of its response. A miss is as long as a hit of five bytes, and with a
-/// key in it as one of any length.
-fn told_by_message(open: &Open, length: u64) -> Told {
+/// Returns the outcome of a binary command from the length of its response. A miss is as long as a hit with a value of
+/// five bytes. If the response echoes the key, a miss may be as long as any hit.
+fn implied_by_message(open: &Open, length: u64) -> Implied {
     use Command::{Add, Append, Cas, Decr, Delete, Gat, Get, Incr, Prepend, Replace, Set, Touch};
     if length < HEADER {
-        return Told::Impossible;
+        return Implied::Impossible;
     }
     if open.refused || open.returns_key {
-        return Told::Nothing;
+        return Implied::Nothing;
     }
-    Told::Outcome(match (open.command, length) {
-        (Get | Gat, NOT_FOUND | FAILED) => return Told::Nothing,
+    Implied::Outcome(match (open.command, length) {
+        (Get | Gat, NOT_FOUND | FAILED) => return Implied::Nothing,
         (Get | Gat, HIT..) => Outcome::Hit,
         (Set | Add | Replace | Append | Prepend | Cas, HEADER) => Outcome::Stored,
         (Add, EXISTS) | (Replace, NOT_FOUND) => Outcome::NotStored,
@@ -135,6 +139,6 @@ fn told_by_message(open: &Open, length: u64) -> Told {
         (Cas | Delete | Incr | Decr | Touch, NOT_FOUND) => Outcome::NotFound,
         (Delete, HEADER) => Outcome::Deleted,
         (Touch, HIT) => Outcome::Touched,
-        _ => return Told::Nothing,
+        _ => return Implied::Nothing,
     })
 }

@@ -2,79 +2,93 @@
 
 use std::collections::HashMap;
 
-use super::bytes::Order;
+use super::byte_order::Order;
 use super::{Damage, Frame, Input, LONGEST_PACKET, Link, Way, checked, nanoseconds};
 
-/// The type of the block that a file and each of its sections begins with; the same in both byte orders.
+/// Type of a section header, the first block of a file and of each section. It reads alike in both byte orders.
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// Magic number in a section header that shows the byte order.
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
-/// Type and length before a block, its length again behind it.
+/// Bytes around a block's content: type and length before it, the length again after it.
 const AROUND: u32 = 12;
-/// The longest block that is read whole: a packet, its fields and options.
+/// Longest block that is read whole: a packet with its fields and options.
 const LONGEST_BLOCK: u32 = LONGEST_PACKET + (64 << 10);
-/// Interfaces described in one section at most.
+/// Most interfaces that a section may describe.
 const MOST_INTERFACES: usize = 4096;
 
+// Block types.
 const INTERFACE: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const STATISTICS: u32 = 5;
 const PACKET: u32 = 6;
 
-/// Options: of an interface, of a packet, of statistics.
+// Options of an interface.
 const RESOLUTION: u16 = 9;
 const TIME_OFFSET: u16 = 14;
+
+// Options of a packet.
 const FLAGS: u16 = 2;
 const DROP_COUNT: u16 = 4;
+
+// Options of statistics.
 const INTERFACE_DROPS: u16 = 5;
 const SYSTEM_DROPS: u16 = 7;
 
+/// An interface of the current section.
 struct Interface {
+    /// Link type; `None` if it is not supported.
     link: Option<Link>,
+    /// Number of the link type.
     number: u32,
+    /// Most bytes captured of a packet; 0 for no limit.
     snaplen: u32,
+    /// Units of its times in a second.
     per_second: u128,
-    /// Added to its times, s.
+    /// Offset added to its times, s.
     offset: i64,
 }
 
-/// A pcapng file's form, as far as it was read.
+/// State of a pcapng file, as far as it was read.
 #[derive(Default)]
 pub(super) struct Sections {
-    /// The first block's type has been read, to tell the format.
-    begun: bool,
+    /// True once the type of the first section header, read to detect the format, was used.
+    started: bool,
     order: Order,
     interfaces: Vec<Interface>,
-    /// The latest counts of dropped packets of this section, by interface,
+    /// Latest count of dropped packets of each interface of this section, from statistics.
     drops: HashMap<u32, u64>,
-    /// and of those before it.
+    /// Dropped packets of earlier sections, from statistics.
     dropped_before: u64,
-    /// Drops that packets tell of.
-    told: u64,
+    /// Dropped packets, from the options of packets.
+    packet_drops: u64,
     passed_over: u64,
     unknown_link: Option<u32>,
+    /// Time of the last packet, ns since 1970.
     time: u64,
 }
 
 impl Sections {
-    /// Packets dropped, as the file says: packets and statistics tell of the same.
+    /// Number of dropped packets that the file reports. Packets and statistics report the same drops, so the larger
+    /// count is taken.
     pub(super) fn dropped(&self) -> u64 {
         let drops = self.drops.values();
         drops
             .fold(self.dropped_before, |sum, drops| sum.saturating_add(*drops))
-            .max(self.told)
+            .max(self.packet_drops)
     }
 
-    /// Packets of link types that are not understood.
+    /// Number of packets passed over because their link type is not supported.
     pub(super) fn passed_over(&self) -> u64 {
         self.passed_over
     }
 
-    /// One of those link types.
+    /// Link type of the last packet passed over.
     pub(super) fn unknown_link(&self) -> Option<u32> {
         self.unknown_link
     }
 
+    /// Reads blocks up to the next packet. Returns `None` at the end of the file.
     pub(super) fn next_frame(&mut self, input: &mut Input) -> Result<Option<Frame>, Damage> {
         loop {
             let Some(kind) = self.next_kind(input)? else {
@@ -99,13 +113,13 @@ impl Sections {
         }
     }
 
-    /// The next block's type.
+    /// Reads the type of the next block. Returns `None` at the end of the file.
     fn next_kind(&mut self, input: &mut Input) -> Result<Option<u32>, Damage> {
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.started, true) {
             return Ok(Some(u32::from_be_bytes(MAGIC)));
         }
         let read = input.fill_or_end(4)?;
-        let kind = self.order.u32(&input.room, 0);
+        let kind = self.order.u32(&input.buffer, 0);
         Ok(read.and(kind))
     }
 
@@ -114,8 +128,8 @@ impl Sections {
         let orders = [Order::Big, Order::Little];
         let order = orders
             .into_iter()
-            .find(|order| order.u32(&input.room, 4) == Some(BYTE_ORDER));
-        let length = order.and_then(|order| order.u32(&input.room, 0));
+            .find(|order| order.u32(&input.buffer, 4) == Some(BYTE_ORDER));
+        let length = order.and_then(|order| order.u32(&input.buffer, 0));
         let (Some(order), Some(length @ 28..)) = (order, length) else {
             return Err(Damage::Length {
                 what: "a section header",
@@ -127,13 +141,13 @@ impl Sections {
         let ended = self.drops.drain().map(|(_, drops)| drops);
         self.dropped_before = ended.fold(self.dropped_before, u64::saturating_add);
         self.interfaces.clear();
-        input.pass(u64::from(length) - u64::from(AROUND))
+        input.skip(u64::from(length) - u64::from(AROUND))
     }
 
-    /// Reads a block's content, or passes over one of no interest; returns the length of what was read.
+    /// Reads the content of a block and returns its length. Skips the content of other block types and returns 0.
     fn block(&self, kind: u32, input: &mut Input) -> Result<usize, Damage> {
         input.fill_all(4)?;
-        let length = self.order.u32(&input.room, 0).unwrap_or(0);
+        let length = self.order.u32(&input.buffer, 0).unwrap_or(0);
         let wrong = Damage::Length {
             what: "a block",
             length: length.into(),
@@ -147,14 +161,14 @@ impl Sections {
             kind,
             INTERFACE | PACKET | OBSOLETE_PACKET | SIMPLE_PACKET | STATISTICS
         ) {
-            input.pass(u64::from(content) + 4)?;
+            input.skip(u64::from(content) + 4)?;
             return Ok(0);
         }
         if length > LONGEST_BLOCK {
             return Err(wrong);
         }
         input.fill_all(content as usize + 4)?;
-        if self.order.u32(&input.room, content as usize) != Some(length) {
+        if self.order.u32(&input.buffer, content as usize) != Some(length) {
             return Err(wrong);
         }
         Ok(content as usize)
@@ -163,15 +177,15 @@ impl Sections {
     fn add_interface(&mut self, input: &Input, length: usize) -> Result<Option<Frame>, Damage> {
         if length < 8 || self.interfaces.len() >= MOST_INTERFACES {
             return Err(Damage::Length {
-                what: "an interface's description",
+                what: "an interface description",
                 length: length as u64,
                 offset: input.offset,
             });
         }
-        let block = &input.room[..length];
+        let block = &input.buffer[..length];
         let number = u32::from(self.order.u16(block, 0).unwrap_or(0));
         let mut interface = Interface {
-            link: Link::of_number(number),
+            link: Link::from_number(number),
             number,
             snaplen: self.order.u32(block, 4).unwrap_or(0),
             per_second: 1_000_000,
@@ -191,14 +205,14 @@ impl Sections {
         Ok(None)
     }
 
-    /// An enhanced packet block, or its obsolete form, which differs in the first word.
+    /// Parses an enhanced packet block or its obsolete form, which differs in the first word.
     fn packet(
         &mut self,
         input: &Input,
         length: usize,
         obsolete: bool,
     ) -> Result<Option<Frame>, Damage> {
-        let block = &input.room[..length];
+        let block = &input.buffer[..length];
         let field = |at| self.order.u32(block, at).unwrap_or(0);
         let captured = checked(field(12), input.offset)?;
         let end = 20 + captured;
@@ -221,21 +235,28 @@ impl Sections {
         let mut way = None;
         for (code, value) in options(self.order, block, end.next_multiple_of(4)) {
             match code {
-                FLAGS => way = self.order.u32(value, 0).and_then(way_of),
+                FLAGS => way = self.order.u32(value, 0).and_then(way_from_flags),
                 DROP_COUNT if !obsolete => dropped = self.order.u64(value, 0),
                 _ => {}
             }
         }
-        let time = self.order.halves(block, 4).unwrap_or(0);
-        self.told = self.told.saturating_add(dropped.unwrap_or(0));
+        let time = self.order.high_low(block, 4).unwrap_or(0);
+        self.packet_drops = self.packet_drops.saturating_add(dropped.unwrap_or(0));
         let original = field(16);
-        let time = self.place(interface, time, input.offset)?;
-        Ok(self.frame(interface, time, captured, original, way, 20))
+        let time = self.convert_time(interface, time, input.offset)?;
+        Ok(self.link_of(interface).map(|link| Frame {
+            time,
+            link,
+            start: 20,
+            captured,
+            length: original,
+            way,
+        }))
     }
 
-    /// A packet without a time: it is given the last one's.
+    /// Parses a simple packet block. It has no time and gets that of the packet before it.
     fn simple_packet(&mut self, input: &Input, length: usize) -> Result<Option<Frame>, Damage> {
-        let original = self.order.u32(&input.room[..length], 0).unwrap_or(0);
+        let original = self.order.u32(&input.buffer[..length], 0).unwrap_or(0);
         let snaplen = match self.interfaces.first() {
             None => {
                 return Err(Damage::Interface {
@@ -248,11 +269,18 @@ impl Sections {
         };
         let room = length.saturating_sub(4);
         let captured = (original.min(snaplen) as usize).min(room);
-        Ok(self.frame(0, self.time, captured, original, None, 4))
+        Ok(self.link_of(0).map(|link| Frame {
+            time: self.time,
+            link,
+            start: 4,
+            captured,
+            length: original,
+            way: None,
+        }))
     }
 
-    /// A packet's time in ns since 1970.
-    fn place(&mut self, interface: u32, units: u64, offset: u64) -> Result<u64, Damage> {
+    /// Converts the time of a packet to ns since 1970.
+    fn convert_time(&mut self, interface: u32, units: u64, offset: u64) -> Result<u64, Damage> {
         let known = self.interfaces.get(interface as usize);
         let known = known.ok_or(Damage::Interface { interface, offset })?;
         let added = i128::from(known.offset) * 1_000_000_000;
@@ -261,33 +289,19 @@ impl Sections {
         Ok(self.time)
     }
 
-    fn frame(
-        &mut self,
-        interface: u32,
-        time: u64,
-        captured: usize,
-        length: u32,
-        way: Option<Way>,
-        start: usize,
-    ) -> Option<Frame> {
+    /// Returns the link type of an interface. Counts a packet as passed over if the link type is not supported.
+    fn link_of(&mut self, interface: u32) -> Option<Link> {
         let interface = self.interfaces.get(interface as usize)?;
-        let Some(link) = interface.link else {
+        if interface.link.is_none() {
             self.passed_over += 1;
             self.unknown_link = Some(interface.number);
-            return None;
-        };
-        Some(Frame {
-            time,
-            link,
-            start,
-            captured,
-            length,
-            way,
-        })
+        }
+        interface.link
     }
 
+    /// Takes the drop counts of an interface from a statistics block.
     fn statistics(&mut self, input: &Input, length: usize) -> Option<Frame> {
-        let block = &input.room[..length];
+        let block = &input.buffer[..length];
         let interface = self.order.u32(block, 0)?;
         let drops = options(self.order, block, 12)
             .filter(|(code, _)| matches!(*code, INTERFACE_DROPS | SYSTEM_DROPS))
@@ -300,7 +314,7 @@ impl Sections {
     }
 }
 
-/// The options of a block from `at` on; what cannot be one ends them.
+/// Iterates over the options of a block from offset `at`, up to the first malformed one.
 fn options(order: Order, block: &[u8], mut at: usize) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let (code, length) = (
@@ -313,13 +327,13 @@ fn options(order: Order, block: &[u8], mut at: usize) -> impl Iterator<Item = (u
     })
 }
 
-/// Units a second of a resolution option: a negative power of 10, or with the high bit of 2.
+/// Units in a second for a resolution option: a negative exponent of 10, or of 2 if the high bit is set.
 fn per_second(resolution: u8) -> u128 {
     let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
     base.saturating_pow(u32::from(resolution & 0x7f))
 }
 
-fn way_of(flags: u32) -> Option<Way> {
+fn way_from_flags(flags: u32) -> Option<Way> {
     match flags & 3 {
         1 => Some(Way::Received),
         2 => Some(Way::Sent),

@@ -1,11 +1,11 @@
-//! Bytes of a file in either byte order → numbers.
+//! Bytes of a capture file in either byte order → integers.
 
 /// Byte order of a capture file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The highest byte first.
+    /// Highest byte first.
     Big,
-    /// The lowest byte first.
+    /// Lowest byte first.
     #[default]
     Little,
 }
@@ -35,8 +35,8 @@ impl Order {
         })
     }
 
-    /// The high half first, whatever the order of the halves' bytes.
-    pub(super) fn halves(self, bytes: &[u8], at: usize) -> Option<u64> {
+    /// Reads two 32-bit words, the high one first, each in this byte order.
+    pub(super) fn high_low(self, bytes: &[u8], at: usize) -> Option<u64> {
         let (high, low) = (self.u32(bytes, at)?, self.u32(bytes, at + 4)?);
         Some(u64::from(high) << 32 | u64::from(low))
     }

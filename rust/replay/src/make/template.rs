@@ -1,30 +1,30 @@
-//! The options strings of a recording → what each asks of requests and says of responses.
+//! Options strings of a recording → the flags to send and the answers they lead to.
 
 use membench_event::{Options, OptionsTable};
 
-/// One options string, taken apart once.
+/// Parsed options string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the protocol"
 )]
-pub struct Template {
-    /// `noreply`.
-    pub noreply: bool,
-    /// The expiry was a point in time.
-    pub absolute: bool,
+pub(crate) struct Template {
+    /// The request is `noreply`.
+    pub(crate) noreply: bool,
+    /// The recorded expiry was a point in time.
+    pub(crate) absolute: bool,
     /// The key is sent in base64.
-    pub base64: bool,
-    /// The ordinary answer is left out.
-    pub quiet: bool,
-    /// A cas value is compared with.
-    pub compares: bool,
+    pub(crate) base64: bool,
+    /// memcached leaves out the ordinary answer.
+    pub(crate) quiet: bool,
+    /// The request compares with a cas value.
+    pub(crate) compares: bool,
     /// The answer repeats the key.
-    pub returns_key: bool,
+    pub(crate) returns_key: bool,
     /// The answer carries the item's cas value.
-    pub returns_cas: bool,
-    /// Meta flags in request order, the mode with its letter.
-    pub flags: Vec<(u8, Option<u8>)>,
+    pub(crate) returns_cas: bool,
+    /// Letters of the meta flags in request order, each with its mode if it has one.
+    pub(crate) flags: Vec<(u8, Option<u8>)>,
 }
 
 impl Template {
@@ -53,22 +53,22 @@ impl Template {
         self.flags.push((letter, mode));
     }
 
-    /// Whether the item's new cas value is sent.
-    pub fn sets_cas(&self) -> bool {
+    /// True if the request sets the item's new cas value (meta `E`).
+    pub(crate) fn sets_cas(&self) -> bool {
         self.flags.iter().any(|(letter, _)| *letter == b'E')
     }
 }
 
-/// The templates of a recording, by [`Options`].
+/// Templates of a recording, by [`Options`].
 #[derive(Clone, Debug, Default)]
-pub struct Templates {
+pub(crate) struct Templates {
     all: Vec<Template>,
     none: Template,
 }
 
 impl Templates {
-    /// Takes every options string apart.
-    pub fn new(table: &OptionsTable) -> Self {
+    /// Parses every options string of `table`.
+    pub(crate) fn new(table: &OptionsTable) -> Self {
         Self {
             all: table
                 .names()
@@ -79,8 +79,8 @@ impl Templates {
         }
     }
 
-    /// What `options` means.
-    pub fn get(&self, options: Options) -> &Template {
+    /// Returns the template of `options`; one without flags if the table has no such index.
+    pub(crate) fn get(&self, options: Options) -> &Template {
         self.all.get(usize::from(options.0)).unwrap_or(&self.none)
     }
 }

@@ -1,4 +1,4 @@
-//! Which responses can answer which open requests.
+//! An open request and a response → whether the response can be its answer: by command, quietness, opaque and key.
 
 use membench_protocol::binary::Code;
 use membench_protocol::response::{Kind, Response};
@@ -7,19 +7,19 @@ use membench_protocol::{Key, is_silent};
 use membench_event::answer;
 
 use super::context::Context;
-use super::open::{Open, tag};
+use super::open_requests::{Open, tag};
 
-/// What a response repeats of its request.
+/// The fields of its request that a response echoes.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    /// The keyed id of its opaque token; of a binary response its [`tag`].
+pub(super) struct Echo {
+    /// Keyed id of the opaque token; for a binary response its [`tag`].
     pub(super) opaque: Option<u64>,
-    /// The keyed id of its key.
+    /// Keyed id of the key.
     pub(super) key: Option<u64>,
 }
 
-impl Names {
-    pub(super) fn of(context: &Context, response: &Response<'_>) -> Self {
+impl Echo {
+    pub(super) fn new(context: &Context, response: &Response<'_>) -> Self {
         match response {
             Response::Meta { flags, .. } => Self {
                 opaque: flags.token(b'O').map(|token| context.hasher.id(token)),
@@ -39,8 +39,8 @@ impl Names {
     }
 }
 
-/// Whether `response` can be the answer to `open`.
-pub(super) fn fits(open: &Open, response: &Response<'_>, names: &Names) -> bool {
+/// True if `response`, which echoes `echo`, can be the answer to `open`.
+pub(super) fn fits(open: &Open, response: &Response<'_>, echo: &Echo) -> bool {
     if !answer::fits(open.command, response) || open.refused && !refuses(response) {
         return false;
     }
@@ -48,15 +48,15 @@ pub(super) fn fits(open: &Open, response: &Response<'_>, names: &Names) -> bool 
         return false;
     }
     match response {
-        Response::Meta { kind, .. } => *kind == Kind::Mn || names_fit(open, *kind, names),
+        Response::Meta { kind, .. } => *kind == Kind::Mn || echo_fits(open, *kind, echo),
         Response::Binary(_) => {
-            open.opaque == names.opaque && (names.key.is_none() || open.key == names.key)
+            open.opaque == echo.opaque && (echo.key.is_none() || open.key == echo.key)
         }
         _ => true,
     }
 }
 
-/// Whether a response is one to a request that memcached does not take.
+/// True if `response` is an error, as memcached answers a request that it refuses.
 fn refuses(response: &Response<'_>) -> bool {
     match response {
         Response::Binary(answer) => answer.code != Code::Success,
@@ -64,12 +64,13 @@ fn refuses(response: &Response<'_>) -> bool {
     }
 }
 
-/// Whether a meta response repeats what the request wants repeated. A miss may answer `EN` without the key.
-fn names_fit(open: &Open, kind: Kind, names: &Names) -> bool {
-    let key_fits = match (open.returns_key, names.key) {
+/// True if a meta response echoes exactly the fields that the request asked for. A miss may answer `EN` without the
+/// key.
+fn echo_fits(open: &Open, kind: Kind, echo: &Echo) -> bool {
+    let key_fits = match (open.returns_key, echo.key) {
         (true, None) => kind == Kind::En,
         (true, key) => open.key == key,
         (false, key) => key.is_none(),
     };
-    open.opaque == names.opaque && key_fits
+    open.opaque == echo.opaque && key_fits
 }
