@@ -1,4 +1,4 @@
-"""What every test may use: the markers' rules, golden files, a memcached, a place for output."""
+"""Fixtures and markers of all tests: golden files, a memcached, a path for output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN = 38, 39, 21
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--root`: what cannot run is a failure; `--soak`: also what takes long or measures time."""
+    """Add `--root`, `--soak` and `--update-golden`."""
     parser.addoption(
         "--root", action="store_true", help="fail, not skip, where the kernel tests cannot run"
     )
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the markers."""
+    """Register the markers."""
     config.addinivalue_line("markers", "root: needs the kernel's permission to load BPF programs")
     config.addinivalue_line("markers", "memcached: needs a memcached to start")
     config.addinivalue_line("markers", "kernel: holds on every kernel (`make test-kernels`)")
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @cache
 def kernel_shortfall() -> str | None:
-    """Why programs cannot be attached here, or None."""
+    """Return the reason that programs cannot be attached here, or None."""
     status = Path("/proc/self/status").read_text()
     effective = int(status.split("CapEff:")[1].split()[0], 16)
     held = {number for number in (CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN) if effective >> number & 1}
@@ -62,7 +62,7 @@ def kernel_shortfall() -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, with the reason, what cannot run here; with `--root` that is a failure."""
+    """Skip a test that cannot run here, with the reason; with `--root` fail it."""
     if item.get_closest_marker("soak") and not item.config.getoption("--soak"):
         pytest.skip("takes long or depends on timing: run with --soak")
     if item.get_closest_marker("memcached") and shutil.which("memcached") is None:
@@ -79,18 +79,18 @@ def _fall_short(item: pytest.Item, reason: str) -> None:
 
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
-    """Whether golden files are to be rewritten."""
+    """Return true if golden files are to be rewritten."""
     return bool(request.config.getoption("--update-golden"))
 
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Keep a line to be printed when all tests are done."""
+    """Return a function that keeps a line to be printed after all tests."""
     return lambda line: record_property("figure", line)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures that tests kept."""
+    """Print the lines that tests kept with `figure`."""
     reports = [one for each in terminalreporter.stats.values() for one in each]
     properties = [one for report in reports for one in getattr(report, "user_properties", ())]
     figures = dict.fromkeys(line for name, line in properties if name == "figure")
@@ -108,14 +108,14 @@ def _close_connections() -> Iterator[None]:
 
 @pytest.fixture
 def server() -> Iterator[Memcached]:
-    """A memcached with four threads and room for everything the tests store."""
+    """Start a memcached with four threads and room for everything the tests store."""
     with start_memcached(threads=4, memory=1024) as running:
         yield running
 
 
 @cache
 def _current_memcached() -> tuple[str | None, str]:
-    """A memcached of another release of this system, kept in the cache; else why there is none."""
+    """Return the path of a cached memcached of another release, or None and the reason."""
     script = Path(__file__).parent / "current_memcached.sh"
     try:
         done = subprocess.run([script], capture_output=True, text=True, timeout=300, check=False)
@@ -127,7 +127,7 @@ def _current_memcached() -> tuple[str | None, str]:
 
 @pytest.fixture(scope="session", params=["installed", "current"])
 def memcached_binary(request: pytest.FixtureRequest) -> str | None:
-    """The installed memcached, then a current one."""
+    """Return None for the installed memcached, then the path of a current one."""
     if request.param == "installed":
         return None
     found, reason = _current_memcached()
@@ -138,5 +138,5 @@ def memcached_binary(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """Where a recording may be written; nothing is there yet."""
+    """Return a path for a recording; nothing exists there yet."""
     return tmp_path / "recording.mb"

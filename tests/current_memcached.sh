@@ -1,11 +1,11 @@
 #!/bin/bash
-# [SUITE] → the path of a memcached of that suite of this machine's own package archive (default: sid), kept in the cache;
-# exit 1 with the reason where it cannot be had. Nothing is installed: it runs with the libraries it came with.
+# [SUITE] → the path of that suite's memcached (default: sid), from this machine's package archive, kept in the cache;
+# exit 1 with the reason if there is none. Nothing is installed: it runs with libraries of its own suite.
 set -euo pipefail
 
 suite=${1:-sid}
 home=${XDG_CACHE_HOME:-$HOME/.cache}/membench/memcached-$suite
-# memcached, and the libraries it is linked with.
+# memcached and the libraries it links.
 packages=(memcached libc6 libevent-2.1-7t64 liblua5.4-0 libsasl2-2 libssl3t64 zlib1g libzstd1)
 
 if [ -x "$home/memcached" ]; then
@@ -31,7 +31,7 @@ for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/root"
 done
 
-# A program's name is that of the file that was run: the loader takes memcached's.
+# A process is named after the file it was started from, so the dynamic loader is copied as `memcached`.
 folder=$work/root/loader
 mkdir "$folder"
 cp "$(find -L "$work/root" -name 'ld-linux-*.so.*' -type f | head -n 1)" "$folder/memcached"

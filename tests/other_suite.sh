@@ -1,5 +1,5 @@
-# Sourced: use_suite SUITE FOLDER makes `apt` the options of an apt-get that knows only this suite of the archive that
-# this machine's own release comes from, with everything it keeps in FOLDER; calls `refuse` with the reason if it cannot.
+# Sourced. `use_suite SUITE FOLDER` sets `apt` to the options of an apt-get that sees only SUITE, in the archive that this
+# machine's release comes from, and keeps its state in FOLDER. Calls `refuse` with the reason if that fails.
 
 use_suite() {
     local suite=$1 work=$2 release
@@ -8,7 +8,7 @@ use_suite() {
     local sources=(/dev/null /etc/apt/sources.list.d/*.sources) lists=(/dev/null /etc/apt/sources.list.d/*.list)
     [ ! -f /etc/apt/sources.list ] || lists+=(/etc/apt/sources.list)
 
-    # The archive that this release came from, as its own source lists name it, with the other suite.
+    # The entry of this release in the machine's source lists, with the suite replaced.
     release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     [ -n "$release" ] || refuse "/etc/os-release names no release"
     {

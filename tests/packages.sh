@@ -1,5 +1,5 @@
 #!/bin/bash
-# Names of Debian packages → those that are missing are installed as root, or the line that installs them is printed.
+# Debian packages → installs those missing as root, otherwise prints the command that installs them.
 set -euo pipefail
 
 missing=()

@@ -1,7 +1,7 @@
 #!/bin/bash
-# FOLDER RESULT [PROGRAM …] → RESULT/run has run under the kernel of FOLDER, in a machine with this machine's files, of which
-# it can change RESULT only. What Python and the tests are made of comes along into its memory, and the programs too: each
-# look at another file is a message between the emulated machine and this one. LIMIT is in s.
+# FOLDER RESULT [PROGRAM …] → runs RESULT/run under the kernel of FOLDER, in a virtual machine that sees this machine's files
+# and can change RESULT only. Python, the tests and the programs are copied into its memory, because every access to another
+# file is a message between the emulated machine and this one. LIMIT is the longest run, s.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -21,7 +21,7 @@ unpacked() {
     esac
 }
 
-# Those without which this machine's files cannot be reached, in the order in which they need each other.
+# Modules that access to this machine's files needs, in dependency order.
 modules() {
     local module
     for module in virtio_pci 9pnet_virtio 9p overlay; do
@@ -32,17 +32,17 @@ modules() {
     done
 }
 
-# The folders' files, but for what no test there imports.
+# Files of Python and the tests, without packages that no test in the machine imports.
 files() {
     find "$standard" \( -name site-packages -o -name test -o -name 'config-*' -o -name idlelib -o -name ensurepip \) \
         -prune -o -print
     find "$packages" -regextype egrep \
-        -regex "$packages/(boto|libcachesim|mypy|numpy|pip|ruff|setuptools|.*__mypyc|ast_serialize).*" -prune -o \
+        -regex "$packages/(_?duckdb|adbc_driver_duckdb|_?polars|boto|libcachesim|mypy|numpy|pip|ruff|setuptools|.*__mypyc|ast_serialize).*" -prune -o \
         -regex '.*/pyarrow/(include|tests|libarrow_(flight|s3).*)' -prune -o -print
     find "$PWD/tests" "$PWD/python" -print
 }
 
-# Programs → their files, the libraries with them.
+# Programs → their files and libraries.
 programs() {
     local program
     for program in bash sh cat env grep head ip memcached mkdir mount nsenter rm setpriv sleep tc tcpdump umount unshare \
@@ -53,7 +53,7 @@ programs() {
     done
 }
 
-# A path → the folders that lead there, each once, and itself.
+# Paths → each path after its parent folders, every folder once.
 led_to() {
     awk -F/ '{path = ""; for (at = 2; at <= NF; at++) {path = path "/" $at; if (!seen[path]++) print substr(path, 2)}}'
 }
@@ -70,7 +70,7 @@ install -m 755 tests/kernels/init "$work/init"
     { files || true; programs "$@"; } | led_to | (cd / && busybox cpio -o -H newc)
 } >"$work/image"
 
-# Nothing that makes an emulated machine slower without a use for the tests.
+# Turns off what slows an emulated machine and no test needs.
 faster="mitigations=off init_on_alloc=0 audit=0 apparmor=0 tsc=reliable rcupdate.rcu_expedited=1"
 timeout -k 10 "${LIMIT:-3600}" qemu-system-x86_64 \
     -machine q35 -accel tcg,thread=multi,tb-size=512 -cpu max,la57=off -smp 2 -m 4G \

@@ -1,5 +1,5 @@
 #!/bin/bash
-# SUITE → the folder of that suite's newest kernel, unpacked in the cache; exit 1 with the reason where it cannot be had.
+# SUITE → the folder of that suite's newest kernel, unpacked in the cache; exit 1 with the reason if there is none.
 # Nothing is installed.
 set -euo pipefail
 
@@ -27,7 +27,7 @@ newest() {
     apt-cache "${apt[@]}" pkgnames "$1" | grep -E "^$1[0-9][^-]*(-[0-9]+)?-amd64$2\$" | sort -V | tail -n 1 || true
 }
 
-# The generic ones: those for clouds lack 9p. Newer suites split image, modules and lists of what is built in.
+# Generic kernels: cloud kernels lack 9p. Newer suites package the image, the modules and the built-in lists separately.
 image=$(newest linux-image- -unsigned)
 packages=("$image")
 if [ -z "$image" ]; then
@@ -40,7 +40,7 @@ mkdir "$work/debs" "$work/root"
 for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/root"
 done
-# Everything in one place: /lib, with the image beside its modules.
+# Everything under /lib, with the image beside its modules.
 if [ -d "$work/root/usr/lib/modules" ]; then
     mkdir -p "$work/root/lib"
     mv "$work/root/usr/lib/modules" "$work/root/lib/modules"

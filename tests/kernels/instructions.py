@@ -1,4 +1,4 @@
-"""`count FILE` here, `compare FILE` with the list, or `update FILE`: put it into the list."""
+"""`count FILE` on this kernel, `compare FILE` with the list, or `update FILE` into the list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.instructions import LIST, UPDATE, compare, count, listed, write
 
 
 def main(do: str, file: Path) -> str | None:
-    """Do one of them; return what is wrong."""
+    """Run one of the commands; return the differences found, if any."""
     if do == "count":
         write(count(), file)
         return None

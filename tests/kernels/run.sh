@@ -1,9 +1,9 @@
 #!/bin/bash
-# [--update] [SUITE …] → what must hold on every kernel, under each suite's kernel, in a virtual machine with this machine's
-# files; `host` is this machine's own kernel. By default the oldest that is supported (5.10), two more (6.1, 6.12) and the
-# newest. Exit 1 if one fails. TESTS=all runs all tests marked `kernel`, not only those marked `quick`; JOBS=1 one machine
-# after the other; RESULTS=FOLDER keeps what each step printed; `--update` only lists anew how many instructions the
-# verifiers go through.
+# [--update] [SUITE …] → runs the tests that must hold on every kernel, under each suite's kernel, in virtual machines that see
+# this machine's files; `host` is this machine's own kernel. Default: the oldest supported (5.10), 6.1, 6.12 and the newest.
+# Exit 1 if one fails. TESTS=all runs all tests marked `kernel`, not only those also marked `quick`; JOBS=1 runs one machine
+# at a time; RESULTS=FOLDER keeps the output of each step; `--update` runs no tests and replaces the listed instruction
+# counts.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -28,12 +28,12 @@ for line in sys.stdin:
 
 out=${RESULTS:-$(mktemp -d)}
 [ -n "${RESULTS:-}" ] || trap 'rm -rf "$out"' EXIT
-# The machines have no compiler's files at hand.
+# Built here: the machines have no compiler.
 shim=$out/verified.so
 mkdir -p "$out" && cc -shared -fPIC -o "$shim" tests/kernels/verified.c -ldl || exit 1
 
-# RESULT, where that is in the machine → the script that runs there and writes one file for each step, and `ended` when
-# it is through.
+# RESULT, a path in the machine → the script that runs there. It writes one file a step, and `ended` when it is
+# complete.
 script() {
     local result=$1
     cat <<RUN
@@ -44,10 +44,10 @@ step boot
 if [ -n "$tests" ]; then
     $python -m membench doctor >$result/doctor 2>&1
     step doctor
-    MEMBENCH_REQUIRE_ROOT=1 $tests --test-threads 1 --include-ignored >$result/rust 2>&1
+    $tests --test-threads 1 --include-ignored >$result/rust 2>&1
     echo \$? >$result/rust.exit
     step rust
-    tests() { $python -m pytest --root -m "$chosen" -k "not current" -o cache_dir=$result/cache -v --durations 0 "\$@" tests/root; }
+    tests() { $python -m pytest --root -m "$chosen" -k "not current" -o cache_dir=$result/cache -o faulthandler_timeout=0 -v --durations 0 "\$@" tests/root; }
     tests >$result/pytest 2>&1
     code=\$?
     [ \$code != 1 ] || { tests --last-failed >$result/again 2>&1 && code=0; }
@@ -60,8 +60,8 @@ touch $result/ended
 RUN
 }
 
-# A recorder that gets no processor for seconds loses data and says so: what fails on a machine that slow is tried once more.
-# The machine's own exit code says nothing: what was written does.
+# Judges by the files written: the machine's exit code says nothing. Failed tests were run a second time, because a recorder
+# that gets no CPU for seconds loses data and says so.
 judge() {
     local release=$1 result=$2 step wrong=()
     [ -e "$result/ended" ] || wrong+=("did not end")
@@ -84,7 +84,7 @@ judge() {
 
 told() {
     [ -n "$tests" ] || return 0
-    echo "$(grep -oE 'T[12]: [a-z, ]+' "$1/doctor" | head -n 1);" \
+    echo "$(grep -oE '(sockets|syscalls): [a-z, ]+' "$1/doctor" | head -n 1);" \
         "$(grep 'test result' "$1/rust" | sed 's/.*ok. //; s/;.*//');" \
         "$(tail -n 1 "$1/pytest" | sed 's/=*//g; s/ in .*//')"
     grep '^SKIPPED' "$1/pytest"

@@ -1,5 +1,5 @@
-/* LD_PRELOAD: every BPF program that is loaded → a line `NAME INSTRUCTIONS` at the end of $MEMBENCH_VERIFIED, as the
- * verifier counts those it went through. bpf_prog_info tells the same, but not before Linux 5.16. */
+/* For LD_PRELOAD: appends a line `NAME INSTRUCTIONS` to $MEMBENCH_VERIFIED for every BPF program that is loaded, with the
+ * number of instructions that the verifier processed. bpf_prog_info has the number only since Linux 5.16. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <linux/bpf.h>
@@ -13,7 +13,7 @@
 
 typedef long call(long, ...);
 
-/* BPF_LOG_STATS of the kernel's own bpf_verifier.h: the sums alone. */
+/* BPF_LOG_STATS of the kernel's internal bpf_verifier.h: logs totals only. */
 enum { STATISTICS = 4 };
 
 static void note(const char *name, const char *log)
@@ -27,7 +27,7 @@ static void note(const char *name, const char *log)
 	fclose(file);
 }
 
-/* The caller's attributes may be longer than those of the headers here: they are copied whole. */
+/* Copies all of the caller's attributes, which may be longer than those of the headers here. */
 static long load(call *next, const void *attributes, size_t size)
 {
 	static char log[1 << 16];

@@ -1,4 +1,4 @@
-"""What the tests of memcached's own log share: a server that drops no line, clients, a key."""
+"""Fixtures for memcached's own log: a server that drops no line, and a known key."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def _hang_up() -> Iterator[None]:
 
 @pytest.fixture
 def roomy() -> Iterator[Memcached]:
-    """A memcached that drops no line of a test's."""
+    """Start a memcached whose log buffers are large enough to drop no line."""
     with memcached(threads=2, arguments=ROOM) as running:
         yield running
 
 
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
-    """A key that the test knows."""
+    """Write a key file whose key the tests know."""
     path = tmp_path / "ids.key"
     path.write_bytes(KEY)
     path.chmod(0o600)

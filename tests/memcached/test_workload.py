@@ -1,4 +1,4 @@
-"""The client that recordings are checked against is itself checked against memcached."""
+"""The clients' log, against which recordings are checked, checked against memcached."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ COLUMNS = ("ttl", "flags", "key_size", "value_size", "request_size", "outcome")
 
 @pytest.fixture(scope="module")
 def performed() -> Iterator[Performed]:
-    """The mixed workload, done once, and what memcached counted: bytes and commands."""
+    """Run the mixed workload once; return the connections and memcached's counts."""
     with memcached(memory=1024) as server:
         yield perform_on(server)
 
 
 def perform_on(server: Memcached) -> Performed:
-    """Do the mixed workload; see by how much memcached's counters change."""
+    """Run the mixed workload; return the connections and the change of memcached's counters."""
     before = server.settled_stats()
     connections = [Connection(server.port, ordinal) for ordinal in range(4)]
     perform_mixed(connections, seed=3)
@@ -48,7 +48,8 @@ def test_the_log_has_every_byte_and_command_that_memcached_counts(performed: Per
     assert sum(one.received_bytes for one in connections) == counted["bytes_written"]
     accepted = [operation for operation in log if operation.outcome != "client_error"]
     done = Counter(operation.command for operation in accepted)
-    workers = len(connections) - 1  # each vivifies a counter and invalidates an item: not counted
+    # Each worker creates a counter and invalidates an item, which memcached does not count.
+    workers = len(connections) - 1
     assert counted["delete"] == done["delete"] + done["md"] - workers
     assert counted["incr"] + counted["decr"] == done["incr"] + done["decr"] + done["ma"] - workers
     assert counted["cas"] == done["cas"]
@@ -56,7 +57,7 @@ def test_the_log_has_every_byte_and_command_that_memcached_counts(performed: Per
 
 
 def events_of(connections: list[Connection]) -> dict[int, list[Row]]:
-    """The events that a perfect recording of these connections would hold."""
+    """Return the events that a perfect recording of these connections would hold."""
     ids: dict[bytes, int] = {}
     recorded = {}
     for connection in connections:

@@ -1,4 +1,4 @@
-"""What may go wrong: each is one clear error with its remedy, and nothing is half-written."""
+"""Failures of every kind: one clear error with a remedy, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Ended, Recorder, membench, recorder
+from support.cli import Completed, membench, read_info, recorder, starting
 from support.profile import events
 from support.requests import read, store
 from support.server import Memcached, memcached
@@ -21,13 +21,13 @@ from support.workload import Connection
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 USAGE, DATA_LOST, ENVIRONMENT = 2, 4, 5
-#: Runs a command that is root in name only.
+#: Prefix that runs a command as root without any capability.
 POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 
-def one_clear_error(ended: Ended, code: int, *words: str) -> None:
-    """The error is one line, names what is wrong, has a remedy, and nothing else is said."""
-    ended.must(code)
+def one_clear_error(ended: Completed, code: int, *words: str) -> None:
+    """Fail unless the output is a one-line error with these words, and a remedy."""
+    ended.expect(code)
     assert ended.stdout == ""
     lines = ended.stderr.splitlines()
     assert [line for line in lines if line.startswith("error: ")] == lines[:1], ended.stderr
@@ -56,7 +56,7 @@ def test_a_recording_is_replaced_only_when_forced(server: Memcached, output: Pat
         ended = membench(
             "record", "ebpf:any", output, "--port", str(server.port), "--duration", "1", *options
         )
-        ended.must(code)
+        ended.expect(code)
     assert json.loads((output / "manifest.json").read_text())["state"] == "sealed"
 
 
@@ -90,7 +90,7 @@ def test_a_key_file_without_a_key_is_refused_and_not_shown(output: Path, tmp_pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MiB."""
+    """Mount a file system of 8 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -112,15 +112,15 @@ def test_a_full_disk_seals_what_there_is(server: Memcached, small_disk: Path) ->
         fill(small_disk / "filler")
         with Background(traffic):
             ended = running.wait()
-    ended.must(DATA_LOST)
-    info = membench("info", profile, "--format", "json").must().json
+    ended.expect(DATA_LOST)
+    info = read_info(profile)
     assert info["state"] == "sealed"
     assert info["events"] == len(events(profile)) >= kept
     assert "space" in ended.stderr + ended.stdout or "disk" in ended.stderr + ended.stdout
 
 
 def fill(path: Path) -> None:
-    """Write until the disk is full."""
+    """Write to a file until the disk is full."""
     with path.open("wb", buffering=0) as file:
         try:
             while file.write(bytes(1 << 16)):
@@ -131,27 +131,27 @@ def fill(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A profile of a few requests."""
+    """Record a profile of a few requests."""
     path = tmp_path_factory.mktemp("small") / "small.mb"
     with memcached() as server, recorder(path, [server.port]) as running:
         Connection(server.port, 0).perform(
             *(read("get", [b"k%d" % number]) for number in range(20))
         )
-        running.stop().must(0)
+        running.stop().expect(0)
     return path
 
 
 @pytest.fixture
 def damaged(small: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """Copy a profile for a test to damage."""
     return Path(shutil.copytree(small, tmp_path / "damaged.mb"))
 
 
 COMMANDS = [["info"], ["analyze"], ["replay"]]
 
 
-def read_with(command: list[str], profile: Path) -> Ended:
-    """A command that reads a profile."""
+def read_with(command: list[str], profile: Path) -> Completed:
+    """Run a command that reads a profile."""
     target = ["127.0.0.1:1"] if command == ["replay"] else []
     return membench(*command, profile, *target)
 
@@ -193,11 +193,11 @@ def test_a_profile_that_is_being_recorded_opens_but_is_not_repaired(
 ) -> None:
     with recorder(output, [server.port]) as running:
         Connection(server.port, 0).mark()
-        assert membench("info", output, "--format", "json").must().json["state"] == "recording"
+        assert read_info(output)["state"] == "recording"
         ended = membench("repair", output)
         assert ended.code != 0
         assert "being recorded" in ended.stderr
-        running.stop().must(0)
+        running.stop().expect(0)
 
 
 def test_a_target_that_holds_items_is_refused(small: Path, server: Memcached) -> None:
@@ -224,7 +224,7 @@ def test_a_target_that_is_allowed_to_be_in_use_is_replayed_against(
     other = Connection(server.port, 0)
     other.mark()
     replayed = membench("replay", small, server.address, "--allow-nonempty", "--format", "json")
-    # 4: all were sent, on a machine that is too busy to hold the recorded timing.
+    # Exit code 4: everything was sent, but a busy machine could not hold the recorded timing.
     assert replayed.code in (0, 4), replayed.stderr
     assert replayed.json["sent"] == replayed.json["planned"] > 0
     other.close()
@@ -240,8 +240,8 @@ def test_a_server_that_dies_under_a_recording_does_not_spoil_it(
     with recorder(output, [server.port]) as running:
         Connection(server.port, 0).perform(*(read("get", [b"k%d" % number]) for number in range(5)))
         server.stop()
-        running.stop().must(0)
-    info = membench("info", output, "--format", "json").must().json
+        running.stop().expect(0)
+    info = read_info(output)
     assert (info["state"], info["commands"]["get"]) == ("sealed", 5)
 
 
@@ -253,16 +253,15 @@ def test_a_second_recorder_sees_the_same(server: Memcached, tmp_path: Path) -> N
         Connection(server.port, 0).perform(
             *(read("get", [b"k%d" % number]) for number in range(50))
         )
-        one.stop().must(0)
-        two.stop().must(0)
+        one.stop().expect(0)
+        two.stop().expect(0)
     assert len(events(tmp_path / "one.mb")) == len(events(tmp_path / "two.mb")) == 50
 
 
 def test_ctrl_c_as_soon_as_it_is_attached_seals_an_empty_profile(
     server: Memcached, output: Path
 ) -> None:
-    running = Recorder(output, [server.port], "--no-stats")
-    running.attached().stop().must(0)
-    running.forget()
-    info = membench("info", output, "--format", "json").must().json
+    with starting(output, [server.port], "--no-stats") as running:
+        running.attached().stop().expect(0)
+    info = read_info(output)
     assert (info["state"], info["events"], info["ledger"]["complete"]) == ("sealed", 0, True)

@@ -1,4 +1,4 @@
-"""The binary protocol recorded, against the clients' own log and memcached's own counters."""
+"""Recordings of the binary protocol, against the clients' log and memcached's counters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 
 class Recorded(NamedTuple):
-    """A recording, and the connections that spoke binary."""
+    """A recording, and the traffic of its binary connections."""
 
     mixed: Mixed
     mixtures: list[BinaryMixture]
@@ -33,7 +33,7 @@ class Recorded(NamedTuple):
 def recorded(
     memcached_binary: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Recorded]:
-    """The binary workload beside text on a server with four threads, recorded once."""
+    """Record the binary workload once, on a server with four threads."""
     with memcached(threads=4, memory=1024, binary=memcached_binary) as server:
         yield Recorded(*record_binary(server, tmp_path_factory.mktemp("binary") / "binary.mb"))
 
@@ -50,7 +50,7 @@ def test_every_byte_of_messages_is_in_the_ledger(recorded: Recorded) -> None:
 
 @pytest.mark.quick
 def test_a_recording_of_messages_is_complete(recorded: Recorded) -> None:
-    recorded.mixed.recording.must(0)
+    recorded.mixed.recording.expect(0)
     ledger = recorded.mixed.info["ledger"]
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
 
@@ -119,7 +119,7 @@ def test_lengths_that_close_the_connection_end_it(server: Memcached, output: Pat
         exchange = together(fetch("get", b"a"), refused)
         sent = Exchange(exchange.data + rest, exchange.requests, exchange.settle)
         connection.perform(sent)
-        ended = running.stop().must(0)
+        ended = running.stop().expect(0)
     assert compare([connection], by_connection(events(output))) == []
     assert ended.json["ledger"]["boundary"] == len(rest)
 
@@ -133,11 +133,11 @@ def test_a_binary_quit_is_answered_unless_it_is_quiet(
         mark(connection)
         flush = ask("flush_all", quiet=quiet)
         connection.perform(together(flush, ask("noop"), ask("quit", quiet=quiet)))
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([connection], by_connection(events(output))) == []
 
 
-def test_a_connection_that_was_open_is_told_by_its_first_whole_request(
+def test_the_protocol_of_an_open_connection_is_known_from_its_first_whole_request(
     server: Memcached, output: Path
 ) -> None:
     connection = Connection(server.port, 0)
@@ -149,7 +149,7 @@ def test_a_connection_that_was_open_is_told_by_its_first_whole_request(
         whole.settle(connection.reader)
         mark(connection)
         connection.perform(together(fetch("getk", b"begun before")))
-        running.stop().must(0)
+        running.stop().expect(0)
     (rows,) = by_connection(events(output)).values()
     assert [row["outcome"] for row in rows[-2:]] == ["miss", "hit"]
     assert {row["protocol"] for row in rows} == {"binary"}

@@ -1,4 +1,4 @@
-"""A recording of the binary protocol replayed: the target did what the recorded server did."""
+"""Replays of the binary protocol: the target does what the recorded server did."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any, NamedTuple
 import pytest
 
 from support.binary_workload import record_binary
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, membench, recorder
 from support.mixed import Mixed, data_counts
 from support.profile import Row, events
 from support.server import memcached
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: Requests whose answer may depend on a cas value that the target has not returned.
+#: Commands whose outcome may depend on a cas value that the target has not returned.
 UNSURE = ("cas", "append", "delete")
 
 
 class Twice(NamedTuple):
-    """A recording, its replay, and a recording of that."""
+    """A recording, the report of its replay, and a recording of that replay."""
 
     first: Mixed
     report: Any
     moved: dict[str, int]
     second: list[Row]
-    ended: Ended
+    ended: Completed
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +54,14 @@ def twice(
 
 
 def data(profile: Path) -> list[Row]:
-    """The events of binary commands on a key that memcached accepted."""
+    """Return the events of binary commands on a key that memcached accepted."""
     return [
         row for row in events(profile) if row["key"] is not None and row["protocol"] == "binary"
     ]
 
 
 def test_a_replay_of_messages_is_complete_when_recorded(twice: Twice) -> None:
-    twice.ended.must(0)
+    twice.ended.expect(0)
 
 
 def test_every_message_is_sent_and_answered_without_error(twice: Twice) -> None:
@@ -95,7 +95,7 @@ def test_recording_a_replay_of_messages_gives_the_same_outcomes(twice: Twice, co
 
 
 def is_sure(row: Row) -> bool:
-    """Whether an event depends neither on the target's cas values nor on what was not seen."""
+    """Return true if neither the target's cas values nor unseen responses affect an event."""
     compared = row["command"] in UNSURE and "C" in row["options"].split()
     unsettled = row["command"] == "add" and row["options"] == "q"
     return row["command"] != "cas" and not compared and not unsettled

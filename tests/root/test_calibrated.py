@@ -1,4 +1,4 @@
-"""`doctor --calibrate`: a private memcached is recorded, and nothing of that stays."""
+"""`doctor --calibrate`: it records a private memcached and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from uuid import uuid4
 
 import pytest
 
-from support.cli import Ended, membench
-from support.server import Memcached, free_port
+from support.cli import Completed, membench
+from support.ports import free_port
+from support.server import Memcached
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 MEASURED = "measured here, 16 requests in a write, median of 3 rounds"
-Calibrate = Callable[..., Ended]
+Calibrate = Callable[..., Completed]
 
 
 def marked(mark: str) -> list[str]:
-    """Processes that were started with this in their environment."""
+    """Return the processes that have `mark` in their environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -31,12 +32,12 @@ def marked(mark: str) -> list[str]:
 
 @pytest.fixture
 def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibrate:
-    """Run it, and see that its processes and files are gone."""
+    """Return a function that runs the command and fails if it leaves processes or files."""
     own = tmp_path / "own"
     own.mkdir()
     name, value = "MEMBENCH_CALIBRATED", str(uuid4())
 
-    def run(*options: str) -> Ended:
+    def run(*options: str) -> Completed:
         with monkeypatch.context() as changed:
             changed.setenv(name, value)
             changed.setenv("TMPDIR", str(own))
@@ -47,10 +48,8 @@ def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calibrate:
     return run
 
 
-def test_what_was_measured_here_is_what_the_forecast_is_made_of(
-    server: Memcached, calibrate: Calibrate
-) -> None:
-    told = calibrate("--port", str(server.port), "--format", "json").must().json
+def test_the_forecast_uses_the_measured_costs(server: Memcached, calibrate: Calibrate) -> None:
+    told = calibrate("--port", str(server.port), "--format", "json").expect(0).json
     measured = told["calibration"]
     assert sorted(measured) == ["bytes", "measured", "recorder_ns", "server_ns"]
     assert measured["measured"].startswith(MEASURED)
@@ -64,8 +63,8 @@ def test_what_was_measured_here_is_what_the_forecast_is_made_of(
         assert forecast[name] == pytest.approx([expected, expected])
 
 
-def test_it_is_shown_where_there_is_no_server_to_forecast_for(calibrate: Calibrate) -> None:
-    shown = " ".join(calibrate("--port", str(free_port())).must().stdout.split())
+def test_a_calibration_is_shown_without_a_server_to_forecast_for(calibrate: Calibrate) -> None:
+    shown = " ".join(calibrate("--port", str(free_port())).expect(0).stdout.split())
     assert "calibrated an operation costs" in shown
     assert MEASURED in shown
 
@@ -74,6 +73,6 @@ def test_without_a_memcached_it_says_what_to_install(
     calibrate: Calibrate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    refused = calibrate("--port", str(free_port())).must(5)
+    refused = calibrate("--port", str(free_port())).expect(5)
     assert "there is no `memcached` on this machine" in refused.stderr
     assert "apt-get install memcached" in refused.stderr

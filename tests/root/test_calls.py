@@ -1,4 +1,4 @@
-"""A server that reads and writes by every call: its bytes are recorded, or counted by cause."""
+"""Servers that use every system call: bytes are recorded, or counted by cause."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pathlib import Path
 import pytest
 
 from support.calls import Compat, Messages, Uring
+from support.cli import read_ledger
 from support.kernel import needs_sockets
 from support.profile import table
-from support.redirected import Redirected
-from support.talking import (
+from support.recorded_pair import (
     ANSWER,
     LENGTH,
     REQUEST,
     Receive,
     Send,
-    balance,
-    gets,
-    ledger,
-    talking,
-    whole,
+    assert_complete,
+    balanced_ledger,
+    events_in_order,
+    recorded_pair,
 )
+from support.redirected import Redirected
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 ROUNDS = 6
-#: One request and its answer were lost. The next answer shows it, and so cannot be told from it.
+#: Outcomes after a lost request and response: the next response may belong to either request.
 AFTER_LOST_ANSWER = ["miss", None, "miss"]
 
 
@@ -73,34 +73,34 @@ def _sendmmsg(server: socket.socket, data: bytes) -> object:
     ],
     ids=["read, write", "recv, send", "readv, writev", "recvmsg, sendmsg", "recvmmsg, sendmmsg"],
 )
-def test_what_a_call_moves_is_recorded(
+def test_bytes_of_every_call_are_recorded(
     output: Path, hooks: str, receive: Receive, send: Send
 ) -> None:
-    with talking(output, "--hooks", hooks) as talk:
+    with recorded_pair(output, "--hooks", hooks) as pair:
         for number in range(ROUNDS):
-            talk.ask(number)
-            assert receive(talk.server) == REQUEST % number
-            talk.answer(ANSWER, send)
-        talk.running.stop().must(0)
-    whole(output, talk, ROUNDS)
+            pair.ask(number)
+            assert receive(pair.server) == REQUEST % number
+            pair.answer(ANSWER, send)
+        pair.recorder.stop().expect(0)
+    assert_complete(output, pair, ROUNDS)
 
 
 @pytest.mark.quick
 def test_each_message_of_a_call_is_found(output: Path, hooks: str) -> None:
-    """Three requests and answers a call, in a fourth message nothing; then the same array again."""
+    """Move three messages a call through an array of four, and use the array again."""
     buffers = [[bytearray(LENGTH)] for _ in range(4)]
     incoming = Messages(buffers)
     outgoing = Messages([[bytearray(b"EN"), bytearray(b"D\r\n")] for _ in range(3)])
-    with talking(output, "--hooks", hooks) as talk:
+    with recorded_pair(output, "--hooks", hooks) as pair:
         for turn in range(ROUNDS):
             numbers = range(turn % 4, turn % 4 + 3)
-            talk.ask(*numbers)
-            assert incoming.receive(talk.server.fileno()) == [LENGTH] * 3
+            pair.ask(*numbers)
+            assert incoming.receive(pair.server.fileno()) == [LENGTH] * 3
             assert [bytes(one) for (one,) in buffers[:3]] == [REQUEST % each for each in numbers]
-            talk.answer(ANSWER * 3, lambda to, _: outgoing.send(to.fileno()))
-        talk.running.stop().must(0)
-    whole(output, talk, ROUNDS * 3)
-    assert len({row["key"] for row in gets(output)}) == 6, "the keys 0 to 5"
+            pair.answer(ANSWER * 3, lambda to, _: outgoing.send(to.fileno()))
+        pair.recorder.stop().expect(0)
+    assert_complete(output, pair, ROUNDS * 3)
+    assert len({row["key"] for row in events_in_order(output)}) == 6, "the keys 0 to 5"
 
 
 @pytest.mark.parametrize("responses", ["lengths", "none"])
@@ -109,16 +109,16 @@ def test_messages_are_counted_whatever_is_looked_at_of_responses(
 ) -> None:
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
     outgoing = Messages([[bytearray(b"EN"), bytearray(b"D\r\n")] for _ in range(3)])
-    with talking(output, "--hooks", hooks, "--responses", responses) as talk:
+    with recorded_pair(output, "--hooks", hooks, "--responses", responses) as pair:
         for _ in range(ROUNDS):
-            talk.ask(1, 2, 3)
-            assert incoming.receive(talk.server.fileno()) == [LENGTH] * 3
-            talk.answer(ANSWER * 3, lambda to, _: outgoing.send(to.fileno()))
-        talk.running.stop().must(0)
-    outcomes = {row["outcome"] for row in gets(output)}
+            pair.ask(1, 2, 3)
+            assert incoming.receive(pair.server.fileno()) == [LENGTH] * 3
+            pair.answer(ANSWER * 3, lambda to, _: outgoing.send(to.fileno()))
+        pair.recorder.stop().expect(0)
+    outcomes = {row["outcome"] for row in events_in_order(output)}
     assert outcomes == {"miss" if responses == "lengths" else None}
-    found = ledger(output)
-    assert (found["request_bytes"], found["response_bytes"]) == (talk.sent, talk.answered)
+    found = read_ledger(output)
+    assert (found["request_bytes"], found["response_bytes"]) == (pair.sent, pair.answered)
     assert found["complete"] is True
 
 
@@ -126,43 +126,43 @@ def test_messages_of_a_call_with_a_timeout_are_found_where_its_result_is_known(
     output: Path,
 ) -> None:
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
-    with talking(output, "--hooks", "syscalls") as talk:
+    with recorded_pair(output, "--hooks", "syscalls") as pair:
         for _ in range(ROUNDS):
-            talk.ask(1, 2)
-            assert incoming.receive(talk.server.fileno(), timeout_s=5) == [LENGTH] * 2
-            talk.answer(ANSWER * 2)
-        talk.running.stop().must(0)
-    whole(output, talk, ROUNDS * 2)
+            pair.ask(1, 2)
+            assert incoming.receive(pair.server.fileno(), timeout_s=5) == [LENGTH] * 2
+            pair.answer(ANSWER * 2)
+        pair.recorder.stop().expect(0)
+    assert_complete(output, pair, ROUNDS * 2)
 
 
 @pytest.mark.quick
 def test_more_messages_than_programs_follow_are_a_hole_of_that_size(output: Path) -> None:
-    """One byte each: the programs that may follow each other take 256 of them."""
+    """Send one byte a message: the chain of programs reads 256 messages of a call."""
     count = 600
     outgoing = Messages([[bytearray(b"x")] for _ in range(count)])
-    with talking(output, "--hooks", "syscalls") as talk:
-        talk.exchange(0)
-        talk.ask(1)
-        assert talk.server.recv(LENGTH) == REQUEST % 1
-        talk.answer(b"x" * count, lambda to, _: outgoing.send(to.fileno()))
-        talk.exchange(2)
-        talk.running.stop().must(4)
-    assert balance(output, talk)["record_limit"] == count - 256
+    with recorded_pair(output, "--hooks", "syscalls") as pair:
+        pair.exchange(0)
+        pair.ask(1)
+        assert pair.server.recv(LENGTH) == REQUEST % 1
+        pair.answer(b"x" * count, lambda to, _: outgoing.send(to.fileno()))
+        pair.exchange(2)
+        pair.recorder.stop().expect(4)
+    assert balanced_ledger(output, pair)["record_limit"] == count - 256
 
 
 @needs_sockets
-def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
-    """With a timeout a call may end anywhere: to a socket's tracepoint its messages are lost."""
+def test_messages_without_a_known_boundary_are_counted(output: Path) -> None:
+    """Give the call a timeout: it may return early, so the socket hooks cannot count messages."""
     incoming = Messages([[bytearray(LENGTH)] for _ in range(4)])
-    with talking(output) as talk:
-        talk.exchange(0)
-        talk.ask(1, 2)
-        assert incoming.receive(talk.server.fileno(), timeout_s=5) == [LENGTH] * 2
-        talk.answer(ANSWER * 2)
-        talk.exchange(3)
-        talk.running.stop().must(4)
-    assert balance(output, talk)["other_syscall"] == 2 * LENGTH
-    assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
+    with recorded_pair(output) as pair:
+        pair.exchange(0)
+        pair.ask(1, 2)
+        assert incoming.receive(pair.server.fileno(), timeout_s=5) == [LENGTH] * 2
+        pair.answer(ANSWER * 2)
+        pair.exchange(3)
+        pair.recorder.stop().expect(4)
+    assert balanced_ledger(output, pair)["other_syscall"] == 2 * LENGTH
+    assert [row["outcome"] for row in events_in_order(output)] == ["miss"] * 2
     assert [(row["cause"], row["bytes"]) for row in table(output, "losses")] == [
         ("other_syscall", 2 * LENGTH)
     ]
@@ -170,103 +170,103 @@ def test_messages_that_cannot_be_told_apart_are_counted(output: Path) -> None:
 
 @pytest.mark.quick
 @needs_sockets
-def test_what_io_uring_moves_is_counted_apart(output: Path) -> None:
+def test_bytes_moved_by_io_uring_are_counted_apart(output: Path) -> None:
     try:
         ring = Uring()
     except OSError as error:
         pytest.skip(f"no io_uring here: {error}")
-    with talking(output) as talk:
-        talk.exchange(0)
-        talk.ask(1)
-        assert ring.receive(talk.server.fileno(), 4096) == REQUEST % 1
-        talk.answer(ANSWER, lambda to, data: ring.send(to.fileno(), data))
-        talk.exchange(2)
-        talk.exchange(3)
-        talk.running.stop().must(4)
+    with recorded_pair(output) as pair:
+        pair.exchange(0)
+        pair.ask(1)
+        assert ring.receive(pair.server.fileno(), 4096) == REQUEST % 1
+        pair.answer(ANSWER, lambda to, data: ring.send(to.fileno(), data))
+        pair.exchange(2)
+        pair.exchange(3)
+        pair.recorder.stop().expect(4)
     ring.close()
-    assert balance(output, talk)["io_uring"] == LENGTH + len(ANSWER)
-    assert [row["outcome"] for row in gets(output)] == AFTER_LOST_ANSWER
+    assert balanced_ledger(output, pair)["io_uring"] == LENGTH + len(ANSWER)
+    assert [row["outcome"] for row in events_in_order(output)] == AFTER_LOST_ANSWER
 
 
 @needs_sockets
-def test_what_a_thread_of_the_kernel_moves_is_counted_apart(output: Path) -> None:
-    with talking(output) as talk:
-        talk.exchange(0)
-        talk.ask(1)
-        assert talk.server.recv(LENGTH) == REQUEST % 1
+def test_bytes_moved_by_a_kernel_thread_are_counted_apart(output: Path) -> None:
+    with recorded_pair(output) as pair:
+        pair.exchange(0)
+        pair.ask(1)
+        assert pair.server.recv(LENGTH) == REQUEST % 1
         try:
-            way = Redirected(talk.server)
+            way = Redirected(pair.server)
         except OSError as error:
             pytest.skip(f"no sockmap here: {error}")
-        talk.answer(ANSWER, way.send)
-        talk.exchange(2)
-        talk.exchange(3)
-        talk.running.stop().must(4)
+        pair.answer(ANSWER, way.send)
+        pair.exchange(2)
+        pair.exchange(3)
+        pair.recorder.stop().expect(4)
         way.close()
-    assert balance(output, talk)["kernel_thread"] == len(ANSWER)
-    assert [row["outcome"] for row in gets(output)] == ["miss", None, None, "miss"]
+    assert balanced_ledger(output, pair)["kernel_thread"] == len(ANSWER)
+    assert [row["outcome"] for row in events_in_order(output)] == ["miss", None, None, "miss"]
 
 
 @pytest.mark.quick
-def test_what_a_32_bit_call_moves_is_counted_apart(output: Path, hooks: str) -> None:
+def test_bytes_of_a_32_bit_call_are_counted_apart(output: Path, hooks: str) -> None:
     try:
         compat = Compat()
     except OSError as error:
         pytest.skip(f"no 32-bit calls here: {error}")
-    with talking(output, "--hooks", hooks) as talk:
-        talk.exchange(0)
-        talk.ask(1)
+    with recorded_pair(output, "--hooks", hooks) as pair:
+        pair.exchange(0)
+        pair.ask(1)
         try:
-            assert compat.read(talk.server.fileno(), 4096) == REQUEST % 1
+            assert compat.read(pair.server.fileno(), 4096) == REQUEST % 1
         except OSError as error:
             pytest.skip(f"no 32-bit calls here: {error}")
-        talk.answer(ANSWER)
-        talk.exchange(2)
-        talk.running.stop().must(4)
-    if hooks == "syscalls":  # such a call has another number there, and is not looked at
-        found = ledger(output)
+        pair.answer(ANSWER)
+        pair.exchange(2)
+        pair.recorder.stop().expect(4)
+    if hooks == "syscalls":  # 32-bit calls have numbers of their own, which these hooks ignore
+        found = read_ledger(output)
         assert (found["missed"], found["request_bytes"]) == (LENGTH, 2 * LENGTH)
         return
-    assert balance(output, talk)["compat_task"] == LENGTH
-    assert [row["outcome"] for row in gets(output)] == ["miss"] * 2
+    assert balanced_ledger(output, pair)["compat_task"] == LENGTH
+    assert [row["outcome"] for row in events_in_order(output)] == ["miss"] * 2
 
 
 def test_peeking_counts_nothing_twice(output: Path, hooks: str) -> None:
-    with talking(output, "--hooks", hooks) as talk:
+    with recorded_pair(output, "--hooks", hooks) as pair:
         for number in range(ROUNDS):
-            talk.ask(number)
-            assert talk.server.recv(4096, socket.MSG_PEEK) == REQUEST % number
-            assert talk.server.recv(4096) == REQUEST % number
-            talk.answer(ANSWER)
-        talk.running.stop().must(0)
-    whole(output, talk, ROUNDS)
+            pair.ask(number)
+            assert pair.server.recv(4096, socket.MSG_PEEK) == REQUEST % number
+            assert pair.server.recv(4096) == REQUEST % number
+            pair.answer(ANSWER)
+        pair.recorder.stop().expect(0)
+    assert_complete(output, pair, ROUNDS)
 
 
-def test_an_end_that_comes_with_the_last_bytes_is_no_gap(output: Path, hooks: str) -> None:
-    with talking(output, "--hooks", hooks) as talk:
-        talk.exchange(0)
-        talk.ask(1)
-        talk.client.shutdown(socket.SHUT_WR)
-        assert talk.server.recv(LENGTH, socket.MSG_WAITALL) == REQUEST % 1
-        assert talk.server.recv(1) == b""
-        talk.answer(ANSWER)
-        talk.running.stop().must(0)
-    whole(output, talk, 2)
+def test_a_close_that_arrives_with_the_last_bytes_is_no_gap(output: Path, hooks: str) -> None:
+    with recorded_pair(output, "--hooks", hooks) as pair:
+        pair.exchange(0)
+        pair.ask(1)
+        pair.client.shutdown(socket.SHUT_WR)
+        assert pair.server.recv(LENGTH, socket.MSG_WAITALL) == REQUEST % 1
+        assert pair.server.recv(1) == b""
+        pair.answer(ANSWER)
+        pair.recorder.stop().expect(0)
+    assert_complete(output, pair, 2)
 
 
 @pytest.mark.quick
-def test_what_is_spliced_out_of_a_socket_is_missed_and_said(output: Path) -> None:
+def test_bytes_spliced_out_of_a_socket_are_missed_and_reported(output: Path) -> None:
     out, into = os.pipe()
-    with talking(output) as talk:
-        talk.exchange(0)
-        talk.ask(1)
-        assert os.splice(talk.server.fileno(), into, 4096) == LENGTH
-        talk.answer(ANSWER)
-        talk.exchange(2)
-        talk.running.stop().must(4)
+    with recorded_pair(output) as pair:
+        pair.exchange(0)
+        pair.ask(1)
+        assert os.splice(pair.server.fileno(), into, 4096) == LENGTH
+        pair.answer(ANSWER)
+        pair.exchange(2)
+        pair.recorder.stop().expect(4)
     os.close(out)
     os.close(into)
-    found = ledger(output)
+    found = read_ledger(output)
     assert found["missed"] == LENGTH == found["servers"][0]["request"]["missed"]
     assert found["request_bytes"] == 2 * LENGTH
 
@@ -287,14 +287,14 @@ def _sendfile(server: socket.socket, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("send", [_splice, _sendfile], ids=["splice", "sendfile"])
-def test_what_a_socket_is_sent_without_a_buffer_is_counted_apart(output: Path, send: Send) -> None:
-    with talking(output) as talk:
-        talk.exchange(0)
-        talk.ask(1)
-        assert talk.server.recv(4096) == REQUEST % 1
-        talk.answer(ANSWER, send)
-        talk.exchange(2)
-        talk.exchange(3)
-        talk.running.stop().must(4)
-    assert balance(output, talk)["other_syscall"] == len(ANSWER)
-    assert [row["outcome"] for row in gets(output)] == ["miss", None, None, "miss"]
+def test_bytes_sent_without_a_buffer_are_counted_apart(output: Path, send: Send) -> None:
+    with recorded_pair(output) as pair:
+        pair.exchange(0)
+        pair.ask(1)
+        assert pair.server.recv(4096) == REQUEST % 1
+        pair.answer(ANSWER, send)
+        pair.exchange(2)
+        pair.exchange(3)
+        pair.recorder.stop().expect(4)
+    assert balanced_ledger(output, pair)["other_syscall"] == len(ANSWER)
+    assert [row["outcome"] for row in events_in_order(output)] == ["miss", None, None, "miss"]

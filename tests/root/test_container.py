@@ -1,8 +1,7 @@
-"""The lines for containers: the namespaces and capabilities that docker and Kubernetes give."""
+"""The documented container settings, with the namespaces and capabilities they give."""
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -17,16 +16,17 @@ import yaml
 
 from membench._doctor.diagnose import Probe, judge_sockets
 from membench._doctor.host import Identity
-from support.cli import Recorder, membench, recorder
+from support import proc
+from support.cli import Recorder, read_info, recorder, starting
 from support.namespace import namespace
+from support.ports import free_port
 from support.profile import events
-from support.server import Memcached, free_port
+from support.server import Memcached
 from support.unique import traffics
-from support.waiting import until
+from support.waiting import DEADLINE, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs/capture.md"
-RUNS = "keys leave memory only as keyed ids"
-#: What docker leaves to root in a container.
+#: Capabilities that docker leaves to root in a container.
 DOCKER = (
     "chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
     "net_bind_service", "net_raw", "sys_chroot", "mknod", "audit_write", "setfcap",
@@ -36,36 +36,36 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 
 def documented(language: str) -> list[str]:
-    """The blocks of the document in a language."""
+    """Return the document's code blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
 def added(line: str) -> list[str]:
-    """The capabilities that a docker line adds."""
+    """Return the capabilities that a docker line adds."""
     return [name.lower() for name in re.findall(r"--cap-add ([A-Z_]+)", line)]
 
 
 def docker_lines() -> list[str]:
-    """What the document and `doctor` say to run."""
+    """Return the docker lines of the document and of `doctor`."""
     (written,) = (line for block in documented("sh") for line in block.splitlines()
                   if line.startswith("docker run"))  # fmt: skip
     return [written, *(line for line in remedies() if line.startswith("docker run"))]
 
 
 def remedies() -> tuple[str, ...]:
-    """What `doctor` says to someone who has nothing."""
+    """Return the remedies of `doctor` for a user without capabilities."""
     return judge_sockets(Probe(False, None, "refused", None), Identity(1000, ())).remedies
 
 
 def pod() -> dict[str, Any]:
-    """The documented Kubernetes lines."""
+    """Return the documented pod specification."""
     (written,) = documented("yaml")
     spec: dict[str, Any] = yaml.safe_load(written)["spec"]
     return spec
 
 
 def container(*capabilities: str, host_network: bool = True) -> list[str]:
-    """A prefix that runs a command as root with these alone, in namespaces of its own."""
+    """Return a prefix that runs a command as root with these capabilities in namespaces."""
     held = ",".join(f"+{name}" for name in capabilities)
     spaces = ["--mount", "--pid", "--fork", "--mount-proc", "--cgroup"]
     spaces += [] if host_network else ["--net"]
@@ -75,25 +75,19 @@ def container(*capabilities: str, host_network: bool = True) -> list[str]:
 
 @contextmanager
 def inside(profile: Path, port: int, prefix: list[str]) -> Iterator[Recorder]:
-    """A recorder in a container, at work."""
-    running = Recorder(profile, [port], prefix=prefix)
-    try:
-        until(lambda: RUNS in running.told() or running.process.poll() is not None, "its start")
-        assert running.process.poll() is None, running.told()
+    """Start a recorder in a container and wait until it records."""
+    with starting(profile, [port], prefix=prefix) as running:
+        until(
+            lambda: running.has_started() or running.process.poll() is not None,
+            "its start",
+        )
+        assert running.process.poll() is None, running.stderr_text()
         yield running
-    finally:
-        running.forget()
-
-
-def children(pid: int) -> list[int]:
-    """What a process has begun."""
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def end(running: Recorder) -> None:
-    """Ctrl-C for the command in the container: its parent here only waits for it."""
-    for child in children(running.pid):
-        os.kill(child, signal.SIGINT)
+    """Send Ctrl-C to the command in the container: its parent here only waits for it."""
+    proc.signal_children(running.pid, signal.SIGINT)
 
 
 def test_the_kubernetes_lines_are_yaml_and_say_what_doctor_says() -> None:
@@ -109,7 +103,7 @@ def test_the_kubernetes_lines_are_yaml_and_say_what_doctor_says() -> None:
 
 
 @pytest.mark.parametrize("line", [*docker_lines(), "Kubernetes"])
-def test_what_the_lines_give_a_container_is_enough(
+def test_the_documented_capabilities_are_enough_in_a_container(
     server: Memcached, output: Path, line: str
 ) -> None:
     held = [*DOCKER, *added(line)]
@@ -120,7 +114,7 @@ def test_what_the_lines_give_a_container_is_enough(
     with inside(output, server.port, container(*held)) as running:
         traffic.pipeline()
         end(running)
-        recording = running.wait().must(0).json
+        recording = running.wait().expect(0).json
     assert recording["events"] == len(traffic.connection.log)
     assert recording["ledger"]["complete"] is True
     (flows,) = recording["ledger"]["servers"]
@@ -137,31 +131,30 @@ def test_in_a_network_of_its_own_a_container_records_servers_it_cannot_ask(
     with inside(output, server.port, container("bpf", "perfmon", host_network=False)) as running:
         traffic.pipeline()
         end(running)
-        recording = running.wait().must(0)
+        recording = running.wait().expect(0)
     assert len(events(output)) == len(traffic.connection.log)
     assert recording.json["ledger"]["complete"] is True
     assert (recording.json["differences"], recording.json["not_compared"]) == ([], 1)
     assert "nothing listens on that port yet, as far as can be seen" in recording.stderr
-    assert membench("info", output, "--format", "json").must().json["connections"] == 1
+    assert read_info(output)["connections"] == 1
 
 
 @contextmanager
 def contained(port: int) -> Iterator[int]:
-    """A memcached in a process namespace of its own; its process as it is called here."""
-    spaces = ["unshare", "--pid", "--fork", "--mount-proc"]
+    """Start a memcached in a process namespace; yield its process id in ours."""
+    spaces = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     outer = subprocess.Popen([*spaces, "memcached", "-p", str(port), "-U", "0", "-u", "root"])
     try:
-        (inner,) = until(lambda: children(outer.pid), "the server's process")
+        (inner,) = until(lambda: proc.children(outer.pid), "the server's process")
         yield inner
     finally:
-        for one in children(outer.pid):
-            os.kill(one, signal.SIGKILL)
-        outer.wait(60)
+        outer.kill()
+        outer.wait(DEADLINE)
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens there."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 60):
+    """Return true if a server accepts connections on the port."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), DEADLINE):
         return True
     return False
 
@@ -176,7 +169,7 @@ def test_a_server_in_a_container_is_recorded_from_outside_and_not_asked(output: 
             with space.inside():
                 (traffic,) = traffics(port, 1)
             traffic.pipeline()
-            recording = running.stop().must(0)
+            recording = running.stop().expect(0)
     assert recording.json["ledger"]["servers"][0]["pid"] == pid
     assert f"in network namespace {space.inode}" in recording.stderr
     assert recording.json["events"] == len(traffic.connection.log)

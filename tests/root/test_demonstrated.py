@@ -28,7 +28,7 @@ def test_the_function_returns_each_result_and_keeps_nothing_unless_told(tmp_path
 
 
 def test_the_command_shows_each_step_as_it_would_be_typed(tmp_path: Path) -> None:
-    ended = run("demo", "--keep", tmp_path, "--seconds", "0.5").must()
+    ended = run("demo", "--keep", tmp_path, "--seconds", "0.5").expect(0)
     typed = [line.split() for line in ended.stderr.splitlines() if line.startswith("$ ")]
     assert [line[4] for line in typed] == STEPS
     for shown in ("every byte accounted for", "yes, lost 0", "hit ratio for -m", "response time"):

@@ -1,4 +1,4 @@
-"""Recording begins and ends while clients are busy: what is cut is boundary, nothing shifts."""
+"""Recordings that start and end during traffic: cut requests are boundary, nothing shifts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import read_ledger, recorder
 from support.oracle import KnownKeyIds
 from support.profile import Row, by_connection, events
 from support.server import memcached
@@ -18,23 +18,21 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CONNECTIONS = 32
 LARGEST = 1_000_000
-#: Pipelines that every connection performs while it is recorded, at least.
+#: Least number of pipelines of every connection while it is recorded.
 PIPELINES = 6
 
 
 class Busy:
-    """A recording whose edges lie in the middle of traffic."""
+    """A recording that starts and ends in the middle of traffic."""
 
     def __init__(self, profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> None:
         self.traffic = traffic
         self.keys = keys
         self.recorded = by_connection(events(profile))
-        self.ledger: dict[str, Any] = (
-            membench("info", profile, "--format", "json").must().json["ledger"]
-        )
+        self.ledger: dict[str, Any] = read_ledger(profile)
 
     def places(self, one: UniqueTraffic) -> tuple[list[int], list[str], list[Row]]:
-        rows = one.of(self.recorded)
+        rows = one.events_in(self.recorded)
         places, wrong = one.log(self.keys).places(rows)
         return places, wrong, rows
 
@@ -57,9 +55,8 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Busy:
                         for one, start in zip(traffic, begun, strict=True)
                     ),
                     "traffic",
-                    120,
                 )
-                running.stop().must(0)
+                running.stop().expect(0)
     return Busy(folder / "busy.mb", traffic, keys)
 
 
@@ -81,6 +78,6 @@ def test_only_the_last_batch_of_a_connection_may_lack_outcomes(busy: Busy) -> No
         assert unseen <= {rows[-1]["batch"]}
 
 
-def test_what_the_edges_cut_is_boundary_and_the_recording_is_complete(busy: Busy) -> None:
+def test_bytes_cut_by_the_edges_are_boundary_and_the_recording_is_complete(busy: Busy) -> None:
     assert busy.ledger["complete"] is True, busy.ledger
     assert busy.ledger["boundary"] > 0

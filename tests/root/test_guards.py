@@ -1,36 +1,35 @@
-"""What keeps a recording harmless: each guard is provoked on a real memcached, and says so."""
+"""Guards that keep a recording harmless: each is provoked on a real memcached and named."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support import proc
+from support.cli import membench, read_info, recorder, starting
 from support.oracle import KnownKeyIds
 from support.profile import events
 from support.server import Memcached
 from support.unique import UniqueTraffic, key_file, traffics
-from support.waiting import until
+from support.waiting import DEADLINE, let_pass, until
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 CONNECTIONS = 4
-#: After so long without a sign of the recorder the programs only count.
+#: Time without a heartbeat of the recorder after which the programs only count, s.
 SILENCE_S = 2.0
 
 
 @contextmanager
 def file_system(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of its own."""
+    """Mount a file system of a size."""
     disk = folder / "disk"
     disk.mkdir()
     mount = [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs"]
@@ -43,7 +42,7 @@ def file_system(folder: Path, size: str) -> Iterator[Path]:
 
 
 def kept(profile: Path, traffic: UniqueTraffic, keys: KnownKeyIds) -> bool:
-    """Whether what the connection asks now is recorded."""
+    """Send a short pipeline; return true if part of it is recorded already."""
     traffic.pipeline(depth=1)
     seen = {row["key"] for row in events(profile)}
     return any(keys.id_of(done.key or b"") in seen for done in traffic.connection.log[-4:])
@@ -57,17 +56,16 @@ def test_a_stopped_recorder_is_not_fed_and_every_byte_is_counted(
     traffic = traffics(server.port, CONNECTIONS)
     with recorder(profile, [server.port], "--no-stats", "--key-file", str(path)) as running:
         until(lambda: kept(profile, traffic[0], keys), "the first events")
-        running.process.send_signal(signal.SIGSTOP)
-        stopped = time.monotonic()
-        until(lambda: time.monotonic() - stopped > SILENCE_S + 0.5, "the silence")
+        running.freeze()
+        let_pass(SILENCE_S + 0.5)
         before = sum(one.connection.sent_bytes for one in traffic)
         for one in traffic:
             one.pipeline()
         unseen = sum(one.connection.sent_bytes for one in traffic) - before
-        running.process.send_signal(signal.SIGCONT)
+        running.thaw()
         until(lambda: kept(profile, traffic[0], keys), "events after the silence")
-        running.stop().must(4)
-    info = membench("info", profile, "--format", "json").must().json
+        running.stop().expect(4)
+    info = read_info(profile)
     ledger = info["ledger"]
     sent, received = (
         sum(getattr(one.connection, name) for one in traffic)
@@ -77,25 +75,23 @@ def test_a_stopped_recorder_is_not_fed_and_every_byte_is_counted(
     assert ledger["unattended"] > unseen
     assert ledger["missed"] == ledger["ring_full"] == 0
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (sent, received)
+    assert ledger["servers"]
     for server_flows in ledger["servers"]:
         for flow in (server_flows["request"], server_flows["response"]):
             terms = set(flow) - {"seen", "missed"}
             assert flow["seen"] == sum(flow[term] for term in terms), flow
 
 
-def proc(pid: int, name: str) -> str:
-    return Path(f"/proc/{pid}/{name}").read_text().strip()
-
-
-def test_the_recorder_stands_back_and_says_so(server: Memcached, output: Path) -> None:
+def test_the_recorder_yields_to_other_processes_and_says_so(
+    server: Memcached, output: Path
+) -> None:
     with recorder(output, [server.port], "--nice", "10") as running:
-        tasks = Path(f"/proc/{running.pid}/task").iterdir()
-        niceness = {(task / "stat").read_text().rpartition(")")[2].split()[16] for task in tasks}
+        niceness = {proc.stat(text)[16] for text in proc.tasks(running.pid, "stat").values()}
         assert niceness == {"10"}
-        assert proc(running.pid, "oom_score_adj") == "1000"
-        assert "nice 10, oom_score_adj 1000" in running.told()
-        assert "ends by itself: over 100 % CPU" in running.told()
-        running.stop().must(0)
+        assert Path(f"/proc/{running.pid}/oom_score_adj").read_text().strip() == "1000"
+        assert "nice 10, oom_score_adj 1000" in running.stderr_text()
+        assert "ends by itself: over 100 % CPU" in running.stderr_text()
+        running.stop().expect(0)
 
 
 @pytest.mark.parametrize(
@@ -111,15 +107,15 @@ def test_a_limit_that_is_reached_detaches_seals_and_is_named(
     server: Memcached, output: Path, options: list[str], guard: str
 ) -> None:
     traffic = traffics(server.port, CONNECTIONS)
-    with recorder(output, [server.port], "--no-stats", *options) as running:
-        recording = running.wait().must(4).json
+    with starting(output, [server.port], "--no-stats", *options) as running:
+        recording = running.wait().expect(4).json
     traffic[0].pipeline()
     assert recording["stopped_by"].startswith(guard)
     assert options[0] in recording["stopped_by"]
-    info = membench("info", output, "--format", "json").must().json
+    info = read_info(output)
     assert (info["state"], info["ledger"]["complete"]) == ("sealed", True)
     assert info["stopped_by"] == recording["stopped_by"]
-    assert guard in membench("info", output).must().stdout
+    assert guard in membench("info", output).expect(0).stdout
 
 
 def test_a_disk_that_fills_up_ends_the_recording_while_there_is_room(
@@ -131,7 +127,7 @@ def test_a_disk_that_fills_up_ends_the_recording_while_there_is_room(
         with recorder(profile, [server.port], "--no-stats", "--min-free", "32M") as running:
             traffic[0].pipeline()
             (disk / "ballast").write_bytes(bytes(70 << 20))
-            recording = running.wait().must(4).json
+            recording = running.wait().expect(4).json
         assert recording["stopped_by"].startswith("disk guard: ")
         assert recording["write_error"] is None
         assert recording["events"] == len(traffic[0].connection.log)
@@ -141,27 +137,25 @@ def test_a_size_that_was_asked_for_is_a_normal_end(server: Memcached, output: Pa
     traffic = traffics(server.port, CONNECTIONS)
     with recorder(output, [server.port], "--no-stats", "--max-size", "64K") as running:
         until(lambda: traffic[0].pipeline() or running.process.poll() is not None, "the end")
-        recording = running.wait().must(0).json
+        recording = running.wait().expect(0).json
     assert recording["stopped_by"] == "max-size"
     assert recording["ledger"]["complete"] is True
     assert sum(file.stat().st_size for file in output.glob("events-*")) < 1 << 20
 
 
-def test_the_system_log_is_told_who_records_and_that_it_ended(
-    server: Memcached, tmp_path: Path
-) -> None:
+def test_the_system_log_names_who_records_and_the_end(server: Memcached, tmp_path: Path) -> None:
     path, _ = key_file(tmp_path)
     (tmp_path / "run/systemd/journal").mkdir(parents=True)
     in_its_run = f'mount --bind {tmp_path / "run"} /run && exec "$@"'
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(tmp_path / "run/systemd/journal/socket"))
-        log.settimeout(30)
+        log.settimeout(DEADLINE)
         prefix = ["unshare", "--mount", "sh", "-c", in_its_run, "sh"]
         profile = tmp_path / "told.mb"
         with recorder(
             profile, [server.port], "--no-stats", "--key-file", str(path), prefix=prefix
         ) as running:
-            running.stop().must(0)
+            running.stop().expect(0)
         attached, detached = log.recv(4096).decode(), log.recv(4096).decode()
     assert "SYSLOG_IDENTIFIER=membench" in attached
     assert f"attached ebpf:any as uid 0: ports [{server.port}]" in attached

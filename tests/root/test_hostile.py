@@ -1,4 +1,4 @@
-"""Streams that no honest client or server sends, live: counted to the byte, in bounded memory."""
+"""Hostile streams, recorded live: every byte is counted, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Recorder, membench, recorder
+from support import proc
+from support.cli import Recorder, read_ledger, recorder
 from support.hostile import BOUND, STREAMS, Stream, accounted
 from support.server import Memcached
+from support.waiting import DEADLINE
 
 pytestmark = pytest.mark.root
 
 DATA_LOST = 4
-#: As memcached reads.
+#: Size of a read: memcached's read buffer.
 READ = 16_384
 
 
 def peak(pid: int) -> int:
-    """The most memory a process has had, bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    """Return the peak memory of a process, bytes."""
+    status = proc.read(Path(f"/proc/{pid}/status"))
+    assert status is not None, "the recorder has ended"
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def stopped(running: Recorder) -> None:
-    """End a recording: it has told no traceback, and taken no more memory than is decent."""
+    """Stop a recorder; fail if it took too much memory or printed a traceback."""
     assert peak(running.pid) < BOUND
     ended = running.stop()
     assert ended.code in (0, DATA_LOST), ended
@@ -35,7 +38,7 @@ def stopped(running: Recorder) -> None:
 
 
 def taken(peer: socket.socket, size: int) -> int:
-    """Read so many bytes, or up to the end; how many there were."""
+    """Read up to `size` bytes, or to the end; return the number read."""
     left = size
     while left and (read := len(peer.recv(min(READ, left)))):
         left -= read
@@ -43,11 +46,11 @@ def taken(peer: socket.socket, size: int) -> int:
 
 
 def talk(listening: socket.socket, stream: Stream) -> None:
-    """A connection on which all of a stream passes, both ways."""
-    with socket.create_connection(listening.getsockname(), timeout=60) as client:
+    """Send a stream in both directions over one connection."""
+    with socket.create_connection(listening.getsockname(), timeout=DEADLINE) as client:
         server, _ = listening.accept()
         with server:
-            server.settimeout(60)
+            server.settimeout(DEADLINE)
             for sender, receiver, data in (
                 (client, server, stream.requests),
                 (server, client, stream.responses),
@@ -65,7 +68,7 @@ def test_every_byte_of_hostile_streams_is_counted(output: Path) -> None:
             for stream in STREAMS.values():
                 talk(listening, stream)
             stopped(running)
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     accounted(
         ledger,
         sum(len(stream.requests) for stream in STREAMS.values()),
@@ -74,7 +77,7 @@ def test_every_byte_of_hostile_streams_is_counted(output: Path) -> None:
 
 
 @pytest.mark.memcached
-def test_what_memcached_reads_of_hostile_streams_is_in_the_ledger(
+def test_bytes_that_memcached_reads_of_hostile_streams_are_in_the_ledger(
     server: Memcached, output: Path
 ) -> None:
     before = server.settled_stats()
@@ -85,13 +88,13 @@ def test_what_memcached_reads_of_hostile_streams_is_in_the_ledger(
         stopped(running)
     after = server.settled_stats()
     moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     accounted(ledger, *moved)
 
 
 def ask(server: Memcached, stream: Stream) -> None:
-    """Send it to memcached, which may hang up before it has read all."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+    """Send a stream to memcached, which may close the connection before it has read all."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as client:
         reading = threading.Thread(target=swallowed, args=(client,))
         reading.start()
         sent(client, stream.requests)
@@ -99,7 +102,7 @@ def ask(server: Memcached, stream: Stream) -> None:
 
 
 def sent(peer: socket.socket, data: bytes) -> None:
-    """Send all of it, and that this was all; or as much as the other side takes."""
+    """Send data and shut down the direction, as far as the peer takes it."""
     try:
         peer.sendall(data)
         peer.shutdown(socket.SHUT_WR)
@@ -108,7 +111,7 @@ def sent(peer: socket.socket, data: bytes) -> None:
 
 
 def swallowed(peer: socket.socket) -> None:
-    """Read to the end."""
+    """Read and discard until the peer closes or resets."""
     try:
         while peer.recv(1 << 16):
             pass

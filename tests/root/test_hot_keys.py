@@ -1,4 +1,4 @@
-"""`top`: hot keys, bytes and server times equal what clients did, whatever the source."""
+"""`top`: hot keys, bytes and server times equal the client's log, for each source."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from support.cli import COMMAND, environment
+from support.process import started
 from support.server import Memcached
 from support.siphash import siphash
+from support.waiting import DEADLINE
 from support.watched import Client
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
@@ -50,11 +52,10 @@ def test_hot_keys_equal_the_clients_log_within_the_bound(
     chance, operations = random.Random(8), 4000
     arguments = [str(server.port), str(key_file), str(operations), source]
     client = Client(server)
-    with subprocess.Popen(
+    with started(
         [COMMAND[0], "-c", PROGRAM, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
         env=environment(),
     ) as process:
         assert process.stdin
@@ -66,7 +67,8 @@ def test_hot_keys_equal_the_clients_log_within_the_bound(
                 client.set(key, b"v" * 30)
             else:
                 client.get(key)
-        stdout, _ = process.communicate("\n", timeout=60)
+        stdout, _ = process.communicate("\n", timeout=DEADLINE)
+        assert process.returncode == 0
     client.close()
     events, bound, lost, keys, commands, hottest, clients = json.loads(stdout)
     used = Counter(key for _, key, _ in client.log)

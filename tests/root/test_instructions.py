@@ -1,4 +1,4 @@
-"""How much of the kernel programs this kernel's verifier goes through, against the list."""
+"""Instructions that this kernel's verifier processes for each program, against the list."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_no_program_has_grown_since_it_was_listed() -> None:
         (KNOWN._replace(release="6.13.1-amd64"), "not listed"),
     ],
 )
-def test_what_has_grown_or_is_not_listed_is_said(found: Count, wrong: str) -> None:
+def test_growth_and_missing_entries_are_reported(found: Count, wrong: str) -> None:
     said = compare([found], [KNOWN])
     assert wrong in "".join(said)
     assert bool(said) == bool(wrong)

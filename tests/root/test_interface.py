@@ -1,9 +1,8 @@
-"""Packets that pass an interface, recorded by our own programs → what the sockets gave."""
+"""Packets of an interface, recorded by BPF programs → the events that the sockets gave."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -11,22 +10,32 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from support import proc
 from support.agreement import differing
-from support.cli import Recorder, membench, recorder
-from support.kernel import has_links
-from support.leftovers import held_by
+from support.cli import Recorder, membench, read_ledger, recorder
+from support.exclusive import exclusive
+from support.kernel import has_tcx
+from support.kernel_objects import kernel_objects_of
 from support.mixed import perform_mixed
-from support.namespaces import SERVER, TUN, Disturbance, Pair, pair
+from support.namespaces import (
+    SERVER,
+    TUN,
+    Disturbance,
+    Pair,
+    memcached_inside,
+    pair,
+    wait_for_ends,
+)
 from support.oracle import KeyIds, compare
+from support.ports import free_port
 from support.profile import by_connection, events
 from support.requests import read
 from support.server import Memcached
 from support.unique import key_file
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.wires import (
     NEAR,
     Wire,
@@ -47,35 +56,32 @@ from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: Room for all that passes: the recorder may have to wait for a processor.
+#: Room for all traffic of a test: the recorder may have to wait for a CPU.
 ROOM = ("--ring-size", "64M", "--max-memory", "none")
-#: Of the two ways to attach, each kernel is tried with the one it takes by itself.
+#: Marks of the way to attach that this kernel prefers: only that is tested on every kernel.
 OWN = [pytest.mark.kernel, pytest.mark.quick]
 CLSACT = pytest.param(
     "clsact",
     marks=[
         pytest.mark.skipif(shutil.which("tc") is None, reason="tc is not installed"),
-        *([] if has_links() else OWN),
+        *([] if has_tcx() else OWN),
     ],
 )
+#: Port in namespaces that only their test uses.
 PORT = 21412
 
 
 TCX = pytest.param(
     "tcx",
-    marks=OWN if has_links() else pytest.mark.skip(reason="Linux before 6.6"),
+    marks=OWN if has_tcx() else pytest.mark.skip(reason="Linux before 6.6"),
 )
-
-
-def _ledger(profile: Path) -> Any:  # noqa: ANN401 - any JSON
-    return membench("info", profile, "--format", "json").must().json["ledger"]
 
 
 @contextmanager
 def _both(
     folder: Path, port: int, source: str, *options: str, prefix: tuple[str, ...] = ()
 ) -> Iterator[tuple[Recorder, Recorder]]:
-    """The sockets and an interface, recorded with one key."""
+    """Record the sockets and an interface at once, with one key."""
     secret, _ = key_file(folder)
     common = ("--no-stats", "--key-file", str(secret))
     packets = (folder / "packets.mb", [port], *common, *ROOM, *options)
@@ -92,20 +98,23 @@ def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
 ) -> None:
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
-    with _both(tmp_path, server.port, "ebpf:lo", "--hooks", hooks) as running:
+    with (
+        exclusive("filters of lo"),
+        _both(tmp_path, server.port, "ebpf:lo", "--hooks", hooks) as running,
+    ):
         hosts = ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.1"]
         others = [Connection(server.port, at + 1, host) for at, host in enumerate(hosts)]
         connections = [opened_before, *others]
         perform_mixed(connections, 3)
         for one in running:
-            one.stop().must(0)
+            one.stop().expect(0)
     after = server.settled_stats()
     packets = tmp_path / "packets.mb"
     assert differing(tmp_path / "sockets.mb", packets) == []
     assert compare(connections, by_connection(events(packets)), KeyIds()) == []
-    ledger = _ledger(packets)
+    ledger = read_ledger(packets)
     assert ledger["complete"], ledger
-    # Some acknowledgements look alike; were packets seen both ways, half of them would.
+    # Some acknowledgements are equal; were every packet seen twice, half would be duplicates.
     assert ledger["packets"]["duplicates"] < ledger["packets"]["followed"] / 20, ledger
     moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
     assert [ledger["request_bytes"], ledger["response_bytes"]] == moved
@@ -116,18 +125,18 @@ def test_the_profile_and_the_summary_name_the_interface(server: Memcached, outpu
         connection = Connection(server.port, 0)
         for number in range(20):
             connection.perform(read("get", [b"key-%d" % number]))
-        assert "packets of ebpf:lo by" in running.told()
-        recording = running.stop().must(0).json
+        assert "packets of ebpf:lo by" in running.stderr_text()
+        recording = running.stop().expect(0).json
     assert [row["command"] for row in events(output)] == ["get"] * 20
     assert recording["ledger"]["own_request_bytes"] > 0
     manifest = json.loads((output / "manifest.json").read_text())
     assert (manifest["source"], manifest["time_basis"]) == ("ebpf:lo", "packet")
     assert manifest["hooks"] in {"tcx", "clsact"}
-    assert "ebpf:lo" in membench("info", output).must().stdout
+    assert "ebpf:lo" in membench("info", output).expect(0).stdout
 
 
 class _Mirror:
-    """Shows each packet of a conversation to a wire, in the form of a frame of our making."""
+    """Copies each packet of a conversation to a wire, in a frame of another form."""
 
     def __init__(self, there: Wire, wrap: Wrapping) -> None:
         self._there, self._wrap = there, wrap
@@ -135,11 +144,11 @@ class _Mirror:
     def __call__(self, packet: bytes, to_server: bool) -> None:
         if packet[0] >> 4 != 4:
             return
-        send = self._there.comes_in if to_server else self._there.goes_out
+        send = self._there.inject_ingress if to_server else self._there.inject_egress
         send(*self._wrap(packet))
 
 
-#: What the client's namespace runs: pipelines on three connections.
+#: Program for the client's namespace: pipelines on three connections.
 _CLIENT = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -154,20 +163,16 @@ for connection in connections:
 
 
 def _converse(ends: Pair, port: int, largest: int) -> None:
-    """Run memcached in one namespace and its clients, with values up to `largest`, in the other."""
+    """Run memcached in one namespace, and clients with values up to `largest` in the other."""
     tests = str(Path(__file__).parents[1])
     script = _CLIENT.format(tests=tests, port=port, server=SERVER, largest=largest)
-    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", SERVER]
-    server = subprocess.Popen([*ends.inside(ends.server), *command])
-    try:
-        table = Path(f"/proc/{server.pid}/net/tcp")
-        until(lambda: f":{port:04X} 00000000:0000 0A" in table.read_text(), "memcached listening")
+    with memcached_inside(ends, port) as pid:
         client = [*ends.inside(ends.client), sys.executable, "-c", script]
-        ended = subprocess.run(client, capture_output=True, text=True, check=False, timeout=200)
+        ended = subprocess.run(
+            client, capture_output=True, text=True, check=False, timeout=2 * DEADLINE
+        )
         assert ended.returncode == 0, ended.stderr
-    finally:
-        server.terminate()
-        server.wait(10)
+        wait_for_ends(pid, port)
 
 
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
@@ -177,23 +182,24 @@ def _converse(ends: Pair, port: int, largest: int) -> None:
 def test_frames_of_every_form_give_the_events_of_the_sockets(
     tmp_path: Path, wrap: Wrapping
 ) -> None:
+    port = free_port()
     with (
         wire() as there,
-        _both(tmp_path, PORT, f"ebpf:{NEAR}", prefix=there.inside) as (sockets, interface),
+        _both(tmp_path, port, f"ebpf:{NEAR}", prefix=there.inside) as (sockets, interface),
         pair(Disturbance(), _Mirror(there, wrap)) as ends,
     ):
-        _converse(ends, PORT, 20_000)
-        sockets.stop().must(0)
-        interface.stop().must(0)
+        _converse(ends, port, 20_000)
+        sockets.stop().expect(0)
+        interface.stop().expect(0)
     assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
-    ledgers = [_ledger(tmp_path / name) for name in ("sockets.mb", "packets.mb")]
+    ledgers = [read_ledger(tmp_path / name) for name in ("sockets.mb", "packets.mb")]
     assert all(ledger["complete"] for ledger in ledgers), ledgers
     for name in ("request_bytes", "response_bytes"):
         assert ledgers[0][name] == ledgers[1][name]
 
 
 def _joined(ends: Pair) -> None:
-    """Join the namespaces by a veth pair instead of their devices."""
+    """Join the namespaces by a veth pair instead of their TUN devices."""
     inside = ("ip", "-n", ends.server)
     commands = [
         (
@@ -225,22 +231,23 @@ def _joined(ends: Pair) -> None:
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
 @pytest.mark.parametrize("hooks", [TCX, CLSACT])
 def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str) -> None:
+    port = free_port()
     with pair(Disturbance()) as ends:
         _joined(ends)
         inside = ends.inside(ends.server)
-        with _both(tmp_path, PORT, "ebpf:wide", "--hooks", hooks, prefix=inside) as running:
-            # Values that take many packets of the network, and few super-packets.
-            _converse(ends, PORT, 900_000)
+        with _both(tmp_path, port, "ebpf:wide", "--hooks", hooks, prefix=inside) as running:
+            # Large values take many packets on the wire, but few super-packets.
+            _converse(ends, port, 900_000)
             for one in running:
-                one.stop().must(0)
+                one.stop().expect(0)
     assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
-    ledger = _ledger(tmp_path / "packets.mb")
+    ledger = read_ledger(tmp_path / "packets.mb")
     assert ledger["complete"], ledger
     moved = ledger["request_bytes"] + ledger["response_bytes"]
-    # More than a packet of the network holds: they were super-packets.
+    # More bytes a packet than the MTU allows: these were super-packets.
     assert moved / ledger["packets"]["followed"] > 1500, ledger
     assert moved == sum(
-        _ledger(tmp_path / "sockets.mb")[name] for name in ("request_bytes", "response_bytes")
+        read_ledger(tmp_path / "sockets.mb")[name] for name in ("request_bytes", "response_bytes")
     )
 
 
@@ -256,7 +263,7 @@ def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str
     ],
     ids=["piece", "tags", "headers", "datagram", "other piece", "other port"],
 )
-def test_what_is_not_followed_is_counted(
+def test_packets_that_are_not_followed_are_counted(
     tmp_path: Path, frame: tuple[int, bytes], term: str | None, amount: int
 ) -> None:
     output = tmp_path / "counted.mb"
@@ -266,9 +273,9 @@ def test_what_is_not_followed_is_counted(
             output, [PORT], "--no-stats", source=f"ebpf:{NEAR}", prefix=there.inside
         ) as running,
     ):
-        there.comes_in(*frame)
-        running.stop().must(4 if term else 0)
-    ledger = _ledger(output)
+        there.inject_ingress(*frame)
+        running.stop().expect(4 if term else 0)
+    ledger = read_ledger(output)
     assert ledger["complete"] == (term is None)
     if term is not None:
         assert ledger[term] == amount, ledger
@@ -283,22 +290,22 @@ def test_two_recordings_of_one_interface_see_everything(server: Memcached, tmp_p
         connection = Connection(server.port, 0)
         for number in range(50):
             connection.perform(read("get", [b"key-%d" % number]))
-        two.stop().must(0)
+        two.stop().expect(0)
         for number in range(50):
             connection.perform(read("get", [b"key-%d" % number]))
-        one.stop().must(0)
+        one.stop().expect(0)
     assert (len(events(first)), len(events(second))) == (100, 50)
 
 
 def _mirrored(there: Wire) -> int:
-    """How many packets another's filter has copied."""
+    """Return the number of packets that the other filter has copied."""
     for line in there.tell("tc", "-s", "filter", "show", "dev", NEAR, "ingress").splitlines():
         if line.strip().startswith("Sent "):
             return int(line.split()[3])
     raise AssertionError("the filter is gone")
 
 
-#: What makes a filter count: each packet is copied to a device that drops it.
+#: Action that makes a filter count: it copies each packet to a device that drops it.
 _COPY = ("action", "mirred", "egress", "mirror", "dev", "lo")
 
 
@@ -314,49 +321,45 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, hooks: str
         with recorder(
             tmp_path / "out.mb", [PORT], *options, source=f"ebpf:{NEAR}", prefix=there.inside
         ) as running:
-            held = held_by(running.pid)
+            held = kernel_objects_of(running.pid)
             assert held
             before = _mirrored(there)
-            there.comes_in(*plain(segment(PORT, b"get key\r\n")))
+            there.inject_ingress(*plain(segment(PORT, b"get key\r\n")))
             until(lambda: _mirrored(there) > before, "the other filter's count")
             assert ("membench_in" in there.filters()) == (hooks == "clsact")
             if end == "stop":
-                running.stop().must(0)
+                running.stop().expect(0)
             else:
                 running.kill()
-        until(lambda: there.filters().split() == filters.split(), "our filters gone", 30)
-        until(lambda: not any(one.exists() for one in held), "our programs gone", 30)
+        until(lambda: there.filters().split() == filters.split(), "our filters gone")
+        until(lambda: not any(one.exists() for one in held), "our programs gone")
         before = _mirrored(there)
-        there.comes_in(*plain(segment(PORT, b"get key\r\n")))
+        there.inject_ingress(*plain(segment(PORT, b"get key\r\n")))
         until(lambda: _mirrored(there) > before, "the other filter's count")
 
 
-def _children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in told.split()]
-
-
 @pytest.mark.parametrize("hooks", [CLSACT])
-def test_what_a_killed_recording_left_is_removed_by_the_next(tmp_path: Path, hooks: str) -> None:
+def test_filters_left_by_a_killed_recording_are_removed_by_the_next(
+    tmp_path: Path, hooks: str
+) -> None:
     source, options = f"ebpf:{NEAR}", ("--no-stats", "--hooks", hooks)
     with wire() as there:
         with recorder(
             tmp_path / "killed.mb", [PORT], *options, source=source, prefix=there.inside
         ) as running:
-            assert "tc filter del dev near ingress" in running.told()
-            # Its helper first: that would remove them.
-            for child in _children(running.pid):
-                os.kill(child, signal.SIGKILL)
+            assert "tc filter del dev near ingress" in running.stderr_text()
+            # Its helper first, which would otherwise remove the filters.
+            assert proc.children(running.pid)
+            proc.signal_children(running.pid, signal.SIGKILL)
             running.kill()
         assert "membench_in" in there.filters()
         with recorder(
             tmp_path / "next.mb", [PORT], *options, source=source, prefix=there.inside
         ) as running:
             assert there.filters().count("membench_in direct-action") == 1
-            running.stop().must(0)
+            running.stop().expect(0)
         assert there.filters() == ""
-    assert _ledger(tmp_path / "next.mb")["complete"]
+    assert read_ledger(tmp_path / "next.mb")["complete"]
 
 
 @pytest.mark.parametrize("hooks", [CLSACT])
@@ -369,10 +372,10 @@ def test_one_filter_an_interface_is_ours(tmp_path: Path, hooks: str) -> None:
         ) as running,
     ):
         second = ("record", f"ebpf:{NEAR}", tmp_path / "two.mb", *options)
-        refused = membench(*second, "--duration", "1", prefix=there.inside).must(5)
+        refused = membench(*second, "--duration", "1", prefix=there.inside).expect(5)
         assert "Failed to attach eBPF program: clsact" in refused.stderr
         assert there.filters().count("membench_in direct-action") == 1
-        running.stop().must(0)
+        running.stop().expect(0)
         assert "clsact" not in there.tell("tc", "qdisc", "show", "dev", NEAR)
 
 
@@ -384,12 +387,13 @@ def test_an_interface_that_goes_ends_the_recording(tmp_path: Path) -> None:
         ) as running,
     ):
         there.tell("ip", "link", "delete", NEAR)
-        ended = running.wait(60).must(4)
+        ended = running.wait().expect(4)
     assert ended.json["stopped_by"] == f"interface gone: {NEAR} is not there any more"
 
 
 def test_doctor_tries_the_hook(server: Memcached) -> None:
-    told = membench("doctor", "--port", str(server.port), "--format", "json").must(0).json
+    with exclusive("filters of lo"):
+        told = membench("doctor", "--port", str(server.port), "--format", "json").expect(0).json
     (verdict,) = [one for one in told["sources"] if one["source"] == "ebpf:INTERFACE"]
     tried = {check["name"]: check["works"] for check in verdict["checks"]}
     assert verdict["works"]

@@ -1,4 +1,4 @@
-"""`kill -9` at any moment leaves a profile that opens and lacks at most a second of answers."""
+"""`kill -9` at any moment: the profile opens and lacks at most a second of responses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
-from support.leftovers import held_by
+from support.cli import membench, read_info, recorder
+from support.kernel_objects import kernel_objects_of
 from support.oracle import KnownKeyIds
 from support.profile import Row, by_connection, events
 from support.server import Memcached
@@ -19,7 +19,7 @@ from support.waiting import until
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 ALLOWED_S = 1.0
-#: When to kill, s after the traffic began.
+#: Moments of the kill, s after the traffic started.
 MOMENTS = [
     round(moment, 2)
     for moment in random.Random(9).sample([0.2 + step / 100 for step in range(240)], k=4)
@@ -29,8 +29,8 @@ MOMENTS = [
 def missing(
     one: UniqueTraffic, recorded: dict[int, list[Row]], keys: KnownKeyIds, killed: float
 ) -> list[str]:
-    """What one connection's events lack of what was answered a second before the kill."""
-    places, wrong = one.log(keys).places(one.of(recorded))
+    """Describe operations answered a second before the kill that a connection's events lack."""
+    places, wrong = one.log(keys).places(one.events_in(recorded))
     due = [
         place
         for place, did in enumerate(one.connection.log)
@@ -64,7 +64,7 @@ def test_a_killed_recording_opens_and_lacks_at_most_a_second(
 @pytest.mark.quick
 def test_a_killed_recorder_leaves_nothing_in_the_kernel(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port], "--no-stats") as running:
-        held = held_by(running.pid)
+        held = kernel_objects_of(running.pid)
         assert {one.kind for one in held} == {"prog_id", "map_id", "link_id"}
         running.kill()
     until(lambda: not any(one.exists() for one in held), "programs, maps and links gone")
@@ -78,15 +78,15 @@ def test_a_killed_recording_says_that_it_was_not_sealed_until_it_is_repaired(
         one.pipeline()
         until(lambda: len(events(output)) == len(one.connection.log), "the events being on disk")
         running.kill()
-    unsealed = membench("info", output, "--format", "json").must().json
+    unsealed = read_info(output)
     assert (unsealed["state"], unsealed["ledger"]["complete"], unsealed["events"]) == (
         "recording",
         None,
         len(one.connection.log),
     )
-    assert "not sealed" in membench("info", output).must().stdout
-    membench("repair", output).must()
-    sealed = membench("info", output, "--format", "json").must().json
+    assert "not sealed" in membench("info", output).expect(0).stdout
+    membench("repair", output).expect(0)
+    sealed = read_info(output)
     assert (sealed["state"], sealed["events"], sealed["commands"]) == (
         "sealed",
         unsealed["events"],

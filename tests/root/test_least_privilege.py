@@ -1,4 +1,4 @@
-"""Two capabilities suffice, shown with setpriv; what else a user cannot see is said, not fatal."""
+"""Two capabilities suffice, as setpriv shows; what the user cannot see is said, not fatal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Recorder, membench
-from support.kernel import has_links, release
+from support.cli import membench, starting
+from support.exclusive import exclusive
+from support.kernel import has_tcx, release
 from support.server import Memcached
 from support.unique import traffics
 from support.waiting import until
@@ -23,12 +24,12 @@ NOBODY = 65534
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 
-#: Before, rings and tables are locked memory, whose limit root alone takes away itself.
+#: First kernel that does not count maps as locked memory, whose limit only root may raise.
 NO_LOCKED = (5, 11)
 
 
 def with_capabilities(*names: str) -> list[str]:
-    """A prefix that runs a command as nobody with these alone."""
+    """Return a prefix that runs a command as nobody with these capabilities alone."""
     unlimited = ["prlimit", "--memlock=unlimited"] if release() < NO_LOCKED else []
     user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     held = ",".join(f"+{name}" for name in names)
@@ -39,7 +40,7 @@ def with_capabilities(*names: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where nobody may write."""
+    """Create a folder that the user nobody may write to."""
     for part in (tmp_path, *tmp_path.parents):
         if part == Path(tempfile.gettempdir()):
             break
@@ -58,14 +59,11 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
     profile = folder / "least.mb"
     (one,) = traffics(server.port, 1)
     prefix = with_capabilities("bpf", "perfmon")
-    running = Recorder(profile, [server.port], prefix=prefix)
-    try:
-        # The bounding set stays: emptying it takes a capability of its own.
-        until(lambda: f"pid {server.pid}" in running.told(), "the server's name", 30)
+    with starting(profile, [server.port], prefix=prefix) as running:
+        # `ready` would wait for an empty bounding set, which takes CAP_SETPCAP to empty.
+        until(lambda: f"pid {server.pid}" in running.stderr_text(), "the server's name")
         one.pipeline()
-        recording = running.stop().must(0)
-    finally:
-        running.forget()
+        recording = running.stop().expect(0)
     assert recording.json["events"] == len(one.connection.log)
     assert recording.json["ledger"]["complete"] is True
     assert profile.stat().st_uid == NOBODY
@@ -73,21 +71,23 @@ def test_two_capabilities_record_everything_and_name_the_server_by_its_own_word(
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("hooks", ["tcx", "clsact"])
-def test_three_capabilities_record_an_interface(server: Memcached, folder: Path, hooks: str) -> None:
-    if hooks == "tcx" and not has_links():
+def test_three_capabilities_record_an_interface(
+    server: Memcached, folder: Path, hooks: str
+) -> None:
+    if hooks == "tcx" and not has_tcx():
         pytest.skip("Linux before 6.6")
     prefix = with_capabilities("bpf", "perfmon", "net_admin")
     options = ("--no-stats", "--hooks", hooks)
     profile = folder / "least.mb"
-    running = Recorder(profile, [server.port], *options, prefix=prefix, source="ebpf:lo")
-    try:
-        # The bounding set stays, as above.
-        until(lambda: "keyed ids" in running.told(), "the recorder at work", 60)
+    with (
+        exclusive("filters of lo"),
+        starting(profile, [server.port], *options, prefix=prefix, source="ebpf:lo") as running,
+    ):
+        # `ready` would wait for an empty bounding set, which takes CAP_SETPCAP to empty.
+        until(running.has_started, "the recorder at work")
         (one,) = traffics(server.port, 1)
         one.pipeline()
-        recording = running.stop().must(0)
-    finally:
-        running.forget()
+        recording = running.stop().expect(0)
     assert recording.json["events"] == len(one.connection.log)
     assert recording.json["left_behind"] is None
 
@@ -101,11 +101,11 @@ def test_three_capabilities_record_an_interface(server: Memcached, folder: Path,
     ],
     ids=["none", "bpf+perfmon", "bpf+net_admin"],
 )
-def test_what_an_interface_lacks_is_named(
+def test_capabilities_missing_for_an_interface_are_named(
     server: Memcached, folder: Path, held: tuple[str, ...], missing: str
 ) -> None:
     source = ("record", "ebpf:lo", folder / "none.mb", "--port", str(server.port))
-    ended = membench(*source, "--duration", "1", prefix=with_capabilities(*held)).must(5)
+    ended = membench(*source, "--duration", "1", prefix=with_capabilities(*held)).expect(5)
     first = f"Insufficient permissions to load eBPF programs. Missing: {missing}"
     assert ended.stderr.splitlines()[0].endswith(first), ended.stderr
     assert not (folder / "none.mb").exists()
@@ -116,33 +116,33 @@ def test_what_an_interface_lacks_is_named(
     [((), "CAP_BPF, CAP_PERFMON"), (("bpf",), "CAP_PERFMON"), (("perfmon",), "CAP_BPF")],
     ids=["none", "bpf", "perfmon"],
 )
-def test_what_is_missing_is_named_with_the_remedy(
+def test_missing_capabilities_are_named_with_the_remedy(
     server: Memcached, folder: Path, held: tuple[str, ...], missing: str
 ) -> None:
     prefix = with_capabilities(*held)
     source = ("record", "ebpf:any", folder / "none.mb", "--port", str(server.port))
-    ended = membench(*source, "--duration", "1", prefix=prefix).must(5)
+    ended = membench(*source, "--duration", "1", prefix=prefix).expect(5)
     first = f"Insufficient permissions to load eBPF programs. Missing: {missing}"
     assert ended.stderr.splitlines()[0].endswith(first), ended.stderr
     assert "hint: " in ended.stderr
     assert not (folder / "none.mb").exists()
     told = membench("doctor", "--port", str(server.port), "--format", "json", prefix=prefix)
-    (sockets,) = [one for one in told.must(5).json["sources"] if one["source"] == "ebpf:any"]
+    (sockets,) = [one for one in told.expect(5).json["sources"] if one["source"] == "ebpf:any"]
     assert ", ".join(sockets["missing"]) == missing
 
 
-def test_doctor_runs_as_nobody_and_exits_by_what_is_required(server: Memcached) -> None:
+def test_doctor_runs_as_nobody_and_its_exit_code_follows_require(server: Memcached) -> None:
     prefix, port = with_capabilities(), ("--port", str(server.port))
-    told = membench("doctor", *port, "--require", "watch", prefix=prefix).must(0)
+    told = membench("doctor", *port, "--require", "watch", prefix=prefix).expect(0)
     assert "others' processes are not visible" in told.stdout
     assert f"pid {server.pid}" in told.stdout
-    membench("doctor", *port, "--require", "ebpf", prefix=prefix).must(5)
-    membench("doctor", *port, "--require", "sock_recv_length", prefix=prefix).must(5)
-    assert "nothing is called" in membench("doctor", "--require", "nothing").must(2).stderr
+    membench("doctor", *port, "--require", "ebpf", prefix=prefix).expect(5)
+    membench("doctor", *port, "--require", "sock_recv_length", prefix=prefix).expect(5)
+    assert "nothing is called" in membench("doctor", "--require", "nothing").expect(2).stderr
 
 
 def test_doctor_tries_each_hook(server: Memcached) -> None:
-    told = membench("doctor", "--port", str(server.port), "--format", "json").must(0).json
+    told = membench("doctor", "--port", str(server.port), "--format", "json").expect(0).json
     (sockets,) = [one for one in told["sources"] if one["source"] == "ebpf:any"]
     tried = {check["name"]: check["works"] for check in sockets["checks"]}
     hooks = {"sock_recv_length", "sock_send_length", "inet_sock_set_state"}

@@ -1,4 +1,4 @@
-"""Packets captured while they pass, against the clients' log; and what stands in for the hooks."""
+"""Packets captured live, against the clients' log; and packets in place of the hooks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from support.cli import COMMAND, capabilities, environment, membench
+from support.cli import COMMAND, capabilities, environment, membench, says_started
 from support.mixed import perform_mixed
 from support.oracle import KeyIds, compare
 from support.profile import by_connection, events
 from support.requests import read
 from support.server import Memcached
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.workload import Connection
 
 pytestmark = [
@@ -33,16 +33,16 @@ SETPRIV = shutil.which("setpriv") or "setpriv"
 
 
 def without(*kept: str) -> tuple[str, ...]:
-    """What to put before a command so that root has only these capabilities."""
+    """Return a prefix that leaves root only these capabilities."""
     bounds = ",".join(["-all", *(f"+{name}" for name in kept)])
     return (SETPRIV, "--bounding-set", bounds, "--inh-caps", bounds)
 
 
 class Live:
-    """`membench record` of packets while it runs."""
+    """A running `membench record` of packets."""
 
     def __init__(self, folder: Path, arguments: Sequence[str], prefix: Sequence[str]) -> None:
-        """Start it."""
+        """Start the recorder."""
         self._out, self._err = folder / "live.out", folder / "live.err"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
@@ -52,34 +52,33 @@ class Live:
                 env=environment(),
             )
 
-    def told(self) -> str:
-        """What it has written to its standard error so far."""
+    def stderr_text(self) -> str:
+        """Return everything written to standard error so far."""
         return self._err.read_text()
 
     def stop(self) -> Any:  # noqa: ANN401 - any JSON
-        """End it with Ctrl-C; what it printed."""
+        """End the recorder with Ctrl-C; return the JSON it printed."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(60)
-        assert code == 0, (code, self.told(), self._out.read_text())
+        code = self.process.wait(DEADLINE)
+        assert code == 0, (code, self.stderr_text(), self._out.read_text())
         return json.loads(self._out.read_text())
 
 
 @contextmanager
 def live(folder: Path, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[Live]:
-    """A recorder of packets at work, gone when the block ends."""
+    """Start a recorder of packets, wait until it records; kill it when the block ends."""
     running = Live(folder, arguments, prefix)
     try:
         until(
-            lambda: running.process.poll() is not None or "keyed ids" in running.told(),
-            "the recorder's first word",
-            deadline=120,
+            lambda: running.process.poll() is not None or says_started(running.stderr_text()),
+            "the recorder's first words",
         )
-        assert running.process.poll() is None, running.told()
+        assert running.process.poll() is None, running.stderr_text()
         yield running
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(30)
+            running.process.wait(DEADLINE)
 
 
 @pytest.mark.parametrize("source", ["pcap:lo", "pcap:any", "lo"])
@@ -88,7 +87,7 @@ def test_packets_recorded_as_they_pass_are_what_the_clients_did(
 ) -> None:
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()
-    # Room for all that passes: the recorder may have to wait for a processor.
+    # Room for all traffic: the recorder may have to wait for a CPU.
     room = ("--ring-size", "64M", "--max-memory", "none", "--nice", "0")
     arguments = (source, str(output), "--port", str(server.port), "--no-stats", *room)
     with live(tmp_path, *arguments) as running:
@@ -127,7 +126,7 @@ def test_without_the_hooks_packets_stand_in_and_it_says_why(
 ) -> None:
     arguments = ("ebpf:any", str(output), "--port", str(server.port), "--no-stats")
     with live(tmp_path, *arguments, prefix=without("net_raw", "dac_override")) as running:
-        first = running.told().splitlines()[0]
+        first = running.stderr_text().splitlines()[0]
         assert first.startswith("Insufficient permissions to load eBPF programs. Missing: CAP_BPF")
         assert first.endswith("recording packets instead (pcap:any)")
         connection = Connection(server.port, 0)

@@ -1,15 +1,14 @@
-"""The ring is too small and nobody empties it: losses are counted, what is kept is true."""
+"""A small ring that is not drained: losses are counted, and what is kept is true."""
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from support.cli import Ended, Recorder, membench, recorder
+from support.cli import Completed, Recorder, read_info, read_ledger, recorder
 from support.oracle import KnownKeyIds
 from support.profile import by_connection, events, table
 from support.server import Memcached, memcached
@@ -20,36 +19,36 @@ from support.workload import in_threads
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CONNECTIONS = 8
-#: After so long without a sign of user space the programs keep quiet.
+#: Time without a heartbeat of the recorder after which the programs only count, s.
 SILENCE_S = 2.0
 
 
 class Lossy(NamedTuple):
-    """A recording during which the recorder was stopped."""
+    """A recording whose recorder was stopped for a while."""
 
     profile: Path
     traffic: list[UniqueTraffic]
-    recording: Ended
+    recording: Completed
     wrong: list[str]
 
 
 def every(traffic: list[UniqueTraffic], pipelines: int) -> None:
-    """Pipelines on every connection at once."""
+    """Send pipelines on every connection at once."""
     in_threads([lambda one=one: [one.pipeline() for _ in range(pipelines)] for one in traffic])
 
 
 def held(running: Recorder, traffic: list[UniqueTraffic], seconds: float) -> None:
-    """Traffic while the recorder is stopped, for at least so long."""
-    running.process.send_signal(signal.SIGSTOP)
+    """Send traffic while the recorder is stopped, for at least `seconds`."""
+    running.freeze()
     end = time.monotonic() + seconds
     every(traffic, 40)
     while time.monotonic() < end:
         every(traffic, 1)
-    running.process.send_signal(signal.SIGCONT)
+    running.thaw()
 
 
 def resume(profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> None:
-    """Few requests until the recorder has emptied its ring; then some on each connection."""
+    """Send few requests until the recorder has drained its ring; then some on each connection."""
 
     def kept() -> bool:
         traffic[0].pipeline(depth=1)
@@ -58,7 +57,7 @@ def resume(profile: Path, traffic: list[UniqueTraffic], keys: KnownKeyIds) -> No
         return any(keys.id_of(operation.key or b"") in seen for operation in last)
 
     until(kept, "the recorder keeping up")
-    for _ in range(2):  # the first read after a loss only tells where requests begin
+    for _ in range(2):  # the first read after a loss only shows where requests start
         for one in traffic:
             one.pipeline(depth=1)
 
@@ -78,15 +77,15 @@ def lossy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         resume(profile, traffic, keys)
         recording = running.stop()
     recorded = by_connection(events(profile))
-    wrong = [text for one in traffic for text in one.log(keys).places(one.of(recorded))[1]]
+    wrong = [text for one in traffic for text in one.log(keys).places(one.events_in(recorded))[1]]
     return Lossy(profile, traffic, recording, wrong)
 
 
 @pytest.mark.quick
-def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: Lossy) -> None:
+def test_losses_are_in_the_ledger_and_the_recording_is_not_complete(lossy: Lossy) -> None:
     profile, traffic, recording, _ = lossy
-    recording.must(4)
-    info = membench("info", profile, "--format", "json").must().json
+    recording.expect(4)
+    info = read_info(profile)
     assert info["ledger"]["complete"] is False
     assert info["ledger"]["ring_full"] + info["ledger"]["missed"] > 0, info["ledger"]
     assert info["events"] < sum(len(one.connection.log) for one in traffic)
@@ -94,9 +93,9 @@ def test_what_is_lost_is_in_the_ledger_and_the_recording_is_not_complete(lossy: 
 
 
 @pytest.mark.quick
-def test_what_memcached_read_is_what_was_seen_or_missed(lossy: Lossy) -> None:
+def test_bytes_that_memcached_read_were_seen_or_missed(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
-    ledger = membench("info", profile, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(profile)
     sent = sum(one.connection.sent_bytes for one in traffic)
     assert (
         ledger["request_bytes"] + sum(one["request"]["missed"] for one in ledger["servers"]) == sent
@@ -113,15 +112,15 @@ def test_after_a_loss_every_connection_is_recorded_again(lossy: Lossy) -> None:
     profile, traffic, _, _ = lossy
     recorded = by_connection(events(profile))
     for one in traffic:
-        assert one.of(recorded)[-1]["key_size"] == len(one.connection.log[-1].key or b"")
-        assert one.of(recorded)[-1]["outcome"] == one.connection.log[-1].outcome
+        assert one.events_in(recorded)[-1]["key_size"] == len(one.connection.log[-1].key or b"")
+        assert one.events_in(recorded)[-1]["outcome"] == one.connection.log[-1].outcome
 
 
-def test_loss_below_what_is_allowed_is_no_failure(server: Memcached, output: Path) -> None:
+def test_a_loss_below_the_allowed_share_is_no_failure(server: Memcached, output: Path) -> None:
     traffic = traffics(server.port, CONNECTIONS)
     with recorder(
         output, [server.port], "--no-stats", "--ring-size", "4096", "--allow-loss", "100"
     ) as running:
         held(running, traffic, 0.0)
-        running.stop().must(0)
-    assert membench("info", output, "--format", "json").must().json["ledger"]["complete"] is False
+        running.stop().expect(0)
+    assert read_ledger(output)["complete"] is False

@@ -1,4 +1,4 @@
-"""Programs that the kernel does not run, as they run already: counted, and no byte is lost."""
+"""Programs that the kernel skips because they are running: counted, and no byte is lost."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from support import proc
 from support.cli import membench
 from support.namespace import Namespace, namespace
-from support.talking import balance, talking, whole
+from support.recorded_pair import assert_complete, balanced_ledger, recorded_pair
 from support.waiting import until
 
 pytestmark = [
@@ -21,11 +22,11 @@ pytestmark = [
     pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU: nothing interrupts it from another"),
 ]
 
-#: Where received packets of the namespace's loopback are dealt with.
+#: CPU mask for the packets that a namespace's loopback receives.
 STEERING = "/sys/class/net/lo/queues/rx-0/rps_cpus"
-#: What the kernel says of a program.
+#: Field of a program's `fdinfo` that counts skipped runs.
 COUNT = "recursion_misses:"
-#: A socket that changes its state again and again, by its own calls.
+#: Program that changes the state of one socket in a loop, by system calls on the first CPU.
 CHANGING = """
 import os, socket, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
@@ -35,7 +36,7 @@ while True:
     own.listen()
     own.shutdown(socket.SHUT_RDWR)
 """
-#: Connections that are made and reset; their packets change states on the other CPU, in interrupts.
+#: Program that makes and resets connections; their packets change states in interrupts.
 CONNECTING = """
 import os, socket, struct, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
@@ -50,7 +51,7 @@ while True:
 
 
 def steer(space: Namespace, cpu: int) -> None:
-    """Have one CPU deal with what the namespace's loopback carries, wherever it was sent."""
+    """Process all packets of the namespace's loopback on one CPU."""
     script = f"mount -t sysfs sysfs /sys && echo {1 << cpu:x} > {STEERING}"
     inside = ["nsenter", f"--net={space.path}", "unshare", "--mount", "sh", "-c", script]
     done = subprocess.run(inside, capture_output=True, text=True, check=False)
@@ -60,7 +61,7 @@ def steer(space: Namespace, cpu: int) -> None:
 
 @contextmanager
 def storm() -> Iterator[None]:
-    """State changes on one CPU while it is interrupted to change others' states."""
+    """Change socket states on a CPU that is interrupted by state changes of other sockets."""
     one, other = sorted(os.sched_getaffinity(0))[:2]
     with namespace() as space:
         steer(space, one)
@@ -78,26 +79,23 @@ def storm() -> Iterator[None]:
 
 
 def overlooked(pid: int) -> int:
-    """How often the kernel did not run a program of this process, as it says itself."""
-    counts = []
-    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with suppress(FileNotFoundError):
-            lines = entry.read_text().splitlines()
-            counts += [int(line.split()[1]) for line in lines if line.startswith(COUNT)]
+    """Return the number of runs of a process's programs that the kernel skipped."""
+    lines = [line for text in proc.descriptors(pid) for line in text.splitlines()]
+    counts = [int(line.split()[1]) for line in lines if line.startswith(COUNT)]
     if not counts:
         pytest.skip("Linux before 5.12 does not count them")
     return sum(counts)
 
 
 def test_ends_that_were_overlooked_are_counted_and_cost_no_byte(output: Path, hooks: str) -> None:
-    with talking(output, "--hooks", hooks) as talk:
-        talk.exchange(0)
+    with recorded_pair(output, "--hooks", hooks) as pair:
+        pair.exchange(0)
         with storm():
-            until(lambda: overlooked(talk.running.pid), "a program that was not run")
-        talk.exchange(1)
-        least = overlooked(talk.running.pid)
-        talk.running.stop().must(0)
-    whole(output, talk, 2)
-    counted = balance(output, talk)["misses_aside"]
+            until(lambda: overlooked(pair.recorder.pid), "a program that was not run")
+        pair.exchange(1)
+        least = overlooked(pair.recorder.pid)
+        pair.recorder.stop().expect(0)
+    assert_complete(output, pair, 2)
+    counted = balanced_ledger(output, pair)["misses_aside"]
     assert 0 < least <= counted
-    assert f"{counted:,} changes of sockets" in membench("info", output).must().stdout
+    assert f"{counted:,} changes of sockets" in membench("info", output).expect(0).stdout

@@ -1,4 +1,4 @@
-"""Under sudo the profile is the invoking user's, and the thread that records becomes them."""
+"""Recording under sudo: the profile and the recording thread belong to the invoking user."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support import proc
 from support.cli import membench, recorder
 from support.profile import events
 from support.requests import store
@@ -19,17 +20,17 @@ USER, GROUP = 65534, 65533
 
 
 def ids(pid: int, name: str) -> set[int]:
-    """The ids of the thread that records, of the kind named: `Uid`, `Gid` or `Groups`."""
+    """Return ids of the recording thread: `Uid`, `Gid` or `Groups`."""
     (status,) = (
         text
-        for text in (file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/status"))
+        for text in proc.tasks(pid, "status").values()
         if text.startswith("Name:\tmembench-record\n")
     )
     line = next(line for line in status.splitlines() if line.startswith(name))
     return {int(number) for number in line.split()[1:]}
 
 
-def test_what_sudo_records_belongs_to_the_user_who_called_it(
+def test_a_recording_under_sudo_belongs_to_the_invoking_user(
     server: Memcached, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_UID", str(USER))
@@ -40,15 +41,15 @@ def test_what_sudo_records_belongs_to_the_user_who_called_it(
         until(lambda: len(events(output)) == 1, "the event being on disk")
         assert (ids(running.pid, "Uid"), ids(running.pid, "Gid")) == ({USER}, {GROUP})
         assert ids(running.pid, "Groups") == {GROUP}
-        assert running.stop().must().json["ledger"]["complete"]
+        assert running.stop().expect(0).json["ledger"]["complete"]
     owners = {file.name: (file.stat().st_uid, file.stat().st_gid) for file in output.iterdir()}
     assert len(owners) == 4
     assert set(owners.values()) == {(USER, GROUP)}, owners
     assert (output.stat().st_uid, output.stat().st_gid) == (USER, GROUP)
 
 
-def test_what_root_records_for_itself_belongs_to_root(server: Memcached, output: Path) -> None:
+def test_a_recording_by_root_belongs_to_root(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
-        running.stop().must()
+        running.stop().expect(0)
     assert {file.stat().st_uid for file in [output, *output.iterdir()]} == {0}
-    membench("info", output).must()
+    membench("info", output).expect(0)

@@ -1,4 +1,4 @@
-"""When a replay sends: that all is sent, always; when exactly, with `--soak` only."""
+"""Pacing of replays: everything is sent; exact times are tested with `--soak` only."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 CONNECTIONS = 10
 RATE = 10_000
-#: The freeze test: stopped for so long in each second.
+#: Stops of the server: their length, their period, and the duration of the test, s.
 FREEZE_S, PERIOD_S, SECONDS = 0.1, 1.0, 10
-#: Other work on the machine delays answers as well: the arithmetic holds for the machine alone.
+#: Most replays to try: other work on the machine delays responses too.
 ATTEMPTS = 5
 
 
 def record_some(folder: Path, per_connection: int) -> Path:
-    """A recording of gets, the same number on each connection."""
+    """Record gets, the same number on each connection."""
     with (
         memcached() as server,
         recorder(folder / "some.mb", [server.port], "--no-stats") as running,
@@ -39,7 +39,7 @@ def record_some(folder: Path, per_connection: int) -> Path:
             for connection in connections:
                 key = (b"paced-%d-" % number).ljust(40 + connection.ordinal, b"k")
                 connection.perform(read("get", [key]))
-        running.stop().must(0)
+        running.stop().expect(0)
     return folder / "some.mb"
 
 
@@ -54,7 +54,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Freezing:
-    """Stops a server for a tenth of each second while the block runs."""
+    """Stops a server for a tenth of each second while its block runs."""
 
     def __init__(self, server: Memcached) -> None:
         self._server = server
@@ -109,9 +109,7 @@ def test_a_server_that_stops_now_and_then_still_gets_everything(
 
 
 @pytest.mark.parametrize("pacing", ["sometimes", "speed=0", "speed=-1", "rate=", "rate=fast"])
-def test_a_pacing_that_cannot_be_meant_is_refused(
-    some: Path, server: Memcached, pacing: str
-) -> None:
+def test_an_invalid_pacing_is_refused(some: Path, server: Memcached, pacing: str) -> None:
     ended = membench("replay", some, server.address, "--pacing", pacing)
     assert (ended.code, server.stats()["cmd_get"]) == (2, "0"), ended.stderr
 
@@ -120,7 +118,7 @@ def test_a_pacing_that_cannot_be_meant_is_refused(
 def test_a_frozen_server_shows_in_the_response_times_as_arithmetic_says(
     many: Path, frozen_and_thawed: Memcached
 ) -> None:
-    # A request that comes t before the thaw waits t, and a tenth of the time is frozen.
+    # A request that arrives t before the thaw waits t, and a tenth of the time is frozen.
     expected = [pytest.approx(share * FREEZE_S * 1e9, rel=0.1) for share in (0.5, 0.9)]
     for _ in range(ATTEMPTS):
         report = replay(many, frozen_and_thawed, "--pacing", f"rate={RATE}/s")
@@ -137,7 +135,7 @@ def test_a_constant_rate_arrives_at_a_constant_rate(
 ) -> None:
     with recorder(tmp_path / "again.mb", [server.port], "--no-stats") as running:
         report = replay(many, server, "--pacing", f"rate={RATE}/s")
-        running.stop().must(0)
+        running.stop().expect(0)
     wanted_us = 1e6 / RATE
     times = sorted(row["time"] for row in events(tmp_path / "again.mb") if row["command"] == "get")
     gaps = [(after - before).total_seconds() * 1e6 for before, after in itertools.pairwise(times)]
@@ -152,14 +150,14 @@ def test_recorded_gaps_between_requests_are_kept_within_the_lag(
 ) -> None:
     with recorder(tmp_path / "again.mb", [server.port], "--no-stats") as running:
         report = replay(some, server)
-        running.stop().must(0)
+        running.stop().expect(0)
     first, second = (gaps(profile) for profile in (some, tmp_path / "again.mb"))
     off = sorted(abs(a - b) for a, b in zip(first, second, strict=True))
     assert off[int(len(off) * 0.5)] * 1000 <= report["lag_ns"]["p99"] + 50_000
 
 
 def gaps(profile: Path) -> list[float]:
-    """The times between requests of each connection, µs; the size of a key names its connection."""
+    """Return the gaps between the requests of each connection, µs, in the order of key sizes."""
     gets = [row for row in events(profile) if row["command"] == "get"]
     connections = sorted(by_connection(gets).values(), key=lambda rows: rows[0]["key_size"])
     times = [[row["time"].timestamp() * 1e6 for row in rows] for rows in connections]

@@ -1,4 +1,4 @@
-"""tcpdump's file of a run, recorded → the events, bytes and outcomes that the sockets gave."""
+"""A tcpdump file of a run, recorded → the events, bytes and outcomes that the sockets gave."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ from typing import Any
 import pytest
 
 from support.agreement import differing, shape
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, membench, read_info, recorder
 from support.mixed import CONNECTIONS, perform_mixed
-from support.namespaces import SERVER, TUN, Disturbance, Pair, pair
+from support.namespaces import (
+    SERVER,
+    TUN,
+    Disturbance,
+    Pair,
+    memcached_inside,
+    pair,
+    wait_for_ends,
+)
 from support.oracle import KeyIds, compare
 from support.packets import as_pcapng, cut_short, tcpdump
+from support.ports import free_port
 from support.profile import by_connection, events, table
 from support.server import memcached
 from support.unique import NARROWEST, key_file
-from support.waiting import until
+from support.waiting import DEADLINE
 from support.workload import Connection
 
 pytestmark = [
@@ -32,10 +41,10 @@ pytestmark = [
 
 
 class Both:
-    """The mixed workload on one server, captured by tcpdump and recorded at the sockets."""
+    """The mixed workload, captured by tcpdump and recorded at the sockets at once."""
 
     def __init__(self, folder: Path) -> None:
-        """Run it."""
+        """Run the workload."""
         self.capture, self.sockets = folder / "run.pcap", folder / "sockets.mb"
         self.secret, _ = key_file(folder)
         with memcached(threads=4, memory=1024) as server:
@@ -52,7 +61,7 @@ class Both:
                     ]
                     self.connections = [opened_before, *others]
                     perform_mixed(self.connections, 1)
-                    running.stop().must(0)
+                    running.stop().expect(0)
                 for connection in self.connections:
                     connection.close()
                 server.wait_for_connections(0)
@@ -61,8 +70,8 @@ class Both:
                 int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")
             )
 
-    def record(self, capture: Path, profile: Path, *options: str) -> Ended:
-        """Record a file with the same key."""
+    def record(self, capture: Path, profile: Path, *options: str) -> Completed:
+        """Record a capture file with the key used for the sockets."""
         key = ("--key-file", str(self.secret), "--port", str(self.port))
         return membench("record", capture, profile, *key, *options, "--format", "json")
 
@@ -75,12 +84,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
 @pytest.fixture(scope="module")
 def recorded(both: Both, tmp_path_factory: pytest.TempPathFactory) -> Path:
     profile = tmp_path_factory.mktemp("recorded") / "packets.mb"
-    both.record(both.capture, profile).must(0)
+    both.record(both.capture, profile).expect(0)
     return profile
-
-
-def _info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
-    return membench("info", profile, "--format", "json").must().json
 
 
 def test_packets_and_sockets_give_the_same_events(both: Both, recorded: Path) -> None:
@@ -92,19 +97,20 @@ def test_events_are_what_the_clients_did(both: Both, recorded: Path) -> None:
 
 
 def test_the_ledger_is_complete_and_equals_memcacheds_counters(both: Both, recorded: Path) -> None:
-    ledger = _info(recorded)["ledger"]
+    ledger = read_info(recorded)["ledger"]
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
     assert (ledger["request_bytes"], ledger["response_bytes"]) == both.moved
 
 
 def test_the_profile_says_what_its_times_are(recorded: Path) -> None:
     manifest = json.loads((recorded / "manifest.json").read_text())
-    assert manifest["time_basis"] == _info(recorded)["time_basis"] == "packet"
+    assert manifest["time_basis"] == read_info(recorded)["time_basis"] == "packet"
     assert "last packet" in manifest["facts"]["server_time"]
     rows = events(recorded)
     assert all(abs(row["time"].timestamp() - recorded.stat().st_mtime) < 3600 for row in rows)
     loud = [row for row in rows if "q" not in (row["options"] or "").split()]
     answered = [row for row in loud if row["outcome"] not in (None, "suppressed")]
+    assert answered
     assert all(row["server_time"] is not None for row in answered)
 
 
@@ -127,7 +133,7 @@ def test_other_forms_of_the_file_give_the_same_events(
         subprocess.run(rewrite, check=True, capture_output=True)
     else:
         other.write_bytes(as_pcapng(both.capture.read_bytes()))
-    both.record(other, tmp_path / "other.mb").must(0)
+    both.record(other, tmp_path / "other.mb").expect(0)
     first, second = (by_connection(events(one)) for one in (recorded, tmp_path / "other.mb"))
     assert {one: shape(rows) for one, rows in second.items()} == {
         one: shape(rows) for one, rows in first.items()
@@ -140,9 +146,9 @@ def test_a_file_that_ends_within_a_packet_is_recorded_up_to_there_and_says_so(
     cut = tmp_path / "cut.pcap"
     whole = both.capture.read_bytes()
     cut.write_bytes(whole[: len(whole) // 2 + 1])
-    ended = both.record(cut, tmp_path / "cut.mb").must(4)
+    ended = both.record(cut, tmp_path / "cut.mb").expect(4)
     assert "damaged file: it ends in the middle of a packet" in ended.json["stopped_by"]
-    ledger = _info(tmp_path / "cut.mb")["ledger"]
+    ledger = read_info(tmp_path / "cut.mb")["ledger"]
     assert (ledger["complete"], ledger["file_damaged"]) == (False, 1)
     assert len(events(tmp_path / "cut.mb")) > 1000
 
@@ -150,13 +156,13 @@ def test_a_file_that_ends_within_a_packet_is_recorded_up_to_there_and_says_so(
 def test_packets_cut_short_are_holes_and_never_wrong(both: Both, tmp_path: Path) -> None:
     cut = tmp_path / "cut.pcap"
     cut.write_bytes(cut_short(both.capture.read_bytes(), 120))
-    both.record(cut, tmp_path / "cut.mb", "--allow-loss", "100").must(0)
-    ledger = _info(tmp_path / "cut.mb")["ledger"]
+    both.record(cut, tmp_path / "cut.mb", "--allow-loss", "100").expect(0)
+    ledger = read_info(tmp_path / "cut.mb")["ledger"]
     assert not ledger["complete"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == both.moved
 
 
-def test_what_is_no_capture_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_capture_is_refused(tmp_path: Path) -> None:
     for content, expected in ((b"get key\r\n", "no pcap or pcapng file"), (b"", "it is empty")):
         file = tmp_path / "not.pcap"
         file.write_bytes(content)
@@ -166,7 +172,7 @@ def test_what_is_no_capture_is_refused(tmp_path: Path) -> None:
         assert not (tmp_path / "out.mb").exists()
 
 
-#: What the client's namespace runs: pipelines on three connections, and their log.
+#: Program for the client's namespace: pipelines on three connections; it prints their log.
 _CLIENT = f"""
 import json, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
@@ -186,28 +192,22 @@ print(json.dumps(log))
 
 
 def _disturbed(both_ends: Pair, folder: Path) -> tuple[int, list[list[Any]]]:
-    """Traffic over a bad network, captured at the server's interface: port and log."""
-    port = 21411
-    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", SERVER]
-    server = subprocess.Popen([*both_ends.inside(both_ends.server), *command])
-    try:
-        table = Path(f"/proc/{server.pid}/net/tcp")
-        until(lambda: f":{port:04X} 00000000:0000 0A" in table.read_text(), "memcached listening")
-        inside = both_ends.inside(both_ends.server)
+    """Capture traffic over a bad network at the server; return the port and the clients' log."""
+    port = free_port()
+    inside = both_ends.inside(both_ends.server)
+    with memcached_inside(both_ends, port) as pid:
         with tcpdump(folder / "run.pcap", port, interface="inner", prefix=inside):
             client = subprocess.run(
                 [*both_ends.inside(both_ends.client), sys.executable, "-c", _CLIENT, str(port)],
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=100,
+                timeout=2 * DEADLINE,
             )
+            wait_for_ends(pid, port)
         assert client.returncode == 0, client.stderr
         log: list[list[Any]] = json.loads(client.stdout)
         return port, log
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
@@ -216,13 +216,13 @@ def _disturbed(both_ends: Pair, folder: Path) -> tuple[int, list[list[Any]]]:
     [Disturbance(loss=0.02), Disturbance(duplicate=0.2), Disturbance(0.005, 0.05, 0.3)],
     ids=["loss", "duplicate", "reorder"],
 )
-def test_a_network_that_disturbs_packets_changes_nothing_of_what_is_recorded(
+def test_a_network_that_disturbs_packets_does_not_change_the_recording(
     tmp_path: Path, disturbance: Disturbance
 ) -> None:
     with pair(disturbance) as both_ends:
         port, log = _disturbed(both_ends, tmp_path)
-    membench("record", tmp_path / "run.pcap", tmp_path / "run.mb", "--port", str(port)).must(0)
-    info = _info(tmp_path / "run.mb")
+    membench("record", tmp_path / "run.pcap", tmp_path / "run.mb", "--port", str(port)).expect(0)
+    info = read_info(tmp_path / "run.mb")
     assert info["ledger"]["complete"], info["ledger"]
     packets = info["ledger"]["packets"]
     assert packets["duplicates"] + packets["out_of_order"] + packets["retransmitted_bytes"] > 0

@@ -1,4 +1,4 @@
-"""No key and no value leaves memory, and the recorder gives up its privileges."""
+"""Privacy: no key or value leaves memory, and the recorder gives up its privileges."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from support import proc
 from support.cli import Recorder, capabilities, membench, recorder
-from support.profile import texts
+from support.profile import stats, texts
 from support.requests import change, meta, plain, quiet, read, refused_key, store
 from support.server import Memcached
 from support.waiting import until
@@ -19,12 +20,12 @@ from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: So many bytes in a row of a key or a value are found.
+#: Length of a part of a key or value that counts as a leak, bytes.
 KNOWN = 8
 
 
 class Secrets:
-    """Random words, every one of which must not be found anywhere."""
+    """Random words, no part of which may be found anywhere."""
 
     def __init__(self) -> None:
         self._random = random.Random(6)
@@ -45,8 +46,8 @@ class Secrets:
 
 
 def confide(connection: Connection, secrets: Secrets) -> None:
-    """Say secrets in every place where a client can say something."""
-    for size in (8, 30, 180):  # in base64 still shorter than a key may be
+    """Send secrets in every place where a client can send text."""
+    for size in (8, 30, 180):  # short enough for a key even in base64
         key, value = secrets.word(size), secrets.word(3 * size)
         connection.perform(store("set", key, value), read("gets", [key, secrets.word(size)]))
         connection.perform(store("append", key, secrets.word(40)), read("get", [key]))
@@ -80,11 +81,13 @@ def test_a_killed_recording_holds_no_key_and_no_value(server: Memcached, output:
     with recorder(output, [server.port], "-vv") as running:
         confide(Connection(server.port, 0), secrets)
         until(
-            lambda: any(part.stat().st_size > 2000 for part in output.glob("*.part")),
+            lambda: any(
+                one.st_size > 2000 for name, one in stats(output).items() if name.endswith(".part")
+            ),
             "the open part",
         )
         running.kill()
-        told = running.told()
+        told = running.stderr_text()
     assert secrets.found_in(told.encode()) == set()
     assert secrets.found_in(texts(output)) == set()
 
@@ -100,25 +103,25 @@ def test_the_search_finds_what_is_there() -> None:
 def test_no_thread_holds_a_capability_after_attaching(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         Connection(server.port, 0).mark()
-        tasks = list(Path(f"/proc/{running.pid}/task").iterdir())
         assert capabilities(running.pid) == {}
-        statuses = [(task / "status").read_text() for task in tasks]
+        statuses = proc.tasks(running.pid, "status").values()
+        assert statuses
         assert all("NoNewPrivs:\t1" in status for status in statuses)
-        running.stop().must(0)
+        running.stop().expect(0)
 
 
 def test_a_recorder_leaves_no_core_file_and_cannot_be_read(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         assert resource.prlimit(running.pid, resource.RLIMIT_CORE) == (0, 0)
-        running.stop().must(0)
+        running.stop().expect(0)
 
 
 def test_only_the_owner_can_read_a_profile(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         Connection(server.port, 0).mark()
-        modes = {file.name: file.stat().st_mode & 0o777 for file in output.iterdir()}
-        running.stop().must(0)
-    modes |= {file.name: file.stat().st_mode & 0o777 for file in output.iterdir()}
+        modes = {name: one.st_mode & 0o777 for name, one in stats(output).items()}
+        running.stop().expect(0)
+    modes |= {name: one.st_mode & 0o777 for name, one in stats(output).items()}
     assert output.stat().st_mode & 0o777 == 0o700
     assert set(modes.values()) == {0o600}, modes
 
@@ -127,18 +130,18 @@ def test_a_key_never_shows_in_the_process_list(
     server: Memcached, output: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "ids.key"
-    membench("keygen", path).must()
+    membench("keygen", path).expect(0)
     secret = path.read_text().strip()
     with recorder(output, [server.port], "--key-file", str(path)) as running:
         shown = arguments_and_environment(running)
-        ended = running.stop().must(0)
+        ended = running.stop().expect(0)
     assert secret not in shown + ended.stdout + ended.stderr
     assert secret.encode() not in texts(output)
     assert bytes.fromhex(secret) not in texts(output)
 
 
 def arguments_and_environment(running: Recorder) -> str:
-    """What `ps` and `/proc` show of the recorder."""
+    """Return the arguments and environment that `ps` and `/proc` show of the recorder."""
     process = Path(f"/proc/{running.pid}")
     return "".join(
         (process / name).read_bytes().decode(errors="replace") for name in ("cmdline", "environ")

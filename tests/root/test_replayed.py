@@ -1,4 +1,4 @@
-"""A recording replayed: the target did what the recorded server did."""
+"""Replays of a recording: the target does what the recorded server did."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, membench, recorder
 from support.mixed import Mixed, data_counts, record_mixed
 from support.profile import Row, events
 from support.requests import read, store
@@ -17,21 +17,21 @@ from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: Bytes of `version`, `stats` and the like that a replay asks its target, at most.
+#: Upper bound for the replay's own requests (`version`, `stats`, …), bytes.
 QUESTIONS = 200
 #: Fast enough for a test, slow enough to show that order holds.
 PACING = ("--pacing", "speed=10")
 
 
 def replay(profile: Path, server: Memcached, *options: str) -> Any:  # noqa: ANN401 - any JSON
-    """Replay with JSON out; a pacing that could not be held is not what these tests are about."""
+    """Replay and return the JSON report; timing that was not held is accepted."""
     ended = membench("replay", profile, server.address, "--format", "json", *options)
     assert ended.code in (0, 4), ended.stderr
     return ended.json
 
 
 class Replayed(NamedTuple):
-    """The report of a replay, and the target's counters before and after."""
+    """Report of a replay, and the target's counters before and after."""
 
     report: Any
     before: dict[str, str]
@@ -40,7 +40,7 @@ class Replayed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def replayed(memcached_binary: str | None, mixed: Mixed) -> Replayed:
-    """The report of replaying the mixed recording, and the target's counters before and after."""
+    """Replay the mixed recording on an empty server."""
     with memcached(threads=4, memory=1024, binary=memcached_binary) as target:
         before = target.settled_stats()
         report = replay(mixed.profile, target, *PACING)
@@ -78,7 +78,7 @@ def test_outcomes_of_a_replay_on_an_empty_server_are_the_recorded_ones(replayed:
 
 
 def sure(outcomes: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """Outcomes but for those unseen, and `cas`, which may be due before its value is known."""
+    """Drop commands with unseen outcomes, and `cas`, whose value may come after it is due."""
     unseen = {name for name, counts in outcomes.items() if "not_seen" in counts} | {"ms", "cas"}
     return {name: counts for name, counts in outcomes.items() if name not in unseen}
 
@@ -96,11 +96,11 @@ def test_a_replay_names_every_measure_in_nanoseconds(replayed: Replayed) -> None
 
 
 class Twice(NamedTuple):
-    """A recording, and a recording of its replay."""
+    """Events of a recording, and of a recording of its replay."""
 
     first: list[Row]
     second: list[Row]
-    ended: Ended
+    ended: Completed
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,13 @@ def twice(memcached_binary: str | None, tmp_path_factory: pytest.TempPathFactory
 
 
 def data(profile: Path) -> list[Row]:
-    """The events of commands on a key that memcached accepted; administration is not replayed."""
+    """Return the events on a key that memcached accepted; other commands are not replayed."""
     rows = events(profile)
     return [row for row in rows if row["key"] is not None and row["outcome"] != "client_error"]
 
 
 def test_a_replay_that_is_recorded_is_complete(twice: Twice) -> None:
-    twice.ended.must(0)
+    twice.ended.expect(0)
 
 
 def test_recording_a_replay_gives_the_same_commands_and_sizes(twice: Twice) -> None:
@@ -147,7 +147,7 @@ def test_recording_a_replay_gives_the_same_outcomes_and_sizes(twice: Twice, colu
 
 
 def is_sure(row: Row) -> bool:
-    """Whether an event does not depend on the target's cas values or on what was not seen."""
+    """Return true if neither the target's cas values nor unseen responses affect an event."""
     return row["command"] != "cas" and not (row["command"] == "ms" and row["options"] == "ME q")
 
 
@@ -157,7 +157,7 @@ def test_only_requests_with_a_cas_value_differ_in_bytes(twice: Twice) -> None:
 
 
 def requested(rows: list[Row]) -> Counter[str]:
-    """Bytes of requests by command."""
+    """Return the bytes of requests by command."""
     total: Counter[str] = Counter()
     for row in rows:
         total[row["command"]] += row["request_size"] or 0
@@ -171,7 +171,7 @@ def test_warming_gives_the_hits_of_keys_that_were_there_before(tmp_path: Path) -
         connection.perform(*(store("set", key, b"v" * 99) for key in keys))
         with recorder(tmp_path / "warm.mb", [source.port], "--no-stats") as running:
             connection.perform(*(read("get", [key]) for key in [*keys, b"absent"]))
-            running.stop().must(0)
+            running.stop().expect(0)
     with memcached() as cold:
         assert replay(tmp_path / "warm.mb", cold)["outcomes"]["replayed"] == {"get": {"miss": 41}}
     with memcached() as warmed:

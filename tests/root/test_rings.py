@@ -1,4 +1,4 @@
-"""Several rings: a connection whose thread moves between CPUs is recorded whole and in order."""
+"""Several rings: connections of threads that move between CPUs stay complete and in order."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from support import proc
 from support.mixed import Mixed, record_mixed
 from support.oracle import KeyIds, compare
 from support.server import Memcached, memcached
@@ -24,36 +24,36 @@ pytestmark = [
     pytest.mark.skipif(os.cpu_count() == 1, reason="one CPU: there is one ring"),
 ]
 
-#: Pause between two moves of a thread, s.
+#: Pause between two moves of the threads, s.
 PAUSE = 0.0005
-#: Place of the CPU in `/proc/PID/stat`, behind the name.
+#: Index of the CPU among the fields of `/proc/PID/stat` after the name.
 PROCESSOR = 36
 MOST_RINGS = 64
 
 
 class Wandering:
-    """Moves every thread of a server from CPU to CPU, and sees where they ran."""
+    """Moves the threads of a server between CPUs, and notes where they ran."""
 
     def __init__(self, server: Memcached) -> None:
-        """Nothing moves yet."""
-        self._tasks = Path(f"/proc/{server.pid}/task")
+        """Take the server; nothing moves yet."""
+        self._pid = server.pid
         self._cpus = sorted(os.sched_getaffinity(0))
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._wander)
-        #: CPUs on which each thread was seen to have run.
+        #: CPUs on which each thread was seen, by thread id.
         self.seen: defaultdict[int, set[int]] = defaultdict(set)
 
     def _wander(self) -> None:
         chance = random.Random(1)
         while not self._done.wait(PAUSE):
-            for task in self._tasks.iterdir():
-                behind = (task / "stat").read_text().rpartition(")")[2].split()
-                self.seen[int(task.name)].add(int(behind[PROCESSOR]))
-                os.sched_setaffinity(int(task.name), {chance.choice(self._cpus)})
+            for thread, text in proc.tasks(self._pid, "stat").items():
+                self.seen[thread].add(int(proc.stat(text)[PROCESSOR]))
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread, {chance.choice(self._cpus)})
 
     @contextmanager
     def going_on(self) -> Iterator[Wandering]:
-        """Move them until the block ends."""
+        """Move the threads until the block ends."""
         self._thread.start()
         try:
             yield self
@@ -82,7 +82,7 @@ def test_every_byte_of_threads_that_move_is_in_the_ledger(
     wandering: tuple[Mixed, Wandering],
 ) -> None:
     mixed, _ = wandering
-    mixed.recording.must(0)
+    mixed.recording.expect(0)
     ledger = mixed.info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (
         mixed.request_bytes,

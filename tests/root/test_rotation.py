@@ -1,4 +1,4 @@
-"""A recording that goes on in another profile: each opens, and together they hold everything."""
+"""Rotation: each profile opens, and together they hold everything once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import membench, read_info, recorder
 from support.oracle import compare_connection
 from support.profile import Row, by_connection, events, table
 from support.server import Memcached
@@ -32,18 +32,18 @@ def test_the_profiles_of_a_rotated_recording_hold_everything_once(
     with recorder(tmp_path / "whole.mb", [server.port], *options) as running:
         third = tmp_path / "whole-000003.mb"
         with Background(traffic, pause=0.005):
-            until(third.exists, "the third profile", 60)
-        recording = running.stop().must(0).json
+            until(third.exists, "the third profile")
+        recording = running.stop().expect(0).json
     profiles = [Path(name) for name in recording["profiles"]]
     assert profiles[0].name == "whole-000001.mb"
     assert len(profiles) >= 3
     assert sorted(tmp_path.glob("whole*.mb")) == profiles
-    infos = [membench("info", one, "--format", "json").must().json for one in profiles]
+    infos = [read_info(one) for one in profiles]
     assert {(one["state"], one["ledger"]["complete"]) for one in infos} == {("sealed", True)}
     assert [one["stopped_by"] for one in infos] == ["rotate"] * (len(infos) - 1) + ["SIGINT"]
     recorded = by_connection([row for one in profiles for row in events(one)])
     for one in traffic:
-        assert compare_connection(one.connection.log, one.of(recorded), keys) == []
+        assert compare_connection(one.connection.log, one.events_in(recorded), keys) == []
     for term in ("request_bytes", "response_bytes", "boundary", "own_request_bytes"):
         assert sum(one["ledger"][term] for one in infos) == recording["ledger"][term], term
     for flow in (flow for one in infos for flow in flows(one["ledger"])):
@@ -55,7 +55,7 @@ def test_the_profiles_of_a_rotated_recording_hold_everything_once(
         row["connection"] for row in events(profiles[-1])
     }
     for one in profiles:
-        membench("analyze", one).must()
+        membench("analyze", one).expect(0)
 
 
 def test_a_place_where_no_profile_can_be_added_is_refused(
@@ -68,6 +68,6 @@ def test_a_place_where_no_profile_can_be_added_is_refused(
         *("record", "ebpf:any", tmp_path / "own.mb", "--port", str(server.port)),
         *("--rotate", "1s", "--duration", "3"),
         prefix=prefix,
-    ).must(5)
+    ).expect(5)
     assert str(tmp_path) in ended.stderr
     assert "Permission denied" in ended.stderr

@@ -1,4 +1,4 @@
-"""A memcached that wants to know who asks (`-S`): who tells is recorded, secrets are not."""
+"""A memcached with SASL (`-S`): authenticated clients are recorded, their secrets are not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import read_ledger, recorder
 from support.profile import by_connection, events
 from support.sasl import SECRET, USER, Peer, guarded
 from support.server import Memcached
@@ -21,7 +21,7 @@ PLAIN = b"PLAIN"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Memcached]:
-    """One with a user."""
+    """Start a memcached that requires SASL and has one user."""
     folder = tmp_path / "sasl"
     folder.mkdir()
     with ExitStack() as stack:
@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[Memcached]:
 
 
 def talk(port: int) -> tuple[Peer, Peer]:
-    """One who says who he is and is served, and one who is refused, twice."""
+    """Run an authenticated client, and one that is refused twice."""
     with Peer(port) as known, Peer(port) as unknown:
         assert known.ask("sasl_list") == PLAIN
         known.ask("sasl_auth", PLAIN, b"\0" + USER + b"\0" + SECRET)
@@ -46,10 +46,12 @@ def talk(port: int) -> tuple[Peer, Peer]:
     return known, unknown
 
 
-def test_those_who_tell_are_recorded_and_secrets_are_not(server: Memcached, output: Path) -> None:
+def test_authenticated_clients_are_recorded_and_secrets_are_not(
+    server: Memcached, output: Path
+) -> None:
     with recorder(output, [server.port], "--no-stats") as running:
         peers = talk(server.port)
-        running.stop().must(0)
+        running.stop().expect(0)
     told = [
         [(row["command"], row["outcome"]) for row in rows]
         for rows in by_connection(events(output)).values()
@@ -58,7 +60,7 @@ def test_those_who_tell_are_recorded_and_secrets_are_not(server: Memcached, outp
         [("other", "ok"), ("other", "ok"), ("set", "stored"), ("get", "hit")],
         [("other", "client_error"), ("get", "client_error")],
     ]
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     assert (ledger["request_bytes"], ledger["response_bytes"], ledger["boundary"]) == (
         sum(peer.sent for peer in peers),
         sum(peer.received for peer in peers),
@@ -69,11 +71,11 @@ def test_those_who_tell_are_recorded_and_secrets_are_not(server: Memcached, outp
     assert USER not in kept
 
 
-def test_a_server_that_does_not_answer_the_recorder_is_recorded_all_the_same(
+def test_a_server_that_does_not_answer_the_recorder_is_still_recorded(
     server: Memcached, output: Path
 ) -> None:
     with recorder(output, [server.port]) as running:
         talk(server.port)
-        recording = running.stop().must(0).json
+        recording = running.stop().expect(0).json
     assert recording["ledger"]["complete"] is True
     assert (recording["events"], recording["differences"]) == (6, [])

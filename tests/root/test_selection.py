@@ -1,4 +1,4 @@
-"""Whose sockets are recorded: processes, control groups and network namespaces, one at a time."""
+"""Selection of sockets by process, control group and network namespace."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import membench, read_ledger, recorder
 from support.kernel import TRACES_CGROUPS, release
 from support.namespace import Namespace, cgroup, cgroup_mount, namespace
 from support.oracle import compare
+from support.ports import free_port
 from support.profile import by_connection, events, table
 from support.requests import read, store
-from support.server import Memcached, free_port, memcached
+from support.server import Memcached, memcached
 from support.sharing import ANSWER, STINT, ask, sharing
 from support.workload import Connection
 
@@ -25,7 +26,7 @@ REQUESTS = 40
 
 
 def visit(port: int, ordinal: int, host: str = "127.0.0.1") -> Connection:
-    """A marked connection that performs a few requests."""
+    """Open a marked connection and perform a few requests."""
     connection = Connection(port, ordinal, host)
     connection.mark()
     for number in range(REQUESTS):
@@ -33,20 +34,14 @@ def visit(port: int, ordinal: int, host: str = "127.0.0.1") -> Connection:
     return connection
 
 
-def ledger(profile: Path) -> dict:  # type: ignore[type-arg]  # JSON
-    """What `info` says of its bytes."""
-    found: dict = membench("info", profile, "--format", "json").must().json["ledger"]  # type: ignore[type-arg]
-    return found
-
-
 def filters(profile: Path) -> dict:  # type: ignore[type-arg]
-    """What its manifest says was asked for."""
+    """Return the selection that a profile's manifest names."""
     found: dict = json.loads((profile / "manifest.json").read_text())["filters"]  # type: ignore[type-arg]
     return found
 
 
 def in_each(spaces: list[Namespace], port: int, stack: ExitStack) -> list[Memcached]:
-    """A memcached on the same port of each namespace."""
+    """Start a memcached on the same port of each namespace."""
     servers = []
     for space in spaces:
         with space.inside():
@@ -64,10 +59,10 @@ def test_two_servers_on_one_port_of_two_network_namespaces_stay_apart(output: Pa
             for ordinal, space in enumerate([one, two, one]):
                 with space.inside():
                     made.append(visit(port, ordinal))
-            told = running.told()
-            running.stop().must(0)
+            told = running.stderr_text()
+            running.stop().expect(0)
     assert compare(made, by_connection(events(output))) == []
-    flows = ledger(output)["servers"]
+    flows = read_ledger(output)["servers"]
     assert [(flow["network_namespace"], flow["pid"], flow["port"]) for flow in flows] == [
         (space.inode, server.pid, port) for space, server in zip([one, two], servers, strict=True)
     ]
@@ -90,9 +85,9 @@ def test_one_network_namespace_alone_is_recorded_when_asked_for(output: Path, by
                 made = visit(port, 0)
             with two.inside():
                 visit(port, 1)
-            running.stop().must(0)
+            running.stop().expect(0)
     assert compare([made], by_connection(events(output))) == []
-    assert ledger(output)["request_bytes"] == made.sent_bytes
+    assert read_ledger(output)["request_bytes"] == made.sent_bytes
     assert filters(output)["network_namespaces"] == [one.inode]
 
 
@@ -104,7 +99,7 @@ def test_a_process_is_recorded_on_the_ports_it_listens_on(server: Memcached, out
     ):
         made = visit(server.port, 0)
         visit(other.port, 1)
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([made], by_connection(events(output))) == []
     said = filters(output)
     assert (said["ports"], said["pids"]) == ([server.port], [server.pid])
@@ -113,14 +108,14 @@ def test_a_process_is_recorded_on_the_ports_it_listens_on(server: Memcached, out
 def test_of_several_processes_only_those_asked_for_are_recorded(
     server: Memcached, output: Path
 ) -> None:
-    """All ports are named, so that the process alone decides."""
+    """Name every port, so that the process alone decides."""
     with memcached() as second, memcached() as third:
         ports = [one.port for one in (server, second, third)]
         options = ("--no-stats", "--pid", str(server.pid), "--pid", str(third.pid))
         with recorder(output, ports, *options) as running:
             made = [visit(server.port, 0), visit(third.port, 2)]
             visit(second.port, 1)
-            running.stop().must(0)
+            running.stop().expect(0)
     assert compare(made, by_connection(events(output))) == []
 
 
@@ -136,17 +131,17 @@ def test_a_socket_in_several_hands_is_recorded_once_and_whole(output: Path, how:
         socket.create_connection(("127.0.0.1", port)) as peer,
     ):
         sent = ask(peer, REQUESTS)
-        running.stop().must(0)
+        running.stop().expect(0)
     rows = [row for row in events(output) if row["command"] == "get"]
     assert [row["outcome"] for row in rows] == ["miss"] * REQUESTS
-    found = ledger(output)
+    found = read_ledger(output)
     assert found["complete"] is True
     assert (found["request_bytes"], found["response_bytes"]) == (sent, REQUESTS * len(ANSWER))
     (row,) = table(output, "connections")
     assert (row["transport"], row["lost_bytes"]) == ("tcp4", 0)
 
 
-def test_what_another_process_does_with_a_passed_socket_is_not_recorded(output: Path) -> None:
+def test_calls_of_another_process_on_a_passed_socket_are_not_recorded(output: Path) -> None:
     port = free_port()
     with (
         sharing("passed", port) as server,
@@ -154,9 +149,9 @@ def test_what_another_process_does_with_a_passed_socket_is_not_recorded(output: 
         socket.create_connection(("127.0.0.1", port)) as peer,
     ):
         ask(peer, REQUESTS)
-        running.stop().must(0)
+        running.stop().expect(0)
     assert len(events(output)) == STINT
-    assert ledger(output)["response_bytes"] == STINT * len(ANSWER)
+    assert read_ledger(output)["response_bytes"] == STINT * len(ANSWER)
 
 
 @pytest.mark.quick
@@ -168,17 +163,17 @@ def test_a_control_group_is_recorded_with_those_below_it(server: Memcached, outp
     if mount is None:
         pytest.skip("no control groups (v2) can be made here")
     with (
-        cgroup(mount, "membench-test") as outer,
+        cgroup(mount) as outer,
         cgroup(outer, "below") as inner,
         memcached() as in_it,
     ):
         (inner / "cgroup.procs").write_text(str(in_it.pid))
-        for wanted in (str(outer), "/membench-test/below"):
+        for wanted in (str(outer), f"/{outer.name}/below"):
             options = ("--no-stats", "--force", "--cgroup", wanted)
             with recorder(output, [server.port, in_it.port], *options) as running:
                 made = visit(in_it.port, 0)
                 visit(server.port, 1)
-                running.stop().must(0)
+                running.stop().expect(0)
             assert compare([made], by_connection(events(output))) == []
 
 
@@ -191,7 +186,7 @@ def test_where_programs_cannot_ask_for_control_groups_that_is_said(output: Path)
     refused = membench(
         *("record", "ebpf:any", output, "--duration", "1", "--require", "ebpf"),
         *("--cgroup", str(mount)),
-    ).must(5)
+    ).expect(5)
     assert "programs cannot tell a task's control group (--cgroup)" in refused.stderr
     assert "--pid" in refused.stderr
     assert not output.exists()
@@ -205,27 +200,25 @@ def test_where_programs_cannot_ask_for_control_groups_that_is_said(output: Path)
     ],
     ids=["server", "client"],
 )
-def test_a_recording_in_which_nobody_was_found_says_so(
+def test_a_recording_that_found_no_server_or_client_says_so(
     output: Path, options: list[str], said: str
 ) -> None:
     port = free_port()
     with recorder(output, [port], *options) as running:
-        recording = running.stop().must(0).json
+        recording = running.stop().expect(0).json
     assert (recording["empty"], recording["events"]) == (said.format(port=port), 0)
 
 
-def test_a_server_to_which_nothing_was_sent_was_found_all_the_same(
-    server: Memcached, output: Path
-) -> None:
+def test_an_idle_server_is_reported_as_found(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
-        recording = running.stop().must(0).json
+        recording = running.stop().expect(0).json
     assert recording["empty"] == f"nothing was sent to port {server.port}"
 
 
 def test_a_recording_with_a_connection_says_nothing_of_it(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         visit(server.port, 0)
-        assert running.stop().must(0).json["empty"] is None
+        assert running.stop().expect(0).json["empty"] is None
 
 
 @pytest.mark.parametrize(
@@ -237,10 +230,10 @@ def test_a_recording_with_a_connection_says_nothing_of_it(server: Memcached, out
         (["--netns", "no-such"], "no network namespace"),
     ],
 )
-def test_what_is_not_there_is_refused_before_anything_is_attached(
+def test_a_selection_that_does_not_exist_is_refused_before_anything_is_attached(
     output: Path, options: list[str], message: str
 ) -> None:
-    ended = membench("record", "ebpf:any", output, *options).must(2)
+    ended = membench("record", "ebpf:any", output, *options).expect(2)
     assert message in ended.stderr
     assert "hint: " in ended.stderr
     assert not output.exists()

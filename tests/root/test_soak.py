@@ -1,4 +1,4 @@
-"""Much, long and often: nothing is lost, memory stays flat, and a killed recorder leaves nothing.
+"""High load, long runs, many kills: nothing is lost, memory is flat, the kernel is clean.
 
 `make soak` runs all of it and prints figures; quick forms are part of every run.
 `MEMBENCH_SOAK_SECONDS`, `MEMBENCH_SOAK_CONNECTIONS` and `MEMBENCH_SOAK_KILLS` make it shorter.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -17,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import Recorder, membench, recorder
-from support.leftovers import held_by
+from support.cli import membench, read_info, recorder, starting
+from support.kernel_objects import kernel_objects_of
 from support.load import Load, load, total
 from support.load import loads as several
 from support.profile import table
 from support.server import Memcached, memcached
-from support.waiting import until
+from support.waiting import DEADLINE, until
 from support.workload import in_threads
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
@@ -33,7 +32,7 @@ CHURN = int(os.environ.get("MEMBENCH_SOAK_CONNECTIONS", "10000"))
 KILLS = int(os.environ.get("MEMBENCH_SOAK_KILLS", "100"))
 OPEN = 1000
 MB = 1 << 20
-#: How much a recorder's memory may grow once it has sealed its first parts, bytes.
+#: Allowed growth of a recorder's memory once it has sealed its first parts, bytes.
 GROWTH = 64 * MB
 CLIENTS = 8
 
@@ -41,10 +40,10 @@ Figure = Callable[[str], None]
 
 
 class Moved:
-    """What memcached read and wrote since this was made, by its own account."""
+    """Bytes that memcached counted as read and written since this object was created."""
 
     def __init__(self, server: Memcached) -> None:
-        """From here on."""
+        """Take the counters' current values as zero."""
         self._server = server
         self._before = self._look()
 
@@ -53,14 +52,14 @@ class Moved:
         return int(stats["bytes_read"]), int(stats["bytes_written"])
 
     def bytes(self) -> tuple[int, int]:
-        """Read, and written."""
+        """Return the bytes read and written since then."""
         now = self._look()
         return now[0] - self._before[0], now[1] - self._before[1]
 
 
 def balanced(profile: Path, moved: tuple[int, int]) -> dict[str, int]:
-    """Its figures: nothing lost, and every byte that memcached counted is there."""
-    info = membench("info", profile, "--format", "json", timeout=300).must().json
+    """Fail unless the ledger is complete and equals memcached's counters; return the counts."""
+    info = membench("info", profile, "--format", "json", timeout=300).expect(0).json
     ledger = info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == moved
     assert ledger["complete"] is True, ledger
@@ -69,19 +68,19 @@ def balanced(profile: Path, moved: tuple[int, int]) -> dict[str, int]:
 
 
 def received(peer: socket.socket, size: int) -> bytes:
-    """So many bytes, or as many as there are before the end."""
+    """Receive `size` bytes, or fewer if the peer closes."""
     with peer.makefile("rb") as file:
         return file.read(size)
 
 
 def visit(port: int, client: int, visits: int) -> None:
-    """Short connections, one after the other; some leave without waiting for an answer."""
+    """Make short connections in sequence; every fourth leaves before its last request is read."""
     key = b"churn-%d" % client
     asked = b"set %s 0 0 5\r\nvalue\r\nget %s\r\nget absent\r\n" % (key, key)
     answer = b"STORED\r\nVALUE %s 0 5\r\nvalue\r\nEND\r\nEND\r\n" % key
     for number in range(visits):
         source = (f"127.0.2.{1 + client}", 0)
-        with socket.create_connection(("127.0.0.1", port), 60, source) as peer:
+        with socket.create_connection(("127.0.0.1", port), DEADLINE, source) as peer:
             peer.sendall(asked)
             assert received(peer, len(answer)) == answer
             if number % 4 == 0:
@@ -101,7 +100,7 @@ def test_short_connections_are_all_recorded_and_nothing_is_lost(
         in_threads([lambda one=one: visit(server.port, one, visits) for one in range(CLIENTS)])
         server.wait_for_connections(0)
         took = time.monotonic() - begun
-        running.stop().must(0)
+        running.stop().expect(0)
     found = balanced(output, moved.bytes())
     made = visits * CLIENTS
     unanswered = -(-visits // 4) * CLIENTS
@@ -122,14 +121,14 @@ def test_a_thousand_open_connections_are_recorded_and_nothing_is_lost(
             with several(server.port, 2, OPEN // 2, 4) as clients:
                 done = kept_busy(clients, seconds, lambda _: None)
             server.wait_for_connections(0)
-            running.stop().must(0)
+            running.stop().expect(0)
         found = balanced(output, moved.bytes())
     assert found == {"events": done["operations"], "connections": OPEN}
     figure(f"open connections: {OPEN:,}, {found['events']:,} events in {seconds:g} s, nothing lost")
 
 
 def kept_busy(clients: list[Load], seconds: float, look: Callable[[float], None]) -> dict[str, int]:
-    """Let them go on for so long, looking around once a second; what they did."""
+    """Let clients run, calling `look` once a second; return their counts."""
     begun = time.monotonic()
     while (passed := time.monotonic() - begun) < seconds:
         assert all(client.runs for client in clients)
@@ -139,7 +138,7 @@ def kept_busy(clients: list[Load], seconds: float, look: Callable[[float], None]
 
 
 def resident(pid: int) -> int:
-    """A process's memory, bytes."""
+    """Return the resident memory of a process, bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
@@ -167,39 +166,35 @@ def test_at_the_highest_rate_nothing_is_lost_and_memory_stays_flat(
         f"{ended.json['cost']['bytes_per_event']:.2f} B"
     )
     assert max(settled) - settled[0] < GROWTH, memory
-    ended.must(0)
+    ended.expect(0)
     found = balanced(output, moved.bytes())
     assert found["events"] == done["operations"]
 
 
 class Attempt:
-    """One recorder that is killed, whatever it was doing; what it held in the kernel is gone."""
+    """A recorder that was killed at some moment, and the kernel objects it held."""
 
     def __init__(self, output: Path, port: int, after: float, *, loading: bool) -> None:
-        """Start it, and kill it so many seconds after that, or after it began to load."""
+        """Start a recorder and kill it `after` seconds, counted from its start or first load."""
         self.output = output
-        running = Recorder(output, [port], "--no-stats")
-        try:
+        with starting(output, [port], "--no-stats") as running:
             if loading:
-                until(lambda: held_by(running.pid), "the recorder loading", deadline=60)
+                until(lambda: kernel_objects_of(running.pid), "the recorder loading")
             begun = time.monotonic()
             until(
                 lambda: time.monotonic() - begun > after or running.process.poll() is not None,
                 "the moment of the kill",
-                deadline=after + 60,
+                deadline=after + DEADLINE,
             )
-            assert running.process.poll() is None, running.told()
-            # Stopped first, so that what it holds can be written down.
-            running.process.send_signal(signal.SIGSTOP)
-            until(lambda: "T (stopped)" in status(running.pid), "the recorder being stopped")
-            self.held = held_by(running.pid)
+            assert running.process.poll() is None, running.stderr_text()
+            # Stopped first, so that the list of what it holds stays true.
+            running.freeze()
+            self.held = kernel_objects_of(running.pid)
             running.kill()
-        finally:
-            running.forget()
 
     @property
     def moment(self) -> str:
-        """What it was doing."""
+        """Phase in which the recorder was killed."""
         if not self.held:
             return "before loading"
         if not any(one.kind == "link_id" for one in self.held):
@@ -207,20 +202,15 @@ class Attempt:
         return "recording" if (self.output / "manifest.json").exists() else "attaching"
 
     def must_leave_nothing(self) -> None:
-        """Its programs, maps and links go; its profile, if it got that far, opens."""
+        """Fail unless its kernel objects go away, and its profile opens if there is one."""
         until(
             lambda: not any(one.exists() for one in self.held),
             f"the kernel letting go of {sorted(self.held)}",
-            deadline=60,
         )
         if self.output.exists():
-            info = membench("info", self.output, "--format", "json").must().json
+            info = read_info(self.output)
             assert info["state"] == "recording"
             assert info["ledger"]["complete"] is None
-
-
-def status(pid: int) -> str:
-    return Path(f"/proc/{pid}/status").read_text()
 
 
 @pytest.mark.parametrize(
@@ -236,7 +226,7 @@ def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
     with load(server.port, 8, 8) as client:
         starts, loads = durations(tmp_path / "measured.mb", server.port)
         for number in range(kills):
-            # Spread evenly over starting up, or over loading, attaching and the first events.
+            # Spread evenly over the whole start, or over loading, attaching and the first events.
             share = 1.25 * (number + chance.random()) / kills
             output = tmp_path / f"killed-{number}.mb"
             attempt = (
@@ -261,15 +251,11 @@ def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
 
 
 def durations(output: Path, port: int) -> tuple[float, float]:
-    """How long a recorder takes here and now up to its first event: from its start, and from its
-    first program, s."""
-    running = Recorder(output, [port], "--no-stats")
-    try:
+    """Measure the time to a recorder's first event, from its start and its first program, s."""
+    with starting(output, [port], "--no-stats") as running:
         begun = time.monotonic()
-        until(lambda: held_by(running.pid), "the recorder loading", deadline=60)
+        until(lambda: kernel_objects_of(running.pid), "the recorder loading")
         loading = time.monotonic()
-        until(lambda: list(output.glob("events-*")), "the first events", deadline=60)
+        until(lambda: list(output.glob("events-*")), "the first events")
         ended = time.monotonic()
-    finally:
-        running.forget()
     return ended - begun, ended - loading

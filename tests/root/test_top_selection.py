@@ -1,4 +1,4 @@
-"""`top` is narrowed as a recording is: what others do at followed ports is not counted."""
+"""`top` with a selection: traffic of others on the followed ports is not counted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import pytest
 
 from support.cli import COMMAND, environment, membench
 from support.namespace import cgroup, cgroup_mount, namespace
+from support.ports import free_port
+from support.process import started
 from support.requests import read
-from support.server import free_port, memcached
+from support.server import memcached
+from support.waiting import DEADLINE
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
 REQUESTS = 30
-#: Prints what is counted until it is told that all was done, and as many events are there.
+#: Program that counts until it is told that all was sent and so many events are counted.
 PROGRAM = """
 import json, sys, membench
 with membench.top("ebpf:any", drop_privileges=True, **json.loads(sys.argv[1])) as watched:
@@ -32,7 +35,7 @@ with membench.top("ebpf:any", drop_privileges=True, **json.loads(sys.argv[1])) a
     print(watched.take(1.0).events)
 """
 
-#: Who is asked for, somebody else, and what to ask for.
+#: The selected connection, another one, and the options that select.
 Arranged = tuple[Connection, Connection, dict[str, Any]]
 
 
@@ -46,7 +49,7 @@ def _by_cgroup(stack: ExitStack, _folder: Path) -> Arranged:
     mount = cgroup_mount()
     if mount is None:
         pytest.skip("no control groups (v2) can be made here")
-    group = stack.enter_context(cgroup(mount, "membench-top"))
+    group = stack.enter_context(cgroup(mount))
     wanted, other, selection = _by_pid(stack, _folder)
     (group / "cgroup.procs").write_text(str(selection["pids"][0]))
     return wanted, other, {"ports": selection["ports"], "cgroups": [str(group)]}
@@ -77,17 +80,16 @@ def _by_side(stack: ExitStack, _folder: Path) -> Arranged:
 
 
 @pytest.mark.parametrize("arrange", [_by_pid, _by_cgroup, _by_namespace, _by_path, _by_side])
-def test_what_others_do_is_not_counted(
+def test_traffic_of_others_is_not_counted(
     tmp_path: Path, arrange: Callable[[ExitStack, Path], Arranged]
 ) -> None:
     with ExitStack() as stack:
         wanted, other, selection = arrange(stack, tmp_path)
         process = stack.enter_context(
-            subprocess.Popen(
+            started(
                 [COMMAND[0], "-c", PROGRAM, json.dumps(selection), str(REQUESTS)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                text=True,
                 env=environment(),
             )
         )
@@ -96,7 +98,8 @@ def test_what_others_do_is_not_counted(
         for number in range(REQUESTS):
             other.perform(read("get", [b"other-%d" % number]))
             wanted.perform(read("get", [b"key-%d" % number]))
-        stdout, _ = process.communicate("\n", timeout=60)
+        stdout, _ = process.communicate("\n", timeout=DEADLINE)
+        assert process.returncode == 0
     assert int(stdout) == REQUESTS
 
 
@@ -111,5 +114,5 @@ def test_what_others_do_is_not_counted(
     ],
 )
 def test_the_command_takes_what_record_takes(options: list[str], message: str) -> None:
-    ended = membench("top", "ebpf:any", "--once", *options).must(2)
+    ended = membench("top", "ebpf:any", "--once", *options).expect(2)
     assert message in ended.stderr

@@ -1,4 +1,4 @@
-"""memcached's UDP port: requests and responses in datagrams, recorded byte by byte."""
+"""memcached's UDP port: requests and responses in datagrams, exact to the byte."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import NamedTuple
 import pytest
 
 from support.calls import Messages
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, read_info, read_ledger, recorder
 from support.datagrams import Datagrams
+from support.ports import free_port
 from support.profile import by_connection, events, table
 from support.requests import read, store
-from support.server import Memcached, free_port, memcached
+from support.server import Memcached, memcached
 from support.waiting import until
 from support.workload import Connection, in_threads, value_of
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
-#: The header of a request that is one datagram.
+#: Frame header of a request in a single datagram.
 FRAME = bytes([0, 7, 0, 0, 0, 1, 0, 0])
 GET = b"get absent-here\r\n"
 CLIENTS = 6
@@ -29,25 +30,25 @@ ROUNDS = 60
 
 
 class Recorded(NamedTuple):
-    """What the clients did, what memcached counted, and the profile."""
+    """A recording, its clients, and the bytes that memcached counted."""
 
     profile: Path
     clients: list[Datagrams]
     stream: Connection
     moved: tuple[int, int]
-    recording: Ended
+    recording: Completed
 
 
 @pytest.fixture(scope="module")
 def at_port() -> Iterator[Memcached]:
-    """A memcached that takes datagrams at its port, too."""
+    """Start a memcached that also takes datagrams on its port."""
     port = free_port()
     with memcached(port=port, threads=4, memory=256, arguments=("-U", str(port))) as server:
         yield server
 
 
 def talk(client: Datagrams, name: int) -> None:
-    """Everything a client does in datagrams."""
+    """Perform everything that a client can do over UDP."""
     key = b"key-%d-" % name + b"k" * name
     large = b"large-%d" % name
     for turn in range(ROUNDS):
@@ -58,7 +59,7 @@ def talk(client: Datagrams, name: int) -> None:
 
 
 def exchange(server: Memcached, profile: Path, *options: str) -> Recorded:
-    """The clients, all at once, and one that speaks over TCP."""
+    """Record clients over UDP, all at once, and one over TCP."""
     stream = Connection(server.port, 0)
     large = b"large-%d"
     stream.perform(
@@ -86,15 +87,15 @@ def recorded(
     hooks: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Recorded:
-    """Recorded once at each end."""
+    """Record the exchange once at each end."""
     profile = tmp_path_factory.mktemp("udp") / "udp.mb"
     return exchange(at_port, profile, "--hooks", hooks, "--side", request.param)
 
 
 @pytest.mark.quick
 def test_every_byte_of_every_datagram_is_in_the_ledger(recorded: Recorded) -> None:
-    recorded.recording.must(0)
-    ledger = membench("info", recorded.profile, "--format", "json").must().json["ledger"]
+    recorded.recording.expect(0)
+    ledger = read_ledger(recorded.profile)
     assert (ledger["request_bytes"], ledger["response_bytes"]) == recorded.moved
     assert (ledger["complete"], ledger["boundary"], ledger["udp"]) == (True, 0, 0), ledger
     seen = [
@@ -123,7 +124,7 @@ def test_events_of_each_client_are_what_it_did_in_order(recorded: Recorded) -> N
 
 
 @pytest.mark.quick
-def test_clients_are_told_by_address_and_one_is_over_tcp(recorded: Recorded) -> None:
+def test_clients_are_identified_by_address_and_one_uses_tcp(recorded: Recorded) -> None:
     rows = table(recorded.profile, "connections")
     assert sorted(row["transport"] for row in rows) == ["tcp4"] + ["udp"] * CLIENTS
     assert len({row["client"] for row in rows}) == 2, "127.0.0.1 and ::1"
@@ -132,7 +133,9 @@ def test_clients_are_told_by_address_and_one_is_over_tcp(recorded: Recorded) -> 
 
 @pytest.mark.quick
 def test_requests_of_one_datagram_share_a_batch(recorded: Recorded) -> None:
-    for rows in by_connection(events(recorded.profile)).values():
+    found = by_connection(events(recorded.profile))
+    assert found
+    for rows in found.values():
         batches = [row["batch"] for row in sorted(rows, key=lambda row: row["request"])]
         assert batches == sorted(batches)
         assert all(row["server_time"] is not None for row in rows)
@@ -144,32 +147,34 @@ def test_requests_are_whole_whatever_is_looked_at_of_responses(
 ) -> None:
     options = ("--responses", responses, "--hooks", hooks)
     less = exchange(at_port, tmp_path / "less.mb", *options)
-    info = membench("info", less.profile, "--format", "json").must().json
+    info = read_info(less.profile)
     done = [one.command for client in less.clients for one in client.log]
     assert info["commands"] == {"get": done.count("get") + 1, "set": done.count("set")}
     assert info["ledger"]["request_bytes"] == less.moved[0]
 
 
-def test_what_memcached_drops_is_counted_and_no_event(
+def test_datagrams_that_memcached_drops_are_counted_and_no_event(
     at_port: Memcached, output: Path, hooks: str
 ) -> None:
-    """A request that says it is one of several, and a datagram too short for a request."""
+    """Send a request that claims to be one of several, and one too short for its header."""
     client = Datagrams(at_port.port)
     with recorder(output, [at_port.port], "--no-stats", "--hooks", hooks) as running:
         client.get(b"before")
         client.send(b"get dropped\r\n", total=2)
         client.send(b"")
         client.get(b"after")
-        running.stop().must(0)
+        running.stop().expect(0)
     client.close()
     assert [row["key_size"] for row in events(output)] == [len(b"before"), len(b"after")]
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+    ledger = read_ledger(output)
     assert ledger["boundary"] == 8 + len(b"get dropped\r\n") + 8
     assert ledger["request_bytes"] == client.sent_bytes
 
 
-def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, hooks: str) -> None:
-    """By a system call itself; by a socket's tracepoint once the thread does something else."""
+def test_a_request_without_a_response_belongs_to_the_peer_of_its_call(
+    output: Path, hooks: str
+) -> None:
+    """Compare the hooks: `syscalls` reads the peer at once, `sockets` at the thread's next call."""
     port = free_port()
     with memcached(port=port, threads=1, arguments=("-U", str(port))):
         one, two = Datagrams(port), Datagrams(port)
@@ -180,7 +185,7 @@ def test_a_request_without_an_answer_is_of_the_peer_that_is_named(output: Path, 
             one.get(b"again")
             one.set(b"nobody-reads-on", b"v", noreply=True)
             until(one.was_read, "the last datagram being read")
-            running.stop().must(0)
+            running.stop().expect(0)
         one.close()
         two.close()
     sizes = sorted(
@@ -194,39 +199,44 @@ Send = Callable[[socket.socket, bytes], object]
 Receive = Callable[[socket.socket], bytes]
 
 
-def _readv(of: socket.socket) -> bytes:
+def _readv(peer: socket.socket) -> bytes:
     buffers = [bytearray(11), bytearray(4096)]
-    length = os.readv(of.fileno(), buffers)
+    length = os.readv(peer.fileno(), buffers)
     return b"".join(map(bytes, buffers))[:length]
 
 
-def _sendmmsg(to: socket.socket, data: bytes) -> object:
-    return Messages([[bytearray(data[:3]), bytearray(data[3:])]]).send(to.fileno())
+def _sendmmsg(peer: socket.socket, data: bytes) -> object:
+    return Messages([[bytearray(data[:3]), bytearray(data[3:])]]).send(peer.fileno())
 
 
-def _recvmmsg(of: socket.socket) -> bytes:
+def _recvmmsg(peer: socket.socket) -> bytes:
     buffers = [bytearray(11), bytearray(4096)]
-    of.recv(1, socket.MSG_PEEK)  # the call itself does not wait
-    (length,) = Messages([buffers]).receive(of.fileno())
+    peer.recv(1, socket.MSG_PEEK)  # `recvmmsg` is called with MSG_DONTWAIT
+    (length,) = Messages([buffers]).receive(peer.fileno())
     return b"".join(map(bytes, buffers))[:length]
 
 
 @pytest.mark.parametrize(
     ("send", "receive", "losing"),
     [
-        (lambda to, data: to.send(data), lambda of: of.recv(4096), ()),
+        (lambda peer, data: peer.send(data), lambda peer: peer.recv(4096), ()),
         (
-            lambda to, data: to.sendmsg([data[:3], data[3:]]),
-            lambda of: of.recvmsg(4096)[0],
+            lambda peer, data: peer.sendmsg([data[:3], data[3:]]),
+            lambda peer: peer.recvmsg(4096)[0],
             (),
         ),
-        (lambda to, data: os.writev(to.fileno(), [data[:3], data[3:]]), _readv, ()),
+        (lambda peer, data: os.writev(peer.fileno(), [data[:3], data[3:]]), _readv, ()),
         (_sendmmsg, _recvmmsg, ("sockets",)),
     ],
     ids=["send, recv", "sendmsg, recvmsg", "writev, readv", "sendmmsg, recvmmsg"],
 )
 def test_every_call_of_a_connected_client_is_recorded_or_counted(
-    at_port: Memcached, output: Path, hooks: str, send: Send, receive: Receive, losing: Iterable[str]
+    at_port: Memcached,
+    output: Path,
+    hooks: str,
+    send: Send,
+    receive: Receive,
+    losing: Iterable[str],
 ) -> None:
     request, moved = FRAME + GET, 0
     with (
@@ -239,8 +249,8 @@ def test_every_call_of_a_connected_client_is_recorded_or_counted(
         for _ in range(ROUNDS):
             send(peer, request)
             moved += len(receive(peer))
-        running.stop().must(4 if hooks in losing else 0)
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+        running.stop().expect(4 if hooks in losing else 0)
+    ledger = read_ledger(output)
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (ROUNDS * len(request), moved)
     if hooks in losing:
         assert ledger["other_syscall"] == ROUNDS * len(request) + moved
@@ -249,7 +259,7 @@ def test_every_call_of_a_connected_client_is_recorded_or_counted(
     assert ledger["complete"] is True
 
 
-def test_what_a_client_sends_unconnected_is_counted_apart(
+def test_datagrams_of_an_unconnected_client_are_counted_apart(
     at_port: Memcached, output: Path, hooks: str
 ) -> None:
     request, there = FRAME + GET, ("127.0.0.1", at_port.port)
@@ -264,20 +274,20 @@ def test_what_a_client_sends_unconnected_is_counted_apart(
         peer.sendmsg([request[:9], request[9:]], [], 0, there)
         peer.sendto(b"nobody", ("127.0.0.1", elsewhere))
         assert [peer.recv(4096) for _ in range(2)] == [FRAME + b"END\r\n"] * 2
-        running.stop().must(4)
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+        running.stop().expect(4)
+    ledger = read_ledger(output)
     assert ledger["udp"] == 2 * len(request)
     assert events(output) == []
 
 
 def _queued(port: int) -> int:
-    """How much waits at a port, as the kernel counts it."""
+    """Return the size of a port's receive queue, as the kernel counts it."""
     rows = (row.split() for row in Path("/proc/net/udp").read_text().splitlines()[1:])
     return sum(int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(f":{port:04X}"))
 
 
 def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, hooks: str) -> None:
-    """A server that is no memcached: two requests in one call, and their answers in another."""
+    """Let a server receive two requests in one call, and send two responses in another."""
     frames = [FRAME, b"\0\x08" + FRAME[2:]]
     requests, answers = ([frame + words for frame in frames] for words in (GET, b"END\r\n"))
     port = free_port()
@@ -297,8 +307,8 @@ def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, hooks: s
         assert taken == list(map(len, requests))
         Messages([[bytearray(answer)] for answer in answers]).send(server.fileno())
         assert [client.recv(64) for _ in answers] == answers
-        running.stop().must(4 if hooks == "sockets" else 0)
-    ledger = membench("info", output, "--format", "json").must().json["ledger"]
+        running.stop().expect(4 if hooks == "sockets" else 0)
+    ledger = read_ledger(output)
     moved = (len(b"".join(requests)), len(b"".join(answers)))
     assert (ledger["request_bytes"], ledger["response_bytes"]) == moved
     assert ledger["other_syscall"] == (sum(moved) if hooks == "sockets" else 0)

@@ -1,4 +1,4 @@
-"""memcached at the path of a UNIX-domain socket: recorded byte by byte, and told apart."""
+"""memcached at the path of a UNIX-domain socket: exact to the byte, and kept apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, recorder
+from support.cli import read_ledger, recorder
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import compare
 from support.profile import by_connection, events, table
@@ -25,7 +25,7 @@ REQUESTS = 20
 def at_path(
     request: pytest.FixtureRequest, hooks: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mixed]:
-    """The mixed workload on a server at a path, recorded once at each end."""
+    """Record the mixed workload on a server at a path, once at each end."""
     folder = tmp_path_factory.mktemp("unix")
     options = ("--hooks", hooks, "--side", request.param)
     with memcached(path=folder / "mc.sock", memory=1024) as server:
@@ -34,13 +34,13 @@ def at_path(
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Memcached]:
-    """Another server, at a path as long as the first one's."""
+    """Start another server, at a path of the same length."""
     with memcached(path=tmp_path / "nc.sock") as running:
         yield running
 
 
 def visit(server: Memcached, ordinal: int) -> Connection:
-    """A marked connection that performs a few requests."""
+    """Open a marked connection and perform a few requests."""
     connection = Connection(server.endpoint, ordinal)
     connection.mark()
     for number in range(REQUESTS):
@@ -49,8 +49,10 @@ def visit(server: Memcached, ordinal: int) -> Connection:
 
 
 @pytest.mark.quick
-def test_every_byte_that_memcached_read_and_wrote_there_is_in_the_ledger(at_path: Mixed) -> None:
-    at_path.recording.must(0)
+def test_every_byte_that_memcached_read_and_wrote_at_a_path_is_in_the_ledger(
+    at_path: Mixed,
+) -> None:
+    at_path.recording.expect(0)
     ledger = at_path.info["ledger"]
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (
         at_path.request_bytes,
@@ -61,12 +63,12 @@ def test_every_byte_that_memcached_read_and_wrote_there_is_in_the_ledger(at_path
 
 
 @pytest.mark.quick
-def test_events_there_are_what_the_clients_did(at_path: Mixed) -> None:
+def test_events_at_a_path_are_what_the_clients_did(at_path: Mixed) -> None:
     assert compare(at_path.connections, at_path.events) == []
 
 
 @pytest.mark.quick
-def test_connections_there_are_named_and_one_was_open_before(at_path: Mixed) -> None:
+def test_connections_at_a_path_are_named_and_one_was_open_before(at_path: Mixed) -> None:
     rows = table(at_path.profile, "connections")
     assert [row["transport"] for row in rows] == ["unix"] * (CONNECTIONS + 1)
     assert sum(row["opened"] is None for row in rows) == 1
@@ -86,12 +88,9 @@ def test_only_the_paths_asked_for_are_recorded(
     ):
         made = visit(wanted, 0)
         visit(other, 1)
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([made], by_connection(events(output))) == []
-    assert (
-        membench("info", output, "--format", "json").must().json["ledger"]["request_bytes"]
-        == made.sent_bytes
-    )
+    assert read_ledger(output)["request_bytes"] == made.sent_bytes
 
 
 def test_a_path_and_a_port_are_recorded_together(
@@ -99,7 +98,7 @@ def test_a_path_and_a_port_are_recorded_together(
 ) -> None:
     with recorder(output, [server.port], "--no-stats", "--socket", str(other.path)) as running:
         made = [visit(server, 0), visit(other, 1)]
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare(made, by_connection(events(output))) == []
     rows = table(output, "connections")
     assert [(row["server"], row["transport"]) for row in rows] == [(0, "tcp4"), (1, "unix")]
@@ -108,15 +107,15 @@ def test_a_path_and_a_port_are_recorded_together(
 def test_a_process_at_a_path_is_found_by_its_pid(other: Memcached, output: Path) -> None:
     with recorder(output, [], "--no-stats", "--pid", str(other.pid)) as running:
         made = visit(other, 0)
-        running.stop().must(0)
+        running.stop().expect(0)
     assert compare([made], by_connection(events(output))) == []
 
 
 def test_its_own_counters_agree_with_the_recording(other: Memcached, output: Path) -> None:
     with recorder(output, [], "--socket", str(other.path)) as running:
-        until(lambda: "memcached 1" in running.told(), "the server's answer")
+        until(lambda: "memcached 1" in running.stderr_text(), "the server's answer")
         made = visit(other, 0)
-        recording = running.stop().must(0).json
+        recording = running.stop().expect(0).json
     assert compare([made], by_connection(events(output))) == []
     assert len(recording["differences"]) == 2
     assert [one for one in recording["differences"] if one["server"] != one["recorded"]] == []
@@ -132,7 +131,7 @@ def test_a_server_that_ends_a_connection_is_seen_by_its_client(
         leaves.close()
         with pytest.raises(ConnectionError):
             quits.perform(plain("quit"))
-        running.stop().must(0)
+        running.stop().expect(0)
     assert _closed(output) == ["server"], "who just closes its own end passes no hook"
 
 
@@ -144,7 +143,7 @@ def test_a_client_that_leaves_ends_its_connection(other: Memcached, output: Path
         with pytest.raises(ConnectionError):
             quits.perform(plain("quit"))
         until(lambda: _closed(output) == ["client"], "the end being noted")
-        running.stop().must(0)
+        running.stop().expect(0)
     assert _closed(output) == ["client"], "who asks memcached to leave is left by it: not seen"
 
 

@@ -1,1 +1,1 @@
-"""What tests share: a real memcached, a client with a log, its comparison with a profile."""
+"""Shared parts of the tests: a real memcached, clients with a log, comparison with a profile."""

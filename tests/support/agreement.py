@@ -7,18 +7,18 @@ from typing import Any
 
 from support.profile import Row, by_connection, events
 
-#: What two ways of recording must agree on, event by event.
+#: Columns on which two ways of recording must agree, event by event.
 SAME = ("command", "protocol", "key", "key_size", "value_size", "request_size", "ttl", "flags")
 SAME += ("delta", "initial", "opaque_size", "options", "outcome", "request")
 
 
 def shape(rows: list[Row]) -> list[tuple[Any, ...]]:
-    """What must agree of a connection's events."""
+    """Return the columns that must agree of each event of a connection."""
     return [tuple(row[name] for name in SAME) for row in rows]
 
 
 def differing(one: Path, other: Path) -> list[str]:
-    """Connections, told by their first key, that the two do not hold alike."""
+    """Name the connections, by their first key, that the two profiles do not hold alike."""
     first, second = (
         {rows[0]["key"]: shape(rows) for rows in by_connection(events(profile)).values()}
         for profile in (one, other)
@@ -31,7 +31,7 @@ def differing(one: Path, other: Path) -> list[str]:
 
 
 def _first(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> str:
-    """The first place where two connections differ."""
+    """Describe the first place where two connections differ."""
     for place, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return f"event {place}: {left} and {right}"

@@ -1,4 +1,4 @@
-"""What to ask in the binary protocol → the bytes, the operations, and how to read the answers."""
+"""Binary protocol requests → their bytes, the operations, and a reader of the responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADER: Final = struct.Struct(">BBHBBHIIQ")
 REQUEST, RESPONSE = 0x80, 0x81
 NO_COUNTER: Final = 0xFFFFFFFF
 
-#: Opcode, and the quiet one.
+#: Opcode of each command, with its quiet form if it has one.
 OPCODES: Final[dict[str, tuple[int, int | None]]] = {
     "get": (0x00, 0x09),
     "getk": (0x0C, 0x0D),
@@ -67,7 +67,7 @@ FAILURES: Final = {
 
 @dataclass(slots=True)
 class Part:
-    """One request: its bytes, and what answers it."""
+    """One request: its bytes, and the fields by which its response is recognized."""
 
     operation: Operation
     data: bytes
@@ -86,7 +86,7 @@ def ask(
     opaque: int = 0,
     quiet: bool = False,
 ) -> Part:
-    """A request of any form."""
+    """Build a request of any form."""
     plain, silent = OPCODES[name]
     opcode = silent if quiet and silent is not None else plain
     body = extras + key + (value or b"")
@@ -107,12 +107,12 @@ def ask(
 
 
 def fetch(name: str, key: bytes, **options: int) -> Part:
-    """`get` or `getk`."""
+    """Build `get` or `getk`."""
     return ask(name, key, **options)
 
 
 def touch(name: str, key: bytes, ttl: int, **options: int) -> Part:
-    """`touch`, `gat` or `gatk`."""
+    """Build `touch`, `gat` or `gatk`."""
     part = ask(name, key, extras=struct.pack(">I", ttl), **options)
     part.operation.ttl = ttl
     return part
@@ -121,26 +121,26 @@ def touch(name: str, key: bytes, ttl: int, **options: int) -> Part:
 def store(
     name: str, key: bytes, value: bytes, *, flags: int = 0, ttl: int = 0, **options: int
 ) -> Part:
-    """`set`, `add`, `replace`; with a cas value that is compared, a `cas`."""
+    """Build `set`, `add` or `replace`; with a cas value the operation counts as `cas`."""
     part = ask(name, key, value=value, extras=struct.pack(">II", flags, ttl), **options)
     part.operation.flags, part.operation.ttl = flags, ttl
     return part
 
 
 def extend(name: str, key: bytes, value: bytes, **options: int) -> Part:
-    """`append` or `prepend`."""
+    """Build `append` or `prepend`."""
     return ask(name, key, value=value, **options)
 
 
 def count(
     name: str, key: bytes, delta: int, *, initial: int = 0, ttl: int = NO_COUNTER, **options: int
 ) -> Part:
-    """`incr` or `decr`; with a `ttl`, a counter that does not exist is made."""
+    """Build `incr` or `decr`; with a `ttl` memcached creates a missing counter."""
     return ask(name, key, extras=struct.pack(">QQI", delta, initial, ttl), **options)
 
 
 def together(*parts: Part) -> Exchange:
-    """Requests sent as one pipeline; the last must be one that is answered."""
+    """Join requests into one pipeline; the last must be one that is answered."""
 
     def settle(reader: Reader) -> None:
         waiting = deque(parts)
@@ -158,7 +158,7 @@ def together(*parts: Part) -> Exchange:
 
 
 def _ends_silently(waiting: deque[Part]) -> bool:
-    """Whether nothing that is left is ever answered: a quiet `quit`."""
+    """Return true if the remaining requests get no response: they start with a quiet `quit`."""
     (first, *_) = waiting
     if first.operation.command == "quit" and first.quiet:
         first.operation.outcome = "suppressed"
@@ -180,7 +180,7 @@ class Answer:
 
     @classmethod
     def read(cls, reader: Reader) -> Answer:
-        """The next one."""
+        """Read the next response."""
         head = HEADER.unpack(reader.take(HEADER.size))
         magic, opcode, key_size, extras_size, _, status, body_size, opaque, cas = head
         assert magic == RESPONSE, head
@@ -190,7 +190,7 @@ class Answer:
         return cls(opcode, status, opaque, cas, body[:extras_size], key, body[start:])
 
     def is_of(self, part: Part) -> bool:
-        """Whether it answers this request."""
+        """Return true if this is the response to `part`."""
         key = part.operation.key
         return (self.opcode, self.opaque) == (part.opcode, part.opaque) and (
             not self.key or self.opcode == OPCODES["stats"][0] or self.key == key
@@ -198,11 +198,11 @@ class Answer:
 
     @property
     def continues(self) -> bool:
-        """Whether it is one of a list that goes on."""
+        """True if more responses to the same request follow, as in a list of statistics."""
         return self.opcode == OPCODES["stats"][0] and self.status == 0 and bool(self.key)
 
     def settle(self, operation: Operation) -> None:
-        """Note what it says."""
+        """Enter the outcome, the cas value and the value size into the operation."""
         operation.outcome = outcome_of(operation.command, self.status)
         operation.cas = operation.cas or self.cas or None
         if operation.outcome == "hit":
@@ -210,7 +210,7 @@ class Answer:
 
 
 def outcome_of(command: str, status: int) -> str:
-    """The outcome that a status names, by the command."""
+    """Return the outcome that a status code means for a command."""
     if status == 0:
         return "stored" if command in STORED else SUCCESS.get(command, "ok")
     if status == 0x01:
@@ -223,7 +223,7 @@ def outcome_of(command: str, status: int) -> str:
 
 
 def wrong_options(parts: Sequence[Part], options: Sequence[str]) -> list[str]:
-    """How options differ from what the opcodes and cas values were."""
+    """Describe recorded options that do not match the opcodes and cas values sent."""
     wrong = []
     for part, found in zip(parts, options, strict=True):
         letters = "q" * part.quiet + "k" * (part.opcode in (0x0C, 0x0D, 0x23, 0x24))

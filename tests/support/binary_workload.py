@@ -22,7 +22,7 @@ from support.requests import plain
 from support.server import Memcached
 from support.workload import MARKER, SIZES, Connection, Mixture, in_threads, value_of
 
-#: Values that a decoder without lengths would take for messages or lines.
+#: Value that a decoder which ignores lengths would take for messages or lines.
 TRAPS = bytes([0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]) + b"\r\nEND\r\nget k\r\n" + bytes([0x81, 0])
 SECRET = b"\0somebody\0secret-of-somebody"
 STEPS = 60
@@ -35,10 +35,10 @@ def mark(connection: Connection) -> None:
 
 
 class BinaryMixture:
-    """What one binary connection does, chosen by its seed, on keys of its own."""
+    """Operations of one binary connection on keys of its own, chosen by a seed."""
 
     def __init__(self, connection: Connection, seed: int) -> None:
-        """Prepare; nothing is sent yet."""
+        """Choose the keys; nothing is sent yet."""
         self._connection = connection
         self._random = random.Random(f"binary/{seed}/{connection.ordinal}")
         self._keys = [self._key(number) for number in range(200)]
@@ -65,7 +65,7 @@ class BinaryMixture:
         return self._opaque
 
     def run(self, steps: int) -> None:
-        """Do the special cases once, then `steps` steps of the mixture."""
+        """Perform each special case once, then `steps` random steps."""
         for special in (
             self._fill,
             self._sizes,
@@ -106,7 +106,7 @@ class BinaryMixture:
         self._do(ask("range_get"), ask("verbosity"), ask("sasl_list"), ask("noop"))
         self._do(ask("sasl_auth", b"PLAIN", value=SECRET), ask("noop"))
         self._do(ask("sasl_step", b"PLAIN", value=SECRET), fetch("get", key))
-        # memcached throws away a whole body more than it has read.
+        # memcached has read this body and then discards as many bytes again.
         unknown = ask("range_get", b"key")
         unknown.data += b"\x80\x80\x80"
         unknown.operation.request_size = len(unknown.data)
@@ -120,7 +120,10 @@ class BinaryMixture:
         self._do(count("incr", other, 1, quiet=True), fetch("get", other))
 
     def not_numeric(self) -> None:
-        """Count what is no counter; a replay makes numbers of what is ever counted."""
+        """Increment a value that is no number.
+
+        Not for replays: those store a number under every key that is ever incremented.
+        """
         key = self._key(3008)
         self._do(store("set", key, b"no number"), count("incr", key, 1, quiet=True), ask("noop"))
         self._do(count("decr", key, 1))
@@ -130,7 +133,7 @@ class BinaryMixture:
         first = store("set", key, b"one")
         self._do(first, fetch("get", key))
         token = first.operation.cas or 0
-        for name in ("set", "replace", "add"):  # the first one changes the token
+        for name in ("set", "replace", "add"):  # the first one changes the cas value
             self._do(store(name, key, b"two", cas=token))
         self._do(store("set", missing, b"absent", cas=token))
         self._do(ask("delete", key, cas=token), extend("append", key, b"x", cas=token))
@@ -224,7 +227,7 @@ class BinaryMixture:
 def perform_binary(
     connections: list[Connection], seed: int, *, replayable: bool
 ) -> list[BinaryMixture]:
-    """All connections but the last speak binary, the last text."""
+    """Run the workload: the last connection speaks text, all others binary."""
     *binary, text = connections
     mixtures = [BinaryMixture(one, seed) for one in binary]
     for connection in binary:
@@ -232,7 +235,7 @@ def perform_binary(
         if not replayable:
             mixtures[connection.ordinal].not_numeric()
     text.mark()
-    text.perform(plain("version"))  # tells it before a line is refused
+    text.perform(plain("version"))  # the decoder must know the version before a line is refused
     work = [lambda one=one: one.run(STEPS) for one in mixtures]
     in_threads([*work, lambda: Mixture(text, seed).run(STEPS // 4)])
     return mixtures
@@ -241,8 +244,8 @@ def perform_binary(
 def record_binary(
     server: Memcached, profile: Path, *options: str, seed: int = 1, replayable: bool = False
 ) -> tuple[Mixed, list[BinaryMixture]]:
-    """Record it; the first connection was open before."""
-    told = "--responses" not in options  # without answers nothing tells the server's version
+    """Record the workload; the first connection is opened before the recording."""
+    told = "--responses" not in options  # only responses tell the decoder the server's version
     refused = server.reads_refused_values if told else None
     opened_before = Connection(server.port, 0)
     before = server.settled_stats()

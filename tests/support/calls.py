@@ -18,7 +18,7 @@ _IO_URING_SETUP, _IO_URING_ENTER = 425, 426
 _GETEVENTS = 1
 _SEND, _RECEIVE = 26, 27
 _MAP_POPULATE, _MAP_32BIT = 0x8000, 0x40
-#: Offsets of the two rings and of the entries for `mmap`.
+#: Offsets for `mmap`: the two rings, and the submission entries.
 _SUBMISSIONS, _COMPLETIONS, _ENTRIES = 0, 0x8000000, 0x10000000
 
 
@@ -42,10 +42,10 @@ class _Message(ctypes.Structure):
 
 
 class Messages:
-    """An array of messages, each with its buffers."""
+    """An array of `mmsghdr`, each message with its buffers."""
 
     def __init__(self, buffers: Sequence[Sequence[bytearray]]) -> None:
-        """One message for each sequence of buffers."""
+        """Lay out one message for each sequence of buffers."""
         self._kept = [
             [(ctypes.c_char * len(one)).from_buffer(one) for one in message] for message in buffers
         ]
@@ -58,7 +58,7 @@ class Messages:
         )
 
     def receive(self, descriptor: int, timeout_s: int | None = None) -> list[int]:
-        """Fill as many messages as there are bytes for; return how many bytes each got."""
+        """Fill as many messages as there are bytes for; return the size of each."""
         timeout = None if timeout_s is None else struct.pack("qq", timeout_s, 0)
         count = _checked(
             _C.recvmmsg(descriptor, self._array, len(self._array), MSG_DONTWAIT, timeout)
@@ -66,7 +66,7 @@ class Messages:
         return [message.moved for message in self._array[:count]]
 
     def send(self, descriptor: int) -> list[int]:
-        """Send the messages; return how many bytes of each went out."""
+        """Send the messages; return the number of bytes sent of each."""
         count = _checked(_C.sendmmsg(descriptor, self._array, len(self._array), MSG_DONTWAIT))
         return [message.moved for message in self._array[:count]]
 
@@ -78,10 +78,10 @@ def _checked(result: int) -> int:
 
 
 class Uring:
-    """An io_uring of one entry."""
+    """An io_uring with a single entry."""
 
     def __init__(self) -> None:
-        """Set it up; raises OSError where that is not allowed."""
+        """Set up the rings; raises OSError where that is not allowed."""
         parameters = bytearray(120)
         buffer = (ctypes.c_char * len(parameters)).from_buffer(parameters)
         self._descriptor = _checked(_C.syscall(_IO_URING_SETUP, 1, buffer))
@@ -98,12 +98,12 @@ class Uring:
         return mmap.mmap(self._descriptor, length, flags, offset=offset)
 
     def receive(self, descriptor: int, size: int) -> bytes:
-        """Receive at most so many bytes."""
+        """Receive at most `size` bytes."""
         buffer = bytearray(size)
         return bytes(buffer[: self._move(_RECEIVE, descriptor, buffer)])
 
     def send(self, descriptor: int, data: bytes) -> int:
-        """Send; return how many bytes went out."""
+        """Send; return the number of bytes sent."""
         return self._move(_SEND, descriptor, bytearray(data))
 
     def _move(self, operation: int, descriptor: int, buffer: bytearray) -> int:
@@ -123,21 +123,21 @@ class Uring:
         return int(result)
 
     def close(self) -> None:
-        """Give it back."""
+        """Unmap the rings and close the descriptor."""
         for one in (self._submitted, self._completed, self._entries):
             one.close()
         os.close(self._descriptor)
 
 
 class Compat:
-    """`read` as a 32-bit program asks for it: through interrupt 0x80, from an x86-64 process."""
+    """The 32-bit system call `read`, made by interrupt 0x80 from an x86-64 process."""
 
     #: push rbx; mov eax, 3 (read); mov ebx, edi; mov ecx, esi; int 0x80; pop rbx; ret
     CODE = bytes.fromhex("53b80300000089fb89f1cd805bc3")
     SIZE = 4096
 
     def __init__(self) -> None:
-        """Map code, and a buffer below 4 GiB; raises OSError where that cannot be."""
+        """Map the code, and a buffer below 4 GiB; raises OSError where that is impossible."""
         if platform.machine() != "x86_64":
             raise OSError(errno.ENOSYS, "no 32-bit calls on this machine")
         protection = mmap.PROT_READ | mmap.PROT_WRITE
@@ -152,8 +152,8 @@ class Compat:
         return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
     def read(self, descriptor: int, size: int) -> bytes:
-        """Read at most so many bytes."""
-        # edx holds the third argument already.
+        """Read at most `size` bytes."""
+        # The third argument, the size, is in edx already.
         result = self._read(descriptor, self._address(self._buffer), size)
         if result < 0:
             raise OSError(-result, os.strerror(-result))

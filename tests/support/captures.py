@@ -1,4 +1,4 @@
-"""What both sides of a connection send → a capture file of it, written by hand."""
+"""Both directions of a connection → a capture file, written by hand."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ _BEFORE_IP = {
 
 
 def header(*, magic: int = 0xA1B2C3D4, snaplen: int = 262_144, link: int = RAW_IP) -> bytes:
-    """A pcap file's header, 24 bytes."""
+    """Return the header of a pcap file, 24 bytes."""
     return struct.pack("<IHHiIII", magic, 2, 4, 0, 0, snaplen, link)
 
 
 def record(packet: bytes, number: int = 0, *, captured: int | None = None) -> bytes:
-    """A packet with its header of 16 bytes; `captured`: as many bytes as it claims to have."""
+    """Return a packet with its 16-byte header; `captured` is the size the header claims."""
     claimed = len(packet) if captured is None else captured
     return struct.pack("<4I", 1_700_000_000, number, claimed, claimed) + packet
 
 
 def block(kind: int, content: bytes, *, length: int | None = None) -> bytes:
-    """A pcapng block; `length`: as long as it claims to be."""
+    """Return a pcapng block; `length` is the length it claims."""
     padded = content + bytes(-len(content) % 4)
     claimed = struct.pack("<I", len(padded) + 12 if length is None else length)
     return struct.pack("<I", kind) + claimed + padded + claimed
 
 
 def section() -> bytes:
-    """A pcapng file's beginning: one interface of raw IP."""
+    """Return the start of a pcapng file: a section with one raw IP interface."""
     return block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(
         1, struct.pack("<HHI", RAW_IP, 0, 0)
     )
 
 
 def enhanced(packet: bytes, options: bytes = b"") -> bytes:
-    """A packet as a pcapng block."""
+    """Return a packet as an enhanced packet block of pcapng."""
     fields = struct.pack("<5I", 0, 0, 1, len(packet), len(packet))
     return block(6, fields + packet + bytes(-len(packet) % 4) + options)
 
 
 def packets(requests: bytes, responses: bytes = b"") -> Iterator[bytes]:
-    """A connection's IPv4 packets: it begins, all is asked, all is answered, it ends."""
+    """Yield a connection's IPv4 packets: handshake, all requests, all responses, close."""
     yield _packet(_CLIENT, _SERVER, 0, 0, SYN)
     yield _packet(_SERVER, _CLIENT, 0, 1, SYN | ACK)
     asked = answered = 1
@@ -66,7 +66,7 @@ def packets(requests: bytes, responses: bytes = b"") -> Iterator[bytes]:
 
 
 def capture(requests: bytes, responses: bytes = b"", *, link: int = RAW_IP) -> bytes:
-    """Such a connection as a pcap file."""
+    """Return such a connection as a pcap file."""
     before = _BEFORE_IP[link]
     found = enumerate(packets(requests, responses))
     return header(link=link) + b"".join(record(before + one, number) for number, one in found)

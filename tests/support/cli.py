@@ -1,4 +1,4 @@
-"""`python -m membench …` as a process: its exit code, its JSON, and what it told the user."""
+"""`python -m membench …` as a process: its exit code, its JSON, and its messages."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.waiting import PATIENCE, until
+from support import proc
+from support.waiting import DEADLINE, PATIENCE, until
 
 COMMAND = (sys.executable, "-m", "membench")
-#: How many BPF programs a recording has attached at least: one for receives, one for sends.
+#: Least number of BPF programs that a recording attaches: one for receives, one for sends.
 LINKS = 2
-#: On an emulated machine a recorder needs all of a CPU, and must not be ended for it.
+#: Part of the message that a recorder prints in one piece when it has started.
+STARTED = "keyed ids"
+#: Options for an emulated machine, where a recorder may need a whole CPU.
 SLOW = () if PATIENCE == 1 else ("--max-cpu", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A command that ended."""
+class Completed:
+    """A command that has ended."""
 
     code: int
     stdout: str
@@ -33,11 +36,11 @@ class Ended:
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - any JSON
-        """Its standard output, which must be one JSON value."""
+        """Standard output, parsed; it must be one JSON value."""
         return json.loads(self.stdout)
 
-    def must(self, code: int = 0) -> Ended:
-        """Itself, if it ended with `code`."""
+    def expect(self, code: int = 0) -> Completed:
+        """Fail unless the exit code is `code`; return self."""
         assert self.code == code, (
             f"exit code {self.code}, expected {code}\n{self.stdout}\n{self.stderr}"
         )
@@ -45,22 +48,39 @@ class Ended:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a command: without colour, of a fixed width."""
+    """Return the environment for commands: no colour, a fixed width."""
     return os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
 
 
-def membench(*arguments: str | Path, prefix: Sequence[str] = (), timeout: float = 120) -> Ended:
+def membench(
+    *arguments: str | Path, prefix: Sequence[str] = (), timeout: float = DEADLINE
+) -> Completed:
     """Run a command to its end."""
     command = [*prefix, *COMMAND, *map(str, arguments)]
     ended = subprocess.run(
         command,
         capture_output=True,
         text=True,
-        timeout=timeout * PATIENCE,
+        timeout=timeout,
         env=environment(),
         check=False,
     )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return Completed(ended.returncode, ended.stdout, ended.stderr)
+
+
+def says_started(text: str) -> bool:
+    """Return true if a recorder's message about its start is in `text`, complete."""
+    return STARTED in " ".join(text.split()) and text.endswith("\n")
+
+
+def read_info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
+    """Return what `membench info --format json` says of a profile."""
+    return membench("info", profile, "--format", "json").expect(0).json
+
+
+def read_ledger(profile: Path) -> Any:  # noqa: ANN401 - any JSON
+    """Return a profile's ledger, as `membench info` says it."""
+    return read_info(profile)["ledger"]
 
 
 class Recorder:
@@ -74,9 +94,9 @@ class Recorder:
         prefix: Sequence[str] = (),
         source: str = "ebpf:any",
     ) -> None:
-        """Start it; it may not be attached yet."""
+        """Start the process; it may not be attached yet."""
         self.output = output
-        # An interface takes one, or none that is a link.
+        # The clsact hooks are no links, so an interface may show none.
         self._links = LINKS if source == "ebpf:any" else 0
         self._folder = tempfile.TemporaryDirectory(prefix="membench-test-")
         self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
@@ -90,7 +110,7 @@ class Recorder:
             *selected,
             "--format",
             "json",
-            # A test's clients would leave it no CPU, and other tests little.
+            # A yielding recorder would starve: the clients and other tests take every CPU.
             "--nice",
             "0",
             "--ring-size",
@@ -108,87 +128,102 @@ class Recorder:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id of the recorder, or of the prefix that runs it."""
         return self.process.pid
 
-    def told(self) -> str:
-        """What it has written to its standard error so far."""
+    def stderr_text(self) -> str:
+        """Return everything written to standard error so far."""
         return self._streams["stderr"].read_text()
 
     def links(self) -> int:
-        """How many BPF programs it has attached, as the kernel says."""
-        count = 0
-        for entry in Path(f"/proc/{self.pid}/fdinfo").iterdir():
-            try:
-                count += "link_type:" in entry.read_text()
-            except FileNotFoundError:
-                continue
-        return count
+        """Return the number of BPF links it holds, as the kernel says."""
+        return sum("link_type:" in text for text in proc.descriptors(self.pid))
 
     def tracepoints(self) -> set[str]:
-        """The tracepoints its programs are attached to, as the kernel says."""
-        found = set()
-        for entry in Path(f"/proc/{self.pid}/fdinfo").iterdir():
-            lines = entry.read_text().splitlines()
-            found |= {line.split()[1] for line in lines if line.startswith("tp_name:")}
-        return found
+        """Return the tracepoints its programs are attached to, as the kernel says."""
+        lines = (line for text in proc.descriptors(self.pid) for line in text.splitlines())
+        return {line.split()[1] for line in lines if line.startswith("tp_name:")}
 
     def attached(self) -> Recorder:
-        """Itself, once it has attached and given up its privileges; fails if it ends before."""
+        """Wait until it has attached and given up its privileges; return self. Fail if it ends."""
         until(
             lambda: self.process.poll() is not None or self._recording(),
             "the recorder attaching",
-            deadline=120,
         )
         assert self.process.poll() is None, (
-            f"the recorder ended with {self.process.returncode}: {self.told()}"
+            f"the recorder ended with {self.process.returncode}: {self.stderr_text()}"
         )
         return self
 
     def _recording(self) -> bool:
-        try:
-            return self.links() >= self._links and not any(capabilities(self.pid).values())
-        except (FileNotFoundError, ProcessLookupError):
-            return False
+        return self.links() >= self._links and capabilities(self.pid) == {}
 
     def ready(self) -> Recorder:
-        """Itself, once it has attached and said that it records: Ctrl-C now ends and seals it."""
+        """Wait until it says that it records, so that Ctrl-C ends and seals it; return self."""
         self.attached()
-        until(lambda: self.process.poll() is not None or self.told(), "its first word")
+        until(lambda: self.process.poll() is not None or self.has_started(), "its first words")
         return self
 
-    def wait(self, timeout: float = 120) -> Ended:
-        """Let it end by itself."""
-        code = self.process.wait(timeout * PATIENCE)
-        return Ended(code, self._streams["stdout"].read_text(), self.told())
+    def has_started(self) -> bool:
+        """Return true once it has said that it records."""
+        return says_started(self.stderr_text())
 
-    def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Ended:
-        """End it as a user would: Ctrl-C."""
+    def wait(self, timeout: float = DEADLINE) -> Completed:
+        """Wait for the recorder to end by itself."""
+        code = self.process.wait(timeout)
+        return Completed(code, self._streams["stdout"].read_text(), self.stderr_text())
+
+    def stop(self, with_signal: signal.Signals = signal.SIGINT) -> Completed:
+        """End the recorder as a user would, with Ctrl-C."""
         self.process.send_signal(with_signal)
         return self.wait()
 
-    def kill(self) -> None:
-        """End it without a chance to tidy up."""
-        self.process.kill()
-        self.process.wait(30 * PATIENCE)
+    def freeze(self) -> None:
+        """Stop every thread (SIGSTOP); all have stopped when this returns."""
+        proc.stop(self.pid)
 
-    def forget(self) -> None:
-        """End it if it still runs, and drop what it said."""
+    def thaw(self) -> None:
+        """Continue after `freeze` (SIGCONT)."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill the recorder, without a chance to clean up."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def discard(self) -> None:
+        """Kill the recorder if it still runs, and remove its output."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
+            self.thaw()
             self.kill()
         self._folder.cleanup()
 
 
 def capabilities(pid: int) -> dict[str, int]:
-    """Every capability set of every thread that holds something: `task/name` → bits."""
+    """Return the capability sets that are not empty, of every thread: `thread/name` → bits."""
     sets = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for line in (task / "status").read_text().splitlines():
+    for thread, text in proc.tasks(pid, "status").items():
+        for line in text.splitlines():
             name, _, value = line.partition(":")
             if name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-                sets[f"{task.name}/{name}"] = int(value, 16)
+                sets[f"{thread}/{name}"] = int(value, 16)
     return {name: bits for name, bits in sets.items() if bits}
+
+
+@contextmanager
+def starting(
+    output: Path,
+    ports: Sequence[int],
+    *options: str,
+    prefix: Sequence[str] = (),
+    source: str = "ebpf:any",
+) -> Iterator[Recorder]:
+    """Start a recorder, which may not be attached yet; kill it when the block ends."""
+    running = Recorder(output, ports, *options, prefix=prefix, source=source)
+    try:
+        yield running
+    finally:
+        running.discard()
 
 
 @contextmanager
@@ -199,9 +234,6 @@ def recorder(
     prefix: Sequence[str] = (),
     source: str = "ebpf:any",
 ) -> Iterator[Recorder]:
-    """A recorder at work, gone when the block ends."""
-    running = Recorder(output, ports, *options, prefix=prefix, source=source)
-    try:
+    """Start a recorder and wait until it records; kill it when the block ends."""
+    with starting(output, ports, *options, prefix=prefix, source=source) as running:
         yield running.ready()
-    finally:
-        running.forget()

@@ -1,4 +1,4 @@
-"""A client that speaks to memcached in datagrams, and remembers what it did."""
+"""A memcached client over UDP that logs its operations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.waiting import PATIENCE
+from support.waiting import DEADLINE
 
 _FRAME = struct.Struct(">HHHH")
 
@@ -23,32 +23,32 @@ class Done:
 
 
 class Datagrams:
-    """One client socket; each request has the next id."""
+    """One client socket; request ids count up."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        """Bind to a port of the kernel's choice; datagrams go to `port`."""
+        """Bind to an ephemeral port and connect to `port`."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
         self._socket.connect((host, port))
-        self._socket.settimeout(60 * PATIENCE)
+        self._socket.settimeout(DEADLINE)
         self._id = 0
         self.log: list[Done] = []
         self.sent_bytes = self.received_bytes = self.received = 0
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
         self._socket.close()
 
     def send(self, payload: bytes, total: int = 1) -> None:
-        """One datagram with the next id."""
+        """Send one datagram with the next request id; `total` is the count the header claims."""
         self._id += 1
         datagram = _FRAME.pack(self._id, 0, total, 0) + payload
         self._socket.send(datagram)
         self.sent_bytes += len(datagram)
 
     def was_read(self) -> bool:
-        """Whether the server's sockets have nothing to read."""
+        """Return true if every socket of the server has an empty receive queue."""
         here = f":{self._socket.getpeername()[1]:04X}"
         rows = [
             row.split()
@@ -59,7 +59,7 @@ class Datagrams:
         return bool(waiting) and all(queues.endswith(":00000000") for queues in waiting)
 
     def answer(self) -> bytes:
-        """The datagrams of one answer to the last request, in order."""
+        """Receive one response to the last request, its datagrams in order."""
         parts: dict[int, bytes] = {}
         total = 1
         while len(parts) < total:
@@ -72,7 +72,7 @@ class Datagrams:
         return b"".join(parts[place] for place in sorted(parts))
 
     def get(self, *keys: bytes) -> list[bytes]:
-        """Commands of one datagram, each answered for itself."""
+        """Send one `get` a key in a single datagram; each gets a response of its own."""
         self.send(b"".join(b"get %s\r\n" % key for key in keys))
         answers = [self.answer() for _ in keys]
         for key, answer in zip(keys, answers, strict=True):
@@ -82,7 +82,7 @@ class Datagrams:
         return answers
 
     def set(self, key: bytes, value: bytes, *, noreply: bool = False) -> None:
-        """Store; the whole command fits a datagram."""
+        """Store a value that fits a datagram together with its command."""
         last = b" noreply" if noreply else b""
         self.send(b"set %s 0 0 %d%s\r\n%s\r\n" % (key, len(value), last, value))
         if not noreply:

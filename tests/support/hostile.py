@@ -1,4 +1,4 @@
-"""Streams that no honest client or server sends: requests and responses, by what is odd in them."""
+"""Streams that no honest client or server sends, named by what is wrong with them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import struct
 from typing import Any, NamedTuple
 
 MB = 1 << 20
-#: No honest recording of a few MB needs as much memory, bytes.
+#: Upper bound for the memory of a recording of a few MB, bytes.
 BOUND = 512 * MB
 
 
 class Stream(NamedTuple):
-    """What a client sends, and what a server answers."""
+    """All bytes that a client sends, and all that a server answers."""
 
     requests: bytes
     responses: bytes = b""
@@ -54,8 +54,9 @@ STREAMS = {
 
 
 def accounted(ledger: Any, requests: int, responses: int) -> None:  # noqa: ANN401 - any JSON
-    """Every byte of a recording is in exactly one place."""
+    """Fail unless the ledger counts every byte exactly once."""
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (requests, responses)
+    assert ledger["servers"]
     for server in ledger["servers"]:
         for flow in (server["request"], server["response"]):
             terms = [flow[name] for name in flow if name not in ("seen", "missed")]

@@ -1,4 +1,4 @@
-"""This kernel → instructions that its verifier goes through for each program, and their list."""
+"""This kernel → instructions that its verifier processes for each program, and their list."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from support.kernel import TRACES_CGROUPS, default_hooks, release
 
 HERE = Path(__file__).resolve().parents[1] / "kernels"
 LIST = HERE / "instructions.tsv"
 SHIM = HERE / "verified.c"
-#: A program may grow by so much before somebody has to look at it,
+#: Growth of a program that needs no attention, as a fraction.
 TOLERANCE = 0.10
-#: and to no more than half of what kernels accept.
+#: Upper bound for a program: half of what kernels accept.
 MOST = 500_000
 UPDATE = "tests/kernels/run.sh --update"
 TITLE = "release\thooks\tselection\tprogram\tinstructions\n"
 
-#: Which code of a program is reached depends on what is asked for: these reach all of it.
+#: Options that together reach all code of the programs: branches depend on the selection.
 SELECTIONS: dict[str, dict[str, Any]] = {
     "ports": {"ports": [11211]},
     "narrowed": {
@@ -35,12 +36,12 @@ SELECTIONS: dict[str, dict[str, Any]] = {
     },
     "client": {"ports": [11211], "side": "client"},
 }
-#: What the loader tries out with programs of its own has these names.
+#: Names of the probe programs that the loader itself loads.
 TRIALS = ("", "aya_name_check")
 
 
 class Count(NamedTuple):
-    """What one kernel's verifier went through."""
+    """Instructions processed by one kernel's verifier for one program."""
 
     release: str
     hooks: str
@@ -50,17 +51,17 @@ class Count(NamedTuple):
 
     @property
     def series(self) -> str:
-        """The kernel's series, as `6.12`: within it the verifier stays as it is."""
+        """Series of the kernel, as `6.12`: within a series the verifier does not change."""
         return ".".join(self.release.split(".")[:2])
 
     @property
     def what(self) -> tuple[str, str, str, str]:
-        """What it is compared by."""
+        """Key by which two counts are compared."""
         return self.series, self.hooks, self.selection, self.program
 
 
 def attach_all() -> None:
-    """Load, attach and detach with each selection, and say before which in the shim's file."""
+    """Load, attach and detach with each selection, each announced in the shim's file."""
     import membench  # noqa: PLC0415 - the process that counts does not need it
 
     with control_groups() as mount:
@@ -80,24 +81,26 @@ def attach_all() -> None:
 
 
 def say(what: str) -> None:
-    """Say what is loaded next."""
+    """Write a line into the shim's file that says which selection is loaded next."""
     with Path(os.environ["MEMBENCH_VERIFIED"]).open("a") as told:
         told.write(f"{what}\n")
 
 
 @contextmanager
 def interface() -> Iterator[str]:
-    """An interface of our own; of those of a machine, `lo` has packets pass one way only."""
-    run("ip", "link", "add", "mb-counted", "type", "veth", "peer", "name", "mb-other")
+    """Create a veth interface: on `lo` only one direction would be attached."""
+    mark = uuid4().hex[:8]
+    name, other = f"mb-a-{mark}", f"mb-b-{mark}"
+    run("ip", "link", "add", name, "type", "veth", "peer", "name", other)
     try:
-        yield "mb-counted"
+        yield name
     finally:
-        run("ip", "link", "delete", "mb-counted")
+        run("ip", "link", "delete", name)
 
 
 @contextmanager
 def control_groups() -> Iterator[Path]:
-    """The control groups (v2), mounted in a folder of their own."""
+    """Mount the control groups (v2) in a folder of this process's mount namespace."""
     with tempfile.TemporaryDirectory(prefix="membench-test-") as folder:
         run("mount", "-t", "cgroup2", "none", folder)
         try:
@@ -107,12 +110,12 @@ def control_groups() -> Iterator[Path]:
 
 
 def run(*command: str, **environment: str) -> None:
-    """Run a command, which must succeed."""
+    """Run a command that must succeed."""
     subprocess.run(command, check=True, env=os.environ | environment)
 
 
 def count() -> list[Count]:
-    """Count on this kernel, for each kind of hooks it has."""
+    """Count the instructions on this kernel, for each kind of hooks it has."""
     with tempfile.TemporaryDirectory(prefix="membench-test-") as folder:
         shim, told = (
             os.environ.get("MEMBENCH_SHIM") or f"{folder}/verified.so",
@@ -122,7 +125,7 @@ def count() -> list[Count]:
             run("cc", "-shared", "-fPIC", "-o", shim, str(SHIM), "-ldl")
         script = "from support.instructions import attach_all; attach_all()"
         run(
-            *(sys.executable, "-c", script),
+            *("unshare", "--mount", sys.executable, "-c", script),
             LD_PRELOAD=shim,
             MEMBENCH_VERIFIED=str(told),
             PYTHONPATH=str(Path(__file__).parents[1]),
@@ -131,7 +134,7 @@ def count() -> list[Count]:
 
 
 def _read(told: str) -> Iterator[Count]:
-    """Counts of the programs between lines that say with which selection they were loaded."""
+    """Yield the counts; a line that ends with no number names the selection of those after it."""
     under = ["", ""]
     for line in told.splitlines():
         name, _, rest = line.rpartition(" ")
@@ -142,19 +145,19 @@ def _read(told: str) -> Iterator[Count]:
 
 
 def listed(path: Path = LIST) -> list[Count]:
-    """What a list says."""
+    """Read a list of counts."""
     rows = (line.split("\t") for line in path.read_text().splitlines()[1:])
     return [Count(*texts, int(instructions)) for *texts, instructions in rows]
 
 
 def write(counts: Iterable[Count], path: Path) -> None:
-    """Write a list."""
+    """Write a list of counts, sorted."""
     rows = sorted(counts, key=lambda one: ([int(part) for part in one.series.split(".")], one))
     path.write_text(TITLE + "".join("\t".join(map(str, row)) + "\n" for row in rows))
 
 
 def compare(found: Iterable[Count], known: Iterable[Count]) -> list[str]:
-    """Say what is too much, and what of these kernels is in one list alone."""
+    """Describe counts that are too high, and programs of these kernels in one list only."""
     now = {one.what: one for one in found}
     before = {one.what: one for one in known}
     series = {one.series for one in now.values()}

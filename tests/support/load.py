@@ -1,7 +1,7 @@
-"""A client as fast as it gets, that checks every byte of every answer; a process of its own.
+"""A client that sends as fast as it can and checks every byte, in a process of its own.
 
-Run as a program: `load.py PORT CONNECTIONS DEPTH`, DEPTH requests in a write. It says `ready`, goes
-on until its standard input is closed, and ends with what it did as one line of JSON.
+Run as `python -m support.load PORT CONNECTIONS DEPTH`, DEPTH requests in a write: it says `ready`,
+continues until its standard input is closed, and prints what it did as one line of JSON.
 """
 
 from __future__ import annotations
@@ -15,30 +15,33 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from support.process import started
+from support.waiting import DEADLINE
+
 KEYS = 1000
 VALUE = b"v" * 100
-#: Gets to one set, one of which misses.
+#: Gets for each set; one of them misses.
 GETS = 10
 TURNS = 100
 
 
 class Load:
-    """Such a client, running."""
+    """A running client."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        """Of a process that has just begun."""
+        """Take a process that was just started; wait until it is ready."""
         self._process = process
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n", "the load did not begin"
 
     @property
     def runs(self) -> bool:
-        """Whether it goes on: it ends by itself on any error."""
+        """True if the client is still running: it ends by itself on any error."""
         return self._process.poll() is None
 
     def end(self) -> dict[str, int]:
-        """Let it end; what it did: operations, bytes sent and received."""
-        stdout, _ = self._process.communicate(timeout=60)
+        """End the client; return its counts of operations, bytes sent and bytes received."""
+        stdout, _ = self._process.communicate(timeout=DEADLINE)
         assert self._process.returncode == 0, f"the load failed: {stdout}"
         done: dict[str, int] = json.loads(stdout)
         return done
@@ -46,30 +49,27 @@ class Load:
 
 @contextmanager
 def load(port: int, connections: int, depth: int) -> Iterator[Load]:
-    """A client at work; it ends with the block."""
-    command = [sys.executable, str(Path(__file__)), str(port), str(connections), str(depth)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
+    """Start a client; kill it when the block ends."""
+    command = [sys.executable, "-m", "support.load", str(port), str(connections), str(depth)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started(command, cwd=Path(__file__).parents[1], **pipes) as process:
         yield Load(process)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @contextmanager
 def loads(port: int, processes: int, connections: int, depth: int) -> Iterator[list[Load]]:
-    """Several of them."""
+    """Start several clients."""
     with ExitStack() as stack:
         yield [stack.enter_context(load(port, connections, depth)) for _ in range(processes)]
 
 
 def total(done: Sequence[dict[str, int]]) -> dict[str, int]:
-    """What several did together."""
+    """Add up the counts of several clients."""
     return {name: sum(one[name] for one in done) for name in done[0]}
 
 
 def _exchange(number: int) -> tuple[bytes, bytes]:
-    """A request and its answer."""
+    """Return a request and its expected response."""
     key = b"membench-load-%06d" % (number // (GETS + 1) * 7 % KEYS)
     match number % (GETS + 1):
         case 0:
@@ -97,9 +97,9 @@ def _receive(peer: socket.socket, expected: bytes) -> None:
 
 
 def _connected(port: int, ordinal: int) -> socket.socket:
-    # Many addresses: none runs out of ports.
+    # Many source addresses, so that none runs out of ports.
     source = (f"127.0.1.{1 + ordinal % 200}", 0)
-    peer = socket.create_connection(("127.0.0.1", port), timeout=60, source_address=source)
+    peer = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE, source_address=source)
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return peer
 

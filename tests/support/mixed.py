@@ -1,4 +1,4 @@
-"""The mixed workload on a recorded memcached: its log, memcached's counters, the profile."""
+"""The mixed workload on a recorded memcached: the clients' log, counters, and the profile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from support.cli import Ended, membench, recorder
+from support.cli import Completed, read_info, recorder
 from support.profile import Row, by_connection, events
 from support.requests import stats
 from support.server import Memcached
@@ -16,7 +16,7 @@ from support.waiting import PATIENCE
 from support.workload import Connection, Mixture, in_threads, poll_stats
 
 CONNECTIONS = 8
-#: On an emulated machine fewer steps take as long.
+#: Random steps of each connection; fewer on an emulated machine.
 STEPS = 100 if PATIENCE == 1 else 30
 #: Counters of memcached that count data commands.
 COUNTERS = ("cmd_get", "cmd_set", "cmd_touch", "cmd_meta")
@@ -32,36 +32,36 @@ OUTCOME_COUNTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """What the clients did, what memcached counted, and what the profile holds."""
+    """A recording of the mixed workload, the clients' log, and memcached's counters around it."""
 
     profile: Path
     connections: list[Connection]
     before: dict[str, str]
     after: dict[str, str]
-    recording: Ended
+    recording: Completed
 
     def moved(self, counter: str) -> int:
-        """By how much one of memcached's counters changed."""
+        """Return by how much one of memcached's counters changed."""
         return int(self.after[counter]) - int(self.before[counter])
 
     @property
     def request_bytes(self) -> int:
-        """What memcached says it read."""
+        """Bytes that memcached counted as read."""
         return self.moved("bytes_read")
 
     @property
     def response_bytes(self) -> int:
-        """What memcached says it wrote."""
+        """Bytes that memcached counted as written."""
         return self.moved("bytes_written")
 
     @property
     def events(self) -> dict[int, list[Row]]:
-        """The profile's events by connection."""
+        """Events of the profile, by connection."""
         return _events(self.profile)
 
     @property
     def info(self) -> Any:  # noqa: ANN401 - any JSON
-        """What `info --format json` says of it."""
+        """Output of `info --format json` for the profile."""
         return _info(self.profile)
 
 
@@ -72,11 +72,11 @@ def _events(profile: Path) -> dict[int, list[Row]]:
 
 @cache
 def _info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
-    return membench("info", profile, "--format", "json").must().json
+    return read_info(profile)
 
 
 def data_counts(stats: dict[str, str]) -> dict[str, int]:
-    """memcached's counts of every data command."""
+    """Return memcached's counts of the data commands."""
     counts = {name: int(stats[name]) for name in COUNTERS}
     return counts | {
         name: sum(int(stats[part]) for part in parts) for name, parts in OUTCOME_COUNTERS.items()
@@ -84,10 +84,10 @@ def data_counts(stats: dict[str, str]) -> dict[str, int]:
 
 
 def perform_mixed(connections: list[Connection], seed: int) -> None:
-    """The mixed workload on all but the last connection, which polls `stats`."""
+    """Run the mixed workload on all but the last connection, which polls `stats`."""
     for connection in connections:
         connection.mark()
-    connections[-1].perform(stats())  # tells the version before a line is refused
+    connections[-1].perform(stats())  # the decoder must know the version before a line is refused
     done = threading.Event()
     poller = threading.Thread(target=poll_stats, args=(connections[-1], done))
     poller.start()
@@ -99,8 +99,8 @@ def perform_mixed(connections: list[Connection], seed: int) -> None:
 
 
 def record_mixed(server: Memcached, profile: Path, *options: str, seed: int = 1) -> Mixed:
-    """Record it: the first connection was open before, one is IPv6, the last polls `stats`."""
-    told = "--responses" not in options  # without answers nothing tells the server's version
+    """Record the workload; the first connection is opened before, one is IPv6."""
+    told = "--responses" not in options  # only responses tell the decoder the server's version
     refused = server.reads_refused_values if told else None
     opened_before = Connection(server.endpoint, 0, reads_refused_values=refused)
     before = server.settled_stats()

@@ -1,10 +1,11 @@
-"""Two network namespaces joined by a network that loses, repeats and reorders packets.
+"""Two network namespaces joined by a network that loses, duplicates and reorders packets.
 
-The network is a thread of ours between two TUN devices: not every kernel has netem.
+The network is a thread between two TUN devices: not every kernel has netem.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -18,16 +19,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from support import proc
+from support.process import started
+from support.waiting import until
+
 SERVER, CLIENT = "10.213.0.1", "10.213.0.2"
 TUN = Path("/dev/net/tun")
+#: States of a TCP socket in `/proc/net/tcp`: listening, and those of a connection that may still
+#: send or acknowledge something.
+LISTEN, OPEN = "0A", ("01", "03", "04", "05", "08", "09", "0B")
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
-#: How long a packet that is to be overtaken is held back at most, s.
+#: Longest time that a packet is held back for another to overtake it, s.
 _HELD = 0.003
 
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """Shares of packets that are lost, repeated, and held back until another has passed."""
+    """Fractions of packets that are lost, duplicated, and overtaken by another."""
 
     loss: float = 0.0
     duplicate: float = 0.0
@@ -36,13 +44,13 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Names of the two namespaces; each has one interface, called `inner`, and `lo`."""
+    """Names of the two namespaces; each has the interfaces `inner` and `lo`."""
 
     server: str
     client: str
 
     def inside(self, namespace: str) -> tuple[str, ...]:
-        """What to put before a command to run it there."""
+        """Return the prefix that runs a command in a namespace."""
         return ("ip", "netns", "exec", namespace)
 
 
@@ -51,12 +59,12 @@ def _run(*command: str) -> None:
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
-#: What looks on while packets are carried.
+#: Called with each packet that is carried, and true if it goes to the server.
 Watch = Callable[[bytes, bool], None]
 
 
 class _Network:
-    """Two ends, and what is held back at each."""
+    """The two TUN devices, and the packet held back at each."""
 
     def __init__(self, ends: tuple[int, int], disturbance: Disturbance, watch: Watch) -> None:
         self._others = {ends[0]: ends[1], ends[1]: ends[0]}
@@ -87,12 +95,44 @@ class _Network:
             return
         self._watch(packet, end != self._server)
         for _ in range(2 if self._happens(self._disturbance.duplicate) else 1):
-            os.write(self._others[end], packet)
+            _send(self._others[end], packet)
         self._release([end] if end in self._held else [])
 
     def _release(self, ends: list[int]) -> None:
         for end in ends:
-            os.write(self._others[end], self._held.pop(end))
+            _send(self._others[end], self._held.pop(end))
+
+
+def _send(end: int, packet: bytes) -> None:
+    """Hand a packet to a device, which drops it if it is down."""
+    try:
+        os.write(end, packet)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+
+
+@contextmanager
+def memcached_inside(ends: Pair, port: int) -> Iterator[int]:
+    """Start a memcached in the server's namespace; yield its process id once it listens."""
+    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", SERVER]
+    with started([*ends.inside(ends.server), *command]) as server:
+        until(
+            lambda: server.poll() is not None or _rows(server.pid, port, LISTEN),
+            "memcached listening",
+        )
+        assert server.poll() is None, f"memcached ended with {server.returncode}"
+        yield server.pid
+
+
+def wait_for_ends(pid: int, port: int) -> None:
+    """Wait until no connection of a port is left in a process's network namespace."""
+    until(lambda: not _rows(pid, port, *OPEN), "the connections' ends")
+
+
+def _rows(pid: int, port: int, *states: str) -> list[list[str]]:
+    here = f":{port:04X}"
+    return [row for row in proc.tcp_rows(pid) if row[1].endswith(here) and row[3] in states]
 
 
 def _tun(name: str) -> int:
@@ -105,9 +145,9 @@ def _tun(name: str) -> int:
 def pair(
     disturbance: Disturbance, watch: Watch = lambda _packet, _to_server: None
 ) -> Iterator[Pair]:
-    """The two namespaces, gone with their interfaces when the block ends.
+    """Create the two namespaces; remove them and their interfaces when the block ends.
 
-    `watch` is shown every packet that is passed on in order, and whether to the server.
+    `watch` is called for every packet that is passed on in order.
     """
     mark = uuid4().hex[:8]
     both = Pair(f"mb-s-{mark}", f"mb-c-{mark}")

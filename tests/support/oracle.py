@@ -1,4 +1,4 @@
-"""The client's log and a profile's events → what differs, in words."""
+"""A client's log and a profile's events → their differences, in words."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from support.requests import UNCHECKED, Operation
 from support.siphash import siphash
 from support.workload import MARKER, Connection
 
-#: More differences than this say nothing new.
+#: Differences listed at most: more of them say nothing new.
 SHOWN = 12
 
 
 class KeyIds:
-    """Keys and key ids, one to one: a key has one id and an id one key."""
+    """Pairs of keys and key ids seen so far: each key has one id, each id one key."""
 
     def __init__(self) -> None:
-        """Nothing known yet."""
+        """Start without any pair."""
         self._ids: dict[bytes, int] = {}
         self._keys: dict[int, bytes] = {}
 
     def agree(self, key: bytes, key_id: int) -> bool:
-        """Whether this pair fits every pair seen before."""
+        """Return true if this pair contradicts none of those seen before."""
         return (
             self._ids.setdefault(key, key_id) == key_id
             and self._keys.setdefault(key_id, key) == key
         )
 
     def __len__(self) -> int:
-        """How many distinct keys were seen."""
+        """Return the number of distinct keys."""
         return len(self._ids)
 
 
 class KnownKeyIds(KeyIds):
-    """Key ids made with a known key, by our own SipHash."""
+    """Key ids made with a known secret, by the tests' own SipHash."""
 
     def __init__(self, secret: bytes) -> None:
-        """Ids as `secret` makes them."""
+        """Take the secret, 16 bytes."""
         super().__init__()
         self._secret = secret
 
     def id_of(self, key: bytes) -> int:
-        """The id that `key` must have."""
+        """Return the id that `key` must have."""
         if key not in self._ids:
             self._ids[key] = siphash(self._secret, key)
         return self._ids[key]
 
     def agree(self, key: bytes, key_id: int) -> bool:
-        """Whether `key_id` is that of `key`."""
+        """Return true if `key_id` is the id of `key`."""
         return self.id_of(key) == key_id
 
 
 def expected(operation: Operation) -> Row:
-    """The columns of an event that the client knows; what it cannot know is left out."""
+    """Return the columns of an event whose value the client knows."""
     row: Row = {
         "command": operation.command,
         "protocol": operation.protocol,
@@ -61,10 +61,8 @@ def expected(operation: Operation) -> Row:
         "request_size": operation.request_size,
         "value_size": operation.value_size,
     }
-    if (
-        operation.command == "set" and operation.key is None
-    ):  # refused for its key: what is kept of it is not fixed
-        del row["key_size"]
+    if operation.command == "set" and operation.key is None:
+        del row["key_size"]  # refused for its key, whose size need not be recorded
     if operation.settled:
         row["outcome"] = operation.outcome
     row |= {
@@ -74,7 +72,7 @@ def expected(operation: Operation) -> Row:
 
 
 def compare_operation(operation: Operation, event: Row, keys: KeyIds) -> list[str]:
-    """How one event differs from the operation it stands for."""
+    """Describe how an event differs from the operation it should record."""
     wrong = [
         f"{name}: did {value}, recorded {event[name]}"
         for name, value in expected(operation).items()
@@ -97,7 +95,7 @@ def compare_operation(operation: Operation, event: Row, keys: KeyIds) -> list[st
 def compare_connection(
     log: Sequence[Operation], recorded: Sequence[Row], keys: KeyIds
 ) -> list[str]:
-    """How one connection's events differ from its log, which must be whole."""
+    """Describe how one connection's events differ from its complete log."""
     if not recorded:
         return (
             [f"connection {log[0].connection}: nothing recorded of {len(log)} operations"]
@@ -125,7 +123,7 @@ def compare_connection(
 def marked(
     connections: Iterable[Connection], recorded: dict[int, list[Row]]
 ) -> dict[int, list[Row]]:
-    """Each client connection's events, found by the size of the first key it asked for."""
+    """Return each connection's events, found by the size of its first key."""
     found = {
         rows[0]["key_size"] - MARKER: rows
         for rows in recorded.values()
@@ -137,7 +135,7 @@ def marked(
 def compare(
     connections: Sequence[Connection], recorded: dict[int, list[Row]], keys: KeyIds | None = None
 ) -> list[str]:
-    """How a complete recording differs from what its marked clients did."""
+    """Describe how a complete recording differs from the logs of its marked clients."""
     keys = KeyIds() if keys is None else keys
     found = marked(connections, recorded)
     wrong = (
@@ -151,7 +149,7 @@ def compare(
 
 
 class Log:
-    """One connection's operations, each found by its command and key, which occur once."""
+    """Operations of one connection, found by command and key: each pair occurs once."""
 
     def __init__(self, operations: Sequence[Operation], keys: KnownKeyIds) -> None:
         """Index the operations that have a key."""
@@ -170,13 +168,13 @@ class Log:
         )
 
     def __len__(self) -> int:
-        """How many operations were performed."""
+        """Return the number of operations performed."""
         return len(self._operations)
 
     def places(self, recorded: Sequence[Row]) -> tuple[list[int], list[str]]:
-        """Where each event stands in the log, and what is invented, out of order or wrong.
+        """Return each event's place in the log, and describe those invented, out of order or wrong.
 
-        An outcome or size that was not seen is null; one that is given must be right.
+        A null outcome or size means that it was not seen; any other must be right.
         """
         places: list[int] = []
         wrong: list[str] = []

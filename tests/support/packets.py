@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import struct
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.waiting import INTERVAL, until
+from support.waiting import DEADLINE, until
 
-#: Looks at the file without change until tcpdump has nothing more to write.
-STILL = round(1.5 / INTERVAL)
+#: Line that tcpdump prints on SIGUSR1.
+_COUNTS = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filter, .*\n")
 
 
 @contextmanager
@@ -23,7 +25,7 @@ def tcpdump(
     interface: str = "lo",
     prefix: Sequence[str] = (),
 ) -> Iterator[None]:
-    """Capture while the block runs; every packet that passed is in the file when it ends."""
+    """Capture while the block runs; afterwards the file holds every packet that passed."""
     said = output.with_suffix(".tcpdump")
     command = [*prefix, "tcpdump", "-i", interface, "-w", str(output), "-U", "-B", "262144", "-n"]
     command += ["-Z", "root", *options, f"tcp port {port}"]
@@ -32,16 +34,16 @@ def tcpdump(
     try:
         until(lambda: "listening on" in said.read_text(), "tcpdump listening")
         yield
-        # Ctrl-C makes tcpdump count, not drain: what the kernel holds must be out before.
-        until(_grown(output), "tcpdump writing the last packets")
+        # On Ctrl-C tcpdump drops what the kernel still holds, so it must have taken everything.
+        until(lambda: _has_all(process, said, interface), "tcpdump writing the last packets")
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
-    assert "0 packets dropped by kernel" in said.read_text(), said.read_text()
+        process.wait(DEADLINE)
+    assert said.read_text().endswith("\n0 packets dropped by kernel\n"), said.read_text()
 
 
 def cut_short(capture: bytes, snaplen: int) -> bytes:
-    """A pcap file as if no more than so many bytes of each packet had been captured."""
+    """Return a pcap file with every packet cut to `snaplen` bytes."""
     kept, at = [capture[:24]], 24
     while at < len(capture):
         *times, captured, length = struct.unpack_from("<4I", capture, at)
@@ -52,7 +54,7 @@ def cut_short(capture: bytes, snaplen: int) -> bytes:
 
 
 def as_pcapng(capture: bytes) -> bytes:
-    """A pcap file's packets as pcapng: two interfaces take turns, of ns and of 2^-20 s."""
+    """Convert pcap to pcapng, on two interfaces in turn: one in ns, one in units of 2^-20 s."""
     link = struct.unpack_from("<I", capture, 20)[0]
     blocks = [_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
     for resolution in (9, 0x80 | 20):
@@ -76,12 +78,14 @@ def _block(kind: int, content: bytes) -> bytes:
     return struct.pack("<I", kind) + length + padded + length
 
 
-def _grown(output: Path) -> Callable[[], bool]:
-    """Whether the file has stopped growing for longer than the kernel holds packets back: 1 s."""
-    sizes: list[int] = []
+def _has_all(process: subprocess.Popen[bytes], said: Path, interface: str) -> bool:
+    """Ask tcpdump for its counts; return true if it has taken every packet that it was passed.
 
-    def still() -> bool:
-        sizes.append(output.stat().st_size)
-        return len(sizes) > STILL and len(set(sizes[-STILL:])) == 1
-
-    return still
+    On loopback the kernel passes each packet twice, and tcpdump skips the outgoing one.
+    """
+    time.sleep(0.02)
+    known = len(_COUNTS.findall(said.read_text()))
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: len(_COUNTS.findall(said.read_text())) > known, "tcpdump telling its counts")
+    captured, passed = map(int, _COUNTS.findall(said.read_text())[-1])
+    return passed == captured * (2 if interface == "lo" else 1)

@@ -1,8 +1,9 @@
-"""A profile's folder → rows, read with pyarrow alone: no code is shared with the product."""
+"""A profile folder → rows, read with pyarrow alone: no code is shared with the product."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,30 @@ Row = dict[str, Any]
 
 
 def event_tables(profile: Path) -> Iterator[pa.Table]:
-    """Every part, sealed ones first; an open part as far as its stream is whole."""
+    """Yield every part, sealed ones first; an open part up to its last complete batch."""
     sealed = sorted(profile.glob("events-*.parquet"))
     for part in sealed:
         yield pq.read_table(part)
     for part in sorted(profile.glob("events-*.arrows.part")):
         if part.name.split(".")[0] not in {done.name.split(".")[0] for done in sealed}:
-            yield from _open_part(part)
+            try:
+                yield from _open_part(part)
+            except FileNotFoundError:  # sealed since the folder was listed
+                yield pq.read_table(part.with_name(f"{part.name.split('.')[0]}.parquet"))
+
+
+def stats(profile: Path) -> dict[str, os.stat_result]:
+    """Return the status of each file by name, without those renamed or removed meanwhile."""
+    found = {}
+    for file in profile.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[file.name] = file.stat()
+    return found
 
 
 def _open_part(part: Path) -> Iterator[pa.Table]:
     batches: list[pa.RecordBatch] = []
-    cut = contextlib.suppress(pa.ArrowInvalid, OSError)  # by a kill: what came before is whole
+    cut = contextlib.suppress(pa.ArrowInvalid, OSError)  # a part cut by a kill
     with part.open("rb") as file, cut, pa.ipc.open_stream(file) as stream:
         batches.extend(stream)
     if batches:
@@ -34,12 +47,12 @@ def _open_part(part: Path) -> Iterator[pa.Table]:
 
 
 def events(profile: Path) -> list[Row]:
-    """Every event; keys as unsigned integers."""
+    """Return every event; keys are unsigned integers."""
     return [row for table in event_tables(profile) for row in table.to_pylist()]
 
 
 def by_connection(rows: list[Row]) -> dict[int, list[Row]]:
-    """Each connection's events in the order of their requests."""
+    """Group events by connection, in the order of their requests."""
     connections: dict[int, list[Row]] = {}
     for row in rows:
         connections.setdefault(row["connection"], []).append(row)
@@ -49,13 +62,13 @@ def by_connection(rows: list[Row]) -> dict[int, list[Row]]:
 
 
 def table(profile: Path, name: str) -> list[Row]:
-    """`connections` or `losses`."""
+    """Return the rows of a table: `connections` or `losses`."""
     rows: list[Row] = pq.read_table(profile / f"{name}.parquet").to_pylist()
     return rows
 
 
 def texts(profile: Path) -> bytes:
-    """Everything that could hold text: the files' bytes, and every column uncompressed."""
+    """Return everything that could hold text: the files' bytes, and each column decompressed."""
     held = [file.read_bytes() for file in sorted(profile.iterdir()) if file.is_file()]
     for part in event_tables(profile):
         for column in part.columns:

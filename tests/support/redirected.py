@@ -1,4 +1,4 @@
-"""What a socket receives → sent on another one, by a thread of the kernel (sockmap)."""
+"""Bytes that a socket receives → sent on another by a kernel thread (sockmap)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ctypes
 import os
 import socket
 import struct
+
+from support.waiting import DEADLINE
 
 _C = ctypes.CDLL(None, use_errno=True)
 _C.syscall.restype = ctypes.c_long
@@ -41,7 +43,7 @@ def _put(sockets: int, one: socket.socket) -> None:
 
 
 def _verdict(to: int) -> int:
-    """A program that sends all on at the socket in `to`."""
+    """Load a program that redirects everything to the socket in the map `to`."""
     code = [(0x18, 2, 1, to), (0, 0, 0, 0), (0xB7, 3, 0, 0), (0xB7, 4, 0, 0)]
     code += [(0x85, 0, 0, _REDIRECT), (0x95, 0, 0, 0)]
     program = b"".join(
@@ -57,12 +59,12 @@ def _verdict(to: int) -> int:
 
 
 class Redirected:
-    """A way into a socket that passes through a thread of the kernel."""
+    """A socket whose bytes a kernel thread sends on the target socket."""
 
     def __init__(self, target: socket.socket) -> None:
-        """Set it up; raises OSError where that is not allowed."""
+        """Load and attach the program; raises OSError where that is not allowed."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            self._near = socket.create_connection(listening.getsockname(), timeout=20)
+            self._near = socket.create_connection(listening.getsockname(), timeout=DEADLINE)
             self._far, _ = listening.accept()
         self._maps = [_sockets(), _sockets()]
         source, to = self._maps
@@ -72,11 +74,11 @@ class Redirected:
         _put(source, self._far)
 
     def send(self, _target: socket.socket, data: bytes) -> None:
-        """Send."""
+        """Send `data` on the target socket through the kernel thread."""
         self._near.sendall(data)
 
     def close(self) -> None:
-        """Take it down."""
+        """Close the maps, the program and the sockets."""
         for one in (*self._maps, self._program):
             os.close(one)
         self._near.close()

@@ -1,4 +1,4 @@
-"""Bytes from memcached → lines and blocks; reply codes → outcomes. Not the product's parser."""
+"""Bytes from memcached → lines and blocks; reply codes → outcomes; no code of the product."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ META = {
 
 
 class Reader:
-    """A socket's received bytes, by line or by count."""
+    """Reader of a socket, by line or by count."""
 
     def __init__(self, source: socket.socket) -> None:
-        """Read from `source`."""
+        """Take the socket to read from."""
         self._source = source
         self._held = bytearray()
         self.consumed = 0
@@ -50,7 +50,7 @@ class Reader:
         self._held += received
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Return the next `count` bytes."""
         while len(self._held) < count:
             self._receive()
         taken = bytes(self._held[:count])
@@ -59,7 +59,7 @@ class Reader:
         return taken
 
     def line(self) -> bytes:
-        """The next line, without its end."""
+        """Return the next line, without CR LF."""
         start = 0
         while (end := self._held.find(b"\r\n", start)) < 0:
             start = max(len(self._held) - 1, 0)
@@ -68,13 +68,13 @@ class Reader:
 
 
 def outcome_of(line: bytes) -> str:
-    """The outcome that a one-line reply names; a bare number is a changed counter."""
+    """Return the outcome of a one-line reply; a bare number is the new value of a counter."""
     code = line.split(b" ", 1)[0]
     return "stored" if line.strip().isdigit() else STORAGE[code]
 
 
 def meta_outcome(command: str, line: bytes) -> str:
-    """The outcome that a meta reply names: by its code, then by win and stale flags."""
+    """Return the outcome of a meta reply, from its code and its win and stale flags."""
     code, *flags = line.split(b" ")
     if code in STORAGE:
         return STORAGE[code]

@@ -1,4 +1,4 @@
-"""What to ask → the bytes to send, the operations they are, and how to read the answer."""
+"""Requests in the text protocols → their bytes, operations, and a reader of the responses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 
 from support.replies import Reader, meta_outcome, outcome_of
 
-#: The profile's value size of this operation is not fixed by its definition, so it is not compared.
+#: Stands for a size that the profile may record either way, so it is not compared.
 UNCHECKED: Final = -1
 
 
 @dataclass(slots=True)
 class Operation:
-    """One operation on one key, as the client that performed it knows it."""
+    """One operation on one key, as its client knows it."""
 
     command: str
     key: bytes | None
@@ -27,9 +27,8 @@ class Operation:
     flags: int | None = None
     cas: int | None = None
     noreply: bool = False
-    settled: bool = (
-        True  # False: the answer cannot be told apart, so a null outcome is right as well
-    )
+    #: False if the response may belong to another request: then a null outcome is right too.
+    settled: bool = True
     connection: int = 0
     request: int = 0
     flight: int = 0
@@ -38,7 +37,7 @@ class Operation:
 
 @dataclass(slots=True)
 class Exchange:
-    """Requests sent together, each a list of operations, and the reader of their answers."""
+    """Requests sent together, each a list of operations, and the reader of their responses."""
 
     data: bytes
     requests: list[list[Operation]]
@@ -46,12 +45,12 @@ class Exchange:
 
     @property
     def operations(self) -> list[Operation]:
-        """Every operation, in order."""
+        """Operations of all requests, in order."""
         return [operation for request in self.requests for operation in request]
 
 
 def read(command: str, keys: Sequence[bytes], exptime: int | None = None) -> Exchange:
-    """`get`, `gets`, `gat` or `gats` of one or many keys."""
+    """Build `get`, `gets`, `gat` or `gats` of one or many keys."""
     expiry = [] if exptime is None else [str(exptime).encode()]
     data = b" ".join([command.encode(), *expiry, *keys]) + b"\r\n"
     operations = [Operation(command, key, ttl=exptime) for key in keys]
@@ -86,7 +85,7 @@ def store(
     noreply: bool = False,
     cas: int | None = None,
 ) -> Exchange:
-    """`set`, `add`, `replace`, `append`, `prepend`, or `cas` when a cas value is given."""
+    """Build `set`, `add`, `replace`, `append`, `prepend`, or `cas` with a cas value."""
     words = [command, key.decode("latin-1"), str(flags), str(exptime), str(len(value))]
     words += [] if cas is None else [str(cas)]
     words += ["noreply"] if noreply else []
@@ -105,7 +104,7 @@ def store(
 
 
 def change(command: str, key: bytes, *arguments: int, noreply: bool = False) -> Exchange:
-    """`delete`, `incr`, `decr` or `touch`."""
+    """Build `delete`, `incr`, `decr` or `touch`."""
     words = [command.encode(), key, *(str(argument).encode() for argument in arguments)]
     data = b" ".join(words + ([b"noreply"] if noreply else [])) + b"\r\n"
     counter = command in ("incr", "decr")
@@ -121,7 +120,7 @@ def change(command: str, key: bytes, *arguments: int, noreply: bool = False) -> 
 
 
 def plain(command: str, line: bytes | None = None) -> Exchange:
-    """A command without a key and with a one-line answer; `line` if it is not the bare verb."""
+    """Build a command without a key that is answered by one line; `line` replaces the verb."""
     data = (line or command.encode()) + b"\r\n"
     operation = Operation(
         command, None, request_size=len(data), protocol="meta" if command == "mn" else "text"
@@ -130,7 +129,7 @@ def plain(command: str, line: bytes | None = None) -> Exchange:
 
 
 def stats() -> Exchange:
-    """`stats`, answered by a list."""
+    """Build `stats`, which is answered by a list."""
     operation = Operation("stats", None, request_size=len(b"stats\r\n"), outcome="ok")
 
     def settle(reader: Reader) -> None:
@@ -141,7 +140,10 @@ def stats() -> Exchange:
 
 
 def refused_key(key: bytes, value: bytes, *, reads_value: bool = False) -> Exchange:
-    """A `set` of a key too long: the line is refused, then the value read or an unknown command."""
+    """Build a `set` of a key that is too long.
+
+    memcached refuses the line; it then reads the value, or takes it for an unknown command.
+    """
     line = b"set " + key + b" 0 0 " + str(len(value)).encode() + b"\r\n"
     refused = Operation("set", None, value_size=UNCHECKED, request_size=UNCHECKED)
     stray = Operation("other", None, request_size=len(value) + 2)
@@ -160,7 +162,7 @@ def _settle_line(reader: Reader, operation: Operation) -> None:
 
 
 def meta(command: str, key: bytes, flags: str = "", value: bytes | None = None) -> Exchange:
-    """A meta command that is answered; with flag `b` the key travels as base64."""
+    """Build a meta command that is answered; with flag `b` the key is sent as base64."""
     operation, data = _meta_parts(command, key, flags, value)
 
     def settle(reader: Reader) -> None:
@@ -170,7 +172,7 @@ def meta(command: str, key: bytes, flags: str = "", value: bytes | None = None) 
 
 
 def quiet(parts: Sequence[tuple[str, bytes, str, bytes | None]]) -> Exchange:
-    """Quiet `(command, key, flags, value)`, told apart by opaque and ended by `mn`."""
+    """Build quiet commands `(command, key, flags, value)` with opaques, followed by `mn`."""
     operations, data = [], b""
     for number, (command, key, flags, value) in enumerate(parts):
         operation, sent = _meta_parts(command, key, f"{flags} q O{number}".strip(), value)
@@ -190,7 +192,7 @@ def quiet(parts: Sequence[tuple[str, bytes, str, bytes | None]]) -> Exchange:
 
 
 def added_twice(key: bytes, value: bytes) -> Exchange:
-    """Two quiet meta adds of one key without opaque: whose a single answer is, is open."""
+    """Build two quiet meta adds of one key without opaque: one response fits either."""
     first, data = _meta_parts("ms", key, "ME q", value)
     second, again = _meta_parts("ms", key, "ME q", value)
     noop = Operation("mn", None, protocol="meta", request_size=4, outcome="ok")
@@ -228,7 +230,7 @@ def _apply_meta(operation: Operation, line: bytes, reader: Reader) -> None:
 
 
 def together(exchanges: Sequence[Exchange]) -> Exchange:
-    """Several exchanges sent as one pipeline."""
+    """Join several exchanges into one pipeline."""
 
     def settle(reader: Reader) -> None:
         for exchange in exchanges:

@@ -1,4 +1,4 @@
-"""A memcached that wants clients to say who they are (`-S`), and a client that does."""
+"""A memcached that requires SASL authentication (`-S`), and a client that authenticates."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 
 from support.binary import HEADER, OPCODES, REQUEST
 from support.server import Memcached, connect
+from support.waiting import DEADLINE, PATIENCE
 
 USER, SECRET = b"user@membench", b"a-secret-of-mine"
-#: Makes the user, as `saslpasswd2` does, which may not be installed.
+#: Creates the user, like `saslpasswd2`, which may not be installed.
 _MAKE_USER = """
 import ctypes, sys
 sasl, made = ctypes.CDLL("libsasl2.so.2"), ctypes.c_void_p()
@@ -28,17 +29,17 @@ assert sasl.sasl_setpass(made, name, secret, len(secret), None, 0, 1) == 0
 
 
 class Guarded(Memcached):
-    """A memcached that answers nobody who has not said who they are."""
+    """A memcached that answers authenticated clients only, so `stats` cannot show that it is up."""
 
     def _answers(self, _pid: int) -> bool:
-        with suppress(OSError), connect(self.port, timeout=1):
+        with suppress(OSError), connect(self.port, timeout=1 * PATIENCE):
             return True
         return False
 
 
 @contextmanager
 def guarded(folder: Path) -> Iterator[Memcached]:
-    """A memcached with one user; raises OSError where libsasl or its database is missing."""
+    """Start a memcached with one user; raises OSError where libsasl or its database is missing."""
     (folder / "memcached.conf").write_text(
         "mech_list: plain\npwcheck_method: auxprop\nauxprop_plugin: sasldb\n"
         f"sasldb_path: {folder / 'users'}\n"
@@ -57,11 +58,11 @@ def guarded(folder: Path) -> Iterator[Memcached]:
 
 
 class Peer:
-    """A connection that counts its bytes and keeps the status of each answer."""
+    """A connection that counts its bytes and keeps the status of each response."""
 
     def __init__(self, port: int) -> None:
         """Connect."""
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
         self.sent = self.received = 0
         self.statuses: list[int] = []
 
@@ -72,7 +73,7 @@ class Peer:
         self._socket.close()
 
     def ask(self, name: str, key: bytes = b"", value: bytes = b"", extras: bytes = b"") -> bytes:
-        """One request; the body of its answer."""
+        """Send a request; return the body of its response."""
         opcode, _ = OPCODES[name]
         size = len(key) + len(extras) + len(value)
         header = HEADER.pack(REQUEST, opcode, len(key), len(extras), 0, 0, size, 7, 0)
@@ -94,5 +95,5 @@ class Peer:
         return taken
 
     def is_closed(self) -> bool:
-        """Whether memcached has closed it."""
+        """Return true once memcached has closed the connection."""
         return not self._socket.recv(1)

@@ -1,9 +1,8 @@
-"""A real memcached on a free port: started, asked for its counters, stopped and continued."""
+"""A real memcached: started on a free port, asked for its counters, stopped, continued."""
 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -13,33 +12,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from support.waiting import PATIENCE, until
+from support import proc
+from support.ports import free_port
+from support.waiting import DEADLINE, INTERVAL, PATIENCE, until
 
-#: From here on memcached reads the value of a storage line that it refuses for its key.
+#: First release of memcached that reads the value of a storage line whose key it refuses.
 READS_REFUSED_VALUES = (1, 6, 42)
 STATS_REQUEST = b"stats\r\n"
-#: Counters stand still when so many answers, so many seconds apart, agree but for themselves.
-STILL, SETTLING = 5, 0.005
-
-
-#: Below the ports that the kernel gives to whoever connects: none of these is taken meanwhile.
-PORTS = (12_000, 32_000)
-#: How often a server is started anew, at another port, if something else took its own.
+#: Attempts to start a server, each at another port.
 STARTS = 5
+#: States of a TCP socket in `/proc/net/tcp`.
+ESTABLISHED, CLOSE_WAIT, LISTEN = "01", "08", "0A"
 
 
-def free_port() -> int:
-    """A TCP port that nothing uses."""
-    while True:
-        port = random.SystemRandom().randrange(*PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("", port))
-            return port
-
-
-def connect(endpoint: int | Path, host: str = "127.0.0.1", timeout: float = 20) -> socket.socket:
-    """A connection to a port, or to the path of a UNIX-domain socket."""
-    timeout *= PATIENCE
+def connect(
+    endpoint: int | Path, host: str = "127.0.0.1", timeout: float = DEADLINE
+) -> socket.socket:
+    """Connect to a port, or to the path of a UNIX-domain socket."""
     if isinstance(endpoint, int):
         return socket.create_connection((host, endpoint), timeout=timeout)
     peer = socket.socket(socket.AF_UNIX)
@@ -53,18 +42,18 @@ def connect(endpoint: int | Path, host: str = "127.0.0.1", timeout: float = 20) 
 
 
 class StatsConnection:
-    """One connection that only asks for `stats`, and knows how many bytes that took."""
+    """A connection that only asks for `stats`, and counts the bytes that takes."""
 
-    def __init__(self, endpoint: int | Path, timeout: float = 60) -> None:
+    def __init__(self, endpoint: int | Path, timeout: float = DEADLINE) -> None:
         """Connect to the server at `endpoint`."""
         self._socket = connect(endpoint, timeout=timeout)
         self.request_bytes = 0
         self.response_bytes = 0
         self.replies: list[int] = []
 
-    def ask(self, of: str = "") -> dict[str, str]:
-        """Ask once; `of` is the group, as in `stats items`."""
-        request = f"stats {of}\r\n".encode() if of else STATS_REQUEST
+    def ask(self, group: str = "") -> dict[str, str]:
+        """Ask once, for a group such as `items` if one is given."""
+        request = f"stats {group}\r\n".encode() if group else STATS_REQUEST
         self._socket.sendall(request)
         reply = self._reply()
         self.request_bytes += len(request)
@@ -88,7 +77,7 @@ class StatsConnection:
 
 
 class Memcached:
-    """A memcached process of our own."""
+    """A memcached process of the test's own."""
 
     def __init__(
         self,
@@ -100,7 +89,7 @@ class Memcached:
         arguments: tuple[str, ...] = (),
         binary: str | None = None,
     ) -> None:
-        """Start it, at a port or at the path of a UNIX-domain socket; wait until it answers.
+        """Start it on a port, or at the path of a UNIX-domain socket; wait until it answers.
 
         `binary` is another memcached than the installed one.
         """
@@ -143,9 +132,9 @@ class Memcached:
         return process
 
     def _answers(self, pid: int) -> bool:
-        """Whether it is this process that answers: with one port taken it may listen on another."""
+        """Return true if this process answers, and no other that took the port before."""
         try:
-            connection = StatsConnection(self.endpoint, timeout=1)
+            connection = StatsConnection(self.endpoint, timeout=1 * PATIENCE)
         except OSError:
             return False
         try:
@@ -157,86 +146,98 @@ class Memcached:
 
     @property
     def reads_refused_values(self) -> bool:
-        """Whether it reads the value of a storage line that it refuses for its key."""
+        """True if it reads the value of a storage line whose key it refuses."""
         told = subprocess.run([self._binary, "-V"], capture_output=True, text=True, check=True)
         version = told.stdout.split()[1]
         return tuple(int(part) for part in version.split(".")) >= READS_REFUSED_VALUES
 
     @property
     def endpoint(self) -> int | Path:
-        """Where it listens."""
+        """Port, or path of the UNIX-domain socket."""
         return self.path or self.port
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id of the server."""
         return self._process.pid
 
     @property
     def address(self) -> str:
-        """`host:port`, as `replay` takes it."""
+        """Address as `HOST:PORT`."""
         return f"127.0.0.1:{self.port}"
 
-    def stats(self, of: str = "") -> dict[str, str]:
-        """Its counters, asked on a connection of its own."""
+    def stats(self, group: str = "") -> dict[str, str]:
+        """Return its counters, asked for on a connection of their own."""
         connection = StatsConnection(self.endpoint)
         try:
-            return connection.ask(of)
+            return connection.ask(group)
         finally:
             connection.close()
 
     def wait_for_connections(self, count: int) -> None:
-        """Wait until exactly `count` clients are connected."""
+        """Wait until exactly `count` clients are connected.
+
+        A connection counts until memcached has closed its end, and so has read everything.
+        """
         until(lambda: self._clients() == count, f"{count} clients of memcached")
 
     def _clients(self) -> int:
-        established = 0
-        for table in ("tcp", "tcp6"):
-            for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-                fields = row.split()
-                established += (
-                    fields[3] == "01" and int(fields[1].rsplit(":", 1)[1], 16) == self.port
-                )
-        return established
+        here = f":{self.port:04X}"
+        rows = [row for row in proc.tcp_rows(self.pid) if row[1].endswith(here)]
+        # Inode 0: not accepted yet. Read before the descriptors, so that a connection which is
+        # accepted in between counts twice instead of never.
+        waiting = sum(row[3] in (ESTABLISHED, CLOSE_WAIT) and row[9] == "0" for row in rows)
+        listening = {row[9] for row in rows if row[3] == LISTEN}
+        return waiting + len(proc.sockets(self.pid) - listening)
 
     def settled_stats(self) -> dict[str, str]:
-        """Its counters once they stand still, without the bytes of these questions and answers.
+        """Return its counters once all threads are idle, less the bytes of these questions.
 
-        memcached counts an answer's bytes after it was sent: a counter trails what a client has.
+        memcached counts a response after sending it, so a counter trails what the client has
+        until the thread that sent it sleeps again.
         """
         connection = StatsConnection(self.endpoint)
-        written: list[int] = []
-        while len(written) < STILL or len(set(written[-STILL:])) > 1:
-            time.sleep(SETTLING)
+        found: list[tuple[int, int]] = []
+        while len(found) < 2 or found[-1] != found[-2]:
+            until(self._is_idle, "memcached being idle")
             counters = connection.ask()
             self._asked += len(STATS_REQUEST)
             read = int(counters["bytes_read"]) - self._asked
-            written.append(int(counters["bytes_written"]) - self._answered)
+            found.append((read, int(counters["bytes_written"]) - self._answered))
             self._answered += connection.replies[-1]
         connection.close()
-        return counters | {"bytes_read": str(read), "bytes_written": str(written[-1])}
+        read, written = found[-1]
+        return counters | {"bytes_read": str(read), "bytes_written": str(written)}
+
+    def _is_idle(self) -> bool:
+        """Return true if every thread sleeps, at two looks: one look takes a while."""
+        for _ in range(2):
+            time.sleep(INTERVAL)
+            if proc.states(self.pid) != {"S"}:
+                return False
+        return True
 
     def freeze(self) -> None:
-        """Stop it where it is (SIGSTOP)."""
-        self._process.send_signal(signal.SIGSTOP)
+        """Stop every thread (SIGSTOP); all have stopped when this returns."""
+        proc.stop(self.pid)
 
     def thaw(self) -> None:
-        """Let it go on (SIGCONT)."""
+        """Continue after `freeze` (SIGCONT)."""
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it."""
+        """Terminate it, and kill it if that is not enough."""
         if self._process.poll() is None:
             self.thaw()
             self._process.terminate()
             try:
-                self._process.wait(10 * PATIENCE)
+                self._process.wait(DEADLINE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(10 * PATIENCE)
+                self._process.wait(DEADLINE)
 
     def restart(self) -> None:
-        """End it and start another on the same port."""
+        """Stop it and start another on the same port."""
         self.stop()
         self._asked = self._answered = 0
         self._process = self._spawn()
@@ -244,7 +245,7 @@ class Memcached:
 
 @contextmanager
 def memcached(**options: object) -> Iterator[Memcached]:
-    """A memcached that ends with the block."""
+    """Start a memcached; stop it when the block ends."""
     server = Memcached(**options)  # type: ignore[arg-type]  # the keywords of Memcached
     try:
         yield server

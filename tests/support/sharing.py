@@ -1,6 +1,6 @@
-"""A server that answers every line with `END`, whose connection wanders between processes.
+"""A server that answers every line with `END`, and shares its connection between processes.
 
-Run as a program: `sharing.py HOW PORT`, HOW one of `MODES`. It serves one connection and ends.
+Run as `python -m support.sharing HOW PORT`, HOW one of `MODES`: it serves one connection and ends.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.process import started
+
 ANSWER = b"END\r\n"
 #: Requests before a connection changes hands.
 STINT = 5
@@ -21,20 +23,16 @@ MODES = ("passed", "forked", "duplicated", "mapped")
 
 @contextmanager
 def sharing(how: str, port: int) -> Iterator[subprocess.Popen[str]]:
-    """Such a server, listening."""
-    command = [sys.executable, str(Path(__file__)), how, str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
+    """Start the server and wait until it listens; kill it when the block ends."""
+    command = [sys.executable, "-m", "support.sharing", how, str(port)]
+    with started(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == "listening\n"
         yield server
-    finally:
-        server.kill()
-        server.communicate()
 
 
 def ask(peer: socket.socket, requests: int) -> int:
-    """Ask so many times, each after the answer; return the bytes sent."""
+    """Send requests one at a time; return the number of bytes sent."""
     sent = 0
     for number in range(requests):
         request = b"get k%d\r\n" % number
@@ -45,7 +43,7 @@ def ask(peer: socket.socket, requests: int) -> int:
 
 
 def _serve(peer: socket.socket, requests: int) -> bool:
-    """Answer so many requests; false once the client is gone."""
+    """Answer `requests` requests; return false once the client is gone."""
     for _ in range(requests):
         if not peer.recv(4096):
             return False
@@ -54,7 +52,7 @@ def _serve(peer: socket.socket, requests: int) -> bool:
 
 
 def _pass_on(peer: socket.socket) -> None:
-    """Serve a stint here, the rest in a process that gets the socket in a message."""
+    """Serve the first requests here, the rest in a process that is passed the socket."""
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     child = os.fork()
     if child == 0:
@@ -71,7 +69,7 @@ def _pass_on(peer: socket.socket) -> None:
 
 
 def _take_turns(peer: socket.socket) -> None:
-    """Two processes share the socket and serve it stint by stint, as a token says."""
+    """Serve in turns from two processes that share the socket; a token says whose turn it is."""
     here, there = socket.socketpair()
     child = os.fork()
     (mine, other) = (there, here) if child == 0 else (here, there)
@@ -89,7 +87,7 @@ def _take_turns(peer: socket.socket) -> None:
 
 
 def _duplicate(peer: socket.socket) -> None:
-    """Two descriptors of one socket, in turn."""
+    """Serve through two descriptors of one socket, in turns."""
     with peer.dup() as other:
         while _serve(peer, STINT) and _serve(other, STINT):
             pass

@@ -1,4 +1,4 @@
-"""A 128-bit key and bytes → their SipHash-2-4: what a key id must be."""
+"""A 128-bit key and bytes → their SipHash-2-4, which is the key id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _round(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
 
 
 def siphash(key: bytes, data: bytes) -> int:
-    """SipHash-2-4, 64 bits out."""
+    """Return the SipHash-2-4 of `data`, 64 bits."""
     first, second = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
     state = (
         first ^ 0x736F6D6570736575,

@@ -1,4 +1,4 @@
-"""`python -m membench …` on a terminal of its own: what a person sees there, and types."""
+"""`python -m membench …` on a terminal of its own: its screen and its keys."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from support.cli import COMMAND, environment
+from support.waiting import DEADLINE
 
 STREAMS = ("stdin", "stdout", "stderr")
 
 
 class Terminal:
-    """A command, and the terminal that some of its streams are; the others are files."""
+    """A command, some of whose streams are a terminal; the others are files."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], controller: int, files: dict[str, Path]
     ) -> None:
-        """Of a command that has just begun."""
+        """Take a process that was just started, and its terminal."""
         self.process = process
         self._controller = controller
         self._files = files
         self._screen = b""
 
     def screen(self) -> bytes:
-        """Everything that was shown so far."""
-        with suppress(OSError):  # the other side has hung up
+        """Return everything shown so far."""
+        with suppress(OSError):  # the command has closed the terminal
             while select.select([self._controller], [], [], 0)[0]:
                 self._screen += os.read(self._controller, 65536)
         return self._screen
@@ -40,11 +41,11 @@ class Terminal:
         os.write(self._controller, keys)
 
     def said(self, stream: str) -> str:
-        """What it has written to a stream that is no terminal."""
+        """Return the text of a stream that is a file."""
         return self._files[stream].read_text()
 
     def ended(self) -> bool:
-        """Whether it has ended; what it shows is taken meanwhile, so that it can."""
+        """Return true once it has ended; also read its terminal, so that it never blocks on it."""
         self.screen()
         return self.process.poll() is not None
 
@@ -53,7 +54,7 @@ class Terminal:
 def terminal(
     *arguments: str | Path, streams: Sequence[str], columns: int = 100
 ) -> Iterator[Terminal]:
-    """A command at work, gone when the block ends; `streams` are the terminal."""
+    """Start a command whose `streams` are a terminal; kill it when the block ends."""
     controller, own = pty.openpty()
     with tempfile.TemporaryDirectory(prefix="membench-test-") as folder, ExitStack() as stack:
         stack.callback(os.close, controller)
@@ -69,4 +70,4 @@ def terminal(
             yield Terminal(process, controller, files)
         finally:
             process.kill()
-            process.wait(30)
+            process.wait(DEADLINE)

@@ -1,4 +1,4 @@
-"""Traffic whose operations can all be told apart, so that a recording with holes can be checked."""
+"""Traffic of unique operations, against which a recording with holes can be checked."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from support.profile import Row
 from support.requests import Exchange, change, read, store
 from support.workload import Connection, value_of
 
-#: Key sizes of connection n are `NARROWEST + n`: an event names its connection.
+#: Key size of connection 0. Connection n uses `NARROWEST + n`, so a key's size identifies it.
 NARROWEST = 40
 
 
 class UniqueTraffic:
-    """Pipelines of sets, gets and deletes on one connection, each key once by each command.
+    """Pipelines of sets, gets and deletes on one connection; no command repeats a key.
 
-    A value's size follows from its key, so an answer paired with the wrong request shows.
+    A key determines the value's size, so a response paired with the wrong request shows.
     """
 
     def __init__(self, connection: Connection, *, largest: int = 2000, every: int = 8) -> None:
-        """Values up to 1,500 bytes, and one of `largest` bytes in every `every` pipelines."""
+        """Use values up to 1,500 bytes, and one of `largest` bytes in every `every` pipelines."""
         self.connection = connection
         self._largest = largest
         self._every = every
@@ -42,7 +42,7 @@ class UniqueTraffic:
         return [*kept, change("delete", key)] if self._random.random() < 0.3 else kept
 
     def pipeline(self, depth: int = 6) -> None:
-        """Send one pipeline of about `3 * depth` requests."""
+        """Send one pipeline of about `3 * depth` requests and read its responses."""
         self.connection.perform(
             *(exchange for number in range(depth) for exchange in self._exchanges(number))
         )
@@ -50,16 +50,16 @@ class UniqueTraffic:
 
     @property
     def done(self) -> int:
-        """How many pipelines were answered."""
+        """Number of pipelines answered so far."""
         return self._pipelines
 
     def until(self, stop: threading.Event, pause: float) -> None:
-        """Pipelines, with a pause of some seconds after each, until told to stop."""
+        """Send pipelines with pauses of `pause` seconds until `stop` is set."""
         while not stop.wait(pause):
             self.pipeline()
 
-    def of(self, recorded: dict[int, list[Row]]) -> list[Row]:
-        """This connection's events, found by the size of its keys."""
+    def events_in(self, recorded: dict[int, list[Row]]) -> list[Row]:
+        """Return this connection's events, found by the size of its keys."""
         size = NARROWEST + self.connection.ordinal
         found = [rows for rows in recorded.values() if any(row["key_size"] == size for row in rows)]
         assert len(found) <= 1, (
@@ -68,17 +68,17 @@ class UniqueTraffic:
         return found[0] if found else []
 
     def log(self, keys: KnownKeyIds) -> Log:
-        """What this connection did."""
+        """Return the log of this connection."""
         return Log(self.connection.log, keys)
 
 
 def traffics(port: int, count: int, **options: int) -> list[UniqueTraffic]:
-    """`count` connections with unique traffic."""
+    """Open `count` connections with unique traffic."""
     return [UniqueTraffic(Connection(port, ordinal), **options) for ordinal in range(count)]
 
 
 def key_file(folder: Path) -> tuple[Path, KnownKeyIds]:
-    """A key file and the ids that it makes."""
+    """Write a key file; return its path and the ids it gives."""
     secret = bytes(range(100, 116))
     path = folder / "ids.key"
     path.write_text(secret.hex() + "\n")
@@ -87,10 +87,10 @@ def key_file(folder: Path) -> tuple[Path, KnownKeyIds]:
 
 
 class Background:
-    """Work on threads of its own while a block runs; what failed there fails the block."""
+    """Traffic on threads of its own while a block runs; a failure there fails the block."""
 
     def __init__(self, traffic: list[UniqueTraffic], pause: float = 0) -> None:
-        """Traffic on every connection, with a pause of some seconds after each pipeline."""
+        """Take the traffic, and the pause after each pipeline, s."""
         self._pause = pause
         self._stop = threading.Event()
         self._failures: list[Exception] = []
@@ -99,7 +99,7 @@ class Background:
     def _run(self, one: UniqueTraffic) -> None:
         try:
             one.until(self._stop, self._pause)
-        except Exception as failure:  # raised again by the block
+        except Exception as failure:  # raised again when the block ends
             self._failures.append(failure)
 
     def __enter__(self) -> Background:
@@ -109,7 +109,7 @@ class Background:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End, wait, and raise what failed."""
+        """Stop and join the threads; raise the first failure."""
         self._stop.set()
         for thread in self._threads:
             thread.join()

@@ -1,4 +1,4 @@
-"""A condition and a deadline → the condition's value, or a failure that says what never came."""
+"""A condition and a deadline → the condition's value, or a failure that names it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: An emulated machine is slower by so much: every deadline is longer by that.
+#: Factor by which every deadline is extended, for emulated machines.
 PATIENCE = float(os.environ.get("MEMBENCH_PATIENCE", "1"))
-#: How often a condition is looked at, s. What is waited for may need the processor.
+#: Default deadline of every wait, s: what takes seconds on an idle machine may take a minute on a
+#: busy one, and a deadline costs a passing test nothing.
+DEADLINE = 120 * PATIENCE
+#: Pause between two looks at a condition, s: the awaited process may need the CPU.
 INTERVAL = 0.002 * PATIENCE
 
 
-def until(condition: Callable[[], T], what: str, deadline: float = 60.0) -> T:
+def until(condition: Callable[[], T], what: str, deadline: float = DEADLINE) -> T:
     """Return the first true value of `condition`; fail after `deadline` seconds, naming `what`."""
-    deadline *= PATIENCE
     end = time.monotonic() + deadline
     while True:
         value = condition()
@@ -26,3 +28,10 @@ def until(condition: Callable[[], T], what: str, deadline: float = 60.0) -> T:
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {deadline:g} s")
         time.sleep(INTERVAL)
+
+
+def let_pass(seconds: float) -> None:
+    """Wait at least `seconds`: for behaviour that only elapsed time brings about."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(left)

@@ -1,4 +1,4 @@
-"""A memcached recorded through its own log, and clients that keep one as well."""
+"""A memcached recorded through its own log, and clients that log their operations."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from support.cli import COMMAND, Ended, environment
+from support.cli import COMMAND, Completed, environment, says_started
 from support.server import Memcached
-from support.waiting import until
+from support.waiting import DEADLINE, until
 
-#: KiB of log a worker, and a watcher, may be behind.
+#: Log buffers of workers and watchers, KiB: large enough that memcached drops no line.
 ROOM = ("-o", "worker_logbuf_size=16384,watcher_logbuf_size=16384")
-#: The key of the key file that tests give.
+#: Secret in the tests' key file.
 KEY = bytes(range(16))
 Seen = tuple[str, bytes, int | None]
 
 
 class Client:
-    """A client that reads and stores, and logs command, key and the value's size, if any."""
+    """A client that logs each operation: command, key, and the value's size or None."""
 
     _open: ClassVar[list[Client]] = []
 
     def __init__(self, server: Memcached) -> None:
         """Connect."""
         self._open.append(self)
-        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE)
         self._answers = self._socket.makefile("rb")
         self.log: list[Seen] = []
 
     def set(self, key: bytes, value: bytes) -> None:
-        """Store."""
+        """Store a value and log the operation."""
         self.say(b"set %s 0 0 %d\r\n%s\r\n" % (key, len(value), value))
         assert self.line() == b"STORED\r\n"
         self.log.append(("set", key, len(value)))
 
     def get(self, key: bytes) -> None:
-        """Read."""
+        """Read a key and log the operation."""
         self.say(b"get %s\r\n" % key)
         first = self.line()
         size = None
@@ -48,55 +48,60 @@ class Client:
         self.log.append(("get", key, size))
 
     def say(self, request: bytes) -> None:
-        """Send some bytes."""
+        """Send bytes without logging an operation."""
         self._socket.sendall(request)
 
     def line(self) -> bytes:
-        """Take a line of the answer."""
+        """Return the next line of the response."""
         return self._answers.readline()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._answers.close()
         self._socket.close()
 
     @classmethod
     def close_all(cls) -> None:
-        """Hang up for every client."""
+        """Close the connections of all clients."""
         while cls._open:
             cls._open.pop().close()
 
 
 class Watching:
-    """`membench record` from a log, while it runs."""
+    """A running `membench record` of a server's log."""
 
     def __init__(self, server: Memcached, output: Path, *options: str) -> None:
-        """Start it, and wait until the server sends its log."""
+        """Start the recorder and wait until it records and the server sends its log."""
         source = f"watch:{server.address}"
-        self._process = subprocess.Popen(
-            [*COMMAND, "record", source, str(output), "--format", "json", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
+        # Files, not pipes: a test reads them while the recorder runs.
+        self._stdout, self._stderr = (
+            output.with_name(f"{output.name}.{end}") for end in ("out", "err")
         )
-        until(lambda: self._process.poll() is not None or self._is_watched(server), "the watcher")
+        with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
+            self._process = subprocess.Popen(
+                [*COMMAND, "record", source, str(output), "--format", "json", *options],
+                stdout=stdout,
+                stderr=stderr,
+                env=environment(),
+            )
+        until(lambda: self._process.poll() is not None or self._records(server), "the recorder")
 
-    def _is_watched(self, server: Memcached) -> bool:
-        states = server.stats("conns")
-        return any(state == "conn_watch" for state in states.values())
+    def _records(self, server: Memcached) -> bool:
+        if not says_started(self._stderr.read_text()):
+            return False
+        return "conn_watch" in server.stats("conns").values()
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id of the recorder."""
         return self._process.pid
 
-    def wait(self, timeout: float = 60) -> Ended:
-        """Let it end."""
-        stdout, stderr = self._process.communicate(timeout=timeout)
-        return Ended(self._process.returncode, stdout, stderr)
+    def wait(self, timeout: float = DEADLINE) -> Completed:
+        """Wait for the recorder to end."""
+        code = self._process.wait(timeout)
+        return Completed(code, self._stdout.read_text(), self._stderr.read_text())
 
-    def stop(self) -> Ended:
-        """End it, as Ctrl-C does."""
+    def stop(self) -> Completed:
+        """End the recorder with SIGTERM, which acts like Ctrl-C."""
         self._process.terminate()
         return self.wait()

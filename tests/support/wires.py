@@ -1,4 +1,4 @@
-"""A network namespace with a veth pair, and frames of any kind that pass it."""
+"""A network namespace with a veth pair, and frames of any kind on it."""
 
 from __future__ import annotations
 
@@ -8,45 +8,43 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from support.namespace import Namespace, namespace
 
-#: The end that is recorded, and the other.
+#: Names of the pair's interfaces: the recorded one, and its peer.
 NEAR, FAR = "near", "far"
 _IPV4, _IPV6, _TAG, _SERVICE_TAG = 0x0800, 0x86DD, 0x8100, 0x88A8
 _TCP = 6
-#: A NOP, a timestamp's room, and padding: what IPv4 options may be.
+#: Options of an IPv4 header: a NOP, a timestamp option, and padding.
 _OPTIONS = bytes([1, 68, 8, 5, 0, 0, 0, 0, 0, 0, 0, 0])
 
-#: A packet of IPv4 → a frame's type and what follows it.
+#: An IPv4 packet → the type of a frame and its payload.
 Wrapping = Callable[[bytes], tuple[int, bytes]]
 
 
 def plain(packet: bytes) -> tuple[int, bytes]:
-    """As it is."""
+    """Leave the packet as it is."""
     return _IPV4, packet
 
 
 def tagged(packet: bytes) -> tuple[int, bytes]:
-    """Behind a VLAN tag."""
+    """Put the packet behind a VLAN tag."""
     return _TAG, struct.pack("!HH", 5, _IPV4) + packet
 
 
 def twice_tagged(packet: bytes) -> tuple[int, bytes]:
-    """Behind a service's tag and a customer's."""
+    """Put the packet behind a service tag and a customer tag."""
     return _SERVICE_TAG, struct.pack("!HHHH", 7, _TAG, 5, _IPV4) + packet
 
 
 def much_tagged(packet: bytes) -> tuple[int, bytes]:
-    """Behind more tags than are followed, one that the kernel takes out included."""
+    """Put the packet behind more tags than are parsed, including the one the kernel removes."""
     tags = struct.pack("!HHHHHHHH", 7, _TAG, 5, _TAG, 6, _TAG, 4, _IPV4)
     return _SERVICE_TAG, tags + packet
 
 
 def with_options(packet: bytes) -> tuple[int, bytes]:
-    """With 12 bytes of IPv4 options."""
+    """Insert 12 bytes of IPv4 options."""
     header = bytearray(packet[:20])
     header[0] += len(_OPTIONS) // 4
     header[2:4] = struct.pack("!H", len(packet) + len(_OPTIONS))
@@ -54,7 +52,7 @@ def with_options(packet: bytes) -> tuple[int, bytes]:
 
 
 def extended(packet: bytes, more: int = 0) -> tuple[int, bytes]:
-    """In IPv6, behind hop-by-hop and destination options, and as many more of the latter."""
+    """Translate to IPv6 with a hop-by-hop header and `1 + more` destination options headers."""
     destination = 60
     chain = [(0, 8), (destination, 16)] + [(destination, 8)] * more
     following = [kind for kind, _ in chain[1:]] + [_TCP]
@@ -68,25 +66,25 @@ def extended(packet: bytes, more: int = 0) -> tuple[int, bytes]:
 
 
 def much_extended(packet: bytes) -> tuple[int, bytes]:
-    """Behind more headers than are followed."""
+    """Translate to IPv6 with more extension headers than are parsed."""
     return extended(packet, more=8)
 
 
 def first_piece(packet: bytes) -> tuple[int, bytes]:
-    """Marked as the first piece of a longer packet."""
+    """Mark the packet as the first fragment of a longer one."""
     header = bytearray(packet)
     header[6] |= 0x20
     return _IPV4, bytes(header)
 
 
 def datagram(port: int, payload: bytes) -> bytes:
-    """A UDP packet to a port."""
+    """Return a UDP packet to `port`."""
     udp = struct.pack("!HHHH", 40_000, port, 8 + len(payload), 0) + payload
     return _ipv4(17, udp)
 
 
 def segment(port: int, payload: bytes) -> bytes:
-    """A TCP packet to a port."""
+    """Return a TCP packet to `port`."""
     tcp = struct.pack("!HHIIBBHHH", 40_000, port, 7, 9, 5 << 4, 0x18, 1_000, 0, 0) + payload
     return _ipv4(_TCP, tcp)
 
@@ -98,7 +96,7 @@ def _ipv4(protocol: int, body: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The pair, in its namespace, and a socket at each end."""
+    """A veth pair in its namespace, with a raw socket at each end."""
 
     namespace: Namespace
     near: socket.socket
@@ -106,27 +104,27 @@ class Wire:
 
     @property
     def inside(self) -> tuple[str, ...]:
-        """What to put before a command to run it there, with that namespace's /sys."""
+        """Prefix that runs a command in the namespace, with that namespace's /sys."""
         script = 'mount -t sysfs sysfs /sys && exec "$@"'
         enter = ("nsenter", f"--net={self.namespace.path}", "unshare", "--mount")
         return (*enter, "sh", "-c", script, "sh")
 
-    def comes_in(self, kind: int, rest: bytes) -> None:
-        """A frame that comes in at the near end."""
+    def inject_ingress(self, kind: int, rest: bytes) -> None:
+        """Send a frame that the near end receives."""
         self.far.send(_frame(kind, rest))
 
-    def goes_out(self, kind: int, rest: bytes) -> None:
-        """A frame that goes out at the near end."""
+    def inject_egress(self, kind: int, rest: bytes) -> None:
+        """Send a frame from the near end."""
         self.near.send(_frame(kind, rest))
 
     def tell(self, *command: str) -> str:
-        """What a command says there."""
+        """Run a command in the namespace; return its output."""
         done = subprocess.run([*self.inside, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
 
     def filters(self) -> str:
-        """What is attached to the near end by clsact, as tc says."""
+        """Return the clsact filters of the near end, as tc lists them."""
         ways = ("ingress", "egress")
         return "".join(self.tell("tc", "filter", "show", "dev", NEAR, way) for way in ways)
 
@@ -137,7 +135,7 @@ def _frame(kind: int, rest: bytes) -> bytes:
 
 @contextmanager
 def wire() -> Iterator[Wire]:
-    """A veth pair in a namespace of its own."""
+    """Create a veth pair in a namespace of its own."""
     with namespace() as there:
         enter = ["nsenter", f"--net={there.path}"]
         for command in (
@@ -158,13 +156,3 @@ def _raw(interface: str) -> socket.socket:
     end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     end.bind((interface, 0))
     return end
-
-
-def packet_rate(interface: str, pid: int) -> tuple[int, int]:
-    """Bytes and packets that came in at an interface of a process's namespace."""
-    for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines():
-        name, _, counts = line.partition(":")
-        if name.strip() == interface:
-            fields: list[Any] = counts.split()
-            return int(fields[0]), int(fields[1])
-    raise AssertionError(interface)

@@ -1,4 +1,4 @@
-"""A seed → traffic on a real memcached, and a log of every operation as the client saw it."""
+"""A seed → traffic on a real memcached, and the client's log of every operation."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from support.requests import (
 from support.server import connect
 from support.waiting import until
 
-#: A connection's first key has size MARKER + the connection's ordinal.
+#: Size of the first key of connection 0; connection n uses `MARKER + n`.
 MARKER = 180
-#: Values that a decoder without lengths would take for requests or replies.
+#: Value that a decoder which ignores lengths would take for requests or replies.
 TRAP = b"\r\nEND\r\nget trapped-key\r\nSTORED\r\nVALUE trapped-key 0 5\r\nset trapped-key 0 0 4\r\n"
 SIZES = (
     1,
@@ -58,13 +58,13 @@ SIZES = (
 
 
 def value_of(key: bytes, size: int, *, traps: bool = False) -> bytes:
-    """A value of `size` bytes that only depends on its key."""
+    """Return a value of `size` bytes that depends on its key alone."""
     pattern = b"value-of-" + key + (TRAP if traps else b"~")
     return (pattern * (size // len(pattern) + 1))[:size]
 
 
 class Connection:
-    """One client connection, its log and its bytes; closed at the end of its test."""
+    """One client connection with its log and byte counts; closed when its test ends."""
 
     _open: ClassVar[list[Connection]] = []
 
@@ -78,7 +78,7 @@ class Connection:
     ) -> None:
         """Connect to a port, or to the path of a UNIX-domain socket.
 
-        What memcached does with a value it refuses may be unknown (None): it is not tried.
+        `reads_refused_values` is None if the version is unknown: then no refused key is sent.
         """
         self.ordinal = ordinal
         self.reads_refused_values = reads_refused_values
@@ -87,7 +87,7 @@ class Connection:
         self._endpoint = endpoint
         self._requests = 0
         self._flights = 0
-        self._socket = connect(endpoint, host, timeout=60)
+        self._socket = connect(endpoint, host)
         if isinstance(endpoint, int):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._table = Path("/proc/net/tcp6" if ":" in host else "/proc/net/tcp")
@@ -99,7 +99,7 @@ class Connection:
         self.perform(read("get", [b"m" * (MARKER + self.ordinal)]))
 
     def perform(self, *exchanges: Exchange, cuts: Sequence[int] = ()) -> None:
-        """Send in one write, or in pieces, each read before the next; then read every answer."""
+        """Send in one write, or cut, each piece once the last was read; then read the responses."""
         exchange = exchanges[0] if len(exchanges) == 1 else together(exchanges)
         self._note(exchange)
         bounds = [0, *cuts, len(exchange.data)]
@@ -114,7 +114,7 @@ class Connection:
             operation.answered = answered
 
     def send(self, data: bytes) -> None:
-        """Send bytes of which the log says nothing."""
+        """Send bytes without logging an operation."""
         self._socket.sendall(data)
 
     def _note(self, exchange: Exchange) -> None:
@@ -128,11 +128,11 @@ class Connection:
         self._flights += 1
 
     def _was_read(self) -> bool:
-        """Whether the server has read all that was sent: nothing is queued here or there."""
+        """Return true if the server has read everything: both queues are empty."""
         queued = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
         if struct.unpack("i", queued)[0]:
             return False
-        if not isinstance(self._endpoint, int):  # what waits there counts as queued here
+        if not isinstance(self._endpoint, int):  # the send queue includes what the peer has to read
             return True
         here = f":{self._socket.getsockname()[1]:04X}"
         for row in self._table.read_text().splitlines()[1:]:
@@ -143,12 +143,12 @@ class Connection:
 
     @property
     def reader(self) -> Reader:
-        """What reads its answers."""
+        """Reader of the responses."""
         return self._reader
 
     @property
     def received_bytes(self) -> int:
-        """Bytes of every answer read."""
+        """Bytes of all responses read."""
         return self._reader.consumed
 
     def close(self) -> None:
@@ -157,16 +157,16 @@ class Connection:
 
     @classmethod
     def close_all(cls) -> None:
-        """Close every connection that was made."""
+        """Close every open connection."""
         while cls._open:
             cls._open.pop().close()
 
 
 class Mixture:
-    """What one connection does, step by step, chosen by its seed, on keys of its own."""
+    """Operations of one connection on keys of its own, chosen by a seed."""
 
     def __init__(self, connection: Connection, seed: int, *, traps: bool = True) -> None:
-        """Prepare; nothing is sent yet."""
+        """Choose the keys; nothing is sent yet."""
         self._connection = connection
         self._random = random.Random(f"{seed}/{connection.ordinal}")
         self._traps = traps
@@ -189,7 +189,7 @@ class Mixture:
         return store("set", key, self._value(key), **options)
 
     def run(self, steps: int) -> None:
-        """Do the special cases once, then `steps` steps of the mixture."""
+        """Perform each special case once, then `steps` random steps."""
         for special in (
             self._fill,
             self._sizes,
@@ -266,7 +266,7 @@ class Mixture:
         seen = read("gets", [key])
         self._connection.perform(self._set(key), seen)
         token = seen.operations[0].cas or 0
-        for _ in range(2):  # the first one changes the token, so the second one fails
+        for _ in range(2):  # the first changes the cas value, so the second fails
             self._connection.perform(store("cas", key, self._value(key), cas=token))
         self._connection.perform(store("cas", self._key(3003), b"absent", cas=token))
 
@@ -277,7 +277,7 @@ class Mixture:
         self._connection.perform(
             meta("ms", key, "T90", b"filled"), meta("mg", key, "v"), meta("md", key, "I T30")
         )
-        for _ in range(2):  # the first asker of a stale item is to refill it
+        for _ in range(2):  # the first reader of a stale item is told to refill it
             self._connection.perform(meta("mg", key, "v"))
         self._connection.perform(meta("me", key), meta("me", self._key(3005)))
 
@@ -353,7 +353,7 @@ class Mixture:
 
 
 def in_threads(work: Iterable[Callable[[], None]]) -> None:
-    """Run each callable in its own thread; an exception in one fails the caller."""
+    """Run each callable on a thread of its own; raise the first exception."""
     failures: list[BaseException] = []
 
     def guarded(step: Callable[[], None]) -> None:
@@ -372,7 +372,7 @@ def in_threads(work: Iterable[Callable[[], None]]) -> None:
 
 
 def poll_stats(connection: Connection, stop: threading.Event, interval: float = 1.0) -> None:
-    """Ask for `stats` at once and then each `interval` seconds until told to stop."""
+    """Ask for `stats` at once and then every `interval` seconds until `stop` is set."""
     while True:
         connection.perform(stats())
         if stop.wait(interval):

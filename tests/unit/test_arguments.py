@@ -1,4 +1,4 @@
-"""The command line at its door: help, wrong arguments, exit codes."""
+"""The command line: help, wrong arguments, exit codes."""
 
 import json
 import stat
@@ -137,7 +137,7 @@ def test_durations_are_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1s", "5x", "s", "1e3"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_duration(text)
 
@@ -150,7 +150,7 @@ def test_sizes_are_bytes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "1.5", "4Q", "M"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_size(text)
 
@@ -161,7 +161,7 @@ def test_shares_are_of_one(text: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "1/0", "2/100", "1/-3", "0.01", "1/1e9"])
-def test_what_is_no_fraction_is_refused(text: str) -> None:
+def test_an_invalid_fraction_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_fraction(text)
 

@@ -1,4 +1,4 @@
-"""Doctor's verdicts from trials, and their report."""
+"""Verdicts and reports of `doctor`, from given probes."""
 
 import io
 import sys
@@ -62,7 +62,7 @@ def test_the_report_shows_machine_you_server_and_each_source(works: bool) -> Non
     assert f"ebpf:any   {'yes' if works else 'no '}" in text
 
 
-def test_a_port_where_nothing_listens_is_said() -> None:
+def test_a_port_without_a_listener_is_reported() -> None:
     text = as_text(Diagnosis(MACHINE, NOBODY, (), (judge_sockets(REFUSED, NOBODY),)))
     assert "nothing listens on that port" in text
 
@@ -76,7 +76,7 @@ def test_an_interface_that_opens_says_with_what() -> None:
     assert verdict.why == "opened: libpcap version 1.10.3"
 
 
-def test_an_interface_that_does_not_open_comes_with_what_would_change_that() -> None:
+def test_an_interface_that_does_not_open_has_a_remedy() -> None:
     probe = Probe(False, None, "pcap:eth0: packets may not be captured: …", "run as root", ())
     verdict = judge_packets("eth0", probe, Identity(uid=1000, capabilities=()))
     assert not verdict.works
@@ -84,7 +84,7 @@ def test_an_interface_that_does_not_open_comes_with_what_would_change_that() -> 
     assert verdict.remedies[0].endswith("-m membench record pcap:eth0 PROFILE.mb")
 
 
-def test_what_is_missing_is_granted_by_sudo_systemd_docker_and_kubernetes() -> None:
+def test_missing_capabilities_have_remedies_for_sudo_systemd_docker_and_kubernetes() -> None:
     verdict = judge_sockets(REFUSED, Identity(1000, ("CAP_BPF",)))
     assert (verdict.needs, verdict.missing) == (("CAP_BPF", "CAP_PERFMON"), ("CAP_PERFMON",))
     words = ("sudo ", "AmbientCapabilities=CAP_PERFMON", "--cap-add PERFMON", "add: [PERFMON]")
@@ -107,7 +107,7 @@ def test_a_forecast_multiplies_the_server_s_own_rate() -> None:
     assert "+25.0 % to 50.0 %" in text
 
 
-def test_a_calibration_that_was_asked_for_is_shown_or_why_there_is_none() -> None:
+def test_a_requested_calibration_is_shown_or_the_reason_for_none() -> None:
     measured = OperationCost(610, 420, 7.1, "measured here")
     for found, words in (
         (measured, "calibrated an operation costs 610 ns CPU here, 7.1 B on disk, +420 ns"),
@@ -126,7 +126,7 @@ def test_an_idle_server_is_forecast_at_a_round_rate_and_a_silent_one_not_at_all(
     assert forecast(Server(11211, 1, None, None, None, None), COSTS) is None
 
 
-def test_what_may_be_required_has_a_name() -> None:
+def test_everything_that_can_be_required_has_a_name() -> None:
     checks = (Trial("sock_recv_length", True), Trial("tcp_rcv_space_adjust", False))
     sockets = judge_sockets(Probe(True, "sockets", None, None, checks), NOBODY)
     diagnosis = Diagnosis(MACHINE, NOBODY, (), (sockets, judge_log(())), tools=())

@@ -1,4 +1,4 @@
-"""What /proc and memcached say about this machine."""
+"""Parsers of `/proc` and of memcached's statistics."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Capture files that are broken or lie: a clear error or counted losses, in bounded memory."""
+"""Broken and lying capture files: a clear error or counted losses, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 import membench
 from membench import UsageError
 from support import captures
-from support.cli import Ended
+from support.cli import Completed
 from support.cli import membench as run
 from support.hostile import BOUND, MB, STREAMS, accounted
+from support.waiting import DEADLINE
 
 GET = b"get key\r\n"
 ONE = next(packet for packet in captures.packets(GET) if packet.endswith(GET))
@@ -26,29 +27,29 @@ NG = SECTION + b"".join(captures.enhanced(packet) for packet in captures.packets
 
 
 def compressed(content: bytes) -> bytes:
-    """The same bytes at any time."""
+    """Compress without a timestamp, so that equal content gives equal bytes."""
     return gzip.compress(content, mtime=0)
 
 
 def peak() -> int:
-    """The most memory this process has had so far, bytes."""
+    """Return the peak memory of this process so far, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def recorded(folder: Path, content: bytes, *, written: bool = True) -> membench.Recording:
-    """A file with this content, recorded."""
+    """Record a capture file with this content; fail if that takes too much memory."""
     file = folder / "hostile.pcap"
     file.write_bytes(content)
     before = peak()
     output = folder / "hostile.mb" if written else None
     with membench.record(str(file), output, force=True, live=False) as capture:
-        assert capture.wait(60)
+        assert capture.wait(DEADLINE)
     assert peak() - before < BOUND
     return capture.result
 
 
 def refused(folder: Path, content: bytes) -> str:
-    """Why a file with this content is not recorded."""
+    """Return the error with which a file of this content is refused."""
     file = folder / "hostile.pcap"
     file.write_bytes(content)
     with pytest.raises(UsageError) as error:
@@ -94,7 +95,7 @@ def test_a_pcapng_file_cut_anywhere_says_so(tmp_path: Path) -> None:
     ],
     ids=["text", "zeros", "magic", "wireless", "private link", "compressed text", "nothing"],
 )
-def test_what_is_no_capture_is_refused_by_what_it_is(
+def test_a_file_that_is_no_capture_is_refused_by_its_kind(
     tmp_path: Path, content: bytes, words: str
 ) -> None:
     assert words in refused(tmp_path, content)
@@ -108,7 +109,7 @@ def test_each_link_type_gives_the_same_events(tmp_path: Path, link: int) -> None
 
 
 HEADER = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
-#: Lengths of a block that cannot be: too short, not a multiple of four, beyond the file's end.
+#: Invalid lengths of a block: too short, not a multiple of four, beyond the file's end.
 LENGTHS = (0, 4, 8, 13, 0x7FFFFFFC, 0xFFFFFFFC)
 DAMAGED = {
     "a packet of 2^31 - 1 bytes": WHOLE + captures.record(b"", captured=0x7FFFFFFF),
@@ -134,7 +135,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_length_that_cannot_be_ends_the_reading_and_is_told(
+def test_an_impossible_length_ends_the_reading_and_is_reported(
     tmp_path: Path, content: bytes
 ) -> None:
     recording = recorded(tmp_path, content)
@@ -144,7 +145,7 @@ def test_a_length_that_cannot_be_ends_the_reading_and_is_told(
 
 
 def test_absurd_lengths_that_cost_nothing_are_borne(tmp_path: Path) -> None:
-    """A snaplen of 2^31, options that lie, and a block of no interest that unpacks to 256 MB."""
+    """Record a snaplen of 2^31, false options, and an ignored block that unpacks to 256 MB."""
     snaplen = captures.header(snaplen=1 << 31) + WHOLE[24:]
     assert recorded(tmp_path, snaplen).ledger.complete is True
     options = struct.pack("<HH", 2, 0xFFFF)
@@ -201,5 +202,5 @@ def test_the_command_says_what_is_wrong_and_shows_no_traceback(tmp_path: Path) -
         (WHOLE + captures.record(b"", captured=0x7FFFFFFF), 4),
     ):
         file.write_bytes(content)
-        ended: Ended = run("record", file, tmp_path / "hostile.mb", "--force").must(code)
+        ended: Completed = run("record", file, tmp_path / "hostile.mb", "--force").expect(code)
         assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""Summaries of profiles, as text."""
+"""Summaries of profiles as text."""
 
 import io
 from dataclasses import replace
@@ -54,7 +54,7 @@ def test_a_sealed_profile_shows_counts_source_and_completeness() -> None:
     assert "6.90 kB (6.9 B an event)" in text
 
 
-def test_a_profile_that_was_not_sealed_says_so_and_what_is_left() -> None:
+def test_an_unsealed_profile_says_so_and_what_it_still_holds() -> None:
     ledger = replace(INFO.ledger, complete=None)
     killed = replace(
         INFO, state="recording", ledger=ledger, stopped_by=None, unsealed_events=40, cut_bytes=7
@@ -72,6 +72,6 @@ def test_losses_are_listed_by_cause() -> None:
     assert "9.40 kB" in text
 
 
-def test_what_could_not_be_written_is_shown() -> None:
+def test_a_write_error_is_shown() -> None:
     text = as_text(replace(INFO, stopped_by="write error", write_error="no space left"))
     assert "writing failed: no space left" in text

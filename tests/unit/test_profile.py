@@ -1,4 +1,4 @@
-"""Profiles on disk, opened from Python: `tests/data`, by `rust/profile/examples/profiles.rs`."""
+"""Profiles opened from Python: those in `tests/data`, as the example `profiles.rs` writes them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import duckdb
+import polars
+import pyarrow as pa
 import pytest
 
 import membench
@@ -22,13 +24,13 @@ OUTCOMES = {"hit": 24, "miss": 6, "stored": 5, "suppressed": 5}
 
 @pytest.fixture(params=["sealed", "killed"])
 def either(request: pytest.FixtureRequest) -> Path:
-    """A profile that is sealed, and one that is not."""
+    """Return a sealed profile, then one whose recorder was killed."""
     return DATA / request.param
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Callable[[str], Path]:
-    """A profile that a test may change."""
+    """Return a function that copies a profile for a test to change."""
 
     def copied(name: str) -> Path:
         return Path(shutil.copytree(DATA / name, tmp_path / name))
@@ -46,7 +48,7 @@ def test_every_event_comes_in_order(either: Path) -> None:
     assert [event.request for event in events if event.connection == 3] == list(range(10))
 
 
-def test_an_event_has_what_was_recorded_and_nothing_where_nothing_was(either: Path) -> None:
+def test_an_event_has_the_recorded_values_and_none_elsewhere(either: Path) -> None:
     event = list(membench.open(either))[3]
     assert (event.command, event.options, event.outcome) == ("set", "noreply", "suppressed")
     assert (event.key_size, event.value_size, event.request_size) == (20, 100, 140)
@@ -89,7 +91,7 @@ def test_repair_leaves_a_sealed_profile_as_it_is(copy: Callable[[str], Path]) ->
     assert {file.name: file.read_bytes() for file in path.iterdir()} == before
 
 
-def test_a_cut_batch_is_left_out_and_told(copy: Callable[[str], Path]) -> None:
+def test_a_cut_batch_is_left_out_and_reported(copy: Callable[[str], Path]) -> None:
     path = copy("killed")
     (part,) = path.glob("*.part")
     part.write_bytes(part.read_bytes()[:-1])
@@ -158,7 +160,7 @@ def empty(path: Path) -> None:
         (empty, UsageError, "manifest.json"),
     ],
 )
-def test_what_cannot_be_opened_says_why(
+def test_a_source_that_cannot_be_opened_says_why(
     copy: Callable[[str], Path],
     damage: Callable[[Path], None],
     error: type[Exception],
@@ -176,13 +178,7 @@ def test_a_file_is_no_profile(tmp_path: Path) -> None:
         membench.open(tmp_path / "file")
 
 
-def library(name: str) -> Any:  # noqa: ANN401 - a module
-    """A library that reads Arrow, or the reason why this test is skipped."""
-    return pytest.importorskip(name, reason=f"{name} is not installed")
-
-
 def test_pyarrow_reads_events_and_tables(either: Path) -> None:
-    pa = library("pyarrow")
     profile = membench.open(either)
     table = pa.table(profile)
     assert table.num_rows == EVENTS
@@ -193,20 +189,19 @@ def test_pyarrow_reads_events_and_tables(either: Path) -> None:
 
 
 def test_polars_reads_events(either: Path) -> None:
-    frame = library("polars").DataFrame(membench.open(either))
+    frame = polars.DataFrame(membench.open(either))
     assert frame.height == EVENTS
     assert frame["request_size"].sum() == 30 * 26 + 10 * 140
 
 
 def test_duckdb_reads_events(either: Path) -> None:
-    duckdb = library("duckdb")
     connection = duckdb.connect()
-    connection.register("profile", library("pyarrow").table(membench.open(either)))
+    connection.register("profile", pa.table(membench.open(either)))
     counted = connection.sql("SELECT command, count(*) FROM profile GROUP BY 1").fetchall()
     assert dict(counted) == COMMANDS
 
 
 def test_any_parquet_reader_reads_a_sealed_part() -> None:
     path = str(DATA / "sealed" / "events-*.parquet")
-    read = library("duckdb").sql(f"SELECT count(*), sum(request_size) FROM '{path}'")  # noqa: S608
+    read = duckdb.sql(f"SELECT count(*), sum(request_size) FROM '{path}'")  # noqa: S608
     assert read.fetchall() == [(EVENTS, 30 * 26 + 10 * 140)]

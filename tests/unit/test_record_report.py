@@ -1,4 +1,4 @@
-"""Captures and recordings as text."""
+"""Status lines and summaries of recordings as text."""
 
 import io
 from dataclasses import replace
@@ -77,7 +77,7 @@ def test_the_start_names_each_server_and_how_it_is_recorded() -> None:
     assert "sockets hooks, kernel 6.12, responses: bytes" in lines[1]
 
 
-def test_the_guards_are_said_at_the_start() -> None:
+def test_the_start_message_names_the_guards() -> None:
     guarded = replace(
         STATUS,
         yielding=Yielding(10, 1000),
@@ -92,7 +92,7 @@ def test_the_guards_are_said_at_the_start() -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_servers_that_were_not_asked_are_told_of() -> None:
+def test_servers_that_were_not_asked_are_reported() -> None:
     assert "not asked" not in as_text(report.render_recording(RECORDING))
     for servers, words in ((1, "one server's own counters were"), (2, "2 servers' counters were")):
         text = as_text(report.render_recording(replace(RECORDING, not_compared=servers)))

@@ -1,4 +1,4 @@
-"""Replays as text."""
+"""Reports of replays as text."""
 
 import io
 from dataclasses import replace
@@ -88,7 +88,7 @@ def test_each_command_has_a_row_of_response_times() -> None:
     assert "4.20 ms" in line
 
 
-def test_the_time_of_the_network_and_of_this_client_are_told_apart() -> None:
+def test_network_time_and_client_time_are_separate() -> None:
     text = as_text(RESULT)
     assert "the network and server 80.0 µs p50, this client's wake-up 30.0 µs p50" in text
 
@@ -104,7 +104,7 @@ def test_the_time_of_the_network_and_of_this_client_are_told_apart() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_went_wrong_is_shown(change: dict[str, object], shown: str) -> None:
+def test_failures_are_shown(change: dict[str, object], shown: str) -> None:
     assert shown in as_text(replace(RESULT, **change))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""What `record` captures from, as typed."""
+"""Parsing of the source argument of `record`."""
 
 from pathlib import Path
 

@@ -71,9 +71,7 @@ fn assert_clean(report: &Report) {
 
 #[test]
 fn outcomes_of_every_text_command_are_those_recorded() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let cas = |request, outcome| Event {
         cas: Some(3),
         ..with(Command::Cas, request, 1, outcome)
@@ -117,9 +115,7 @@ fn outcomes_of_every_text_command_are_those_recorded() {
 
 #[test]
 fn a_multi_get_is_one_request_with_an_outcome_for_each_key() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let mut events: Vec<_> = (0..34)
         .map(|index| set(index, u64::from(index) * 3, 10))
         .collect();
@@ -143,9 +139,7 @@ fn a_multi_get_is_one_request_with_an_outcome_for_each_key() {
 
 #[test]
 fn quiet_and_noreply_requests_are_settled_by_the_next_answer() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let mut options = OptionsTable::default();
     let noreply = options.intern("noreply");
     let quiet_get = options.intern("v q O");
@@ -182,9 +176,7 @@ fn quiet_and_noreply_requests_are_settled_by_the_next_answer() {
 fn binary_requests_are_sent_as_recorded_and_quiet_ones_are_settled() {
     use Command as C;
     use Outcome as O;
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let mut options = OptionsTable::default();
     let [plain, quiet, key, both] = ["", "q", "k", "q k"].map(|text| options.intern(text));
     let rows = [
@@ -225,9 +217,7 @@ fn binary_requests_are_sent_as_recorded_and_quiet_ones_are_settled() {
 
 #[test]
 fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let mut options = OptionsTable::default();
     let add = options.intern("q ME");
     let add_with_key = options.intern("q k ME");
@@ -267,9 +257,7 @@ fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
 
 #[test]
 fn refused_requests_are_refused_again_without_breaking_the_framing() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = vec![
         Event {
             outcome: Some(Outcome::ServerError),
@@ -293,9 +281,7 @@ fn refused_requests_are_refused_again_without_breaking_the_framing() {
 
 #[test]
 fn warm_stores_what_the_recording_proves_present() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = vec![
         Event {
             value_size: Some(300),
@@ -317,9 +303,7 @@ fn warm_stores_what_the_recording_proves_present() {
 
 #[test]
 fn a_target_with_items_is_refused() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let fill = recording(vec![set(0, 1, 10)]);
     replay(&server, &fill, &Options::default());
     let refused = run_recording(&fill, &server.address(), &Options::default(), &mut |_| true);
@@ -337,9 +321,7 @@ fn a_target_with_items_is_refused() {
 
 #[test]
 fn a_target_with_clients_is_refused() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let client = server.client();
     let fill = recording(vec![set(0, 1, 10)]);
     let refused = run_recording(&fill, &server.address(), &Options::default(), &mut |_| true);
@@ -353,9 +335,7 @@ fn a_target_with_clients_is_refused() {
 
 #[test]
 fn requests_that_cannot_be_sent_are_skipped_and_counted() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = vec![
         event(Command::Other, 0, 0, 0),
         event(Command::FlushAll, 0, 1, 0),
@@ -375,9 +355,7 @@ fn requests_that_cannot_be_sent_are_skipped_and_counted() {
 
 #[test]
 fn differences_in_size_from_the_recording_have_a_reason() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let sized = |size, event| Event {
         request_size: Some(size),
         ..event
@@ -415,9 +393,7 @@ fn differences_in_size_from_the_recording_have_a_reason() {
 
 #[test]
 fn connections_open_and_close_as_recorded() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let at = |connection: u32| u64::from(connection) * MILLISECOND;
     let events = (0..20).map(|connection| Event {
         connection,
@@ -442,9 +418,7 @@ fn connections_open_and_close_as_recorded() {
 
 #[test]
 fn two_threads_share_the_connections() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = (0..4000u32).map(|index| Event {
         connection: index % 8,
         batch: index / 8,
@@ -462,9 +436,7 @@ fn two_threads_share_the_connections() {
 
 #[test]
 fn a_target_that_dies_leaves_every_request_counted() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = (0..4000u32).map(|index| Event {
         time: u64::from(index) * MILLISECOND,
         ..keyed(Command::Get, index, 1, Outcome::Miss)
@@ -500,9 +472,7 @@ fn a_target_that_dies_leaves_every_request_counted() {
 
 #[test]
 fn a_rate_replaces_the_recorded_times() {
-    let Some(server) = Memcached::start() else {
-        return;
-    };
+    let server = Memcached::start();
     let events = (0..1000).map(|index| keyed(Command::Get, index, 1, Outcome::Miss));
     let options = Options {
         pacing: Pacing::parse("rate=1000/s").unwrap(),

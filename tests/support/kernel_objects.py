@@ -1,4 +1,4 @@
-"""What of a process lives in the kernel: its BPF programs, maps and links, by their ids."""
+"""A process → the BPF programs, maps and links that it holds in the kernel, by id."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import errno
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
+
+from support import proc
 
 _BPF = {"x86_64": 321, "aarch64": 280}
 _C = ctypes.CDLL(None, use_errno=True)
 _C.syscall.restype = ctypes.c_long
-#: The command of bpf(2) that opens one by its id.
+#: Command of bpf(2) that opens each kind of object by id.
 _OPENED_BY = {"prog_id": 13, "map_id": 14, "link_id": 30}
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Held:
+class KernelObject:
     """One program, map or link."""
 
     kind: str
     number: int
 
     def exists(self) -> bool:
-        """Whether the kernel still has it."""
+        """Return true if the kernel still has the object."""
         attributes = (ctypes.c_uint32 * 32)(self.number)
         size = ctypes.sizeof(attributes)
         number = _BPF[platform.machine()]
@@ -37,19 +38,11 @@ class Held:
         return False
 
 
-def held_by(pid: int) -> set[Held]:
-    """Everything of the kind that a process holds open; nothing once it is gone."""
+def kernel_objects_of(pid: int) -> set[KernelObject]:
+    """Return the objects that a process holds open; none once it is gone."""
     found = set()
-    try:
-        entries = list(Path(f"/proc/{pid}/fdinfo").iterdir())
-    except (FileNotFoundError, ProcessLookupError):
-        return set()
-    for entry in entries:
-        try:
-            lines = entry.read_text().splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        fields = dict(line.split(":", 1) for line in lines if ":" in line)
-        # A link tells its program's id as well.
-        found |= {Held(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
+    for text in proc.descriptors(pid):
+        fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        # The entry of a link names its program as well.
+        found |= {KernelObject(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
     return found
