@@ -201,7 +201,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What a replay sent, received and measured.
+    """Results of a replay.
 
     Attributes:
         planned: Requests of the recording that can be sent.

@@ -1,4 +1,4 @@
-"""What the engine writes and what Python reads: the same fields, the same losses."""
+"""Results of the engine, in Rust and in Python: the same fields, the same losses."""
 
 from __future__ import annotations
 

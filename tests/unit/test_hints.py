@@ -103,7 +103,7 @@ def test_each_reader_gets_the_words_of_his_world(tmp_path: Path) -> None:
 def test_a_folder_to_open_and_one_to_replace_get_different_remedies(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is no profile may be anything: nobody is told to remove it."""
+    """A folder without a manifest may be anything: no hint says to remove it."""
     folder = an_empty_folder(tmp_path)
     assert cli.main(["info", str(folder)]) == 2
     opened = capsys.readouterr().err
