@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from membench import _native
-from membench._hint import Hint
 from membench._profile import Summary, open_native
 from membench._results import from_json
 from membench._sample import ALL, Sample
@@ -310,7 +309,7 @@ def replay(  # noqa: PLR0913 - options are keywords
     if thresholds and not sample.is_all:
         raise UsageError(
             f"{recording.path} holds {sample}: a check would judge another load than the recorded",
-            Hint("leave out the checks, or record without `{sample_keys}`"),
+            "leave out the checks, or record without a sample",
         )
     report = _native.replay(
         recording,
