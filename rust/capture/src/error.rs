@@ -5,7 +5,13 @@ use std::{io, path::PathBuf};
 use membench_decode::{packet::PacketError, privacy::KeyError};
 use membench_event::{Class, Failure, Hint, Setting, io_hint};
 
-pub use crate::bpf::error::KernelError;
+use crate::privileges::PrivilegesError;
+#[cfg(feature = "ebpf")]
+use crate::source::sockets::failure;
+
+/// A failure to load or attach kernel programs.
+#[cfg(feature = "ebpf")]
+pub use membench_bpf::Error as KernelError;
 
 /// The result of a capture.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -18,8 +24,20 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The kernel lacks or refuses something.
+    #[cfg(feature = "ebpf")]
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// Programs cannot tell the control group of a task on this kernel.
+    #[error(
+        "Failed to load eBPF program: on Linux {kernel} programs cannot tell a task's control group"
+    )]
+    NoControlGroups {
+        /// The kernel's release.
+        kernel: String,
+    },
+    /// Privileges cannot be given up.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegesError),
     /// Packets cannot be read.
     #[error(transparent)]
     Packet(#[from] PacketError),
@@ -162,7 +180,9 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Key(error) => error.class(),
+            #[cfg(feature = "ebpf")]
             Self::Kernel(error) => error.class(),
+            Self::Privileges(error) => error.class(),
             Self::Packet(error) => error.class(),
             Self::Profile(error) => error.class(),
             Self::RecorderTaken | Self::RecorderPanicked => Class::Failed,
@@ -173,6 +193,7 @@ impl Failure for Error {
             | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::NotStarted { .. }
+            | Self::NoControlGroups { .. }
             | Self::NoLibpcap { .. }
             | Self::PacketsForbidden { .. }
             | Self::PacketsUnavailable { .. }
@@ -188,7 +209,16 @@ impl Failure for Error {
     fn hint(&self) -> Option<Hint> {
         let text = match self {
             Self::Key(error) => return error.hint(),
-            Self::Kernel(error) => return error.hint(),
+            #[cfg(feature = "ebpf")]
+            Self::Kernel(error) => return failure::hint(error),
+            Self::Privileges(error) => return error.hint(),
+            Self::NoControlGroups { .. } => {
+                return Some(
+                    Hint::text("name its processes with ")
+                        .then_setting(Setting::Pids, "")
+                        .then(", or use Linux 5.15 or newer"),
+                );
+            }
             Self::Packet(error) => return error.hint(),
             Self::Profile(error) => return error.hint(),
             Self::Io { source, .. } => return io_hint(source),

@@ -5,11 +5,10 @@
 //!                        ▲ selection            ▲ server (its own counters)
 //! ```
 
-#[cfg(feature = "ebpf")]
-mod bpf;
 mod clock;
 mod doctor;
 mod error;
+mod privileges;
 mod recorder;
 mod selection;
 mod server;
@@ -19,11 +18,13 @@ mod sys;
 
 pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
 
-pub use bpf::privileges::{
-    become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,
-};
 pub use doctor::{Check, Probe, probe, probe_interface, probe_packets};
-pub use error::{Error, KernelError, Result};
+#[cfg(feature = "ebpf")]
+pub use error::KernelError;
+pub use error::{Error, Result};
+pub use privileges::{
+    PrivilegesError, become_user, give_up_privileges, invoking_user, prepare_to_become,
+};
 pub use recorder::guards::Limits;
 pub use recorder::pace::Pace;
 pub use recorder::rotation::Rotate;

@@ -12,10 +12,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use aya::{
-    programs::loaded_programs,
-    sys::{Stats, enable_stats},
-};
+use membench_bpf::{Info, RunStatistics};
 use membench_capture::{Followed, Kernel, KernelOptions, counter};
 use membench_decode::Responses;
 
@@ -87,7 +84,7 @@ struct Runs {
 }
 
 fn main() {
-    if let Err(error) = enable_stats(Stats::RunTime) {
+    if let Err(error) = RunStatistics::enable() {
         println!("skipped: cannot count the run time of kernel programs: {error}");
         return;
     }
@@ -177,7 +174,7 @@ impl Running {
 
     /// What the receiving and the sending program do during `work`.
     fn runs(&mut self, work: impl FnOnce(&mut Self)) -> [Runs; 2] {
-        let enabled = enable_stats(Stats::RunTime).expect("as at the start");
+        let enabled = RunStatistics::enable().expect("as at the start");
         let before = self.totals();
         work(self);
         let after = self.totals();
@@ -199,15 +196,15 @@ impl Running {
             followed: as_float(counters[index as usize]),
             ..Runs::default()
         });
-        for program in loaded_programs().filter_map(Result::ok) {
-            let index = match program.name_as_str() {
-                Some("sock_recv_length" | "sock_recv_lengt") => 0,
-                Some("sock_send_length" | "sock_send_lengt") => 1,
+        for program in Info::all().filter_map(Result::ok) {
+            let index = match program.name.as_str() {
+                "sock_recv_length" | "sock_recv_lengt" => 0,
+                "sock_send_length" | "sock_send_lengt" => 1,
                 _ => continue,
             };
-            if ids.contains(&program.id()) {
-                totals[index].count = as_float(program.run_count());
-                totals[index].nanoseconds = program.run_time().as_secs_f64() * 1e9;
+            if ids.contains(&program.id) {
+                totals[index].count = as_float(program.runs);
+                totals[index].nanoseconds = program.run_time.as_secs_f64() * 1e9;
             }
         }
         totals
