@@ -39,7 +39,7 @@ from membench.cli.selection import (
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
 from membench.options import Selection
-from membench.sample import Sample
+from membench._sample import Sample
 from membench.sources import Kind, kind_of
 
 if TYPE_CHECKING:
