@@ -165,8 +165,8 @@ mod tests {
         let own = OwnAddresses::default();
         let sockets = Sockets::new(own, 1, OpenBefore::default(), Vec::new());
         let session = Session::new(decoder, sockets);
-        let counters = [0; counter::COUNT];
-        let ledger = ledger(&session, &counters, Misses::default(), vec![0], malformed);
+        let counters = Counters::default();
+        let ledger = ledger(&session, counters, Misses::default(), vec![0], malformed);
         let lost: Vec<_> = ledger
             .losses()
             .into_iter()
