@@ -1,4 +1,4 @@
-# What people and CI run. `make help` lists it.
+# Targets for people and CI; `make help` lists them.
 
 SHELL := /bin/bash
 VENV := .venv
@@ -7,6 +7,7 @@ PACKAGES := memcached tcpdump strace iproute2 python3-venv
 # As root, a test that lacks privileges or memcached fails instead of being skipped.
 ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
+FUZZ := rust/fuzz
 FUZZ_SECONDS ?= 100
 
 .DEFAULT_GOAL := help
@@ -65,12 +66,12 @@ bench: setup ## print what recording, decoding and replaying cost here
 soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100)
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak -o faulthandler_timeout=0
 
-fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 for each target)
+fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 per target)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
-	cd rust && for target in $$(cargo fuzz list); do \
-	    mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
-	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	        -max_total_time=$(FUZZ_SECONDS) -dict=$(CURDIR)/rust/fuzz/protocol.dict \
+	targets=$$(cargo fuzz list --fuzz-dir $(FUZZ)) && for target in $$targets; do \
+	    mkdir -p $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir $(FUZZ) $$target $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -dict=$(CURDIR)/$(FUZZ)/protocol.dict \
 	        -rss_limit_mb=1024 -timeout=20 -print_final_stats=1 || exit 1; \
 	done
 

@@ -1,12 +1,14 @@
 #!/bin/sh
-# ebpf/ → rust/bpf/membench.bpf.o and its hashes, with a pinned toolchain: the same bytes on every machine.
+# ebpf/ → rust/bpf/objects/NAME.bpf.o and NAME.bpf.sha256, with a pinned toolchain: the same bytes on every machine.
 #
-#   ./rebuild.sh           rebuild the committed object
+#   ./rebuild.sh           rebuild the committed objects
 #   ./rebuild.sh --check   rebuild elsewhere and compare; changes nothing
 #
-# Installing membench needs none of this: the object is committed.
+# Installing membench needs none of this: the objects are committed.
 set -eu
 
+# Crates of ebpf/ that become an object. They share ebpf/common and ebpf/lib.
+OBJECTS="capture"
 RUST=1.96.0
 LLVM=22
 LINKER=0.10.4
@@ -17,6 +19,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/membench
 linker=$cache/bpf-linker-$LINKER
 library=/usr/lib/rustlib/src/rust
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
+committed=rust/bpf/objects
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -25,7 +28,7 @@ fail() {
     exit 1
 }
 
-# Debian's compiler, whose LLVM is also packaged as a library: bpf-linker must use the same.
+# bpf-linker must use the compiler's own LLVM. Debian packages that LLVM as a library.
 install_packages() {
     packages="rustc-web cargo-web rust-web-src llvm-$LLVM llvm-$LLVM-dev"
     # shellcheck disable=SC2086  # a list of words
@@ -42,26 +45,33 @@ install_linker() {
     cargo install --locked bpf-linker --version "$LINKER" --root "$linker"
 }
 
-# The environment may name another compiler, folder or flags: none of them may reach the object.
+# Builds one object. A compiler, folder or flag named in the caller's environment must not reach it.
 build() {
     env -i HOME="$HOME" CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" PATH="$linker/bin:/usr/bin:/bin" \
         LD_LIBRARY_PATH="/usr/lib/llvm-$LLVM/lib" RUST_BACKTRACE=0 RUSTC_BOOTSTRAP=1 \
         RUSTC=/usr/bin/rustc CARGO_TARGET_DIR="$target" \
         CARGO_ENCODED_RUSTFLAGS="$(flags)" \
-        sh -c "cd ebpf && /usr/bin/cargo build --locked --release"
-    "llvm-objcopy-$LLVM" --strip-debug "$target/bpfel-unknown-none/release/membench" "$work/membench.bpf.o"
+        sh -c "cd ebpf && /usr/bin/cargo build --locked --release --package $1"
+    "llvm-objcopy-$LLVM" --strip-debug "$target/bpfel-unknown-none/release/$1" "$work/$1.bpf.o"
 }
 
-# BTF holds the names of source files: those of this machine's folders become fixed ones.
+# BTF contains the paths of source files, so this machine's folders are mapped to fixed ones.
 flags() {
     printf -- '-Clink-arg=--btf\037-Cdebuginfo=2\037-Ctarget-cpu=v3'
     printf '\037--remap-path-prefix=%s=%s' "$checkout" /membench "$registry" /registry "$library" /rust
 }
 
-# Everything the object is made of, and the object.
+# Hashes one object and everything that goes into it. bytecode.rs and form.sh know the same list.
 hashes() {
-    git ls-files -- ebpf rebuild.sh | LC_ALL=C sort | xargs sha256sum
-    sha256sum <"$1" | sed 's|-$|rust/bpf/membench.bpf.o|'
+    git ls-files -- ebpf/.cargo ebpf/Cargo.toml ebpf/Cargo.lock ebpf/common ebpf/lib "ebpf/$1" rebuild.sh |
+        LC_ALL=C sort | xargs sha256sum
+    sha256sum <"$work/$1.bpf.o" | sed "s|-\$|$committed/$1.bpf.o|"
+}
+
+compare() {
+    cmp "$work/$1.bpf.o" "$committed/$1.bpf.o" || fail "$committed/$1.bpf.o is not what ebpf/$1 builds"
+    cmp "$work/$1.bpf.sha256" "$committed/$1.bpf.sha256" || fail "$committed/$1.bpf.sha256 is out of date"
+    echo "$committed/$1.bpf.o is what ebpf/$1 builds"
 }
 
 case ${1:-} in
@@ -73,14 +83,16 @@ esac
 install_packages
 install_linker
 /usr/bin/rustc --version | grep -q "^rustc $RUST " || fail "wanted rustc $RUST, found: $(/usr/bin/rustc --version)"
-build
-hashes "$work/membench.bpf.o" >"$work/membench.bpf.sha256"
+for object in $OBJECTS; do
+    build "$object"
+    hashes "$object" >"$work/$object.bpf.sha256"
+done
 
 if [ "${1:-}" = --check ]; then
-    cmp "$work/membench.bpf.o" rust/bpf/membench.bpf.o || fail "the committed object is not what ebpf/ builds"
-    cmp "$work/membench.bpf.sha256" rust/bpf/membench.bpf.sha256 || fail "the committed hashes are out of date"
-    echo "rust/bpf/membench.bpf.o is what ebpf/ builds"
+    for object in $OBJECTS; do
+        compare "$object"
+    done
 else
-    mkdir -p rust/bpf
-    mv "$work/membench.bpf.o" "$work/membench.bpf.sha256" rust/bpf/
+    mkdir -p "$committed"
+    mv "$work"/*.bpf.o "$work"/*.bpf.sha256 "$committed/"
 fi

@@ -1,10 +1,9 @@
-"""What recording costs a process that has nothing to do with memcached: ns of CPU a system call.
+"""Measure what a recording costs an unrelated process: ns of CPU per system call.
 
 The calls are `getppid`, which does next to nothing, and `read` of one byte of `/dev/zero`, which
-has a descriptor. In every round they run bare, beside a recording by the `sockets` hooks and
-beside one by the `syscalls` hooks, on a port where nothing listens. Printed is the
-median over the rounds with the spread, and the median of the difference from the bare run of the
-same round.
+has a descriptor. In every round they run bare, beside a recording with the `sockets` hooks, and
+beside one with the `syscalls` hooks, on a port where nothing listens. The output is the median
+over the rounds with its range, and the median difference from the bare run of the same round.
 
     python benches/bystander.py [--rounds 9] [--calls 300000]
 """
@@ -29,34 +28,34 @@ from support.server import free_port
 ARMS = ("bare", "sockets", "syscalls")
 
 
-def nanoseconds(call: Callable[[], object], calls: int) -> float:
-    """CPU time of one call, ns, the loop around it included."""
-    begin = time.process_time_ns()
+def cpu_ns(call: Callable[[], object], calls: int) -> float:
+    """Measure the CPU time of one call, ns, including the loop around it."""
+    start = time.process_time_ns()
     for _ in range(calls):
         call()
-    return (time.process_time_ns() - begin) / calls
+    return (time.process_time_ns() - start) / calls
 
 
-def measured(arm: str, calls: dict[str, Callable[[], object]], count: int) -> dict[str, float]:
-    """Each of the calls, beside one kind of recording."""
+def measure(arm: str, calls: dict[str, Callable[[], object]], count: int) -> dict[str, float]:
+    """Measure each call, beside one kind of recording or bare."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "idle.mb"
-        beside = (
+        recording = (
             nullcontext()
             if arm == "bare"
             else recorder(output, [free_port()], "--no-stats", "--hooks", arm)
         )
-        with beside:
-            return {name: nanoseconds(call, count) for name, call in calls.items()}
+        with recording:
+            return {name: cpu_ns(call, count) for name, call in calls.items()}
 
 
 def spread(values: list[float]) -> str:
-    """The median, and from where to where."""
+    """Format the median and the range."""
     return f"{statistics.median(values):,.0f} [{min(values):,.0f} to {max(values):,.0f}]"
 
 
 def main() -> None:
-    """Run and print."""
+    """Run the rounds and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--calls", type=int, default=300_000)
@@ -68,7 +67,7 @@ def main() -> None:
             "read": lambda: os.read(descriptor, 1),
         }
         rounds = [
-            {arm: measured(arm, calls, arguments.calls) for arm in ARMS}
+            {arm: measure(arm, calls, arguments.calls) for arm in ARMS}
             for _ in range(arguments.rounds)
         ]
     sys.stdout.write("a bystander's system calls, ns of CPU each\n")
@@ -76,7 +75,7 @@ def main() -> None:
         for arm in ARMS:
             times = [one[arm][name] for one in rounds]
             more = statistics.median(one[arm][name] - one["bare"][name] for one in rounds)
-            sys.stdout.write(f"{name:8} {arm:5} {spread(times):28} {more:+.0f}\n")
+            sys.stdout.write(f"{name:8} {arm:8} {spread(times):28} {more:+.0f}\n")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What recording costs the server: memcached's CPU an operation, bare and under each recording.
+"""Measure what recording costs the server: memcached's CPU per operation, bare and recorded.
 
-The arms run one after the other, in every round, within the same minute, on one memcached and one
-workload: 10 gets to 1 set of 100-byte values on 10 connections, one request at a time or 32 in one
-write. An arm's cost is its CPU time an operation less the bare one's of the same round; printed is
-the median over the rounds, with the spread, and the median of its ratio to tcpdump's cost in the
-same round. Beside it stand the run times of the BPF programs (kernel.bpf_stats_enabled), which are
-steadier: at depth 1 whatever runs on another core changes how often memcached sleeps.
+In every round all arms run one after the other, within the same minute, on one memcached and one
+workload: 10 gets to 1 set of 100-byte values on 10 connections, one request at a time or 32 per
+write. An arm's cost is its CPU time per operation minus the bare arm's in the same round. The
+output is its median over the rounds with the range, and the median ratio to tcpdump's cost in the
+same round. The run times of the BPF programs (kernel.bpf_stats_enabled) are printed as well; they
+are steadier, because at depth 1 anything on another core changes how often memcached sleeps.
 
     python benches/record_cost.py [--rounds 7] [--seconds 1.5] [--json]
 """
@@ -44,14 +44,14 @@ BARE, TCPDUMP = "bare", "tcpdump"
 RECORDINGS = ("none", "lengths", "bytes")
 ARMS = (BARE, *RECORDINGS, TCPDUMP)
 BUDGETS = {"none": 1 / 4, "lengths": 1 / 3, "bytes": 1 / 2}
-#: What `record` takes where it is not told; the tests' recorder has more.
+#: The default of `record`; the recorder of the tests has a larger ring.
 RING_SIZE = "16M"
 BPF_STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One arm in one round: ns of CPU an operation, by whom."""
+    """One arm in one round: ns of CPU per operation, by consumer."""
 
     operations: int
     server_ns: float
@@ -60,43 +60,43 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """One write of a connection and the size of what comes back."""
+class Write:
+    """One write on a connection, and the size of its answer."""
 
     data: bytes
     answer: int
 
 
 def key(number: int) -> bytes:
-    """One of the keys, all of the same size."""
+    """Return one of the keys, which all have the same size."""
     return b"membench-cost-%06d" % (number % KEYS)
 
 
-def request(number: int) -> Written:
-    """A set, or a get that hits."""
+def request(number: int) -> Write:
+    """Return a set, or a get that hits."""
     if number % SETS_EVERY == 0:
-        return Written(
+        return Write(
             b"set %s 0 0 %d\r\n%s\r\n" % (key(number), len(VALUE), VALUE), len(b"STORED\r\n")
         )
     answer = b"VALUE %s 0 %d\r\n%s\r\nEND\r\n" % (key(number), len(VALUE), VALUE)
-    return Written(b"get %s\r\n" % key(number), len(answer))
+    return Write(b"get %s\r\n" % key(number), len(answer))
 
 
-def writes(depth: int) -> list[Written]:
-    """Everything a connection sends, in turn: every key once, `depth` requests in a write."""
+def writes(depth: int) -> list[Write]:
+    """Return the writes of a connection, in order: each key once, `depth` requests per write."""
     count = KEYS * SETS_EVERY // depth
     batches = [[request(batch * depth + place) for place in range(depth)] for batch in range(count)]
     return [
-        Written(b"".join(one.data for one in batch), sum(one.answer for one in batch))
+        Write(b"".join(one.data for one in batch), sum(one.answer for one in batch))
         for batch in batches
     ]
 
 
 class Load:
-    """Closed-loop clients in one thread: every connection has one write under way."""
+    """Closed-loop clients in one thread: each connection has one write in flight."""
 
     def __init__(self, port: int) -> None:
-        """Connect, and store every key."""
+        """Connect and store every key."""
         self._sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
         for one in self._sockets:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -107,8 +107,8 @@ class Load:
         self._sockets[0].sendall(b"".join(filled) + b"mn\r\n")
         receive(self._sockets[0], len(b"MN\r\n"))
 
-    def run(self, planned: list[Written], seconds: float) -> None:
-        """Keep every connection busy for so long."""
+    def run(self, planned: list[Write], seconds: float) -> None:
+        """Keep every connection busy for a time."""
         end = time.monotonic() + seconds
         turn = 0
         while time.monotonic() < end:
@@ -127,38 +127,38 @@ class Load:
 
 
 def receive(connection: socket.socket, size: int) -> None:
-    """Take an answer of known size."""
+    """Receive an answer of known size."""
     while size:
         size -= len(connection.recv(size))
 
 
 class Counters:
-    """memcached's operations and CPU time since the last look, by its own account."""
+    """memcached's own counters: operations and CPU time since the last restart."""
 
     def __init__(self, server: Memcached) -> None:
-        """Look for the first time."""
+        """Connect and read the counters."""
         self._connection = StatsConnection(server.port)
         self.restart()
 
     def restart(self) -> None:
-        """Count from here."""
-        self._last = self._look()
+        """Count from now on."""
+        self._last = self._read()
 
-    def _look(self) -> tuple[int, float]:
+    def _read(self) -> tuple[int, float]:
         stats = self._connection.ask()
         return int(stats["cmd_get"]) + int(stats["cmd_set"]), float(stats["rusage_user"]) + float(
             stats["rusage_system"]
         )
 
     def since(self) -> tuple[int, float]:
-        """Operations, and ns of CPU time each."""
-        now = self._look()
+        """Return the operations since the last restart, and ns of CPU time per operation."""
+        now = self._read()
         operations, seconds = now[0] - self._last[0], now[1] - self._last[1]
         return operations, seconds * 1e9 / operations
 
 
 def program_times(pid: int) -> dict[int, int]:
-    """Total run time, ns, of each BPF program a process holds open."""
+    """Return the total run time, ns, of each BPF program that a process holds open."""
     times: dict[int, int] = {}
     for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -171,21 +171,21 @@ def program_times(pid: int) -> dict[int, int]:
 
 
 def run_time(program: int) -> int:
-    """One program's run time so far, as bpftool tells it."""
+    """Return a program's run time so far, ns, as bpftool reports it."""
     command = [shutil.which("bpftool") or "bpftool", "-j", "prog", "show", "id", str(program)]
     shown = subprocess.run(command, capture_output=True, check=True)
     return int(json.loads(shown.stdout).get("run_time_ns", 0))
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, all threads."""
+    """Return the CPU time of a process, all threads, s."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
-def watching(arm: str, port: int, folder: Path) -> Iterator[int | None]:
-    """Run an arm's recorder beside the block; its pid."""
+def recording(arm: str, port: int, folder: Path) -> Iterator[int | None]:
+    """Run an arm's recorder during the block; yield its pid."""
     if arm == BARE:
         yield None
     elif arm == TCPDUMP:
@@ -203,10 +203,10 @@ def watching(arm: str, port: int, folder: Path) -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def dumping(port: int, folder: Path) -> Iterator[int]:
-    """tcpdump of the port into a file."""
+    """Run tcpdump of the port into a file during the block; yield its pid."""
     command = [shutil.which("tcpdump") or "tcpdump", "-i", "lo", "-w", str(folder / "cost.pcap")]
-    with (folder / "tcpdump.log").open("w+") as told:
-        process = subprocess.Popen([*command, "tcp", "port", str(port)], stderr=told)
+    with (folder / "tcpdump.log").open("w+") as log:
+        process = subprocess.Popen([*command, "tcp", "port", str(port)], stderr=log)
         until(lambda: "listening on" in (folder / "tcpdump.log").read_text(), "tcpdump listening")
         try:
             yield process.pid
@@ -217,11 +217,11 @@ def dumping(port: int, folder: Path) -> Iterator[int]:
 
 
 def measure(
-    arm: str, server: Memcached, load: Load, planned: list[Written], seconds: float, folder: Path
+    arm: str, server: Memcached, load: Load, planned: list[Write], seconds: float, folder: Path
 ) -> Sample:
-    """One arm, once."""
+    """Measure one arm once."""
     counters = Counters(server)
-    with watching(arm, server.port, folder) as pid:
+    with recording(arm, server.port, folder) as pid:
         started = program_times(pid) if arm in RECORDINGS and pid else {}
         own = cpu_seconds(pid) if pid else 0.0
         counters.restart()
@@ -240,7 +240,7 @@ def measure(
 def rounds(
     count: int, seconds: float, say: Callable[[str], None]
 ) -> dict[int, dict[str, list[Sample]]]:
-    """Every arm at every depth, `count` times, alternating."""
+    """Measure every arm at every depth, `count` times, in alternating order."""
     samples: dict[int, dict[str, list[Sample]]] = {
         depth: {arm: [] for arm in ARMS} for depth in DEPTHS
     }
@@ -258,7 +258,7 @@ def rounds(
 
 
 def costs(samples: dict[str, list[Sample]], arm: str) -> list[float]:
-    """What an arm costs the server over the bare run of its round, ns an operation."""
+    """Return an arm's cost to the server over the bare run of each round, ns per operation."""
     return [
         one.server_ns - bare.server_ns
         for one, bare in zip(samples[arm], samples[BARE], strict=True)
@@ -266,12 +266,12 @@ def costs(samples: dict[str, list[Sample]], arm: str) -> list[float]:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median and range."""
+    """Return median and range."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def summarize(samples: dict[str, list[Sample]]) -> dict[str, dict[str, object]]:
-    """Every arm's numbers at one depth."""
+    """Return every arm's numbers at one depth."""
     dumped = costs(samples, TCPDUMP)
     found: dict[str, dict[str, object]] = {}
     for arm in ARMS:
@@ -289,8 +289,8 @@ def summarize(samples: dict[str, list[Sample]]) -> dict[str, dict[str, object]]:
     return found
 
 
-def shown(values: object, digits: int = 0) -> str:
-    """Median and range for a table."""
+def cell(values: object, digits: int = 0) -> str:
+    """Format median and range for a table."""
     if not isinstance(values, dict):
         return "-"
     middle, least, most = (f"{values[name]:,.{digits}f}" for name in ("median", "min", "max"))
@@ -298,8 +298,8 @@ def shown(values: object, digits: int = 0) -> str:
 
 
 def print_depth(depth: int, found: dict[str, dict[str, object]]) -> None:
-    """One depth as a table."""
-    print(f"\n{depth} request{'s' * (depth > 1)} in a write, ns an operation")
+    """Print one depth as a table."""
+    print(f"\n{depth} request{'s' * (depth > 1)} per write, ns per operation")
     head = (
         "arm",
         "memcached's CPU",
@@ -311,25 +311,25 @@ def print_depth(depth: int, found: dict[str, dict[str, object]]) -> None:
     )
     print("{:<8} {:>24} {:>26} {:>22} {:>7} {:>18} {:>20}".format(*head))
     for arm, of in found.items():
-        ratio = "-" if arm == BARE else shown(of["to_tcpdump"], 2)
+        ratio = "-" if arm == BARE else cell(of["to_tcpdump"], 2)
         budget = f"{of['budget_to_tcpdump']:.2f}" if of["budget_to_tcpdump"] else "-"
         cells = (
             arm,
-            shown(of["server_ns"]),
-            "-" if arm == BARE else shown(of["cost_ns"]),
+            cell(of["server_ns"]),
+            "-" if arm == BARE else cell(of["cost_ns"]),
             ratio,
             budget,
         )
         print(
             "{:<8} {:>24} {:>26} {:>22} {:>7} {:>18} {:>20}".format(
-                *cells, shown(of["programs_ns"]), shown(of["recorder_ns"])
+                *cells, cell(of["programs_ns"]), cell(of["recorder_ns"])
             )
         )
 
 
 @contextlib.contextmanager
 def bpf_statistics() -> Iterator[None]:
-    """Let the kernel time programs while the block runs, and leave it as it was."""
+    """Let the kernel time programs during the block, then restore the setting."""
     before = BPF_STATISTICS.read_text()
     BPF_STATISTICS.write_text("1")
     try:
@@ -339,7 +339,7 @@ def bpf_statistics() -> Iterator[None]:
 
 
 def main() -> int:
-    """Measure and print."""
+    """Run the measurement and print it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.5, help="length of one arm in one round")

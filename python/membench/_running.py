@@ -1,4 +1,4 @@
-"""What runs until its `with` block is left."""
+"""A base class of captures that run until their `with` block is left."""
 
 from __future__ import annotations
 

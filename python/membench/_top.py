@@ -1,4 +1,4 @@
-"""Source → what is going on there right now, one interval after the other."""
+"""Source → hot keys, commands and clients right now, one interval after the other."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from membench import sources
-from membench._arguments import Side, check_ring_size, select
-from membench._record import DEFAULT_RING_SIZE, Responses, Status
+from membench._arguments import DEFAULT_RING_SIZE, Options, Responses, path_of, select
+from membench._record import Status
 from membench._results import from_json
 from membench._running import Running
 from membench.errors import UsageError
+from membench.options import Selection
 
 if TYPE_CHECKING:
     from membench import _native
 
-# Keys that are counted at once: a key's count is at most 1/4096 of all operations too high.
+# Keys counted at once: the count of a key is too high by at most 1/4096 of all operations.
 DEFAULT_KEYS = 4096
 # How long one wait in the engine lasts before Python looks at signals again, s.
 _TURN_S = 0.1
@@ -30,9 +30,9 @@ class HotKey:
 
     Attributes:
         id: Its keyed id.
-        count: Operations on it; at most `error` too many.
-        error: By how much `count` may be too high.
-        hits: Hits among them; like `misses` and `bytes` of values, at most `error` too few.
+        count: Operations on it, at most `error` too many.
+        error: Bound on the error of the counts.
+        hits: Hits on it; like `misses` and `bytes` of values, at most `error` too few.
         value_size: Bytes of its value when it was last seen.
     """
 
@@ -48,7 +48,7 @@ class HotKey:
 
 @dataclass(frozen=True, slots=True)
 class BusyClient:
-    """A client that does much: its ordinal (None: not known), operations, bytes both ways."""
+    """A busy client: its ordinal (None: unknown), operations, bytes both ways."""
 
     client: int | None
     count: int
@@ -58,7 +58,7 @@ class BusyClient:
 
 @dataclass(frozen=True, slots=True)
 class CommandCounts:
-    """What one command did; bytes of requests and of values returned, server times in ns."""
+    """Counts of one command: events, bytes of requests and of returned values, server times, ns."""
 
     events: int
     hits: int
@@ -71,9 +71,9 @@ class CommandCounts:
 
     @property
     def hit_ratio(self) -> float | None:
-        """Hits among the answers that tell, 0…1."""
-        told = self.hits + self.misses
-        return self.hits / told if told else None
+        """Hits among answers that are a hit or a miss, 0…1."""
+        known = self.hits + self.misses
+        return self.hits / known if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +81,16 @@ class Snapshot:
     """One interval of a source.
 
     Attributes:
-        source: As it was asked for.
-        elapsed_s: Since the start.
-        interval_s: How long was counted.
+        source: The source that was asked for.
+        elapsed_s: Time since the start, s.
+        interval_s: Time that was counted, s.
         events: Operations on one key each.
-        key_bound: How often a key may have been used without being among `keys`, and by how much a
-            count may be too high.
-        keys: By how often they were used.
-        clients: By how many operations they made.
-        commands: By name.
-        lost: Since the start, each loss that is not 0.
+        key_bound: Most uses of a key that is not among `keys`, and most by which a count is too
+            high.
+        keys: Keys, the most used first.
+        clients: Clients, the busiest first.
+        commands: Counts by command.
+        lost: Losses since the start that are not 0, by what was lost.
         connections_open: Connections that are open.
     """
 
@@ -107,10 +107,10 @@ class Snapshot:
 
     @property
     def hit_ratio(self) -> float | None:
-        """Hits among the answers that tell, 0…1."""
+        """Hits among answers that are a hit or a miss, 0…1."""
         hits = sum(command.hits for command in self.commands.values())
-        told = hits + sum(command.misses for command in self.commands.values())
-        return hits / told if told else None
+        known = hits + sum(command.misses for command in self.commands.values())
+        return hits / known if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +128,22 @@ class Top(Running):
     Iterating yields one `Snapshot` an interval.
     """
 
-    def __init__(self, native: _native.Top, source: str, interval: float, most: int) -> None:
-        """Take over what has started; use `membench.top` instead."""
+    def __init__(self, native: _native.Top, source: str, interval_s: float, limit: int) -> None:
+        """Take over a capture that has started; use `membench.top` instead."""
         self._native = native
         self._source = source
-        self._interval = interval
-        self._most = most
+        self._interval_s = interval_s
+        self._limit = limit
 
     def _end(self) -> None:
         self.stop()
 
     def __iter__(self) -> Iterator[Snapshot]:
-        """Yield what each interval held, until the source ends or is stopped."""
+        """Yield a snapshot of each interval, until the source ends or is stopped."""
         more = True
         while more:
             begun = time.monotonic()
-            more = self.count(self._interval)
+            more = self.count(self._interval_s)
             yield self.take(time.monotonic() - begun)
 
     def count(self, seconds: float) -> bool:
@@ -157,7 +157,7 @@ class Top(Running):
     def take(self, interval_s: float) -> Snapshot:
         """Sum up what was counted since the last call."""
         status = self.status()
-        counted = from_json(_Counted, self._native.take(self._most))
+        counted = from_json(_Counted, self._native.take(self._limit))
         return Snapshot(
             source=self._source,
             elapsed_s=status.elapsed_s,
@@ -172,13 +172,13 @@ class Top(Running):
         )
 
     def status(self) -> Status:
-        """Return how far the capture behind it is."""
+        """Return how far the underlying capture is."""
         return from_json(Status, self._native.status())
 
     def name(self, key_id: int) -> bytes | None:
         """Return a key in plaintext, if `show_keys=True` and it is still remembered.
 
-        It is in memory only: print it on the operator's own terminal, and nowhere else.
+        Keys are in memory only: print them on the operator's own terminal, and nowhere else.
         """
         return self._native.name(key_id)
 
@@ -190,15 +190,11 @@ class Top(Running):
 def top(  # noqa: PLR0913 - all but one are keyword-only options
     source: str,
     *,
-    interval: float = 1.0,
-    most: int = 20,
+    interval_s: float = 1.0,
+    limit: int = 20,
     keys: int = DEFAULT_KEYS,
-    side: Side = "server",
     ports: Sequence[int] | None = None,
-    sockets: Sequence[str | os.PathLike[str]] = (),
-    pids: Sequence[int] = (),
-    cgroups: Sequence[str | os.PathLike[str]] = (),
-    network_namespaces: Sequence[str | int] = (),
+    selection: Selection | None = None,
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
     key_file: str | os.PathLike[str] | None = None,
@@ -208,19 +204,15 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     """Watch what is going on at `source`: hot keys, commands, clients; nothing is written.
 
     Args:
-        source: What `record` takes.
-        interval: Seconds that one snapshot covers.
-        most: How many keys and clients a snapshot lists.
-        keys: How many keys are counted at once; counts are at most 1/keys of all operations too
-            high, and every key with a larger share is listed.
-        side: As in `record`, and so are the next five.
-        ports: Listening ports of the servers.
-        sockets: Paths of UNIX-domain sockets.
-        pids: Only these processes.
-        cgroups: Only these control groups (v2).
-        network_namespaces: Only these network namespaces.
+        source: Where to watch, as in `record`.
+        interval_s: Seconds that one snapshot covers.
+        limit: How many keys and clients a snapshot lists.
+        keys: How many keys are counted at once; counts are too high by at most 1/keys of all
+            operations, and every key with a larger share is listed.
+        ports: Listening ports of the servers, as in `record`.
+        selection: Whose connections to follow, as in `record`.
         responses: How much of the responses to look at, as in `record`.
-        ring_size: As in `record`.
+        ring_size: Bytes of the buffer between the kernel and this process, as in `record`.
         key_file: File with the key that makes key ids, as in `record`; a random one otherwise.
         show_keys: Remember keys in plaintext, in this process's memory, so that `name` finds them.
         drop_privileges: Give up every capability of this process once attached; irreversible.
@@ -229,39 +221,21 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         UsageError: An argument is wrong.
         CaptureUnavailableError: This machine or your permissions do not allow it; see `hint`.
     """
-    parsed = sources.parse(source)
-    selection = select(
-        parsed,
-        side=side,
-        ports=ports,
-        sockets=sockets,
-        pids=pids,
-        cgroups=cgroups,
-        network_namespaces=network_namespaces,
-    )
-    check_ring_size(ring_size)
-    if not interval > 0:
-        raise UsageError(f"an interval of {interval} s", "a second or more")
-    if keys < most or most < 1:
-        raise UsageError(f"{most} of {keys} keys cannot be listed", "count more than are listed")
-    from membench import _native  # noqa: PLC0415 - importing membench stays quick
-
-    native = _native.Top(
-        source,
-        file=parsed.name_of(sources.Kind.FILE),
-        interface=parsed.name_of(sources.Kind.LIBPCAP),
-        hooked=parsed.name_of(sources.Kind.TRAFFIC_CONTROL),
-        selection=selection,
+    if not interval_s > 0:
+        raise UsageError(f"an interval of {interval_s} s", "a second or more")
+    if keys < limit or limit < 1:
+        raise UsageError(f"{limit} of {keys} keys cannot be listed", "count more than are listed")
+    options = Options(
+        selection=select(selection, ports),
         responses=responses,
         ring_size=ring_size,
-        # Only memcached itself knows how many lines of its log it dropped.
-        statistics=parsed.is_log,
+        key_file=path_of(key_file),
         drop_privileges=drop_privileges,
-        keys=keys,
-        key_file=None if key_file is None else os.fspath(key_file),
-        remember=show_keys,
     )
-    return Top(native, source, interval, most)
+    from membench import _native  # noqa: PLC0415 - importing membench stays quick
+
+    native = _native.Top(source, options, keys=keys, remember=show_keys)
+    return Top(native, source, interval_s, limit)
 
 
 def _losses(status: Status) -> dict[str, int]:

@@ -75,7 +75,7 @@ def test_hot_keys_equal_the_clients_log(roomy: Memcached, key_file: Path) -> Non
 
 def test_few_counters_keep_their_bound(roomy: Memcached, key_file: Path) -> None:
     client = Client(roomy)
-    with membench.top(f"watch:{roomy.address}", key_file=key_file, keys=50, most=50) as watched:
+    with membench.top(f"watch:{roomy.address}", key_file=key_file, keys=50, limit=50) as watched:
         used = skewed(client)
         snapshot = counted(watched, used.total())
     ids = {siphash(KEY, key): times for key, times in used.items()}
@@ -143,6 +143,6 @@ def test_a_screen_shows_keys_sorts_and_ends(roomy: Memcached) -> None:
 
 def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(UsageError):
-        membench.top("watch:127.0.0.1:11211", interval=0)
+        membench.top("watch:127.0.0.1:11211", interval_s=0)
     with pytest.raises(UsageError):
-        membench.top("watch:127.0.0.1:11211", most=10, keys=5)
+        membench.top("watch:127.0.0.1:11211", limit=10, keys=5)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import membench as membench_library
+from membench.guards import GIB
 from support.cli import COMMAND, environment, membench, read_info
 from support.ports import free_port
 from support.process import started
@@ -180,7 +182,8 @@ def test_a_stored_log_gives_what_recording_it_live_would(
     wanted = Counter((command, siphash(KEY, key), size) for command, key, size in client.log)
     options = ("--key-file", str(key_file), "--format", "json")
     recording = membench("record", stored, tmp_path / "file.mb", *options).expect(0).json
-    assert (recording["stopped_by"], recording["ledger"]["complete"]) == ("end of file", True)
+    assert recording["ended"] == {"by": "end_of_file", "reason": "end of file"}
+    assert recording["ledger"]["complete"]
     piped = subprocess.run(
         [*COMMAND, "record", "-", str(tmp_path / "pipe.mb"), *options],
         input=log,
@@ -193,6 +196,101 @@ def test_a_stored_log_gives_what_recording_it_live_would(
     for name in ("file.mb", "pipe.mb"):
         rows = events(tmp_path / name)
         assert Counter((row["command"], row["key"], row["value_size"]) for row in rows) == wanted
+
+
+def flow_of_events(profiles: list[Path]) -> Counter[tuple[str, int, int | None]]:
+    return Counter(
+        (row["command"], row["key"], row["value_size"]) for one in profiles for row in events(one)
+    )
+
+
+def wanted_of(clients: list[Client]) -> Counter[tuple[str, int, int | None]]:
+    return Counter(
+        (command, siphash(KEY, key), size) for one in clients for command, key, size in one.log
+    )
+
+
+@pytest.mark.parametrize("rotate", ["700ms", "96K"])
+def test_the_profiles_of_a_rotated_log_hold_everything_once(
+    roomy: Memcached, tmp_path: Path, key_file: Path, rotate: str
+) -> None:
+    clients = [Client(roomy) for _ in range(3)]
+    options = ("--rotate", rotate, "--key-file", str(key_file))
+    watching = Watching(roomy, tmp_path / "whole.mb", *options)
+    third = tmp_path / "whole-000003.mb"
+
+    def is_third_there() -> bool:
+        for seed, client in enumerate(clients):
+            traffic(client, seed, 100)
+        return third.exists()
+
+    until(is_third_there, "the third profile", 60)
+    recording = watching.stop().expect(0).json
+    profiles = [Path(name) for name in recording["profiles"]]
+    assert profiles[0].name == "whole-000001.mb"
+    assert sorted(tmp_path.glob("whole*.mb")) == profiles
+    assert flow_of_events(profiles) == wanted_of(clients)
+    infos = [read_info(one) for one in profiles]
+    assert {(one["state"], one["ledger"]["complete"]) for one in infos} == {("sealed", True)}
+    assert [one["stopped_by"] for one in infos] == ["rotate"] * (len(infos) - 1) + ["SIGTERM"]
+    assert sum(one["ledger"]["log_lines"] for one in infos) == recording["ledger"]["log_lines"]
+    assert sum(one["duration_s"] for one in infos) == pytest.approx(
+        recording["duration_s"], abs=0.1
+    )
+    for one in recording["differences"]:
+        assert one["server"] == one["recorded"], recording["differences"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--sample", "1/4"), ("--sample-connections", "1/2")], ids=["keys", "connections"]
+)
+def test_a_sampled_log_leaves_out_whole_keys_or_connections_and_counts_them(
+    roomy: Memcached, output: Path, key_file: Path, options: tuple[str, str]
+) -> None:
+    clients = [Client(roomy) for _ in range(12)]
+    watching = Watching(roomy, output, "--key-file", str(key_file), *options)
+    for seed, client in enumerate(clients):
+        traffic(client, seed, 100)
+    recording = watching.stop().expect(0).json
+    rows = events(output)
+    all_of_them = sum(len(client.log) for client in clients)
+    assert recording["events"] == len(rows)
+    assert 0 < len(rows) < all_of_them
+    assert recording["events"] + recording["sampled_out"] == all_of_them
+    assert recording["ledger"]["complete"]
+    info = read_info(output)
+    assert info["sampled_out"] == recording["sampled_out"]
+    listed = {row["connection"] for row in table(output, "connections")}
+    assert {row["connection"] for row in rows} <= listed
+    if options[0] == "--sample":
+        kept = {row["key"] for row in rows}
+        wanted = wanted_of(clients)
+        assert flow_of_events([output]) == Counter(
+            {seen: times for seen, times in wanted.items() if seen[1] in kept}
+        )
+        for one in recording["differences"]:
+            assert one["server"] == one["recorded"], recording["differences"]
+    else:
+        whole = sorted(len(client.log) for client in clients)
+        of_connection = Counter(row["connection"] for row in rows)
+        assert set(of_connection.values()) <= set(whole)
+        assert 0 < len(of_connection) < len(clients)
+        assert recording["differences"] == []
+
+
+def test_a_size_that_was_asked_for_replaces_the_guard_on_it(roomy: Memcached, output: Path) -> None:
+    guards = membench_library.Guards(max_written=1, min_free=None)
+    source = f"watch:{roomy.address}"
+    with membench_library.record(source, output, max_size=20 * GIB, guards=guards) as capture:
+        assert capture.status().limits.max_written is None
+        traffic(Client(roomy), 1, 400)
+        until(lambda: capture.status().events >= 400, "events")
+        assert not capture.wait(1.0)
+    assert capture.result.ended.by == "asked"
+    guarded = membench_library.record(source, output, guards=guards, force=True)
+    assert guarded.wait(30)
+    assert guarded.result.guard is not None
+    assert guarded.result.guard.startswith("size guard: ")
 
 
 def test_a_recorded_log_can_be_analyzed_and_replayed(roomy: Memcached, output: Path) -> None:
@@ -216,7 +314,7 @@ def test_a_server_that_goes_away_ends_and_seals_the_recording(
     roomy.stop()
     ended = watching.wait()
     ended.expect(LOST)
-    assert "closed its log" in ended.json["stopped_by"]
+    assert ended.json["ended"] == {"by": "source", "reason": "the server closed its log"}
     assert read_info(output)["state"] == "sealed"
 
 

@@ -63,7 +63,7 @@ def test_each_connection_is_there_once_and_names_its_server(sent: Mixed) -> None
 def test_info_says_whose_times_are_recorded(sent: Mixed) -> None:
     assert sent.info["time_basis"] == "send"
     shown = membench("info", sent.profile).expect(0).stdout
-    assert "when the client sent; server time is the service time that the client saw" in " ".join(
+    assert "of the client's sends; server time is the service time at the client" in " ".join(
         shown.split()
     )
     answered = [

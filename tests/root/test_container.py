@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from membench.doctor import Probe, judge_sockets
-from membench.host import Identity
+from membench._doctor.diagnose import Probe, judge_sockets
+from membench._doctor.host import Identity
 from support import proc
 from support.cli import Recorder, read_info, recorder, starting
 from support.namespace import namespace
@@ -121,7 +121,7 @@ def test_the_documented_capabilities_are_enough_in_a_container(
     assert flows["pid"] == server.pid, "as it is called outside"
     told = [(one["counter"], one["server"] - one["recorded"]) for one in recording["differences"]]
     assert told == [("bytes_read", 0), ("bytes_written", 0)]
-    assert recording["not_compared"] == 0
+    assert recording["uncompared"] == 0
 
 
 def test_in_a_network_of_its_own_a_container_records_servers_it_cannot_ask(
@@ -134,8 +134,8 @@ def test_in_a_network_of_its_own_a_container_records_servers_it_cannot_ask(
         recording = running.wait().expect(0)
     assert len(events(output)) == len(traffic.connection.log)
     assert recording.json["ledger"]["complete"] is True
-    assert (recording.json["differences"], recording.json["not_compared"]) == ([], 1)
-    assert "nothing listens on that port yet, as far as can be seen" in recording.stderr
+    assert (recording.json["differences"], recording.json["uncompared"]) == ([], 1)
+    assert "no listener found yet" in recording.stderr
     assert read_info(output)["connections"] == 1
 
 
@@ -174,4 +174,4 @@ def test_a_server_in_a_container_is_recorded_from_outside_and_not_asked(output: 
     assert f"in network namespace {space.inode}" in recording.stderr
     assert recording.json["events"] == len(traffic.connection.log)
     assert recording.json["ledger"]["complete"] is True
-    assert (recording.json["differences"], recording.json["not_compared"]) == ([], 1)
+    assert (recording.json["differences"], recording.json["uncompared"]) == ([], 1)

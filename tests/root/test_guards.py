@@ -110,11 +110,12 @@ def test_a_limit_that_is_reached_detaches_seals_and_is_named(
     with starting(output, [server.port], "--no-stats", *options) as running:
         recording = running.wait().expect(4).json
     traffic[0].pipeline()
-    assert recording["stopped_by"].startswith(guard)
-    assert options[0] in recording["stopped_by"]
+    assert recording["ended"]["reason"].startswith(guard)
+    assert recording["ended"]["by"] == "guard"
+    assert f"`{options[0].removeprefix('--')}`" in recording["ended"]["reason"]
     info = read_info(output)
     assert (info["state"], info["ledger"]["complete"]) == ("sealed", True)
-    assert info["stopped_by"] == recording["stopped_by"]
+    assert info["stopped_by"] == recording["ended"]["reason"]
     assert guard in membench("info", output).expect(0).stdout
 
 
@@ -128,7 +129,7 @@ def test_a_disk_that_fills_up_ends_the_recording_while_there_is_room(
             traffic[0].pipeline()
             (disk / "ballast").write_bytes(bytes(70 << 20))
             recording = running.wait().expect(4).json
-        assert recording["stopped_by"].startswith("disk guard: ")
+        assert recording["ended"]["reason"].startswith("disk guard: ")
         assert recording["write_error"] is None
         assert recording["events"] == len(traffic[0].connection.log)
 
@@ -138,7 +139,7 @@ def test_a_size_that_was_asked_for_is_a_normal_end(server: Memcached, output: Pa
     with recorder(output, [server.port], "--no-stats", "--max-size", "64K") as running:
         until(lambda: traffic[0].pipeline() or running.process.poll() is not None, "the end")
         recording = running.wait().expect(0).json
-    assert recording["stopped_by"] == "max-size"
+    assert recording["ended"] == {"by": "asked", "reason": "max-size"}
     assert recording["ledger"]["complete"] is True
     assert sum(file.stat().st_size for file in output.glob("events-*")) < 1 << 20
 

@@ -23,7 +23,7 @@ KEY = bytes(range(16))
 
 PROGRAM = """
 import json, sys, membench
-with membench.top(sys.argv[4], ports=[int(sys.argv[1])], key_file=sys.argv[2], keys=64, most=64,
+with membench.top(sys.argv[4], ports=[int(sys.argv[1])], key_file=sys.argv[2], keys=64, limit=64,
                   drop_privileges=True, show_keys=True) as watched:
     print("ready", flush=True)
     sys.stdin.readline()

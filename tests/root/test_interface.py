@@ -388,7 +388,10 @@ def test_an_interface_that_goes_ends_the_recording(tmp_path: Path) -> None:
     ):
         there.tell("ip", "link", "delete", NEAR)
         ended = running.wait().expect(4)
-    assert ended.json["stopped_by"] == f"interface gone: {NEAR} is not there any more"
+    assert ended.json["ended"] == {
+        "by": "source",
+        "reason": f"interface gone: {NEAR} is not there any more",
+    }
 
 
 def test_doctor_tries_the_hook(server: Memcached) -> None:

@@ -89,7 +89,7 @@ def test_three_capabilities_record_an_interface(
         one.pipeline()
         recording = running.stop().expect(0)
     assert recording.json["events"] == len(one.connection.log)
-    assert recording.json["left_behind"] is None
+    assert recording.json["removal"] is None
 
 
 @pytest.mark.parametrize(

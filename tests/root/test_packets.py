@@ -147,7 +147,7 @@ def test_a_file_that_ends_within_a_packet_is_recorded_up_to_there_and_says_so(
     whole = both.capture.read_bytes()
     cut.write_bytes(whole[: len(whole) // 2 + 1])
     ended = both.record(cut, tmp_path / "cut.mb").expect(4)
-    assert "damaged file: it ends in the middle of a packet" in ended.json["stopped_by"]
+    assert "damaged file: it ends in the middle of a packet" in ended.json["ended"]["reason"]
     ledger = read_info(tmp_path / "cut.mb")["ledger"]
     assert (ledger["complete"], ledger["file_damaged"]) == (False, 1)
     assert len(events(tmp_path / "cut.mb")) > 1000

@@ -26,7 +26,8 @@ REQUESTS = 30
 #: Program that counts until it is told that all was sent and so many events are counted.
 PROGRAM = """
 import json, sys, membench
-with membench.top("ebpf:any", drop_privileges=True, **json.loads(sys.argv[1])) as watched:
+selection = membench.Selection(**json.loads(sys.argv[1]))
+with membench.top("ebpf:any", drop_privileges=True, selection=selection) as watched:
     print("ready", flush=True)
     sys.stdin.readline()
     while watched.status().events < int(sys.argv[2]):

@@ -32,7 +32,6 @@ SELECTIONS: dict[str, dict[str, Any]] = {
         "sockets": ["/run/memcached.sock"],
         "pids": [os.getpid()],
         "network_namespaces": [os.getpid()],
-        "sample_connections": 2,
     },
     "client": {"ports": [11211], "side": "client"},
 }
@@ -70,12 +69,19 @@ def attach_all() -> None:
         for hooks in ("sockets", "syscalls") if default_hooks() == "sockets" else ("syscalls",):
             for selection, options in SELECTIONS.items():
                 say(f"{hooks} {selection}")
-                with membench.record("ebpf:any", hooks=hooks, statistics=False, **options):
+                sample = membench.Sample(connections=2 if selection == "narrowed" else 1)
+                with membench.record(
+                    "ebpf:any",
+                    selection=membench.Selection(**options),
+                    sample=sample,
+                    hooks=hooks,
+                    statistics=False,
+                ):
                     pass
     say("packets ports")
     with (
         interface() as name,
-        membench.record(f"ebpf:{name}", statistics=False, **SELECTIONS["ports"]),
+        membench.record(f"ebpf:{name}", statistics=False, ports=SELECTIONS["ports"]["ports"]),
     ):
         pass
 

@@ -6,21 +6,23 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
+from membench._ledger import LOSSES, Ledger
 from membench._record import (
     Cost,
     Difference,
+    Ended,
     Recording,
     ServerStatus,
     Status,
 )
 from membench.guards import Limits, Pace, Yielding
-from membench.ledger import LOSSES, Ledger
 from membench.report import record as report
 
 STATUS = Status(
     state="recording",
     elapsed_s=17.2,
     events=3_100_000,
+    requests=3_000_000,
     events_per_s=184_112.4,
     connections_open=300,
     user_queue_drops=0,
@@ -30,6 +32,7 @@ STATUS = Status(
     cpu_s=1.5,
     connections=329,
     servers=(ServerStatus("*:11211", 11211, 812, "1.6.18", 4, 312),),
+    kind="sockets",
     hooks="sockets",
     kernel="6.12",
 )
@@ -45,7 +48,7 @@ RECORDING = Recording(
     ledger=Ledger(complete=True, request_bytes=402_118_004, response_bytes=2_911_640_772),
     differences=(Difference(11211, "bytes_read", 402_118_004, 402_118_004),),
     cost=Cost(cpu_s=5.6, ns_per_event=510.0, bytes_written=76_000_000, bytes_per_event=6.9),
-    stopped_by="duration",
+    ended=Ended("asked", "duration"),
 )
 
 
@@ -58,7 +61,7 @@ def as_text(renderable: RenderableType) -> str:
 
 def test_a_recording_without_any_connection_says_why() -> None:
     why = "no server was found: nothing listened on port 11299"
-    text = as_text(report.render_recording(replace(RECORDING, empty=why)))
+    text = as_text(report.render_recording(replace(RECORDING, why_empty=why)))
     assert f"empty     {why}" in text
     assert "empty" not in as_text(report.render_recording(RECORDING))
 
@@ -81,7 +84,7 @@ def test_the_start_message_names_the_guards() -> None:
     guarded = replace(
         STATUS,
         yielding=Yielding(10, 1000),
-        limits=Limits(max_cpu=0.5, max_memory=1 << 30, max_size=10 << 30, min_free=10**9),
+        limits=Limits(max_cpu=0.5, max_memory=1 << 30, max_written=10 << 30, min_free=10**9),
     )
     lines = as_text(report.render_start(guarded, "bytes")).splitlines()
     assert "nice 10, oom_score_adj 1000" in lines[2]
@@ -95,7 +98,7 @@ def test_the_start_message_names_the_guards() -> None:
 def test_servers_that_were_not_asked_are_reported() -> None:
     assert "not asked" not in as_text(report.render_recording(RECORDING))
     for servers, words in ((1, "one server's own counters were"), (2, "2 servers' counters were")):
-        text = as_text(report.render_recording(replace(RECORDING, not_compared=servers)))
+        text = as_text(report.render_recording(replace(RECORDING, uncompared=servers)))
         assert f"{words} not asked: in another network namespace, gone, or silent" in text
 
 
@@ -112,7 +115,7 @@ def test_a_recorder_that_falls_behind_says_so_while_it_runs_and_at_the_end() -> 
 def test_without_a_server_it_says_that_it_waits() -> None:
     waiting = replace(STATUS, servers=(), state="waiting")
     text = as_text(report.render_start(waiting, "none"))
-    assert text.startswith("waiting    nothing listens on that port yet")
+    assert text.startswith("waiting    no listener found yet")
 
 
 def test_of_clients_it_names_no_server() -> None:
@@ -147,11 +150,22 @@ def test_every_cause_of_loss_is_shown_with_a_remedy(cause: str) -> None:
 
 
 def test_a_guard_that_ended_the_recording_is_named() -> None:
-    guard = "disk guard: 1.5 MB free, --min-free is 2.0 MB"
-    text = as_text(report.render_recording(replace(RECORDING, stopped_by=guard)))
-    assert f"stopped   {guard}" in text
-    for asked in ("SIGINT", "duration", "max-size", "stop"):
-        assert replace(RECORDING, stopped_by=asked).guard is None
+    guard = "disk guard: 1.5 MB free, `min-free` is 2.0 MB"
+    guarded = replace(RECORDING, ended=Ended("guard", guard))
+    assert guarded.guard == guard
+    assert f"stopped   {guard}" in as_text(report.render_recording(guarded))
+    for by in ("asked", "end_of_file", "source", "damage", "output"):
+        assert replace(RECORDING, ended=Ended(by, guard)).guard is None
+
+
+@pytest.mark.parametrize(
+    ("by", "label"),
+    [("asked", None), ("end_of_file", None), ("source", "stopped"), ("damage", "unread")],
+)
+def test_an_end_that_nobody_asked_for_is_shown(by: str, label: str | None) -> None:
+    text = as_text(report.render_recording(replace(RECORDING, ended=Ended(by, "the reason"))))
+    shown = next((line for line in text.splitlines() if "the reason" in line), None)
+    assert (shown is None) if label is None else shown.split()[0] == label
 
 
 def test_brackets_in_a_path_are_not_markup() -> None:
@@ -196,8 +210,25 @@ def test_lines_that_were_lost_are_a_share_of_all_lines() -> None:
     assert "worker_logbuf_size" in text
 
 
+@pytest.mark.parametrize(
+    ("kind", "hooks", "shown"),
+    [
+        ("sockets", "syscalls", "syscalls hooks, kernel 6.12, responses: bytes"),
+        ("interface", "tcx", "packets of ebpf:eth0 by tcx, kernel 6.12"),
+        ("libpcap", None, "packets of ebpf:eth0;"),
+        ("file", None, "packets of ebpf:eth0;"),
+        ("log", None, "memcached's own log"),
+    ],
+)
+def test_the_start_names_the_way_of_recording(kind: str, hooks: str | None, shown: str) -> None:
+    status = replace(STATUS, kind=kind, hooks=hooks, source="ebpf:eth0", servers=())
+    text = as_text(report.render_start(status, "bytes"))
+    assert shown in text
+    assert text.startswith("recording" if kind == "sockets" else "reading")
+
+
 def test_the_start_of_a_recording_from_a_log_says_so() -> None:
-    text = as_text(report.render_start(replace(STATUS, hooks="log"), "bytes"))
+    text = as_text(report.render_start(replace(STATUS, kind="watch", hooks=None), "bytes"))
     assert "memcached's own log" in text
     assert "responses" not in text
     status = report.render_status(replace(STATUS, lost_lines=31))

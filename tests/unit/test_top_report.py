@@ -54,7 +54,7 @@ def test_a_screen_fits_a_small_terminal_and_says_what_matters() -> None:
     for word in ("45.0 k/s", "88.9 %", "1.00 MB/s", "4.50 MB/s", "800 ns", "3.10 µs"):
         assert word in get
     assert any(line.startswith("clients   #0 60.0 %   unknown 40.0 %") for line in lines)
-    assert lines[-1] == "q quits   s sorts otherwise"
+    assert lines[-1] == "q quits   s changes the order"
 
 
 def test_losses_are_shown_by_what_was_lost() -> None:

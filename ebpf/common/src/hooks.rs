@@ -1,9 +1,11 @@
-//! The hooks: their programs, and what those of tier T2 are told about system calls and the way to a socket.
+//! Kernel programs by name, and system calls by what they do.
 
-/// The map `counters` has [`COUNT`](program::COUNT) entries a CPU, of which each has one writer: a program never runs
+/// Programs: their indices in the map of counters, and the names under which they are loaded and attached.
+///
+/// The map `counters` has [`COUNT`](program::COUNT) entries a CPU. Each entry has one writer: a program never runs
 /// inside itself, so plain additions suffice.
 pub mod program {
-    /// `sock_recv_length`; on tier T2 `sys_exit`.
+    /// `sock_recv_length`, or `sys_exit`.
     pub const RECEIVE: u32 = 0;
     /// `sock_send_length`.
     pub const SEND: u32 = 1;
@@ -11,94 +13,111 @@ pub mod program {
     pub const CLOSE: u32 = 2;
     /// `tcp_rcv_space_adjust`.
     pub const ARRIVAL: u32 = 3;
-    /// What comes in through an interface.
+    /// `membench_in`: packets that come in through an interface.
     pub const PACKET_IN: u32 = 4;
-    /// What goes out.
+    /// `membench_out`: packets that go out through an interface.
     pub const PACKET_OUT: u32 = 5;
-    /// How many there are.
+    /// Number of programs that count.
     pub const COUNT: u32 = 6;
 
-    /// A program that is attached: its name and its tracepoint's.
+    /// An attached program: its name and its tracepoint's.
     pub type Hooked = (&'static str, &'static str);
-    /// Those of tier T1, in the order in which they are attached. Sends before receives: a send without its receive is
-    /// known to be an edge, a receive without its sends is not.
-    pub const T1: [Hooked; 4] = [
+    /// The `sockets` hooks, in the order in which they are attached. Sends come before receives: a send without its
+    /// receive is known to be an edge, a receive without its sends is not.
+    pub const SOCKETS: [Hooked; 4] = [
         ("tcp_rcv_space_adjust", "tcp_rcv_space_adjust"),
         ("inet_sock_set_state", "inet_sock_set_state"),
         ("sock_send_length", "sock_send_length"),
         ("sock_recv_length", "sock_recv_length"),
     ];
-    /// Those of tier T2.
-    pub const T2: [Hooked; 3] = [
+    /// The `syscalls` hooks, in the order in which they are attached.
+    pub const SYSCALLS: [Hooked; 3] = [
         ("walked_arrival", "tcp_rcv_space_adjust"),
         ("walked_closed", "inet_sock_set_state"),
         ("sys_exit", "sys_exit"),
     ];
-    /// Programs that `sys_exit` continues in, by their index in the map `continuations`.
-    pub const CONTINUATIONS: [Hooked; 5] = [
-        ("more_received", "sys_exit"),
-        ("more_sent", "sys_exit"),
-        ("messages", "sys_exit"),
-        ("messages_received", "sys_exit"),
-        ("messages_sent", "sys_exit"),
-    ];
+
+    /// Defines programs that `sys_exit` continues in: doc, index (the position) and name in one row.
+    macro_rules! continuations {
+        ($($(#[$doc:meta])+ $constant:ident = $name:literal;)+) => {
+            /// Programs that `sys_exit` continues in, by their index in the map `continuations`.
+            pub const CONTINUATIONS: [Hooked; [$($name),+].len()] = [$(($name, "sys_exit")),+];
+
+            /// Indices into the map `continuations`.
+            pub mod continuation {
+                continuations!(@index 0, $($(#[$doc])+ $constant)+);
+            }
+        };
+        (@index $index:expr, $(#[$doc:meta])+ $constant:ident $($rest:tt)*) => {
+            $(#[$doc])+
+            pub const $constant: u32 = $index;
+            continuations!(@index $constant + 1, $($rest)*);
+        };
+        (@index $index:expr,) => {};
+    }
+
+    continuations! {
+        /// A receive into many iovecs.
+        MORE_RECEIVED = "more_received";
+        /// A send of many iovecs.
+        MORE_SENT = "more_sent";
+        /// A call with datagrams or several messages.
+        MESSAGES = "messages";
+        /// Messages that were received.
+        MESSAGES_RECEIVED = "messages_received";
+        /// Messages that were sent.
+        MESSAGES_SENT = "messages_sent";
+    }
 }
 
-/// What a system call does to the socket whose descriptor it is passed: bits of the global `CALLS`. 0 for the others.
+/// Effects of a system call on the socket whose descriptor it is passed: bits of the global `CALLS`. 0 for calls that
+/// move no bytes of a socket.
 pub mod exit {
-    /// It receives.
+    /// Receives.
     pub const RECEIVE: u8 = 1;
-    /// It sends.
+    /// Sends.
     pub const SEND: u8 = 2;
-    /// Its second and third arguments are a buffer's address and capacity,
+    /// Takes the address and capacity of a buffer as its second and third arguments.
     pub const BUFFER: u8 = 4;
-    /// an array of iovecs and its length,
+    /// Takes an array of iovecs and its length as its second and third arguments.
     pub const VECTORS: u8 = 8;
-    /// or the address of a `struct msghdr`. With none of these its bytes are not located.
+    /// Takes the address of a `struct msghdr` as its second argument. Without a bit from [`BUFFER`] to here or
+    /// [`MESSAGES`], a call's bytes are not located.
     pub const MESSAGE: u8 = 16;
-    /// Its third argument holds `MSG_*` flags;
+    /// Takes `MSG_*` flags as its third argument.
     pub const FLAGS_THIRD: u8 = 32;
-    /// or its fourth does.
+    /// Takes `MSG_*` flags as its fourth argument.
     pub const FLAGS_FOURTH: u8 = 64;
-    /// Its second argument is an array of `struct mmsghdr`, and its result says how many of them were moved.
+    /// Takes an array of `struct mmsghdr` as its second argument, and returns how many of them were moved.
     pub const MESSAGES: u8 = 128;
     /// System calls have numbers below this.
     pub const NUMBERS: usize = 512;
 }
 
-/// Kernel structure members on the way from a system call to its socket: indices into the global `MEMBERS`.
-pub mod member {
-    /// Pointer to a task's open files.
-    pub const TASK_FILES: usize = 0;
-    /// Pointer to the table of them.
-    pub const FILES_TABLE: usize = 1;
-    /// Pointer to the table's array of pointers to files.
-    pub const TABLE_FILES: usize = 2;
-    /// Of a socket's file: pointer to the socket.
-    pub const FILE_SOCKET: usize = 3;
-    /// Pointer to a socket's protocol half.
-    pub const SOCKET_SOCK: usize = 4;
-    /// A system call's first argument.
-    pub const REGISTER_FIRST: usize = 5;
-    /// Its fourth argument.
-    pub const REGISTER_FOURTH: usize = 6;
-    /// The first argument of a 32-bit task's call; its fourth is in [`REGISTER_SECOND`](crate::field::REGISTER_SECOND).
-    pub const REGISTER_FIRST_COMPAT: usize = 7;
-    /// Code segment: tells 32-bit tasks.
-    pub const REGISTER_SEGMENT: usize = 8;
-    /// How many there are.
-    pub const COUNT: usize = 9;
-
-    /// Structure and member of each, as BTF names them.
-    pub const PATHS: [(&str, &str); COUNT] = [
-        ("task_struct", "files"),
-        ("files_struct", "fdt"),
-        ("fdtable", "fd"),
-        ("file", "private_data"),
-        ("socket", "sk"),
-        ("pt_regs", "di"),
-        ("pt_regs", "r10"),
-        ("pt_regs", "bx"),
-        ("pt_regs", "cs"),
-    ];
+/// System calls whose buffers socket hooks can locate, and `io_uring_enter`: indices into the global `SYSCALLS`.
+pub mod syscall {
+    /// `read`.
+    pub const READ: usize = 0;
+    /// `readv`.
+    pub const READV: usize = 1;
+    /// `recvfrom`.
+    pub const RECVFROM: usize = 2;
+    /// `recvmsg`.
+    pub const RECVMSG: usize = 3;
+    /// `write`.
+    pub const WRITE: usize = 4;
+    /// `writev`.
+    pub const WRITEV: usize = 5;
+    /// `sendto`.
+    pub const SENDTO: usize = 6;
+    /// `sendmsg`.
+    pub const SENDMSG: usize = 7;
+    /// `io_uring_enter`.
+    pub const IO_URING_ENTER: usize = 8;
+    /// `recvmmsg`.
+    pub const RECVMMSG: usize = 9;
+    /// `sendmmsg`.
+    pub const SENDMMSG: usize = 10;
+    /// Number of calls.
+    pub const COUNT: usize = 11;
 }

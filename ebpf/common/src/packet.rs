@@ -1,42 +1,42 @@
-//! What the ring holds of a packet that passed an interface.
+//! A packet that passed an interface → its record in the ring.
 
 use core::mem::{offset_of, size_of};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Most bytes of headers that a packet is followed with.
+/// Most bytes of headers that are kept of a packet.
 pub const HEADERS: usize = 512;
 
-/// Which way a packet went, in [`Packet::way`].
+/// Directions of a packet: values of [`Packet::way`].
 pub mod way {
-    /// It came in.
+    /// Came in through the interface.
     pub const IN: u16 = 1;
-    /// It went out.
+    /// Went out through the interface.
     pub const OUT: u16 = 2;
 }
 
-/// The head of a packet's record; its headers and a window of its payload follow. A packet with more payload than one
-/// record carries becomes several, each with the same headers.
+/// The head of a packet's record. The packet's headers and a window of its payload follow. A packet with more payload
+/// than one record carries becomes several records, each with the same headers.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Packet {
-    /// When it passed, CLOCK_MONOTONIC, ns.
+    /// Time at which the packet passed, CLOCK_MONOTONIC, ns.
     pub time: u64,
-    /// How long it was, bytes, link header included.
+    /// Length of the packet with its link header, bytes.
     pub length: u32,
-    /// Where the window begins in the payload.
+    /// Offset of the window in the payload.
     pub offset: u32,
-    /// The window's length: what follows the headers.
+    /// Length of the window, which follows the headers.
     pub kept: u32,
-    /// Length of the headers, of all layers.
+    /// Length of the headers of all layers.
     pub headers: u16,
-    /// Where the network header begins,
+    /// Offset of the network header in the packet.
     pub network: u16,
-    /// and the transport header.
+    /// Offset of the transport header in the packet.
     pub transport: u16,
     /// One of [`way`].
     pub way: u16,
-    /// Whether the payload is to be had in several records: 0 or 1.
+    /// 1 if the payload needs several records, else 0.
     pub windows: u32,
 }
 

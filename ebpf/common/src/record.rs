@@ -1,10 +1,10 @@
-//! What the ring holds: a header, and behind it parts, a socket's identity or where it ended.
+//! A record in the ring: a header, followed by parts, by a socket's identity or by its end.
 
 use core::mem::{offset_of, size_of};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Kinds of ring records, in [`Header::kind`].
+/// Kinds of ring records: values of [`Header::kind`].
 pub mod kind {
     /// Bytes memcached read.
     pub const REQUEST: u32 = 1;
@@ -12,59 +12,60 @@ pub mod kind {
     pub const RESPONSE: u32 = 2;
     /// A socket's addresses: a [`super::Socket`] follows the header.
     pub const SOCKET: u32 = 3;
-    /// A receive returned 0: the client has closed its side.
+    /// A receive returned 0: the peer has closed its side.
     pub const END: u32 = 4;
-    /// The socket was closed (`inet_sock_set_state` to CLOSE).
+    /// The socket was closed (`inet_sock_set_state` to CLOSE): a [`super::Close`] follows the header.
     pub const CLOSE: u32 = 5;
     /// Bytes memcached read that filled the buffer they were read into.
     pub const REQUEST_FILLED: u32 = 6;
-    /// A datagram memcached read, or the part of it in this record: a [`super::Datagram`] stands before the parts.
+    /// A datagram memcached read, or what this record holds of it. A [`super::Datagram`] precedes the parts. With the
+    /// `sockets` hooks its peer is that of the datagram before.
     pub const DATAGRAM_REQUEST: u32 = 7;
-    /// A datagram memcached sent, likewise.
+    /// A datagram memcached sent, or what this record holds of it. A [`super::Datagram`] precedes the parts.
     pub const DATAGRAM_RESPONSE: u32 = 8;
-    /// A datagram memcached read, likewise, and the peer is its own.
+    /// A datagram memcached read, as [`DATAGRAM_REQUEST`], but with its own peer.
     pub const DATAGRAM_REQUEST_NAMED: u32 = 9;
 }
 
-/// The head of every ring record. For requests and responses `parts` [`Part`]s follow, each followed by its kept
-/// bytes, padded to a multiple of 8.
+/// The head of every ring record. In requests and responses `parts` [`Part`]s follow, each followed by its kept bytes,
+/// padded to a multiple of 8.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Header {
-    /// Return of the call, CLOCK_MONOTONIC, ns.
+    /// Time at which the call returned, CLOCK_MONOTONIC, ns.
     pub time: u64,
-    /// When the last of a request's bytes had arrived, CLOCK_MONOTONIC, ns; 0 where it is not known.
+    /// Time at which the last of the call's bytes had arrived, CLOCK_MONOTONIC, ns; 0 if not known.
     pub arrival: u64,
-    /// The socket: its cookie, unique on this machine until reboot; on tier T2 its inode number, which the kernel gives
-    /// again only after 2^32 others.
+    /// Identity of the socket: its cookie, unique on this machine until reboot. With the `syscalls` hooks its inode
+    /// number, which the kernel reuses only after 2^32 others.
     pub cookie: u64,
-    /// Offset in this direction's stream of this record's first byte: the sum of all bytes seen before on this
-    /// socket, missed bytes included, so that a hole in the record stream shows as a jump of exactly its size.
+    /// Offset of this record's first byte in its direction of the socket: all bytes seen before, missed ones included.
+    /// A gap in the records thus shows as a jump of exactly its size.
     pub offset: u64,
-    /// Bytes of the stream that this record stands for: its parts' true lengths.
+    /// Bytes of the stream that this record stands for: the sum of its parts' true lengths.
     pub length: u32,
-    /// Bytes the whole call moved.
+    /// Bytes that the whole call moved.
     pub call_length: u32,
     /// One of [`kind`].
     pub kind: u32,
     /// Number of parts that follow.
     pub parts: u32,
-    /// Ordinal of the call on its socket and direction; the records of one call share it.
+    /// Ordinal of the call in its direction of the socket. The records of one call share it.
     pub call: u32,
-    /// Why bytes of this direction were lost since its last record, or inside this one (a part that could not be
-    /// read keeps nothing): a set of `1 << counter`, 0 when none were.
+    /// Causes of losses in this direction since its last record, and in this one, where a part that could not be read
+    /// keeps nothing: a set of `1 << counter`, 0 if nothing was lost.
     pub lost: u32,
 }
 
-/// One contiguous buffer of a call, or the part of it in this record.
+/// A contiguous buffer of a call, or what this record holds of it.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Part {
     /// True length in the stream.
     pub length: u32,
-    /// Bytes kept from its start; they follow, padded to a multiple of 8.
+    /// Bytes kept from the start, directly after the part.
     pub head: u16,
-    /// Bytes kept from its end; they follow the head directly.
+    /// Bytes kept from the end, directly after the head. Padding to a multiple of 8 follows.
     pub tail: u16,
 }
 
@@ -72,7 +73,7 @@ pub struct Part {
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Socket {
-    /// Network namespace's inode number.
+    /// Inode number of the network namespace.
     pub namespace: u32,
     /// Process that made the call, in the initial pid namespace.
     pub pid: u32,
@@ -80,45 +81,46 @@ pub struct Socket {
     pub family: u16,
     /// IPPROTO_TCP (6), IPPROTO_UDP (17) or IPPROTO_MPTCP (262).
     pub protocol: u16,
-    /// Host byte order; of a UNIX-domain socket the index of its path.
+    /// Local port, host byte order; for a UNIX-domain socket the index of its path.
     pub local_port: u16,
-    /// Host byte order.
+    /// Remote port, host byte order.
     pub remote_port: u16,
-    /// IPv4 in the first 4 bytes; of a UNIX-domain socket its inode number in the first 8, in host byte order.
+    /// Local address: IPv4 in the first 4 bytes, or IPv6. For a UNIX-domain socket its inode number in the first 8
+    /// bytes, host byte order.
     pub local: [u8; 16],
-    /// The same of the peer.
+    /// Remote address, or the inode number of the peer, as in [`local`](Self::local).
     pub remote: [u8; 16],
-    /// 1 when the socket was already connected before its first observed call, else 0: bytes had moved before. Of a
-    /// UNIX-domain socket that is not known: 0.
+    /// 1 if bytes had moved before the first call seen, else 0. Always 0 for a UNIX-domain socket, where that is not
+    /// known.
     pub mid_stream: u32,
-    /// Zero.
+    /// Padding: zero.
     pub padding: u32,
 }
 
-/// Whose datagram it is. The record's header has the offset in the datagram; the socket is the server's.
+/// The peer of a datagram. The record's header has the offset in the datagram.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Datagram {
-    /// A `struct sockaddr_in` or `sockaddr_in6`, zeros if there was none: of a response the peer. Of a request, where the
-    /// tracepoint fires before the kernel tells it (T1), the peer of the request that this thread received before. Zeros
-    /// at a client, whose socket tells it.
+    /// The peer's address, a `struct sockaddr_in` or `sockaddr_in6`; zeros if the caller did not ask for it. In a
+    /// [`kind::DATAGRAM_REQUEST`] of the `sockets` hooks, which fire before the kernel writes it, the peer of the
+    /// request that this thread received before. Zeros at a client, whose socket has one peer.
     pub name: [u8; 28],
-    /// The thread that made the call, in the initial pid namespace.
+    /// Thread that made the call, in the initial pid namespace.
     pub thread: u32,
 }
 
-/// Where a closed socket's streams ended. What was lost after a direction's last record shows here. The header's
+/// The end of a closed socket's streams. Shows what was lost after the last record of each direction. The header's
 /// offset and losses are 0.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Close {
     /// Bytes of requests seen, missed bytes included.
     pub request_offset: u64,
-    /// The same of responses.
+    /// Bytes of responses seen, missed bytes included.
     pub response_offset: u64,
-    /// Why bytes of requests were lost since their last record, as in [`Header::lost`].
+    /// Causes of losses in requests since their last record, as in [`Header::lost`].
     pub request_lost: u32,
-    /// The same of responses.
+    /// Causes of losses in responses since their last record, as in [`Header::lost`].
     pub response_lost: u32,
 }
 

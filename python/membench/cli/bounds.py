@@ -1,14 +1,14 @@
-"""Options of `record` that bound it, as Typer takes them."""
+"""Options that bound a recording, as Typer takes them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from membench.cli.units import parse_duration, parse_fraction, parse_share, parse_size
 from membench.guards import Guards
+from membench.options import Rotation
 
 # Stands for "no limit" where a limit has a default.
 NONE = "none"
@@ -22,22 +22,14 @@ def _share_or_none(text: str) -> float:
     return 0.0 if text == NONE else parse_share(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Rotate:
-    """When to go on in another profile: after so many bytes, or seconds."""
-
-    size: int | None = None
-    seconds: float | None = None
-
-
-def _parse_rotate(text: str) -> Rotate:
+def _parse_rotation(text: str) -> Rotation:
     if text[-1:] in ("s", "m", "h"):
-        return Rotate(seconds=parse_duration(text))
+        return Rotation(every_s=parse_duration(text))
     if text[-1:].isdigit():
         raise typer.BadParameter(
             f"{text!r} is neither a size such as `1G` nor a time such as `10m`"
         )
-    return Rotate(size=parse_size(text))
+    return Rotation(size=parse_size(text))
 
 
 NiceOption = Annotated[
@@ -61,17 +53,17 @@ MaxSizeOption = Annotated[
     typer.Option(
         parser=_size_or_none,
         metavar="SIZE",
-        help="Stop once so much is written; 10G are a guard unless given.",
+        help="End once this much is written; unless given, a guard ends it at 10G.",
     ),
 ]
 
 
-RotateOption = Annotated[
-    Rotate | None,
+RotationOption = Annotated[
+    Rotation | None,
     typer.Option(
-        parser=_parse_rotate,
+        parser=_parse_rotation,
         metavar="SIZE|TIME",
-        help="Go on in another profile after `1G` or `10m`.",
+        help="Continue in another profile after `1G` or `10m`.",
     ),
 ]
 SampleOption = Annotated[
@@ -93,11 +85,11 @@ SampleConnectionsOption = Annotated[
 def guards(
     nice: int, max_cpu: float, max_memory: int, min_free: int, max_size: int | None
 ) -> Guards:
-    """Make the guards of one recording; a size that was asked for takes the guard's place."""
+    """Make the guards of one recording; `--max-size none` is no limit."""
     return Guards(
         nice=nice or None,
         max_cpu=max_cpu or None,
         max_memory=max_memory or None,
-        max_size=Guards().max_size if max_size is None else None,
+        max_written=None if max_size == 0 else Guards().max_written,
         min_free=min_free or None,
     )

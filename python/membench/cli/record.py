@@ -21,7 +21,7 @@ from membench.cli.bounds import (
     MaxSizeOption,
     MinFreeOption,
     NiceOption,
-    RotateOption,
+    RotationOption,
     SampleConnectionsOption,
     SampleOption,
     guards,
@@ -38,6 +38,9 @@ from membench.cli.selection import (
 )
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
+from membench.options import Selection
+from membench._sample import Sample
+from membench.sources import Kind, kind_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +54,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Responses(StrEnum):
-    """How much of the responses is looked at."""
+    """Parts of the responses that can be looked at."""
 
     NONE = "none"
     LENGTHS = "lengths"
@@ -68,7 +71,7 @@ class Hooks(StrEnum):
 
 
 class Requirement(StrEnum):
-    """Sources that may be insisted on."""
+    """Sources that can be required."""
 
     EBPF = "ebpf"
 
@@ -124,7 +127,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
     ] = 0.0,
     max_size: MaxSizeOption = None,
-    rotate: RotateOption = None,
+    rotate: RotationOption = None,
     sample: SampleOption = "1/1",  # type: ignore[assignment]  # parsed, as above
     sample_connections: SampleConnectionsOption = "1/1",  # type: ignore[assignment]  # parsed
     nice: NiceOption = 10,
@@ -155,32 +158,32 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     _import_what_is_needed_later()
 
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
-    if require is not None and not source.startswith(f"{require.value}:"):
+    if require is not None and kind_of(source) not in (Kind.SOCKETS, Kind.INTERFACE):
         raise UsageError(f"{source} is not {require.value}, which is required")
     with _stop_on_signals() as obey:
         capture = membench.record(
             source,
             profile,
-            side=side.value,
-            ports=port or None,
-            sockets=socket or (),
-            pids=pid or (),
-            cgroups=cgroup or (),
-            network_namespaces=netns or (),
+            selection=Selection(
+                side=side.value,
+                ports=port or (),
+                sockets=socket or (),
+                pids=pid or (),
+                cgroups=cgroup or (),
+                network_namespaces=netns or (),
+            ),
             responses=responses.value,
             ring_size=ring_size,
             hooks=hooks.value if hooks else None,
-            duration=duration,
+            duration_s=duration,
             force=force,
             key_file=key_file,
             statistics=not no_stats,
             drop_privileges=True,
             live=False,
             max_size=max_size or None,
-            rotate_size=rotate.size if rotate else None,
-            rotate_every=rotate.seconds if rotate else None,
-            sample=sample,
-            sample_connections=sample_connections,
+            rotation=rotate,
+            sample=Sample(keys=sample, connections=sample_connections),
             guards=guards(nice, max_cpu, max_memory, min_free, max_size),
             require=None if require is None else "ebpf",
         )
@@ -222,7 +225,7 @@ def _follow(capture: Capture, responses: str, *, asks: bool) -> None:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[Callable[[Capture], None]]:
-    """Let the first signal end and seal the capture that obeys, also when it came before that.
+    """Let the first signal end and seal the capture that obeys, even if it came before the capture.
 
     A second signal of its kind ends the program.
     """
@@ -276,6 +279,6 @@ def _show(recording: Recording, format: Format) -> None:  # noqa: A002
 
 
 def _exit_code(recording: Recording, allowed_percent: float) -> int:
-    if recording.guard or recording.write_error or recording.loss_share() * 100 > allowed_percent:
-        return DATA_LOST
-    return 0
+    is_short = recording.ended.is_early or recording.write_error is not None
+    is_lossy = recording.loss_share() * 100 > allowed_percent
+    return DATA_LOST if is_short or is_lossy else 0

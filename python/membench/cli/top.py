@@ -1,4 +1,4 @@
-"""`membench top`: source → what is going on there, kept up to date on the terminal."""
+"""`membench top`: source → hot keys, commands and clients, kept up to date on the terminal."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from membench.cli.selection import (
 )
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
+from membench.options import Selection
 
 if TYPE_CHECKING:
     from membench._top import Snapshot, Top
     from membench.report.top import Order
 
-# Keys that a screen can choose from when it sorts otherwise than by operations.
+# Keys that a screen can choose from when it sorts by something else than operations.
 _LISTED = 200
 # How long a pressed key may wait, s.
 _TURN_S = 0.1
@@ -88,14 +89,16 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     watched = membench.top(
         source,
-        interval=interval,
-        most=_LISTED,
-        side=side.value,
-        ports=port or None,
-        sockets=socket or (),
-        pids=pid or (),
-        cgroups=cgroup or (),
-        network_namespaces=netns or (),
+        interval_s=interval,
+        limit=_LISTED,
+        selection=Selection(
+            side=side.value,
+            ports=port or (),
+            sockets=socket or (),
+            pids=pid or (),
+            cgroups=cgroup or (),
+            network_namespaces=netns or (),
+        ),
         responses=responses.value,
         ring_size=ring_size,
         key_file=key_file,

@@ -1,4 +1,4 @@
-"""Capture status and recordings → text."""
+"""Captures that run and recordings → text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from membench._ledger import BYTE_LOSSES, Ledger
 from membench._record import Difference, Recording, ServerStatus, Status
 from membench.guards import Pace
-from membench.ledger import BYTE_LOSSES, Ledger
 from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, percent, rate, size
+from membench.sources import Kind
 
-# Cause of loss → what it is, and what would avoid it next time.
+# Cause of loss → meaning, and remedy.
 _CAUSES = {
     "ring_full": ("the ring buffer was full", "a larger --ring-size"),
     "missed": ("read without a call that was seen", "see docs/capture.md"),
@@ -38,6 +39,7 @@ _CAUSES = {
     "packets_dropped": ("packets that the capture itself dropped", "a larger buffer, `tcpdump -B`"),
     "fragments": ("packets that the network cut up", "a smaller MTU at the sender"),
     "packets_unreadable": ("packets cut short or not understood", "`tcpdump -s 0`"),
+    "malformed": ("records of the kernel programs that broke their format", "report this"),
     "file_damaged": ("the file could not be read to its end", "capture it again"),
     "program_misses": ("runs the kernel skipped", "see docs/capture.md"),
     "user_queue_drops": ("events that came faster than they were taken", "a faster consumer"),
@@ -48,45 +50,43 @@ _CAUSES = {
     ),
     "log_unparsed": ("lines that are none of memcached's log", "see docs/capture.md"),
 }
-LOG_HOOKS = "log"
-# Without a server to wait for, these record clients.
-SOCKET_HOOKS = ("sockets", "syscalls")
-# How programs are attached where packets of an interface are recorded.
-INTERFACE_HOOKS = ("tcx", "clsact")
 _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
 
 def render_start(status: Status, responses: str) -> RenderableType:
-    """Say what is being recorded and how."""
+    """Name the servers that are recorded, and the way of recording."""
+    kind = Kind(status.kind)
     rows = [_describe_server(server) for server in status.servers]
-    label = "recording" if rows else "waiting"
-    if not rows and status.state != "waiting" and status.hooks in SOCKET_HOOKS:
-        label, rows = "recording", ["what applications on this machine send there"]
-    elif not rows and status.hooks is not None and status.hooks not in INTERFACE_HOOKS:
-        rows = [
-            "nothing listens on that port yet, as far as can be seen; servers are met as they come"
-        ]
-    elif not rows:
+    label = "recording"
+    if not rows and kind is not Kind.SOCKETS:
         label = "reading"
+    elif not rows and status.state == "waiting":
+        label, rows = (
+            "waiting",
+            ["no listener found yet; servers are recorded as soon as they appear"],
+        )
+    elif not rows:
+        rows = ["what applications on this machine send there"]
     rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")
     rows += _describe_guards(status)
     return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
 
 
 def _how(status: Status, responses: str) -> str:
-    if status.hooks == LOG_HOOKS:
+    kind = Kind(status.kind)
+    if kind.is_log:
         return "memcached's own log: no server time, batches or deletes"
-    if status.hooks is None:
+    if kind in (Kind.LIBPCAP, Kind.FILE):
         return f"packets of {status.source}"
     why = f" ({status.fallback})" if status.fallback else ""
-    if status.hooks in INTERFACE_HOOKS:
+    if kind is Kind.INTERFACE:
         return f"packets of {status.source} by {status.hooks}{why}, kernel {status.kernel}"
     return f"{status.hooks} hooks{why}, kernel {status.kernel}, responses: {responses}"
 
 
 def render_status(status: Status) -> Text:
-    """Write the one line that shows a capture is alive."""
+    """Write the line that shows a capture is alive."""
     lost = f"{count(status.lost_lines)} lines" if status.lost_lines else "0"
     if status.lost_bytes:
         lost = size(status.lost_bytes)
@@ -101,32 +101,32 @@ def render_status(status: Status) -> Text:
 
 
 def render_recording(recording: Recording) -> RenderableType:
-    """Sum up a recording: what it holds, whether it is complete, and what it cost."""
+    """Sum up a recording: its content, its completeness, its cost."""
     body = Table.grid(padding=(0, 2))
     body.add_column(no_wrap=True)
     body.add_column()
     body.add_row("  requests", _requests(recording))
-    if recording.empty is not None:
-        body.add_row("  empty", Text(recording.empty))
+    if recording.why_empty is not None:
+        body.add_row("  empty", Text(recording.why_empty))
     if not recording.sample.is_all:
-        left_out = f"{recording.sampled_out:,} events left out" * (recording.sample.keys > 1)
+        left_out = f"{recording.sampled_out:,} events left out" * (recording.sampled_out > 0)
         body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())
     _add_completeness(body, recording)
     body.add_row("  cost", _cost(recording))
     body.add_row("  pace", _pace(recording.pace))
-    if recording.guard is not None:
-        body.add_row("  stopped", Text(recording.guard))
+    if recording.ended.is_early:
+        body.add_row("  stopped", Text(recording.ended.reason))
     if recording.damage is not None:
         body.add_row("  unread", Text(recording.damage))
-    if recording.left_behind is not None:
-        body.add_row("  left", Text(f"programs that `{recording.left_behind}` removes"))
+    if recording.removal is not None:
+        body.add_row("  left", Text(f"programs that `{recording.removal}` removes"))
     if recording.write_error is not None:
         body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
     return Group(_headline(recording), body)
 
 
 def describe_amount(ledger: Ledger) -> str:
-    """Say how much was seen: bytes, or lines of memcached's log."""
+    """Name the amount recorded: bytes, or lines of memcached's log."""
     if not ledger.log_lines:
         return f"{ledger.request_bytes:,} requested, {ledger.response_bytes:,} answered"
     steps = ledger.log_clock_steps
@@ -135,12 +135,13 @@ def describe_amount(ledger: Ledger) -> str:
 
 
 def describe_misses(ledger: Ledger) -> str:
-    """Say how often nobody looked at what moves no bytes."""
-    return f"{ledger.misses_aside:,} changes of sockets not looked at: ends may be unknown, no loss"
+    """Name the changes of sockets that the kernel's programs missed."""
+    missed = f"{ledger.misses_aside:,} socket state changes were missed"
+    return f"{missed}: some connections may show no end (not a loss)"
 
 
 def render_losses(ledger: Ledger) -> Table:
-    """List what was lost, by cause, with what would avoid it."""
+    """List the losses by cause, each with its remedy."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -202,8 +203,8 @@ def _add_completeness(body: Table, recording: Recording) -> None:
         body.add_row("", render_losses(ledger))
     for line in _compare_counters(recording.differences):
         body.add_row("", line)
-    if recording.not_compared:
-        body.add_row("", _not_compared(recording.not_compared))
+    if recording.uncompared:
+        body.add_row("", _uncompared(recording.uncompared))
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
     if ledger.misses_aside:
         body.add_row("", describe_misses(ledger))
@@ -224,7 +225,7 @@ def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
         )
 
 
-def _not_compared(servers: int) -> str:
+def _uncompared(servers: int) -> str:
     who = "one server's own counters were" if servers == 1 else f"{servers} servers' counters were"
     return f"{who} not asked: in another network namespace, gone, or silent"
 
@@ -242,14 +243,14 @@ def _pace(pace: Pace) -> Text:
 
 
 def _describe_guards(status: Status) -> Iterator[str]:
-    """Say how the recorder stands back, and what ends it by itself."""
+    """Name how the recorder makes way for others, and what ends it by itself."""
     held = status.yielding
     back = [f"nice {held.nice}"] * (held.nice is not None)
     back += [f"oom_score_adj {held.oom_score_adj}"] * (held.oom_score_adj is not None)
     limits = status.limits
     ends = [f"over {percent(limits.max_cpu or 0)} CPU"] * (limits.max_cpu is not None)
     ends += [f"{size(limits.max_memory or 0)} memory"] * (limits.max_memory is not None)
-    ends += [f"{size(limits.max_size or 0)} written"] * (limits.max_size is not None)
+    ends += [f"{size(limits.max_written or 0)} written"] * (limits.max_written is not None)
     ends += [f"under {size(limits.min_free or 0)} disk left"] * (limits.min_free is not None)
     if back:
         yield f"guards: {', '.join(back)}; the server is left alone once this is silent for 2 s"

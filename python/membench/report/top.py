@@ -20,7 +20,7 @@ _NOTHING = "–"  # noqa: RUF001 - a dash
 
 
 class Order(StrEnum):
-    """What keys are sorted by."""
+    """Orders of keys."""
 
     OPERATIONS = "operations"
     BYTES = "bytes"
@@ -29,7 +29,7 @@ class Order(StrEnum):
 
     @property
     def next(self) -> Order:
-        """The one that follows, in turn."""
+        """The next order in turn."""
         orders = list(Order)
         return orders[(orders.index(self) + 1) % len(orders)]
 
@@ -42,7 +42,7 @@ def render_top(
     name: Callable[[int], bytes | None] | None = None,
     keyboard: bool = False,
 ) -> RenderableType:
-    """Lay out an interval in so many lines; with `name`, keys are shown in plaintext."""
+    """Lay out an interval in `height` lines; with `name`, keys are shown in plaintext."""
     commands = _ranked_commands(snapshot)[:_COMMANDS]
     room = max(height - _OTHER_LINES - len(commands) - (name is not None), 1)
     keys = sort_keys(snapshot.keys, order)[:room]
@@ -52,12 +52,12 @@ def render_top(
     parts += [Text(), _commands_table(snapshot, commands), Text()]
     parts += [_keys_table(snapshot, keys, name), _clients(snapshot), _footer(snapshot, order)]
     if keyboard:
-        parts.append(Text("q quits   s sorts otherwise"))
+        parts.append(Text("q quits   s changes the order"))
     return Group(*parts)
 
 
 def sort_keys(keys: Iterable[HotKey], order: Order) -> list[HotKey]:
-    """Sort keys, the most first."""
+    """Sort keys, the largest amount first."""
 
     def amount(key: HotKey) -> int:
         match order:
@@ -123,13 +123,13 @@ def _keys_table(
         "key" if name else "key id", "rate", "at most +", "share", "hits", "value", "B/s"
     )
     for key in keys:
-        told = key.hits + key.misses
+        known = key.hits + key.misses
         table.add_row(
             _name(key, name),
             _per_second(snapshot, key.count),
             _per_second(snapshot, key.error) if key.error else "0",
             percent(key.count / snapshot.events),
-            percent(key.hits / told) if told else _NOTHING,
+            percent(key.hits / known) if known else _NOTHING,
             size(key.value_size) if key.value_size is not None else _NOTHING,
             f"{size(key.bytes / snapshot.interval_s)}/s",
         )

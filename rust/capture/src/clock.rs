@@ -1,9 +1,9 @@
-//! The clocks a recording is placed by.
+//! Clocks that place a recording in time, and measure its cost.
 
 use membench_event::Anchor;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// `CLOCK_MONOTONIC` and UTC, read together.
+/// Reads `CLOCK_MONOTONIC` and UTC together.
 pub(crate) fn anchor() -> Anchor {
     let before = monotonic_ns();
     let utc_ns = nanoseconds(clock_gettime(ClockId::Realtime));
@@ -14,12 +14,12 @@ pub(crate) fn anchor() -> Anchor {
     }
 }
 
-/// `CLOCK_MONOTONIC`, ns: the clock of the kernel programs.
+/// Reads `CLOCK_MONOTONIC`, the clock of the kernel programs, ns.
 pub(crate) fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
-/// A jiffy's length, ns: the kernel's coarse clocks move once in each.
+/// Returns the length of a jiffy, ns: the kernel's coarse clocks advance once in each.
 #[cfg(feature = "ebpf")]
 pub(crate) fn jiffy_ns() -> u32 {
     u32::try_from(nanoseconds(rustix::time::clock_getres(
@@ -28,7 +28,7 @@ pub(crate) fn jiffy_ns() -> u32 {
     .unwrap_or(u32::MAX)
 }
 
-/// CPU time of this process, s.
+/// Returns the CPU time of this process, s.
 pub(crate) fn cpu_s() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     #[expect(

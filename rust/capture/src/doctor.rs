@@ -1,75 +1,84 @@
-//! Whether the kernel's socket calls can be recorded here: found out by trying.
+//! Sources that attach to this machine → which of them work here, found out by trying.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+#[cfg(feature = "ebpf")]
+mod hooks;
 
-use membench_common::counter;
-use membench_decode::Responses;
-use membench_event::Direction;
+use membench_event::Failure;
 use serde::Serialize;
 
-use crate::source::interface::Interface;
-use crate::source::libpcap::Live;
-use crate::{Error, Followed, Kernel, KernelOptions, Record, Result};
-use membench_event::Failure;
+use crate::Result;
+#[cfg(feature = "ebpf")]
+use crate::doctor::hooks::{try_interface, try_sockets};
+#[cfg(feature = "pcap")]
+use crate::source::libpcap::Libpcap;
+#[cfg(not(all(feature = "ebpf", feature = "pcap")))]
+use crate::source::missing;
 
 /// A port for filters that nothing has to pass.
+#[cfg(feature = "pcap")]
 const TRIAL_PORT: u16 = 11211;
-
-/// The interface that is tried.
-const LOOPBACK: &str = "lo";
-/// What its hook is called.
-const PACKET_HOOK: &str = "traffic control";
-
-/// What is sent over a connection of our own to make the hooks fire.
-const PING: &[u8] = b"version\r\n";
 
 /// One step of a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was tried.
+    /// Name of the step.
     pub name: String,
-    /// Whether it worked.
+    /// True if it worked.
     pub works: bool,
-    /// What was seen.
+    /// The observation.
     pub detail: String,
 }
 
-/// What a trial of `ebpf:any` came to.
+/// The result of a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Probe {
-    /// Whether it can be recorded from.
+    /// True if the source can be recorded.
     pub works: bool,
-    /// Which hooks.
+    /// The hooks that were used.
     pub hooks: Option<&'static str>,
-    /// Why not.
+    /// The reason why it does not work.
     pub why: Option<String>,
-    /// What would change that.
+    /// The remedy.
     pub remedy: Option<String>,
-    /// Step by step.
+    /// The steps of the trial.
     pub checks: Vec<Check>,
 }
 
 /// Loads and attaches the programs, makes them fire on a connection of our own, and detaches.
 pub fn probe() -> Probe {
     let mut checks = Vec::new();
-    let tried = try_hooks(&mut checks).map(Some);
+    let tried = try_sockets(&mut checks).map(Some);
     conclude(tried, checks)
 }
 
 /// Opens an interface (`any` for all) through libpcap, sets a filter, and closes it.
 pub fn probe_packets(interface: &str) -> Probe {
-    let opened = Live::open(interface, &[TRIAL_PORT], 0);
     let mut checks = Vec::new();
-    let version = opened.as_ref().map(|live| live.version().to_owned());
-    note(
-        &mut checks,
-        &format!("open and filter {interface}"),
-        version,
-    );
-    conclude(opened.map(|_| None), checks)
+    let tried = try_libpcap(interface, &mut checks);
+    conclude(tried.map(|()| None), checks)
+}
+
+#[cfg(feature = "pcap")]
+fn try_libpcap(interface: &str, checks: &mut Vec<Check>) -> Result<()> {
+    let opened = Libpcap::open(interface, &[TRIAL_PORT], 0);
+    let version = opened.as_ref().map(|opened| opened.version().to_owned());
+    note(checks, &format!("open and filter {interface}"), version);
+    opened.map(drop)
+}
+
+#[cfg(not(feature = "pcap"))]
+fn try_libpcap(_: &str, _: &mut Vec<Check>) -> Result<()> {
+    Err(missing("pcap", "pcap:INTERFACE"))
+}
+
+#[cfg(not(feature = "ebpf"))]
+fn try_sockets(_: &mut Vec<Check>) -> Result<&'static str> {
+    Err(missing("ebpf", "ebpf:any"))
+}
+
+#[cfg(not(feature = "ebpf"))]
+fn try_interface(_: &mut Vec<Check>) -> Result<&'static str> {
+    Err(missing("ebpf", "ebpf:INTERFACE"))
 }
 
 /// Attaches to the loopback interface, passes packets of our own, and detaches.
@@ -104,156 +113,8 @@ fn conclude(tried: Result<Option<&'static str>>, checks: Vec<Check>) -> Probe {
     }
 }
 
-/// How long a hook may take to fire after its call.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-fn try_hooks(checks: &mut Vec<Check>) -> Result<&'static str> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
-    let port = listener.local_addr().map_err(no_trial)?.port();
-    let attached = Kernel::attach(&KernelOptions {
-        followed: Followed::ports(&[port]),
-        responses: Responses::Bytes,
-        ring_bytes: 0,
-        ..KernelOptions::default()
-    });
-    let hooks = attached.as_ref().map(|kernel| kernel.facts().to_string());
-    note(checks, "load and attach", hooks);
-    let mut kernel = attached?;
-    // On a starved machine attaching alone can take so long that the programs would keep quiet.
-    kernel.beat();
-    exchange(&listener).map_err(no_trial)?;
-    let seen = Seen::within(&mut kernel, PATIENCE);
-    seen.note(checks);
-    let counted = seen_bytes(&kernel);
-    if counted != [PING.len() as u64; 2] {
-        return Err(Error::HooksSilent {
-            seen: counted,
-            sent: PING.len() as u64,
-        });
-    }
-    kernel.detach();
-    exchange(&listener).map_err(no_trial)?;
-    let after = seen_bytes(&kernel);
-    checks.push(Check {
-        name: "detach".to_owned(),
-        works: after == counted,
-        detail: format!("{} bytes more were seen", after[0] - counted[0]),
-    });
-    Ok(kernel.facts().hooks)
-}
-
-fn try_interface(checks: &mut Vec<Check>) -> Result<&'static str> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
-    let port = listener.local_addr().map_err(no_trial)?.port();
-    let opened = Interface::open(LOOPBACK, &[port], 0, None);
-    let facts = opened
-        .as_ref()
-        .map(|interface| interface.facts().to_string());
-    note(checks, &format!("load and attach to {LOOPBACK}"), facts);
-    let mut interface = opened?;
-    exchange(&listener).map_err(no_trial)?;
-    let packets = fired(&mut interface, checks);
-    if packets == 0 {
-        return Err(Error::HooksSilent {
-            seen: [0; 2],
-            sent: PING.len() as u64,
-        });
-    }
-    let left = interface.detach();
-    let passed = interface.passed();
-    exchange(&listener).map_err(no_trial)?;
-    let after = interface.passed() - passed;
-    checks.push(Check {
-        name: format!("detach from {LOOPBACK}"),
-        works: left.is_none() && after == 0,
-        detail: format!("{after} packets more were seen"),
-    });
-    Ok(interface.facts().hooks)
-}
-
-/// How many packets are in the ring: those of a connection that has ended.
-fn fired(interface: &mut Interface, checks: &mut Vec<Check>) -> u64 {
-    let mut packets = 0;
-    while interface.next_packet().is_some() {
-        packets += 1;
-    }
-    checks.push(Check {
-        name: PACKET_HOOK.to_owned(),
-        works: packets > 0,
-        detail: format!("{packets} packets of a connection of ours passed"),
-    });
-    packets
-}
-
-fn no_trial(source: std::io::Error) -> Error {
-    Error::NoTrial { source }
-}
-
-/// Which hooks left something in the ring.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "one a hook")]
-struct Seen {
-    receive: bool,
-    send: bool,
-    close: bool,
-    arrival: bool,
-}
-
-impl Seen {
-    /// What comes until the connection's close has been seen, or patience is over.
-    fn within(kernel: &mut Kernel, patience: Duration) -> Self {
-        let (mut seen, end) = (Self::default(), Instant::now() + patience);
-        while !seen.close && Instant::now() < end {
-            if kernel.drain(16, &mut |record| seen.take(&record)) == 0 {
-                thread::sleep(Duration::from_millis(1));
-            }
-        }
-        seen
-    }
-
-    fn take(&mut self, record: &Record<'_>) {
-        match record {
-            Record::Bytes {
-                header, direction, ..
-            } => {
-                self.receive |= *direction == Direction::Request;
-                self.send |= *direction == Direction::Response;
-                self.arrival |= header.arrival != 0;
-            }
-            Record::Close { .. } => self.close = true,
-            Record::Socket { .. } | Record::End { .. } | Record::Datagram { .. } => {}
-        }
-    }
-
-    fn note(self, checks: &mut Vec<Check>) {
-        let Self {
-            receive,
-            send,
-            close,
-            arrival,
-        } = self;
-        for (name, works, what) in [
-            ("sock_recv_length", receive, "what a server reads"),
-            ("sock_send_length", send, "what it answers"),
-            ("inet_sock_set_state", close, "where connections end"),
-            (
-                "tcp_rcv_space_adjust",
-                arrival,
-                "when requests arrived (`queue_time`)",
-            ),
-        ] {
-            let fired = if works { "fired" } else { "did not fire" };
-            let detail = format!("{fired}: {what}");
-            checks.push(Check {
-                name: name.to_owned(),
-                works,
-                detail,
-            });
-        }
-    }
-}
-
-fn note(checks: &mut Vec<Check>, name: &str, result: std::result::Result<String, &Error>) {
+#[cfg(any(feature = "ebpf", feature = "pcap"))]
+fn note(checks: &mut Vec<Check>, name: &str, result: std::result::Result<String, &crate::Error>) {
     let (works, detail) = match result {
         Ok(detail) => (true, detail),
         Err(error) => (false, error.to_string()),
@@ -263,20 +124,4 @@ fn note(checks: &mut Vec<Check>, name: &str, result: std::result::Result<String,
         works,
         detail,
     });
-}
-
-/// Moves the same bytes both ways over a connection whose server side is ours.
-fn exchange(listener: &TcpListener) -> std::io::Result<()> {
-    let mut client = TcpStream::connect(listener.local_addr()?)?;
-    let (mut server, _) = listener.accept()?;
-    let mut bytes = vec![0; PING.len()];
-    client.write_all(PING)?;
-    server.read_exact(&mut bytes)?;
-    server.write_all(&bytes)?;
-    client.read_exact(&mut bytes)
-}
-
-fn seen_bytes(kernel: &Kernel) -> [u64; 2] {
-    let counters = kernel.counters();
-    [counter::REQUEST_BYTES, counter::RESPONSE_BYTES].map(|of| counters[of as usize])
 }

@@ -1,11 +1,21 @@
-//! Every failure of a capture, under one type; what a part of it raises is defined beside that part.
+//! Every failure of a capture, under one type; the parts of a capture define their own failures.
 
 use std::{io, path::PathBuf};
 
 use membench_decode::{packet::PacketError, privacy::KeyError};
 use membench_event::{Class, Failure, Hint, Setting, io_hint};
 
-pub use crate::bpf::error::KernelError;
+use crate::privileges::PrivilegesError;
+#[cfg(feature = "ebpf")]
+use crate::source::sockets::failure;
+
+/// A failure to load or attach kernel programs.
+#[cfg(feature = "ebpf")]
+pub use membench_bpf::Error as KernelError;
+
+/// The forms of a source.
+const GRAMMAR: &str = "`ebpf:any` records at the sockets, `ebpf:INTERFACE`, `pcap:INTERFACE` and `FILE.pcap` from packets, \
+                       `watch:HOST:PORT` from memcached's own log, `FILE` or `-` from such a log that was stored";
 
 /// The result of a capture.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -14,12 +24,24 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The key that protects keys cannot be had.
+    /// The key that protects keys is not available.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The kernel lacks or refuses something.
+    #[cfg(feature = "ebpf")]
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// Programs cannot tell the control group of a task on this kernel.
+    #[error(
+        "Failed to load eBPF program: on Linux {kernel} programs cannot tell a task's control group"
+    )]
+    NoControlGroups {
+        /// The kernel's release.
+        kernel: String,
+    },
+    /// Privileges cannot be given up.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegesError),
     /// Packets cannot be read.
     #[error(transparent)]
     Packet(#[from] PacketError),
@@ -42,6 +64,34 @@ pub enum Error {
         /// The source as the user wrote it.
         origin: String,
     },
+    /// An option chooses among what a log does not tell apart.
+    #[error("`{option}` is not for memcached's own log")]
+    NotForLog {
+        /// The option.
+        option: Setting,
+    },
+    /// A text is no source.
+    #[error("'{text}' is not a source")]
+    NotASource {
+        /// The text.
+        text: String,
+    },
+    /// A source names an interface that does not exist.
+    #[error("{text}: no interface is called '{name}'")]
+    NoInterface {
+        /// The source as the user wrote it.
+        text: String,
+        /// The interface; empty if none is named.
+        name: String,
+        /// The interfaces of this machine.
+        known: Vec<String>,
+    },
+    /// A source names no server whose log could be read.
+    #[error("'{text}' is not `watch:HOST:PORT`")]
+    NotAnAddress {
+        /// The source as the user wrote it.
+        text: String,
+    },
     /// The hooks are those of interfaces.
     #[error("{origin}: the hooks `{hooks}` are for `ebpf:INTERFACE` only")]
     NotOfInterface {
@@ -50,15 +100,15 @@ pub enum Error {
         /// The hooks asked for.
         hooks: &'static str,
     },
-    /// The system did not give what a recording runs on.
+    /// The system refused a resource that a recording needs.
     #[error("no {what} for the recording: {source}")]
     NotStarted {
-        /// What was wanted.
+        /// The missing resource.
         what: &'static str,
         /// The system's reason.
         source: io::Error,
     },
-    /// A server whose log was to be recorded cannot be reached, or broke off before it began.
+    /// A server whose log is to be recorded cannot be reached, or broke off before it began.
     #[error("watch:{server}: {source}")]
     WatchUnreachable {
         /// The server.
@@ -71,7 +121,7 @@ pub enum Error {
     WatchRefused {
         /// The server.
         server: String,
-        /// What the server said instead.
+        /// The server's answer instead.
         found: String,
     },
     /// The file is no log of memcached's.
@@ -80,13 +130,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The connection over which the hooks are tried could not be made.
+    /// The connection on which the hooks are tried could not be made.
     #[error("a connection of our own over 127.0.0.1, to try the hooks with: {source}")]
     NoTrial {
         /// The system's reason.
         source: io::Error,
     },
-    /// The programs were attached, but did not see what passed.
+    /// The programs were attached, but did not see the bytes that passed.
     #[error("the kernel programs are attached but see {seen:?} of {sent} bytes sent both ways")]
     HooksSilent {
         /// Bytes read and sent, as the programs counted them.
@@ -100,10 +150,10 @@ pub enum Error {
     /// The recording's thread panicked.
     #[error("the recorder stopped unexpectedly; what it wrote can be opened")]
     RecorderPanicked,
-    /// There is no libpcap.
+    /// libpcap is not installed.
     #[error("no libpcap: {reason}")]
     NoLibpcap {
-        /// What the loader said.
+        /// The loader's message.
         reason: String,
     },
     /// This process may not capture packets.
@@ -111,7 +161,7 @@ pub enum Error {
     PacketsForbidden {
         /// The interface.
         interface: String,
-        /// What libpcap said.
+        /// libpcap's message.
         reason: String,
     },
     /// libpcap does not capture here.
@@ -119,15 +169,15 @@ pub enum Error {
     PacketsUnavailable {
         /// The interface.
         interface: String,
-        /// What libpcap said.
+        /// libpcap's message.
         reason: String,
     },
     /// Neither the kernel's hooks nor packets can be recorded here.
     #[error("{kernel}\n{packets}")]
     NoSource {
-        /// Why the hooks cannot.
+        /// The failure of the hooks.
         kernel: Box<Error>,
-        /// Why packets cannot.
+        /// The failure of packets.
         packets: Box<Error>,
     },
     /// The source needs something that this build leaves out.
@@ -146,14 +196,14 @@ pub enum Error {
         /// Most ports at once.
         most: usize,
     },
-    /// What a recording was to be narrowed to does not exist.
+    /// A recording cannot be narrowed as asked for.
     #[error("{option} {wanted}: {found}")]
     Selection {
         /// The option.
         option: Setting,
-        /// What was asked for.
+        /// The value of the option.
         wanted: String,
-        /// What there is.
+        /// The finding on this machine.
         found: String,
     },
 }
@@ -162,17 +212,24 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Key(error) => error.class(),
+            #[cfg(feature = "ebpf")]
             Self::Kernel(error) => error.class(),
+            Self::Privileges(error) => error.class(),
             Self::Packet(error) => error.class(),
             Self::Profile(error) => error.class(),
             Self::RecorderTaken | Self::RecorderPanicked => Class::Failed,
             Self::NotForSource { .. }
+            | Self::NotForLog { .. }
+            | Self::NotASource { .. }
+            | Self::NoInterface { .. }
+            | Self::NotAnAddress { .. }
             | Self::NotOfInterface { .. }
             | Self::NotALog { .. }
             | Self::Ports { .. }
             | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
             | Self::NotStarted { .. }
+            | Self::NoControlGroups { .. }
             | Self::NoLibpcap { .. }
             | Self::PacketsForbidden { .. }
             | Self::PacketsUnavailable { .. }
@@ -188,7 +245,16 @@ impl Failure for Error {
     fn hint(&self) -> Option<Hint> {
         let text = match self {
             Self::Key(error) => return error.hint(),
-            Self::Kernel(error) => return error.hint(),
+            #[cfg(feature = "ebpf")]
+            Self::Kernel(error) => return failure::hint(error),
+            Self::Privileges(error) => return error.hint(),
+            Self::NoControlGroups { .. } => {
+                return Some(
+                    Hint::text("name its processes with ")
+                        .then_setting(Setting::Pids, "")
+                        .then(", or use Linux 5.15 or newer"),
+                );
+            }
             Self::Packet(error) => return error.hint(),
             Self::Profile(error) => return error.hint(),
             Self::Io { source, .. } => return io_hint(source),
@@ -213,8 +279,18 @@ impl Failure for Error {
             Self::PacketsForbidden { .. } => "run as root, or with CAP_NET_RAW in a container",
             Self::NotOfInterface { .. } => "drop this option: the first way that works is taken",
             Self::NotForSource { .. } => {
-                "drop this option: only ports and addresses are known from packets and logs"
+                "drop this option: only ports and addresses are known from packets"
             }
+            Self::NotForLog { .. } => {
+                "drop this option: the log is one server's, and only keys and connections can be sampled"
+            }
+            Self::NotASource { .. } => GRAMMAR,
+            Self::NoInterface { name, .. } if name.is_empty() => GRAMMAR,
+            Self::NoInterface { known, .. } if known.is_empty() => "this machine has none",
+            Self::NoInterface { known, .. } => {
+                return Some(Hint::text(format!("this machine has {}", known.join(", "))));
+            }
+            Self::NotAnAddress { .. } => "for example `watch:127.0.0.1:11211`",
             Self::NoTrial { .. } => "bring the loopback interface up: `ip link set lo up`",
             Self::NotStarted { .. } => {
                 "raise a limit: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"
@@ -256,11 +332,11 @@ fn both_hints(kernel: &Error, packets: &Error) -> Option<Hint> {
     }
 }
 
-/// Why no connection to a server may have come about.
+/// Explains why a server may not have been reached.
 fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
     match source.kind() {
-        // What a socket with a time limit says when nothing came.
+        // Errors of a socket whose time limit has passed.
         WouldBlock | TimedOut => {
             format!(
                 "{server} did not answer in 2 s: a firewall, or TLS, which is not supported here"
@@ -270,7 +346,7 @@ fn unreachable_hint(server: &str, source: &std::io::Error) -> String {
     }
 }
 
-/// What a server that does not send its log says, and what it means.
+/// Explains the answer of a server that does not send its log.
 fn refused_hint(found: &str) -> &'static str {
     if found.contains("not allowed") {
         "memcached was started with `-W`, which forbids it: start it without, or record `ebpf:any`"

@@ -5,11 +5,18 @@
 //!                        ▲ selection            ▲ server (its own counters)
 //! ```
 
-#[cfg(feature = "ebpf")]
-mod bpf;
+#![cfg_attr(
+    not(all(feature = "ebpf", feature = "pcap")),
+    expect(
+        dead_code,
+        reason = "a session serves every source, and this build leaves some out"
+    )
+)]
+
 mod clock;
 mod doctor;
 mod error;
+mod privileges;
 mod recorder;
 mod selection;
 mod server;
@@ -19,23 +26,27 @@ mod sys;
 
 pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
 
-pub use bpf::privileges::{
-    become_user, give_up_privileges, invoking_user, missing_capabilities, prepare_to_become,
-};
 pub use doctor::{Check, Probe, probe, probe_interface, probe_packets};
-pub use error::{Error, KernelError, Result};
+#[cfg(feature = "ebpf")]
+pub use error::KernelError;
+pub use error::{Error, Result};
+pub use privileges::{
+    PrivilegesError, become_user, give_up_privileges, invoking_user, prepare_to_become,
+};
+pub use recorder::end::Ended;
 pub use recorder::guards::Limits;
+pub use recorder::options::RecordOptions;
 pub use recorder::pace::Pace;
+pub use recorder::recording::{Cost, Difference, Recording};
 pub use recorder::rotation::Rotate;
 pub use recorder::status::{ServerStatus, State, Status};
 pub use recorder::yielding::Yielding;
-pub use recorder::{Batch, Cost, Difference, RecordOptions, Recorder, Recording};
+pub use recorder::{Batch, Recorder};
 pub use selection::{Followed, Selection, Side};
 pub use session::peer;
 pub use session::sockets;
 #[cfg(feature = "ebpf")]
 pub use source::sockets::Kernel;
-#[cfg(not(feature = "ebpf"))]
-pub use source::sockets::absent::Kernel;
 pub use source::sockets::options::{Attachment, Facts, Hooks, KernelOptions, Misses};
 pub use source::sockets::record::{Pieces, Record};
+pub use source::spec::SourceSpec;

@@ -1,4 +1,4 @@
-//! The committed kernel object belongs to the sources beside it.
+//! The committed kernel objects belong to the sources beside them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -9,8 +9,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-const SUMS: &str = "rust/bpf/membench.bpf.sha256";
-const OBJECT: &str = "rust/bpf/membench.bpf.o";
+const OBJECTS: &str = "rust/bpf/objects";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -20,10 +19,16 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// What `rebuild.sh` wrote: path → hash.
+/// Reads what `rebuild.sh` wrote about every object: path → hash.
 fn recorded() -> BTreeMap<String, String> {
-    let sums = fs::read_to_string(root().join(SUMS)).unwrap();
-    let pairs = sums.lines().map(|line| line.split_once("  ").unwrap());
+    let sums = sources(OBJECTS)
+        .into_iter()
+        .filter(|path| path.ends_with(".sha256"))
+        .map(|path| fs::read_to_string(root().join(path)).unwrap());
+    let lines: Vec<String> = sums
+        .flat_map(|text| text.lines().map(String::from).collect::<Vec<_>>())
+        .collect();
+    let pairs = lines.iter().map(|line| line.split_once("  ").unwrap());
     pairs
         .map(|(hash, path)| (path.into(), hash.into()))
         .collect()
@@ -34,7 +39,7 @@ fn hash(path: &str) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// Files under a folder that go into the object, by path from the root.
+/// Lists the files under a folder, by path from the root.
 fn sources(folder: &str) -> Vec<String> {
     let entries = fs::read_dir(root().join(folder))
         .unwrap()
@@ -53,27 +58,30 @@ fn sources(folder: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_object_was_built_from_these_sources() {
+fn the_objects_were_built_from_these_sources() {
     for (path, expected) in recorded() {
         assert_eq!(
             hash(&path),
             expected,
-            "{path} has changed: run ./rebuild.sh and commit {OBJECT}"
+            "{path} has changed: run ./rebuild.sh and commit {OBJECTS}"
         );
     }
 }
 
 #[test]
-fn every_source_is_among_the_hashes() {
+fn every_source_and_object_is_among_the_hashes() {
     let recorded = recorded();
+    let objects = sources(OBJECTS)
+        .into_iter()
+        .filter(|path| path.ends_with(".bpf.o"));
     for path in sources("ebpf")
-        .iter()
-        .map(String::as_str)
-        .chain([OBJECT, "rebuild.sh"])
+        .into_iter()
+        .chain(objects)
+        .chain(["rebuild.sh".into()])
     {
         assert!(
-            recorded.contains_key(path),
-            "{path} is not in {SUMS}: run ./rebuild.sh"
+            recorded.contains_key(&path),
+            "no list in {OBJECTS} has {path}: run ./rebuild.sh"
         );
     }
 }

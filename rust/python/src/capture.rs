@@ -10,6 +10,7 @@ use crate::error::raise;
 use crate::{Error, Result};
 use membench_capture::{
     Attachment, Hooks, Limits, RecordOptions, Recorder as Engine, Rotate, Selection, Side,
+    SourceSpec,
 };
 use membench_decode::Responses;
 use membench_event::Sample;
@@ -26,75 +27,8 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, hooked, fallback, output, selection, responses,
-        ring_size, hooks, duration, force, key_file, statistics, drop_privileges, live, guards, max_size,
-        sample_keys, sample_connections, rotate_bytes, rotate_s))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword of the Python signature"
-    )]
-    #[expect(
-        clippy::fn_params_excessive_bools,
-        reason = "each is a keyword of the Python signature"
-    )]
-    fn new(
-        py: Python<'_>,
-        source: String,
-        file: Option<PathBuf>,
-        interface: Option<String>,
-        hooked: Option<String>,
-        fallback: bool,
-        output: Option<PathBuf>,
-        selection: Selected,
-        responses: &str,
-        ring_size: u32,
-        hooks: Option<&str>,
-        duration: Option<f64>,
-        force: bool,
-        key_file: Option<PathBuf>,
-        statistics: bool,
-        drop_privileges: bool,
-        live: bool,
-        guards: Guards,
-        max_size: Option<u64>,
-        sample_keys: u32,
-        sample_connections: u32,
-        rotate_bytes: Option<u64>,
-        rotate_s: Option<f64>,
-    ) -> PyResult<Self> {
-        let (hooks, attachment) = hooks.map(parse_hooks).transpose()?.unwrap_or_default();
-        let options = RecordOptions {
-            source,
-            file,
-            interface,
-            hooked,
-            fallback,
-            output,
-            force,
-            selection: selection.parse()?,
-            responses: parse_responses(responses)?,
-            ring_bytes: ring_size,
-            hooks,
-            attachment,
-            duration: duration.map(seconds).transpose()?,
-            key_file,
-            statistics,
-            drop_privileges,
-            live,
-            names: None,
-            max_size,
-            rotate: match (rotate_bytes, rotate_s) {
-                (Some(bytes), _) => Some(Rotate::Size(bytes)),
-                (None, Some(age)) => Some(Rotate::Age(seconds(age)?)),
-                (None, None) => None,
-            },
-            sample: Sample {
-                keys: sample_keys,
-                connections: sample_connections,
-            },
-            nice: guards.nice,
-            limits: guards.limits(),
-        };
+    fn new(py: Python<'_>, source: &str, options: Options) -> PyResult<Self> {
+        let options = options.parse(source)?;
         let engine = py.detach(|| Engine::start(options)).map_err(raise)?;
         Ok(Self {
             engine,
@@ -146,9 +80,67 @@ impl Recorder {
     }
 }
 
-/// `membench._arguments.Selection`, by its attributes.
+/// `membench._arguments.Options`, by its attributes.
 #[derive(FromPyObject)]
-pub(super) struct Selected {
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an attribute of the Python object"
+)]
+pub(super) struct Options {
+    selection: Selected,
+    responses: String,
+    ring_size: u32,
+    hooks: Option<String>,
+    fallback: bool,
+    output: Option<PathBuf>,
+    force: bool,
+    duration_s: Option<f64>,
+    max_size: Option<u64>,
+    rotation: Option<Rotation>,
+    sample: Sampled,
+    guards: Guards,
+    key_file: Option<PathBuf>,
+    statistics: bool,
+    drop_privileges: bool,
+    live: bool,
+}
+
+impl Options {
+    pub(super) fn parse(self, source: &str) -> Result<RecordOptions> {
+        let hooks = self.hooks.as_deref().map(parse_hooks).transpose()?;
+        let (hooks, attachment) = hooks.unwrap_or_default();
+        Ok(RecordOptions {
+            source: SourceSpec::parse(source)?,
+            hooks,
+            attachment,
+            fallback: self.fallback,
+            output: self.output,
+            force: self.force,
+            selection: self.selection.parse()?,
+            responses: parse_responses(&self.responses)?,
+            ring_bytes: self.ring_size,
+            duration: self.duration_s.map(seconds).transpose()?,
+            rotate: self
+                .rotation
+                .map(Rotation::parse)
+                .transpose()?
+                .unwrap_or_default(),
+            max_size: self.max_size,
+            sample: self.sample.parse(),
+            nice: self.guards.nice,
+            limits: self.guards.limits(),
+            key_file: self.key_file,
+            statistics: self.statistics,
+            drop_privileges: self.drop_privileges,
+            live: self.live,
+            names: None,
+        })
+    }
+}
+
+/// `membench.Selection`, by its attributes.
+#[derive(FromPyObject)]
+struct Selected {
     side: String,
     ports: Vec<u16>,
     sockets: Vec<PathBuf>,
@@ -158,7 +150,7 @@ pub(super) struct Selected {
 }
 
 impl Selected {
-    pub(super) fn parse(self) -> Result<Selection> {
+    fn parse(self) -> Result<Selection> {
         Ok(Selection {
             side: parse_side(&self.side)?,
             ports: self.ports,
@@ -170,13 +162,45 @@ impl Selected {
     }
 }
 
+/// `membench.Rotation`, by its attributes.
+#[derive(Clone, Copy, FromPyObject)]
+struct Rotation {
+    size: Option<u64>,
+    every_s: Option<f64>,
+}
+
+impl Rotation {
+    fn parse(self) -> Result<Rotate> {
+        Ok(Rotate {
+            bytes: self.size,
+            age: self.every_s.map(seconds).transpose()?,
+        })
+    }
+}
+
+/// `membench.Sample`, by its attributes.
+#[derive(Clone, Copy, FromPyObject)]
+struct Sampled {
+    keys: u32,
+    connections: u32,
+}
+
+impl Sampled {
+    fn parse(self) -> Sample {
+        Sample {
+            keys: self.keys,
+            connections: self.connections,
+        }
+    }
+}
+
 /// `membench.Guards`, by its attributes.
 #[derive(Clone, Copy, FromPyObject)]
 struct Guards {
     nice: Option<i32>,
     max_cpu: Option<f64>,
     max_memory: Option<u64>,
-    max_size: Option<u64>,
+    max_written: Option<u64>,
     min_free: Option<u64>,
 }
 
@@ -185,10 +209,17 @@ impl Guards {
         Limits {
             max_cpu: self.max_cpu,
             max_memory: self.max_memory,
-            max_size: self.max_size,
+            max_written: self.max_written,
             min_free: self.min_free,
         }
     }
+}
+
+#[pyfunction]
+fn source_kind(text: &str) -> PyResult<&'static str> {
+    SourceSpec::parse(text)
+        .map(|source| source.kind())
+        .map_err(raise)
 }
 
 fn parse_side(name: &str) -> Result<Side> {
@@ -202,7 +233,7 @@ fn parse_side(name: &str) -> Result<Side> {
         })
 }
 
-pub(super) fn parse_responses(name: &str) -> Result<Responses> {
+fn parse_responses(name: &str) -> Result<Responses> {
     [Responses::None, Responses::Lengths, Responses::Bytes]
         .into_iter()
         .find(|responses| responses.name() == name)
@@ -213,7 +244,7 @@ pub(super) fn parse_responses(name: &str) -> Result<Responses> {
         })
 }
 
-/// Hooks of sockets, or a way to attach to interfaces.
+/// Parses the name of hooks of sockets, or of a way to attach to interfaces.
 fn parse_hooks(name: &str) -> Result<(Option<Hooks>, Option<Attachment>)> {
     let hooks = Hooks::ALL.into_iter().find(|hooks| hooks.name() == name);
     let mut ways = Attachment::ALL.into_iter();
@@ -233,5 +264,6 @@ pub(super) fn seconds(seconds: f64) -> Result<Duration> {
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(source_kind, module)?)?;
     module.add_class::<Recorder>()
 }

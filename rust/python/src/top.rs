@@ -1,6 +1,5 @@
 //! Bindings of `top`: a recording that is only counted, one interval after the other.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -8,11 +7,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use membench_analysis::top::Top as Counter;
-use membench_capture::{Limits, RecordOptions, Recorder as Engine};
+use membench_capture::{RecordOptions, Recorder as Engine};
 use membench_decode::privacy::Names;
-use membench_event::Sample;
 
-use super::capture::{Selected, parse_responses, seconds};
+use super::capture::{Options, seconds};
 use super::error::raise;
 
 #[pyclass(frozen, module = "membench._native")]
@@ -25,52 +23,23 @@ struct Top {
 #[pymethods]
 impl Top {
     #[new]
-    #[pyo3(signature = (source, *, file, interface, hooked, selection, responses, ring_size, statistics, drop_privileges, keys, key_file,
-        remember))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a keyword of the Python signature"
-    )]
+    #[pyo3(signature = (source, options, *, keys, remember))]
     fn new(
         py: Python<'_>,
-        source: String,
-        file: Option<PathBuf>,
-        interface: Option<String>,
-        hooked: Option<String>,
-        selection: Selected,
-        responses: &str,
-        ring_size: u32,
-        statistics: bool,
-        drop_privileges: bool,
+        source: &str,
+        options: Options,
         keys: usize,
-        key_file: Option<PathBuf>,
         remember: bool,
     ) -> PyResult<Self> {
         let names = remember.then(Names::default);
         let options = RecordOptions {
-            source,
-            file,
-            interface,
-            hooked,
-            fallback: true,
-            output: None,
-            force: false,
-            selection: selection.parse()?,
-            responses: parse_responses(responses)?,
-            ring_bytes: ring_size,
-            duration: None,
-            key_file,
-            statistics,
-            drop_privileges,
-            live: true,
-            hooks: None,
-            attachment: None,
-            rotate: None,
-            max_size: None,
-            sample: Sample::default(),
-            nice: None,
-            limits: Limits::default(),
             names: names.clone(),
+            ..options.parse(source)?
+        };
+        // Only memcached itself knows how many lines of its log it dropped.
+        let options = RecordOptions {
+            statistics: options.source.is_log(),
+            ..options
         };
         Ok(Self {
             engine: py.detach(|| Engine::start(options)).map_err(raise)?,
@@ -79,7 +48,7 @@ impl Top {
         })
     }
 
-    /// Counts what comes within the time; false once the recording has ended and all is counted.
+    /// Counts the events that come within the time; false once the recording has ended and all are counted.
     fn count(&self, py: Python<'_>, timeout_s: f64) -> PyResult<bool> {
         let patience = seconds(timeout_s)?;
         let more = py.detach(|| self.count_until(Instant::now() + patience));
@@ -87,8 +56,8 @@ impl Top {
         Ok(more)
     }
 
-    fn take(&self, py: Python<'_>, most: usize) -> PyResult<String> {
-        super::json(&py.detach(|| self.counter().take(most)))
+    fn take(&self, py: Python<'_>, limit: usize) -> PyResult<String> {
+        super::json(&py.detach(|| self.counter().take(limit)))
     }
 
     fn status(&self) -> PyResult<String> {
@@ -102,7 +71,7 @@ impl Top {
 
     fn stop(&self, py: Python<'_>) {
         self.engine.stop("stop");
-        // What it came to is of no interest: nothing was written.
+        // Nothing was written: the result is of no interest.
         py.detach(|| drop(self.engine.finish()));
     }
 }
@@ -118,7 +87,7 @@ impl Top {
             match self.engine.next_batch(left) {
                 Some(batch) => {
                     let mut counter = self.counter();
-                    for (connection, client) in &batch.met {
+                    for (connection, client) in &batch.connections {
                         counter.connect(*connection, *client);
                     }
                     counter.feed(&batch.events);

@@ -1,8 +1,8 @@
-//! What was asked to be followed, and found → why a recording has no connection in it.
+//! A selection, and the listeners found for it → the reason why a recording has no connection in it.
 
 use crate::{Followed, Side};
 
-/// Why nothing was recorded. `listened`: whether anything that was asked for listened.
+/// Explains why nothing was recorded. `listened` is true if anything listened where it was asked for.
 pub(crate) fn reason(followed: &Followed, listened: bool) -> String {
     let place = places(followed);
     match followed.side {
@@ -20,7 +20,7 @@ pub(crate) fn reason(followed: &Followed, listened: bool) -> String {
     }
 }
 
-/// Ports and paths as one would say them.
+/// Lists ports and paths as one would say them.
 fn places(followed: &Followed) -> String {
     let ports = followed.ports.iter().map(|port| format!("port {port}"));
     let paths = followed.sockets.iter();
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_told_what_was_looked_for_and_where() {
+    fn the_reason_names_what_was_looked_for_and_where() {
         let ports = Followed::ports(&[11211, 11212]);
         let narrowed = Followed {
             pids: vec![7],

@@ -1,74 +1,59 @@
-//! What a recording uses of its machine → the limit it has reached, if any.
+//! A recording's use of its machine → the guard it has reached, if any.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
-use membench_profile::Writer;
+use membench_event::Setting;
 use serde::Serialize;
 
-use crate::clock;
-use crate::recorder::Stop;
-
-/// CPU time is averaged over so long, so that a burst (sealing a part) does not end a recording.
+/// CPU time is averaged over this window, so that a burst (sealing a part) does not end a recording.
 const CPU_WINDOW: Duration = Duration::from_secs(5);
 
-/// What a recording may use before it ends by itself; none is no limit.
+/// The guards of a recording, which end it before it does harm; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Limits {
-    /// Its process's CPU time, as a share of one CPU, over 5 s.
+    /// Most CPU time of the process, as a share of one CPU over 5 s.
     pub max_cpu: Option<f64>,
-    /// Its process's memory, the ring included, bytes.
+    /// Most memory of the process, the rings included, bytes.
     pub max_memory: Option<u64>,
-    /// What it has written, bytes.
-    pub max_size: Option<u64>,
-    /// What must stay free on the disk it writes to, bytes.
+    /// Most bytes written.
+    pub max_written: Option<u64>,
+    /// Least space that must stay free on the disk written to, bytes.
     pub min_free: Option<u64>,
 }
 
-/// What a recording has used by now.
+/// Resources that a recording has used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     /// CPU time so far, s.
     pub(crate) cpu_s: f64,
-    /// Memory, bytes, where the system tells.
+    /// Memory, bytes; `None` if the system does not tell.
     pub(crate) memory: Option<u64>,
-    /// Written, bytes.
-    pub(crate) size: u64,
-    /// Free on the disk, bytes, where something is written and the system tells.
+    /// Bytes written.
+    pub(crate) written: u64,
+    /// Free space on the disk, bytes; `None` if nothing is written or the system does not tell.
     pub(crate) free: Option<u64>,
 }
 
-impl Usage {
-    /// What this process uses now, with a ring of its own and profiles written before.
-    pub(crate) fn now(writer: Option<&Writer>, ring: u64, written_before: u64) -> Self {
-        Self {
-            cpu_s: clock::cpu_s(),
-            memory: resident_memory().map(|own| own + ring),
-            size: written_before + writer.map_or(0, Writer::bytes_written),
-            free: writer.and_then(Writer::free_bytes),
-        }
-    }
-}
-
-/// A limit that was reached, in words that name the option which sets it.
+/// A guard that was reached. Its text names the option that sets it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reached {
-    /// Share of one CPU used, and allowed.
+    /// Share of one CPU: used, allowed.
     Cpu(f64, f64),
-    /// Bytes of memory used, and allowed.
+    /// Bytes of memory: used, allowed.
     Memory(u64, u64),
-    /// Bytes written, and allowed.
+    /// Bytes on disk: written, allowed.
     Size(u64, u64),
-    /// Bytes free, and wanted.
+    /// Bytes of free disk space: left, wanted.
     Free(u64, u64),
 }
 
-/// Watches the limits.
+/// Compares what is used with the limits.
 #[derive(Debug)]
 pub(crate) struct Guards {
     limits: Limits,
-    /// CPU time at earlier looks: the first is as old as the window, or all there is.
+    /// CPU time at earlier checks. The first is as old as the window, once there are enough.
     looks: VecDeque<(Instant, f64)>,
 }
 
@@ -80,28 +65,18 @@ impl Guards {
         }
     }
 
-    /// Ends a recording that has reached a limit, or written as much as was asked for.
-    pub(crate) fn enforce(&mut self, usage: &Usage, max_size: Option<u64>, stop: &Stop) {
-        if max_size.is_some_and(|most| usage.size >= most) {
-            stop.ask("max-size");
-        }
-        if let Some(reached) = self.check(Instant::now(), usage) {
-            stop.ask(&reached.to_string());
-        }
-    }
-
-    /// The first limit that is reached.
+    /// Returns the first limit that is reached.
     pub(crate) fn check(&mut self, now: Instant, usage: &Usage) -> Option<Reached> {
         let Usage {
             cpu_s,
             memory,
-            size,
+            written,
             free,
         } = *usage;
         let Limits {
             max_cpu,
             max_memory,
-            max_size,
+            max_written,
             min_free,
         } = self.limits;
         let over = |used: Option<u64>, limit: Option<u64>| {
@@ -113,11 +88,13 @@ impl Guards {
             (share > limit).then_some(Reached::Cpu(share, limit))
         })
         .or_else(|| over(memory, max_memory).map(|(used, limit)| Reached::Memory(used, limit)))
-        .or_else(|| over(Some(size), max_size).map(|(used, limit)| Reached::Size(used, limit)))
+        .or_else(|| {
+            over(Some(written), max_written).map(|(used, limit)| Reached::Size(used, limit))
+        })
         .or_else(|| over(min_free, free).map(|(limit, free)| Reached::Free(free, limit)))
     }
 
-    /// CPU time over the window, as a share of one CPU; none before there is a whole window to look back on.
+    /// Returns CPU time over the window, as a share of one CPU; `None` until the first window is over.
     fn cpu_share(&mut self, now: Instant, cpu_s: f64) -> Option<f64> {
         self.looks.push_back((now, cpu_s));
         let is_old = |look: &(Instant, f64)| now.duration_since(look.0) >= CPU_WINDOW;
@@ -135,34 +112,35 @@ impl fmt::Display for Reached {
         match *self {
             Self::Cpu(used, limit) => write!(
                 to,
-                "cpu guard: {:.1} % of one CPU over 5 s, --max-cpu {:.1}%",
+                "cpu guard: {:.1} % of one CPU over 5 s, `{}` is {:.1} %",
                 used * 100.0,
+                Setting::MaxCpu,
                 limit * 100.0
             ),
             Self::Memory(used, limit) => {
                 let (used, limit) = (megabytes(used), megabytes(limit));
-                write!(
-                    to,
-                    "memory guard: {used} of its own, --max-memory is {limit}"
-                )
+                let setting = Setting::MaxMemory;
+                write!(to, "memory guard: {used} used, `{setting}` is {limit}")
             }
             Self::Size(used, limit) => {
                 let (used, limit) = (megabytes(used), megabytes(limit));
+                let setting = Setting::MaxSize;
                 write!(
                     to,
-                    "size guard: {used} written, the guard is {limit}; --max-size sets another"
+                    "size guard: {used} written, the limit is {limit} unless `{setting}` sets another"
                 )
             }
             Self::Free(free, limit) => {
                 let (free, limit) = (megabytes(free), megabytes(limit));
-                write!(to, "disk guard: {free} free, --min-free is {limit}")
+                let setting = Setting::MinFree;
+                write!(to, "disk guard: {free} free, `{setting}` is {limit}")
             }
         }
     }
 }
 
-/// Resident memory of this process, bytes.
-fn resident_memory() -> Option<u64> {
+/// Returns the resident memory of this process, bytes.
+pub(crate) fn resident_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
@@ -175,7 +153,7 @@ mod tests {
     const QUIET: Usage = Usage {
         cpu_s: 0.0,
         memory: Some(100),
-        size: 100,
+        written: 100,
         free: Some(100),
     };
 
@@ -184,7 +162,7 @@ mod tests {
         let limits = Limits {
             max_cpu: None,
             max_memory: Some(100),
-            max_size: Some(100),
+            max_written: Some(100),
             min_free: Some(100),
         };
         for (usage, expected) in [
@@ -196,7 +174,13 @@ mod tests {
                 },
                 Some(Reached::Memory(101, 100)),
             ),
-            (Usage { size: 101, ..QUIET }, Some(Reached::Size(101, 100))),
+            (
+                Usage {
+                    written: 101,
+                    ..QUIET
+                },
+                Some(Reached::Size(101, 100)),
+            ),
             (
                 Usage {
                     free: Some(99),
@@ -253,11 +237,11 @@ mod tests {
         for (reached, text) in [
             (
                 Reached::Cpu(1.5, 1.0),
-                "cpu guard: 150.0 % of one CPU over 5 s, --max-cpu 100.0%",
+                "cpu guard: 150.0 % of one CPU over 5 s, `max-cpu` is 100.0 %",
             ),
             (
                 Reached::Free(1_500_000, 2_000_000),
-                "disk guard: 1.5 MB free, --min-free is 2.0 MB",
+                "disk guard: 1.5 MB free, `min-free` is 2.0 MB",
             ),
         ] {
             assert_eq!(reached.to_string(), text);

@@ -1,26 +1,25 @@
-//! What a recording was asked for and how it works → the head of its manifest.
+//! A recording's options and its open source → the head of its manifest.
 
 use std::path::PathBuf;
 
-use membench_decode::privacy::KeyHasher;
-use membench_event::Anchor;
 use membench_profile::{Filters, Header};
+use serde_json::json;
 
-use crate::recorder::RecordOptions;
-use crate::source::Source;
-use crate::{Followed, Yielding};
+use crate::recorder::options::RecordOptions;
+use crate::source::Description;
+use crate::{Followed, Limits, Yielding};
 
-/// What is known of a recording when it starts.
+/// Describes a recording that starts.
 pub(crate) fn header(
     options: &RecordOptions,
     followed: &Followed,
-    source: &Source,
-    hasher: &KeyHasher,
-    anchor: Anchor,
+    description: &Description,
+    limits: Limits,
     yielding: Yielding,
 ) -> Header {
+    let responses = (!description.spec.is_log()).then(|| options.responses.name().to_owned());
     let mut header = Header {
-        source: options.source.clone(),
+        source: description.spec.to_string(),
         filters: Filters {
             ports: followed.ports.clone(),
             sockets: names(&followed.sockets),
@@ -28,19 +27,22 @@ pub(crate) fn header(
             cgroups: names(&options.selection.cgroups),
             network_namespaces: followed.network_namespaces.clone(),
         },
-        responses: Some(options.responses.name().to_owned()),
-        key_fingerprint: Some(hasher.fingerprint()),
-        anchor,
-        time_basis: followed.side.time_basis().to_owned(),
+        responses,
+        anchor: description.anchor,
+        time_basis: description.time_basis.to_owned(),
         sampling: options.sample.share(),
         sample: options.sample,
-        facts: serde_json::json!({
-            "yielding": yielding,
-            "limits": options.limits,
-        }),
+        statistics_start: description.statistics_start.clone(),
+        facts: description.facts.clone(),
         ..Header::default()
     };
-    source.describe(&mut header);
+    if let Some(kernel) = &description.kernel {
+        kernel.describe(&mut header);
+    }
+    header.facts["yielding"] = json!(yielding);
+    header.facts["limits"] = json!(limits);
+    header.facts["instead"] = json!(description.instead);
+    header.facts["removal"] = json!(description.removal);
     header
 }
 

@@ -1,4 +1,4 @@
-//! A recording's beginning and end → one line each in the system's journal, where there is one.
+//! A recording's start and end → one line each in the system's log, if there is one.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -7,14 +7,14 @@ use rustix::process::getuid;
 
 use crate::{RecordOptions, Recording, invoking_user};
 
-/// systemd's own socket, whose messages are fields (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>),
+/// systemd's own socket, whose messages are fields (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>).
 const JOURNAL: &str = "/run/systemd/journal/socket";
-/// and that of any other system log (RFC 3164).
+/// The socket of any other system log (RFC 3164).
 const SYSLOG: &str = "/dev/log";
 /// Facility daemon, severity notice.
 const PRIORITY: u8 = 3 << 3 | 5;
 
-/// An open system log; none where the machine has none. Nothing ever waits for it.
+/// An open system log, if the machine has one. Nothing ever waits for it.
 #[derive(Debug)]
 pub(crate) struct Journal(Option<(Form, UnixDatagram)>);
 
@@ -25,13 +25,13 @@ enum Form {
 }
 
 impl Journal {
-    /// Opens it while this process still may.
+    /// Opens the system log, while this process still may.
     pub(crate) fn open() -> Self {
         let fields = connect(Path::new(JOURNAL)).map(|socket| (Form::Fields, socket));
         Self(fields.or_else(|| connect(Path::new(SYSLOG)).map(|socket| (Form::Line, socket))))
     }
 
-    /// Says who records what, and with which programs.
+    /// Logs who records what, and with which programs.
     pub(crate) fn attached(&self, options: &RecordOptions, object: &str) {
         let by = invoking_user().map_or_else(String::new, |user| format!(" for uid {}", user.uid));
         let output = options.output.as_ref();
@@ -50,16 +50,16 @@ impl Journal {
         ));
     }
 
-    /// Says that it is over.
+    /// Logs the end of a recording.
     pub(crate) fn detached(&self, recording: &Recording) {
         let Recording {
             events,
             duration_s,
-            stopped_by,
+            ended,
             ..
         } = recording;
         self.say(&format!(
-            "detached after {duration_s:.1} s and {events} events: {stopped_by}"
+            "detached after {duration_s:.1} s and {events} events: {ended}"
         ));
     }
 
@@ -78,7 +78,7 @@ fn connect(path: &Path) -> Option<UnixDatagram> {
     Some(socket)
 }
 
-/// A line in the log's own form; what a path may hold of line ends becomes spaces.
+/// Formats a line for the log. Control characters, which a path may hold, become spaces.
 fn message(form: Form, text: &str) -> String {
     let text = text.replace(char::is_control, " ");
     match form {

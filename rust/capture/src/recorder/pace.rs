@@ -1,4 +1,4 @@
-//! Each look into the rings → when to look next, and how well the recorder keeps up.
+//! Each look into a source's buffer → when to look next, and how well the recorder keeps up.
 
 use std::time::Duration;
 
@@ -7,36 +7,36 @@ use serde::Serialize;
 /// The shortest and the longest pause between two looks.
 pub(crate) const DRAIN_PERIODS: (Duration, Duration) =
     (Duration::from_millis(1), Duration::from_millis(10));
-/// A ring that was fuller than this is looked into sooner,
+/// Fill above which the next look comes sooner.
 const FULL: f64 = 0.25;
-/// and one emptier than this later.
+/// Fill below which the next look comes later.
 const EMPTY: f64 = 0.05;
 
-/// A look that finds a ring this full, or records this old, is late.
+/// Fill at which a look is late.
 const LATE_FILL: f64 = 0.5;
+/// Age of a record at which the look that takes it is late.
 const LATE_LAG: Duration = Duration::from_secs(1);
 
-/// How well a recorder kept up.
+/// Measures of how well a recorder keeps up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Pace {
-    /// The fullest a ring was found, 0…1.
+    /// Highest fill of a ring, 0…1.
     pub ring_fill: f64,
-    /// Age of the oldest record found, s.
+    /// Age of the oldest record, s.
     pub lag_s: f64,
-    /// Looks that found a ring at least half full, or records a second old.
+    /// Number of looks that found a ring at least half full, or a record at least a second old.
     pub late: u64,
 }
 
 impl Pace {
-    /// Notes a look that found a ring so full, and a record so old.
-    pub(crate) fn note(&mut self, fill: f64, lag: Duration) {
+    fn note(&mut self, fill: f64, lag: Duration) {
         self.ring_fill = self.ring_fill.max(fill);
         self.lag_s = self.lag_s.max(lag.as_secs_f64());
         self.late += u64::from(fill >= LATE_FILL || lag >= LATE_LAG);
     }
 
-    /// Adds what a later span came to.
-    pub(crate) fn add(&mut self, later: Self) {
+    /// Adds a later span.
+    fn add(&mut self, later: Self) {
         let Self {
             ring_fill,
             lag_s,
@@ -48,25 +48,43 @@ impl Pace {
     }
 }
 
-/// How many spans are told of together: a person must be able to see that one of them was late.
-const SPANS_TOLD: usize = 8;
+/// Spans that a status sums up: a person must be able to see that one of them was late.
+const SPANS_SHOWN: usize = 8;
 
-/// The last few spans.
+/// The pace of a recorder since the last status, over the last few spans, and in all.
 #[derive(Debug, Default)]
-pub(crate) struct Lately([Pace; SPANS_TOLD]);
+pub(crate) struct PaceLog {
+    span: Pace,
+    latest: [Pace; SPANS_SHOWN],
+    all: Pace,
+}
 
-impl Lately {
-    /// Puts another span in the place of the oldest; returns what they all came to.
-    pub(crate) fn tell(&mut self, span: Pace) -> Pace {
-        self.0.rotate_right(1);
-        self.0[0] = span;
-        let mut all = Pace::default();
-        self.0.iter().for_each(|one| all.add(*one));
-        all
+impl PaceLog {
+    /// Notes a look that found the fullest ring at `fill`, and the oldest record at an age of `lag`.
+    pub(crate) fn note(&mut self, fill: f64, lag: Duration) {
+        self.span.note(fill, lag);
+    }
+
+    /// Ends a span; returns the sum of the latest ones.
+    pub(crate) fn end_span(&mut self) -> Pace {
+        let span = std::mem::take(&mut self.span);
+        self.all.add(span);
+        self.latest.rotate_right(1);
+        self.latest[0] = span;
+        let mut sum = Pace::default();
+        self.latest.iter().for_each(|one| sum.add(*one));
+        sum
+    }
+
+    /// The sum of everything noted.
+    pub(crate) fn total(&self) -> Pace {
+        let mut sum = self.all;
+        sum.add(self.span);
+        sum
     }
 }
 
-/// The next pause, after one so long and a look that found the fullest ring so full.
+/// Returns the pause before the next look, given the last pause and how full the fullest ring was.
 pub(crate) fn next_period(period: Duration, fill: f64) -> Duration {
     let next = if fill > FULL {
         period / 2
@@ -113,15 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn a_late_span_is_told_of_for_a_while() {
-        let mut lately = Lately::default();
-        let late = Pace {
-            late: 1,
-            ..Pace::default()
-        };
-        let mut told = vec![lately.tell(late).late];
-        told.extend((0..SPANS_TOLD).map(|_| lately.tell(Pace::default()).late));
-        assert_eq!(told, [1, 1, 1, 1, 1, 1, 1, 1, 0]);
+    fn a_late_span_is_shown_for_a_while() {
+        let mut pace = PaceLog::default();
+        pace.note(1.0, Duration::ZERO);
+        let shown: Vec<u64> = (0..=SPANS_SHOWN).map(|_| pace.end_span().late).collect();
+        assert_eq!(shown, [1, 1, 1, 1, 1, 1, 1, 1, 0]);
+        assert_eq!(pace.total().late, 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a recording came to, in numbers and names.
+//! The result of a recording.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use membench_event::{Ledger, Sample};
 use serde::Serialize;
 
-use crate::Pace;
+use crate::{Ended, Pace};
 
 /// One of a server's own counters over the recording, beside what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,33 +17,33 @@ pub struct Difference {
     pub path: Option<String>,
     /// The counter's name in `stats`.
     pub counter: &'static str,
-    /// By how much the server says it grew.
+    /// Its growth, as the server says.
     pub server: u64,
-    /// What was recorded between the server's two answers.
+    /// Its growth between the server's two answers, as recorded.
     pub recorded: u64,
 }
 
-/// What recording cost this machine.
+/// The cost of a recording to this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
     /// CPU time of this process since it attached, s.
     pub cpu_s: f64,
-    /// The same an event, ns.
+    /// CPU time per event, ns.
     pub ns_per_event: Option<f64>,
-    /// Size of the profile, bytes.
+    /// Size of the profiles, bytes.
     pub bytes_written: u64,
-    /// The same an event.
+    /// Size of the profiles per event, bytes.
     pub bytes_per_event: Option<f64>,
 }
 
 /// A recording that has ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recording {
-    /// The profile, if one was written; the last of several.
+    /// The last profile, if any was written.
     pub profile: Option<PathBuf>,
-    /// All of them, in order.
+    /// Every profile, in order.
     pub profiles: Vec<PathBuf>,
-    /// From attaching to detaching, s.
+    /// Time from attaching to detaching, s; of a stored source, the time it covers.
     pub duration_s: f64,
     /// Events.
     pub events: u64,
@@ -51,32 +51,32 @@ pub struct Recording {
     pub requests: u64,
     /// Connections.
     pub connections: u64,
-    /// Of them, open before the recording.
+    /// Connections that were open before the recording.
     pub open_at_start: u64,
-    /// Why there is no connection in it, where there is none.
-    pub empty: Option<String>,
+    /// The reason why no connection was recorded, if none was.
+    pub why_empty: Option<String>,
     /// Events by command.
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// Which share of the traffic was kept.
+    /// The share of the traffic that was kept.
     pub sample: Sample,
-    /// Events left out as they are not of the sample.
+    /// Events left out, as they are not of the sample.
     pub sampled_out: u64,
-    /// Where every byte went.
+    /// The ledger of every byte.
     pub ledger: Ledger,
     /// The servers' own counters beside what was recorded.
     pub differences: Vec<Difference>,
-    /// Servers of which there is no such comparison, though it was asked for.
-    pub not_compared: u64,
-    /// How well it kept up.
+    /// Number of servers without such a comparison, though it was asked for.
+    pub uncompared: u64,
+    /// Measures of how well the recorder kept up.
     pub pace: Pace,
-    /// What it cost.
+    /// Its cost.
     pub cost: Cost,
-    /// What ended it.
-    pub stopped_by: String,
-    /// What removes programs of ours that could not be removed, if there are any.
-    pub left_behind: Option<String>,
-    /// What could not be written, if anything.
+    /// The reason for its end.
+    pub ended: Ended,
+    /// The shell command that removes programs of ours, if they could not be removed.
+    pub removal: Option<String>,
+    /// The first failure to write, if any.
     pub write_error: Option<String>,
 }

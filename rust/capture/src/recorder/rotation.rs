@@ -1,26 +1,34 @@
-//! One profile after another: when the next is due, where it goes, and sealing the last one meanwhile.
+//! Events of one recording → one profile after another, each sealed while the next is being written.
 
-use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
-use membench_event::{Anchor, ConnectionRow, Ledger};
+use membench_event::{Anchor, ConnectionRow, Ledger, LossRow};
 use membench_profile::{End, Header, Owner, Writer};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use crate::recorder::thread::{Running, give_up_writing};
-use crate::{Error, Result, clock};
+use crate::{Error, Result};
 
-/// When a recording goes on in another profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rotate {
-    /// Once so many bytes are written.
-    Size(u64),
-    /// After so long.
-    Age(Duration),
+/// Limits at which a recording continues in another profile: the first one reached counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotate {
+    /// Bytes of one profile.
+    pub bytes: Option<u64>,
+    /// Time that one profile covers; of a stored source, by its own times.
+    pub age: Option<Duration>,
 }
 
-/// A profile that was finished.
+impl Rotate {
+    /// True if everything goes into one profile.
+    pub fn is_never(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// A profile that was sealed.
 #[derive(Clone, Debug)]
 pub(crate) struct Finished {
     pub(crate) path: PathBuf,
@@ -30,54 +38,80 @@ pub(crate) struct Finished {
     pub(crate) not_taken: u64,
 }
 
+/// The state of a recording at the moment where one profile ends.
+pub(crate) struct Cut<'a> {
+    /// The moment, on the events' clock, ns.
+    pub(crate) now: u64,
+    /// Every connection of the recording.
+    pub(crate) connections: &'a [ConnectionRow],
+    /// Losses since the last cut.
+    pub(crate) losses: Vec<LossRow>,
+    /// The ledger since the recording began.
+    pub(crate) ledger: Ledger,
+    /// Events left out since the last cut.
+    pub(crate) sampled_out: u64,
+    /// The reason for the profile's end.
+    pub(crate) stopped_by: String,
+    /// The servers' counters at the end.
+    pub(crate) statistics_end: serde_json::Value,
+}
+
 /// The profiles of one recording.
-pub(crate) struct Rotation {
-    every: Option<Rotate>,
+pub(crate) struct Profiles {
+    writer: Writer,
+    rotate: Rotate,
     path: PathBuf,
     header: Header,
     number: u32,
     force: bool,
-    begun: Instant,
-    /// The same on the events' clock, ns; 0 for the first profile.
+    /// Start of the current profile on the events' clock, ns.
+    begun: u64,
+    /// Time before which connections belong to earlier profiles, ns; 0 for the first profile.
     since: u64,
-    /// The ledger of the profiles before this one.
+    /// The ledger of the earlier profiles.
     before: Ledger,
     sealing: Option<JoinHandle<Result<Finished>>>,
     finished: Vec<Finished>,
 }
 
-impl Rotation {
-    pub(crate) fn new(every: Option<Rotate>, path: PathBuf, header: Header, force: bool) -> Self {
-        Self {
-            every,
+impl Profiles {
+    /// Creates the first profile, which is to belong to `owner`.
+    pub(crate) fn create(
+        path: PathBuf,
+        header: Header,
+        rotate: Rotate,
+        owner: Option<Owner>,
+        force: bool,
+    ) -> Result<Self> {
+        let first = name(&path, rotate, 1);
+        Ok(Self {
+            writer: Writer::create_for(owner, &first, header.clone(), force)?,
+            rotate,
             path,
-            header,
             number: 1,
             force,
-            begun: Instant::now(),
+            begun: header.anchor.monotonic_ns,
+            header,
             since: 0,
             before: Ledger::default(),
             sealing: None,
             finished: Vec::new(),
-        }
+        })
     }
 
-    /// The same, of a recording that began at that moment.
-    pub(crate) fn beginning(self, begun: Instant) -> Self {
-        Self { begun, ..self }
+    /// The current profile.
+    pub(crate) fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
     }
 
-    /// Where the profile that is being written is.
-    pub(crate) fn current(&self) -> PathBuf {
-        match self.every {
-            Some(_) => numbered(&self.path, self.number),
-            None => self.path.clone(),
-        }
+    /// The user that the profiles belong to.
+    pub(crate) fn owner(&self) -> Owner {
+        self.writer.owner()
     }
 
-    /// Makes sure, once this thread is whom the profiles belong to, that it can make another.
+    /// Fails if the calling thread, which has become the profiles' owner by now, may not create another one.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.every.is_none() {
+        if self.rotate.is_never() {
             return Ok(());
         }
         let folder = match self.path.parent() {
@@ -96,34 +130,29 @@ impl Rotation {
         })
     }
 
-    /// Bytes of the profiles before this one.
-    pub(crate) fn bytes_before(&self) -> u64 {
-        self.finished.iter().map(|one| one.bytes).sum()
+    /// Bytes written to all profiles.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        let before: u64 = self.finished.iter().map(|one| one.bytes).sum();
+        before + self.writer.bytes_written()
     }
 
-    /// Whether the next one is due. One is sealed at a time.
-    fn is_due(&self, bytes: u64) -> bool {
-        let sealed = self.sealing.as_ref().is_none_or(JoinHandle::is_finished);
-        sealed
-            && match self.every {
-                None => false,
-                Some(Rotate::Size(most)) => bytes >= most,
-                Some(Rotate::Age(most)) => self.begun.elapsed() >= most,
-            }
+    /// Bytes free on the disk, if the system tells.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.writer.free_bytes()
     }
 
-    /// Opens the first profile, for whoever it is to belong to.
-    pub(crate) fn first(&self, owner: Option<Owner>) -> Result<Writer> {
-        Ok(Writer::create_for(
-            owner,
-            &self.current(),
-            self.header.clone(),
-            self.force,
-        )?)
+    /// True if the next profile is due at `now`, ns. Only one is sealed at a time.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        let Rotate { bytes, age } = self.rotate;
+        let covered = Duration::from_nanos(now.saturating_sub(self.begun));
+        let is_large = bytes.is_some_and(|limit| self.writer.bytes_written() >= limit);
+        let is_old = age.is_some_and(|limit| covered >= limit);
+        (is_large || is_old) && self.sealing.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Opens the next profile, whose times are placed as those of the first are.
-    fn open_next(&mut self, now: u64) -> Result<Writer> {
+    /// Creates the next profile, which begins at `now`, ns.
+    pub(crate) fn create_next(&mut self, now: u64) -> Result<Writer> {
+        self.collect()?;
         let first = self.header.anchor;
         let header = Header {
             anchor: Anchor {
@@ -133,50 +162,56 @@ impl Rotation {
             statistics_start: serde_json::Value::Null,
             ..self.header.clone()
         };
-        let path = numbered(&self.path, self.number + 1);
+        let path = name(&self.path, self.rotate, self.number + 1);
         Ok(Writer::create(&path, header, self.force)?)
     }
 
-    /// What the profile that is being written has of the whole ledger.
-    pub(crate) fn share_of(&self, whole: &Ledger) -> Ledger {
-        whole.since(&self.before)
-    }
-
-    /// What the profile that is being written has of the connections: those open meanwhile.
-    pub(crate) fn rows_of(&self, all: &[ConnectionRow]) -> Vec<ConnectionRow> {
-        let is_ours = |row: &&ConnectionRow| row.closed.is_none_or(|closed| closed >= self.since);
-        let own = all.iter().filter(is_ours).cloned();
-        own.map(|row| ConnectionRow {
-            opened: row.opened.filter(|opened| *opened >= self.since),
-            ..row
-        })
-        .collect()
-    }
-
-    /// How long the profile that is being written lasts if it ends at that moment, ns.
-    pub(crate) fn duration_ns(&self, end: Instant) -> u64 {
-        u64::try_from((end - self.begun).as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// Finishes a profile while the next is being written.
-    fn seal(&mut self, writer: Writer, end: End, whole: Ledger, now: u64) -> Result<()> {
-        let path = self.current();
-        let failed = |source| Error::Io {
-            path: path.clone(),
-            source,
-        };
+    /// Continues in the next profile, and seals the current one on a thread of its own.
+    pub(crate) fn switch_to(&mut self, next: Writer, cut: Cut<'_>) -> Result<()> {
+        let path = name(&self.path, self.rotate, self.number);
+        let (now, ledger) = (cut.now, cut.ledger.clone());
+        let end = self.end_of_current(cut);
+        let last = std::mem::replace(&mut self.writer, next);
+        (self.number, self.begun, self.since) = (self.number + 1, now, now);
+        self.before = ledger;
         let sealed = path.clone();
         let thread = thread::Builder::new()
             .name("membench-rotate".into())
-            .spawn(move || finish(sealed, writer, end))
-            .map_err(failed)?;
+            .spawn(move || seal(sealed, last, end))
+            .map_err(|source| Error::Io { path, source })?;
         self.sealing = Some(thread);
-        (self.number, self.begun, self.since, self.before) =
-            (self.number + 1, Instant::now(), now, whole);
         Ok(())
     }
 
-    /// Takes note of the profile that was sealed meanwhile; waits for it.
+    /// Seals the last profile. Returns all of them, and the first failure.
+    pub(crate) fn finish(mut self, cut: Cut<'_>) -> (Vec<Finished>, Option<Error>) {
+        let failure = self.collect().err();
+        let path = name(&self.path, self.rotate, self.number);
+        let end = self.end_of_current(cut);
+        let failure = match seal(path, self.writer, end) {
+            Ok(last) => {
+                self.finished.push(last);
+                failure
+            }
+            Err(error) => failure.or(Some(error)),
+        };
+        (self.finished, failure)
+    }
+
+    /// The current profile's share of the recording: everything since the last cut.
+    fn end_of_current(&self, cut: Cut<'_>) -> End {
+        End {
+            connections: rows_since(self.since, cut.connections),
+            losses: cut.losses,
+            ledger: cut.ledger.since(&self.before),
+            statistics_end: cut.statistics_end,
+            stopped_by: cut.stopped_by,
+            duration_ns: cut.now.saturating_sub(self.begun),
+            sampled_out: cut.sampled_out,
+        }
+    }
+
+    /// Waits for the profile that is being sealed, and takes note of it.
     fn collect(&mut self) -> Result<()> {
         let Some(sealing) = self.sealing.take() else {
             return Ok(());
@@ -187,66 +222,22 @@ impl Rotation {
         self.finished.push(sealed?);
         Ok(())
     }
-
-    /// Finishes the last profile; all of them, and the first failure.
-    pub(crate) fn end(mut self, writer: Writer, end: End) -> (Vec<Finished>, Option<Error>) {
-        let failure = self.collect().err();
-        let last = finish(self.current(), writer, end);
-        let failure = match last {
-            Ok(last) => {
-                self.finished.push(last);
-                failure
-            }
-            Err(error) => failure.or(Some(error)),
-        };
-        (self.finished, failure)
-    }
 }
 
-impl Running {
-    /// Goes on in another profile if that is due. What is on its way then, a request without its answer, becomes an
-    /// event of the next.
-    pub(crate) fn rotate(&mut self) {
-        let bytes = self.bytes_of_current();
-        if !self.rotation.as_ref().is_some_and(|it| it.is_due(bytes)) {
-            return;
-        }
-        // What is closed is only in the tables of its own time.
-        self.session.let_go(u64::MAX);
-        self.hand_on();
-        let Some(rotation) = &mut self.rotation else {
-            return;
-        };
-        let now = clock::monotonic_ns();
-        let next = rotation.collect().and_then(|()| rotation.open_next(now));
-        let rotated = next.and_then(|next| match self.writer.replace(next) {
-            Some(last) => self.seal(last, now),
-            None => Ok(()),
-        });
-        if let Err(error) = rotated {
-            give_up_writing(&mut self.write_error, &self.stop, &error);
-        }
-    }
-
-    fn seal(&mut self, writer: Writer, now: u64) -> Result<()> {
-        let Some(rotation) = &mut self.rotation else {
-            return Ok(());
-        };
-        let whole = self.source.ledger(&self.session).at_a_cut();
-        let end = End {
-            connections: rotation.rows_of(self.session.sockets().connections()),
-            losses: self.session.take_losses(),
-            ledger: rotation.share_of(&whole),
-            stopped_by: "rotate".into(),
-            duration_ns: rotation.duration_ns(Instant::now()),
-            sampled_out: self.session.take_sampled_out(),
-            ..End::default()
-        };
-        rotation.seal(writer, end, whole, now)
-    }
+/// The connections that were open after `since`, ns. Those opened before carry no time of opening.
+fn rows_since(since: u64, all: &[ConnectionRow]) -> Vec<ConnectionRow> {
+    let is_open = |row: &&ConnectionRow| row.closed.is_none_or(|closed| closed >= since);
+    let opened = |row: &ConnectionRow| row.opened.filter(|opened| *opened >= since);
+    all.iter()
+        .filter(is_open)
+        .map(|row| ConnectionRow {
+            opened: opened(row),
+            ..row.clone()
+        })
+        .collect()
 }
 
-fn finish(path: PathBuf, writer: Writer, end: End) -> Result<Finished> {
+fn seal(path: PathBuf, writer: Writer, end: End) -> Result<Finished> {
     let drops = end.ledger.user_queue_drops;
     let manifest = writer.finish(end)?;
     Ok(Finished {
@@ -254,6 +245,15 @@ fn finish(path: PathBuf, writer: Writer, end: End) -> Result<Finished> {
         bytes: manifest.parts.iter().map(|part| part.bytes).sum(),
         not_taken: manifest.ledger.user_queue_drops - drops,
     })
+}
+
+/// Returns the path of the `number`th profile.
+fn name(path: &Path, rotate: Rotate, number: u32) -> PathBuf {
+    if rotate.is_never() {
+        path.to_owned()
+    } else {
+        numbered(path, number)
+    }
 }
 
 /// `production.mb` → `production-000002.mb`.
@@ -304,11 +304,8 @@ mod tests {
             row(3, Some(100), None),
             row(4, None, None),
         ];
-        let mut rotation = Rotation::new(None, "x.mb".into(), Header::default(), false);
-        assert_eq!(rotation.rows_of(&all), all);
-        rotation.since = 100;
-        let found: Vec<_> = rotation
-            .rows_of(&all)
+        assert_eq!(rows_since(0, &all), all);
+        let found: Vec<_> = rows_since(100, &all)
             .iter()
             .map(|row| (row.connection, row.opened))
             .collect();

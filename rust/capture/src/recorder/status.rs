@@ -1,12 +1,13 @@
-//! What a running recording says of itself, several times a second.
+//! A running recording → its status, several times a second.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-use crate::{Limits, Pace, Yielding};
+use crate::recorder::stop::lock;
+use crate::{Ended, Limits, Pace, Yielding};
 
-/// Where a recording is.
+/// The stage of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -24,71 +25,73 @@ pub enum State {
 /// A server as a person would name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ServerStatus {
-    /// Where it listens.
+    /// Address or path that it listens at.
     pub listening: String,
     /// Its port.
     pub port: u16,
     /// Its process, if this user may see it.
     pub pid: Option<u32>,
-    /// Inode number of its network namespace, if that is not the recorder's own.
+    /// Inode number of its network namespace, unless it is the recorder's own.
     pub network_namespace: Option<u32>,
-    /// What it says its version is.
+    /// Its version, as it says itself.
     pub version: Option<String>,
-    /// Its worker threads.
+    /// Number of its worker threads.
     pub threads: Option<u64>,
-    /// Connections open when it was asked, ours left out.
+    /// Connections open when it was asked, without ours.
     pub connections: Option<u64>,
 }
 
-/// One look at a recording.
+/// The state of a recording at one moment.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
-    /// Where it is.
+    /// Its stage.
     pub state: State,
-    /// Since it attached, s.
+    /// Time since it attached, s.
     pub elapsed_s: f64,
     /// Events so far.
     pub events: u64,
     /// Requests so far: a multi-get is one.
     pub requests: u64,
-    /// Events in the last second or so, a second.
+    /// Events per second, since the last status.
     pub events_per_s: f64,
     /// Connections so far.
     pub connections: usize,
-    /// Of them, open.
+    /// Connections that are open.
     pub connections_open: usize,
-    /// Bytes of the profile.
+    /// Bytes written.
     pub bytes_written: u64,
-    /// Bytes lost, by every cause the kernel programs count.
+    /// Bytes lost, whatever the cause.
     pub lost_bytes: u64,
-    /// Lines of memcached's log lost, as far as it says.
+    /// Lines of memcached's log that were lost, as far as it says.
     pub lost_lines: u64,
-    /// Events that were not taken.
+    /// Events that a slow consumer did not take.
     pub user_queue_drops: u64,
-    /// CPU time of this process since it attached, s,
+    /// CPU time of this process since it attached, s.
     pub cpu_s: f64,
-    /// and its share of one CPU in the last second or so.
+    /// Share of one CPU that this process used, since the last status.
     pub cpu_share: f64,
-    /// How well it kept up in the last two seconds.
+    /// Pace during the last two seconds.
     pub pace: Pace,
-    /// How it stands back for the machine's own work.
+    /// Measures by which the process makes way for the machine's own work.
     pub yielding: Yielding,
-    /// What ends it by itself.
+    /// The guards that apply.
     pub limits: Limits,
     /// The servers.
     pub servers: Vec<ServerStatus>,
-    /// Which hooks.
+    /// The kind of source, as [`SourceSpec::kind`](crate::SourceSpec::kind) names it.
+    pub kind: &'static str,
+    /// The hooks, for sources that use some.
     pub hooks: Option<&'static str>,
-    /// Why the preferred hooks could not be used; `None` if they were.
+    /// The reason why the preferred hooks could not be used; `None` if they were.
     pub fallback: Option<String>,
-    /// The kernel's release.
+    /// The kernel's release, for sources that use hooks.
     pub kernel: Option<String>,
-    /// Where it records.
+    /// The source, in the form that it is asked for.
     pub source: String,
-    /// Why it records otherwise than was asked for, if it does.
+    /// Something to tell the user: why another source was taken, or what removes our programs by hand.
     pub notice: Option<String>,
-    /// What ended it.
-    pub stopped_by: Option<String>,
+    /// The reason for its end; `None` while it records.
+    pub ended: Option<Ended>,
 }
 
 /// A status that the recording writes and others read.
@@ -96,16 +99,13 @@ pub struct Status {
 pub(crate) struct Shared(Arc<Mutex<Status>>);
 
 impl Shared {
-    /// The latest look.
+    /// Returns the latest status.
     pub(crate) fn get(&self) -> Status {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.0).clone()
     }
 
-    /// Changes it.
+    /// Changes the status.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Status)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut lock(&self.0));
     }
 }

@@ -1,10 +1,10 @@
-//! Events → how many of what.
+//! Events → counts by command and outcome.
 
 use std::collections::BTreeMap;
 
 use membench_event::{Command, Event, Outcome};
 
-/// Counts of events, kept while they pass by.
+/// Counts of the events that have passed.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     events: u64,
@@ -37,17 +37,17 @@ impl Tally {
         }
     }
 
-    /// All events.
+    /// Number of events.
     pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
-    /// All requests: a multi-get is one.
+    /// Number of requests: a multi-get is one.
     pub(crate) fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// Events by command, those that occurred.
+    /// Events by command, for commands that occurred.
     pub(crate) fn commands(&self) -> BTreeMap<&'static str, u64> {
         named(
             Command::ALL.iter().map(|command| command.name()),
@@ -55,7 +55,7 @@ impl Tally {
         )
     }
 
-    /// Events by outcome, those that occurred.
+    /// Events by outcome, for outcomes that occurred.
     pub(crate) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
         named(
             Outcome::ALL.iter().map(|outcome| outcome.name()),

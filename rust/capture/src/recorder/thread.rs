@@ -1,174 +1,97 @@
-//! The recording's thread: drain, decode, write, tell; at the end detach, settle and seal.
+//! The recording's thread: drains the source, writes, watches the guards; at the end it detaches, settles and seals.
 
-use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use membench_decode::Decoder;
-use membench_event::{Anchor, OptionsTable};
-use membench_profile::Writer;
+use membench_event::{Ledger, ratio};
+use serde_json::Value;
 
-use crate::recorder::guards::Guards;
-use crate::recorder::pace::{self, DRAIN_PERIODS, Lately, Pace};
-use crate::recorder::rotation::Rotation;
+use crate::recorder::end::Ended;
+use crate::recorder::guards::{Guards, Usage, resident_memory};
+use crate::recorder::options::RecordOptions;
+use crate::recorder::pace::{self, DRAIN_PERIODS, PaceLog};
+use crate::recorder::recording::{Cost, Recording};
+use crate::recorder::rotation::{Cut, Profiles};
+use crate::recorder::servers::{Answers, Servers};
+use crate::recorder::sink::Sink;
 use crate::recorder::status::{ServerStatus, Shared, State, Status};
-use crate::recorder::tally::Tally;
-use crate::recorder::{Batch, RecordOptions, Recording, Stop};
+use crate::recorder::stop::Stop;
+use crate::recorder::{empty, tally::Tally};
 use crate::selection::listeners::{self, Listener};
-use crate::selection::namespaces;
-use crate::server::client::Asking;
-use crate::session::Session;
-use crate::session::peer::{OpenBefore, OwnAddresses};
-use crate::session::sockets::Sockets;
-use crate::source::{Drained, Source};
-use crate::{Followed, Limits, Result, Side, clock};
+use crate::source::{Clock, Description, Drained, Source};
+use crate::{Error, Followed, Result, Side, clock};
 
-/// How often the open part is flushed and the status told.
+/// Interval at which the open part is flushed and the status updated.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
-/// How often the known connections are written beside the open part, and listeners looked for while there are none.
+/// Interval at which known connections are written beside the open part, and listeners looked for while there are none.
 const SLOW_PERIOD: Duration = Duration::from_secs(1);
 /// Records taken before events are handed on, so that a drain never holds many.
 const RECORDS_PER_TURN: usize = 16_384;
+/// Time that servers may take for their last answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
-/// A recording's thread, before it runs.
-pub(crate) struct Running {
+/// A recording, as its thread runs it.
+pub(crate) struct RecordingThread {
     pub(crate) options: RecordOptions,
     pub(crate) followed: Followed,
+    pub(crate) description: Description,
     pub(crate) source: Source,
-    pub(crate) session: Session,
-    pub(crate) own: OwnAddresses,
-    pub(crate) asking: Asking,
-    versions_known: usize,
-    pub(crate) anchor: Anchor,
-    pub(crate) writer: Option<Writer>,
-    pub(crate) rotation: Option<Rotation>,
-    pub(crate) consumer: Option<SyncSender<Batch>>,
-    pub(crate) names: Arc<OptionsTable>,
-    pub(crate) tally: Tally,
+    pub(crate) servers: Servers,
+    pub(crate) sink: Sink,
+    pub(crate) guards: Guards,
     pub(crate) status: Shared,
     pub(crate) stop: Stop,
-    pub(crate) started: Instant,
-    /// CPU time this process had used by then, s.
-    pub(crate) cpu_before: f64,
-    pub(crate) guards: Guards,
-    /// How well it keeps up since it was last told,
-    pub(crate) pace: Pace,
-    /// in the spans before,
-    pub(crate) lately: Lately,
-    /// and before that.
-    pub(crate) pace_before: Pace,
-    pub(crate) drain_period: Duration,
-    pub(crate) flushed: Instant,
-    pub(crate) looked: Instant,
-    pub(crate) told: (Instant, u64, f64),
-    pub(crate) write_error: Option<String>,
-    /// Connections the consumer knows.
-    met: usize,
-    /// How many servers' answers are in the manifest.
-    servers_asked: usize,
+    pub(crate) progress: Progress,
 }
 
-impl Running {
-    pub(crate) fn new(
-        options: RecordOptions,
-        followed: Followed,
-        source: Source,
-        decoder: Decoder,
-        anchor: Anchor,
-    ) -> Self {
-        let now = Instant::now();
-        // A file may be read as fast as it can be.
-        let limits = Limits {
-            max_cpu: options.limits.max_cpu.filter(|_| source.is_live()),
-            ..options.limits
-        };
-        let guards = Guards::new(limits);
-        let own = OwnAddresses::default();
-        // Packets tell of themselves whether a connection was open before.
-        let open_before = if source.sees_reads() {
-            OpenBefore::new(
-                listeners::clients(&followed),
-                listeners::accepted(&followed),
-            )
-        } else {
-            OpenBefore::default()
-        };
-        let paths = followed.sockets.clone();
-        let sockets =
-            Sockets::new(own.clone(), namespaces::own(), open_before, paths).on(followed.side);
-        let mut session = Session::new(decoder, sockets);
-        session.namespace = source.namespace();
+/// Times at which a recording last did its periodic work, and its counts by then.
+pub(crate) struct Progress {
+    started: Instant,
+    /// CPU time of this process when the recording started, s.
+    cpu_at_start: f64,
+    drain_period: Duration,
+    pace: PaceLog,
+    flushed: Instant,
+    looked: Instant,
+    reported: Reported,
+}
+
+/// The counts of the last status.
+struct Reported {
+    at: Instant,
+    events: u64,
+    cpu_s: f64,
+}
+
+impl Progress {
+    /// Starts now.
+    pub(crate) fn start() -> Self {
+        let (now, cpu_s) = (Instant::now(), clock::cpu_s());
         Self {
-            options,
-            followed,
-            source,
-            session,
-            own,
-            asking: Asking::default(),
-            versions_known: 0,
-            anchor,
-            writer: None,
-            rotation: None,
-            consumer: None,
-            names: Arc::default(),
-            tally: Tally::default(),
-            status: Shared::default(),
-            stop: Stop::default(),
             started: now,
-            cpu_before: clock::cpu_s(),
-            guards,
-            pace: Pace::default(),
-            lately: Lately::default(),
-            pace_before: Pace::default(),
+            cpu_at_start: cpu_s,
             drain_period: DRAIN_PERIODS.0,
+            pace: PaceLog::default(),
             flushed: now,
             looked: now,
-            told: (now, 0, clock::cpu_s()),
-            write_error: None,
-            met: 0,
-            servers_asked: 0,
+            reported: Reported {
+                at: now,
+                events: 0,
+                cpu_s,
+            },
         }
     }
+}
 
-    pub(crate) fn writing(self, writer: Option<Writer>, rotation: Option<Rotation>) -> Self {
-        Self {
-            writer,
-            rotation: rotation.map(|rotation| rotation.beginning(self.started)),
-            ..self
-        }
-    }
-
-    pub(crate) fn feeding(self, consumer: Option<SyncSender<Batch>>) -> Self {
-        Self { consumer, ..self }
-    }
-
-    pub(crate) fn telling(self, status: Shared, stop: Stop) -> Self {
-        Self {
-            status,
-            stop,
-            ..self
-        }
-    }
-
-    /// Records until it is told to stop, then seals.
+impl RecordingThread {
+    /// Records until it is asked to stop or the source ends, then seals. `listeners` are the servers found so far.
     pub(crate) fn run(mut self, listeners: Vec<Listener>) -> Result<Recording> {
-        self.rotation.as_ref().map_or(Ok(()), Rotation::check)?;
-        let (hooks, kernel) = self.source.hooks();
-        let fallback = self.source.fallback();
-        let waits = self.source.sees_reads();
-        self.status.update(|status| {
-            status.hooks = hooks;
-            status.fallback = fallback;
-            status.kernel = kernel;
-            if !waits {
-                status.state = State::Recording;
-            }
-        });
-        self.meet(listeners);
+        let profiles = self.sink.profiles.as_ref();
+        profiles.map_or(Ok(()), Profiles::check)?;
+        self.begin(listeners);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
-            .map_err(|source| crate::Error::NotStarted {
+            .map_err(|source| Error::NotStarted {
                 what: "timer",
                 source,
             })?;
@@ -176,15 +99,26 @@ impl Running {
         self.end()
     }
 
+    fn begin(&mut self, listeners: Vec<Listener>) {
+        let waits = self.description.sees_reads() && self.followed.side == Side::Server;
+        let servers = self.description.servers.clone();
+        self.status.update(|status| {
+            status.servers = servers;
+            if !waits {
+                status.state = State::Recording;
+            }
+        });
+        self.ask(listeners);
+    }
+
     async fn record(&mut self) {
         let token = self.stop.token.clone();
-        let end = self
-            .options
-            .duration
-            .filter(|_| self.source.is_live())
-            .map(|duration| self.started + duration);
+        let duration = self.options.duration;
+        let end = duration
+            .filter(|_| self.description.is_live())
+            .map(|duration| self.progress.started + duration);
         while !token.is_cancelled() {
-            let wake = Instant::now() + self.drain_period;
+            let wake = Instant::now() + self.progress.drain_period;
             let wake = end.map_or(wake, |end| wake.min(end));
             tokio::select! {
                 () = token.cancelled() => {}
@@ -192,194 +126,359 @@ impl Running {
             }
             self.turn();
             if end.is_some_and(|end| Instant::now() >= end) {
-                self.stop.ask("duration");
+                self.stop.ask(Ended::duration());
             }
         }
     }
 
-    /// One look at the source and whatever else is due.
+    /// Looks at the source once, and does whatever else is due.
     fn turn(&mut self) {
-        let taken = self.drain();
-        self.adapt(taken);
-        if taken.ended {
-            self.stop.ask(&self.source.ending());
+        let drained = self.drain();
+        // A stored source is read on at once.
+        self.progress.drain_period = if self.description.is_live() {
+            pace::next_period(self.progress.drain_period, drained.fill)
+        } else {
+            Duration::ZERO
+        };
+        if let Some(ended) = drained.ended {
+            self.stop.ask(ended);
         }
-        if self.flushed.elapsed() >= FLUSH_PERIOD {
-            self.flushed = Instant::now();
-            self.session.let_go(clock::monotonic_ns());
-            self.flush();
-            self.collect_answers(Duration::ZERO);
-            self.watch();
+        if self.progress.flushed.elapsed() >= FLUSH_PERIOD {
+            self.progress.flushed = Instant::now();
+            self.settle(clock::monotonic_ns());
+            self.sink.write(membench_profile::Writer::flush);
+            self.take_answers(Duration::ZERO);
+            self.report();
+            self.guard();
             self.rotate();
         }
-        if self.looked.elapsed() >= SLOW_PERIOD {
-            self.looked = Instant::now();
+        if self.progress.looked.elapsed() >= SLOW_PERIOD {
+            self.progress.looked = Instant::now();
             self.look();
         }
     }
 
-    /// Takes everything out of a live source, or a turn's share of a file, and hands the events on.
-    pub(crate) fn drain(&mut self) -> Drained {
+    /// Takes everything out of a live source, or a turn's share of a stored one, and hands the events on.
+    fn drain(&mut self) -> Drained {
+        let sink = &mut self.sink;
         let mut all = Drained::default();
         loop {
-            let taken = self.source.drain(RECORDS_PER_TURN, &mut self.session);
-            self.hand_on();
+            let drained = self
+                .source
+                .drain(RECORDS_PER_TURN, &mut |decoded| sink.take(decoded));
+            let more = drained.more && self.description.is_live();
             all = Drained {
-                fill: all.fill.max(taken.fill),
-                lag: all.lag.max(taken.lag),
-                ..taken
+                fill: all.fill.max(drained.fill),
+                lag: all.lag.max(drained.lag),
+                ..drained
             };
-            if !taken.more || !self.source.is_live() {
+            if !more {
                 break;
             }
         }
-        self.pace.note(all.fill, all.lag);
+        self.progress.pace.note(all.fill, all.lag);
         all
     }
 
-    /// A file is read on at once.
-    fn adapt(&mut self, taken: Drained) {
-        self.drain_period = if self.source.is_live() {
-            pace::next_period(self.drain_period, taken.fill)
-        } else {
-            Duration::ZERO
-        };
-    }
-
-    pub(crate) fn hand_on(&mut self) {
-        self.session.leave_out(self.options.sample);
-        let session = &mut self.session;
-        if session.events().is_empty() {
-            return;
-        }
-        self.tally.add(session.events());
-        if let Some(writer) = &mut self.writer
-            && let Err(error) = writer.append(session.events(), session.options())
-        {
-            give_up_writing(&mut self.write_error, &self.stop, &error);
-        }
-        if let Some(consumer) = &self.consumer {
-            if self.names.names().len() != session.options().names().len() {
-                self.names = Arc::new(session.options().clone());
-            }
-            let events = session.events().to_vec();
-            let lost = events.len() as u64;
-            let met = Batch::met(self.session.sockets().connections(), self.met);
-            let met_now = self.met + met.len();
-            let batch = Batch {
-                events,
-                options: Arc::clone(&self.names),
-                anchor: self.anchor,
-                met,
-            };
-            match consumer.try_send(batch) {
-                Ok(()) => self.met = met_now,
-                Err(_) => self.session.drop_events(lost),
-            }
-        }
-        self.session.clear_events();
-    }
-
-    pub(crate) fn flush(&mut self) {
-        if let Some(writer) = &mut self.writer
-            && let Err(error) = writer.flush()
-        {
-            give_up_writing(&mut self.write_error, &self.stop, &error);
-        }
+    fn settle(&mut self, now: u64) {
+        let sink = &mut self.sink;
+        self.source.settle(now, &mut |decoded| sink.take(decoded));
     }
 
     /// Asks servers that were found for their counters.
-    fn meet(&mut self, listeners: Vec<Listener>) {
-        if self.followed.side == Side::Client {
-            return self.status.update(|status| status.state = State::Recording);
-        }
-        if listeners.is_empty() {
+    fn ask(&mut self, listeners: Vec<Listener>) {
+        if listeners.is_empty() || self.followed.side == Side::Client {
             return;
         }
         self.status.update(|status| {
             status.state = State::Recording;
             status.servers = listeners.iter().map(Listener::status).collect();
         });
-        if self.options.statistics {
-            self.asking.start(listeners, self.own.clone());
-        }
+        self.servers.ask(listeners);
     }
 
-    pub(crate) fn collect_answers(&mut self, patience: Duration) {
-        if !self.asking.collect(patience) {
+    fn take_answers(&mut self, patience: Duration) {
+        let Some(answers) = self.servers.collect(patience) else {
             return;
+        };
+        if let Some(session) = self.source.session() {
+            self.servers.teach(session);
         }
-        self.learn_versions();
-        let servers = self.asking.servers();
-        let servers_known = servers.len();
+        let Answers {
+            servers,
+            statistics_start,
+        } = answers;
         self.status.update(|status| name_servers(status, servers));
-        if servers_known == self.servers_asked {
-            return;
-        }
-        self.servers_asked = servers_known;
-        if let Some(writer) = &mut self.writer
-            && let Err(error) = writer.set_statistics_start(self.asking.statistics_start())
-        {
-            give_up_writing(&mut self.write_error, &self.stop, &error);
-        }
-    }
-
-    /// What servers answered tells the decoder how they read; which server that was, their connection tells once it was
-    /// seen.
-    fn learn_versions(&mut self) {
-        if self.versions_known == self.asking.count() {
-            return;
-        }
-        let versions = self.asking.versions(self.session.sockets());
-        self.versions_known = versions.len();
-        for (server, version) in versions {
-            self.session.decoder.learn_version(server, &version);
+        if let Some(statistics) = statistics_start {
+            self.sink
+                .write(|writer| writer.set_statistics_start(statistics));
         }
     }
 
     fn look(&mut self) {
-        if let Some(writer) = &mut self.writer {
-            writer.note_clocks(clock::anchor());
+        if self.status.get().state == State::Waiting {
+            self.ask(listeners::find(&self.followed));
         }
-        let waiting = self.status.get().state == State::Waiting;
-        if waiting {
-            self.meet(listeners::find(&self.followed));
-        }
-        if let Some(writer) = &mut self.writer
-            && let Err(error) = writer.save_connections(self.session.sockets().connections())
+        if let Some(profiles) = &mut self.sink.profiles
+            && self.description.clock == Clock::Monotonic
         {
-            give_up_writing(&mut self.write_error, &self.stop, &error);
+            profiles.writer().note_clocks(clock::anchor());
         }
+        let connections = self.source.connections();
+        self.sink
+            .write(|writer| writer.save_connections(connections));
+    }
+
+    /// Updates the status.
+    fn report(&mut self) {
+        let (now, cpu_s) = (Instant::now(), clock::cpu_s());
+        let (events, requests) = (self.sink.tally().events(), self.requests());
+        let Reported {
+            at,
+            events: events_before,
+            cpu_s: cpu_before,
+        } = self.progress.reported;
+        let seconds = now.duration_since(at).as_secs_f64();
+        let (connections, connections_open) = self.source.connection_counts();
+        let lost = self.source.lost();
+        let (bytes_written, dropped) = (self.sink.bytes_written(), self.sink.dropped());
+        let pace = self.progress.pace.end_span();
+        let (started, cpu_at_start) = (self.progress.started, self.progress.cpu_at_start);
+        self.status.update(|status| {
+            status.elapsed_s = started.elapsed().as_secs_f64();
+            status.events = events;
+            status.requests = requests;
+            status.events_per_s = ratio(events - events_before, 1) / seconds;
+            status.connections = connections;
+            status.connections_open = connections_open;
+            status.bytes_written = bytes_written;
+            status.lost_bytes = lost.bytes;
+            status.lost_lines = lost.lines;
+            status.user_queue_drops = dropped;
+            status.pace = pace;
+            status.cpu_share = (cpu_s - cpu_before) / seconds;
+            status.cpu_s = cpu_s - cpu_at_start;
+        });
+        self.progress.reported = Reported {
+            at: now,
+            events,
+            cpu_s,
+        };
+    }
+
+    /// Ends the recording if it has written as much as was asked for, or reached a guard.
+    fn guard(&mut self) {
+        let written = self.sink.bytes_written();
+        if self.options.max_size.is_some_and(|size| written >= size) {
+            self.stop.ask(Ended::Asked("max-size".to_owned()));
+        }
+        let usage = Usage {
+            cpu_s: clock::cpu_s(),
+            memory: resident_memory().map(|own| own + self.description.buffer_bytes),
+            written,
+            free: self.sink.profiles.as_ref().and_then(Profiles::free_bytes),
+        };
+        if let Some(reached) = self.guards.check(Instant::now(), &usage) {
+            self.stop.ask(Ended::Guard(reached.to_string()));
+        }
+    }
+
+    /// Continues in another profile if that is due. A request that waits for its response then becomes an event of the
+    /// next profile.
+    fn rotate(&mut self) {
+        let now = self.description.now(self.sink.latest_ns());
+        let profiles = self.sink.profiles.as_ref();
+        if !profiles.is_some_and(|profiles| profiles.is_due(now)) {
+            return;
+        }
+        // A closed connection is only in the tables of its own time.
+        self.settle(u64::MAX);
+        if let Err(error) = self.switch_profiles(now) {
+            self.sink.give_up_writing(&error);
+        }
+    }
+
+    fn switch_profiles(&mut self, now: u64) -> Result<()> {
+        let Some(profiles) = &mut self.sink.profiles else {
+            return Ok(());
+        };
+        let next = profiles.create_next(now)?;
+        let ledger = self.ledger().at_a_cut();
+        let cut = Cut {
+            now,
+            losses: self.source.take_losses(),
+            connections: self.source.connections(),
+            ledger,
+            sampled_out: self.sink.take_sampled_out(),
+            stopped_by: "rotate".to_owned(),
+            statistics_end: Value::Null,
+        };
+        match &mut self.sink.profiles {
+            Some(profiles) => profiles.switch_to(next, cut),
+            None => Ok(()),
+        }
+    }
+
+    /// The ledger so far: of the source, and of the events that nobody took.
+    fn ledger(&mut self) -> Ledger {
+        let mut ledger = self.source.ledger();
+        ledger.user_queue_drops = self.sink.dropped();
+        ledger.complete = Some(ledger.nothing_lost());
+        ledger
+    }
+
+    /// Asks the last questions, detaches, settles what is open and seals.
+    fn end(mut self) -> Result<Recording> {
+        let ended = self.stop.ended();
+        self.status.update(|status| {
+            status.state = State::Stopping;
+            status.ended = Some(ended.clone());
+        });
+        self.wait_for_stragglers();
+        self.ask_last();
+        let elapsed = self.progress.started.elapsed();
+        let removal = self.source.detach();
+        if self.description.is_live() {
+            self.drain();
+        }
+        let sink = &mut self.sink;
+        let span = self.source.end(&mut |decoded| sink.take(decoded));
+        self.sink.write(membench_profile::Writer::flush);
+        let status = self.status.clone();
+        let recording = self.conclude(span.unwrap_or(elapsed), ended, removal);
+        status.update(|status| status.state = State::Done);
+        recording
+    }
+
+    /// Takes what was made before the end and arrives late.
+    fn wait_for_stragglers(&mut self) {
+        let deadline = Instant::now() + self.description.linger;
+        while Instant::now() < deadline && self.drain().ended.is_none() {
+            std::thread::sleep(DRAIN_PERIODS.1);
+        }
+    }
+
+    /// Asks the servers for their counters at the end. The source is drained meanwhile.
+    fn ask_last(&mut self) {
+        self.take_answers(LAST_ANSWERS);
+        if !self.servers.ask_again() {
+            return;
+        }
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while !self.servers.has_answered(DRAIN_PERIODS.0) && Instant::now() < deadline {
+            self.drain();
+        }
+        self.drain();
+    }
+
+    fn conclude(
+        mut self,
+        duration: Duration,
+        ended: Ended,
+        removal: Option<String>,
+    ) -> Result<Recording> {
+        let mut ledger = self.ledger();
+        let comparison = self.source.compare(&self.servers);
+        let why_empty = self.why_empty(&ledger);
+        let connections = self.source.connections();
+        let open_at_start = connections.iter().filter(|row| row.opened.is_none());
+        let (connections_seen, open_at_start) = (connections.len(), open_at_start.count());
+        let write_error = self.sink.write_error();
+        let sampled_out = self.sink.sampled_out();
+        let share_sampled_out = self.sink.take_sampled_out();
+        let losses = self.source.take_losses();
+        let finished = match self.sink.profiles.take() {
+            None => Vec::new(),
+            Some(profiles) => {
+                let begun = self.description.anchor.monotonic_ns;
+                let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+                let (finished, failure) = profiles.finish(Cut {
+                    now: begun.saturating_add(duration_ns),
+                    connections: self.source.connections(),
+                    losses,
+                    ledger: ledger.clone(),
+                    sampled_out: share_sampled_out,
+                    stopped_by: ended.to_string(),
+                    statistics_end: comparison.statistics_end,
+                });
+                failure.map_or(Ok(()), Err)?;
+                finished
+            }
+        };
+        let bytes_written = finished.iter().map(|one| one.bytes).sum();
+        ledger.user_queue_drops += finished.iter().map(|one| one.not_taken).sum::<u64>();
+        ledger.complete = Some(ledger.nothing_lost());
+        let tally = self.sink.tally();
+        Ok(Recording {
+            profile: finished.last().map(|one| one.path.clone()),
+            profiles: finished.into_iter().map(|one| one.path).collect(),
+            duration_s: duration.as_secs_f64(),
+            events: tally.events(),
+            requests: self.requests(),
+            connections: connections_seen as u64,
+            open_at_start: open_at_start as u64,
+            why_empty,
+            commands: tally.commands(),
+            outcomes: tally.outcomes(),
+            sample: self.options.sample,
+            sampled_out,
+            ledger,
+            differences: comparison.differences,
+            uncompared: comparison.uncompared,
+            pace: self.progress.pace.total(),
+            cost: cost(
+                tally,
+                clock::cpu_s() - self.progress.cpu_at_start,
+                bytes_written,
+            ),
+            ended,
+            removal,
+            write_error,
+        })
+    }
+
+    /// Number of requests: a multi-get is one, but a log shows each of its keys as one.
+    fn requests(&self) -> u64 {
+        let tally = self.sink.tally();
+        if self.description.spec.is_log() {
+            tally.events()
+        } else {
+            tally.requests()
+        }
+    }
+
+    /// Explains why there is no connection, if the hooks saw none.
+    fn why_empty(&self, ledger: &Ledger) -> Option<String> {
+        let moved = ledger.request_bytes + ledger.response_bytes;
+        let own = ledger.own_request_bytes + ledger.own_response_bytes;
+        let is_empty = self.source.connections().is_empty() && moved == own;
+        (is_empty && self.description.sees_reads()).then(|| {
+            let listened = !self.status.get().servers.is_empty()
+                || !listeners::find(&self.followed).is_empty();
+            empty::reason(&self.followed, listened)
+        })
     }
 }
 
-/// Puts what servers said of themselves in the places of what was known of them.
+/// Replaces listeners by what the servers said of themselves.
 fn name_servers(status: &mut Status, servers: Vec<ServerStatus>) {
     for server in servers {
-        let same = |known: &&mut ServerStatus| {
+        let is_same = |known: &&mut ServerStatus| {
             known.listening == server.listening
                 && known.network_namespace == server.network_namespace
         };
-        if let Some(known) = status.servers.iter_mut().find(same) {
+        if let Some(known) = status.servers.iter_mut().find(is_same) {
             *known = server;
         }
     }
 }
 
-/// Writing has failed for good: what is there is sealed.
-pub(crate) fn give_up_writing(
-    kept: &mut Option<String>,
-    stop: &Stop,
-    error: &dyn std::fmt::Display,
-) {
-    kept.get_or_insert_with(|| error.to_string());
-    stop.ask("output failed");
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "figures for people; counts are far below 2^52"
-)]
-pub(crate) fn ratio(amount: u64, of: u64) -> f64 {
-    amount as f64 / of as f64
+fn cost(tally: &Tally, cpu_s: f64, bytes_written: u64) -> Cost {
+    let events = tally.events();
+    Cost {
+        cpu_s,
+        ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),
+        bytes_written,
+        bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
+    }
 }

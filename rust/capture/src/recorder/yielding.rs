@@ -1,26 +1,26 @@
-//! A process → one that stands back for everything else on its machine.
+//! A process → one that makes way for everything else on its machine.
 
 use std::fs;
 
 use rustix::process::{getpriority_process, setpriority_process};
 use serde::Serialize;
 
-/// The kernel's word for "end this one first when memory runs out".
-const FIRST_TO_GO: i32 = 1000;
+/// The score of a process that is killed first when memory runs out.
+const KILLED_FIRST: i32 = 1000;
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
-/// How a process stands back.
+/// Measures by which a process makes way for others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Yielding {
-    /// Niceness of this thread and those it starts: others go first. None where it was left alone.
+    /// Niceness of this thread and of those it starts; `None` if it was left alone.
     pub nice: Option<i32>,
-    /// `oom_score_adj` of the process; none where it was left alone or could not be raised.
+    /// `oom_score_adj` of the process; `None` if it was left alone or could not be raised.
     pub oom_score_adj: Option<i32>,
 }
 
-/// Raises this thread's niceness to `nice` unless it is higher, and makes the process the first to go when memory
-/// runs out. Neither takes a privilege, and neither can be taken back without one.
-pub(crate) fn stand_back(nice: i32) -> Yielding {
+/// Raises this thread's niceness to `nice` unless it is higher, and lets the process be killed first when memory runs
+/// out. Neither takes a privilege, and neither can be undone without one.
+pub(crate) fn make_way(nice: i32) -> Yielding {
     Yielding {
         nice: raise_niceness(nice),
         oom_score_adj: raise_oom_score(),
@@ -42,8 +42,8 @@ fn raise_niceness(wanted: i32) -> Option<i32> {
 }
 
 fn raise_oom_score() -> Option<i32> {
-    match fs::write(OOM_SCORE, FIRST_TO_GO.to_string()) {
-        Ok(()) => Some(FIRST_TO_GO),
+    match fs::write(OOM_SCORE, KILLED_FIRST.to_string()) {
+        Ok(()) => Some(KILLED_FIRST),
         Err(error) => {
             log::warn!("{OOM_SCORE}: {error}");
             None

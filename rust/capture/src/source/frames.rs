@@ -1,19 +1,20 @@
 //! A record of the ring that holds a packet → the packet, as every packet source hands it over.
 //!
-//! A super-packet's payload is in several records. Each becomes the segment that the network would have carried: the same
-//! headers, with the sequence number of its own first byte.
+//! The payload of a super-packet (GRO, TSO) is split over several records. Each becomes the segment that the network would
+//! have carried: the same headers, with the sequence number of its own first byte.
 
 use membench_common::{Packet as Head, way};
 use membench_decode::packet::{Link, Packet, Way};
 use zerocopy::FromBytes;
 
-/// Where flags are in a TCP header, and its sequence number.
+/// Offset of the flags in a TCP header.
 const FLAGS: usize = 13;
+/// Offset of the sequence number in a TCP header.
 const SEQUENCE: usize = 4;
 const FIN: u8 = 1;
 const SYN: u8 = 2;
 
-/// A record's packet, but for its bytes.
+/// A packet without its bytes, which are kept elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     time: u64,
@@ -22,7 +23,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Reads a record, and keeps its bytes in `room`; none if it breaks a rule of `membench_common`.
+    /// Reads a record and stores its bytes in `room`; `None` if it breaks a rule of `membench_common`.
     pub(crate) fn read(record: &[u8], room: &mut Vec<u8>) -> Option<Self> {
         let (head, rest) = Head::read_from_prefix(record).ok()?;
         let captured = usize::from(head.headers) + usize::try_from(head.kept).ok()?;
@@ -45,7 +46,7 @@ impl Frame {
         })
     }
 
-    /// The packet with the bytes that were kept.
+    /// Joins the packet with the bytes that [`read`](Self::read) stored.
     pub(crate) fn packet(self, link: Link, bytes: &[u8]) -> Packet<'_> {
         let Self { time, length, way } = self;
         Packet {
@@ -58,7 +59,7 @@ impl Frame {
     }
 }
 
-/// Makes the headers those of this window alone.
+/// Changes the headers to those of this window alone.
 fn make_segment(head: &Head, bytes: &mut [u8]) -> Option<()> {
     let network = bytes.get_mut(usize::from(head.network)..)?;
     let length = match network.first()? >> 4 {
@@ -66,7 +67,7 @@ fn make_segment(head: &Head, bytes: &mut [u8]) -> Option<()> {
         6 => 4..6,
         _ => return None,
     };
-    // It ends where the packet does.
+    // Length 0: the segment ends where the captured bytes do.
     network.get_mut(length)?.fill(0);
     let tcp = bytes.get_mut(usize::from(head.transport)..)?;
     let is_last =
@@ -97,7 +98,7 @@ mod tests {
     const ETHERNET: usize = 14;
     const HEADERS: usize = 54;
 
-    /// The records of a packet that is cut into windows of this length.
+    /// Cuts a packet into windows of this length, each in a record.
     fn records(frame: &[u8], window: usize) -> Vec<Vec<u8>> {
         let (headers, payload) = frame.split_at(HEADERS);
         let record = |(at, part): (usize, &[u8])| {

@@ -1,31 +1,44 @@
 //! An interface → its packets, through programs of ours at the kernel's traffic control.
 
-use std::fs;
-use std::path::PathBuf;
+use std::{fs, io, path::PathBuf};
 
-use aya::util::online_cpus;
-use aya::{Ebpf, EbpfLoader};
-use membench_common::{counter, global, program};
+use membench_bpf::{
+    Capability, Counters, Direction, Filters, Heartbeat, Hook, Link as ProgramLink, Loaded, Rings,
+    VerifierLog, possible_cpus,
+};
+use membench_common::{counter, global};
 use membench_decode::packet::{Link, Packet, PacketError};
 
-use crate::bpf::classifier::{Hooks, Place};
-use crate::bpf::counters::{Counters, Heartbeat};
-use crate::bpf::failure;
-use crate::bpf::privileges::{INTERFACES, require};
-use crate::bpf::ring::{Rings, Size};
-use crate::source::frames::Frame;
-use crate::source::sockets as load;
-use crate::source::sockets::options::{Attachment, Facts};
-use crate::source::sockets::{OBJECT, globals};
-use crate::{Error, KernelError, Result, clock};
+use crate::{
+    Error, KernelError, Result, SourceSpec, clock,
+    recorder::end::Ended,
+    selection::namespaces,
+    source::{
+        Description,
+        frames::Frame,
+        packets::{Feed, FeedLosses, TIME_BASIS},
+        sockets::{
+            self, globals,
+            options::{Attachment, Facts},
+        },
+    },
+};
 
-/// The rings hold whole packets, values and all: so many times what those of the socket hooks have.
+/// Capabilities of programs at an interface. Without `CAP_PERFMON` the verifier also explores speculative paths, which
+/// exceeds its limit on our loops.
+const NEEDED: [Capability; 3] = [Capability::Bpf, Capability::Perfmon, Capability::NetAdmin];
+/// The programs, and the direction that each sees.
+const PROGRAMS: [(&str, Direction); 2] = [
+    ("membench_in", Direction::Ingress),
+    ("membench_out", Direction::Egress),
+];
+/// Size of the rings, relative to those of the socket hooks: they hold whole packets, values and all.
 const ROOM: u32 = 4;
-/// How often it is made sure that the interface is still there, ns.
+/// Interval at which the interface is looked for, ns.
 const LOOKS: u64 = 1_000_000_000;
-/// Where the kernel describes interfaces.
+/// Folder in which the kernel describes interfaces.
 const DESCRIBED: &str = "/sys/class/net";
-/// The flag of loopback interfaces.
+/// `IFF_LOOPBACK`, the flag of loopback interfaces.
 const LOOPBACK: u32 = 8;
 
 /// Packets of an interface, as they pass. Once open it needs no privilege.
@@ -36,15 +49,16 @@ pub(crate) struct Interface {
     rings: Rings,
     counters: Counters,
     heartbeat: Heartbeat,
-    hooks: Hooks,
+    hooks: Attached,
     facts: Facts,
-    /// Where the packet that is handed over is kept.
+    /// Bytes of the packet that was handed over last.
     room: Vec<u8>,
     malformed: u64,
+    /// When the interface was last looked for, ns.
     looked: u64,
     failure: Option<String>,
     /// Keeps programs and maps in the kernel.
-    _object: Ebpf,
+    _object: Loaded,
 }
 
 impl Interface {
@@ -55,30 +69,19 @@ impl Interface {
         ring_bytes: u32,
         attachment: Option<Attachment>,
     ) -> Result<Self> {
-        require(&INTERFACES)?;
+        Capability::require(&NEEDED)?;
         let link = link(name)?;
-        let cpus = load::cpus()?;
-        let online = online_cpus().map_err(load::unreadable)?;
-        let size = Size::of(ring_bytes.saturating_mul(ROOM), None, online.len());
-        let mut object = load(ports, link, cpus)?;
-        let rings = Rings::make(&mut object, size, cpus, &online)?;
-        let counters = Counters::map(load::descriptor(&object, "counters")?, cpus)?;
-        let heartbeat = Heartbeat::map(load::descriptor(&object, "heartbeat")?)?;
-        let place = Place {
-            interface: name,
-            is_loopback: is_loopback(name)?,
-        };
-        let attached = Hooks::attach(&mut object, place, attachment);
-        let (hooks, fallback) = attached.map_err(refused)?;
+        let cpus = possible_cpus()?;
+        let size = sockets::ring_size(ring_bytes.saturating_mul(ROOM), None)?;
+        let mut object = load(ports, link, cpus).map_err(refused)?;
+        let rings = Rings::create(&object, "rings", size)?;
+        let counters = sockets::open_counters(&object.map("counters")?, cpus)?;
+        let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
+        let programs = &PROGRAMS[..if is_loopback(name)? { 1 } else { 2 }];
+        let attached = Attached::attach(&mut object, name, programs, attachment);
+        let (hooks, fallback) = attached.map_err(|error| refused(error.into()))?;
         heartbeat.beat();
-        let facts = Facts {
-            hooks: hooks.attachment().name(),
-            fallback,
-            kernel_release: load::kernel_release(),
-            object_sha256: load::object_sha256(),
-            ring_bytes: size.total(),
-            rings: size.rings,
-        };
+        let facts = sockets::facts(hooks.attachment().name(), fallback, size);
         Ok(Self {
             index: index(name)?,
             name: name.to_owned(),
@@ -96,7 +99,7 @@ impl Interface {
         })
     }
 
-    /// The next packet, if one is there.
+    /// Returns the next packet, if one is there.
     pub(crate) fn next_packet(&mut self) -> Option<Packet<'_>> {
         self.heartbeat.beat();
         loop {
@@ -112,12 +115,13 @@ impl Interface {
         }
     }
 
-    /// Tells the programs that somebody will drain the rings.
+    /// Tells the programs that somebody is going to drain the rings.
     pub(crate) fn beat(&self) {
         self.heartbeat.beat();
     }
 
-    /// Why there will be no more packets, if so; `now` is the clock's, ns.
+    /// Returns why there will be no more packets, if so. Looks for the interface once a second; `now` is in ns of
+    /// `CLOCK_MONOTONIC`.
     pub(crate) fn failure(&mut self, now: u64) -> Option<&str> {
         if now.saturating_sub(self.looked) >= LOOKS {
             self.looked = now;
@@ -125,66 +129,141 @@ impl Interface {
                 self.failure = Some(format!("{} is not there any more", self.name));
             }
         }
-        self.told_failure()
-    }
-
-    /// The same, without looking again.
-    pub(crate) fn told_failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// Packets that did not reach their ring, or not whole: it was full, or this recorder had been silent.
+    /// Returns how many packets did not reach the ring whole, because it was full or the recorder had been silent.
     pub(crate) fn dropped(&self) -> u64 {
-        self.counters.sums()[counter::PACKETS_DROPPED as usize] + self.malformed
+        self.counters.sum(counter::PACKETS_DROPPED as usize)
     }
 
-    /// Packets whose headers could not be followed.
+    /// Returns how many packets had headers that could not be followed.
     pub(crate) fn unreadable(&self) -> u64 {
-        self.counters.sums()[counter::PACKETS_UNREADABLE as usize]
+        self.counters.sum(counter::PACKETS_UNREADABLE as usize)
     }
 
-    /// Packets of the ports that passed.
+    /// Returns how many packets of the ports passed.
     pub(crate) fn passed(&self) -> u64 {
-        self.counters.sums()[counter::PACKETS as usize]
+        self.counters.sum(counter::PACKETS as usize)
     }
 
-    /// `ebpf:` and the interface.
-    pub(crate) fn name(&self) -> String {
-        format!("ebpf:{}", self.name)
-    }
-
-    /// How it works.
+    /// Returns how this capture works.
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// What removes the programs, should this process and its helper be killed; none where the kernel does it.
+    /// Returns the shell command that removes the programs if this process and its helper are killed; `None` where the
+    /// kernel does it.
     pub(crate) fn removal(&self) -> Option<String> {
         self.hooks.removal()
     }
 
-    /// Stops capturing. What is in the rings can still be taken. Returns what could not be removed.
+    /// Stops capturing. Packets in the rings can still be taken. Returns the command that removes the programs by hand if
+    /// detaching failed.
     pub(crate) fn detach(&mut self) -> Option<String> {
         self.hooks.detach()
     }
 }
 
-/// Makes the maps; programs are loaded one by one.
-fn load(ports: &[u16], link: Link, cpus: u32) -> Result<Ebpf> {
-    let ports = globals::port_list(ports)?;
-    let link_header: u32 = if link == Link::Ethernet { 14 } else { 0 };
-    let mut loader = EbpfLoader::new();
-    loader
-        .map_max_entries("rings", cpus)
-        .map_max_entries("counters", cpus * program::COUNT)
-        .map_max_entries("packet_scratch", cpus)
-        .override_global(global::PORTS, &ports, true)
-        .override_global(global::LINK, &link_header, true);
-    let object = loader.load(OBJECT);
-    object.map_err(|error| refused(failure::load(failure::OBJECT, error)))
+/// The attached programs of an interface.
+enum Attached {
+    /// Links, which end with this process.
+    Tcx(Vec<ProgramLink>),
+    /// Filters, which a helper removes.
+    Clsact(Filters),
 }
 
-/// What each packet of the interface begins with.
+impl Attached {
+    /// Loads and attaches the programs in the way that is wanted, else in the first way that this kernel has. Also
+    /// returns why the first way was not taken.
+    fn attach(
+        object: &mut Loaded,
+        interface: &str,
+        programs: &[(&str, Direction)],
+        wanted: Option<Attachment>,
+    ) -> membench_bpf::Result<(Self, Option<String>)> {
+        for (name, _) in programs {
+            object.program(name)?.load(None)?;
+        }
+        if wanted == Some(Attachment::Clsact) {
+            let filters = Filters::attach(object, interface, programs)?;
+            return Ok((Self::Clsact(filters), None));
+        }
+        match attach_tcx(object, interface, programs) {
+            Ok(links) => Ok((Self::Tcx(links), None)),
+            Err(error) if wanted.is_none() && is_unknown(&error) => {
+                let filters = Filters::attach(object, interface, programs)?;
+                let why = "no TCX, which Linux 6.6 has".to_owned();
+                Ok((Self::Clsact(filters), Some(why)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn attachment(&self) -> Attachment {
+        match self {
+            Self::Tcx(_) => Attachment::Tcx,
+            Self::Clsact(_) => Attachment::Clsact,
+        }
+    }
+
+    fn removal(&self) -> Option<String> {
+        match self {
+            Self::Tcx(_) => None,
+            Self::Clsact(filters) => Some(filters.removal_command()),
+        }
+    }
+
+    fn detach(&mut self) -> Option<String> {
+        match self {
+            Self::Tcx(links) => {
+                links.clear();
+                None
+            }
+            Self::Clsact(filters) => filters.detach(),
+        }
+    }
+}
+
+fn attach_tcx(
+    object: &mut Loaded,
+    interface: &str,
+    programs: &[(&str, Direction)],
+) -> membench_bpf::Result<Vec<ProgramLink>> {
+    let link = |(name, direction): &(&str, Direction)| {
+        let hook = Hook::Tcx {
+            interface: interface.into(),
+            direction: *direction,
+        };
+        object.program(name)?.attach(&hook)
+    };
+    programs.iter().map(link).collect()
+}
+
+/// Returns true if the kernel does not know this way of attaching.
+fn is_unknown(error: &KernelError) -> bool {
+    let KernelError::Attach { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.raw_os_error(),
+        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::E2BIG)
+    )
+}
+
+/// Makes the maps; programs are loaded one by one.
+fn load(ports: &[u16], link: Link, cpus: u32) -> Result<Loaded> {
+    let link_header: u32 = if link == Link::Ethernet { 14 } else { 0 };
+    let mut object = sockets::object(cpus)?;
+    object
+        .use_only(PROGRAMS.map(|(name, _)| name))?
+        .set_max_entries("packet_scratch", cpus)?
+        .set_global(global::PORTS, &globals::port_list(ports)?)?
+        .set_global(global::LINK, &link_header)?;
+    Ok(object.load()?)
+}
+
+/// Returns the header that every packet of the interface begins with.
 fn link(interface: &str) -> Result<Link> {
     match described(interface, "type")?.parse() {
         // Ethernet and loopback.
@@ -199,14 +278,14 @@ fn link(interface: &str) -> Result<Link> {
     }
 }
 
-/// Packets pass a loopback interface twice: out, and in again.
+/// Returns true for a loopback interface, which packets pass twice: out, and in again.
 fn is_loopback(interface: &str) -> Result<bool> {
     let flags = described(interface, "flags")?;
     let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16);
     Ok(flags.is_ok_and(|flags| flags & LOOPBACK != 0))
 }
 
-/// The number of an interface, which none gets again.
+/// Returns the number of an interface, which no other gets later.
 fn index(interface: &str) -> Result<String> {
     described(interface, "ifindex")
 }
@@ -219,15 +298,60 @@ fn described(interface: &str, what: &str) -> Result<String> {
     }
 }
 
-/// The capabilities are there: what is not allowed all the same is forbidden by a policy.
+/// Reports a refusal as that of a policy: the capabilities were there when the interface was opened.
 fn refused(error: Error) -> Error {
     match error {
         Error::Kernel(KernelError::MissingCapabilities { .. }) => KernelError::Load {
-            name: failure::OBJECT,
-            source: std::io::Error::from_raw_os_error(libc::EPERM),
-            log: String::new(),
+            name: sockets::OBJECT_NAME.into(),
+            source: io::Error::from_raw_os_error(libc::EPERM),
+            log: VerifierLog::default(),
         }
         .into(),
         other => other,
+    }
+}
+
+impl Feed for Interface {
+    fn describe(&mut self) -> Description {
+        Description {
+            buffer_bytes: self.facts.ring_bytes,
+            kernel: Some(self.facts.clone()),
+            removal: self.removal(),
+            ..Description::new(SourceSpec::Interface(self.name.clone()), TIME_BASIS)
+        }
+    }
+
+    fn next_packet(&mut self) -> Option<Packet<'_>> {
+        Self::next_packet(self)
+    }
+
+    fn look(&mut self) -> Option<Ended> {
+        let failure = self.failure(clock::monotonic_ns())?;
+        Some(Ended::Source(format!("interface gone: {failure}")))
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(clock::monotonic_ns())
+    }
+
+    fn namespace(&self) -> u32 {
+        namespaces::own()
+    }
+
+    fn detach(&mut self) -> Option<String> {
+        Self::detach(self)
+    }
+
+    fn beat(&self) {
+        Self::beat(self);
+    }
+
+    fn losses(&self) -> FeedLosses {
+        FeedLosses {
+            dropped: self.dropped(),
+            unreadable: self.unreadable(),
+            malformed: self.malformed,
+            is_damaged: false,
+        }
     }
 }

@@ -1,35 +1,46 @@
 //! An interface → its packets, through libpcap.
 
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
-use crate::sys::pcap::{Handle, OpenOptions, PcapError};
-use crate::{Error, Result};
 use membench_decode::packet::{Link, Packet, PacketError};
+use membench_event::Anchor;
+
+use crate::recorder::end::Ended;
+use crate::selection::namespaces;
+use crate::source::packets::{Feed, FeedLosses, TIME_BASIS};
+use crate::source::{Clock, Description};
+use crate::sys::pcap::{Handle, OpenOptions, PcapError};
+use crate::{Error, Result, SourceSpec, clock};
 
 /// Nothing is cut off a packet.
 const SNAPLEN: u32 = 256 << 10;
-/// How long the kernel may hold packets back, ms.
-pub(crate) const TIMEOUT_MS: u16 = 10;
-/// The buffer holds whole packets, values and all: so many times what the ring of the hooks has.
+/// Time for which the kernel may hold packets back, ms.
+const TIMEOUT_MS: u16 = 10;
+/// Factor by which the buffer is larger than the hooks' rings: it holds whole packets, values and all.
 const ROOM: u32 = 4;
-/// The smallest buffer that holds some packets, bytes, and the largest that libpcap takes.
+/// The smallest buffer that holds some packets, bytes, and the largest that libpcap accepts.
 const BUFFERS: (u32, u32) = (2 << 20, 1 << 30);
 
 /// A live capture.
-pub(crate) struct Live {
+pub(crate) struct Libpcap {
     handle: Handle,
     link: Link,
     interface: String,
     buffer_bytes: u32,
     version: String,
-    /// Drops as libpcap last told them, and their sum.
-    told: [u32; 2],
+    /// libpcap's counters of drops when they were last read; they wrap.
+    drops: [u32; 2],
+    /// Packets dropped in all.
     dropped: u64,
-    /// Why it gave up.
+    /// End of the capture, ns since 1970: later packets are not taken.
+    until: Option<u64>,
+    /// The reason why libpcap gave up.
     failure: Option<String>,
 }
 
-impl Live {
+impl Libpcap {
     /// Opens an interface, or `any`, for packets of these ports.
     pub(crate) fn open(interface: &str, ports: &[u16], buffer_bytes: u32) -> Result<Self> {
         let buffer_bytes = buffer_bytes
@@ -55,65 +66,28 @@ impl Live {
             .or_else(|_| handle.filter(&plain))
             .map_err(failed)?;
         let version = handle.version();
-        let told = handle.drops().unwrap_or_default();
+        let drops = handle.drops().unwrap_or_default();
         Ok(Self {
             handle,
             link,
             interface: interface.to_owned(),
             buffer_bytes,
             version,
-            told,
+            drops,
             dropped: 0,
+            until: None,
             failure: None,
         })
     }
 
-    /// The next packet, if one is there.
-    pub(crate) fn next_packet(&mut self) -> Option<Packet<'_>> {
-        match self.handle.next() {
-            Ok(captured) => captured.map(|captured| Packet {
-                time: captured.time,
-                link: self.link,
-                bytes: captured.bytes,
-                length: captured.length,
-                way: None,
-            }),
-            Err(reason) => {
-                self.failure = Some(reason);
-                None
-            }
-        }
-    }
-
-    /// Why there will be no more packets, if so: the interface is gone, for one.
-    pub(crate) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
-    }
-
-    /// Asks libpcap what was dropped since it was last asked; returns all so far.
-    pub(crate) fn count_drops(&mut self) -> u64 {
+    /// Adds what was dropped since the last time.
+    fn count_drops(&mut self) {
         if let Some(now) = self.handle.drops() {
-            for (told, now) in self.told.iter().zip(now) {
-                self.dropped += u64::from(now.wrapping_sub(*told));
+            for (before, now) in self.drops.iter().zip(now) {
+                self.dropped += u64::from(now.wrapping_sub(*before));
             }
-            self.told = now;
+            self.drops = now;
         }
-        self.dropped
-    }
-
-    /// Packets dropped, as last counted.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    /// `pcap:` and the interface.
-    pub(crate) fn name(&self) -> String {
-        format!("pcap:{}", self.interface)
-    }
-
-    /// Size of the kernel's buffer.
-    pub(crate) fn buffer_bytes(&self) -> u32 {
-        self.buffer_bytes
     }
 
     /// The library's name and version.
@@ -122,7 +96,74 @@ impl Live {
     }
 }
 
-/// TCP and UDP of the ports, and IPv6 packets whose transport stands behind extension headers.
+impl Feed for Libpcap {
+    fn describe(&mut self) -> Description {
+        let utc_ns = clock::anchor().utc_ns;
+        Description {
+            anchor: Anchor {
+                monotonic_ns: utc_ns,
+                utc_ns,
+            },
+            clock: Clock::Utc,
+            buffer_bytes: self.buffer_bytes.into(),
+            facts: serde_json::json!({
+                "libpcap": self.version(),
+                "buffer_bytes": self.buffer_bytes,
+            }),
+            ..Description::new(SourceSpec::Libpcap(self.interface.clone()), TIME_BASIS)
+        }
+    }
+
+    fn next_packet(&mut self) -> Option<Packet<'_>> {
+        let captured = match self.handle.next() {
+            Ok(captured) => captured?,
+            Err(reason) => {
+                self.failure = Some(reason);
+                return None;
+            }
+        };
+        if self.until.is_some_and(|until| captured.time > until) {
+            return None;
+        }
+        Some(Packet {
+            time: captured.time,
+            link: self.link,
+            bytes: captured.bytes,
+            length: captured.length,
+            way: None,
+        })
+    }
+
+    fn look(&mut self) -> Option<Ended> {
+        self.count_drops();
+        let failure = self.failure.as_ref()?;
+        Some(Ended::Source(format!("interface gone: {failure}")))
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(clock::anchor().utc_ns)
+    }
+
+    fn namespace(&self) -> u32 {
+        namespaces::own()
+    }
+
+    /// Waits for packets that the kernel holds back.
+    fn detach(&mut self) -> Option<String> {
+        self.until = Some(clock::anchor().utc_ns);
+        thread::sleep(2 * Duration::from_millis(TIMEOUT_MS.into()));
+        None
+    }
+
+    fn losses(&self) -> FeedLosses {
+        FeedLosses {
+            dropped: self.dropped,
+            ..FeedLosses::default()
+        }
+    }
+}
+
+/// Accepts TCP and UDP of the ports, and IPv6 packets whose transport header follows extension headers.
 fn plain_filter(ports: &[u16]) -> String {
     let ports: Vec<String> = ports.iter().map(|port| format!("port {port}")).collect();
     let extended = "(ip6 and ip6[6] != 6 and ip6[6] != 17 and ip6[6] != 58)";
@@ -132,7 +173,7 @@ fn plain_filter(ports: &[u16]) -> String {
     )
 }
 
-/// The same, also behind one or two VLAN tags.
+/// Accepts what `plain` does, also after one or two VLAN tags.
 fn tagged(plain: &str) -> String {
     format!("{plain} or (vlan and ({plain} or (vlan and {plain})))")
 }

@@ -1,291 +1,397 @@
-//! Where a recording comes from: the kernel's socket hooks, or packets. Both fill a session.
+//! Kernel hooks, packets, or memcached's own log → decoded events, by one contract.
 
+pub(crate) mod decoded;
+pub(crate) mod file;
 #[cfg(feature = "ebpf")]
 pub(crate) mod frames;
 #[cfg(feature = "ebpf")]
 pub(crate) mod interface;
-#[cfg(not(feature = "ebpf"))]
-#[path = "interface_absent.rs"]
-pub(crate) mod interface;
 #[cfg(feature = "pcap")]
-pub(crate) mod libpcap;
-#[cfg(not(feature = "pcap"))]
-#[path = "live_absent.rs"]
 pub(crate) mod libpcap;
 pub(crate) mod log;
 pub(crate) mod packets;
+#[cfg(feature = "ebpf")]
 pub(crate) mod sockets;
+/// The vocabulary of the hooks, which this build leaves out.
+#[cfg(not(feature = "ebpf"))]
+pub(crate) mod sockets {
+    pub(crate) mod options;
+    pub(crate) mod record;
+}
+pub(crate) mod spec;
 
 use std::time::Duration;
 
-use membench_common::counter;
-use membench_event::{Anchor, Ledger};
-use membench_profile::Header;
+use membench_decode::{Decoder, privacy::KeyHasher};
+use membench_event::{Anchor, Class, ConnectionRow, Failure, Ledger, LossRow};
+use serde_json::Value;
 
+use crate::recorder::end::Ended;
+use crate::recorder::recording::Difference;
+use crate::recorder::servers::Servers;
+use crate::recorder::status::ServerStatus;
 use crate::selection::namespaces;
-use crate::session::Session;
-use crate::source::packets::Packets;
-use crate::{Error, Facts, Followed, Kernel, KernelOptions, Record, RecordOptions, Result, clock};
-use membench_event::{Class, Failure};
+use crate::session::{Session, peer::OpenBefore, peer::OwnAddresses, sockets::Sockets};
+use crate::source::{decoded::Decoded, file::File, log::LogSource, packets::Packets};
+use crate::{Error, Facts, Followed, RecordOptions, Result, Side, SourceSpec, clock};
 
-/// A source that is open.
+#[cfg(feature = "pcap")]
+use crate::source::libpcap::Libpcap;
+#[cfg(feature = "ebpf")]
+use crate::{
+    KernelOptions,
+    source::{interface::Interface, sockets::Kernel, sockets::calls::Calls},
+};
+
+/// A source that is open. All of them have the same functions.
 pub(crate) enum Source {
-    /// Socket hooks.
-    Kernel(Box<Kernel>),
-    /// A capture file, or libpcap.
-    Packets(Box<Packets>),
+    /// Calls on sockets, by the kernel's hooks.
+    #[cfg(feature = "ebpf")]
+    Sockets(Box<Calls>),
+    /// Packets of an interface, by programs of ours.
+    #[cfg(feature = "ebpf")]
+    Interface(Box<Packets<Interface>>),
+    /// Packets of an interface, by libpcap.
+    #[cfg(feature = "pcap")]
+    Libpcap(Box<Packets<Libpcap>>),
+    /// Packets of a capture file.
+    File(Box<Packets<File>>),
+    /// memcached's own log.
+    Log(Box<LogSource>),
 }
 
-/// What one look at a source gave.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Calls the function of whichever source it is.
+macro_rules! each {
+    ($of:expr, $source:ident => $call:expr) => {
+        match $of {
+            #[cfg(feature = "ebpf")]
+            Source::Sockets($source) => $call,
+            #[cfg(feature = "ebpf")]
+            Source::Interface($source) => $call,
+            #[cfg(feature = "pcap")]
+            Source::Libpcap($source) => $call,
+            Source::File($source) => $call,
+            Source::Log($source) => $call,
+        }
+    };
+}
+
+/// The result of one look at a source.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Drained {
-    /// How full the buffer was found, 0…1: of several rings the fullest.
+    /// Fill of the buffer, 0…1; of several rings, the fullest.
     pub(crate) fill: f64,
     /// Age of the oldest record taken.
     pub(crate) lag: Duration,
-    /// There may be more at once.
+    /// True if there may be more at once.
     pub(crate) more: bool,
-    /// There will be no more.
-    pub(crate) ended: bool,
+    /// The reason why there will be no more, if so.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// Losses so far, as far as a status shows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) bytes: u64,
+    /// Lines of memcached's log.
+    pub(crate) lines: u64,
+}
+
+/// The servers' own counters beside what was recorded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Comparison {
+    /// The servers' answers at the end, for the manifest.
+    pub(crate) statistics_end: Value,
+    pub(crate) differences: Vec<Difference>,
+    /// Number of servers without a comparison, though it was asked for.
+    pub(crate) uncompared: u64,
+}
+
+/// The clock that events' times are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// `CLOCK_MONOTONIC`, now.
+    Monotonic,
+    /// UTC, now.
+    Utc,
+    /// Whatever the stored events say.
+    Stored,
+}
+
+/// Facts of a source that do not change once it is open.
+#[derive(Clone, Debug)]
+pub(crate) struct Description {
+    /// The source that is open, which is not the one asked for where a fallback was taken.
+    pub(crate) spec: SourceSpec,
+    /// The moment by which times are placed.
+    pub(crate) anchor: Anchor,
+    pub(crate) clock: Clock,
+    /// The meaning of an event's `time`, as manifests name it.
+    pub(crate) time_basis: &'static str,
+    /// Size of the buffers that are drained and that the process's memory does not show, bytes.
+    pub(crate) buffer_bytes: u64,
+    /// Time that records made before the end may take to arrive.
+    pub(crate) linger: Duration,
+    /// Facts of the kernel programs, if there are any.
+    pub(crate) kernel: Option<Facts>,
+    /// The reason why another source was taken than the one asked for.
+    pub(crate) instead: Option<String>,
+    /// The shell command that removes our programs if this process and its helper are both killed.
+    pub(crate) removal: Option<String>,
+    /// Servers that have already said who they are.
+    pub(crate) servers: Vec<ServerStatus>,
+    /// Their counters at the start, for the manifest.
+    pub(crate) statistics_start: Value,
+    /// Further facts for the manifest, an object.
+    pub(crate) facts: Value,
+}
+
+impl Description {
+    /// Describes a source of events that happen now, on `CLOCK_MONOTONIC`.
+    pub(crate) fn new(spec: SourceSpec, time_basis: &'static str) -> Self {
+        Self {
+            spec,
+            anchor: clock::anchor(),
+            clock: Clock::Monotonic,
+            time_basis,
+            buffer_bytes: 0,
+            linger: Duration::ZERO,
+            kernel: None,
+            instead: None,
+            removal: None,
+            servers: Vec::new(),
+            statistics_start: Value::Null,
+            facts: serde_json::json!({}),
+        }
+    }
+
+    /// True if what is not taken soon is lost; a file waits.
+    pub(crate) fn is_live(&self) -> bool {
+        self.clock != Clock::Stored
+    }
+
+    /// True if the servers' counters and the recorded bytes can be compared at one point of the stream.
+    pub(crate) fn sees_reads(&self) -> bool {
+        self.spec == SourceSpec::Sockets
+    }
+
+    /// Now on the events' clock, ns; `latest` is the time of the latest event.
+    pub(crate) fn now(&self, latest: u64) -> u64 {
+        match self.clock {
+            Clock::Monotonic => clock::monotonic_ns(),
+            Clock::Utc => clock::anchor().utc_ns,
+            Clock::Stored => latest,
+        }
+    }
+
+    /// SHA-256 of the kernel programs' object.
+    pub(crate) fn object(&self) -> &'static str {
+        self.kernel
+            .as_ref()
+            .map_or("none", |facts| facts.object_sha256)
+    }
 }
 
 impl Source {
-    /// Takes what is there, at most so many records or packets.
-    pub(crate) fn drain(&mut self, most: usize, session: &mut Session) -> Drained {
-        match self {
-            Self::Kernel(kernel) => {
-                let mut oldest = u64::MAX;
-                let now = clock::monotonic_ns();
-                let taken = kernel.drain(most, &mut |record: Record<'_>| {
-                    oldest = oldest.min(record.time());
-                    session.take(&record);
-                });
-                Drained {
-                    fill: kernel.fill(),
-                    lag: Duration::from_nanos(now.saturating_sub(oldest)),
-                    more: taken >= most,
-                    ended: false,
-                }
-            }
-            Self::Packets(packets) => packets.drain(most, session),
-        }
+    /// Takes what is there, at most `limit` records or packets, and hands on the events.
+    pub(crate) fn drain(&mut self, limit: usize, sink: &mut impl FnMut(&Decoded<'_>)) -> Drained {
+        each!(self, source => source.drain(limit, sink))
     }
 
-    /// Whether what is not taken soon is lost; a file waits.
-    pub(crate) fn is_live(&self) -> bool {
-        match self {
-            Self::Kernel(_) => true,
-            Self::Packets(packets) => packets.is_live(),
-        }
-    }
-
-    /// Whether `stats` and what was seen can be compared at one point of the stream.
-    pub(crate) fn sees_reads(&self) -> bool {
-        matches!(self, Self::Kernel(_))
-    }
-
-    /// Size of the buffers that are drained, bytes.
-    pub(crate) fn buffer_bytes(&self) -> u64 {
-        match self {
-            Self::Kernel(kernel) => kernel.facts().ring_bytes,
-            Self::Packets(packets) => packets.buffer_bytes(),
-        }
-    }
-
-    /// Which hooks, for kernel sources, and the kernel's release where it matters.
-    pub(crate) fn hooks(&self) -> (Option<&'static str>, Option<String>) {
-        let facts = self.facts();
-        (
-            facts.map(|facts| facts.hooks),
-            facts.map(|facts| facts.kernel_release.clone()),
-        )
-    }
-
-    /// Why the preferred hooks could not be used; `None` if they were.
-    pub(crate) fn fallback(&self) -> Option<String> {
-        self.facts().and_then(|facts| facts.fallback.clone())
-    }
-
-    fn facts(&self) -> Option<&Facts> {
-        match self {
-            Self::Kernel(kernel) => Some(kernel.facts()),
-            Self::Packets(packets) => packets.facts(),
-        }
-    }
-
-    /// What removes programs of ours by hand, should this process be killed together with whatever does it.
-    pub(crate) fn removal(&self) -> Option<String> {
-        match self {
-            Self::Kernel(_) => None,
-            Self::Packets(packets) => packets.removal(),
-        }
-    }
-
-    /// The same of those that could not be removed.
-    pub(crate) fn left_behind(&self) -> Option<String> {
-        match self {
-            Self::Kernel(_) => None,
-            Self::Packets(packets) => packets.left_behind(),
-        }
-    }
-
-    /// The moment by which times are placed, and the clock they are on.
-    pub(crate) fn anchor(&mut self) -> Anchor {
-        match self {
-            Self::Kernel(_) => clock::anchor(),
-            Self::Packets(packets) => packets.anchor(),
-        }
-    }
-
-    /// What a profile says of the source.
-    pub(crate) fn describe(&self, header: &mut Header) {
-        match self {
-            Self::Kernel(kernel) => kernel.facts().describe(header),
-            Self::Packets(packets) => packets.describe(header),
-        }
+    /// Settles what has waited long enough by `now`, ns of `CLOCK_MONOTONIC`, and hands on the events.
+    pub(crate) fn settle(&mut self, now: u64, sink: &mut impl FnMut(&Decoded<'_>)) {
+        each!(self, source => source.settle(now, sink));
     }
 
     /// Tells the source that the recorder is at work.
     pub(crate) fn beat(&self) {
-        match self {
-            Self::Kernel(kernel) => kernel.beat(),
-            Self::Packets(packets) => packets.beat(),
+        each!(self, source => source.beat());
+    }
+
+    /// Stops the source; records that it still holds can be drained. Returns the shell command that removes what could
+    /// not be removed.
+    pub(crate) fn detach(&mut self) -> Option<String> {
+        each!(self, source => source.detach())
+    }
+
+    /// Settles everything, as nothing more will be drained, and hands on the events. Returns how long a stored source
+    /// lasted, by its own times.
+    pub(crate) fn end(&mut self, sink: &mut impl FnMut(&Decoded<'_>)) -> Option<Duration> {
+        each!(self, source => source.end(sink))
+    }
+
+    /// Returns the losses so far.
+    pub(crate) fn lost(&self) -> Lost {
+        each!(self, source => source.lost())
+    }
+
+    /// Returns the ledger so far.
+    pub(crate) fn ledger(&mut self) -> Ledger {
+        each!(self, source => source.ledger())
+    }
+
+    /// Returns every connection so far.
+    pub(crate) fn connections(&self) -> &[ConnectionRow] {
+        each!(self, source => source.connections())
+    }
+
+    /// Returns how many connections there were, and how many are open.
+    pub(crate) fn connection_counts(&mut self) -> (usize, usize) {
+        each!(self, source => source.connection_counts())
+    }
+
+    /// Returns the losses listed one by one since the last call.
+    pub(crate) fn take_losses(&mut self) -> Vec<LossRow> {
+        each!(self, source => source.take_losses())
+    }
+
+    /// Returns the session; a log has none.
+    pub(crate) fn session(&mut self) -> Option<&mut Session> {
+        Some(match self {
+            #[cfg(feature = "ebpf")]
+            Self::Sockets(source) => source.session(),
+            #[cfg(feature = "ebpf")]
+            Self::Interface(source) => source.session(),
+            #[cfg(feature = "pcap")]
+            Self::Libpcap(source) => source.session(),
+            Self::File(source) => source.session(),
+            Self::Log(_) => return None,
+        })
+    }
+
+    /// Compares the servers' counters with what was recorded.
+    pub(crate) fn compare(&self, servers: &Servers) -> Comparison {
+        each!(self, source => source.compare(servers))
+    }
+}
+
+/// The parts that a session is made from.
+pub(crate) struct Setup<'a> {
+    pub(crate) options: &'a RecordOptions,
+    pub(crate) followed: &'a Followed,
+    pub(crate) hasher: KeyHasher,
+    /// Addresses of connections of ours.
+    pub(crate) own: &'a OwnAddresses,
+}
+
+impl Setup<'_> {
+    /// Creates an empty session. `namespace` is the network namespace that packets are seen in, 0 if they tell.
+    pub(crate) fn session(
+        self,
+        anchor: Anchor,
+        open_before: OpenBefore,
+        namespace: u32,
+    ) -> Session {
+        let Followed { side, sockets, .. } = self.followed;
+        let utc_offset = i128::from(anchor.utc_ns) - i128::from(anchor.monotonic_ns);
+        let decoder = Decoder::new(self.hasher, self.options.responses, utc_offset)
+            .client_side(*side == Side::Client);
+        let paths = sockets.clone();
+        let sockets =
+            Sockets::new(self.own.clone(), namespaces::own(), open_before, paths).with_side(*side);
+        let mut session = Session::new(decoder, sockets);
+        session.namespace = namespace;
+        session
+    }
+}
+
+/// Opens the source that is asked for. Where the kernel's hooks cannot be used and that is allowed, packets of every
+/// interface stand in for them.
+pub(crate) fn open(setup: Setup<'_>) -> Result<(Source, Description)> {
+    let options = setup.options;
+    match &options.source {
+        SourceSpec::Sockets => open_sockets(setup),
+        SourceSpec::Interface(name) => open_interface(name, setup),
+        SourceSpec::Libpcap(name) => open_libpcap(name, setup),
+        SourceSpec::File(path) => {
+            let file = File::open(path, options.duration)?;
+            let (packets, description) = Packets::new(file, setup);
+            Ok((Source::File(Box::new(packets)), description))
         }
-    }
-
-    /// The SHA-256 of the kernel programs, where there are any.
-    pub(crate) fn object(&self) -> &'static str {
-        self.facts().map_or("none", |facts| facts.object_sha256)
-    }
-
-    /// Ends it; what it still holds can be drained.
-    pub(crate) fn detach(&mut self) {
-        match self {
-            Self::Kernel(kernel) => kernel.detach(),
-            Self::Packets(packets) => packets.detach(),
-        }
-    }
-
-    /// What it is called, where that is not what was asked for.
-    pub(crate) fn name(&self) -> Option<String> {
-        match self {
-            Self::Kernel(_) => None,
-            Self::Packets(packets) => packets.name(),
-        }
-    }
-
-    /// The network namespace whose interfaces it sees, if it is live and does not tell itself.
-    pub(crate) fn namespace(&self) -> u32 {
-        match self {
-            Self::Packets(packets) if packets.is_live() => namespaces::own(),
-            _ => 0,
-        }
-    }
-
-    /// Nothing more will be drained: hands on what waits, and ends every connection.
-    pub(crate) fn end(&mut self, session: &mut Session) {
-        match self {
-            Self::Kernel(_) => session.end(0),
-            Self::Packets(packets) => packets.end(session),
-        }
-    }
-
-    /// Bytes and losses so far.
-    pub(crate) fn counters(&self, session: &Session) -> [u64; counter::COUNT] {
-        match self {
-            Self::Kernel(kernel) => kernel.counters(),
-            Self::Packets(packets) => packets.counters(session),
-        }
-    }
-
-    /// The ledger of an ended session.
-    pub(crate) fn ledger(&mut self, session: &Session) -> Ledger {
-        match self {
-            Self::Kernel(kernel) => {
-                let misses = kernel.misses().unwrap_or_default();
-                Ledger {
-                    misses_aside: misses.aside,
-                    ring_full_by_ring: kernel.ring_full_by_ring(),
-                    ..session.ledger(&kernel.counters(), misses.calls)
-                }
-            }
-            Self::Packets(packets) => packets.ledger(session),
-        }
-    }
-
-    /// How long was recorded, by the packets of a file.
-    pub(crate) fn span(&self) -> Option<Duration> {
-        match self {
-            Self::Kernel(_) => None,
-            Self::Packets(packets) => (!packets.is_live()).then(|| packets.span()),
-        }
-    }
-
-    /// Why it ended by itself.
-    pub(crate) fn ending(&self) -> String {
-        match self {
-            Self::Kernel(_) => "stop".to_owned(),
-            Self::Packets(packets) => packets.ending(),
+        SourceSpec::Watch(_) | SourceSpec::Log(_) => {
+            let (log, description) = LogSource::open(options, setup.hasher)?;
+            Ok((Source::Log(Box::new(log)), description))
         }
     }
 }
 
-/// Refuses options that the source cannot serve.
-pub(crate) fn check(options: &RecordOptions) -> Result<()> {
-    let of_packets =
-        options.file.is_some() || options.interface.is_some() || options.hooked.is_some();
-    if of_packets {
-        packets::refuse_what_packets_lack(options)?;
-    }
-    match options.attachment {
-        Some(attachment) if options.hooked.is_none() => Err(Error::NotOfInterface {
-            origin: options.source.clone(),
-            hooks: attachment.name(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Opens what is asked for: a file, an interface (through libpcap, or programs of ours), or the kernel's hooks. Where the hooks cannot be used and that is
-/// allowed, packets of every interface stand in for them; then also why.
-pub(crate) fn open(
-    options: &RecordOptions,
-    followed: &Followed,
-) -> Result<(Source, Option<String>)> {
-    let opened = match (&options.file, &options.interface, &options.hooked) {
-        (Some(file), _, _) => Packets::open_file(file, options)?,
-        (None, Some(interface), _) => Packets::open_live(interface, options)?,
-        (None, None, Some(interface)) => Packets::open_hooked(interface, options)?,
-        (None, None, None) => return open_kernel(options, followed),
-    };
-    Ok((Source::Packets(Box::new(opened)), None))
-}
-
-fn open_kernel(options: &RecordOptions, followed: &Followed) -> Result<(Source, Option<String>)> {
+#[cfg(feature = "ebpf")]
+fn open_sockets(setup: Setup<'_>) -> Result<(Source, Description)> {
+    let options = setup.options;
     let attached = Kernel::attach(&KernelOptions {
-        followed: followed.clone(),
+        followed: setup.followed.clone(),
         responses: options.responses,
         ring_bytes: options.ring_bytes,
         rings: None,
         hooks: options.hooks,
         one_connection_in: options.sample.connections,
     });
-    let kernel = match attached {
-        Ok(kernel) => return Ok((Source::Kernel(Box::new(kernel)), None)),
-        Err(error) => error,
-    };
-    let instead = options.fallback
+    match attached {
+        Ok(kernel) => {
+            let (calls, description) = Calls::new(kernel, setup);
+            Ok((Source::Sockets(Box::new(calls)), description))
+        }
+        Err(error) => fall_back(error, setup),
+    }
+}
+
+#[cfg(feature = "ebpf")]
+fn open_interface(name: &str, setup: Setup<'_>) -> Result<(Source, Description)> {
+    let options = setup.options;
+    let ports = &setup.followed.ports;
+    let interface = Interface::open(name, ports, options.ring_bytes, options.attachment)?;
+    let (packets, description) = Packets::new(interface, setup);
+    Ok((Source::Interface(Box::new(packets)), description))
+}
+
+#[cfg(feature = "pcap")]
+fn open_libpcap(name: &str, setup: Setup<'_>) -> Result<(Source, Description)> {
+    let ports = &setup.followed.ports;
+    let libpcap = Libpcap::open(name, ports, setup.options.ring_bytes)?;
+    let (packets, description) = Packets::new(libpcap, setup);
+    Ok((Source::Libpcap(Box::new(packets)), description))
+}
+
+#[cfg(not(feature = "ebpf"))]
+fn open_sockets(setup: Setup<'_>) -> Result<(Source, Description)> {
+    fall_back(missing("ebpf", "ebpf:any"), setup)
+}
+
+#[cfg(not(feature = "ebpf"))]
+fn open_interface(_: &str, _: Setup<'_>) -> Result<(Source, Description)> {
+    Err(missing("ebpf", "ebpf:INTERFACE"))
+}
+
+#[cfg(not(feature = "pcap"))]
+fn open_libpcap(_: &str, _: Setup<'_>) -> Result<(Source, Description)> {
+    Err(missing("pcap", "pcap:INTERFACE"))
+}
+
+/// The refusal of a source that this build leaves out.
+#[cfg(not(all(feature = "ebpf", feature = "pcap")))]
+pub(crate) fn missing(feature: &'static str, wanted: &'static str) -> Error {
+    Error::FeatureMissing { feature, wanted }
+}
+
+/// Opens packets of every interface where the kernel's hooks cannot be used, if that is allowed.
+fn fall_back(kernel: Error, setup: Setup<'_>) -> Result<(Source, Description)> {
+    let options = setup.options;
+    let may_fall_back = options.fallback
         && kernel.class() == Class::Environment
-        && packets::refuse_what_packets_lack(options).is_ok();
-    if !instead {
+        && options.check_for_packets().is_ok();
+    if !may_fall_back {
         return Err(kernel);
     }
-    match Packets::open_live("any", options) {
-        Ok(packets) => {
+    match open_libpcap("any", setup) {
+        Ok((source, description)) => {
             let why = kernel.to_string();
             let why = why.lines().next().unwrap_or_default();
-            let notice = format!("{why}; recording packets instead (pcap:any)");
-            Ok((Source::Packets(Box::new(packets)), Some(notice)))
+            let instead = format!("{why}; recording packets instead (pcap:any)");
+            let description = Description {
+                instead: Some(instead),
+                ..description
+            };
+            Ok((source, description))
         }
         Err(packets) => Err(Error::NoSource {
             kernel: Box::new(kernel),

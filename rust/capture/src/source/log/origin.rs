@@ -1,37 +1,41 @@
-//! A source's name → the bytes of a log: a server asked to send it, a file, or standard input.
+//! A source → the bytes of a log: a server asked to send it, a file, or standard input.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use membench_decode::log::{Line, parse};
+use membench_event::{Anchor, ratio};
 
 use crate::selection::listeners::Endpoint;
 use crate::server::statistics::{Asker, Statistics};
 use crate::session::peer::OwnAddresses;
-use crate::{Error, Result};
-use membench_decode::log::{Line, parse};
+use crate::{Error, Result, SourceSpec};
 
-/// How long a server may take to connect, and to say whether it sends its log.
+/// Time that a server may take to accept a connection, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Bytes read at once.
+/// Most bytes read at once.
 const BLOCK: usize = 1 << 16;
 /// Blocks read ahead: 16 MiB, so that a slow disk does not make memcached skip lines.
 const BLOCKS: usize = 256;
-/// What is read of a file to see what it is.
+/// Bytes of a file that are read to recognise it.
 const BEGINNING: u64 = 1 << 16;
 /// Longest answer of a server worth showing, bytes.
 const ANSWER_MAX: usize = 200;
-/// What is asked for, best first: memcached before 1.6.13 knows no `connevents`, and only later versions `deletions`.
+/// The streams to ask for, best first: memcached before 1.6.13 knows no `connevents`, and only later versions `deletions`.
 const STREAMS: [&str; 3] = [
     "fetchers mutations connevents deletions",
     "fetchers mutations connevents",
     "fetchers mutations",
 ];
 
-/// Where a log comes from.
+/// The origin of a log.
 #[derive(Debug)]
 pub(crate) enum Origin {
     /// A server that has begun to send it.
@@ -44,15 +48,14 @@ pub(crate) enum Origin {
 #[derive(Debug)]
 pub(crate) struct Server {
     /// `HOST:PORT`, as asked for.
-    pub name: String,
-    /// Its port.
-    pub port: u16,
-    /// What it sends.
-    pub streams: &'static str,
-    /// The connection it asks counters on, and what it said first.
-    pub asked: Option<(Asker, Statistics)>,
+    pub(crate) name: String,
+    pub(crate) port: u16,
+    /// The streams that it sends.
+    pub(crate) streams: &'static str,
+    /// The connection on which it is asked for counters, and its first answer.
+    pub(crate) asked: Option<(Asker, Statistics)>,
     /// Connections that were open: descriptor and address.
-    pub connections: Vec<(u32, String)>,
+    pub(crate) connections: Vec<(u32, String)>,
     stream: TcpStream,
     first: Vec<u8>,
 }
@@ -70,29 +73,84 @@ impl std::fmt::Debug for Stored {
     }
 }
 
-/// The blocks of a log as they are read; an error ends them.
-pub(super) type Blocks = Receiver<io::Result<Vec<u8>>>;
+/// A block of a log, and when it was read.
+type Block = io::Result<(Vec<u8>, Instant)>;
 
-impl Origin {
-    /// Opens the log that `source` names (`watch:HOST:PORT`, `-`, or a file that holds one); none if it names none.
-    pub(crate) fn open(source: &str, statistics: bool) -> Result<Option<Self>> {
-        if let Some(server) = source.strip_prefix("watch:") {
-            return Server::connect(server, statistics)
-                .map(|server| Some(Self::Server(Box::new(server))));
-        }
-        if source == "-" {
-            return Stored::open(Path::new("-"), Box::new(io::stdin()))
-                .map(|log| Some(Self::Stored(log)));
-        }
-        let path = Path::new(source);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let file = File::open(path).map_err(|source| failed(path, source))?;
-        Stored::open(path, Box::new(file)).map(|log| Some(Self::Stored(log)))
+/// The blocks of a log, which a thread reads ahead; an error ends them.
+pub(super) struct Blocks {
+    receiver: Receiver<Block>,
+    /// Blocks that wait.
+    queued: Arc<AtomicUsize>,
+}
+
+impl Blocks {
+    /// Returns how full the queue is, 0…1.
+    pub(super) fn fill(&self) -> f64 {
+        let queued = self.queued.load(Ordering::Relaxed).min(BLOCKS);
+        ratio(queued as u64, BLOCKS as u64)
     }
 
-    /// Starts a thread that reads the log ahead.
+    /// Returns the next block and its age, if one comes within `patience`.
+    pub(super) fn next_within(
+        &self,
+        patience: Duration,
+    ) -> std::result::Result<io::Result<(Vec<u8>, Duration)>, RecvTimeoutError> {
+        self.receiver
+            .recv_timeout(patience)
+            .map(|block| self.taken(block))
+    }
+
+    fn taken(&self, block: Block) -> io::Result<(Vec<u8>, Duration)> {
+        self.queued.fetch_sub(1, Ordering::Relaxed);
+        block.map(|(bytes, read)| (bytes, read.elapsed()))
+    }
+}
+
+impl Origin {
+    /// Opens the log that `source` names. A server is asked for its counters first if `statistics`.
+    pub(crate) fn open(source: &SourceSpec, statistics: bool) -> Result<Self> {
+        let path = match source {
+            SourceSpec::Watch(server) => {
+                let server = Server::connect(server, statistics)?;
+                return Ok(Self::Server(Box::new(server)));
+            }
+            SourceSpec::Log(path) | SourceSpec::File(path) => path.as_path(),
+            SourceSpec::Sockets | SourceSpec::Interface(_) | SourceSpec::Libpcap(_) => {
+                let text = source.to_string();
+                return Err(Error::NotALog { path: text.into() });
+            }
+        };
+        let input: Box<dyn Read + Send> = if path == Path::new("-") {
+            Box::new(io::stdin())
+        } else {
+            Box::new(File::open(path).map_err(|source| failed(path, source))?)
+        };
+        Stored::open(path, input).map(Self::Stored)
+    }
+
+    /// The moment by which times are placed: a stored log's own first time, or ours for a live one.
+    pub(super) fn anchor(&self, begun: Anchor) -> Anchor {
+        match self {
+            Self::Server(_) => begun,
+            Self::Stored(log) => {
+                let utc_ns = log.first_us().map_or(0, |first| first * 1000);
+                Anchor {
+                    monotonic_ns: utc_ns,
+                    utc_ns,
+                }
+            }
+        }
+    }
+
+    /// Seconds by which the server's clock is ahead of ours.
+    pub(super) fn clock_ahead_s(&self, begun: Anchor) -> i64 {
+        match self {
+            Self::Server(server) => server.clock_ahead_s(begun.utc_ns / 1_000_000_000),
+            Self::Stored(_) => 0,
+        }
+    }
+
+    /// Starts a thread that reads the log ahead. Returns also the connection to hang up, if there is one.
     pub(super) fn read(self) -> Result<(Blocks, Option<TcpStream>)> {
         match self {
             Self::Server(server) => {
@@ -152,9 +210,9 @@ impl Server {
         })
     }
 
-    /// By how many seconds its clock is ahead of `utc_s`; 0 where it is not known, or within what a clock of whole
-    /// seconds can tell.
-    pub(super) fn clock_ahead_s(&self, utc_s: u64) -> i64 {
+    /// Returns the seconds by which its clock is ahead of `utc_s`; 0 if that is not known, or less than a clock of whole
+    /// seconds can show.
+    fn clock_ahead_s(&self, utc_s: u64) -> i64 {
         let time = self
             .asked
             .as_ref()
@@ -164,10 +222,10 @@ impl Server {
     }
 }
 
-/// What a server told before its log, and the connection it told it on.
+/// The connection on which a server was asked, its counters, and its open connections.
 type Told = (Asker, Statistics, Vec<(u32, String)>);
 
-/// A server's connections and counters; one that does not tell them is recorded without.
+/// Asks for a server's connections and counters; a server that does not answer is recorded without.
 fn ask(name: &str, address: SocketAddr) -> Option<Told> {
     let endpoint = Endpoint::Inet(address);
     let asked = Asker::connect(&endpoint, &OwnAddresses::default()).and_then(|(mut asker, _)| {
@@ -180,7 +238,7 @@ fn ask(name: &str, address: SocketAddr) -> Option<Told> {
         .ok()
 }
 
-/// Asks for the log; returns what of it the server sends, and the bytes that came behind its answer.
+/// Asks for the log; returns the streams that the server sends, and the bytes that followed its answer.
 fn ask_for_log(stream: &TcpStream, name: &str) -> Result<(&'static str, Vec<u8>)> {
     let mut found = String::new();
     for streams in STREAMS {
@@ -221,7 +279,7 @@ fn ask_once(mut stream: &TcpStream, streams: &str) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// The first line of an answer, fit for a message.
+/// Returns the first line of an answer, fit for a message.
 fn printable(line: &[u8]) -> String {
     let line = &line[..line.len().min(ANSWER_MAX)];
     let text = String::from_utf8_lossy(line);
@@ -253,8 +311,8 @@ impl Stored {
         })
     }
 
-    /// The earliest time in its beginning, µs since 1970: lines are not in order.
-    pub(super) fn first_us(&self) -> Option<u64> {
+    /// Returns the earliest time in its beginning, µs since 1970: lines are not in order.
+    fn first_us(&self) -> Option<u64> {
         lines(&self.beginning)
             .filter_map(|line| match parse(line) {
                 Some(Line::Entry(entry)) => Some(entry.micros),
@@ -264,7 +322,7 @@ impl Stored {
     }
 }
 
-/// Whether some bytes begin with a line of memcached's log, or with what stands before the first.
+/// True if the first line that is not blank is one of memcached's log, or the answer to `watch`.
 fn begins_a_log(beginning: &[u8]) -> bool {
     let said = |line| !matches!(parse(line), Some(Line::Blank));
     lines(beginning)
@@ -279,20 +337,24 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn read_ahead(mut input: impl Read + Send + 'static) -> Result<Blocks> {
-    let (sender, blocks) = sync_channel(BLOCKS);
+    let (sender, receiver) = sync_channel(BLOCKS);
+    let queued = Arc::new(AtomicUsize::new(0));
+    let waiting = Arc::clone(&queued);
     let read = move || {
         loop {
             let mut block = vec![0; BLOCK];
-            let sent = match input.read(&mut block) {
+            let read = match input.read(&mut block) {
                 Ok(0) => return,
                 Ok(length) => {
                     block.truncate(length);
-                    sender.send(Ok(block))
+                    Ok((block, Instant::now()))
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => sender.send(Err(error)),
+                Err(error) => Err(error),
             };
-            if sent.is_err() {
+            let is_last = read.is_err();
+            waiting.fetch_add(1, Ordering::Relaxed);
+            if sender.send(read).is_err() || is_last {
                 return;
             }
         }
@@ -304,7 +366,7 @@ fn read_ahead(mut input: impl Read + Send + 'static) -> Result<Blocks> {
             what: "thread",
             source,
         })?;
-    Ok(blocks)
+    Ok(Blocks { receiver, queued })
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {

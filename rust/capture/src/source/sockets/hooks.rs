@@ -1,39 +1,32 @@
-//! A kind of hooks → its programs in the kernel: which are loaded, with which maps, and where they are attached.
+//! The programs of each kind of hooks: their names, their tracepoints, and the sizes of their maps.
 
 use std::io;
-use std::os::fd::AsFd;
 
-use aya::maps::{MapData, ProgramArray};
-use aya::programs::BtfTracePoint;
-use aya::programs::tp_btf::BtfTracePointLink;
-use aya::{Btf, Ebpf, EbpfLoader};
-use membench_common::program::{self, Hooked};
-use membench_common::{field, member};
+use membench_bpf::{Hook, KernelTypes, Link, Loaded, Object, Runs};
+use membench_common::{
+    field, member,
+    program::{self, Hooked},
+};
 
-use crate::bpf::btf::Types;
-use crate::bpf::counters::ProgramFile;
-use crate::bpf::failure;
-use crate::source::sockets::globals::Offsets;
-use crate::{Error, Followed, Hooks, KernelError, Misses, Result};
+use crate::{
+    Error, Followed, Hooks, KernelError, Misses, Result,
+    source::sockets::{failure::explained, globals::Offsets},
+};
 
 /// Sockets that the `syscalls` hooks can know at the same time.
 const WALKED_SOCKETS: u32 = 65_536;
 
-/// What sees no bytes move. These fire for every TCP socket of the machine and in interrupts too, and so now and then
-/// while they run already.
+/// Tracepoints whose programs see no bytes move. They fire for every TCP socket of the machine, in interrupts too, and
+/// so now and then while they are already running.
 const ASIDE: [&str; 2] = ["inet_sock_set_state", "tcp_rcv_space_adjust"];
 
 /// The programs of one kind of hooks, attached.
-pub(crate) struct Programs {
-    attached: Vec<Attached>,
-    /// The kernel empties it once nobody holds it.
-    _continuations: ProgramArray<MapData>,
-}
+pub(crate) struct Programs(Vec<Attached>);
 
 struct Attached {
-    file: ProgramFile,
+    runs: Runs,
     tracepoint: &'static str,
-    link: Option<BtfTracePointLink>,
+    link: Option<Link>,
 }
 
 impl Misses {
@@ -47,33 +40,33 @@ impl Misses {
 }
 
 impl Programs {
-    /// How often a program did not run because it was running already on that CPU.
+    /// Returns how often programs did not run because they were already running on that CPU.
     pub(crate) fn misses(&mut self) -> Result<Misses> {
         let mut misses = Misses::default();
-        for program in &mut self.attached {
-            *misses.of(program.tracepoint) += program.file.misses()?;
+        for program in &mut self.0 {
+            *misses.of(program.tracepoint) += program.runs.misses()?;
         }
         Ok(misses)
     }
 
-    /// Detaches them, sends first.
+    /// Detaches the programs, those that see sends first.
     pub(crate) fn detach(&mut self) {
-        for program in &mut self.attached {
+        for program in &mut self.0 {
             program.link = None;
         }
     }
 }
 
 impl Hooks {
-    /// Its programs that are attached, in that order.
+    /// Returns the programs that are attached, in the order in which they are.
     fn hooked(self) -> &'static [Hooked] {
         match self {
-            Self::Sockets => &program::T1,
-            Self::Syscalls => &program::T2,
+            Self::Sockets => &program::SOCKETS,
+            Self::Syscalls => &program::SYSCALLS,
         }
     }
 
-    /// Its programs that others go on in.
+    /// Returns the programs that attached ones continue in.
     fn continuations(self) -> &'static [Hooked] {
         match self {
             Self::Sockets => &[],
@@ -81,8 +74,9 @@ impl Hooks {
         }
     }
 
-    /// Looks up what its programs need of this kernel; what is about UNIX-domain sockets only if such are followed.
-    pub(crate) fn offsets(self, types: &Types, followed: &Followed) -> Result<Offsets> {
+    /// Looks up the offsets that the programs need on this kernel; those of UNIX-domain sockets only if such are
+    /// followed.
+    pub(crate) fn offsets(self, types: &KernelTypes, followed: &Followed) -> Result<Offsets> {
         for (_, tracepoint) in self.hooked().iter().rev() {
             types.require_tracepoint(tracepoint)?;
         }
@@ -101,57 +95,49 @@ impl Hooks {
         })
     }
 
-    /// Makes the tables of its programs as large as they have to be; those of the other's stay at one entry.
-    pub(crate) fn size_maps(self, loader: &mut EbpfLoader<'_>, cpus: u32) {
-        loader.map_max_entries("receive_scratch", cpus);
+    /// Selects the programs of these hooks, and sizes their tables; tables of other hooks keep one entry.
+    pub(crate) fn select(self, object: &mut Object, cpus: u32) -> Result<()> {
+        let programs = self.hooked().iter().chain(self.continuations());
+        object.use_only(programs.map(|(name, _)| *name))?;
+        object.set_max_entries("receive_scratch", cpus)?;
         match self {
-            Self::Sockets => loader.map_max_entries("send_scratch", cpus),
-            Self::Syscalls => loader.map_max_entries("walked", WALKED_SOCKETS),
+            Self::Sockets => object.set_max_entries("send_scratch", cpus)?,
+            Self::Syscalls => object.set_max_entries("walked", WALKED_SOCKETS)?,
         };
+        Ok(())
     }
 
-    /// Loads its programs, and no others, and attaches them; loading one takes its time.
-    pub(crate) fn attach(
-        self,
-        programs: &mut Ebpf,
-        types: &Btf,
-        after_each: impl Fn(),
-    ) -> Result<Programs> {
-        let continuations = self.link_continuations(programs, types)?;
+    /// Loads the programs of these hooks and attaches them. Loading each takes a while, after which `after_each` is
+    /// called.
+    pub(crate) fn attach(self, object: &mut Loaded, after_each: impl Fn()) -> Result<Programs> {
+        self.load_continuations(object).map_err(explained)?;
         let hooked = self.hooked().iter();
         let attached = hooked
-            .map(|one| attach(programs, *one, types))
+            .map(|one| attach(object, *one).map_err(explained))
             .inspect(|_| after_each());
-        Ok(Programs {
-            attached: attached.collect::<Result<_>>()?,
-            _continuations: continuations,
-        })
+        Ok(Programs(attached.collect::<Result<_>>()?))
     }
 
-    fn link_continuations(self, programs: &mut Ebpf, types: &Btf) -> Result<ProgramArray<MapData>> {
-        const MAP: &str = "continuations";
-        let map = programs.take_map(MAP).ok_or_else(|| failure::absent(MAP))?;
-        let map = ProgramArray::try_from(map);
-        let mut map = map.map_err(|error| failure::load(MAP, error.into()))?;
-        for (index, one) in (0..).zip(self.continuations()) {
-            let program = load(programs, *one, types)?.fd();
-            let program = program.map_err(|error| failure::load(one.0, error.into()))?;
-            map.set(index, program, 0)
-                .map_err(|error| failure::load(MAP, error.into()))?;
+    fn load_continuations(self, object: &mut Loaded) -> membench_bpf::Result<()> {
+        let map = object.map("continuations")?;
+        for (index, (name, tracepoint)) in (0..).zip(self.continuations()) {
+            let mut program = object.program(name)?;
+            program.load(Some(&at(tracepoint)))?;
+            map.set_descriptor(index, program.descriptor()?)?;
         }
-        Ok(map)
+        Ok(())
     }
 }
 
-/// True if other hooks may work where these failed: the kernel lacks a tracepoint or structure, or refuses a program.
+/// Returns true if other hooks may work where these failed: the kernel lacks a tracepoint or structure, or refuses a
+/// program.
 pub(crate) fn may_differ(error: &Error) -> bool {
     let Error::Kernel(error) = error else {
         return false;
     };
     match error {
-        KernelError::NoTracepoint { .. }
-        | KernelError::NoMember { .. }
-        | KernelError::Attach { .. } => true,
+        KernelError::NoTracepoint { .. } | KernelError::NoMember { .. } => true,
+        KernelError::Attach { source, .. } => source.raw_os_error() != Some(libc::EPERM),
         KernelError::Load { source, .. } => {
             !matches!(
                 source.kind(),
@@ -162,17 +148,17 @@ pub(crate) fn may_differ(error: &Error) -> bool {
     }
 }
 
-/// The most informative error: anything but a missing tracepoint, else the last.
-pub(crate) fn worst(refused: Vec<Error>) -> Error {
-    let mut refused = refused.into_iter().rev();
-    let last = refused.next();
-    refused
+/// Returns the most informative of the errors by which all hooks were refused: anything but a missing tracepoint, else
+/// the last.
+pub(crate) fn most_informative(earlier: Vec<Error>, last: Error) -> Error {
+    earlier
+        .into_iter()
+        .rev()
         .find(|error| !matches!(error, Error::Kernel(KernelError::NoTracepoint { .. })))
-        .or(last)
-        .unwrap_or_else(|| failure::absent(failure::OBJECT))
+        .unwrap_or(last)
 }
 
-/// The first line of the reason why hooks were refused.
+/// Returns the first line of the reason why hooks were refused.
 pub(crate) fn reason(error: &Error) -> String {
     match error {
         Error::Kernel(KernelError::NoTracepoint { tracepoint, .. }) => {
@@ -182,59 +168,47 @@ pub(crate) fn reason(error: &Error) -> String {
     }
 }
 
-fn load<'a>(
-    programs: &'a mut Ebpf,
-    (name, tracepoint): Hooked,
-    types: &Btf,
-) -> Result<&'a mut BtfTracePoint> {
-    let program: &mut BtfTracePoint = programs
-        .program_mut(name)
-        .ok_or_else(|| failure::absent(name))?
-        .try_into()
-        .map_err(|error: aya::programs::ProgramError| failure::load(name, error.into()))?;
-    program
-        .load(tracepoint, types)
-        .map_err(|error| failure::load(name, error.into()))?;
-    Ok(program)
-}
-
-fn attach(programs: &mut Ebpf, hooked: Hooked, types: &Btf) -> Result<Attached> {
-    let (name, tracepoint) = hooked;
-    let program = load(programs, hooked, types)?;
-    let link = program.attach().and_then(|id| program.take_link(id));
-    let link = link.map_err(|error| failure::attach(name, error.into()))?;
-    let descriptor = program
-        .fd()
-        .map_err(|error| failure::load(name, error.into()))?;
+fn attach(object: &mut Loaded, (name, tracepoint): Hooked) -> membench_bpf::Result<Attached> {
+    let mut program = object.program(name)?;
+    let link = program.attach(&at(tracepoint))?;
     Ok(Attached {
-        file: ProgramFile::open(descriptor.as_fd())?,
+        runs: program.runs()?,
         tracepoint,
         link: Some(link),
     })
 }
 
+fn at(tracepoint: &str) -> Hook {
+    Hook::RawTracepoint(tracepoint.into())
+}
+
 #[cfg(test)]
 mod tests {
+    use membench_bpf::{Capability, VerifierLog};
+
     use super::*;
 
     fn rejected(errno: i32) -> Error {
         let error = KernelError::Load {
-            name: "sys_exit",
+            name: "sys_exit".into(),
             source: io::Error::from_raw_os_error(errno),
-            log: "R1 invalid mem access".into(),
+            log: VerifierLog::new("R1 invalid mem access"),
         };
         error.into()
     }
 
-    fn no_tracepoint(tracepoint: &'static str) -> Error {
-        let kernel = "5.10.0".into();
-        KernelError::NoTracepoint { tracepoint, kernel }.into()
+    fn no_tracepoint(tracepoint: &str) -> Error {
+        let error = KernelError::NoTracepoint {
+            tracepoint: tracepoint.into(),
+            kernel: "5.10.0".into(),
+        };
+        error.into()
     }
 
     #[test]
     fn only_programs_that_see_bytes_lose_some_where_they_do_not_run() {
         let mut misses = Misses::default();
-        for (_, tracepoint) in program::T1.iter().chain(&program::T2) {
+        for (_, tracepoint) in program::SOCKETS.iter().chain(&program::SYSCALLS) {
             *misses.of(tracepoint) += 1;
         }
         let (calls, aside) = (3, 4);
@@ -242,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn another_tier_is_tried_only_where_it_may_work() {
+    fn other_hooks_are_tried_only_where_they_may_work() {
         for (error, expected) in [
             (no_tracepoint("sock_recv_length"), true),
             (rejected(libc::EACCES), true),
@@ -253,31 +227,23 @@ mod tests {
         ] {
             assert_eq!(may_differ(&error), expected, "{error}");
         }
-        let missing = vec!["CAP_BPF"];
+        let missing = vec![Capability::Bpf];
         assert!(!may_differ(
             &KernelError::MissingCapabilities { missing }.into()
         ));
     }
 
     #[test]
-    fn a_rejected_program_says_more_than_a_tracepoint_that_is_not_there() {
-        let told = worst(vec![rejected(libc::EACCES), no_tracepoint("sys_exit")]);
-        assert!(
-            matches!(told, Error::Kernel(KernelError::Load { .. })),
-            "{told}"
-        );
-        let told = worst(vec![
-            no_tracepoint("sock_recv_length"),
-            rejected(libc::EACCES),
-        ]);
-        assert!(
-            matches!(told, Error::Kernel(KernelError::Load { .. })),
-            "{told}"
-        );
-        let told = worst(vec![
-            no_tracepoint("sock_recv_length"),
-            no_tracepoint("sys_exit"),
-        ]);
+    fn a_rejected_program_says_more_than_a_missing_tracepoint() {
+        let is_rejection = |error: &Error| matches!(error, Error::Kernel(KernelError::Load { .. }));
+        let earlier = vec![rejected(libc::EACCES)];
+        let told = most_informative(earlier, no_tracepoint("sys_exit"));
+        assert!(is_rejection(&told), "{told}");
+        let earlier = vec![no_tracepoint("sock_recv_length")];
+        let told = most_informative(earlier, rejected(libc::EACCES));
+        assert!(is_rejection(&told), "{told}");
+        let earlier = vec![no_tracepoint("sock_recv_length")];
+        let told = most_informative(earlier, no_tracepoint("sys_exit"));
         assert_eq!(reason(&told), "no tracepoint sys_exit");
     }
 }

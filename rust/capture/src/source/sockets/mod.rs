@@ -1,92 +1,100 @@
 //! The object with the kernel programs → programs attached to their hooks, rings to drain, counters to read.
 
+pub(crate) mod calls;
+pub(crate) mod failure;
 pub(crate) mod globals;
 pub(crate) mod hooks;
 pub(crate) mod options;
 pub(crate) mod record;
+mod syscalls;
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
-use std::{io, thread};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use aya::maps::Map;
-use aya::util::{nr_cpus, online_cpus};
-use aya::{Btf, Ebpf, EbpfLoader};
-use membench_common::{counter, program};
+use membench_bpf::{
+    Counters, Heartbeat, KernelTypes, Loaded, Map, Object, RingSize, Rings, Stripes,
+    include_object, kernel_release, online_cpus, possible_cpus,
+};
+use membench_common::{RECORD_PAYLOAD, counter, program};
 
-use crate::bpf::btf::Types;
-use crate::bpf::counters::{Counters, Heartbeat};
-use crate::bpf::failure;
-use crate::bpf::ring::{Rings, Size};
-use crate::source::sockets::globals::Globals;
-use crate::source::sockets::hooks::Programs;
-use crate::{Error, Facts, Hooks, KernelOptions, Misses, Record, Result};
+use crate::{
+    Error, Facts, Hooks, KernelOptions, Misses, Record, Result, source::sockets::hooks::Programs,
+};
 
-pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../bpf/membench.bpf.o");
-static SUMS: &str = include_str!("../../../../bpf/membench.bpf.sha256");
+static OBJECT: &[u8] = include_object!("../../../../bpf/objects/capture.bpf.o");
+static SUMS: &str = include_str!("../../../../bpf/objects/capture.bpf.sha256");
+/// The object's name, in error messages and in the list of hashes.
+pub(crate) const OBJECT_NAME: &str = "capture.bpf.o";
 
-/// How long programs that were running when they were detached may take to write their last records, and the pause
-/// between two looks for them.
-const LAST_RECORDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(1));
+/// Each ring holds more bytes than this: four of the largest records.
+#[expect(clippy::cast_possible_truncation, reason = "64 KiB")]
+const LEAST_RING: u32 = 4 * RECORD_PAYLOAD as u32;
 
-/// A running capture. Once attached it needs no privilege: see [`super::give_up_privileges`].
+/// Time that programs which were running when they were detached have to write their last records.
+const LAST_RECORDS: Duration = Duration::from_millis(100);
+/// Pause between two looks for those records.
+const LAST_PAUSE: Duration = Duration::from_millis(1);
+
+/// A running capture at the kernel's socket or system call hooks.
+///
+/// Once attached it needs no privilege: see [`give_up_privileges`](crate::give_up_privileges).
 pub struct Kernel {
     rings: Rings,
     counters: Counters,
     heartbeat: Heartbeat,
     programs: Programs,
-    /// Records read,
+    /// Records read from the rings, malformed ones included.
     read: u64,
-    /// and of them those that broke a rule.
+    /// Records that broke a rule of the rings' format.
     malformed: u64,
     is_detached: bool,
     facts: Facts,
     /// Keeps programs and maps in the kernel.
-    _object: Ebpf,
+    _object: Loaded,
 }
 
 impl Kernel {
     /// Loads the programs and attaches them; from then on calls are captured.
+    ///
+    /// Without [`KernelOptions::hooks`] the first hooks that this kernel has and takes are used.
     pub fn attach(options: &KernelOptions) -> Result<Self> {
-        let types = Types::of_this_kernel()?;
-        let all_hooks = options
-            .hooks
-            .map_or(Hooks::ALL.to_vec(), |hooks| vec![hooks]);
+        let types = KernelTypes::read()?;
+        if let Some(hooks) = options.hooks {
+            return Self::attach_hooks(hooks, options, &types);
+        }
+        let [preferred @ .., last] = Hooks::ALL;
         let mut refused: Vec<Error> = Vec::new();
-        for hooks in all_hooks {
+        for hooks in preferred {
             match Self::attach_hooks(hooks, options, &types) {
-                Ok(mut kernel) => {
-                    kernel.facts.fallback = refused.first().map(hooks::reason);
-                    return Ok(kernel);
-                }
                 Err(error) if hooks::may_differ(&error) => refused.push(error),
-                Err(error) => return Err(error),
+                attached => return attached,
             }
         }
-        Err(hooks::worst(refused))
+        match Self::attach_hooks(last, options, &types) {
+            Ok(mut kernel) => {
+                kernel.facts.fallback = refused.first().map(hooks::reason);
+                Ok(kernel)
+            }
+            Err(error) if hooks::may_differ(&error) => Err(hooks::most_informative(refused, error)),
+            Err(error) => Err(error),
+        }
     }
 
-    fn attach_hooks(hooks: Hooks, options: &KernelOptions, types: &Types) -> Result<Self> {
-        let globals = Globals::new(options, hooks.offsets(types, &options.followed)?)?;
-        let types =
-            Btf::from_sys_fs().map_err(|error| failure::load(failure::OBJECT, error.into()))?;
-        let cpus = cpus()?;
-        let online = online_cpus().map_err(unreadable)?;
-        let size = Size::of(options.ring_bytes, options.rings, online.len());
-        let mut loader = EbpfLoader::new();
-        loader
-            .btf(Some(&types))
-            .map_max_entries("rings", cpus)
-            .map_max_entries("counters", cpus * program::COUNT);
-        hooks.size_maps(&mut loader, cpus);
-        globals.set(&mut loader);
+    fn attach_hooks(hooks: Hooks, options: &KernelOptions, types: &KernelTypes) -> Result<Self> {
+        let offsets = hooks.offsets(types, &options.followed)?;
+        let cpus = possible_cpus()?;
+        let mut object = object(cpus)?;
+        hooks.select(&mut object, cpus)?;
+        globals::set(&mut object, options, &offsets)?;
         // Makes the maps; programs are loaded one by one.
-        let object = loader.load(OBJECT);
-        let mut object = object.map_err(|error| failure::load(failure::OBJECT, error))?;
-        let rings = Rings::make(&mut object, size, cpus, &online)?;
-        let counters = Counters::map(descriptor(&object, "counters")?, cpus)?;
-        let heartbeat = Heartbeat::map(descriptor(&object, "heartbeat")?)?;
-        let programs = hooks.attach(&mut object, &types, || heartbeat.beat())?;
+        let mut object = object.load().map_err(failure::explained)?;
+        let size = ring_size(options.ring_bytes, options.rings)?;
+        let rings = Rings::create(&object, "rings", size)?;
+        let counters = open_counters(&object.map("counters")?, cpus)?;
+        let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
+        let programs = hooks.attach(&mut object, || heartbeat.beat())?;
         Ok(Self {
             rings,
             counters,
@@ -95,22 +103,15 @@ impl Kernel {
             read: 0,
             malformed: 0,
             is_detached: false,
-            facts: Facts {
-                hooks: hooks.name(),
-                fallback: None,
-                kernel_release: kernel_release(),
-                object_sha256: object_sha256(),
-                ring_bytes: size.total(),
-                rings: size.rings,
-            },
+            facts: facts(hooks.name(), None, size),
             _object: object,
         })
     }
 
-    /// Hands over at most `limit` records in the order in which they were made; returns how many. Once detached also
-    /// those that were still being written.
+    /// Passes at most `limit` records to `take`, in the order in which they were made; returns how many. Once detached,
+    /// also waits for records that were still being written.
     pub fn drain(&mut self, limit: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
-        let deadline = Instant::now() + LAST_RECORDS.0;
+        let deadline = Instant::now() + LAST_RECORDS;
         let mut taken = 0;
         loop {
             taken += self.sweep(limit - taken, take);
@@ -118,57 +119,56 @@ impl Kernel {
             if taken >= limit || !more_to_come || Instant::now() >= deadline {
                 return taken;
             }
-            thread::sleep(LAST_RECORDS.1);
+            thread::sleep(LAST_PAUSE);
         }
     }
 
     fn sweep(&mut self, limit: usize, take: &mut impl FnMut(Record<'_>)) -> usize {
         self.beat();
         let malformed = &mut self.malformed;
-        let taken = self
-            .rings
-            .sweep(limit, &mut |bytes| match Record::parse(bytes) {
-                Some(record) => take(record),
-                None => *malformed += 1,
-            });
+        let taken = self.rings.sweep(limit, &mut |bytes| {
+            Record::parse_or_count(bytes, malformed, take)
+        });
         self.read += taken as u64;
         taken
     }
 
-    /// Whether every record that was counted was read, and none is being written.
+    /// Returns true if every record that was counted has been read, and none is being written.
     fn has_read_all(&self) -> bool {
         self.rings.are_empty() && self.read == self.counters()[counter::RECORDS as usize]
     }
 
-    /// How full the fullest ring was found when they were last drained, 0…1.
+    /// Returns how full the fullest ring was when the rings were last drained, 0…1.
     pub fn fill(&self) -> f64 {
         self.rings.fill()
     }
 
-    /// Tells the programs that somebody will drain the rings: each drain does, and whoever keeps it from draining must.
+    /// Tells the programs that somebody is going to drain the rings. Each drain does so; call it while other work keeps
+    /// you from draining.
     pub fn beat(&self) {
         self.heartbeat.beat();
     }
 
-    /// The programs' counters, by the indices in [`counter`].
+    /// Returns the programs' counters, by the indices in [`counter`].
     pub fn counters(&self) -> [u64; counter::COUNT] {
         self.counters.sums()
     }
 
-    /// What each ring did not take, bytes: together the counter [`counter::RING_FULL`].
+    /// Returns how many bytes each ring lost because it was full; their sum is the counter [`counter::RING_FULL`].
     pub fn ring_full_by_ring(&self) -> Vec<u64> {
         self.rings
-            .by_ring(&self.counters.by_cpu(counter::RING_FULL))
+            .by_ring(&self.counters.by_cpu(counter::RING_FULL as usize))
     }
 
-    /// Records that broke a rule of the rings' format and were not handed over: always 0, or a bug.
+    /// Returns how many records broke a rule of the rings' format and were dropped. Anything but 0 is a bug of the
+    /// programs.
     pub fn malformed(&self) -> u64 {
         self.malformed
     }
 
-    /// How often a program did not run: because it was running already on that CPU, as the kernel counts, or as a socket
-    /// shows that is another than the one whose end should have been seen. Requests that were missed so show as
-    /// [`counter::MISSED`] bytes too.
+    /// Returns how often programs did not run: because they were already running on that CPU, which the kernel counts,
+    /// or because a socket replaced another whose end was not seen. Requests that were missed so also show as
+    /// [`counter::MISSED`] bytes.
     pub fn misses(&mut self) -> Result<Misses> {
         let replaced = self.counters()[counter::REPLACED as usize];
         let Misses { calls, aside } = self.programs.misses()?;
@@ -178,45 +178,57 @@ impl Kernel {
         })
     }
 
-    /// Stops capturing, sends first. What is in the rings can still be drained, and the counters stay.
+    /// Stops capturing, sends first. Records in the rings can still be drained, and the counters stay.
     pub fn detach(&mut self) {
         self.is_detached = true;
         self.programs.detach();
     }
 
-    /// How this capture works.
+    /// Returns how this capture works.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 }
 
-pub(crate) fn cpus() -> Result<u32> {
-    let cpus = nr_cpus().map_err(unreadable)?;
-    Ok(u32::try_from(cpus).unwrap_or(u32::MAX / program::COUNT))
+/// Reads the object with the kernel programs, and sizes the maps that every program uses.
+pub(crate) fn object(cpus: u32) -> Result<Object> {
+    let mut object = Object::parse(OBJECT_NAME, OBJECT)?;
+    object
+        .set_max_entries("rings", cpus)?
+        .set_max_entries("counters", cpus.saturating_mul(program::COUNT))?;
+    Ok(object)
 }
 
-pub(crate) fn unreadable((path, source): (&str, io::Error)) -> Error {
-    Error::Io {
-        path: path.into(),
-        source,
+/// Divides the rings' bytes among the CPUs that are online.
+pub(crate) fn ring_size(bytes: u32, rings: Option<u32>) -> Result<RingSize> {
+    let online = online_cpus()?.len();
+    Ok(RingSize::divide(bytes, rings, online, LEAST_RING))
+}
+
+/// Maps the counters: one stripe for each program on each CPU.
+pub(crate) fn open_counters(map: &Map, cpus: u32) -> Result<Counters> {
+    let stripes = Stripes {
+        cpus,
+        per_cpu: program::COUNT,
+        stride: counter::STRIDE,
+    };
+    Ok(Counters::open(map, stripes)?)
+}
+
+/// Describes a capture.
+pub(crate) fn facts(hooks: &'static str, fallback: Option<String>, size: RingSize) -> Facts {
+    Facts {
+        hooks,
+        fallback,
+        kernel_release: kernel_release(),
+        object_sha256: object_sha256(),
+        ring_bytes: size.total(),
+        rings: size.rings,
     }
 }
 
-pub(crate) fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>> {
-    match object.map(name) {
-        Some(Map::Array(map)) => Ok(map.fd().as_fd()),
-        _ => Err(failure::absent(name)),
-    }
-}
-
-/// As `uname -r` says it.
-pub(crate) fn kernel_release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map_or_else(|_| "unknown".into(), |text| text.trim().into())
-}
-
-pub(crate) fn object_sha256() -> &'static str {
-    let line = SUMS.lines().find(|line| line.ends_with("membench.bpf.o"));
+fn object_sha256() -> &'static str {
+    let line = SUMS.lines().find(|line| line.ends_with(OBJECT_NAME));
     line.and_then(|line| line.split(' ').next())
         .unwrap_or("unknown")
 }

@@ -1,4 +1,4 @@
-//! What a kernel capture is asked for, and what it says of itself.
+//! Options of a capture by kernel programs, and the facts of a running one.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::Followed;
 #[cfg(feature = "ebpf")]
 use crate::Side;
 
-/// Which hooks a capture uses.
+/// A kind of hooks for calls on sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hooks {
     /// The end of every call on a socket: Linux 6.3 or newer.
@@ -21,10 +21,10 @@ pub enum Hooks {
 }
 
 impl Hooks {
-    /// All of them, what costs a machine least first.
+    /// Every kind, the one that costs a machine least first.
     pub const ALL: [Self; 2] = [Self::Sockets, Self::Syscalls];
 
-    /// As profiles and people call it.
+    /// Returns the name in options and profiles.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sockets => "sockets",
@@ -33,20 +33,20 @@ impl Hooks {
     }
 }
 
-/// How programs are attached to an interface.
+/// A way to attach programs to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attachment {
-    /// A link beside others', gone with its process: Linux 6.6 or newer.
+    /// A link beside those of others, which ends with its process: Linux 6.6 or newer.
     Tcx,
     /// A filter of the interface's `clsact` queueing discipline.
     Clsact,
 }
 
 impl Attachment {
-    /// All of them, the one that leaves nothing behind first.
+    /// Every way, the one that leaves nothing behind first.
     pub const ALL: [Self; 2] = [Self::Tcx, Self::Clsact];
 
-    /// As profiles and people call it.
+    /// Returns the name in options and profiles.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcx => "tcx",
@@ -55,20 +55,20 @@ impl Attachment {
     }
 }
 
-/// What to capture.
+/// Options of a capture.
 #[derive(Clone, Debug)]
 pub struct KernelOptions {
-    /// Whose connections are followed: 1 to 16 listening ports, and what narrows them.
+    /// The connections that are followed: those of 1 to 16 listening ports, and what narrows them.
     pub followed: Followed,
-    /// What is kept of what memcached sends.
+    /// The part of responses that is kept.
     pub responses: Responses,
-    /// Size of all rings together; each is rounded up to a power of two that holds several of the largest records.
+    /// Size of all rings together, bytes. Each is rounded up to a power of two that holds several of the largest records.
     pub ring_bytes: u32,
-    /// How many rings the CPUs share; otherwise one for each, up to 64.
+    /// Number of rings that the CPUs share; `None` makes one for each, up to 64.
     pub rings: Option<u32>,
-    /// One connection in so many is followed; 1 is all.
+    /// Sampling factor N: one connection in N is followed. 1 follows all.
     pub one_connection_in: u32,
-    /// Which hooks; otherwise the first that this kernel has and takes.
+    /// The hooks; `None` takes the first that this kernel has and accepts.
     pub hooks: Option<Hooks>,
 }
 
@@ -85,29 +85,29 @@ impl Default for KernelOptions {
     }
 }
 
-/// How a capture works on this machine.
+/// Facts about a capture on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Which hooks.
+    /// Name of the hooks, such as `sockets` or `tcx`.
     pub hooks: &'static str,
     /// Why the preferred hooks could not be used; `None` if they were.
     pub fallback: Option<String>,
-    /// As `uname -r` says it.
+    /// The kernel's release, as `uname -r` shows it.
     pub kernel_release: String,
     /// SHA-256 of the object with the kernel programs.
     pub object_sha256: &'static str,
-    /// Size of all rings together, bytes,
+    /// Size of all rings together, bytes.
     pub ring_bytes: u64,
-    /// and how many they are.
+    /// Number of rings.
     pub rings: usize,
 }
 
-/// How often programs did not run.
+/// Counts of events at which programs did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Misses {
-    /// Those that see bytes move: a loss.
+    /// Events at which bytes moved: a loss.
     pub calls: u64,
-    /// Those that see connections end, and when bytes came: what they would have told stays unknown.
+    /// Events at which a connection ended or bytes arrived, which stay unknown. No bytes are lost.
     pub aside: u64,
 }
 
@@ -122,7 +122,7 @@ impl fmt::Display for Facts {
 }
 
 impl Facts {
-    /// Writes them into a manifest's head.
+    /// Writes the facts into a manifest's header.
     pub(crate) fn describe(&self, header: &mut Header) {
         header.hooks = Some(self.hooks.to_owned());
         header.kernel = Some(self.kernel_release.clone());
@@ -133,7 +133,7 @@ impl Facts {
     }
 }
 
-/// The value of the programs' global.
+/// Returns the value of the global `RESPONSES`.
 #[cfg(feature = "ebpf")]
 pub(crate) fn responses_global(wanted: Responses) -> u32 {
     match wanted {
@@ -143,7 +143,7 @@ pub(crate) fn responses_global(wanted: Responses) -> u32 {
     }
 }
 
-/// The same of the side.
+/// Returns the value of the global `SIDE`.
 #[cfg(feature = "ebpf")]
 pub(crate) fn side_global(wanted: Side) -> u32 {
     match wanted {

@@ -1,56 +1,103 @@
-//! Bytes of the ring → records: checked once, then borrowed.
+//! Bytes of the ring → records, which are checked once and borrow the bytes.
 
 use membench_common::{Close, Datagram, Header, Part, Socket, kind};
 use membench_event::{Direction, Piece};
 use smallvec::SmallVec;
 use zerocopy::FromBytes;
 
-/// One record of the ring.
+/// One record of the ring, checked and borrowed.
+///
+/// # Example
+///
+/// ```
+/// use membench_capture::{Header, Part, Record};
+/// use membench_common::kind;
+/// use membench_event::{Direction, Piece};
+/// use zerocopy::IntoBytes;
+///
+/// // A read of 20 bytes on socket 7: the first 8 were kept, the other 12 were not.
+/// let header = Header {
+///     time: 1_000,
+///     arrival: 900,
+///     cookie: 7,
+///     offset: 0,
+///     length: 20,
+///     call_length: 20,
+///     kind: kind::REQUEST,
+///     parts: 1,
+///     call: 1,
+///     lost: 0,
+/// };
+/// let part = Part { length: 20, head: 8, tail: 0 };
+/// let bytes = [header.as_bytes(), part.as_bytes(), b"set k 0 "].concat();
+/// # let words: Vec<u64> = bytes.chunks(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap())).collect();
+/// # let bytes = words.as_bytes(); // aligned, as the ring aligns records
+///
+/// let Some(Record::Bytes { header, direction, pieces }) = Record::parse(&bytes) else {
+///     panic!("a record of another kind, or a malformed one");
+/// };
+/// assert_eq!((header.cookie, direction), (7, Direction::Request));
+/// assert_eq!(pieces.collect()[..], [Piece::Bytes(b"set k 0 "), Piece::Hole(12)]);
+/// ```
 #[derive(Clone, Debug)]
 pub enum Record<'a> {
     /// Bytes of one direction of a socket.
     Bytes {
-        /// When, which socket, and where in its stream.
+        /// Time, socket, and place in its stream.
         header: &'a Header,
-        /// Read or sent by memcached.
+        /// Request if the server read the bytes, response if it sent them.
         direction: Direction,
         /// The bytes.
         pieces: Pieces<'a>,
     },
-    /// A datagram, or the part of it that is in one record.
+    /// A datagram, or one record's part of it.
     Datagram {
-        /// When, which server's socket, and where in the datagram.
+        /// Time, the server's socket, and place in the datagram.
         header: &'a Header,
-        /// Read or sent by memcached.
+        /// Request if the server read the bytes, response if it sent them.
         direction: Direction,
-        /// By which thread, and a peer.
+        /// The thread that made the call, and a peer.
         datagram: &'a Datagram,
         /// The bytes.
         pieces: Pieces<'a>,
     },
-    /// A socket is seen for the first time; comes before anything else of it.
+    /// A socket that was seen for the first time. This record precedes all others of the socket.
     Socket {
-        /// When, and which socket.
+        /// Time and socket.
         header: &'a Header,
-        /// Its addresses.
+        /// The socket's addresses.
         socket: &'a Socket,
     },
-    /// A receive returned 0: the client closed its side.
+    /// A receive that returned 0: the client closed its side.
     End {
-        /// When, which socket, and where its requests end.
+        /// Time, socket, and the end of its requests.
         header: &'a Header,
     },
-    /// The socket was closed.
+    /// The close of a socket.
     Close {
-        /// When, and which socket.
+        /// Time and socket.
         header: &'a Header,
-        /// Where its streams ended.
+        /// The ends of its streams.
         close: &'a Close,
     },
 }
 
 impl<'a> Record<'a> {
-    /// Reads a record; `None` if it breaks a rule of `membench_common`.
+    /// Hands over a record, or counts it as malformed.
+    #[cfg(feature = "ebpf")]
+    pub(crate) fn parse_or_count(
+        bytes: &'a [u8],
+        malformed: &mut u64,
+        take: &mut impl FnMut(Self),
+    ) {
+        match Self::parse(bytes) {
+            Some(record) => take(record),
+            None => *malformed += 1,
+        }
+    }
+
+    /// Parses a record; `None` if it breaks a rule of `membench_common`. `bytes` must be aligned to 8, as the ring aligns
+    /// records.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = Header::ref_from_prefix(bytes).ok()?;
         match header.kind {
@@ -73,7 +120,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// When, `CLOCK_MONOTONIC`, ns.
+    /// Returns the record's time, ns of `CLOCK_MONOTONIC`.
     pub(crate) fn time(&self) -> u64 {
         let (Self::Bytes { header, .. }
         | Self::Datagram { header, .. }
@@ -102,7 +149,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The true length of `count` parts, if all of them are there.
+/// Returns the true length of `count` parts together; `None` if not all of them are there.
 fn checked_length(mut parts: &[u8], count: u32) -> Option<u64> {
     let mut length = 0;
     for _ in 0..count {
@@ -113,7 +160,7 @@ fn checked_length(mut parts: &[u8], count: u32) -> Option<u64> {
     Some(length)
 }
 
-/// The first part, its kept bytes, and the parts after it.
+/// Splits off the first part: its header, its kept bytes, and the parts after it.
 fn split_part(parts: &[u8]) -> Option<(&Part, &[u8], &[u8])> {
     let (part, rest) = Part::ref_from_prefix(parts).ok()?;
     let kept = usize::from(part.head) + usize::from(part.tail);
@@ -124,7 +171,7 @@ fn split_part(parts: &[u8]) -> Option<(&Part, &[u8], &[u8])> {
     Some((part, &padded[..kept], after))
 }
 
-/// The bytes of a record in stream order: what was kept, and holes.
+/// The bytes of a record in stream order: kept ones, and holes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pieces<'a> {
     parts: &'a [u8],
@@ -132,7 +179,7 @@ pub struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    /// A record's parts, if they are all there and as long together as the header says.
+    /// Parses a record's parts; `None` unless all are there and have the length together that the header says.
     fn parse(header: &Header, parts: &'a [u8]) -> Option<Self> {
         let is_whole = checked_length(parts, header.parts)? == u64::from(header.length);
         is_whole.then_some(Self {
@@ -141,7 +188,7 @@ impl<'a> Pieces<'a> {
         })
     }
 
-    /// Head, hole and tail of each part, as far as there are such.
+    /// Returns the head, hole and tail of each part, as far as it has them.
     pub fn collect(self) -> SmallVec<[Piece<'a>; 8]> {
         let mut pieces = SmallVec::new();
         let mut parts = self.parts;
@@ -172,7 +219,7 @@ mod tests {
 
     use super::*;
 
-    /// The word of a record that holds its kind and how many parts it has.
+    /// Index of the word of a record that holds its kind and its number of parts.
     const PARTS: usize = core::mem::offset_of!(Header, kind) / 8;
 
     /// A ring record, aligned as the ring aligns it.
@@ -209,10 +256,10 @@ mod tests {
                 bytes.extend([*head, *tail].concat());
                 bytes.resize(bytes.len().next_multiple_of(8), 0xff);
             }
-            Self::of(&bytes)
+            Self::from_bytes(&bytes)
         }
 
-        fn of(bytes: &[u8]) -> Self {
+        fn from_bytes(bytes: &[u8]) -> Self {
             Self(
                 bytes
                     .chunks_exact(8)

@@ -1,0 +1,5 @@
+//! A finished call → where its bytes are in user space.
+
+pub mod iovec;
+pub mod messages;
+pub mod registers;

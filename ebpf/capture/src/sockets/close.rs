@@ -1,0 +1,18 @@
+//! A TCP socket that reaches CLOSE → its last record.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use membench_bpf_lib::counters::Counters;
+use membench_common::program;
+
+use crate::stream::{announce, close, storage};
+
+/// The program `inet_sock_set_state`. It can interrupt the others, so its record is composed on the stack.
+#[inline(always)]
+pub fn state_changed(ctx: &BtfTracePointContext) -> Option<()> {
+    let state = storage::known_state(close::closed(ctx)?)?;
+    let counters = Counters::for_program(program::CLOSE)?;
+    if state.announced != 0 {
+        announce::output_close(state, counters);
+    }
+    Some(())
+}

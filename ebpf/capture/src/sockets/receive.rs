@@ -1,0 +1,106 @@
+//! A receive that is done → what was received, as records.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use membench_bpf_lib::{
+    counters::Counters,
+    kernel::{Sock, Structure},
+};
+use membench_common::{WHOLE_CAPACITY, counter, program, responses};
+
+use crate::{
+    call::{
+        messages,
+        registers::{self, ASIDE, Arguments, Shape},
+    },
+    follow,
+    keep::{
+        inline::Call,
+        rules::{self, LONGEST_WHOLE, Moved},
+    },
+    scratch,
+    sockets::{datagram, whole},
+    stream::{state::State, storage},
+};
+
+/// The program `sock_recv_length`.
+#[inline(always)]
+pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
+    let sock = Structure::new(ctx.arg(0))?;
+    let flags = ctx.arg::<i32>(2);
+    if !follow::is_followed(sock, storage::outlived_port) || flags & ASIDE != 0 {
+        return None;
+    }
+    let counters = Counters::for_program(program::RECEIVE)?;
+    match ctx.arg::<i32>(1) {
+        0 => ended(sock, counters),
+        length if length > 0 => read(sock, counters, length as u32, flags),
+        _ => failed(sock),
+    }
+}
+
+/// A receive that fails ends a call with several messages.
+#[inline(always)]
+fn failed(sock: Structure) -> Option<()> {
+    storage::known_state(sock)?.received().place.reset();
+    None
+}
+
+/// A receive of 0 bytes can be the end of the stream.
+#[inline(always)]
+fn ended(sock: Structure, counters: Counters) -> Option<()> {
+    if rules::is_end(sock, registers::receiving()) {
+        rules::end(sock, storage::stream_state(sock, counters, 0)?, counters);
+    }
+    None
+}
+
+#[inline(always)]
+fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
+    rules::count_receive(counters, length);
+    if follow::is_client() && follow::responses() == responses::NONE {
+        return None;
+    }
+    let moved = Moved::new(sock, counters, length);
+    if sock.is_udp() {
+        return datagram::received(moved);
+    }
+    let state = storage::stream_state(sock, counters, length)?;
+    state.note_receive(sock, counters, length);
+    let arguments = rules::received_arguments(flags, moved.time, registers::receiving);
+    match arguments.and_then(|arguments| located(state, arguments)) {
+        Ok(arguments) => keep(moved, state, arguments),
+        Err(cause) => rules::lose_receive(moved, state, cause),
+    }
+    state.dealt = 0;
+    Some(())
+}
+
+/// Returns the buffer or message of the call that this receive filled.
+#[inline(always)]
+fn located(state: &mut State, arguments: Arguments) -> Result<Arguments, u32> {
+    let place = &mut state.received().place;
+    let Shape::Messages = arguments.shape else {
+        place.reset();
+        return Ok(arguments);
+    };
+    messages::received(place, arguments).ok_or(counter::OTHER_SYSCALL)
+}
+
+#[inline(always)]
+fn keep(moved: Moved<Structure>, state: &mut State, arguments: Arguments) {
+    let Some((header, gathers)) = rules::begin_receive(moved, state, arguments) else {
+        return;
+    };
+    let is_whole = if follow::is_client() {
+        moved.length <= LONGEST_WHOLE
+    } else {
+        gathers || arguments.count <= WHOLE_CAPACITY
+    };
+    let call = Call {
+        stream: state.received(),
+        counters: moved.counters,
+        header,
+    };
+    let draft = scratch::for_receives().map(|scratch| &mut scratch.draft);
+    whole::keep(call, draft, arguments, is_whole);
+}

@@ -1,0 +1,43 @@
+//! An object's globals: by name, their section, and their place in it.
+
+use std::collections::BTreeMap;
+
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+
+/// A global of an object: a `static` whose value is set before the programs are loaded, or that programs change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// The section, such as `.rodata` or `.bss`; its map has the same name.
+    pub section: String,
+    /// Offset in the section, bytes.
+    pub offset: usize,
+    /// Size, bytes.
+    pub size: usize,
+}
+
+/// Finds the globals of an object; sections without a map have none.
+pub(crate) fn globals(bytes: &[u8], has_map: impl Fn(&str) -> bool) -> BTreeMap<String, Global> {
+    let Ok(file) = object::File::parse(bytes) else {
+        return BTreeMap::new();
+    };
+    let named = file.symbols().filter_map(|symbol| {
+        let section = file.section_by_index(symbol.section_index()?).ok()?;
+        let global = Global {
+            section: section.name().ok()?.into(),
+            offset: usize::try_from(symbol.address()).ok()?,
+            size: usize::try_from(symbol.size()).ok()?,
+        };
+        let is_data = !matches!(symbol.kind(), SymbolKind::Section | SymbolKind::Text);
+        let is_named = is_data && is_data_section(&global.section) && has_map(&global.section);
+        is_named.then_some((symbol.name().ok()?.into(), global))
+    });
+    named
+        .filter(|(name, _): &(String, _)| !name.is_empty())
+        .collect()
+}
+
+fn is_data_section(name: &str) -> bool {
+    [".rodata", ".data", ".bss"]
+        .iter()
+        .any(|section| name.starts_with(section))
+}

@@ -1,0 +1,234 @@
+//! Decoded events → the sample of them, counted, written, and handed to a live consumer.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use membench_decode::log::LEFT_OUT;
+use membench_event::{Anchor, ConnectionRow, Event, OptionsTable, Sample};
+use membench_profile::Writer;
+
+use crate::recorder::Batch;
+use crate::recorder::end::Ended;
+use crate::recorder::rotation::Profiles;
+use crate::recorder::stop::Stop;
+use crate::recorder::tally::Tally;
+use crate::source::decoded::Decoded;
+
+/// The destination of a recording's events.
+pub(crate) struct Sink {
+    /// The profiles written, if any.
+    pub(crate) profiles: Option<Profiles>,
+    consumer: Option<SyncSender<Batch>>,
+    sample: Sample,
+    anchor: Anchor,
+    stop: Stop,
+    tally: Tally,
+    /// The source's options strings, as batches share them.
+    options: Arc<OptionsTable>,
+    /// Events of the sample; the room is kept.
+    held: Vec<Event>,
+    sampled_out: u64,
+    /// Events left out that earlier profiles account for.
+    sampled_out_before: u64,
+    dropped: u64,
+    /// Connections that the consumer knows.
+    connections_sent: usize,
+    latest_ns: u64,
+    write_error: Option<String>,
+}
+
+impl Sink {
+    /// Creates a sink that has taken nothing yet; times of its events are placed by `anchor`.
+    pub(crate) fn new(
+        profiles: Option<Profiles>,
+        consumer: Option<SyncSender<Batch>>,
+        sample: Sample,
+        anchor: Anchor,
+        stop: Stop,
+    ) -> Self {
+        Self {
+            profiles,
+            consumer,
+            sample,
+            anchor,
+            stop,
+            tally: Tally::default(),
+            options: Arc::default(),
+            held: Vec::new(),
+            sampled_out: 0,
+            sampled_out_before: 0,
+            dropped: 0,
+            connections_sent: 0,
+            latest_ns: anchor.monotonic_ns,
+            write_error: None,
+        }
+    }
+
+    /// Takes what a source has decoded.
+    pub(crate) fn take(&mut self, decoded: &Decoded<'_>) {
+        let latest = decoded.events.iter().map(|event| event.time).max();
+        self.latest_ns = self.latest_ns.max(latest.unwrap_or(0));
+        if self.sample.is_all() {
+            return self.pass(decoded.events, decoded);
+        }
+        let mut held = std::mem::take(&mut self.held);
+        let sample = self.sample;
+        held.extend(
+            decoded
+                .events
+                .iter()
+                .filter(|event| event.connection != LEFT_OUT && sample.holds(event)),
+        );
+        self.sampled_out += (decoded.events.len() - held.len()) as u64;
+        self.pass(&held, decoded);
+        held.clear();
+        self.held = held;
+    }
+
+    fn pass(&mut self, events: &[Event], decoded: &Decoded<'_>) {
+        if events.is_empty() {
+            return;
+        }
+        self.tally.add(events);
+        if let Some(options) = decoded.options
+            && options.names().len() != self.options.names().len()
+        {
+            self.options = Arc::new(options.clone());
+        }
+        let options = Arc::clone(&self.options);
+        self.write(|writer| writer.append(events, &options));
+        self.feed(events, decoded.connections);
+    }
+
+    /// Hands events to the consumer, or counts them if it lags behind too far.
+    fn feed(&mut self, events: &[Event], connections: &[ConnectionRow]) {
+        let Some(consumer) = &self.consumer else {
+            return;
+        };
+        let new = connections.get(self.connections_sent..).unwrap_or_default();
+        let batch = Batch {
+            events: events.to_vec(),
+            options: Arc::clone(&self.options),
+            anchor: self.anchor,
+            connections: new.iter().map(|row| (row.connection, row.client)).collect(),
+        };
+        match consumer.try_send(batch) {
+            Ok(()) => self.connections_sent += new.len(),
+            Err(_) => self.dropped += events.len() as u64,
+        }
+    }
+
+    /// Writes to the current profile, if there is one, and gives up writing if that fails.
+    pub(crate) fn write(
+        &mut self,
+        write: impl FnOnce(&mut Writer) -> membench_profile::Result<()>,
+    ) {
+        if let Some(profiles) = &mut self.profiles
+            && let Err(error) = write(profiles.writer())
+        {
+            self.give_up_writing(&error);
+        }
+    }
+
+    /// Ends the recording, as it cannot be written any further; what is on disk is sealed.
+    pub(crate) fn give_up_writing(&mut self, error: &dyn Display) {
+        self.write_error.get_or_insert_with(|| error.to_string());
+        self.stop.ask(Ended::Output);
+    }
+
+    /// Counts of the events passed on.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Events that the consumer did not take.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Events left out so far, as they are not of the sample.
+    pub(crate) fn sampled_out(&self) -> u64 {
+        self.sampled_out
+    }
+
+    /// Events left out since the last call.
+    pub(crate) fn take_sampled_out(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.sampled_out_before, self.sampled_out);
+        self.sampled_out - before
+    }
+
+    /// Time of the latest event, ns.
+    pub(crate) fn latest_ns(&self) -> u64 {
+        self.latest_ns
+    }
+
+    /// Bytes written to all profiles.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.profiles.as_ref().map_or(0, Profiles::bytes_written)
+    }
+
+    /// The first failure to write.
+    pub(crate) fn write_error(&self) -> Option<String> {
+        self.write_error.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use membench_event::Command;
+
+    use super::*;
+
+    fn events(connections: &[u32]) -> Vec<Event> {
+        let event = |(request, connection): (u32, &u32)| Event {
+            connection: *connection,
+            request,
+            key: Some(u64::from(request) << 60),
+            ..Event::new(Command::Get)
+        };
+        (0..).zip(connections).map(event).collect()
+    }
+
+    fn sink(sample: Sample, consumer: Option<SyncSender<Batch>>) -> Sink {
+        Sink::new(None, consumer, sample, Anchor::default(), Stop::default())
+    }
+
+    fn decoded(events: &[Event]) -> Decoded<'_> {
+        Decoded {
+            events,
+            options: None,
+            connections: &[],
+        }
+    }
+
+    #[test]
+    fn every_event_is_passed_on_or_counted_as_left_out() {
+        let sample = Sample {
+            keys: 2,
+            connections: 2,
+        };
+        let all = events(&[0, LEFT_OUT, 0, LEFT_OUT, 0, 0, 0, 0, 0, 0, 0, 0, LEFT_OUT]);
+        let mut sink = sink(sample, None);
+        for part in all.chunks(4) {
+            sink.take(&decoded(part));
+        }
+        // Keys below half of all: requests 0 to 7, of which 1 and 3 are on connections that are not followed.
+        assert_eq!((sink.tally().events(), sink.sampled_out()), (6, 7));
+        assert_eq!((sink.take_sampled_out(), sink.take_sampled_out()), (7, 0));
+    }
+
+    #[test]
+    fn a_consumer_that_lags_behind_loses_events_which_are_counted() {
+        let (sender, receiver) = sync_channel(1);
+        let mut sink = sink(Sample::default(), Some(sender));
+        let all = events(&[0, 0, 0]);
+        sink.take(&decoded(&all[..1]));
+        sink.take(&decoded(&all[1..]));
+        assert_eq!(sink.dropped(), 2);
+        assert_eq!(receiver.recv().unwrap().events.len(), 1);
+        assert_eq!(sink.tally().events(), 3);
+    }
+}

@@ -1,0 +1,200 @@
+//! memcached's file descriptors → connections. Each holds the look-up whose meaning its next line decides.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use membench_event::{CloseSide, ConnectionRow, Transport};
+
+/// Connection of the events of connections outside the sample.
+pub const LEFT_OUT: u32 = u32::MAX;
+
+/// A look-up that may still turn out to be the first half of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lookup {
+    /// Time of the look-up, ns.
+    pub time: u64,
+    /// Id of the key.
+    pub key: u64,
+    /// Size of the key, bytes.
+    pub key_size: u8,
+    /// True if the key was found.
+    pub found: bool,
+    /// Size of the value found, bytes.
+    pub size: Option<u32>,
+    /// Time at which the line was read, ns.
+    pub arrived: u64,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Ordinal of the connection.
+    pub ordinal: u32,
+    /// Number of requests so far.
+    pub requests: u32,
+    /// The latest look-up, if no other line followed it.
+    pub pending: Option<Lookup>,
+}
+
+/// Address of a client; `None` for a local socket, and if it is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Peer(Option<IpAddr>);
+
+impl Peer {
+    /// Parses the text of an address; any other text is an unknown one.
+    pub(super) fn parse(address: &[u8]) -> Self {
+        let address = std::str::from_utf8(address).ok();
+        let address = address.and_then(|text| text.parse::<IpAddr>().ok());
+        Self(address.map(|address| address.to_canonical()))
+    }
+
+    fn transport(self) -> Transport {
+        match self.0 {
+            Some(IpAddr::V6(_)) => Transport::Tcp6,
+            Some(IpAddr::V4(_)) | None => Transport::Tcp4,
+        }
+    }
+}
+
+/// The connections of one server.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    open: HashMap<u32, Connection>,
+    /// The connection of lines that name none.
+    unknown: Option<Connection>,
+    rows: Vec<ConnectionRow>,
+    clients: HashMap<Peer, u32>,
+    /// Clients of connections that were opened before the log, by descriptor, as `stats conns` reports them.
+    before: HashMap<u32, Peer>,
+    /// N, if one connection in N is followed; 0 and 1 follow all.
+    one_in: u32,
+    /// Number of connections so far, followed or not.
+    appeared: u64,
+}
+
+impl Connections {
+    /// Follows one connection in `number` from here on.
+    pub(super) fn follow_one_in(&mut self, number: u32) {
+        self.one_in = number;
+    }
+
+    /// Notes the client of a connection that was opened before the log.
+    pub(super) fn note_before(&mut self, descriptor: u32, address: &str) {
+        self.before
+            .insert(descriptor, Peer::parse(address.as_bytes()));
+    }
+
+    /// Opens a connection. Returns the one that had the descriptor before, if its end was not seen.
+    pub(super) fn open(&mut self, descriptor: u32, peer: Peer, time: u64) -> Option<Connection> {
+        let earlier = self.close(descriptor, None, time);
+        let connection = self.add(peer, Some(time));
+        self.open.insert(descriptor, connection);
+        earlier
+    }
+
+    /// Closes a connection and returns it.
+    pub(super) fn close(
+        &mut self,
+        descriptor: u32,
+        side: Option<CloseSide>,
+        time: u64,
+    ) -> Option<Connection> {
+        self.before.remove(&descriptor);
+        let connection = self.open.remove(&descriptor)?;
+        if let Some(row) = self.rows.get_mut(connection.ordinal as usize) {
+            row.closed = Some(time);
+            row.close_side = side;
+        }
+        Some(connection)
+    }
+
+    /// Returns the connection of a line, which is added if this is its first.
+    pub(super) fn get_or_add(&mut self, descriptor: Option<u32>) -> &mut Connection {
+        let known = match descriptor {
+            Some(descriptor) => self.open.contains_key(&descriptor),
+            None => self.unknown.is_some(),
+        };
+        if !known {
+            self.add_unannounced(descriptor);
+        }
+        let connection = match descriptor {
+            Some(descriptor) => self.open.get_mut(&descriptor),
+            None => self.unknown.as_mut(),
+        };
+        connection.expect("it was added if it was missing")
+    }
+
+    /// Adds a connection whose opening was not seen.
+    fn add_unannounced(&mut self, descriptor: Option<u32>) {
+        let known = descriptor.and_then(|descriptor| self.before.remove(&descriptor));
+        let connection = self.add(known.unwrap_or(Peer(None)), None);
+        match descriptor {
+            Some(descriptor) => drop(self.open.insert(descriptor, connection)),
+            None => self.unknown = Some(connection),
+        }
+    }
+
+    fn add(&mut self, peer: Peer, opened: Option<u64>) -> Connection {
+        let number = self.appeared;
+        self.appeared += 1;
+        if !holds(self.one_in, number) {
+            return Connection {
+                ordinal: LEFT_OUT,
+                requests: 0,
+                pending: None,
+            };
+        }
+        let ordinal = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
+        self.rows.push(ConnectionRow {
+            connection: ordinal,
+            server: 0,
+            client: *self.clients.entry(peer).or_insert(next),
+            transport: peer.transport(),
+            opened,
+            closed: None,
+            close_side: None,
+            lost_bytes: 0,
+            resyncs: 0,
+        });
+        Connection {
+            ordinal,
+            requests: 0,
+            pending: None,
+        }
+    }
+
+    /// Returns every open connection.
+    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.open.values_mut().chain(self.unknown.as_mut())
+    }
+
+    /// Rows of the connection table, one per connection.
+    pub(super) fn rows(&self) -> &[ConnectionRow] {
+        &self.rows
+    }
+
+    /// Returns the number of connections so far, and of those that are open.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let open = self.open.values().chain(&self.unknown);
+        let followed = open.filter(|connection| connection.ordinal != LEFT_OUT);
+        (self.rows.len(), followed.count())
+    }
+}
+
+/// Returns true if the connection that appeared as the `number`th is followed. Mixing (the finisher of splitmix64) keeps
+/// clients that open connections in turn from being all in or all out.
+fn holds(one_in: u32, number: u64) -> bool {
+    let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ mixed >> 31).is_multiple_of(u64::from(one_in.max(1)))
+}
+
+/// Returns the side that closed a connection, by the reason that memcached logs.
+pub(super) fn close_side(reason: &[u8]) -> Option<CloseSide> {
+    match reason {
+        b"normal" => Some(CloseSide::Client),
+        b"idle_timeout" | b"shutdown" => Some(CloseSide::Server),
+        _ => None,
+    }
+}
