@@ -201,7 +201,7 @@ def test_on_loopback_each_side_counts_its_own_end_only(server: Memcached, tmp_pa
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--responses", "lengths"], "cut at random")],
+    [(["--responses", "lengths"], "arbitrary chunks")],
 )
 def test_options_that_need_the_server_side_are_refused(
     output: Path, options: list[str], message: str
