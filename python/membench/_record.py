@@ -109,7 +109,6 @@ class Status:
     source: str = ""
     notice: str | None = None
     lost_lines: int = 0
-    requests: int = 0
     pace: Pace = field(default_factory=Pace)
     yielding: Yielding = field(default_factory=Yielding)
     limits: Limits = field(default_factory=Limits)

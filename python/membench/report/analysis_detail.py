@@ -147,7 +147,8 @@ def _misses(found: Misses) -> Iterator[RenderableType]:
     shares = ([name, count(number), percent(number / max(found.count, 1))] for name, number in rows)
     yield _table(shares, "cause", "misses", "share")
     yield Text(
-        "  other: stored and not expired, so evicted or lost; first seen: may have been stored before"
+        "  other: stored and not expired, so evicted or lost; "
+        "first seen: may have been stored before"
     )
 
 
