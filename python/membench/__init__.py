@@ -5,6 +5,9 @@ with membench.record("ebpf:any", "production.mb", duration_s=60) as capture:
 profile = membench.open("production.mb")
 membench.analyze(profile)
 membench.replay(profile, "127.0.0.1:11211")
+
+Every name is importable from here. `membench.errors` holds the exceptions, `membench.cli` and
+`membench.report` are the command line; everything else is private.
 """
 
 from __future__ import annotations
@@ -12,46 +15,173 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from membench.errors import (
-    CaptureUnavailableError,
-    MembenchError,
-    OutputExistsError,
-    ProfileError,
-    TargetError,
-    UsageError,
-)
-
 if TYPE_CHECKING:
-    from membench._analysis import Analysis, analyze
-    from membench._native import __version__
-    from membench._profile import Profile, open, repair  # noqa: A004
-    from membench._record import Capture, Recording, record
-    from membench._replay import ReplayResult, replay
-    from membench._top import Snapshot, Top, top
-    from membench.guards import Guards
+    from membench._analysis import Analysis, Overview, analyze
+    from membench._analysis.distributions import Bin, Quantiles, Series
+    from membench._analysis.items import (
+        CommonTtl,
+        Keys,
+        Knee,
+        Memory,
+        Point,
+        PopularKey,
+        Sizes,
+        TopShare,
+        Ttl,
+        WorkingSet,
+        Zipf,
+    )
+    from membench._analysis.requests import (
+        Burst,
+        CommandShare,
+        CommandTimes,
+        Connections,
+        HitRatio,
+        Hits,
+        Misses,
+        OutcomeCount,
+        Requests,
+        Times,
+    )
+    from membench._demo.demonstrate import Demo, DemoStep, demo
+    from membench._doctor.diagnose import Diagnosis, SourceVerdict, Trial, doctor
+    from membench._doctor.forecast import Forecast, OperationCost
+    from membench._doctor.host import Identity, Machine, Server
+    from membench._doctor.policy import KernelPolicy
+    from membench._doctor.toolchain import Tool
+    from membench._hint import Hint
+    from membench._keygen import keygen
+    from membench._ledger import Flow, Ledger, Packets, ServerFlows
+    from membench._native import Batch, Event, Table, __version__
+    from membench._profile import Anchor, Profile, Summary, open, repair  # noqa: A004
+    from membench._record import (
+        Capture,
+        Cost,
+        Difference,
+        Ended,
+        Recording,
+        ServerStatus,
+        Status,
+        record,
+    )
+    from membench._replay import (
+        Check,
+        Durations,
+        Generator,
+        Outcomes,
+        Percentiles,
+        Progress,
+        ReplayResult,
+        ServerCounters,
+        Target,
+        Warm,
+        hit_ratio,
+        replay,
+    )
+    from membench._sample import Sample
+    from membench._top import BusyClient, CommandCounts, HotKey, Snapshot, Top, top
+    from membench.errors import (
+        CaptureUnavailableError,
+        MembenchError,
+        OutputExistsError,
+        ProfileError,
+        TargetError,
+        UsageError,
+    )
+    from membench.guards import Guards, Limits, Pace, Yielding
     from membench.options import Rotation, Selection
-    from membench.sample import Sample
 
 __all__ = [
     "Analysis",
+    "Anchor",
+    "Batch",
+    "Bin",
+    "Burst",
+    "BusyClient",
     "Capture",
     "CaptureUnavailableError",
+    "Check",
+    "CommandCounts",
+    "CommandShare",
+    "CommandTimes",
+    "CommonTtl",
+    "Connections",
+    "Cost",
+    "Demo",
+    "DemoStep",
+    "Diagnosis",
+    "Difference",
+    "Durations",
+    "Ended",
+    "Event",
+    "Flow",
+    "Forecast",
+    "Generator",
     "Guards",
+    "Hint",
+    "HitRatio",
+    "Hits",
+    "HotKey",
+    "Identity",
+    "KernelPolicy",
+    "Keys",
+    "Knee",
+    "Ledger",
+    "Limits",
+    "Machine",
     "MembenchError",
+    "Memory",
+    "Misses",
+    "OperationCost",
+    "OutcomeCount",
+    "Outcomes",
     "OutputExistsError",
+    "Overview",
+    "Pace",
+    "Packets",
+    "Percentiles",
+    "Point",
+    "PopularKey",
     "Profile",
     "ProfileError",
+    "Progress",
+    "Quantiles",
     "Recording",
     "ReplayResult",
+    "Requests",
     "Rotation",
     "Sample",
     "Selection",
+    "Series",
+    "Server",
+    "ServerCounters",
+    "ServerFlows",
+    "ServerStatus",
+    "Sizes",
     "Snapshot",
+    "SourceVerdict",
+    "Status",
+    "Summary",
+    "Table",
+    "Target",
     "TargetError",
+    "Times",
+    "Tool",
     "Top",
+    "TopShare",
+    "Trial",
+    "Ttl",
     "UsageError",
+    "Warm",
+    "WorkingSet",
+    "Yielding",
+    "Zipf",
     "__version__",
     "analyze",
+    "demo",
+    "doctor",
+    "hit_ratio",
+    "keygen",
     "open",
     "record",
     "repair",
@@ -59,32 +189,148 @@ __all__ = [
     "top",
 ]
 
-# Where each name lives: loaded when first used, so that `--help` does not wait for the engine.
+# Module → its public names: imported on first use, so that `--help` does not wait for the engine.
 _HOMES = {
-    "Analysis": "_analysis",
-    "analyze": "_analysis",
-    "__version__": "_native",
-    "Profile": "_profile",
-    "open": "_profile",
-    "repair": "_profile",
-    "Capture": "_record",
-    "Recording": "_record",
-    "record": "_record",
-    "Guards": "guards",
-    "Rotation": "options",
-    "Selection": "options",
-    "Sample": "sample",
-    "ReplayResult": "_replay",
-    "replay": "_replay",
-    "Snapshot": "_top",
-    "Top": "_top",
-    "top": "_top",
+    "_analysis": (
+        "Analysis",
+        "Overview",
+        "analyze",
+    ),
+    "_analysis.distributions": (
+        "Bin",
+        "Quantiles",
+        "Series",
+    ),
+    "_analysis.items": (
+        "CommonTtl",
+        "Keys",
+        "Knee",
+        "Memory",
+        "Point",
+        "PopularKey",
+        "Sizes",
+        "TopShare",
+        "Ttl",
+        "WorkingSet",
+        "Zipf",
+    ),
+    "_analysis.requests": (
+        "Burst",
+        "CommandShare",
+        "CommandTimes",
+        "Connections",
+        "HitRatio",
+        "Hits",
+        "Misses",
+        "OutcomeCount",
+        "Requests",
+        "Times",
+    ),
+    "_demo.demonstrate": (
+        "Demo",
+        "DemoStep",
+        "demo",
+    ),
+    "_doctor.diagnose": (
+        "Diagnosis",
+        "SourceVerdict",
+        "Trial",
+        "doctor",
+    ),
+    "_doctor.forecast": (
+        "Forecast",
+        "OperationCost",
+    ),
+    "_doctor.host": (
+        "Identity",
+        "Machine",
+        "Server",
+    ),
+    "_doctor.policy": ("KernelPolicy",),
+    "_doctor.toolchain": ("Tool",),
+    "_hint": ("Hint",),
+    "_keygen": ("keygen",),
+    "_ledger": (
+        "Flow",
+        "Ledger",
+        "Packets",
+        "ServerFlows",
+    ),
+    "_native": (
+        "Batch",
+        "Event",
+        "Table",
+        "__version__",
+    ),
+    "_profile": (
+        "Anchor",
+        "Profile",
+        "Summary",
+        "open",
+        "repair",
+    ),
+    "_record": (
+        "Capture",
+        "Cost",
+        "Difference",
+        "Ended",
+        "Recording",
+        "ServerStatus",
+        "Status",
+        "record",
+    ),
+    "_replay": (
+        "Check",
+        "Durations",
+        "Generator",
+        "Outcomes",
+        "Percentiles",
+        "Progress",
+        "ReplayResult",
+        "ServerCounters",
+        "Target",
+        "Warm",
+        "hit_ratio",
+        "replay",
+    ),
+    "_sample": ("Sample",),
+    "_top": (
+        "BusyClient",
+        "CommandCounts",
+        "HotKey",
+        "Snapshot",
+        "Top",
+        "top",
+    ),
+    "errors": (
+        "CaptureUnavailableError",
+        "MembenchError",
+        "OutputExistsError",
+        "ProfileError",
+        "TargetError",
+        "UsageError",
+    ),
+    "guards": (
+        "Guards",
+        "Limits",
+        "Pace",
+        "Yielding",
+    ),
+    "options": (
+        "Rotation",
+        "Selection",
+    ),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'membench' has no attribute {name!r}")
-    value: object = getattr(import_module(f"membench.{_HOMES[name]}"), name)
+    value: object = getattr(import_module(f"membench.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({"errors", *__all__, *(name for name in globals() if name.startswith("__"))})

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from membench._sample import ALL, Sample
 from membench.errors import UsageError
 from membench.guards import Guards
 from membench.options import Rotation, Selection
-from membench.sample import ALL, Sample
 
 Responses = Literal["none", "lengths", "bytes"]
 Hooks = Literal["sockets", "syscalls", "tcx", "clsact"]

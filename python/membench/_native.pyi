@@ -1,7 +1,6 @@
 """The engine. Use it through the `membench` package."""
 
 from collections.abc import Callable, Iterator
-from os import PathLike
 from pathlib import Path
 from typing import Self, final
 
@@ -17,6 +16,7 @@ __all__ = [
     "Top",
     "__version__",
     "analyze",
+    "loss_terms",
     "probe_ebpf",
     "probe_interface",
     "probe_packets",
@@ -28,25 +28,25 @@ __version__: str
 
 @final
 class Profile:
-    """A profile on disk, opened."""
+    """An open profile, as it was when it was opened."""
 
     @staticmethod
     def open(path: Path) -> Profile:
         """Open a profile, sealed or not."""
     @staticmethod
     def repair(path: Path) -> str:
-        """Seal what a killed recorder left; return the manifest as JSON."""
+        """Seal a profile that a killed recorder left; return the manifest as JSON."""
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The profile's folder."""
     def manifest_json(self) -> str:
         """Return the manifest."""
-    def info_json(self) -> str:
-        """Return what `info` says of it."""
+    def summary_json(self) -> str:
+        """Return the `Summary`."""
     def connections(self) -> Table:
-        """Return the connections."""
+        """Read the table of connections."""
     def losses(self) -> Table:
-        """Return the losses."""
+        """Read the table of losses."""
     def __len__(self) -> int:
         """Count the events."""
     def __iter__(self) -> EventIterator:
@@ -78,11 +78,14 @@ class EventIterator(Iterator[Event]):
 
 @final
 class Event:
-    """One operation on one key; None where something does not apply or was not seen."""
+    """One operation on one key; None if a value does not apply or was not seen.
+
+    The attributes are the columns of a profile, with units in the names of times.
+    """
 
     @property
-    def time(self) -> int:
-        """When the server read it, µs since 1970 UTC."""
+    def time_us(self) -> int:
+        """Moment at which the server read it, µs since 1970, UTC."""
     @property
     def connection(self) -> int:
         """Ordinal of its connection."""
@@ -106,13 +109,13 @@ class Event:
         """Bytes of the key."""
     @property
     def value_size(self) -> int | None:
-        """Bytes of the value stored, or returned on a hit."""
+        """Bytes of the value that was stored, or returned on a hit."""
     @property
     def request_size(self) -> int | None:
-        """Bytes of the request, on its first event only."""
+        """Bytes of the request, on the request's first event only."""
     @property
     def ttl(self) -> int | None:
-        """Expiry, s."""
+        """Expiry as sent, s; 0 never expires."""
     @property
     def flags(self) -> int | None:
         """Client flags."""
@@ -139,20 +142,22 @@ class Event:
         """Canonical flag letters and modes."""
     @property
     def outcome(self) -> str | None:
-        """How it ended."""
+        """`hit`, `miss`, `stored`, …; see the profile format."""
     @property
-    def server_time(self) -> int | None:
-        """From the read that completed it to the send that answered it, ns."""
+    def server_time_ns(self) -> int | None:
+        """From the read that completed the request to the send with its answer, ns."""
     @property
-    def queue_time(self) -> int | None:
-        """From arrival to read, µs."""
+    def queue_time_us(self) -> int | None:
+        """From arrival to the read, µs."""
 
 @final
 class Batch:
-    """Events as columns; Polars, DuckDB, pandas and pyarrow read it."""
+    """Events as columns, for any Arrow library."""
 
-    def __len__(self) -> int: ...
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def __len__(self) -> int:
+        """Count the events."""
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the events as an Arrow stream."""
 
 @final
 class Recorder:
@@ -182,18 +187,23 @@ class Top:
 def source_kind(text: str) -> str:
     """Parse a source; return its kind, one of `membench.sources.Kind`."""
 
+def loss_terms() -> list[str]:
+    """Name every loss term of a ledger."""
+
 def probe_packets(interface: str) -> str:
-    """Try to open an interface through libpcap; JSON with what works and the remedy."""
+    """Open an interface through libpcap; return the `Probe` as JSON."""
 
 def probe_interface() -> str:
-    """Try programs of ours at the loopback interface; JSON as of `probe_ebpf`."""
+    """Attach programs to the loopback interface and fire them; return the `Probe` as JSON."""
 
 def probe_ebpf() -> str:
-    """Try to load, attach and fire the socket programs; JSON with what works and the remedy."""
+    """Load, attach and fire the socket programs; return the `Probe` as JSON."""
 
-def analyze(path: str | PathLike[str], *, only: list[str] | None = None) -> str: ...
+def analyze(profile: Profile, *, only: list[str] | None = None) -> str:
+    """Return the `Analysis` as JSON."""
+
 def replay(
-    path: str | PathLike[str],
+    profile: Profile,
     target: str,
     *,
     pacing: str,
@@ -205,4 +215,5 @@ def replay(
     receive_stamps: bool,
     threads: int,
     on_interval: Callable[[str], bool | None] | None,
-) -> str: ...
+) -> str:
+    """Return the `ReplayResult` as JSON."""

@@ -1,4 +1,4 @@
-"""Profiles: what a recording left on disk, opened for analysis, replay or any Arrow library."""
+"""Path → a profile: what a recording left on disk, for analysis, replay or any Arrow library."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from membench import _native
+from membench._hint import Hint
+from membench._ledger import Ledger
 from membench._results import from_json
+from membench._sample import ALL, Sample
 from membench.errors import UsageError
-from membench.ledger import Ledger
-from membench.sample import ALL, Sample
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The moment by which all times of a profile are placed, on two clocks, ns."""
+    """One moment on two clocks; it places all times of a profile.
+
+    Attributes:
+        monotonic_ns: `CLOCK_MONOTONIC`, ns.
+        utc_ns: UTC, ns since 1970.
+    """
 
     monotonic_ns: int
     utc_ns: int
@@ -28,37 +34,37 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a profile holds and how it came about.
+    """The contents and the origin of a profile.
 
     Attributes:
-        schema_version: Version of the profile's form.
-        membench: Version of the membench that wrote it.
-        state: `recording` (also when the recorder was killed) or `sealed`.
-        repaired: Whether `repair` sealed it.
-        source: What was recorded, as it was asked for.
-        hooks: How the kernel was asked, for kernel sources.
+        schema_version: Version of the profile format.
+        membench: Version of the membench that wrote the profile.
+        state: `recording` (also if the recorder was killed) or `sealed`.
+        repaired: True if `repair` sealed the profile.
+        source: The source, as the user named it.
+        hooks: The kernel hooks in use; None for sources outside the kernel.
         kernel: The kernel's release.
         responses: How much of the responses was read.
-        time_basis: What `time` is: the return of memcached's `read`, the time of a `packet`, when
-            memcached wrote its `log`, or the return of a client's `send`; `server_time` is then
-            what the client saw.
-        sampling: Share of the traffic followed.
-        sample: Of what it is a share.
-        sampled_out: Events left out as they are not of the sample.
-        key_fingerprint: Equal in two profiles when their key ids can be joined.
-        anchor: When the recording started.
-        duration_s: How long was recorded, seconds.
-        stopped_by: What ended the recording.
+        time_basis: The moment that `time` denotes: memcached's `read` returned, the `packet` was
+            captured, memcached wrote its `log`, or the client's `send` returned. With `send`,
+            server times are the service times that the client saw.
+        sampling: Share of the traffic that was kept, 0…1.
+        sample: The keys and connections behind that share.
+        sampled_out: Events outside the sample, which were left out.
+        key_fingerprint: Equal in two profiles if their key ids can be joined.
+        anchor: The start of the recording.
+        duration_s: Length of the recording, s.
+        stopped_by: The cause that ended the recording; None if the profile was not sealed.
         write_error: The first failure to write, if any.
         events: Operations on one key each.
         requests: Requests; a multi-get is one.
         connections: Connections seen.
         commands: Events by command.
-        outcomes: Events by outcome; `unknown` counts those not seen.
+        outcomes: Events by outcome; `unknown` counts those whose response was not seen.
         parts: Files that hold the events.
         bytes: Their size.
         unsealed_events: Events in a part that is not sealed.
-        cut_bytes: Bytes behind them that a crash cut.
+        cut_bytes: Bytes of an incomplete batch at the end of that part, which cannot be read.
         ledger: Where every byte went.
     """
 
@@ -92,10 +98,10 @@ class Summary:
 
 
 class Profile:
-    """A profile that was opened: iterate over its events, or hand it to any Arrow library.
+    """An open profile, as it was when it was opened.
 
-    `polars.DataFrame(profile)`, `pyarrow.table(profile)` and `duckdb.sql("FROM profile")` read it
-    without a copy through Python.
+    Iterate over its events, or hand it to any Arrow library: `polars.DataFrame(profile)`,
+    `pyarrow.table(profile)` and `duckdb.sql("FROM profile")` read it without a copy through Python.
     """
 
     def __init__(self, native: _native.Profile) -> None:
@@ -103,39 +109,29 @@ class Profile:
         self._native = native
 
     @property
-    def native(self) -> _native.Profile:
-        """The engine's profile."""
-        return self._native
-
-    @property
     def path(self) -> Path:
-        """Where it is."""
+        """The profile's folder."""
         return Path(self._native.path)
 
-    @property
-    def info(self) -> Summary:
-        """What it holds and how it came about."""
-        return from_json(Summary, self.info_json)
+    def summary(self) -> Summary:
+        """Sum up the contents and the origin; scans the events of a profile that was not sealed.
 
-    @property
-    def info_json(self) -> str:
-        """The same as JSON, as `membench info --format json` prints it."""
-        return self._native.info_json()
+        Raises:
+            ProfileError: The profile is damaged.
+        """
+        return from_json(Summary, self._native.summary_json())
 
-    @property
     def manifest(self) -> dict[str, object]:
-        """The manifest, as it is on disk."""
+        """Return the manifest, as it was on disk."""
         manifest: dict[str, object] = json.loads(self._native.manifest_json())
         return manifest
 
-    @property
     def connections(self) -> _native.Table:
-        """The connections, as a table for any Arrow library; empty if the recorder was killed."""
+        """Read the table of connections; empty if the recorder was killed."""
         return self._native.connections()
 
-    @property
     def losses(self) -> _native.Table:
-        """The losses, as a table for any Arrow library; empty if the recorder was killed."""
+        """Read the table of losses; empty if the recorder was killed."""
         return self._native.losses()
 
     def __len__(self) -> int:
@@ -163,25 +159,32 @@ def open(path: str | PathLike[str]) -> Profile:  # noqa: A001 - `membench.open`,
     """Open a profile, sealed or not.
 
     Raises:
-        ProfileError: It is damaged, or a newer membench wrote it.
-        UsageError: What is there is no profile.
+        ProfileError: The profile is damaged, or a newer membench wrote it.
+        UsageError: The path is not a profile.
     """
-    return Profile(_native.Profile.open(_existing(path)))
+    return Profile(open_native(path))
 
 
 def repair(path: str | PathLike[str]) -> Summary:
     """Seal a profile that a killed recorder left behind; a sealed one stays as it is.
 
     Raises:
-        ProfileError: It is damaged beyond its open part.
-        UsageError: It is still being recorded, or is no profile.
+        ProfileError: The profile is damaged beyond its open part.
+        UsageError: The profile is still being recorded, or the path is not a profile.
     """
     _native.Profile.repair(_existing(path))
-    return open(path).info
+    return open(path).summary()
+
+
+def open_native(profile: Profile | str | PathLike[str]) -> _native.Profile:
+    """Return the engine's profile: the one behind an open `Profile`, or the one at a path."""
+    if isinstance(profile, Profile):
+        return profile._native
+    return _native.Profile.open(_existing(profile))
 
 
 def _existing(path: str | PathLike[str]) -> Path:
     folder = Path(path)
     if not folder.exists():
-        raise UsageError(f"{folder}: there is no such profile", "`membench record` makes one")
+        raise UsageError(f"{folder}: there is no such profile", Hint("`{record}` makes one"))
     return folder

@@ -16,13 +16,13 @@ from membench._arguments import (
     path_of,
     select,
 )
+from membench._ledger import Ledger
 from membench._results import from_json
 from membench._running import Running
+from membench._sample import ALL, Sample
 from membench.errors import UsageError
 from membench.guards import Guards, Limits, Pace, Yielding
-from membench.ledger import Ledger
 from membench.options import Rotation, Selection
-from membench.sample import ALL, Sample
 
 if TYPE_CHECKING:
     from membench._native import Batch, Event, Recorder

@@ -1,17 +1,16 @@
-"""Replay a profile against a running memcached, as recorded."""
+"""Profile and target → the recorded requests sent again, their times and outcomes."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from membench import _native
-from membench._profile import Summary
+from membench._profile import Summary, open_native
 from membench._results import from_json
+from membench._sample import ALL, Sample
 from membench.errors import UsageError
-from membench.sample import ALL, Sample
 
 if TYPE_CHECKING:
     import os
@@ -20,18 +19,30 @@ if TYPE_CHECKING:
     from membench._profile import Profile
 
 Counts = dict[str, int]
-"""Causes, outcomes or counters, each with how many."""
+"""Amounts by name of a cause, an outcome or a counter."""
 
 _CHECK = re.compile(r"\s*([\w.]+)\s*(<=|>=|<|>)\s*([\d.]+)\s*(ns|us|µs|ms|s|%)?\s*")
 _UNITS = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "%": 0.01}
 _DURATIONS = ("response", "service", "wire", "client", "lag")
 _QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max", "mean")
 _RATIOS = ("errors", "hit_ratio")
+_EXAMPLES = "`get.p99<1ms`, `lag.p99<5ms`, `errors<0.01%` and `hit_ratio>0.9` are checks"
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Percentiles of a duration, ns, and how many were measured."""
+    """Percentiles of a duration.
+
+    Attributes:
+        p50: Median, ns.
+        p90: 90 % are at most this, ns.
+        p95: 95 % are at most this, ns.
+        p99: 99 % are at most this, ns.
+        p999: 99.9 % are at most this, ns.
+        max: Longest, ns.
+        mean: Arithmetic mean, ns.
+        count: Durations measured.
+    """
 
     p50: int
     p90: int
@@ -45,14 +56,24 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Durations(Percentiles):
-    """Percentiles over all requests, and by command (`mget`: gets of several keys)."""
+    """Percentiles of a duration over all requests and by command.
+
+    Attributes:
+        by_command: Percentiles of each command; a `get` of several keys is `mget`.
+    """
 
     by_command: dict[str, Percentiles] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """How operations ended, by command: as recorded, as replayed, and those that differ."""
+    """Outcomes of operations, by command.
+
+    Attributes:
+        recorded: Outcomes in the recording.
+        replayed: Outcomes in the replay.
+        differences: Operations whose outcome changed, as `hit -> miss`.
+    """
 
     recorded: dict[str, Counts]
     replayed: dict[str, Counts]
@@ -61,7 +82,7 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """What making the load took.
+    """The cost of making the load.
 
     Attributes:
         cpu_ns_per_request: CPU time of the sending threads, waiting included, ns.
@@ -78,7 +99,13 @@ class Generator:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server replayed against."""
+    """The server replayed against.
+
+    Attributes:
+        name: `HOST:PORT`, as the user named it.
+        version: Its version; None if it did not say.
+        threads: Its worker threads; None if it did not say.
+    """
 
     name: str
     version: str | None
@@ -87,16 +114,18 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ServerCounters:
-    """What the target counted meanwhile.
+    """The target's own counters over the replay.
+
+    Recorded bytes less `bytes_not_replayed` plus `bytes_changed` are `bytes_written_by_replay`.
 
     Attributes:
-        counters: How much each of its counters grew.
+        counters: Growth of each of the target's counters.
         bytes_written_by_replay: Bytes of requests handed to the kernel.
-        bytes_read: Bytes the target read, but for questions about itself.
-        bytes_agree: Whether those agree.
-        bytes_not_replayed: Recorded bytes of the requests skipped or not sent, by cause.
-        bytes_changed: How much longer the requests sent were than recorded, by what was made anew.
-            The recorded bytes less those not replayed, with these, are the bytes written.
+        bytes_read: Bytes the target read, without those of questions about itself.
+        bytes_agree: True if the two are equal.
+        bytes_not_replayed: Recorded bytes of requests that were skipped or not sent, by cause.
+        bytes_changed: Growth of the sent requests over the recorded ones, by regenerated part,
+            bytes.
     """
 
     counters: Counts
@@ -109,7 +138,16 @@ class ServerCounters:
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """What was stored before the start: keys, bytes of values, and what went wrong."""
+    """Items stored before the start.
+
+    Attributes:
+        keys: Items to store.
+        bytes: Bytes of their values.
+        refused: Items that the target did not store.
+        unseen_sizes: Items whose size the recording does not show: stored with 100 bytes, counters
+            with 10 digits.
+        bytes_written: Bytes of the requests that stored them.
+    """
 
     keys: int
     bytes: int
@@ -120,7 +158,14 @@ class Warm:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A threshold and what was measured; durations in ns, ratios from 0 to 1."""
+    """A threshold and the measured value.
+
+    Attributes:
+        text: The threshold, as the user wrote it.
+        limit: Its limit: ns, or a ratio from 0 to 1.
+        value: The measured value in the same unit; None if nothing was measured.
+        passed: True if the value is within the limit.
+    """
 
     text: str
     limit: float
@@ -130,7 +175,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How a replay stands; rate in requests per second, durations in ns over the last second."""
+    """The state of a running replay.
+
+    Attributes:
+        elapsed_s: Time since the start, s.
+        planned: Requests to send in all.
+        sent: Requests sent.
+        answered: Requests answered.
+        errors: Requests that failed.
+        rate: Requests sent per second, over the last second.
+        response_p99_ns: 99th percentile of the response time over the last second, ns.
+        lag_p99_ns: 99th percentile of the lag over the last second, ns.
+    """
 
     elapsed_s: float
     planned: int
@@ -144,36 +200,37 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What a replay did and what it took.
+    """Results of a replay.
 
     Attributes:
         planned: Requests of the recording that can be sent.
         sent: Requests handed to the kernel.
         answered: Requests answered.
-        suppressed: Requests sent for which no answer was due.
-        errors: Requests that failed: no answer, not sent, or an error the recording does not have.
-        new_errors: Operations that ended in an error the recording does not have.
-        unexpected: Answers that fit no request.
-        reconnects: Connections made again after the target closed them.
+        suppressed: Requests sent that expect no answer (`noreply`, quiet commands).
+        errors: Requests that failed: unanswered, not sent, or ended in an error that the recording
+            does not have.
+        new_errors: Operations that ended in an error that the recording does not have.
+        unexpected: Answers that match no request.
+        reconnects: Connections opened again after the target closed them.
         skipped: Requests of the recording that are not replayed, by cause.
-        unsent: Planned requests not sent, by cause.
-        unanswered: Sent requests without the answer due, by cause.
+        unsent: Planned requests that were not sent, by cause.
+        unanswered: Sent requests whose answer is missing, by cause.
         unknown_cas: Requests whose cas value the target had not returned.
-        response_ns: Intended send to parsed answer.
-        service_ns: Actual send to parsed answer.
-        wire_ns: Actual send to the kernel's receive stamp.
-        client_ns: The kernel's receive stamp to parsed answer.
-        lag_ns: Intended to actual send.
-        outcomes: How operations ended.
-        generator: What making the load took.
-        timing_held: Whether all was sent and the 99th percentile of lag is at most 1 ms.
-        stopped: Whether the run was stopped before its end.
-        duration_s: Start of the schedule to last answer, s.
-        target: What it ran against.
-        server: What the target counted; None if it could not be asked any more.
-        warm: What was stored beforehand; None unless asked for.
+        response_ns: Response time: intended send to parsed answer, ns.
+        service_ns: Service time: actual send to parsed answer, ns.
+        wire_ns: Actual send to the kernel's receive stamp, ns.
+        client_ns: The kernel's receive stamp to parsed answer, ns.
+        lag_ns: Intended to actual send, ns.
+        outcomes: Outcomes of operations, recorded and replayed.
+        generator: The cost of making the load.
+        timing_held: True if everything was sent and the 99th percentile of the lag is at most 1 ms.
+        stopped: True if the run was stopped before its end.
+        duration_s: Start of the schedule to the last answer, s.
+        target: The server replayed against.
+        server: The target's own counters; None if it no longer answered.
+        warm: Items stored beforehand; None unless asked for.
         checks: The thresholds asked for.
-        sample: Which share of the traffic was recorded, and so replayed.
+        sample: The share of the traffic that was recorded, and therefore replayed.
     """
 
     planned: int
@@ -206,7 +263,7 @@ class ReplayResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
+        """True if every check passed."""
         return all(check.passed for check in self.checks)
 
 
@@ -228,15 +285,15 @@ def replay(  # noqa: PLR0913 - options are keywords
     """Send a profile's requests to `target` at their recorded times.
 
     Args:
-        profile: A profile, or its path.
+        profile: An open profile, replayed as it was when it was opened, or a path.
         target: `HOST:PORT` of a memcached.
-        warm: Store first every item that the recording proves present at its start.
+        warm: First store every item that the recording proves to have been present at its start.
         pacing: `recorded`, `speed=2` or `rate=50000/s`.
-        allow_nonempty: Replay against a target that holds items or has clients.
+        allow_nonempty: Replay against a target that holds items or has other clients.
         allow_admin: Replay `flush_all` and `verbosity`, too.
-        allow_sampled: Replay a sample, which is a fraction of the load; then there are no checks.
-        seed: What values are made from.
-        receive_stamps: Let the kernel stamp what arrives (about 3 % more CPU).
+        allow_sampled: Replay a sample, a fraction of the load; checks are then refused.
+        seed: Seed of the generated values.
+        receive_stamps: Let the kernel timestamp received data (about 3 % more CPU).
         threads: Sending threads, each with its share of the connections.
         checks: Thresholds such as `get.p99<1ms`, `lag.p99<5ms`, `errors<0.01%`, `hit_ratio>0.95`.
         on_interval: Called once a second; the run ends when it returns False or raises.
@@ -244,17 +301,18 @@ def replay(  # noqa: PLR0913 - options are keywords
     Raises:
         TargetError: The target cannot be reached, or looks like production.
         UsageError: An option is wrong.
+        ProfileError: The profile is damaged.
     """
     thresholds = [_Threshold.parse(text) for text in checks]
-    path = Path(getattr(profile, "path", None) or str(profile))
-    sample = from_json(Summary, _native.Profile.open(path).info_json()).sample
+    recording = open_native(profile)
+    sample = from_json(Summary, recording.summary_json()).sample
     if thresholds and not sample.is_all:
         raise UsageError(
-            f"{path} holds {sample}: a check would speak of another load than the recorded one",
-            "record without a sample to check times and ratios",
+            f"{recording.path} holds {sample}: a check would judge another load than the recorded",
+            "leave out the checks, or record without a sample",
         )
     report = _native.replay(
-        str(path),
+        recording,
         target,
         pacing=pacing,
         warm=warm,
@@ -272,7 +330,7 @@ def replay(  # noqa: PLR0913 - options are keywords
 
 
 def hit_ratio(outcomes: Mapping[str, Counts]) -> float | None:
-    """Share of looked-up keys that were found; None if none was looked up.
+    """Return the share of looked-up keys that were found; None if none was looked up.
 
     Args:
         outcomes: `Outcomes.recorded` or `Outcomes.replayed`.
@@ -294,12 +352,12 @@ class _Threshold:
     def parse(cls, text: str) -> _Threshold:
         match = _CHECK.fullmatch(text)
         if match is None:
-            raise UsageError(f"no check: {text}", "such as `get.p99<1ms` or `errors<0.01%`")
+            raise UsageError(f"not a check: `{text}`", _EXAMPLES)
         metric = tuple(match[1].split("."))
         known = metric[-1] in _QUANTILES if len(metric) > 1 else metric[0] in _RATIOS
         is_time = match[4] in ("ns", "us", "µs", "ms", "s")
         if not known or len(metric) > 3 or (len(metric) > 1) != is_time:  # noqa: PLR2004
-            raise UsageError(f"no check: {text}", "such as `get.p99<1ms` or `errors<0.01%`")
+            raise UsageError(f"not a check: `{text}`", _EXAMPLES)
         return cls(text, metric, match[2], float(match[3]) * _UNITS.get(match[4] or "", 1.0))
 
     def check(self, result: ReplayResult) -> Check:
@@ -312,7 +370,7 @@ class _Threshold:
 
 
 def _measured(result: ReplayResult, metric: tuple[str, ...]) -> float | None:
-    """Look up `errors`, `hit_ratio`, or a duration: `get.p99`, `lag.p99`, `service.get.p99`."""
+    """Look up `errors`, `hit_ratio` or a percentile: `get.p99`, `lag.p99`, `service.get.p99`."""
     if metric == ("errors",):
         return result.errors / max(result.planned, 1)
     if metric == ("hit_ratio",):

@@ -13,17 +13,18 @@ Result = TypeVar("Result")
 
 
 def from_json(kind: type[Result], text: str) -> Result:
-    """Build `kind` from the engine's JSON; fields it does not know are left out.
+    """Build `kind` from the engine's JSON.
 
     Raises:
-        ValueError: A field without a default is missing, or a value has the wrong shape.
+        ValueError: A field without a default is missing, a field is unknown, or a value has the
+            wrong shape. Engine and package are one wheel, so each is a defect.
     """
     built: Result = build(kind, json.loads(text))
     return built
 
 
 def build(kind: Any, value: Any) -> Any:  # noqa: ANN401 - any annotation, any JSON value
-    """Shape one JSON value as the annotation `kind` says."""
+    """Shape one JSON value by the annotation `kind`."""
     origin = get_origin(kind)
     if is_dataclass(kind):
         return _build_dataclass(kind, value)
@@ -47,6 +48,8 @@ def _build_dataclass(kind: Any, value: Any) -> Any:  # noqa: ANN401
     if not isinstance(value, Mapping):
         raise ValueError(f"{kind.__name__}: expected an object, got {type(value).__name__}")  # noqa: TRY004
     hints = _hints(kind)
+    if unknown := value.keys() - hints.keys():
+        raise ValueError(f"{kind.__name__}: unknown fields: {', '.join(sorted(unknown))}")
     arguments = {}
     for field in fields(kind):
         if field.name in value:

@@ -63,7 +63,7 @@ def test_each_connection_is_there_once_and_names_its_server(sent: Mixed) -> None
 def test_info_says_whose_times_are_recorded(sent: Mixed) -> None:
     assert sent.info["time_basis"] == "send"
     shown = membench("info", sent.profile).expect(0).stdout
-    assert "when the client sent; server time is the service time that the client saw" in " ".join(
+    assert "of the client's sends; server time is the service time at the client" in " ".join(
         shown.split()
     )
     answered = [
@@ -201,7 +201,7 @@ def test_on_loopback_each_side_counts_its_own_end_only(server: Memcached, tmp_pa
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--responses", "lengths"], "cut at random")],
+    [(["--responses", "lengths"], "arbitrary chunks")],
 )
 def test_options_that_need_the_server_side_are_refused(
     output: Path, options: list[str], message: str

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from membench.doctor import Probe, judge_sockets
-from membench.host import Identity
+from membench._doctor.diagnose import Probe, judge_sockets
+from membench._doctor.host import Identity
 from support import proc
 from support.cli import Recorder, read_info, recorder, starting
 from support.namespace import namespace

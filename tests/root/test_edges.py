@@ -18,6 +18,10 @@ pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
 CONNECTIONS = 32
 LARGEST = 1_000_000
+DATA_LOST = 4
+#: Most recordings to try. On a busy machine the edges may miss the traffic, and a recorder that
+#: gets no CPU for two seconds loses bytes, which it counts as unattended.
+ATTEMPTS = 5
 #: Least number of pipelines of every connection while it is recorded.
 PIPELINES = 6
 
@@ -40,14 +44,22 @@ class Busy:
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Busy:
     folder = tmp_path_factory.mktemp("busy")
+    for attempt in range(ATTEMPTS):
+        busy = record_busy(folder, f"busy-{attempt}.mb")
+        if busy.ledger["boundary"] and not busy.ledger["unattended"]:
+            break
+    return busy
+
+
+def record_busy(folder: Path, name: str) -> Busy:
+    """Start and end a recording while every connection is busy."""
     path, keys = key_file(folder)
+    options = ("--no-stats", "--key-file", str(path))
     with memcached(threads=4, memory=1024) as server:
         traffic = traffics(server.port, CONNECTIONS, largest=LARGEST)
         with Background(traffic):
             until(lambda: all(one.done > 0 for one in traffic), "every connection being busy")
-            with recorder(
-                folder / "busy.mb", [server.port], "--no-stats", "--key-file", str(path)
-            ) as running:
+            with recorder(folder / name, [server.port], *options) as running:
                 begun = [one.done for one in traffic]
                 until(
                     lambda: all(
@@ -56,8 +68,9 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Busy:
                     ),
                     "traffic",
                 )
-                running.stop().expect(0)
-    return Busy(folder / "busy.mb", traffic, keys)
+                ended = running.stop()
+    assert ended.code in (0, DATA_LOST), ended
+    return Busy(folder / name, traffic, keys)
 
 
 def test_no_outcome_is_shifted(busy: Busy) -> None:

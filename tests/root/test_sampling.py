@@ -95,6 +95,6 @@ def test_analyses_that_a_sample_cannot_support_are_refused(
     assert "a fraction" in membench("replay", output, server.address).expect(2).stderr
     options = ("--allow-sampled", "--allow-nonempty")
     check = membench("replay", output, server.address, *options, "--check", "get.p99<1s")
-    assert "a check would speak of another load" in check.expect(2).stderr
+    assert "a check would judge another load" in check.expect(2).stderr
     replayed = membench("replay", output, server.address, *options)
     assert "a sample was replayed, 1 in 2" in replayed.stdout, replayed.stderr

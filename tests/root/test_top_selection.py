@@ -111,7 +111,7 @@ def test_traffic_of_others_is_not_counted(
         (["--cgroup", "/no/such"], "no control group"),
         (["--netns", "no-such"], "no network namespace"),
         (["--socket", "p" * 108], "1 to 107 bytes"),
-        (["--side", "client", "--responses", "lengths"], "cut at random"),
+        (["--side", "client", "--responses", "lengths"], "arbitrary chunks"),
     ],
 )
 def test_the_command_takes_what_record_takes(options: list[str], message: str) -> None:

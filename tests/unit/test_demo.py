@@ -3,9 +3,9 @@
 import pytest
 
 from membench import CaptureUnavailableError
-from membench.demo.server import private_memcached
-from membench.demo.workload import Load, run
-from membench.host import find_target
+from membench._demo.server import private_memcached
+from membench._demo.workload import Load, run
+from membench._doctor.host import find_server
 
 pytestmark = pytest.mark.memcached
 
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.memcached
 def test_the_workload_is_answered_by_a_memcached_of_its_own() -> None:
     with private_memcached() as port:
         answered = run(port, Load(connections=2, requests_per_s=400, duration_s=0.5))
-        target = find_target(port)
+        found = find_server(port)
     assert answered > 0
-    assert target is not None
-    assert target.version
-    assert target.pid
-    assert find_target(port) is None
+    assert found is not None
+    assert found.version
+    assert found.pid
+    assert find_server(port) is None
 
 
 def test_the_same_seed_asks_for_the_same_keys() -> None:

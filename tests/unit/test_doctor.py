@@ -8,10 +8,17 @@ import pytest
 from rich.console import Console
 
 from membench import UsageError
-from membench.doctor import Check, Diagnosis, Probe, judge_log, judge_packets, judge_sockets
-from membench.forecast import IDLE_RATE, Constants, forecast
-from membench.host import Identity, Machine, Target
-from membench.policy import parse_seccomp, read_policy
+from membench._doctor.diagnose import (
+    Diagnosis,
+    Probe,
+    Trial,
+    judge_log,
+    judge_packets,
+    judge_sockets,
+)
+from membench._doctor.forecast import IDLE_RATE, OperationCost, forecast
+from membench._doctor.host import Identity, Machine, Server
+from membench._doctor.policy import parse_seccomp, read_policy
 from membench.report.doctor import render_diagnosis
 
 MACHINE = Machine("Linux", "6.12.107", "x86_64", 16, True, "none", "docker")
@@ -45,13 +52,13 @@ def test_a_source_that_works_says_with_which_hooks() -> None:
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_the_report_shows_machine_you_target_and_each_source(works: bool) -> None:
+def test_the_report_shows_machine_you_server_and_each_source(works: bool) -> None:
     verdict = judge_sockets(Probe(works, "sockets", None, None), NOBODY)
-    target = Target(11211, 812, "1.6.18", 4, 312, 184_000.0)
-    text = as_text(Diagnosis(MACHINE, NOBODY, (target,), (verdict,)))
+    server = Server(11211, 812, "1.6.18", 4, 312, 184_000.0)
+    text = as_text(Diagnosis(MACHINE, NOBODY, (server,), (verdict,)))
     assert "machine   Linux 6.12.107 x86_64, 16 CPUs, BTF yes, lockdown none" in text
-    assert "you       uid 1000, no capabilities that matter here" in text
-    assert "target    memcached 1.6.18 pid 812 port 11211, 4 threads, 312 connections" in text
+    assert "you       uid 1000, no capabilities for recording" in text
+    assert "server    memcached 1.6.18 pid 812 port 11211, 4 threads, 312 connections" in text
     assert f"ebpf:any   {'yes' if works else 'no '}" in text
 
 
@@ -62,7 +69,7 @@ def test_a_port_without_a_listener_is_reported() -> None:
 
 def test_an_interface_that_opens_says_with_what() -> None:
     probe = Probe(
-        True, None, None, None, (Check("open and filter", True, "libpcap version 1.10.3"),)
+        True, None, None, None, (Trial("open and filter", True, "libpcap version 1.10.3"),)
     )
     verdict = judge_packets("any", probe, Identity(uid=0, capabilities=("CAP_NET_RAW",)))
     assert (verdict.source, verdict.works) == ("pcap:any", True)
@@ -85,11 +92,11 @@ def test_missing_capabilities_have_remedies_for_sudo_systemd_docker_and_kubernet
         assert word in remedy
 
 
-CONSTANTS = (Constants(500, 1000, 8, "one"), Constants(1000, 2000, 16, "other"))
+COSTS = (OperationCost(500, 1000, 8, "one"), OperationCost(1000, 2000, 16, "other"))
 
 
 def test_a_forecast_multiplies_the_server_s_own_rate() -> None:
-    told = forecast(Target(11211, 1, "1.6", 4, 9, 200_000.0, cpus_used=0.8), CONSTANTS)
+    told = forecast(Server(11211, 1, "1.6", 4, 9, 200_000.0, cpus_used=0.8), COSTS)
     assert told is not None
     assert told.recorder_cpus == pytest.approx((0.1, 0.2))
     assert told.server_cpus == pytest.approx((0.2, 0.4))
@@ -101,7 +108,7 @@ def test_a_forecast_multiplies_the_server_s_own_rate() -> None:
 
 
 def test_a_requested_calibration_is_shown_or_the_reason_for_none() -> None:
-    measured = Constants(610, 420, 7.1, "measured here")
+    measured = OperationCost(610, 420, 7.1, "measured here")
     for found, words in (
         (measured, "calibrated an operation costs 610 ns CPU here, 7.1 B on disk, +420 ns"),
         (None, "calibrated no: `ebpf:any` does not work here"),
@@ -112,15 +119,15 @@ def test_a_requested_calibration_is_shown_or_the_reason_for_none() -> None:
 
 
 def test_an_idle_server_is_forecast_at_a_round_rate_and_a_silent_one_not_at_all() -> None:
-    idle = forecast(Target(11211, 1, "1.6", 4, 9, 0.0, cpus_used=0.0), CONSTANTS)
+    idle = forecast(Server(11211, 1, "1.6", 4, 9, 0.0, cpus_used=0.0), COSTS)
     assert idle is not None
     assert (idle.idle, idle.operations_per_s) == (True, IDLE_RATE)
     assert "idle now" in as_text(Diagnosis(MACHINE, NOBODY, (), (), forecasts=(idle,)))
-    assert forecast(Target(11211, 1, None, None, None, None), CONSTANTS) is None
+    assert forecast(Server(11211, 1, None, None, None, None), COSTS) is None
 
 
 def test_everything_that_can_be_required_has_a_name() -> None:
-    checks = (Check("sock_recv_length", True), Check("tcp_rcv_space_adjust", False))
+    checks = (Trial("sock_recv_length", True), Trial("tcp_rcv_space_adjust", False))
     sockets = judge_sockets(Probe(True, "sockets", None, None, checks), NOBODY)
     diagnosis = Diagnosis(MACHINE, NOBODY, (), (sockets, judge_log(())), tools=())
     works = ("ebpf", "ebpf:any", "sock_recv_length", "build")
@@ -133,8 +140,8 @@ def test_everything_that_can_be_required_has_a_name() -> None:
 
 @pytest.mark.parametrize("watchable", [True, False])
 def test_a_log_can_be_watched_where_a_server_answers(watchable: bool) -> None:
-    target = Target(11211, 812, "1.6.18", 4, 312, 1.0, watchable=watchable)
-    assert judge_log((target,)).works is watchable
+    server = Server(11211, 812, "1.6.18", 4, 312, 1.0, watchable=watchable)
+    assert judge_log((server,)).works is watchable
 
 
 def test_policy_is_read_from_what_the_kernel_says(tmp_path: Path) -> None:

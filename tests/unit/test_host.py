@@ -2,7 +2,7 @@
 
 import pytest
 
-from membench import host
+from membench._doctor import host
 
 LISTENING = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from membench._ledger import Ledger
 from membench._profile import Anchor, Summary
-from membench.ledger import Ledger
-from membench.report.info import render_info
+from membench.report.info import render_summary
 
 INFO = Summary(
     schema_version=1,
@@ -41,7 +41,7 @@ INFO = Summary(
 def as_text(info: Summary) -> str:
     console = Console(file=io.StringIO(), width=100, color_system=None)
     with console.capture() as captured:
-        console.print(render_info("[x].mb", info))
+        console.print(render_summary("[x].mb", info))
     return captured.get()
 
 
@@ -74,4 +74,4 @@ def test_losses_are_listed_by_cause() -> None:
 
 def test_a_write_error_is_shown() -> None:
     text = as_text(replace(INFO, stopped_by="write error", write_error="no space left"))
-    assert "could not write on: no space left" in text
+    assert "writing failed: no space left" in text

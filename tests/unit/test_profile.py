@@ -42,7 +42,7 @@ def test_every_event_comes_in_order(either: Path) -> None:
     profile = membench.open(either)
     events = list(profile)
     assert len(events) == len(profile) == EVENTS
-    assert [event.time for event in events] == sorted(event.time for event in events)
+    assert [event.time_us for event in events] == sorted(event.time_us for event in events)
     assert Counter(event.command for event in events) == COMMANDS
     assert Counter(event.outcome for event in events) == OUTCOMES
     assert [event.request for event in events if event.connection == 3] == list(range(10))
@@ -52,11 +52,11 @@ def test_an_event_has_the_recorded_values_and_none_elsewhere(either: Path) -> No
     event = list(membench.open(either))[3]
     assert (event.command, event.options, event.outcome) == ("set", "noreply", "suppressed")
     assert (event.key_size, event.value_size, event.request_size) == (20, 100, 140)
-    assert (event.ttl, event.flags, event.server_time, event.cas) == (3600, 0, None, None)
+    assert (event.ttl, event.flags, event.server_time_ns, event.cas) == (3600, 0, None, None)
 
 
 def test_a_sealed_profile_tells_what_it_holds() -> None:
-    info = membench.open(DATA / "sealed").info
+    info = membench.open(DATA / "sealed").summary()
     assert (info.state, info.repaired, info.events, info.requests) == (
         "sealed",
         False,
@@ -68,7 +68,7 @@ def test_a_sealed_profile_tells_what_it_holds() -> None:
 
 
 def test_an_unsealed_profile_tells_that_it_is_not_sealed() -> None:
-    info = membench.open(DATA / "killed").info
+    info = membench.open(DATA / "killed").summary()
     assert (info.state, info.unsealed_events, info.cut_bytes) == ("recording", EVENTS, 0)
     assert (info.connections, info.commands, info.outcomes) == (4, COMMANDS, OUTCOMES)
     assert (info.stopped_by, info.ledger.complete) == (None, None)
@@ -76,11 +76,11 @@ def test_an_unsealed_profile_tells_that_it_is_not_sealed() -> None:
 
 def test_repair_seals_what_a_killed_recorder_left(copy: Callable[[str], Path]) -> None:
     path = copy("killed")
-    before = [event.time for event in membench.open(path)]
+    before = [event.time_us for event in membench.open(path)]
     info = membench.repair(path)
     assert (info.state, info.repaired, info.events) == ("sealed", True, EVENTS)
     assert info.ledger.complete is None
-    assert [event.time for event in membench.open(path)] == before
+    assert [event.time_us for event in membench.open(path)] == before
     assert not list(path.glob("*.part"))
 
 
@@ -97,7 +97,39 @@ def test_a_cut_batch_is_left_out_and_reported(copy: Callable[[str], Path]) -> No
     part.write_bytes(part.read_bytes()[:-1])
     profile = membench.open(path)
     assert list(profile) == []
-    assert profile.info.cut_bytes > 0
+    assert profile.summary().cut_bytes > 0
+
+
+def test_an_open_profile_is_analyzed_as_it_was_opened_while_recording_goes_on(
+    copy: Callable[[str], Path],
+) -> None:
+    path = copy("killed")
+    opened = membench.open(path)
+    replace_open_part(path, 1)
+    assert len(membench.open(path)) == 0
+    for profile, events in ((opened, EVENTS), (path, 0)):
+        analysis = membench.analyze(profile, only=["requests"])
+        assert analysis.requests is not None
+        assert analysis.requests.events == events
+
+
+def test_an_open_profile_outlives_its_replacement(copy: Callable[[str], Path]) -> None:
+    path = copy("sealed")
+    opened = membench.open(path)
+    path.rename(path.with_name("before"))
+    replace_open_part(copy("killed").rename(path), 1)
+    assert (opened.summary().state, membench.open(path).summary().state) == ("sealed", "recording")
+    assert membench.analyze(opened).profile.complete is not None
+    assert membench.analyze(path).profile.complete is None
+    assert (len(opened.connections()), len(list(opened))) == (4, EVENTS)
+
+
+def replace_open_part(path: Path, less: int) -> None:
+    """Put another file in the place of the open part, as if it had been written anew."""
+    (part,) = path.glob("*.part")
+    other = part.with_suffix(".new")
+    other.write_bytes(part.read_bytes()[:-less])
+    other.replace(part)
 
 
 def newer(path: Path) -> None:
@@ -153,7 +185,7 @@ def test_pyarrow_reads_events_and_tables(either: Path) -> None:
     assert Counter(table["outcome"].to_pylist()) == OUTCOMES
     assert table["key"].to_pylist() == [event.key for event in profile]
     assert pa.schema(profile) == table.schema
-    assert pa.table(profile.connections).num_rows == len(profile.connections)
+    assert pa.table(profile.connections()).num_rows == len(profile.connections())
 
 
 def test_polars_reads_events(either: Path) -> None:

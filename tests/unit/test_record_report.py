@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
+from membench._ledger import LOSSES, Ledger
 from membench._record import (
     Cost,
     Difference,
@@ -15,7 +16,6 @@ from membench._record import (
     Status,
 )
 from membench.guards import Limits, Pace, Yielding
-from membench.ledger import LOSSES, Ledger
 from membench.report import record as report
 
 STATUS = Status(

@@ -11,11 +11,11 @@ from membench._analysis import Analysis, Overview
 from membench._analysis.distributions import Bin, Quantiles, Series
 from membench._analysis.items import (
     CommonTtl,
-    HotKey,
     Keys,
     Knee,
     Memory,
     Point,
+    PopularKey,
     Sizes,
     TopShare,
     Ttl,
@@ -100,7 +100,7 @@ ANALYSIS = Analysis(
         used_times=(0.31, 0.2, 0.1),
         top=(TopShare(1, 0.011), TopShare(10, 0.041)),
         zipf=Zipf(0.95, 0.964, 0.98),
-        hottest=(HotKey("61606a41b3cfd405", 103_678, 0.011),),
+        hottest=(PopularKey("61606a41b3cfd405", 103_678, 0.011),),
     ),
     sizes=Sizes(
         quantiles(36, 71),

@@ -1,4 +1,4 @@
-"""What `record` captures from, as typed; the grammar itself is tested beside its parser."""
+"""Sources of `record` as typed; the grammar itself is tested beside its parser."""
 
 from pathlib import Path
 

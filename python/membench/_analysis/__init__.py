@@ -1,4 +1,4 @@
-"""One pass over a profile → what it says about the workload, as frozen dataclasses."""
+"""Profile → a description of its workload, as frozen dataclasses, in one pass."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from typing import TYPE_CHECKING
 from membench._analysis.items import Keys, Memory, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
 from membench._results import from_json
-from membench.sample import ALL, Sample
+from membench._sample import ALL, Sample
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from membench._profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The recording that was analyzed.
+    """The analyzed recording.
 
     Attributes:
-        name: File name.
-        started_utc_ns: When it began, UTC ns since 1970.
-        duration_s: How long it took, s.
-        complete: Whether every byte is accounted for; none if it was not sealed.
-        losses: Each loss that is not 0: its name in the ledger, and how much.
-        sample: Which share of the traffic was recorded. Counts and rates are of the sample;
+        name: Name of the profile's folder.
+        started_utc_ns: Start of the recording, UTC, ns since 1970.
+        duration_s: Length of the recording, s.
+        complete: True if every byte is accounted for; None if the profile was not sealed.
+        losses: Amount of each loss that is not 0, by its name in the ledger.
+        sample: The share of the traffic that was recorded. Counts and rates describe the sample;
             memory is scaled to all keys.
-        not_told: Analyses that the sample cannot tell.
+        not_told: Parts of the analysis that a sample cannot show.
     """
 
     name: str
@@ -41,17 +43,17 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What a profile says about the workload.
+    """The workload of a profile.
 
-    Analyses not asked for are none.
+    Parts that were not asked for are None.
 
     Attributes:
-        schema_version: Version of this form.
+        schema_version: Version of these results' format.
         profile: The recording.
         requests: Rate over time, bursts.
-        commands: What was asked, most frequent first.
+        commands: Share of each command, most frequent first.
         hits: Hit ratio by command and over time.
-        misses: Why reads missed.
+        misses: Causes of misses.
         keys: Popularity of keys.
         sizes: Sizes of keys and values.
         ttl: Expiry times.
@@ -77,23 +79,27 @@ class Analysis:
 
     @property
     def miss_ratio_curve(self) -> tuple[tuple[int, float], ...]:
-        """Bytes of memory and the share of reads that miss in that much, as (bytes, 0…1)."""
+        """Memory in bytes and the share of reads that miss in it, 0…1, as pairs."""
         points = self.memory.miss_ratio_curve if self.memory else ()
         return tuple((point.bytes, 1 - point.hit_ratio) for point in points)
 
 
-def analyze(profile: Profile, *, only: Sequence[str] | None = None) -> Analysis:
-    """Find out what a profile says about the workload, in one pass.
+def analyze(
+    profile: Profile | str | PathLike[str], *, only: Sequence[str] | None = None
+) -> Analysis:
+    """Describe the workload of a profile, in one pass over its events.
 
     Args:
-        profile: What to analyze.
+        profile: An open profile, analyzed as it was when it was opened, or a path.
         only: Names of the parts wanted (`keys`, `ttl`, …), which are the attributes of
             `Analysis`; None or empty for all.
 
     Raises:
-        UsageError: A part has no such name.
+        UsageError: A part has no such name, or the path is not a profile.
         ProfileError: The profile is damaged.
     """
     from membench import _native  # noqa: PLC0415 - `--help` does not wait for the engine
+    from membench._profile import open_native  # noqa: PLC0415
 
-    return from_json(Analysis, _native.analyze(profile.path, only=list(only) if only else None))
+    found = _native.analyze(open_native(profile), only=list(only) if only else None)
+    return from_json(Analysis, found)

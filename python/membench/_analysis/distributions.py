@@ -1,4 +1,4 @@
-"""Distributions and series: what every part of an analysis is made of."""
+"""Distributions and series, the building blocks of an analysis."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """How many values lie from `low` to `high`, both included.
+    """A bin of a histogram: values from `low` to `high`, both included.
 
     Attributes:
         low: Smallest value of the bin: 0 or a power of two.
@@ -22,9 +22,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """A distribution in numbers.
-
-    Quantiles are exact below 2,048 and within 0.1 % above.
+    """Quantiles of a distribution, exact below 2,048 and within 0.1 % above.
 
     Attributes:
         count: Values seen.
@@ -36,7 +34,7 @@ class Quantiles:
         p99: 99 % are at most this.
         p999: 99.9 % are at most this.
         max: Largest.
-        log2: How many values lie in each power of two.
+        log2: A histogram with one bin per power of two.
     """
 
     count: int
@@ -57,8 +55,8 @@ class Series:
 
     Attributes:
         bucket_s: Width of a bucket, s.
-        values: One value each, None where there is none; the last bucket may be cut short by the
-            end.
+        values: One value per bucket, None for an empty one; the end of the recording may cut the
+            last bucket short.
     """
 
     bucket_s: float

@@ -1,4 +1,4 @@
-"""Parts of an analysis that are about keys, values and memory."""
+"""The parts of an analysis about keys, values and memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from membench._analysis.distributions import Quantiles, Series
 
 @dataclass(frozen=True, slots=True)
 class Zipf:
-    """Zipf's exponent alpha: the key of rank r is asked proportionally to r^-alpha.
+    """Zipf's exponent alpha: the key of rank r is requested in proportion to r^-alpha.
 
-    Two estimates, because one unlabelled exponent can be 8 % off.
+    Two estimates, because methods differ by up to 8 %.
 
     Attributes:
         alpha_least_squares: Least squares over log rank and log frequency of all ranks, as
@@ -27,10 +27,10 @@ class Zipf:
 
 @dataclass(frozen=True, slots=True)
 class TopShare:
-    """Share of uses that the `keys` most popular keys take.
+    """Share of the uses that go to the most popular keys.
 
     Attributes:
-        keys: How many keys.
+        keys: Number of keys, the most popular ones.
         share: Their share of the uses, 0…1.
     """
 
@@ -39,11 +39,11 @@ class TopShare:
 
 
 @dataclass(frozen=True, slots=True)
-class HotKey:
-    """One popular key.
+class PopularKey:
+    """One popular key of a profile.
 
     Attributes:
-        key: Its keyed id, 16 hexadecimal digits.
+        key: Keyed id, 16 hexadecimal digits.
         uses: Uses counted.
         share: Share of the uses, 0…1.
     """
@@ -55,18 +55,18 @@ class HotKey:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How unequally keys are used.
+    """Popularity of keys.
 
     Attributes:
         distinct: Distinct keys, in any command.
-        counted: What is counted below: `reads`, or `all commands` when nothing was read.
+        counted: The uses counted below: `reads`, or `all commands` if nothing was read.
         used: Distinct keys counted.
         uses: Uses counted.
         mean_uses: Uses per key.
         used_once: Share of keys used exactly once, 0…1.
         used_times: Share of keys used exactly 1, 2, 3, … times.
-        top: Share of uses that the most popular keys take.
-        zipf: Zipf's exponent; none when all keys are used alike.
+        top: Share of the uses that go to the most popular keys.
+        zipf: Zipf's exponent; None if all keys are used equally often.
         hottest: The most popular keys.
     """
 
@@ -79,20 +79,18 @@ class Keys:
     used_times: tuple[float, ...]
     top: tuple[TopShare, ...]
     zipf: Zipf | None
-    hottest: tuple[HotKey, ...]
+    hottest: tuple[PopularKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes in bytes.
-
-    None where nothing of the kind was seen.
+    """Sizes in bytes; None if nothing of the kind was seen.
 
     Attributes:
         key: Keys, once per operation.
         value_read: Values returned by reads.
         value_written: Values sent by writes.
-        value_by_key: Values, once per distinct key whose item was seen: its last known size.
+        value_by_key: Last known value size of each distinct key whose item was seen.
         read_bytes: Bytes of values returned.
         written_bytes: Bytes of values sent.
     """
@@ -107,7 +105,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class CommonTtl:
-    """One ttl and how often it was sent.
+    """One ttl and its share.
 
     Attributes:
         seconds: The ttl, s.
@@ -125,10 +123,10 @@ class Ttl:
     Attributes:
         count: Commands that set an expiry.
         never: Share that never expires (ttl 0), 0…1.
-        at_once: Share that expires at once (negative), 0…1.
-        seconds: The others, s.
-        beyond_recording: Share of the others that outlasts the recording: their expiry is not
-            in it.
+        at_once: Share that expires at once (negative ttl), 0…1.
+        seconds: The other ttls, s.
+        beyond_recording: Share of the other ttls that outlast the recording, 0…1: it does not
+            show their expiry.
         common: Most frequent ttls.
     """
 
@@ -142,18 +140,19 @@ class Ttl:
 
 @dataclass(frozen=True, slots=True)
 class WorkingSet:
-    """How much is in use.
+    """Keys and memory in use.
 
-    Live amounts count what this recording saw stored or read: what was stored before and not
-    used since is not in it.
+    Only items that the recording saw stored or read count: an item that was stored before and not
+    used since is unknown.
 
     Attributes:
         keys: Distinct keys.
         bytes: Memory that all their items would take together, bytes.
-        live_keys: Items alive at the end: not deleted, not past their ttl, nothing evicted.
-        live_bytes: Memory they take, bytes.
-        peak_live_bytes: Most memory that live items took at once, bytes: what a cache without
-            evictions needs.
+        live_keys: Items alive at the end: neither deleted nor past their ttl, assuming no
+            evictions.
+        live_bytes: Memory that these items take, bytes.
+        peak_live_bytes: Most memory that live items took at once, bytes: the need of a cache
+            without evictions.
         keys_over_time: Distinct keys so far, over time.
         bytes_over_time: Memory of the keys so far, over time, bytes.
         live_bytes_over_time: Memory of the live items, over time, bytes.
@@ -175,10 +174,10 @@ class Point:
 
     Attributes:
         bytes: Memory for items, bytes.
-        hit_ratio: Hit ratio, 0…1, if every read whose last use the recording does not show
-            missed.
-        hit_ratio_most: Hit ratio, 0…1, if all of those hit.
-        byte_hit_ratio: Share of the bytes read that hits (lower bound, as `hit_ratio`), 0…1.
+        hit_ratio: Lower bound of the hit ratio, 0…1: every read whose item was last used before
+            the recording counts as a miss.
+        hit_ratio_most: Upper bound of the hit ratio, 0…1: these reads count as hits.
+        byte_hit_ratio: Lower bound of the share of bytes read that hits, 0…1.
     """
 
     bytes: int
@@ -189,7 +188,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Knee:
-    """Where more memory stops paying.
+    """The size beyond which more memory gains little.
 
     Attributes:
         bytes: Memory for items, bytes.
@@ -204,23 +203,22 @@ class Knee:
 class Memory:
     """Hit ratio by memory size.
 
-    One LRU list holds all items; memcached's segmented LRU and slab classes come near. Reads
-    are taken as recorded; one that misses in a smaller cache is taken to be followed by a
-    write, as clients do.
+    The model is one LRU list that holds all items; memcached's segmented LRU with slab classes
+    comes near it. Reads are taken as recorded. A read that misses in a smaller cache is assumed to
+    be followed by a write, as clients do.
 
     Attributes:
-        reads: Reads the curve is made of.
-        unknown: Share of reads whose item was last used before the recording, 0…1: they hit at
-            sizes it cannot tell.
-        certain_misses: Share of reads that miss at any size: never stored, deleted, or expired,
-            0…1.
-        known_to_bytes: Largest size about which the recording says anything, bytes: beyond, the
-            curve is flat for lack of knowledge.
-        knee: Where more memory stops paying: the point of the curve farthest above the straight
-            line to its end.
+        reads: Reads behind the curve.
+        unknown: Share of reads whose item was last used before the recording, 0…1; the size at
+            which they hit is unknown.
+        certain_misses: Share of reads that miss at any size, 0…1: never stored, deleted or
+            expired.
+        known_to_bytes: Largest size that the recording can judge, bytes; the curve is flat beyond
+            it.
+        knee: The point of the curve farthest above the straight line from the origin to its end.
         nearly_best_bytes: Smallest size within 0.01 of the best hit ratio known, bytes.
         sizes: Hit ratio for powers of two of `-m`, up to the first that holds everything.
-        miss_ratio_curve: The curve, eight sizes an octave.
+        miss_ratio_curve: The curve, eight sizes per octave.
         reuse_distance_keys: Distinct keys used between two uses of a key, itself included.
     """
 

@@ -1,4 +1,4 @@
-"""Parts of an analysis that are about requests and connections."""
+"""The parts of an analysis about requests and connections."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Burst:
 
     Attributes:
         window_s: Width of the window, s.
-        index: 1 for independent (Poisson) arrivals; more when they come in bursts. None with
-            fewer than 10 windows.
+        index: 1 for independent (Poisson) arrivals, more for bursts; None with fewer than 10
+            windows.
         peak: Most requests in one window.
     """
 
@@ -25,7 +25,7 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """How many requests came, and how evenly.
+    """Rate of requests and its evenness.
 
     Attributes:
         count: Requests; a multi-get is one.
@@ -33,7 +33,7 @@ class Requests:
         mean_per_s: Mean rate over the recording's duration, requests/s.
         peak_per_s: Most requests in one second of the recording (seconds counted from its
             start).
-        peak_second: Which second that was.
+        peak_second: Ordinal of that second.
         rate: Requests/s over time.
         bursts: Burstiness at several time scales.
         interarrival_cv: Standard deviation over mean of the time between requests: 1 for
@@ -52,7 +52,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCount:
-    """How many operations ended so.
+    """Operations with one outcome.
 
     Attributes:
         outcome: `hit`, `miss`, `stored`, …
@@ -73,7 +73,7 @@ class CommandShare:
         events: Operations on one key.
         share: Share of all requests, 0…1.
         keys_per_request: Mean keys a request.
-        outcomes: How its operations ended; only those that occurred.
+        outcomes: Outcomes of its operations; only those that occurred.
         unseen: Operations whose response was not seen.
     """
 
@@ -93,9 +93,9 @@ class HitRatio:
     Attributes:
         command: The verb, `mget` for a `get` of several keys; `all` for all.
         reads: Reads whose response was seen.
-        hits: Those that found their item.
+        hits: Reads that found their item.
         ratio: Hits over reads, 0…1.
-        unseen: Reads whose response was not seen, in neither count.
+        unseen: Reads whose response was not seen; neither `reads` nor `hits` includes them.
     """
 
     command: str
@@ -107,14 +107,12 @@ class HitRatio:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """How many reads found their item.
-
-    A multi-get of N keys is N reads.
+    """Hit ratios; a multi-get of N keys is N reads.
 
     Attributes:
         all: All reading commands together.
         by_command: Each reading command, most reads first.
-        over_time: Hit ratio over time; none where nothing was read.
+        over_time: Hit ratio over time; None in buckets without reads.
     """
 
     all: HitRatio
@@ -124,20 +122,17 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class Misses:
-    """Misses by what was known of the item.
-
-    A cause is only named where a recorded event proves it.
+    """Misses by cause, as far as recorded events prove it.
 
     Attributes:
         count: All misses.
-        first_seen: The key's first use in this recording: never stored, or gone before the
-            recording began.
-        expired: The ttl recorded with its last write had ended, or had less than the server's
-            clock tick of 1 s to go.
-        deleted: Its last write was a delete.
-        flushed: A `flush_all` came after its last write.
-        never_stored: The key was asked for before, and no write of it was seen.
-        other: It was stored and should still be there: evicted, or lost with a restart.
+        first_seen: The key's first use in this recording: never stored, or gone before the start.
+        expired: The ttl of the item's last write had elapsed, or would within the server's clock
+            tick of 1 s.
+        deleted: The item's last write was a delete.
+        flushed: A `flush_all` came after the item's last write.
+        never_stored: The key was requested before, and no write of it was seen.
+        other: The item was stored and should still exist: evicted, or lost in a restart.
     """
 
     count: int
@@ -151,20 +146,19 @@ class Misses:
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """How clients use their connections.
+    """Use of connections by clients.
 
     Attributes:
         count: Connections with at least one request.
         known: Connections known to the recording, idle ones included.
-        open_at_start: Known ones that were open before the recording began.
-        open_at_end: Known ones still open at its end.
+        open_at_start: Known connections that were open before the recording started.
+        open_at_end: Known connections still open at its end.
         clients: Distinct client addresses.
         requests: Requests on each connection.
-        active_ms: From its first to its last request, ms.
-        lifetime_ms: From open to close, of those opened and closed while recording, ms.
-        pipeline_depth: Requests that one read of the server took in: 1 when clients wait for
-            each response.
-        pipelined: Share of requests that came with others in one read, 0…1.
+        active_ms: Time from a connection's first to its last request, ms.
+        lifetime_ms: Time from open to close of connections opened and closed while recording, ms.
+        pipeline_depth: Requests per read of the server: 1 if clients wait for each response.
+        pipelined: Share of requests that shared a read with others, 0…1.
         multi_get_keys: Keys of each request with more than one.
         busiest_connection: Share of requests of the busiest connection, 0…1.
         busiest_tenth: Share of requests of the busiest tenth of the connections, 0…1.
@@ -205,10 +199,11 @@ class Times:
     """Times of requests, ns.
 
     Attributes:
-        server_ns: From the read that completed the request to the send with the last byte of
-            its response, ns.
-        server_ns_by_command: The same by command, most requests first.
-        queue_ns: From arrival to the read, ns; where the source knows arrivals.
+        server_ns: Server time: from the read that completed the request to the send with the last
+            byte of its response, ns.
+        server_ns_by_command: Server time by command, most requests first.
+        queue_ns: Queue time: from arrival to the read, ns; None if the source does not know
+            arrivals.
     """
 
     server_ns: Quantiles | None

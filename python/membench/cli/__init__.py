@@ -1,4 +1,4 @@
-"""Arguments → one command, its exit code, and errors as text."""
+"""Arguments → one command, its exit code, and its error as text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(commands: typer.Typer, arguments: list[str]) -> int:
-    """Run one of `commands`; whatever it raises becomes text on stderr and an exit code."""
+    """Run one of `commands`; an exception becomes text on stderr and an exit code."""
     try:
         code = commands(args=arguments or ["--help"], standalone_mode=False, prog_name="membench")
     except MembenchError as error:
@@ -55,7 +55,7 @@ def run(commands: typer.Typer, arguments: list[str]) -> int:
         return _show_argument_error(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except Exception as error:  # the last line of defence: its text may hold user data
+    except Exception as error:  # an internal error
         output.show_error(f"internal error: {_describe(error)}", "please report this line")
         return FAILED
     return code if isinstance(code, int) else 0
@@ -71,7 +71,7 @@ def _show_argument_error(error: Exception) -> int:
 
 
 def _describe(error: Exception) -> str:
-    """Name the kind of error and its place, not its message."""
+    """Name the type of an error and its place, without its message, which may hold user data."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}"

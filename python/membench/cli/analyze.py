@@ -1,4 +1,4 @@
-"""`membench analyze`: profile → what the workload is like."""
+"""`membench analyze`: profile → a description of its workload."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def command(
     ] = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Show what a recorded workload is like.
+    """Describe a recorded workload.
 
     Commands, hit ratios, keys, sizes, expiry, connections, server time.
 
@@ -36,6 +36,6 @@ def command(
         output.show_json(analysis)
     else:
         output.show(render_analysis(str(profile), analysis))
-    if remark := remark_on_analysis(opened.info):
+    if remark := remark_on_analysis(opened.summary()):
         output.say(remark)
     return 0

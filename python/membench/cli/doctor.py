@@ -1,4 +1,4 @@
-"""`membench doctor`: this machine → which sources work, by trying, and the exact remedy."""
+"""`membench doctor`: this machine → the sources that work, by trying, and the exact remedy."""
 
 from __future__ import annotations
 
@@ -24,25 +24,28 @@ def command(
         ),
     ] = "ebpf",
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Measure what recording costs here, for 10 s.")
+        bool, typer.Option("--calibrate", help="Measure the cost of recording here, for 10 s.")
     ] = False,
     build: Annotated[
-        bool, typer.Option("--build", help="Also look for what rebuilding the kernel object takes.")
+        bool,
+        typer.Option(
+            "--build", help="Also look for the tools that rebuilding the kernel object takes."
+        ),
     ] = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
     """Show what works on this machine, by trying.
 
-    With each source that does not work comes what would change that.
+    Each source that does not work comes with the command that would change that.
 
     \b
     Example: membench doctor --require ebpf
     """  # noqa: D301 - `\b` keeps the example on its line
-    from membench.doctor import diagnose
+    import membench
     from membench.report.doctor import render_diagnosis
 
     with_tools = build or require == "build"
-    diagnosis = diagnose(tuple(port), calibrate=calibrate, build=with_tools)
+    diagnosis = membench.doctor(ports=port, calibrate=calibrate, build=with_tools)
     works = diagnosis.works(require)
     if format is Format.JSON:
         output.show_json(diagnosis)

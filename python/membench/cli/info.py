@@ -1,4 +1,4 @@
-"""`membench info`: profile → what it holds and whether it is complete."""
+"""`membench info`: profile → its contents, its origin and its losses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def command(
     profile: Annotated[Path, typer.Argument(help="Folder of a profile.")],
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Show what a profile holds, and every loss.
+    """Show the contents of a profile, and every loss.
 
     \b
     Example: membench info production.mb
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
-    from membench.report.info import render_info
+    from membench.report.info import render_summary
 
-    info = membench.open(profile).info
+    summary = membench.open(profile).summary()
     if format is Format.JSON:
-        output.show_json(info)
+        output.show_json(summary)
     else:
-        output.show(render_info(str(profile), info))
+        output.show(render_summary(str(profile), summary))
     return 0

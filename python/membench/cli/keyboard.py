@@ -1,4 +1,4 @@
-"""A terminal's keys, as they are pressed."""
+"""Keys pressed at a terminal → characters, without waiting for a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def pressed() -> Iterator[Callable[[], str]]:
-    """Yield what returns the keys pressed since its last call; none where stdin is no terminal."""
+    """Yield a function that returns the keys pressed since its last call.
+
+    The function returns the empty string if stdin is not a terminal.
+    """
     if not sys.stdin.isatty():
         yield lambda: ""
         return

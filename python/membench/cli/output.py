@@ -1,4 +1,4 @@
-"""What commands say → stdout (data) and stderr (everything else)."""
+"""Output of commands → stdout (data) and stderr (everything else)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 100
 
 
 class Format(StrEnum):
-    """How results are printed."""
+    """Format of the printed results."""
 
     TEXT = "text"
     JSON = "json"
@@ -28,7 +28,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="Text for people 
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Open a console that prints captured text as it is; 100 columns where there is no terminal."""
+    """Open a console that prints captured text verbatim; 100 columns wide without a terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -72,5 +72,5 @@ def show_version(wanted: bool) -> None:
 
 
 def program() -> str:
-    """How this program was started, for commands a person may copy."""
+    """Return the way this program was started, for commands to copy."""
     return "membench" if Path(sys.argv[0]).name == "membench" else "python -m membench"

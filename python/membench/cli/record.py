@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from membench._sample import Sample
 from membench.cli import output
 from membench.cli.bounds import (
     MaxCpuOption,
@@ -39,7 +40,6 @@ from membench.cli.selection import (
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
 from membench.options import Selection
-from membench.sample import Sample
 from membench.sources import Kind, kind_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`membench repair`: profile that was not sealed → the same profile, sealed."""
+"""`membench repair`: unsealed profile → the same profile, sealed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def command(
 ) -> int:
     """Seal a profile whose recording was killed.
 
-    What it holds stays as it is.
+    Its contents stay as they are.
 
     \b
     Example: membench repair production.mb
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
-    from membench.report.info import render_info
+    from membench.report.info import render_summary
 
-    info = membench.repair(profile)
+    summary = membench.repair(profile)
     if format is Format.JSON:
-        output.show_json(info)
+        output.show_json(summary)
     else:
-        output.show(render_info(str(profile), info))
+        output.show(render_summary(str(profile), summary))
     return 0

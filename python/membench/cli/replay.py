@@ -1,4 +1,4 @@
-"""`membench replay`: profile and target → the same traffic again, its times, its thresholds."""
+"""`membench replay`: profile and target → the recorded traffic sent again, times and checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         str, typer.Option(help="`recorded`, `speed=2` or `rate=50000/s`.")
     ] = "recorded",
     warm: Annotated[
-        bool, typer.Option("--warm", help="First store what the recording proves was there.")
+        bool,
+        typer.Option(
+            "--warm", help="First store the items that were there when recording started."
+        ),
     ] = False,
     check: Annotated[
         list[str] | None,
@@ -37,23 +40,23 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the values that are stored.")] = 1,
     threads: Annotated[
-        int, typer.Option(min=1, help="Sending threads, each with its connections.")
+        int, typer.Option(min=1, help="Sending threads, each with its share of the connections.")
     ] = 1,
     allow_nonempty: Annotated[
         bool, typer.Option("--allow-nonempty", help="Accept a target in use, and write to it.")
     ] = False,
     allow_admin: Annotated[
-        bool, typer.Option("--allow-admin", help="Also send `flush_all` and the like.")
+        bool, typer.Option("--allow-admin", help="Also send `flush_all` and `verbosity`.")
     ] = False,
     allow_sampled: Annotated[
         bool, typer.Option("--allow-sampled", help="Replay a sample: a fraction of the load.")
     ] = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Send a profile's requests to a memcached, when they are due.
+    """Send a profile's requests to a memcached, each when it is due.
 
-    Open loop: nothing waits for an answer that is late. Response time counts from when a request
-    should have been sent; how late it was sent is measured and shown.
+    Open loop: a late answer delays nothing. Response time counts from the moment a request should
+    have been sent; the delay until it was sent (lag) is measured and shown.
 
     \b
     Example: membench replay production.mb 127.0.0.1:11211 --warm --check 'get.p99<1ms'
@@ -62,7 +65,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     from membench.report.basis import remark_on_replay
 
     recording = membench.open(profile)
-    if remark := remark_on_replay(recording.info):
+    if remark := remark_on_replay(recording.summary()):
         output.say(remark)
     with _progress_bar() as update:
         result = membench.replay(
@@ -86,7 +89,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 
 @contextmanager
 def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
-    """Show how far the replay is on stderr, where that is a terminal."""
+    """Show the replay's progress on stderr, if that is a terminal."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bar
 

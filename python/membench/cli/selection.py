@@ -1,4 +1,4 @@
-"""Options of captures that choose whose connections, as Typer takes them."""
+"""Options of captures that select connections, as Typer takes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 
 class Side(StrEnum):
-    """Which end of connections is followed."""
+    """The end of the connections to follow."""
 
     SERVER = "server"
     CLIENT = "client"
@@ -17,7 +17,7 @@ class Side(StrEnum):
 
 SideOption = Annotated[
     Side,
-    typer.Option(help="`client`: what applications here send to --port, and what they wait."),
+    typer.Option(help="`client` follows applications here that send to --port, and their waits."),
 ]
 PortOption = Annotated[
     list[int] | None,

@@ -28,7 +28,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_share(text: str) -> float:
-    """Read `50%` or `0.5` as a share; of one CPU, so that `200%` is two."""
+    """Read `50%` or `0.5` as a share, which may exceed 1 (`200%` is two CPUs)."""
     value, unit = _split(text.replace("%", "percent"))
     if unit not in ("", "percent") or value <= 0:
         raise typer.BadParameter(f"{text!r} is not a share such as `50%`")

@@ -1,4 +1,4 @@
-"""An analysis → Rich renderables: a line a topic, or the parts asked for in detail."""
+"""Analysis → Rich renderables: one line per topic, or the chosen parts in detail."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SPARK = 20
 _COMMANDS_SHOWN = 5
 _SIZES_SHOWN = 4
 _RANGES_SHOWN = 3
-# Below this a share is not worth a word.
+# Shares below this are not mentioned.
 _NEGLIGIBLE = 0.005
 
 
 def render_analysis(name: str, analysis: Analysis) -> RenderableType:
-    """Render what an analysis found, at most 100 columns wide."""
+    """Render an analysis, at most 100 columns wide."""
     parts = [part for part in DETAILS if getattr(analysis, part) is not None]
     whole = len(parts) + len(analysis.profile.not_told) == len(DETAILS)
     body = _overview(analysis) if whole else _details(analysis, parts)
@@ -222,7 +222,7 @@ def _memory(memory: Memory) -> Iterator[str]:
 
 
 def _interesting(sizes: tuple[Point, ...]) -> list[Point]:
-    """The largest sizes, and of those that make no difference only the first."""
+    """Return the largest sizes that differ, and the first of those beyond that do not."""
     useful = [point for point in sizes if point.hit_ratio < sizes[-1].hit_ratio - 1e-4]
     shown = [*useful, sizes[len(useful)]]
     return shown[-_RANGES_SHOWN if any(map(_is_range, shown)) else -_SIZES_SHOWN :]
@@ -253,7 +253,7 @@ def _time_range(times: Quantiles) -> str:
 
 
 def _thinned(values: list[float]) -> list[float]:
-    """At most as many values as a sparkline has room for: means of neighbours."""
+    """Reduce values to the width of a sparkline, by means of neighbours."""
     if len(values) <= _SPARK:
         return values
     edges = [len(values) * index // _SPARK for index in range(_SPARK + 1)]

@@ -1,4 +1,4 @@
-"""One part of an analysis → Rich tables with every figure a person asks for next."""
+"""One part of an analysis → Rich tables with all of its figures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max")
 
 
 def _table(rows: Iterable[Iterable[str]], *heads: str) -> RenderableType:
-    """Columns without rules; all but the first align right."""
+    """Lay out rows in columns without rules; all but the first align right."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=bool(heads))
     cells = [list(row) for row in rows]
     for index in range(max((len(row) for row in cells), default=len(heads))):
@@ -147,7 +147,8 @@ def _misses(found: Misses) -> Iterator[RenderableType]:
     shares = ([name, count(number), percent(number / max(found.count, 1))] for name, number in rows)
     yield _table(shares, "cause", "misses", "share")
     yield Text(
-        "  other: stored and still due, so evicted or lost; first seen: may have been stored before"
+        "  other: stored and not expired, so evicted or lost; "
+        "first seen: may have been stored before"
     )
 
 
@@ -193,7 +194,7 @@ def _ttl(found: Ttl) -> Iterator[RenderableType]:
             ["expiries sent", count(found.count)],
             ["never (0)", _ratio(found.never)],
             ["at once (negative)", _ratio(found.at_once)],
-            ["of the others, beyond this recording", _ratio(found.beyond_recording)],
+            ["others that outlast this recording", _ratio(found.beyond_recording)],
         ]
     )
     if found.seconds:
@@ -256,7 +257,7 @@ def _memory(found: Memory) -> Iterator[RenderableType]:
             ["miss at any size", _ratio(found.certain_misses)],
             ["knee", memory_size(found.knee.bytes) if found.knee else _NONE],
             ["within 1 % of the best", memory_size(found.nearly_best_bytes or 0)],
-            ["nothing is known beyond", memory_size(found.known_to_bytes)],
+            ["known up to", memory_size(found.known_to_bytes)],
         ]
     )
     curve = found.miss_ratio_curve
@@ -274,7 +275,7 @@ def _memory(found: Memory) -> Iterator[RenderableType]:
     if found.reuse_distance_keys:
         yield _distributions([("keys between two uses", found.reuse_distance_keys)], count)
     yield Text(
-        "  exact for one LRU list; items with 56 B header, terminators and slab class rounding"
+        "  exact for one LRU list; items include a 56 B header, terminators and slab class rounding"
     )
 
 

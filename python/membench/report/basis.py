@@ -1,34 +1,34 @@
-"""What a profile came from → what it cannot tell."""
+"""Origin of a profile → the limits of what it shows."""
 
 from __future__ import annotations
 
 from membench._profile import Summary
 
-# What `time_basis` says of a profile that came from memcached's own log.
+# `Summary.time_basis` of a profile from memcached's own log.
 LOG_TIME = "log"
 NOT_IN_A_LOG = (
-    "which look-ups were delete, incr, decr, touch or meta commands (all count as `get`), requests "
-    "and multi-gets (each key is a request), batches, server time, client flags"
+    "look-ups of delete, incr, decr, touch and meta commands (all count as `get`), requests and "
+    "multi-gets (each key is a request), batches, server time, client flags"
 )
 
 
-# The same of one that was recorded at clients' sockets.
+# `Summary.time_basis` of a profile from clients' sockets.
 CLIENT_TIME = "send"
-SEEN_BY_CLIENT = "server time is the service time that the client saw: sent → last byte received"
+SEEN_BY_CLIENT = "server time is the service time at the client: sent → last byte received"
 
 
 def is_from_client(info: Summary) -> bool:
-    """Tell whether a profile was recorded at clients' sockets."""
+    """Return True if a profile was recorded at clients' sockets."""
     return info.time_basis == CLIENT_TIME
 
 
 def is_from_log(info: Summary) -> bool:
-    """Tell whether a profile came from memcached's own log."""
+    """Return True if a profile came from memcached's own log."""
     return info.time_basis == LOG_TIME
 
 
 def remark_on_analysis(info: Summary) -> str | None:
-    """Say what an analysis of this profile cannot know, or what its words mean."""
+    """Describe the limits of an analysis of this profile; None if there are none."""
     if is_from_client(info):
         return f"note: recorded at clients; {SEEN_BY_CLIENT}"
     if not is_from_log(info):
@@ -37,10 +37,10 @@ def remark_on_analysis(info: Summary) -> str | None:
 
 
 def remark_on_replay(info: Summary) -> str | None:
-    """Say what a replay of this profile cannot repeat."""
+    """Describe the limits of a replay of this profile; None if there are none."""
     if not is_from_log(info):
         return None
     return (
-        "note: recorded from memcached's own log: requests are sent when memcached logged them, "
-        "each key as a request of its own; look-ups of delete, incr, decr and touch are sent as get"
+        "note: recorded from memcached's own log: each key is sent as a request of its own, when "
+        "memcached logged it; look-ups of delete, incr, decr and touch are sent as get"
     )

@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench.doctor import Check, Diagnosis, SourceVerdict
-from membench.forecast import Constants, Forecast
-from membench.host import Identity, Machine, Target
-from membench.policy import Policy
+from membench._doctor.diagnose import Diagnosis, SourceVerdict, Trial
+from membench._doctor.forecast import Forecast, OperationCost
+from membench._doctor.host import Identity, Machine, Server
+from membench._doctor.policy import KernelPolicy
+from membench._doctor.toolchain import Tool
 from membench.report.numbers import count, duration, percent, rate, size
-from membench.toolchain import Tool
 
 
 def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:
@@ -27,7 +27,7 @@ def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:
     facts.add_row("you", _identity(diagnosis.identity))
     if not diagnosis.sees_others:
         facts.add_row(
-            "", "others' processes are not visible: a server's pid is what it says itself"
+            "", "other users' processes are hidden from you: a server's pid is its own answer"
         )
     _add_servers(facts, diagnosis)
     parts: list[RenderableType] = [facts, Text(), _sources(diagnosis.sources)]
@@ -40,10 +40,10 @@ def render_diagnosis(diagnosis: Diagnosis) -> RenderableType:
 
 
 def _add_servers(facts: Table, diagnosis: Diagnosis) -> None:
-    for target in diagnosis.targets:
-        facts.add_row("target", _target(target))
-    if not diagnosis.targets:
-        facts.add_row("target", "nothing listens on that port; recording would wait for it")
+    for server in diagnosis.servers:
+        facts.add_row("server", _server(server))
+    if not diagnosis.servers:
+        facts.add_row("server", "nothing listens on that port; `record` would wait for a server")
     if diagnosis.calibrates:
         facts.add_row("calibrated", _calibration(diagnosis.calibration))
     for forecast in diagnosis.forecasts:
@@ -59,21 +59,21 @@ def _machine(machine: Machine) -> Text:
 
 
 def _identity(identity: Identity) -> Text:
-    held = ", ".join(identity.capabilities) or "no capabilities that matter here"
+    held = ", ".join(identity.capabilities) or "no capabilities for recording"
     return Text(f"uid {identity.uid}, {held}")
 
 
-def _target(target: Target) -> Text:
-    parts = [f"memcached {target.version}" if target.version else "a server that is no memcached"]
-    parts.append(f"pid {target.pid}" if target.pid else "pid not visible to you")
-    parts.append(f"port {target.port}")
+def _server(server: Server) -> Text:
+    parts = [f"memcached {server.version}" if server.version else "a server that is not memcached"]
+    parts.append(f"pid {server.pid}" if server.pid else "pid hidden from you")
+    parts.append(f"port {server.port}")
     text = " ".join(parts)
-    if target.threads is not None:
-        text += f", {target.threads} threads"
-    if target.connections is not None:
-        text += f", {count(target.connections)} connections"
-    if target.operations_per_s is not None:
-        text += f", {rate(target.operations_per_s)}"
+    if server.threads is not None:
+        text += f", {server.threads} threads"
+    if server.connections is not None:
+        text += f", {count(server.connections)} connections"
+    if server.operations_per_s is not None:
+        text += f", {rate(server.operations_per_s)}"
     return Text(text)
 
 
@@ -85,13 +85,13 @@ def _sources(verdicts: tuple[SourceVerdict, ...]) -> Table:
     for verdict in verdicts:
         lines = [verdict.why]
         if verdict.needs and not verdict.works and not verdict.remedies:
-            lines.append(f"would need {', '.join(verdict.needs)}")
+            lines.append(f"needs {', '.join(verdict.needs)}")
         lines += [f"→ {remedy}" for remedy in verdict.remedies]
         table.add_row(verdict.source, "yes" if verdict.works else "no", Text("\n".join(lines)))
     return table
 
 
-def _policy(policy: Policy) -> Text:
+def _policy(policy: KernelPolicy) -> Text:
     words = [
         f"unprivileged BPF {policy.unprivileged_bpf or 'unknown'}",
         f"perf_event_paranoid {_or_unknown(policy.perf_event_paranoid)}",
@@ -114,7 +114,7 @@ def _yes(value: bool | None) -> str:
 
 def _forecast(forecast: Forecast) -> Text:
     share = ""
-    idle = ", which is idle now," if forecast.idle else ""
+    idle = " (idle now)" if forecast.idle else ""
     if forecast.server_share is not None:
         share = f" (+{_between(forecast.server_share, percent)})"
     return Text(
@@ -126,9 +126,9 @@ def _forecast(forecast: Forecast) -> Text:
     )
 
 
-def _calibration(found: Constants | None) -> Text:
+def _calibration(found: OperationCost | None) -> Text:
     if found is None:
-        return Text("no: `ebpf:any` does not work here; what follows is from elsewhere")
+        return Text("no: `ebpf:any` does not work here; the forecast uses published costs")
     return Text(
         f"an operation costs {duration(found.recorder_ns)} CPU here, {found.bytes:.1f} B on disk, "
         f"+{duration(found.server_ns)} CPU in memcached\n{found.measured}"
@@ -144,7 +144,7 @@ def _cpus(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _checks(title: str, checks: Iterable[Check]) -> Table:
+def _checks(title: str, checks: Iterable[Trial]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     table.add_column(title, no_wrap=True)
     table.add_column("works", no_wrap=True)
@@ -156,7 +156,7 @@ def _checks(title: str, checks: Iterable[Check]) -> Table:
 
 def _tools(tools: Iterable[Tool]) -> Table:
     as_checks = (
-        Check(tool.name, tool.works, tool.found if tool.works else f"→ {tool.remedy}")
+        Trial(tool.name, tool.works, tool.found if tool.works else f"→ {tool.remedy}")
         for tool in tools
     )
     return _checks("to rebuild", as_checks)

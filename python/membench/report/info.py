@@ -1,4 +1,4 @@
-"""What a profile holds → text."""
+"""Summary of a profile → text."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from membench.report.numbers import percent, size
 from membench.report.record import describe_amount, describe_misses, render_losses
 
 
-def render_info(name: str, info: Summary) -> RenderableType:
-    """Lay out counts, how it was recorded, and whether it is complete."""
+def render_summary(name: str, info: Summary) -> RenderableType:
+    """Lay out counts, origin, completeness and losses."""
     body = Table.grid(padding=(0, 3))
     body.add_column(no_wrap=True)
     body.add_column()
@@ -29,9 +29,7 @@ def render_info(name: str, info: Summary) -> RenderableType:
 
 
 def _headline(name: str, info: Summary) -> Text:
-    state = (
-        "sealed" if info.state == "sealed" else "NOT sealed: recording, or its recorder was killed"
-    )
+    state = "sealed" if info.state == "sealed" else "NOT sealed: still recording, or killed"
     began = datetime.fromtimestamp(info.anchor.utc_ns / 1e9, UTC)
     return Text(
         f"{name}   {info.duration_s:.1f} s   {info.events:,} events   {state}"
@@ -59,16 +57,16 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         *_overlooked(info),
         *_packets(info),
         ("stored", _storage(info)),
-        ("keys", f"ids under the key with fingerprint {info.key_fingerprint or 'unknown'}"),
+        ("keys", f"ids by the key with fingerprint {info.key_fingerprint or 'unknown'}"),
         ("ended by", _ending(info)),
     ]
     if not info.sample.is_all:
         sampled = f"{info.sample}; {info.sampled_out:,} events left out"
         rows.insert(1, ("sampled", sampled))
     if is_from_client(info):
-        rows.append(("times", f"when the client sent; {SEEN_BY_CLIENT}"))
+        rows.append(("times", f"of the client's sends; {SEEN_BY_CLIENT}"))
     if is_from_log(info):
-        rows.append(("times", "when memcached logged it: after the request was read and parsed"))
+        rows.append(("times", "of memcached's log: after it read and parsed the request"))
         rows.append(("not known", NOT_IN_A_LOG))
     return rows
 
@@ -86,13 +84,13 @@ def _packets(info: Summary) -> list[tuple[str, str]]:
     return [
         (
             "packets",
-            f"{packets.taken:,}, {packets.followed:,} of these ports;"
+            f"{packets.taken:,}, of which {packets.followed:,} on these ports;"
             f" {packets.duplicates:,} captured twice, {packets.out_of_order:,} out of order,"
             f" {packets.retransmitted_bytes:,} B sent again",
         ),
         (
             "times",
-            "of packets; server time: from a request's last packet to its response's last packet",
+            "of packets; server time: request's last packet → response's last packet",
         ),
     ]
 
@@ -102,7 +100,7 @@ def _ending(info: Summary) -> str:
     if info.repaired:
         ending += "; sealed by `repair`"
     if info.write_error:
-        ending += f"; could not write on: {info.write_error}"
+        ending += f"; writing failed: {info.write_error}"
     return ending
 
 

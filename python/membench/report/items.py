@@ -1,4 +1,4 @@
-"""Parts of a line → lines that are broken between them, not inside."""
+"""Parts of a line → lines broken between the parts, not inside them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ BETWEEN = "   "
 
 
 class Items:
-    """A line whose parts, three spaces apart, stay whole where there is room for them."""
+    """A line of parts, three spaces apart; each part stays whole if a line has room for it."""
 
     def __init__(self, line: str) -> None:
-        """Of its text."""
+        """Split a line into its parts."""
         self._items = line.split(BETWEEN)
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        """Put as many on a line as fit."""
+        """Put as many parts on a line as fit."""
         lines = [self._items[0]]
         for item in self._items[1:]:
             longer = lines[-1] + BETWEEN + item
@@ -28,7 +28,7 @@ class Items:
         yield Text("\n".join(lines))
 
     def __rich_measure__(self, _: Console, options: ConsoleOptions) -> Measurement:
-        """Say how wide it may be."""
+        """Return the least and the greatest useful width."""
         longest = max(map(len, self._items))
         whole = len(BETWEEN.join(self._items))
         return Measurement(min(longest, options.max_width), min(whole, options.max_width))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _BARS = "▁▂▃▄▅▆▇█"
-# What is nearer to a power of ten than three digits can tell is written as that.
+# A value that three digits would round up to a power of ten is written as that power.
 _ROUNDS_UP = 0.9995
 _THOUSANDS = ("", " k", " M", " G", " T")
 

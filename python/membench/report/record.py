@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from membench._ledger import BYTE_LOSSES, Ledger
 from membench._record import Difference, Recording, ServerStatus, Status
 from membench.guards import Pace
-from membench.ledger import BYTE_LOSSES, Ledger
 from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, percent, rate, size
 from membench.sources import Kind

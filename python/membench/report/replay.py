@@ -1,4 +1,4 @@
-"""Replay progress, results and verdicts → text."""
+"""Progress, results and checks of a replay → text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUANTILES = ("p50", "p90", "p99", "p999", "max")
 
 
 def describe_progress(progress: Progress) -> str:
-    """Write what goes beside the bar: rate, response time, lag, errors."""
+    """Describe progress for the bar: time, rate, response time, lag, errors."""
     return (
         f"{progress.elapsed_s:.1f} s  {count(progress.rate)}/s"
         f"  p99 {duration(progress.response_p99_ns)}  lag p99 {duration(progress.lag_p99_ns)}"
@@ -37,7 +37,7 @@ def _sample(result: ReplayResult) -> Iterator[Text]:
 
 
 def render_replay(result: ReplayResult) -> RenderableType:
-    """Sum up a replay: what was sent, whether the timing held, and how long answers took."""
+    """Sum up a replay: requests sent, timing, outcomes, response times, checks."""
     return Group(
         *_target(result),
         _sent(result),
@@ -71,7 +71,7 @@ def _target(result: ReplayResult) -> list[Text]:
 
 
 def _bytes_apart(server: ServerCounters) -> list[str]:
-    """Say by what the bytes written differ from the recorded ones, if they do."""
+    """List the differences between the bytes written and the recorded ones."""
     apart = [
         f"{cause} -{bytes_:,}" for cause, bytes_ in server.bytes_not_replayed.items() if bytes_
     ]
@@ -131,7 +131,7 @@ def _times_table(times: Durations) -> Table:
 
 def _composition(result: ReplayResult) -> Text:
     if not result.wire_ns.count:
-        return Text("  of which sending to answer " + duration(result.service_ns.p50) + " p50")
+        return Text("  of which send to answer " + duration(result.service_ns.p50) + " p50")
     return Text(
         f"  of which the network and server {duration(result.wire_ns.p50)} p50, "
         f"this client's wake-up {duration(result.client_ns.p50)} p50"

@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     Profile(#[from] membench_profile::Error),
     /// No section of the analysis has this name.
-    #[error("no analysis is called `{name}`; there are {}", known.join(", "))]
+    #[error("unknown analysis `{name}`; available: {}", known.join(", "))]
     UnknownSection {
         /// The name that was asked for.
         name: String,

@@ -40,7 +40,7 @@ impl Capability {
         }
     }
 
-    /// Returns those of `needed` that this process lacks. `CAP_SYS_ADMIN` stands for all of them.
+    /// Returns those of `needed` that this process lacks. `CAP_SYS_ADMIN` includes all of them.
     pub fn missing(needed: &[Self]) -> Vec<Self> {
         missing(effective(), needed)
     }

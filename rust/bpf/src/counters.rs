@@ -16,7 +16,7 @@ pub struct Stripes {
     pub cpus: u32,
     /// Writers on each CPU, such as one a program; the inner index.
     pub per_cpu: u32,
-    /// Words of each stripe, of which the first ones are counters.
+    /// Words of each stripe; the first ones are counters.
     pub stride: usize,
 }
 

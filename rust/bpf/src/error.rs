@@ -156,7 +156,7 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// What removes filters at the end cannot be started.
+    /// The helper that removes filters at the end cannot be started.
     #[error("no {what}: {source}")]
     NoHelper {
         /// The helper.

@@ -40,7 +40,7 @@ pub(crate) fn attach(name: &str, needed: &[Capability], error: EbpfError) -> Err
     }
 }
 
-/// Names the missing capabilities behind an `EPERM`; `None` if none is missing: then a policy denied it.
+/// Names the missing capabilities that caused an `EPERM`; `None` if none is missing, so that a policy denied it.
 fn missing(needed: &[Capability], source: &io::Error) -> Option<Error> {
     if source.raw_os_error() != Some(libc::EPERM) {
         return None;

@@ -1,4 +1,4 @@
-//! Maps of loaded objects and pinned ones: elements as bytes, and what the kernel knows of a map.
+//! Maps of loaded objects, and pinned ones: their elements as bytes, their type and their sizes.
 
 use std::{
     io,
@@ -49,7 +49,7 @@ const KINDS: [&str; 34] = [
     "arena",
 ];
 
-/// Which elements [`Map::update`] may write.
+/// Condition on which [`Map::update`] writes an element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Update {
     /// Writes the key whether the map has it or not.
@@ -156,7 +156,8 @@ impl Map {
         is_per_cpu(self.kind)
     }
 
-    /// Returns a copy of a key's value; `None` if the map lacks the key. Of a per-CPU map this is the value on the first
+    /// Returns a copy of a key's value; `None` if the map lacks the key. Queues and stacks have no keys: pass none to see
+    /// the next element. Of a per-CPU map this is the value on the first
     /// CPU: see [`Map::lookup_per_cpu`].
     pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut value = self.stored(key)?;

@@ -2,10 +2,10 @@
 
 use std::{
     borrow::Cow,
-    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    sync::OnceLock,
 };
 
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
@@ -59,7 +59,7 @@ impl Object {
         Self::parse(&name.to_string_lossy(), bytes)
     }
 
-    /// Reads an object from memory. `name` stands for the object in error messages.
+    /// Reads an object from memory. `name` is the object's name in error messages.
     ///
     /// Embed objects with [`include_object!`](crate::include_object), which aligns them.
     pub fn parse(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
@@ -194,7 +194,7 @@ impl Object {
             name: self.name.clone(),
             globals: self.globals.clone(),
             ebpf,
-            types: OnceCell::new(),
+            types: OnceLock::new(),
         })
     }
 
@@ -215,7 +215,7 @@ pub struct Loaded {
     globals: BTreeMap<String, Global>,
     ebpf: Ebpf,
     /// The kernel's types, for programs that are verified against them.
-    types: OnceCell<Btf>,
+    types: OnceLock<Btf>,
 }
 
 impl Loaded {

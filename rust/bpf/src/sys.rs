@@ -155,7 +155,10 @@ impl Elements {
         let arguments = Arguments {
             map: self.map.as_raw_fd().cast_unsigned(),
             padding: 0,
-            key: key.map_or(0, |key| key.as_ptr() as u64),
+            // Maps without keys, such as queues, take no address.
+            key: key
+                .filter(|key| !key.is_empty())
+                .map_or(0, |key| key.as_ptr() as u64),
             value,
             flags,
         };

@@ -3,9 +3,9 @@
 /// Bytes of a log that an error message shows: its end says why.
 const TAIL: usize = 2_000;
 
-/// What the verifier said of a program that it rejected.
+/// The verifier's log of a program that it rejected.
 ///
-/// The log is complete: a load that fails is repeated with a larger buffer as long as the kernel answers `ENOSPC`.
+/// It is complete: a load that fails is repeated with a larger buffer as long as the kernel answers `ENOSPC`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifierLog(String);
 

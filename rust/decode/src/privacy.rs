@@ -19,7 +19,7 @@ const FINGERPRINT: &[u8] = b"membench key fingerprint\r\n";
 /// Bytes read from a key file: 32 digits and a line end, with room to notice that there is more.
 const LONGEST: u64 = 64;
 
-/// Turns keys into key ids under a secret, which is wiped on drop and never printed.
+/// A hasher of keys under a secret, which is wiped on drop and never printed.
 ///
 /// ```
 /// use membench_decode::privacy::KeyHasher;
@@ -71,7 +71,7 @@ impl KeyHasher {
         id
     }
 
-    /// Also stores the keys it hashes in `names`, if there is one.
+    /// Makes the hasher note the keys that it hashes in `names`, if given.
     #[must_use]
     pub fn with_names(mut self, names: Option<Names>) -> Self {
         self.names = names;

@@ -1,36 +1,36 @@
-//! How a failure is told: its class, and the remedy in the words of the command line or of the library.
+//! Facts of a failure: its class, and the remedy, worded for the command line or for the library.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
-/// The classes of failure that users tell apart, each with its own exit code.
+/// Classes of failures. Each is an exception of its own in Python and has an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Something broke inside: exit 1.
+    /// Internal failure: exit 1.
     Failed,
-    /// The command or an argument is wrong: exit 2.
+    /// Wrong command or argument: exit 2.
     Usage,
-    /// A profile cannot be used: exit 1.
+    /// Unusable profile: exit 1.
     Profile,
-    /// This machine or its permissions do not allow it: exit 5.
+    /// Refusal by this machine or its permissions: exit 5.
     Environment,
-    /// The target of a replay does not allow it: exit 5.
+    /// Refusal by the target of a replay: exit 5.
     Target,
-    /// The output exists: exit 2.
+    /// Existing output: exit 2.
     Exists,
 }
 
-/// What every error of membench tells beside its message, which says what was wanted and what was found.
+/// Facts that every error of membench states beside its message. The message says what was wanted and what was found.
 pub trait Failure: std::error::Error {
-    /// The exception and the exit code that the error becomes.
+    /// Returns the class, which decides on the exception and the exit code.
     fn class(&self) -> Class;
 
-    /// The remedy; `None` if the message says it all.
+    /// Returns the remedy; `None` if there is none.
     fn hint(&self) -> Option<Hint>;
 }
 
-/// An option of a recording or replay, by the names that it has in a shell and in Python.
+/// An option of a recording or replay, with its names in a shell and in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
     /// Replaces an existing output.
@@ -45,19 +45,19 @@ pub enum Setting {
     NetworkNamespaces,
     /// Paths of UNIX-domain sockets to follow.
     Sockets,
-    /// Servers or clients.
+    /// The end of connections to follow: servers or clients.
     Side,
     /// The kernel hooks to use.
     Hooks,
-    /// What to keep of responses.
+    /// The part of responses to keep.
     Responses,
     /// Size at which to continue in another profile.
     RotateSize,
     /// Age at which to continue in another profile.
     RotateEvery,
-    /// One key in so many.
+    /// Sampling of keys: one in N.
     SampleKeys,
-    /// One connection in so many.
+    /// Sampling of connections: one in N.
     SampleConnections,
     /// Size of the rings.
     RingSize,
@@ -74,7 +74,7 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// The flag, as a shell takes it.
+    /// Returns the flag of the command line.
     pub const fn flag(self) -> &'static str {
         match self {
             Self::Force => "--force",
@@ -98,7 +98,7 @@ impl Setting {
         }
     }
 
-    /// The keyword argument, as Python takes it.
+    /// Returns the keyword argument in Python.
     pub const fn keyword(self) -> &'static str {
         match self {
             Self::Force => "force",
@@ -122,14 +122,14 @@ impl Setting {
     }
 }
 
-/// The flag's name without its dashes: both kinds of users recognise it in a message.
+/// Writes the flag without its dashes: users of the shell and of Python both recognise it in a message.
 impl fmt::Display for Setting {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(self.flag().trim_start_matches('-'))
     }
 }
 
-/// A remedy. Options and commands are facts in it, which the command line words as `--force` and the library as
+/// A remedy. It holds options and commands as facts, which the command line words as `--force` and the library as
 /// `force=True`.
 ///
 /// ```
@@ -150,7 +150,7 @@ enum Part {
 }
 
 impl Hint {
-    /// Creates a hint that reads the same for everybody.
+    /// Creates a hint that reads the same in a shell and in Python.
     pub fn text(text: impl Into<Cow<'static, str>>) -> Self {
         Self(vec![Part::Text(text.into())])
     }
@@ -160,7 +160,7 @@ impl Hint {
         Self(vec![Part::Setting(setting, value)])
     }
 
-    /// Creates a hint that begins with one of membench's commands and its argument, which may be `""`.
+    /// Creates a hint that begins with a command of membench and its argument, which may be `""`.
     pub fn command(name: &'static str, argument: &'static str) -> Self {
         Self(vec![Part::Command(name, argument)])
     }
@@ -186,7 +186,7 @@ impl Hint {
         self
     }
 
-    /// Words the hint for somebody at a shell.
+    /// Words the hint for users of the command line.
     pub fn for_command_line(&self) -> String {
         self.worded(|part| match part {
             Part::Text(text) => text.clone().into_owned(),
@@ -197,7 +197,7 @@ impl Hint {
         })
     }
 
-    /// Words the hint for somebody who calls the Python library.
+    /// Words the hint for users of the Python library.
     pub fn for_library(&self) -> String {
         self.worded(|part| match part {
             Part::Text(text) => text.clone().into_owned(),

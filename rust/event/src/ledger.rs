@@ -1,271 +1,233 @@
-//! The ledger: where every byte that memcached moved while recording went. The sums are checked, not assumed.
+//! The ledger: what became of every byte that memcached moved during a recording. Its sums are checked, not assumed.
 
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one direction of one server's connections, by what became of them.
 ///
-/// `seen = parsed + value_skipped + text_skipped + boundary + unsynced + truncated + not_decoded`, where `not_decoded`
-/// is what never reached the decoder; `missed` bytes were read without a call we saw and are not in `seen`.
+/// Every byte seen is accounted for: `seen = parsed + value_skipped + text_skipped + boundary + unsynced + truncated +
+/// not_decoded`. Bytes that moved unseen are `missed`, which is not part of `seen`.
+///
+/// ```
+/// use membench_event::Flow;
+///
+/// let one = Flow { seen: 38, parsed: 15, value_skipped: 23, ..Flow::default() };
+/// let mut sum = Flow { seen: 7, boundary: 7, missed: 9, ..Flow::default() };
+/// sum.add(&one);
+/// assert_eq!((sum.seen, sum.accounted()), (45, 45));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
-    /// Moved by calls we saw.
+    /// Bytes of the calls or packets that the source saw.
     pub seen: u64,
-    /// Lines that became requests or responses.
+    /// Bytes of lines and headers that became requests or responses.
     pub parsed: u64,
-    /// Value bytes, skipped by their declared length.
+    /// Bytes of values, skipped by their declared length.
     pub value_skipped: u64,
-    /// Bytes inside a reply that is a list (`stats`, …), skipped to the tail that ends it.
+    /// Bytes inside a response that is a list (`stats`, …), skipped up to the line that ends it.
     pub text_skipped: u64,
-    /// Of messages begun before the start or unfinished at the end: not a loss.
+    /// Bytes of messages that began before the capture or were incomplete at its end: not a loss.
     pub boundary: u64,
-    /// Scanned while looking for the next message after a loss.
+    /// Bytes scanned in search of the next message after a loss.
     pub unsynced: u64,
-    /// Holes where bytes were needed, and the messages they cut.
+    /// Bytes that decoding needed but that were not kept, and the messages they cut.
     pub truncated: u64,
-    /// Seen by the kernel programs but lost before decoding.
+    /// Bytes that the source saw but that were lost before decoding.
     pub not_decoded: u64,
-    /// Read without a call we saw (a gap in the TCP sequence); not part of `seen`.
+    /// Bytes that moved unseen (a gap in the TCP sequence); not part of `seen`.
     pub missed: u64,
 }
 
 /// One server: a process listening on a port in a network namespace, or at a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
-    /// Ordinal, as in the connections table.
+    /// Ordinal of the server, as in the connection table.
     pub server: u32,
-    /// Listening port; 0 at a path.
+    /// Listening port; 0 for a path.
     pub port: u16,
-    /// Path of the UNIX-domain socket.
+    /// Path of the UNIX-domain socket, if it listens there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Process id in the initial pid namespace; 0 where packets or clients were recorded, which do not tell.
+    /// Process id in the initial pid namespace; 0 if packets or clients were recorded, which do not show it.
     pub pid: u32,
-    /// Network namespace's inode number; 0 where packets were recorded.
+    /// Inode number of the network namespace; 0 if a capture file was read.
     pub network_namespace: u32,
-    /// Its address, where packets or clients were recorded: they tell servers apart by it.
+    /// IP address of the server, if packets or clients were recorded: it is what tells their servers apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<std::net::IpAddr>,
-    /// What memcached read.
+    /// Bytes that memcached read.
     pub request: Flow,
-    /// What memcached wrote.
+    /// Bytes that memcached wrote.
     pub response: Flow,
 }
 
-/// The whole capture. Every field from `ring_full` to `log_unparsed` is a loss term.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Ledger {
-    /// True when every loss term is 0; none while recording and when the recording was not sealed.
-    pub complete: Option<bool>,
-    /// Bytes the servers read while recording, as counted in the kernel.
-    pub request_bytes: u64,
-    /// Bytes the servers wrote while recording, as counted in the kernel.
-    pub response_bytes: u64,
-    /// Of `request_bytes`, what the recorder itself asked (`stats`): it makes no events.
-    pub own_request_bytes: u64,
-    /// Of `response_bytes`, what was answered to the recorder itself.
-    pub own_response_bytes: u64,
-    /// Lost to a full ring buffer, bytes.
-    pub ring_full: u64,
-    /// Read without a call we saw, bytes.
-    pub missed: u64,
-    /// Beyond what one call may put into the ring, and needed, bytes.
-    pub record_limit: u64,
-    /// Moved by a system call whose buffers are not located, bytes.
-    pub other_syscall: u64,
-    /// Moved by `io_uring`, bytes.
-    pub io_uring: u64,
-    /// Moved by kernel threads, bytes.
-    pub kernel_thread: u64,
-    /// Moved by 32-bit tasks, bytes.
-    pub compat_task: u64,
-    /// In buffers that could not be read, bytes.
-    pub fault: u64,
-    /// On sockets without state, bytes.
-    pub no_state: u64,
-    /// In UDP datagrams, bytes.
-    pub udp: u64,
-    /// On matching sockets of other families, bytes.
-    pub other_family: u64,
-    /// Moved while this recorder had been silent for 2 s, bytes.
-    #[serde(default)]
-    pub unattended: u64,
-    /// On sockets that were never announced, or closed long before, bytes.
-    pub orphaned: u64,
-    /// In records that were written so slowly that what follows them was decoded before, bytes.
-    pub late: u64,
-    /// Holes where bytes were needed, bytes.
-    pub truncated: u64,
-    /// Scanned while resynchronizing, bytes.
-    pub unsynced: u64,
-    /// Requests whose response was not seen, though it should have been.
-    pub unpaired: u64,
+/// Defines [`Ledger`] by its loss terms. A term is defined by its entry in the list below and nowhere else in this
+/// crate: the entry gives the field, its place in JSON, its line in [`Ledger::losses`] and its difference in
+/// [`Ledger::since`].
+macro_rules! ledger {
+    ($($(#[doc = $doc:literal])+ $term:ident,)+) => {
+        /// The losses of a whole capture. Every field from `ring_full` to `log_unparsed` is a loss term.
+        ///
+        /// ```
+        /// use membench_event::Ledger;
+        ///
+        /// let earlier = Ledger { request_bytes: 90, ring_full: 10, ..Ledger::default() };
+        /// let later = Ledger { request_bytes: 250, ring_full: 10, late: 7, ..Ledger::default() };
+        /// let lost = |ledger: &Ledger| {
+        ///     let losses = ledger.losses().into_iter().filter(|(_, amount)| *amount > 0);
+        ///     losses.collect::<Vec<_>>()
+        /// };
+        /// assert_eq!(lost(&later), [("ring_full", 10), ("late", 7)]);
+        ///
+        /// // The part of the capture between the two.
+        /// let part = later.since(&earlier);
+        /// assert_eq!((part.request_bytes, lost(&part)), (160, vec![("late", 7)]));
+        /// assert_eq!(part.complete, Some(false));
+        /// ```
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct Ledger {
+            /// True if every loss term is 0; `None` while recording, and if the recording was not sealed.
+            pub complete: Option<bool>,
+            /// Bytes the servers read while recording, as the source counted them.
+            pub request_bytes: u64,
+            /// Bytes the servers wrote while recording, as the source counted them.
+            pub response_bytes: u64,
+            /// Share of `request_bytes` that the recorder itself sent (`stats`); it makes no events.
+            pub own_request_bytes: u64,
+            /// Share of `response_bytes` that answered the recorder itself.
+            pub own_response_bytes: u64,
+            $($(#[doc = $doc])+ pub $term: u64,)+
+            /// Lines read from memcached's log; 0 for other sources.
+            pub log_lines: u64,
+            /// Times memcached's clock was set back, so that its log's times were shifted.
+            pub log_clock_steps: u64,
+            /// Share of each ring in `ring_full`, bytes; empty if there is one buffer.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub ring_full_by_ring: Vec<u64>,
+            /// Bytes of messages that began before the capture or were incomplete at its end: not a loss.
+            pub boundary: u64,
+            /// Times the kernel skipped a program that sees no bytes, so that a connection's end or an arrival may be
+            /// unknown: not a loss.
+            pub misses_aside: u64,
+            /// Counts of packets, if packets were recorded: not a loss.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub packets: Option<Packets>,
+            /// The bytes of each server.
+            pub servers: Vec<Server>,
+        }
+
+        impl Ledger {
+            /// The names of the loss terms, in order.
+            pub const LOSS_TERMS: &'static [&'static str] = &[$(stringify!($term)),+];
+
+            /// Returns every loss term with its name, in order.
+            pub fn losses(&self) -> [(&'static str, u64); Self::LOSS_TERMS.len()] {
+                [$((stringify!($term), self.$term)),+]
+            }
+
+            /// Returns what was added since `before`, an earlier ledger of the same capture.
+            #[must_use]
+            pub fn since(&self, before: &Self) -> Self {
+                // Destructured fully: a field without its difference does not compile.
+                let Self {
+                    complete: _,
+                    request_bytes,
+                    response_bytes,
+                    own_request_bytes,
+                    own_response_bytes,
+                    $($term,)+
+                    log_lines,
+                    log_clock_steps,
+                    ring_full_by_ring,
+                    boundary,
+                    misses_aside,
+                    packets,
+                    servers,
+                } = before;
+                let mut added = Self {
+                    complete: None,
+                    request_bytes: self.request_bytes.saturating_sub(*request_bytes),
+                    response_bytes: self.response_bytes.saturating_sub(*response_bytes),
+                    own_request_bytes: self.own_request_bytes.saturating_sub(*own_request_bytes),
+                    own_response_bytes: self.own_response_bytes.saturating_sub(*own_response_bytes),
+                    $($term: self.$term.saturating_sub(*$term),)+
+                    log_lines: self.log_lines.saturating_sub(*log_lines),
+                    log_clock_steps: self.log_clock_steps.saturating_sub(*log_clock_steps),
+                    ring_full_by_ring: rings_since(&self.ring_full_by_ring, ring_full_by_ring),
+                    boundary: self.boundary.saturating_sub(*boundary),
+                    misses_aside: self.misses_aside.saturating_sub(*misses_aside),
+                    packets: packets_since(self.packets, *packets),
+                    servers: servers_since(&self.servers, servers),
+                };
+                added.complete = Some(added.nothing_lost());
+                added
+            }
+        }
+    };
+}
+
+ledger! {
+    /// Bytes lost because a ring buffer was full.
+    ring_full,
+    /// Bytes that moved unseen: the TCP sequence numbers show the gap.
+    missed,
+    /// Bytes that decoding needed, beyond what one call may put into the ring.
+    record_limit,
+    /// Bytes moved by a system call whose buffers are not located.
+    other_syscall,
+    /// Bytes moved by `io_uring`.
+    io_uring,
+    /// Bytes moved by kernel threads.
+    kernel_thread,
+    /// Bytes moved by 32-bit tasks.
+    compat_task,
+    /// Bytes in buffers that could not be read.
+    fault,
+    /// Bytes on connections for which there was no room to keep state.
+    no_state,
+    /// Bytes of UDP datagrams that are not decoded.
+    udp,
+    /// Bytes on followed sockets that are neither IPv4, IPv6 nor UNIX-domain streams.
+    other_family,
+    /// Bytes that the kernel programs did not look at, because the recorder had been silent for 2 s.
+    unattended,
+    /// Bytes on sockets that were never announced, or were closed long before.
+    orphaned,
+    /// Bytes of records that were written so slowly that the bytes after them had been decoded already.
+    late,
+    /// Bytes that decoding needed but that were not kept, and the messages they cut.
+    truncated,
+    /// Bytes scanned in search of the next message after a loss.
+    unsynced,
+    /// Requests whose response was due but was not seen, or could not be assigned with certainty.
+    unpaired,
     /// Responses without a request.
-    pub unmatched: u64,
-    /// Packets that were dropped before they reached the recorder.
-    pub packets_dropped: u64,
-    /// Packets that the network cut up, and are not put together.
-    pub fragments: u64,
-    /// Packets of which too little was captured, or whose headers cannot be read.
-    pub packets_unreadable: u64,
-    /// Records of the rings that broke a rule of their format.
-    #[serde(default)]
-    pub malformed: u64,
+    unmatched,
+    /// Packets dropped before they reached the recorder.
+    packets_dropped,
+    /// IP fragments of followed ports, which are not reassembled.
+    fragments,
+    /// Packets captured too short, or with headers that cannot be read.
+    packets_unreadable,
+    /// Records of the rings that break a rule of their format.
+    malformed,
     /// Capture files that could not be read to their end.
-    pub file_damaged: u64,
-    /// Times a kernel program that sees bytes did not run because it was already running on that CPU.
-    pub program_misses: u64,
+    file_damaged,
+    /// Times the kernel skipped a program that sees bytes, because it was already running on that CPU.
+    program_misses,
     /// Events that a slow consumer or disk did not take.
-    pub user_queue_drops: u64,
+    user_queue_drops,
     /// Lines of its log that memcached did not hand out, because they were read too slowly.
-    #[serde(default)]
-    pub log_skipped: u64,
-    /// Lines for which memcached's threads had no room.
-    #[serde(default)]
-    pub log_dropped: u64,
-    /// Lines that are none of memcached's log.
-    #[serde(default)]
-    pub log_unparsed: u64,
-    /// Lines of memcached's log that were read; 0 for other sources.
-    #[serde(default)]
-    pub log_lines: u64,
-    /// Times memcached's clock was set back, and its log's times were therefore moved.
-    #[serde(default)]
-    pub log_clock_steps: u64,
-    /// Of `ring_full`, what each ring did not take, bytes; empty where there is one buffer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ring_full_by_ring: Vec<u64>,
-    /// Bytes of messages begun before the start or unfinished at the end: not a loss.
-    pub boundary: u64,
-    /// Times a kernel program that sees no bytes did not run, so that a connection's end or arrival may be unknown: not
-    /// a loss.
-    pub misses_aside: u64,
-    /// What the packets were, where packets were recorded: not a loss.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub packets: Option<Packets>,
-    /// Each server apart.
-    pub servers: Vec<Server>,
+    log_skipped,
+    /// Log lines for which memcached's threads had no room.
+    log_dropped,
+    /// Lines that are not memcached's.
+    log_unparsed,
 }
 
 impl Ledger {
-    /// Every loss term, by name.
-    pub fn losses(&self) -> [(&'static str, u64); 28] {
-        [
-            ("ring_full", self.ring_full),
-            ("missed", self.missed),
-            ("record_limit", self.record_limit),
-            ("other_syscall", self.other_syscall),
-            ("io_uring", self.io_uring),
-            ("kernel_thread", self.kernel_thread),
-            ("compat_task", self.compat_task),
-            ("fault", self.fault),
-            ("no_state", self.no_state),
-            ("udp", self.udp),
-            ("other_family", self.other_family),
-            ("unattended", self.unattended),
-            ("orphaned", self.orphaned),
-            ("late", self.late),
-            ("truncated", self.truncated),
-            ("unsynced", self.unsynced),
-            ("unpaired", self.unpaired),
-            ("unmatched", self.unmatched),
-            ("packets_dropped", self.packets_dropped),
-            ("fragments", self.fragments),
-            ("packets_unreadable", self.packets_unreadable),
-            ("malformed", self.malformed),
-            ("file_damaged", self.file_damaged),
-            ("program_misses", self.program_misses),
-            ("user_queue_drops", self.user_queue_drops),
-            ("log_skipped", self.log_skipped),
-            ("log_dropped", self.log_dropped),
-            ("log_unparsed", self.log_unparsed),
-        ]
-    }
-
-    /// What was added since an earlier state of the same capture.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
-        macro_rules! less {
-            ($($term:ident),*) => {{
-                // Every term is named here, or this does not compile.
-                let Self { complete: _, servers: _, packets: _, ring_full_by_ring: _, $($term),* } = before;
-                Self { complete: None, servers: self.servers_since(before), packets: self.packets_since(before), ring_full_by_ring: self.rings_since(before), $($term: self.$term.saturating_sub(*$term)),* }
-            }};
-        }
-        let mut added = less!(
-            request_bytes,
-            response_bytes,
-            own_request_bytes,
-            own_response_bytes,
-            ring_full,
-            missed,
-            record_limit,
-            other_syscall,
-            io_uring,
-            kernel_thread,
-            compat_task,
-            fault,
-            no_state,
-            udp,
-            other_family,
-            unattended,
-            orphaned,
-            late,
-            truncated,
-            unsynced,
-            unpaired,
-            unmatched,
-            packets_dropped,
-            fragments,
-            packets_unreadable,
-            malformed,
-            file_damaged,
-            program_misses,
-            user_queue_drops,
-            log_skipped,
-            log_dropped,
-            log_unparsed,
-            log_lines,
-            log_clock_steps,
-            misses_aside,
-            boundary
-        );
-        added.complete = Some(added.nothing_lost());
-        added
-    }
-
-    fn rings_since(&self, before: &Self) -> Vec<u64> {
-        let mut earlier = before.ring_full_by_ring.iter();
-        let rings = self.ring_full_by_ring.iter();
-        rings
-            .map(|lost| lost.saturating_sub(earlier.next().copied().unwrap_or(0)))
-            .collect()
-    }
-
-    fn packets_since(&self, before: &Self) -> Option<Packets> {
-        let earlier = before.packets.unwrap_or_default();
-        self.packets.map(|packets| packets.since(&earlier))
-    }
-
-    /// Servers are only ever added, at the end.
-    fn servers_since(&self, before: &Self) -> Vec<Server> {
-        let none = (Flow::default(), Flow::default());
-        let mut earlier = before
-            .servers
-            .iter()
-            .map(|server| (server.request, server.response));
-        let servers = self.servers.iter().map(|server| {
-            let (request, response) = earlier.next().unwrap_or(none);
-            Server {
-                request: server.request.since(&request),
-                response: server.response.since(&response),
-                ..server.clone()
-            }
-        });
-        servers.collect()
-    }
-
-    /// The ledger of a capture that goes on: bytes that are not part of a whole message yet are seen later.
+    /// Returns the ledger up to a cut in a capture that continues. Bytes of incomplete messages are left to the ledger
+    /// of the next part.
     #[must_use]
     pub fn at_a_cut(mut self) -> Self {
         for server in &mut self.servers {
@@ -276,10 +238,39 @@ impl Ledger {
         self
     }
 
-    /// Whether nothing was lost.
+    /// Returns true if every loss term is 0.
     pub fn nothing_lost(&self) -> bool {
         self.losses().iter().all(|(_, amount)| *amount == 0)
     }
+}
+
+fn rings_since(now: &[u64], before: &[u64]) -> Vec<u64> {
+    let before = before.iter().copied().chain(std::iter::repeat(0));
+    let rings = now.iter().zip(before);
+    rings
+        .map(|(now, before)| now.saturating_sub(before))
+        .collect()
+}
+
+fn packets_since(now: Option<Packets>, before: Option<Packets>) -> Option<Packets> {
+    let before = before.unwrap_or_default();
+    now.map(|packets| packets.since(&before))
+}
+
+/// Returns each server with the bytes added since. A capture only ever appends servers.
+fn servers_since(now: &[Server], before: &[Server]) -> Vec<Server> {
+    let flows = before
+        .iter()
+        .map(|server| (server.request, server.response));
+    let before = flows.chain(std::iter::repeat(Default::default()));
+    let servers = now.iter().zip(before);
+    servers
+        .map(|(server, (request, response))| Server {
+            request: server.request.since(&request),
+            response: server.response.since(&response),
+            ..server.clone()
+        })
+        .collect()
 }
 
 impl Flow {
@@ -307,7 +298,6 @@ impl Flow {
         self.missed += missed;
     }
 
-    /// What was added since.
     fn since(&self, before: &Self) -> Self {
         macro_rules! less {
             ($($term:ident),*) => {{
@@ -328,7 +318,7 @@ impl Flow {
         )
     }
 
-    /// What of `seen` is accounted for; equal to it unless something is wrong here.
+    /// Returns the sum of the terms that account for `seen`. It differs from `seen` only if membench miscounts.
     pub fn accounted(&self) -> u64 {
         self.parsed
             + self.value_skipped
@@ -340,18 +330,18 @@ impl Flow {
     }
 }
 
-/// What one connection's decoding found, beside its events.
+/// Sums over one connection, counted while it was decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Bytes of requests.
     pub request: Flow,
     /// Bytes of responses.
     pub response: Flow,
-    /// Requests whose response was not seen, though it should have been.
+    /// Requests whose response was due but was not seen.
     pub unpaired: u64,
     /// Responses without a request.
     pub unmatched: u64,
-    /// Times the stream was lost and found again.
+    /// Times decoding had to search for the next message after a loss.
     pub resyncs: u32,
 }
 
@@ -373,28 +363,28 @@ impl Totals {
     }
 }
 
-/// What packets were, beside the bytes they carried; none of it is a loss.
+/// Counts of the packets of a capture. None of them is a loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Packets {
-    /// Packets taken.
+    /// Packets captured.
     pub taken: u64,
-    /// TCP of the ports, or to them.
+    /// TCP packets from or to the followed ports.
     pub followed: u64,
-    /// Something else.
+    /// Packets of anything else.
     pub other: u64,
-    /// The same packet captured again, on another interface or twice.
+    /// Packets captured a second time, on another interface or on the same one.
     pub duplicates: u64,
-    /// Payload that had been captured already, bytes: sent again.
+    /// Payload captured before and sent again, bytes.
     pub retransmitted_bytes: u64,
-    /// Packets that came before an earlier one of their direction.
+    /// Packets captured after a later one of their direction.
     pub out_of_order: u64,
-    /// Times a connection began where one with the same addresses had not ended.
+    /// Connections opened with the addresses of one that had not ended.
     pub reused: u64,
 }
 
 impl Packets {
-    /// What was added since an earlier state.
+    /// Returns what was added since `before`, earlier counts of the same capture.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let Self {
@@ -415,5 +405,58 @@ impl Packets {
             out_of_order: self.out_of_order - out_of_order,
             reused: self.reused - reused,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_names_the_loss_terms_in_their_order() {
+        let json = serde_json::to_string(&Ledger::default()).unwrap();
+        let terms: Vec<_> = Ledger::LOSS_TERMS
+            .iter()
+            .map(|term| format!("\"{term}\":0"))
+            .collect();
+        let expected = format!(
+            "\"own_response_bytes\":0,{},\"log_lines\":0",
+            terms.join(",")
+        );
+        assert!(json.contains(&expected), "{json}");
+    }
+
+    #[test]
+    fn terms_that_an_older_ledger_lacks_are_0() {
+        let ledger: Ledger = serde_json::from_str(r#"{"ring_full": 3}"#).unwrap();
+        let expected = Ledger {
+            ring_full: 3,
+            ..Ledger::default()
+        };
+        assert_eq!(ledger, expected);
+    }
+
+    #[test]
+    fn a_later_ledger_is_compared_ring_by_ring_and_server_by_server() {
+        let server = |server, seen| Server {
+            server,
+            request: Flow {
+                seen,
+                ..Flow::default()
+            },
+            ..Server::default()
+        };
+        let ledger = |rings: &[u64], servers: &[Server]| Ledger {
+            ring_full_by_ring: rings.to_vec(),
+            servers: servers.to_vec(),
+            ..Ledger::default()
+        };
+        let earlier = ledger(&[5], &[server(0, 10)]);
+        let later = ledger(&[7, 4], &[server(0, 30), server(1, 8)]);
+        let expected = Ledger {
+            complete: Some(true),
+            ..ledger(&[2, 4], &[server(0, 20), server(1, 8)])
+        };
+        assert_eq!(later.since(&earlier), expected);
     }
 }

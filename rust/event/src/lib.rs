@@ -1,4 +1,4 @@
-//! What flows through membench, and belongs to no stage: segments, events, connections, losses, the ledger.
+//! The types that flow through membench and belong to no stage: segments, events, connections, losses, the ledger.
 //!
 //! ```text
 //! source ─▶ Segment ─▶ decode ─▶ Event ─▶ profile ─▶ analysis | replay

@@ -9,7 +9,7 @@ pub enum Direction {
     Response,
 }
 
-/// A run of stream bytes, of which the bytes or only their number are known.
+/// A run of stream bytes: the bytes themselves, or only their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// The bytes that were kept.

@@ -1,22 +1,24 @@
-//! Bindings of doctor: what works here, found out by trying.
+//! The bindings of doctor: trials of each source, as JSON.
 
 use pyo3::prelude::*;
 
 use membench_capture as capture;
 
+use crate::json;
+
 #[pyfunction]
 fn probe_ebpf(py: Python<'_>) -> PyResult<String> {
-    super::json(&py.detach(capture::probe))
+    json(&py.detach(capture::probe))
 }
 
 #[pyfunction]
 fn probe_packets(py: Python<'_>, interface: &str) -> PyResult<String> {
-    super::json(&py.detach(|| capture::probe_packets(interface)))
+    json(&py.detach(|| capture::probe_packets(interface)))
 }
 
 #[pyfunction]
 fn probe_interface(py: Python<'_>) -> PyResult<String> {
-    super::json(&py.detach(capture::probe_interface))
+    json(&py.detach(capture::probe_interface))
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -13,7 +13,7 @@ import_exception!(membench.errors, OutputExistsError);
 /// The result of an operation of the bindings.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// A failure of any crate, or of an argument that no crate looks at.
+/// A failure of any crate, or of an argument that no crate checks.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -24,15 +24,15 @@ pub(crate) enum Error {
     Profile(#[from] membench_profile::Error),
     #[error(transparent)]
     Replay(#[from] membench_replay::Error),
-    /// A word is none of those that an option takes.
+    /// A word is not among those that an option takes.
     #[error("unknown {option} `{found}`; wanted {wanted}")]
     UnknownWord {
         option: &'static str,
         found: String,
         wanted: &'static str,
     },
-    /// A duration is negative, too long or no number.
-    #[error("{seconds} is no duration in seconds")]
+    /// A duration is negative, too long or not a number.
+    #[error("{seconds} is not a duration in seconds")]
     NotADuration { seconds: f64 },
 }
 
@@ -77,7 +77,7 @@ impl From<Error> for PyErr {
     }
 }
 
-/// Turns a crate's failure into the exception that it becomes.
+/// Turns a crate's failure into a Python exception.
 pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
     error.into().into()
 }

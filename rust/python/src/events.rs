@@ -1,4 +1,4 @@
-//! Bindings of events: one at a time and as columns.
+//! The bindings of events: one at a time, and as columns.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,15 +7,13 @@ use arrow_array::{RecordBatch, RecordBatchIterator};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-use super::profile::stream_capsule;
+use membench_event::{Anchor, OptionsTable};
 
-use membench_event::{self, OptionsTable};
+use crate::profile::stream_capsule;
 
-use membench_event::Anchor;
-
-#[pyclass(frozen, get_all, module = "membench._native")]
+#[pyclass(frozen, get_all, module = "membench")]
 pub(super) struct Event {
-    time: i64,
+    time_us: i64,
     connection: u32,
     batch: u32,
     request: u32,
@@ -35,19 +33,19 @@ pub(super) struct Event {
     opaque_size: Option<u8>,
     options: String,
     outcome: Option<&'static str>,
-    server_time: Option<u32>,
-    queue_time: Option<u32>,
+    server_time_ns: Option<u32>,
+    queue_time_us: Option<u32>,
 }
 
 impl Event {
-    /// An event as Python sees it: names for codes, µs since 1970 for its time.
+    /// Converts an event: codes become names, and its time becomes µs since 1970.
     pub(super) fn new(
         event: &membench_event::Event,
         options: &OptionsTable,
         anchor: Anchor,
     ) -> Self {
         Self {
-            time: anchor.utc_ns(event.time).div_euclid(1000),
+            time_us: anchor.utc_ns(event.time).div_euclid(1000),
             connection: event.connection,
             batch: event.batch,
             request: event.request,
@@ -67,8 +65,8 @@ impl Event {
             opaque_size: event.opaque_size,
             options: options.name(event.options).into(),
             outcome: event.outcome.map(membench_event::Outcome::name),
-            server_time: event.server_time,
-            queue_time: event.queue_time,
+            server_time_ns: event.server_time,
+            queue_time_us: event.queue_time,
         }
     }
 }
@@ -87,12 +85,12 @@ impl Event {
     }
 }
 
-/// What a live consumer has fetched and not yet taken.
+/// Events that were fetched for a live consumer and not yet taken.
 #[derive(Default)]
 pub(super) struct Fetched(Mutex<VecDeque<Event>>);
 
 impl Fetched {
-    /// The next event, from what was fetched or from the next batch.
+    /// Returns the next event, fetching a batch if none is left.
     pub(super) fn next(
         &self,
         fetch: impl FnOnce() -> Option<membench_capture::Batch>,
@@ -110,13 +108,13 @@ impl Fetched {
     }
 }
 
-#[pyclass(frozen, module = "membench._native")]
+#[pyclass(frozen, module = "membench")]
 pub(super) struct Batch {
     batch: RecordBatch,
 }
 
 impl Batch {
-    /// The columns of a live batch.
+    /// Converts a live batch to columns.
     pub(super) fn new(batch: &membench_capture::Batch) -> crate::Result<Self> {
         let batch = membench_profile::record_batch(&batch.events, &batch.options, batch.anchor)?;
         Ok(Self { batch })

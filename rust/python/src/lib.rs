@@ -1,4 +1,4 @@
-//! The Python module: one file an operation, each convert in, detach, convert out.
+//! The native module of Python. One file binds one operation: convert in, detach, convert out.
 
 mod analysis;
 mod capture;
@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use error::{Error, MembenchError, Result};
 
-/// What goes to Python as JSON text, to become a dataclass there.
+/// Writes a result as JSON, which becomes a dataclass in Python.
 fn json(value: &impl serde::Serialize) -> PyResult<String> {
     serde_json::to_string(value).map_err(|error| MembenchError::new_err(error.to_string()))
 }

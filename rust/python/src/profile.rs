@@ -1,4 +1,4 @@
-//! Bindings of profile.
+//! The bindings of profiles: opened, repaired, iterated over, handed to Arrow.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -11,18 +11,26 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-use super::error::{MembenchError, raise};
-use super::events::Event;
-use super::json;
-use membench_event::{Anchor, OptionsTable};
+use membench_event::{Anchor, Ledger, OptionsTable};
 use membench_profile::Events;
 
-/// Events fetched at a time while Python iterates.
+use crate::error::{MembenchError, raise};
+use crate::events::Event;
+use crate::json;
+
+/// Number of events fetched at a time while Python iterates.
 const FETCHED: usize = 4096;
 
 #[pyclass(frozen, module = "membench._native")]
 pub(super) struct Profile {
     inner: membench_profile::Profile,
+}
+
+impl Profile {
+    /// The engine's profile.
+    pub(super) fn engine(&self) -> &membench_profile::Profile {
+        &self.inner
+    }
 }
 
 #[pymethods]
@@ -52,7 +60,7 @@ impl Profile {
         json(self.inner.manifest())
     }
 
-    fn info_json(&self, py: Python<'_>) -> PyResult<String> {
+    fn summary_json(&self, py: Python<'_>) -> PyResult<String> {
         json(&py.detach(|| self.inner.summary()).map_err(raise)?)
     }
 
@@ -100,7 +108,7 @@ impl Profile {
     }
 }
 
-#[pyclass(frozen, module = "membench._native")]
+#[pyclass(frozen, module = "membench")]
 pub(super) struct Table {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
@@ -168,7 +176,7 @@ impl EventIterator {
     }
 }
 
-/// A stream of record batches that any Arrow library takes.
+/// Wraps record batches as an Arrow C stream, which any Arrow library takes.
 pub(super) fn stream_capsule(
     py: Python<'_>,
     reader: Box<dyn RecordBatchReader + Send>,
@@ -177,7 +185,7 @@ pub(super) fn stream_capsule(
     PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
 }
 
-/// A schema that any Arrow library takes.
+/// Wraps a schema as an Arrow C schema.
 pub(super) fn schema_capsule<'py>(
     py: Python<'py>,
     schema: &Schema,
@@ -194,7 +202,14 @@ fn arrow_failed(error: ArrowError) -> PyErr {
     MembenchError::new_err(error.to_string())
 }
 
+#[pyfunction]
+fn loss_terms() -> Vec<&'static str> {
+    let terms = Ledger::default().losses();
+    terms.into_iter().map(|(name, _)| name).collect()
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(loss_terms, module)?)?;
     module.add_class::<Profile>()?;
     module.add_class::<Table>()?;
     module.add_class::<EventIterator>()

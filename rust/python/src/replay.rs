@@ -1,16 +1,17 @@
-//! Bindings of replay.
+//! The binding of replay: an open profile and a target → the report as JSON.
 
 use pyo3::prelude::*;
 
-use super::error::raise;
-use super::json;
-use membench_profile::Profile;
 use membench_replay::{Options, Pacing, Progress, run};
 
-/// Replays the profile at `path`; returns the report as JSON.
+use crate::error::raise;
+use crate::json;
+use crate::profile::Profile;
+
+/// Replays a profile and returns the report as JSON.
 #[pyfunction]
 #[pyo3(signature = (
-    path, target, *, pacing, warm, allow_nonempty, allow_admin, allow_sampled, seed, receive_stamps, threads, on_interval
+    profile, target, *, pacing, warm, allow_nonempty, allow_admin, allow_sampled, seed, receive_stamps, threads, on_interval
 ))]
 #[expect(
     clippy::too_many_arguments,
@@ -20,7 +21,7 @@ use membench_replay::{Options, Pacing, Progress, run};
 )]
 fn replay(
     py: Python<'_>,
-    path: std::path::PathBuf,
+    profile: &Bound<'_, Profile>,
     target: &str,
     pacing: &str,
     warm: bool,
@@ -42,9 +43,9 @@ fn replay(
         receive_stamps,
         threads,
     };
+    let profile = profile.get().engine();
     let mut raised = None;
     let report = py.detach(|| {
-        let profile = Profile::open(&path)?;
         let mut each_second = |progress: &Progress| {
             let goes_on = Python::attach(|py| tell(py, on_interval.as_ref(), progress));
             goes_on.unwrap_or_else(|error| {
@@ -52,7 +53,7 @@ fn replay(
                 false
             })
         };
-        run(&profile, target, &options, &mut each_second)
+        run(profile, target, &options, &mut each_second)
     });
     if let Some(error) = raised {
         return Err(error);
@@ -60,7 +61,7 @@ fn replay(
     json(&report.map_err(raise)?)
 }
 
-/// Hands progress to the callback; an interrupt or its exception ends the run, and so does `False`.
+/// Hands progress to the callback. A signal, an exception of the callback or its answer `False` ends the run.
 fn tell(py: Python<'_>, on_interval: Option<&Py<PyAny>>, progress: &Progress) -> PyResult<bool> {
     py.check_signals()?;
     let Some(callback) = on_interval else {

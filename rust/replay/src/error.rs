@@ -1,4 +1,4 @@
-//! What a replay cannot do, or its target does not allow → its text, its class and what to do about it.
+//! Failures of a replay.
 
 use std::io;
 
@@ -7,75 +7,77 @@ use membench_event::{Class, Failure, Hint, Setting};
 /// The result of a replay.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a recording cannot be replayed, or not there.
+/// A failure of a replay.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The profile cannot be read, or not replayed.
+    /// The profile cannot be read.
     #[error(transparent)]
     Profile(#[from] membench_profile::Error),
-    /// A replay's pacing is not one there is.
-    #[error("unknown pacing: {given}")]
+    /// No pacing is written like this.
+    #[error("unknown pacing `{given}`")]
     Pacing {
-        /// What was asked for.
+        /// The pacing that was given.
         given: String,
     },
-    /// A target is not `HOST:PORT`.
-    #[error("{given} is no target")]
+    /// The target is not `HOST:PORT`.
+    #[error("`{given}` is not HOST:PORT")]
     TargetAddress {
-        /// What was given.
+        /// The target that was given.
         given: String,
     },
-    /// The target of a replay cannot be reached, or broke off.
+    /// The target cannot be reached, or closed a connection.
     #[error("{target}: {source}")]
     TargetUnreachable {
-        /// Which.
+        /// The target's address.
         target: String,
-        /// Why.
+        /// The system's reason.
         source: io::Error,
     },
-    /// The target of a replay does not answer as memcached does.
+    /// The target does not answer like memcached.
     #[error("{target} does not answer like memcached: {answer}")]
     TargetProtocol {
-        /// Which.
+        /// The target's address.
         target: String,
-        /// What it said.
+        /// The start of its answer.
         answer: String,
     },
-    /// The target of a replay is in use.
+    /// The target holds items or has other clients.
     #[error(
         "{target} holds {} items and has {} clients: it looks like production",
         thousands(*items),
         thousands(*clients)
     )]
     TargetBusy {
-        /// Which.
+        /// The target's address.
         target: String,
-        /// Items it holds.
+        /// Number of items it holds.
         items: u64,
-        /// Connections that are not ours.
+        /// Number of connections that are not ours.
         clients: u64,
     },
-    /// A profile has nothing that could be replayed.
+    /// No event of the profile can be sent.
     #[error("nothing to replay: none of the recording's {events} events can be sent")]
     Nothing {
-        /// Events in the recording.
+        /// Number of events in the recording.
         events: u64,
     },
-    /// More connections were recorded than this process may open.
-    #[error("the recording needs {wanted} connections, this process may open {limit} files")]
+    /// The recording has more connections than this process may open.
+    #[error(
+        "the recording needs {wanted} connections, but this process may open only {limit} files"
+    )]
     TooManyConnections {
-        /// Connections of the recording.
+        /// Number of connections in the recording.
         wanted: u64,
         /// The limit on open files.
         limit: u64,
     },
-    /// A system call that replay needs failed.
+    /// A system call that replaying needs failed.
     #[error("replay: {call}: {source}")]
     System {
-        /// Which.
+        /// The system call.
         call: &'static str,
-        /// Why.
+        /// The system's reason.
         source: io::Error,
     },
 }
@@ -99,9 +101,9 @@ impl Failure for Error {
             Self::TargetProtocol { .. } | Self::Nothing { .. } | Self::System { .. } => {
                 return None;
             }
-            Self::Pacing { .. } => "`recorded`, `speed=2` or `rate=50000/s`",
+            Self::Pacing { .. } => "use `recorded`, `speed=2` or `rate=50000/s`",
             Self::TargetAddress { .. } => {
-                "`127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`"
+                "use for example `127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`"
             }
             Self::TargetUnreachable { target, .. } => {
                 return Some(Hint::text(format!(
@@ -112,12 +114,12 @@ impl Failure for Error {
                 return Some(
                     Hint::text("replay writes to its target; ")
                         .then_setting(Setting::AllowNonempty, "")
-                        .then(" if you mean it"),
+                        .then(" allows it"),
                 );
             }
             Self::TooManyConnections { wanted, .. } => {
                 return Some(Hint::text(format!(
-                    "`ulimit -n {}`, then again",
+                    "raise the limit: `ulimit -n {}`",
                     wanted + 64
                 )));
             }
@@ -126,7 +128,7 @@ impl Failure for Error {
     }
 }
 
-/// A count with its thousands apart.
+/// Formats a count with a comma between thousands.
 fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let head = digits.len() % 3;

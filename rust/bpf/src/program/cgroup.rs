@@ -84,7 +84,7 @@ fn to_group(
 }
 
 /// Wraps a link that is one of the kernel's since Linux 5.7.
-fn linked<L: Any + Send>(link: L) -> Result<Link, ProgramError>
+fn linked<L: Any + Send + Sync>(link: L) -> Result<Link, ProgramError>
 where
     FdLink: TryFrom<L, Error = LinkError>,
 {

@@ -1,4 +1,4 @@
-//! Where programs are attached.
+//! Hooks: the places that programs are attached to.
 
 use std::{fmt, path::PathBuf};
 
@@ -37,7 +37,7 @@ pub enum Hook {
     PerfEvent {
         /// The clock or counter.
         event: PerfEvent,
-        /// How often the program runs.
+        /// Rate at which the program runs.
         every: Sampling,
         /// The process; every one if `None`.
         process: Option<u32>,
@@ -58,7 +58,7 @@ pub enum Hook {
     Xdp {
         /// The interface.
         interface: String,
-        /// Who runs the program.
+        /// Part of the system that runs the program.
         mode: XdpMode,
     },
     /// A control group: types `cgroup_skb`, `cgroup/…`, `sockops` and `lsm_cgroup`.
@@ -103,25 +103,25 @@ pub enum PerfEvent {
     CacheMisses,
 }
 
-/// How often a [`Hook::PerfEvent`] runs its program.
+/// Rate at which a [`Hook::PerfEvent`] runs its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
-    /// So many times a second.
+    /// Runs a second.
     Hertz(u64),
-    /// After so many events; ns for clocks.
+    /// Events between two runs; ns for clocks.
     Events(u64),
 }
 
-/// Which way packets go.
+/// The way that packets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// They come in.
+    /// Packets that come in.
     Ingress,
-    /// They go out.
+    /// Packets that go out.
     Egress,
 }
 
-/// Who runs the programs of a [`Hook::Xdp`].
+/// The part of the system that runs the programs of a [`Hook::Xdp`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XdpMode {
     /// The driver if it can, else the kernel.

@@ -1,4 +1,4 @@
-//! What the kernel knows of loaded programs: their cost, and how often they did not run.
+//! Facts that the kernel keeps about loaded programs: their cost, and how often they did not run.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use aya::{
 
 use crate::{Capability, Error, Result, failure};
 
-/// What the kernel knows of a loaded program.
+/// Facts that the kernel keeps about a loaded program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
     /// The first 15 bytes of the program's name.
@@ -23,7 +23,7 @@ pub struct Info {
     pub id: u32,
     /// Instructions that the verifier processed; `None` before Linux 5.16. Its limit is one million.
     pub verified_instructions: Option<u32>,
-    /// How often it ran while runs were counted: see [`RunStatistics`].
+    /// Number of runs while runs were counted: see [`RunStatistics`].
     pub runs: u64,
     /// Time that those runs took.
     pub run_time: Duration,
@@ -76,11 +76,11 @@ impl RunStatistics {
     }
 }
 
-/// What the kernel counts of a loaded program. Opened once: later this process may not be allowed to.
+/// Counts that the kernel keeps of a loaded program, opened while this process is allowed to.
 pub struct Runs(File);
 
 impl Runs {
-    /// Opens what `/proc` says of a program's descriptor.
+    /// Opens the description of a program's descriptor in `/proc`.
     pub(super) fn open(program: BorrowedFd<'_>) -> Result<Self> {
         let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
         File::open(&path).map(Self).map_err(|source| Error::Io {

@@ -79,7 +79,8 @@ kinds! {
     PerfEvent = "perf_event", "`perf_event`", "4.9", TRACING;
     /// Decides at a hook of the security modules.
     Lsm = "lsm", "`lsm`, `lsm.s`", "5.7", TRACING;
-    /// Decides at a hook of the security modules, for the tasks of a control group.
+    /// Decides at a hook of the security modules, for the tasks of a control group. Load it for the hook, then attach it
+    /// to the group.
     LsmCgroup = "lsm_cgroup", "`lsm_cgroup`", "6.0", TRACING;
     /// Runs for each of the kernel's objects of a kind when its link is read.
     Iterator = "iter", "`iter`, `iter.s`", "5.8", TRACING;
@@ -120,7 +121,7 @@ kinds! {
 }
 
 impl Kind {
-    /// What making maps takes, and programs that trace nothing and see no foreign packets.
+    /// Needed for maps, and for programs that trace nothing and see no packets of others.
     pub(crate) const MAPS: &'static [Capability] = &[Capability::Bpf];
     const TRACING: &'static [Capability] = &[Capability::Bpf, Capability::Perfmon];
     const NETWORK: &'static [Capability] = &[Capability::Bpf, Capability::NetAdmin];

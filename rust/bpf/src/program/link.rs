@@ -1,4 +1,4 @@
-//! What keeps a program attached.
+//! Links, which keep programs attached.
 
 use std::{any::Any, fs::File, io, path::Path};
 
@@ -25,7 +25,7 @@ enum Held {
     /// A program at an interface: a link of the kernel since Linux 5.9.
     Xdp(XdpLink),
     /// An attachment without a link, or one that aya keeps to itself.
-    Other(#[expect(dead_code, reason = "held until it is dropped")] Box<dyn Any + Send>),
+    Other(#[expect(dead_code, reason = "held until it is dropped")] Box<dyn Any + Send + Sync>),
 }
 
 impl Link {
@@ -46,7 +46,7 @@ impl Link {
         };
         let link = match self.0 {
             Held::Descriptors(mut links) if links.len() == 1 => links.pop(),
-            // Converting an older attachment would leave it behind.
+            // Converting an older attachment would leave the program attached with nobody to detach it.
             Held::Xdp(link) if has_xdp_links() => FdLink::try_from(link).ok(),
             Held::Iterator(link) => FdLink::try_from(link).ok(),
             Held::Descriptors(_) | Held::Xdp(_) | Held::Other(_) => None,
@@ -73,12 +73,12 @@ impl Link {
         Self(Held::Xdp(link))
     }
 
-    pub(super) fn other(link: impl Any + Send) -> Self {
+    pub(super) fn other(link: impl Any + Send + Sync) -> Self {
         Self(Held::Other(Box::new(link)))
     }
 
     /// Wraps a link on perf events, which is one of the kernel's since Linux 5.15.
-    pub(super) fn perf<L: Any + Send>(link: L) -> std::result::Result<Self, ProgramError>
+    pub(super) fn perf<L: Any + Send + Sync>(link: L) -> std::result::Result<Self, ProgramError>
     where
         FdLink: TryFrom<L, Error = LinkError>,
     {

@@ -10,9 +10,9 @@ mod probe;
 mod tracing;
 
 use std::{
-    cell::OnceCell,
     os::fd::{AsFd, BorrowedFd},
     path::Path,
+    sync::OnceLock,
 };
 
 use aya::{
@@ -30,19 +30,19 @@ use crate::{Error, Result, failure};
 /// A program of a [`Loaded`](crate::Loaded) object.
 pub struct Program<'a> {
     name: String,
-    program: &'a mut programs::Program,
-    types: &'a OnceCell<Btf>,
+    inner: &'a mut programs::Program,
+    types: &'a OnceLock<Btf>,
 }
 
 impl<'a> Program<'a> {
     pub(crate) fn new(
         name: &str,
-        program: &'a mut programs::Program,
-        types: &'a OnceCell<Btf>,
+        inner: &'a mut programs::Program,
+        types: &'a OnceLock<Btf>,
     ) -> Self {
         Self {
             name: name.into(),
-            program,
+            inner,
             types,
         }
     }
@@ -54,12 +54,12 @@ impl<'a> Program<'a> {
 
     /// Returns the program's type.
     pub fn kind(&self) -> Kind {
-        Kind::from(&*self.program)
+        Kind::from(&*self.inner)
     }
 
     /// Returns true if the verifier has accepted the program.
     pub fn is_loaded(&self) -> bool {
-        self.program.fd().is_ok()
+        self.inner.fd().is_ok()
     }
 
     /// Has the verifier check the program, and the kernel compile it. [`attach`](Self::attach) does so by itself;
@@ -73,12 +73,12 @@ impl<'a> Program<'a> {
     /// [`Error::Load`] with the verifier's log if the program is rejected; [`Error::MissingCapabilities`] if it may not
     /// be loaded by this process; [`Error::WrongHook`] if a program of its type has no such hook.
     pub fn load(&mut self, hook: Option<&Hook>) -> Result<()> {
-        if !tracing::is_bound(self.program) {
-            let loaded = load_unbound(self.program);
+        if !tracing::is_bound(self.inner) {
+            let loaded = load_unbound(self.inner);
             return loaded.map_err(|error| self.not_loaded(error));
         }
         let types = self.types()?;
-        match tracing::load(self.program, hook, types) {
+        match tracing::load(self.inner, hook, types) {
             Ok(true) => Ok(()),
             Ok(false) => Err(hook.map_or_else(|| self.wrong("no hook"), |hook| self.wrong(hook))),
             Err(error) => Err(self.not_loaded(error)),
@@ -94,9 +94,9 @@ impl<'a> Program<'a> {
         if !self.is_loaded() {
             self.load(Some(hook))?;
         }
-        let attached = match &mut *self.program {
+        let attached = match &mut *self.inner {
             programs::Program::SchedClassifier(_) | programs::Program::Xdp(_) => {
-                classifier::attach(self.program, hook)
+                classifier::attach(self.inner, hook)
             }
             program if tracing::is_bound(program) && !matches!(hook, Hook::Cgroup { .. }) => {
                 tracing::attach(program, hook)
@@ -119,7 +119,7 @@ impl<'a> Program<'a> {
         if !self.is_loaded() {
             self.load(None)?;
         }
-        let attached = match &*self.program {
+        let attached = match &*self.inner {
             programs::Program::SocketFilter(program) => program.attach(socket),
             programs::Program::ReusePortSocketFilter(program) => program.attach(socket),
             programs::Program::SkReuseport(program) => program.attach(socket),
@@ -130,7 +130,7 @@ impl<'a> Program<'a> {
 
     pub(crate) fn classifier(&mut self) -> Result<&mut programs::SchedClassifier> {
         let wrong = self.wrong("an interface");
-        match &mut *self.program {
+        match &mut *self.inner {
             programs::Program::SchedClassifier(program) => Ok(program),
             _ => Err(wrong),
         }
@@ -138,7 +138,7 @@ impl<'a> Program<'a> {
 
     /// Pins the loaded program in the BPF file system, where it outlives this process.
     pub fn pin(&mut self, path: &Path) -> Result<()> {
-        let pinned = self.program.pin(path);
+        let pinned = self.inner.pin(path);
         pinned.map_err(|error| Error::Pin {
             path: path.into(),
             source: failure::pin_cause(error),
@@ -147,13 +147,13 @@ impl<'a> Program<'a> {
 
     /// Returns the descriptor of the loaded program, for arrays of programs.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>> {
-        let descriptor = self.program.fd().map(AsFd::as_fd);
+        let descriptor = self.inner.fd().map(AsFd::as_fd);
         descriptor.map_err(|error| self.not_loaded(error))
     }
 
     /// Returns what the kernel knows of the loaded program. This is a system call.
     pub fn info(&self) -> Result<Info> {
-        let info = self.program.info();
+        let info = self.inner.info();
         info.map(|info| Info::from(&info))
             .map_err(|error| self.not_loaded(error))
     }
@@ -181,7 +181,7 @@ impl<'a> Program<'a> {
         failure::attach(&self.name, self.kind().capabilities(), error.into())
     }
 
-    fn wrong(&self, hook: impl ToString) -> Error {
+    fn wrong(&self, hook: &(impl ToString + ?Sized)) -> Error {
         Error::WrongHook {
             program: self.name.clone(),
             kind: self.kind(),

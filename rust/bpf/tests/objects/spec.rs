@@ -1,6 +1,8 @@
-//! What an object holds is known, and set, without a kernel and without privileges.
+//! Objects are read, and their globals and sizes set, without a kernel and without privileges.
 
-use membench_bpf::{Capability, Error, Global, Kind, Object};
+use membench_bpf::{
+    Capability, Counters, Error, Global, Kind, Link, Loaded, Map, Object, Ring, Rings, Runs,
+};
 
 use crate::assembler;
 
@@ -77,4 +79,18 @@ fn the_capabilities_are_those_of_the_programs_that_are_used() {
         parse("perf_event").capabilities(),
         [Capability::Bpf, Capability::Perfmon]
     );
+}
+
+#[test]
+fn everything_can_be_used_from_any_thread() {
+    fn is_sync<T: Send + Sync>() {}
+    fn is_send<T: Send>() {}
+    is_sync::<Object>();
+    is_sync::<Loaded>();
+    is_sync::<Map>();
+    is_sync::<Link>();
+    is_sync::<Counters>();
+    is_sync::<Runs>();
+    is_send::<Ring>();
+    is_send::<Rings>();
 }

@@ -1,5 +1,7 @@
-//! What a capture costs memcached: `cargo bench --bench kernel`, as root. Budgets, of the CPU that tcpdump adds: a
-//! quarter without responses, a third with their lengths, a half with their bytes.
+//! Cost of a capture to memcached: `cargo bench --bench kernel`, as root.
+//!
+//! Budgets, relative to the CPU time that tcpdump adds: a quarter without responses, a third with their lengths, a half
+//! with their bytes.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 mod server;
@@ -23,7 +25,7 @@ const RING_BYTES: u32 = 8 << 20;
 /// Operations between two visits to the ring.
 const DRAIN_EVERY: usize = 1024;
 
-/// What runs beside the server.
+/// The program that runs beside the server.
 #[derive(Clone, Copy, PartialEq)]
 enum Watcher {
     Nothing,
@@ -44,7 +46,7 @@ const NOTHING: usize = 0;
 const OTHER_PORT: usize = 1;
 const TCPDUMP: usize = 5;
 
-/// Operations, by how many a connection has in flight; nine in ten are hits, one is a set.
+/// A load with a number of operations in flight on each connection. Nine in ten are gets that hit, one is a set.
 struct Load {
     name: &'static str,
     connections: usize,
@@ -67,7 +69,7 @@ const LOADS: [Load; 2] = [
     },
 ];
 
-/// One watcher in one round: CPU of the server, ns an operation, and of the programs, by their statistics.
+/// Cost of one watcher in one round: the server's CPU time, ns an operation, and the programs' own statistics.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     server: f64,
@@ -75,7 +77,7 @@ struct Cost {
     send: Runs,
 }
 
-/// What a program did: runs, their time, and how many were of sockets that the capture follows.
+/// Runs of a program: their number, their time, and how many were for sockets that the capture follows.
 #[derive(Clone, Copy, Default)]
 struct Runs {
     count: f64,
@@ -102,7 +104,7 @@ fn main() {
     }
 }
 
-/// Server CPU is measured without statistics, which would add to it.
+/// Measures one watcher. The server's CPU time is measured without run statistics, which would add to it.
 fn cost(server: &Server, load: &Load, watcher: Watcher) -> Cost {
     let mut running = Running::start(server, watcher);
     let mut clients: Vec<_> = (0..load.connections).map(|_| server.connect()).collect();
@@ -138,7 +140,7 @@ fn work(clients: &mut [TcpStream], load: &Load, operations: usize, running: &mut
     }
 }
 
-/// A watcher at work.
+/// A running watcher.
 struct Running {
     kernel: Option<Kernel>,
     tcpdump: Option<Child>,
@@ -172,7 +174,7 @@ impl Running {
         }
     }
 
-    /// What the receiving and the sending program do during `work`.
+    /// Returns the runs of the receiving and of the sending program during `work`.
     fn runs(&mut self, work: impl FnOnce(&mut Self)) -> [Runs; 2] {
         let enabled = RunStatistics::enable().expect("as at the start");
         let before = self.totals();
@@ -235,7 +237,7 @@ fn tcpdump(port: u16) -> Child {
     process
 }
 
-/// Ids of the programs that this process has loaded.
+/// Returns the ids of the programs that this process has loaded.
 fn own_programs() -> HashSet<u32> {
     let files = fs::read_dir("/proc/self/fdinfo").expect("Linux shows it");
     let texts = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
@@ -280,7 +282,7 @@ fn column(rounds: &[Vec<Cost>], value: impl Fn(&[Cost]) -> f64) -> Vec<f64> {
     values
 }
 
-/// Time of a run for a followed socket, if the others take as long as with another port.
+/// Returns the time of a run for a followed socket, ns, if runs for other sockets take as long as with another port.
 fn a_call(runs: Runs, others: Runs) -> f64 {
     let other = others.nanoseconds / others.count;
     (runs.nanoseconds - (runs.count - runs.followed) * other) / runs.followed

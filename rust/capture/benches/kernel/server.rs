@@ -1,4 +1,4 @@
-//! A memcached of the benchmark's own, and what it is asked.
+//! A memcached of the benchmark's own, and the requests that it is sent.
 
 use std::{
     io::{Read, Write},
@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command},
 };
 
-/// The requests of one turn, and the length of their replies.
+/// Returns the requests of one turn, and the length of their replies.
 pub(crate) fn requests(turn: usize, depth: usize) -> (Vec<u8>, usize) {
     let (mut requests, mut length) = (Vec::new(), 0);
     for operation in turn * depth..(turn + 1) * depth {
@@ -73,7 +73,7 @@ impl Server {
         stream
     }
 
-    /// CPU time it has used, ns.
+    /// Returns the CPU time that the server has used, ns.
     pub(crate) fn cpu(&self) -> f64 {
         let mut client = self.connect();
         client

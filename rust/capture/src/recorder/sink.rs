@@ -13,8 +13,7 @@ use crate::recorder::end::Ended;
 use crate::recorder::rotation::Profiles;
 use crate::recorder::stop::Stop;
 use crate::recorder::tally::Tally;
-use crate::session::sampling;
-use crate::source::Decoded;
+use crate::source::decoded::Decoded;
 
 /// The destination of a recording's events.
 pub(crate) struct Sink {
@@ -79,7 +78,7 @@ impl Sink {
             decoded
                 .events
                 .iter()
-                .filter(|event| event.connection != LEFT_OUT && sampling::holds(sample, event)),
+                .filter(|event| event.connection != LEFT_OUT && sample.holds(event)),
         );
         self.sampled_out += (decoded.events.len() - held.len()) as u64;
         self.pass(&held, decoded);

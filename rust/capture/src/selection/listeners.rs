@@ -1,25 +1,25 @@
-//! `/proc/PID/net/{tcp,tcp6,unix}` → the sockets that listen on a port or path, in which network namespace, and whose they are.
+//! `/proc/PID/net/{tcp,tcp6,udp,udp6,unix}` → listening sockets, with their network namespaces and processes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
 use crate::recorder::status::ServerStatus;
+use crate::selection::followed::{Followed, Side};
 use crate::selection::namespaces::{self, NetworkNamespace};
 use crate::selection::unix;
-use crate::{Followed, Side};
 
-/// Where a socket listens.
+/// The address or path at which a socket listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Endpoint {
-    /// At an address.
+    /// An address.
     Inet(SocketAddr),
-    /// At a path.
+    /// A path.
     Unix(PathBuf),
 }
 
 impl Endpoint {
-    /// Its port; 0 at a path.
+    /// Returns the port; 0 for a path.
     pub(crate) fn port(&self) -> u16 {
         match self {
             Self::Inet(address) => address.port(),
@@ -27,7 +27,7 @@ impl Endpoint {
         }
     }
 
-    /// Its path, if it has one.
+    /// Returns the path; `None` for an address.
     pub(crate) fn path(&self) -> Option<String> {
         match self {
             Self::Inet(_) => None,
@@ -35,7 +35,7 @@ impl Endpoint {
         }
     }
 
-    /// One that reaches it from its network namespace.
+    /// Returns the endpoint to connect to from inside the network namespace: an unspecified address becomes loopback.
     #[must_use]
     pub(crate) fn reachable(&self) -> Self {
         let Self::Inet(address) = self else {
@@ -49,7 +49,7 @@ impl Endpoint {
         Self::Inet(SocketAddr::new(ip, address.port()))
     }
 
-    /// What is the same for all addresses of one server.
+    /// Returns the port or path, which is the same for all addresses on which a server listens.
     fn service(&self) -> (u16, Option<&Path>) {
         match self {
             Self::Inet(address) => (address.port(), None),
@@ -70,18 +70,18 @@ impl fmt::Display for Endpoint {
 /// A listening socket on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
-    /// Where it listens.
+    /// Address or path at which it listens.
     pub endpoint: Endpoint,
     /// Inode number of its network namespace.
     pub network_namespace: u32,
-    /// Its inode, as in `/proc/PID/fd`.
+    /// Inode number of the socket, as in `/proc/PID/fd`.
     pub inode: u64,
-    /// The process that holds it, if this user may see it.
+    /// Process that holds the socket; `None` if this user cannot see it.
     pub pid: Option<u32>,
 }
 
 impl Listener {
-    /// What is known of its server without asking it.
+    /// Returns the facts that are known of its server without asking it.
     pub(crate) fn status(&self) -> ServerStatus {
         ServerStatus {
             listening: self.endpoint.to_string(),
@@ -92,19 +92,21 @@ impl Listener {
         }
     }
 
-    /// Whether it is in the recorder's own network namespace.
+    /// True if it is in the recorder's own network namespace.
     pub(crate) fn is_near(&self) -> bool {
         self.network_namespace == namespaces::own()
     }
 }
 
-/// State of a connected socket, of a listening one and of one for datagrams, as `/proc/net/tcp` and `udp` write them.
+/// State of a connected socket in `/proc/net/tcp`.
 const ESTABLISHED: &str = "01";
+/// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
+/// State of an unconnected socket in `/proc/net/udp`.
 const UNCONNECTED: &str = "07";
 
-/// The listening sockets that are followed, in every network namespace that can be seen: IPv4 before IPv6, one a
-/// process, port and namespace.
+/// Returns the listening sockets that are followed, in every network namespace that this user can see. Each process,
+/// port and namespace is listed once, IPv4 before IPv6.
 pub(crate) fn find(followed: &Followed) -> Vec<Listener> {
     let inet = followed_entries(followed, LISTEN).map(|(network_namespace, entry)| Listener {
         endpoint: Endpoint::Inet(entry.local),
@@ -133,7 +135,7 @@ pub(crate) fn find(followed: &Followed) -> Vec<Listener> {
     unique
 }
 
-/// The listening sockets at followed paths.
+/// Returns the listening sockets at followed paths.
 fn paths(followed: &Followed) -> impl Iterator<Item = Listener> {
     let sockets = path_entries(followed).filter(|(_, entry)| entry.listens);
     sockets.map(|(network_namespace, entry)| Listener {
@@ -144,7 +146,7 @@ fn paths(followed: &Followed) -> impl Iterator<Item = Listener> {
     })
 }
 
-/// Inodes of the sockets of connections that are open at followed paths, the server's side.
+/// Returns the inode numbers of the servers' sockets of connections that are open at followed paths.
 pub(crate) fn accepted(followed: &Followed) -> Vec<u64> {
     let sockets = path_entries(followed).filter(|(_, entry)| !entry.listens);
     sockets.map(|(_, entry)| entry.inode).collect()
@@ -163,7 +165,7 @@ fn path_entries(followed: &Followed) -> impl Iterator<Item = (u32, unix::Entry)>
     all.filter(|(_, entry)| followed.sockets.contains(&entry.path))
 }
 
-/// Where a process listens.
+/// Returns the addresses and paths at which a process listens.
 pub(crate) fn of_process(pid: u32) -> Vec<Endpoint> {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let (sockets, tables) = (socket_inodes(&process), process.join("net"));
@@ -178,7 +180,7 @@ pub(crate) fn of_process(pid: u32) -> Vec<Endpoint> {
         .collect()
 }
 
-/// The clients' ends of connections that are open to followed ports, each with its network namespace.
+/// Returns the clients' ends of connections that are open to followed ports, each with its network namespace.
 pub(crate) fn clients(followed: &Followed) -> Vec<(u32, SocketAddr)> {
     let client = |entry: Entry| match followed.side {
         Side::Server => entry.remote,
@@ -218,7 +220,7 @@ fn followed_namespaces(followed: &Followed) -> Vec<NetworkNamespace> {
     found
 }
 
-/// One socket of `/proc/net/tcp`.
+/// A socket in `/proc/net/tcp` or `/proc/net/udp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     local: SocketAddr,
@@ -226,7 +228,7 @@ struct Entry {
     inode: u64,
 }
 
-/// The sockets in a state that the tables of one network namespace hold; those for datagrams listen as they are.
+/// Returns the sockets in a state from the tables of a network namespace. Unconnected UDP sockets count as listening.
 fn entries(tables: &Path, state: &'static str) -> Vec<Entry> {
     let datagrams = (state == LISTEN).then_some([("udp", UNCONNECTED), ("udp6", UNCONNECTED)]);
     let tables_read = [("tcp", state), ("tcp6", state)].into_iter();
@@ -239,7 +241,7 @@ fn entries(tables: &Path, state: &'static str) -> Vec<Entry> {
     found
 }
 
-/// One line of `/proc/net/tcp`: none unless the socket is in this state.
+/// Parses a line of `/proc/net/tcp`; `None` unless the socket is in the state `wanted`.
 fn parse(line: &str, wanted: &str) -> Option<Entry> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
@@ -262,7 +264,7 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     ))
 }
 
-/// Words of 32 bits in host byte order.
+/// Parses an IP address, which is written as 32-bit words in host byte order.
 fn parse_ip(hex: &str) -> Option<IpAddr> {
     let word = |start: usize| {
         let word = u32::from_str_radix(hex.get(start..start + 8)?, 16).ok()?;
@@ -278,7 +280,7 @@ fn parse_ip(hex: &str) -> Option<IpAddr> {
     Some(IpAddr::from(bytes))
 }
 
-/// Names a process that holds each listener, one of those `preferred` if it is among them.
+/// Sets the process of each listener. If several processes hold one, a `preferred` process is chosen.
 fn name_owners(listeners: &mut [Listener], preferred: &[u32]) {
     for process in namespaces::processes() {
         let name = process.file_name().and_then(|name| name.to_str());
@@ -286,10 +288,10 @@ fn name_owners(listeners: &mut [Listener], preferred: &[u32]) {
             continue;
         };
         for inode in socket_inodes(&process) {
-            let of_socket = |listener: &&mut Listener| {
+            let is_held = |listener: &&mut Listener| {
                 listener.inode == inode && (listener.pid.is_none() || preferred.contains(&pid))
             };
-            for listener in listeners.iter_mut().filter(of_socket) {
+            for listener in listeners.iter_mut().filter(is_held) {
                 listener.pid = Some(pid);
             }
         }
@@ -319,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_a_socket_in_the_state_wanted() {
+    fn a_line_gives_a_socket_if_it_is_in_the_wanted_state() {
         let line = |state| {
             format!(
                 "  0: 0100007F:2BCB 0200007F:9C40 {state} 00000000:00000000 00:00000000 00000000 105 0 4242 1 0 100"
@@ -334,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_no_sockets() {
+    fn malformed_lines_are_left_out() {
         for line in ["", "sl local_address", "0: zz:2BCB 0:0 0A 0 0 0 0 0 1"] {
             assert_eq!(parse(line, LISTEN), None, "{line}");
         }

@@ -1,5 +1,6 @@
-//! What is asked to be followed → the numbers by which the kernel programs tell it.
+//! A choice of servers or clients, in a person's words → the numbers that the kernel programs compare.
 
+mod followed;
 pub(crate) mod listeners;
 pub(crate) mod namespaces;
 pub(crate) mod unix;
@@ -10,91 +11,50 @@ use std::{fmt, fs};
 
 use membench_common::{FILTERS, SOCKET_PATHS};
 
+pub use followed::{Followed, Side};
+
 use crate::selection::listeners::Endpoint;
 use crate::{Error, Result};
 use membench_event::Setting;
 
 /// memcached's own port.
 const DEFAULT_PORT: u16 = 11211;
-/// Inode number of the first pid namespace, in which the kernel itself counts.
+/// Inode number of the initial pid namespace, in which the kernel programs count.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// What `statfs` says of a control group (v2).
+/// Type of the file system of control groups (v2), from `statfs`.
 const CGROUP2: u64 = 0x6367_7270;
 
-/// Which end of a connection is followed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Side {
-    /// The server's: what memcached reads and sends.
-    #[default]
-    Server,
-    /// The client's: what applications on this machine send to a port and get back.
-    Client,
-}
-
-impl Side {
-    /// The name used on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
-        }
-    }
-
-    /// What `time` is there, as manifests name it.
-    pub(crate) const fn time_basis(self) -> &'static str {
-        match self {
-            Self::Server => "read",
-            Self::Client => "send",
-        }
-    }
-}
-
-/// What to follow, in a person's words. Each list that is not empty narrows it.
+/// A choice of servers or clients to follow, in a person's words. Each list that is not empty narrows the choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Which end of connections.
+    /// End of connections to follow.
     pub side: Side,
     /// Listening ports; with neither these nor paths, those of the processes, else memcached's own.
     pub ports: Vec<u16>,
-    /// Paths of UNIX-domain sockets, as the servers were told them; `@` begins an abstract name.
+    /// Paths of UNIX-domain sockets, as the servers bind them; `@` begins an abstract name.
     pub sockets: Vec<PathBuf>,
     /// Processes, in the recorder's pid namespace.
     pub pids: Vec<u32>,
-    /// Control groups (v2): folders, or paths as `/proc/PID/cgroup` has them.
+    /// Control groups (v2): folders, or paths as in `/proc/PID/cgroup`.
     pub cgroups: Vec<PathBuf>,
-    /// Network namespaces: names as `ip netns` has them, paths, or pids.
+    /// Network namespaces: names as in `ip netns`, paths, or pids.
     pub network_namespaces: Vec<String>,
-}
-
-/// What to follow, in the kernel's numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Followed {
-    /// Which end of connections.
-    pub side: Side,
-    /// Listening ports.
-    pub ports: Vec<u16>,
-    /// Paths of UNIX-domain sockets, as they are bound.
-    pub sockets: Vec<PathBuf>,
-    /// Processes.
-    pub pids: Vec<u32>,
-    /// Device and inode of the pid namespace in which they are counted; zeros for the initial one.
-    pub pid_namespace: [u64; 2],
-    /// Control groups, by id.
-    pub cgroups: Vec<u64>,
-    /// Network namespaces, by inode.
-    pub network_namespaces: Vec<u32>,
 }
 
 impl Selection {
     /// Looks everything up on this machine.
+    ///
+    /// # Errors
+    ///
+    /// Something is not there, or more is named than the kernel programs can follow.
     pub fn find(&self) -> Result<Followed> {
         let (mut ports, mut sockets) = (self.ports.clone(), self.sockets.clone());
         let is_server = self.side == Side::Server;
-        let of_processes = is_server && ports.is_empty() && sockets.is_empty();
+        let ports_of_processes = is_server && ports.is_empty() && sockets.is_empty();
         for pid in &self.pids {
             require_process(*pid)?;
-            if of_processes {
-                listening_of(*pid, &mut ports, &mut sockets)?;
+            if ports_of_processes {
+                add_endpoints(*pid, &mut ports, &mut sockets)?;
             }
         }
         if ports.is_empty() && sockets.is_empty() {
@@ -118,7 +78,7 @@ impl Selection {
     }
 }
 
-/// What was asked for, without what was not.
+/// Writes the parts of the choice that were given.
 impl fmt::Display for Selection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -147,29 +107,16 @@ impl fmt::Display for Selection {
     }
 }
 
-impl Followed {
-    /// Every socket that listens on one of these ports.
-    pub fn ports(ports: &[u16]) -> Self {
-        Self {
-            ports: ports.to_vec(),
-            ..Self::default()
-        }
-    }
-}
-
+/// Looks up each of the things wanted, if there are not too many.
 fn each<T, N>(option: Setting, wanted: &[T], find: impl Fn(&T) -> Result<N>) -> Result<Vec<N>> {
     limited(option, wanted)?.iter().map(find).collect()
 }
 
-fn limited<'a, T>(option: Setting, wanted: &'a [T]) -> Result<&'a [T]> {
+fn limited<T>(option: Setting, wanted: &[T]) -> Result<&[T]> {
     if wanted.len() <= FILTERS {
         return Ok(wanted);
     }
-    Err(Error::Selection {
-        option,
-        wanted: format!("{} of them", wanted.len()),
-        found: format!("at most {FILTERS} can be followed at once"),
-    })
+    Err(too_many(option, wanted.len(), FILTERS))
 }
 
 fn require_process(pid: u32) -> Result<()> {
@@ -179,11 +126,11 @@ fn require_process(pid: u32) -> Result<()> {
     Err(refused(Setting::Pids, &pid.to_string(), "no such process"))
 }
 
-/// Adds where a process listens.
-fn listening_of(pid: u32, ports: &mut Vec<u16>, sockets: &mut Vec<PathBuf>) -> Result<()> {
+/// Adds the ports and paths on which a process listens.
+fn add_endpoints(pid: u32, ports: &mut Vec<u16>, sockets: &mut Vec<PathBuf>) -> Result<()> {
     let found = listeners::of_process(pid);
     if found.is_empty() {
-        let found = "it listens on no port and no path that this user may see";
+        let found = "it listens on no port and no path that this user can see";
         return Err(refused(Setting::Pids, &pid.to_string(), found));
     }
     for endpoint in found {
@@ -195,7 +142,7 @@ fn listening_of(pid: u32, ports: &mut Vec<u16>, sockets: &mut Vec<PathBuf>) -> R
     Ok(())
 }
 
-/// The paths, each once, if the programs can compare them.
+/// Returns each path once, if the kernel programs can compare all of them.
 fn checked_paths(mut paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     paths.sort_unstable();
     paths.dedup();
@@ -208,16 +155,12 @@ fn checked_paths(mut paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
         ));
     }
     if paths.len() > SOCKET_PATHS {
-        return Err(Error::Selection {
-            option: Setting::Sockets,
-            wanted: format!("{} of them", paths.len()),
-            found: format!("at most {SOCKET_PATHS} can be followed at once"),
-        });
+        return Err(too_many(Setting::Sockets, paths.len(), SOCKET_PATHS));
     }
     Ok(paths)
 }
 
-/// Device and inode of the recorder's pid namespace; zeros if it is the initial one.
+/// Returns device and inode number of the recorder's pid namespace; zeros if it is the initial one.
 fn pid_namespace() -> [u64; 2] {
     match fs::metadata("/proc/self/ns/pid") {
         Ok(own) if own.ino() != INITIAL_PID_NAMESPACE => [own.dev(), own.ino()],
@@ -225,7 +168,7 @@ fn pid_namespace() -> [u64; 2] {
     }
 }
 
-/// A control group's id, which is its folder's inode number.
+/// Returns the id of a control group, which is its folder's inode number.
 fn cgroup(path: &Path) -> Result<u64> {
     let below_mount = cgroup_mount().map(|mount| {
         let inside = path.strip_prefix("/").unwrap_or(path);
@@ -248,7 +191,7 @@ fn cgroup_id(folder: &Path) -> Option<u64> {
     (is_cgroup && found.is_dir()).then(|| found.ino())
 }
 
-/// Where the control groups (v2) are mounted.
+/// Returns the folder at which control groups (v2) are mounted.
 fn cgroup_mount() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/mounts").ok()?;
     let mut mounts = text.lines().map(|line| line.split(' '));
@@ -275,6 +218,11 @@ fn network_namespace(name: &str) -> Result<u32> {
         let found = "no network namespace has this name, path or process";
         refused(Setting::NetworkNamespaces, name, found)
     })
+}
+
+fn too_many(option: Setting, wanted: usize, limit: usize) -> Error {
+    let found = format!("at most {limit} can be followed at once");
+    refused(option, &format!("{wanted} of them"), &found)
 }
 
 fn refused(option: Setting, wanted: &str, found: &str) -> Error {
@@ -315,14 +263,14 @@ mod tests {
     }
 
     #[test]
-    fn a_network_namespace_is_told_by_pid_path_or_name() {
+    fn a_network_namespace_is_found_by_pid_path_or_name() {
         let own = namespaces::own();
         assert_eq!(network_namespace(&pid().to_string()).unwrap(), own);
         assert_eq!(network_namespace("/proc/self/ns/net").unwrap(), own);
     }
 
     #[test]
-    fn what_is_not_there_is_refused_by_name() {
+    fn a_choice_of_something_that_is_not_there_is_refused_by_its_option() {
         let none = |selection: Selection| match selection.find() {
             Err(Error::Selection { option, .. }) => option,
             other => panic!("{other:?}"),

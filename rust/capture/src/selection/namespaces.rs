@@ -1,4 +1,4 @@
-//! `/proc` → the network namespaces on this machine, as far as it shows them.
+//! `/proc` → the network namespaces on this machine that this user can see.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 /// A network namespace with a process in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NetworkNamespace {
-    /// Its inode number, by which the kernel programs know it.
+    /// Inode number, by which the kernel programs know it.
     pub(crate) inode: u32,
-    /// The folder with its tables.
+    /// Folder of its socket tables, `/proc/PID/net`.
     pub(crate) tables: PathBuf,
 }
 
-/// The recorder's own, and then those of every process whose namespace this user may see.
+/// Returns each network namespace once: the recorder's own first, then those of processes that this user can see.
 pub(crate) fn all() -> Vec<NetworkNamespace> {
     let mut found: Vec<NetworkNamespace> = Vec::new();
     for process in std::iter::once(PathBuf::from("/proc/thread-self")).chain(processes()) {
@@ -30,12 +30,12 @@ pub(crate) fn all() -> Vec<NetworkNamespace> {
     found
 }
 
-/// The inode number of the recorder's own; 0 if it cannot be told.
+/// Returns the inode number of the recorder's own network namespace; 0 if it cannot be read.
 pub(crate) fn own() -> u32 {
     inode_of(Path::new("/proc/thread-self/ns/net")).unwrap_or(0)
 }
 
-/// The folders of the processes on this machine.
+/// Returns the folder of each process on this machine.
 pub(crate) fn processes() -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| {
@@ -44,7 +44,7 @@ pub(crate) fn processes() -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// The inode number of the namespace that a file stands for; none if it is no network namespace.
+/// Returns the inode number of the network namespace that a file names; `None` if the file names something else.
 pub(crate) fn inode_of(file: &Path) -> Option<u32> {
     let (found, own) = (
         fs::metadata(file).ok()?,

@@ -1,4 +1,4 @@
-//! `/proc/PID/net/unix` → the UNIX-domain sockets bound to a path; and a path as the kernel programs compare it.
+//! `/proc/PID/net/unix` → UNIX-domain sockets bound to a path. Paths → words that the kernel programs compare.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 #[cfg(any(feature = "ebpf", test))]
 use membench_common::PATH_WORDS;
 
-/// Length of the family that stands before the path in an address.
+/// Size of the address family, which precedes the path in a `struct sockaddr_un`, bytes.
 #[cfg(any(feature = "ebpf", test))]
 const FAMILY: usize = 2;
-/// Longest path: a zero ends it.
+/// Longest path, bytes: `sun_path` has 108, of which a zero is the last.
 const LONGEST: usize = 107;
 
-/// A stream socket that has a path: one that listens, or one that was accepted there.
+/// A stream socket with a path: a listening socket, or one that it accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Whether it listens.
+    /// True if it listens.
     pub(crate) listens: bool,
-    /// Its inode, as in `/proc/PID/fd`.
+    /// Inode number of the socket, as in `/proc/PID/fd`.
     pub(crate) inode: u64,
-    /// The path as it was bound; an abstract name begins with `@`.
+    /// Path as it was bound; `@` begins an abstract name.
     pub(crate) path: PathBuf,
 }
 
-/// The stream sockets with a path that the tables of one network namespace hold.
+/// Returns the stream sockets with a path in the tables of a network namespace.
 pub(crate) fn entries(tables: &Path) -> Vec<Entry> {
     let text = fs::read(tables.join("unix")).unwrap_or_default();
     text.split(|byte| *byte == b'\n')
@@ -33,7 +33,7 @@ pub(crate) fn entries(tables: &Path) -> Vec<Entry> {
         .collect()
 }
 
-/// `Num: RefCount Protocol Flags Type St Inode Path`.
+/// Parses a line, `Num: RefCount Protocol Flags Type St Inode Path`; `None` unless it is a stream socket with a path.
 fn parse(line: &[u8]) -> Option<Entry> {
     const LISTENS: &[u8] = b"00010000";
     const STREAM: &[u8] = b"0001";
@@ -51,7 +51,7 @@ fn parse(line: &[u8]) -> Option<Entry> {
     })
 }
 
-/// The first word and what follows it.
+/// Splits a line after its first word.
 fn next_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let start = line.iter().position(|byte| *byte != b' ')?;
     let word = &line[start..];
@@ -59,13 +59,13 @@ fn next_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(word.split_at(end.unwrap_or(word.len())))
 }
 
-/// Whether a path can be bound: not empty, and short enough.
+/// Returns true if a path can be bound: it is not empty, and short enough.
 pub(crate) fn fits(path: &Path) -> bool {
     let length = path.as_os_str().len();
     0 < length && length <= LONGEST
 }
 
-/// A path as the programs compare it, and the length of an address with it.
+/// Returns a path as the kernel programs compare it, and the length of the address with this path.
 #[cfg(any(feature = "ebpf", test))]
 pub(crate) fn words(path: &Path) -> ([u32; PATH_WORDS], u32) {
     let mut name = path.as_os_str().as_bytes().to_vec();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_stream_sockets_with_their_path() {
+    fn a_line_gives_a_stream_socket_with_its_path() {
         let entry = |listens, inode, path: &str| {
             Some(Entry {
                 listens,

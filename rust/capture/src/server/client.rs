@@ -1,4 +1,4 @@
-//! Servers' own counters at the start and the end of a recording, asked on a thread of its own.
+//! Servers → their own counters at the start and the end of a recording, asked for on a thread of its own.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -13,7 +13,7 @@ use crate::session::Mark;
 use crate::session::peer::{OwnAddresses, Peer};
 use crate::session::sockets::{Seen, Sockets};
 
-/// A server we keep a connection to.
+/// A server that has answered, and our connection to it.
 struct Asked {
     listener: Listener,
     own: Peer,
@@ -22,34 +22,34 @@ struct Asked {
     end: Option<Statistics>,
 }
 
-/// The servers that answer, and what they said.
+/// The servers that answer, with their answers.
 #[derive(Default)]
 pub(crate) struct Asking {
     asked: Vec<Asked>,
     pending: Option<Receiver<Vec<Asked>>>,
 }
 
-/// A server's counters beside what was recorded between its two answers.
+/// A server's growth between its two answers, beside the bytes that were recorded between them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Comparison {
-    /// Ordinal, as in the connections table.
+    /// Ordinal of the server, as in the connection table.
     pub server: u32,
-    /// Its port; 0 at a path.
+    /// Listening port; 0 for a path.
     pub port: u16,
-    /// Its path, if it has one.
+    /// Path of the UNIX-domain socket, if it listens there.
     pub path: Option<String>,
-    /// Bytes it counted as read between the answers,
+    /// Bytes that the server counted as read.
     pub bytes_read: u64,
-    /// and those recorded.
+    /// Bytes that were recorded as read.
     pub request_bytes: u64,
-    /// Bytes it counted as written between the answers,
+    /// Bytes that the server counted as written.
     pub bytes_written: u64,
-    /// and those recorded.
+    /// Bytes that were recorded as written.
     pub response_bytes: u64,
 }
 
 impl Asking {
-    /// Begins to ask; the recording goes on meanwhile.
+    /// Starts to ask; recording continues meanwhile.
     pub(crate) fn start(&mut self, listeners: Vec<Listener>, own: OwnAddresses) {
         self.ask(move || {
             listeners
@@ -60,7 +60,7 @@ impl Asking {
         });
     }
 
-    /// Begins to ask the same servers again.
+    /// Starts to ask the same servers again.
     pub(crate) fn end(&mut self) {
         self.collect(Duration::ZERO);
         let asked = std::mem::take(&mut self.asked);
@@ -73,7 +73,7 @@ impl Asking {
         self.pending = Some(pending);
     }
 
-    /// Takes the answers if they are there within `patience`; true unless they are still awaited.
+    /// Takes the answers if they arrive within `patience`. Returns false while they are still awaited.
     pub(crate) fn collect(&mut self, patience: Duration) -> bool {
         let Some(pending) = &self.pending else {
             return true;
@@ -87,45 +87,48 @@ impl Asking {
         true
     }
 
-    /// What the servers said at the start, by address.
+    /// Returns the servers' answers at the start, by address.
     pub(crate) fn statistics_start(&self) -> serde_json::Value {
         self.table(|asked| Some(&asked.start))
     }
 
-    /// What they said at the end, by address.
+    /// Returns the servers' answers at the end, by address.
     pub(crate) fn statistics_end(&self) -> serde_json::Value {
         self.table(|asked| asked.end.as_ref())
     }
 
-    fn table<'a>(&'a self, of: impl Fn(&'a Asked) -> Option<&'a Statistics>) -> serde_json::Value {
+    fn table<'a>(
+        &'a self,
+        answer: impl Fn(&'a Asked) -> Option<&'a Statistics>,
+    ) -> serde_json::Value {
         let entries = self.asked.iter().filter_map(|asked| {
-            let statistics = serde_json::to_value(of(asked)?).ok()?;
+            let statistics = serde_json::to_value(answer(asked)?).ok()?;
             Some((asked.listener.endpoint.to_string(), statistics))
         });
         serde_json::Value::Object(entries.collect())
     }
 
-    /// The servers, as a person would name them.
+    /// Returns the servers as a status shows them.
     pub(crate) fn servers(&self) -> Vec<ServerStatus> {
         self.asked.iter().map(Asked::status).collect()
     }
 
-    /// How many servers have answered.
+    /// Returns the number of servers that have answered.
     pub(crate) fn count(&self) -> usize {
         self.asked.len()
     }
 
-    /// The versions of the servers that were seen to be asked.
+    /// Returns the versions of the servers on whose sockets our question was seen.
     pub(crate) fn versions(&self, sockets: &Sockets) -> Vec<(u32, String)> {
-        let of = |asked: &Asked| {
+        let version = |asked: &Asked| {
             let version = asked.start.general.get("version")?.clone();
-            Some((sockets.asked(asked.own)?.0, version))
+            Some((sockets.reached(asked.own)?.0, version))
         };
-        self.asked.iter().filter_map(of).collect()
+        self.asked.iter().filter_map(version).collect()
     }
 
-    /// The servers' sums beside the recorded ones, where a server answered twice. One that listens at several addresses
-    /// is asked at each where nobody may see that it is one.
+    /// Compares the servers that answered twice with the recorded bytes. A server that listens at several addresses may
+    /// have been asked at each of them, if its process cannot be seen; it is compared once.
     pub(crate) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
         let mut compared: Vec<Comparison> = Vec::new();
         for asked in &self.asked {
@@ -187,7 +190,7 @@ impl Asked {
     }
 
     fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Option<Comparison> {
-        let (server, cookie) = sockets.asked(self.own)?;
+        let (server, cookie) = sockets.reached(self.own)?;
         let end = self.end.as_ref()?;
         let mut asked_here = marks.iter().filter(|mark| mark.cookie == cookie);
         let (first, last) = (asked_here.next()?.seen, asked_here.next_back()?.seen);

@@ -1,9 +1,9 @@
-//! A server's counters before and after → what they grew by, beside what its log held.
+//! A server's counters at the start and the end of its log → their growth, beside the counts of the log.
 
 use crate::recorder::recording::Difference;
 use crate::server::statistics::Statistics;
 
-/// Each look-up grows one of these, and no other.
+/// Counters of look-ups: each look-up increments exactly one of them.
 const LOOKUPS: [&str; 8] = [
     "cmd_get",
     "cmd_touch",
@@ -15,22 +15,22 @@ const LOOKUPS: [&str; 8] = [
     "decr_misses",
 ];
 
-/// What a log held.
+/// Counts of the operations in a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recorded {
     /// Look-ups, including those of deletions but not those of stores.
     pub lookups: u64,
-    /// Stores, successful or not, but for those refused before they began.
+    /// Stores, successful or not, without those refused before they began.
     pub stores: u64,
 }
 
-/// By how much a counter grew.
+/// Returns the growth of a counter.
 pub(crate) fn growth(start: &Statistics, end: &Statistics, name: &str) -> u64 {
     let value = |of: &Statistics| of.counter(name).unwrap_or(0);
     value(end).saturating_sub(value(start))
 }
 
-/// The comparison; `cmd_get` is in it only where other commands looked keys up as well.
+/// Compares a server's counters with its log. `cmd_get` is compared only if other commands looked keys up as well.
 pub(crate) fn differences(
     port: u16,
     start: &Statistics,

@@ -1,4 +1,4 @@
-//! A memcached asked for its own counters, and how they differ from what was recorded.
+//! memcached's own counters, by which a recording is checked.
 
 pub(crate) mod client;
 pub(crate) mod difference;

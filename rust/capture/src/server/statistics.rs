@@ -1,4 +1,4 @@
-//! A server's own counters, read over one connection of ours: the oracle a recording is checked against.
+//! `stats` → a server's own counters, read over a connection of ours.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,18 +14,18 @@ use serde::{Deserialize, Serialize};
 use crate::selection::listeners::Endpoint;
 use crate::session::peer::{OwnAddresses, Peer};
 
-/// How long a server may take to accept or answer before it is left alone.
+/// Longest wait for a server to accept a connection or to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The longest reply that is read, bytes: `stats conns` of 100,000 clients has some 20 MB.
+/// Longest reply that is read, bytes: `stats conns` with 100,000 clients takes some 20 MB.
 const LONGEST_REPLY: u64 = 64 << 20;
-/// The longest line of one.
+/// Longest line of a reply that is read, bytes.
 const LONGEST_LINE: u64 = 64 << 10;
 
 /// Names and values of one `stats` reply, as memcached wrote them.
 pub(crate) type Table = BTreeMap<String, String>;
 
-/// What one server says of itself at one moment.
+/// A server's counters and settings at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Statistics {
     /// `stats`.
@@ -39,13 +39,13 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// A counter of `stats`.
+    /// Returns a counter of `stats`; `None` if it is missing or not a number.
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         self.general.get(name)?.parse().ok()
     }
 }
 
-/// A connection on which a server is asked for its counters.
+/// A connection over which a server is asked for its counters.
 pub(crate) struct Asker {
     stream: BufReader<Box<dyn Stream>>,
 }
@@ -56,14 +56,14 @@ impl fmt::Debug for Asker {
     }
 }
 
-/// What a server can be asked over.
+/// A stream to a server.
 trait Stream: Read + Write + Send {}
 
 impl Stream for TcpStream {}
 impl Stream for UnixStream {}
 
 impl Asker {
-    /// Connects; what the server sees of us, also returned, is added to `own` before a byte is sent.
+    /// Connects. Our end, as the server sees it, is also returned; it is added to `own` before a byte is sent.
     pub(crate) fn connect(endpoint: &Endpoint, own: &OwnAddresses) -> io::Result<(Self, Peer)> {
         let (stream, peer) = match endpoint {
             Endpoint::Inet(address) => connect_tcp(*address)?,
@@ -76,7 +76,7 @@ impl Asker {
         Ok((asker, peer))
     }
 
-    /// Everything, `stats` last: what comes after it is what a later first `stats` adds.
+    /// Asks for everything, `stats` last: the bytes after its answer are those that count until [`Asker::after`] asks.
     pub(crate) fn before(&mut self) -> io::Result<Statistics> {
         let settings = self.table("stats settings")?;
         let items = self.table("stats items")?;
@@ -90,7 +90,7 @@ impl Asker {
         })
     }
 
-    /// Everything, `stats` first.
+    /// Asks for everything, `stats` first.
     pub(crate) fn after(&mut self) -> io::Result<Statistics> {
         let general = self.table("stats")?;
         let settings = self.table("stats settings")?;
@@ -104,7 +104,7 @@ impl Asker {
         })
     }
 
-    /// `stats` alone.
+    /// Asks for `stats` alone.
     pub(crate) fn general(&mut self) -> std::io::Result<Statistics> {
         Ok(Statistics {
             general: self.table("stats")?,
@@ -112,7 +112,7 @@ impl Asker {
         })
     }
 
-    /// Open connections: descriptor and the client's IP address, as `stats conns` tells them.
+    /// Asks for the open connections: file descriptor and the client's IP address of each, from `stats conns`.
     pub(crate) fn connections(&mut self) -> io::Result<Vec<(u32, String)>> {
         let table = self.table("stats conns")?;
         let client = |(name, value): (&String, &String)| {
@@ -140,13 +140,17 @@ impl Asker {
             read += taken as u64;
             if !line.ends_with('\n') || read > LONGEST_REPLY {
                 return Err(io::Error::other(
-                    "its answer to stats is longer than memcached's",
+                    "its answer to `stats` is longer than memcached's",
                 ));
             }
             match line.trim_end().split(' ').collect::<Vec<_>>().as_slice() {
                 ["STAT", name, value @ ..] => table.insert((*name).to_owned(), value.join(" ")),
                 ["END"] => return Ok(table),
-                _ => return Err(io::Error::other("not a memcached that answers stats")),
+                _ => {
+                    return Err(io::Error::other(
+                        "it does not answer `stats` like memcached",
+                    ));
+                }
             };
         }
     }

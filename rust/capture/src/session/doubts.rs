@@ -1,70 +1,74 @@
 //! Events of connections whose responses may be paired with the wrong requests → events, once that is ruled out.
 //!
-//! Packets do not tell when the server reads. A connection whose beginning was captured is paired by order alone, and
-//! that is certain. Where the beginning is missing, or something was lost, pairing begins anew at rest, and its events
-//! are held back until their content proves it right; else they go without their outcome.
+//! Packets do not show when the server reads. A connection that was captured from its start is paired by order alone,
+//! which is certain. After a missing start or a loss, pairing restarts when the connection is at rest, and its events are
+//! held back until their content proves the pairing right. Events that are never proved are released without their
+//! outcome.
 
 use std::collections::{HashMap, VecDeque};
 
 use membench_decode::Decoder;
 use membench_event::{Command, Event, OptionsTable, Outcome, Protocol};
 
-/// Responses that repeat the key of the request they were paired with, and of no other nearby, until that is proof.
+/// Number of responses that prove a pairing: each repeats the key of its request, and no request nearby has that key.
 const PROOFS: u32 = 2;
-/// Requests before, of those whose response can repeat their key, among which the key must be the only one.
+/// Number of preceding requests that count as nearby. Only requests whose response can repeat their key are counted.
 const NEARBY: usize = 16;
-/// Events held back on a connection at most.
+/// Most events held back on a connection.
 const HELD: usize = 4096;
-/// A server that owes a response sends it within this time, ns.
+/// Time within which a server sends a response that it owes, ns.
 pub(crate) const PAUSE: u64 = 1_000_000_000;
 
 /// One connection in doubt.
 #[derive(Debug, Default)]
 struct Doubt {
     held: Vec<Event>,
+    /// Keys of the requests nearby, the oldest first.
     nearby: VecDeque<u64>,
     proofs: u32,
-    /// When payload of it passed last, ns.
+    /// Time of the latest payload, ns.
     active: u64,
 }
 
-/// The connections in doubt, and the events that are settled.
+/// The connections in doubt, and the events that were released.
 #[derive(Debug, Default)]
 pub(crate) struct Doubts {
     open: HashMap<u32, Doubt>,
     released: Vec<Event>,
+    /// Number of requests released without their outcome.
     withheld: u64,
 }
 
 impl Doubts {
-    /// The settled events.
+    /// Events released since they were last cleared.
     pub(crate) fn released(&self) -> &[Event] {
         &self.released
     }
 
-    /// Forgets the settled events; their room is kept.
+    /// Forgets the released events. Their memory is reused.
     pub(crate) fn clear_released(&mut self) {
         self.released.clear();
     }
 
-    /// Requests whose outcome was withheld.
+    /// Number of requests released without their outcome.
     pub(crate) fn withheld(&self) -> u64 {
         self.withheld
     }
 
-    /// From here on the pairing of a connection is in doubt.
-    pub(crate) fn begin(&mut self, connection: u32) {
+    /// Starts to doubt the pairing of a connection.
+    pub(crate) fn start(&mut self, connection: u32) {
         self.open.entry(connection).or_default();
     }
 
-    /// The pairing of a connection has proved right.
+    /// Releases the events of a connection whose pairing has proved right.
     pub(crate) fn confirm(&mut self, connection: u32) {
         if let Some(doubt) = self.open.remove(&connection) {
             self.released.extend(doubt.held);
         }
     }
 
-    /// Takes what a connection's decoding has yielded. `paired`: its responses can be told apart.
+    /// Takes the events that decoding a connection has just yielded, at `time`, ns. `paired` is true while its responses
+    /// are being paired.
     pub(crate) fn take(
         &mut self,
         connection: u32,
@@ -81,7 +85,7 @@ impl Doubts {
         let doubt = self.open.entry(connection).or_default();
         doubt.active = doubt.active.max(time);
         if new {
-            // The loss ends what was certain up to here.
+            // Pairing was certain up to the loss.
             doubt.remember(events);
             self.released.extend_from_slice(events);
             return;
@@ -101,7 +105,8 @@ impl Doubts {
         }
     }
 
-    /// The recording ends: what is settled since long enough is right.
+    /// Ends the doubt about a connection at the end of its capture, `now`, ns. The pairing is right if every request has
+    /// had its response for long enough.
     pub(crate) fn end(&mut self, decoder: &Decoder, connection: u32, now: u64) {
         let Some(doubt) = self.open.get(&connection) else {
             return;
@@ -113,32 +118,33 @@ impl Doubts {
         }
     }
 
-    /// Hands events on as they are.
+    /// Releases events as they are.
     pub(crate) fn release(&mut self, events: &[Event]) {
         self.released.extend_from_slice(events);
     }
 
-    /// Hands events on without what their response said.
+    /// Releases events without the facts from their responses.
     fn withhold(&mut self, held: Vec<Event>) {
         for mut event in held {
-            let told = withhold(&mut event);
-            self.withheld += u64::from(told && event.request_size.is_some());
+            let had_outcome = forget_response(&mut event);
+            self.withheld += u64::from(had_outcome && event.request_size.is_some());
             self.released.push(event);
         }
     }
 }
 
 impl Doubt {
-    /// Counts a response that names its request's key, when none nearby could be another request's for the same.
+    /// Counts a proof if the response repeats its request's key and no request nearby has the same.
     fn weigh(&mut self, event: &Event, options: &OptionsTable) {
-        let asked = event.key.filter(|_| repeats_its_key(event, options));
-        let Some(key) = asked else { return };
+        let key = event.key.filter(|_| can_repeat_key(event, options));
+        let Some(key) = key else { return };
         if event.outcome == Some(Outcome::Hit) && !self.nearby.contains(&key) {
             self.proofs += 1;
         }
         self.note(key);
     }
 
+    /// Notes the keys of events that were released before the doubt.
     fn remember(&mut self, events: &[Event]) {
         let start = events.len().saturating_sub(NEARBY);
         for key in events[start..].iter().filter_map(|event| event.key) {
@@ -154,8 +160,8 @@ impl Doubt {
     }
 }
 
-/// Whether the key is repeated in the response of such an event, if that is a hit.
-fn repeats_its_key(event: &Event, options: &OptionsTable) -> bool {
+/// Returns true if a hit would repeat the key in the response to such an event.
+fn can_repeat_key(event: &Event, options: &OptionsTable) -> bool {
     let is_retrieval = matches!(
         event.command,
         Command::Get | Command::Gets | Command::Gat | Command::Gats
@@ -164,8 +170,9 @@ fn repeats_its_key(event: &Event, options: &OptionsTable) -> bool {
     (is_retrieval && event.protocol == Protocol::Text) || names.any(|name| name == "k")
 }
 
-/// Takes out of an event what its response said; whether there was anything. `noreply` is certain without one.
-fn withhold(event: &mut Event) -> bool {
+/// Removes the facts of an event that came from its response. Returns false if there were none. The outcome of `noreply`
+/// stays: it is certain without a response.
+fn forget_response(event: &mut Event) -> bool {
     let certain = event.outcome == Some(Outcome::Suppressed) && event.protocol == Protocol::Text;
     if event.outcome.is_none() || certain {
         return false;

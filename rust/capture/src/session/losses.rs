@@ -1,28 +1,20 @@
-//! Losses that records tell of → the list of them, and what is left to decode.
+//! Losses → a list of them, one by one up to a limit; and bytes that a record tells were lost inside it.
 
-use membench_common::{Header, counter};
-use membench_event::{LossRow, Piece, Segment, Server, Totals};
-
-use super::Session;
+use membench_common::counter;
+use membench_event::{LossRow, Piece, Segment};
 
 /// Most losses listed one by one; the ledger counts the rest.
-const LOSSES_LISTED: usize = 100_000;
+const LISTED: usize = 100_000;
 
-impl Session {
-    /// What follows was decoded without these bytes, which were counted then: it cannot be undone.
-    pub(super) fn leave_late(&mut self, header: &Header, connection: u32, length: u64) {
-        self.late += length;
-        self.list_loss(header.time, connection, "late", length);
-    }
+/// Losses listed one by one.
+#[derive(Debug, Default)]
+pub(super) struct Losses(Vec<LossRow>);
 
-    pub(super) fn note_loss(&mut self, header: &Header, connection: u32, bytes: u64) {
-        let cause = loss_term(header.lost.trailing_zeros()).unwrap_or("ring_full");
-        self.list_loss(header.time, connection, cause, bytes);
-    }
-
-    pub(crate) fn list_loss(&mut self, time: u64, connection: u32, cause: &str, bytes: u64) {
-        if self.losses.len() < LOSSES_LISTED {
-            self.losses.push(LossRow {
+impl Losses {
+    /// Lists a loss on a connection, if there is room.
+    pub(super) fn list(&mut self, time: u64, connection: u32, cause: &str, bytes: u64) {
+        if self.0.len() < LISTED {
+            self.0.push(LossRow {
                 time,
                 connection: Some(connection),
                 cause: cause.to_owned(),
@@ -31,17 +23,17 @@ impl Session {
         }
     }
 
-    /// The losses listed so far, once.
-    pub(crate) fn take_losses(&mut self) -> Vec<LossRow> {
-        std::mem::take(&mut self.losses)
+    /// Takes the losses listed since the last call.
+    pub(super) fn take(&mut self) -> Vec<LossRow> {
+        std::mem::take(&mut self.0)
     }
 }
 
-/// A call of which nothing could be read is bytes that were seen and lost, which the kernel's programs have counted: a gap.
-/// Returns what is left, and the length of that gap.
-pub(super) fn without_fault<'a>(header: &Header, segment: Segment<'a>) -> (Segment<'a>, u64) {
+/// Turns a segment of a call whose buffer could not be read at all into a gap: the kernel programs have counted its bytes
+/// as lost. `lost` is the record's set of causes. Returns the rest of the segment, and the length of that gap.
+pub(super) fn without_fault(lost: u32, segment: Segment<'_>) -> (Segment<'_>, u64) {
     let is_hole = |piece: &Piece<'_>| matches!(piece, Piece::Hole(_));
-    if header.lost & 1 << counter::FAULT == 0 || !segment.pieces.iter().all(is_hole) {
+    if lost & 1 << counter::FAULT == 0 || !segment.pieces.iter().all(is_hole) {
         return (segment, 0);
     }
     let length = segment.length();
@@ -51,38 +43,4 @@ pub(super) fn without_fault<'a>(header: &Header, segment: Segment<'a>) -> (Segme
         ..segment
     };
     (rest, length)
-}
-
-/// Adds what decoding a connection found to its server's flows.
-pub(crate) fn add(servers: &mut [Server], server: u32, totals: &Totals) {
-    if let Some(server) = servers.get_mut(server as usize) {
-        server.request.add(&totals.request);
-        server.response.add(&totals.response);
-    }
-}
-
-/// Sums every cause of lost bytes that the kernel programs count.
-pub(crate) fn lost_bytes(counters: &[u64; counter::COUNT]) -> u64 {
-    counters[counter::RING_FULL as usize..=counter::UNATTENDED as usize]
-        .iter()
-        .sum()
-}
-
-/// What the ledger calls the loss that a counter counts; none for counters that count no loss.
-pub(crate) fn loss_term(index: u32) -> Option<&'static str> {
-    Some(match index {
-        counter::RING_FULL => "ring_full",
-        counter::MISSED => "missed",
-        counter::RECORD_LIMIT => "record_limit",
-        counter::OTHER_SYSCALL => "other_syscall",
-        counter::IO_URING => "io_uring",
-        counter::KERNEL_THREAD => "kernel_thread",
-        counter::COMPAT_TASK => "compat_task",
-        counter::FAULT => "fault",
-        counter::NO_STATE => "no_state",
-        counter::UDP => "udp",
-        counter::OTHER_FAMILY => "other_family",
-        counter::UNATTENDED => "unattended",
-        _ => return None,
-    })
 }

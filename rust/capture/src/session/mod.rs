@@ -1,65 +1,77 @@
-//! Records from the kernel → events, counted to the byte: one recording's state, without threads or clocks.
+//! Kernel records or packets → events, and a ledger of every byte: the state of one recording, without threads or clocks.
 
-use linger::Lingering;
-use membench_common::{Header, counter, kind};
-use membench_decode::Decoder;
-use membench_event::{Direction, Event, Ledger, LossRow, OptionsTable, Segment, Server, Totals};
-
-use crate::session::datagrams::Threads;
-use crate::session::doubts::Doubts;
-use crate::session::sockets::{Role, Seen, Sockets};
-use crate::source::{Decoded, sockets::record::Record};
-
-pub(crate) mod datagrams;
-pub(crate) mod doubts;
+pub(crate) mod announcement;
+pub(crate) mod counters;
+mod datagrams;
+mod doubts;
 mod linger;
-pub(crate) mod losses;
-pub(crate) mod packets;
+mod losses;
 pub mod peer;
-mod peers;
-pub(crate) mod sampling;
 pub mod sockets;
 
-/// The request by which the recorder asks for a server's counters; its place in the stream is a mark.
-const QUESTION: &[u8] = b"stats\r\n";
+use membench_common::{Close, Datagram, Header, counter, kind};
+use membench_decode::Decoder;
+use membench_decode::packet::{Bytes, Found};
+use membench_event::{
+    CloseSide, Direction, Event, Ledger, LossRow, OptionsTable, Piece, Segment, Server, Totals,
+};
+use smallvec::SmallVec;
 
-/// A server's sums at the moment it read our question: the same moment its reply speaks of.
+use crate::Side;
+use crate::session::announcement::Announcement;
+use crate::session::counters::Counters;
+use crate::session::datagrams::{Datagrams, Origin, Streams};
+use crate::session::doubts::{Doubts, PAUSE};
+use crate::session::linger::Lingering;
+use crate::session::losses::Losses;
+use crate::session::sockets::{Role, Seen, Sockets};
+use crate::source::{decoded::Decoded, sockets::record::Record};
+
+/// The request by which the recorder asks a server for its counters. Its place in the stream is a [`Mark`].
+const QUESTION: &[u8] = b"stats\r\n";
+/// Most requests without a response on a connection of packets. Beyond, only one of its directions can be captured, and
+/// the responses are given up.
+const MOST_OPEN: usize = 16_384;
+
+/// A server's sums at the moment it read our question, which is the moment that its answer describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// The socket at which it read it.
+    /// Cookie of the socket on which the server read the question.
     pub cookie: u64,
-    /// What it had moved since the start.
+    /// Sums of the server since the start.
     pub seen: Seen,
 }
 
-/// What one recording has taken in so far.
+/// The state of one recording.
 pub(crate) struct Session {
     pub(crate) sockets: Sockets,
-    threads: Threads,
+    datagrams: Datagrams,
     lingering: Lingering,
     pub(crate) decoder: Decoder,
+    /// Totals of the connections that are closed.
     totals: Totals,
+    /// Bytes of our own connections.
     own: Seen,
-    /// Bytes of records on sockets that were never announced, or closed long before.
-    pub(crate) orphaned: u64,
-    /// Bytes of records that came after what follows them.
+    /// Bytes on sockets that were never announced, or were closed long before.
+    orphaned: u64,
+    /// Bytes that came after the bytes that follow them had been decoded.
     late: u64,
     marks: Vec<Mark>,
-    losses: Vec<LossRow>,
-    /// What packets leave in doubt.
-    pub(crate) doubts: Doubts,
-    /// When the hooks began to be detached, ns.
-    ends: Option<u64>,
-    /// The network namespace that packets are of.
+    losses: Losses,
+    /// Connections of packets whose responses may be assigned to the wrong requests.
+    doubts: Doubts,
+    /// Time at which the source began to detach its hooks, ns.
+    detaching_since: Option<u64>,
+    /// Inode number of the network namespace whose packets are recorded.
     pub(crate) namespace: u32,
 }
 
 impl Session {
-    /// An empty session.
+    /// Creates an empty session.
     pub(crate) fn new(decoder: Decoder, sockets: Sockets) -> Self {
         Self {
             sockets,
-            threads: Threads::default(),
+            datagrams: Datagrams::default(),
             lingering: Lingering::default(),
             decoder,
             totals: Totals::default(),
@@ -67,39 +79,26 @@ impl Session {
             orphaned: 0,
             late: 0,
             marks: Vec::new(),
-            losses: Vec::new(),
+            losses: Losses::default(),
             doubts: Doubts::default(),
-            ends: None,
+            detaching_since: None,
             namespace: 0,
         }
     }
 
-    /// The hooks are detached from this moment on, one after the other.
-    pub(crate) fn ends(&mut self, time: u64) {
-        self.ends = Some(time);
+    /// Notes that the source detaches its hooks, one after the other, from `time` on, ns.
+    pub(crate) fn start_detaching(&mut self, time: u64) {
+        self.detaching_since = Some(time);
     }
 
-    /// Takes one record.
+    /// Takes a record of the kernel programs.
     pub(crate) fn take(&mut self, record: &Record<'_>) {
         match record {
             Record::Bytes {
                 header,
                 direction,
                 pieces,
-            } => {
-                let pieces = pieces.collect();
-                let segment = Segment {
-                    connection: 0,
-                    direction: *direction,
-                    offset: header.offset,
-                    time: header.time,
-                    arrival: (header.arrival != 0).then_some(header.arrival),
-                    filled: header.kind == kind::REQUEST_FILLED,
-                    call: header.call,
-                    pieces: &pieces,
-                };
-                self.take_bytes(header, &segment);
-            }
+            } => self.take_bytes(header, &segment(header, *direction, &pieces.collect())),
             Record::Datagram {
                 header,
                 direction,
@@ -108,37 +107,36 @@ impl Session {
             } => {
                 let pieces = pieces.collect();
                 let segment = Segment {
-                    connection: 0,
-                    direction: *direction,
-                    offset: header.offset,
-                    time: header.time,
                     arrival: None,
                     filled: false,
                     call: 0,
-                    pieces: &pieces,
+                    ..segment(header, *direction, &pieces)
                 };
                 self.take_datagram(header, datagram, &segment);
             }
             Record::Socket { header, socket } => {
-                self.let_go_of(header.cookie);
-                let known = self.sockets.role(header.cookie).is_some();
-                if let Role::Connection(connection) =
-                    self.sockets.announce(header.cookie, socket, header.time)
-                    && !known
-                {
-                    let mid_stream = self.sockets.began_before(connection, socket);
-                    self.decoder.open(connection, mid_stream);
-                    if let Some(server) = self.sockets.server_of(connection) {
-                        self.decoder.assign(connection, server);
-                    }
-                }
+                self.announce(header.cookie, &Announcement::from(*socket), header.time);
             }
             Record::End { header } => {
-                let (_, far) = self.sockets.ends();
-                self.sockets.ended(header.cookie, far);
-                self.let_go_of(header.cookie);
+                let (_, far) = self.sockets.close_sides();
+                self.sockets.note_end(header.cookie, far);
+                self.close_lingering(header.cookie);
             }
             Record::Close { header, close } => self.take_close(header, close),
+        }
+    }
+
+    fn announce(&mut self, cookie: u64, socket: &Announcement, time: u64) {
+        self.close_lingering(cookie);
+        let is_known = self.sockets.role(cookie).is_some();
+        if let Role::Connection(connection) = self.sockets.announce(cookie, socket, time)
+            && !is_known
+        {
+            let mid_stream = self.sockets.is_mid_stream(connection, socket);
+            self.decoder.open(connection, mid_stream);
+            if let Some(server) = self.sockets.server_of(connection) {
+                self.decoder.assign(connection, server);
+            }
         }
     }
 
@@ -151,7 +149,9 @@ impl Session {
         if let Role::Connection(connection) = role
             && segment.offset < self.decoder.end_of(connection, segment.direction)
         {
-            return self.leave_late(header, connection, length);
+            // The bytes after these have been decoded without them, which cannot be undone.
+            self.late += length;
+            return self.losses.list(header.time, connection, "late", length);
         }
         let seen = self.sockets.count(role, segment.direction, length);
         match role {
@@ -162,22 +162,58 @@ impl Session {
                     connection,
                     ..*segment
                 };
-                if self.ends.is_some_and(|time| header.time > time) {
+                if self.detaching_since.is_some_and(|time| header.time > time) {
                     self.decoder.start_detaching();
                 }
-                let (segment, faulted) = losses::without_fault(header, segment);
-                let gap = self
-                    .decoder
-                    .push(&segment, header.lost == 1 << counter::MISSED);
+                let (segment, faulted) = losses::without_fault(header.lost, segment);
+                let is_missed = header.lost == 1 << counter::MISSED;
+                let gap = self.decoder.push(&segment, is_missed);
                 if gap > 0 {
                     self.sockets.count(role, segment.direction, gap - faulted);
-                    self.note_loss(header, connection, gap);
+                    let term = counters::loss_term(header.lost.trailing_zeros());
+                    let term = term.unwrap_or("ring_full");
+                    self.losses.list(header.time, connection, term, gap);
                 }
             }
         }
     }
 
-    pub(crate) fn take_own(&mut self, cookie: u64, segment: &Segment<'_>, seen: Seen) {
+    fn take_datagram(&mut self, header: &Header, datagram: &Datagram, segment: &Segment<'_>) {
+        let cookie = header.cookie;
+        let Some(Role::Datagrams(server)) = self.sockets.role(cookie) else {
+            self.orphaned += segment.length();
+            return;
+        };
+        let origin = Origin {
+            cookie,
+            server,
+            peer: datagrams::named_peer(datagram),
+        };
+        let is_client = self.sockets.side() == Side::Client;
+        let is_named = header.kind == kind::DATAGRAM_REQUEST_NAMED;
+        let thread = (cookie, datagram.thread);
+        let (datagrams, mut streams) = self.datagrams();
+        match segment.direction {
+            _ if is_client => {
+                streams.push(origin, segment);
+            }
+            Direction::Request if is_named => {
+                datagrams.take_named_request(&mut streams, thread, origin, segment);
+            }
+            Direction::Request => datagrams.take_request(&mut streams, thread, origin, segment),
+            Direction::Response => datagrams.take_response(&mut streams, thread, origin, segment),
+        }
+    }
+
+    fn datagrams(&mut self) -> (&mut Datagrams, Streams<'_>) {
+        let streams = Streams {
+            sockets: &mut self.sockets,
+            decoder: &mut self.decoder,
+        };
+        (&mut self.datagrams, streams)
+    }
+
+    fn take_own(&mut self, cookie: u64, segment: &Segment<'_>, seen: Seen) {
         let length = segment.length();
         match segment.direction {
             Direction::Request => self.own.request += length,
@@ -188,14 +224,162 @@ impl Session {
         }
     }
 
-    pub(crate) fn close(&mut self, connection: u32) {
+    /// Closes a socket. Unless it was read to its end, bytes from before may still be read.
+    fn take_close(&mut self, header: &Header, close: &Close) {
+        let Some(Role::Connection(connection)) = self.sockets.close(header.cookie, header.time)
+        else {
+            return;
+        };
+        self.decoder
+            .lose_tail(connection, Direction::Request, close.request_offset);
+        self.decoder
+            .lose_tail(connection, Direction::Response, close.response_offset);
+        if self.sockets.is_read_to_end(connection) {
+            self.close(connection);
+        } else {
+            self.lingering.add(header.cookie, connection, header.time);
+            self.let_go(header.time);
+        }
+    }
+
+    /// Closes this connection, if it is waited for.
+    fn close_lingering(&mut self, cookie: u64) {
+        if let Some(connection) = self.lingering.take(cookie) {
+            self.close(connection);
+        }
+    }
+
+    /// Closes the connections whose last bytes have been waited for long enough at `now`, ns.
+    pub(crate) fn let_go(&mut self, now: u64) {
+        while let Some(connection) = self.lingering.take_overdue(now) {
+            self.close(connection);
+        }
+    }
+
+    /// Returns the role of a socket that is open, or was closed a moment ago.
+    fn role(&self, cookie: u64) -> Option<Role> {
+        let lingering = || self.lingering.get(cookie).map(Role::Connection);
+        self.sockets.role(cookie).or_else(lingering)
+    }
+
+    fn close(&mut self, connection: u32) {
         if let Some(totals) = self.decoder.close(connection) {
             self.sockets.settle(connection, &totals);
             self.totals.add(&totals);
         }
     }
 
-    /// Hands on the events since the last time, if there are any.
+    /// Takes an item found in packets.
+    pub(crate) fn take_found(&mut self, found: &Found<'_>) {
+        match *found {
+            Found::Opened {
+                flow,
+                client,
+                server,
+                time,
+                mid_stream,
+            } => {
+                let namespace = self.namespace;
+                let socket = Announcement::from_packets(namespace, client, server, mid_stream);
+                self.open_flow(flow, &socket, time);
+            }
+            Found::Bytes(bytes) => self.take_payload(&bytes),
+            Found::Ended { flow, direction } => self.sockets.note_end(flow, side(direction)),
+            Found::Closed {
+                flow,
+                time,
+                orderly,
+            } => self.close_flow(flow, time, orderly),
+        }
+    }
+
+    fn open_flow(&mut self, flow: u64, socket: &Announcement, time: u64) {
+        if let Role::Connection(connection) = self.sockets.announce(flow, socket, time) {
+            self.decoder
+                .open_without_reads(connection, socket.mid_stream);
+            if socket.mid_stream {
+                self.doubts.start(connection);
+            } else {
+                self.decoder.expect_barrier(connection);
+            }
+        }
+    }
+
+    fn take_payload(&mut self, bytes: &Bytes<'_>) {
+        let length = bytes.bytes.len() as u64 + u64::from(bytes.hole);
+        let Some(role) = self.sockets.role(bytes.flow) else {
+            self.orphaned += length;
+            return;
+        };
+        let pieces = pieces(bytes);
+        let mut segment = Segment {
+            connection: 0,
+            direction: bytes.direction,
+            offset: bytes.offset,
+            time: bytes.time,
+            arrival: None,
+            filled: false,
+            call: bytes.call,
+            pieces: &pieces,
+        };
+        let seen = self.sockets.count(role, bytes.direction, length);
+        match role {
+            Role::Own(_) => self.take_own(bytes.flow, &segment, seen),
+            // Packets of UDP are not followed.
+            Role::Datagrams(_) => self.orphaned += length,
+            Role::Connection(connection) => {
+                segment.connection = connection;
+                self.push_payload(bytes, &segment);
+            }
+        }
+    }
+
+    fn push_payload(&mut self, bytes: &Bytes<'_>, segment: &Segment<'_>) {
+        let connection = segment.connection;
+        if bytes.direction == Direction::Request && bytes.at_rest {
+            self.note_rest(connection, bytes.pause);
+        }
+        let gap = self.decoder.push(segment, true);
+        if gap > 0 {
+            self.losses.list(bytes.time, connection, "missed", gap);
+        }
+        if self.decoder.open_requests(connection) > MOST_OPEN {
+            self.decoder.give_up_responses(connection);
+        }
+        self.judge_events(connection, bytes.time);
+    }
+
+    /// Notes that a connection was at rest before its next request: pairing can restart there, or has proved right.
+    fn note_rest(&mut self, connection: u32, pause: u64) {
+        if !self.decoder.paired(connection) {
+            self.decoder.expect_barrier(connection);
+        } else if pause >= PAUSE && self.decoder.settled(connection) {
+            self.doubts.confirm(connection);
+        }
+    }
+
+    /// Hands the events that a connection has just yielded to the doubts, which release or hold them.
+    fn judge_events(&mut self, connection: u32, time: u64) {
+        let paired = self.decoder.paired(connection);
+        let (events, options) = (self.decoder.events(), self.decoder.options());
+        self.doubts.take(connection, events, options, paired, time);
+        self.decoder.clear_events();
+    }
+
+    fn close_flow(&mut self, flow: u64, time: u64, orderly: bool) {
+        let Some(Role::Connection(connection)) = self.sockets.close(flow, time) else {
+            return;
+        };
+        if orderly && self.decoder.settled(connection) {
+            self.doubts.confirm(connection);
+        }
+        self.doubts.end(&self.decoder, connection, time);
+        self.close(connection);
+        self.doubts.release(self.decoder.events());
+        self.decoder.clear_events();
+    }
+
+    /// Hands on the events since the last call, if there are any.
     pub(crate) fn hand_on(&mut self, sink: &mut impl FnMut(&Decoded<'_>)) {
         if self.events().is_empty() {
             return;
@@ -208,8 +392,8 @@ impl Session {
         self.clear_events();
     }
 
-    /// The events since they were last cleared; those of packets are settled first.
-    pub(crate) fn events(&self) -> &[Event] {
+    /// Events since they were last cleared. Those of packets are settled first.
+    fn events(&self) -> &[Event] {
         if self.doubts.released().is_empty() {
             self.decoder.events()
         } else {
@@ -217,30 +401,37 @@ impl Session {
         }
     }
 
-    /// The options strings that events refer to.
-    pub(crate) fn options(&self) -> &OptionsTable {
+    /// Options strings that events refer to.
+    fn options(&self) -> &OptionsTable {
         self.decoder.options()
     }
 
-    /// Forgets the events; their room is kept.
-    pub(crate) fn clear_events(&mut self) {
+    /// Forgets the events. Their memory is reused.
+    fn clear_events(&mut self) {
         self.decoder.clear_events();
         self.doubts.clear_released();
     }
 
-    /// The sockets seen so far.
+    /// Sockets seen so far.
     pub(crate) fn sockets(&self) -> &Sockets {
         &self.sockets
     }
 
-    /// The moments at which servers read our questions.
+    /// Moments at which servers read our questions.
     pub(crate) fn marks(&self) -> &[Mark] {
         &self.marks
     }
 
-    /// Ends every connection that is still open; its last events can be taken then. `now`: the packets' clock.
+    /// Returns the losses listed since the last call.
+    pub(crate) fn take_losses(&mut self) -> Vec<LossRow> {
+        self.losses.take()
+    }
+
+    /// Closes every connection that is still open; its last events can be taken then. `now` is the time on the packets'
+    /// clock, ns.
     pub(crate) fn end(&mut self, now: u64) {
-        self.deliver_rest();
+        let (datagrams, mut streams) = self.datagrams();
+        datagrams.end(&mut streams);
         for connection in self.decoder.open_connections() {
             self.doubts.end(&self.decoder, connection, now);
             self.close(connection);
@@ -251,35 +442,35 @@ impl Session {
         }
     }
 
-    /// The counters of a session that took packets: the sums of what was found in them.
-    pub(crate) fn counters(&self) -> [u64; counter::COUNT] {
-        let mut counters = [0; counter::COUNT];
-        let (totals, _) = self.so_far();
+    /// Returns the sums of a source of packets, which counts nothing by itself: those of the bytes that were found.
+    pub(crate) fn counters(&self) -> Counters {
+        let (totals, _) = self.totals_so_far();
         let Totals {
             request, response, ..
         } = totals;
-        counters[counter::REQUEST_BYTES as usize] = request.seen + self.own.request;
-        counters[counter::RESPONSE_BYTES as usize] = response.seen + self.own.response;
-        counters[counter::MISSED as usize] = request.missed + response.missed;
-        counters
+        Counters {
+            request_bytes: request.seen + self.own.request,
+            response_bytes: response.seen + self.own.response,
+            missed: request.missed + response.missed,
+            ..Counters::default()
+        }
     }
 
-    /// What decoding found: on connections that ended, and so far on those that are open.
-    fn so_far(&self) -> (Totals, Vec<Server>) {
+    /// Returns the totals of all connections, and the servers with their bytes, including connections still open.
+    fn totals_so_far(&self) -> (Totals, Vec<Server>) {
         let (mut totals, mut servers) = (self.totals, self.sockets.servers().to_vec());
         for connection in self.decoder.open_connections() {
             if let Some(open) = self.decoder.totals(connection) {
                 totals.add(&open);
-                self.sockets.add_to(&mut servers, connection, &open);
+                self.sockets.add_totals(&mut servers, connection, &open);
             }
         }
         (totals, servers)
     }
 
-    /// The ledger: of a session that has ended, or so far.
-    pub(crate) fn ledger(&self, counters: &[u64; counter::COUNT], program_misses: u64) -> Ledger {
-        let of = |index: u32| counters[index as usize];
-        let (totals, servers) = self.so_far();
+    /// Returns the ledger so far, which is the whole one once the session has ended. `counters` are the source's.
+    pub(crate) fn ledger(&self, counters: Counters, program_misses: u64) -> Ledger {
+        let (totals, servers) = self.totals_so_far();
         let Totals {
             request,
             response,
@@ -288,29 +479,8 @@ impl Session {
             resyncs: _,
         } = totals;
         let mut ledger = Ledger {
-            complete: None,
-            request_bytes: of(counter::REQUEST_BYTES),
-            response_bytes: of(counter::RESPONSE_BYTES),
             own_request_bytes: self.own.request,
             own_response_bytes: self.own.response,
-            packets_dropped: 0,
-            fragments: 0,
-            packets_unreadable: 0,
-            malformed: 0,
-            file_damaged: 0,
-            packets: None,
-            ring_full: of(counter::RING_FULL),
-            missed: of(counter::MISSED),
-            record_limit: of(counter::RECORD_LIMIT),
-            other_syscall: of(counter::OTHER_SYSCALL),
-            io_uring: of(counter::IO_URING),
-            kernel_thread: of(counter::KERNEL_THREAD),
-            compat_task: of(counter::COMPAT_TASK),
-            fault: of(counter::FAULT),
-            no_state: of(counter::NO_STATE),
-            udp: of(counter::UDP),
-            other_family: of(counter::OTHER_FAMILY),
-            unattended: of(counter::UNATTENDED),
             orphaned: self.orphaned,
             late: self.late,
             truncated: request.truncated + response.truncated,
@@ -318,13 +488,46 @@ impl Session {
             unpaired: unpaired + self.doubts.withheld(),
             unmatched,
             program_misses,
-            user_queue_drops: 0,
             boundary: request.boundary + response.boundary,
             servers,
-            ..Ledger::default()
+            ..counters.to_ledger()
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger
+    }
+}
+
+/// Returns the bytes of a record as a segment, of no connection yet.
+fn segment<'a>(header: &Header, direction: Direction, pieces: &'a [Piece<'a>]) -> Segment<'a> {
+    Segment {
+        connection: 0,
+        direction,
+        offset: header.offset,
+        time: header.time,
+        arrival: (header.arrival != 0).then_some(header.arrival),
+        filled: header.kind == kind::REQUEST_FILLED,
+        call: header.call,
+        pieces,
+    }
+}
+
+/// Returns payload as the decoder takes it.
+fn pieces<'a>(bytes: &Bytes<'a>) -> SmallVec<[Piece<'a>; 2]> {
+    let mut pieces = SmallVec::new();
+    if !bytes.bytes.is_empty() {
+        pieces.push(Piece::Bytes(bytes.bytes));
+    }
+    if bytes.hole > 0 {
+        pieces.push(Piece::Hole(bytes.hole));
+    }
+    pieces
+}
+
+/// Returns the side that sends in this direction.
+fn side(direction: Direction) -> CloseSide {
+    match direction {
+        Direction::Request => CloseSide::Client,
+        Direction::Response => CloseSide::Server,
     }
 }
 

@@ -1,54 +1,52 @@
-//! Socket cookies → connections and servers: who talks to whom, as ordinals.
+//! Cookies of sockets → connections, clients and servers, each by its ordinal.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use membench_common::Socket;
 use membench_event::{CloseSide, ConnectionRow, Direction, Flow, Server, Totals, Transport};
 
+use super::announcement::{Announcement, Ends};
+use super::peer::{OpenBefore, OwnAddresses, Peer};
 use crate::Side;
-use crate::session::losses as ledger;
-use crate::session::peer::{self, AF_UNIX, OpenBefore, OwnAddresses, Peer};
 
-const IPPROTO_UDP: u16 = 17;
-
-/// What a socket's bytes are.
+/// The role of a socket, which says whose its bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A connection, by its ordinal.
+    /// The connection with this ordinal.
     Connection(u32),
-    /// The recorder's own, to this server.
+    /// A connection of the recorder itself to the server with this ordinal.
     Own(u32),
-    /// This server's, for datagrams of any peer.
+    /// The socket of the server with this ordinal for the datagrams of all peers.
     Datagrams(u32),
 }
 
-/// The sockets seen so far.
+/// The registry of sockets: connections, clients and servers so far.
 #[derive(Debug, Default)]
 pub struct Sockets {
     side: Side,
     open: HashMap<u64, Role, BuildHasherDefault<CookieHasher>>,
     connections: Vec<ConnectionRow>,
     clients: HashMap<(u32, Option<IpAddr>), u32>,
-    /// Connections of datagrams, by the server's socket and the peer.
+    /// Connections of datagrams, by the socket's cookie and the peer.
     peers: HashMap<(u64, Option<SocketAddr>), u32>,
-    /// Of clients' sockets for datagrams: their own address.
+    /// Local addresses of clients' sockets for datagrams, by cookie.
     hosts: HashMap<u64, IpAddr>,
-    /// The followed paths, as sockets name them by index.
+    /// The followed paths, which announcements name by index.
     paths: Vec<PathBuf>,
     servers: Vec<Server>,
-    /// Bytes seen so far of each server, ours included.
+    /// Bytes seen so far of each server, including those of our own connections.
     seen: Vec<Seen>,
     own: OwnAddresses,
     own_namespace: u32,
     open_before: OpenBefore,
-    /// Which server each connection of ours turned out to reach, and by which socket.
-    asked: HashMap<Peer, (u32, u64)>,
+    /// Server, and cookie of its socket, that each of our own connections reached, by the connection's local end.
+    reached: HashMap<Peer, (u32, u64)>,
 }
 
-/// Spreads cookies: the kernel counts them up or makes them of addresses, and nobody else chooses them.
+/// A fast hasher that spreads cookies. It need not resist attacks: only the kernel chooses cookies, by counting or from
+/// addresses.
 #[derive(Debug, Default)]
 struct CookieHasher(u64);
 
@@ -69,17 +67,18 @@ impl Hasher for CookieHasher {
     }
 }
 
-/// Bytes a server has moved, as far as they were seen.
+/// Sums of the bytes that a server was seen to move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Read.
+    /// Bytes that it read.
     pub request: u64,
-    /// Sent.
+    /// Bytes that it sent.
     pub response: u64,
 }
 
 impl Sockets {
-    /// A registry that knows the recorder's own connections, those that are open already, and the followed paths.
+    /// Creates a registry of servers' sockets that knows the recorder's own connections, the connections that are open
+    /// already, and the followed paths.
     pub fn new(
         own: OwnAddresses,
         own_namespace: u32,
@@ -95,54 +94,57 @@ impl Sockets {
         }
     }
 
-    /// The same for the sockets of one side.
+    /// Sets the side whose sockets are followed.
     #[must_use]
-    pub fn on(self, side: Side) -> Self {
+    pub fn with_side(self, side: Side) -> Self {
         Self { side, ..self }
     }
 
-    /// Which end of connections is followed.
+    /// The side whose sockets are followed.
     pub fn side(&self) -> Side {
         self.side
     }
 
-    /// What the socket with this cookie is; none before it was announced.
+    /// Returns the role of a socket; `None` before it is announced and after it is closed.
     pub fn role(&self, cookie: u64) -> Option<Role> {
         self.open.get(&cookie).copied()
     }
 
-    /// Takes a socket's announcement.
-    pub fn announce(&mut self, cookie: u64, socket: &Socket, time: u64) -> Role {
+    /// Announces a socket, unless it is known, and returns its role.
+    pub fn announce(&mut self, cookie: u64, socket: &Announcement, time: u64) -> Role {
         if let Some(known) = self.role(cookie) {
             return known;
         }
-        let peer = Peer::client(socket, self.side);
-        let role = if socket.protocol == IPPROTO_UDP {
+        let client = socket.client(self.side).canonical();
+        let role = if socket.is_udp {
             if self.side == Side::Client {
-                self.hosts.extend(peer.host().map(|host| (cookie, host)));
+                self.hosts.extend(client.host().map(|host| (cookie, host)));
             }
             Role::Datagrams(self.server(socket))
-        } else if socket.namespace == self.own_namespace && self.own.contains(peer) {
+        } else if socket.namespace == self.own_namespace && self.own.contains(client) {
             let server = self.server(socket);
-            self.asked.insert(peer, (server, cookie));
+            self.reached.insert(client, (server, cookie));
             Role::Own(server)
         } else {
-            Role::Connection(self.connect(socket, peer, time))
+            Role::Connection(self.connect(socket, client, time))
         };
         self.open.insert(cookie, role);
         role
     }
 
-    fn connect(&mut self, socket: &Socket, peer: Peer, time: u64) -> u32 {
-        let before = self.open_before.take(socket, peer, self.side) || socket.mid_stream != 0;
-        let client = self.client(socket.namespace, peer.host());
+    fn connect(&mut self, socket: &Announcement, client: Peer, time: u64) -> u32 {
+        let server = socket.server(self.side);
+        let was_open = self.open_before.take(socket.namespace, server, client);
+        let opened = (!was_open && !socket.mid_stream).then_some(time);
+        let transport = client.transport();
+        let client = self.client(socket.namespace, client.host());
         let server = self.server(socket);
-        self.add(server, client, peer.transport(), (!before).then_some(time))
+        self.add(server, client, transport, opened)
     }
 
-    /// The connection of a peer's datagrams to a server's socket, or of a client's socket, which has one; and whether it
-    /// is the first of them.
-    pub fn of_datagram(
+    /// Returns the connection of a datagram, and true if it is new. A server's socket has a connection for each peer; a
+    /// client's socket has one.
+    pub fn datagram_connection(
         &mut self,
         cookie: u64,
         server: u32,
@@ -152,8 +154,8 @@ impl Sockets {
         if let Some(known) = self.peers.get(&(cookie, peer)) {
             return (*known, false);
         }
-        let of_server = self.servers.get(server as usize);
-        let namespace = of_server.map_or(0, |server| server.network_namespace);
+        let row = self.servers.get(server as usize);
+        let namespace = row.map_or(0, |server| server.network_namespace);
         let host = self.hosts.get(&cookie).copied();
         let client = self.client(namespace, host.or(peer.map(|peer| peer.ip())));
         let connection = self.add(server, client, Transport::Udp, Some(time));
@@ -182,14 +184,15 @@ impl Sockets {
         connection
     }
 
-    /// Whether bytes may have moved on a connection before its first that was seen.
-    pub fn began_before(&self, connection: u32, socket: &Socket) -> bool {
+    /// Returns true if bytes may have moved on a connection before the first ones that were seen. A UNIX-domain socket
+    /// does not show it itself.
+    pub fn is_mid_stream(&self, connection: u32, socket: &Announcement) -> bool {
         let row = self.connections.get(connection as usize);
-        socket.mid_stream != 0
-            || socket.family == AF_UNIX && row.is_some_and(|row| row.opened.is_none())
+        let was_open = row.is_some_and(|row| row.opened.is_none());
+        socket.mid_stream || matches!(socket.ends, Ends::Unix { .. }) && was_open
     }
 
-    fn server(&mut self, socket: &Socket) -> u32 {
+    fn server(&mut self, socket: &Announcement) -> u32 {
         let wanted = self.describe(socket);
         let known = self.servers.iter().find(|server| {
             server.pid == wanted.pid
@@ -207,51 +210,50 @@ impl Sockets {
         server
     }
 
-    /// A socket's server, but for its ordinal. Neither packets nor a client's socket tell its process: there the address
-    /// has to.
-    fn describe(&self, socket: &Socket) -> Server {
-        let base = Server {
-            network_namespace: socket.namespace,
-            ..Server::default()
-        };
-        // A client's own process is not the server's.
+    /// Returns the server of a socket, without its ordinal. Neither packets nor a client's socket show the server's
+    /// process, so its address identifies it.
+    fn describe(&self, socket: &Announcement) -> Server {
+        // The process of a client's socket is the client.
         let pid = match self.side {
             Side::Server => socket.pid,
             Side::Client => 0,
         };
-        if socket.family == AF_UNIX {
-            let path = self.paths.get(usize::from(socket.local_port));
-            return Server {
-                path: path.map(|path| path.display().to_string()),
-                pid,
-                ..base
-            };
-        }
-        if self.side == Side::Client {
-            return Server {
-                port: socket.remote_port,
-                address: Peer::server(socket),
-                ..base
-            };
-        }
-        Server {
-            port: socket.local_port,
+        let server = Server {
             pid,
-            address: (pid == 0).then(|| peer::address(socket.family, &socket.local)),
-            ..base
+            network_namespace: socket.namespace,
+            ..Server::default()
+        };
+        match (socket.ends, self.side) {
+            (Ends::Unix { path, .. }, _) => {
+                let path = self.paths.get(usize::from(path));
+                Server {
+                    path: path.map(|path| path.display().to_string()),
+                    ..server
+                }
+            }
+            (Ends::Inet { remote, .. }, Side::Client) => Server {
+                port: remote.port(),
+                address: Some(remote.ip().to_canonical()),
+                ..server
+            },
+            (Ends::Inet { local, .. }, Side::Server) => Server {
+                port: local.port(),
+                address: (pid == 0).then(|| local.ip()),
+                ..server
+            },
         }
     }
 
-    /// A side has closed: remembered if it is the first to.
-    pub fn ended(&mut self, cookie: u64, side: CloseSide) {
+    /// Notes that a side has closed. The first to close is remembered.
+    pub fn note_end(&mut self, cookie: u64, side: CloseSide) {
         if let Some(row) = self.row(cookie) {
             row.close_side.get_or_insert(side);
         }
     }
 
-    /// The socket was closed; its cookie is forgotten. Returns what it was.
-    pub fn closed(&mut self, cookie: u64, time: u64) -> Option<Role> {
-        let (near, _) = self.ends();
+    /// Closes a socket, whose cookie is forgotten, and returns its role.
+    pub fn close(&mut self, cookie: u64, time: u64) -> Option<Role> {
+        let (near, _) = self.close_sides();
         if let Some(row) = self.row(cookie) {
             row.close_side.get_or_insert(near);
             row.closed = Some(time);
@@ -259,15 +261,16 @@ impl Sockets {
         self.open.remove(&cookie)
     }
 
-    /// Whether a receive has returned nothing on it: the other side had closed first, or before all was read.
-    pub fn is_read_to_its_end(&self, connection: u32) -> bool {
-        let (_, far) = self.ends();
+    /// Returns true if a receive has returned nothing, so that nothing is left to read: the other side closed first, or
+    /// closed before everything was read.
+    pub fn is_read_to_end(&self, connection: u32) -> bool {
+        let (_, far) = self.close_sides();
         let row = self.connections.get(connection as usize);
         row.is_some_and(|row| row.close_side == Some(far))
     }
 
-    /// Whose the followed end is, and the other.
-    pub(crate) fn ends(&self) -> (CloseSide, CloseSide) {
+    /// Returns the side of the followed end, and that of the other.
+    pub(crate) fn close_sides(&self) -> (CloseSide, CloseSide) {
         match self.side {
             Side::Server => (CloseSide::Server, CloseSide::Client),
             Side::Client => (CloseSide::Client, CloseSide::Server),
@@ -281,7 +284,7 @@ impl Sockets {
         self.connections.get_mut(connection as usize)
     }
 
-    /// Counts bytes a socket moved; returns its server's sums.
+    /// Counts bytes that a socket moved, and returns its server's sums.
     pub fn count(&mut self, role: Role, direction: Direction, bytes: u64) -> Seen {
         let server = match role {
             Role::Own(server) | Role::Datagrams(server) => Some(server),
@@ -297,19 +300,19 @@ impl Sockets {
         *seen
     }
 
-    /// The server of a connection.
+    /// Returns the ordinal of a connection's server.
     pub fn server_of(&self, connection: u32) -> Option<u32> {
         self.connections
             .get(connection as usize)
             .map(|row| row.server)
     }
 
-    /// The server that a connection of ours, with this local address, reached, and the cookie of its socket there.
-    pub fn asked(&self, own: Peer) -> Option<(u32, u64)> {
-        self.asked.get(&own.canonical()).copied()
+    /// Returns the server that our own connection from `own` reached, and the cookie of the server's socket.
+    pub fn reached(&self, own: Peer) -> Option<(u32, u64)> {
+        self.reached.get(&own.canonical()).copied()
     }
 
-    /// Adds what decoding a connection found to its row and its server.
+    /// Adds the totals of a decoded connection to its row and its server.
     pub fn settle(&mut self, connection: u32, totals: &Totals) {
         let Some(row) = self.connections.get_mut(connection as usize) else {
             return;
@@ -317,17 +320,17 @@ impl Sockets {
         let lost = |flow: &Flow| flow.unsynced + flow.truncated + flow.not_decoded + flow.missed;
         row.lost_bytes = lost(&totals.request) + lost(&totals.response);
         row.resyncs = totals.resyncs;
-        ledger::add(&mut self.servers, row.server, totals);
+        add(&mut self.servers, row.server, totals);
     }
 
-    /// Adds what decoding a connection found to its server among these.
-    pub(crate) fn add_to(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
+    /// Adds the totals of a connection that is still open to its server in `servers`, a copy of the table.
+    pub(crate) fn add_totals(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
         if let Some(row) = self.connections.get(connection as usize) {
-            ledger::add(servers, row.server, totals);
+            add(servers, row.server, totals);
         }
     }
 
-    /// How many connections there were, and how many of them are open.
+    /// Returns the number of connections so far, and of those that are open.
     pub fn counts(&self) -> (usize, usize) {
         let own = self
             .open
@@ -337,19 +340,26 @@ impl Sockets {
         (self.connections.len(), self.open.len() - own)
     }
 
-    /// The connections seen so far.
+    /// Connections so far.
     pub fn connections(&self) -> &[ConnectionRow] {
         &self.connections
     }
 
-    /// The servers seen so far.
+    /// Servers so far.
     pub fn servers(&self) -> &[Server] {
         &self.servers
     }
 
-    /// The tables, at the end.
+    /// Returns the tables of connections and servers.
     pub fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>) {
         (self.connections, self.servers)
+    }
+}
+
+fn add(servers: &mut [Server], server: u32, totals: &Totals) {
+    if let Some(server) = servers.get_mut(server as usize) {
+        server.request.add(&totals.request);
+        server.response.add(&totals.response);
     }
 }
 

@@ -1,3 +1,7 @@
+//! Records of the kernel programs → events and the ledger.
+
+mod packets;
+
 use membench_common::{Close, Part, Socket};
 use membench_decode::Responses;
 use membench_decode::privacy::KeyHasher;
@@ -78,7 +82,7 @@ fn close(session: &mut Session, time: u64) {
 }
 
 #[test]
-fn what_is_read_after_a_socket_was_closed_is_of_its_connection_for_a_while() {
+fn bytes_read_soon_after_a_close_belong_to_the_connection() {
     for (waited, events, orphaned) in [(0, 2, 0), (u64::MAX, 1, 7)] {
         let mut session = session();
         take_text(&mut session, kind::REQUEST, 0, "get a\r\n");
@@ -88,7 +92,7 @@ fn what_is_read_after_a_socket_was_closed_is_of_its_connection_for_a_while() {
         take_text(&mut session, kind::REQUEST, 7, "get b\r\n");
         session.end(0);
         assert_eq!(session.events().len(), events);
-        let ledger = session.ledger(&[0; counter::COUNT], 0);
+        let ledger = session.ledger(Counters::default(), 0);
         assert_eq!(ledger.orphaned, orphaned);
         assert_eq!(ledger.servers[0].request.seen, 14 - orphaned);
         assert_eq!(session.sockets().connections()[0].closed, Some(100));
@@ -96,7 +100,7 @@ fn what_is_read_after_a_socket_was_closed_is_of_its_connection_for_a_while() {
 }
 
 #[test]
-fn a_socket_that_was_read_to_its_end_is_done_when_it_is_closed() {
+fn a_connection_that_was_read_to_its_end_is_settled_when_it_is_closed() {
     let mut session = session();
     take_text(&mut session, kind::REQUEST, 0, "get a\r\n");
     take_text(&mut session, kind::RESPONSE, 0, "END\r\n");
@@ -106,7 +110,7 @@ fn a_socket_that_was_read_to_its_end_is_done_when_it_is_closed() {
 }
 
 #[test]
-fn a_record_that_comes_after_what_follows_it_is_a_loss_and_moves_nothing_else() {
+fn a_record_that_comes_too_late_is_a_loss_and_shifts_nothing_else() {
     let mut session = session();
     let exchanges = ["get a\r\n", "get b\r\n", "get c\r\n"];
     // The second request comes last.
@@ -118,10 +122,12 @@ fn a_record_that_comes_after_what_follows_it_is_a_loss_and_moves_nothing_else() 
     }
     session.end(0);
     assert_eq!(session.events().len(), 2);
-    let mut counters = [0; counter::COUNT];
-    counters[counter::REQUEST_BYTES as usize] = 21;
-    counters[counter::RESPONSE_BYTES as usize] = 15;
-    let ledger = session.ledger(&counters, 0);
+    let counters = Counters {
+        request_bytes: 21,
+        response_bytes: 15,
+        ..Counters::default()
+    };
+    let ledger = session.ledger(counters, 0);
     assert_eq!((ledger.late, ledger.complete), (12, Some(false)));
     let flows = (ledger.servers[0].request, ledger.servers[0].response);
     assert_eq!((flows.0.seen, flows.1.seen), (21, 15));
@@ -129,5 +135,5 @@ fn a_record_that_comes_after_what_follows_it_is_a_loss_and_moves_nothing_else() 
         assert_eq!(flow.accounted(), flow.seen, "{flow:?}");
     }
     let late = |row: &&LossRow| row.cause == "late";
-    assert_eq!(session.losses.iter().filter(late).count(), 2);
+    assert_eq!(session.take_losses().iter().filter(late).count(), 2);
 }

@@ -1,5 +1,6 @@
 //! Kernel hooks, packets, or memcached's own log → decoded events, by one contract.
 
+pub(crate) mod decoded;
 pub(crate) mod file;
 #[cfg(feature = "ebpf")]
 pub(crate) mod frames;
@@ -22,7 +23,7 @@ pub(crate) mod spec;
 use std::time::Duration;
 
 use membench_decode::{Decoder, privacy::KeyHasher};
-use membench_event::{Anchor, Class, ConnectionRow, Event, Failure, Ledger, LossRow, OptionsTable};
+use membench_event::{Anchor, Class, ConnectionRow, Failure, Ledger, LossRow};
 use serde_json::Value;
 
 use crate::recorder::end::Ended;
@@ -31,7 +32,7 @@ use crate::recorder::recording::Difference;
 use crate::recorder::status::ServerStatus;
 use crate::selection::namespaces;
 use crate::session::{Session, peer::OpenBefore, peer::OwnAddresses, sockets::Sockets};
-use crate::source::{file::File, log::LogSource, packets::Packets};
+use crate::source::{decoded::Decoded, file::File, log::LogSource, packets::Packets};
 use crate::{Error, Facts, Followed, RecordOptions, Result, Side, SourceSpec, clock};
 
 #[cfg(feature = "pcap")]
@@ -73,16 +74,6 @@ macro_rules! each {
             Source::Log($source) => $call,
         }
     };
-}
-
-/// Events as a source has decoded them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Decoded<'a> {
-    pub(crate) events: &'a [Event],
-    /// The strings that their options refer to; `None` for a source that knows no options.
-    pub(crate) options: Option<&'a OptionsTable>,
-    /// Every connection so far.
-    pub(crate) connections: &'a [ConnectionRow],
 }
 
 /// The result of one look at a source.
@@ -297,7 +288,7 @@ impl Setup<'_> {
             .client_side(*side == Side::Client);
         let paths = sockets.clone();
         let sockets =
-            Sockets::new(self.own.clone(), namespaces::own(), open_before, paths).on(*side);
+            Sockets::new(self.own.clone(), namespaces::own(), open_before, paths).with_side(*side);
         let mut session = Session::new(decoder, sockets);
         session.namespace = namespace;
         session

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use membench_common::counter;
 use membench_decode::packet::{Flows, Limits, Packet};
 use membench_event::{ConnectionRow, Ledger, LossRow, ratio};
 
 use crate::recorder::end::Ended;
 use crate::recorder::inquiry::Inquiry;
 use crate::session::Session;
-use crate::session::losses::lost_bytes;
+use crate::session::counters::Counters;
 use crate::session::peer::OpenBefore;
-use crate::source::{Comparison, Decoded, Description, Drained, Lost, Setup};
+use crate::source::decoded::Decoded;
+use crate::source::{Comparison, Description, Drained, Lost, Setup};
 
 /// Time by which packets may lag behind the clock, ns: the kernel holds them back, and processors differ.
 const BEHIND: u64 = 100_000_000;
@@ -169,17 +169,18 @@ impl<F: Feed> Packets<F> {
 
     pub(crate) fn lost(&self) -> Lost {
         Lost {
-            bytes: lost_bytes(&self.counters()),
+            bytes: self.counters().lost_bytes(),
             lines: 0,
         }
     }
 
-    fn counters(&self) -> [u64; counter::COUNT] {
-        let mut counters = self.session.counters();
+    fn counters(&self) -> Counters {
         let unfollowed = self.flows.unfollowed();
-        counters[counter::UDP as usize] = unfollowed.udp;
-        counters[counter::NO_STATE as usize] = unfollowed.no_state;
-        counters
+        Counters {
+            udp: unfollowed.udp,
+            no_state: unfollowed.no_state,
+            ..self.session.counters()
+        }
     }
 
     pub(crate) fn ledger(&mut self) -> Ledger {
@@ -197,7 +198,7 @@ impl<F: Feed> Packets<F> {
             malformed,
             file_damaged: is_damaged.into(),
             packets: Some(self.flows.packets()),
-            ..self.session.ledger(&self.counters(), 0)
+            ..self.session.ledger(self.counters(), 0)
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger

@@ -1,25 +1,28 @@
-//! memcached's wall clock → times of one schedule: equal microseconds in order, steps of the clock taken out.
+//! Times by memcached's wall clock → `CLOCK_MONOTONIC`: lines of one microsecond stay in order, and steps of the clock
+//! are taken out.
 
 use membench_event::Anchor;
 
-/// How far threads' readings may be in another order than their gids, µs.
+/// Most by which a line's time may precede that of an earlier gid because threads race for the gid, µs.
 const RACE: u64 = 50;
-/// A clock that goes back by this was set, µs.
+/// Jump back in time by which memcached's clock must have been set, µs.
 const STEP: u64 = 1_000_000;
 
-/// Places lines, which come by gid, in time.
+/// A clock that gives each line its time. Lines are taken in order of their gids.
 #[derive(Debug)]
 pub(super) struct LogClock {
     anchor: Anchor,
-    /// By how much memcached's clock is ahead of ours, µs: what was found at the start, and what it was set back since.
+    /// Lead of memcached's clock over ours, µs: the lead found at the start, less the steps back since.
     ahead: i64,
+    /// Latest time of a line by memcached's clock, µs.
     last_us: u64,
+    /// Latest time given to a line, ns.
     last_ns: u64,
     steps: u64,
 }
 
 impl LogClock {
-    /// A clock that is ahead of the anchor's by so many seconds.
+    /// Creates the clock of a memcached that is ahead of the anchor by `ahead_s` seconds.
     pub(super) fn new(anchor: Anchor, ahead_s: i64) -> Self {
         Self {
             anchor,
@@ -30,7 +33,7 @@ impl LogClock {
         }
     }
 
-    /// The time of a line, `CLOCK_MONOTONIC`, ns.
+    /// Returns the time of the next line, `CLOCK_MONOTONIC`, ns.
     pub(super) fn time(&mut self, micros: u64) -> u64 {
         if micros + STEP <= self.last_us {
             self.steps += 1;
@@ -48,7 +51,7 @@ impl LogClock {
         time
     }
 
-    /// How often memcached's clock was set back.
+    /// Returns how often memcached's clock was set back.
     pub(super) fn steps(&self) -> u64 {
         self.steps
     }

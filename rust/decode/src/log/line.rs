@@ -1,90 +1,90 @@
-//! One line of memcached's log → what it says, borrowed.
+//! A line of memcached's log → the action it reports, borrowed.
 
 use membench_event::{Command, Outcome};
 
-/// Longest key memcached can hold, with room to see that there is more.
+/// Size of a buffer for a decoded key: memcached's longest key, and room to notice that one is longer, bytes.
 pub const KEY_ROOM: usize = 256;
-/// Latest time believed, s since 1970: its nanoseconds still fit.
+/// Latest time that is accepted, s since 1970: in nanoseconds it fits an `i64`.
 const LATEST_S: u64 = 9_000_000_000;
 
-/// What a line says.
+/// A line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// Something that memcached did.
+    /// Report of an action.
     Entry(Entry<'a>),
-    /// How many lines the reader was too slow for, just before this one.
+    /// Number of lines left out before this one because the reader was too slow.
     Skipped(u64),
-    /// Nothing: an empty line, or the greeting in a stored log.
+    /// An empty line, or the greeting in a stored log.
     Blank,
 }
 
-/// One logged action.
+/// A logged action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// When, by memcached's wall clock, µs since 1970.
+    /// Time by memcached's wall clock, µs since 1970.
     pub micros: u64,
-    /// Ordinal over all of memcached's threads: lines come in another order.
+    /// Ordinal across memcached's threads. Lines arrive in another order.
     pub gid: u64,
-    /// What.
+    /// The action.
     pub action: Action<'a>,
 }
 
-/// What memcached did. Keys are as in the line: URI-encoded, see [`decode_key`]. `descriptor` is the connection's file
-/// descriptor in memcached, where the line has one.
+/// An action of memcached. Keys are URI-encoded, as in the line; [`decode_key`] decodes them. A connection is named by
+/// its file descriptor in memcached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
-    /// A key was looked up: by a command that reads, by one that changes, or before a store.
+    /// Look-up of a key, by a command that reads, by one that changes, or before a store.
     Lookup {
-        /// Which.
+        /// The key, encoded.
         key: &'a [u8],
-        /// Whether it was there.
+        /// True if the key was found.
         found: bool,
-        /// Of which connection.
+        /// File descriptor of the connection; `None` if the line lacks it.
         descriptor: Option<u32>,
-        /// Bytes of the value found, where the line says it.
+        /// Size of the value found, bytes; `None` if the line lacks it.
         size: Option<u32>,
     },
-    /// An item was stored, or was not.
+    /// Store of an item, successful or not.
     Store {
-        /// Its key.
+        /// The key, encoded.
         key: &'a [u8],
-        /// What came of it.
+        /// Result of the store.
         outcome: Outcome,
-        /// By which command, if memcached says.
+        /// Command that stores; `None` if the line lacks it.
         command: Option<Command>,
-        /// Seconds until it expires, in two's complement; 0: never.
+        /// Expiry, s, in two's complement; 0 is never.
         ttl: Option<u32>,
-        /// Of which connection.
+        /// File descriptor of the connection; `None` if the line lacks it.
         descriptor: Option<u32>,
-        /// Bytes of the value as it now is.
+        /// Size of the whole value after the store, bytes; `None` if the line lacks it.
         size: Option<u32>,
     },
-    /// An item was deleted.
+    /// Deletion of an item.
     Deletion {
-        /// Its key.
+        /// The key, encoded.
         key: &'a [u8],
-        /// By which command, if memcached says.
+        /// Command that deletes; `None` if the line lacks it.
         command: Option<Command>,
     },
-    /// A client connected.
+    /// Opening of a connection.
     Open {
-        /// From where; `unix` for a local socket.
+        /// Address of the client; `unix` for a local socket.
         address: &'a [u8],
-        /// As what.
+        /// File descriptor of the connection.
         descriptor: u32,
     },
-    /// A connection ended.
+    /// Closing of a connection.
     Close {
-        /// Which.
+        /// File descriptor of the connection.
         descriptor: u32,
-        /// `normal`, `error`, `idle_timeout` or `shutdown`.
+        /// Reason: `normal`, `error`, `idle_timeout` or `shutdown`.
         reason: &'a [u8],
     },
-    /// Something else: an eviction, a raw command, ….
+    /// Any other action: an eviction, a raw command, ….
     Other,
 }
 
-/// The fields of a line by name; the first of a name counts.
+/// Fields of a line by name. The first field of a name counts.
 #[derive(Default)]
 struct Fields<'a> {
     key: Option<&'a [u8]>,
@@ -97,7 +97,7 @@ struct Fields<'a> {
     reason: Option<&'a [u8]>,
 }
 
-/// Reads a line, its end cut off; none if it is no line of memcached's log.
+/// Parses a line without its line feed; `None` if it is not memcached's.
 pub fn parse(line: &[u8]) -> Option<Line<'_>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() || line == b"OK" {
@@ -113,7 +113,7 @@ pub fn parse(line: &[u8]) -> Option<Line<'_>> {
         micros: micros(time.strip_prefix(b"ts=")?)?,
         gid: number(gid.strip_prefix(b"gid=")?)?,
         action: match kind.strip_prefix(b"type=") {
-            Some(kind) => action(kind, &Fields::of(rest))?,
+            Some(kind) => action(kind, &Fields::parse(rest))?,
             None => Action::Other,
         },
     };
@@ -153,7 +153,7 @@ fn action<'a>(kind: &[u8], fields: &Fields<'a>) -> Option<Action<'a>> {
 }
 
 impl<'a> Fields<'a> {
-    fn of(mut rest: &'a [u8]) -> Self {
+    fn parse(mut rest: &'a [u8]) -> Self {
         let mut fields = Self::default();
         while !rest.is_empty() {
             let (field, others) = token(rest);
@@ -182,7 +182,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Turns `%2C` into the byte it stands for; none if the key is longer than any, or not so encoded.
+/// Decodes a URI-encoded key (`%2C` is a comma) into `room`; `None` if it is empty, too long or badly encoded.
 pub fn decode_key<'r>(encoded: &[u8], room: &'r mut [u8; KEY_ROOM]) -> Option<&'r [u8]> {
     let (mut length, mut rest) = (0, encoded);
     while let Some((&first, others)) = rest.split_first() {
@@ -206,7 +206,7 @@ fn hexadecimal(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-/// The bytes up to a space, and those after it.
+/// Splits a line at its first space, which belongs to neither part.
 fn token(line: &[u8]) -> (&[u8], &[u8]) {
     match memchr::memchr(b' ', line) {
         Some(at) => (&line[..at], &line[at + 1..]),
@@ -214,7 +214,7 @@ fn token(line: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// `S.U`, where U is a number of microseconds **without** leading zeros: `5.17` is 5.000017 s.
+/// Parses `S.U`, where U is a number of microseconds **without** leading zeros: `5.17` is 5.000017 s.
 fn micros(text: &[u8]) -> Option<u64> {
     let (seconds, micros) = text.split_at(memchr::memchr(b'.', text)?);
     let (seconds, micros) = (number(seconds)?, number(&micros[1..])?);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_says_what_memcached_did() {
+    fn a_line_reports_the_action_with_its_fields() {
         let get = entry("ts=5.6 gid=4 type=item_get key=a%3Ab status=found clsid=1 cfd=16 size=5");
         let lookup = Action::Lookup {
             key: b"a%3Ab",
@@ -326,19 +326,19 @@ mod tests {
             descriptor, size, ..
         } = entry("ts=5.6 gid=4 type=item_get key=k status=expired clsid=1").action
         else {
-            panic!("no look-up")
+            panic!("not a look-up")
         };
         assert_eq!((descriptor, size), (None, None));
     }
 
     #[test]
-    fn what_a_client_wrote_is_not_taken_for_a_field() {
+    fn text_that_a_client_sent_is_not_taken_for_a_field() {
         let raw = "ts=5.6 gid=4 <9 get type=item_get key=k status=found";
         assert_eq!(entry(raw).action, Action::Other);
     }
 
     #[test]
-    fn what_is_no_line_is_refused() {
+    fn malformed_lines_are_refused() {
         let lines = [
             "ts=5 gid=1 type=item_get key=k status=found",
             "ts=5.1000000 gid=1 type=item_get key=k status=found",
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn skipped_lines_and_greetings_are_told_apart() {
+    fn skipped_lines_and_greetings_are_recognised() {
         assert_eq!(parse(b"skipped=17"), Some(Line::Skipped(17)));
         assert_eq!(parse(b"OK\r"), Some(Line::Blank));
         assert_eq!(parse(b""), Some(Line::Blank));
@@ -388,7 +388,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+        fn no_bytes_make_parsing_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let mut room = [0; KEY_ROOM];
             let _ = (parse(&bytes), decode_key(&bytes, &mut room));
         }

@@ -1,7 +1,7 @@
-//! Bytes of memcached's log → events, one an operation: one recording's state, without threads or clocks.
+//! Bytes of memcached's log → events, one per operation: the state of one recording, without threads or clocks.
 
 mod clock;
-mod connections;
+mod descriptors;
 mod line;
 mod operations;
 mod order;
@@ -11,35 +11,52 @@ mod tests;
 use crate::privacy::KeyHasher;
 use membench_event::{Anchor, Command, ConnectionRow, Event};
 
-pub use connections::LEFT_OUT;
-use connections::{Peer, close_side};
+pub use descriptors::LEFT_OUT;
+use descriptors::{Peer, close_side};
 pub use line::{Action, Entry, KEY_ROOM, Line, decode_key, parse};
-use operations::{Logged, Operations, Stored, What};
+use operations::{HashedAction, Logged, Operations, Stored};
 use order::Order;
 
-/// Longest line worth keeping; memcached's own limit is 4096.
+/// Longest line that is kept, bytes; memcached's own limit is 4096.
 const LINE_MAX: usize = 8192;
 
-/// What became of the lines.
+/// Counts of the lines of a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Lines read, `skipped` ones not among them.
+    /// Lines read; `skipped` lines are not among them.
     pub lines: u64,
     /// Lines that memcached says it did not hand out.
     pub skipped: u64,
-    /// Lines that are none of memcached's log.
+    /// Lines that are not memcached's.
     pub unparsed: u64,
     /// Times memcached's clock was set back.
     pub clock_steps: u64,
-    /// Bytes of a line that the end cut short.
+    /// Bytes of an incomplete line at the end.
     pub boundary: u64,
 }
 
-/// Turns a log into events.
+/// The decoder of one server's log.
+///
+/// ```
+/// use membench_decode::{log::Log, privacy::KeyHasher};
+/// use membench_event::{Anchor, Command, Outcome};
+///
+/// let mut log = Log::new(KeyHasher::random()?, Anchor::default(), 0);
+/// log.take(b"ts=5.17 gid=1 type=item_get key=user%3A42 sta", 0);
+/// log.take(b"tus=found clsid=1 cfd=9 size=3\n", 0);
+/// log.finish();
+///
+/// let [event] = log.events() else { panic!("one operation") };
+/// assert_eq!((event.command, event.outcome), (Command::Get, Some(Outcome::Hit)));
+/// assert_eq!((event.key_size, event.value_size), (Some(7), Some(3)));
+/// assert_eq!(event.time, 5_000_017_000);
+/// # Ok::<(), membench_decode::privacy::KeyError>(())
+/// ```
 pub struct Log {
     hasher: KeyHasher,
+    /// The incomplete line at the end of the bytes taken.
     held: Vec<u8>,
-    /// What is held began a line too long to be one.
+    /// True while a line is read that is too long to be memcached's; its bytes are dropped.
     overlong: bool,
     order: Order<Logged>,
     operations: Operations,
@@ -47,7 +64,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// An empty log of a server whose clock is ahead of the anchor's by so many seconds.
+    /// Creates the decoder for a server whose clock is ahead of the anchor's by `ahead_s` seconds.
     pub fn new(hasher: KeyHasher, anchor: Anchor, ahead_s: i64) -> Self {
         Self {
             hasher,
@@ -67,14 +84,14 @@ impl Log {
         self
     }
 
-    /// Notes from where a connection came that is there already.
+    /// Notes the client's address of a connection that was opened before the log.
     pub fn note_connection(&mut self, descriptor: u32, address: &str) {
         self.operations
             .connections()
             .note_before(descriptor, address);
     }
 
-    /// Takes the next bytes of the log, cut anywhere, that arrived at `now`, ns.
+    /// Takes the next bytes of the log, split anywhere, which arrived at `now`, ns.
     pub fn take(&mut self, bytes: &[u8], now: u64) {
         let mut rest = bytes;
         while let Some(at) = memchr::memchr(b'\n', rest) {
@@ -91,7 +108,7 @@ impl Log {
         self.release(now);
     }
 
-    /// Lets go of what has waited long enough by `now`.
+    /// Turns lines and look-ups that have waited long enough at `now`, ns, into events.
     pub fn release(&mut self, now: u64) {
         while let Some(logged) = self.order.pop(now) {
             self.operations.settle(logged);
@@ -99,7 +116,7 @@ impl Log {
         self.operations.sweep(now);
     }
 
-    /// Ends the log: whatever waits becomes events. A line cut short by the end is none.
+    /// Ends the log: lines and look-ups that still wait become events. An incomplete last line does not.
     pub fn finish(&mut self) {
         self.counts.boundary += self.held.len() as u64;
         self.held.clear();
@@ -109,27 +126,27 @@ impl Log {
         self.operations.finish();
     }
 
-    /// The events so far.
+    /// Events since they were last cleared.
     pub fn events(&self) -> &[Event] {
         self.operations.events()
     }
 
-    /// Forgets them.
+    /// Forgets the events.
     pub fn clear_events(&mut self) {
         self.operations.clear_events();
     }
 
-    /// The connections so far.
+    /// Connections so far.
     pub fn connections(&self) -> &[ConnectionRow] {
         self.operations.rows()
     }
 
-    /// How many connections there were, and how many are open.
+    /// Returns the number of connections so far, and of those that are open.
     pub fn connection_counts(&mut self) -> (usize, usize) {
         self.operations.connections().counts()
     }
 
-    /// What became of the lines so far.
+    /// Counts of the lines so far.
     pub fn counts(&self) -> Counts {
         Counts {
             clock_steps: self.operations.clock_steps(),
@@ -174,7 +191,7 @@ impl Log {
         let logged = Logged {
             micros: entry.micros,
             arrived: now,
-            what: self.hide(entry.action)?,
+            action: self.hide(entry.action)?,
         };
         self.order.push(entry.gid, now, logged);
         while let Some(logged) = self.order.pop(now) {
@@ -183,8 +200,8 @@ impl Log {
         Some(())
     }
 
-    /// A line without its key; none if the key is not one.
-    fn hide(&self, action: Action<'_>) -> Option<What> {
+    /// Replaces the key of an action by its id; `None` if the key is malformed.
+    fn hide(&self, action: Action<'_>) -> Option<HashedAction> {
         let mut room = [0; KEY_ROOM];
         Some(match action {
             Action::Lookup {
@@ -194,7 +211,7 @@ impl Log {
                 size,
             } => {
                 let (key, key_size) = self.id(key, &mut room)?;
-                What::Lookup {
+                HashedAction::Lookup {
                     key,
                     key_size,
                     found,
@@ -211,7 +228,7 @@ impl Log {
                 size,
             } => {
                 let (key, key_size) = self.id(key, &mut room)?;
-                What::Store(Stored {
+                HashedAction::Store(Stored {
                     key,
                     key_size,
                     outcome,
@@ -223,7 +240,7 @@ impl Log {
             }
             Action::Deletion { key, command } => {
                 let (key, key_size) = self.id(key, &mut room)?;
-                What::Deletion {
+                HashedAction::Deletion {
                     key,
                     key_size,
                     command,
@@ -232,15 +249,15 @@ impl Log {
             Action::Open {
                 address,
                 descriptor,
-            } => What::Open {
+            } => HashedAction::Open {
                 descriptor,
-                peer: Peer::of(address),
+                peer: Peer::parse(address),
             },
-            Action::Close { descriptor, reason } => What::Close {
+            Action::Close { descriptor, reason } => HashedAction::Close {
                 descriptor,
                 side: close_side(reason),
             },
-            Action::Other => What::Other,
+            Action::Other => HashedAction::Other,
         })
     }
 

@@ -1,32 +1,32 @@
-//! Lines in order, keys hashed → events: which lines make one operation, and on which connection.
+//! Lines in order, keys hashed → events: joins the lines of one operation and finds its connection.
 
 use std::collections::VecDeque;
 
 use membench_event::{Anchor, CloseSide, Command, ConnectionRow, Event, Outcome};
 
 use super::clock::LogClock;
-use super::connections::{Connection, Connections, Lookup, Peer};
+use super::descriptors::{Connection, Connections, Lookup, Peer};
 use super::order::PATIENCE;
 
-/// How many lines later a store's second line may come: other threads' come between them.
+/// Number of lines within which the other line of an operation is looked for: lines of other threads come between.
 const NEARBY: usize = 64;
-/// How often look-ups that wait are gone through, ns.
+/// Interval between two searches for look-ups that have waited too long, ns.
 const SWEEP: u64 = 200_000_000;
 
 /// A line with its key hashed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Logged {
-    /// memcached's time, µs since 1970.
+    /// Time by memcached's wall clock, µs since 1970.
     pub micros: u64,
-    /// When it was read, ns.
+    /// Time at which the line was read, ns.
     pub arrived: u64,
-    /// What it says.
-    pub what: What,
+    /// The action that the line reports.
+    pub action: HashedAction,
 }
 
-/// What a line says, without its key.
+/// An action of memcached, its key hashed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum What {
+pub(super) enum HashedAction {
     Lookup {
         key: u64,
         key_size: u8,
@@ -51,7 +51,7 @@ pub(super) enum What {
     Other,
 }
 
-/// A store, or the attempt.
+/// A store, successful or not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored {
     pub key: u64,
@@ -63,28 +63,29 @@ pub(super) struct Stored {
     pub size: Option<u32>,
 }
 
-/// A store that failed before it began; its line's descriptor means nothing.
+/// A store that failed before it began. The descriptor in its line is meaningless.
 #[derive(Clone, Copy, Debug)]
 struct Refused {
     time: u64,
     stored: Stored,
-    /// For how many lines its look-up may still come.
+    /// Number of lines within which its look-up may still come.
     left: usize,
 }
 
-/// Turns lines into events.
+/// The operations of one log, assembled from its lines.
 pub(super) struct Operations {
     connections: Connections,
     clock: LogClock,
     refused: Option<Refused>,
-    /// The latest look-ups: key and descriptor.
+    /// Key and descriptor of the latest look-ups.
     recent: VecDeque<(u64, Option<u32>)>,
+    /// Time of the latest search for look-ups that have waited too long, ns.
     swept: u64,
     events: Vec<Event>,
 }
 
 impl Operations {
-    /// Of a server whose clock is ahead of the anchor's by so many seconds.
+    /// Creates the operations of a server whose clock is ahead of the anchor's by `ahead_s` seconds.
     pub(super) fn new(anchor: Anchor, ahead_s: i64) -> Self {
         Self {
             connections: Connections::default(),
@@ -96,32 +97,32 @@ impl Operations {
         }
     }
 
-    /// The connections.
+    /// Connections so far, for changes.
     pub(super) fn connections(&mut self) -> &mut Connections {
         &mut self.connections
     }
 
-    /// One row a connection.
+    /// Rows of the connection table, one per connection.
     pub(super) fn rows(&self) -> &[ConnectionRow] {
         self.connections.rows()
     }
 
-    /// The events so far.
+    /// Events since they were last cleared.
     pub(super) fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// Forgets them.
+    /// Forgets the events.
     pub(super) fn clear_events(&mut self) {
         self.events.clear();
     }
 
-    /// How often memcached's clock was set back.
+    /// Returns how often memcached's clock was set back.
     pub(super) fn clock_steps(&self) -> u64 {
         self.clock.steps()
     }
 
-    /// Look-ups that waited long enough by `now` for the other half of a store have none.
+    /// Turns look-ups that have waited so long at `now`, ns, that no store can follow into reads.
     pub(super) fn sweep(&mut self, now: u64) {
         if now.saturating_sub(self.swept) < SWEEP {
             return;
@@ -135,7 +136,7 @@ impl Operations {
         }
     }
 
-    /// No more lines: whatever waits becomes events.
+    /// Ends the log: everything that waits becomes events.
     pub(super) fn finish(&mut self) {
         self.give_up_refused();
         for connection in self.connections.all() {
@@ -148,8 +149,8 @@ impl Operations {
     /// Takes the next line in order.
     pub(super) fn settle(&mut self, logged: Logged) {
         let time = self.clock.time(logged.micros);
-        match logged.what {
-            What::Lookup {
+        match logged.action {
+            HashedAction::Lookup {
                 key,
                 key_size,
                 found,
@@ -166,29 +167,30 @@ impl Operations {
                 };
                 self.look_up(lookup, descriptor);
             }
-            What::Store(stored) if stored.outcome == Outcome::ServerError => {
+            HashedAction::Store(stored) if stored.outcome == Outcome::ServerError => {
                 self.refuse(time, stored);
             }
-            What::Store(stored) => self.store(time, &stored),
-            What::Deletion {
+            HashedAction::Store(stored) => self.store(time, &stored),
+            HashedAction::Deletion {
                 key,
                 key_size,
                 command,
             } => self.delete(time, key, key_size, command),
-            What::Open { descriptor, peer } => {
+            HashedAction::Open { descriptor, peer } => {
                 let earlier = self.connections.open(descriptor, peer, time);
-                self.end(earlier);
+                self.settle_last(earlier);
             }
-            What::Close { descriptor, side } => {
-                let ended = self.connections.close(descriptor, side, time);
-                self.end(ended);
+            HashedAction::Close { descriptor, side } => {
+                let closed = self.connections.close(descriptor, side, time);
+                self.settle_last(closed);
             }
-            What::Other => {}
+            HashedAction::Other => {}
         }
         self.age_refused();
     }
 
-    /// A store was refused. If an older item may have to go, its look-up comes next, with the right connection.
+    /// Takes a refused store. After a refused `set` memcached looks up the older item to remove it, and that line names
+    /// the connection.
     fn refuse(&mut self, time: u64, stored: Stored) {
         self.give_up_refused();
         self.refused = Some(Refused {
@@ -204,7 +206,7 @@ impl Operations {
     fn look_up(&mut self, lookup: Lookup, descriptor: Option<u32>) {
         let of_refused = |refused: &mut Refused| refused.stored.key == lookup.key;
         if let Some(refused) = self.refused.take_if(of_refused) {
-            let connection = self.connections.at(descriptor);
+            let connection = self.connections.get_or_add(descriptor);
             let earlier = connection.pending.take();
             let earlier = earlier.map(|lookup| read(connection, lookup));
             let event = store_event(connection, refused.time, &refused.stored, None);
@@ -215,15 +217,15 @@ impl Operations {
             self.recent.pop_front();
         }
         self.recent.push_back((lookup.key, descriptor));
-        let connection = self.connections.at(descriptor);
+        let connection = self.connections.get_or_add(descriptor);
         if let Some(before) = connection.pending.replace(lookup) {
             self.events.push(read(connection, before));
         }
     }
 
-    /// A store's line comes right after that of its own look-up, on its connection: the two are one operation.
+    /// Takes a store. On its connection, its line directly follows that of its own look-up: the two are one operation.
     fn store(&mut self, time: u64, stored: &Stored) {
-        let connection = self.connections.at(stored.descriptor);
+        let connection = self.connections.get_or_add(stored.descriptor);
         let own = connection.pending.take();
         if let Some(other) = own.filter(|lookup| lookup.key != stored.key) {
             self.events.push(read(connection, other));
@@ -233,11 +235,11 @@ impl Operations {
         self.events.push(event);
     }
 
-    /// A deletion's line names no connection, but it comes right after that of its own look-up.
+    /// Takes a deletion. Its line names no connection, but follows that of its own look-up, which does.
     fn delete(&mut self, time: u64, key: u64, key_size: u8, command: Option<Command>) {
         let near = self.recent.iter().rev().find(|(recent, _)| *recent == key);
         let descriptor = near.and_then(|(_, descriptor)| *descriptor);
-        let connection = self.connections.at(descriptor);
+        let connection = self.connections.get_or_add(descriptor);
         let own = connection.pending.take_if(|lookup| lookup.key == key);
         let time = own.map_or(time, |lookup| lookup.time);
         let command = command.unwrap_or(Command::Delete);
@@ -246,7 +248,8 @@ impl Operations {
         self.events.push(event);
     }
 
-    fn end(&mut self, connection: Option<Connection>) {
+    /// Takes a connection that was closed: no store can follow its last look-up.
+    fn settle_last(&mut self, connection: Option<Connection>) {
         if let Some(mut connection) = connection
             && let Some(lookup) = connection.pending.take()
         {
@@ -262,17 +265,17 @@ impl Operations {
         }
     }
 
-    /// A refused store whose connection did not show.
+    /// Makes the event of a refused store whose connection remained unknown.
     fn give_up_refused(&mut self) {
         if let Some(refused) = self.refused.take() {
-            let connection = self.connections.at(None);
+            let connection = self.connections.get_or_add(None);
             let event = store_event(connection, refused.time, &refused.stored, None);
             self.events.push(event);
         }
     }
 }
 
-/// A look-up that no store followed. The log does not say by which command: it counts as `get`.
+/// Makes the event of a look-up that no store followed. The log does not name its command; it counts as `get`.
 fn read(connection: &mut Connection, lookup: Lookup) -> Event {
     let mut event = event(
         connection,
@@ -311,7 +314,8 @@ fn store_event(
     event
 }
 
-/// Bytes of the value that was sent: of an `append` that succeeded the line gives the whole new value.
+/// Returns the size of the value that was sent, bytes. The line of a successful `append` or `prepend` gives the size of
+/// the whole new value, from which the size before is subtracted.
 fn sent_size(stored: &Stored, before: Option<Lookup>) -> Option<u32> {
     let joined = matches!(stored.command, Command::Append | Command::Prepend)
         && stored.outcome == Outcome::Stored;
@@ -321,7 +325,8 @@ fn sent_size(stored: &Stored, before: Option<Lookup>) -> Option<u32> {
     stored.size?.checked_sub(before?.size?)
 }
 
-/// The connection's next request: with one key, in a batch of its own, for the log tells neither.
+/// Makes the event of the connection's next request. The log shows neither multi-gets nor reads of the socket: the
+/// request has one key and a batch of its own.
 fn event(
     connection: &mut Connection,
     time: u64,

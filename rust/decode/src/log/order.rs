@@ -1,14 +1,15 @@
-//! Lines as they arrive → lines as they were logged, by gid, within a bounded window.
+//! Lines in order of arrival → lines in order of their gids, within a bounded window.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// Most lines held back: more than the workers' log buffers hold together (64 KiB each, 64 of them).
+/// Most lines held back: more than 64 worker threads have in their log buffers of 64 KiB together.
 const WINDOW: usize = 1 << 16;
-/// How long a line waits for the ones before it, ns: memcached's log thread sleeps at most 1 s between two rounds.
+/// Time for which a line waits for earlier ones, ns: memcached's log thread sleeps at most 1 s between two rounds.
 pub(super) const PATIENCE: u64 = 1_200_000_000;
 
-/// Puts lines in order. A gap in the gids (lines that were skipped, or that others watch) is waited out.
+/// A buffer that puts lines in order. Gaps in the gids are waited out: those lines were skipped, or only other watchers
+/// get them.
 #[derive(Debug)]
 pub(super) struct Order<T> {
     waiting: BinaryHeap<Waiting<T>>,
@@ -34,7 +35,7 @@ impl<T> Default for Order<T> {
 }
 
 impl<T> Order<T> {
-    /// Takes a line that arrived at `now`, ns on any clock that does not go back.
+    /// Takes a line that arrived at `now`, ns on a clock that never goes back.
     pub(super) fn push(&mut self, gid: u64, now: u64, item: T) {
         self.waiting.push(Waiting {
             gid,
@@ -43,7 +44,7 @@ impl<T> Order<T> {
         });
     }
 
-    /// The next line in order, unless an earlier one may still come.
+    /// Returns the next line in order, unless an earlier one may still come.
     pub(super) fn pop(&mut self, now: u64) -> Option<T> {
         let first = self.waiting.peek()?;
         let follows = self.next.is_some_and(|next| first.gid <= next);
@@ -54,7 +55,7 @@ impl<T> Order<T> {
         self.pop_first()
     }
 
-    /// The next line of those there are.
+    /// Returns the earliest of the lines held back.
     pub(super) fn pop_first(&mut self) -> Option<T> {
         let Waiting { gid, item, .. } = self.waiting.pop()?;
         let next = gid.saturating_add(1);
@@ -64,7 +65,7 @@ impl<T> Order<T> {
 }
 
 impl<T> Ord for Waiting<T> {
-    /// The heap gives the greatest first: the earliest gid is that.
+    /// Orders by descending gid: the heap yields the greatest first, which is then the earliest line.
     fn cmp(&self, other: &Self) -> Ordering {
         other.gid.cmp(&self.gid)
     }

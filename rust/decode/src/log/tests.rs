@@ -1,4 +1,4 @@
-//! Logs of a real memcached, and made-up ones → the events they stand for.
+//! A log of a real memcached, and made-up ones → their events.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,7 +12,7 @@ use super::order::PATIENCE;
 use super::{Counts, Log};
 
 const REAL: &[u8] = include_bytes!("../../../../tests/data/watch/memcached-1.6.18.log");
-/// The time of its first line.
+/// Time of the first line of [`REAL`], ns since 1970.
 const BEGAN_NS: u64 = 1_795_254_562_592_578_000;
 
 fn hasher() -> KeyHasher {
@@ -176,7 +176,7 @@ fn the_order_of_arrival_does_not_matter() {
 }
 
 #[test]
-fn what_memcached_skipped_is_counted_and_what_is_no_line() {
+fn skipped_lines_and_lines_that_are_not_memcacheds_are_counted() {
     let (log, events) = lines(
         "ts=5.1 gid=1 type=item_get key=a status=found clsid=1 cfd=9 size=3\n\
          skipped=12\n\
@@ -213,7 +213,7 @@ fn older_lines_without_descriptor_or_size_are_enough() {
 }
 
 #[test]
-fn a_deletion_is_told_from_a_look_up_where_memcached_logs_it() {
+fn a_deletion_is_one_operation_with_its_look_up_if_memcached_logs_it() {
     let (_, events) = lines(
         "ts=5.1 gid=1 type=item_get key=a status=found clsid=1 cfd=9 size=3\n\
          ts=5.2 gid=2 type=item_get key=b status=found clsid=1 cfd=8 size=3\n\
@@ -229,7 +229,7 @@ fn a_deletion_is_told_from_a_look_up_where_memcached_logs_it() {
 }
 
 #[test]
-fn a_look_up_waits_for_the_store_it_may_belong_to_and_not_for_ever() {
+fn a_look_up_waits_for_its_store_for_a_limited_time() {
     let mut log = log();
     log.take(
         b"ts=5.1 gid=1 type=item_get key=a status=found clsid=1 cfd=9 size=3\n",
@@ -245,7 +245,7 @@ fn a_look_up_waits_for_the_store_it_may_belong_to_and_not_for_ever() {
 }
 
 #[test]
-fn a_line_that_never_ends_takes_no_memory_and_costs_itself() {
+fn an_endless_line_takes_no_memory_and_loses_only_itself() {
     let mut log = log();
     for _ in 0..1000 {
         log.take(&[b'x'; 10_000], 0);
@@ -282,7 +282,7 @@ fn any_log() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
-fn a_time_that_cannot_be_makes_a_line_of_no_log() {
+fn a_line_with_an_impossible_time_is_not_memcacheds() {
     for time in [
         "9000000001.0",
         "184467440737095516.5",
@@ -311,7 +311,7 @@ proptest! {
     }
 
     #[test]
-    fn each_line_is_an_event_a_part_of_one_or_counted(log in any_log()) {
+    fn each_line_is_part_of_an_event_or_counted(log in any_log()) {
         let (read, events) = read(&[&log]);
         let counts = read.counts();
         prop_assert!(events.len() as u64 + counts.unparsed <= counts.lines);

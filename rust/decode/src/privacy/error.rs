@@ -1,10 +1,10 @@
-//! Failures of getting the key that protects keys.
+//! Failures of obtaining the secret under which keys are hashed.
 
 use std::{io, path::PathBuf};
 
 use membench_event::{Class, Failure, Hint, io_hint};
 
-/// A failure of getting the key that protects keys.
+/// A failure of obtaining the secret under which keys are hashed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -21,10 +21,10 @@ pub enum KeyError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the file holds.
+        /// Description of what the file holds.
         found: String,
     },
-    /// Other users can read the key file.
+    /// Users other than its owner have access to the key file.
     #[error("{}: others can read this key file (mode {mode:04o})", path.display())]
     Readable {
         /// The file.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-/// Number of slots, of which a key's id selects one. A slot remembers the last key hashed to it, which is nearly always
-/// the one in frequent use.
+/// Number of slots. A key's id selects the slot, which remembers the last key hashed to it: nearly always the one in
+/// frequent use.
 const SLOTS: usize = 1 << 16;
 
 /// Recently hashed keys. Clones share them.

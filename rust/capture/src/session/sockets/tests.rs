@@ -1,21 +1,18 @@
-//! Announcements of sockets, and the connections, clients and servers that they become.
+//! Announcements of sockets → the connections, clients and servers that they make.
 
 use super::*;
 
-fn socket(pid: u32, port: u16, client: u8) -> Socket {
-    let mut remote = [0; 16];
-    remote[..4].copy_from_slice(&[127, 0, 0, client]);
-    Socket {
+/// A TCP connection of a client, by its last octet, to a server's process and port.
+fn socket(pid: u32, port: u16, client: u8) -> Announcement {
+    Announcement {
+        ends: Ends::Inet {
+            local: SocketAddr::from(([0, 0, 0, 0], port)),
+            remote: SocketAddr::from(([127, 0, 0, client], 40_000)),
+        },
+        is_udp: false,
         namespace: 1,
         pid,
-        family: 2,
-        protocol: 6,
-        local_port: port,
-        remote_port: 40_000,
-        local: [0; 16],
-        remote,
-        mid_stream: 0,
-        padding: 0,
+        mid_stream: false,
     }
 }
 
@@ -55,7 +52,7 @@ fn own_connections_are_not_connections() {
         sockets.announce(2, &socket(1, 11211, 8), 0),
         Role::Connection(0)
     );
-    let elsewhere = Socket {
+    let elsewhere = Announcement {
         namespace: 2,
         ..socket(1, 11211, 9)
     };
@@ -69,7 +66,7 @@ fn network_namespaces_keep_equal_addresses_apart() {
     let before = OpenBefore::new([(2, peer)], []);
     let mut sockets = Sockets::new(OwnAddresses::default(), 1, before, Vec::new());
     for (cookie, namespace) in [1, 2].into_iter().enumerate() {
-        let socket = Socket {
+        let socket = Announcement {
             namespace,
             ..socket(1, 11211, 1)
         };
@@ -85,9 +82,14 @@ fn network_namespaces_keep_equal_addresses_apart() {
 #[test]
 fn an_address_mapped_from_ipv4_is_that_client_over_ipv4() {
     let mut sockets = Sockets::default();
-    let mut mapped = socket(1, 11211, 0);
-    mapped.family = 10;
-    mapped.remote = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1];
+    let ends = Ends::Inet {
+        local: "[::]:11211".parse().unwrap(),
+        remote: "[::ffff:127.0.0.1]:40000".parse().unwrap(),
+    };
+    let mapped = Announcement {
+        ends,
+        ..socket(1, 11211, 0)
+    };
     sockets.announce(1, &mapped, 0);
     sockets.announce(2, &socket(1, 11211, 1), 0);
     let (connections, _) = sockets.into_tables();
@@ -96,16 +98,18 @@ fn an_address_mapped_from_ipv4_is_that_client_over_ipv4() {
 }
 
 #[test]
-fn unix_domain_sockets_are_told_by_path_and_inode() {
+fn unix_domain_sockets_are_told_apart_by_path_and_inode() {
     let own = OwnAddresses::default();
     own.add(Peer::Inode(77));
     let before = OpenBefore::new([], [12]);
     let mut sockets = Sockets::new(own, 1, before, vec!["/a".into(), "/b".into()]);
-    let at = |path, inode: u64, peer: u64| Socket {
-        family: AF_UNIX,
-        local: zerocopy::transmute!([inode, 0]),
-        remote: zerocopy::transmute!([peer, 0]),
-        ..socket(1, path, 0)
+    let at = |path, local, remote| Announcement {
+        ends: Ends::Unix {
+            path,
+            local,
+            remote,
+        },
+        ..socket(1, 0, 0)
     };
     let roles = [at(0, 11, 5), at(1, 12, 6), at(0, 13, 77)];
     let roles: Vec<Role> = (1..)
@@ -116,8 +120,8 @@ fn unix_domain_sockets_are_told_by_path_and_inode() {
         roles,
         [Role::Connection(0), Role::Connection(1), Role::Own(0)]
     );
-    assert!(sockets.began_before(1, &at(1, 12, 6)));
-    assert!(!sockets.began_before(0, &at(0, 11, 5)));
+    assert!(sockets.is_mid_stream(1, &at(1, 12, 6)));
+    assert!(!sockets.is_mid_stream(0, &at(0, 11, 5)));
     let (connections, servers) = sockets.into_tables();
     let opened: Vec<Option<u64>> = connections.iter().map(|row| row.opened).collect();
     assert_eq!(opened, [Some(7), None]);
@@ -127,13 +131,13 @@ fn unix_domain_sockets_are_told_by_path_and_inode() {
 }
 
 #[test]
-fn who_closed_first_is_remembered() {
+fn the_side_that_closed_first_is_remembered() {
     let mut sockets = Sockets::default();
     sockets.announce(1, &socket(1, 11211, 1), 0);
     sockets.announce(2, &socket(1, 11211, 1), 0);
-    sockets.ended(1, CloseSide::Client);
-    sockets.closed(1, 5);
-    sockets.closed(2, 6);
+    sockets.note_end(1, CloseSide::Client);
+    sockets.close(1, 5);
+    sockets.close(2, 6);
     let (connections, _) = sockets.into_tables();
     let sides: Vec<Option<CloseSide>> = connections.iter().map(|row| row.close_side).collect();
     assert_eq!(sides, [Some(CloseSide::Client), Some(CloseSide::Server)]);

@@ -14,9 +14,10 @@ use serde_json::json;
 use crate::recorder::end::Ended;
 use crate::recorder::inquiry::Inquiry;
 use crate::server::difference::Recorded;
+use crate::source::decoded::Decoded;
 use crate::source::log::origin::{Blocks, Origin, hang_up};
 use crate::source::log::server::WatchedServer;
-use crate::source::{Clock, Comparison, Decoded, Description, Drained, Lost};
+use crate::source::{Clock, Comparison, Description, Drained, Lost};
 use crate::{RecordOptions, Result, clock};
 
 /// The meaning of an event's `time`, as manifests name it.

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use membench_common::counter;
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
 use crate::recorder::inquiry::Inquiry;
 use crate::selection::listeners;
 use crate::session::Session;
-use crate::session::losses::lost_bytes;
+use crate::session::counters::Counters;
 use crate::session::peer::OpenBefore;
-use crate::source::{Comparison, Decoded, Description, Drained, Lost, Setup};
+use crate::source::decoded::Decoded;
+use crate::source::{Comparison, Description, Drained, Lost, Setup};
 use crate::{Kernel, Misses, Record, Side, SourceSpec, clock};
 
 /// The kernel's hooks, attached, and the session that they fill.
@@ -69,7 +69,7 @@ impl Calls {
     }
 
     pub(crate) fn detach(&mut self) -> Option<String> {
-        self.session.ends(clock::monotonic_ns());
+        self.session.start_detaching(clock::monotonic_ns());
         self.kernel.detach();
         None
     }
@@ -82,7 +82,7 @@ impl Calls {
 
     pub(crate) fn lost(&self) -> Lost {
         Lost {
-            bytes: lost_bytes(&self.kernel.counters()),
+            bytes: Counters::from(&self.kernel.counters()).lost_bytes(),
             lines: 0,
         }
     }
@@ -90,8 +90,14 @@ impl Calls {
     pub(crate) fn ledger(&mut self) -> Ledger {
         let misses = self.kernel.misses().unwrap_or_default();
         let rings = self.kernel.ring_full_by_ring();
-        let (counters, malformed) = (self.kernel.counters(), self.kernel.malformed());
-        ledger(&self.session, &counters, misses, rings, malformed)
+        let counters = Counters::from(&self.kernel.counters());
+        ledger(
+            &self.session,
+            counters,
+            misses,
+            rings,
+            self.kernel.malformed(),
+        )
     }
 
     pub(crate) fn connections(&self) -> &[ConnectionRow] {
@@ -124,7 +130,7 @@ impl Calls {
 /// Adds to a session's ledger what only the kernel's side knows.
 fn ledger(
     session: &Session,
-    counters: &[u64; counter::COUNT],
+    counters: Counters,
     misses: Misses,
     ring_full_by_ring: Vec<u64>,
     malformed: u64,
@@ -159,8 +165,8 @@ mod tests {
         let own = OwnAddresses::default();
         let sockets = Sockets::new(own, 1, OpenBefore::default(), Vec::new());
         let session = Session::new(decoder, sockets);
-        let counters = [0; counter::COUNT];
-        let ledger = ledger(&session, &counters, Misses::default(), vec![0], malformed);
+        let counters = Counters::default();
+        let ledger = ledger(&session, counters, Misses::default(), vec![0], malformed);
         let lost: Vec<_> = ledger
             .losses()
             .into_iter()

@@ -7,7 +7,7 @@ use membench_event::{Failure, Hint, Setting};
 
 use crate::{Error, KernelError};
 
-/// What a verifier says of the one function that kernels before 5.15 keep from tracing programs.
+/// The verifier's line about the one function that kernels before 5.15 keep from tracing programs.
 const ASKS_CONTROL_GROUP: &str = "unknown func bpf_get_current_ancestor_cgroup_id";
 
 /// Names the cause of a rejected program where a recording knows it.

@@ -1,4 +1,4 @@
-//! The programs of each kind of hooks: which are loaded, with maps of which sizes, and where they are attached.
+//! The programs of each kind of hooks: their names, their tracepoints, and the sizes of their maps.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-"""A private memcached, bare and recorded in turn → what recording costs an operation here."""
+"""A private memcached, bare and recorded in turn → the cost of recording an operation here."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from membench.demo.server import private_memcached
+from membench._demo.server import private_memcached
+from membench._doctor.forecast import OperationCost
 from membench.errors import CaptureUnavailableError
-from membench.forecast import Constants
 
 _ROUNDS = 3
 _SECONDS = 1.0
@@ -29,8 +29,8 @@ class _Round:
     server_s: float
 
 
-def measure() -> Constants:
-    """Measure in some ten seconds.
+def calibrate() -> OperationCost:
+    """Measure the cost, which takes some ten seconds.
 
     Raises:
         CaptureUnavailableError: There is no memcached, or recording does not work.
@@ -44,7 +44,7 @@ def measure() -> Constants:
             costs.append(_each(recorded) - _each(bare))
             recordings.append(recording)
     cost = [one["cost"] for one in recordings]
-    return Constants(
+    return OperationCost(
         recorder_ns=statistics.median(one["ns_per_event"] or 0.0 for one in cost),
         server_ns=max(0.0, statistics.median(costs)),
         bytes=statistics.median(one["bytes_per_event"] or 0.0 for one in cost),
@@ -83,7 +83,7 @@ def _record(port: int, client: socket.socket) -> tuple[_Round, dict[str, dict[st
 
 
 def _load(client: socket.socket, seconds: float) -> _Round:
-    """Do a get hit and a set in turn, some in a write, for so long."""
+    """Send get hits and sets in turn, `_REQUESTS` in a write, for the given time."""
     store = b"set membench-calibration 0 0 %d\r\n%s\r\n" % (len(_VALUE), _VALUE)
     requests = (store + b"get membench-calibration\r\n") * (_REQUESTS // 2)
     hit = b"VALUE membench-calibration 0 %d\r\n%s\r\nEND\r\n" % (len(_VALUE), _VALUE)

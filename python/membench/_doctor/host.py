@@ -1,4 +1,4 @@
-"""/proc and /sys → what this machine is, what this process may do, and which memcached listens."""
+"""/proc, /sys and a port → the machine, this process's capabilities, and the memcached there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
-# Capabilities that matter here, by their number in linux/capability.h.
+# Capabilities that recording may need, by their number in linux/capability.h.
 CAPABILITIES = {
     12: "CAP_NET_ADMIN",
     13: "CAP_NET_RAW",
@@ -23,7 +23,7 @@ CAPABILITIES = {
 }
 _LISTEN = "0A"
 _ANSWER_TIMEOUT_S = 1.0
-# How long the server's counters are watched for its rate, s.
+# Time between the two looks at a server's counters that give its rate, s.
 _WATCH_S = 1.0
 _OPERATIONS = frozenset({"cmd_get", "cmd_set", "cmd_touch", "cmd_meta"}) | {
     f"{command}_{outcome}"
@@ -35,7 +35,17 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not boun
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The machine, as far as capturing depends on it."""
+    """The machine, as far as capturing depends on it.
+
+    Attributes:
+        system: `Linux`, for example.
+        kernel: The kernel's release.
+        architecture: `x86_64`, for example.
+        cpus: Number of CPUs.
+        btf: True if the kernel exposes its types (BTF), which the programs need.
+        lockdown: The kernel's lockdown mode: `none`, `integrity` or `confidentiality`.
+        container: The kind of container that this process runs in, if any.
+    """
 
     system: str
     kernel: str
@@ -48,7 +58,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who runs this process, and which capabilities of interest it holds."""
+    """The user that runs this process, and its effective capabilities.
+
+    Attributes:
+        uid: Effective user id.
+        capabilities: The capabilities it holds, of those that recording may need.
+    """
 
     uid: int
     capabilities: tuple[str, ...]
@@ -56,15 +71,31 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket: where it answers, and its inode."""
+    """A listening socket.
+
+    Attributes:
+        address: An address at which it answers.
+        inode: Its inode number, which names it in `/proc/PID/fd`.
+    """
 
     address: str
     inode: int
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A listening server; what it did not tell is None."""
+class Server:
+    """A listening server; None stands for a fact it did not tell.
+
+    Attributes:
+        port: Its listening port.
+        pid: Its process id.
+        version: Its version.
+        threads: Its worker threads.
+        connections: Its open connections.
+        operations_per_s: Its rate.
+        cpus_used: CPUs that it uses.
+        watchable: True if it answers `watch`, so that its log can be recorded.
+    """
 
     port: int
     pid: int | None
@@ -77,7 +108,7 @@ class Target:
 
 
 def read_machine() -> Machine:
-    """Look at this machine."""
+    """Describe this machine."""
     return Machine(
         system=platform.system(),
         kernel=platform.release(),
@@ -90,18 +121,18 @@ def read_machine() -> Machine:
 
 
 def read_identity() -> Identity:
-    """Look at this process."""
+    """Describe this process."""
     return Identity(os.geteuid(), parse_capabilities(_read(PROC / "self/status")))
 
 
-def find_target(port: int) -> Target | None:
-    """Find the server that listens on `port` and ask it who it is; None when there is none."""
+def find_server(port: int) -> Server | None:
+    """Find the server that listens on `port` and ask it for its counters; None if none does."""
     listeners = [one for table in ("tcp", "tcp6") for one in _read_listeners(table, port)]
     if not listeners:
         return None
     address = listeners[0].address
     rates = _watch(address, port)
-    return Target(
+    return Server(
         port=port,
         pid=_find_process({listener.inode for listener in listeners})
         or _number(rates.answers.get("pid")),
@@ -115,7 +146,7 @@ def find_target(port: int) -> Target | None:
 
 
 def parse_capabilities(status: str) -> tuple[str, ...]:
-    """Read the effective capabilities of interest from a `/proc/PID/status`."""
+    """Read the effective capabilities, of those in `CAPABILITIES`, from a `/proc/PID/status`."""
     for line in status.splitlines():
         if line.startswith("CapEff:"):
             held = int(line.split()[1], 16)
@@ -124,7 +155,7 @@ def parse_capabilities(status: str) -> tuple[str, ...]:
 
 
 def parse_lockdown(text: str) -> str:
-    """Read the chosen mode from `none [integrity] confidentiality`."""
+    """Read the active mode from `none [integrity] confidentiality`."""
     chosen = [word.strip("[]") for word in text.split() if word.startswith("[")]
     return chosen[0] if chosen else "none"
 
@@ -182,7 +213,7 @@ class _Rates:
 
 
 def _watch(address: str, port: int) -> _Rates:
-    """Ask for `stats` twice: the last answer, and rates; what is no memcached gives nothing."""
+    """Ask for `stats` twice; return the last answer and rates, nothing if it is no memcached."""
     try:
         with socket.create_connection((address, port), _ANSWER_TIMEOUT_S) as server:
             first, begun = _ask(server), time.monotonic()
@@ -202,7 +233,7 @@ def _cpu_s(statistics: dict[str, str]) -> float:
 
 
 def _answers_watch(address: str, port: int) -> bool:
-    """Whether the server lets this connection watch its log."""
+    """Return True if the server lets this connection watch its log."""
     try:
         with socket.create_connection((address, port), _ANSWER_TIMEOUT_S) as server:
             server.sendall(b"watch mutations\r\n")

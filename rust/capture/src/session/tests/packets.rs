@@ -1,8 +1,7 @@
-//! Conversations of which packets are missing → no outcome is ever another request's.
+//! Conversations with missing packets → events, whose outcomes are never those of other requests.
 
 use std::collections::{HashMap, VecDeque};
 
-use membench_common::counter;
 use membench_decode::packet::testing::{MS, PORT, S, Segment as Sent, US, request, response, take};
 use membench_decode::packet::{Flows, Limits};
 use membench_decode::privacy::KeyHasher;
@@ -10,7 +9,7 @@ use membench_decode::{Decoder, Responses};
 use membench_event::{Event, Outcome};
 use proptest::prelude::*;
 
-use super::*;
+use crate::session::Session;
 use crate::session::sockets::Sockets;
 
 const WHOLE: usize = 1 << 16;
@@ -25,7 +24,7 @@ struct Exchange {
     value_size: Option<u32>,
 }
 
-/// The exchange of this number, of keys that occur once.
+/// Makes the exchange with this number. Its key occurs in no other.
 fn exchange(number: usize, kind: u8) -> Exchange {
     let key = format!("key-{number}").into_bytes();
     let named = String::from_utf8(key.clone()).unwrap();
@@ -84,18 +83,18 @@ fn exchange(number: usize, kind: u8) -> Exchange {
     }
 }
 
-/// How a client and its server talk.
+/// Habits of a client and its server.
 #[derive(Clone, Copy, Debug)]
 struct Habits {
-    /// Requests that may be unanswered.
+    /// Most requests without a response.
     window: usize,
-    /// Whether the client sends on only when all is answered.
+    /// True if the client waits for every response once `window` requests are open.
     stops: bool,
-    /// Most bytes of a packet.
+    /// Most payload of a packet, bytes.
     segment: usize,
 }
 
-/// Every packet of a conversation, at the server; `choices` decides who goes next.
+/// Makes the packets of a conversation as they pass the server. `choices` decides who sends next.
 fn conversation(exchanges: &[Exchange], habits: Habits, choices: &[u8]) -> Vec<Sent> {
     let (mut client, mut server) = (101_u32, 501_u32);
     let (mut seen_by_client, mut time) = (501_u32, 0_u64);
@@ -141,7 +140,7 @@ fn conversation(exchanges: &[Exchange], habits: Habits, choices: &[u8]) -> Vec<S
     }
 }
 
-/// The events of what was captured, and every outcome that is another request's, in words.
+/// Decodes the captured packets. Returns the events, and a description of each outcome that is another request's.
 fn events(exchanges: &[Exchange], packets: &[Sent]) -> (Vec<Event>, Vec<String>, Session, Flows) {
     let hasher = KeyHasher::random().unwrap();
     let known: HashMap<u64, &Exchange> = exchanges
@@ -200,7 +199,7 @@ fn habits() -> impl Strategy<Value = Habits> {
         })
 }
 
-/// Outcomes of a client that asks one thing at a time, when one packet is missing.
+/// Returns the outcomes and the missed bytes of a client with one request at a time, if one packet is missing.
 fn outcomes_without(packet: usize, kind: u8, count: usize) -> (Vec<Option<Outcome>>, u64) {
     let exchanges: Vec<_> = (0..count).map(|number| exchange(number, kind)).collect();
     let habits = Habits {
@@ -212,7 +211,7 @@ fn outcomes_without(packet: usize, kind: u8, count: usize) -> (Vec<Option<Outcom
     packets.remove(packet);
     let (events, wrong, session, _) = events(&exchanges, &packets);
     assert_eq!(wrong, Vec::<String>::new());
-    let ledger = session.ledger(&session.counters(), 0);
+    let ledger = session.ledger(session.counters(), 0);
     let outcomes = events.iter().map(|event| event.outcome).collect();
     (outcomes, ledger.missed)
 }
@@ -233,7 +232,7 @@ fn one_missing_packet_costs_the_outcomes_of_its_own_request_only() {
 }
 
 #[test]
-fn responses_that_name_no_key_prove_right_when_as_many_came_as_were_due() {
+fn pairing_without_keys_proves_right_when_as_many_responses_came_as_were_due() {
     let exchanges: Vec<_> = (0..60).map(|number| exchange(number, 3)).collect();
     let habits = Habits {
         window: 1,
@@ -271,7 +270,7 @@ fn a_connection_that_was_open_before_is_paired_from_its_first_request() {
             .iter()
             .all(|event| event.outcome == Some(Outcome::Hit))
     );
-    let ledger = session.ledger(&session.counters(), 0);
+    let ledger = session.ledger(session.counters(), 0);
     assert_eq!((ledger.complete, ledger.unpaired), (Some(true), 0));
 }
 
@@ -312,8 +311,8 @@ proptest! {
         prop_assert_eq!(outcomes, expected);
         let counters = session.counters();
         let sum = |of: fn(&Exchange) -> usize| exchanges.iter().map(|one| of(one) as u64).sum::<u64>();
-        prop_assert_eq!(counters[counter::REQUEST_BYTES as usize], sum(|one| one.request.len()));
-        prop_assert_eq!(counters[counter::RESPONSE_BYTES as usize], sum(|one| one.answer.len()));
+        prop_assert_eq!(counters.request_bytes, sum(|one| one.request.len()));
+        prop_assert_eq!(counters.response_bytes, sum(|one| one.answer.len()));
         prop_assert_eq!(flows.unfollowed(), membench_decode::packet::Unfollowed::default());
     }
 

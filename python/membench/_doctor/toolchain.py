@@ -1,4 +1,4 @@
-"""This machine → whether the committed kernel object can be rebuilt here (`rebuild.sh`)."""
+"""This machine → the tools that rebuilding the committed kernel object (`rebuild.sh`) takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-# As in rebuild.sh.
+# The versions in rebuild.sh.
 _RUST = "1.96.0"
 _LLVM = "22"
 _LINKER = "0.10.4"
@@ -16,7 +16,14 @@ _LINKER = "0.10.4"
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Something that rebuilding needs; `remedy` gets it."""
+    """One requirement of rebuilding the kernel object.
+
+    Attributes:
+        name: The tool and its version.
+        works: True if it is here.
+        found: Its path or version, or `none`.
+        remedy: The command that installs it.
+    """
 
     name: str
     works: bool
@@ -25,7 +32,7 @@ class Tool:
 
 
 def find_tools() -> tuple[Tool, ...]:
-    """Look for each of them."""
+    """Look for each requirement of `rebuild.sh`."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "membench"
     rustc = _ask("/usr/bin/rustc", "--version")
     packages = f"apt-get install rustc-web cargo-web rust-web-src llvm-{_LLVM} llvm-{_LLVM}-dev"

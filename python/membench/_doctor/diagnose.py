@@ -1,20 +1,28 @@
-"""This machine → which sources work here, found by trying, and what would change that."""
+"""This machine → a diagnosis: each source tried, and the remedy where it does not work."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from membench import sources
+from membench._doctor.calibration import calibrate as measure_cost
+from membench._doctor.forecast import PUBLISHED, Forecast, OperationCost, forecast
+from membench._doctor.host import (
+    Identity,
+    Machine,
+    Server,
+    find_server,
+    read_identity,
+    read_machine,
+)
+from membench._doctor.policy import KernelPolicy, can_see_others, read_policy
+from membench._doctor.toolchain import Tool, find_tools
 from membench._results import from_json
-from membench.calibration import measure
 from membench.errors import UsageError
-from membench.forecast import PUBLISHED, Constants, Forecast, forecast
-from membench.host import Identity, Machine, Target, find_target, read_identity, read_machine
-from membench.policy import Policy, can_see_others, read_policy
-from membench.toolchain import Tool, find_tools
 
-# What the engine tries, also where it could not be.
+# Names of the engine's checks, known even if a check could not run.
 _HOOKS = (
     "sock_recv_length",
     "sock_send_length",
@@ -27,8 +35,14 @@ INTERFACES_TRIED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was tried, and how it ended."""
+class Trial:
+    """One step that was tried.
+
+    Attributes:
+        name: The hook or the step.
+        works: True if it worked.
+        detail: What was seen.
+    """
 
     name: str
     works: bool
@@ -37,64 +51,83 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the engine found by loading, attaching and firing its programs."""
+    """The engine's finding from loading, attaching and firing its programs.
+
+    Attributes:
+        works: True if the source can be recorded.
+        hooks: The hooks that were attached; None if none were.
+        why: The cause, if it does not work.
+        remedy: What would change that, if known.
+        checks: Each step.
+    """
 
     works: bool
     hooks: str | None
     why: str | None
     remedy: str | None
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SourceVerdict:
-    """Whether a source works here.
+    """The verdict on one source.
 
     Attributes:
-        source: As `record` takes it.
+        source: The source, as `record` takes it.
+        works: True if it works here.
         why: What was found.
-        remedies: Commands or lines that would change a no.
-        checks: Each thing that was tried.
-        needs: Capabilities it takes.
-        missing: Those of them that this process does not hold.
+        remedies: Commands, or lines of a configuration, that would make it work.
+        checks: Each step that was tried.
+        needs: Capabilities that it requires.
+        missing: Required capabilities that this process does not hold.
     """
 
     source: str
     works: bool
     why: str
     remedies: tuple[str, ...] = ()
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Trial, ...] = ()
     needs: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property
     def scheme(self) -> str:
-        """Its first word: `ebpf`."""
+        """The part before the colon: `ebpf`."""
         return self.source.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Everything `membench doctor` found; `calibration` and `tools` only when asked for.
+    """The findings of `doctor`.
 
     Attributes:
-        calibration: What recording costs here; None where recording does not work, too.
-        calibrates: Whether that was asked for.
+        machine: The machine.
+        identity: The user and the capabilities of this process.
+        servers: The servers that listen on the ports asked for.
+        sources: A verdict on each source.
+        policy: The kernel's rules for loading programs.
+        sees_others: True if this process may list other processes' open files, which finding a
+            server's process takes.
+        forecasts: The cost of recording each server that told its rate.
+        tools: The tools that rebuilding the kernel object takes; None unless asked for.
+        calibration: The cost of recording here; None if recording does not work or this was not
+            asked for.
+        calibrates: True if the calibration was asked for.
     """
 
     machine: Machine
     identity: Identity
-    targets: tuple[Target, ...]
+    servers: tuple[Server, ...]
     sources: tuple[SourceVerdict, ...]
-    policy: Policy | None = None
+    policy: KernelPolicy | None = None
     sees_others: bool = True
     forecasts: tuple[Forecast, ...] = ()
     tools: tuple[Tool, ...] | None = None
-    calibration: Constants | None = None
+    calibration: OperationCost | None = None
     calibrates: bool = False
 
     def works(self, name: str) -> bool:
-        """Whether this works: a source (`ebpf:any`), its scheme, a hook, or `build`.
+        """Return True if a source (`ebpf:any`), a scheme (`ebpf`), a hook or `build` works.
 
         Raises:
             UsageError: Nothing has that name.
@@ -106,34 +139,37 @@ class Diagnosis:
         if not found and name not in _HOOKS:
             known = {one.scheme for one in self.sources} | {one.source for one in self.sources}
             names = ", ".join(sorted(known | set(_HOOKS) | {"build"}))
-            raise UsageError(f"nothing is called {name!r}", f"there are {names}")
+            raise UsageError(f"nothing is called {name!r}", f"the names are {names}")
         return any(found)
 
 
-def diagnose(
-    ports: tuple[int, ...] = (11211,), *, calibrate: bool = False, build: bool = False
+def doctor(
+    *, ports: Sequence[int] = (11211,), calibrate: bool = False, build: bool = False
 ) -> Diagnosis:
-    """Look at the machine, you and the servers, and try every source.
+    """Examine the machine, this process and the servers, and try every source.
 
     Args:
-        ports: Where servers listen.
-        calibrate: Measure what recording costs here, on a private memcached (some 10 s), for the
+        ports: Listening ports of the servers.
+        calibrate: Measure the cost of recording here, on a private memcached (some 10 s), for the
             forecast.
-        build: Look for what rebuilding the kernel object takes.
+        build: Look for the tools that rebuilding the kernel object takes.
+
+    Raises:
+        CaptureUnavailableError: Calibrating failed.
     """
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
     probe = from_json(Probe, _native.probe_ebpf())
     identity = read_identity()
-    found = (find_target(port) for port in ports)
-    targets = tuple(target for target in found if target is not None)
-    calibration = measure() if calibrate and probe.works else None
-    constants = PUBLISHED if calibration is None else (calibration,)
-    forecasts = (forecast(target, constants) for target in targets)
+    found = (find_server(port) for port in ports)
+    servers = tuple(server for server in found if server is not None)
+    calibration = measure_cost() if calibrate and probe.works else None
+    costs = PUBLISHED if calibration is None else (calibration,)
+    forecasts = (forecast(server, costs) for server in servers)
     return Diagnosis(
         machine=read_machine(),
         identity=identity,
-        targets=targets,
+        servers=servers,
         sources=(
             judge_sockets(probe, identity),
             *(
@@ -141,8 +177,8 @@ def diagnose(
                 for name in ("any", *_interfaces_up())
             ),
             judge_interface(from_json(Probe, _native.probe_interface()), identity),
-            SourceVerdict("FILE.pcap", True, "packets of a file: needs no permission"),
-            judge_log(targets),
+            SourceVerdict("FILE.pcap", True, "packets from a file: needs no permission"),
+            judge_log(servers),
         ),
         policy=read_policy(),
         sees_others=can_see_others(),
@@ -154,7 +190,7 @@ def diagnose(
 
 
 def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
-    """Turn the engine's try-out into a verdict on `ebpf:any`."""
+    """Turn the engine's trial into a verdict on `ebpf:any`."""
     needs = ("CAP_BPF", "CAP_PERFMON")
     held = set(identity.capabilities)
     missing = () if "CAP_SYS_ADMIN" in held else tuple(one for one in needs if one not in held)
@@ -167,7 +203,7 @@ def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
 
 
 def judge_interface(probe: Probe, identity: Identity) -> SourceVerdict:
-    """Turn the try-out of the loopback interface into a verdict on `ebpf:INTERFACE`."""
+    """Turn the trial on the loopback interface into a verdict on `ebpf:INTERFACE`."""
     source, needs = "ebpf:INTERFACE", ("CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN")
     held = set(identity.capabilities)
     missing = () if "CAP_SYS_ADMIN" in held else tuple(one for one in needs if one not in held)
@@ -180,7 +216,7 @@ def judge_interface(probe: Probe, identity: Identity) -> SourceVerdict:
 
 
 def judge_packets(interface: str, probe: Probe, identity: Identity) -> SourceVerdict:
-    """Turn the try-out of an interface into a verdict on `pcap:INTERFACE`."""
+    """Turn the trial of an interface into a verdict on `pcap:INTERFACE`."""
     source, needs = f"pcap:{interface}", ("CAP_NET_RAW",)
     missing = tuple(one for one in needs if one not in identity.capabilities)
     if probe.works:
@@ -203,18 +239,18 @@ def _interfaces_up() -> tuple[str, ...]:
     return tuple(up[:INTERFACES_TRIED])
 
 
-def judge_log(targets: tuple[Target, ...]) -> SourceVerdict:
-    """Say whether memcached's own log can be watched, which takes no privileges."""
-    open_to = [target.port for target in targets if target.watchable]
-    if open_to:
-        why = f"port {open_to[0]} lets you watch: no privileges, but no server time and no batches"
+def judge_log(servers: tuple[Server, ...]) -> SourceVerdict:
+    """Give the verdict on memcached's own log, which takes no privileges."""
+    watchable = [server.port for server in servers if server.watchable]
+    if watchable:
+        why = f"port {watchable[0]} answers `watch`: no privileges, but no server time or batches"
         return SourceVerdict("watch:HOST:PORT", True, why)
-    why = "no server on these ports answers `watch`" if targets else "no server on these ports"
+    why = "no server on these ports answers `watch`" if servers else "no server on these ports"
     return SourceVerdict("watch:HOST:PORT", False, why, ("membench doctor --port PORT",))
 
 
 def _grants(missing: tuple[str, ...], source: str = "ebpf:any") -> tuple[str, ...]:
-    """Ways to hold these capabilities, each a line that can be copied."""
+    """List ways to hold these capabilities, each a line to copy."""
     short = [name.removeprefix("CAP_") for name in missing]
     return (
         f"sudo {sys.executable} -m membench record {source} PROFILE.mb",

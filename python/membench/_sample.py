@@ -1,4 +1,4 @@
-"""The share of the traffic that is recorded."""
+"""The share of the traffic that a recording kept."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Sample:
 
     @property
     def is_all(self) -> bool:
-        """True if everything is kept."""
+        """True if everything was kept."""
         return self.keys == self.connections == 1
 
     def __str__(self) -> str:
-        """Name the share, as a person would."""
+        """Name the share: `1 in 100 keys`."""
         parts = [
             f"1 in {number:,} {what}"
             for number, what in ((self.keys, "keys"), (self.connections, "connections"))

@@ -1,4 +1,4 @@
-"""Seed → cache-aside traffic on a memcached: Zipf keys, misses that are filled, bursts of keys."""
+"""Seed → cache-aside traffic on a memcached: Zipf keys, filled misses, bursts of keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ _WEIGHTS = (72, 10, 10, 2, 4, 2)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much traffic: Poisson arrivals over so many connections."""
+    """The amount of traffic, as Poisson arrivals.
+
+    Attributes:
+        connections: Connections that share the load.
+        requests_per_s: Requests per second over all connections.
+        duration_s: Duration, s.
+        seed: Seed of keys, commands and arrival times.
+    """
 
     connections: int = 8
     requests_per_s: float = 3000.0
@@ -28,7 +35,7 @@ class Load:
 
 
 def run(port: int, load: Load) -> int:
-    """Send the workload to 127.0.0.1; returns how many requests were answered."""
+    """Send the workload to 127.0.0.1 and return the number of answered requests."""
     answered = [0] * load.connections
     workers = [
         threading.Thread(target=_work, args=(port, load, index, answered))
@@ -49,7 +56,7 @@ def _work(port: int, load: Load, index: int, answered: list[int]) -> None:
 
 
 def _paced(load: Load, chance: random.Random) -> Iterator[tuple[str, list[str]]]:
-    """Yield (command, keys) when each is due, on an absolute schedule."""
+    """Yield each (command, keys) when it is due, on an absolute schedule."""
     keys = _zipf_keys(chance)
     due = start = time.monotonic()
     while True:
@@ -70,7 +77,7 @@ def _zipf_keys(chance: random.Random) -> Iterator[str]:
 
 
 def _send(client: Client, request: tuple[str, list[str]], chance: random.Random) -> int:
-    """Send one request and what a cache-aside client would send after it; returns how many."""
+    """Send one request and the follow-ups of a cache-aside client; return their number."""
     command, keys = request
     match command:
         case "get" | "multiget":
@@ -110,13 +117,13 @@ class Client:
         self._socket.close()
 
     def ask(self, line: str, value: bytes | None = None) -> bytes:
-        """Send a command and return the line that answers it."""
+        """Send a command and return the first line of its answer."""
         body = b"" if value is None else value + b"\r\n"
         self._socket.sendall(line.encode() + b"\r\n" + body)
         return self._replies.readline()
 
     def get(self, keys: Sequence[str]) -> list[str]:
-        """Get several keys in one request; returns those that missed."""
+        """Get several keys in one request and return those that missed."""
         reply = self.ask("get " + " ".join(keys))
         found = set()
         while reply.startswith(b"VALUE "):
@@ -131,7 +138,7 @@ class Client:
         self.ask(f"set {key} 0 {ttl} {size}", b"x" * size)
 
     def count(self, key: str) -> int:
-        """Increment a counter, made on first use; returns how many requests that took."""
+        """Increment a counter, created on first use; return the number of requests it took."""
         if self.ask(f"incr {key} 1") != b"NOT_FOUND\r\n":
             return 1
         self.ask(f"add {key} 0 0 1", b"1")

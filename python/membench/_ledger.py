@@ -1,10 +1,10 @@
-"""The ledger of a capture: what was seen, what was lost, by cause."""
+"""The ledger of a capture: bytes seen and bytes lost, by cause."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Loss terms counted in bytes; the rest of `LOSSES` counts occurrences.
+# Loss terms in bytes.
 BYTE_LOSSES = (
     "ring_full",
     "missed",
@@ -23,6 +23,7 @@ BYTE_LOSSES = (
     "truncated",
     "unsynced",
 )
+# Loss terms in occurrences: requests, responses, packets, files, runs or events.
 COUNTED_LOSSES = (
     "unpaired",
     "unmatched",
@@ -34,14 +35,28 @@ COUNTED_LOSSES = (
     "program_misses",
     "user_queue_drops",
 )
-# Lines of memcached's log.
+# Loss terms in lines of memcached's log.
 LINE_LOSSES = ("log_skipped", "log_dropped", "log_unparsed")
 LOSSES = BYTE_LOSSES + COUNTED_LOSSES + LINE_LOSSES
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Bytes of one direction of one server's connections, by what became of them."""
+    """Bytes of one direction of one server's connections, by their fate.
+
+    `seen` is the sum of all but `missed`.
+
+    Attributes:
+        seen: Bytes moved by calls that were seen.
+        parsed: Lines and headers that became requests or responses.
+        value_skipped: Value bytes, skipped by their declared length.
+        text_skipped: Bytes inside a reply that is a list (`stats`, …), skipped to its last line.
+        boundary: Messages begun before the start or unfinished at the end: not a loss.
+        unsynced: Bytes scanned for the next message after a loss.
+        truncated: Holes where bytes were needed, and the messages they cut.
+        not_decoded: Bytes seen by the kernel programs but lost before decoding.
+        missed: Bytes moved without a call that was seen, from gaps in the TCP sequence.
+    """
 
     seen: int = 0
     parsed: int = 0
@@ -59,14 +74,15 @@ class ServerFlows:
     """One server's share of the ledger.
 
     Attributes:
-        server: Its ordinal, as in the connections table.
-        port: Its listening port; 0 at a path.
-        path: The path of its UNIX-domain socket.
-        pid: Its process id, in the initial pid namespace; 0 where packets or clients were recorded.
+        server: Ordinal of the server, as in the connections table.
+        port: Its listening port; 0 for a UNIX-domain socket.
+        pid: Its process id, in the initial pid namespace; 0 for packets and clients, which do not
+            show it.
         network_namespace: The inode number of its network namespace; 0 for a capture file.
-        request: What it read.
-        response: What it wrote.
-        address: Its address, where packets or clients were recorded.
+        request: Bytes it read.
+        response: Bytes it wrote.
+        path: The path of its UNIX-domain socket.
+        address: Its address, for packets and clients.
     """
 
     server: int
@@ -81,16 +97,16 @@ class ServerFlows:
 
 @dataclass(frozen=True, slots=True)
 class Packets:
-    """What packets were, beside the bytes they carried; none of it is a loss.
+    """Packets of a capture, by kind; none of these is a loss.
 
     Attributes:
-        taken: Packets taken.
-        followed: TCP of the ports that were recorded.
-        other: Something else.
-        duplicates: The same packet captured again, on another interface or twice.
-        retransmitted_bytes: Payload that had been captured already: sent again.
-        out_of_order: Packets that came before an earlier one of their direction.
-        reused: Connections that began where one with the same addresses had not ended.
+        taken: Packets captured.
+        followed: TCP packets of the recorded ports.
+        other: Other packets.
+        duplicates: Packets captured twice, on the same or another interface.
+        retransmitted_bytes: Payload that had been captured before, bytes.
+        out_of_order: Packets that arrived before an earlier one of their direction.
+        reused: Connections opened while one with the same addresses had not ended.
     """
 
     taken: int = 0
@@ -104,27 +120,29 @@ class Packets:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Where every byte went that the servers moved while recording.
+    """Account of every byte that the servers moved while recording.
+
+    Fields without an entry below are loss terms; docs/capture.md explains each. They count bytes,
+    except `unpaired` (requests), `unmatched` (responses), `packets_dropped`, `fragments` and
+    `packets_unreadable` (packets), `malformed` (records of the kernel programs), `file_damaged`
+    (files), `program_misses` (runs),
+    `user_queue_drops` (events) and the terms of a log (lines).
 
     Attributes:
-        complete: True when every loss term is 0; None while recording or when not sealed.
-        request_bytes: What the servers read.
-        response_bytes: What the servers wrote.
-        own_request_bytes: Of `request_bytes`, what the recorder itself asked (`stats`): no events.
-        own_response_bytes: Of `response_bytes`, what was answered to the recorder itself.
+        complete: True if every loss term is 0; None while recording and if not sealed.
+        request_bytes: Bytes the servers read.
+        response_bytes: Bytes the servers wrote.
+        own_request_bytes: The recorder's own requests (`stats`) in `request_bytes`; they make no
+            events.
+        own_response_bytes: The answers to them in `response_bytes`.
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
-        misses_aside: Times a kernel program that sees no bytes did not run: the end of a
-            connection, or when its bytes came, may be unknown. Not a loss.
+        misses_aside: Skipped runs of kernel programs that see no bytes: the end of a connection or
+            the arrival of its bytes may be unknown. Not a loss.
         log_lines: Lines of memcached's log that were read; 0 for other sources.
-        log_clock_steps: How often memcached's clock was set back meanwhile.
-        ring_full_by_ring: Of `ring_full`, what each ring did not take, bytes.
-        packets: What the packets were, where packets were recorded.
-        servers: Each server apart.
-
-    All others are loss terms: bytes, but for `unpaired` (requests), `unmatched` (responses),
-    `packets_dropped`, `fragments` and `packets_unreadable` (packets), `malformed` (records of the
-    kernel's programs), `file_damaged` (files),
-    `program_misses` (calls), `user_queue_drops` (events) and those of a log (lines).
+        log_clock_steps: Number of times that memcached's clock was set back.
+        ring_full_by_ring: Share of each ring in `ring_full`, bytes; empty for a single ring.
+        packets: Packets by kind; None for sources other than packets.
+        servers: The flows of each server.
     """
 
     complete: bool | None
@@ -169,12 +187,12 @@ class Ledger:
     servers: tuple[ServerFlows, ...] = ()
 
     def losses(self) -> dict[str, int]:
-        """Every loss term that is not 0, by cause."""
+        """Return every loss term that is not 0, by its name."""
         terms = {cause: int(getattr(self, cause)) for cause in LOSSES}
         return {cause: amount for cause, amount in terms.items() if amount}
 
     def loss_share(self, requests: int) -> float:
-        """Share of the traffic that may be missing: of bytes, requests or lines, the most."""
+        """Return the largest share of bytes, requests or lines that may be missing, 0…1."""
         moved = self.request_bytes + self.response_bytes + self.missed
         lost_lines = self._lost(LINE_LOSSES)
         return max(

@@ -1,48 +1,48 @@
-//! memcached's file descriptors → connections, each with the look-up whose meaning its next line settles.
+//! memcached's file descriptors → connections. Each holds the look-up whose meaning its next line decides.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use membench_event::{CloseSide, ConnectionRow, Transport};
 
-/// The connection of events that belong to a connection outside the sample.
+/// Connection of the events of connections outside the sample.
 pub const LEFT_OUT: u32 = u32::MAX;
 
-/// A look-up that has not been told from the first half of a store yet.
+/// A look-up that may still turn out to be the first half of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lookup {
-    /// When, ns.
+    /// Time of the look-up, ns.
     pub time: u64,
-    /// The key's id.
+    /// Id of the key.
     pub key: u64,
-    /// Bytes of the key.
+    /// Size of the key, bytes.
     pub key_size: u8,
-    /// Whether it was there.
+    /// True if the key was found.
     pub found: bool,
-    /// Bytes of the value found.
+    /// Size of the value found, bytes.
     pub size: Option<u32>,
-    /// When its line was read, ns.
+    /// Time at which the line was read, ns.
     pub arrived: u64,
 }
 
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Its ordinal.
+    /// Ordinal of the connection.
     pub ordinal: u32,
-    /// How many requests it made.
+    /// Number of requests so far.
     pub requests: u32,
-    /// Its last look-up.
+    /// The latest look-up, if no other line followed it.
     pub pending: Option<Lookup>,
 }
 
-/// From where a connection came; none: from a local socket, or nobody knows.
+/// Address of a client; `None` for a local socket, and if it is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Peer(Option<IpAddr>);
 
 impl Peer {
-    /// From the text of an address.
-    pub(super) fn of(address: &[u8]) -> Self {
+    /// Parses the text of an address; any other text is an unknown one.
+    pub(super) fn parse(address: &[u8]) -> Self {
         let address = std::str::from_utf8(address).ok();
         let address = address.and_then(|text| text.parse::<IpAddr>().ok());
         Self(address.map(|address| address.to_canonical()))
@@ -60,15 +60,15 @@ impl Peer {
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: HashMap<u32, Connection>,
-    /// Lines that name no connection are on this one.
+    /// The connection of lines that name none.
     unknown: Option<Connection>,
     rows: Vec<ConnectionRow>,
     clients: HashMap<Peer, u32>,
-    /// Connections that were there before, as `stats conns` named them.
+    /// Clients of connections that were opened before the log, by descriptor, as `stats conns` reports them.
     before: HashMap<u32, Peer>,
-    /// One connection in so many is followed; 0 and 1 are all.
+    /// N, if one connection in N is followed; 0 and 1 follow all.
     one_in: u32,
-    /// Connections so far, whether followed or not.
+    /// Number of connections so far, followed or not.
     appeared: u64,
 }
 
@@ -78,12 +78,13 @@ impl Connections {
         self.one_in = number;
     }
 
-    /// Notes from where a connection came that was there before.
+    /// Notes the client of a connection that was opened before the log.
     pub(super) fn note_before(&mut self, descriptor: u32, address: &str) {
-        self.before.insert(descriptor, Peer::of(address.as_bytes()));
+        self.before
+            .insert(descriptor, Peer::parse(address.as_bytes()));
     }
 
-    /// A client connected; a connection that had the descriptor before is handed back.
+    /// Opens a connection. Returns the one that had the descriptor before, if its end was not seen.
     pub(super) fn open(&mut self, descriptor: u32, peer: Peer, time: u64) -> Option<Connection> {
         let earlier = self.close(descriptor, None, time);
         let connection = self.add(peer, Some(time));
@@ -91,7 +92,7 @@ impl Connections {
         earlier
     }
 
-    /// A connection ended: it is handed back.
+    /// Closes a connection and returns it.
     pub(super) fn close(
         &mut self,
         descriptor: u32,
@@ -107,23 +108,24 @@ impl Connections {
         Some(connection)
     }
 
-    /// The connection a line is about.
-    pub(super) fn at(&mut self, descriptor: Option<u32>) -> &mut Connection {
+    /// Returns the connection of a line, which is added if this is its first.
+    pub(super) fn get_or_add(&mut self, descriptor: Option<u32>) -> &mut Connection {
         let known = match descriptor {
             Some(descriptor) => self.open.contains_key(&descriptor),
             None => self.unknown.is_some(),
         };
         if !known {
-            self.meet(descriptor);
+            self.add_unannounced(descriptor);
         }
         let connection = match descriptor {
             Some(descriptor) => self.open.get_mut(&descriptor),
             None => self.unknown.as_mut(),
         };
-        connection.expect("it was met")
+        connection.expect("it was added if it was missing")
     }
 
-    fn meet(&mut self, descriptor: Option<u32>) {
+    /// Adds a connection whose opening was not seen.
+    fn add_unannounced(&mut self, descriptor: Option<u32>) {
         let known = descriptor.and_then(|descriptor| self.before.remove(&descriptor));
         let connection = self.add(known.unwrap_or(Peer(None)), None);
         match descriptor {
@@ -162,17 +164,17 @@ impl Connections {
         }
     }
 
-    /// Every open connection.
+    /// Returns every open connection.
     pub(super) fn all(&mut self) -> impl Iterator<Item = &mut Connection> {
         self.open.values_mut().chain(self.unknown.as_mut())
     }
 
-    /// One row a connection.
+    /// Rows of the connection table, one per connection.
     pub(super) fn rows(&self) -> &[ConnectionRow] {
         &self.rows
     }
 
-    /// How many there were, and how many are open.
+    /// Returns the number of connections so far, and of those that are open.
     pub(super) fn counts(&self) -> (usize, usize) {
         let open = self.open.values().chain(&self.unknown);
         let followed = open.filter(|connection| connection.ordinal != LEFT_OUT);
@@ -188,7 +190,7 @@ fn holds(one_in: u32, number: u64) -> bool {
     (mixed ^ mixed >> 31).is_multiple_of(u64::from(one_in.max(1)))
 }
 
-/// Who ended a connection, from the reason memcached logs.
+/// Returns the side that closed a connection, by the reason that memcached logs.
 pub(super) fn close_side(reason: &[u8]) -> Option<CloseSide> {
     match reason {
         b"normal" => Some(CloseSide::Client),

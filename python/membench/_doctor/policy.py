@@ -1,4 +1,4 @@
-"""/proc, /sys → what this machine's kernel allows whom."""
+"""/proc, /sys → the kernel's rules for loading programs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ _SECCOMP = {"0": "off", "1": "strict", "2": "filter"}
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What decides who may load which programs; None is what could not be read.
+class KernelPolicy:
+    """The kernel's rules for loading programs; None stands for a rule that could not be read.
 
     Attributes:
-        unprivileged_bpf: Whether programs may be loaded without capabilities.
-        perf_event_paranoid: As the kernel has it; above 1 it takes CAP_PERFMON.
-        jit: Whether programs become machine code.
-        modules: Security modules that are active.
-        seccomp: Whether this process's system calls are filtered (`filter`, in containers).
-        autogroup: Whether niceness counts within a session only.
-        virtual: What this machine runs in, as its firmware says.
+        unprivileged_bpf: `allowed` if programs may be loaded without capabilities, else `off` or
+            `off until reboot`.
+        perf_event_paranoid: The kernel's setting; above 1, tracing takes CAP_PERFMON.
+        jit: True if programs are compiled to machine code.
+        modules: Active security modules.
+        seccomp: Filtering of this process's system calls: `off`, `strict` or `filter` (in
+            containers).
+        autogroup: True if niceness counts within a session only.
+        virtual: The hardware's or hypervisor's vendor, from the firmware.
     """
 
     unprivileged_bpf: str | None
@@ -33,14 +35,14 @@ class Policy:
     virtual: str | None
 
 
-def read_policy(root: Path = Path("/")) -> Policy:
-    """Look at this machine."""
+def read_policy(root: Path = Path("/")) -> KernelPolicy:
+    """Read the rules of this machine's kernel."""
     kernel = root / "proc/sys/kernel"
     paranoid = _read(kernel / "perf_event_paranoid")
     jit = _read(root / "proc/sys/net/core/bpf_jit_enable")
     autogroup = _read(kernel / "sched_autogroup_enabled")
     modules = _read(root / "sys/kernel/security/lsm")
-    return Policy(
+    return KernelPolicy(
         unprivileged_bpf=_UNPRIVILEGED.get(_read(kernel / "unprivileged_bpf_disabled")),
         perf_event_paranoid=int(paranoid) if paranoid.lstrip("-").isdigit() else None,
         jit=jit != "0" if jit else None,
@@ -52,7 +54,7 @@ def read_policy(root: Path = Path("/")) -> Policy:
 
 
 def parse_seccomp(status: str) -> str | None:
-    """Read whether system calls are filtered from a `/proc/PID/status`."""
+    """Read the filtering of system calls from a `/proc/PID/status`."""
     for line in status.splitlines():
         if line.startswith("Seccomp:"):
             return _SECCOMP.get(line.split()[1])
@@ -60,7 +62,7 @@ def parse_seccomp(status: str) -> str | None:
 
 
 def can_see_others(root: Path = Path("/")) -> bool:
-    """Whether others' open files can be listed, which naming a server's process takes."""
+    """Return True if other processes' open files can be listed, which finding a server takes."""
     try:
         next((root / "proc/1/fd").iterdir(), None)
     except OSError:

@@ -1,4 +1,4 @@
-"""`memcached` on this machine → a private one on a free loopback port."""
+"""The `memcached` program → a private server on a free loopback port."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _LOOK_AGAIN_S = 0.01
 
 @contextmanager
 def private_memcached(memory_mb: int = 64) -> Iterator[int]:
-    """Run a memcached of our own; yields its port.
+    """Run a private memcached and yield its port.
 
     Raises:
-        CaptureUnavailableError: There is no memcached here, or it does not start.
+        CaptureUnavailableError: There is no memcached on this machine, or it does not start.
     """
     program = shutil.which("memcached")
     if program is None:
         raise CaptureUnavailableError(
             "there is no `memcached` on this machine",
-            "`apt-get install memcached`, or your package",
+            "`apt-get install memcached`, or the package of your system",
         )
     with tempfile.TemporaryDirectory() as folder:
         port_file = Path(folder, "port")
@@ -44,7 +44,7 @@ def private_memcached(memory_mb: int = 64) -> Iterator[int]:
 
 def _start(program: str, memory_mb: int, port_file: Path) -> subprocess.Popen[bytes]:
     user = pwd.getpwuid(os.geteuid()).pw_name
-    # Port -1 lets the kernel choose; memcached writes what it got into the file.
+    # Port -1 lets the kernel choose; memcached writes the chosen port into the file.
     arguments = ["-p", "-1", "-U", "0", "-l", "127.0.0.1", "-u", user, "-m", str(memory_mb)]
     return subprocess.Popen(
         [program, *arguments, "-t", "2"],
@@ -61,7 +61,9 @@ def _wait_for_port(process: subprocess.Popen[bytes], port_file: Path) -> int:
         if text.endswith("\n") and _accepts(port := int(text.split()[-1])):
             return port
         time.sleep(_LOOK_AGAIN_S)
-    raise CaptureUnavailableError("the private memcached did not start", "run `memcached -v` to see why")
+    raise CaptureUnavailableError(
+        "the private memcached did not start", "run `memcached -v` to see why"
+    )
 
 
 def _accepts(port: int) -> bool:

@@ -1,0 +1,45 @@
+"""A remedy → its words for the command line and for the library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Name in a template → flag or command in a shell, keyword or function in Python.
+WORDS = {
+    "cgroups": ("--cgroup", "cgroups"),
+    "doctor": ("membench doctor", "membench.doctor()"),
+    "force": ("--force", "force=True"),
+    "hooks": ("--hooks", "hooks"),
+    "network_namespaces": ("--netns", "network_namespaces"),
+    "pids": ("--pid", "pids"),
+    "ports": ("--port", "ports"),
+    "record": ("membench record", "membench.record()"),
+    "responses": ("--responses", "responses"),
+    "ring_size": ("--ring-size", "ring_size"),
+    "sample_connections": ("--sample-connections", "sample_connections"),
+    "sample_keys": ("--sample", "sample_keys"),
+    "side": ("--side", "side"),
+    "sockets": ("--socket", "sockets"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A remedy that names options and commands as facts.
+
+    `Hint("`{force}` replaces it")` reads "`--force` replaces it" in a shell and "`force=True`
+    replaces it" in Python.
+
+    Attributes:
+        template: The text; each name in braces is a key of `WORDS`.
+    """
+
+    template: str
+
+    def for_command_line(self) -> str:
+        """Word the remedy with flags and commands."""
+        return self.template.format_map({name: shell for name, (shell, _) in WORDS.items()})
+
+    def for_library(self) -> str:
+        """Word the remedy with keywords and functions."""
+        return self.template.format_map({name: python for name, (_, python) in WORDS.items()})

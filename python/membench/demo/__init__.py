@@ -1,1 +1,0 @@
-"""A private memcached and a small realistic workload, for `membench demo`."""

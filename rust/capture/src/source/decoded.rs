@@ -1,0 +1,13 @@
+//! [`Decoded`]: the events that a source hands on.
+
+use membench_event::{ConnectionRow, Event, OptionsTable};
+
+/// Events as a source has decoded them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decoded<'a> {
+    pub(crate) events: &'a [Event],
+    /// The strings that their options refer to; `None` for a source that knows no options.
+    pub(crate) options: Option<&'a OptionsTable>,
+    /// Every connection so far.
+    pub(crate) connections: &'a [ConnectionRow],
+}

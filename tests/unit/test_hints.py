@@ -1,0 +1,170 @@
+"""Errors: the library's remedy is Python, the command line's is a command."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import membench
+from membench import MembenchError, cli
+from membench._hint import WORDS, Hint
+
+DATA = Path(__file__).parent.parent / "data"
+LOG = DATA / "watch" / "memcached-1.6.18.log"
+PACKAGE = Path(membench.__file__).parent
+FAILURE = PACKAGE.parents[1] / "rust" / "event" / "src" / "failure.rs"
+NOBODY = "127.0.0.1:1"
+
+# A flag or a command of membench; other programs' may be named to everybody.
+FLAG = re.compile(r"`--|`membench [a-z]")
+KEYWORD = re.compile(r"=True`|`membench\.")
+
+Attempt = Callable[[Path], object]
+
+
+def a_profile(folder: Path, name: str = "sealed", **header: object) -> Path:
+    """A copy of a profile, with changes in its manifest."""
+    path = Path(shutil.copytree(DATA / name, folder / "profile.mb", dirs_exist_ok=True))
+    manifest = path / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | header))
+    return path
+
+
+def an_empty_folder(folder: Path) -> Path:
+    path = folder / "folder.mb"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+ATTEMPTS: dict[str, Attempt] = {
+    "no profile": lambda folder: membench.open(folder / "missing.mb"),
+    "not a profile": lambda folder: membench.open(an_empty_folder(folder)),
+    "a newer profile": lambda folder: membench.open(a_profile(folder, schema_version=99)),
+    "an unknown part": lambda folder: membench.analyze(a_profile(folder), only=["kyes"]),
+    "a sample, checked": lambda folder: membench.replay(
+        a_profile(folder, sample={"keys": 100, "connections": 1}), NOBODY, checks=["errors<1%"]
+    ),
+    "a sample, replayed": lambda folder: membench.replay(
+        a_profile(folder, sample={"keys": 100, "connections": 1}), NOBODY
+    ),
+    "not a check": lambda folder: membench.replay(a_profile(folder), NOBODY, checks=["p99"]),
+    "not a pacing": lambda folder: membench.replay(a_profile(folder), NOBODY, pacing="fast"),
+    "not a target": lambda folder: membench.replay(a_profile(folder), "x"),
+    "no target": lambda folder: membench.replay(a_profile(folder), NOBODY),
+    "a key file exists": lambda folder: membench.keygen(a_profile(folder) / "manifest.json"),
+    "nothing to diagnose": lambda _: membench.Diagnosis(
+        membench.Machine("", "", "", 1, True, "none", None), membench.Identity(1, ()), (), ()
+    ).works("ebfp"),
+    "an output exists": lambda folder: membench.record(str(LOG), a_profile(folder)),
+    "an output not replaced": lambda folder: membench.record(
+        str(LOG), an_empty_folder(folder), force=True
+    ),
+    "a log without ports": lambda folder: membench.record(str(LOG), folder / "x.mb", ports=[1]),
+    "no source": lambda folder: membench.record("epbf:any", folder / "x.mb"),
+    "no interface": lambda folder: membench.record("pcap:nosuch0", folder / "x.mb"),
+    "no file": lambda folder: membench.record("./missing.pcap", folder / "x.mb"),
+    "no log": lambda folder: membench.record(f"watch:{NOBODY}", folder / "x.mb"),
+    "no ring": lambda folder: membench.record("ebpf:any", folder / "x.mb", ring_size=5),
+    "no such hooks": lambda folder: membench.record(
+        "ebpf:any",
+        folder / "x.mb",
+        hooks="tcx",
+    ),
+    "pids of packets": lambda folder: membench.record("pcap:any", folder / "x.mb", pids=[1]),
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
+def test_no_remedy_of_the_library_names_a_flag(attempt: Attempt, tmp_path: Path) -> None:
+    with pytest.raises(MembenchError) as raised:
+        attempt(tmp_path)
+    error = raised.value
+    assert not FLAG.search(f"{error.hint} {error}"), f"{error}: {error.hint}"
+    assert not KEYWORD.search(f"{error.command_hint}"), error.command_hint
+
+
+def test_each_reader_gets_the_words_of_his_world(tmp_path: Path) -> None:
+    with pytest.raises(membench.OutputExistsError) as raised:
+        ATTEMPTS["an output exists"](tmp_path)
+    assert raised.value.hint == "`force=True` replaces it"
+    assert raised.value.command_hint == "`--force` replaces it"
+    with pytest.raises(membench.UsageError) as missing:
+        ATTEMPTS["no profile"](tmp_path)
+    assert missing.value.hint == "`membench.record()` makes one"
+    assert missing.value.command_hint == "`membench record` makes one"
+
+
+def test_a_folder_to_open_and_one_to_replace_get_different_remedies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder without a manifest may be anything: no hint says to remove it."""
+    folder = an_empty_folder(tmp_path)
+    assert cli.main(["info", str(folder)]) == 2
+    opened = capsys.readouterr().err
+    assert "hint: name the folder that a recording wrote" in opened
+    assert cli.main(["record", str(LOG), str(folder), "--force"]) == 2
+    replaced = capsys.readouterr().err
+    assert "hint: choose another name for the output" in replaced
+    assert "remove" not in opened + replaced
+    assert folder.is_dir()
+
+
+def test_a_hint_is_worded_as_the_engine_words_it() -> None:
+    rust = FAILURE.read_text()
+    settings = {
+        shell: re.search(rf'Self::{name} => "([a-z_]+)"', rust)
+        for name, shell in re.findall(r'Self::(\w+) => "(--[a-z-]+)"', rust)
+    }
+    assert len(settings) > 5
+    for name, (shell, python) in WORDS.items():
+        if not shell.startswith("--"):
+            assert (shell, python) == (f"membench {name}", f"membench.{name}()")
+            continue
+        known = settings[shell]
+        assert known is not None, shell
+        assert python.removesuffix("=True") == known[1] == name
+
+
+def calls(kind: Callable[[str], bool]) -> Iterator[tuple[str, ast.Call]]:
+    """Each call of a name in the library, with its place."""
+    for file in PACKAGE.rglob("*.py"):
+        if {"cli", "report"} & set(file.relative_to(PACKAGE).parts):
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and kind(node.func.id)
+            ):
+                yield f"{file.name}:{node.lineno}", node
+
+
+def texts(node: ast.Call) -> list[str]:
+    found = (one for argument in node.args for one in ast.walk(argument))
+    return [one.value for one in found if isinstance(one, ast.Constant) and _is_text(one)]
+
+
+def _is_text(node: ast.Constant) -> bool:
+    return isinstance(node.value, str)
+
+
+def test_no_error_of_the_library_is_written_with_a_flag() -> None:
+    raised = list(calls(lambda name: name.endswith("Error")))
+    assert len(raised) > 10
+    for place, call in raised:
+        assert not [text for text in texts(call) if FLAG.search(text)], place
+
+
+def test_every_hint_names_words_that_exist() -> None:
+    made = list(calls(lambda name: name == "Hint"))
+    assert made
+    for place, call in made:
+        for text in texts(call):
+            hint = Hint(text)
+            assert "{" not in hint.for_library() + hint.for_command_line(), place
