@@ -4,11 +4,11 @@ mod empty;
 pub(crate) mod end;
 pub(crate) mod guards;
 mod header;
+pub(crate) mod inquiry;
 mod journal;
 pub(crate) mod options;
 pub(crate) mod pace;
 pub(crate) mod priority;
-pub(crate) mod questions;
 pub(crate) mod recording;
 pub(crate) mod rotation;
 mod sink;
@@ -28,9 +28,9 @@ use membench_profile::{Header, Owner};
 
 use crate::recorder::end::Ended;
 use crate::recorder::guards::Guards;
+use crate::recorder::inquiry::Inquiry;
 use crate::recorder::journal::Journal;
 use crate::recorder::options::RecordOptions;
-use crate::recorder::questions::Servers;
 use crate::recorder::recording::Recording;
 use crate::recorder::rotation::Profiles;
 use crate::recorder::sink::Sink;
@@ -134,7 +134,7 @@ impl Recorder {
         let status = Shared::default();
         status.update(|status| *status = first_status(&description, limits, yielding));
         let thread = RecordingThread {
-            servers: Servers::new(own, options.statistics && !is_log),
+            inquiry: Inquiry::new(own, options.statistics && !is_log),
             sink: Sink::new(
                 profiles,
                 sender,

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::recorder::end::Ended;
 use crate::recorder::guards::{Guards, Usage, resident_memory};
+use crate::recorder::inquiry::{Answers, Inquiry};
 use crate::recorder::options::RecordOptions;
 use crate::recorder::pace::{self, DRAIN_PERIODS, PaceLog};
-use crate::recorder::questions::{Answers, Servers};
 use crate::recorder::recording::{Cost, Recording};
 use crate::recorder::rotation::{Cut, Profiles};
 use crate::recorder::sink::Sink;
@@ -35,7 +35,7 @@ pub(crate) struct RecordingThread {
     pub(crate) followed: Followed,
     pub(crate) description: Description,
     pub(crate) source: Source,
-    pub(crate) servers: Servers,
+    pub(crate) inquiry: Inquiry,
     pub(crate) sink: Sink,
     pub(crate) guards: Guards,
     pub(crate) status: Shared,
@@ -194,15 +194,15 @@ impl RecordingThread {
             status.state = State::Recording;
             status.servers = listeners.iter().map(Listener::status).collect();
         });
-        self.servers.ask(listeners);
+        self.inquiry.ask(listeners);
     }
 
     fn take_answers(&mut self, patience: Duration) {
-        let Some(answers) = self.servers.collect(patience) else {
+        let Some(answers) = self.inquiry.collect(patience) else {
             return;
         };
         if let Some(session) = self.source.session() {
-            self.servers.teach(session);
+            self.inquiry.teach(session);
         }
         let Answers {
             servers,
@@ -361,11 +361,11 @@ impl RecordingThread {
     /// Asks the servers for their counters at the end. The source is drained meanwhile.
     fn ask_last(&mut self) {
         self.take_answers(LAST_ANSWERS);
-        if !self.servers.ask_again() {
+        if !self.inquiry.ask_again() {
             return;
         }
         let deadline = Instant::now() + LAST_ANSWERS;
-        while !self.servers.has_answered(DRAIN_PERIODS.0) && Instant::now() < deadline {
+        while !self.inquiry.has_answered(DRAIN_PERIODS.0) && Instant::now() < deadline {
             self.drain();
         }
         self.drain();
@@ -378,7 +378,7 @@ impl RecordingThread {
         removal: Option<String>,
     ) -> Result<Recording> {
         let mut ledger = self.ledger();
-        let comparison = self.source.compare(&self.servers);
+        let comparison = self.source.compare(&self.inquiry);
         let why_empty = self.why_empty(&ledger);
         let connections = self.source.connections();
         let open_at_start = connections.iter().filter(|row| row.opened.is_none());

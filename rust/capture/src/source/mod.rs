@@ -27,7 +27,7 @@ use membench_event::{Anchor, Class, ConnectionRow, Failure, Ledger, LossRow};
 use serde_json::Value;
 
 use crate::recorder::end::Ended;
-use crate::recorder::questions::Servers;
+use crate::recorder::inquiry::Inquiry;
 use crate::recorder::recording::Difference;
 use crate::recorder::status::ServerStatus;
 use crate::selection::namespaces;
@@ -260,8 +260,8 @@ impl Source {
     }
 
     /// Compares the servers' counters with what was recorded.
-    pub(crate) fn compare(&self, servers: &Servers) -> Comparison {
-        each!(self, source => source.compare(servers))
+    pub(crate) fn compare(&self, inquiry: &Inquiry) -> Comparison {
+        each!(self, source => source.compare(inquiry))
     }
 }
 

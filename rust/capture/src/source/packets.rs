@@ -6,7 +6,7 @@ use membench_decode::packet::{Flows, Limits, Packet};
 use membench_event::{ConnectionRow, Ledger, LossRow, ratio};
 
 use crate::recorder::end::Ended;
-use crate::recorder::questions::Servers;
+use crate::recorder::inquiry::Inquiry;
 use crate::session::Session;
 use crate::session::counters::Counters;
 use crate::session::peer::OpenBefore;
@@ -222,9 +222,9 @@ impl<F: Feed> Packets<F> {
 
     /// Packets do not show when a server read them, so its counters cannot be compared at one point of the stream.
     #[expect(clippy::unused_self, reason = "the contract of sources")]
-    pub(crate) fn compare(&self, servers: &Servers) -> Comparison {
+    pub(crate) fn compare(&self, inquiry: &Inquiry) -> Comparison {
         Comparison {
-            statistics_end: servers.statistics_end(),
+            statistics_end: inquiry.statistics_end(),
             ..Comparison::default()
         }
     }

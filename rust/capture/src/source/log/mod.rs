@@ -12,7 +12,7 @@ use membench_event::{Anchor, Command, ConnectionRow, Event, Ledger, LossRow, Out
 use serde_json::json;
 
 use crate::recorder::end::Ended;
-use crate::recorder::questions::Servers;
+use crate::recorder::inquiry::Inquiry;
 use crate::server::difference::Recorded;
 use crate::source::decoded::Decoded;
 use crate::source::log::origin::{Blocks, Origin, hang_up};
@@ -255,7 +255,7 @@ impl LogSource {
         Vec::new()
     }
 
-    pub(crate) fn compare(&self, _: &Servers) -> Comparison {
+    pub(crate) fn compare(&self, _: &Inquiry) -> Comparison {
         let Some(server) = &self.server else {
             return Comparison::default();
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
-use crate::recorder::questions::Servers;
+use crate::recorder::inquiry::Inquiry;
 use crate::selection::listeners;
 use crate::session::Session;
 use crate::session::counters::Counters;
@@ -116,12 +116,12 @@ impl Calls {
         &mut self.session
     }
 
-    pub(crate) fn compare(&self, servers: &Servers) -> Comparison {
+    pub(crate) fn compare(&self, inquiry: &Inquiry) -> Comparison {
         if self.is_comparable {
-            return servers.compare(&self.session);
+            return inquiry.compare(&self.session);
         }
         Comparison {
-            statistics_end: servers.statistics_end(),
+            statistics_end: inquiry.statistics_end(),
             ..Comparison::default()
         }
     }

@@ -12,8 +12,8 @@ use crate::session::Session;
 use crate::session::peer::OwnAddresses;
 use crate::source::Comparison;
 
-/// The servers of a recording that are asked for their counters; none of them if that is not wanted.
-pub(crate) struct Servers {
+/// Questions to a recording's servers for their counters; none if that is not wanted.
+pub(crate) struct Inquiry {
     asking: Asking,
     own: OwnAddresses,
     is_asking: bool,
@@ -31,8 +31,8 @@ pub(crate) struct Answers {
     pub(crate) statistics_start: Option<Value>,
 }
 
-impl Servers {
-    /// Creates the list, empty. Addresses of our connections are added to `own`.
+impl Inquiry {
+    /// Creates an inquiry that has asked nobody yet. Addresses of our connections are added to `own`.
     pub(crate) fn new(own: OwnAddresses, is_asking: bool) -> Self {
         Self {
             asking: Asking::default(),
