@@ -39,7 +39,7 @@ class Selection:
 class Rotation:
     """Continue a recording in another profile, at whichever limit comes first.
 
-    Of `production.mb`, `production-000001.mb` is the first profile.
+    The first profile of `production.mb` is `production-000001.mb`.
 
     Attributes:
         size: Bytes of one profile.

@@ -1,4 +1,4 @@
-"""What `record` captures from, as typed; the grammar itself is tested beside its parser."""
+"""Sources as `record` takes them; tests beside the parser cover the grammar."""
 
 from pathlib import Path
 
