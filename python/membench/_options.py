@@ -39,7 +39,7 @@ class Selection:
 class Rotation:
     """Continue a recording in another profile, at whichever limit comes first.
 
-    The first profile of `production.mb` is `production-000001.mb`.
+    `production.mb` becomes `production-000001.mb`, `production-000002.mb`, and so on.
 
     Attributes:
         size: Bytes of one profile.

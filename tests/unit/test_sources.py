@@ -1,4 +1,4 @@
-"""Sources as `record` takes them; tests beside the parser cover the grammar."""
+"""Sources of `record` as typed; the grammar itself is tested beside its parser."""
 
 from pathlib import Path
 

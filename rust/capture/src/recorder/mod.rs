@@ -7,15 +7,15 @@ mod header;
 mod journal;
 pub(crate) mod options;
 pub(crate) mod pace;
+pub(crate) mod priority;
+pub(crate) mod questions;
 pub(crate) mod recording;
 pub(crate) mod rotation;
-pub(crate) mod servers;
 mod sink;
 pub(crate) mod status;
 mod stop;
 mod tally;
 mod thread;
-pub(crate) mod yielding;
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -30,9 +30,9 @@ use crate::recorder::end::Ended;
 use crate::recorder::guards::Guards;
 use crate::recorder::journal::Journal;
 use crate::recorder::options::RecordOptions;
+use crate::recorder::questions::Servers;
 use crate::recorder::recording::Recording;
 use crate::recorder::rotation::Profiles;
-use crate::recorder::servers::Servers;
 use crate::recorder::sink::Sink;
 use crate::recorder::status::{Shared, Status};
 use crate::recorder::stop::{Stop, lock};
@@ -99,7 +99,7 @@ impl Recorder {
         let key_fingerprint = hasher.fingerprint();
         let yielding = options
             .nice
-            .map_or_else(Yielding::default, yielding::make_way);
+            .map_or_else(Yielding::default, priority::make_way);
         let is_log = options.source.is_log();
         let mut followed = if is_log {
             Followed::default()

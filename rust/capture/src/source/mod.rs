@@ -27,8 +27,8 @@ use membench_event::{Anchor, Class, ConnectionRow, Failure, Ledger, LossRow};
 use serde_json::Value;
 
 use crate::recorder::end::Ended;
+use crate::recorder::questions::Servers;
 use crate::recorder::recording::Difference;
-use crate::recorder::servers::Servers;
 use crate::recorder::status::ServerStatus;
 use crate::selection::namespaces;
 use crate::session::{Session, peer::OpenBefore, peer::OwnAddresses, sockets::Sockets};

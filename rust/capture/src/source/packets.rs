@@ -6,7 +6,7 @@ use membench_decode::packet::{Flows, Limits, Packet};
 use membench_event::{ConnectionRow, Ledger, LossRow, ratio};
 
 use crate::recorder::end::Ended;
-use crate::recorder::servers::Servers;
+use crate::recorder::questions::Servers;
 use crate::session::Session;
 use crate::session::counters::Counters;
 use crate::session::peer::OpenBefore;

@@ -12,7 +12,7 @@ use membench_event::{Anchor, Command, ConnectionRow, Event, Ledger, LossRow, Out
 use serde_json::json;
 
 use crate::recorder::end::Ended;
-use crate::recorder::servers::Servers;
+use crate::recorder::questions::Servers;
 use crate::server::difference::Recorded;
 use crate::source::decoded::Decoded;
 use crate::source::log::origin::{Blocks, Origin, hang_up};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
-use crate::recorder::servers::Servers;
+use crate::recorder::questions::Servers;
 use crate::selection::listeners;
 use crate::session::Session;
 use crate::session::counters::Counters;

@@ -127,7 +127,7 @@ impl Kernel {
         self.beat();
         let malformed = &mut self.malformed;
         let taken = self.rings.sweep(limit, &mut |bytes| {
-            Record::parse_or_count(bytes, malformed, take)
+            Record::parse_or_count(bytes, malformed, take);
         });
         self.read += taken as u64;
         taken
