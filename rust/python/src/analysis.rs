@@ -15,12 +15,12 @@ fn analyze(
     only: Option<Vec<String>>,
 ) -> PyResult<String> {
     let profile = profile.get().engine();
-    json(&py.detach(|| find(profile, only.as_deref()))?)
+    json(&py.detach(|| find(profile, only))?)
 }
 
 fn find(
     profile: &membench_profile::Profile,
-    only: Option<&[String]>,
+    only: Option<Vec<String>>,
 ) -> Result<membench_analysis::Analysis> {
     let options = Options {
         only: only.map(sections).transpose()?,
@@ -29,8 +29,8 @@ fn find(
     Ok(membench_analysis::analyze(profile, &options)?)
 }
 
-fn sections(names: &[String]) -> Result<Vec<Section>> {
-    let sections = names.iter().map(|name| Section::parse(name));
+fn sections(names: Vec<String>) -> Result<Vec<Section>> {
+    let sections = names.into_iter().map(|name| Section::parse(&name));
     Ok(sections.collect::<membench_analysis::Result<_>>()?)
 }
 
