@@ -49,10 +49,12 @@ if TYPE_CHECKING:
     from membench._doctor.host import Identity, Machine, Server
     from membench._doctor.policy import KernelPolicy
     from membench._doctor.toolchain import Tool
+    from membench._guards import Guards, Limits, Pace, Yielding
     from membench._hint import Hint
     from membench._keygen import keygen
     from membench._ledger import Flow, Ledger, Packets, ServerFlows
     from membench._native import Batch, Event, Table, __version__
+    from membench._options import Rotation, Selection
     from membench._profile import Anchor, Profile, Summary, open, repair  # noqa: A004
     from membench._record import (
         Capture,
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
         replay,
     )
     from membench._sample import Sample
+    from membench._sources import SourceKind
     from membench._top import BusyClient, CommandCounts, HotKey, Snapshot, Top, top
     from membench.errors import (
         CaptureUnavailableError,
@@ -88,8 +91,6 @@ if TYPE_CHECKING:
         TargetError,
         UsageError,
     )
-    from membench.guards import Guards, Limits, Pace, Yielding
-    from membench.options import Rotation, Selection
 
 __all__ = [
     "Analysis",
@@ -159,6 +160,7 @@ __all__ = [
     "ServerStatus",
     "Sizes",
     "Snapshot",
+    "SourceKind",
     "SourceVerdict",
     "Status",
     "Summary",
@@ -294,6 +296,7 @@ _HOMES = {
         "replay",
     ),
     "_sample": ("Sample",),
+    "_sources": ("SourceKind",),
     "_top": (
         "BusyClient",
         "CommandCounts",
@@ -310,13 +313,13 @@ _HOMES = {
         "TargetError",
         "UsageError",
     ),
-    "guards": (
+    "_guards": (
         "Guards",
         "Limits",
         "Pace",
         "Yielding",
     ),
-    "options": (
+    "_options": (
         "Rotation",
         "Selection",
     ),

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from membench._guards import Guards
+from membench._options import Rotation, Selection
 from membench._sample import ALL, Sample
 from membench.errors import UsageError
-from membench.guards import Guards
-from membench.options import Rotation, Selection
 
 Responses = Literal["none", "lengths", "bytes"]
 Hooks = Literal["sockets", "syscalls", "tcx", "clsact"]

@@ -6,20 +6,8 @@ from dataclasses import dataclass
 
 # Name in a template → flag or command in a shell, keyword or function in Python.
 WORDS = {
-    "cgroups": ("--cgroup", "cgroups"),
-    "doctor": ("membench doctor", "membench.doctor()"),
     "force": ("--force", "force=True"),
-    "hooks": ("--hooks", "hooks"),
-    "network_namespaces": ("--netns", "network_namespaces"),
-    "pids": ("--pid", "pids"),
-    "ports": ("--port", "ports"),
     "record": ("membench record", "membench.record()"),
-    "responses": ("--responses", "responses"),
-    "ring_size": ("--ring-size", "ring_size"),
-    "sample_connections": ("--sample-connections", "sample_connections"),
-    "sample_keys": ("--sample", "sample_keys"),
-    "side": ("--side", "side"),
-    "sockets": ("--socket", "sockets"),
 }
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "Top",
     "__version__",
     "analyze",
+    "examples",
     "loss_terms",
     "probe_ebpf",
     "probe_interface",
@@ -185,7 +186,10 @@ class Top:
     def stop(self) -> None: ...
 
 def source_kind(text: str) -> str:
-    """Parse a source; return its kind, one of `membench.sources.Kind`."""
+    """Parse a source; return its kind, one of `membench.SourceKind`."""
+
+def examples() -> str:
+    """Return an example of each result that has no plain struct, with every field, as JSON."""
 
 def loss_terms() -> list[str]:
     """Name every loss term of a ledger."""

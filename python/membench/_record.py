@@ -16,13 +16,13 @@ from membench._arguments import (
     path_of,
     select,
 )
+from membench._guards import Guards, Limits, Pace, Yielding
 from membench._ledger import Ledger
+from membench._options import Rotation, Selection
 from membench._results import from_json
 from membench._running import Running
 from membench._sample import ALL, Sample
 from membench.errors import UsageError
-from membench.guards import Guards, Limits, Pace, Yielding
-from membench.options import Rotation, Selection
 
 if TYPE_CHECKING:
     from membench._native import Batch, Event, Recorder
@@ -78,7 +78,7 @@ class Status:
         state: `waiting` for a server, `recording`, `stopping` or `done`.
         lost_lines: Lines of memcached's log that were lost, as far as it says.
         user_queue_drops: Events that a slow consumer did not take.
-        kind: Kind of the source, one of `membench.sources.Kind`.
+        kind: Kind of the source, one of `membench.SourceKind`.
         source: The source that is recorded.
         fallback: Why the preferred hooks could not be used; `None` if they were.
         notice: Why another source is recorded than the one asked for, or what removes programs of

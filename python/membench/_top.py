@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from membench._arguments import DEFAULT_RING_SIZE, Options, Responses, path_of, select
+from membench._options import Selection
 from membench._record import Status
 from membench._results import from_json
 from membench._running import Running
 from membench.errors import UsageError
-from membench.options import Selection
 
 if TYPE_CHECKING:
     from membench import _native
@@ -66,8 +66,8 @@ class CommandCounts:
     errors: int
     bytes_in: int
     bytes_out: int
-    server_time_p50: int | None
-    server_time_p99: int | None
+    server_time_p50_ns: int | None
+    server_time_p99_ns: int | None
 
     @property
     def hit_ratio(self) -> float | None:

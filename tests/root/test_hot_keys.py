@@ -35,7 +35,7 @@ with membench.top(sys.argv[4], ports=[int(sys.argv[1])], key_file=sys.argv[2], k
     print(json.dumps([
         snapshot.events, snapshot.key_bound, dict(snapshot.lost),
         [[key.id, key.count, key.error] for key in snapshot.keys],
-        {name: [one.events, one.bytes_in, one.server_time_p50, one.server_time_p99]
+        {name: [one.events, one.bytes_in, one.server_time_p50_ns, one.server_time_p99_ns]
          for name, one in snapshot.commands.items()},
         watched.name(hottest.id).decode(), [one.client for one in snapshot.clients],
     ]))

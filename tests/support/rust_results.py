@@ -1,4 +1,8 @@
-"""The engine's sources → the JSON fields of each result struct, by name and by type."""
+"""The engine's sources → the JSON fields of each result struct, by name and by type.
+
+Structs from macros and types with a `Serialize` of their own are not read: `_native.examples` has
+what they write.
+"""
 
 from __future__ import annotations
 

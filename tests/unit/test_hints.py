@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import json
 import re
 import shutil
@@ -76,7 +78,14 @@ ATTEMPTS: dict[str, Attempt] = {
         folder / "x.mb",
         hooks="tcx",
     ),
-    "pids of packets": lambda folder: membench.record("pcap:any", folder / "x.mb", pids=[1]),
+    "a selection given twice": lambda folder: membench.record(
+        "ebpf:any", folder / "x.mb", ports=[1], selection=membench.Selection(ports=[2])
+    ),
+    "no rotation": lambda _: membench.Rotation(),
+    "too many keys listed": lambda _: membench.top("ebpf:any", keys=1, limit=2),
+    "pids of packets": lambda folder: membench.record(
+        "pcap:any", folder / "x.mb", selection=membench.Selection(pids=[1])
+    ),
 }
 
 
@@ -115,20 +124,34 @@ def test_a_folder_to_open_and_one_to_replace_get_different_remedies(
     assert folder.is_dir()
 
 
-def test_a_hint_is_worded_as_the_engine_words_it() -> None:
-    rust = FAILURE.read_text()
-    settings = {
-        shell: re.search(rf'Self::{name} => "([a-z_]+)"', rust)
-        for name, shell in re.findall(r'Self::(\w+) => "(--[a-z-]+)"', rust)
-    }
-    assert len(settings) > 5
+def settings(function: str) -> set[str]:
+    """The words of the engine's hints for options: its flags or its keywords."""
+    body = re.search(rf"fn {function}\(.*?\n    \}}", FAILURE.read_text(), re.DOTALL)
+    assert body is not None
+    return set(re.findall(r'=> "([a-z_-]+)"', body[0]))
+
+
+def test_every_option_that_a_hint_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the engine's hints and in Python's."""
+    for command in ("record", "replay"):
+        assert cli.main([command, "--help"]) == 0
+    helped = capsys.readouterr().out
+    flags = settings("flag") | {shell for shell, _ in WORDS.values() if shell.startswith("--")}
+    assert [flag for flag in flags if not re.search(rf"{flag}\b", helped)] == []
+    groups = (membench.Selection, membench.Guards)
+    known = {one.name for group in groups for one in dataclasses.fields(group)}
+    for function in (membench.record, membench.replay):
+        known |= set(inspect.signature(function).parameters)
+    switches = {python.removesuffix("=True") for _, python in WORDS.values() if "=" in python}
+    assert (settings("keyword") | switches) - known == set()
+    assert len(flags) > 10
+
+
+def test_every_command_that_a_hint_names_is_a_function() -> None:
     for name, (shell, python) in WORDS.items():
         if not shell.startswith("--"):
             assert (shell, python) == (f"membench {name}", f"membench.{name}()")
-            continue
-        known = settings[shell]
-        assert known is not None, shell
-        assert python.removesuffix("=True") == known[1] == name
+            assert callable(getattr(membench, name))
 
 
 def calls(kind: Callable[[str], bool]) -> Iterator[tuple[str, ast.Call]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
+from membench._guards import Limits, Pace, Yielding
 from membench._ledger import LOSSES, Ledger
 from membench._record import (
     Cost,
@@ -15,7 +16,6 @@ from membench._record import (
     ServerStatus,
     Status,
 )
-from membench.guards import Limits, Pace, Yielding
 from membench.report import record as report
 
 STATUS = Status(

@@ -6,25 +6,25 @@ import pytest
 
 import membench
 from membench import UsageError
-from membench.sources import Kind, kind_of
+from membench._sources import SourceKind, kind_of
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("ebpf:any", Kind.SOCKETS),
-        ("ebpf:lo", Kind.INTERFACE),
-        ("pcap:any", Kind.LIBPCAP),
-        ("pcap:lo", Kind.LIBPCAP),
-        ("lo", Kind.LIBPCAP),
-        ("dump.pcap", Kind.FILE),
-        ("ebpf:x.pcapng", Kind.FILE),
-        ("./ebpf:any", Kind.FILE),
-        ("watch:10.0.0.7:11211", Kind.WATCH),
-        ("-", Kind.LOG),
+        ("ebpf:any", SourceKind.SOCKETS),
+        ("ebpf:lo", SourceKind.INTERFACE),
+        ("pcap:any", SourceKind.LIBPCAP),
+        ("pcap:lo", SourceKind.LIBPCAP),
+        ("lo", SourceKind.LIBPCAP),
+        ("dump.pcap", SourceKind.FILE),
+        ("ebpf:x.pcapng", SourceKind.FILE),
+        ("./ebpf:any", SourceKind.FILE),
+        ("watch:10.0.0.7:11211", SourceKind.WATCH),
+        ("-", SourceKind.LOG),
     ],
 )
-def test_each_form_of_source_is_understood(text: str, kind: Kind) -> None:
+def test_each_form_of_source_is_understood(text: str, kind: SourceKind) -> None:
     assert kind_of(text) is kind
 
 
@@ -49,4 +49,4 @@ def test_an_unknown_interface_is_named_beside_those_there_are() -> None:
 def test_a_stored_log_is_known_by_how_it_begins(tmp_path: Path, beginning: bytes) -> None:
     log = tmp_path / "today"
     log.write_bytes(beginning)
-    assert kind_of(str(log)) is Kind.LOG
+    assert kind_of(str(log)) is SourceKind.LOG

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from membench import sources
 from membench._doctor.calibration import calibrate as measure_cost
 from membench._doctor.forecast import PUBLISHED, Forecast, OperationCost, forecast
 from membench._doctor.host import (
@@ -20,6 +19,7 @@ from membench._doctor.host import (
 from membench._doctor.policy import KernelPolicy, can_see_others, read_policy
 from membench._doctor.toolchain import Tool, find_tools
 from membench._results import from_json
+from membench._sources import INTERFACES, list_interfaces
 from membench.errors import UsageError
 
 # Names of the engine's checks, known even if a check could not run.
@@ -230,9 +230,9 @@ def judge_packets(interface: str, probe: Probe, identity: Identity) -> SourceVer
 def _interfaces_up() -> tuple[str, ...]:
     """Name the first few interfaces that are up."""
     up = []
-    for name in sorted(sources.list_interfaces()):
+    for name in sorted(list_interfaces()):
         try:
-            state = (sources.INTERFACES / name / "operstate").read_text().strip()
+            state = (INTERFACES / name / "operstate").read_text().strip()
         except OSError:
             continue
         up += [name] if state in {"up", "unknown"} else []

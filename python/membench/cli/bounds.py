@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from membench._guards import Guards
+from membench._options import Rotation
 from membench.cli.units import parse_duration, parse_fraction, parse_share, parse_size
-from membench.guards import Guards
-from membench.options import Rotation
 
 # Stands for "no limit" where a limit has a default.
 NONE = "none"

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from membench._options import Selection
 from membench._sample import Sample
+from membench._sources import SourceKind, kind_of
 from membench.cli import output
 from membench.cli.bounds import (
     MaxCpuOption,
@@ -39,8 +41,6 @@ from membench.cli.selection import (
 )
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
-from membench.options import Selection
-from membench.sources import Kind, kind_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,7 +158,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     _import_what_is_needed_later()
 
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
-    if require is not None and kind_of(source) not in (Kind.SOCKETS, Kind.INTERFACE):
+    if require is not None and kind_of(source) not in (SourceKind.SOCKETS, SourceKind.INTERFACE):
         raise UsageError(f"{source} is not {require.value}, which is required")
     with _stop_on_signals() as obey:
         capture = membench.record(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from membench._options import Selection
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
 from membench.cli.record import Responses
@@ -26,7 +27,6 @@ from membench.cli.selection import (
 )
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
-from membench.options import Selection
 
 if TYPE_CHECKING:
     from membench._top import Snapshot, Top

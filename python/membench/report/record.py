@@ -9,12 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from membench._guards import Pace
 from membench._ledger import BYTE_LOSSES, Ledger
 from membench._record import Difference, Recording, ServerStatus, Status
-from membench.guards import Pace
+from membench._sources import SourceKind
 from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, percent, rate, size
-from membench.sources import Kind
 
 # Cause of loss → meaning, and remedy.
 _CAUSES = {
@@ -56,10 +56,10 @@ _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
 def render_start(status: Status, responses: str) -> RenderableType:
     """Name the servers that are recorded, and the way of recording."""
-    kind = Kind(status.kind)
+    kind = SourceKind(status.kind)
     rows = [_describe_server(server) for server in status.servers]
     label = "recording"
-    if not rows and kind is not Kind.SOCKETS:
+    if not rows and kind is not SourceKind.SOCKETS:
         label = "reading"
     elif not rows and status.state == "waiting":
         label, rows = (
@@ -74,13 +74,13 @@ def render_start(status: Status, responses: str) -> RenderableType:
 
 
 def _how(status: Status, responses: str) -> str:
-    kind = Kind(status.kind)
+    kind = SourceKind(status.kind)
     if kind.is_log:
         return "memcached's own log: no server time, batches or deletes"
-    if kind in (Kind.LIBPCAP, Kind.FILE):
+    if kind in (SourceKind.LIBPCAP, SourceKind.FILE):
         return f"packets of {status.source}"
     why = f" ({status.fallback})" if status.fallback else ""
-    if kind is Kind.INTERFACE:
+    if kind is SourceKind.INTERFACE:
         return f"packets of {status.source} by {status.hooks}{why}, kernel {status.kernel}"
     return f"{status.hooks} hooks{why}, kernel {status.kernel}, responses: {responses}"
 

@@ -110,8 +110,8 @@ def _commands_table(
             percent(hits) if hits is not None else _NOTHING,
             f"{size(counts.bytes_in / snapshot.interval_s)}/s",
             f"{size(counts.bytes_out / snapshot.interval_s)}/s",
-            _time(counts.server_time_p50),
-            _time(counts.server_time_p99),
+            _time(counts.server_time_p50_ns),
+            _time(counts.server_time_p99_ns),
         )
     return table
 

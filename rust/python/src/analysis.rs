@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use membench_analysis::{Options, Section};
 
+use crate::error::raise;
 use crate::profile::Profile;
 use crate::{Result, json};
 
@@ -15,22 +16,16 @@ fn analyze(
     only: Option<Vec<String>>,
 ) -> PyResult<String> {
     let profile = profile.get().engine();
-    json(&py.detach(|| find(profile, only.as_deref()))?)
-}
-
-fn find(
-    profile: &membench_profile::Profile,
-    only: Option<&[String]>,
-) -> Result<membench_analysis::Analysis> {
     let options = Options {
         only: only.map(sections).transpose()?,
         ..Options::default()
     };
-    Ok(membench_analysis::analyze(profile, &options)?)
+    let found = py.detach(|| membench_analysis::analyze(profile, &options));
+    json(&found.map_err(raise)?)
 }
 
-fn sections(names: &[String]) -> Result<Vec<Section>> {
-    let sections = names.iter().map(|name| Section::parse(name));
+fn sections(names: Vec<String>) -> Result<Vec<Section>> {
+    let sections = names.into_iter().map(|name| Section::parse(&name));
     Ok(sections.collect::<membench_analysis::Result<_>>()?)
 }
 

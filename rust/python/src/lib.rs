@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod profile;
 mod replay;
+mod schema;
 mod top;
 
 use pyo3::prelude::*;
@@ -27,6 +28,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     profile::register(module)?;
     analysis::register(module)?;
     replay::register(module)?;
+    schema::register(module)?;
     top::register(module)?;
     doctor::register(module)
 }

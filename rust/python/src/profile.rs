@@ -11,7 +11,7 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
-use membench_event::{Anchor, Ledger, OptionsTable};
+use membench_event::{Anchor, OptionsTable};
 use membench_profile::Events;
 
 use crate::error::{MembenchError, raise};
@@ -202,14 +202,7 @@ fn arrow_failed(error: ArrowError) -> PyErr {
     MembenchError::new_err(error.to_string())
 }
 
-#[pyfunction]
-fn loss_terms() -> Vec<&'static str> {
-    let terms = Ledger::default().losses();
-    terms.into_iter().map(|(name, _)| name).collect()
-}
-
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(loss_terms, module)?)?;
     module.add_class::<Profile>()?;
     module.add_class::<Table>()?;
     module.add_class::<EventIterator>()

@@ -14,7 +14,7 @@ use crate::make::request::RequestWriter;
 use crate::make::template::Templates;
 use crate::shard::Shard;
 use crate::shard::connection::Shared;
-use crate::shard::connections::Connections;
+use crate::shard::pool::Connections;
 
 pub use crate::clock::{monotonic, thread_cpu};
 pub use crate::operation::{Block, Kind, Marks, Operation};

@@ -20,7 +20,7 @@ use crate::plan::recording::Recording;
 use crate::plan::schedule::{Pacing, Schedule};
 use crate::shard::Shard;
 use crate::shard::connection::Shared;
-use crate::shard::connections::Connections;
+use crate::shard::pool::Connections;
 use crate::shard::processors;
 use crate::{Error, Result};
 

@@ -118,9 +118,9 @@ pub struct CommandCounts {
     /// Bytes of values returned.
     pub bytes_out: u64,
     /// Median server time, ns; `None` if it was not recorded.
-    pub server_time_p50: Option<u64>,
+    pub server_time_p50_ns: Option<u64>,
     /// 99th percentile of the server time, ns; `None` if it was not recorded.
-    pub server_time_p99: Option<u64>,
+    pub server_time_p99_ns: Option<u64>,
 }
 
 impl Top {
@@ -228,8 +228,8 @@ impl Counts {
             errors: self.errors,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
-            server_time_p50: quantile(0.5),
-            server_time_p99: quantile(0.99),
+            server_time_p50_ns: quantile(0.5),
+            server_time_p99_ns: quantile(0.99),
         }
     }
 }
@@ -336,7 +336,7 @@ mod tests {
         let get = &snapshot.commands["get"];
         assert_eq!((get.events, get.hits, get.misses), (2, 1, 1));
         assert_eq!(
-            (get.bytes_in, get.bytes_out, get.server_time_p50),
+            (get.bytes_in, get.bytes_out, get.server_time_p50_ns),
             (0, 100, Some(100))
         );
         assert_eq!(snapshot.commands["set"].bytes_in, 50);

@@ -225,7 +225,7 @@ fn packets_of_an_interface_run_classifiers() {
 /// Returns true on Linux 6.6 and newer, which have links for classifiers.
 fn has_tcx() -> bool {
     let release = membench_bpf::kernel_release();
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>());
+    let mut numbers = release.split('.').map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
         panic!("{release}")
     };

@@ -7,15 +7,15 @@ mod error;
 pub mod file;
 mod finding;
 mod flow;
-mod flows;
 pub mod headers;
 mod link;
 mod stream;
+mod tracker;
 
 pub use error::PacketError;
 pub use finding::{Bytes, Found};
-pub use flows::{Flows, Limits, Unfollowed};
 pub use link::Link;
+pub use tracker::{Flows, Limits, Unfollowed};
 
 /// One packet as a source captured it.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,9 @@
 //! shares nothing with others.
 
 pub(crate) mod connection;
-pub(crate) mod connections;
 pub(crate) mod outstanding;
 pub(crate) mod poller;
+pub(crate) mod pool;
 pub(crate) mod processors;
 
 use std::io;
@@ -17,8 +17,8 @@ use crate::measure::Interval;
 use crate::measure::cause;
 use crate::measure::totals::ShardResult;
 use crate::operation::{Block, Kind, Marks, Operation};
-use crate::shard::connections::Connections;
 use crate::shard::poller::Poller;
+use crate::shard::pool::Connections;
 
 /// Longest single wait, ns; a stop is noticed within this time.
 const WAIT_MAX: u64 = 50_000_000;

@@ -8,7 +8,7 @@ from pathlib import Path
 INTERFACES = Path("/sys/class/net")
 
 
-class Kind(StrEnum):
+class SourceKind(StrEnum):
     """The kinds of sources."""
 
     SOCKETS = "sockets"
@@ -21,10 +21,10 @@ class Kind(StrEnum):
     @property
     def is_log(self) -> bool:
         """True if events come from memcached's own log: no packets, no kernel."""
-        return self in (Kind.WATCH, Kind.LOG)
+        return self in (SourceKind.WATCH, SourceKind.LOG)
 
 
-def kind_of(source: str) -> Kind:
+def kind_of(source: str) -> SourceKind:
     """Return the kind of a source, which is checked against this machine.
 
     Raises:
@@ -32,7 +32,7 @@ def kind_of(source: str) -> Kind:
     """
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
-    return Kind(_native.source_kind(source))
+    return SourceKind(_native.source_kind(source))
 
 
 def list_interfaces() -> frozenset[str]:
