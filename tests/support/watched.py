@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from support.cli import COMMAND, Completed, environment, says_started
-from support.server import Memcached
+from support.server import Memcached, StatsConnection
 from support.waiting import DEADLINE, until
 
 #: Log buffers of workers and watchers, KiB: large enough that memcached drops no line.
@@ -72,6 +72,7 @@ class Watching:
 
     def __init__(self, server: Memcached, output: Path, *options: str) -> None:
         """Start the recorder and wait until it records and the server sends its log."""
+        self._server = server
         source = f"watch:{server.address}"
         # Files, not pipes: a test reads them while the recorder runs.
         self._stdout, self._stderr = (
@@ -102,6 +103,22 @@ class Watching:
         return Completed(code, self._stdout.read_text(), self._stderr.read_text())
 
     def stop(self) -> Completed:
-        """End the recorder with SIGTERM, which acts like Ctrl-C."""
+        """End the recorder with SIGTERM, which acts like Ctrl-C, once the server has sent its log.
+
+        memcached sends lines up to a second late, and later on a busy machine.
+        """
+        asking = StatsConnection(
+            self._server.port
+        )  # one connection: each new one is logged as well
+        until(lambda: _is_sent(asking.ask()), "every line of the log")
+        asking.close()
         self._process.terminate()
         return self.wait()
+
+
+def _is_sent(counters: dict[str, str]) -> bool:
+    sent, skipped, written = (
+        int(counters[name])
+        for name in ("log_watcher_sent", "log_watcher_skipped", "log_worker_written")
+    )
+    return sent + skipped >= written
