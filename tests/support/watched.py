@@ -107,9 +107,8 @@ class Watching:
 
         memcached sends lines up to a second late, and later on a busy machine.
         """
-        asking = StatsConnection(
-            self._server.port
-        )  # one connection: each new one is logged as well
+        # One connection: each new one is logged as well.
+        asking = StatsConnection(self._server.port)
         until(lambda: _is_sent(asking.ask()), "every line of the log")
         asking.close()
         self._process.terminate()
