@@ -134,7 +134,7 @@ def test_missing_capabilities_are_named_with_the_remedy(
 def test_doctor_runs_as_nobody_and_its_exit_code_follows_require(server: Memcached) -> None:
     prefix, port = with_capabilities(), ("--port", str(server.port))
     told = membench("doctor", *port, "--require", "watch", prefix=prefix).expect(0)
-    assert "others' processes are not visible" in told.stdout
+    assert "other users' processes are hidden" in told.stdout
     assert f"pid {server.pid}" in told.stdout
     membench("doctor", *port, "--require", "ebpf", prefix=prefix).expect(5)
     membench("doctor", *port, "--require", "sock_recv_length", prefix=prefix).expect(5)
