@@ -1,5 +1,7 @@
 //! A profile, read in one pass → statistics of its workload.
 
+#![forbid(unsafe_code)]
+
 mod commands;
 mod connections;
 mod curve;

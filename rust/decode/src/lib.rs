@@ -5,6 +5,8 @@
 //! therefore a *barrier*: the answer to a request still open there was not seen. Pairing restarts at barriers, so one
 //! mistake cannot shift the responses that follow.
 
+#![forbid(unsafe_code)]
+
 mod cas;
 mod connection;
 mod context;
@@ -292,13 +294,6 @@ impl Decoder {
     #[inline]
     pub fn events(&self) -> &[Event] {
         &self.context.events
-    }
-
-    /// Drops the events that `keep` refuses. Returns how many were dropped.
-    pub fn retain_events(&mut self, keep: impl FnMut(&Event) -> bool) -> u64 {
-        let before = self.context.events.len();
-        self.context.events.retain(keep);
-        (before - self.context.events.len()) as u64
     }
 
     /// Forgets all events. Their memory is reused.

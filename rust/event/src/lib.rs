@@ -6,6 +6,8 @@
 //!
 //! Nothing here does I/O or reads a clock.
 
+#![forbid(unsafe_code)]
+
 mod anchor;
 pub mod answer;
 pub mod aside;

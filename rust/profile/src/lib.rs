@@ -1,5 +1,7 @@
 //! Events ↔ a profile on disk: Parquet parts, an open tail, a manifest.
 
+#![forbid(unsafe_code)]
+
 mod clocks;
 mod content;
 mod create;
