@@ -22,6 +22,7 @@ from membench._options import Rotation, Selection
 from membench._results import from_json
 from membench._running import Running
 from membench._sample import ALL, Sample
+from membench._sources import SourceKind, kind_of
 from membench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -316,8 +317,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         ring_size: Bytes of the buffer between the kernel and this process, a power of two.
         hooks: Hooks to use: `sockets` or `syscalls`, for an interface `tcx` or `clsact`; by default
             the first that this kernel has and accepts.
-        require: `ebpf` forbids that packets (`pcap:any`) stand in for `ebpf:any` where the kernel
-            does not allow that; `Status.notice` says if they do.
+        require: `ebpf` refuses other sources, and forbids that packets (`pcap:any`) stand in for
+            `ebpf:any` where the kernel does not allow that; `Status.notice` says if they do.
         drop_privileges: Give up every capability of this process once attached; irreversible.
 
     Raises:
@@ -326,6 +327,10 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """
     if output is None and rotation is not None:
         raise UsageError("nothing is written that could be rotated", "give an output")
+    if require is not None and (
+        require != "ebpf" or kind_of(source) not in {SourceKind.SOCKETS, SourceKind.INTERFACE}
+    ):
+        raise UsageError(f"{source} is not {require}, which is required")
     options = Options(
         selection=select(selection, ports),
         responses=responses,

@@ -16,7 +16,6 @@ import typer
 
 from membench._options import Selection
 from membench._sample import Sample
-from membench._sources import SourceKind, kind_of
 from membench.cli import output
 from membench.cli.bounds import (
     MaxCpuOption,
@@ -40,7 +39,6 @@ from membench.cli.selection import (
     SocketOption,
 )
 from membench.cli.units import parse_duration, parse_size
-from membench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,8 +156,6 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     _import_what_is_needed_later()
 
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
-    if require is not None and kind_of(source) not in (SourceKind.SOCKETS, SourceKind.INTERFACE):
-        raise UsageError(f"{source} is not {require.value}, which is required")
     with _stop_on_signals() as obey:
         capture = membench.record(
             source,

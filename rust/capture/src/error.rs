@@ -278,6 +278,10 @@ impl Failure for Error {
             }
             Self::PacketsForbidden { .. } => "run as root, or with CAP_NET_RAW in a container",
             Self::NotOfInterface { .. } => "drop this option: the first way that works is taken",
+            Self::NotForSource {
+                origin,
+                option: Setting::Hooks,
+            } if origin.starts_with("ebpf:") => "an interface takes the hooks `tcx` and `clsact`",
             Self::NotForSource { .. } => {
                 "drop this option: only ports and addresses are known from packets"
             }

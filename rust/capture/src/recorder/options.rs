@@ -152,10 +152,17 @@ impl RecordOptions {
         })
     }
 
-    /// Refuses what chooses among servers and connections: a log is that of one server.
+    /// Refuses what chooses among servers and connections, as a log is that of one server, and what tells the kernel's
+    /// programs apart.
     fn check_for_log(&self) -> Result<()> {
         let ports = !self.selection.ports.is_empty();
-        let option = first(&[(ports, Setting::Ports)]).or_else(|| self.narrowed_by());
+        let hooks = self.hooks.is_some() || self.attachment.is_some();
+        let option = first(&[
+            (ports, Setting::Ports),
+            (hooks, Setting::Hooks),
+            (self.responses != Responses::Bytes, Setting::Responses),
+        ])
+        .or_else(|| self.narrowed_by());
         option.map_or(Ok(()), |option| Err(Error::NotForLog { option }))
     }
 

@@ -142,12 +142,13 @@ impl Profiles {
     }
 
     /// True if the next profile is due at `now`, ns. Only one is sealed at a time.
-    pub(crate) fn is_due(&self, now: u64) -> bool {
+    pub(crate) fn is_due(&self, now: u64, may_wait: bool) -> bool {
         let Rotate { bytes, age } = self.rotate;
         let covered = Duration::from_nanos(now.saturating_sub(self.begun));
         let is_large = bytes.is_some_and(|limit| self.writer.bytes_written() >= limit);
         let is_old = age.is_some_and(|limit| covered >= limit);
-        (is_large || is_old) && self.sealing.as_ref().is_none_or(JoinHandle::is_finished)
+        let sealed = || self.sealing.as_ref().is_none_or(JoinHandle::is_finished);
+        (is_large || is_old) && (may_wait || sealed())
     }
 
     /// Creates the next profile, which begins at `now`, ns.

@@ -26,6 +26,9 @@ const FLUSH_PERIOD: Duration = Duration::from_millis(250);
 const SLOW_PERIOD: Duration = Duration::from_secs(1);
 /// Records taken before events are handed on, so that a drain never holds many.
 const RECORDS_PER_TURN: usize = 16_384;
+/// Records that a turn takes of a stored source if its size is limited, and if its age is. A stored source fills profiles
+/// and covers time faster than the flush period can tell, so both are checked after each turn.
+const RECORDS_PER_CUT: (usize, usize) = (2_048, 64);
 /// Time that servers may take for their last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
@@ -143,6 +146,9 @@ impl RecordingThread {
         if let Some(ended) = drained.ended {
             self.stop.ask(ended);
         }
+        if !self.description.is_live() {
+            self.check_stored();
+        }
         if self.progress.flushed.elapsed() >= FLUSH_PERIOD {
             self.progress.flushed = Instant::now();
             self.settle(clock::monotonic_ns());
@@ -158,14 +164,40 @@ impl RecordingThread {
         }
     }
 
+    /// Checks the limits of a stored source that its own bytes and times decide.
+    fn check_stored(&mut self) {
+        if self.is_size_limited() {
+            self.sink.write(membench_profile::Writer::flush);
+            self.guard();
+        }
+        self.rotate();
+    }
+
+    fn is_size_limited(&self) -> bool {
+        self.options.rotate.bytes.is_some() || self.options.max_size.is_some()
+    }
+
+    /// Most records that one turn takes.
+    fn records_per_turn(&self) -> usize {
+        let (for_size, for_age) = RECORDS_PER_CUT;
+        if self.description.is_live() {
+            RECORDS_PER_TURN
+        } else if self.options.rotate.age.is_some() {
+            for_age
+        } else if self.is_size_limited() {
+            for_size
+        } else {
+            RECORDS_PER_TURN
+        }
+    }
+
     /// Takes everything out of a live source, or a turn's share of a stored one, and hands the events on.
     fn drain(&mut self) -> Drained {
+        let limit = self.records_per_turn();
         let sink = &mut self.sink;
         let mut all = Drained::default();
         loop {
-            let drained = self
-                .source
-                .drain(RECORDS_PER_TURN, &mut |decoded| sink.take(decoded));
+            let drained = self.source.drain(limit, &mut |decoded| sink.take(decoded));
             let more = drained.more && self.description.is_live();
             all = Drained {
                 fill: all.fill.max(drained.fill),
@@ -288,7 +320,8 @@ impl RecordingThread {
     fn rotate(&mut self) {
         let now = self.description.now(self.sink.latest_ns());
         let profiles = self.sink.profiles.as_ref();
-        if !profiles.is_some_and(|profiles| profiles.is_due(now)) {
+        let may_wait = !self.description.is_live();
+        if !profiles.is_some_and(|profiles| profiles.is_due(now, may_wait)) {
             return;
         }
         // A closed connection is only in the tables of its own time.

@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_millis(1100);
 /// Lines in one block, about.
 const LINES_A_BLOCK: usize = 512;
+/// Bytes of a line, about.
+const BYTES_A_LINE: usize = 128;
 
 /// A log that is being read.
 pub(crate) struct LogSource {
@@ -38,6 +40,12 @@ pub(crate) struct LogSource {
     /// The connection that a server sends its log on; `None` for a stored log, and once it is closed.
     connection: Option<TcpStream>,
     is_live: bool,
+    /// The rest of a block, for the next turn.
+    kept: Vec<u8>,
+    /// Time after which events of a stored log are left out, ns.
+    last: u64,
+    /// True once such an event was seen.
+    is_past: bool,
     server: Option<WatchedServer>,
     anchor: Anchor,
     /// Time of the latest event, ns.
@@ -81,12 +89,22 @@ impl LogSource {
             }
             stored @ Origin::Stored(_) => stored,
         };
+        let last = options
+            .duration
+            .filter(|_| server.is_none())
+            .map(|duration| {
+                let duration = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+                anchor.monotonic_ns.saturating_add(duration)
+            });
         let source = Self {
             log,
             origin: Some(origin),
             blocks: None,
             connection: None,
             is_live: server.is_some(),
+            kept: Vec::new(),
+            last: last.unwrap_or(u64::MAX),
+            is_past: false,
             server,
             anchor,
             latest: anchor.monotonic_ns,
@@ -111,12 +129,17 @@ impl LogSource {
         }
         for _ in 0..limit.div_ceil(LINES_A_BLOCK) {
             match self.next_block() {
-                Next::Block { bytes, age } => {
+                Next::Block { mut bytes, age } => {
+                    self.kept = bytes.split_off(bytes.len().min(limit * BYTES_A_LINE));
                     self.log.take(&bytes, self.now());
                     if self.is_live {
                         drained.lag = drained.lag.max(age);
                     }
                     self.hand_on(sink);
+                    if self.is_past {
+                        drained.ended = Some(Ended::duration());
+                        return drained;
+                    }
                 }
                 Next::Nothing => {
                     self.log.release(self.now());
@@ -143,7 +166,11 @@ impl LogSource {
     }
 
     /// Returns the next block. A stored log is waited for, as there is nothing else to do.
-    fn next_block(&self) -> Next {
+    fn next_block(&mut self) -> Next {
+        if !self.kept.is_empty() {
+            let (bytes, age) = (std::mem::take(&mut self.kept), Duration::ZERO);
+            return Next::Block { bytes, age };
+        }
         let patience = if self.is_live {
             Duration::ZERO
         } else {
@@ -171,8 +198,18 @@ impl LogSource {
     }
 
     fn hand_on(&mut self, sink: &mut impl FnMut(&Decoded<'_>)) {
-        let events = self.log.events();
+        let decoded = self.log.events();
+        let within: Vec<Event>;
+        let events = if decoded.iter().all(|event| event.time <= self.last) {
+            decoded
+        } else {
+            self.is_past = true;
+            let is_within = |event: &&Event| event.time <= self.last;
+            within = decoded.iter().filter(is_within).copied().collect();
+            &within
+        };
         if events.is_empty() {
+            self.log.clear_events();
             return;
         }
         let latest = events.iter().map(|event| event.time).max();
