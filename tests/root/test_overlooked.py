@@ -98,4 +98,6 @@ def test_ends_that_were_overlooked_are_counted_and_cost_no_byte(output: Path, ho
     assert_complete(output, pair, 2)
     counted = balanced_ledger(output, pair)["misses_aside"]
     assert 0 < least <= counted
-    assert f"{counted:,} changes of sockets" in membench("info", output).expect(0).stdout
+    assert (
+        f"{counted:,} socket state changes were missed" in membench("info", output).expect(0).stdout
+    )

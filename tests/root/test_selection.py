@@ -206,19 +206,19 @@ def test_a_recording_that_found_no_server_or_client_says_so(
     port = free_port()
     with recorder(output, [port], *options) as running:
         recording = running.stop().expect(0).json
-    assert (recording["empty"], recording["events"]) == (said.format(port=port), 0)
+    assert (recording["why_empty"], recording["events"]) == (said.format(port=port), 0)
 
 
 def test_an_idle_server_is_reported_as_found(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         recording = running.stop().expect(0).json
-    assert recording["empty"] == f"nothing was sent to port {server.port}"
+    assert recording["why_empty"] == f"nothing was sent to port {server.port}"
 
 
 def test_a_recording_with_a_connection_says_nothing_of_it(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         visit(server.port, 0)
-        assert running.stop().expect(0).json["empty"] is None
+        assert running.stop().expect(0).json["why_empty"] is None
 
 
 @pytest.mark.parametrize(

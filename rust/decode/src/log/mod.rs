@@ -61,6 +61,8 @@ pub struct Log {
     order: Order<Logged>,
     operations: Operations,
     counts: Counts,
+    /// Latest time in a stored log, ns: the clock by which its lines wait for earlier ones. `None` for a live log.
+    stored_clock: Option<u64>,
 }
 
 impl Log {
@@ -73,6 +75,7 @@ impl Log {
             order: Order::default(),
             operations: Operations::new(anchor, ahead_s),
             counts: Counts::default(),
+            stored_clock: None,
         }
     }
 
@@ -81,6 +84,13 @@ impl Log {
     #[must_use]
     pub fn with_one_connection_in(mut self, number: u32) -> Self {
         self.operations.connections().follow_one_in(number);
+        self
+    }
+
+    /// Reads a stored log, all of which has arrived: its own times tell how long a line has waited for earlier ones.
+    #[must_use]
+    pub fn stored(mut self) -> Self {
+        self.stored_clock = Some(0);
         self
     }
 
@@ -110,6 +120,7 @@ impl Log {
 
     /// Turns lines and look-ups that have waited long enough at `now`, ns, into events.
     pub fn release(&mut self, now: u64) {
+        let now = self.stored_clock.unwrap_or(now);
         while let Some(logged) = self.order.pop(now) {
             self.operations.settle(logged);
         }
@@ -188,6 +199,10 @@ impl Log {
     }
 
     fn take_entry(&mut self, entry: &Entry<'_>, now: u64) -> Option<()> {
+        if let Some(clock) = &mut self.stored_clock {
+            *clock = entry.micros.saturating_mul(1000).max(*clock);
+        }
+        let now = self.stored_clock.unwrap_or(now);
         let logged = Logged {
             micros: entry.micros,
             arrived: now,

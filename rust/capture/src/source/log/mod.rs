@@ -87,7 +87,10 @@ impl LogSource {
                 server = Some(watched);
                 Origin::Server(opened)
             }
-            stored @ Origin::Stored(_) => stored,
+            stored @ Origin::Stored(_) => {
+                log = log.stored();
+                stored
+            }
         };
         let last = options
             .duration
