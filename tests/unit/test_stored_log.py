@@ -42,7 +42,7 @@ def test_a_stored_log_is_rotated_by_its_own_times(
 ) -> None:
     recording = recorded(log, tmp_path / "aged.mb", rotation=Rotation(every_s=every_s))
     times = [events_of(path) for path in recording.profiles]
-    # A turn takes 64 lines, 1.6 s of this log, and a profile is cut after the turn in which it is due.
+    # A turn takes 64 lines, 1.6 s of this log; a profile is cut after the turn in which it is due.
     assert SECONDS / (every_s + 2) <= len(times) <= SECONDS / every_s
     assert sum(map(len, times)) == recording.events == SECONDS * READS
     assert all(early[-1] <= late[0] for early, late in pairwise(times))

@@ -44,8 +44,6 @@ pub(crate) struct LogSource {
     kept: Vec<u8>,
     /// Time after which events of a stored log are left out, ns.
     last: u64,
-    /// True once such an event was seen.
-    is_past: bool,
     server: Option<WatchedServer>,
     anchor: Anchor,
     /// Time of the latest event, ns.
@@ -107,7 +105,6 @@ impl LogSource {
             is_live: server.is_some(),
             kept: Vec::new(),
             last: last.unwrap_or(u64::MAX),
-            is_past: false,
             server,
             anchor,
             latest: anchor.monotonic_ns,
@@ -139,7 +136,7 @@ impl LogSource {
                         drained.lag = drained.lag.max(age);
                     }
                     self.hand_on(sink);
-                    if self.is_past {
+                    if self.is_over {
                         drained.ended = Some(Ended::duration());
                         return drained;
                     }
@@ -206,7 +203,7 @@ impl LogSource {
         let events = if decoded.iter().all(|event| event.time <= self.last) {
             decoded
         } else {
-            self.is_past = true;
+            self.is_over = true;
             let is_within = |event: &&Event| event.time <= self.last;
             within = decoded.iter().filter(is_within).copied().collect();
             &within
