@@ -61,8 +61,9 @@ pub fn current(draft: &Draft) -> Option<(u64, u64)> {
     ))
 }
 
+/// Returns address and length of an iovec that was copied.
 #[inline(always)]
-fn vector(draft: &Draft, index: u64) -> [u64; 2] {
+pub fn vector(draft: &Draft, index: u64) -> [u64; 2] {
     let index = bounded::<{ MOST - 1 }>(index) as usize;
     // SAFETY: the index is bounded by the array's length.
     unsafe {

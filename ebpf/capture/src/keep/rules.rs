@@ -331,7 +331,7 @@ pub fn first_buffer(draft: &mut Draft, arguments: Arguments, length: u32) -> (u6
         Shape::Buffer => (arguments.address, u64::from(length), 0),
         Shape::Vectors | Shape::Message | Shape::Messages => {
             let count = iovec::copy(draft, arguments);
-            let [address, in_first] = draft.vectors[0];
+            let [address, in_first] = iovec::vector(draft, 0);
             (address, if count == 0 { 0 } else { in_first }, count)
         }
     }

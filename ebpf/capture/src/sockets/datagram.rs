@@ -76,7 +76,7 @@ pub fn sent(moved: Moved<Structure>) -> Option<()> {
             walk::keep_response(composer, count);
         }
         Shape::Message => {
-            let first = composer.draft.vectors[0];
+            let first = iovec::vector(composer.draft, 0);
             keep_start(composer, first);
         }
         _ => keep_start(composer, [arguments.address, u64::from(moved.length)]),

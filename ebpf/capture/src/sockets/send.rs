@@ -49,12 +49,13 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     if !follow::is_client() && follow::responses() == responses::NONE {
         return None;
     }
+    let moved = Moved::new(sock, counters, length);
     if sock.is_udp() {
-        return datagram::sent(Moved::new(sock, counters, length));
+        return datagram::sent(moved);
     }
     let state = storage::stream_state(sock, counters, length)?;
     state.note_send(sock, counters, length);
-    record(Moved::new(sock, counters, length), state)
+    record(moved, state)
 }
 
 /// A send that moved nothing ends a call with several messages.

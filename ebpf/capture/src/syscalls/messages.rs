@@ -75,6 +75,13 @@ pub fn returned(ctx: &BtfTracePointContext) -> Option<()> {
     }
     let is_datagram = sock.is_udp();
     let state = state(sock, counters, length, is_datagram)?;
+    if is_datagram {
+        state.identify(sock);
+    } else if call.is_send() {
+        state.note_send(sock, counters, length);
+    } else {
+        state.note_receive(sock, counters, length);
+    }
     let moved = Moved::new(sock, counters, length);
     match begin(call, moved, state, scratch, is_datagram) {
         Ok(arguments) => {
@@ -176,16 +183,9 @@ fn begin(
     let Moved {
         sock,
         counters,
-        length,
+        length: _,
         time,
     } = moved;
-    if is_datagram {
-        state.identify(sock);
-    } else if call.is_send() {
-        state.note_send(sock, counters, length);
-    } else {
-        state.note_receive(sock, counters, length);
-    }
     // Announced before branching: the verifier checks this call again for each state that reaches it.
     let is_announced =
         !heartbeat::is_unattended(time) && announce::announce(state, sock, counters, time);
