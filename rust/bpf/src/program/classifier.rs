@@ -30,7 +30,7 @@ pub(crate) const CLSACT: &str = "clsact";
 const PRIORITY: u16 = 1;
 /// Upper half of our filters' handles, `mb`; the lower half tells processes apart.
 const HANDLE: u16 = 0x6d62;
-/// Where `tc` is looked for.
+/// Folders searched for `tc`.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// The helper: waits for the end of its input, then removes the filters, and the queueing discipline if that was made
 /// for them and nobody else uses it. Its arguments are the interface, the priority, the handle, and `made` or `found`.
@@ -88,7 +88,7 @@ impl From<Direction> for TcAttachType {
 
 /// Programs that see an interface's packets as filters of its `clsact` queueing discipline (Linux 4.5).
 ///
-/// Where the kernel has TCX (Linux 6.6), [`Hook::Tcx`] needs neither a helper nor `tc`.
+/// [`Hook::Tcx`] needs neither a helper nor `tc`, but a kernel with TCX (Linux 6.6).
 ///
 /// The filters are removed when this value is dropped or its process ends, however that ends. One process at a time
 /// owns the filters of an interface in a network namespace.

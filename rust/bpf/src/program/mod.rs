@@ -89,7 +89,8 @@ impl<'a> Program<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`load`](Self::load), and [`Error::Attach`] if the kernel lacks the hook or another program holds it.
+    /// Fails as [`load`](Self::load) does, and with [`Error::Attach`] if the kernel lacks the hook or another program
+    /// holds it.
     pub fn attach(&mut self, hook: &Hook) -> Result<Link> {
         if !self.is_loaded() {
             self.load(Some(hook))?;
