@@ -9,6 +9,7 @@ mod journal;
 pub(crate) mod options;
 pub(crate) mod pace;
 pub(crate) mod priority;
+mod queue;
 pub(crate) mod recording;
 pub(crate) mod rotation;
 mod sink;
@@ -17,7 +18,6 @@ mod stop;
 mod tally;
 mod thread;
 
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,6 +31,7 @@ use crate::recorder::guards::Guards;
 use crate::recorder::inquiry::Inquiry;
 use crate::recorder::journal::Journal;
 use crate::recorder::options::RecordOptions;
+use crate::recorder::queue::{Batches, EVENTS_QUEUED, queue};
 use crate::recorder::recording::Recording;
 use crate::recorder::rotation::Profiles;
 use crate::recorder::sink::Sink;
@@ -44,9 +45,6 @@ use crate::{
     Error, Followed, Result, Yielding, become_user, give_up_privileges, invoking_user,
     prepare_to_become,
 };
-
-/// Batches by which a live consumer may lag before events are dropped, and counted.
-const BATCHES_QUEUED: usize = 256;
 
 /// Events for a live consumer, with the options strings they refer to.
 #[derive(Clone, Debug)]
@@ -67,7 +65,7 @@ pub struct Recorder {
     stop: Stop,
     ended: Arc<EndFlag>,
     thread: Mutex<Option<JoinHandle<Result<Recording>>>>,
-    batches: Option<Mutex<Receiver<Batch>>>,
+    batches: Option<Mutex<Batches>>,
 }
 
 /// A flag that is raised once the recording's thread has ended.
@@ -129,7 +127,7 @@ impl Recorder {
         let listeners = find_listeners(&description, &followed);
         source.beat();
         let user = give_up(&options, profiles.as_ref())?;
-        let (sender, batches) = options.live.then(|| sync_channel(BATCHES_QUEUED)).unzip();
+        let (feed, batches) = options.live.then(|| queue(EVENTS_QUEUED)).unzip();
         let stop = Stop::default();
         let status = Shared::default();
         status.update(|status| *status = first_status(&description, limits, yielding));
@@ -137,7 +135,7 @@ impl Recorder {
             inquiry: Inquiry::new(own, options.statistics && !is_log),
             sink: Sink::new(
                 profiles,
-                sender,
+                feed,
                 options.sample,
                 description.anchor,
                 stop.clone(),
@@ -204,8 +202,7 @@ impl Recorder {
 
     /// Returns the next batch for a live consumer, if one comes within `patience`.
     pub fn next_batch(&self, patience: Duration) -> Option<Batch> {
-        let batches = lock(self.batches.as_ref()?);
-        batches.recv_timeout(patience).ok()
+        lock(self.batches.as_ref()?).next(patience)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 
 use membench_decode::log::LEFT_OUT;
 use membench_event::{Anchor, ConnectionRow, Event, OptionsTable, Sample};
@@ -10,6 +9,7 @@ use membench_profile::Writer;
 
 use crate::recorder::Batch;
 use crate::recorder::end::Ended;
+use crate::recorder::queue::Feed;
 use crate::recorder::rotation::Profiles;
 use crate::recorder::stop::Stop;
 use crate::recorder::tally::Tally;
@@ -19,7 +19,7 @@ use crate::source::decoded::Decoded;
 pub(crate) struct Sink {
     /// The profiles written, if any.
     pub(crate) profiles: Option<Profiles>,
-    consumer: Option<SyncSender<Batch>>,
+    consumer: Option<Feed>,
     sample: Sample,
     anchor: Anchor,
     stop: Stop,
@@ -42,7 +42,7 @@ impl Sink {
     /// Creates a sink that has taken nothing yet; times of its events are placed by `anchor`.
     pub(crate) fn new(
         profiles: Option<Profiles>,
-        consumer: Option<SyncSender<Batch>>,
+        consumer: Option<Feed>,
         sample: Sample,
         anchor: Anchor,
         stop: Stop,
@@ -113,9 +113,10 @@ impl Sink {
             anchor: self.anchor,
             connections: new.iter().map(|row| (row.connection, row.client)).collect(),
         };
-        match consumer.try_send(batch) {
-            Ok(()) => self.connections_sent += new.len(),
-            Err(_) => self.dropped += events.len() as u64,
+        if consumer.push(batch) {
+            self.connections_sent += new.len();
+        } else {
+            self.dropped += events.len() as u64;
         }
     }
 
@@ -176,11 +177,12 @@ impl Sink {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
 
     use membench_event::Command;
 
     use super::*;
+    use crate::recorder::queue::queue;
 
     fn events(connections: &[u32]) -> Vec<Event> {
         let event = |(request, connection): (u32, &u32)| Event {
@@ -192,7 +194,7 @@ mod tests {
         (0..).zip(connections).map(event).collect()
     }
 
-    fn sink(sample: Sample, consumer: Option<SyncSender<Batch>>) -> Sink {
+    fn sink(sample: Sample, consumer: Option<Feed>) -> Sink {
         Sink::new(None, consumer, sample, Anchor::default(), Stop::default())
     }
 
@@ -222,13 +224,18 @@ mod tests {
 
     #[test]
     fn a_consumer_that_lags_behind_loses_events_which_are_counted() {
-        let (sender, receiver) = sync_channel(1);
-        let mut sink = sink(Sample::default(), Some(sender));
-        let all = events(&[0, 0, 0]);
-        sink.take(&decoded(&all[..1]));
-        sink.take(&decoded(&all[1..]));
-        assert_eq!(sink.dropped(), 2);
-        assert_eq!(receiver.recv().unwrap().events.len(), 1);
-        assert_eq!(sink.tally().events(), 3);
+        let (feed, batches) = queue(3);
+        let mut sink = sink(Sample::default(), Some(feed));
+        let all = events(&[0; 10]);
+        let mut take = |range| sink.take(&decoded(&all[range]));
+        take(0..1);
+        take(1..3);
+        take(3..5);
+        let next = || batches.next(Duration::ZERO).map(|batch| batch.events.len());
+        assert_eq!((next(), next(), next()), (Some(1), Some(2), None));
+        // An empty queue takes a batch of any size.
+        take(5..10);
+        assert_eq!(next(), Some(5));
+        assert_eq!((sink.dropped(), sink.tally().events()), (2, 10));
     }
 }
