@@ -328,6 +328,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
+    if name == "errors":
+        return import_module("membench.errors")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'membench' has no attribute {name!r}")
     value: object = getattr(import_module(f"membench.{_HOME_OF[name]}"), name)

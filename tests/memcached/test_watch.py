@@ -355,4 +355,4 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.log"
     other.write_bytes(b"OK\r\nsomething else\n")
     ended = membench("record", other, tmp_path / "out.mb").expect(2)
-    assert "no log of memcached's" in ended.stderr
+    assert "is not a memcached log" in ended.stderr

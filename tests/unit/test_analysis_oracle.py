@@ -36,11 +36,18 @@ def analysis(reads: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFact
         struct.pack("<IQIq", at // 1000, key, size, -1) for at, (key, size) in enumerate(reads)
     )
     trace.write_bytes(b"".join(records))
-    run = ["run", "--quiet", "--package", "membench-analysis", "--example", "oracle_general", "--"]
-    found = subprocess.run(
-        [cargo, *run, str(trace)], cwd=ROOT, check=True, capture_output=True, timeout=BUILT_S
-    )
+    found = subprocess.run([built(cargo), str(trace)], check=True, capture_output=True)
     return json.loads(found.stdout)
+
+
+def built(cargo: str) -> str:
+    """Build the example program with the whole workspace's features, as `cargo test` does."""
+    build = ["build", "--workspace", "--example", "oracle_general", "--message-format", "json"]
+    told = subprocess.run(
+        [cargo, *build, "--quiet"], cwd=ROOT, check=True, capture_output=True, timeout=BUILT_S
+    )
+    artifacts = map(json.loads, told.stdout.splitlines())
+    return next(it["executable"] for it in artifacts if it.get("executable"))
 
 
 @pytest.mark.parametrize("megabytes", [1, 2, 4, 8, 16])

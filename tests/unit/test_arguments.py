@@ -52,15 +52,15 @@ def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[
         (["record", "ebpf:any", "--max-cpu", "half"], 2, "'half' is not a share"),
         (["record", "tcp:eth0"], 2, "'tcp:eth0' is not a source"),
         (["record", "ebpf:nosuch0"], 2, "no interface is called 'nosuch0'"),
-        (["record", "ebpf:lo", "--pid", "1"], 2, "`pid` is for `ebpf:any` only"),
-        (["record", "ebpf:lo", "--hooks", "sockets"], 2, "`hooks` is for `ebpf:any` only"),
+        (["record", "ebpf:lo", "--pid", "1"], 2, "this `pid` is for `ebpf:any` only"),
+        (["record", "ebpf:lo", "--hooks", "sockets"], 2, "this `hooks` is for `ebpf:any` only"),
         (
             ["record", "ebpf:any", "--hooks", "tcx"],
             2,
             "the hooks `tcx` are for `ebpf:INTERFACE` only",
         ),
         (["record", "pcap:any", "--responses", "none"], 2, "`responses` is for `ebpf:any` only"),
-        (["record", "pcap:any", "--pid", "1"], 2, "`pid` is for `ebpf:any` only"),
+        (["record", "pcap:any", "--pid", "1"], 2, "this `pid` is for `ebpf:any` only"),
         (["record", "./dump.pcap"], 5, "./dump.pcap: No such file"),
     ],
 )

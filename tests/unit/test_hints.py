@@ -128,7 +128,7 @@ def settings(function: str) -> set[str]:
     """The words of the engine's hints for options: its flags or its keywords."""
     body = re.search(rf"fn {function}\(.*?\n    \}}", FAILURE.read_text(), re.DOTALL)
     assert body is not None
-    return set(re.findall(r'=> "([a-z_-]+)"', body[0]))
+    return set(re.findall(r'=> "([A-Za-z_.-]+)"', body[0]))
 
 
 def test_every_option_that_a_hint_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,8 +138,10 @@ def test_every_option_that_a_hint_names_exists(capsys: pytest.CaptureFixture[str
     helped = capsys.readouterr().out
     flags = settings("flag") | {shell for shell, _ in WORDS.values() if shell.startswith("--")}
     assert [flag for flag in flags if not re.search(rf"{flag}\b", helped)] == []
-    groups = (membench.Selection, membench.Guards)
-    known = {one.name for group in groups for one in dataclasses.fields(group)}
+    groups = (membench.Selection, membench.Guards, membench.Sample)
+    known = {
+        f"{group.__name__}.{one.name}" for group in groups for one in dataclasses.fields(group)
+    }
     for function in (membench.record, membench.replay):
         known |= set(inspect.signature(function).parameters)
     switches = {python.removesuffix("=True") for _, python in WORDS.values() if "=" in python}

@@ -14,7 +14,7 @@ use crate::source::libpcap::Libpcap;
 #[cfg(not(all(feature = "ebpf", feature = "pcap")))]
 use crate::source::missing;
 
-/// A port for filters that nothing has to pass.
+/// Port in the trial's filter; it needs no traffic.
 #[cfg(feature = "pcap")]
 const TRIAL_PORT: u16 = 11211;
 

@@ -57,20 +57,20 @@ pub enum Error {
         source: io::Error,
     },
     /// An option is for other sources.
-    #[error("{origin}: option `{option}` is for `ebpf:any` only")]
+    #[error("{origin}: this `{option}` is for `ebpf:any` only")]
     NotForSource {
         /// The option.
         option: Setting,
         /// The source as the user wrote it.
         origin: String,
     },
-    /// An option chooses among what a log does not tell apart.
+    /// The option selects by something that a log does not contain.
     #[error("`{option}` is not for memcached's own log")]
     NotForLog {
         /// The option.
         option: Setting,
     },
-    /// A text is no source.
+    /// The text is not a source.
     #[error("'{text}' is not a source")]
     NotASource {
         /// The text.
@@ -124,8 +124,8 @@ pub enum Error {
         /// The server's answer instead.
         found: String,
     },
-    /// The file is no log of memcached's.
-    #[error("{}: no log of memcached's (`watch fetchers mutations`)", path.display())]
+    /// The file is not a memcached log.
+    #[error("{} is not a memcached log (`watch fetchers mutations`)", path.display())]
     NotALog {
         /// The file.
         path: PathBuf,
@@ -277,16 +277,18 @@ impl Failure for Error {
                 "install it: `apt-get install libpcap0.8`, `dnf install libpcap` or `apk add libpcap`"
             }
             Self::PacketsForbidden { .. } => "run as root, or with CAP_NET_RAW in a container",
-            Self::NotOfInterface { .. } => "drop this option: the first way that works is taken",
+            Self::NotOfInterface { .. } => {
+                "leave this option out: the first way that works is taken"
+            }
             Self::NotForSource {
                 origin,
                 option: Setting::Hooks,
             } if origin.starts_with("ebpf:") => "an interface takes the hooks `tcx` and `clsact`",
             Self::NotForSource { .. } => {
-                "drop this option: only ports and addresses are known from packets"
+                "leave this option out: only ports and addresses are known from packets"
             }
             Self::NotForLog { .. } => {
-                "drop this option: the log is one server's, and only keys and connections can be sampled"
+                "leave this option out: the log is one server's, and only keys and connections can be sampled"
             }
             Self::NotASource { .. } => GRAMMAR,
             Self::NoInterface { name, .. } if name.is_empty() => GRAMMAR,

@@ -51,16 +51,8 @@ pub enum Setting {
     Hooks,
     /// The part of responses to keep.
     Responses,
-    /// Size at which to continue in another profile.
-    RotateSize,
-    /// Age at which to continue in another profile.
-    RotateEvery,
-    /// Sampling of keys: one in N.
-    SampleKeys,
     /// Sampling of connections: one in N.
     SampleConnections,
-    /// Size of the rings.
-    RingSize,
     /// Most CPU time of a recording.
     MaxCpu,
     /// Most memory of a recording.
@@ -71,6 +63,8 @@ pub enum Setting {
     MinFree,
     /// Replays against a target that holds items or has other clients.
     AllowNonempty,
+    /// Replays a sample.
+    AllowSampled,
 }
 
 impl Setting {
@@ -86,38 +80,50 @@ impl Setting {
             Self::Side => "--side",
             Self::Hooks => "--hooks",
             Self::Responses => "--responses",
-            Self::RotateSize | Self::RotateEvery => "--rotate",
-            Self::SampleKeys => "--sample",
             Self::SampleConnections => "--sample-connections",
-            Self::RingSize => "--ring-size",
             Self::MaxCpu => "--max-cpu",
             Self::MaxMemory => "--max-memory",
             Self::MaxSize => "--max-size",
             Self::MinFree => "--min-free",
             Self::AllowNonempty => "--allow-nonempty",
+            Self::AllowSampled => "--allow-sampled",
         }
     }
 
-    /// Returns the keyword argument in Python.
+    /// Returns the keyword argument in Python, or the attribute of the class that groups it.
     pub const fn keyword(self) -> &'static str {
         match self {
             Self::Force => "force",
             Self::Ports => "ports",
-            Self::Pids => "pids",
-            Self::Cgroups => "cgroups",
-            Self::NetworkNamespaces => "network_namespaces",
-            Self::Sockets => "sockets",
-            Self::Side => "side",
+            Self::Pids => "Selection.pids",
+            Self::Cgroups => "Selection.cgroups",
+            Self::NetworkNamespaces => "Selection.network_namespaces",
+            Self::Sockets => "Selection.sockets",
+            Self::Side => "Selection.side",
             Self::Hooks => "hooks",
             Self::Responses => "responses",
-            Self::RotateSize | Self::RotateEvery => "rotation",
-            Self::SampleKeys | Self::SampleConnections => "sample",
-            Self::RingSize => "ring_size",
-            Self::MaxCpu => "max_cpu",
-            Self::MaxMemory => "max_memory",
+            Self::SampleConnections => "Sample.connections",
+            Self::MaxCpu => "Guards.max_cpu",
+            Self::MaxMemory => "Guards.max_memory",
             Self::MaxSize => "max_size",
-            Self::MinFree => "min_free",
+            Self::MinFree => "Guards.min_free",
             Self::AllowNonempty => "allow_nonempty",
+            Self::AllowSampled => "allow_sampled",
+        }
+    }
+
+    /// Returns the option with its value as Python writes it; `""` stands for no value.
+    fn in_python(self, value: &str) -> String {
+        let keyword = self.keyword();
+        match (self, value) {
+            (Self::Force | Self::AllowNonempty | Self::AllowSampled, _) => {
+                format!("{keyword}=True")
+            }
+            (_, "") => keyword.to_owned(),
+            _ => match keyword.split_once('.') {
+                Some((group, attribute)) => format!("{group}({attribute}=[\"{value}\"])"),
+                None => format!("{keyword}=\"{value}\""),
+            },
         }
     }
 }
@@ -201,11 +207,7 @@ impl Hint {
     pub fn for_library(&self) -> String {
         self.worded(|part| match part {
             Part::Text(text) => text.clone().into_owned(),
-            Part::Setting(setting @ (Setting::Force | Setting::AllowNonempty), _) => {
-                format!("`{}=True`", setting.keyword())
-            }
-            Part::Setting(setting, "") => format!("`{}`", setting.keyword()),
-            Part::Setting(setting, value) => format!("`{}={value}`", setting.keyword()),
+            Part::Setting(setting, value) => format!("`{}`", setting.in_python(value)),
             Part::Command(name, argument) => format!("`membench.{name}({argument})`"),
         })
     }
@@ -238,7 +240,14 @@ mod tests {
             (
                 Hint::text("use ").then_setting(Setting::Hooks, "syscalls"),
                 "use `--hooks syscalls`",
-                "use `hooks=syscalls`",
+                "use `hooks=\"syscalls\"`",
+            ),
+            (
+                Hint::setting(Setting::NetworkNamespaces, "PID")
+                    .then(" or ")
+                    .then_setting(Setting::Pids, ""),
+                "`--netns PID` or `--pid`",
+                "`Selection(network_namespaces=[\"PID\"])` or `Selection.pids`",
             ),
             (
                 Hint::command("keygen", "FILE").then(" makes one"),

@@ -28,6 +28,9 @@ pub(super) fn create<T>(
     owner: Option<Owner>,
     fill: impl FnOnce(&Folder) -> Result<T>,
 ) -> Result<(Folder, T)> {
+    if path.as_os_str().is_empty() {
+        return Err(Error::NoName);
+    }
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             clear_leftovers(path);
@@ -35,7 +38,7 @@ pub(super) fn create<T>(
             draft.publish().map(|folder| (folder, filled))
         }
         Err(source) => Err(failed(path, source)),
-        Ok(_) if !force => Err(Error::Exists { path: path.into() }),
+        Ok(metadata) if !force => Err(exists(path, metadata.is_dir())),
         Ok(metadata) => {
             let _claim = claim(path, metadata.is_dir())?;
             clear_leftovers(path);
@@ -80,8 +83,8 @@ impl Draft {
         match rename_without_replacing(&self.draft_path, self.folder.path()) {
             Ok(()) => Ok(self.folder),
             Err(Errno::EXIST) => {
-                let path = self.folder.path().into();
-                Err(self.abandon(Error::Exists { path }))
+                let error = exists(self.folder.path(), true);
+                Err(self.abandon(error))
             }
             Err(errno) => {
                 let error = failed(self.folder.path(), errno.into());
@@ -163,8 +166,23 @@ fn clear(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Returns the error for an output that exists.
+fn exists(path: &Path, is_folder: bool) -> Error {
+    Error::Exists {
+        path: path.into(),
+        is_profile: find_profile(path, is_folder).is_ok(),
+    }
+}
+
 /// Locks the folder at the path after checking that it is a profile and contains nothing else.
 fn claim(path: &Path, is_folder: bool) -> Result<Folder> {
+    let folder = find_profile(path, is_folder)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// Opens the folder at the path, provided that it is a profile and contains nothing else.
+fn find_profile(path: &Path, is_folder: bool) -> Result<Folder> {
     let refused = |found| Error::NotReplaced {
         path: path.into(),
         found,
@@ -180,7 +198,6 @@ fn claim(path: &Path, is_folder: bool) -> Result<Folder> {
     if !names.iter().all(|name| is_ours(name)) {
         return Err(refused("it contains other files"));
     }
-    folder.lock()?;
     Ok(folder)
 }
 

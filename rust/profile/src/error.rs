@@ -27,7 +27,12 @@ pub enum Error {
     Exists {
         /// The output.
         path: PathBuf,
+        /// True if it is a profile, which can be replaced.
+        is_profile: bool,
     },
+    /// The output's name is empty.
+    #[error("the output has no name")]
+    NoName,
     /// The path to read is not a profile.
     #[error("{} is not a membench profile: {found}", path.display())]
     NotAProfile {
@@ -129,6 +134,7 @@ impl Failure for Error {
             Self::Io { .. } => Class::Environment,
             Self::Exists { .. } => Class::Exists,
             Self::NotAProfile { .. }
+            | Self::NoName
             | Self::NotReplaced { .. }
             | Self::BeingRecorded { .. }
             | Self::Sampled { .. } => Class::Usage,
@@ -145,11 +151,14 @@ impl Failure for Error {
     fn hint(&self) -> Option<Hint> {
         let text = match self {
             Self::Io { source, .. } => return io_hint(source),
-            Self::Exists { .. } => {
+            Self::Exists {
+                is_profile: true, ..
+            } => {
                 return Some(Hint::setting(Setting::Force, "").then(" replaces it"));
             }
+            Self::NoName => "name a folder, for example `production.mb`",
             Self::NotAProfile { .. } => "name the folder that a recording wrote (`NAME.mb`)",
-            Self::NotReplaced { .. } => "choose another name for the output",
+            Self::Exists { .. } | Self::NotReplaced { .. } => "choose another name for the output",
             Self::BeingRecorded { .. } => "end that recording first",
             Self::ManifestMissing { .. } => {
                 "copy the whole folder again; any Parquet reader opens `events-*.parquet`"
@@ -160,7 +169,7 @@ impl Failure for Error {
             | Self::Arrow { .. }
             | Self::Column { .. } => "copy the whole folder again from where it was recorded",
             Self::NewerSchema { .. } => "`pip install --upgrade membench`",
-            Self::Sampled { .. } => "record all of it, into one profile",
+            Self::Sampled { .. } => "record without a sample",
         };
         Some(Hint::text(text))
     }

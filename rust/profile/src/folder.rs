@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 
@@ -124,11 +124,17 @@ impl Folder {
         Ok(file.into())
     }
 
-    /// Opens a file for reading; `None` if it does not exist.
+    /// Opens a file for reading; `None` if it does not exist. Refuses pipes and devices, which might never end.
     pub(super) fn open_file(&self, name: &str) -> Result<Option<File>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         match fs::openat(&self.descriptor, name, flags, Mode::empty()) {
-            Ok(file) => Ok(Some(file.into())),
+            Ok(file) => {
+                let found = fs::fstat(&file).map_err(|errno| self.failed(name, errno))?;
+                if !FileType::from_raw_mode(found.st_mode).is_file() {
+                    return Err(self.failed(name, io::Error::other("not a regular file")));
+                }
+                Ok(Some(file.into()))
+            }
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed(name, errno)),
         }

@@ -11,29 +11,54 @@ use membench_event::{Anchor, OptionsTable};
 
 use crate::profile::stream_capsule;
 
+/// One operation on one key; None if a value does not apply or was not seen.
+///
+/// The attributes are the columns of a profile, with units in the names of times.
 #[pyclass(frozen, get_all, module = "membench")]
 pub(super) struct Event {
+    /// Moment at which the server read it, µs since 1970, UTC.
     time_us: i64,
+    /// Ordinal of its connection.
     connection: u32,
+    /// Ordinal, on its connection, of the server's read in which its request starts.
     batch: u32,
+    /// Ordinal of its request on its connection.
     request: u32,
+    /// The verb, as memcached names it.
     command: &'static str,
+    /// `text`, `meta` or `binary`.
     protocol: &'static str,
+    /// Keyed id of the key.
     key: Option<u64>,
+    /// Bytes of the key.
     key_size: Option<u8>,
+    /// Bytes of the value that was stored, or returned on a hit.
     value_size: Option<u32>,
+    /// Bytes of the request, on the request's first event only.
     request_size: Option<u32>,
+    /// Expiry as sent, s; 0 never expires.
     ttl: Option<i32>,
+    /// Client flags.
     flags: Option<u32>,
+    /// Ordinal of the cas value.
     cas: Option<u32>,
+    /// Amount of an arithmetic command.
     delta: Option<u64>,
+    /// Initial value of a meta arithmetic command.
     initial: Option<u64>,
+    /// Expiry of a vivified item, s.
     vivify_ttl: Option<i32>,
+    /// Remaining expiry below which to recache, s.
     recache_ttl: Option<i32>,
+    /// Bytes of the opaque token.
     opaque_size: Option<u8>,
+    /// Canonical flag letters and modes.
     options: String,
+    /// `hit`, `miss`, `stored`, …; see the profile format.
     outcome: Option<&'static str>,
+    /// From the read that completed the request to the send with its answer, ns.
     server_time_ns: Option<u32>,
+    /// From arrival to the read, µs.
     queue_time_us: Option<u32>,
 }
 
@@ -108,6 +133,7 @@ impl Fetched {
     }
 }
 
+/// Events as columns, for any Arrow library.
 #[pyclass(frozen, module = "membench")]
 pub(super) struct Batch {
     batch: RecordBatch,

@@ -108,6 +108,7 @@ impl Profile {
     }
 }
 
+/// A small table for any Arrow library.
 #[pyclass(frozen, module = "membench")]
 pub(super) struct Table {
     schema: SchemaRef,

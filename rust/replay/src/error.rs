@@ -97,6 +97,13 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<Hint> {
         let hint = match self {
+            Self::Profile(membench_profile::Error::Sampled { .. }) => {
+                return Some(
+                    Hint::setting(Setting::AllowSampled, "").then(
+                        " replays this fraction; a recording without a sample holds all of it",
+                    ),
+                );
+            }
             Self::Profile(error) => return error.hint(),
             Self::TargetProtocol { .. } | Self::Nothing { .. } | Self::System { .. } => {
                 return None;

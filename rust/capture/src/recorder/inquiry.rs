@@ -64,8 +64,8 @@ impl Inquiry {
         })
     }
 
-    /// Tells the decoder the versions that servers answered, on which it depends how they read. Which server that was is
-    /// known once our connection to it was seen.
+    /// Passes the servers' versions to the decoder, because versions parse refused lines differently. A version belongs to
+    /// a server once the session has seen the recorder's own connection to it.
     pub(crate) fn teach(&mut self, session: &mut Session) {
         if self.versions_known == self.asking.count() {
             return;

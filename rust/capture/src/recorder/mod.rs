@@ -60,6 +60,23 @@ pub struct Batch {
 }
 
 /// A recording that has been started.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use membench_capture::{RecordOptions, Recorder, SourceSpec};
+///
+/// let options = RecordOptions {
+///     output: Some("production.mb".into()),
+///     ..RecordOptions::new(SourceSpec::parse("ebpf:any")?)
+/// };
+/// let recorder = Recorder::start(options)?;
+/// while !recorder.wait(Duration::from_secs(1)) {
+///     println!("{} events", recorder.status().events);
+/// }
+/// println!("complete: {:?}", recorder.finish()?.ledger.complete);
+/// # Ok::<(), membench_capture::Error>(())
+/// ```
 pub struct Recorder {
     status: Shared,
     stop: Stop,

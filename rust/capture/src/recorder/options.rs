@@ -152,8 +152,7 @@ impl RecordOptions {
         })
     }
 
-    /// Refuses what chooses among servers and connections, as a log is that of one server, and what tells the kernel's
-    /// programs apart.
+    /// Refuses options that select servers, connections or hooks: a log comes from one server and uses no kernel program.
     fn check_for_log(&self) -> Result<()> {
         let ports = !self.selection.ports.is_empty();
         let hooks = self.hooks.is_some() || self.attachment.is_some();

@@ -1,4 +1,4 @@
-//! Whoever wants a recording to end → the recording's thread, which is told once.
+//! Requests to end a recording → its thread, which acts on the first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

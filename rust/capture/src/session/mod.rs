@@ -29,8 +29,8 @@ use crate::source::{decoded::Decoded, sockets::record::Record};
 
 /// The request by which the recorder asks a server for its counters. Its place in the stream is a [`Mark`].
 const QUESTION: &[u8] = b"stats\r\n";
-/// Most requests without a response on a connection of packets. Beyond, only one of its directions can be captured, and
-/// the responses are given up.
+/// Most requests without a response on a connection of packets. A longer queue means that only one of its directions is
+/// being captured; its responses are then given up.
 const MOST_OPEN: usize = 16_384;
 
 /// A server's sums at the moment it read our question, which is the moment that its answer describes.
@@ -442,7 +442,7 @@ impl Session {
         }
     }
 
-    /// Returns the sums of a source of packets, which counts nothing by itself: those of the bytes that were found.
+    /// Returns the byte sums of a packet source, taken from the decoded streams: packets have no counters in the kernel.
     pub(crate) fn counters(&self) -> Counters {
         let (totals, _) = self.totals_so_far();
         let Totals {

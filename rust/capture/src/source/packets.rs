@@ -30,7 +30,7 @@ pub(crate) trait Feed {
     /// Returns the next packet, if one is there.
     fn next_packet(&mut self) -> Option<Packet<'_>>;
 
-    /// Checks, when no packet is there, if more may come. Returns why not, if so.
+    /// Called when no packet is waiting. Returns the reason if none will ever come.
     fn look(&mut self) -> Option<Ended>;
 
     /// Now on the packets' clock, ns; `None` for stored packets.
@@ -131,7 +131,7 @@ impl<F: Feed> Packets<F> {
         true
     }
 
-    /// There is no packet now: time passes all the same.
+    /// Advances the state that depends on time while no packet arrives.
     fn look(&mut self) -> Option<Ended> {
         let ended = self.feed.look();
         if let Some(now) = self.feed.now() {

@@ -134,7 +134,8 @@ fn interface(text: &str, name: &str, interfaces: &[String]) -> Result<String> {
 
 fn server(text: &str, address: &str) -> Result<String> {
     let is_address = address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        !host.is_empty() && digits && port.parse::<u16>().is_ok_and(|port| port != 0)
     });
     if is_address {
         return Ok(address.to_owned());
@@ -184,6 +185,8 @@ mod tests {
             "pcap:",
             "watch:host",
             "watch::1",
+            "watch:host:0",
+            "watch:host:99999",
             "tcp:eth0",
             "eth1",
         ] {

@@ -8,7 +8,7 @@ use super::clock::LogClock;
 use super::descriptors::{Connection, Connections, Lookup, Peer};
 use super::order::PATIENCE;
 
-/// Number of lines within which the other line of an operation is looked for: lines of other threads come between.
+/// Search window for the second line of an operation, lines. Other threads' lines may lie between the two.
 const NEARBY: usize = 64;
 /// Interval between two searches for look-ups that have waited too long, ns.
 const SWEEP: u64 = 200_000_000;
@@ -122,7 +122,7 @@ impl Operations {
         self.clock.steps()
     }
 
-    /// Turns look-ups that have waited so long at `now`, ns, that no store can follow into reads.
+    /// Turns look-ups into reads once they have waited too long at `now`, ns, for a store to follow.
     pub(super) fn sweep(&mut self, now: u64) {
         if now.saturating_sub(self.swept) < SWEEP {
             return;

@@ -16,8 +16,8 @@ pub enum PacketError {
         /// Reason from the system.
         source: io::Error,
     },
-    /// The file is no packet capture.
-    #[error("{} is no pcap or pcapng file: {found}", path.display())]
+    /// The file is not a packet capture.
+    #[error("{} is not a pcap or pcapng file: {found}", path.display())]
     NotACapture {
         /// Path of the file.
         path: PathBuf,

@@ -74,6 +74,14 @@ fn force_removes_nothing_but_profiles() {
     for (case, prepare, found) in cases {
         let (folder, path) = place();
         prepare(&path);
+        // No hint advises what would be refused.
+        let hint = try_create(&path, false).and_then(|error| error.hint());
+        let advice = hint.map(|hint| hint.for_library());
+        assert_eq!(
+            advice.as_deref(),
+            Some("choose another name for the output"),
+            "{case}"
+        );
         let error = try_create(&path, true).unwrap();
         assert!(
             matches!(error, Error::NotReplaced { found: why, .. } if why == found),
@@ -92,6 +100,12 @@ fn force_does_not_replace_a_profile_that_is_being_recorded() {
     append(&mut writer, &[event(0)]);
     writer.finish(End::default()).unwrap();
     assert_eq!(names(folder.path()), ["test.mb"]);
+}
+
+#[test]
+fn an_output_without_a_name_is_refused() {
+    let error = try_create(Path::new(""), false).unwrap();
+    assert_eq!(error.to_string(), "the output has no name");
 }
 
 #[test]

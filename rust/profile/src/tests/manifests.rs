@@ -25,7 +25,7 @@ fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {
 #[test]
 fn an_unusable_profile_is_refused_with_the_reason() {
     type Change = fn(&Path);
-    let cases: [(Change, &str); 7] = [
+    let cases: [(Change, &str); 8] = [
         (
             |path| {
                 rewrite(path, |text| {
@@ -62,11 +62,24 @@ fn an_unusable_profile_is_refused_with_the_reason() {
             },
             "PATH is not a membench profile: it has no manifest.json",
         ),
+        (
+            |path| {
+                let manifest = path.join("manifest.json");
+                fs::remove_file(&manifest).unwrap();
+                let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+                let kind = rustix::fs::FileType::Fifo;
+                rustix::fs::mknodat(rustix::fs::CWD, &manifest, kind, mode, 0).unwrap();
+            },
+            "PATH/manifest.json: not a regular file",
+        ),
     ];
     for (change, wanted) in cases {
         let (text, hint) = open_with(change);
         assert!(text.starts_with(wanted), "{text}");
-        assert!(hint.is_some() || wanted.ends_with("upgrade it"), "{text}");
+        let says_all = ["upgrade it", "not a regular file"]
+            .iter()
+            .any(|end| wanted.ends_with(end));
+        assert!(hint.is_some() || says_all, "{text}");
     }
 }
 

@@ -63,7 +63,8 @@ pub(crate) fn store(
 }
 
 impl Warm {
-    /// Counts an item and returns the set that stores it; `counts` if requests count with its key.
+    /// Counts an item and returns the `set` that stores it. `counts` is true if the recording uses `incr` or `decr` on
+    /// the key.
     fn operation(
         &mut self,
         id: u64,
