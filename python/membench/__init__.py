@@ -49,21 +49,23 @@ if TYPE_CHECKING:
     from membench._doctor.host import Identity, Machine, Server
     from membench._doctor.policy import KernelPolicy
     from membench._doctor.toolchain import Tool
-    from membench._guards import Guards, Limits, Pace, Yielding
     from membench._hint import Hint
     from membench._keygen import keygen
     from membench._ledger import Flow, Ledger, Packets, ServerFlows
     from membench._native import Batch, Event, Table, __version__
-    from membench._options import Rotation, Selection
+    from membench._options import Guards, Rotation, Selection
     from membench._profile import Anchor, Profile, Summary, open, repair  # noqa: A004
     from membench._record import (
         Capture,
         Cost,
         Difference,
         Ended,
+        Limits,
+        Pace,
         Recording,
         ServerStatus,
         Status,
+        Yielding,
         record,
     )
     from membench._replay import (
@@ -276,9 +278,12 @@ _HOMES = {
         "Cost",
         "Difference",
         "Ended",
+        "Limits",
+        "Pace",
         "Recording",
         "ServerStatus",
         "Status",
+        "Yielding",
         "record",
     ),
     "_replay": (
@@ -313,13 +318,8 @@ _HOMES = {
         "TargetError",
         "UsageError",
     ),
-    "_guards": (
-        "Guards",
-        "Limits",
-        "Pace",
-        "Yielding",
-    ),
     "_options": (
+        "Guards",
         "Rotation",
         "Selection",
     ),

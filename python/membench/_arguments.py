@@ -1,75 +1,113 @@
-"""Arguments of captures, checked before anything is started."""
+"""Checks of arguments, made before anything is started."""
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import SupportsFloat, TypeVar
 
-from membench._guards import Guards
-from membench._options import Rotation, Selection
-from membench._sample import ALL, Sample
 from membench.errors import UsageError
 
-Responses = Literal["none", "lengths", "bytes"]
-Hooks = Literal["sockets", "syscalls", "tcx", "clsact"]
+Value = TypeVar("Value")
 
-DEFAULT_RING_SIZE = 16 * 1024 * 1024
-NO_GUARDS = Guards(max_written=None, min_free=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of a capture, as the native module reads them; the defaults are `top`'s."""
-
-    selection: Selection
-    responses: Responses = "bytes"
-    ring_size: int = DEFAULT_RING_SIZE
-    hooks: Hooks | None = None
-    fallback: bool = True
-    output: str | None = None
-    force: bool = False
-    duration_s: float | None = None
-    max_size: int | None = None
-    rotation: Rotation | None = None
-    sample: Sample = ALL
-    guards: Guards = NO_GUARDS
-    key_file: str | None = None
-    statistics: bool = False
-    drop_privileges: bool = False
-    live: bool = True
-
-    def __post_init__(self) -> None:
-        if self.ring_size <= 0 or self.ring_size & (self.ring_size - 1):
-            raise UsageError(
-                f"a ring of {self.ring_size} bytes: must be a power of two", "for example 16M"
-            )
-        for one_in in (self.sample.keys, self.sample.connections):
-            if not 1 <= one_in < 1 << 32:
-                raise UsageError(f"a sample of 1 in {one_in}: must be 1 or more", "for example 100")
+MOST_BYTES = (1 << 63) - 1
+# Some thirty years, s.
+LONGEST_S = 1e9
 
 
-def select(selection: Selection | None, ports: Sequence[int] | None) -> Selection:
-    """Check a selection; `ports` is the short form for one by ports alone."""
-    chosen = Selection() if selection is None else selection
-    if ports is not None:
-        if chosen.ports:
-            raise UsageError("ports are given twice", "`ports`, or `selection` with its own")
-        if not ports:
-            raise UsageError("no port to record", "memcached's own is 11211")
-        chosen = replace(chosen, ports=ports)
-    wrong = [port for port in chosen.ports if not 0 < port < 1 << 16]
-    if wrong:
-        raise UsageError(f"{wrong[0]} is not a port", "ports are from 1 to 65535")
-    return replace(
-        chosen,
-        ports=sorted(set(chosen.ports)),
-        sockets=[os.fspath(path) for path in chosen.sockets],
-        pids=sorted(set(chosen.pids)),
-        cgroups=[os.fspath(path) for path in chosen.cgroups],
-        network_namespaces=[str(name) for name in chosen.network_namespaces],
-    )
+def several(name: str, values: Iterable[Value]) -> list[Value]:
+    """Return the values of an option that takes several; a single text is none of them.
+
+    Raises:
+        UsageError: It is a text or a path, whose letters would be taken as the values, or cannot be
+            iterated over.
+    """
+    if isinstance(values, (str, bytes, os.PathLike)) or not isinstance(values, Iterable):
+        raise UsageError(f"`{name}` takes a list, not {values!r} alone", f"`{name}=[{values!r}]`")
+    return list(values)
+
+
+def whole(what: str, value: object, least: int, most: int) -> int:
+    """Return a whole number from `least` to `most`.
+
+    Raises:
+        UsageError: It is no such number, and so not `what`.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # which is what it refuses
+    except TypeError:
+        number = least - 1
+    if not least <= number <= most:
+        raise UsageError(f"{value!r} is not {what}", f"a whole number from {least} to {most}")
+    return number
+
+
+def positive(what: str, value: object, most: float) -> float:
+    """Return a number above 0 and at most `most`.
+
+    Raises:
+        UsageError: It is no such number, and so not `what`.
+    """
+    try:
+        number = float(value) if isinstance(value, SupportsFloat) else 0.0
+    except OverflowError:
+        number = 0.0
+    if not 0 < number <= most:
+        raise UsageError(f"{value!r} is not {what}", f"a number above 0, at most {most:.0f}")
+    return number
+
+
+def seconds(what: str, value: object) -> float:
+    """Return a duration in seconds.
+
+    Raises:
+        UsageError: It is none, and so not `what`.
+    """
+    return positive(f"{what} in seconds", value, LONGEST_S)
+
+
+def size(value: object, least: int = 0) -> int:
+    """Return a size in bytes.
+
+    Raises:
+        UsageError: It is none.
+    """
+    return whole("a size in bytes", value, least, MOST_BYTES)
+
+
+def one_of(name: str, value: str, words: Sequence[str]) -> str:
+    """Return a word that is one of `words`.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if value not in words:
+        listed = ", ".join(f"`{word}`" for word in words)
+        raise UsageError(f"{value!r} is not one of the {name}", f"choose from {listed}")
+    return value
+
+
+def ports(values: Iterable[int]) -> list[int]:
+    """Return ports.
+
+    Raises:
+        UsageError: One is none.
+    """
+    return [whole("a port", port, 1, (1 << 16) - 1) for port in several("ports", values)]
+
+
+def paths(name: str, values: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return paths as texts.
+
+    Raises:
+        UsageError: One is none.
+    """
+    found = several(name, values)
+    for path in found:
+        if not isinstance(path, (str, os.PathLike)):
+            raise UsageError(f"{path!r} in `{name}` is not a path", "a text or a `pathlib.Path`")
+    return [os.fspath(path) for path in found]
 
 
 def path_of(path: str | os.PathLike[str] | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from membench.errors import OutputExistsError
+from membench.errors import CaptureUnavailableError, OutputExistsError, UsageError
 
 KEY_BYTES = 16
 
@@ -21,7 +21,8 @@ def keygen(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         OutputExistsError: The file exists: a key is never overwritten.
-        OSError: The file cannot be created.
+        UsageError: The file cannot be created there.
+        CaptureUnavailableError: The disk takes no more.
     """
     file = Path(path)
     try:
@@ -30,6 +31,17 @@ def keygen(path: str | os.PathLike[str]) -> Path:
         raise OutputExistsError(
             f"{file} exists: a key is never overwritten", "choose another name"
         ) from error
-    with os.fdopen(descriptor, "w") as opened:
-        opened.write(os.urandom(KEY_BYTES).hex() + "\n")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{file} cannot be created: {getattr(error, 'strerror', error)}",
+            "choose an existing folder that you may write to",
+        ) from error
+    try:
+        with os.fdopen(descriptor, "w") as opened:
+            opened.write(os.urandom(KEY_BYTES).hex() + "\n")
+    except OSError as error:
+        file.unlink(missing_ok=True)  # half a key would be refused later
+        raise CaptureUnavailableError(
+            f"{file} cannot be written: {error.strerror}", "free some space, or choose another disk"
+        ) from error
     return file

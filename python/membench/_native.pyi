@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self, final
 
-from membench._arguments import Options
+from membench._options import Options
 
 __all__ = [
     "Batch",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from membench import _native
 from membench._hint import Hint
@@ -14,9 +14,6 @@ from membench._ledger import Ledger
 from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench.errors import UsageError
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,36 +152,44 @@ class Profile:
         return self._native.__arrow_c_schema__()
 
 
-def open(path: str | PathLike[str]) -> Profile:  # noqa: A001 - `membench.open`, as in `gzip.open`
+def open(path: str | os.PathLike[str]) -> Profile:  # noqa: A001 - `membench.open`, as in `gzip.open`
     """Open a profile, sealed or not.
 
     Raises:
         ProfileError: The profile is damaged, or a newer membench wrote it.
         UsageError: The path is not a profile.
+        CaptureUnavailableError: You may not read it, or the disk fails; see `hint`.
     """
     return Profile(open_native(path))
 
 
-def repair(path: str | PathLike[str]) -> Summary:
+def repair(path: str | os.PathLike[str]) -> Summary:
     """Seal a profile that a killed recorder left behind; a sealed one stays as it is.
 
     Raises:
         ProfileError: The profile is damaged beyond its open part.
         UsageError: The profile is still being recorded, or the path is not a profile.
+        CaptureUnavailableError: You may not write it, or the disk fails; see `hint`.
     """
     _native.Profile.repair(_existing(path))
     return open(path).summary()
 
 
-def open_native(profile: Profile | str | PathLike[str]) -> _native.Profile:
+def open_native(profile: Profile | str | os.PathLike[str]) -> _native.Profile:
     """Return the engine's profile: the one behind an open `Profile`, or the one at a path."""
     if isinstance(profile, Profile):
         return profile._native
     return _native.Profile.open(_existing(profile))
 
 
-def _existing(path: str | PathLike[str]) -> Path:
+def _existing(path: str | os.PathLike[str]) -> Path:
     folder = Path(path)
-    if not folder.exists():
-        raise UsageError(f"{folder}: there is no such profile", Hint("`{record}` makes one"))
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(
+            f"{folder}: there is no such profile", Hint("`{record}` makes one")
+        ) from error
+    except OSError:
+        pass  # the engine fails in the same way, and knows the remedy
     return folder

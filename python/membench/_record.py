@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from membench._arguments import (
+from membench._arguments import path_of
+from membench._ledger import Ledger
+from membench._options import (
     DEFAULT_RING_SIZE,
+    Guards,
     Hooks,
     Options,
     Responses,
-    path_of,
+    Rotation,
+    Selection,
     select,
 )
-from membench._guards import Guards, Limits, Pace, Yielding
-from membench._ledger import Ledger
-from membench._options import Rotation, Selection
 from membench._results import from_json
 from membench._running import Running
 from membench._sample import ALL, Sample
@@ -69,6 +70,39 @@ class ServerStatus:
     threads: int | None = None
     connections: int | None = None
     network_namespace: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Measures of how well a recorder keeps up.
+
+    Attributes:
+        ring_fill: Highest fill of a ring, 0…1.
+        lag_s: Age of the oldest record, s.
+        late: Number of looks that found a ring half full, or a record a second old.
+    """
+
+    ring_fill: float = 0.0
+    lag_s: float = 0.0
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Yielding:
+    """Measures by which a recorder makes way for others; None where there are none."""
+
+    nice: int | None = None
+    oom_score_adj: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The guards that apply to a recording, as in `Guards`; None is no limit."""
+
+    max_cpu: float | None = None
+    max_memory: int | None = None
+    max_written: int | None = None
+    min_free: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

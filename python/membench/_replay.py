@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
+from membench import _arguments as check
 from membench import _native
-from membench._profile import Summary, open_native
+from membench._profile import Profile, Summary, open_native
 from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench.errors import UsageError
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping, Sequence
-
-    from membench._profile import Profile
-
 Counts = dict[str, int]
 """Amounts by name of a cause, an outcome or a counter."""
 
-_CHECK = re.compile(r"\s*([\w.]+)\s*(<=|>=|<|>)\s*([\d.]+)\s*(ns|us|µs|ms|s|%)?\s*")
+_CHECK = re.compile(
+    r"\s*([\w.]+)\s*(<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(ns|us|µs|ms|s|%)?\s*"
+)
 _UNITS = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "%": 0.01}
 _DURATIONS = ("response", "service", "wire", "client", "lag")
+# The engine's names of commands, by which it measures durations.
+_COMMANDS = (
+    *("get", "gets", "mget", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas"),
+    *("delete", "incr", "decr", "touch", "mg", "ms", "md", "ma", "mn", "me"),
+    *("stats", "flush_all", "version", "verbosity", "quit", "other"),
+)
 _QUANTILES = ("p50", "p90", "p95", "p99", "p999", "max", "mean")
-_RATIOS = ("errors", "hit_ratio")
+_RATIOS = (("errors",), ("hit_ratio",))
+_MOST_SEED = (1 << 64) - 1
+_MOST_THREADS = 1024
 _EXAMPLES = "`get.p99<1ms`, `lag.p99<5ms`, `errors<0.01%` and `hit_ratio>0.9` are checks"
 
 
@@ -302,8 +308,11 @@ def replay(  # noqa: PLR0913 - options are keywords
         TargetError: The target cannot be reached, or looks like production.
         UsageError: An option is wrong.
         ProfileError: The profile is damaged.
+        CaptureUnavailableError: You may not read the profile, or this machine does not allow it.
     """
-    thresholds = [_Threshold.parse(text) for text in checks]
+    thresholds = [_Threshold.parse(text) for text in check.several("checks", checks)]
+    check.whole("a seed", seed, 0, _MOST_SEED)
+    check.whole("a number of threads", threads, 1, _MOST_THREADS)
     recording = open_native(profile)
     sample = from_json(Summary, recording.summary_json()).sample
     if thresholds and not sample.is_all:
@@ -354,10 +363,11 @@ class _Threshold:
         if match is None:
             raise UsageError(f"not a check: `{text}`", _EXAMPLES)
         metric = tuple(match[1].split("."))
-        known = metric[-1] in _QUANTILES if len(metric) > 1 else metric[0] in _RATIOS
         is_time = match[4] in ("ns", "us", "µs", "ms", "s")
-        if not known or len(metric) > 3 or (len(metric) > 1) != is_time:  # noqa: PLR2004
+        if is_time != (metric not in _RATIOS):
             raise UsageError(f"not a check: `{text}`", _EXAMPLES)
+        if is_time:
+            _require_known(text, metric)
         return cls(text, metric, match[2], float(match[3]) * _UNITS.get(match[4] or "", 1.0))
 
     def check(self, result: ReplayResult) -> Check:
@@ -367,6 +377,25 @@ class _Threshold:
         equal = value is not None and value == self.limit
         passed = {"<": below, ">": above, "<=": below or equal, ">=": above or equal}
         return Check(self.text, self.limit, value, passed[self.relation])
+
+
+def _require_known(text: str, metric: tuple[str, ...]) -> None:
+    """Refuse a time that no replay measures: `KIND.p99`, `COMMAND.p99`, `KIND.COMMAND.p99`."""
+    *path, quantile = metric
+    words: list[tuple[str, tuple[str, ...]]] = [(quantile, _QUANTILES)]
+    match path:
+        case [one]:
+            words.append((one, _DURATIONS + _COMMANDS))
+        case [kind, command]:
+            words += [(kind, _DURATIONS), (command, _COMMANDS)]
+        case _:
+            raise UsageError(f"not a check: `{text}`", _EXAMPLES)
+    for word, known in words:
+        if word not in known:
+            raise UsageError(
+                f"not a check: `{text}`, as nothing is called `{word}` there",
+                f"the names are {', '.join(known)}",
+            )
 
 
 def _measured(result: ReplayResult, metric: tuple[str, ...]) -> float | None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from membench._arguments import DEFAULT_RING_SIZE, Options, Responses, path_of, select
-from membench._options import Selection
+from membench import _arguments as check
+from membench._options import DEFAULT_RING_SIZE, Options, Responses, Selection, select
 from membench._record import Status
 from membench._results import from_json
 from membench._running import Running
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Keys counted at once: the count of a key is too high by at most 1/4096 of all operations.
 DEFAULT_KEYS = 4096
+# The engine reserves room for all of them.
+MOST_KEYS = 1 << 22
 # How long one wait in the engine lasts before Python looks at signals again, s.
 _TURN_S = 0.1
 
@@ -221,15 +223,16 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         UsageError: An argument is wrong.
         CaptureUnavailableError: This machine or your permissions do not allow it; see `hint`.
     """
-    if not interval_s > 0:
-        raise UsageError(f"an interval of {interval_s} s", "a second or more")
-    if keys < limit or limit < 1:
+    check.seconds("an interval", interval_s)
+    check.whole("a number of keys to list", limit, 1, MOST_KEYS)
+    check.whole("a number of keys to count", keys, 1, MOST_KEYS)
+    if keys < limit:
         raise UsageError(f"{limit} of {keys} keys cannot be listed", "count more than are listed")
     options = Options(
         selection=select(selection, ports),
         responses=responses,
         ring_size=ring_size,
-        key_file=path_of(key_file),
+        key_file=check.path_of(key_file),
         drop_privileges=drop_privileges,
     )
     from membench import _native  # noqa: PLC0415 - importing membench stays quick

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import membench as membench_library
-from membench._guards import GIB
+from membench._options import GIB
 from support.cli import COMMAND, environment, membench, read_info
 from support.ports import free_port
 from support.process import started

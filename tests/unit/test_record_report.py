@@ -6,15 +6,17 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from membench._guards import Limits, Pace, Yielding
 from membench._ledger import LOSSES, Ledger
 from membench._record import (
     Cost,
     Difference,
     Ended,
+    Limits,
+    Pace,
     Recording,
     ServerStatus,
     Status,
+    Yielding,
 )
 from membench.report import record as report
 

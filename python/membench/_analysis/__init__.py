@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from membench import _native
 from membench._analysis.items import Keys, Memory, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
+from membench._arguments import several
+from membench._profile import Profile, open_native
 from membench._results import from_json
 from membench._sample import ALL, Sample
-
-if TYPE_CHECKING:
-    from os import PathLike
-
-    from membench._profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ class Analysis:
 
 
 def analyze(
-    profile: Profile | str | PathLike[str], *, only: Sequence[str] | None = None
+    profile: Profile | str | os.PathLike[str], *, only: Sequence[str] | None = None
 ) -> Analysis:
     """Describe the workload of a profile, in one pass over its events.
 
@@ -97,9 +95,8 @@ def analyze(
     Raises:
         UsageError: A part has no such name, or the path is not a profile.
         ProfileError: The profile is damaged.
+        CaptureUnavailableError: You may not read the profile, or the disk fails.
     """
-    from membench import _native  # noqa: PLC0415 - `--help` does not wait for the engine
-    from membench._profile import open_native  # noqa: PLC0415
-
-    found = _native.analyze(open_native(profile), only=list(only) if only else None)
+    parts = None if only is None else several("only", only)
+    found = _native.analyze(open_native(profile), only=parts or None)
     return from_json(Analysis, found)

@@ -18,6 +18,7 @@ from membench._demo.workload import Load
 from membench._profile import Summary, open  # noqa: A004 - `membench.open`
 from membench._record import Recording, record
 from membench._replay import ReplayResult, replay
+from membench.errors import UsageError
 
 Result = TypeVar("Result", Recording, Summary, Analysis, ReplayResult)
 
@@ -76,10 +77,12 @@ def demo(
     Raises:
         CaptureUnavailableError: There is no memcached, or recording does not work here.
         OutputExistsError: The folder already holds a profile of a demo.
+        UsageError: The folder cannot be written to, or the duration is none.
     """
+    load = Load(duration_s=duration_s)
     with _folder(folder) as chosen:
         profile = chosen / _NAME
-        recording = _record(profile, Load(duration_s=duration_s), on_step)
+        recording = _record(profile, load, on_step)
         opened = open(profile)
         summary = _step(("info", _NAME), opened.summary, on_step)
         analysis = _step(("analyze", _NAME), lambda: analyze(opened), on_step)
@@ -126,7 +129,12 @@ def _step(
 @contextmanager
 def _folder(chosen: str | os.PathLike[str] | None) -> Iterator[Path]:
     if chosen is not None:
-        yield Path(chosen)
+        folder = Path(chosen)
+        if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
+            raise UsageError(
+                f"{folder} is not a folder that you may write to", "name an existing one"
+            )
+        yield folder
         return
-    with TemporaryDirectory(prefix="membench-demo-") as folder:
-        yield Path(folder)
+    with TemporaryDirectory(prefix="membench-demo-") as temporary:
+        yield Path(temporary)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from membench import _arguments as check
+
 KEYS = 20_000
 _ALPHA = 0.99
 _TTLS = (0, 60, 300, 3600)
@@ -32,6 +34,9 @@ class Load:
     requests_per_s: float = 3000.0
     duration_s: float = 5.0
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        check.seconds("the duration of a workload", self.duration_s)
 
 
 def run(port: int, load: Load) -> int:

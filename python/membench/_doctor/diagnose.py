@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from membench._arguments import ports as listening
 from membench._doctor.calibration import calibrate as measure_cost
 from membench._doctor.forecast import PUBLISHED, Forecast, OperationCost, forecast
 from membench._doctor.host import (
@@ -156,12 +157,14 @@ def doctor(
 
     Raises:
         CaptureUnavailableError: Calibrating failed.
+        UsageError: A port is none.
     """
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
+    wanted = listening(ports)
     probe = from_json(Probe, _native.probe_ebpf())
     identity = read_identity()
-    found = (find_server(port) for port in ports)
+    found = (find_server(port) for port in wanted)
     servers = tuple(server for server in found if server is not None)
     calibration = measure_cost() if calibrate and probe.works else None
     costs = PUBLISHED if calibration is None else (calibration,)

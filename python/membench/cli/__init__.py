@@ -9,11 +9,8 @@ from pathlib import Path
 import typer
 
 from membench.cli import analyze, demo, doctor, info, keygen, output, record, repair, replay, top
+from membench.cli.exits import FAILED, INTERRUPTED, USAGE
 from membench.errors import MembenchError
-
-INTERRUPTED = 130
-FAILED = 1
-USAGE = 2
 
 app = typer.Typer(
     name="membench",
@@ -46,8 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(commands: typer.Typer, arguments: list[str]) -> int:
     """Run one of `commands`; an exception becomes text on stderr and an exit code."""
+    return output.guarded(lambda: _run(commands, arguments))
+
+
+def _run(commands: typer.Typer, arguments: list[str]) -> int:
     try:
         code = commands(args=arguments or ["--help"], standalone_mode=False, prog_name="membench")
+        sys.stdout.flush()
     except MembenchError as error:
         output.show_error(str(error), error.command_hint)
         return error.exit_code
@@ -55,6 +57,8 @@ def run(commands: typer.Typer, arguments: list[str]) -> int:
         return _show_argument_error(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except (BrokenPipeError, SystemExit):  # nobody reads the output
+        return FAILED
     except Exception as error:  # an internal error
         output.show_error(f"internal error: {_describe(error)}", "please report this line")
         return FAILED

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
+from membench.cli.paths import ProfileArgument
 
 
 def command(
-    profile: Annotated[Path, typer.Argument(help="Folder of a profile.")],
+    profile: ProfileArgument,
     only: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these parts, in detail: `keys,ttl`.")
     ] = None,

@@ -6,12 +6,31 @@ from typing import Annotated
 
 import typer
 
-from membench._guards import Guards
-from membench._options import Rotation
-from membench.cli.units import parse_duration, parse_fraction, parse_share, parse_size
+from membench._options import Guards, Rotation
+from membench.cli.units import (
+    format_share,
+    format_size,
+    parse_duration,
+    parse_fraction,
+    parse_share,
+    parse_size,
+)
 
 # Stands for "no limit" where a limit has a default.
 NONE = "none"
+
+
+def _or_none(limit: int | None) -> str:
+    return NONE if limit is None else format_size(limit)
+
+
+_DEFAULTS = Guards.of_command()
+# Defaults as Typer takes them: it passes them through the option's parser.
+NICE = _DEFAULTS.nice or 0
+MAX_CPU = NONE if _DEFAULTS.max_cpu is None else format_share(_DEFAULTS.max_cpu)
+MAX_MEMORY = _or_none(_DEFAULTS.max_memory)
+MIN_FREE = _or_none(_DEFAULTS.min_free)
+_MAX_WRITTEN = _or_none(_DEFAULTS.max_written)
 
 
 def _size_or_none(text: str) -> int:
@@ -53,7 +72,7 @@ MaxSizeOption = Annotated[
     typer.Option(
         parser=_size_or_none,
         metavar="SIZE",
-        help="End once this much is written; unless given, a guard ends it at 10G.",
+        help=f"End once this much is written; unless given, a guard ends it at {_MAX_WRITTEN}.",
     ),
 ]
 
@@ -90,6 +109,6 @@ def guards(
         nice=nice or None,
         max_cpu=max_cpu or None,
         max_memory=max_memory or None,
-        max_written=None if max_size == 0 else Guards().max_written,
+        max_written=None if max_size == 0 else _DEFAULTS.max_written,
         min_free=min_free or None,
     )

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from membench.cli import output
+from membench.cli.exits import CHECK_FAILED, SHORT
 from membench.errors import CaptureUnavailableError
 
 if TYPE_CHECKING:
     from membench._demo.demonstrate import Demo, DemoStep
 
-DATA_LOST = 4
-THRESHOLD_FAILED = 99
-
 
 def command(
     keep: Annotated[
-        Path | None, typer.Option(help="Existing folder to keep the profile in.")
+        Path | None,
+        typer.Option(readable=False, help="Existing folder to keep the profile in."),
     ] = None,
     seconds: Annotated[float, typer.Option(help="Duration of the workload.")] = 5.0,
 ) -> int:
@@ -35,12 +34,18 @@ def command(
     from membench._demo.workload import Load
 
     load = Load(duration_s=seconds)
-    output.say(
+    begin = (
         f"a private memcached and its workload: {load.connections} connections, "
         f"{load.requests_per_s:,.0f} requests/s for {seconds:g} s"
     )
+
+    def show(step: DemoStep) -> None:
+        if step.result is None and step.command[0] == "record":
+            output.say(begin)
+        _show(step)
+
     try:
-        done = membench.demo(keep, duration_s=seconds, on_step=_show)
+        done = membench.demo(keep, duration_s=seconds, on_step=show)
     except CaptureUnavailableError:
         output.say(f"skipped the demo; `{output.program()} doctor` shows what works here\n")
         raise
@@ -74,9 +79,9 @@ def _show(step: DemoStep) -> None:
 def _exit_code(done: Demo) -> int:
     """Judge the demo: losses and failed checks count, timing that this machine missed does not."""
     if not done.replay.passed:
-        return THRESHOLD_FAILED
+        return CHECK_FAILED
     if not done.recording.ledger.complete:
-        return DATA_LOST
+        return SHORT
     if not done.replay.timing_held:
         output.say("\nthe replay ran; this machine was too busy to hold the recorded timing")
     return 0

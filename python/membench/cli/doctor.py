@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from membench.cli import output
+from membench.cli.exits import ENVIRONMENT
 from membench.cli.output import Format, FormatOption
-
-ENVIRONMENT = 5
 
 
 def command(

@@ -11,7 +11,9 @@ from membench.cli import output
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="File to create; only you can read it.")],
+    path: Annotated[
+        Path, typer.Argument(readable=False, help="File to create; only you can read it.")
+    ],
 ) -> int:
     """Create a key file, for recordings that can be compared.
 

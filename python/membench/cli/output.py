@@ -1,15 +1,24 @@
-"""Output of commands → stdout (data) and stderr (everything else)."""
+"""Output of commands → stdout (data) and stderr (everything else).
+
+Data that cannot be written is an error. A remark that cannot be written is left out: it never ends
+a capture, and never changes an exit code.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
+
+from membench.errors import MembenchError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,6 +31,81 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class _Stream:
+    """A stream for text with the attributes of the one that it writes to."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of any attribute
+        return getattr(self._stream, name)
+
+    def drop_unwritten(self) -> None:
+        """Drop what cannot be written, on which the interpreter would fail again at its exit."""
+        try:
+            self._stream.flush()
+        except OSError:
+            with suppress(OSError), Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+                self._stream.flush()
+
+
+class _Data(_Stream):
+    """Standard output: a failure to write is told in words, but for a pipe that nobody reads."""
+
+    def write(self, text: str) -> int:
+        with self._told():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._told():
+            self._stream.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.drop_unwritten()
+            raise MembenchError(
+                f"cannot write the output: {error.strerror}",
+                "write it elsewhere, or free some space",
+            ) from error
+
+
+class _Remarks(_Stream):
+    """Standard error: remarks that cannot be written are left out."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command whose output goes by the rules of this module, whoever writes it.
+
+    Returns:
+        The command's exit code.
+    """
+    before = sys.stdout, sys.stderr
+    with Path(os.devnull).open("w") as nowhere:  # stands in for a stream that is closed
+        data, remarks = _Data(before[0] or nowhere), _Remarks(before[1] or nowhere)
+        sys.stdout, sys.stderr = cast("TextIO", data), cast("TextIO", remarks)
+        try:
+            return command()
+        finally:
+            sys.stdout, sys.stderr = before
+            data.drop_unwritten()
+            remarks.drop_unwritten()
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="Text for people or JSON.")]
@@ -51,7 +135,7 @@ def show_json(result: object) -> None:
     data: Any = result
     if is_dataclass(result) and not isinstance(result, type):
         data = asdict(result)
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    print(json.dumps(data, indent=2, ensure_ascii=False), flush=True)
 
 
 def show_error(message: str, hint: str | None = None) -> None:

@@ -6,18 +6,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from membench._options import Selection
+from membench._options import Hooks, Responses, Selection
 from membench._sample import Sample
 from membench.cli import output
 from membench.cli.bounds import (
+    MAX_CPU,
+    MAX_MEMORY,
+    MIN_FREE,
+    NICE,
     MaxCpuOption,
     MaxMemoryOption,
     MaxSizeOption,
@@ -28,50 +31,27 @@ from membench.cli.bounds import (
     SampleOption,
     guards,
 )
+from membench.cli.exits import SHORT
 from membench.cli.output import Format, FormatOption
+from membench.cli.paths import KeyFileOption
 from membench.cli.selection import (
     CgroupOption,
     NetnsOption,
     PidOption,
     PortOption,
-    Side,
     SideOption,
     SocketOption,
 )
-from membench.cli.units import parse_duration, parse_size
+from membench.cli.units import parse_duration, parse_percent, parse_size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from membench._record import Capture, Recording, Status
 
-DATA_LOST = 4
 # How long naming a server waits for what it says of itself, s.
 _ANSWER_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Responses(StrEnum):
-    """Parts of the responses that can be looked at."""
-
-    NONE = "none"
-    LENGTHS = "lengths"
-    BYTES = "bytes"
-
-
-class Hooks(StrEnum):
-    """Hooks of the kernel."""
-
-    SOCKETS = "sockets"
-    SYSCALLS = "syscalls"
-    TCX = "tcx"
-    CLSACT = "clsact"
-
-
-class Requirement(StrEnum):
-    """Sources that can be required."""
-
-    EBPF = "ebpf"
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
@@ -82,9 +62,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
     ],
     profile: Annotated[
-        Path | None, typer.Argument(help="Folder to write; without one nothing is kept.")
+        Path | None,
+        typer.Argument(readable=False, help="Folder to write; without one nothing is kept."),
     ] = None,
-    side: SideOption = Side.SERVER,
+    side: SideOption = "server",
     port: PortOption = None,
     socket: SocketOption = None,
     pid: PidOption = None,
@@ -97,7 +78,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     responses: Annotated[
         Responses,
         typer.Option(help="`lengths` costs the server less, `none` least; outcomes need bytes."),
-    ] = Responses.BYTES,
+    ] = "bytes",
     ring_size: Annotated[
         int,
         typer.Option(
@@ -108,12 +89,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         Hooks | None,
         typer.Option(help="Hooks to use, for comparison; by default the first that work here."),
     ] = None,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="MEMBENCH_KEY_FILE", help="Key that makes key ids (`membench keygen`)."
-        ),
-    ] = None,
+    key_file: KeyFileOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the profile.")] = False,
     no_stats: Annotated[
         bool, typer.Option("--no-stats", help="Do not ask the servers for their counters.")
@@ -121,19 +97,19 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     allow_loss: Annotated[
         float,
         typer.Option(
-            min=0, max=100, metavar="PERCENT", help="Loss above this ends with exit code 4."
+            parser=parse_percent, metavar="PERCENT", help="Loss above this ends with exit code 4."
         ),
-    ] = 0.0,
+    ] = "0",  # type: ignore[assignment]  # Typer passes defaults through the parser
     max_size: MaxSizeOption = None,
     rotate: RotationOption = None,
     sample: SampleOption = "1/1",  # type: ignore[assignment]  # parsed, as above
     sample_connections: SampleConnectionsOption = "1/1",  # type: ignore[assignment]  # parsed
-    nice: NiceOption = 10,
-    max_cpu: MaxCpuOption = "100%",  # type: ignore[assignment]  # parsed, as above
-    max_memory: MaxMemoryOption = "1G",  # type: ignore[assignment]  # parsed
-    min_free: MinFreeOption = "1G",  # type: ignore[assignment]  # parsed
+    nice: NiceOption = NICE,
+    max_cpu: MaxCpuOption = MAX_CPU,  # type: ignore[assignment]  # parsed, as above
+    max_memory: MaxMemoryOption = MAX_MEMORY,  # type: ignore[assignment]  # parsed
+    min_free: MinFreeOption = MIN_FREE,  # type: ignore[assignment]  # parsed
     require: Annotated[
-        Requirement | None, typer.Option(help="Never fall back to another source.")
+        Literal["ebpf"] | None, typer.Option(help="Never fall back to another source.")
     ] = None,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Say more; `-vv` every step.")
@@ -161,16 +137,16 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             source,
             profile,
             selection=Selection(
-                side=side.value,
+                side=side,
                 ports=port or (),
                 sockets=socket or (),
                 pids=pid or (),
                 cgroups=cgroup or (),
                 network_namespaces=netns or (),
             ),
-            responses=responses.value,
+            responses=responses,
             ring_size=ring_size,
-            hooks=hooks.value if hooks else None,
+            hooks=hooks,
             duration_s=duration,
             force=force,
             key_file=key_file,
@@ -181,13 +157,13 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             rotation=rotate,
             sample=Sample(keys=sample, connections=sample_connections),
             guards=guards(nice, max_cpu, max_memory, min_free, max_size),
-            require=None if require is None else "ebpf",
+            require=require,
         )
         obey(capture)
         notice = capture.status().notice
         if notice is not None:
             output.console(stderr=True).print(Text(notice), soft_wrap=True)
-        _follow(capture, responses.value, asks=not no_stats)
+        _follow(capture, responses, asks=not no_stats)
     recording = capture.result
     _show(recording, format)
     return _exit_code(recording, allow_loss)
@@ -277,4 +253,4 @@ def _show(recording: Recording, format: Format) -> None:  # noqa: A002
 def _exit_code(recording: Recording, allowed_percent: float) -> int:
     is_short = recording.ended.is_early or recording.write_error is not None
     is_lossy = recording.loss_share() * 100 > allowed_percent
-    return DATA_LOST if is_short or is_lossy else 0
+    return SHORT if is_short or is_lossy else 0

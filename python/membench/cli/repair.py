@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
+from membench.cli.paths import ProfileArgument
 
 
 def command(
-    profile: Annotated[Path, typer.Argument(help="Folder of a profile.")],
+    profile: ProfileArgument,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
     """Seal a profile whose recording was killed.

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from membench.cli import output
+from membench.cli.exits import CHECK_FAILED, SHORT
 from membench.cli.output import Format, FormatOption
+from membench.cli.paths import ProfileArgument
 
 if TYPE_CHECKING:
     from membench._replay import Progress, ReplayResult
 
-TIMING_NOT_HELD = 4
-THRESHOLD_FAILED = 99
-
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    profile: Annotated[Path, typer.Argument(help="Folder of a profile.")],
+    profile: ProfileArgument,
     target: Annotated[str, typer.Argument(help="`HOST:PORT` of the memcached to write to.")],
     pacing: Annotated[
         str, typer.Option(help="`recorded`, `speed=2` or `rate=50000/s`.")
@@ -40,7 +38,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the values that are stored.")] = 1,
     threads: Annotated[
-        int, typer.Option(min=1, help="Sending threads, each with its share of the connections.")
+        int, typer.Option(help="Sending threads, each with its share of the connections.")
     ] = 1,
     allow_nonempty: Annotated[
         bool, typer.Option("--allow-nonempty", help="Accept a target in use, and write to it.")
@@ -83,8 +81,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         )
     _show(result, format)
     if not result.passed:
-        return THRESHOLD_FAILED
-    return 0 if result.timing_held and result.sent == result.planned else TIMING_NOT_HELD
+        return CHECK_FAILED
+    return 0 if result.timing_held and result.sent == result.planned else SHORT
 
 
 @contextmanager

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-
-class Side(StrEnum):
-    """The end of the connections to follow."""
-
-    SERVER = "server"
-    CLIENT = "client"
-
+from membench._options import Side
 
 SideOption = Annotated[
     Side,

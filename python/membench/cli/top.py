@@ -7,21 +7,19 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from membench._options import Selection
+from membench._options import Responses, Selection
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
-from membench.cli.record import Responses
+from membench.cli.paths import KeyFileOption
 from membench.cli.selection import (
     CgroupOption,
     NetnsOption,
     PidOption,
     PortOption,
-    Side,
     SideOption,
     SocketOption,
 )
@@ -42,7 +40,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     source: Annotated[
         str, typer.Argument(help="What to watch: `ebpf:any`, `watch:HOST:PORT`, as in `record`.")
     ],
-    side: SideOption = Side.SERVER,
+    side: SideOption = "server",
     port: PortOption = None,
     socket: SocketOption = None,
     pid: PidOption = None,
@@ -59,19 +57,14 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     ] = False,
     responses: Annotated[
         Responses, typer.Option(help="How much of the responses to look at, as in `record`.")
-    ] = Responses.BYTES,
+    ] = "bytes",
     ring_size: Annotated[
         int,
         typer.Option(
             parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
         ),
     ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="MEMBENCH_KEY_FILE", help="Key that makes key ids (`membench keygen`)."
-        ),
-    ] = None,
+    key_file: KeyFileOption = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
     """Watch hot keys, commands and clients; nothing is written.
@@ -92,14 +85,14 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         interval_s=interval,
         limit=_LISTED,
         selection=Selection(
-            side=side.value,
+            side=side,
             ports=port or (),
             sockets=socket or (),
             pids=pid or (),
             cgroups=cgroup or (),
             network_namespaces=netns or (),
         ),
-        responses=responses.value,
+        responses=responses,
         ring_size=ring_size,
         key_file=key_file,
         show_keys=show_keys,

@@ -22,9 +22,16 @@ def parse_size(text: str) -> int:
     """Read `65536`, `512K`, `4M` or `1G` as bytes (powers of 1024)."""
     value, unit = _split(text)
     unit = unit.upper().removesuffix("IB").removesuffix("B")
-    if unit not in _BYTES or value <= 0 or value != int(value):
+    if unit not in _BYTES or value <= 0 or not value.is_integer():
         raise typer.BadParameter(f"{text!r} is not a size such as `4M`")
     return int(value) * _BYTES[unit]
+
+
+def format_size(size: int) -> str:
+    """Write bytes as `parse_size` reads them: `512K`, `1G`."""
+    fitting = [(unit, scale) for unit, scale in _BYTES.items() if size % scale == 0]
+    unit, scale = max(fitting, key=lambda one: one[1])
+    return f"{size // scale}{unit}"
 
 
 def parse_share(text: str) -> float:
@@ -33,6 +40,19 @@ def parse_share(text: str) -> float:
     if unit not in ("", "percent") or value <= 0:
         raise typer.BadParameter(f"{text!r} is not a share such as `50%`")
     return value / 100 if unit else value
+
+
+def format_share(share: float) -> str:
+    """Write a share as `parse_share` reads it: `50%`."""
+    return f"{share * 100:g}%"
+
+
+def parse_percent(text: str) -> float:
+    """Read `0.1` or `0.1%` as percent, from 0 to 100."""
+    value, unit = _split(text.replace("%", "percent"))
+    if unit not in ("", "percent") or not 0 <= value <= 100:  # noqa: PLR2004 - percent
+        raise typer.BadParameter(f"{text!r} is not a percentage from 0 to 100")
+    return value
 
 
 def parse_fraction(text: str) -> int:

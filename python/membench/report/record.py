@@ -9,9 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._guards import Pace
 from membench._ledger import BYTE_LOSSES, Ledger
-from membench._record import Difference, Recording, ServerStatus, Status
+from membench._record import Difference, Pace, Recording, ServerStatus, Status
 from membench._sources import SourceKind
 from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, percent, rate, size
