@@ -18,9 +18,12 @@ from pathlib import Path
 # No paragraph of an item starts so: it would continue the sentence of another item, or put the
 # subject last.
 FORBIDDEN = re.compile(r"(and|or|The same|Of|Whether|What)\b")
-# An item may open so, but no more than one in ten of a file.
-QUESTION = re.compile(r"(what|whether|where|which|why|how|who|when|those)\b", re.IGNORECASE)
+# An item may open so, but no more than one in ten of a file; an argument or attribute never.
+QUESTION = re.compile(r"(what|whether|where|which|why|how|who|whose|when|those)\b", re.IGNORECASE)
 MOST_QUESTIONS = 1 / 10
+# A section of a docstring, and an entry in it: `name: Text`.
+SECTION = re.compile(r"(\s*)(?:Args|Attributes):")
+ENTRY = re.compile(r"(\s*)\*{0,2}[\w.]+: (.*)")
 RUST_DOC = re.compile(r"\s*//[/!](?!/) ?(.*)")
 
 Item = list[tuple[int, str]]
@@ -62,6 +65,24 @@ def paragraphs(item: Item) -> Iterator[tuple[int, str]]:
         previous = text
 
 
+def entries(item: Item) -> Iterator[tuple[int, str]]:
+    """Yield the text of each argument and attribute that a docstring lists."""
+    section: str | None = None
+    for number, line in item:
+        if header := SECTION.fullmatch(line):
+            section = header[1]
+        elif (
+            section is not None
+            and (entry := ENTRY.fullmatch(line))
+            and len(entry[1]) == len(section) + 4
+        ):
+            yield number, entry[2]
+        elif (
+            line.strip() and section is not None and len(line) - len(line.lstrip()) <= len(section)
+        ):
+            section = None
+
+
 def breaks(path: Path) -> Iterator[str]:
     """Yield what is wrong in one file."""
     text = path.read_text()
@@ -69,6 +90,9 @@ def breaks(path: Path) -> Iterator[str]:
     openings = [list(paragraphs(item)) for item in items]
     for number, line in (one for item in openings for one in item):
         if FORBIDDEN.match(line):
+            yield f"{path}:{number}: {line}"
+    for number, line in (one for item in items for one in entries(item)):
+        if FORBIDDEN.match(line) or QUESTION.match(line):
             yield f"{path}:{number}: {line}"
     questions = [item[0] for item in openings if item and QUESTION.match(item[0][1])]
     if len(questions) > MOST_QUESTIONS * len(items):

@@ -41,7 +41,7 @@ class Summary:
         source: The source, as the user named it.
         hooks: The kernel hooks in use; None for sources outside the kernel.
         kernel: The kernel's release.
-        responses: How much of the responses was read.
+        responses: The part of the responses that was read.
         time_basis: The moment that `time` denotes: memcached's `read` returned, the `packet` was
             captured, memcached wrote its `log`, or the client's `send` returned. With `send`,
             server times are the service times that the client saw.
@@ -62,7 +62,7 @@ class Summary:
         bytes: Their size.
         unsealed_events: Events in a part that is not sealed.
         cut_bytes: Bytes of an incomplete batch at the end of that part, which cannot be read.
-        ledger: Where every byte went.
+        ledger: The account of every byte.
     """
 
     schema_version: int

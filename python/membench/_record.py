@@ -115,12 +115,12 @@ class Status:
         user_queue_drops: Events that a slow consumer did not take.
         kind: Kind of the source, one of `membench.SourceKind`.
         source: The source that is recorded.
-        fallback: Why the preferred hooks could not be used; `None` if they were.
-        notice: Why another source is recorded than the one asked for, or what removes programs of
-            ours by hand.
-        pace: How well it kept up during the last two seconds.
+        fallback: Reason why the preferred hooks could not be used; None if they were.
+        notice: Reason why another source is recorded than the one asked for, or the command that
+            removes programs of ours by hand.
+        pace: Measures of how well it kept up during the last two seconds.
         limits: The guards that apply.
-        ended: Why it ended; None while it records.
+        ended: Reason of its end; None while it records.
     """
 
     state: str
@@ -178,14 +178,14 @@ class Recording:
         profile: Path of the last profile; None if nothing was written.
         profiles: Paths of all profiles, in order.
         duration_s: Time from attaching to detaching, s; of a stored source, the time it covers.
-        open_at_start: How many of `connections` were open before the recording.
-        why_empty: Why no connection was recorded, if none was.
+        open_at_start: Number of `connections` that were open before the recording.
+        why_empty: Reason why no connection was recorded, if none was.
         differences: memcached's counters beside the recorded ones, per server.
         uncompared: Number of servers without such a comparison, though it was asked for.
-        ended: Why it ended.
+        ended: Reason of its end.
         removal: Shell command that removes programs of this capture, if they could not be removed.
-        write_error: Why the profile could not be written to its end.
-        pace: How well it kept up.
+        write_error: Reason why the profile could not be written to its end, if it could not.
+        pace: Measures of how well it kept up.
         sample: The share of the traffic that was kept.
         sampled_out: Events left out, as they are not of the sample.
     """
@@ -331,18 +331,18 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """Start recording `source`.
 
     Args:
-        source: Where to record: `ebpf:any`; packets of `ebpf:INTERFACE`, `pcap:any`,
+        source: The place to record at: `ebpf:any`; packets of `ebpf:INTERFACE`, `pcap:any`,
             `pcap:INTERFACE` or a pcap or pcapng file; `watch:HOST:PORT`, memcached's own log, which
             needs no permission but tells less; or the path of such a log (`-`: standard input).
         output: Folder of the profile to write; without one, events are only handed out.
         ports: Listening ports of the servers, short for `selection=Selection(ports=...)`.
-        selection: Whose connections to follow; memcached's own port unless given.
-        responses: How much of the responses to look at: their first `bytes` (outcomes and server
+        selection: The connections to follow; those of memcached's own port unless given.
+        responses: The part of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
         duration_s: End by itself after this many seconds; of a capture file, by its packets' times.
         max_size: End by itself once this many bytes are written. Replaces `Guards.max_written`.
-        rotation: When to continue in another profile.
-        sample: Which share of keys and connections to keep.
+        rotation: Limits at which to continue in another profile.
+        sample: The share of keys and connections to keep.
         guards: Limits that end the recording before it does harm; `Guards()` unless given.
         force: Overwrite `output`.
         key_file: File with the 128-bit key that makes key ids; a random one otherwise.

@@ -94,7 +94,7 @@ class Generator:
         cpu_ns_per_request: CPU time of the sending threads, waiting included, ns.
         cpu_share: CPUs the sending threads used.
         threads: Sending threads.
-        guard_ns: How long before an intended time they stopped sleeping, ns.
+        guard_ns: Time before an intended send at which they stopped sleeping, ns.
     """
 
     cpu_ns_per_request: float

@@ -206,14 +206,14 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     """Watch what is going on at `source`: hot keys, commands, clients; nothing is written.
 
     Args:
-        source: Where to watch, as in `record`.
+        source: The place to watch, as in `record`.
         interval_s: Seconds that one snapshot covers.
-        limit: How many keys and clients a snapshot lists.
-        keys: How many keys are counted at once; counts are too high by at most 1/keys of all
+        limit: Number of keys, and of clients, that a snapshot lists.
+        keys: Number of keys counted at once; counts are too high by at most 1/keys of all
             operations, and every key with a larger share is listed.
         ports: Listening ports of the servers, as in `record`.
-        selection: Whose connections to follow, as in `record`.
-        responses: How much of the responses to look at, as in `record`.
+        selection: The connections to follow, as in `record`.
+        responses: The part of the responses to look at, as in `record`.
         ring_size: Bytes of the buffer between the kernel and this process, as in `record`.
         key_file: File with the key that makes key ids, as in `record`; a random one otherwise.
         show_keys: Remember keys in plaintext, in this process's memory, so that `name` finds them.

@@ -22,7 +22,7 @@ class MembenchError(Exception):
         """Keep the one-line message and the remedy apart.
 
         Args:
-            message: What was wanted and what was found.
+            message: Aim and finding, in one line.
             hint: The remedy; a `Hint` if it names options or commands.
             command_hint: The remedy in the command line's words, if `hint` is text and they differ.
         """

@@ -1,6 +1,7 @@
 """Verdicts and reports of `doctor`, from given probes."""
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from membench._doctor.diagnose import (
     judge_packets,
     judge_sockets,
 )
-from membench._doctor.forecast import IDLE_RATE, OperationCost, forecast
+from membench._doctor.forecast import IDLE_RATE, PUBLISHED, OperationCost, forecast
 from membench._doctor.host import Identity, Machine, Server
 from membench._doctor.policy import parse_seccomp, read_policy
 from membench.report.doctor import render_diagnosis
@@ -90,6 +91,14 @@ def test_missing_capabilities_have_remedies_for_sudo_systemd_docker_and_kubernet
     words = ("sudo ", "AmbientCapabilities=CAP_PERFMON", "--cap-add PERFMON", "add: [PERFMON]")
     for remedy, word in zip(verdict.remedies, words, strict=True):
         assert word in remedy
+
+
+def test_each_figure_of_a_forecast_stands_on_the_page_that_it_names() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text()
+    for cost in PUBLISHED:
+        assert cost.measured.startswith("docs/performance.md, ")
+        for figure in (f"{cost.recorder_ns:,}", f"{cost.server_ns:,}", f"{cost.bytes}"):
+            assert re.search(rf"(?<![\d.,]){re.escape(figure)}(?![\d]|[.,]\d)", page), figure
 
 
 COSTS = (OperationCost(500, 1000, 8, "one"), OperationCost(1000, 2000, 16, "other"))

@@ -76,6 +76,36 @@ def test_a_docstring_opens_with_its_subject(tmp_path: Path, opening: str) -> Non
     assert next(form_docs.breaks(file)) == f"{file}:4: {opening} it is."
 
 
+ENTRIES = '''"""A module."""
+
+
+def one(first, second, *third):
+    """Do it.
+
+    Args:
+        first: The first
+            and no other: what is left.
+        second: {}
+        *third: Others.
+
+    Raises:
+        OSError: When the disk fails.
+    """
+'''
+
+
+@pytest.mark.parametrize("opening", ["What it is.", "How many.", "whether it is.", "Of two."])
+@pytest.mark.parametrize("section", ["Args", "Attributes"])
+def test_an_argument_and_an_attribute_open_with_their_subject(
+    tmp_path: Path, section: str, opening: str
+) -> None:
+    file = tmp_path / "one.py"
+    file.write_text(ENTRIES.format("The other.").replace("Args", section))
+    assert list(form_docs.breaks(file)) == []
+    file.write_text(ENTRIES.format(opening).replace("Args", section))
+    assert list(form_docs.breaks(file)) == [f"{file}:10: {opening}"]
+
+
 @pytest.mark.parametrize(
     "comment",
     [

@@ -16,7 +16,7 @@ class Zipf:
     Attributes:
         alpha_least_squares: Least squares over log rank and log frequency of all ranks, as
             libCacheSim does.
-        r2: How well that line fits, 0…1.
+        r2: Quality of that line's fit, 0…1.
         alpha_likelihood: Maximum likelihood for ranks bounded by the number of distinct keys.
     """
 

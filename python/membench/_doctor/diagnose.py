@@ -42,7 +42,7 @@ class Trial:
     Attributes:
         name: The hook or the step.
         works: True if it worked.
-        detail: What was seen.
+        detail: The observation in words.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Probe:
         works: True if the source can be recorded.
         hooks: The hooks that were attached; None if none were.
         why: The cause, if it does not work.
-        remedy: What would change that, if known.
+        remedy: A command or setting that would change that, if known.
         checks: Each step.
     """
 
@@ -76,7 +76,7 @@ class SourceVerdict:
     Attributes:
         source: The source, as `record` takes it.
         works: True if it works here.
-        why: What was found.
+        why: The finding in words.
         remedies: Commands, or lines of a configuration, that would make it work.
         checks: Each step that was tried.
         needs: Capabilities that it requires.

@@ -16,7 +16,7 @@ class OperationCost:
         recorder_ns: CPU time of the recorder, from the ring to the disk, ns.
         server_ns: Additional CPU time of the server, ns.
         bytes: Bytes on disk.
-        measured: Where and how this was measured.
+        measured: Place and way of the measurement.
     """
 
     recorder_ns: float
@@ -25,12 +25,15 @@ class OperationCost:
     measured: str
 
 
-# docs/performance.md, `--responses bytes`: from 32 requests in a write to one at a time.
+# Figures of docs/performance.md for `--responses bytes`.
+# 32 requests in a write: the recorder's CPU and the cost to the server are of the table's row `bytes`.
+# One request at a time, from the lines below that table: the recorder's CPU, and the time of the kernel
+# programs in place of the server's cost, which varied too much to be measured.
+# Bytes on disk, under "Profile": keys and values of few sizes; many sizes with server times.
 PUBLISHED = (
-    OperationCost(700, 903, 7.3, "docs/performance.md, 32 requests in a write"),
-    OperationCost(959, 1718, 13.0, "docs/performance.md, one request at a time"),
+    OperationCost(655, 1148, 7.3, "docs/performance.md, 32 requests in a write"),
+    OperationCost(903, 2014, 13.0, "docs/performance.md, one request at a time"),
 )
-
 
 # Rate assumed for a server with nothing to do, operations/s.
 IDLE_RATE = 100_000.0
@@ -48,7 +51,7 @@ class Forecast:
         server_share: `server_cpus` as a share of the CPU time that the server takes now; None if
             that is unknown.
         bytes_per_s: Bytes per second to disk.
-        measured: Where the costs per operation were measured.
+        measured: Source of the costs per operation.
         idle: True if the server has nothing to do: the forecast is then for `IDLE_RATE`.
     """
 
