@@ -19,6 +19,8 @@ GIB = 1 << 30
 DEFAULT_RING_SIZE = 16 << 20
 # The kernel takes sizes of rings as 32 bits.
 MOST_RING_SIZE = 2 * GIB
+# The engine keeps the N of a sample in 32 bits.
+MOST_ONE_IN = (1 << 32) - 1
 # PIDs are below the kernel's PID_MAX_LIMIT.
 MOST_PID = (1 << 22) - 1
 # The kernel's limit, s of CPU time in a second.
@@ -159,6 +161,8 @@ class Options:
             raise UsageError(
                 f"a ring of {ring_size} bytes: must be a power of two", "for example 16M"
             )
+        for one_in in (self.sample.keys, self.sample.connections):
+            check.whole("the N of a sample of 1 in N", one_in, 1, MOST_ONE_IN)
         if self.duration_s is not None:
             check.seconds("a duration", self.duration_s)
         if self.max_size is not None:

@@ -18,6 +18,8 @@ from membench import (
 )
 from membench.cli.units import parse_duration, parse_fraction, parse_share, parse_size
 
+SEALED = str(Path(__file__).parent.parent / "data" / "sealed")
+NOBODY = "127.0.0.1:1"
 COMMANDS = ["record", "info", "analyze", "replay", "doctor", "demo", "repair", "keygen"]
 
 
@@ -62,6 +64,26 @@ def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[
         (["record", "pcap:any", "--responses", "none"], 2, "`responses` is for `ebpf:any` only"),
         (["record", "pcap:any", "--pid", "1"], 2, "this `pid` is for `ebpf:any` only"),
         (["record", "./dump.pcap"], 5, "./dump.pcap: No such file"),
+        (["record", "ebpf:any", "--pid", "-1"], 2, "-1 is not a process id"),
+        (["record", "ebpf:any", "--pid", "9" * 20], 2, "is not a process id"),
+        (["record", "ebpf:any", "--max-size", "9" * 20 + "G"], 2, "is not a size in bytes"),
+        (["record", "ebpf:any", "--max-memory", "9" * 400], 2, "is not a size such as"),
+        (["record", "ebpf:any", "--duration", "9" * 20], 2, "is not a duration in seconds"),
+        (["record", "ebpf:any", "--max-cpu", "9" * 20], 2, "is not a number of CPUs"),
+        (["record", "ebpf:any", "--allow-loss", "nan"], 2, "'nan' is not a percentage"),
+        (["record", "ebpf:any", "--rotate", "9" * 20 + "h"], 2, "is not the time of a rotation"),
+        (["record", "ebpf:any", "--hooks", "x"], 2, "'--hooks': 'x' is not one of 'sockets', "),
+        (["top", "ebpf:any", "--interval", "9" * 20], 2, "is not an interval in seconds"),
+        (["replay", SEALED, NOBODY, "--check", "get.p99<1.2.3ms"], 2, "not a check: "),
+        (["replay", SEALED, NOBODY, "--check", "foo.p99<1s"], 2, "nothing is called `foo`"),
+        (["replay", SEALED, NOBODY, "--seed", "-1"], 2, "-1 is not a seed"),
+        (["replay", SEALED, NOBODY, "--seed", "9" * 23], 2, "is not a seed"),
+        (["replay", SEALED, NOBODY, "--threads", "9" * 23], 2, "is not a number of threads"),
+        (["keygen", "/nonexist/a"], 2, "/nonexist/a cannot be created: No such file"),
+        (["demo", "--keep", "/nonexist"], 2, "/nonexist is not a folder that you may write to"),
+        (["demo", "--seconds", "0"], 2, "0.0 is not the duration of a workload"),
+        (["demo", "--seconds", "nan"], 2, "nan is not the duration of a workload"),
+        (["doctor", "--port", "0"], 2, "0 is not a port"),
     ],
 )
 def test_a_wrong_argument_gets_one_error_a_hint_and_its_exit_code(

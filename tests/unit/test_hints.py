@@ -9,7 +9,9 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +46,26 @@ def an_empty_folder(folder: Path) -> Path:
     return path
 
 
+# Thresholds that no replay measures.
+NO_CHECKS = (
+    *("get.p99<1.2.3ms", "get.p99<.ms", "get.p99<1", "get.p99<1%", "errors<1ms", "errors.p99<1ms"),
+    *("get.set.p99<1s", "foo.p99<1s", "service.foo.p99<1s", "foo.get.p99<1s", "get.p98<1s"),
+    *("lag.get.set.p99<1s", ".p99<1s", "p99<1s", "get..p99<1s", "hits>1%"),
+)
+
+
+def _record(folder: Path, **options: Any) -> object:  # noqa: ANN401 - wrong ones
+    return membench.record("ebpf:any", folder / "x.mb", **options)
+
+
+def _replay(folder: Path, **options: Any) -> object:  # noqa: ANN401
+    return membench.replay(a_profile(folder), NOBODY, **options)
+
+
+def _make(kind: Callable[..., object], name: str, value: object, _folder: Path) -> object:
+    return kind(**{name: value})
+
+
 ATTEMPTS: dict[str, Attempt] = {
     "no profile": lambda folder: membench.open(folder / "missing.mb"),
     "not a profile": lambda folder: membench.open(an_empty_folder(folder)),
@@ -73,6 +95,79 @@ ATTEMPTS: dict[str, Attempt] = {
     "no file": lambda folder: membench.record("./missing.pcap", folder / "x.mb"),
     "no log": lambda folder: membench.record(f"watch:{NOBODY}", folder / "x.mb"),
     "no ring": lambda folder: membench.record("ebpf:any", folder / "x.mb", ring_size=5),
+    **{
+        f"recorded with {name}={value!r}": partial(_record, **{name: value})
+        for name, value in (
+            ("ring_size", 1 << 40),
+            ("ring_size", "16M"),
+            ("max_size", 0),
+            ("max_size", 1 << 80),
+            ("duration_s", -1),
+            ("duration_s", float("nan")),
+            ("duration_s", 1e18),
+            ("responses", "some"),
+            ("hooks", "kprobes"),
+            ("sample", membench.Sample(keys=0)),
+            ("sample", membench.Sample(connections=1 << 32)),
+            ("ports", 11211),
+            ("ports", "11211"),
+            ("ports", [0]),
+            ("ports", ["11211"]),
+            ("ports", []),
+        )
+    },
+    **{
+        f"{kind.__name__}({name}={value!r})": partial(_make, kind, name, value)
+        for kind, name, value in (
+            (membench.Selection, "side", "clients"),
+            (membench.Selection, "ports", 11211),
+            (membench.Selection, "ports", [1 << 16]),
+            (membench.Selection, "sockets", "/run/mc.sock"),
+            (membench.Selection, "sockets", Path("/run/mc.sock")),
+            (membench.Selection, "sockets", [7]),
+            (membench.Selection, "pids", 7),
+            (membench.Selection, "pids", [-1]),
+            (membench.Selection, "pids", [1 << 22]),
+            (membench.Selection, "cgroups", "/sys/fs/cgroup/x"),
+            (membench.Selection, "network_namespaces", "blue"),
+            (membench.Guards, "nice", 100),
+            (membench.Guards, "nice", -21),
+            (membench.Guards, "max_cpu", 0),
+            (membench.Guards, "max_cpu", float("inf")),
+            (membench.Guards, "max_cpu", float("nan")),
+            (membench.Guards, "max_memory", -1),
+            (membench.Guards, "max_written", 1 << 63),
+            (membench.Guards, "min_free", 0.5),
+            (membench.Rotation, "size", 0),
+            (membench.Rotation, "every_s", -1),
+            (membench.Rotation, "every_s", float("inf")),
+        )
+    },
+    **{
+        f"replayed with {name}={value!r}": partial(_replay, **{name: value})
+        for name, value in (
+            ("seed", -1),
+            ("seed", 1 << 64),
+            ("seed", 0.5),
+            ("threads", 0),
+            ("threads", 1 << 80),
+            ("pacing", "speed=nan"),
+            ("checks", "get.p99<1ms"),
+            *(("checks", [text]) for text in NO_CHECKS),
+        )
+    },
+    "a text for parts": lambda folder: membench.analyze(a_profile(folder), only="keys"),
+    "a key without a folder": lambda folder: membench.keygen(folder / "missing" / "a.key"),
+    "a key in a file": lambda folder: membench.keygen(a_profile(folder) / "manifest.json" / "a"),
+    "a demo without a folder": lambda folder: membench.demo(folder / "missing"),
+    "a demo in a file": lambda folder: membench.demo(a_profile(folder) / "manifest.json"),
+    "a demo of no time": lambda _: membench.demo(duration_s=0),
+    "a demo of less": lambda _: membench.demo(duration_s=-5),
+    "a demo of nothing": lambda _: membench.demo(duration_s=float("nan")),
+    "a doctor of a text": lambda _: membench.doctor(ports="11211"),  # type: ignore[arg-type]
+    "a doctor of no port": lambda _: membench.doctor(ports=[1 << 70]),
+    "no interval": lambda _: membench.top("ebpf:any", interval_s=float("inf")),
+    "too many keys": lambda _: membench.top("ebpf:any", keys=1 << 70),
     "no such hooks": lambda folder: membench.record(
         "ebpf:any",
         folder / "x.mb",
@@ -94,6 +189,7 @@ def test_no_remedy_of_the_library_names_a_flag(attempt: Attempt, tmp_path: Path)
     with pytest.raises(MembenchError) as raised:
         attempt(tmp_path)
     error = raised.value
+    assert error.hint or "available: " in str(error), error
     assert not FLAG.search(f"{error.hint} {error}"), f"{error}: {error.hint}"
     assert not KEYWORD.search(f"{error.command_hint}"), error.command_hint
 

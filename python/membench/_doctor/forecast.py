@@ -26,10 +26,10 @@ class OperationCost:
 
 
 # Figures of docs/performance.md for `--responses bytes`.
-# 32 requests in a write: the recorder's CPU and the cost to the server are of the table's row `bytes`.
-# One request at a time, from the lines below that table: the recorder's CPU, and the time of the kernel
-# programs in place of the server's cost, which varied too much to be measured.
-# Bytes on disk, under "Profile": keys and values of few sizes; many sizes with server times.
+# 32 requests in a write: the recorder's CPU and the cost to the server are of the row `bytes`.
+# One request at a time, from the lines below that table: the recorder's CPU, and the time of the
+# kernel programs in place of the cost to the server, which varied too much to be measured.
+# Bytes on disk, under "Profile": few sizes and 100 k keys; many sizes with server times.
 PUBLISHED = (
     OperationCost(655, 1148, 7.3, "docs/performance.md, 32 requests in a write"),
     OperationCost(903, 2014, 13.0, "docs/performance.md, one request at a time"),

@@ -69,6 +69,7 @@ def _show_argument_error(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "membench"
     text = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+    text = text.replace("Value error, ", "")  # of the parser of the argument
     if text:
         output.show_error(text[:1].lower() + text[1:], f"`{path} --help`")
     return USAGE

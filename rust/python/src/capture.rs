@@ -80,7 +80,7 @@ impl Recorder {
     }
 }
 
-/// `membench._arguments.Options`, by its attributes.
+/// `membench._options.Options`, by its attributes.
 #[derive(FromPyObject)]
 #[expect(
     clippy::struct_excessive_bools,
