@@ -6,10 +6,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from membench._arguments import path_of
 from membench._ledger import Ledger
+from membench._native import Batch, Event, Recorder
 from membench._options import (
     DEFAULT_RING_SIZE,
     Guards,
@@ -25,9 +26,6 @@ from membench._running import Running
 from membench._sample import ALL, Sample
 from membench._sources import SourceKind, kind_of
 from membench.errors import UsageError
-
-if TYPE_CHECKING:
-    from membench._native import Batch, Event, Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -383,8 +381,6 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         drop_privileges=drop_privileges,
         live=output is None if live is None else live,
     )
-    from membench import _native  # noqa: PLC0415 - importing membench stays quick
-
-    recorder = _native.Recorder(source, options)
+    recorder = Recorder(source, options)
     logger.info("attached: %s, %s", source, options)
     return Capture(recorder, live=options.live)

@@ -6,17 +6,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from membench import _arguments as check
+from membench import _native
 from membench._options import DEFAULT_RING_SIZE, Options, Responses, Selection, select
 from membench._record import Status
 from membench._results import from_json
 from membench._running import Running
 from membench.errors import UsageError
-
-if TYPE_CHECKING:
-    from membench import _native
 
 # Keys counted at once: the count of a key is too high by at most 1/4096 of all operations.
 DEFAULT_KEYS = 4096
@@ -235,8 +232,6 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         key_file=check.path_of(key_file),
         drop_privileges=drop_privileges,
     )
-    from membench import _native  # noqa: PLC0415 - importing membench stays quick
-
     native = _native.Top(source, options, keys=keys, remember=show_keys)
     return Top(native, source, interval_s, limit)
 

@@ -56,6 +56,35 @@ print(*shown)
     assert set(shown) == {name for name in membench.__all__ if name[0] != "_"} | {"errors"}
 
 
+def test_help_does_not_wait_for_the_engine() -> None:
+    """Results and functions load it when they are used."""
+    code = "import sys, membench.cli; membench.cli.main(['record', '--help']); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "membench.cli" in loaded
+    assert "membench._native" not in loaded
+
+
+def written_in_python() -> Iterator[tuple[str, Any]]:
+    """Every public function, class and method that is not of the engine."""
+    for name in set(membench.__all__) - {"__version__", "Batch", "Event", "Table"}:
+        value = getattr(membench, name)
+        yield name, value
+        for part, member in vars(value).items() if isinstance(value, type) else ():
+            function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            if inspect.isfunction(function):
+                yield f"{name}.{part}", function
+
+
+def test_every_annotation_can_be_evaluated() -> None:
+    """Tools that read annotations at run time find each name where it is used."""
+    found = dict(written_in_python())
+    assert {"analyze", "Capture.batches", "Selection.__init__"} <= set(found)
+    for name, value in found.items():
+        assert isinstance(get_type_hints(value), dict), name
+
+
 def classes_in(annotation: Any) -> Iterator[type]:  # noqa: ANN401 - any annotation
     """The classes that an annotation names."""
     if isinstance(annotation, type):
