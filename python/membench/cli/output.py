@@ -73,7 +73,7 @@ class _Data(_Stream):
             self.drop_unwritten()
             raise MembenchError(
                 f"cannot write the output: {error.strerror}",
-                "write it elsewhere, or free some space",
+                "free some space, or write it elsewhere",
             ) from error
 
 
