@@ -14,6 +14,8 @@ from membench.errors import UsageError
 Side = Literal["server", "client"]
 Responses = Literal["none", "lengths", "bytes"]
 Hooks = Literal["sockets", "syscalls", "tcx", "clsact"]
+# Sources that can be required.
+Requirement = Literal["ebpf"]
 
 GIB = 1 << 30
 DEFAULT_RING_SIZE = 16 << 20

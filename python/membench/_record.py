@@ -16,6 +16,7 @@ from membench._options import (
     Guards,
     Hooks,
     Options,
+    Requirement,
     Responses,
     Rotation,
     Selection,
@@ -323,7 +324,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     live: bool | None = None,
     ring_size: int = DEFAULT_RING_SIZE,
     hooks: Hooks | None = None,
-    require: Literal["ebpf"] | None = None,
+    require: Requirement | None = None,
     drop_privileges: bool = False,
 ) -> Capture:
     """Start recording `source`.

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import typer
 
 from membench import (
     CaptureUnavailableError,
+    Guards,
     MembenchError,
     OutputExistsError,
     ProfileError,
@@ -16,7 +19,15 @@ from membench import (
     UsageError,
     cli,
 )
-from membench.cli.units import parse_duration, parse_fraction, parse_share, parse_size
+from membench.cli import bounds
+from membench.cli.units import (
+    format_size,
+    parse_duration,
+    parse_fraction,
+    parse_percent,
+    parse_share,
+    parse_size,
+)
 
 SEALED = str(Path(__file__).parent.parent / "data" / "sealed")
 NOBODY = "127.0.0.1:1"
@@ -155,6 +166,19 @@ def test_keygen_writes_a_key_that_only_its_owner_reads_and_never_overwrites(
     assert path.read_text() == key
 
 
+def test_a_key_that_the_disk_does_not_take_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.key"
+    code = (
+        "import resource, membench\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        f"try: membench.keygen({str(path)!r})\n"
+        "except membench.CaptureUnavailableError as error: print(error.hint)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "free some space, or choose another disk\n"
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("500ms", 0.5), ("60", 60), ("1.5s", 1.5), ("5m", 300), ("1h", 3600)]
 )
@@ -184,6 +208,28 @@ def test_an_invalid_size_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "share"), [("50%", 0.5), ("0.5", 0.5), ("250 %", 2.5)])
 def test_shares_are_of_one(text: str, share: float) -> None:
     assert parse_share(text) == pytest.approx(share)
+
+
+def test_the_guards_of_the_command_line_are_written_once() -> None:
+    limits = (parse_share(bounds.MAX_CPU), parse_size(bounds.MAX_MEMORY))
+    chosen = bounds.guards(bounds.NICE, *limits, parse_size(bounds.MIN_FREE), None)
+    assert chosen == Guards.of_command()
+
+
+@pytest.mark.parametrize("size", [1, 1000, 1 << 10, 3 << 19, 10 << 30])
+def test_a_size_is_written_as_it_is_read(size: int) -> None:
+    assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize(("text", "percent"), [("0", 0), ("0.1", 0.1), ("2 %", 2), ("100%", 100)])
+def test_percentages_are_of_a_hundred(text: str, percent: float) -> None:
+    assert parse_percent(text) == pytest.approx(percent)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "101", "nan", "1e1", "half"])
+def test_an_invalid_percentage_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_percent(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "1/0", "2/100", "1/-3", "0.01", "1/1e9"])

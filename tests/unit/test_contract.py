@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,12 +15,13 @@ import pytest
 from rich.console import Console
 
 import membench
-from membench import _ledger, _native, _top
+from membench import _ledger, _native, _replay, _top
 from membench._doctor.diagnose import Probe
 from membench.report.record import render_losses
 from support import rust_results
 from support.rust_results import Struct
 
+COMMANDS = Path(__file__).parents[2] / "rust" / "protocol" / "src" / "command.rs"
 CAPTURE_DOC = Path(__file__).parents[2] / "docs" / "capture.md"
 # Crate and struct → the dataclass that is built from its JSON.
 ROOTS: dict[tuple[str, str], type] = {
@@ -115,6 +117,12 @@ def test_every_dataclass_of_a_result_is_compared() -> None:
             and nested not in compared
         ]
     assert len(compared) > 40
+
+
+def test_the_commands_of_checks_are_the_engine_s() -> None:
+    names = re.findall(r'=> "(\w+)"', COMMANDS.read_text())
+    assert len(names) == 26
+    assert sorted(_replay._COMMANDS) == sorted([*names, "mget"])
 
 
 def test_the_engine_s_losses_are_python_s() -> None:

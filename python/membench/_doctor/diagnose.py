@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from membench._arguments import ports as listening
+from membench import _arguments as check
 from membench._doctor.calibration import calibrate as measure_cost
 from membench._doctor.forecast import PUBLISHED, Forecast, OperationCost, forecast
 from membench._doctor.host import (
@@ -161,7 +161,7 @@ def doctor(
     """
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
-    wanted = listening(ports)
+    wanted = check.ports(ports)
     probe = from_json(Probe, _native.probe_ebpf())
     identity = read_identity()
     found = (find_server(port) for port in wanted)

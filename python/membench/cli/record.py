@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from membench._options import Hooks, Responses, Selection
+from membench._options import Hooks, Requirement, Responses, Selection
 from membench._sample import Sample
 from membench.cli import output
 from membench.cli.bounds import (
@@ -109,7 +109,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     max_memory: MaxMemoryOption = MAX_MEMORY,  # type: ignore[assignment]  # parsed
     min_free: MinFreeOption = MIN_FREE,  # type: ignore[assignment]  # parsed
     require: Annotated[
-        Literal["ebpf"] | None, typer.Option(help="Never fall back to another source.")
+        Requirement | None, typer.Option(help="Never fall back to another source.")
     ] = None,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Say more; `-vv` every step.")
