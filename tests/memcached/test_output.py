@@ -117,6 +117,14 @@ def test_a_pipe_without_a_reader_ends_quietly(arguments: tuple[str | Path, ...])
     assert (ended.returncode, ended.stderr) == (1, "")
 
 
+def test_characters_that_the_output_lacks_are_escaped() -> None:
+    command = [*COMMAND, "analyze", str(SEALED)]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(command, capture_output=True, env=ascii_only, check=True)
+    assert b"\\u2588" in ended.stdout
+    assert ended.stdout.isascii()
+
+
 @pytest.mark.parametrize("kind", UNWRITABLE)
 def test_an_error_that_cannot_be_told_keeps_its_exit_code(kind: str) -> None:
     with unwritable(kind) as stream:

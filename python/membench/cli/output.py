@@ -57,7 +57,11 @@ class _Data(_Stream):
 
     def write(self, text: str) -> int:
         with self._told():
-            return self._stream.write(text)
+            try:
+                return self._stream.write(text)
+            except UnicodeEncodeError as error:  # written as standard error does
+                known = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+                return self._stream.write(known)
 
     def flush(self) -> None:
         with self._told():
