@@ -25,7 +25,7 @@ MOST_RING_SIZE = 2 * GIB
 MOST_ONE_IN = (1 << 32) - 1
 # PIDs are below the kernel's PID_MAX_LIMIT.
 MOST_PID = (1 << 22) - 1
-# The kernel's limit, s of CPU time in a second.
+# CPUs that Linux supports on x86-64.
 MOST_CPUS = 8192
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,21 @@ def test_a_status_line_that_cannot_be_written_does_not_end_a_recording(
     info = read_info(output)
     assert (info["state"], info["stopped_by"]) == ("sealed", "duration")
     assert info["duration_s"] >= 1.4
+
+
+def test_a_terminal_that_goes_away_does_not_end_a_recording(roomy: Memcached, output: Path) -> None:
+    controller, terminal = pty.openpty()
+    command = [*COMMAND, "record", f"watch:{roomy.address}", str(output), "--duration", "3"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=terminal, start_new_session=True
+    )
+    os.close(terminal)
+    assert os.read(controller, 1)  # it has begun to talk
+    os.close(controller)
+    summary, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    assert str(output).encode() in summary
+    assert read_info(output)["stopped_by"] == "duration"
 
 
 @pytest.mark.parametrize("kind", UNWRITABLE)
