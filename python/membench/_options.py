@@ -23,8 +23,8 @@ DEFAULT_RING_SIZE = 16 << 20
 MOST_RING_SIZE = 2 * GIB
 # The engine keeps the N of a sample in 32 bits.
 MOST_ONE_IN = (1 << 32) - 1
-# PIDs are below the kernel's PID_MAX_LIMIT.
-MOST_PID = (1 << 22) - 1
+# The kernel numbers processes in 31 bits.
+MOST_PID = (1 << 31) - 1
 # CPUs that Linux supports on x86-64.
 MOST_CPUS = 8192
 

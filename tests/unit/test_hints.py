@@ -127,7 +127,7 @@ ATTEMPTS: dict[str, Attempt] = {
             (membench.Selection, "sockets", [7]),
             (membench.Selection, "pids", 7),
             (membench.Selection, "pids", [-1]),
-            (membench.Selection, "pids", [1 << 22]),
+            (membench.Selection, "pids", [1 << 31]),
             (membench.Selection, "cgroups", "/sys/fs/cgroup/x"),
             (membench.Selection, "network_namespaces", "blue"),
             (membench.Guards, "nice", 100),
