@@ -1,21 +1,23 @@
-//! An open request and a response → whether the response can be its answer: by command, quietness, opaque and key.
+//! An open request and a response → whether the response can be its answer: by form, opaque token and key.
 
-use membench_protocol::binary::Code;
-use membench_protocol::response::{Kind, Response};
-use membench_protocol::{Key, is_silent};
+use smallvec::SmallVec;
 
-use membench_event::answer;
+use membench_event::answer::{Asked, Form, Forms, fits, is_error};
+use membench_event::{Outcome, waiting};
+use membench_protocol::Key;
+use membench_protocol::response::Response;
 
 use super::context::Context;
-use super::open_requests::{Open, tag};
+use super::open_requests::{Open, OpenRequests, tag};
+use super::reply::Reply;
 
 /// The fields of its request that a response echoes.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Echo {
     /// Keyed id of the opaque token; for a binary response its [`tag`].
-    pub(super) opaque: Option<u64>,
+    opaque: Option<u64>,
     /// Keyed id of the key.
-    pub(super) key: Option<u64>,
+    key: Option<u64>,
 }
 
 impl Echo {
@@ -37,40 +39,148 @@ impl Echo {
             _ => Self::default(),
         }
     }
+
+    /// True if everything that is repeated is the request's own.
+    fn repeats(&self, open: &Open) -> bool {
+        (self.opaque.is_none() || self.opaque == open.opaque)
+            && (self.key.is_none() || self.key == open.key)
+    }
 }
 
 /// True if `response`, which echoes `echo`, can be the answer to `open`.
-pub(super) fn fits(open: &Open, response: &Response<'_>, echo: &Echo) -> bool {
-    if !answer::fits(open.command, response) || open.refused && !refuses(response) {
-        return false;
-    }
-    if open.quiet && is_silent(open.command, response) {
-        return false;
-    }
-    match response {
-        Response::Meta { kind, .. } => *kind == Kind::Mn || echo_fits(open, *kind, echo),
-        Response::Binary(_) => {
-            open.opaque == echo.opaque && (echo.key.is_none() || open.key == echo.key)
+pub(super) fn can_answer(open: &Open, response: &Response<'_>, echo: &Echo) -> bool {
+    fits(&open.asked, response) && echo.repeats(open)
+}
+
+/// A value of a retrieval.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value {
+    /// Keyed id of its key.
+    pub(super) key: u64,
+    pub(super) size: u32,
+    pub(super) cas: Option<u64>,
+}
+
+/// A response whose request is not certain yet.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    echo: Echo,
+    /// What it means to each form of request that it can answer.
+    replies: SmallVec<[(Form, Reply); 2]>,
+    /// Values of a retrieval; its reply is that of the keys without one.
+    values: Vec<Value>,
+    /// Time of the send that ended it, ns.
+    pub(super) time: u64,
+}
+
+impl Candidate {
+    pub(super) fn new(
+        context: &Context,
+        forms: &Forms,
+        response: &Response<'_>,
+        time: u64,
+    ) -> Self {
+        Self {
+            echo: Echo::new(context, response),
+            replies: forms
+                .fitting(response)
+                .map(|(form, asked)| (form, Reply::new(asked.command, response)))
+                .collect(),
+            values: Vec::new(),
+            time,
         }
-        _ => true,
+    }
+
+    /// True if a line or header can be its next part.
+    pub(super) fn continues_with(&self, context: &Context, response: &Response<'_>) -> bool {
+        match response {
+            Response::Value { .. } | Response::End => true,
+            Response::Binary(_) => self.echo == Echo::new(context, response),
+            _ => is_error(response),
+        }
+    }
+
+    /// The forms of request that it can answer.
+    pub(super) fn asked<'f>(&self, forms: &'f Forms) -> impl Iterator<Item = &'f Asked> {
+        self.replies.iter().filter_map(|(form, _)| forms.get(*form))
+    }
+
+    /// Takes the response that ends it.
+    pub(super) fn end_with(&mut self, forms: &Forms, response: &Response<'_>) {
+        for (form, reply) in &mut self.replies {
+            if let Some(asked) = forms.get(*form) {
+                *reply = Reply::new(asked.command, response);
+            }
+        }
+    }
+
+    /// Takes the end of a list.
+    pub(super) fn end_list(&mut self, outcome: Outcome) {
+        for (_, reply) in &mut self.replies {
+            reply.outcome = Some(outcome);
+        }
+    }
+
+    /// Takes a value of a retrieval. Returns their number.
+    pub(super) fn add_value(&mut self, value: Value) -> usize {
+        self.values.push(value);
+        self.values.len()
+    }
+
+    fn reply_to(&self, open: &Open) -> Option<Reply> {
+        let form = open.form?;
+        let found = self.replies.iter().find(|(fitting, _)| *fitting == form);
+        found.map(|(_, reply)| *reply)
+    }
+
+    /// True if it can be the answer to `open`.
+    fn can_answer(&self, open: &Open, requests: &OpenRequests) -> bool {
+        self.reply_to(open).is_some()
+            && self.echo.repeats(open)
+            && (self.values.is_empty() || self.places(open, requests).is_some())
+    }
+
+    /// Returns the place of each value among the request's keys; `None` if they do not all follow each other there.
+    fn places(&self, open: &Open, requests: &OpenRequests) -> Option<SmallVec<[usize; 4]>> {
+        let mut keys = requests.events_of(open).map(|event| event.key).enumerate();
+        self.values
+            .iter()
+            .map(|value| {
+                let found = keys.find(|(_, key)| *key == Some(value.key));
+                found.map(|(place, _)| place)
+            })
+            .collect()
+    }
+
+    /// Returns what it means to each event of a request that it can answer.
+    pub(super) fn replies_to(&self, open: &Open, requests: &OpenRequests) -> SmallVec<[Reply; 1]> {
+        let rest = self.reply_to(open).unwrap_or_default();
+        let mut replies = SmallVec::from_elem(rest, open.events as usize);
+        let places = self.places(open, requests).unwrap_or_default();
+        for (place, value) in places.iter().zip(&self.values) {
+            if let Some(reply) = replies.get_mut(*place) {
+                *reply = Reply {
+                    outcome: Some(Outcome::Hit),
+                    value_size: Some(value.size),
+                    cas: value.cas,
+                };
+            }
+        }
+        replies
     }
 }
 
-/// True if `response` is an error, as memcached answers a request that it refuses.
-fn refuses(response: &Response<'_>) -> bool {
-    match response {
-        Response::Binary(answer) => answer.code != Code::Success,
-        _ => answer::is_error(response),
+impl waiting::OpenRequests<Candidate> for OpenRequests {
+    fn count(&self) -> usize {
+        self.len()
     }
-}
 
-/// True if a meta response echoes exactly the fields that the request asked for. A miss may answer `EN` without the
-/// key.
-fn echo_fits(open: &Open, kind: Kind, echo: &Echo) -> bool {
-    let key_fits = match (open.returns_key, echo.key) {
-        (true, None) => kind == Kind::En,
-        (true, key) => open.key == key,
-        (false, key) => key.is_none(),
-    };
-    open.opaque == echo.opaque && key_fits
+    fn is_quiet(&self, request: usize) -> bool {
+        self.get(request).is_some_and(Open::is_quiet)
+    }
+
+    fn fits(&self, request: usize, answer: &Candidate) -> bool {
+        self.get(request)
+            .is_some_and(|open| answer.can_answer(open, self))
+    }
 }

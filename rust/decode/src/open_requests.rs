@@ -2,32 +2,24 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use membench_protocol::Request;
 use membench_protocol::binary::Opcode;
 
-use membench_event::{Command, Event, Outcome};
+use membench_event::answer::{Asked, Form, Forms};
+use membench_event::{Command, Event, Outcome, Protocol};
 
 use super::context::Context;
+use super::reply::Reply;
 
 /// A request that memcached has read completely and whose response is due.
 #[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts of one request, each asked by name"
-)]
 pub(super) struct Open {
-    pub(super) command: Command,
+    /// The facts that decide which responses it can get.
+    pub(super) asked: Asked,
     /// True if memcached answers nothing, not even an error.
     pub(super) unanswered: bool,
-    /// True if memcached does not answer the ordinary outcome.
-    pub(super) quiet: bool,
-    /// True if every version of memcached answers an error. Never set for a meta request: some versions know more
-    /// flags.
-    pub(super) refused: bool,
-    /// True for a request of the binary protocol.
-    pub(super) is_binary: bool,
-    /// True if the response echoes the key.
-    pub(super) returns_key: bool,
     /// Key id of the only or last key.
     pub(super) key: Option<u64>,
     /// Keyed id of the opaque token that the response echoes; for a binary request its [`tag`].
@@ -38,18 +30,18 @@ pub(super) struct Open {
     pub(super) settled: u32,
     /// Return of the read that completed the request, ns.
     pub(super) completed: u64,
+    /// Number of events of the connection opened before its own; set by [`OpenRequests::push`].
+    pub(super) first_event: u64,
+    /// Number of `asked` among the connection's [`Forms`]; set when an answer first waits.
+    pub(super) form: Option<Form>,
 }
 
 impl Open {
     /// Opens a request that the server's read at `time` completed.
     pub(super) fn new(context: &Context, request: &Request<'_>, time: u64) -> Self {
         Self {
-            command: request.command,
+            asked: Asked::new(request),
             unanswered: !request.is_answered(),
-            quiet: request.quiet(),
-            refused: request.refused && !request.meta,
-            is_binary: request.opcode.is_some(),
-            returns_key: request.returns_key(),
             key: None,
             opaque: request.opaque.map(|token| match request.opcode {
                 Some(opcode) => tag(opcode, opaque_number(token)),
@@ -58,7 +50,18 @@ impl Open {
             events: 1,
             settled: 0,
             completed: time,
+            first_event: 0,
+            form: None,
         }
+    }
+
+    /// True if memcached does not answer the ordinary outcome.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.asked.is_quiet()
+    }
+
+    pub(super) fn command(&self) -> Command {
+        self.asked.command
     }
 }
 
@@ -77,6 +80,10 @@ pub(super) struct OpenRequests {
     requests: VecDeque<Open>,
     /// Events of all requests; each request owns the next `events` of them.
     events: VecDeque<Event>,
+    /// Number of events that belonged to requests which are finished.
+    finished_events: u64,
+    /// Number of the oldest requests that have a form.
+    formed: usize,
 }
 
 impl OpenRequests {
@@ -84,8 +91,40 @@ impl OpenRequests {
         self.events.push_back(*event);
     }
 
+    /// Opens a request that owns the last `events` events pushed.
     pub(super) fn push(&mut self, request: Open) {
-        self.requests.push_back(request);
+        let events = self.finished_events + self.events.len() as u64;
+        self.requests.push_back(Open {
+            first_event: events.saturating_sub(request.events.into()),
+            ..request
+        });
+    }
+
+    /// Numbers the forms of all requests that have none. If `afresh`, older numbers may be forgotten. Returns false if
+    /// the requests have too many forms.
+    pub(super) fn number_forms(&mut self, forms: &mut Forms, afresh: bool) -> bool {
+        if afresh && forms.are_many() {
+            forms.clear();
+            self.formed = 0;
+        }
+        while let Some(request) = self.requests.get_mut(self.formed) {
+            request.form = forms.number(&request.asked);
+            if request.form.is_none() {
+                return false;
+            }
+            self.formed += 1;
+        }
+        true
+    }
+
+    /// Events of a request.
+    pub(super) fn events_of(&self, request: &Open) -> impl Iterator<Item = &Event> + Clone {
+        let start = request.first_event.saturating_sub(self.finished_events);
+        let start = usize::try_from(start)
+            .unwrap_or(usize::MAX)
+            .min(self.events.len());
+        let end = (start + request.events as usize).min(self.events.len());
+        self.events.range(start..end)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -137,18 +176,50 @@ impl OpenRequests {
         outcome: Option<Outcome>,
         answered: Option<u64>,
     ) {
+        self.finish_each(context, answered, |index, request, event| {
+            if index >= request.settled {
+                event.outcome = outcome;
+            }
+        });
+    }
+
+    /// Finishes the oldest request with a reply for each of its events.
+    pub(super) fn finish_with(
+        &mut self,
+        context: &mut Context,
+        replies: &[Reply],
+        answered: Option<u64>,
+    ) {
+        let mut replies = replies.iter();
+        let cas: SmallVec<[Option<u32>; 1]> = replies
+            .clone()
+            .map(|reply| reply.cas.map(|cas| context.cas.ordinal(cas)))
+            .collect();
+        let mut ordinals = cas.into_iter();
+        self.finish_each(context, answered, |_, _, event| {
+            let reply = replies.next().copied().unwrap_or_default();
+            set_reply(event, reply, ordinals.next().flatten());
+        });
+    }
+
+    fn finish_each(
+        &mut self,
+        context: &mut Context,
+        answered: Option<u64>,
+        mut change: impl FnMut(u32, &Open, &mut Event),
+    ) {
         let Some(request) = self.requests.pop_front() else {
             return;
         };
+        self.formed = self.formed.saturating_sub(1);
+        self.finished_events += u64::from(request.events);
         let server_time = answered
             .map(|time| u32::try_from(time.saturating_sub(request.completed)).unwrap_or(u32::MAX));
         for index in 0..request.events {
             let Some(event) = self.events.front_mut() else {
                 return;
             };
-            if index >= request.settled {
-                event.outcome = outcome;
-            }
+            change(index, &request, event);
             event.server_time = server_time;
             context.events.push(*event);
             self.events.pop_front();
@@ -156,10 +227,21 @@ impl OpenRequests {
     }
 
     /// Settles the only event of the oldest request before that is finished.
-    pub(super) fn settle(&mut self, change: impl FnOnce(&mut Event)) {
+    pub(super) fn settle(&mut self, reply: Reply, cas: Option<u32>) {
         if let (Some(request), Some(event)) = (self.requests.front_mut(), self.events.front_mut()) {
             request.settled = 1;
-            change(event);
+            set_reply(event, reply, cas);
         }
     }
+}
+
+/// Sets the fields of a reply on an event; `cas` is the ordinal of its cas value.
+fn set_reply(event: &mut Event, reply: Reply, cas: Option<u32>) {
+    event.outcome = reply.outcome;
+    event.value_size = reply.value_size.or(event.value_size);
+    // Replay compares the cas value that was sent, so a binary request keeps it.
+    event.cas = match event.protocol {
+        Protocol::Binary => event.cas.or(cas),
+        Protocol::Text | Protocol::Meta => cas.or(event.cas),
+    };
 }

@@ -1,18 +1,20 @@
 //! Requests and responses of a connection → events with outcomes, paired in order.
 //!
-//! A quiet request is passed over only where memcached certainly did not answer it.
+//! While the oldest request must be answered, each response is its answer, and settles it at once. While it is quiet,
+//! responses wait until every way to pair them says the same about a request, or no more can come.
+
+use smallvec::SmallVec;
 
 use membench_protocol::response::Response;
 use membench_protocol::{Key, Request};
 
-use membench_event::{
-    Command, Event, Outcome, Protocol,
-    answer::is_retrieval,
-    aside::{Answered, Passed, Token},
-};
+use membench_event::answer::{Forms, is_retrieval};
+use membench_event::assignment::{Assignment, Rest, Unsolved};
+use membench_event::waiting::Waiting;
+use membench_event::{Command, Event, Outcome};
 
 use super::context::Context;
-use super::matching::{Echo, fits};
+use super::matching::{Candidate, Echo, Value, can_answer};
 use super::open_requests::{Open, OpenRequests};
 use super::reply::Reply;
 use super::{Responses, Totals};
@@ -42,8 +44,12 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
     open: OpenRequests,
-    /// Replies that fit several quiet requests, each with the opaque token it echoes. A later response decides.
-    ambiguous: Vec<(Token, Reply)>,
+    /// Forms of the open requests, as far as responses wait.
+    forms: Forms,
+    /// Responses whose request is not certain yet.
+    waiting: Waiting<Candidate>,
+    /// Such a response whose end has not come yet, and the number of requests that were open when it began.
+    unfinished: Option<(Candidate, usize)>,
     /// True while responses cannot be paired, until the next barrier: requests finish at once without outcome.
     suspended: bool,
     /// Requests that finished without outcome while suspended after a loss.
@@ -131,10 +137,23 @@ impl Pairing {
         if self.open.event_count() <= MOST_WAITING {
             return;
         }
-        self.lost += self.open.iter().filter(|open| !open.quiet).count() as u64;
-        self.ambiguous.clear();
-        self.end(context);
+        self.give_up(context);
+    }
+
+    /// Finishes all open requests without outcome, and those up to the next barrier.
+    fn give_up(&mut self, context: &mut Context) {
+        self.lost += self.open.iter().filter(|open| !open.is_quiet()).count() as u64;
+        self.forget(context);
         self.suspend();
+    }
+
+    /// Finishes all open requests without outcome.
+    fn forget(&mut self, context: &mut Context) {
+        self.waiting.clear();
+        self.unfinished = None;
+        while !self.open.is_empty() {
+            self.open.finish(context, None, None);
+        }
     }
 
     /// The oldest open request.
@@ -144,12 +163,12 @@ impl Pairing {
 
     /// True if every open request gets a response of its own: none is quiet.
     pub(super) fn all_answered(&self) -> bool {
-        self.open.iter().all(|open| !open.quiet)
+        self.open.iter().all(|open| !open.is_quiet())
     }
 
     /// True if a response is due: an open request is not quiet.
     pub(super) fn owes(&self) -> bool {
-        self.open.iter().any(|open| !open.quiet)
+        self.open.iter().any(|open| !open.is_quiet())
     }
 
     /// The open requests, oldest first.
@@ -165,14 +184,37 @@ impl Pairing {
     /// Finishes all open requests at a barrier. Every due response has been sent by then, so a request still open was
     /// quiet, or its response was not seen.
     pub(super) fn barrier(&mut self, context: &mut Context, totals: &mut Totals) {
-        // Lengths do not show which quiet requests were answered.
-        let known = self.ambiguous.is_empty() && context.responses == Responses::Bytes;
-        self.ambiguous.clear();
-        while let Some(oldest) = self.oldest() {
-            let outcome = (oldest.quiet && known).then_some(Outcome::Suppressed);
-            totals.unpaired += u64::from(!oldest.quiet && context.responses == Responses::Bytes);
-            self.open.finish(context, outcome, None);
+        if !self.open.is_empty() && context.responses == Responses::Bytes {
+            self.settle_rest(context);
         }
+        self.lose_open(context, totals);
+    }
+
+    /// Settles the open requests when no more responses come to them. Leaves all open if a response is missing.
+    fn settle_rest(&mut self, context: &mut Context) {
+        if self.unfinished.is_some() {
+            return;
+        }
+        if self.waiting.is_empty() {
+            if self.open.iter().all(Open::is_quiet) {
+                while !self.open.is_empty() {
+                    self.open.finish(context, Some(Outcome::Suppressed), None);
+                }
+            }
+            return;
+        }
+        if let Ok(assignment) = self.waiting.solve(&self.open, Rest::Unanswered) {
+            self.settle(context, &assignment);
+        }
+    }
+
+    /// Finishes all open requests without outcome. Those that must be answered are unpaired.
+    fn lose_open(&mut self, context: &mut Context, totals: &mut Totals) {
+        if context.responses == Responses::Bytes {
+            let due = self.open.iter().filter(|open| !open.is_quiet());
+            totals.unpaired += due.count() as u64;
+        }
+        self.forget(context);
         totals.unpaired += std::mem::take(&mut self.lost);
     }
 
@@ -189,20 +231,18 @@ impl Pairing {
 
     /// Gives up after lost responses: open requests and those up to the next barrier finish without outcome.
     pub(super) fn lose(&mut self, context: &mut Context, totals: &mut Totals) {
-        self.ambiguous.clear();
-        while let Some(oldest) = self.oldest() {
-            totals.unpaired += u64::from(!oldest.quiet && context.responses == Responses::Bytes);
-            self.open.finish(context, None, None);
-        }
-        totals.unpaired += std::mem::take(&mut self.lost);
+        self.lose_open(context, totals);
         self.suspend();
     }
 
-    /// Finishes all open requests without outcome at the end of the connection or the recording. This is no loss.
+    /// Finishes all open requests at the end of the connection or the recording. Those whose response has not come for
+    /// certain have no outcome; this is no loss.
     pub(super) fn end(&mut self, context: &mut Context) {
-        while !self.open.is_empty() {
-            self.open.finish(context, None, None);
+        if !self.waiting.is_empty() {
+            // An error says that nothing is certain.
+            let _ = self.settle_certain(context);
         }
+        self.forget(context);
     }
 
     /// True while responses are ignored, until the next barrier.
@@ -215,12 +255,31 @@ impl Pairing {
         self.streaming && self.open.is_empty()
     }
 
-    /// Finishes the oldest request: the last byte of its response was sent at `time`.
+    /// Ends the response begun last, which belongs to the oldest request or waits: its last byte was sent at `time`.
+    /// `outcome` is that of a list.
     pub(super) fn finish(&mut self, context: &mut Context, outcome: Option<Outcome>, time: u64) {
+        let Some((mut candidate, sent_before)) = self.unfinished.take() else {
+            return self.finish_oldest(context, outcome, time);
+        };
+        if let Some(outcome) = outcome {
+            candidate.end_list(outcome);
+        }
+        candidate.time = time;
+        if !self.wait(context, candidate, sent_before) {
+            self.give_up(context);
+        }
+    }
+
+    fn finish_oldest(&mut self, context: &mut Context, outcome: Option<Outcome>, time: u64) {
+        self.note_finish();
+        self.open.finish(context, outcome, Some(time));
+    }
+
+    /// Notes that the oldest request was answered.
+    fn note_finish(&mut self) {
         self.streaming = self
             .oldest()
-            .is_some_and(|oldest| oldest.command == Command::Other);
-        self.open.finish(context, outcome, Some(time));
+            .is_some_and(|oldest| oldest.command() == Command::Other);
     }
 
     /// Applies one response line or binary header to the request it answers. Returns the framing of what follows it.
@@ -230,109 +289,166 @@ impl Pairing {
         response: &Response<'_>,
         time: u64,
     ) -> Next {
-        let echo = Echo::new(context, response);
-        let Some(index) = self.position(response, &echo) else {
-            return Next::Unmatched;
-        };
-        if self.is_ambiguous(response, &echo, index) {
-            return self.set_aside(context, response, index);
+        if let Some((candidate, sent_before)) = self.unfinished.take() {
+            return self.continue_candidate(context, candidate, sent_before, response, time);
         }
-        self.pass_quiet(context, index);
+        match self.oldest() {
+            None => Next::Unmatched,
+            Some(oldest) if oldest.is_quiet() || !self.waiting.is_empty() => {
+                self.add_candidate(context, response, time)
+            }
+            Some(oldest) => {
+                let echo = Echo::new(context, response);
+                if !can_answer(oldest, response, &echo) {
+                    return Next::Unmatched;
+                }
+                self.answer_oldest(context, response, time)
+            }
+        }
+    }
+
+    fn answer_oldest(&mut self, context: &mut Context, response: &Response<'_>, time: u64) -> Next {
         let Some(oldest) = self.oldest() else {
             return Next::Unmatched;
         };
+        let command = oldest.command();
         match response {
             Response::Value { key, size, cas, .. } => self.value(context, key, *size, *cas),
-            Response::Stat(_) => Next::List,
-            Response::Line(text) if oldest.command == Command::Other && continues(text) => {
-                Next::List
-            }
-            Response::End if is_retrieval(oldest.command) => {
-                self.finish(context, Some(Outcome::Miss), time);
+            Response::End if is_retrieval(command) => {
+                self.finish_oldest(context, Some(Outcome::Miss), time);
                 Next::Line
             }
-            Response::Binary(answer) if answer.continues() => Next::List,
             _ => {
-                let reply = Reply::new(oldest.command, response);
-                self.apply(context, reply);
-                let next = following(response, true);
+                let next = following(command, response);
+                if next == Next::List {
+                    return next;
+                }
+                let reply = Reply::new(command, response);
+                let cas = reply.cas.map(|cas| context.cas.ordinal(cas));
+                self.open.settle(reply, cas);
                 if next == Next::Line {
-                    self.finish(context, reply.outcome, time);
+                    self.finish_oldest(context, reply.outcome, time);
                 }
                 next
             }
         }
     }
 
-    /// Index of the open request that a response answers: the first that it fits, with only quiet ones before it.
-    fn position(&self, response: &Response<'_>, echo: &Echo) -> Option<usize> {
-        for (index, open) in self.open.iter().enumerate() {
-            if fits(open, response, echo) {
-                return Some(index);
-            }
-            if !open.quiet {
-                return None;
+    /// Takes the first line or header of a response that may be the answer to several requests.
+    fn add_candidate(&mut self, context: &mut Context, response: &Response<'_>, time: u64) -> Next {
+        let afresh = self.waiting.is_empty();
+        if !self.open.number_forms(&mut self.forms, afresh) {
+            self.give_up(context);
+            return Next::Line;
+        }
+        let mut candidate = Candidate::new(context, &self.forms, response, time);
+        if let Some(value) = value_of(context, response) {
+            candidate.add_value(value);
+        }
+        if !self.waiting.has_place(&self.open, &candidate) {
+            return Next::Unmatched;
+        }
+        let next = following_all(&candidate, &self.forms, response);
+        let sent_before = self.open.len();
+        match next {
+            Next::Unmatched => next,
+            Next::Line => self.wait_or_fail(context, candidate, sent_before),
+            Next::List | Next::Value { .. } => {
+                self.unfinished = Some((candidate, sent_before));
+                next
             }
         }
-        None
     }
 
-    /// True if a response that fits the quiet request at `index` may as well answer a later one.
-    fn is_ambiguous(&self, response: &Response<'_>, echo: &Echo, index: usize) -> bool {
-        let mut open = self.open.iter().skip(index);
-        let Some(found) = open.next() else {
-            return false;
-        };
-        if !found.quiet || (found.returns_key && echo.key.is_some()) {
-            return false;
+    /// Takes the next line or header of a response that may be the answer to several requests.
+    fn continue_candidate(
+        &mut self,
+        context: &mut Context,
+        mut candidate: Candidate,
+        sent_before: usize,
+        response: &Response<'_>,
+        time: u64,
+    ) -> Next {
+        if !candidate.continues_with(context, response) {
+            return Next::Unmatched;
         }
-        for later in open {
-            if fits(later, response, echo) {
-                return true;
+        let next = following_all(&candidate, &self.forms, response);
+        if let Some(value) = value_of(context, response) {
+            if candidate.add_value(value) > self.open.event_count() {
+                return Next::Unmatched;
             }
-            if !later.quiet {
+        } else if next != Next::List {
+            candidate.end_with(&self.forms, response);
+        }
+        if next == Next::Line {
+            candidate.time = time;
+            return self.wait_or_fail(context, candidate, sent_before);
+        }
+        self.unfinished = Some((candidate, sent_before));
+        next
+    }
+
+    fn wait_or_fail(
+        &mut self,
+        context: &mut Context,
+        candidate: Candidate,
+        sent_before: usize,
+    ) -> Next {
+        if self.wait(context, candidate, sent_before) {
+            Next::Line
+        } else {
+            Next::Unmatched
+        }
+    }
+
+    /// Adds a complete response to those that wait, and settles what has become certain. Returns false if the responses
+    /// do not belong to the open requests.
+    fn wait(&mut self, context: &mut Context, candidate: Candidate, sent_before: usize) -> bool {
+        match self.waiting.add(&self.open, candidate, sent_before) {
+            Some(true) => self.settle_certain(context),
+            Some(false) => true,
+            None => false,
+        }
+    }
+
+    /// Settles the requests whose responses are certain, whatever comes later. Returns false if the responses do not
+    /// belong to the open requests.
+    fn settle_certain(&mut self, context: &mut Context) -> bool {
+        match self.waiting.solve(&self.open, Rest::Open) {
+            Ok(assignment) => self.settle(context, &assignment),
+            Err(Unsolved::Impossible) => return false,
+            Err(Unsolved::TooMany) => self.give_up(context),
+        }
+        true
+    }
+
+    /// Finishes the requests of an assignment. Each gets what all of its possible answers have in common.
+    fn settle(&mut self, context: &mut Context, assignment: &Assignment) {
+        for request in 0..assignment.requests {
+            let Some(oldest) = self.open.get(0) else {
                 break;
-            }
-        }
-        self.ambiguous
-            .iter()
-            .any(|(opaque, _)| *opaque == found.opaque)
-    }
-
-    /// Keeps the reply of an ambiguous response until a later one decides whose it is.
-    fn set_aside(&mut self, context: &Context, response: &Response<'_>, index: usize) -> Next {
-        debug_assert!(context.responses == Responses::Bytes);
-        if let Some(found) = self.open.get(index) {
-            let reply = Reply::new(found.command, response);
-            self.ambiguous.push((found.opaque, reply));
-        }
-        following(response, false)
-    }
-
-    /// Finishes the quiet requests before `index`. The replies set aside belong to them: for each opaque token either
-    /// all of its requests were answered, or none, or it stays unknown which.
-    fn pass_quiet(&mut self, context: &mut Context, index: usize) {
-        if index == 0 {
-            return;
-        }
-        let requests: Vec<Token> = self
-            .open
-            .iter()
-            .take(index)
-            .map(|open| open.opaque)
-            .collect();
-        let mut passed = Passed::new(&requests, std::mem::take(&mut self.ambiguous));
-        for token in requests {
-            let outcome = match passed.next(token) {
-                Answered::No => Some(Outcome::Suppressed),
-                Answered::Yes(reply) => {
-                    self.apply(context, reply);
-                    reply.outcome
-                }
-                Answered::Unknown => None,
             };
-            self.open.finish(context, outcome, None);
+            let mut found = assignment
+                .may_be_silent(request)
+                .then(|| (SmallVec::from_elem(Reply::SUPPRESSED, 1), None));
+            let answers = assignment.answers_of(request);
+            for candidate in answers.filter_map(|answer| self.waiting.get(answer)) {
+                let replies = candidate.replies_to(oldest, &self.open);
+                let time = Some(candidate.time);
+                match &mut found {
+                    None => found = Some((replies, time)),
+                    Some((agreed, known)) => {
+                        agree(agreed, &replies);
+                        *known = known.filter(|known| Some(*known) == time);
+                    }
+                }
+            }
+            let (replies, time): (SmallVec<[Reply; 1]>, _) = found.unwrap_or_default();
+            self.note_finish();
+            self.open.finish_with(context, &replies, time);
         }
+        self.waiting
+            .forget(&self.open, assignment.requests, assignment.answers);
     }
 
     /// Settles the event of one value of a retrieval as a hit.
@@ -350,31 +466,56 @@ impl Pairing {
             finishes: false,
         }
     }
+}
 
-    /// Sets the fields of a reply on the only event of the oldest request.
-    fn apply(&mut self, context: &mut Context, reply: Reply) {
-        let cas = reply.cas.map(|cas| context.cas.ordinal(cas));
-        self.open.settle(|event| {
-            event.outcome = reply.outcome;
-            event.value_size = reply.value_size.or(event.value_size);
-            // Replay compares the cas value that was sent, so a binary request keeps it.
-            event.cas = match event.protocol {
-                Protocol::Binary => event.cas.or(cas),
-                Protocol::Text | Protocol::Meta => cas.or(event.cas),
-            };
-        });
+/// Keeps what two possible answers to a request have in common.
+fn agree(replies: &mut [Reply], others: &[Reply]) {
+    for (index, reply) in replies.iter_mut().enumerate() {
+        reply.agree(others.get(index).unwrap_or(&Reply::default()));
     }
 }
 
-/// Returns the framing of what follows a response line or header; `finishes` if its value ends the response.
-fn following(response: &Response<'_>, finishes: bool) -> Next {
+/// Returns the value of a retrieval that the line announces, if it does.
+fn value_of(context: &Context, response: &Response<'_>) -> Option<Value> {
+    match response {
+        Response::Value { key, size, cas, .. } => Some(Value {
+            key: context.key_id(key),
+            size: *size,
+            cas: *cas,
+        }),
+        _ => None,
+    }
+}
+
+/// Returns the framing of what follows a line or header that answers any of the requests that `candidate` can answer;
+/// [`Next::Unmatched`] if that differs among them.
+fn following_all(candidate: &Candidate, forms: &Forms, response: &Response<'_>) -> Next {
+    let mut all = candidate
+        .asked(forms)
+        .map(|asked| following(asked.command, response));
+    let first = all.next().unwrap_or(Next::Unmatched);
+    if all.all(|next| next == first) {
+        first
+    } else {
+        Next::Unmatched
+    }
+}
+
+/// Returns the framing of what follows a line or header that answers `command`.
+fn following(command: Command, response: &Response<'_>) -> Next {
     let length = match response {
+        Response::Stat(_) => return Next::List,
+        Response::Line(text) if command == Command::Other && continues(text) => return Next::List,
+        Response::Binary(answer) if answer.continues() => return Next::List,
         Response::Binary(answer) => answer.rest_size(),
         _ => response.value_size().map_or(0, |size| u64::from(size) + 2),
     };
     match length {
         0 => Next::Line,
-        length => Next::Value { length, finishes },
+        length => Next::Value {
+            length,
+            finishes: !matches!(response, Response::Value { .. }),
+        },
     }
 }
 

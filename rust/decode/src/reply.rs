@@ -6,7 +6,7 @@ use membench_protocol::response::Response;
 use membench_event::{Command, Outcome, answer};
 
 /// Fields that a response sets on its event.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) outcome: Option<Outcome>,
     pub(super) value_size: Option<u32>,
@@ -35,6 +35,27 @@ impl Reply {
                 ..Self::default()
             },
         }
+    }
+}
+
+impl Reply {
+    /// Reply of a quiet request that was not answered.
+    pub(super) const SUPPRESSED: Self = Self {
+        outcome: Some(Outcome::Suppressed),
+        value_size: None,
+        cas: None,
+    };
+
+    /// Keeps only what the reply has in common with another that is as possible.
+    pub(super) fn agree(&mut self, other: &Self) {
+        fn keep<T: PartialEq>(one: &mut Option<T>, other: &Option<T>) {
+            if *one != *other {
+                *one = None;
+            }
+        }
+        keep(&mut self.outcome, &other.outcome);
+        keep(&mut self.value_size, &other.value_size);
+        keep(&mut self.cas, &other.cas);
     }
 }
 

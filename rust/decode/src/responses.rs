@@ -433,7 +433,7 @@ impl ResponseStream {
 }
 
 fn is_list(open: &Open) -> bool {
-    open.command == Command::Stats
+    open.command() == Command::Stats
 }
 
 /// The response that ends the statistics `open` asked for: no name, no value, its opaque value.

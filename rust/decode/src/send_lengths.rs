@@ -1,6 +1,6 @@
 //! Lengths of sends → outcomes of open requests, where the length of a response alone implies one.
 
-use membench_event::{Command, Outcome, Segment};
+use membench_event::{Command, Outcome, Protocol, Segment};
 
 use super::context::Context;
 use super::open_requests::Open;
@@ -93,13 +93,13 @@ impl Sends {
 
 /// Returns the meaning of a response of `length` bytes to an open request.
 fn implied(open: &Open, length: u64) -> Implied {
-    if open.is_binary {
+    if open.asked.protocol == Protocol::Binary {
         return implied_by_message(open, length);
     }
-    if open.events > 1 || open.refused || open.command.is_meta() {
+    if open.events > 1 || open.asked.refused || open.command().is_meta() {
         return Implied::Nothing;
     }
-    implied_by_lines(open.command, length)
+    implied_by_lines(open.command(), length)
 }
 
 /// Returns the outcome of a classic command with at most one key from the length of its response.
@@ -127,10 +127,10 @@ fn implied_by_message(open: &Open, length: u64) -> Implied {
     if length < HEADER {
         return Implied::Impossible;
     }
-    if open.refused || open.returns_key {
+    if open.asked.refused || open.asked.returns_key() {
         return Implied::Nothing;
     }
-    Implied::Outcome(match (open.command, length) {
+    Implied::Outcome(match (open.command(), length) {
         (Get | Gat, NOT_FOUND | FAILED) => return Implied::Nothing,
         (Get | Gat, HIT..) => Outcome::Hit,
         (Set | Add | Replace | Append | Prepend | Cas, HEADER) => Outcome::Stored,

@@ -1,9 +1,102 @@
-//! A command and a response → the outcome, if the response can answer the command.
+//! A request and a response → the outcome, if the response can answer the request.
 
 use membench_protocol::binary::{Answer, Code};
 use membench_protocol::response::{Kind, Response};
+use membench_protocol::{Letters, Request, is_silent};
 
-use crate::event::{Command, Outcome};
+use crate::event::{Command, Outcome, Protocol};
+
+/// The facts about a request that decide which responses it can get. Its key and its opaque token are not among them:
+/// where a response repeats those, they are compared beside this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// The command.
+    pub command: Command,
+    /// The protocol it was sent in.
+    pub protocol: Protocol,
+    /// True if every version of memcached answers an error.
+    pub refused: bool,
+    /// Letters of the meta flags; for a binary request those of its variant.
+    pub letters: Letters,
+}
+
+impl Asked {
+    /// Reads the facts from a request. A meta request never counts as refused: some versions know more flags.
+    pub fn new(request: &Request<'_>) -> Self {
+        Self {
+            command: request.command,
+            protocol: match request.opcode {
+                Some(_) => Protocol::Binary,
+                None if request.meta => Protocol::Meta,
+                None => Protocol::Text,
+            },
+            refused: request.refused && !request.meta,
+            letters: request.letters(),
+        }
+    }
+
+    /// Returns true if memcached withholds the ordinary response.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.letters.has(b'q')
+    }
+
+    /// Returns true if the response repeats the key.
+    #[inline]
+    pub fn returns_key(&self) -> bool {
+        self.letters.has(b'k')
+    }
+}
+
+/// Most distinct forms that are numbered.
+const MOST_FORMS: usize = 250;
+/// Number of forms above which old ones are better forgotten.
+const MANY_FORMS: usize = 16;
+
+/// Number of an [`Asked`] among [`Forms`].
+pub type Form = u8;
+
+/// The distinct [`Asked`] of a connection's open requests, so that a response is judged once for each and not for every
+/// request.
+#[derive(Debug, Default)]
+pub struct Forms(Vec<Asked>);
+
+impl Forms {
+    /// Returns the number of a form; `None` if it is new and there are too many.
+    pub fn number(&mut self, asked: &Asked) -> Option<Form> {
+        let known = self.0.iter().position(|known| known == asked);
+        let number = known.or_else(|| {
+            let is_room = self.0.len() < MOST_FORMS;
+            is_room.then(|| {
+                self.0.push(*asked);
+                self.0.len() - 1
+            })
+        });
+        number.and_then(|number| Form::try_from(number).ok())
+    }
+
+    /// Returns true if numbering afresh would save time.
+    pub fn are_many(&self) -> bool {
+        self.0.len() > MANY_FORMS
+    }
+
+    /// Forgets all forms.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns the form with a number.
+    pub fn get(&self, form: Form) -> Option<&Asked> {
+        self.0.get(usize::from(form))
+    }
+
+    /// Yields the forms that memcached can answer with `response`.
+    pub fn fitting(&self, response: &Response<'_>) -> impl Iterator<Item = (Form, &Asked)> {
+        (0..)
+            .zip(&self.0)
+            .filter(|(_, asked)| fits(asked, response))
+    }
+}
 
 /// Returns the outcome of `command` when `response` answers it.
 #[inline]
@@ -85,9 +178,30 @@ pub fn is_error(response: &Response<'_>) -> bool {
     )
 }
 
-/// Returns true if memcached can answer `command` with `response`.
-#[inline]
-pub fn fits(command: Command, response: &Response<'_>) -> bool {
+/// Returns true if memcached can answer the request with `response`.
+///
+/// This is the only place that says which responses a request can get. It judges the presence of a repeated key or
+/// opaque token, not its content.
+pub fn fits(asked: &Asked, response: &Response<'_>) -> bool {
+    if asked.refused && !refuses(response) {
+        return false;
+    }
+    if asked.is_quiet() && is_silent(asked.command, response) {
+        return false;
+    }
+    fits_command(asked.command, response) && fits_flags(asked, response)
+}
+
+/// Returns true if `response` is an error, as memcached answers a request that it refuses.
+fn refuses(response: &Response<'_>) -> bool {
+    match response {
+        Response::Binary(answer) => answer.code != Code::Success,
+        _ => is_error(response),
+    }
+}
+
+/// Returns true if memcached can answer `command`, with some flags, with `response`.
+fn fits_command(command: Command, response: &Response<'_>) -> bool {
     use Command as C;
     match response {
         Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
@@ -113,6 +227,33 @@ pub fn fits(command: Command, response: &Response<'_>) -> bool {
         Response::Meta { kind, .. } => fits_meta(command, *kind),
         Response::MetaDebug(_) => command == C::MetaDebug,
     }
+}
+
+/// Returns true if a meta response has what the flags of its request ask for: a value for `v` only, and the key and the
+/// opaque token for `k` and `O` only. A miss may answer `EN` without the key.
+fn fits_flags(asked: &Asked, response: &Response<'_>) -> bool {
+    let Response::Meta { kind, flags, .. } = response else {
+        return true;
+    };
+    let mut given = Letters::default();
+    for flag in flags.clone() {
+        given.insert(flag.letter);
+    }
+    let repeats = |letter| asked.letters.has(letter) == given.has(letter);
+    let fits_value = match kind {
+        Kind::Hd => !returns_value(asked),
+        Kind::Va => returns_value(asked),
+        Kind::Mn => return true,
+        Kind::En | Kind::Nf | Kind::Ns | Kind::Ex => true,
+    };
+    let fits_key = repeats(b'k') || *kind == Kind::En && !given.has(b'k');
+    fits_value && fits_key && repeats(b'O')
+}
+
+/// Returns true if a success of the request carries a value.
+fn returns_value(asked: &Asked) -> bool {
+    let carries = matches!(asked.command, Command::MetaGet | Command::MetaArithmetic);
+    carries && asked.letters.has(b'v')
 }
 
 /// Returns true if the opcode that a binary response repeats is of `command`. A `set`, `add` or `replace` that compares
@@ -155,7 +296,7 @@ mod tests {
         let Ok(Status::Complete { value, .. }) = response::parse(line) else {
             panic!("{line:?}");
         };
-        (fits(command, &value), outcome(command, &value))
+        (fits_command(command, &value), outcome(command, &value))
     }
 
     /// Judges a binary response without a body.
@@ -166,7 +307,10 @@ mod tests {
             panic!("{opcode:#x}");
         };
         let response = Response::Binary(value);
-        (fits(command, &response), outcome(command, &response))
+        (
+            fits_command(command, &response),
+            outcome(command, &response),
+        )
     }
 
     #[test]

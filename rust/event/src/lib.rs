@@ -10,7 +10,7 @@
 
 mod anchor;
 pub mod answer;
-pub mod aside;
+pub mod assignment;
 mod connection;
 mod event;
 mod failure;
@@ -18,6 +18,7 @@ pub mod ledger;
 mod number;
 mod sample;
 mod segment;
+pub mod waiting;
 
 pub use anchor::Anchor;
 pub use connection::{CloseSide, ConnectionRow, LossRow, Transport};

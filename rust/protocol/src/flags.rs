@@ -50,14 +50,14 @@ impl<'a> Iterator for MetaFlags<'a> {
 }
 
 /// A set of ASCII characters below DEL, in practice letters of flags.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Letters(u128);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Letters(u128);
 
 impl Letters {
     pub(crate) const NONE: Self = Self(0);
 
     /// Creates the set of `letters`.
-    pub(crate) const fn new(letters: &[u8]) -> Self {
+    pub const fn new(letters: &[u8]) -> Self {
         let mut set = Self(0);
         let mut index = 0;
         while index < letters.len() {
@@ -68,7 +68,7 @@ impl Letters {
     }
 
     /// Adds a letter; false if it was already in the set, or is not below DEL: memcached calls both a duplicate.
-    pub(crate) const fn insert(&mut self, letter: u8) -> bool {
+    pub const fn insert(&mut self, letter: u8) -> bool {
         if letter >= 127 || self.has(letter) {
             return false;
         }
@@ -76,7 +76,8 @@ impl Letters {
         true
     }
 
-    pub(crate) const fn has(self, letter: u8) -> bool {
+    /// Returns true if the set holds this letter.
+    pub const fn has(self, letter: u8) -> bool {
         letter < 127 && self.0 >> letter & 1 == 1
     }
 }

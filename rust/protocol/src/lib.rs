@@ -26,7 +26,7 @@ mod token;
 pub use command::Command;
 pub use dialect::Dialect;
 pub use error::ParseError;
-pub use flags::{MetaFlag, MetaFlags};
+pub use flags::{Letters, MetaFlag, MetaFlags};
 pub use key::{KEY_SIZE_MAX, Key, Keys};
 pub use line::{LINE_SIZE_MAX, may_grow};
 pub use quiet::{is_ordinary, is_silent};

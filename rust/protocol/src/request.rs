@@ -184,6 +184,12 @@ impl<'a> Request<'a> {
         !self.noreply && (!self.closes || self.opcode.is_some())
     }
 
+    /// Letters of the meta flags that memcached read before it stopped. A binary request has those of its variant: `q` if
+    /// quiet, `k` if the response repeats the key, `C` if it compares a cas value.
+    pub const fn letters(&self) -> Letters {
+        self.letters
+    }
+
     /// Bytes that memcached reads after the line, or after the key of a binary request, before the next request.
     pub fn block_size(&self) -> u64 {
         match self.opcode {

@@ -1,6 +1,7 @@
 //! Options strings of a recording → the flags to send and the answers they lead to.
 
 use membench_event::{Options, OptionsTable};
+use membench_protocol::Letters;
 
 /// Parsed options string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,15 @@ impl Template {
             _ => {}
         }
         self.flags.push((letter, mode));
+    }
+
+    /// Letters of the meta flags.
+    pub(crate) fn letters(&self) -> Letters {
+        let mut letters = Letters::default();
+        for (letter, _) in &self.flags {
+            letters.insert(*letter);
+        }
+        letters
     }
 
     /// True if the request sets the item's new cas value (meta `E`).

@@ -46,6 +46,18 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Returns the state that answers change.
+    fn intake(&mut self) -> Intake<'_> {
+        Intake {
+            requests: &mut self.requests,
+            measures: &mut self.measures,
+            arrival: Arrival {
+                received: None,
+                parsed: monotonic(),
+            },
+        }
+    }
+
     /// Makes the shared state of a shard whose values come from `seed`; `start` is set when the run starts.
     pub(crate) fn new(templates: Arc<Templates>, seed: u64) -> Self {
         Self {
@@ -166,8 +178,14 @@ impl Connection {
     /// Sends the requests of one batch. Defers it if it compares with a cas value that an answer still to come may
     /// hold, or if an earlier batch is deferred.
     pub(crate) fn send_batch(&mut self, batch: &[Operation], shared: &mut Shared) -> State {
-        if self.deferred.is_empty() && !self.lacks_cas(batch) {
-            return self.send_now(batch, shared);
+        if self.deferred.is_empty() {
+            if !self.lacks_cas(batch) {
+                return self.send_now(batch, shared);
+            }
+            self.outstanding.settle_certain(&mut shared.intake());
+            if !self.lacks_cas(batch) {
+                return self.send_now(batch, shared);
+            }
         }
         self.deferred.extend(batch);
         State::Open
@@ -183,6 +201,9 @@ impl Connection {
 
     /// Sends deferred batches up to the first that still lacks a cas value.
     fn send_deferred(&mut self, shared: &mut Shared) -> State {
+        if !self.deferred.is_empty() {
+            self.outstanding.settle_certain(&mut shared.intake());
+        }
         let continues = |operation: &&Operation| operation.marks.has(Marks::BATCH_CONTINUES);
         while !self.deferred.is_empty() {
             let others = self.deferred.iter().take_while(continues).count();
@@ -200,8 +221,10 @@ impl Connection {
     }
 
     /// Counts everything still due an answer as unanswered, and everything still to be sent as unsent, for this cause.
-    pub(crate) fn abandon(&mut self, cause: &'static str, measures: &mut Measures) {
-        self.outstanding.abandon(cause, self.written, measures);
+    pub(crate) fn abandon(&mut self, cause: &'static str, shared: &mut Shared) {
+        self.outstanding
+            .abandon(cause, self.written, &mut shared.intake());
+        let measures = &mut shared.measures;
         measures.refuse(self.deferred.make_contiguous(), cause);
         self.deferred.clear();
     }

@@ -1,11 +1,13 @@
 //! Blocks of operations → requests sent at their intended times. A shard is one thread with one epoll instance and
 //! shares nothing with others.
 
+pub(crate) mod candidate;
 pub(crate) mod connection;
 pub(crate) mod outstanding;
 pub(crate) mod poller;
 pub(crate) mod pool;
 pub(crate) mod processors;
+pub(crate) mod queue;
 
 use std::io;
 use std::sync::Arc;

@@ -124,7 +124,7 @@ impl Connections {
     pub(crate) fn abandon(&mut self, cause: &'static str) {
         for slot in &mut self.slots {
             if let Some(mut connection) = slot.connection.take() {
-                connection.abandon(cause, &mut self.shared.measures);
+                connection.abandon(cause, &mut self.shared);
             }
         }
         (self.due, self.outstanding, self.unwritten) = (0, 0, 0);
@@ -181,10 +181,10 @@ impl Connections {
         self.unwritten -= unwritten;
         slot.lost = due > 0 || !connection.closing;
         if connection.is_connected() {
-            connection.abandon(cause::CLOSED, &mut self.shared.measures);
+            connection.abandon(cause::CLOSED, &mut self.shared);
         } else {
             slot.retry_at = monotonic() + RETRY;
-            connection.abandon(cause::REFUSED, &mut self.shared.measures);
+            connection.abandon(cause::REFUSED, &mut self.shared);
         }
     }
 
@@ -204,7 +204,7 @@ fn load(connection: &Connection) -> (usize, usize, usize) {
     let outstanding = &connection.outstanding;
     let deferred = connection.deferred();
     (
-        outstanding.due() + deferred,
+        outstanding.least_due() + deferred,
         outstanding.len() + deferred,
         connection.unwritten(),
     )

@@ -1,0 +1,170 @@
+//! Answers that wait until it is certain which of the open requests they belong to.
+//!
+//! An answer waits if a quiet request before the first one that must be answered may be its own. Decoding and replay
+//! share these rules, so they leave the same outcomes open.
+
+use crate::assignment::{Assignment, Question, Rest, Unsolved};
+
+/// Open requests of one connection, oldest first, as answers of type `A` find them.
+pub trait OpenRequests<A> {
+    /// Number of requests.
+    fn count(&self) -> usize;
+    /// Returns true if the request may stay unanswered.
+    fn is_quiet(&self, request: usize) -> bool;
+    /// Returns true if the answer can be that of the request.
+    fn fits(&self, request: usize, answer: &A) -> bool;
+}
+
+/// An answer and the number of requests that were open when it came.
+#[derive(Clone, Copy, Debug)]
+struct Waited<A> {
+    answer: A,
+    sent_before: usize,
+}
+
+/// Waiting answers of one connection, in the order received.
+#[derive(Debug)]
+pub struct Waiting<A> {
+    answers: Vec<Waited<A>>,
+    /// Number of the oldest requests that are known to be quiet.
+    quiet: usize,
+    /// Number of the oldest requests that the next answer cannot belong to: each waiting answer takes the first that it
+    /// can.
+    passed: usize,
+    /// Number of waiting answers below which another look is not worth its cost.
+    patience: usize,
+}
+
+/// The open requests with the answers that wait for them.
+struct Asked<'a, A, R> {
+    requests: &'a R,
+    answers: &'a [Waited<A>],
+}
+
+impl<A> Default for Waiting<A> {
+    fn default() -> Self {
+        Self {
+            answers: Vec::new(),
+            quiet: 0,
+            passed: 0,
+            patience: 0,
+        }
+    }
+}
+
+impl<A> Waiting<A> {
+    /// Returns true if no answer waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// Number of answers that wait.
+    pub fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Number of the oldest requests that end with the last one that a waiting answer takes, if each takes the first
+    /// that it can.
+    pub fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// Returns a waiting answer.
+    pub fn get(&self, answer: usize) -> Option<&A> {
+        self.answers.get(answer).map(|waited| &waited.answer)
+    }
+
+    /// Returns true if a new answer can belong to one of the requests behind those that the waiting answers take.
+    pub fn has_place(&self, requests: &impl OpenRequests<A>, answer: &A) -> bool {
+        let mut left = self.passed..requests.count();
+        left.any(|request| requests.fits(request, answer))
+    }
+
+    /// Adds an answer that began when `sent_before` requests were open.
+    ///
+    /// Returns `None` if none of these is left that it can belong to; else returns true if the answers may have become
+    /// certain, so that [`solve`](Self::solve) is worth its cost.
+    pub fn add(
+        &mut self,
+        requests: &impl OpenRequests<A>,
+        answer: A,
+        sent_before: usize,
+    ) -> Option<bool> {
+        let count = requests.count();
+        let sent_before = sent_before.min(count);
+        let mut left = self.passed..sent_before;
+        let place = left.find(|request| requests.fits(*request, &answer))?;
+        self.answers.push(Waited {
+            answer,
+            sent_before,
+        });
+        self.passed = place + 1;
+        while self.quiet < count && requests.is_quiet(self.quiet) {
+            self.quiet += 1;
+        }
+        let is_ripe = place >= self.quiet || self.answers.len() == count;
+        Some(is_ripe && self.answers.len() >= self.patience)
+    }
+
+    /// Finds the possible assignments of the waiting answers.
+    pub fn solve(
+        &self,
+        requests: &impl OpenRequests<A>,
+        rest: Rest,
+    ) -> Result<Assignment, Unsolved> {
+        let asked = Asked {
+            requests,
+            answers: &self.answers,
+        };
+        Assignment::solve(&asked, rest)
+    }
+
+    /// Forgets the oldest `answers`, which belong to the oldest `gone` requests. Those are no longer among `requests`.
+    pub fn forget(&mut self, requests: &impl OpenRequests<A>, gone: usize, answers: usize) {
+        self.answers.drain(..answers.min(self.answers.len()));
+        for waited in &mut self.answers {
+            waited.sent_before = waited.sent_before.saturating_sub(gone);
+        }
+        self.quiet = self.quiet.saturating_sub(gone);
+        // A look costs as much as there are waiting answers, so the next is due when they have doubled.
+        self.patience = 2 * self.answers.len();
+        self.passed = 0;
+        for waited in &self.answers {
+            let place = (self.passed..waited.sent_before)
+                .find(|request| requests.fits(*request, &waited.answer));
+            self.passed = place.map_or(waited.sent_before, |place| place + 1);
+        }
+    }
+
+    /// Forgets all answers, and the requests they wait for.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl<A, R: OpenRequests<A>> Question for Asked<'_, A, R> {
+    fn requests(&self) -> usize {
+        self.requests.count()
+    }
+
+    fn answers(&self) -> usize {
+        self.answers.len()
+    }
+
+    fn is_quiet(&self, request: usize) -> bool {
+        self.requests.is_quiet(request)
+    }
+
+    fn sent_before(&self, answer: usize) -> usize {
+        self.answers
+            .get(answer)
+            .map_or(0, |waited| waited.sent_before)
+    }
+
+    fn fits(&self, request: usize, answer: usize) -> bool {
+        self.answers
+            .get(answer)
+            .is_some_and(|waited| self.requests.fits(request, &waited.answer))
+    }
+}
