@@ -11,6 +11,7 @@ mod edges;
 mod hostile;
 mod losses;
 mod outcomes;
+mod pairing;
 mod splits;
 mod versions;
 
