@@ -96,6 +96,11 @@ impl Assignment {
         })
     }
 
+    /// Number of pairs that were compared.
+    pub fn pairs(&self) -> usize {
+        self.rows.cells.len()
+    }
+
     /// Answers that the request can have.
     pub fn answers_of(&self, request: usize) -> impl Iterator<Item = usize> {
         self.rows.row(request).filter_map(move |(answer, cell)| {

@@ -5,6 +5,11 @@
 
 use crate::assignment::{Assignment, Question, Rest, Unsolved};
 
+/// Number of pairs that a look may compare for each answer that has come since the last look.
+const PAIRS_PER_ANSWER: usize = 64;
+/// Number of requests behind an answer's own that are searched for another one that it can belong to.
+const NEAR: usize = 64;
+
 /// Open requests of one connection, oldest first, as answers of type `A` find them.
 pub trait OpenRequests<A> {
     /// Number of requests.
@@ -31,7 +36,7 @@ pub struct Waiting<A> {
     /// Number of the oldest requests that the next answer cannot belong to: each waiting answer takes the first that it
     /// can.
     passed: usize,
-    /// Number of waiting answers below which another look is not worth its cost.
+    /// Number of waiting answers below which another look is not worth its cost, unless it is sure to settle some.
     patience: usize,
 }
 
@@ -104,12 +109,25 @@ impl<A> Waiting<A> {
             self.quiet += 1;
         }
         let is_ripe = place >= self.quiet || self.answers.len() == count;
-        Some(is_ripe && self.answers.len() >= self.patience)
+        let is_worth = self.answers.len() >= self.patience || self.is_only_place(requests, place);
+        Some(is_ripe && is_worth)
+    }
+
+    /// Returns true if the answer added last can belong to no request behind `place`: it then settles all before it.
+    fn is_only_place(&self, requests: &impl OpenRequests<A>, place: usize) -> bool {
+        let Some(last) = self.answers.last() else {
+            return false;
+        };
+        let behind = place + 1..last.sent_before;
+        behind.len() <= NEAR
+            && !behind
+                .into_iter()
+                .any(|request| requests.fits(request, &last.answer))
     }
 
     /// Finds the possible assignments of the waiting answers.
     pub fn solve(
-        &self,
+        &mut self,
         requests: &impl OpenRequests<A>,
         rest: Rest,
     ) -> Result<Assignment, Unsolved> {
@@ -117,7 +135,9 @@ impl<A> Waiting<A> {
             requests,
             answers: &self.answers,
         };
-        Assignment::solve(&asked, rest)
+        let found = Assignment::solve(&asked, rest)?;
+        self.patience = self.answers.len() + found.pairs() / PAIRS_PER_ANSWER;
+        Ok(found)
     }
 
     /// Forgets the oldest `answers`, which belong to the oldest `gone` requests. Those are no longer among `requests`.
@@ -127,8 +147,7 @@ impl<A> Waiting<A> {
             waited.sent_before = waited.sent_before.saturating_sub(gone);
         }
         self.quiet = self.quiet.saturating_sub(gone);
-        // A look costs as much as there are waiting answers, so the next is due when they have doubled.
-        self.patience = 2 * self.answers.len();
+        self.patience = self.patience.saturating_sub(answers);
         self.passed = 0;
         for waited in &self.answers {
             let place = (self.passed..waited.sent_before)

@@ -1,0 +1,327 @@
+//! A seed → random requests: every protocol, quiet and not, most flags.
+
+/// A request as it is sent, and the same without the flag or opcode that makes it quiet.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) sent: Vec<u8>,
+    pub(crate) loud: Vec<u8>,
+    /// True if memcached may leave out its ordinary answer.
+    pub(crate) quiet: bool,
+    /// A request that tells if the item exists, where that decides whether a quiet request is answered.
+    pub(crate) probe: Option<Vec<u8>>,
+}
+
+/// Random numbers: xorshift64*.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Returns a number below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(high).unwrap() % bound
+    }
+
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.below(from.len())]
+    }
+}
+
+const KEYS: &[&str] = &["a", "b", "c", "d"];
+/// The keys in base64.
+const CODED: &[&str] = &["YQ==", "Yg==", "Yw==", "ZA=="];
+const VALUES: &[&str] = &[
+    "",
+    "5",
+    "7",
+    "x",
+    "val",
+    "18446744073709551615",
+    "some longer text",
+];
+const TTLS: &[&str] = &["0", "100", "-1", "2000000000"];
+const TOKENS: &[&str] = &["1", "2", "33"];
+const CAS: &[&str] = &["1", "2", "5", "9", "30"];
+
+/// Returns a random pipeline of text and meta requests.
+pub(crate) fn lines(random: &mut Random) -> Vec<Request> {
+    let count = 1 + random.below(9);
+    // Many pipelines use one command only, as clients do.
+    let only = random.chance(30).then(|| random.below(10));
+    // Tokens of their own for every request, tokens that repeat, or none.
+    let tokens = random.below(3);
+    (0..count)
+        .map(|place| {
+            let kind = only.unwrap_or_else(|| random.below(13));
+            let token = match tokens {
+                0 => Some(format!("{place}")),
+                1 if random.chance(50) => Some(random.pick(TOKENS).to_owned()),
+                _ => None,
+            };
+            match kind {
+                0..=3 => meta_get(random, token),
+                4 | 5 => meta_set(random, token),
+                6 => meta_delete(random, token),
+                7..=9 => meta_arithmetic(random, token),
+                10 => plain(random.pick(&[
+                    "mn",
+                    "me a",
+                    "me zz",
+                    "version",
+                    "foo",
+                    "mg",
+                    "verbosity 1",
+                ])),
+                11 => retrieval(random),
+                _ => change(random),
+            }
+        })
+        .collect()
+}
+
+fn plain(line: &str) -> Request {
+    let sent = format!("{line}\r\n").into_bytes();
+    Request {
+        loud: sent.clone(),
+        sent,
+        quiet: false,
+        probe: None,
+    }
+}
+
+/// Makes a meta request from its parts; about two in three are quiet.
+fn meta(
+    random: &mut Random,
+    verb: &str,
+    size: &str,
+    mut flags: Vec<String>,
+    value: &str,
+) -> Request {
+    let key = random.below(KEYS.len());
+    let coded = random.chance(10);
+    if coded {
+        flags.push("b".into());
+    }
+    let key = if coded { CODED[key] } else { KEYS[key] };
+    let start = format!("{verb} {key}{size}");
+    let line = |flags: &[String]| {
+        let words = flags
+            .iter()
+            .fold(start.clone(), |line, flag| line + " " + flag);
+        format!("{words}\r\n{value}").into_bytes()
+    };
+    let loud = line(&flags);
+    let quiet = random.chance(65);
+    if quiet {
+        let place = random.below(flags.len() + 1);
+        flags.insert(place, "q".into());
+    }
+    let creates = verb == "ma" && flags.iter().any(|flag| flag.starts_with('N'));
+    let b = if coded { " b" } else { "" };
+    Request {
+        sent: line(&flags),
+        loud,
+        quiet,
+        probe: (quiet && creates).then(|| format!("me {key}{b}\r\n").into_bytes()),
+    }
+}
+
+/// Returns some of `letters`, each with this chance, and those of `with` with an argument.
+fn flags(
+    random: &mut Random,
+    percent: usize,
+    letters: &str,
+    with: &[(&str, &[&str])],
+    token: Option<String>,
+) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for letter in letters.chars() {
+        if random.chance(percent) {
+            found.push(letter.into());
+        }
+    }
+    for (letter, arguments) in with {
+        if random.chance(percent) {
+            found.push(format!("{letter}{}", random.pick(arguments)));
+        }
+    }
+    found.extend(token.map(|token| format!("O{token}")));
+    // Refused: an unknown flag.
+    if random.chance(2) {
+        found.push("?".into());
+    }
+    found
+}
+
+fn meta_get(random: &mut Random, token: Option<String>) -> Request {
+    let mut found = flags(random, 20, "kstcfhl", &[("T", TTLS), ("R", &["30"])], token);
+    if random.chance(60) {
+        found.push("v".into());
+    }
+    if random.chance(5) {
+        found.push("N30".into());
+    }
+    meta(random, "mg", "", found, "")
+}
+
+fn meta_set(random: &mut Random, token: Option<String>) -> Request {
+    let with: &[(&str, &[&str])] = &[
+        ("T", TTLS),
+        ("F", &["0", "7"]),
+        ("C", CAS),
+        ("M", &["S", "E", "A", "P", "R"]),
+    ];
+    let found = flags(random, 20, "kI", with, token);
+    let value = random.pick(VALUES);
+    meta(
+        random,
+        "ms",
+        &format!(" {}", value.len()),
+        found,
+        &format!("{value}\r\n"),
+    )
+}
+
+fn meta_delete(random: &mut Random, token: Option<String>) -> Request {
+    let found = flags(random, 20, "kI", &[("C", CAS), ("T", &["30"])], token);
+    meta(random, "md", "", found, "")
+}
+
+fn meta_arithmetic(random: &mut Random, token: Option<String>) -> Request {
+    let with: &[(&str, &[&str])] = &[
+        ("N", &["0", "30"]),
+        ("J", &["3"]),
+        ("D", &["1", "2", "x"]),
+        ("M", &["I", "D"]),
+        ("C", CAS),
+    ];
+    let found = flags(random, 20, "kvtc", with, token);
+    meta(random, "ma", "", found, "")
+}
+
+fn retrieval(random: &mut Random) -> Request {
+    let verb = random.pick(&["get", "gets", "gat 100", "gats 0"]);
+    let count = 1 + random.below(3);
+    let keys = (0..count).fold(String::new(), |keys, _| keys + " " + random.pick(KEYS));
+    plain(&format!("{verb}{keys}"))
+}
+
+fn change(random: &mut Random) -> Request {
+    let key = random.pick(KEYS);
+    let noreply = if random.chance(20) { " noreply" } else { "" };
+    let value = random.pick(VALUES);
+    let stored = format!("{noreply}\r\n{value}");
+    let size = value.len();
+    plain(&match random.below(9) {
+        0..=2 => format!("set {key} 0 0 {size}{stored}"),
+        3 => format!(
+            "{} {key} 0 0 {size}{stored}",
+            random.pick(&["add", "replace"])
+        ),
+        4 => format!(
+            "{} {key} 0 0 {size}{stored}",
+            random.pick(&["append", "prepend"])
+        ),
+        5 => format!("cas {key} 0 0 {size} {}{stored}", random.pick(CAS)),
+        6 => format!("delete {key}{noreply}"),
+        7 => format!(
+            "{} {key} {}{noreply}",
+            random.pick(&["incr", "decr"]),
+            random.pick(&["1", "x"])
+        ),
+        _ => format!("touch {key} 100{noreply}"),
+    })
+}
+
+/// Opcodes of a binary request: quiet and loud, and the bytes of its extras.
+const OPCODES: &[(u8, u8, &[u8])] = &[
+    (0x09, 0x00, &[]),
+    (0x0d, 0x0c, &[]),
+    (0x09, 0x00, &[]),
+    (0x0d, 0x0c, &[]),
+    (0x11, 0x01, &[0; 8]),
+    (0x12, 0x02, &[0; 8]),
+    (0x13, 0x03, &[0; 8]),
+    (0x14, 0x04, &[]),
+    (
+        0x15,
+        0x05,
+        &[
+            0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff,
+        ],
+    ),
+    (
+        0x16,
+        0x06,
+        &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0],
+    ),
+    (0x19, 0x0e, &[]),
+    (0x1a, 0x0f, &[]),
+    (0x1e, 0x1d, &[0, 0, 0, 100]),
+    (0x24, 0x23, &[0, 0, 0, 100]),
+    (0x1c, 0x1c, &[0, 0, 0, 100]),
+    (0x0a, 0x0a, &[]),
+    (0x0b, 0x0b, &[]),
+    (0x30, 0x30, &[]),
+];
+
+/// Returns a random pipeline of binary requests.
+pub(crate) fn messages(random: &mut Random) -> Vec<Request> {
+    let count = 1 + random.below(9);
+    let only = random.chance(30).then(|| random.below(OPCODES.len()));
+    // Many clients always send 0.
+    let own = random.chance(30);
+    (0..count)
+        .map(|place| {
+            let opaque = match own {
+                true => place,
+                false if random.chance(80) => 0,
+                false => random.below(2),
+            };
+            let (quiet, loud, extras) =
+                OPCODES[only.unwrap_or_else(|| random.below(OPCODES.len()))];
+            message(random, quiet, loud, extras, u32::try_from(opaque).unwrap())
+        })
+        .collect()
+}
+
+fn message(random: &mut Random, quiet: u8, loud: u8, extras: &[u8], opaque: u32) -> Request {
+    let key = match loud {
+        0x0a | 0x0b | 0x30 => "",
+        _ => random.pick(KEYS),
+    };
+    let value = match loud {
+        0x01..=0x03 | 0x0e | 0x0f => random.pick(VALUES),
+        _ => "",
+    };
+    let cas = match loud {
+        0x01 | 0x03..=0x06 if random.chance(15) => 1 + random.below(30) as u64,
+        _ => 0,
+    };
+    let is_quiet = quiet != loud && random.chance(70);
+    let whole = |opcode: u8| {
+        let body = extras.len() + key.len() + value.len();
+        let mut bytes = vec![0x80, opcode, 0, u8::try_from(key.len()).unwrap()];
+        bytes.extend([u8::try_from(extras.len()).unwrap(), 0, 0, 0]);
+        bytes.extend(u32::try_from(body).unwrap().to_be_bytes());
+        bytes.extend(opaque.to_be_bytes());
+        bytes.extend(cas.to_be_bytes());
+        [&bytes[..], extras, key.as_bytes(), value.as_bytes()].concat()
+    };
+    Request {
+        sent: whole(if is_quiet { quiet } else { loud }),
+        loud: whole(loud),
+        quiet: is_quiet,
+        probe: None,
+    }
+}

@@ -1,0 +1,382 @@
+//! Random pipelines to a real memcached → the outcomes that a second one, asked the same without quiet flags, gives.
+//!
+//! `MEMBENCH_PIPELINES` is their number, `MEMBENCH_SEED` that of the first.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "figures of a long run")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use membench_decode::privacy::KeyHasher;
+use membench_decode::{Decoder, Responses};
+use membench_event::answer::outcome;
+use membench_event::{Command, Direction, Event, Outcome, Piece, Segment, Totals};
+use membench_protocol::binary::parse_response;
+use membench_protocol::{Response, Status, is_silent, request, response};
+
+use generator::{Random, Request};
+
+mod assignments;
+mod generator;
+#[path = "../memcached/mod.rs"]
+mod memcached;
+
+use memcached::Memcached;
+
+/// Pipelines on one connection.
+const PER_CONNECTION: u64 = 200;
+/// Most requests of a pipeline whose assignments are all tried.
+const MOST_TRIED: usize = 7;
+
+/// The request behind each pipeline, and its answer.
+#[derive(Clone, Copy)]
+struct End {
+    request: &'static [u8],
+    answer: &'static [u8],
+}
+
+const END_OF_LINES: End = End {
+    request: b"ma zz O!end\r\n",
+    answer: b"NF O!end\r\n",
+};
+const END_OF_MESSAGES: End = End {
+    request: &noop(0x80),
+    answer: &noop(0x81),
+};
+
+const fn noop(magic: u8) -> [u8; 24] {
+    let mut message = [0; 24];
+    (message[0], message[1]) = (magic, 0x0a);
+    (message[12], message[15]) = (0xee, 0xee);
+    message
+}
+
+/// A connection to a memcached, whose bytes are also decoded.
+struct Talk {
+    stream: TcpStream,
+    decoder: Decoder,
+    offsets: [u64; 2],
+    call: u32,
+}
+
+impl Talk {
+    fn new(server: &Memcached, has_reads: bool) -> Self {
+        let mut decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
+        if has_reads {
+            decoder.open(0, false);
+        } else {
+            decoder.open_without_reads(0, false);
+            decoder.expect_barrier(0);
+        }
+        Self {
+            stream: TcpStream::connect(server.address()).unwrap(),
+            decoder,
+            offsets: [0; 2],
+            call: 0,
+        }
+    }
+
+    fn push(&mut self, direction: Direction, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.call += 1;
+        let offset = self.offsets[direction as usize];
+        let segment = Segment {
+            connection: 0,
+            direction,
+            offset,
+            time: u64::from(self.call) * 1_000,
+            arrival: None,
+            filled: false,
+            call: self.call,
+            pieces: &[Piece::Bytes(bytes)],
+        };
+        self.offsets[direction as usize] += segment.length();
+        self.decoder.push(&segment, false);
+    }
+
+    /// Takes the events since the last call, in the order of their requests.
+    fn events(&mut self) -> Vec<Event> {
+        let mut events = self.decoder.events().to_vec();
+        self.decoder.clear_events();
+        events.sort_by_key(|event| event.request);
+        events
+    }
+}
+
+/// Sends bytes, then reads up to the answer that ends them. Returns the answers without that one.
+fn ask(stream: &mut TcpStream, bytes: &[u8], end: End) -> Vec<u8> {
+    stream.write_all(&[bytes, end.request].concat()).unwrap();
+    let mut answers = Vec::new();
+    let mut part = [0; 65_536];
+    while !answers.ends_with(end.answer) {
+        let length = stream.read(&mut part).unwrap();
+        assert!(length > 0, "memcached closed: {}", bytes.escape_ascii());
+        answers.extend_from_slice(&part[..length]);
+    }
+    answers.truncate(answers.len() - end.answer.len());
+    answers
+}
+
+/// Parses the answer at the start of `bytes` and returns its length with it.
+fn next_answer(bytes: &[u8]) -> (Response<'_>, usize) {
+    let parsed = match bytes.first() {
+        Some(0x81) => parse_response(bytes).map(|status| match status {
+            Status::Complete { value, consumed } => Status::Complete {
+                value: Response::Binary(value),
+                consumed,
+            },
+            Status::Partial => Status::Partial,
+        }),
+        _ => response::parse(bytes),
+    };
+    let Ok(Status::Complete { value, consumed }) = parsed else {
+        panic!("{}", bytes.escape_ascii());
+    };
+    let rest = match &value {
+        Response::Binary(answer) => usize::try_from(answer.rest_size()).unwrap(),
+        _ => value.value_size().map_or(0, |size| size as usize + 2),
+    };
+    (value, consumed + rest)
+}
+
+/// Command, keys of a text retrieval, and true if an answer is due, as a request asks for them.
+fn asked(bytes: &[u8]) -> (Command, Vec<Vec<u8>>, bool) {
+    let request = match bytes.first() {
+        Some(0x80) => membench_protocol::binary::parse_request(bytes).unwrap(),
+        _ => request::parse(bytes).unwrap(),
+    };
+    let Status::Complete { value, .. } = request else {
+        panic!("{}", bytes.escape_ascii());
+    };
+    let keys = value.keys.clone().map(|key| key.raw().to_vec()).collect();
+    (value.command, keys, value.is_answered())
+}
+
+/// Returns the true outcomes of a pipeline: those of the same requests asked on a server without quiet flags.
+fn truth(stream: &mut TcpStream, pipeline: &[Request], end: End) -> Vec<Outcome> {
+    let mut bytes = Vec::new();
+    for request in pipeline {
+        bytes.extend(request.probe.iter().flatten());
+        bytes.extend(&request.loud);
+    }
+    let answers = ask(stream, &bytes, end);
+    let mut left = &answers[..];
+    let mut outcomes = Vec::new();
+    for request in pipeline {
+        let mut is_new = false;
+        if request.probe.is_some() {
+            let (answer, length) = next_answer(left);
+            is_new = matches!(answer, Response::Meta { .. });
+            left = &left[length..];
+        }
+        let (command, keys, is_answered) = asked(&request.loud);
+        if !is_answered {
+            outcomes.push(Outcome::Suppressed);
+            continue;
+        }
+        let before = outcomes.len();
+        loop {
+            let (answer, length) = next_answer(left);
+            left = &left[length..];
+            if let Response::Value { key, .. } = &answer {
+                let known = outcomes.len() - before;
+                let place = keys[known..]
+                    .iter()
+                    .position(|asked| asked == key.raw())
+                    .unwrap();
+                outcomes.extend(vec![Outcome::Miss; place]);
+                outcomes.push(Outcome::Hit);
+                continue;
+            }
+            let is_created = command == Command::MetaArithmetic && is_new;
+            let ordinary = is_silent(command, &answer)
+                || command == Command::MetaArithmetic && is_done(&answer) && !is_created;
+            let found = match request.quiet && ordinary {
+                true => Outcome::Suppressed,
+                false => outcome(command, &answer),
+            };
+            let rest = keys.len().max(1) - (outcomes.len() - before);
+            outcomes.extend(vec![found; rest]);
+            break;
+        }
+    }
+    assert!(left.is_empty(), "answers are left: {}", left.escape_ascii());
+    outcomes
+}
+
+fn is_done(answer: &Response<'_>) -> bool {
+    use membench_protocol::response::Kind;
+    matches!(
+        answer,
+        Response::Meta {
+            kind: Kind::Hd | Kind::Va,
+            ..
+        }
+    )
+}
+
+/// Counts over many pipelines.
+#[derive(Debug, Default)]
+struct Figures {
+    pipelines: u64,
+    events: u64,
+    /// Events whose outcome the answers leave open.
+    open: u64,
+    /// Pipelines all of whose assignments were tried.
+    tried: u64,
+    /// Events without outcome on a connection without barriers.
+    open_without_reads: u64,
+}
+
+/// Sends one pipeline, decodes it twice (with and without barriers), and compares.
+fn compare(
+    servers: (&mut [Talk; 2], &mut TcpStream),
+    pipeline: &[Request],
+    random: &mut Random,
+    end: End,
+    figures: &mut Figures,
+) {
+    let ([with_reads, without], second) = servers;
+    let sent: Vec<u8> = pipeline
+        .iter()
+        .flat_map(|request| request.sent.clone())
+        .collect();
+    let truth = truth(second, pipeline, end);
+    let answers = ask(&mut with_reads.stream, &sent, end);
+    let shown = || format!("{}\n  → {}", sent.escape_ascii(), answers.escape_ascii());
+
+    // memcached may read the pipeline and its end in one call or in two.
+    let in_one_read = random.chance(50);
+    if in_one_read {
+        with_reads.push(Direction::Request, &[&sent, end.request].concat());
+    } else {
+        with_reads.push(Direction::Request, &sent);
+    }
+    let cut = random.below(answers.len() + 1);
+    with_reads.push(Direction::Response, &answers[..cut]);
+    with_reads.push(Direction::Response, &answers[cut..]);
+    if !in_one_read {
+        with_reads.push(Direction::Request, end.request);
+    }
+    with_reads.push(Direction::Response, end.answer);
+    without.push(Direction::Request, &[&sent, end.request].concat());
+    without.push(Direction::Response, &[&answers, end.answer].concat());
+
+    for (place, talk) in [with_reads, without].into_iter().enumerate() {
+        let mut events = talk.events();
+        let last = events.pop().unwrap();
+        assert_eq!(events.len(), truth.len(), "{}", shown());
+        let expected = match end.answer[0] {
+            0x81 => Outcome::Ok,
+            _ => Outcome::NotFound,
+        };
+        assert_eq!(last.outcome, Some(expected), "{}", shown());
+        for (event, truth) in events.iter().zip(&truth) {
+            let is_right = event.outcome.is_none_or(|outcome| outcome == *truth);
+            assert!(is_right, "{event:?} is {truth:?}: {}", shown());
+        }
+        let open = events
+            .iter()
+            .filter(|event| event.outcome.is_none())
+            .count() as u64;
+        if place == 1 {
+            figures.open_without_reads += open;
+            continue;
+        }
+        figures.open += open;
+        figures.events += events.len() as u64;
+        if pipeline.len() <= MOST_TRIED {
+            figures.tried += 1;
+            let found: Vec<Option<Outcome>> = events.iter().map(|event| event.outcome).collect();
+            let (pipeline, answers) = match in_one_read {
+                true => (
+                    [&sent, end.request].concat(),
+                    [&answers, end.answer].concat(),
+                ),
+                false => (sent.clone(), answers.clone()),
+            };
+            let common = assignments::common(&pipeline, &answers);
+            let expected = common.as_ref().and_then(|common| common.get(..found.len()));
+            assert_eq!(Some(&found[..]), expected, "{}", shown());
+        }
+    }
+    figures.pipelines += 1;
+}
+
+/// Asserts that nothing is missing from the totals of a connection.
+fn assert_complete(talk: &mut Talk) {
+    let totals: Totals = talk.decoder.close(0).unwrap();
+    assert_eq!(
+        (totals.unpaired, totals.unmatched, totals.resyncs),
+        (0, 0, 0)
+    );
+    for (flow, moved) in [totals.request, totals.response]
+        .into_iter()
+        .zip(talk.offsets)
+    {
+        assert_eq!((flow.seen, flow.accounted()), (moved, moved));
+        let lost = flow.boundary + flow.unsynced + flow.truncated + flow.not_decoded;
+        assert_eq!(lost, 0, "{flow:?}");
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Compares this many pipelines made by `make`, from a seed of its own for each.
+fn run(make: fn(&mut Random) -> Vec<Request>, end: End, name: &str) {
+    let first = number("MEMBENCH_SEED", 1);
+    let last = first + number("MEMBENCH_PIPELINES", 4_000) / 2;
+    let servers = [Memcached::start(), Memcached::start()];
+    let mut figures = Figures::default();
+    let mut seed = first;
+    while seed < last {
+        let mut talks = [true, false].map(|has_reads| Talk::new(&servers[0], has_reads));
+        let mut second = TcpStream::connect(servers[1].address()).unwrap();
+        for stream in [&talks[0].stream, &talks[1].stream, &second] {
+            stream.set_nodelay(true).unwrap();
+        }
+        if end.answer[0] != 0x81 {
+            learn_version(&mut talks);
+        }
+        for _ in 0..PER_CONNECTION.min(last - seed) {
+            let mut random = Random::new(seed);
+            let pipeline = make(&mut random);
+            let talks = (&mut talks, &mut second);
+            compare(talks, &pipeline, &mut random, end, &mut figures);
+            seed += 1;
+        }
+        for talk in &mut talks {
+            assert_complete(talk);
+        }
+    }
+    assert_eq!(figures.pipelines, last - first);
+    eprintln!("{name}: {figures:?}");
+}
+
+/// Lets the decoders know the server's version, which decides how it reads refused lines.
+fn learn_version(talks: &mut [Talk; 2]) {
+    let [asking, other] = talks;
+    asking.stream.write_all(b"version\r\n").unwrap();
+    let mut answer = [0; 100];
+    let length = asking.stream.read(&mut answer).unwrap();
+    for talk in [asking, other] {
+        talk.push(Direction::Request, b"version\r\n");
+        talk.push(Direction::Response, &answer[..length]);
+        talk.decoder.clear_events();
+    }
+}
+
+#[test]
+fn random_pipelines_of_lines_have_no_wrong_outcome_and_none_open_that_the_answers_tell() {
+    run(generator::lines, END_OF_LINES, "lines");
+}
+
+#[test]
+fn random_pipelines_of_messages_have_no_wrong_outcome_and_none_open_that_the_answers_tell() {
+    run(generator::messages, END_OF_MESSAGES, "messages");
+}
