@@ -26,6 +26,8 @@ use memcached::Memcached;
 
 /// Pipelines on one connection.
 const PER_CONNECTION: u64 = 200;
+/// Number of pipelines after which the cas values that they compare are asked for again.
+const CAS_PERIOD: u64 = 4;
 /// Most requests of a pipeline whose assignments are all tried.
 const MOST_TRIED: usize = 7;
 
@@ -218,6 +220,21 @@ fn is_done(answer: &Response<'_>) -> bool {
     )
 }
 
+/// Returns the cas values of the server's items.
+fn cas_values(stream: &mut TcpStream) -> Vec<u64> {
+    let answers = ask(stream, b"gets a b c d\r\n", END_OF_LINES);
+    let mut left = &answers[..];
+    let mut found = Vec::new();
+    while !left.is_empty() {
+        let (answer, length) = next_answer(left);
+        left = &left[length..];
+        if let Response::Value { cas, .. } = answer {
+            found.extend(cas);
+        }
+    }
+    found
+}
+
 /// Counts over many pipelines.
 #[derive(Debug, Default)]
 struct Figures {
@@ -333,6 +350,8 @@ fn run(make: fn(&mut Random) -> Vec<Request>, end: End, name: &str) {
     let last = first + number("MEMBENCH_PIPELINES", 4_000) / 2;
     let servers = [Memcached::start(), Memcached::start()];
     let mut figures = Figures::default();
+    let mut asking = TcpStream::connect(servers[1].address()).unwrap();
+    let mut cas = Vec::new();
     let mut seed = first;
     while seed < last {
         let mut talks = [true, false].map(|has_reads| Talk::new(&servers[0], has_reads));
@@ -344,7 +363,10 @@ fn run(make: fn(&mut Random) -> Vec<Request>, end: End, name: &str) {
             learn_version(&mut talks);
         }
         for _ in 0..PER_CONNECTION.min(last - seed) {
-            let mut random = Random::new(seed);
+            if seed.is_multiple_of(CAS_PERIOD) || cas.is_empty() {
+                cas = cas_values(&mut asking);
+            }
+            let mut random = Random::new(seed, cas.clone());
             let pipeline = make(&mut random);
             let talks = (&mut talks, &mut second);
             compare(talks, &pipeline, &mut random, end, &mut figures);
