@@ -63,7 +63,9 @@ bench: setup ## print what recording, decoding and replaying cost here
 	$(PYTHON) benches/record_cost.py
 	$(PYTHON) benches/bystander.py
 
-soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100)
+soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100, _PIPELINES=1000000)
+	MEMBENCH_PIPELINES=$(or $(MEMBENCH_SOAK_PIPELINES),1000000) \
+	    cargo test --quiet --package membench-decode --test pipelines -- --nocapture
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak -o faulthandler_timeout=0
 
 fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 per target)

@@ -3,9 +3,9 @@
 use smallvec::SmallVec;
 
 use membench_event::answer::{Asked, Form, Forms, fits, is_error};
-use membench_event::{Outcome, waiting};
-use membench_protocol::Key;
+use membench_event::{Outcome, backlog};
 use membench_protocol::response::Response;
+use membench_protocol::{Key, MetaFlag};
 
 use super::context::Context;
 use super::open_requests::{Open, OpenRequests, tag};
@@ -23,12 +23,19 @@ pub(super) struct Echo {
 impl Echo {
     pub(super) fn new(context: &Context, response: &Response<'_>) -> Self {
         match response {
-            Response::Meta { flags, .. } => Self {
-                opaque: flags.token(b'O').map(|token| context.hasher.id(token)),
-                key: flags
-                    .token(b'k')
-                    .map(|word| context.key_id(&Key::new(word, flags.has(b'b')))),
-            },
+            Response::Meta { flags, .. } => {
+                let (mut echo, mut key, mut is_base64) = (Self::default(), None, false);
+                for MetaFlag { letter, token } in flags.clone() {
+                    match letter {
+                        b'O' => echo.opaque = Some(context.hasher.id(token)),
+                        b'k' => key = Some(token),
+                        b'b' => is_base64 = true,
+                        _ => {}
+                    }
+                }
+                echo.key = key.map(|word| context.key_id(&Key::new(word, is_base64)));
+                echo
+            }
             Response::Binary(answer) => Self {
                 opaque: Some(tag(answer.opcode, answer.opaque)),
                 key: answer
@@ -65,7 +72,7 @@ pub(super) struct Value {
 #[derive(Debug)]
 pub(super) struct Candidate {
     echo: Echo,
-    /// What it means to each form of request that it can answer.
+    /// The reply that it is to each form of request that it can answer.
     replies: SmallVec<[(Form, Reply); 2]>,
     /// Values of a retrieval; its reply is that of the keys without one.
     values: Vec<Value>,
@@ -170,7 +177,7 @@ impl Candidate {
     }
 }
 
-impl waiting::OpenRequests<Candidate> for OpenRequests {
+impl backlog::OpenRequests<Candidate> for OpenRequests {
     fn count(&self) -> usize {
         self.len()
     }

@@ -10,7 +10,7 @@ use membench_protocol::{Key, Request};
 
 use membench_event::answer::{Forms, is_retrieval};
 use membench_event::assignment::{Assignment, Rest, Unsolved};
-use membench_event::waiting::Waiting;
+use membench_event::backlog::Backlog;
 use membench_event::{Command, Event, Outcome};
 
 use super::context::Context;
@@ -47,7 +47,7 @@ pub(super) struct Pairing {
     /// Forms of the open requests, as far as responses wait.
     forms: Forms,
     /// Responses whose request is not certain yet.
-    waiting: Waiting<Candidate>,
+    waiting: Backlog<Candidate>,
     /// Such a response whose end has not come yet, and the number of requests that were open when it began.
     unfinished: Option<(Candidate, usize)>,
     /// True while responses cannot be paired, until the next barrier: requests finish at once without outcome.

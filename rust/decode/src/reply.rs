@@ -48,14 +48,12 @@ impl Reply {
 
     /// Keeps only what the reply has in common with another that is as possible.
     pub(super) fn agree(&mut self, other: &Self) {
-        fn keep<T: PartialEq>(one: &mut Option<T>, other: &Option<T>) {
-            if *one != *other {
-                *one = None;
-            }
+        fn common<T: Copy + PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
+            if one == other { one } else { None }
         }
-        keep(&mut self.outcome, &other.outcome);
-        keep(&mut self.value_size, &other.value_size);
-        keep(&mut self.cas, &other.cas);
+        self.outcome = common(self.outcome, other.outcome);
+        self.value_size = common(self.value_size, other.value_size);
+        self.cas = common(self.cas, other.cas);
     }
 }
 

@@ -56,7 +56,16 @@ pub struct Assignment {
     pub requests: usize,
     /// Number of answers that belong to those requests.
     pub answers: usize,
-    rows: Rows,
+    found: Found,
+}
+
+/// The assignments of a question.
+#[derive(Debug)]
+enum Found {
+    /// A single one: the request of each answer.
+    One(Vec<usize>),
+    /// Any number, as pairs.
+    Many(Rows),
 }
 
 /// Pairs of (requests passed, answers given), a row for each number of requests passed. A row holds only the numbers of
@@ -79,10 +88,13 @@ impl Assignment {
             Rest::Open => latest.last().map_or(0, |last| last + 1),
             Rest::Unanswered => question.requests(),
         };
+        if earliest == latest {
+            return Self::one(question, earliest, last);
+        }
         let mut rows = Rows::new(&earliest, &latest, last).ok_or(Unsolved::TooMany)?;
         rows.pass_forward(question, last);
-        let found = rows.pass_backward(question.answers(), last, rest);
-        if !found {
+        let is_possible = rows.pass_backward(question.answers(), last, rest);
+        if !is_possible {
             return Err(Unsolved::Impossible);
         }
         let (requests, answers) = match rest {
@@ -92,45 +104,69 @@ impl Assignment {
         Ok(Self {
             requests,
             answers,
-            rows,
+            found: Found::Many(rows),
+        })
+    }
+
+    /// Makes the only assignment of the first `last` requests, in which each answer has one place.
+    fn one(question: &impl Question, places: Vec<usize>, last: usize) -> Result<Self, Unsolved> {
+        let mut left = places.iter().peekable();
+        for request in 0..last {
+            let is_answered = left.next_if(|place| **place == request).is_some();
+            if !is_answered && !question.is_quiet(request) {
+                return Err(Unsolved::Impossible);
+            }
+        }
+        Ok(Self {
+            requests: last,
+            answers: places.len(),
+            found: Found::One(places),
         })
     }
 
     /// Number of pairs that were compared.
     pub fn pairs(&self) -> usize {
-        self.rows.cells.len()
+        match &self.found {
+            Found::One(places) => places.len(),
+            Found::Many(rows) => rows.cells.len(),
+        }
     }
 
     /// Answers that the request can have.
     pub fn answers_of(&self, request: usize) -> impl Iterator<Item = usize> {
-        self.rows.row(request).filter_map(move |(answer, cell)| {
-            let follows = self.rows.get(request + 1, answer + 1) & BACKWARD != 0;
-            (cell & ANSWERED != 0 && follows).then_some(answer)
-        })
+        let (only, rows) = match &self.found {
+            Found::One(places) => (places.binary_search(&request).ok(), None),
+            Found::Many(rows) => (None, Some(rows)),
+        };
+        let many = rows
+            .into_iter()
+            .flat_map(move |rows| rows.answers_of(request));
+        only.into_iter().chain(many)
     }
 
     /// Returns true if the request can have stayed unanswered.
     pub fn may_be_silent(&self, request: usize) -> bool {
-        self.rows.row(request).any(|(answer, cell)| {
-            cell & SILENT != 0 && self.rows.get(request + 1, answer) & BACKWARD != 0
-        })
+        match &self.found {
+            Found::One(places) => places.binary_search(&request).is_err(),
+            Found::Many(rows) => rows.may_be_silent(request),
+        }
     }
 }
 
 impl Rows {
-    /// Makes the rows up to `last` requests passed; `None` if they hold too many pairs.
-    fn new(earliest: &[usize], latest: &[usize], last: usize) -> Option<Self> {
+    /// Makes the rows up to `end` requests passed; `None` if they hold too many pairs.
+    fn new(earliest: &[usize], latest: &[usize], end: usize) -> Option<Self> {
         let mut rows = Self::default();
-        let (mut least, mut most, mut size) = (0, 0, 0);
-        for passed in 0..=last {
-            while latest.get(least).is_some_and(|place| *place < passed) {
-                least += 1;
+        let (mut low, mut high, mut size) = (0, 0, 0);
+        for passed in 0..=end {
+            while latest.get(low).is_some_and(|place| *place < passed) {
+                low += 1;
             }
-            while earliest.get(most).is_some_and(|place| *place < passed) {
-                most += 1;
+            while earliest.get(high).is_some_and(|place| *place < passed) {
+                high += 1;
             }
-            rows.starts.push((least, size));
-            size += most + 1 - least;
+            rows.starts.push((low, size));
+            size += high + 1 - low;
             // A row each is no ambiguity: long pipelines whose answers have one place are always solved.
             if size > MOST_PAIRS + 2 * passed {
                 return None;
@@ -185,6 +221,19 @@ impl Rows {
             .get(passed + 1)
             .map_or(start, |(_, start)| *start);
         least..least + (end - start)
+    }
+
+    fn answers_of(&self, request: usize) -> impl Iterator<Item = usize> {
+        self.row(request).filter_map(move |(answer, cell)| {
+            let follows = self.get(request + 1, answer + 1) & BACKWARD != 0;
+            (cell & ANSWERED != 0 && follows).then_some(answer)
+        })
+    }
+
+    fn may_be_silent(&self, request: usize) -> bool {
+        self.row(request).any(|(answer, cell)| {
+            cell & SILENT != 0 && self.get(request + 1, answer) & BACKWARD != 0
+        })
     }
 
     /// Marks the pairs that the requests before them can lead to, and the steps from them.

@@ -11,6 +11,7 @@
 mod anchor;
 pub mod answer;
 pub mod assignment;
+pub mod backlog;
 mod connection;
 mod event;
 mod failure;
@@ -18,7 +19,6 @@ pub mod ledger;
 mod number;
 mod sample;
 mod segment;
-pub mod waiting;
 
 pub use anchor::Anchor;
 pub use connection::{CloseSide, ConnectionRow, LossRow, Transport};

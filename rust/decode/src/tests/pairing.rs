@@ -411,9 +411,12 @@ fn facts(request: &str, answer: Option<(&str, usize)>) -> Vec<Facts> {
     if let Response::Value { key, size, .. } = &given {
         return asked
             .keys
-            .map(|asked| match asked.raw() == key.raw() {
-                true => (Some(Hit), Some(*size), None, time),
-                false => (Some(Miss), None, None, time),
+            .map(|asked| {
+                if asked.raw() == key.raw() {
+                    (Some(Hit), Some(*size), None, time)
+                } else {
+                    (Some(Miss), None, None, time)
+                }
             })
             .collect();
     }

@@ -313,10 +313,12 @@ pub(crate) fn messages(random: &mut Random) -> Vec<Request> {
     let own = random.chance(30);
     (0..count)
         .map(|place| {
-            let opaque = match own {
-                true => place,
-                false if random.chance(80) => 0,
-                false => random.below(2),
+            let opaque = if own {
+                place
+            } else if random.chance(80) {
+                0
+            } else {
+                random.below(2)
             };
             let (quiet, loud, extras) =
                 OPCODES[only.unwrap_or_else(|| random.below(OPCODES.len()))];

@@ -112,7 +112,7 @@ impl Talk {
 fn ask(stream: &mut TcpStream, bytes: &[u8], end: End) -> Vec<u8> {
     stream.write_all(&[bytes, end.request].concat()).unwrap();
     let mut answers = Vec::new();
-    let mut part = [0; 65_536];
+    let mut part = [0; 8_192];
     while !answers.ends_with(end.answer) {
         let length = stream.read(&mut part).unwrap();
         assert!(length > 0, "memcached closed: {}", bytes.escape_ascii());
@@ -196,9 +196,10 @@ fn truth(stream: &mut TcpStream, pipeline: &[Request], end: End) -> Vec<Outcome>
             let is_created = command == Command::MetaArithmetic && is_new;
             let ordinary = is_silent(command, &answer)
                 || command == Command::MetaArithmetic && is_done(&answer) && !is_created;
-            let found = match request.quiet && ordinary {
-                true => Outcome::Suppressed,
-                false => outcome(command, &answer),
+            let found = if request.quiet && ordinary {
+                Outcome::Suppressed
+            } else {
+                outcome(command, &answer)
             };
             let rest = keys.len().max(1) - (outcomes.len() - before);
             outcomes.extend(vec![found; rest]);
@@ -308,12 +309,13 @@ fn compare(
         if pipeline.len() <= MOST_TRIED {
             figures.tried += 1;
             let found: Vec<Option<Outcome>> = events.iter().map(|event| event.outcome).collect();
-            let (pipeline, answers) = match in_one_read {
-                true => (
+            let (pipeline, answers) = if in_one_read {
+                (
                     [&sent, end.request].concat(),
                     [&answers, end.answer].concat(),
-                ),
-                false => (sent.clone(), answers.clone()),
+                )
+            } else {
+                (sent.clone(), answers.clone())
             };
             let common = assignments::common(&pipeline, &answers);
             let expected = common.as_ref().and_then(|common| common.get(..found.len()));

@@ -2,7 +2,7 @@
 
 use membench_event::answer::{Asked, Forms, fits, outcome};
 use membench_event::assignment::{Assignment, Rest, Unsolved};
-use membench_event::waiting::Waiting;
+use membench_event::backlog::Backlog;
 use membench_event::{Command, Outcome, Protocol};
 use membench_protocol::Response;
 
@@ -69,7 +69,7 @@ pub(crate) struct Outstanding {
     /// Forms of the requests, as far as answers wait.
     forms: Forms,
     /// Answers whose request is not certain yet.
-    waiting: Waiting<Candidate>,
+    waiting: Backlog<Candidate>,
     /// Such an answer whose end has not come yet.
     unfinished: Option<Candidate>,
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use membench_event::answer::{Asked, Form, Forms};
-use membench_event::waiting::OpenRequests;
+use membench_event::backlog::OpenRequests;
 use membench_event::{Command, Outcome};
 
 use crate::make::bytes::Sizes;

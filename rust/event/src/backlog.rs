@@ -10,6 +10,9 @@ const PAIRS_PER_ANSWER: usize = 64;
 /// Number of requests behind an answer's own that are searched for another one that it can belong to.
 const NEAR: usize = 64;
 
+/// Number of answers whose memory is kept for the next ones.
+const KEPT: usize = 64;
+
 /// Open requests of one connection, oldest first, as answers of type `A` find them.
 pub trait OpenRequests<A> {
     /// Number of requests.
@@ -29,7 +32,7 @@ struct Waited<A> {
 
 /// Waiting answers of one connection, in the order received.
 #[derive(Debug)]
-pub struct Waiting<A> {
+pub struct Backlog<A> {
     answers: Vec<Waited<A>>,
     /// Number of the oldest requests that are known to be quiet.
     quiet: usize,
@@ -41,12 +44,12 @@ pub struct Waiting<A> {
 }
 
 /// The open requests with the answers that wait for them.
-struct Asked<'a, A, R> {
+struct Pending<'a, A, R> {
     requests: &'a R,
     answers: &'a [Waited<A>],
 }
 
-impl<A> Default for Waiting<A> {
+impl<A> Default for Backlog<A> {
     fn default() -> Self {
         Self {
             answers: Vec::new(),
@@ -57,7 +60,7 @@ impl<A> Default for Waiting<A> {
     }
 }
 
-impl<A> Waiting<A> {
+impl<A> Backlog<A> {
     /// Returns true if no answer waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -131,7 +134,7 @@ impl<A> Waiting<A> {
         requests: &impl OpenRequests<A>,
         rest: Rest,
     ) -> Result<Assignment, Unsolved> {
-        let asked = Asked {
+        let asked = Pending {
             requests,
             answers: &self.answers,
         };
@@ -158,11 +161,13 @@ impl<A> Waiting<A> {
 
     /// Forgets all answers, and the requests they wait for.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.answers.clear();
+        self.answers.shrink_to(KEPT);
+        (self.quiet, self.passed, self.patience) = (0, 0, 0);
     }
 }
 
-impl<A, R: OpenRequests<A>> Question for Asked<'_, A, R> {
+impl<A, R: OpenRequests<A>> Question for Pending<'_, A, R> {
     fn requests(&self) -> usize {
         self.requests.count()
     }
