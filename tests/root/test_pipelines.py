@@ -53,6 +53,11 @@ LINES = [
     Pipeline(ONE, b"md [] q\r\nma [] q\r\nmg {} q\r\n", "md not_found ma not_found mg hit"),
     Pipeline(TEXT, b"ma {} q v\r\nmg {} q v\r\n", "ma client_error mg hit:3"),
     Pipeline(TEXT, b"ma {} O1 q\r\nma {} O2 q\r\n", "ma client_error ma client_error"),
+    Pipeline(
+        TEXT,
+        b"mg [] O1 q\r\nma {} O2 q\r\nma [] O1 q\r\n",
+        "mg suppressed ma client_error ma not_found",
+    ),
     Pipeline(b"", b"mg [] q k\r\nms [] 1 k\r\nx\r\n", "mg suppressed ms stored"),
     Pipeline(ONE, b"mg [] q\r\nmd {}\r\nmd {}\r\n", "mg suppressed md deleted md not_found"),
     Pipeline(ONE, b"mg {} q\r\nmd {}\r\nma {}\r\n", "mg hit md deleted ma not_found"),

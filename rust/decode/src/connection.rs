@@ -374,6 +374,18 @@ impl Connection {
         *known += lost;
     }
 
+    /// Settles open requests after the server has read the connection's end. Inside a value it has not sent the answers
+    /// to the requests before.
+    pub(super) fn settle_rest(&mut self, context: &mut Context) {
+        let has_answered = self.barriers == Barriers::Reads
+            && !context.client_side
+            && !self.reads_on
+            && !self.requests.in_value();
+        if has_answered && context.responses == Responses::Bytes {
+            self.pairing.settle_rest(context);
+        }
+    }
+
     /// Closes the connection: incomplete messages are boundary, open requests get no outcome.
     pub(super) fn close(mut self: Box<Self>, context: &mut Context) -> Totals {
         self.sends.settle(context, &mut self.pairing);

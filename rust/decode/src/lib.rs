@@ -272,6 +272,15 @@ impl Decoder {
         Some(ended.close(&mut self.context))
     }
 
+    /// Closes a connection as [`close`](Self::close) does, after the server has read to its end. It has sent every answer
+    /// by then, so quiet requests still open have none.
+    pub fn close_read_to_end(&mut self, connection: u32) -> Option<Totals> {
+        if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
+            open.settle_rest(&mut self.context);
+        }
+        self.close(connection)
+    }
+
     /// Totals of an open connection so far.
     pub fn totals(&self, connection: u32) -> Option<Totals> {
         if let Some(datagrams) = self.datagrams.get(&connection) {

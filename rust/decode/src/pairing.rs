@@ -191,7 +191,7 @@ impl Pairing {
     }
 
     /// Settles the open requests when no more responses come to them. Leaves all open if a response is missing.
-    fn settle_rest(&mut self, context: &mut Context) {
+    pub(super) fn settle_rest(&mut self, context: &mut Context) {
         if self.unfinished.is_some() {
             return;
         }

@@ -48,6 +48,9 @@ impl Asked {
     }
 }
 
+/// Start of the only error that tells its command.
+const NOT_NUMERIC: &[u8] = b"cannot increment or decrement";
+
 /// Most distinct forms that are numbered.
 const MOST_FORMS: usize = 250;
 /// Number of forms above which old ones are better forgotten.
@@ -204,6 +207,9 @@ fn refuses(response: &Response<'_>) -> bool {
 fn fits_command(command: Command, response: &Response<'_>) -> bool {
     use Command as C;
     match response {
+        Response::ClientError(text) if text.starts_with(NOT_NUMERIC) => {
+            matches!(command, C::Incr | C::Decr | C::MetaArithmetic)
+        }
         Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
         Response::Binary(answer) => has_opcode_of(command, answer),
         _ if command == C::Other => !matches!(response, Response::Value { .. }),

@@ -235,7 +235,8 @@ impl Session {
         self.decoder
             .lose_tail(connection, Direction::Response, close.response_offset);
         if self.sockets.is_read_to_end(connection) {
-            self.close(connection);
+            let totals = self.decoder.close_read_to_end(connection);
+            self.note_closed(connection, totals);
         } else {
             self.lingering.add(header.cookie, connection, header.time);
             self.let_go(header.time);
@@ -263,7 +264,12 @@ impl Session {
     }
 
     fn close(&mut self, connection: u32) {
-        if let Some(totals) = self.decoder.close(connection) {
+        let totals = self.decoder.close(connection);
+        self.note_closed(connection, totals);
+    }
+
+    fn note_closed(&mut self, connection: u32, totals: Option<Totals>) {
+        if let Some(totals) = totals {
             self.sockets.settle(connection, &totals);
             self.totals.add(&totals);
         }

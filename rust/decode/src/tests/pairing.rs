@@ -25,8 +25,8 @@ fn assert_outcomes(requests: &[u8], answers: &[u8], expected: Expected<'_>) -> V
         .reads(b"version\r\n")
         .sends(b"VERSION 1.6.18\r\n")
         .end();
-    let last = events.pop().expect("the version");
-    assert_eq!((last.command, last.outcome), (Command::Version, OK));
+    let version = events.pop().expect("the version");
+    assert_eq!((version.command, version.outcome), (Command::Version, OK));
     let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
     assert_eq!(found, expected, "{}", requests.escape_ascii());
     let lost = (totals.unpaired, totals.unmatched, totals.response.unsynced);
@@ -93,8 +93,14 @@ fn an_error_repeats_no_token_and_may_answer_any_request() {
     );
     assert_outcomes(
         b"mg a O1 q\r\nma b O2 q\r\nma a O1 q\r\nmn\r\n",
-        &lines(&[REFUSED, b"NF O1\r\nMN\r\n"]),
+        b"CLIENT_ERROR no\r\nNF O1\r\nMN\r\n",
         &[None, None, Some(NotFound), OK],
+    );
+    // This one tells that a counter was asked for.
+    assert_outcomes(
+        b"mg a O1 q\r\nma b O2 q\r\nma a O1 q\r\nmn\r\n",
+        &lines(&[REFUSED, b"NF O1\r\nMN\r\n"]),
+        &[Some(Suppressed), Some(ClientError), Some(NotFound), OK],
     );
 }
 
@@ -255,6 +261,30 @@ fn without_a_barrier_requests_are_settled_as_soon_as_they_are_certain() {
     let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
     assert_eq!(found, [None, Some(Hit), None, Some(Miss)]);
     assert_eq!(totals.unmatched, 0);
+}
+
+#[test]
+fn quiet_requests_are_settled_when_the_server_has_read_to_the_end() {
+    let ends = |requests: &[u8], is_read_to_end: bool| {
+        let mut exchange = exchange();
+        exchange.reads(requests).sends(b"HD O2\r\n");
+        if is_read_to_end {
+            exchange.decoder.close_read_to_end(0);
+        } else {
+            exchange.decoder.close(0);
+        }
+        let events = exchange.decoder.events();
+        events.iter().map(|event| event.outcome).collect::<Vec<_>>()
+    };
+    let pipeline = b"mg a q O1\r\nmg b q O2\r\nmg c q O3\r\n";
+    // What follows an answer is settled by the end only.
+    assert_eq!(
+        ends(pipeline, true),
+        [Some(Suppressed), Some(Hit), Some(Suppressed)]
+    );
+    assert_eq!(ends(pipeline, false), [Some(Suppressed), Some(Hit), None]);
+    let in_value = [&pipeline[..], b"set v 0 0 5\r\nab"].concat();
+    assert_eq!(ends(&in_value, true), [Some(Suppressed), Some(Hit), None]);
 }
 
 #[test]
@@ -499,7 +529,8 @@ proptest! {
                 .copied()
                 .filter(|answer| can_have(request, answer))
                 .collect();
-            if !(*silent && parsed_request(request).quiet()) && !possible.is_empty() {
+            let is_silent = *silent && parsed_request(request).quiet();
+            if !is_silent && !possible.is_empty() {
                 answers.push((*answer.get(&possible), call));
                 call += usize::from(is_split);
             }
