@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use membench_common::counter;
+use membench_decode::Responses;
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
 use crate::recorder::inquiry::Inquiry;
@@ -19,6 +21,8 @@ pub(crate) struct Calls {
     session: Session,
     /// True if the servers' counters speak of the same connections as the recording.
     is_comparable: bool,
+    /// True if responses are followed no further than their number and bytes.
+    only_counts: bool,
 }
 
 impl Calls {
@@ -38,6 +42,7 @@ impl Calls {
             kernel,
             session: setup.session(description.anchor, open_before, 0),
             is_comparable,
+            only_counts: options.responses == Responses::None,
         };
         (calls, description)
     }
@@ -90,11 +95,16 @@ impl Calls {
     pub(crate) fn ledger(&mut self) -> Ledger {
         let misses = self.kernel.misses().unwrap_or_default();
         let rings = self.kernel.ring_full_by_ring();
-        let counters = Counters::from(&self.kernel.counters());
+        let kernel = self.kernel.counters();
+        let skipped = Skipped {
+            misses,
+            are_numbered: kernel[counter::UNNUMBERED as usize] == 0 && !self.only_counts,
+        };
+        let counters = Counters::from(&kernel);
         ledger(
             &self.session,
             counters,
-            misses,
+            skipped,
             rings,
             self.kernel.malformed(),
         )
@@ -127,19 +137,38 @@ impl Calls {
     }
 }
 
+/// Runs of the kernel programs that the kernel skipped.
+#[derive(Clone, Copy, Default)]
+struct Skipped {
+    misses: Misses,
+    /// True if sequence numbers count every byte of the followed sockets, so that a call which nobody saw leaves a gap.
+    are_numbered: bool,
+}
+
+impl Skipped {
+    /// Returns how many of the runs may have been calls on followed sockets, without a gap that tells.
+    fn unexplained(self, recovered: u64) -> u64 {
+        if self.are_numbered {
+            return 0;
+        }
+        self.misses.calls.saturating_sub(recovered)
+    }
+}
+
 /// Adds to a session's ledger what only the kernel's side knows.
 fn ledger(
     session: &Session,
     counters: Counters,
-    misses: Misses,
+    skipped: Skipped,
     ring_full_by_ring: Vec<u64>,
     malformed: u64,
 ) -> Ledger {
     let mut ledger = Ledger {
-        misses_aside: misses.aside,
+        misses_aside: skipped.misses.aside,
+        runs_skipped: skipped.misses.calls,
         ring_full_by_ring,
         malformed,
-        ..session.ledger(counters, misses.calls)
+        ..session.ledger(counters, skipped.unexplained(counters.calls_recovered))
     };
     ledger.complete = Some(ledger.nothing_lost());
     ledger
@@ -147,7 +176,7 @@ fn ledger(
 
 #[cfg(test)]
 mod tests {
-    use membench_decode::{Decoder, Responses, privacy::KeyHasher};
+    use membench_decode::{Decoder, privacy::KeyHasher};
 
     use super::*;
     use crate::session::peer::OwnAddresses;
@@ -166,7 +195,7 @@ mod tests {
         let sockets = Sockets::new(own, 1, OpenBefore::default(), Vec::new());
         let session = Session::new(decoder, sockets);
         let counters = Counters::default();
-        let ledger = ledger(&session, counters, Misses::default(), vec![0], malformed);
+        let ledger = ledger(&session, counters, Skipped::default(), vec![0], malformed);
         let lost: Vec<_> = ledger
             .losses()
             .into_iter()
