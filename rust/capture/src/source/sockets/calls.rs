@@ -183,6 +183,18 @@ mod tests {
     use crate::session::sockets::Sockets;
 
     #[test]
+    fn skipped_runs_are_a_loss_only_where_no_gap_would_tell_and_nobody_recovered_the_call() {
+        let misses = Misses { calls: 9, aside: 2 };
+        for (are_numbered, recovered, unexplained) in [(true, 0, 0), (false, 7, 2), (false, 9, 0)] {
+            let skipped = Skipped {
+                misses,
+                are_numbered,
+            };
+            assert_eq!(skipped.unexplained(recovered), unexplained);
+        }
+    }
+
+    #[test]
     fn a_malformed_record_is_a_loss_of_its_own_and_nothing_else() {
         let (mut malformed, mut taken) = (0, 0);
         let records: [&[u8]; 3] = [&[], &[0xff; 7], &[0xff; 200]];
