@@ -16,12 +16,21 @@ use membench_common::{counter, field, responses};
 
 use crate::{follow, stream::storage};
 
-/// By thread: the addresses of the sockets on which the first programs have dealt with its last receive and send; 0 once
-/// the standby has seen that. Only the thread's own calls touch its entry. User space sets the size.
-#[btf_map(name = "marks")]
-static MARKS: LruHashMap<u32, [u64; 2], 1> = LruHashMap::new();
+/// A call that a first program has dealt with. A later call replaces or removes it, so that it seldom outlives the one it
+/// stands for where the standby was skipped.
+#[repr(C)]
+struct Mark {
+    /// Address of the socket; 0 for none.
+    sock: u64,
+    /// A [`Way`].
+    way: u64,
+}
 
-/// Direction of a call; the index of its mark.
+/// By thread: its last call. Only the thread's own calls touch its entry. User space sets the size.
+#[btf_map(name = "marks")]
+static MARKS: LruHashMap<u32, Mark, 1> = LruHashMap::new();
+
+/// Direction of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Receive = 0,
@@ -70,25 +79,28 @@ fn has_sequence(sock: Structure, way: Way) -> bool {
 #[inline(always)]
 fn leave_mark(sock: Structure, way: Way) {
     let thread = context::thread();
+    let mark = Mark {
+        sock: sock.address(),
+        way: way as u64,
+    };
     match MARKS.get_ptr_mut(thread) {
         // SAFETY: a map's value, which outlives the program.
-        Some(marks) => unsafe { (*marks)[way as usize] = sock.address() },
+        Some(last) => unsafe { *last = mark },
         None => {
-            let mut marks = [0; 2];
-            marks[way as usize] = sock.address();
             // The map always has room: it drops the thread that was idle for longest.
-            let _ = MARKS.insert(thread, marks, u64::from(BPF_ANY));
+            let _ = MARKS.insert(thread, mark, u64::from(BPF_ANY));
         }
     }
 }
 
-/// True if the mark is there. Removes it: it stands for one call.
+/// True if the mark of this call is there. Removes any: it stands for one call.
 #[inline(always)]
 fn take_mark(sock: Structure, way: Way) -> bool {
-    let Some(marks) = MARKS.get_ptr_mut(context::thread()) else {
+    let Some(last) = MARKS.get_ptr_mut(context::thread()) else {
         return false;
     };
     // SAFETY: a map's value, which outlives the program.
-    let mark = unsafe { core::mem::take(&mut (*marks)[way as usize]) };
-    mark == sock.address()
+    let (marked, marked_way) = unsafe { ((*last).sock, (*last).way) };
+    unsafe { (*last).sock = 0 };
+    marked == sock.address() && marked_way == way as u64
 }
