@@ -275,10 +275,15 @@ fn account(
     })
     .unwrap();
     let mut messages = Messages::default();
-    let exchanges = play(&mut network, |made| {
-        messages.drain(&mut kernel);
-        !enough(made, &mut kernel)
-    });
+    // A gap shows only behind a call that was seen.
+    for (client, server) in &mut network.pairs {
+        exchange(&mut **client, &mut **server, 0);
+    }
+    let exchanges = PAIRS as u64
+        + play(&mut network, |made| {
+            messages.drain(&mut kernel);
+            !enough(made, &mut kernel)
+        });
     messages.drain(&mut kernel);
     kernel.detach();
     messages.drain(&mut kernel);
@@ -290,9 +295,12 @@ fn account(
         counter::RECOVERED,
     ]
     .map(|index| counted[index as usize]);
-    let lost = &counted[counter::RECORD_LIMIT as usize..counter::RECOVERED as usize];
-    assert!(lost.iter().all(|lost| *lost == 0), "{lost:?}");
-    assert_eq!(counted[counter::RING_FULL as usize], 0);
+    // On a starved machine the programs may have to wait for this thread, and then only count calls.
+    for (index, lost) in (0..).zip(&counted[..counter::RECOVERED as usize]) {
+        let may_be =
+            index < counter::RING_FULL || [counter::MISSED, counter::UNATTENDED].contains(&index);
+        assert!(may_be || *lost == 0, "counter {index}: {lost}");
+    }
     assert_eq!(messages.twice, Vec::new());
     Account {
         made: network.per_exchange * exchanges,
@@ -407,7 +415,7 @@ fn standby_programs_see_the_calls_for_which_the_first_were_skipped() {
             assert_eq!(account.seen + account.gaps, account.made);
             // Only these sockets are in use, so every skipped run is one of their calls.
             let explained = account.recovered + account.gaps;
-            assert!((explained..=explained + PAIRS as u64).contains(&account.skipped));
+            assert_eq!(explained, account.skipped);
         }
     });
 }
@@ -501,7 +509,10 @@ fn a_socket_that_several_threads_use_is_seen_once_a_call() {
     assert_eq!(messages.twice, Vec::new());
     assert!(seen <= threads * each, "{seen}");
     if !KernelTypes::read().unwrap().preempts_tracepoints() {
-        assert_eq!((seen, counted[counter::RECOVERED as usize]), (threads * each, 0));
+        assert_eq!(
+            (seen, counted[counter::RECOVERED as usize]),
+            (threads * each, 0)
+        );
     }
 }
 

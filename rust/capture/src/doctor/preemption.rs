@@ -18,7 +18,9 @@ const SAFE_CANDIDATE: u32 = 7;
 /// Examines the kernel under a capture that is attached.
 pub(super) fn examine(facts: &Facts) -> Result<Check> {
     let preempts = KernelTypes::read()?.preempts_tracepoints();
-    let model = fs::read_to_string(MODELS).ok().and_then(|text| active(&text));
+    let model = fs::read_to_string(MODELS)
+        .ok()
+        .and_then(|text| active(&text));
     let model = model.or_else(|| built_for(&fs::read_to_string(VERSION).ok()?));
     let model = model.unwrap_or_else(|| "unknown model".into());
     let standby = if facts.standby { "used" } else { "not used" };

@@ -139,7 +139,10 @@ impl Hooks {
         for one in self.hooked() {
             programs.push(attach(object, *one, false).map_err(explained)?);
             after_each();
-            for second in program::STANDBY.iter().filter(|(_, at)| standby && *at == one.1) {
+            for second in program::STANDBY
+                .iter()
+                .filter(|(_, at)| standby && *at == one.1)
+            {
                 programs.push(attach(object, *second, true).map_err(explained)?);
                 after_each();
             }

@@ -86,8 +86,10 @@ impl Kernel {
         let offsets = hooks.offsets(types, &options.followed)?;
         let cpus = possible_cpus()?;
         let mut object = object(cpus)?;
-        let standby =
-            hooks.have_standby() && options.standby.unwrap_or_else(|| types.preempts_tracepoints());
+        let standby = hooks.have_standby()
+            && options
+                .standby
+                .unwrap_or_else(|| types.preempts_tracepoints());
         hooks.select(&mut object, cpus, standby)?;
         globals::set(&mut object, options, &offsets, standby)?;
         // Makes the maps; programs are loaded one by one.
