@@ -48,10 +48,8 @@ pub const PACKETS_DROPPED: u32 = 20;
 pub const PACKETS_UNREADABLE: u32 = 21;
 /// Calls that a standby program recorded, because the kernel had skipped the first program.
 pub const RECOVERED: u32 = 22;
-/// Calls on followed sockets whose bytes no sequence number counts: a skipped call leaves no gap there.
-pub const UNNUMBERED: u32 = 23;
 /// Number of counters.
-pub const COUNT: usize = 24;
+pub const COUNT: usize = 23;
 /// Room for the counters: a power of two, so that a mask bounds an index.
 pub const STRIDE: usize = 32;
 

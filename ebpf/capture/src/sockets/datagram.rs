@@ -122,7 +122,7 @@ fn begin(moved: Moved<Structure>, scratch: &mut Scratch, kind: u32) -> Option<Co
     let Some(state) = storage::state(sock) else {
         return lose(moved, counter::NO_STATE);
     };
-    state.identify(sock, counters);
+    state.identify(sock);
     if !announce::announce(state, sock, counters, time) {
         return lose(moved, counter::RING_FULL);
     }

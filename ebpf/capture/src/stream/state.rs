@@ -163,7 +163,7 @@ impl State {
     #[inline(always)]
     pub fn note_receive(&mut self, sock: impl Sock, counters: Counters, length: u32) {
         let Some(tcp) = self.begin(sock, length, 0) else {
-            return counters.add(counter::UNNUMBERED, 1);
+            return;
         };
         let end = tcp.read::<u32>(field::TCP_COPIED);
         self.received()
@@ -174,7 +174,7 @@ impl State {
     #[inline(always)]
     pub fn note_send(&mut self, sock: impl Sock, counters: Counters, length: u32) {
         let Some(tcp) = self.begin(sock, 0, length) else {
-            return counters.add(counter::UNNUMBERED, 1);
+            return;
         };
         let end = tcp.read::<u32>(field::TCP_WRITTEN);
         self.sent()
@@ -195,9 +195,8 @@ impl State {
 
     /// Makes sure that the cookie of a socket without streams is known.
     #[inline(always)]
-    pub fn identify(&mut self, sock: impl Sock, counters: Counters) {
+    pub fn identify(&mut self, sock: impl Sock) {
         self.begin(sock, 0, 0);
-        counters.add(counter::UNNUMBERED, 1);
     }
 
     /// Returns the socket's TCP half. On the first call, also notes the cookie and whether bytes had moved before.

@@ -76,7 +76,7 @@ pub fn returned(ctx: &BtfTracePointContext) -> Option<()> {
     let is_datagram = sock.is_udp();
     let state = state(sock, counters, length, is_datagram)?;
     if is_datagram {
-        state.identify(sock, counters);
+        state.identify(sock);
     } else if call.is_send() {
         state.note_send(sock, counters, length);
     } else {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use membench_common::counter;
 use membench_decode::Responses;
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
@@ -15,14 +14,17 @@ use crate::source::decoded::Decoded;
 use crate::source::{Comparison, Description, Drained, Lost, Setup};
 use crate::{Kernel, Misses, Record, Side, SourceSpec, clock};
 
+/// Protocol of sockets whose bytes have sequence numbers.
+const IPPROTO_TCP: u16 = 6;
+
 /// The kernel's hooks, attached, and the session that they fill.
 pub(crate) struct Calls {
     kernel: Kernel,
     session: Session,
     /// True if the servers' counters speak of the same connections as the recording.
     is_comparable: bool,
-    /// True if responses are followed no further than their number and bytes.
-    only_counts: bool,
+    /// True if sequence numbers count every byte of the followed sockets, so that a call which nobody saw leaves a gap.
+    are_numbered: bool,
 }
 
 impl Calls {
@@ -42,7 +44,8 @@ impl Calls {
             kernel,
             session: setup.session(description.anchor, open_before, 0),
             is_comparable,
-            only_counts: options.responses == Responses::None,
+            // Without records of responses, no program follows their sequence.
+            are_numbered: options.responses != Responses::None,
         };
         (calls, description)
     }
@@ -50,9 +53,12 @@ impl Calls {
     pub(crate) fn drain(&mut self, limit: usize, sink: &mut impl FnMut(&Decoded<'_>)) -> Drained {
         let mut oldest = u64::MAX;
         let now = clock::monotonic_ns();
-        let session = &mut self.session;
+        let (session, are_numbered) = (&mut self.session, &mut self.are_numbered);
         let taken = self.kernel.drain(limit, &mut |record: Record<'_>| {
             oldest = oldest.min(record.time());
+            if let Record::Socket { socket, .. } = &record {
+                *are_numbered &= socket.protocol == IPPROTO_TCP;
+            }
             session.take(&record);
         });
         session.hand_on(sink);
@@ -95,12 +101,11 @@ impl Calls {
     pub(crate) fn ledger(&mut self) -> Ledger {
         let misses = self.kernel.misses().unwrap_or_default();
         let rings = self.kernel.ring_full_by_ring();
-        let kernel = self.kernel.counters();
         let skipped = Skipped {
             misses,
-            are_numbered: kernel[counter::UNNUMBERED as usize] == 0 && !self.only_counts,
+            are_numbered: self.are_numbered,
         };
-        let counters = Counters::from(&kernel);
+        let counters = Counters::from(&self.kernel.counters());
         ledger(
             &self.session,
             counters,
@@ -141,7 +146,6 @@ impl Calls {
 #[derive(Clone, Copy, Default)]
 struct Skipped {
     misses: Misses,
-    /// True if sequence numbers count every byte of the followed sockets, so that a call which nobody saw leaves a gap.
     are_numbered: bool,
 }
 
