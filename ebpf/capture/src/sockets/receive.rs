@@ -34,17 +34,13 @@ pub fn received<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     if !follow::is_followed(sock, storage::outlived_port) || flags & ASIDE != 0 {
         return None;
     }
-    let length = ctx.arg::<i32>(1);
-    if STANDBY && length > 0 && standby::is_done(sock, Way::Receive) {
-        return None;
-    }
     let counters = Counters::for_program(if STANDBY {
         program::RECEIVE_STANDBY
     } else {
         program::RECEIVE
     })?;
     // A standby repeats what has no effect when it is done twice.
-    match length {
+    match ctx.arg::<i32>(1) {
         0 => ended(sock, counters),
         length if length > 0 => read::<STANDBY>(sock, counters, length as u32, flags),
         _ => failed(sock),
@@ -74,6 +70,9 @@ fn read<const STANDBY: bool>(
     length: u32,
     flags: i32,
 ) -> Option<()> {
+    if STANDBY && standby::is_done(sock, Way::Receive) {
+        return None;
+    }
     rules::count_receive(counters, length);
     standby::note::<STANDBY>(sock, Way::Receive, counters);
     if follow::is_client() && follow::responses() == responses::NONE {
