@@ -241,7 +241,7 @@ fn stay_on_last_cpu() {
     sched_setaffinity(None, &cpus).unwrap();
 }
 
-/// What became of a load's calls.
+/// The calls of a load, by their fate.
 #[derive(Clone, Copy, Debug)]
 struct Account {
     made: u64,
@@ -386,8 +386,10 @@ fn in_each_model(test: impl Fn()) {
     fs::write(MODEL, active).unwrap();
 }
 
-/// Compares a capture without standby programs, which must miss calls, with one that has them, of as many calls.
-fn compare(network: impl Fn() -> Network, responses: Responses) -> [Account; 2] {
+/// Makes a capture without standby programs, which must miss calls, and one with them, of as many calls: of those for
+/// which the first programs were skipped it must miss less than one in `factor`. How many are skipped differs from run
+/// to run, so that is no comparison.
+fn compare(network: impl Fn() -> Network, responses: Responses, factor: u64) -> [Account; 2] {
     let mut exchanges = 0;
     let alone = account(network(), false, responses, |made, kernel| {
         exchanges = made;
@@ -398,7 +400,8 @@ fn compare(network: impl Fn() -> Network, responses: Responses) -> [Account; 2] 
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let share = alone.unseen() as f64 / alone.made as f64;
     assert!(share > LEAST_SHARE, "{share}");
-    assert!(both.unseen() * 10 <= alone.unseen());
+    assert!(both.recovered > 0);
+    assert!(both.unseen() * factor <= both.unseen() + both.recovered);
     [alone, both]
 }
 
@@ -410,7 +413,7 @@ fn standby_programs_see_the_calls_for_which_the_first_were_skipped() {
         return;
     }
     in_each_model(|| {
-        for account in compare(Network::tcp, Responses::Bytes) {
+        for account in compare(Network::tcp, Responses::Bytes, 10) {
             // Every call is seen, or leaves a gap.
             assert_eq!(account.seen + account.gaps, account.made);
             // Only these sockets are in use, so every skipped run is one of their calls.
@@ -428,11 +431,11 @@ fn standby_programs_see_calls_that_move_no_sequence_number() {
         return;
     }
     in_each_model(|| {
-        compare(Network::udp, Responses::Bytes);
-        compare(Network::tcp, Responses::None);
-        compare(Network::tcp_clients, Responses::Bytes);
+        compare(Network::udp, Responses::Bytes, 5);
+        compare(Network::tcp, Responses::None, 5);
+        compare(Network::tcp_clients, Responses::Bytes, 5);
         let path = SocketPath::new();
-        compare(|| Network::unix(&path.0), Responses::Bytes);
+        compare(|| Network::unix(&path.0), Responses::Bytes, 5);
     });
 }
 

@@ -1,4 +1,4 @@
-//! How this kernel preempts tasks → if it preempts programs at tracepoints, and what that means here.
+//! This kernel's preemption of tasks → if it preempts programs at tracepoints, and if they are detached safely.
 
 use std::fs;
 
