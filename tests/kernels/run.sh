@@ -19,12 +19,12 @@ esac
 python=$PWD/.venv/bin/python
 
 tests=
-[ -n "$update" ] || tests=$(cargo test --quiet --profile fast --no-run --message-format=json -p membench-capture --test kernel |
+[ -n "$update" ] || tests=$(cargo test --quiet --profile fast --no-run --message-format=json -p membench-capture --test kernel --test kernel_preemption |
     "$python" -c 'import json, sys
 for line in sys.stdin:
     told = json.loads(line)
-    if told.get("executable") and told["target"]["name"] == "kernel":
-        print(told["executable"])') || exit 1
+    if told.get("executable") and told["target"]["name"].startswith("kernel"):
+        print(told["executable"])' | paste -sd ' ') || exit 1
 
 out=${RESULTS:-$(mktemp -d)}
 [ -n "${RESULTS:-}" ] || trap 'rm -rf "$out"' EXIT
@@ -44,8 +44,11 @@ step boot
 if [ -n "$tests" ]; then
     $python -m membench doctor >$result/doctor 2>&1
     step doctor
-    $tests --test-threads 1 --include-ignored >$result/rust 2>&1
-    echo \$? >$result/rust.exit
+    code=0
+    for test in $tests; do
+        \$test --test-threads 1 --include-ignored --nocapture >>$result/rust 2>&1 || code=\$?
+    done
+    echo \$code >$result/rust.exit
     step rust
     tests() { $python -m pytest --root -m "$chosen" -k "not current" -o cache_dir=$result/cache -o faulthandler_timeout=0 -v --durations 0 "\$@" tests/root; }
     tests >$result/pytest 2>&1
@@ -85,7 +88,7 @@ judge() {
 told() {
     [ -n "$tests" ] || return 0
     echo "$(grep -oE '(sockets|syscalls): [a-z, ]+' "$1/doctor" | head -n 1);" \
-        "$(grep 'test result' "$1/rust" | sed 's/.*ok. //; s/;.*//');" \
+        "$(grep 'test result' "$1/rust" | sed 's/.*ok. //; s/;.*//' | paste -sd+);" \
         "$(tail -n 1 "$1/pytest" | sed 's/=*//g; s/ in .*//')"
     grep '^SKIPPED' "$1/pytest"
     [ ! -e "$1/again" ] || grep '^FAILED' "$1/pytest" | sed 's/^FAILED/passed when tried again:/; s/ - .*//'
@@ -109,7 +112,8 @@ run() {
         bash "$result/run"
     else
         script /run/result >"$result/run"
-        tests/kernels/boot.sh "$folder" "$result" "$tests" >"$result/machine" 2>&1
+        # shellcheck disable=SC2086  # a list of programs
+        tests/kernels/boot.sh "$folder" "$result" $tests >"$result/machine" 2>&1
     fi
     judge "$release" "$result"
 }

@@ -146,7 +146,8 @@ def test_doctor_tries_each_hook(server: Memcached) -> None:
     (sockets,) = [one for one in told["sources"] if one["source"] == "ebpf:any"]
     tried = {check["name"]: check["works"] for check in sockets["checks"]}
     hooks = {"sock_recv_length", "sock_send_length", "inet_sock_set_state"}
-    assert hooks | {"load and attach", "detach"} <= {name for name, works in tried.items() if works}
+    steps = {"load and attach", "preemption", "detach"}
+    assert hooks | steps <= {name for name, works in tried.items() if works}
     assert told["forecasts"][0]["port"] == server.port
 
 

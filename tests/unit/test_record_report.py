@@ -135,6 +135,16 @@ def test_a_complete_recording_says_so_with_its_bytes_and_cost() -> None:
     assert "6.9 B an event" in text
 
 
+def test_skipped_runs_of_other_sockets_leave_a_recording_complete() -> None:
+    ledger = replace(RECORDING.ledger, runs_skipped=3_410, calls_recovered=3_002)
+    text = " ".join(as_text(report.render_recording(replace(RECORDING, ledger=ledger))).split())
+    assert "complete every byte accounted for" in text
+    assert (
+        "3,410 runs skipped on this machine, of which 0 bytes of this server;"
+        " standby programs recorded 3,002 calls"
+    ) in text
+
+
 def test_a_counter_that_differs_is_shown_with_both_numbers() -> None:
     apart = (Difference(11211, "bytes_read", 402_119_000, 402_118_004),)
     text = as_text(report.render_recording(replace(RECORDING, differences=apart)))

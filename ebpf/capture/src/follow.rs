@@ -33,6 +33,10 @@ static RESPONSES: u32 = responses::BYTES;
 #[unsafe(no_mangle)]
 static SAMPLE: u32 = 1;
 
+/// 1 if standby programs are attached.
+#[unsafe(no_mangle)]
+static STANDBY: u32 = 0;
+
 /// True if the clients' ends of connections are followed, not the servers'. The verifier removes the other side's code.
 #[inline(always)]
 pub fn is_client() -> bool {
@@ -43,6 +47,12 @@ pub fn is_client() -> bool {
 #[inline(always)]
 pub fn responses() -> u32 {
     global(&RESPONSES)
+}
+
+/// True if standby programs are attached. The verifier removes what only they need if not.
+#[inline(always)]
+pub fn has_standby() -> bool {
+    global(&STANDBY) != 0
 }
 
 /// True if the capture follows a socket, and the current call on it. `outlived_port` says whether the socket was

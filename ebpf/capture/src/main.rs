@@ -28,7 +28,7 @@ use aya_ebpf::{
 /// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L1026-L1039>
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    match sockets::receive::received(&ctx) {
+    match sockets::receive::received::<false>(&ctx) {
         Some(()) | None => 0,
     }
 }
@@ -38,7 +38,28 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 /// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L703-L717>
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    match sockets::send::sent(&ctx) {
+    match sockets::send::sent::<false>(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: the end of every receive, behind `sock_recv_length`. Attached where the kernel preempts tracepoint programs, and
+/// so skips them for other tasks: it deals with the calls for which `sock_recv_length` was skipped.
+///
+/// Oldest kernel: 7.0. <https://github.com/torvalds/linux/blob/v7.0/include/linux/tracepoint.h>
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn standby_receive(ctx: BtfTracePointContext) -> i32 {
+    match sockets::receive::received::<true>(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: the end of every send, behind `sock_send_length`, as `standby_receive`.
+///
+/// Oldest kernel: 7.0. <https://github.com/torvalds/linux/blob/v7.0/include/linux/tracepoint.h>
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn standby_send(ctx: BtfTracePointContext) -> i32 {
+    match sockets::send::sent::<true>(&ctx) {
         Some(()) | None => 0,
     }
 }

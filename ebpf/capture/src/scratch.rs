@@ -108,16 +108,33 @@ static RECEIVE_SCRATCH: Array<Scratch, 1> = Array::new();
 #[btf_map(name = "send_scratch")]
 static SEND_SCRATCH: Array<Scratch, 1> = Array::new();
 
-/// Returns the scratch memory of `sock_recv_length`, or of `sys_exit` and the programs it continues in.
+/// One entry a CPU.
+#[btf_map(name = "standby_receive_scratch")]
+static STANDBY_RECEIVE_SCRATCH: Array<Scratch, 1> = Array::new();
+
+/// One entry a CPU.
+#[btf_map(name = "standby_send_scratch")]
+static STANDBY_SEND_SCRATCH: Array<Scratch, 1> = Array::new();
+
+/// Returns the scratch memory of `sock_recv_length`, or of `sys_exit` and the programs it continues in; of
+/// `standby_receive` if `STANDBY`.
 #[inline(always)]
-pub fn for_receives() -> Option<&'static mut Scratch> {
-    own(&RECEIVE_SCRATCH)
+pub fn for_receives<const STANDBY: bool>() -> Option<&'static mut Scratch> {
+    own(if STANDBY {
+        &STANDBY_RECEIVE_SCRATCH
+    } else {
+        &RECEIVE_SCRATCH
+    })
 }
 
-/// Returns the scratch memory of `sock_send_length`.
+/// Returns the scratch memory of `sock_send_length`; of `standby_send` if `STANDBY`.
 #[inline(always)]
-pub fn for_sends() -> Option<&'static mut Scratch> {
-    own(&SEND_SCRATCH)
+pub fn for_sends<const STANDBY: bool>() -> Option<&'static mut Scratch> {
+    own(if STANDBY {
+        &STANDBY_SEND_SCRATCH
+    } else {
+        &SEND_SCRATCH
+    })
 }
 
 #[inline(always)]

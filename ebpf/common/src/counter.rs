@@ -46,8 +46,10 @@ pub const PACKETS: u32 = 19;
 pub const PACKETS_DROPPED: u32 = 20;
 /// Packets whose headers are too many or contradict themselves.
 pub const PACKETS_UNREADABLE: u32 = 21;
+/// Calls that a standby program recorded, because the kernel had skipped the first program.
+pub const RECOVERED: u32 = 22;
 /// Number of counters.
-pub const COUNT: usize = 22;
+pub const COUNT: usize = 23;
 /// Room for the counters: a power of two, so that a mask bounds an index.
 pub const STRIDE: usize = 32;
 

@@ -32,6 +32,8 @@ pub const MEMBERS: &str = "MEMBERS";
 /// `[u8; 2 * exit::NUMBERS]`: effects of system calls, by their numbers: sets of the bits in [`crate::exit`]. First the
 /// numbers of 64-bit tasks, then those of 32-bit tasks.
 pub const CALLS: &str = "CALLS";
+/// `u32`: 1 if standby programs are attached behind those that see bytes.
+pub const STANDBY: &str = "STANDBY";
 /// `u32`: bytes before the network header of the interface's packets: 14, or 0.
 pub const LINK: &str = "LINK";
 

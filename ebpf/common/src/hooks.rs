@@ -17,8 +17,12 @@ pub mod program {
     pub const PACKET_IN: u32 = 4;
     /// `membench_out`: packets that go out through an interface.
     pub const PACKET_OUT: u32 = 5;
+    /// `standby_receive`.
+    pub const RECEIVE_STANDBY: u32 = 6;
+    /// `standby_send`.
+    pub const SEND_STANDBY: u32 = 7;
     /// Number of programs that count.
-    pub const COUNT: u32 = 6;
+    pub const COUNT: u32 = 8;
 
     /// An attached program: its name and its tracepoint's.
     pub type Hooked = (&'static str, &'static str);
@@ -29,6 +33,12 @@ pub mod program {
         ("inet_sock_set_state", "inet_sock_set_state"),
         ("sock_send_length", "sock_send_length"),
         ("sock_recv_length", "sock_recv_length"),
+    ];
+    /// Second copies of programs of the `sockets` hooks. Each is attached behind the first copy, and deals with the calls
+    /// for which the kernel has skipped that.
+    pub const STANDBY: [Hooked; 2] = [
+        ("standby_send", "sock_send_length"),
+        ("standby_receive", "sock_recv_length"),
     ];
     /// The `syscalls` hooks, in the order in which they are attached.
     pub const SYSCALLS: [Hooked; 3] = [

@@ -13,7 +13,7 @@ from membench._profile import Summary
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.items import Items
 from membench.report.numbers import percent, size
-from membench.report.record import describe_amount, describe_misses, render_losses
+from membench.report.record import describe_amount, describe_misses, describe_skips, render_losses
 
 
 def render_summary(name: str, info: Summary) -> RenderableType:
@@ -72,9 +72,12 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
 
 
 def _overlooked(info: Summary) -> list[tuple[str, str]]:
-    if not info.ledger.misses_aside:
-        return []
-    return [("overlooked", describe_misses(info.ledger))]
+    rows = []
+    if info.ledger.misses_aside:
+        rows.append(("overlooked", describe_misses(info.ledger)))
+    if info.ledger.runs_skipped:
+        rows.append(("skipped", describe_skips(info.ledger)))
+    return rows
 
 
 def _packets(info: Summary) -> list[tuple[str, str]]:

@@ -40,7 +40,10 @@ _CAUSES = {
     "packets_unreadable": ("packets cut short or not understood", "`tcpdump -s 0`"),
     "malformed": ("records of the kernel programs that broke their format", "report this"),
     "file_damaged": ("the file could not be read to its end", "capture it again"),
-    "program_misses": ("runs the kernel skipped", "see docs/capture.md"),
+    "program_misses": (
+        "runs the kernel skipped, perhaps for calls that leave no gap",
+        "see docs/capture.md",
+    ),
     "user_queue_drops": ("events that came faster than they were taken", "a faster consumer"),
     "log_skipped": ("lines memcached skipped: they were read too slowly", "record `ebpf:any`"),
     "log_dropped": (
@@ -139,6 +142,14 @@ def describe_misses(ledger: Ledger) -> str:
     return f"{missed}: some connections may show no end (not a loss)"
 
 
+def describe_skips(ledger: Ledger) -> str:
+    """Name the runs of the kernel's programs that were skipped, and what that cost the servers."""
+    return (
+        f"{ledger.runs_skipped:,} runs skipped on this machine, of which {ledger.missed:,} bytes of"
+        f" this server; standby programs recorded {ledger.calls_recovered:,} calls"
+    )
+
+
 def render_losses(ledger: Ledger) -> Table:
     """List the losses by cause, each with its remedy."""
     table = Table.grid(padding=(0, 2))
@@ -207,6 +218,8 @@ def _add_completeness(body: Table, recording: Recording) -> None:
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
     if ledger.misses_aside:
         body.add_row("", describe_misses(ledger))
+    if ledger.runs_skipped:
+        body.add_row("", describe_skips(ledger))
     if ledger.log_lines:
         body.add_row("  not known", Text(NOT_IN_A_LOG))
 

@@ -1,6 +1,9 @@
 //! The running kernel's type information → offsets of structure members, and which tracepoints exist.
 
-use std::{collections::HashMap, fs, io};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 
@@ -8,6 +11,11 @@ use crate::{Error, Result};
 
 /// The file in which the kernel describes its types.
 const PATH: &str = "/sys/kernel/btf/vmlinux";
+/// The file in which the kernel lists its symbols.
+const SYMBOLS: &str = "/proc/kallsyms";
+/// A kernel that has both this variable and this structure does not disable preemption at tracepoints. Older kernels
+/// have one of the two, for other reasons. <https://github.com/torvalds/linux/commit/a46023d5616e>
+const PREEMPTIBLE: (&str, &str) = ("tracepoint_srcu_srcu_data", "tracepoint_ext");
 
 /// The types of the running kernel, by name.
 ///
@@ -25,6 +33,7 @@ const PATH: &str = "/sys/kernel/btf/vmlinux";
 pub struct KernelTypes {
     all: TypeInformation,
     structures: HashMap<String, u32>,
+    variables: HashSet<String>,
 }
 
 impl KernelTypes {
@@ -51,7 +60,14 @@ impl KernelTypes {
             .filter(|(_, kind)| is_structure(kind))
             .map(|(id, _)| *id);
         let structures = ids.filter_map(|id| Some((all.name_of(id)?, id))).collect();
-        Ok(Self { all, structures })
+        let is_variable = |kind: &TypeVariant| matches!(kind, TypeVariant::Var(_));
+        let ids = all.get().iter().filter(|(_, kind)| is_variable(kind));
+        let variables = ids.filter_map(|(id, _)| all.name_of(*id)).collect();
+        Ok(Self {
+            all,
+            structures,
+            variables,
+        })
     }
 
     /// Returns a member's offset in its structure, bytes. `member` may be a path through nested structures, such as
@@ -84,6 +100,21 @@ impl KernelTypes {
         Ok(offsets)
     }
 
+    /// Returns true if a task can be preempted inside a program at a tracepoint (Linux 7.0). The kernel then skips the
+    /// program for every other task of that CPU until the first goes on.
+    pub fn preempts_tracepoints(&self) -> bool {
+        let (variable, structure) = PREEMPTIBLE;
+        self.structures.contains_key(structure) && self.has_variable(variable)
+    }
+
+    /// Looks among the symbols where the types include no variables.
+    fn has_variable(&self, name: &str) -> bool {
+        if self.variables.is_empty() {
+            return has_symbol(name);
+        }
+        self.variables.contains(name)
+    }
+
     /// Fails with [`Error::NoTracepoint`] if the kernel has no such tracepoint for programs of the type `tp_btf`: it
     /// declares the prototype of each as a type.
     pub fn require_tracepoint(&self, tracepoint: &str) -> Result<()> {
@@ -95,6 +126,14 @@ impl KernelTypes {
             }),
         }
     }
+}
+
+/// True if the kernel lists a symbol.
+fn has_symbol(name: &str) -> bool {
+    fs::read_to_string(SYMBOLS).is_ok_and(|symbols| {
+        let mut names = symbols.lines().filter_map(|line| line.split(' ').nth(2));
+        names.any(|listed| listed == name)
+    })
 }
 
 /// Returns the kernel's release, as `uname -r` shows it.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "ebpf")]
 mod hooks;
+#[cfg(feature = "ebpf")]
+mod preemption;
 
 use membench_event::Failure;
 use serde::Serialize;

@@ -404,7 +404,7 @@ fn counters_equal_memcacheds_own_and_records_hold_what_clients_said() {
     let counted = kernel.counters();
     assert_eq!(counted[counter::REQUEST_BYTES as usize], read);
     assert_eq!(counted[counter::RESPONSE_BYTES as usize], written);
-    let lost = &counted[counter::RECORDS_RING_FULL as usize..];
+    let lost = &counted[counter::RECORDS_RING_FULL as usize..counter::RECOVERED as usize];
     assert!(lost.iter().all(|count| *count == 0), "{lost:?}");
     assert_eq!(
         (
@@ -413,7 +413,9 @@ fn counters_equal_memcacheds_own_and_records_hold_what_clients_said() {
         ),
         (read, written)
     );
-    assert_eq!((kernel.malformed(), kernel.misses().unwrap().calls), (0, 0));
+    assert_eq!(kernel.malformed(), 0);
+    // A kernel that preempts programs skips some, and their standbys see the calls.
+    assert!(kernel.facts().standby || kernel.misses().unwrap().calls == 0);
     for client in clients.iter().chain([&control]) {
         seen.compare(client);
     }

@@ -102,7 +102,7 @@ fn a_capture_goes_on_after_every_privilege_is_given_up() {
     server.read_exact(&mut [0; 7]).unwrap();
     assert_eq!(kernel.drain(usize::MAX, &mut |_| ()), 2);
     assert_eq!(kernel.counters()[counter::REQUEST_BYTES as usize], 7);
-    assert_eq!(kernel.misses().unwrap().calls, 0);
+    assert!(kernel.facts().standby || kernel.misses().unwrap().calls == 0);
     kernel.detach();
     client.write_all(b"get k\r\n").unwrap();
     server.read_exact(&mut [0; 7]).unwrap();

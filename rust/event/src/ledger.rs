@@ -109,6 +109,11 @@ macro_rules! ledger {
             /// Times the kernel skipped a program that sees no bytes, so that a connection's end or an arrival may be
             /// unknown: not a loss.
             pub misses_aside: u64,
+            /// Times the kernel skipped a program that sees bytes, because it was already running on that CPU, on any
+            /// socket of the machine: not a loss by itself.
+            pub runs_skipped: u64,
+            /// Calls on followed sockets that a standby program recorded when the kernel had skipped the first one.
+            pub calls_recovered: u64,
             /// Counts of packets, if packets were recorded: not a loss.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub packets: Option<Packets>,
@@ -141,6 +146,8 @@ macro_rules! ledger {
                     ring_full_by_ring,
                     boundary,
                     misses_aside,
+                    runs_skipped,
+                    calls_recovered,
                     packets,
                     servers,
                 } = before;
@@ -156,6 +163,8 @@ macro_rules! ledger {
                     ring_full_by_ring: rings_since(&self.ring_full_by_ring, ring_full_by_ring),
                     boundary: self.boundary.saturating_sub(*boundary),
                     misses_aside: self.misses_aside.saturating_sub(*misses_aside),
+                    runs_skipped: self.runs_skipped.saturating_sub(*runs_skipped),
+                    calls_recovered: self.calls_recovered.saturating_sub(*calls_recovered),
                     packets: packets_since(self.packets, *packets),
                     servers: servers_since(&self.servers, servers),
                 };
@@ -213,7 +222,7 @@ ledger! {
     malformed,
     /// Capture files that could not be read to their end.
     file_damaged,
-    /// Times the kernel skipped a program that sees bytes, because it was already running on that CPU.
+    /// Skipped runs of programs that may have seen bytes of sockets without sequence numbers, where no gap tells.
     program_misses,
     /// Events that a slow consumer or disk did not take.
     user_queue_drops,

@@ -29,9 +29,9 @@ const MOST: u64 = RECORD_PAYLOAD as u64 - PREFIX;
 
 /// Records a datagram that was received.
 #[inline(always)]
-pub fn received(moved: Moved<Structure>) -> Option<()> {
+pub fn received<const STANDBY: bool>(moved: Moved<Structure>) -> Option<()> {
     if follow::is_client() {
-        let scratch = scratch::for_receives()?;
+        let scratch = scratch::for_receives::<STANDBY>()?;
         return keep_client(
             moved,
             scratch,
@@ -45,7 +45,7 @@ pub fn received(moved: Moved<Structure>) -> Option<()> {
         Ok(_) => return lose(moved, counter::OTHER_SYSCALL),
         Err(cause) => return lose(moved, cause),
     };
-    let scratch = scratch::for_receives()?;
+    let scratch = scratch::for_receives::<STANDBY>()?;
     let composer = begin(moved, scratch, kind::DATAGRAM_REQUEST)?;
     write_prefix(composer.draft, arguments.peer);
     keep_buffer(composer, arguments.address, u64::from(moved.length));
@@ -54,8 +54,8 @@ pub fn received(moved: Moved<Structure>) -> Option<()> {
 
 /// Records a datagram that was sent.
 #[inline(always)]
-pub fn sent(moved: Moved<Structure>) -> Option<()> {
-    let scratch = scratch::for_sends()?;
+pub fn sent<const STANDBY: bool>(moved: Moved<Structure>) -> Option<()> {
+    let scratch = scratch::for_sends::<STANDBY>()?;
     if follow::is_client() {
         return keep_client(moved, scratch, registers::sending(), kind::DATAGRAM_REQUEST);
     }

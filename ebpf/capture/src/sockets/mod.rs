@@ -8,5 +8,6 @@ pub mod close;
 mod datagram;
 pub mod receive;
 pub mod send;
+mod standby;
 mod walk;
 mod whole;

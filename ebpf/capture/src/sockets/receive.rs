@@ -18,22 +18,31 @@ use crate::{
         rules::{self, LONGEST_WHOLE, Moved},
     },
     scratch,
-    sockets::{datagram, whole},
+    sockets::{
+        datagram,
+        standby::{self, Way},
+        whole,
+    },
     stream::{state::State, storage},
 };
 
-/// The program `sock_recv_length`.
+/// The program `sock_recv_length`, or its standby.
 #[inline(always)]
-pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
+pub fn received<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
     let flags = ctx.arg::<i32>(2);
     if !follow::is_followed(sock, storage::outlived_port) || flags & ASIDE != 0 {
         return None;
     }
-    let counters = Counters::for_program(program::RECEIVE)?;
+    let counters = Counters::for_program(if STANDBY {
+        program::RECEIVE_STANDBY
+    } else {
+        program::RECEIVE
+    })?;
+    // A standby repeats what has no effect when it is done twice.
     match ctx.arg::<i32>(1) {
         0 => ended(sock, counters),
-        length if length > 0 => read(sock, counters, length as u32, flags),
+        length if length > 0 => read::<STANDBY>(sock, counters, length as u32, flags),
         _ => failed(sock),
     }
 }
@@ -55,20 +64,32 @@ fn ended(sock: Structure, counters: Counters) -> Option<()> {
 }
 
 #[inline(always)]
-fn read(sock: Structure, counters: Counters, length: u32, flags: i32) -> Option<()> {
+fn read<const STANDBY: bool>(
+    sock: Structure,
+    counters: Counters,
+    length: u32,
+    flags: i32,
+) -> Option<()> {
+    if STANDBY && standby::is_done(sock, Way::Receive) {
+        return None;
+    }
     rules::count_receive(counters, length);
+    standby::note::<STANDBY>(sock, Way::Receive, counters);
     if follow::is_client() && follow::responses() == responses::NONE {
         return None;
     }
     let moved = Moved::new(sock, counters, length);
     if sock.is_udp() {
-        return datagram::received(moved);
+        return datagram::received::<STANDBY>(moved);
     }
-    let state = storage::stream_state(sock, counters, length)?;
+    let Some(state) = storage::stream_state(sock, counters, length) else {
+        standby::note_stateless::<STANDBY>(sock, Way::Receive);
+        return None;
+    };
     state.note_receive(sock, counters, length);
     let arguments = rules::received_arguments(flags, moved.time, registers::receiving);
     match arguments.and_then(|arguments| located(state, arguments)) {
-        Ok(arguments) => keep(moved, state, arguments),
+        Ok(arguments) => keep::<STANDBY>(moved, state, arguments),
         Err(cause) => rules::lose_receive(moved, state, cause),
     }
     state.dealt = 0;
@@ -87,7 +108,7 @@ fn located(state: &mut State, arguments: Arguments) -> Result<Arguments, u32> {
 }
 
 #[inline(always)]
-fn keep(moved: Moved<Structure>, state: &mut State, arguments: Arguments) {
+fn keep<const STANDBY: bool>(moved: Moved<Structure>, state: &mut State, arguments: Arguments) {
     let Some((header, gathers)) = rules::begin_receive(moved, state, arguments) else {
         return;
     };
@@ -101,6 +122,6 @@ fn keep(moved: Moved<Structure>, state: &mut State, arguments: Arguments) {
         counters: moved.counters,
         header,
     };
-    let draft = scratch::for_receives().map(|scratch| &mut scratch.draft);
+    let draft = scratch::for_receives::<STANDBY>().map(|scratch| &mut scratch.draft);
     whole::keep(call, draft, arguments, is_whole);
 }

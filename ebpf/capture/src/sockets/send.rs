@@ -22,40 +22,58 @@ use crate::{
         rules::{self, LONGEST_WHOLE, Moved},
     },
     scratch::{self, Draft},
-    sockets::{datagram, walk, whole},
+    sockets::{
+        datagram,
+        standby::{self, Way},
+        walk, whole,
+    },
     stream::{state::State, storage},
 };
 
-/// The program `sock_send_length`.
+/// The program `sock_send_length`, or its standby.
 #[inline(always)]
-pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
+pub fn sent<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     let sock = Structure::new(ctx.arg(0))?;
     let length = ctx.arg::<i32>(1);
     if !follow::is_followed(sock, storage::outlived_port) {
+        if STANDBY {
+            return None;
+        }
         return count_unconnected(
             sock,
             length,
             program::SEND,
-            scratch::for_sends,
+            scratch::for_sends::<false>,
             registers::sending,
         );
     }
     if length <= 0 {
         return failed(sock);
     }
+    if STANDBY && standby::is_done(sock, Way::Send) {
+        return None;
+    }
     let length = length as u32;
-    let counters = Counters::for_program(program::SEND)?;
+    let counters = Counters::for_program(if STANDBY {
+        program::SEND_STANDBY
+    } else {
+        program::SEND
+    })?;
     rules::count_send(counters, length);
+    standby::note::<STANDBY>(sock, Way::Send, counters);
     if !follow::is_client() && follow::responses() == responses::NONE {
         return None;
     }
     let moved = Moved::new(sock, counters, length);
     if sock.is_udp() {
-        return datagram::sent(moved);
+        return datagram::sent::<STANDBY>(moved);
     }
-    let state = storage::stream_state(sock, counters, length)?;
+    let Some(state) = storage::stream_state(sock, counters, length) else {
+        standby::note_stateless::<STANDBY>(sock, Way::Send);
+        return None;
+    };
     state.note_send(sock, counters, length);
-    record(moved, state)
+    record::<STANDBY>(moved, state)
 }
 
 /// A send that moved nothing ends a call with several messages.
@@ -66,7 +84,7 @@ fn failed(sock: Structure) -> Option<()> {
 }
 
 #[inline(always)]
-fn record(moved: Moved<Structure>, state: &mut State) -> Option<()> {
+fn record<const STANDBY: bool>(moved: Moved<Structure>, state: &mut State) -> Option<()> {
     let header = rules::begin_send(moved, state)?;
     let mut call = Call {
         stream: state.sent(),
@@ -77,7 +95,7 @@ fn record(moved: Moved<Structure>, state: &mut State) -> Option<()> {
         call.keep_length();
         return Some(());
     }
-    let draft = &mut scratch::for_sends()?.draft;
+    let draft = &mut scratch::for_sends::<STANDBY>()?.draft;
     match registers::sending().and_then(|arguments| located(&mut call, draft, arguments)) {
         Ok(arguments) if follow::is_client() => {
             whole::keep(call, Some(draft), arguments, moved.length <= LONGEST_WHOLE);

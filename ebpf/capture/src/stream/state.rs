@@ -69,6 +69,13 @@ impl Stream {
         self.lost |= 1 << (cause & 31);
     }
 
+    /// True if the last byte seen is the last that TCP has numbered in `end`.
+    #[inline(always)]
+    fn has_reached(&self, sock: impl Sock, end: usize) -> bool {
+        let end = sock.tcp().map(|tcp| tcp.read::<u32>(end));
+        self.known != 0 && end == Some(self.sequence)
+    }
+
     /// Compares where a call's bytes begin with where the last call's ended. Bytes between were moved by something that
     /// passes no hook (splice, `TCP_ZEROCOPY_RECEIVE`) or while the program could not run. A step back is no loss: of
     /// two concurrent calls on one socket, the later may be seen first.
@@ -172,6 +179,18 @@ impl State {
         let end = tcp.read::<u32>(field::TCP_WRITTEN);
         self.sent()
             .follow_on(counters, end.wrapping_sub(length), end, false);
+    }
+
+    /// True if the last receive is noted.
+    #[inline(always)]
+    pub fn has_noted_receive(&mut self, sock: impl Sock) -> bool {
+        self.received().has_reached(sock, field::TCP_COPIED)
+    }
+
+    /// True if the last send is noted.
+    #[inline(always)]
+    pub fn has_noted_send(&mut self, sock: impl Sock) -> bool {
+        self.sent().has_reached(sock, field::TCP_WRITTEN)
     }
 
     /// Makes sure that the cookie of a socket without streams is known.

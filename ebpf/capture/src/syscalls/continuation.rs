@@ -81,7 +81,7 @@ fn keep_parts(ctx: &BtfTracePointContext, mut composer: Composer<'_>, way: Way) 
 /// The program `more_received`.
 #[inline(always)]
 pub fn more_received(ctx: &BtfTracePointContext) -> Option<()> {
-    let draft = &mut scratch::for_receives()?.draft;
+    let draft = &mut scratch::for_receives::<false>()?.draft;
     let state = table::find(draft.sock.address)?;
     let counters = Counters::for_program(program::RECEIVE)?;
     let composer = Composer::resume(draft, state.received(), counters);
@@ -92,7 +92,7 @@ pub fn more_received(ctx: &BtfTracePointContext) -> Option<()> {
 /// The program `more_sent`.
 #[inline(always)]
 pub fn more_sent(ctx: &BtfTracePointContext) -> Option<()> {
-    let draft = &mut scratch::for_receives()?.draft;
+    let draft = &mut scratch::for_receives::<false>()?.draft;
     let state = table::find(draft.sock.address)?;
     let counters = Counters::for_program(program::RECEIVE)?;
     let composer = Composer::resume(draft, state.sent(), counters);

@@ -61,7 +61,7 @@ fn unconnected(call: Syscall, sock: Probed, result: i64) -> Option<()> {
         sock,
         result as i32,
         program::RECEIVE,
-        scratch::for_receives,
+        scratch::for_receives::<false>,
         || call.arguments(),
     )
 }

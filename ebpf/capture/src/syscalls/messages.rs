@@ -48,7 +48,7 @@ const STEPS: u32 = 8;
 /// Continues with the call in the program `messages`.
 #[inline(always)]
 pub fn hand_over(ctx: &BtfTracePointContext, sock: Probed) -> Option<()> {
-    scratch::for_receives()?.draft.sock = sock;
+    scratch::for_receives::<false>()?.draft.sock = sock;
     go_to(ctx, continuation::MESSAGES);
     None
 }
@@ -57,7 +57,7 @@ pub fn hand_over(ctx: &BtfTracePointContext, sock: Probed) -> Option<()> {
 #[inline(always)]
 pub fn returned(ctx: &BtfTracePointContext) -> Option<()> {
     let call = Syscall::from_registers(Structure::new(ctx.arg(0))?)?;
-    let scratch = scratch::for_receives()?;
+    let scratch = scratch::for_receives::<false>()?;
     let sock = scratch.draft.sock;
     let counters = Counters::for_program(program::RECEIVE)?;
     let count = ctx.arg::<u64>(1);
@@ -275,7 +275,7 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
 /// Takes some steps through the call's messages, and continues in the program `next` if there are more.
 #[inline(always)]
 fn keep_messages(ctx: &BtfTracePointContext, way: Way, next: u32) -> Option<()> {
-    let scratch = scratch::for_receives()?;
+    let scratch = scratch::for_receives::<false>()?;
     let counters = Counters::for_program(program::RECEIVE)?;
     for _ in 0..STEPS {
         let messages = &scratch.draft.messages;

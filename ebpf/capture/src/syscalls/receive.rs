@@ -42,7 +42,7 @@ pub fn received(ctx: &BtfTracePointContext, call: Syscall, moved: Moved<Probed>)
             let begun = rules::begin_receive(moved, state, arguments);
             state.dealt = 0;
             let (header, gathers) = begun?;
-            let draft = &mut scratch::for_receives()?.draft;
+            let draft = &mut scratch::for_receives::<false>()?.draft;
             let composer = Composer::new(draft, state.received(), counters, header);
             let is_whole = if follow::is_client() {
                 length <= LONGEST_WHOLE

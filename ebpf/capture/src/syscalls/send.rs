@@ -36,7 +36,7 @@ pub fn sent(ctx: &BtfTracePointContext, call: Syscall, moved: Moved<Probed>) -> 
     let state = table::stream_state(sock, counters, length)?;
     state.note_send(sock, counters, length);
     let header = rules::begin_send(moved, state)?;
-    let draft = &mut scratch::for_receives()?.draft;
+    let draft = &mut scratch::for_receives::<false>()?.draft;
     let mut composer = Composer::new(draft, state.sent(), counters, header);
     if !follow::is_client() && follow::responses() == responses::LENGTHS {
         composer.add_nothing(u64::from(length));

@@ -9,7 +9,7 @@ use membench_common::counter;
 use membench_decode::Responses;
 use membench_event::Direction;
 
-use crate::doctor::{Check, note};
+use crate::doctor::{Check, note, preemption};
 use crate::source::interface::Interface;
 use crate::{Error, Followed, Kernel, KernelOptions, Record, Result};
 
@@ -36,6 +36,7 @@ pub(super) fn try_sockets(checks: &mut Vec<Check>) -> Result<&'static str> {
     let hooks = attached.as_ref().map(|kernel| kernel.facts().to_string());
     note(checks, "load and attach", hooks);
     let mut kernel = attached?;
+    checks.push(preemption::examine(kernel.facts())?);
     // On a starved machine attaching alone can take so long that the programs would keep quiet.
     kernel.beat();
     exchange(&listener).map_err(no_trial)?;

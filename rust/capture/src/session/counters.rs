@@ -9,7 +9,7 @@ macro_rules! counters {
         moved { $($moved:ident => $sum:ident,)+ }
         lost { $($lost:ident => $term:ident,)+ }
     ) => {
-        /// Sums that a source counts by itself: bytes that moved, and bytes that were lost before they reached the
+        /// Sums that a source counts by itself: bytes and calls that moved, and bytes that were lost before they reached the
         /// session. Each field fills the field of [`Ledger`] with its name.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub(crate) struct Counters {
@@ -57,6 +57,7 @@ counters! {
     moved {
         REQUEST_BYTES => request_bytes,
         RESPONSE_BYTES => response_bytes,
+        RECOVERED => calls_recovered,
     }
     lost {
         RING_FULL => ring_full,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use membench_decode::Responses;
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
 use crate::recorder::inquiry::Inquiry;
@@ -13,12 +14,17 @@ use crate::source::decoded::Decoded;
 use crate::source::{Comparison, Description, Drained, Lost, Setup};
 use crate::{Kernel, Misses, Record, Side, SourceSpec, clock};
 
+/// Protocol of sockets whose bytes have sequence numbers.
+const IPPROTO_TCP: u16 = 6;
+
 /// The kernel's hooks, attached, and the session that they fill.
 pub(crate) struct Calls {
     kernel: Kernel,
     session: Session,
     /// True if the servers' counters speak of the same connections as the recording.
     is_comparable: bool,
+    /// True if sequence numbers count every byte of the followed sockets, so that a call which nobody saw leaves a gap.
+    are_numbered: bool,
 }
 
 impl Calls {
@@ -38,6 +44,8 @@ impl Calls {
             kernel,
             session: setup.session(description.anchor, open_before, 0),
             is_comparable,
+            // Without records of responses, no program follows their sequence.
+            are_numbered: options.responses != Responses::None,
         };
         (calls, description)
     }
@@ -45,9 +53,12 @@ impl Calls {
     pub(crate) fn drain(&mut self, limit: usize, sink: &mut impl FnMut(&Decoded<'_>)) -> Drained {
         let mut oldest = u64::MAX;
         let now = clock::monotonic_ns();
-        let session = &mut self.session;
+        let (session, are_numbered) = (&mut self.session, &mut self.are_numbered);
         let taken = self.kernel.drain(limit, &mut |record: Record<'_>| {
             oldest = oldest.min(record.time());
+            if let Record::Socket { socket, .. } = &record {
+                *are_numbered &= socket.protocol == IPPROTO_TCP;
+            }
             session.take(&record);
         });
         session.hand_on(sink);
@@ -90,11 +101,15 @@ impl Calls {
     pub(crate) fn ledger(&mut self) -> Ledger {
         let misses = self.kernel.misses().unwrap_or_default();
         let rings = self.kernel.ring_full_by_ring();
+        let skipped = Skipped {
+            misses,
+            are_numbered: self.are_numbered,
+        };
         let counters = Counters::from(&self.kernel.counters());
         ledger(
             &self.session,
             counters,
-            misses,
+            skipped,
             rings,
             self.kernel.malformed(),
         )
@@ -127,19 +142,37 @@ impl Calls {
     }
 }
 
+/// Runs of the kernel programs that the kernel skipped.
+#[derive(Clone, Copy, Default)]
+struct Skipped {
+    misses: Misses,
+    are_numbered: bool,
+}
+
+impl Skipped {
+    /// Returns how many of the runs may have been calls on followed sockets, without a gap that tells.
+    fn unexplained(self, recovered: u64) -> u64 {
+        if self.are_numbered {
+            return 0;
+        }
+        self.misses.calls.saturating_sub(recovered)
+    }
+}
+
 /// Adds to a session's ledger what only the kernel's side knows.
 fn ledger(
     session: &Session,
     counters: Counters,
-    misses: Misses,
+    skipped: Skipped,
     ring_full_by_ring: Vec<u64>,
     malformed: u64,
 ) -> Ledger {
     let mut ledger = Ledger {
-        misses_aside: misses.aside,
+        misses_aside: skipped.misses.aside,
+        runs_skipped: skipped.misses.calls,
         ring_full_by_ring,
         malformed,
-        ..session.ledger(counters, misses.calls)
+        ..session.ledger(counters, skipped.unexplained(counters.calls_recovered))
     };
     ledger.complete = Some(ledger.nothing_lost());
     ledger
@@ -147,11 +180,23 @@ fn ledger(
 
 #[cfg(test)]
 mod tests {
-    use membench_decode::{Decoder, Responses, privacy::KeyHasher};
+    use membench_decode::{Decoder, privacy::KeyHasher};
 
     use super::*;
     use crate::session::peer::OwnAddresses;
     use crate::session::sockets::Sockets;
+
+    #[test]
+    fn skipped_runs_are_a_loss_only_where_no_gap_would_tell_and_nobody_recovered_the_call() {
+        let misses = Misses { calls: 9, aside: 2 };
+        for (are_numbered, recovered, unexplained) in [(true, 0, 0), (false, 7, 2), (false, 9, 0)] {
+            let skipped = Skipped {
+                misses,
+                are_numbered,
+            };
+            assert_eq!(skipped.unexplained(recovered), unexplained);
+        }
+    }
 
     #[test]
     fn a_malformed_record_is_a_loss_of_its_own_and_nothing_else() {
@@ -166,7 +211,7 @@ mod tests {
         let sockets = Sockets::new(own, 1, OpenBefore::default(), Vec::new());
         let session = Session::new(decoder, sockets);
         let counters = Counters::default();
-        let ledger = ledger(&session, counters, Misses::default(), vec![0], malformed);
+        let ledger = ledger(&session, counters, Skipped::default(), vec![0], malformed);
         let lost: Vec<_> = ledger
             .losses()
             .into_iter()

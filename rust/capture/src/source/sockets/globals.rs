@@ -19,7 +19,12 @@ pub(crate) struct Offsets {
 }
 
 /// Sets the globals of the programs at sockets or system calls.
-pub(crate) fn set(object: &mut Object, options: &KernelOptions, offsets: &Offsets) -> Result<()> {
+pub(crate) fn set(
+    object: &mut Object,
+    options: &KernelOptions,
+    offsets: &Offsets,
+    standby: bool,
+) -> Result<()> {
     let Followed {
         side,
         ports: _,
@@ -45,6 +50,7 @@ pub(crate) fn set(object: &mut Object, options: &KernelOptions, offsets: &Offset
         .set_global(global::CGROUPS, &list::<_, FILTERS>(cgroups))?
         .set_global(global::NAMESPACES, &list::<_, FILTERS>(network_namespaces))?
         .set_global(global::RESPONSES, &responses_global(options.responses))?
+        .set_global(global::STANDBY, &u32::from(standby))?
         .set_global(global::SAMPLE, &options.one_connection_in)?
         .set_global(global::JIFFY, &clock::jiffy_ns())?;
     Ok(())

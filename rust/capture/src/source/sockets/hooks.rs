@@ -15,6 +15,8 @@ use crate::{
 
 /// Sockets that the `syscalls` hooks can know at the same time.
 const WALKED_SOCKETS: u32 = 65_536;
+/// Threads that can leave a mark for the standby programs at the same time.
+const MARKED_THREADS: u32 = 65_536;
 
 /// Tracepoints whose programs see no bytes move. They fire for every TCP socket of the machine, in interrupts too, and
 /// so now and then while they are already running.
@@ -26,6 +28,7 @@ pub(crate) struct Programs(Vec<Attached>);
 struct Attached {
     runs: Runs,
     tracepoint: &'static str,
+    is_standby: bool,
     link: Option<Link>,
 }
 
@@ -43,14 +46,17 @@ impl Programs {
     /// Returns how often programs did not run because they were already running on that CPU.
     pub(crate) fn misses(&mut self) -> Result<Misses> {
         let mut misses = Misses::default();
-        for program in &mut self.0 {
+        // A standby that does not run loses nothing by itself: mostly the first program did.
+        for program in self.0.iter_mut().filter(|program| !program.is_standby) {
             *misses.of(program.tracepoint) += program.runs.misses()?;
         }
         Ok(misses)
     }
 
-    /// Detaches the programs, those that see sends first.
+    /// Detaches the programs, those that see sends first; the standbys before all others, which would seem skipped to
+    /// them.
     pub(crate) fn detach(&mut self) {
+        self.0.sort_by_key(|program| !program.is_standby);
         for program in &mut self.0 {
             program.link = None;
         }
@@ -64,6 +70,12 @@ impl Hooks {
             Self::Sockets => &program::SOCKETS,
             Self::Syscalls => &program::SYSCALLS,
         }
+    }
+
+    /// Returns true if these hooks have standby programs. `sys_exit` has none: it costs every system call of the machine,
+    /// and kernels that preempt programs have the `sockets` hooks.
+    pub(crate) fn have_standby(self) -> bool {
+        self == Self::Sockets
     }
 
     /// Returns the programs that attached ones continue in.
@@ -96,9 +108,16 @@ impl Hooks {
     }
 
     /// Selects the programs of these hooks, and sizes their tables; tables of other hooks keep one entry.
-    pub(crate) fn select(self, object: &mut Object, cpus: u32) -> Result<()> {
+    pub(crate) fn select(self, object: &mut Object, cpus: u32, standby: bool) -> Result<()> {
+        let standbys = program::STANDBY.iter().filter(|_| standby);
         let programs = self.hooked().iter().chain(self.continuations());
-        object.use_only(programs.map(|(name, _)| *name))?;
+        object.use_only(programs.chain(standbys).map(|(name, _)| *name))?;
+        if standby {
+            object
+                .set_max_entries("standby_receive_scratch", cpus)?
+                .set_max_entries("standby_send_scratch", cpus)?
+                .set_max_entries("marks", MARKED_THREADS)?;
+        }
         object.set_max_entries("receive_scratch", cpus)?;
         match self {
             Self::Sockets => object.set_max_entries("send_scratch", cpus)?,
@@ -107,15 +126,28 @@ impl Hooks {
         Ok(())
     }
 
-    /// Loads the programs of these hooks and attaches them. Loading each takes a while, after which `after_each` is
-    /// called.
-    pub(crate) fn attach(self, object: &mut Loaded, after_each: impl Fn()) -> Result<Programs> {
+    /// Loads the programs of these hooks and attaches them, each followed by its standby: the kernel runs first what was
+    /// attached first. Loading each takes a while, after which `after_each` is called.
+    pub(crate) fn attach(
+        self,
+        object: &mut Loaded,
+        standby: bool,
+        after_each: impl Fn(),
+    ) -> Result<Programs> {
         self.load_continuations(object).map_err(explained)?;
-        let hooked = self.hooked().iter();
-        let attached = hooked
-            .map(|one| attach(object, *one).map_err(explained))
-            .inspect(|_| after_each());
-        Ok(Programs(attached.collect::<Result<_>>()?))
+        let mut programs = Vec::new();
+        for one in self.hooked() {
+            programs.push(attach(object, *one, false).map_err(explained)?);
+            after_each();
+            for second in program::STANDBY
+                .iter()
+                .filter(|(_, at)| standby && *at == one.1)
+            {
+                programs.push(attach(object, *second, true).map_err(explained)?);
+                after_each();
+            }
+        }
+        Ok(Programs(programs))
     }
 
     fn load_continuations(self, object: &mut Loaded) -> membench_bpf::Result<()> {
@@ -168,12 +200,17 @@ pub(crate) fn reason(error: &Error) -> String {
     }
 }
 
-fn attach(object: &mut Loaded, (name, tracepoint): Hooked) -> membench_bpf::Result<Attached> {
+fn attach(
+    object: &mut Loaded,
+    (name, tracepoint): Hooked,
+    is_standby: bool,
+) -> membench_bpf::Result<Attached> {
     let mut program = object.program(name)?;
     let link = program.attach(&at(tracepoint))?;
     Ok(Attached {
         runs: program.runs()?,
         tracepoint,
+        is_standby,
         link: Some(link),
     })
 }

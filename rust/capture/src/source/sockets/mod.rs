@@ -86,15 +86,19 @@ impl Kernel {
         let offsets = hooks.offsets(types, &options.followed)?;
         let cpus = possible_cpus()?;
         let mut object = object(cpus)?;
-        hooks.select(&mut object, cpus)?;
-        globals::set(&mut object, options, &offsets)?;
+        let standby = hooks.have_standby()
+            && options
+                .standby
+                .unwrap_or_else(|| types.preempts_tracepoints());
+        hooks.select(&mut object, cpus, standby)?;
+        globals::set(&mut object, options, &offsets, standby)?;
         // Makes the maps; programs are loaded one by one.
         let mut object = object.load().map_err(failure::explained)?;
         let size = ring_size(options.ring_bytes, options.rings)?;
         let rings = Rings::create(&object, "rings", size)?;
         let counters = open_counters(&object.map("counters")?, cpus)?;
         let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
-        let programs = hooks.attach(&mut object, || heartbeat.beat())?;
+        let programs = hooks.attach(&mut object, standby, || heartbeat.beat())?;
         Ok(Self {
             rings,
             counters,
@@ -103,7 +107,10 @@ impl Kernel {
             read: 0,
             malformed: 0,
             is_detached: false,
-            facts: facts(hooks.name(), None, size),
+            facts: Facts {
+                standby,
+                ..facts(hooks.name(), None, size)
+            },
             _object: object,
         })
     }
@@ -167,8 +174,8 @@ impl Kernel {
     }
 
     /// Returns how often programs did not run: because they were already running on that CPU, which the kernel counts,
-    /// or because a socket replaced another whose end was not seen. Requests that were missed so also show as
-    /// [`counter::MISSED`] bytes.
+    /// or because a socket replaced another whose end was not seen. Bytes of followed TCP sockets that were missed so
+    /// also show as [`counter::MISSED`].
     pub fn misses(&mut self) -> Result<Misses> {
         let replaced = self.counters()[counter::REPLACED as usize];
         let Misses { calls, aside } = self.programs.misses()?;
@@ -220,6 +227,7 @@ pub(crate) fn facts(hooks: &'static str, fallback: Option<String>, size: RingSiz
     Facts {
         hooks,
         fallback,
+        standby: false,
         kernel_release: kernel_release(),
         object_sha256: object_sha256(),
         ring_bytes: size.total(),

@@ -70,6 +70,9 @@ pub struct KernelOptions {
     pub one_connection_in: u32,
     /// The hooks; `None` takes the first that this kernel has and accepts.
     pub hooks: Option<Hooks>,
+    /// True to attach a standby behind each program of the `sockets` hooks that sees bytes; `None` does so where the
+    /// kernel preempts programs.
+    pub standby: Option<bool>,
 }
 
 impl Default for KernelOptions {
@@ -81,6 +84,7 @@ impl Default for KernelOptions {
             rings: None,
             one_connection_in: 1,
             hooks: None,
+            standby: None,
         }
     }
 }
@@ -92,6 +96,8 @@ pub struct Facts {
     pub hooks: &'static str,
     /// Why the preferred hooks could not be used; `None` if they were.
     pub fallback: Option<String>,
+    /// True if standby programs are attached.
+    pub standby: bool,
     /// The kernel's release, as `uname -r` shows it.
     pub kernel_release: String,
     /// SHA-256 of the object with the kernel programs.
@@ -105,7 +111,8 @@ pub struct Facts {
 /// Counts of events at which programs did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Misses {
-    /// Events at which bytes moved: a loss.
+    /// Calls on any socket of this machine. A call on a followed socket was seen nevertheless if a standby program dealt
+    /// with it.
     pub calls: u64,
     /// Events at which a connection ended or bytes arrived, which stay unknown. No bytes are lost.
     pub aside: u64,
@@ -129,6 +136,7 @@ impl Facts {
         header.facts["object_sha256"] = self.object_sha256.into();
         header.facts["ring_bytes"] = self.ring_bytes.into();
         header.facts["rings"] = self.rings.into();
+        header.facts["standby"] = self.standby.into();
         header.facts["hooks_fallback"] = self.fallback.clone().into();
     }
 }
