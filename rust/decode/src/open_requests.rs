@@ -140,8 +140,7 @@ impl OpenRequests {
         let Some(request) = self.requests.pop_front() else {
             return;
         };
-        let server_time = answered
-            .map(|time| u32::try_from(time.saturating_sub(request.completed)).unwrap_or(u32::MAX));
+        let server_time = answered.map(|time| time.saturating_sub(request.completed));
         for index in 0..request.events {
             let Some(event) = self.events.front_mut() else {
                 return;

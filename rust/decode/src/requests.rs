@@ -437,9 +437,8 @@ impl RequestStream {
         event.batch = started.batch;
         event.request = ordinal;
         event.request_size = Some(u32::try_from(size).unwrap_or(u32::MAX));
-        event.queue_time = started.arrival.map(|arrival| {
-            u32::try_from(started.time.saturating_sub(arrival) / 1000).unwrap_or(u32::MAX)
-        });
+        let queued = |arrival| started.time.saturating_sub(arrival) / 1000;
+        event.queue_time = started.arrival.map(queued);
     }
 }
 

@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use membench_event::{Command, Event, Outcome};
 
+use crate::quantiles::LARGEST;
+
 pub use sketch::{Entry, Sketch};
 
 /// Number of clients that the sketch has room for.
 const CLIENTS: usize = 256;
 /// Id in the sketch for all connections whose client is unknown.
 const UNKNOWN: u64 = u64::MAX;
-/// Longest server time that is resolved, ns; longer ones count as this.
-const LONGEST_NS: u64 = u32::MAX as u64;
 
 /// Counts the events of one interval.
 #[derive(Debug)]
@@ -204,15 +204,16 @@ impl Counts {
             _ => {}
         }
         if let Some(time) = event.server_time {
-            self.time(u64::from(time));
+            self.time(time);
         }
     }
 
     fn time(&mut self, nanoseconds: u64) {
-        let histogram = self.server_time.get_or_insert_with(|| {
-            Histogram::new_with_bounds(1, LONGEST_NS, 2).expect("the bounds are in order")
-        });
-        histogram.saturating_record(nanoseconds);
+        let histogram = self
+            .server_time
+            .get_or_insert_with(|| Histogram::new(2).expect("the precision is valid"));
+        let recorded = histogram.record(nanoseconds.min(LARGEST));
+        debug_assert!(recorded.is_ok(), "the histogram grows up to `LARGEST`");
     }
 
     fn summary(&self) -> CommandCounts {
@@ -305,7 +306,7 @@ mod tests {
             } else {
                 read
             }),
-            server_time: value_size,
+            server_time: value_size.map(u64::from),
             queue_time: None,
         }
     }
