@@ -138,6 +138,7 @@ class Ledger:
         boundary: Bytes of messages begun before the start or unfinished at the end: not a loss.
         misses_aside: Skipped runs of kernel programs that see no bytes: the end of a connection or
             the arrival of its bytes may be unknown. Not a loss.
+        tls_connections: Connections that carried TLS; their bytes are in `unsynced`.
         log_lines: Lines of memcached's log that were read; 0 for other sources.
         log_clock_steps: Number of times that memcached's clock was set back.
         ring_full_by_ring: Share of each ring in `ring_full`, bytes; empty for a single ring.
@@ -182,6 +183,7 @@ class Ledger:
     log_lines: int = 0
     log_clock_steps: int = 0
     misses_aside: int = 0
+    tls_connections: int = 0
     ring_full_by_ring: tuple[int, ...] = ()
     packets: Packets | None = None
     servers: tuple[ServerFlows, ...] = ()

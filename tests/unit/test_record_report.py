@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from membench._ledger import LOSSES, Ledger
+from membench._reads import Reads
 from membench._record import (
     Cost,
     Difference,
@@ -47,6 +48,7 @@ RECORDING = Recording(
     open_at_start=312,
     commands={"get": 10_000_000, "set": 900_000, "delete": 48_000, "version": 98_720},
     outcomes={"hit": 9_240_000, "miss": 760_000, "stored": 900_000},
+    reads=Reads(hits=9_240_000, misses=760_000),
     ledger=Ledger(complete=True, request_bytes=402_118_004, response_bytes=2_911_640_772),
     differences=(Difference(11211, "bytes_read", 402_118_004, 402_118_004),),
     cost=Cost(cpu_s=5.6, ns_per_event=510.0, bytes_written=76_000_000, bytes_per_event=6.9),
@@ -188,6 +190,7 @@ LOGGED = replace(
     RECORDING,
     events=7_711,
     requests=7_711,
+    reads=Reads(hits=9_240_000, misses=760_000),
     ledger=Ledger(complete=True, request_bytes=0, response_bytes=0, log_lines=9_235),
     differences=(
         Difference(11211, "look-ups", 6_187, 6_187),

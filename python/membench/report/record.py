@@ -175,10 +175,10 @@ def _headline(recording: Recording) -> Text:
 
 
 def _requests(recording: Recording) -> Text:
-    commands, outcomes = recording.commands, recording.outcomes
+    commands = recording.commands
     gets, sets = _sum(commands, _READING), _sum(commands, _STORING)
-    hits, misses = outcomes.get("hit", 0), outcomes.get("miss", 0)
-    ratio = f" ({percent(hits / (hits + misses))} hits)" if hits + misses else ""
+    hits = recording.reads.hit_ratio
+    ratio = f" ({percent(hits)} hits)" if hits is not None else ""
     deletes = commands.get("delete", 0) + commands.get("md", 0)
     other = recording.events - gets - sets - deletes
     return Text(

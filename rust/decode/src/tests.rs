@@ -12,6 +12,7 @@ mod hostile;
 mod losses;
 mod outcomes;
 mod splits;
+mod unread;
 mod versions;
 
 use Direction::{Request, Response};

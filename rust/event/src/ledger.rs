@@ -109,6 +109,8 @@ macro_rules! ledger {
             /// Times the kernel skipped a program that sees no bytes, so that a connection's end or an arrival may be
             /// unknown: not a loss.
             pub misses_aside: u64,
+            /// Connections that carried TLS: not a loss by itself, as their bytes are in `unsynced`.
+            pub tls_connections: u64,
             /// Counts of packets, if packets were recorded: not a loss.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub packets: Option<Packets>,
@@ -141,6 +143,7 @@ macro_rules! ledger {
                     ring_full_by_ring,
                     boundary,
                     misses_aside,
+                    tls_connections,
                     packets,
                     servers,
                 } = before;
@@ -156,6 +159,7 @@ macro_rules! ledger {
                     ring_full_by_ring: rings_since(&self.ring_full_by_ring, ring_full_by_ring),
                     boundary: self.boundary.saturating_sub(*boundary),
                     misses_aside: self.misses_aside.saturating_sub(*misses_aside),
+                    tls_connections: self.tls_connections.saturating_sub(*tls_connections),
                     packets: packets_since(self.packets, *packets),
                     servers: servers_since(&self.servers, servers),
                 };
@@ -343,6 +347,8 @@ pub struct Totals {
     pub unmatched: u64,
     /// Times decoding had to search for the next message after a loss.
     pub resyncs: u32,
+    /// Number of connections that carried TLS, which is not decoded.
+    pub tls_connections: u64,
 }
 
 impl Totals {
@@ -354,12 +360,14 @@ impl Totals {
             unpaired,
             unmatched,
             resyncs,
+            tls_connections,
         } = self;
         request.add(&other.request);
         response.add(&other.response);
         *unpaired += other.unpaired;
         *unmatched += other.unmatched;
         *resyncs = resyncs.saturating_add(other.resyncs);
+        *tls_connections += other.tls_connections;
     }
 }
 

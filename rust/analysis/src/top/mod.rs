@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use membench_event::{Command, Event, Outcome};
+use membench_event::{Command, Event, Lookup, Outcome};
 
 use crate::quantiles::LARGEST;
 
@@ -183,8 +183,8 @@ impl Top {
 
 impl Key {
     fn add(&mut self, event: &Event) {
-        self.hits += u64::from(event.outcome == Some(Outcome::Hit));
-        self.misses += u64::from(event.outcome == Some(Outcome::Miss));
+        self.hits += u64::from(event.lookup() == Some(Lookup::Hit));
+        self.misses += u64::from(event.lookup() == Some(Lookup::Miss));
         self.bytes += u64::from(event.value_size.unwrap_or(0));
         self.value_size = event.value_size.or(self.value_size);
         self.size = event.key_size.unwrap_or(self.size);
@@ -197,12 +197,10 @@ impl Counts {
         self.events += 1;
         self.bytes_in += bytes_in;
         self.bytes_out += bytes_out;
-        match event.outcome {
-            Some(Outcome::Hit | Outcome::Stale | Outcome::Won) => self.hits += 1,
-            Some(Outcome::Miss) => self.misses += 1,
-            Some(Outcome::ClientError | Outcome::ServerError) => self.errors += 1,
-            _ => {}
-        }
+        let errors = [Some(Outcome::ClientError), Some(Outcome::ServerError)];
+        self.hits += u64::from(event.lookup() == Some(Lookup::Hit));
+        self.misses += u64::from(event.lookup() == Some(Lookup::Miss));
+        self.errors += u64::from(errors.contains(&event.outcome));
         if let Some(time) = event.server_time {
             self.time(time);
         }
@@ -309,6 +307,21 @@ mod tests {
             server_time: value_size.map(u64::from),
             queue_time: None,
         }
+    }
+
+    #[test]
+    fn a_quiet_read_without_an_answer_is_a_miss() {
+        let mut top = Top::new(10);
+        let quiet = Event {
+            outcome: Some(Outcome::Suppressed),
+            ..event(0, Command::Get, 7, None)
+        };
+        top.feed(&[event(0, Command::Get, 7, Some(100)), quiet, quiet]);
+        let snapshot = top.take(5);
+        let get = &snapshot.commands["get"];
+        assert_eq!((get.hits, get.misses), (1, 2));
+        let key = &snapshot.keys[0];
+        assert_eq!((key.hits, key.misses), (1, 2));
     }
 
     #[test]

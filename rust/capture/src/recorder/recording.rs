@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use membench_event::{Ledger, Sample};
+use membench_event::{Ledger, Reads, Sample};
 use serde::Serialize;
 
 use crate::{Ended, Pace};
@@ -59,6 +59,8 @@ pub struct Recording {
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// Keys looked up, by result.
+    pub reads: Reads,
     /// The share of the traffic that was kept.
     pub sample: Sample,
     /// Events left out, as they are not of the sample.

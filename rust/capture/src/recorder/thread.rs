@@ -453,6 +453,7 @@ impl RecordingThread {
             why_empty,
             commands: tally.commands(),
             outcomes: tally.outcomes(),
+            reads: tally.reads(),
             sample: self.options.sample,
             sampled_out,
             ledger,
