@@ -180,6 +180,8 @@ class Recording:
         duration_s: Time from attaching to detaching, s; of a stored source, the time it covers.
         open_at_start: Number of `connections` that were open before the recording.
         why_empty: Reason why no connection was recorded, if none was.
+        silent_connections: Number of `connections` that were opened and closed without a byte, as
+            health checks are.
         reads: Keys looked up, by result.
         differences: memcached's counters beside the recorded ones, per server.
         uncompared: Number of servers without such a comparison, though it was asked for.
@@ -197,6 +199,7 @@ class Recording:
     requests: int
     connections: int
     open_at_start: int
+    silent_connections: int
     commands: Mapping[str, int]
     outcomes: Mapping[str, int]
     reads: Reads

@@ -13,7 +13,12 @@ from membench._profile import Summary
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.items import Items
 from membench.report.numbers import percent, size
-from membench.report.record import describe_amount, describe_misses, render_losses
+from membench.report.record import (
+    describe_amount,
+    describe_misses,
+    describe_tls,
+    render_losses,
+)
 
 
 def render_summary(name: str, info: Summary) -> RenderableType:
@@ -54,6 +59,7 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
             "complete",
             f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges",
         ),
+        *_encrypted(info),
         *_overlooked(info),
         *_packets(info),
         ("stored", _storage(info)),
@@ -69,6 +75,12 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         rows.append(("times", "of memcached's log: after it read and parsed the request"))
         rows.append(("not known", NOT_IN_A_LOG))
     return rows
+
+
+def _encrypted(info: Summary) -> list[tuple[str, str]]:
+    if not info.ledger.tls_connections:
+        return []
+    return [("TLS", describe_tls(info.ledger))]
 
 
 def _overlooked(info: Summary) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ _CAUSES = {
     "orphaned": ("read long after the connection was closed", "see docs/capture.md"),
     "late": ("written too slowly: what follows was decoded before", "a CPU to spare"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
-    "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
+    "unsynced": ("not memcached's protocols, or skipped after a loss", "see docs/capture.md"),
     "unpaired": ("requests whose response was not seen", "see docs/capture.md"),
     "unmatched": ("responses without a request", "see docs/capture.md"),
     "packets_dropped": ("packets that the capture itself dropped", "a larger buffer, `tcpdump -B`"),
@@ -139,6 +139,16 @@ def describe_misses(ledger: Ledger) -> str:
     return f"{missed}: some connections may show no end (not a loss)"
 
 
+def describe_tls(ledger: Ledger) -> str:
+    """Name the connections that carry TLS, and what can be recorded instead."""
+    connections = ledger.tls_connections
+    carry = "connection carries" if connections == 1 else "connections carry"
+    return (
+        f"{connections:,} {carry} TLS, which cannot be read → traffic of a listener without it"
+        " (memcached `-l notls:…`), or its log, `watch:HOST:PORT`"
+    )
+
+
 def render_losses(ledger: Ledger) -> Table:
     """List the losses by cause, each with its remedy."""
     table = Table.grid(padding=(0, 2))
@@ -168,9 +178,12 @@ def _headline(recording: Recording) -> Text:
     name = recording.profile or "not kept"
     if len(recording.profiles) > 1:
         name = f"{recording.profiles[0]} … {Path(name).name}"
+    silent = recording.silent_connections
+    apart = f"; {silent:,} more without a byte (health checks)" if silent else ""
     return Text(
         f"{name}   {recording.events:,} events in {recording.duration_s:.1f} s"
-        f" from {recording.connections:,} connections ({recording.open_at_start:,} open at start)"
+        f" from {recording.connections - silent:,} connections"
+        f" ({recording.open_at_start:,} open at start{apart})"
     )
 
 
@@ -200,6 +213,8 @@ def _add_completeness(body: Table, recording: Recording) -> None:
         share = percent(recording.loss_share())
         body.add_row("  incomplete", f"{share} may be missing of {describe_amount(ledger)}")
         body.add_row("", render_losses(ledger))
+    if ledger.tls_connections:
+        body.add_row("  TLS", Text(describe_tls(ledger)))
     for line in _compare_counters(recording.differences):
         body.add_row("", line)
     if recording.uncompared:

@@ -53,6 +53,8 @@ pub struct Recording {
     pub connections: u64,
     /// Connections that were open before the recording.
     pub open_at_start: u64,
+    /// Connections that were opened and closed without a byte.
+    pub silent_connections: u64,
     /// The reason why no connection was recorded, if none was.
     pub why_empty: Option<String>,
     /// Events by command.

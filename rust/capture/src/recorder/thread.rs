@@ -416,6 +416,8 @@ impl RecordingThread {
         let connections = self.source.connections();
         let open_at_start = connections.iter().filter(|row| row.opened.is_none());
         let (connections_seen, open_at_start) = (connections.len(), open_at_start.count());
+        let session = self.source.session();
+        let silent = session.map_or(0, |session| session.sockets().silent());
         let write_error = self.sink.write_error();
         let sampled_out = self.sink.sampled_out();
         let share_sampled_out = self.sink.take_sampled_out();
@@ -450,6 +452,7 @@ impl RecordingThread {
             requests: self.requests(),
             connections: connections_seen as u64,
             open_at_start: open_at_start as u64,
+            silent_connections: silent as u64,
             why_empty,
             commands: tally.commands(),
             outcomes: tally.outcomes(),
