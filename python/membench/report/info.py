@@ -48,17 +48,12 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         how.append(f"responses {info.responses}")
     if is_from_log(info):
         how.append("from memcached's own log")
-    what = "" if info.ledger.log_lines else "bytes "
-    amount = f"{what}{describe_amount(info.ledger)}"
     rows = [
         ("recorded", ", ".join(part for part in how if part)),
         ("requests", f"{info.requests:,} on {info.connections:,} connections"),
         ("commands", _shares(info.commands)),
         ("outcomes", _shares(info.outcomes)),
-        (
-            "complete",
-            f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges",
-        ),
+        ("complete", _accounted(info)),
         *_encrypted(info),
         *_overlooked(info),
         *_packets(info),
@@ -108,7 +103,9 @@ def _packets(info: Summary) -> list[tuple[str, str]]:
 
 
 def _ending(info: Summary) -> str:
-    ending = info.stopped_by or "unknown: not sealed"
+    ending = info.stopped_by or "unknown: it is still being recorded, or was killed"
+    if info.state != "sealed":
+        ending += "; `membench repair` seals what a killed recorder left"
     if info.repaired:
         ending += "; sealed by `repair`"
     if info.write_error:
@@ -122,9 +119,15 @@ def _shares(counts: Mapping[str, int]) -> str:
     return "   ".join(f"{name} {amount:,} ({percent(amount / total)})" for name, amount in ranked)
 
 
-def _completeness(info: Summary) -> str:
+def _accounted(info: Summary) -> str:
     if info.ledger.complete is None:
-        return "unknown, not sealed"
+        return "unknown: the recorder counts what was lost when it seals a profile"
+    what = "" if info.ledger.log_lines else "bytes "
+    amount = f"{what}{describe_amount(info.ledger)}"
+    return f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges"
+
+
+def _completeness(info: Summary) -> str:
     if info.ledger.complete:
         return "yes, lost 0"
     return f"NO, {percent(info.ledger.loss_share(info.requests))} may be missing"
@@ -135,4 +138,5 @@ def _storage(info: Summary) -> str:
     unsealed = ""
     if info.unsealed_events or info.cut_bytes:
         unsealed = f"; {info.unsealed_events:,} events unsealed, {info.cut_bytes:,} B cut off"
-    return f"{info.parts} parts, {size(info.bytes)}{each}{unsealed}"
+    parts = "1 part" if info.parts == 1 else f"{info.parts:,} parts"
+    return f"{parts}, {size(info.bytes)}{each}{unsealed}"

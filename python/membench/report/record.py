@@ -112,7 +112,8 @@ def render_recording(recording: Recording) -> RenderableType:
         body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())
     _add_completeness(body, recording)
     body.add_row("  cost", _cost(recording))
-    body.add_row("  pace", _pace(recording.pace))
+    if recording.pace != Pace():
+        body.add_row("  pace", _pace(recording.pace))
     if recording.ended.is_early:
         body.add_row("  stopped", Text(recording.ended.reason))
     if recording.damage is not None:
