@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from membench._reads import Reads
 from membench._replay import (
     Check,
     Durations,
