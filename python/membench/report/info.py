@@ -12,7 +12,7 @@ from rich.text import Text
 from membench._profile import Summary
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.items import Items
-from membench.report.numbers import percent, size
+from membench.report.numbers import numbered, percent, size
 from membench.report.record import (
     describe_amount,
     describe_misses,
@@ -37,7 +37,7 @@ def _headline(name: str, info: Summary) -> Text:
     state = "sealed" if info.state == "sealed" else "NOT sealed: still recording, or killed"
     began = datetime.fromtimestamp(info.anchor.utc_ns / 1e9, UTC)
     return Text(
-        f"{name}   {info.duration_s:.1f} s   {info.events:,} events   {state}"
+        f"{name}   {info.duration_s:.1f} s   {numbered(info.events, 'event')}   {state}"
         f"   recorded {began:%Y-%m-%d %H:%M} UTC"
     )
 
@@ -50,7 +50,7 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         how.append("from memcached's own log")
     rows = [
         ("recorded", ", ".join(part for part in how if part)),
-        ("requests", f"{info.requests:,} on {info.connections:,} connections"),
+        ("requests", f"{info.requests:,} on {numbered(info.connections, 'connection')}"),
         ("commands", _shares(info.commands)),
         ("outcomes", _shares(info.outcomes)),
         ("complete", _accounted(info)),
@@ -138,5 +138,4 @@ def _storage(info: Summary) -> str:
     unsealed = ""
     if info.unsealed_events or info.cut_bytes:
         unsealed = f"; {info.unsealed_events:,} events unsealed, {info.cut_bytes:,} B cut off"
-    parts = "1 part" if info.parts == 1 else f"{info.parts:,} parts"
-    return f"{parts}, {size(info.bytes)}{each}{unsealed}"
+    return f"{numbered(info.parts, 'part')}, {size(info.bytes)}{each}{unsealed}"

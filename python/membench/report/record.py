@@ -13,13 +13,13 @@ from membench._ledger import BYTE_LOSSES, Ledger
 from membench._record import Difference, Pace, Recording, ServerStatus, Status
 from membench._sources import SourceKind
 from membench.report.basis import NOT_IN_A_LOG
-from membench.report.numbers import clock, count, duration, percent, rate, size
+from membench.report.numbers import clock, count, duration, numbered, percent, rate, size
 
 # Cause of loss → meaning, and remedy.
 _CAUSES = {
     "ring_full": ("the ring buffer was full", "a larger --ring-size"),
     "missed": ("read without a call that was seen", "see docs/capture.md"),
-    "record_limit": ("beyond what is kept of one call", "see docs/capture.md"),
+    "record_limit": ("beyond the 272 KiB kept of one call", "smaller multi-gets, or packets"),
     "other_syscall": ("moved by a call whose buffers are not located", "see docs/capture.md"),
     "io_uring": ("moved by io_uring, which cannot be read", "see docs/capture.md"),
     "kernel_thread": ("moved by kernel threads", "see docs/capture.md"),
@@ -142,11 +142,10 @@ def describe_misses(ledger: Ledger) -> str:
 
 def describe_tls(ledger: Ledger) -> str:
     """Name the connections that carry TLS, and what can be recorded instead."""
-    connections = ledger.tls_connections
-    carry = "connection carries" if connections == 1 else "connections carry"
+    carry = "carries" if ledger.tls_connections == 1 else "carry"
     return (
-        f"{connections:,} {carry} TLS, which cannot be read → traffic of a listener without it"
-        " (memcached `-l notls:…`), or its log, `watch:HOST:PORT`"
+        f"{numbered(ledger.tls_connections, 'connection')} {carry} TLS, which cannot be read"
+        " → a listener without it (memcached `-l notls:…`), or its log, `watch:HOST:PORT`"
     )
 
 
@@ -182,8 +181,8 @@ def _headline(recording: Recording) -> Text:
     silent = recording.silent_connections
     apart = f"; {silent:,} more without a byte (health checks)" if silent else ""
     return Text(
-        f"{name}   {recording.events:,} events in {recording.duration_s:.1f} s"
-        f" from {recording.connections - silent:,} connections"
+        f"{name}   {numbered(recording.events, 'event')} in {recording.duration_s:.1f} s"
+        f" from {numbered(recording.connections - silent, 'connection')}"
         f" ({recording.open_at_start:,} open at start{apart})"
     )
 

@@ -18,15 +18,20 @@ const RECORDS: u32 = 2;
 /// Longest TLS record, bytes: <https://www.rfc-editor.org/rfc/rfc8446#section-5.2>, and what earlier versions add.
 const LONGEST_RECORD: u16 = (1 << 14) + 2048;
 
-/// What is known of a connection's protocol before its first request.
+/// Calls of a connection whose start has not ended, by what they prove about its protocol.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
-    /// True if bytes without a request were read after the latest send, and at a barrier.
+    /// True if bytes were read after the latest send.
     read: bool,
+    /// True if they were read at a barrier.
     at_barrier: bool,
+    /// Sends that answer such a read.
     answered: u32,
+    /// Changes from reading to sending.
     changes: u32,
+    /// Segments examined for TLS.
     examined: u32,
+    /// Segments that began with the header of a record.
     records: u32,
 }
 

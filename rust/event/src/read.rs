@@ -95,7 +95,7 @@ mod tests {
                 Outcome::Miss | Outcome::NotFound | Outcome::Suppressed => Some(Lookup::Miss),
                 _ => Some(Lookup::Hit),
             };
-            assert_eq!(of(outcome, Some(3)), expected, "{outcome:?}");
+            assert_eq!(of(*outcome, Some(3)), expected, "{outcome:?}");
         }
         assert_eq!(of(Outcome::Won, Some(0)), Some(Lookup::Miss));
         assert_eq!(of(Outcome::Won, None), Some(Lookup::Miss));

@@ -393,10 +393,6 @@ impl RecordingThread {
             return None;
         }
         let elapsed = self.progress.started.elapsed();
-        let elapsed = self
-            .options
-            .duration
-            .map_or(elapsed, |most| most.min(elapsed));
         let length = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         let begun = self.description.anchor.monotonic_ns;
         self.source.end_at(begun.saturating_add(length));

@@ -16,7 +16,7 @@ fn session() -> Session {
     session_of(0)
 }
 
-/// The same, whose socket says that bytes have moved if `mid_stream` is 1.
+/// A session with one connection, whose socket says that bytes have moved if `mid_stream` is 1.
 fn session_of(mid_stream: u32) -> Session {
     let decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
     let mut session = Session::new(decoder, Sockets::default());

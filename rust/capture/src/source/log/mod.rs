@@ -230,9 +230,9 @@ impl LogSource {
         self.log.clear_events();
     }
 
-    /// Ends the log at `time`, ns: what happened later is not handed on, however early it arrives.
+    /// Ends the log at `time`, ns: what arrives from now on is left out if it happened later, also by memcached's clock.
     pub(crate) fn end_at(&mut self, time: u64) {
-        self.last = self.last.min(time);
+        self.last = self.last.min(time.max(self.log.latest()));
     }
 
     /// Asks the server now and then how many lines it dropped; the log itself settles with each look.
