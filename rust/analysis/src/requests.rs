@@ -94,7 +94,7 @@ impl RequestRate {
             count: self.requests,
             events: self.events,
             mean_per_s: share(self.requests, duration).map(|per_ns| per_ns * 1e9),
-            peak_per_s: second.peak.max(rounded_up(self.requests, duration)),
+            peak_per_s: second.peak.max(whole_mean(self.requests, duration)),
             peak_second: second.peak_at,
             rate: self.buckets.finish(|count, width| float(count) / width.0),
             bursts: bursts
@@ -105,12 +105,11 @@ impl RequestRate {
     }
 }
 
-/// Returns the mean rate of `requests` in `duration` ns, rounded up to whole requests per second; 0 without a duration.
-fn rounded_up(requests: u64, duration: u64) -> u64 {
+/// Returns the mean rate of `requests` in `duration` ns in whole requests per second; 0 without a duration.
+fn whole_mean(requests: u64, duration: u64) -> u64 {
     let per_s = u128::from(requests) * 1_000_000_000;
     let mean = per_s.checked_div(duration.into()).unwrap_or(0);
-    let is_whole = duration == 0 || per_s.is_multiple_of(duration.into());
-    u64::try_from(mean).unwrap_or(u64::MAX) + u64::from(!is_whole)
+    u64::try_from(mean).unwrap_or(u64::MAX)
 }
 
 impl Window {

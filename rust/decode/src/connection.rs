@@ -167,7 +167,7 @@ impl Connection {
 
     /// Tells bytes that no connection's start explains from those at a start in the middle: TLS, and other protocols.
     fn recognize(&mut self, context: &mut Context, segment: &Segment<'_>, at_barrier: bool) {
-        if self.unread.examine(segment) {
+        if self.unread.examine(segment, self.requests.at_start()) {
             self.totals.tls_connections += 1;
             self.requests.refuse(&mut self.totals.request);
             self.responses.end_start(&mut self.totals.response);

@@ -36,14 +36,18 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    /// Examines the start of a segment. Returns true once the connection proves to carry TLS.
-    pub(super) fn examine(&mut self, segment: &Segment<'_>) -> bool {
+    /// Examines the start of a segment. Returns true once the connection proves to carry TLS. A connection that is not
+    /// at its start in the middle does so from its first segment on, or not at all.
+    pub(super) fn examine(&mut self, segment: &Segment<'_>, at_start: bool) -> bool {
         if self.examined >= EXAMINED {
             return false;
         }
         self.examined += 1;
         let is_record = matches!(segment.pieces, [Piece::Bytes(bytes), ..] if begins_record(bytes));
         self.records += u32::from(is_record);
+        if self.records == 0 && !at_start {
+            self.examined = EXAMINED;
+        }
         is_record && self.records == RECORDS
     }
 

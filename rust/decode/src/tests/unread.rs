@@ -34,6 +34,20 @@ fn tls_is_recognized_at_its_second_record_and_no_byte_of_it_is_an_edge() {
 }
 
 #[test]
+fn a_value_that_is_tls_is_a_value() {
+    let mut exchange = exchange();
+    for _ in 0..3 {
+        exchange.reads(b"set a 0 0 305\r\n");
+        exchange.reads(&record(300));
+        exchange.reads(b"\r\n");
+        exchange.sends(b"STORED\r\n");
+    }
+    let (events, totals) = exchange.end();
+    assert_eq!((events.len(), totals.tls_connections), (3, 0));
+    assert_eq!(totals.request.unsynced, 0);
+}
+
+#[test]
 fn another_protocol_is_unsynced_from_its_second_answer_on() {
     for (exchanges, is_lost) in [(1, false), (2, true), (9, true)] {
         let mut exchange = mid_stream();

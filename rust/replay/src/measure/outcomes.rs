@@ -132,3 +132,30 @@ impl Outcomes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_counted_by_their_recorded_and_their_replayed_outcome() {
+        let mut transitions = Transitions::new();
+        let rows = [
+            (Command::Get, Some(Outcome::Suppressed), Some(Outcome::Hit)),
+            (Command::MetaGet, Some(Outcome::Stale), Some(Outcome::Miss)),
+            (Command::Get, None, Some(Outcome::ServerError)),
+            (Command::Set, Some(Outcome::Stored), Some(Outcome::Stored)),
+        ];
+        for (command, recorded, replayed) in rows {
+            transitions.record(command, recorded, replayed);
+        }
+        let report = transitions.report();
+        let reads = |hits, misses, unseen| Reads {
+            hits,
+            misses,
+            unseen,
+        };
+        assert_eq!(report.recorded_reads, reads(1, 1, 1));
+        assert_eq!(report.replayed_reads, reads(1, 1, 0));
+    }
+}
