@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from membench._native import Batch, Event, Table, __version__
     from membench._options import Guards, Rotation, Selection
     from membench._profile import Anchor, Profile, Summary, open, repair  # noqa: A004
+    from membench._reads import Reads
     from membench._record import (
         Capture,
         Cost,
@@ -79,7 +80,6 @@ if TYPE_CHECKING:
         ServerCounters,
         Target,
         Warm,
-        hit_ratio,
         replay,
     )
     from membench._sample import Sample
@@ -149,6 +149,7 @@ __all__ = [
     "ProfileError",
     "Progress",
     "Quantiles",
+    "Reads",
     "Recording",
     "ReplayResult",
     "Requests",
@@ -184,7 +185,6 @@ __all__ = [
     "analyze",
     "demo",
     "doctor",
-    "hit_ratio",
     "keygen",
     "open",
     "record",
@@ -273,6 +273,7 @@ _HOMES = {
         "open",
         "repair",
     ),
+    "_reads": ("Reads",),
     "_record": (
         "Capture",
         "Cost",
@@ -297,7 +298,6 @@ _HOMES = {
         "ServerCounters",
         "Target",
         "Warm",
-        "hit_ratio",
         "replay",
     ),
     "_sample": ("Sample",),

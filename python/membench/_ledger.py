@@ -142,6 +142,7 @@ class Ledger:
             Not a loss by itself: `missed` and `program_misses` are.
         calls_recovered: Calls that a standby program recorded, because the kernel had skipped the
             first program.
+        tls_connections: Connections that carried TLS; their bytes are in `unsynced`.
         log_lines: Lines of memcached's log that were read; 0 for other sources.
         log_clock_steps: Number of times that memcached's clock was set back.
         ring_full_by_ring: Share of each ring in `ring_full`, bytes; empty for a single ring.
@@ -188,6 +189,7 @@ class Ledger:
     misses_aside: int = 0
     runs_skipped: int = 0
     calls_recovered: int = 0
+    tls_connections: int = 0
     ring_full_by_ring: tuple[int, ...] = ()
     packets: Packets | None = None
     servers: tuple[ServerFlows, ...] = ()

@@ -22,6 +22,7 @@ from membench._options import (
     Selection,
     select,
 )
+from membench._reads import Reads
 from membench._results import from_json
 from membench._running import Running
 from membench._sample import ALL, Sample
@@ -179,6 +180,9 @@ class Recording:
         duration_s: Time from attaching to detaching, s; of a stored source, the time it covers.
         open_at_start: Number of `connections` that were open before the recording.
         why_empty: Reason why no connection was recorded, if none was.
+        silent_connections: Number of `connections` that were opened and closed without a byte, as
+            health checks are.
+        reads: Keys looked up, by result.
         differences: memcached's counters beside the recorded ones, per server.
         uncompared: Number of servers without such a comparison, though it was asked for.
         ended: Reason of its end.
@@ -195,8 +199,10 @@ class Recording:
     requests: int
     connections: int
     open_at_start: int
+    silent_connections: int
     commands: Mapping[str, int]
     outcomes: Mapping[str, int]
+    reads: Reads
     ledger: Ledger
     differences: tuple[Difference, ...]
     cost: Cost

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from membench import _arguments as check
 from membench import _native
 from membench._profile import Profile, Summary, open_native
+from membench._reads import Reads
 from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench.errors import UsageError
@@ -79,11 +80,15 @@ class Outcomes:
         recorded: Outcomes in the recording.
         replayed: Outcomes in the replay.
         differences: Operations whose outcome changed, as `hit -> miss`.
+        recorded_reads: Keys looked up in the recording, by result.
+        replayed_reads: Keys looked up in the replay, by result.
     """
 
     recorded: dict[str, Counts]
     replayed: dict[str, Counts]
     differences: dict[str, Counts]
+    recorded_reads: Reads
+    replayed_reads: Reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,18 +343,6 @@ def replay(  # noqa: PLR0913 - options are keywords
     return replace(result, checks=measured, sample=sample)
 
 
-def hit_ratio(outcomes: Mapping[str, Counts]) -> float | None:
-    """Return the share of looked-up keys that were found; None if none was looked up.
-
-    Args:
-        outcomes: `Outcomes.recorded` or `Outcomes.replayed`.
-    """
-    reads = [outcomes.get(command, {}) for command in ("get", "gets", "gat", "gats", "mg")]
-    hits = sum(counts.get(name, 0) for counts in reads for name in ("hit", "stale"))
-    misses = sum(counts.get(name, 0) for counts in reads for name in ("miss", "won", "suppressed"))
-    return hits / (hits + misses) if hits + misses else None
-
-
 @dataclass(frozen=True, slots=True)
 class _Threshold:
     text: str
@@ -403,7 +396,7 @@ def _measured(result: ReplayResult, metric: tuple[str, ...]) -> float | None:
     if metric == ("errors",):
         return result.errors / max(result.planned, 1)
     if metric == ("hit_ratio",):
-        return hit_ratio(result.outcomes.replayed)
+        return result.outcomes.replayed_reads.hit_ratio
     *path, quantile = metric
     kind = path.pop(0) if path[0] in _DURATIONS else "response"
     durations: Durations = getattr(result, f"{kind}_ns")

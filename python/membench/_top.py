@@ -13,12 +13,15 @@ from membench._options import DEFAULT_RING_SIZE, Options, Responses, Selection, 
 from membench._record import Status
 from membench._results import from_json
 from membench._running import Running
+from membench._sources import SourceKind
 from membench.errors import UsageError
 
 # Keys counted at once: the count of a key is too high by at most 1/4096 of all operations.
 DEFAULT_KEYS = 4096
 # The engine reserves room for all of them.
 MOST_KEYS = 1 << 22
+# How long memcached and the sorting of its lines may hold them back, s.
+_LOG_LAG_S = 1.2
 # How long one wait in the engine lasts before Python looks at signals again, s.
 _TURN_S = 0.1
 
@@ -140,10 +143,17 @@ class Top(Running):
     def __iter__(self) -> Iterator[Snapshot]:
         """Yield a snapshot of each interval, until the source ends or is stopped."""
         more = True
+        self.settle()
         while more:
             begun = time.monotonic()
             more = self.count(self._interval_s)
             yield self.take(time.monotonic() - begun)
+
+    def settle(self) -> None:
+        """Pass over the time by which memcached's own log lags, so that a full interval follows."""
+        if SourceKind(self.status().kind) is SourceKind.WATCH:
+            self.count(_LOG_LAG_S)
+            self.take(_LOG_LAG_S)
 
     def count(self, seconds: float) -> bool:
         """Count for some time; False once the source has ended."""

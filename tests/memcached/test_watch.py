@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import subprocess
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -76,6 +77,31 @@ def test_events_equal_the_clients_log_and_the_servers_counters(
     assert sorted(row["opened"] is None for row in connections) == [False, True, True, True]
     assert sum(row["close_side"] == "client" for row in connections) == 1
     assert {row["client"] for row in connections} == {0}
+
+
+def test_a_live_log_ends_when_its_duration_is_over(roomy: Memcached, output: Path) -> None:
+    client = Client(roomy)
+    watching = Watching(roomy, output, "--duration", "2s")
+    done = threading.Event()
+
+    def use() -> None:
+        while not done.is_set():
+            client.get(b"key")
+
+    user = threading.Thread(target=use)
+    user.start()
+    try:
+        watching.wait()
+    finally:
+        done.set()
+        user.join()
+    info = read_info(output)
+    begun = info["anchor"]["utc_ns"] / 1e9
+    times = [row["time"].timestamp() for row in events(output)]
+    assert info["duration_s"] >= 2
+    assert begun <= min(times) + 1e-6
+    # Lines that come after the end, for a second, are not of the recording.
+    assert max(times) <= begun + info["duration_s"] + 1e-6
 
 
 def test_each_connections_requests_are_in_the_order_it_made_them(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.cli import read_ledger, recorder
+from support.cli import read_info, recorder
 from support.oracle import KnownKeyIds
 from support.profile import Row, by_connection, events
 from support.server import memcached
@@ -33,7 +33,8 @@ class Busy:
         self.traffic = traffic
         self.keys = keys
         self.recorded = by_connection(events(profile))
-        self.ledger: dict[str, Any] = read_ledger(profile)
+        self.info: dict[str, Any] = read_info(profile)
+        self.ledger: dict[str, Any] = self.info["ledger"]
 
     def places(self, one: UniqueTraffic) -> tuple[list[int], list[str], list[Row]]:
         rows = one.events_in(self.recorded)
@@ -49,6 +50,13 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Busy:
         if busy.ledger["boundary"] and not busy.ledger["unattended"]:
             break
     return busy
+
+
+def test_every_event_lies_within_the_recordings_time(busy: Busy) -> None:
+    begun = busy.info["anchor"]["utc_ns"] / 1e9
+    times = [row["time"].timestamp() for rows in busy.recorded.values() for row in rows]
+    assert begun <= min(times) + 1e-6
+    assert max(times) <= begun + busy.info["duration_s"] + 1e-6
 
 
 def record_busy(folder: Path, name: str) -> Busy:

@@ -84,3 +84,26 @@ def _packet(
     ports = struct.pack(">HH", source[1], destination[1])
     numbers = struct.pack(">IIBBHHH", sequence, acknowledgement, 0x50, flags, 1000, 0, 0)
     return ip + source[0] + destination[0] + ports + numbers + payload
+
+
+def exchanges(*turns: tuple[bytes, bytes], opened: bool = True, wait_s: int = 0) -> bytes:
+    """Return a connection of requests and answers in turn, each answer after `wait_s`.
+
+    Unless it was `opened` in the capture, nothing but the turns was captured.
+    """
+    sent, seconds = list[tuple[int, bytes]](), 0
+    asked = answered = 1
+    if opened:
+        sent.append((0, _packet(_CLIENT, _SERVER, 0, 0, SYN)))
+        sent.append((0, _packet(_SERVER, _CLIENT, 0, 1, SYN | ACK)))
+    for request, response in turns:
+        sent.append((seconds, _packet(_CLIENT, _SERVER, asked, answered, ACK, request)))
+        asked += len(request)
+        seconds += wait_s
+        sent.append((seconds, _packet(_SERVER, _CLIENT, answered, asked, ACK, response)))
+        answered += len(response)
+    sizes = [
+        struct.pack("<4I", 1_700_000_000 + at, number, len(packet), len(packet)) + packet
+        for number, (at, packet) in enumerate(sent)
+    ]
+    return header() + b"".join(sizes)

@@ -112,6 +112,7 @@ def test_a_forecast_multiplies_the_server_s_own_rate() -> None:
     assert told.server_share == pytest.approx((0.25, 0.5))
     assert told.bytes_per_s == pytest.approx((1.6e6, 3.2e6))
     text = " ".join(as_text(Diagnosis(MACHINE, NOBODY, (), (), forecasts=(told,))).split())
+    assert "not decoded: TLS, and `get` lines of more than 512 KiB (`record_limit`)" in text
     assert "at 200 k/s: ≈ 0.10 to 0.20 CPU here, 1.60 MB to 3.20 MB/s on disk" in text
     assert "+25.0 % to 50.0 %" in text
 

@@ -61,7 +61,10 @@ def test_an_unsealed_profile_says_so_and_what_it_still_holds() -> None:
     )
     text = as_text(killed)
     assert "NOT sealed" in text
-    assert "unknown, not sealed" in text
+    assert "unknown: the recorder counts what was lost when it seals a profile" in text
+    assert "requested" not in text
+    assert "`membench repair` seals what a killed recorder left" in " ".join(text.split())
+    assert "1 part, " in text
     assert "40 events unsealed, 7 B cut off" in text
 
 

@@ -21,6 +21,11 @@ def test_counts_are_full_below_a_million_and_three_digits_above(value: int, text
     assert numbers.count(value) == text
 
 
+def test_one_thing_has_no_plural() -> None:
+    told = [numbers.numbered(amount, "part") for amount in (0, 1, 2, 1204)]
+    assert told == ["0 parts", "1 part", "2 parts", "1,204 parts"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

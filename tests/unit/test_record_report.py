@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from membench._ledger import LOSSES, Ledger
+from membench._reads import Reads
 from membench._record import (
     Cost,
     Difference,
@@ -45,8 +46,10 @@ RECORDING = Recording(
     requests=10_102_331,
     connections=329,
     open_at_start=312,
+    silent_connections=0,
     commands={"get": 10_000_000, "set": 900_000, "delete": 48_000, "version": 98_720},
     outcomes={"hit": 9_240_000, "miss": 760_000, "stored": 900_000},
+    reads=Reads(hits=9_240_000, misses=760_000),
     ledger=Ledger(complete=True, request_bytes=402_118_004, response_bytes=2_911_640_772),
     differences=(Difference(11211, "bytes_read", 402_118_004, 402_118_004),),
     cost=Cost(cpu_s=5.6, ns_per_event=510.0, bytes_written=76_000_000, bytes_per_event=6.9),
@@ -66,6 +69,26 @@ def test_a_recording_without_any_connection_says_why() -> None:
     text = as_text(report.render_recording(replace(RECORDING, why_empty=why)))
     assert f"empty     {why}" in text
     assert "empty" not in as_text(report.render_recording(RECORDING))
+
+
+def test_connections_that_carry_tls_are_named() -> None:
+    ledger = replace(RECORDING.ledger, complete=False, unsynced=175_234, tls_connections=1)
+    text = " ".join(as_text(report.render_recording(replace(RECORDING, ledger=ledger))).split())
+    assert "TLS 1 connection carries TLS, which cannot be read" in text
+    assert "notls" in text
+    assert "TLS" not in as_text(report.render_recording(RECORDING))
+
+
+def test_health_checks_are_counted_apart() -> None:
+    text = as_text(report.render_recording(replace(RECORDING, silent_connections=17)))
+    assert "from 312 connections (312 open at start; 17 more without a byte (health checks))" in (
+        " ".join(text.split())
+    )
+
+
+def test_quiet_misses_are_in_the_hit_ratio() -> None:
+    quiet = replace(RECORDING, outcomes={"hit": 3, "suppressed": 18}, reads=Reads(3, 18))
+    assert "(14.3 % hits)" in as_text(report.render_recording(quiet))
 
 
 def test_the_status_line_shows_rate_size_loss_and_own_cpu() -> None:
@@ -198,6 +221,7 @@ LOGGED = replace(
     RECORDING,
     events=7_711,
     requests=7_711,
+    reads=Reads(hits=9_240_000, misses=760_000),
     ledger=Ledger(complete=True, request_bytes=0, response_bytes=0, log_lines=9_235),
     differences=(
         Difference(11211, "look-ups", 6_187, 6_187),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from membench._reads import Reads
 from membench._replay import (
     Check,
     Durations,
@@ -47,6 +48,8 @@ RESULT = ReplayResult(
         recorded={"get": {"hit": 924, "miss": 76}},
         replayed={"get": {"hit": 921, "miss": 79}},
         differences={"get": {"hit -> miss": 3}},
+        recorded_reads=Reads(924, 76),
+        replayed_reads=Reads(921, 79),
     ),
     generator=Generator(3_320.0, 0.61, 1, 60_000),
     timing_held=True,

@@ -31,8 +31,8 @@ class Requests:
         count: Requests; a multi-get is one.
         events: Operations on one key; a multi-get of N keys is N.
         mean_per_s: Mean rate over the recording's duration, requests/s.
-        peak_per_s: Most requests in one second of the recording (seconds counted from its
-            start).
+        peak_per_s: Most requests in one second of the recording, never below the mean (seconds
+            counted from its start).
         peak_second: Ordinal of that second.
         rate: Requests/s over time.
         bursts: Burstiness at several time scales.

@@ -129,6 +129,7 @@ def _show_once(
 ) -> None:
     from membench.report.top import render_top
 
+    watched.settle()
     begun = time.monotonic()
     watched.count(interval)
     snapshot = watched.take(time.monotonic() - begun)

@@ -16,7 +16,7 @@ from membench._analysis.items import Keys, Memory, Point, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
 from membench.report.analysis_detail import DETAILS, memory_size
 from membench.report.items import Items
-from membench.report.numbers import count, duration, percent, rate, size, sparkline
+from membench.report.numbers import count, duration, numbered, percent, rate, size, sparkline
 
 _LABEL = 15
 _SPARK = 20
@@ -192,7 +192,7 @@ def _seconds(seconds: int) -> str:
 def _connections(connections: Connections) -> Iterator[str]:
     words = [f"{count(connections.count)} in use"]
     if connections.clients:
-        words[0] += f" from {count(connections.clients)} clients"
+        words[0] += f" from {numbered(connections.clients, 'client')}"
     if connections.busiest_tenth is not None:
         words.append(f"busiest tenth {percent(connections.busiest_tenth)}")
     if connections.pipeline_depth and connections.pipelined is not None:

@@ -122,7 +122,8 @@ def _forecast(forecast: Forecast) -> Text:
         f"≈ {_between(forecast.recorder_cpus, _cpus)} CPU here, "
         f"{_between(forecast.bytes_per_s, size)}/s on disk, "
         f"≈ +{_between(forecast.server_cpus, _cpus)} CPU{share} in memcached\n"
-        f"from {forecast.measured}"
+        f"from {forecast.measured}\n"
+        "not decoded: TLS, and `get` lines of more than 512 KiB (`record_limit`)"
     )
 
 

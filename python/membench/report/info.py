@@ -12,8 +12,14 @@ from rich.text import Text
 from membench._profile import Summary
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.items import Items
-from membench.report.numbers import percent, size
-from membench.report.record import describe_amount, describe_misses, describe_skips, render_losses
+from membench.report.numbers import numbered, percent, size
+from membench.report.record import (
+    describe_amount,
+    describe_misses,
+    describe_skips,
+    describe_tls,
+    render_losses,
+)
 
 
 def render_summary(name: str, info: Summary) -> RenderableType:
@@ -32,7 +38,7 @@ def _headline(name: str, info: Summary) -> Text:
     state = "sealed" if info.state == "sealed" else "NOT sealed: still recording, or killed"
     began = datetime.fromtimestamp(info.anchor.utc_ns / 1e9, UTC)
     return Text(
-        f"{name}   {info.duration_s:.1f} s   {info.events:,} events   {state}"
+        f"{name}   {info.duration_s:.1f} s   {numbered(info.events, 'event')}   {state}"
         f"   recorded {began:%Y-%m-%d %H:%M} UTC"
     )
 
@@ -43,17 +49,13 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         how.append(f"responses {info.responses}")
     if is_from_log(info):
         how.append("from memcached's own log")
-    what = "" if info.ledger.log_lines else "bytes "
-    amount = f"{what}{describe_amount(info.ledger)}"
     rows = [
         ("recorded", ", ".join(part for part in how if part)),
-        ("requests", f"{info.requests:,} on {info.connections:,} connections"),
+        ("requests", f"{info.requests:,} on {numbered(info.connections, 'connection')}"),
         ("commands", _shares(info.commands)),
         ("outcomes", _shares(info.outcomes)),
-        (
-            "complete",
-            f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges",
-        ),
+        ("complete", _accounted(info)),
+        *_encrypted(info),
         *_overlooked(info),
         *_packets(info),
         ("stored", _storage(info)),
@@ -69,6 +71,12 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         rows.append(("times", "of memcached's log: after it read and parsed the request"))
         rows.append(("not known", NOT_IN_A_LOG))
     return rows
+
+
+def _encrypted(info: Summary) -> list[tuple[str, str]]:
+    if not info.ledger.tls_connections:
+        return []
+    return [("TLS", describe_tls(info.ledger))]
 
 
 def _overlooked(info: Summary) -> list[tuple[str, str]]:
@@ -99,7 +107,9 @@ def _packets(info: Summary) -> list[tuple[str, str]]:
 
 
 def _ending(info: Summary) -> str:
-    ending = info.stopped_by or "unknown: not sealed"
+    ending = info.stopped_by or "unknown: it is still being recorded, or was killed"
+    if info.state != "sealed":
+        ending += "; `membench repair` seals what a killed recorder left"
     if info.repaired:
         ending += "; sealed by `repair`"
     if info.write_error:
@@ -113,9 +123,15 @@ def _shares(counts: Mapping[str, int]) -> str:
     return "   ".join(f"{name} {amount:,} ({percent(amount / total)})" for name, amount in ranked)
 
 
-def _completeness(info: Summary) -> str:
+def _accounted(info: Summary) -> str:
     if info.ledger.complete is None:
-        return "unknown, not sealed"
+        return "unknown: the recorder counts what was lost when it seals a profile"
+    what = "" if info.ledger.log_lines else "bytes "
+    amount = f"{what}{describe_amount(info.ledger)}"
+    return f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges"
+
+
+def _completeness(info: Summary) -> str:
     if info.ledger.complete:
         return "yes, lost 0"
     return f"NO, {percent(info.ledger.loss_share(info.requests))} may be missing"
@@ -126,4 +142,4 @@ def _storage(info: Summary) -> str:
     unsealed = ""
     if info.unsealed_events or info.cut_bytes:
         unsealed = f"; {info.unsealed_events:,} events unsealed, {info.cut_bytes:,} B cut off"
-    return f"{info.parts} parts, {size(info.bytes)}{each}{unsealed}"
+    return f"{numbered(info.parts, 'part')}, {size(info.bytes)}{each}{unsealed}"

@@ -17,6 +17,11 @@ def count(value: float) -> str:
     return _scaled(value, 1000, _THOUSANDS)
 
 
+def numbered(amount: int, thing: str) -> str:
+    """Write an amount of things in full: `1 part`, `1,204 parts`."""
+    return f"{amount:,} {thing}{'s' * (amount != 1)}"
+
+
 def size(value: float) -> str:
     """Write a size in bytes: `812 B`, `22 MB`, `1.31 GB` (powers of 1000)."""
     return _scaled(value, 1000, (" B", " kB", " MB", " GB", " TB"))

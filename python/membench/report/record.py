@@ -13,13 +13,13 @@ from membench._ledger import BYTE_LOSSES, Ledger
 from membench._record import Difference, Pace, Recording, ServerStatus, Status
 from membench._sources import SourceKind
 from membench.report.basis import NOT_IN_A_LOG
-from membench.report.numbers import clock, count, duration, percent, rate, size
+from membench.report.numbers import clock, count, duration, numbered, percent, rate, size
 
 # Cause of loss → meaning, and remedy.
 _CAUSES = {
     "ring_full": ("the ring buffer was full", "a larger --ring-size"),
     "missed": ("read without a call that was seen", "see docs/capture.md"),
-    "record_limit": ("beyond what is kept of one call", "see docs/capture.md"),
+    "record_limit": ("beyond the 272 KiB kept of one call", "smaller multi-gets, or packets"),
     "other_syscall": ("moved by a call whose buffers are not located", "see docs/capture.md"),
     "io_uring": ("moved by io_uring, which cannot be read", "see docs/capture.md"),
     "kernel_thread": ("moved by kernel threads", "see docs/capture.md"),
@@ -32,7 +32,7 @@ _CAUSES = {
     "orphaned": ("read long after the connection was closed", "see docs/capture.md"),
     "late": ("written too slowly: what follows was decoded before", "a CPU to spare"),
     "truncated": ("needed but not kept", "see docs/capture.md"),
-    "unsynced": ("skipped to find the next message after a loss", "avoid the losses above"),
+    "unsynced": ("not memcached's protocols, or skipped after a loss", "see docs/capture.md"),
     "unpaired": ("requests whose response was not seen", "see docs/capture.md"),
     "unmatched": ("responses without a request", "see docs/capture.md"),
     "packets_dropped": ("packets that the capture itself dropped", "a larger buffer, `tcpdump -B`"),
@@ -115,7 +115,8 @@ def render_recording(recording: Recording) -> RenderableType:
         body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())
     _add_completeness(body, recording)
     body.add_row("  cost", _cost(recording))
-    body.add_row("  pace", _pace(recording.pace))
+    if recording.pace != Pace():
+        body.add_row("  pace", _pace(recording.pace))
     if recording.ended.is_early:
         body.add_row("  stopped", Text(recording.ended.reason))
     if recording.damage is not None:
@@ -150,6 +151,15 @@ def describe_skips(ledger: Ledger) -> str:
     )
 
 
+def describe_tls(ledger: Ledger) -> str:
+    """Name the connections that carry TLS, and what can be recorded instead."""
+    carry = "carries" if ledger.tls_connections == 1 else "carry"
+    return (
+        f"{numbered(ledger.tls_connections, 'connection')} {carry} TLS, which cannot be read"
+        " → a listener without it (memcached `-l notls:…`), or its log, `watch:HOST:PORT`"
+    )
+
+
 def render_losses(ledger: Ledger) -> Table:
     """List the losses by cause, each with its remedy."""
     table = Table.grid(padding=(0, 2))
@@ -179,17 +189,20 @@ def _headline(recording: Recording) -> Text:
     name = recording.profile or "not kept"
     if len(recording.profiles) > 1:
         name = f"{recording.profiles[0]} … {Path(name).name}"
+    silent = recording.silent_connections
+    apart = f"; {silent:,} more without a byte (health checks)" if silent else ""
     return Text(
-        f"{name}   {recording.events:,} events in {recording.duration_s:.1f} s"
-        f" from {recording.connections:,} connections ({recording.open_at_start:,} open at start)"
+        f"{name}   {numbered(recording.events, 'event')} in {recording.duration_s:.1f} s"
+        f" from {numbered(recording.connections - silent, 'connection')}"
+        f" ({recording.open_at_start:,} open at start{apart})"
     )
 
 
 def _requests(recording: Recording) -> Text:
-    commands, outcomes = recording.commands, recording.outcomes
+    commands = recording.commands
     gets, sets = _sum(commands, _READING), _sum(commands, _STORING)
-    hits, misses = outcomes.get("hit", 0), outcomes.get("miss", 0)
-    ratio = f" ({percent(hits / (hits + misses))} hits)" if hits + misses else ""
+    hits = recording.reads.hit_ratio
+    ratio = f" ({percent(hits)} hits)" if hits is not None else ""
     deletes = commands.get("delete", 0) + commands.get("md", 0)
     other = recording.events - gets - sets - deletes
     return Text(
@@ -211,6 +224,8 @@ def _add_completeness(body: Table, recording: Recording) -> None:
         share = percent(recording.loss_share())
         body.add_row("  incomplete", f"{share} may be missing of {describe_amount(ledger)}")
         body.add_row("", render_losses(ledger))
+    if ledger.tls_connections:
+        body.add_row("  TLS", Text(describe_tls(ledger)))
     for line in _compare_counters(recording.differences):
         body.add_row("", line)
     if recording.uncompared:

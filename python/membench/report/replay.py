@@ -15,7 +15,6 @@ from membench._replay import (
     Progress,
     ReplayResult,
     ServerCounters,
-    hit_ratio,
 )
 from membench.report.numbers import count, duration, percent, size
 
@@ -88,7 +87,7 @@ def _sent(result: ReplayResult) -> Text:
 
 
 def _compare_hit_ratios(outcomes: Outcomes) -> str:
-    replayed, recorded = hit_ratio(outcomes.replayed), hit_ratio(outcomes.recorded)
+    replayed, recorded = outcomes.replayed_reads.hit_ratio, outcomes.recorded_reads.hit_ratio
     if replayed is None:
         return ""
     beside = f" (recorded {percent(recorded)})" if recorded is not None else ""

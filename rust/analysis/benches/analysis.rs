@@ -87,8 +87,8 @@ fn workload(count: u32) -> impl Iterator<Item = Event> {
             } else {
                 Outcome::Hit
             }),
-            server_time: Some(800 + key % 4096),
-            queue_time: Some(key % 64),
+            server_time: Some(u64::from(800 + key % 4096)),
+            queue_time: Some(u64::from(key % 64)),
             ..Event::new(if is_set { Command::Set } else { Command::Get })
         }
     })

@@ -1,6 +1,6 @@
 //! An event and its outcome → its effect on the item of its key.
 
-use membench_event::{Command, Event, Options, OptionsTable, Outcome};
+use membench_event::{Command, Event, Lookup, Options, OptionsTable, Outcome};
 
 /// Effect of an event on the item of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,21 +85,15 @@ fn mode(options: &str) -> Mode {
 }
 
 fn read(event: &Event) -> Effect {
-    match event.outcome {
-        Some(Outcome::ClientError | Outcome::ServerError) => Effect::Nothing,
-        outcome => Effect::Read {
-            found: outcome.map(|outcome| found(outcome, event.value_size)),
-        },
-    }
-}
-
-/// True if a read found the item. A win without a value means that this very request created the item.
-fn found(outcome: Outcome, value_size: Option<u32>) -> bool {
-    match outcome {
-        Outcome::Won => value_size.is_some_and(|size| size > 0),
-        Outcome::Miss | Outcome::NotFound | Outcome::Suppressed => false,
-        _ => true,
-    }
+    event
+        .lookup()
+        .map_or(Effect::Nothing, |lookup| Effect::Read {
+            found: match lookup {
+                Lookup::Hit => Some(true),
+                Lookup::Miss => Some(false),
+                Lookup::Unseen => None,
+            },
+        })
 }
 
 fn store(event: &Event, mode: Mode) -> Effect {
@@ -180,12 +174,5 @@ mod tests {
             };
             assert_eq!(effects.effect(&event), expected, "{command:?} {outcome:?}");
         }
-    }
-
-    #[test]
-    fn a_won_item_is_found_only_with_a_value() {
-        assert!(found(Outcome::Won, Some(3)));
-        assert!(!found(Outcome::Won, Some(0)));
-        assert!(!found(Outcome::Won, None));
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::effect::Effect;
+use membench_event::Reads;
+
 use super::numbers::share;
 use super::operation::{Kind, Operation};
 use super::series::{Bucket, Buckets, Series};
@@ -12,13 +13,6 @@ use super::series::{Bucket, Buckets, Series};
 pub(super) struct HitCounts {
     by_kind: [Reads; Kind::COUNT],
     buckets: Buckets<Reads>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Reads {
-    hits: u64,
-    misses: u64,
-    unseen: u64,
 }
 
 /// Hit ratios. A multi-get of N keys counts as N reads.
@@ -49,11 +43,15 @@ pub struct HitRatio {
 
 impl HitCounts {
     pub(super) fn observe(&mut self, operation: &Operation) {
-        let Some(Effect::Read { found }) = operation.access.map(|access| access.effect) else {
+        let Some(lookup) = operation
+            .event
+            .lookup()
+            .filter(|_| operation.access.is_some())
+        else {
             return;
         };
-        self.by_kind[operation.kind.index()].count(found);
-        self.buckets.bucket(operation.time).count(found);
+        self.by_kind[operation.kind.index()].add(lookup, 1);
+        self.buckets.bucket(operation.time).add(lookup, 1);
     }
 
     pub(super) fn finish(&self) -> Hits {
@@ -64,38 +62,27 @@ impl HitCounts {
             .fold(Reads::default(), Bucket::join);
         let mut by_command: Vec<_> = Kind::all()
             .zip(&self.by_kind)
-            .filter(|(_, reads)| reads.hits + reads.misses + reads.unseen > 0)
-            .map(|(kind, reads)| reads.ratio(kind.name()))
+            .filter(|(_, reads)| reads.seen() + reads.unseen > 0)
+            .map(|(kind, reads)| ratio(kind.name(), reads))
             .collect();
         by_command.sort_by_key(|ratio| std::cmp::Reverse(ratio.reads));
         Hits {
-            all: all.ratio("all"),
+            all: ratio("all", &all),
             by_command,
             over_time: self
                 .buckets
-                .finish(|reads, _| share(reads.hits, reads.hits + reads.misses)),
+                .finish(|reads, _| share(reads.hits, reads.seen())),
         }
     }
 }
 
-impl Reads {
-    fn count(&mut self, found: Option<bool>) {
-        match found {
-            Some(true) => self.hits += 1,
-            Some(false) => self.misses += 1,
-            None => self.unseen += 1,
-        }
-    }
-
-    fn ratio(&self, command: &'static str) -> HitRatio {
-        let reads = self.hits + self.misses;
-        HitRatio {
-            command,
-            reads,
-            hits: self.hits,
-            ratio: share(self.hits, reads),
-            unseen: self.unseen,
-        }
+fn ratio(command: &'static str, reads: &Reads) -> HitRatio {
+    HitRatio {
+        command,
+        reads: reads.seen(),
+        hits: reads.hits,
+        ratio: share(reads.hits, reads.seen()),
+        unseen: reads.unseen,
     }
 }
 

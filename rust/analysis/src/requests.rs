@@ -28,7 +28,8 @@ pub struct Requests {
     pub events: u64,
     /// Mean rate over the recording's duration, requests/s.
     pub mean_per_s: Option<f64>,
-    /// Most requests in one second of the recording (seconds counted from its start).
+    /// Most requests in one second of the recording (seconds counted from its start). Never below the mean, which the
+    /// seconds of a recording too short to fill them would not reach.
     pub peak_per_s: u64,
     /// Second of the most requests, counted from the start of the recording.
     pub peak_second: u64,
@@ -93,7 +94,7 @@ impl RequestRate {
             count: self.requests,
             events: self.events,
             mean_per_s: share(self.requests, duration).map(|per_ns| per_ns * 1e9),
-            peak_per_s: second.peak,
+            peak_per_s: second.peak.max(whole_mean(self.requests, duration)),
             peak_second: second.peak_at,
             rate: self.buckets.finish(|count, width| float(count) / width.0),
             bursts: bursts
@@ -102,6 +103,13 @@ impl RequestRate {
             interarrival_cv: self.gaps.variation(),
         }
     }
+}
+
+/// Returns the mean rate of `requests` in `duration` ns in whole requests per second; 0 without a duration.
+fn whole_mean(requests: u64, duration: u64) -> u64 {
+    let per_s = u128::from(requests) * 1_000_000_000;
+    let mean = per_s.checked_div(duration.into()).unwrap_or(0);
+    u64::try_from(mean).unwrap_or(u64::MAX)
 }
 
 impl Window {

@@ -220,6 +220,20 @@ fn evenly_spaced_requests_have_no_bursts() {
 }
 
 #[test]
+fn the_peak_is_not_below_the_mean_however_short_the_recording() {
+    for (count, duration, peak) in [(30, 100_000_000, 300), (31, 1_000_000_000, 31)] {
+        let events: Vec<_> = (0..count).map(|at| get(at, 1, Some(1))).collect();
+        let context = Context {
+            duration: Some(duration),
+            ..Context::default()
+        };
+        let events = events.into_iter().map(Ok);
+        let analysis = analyze_events(events, &context, &Options::default()).expect("asked for");
+        assert_eq!(analysis.requests.expect("asked for").peak_per_s, peak);
+    }
+}
+
+#[test]
 fn only_requested_analyses_run() {
     let options = Options {
         only: Some(vec![Section::Ttl]),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::operation::{Kind, Operation};
 use super::quantiles::{Distribution, Quantiles};
 
-/// One histogram per command and quantity; each takes 190 kB, allocated at its first value.
+/// One histogram per command and quantity, allocated at its first value.
 #[derive(Default)]
 pub(super) struct TimeCounts {
     server: [Distribution; Kind::COUNT],
@@ -39,11 +39,11 @@ impl TimeCounts {
             return;
         }
         if let Some(time) = operation.event.server_time {
-            self.server[operation.kind.index()].record(u64::from(time));
-            self.all.record(u64::from(time));
+            self.server[operation.kind.index()].record(time);
+            self.all.record(time);
         }
         if let Some(time) = operation.event.queue_time {
-            self.queue.record(u64::from(time) * 1000);
+            self.queue.record(time.saturating_mul(1000));
         }
     }
 

@@ -9,6 +9,7 @@ use super::requests::{Read, RequestStream};
 use super::responses::ResponseStream;
 use super::send_lengths::Sends;
 use super::turn::Turn;
+use super::unread::Unread;
 use super::{Responses, Totals};
 
 /// Rule that places the barriers of a connection.
@@ -43,6 +44,7 @@ pub(super) struct Connection {
     barriers: Barriers,
     /// True once a read was skipped because the source is detaching: later responses may answer it.
     is_cut: bool,
+    unread: Unread,
     totals: Totals,
 }
 
@@ -63,6 +65,7 @@ impl Connection {
             pipelining: Pipelining::new(mid_stream),
             barriers,
             is_cut: false,
+            unread: Unread::default(),
             totals: Totals::default(),
         }
     }
@@ -146,7 +149,8 @@ impl Connection {
             batch: self.batch.unwrap_or(0),
             dialect: context.dialect(self.server),
         };
-        let mut may_be_barrier = first_of_call && self.barrier_is_due();
+        let is_barrier = first_of_call && self.barrier_is_due();
+        let mut may_be_barrier = is_barrier;
         if first_of_call {
             self.reads_on = segment.filled && self.fills_request_buffer(segment);
         }
@@ -157,7 +161,29 @@ impl Connection {
         // memcached reads on only to gather a long line; the binary protocol has none.
         self.reads_on &= !self.requests.is_binary();
         self.totals.request.seen += length;
+        self.recognize(context, segment, is_barrier);
         gap
+    }
+
+    /// Tells bytes that no connection's start explains from those at a start in the middle: TLS, and other protocols.
+    fn recognize(&mut self, context: &mut Context, segment: &Segment<'_>, at_barrier: bool) {
+        if self.unread.examine(segment, self.requests.at_start()) {
+            self.totals.tls_connections += 1;
+            self.requests.refuse(&mut self.totals.request);
+            self.responses.end_start(&mut self.totals.response);
+            self.give_up_responses(context);
+            return;
+        }
+        let (no_request, no_answer) = (self.requests.at_start(), self.responses.at_start());
+        if !no_request && !no_answer {
+            return;
+        }
+        self.unread
+            .note(segment.direction, at_barrier && !context.client_side);
+        if self.unread.has_lasted() || no_request && self.unread.has_passed_a_request() {
+            self.requests.end_start(&mut self.totals.request);
+            self.responses.end_start(&mut self.totals.response);
+        }
     }
 
     fn barrier_is_due(&mut self) -> bool {
@@ -329,6 +355,7 @@ impl Connection {
         if context.responses == Responses::Lengths {
             self.totals.response.parsed += length;
             self.sends.push(context, &mut self.pairing, segment);
+            self.recognize(context, segment, false);
             return gap;
         }
         self.responses.follow(self.requests.is_binary());
@@ -341,6 +368,7 @@ impl Connection {
         for piece in segment.pieces {
             self.responses.feed(&mut turn, *piece);
         }
+        self.recognize(context, segment, false);
         gap
     }
 

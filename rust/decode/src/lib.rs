@@ -24,6 +24,7 @@ mod responses;
 mod resync;
 mod send_lengths;
 mod turn;
+mod unread;
 
 use std::collections::BTreeMap;
 

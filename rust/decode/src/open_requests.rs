@@ -213,8 +213,7 @@ impl OpenRequests {
         };
         self.formed = self.formed.saturating_sub(1);
         self.finished_events += u64::from(request.events);
-        let server_time = answered
-            .map(|time| u32::try_from(time.saturating_sub(request.completed)).unwrap_or(u32::MAX));
+        let server_time = answered.map(|time| time.saturating_sub(request.completed));
         for index in 0..request.events {
             let Some(event) = self.events.front_mut() else {
                 return;

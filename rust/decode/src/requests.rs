@@ -355,6 +355,25 @@ impl RequestStream {
         }
     }
 
+    /// True if the stream was opened midway and has not been framed yet.
+    pub(super) fn at_start(&self) -> bool {
+        self.at_start
+    }
+
+    /// Counts what was passed over so far as lost, and what follows: it is not the rest of an older request.
+    pub(super) fn end_start(&mut self, flow: &mut Flow) {
+        if std::mem::take(&mut self.at_start) {
+            flow.unsynced += std::mem::take(&mut flow.boundary);
+        }
+    }
+
+    /// Stops looking for requests: these bytes are none of memcached's.
+    pub(super) fn refuse(&mut self, flow: &mut Flow) {
+        self.end_start(flow);
+        self.lose(flow);
+        self.framing = Framing::Foreign;
+    }
+
     /// Gives up the framing and counts the incomplete request as lost.
     pub(super) fn lose(&mut self, flow: &mut Flow) {
         *self.lost_bytes(flow) += self.incomplete_bytes();
@@ -437,9 +456,8 @@ impl RequestStream {
         event.batch = started.batch;
         event.request = ordinal;
         event.request_size = Some(u32::try_from(size).unwrap_or(u32::MAX));
-        event.queue_time = started.arrival.map(|arrival| {
-            u32::try_from(started.time.saturating_sub(arrival) / 1000).unwrap_or(u32::MAX)
-        });
+        let queued = |arrival| started.time.saturating_sub(arrival) / 1000;
+        event.queue_time = started.arrival.map(queued);
     }
 }
 

@@ -108,6 +108,13 @@ impl ResponseStream {
         self.framing = Framing::Lost;
     }
 
+    /// Counts what was passed over so far as lost, and what follows: it is not the rest of an older answer.
+    pub(super) fn end_start(&mut self, flow: &mut Flow) {
+        if std::mem::take(&mut self.at_start) {
+            flow.unsynced += std::mem::take(&mut flow.boundary);
+        }
+    }
+
     /// Counts the incomplete response at the end of the stream as boundary.
     pub(super) fn end(&mut self, flow: &mut Flow) {
         flow.boundary += self.line.len() as u64;

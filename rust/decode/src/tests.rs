@@ -13,6 +13,7 @@ mod losses;
 mod outcomes;
 mod pairing;
 mod splits;
+mod unread;
 mod versions;
 
 use Direction::{Request, Response};

@@ -172,10 +172,10 @@ pub struct Event {
     /// The result; `None` if it was not observed.
     pub outcome: Option<Outcome>,
     /// From the return of the read that completed the request to the return of the send with the last byte of its
-    /// response, ns; saturates.
-    pub server_time: Option<u32>,
+    /// response, ns.
+    pub server_time: Option<u64>,
     /// From arrival to read, where known, µs.
-    pub queue_time: Option<u32>,
+    pub queue_time: Option<u64>,
 }
 
 impl Event {

@@ -114,6 +114,8 @@ macro_rules! ledger {
             pub runs_skipped: u64,
             /// Calls on followed sockets that a standby program recorded when the kernel had skipped the first one.
             pub calls_recovered: u64,
+            /// Connections that carried TLS: not a loss by itself, as their bytes are in `unsynced`.
+            pub tls_connections: u64,
             /// Counts of packets, if packets were recorded: not a loss.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub packets: Option<Packets>,
@@ -148,6 +150,7 @@ macro_rules! ledger {
                     misses_aside,
                     runs_skipped,
                     calls_recovered,
+                    tls_connections,
                     packets,
                     servers,
                 } = before;
@@ -165,6 +168,7 @@ macro_rules! ledger {
                     misses_aside: self.misses_aside.saturating_sub(*misses_aside),
                     runs_skipped: self.runs_skipped.saturating_sub(*runs_skipped),
                     calls_recovered: self.calls_recovered.saturating_sub(*calls_recovered),
+                    tls_connections: self.tls_connections.saturating_sub(*tls_connections),
                     packets: packets_since(self.packets, *packets),
                     servers: servers_since(&self.servers, servers),
                 };
@@ -352,6 +356,8 @@ pub struct Totals {
     pub unmatched: u64,
     /// Times decoding had to search for the next message after a loss.
     pub resyncs: u32,
+    /// Number of connections that carried TLS, which is not decoded.
+    pub tls_connections: u64,
 }
 
 impl Totals {
@@ -363,12 +369,14 @@ impl Totals {
             unpaired,
             unmatched,
             resyncs,
+            tls_connections,
         } = self;
         request.add(&other.request);
         response.add(&other.response);
         *unpaired += other.unpaired;
         *unmatched += other.unmatched;
         *resyncs = resyncs.saturating_add(other.resyncs);
+        *tls_connections += other.tls_connections;
     }
 }
 

@@ -17,6 +17,7 @@ mod event;
 mod failure;
 pub mod ledger;
 mod number;
+mod read;
 mod sample;
 mod segment;
 
@@ -26,5 +27,6 @@ pub use event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 pub use failure::{Class, Failure, Hint, Setting, io_hint};
 pub use ledger::{Flow, Ledger, Packets, Server, Totals};
 pub use number::ratio;
+pub use read::{Lookup, Reads};
 pub use sample::Sample;
 pub use segment::{Direction, Piece, Segment};

@@ -141,7 +141,7 @@ impl Mix {
                 (false, true) => Outcome::Miss,
                 (false, false) => Outcome::Hit,
             }),
-            server_time: self.shape.server_time.then_some(server_time as u32),
+            server_time: self.shape.server_time.then_some(server_time as u64),
             ..Event::new(if set { Command::Set } else { Command::Get })
         }
     }

@@ -46,7 +46,7 @@ fn event(number: u32, noreply: Options) -> Event {
             (false, _, true) => Outcome::Miss,
             (false, _, false) => Outcome::Hit,
         }),
-        server_time: (!silent).then_some(1000 + number),
+        server_time: (!silent).then_some(1000 + u64::from(number)),
         ..Event::new(if set { Command::Set } else { Command::Get })
     }
 }

@@ -51,8 +51,8 @@ pub(super) struct Columns {
     opaque_size: PrimitiveArray<UInt8Type>,
     options: Coded<UInt16Type, Options>,
     outcome: Coded<UInt8Type, Outcome>,
-    server_time: PrimitiveArray<UInt32Type>,
-    queue_time: PrimitiveArray<UInt32Type>,
+    server_time: PrimitiveArray<UInt64Type>,
+    queue_time: PrimitiveArray<UInt64Type>,
 }
 
 impl Columns {

@@ -7,11 +7,9 @@ use arrow_array::types::{
     ArrowDictionaryKeyType, ArrowPrimitiveType, Int32Type, TimestampMicrosecondType, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{
-    ArrayRef, DictionaryArray, PrimitiveArray, RecordBatch, StringArray, new_null_array,
-};
+use arrow_array::{ArrayRef, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow_buffer::NullBufferBuilder;
-use arrow_schema::{ArrowError, DataType};
+use arrow_schema::ArrowError;
 
 use super::schema;
 use crate::{Error, Result};
@@ -46,7 +44,6 @@ pub(super) struct Encoder {
     protocols: ArrayRef,
     outcomes: ArrayRef,
     options: ArrayRef,
-    namespace: DataType,
     columns: Columns,
 }
 
@@ -58,7 +55,6 @@ impl Encoder {
             protocols: names(Protocol::ALL.iter().map(|protocol| protocol.name())),
             outcomes: names(Outcome::ALL.iter().map(|outcome| outcome.name())),
             options: names([""]),
-            namespace: DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8)),
             columns: Columns::default(),
         }
     }
@@ -84,7 +80,7 @@ impl Encoder {
         if self.options.len() != options.names().len() {
             self.options = names(options.names().iter().map(AsRef::as_ref));
         }
-        let (rows, columns) = (self.len(), &mut self.columns);
+        let columns = &mut self.columns;
         let columns = vec![
             Arc::new(
                 PrimitiveArray::<TimestampMicrosecondType>::from(emptied(&mut columns.micros))
@@ -111,7 +107,6 @@ impl Encoder {
             coded(columns.outcome.array(), &self.outcomes)?,
             columns.server_time.column(),
             columns.queue_time.column(),
-            new_null_array(&self.namespace, rows),
             required::<UInt16Type>(&mut columns.remainder),
         ];
         RecordBatch::try_new(schema::part_schema(), columns)
@@ -142,8 +137,8 @@ struct Columns {
     opaque_size: Column<UInt8Type>,
     options: Column<UInt16Type>,
     outcome: Column<UInt8Type>,
-    server_time: Column<UInt32Type>,
-    queue_time: Column<UInt32Type>,
+    server_time: Column<UInt64Type>,
+    queue_time: Column<UInt64Type>,
 }
 
 impl Columns {

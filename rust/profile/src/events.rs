@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::{
 
 use super::decode::{Columns, Mismatch};
 use super::part::ReadablePart;
-use super::schema::schema;
+use super::schema::{present, schema, schema_before_3};
 use crate::{Error, Result};
 use membench_event::Anchor;
 use membench_event::{Event, OptionsTable};
@@ -34,7 +34,7 @@ pub struct Events {
 /// A part being read, positioned at an event.
 struct PartEvents {
     path: PathBuf,
-    reader: ParquetRecordBatchReader,
+    reader: PartReader,
     columns: Columns,
     row: usize,
 }
@@ -143,7 +143,7 @@ impl PartEvents {
 /// Returns the next batch that contains events.
 fn next_columns(
     path: &std::path::Path,
-    reader: &mut ParquetRecordBatchReader,
+    reader: &mut PartReader,
     anchor: Anchor,
     options: &mut OptionsTable,
 ) -> Result<Option<Columns>> {
@@ -165,10 +165,34 @@ fn next_columns(
     Ok(None)
 }
 
-fn reader(part: &ReadablePart, rows: usize) -> Result<ParquetRecordBatchReader> {
-    let options = ArrowReaderOptions::new().with_schema(schema());
-    ParquetRecordBatchReaderBuilder::try_new_with_options(part.content.clone(), options)
-        .and_then(|builder| builder.with_batch_size(rows).build())
+/// Reader of a part of any schema version, whose batches have the present one.
+struct PartReader {
+    batches: ParquetRecordBatchReader,
+    is_old: bool,
+}
+
+impl Iterator for PartReader {
+    type Item = std::result::Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batches.next()?;
+        Some(if self.is_old {
+            batch.and_then(|batch| present(&batch))
+        } else {
+            batch
+        })
+    }
+}
+
+fn reader(part: &ReadablePart, rows: usize) -> Result<PartReader> {
+    let open = |schema, is_old| {
+        let options = ArrowReaderOptions::new().with_schema(schema);
+        ParquetRecordBatchReaderBuilder::try_new_with_options(part.content.clone(), options)
+            .and_then(|builder| builder.with_batch_size(rows).build())
+            .map(|batches| PartReader { batches, is_old })
+    };
+    open(schema(), false)
+        .or_else(|error| open(schema_before_3(), true).map_err(|_| error))
         .map_err(|source| Error::Parquet {
             path: part.path.clone(),
             source,
@@ -178,7 +202,7 @@ fn reader(part: &ReadablePart, rows: usize) -> Result<ParquetRecordBatchReader> 
 /// Iterator over every event of a profile as record batches, part by part.
 pub struct Batches {
     later: vec::IntoIter<ReadablePart>,
-    current: Option<ParquetRecordBatchReader>,
+    current: Option<PartReader>,
 }
 
 impl Batches {

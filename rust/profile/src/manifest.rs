@@ -11,8 +11,9 @@ use membench_event::{Anchor, Ledger, Sample};
 
 /// Schema version that this membench writes, and the newest it reads.
 ///
-/// Version 2 renamed the manifest's `tier` to `hooks`, with new names for the hooks themselves.
-pub const SCHEMA_VERSION: u32 = 2;
+/// Version 2 renamed the manifest's `tier` to `hooks`, with new names for the hooks themselves. Version 3 widened
+/// `server_time` and `queue_time` to 64 bits, and has no column `namespace`.
+pub const SCHEMA_VERSION: u32 = 3;
 /// File name of the manifest.
 pub(super) const FILE: &str = "manifest.json";
 

@@ -14,6 +14,9 @@ use super::folder::Folder;
 use super::schema;
 use crate::{Error, Result};
 
+/// A batch of the present schema.
+type Converted = std::result::Result<RecordBatch, ArrowError>;
+
 /// First bytes of every message in the stream.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 /// zstd level. An open part is read once and then removed, so CPU time matters more than size.
@@ -143,18 +146,40 @@ impl Tail {
         })
     }
 
-    /// Reads the batches with only the given columns; `None` if not even the schema is complete.
+    /// Reads the batches with only the given columns of [`schema::part_schema`]; `None` if not even the stream's own
+    /// schema is complete. A stream of an older schema version is converted.
     pub(super) fn batches(
         &self,
         columns: &[usize],
-    ) -> std::result::Result<Option<StreamReader<impl Read>>, ArrowError> {
+    ) -> std::result::Result<Option<impl Iterator<Item = Converted>>, ArrowError> {
         if self.length == 0 {
             return Ok(None);
         }
+        let written = self.stream(None)?.schema();
+        let wanted = schema::part_schema();
+        let columns = columns
+            .iter()
+            .map(|column| written.index_of(wanted.field(*column).name()));
+        let stream = self.stream(Some(columns.collect::<std::result::Result<_, _>>()?))?;
+        let is_old = written != wanted;
+        Ok(Some(stream.map(move |batch| {
+            if is_old {
+                batch.and_then(|batch| schema::present(&batch))
+            } else {
+                batch
+            }
+        })))
+    }
+
+    /// Opens the stream, with only the given ones of its columns.
+    fn stream(
+        &self,
+        columns: Option<Vec<usize>>,
+    ) -> std::result::Result<StreamReader<impl Read>, ArrowError> {
         let mut file = self.file.try_clone()?;
         file.seek(SeekFrom::Start(0))?;
         let reader = BufReader::with_capacity(1 << 18, file.take(self.length));
-        StreamReader::try_new(reader, Some(columns.to_vec())).map(Some)
+        StreamReader::try_new(reader, columns)
     }
 }
 

@@ -57,9 +57,9 @@ pub(super) struct Event {
     /// `hit`, `miss`, `stored`, …; see the profile format.
     outcome: Option<&'static str>,
     /// From the read that completed the request to the send with its answer, ns.
-    server_time_ns: Option<u32>,
+    server_time_ns: Option<u64>,
     /// From arrival to the read, µs.
-    queue_time_us: Option<u32>,
+    queue_time_us: Option<u64>,
 }
 
 impl Event {

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use membench_event::{Command, Event, Outcome};
+use membench_event::{Command, Event, Lookup, Outcome};
+
+use crate::quantiles::LARGEST;
 
 pub use sketch::{Entry, Sketch};
 
@@ -15,8 +17,6 @@ pub use sketch::{Entry, Sketch};
 const CLIENTS: usize = 256;
 /// Id in the sketch for all connections whose client is unknown.
 const UNKNOWN: u64 = u64::MAX;
-/// Longest server time that is resolved, ns; longer ones count as this.
-const LONGEST_NS: u64 = u32::MAX as u64;
 
 /// Counts the events of one interval.
 #[derive(Debug)]
@@ -183,8 +183,8 @@ impl Top {
 
 impl Key {
     fn add(&mut self, event: &Event) {
-        self.hits += u64::from(event.outcome == Some(Outcome::Hit));
-        self.misses += u64::from(event.outcome == Some(Outcome::Miss));
+        self.hits += u64::from(event.lookup() == Some(Lookup::Hit));
+        self.misses += u64::from(event.lookup() == Some(Lookup::Miss));
         self.bytes += u64::from(event.value_size.unwrap_or(0));
         self.value_size = event.value_size.or(self.value_size);
         self.size = event.key_size.unwrap_or(self.size);
@@ -197,22 +197,21 @@ impl Counts {
         self.events += 1;
         self.bytes_in += bytes_in;
         self.bytes_out += bytes_out;
-        match event.outcome {
-            Some(Outcome::Hit | Outcome::Stale | Outcome::Won) => self.hits += 1,
-            Some(Outcome::Miss) => self.misses += 1,
-            Some(Outcome::ClientError | Outcome::ServerError) => self.errors += 1,
-            _ => {}
-        }
+        let errors = [Some(Outcome::ClientError), Some(Outcome::ServerError)];
+        self.hits += u64::from(event.lookup() == Some(Lookup::Hit));
+        self.misses += u64::from(event.lookup() == Some(Lookup::Miss));
+        self.errors += u64::from(errors.contains(&event.outcome));
         if let Some(time) = event.server_time {
-            self.time(u64::from(time));
+            self.time(time);
         }
     }
 
     fn time(&mut self, nanoseconds: u64) {
-        let histogram = self.server_time.get_or_insert_with(|| {
-            Histogram::new_with_bounds(1, LONGEST_NS, 2).expect("the bounds are in order")
-        });
-        histogram.saturating_record(nanoseconds);
+        let histogram = self
+            .server_time
+            .get_or_insert_with(|| Histogram::new(2).expect("the precision is valid"));
+        let recorded = histogram.record(nanoseconds.min(LARGEST));
+        debug_assert!(recorded.is_ok(), "the histogram grows up to `LARGEST`");
     }
 
     fn summary(&self) -> CommandCounts {
@@ -305,9 +304,24 @@ mod tests {
             } else {
                 read
             }),
-            server_time: value_size,
+            server_time: value_size.map(u64::from),
             queue_time: None,
         }
+    }
+
+    #[test]
+    fn a_quiet_read_without_an_answer_is_a_miss() {
+        let mut top = Top::new(10);
+        let quiet = Event {
+            outcome: Some(Outcome::Suppressed),
+            ..event(0, Command::Get, 7, None)
+        };
+        top.feed(&[event(0, Command::Get, 7, Some(100)), quiet, quiet]);
+        let snapshot = top.take(5);
+        let get = &snapshot.commands["get"];
+        assert_eq!((get.hits, get.misses), (1, 2));
+        let key = &snapshot.keys[0];
+        assert_eq!((key.hits, key.misses), (1, 2));
     }
 
     #[test]

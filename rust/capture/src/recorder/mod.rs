@@ -160,7 +160,7 @@ impl Recorder {
             guards: Guards::new(limits),
             status: status.clone(),
             stop: stop.clone(),
-            progress: Progress::start(),
+            progress: Progress::start(&description),
             options,
             followed,
             description,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use membench_event::{Ledger, Sample};
+use membench_event::{Ledger, Reads, Sample};
 use serde::Serialize;
 
 use crate::{Ended, Pace};
@@ -53,12 +53,16 @@ pub struct Recording {
     pub connections: u64,
     /// Connections that were open before the recording.
     pub open_at_start: u64,
+    /// Connections that were opened and closed without a byte.
+    pub silent_connections: u64,
     /// The reason why no connection was recorded, if none was.
     pub why_empty: Option<String>,
     /// Events by command.
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// Keys looked up, by result.
+    pub reads: Reads,
     /// The share of the traffic that was kept.
     pub sample: Sample,
     /// Events left out, as they are not of the sample.

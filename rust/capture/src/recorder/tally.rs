@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use membench_event::{Command, Event, Outcome};
+use membench_event::{Command, Event, Outcome, Reads};
 
 /// Counts of the events that have passed.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     events: u64,
     requests: u64,
+    reads: Reads,
     commands: [u64; Command::ALL.len()],
     outcomes: [u64; Outcome::ALL.len()],
 }
@@ -18,6 +19,7 @@ impl Default for Tally {
         Self {
             events: 0,
             requests: 0,
+            reads: Reads::default(),
             commands: [0; Command::ALL.len()],
             outcomes: [0; Outcome::ALL.len()],
         }
@@ -31,6 +33,9 @@ impl Tally {
         for event in events {
             self.requests += u64::from(event.request_size.is_some());
             self.commands[event.command as usize] += 1;
+            if let Some(lookup) = event.lookup() {
+                self.reads.add(lookup, 1);
+            }
             if let Some(outcome) = event.outcome {
                 self.outcomes[outcome as usize] += 1;
             }
@@ -45,6 +50,11 @@ impl Tally {
     /// Number of requests: a multi-get is one.
     pub(crate) fn requests(&self) -> u64 {
         self.requests
+    }
+
+    /// Keys looked up, by result.
+    pub(crate) fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// Events by command, for commands that occurred.

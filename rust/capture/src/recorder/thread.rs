@@ -66,11 +66,14 @@ struct Reported {
 }
 
 impl Progress {
-    /// Starts now.
-    pub(crate) fn start() -> Self {
+    /// Starts at the moment from which the source captures.
+    pub(crate) fn start(description: &Description) -> Self {
         let (now, cpu_s) = (Instant::now(), clock::cpu_s());
+        let begun = description.anchor.monotonic_ns;
+        let captured = description.now(begun).saturating_sub(begun);
+        let started = now.checked_sub(Duration::from_nanos(captured));
         Self {
-            started: now,
+            started: started.unwrap_or(now),
             cpu_at_start: cpu_s,
             drain_period: DRAIN_PERIODS.0,
             pace: PaceLog::default(),
@@ -367,9 +370,9 @@ impl RecordingThread {
             status.state = State::Stopping;
             status.ended = Some(ended.clone());
         });
-        self.wait_for_stragglers();
+        let elapsed = self.wait_for_stragglers();
         self.ask_last();
-        let elapsed = self.progress.started.elapsed();
+        let elapsed = elapsed.unwrap_or_else(|| self.progress.started.elapsed());
         let removal = self.source.detach();
         if self.description.is_live() {
             self.drain();
@@ -383,12 +386,21 @@ impl RecordingThread {
         recording
     }
 
-    /// Takes what was made before the end and arrives late.
-    fn wait_for_stragglers(&mut self) {
+    /// Takes what was made before the end and arrives late, and nothing else. Returns how long the recording lasted, if
+    /// it ends here.
+    fn wait_for_stragglers(&mut self) -> Option<Duration> {
+        if self.description.linger.is_zero() {
+            return None;
+        }
+        let elapsed = self.progress.started.elapsed();
+        let length = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let begun = self.description.anchor.monotonic_ns;
+        self.source.end_at(begun.saturating_add(length));
         let deadline = Instant::now() + self.description.linger;
         while Instant::now() < deadline && self.drain().ended.is_none() {
             std::thread::sleep(DRAIN_PERIODS.1);
         }
+        Some(elapsed)
     }
 
     /// Asks the servers for their counters at the end. The source is drained meanwhile.
@@ -416,6 +428,8 @@ impl RecordingThread {
         let connections = self.source.connections();
         let open_at_start = connections.iter().filter(|row| row.opened.is_none());
         let (connections_seen, open_at_start) = (connections.len(), open_at_start.count());
+        let session = self.source.session();
+        let silent = session.map_or(0, |session| session.sockets().silent());
         let write_error = self.sink.write_error();
         let sampled_out = self.sink.sampled_out();
         let share_sampled_out = self.sink.take_sampled_out();
@@ -450,9 +464,11 @@ impl RecordingThread {
             requests: self.requests(),
             connections: connections_seen as u64,
             open_at_start: open_at_start as u64,
+            silent_connections: silent as u64,
             why_empty,
             commands: tally.commands(),
             outcomes: tally.outcomes(),
+            reads: tally.reads(),
             sample: self.options.sample,
             sampled_out,
             ledger,

@@ -483,8 +483,10 @@ impl Session {
             unpaired,
             unmatched,
             resyncs: _,
+            tls_connections,
         } = totals;
         let mut ledger = Ledger {
+            tls_connections,
             own_request_bytes: self.own.request,
             own_response_bytes: self.own.response,
             orphaned: self.orphaned,

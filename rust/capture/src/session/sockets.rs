@@ -41,6 +41,11 @@ pub struct Sockets {
     own: OwnAddresses,
     own_namespace: u32,
     open_before: OpenBefore,
+    /// First calls on connections that were not open before, though their sockets seem to have moved bytes: a FIN that
+    /// comes before the first call counts as one there.
+    first_calls: HashMap<u32, u64>,
+    /// Number of connections that were opened and closed without a byte.
+    silent: usize,
     /// Server, and cookie of its socket, that each of our own connections reached, by the connection's local end.
     reached: HashMap<Peer, (u32, u64)>,
 }
@@ -139,7 +144,11 @@ impl Sockets {
         let transport = client.transport();
         let client = self.client(socket.namespace, client.host());
         let server = self.server(socket);
-        self.add(server, client, transport, opened)
+        let connection = self.add(server, client, transport, opened);
+        if !was_open && opened.is_none() {
+            self.first_calls.insert(connection, time);
+        }
+        connection
     }
 
     /// Returns the connection of a datagram, and true if it is new. A server's socket has a connection for each peer; a
@@ -320,6 +329,13 @@ impl Sockets {
         let lost = |flow: &Flow| flow.unsynced + flow.truncated + flow.not_decoded + flow.missed;
         row.lost_bytes = lost(&totals.request) + lost(&totals.response);
         row.resyncs = totals.resyncs;
+        let first_call = self.first_calls.remove(&connection);
+        let moved = |flow: &Flow| flow.seen + flow.missed;
+        if moved(&totals.request) + moved(&totals.response) == 0 {
+            row.opened = row.opened.or(first_call);
+            let is_closed = row.closed.is_some() || row.close_side.is_some();
+            self.silent += usize::from(is_closed && row.opened.is_some());
+        }
         add(&mut self.servers, row.server, totals);
     }
 
@@ -338,6 +354,11 @@ impl Sockets {
             .filter(|role| !matches!(role, Role::Connection(_)))
             .count();
         (self.connections.len(), self.open.len() - own)
+    }
+
+    /// Number of connections that were opened and closed without a byte, as health checks do.
+    pub fn silent(&self) -> usize {
+        self.silent
     }
 
     /// Connections so far.

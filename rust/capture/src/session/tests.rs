@@ -13,6 +13,11 @@ const COOKIE: u64 = 7;
 
 /// A session that has seen the announcement of one connection.
 fn session() -> Session {
+    session_of(0)
+}
+
+/// A session with one connection, whose socket says that bytes have moved if `mid_stream` is 1.
+fn session_of(mid_stream: u32) -> Session {
     let decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
     let mut session = Session::new(decoder, Sockets::default());
     let socket = Socket {
@@ -24,7 +29,7 @@ fn session() -> Session {
         remote_port: 40_000,
         local: [0; 16],
         remote: [1; 16],
-        mid_stream: 0,
+        mid_stream,
         padding: 0,
     };
     take(&mut session, &header(kind::SOCKET, 0, 0), socket.as_bytes());
@@ -68,9 +73,13 @@ fn take_text(session: &mut Session, kind: u32, offset: u64, text: &str) {
 }
 
 fn close(session: &mut Session, time: u64) {
+    close_at(session, time, (7, 5));
+}
+
+fn close_at(session: &mut Session, time: u64, offsets: (u64, u64)) {
     let close = Close {
-        request_offset: 7,
-        response_offset: 5,
+        request_offset: offsets.0,
+        response_offset: offsets.1,
         request_lost: 0,
         response_lost: 0,
     };
@@ -107,6 +116,36 @@ fn a_connection_that_was_read_to_its_end_is_settled_when_it_is_closed() {
     take(&mut session, &header(kind::END, 7, 0), &[]);
     close(&mut session, 100);
     assert!(session.decoder.open_connections().is_empty());
+}
+
+#[test]
+fn a_connection_without_a_byte_was_opened_and_closed_and_is_silent() {
+    // The FIN that was there before the first call counts as a byte in the socket.
+    for mid_stream in [0, 1] {
+        for is_reset in [false, true] {
+            let mut session = session_of(mid_stream);
+            if !is_reset {
+                take(&mut session, &header(kind::END, 0, 0), &[]);
+            }
+            close_at(&mut session, 100, (0, 0));
+            session.end(0);
+            let row = &session.sockets().connections()[0];
+            assert_eq!((row.opened, row.closed), (Some(1), Some(100)));
+            assert_eq!(session.sockets().silent(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_was_used_or_stays_open_is_not_silent() {
+    let mut used = session();
+    take_text(&mut used, kind::REQUEST, 0, "get a\r\n");
+    take_text(&mut used, kind::RESPONSE, 0, "END\r\n");
+    close(&mut used, 100);
+    for mut session in [used, session(), session_of(1)] {
+        session.end(0);
+        assert_eq!(session.sockets().silent(), 0);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use membench_bpf::{
 };
 use membench_common::{counter, global};
 use membench_decode::packet::{Link, Packet, PacketError};
+use membench_event::Anchor;
 
 use crate::{
     Error, KernelError, Result, SourceSpec, clock,
@@ -43,6 +44,8 @@ const LOOPBACK: u32 = 8;
 
 /// Packets of an interface, as they pass. Once open it needs no privilege.
 pub(crate) struct Interface {
+    /// The moment before the first program was attached.
+    begun: Anchor,
     name: String,
     index: String,
     link: Link,
@@ -78,11 +81,13 @@ impl Interface {
         let counters = sockets::open_counters(&object.map("counters")?, cpus)?;
         let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
         let programs = &PROGRAMS[..if is_loopback(name)? { 1 } else { 2 }];
+        let begun = clock::anchor();
         let attached = Attached::attach(&mut object, name, programs, attachment);
         let (hooks, fallback) = attached.map_err(|error| refused(error.into()))?;
         heartbeat.beat();
         let facts = sockets::facts(hooks.attachment().name(), fallback, size);
         Ok(Self {
+            begun,
             index: index(name)?,
             name: name.to_owned(),
             link,
@@ -317,6 +322,7 @@ impl Feed for Interface {
             buffer_bytes: self.facts.ring_bytes,
             kernel: Some(self.facts.clone()),
             removal: self.removal(),
+            anchor: self.begun,
             ..Description::new(SourceSpec::Interface(self.name.clone()), TIME_BASIS)
         }
     }

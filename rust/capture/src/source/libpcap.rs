@@ -25,6 +25,8 @@ const BUFFERS: (u32, u32) = (2 << 20, 1 << 30);
 
 /// A live capture.
 pub(crate) struct Libpcap {
+    /// Time before the first packet was captured, ns since 1970.
+    begun: u64,
     handle: Handle,
     link: Link,
     interface: String,
@@ -47,6 +49,7 @@ impl Libpcap {
             .saturating_mul(ROOM)
             .clamp(BUFFERS.0, BUFFERS.1);
         let failed = |error| failure(interface, error);
+        let begun = clock::anchor().utc_ns;
         let mut handle = Handle::open(&OpenOptions {
             interface,
             buffer_bytes,
@@ -68,6 +71,7 @@ impl Libpcap {
         let version = handle.version();
         let drops = handle.drops().unwrap_or_default();
         Ok(Self {
+            begun,
             handle,
             link,
             interface: interface.to_owned(),
@@ -98,7 +102,7 @@ impl Libpcap {
 
 impl Feed for Libpcap {
     fn describe(&mut self) -> Description {
-        let utc_ns = clock::anchor().utc_ns;
+        let utc_ns = self.begun;
         Description {
             anchor: Anchor {
                 monotonic_ns: utc_ns,

@@ -56,7 +56,8 @@ impl LogClock {
         self.steps
     }
 
-    fn place(&self, micros: u64) -> u64 {
+    /// Returns the time of a moment on memcached's clock, `CLOCK_MONOTONIC`, ns.
+    pub(super) fn place(&self, micros: u64) -> u64 {
         let utc_ns = i128::from(micros) * 1000 - i128::from(self.ahead) * 1000;
         let since = utc_ns - i128::from(self.anchor.utc_ns);
         let time = (i128::from(self.anchor.monotonic_ns) + since).max(0);

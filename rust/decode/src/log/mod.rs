@@ -61,6 +61,8 @@ pub struct Log {
     order: Order<Logged>,
     operations: Operations,
     counts: Counts,
+    /// Latest time of a line that has arrived, by memcached's clock, µs.
+    latest: u64,
     /// Latest time in a stored log, ns: the clock by which its lines wait for earlier ones. `None` for a live log.
     stored_clock: Option<u64>,
 }
@@ -75,6 +77,7 @@ impl Log {
             order: Order::default(),
             operations: Operations::new(anchor, ahead_s),
             counts: Counts::default(),
+            latest: 0,
             stored_clock: None,
         }
     }
@@ -165,6 +168,11 @@ impl Log {
         }
     }
 
+    /// Returns the latest time of the lines that have arrived, `CLOCK_MONOTONIC`, ns.
+    pub fn latest(&self) -> u64 {
+        self.operations.place(self.latest)
+    }
+
     fn hold(&mut self, part: &[u8]) {
         if self.overlong || self.held.len() + part.len() > LINE_MAX {
             self.overlong = true;
@@ -199,6 +207,7 @@ impl Log {
     }
 
     fn take_entry(&mut self, entry: &Entry<'_>, now: u64) -> Option<()> {
+        self.latest = self.latest.max(entry.micros);
         if let Some(clock) = &mut self.stored_clock {
             *clock = entry.micros.saturating_mul(1000).max(*clock);
         }

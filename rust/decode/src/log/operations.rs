@@ -122,6 +122,11 @@ impl Operations {
         self.clock.steps()
     }
 
+    /// Returns the time of a moment on memcached's clock, `CLOCK_MONOTONIC`, ns.
+    pub(super) fn place(&self, micros: u64) -> u64 {
+        self.clock.place(micros)
+    }
+
     /// Turns look-ups into reads once they have waited too long at `now`, ns, for a store to follow.
     pub(super) fn sweep(&mut self, now: u64) {
         if now.saturating_sub(self.swept) < SWEEP {

@@ -29,10 +29,10 @@ fn an_unusable_profile_is_refused_with_the_reason() {
         (
             |path| {
                 rewrite(path, |text| {
-                    text.replacen("\"schema_version\": 2", "\"schema_version\": 3", 1)
+                    text.replacen("\"schema_version\": 3", "\"schema_version\": 4", 1)
                 });
             },
-            "PATH: schema version 3 is newer than this membench (2); upgrade it",
+            "PATH: schema version 4 is newer than this membench (3); upgrade it",
         ),
         (
             |path| rewrite(path, |text| text[..text.len() / 2].into()),
@@ -85,17 +85,7 @@ fn an_unusable_profile_is_refused_with_the_reason() {
 
 /// A sealed profile as membench wrote it with schema 1, except for the value of `tier`.
 fn schema_1(tier: &str) -> (TempDir, PathBuf) {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let found = here
-        .ancestors()
-        .map(|folder| folder.join("tests/data/sealed"))
-        .find(|folder| folder.is_dir());
-    let source = found.expect("the repository has tests/data/sealed");
-    let (folder, path) = place();
-    fs::create_dir(&path).unwrap();
-    for name in names(&source) {
-        fs::copy(source.join(&name), path.join(&name)).unwrap();
-    }
+    let (folder, path) = copied("sealed");
     rewrite(&path, |text| {
         assert!(text.contains("\"schema_version\": 1,"), "{text}");
         let changed = text.replacen("\"tier\": null", &format!("\"tier\": {tier}"), 1);
@@ -131,7 +121,7 @@ fn a_repaired_profile_of_schema_1_has_the_present_schema() {
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         (&manifest["schema_version"], &manifest["hooks"]),
-        (&2.into(), &"syscalls".into())
+        (&3.into(), &"syscalls".into())
     );
     assert!(manifest.get("tier").is_none(), "{text}");
 }
@@ -145,7 +135,7 @@ fn a_new_profile_names_its_hooks() {
     };
     let writer = Writer::create(&path, header, false).unwrap();
     let manifest = writer.finish(End::default()).unwrap();
-    assert_eq!(manifest.schema_version, 2);
+    assert_eq!(manifest.schema_version, 3);
     let read = Profile::open(&path).unwrap();
     assert_eq!(*read.manifest(), manifest);
     assert_eq!(read.summary().unwrap().hooks.as_deref(), Some("sockets"));

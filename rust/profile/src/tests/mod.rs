@@ -8,7 +8,9 @@ mod manifests;
 mod merge;
 mod owner;
 mod round_trip;
+mod versions;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +28,22 @@ const START: u64 = 5_000_000_000;
 fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("test.mb");
+    (folder, path)
+}
+
+/// Copies one of the repository's profiles, which membench wrote with schema 1.
+fn copied(name: &str) -> (TempDir, PathBuf) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = here
+        .ancestors()
+        .map(|folder| folder.join("tests/data").join(name))
+        .find(|folder| folder.is_dir());
+    let source = found.expect("the repository has tests/data");
+    let (folder, path) = place();
+    fs::create_dir(&path).unwrap();
+    for name in names(&source) {
+        fs::copy(source.join(&name), path.join(&name)).unwrap();
+    }
     (folder, path)
 }
 

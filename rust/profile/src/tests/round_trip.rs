@@ -36,8 +36,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         option::of(any::<i32>()),
         option::of(any::<i32>()),
         option::of(any::<u8>()),
-        option::of(any::<u32>()),
-        option::of(any::<u32>()),
+        option::of(any::<u64>()),
+        option::of(any::<u64>()),
     );
     (place, kinds, sizes, item, rest).prop_map(|(place, kinds, sizes, item, rest)| Event {
         time: START + place.0,

@@ -6,8 +6,8 @@ use hdrhistogram::Histogram;
 use membench_event::Command;
 use serde::Serialize;
 
-/// Longest duration a histogram distinguishes, ns: one hour. Longer ones count as this long.
-const LONGEST: u64 = 3_600_000_000_000;
+/// Longest duration a histogram holds, ns: 146 years, so none saturates.
+const LONGEST: u64 = i64::MAX as u64 / 2;
 
 /// Significant decimal digits of the reported histograms.
 const DIGITS: u8 = 3;
@@ -29,7 +29,7 @@ fn class_name(class: usize) -> &'static str {
         .map_or("mget", |command| command.name())
 }
 
-/// Returns an empty histogram over 1 ns to an hour with `digits` significant digits.
+/// Returns an empty histogram of durations of any length, with `digits` significant digits.
 pub(crate) fn empty(digits: u8) -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, digits).expect("constant bounds are valid")
 }

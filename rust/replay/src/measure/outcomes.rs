@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use membench_event::{Command, Outcome};
+use membench_event::{Command, Lookup, Outcome, Reads};
 use serde::Serialize;
 
 /// Number of cells in a row: one per outcome, and one for none seen.
@@ -53,6 +53,8 @@ impl Transitions {
             for (recorded, row) in rows.iter().enumerate() {
                 for (replayed, count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
                     report.add(command.name(), name(recorded), name(replayed), *count);
+                    add_reads(&mut report.recorded_reads, *command, recorded, *count);
+                    add_reads(&mut report.replayed_reads, *command, replayed, *count);
                 }
             }
         }
@@ -63,6 +65,15 @@ impl Transitions {
 impl Default for Transitions {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Counts operations of `command` with this outcome among the reads, if they are some. A win counts as a miss, because the
+/// sizes of values are not kept.
+fn add_reads(reads: &mut Reads, command: Command, outcome: usize, count: u64) {
+    let outcome = Outcome::ALL.get(outcome).copied();
+    if let Some(lookup) = Lookup::new(command, outcome, None) {
+        reads.add(lookup, count);
     }
 }
 
@@ -84,6 +95,10 @@ pub struct Outcomes {
     pub replayed: OutcomeCounts,
     /// Operations whose outcome changed: command → `recorded -> replayed` → count.
     pub differences: BTreeMap<&'static str, BTreeMap<String, u64>>,
+    /// Keys looked up in the recording, by result.
+    pub recorded_reads: Reads,
+    /// Keys looked up in the replay, by result.
+    pub replayed_reads: Reads,
 }
 
 impl Outcomes {
@@ -115,5 +130,32 @@ impl Outcomes {
                 .entry(change)
                 .or_default() += count;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_counted_by_their_recorded_and_their_replayed_outcome() {
+        let mut transitions = Transitions::new();
+        let rows = [
+            (Command::Get, Some(Outcome::Suppressed), Some(Outcome::Hit)),
+            (Command::MetaGet, Some(Outcome::Stale), Some(Outcome::Miss)),
+            (Command::Get, None, Some(Outcome::ServerError)),
+            (Command::Set, Some(Outcome::Stored), Some(Outcome::Stored)),
+        ];
+        for (command, recorded, replayed) in rows {
+            transitions.record(command, recorded, replayed);
+        }
+        let report = transitions.report();
+        let reads = |hits, misses, unseen| Reads {
+            hits,
+            misses,
+            unseen,
+        };
+        assert_eq!(report.recorded_reads, reads(1, 1, 1));
+        assert_eq!(report.replayed_reads, reads(1, 1, 0));
     }
 }

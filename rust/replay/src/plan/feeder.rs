@@ -119,7 +119,7 @@ impl<'a> Feeder<'a> {
         };
         let queued = first
             .queue_time
-            .map(|time| (u64::from(time) * 1000).min(QUEUE_TIME_MAX));
+            .map(|time| time.saturating_mul(1000).min(QUEUE_TIME_MAX));
         let Some(batch) = self.batch(events, first.time - queued.unwrap_or(0).min(first.time))
         else {
             return Some(());

@@ -200,10 +200,15 @@ impl LogSource {
     fn hand_on(&mut self, sink: &mut impl FnMut(&Decoded<'_>)) {
         let decoded = self.log.events();
         let within: Vec<Event>;
+        if self.is_live {
+            // The server's counters include what comes after the end.
+            count(&mut self.recorded, decoded);
+        }
         let events = if decoded.iter().all(|event| event.time <= self.last) {
             decoded
         } else {
-            self.is_over = true;
+            // Lines of a live log that belong before the end may still come.
+            self.is_over |= !self.is_live;
             let is_within = |event: &&Event| event.time <= self.last;
             within = decoded.iter().filter(is_within).copied().collect();
             &within
@@ -214,13 +219,20 @@ impl LogSource {
         }
         let latest = events.iter().map(|event| event.time).max();
         self.latest = self.latest.max(latest.unwrap_or(0));
-        count(&mut self.recorded, events);
+        if !self.is_live {
+            count(&mut self.recorded, events);
+        }
         sink(&Decoded {
             events,
             options: None,
             connections: self.log.connections(),
         });
         self.log.clear_events();
+    }
+
+    /// Ends the log at `time`, ns: what arrives from now on is left out if it happened later, also by memcached's clock.
+    pub(crate) fn end_at(&mut self, time: u64) {
+        self.last = self.last.min(time.max(self.log.latest()));
     }
 
     /// Asks the server now and then how many lines it dropped; the log itself settles with each look.

@@ -32,6 +32,7 @@ impl Calls {
     pub(crate) fn new(kernel: Kernel, setup: Setup<'_>) -> (Self, Description) {
         let (options, followed) = (setup.options, setup.followed);
         let description = Description {
+            anchor: kernel.begun(),
             buffer_bytes: kernel.facts().ring_bytes,
             kernel: Some(kernel.facts().clone()),
             ..Description::new(SourceSpec::Sockets, followed.side.time_basis())

@@ -18,9 +18,11 @@ use membench_bpf::{
     include_object, kernel_release, online_cpus, possible_cpus,
 };
 use membench_common::{RECORD_PAYLOAD, counter, program};
+use membench_event::Anchor;
 
 use crate::{
-    Error, Facts, Hooks, KernelOptions, Misses, Record, Result, source::sockets::hooks::Programs,
+    Error, Facts, Hooks, KernelOptions, Misses, Record, Result, clock,
+    source::sockets::hooks::Programs,
 };
 
 static OBJECT: &[u8] = include_object!("../../../../bpf/objects/capture.bpf.o");
@@ -41,6 +43,8 @@ const LAST_PAUSE: Duration = Duration::from_millis(1);
 ///
 /// Once attached it needs no privilege: see [`give_up_privileges`](crate::give_up_privileges).
 pub struct Kernel {
+    /// The moment before the first program was attached.
+    begun: Anchor,
     rings: Rings,
     counters: Counters,
     heartbeat: Heartbeat,
@@ -98,8 +102,10 @@ impl Kernel {
         let rings = Rings::create(&object, "rings", size)?;
         let counters = open_counters(&object.map("counters")?, cpus)?;
         let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
+        let begun = clock::anchor();
         let programs = hooks.attach(&mut object, standby, || heartbeat.beat())?;
         Ok(Self {
+            begun,
             rings,
             counters,
             heartbeat,
@@ -189,6 +195,11 @@ impl Kernel {
     pub fn detach(&mut self) {
         self.is_detached = true;
         self.programs.detach();
+    }
+
+    /// The moment at which the capture begins: no call is seen that returned before.
+    pub(crate) fn begun(&self) -> Anchor {
+        self.begun
     }
 
     /// Returns how this capture works.
