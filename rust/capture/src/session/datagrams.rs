@@ -184,7 +184,8 @@ impl Streams<'_> {
         } = origin;
         let (connection, is_new) = self.sockets.datagram_connection(cookie, server, peer, time);
         if is_new && self.without_reads {
-            self.decoder.open_datagrams_without_reads(connection, server);
+            self.decoder
+                .open_datagrams_without_reads(connection, server);
         } else if is_new {
             self.decoder.open_datagrams(connection, server);
         }

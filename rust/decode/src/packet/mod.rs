@@ -3,6 +3,7 @@
 //! A source yields [`Packet`]s. [`headers`] parses the segment or datagram in each. [`Flows`] reassembles the segments of
 //! every connection and reports gaps.
 
+mod clock;
 mod content;
 mod datagrams;
 mod early;
@@ -17,6 +18,7 @@ mod sightings;
 mod stream;
 mod tracker;
 
+pub use clock::Clock;
 pub use encapsulation::Encapsulation;
 pub use error::PacketError;
 pub use finding::{Bytes, Datagram, Found};
