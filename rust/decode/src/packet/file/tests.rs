@@ -22,7 +22,12 @@ fn classic(
     } else {
         0xa1b2_c3d4
     };
-    let mut file: Vec<u8> = [magic, 0x0002_0004, 0, 0, 65_535, link]
+    // Two halves, the first of which is 2, and the second 4.
+    let version: u32 = match order {
+        Order::Big => 0x0002_0004,
+        Order::Little => 0x0004_0002,
+    };
+    let mut file: Vec<u8> = [magic, version, 0, 0, 65_535, link]
         .into_iter()
         .flat_map(word)
         .collect();
