@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Sequence
-from typing import SupportsFloat, TypeVar
+from typing import Literal, SupportsFloat, TypeVar
 
 from membench.errors import UsageError
 
@@ -88,12 +88,14 @@ def one_of(name: str, value: str, words: Sequence[str]) -> str:
     return value
 
 
-def ports(values: Iterable[int]) -> list[int]:
-    """Return ports.
+def ports(values: Iterable[int] | Literal["any"]) -> list[int] | Literal["any"]:
+    """Return ports, or `any`.
 
     Raises:
         UsageError: One is none.
     """
+    if values == "any":
+        return "any"
     return [whole("a port", port, 1, (1 << 16) - 1) for port in several("ports", values)]
 
 
@@ -108,6 +110,19 @@ def paths(name: str, values: Iterable[str | os.PathLike[str]]) -> list[str]:
         if not isinstance(path, (str, os.PathLike)):
             raise UsageError(f"{path!r} in `{name}` is not a path", "a text or a `pathlib.Path`")
     return [os.fspath(path) for path in found]
+
+
+def sources(values: str | Iterable[str]) -> list[str]:
+    """Return sources: one, or several capture files.
+
+    Raises:
+        UsageError: One is none.
+    """
+    found = [values] if isinstance(values, str) else several("source", values)
+    for source in found:
+        if not isinstance(source, str):
+            raise UsageError(f"{source!r} is not a source", "a text, as `record` takes it")
+    return found
 
 
 def path_of(path: str | os.PathLike[str] | None) -> str | None:

@@ -12,8 +12,8 @@ use super::context::Context;
 
 /// Bytes of the frame header at the start of each datagram.
 const FRAME: usize = 8;
-/// Most requests of one peer that wait for responses.
-const MOST_OPEN: usize = 256;
+/// Most requests of one peer that wait for responses; the second one where nothing but an answer ends them.
+const MOST_OPEN: (usize, usize) = (256, 32);
 
 type Pieces<'a> = SmallVec<[Piece<'a>; 8]>;
 
@@ -90,7 +90,12 @@ impl Datagrams {
         } else {
             self.finish(context, frame.id);
         }
-        if self.open.len() >= MOST_OPEN
+        let most = if self.without_reads {
+            MOST_OPEN.1
+        } else {
+            MOST_OPEN.0
+        };
+        if self.open.len() >= most
             && let Some(oldest) = self.open.pop_front()
         {
             self.totals.add(&oldest.end(context, self.without_reads));

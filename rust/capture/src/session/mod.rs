@@ -287,6 +287,12 @@ impl Session {
             }
             Found::Bytes(bytes) => self.take_payload(&bytes),
             Found::Datagram(datagram) => self.take_found_datagram(&datagram),
+            Found::Left { socket, client } => {
+                if let Some(connection) = self.sockets.forget_peer(socket, client) {
+                    self.close(connection);
+                    self.release_events();
+                }
+            }
             Found::Ended { flow, direction } => self.sockets.note_end(flow, side(direction)),
             Found::Closed {
                 flow,
@@ -327,6 +333,11 @@ impl Session {
         };
         let (_, mut streams) = self.datagrams(true);
         streams.push(origin, &segment);
+        self.release_events();
+    }
+
+    /// Releases the events of a connection without doubts.
+    fn release_events(&mut self) {
         self.doubts.release(self.decoder.events());
         self.decoder.clear_events();
     }

@@ -21,7 +21,13 @@ use super::tracker::Key;
 /// Bytes of the frame header.
 const FRAME: usize = 8;
 /// Most open requests that are remembered of a client.
-const MOST_OPEN: usize = 256;
+const MOST_OPEN: usize = 32;
+/// Most clients at once.
+const MOST_CLIENTS: usize = 1 << 14;
+/// Most servers at once.
+const MOST_SERVERS: usize = 4096;
+/// Time after which a silent client is forgotten, ns; the second one where there are too many.
+const SILENCE: (u64, u64) = (60_000_000_000, 1_000_000_000);
 /// Most responses that wait.
 const MOST_WAITING: usize = 4096;
 /// Number of recent datagrams that a new one is compared with, to find copies.
@@ -40,7 +46,7 @@ pub(super) enum Taken {
     Foreign,
     /// Its frame header was not captured.
     Unreadable,
-    /// There are too many clients.
+    /// There are too many clients or servers.
     NoState,
 }
 
@@ -90,6 +96,15 @@ impl Exchange {
     }
 }
 
+/// A client of a server.
+#[derive(Debug, Default)]
+struct Client {
+    /// Open requests, oldest first.
+    open: VecDeque<Exchange>,
+    /// Time of the latest datagram, ns.
+    active: u64,
+}
+
 /// A response that waits for the one before it, or for its request.
 #[derive(Debug)]
 struct Waiting {
@@ -105,8 +120,7 @@ struct Waiting {
 pub(super) struct Datagrams {
     /// Number of each server's socket.
     sockets: HashMap<SocketAddr, u64>,
-    /// Open requests of each client, oldest first.
-    open: HashMap<Key, VecDeque<Exchange>>,
+    clients: HashMap<Key, Client>,
     /// Responses that wait, oldest first.
     waiting: VecDeque<Waiting>,
     /// Hashes and times of recent datagrams.
@@ -119,7 +133,6 @@ impl Datagrams {
         &mut self,
         udp: &Udp<'_>,
         ports: &Ports,
-        most_clients: usize,
         next: &mut u64,
         emit: &mut impl FnMut(Found<'_>),
     ) -> Taken {
@@ -137,12 +150,17 @@ impl Datagrams {
         if self.is_copy(udp) {
             return Taken::Copy;
         }
-        if !self.open.contains_key(&key) {
-            if self.open.len() >= most_clients {
+        if !self.clients.contains_key(&key) && self.clients.len() >= MOST_CLIENTS {
+            self.forget_silent(udp.time, SILENCE.1, emit);
+            if self.clients.len() >= MOST_CLIENTS {
                 return Taken::NoState;
             }
-            self.open.insert(key, VecDeque::new());
         }
+        if !self.sockets.contains_key(&key.1) && self.sockets.len() >= MOST_SERVERS {
+            return Taken::NoState;
+        }
+        let client = self.clients.entry(key).or_default();
+        client.active = client.active.max(udp.time);
         self.sockets.entry(key.1).or_insert_with(|| {
             *next += 1;
             *next - 1
@@ -167,7 +185,7 @@ impl Datagrams {
         let (to, from) = ((udp.source, udp.destination), (udp.destination, udp.source));
         let content = udp.payload.get(FRAME..).unwrap_or_default();
         let is_any = *ports == Ports::Any;
-        if self.open.contains_key(&from) && frame.is_possible() {
+        if self.clients.contains_key(&from) && frame.is_possible() {
             return Some((Direction::Response, from));
         }
         if ports.contains(udp.destination.port()) {
@@ -205,7 +223,7 @@ impl Datagrams {
     fn request(&mut self, request: &Waiting, emit: &mut impl FnMut(Found<'_>)) {
         let Waiting { key, frame, .. } = *request;
         self.emit(Direction::Request, request, emit);
-        if let Some(open) = self.open.get_mut(&key) {
+        if let Some(Client { open, .. }) = self.clients.get_mut(&key) {
             open.retain(|one| one.id != frame.id);
             if open.len() >= MOST_OPEN {
                 open.pop_front();
@@ -236,8 +254,8 @@ impl Datagrams {
     }
 
     fn exchange(&mut self, key: Key, id: u16) -> Option<&mut Exchange> {
-        let open = self.open.get_mut(&key)?;
-        open.iter_mut().rev().find(|one| one.id == id)
+        let client = self.clients.get_mut(&key)?;
+        client.open.iter_mut().rev().find(|one| one.id == id)
     }
 
     /// Hands on a response, whatever its place.
@@ -278,6 +296,25 @@ impl Datagrams {
             self.hand_on(&oldest, emit);
             self.release_next(key, id, emit);
         }
+    }
+
+    /// Forgets the clients that have been silent long enough at `now`, ns.
+    pub(super) fn forget(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
+        self.forget_silent(now, SILENCE.0, emit);
+    }
+
+    fn forget_silent(&mut self, now: u64, silence: u64, emit: &mut impl FnMut(Found<'_>)) {
+        let sockets = &self.sockets;
+        self.clients.retain(|(client, server), known| {
+            let is_silent = now.saturating_sub(known.active) >= silence;
+            if let (true, Some(socket)) = (is_silent, sockets.get(server)) {
+                emit(Found::Left {
+                    socket: *socket,
+                    client: *client,
+                });
+            }
+            !is_silent
+        });
     }
 
     fn emit(&self, direction: Direction, datagram: &Waiting, emit: &mut impl FnMut(Found<'_>)) {

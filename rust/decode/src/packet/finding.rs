@@ -24,6 +24,13 @@ pub enum Found<'a> {
     Bytes(Bytes<'a>),
     /// A UDP datagram of a server or one of its clients.
     Datagram(Datagram<'a>),
+    /// A client of datagrams has been silent, so that its open requests will not be answered.
+    Left {
+        /// Number of the server's socket.
+        socket: u64,
+        /// Address of the client.
+        client: SocketAddr,
+    },
     /// A direction has ended; everything before was handed on.
     Ended {
         /// Number of the connection.

@@ -118,6 +118,8 @@ pub enum Plain {
     },
     /// Direction, port of the client, and bytes.
     Datagram(Direction, u16, Vec<u8>),
+    /// Port of the client.
+    Left(u16),
 }
 
 impl Plain {
@@ -135,6 +137,7 @@ impl Plain {
             }) => Self::Bytes(direction, offset, bytes.to_vec(), hole),
             Found::Ended { direction, .. } => Self::Ended(direction),
             Found::Closed { orderly, .. } => Self::Closed { orderly },
+            Found::Left { client, .. } => Self::Left(client.port()),
             Found::Datagram(datagram) => Self::Datagram(
                 datagram.direction,
                 datagram.client.port(),

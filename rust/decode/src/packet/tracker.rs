@@ -80,7 +80,7 @@ pub struct Unfollowed {
 ///     }
 ///     Found::Bytes(payload) => requests.extend_from_slice(payload.bytes),
 ///     Found::Ended { .. } | Found::Closed { .. } => unreachable!("no FIN and no RST"),
-///     Found::Datagram(_) => unreachable!("no UDP"),
+///     Found::Datagram(_) | Found::Left { .. } => unreachable!("no UDP"),
 /// };
 /// flows.take(&packet, &mut take);
 /// // Without a handshake, earlier bytes are waited for.
@@ -184,9 +184,7 @@ impl Flows {
             self.sightings.note_udp(udp);
             return;
         }
-        let taken = self
-            .datagrams
-            .take(udp, &self.ports, self.limits.flows, &mut self.next, emit);
+        let taken = self.datagrams.take(udp, &self.ports, &mut self.next, emit);
         match taken {
             Taken::Followed => self.packets.datagrams += 1,
             Taken::Copy => self.packets.duplicates += 1,
@@ -398,6 +396,7 @@ impl Flows {
                 .retain(|_, ended| now.saturating_sub(*ended) < REMEMBERED);
             self.foreign
                 .retain(|_, last| now.saturating_sub(*last) < FOREIGN);
+            self.datagrams.forget(now, emit);
             self.open
                 .retain(|_, flow| flow.announced() || now.saturating_sub(flow.active()) < EMPTY);
         }

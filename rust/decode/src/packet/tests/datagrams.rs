@@ -107,3 +107,29 @@ fn servers_on_any_port_are_found_by_their_datagrams() {
     assert_eq!(found_in(&mut flows, &frames).len(), 2);
     assert_eq!(flows.packets().foreign, 1);
 }
+
+#[test]
+fn silent_clients_are_forgotten() {
+    let mut flows = Flows::new(&[PORT], Limits::default());
+    assert_eq!(found_in(&mut flows, &[asked(1)]).len(), 1);
+    let mut found = Vec::new();
+    flows.advance_to(61 * S, &mut |one| found.push(Plain::from_found(&one)));
+    assert_eq!(found, [Plain::Left(4000)]);
+    // A flood of clients makes room for itself.
+    let mut clients: Vec<_> = (0..20_000)
+        .map(|port| datagram(Request, port, &framed(1, 0, 1, b"get a\r\n")))
+        .collect();
+    found_in(&mut flows, &clients);
+    assert!(flows.unfollowed().no_state > 0);
+    clients.truncate(1);
+    let packet = Packet {
+        time: 64 * S,
+        link: Link::Ethernet,
+        bytes: &clients[0],
+        length: u32::try_from(clients[0].len()).unwrap(),
+        way: None,
+    };
+    let before = flows.packets().datagrams;
+    flows.take(&packet, &mut |_| {});
+    assert_eq!(flows.packets().datagrams, before + 1);
+}
