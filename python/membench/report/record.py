@@ -142,14 +142,13 @@ def describe_misses(ledger: Ledger) -> str:
 def describe_oddities(packets: Packets) -> Iterator[str]:
     """Name what was odd about packets, none of which is a loss."""
     if packets.clock_steps:
-        yield (
-            f"the capture's clock was set {count(packets.clock_steps)} times:"
-            " times go on from the latest before"
-        )
+        steps = packets.clock_steps
+        often = "once" if steps == 1 else f"{steps:,} times"
+        yield f"the capture's clock was set {often}: times go on from the latest before"
     if packets.encapsulated:
-        yield f"{packets.encapsulated:,} packets were inside others (VXLAN, GRE, …)"
+        yield f"packets inside others (VXLAN, GRE, …): {packets.encapsulated:,}"
     if packets.foreign:
-        yield f"{packets.foreign:,} UDP datagrams on the ports are not memcached's"
+        yield f"UDP datagrams on the ports that are not memcached's: {packets.foreign:,}"
 
 
 def render_losses(ledger: Ledger) -> Table:
