@@ -45,7 +45,7 @@ enum Content {
     /// A file that can be read from its start again.
     File(File),
     /// A pipe, which was begun to be read.
-    Begun(One),
+    Begun(Box<One>),
 }
 
 /// A file that is being read.
@@ -105,7 +105,7 @@ impl Files {
         let mut later = Vec::new();
         let mut format = "pcap";
         for path in paths {
-            let mut one = One::open(path)?;
+            let mut one = Box::new(One::open(path)?);
             format = one.reader.format_name();
             let first = one.first_sound_time();
             later.push(Later {
@@ -151,7 +151,7 @@ impl Files {
             return;
         };
         let opened = match content {
-            Content::Begun(one) => Ok(one),
+            Content::Begun(one) => Ok(*one),
             Content::File(file) => One::read(&path, Box::new(file)),
         };
         match opened {

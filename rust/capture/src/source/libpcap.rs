@@ -174,11 +174,10 @@ fn filters(followed: &Followed) -> Vec<String> {
     }
     let plain = plain_filter(&followed.ports);
     let tunnels = tunnels(&followed.ports);
-    vec![
-        format!("{} or {tunnels} or {LABELS}", tagged(&plain)),
-        format!("{plain} or {tunnels}"),
-        plain,
-    ]
+    let all = format!("{plain} or {tunnels}");
+    let labelled = format!("{all} or {LABELS}");
+    let tagged = format!("{labelled} or {}", behind_tags(&all));
+    vec![tagged, labelled, all, plain]
 }
 
 /// Accepts TCP and UDP of the ports, and IPv6 packets whose transport header follows extension headers.
@@ -191,9 +190,9 @@ fn plain_filter(ports: &[u16]) -> String {
     )
 }
 
-/// Accepts what `plain` does, also after one or two VLAN tags.
-fn tagged(plain: &str) -> String {
-    format!("{plain} or (vlan and ({plain} or (vlan and {plain})))")
+/// Accepts what `filter` does after one or two VLAN tags. It comes last: a tag moves what stands after it, too.
+fn behind_tags(filter: &str) -> String {
+    format!("(vlan and ({filter} or (vlan and ({filter}))))")
 }
 
 /// Accepts packets inside others. Those of VXLAN whose ports, at the usual place, are not ours are left out.

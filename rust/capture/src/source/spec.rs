@@ -74,14 +74,16 @@ impl SourceSpec {
         } else {
             stored::kind_of(Path::new(text)).filter(|_| !is_interface)
         };
-        let files = || Self::Files(vec![text.into()]);
-        match kind {
-            Some(Kind::Capture) => return Ok(files()),
-            Some(Kind::Text) if !is_named_as_capture(text) => return Ok(Self::Log(text.into())),
-            Some(Kind::Unknown) if text == STDIN => return Ok(Self::Log(text.into())),
-            Some(Kind::Text | Kind::Unknown) => return Ok(files()),
-            None if text.contains('/') || is_named_as_capture(text) => return Ok(files()),
-            None => {}
+        let is_log = match kind {
+            Some(Kind::Text) => !is_named_as_capture(text),
+            Some(Kind::Unknown) => text == STDIN,
+            Some(Kind::Capture) | None => false,
+        };
+        if is_log {
+            return Ok(Self::Log(text.into()));
+        }
+        if kind.is_some() || text.contains('/') || is_named_as_capture(text) {
+            return Ok(Self::Files(vec![text.into()]));
         }
         match text.split_once(':') {
             Some(("ebpf", "any")) => Ok(Self::Sockets),

@@ -62,12 +62,13 @@ struct Frame {
 
 impl Frame {
     fn read(payload: &[u8]) -> Option<Self> {
-        let [a, b, c, d, e, f, g, h] = *payload.first_chunk::<FRAME>()?;
+        let frame = payload.first_chunk::<FRAME>()?;
+        let number = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
         Some(Self {
-            id: u16::from_be_bytes([a, b]),
-            sequence: u16::from_be_bytes([c, d]),
-            total: u16::from_be_bytes([e, f]),
-            reserved: u16::from_be_bytes([g, h]),
+            id: number(0),
+            sequence: number(2),
+            total: number(4),
+            reserved: number(6),
         })
     }
 

@@ -126,7 +126,7 @@ pub(super) fn behind_udp(destination: u16, payload: &[u8]) -> Behind<'_> {
     }
 }
 
-fn found<'a>(removed: Option<Encapsulation>, inner: Option<(u16, &'a [u8])>) -> Behind<'a> {
+fn found(removed: Option<Encapsulation>, inner: Option<(u16, &[u8])>) -> Behind<'_> {
     inner.map_or(Behind::Cut, |(kind, bytes)| {
         Behind::Header(removed, (EtherType(kind), bytes))
     })

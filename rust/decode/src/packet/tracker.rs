@@ -18,7 +18,7 @@ const REMEMBERED: u64 = 10_000_000_000;
 /// Time for which a connection without payload is kept, ns.
 const EMPTY: u64 = 60_000_000_000;
 /// Time for which a connection of another protocol is remembered after its last packet, ns.
-const FOREIGN: u64 = 600_000_000_000;
+const FOREIGN: u64 = 3_600_000_000_000;
 /// Interval of the search for gaps that have waited too long, ns.
 const GAP_SWEEP: u64 = 50_000_000;
 /// Interval of the search for ended and empty connections to forget, ns.
