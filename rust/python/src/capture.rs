@@ -28,7 +28,7 @@ struct Recorder {
 impl Recorder {
     #[new]
     fn new(py: Python<'_>, sources: Vec<String>, options: Options) -> PyResult<Self> {
-        let options = options.parse(&sources)?;
+        let options = options.parse(sources)?;
         let engine = py.detach(|| Engine::start(options)).map_err(raise)?;
         Ok(Self {
             engine,
@@ -106,7 +106,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn parse(self, sources: &[String]) -> Result<RecordOptions> {
+    pub(super) fn parse(self, sources: Vec<String>) -> Result<RecordOptions> {
         let hooks = self.hooks.as_deref().map(parse_hooks).transpose()?;
         let (hooks, attachment) = hooks.unwrap_or_default();
         Ok(RecordOptions {

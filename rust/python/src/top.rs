@@ -1,16 +1,14 @@
 //! Bindings of `top`: a recording that is only counted, one interval after the other.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use membench_analysis::top::Top as Counter;
+use membench_analysis::top::{Intervals, Top as Counter};
 use membench_capture::{RecordOptions, Recorder as Engine, SourceSpec};
 use membench_decode::privacy::Names;
-use membench_event::Event;
 
 use super::capture::{Options, seconds};
 use super::error::raise;
@@ -21,19 +19,7 @@ struct Top {
     counter: Mutex<Counter>,
     names: Option<Names>,
     /// For a stored source, whose own times count: how far it was counted.
-    stored: Option<Mutex<Stored>>,
-}
-
-/// How far a stored source was counted.
-#[derive(Default)]
-struct Stored {
-    /// Events that were not counted yet.
-    waiting: VecDeque<Event>,
-    /// Time of the first event, and the end of the current interval, ns.
-    first: Option<u64>,
-    end: u64,
-    /// Time of the latest event that was counted, ns.
-    latest: u64,
+    stored: Option<Mutex<Intervals>>,
 }
 
 #[pymethods]
@@ -50,7 +36,7 @@ impl Top {
         let names = remember.then(Names::default);
         let options = RecordOptions {
             names: names.clone(),
-            ..options.parse(&sources)?
+            ..options.parse(sources)?
         };
         // Only memcached itself knows how many lines of its log it dropped.
         let options = RecordOptions {
@@ -91,8 +77,7 @@ impl Top {
     fn covered_s(&self) -> f64 {
         self.stored.as_ref().map_or(0.0, |stored| {
             let stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
-            let first = stored.first.unwrap_or(stored.latest);
-            Duration::from_nanos(stored.latest.saturating_sub(first)).as_secs_f64()
+            stored.covered().as_secs_f64()
         })
     }
 
@@ -146,7 +131,7 @@ impl Top {
                     for (connection, client) in &batch.connections {
                         counter.connect(*connection, *client);
                     }
-                    stored.waiting.extend(batch.events);
+                    stored.take(batch.events);
                 }
                 None if self.engine.done() => return Some(false),
                 None => return None,
@@ -175,62 +160,6 @@ impl Top {
     }
 }
 
-impl Stored {
-    /// Counts the events of the current interval. Returns true if one of a later interval waits, and begins that one.
-    fn count(&mut self, counter: &mut Counter, interval: Duration) -> bool {
-        let interval = u64::try_from(interval.as_nanos())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        if let (None, Some(event)) = (self.first, self.waiting.front()) {
-            self.first = Some(event.time);
-            self.end = event.time.saturating_add(interval);
-        }
-        let within = self
-            .waiting
-            .iter()
-            .position(|event| event.time >= self.end)
-            .unwrap_or(self.waiting.len());
-        let rest = self.waiting.split_off(within);
-        let events = std::mem::replace(&mut self.waiting, rest);
-        let latest = events.iter().map(|event| event.time).max();
-        self.latest = self.latest.max(latest.unwrap_or(0));
-        counter.feed(&Vec::from(events));
-        let Some(next) = self.waiting.front() else {
-            return false;
-        };
-        let passed = (next.time - self.end) / interval + 1;
-        self.end = self.end.saturating_add(passed.saturating_mul(interval));
-        true
-    }
-}
-
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Top>()
-}
-
-#[cfg(test)]
-mod tests {
-    use membench_event::Command;
-
-    use super::*;
-
-    #[test]
-    fn a_stored_source_is_counted_by_its_own_times() {
-        let mut stored = Stored::default();
-        let mut counter = Counter::new(16);
-        let s = 1_000_000_000;
-        let events = [10, 10, 11, 12, 40, 41].map(|time| Event {
-            time: time * s,
-            ..Event::new(Command::Get)
-        });
-        stored.waiting.extend(events);
-        let mut counted = Vec::new();
-        let mut more = true;
-        while more {
-            more = stored.count(&mut counter, Duration::from_secs(2));
-            counted.push(counter.take(0).events);
-        }
-        assert_eq!(counted, [3, 1, 2]);
-        assert_eq!((stored.first, stored.latest), (Some(10 * s), 41 * s));
-    }
 }

@@ -44,15 +44,15 @@ impl SourceSpec {
     /// # Errors
     ///
     /// There is none, or one of several is not a capture file.
-    pub fn parse_all(texts: &[String]) -> Result<Self> {
-        if let [text] = texts {
+    pub fn parse_all(texts: Vec<String>) -> Result<Self> {
+        if let [text] = texts.as_slice() {
             return Self::parse(text);
         }
         let mut paths = Vec::new();
         for text in texts {
-            match Self::parse(text)? {
+            match Self::parse(&text)? {
                 Self::Files(one) if text != STDIN => paths.extend(one),
-                _ => return Err(Error::NotTogether { text: text.clone() }),
+                _ => return Err(Error::NotTogether { text }),
             }
         }
         if paths.is_empty() {
@@ -280,8 +280,7 @@ mod tests {
     #[test]
     fn only_capture_files_are_read_together() {
         let all = |texts: &[&str]| {
-            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-            SourceSpec::parse_all(&texts)
+            SourceSpec::parse_all(texts.iter().map(|text| (*text).to_owned()).collect())
         };
         let both = SourceSpec::Files(vec!["a.pcap".into(), "b.pcap".into()]);
         assert_eq!(all(&["a.pcap", "b.pcap"]).unwrap(), both);
