@@ -126,6 +126,8 @@ pub(super) struct Datagrams {
     waiting: VecDeque<Waiting>,
     /// Hashes and times of recent datagrams.
     recent: VecDeque<(u64, u64)>,
+    /// Time at which silent clients were last forgotten to make room, ns.
+    room_made: u64,
 }
 
 impl Datagrams {
@@ -152,7 +154,10 @@ impl Datagrams {
             return Taken::Copy;
         }
         if !self.clients.contains_key(&key) && self.clients.len() >= MOST_CLIENTS {
-            self.forget_silent(udp.time, SILENCE.1, emit);
+            if udp.time.saturating_sub(self.room_made) >= SILENCE.1 {
+                self.room_made = udp.time;
+                self.forget_silent(udp.time, SILENCE.1, emit);
+            }
             if self.clients.len() >= MOST_CLIENTS {
                 return Taken::NoState;
             }

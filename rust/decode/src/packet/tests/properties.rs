@@ -73,6 +73,30 @@ proptest! {
         prop_assert_eq!(without_ends(&shuffled), without_ends(&segments));
     }
 
+    /// No change to an encapsulated packet makes it panic.
+    #[test]
+    fn spoiled_encapsulations_do_not_panic(
+        layers in proptest::collection::vec(any::<prop::sample::Index>(), 1..6),
+        spoiled in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = request(0, 101, 501, b"get a\r\n").frame();
+        for layer in layers {
+            let wrapped = crate::packet::testing::encapsulated(&bytes);
+            bytes = layer.get(&wrapped).1.clone();
+        }
+        for (at, value) in spoiled {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let length = u32::try_from(bytes.len()).unwrap();
+        bytes.truncate(cut.index(bytes.len()) + 1);
+        let mut flows = Flows::following(Ports::Any, Limits::default());
+        let packet = Packet { time: 0, link: Link::Ethernet, bytes: &bytes, length, way: None };
+        flows.take(&packet, &mut |_| {});
+        flows.finish(&mut |_| {});
+    }
+
     /// No bytes make a packet that panics.
     #[test]
     fn arbitrary_bytes_do_not_panic(
