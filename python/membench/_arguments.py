@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Sequence
-from typing import Literal, SupportsFloat, TypeVar
+from typing import SupportsFloat, TypeVar
 
 from membench.errors import UsageError
 
@@ -88,14 +88,12 @@ def one_of(name: str, value: str, words: Sequence[str]) -> str:
     return value
 
 
-def ports(values: Iterable[int] | Literal["any"]) -> list[int] | Literal["any"]:
-    """Return ports, or `any`.
+def ports(values: Iterable[int]) -> list[int]:
+    """Return ports.
 
     Raises:
         UsageError: One is none.
     """
-    if values == "any":
-        return "any"
     return [whole("a port", port, 1, (1 << 16) - 1) for port in several("ports", values)]
 
 

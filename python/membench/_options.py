@@ -62,9 +62,8 @@ class Selection:
             "cgroups": check.paths("cgroups", self.cgroups),
             "network_namespaces": [str(name) for name in names],
         }
-        ports = check.ports(self.ports)
-        if ports != "any":
-            listed["ports"] = sorted(set(ports))
+        if self.ports != "any":
+            listed["ports"] = sorted(set(check.ports(self.ports)))
         for name, values in listed.items():
             object.__setattr__(self, name, tuple(values))
 
@@ -181,6 +180,8 @@ def select(selection: Selection | None, ports: Sequence[int] | Literal["any"] | 
         return chosen
     if chosen.ports:
         raise UsageError("ports are given twice", "`ports`, or `selection` with its own")
+    if ports == "any":
+        return replace(chosen, ports=ports)
     listed = check.ports(ports)
     if not listed:
         raise UsageError("no port to record", "memcached's own is 11211")

@@ -271,13 +271,16 @@ mod tests {
         .patient(true);
         let taken = std::thread::scope(|scope| {
             let patience = Duration::from_secs(60);
-            let consumer = scope.spawn(|| (0..9).filter_map(|_| batches.next(patience)).count());
+            let consumer = scope.spawn(move || {
+                let taken = (0..9).filter_map(|_| batches.next(patience)).count();
+                (taken, batches)
+            });
             for event in &all {
                 sink.take(&decoded(std::slice::from_ref(event)));
             }
             consumer.join().unwrap()
         });
-        assert_eq!((taken, sink.dropped()), (9, 0));
+        assert_eq!((taken.0, sink.dropped()), (9, 0));
         stop.ask(Ended::EndOfFile);
         for event in &all {
             sink.take(&decoded(std::slice::from_ref(event)));
