@@ -16,6 +16,7 @@ from membench.report.numbers import numbered, percent, size
 from membench.report.record import (
     describe_amount,
     describe_misses,
+    describe_oddities,
     describe_skips,
     describe_tls,
     render_losses,
@@ -99,6 +100,7 @@ def _packets(info: Summary) -> list[tuple[str, str]]:
             f" {packets.duplicates:,} captured twice, {packets.out_of_order:,} out of order,"
             f" {packets.retransmitted_bytes:,} B sent again",
         ),
+        *(("", line) for line in describe_oddities(packets)),
         (
             "times",
             "of packets; server time: request's last packet → response's last packet",

@@ -1,5 +1,6 @@
 //! Events → the hot keys, commands, busy clients and bandwidth of an interval, in constant memory.
 
+mod intervals;
 mod sketch;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use membench_event::{Command, Event, Lookup, Outcome};
 
 use crate::quantiles::LARGEST;
 
+pub use intervals::Intervals;
 pub use sketch::{Entry, Sketch};
 
 /// Number of clients that the sketch has room for.

@@ -28,6 +28,7 @@ pub(crate) fn set(
     let Followed {
         side,
         ports: _,
+        any_port: _,
         sockets,
         pids,
         pid_namespace,
