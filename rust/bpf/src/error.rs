@@ -140,6 +140,22 @@ pub enum Error {
         /// The size passed, bytes.
         given: usize,
     },
+    /// The kernel does not list its programs, maps or links.
+    #[error("the kernel does not list what it holds: {source}")]
+    Listing {
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The kernel does not describe a program or link, or does not let go of it.
+    #[error("{name}: {operation}: {source}")]
+    Handle {
+        /// The program or link.
+        name: String,
+        /// `info`, `replace` or `read`.
+        operation: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A program, map or link cannot be pinned, or a pin cannot be opened.
     #[error("{}: {source}", path.display())]
     Pin {
@@ -182,6 +198,8 @@ impl Failure for Error {
             | Self::Attach { .. }
             | Self::Map { .. }
             | Self::Element { .. }
+            | Self::Listing { .. }
+            | Self::Handle { .. }
             | Self::Pin { .. }
             | Self::Io { .. }
             | Self::NoHelper { .. } => Class::Environment,
@@ -209,6 +227,8 @@ impl Failure for Error {
             | Self::GlobalSize { .. }
             | Self::WrongHook { .. }
             | Self::Element { .. }
+            | Self::Listing { .. }
+            | Self::Handle { .. }
             | Self::ElementSize { .. } => return None,
         };
         Some(Hint::text(text))
@@ -235,7 +255,9 @@ fn load_hint(source: &io::Error, log: &VerifierLog) -> Hint {
             "the kernel does not know something the program uses: please report it with `uname -r`"
         }
         Some(libc::ENOMEM) => "there is no memory for the maps: make them smaller",
-        Some(libc::ENOSPC) => "the verifier's log does not fit: please report it with `uname -r`",
+        Some(libc::ENOSPC) => {
+            "the verifier looked at so much that its log does not fit: make the program smaller, above all its loops"
+        }
         Some(libc::ENOENT) => "the kernel lacks a type or tracepoint: use a newer kernel",
         Some(libc::E2BIG) => {
             "the program or a map is too large for this kernel: please report it with `uname -r`"
