@@ -163,7 +163,10 @@ def test_packets_cut_short_are_holes_and_never_wrong(both: Both, tmp_path: Path)
 
 
 def test_a_file_that_is_no_capture_is_refused(tmp_path: Path) -> None:
-    for content, expected in ((b"get key\r\n", "no pcap or pcapng file"), (b"", "it is empty")):
+    for content, expected in (
+        (b"get key\r\n", "is not a pcap or pcapng file"),
+        (b"", "it is empty"),
+    ):
         file = tmp_path / "not.pcap"
         file.write_bytes(content)
         ended = membench("record", file, tmp_path / "out.mb")

@@ -85,12 +85,12 @@ def test_a_pcapng_file_cut_anywhere_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"get key\r\n" * 10, "no pcap or pcapng file"),
+        (b"get key\r\n" * 10, "is not a pcap or pcapng file"),
         (bytes(100), "it begins with 00000000"),
         (captures.header(magic=0xA1B2C3D5), "it begins with"),
         (captures.header(link=105), "link type 105"),
         (captures.header(link=147), "link type 147"),
-        (compressed(b"get key\r\n"), "no pcap or pcapng file"),
+        (compressed(b"get key\r\n"), "is not a pcap or pcapng file"),
         (compressed(b""), "it is empty"),
     ],
     ids=["text", "zeros", "magic", "wireless", "private link", "compressed text", "nothing"],
