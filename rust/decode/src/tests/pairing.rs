@@ -387,7 +387,7 @@ const ANSWERS: &[&str] = &[
 ];
 
 /// Outcome, value size, cas ordinal and server time of an event.
-type Facts = (Option<Outcome>, Option<u32>, Option<u32>, Option<u32>);
+type Facts = (Option<Outcome>, Option<u32>, Option<u32>, Option<u64>);
 
 fn parsed_request(text: &str) -> membench_protocol::Request<'_> {
     match request::parse(text.as_bytes()) {
@@ -429,7 +429,7 @@ fn facts(request: &str, answer: Option<(&str, usize)>) -> Vec<Facts> {
     let Some((answer, call)) = answer else {
         return vec![(Some(Suppressed), asked.value_size, None, None)];
     };
-    let time = u32::try_from((call + 1) * 1_000).ok();
+    let time = u64::try_from((call + 1) * 1_000).ok();
     let given = parsed_answer(answer);
     let number = |letter| match &given {
         Response::Meta { flags, .. } => flags
