@@ -41,7 +41,7 @@ impl Echo {
 
 /// True if `response`, which echoes `echo`, can be the answer to `open`.
 pub(super) fn fits(open: &Open, response: &Response<'_>, echo: &Echo) -> bool {
-    if !answer::fits(open.command, response) || open.refused && !refuses(response) {
+    if !open.answers.fit(response) || open.refused && !refuses(response) {
         return false;
     }
     if open.quiet && is_silent(open.command, response) {
@@ -49,6 +49,7 @@ pub(super) fn fits(open: &Open, response: &Response<'_>, echo: &Echo) -> bool {
     }
     match response {
         Response::Meta { kind, .. } => *kind == Kind::Mn || echo_fits(open, *kind, echo),
+        Response::Ok => open.opaque.is_none() && !open.returns_key,
         Response::Binary(_) => {
             open.opaque == echo.opaque && (echo.key.is_none() || open.key == echo.key)
         }
@@ -64,13 +65,12 @@ fn refuses(response: &Response<'_>) -> bool {
     }
 }
 
-/// True if a meta response echoes exactly the fields that the request asked for. A miss may answer `EN` without the
-/// key.
+/// True if a meta response echoes exactly the fields that the request asked for. A bare `EN` is a miss of any request:
+/// memcached echoes nothing with a miss until 1.6.17, nor, in later releases, with one found in its external storage.
 fn echo_fits(open: &Open, kind: Kind, echo: &Echo) -> bool {
-    let key_fits = match (open.returns_key, echo.key) {
-        (true, None) => kind == Kind::En,
-        (true, key) => open.key == key,
-        (false, key) => key.is_none(),
-    };
-    open.opaque == echo.opaque && key_fits
+    if kind == Kind::En && echo.key.is_none() && echo.opaque.is_none() {
+        return true;
+    }
+    let key = if open.returns_key { open.key } else { None };
+    open.opaque == echo.opaque && key == echo.key
 }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use membench_protocol::Request;
 use membench_protocol::binary::Opcode;
+use membench_protocol::{Answers, Request};
 
 use membench_event::{Command, Event, Outcome};
 
@@ -17,6 +17,8 @@ use super::context::Context;
 )]
 pub(super) struct Open {
     pub(super) command: Command,
+    /// The responses that memcached can give.
+    pub(super) answers: Answers,
     /// True if memcached answers nothing, not even an error.
     pub(super) unanswered: bool,
     /// True if memcached does not answer the ordinary outcome.
@@ -45,6 +47,7 @@ impl Open {
     pub(super) fn new(context: &Context, request: &Request<'_>, time: u64) -> Self {
         Self {
             command: request.command,
+            answers: request.answers(),
             unanswered: !request.is_answered(),
             quiet: request.quiet(),
             refused: request.refused && !request.meta,

@@ -3,10 +3,10 @@
 //! A quiet request is passed over only where memcached certainly did not answer it.
 
 use membench_protocol::response::Response;
-use membench_protocol::{Key, Request};
+use membench_protocol::{Follows, Form, Key, Request};
 
 use membench_event::{
-    Command, Event, Outcome, Protocol,
+    Event, Outcome, Protocol,
     answer::is_retrieval,
     aside::{Answered, Passed, Token},
 };
@@ -219,7 +219,7 @@ impl Pairing {
     pub(super) fn finish(&mut self, context: &mut Context, outcome: Option<Outcome>, time: u64) {
         self.streaming = self
             .oldest()
-            .is_some_and(|oldest| oldest.command == Command::Other);
+            .is_some_and(|oldest| oldest.answers.form() == Form::Log);
         self.open.finish(context, outcome, Some(time));
     }
 
@@ -243,10 +243,7 @@ impl Pairing {
         };
         match response {
             Response::Value { key, size, cas, .. } => self.value(context, key, *size, *cas),
-            Response::Stat(_) => Next::List,
-            Response::Line(text) if oldest.command == Command::Other && continues(text) => {
-                Next::List
-            }
+            _ if oldest.answers.form().after(response) == Follows::Lines => Next::List,
             Response::End if is_retrieval(oldest.command) => {
                 self.finish(context, Some(Outcome::Miss), time);
                 Next::Line
@@ -376,11 +373,4 @@ fn following(response: &Response<'_>, finishes: bool) -> Next {
         0 => Next::Line,
         length => Next::Value { length, finishes },
     }
-}
-
-/// True for a first line of a reply of unknown length.
-fn continues(text: &[u8]) -> bool {
-    [&b"key="[..], b"mg ", b"ITEM ", b"PREFIX ", b"STAT "]
-        .iter()
-        .any(|start| text.starts_with(start))
 }

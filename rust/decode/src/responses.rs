@@ -1,10 +1,10 @@
 //! A connection's response bytes → responses for pairing: framing, values skipped by length, lists to their end.
 
-use membench_protocol::Status;
 use membench_protocol::binary::{Answer, HEADER_SIZE, Opcode, parse_header, parse_response};
 use membench_protocol::response::{self, Response};
+use membench_protocol::{Follows, Status};
 
-use membench_event::{Command, Flow, Outcome, Piece, answer::is_error};
+use membench_event::{Command, Flow, Outcome, Piece, answer};
 
 use super::Totals;
 use super::context::Context;
@@ -325,11 +325,10 @@ impl ResponseStream {
             return taken;
         }
         turn.totals.response.parsed += self.line.len() as u64;
-        let ended = self.ends_list(turn.context);
+        let outcome = self.list_outcome(turn);
         self.line.clear();
-        if ended {
-            turn.pairing
-                .finish(turn.context, Some(Outcome::Ok), turn.at);
+        if outcome.is_some() {
+            turn.pairing.finish(turn.context, outcome, turn.at);
             self.framing = Framing::Line;
         }
         taken
@@ -342,15 +341,15 @@ impl ResponseStream {
         self.framing = Framing::List { in_line: true };
     }
 
-    /// True if the complete line ends a list: `END`, `EN` (of a meta dump) or an error.
-    fn ends_list(&self, context: &mut Context) -> bool {
-        match response::parse(&self.line) {
-            Ok(Status::Complete { value, .. }) => {
-                self.learn(context, &value);
-                matches!(value, Response::End) || is_error(&value) || self.line.starts_with(b"EN\r")
-            }
-            Ok(Status::Partial) | Err(_) => false,
-        }
+    /// Outcome of the request that a list answers, if the complete line ends the list.
+    fn list_outcome(&self, turn: &mut Turn<'_, u64>) -> Option<Outcome> {
+        let Ok(Status::Complete { value, .. }) = response::parse(&self.line) else {
+            return None;
+        };
+        self.learn(turn.context, &value);
+        let open = turn.pairing.oldest()?;
+        let ends = open.answers.form().after(&value) == Follows::Nothing;
+        ends.then(|| answer::outcome(open.command, &value))
     }
 
     /// Takes header, extras and key of a binary response, or the start of them. Returns the number of bytes taken.

@@ -1,7 +1,8 @@
 //! A command and a response → the outcome, if the response can answer the command.
 
-use membench_protocol::binary::{Answer, Code};
+use membench_protocol::binary::Code;
 use membench_protocol::response::{Kind, Response};
+use membench_protocol::{Answers, Refusal, refusal};
 
 use crate::event::{Command, Outcome};
 
@@ -10,7 +11,7 @@ use crate::event::{Command, Outcome};
 pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
     match response {
         Response::Value { .. } | Response::MetaDebug(_) => Outcome::Hit,
-        Response::End if command != Command::Stats => Outcome::Miss,
+        Response::End if !matches!(command, Command::Stats | Command::Other) => Outcome::Miss,
         Response::Stored | Response::Number(_) => Outcome::Stored,
         Response::NotStored => Outcome::NotStored,
         Response::Exists => Outcome::Exists,
@@ -21,6 +22,7 @@ pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
         Response::ServerError(_) => Outcome::ServerError,
         Response::Meta { kind, flags, .. } => match (kind, command) {
             (Kind::Mn, _) => Outcome::Ok,
+            (Kind::En, Command::Other) => Outcome::Ok,
             (Kind::En, _) => Outcome::Miss,
             (Kind::Ns, _) => Outcome::NotStored,
             (Kind::Ex, _) => Outcome::Exists,
@@ -31,14 +33,24 @@ pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
             (_, Command::MetaDelete) => Outcome::Deleted,
             _ => Outcome::Stored,
         },
-        Response::End
-        | Response::Ok
-        | Response::Version(_)
-        | Response::Reset
-        | Response::Stat(_)
-        | Response::Busy(_)
-        | Response::Line(_) => Outcome::Ok,
+        Response::Ok => outcome_of_ok(command),
+        Response::Busy(_) | Response::Line(_) => match refusal(response) {
+            Some(Refusal::Wrong) => Outcome::ClientError,
+            Some(Refusal::Unable) => Outcome::ServerError,
+            None => Outcome::Ok,
+        },
+        Response::End | Response::Version(_) | Response::Reset | Response::Stat(_) => Outcome::Ok,
         Response::Binary(answer) => outcome_of_code(command, answer.code),
+    }
+}
+
+/// Returns the outcome of a request answered `OK`, as 1.6.9 answers meta commands, too.
+fn outcome_of_ok(command: Command) -> Outcome {
+    match command {
+        Command::MetaGet => Outcome::Hit,
+        Command::MetaDelete => Outcome::Deleted,
+        Command::MetaSet | Command::MetaArithmetic => Outcome::Stored,
+        _ => Outcome::Ok,
     }
 }
 
@@ -85,54 +97,10 @@ pub fn is_error(response: &Response<'_>) -> bool {
     )
 }
 
-/// Returns true if memcached can answer `command` with `response`.
+/// Returns true if memcached can answer some request of `command` with `response`.
 #[inline]
 pub fn fits(command: Command, response: &Response<'_>) -> bool {
-    use Command as C;
-    match response {
-        Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
-        Response::Binary(answer) => has_opcode_of(command, answer),
-        _ if command == C::Other => !matches!(response, Response::Value { .. }),
-        Response::Value { .. } => is_retrieval(command),
-        Response::End => is_retrieval(command) || command == C::Stats,
-        Response::Stored | Response::NotStored | Response::Exists => {
-            command.is_storage() && !command.is_meta()
-        }
-        Response::NotFound => {
-            matches!(command, C::Delete | C::Incr | C::Decr | C::Touch)
-                || command.is_storage() && !command.is_meta()
-        }
-        Response::Deleted => command == C::Delete,
-        Response::Touched => command == C::Touch,
-        Response::Number(_) => matches!(command, C::Incr | C::Decr),
-        Response::Ok => matches!(command, C::FlushAll | C::Verbosity | C::Stats),
-        Response::Version(_) => command == C::Version,
-        Response::Stat(_) | Response::Reset | Response::Busy(_) | Response::Line(_) => {
-            command == C::Stats
-        }
-        Response::Meta { kind, .. } => fits_meta(command, *kind),
-        Response::MetaDebug(_) => command == C::MetaDebug,
-    }
-}
-
-/// Returns true if the opcode that a binary response repeats is of `command`. A `set`, `add` or `replace` that compares
-/// a cas value is a [`Command::Cas`] here.
-fn has_opcode_of(command: Command, answer: &Answer<'_>) -> bool {
-    use Command::{Add, Cas, Replace, Set};
-    let named = answer.opcode.command();
-    named == command || command == Cas && matches!(named, Set | Add | Replace)
-}
-
-fn fits_meta(command: Command, kind: Kind) -> bool {
-    use Command::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaNoop, MetaSet};
-    match kind {
-        Kind::Mn => command == MetaNoop,
-        Kind::En => matches!(command, MetaGet | MetaDebug),
-        Kind::Va => matches!(command, MetaGet | MetaArithmetic),
-        Kind::Hd => matches!(command, MetaGet | MetaSet | MetaDelete | MetaArithmetic),
-        Kind::Nf | Kind::Ex => matches!(command, MetaSet | MetaDelete | MetaArithmetic),
-        Kind::Ns => matches!(command, MetaSet | MetaArithmetic),
-    }
+    Answers::of(command).fit(response)
 }
 
 /// Returns true for `get`, `gets`, `gat` and `gats`, which the text protocol answers with values and `END`.
