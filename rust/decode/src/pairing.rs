@@ -215,6 +215,12 @@ impl Pairing {
         self.streaming && self.open.is_empty()
     }
 
+    /// True if response bytes belong to an answer that no worker of the server writes.
+    pub(super) fn uncounted(&self) -> bool {
+        let of = |open: &Open| matches!(open.answers.form(), Form::Dump | Form::Names | Form::Log);
+        self.oldest().is_some_and(of) || self.streaming()
+    }
+
     /// Finishes the oldest request: the last byte of its response was sent at `time`.
     pub(super) fn finish(&mut self, context: &mut Context, outcome: Option<Outcome>, time: u64) {
         self.streaming = self

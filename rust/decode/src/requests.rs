@@ -395,6 +395,9 @@ impl RequestStream {
         let mut event = turn.context.event(request, started.time);
         let block = request.block_size();
         self.place(&mut event, &started, ordinal, line as u64 + block);
+        if request.resets {
+            turn.context.resets.insert(self.connection);
+        }
         let mut open = Open::new(turn.context, request, turn.at.time);
         if turn.at.dialect.is_none() {
             open.answers = open.answers.of_any_release();

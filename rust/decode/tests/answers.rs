@@ -88,7 +88,10 @@ fn rows() -> Vec<Row<'static>> {
         let (start, end) = answer.split_once('…').unwrap_or((answer, ""));
         rows.push(Row {
             section,
-            releases: releases.split(' ').map(|one| one.parse().unwrap()).collect(),
+            releases: releases
+                .split(' ')
+                .map(|one| one.parse().unwrap())
+                .collect(),
             request: unescaped(request),
             answer: (unescaped(start), unescaped(end)),
             outcomes: outcomes.split(' ').collect(),
@@ -206,7 +209,12 @@ fn ask(server: &Memcached, row: &Row<'_>) -> Vec<u8> {
         let read = stream.read(&mut bytes).unwrap_or(0);
         answer.extend_from_slice(&bytes[..read]);
         let shown = answer.escape_ascii();
-        assert!(read > 0, "{:?} → {shown}, not {:?}", row.request, row.answer);
+        assert!(
+            read > 0,
+            "{:?} → {shown}, not {:?}",
+            row.request,
+            row.answer
+        );
     }
     answer.truncate(answer.len() - last.1.len());
     answer

@@ -54,7 +54,9 @@ impl Request<'_> {
                 returned: self.letters_of(RETURNED),
                 compares: self.cas.is_some(),
                 creates: self.vivify_ttl.is_some(),
-                conditional: self.mode().is_some_and(|mode| !mode.eq_ignore_ascii_case(&b'S')),
+                conditional: self
+                    .mode()
+                    .is_some_and(|mode| !mode.eq_ignore_ascii_case(&b'S')),
             }),
         }
     }
@@ -196,12 +198,18 @@ impl Answers {
         let compares = self.is(|asked| asked.compares);
         is_named
             && match (answer.code, self.command) {
-                (Code::NotFound, C::Get | C::Gat | C::Touch | C::Delete | C::Incr | C::Decr) => true,
+                (Code::NotFound, C::Get | C::Gat | C::Touch | C::Delete | C::Incr | C::Decr) => {
+                    true
+                }
                 (Code::NotFound, C::Replace | C::Cas | C::Stats) => true,
                 (Code::NotFound, C::Append | C::Prepend) => compares,
                 (Code::Exists, C::Add | C::Cas) => true,
                 (Code::Exists, command) => {
-                    compares && matches!(command, C::Append | C::Prepend | C::Delete | C::Incr | C::Decr)
+                    compares
+                        && matches!(
+                            command,
+                            C::Append | C::Prepend | C::Delete | C::Incr | C::Decr
+                        )
                 }
                 (Code::NotStored, command) => {
                     command.is_storage() || matches!(command, C::Incr | C::Decr)
@@ -235,4 +243,178 @@ const fn is_retrieval(command: Command) -> bool {
         command,
         Command::Get | Command::Gets | Command::Gat | Command::Gats
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::{Dialect, Status, binary, request, response};
+
+    fn parsed(bytes: &[u8]) -> Response<'_> {
+        if let Ok(Status::Complete { value, .. }) = binary::parse_response(bytes) {
+            return Response::Binary(value);
+        }
+        match response::parse(bytes) {
+            Ok(Status::Complete { value, .. }) => value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answers(line: &[u8], dialect: Dialect) -> Answers {
+        match request::parse_as(line, dialect) {
+            Ok(Status::Complete { value, .. }) => value.answers(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lines that answer meta commands, by the letters that stand for them below.
+    const META: &[(u8, &[u8])] = &[
+        (b'H', b"HD\r\n"),
+        (b'V', b"VA 1\r\n"),
+        (b'E', b"EN\r\n"),
+        (b'F', b"NF\r\n"),
+        (b'S', b"NS\r\n"),
+        (b'X', b"EX\r\n"),
+        (b'M', b"MN\r\n"),
+        (b'D', b"ME a exp=-1\r\n"),
+        (b'O', b"OK\r\n"),
+    ];
+
+    #[test]
+    fn flags_decide_which_meta_answers_fit() {
+        let table: &[(&[u8], Dialect, &[u8])] = &[
+            (b"mg a\r\n", Dialect::Classic, b"HE"),
+            (b"mg a v\r\n", Dialect::Classic, b"VE"),
+            (b"mg a v\r\n", Dialect::Early, b"VE"),
+            (b"mg a k\r\n", Dialect::Early, b"HEO"),
+            (b"mg a s\r\n", Dialect::Shared, b"E"),
+            (b"ms a 1\r\n", Dialect::Classic, b"H"),
+            (b"ms a S1\r\n", Dialect::Early, b"HO"),
+            (b"ms a 1 MS\r\n", Dialect::Classic, b"H"),
+            (b"ms a 1 MR\r\n", Dialect::Classic, b"HS"),
+            (b"ms a 1 C5\r\n", Dialect::Shared, b"HFSX"),
+            (b"md a\r\n", Dialect::Classic, b"HF"),
+            (b"md a C5\r\n", Dialect::Classic, b"HFX"),
+            (b"ma a\r\n", Dialect::Classic, b"HF"),
+            (b"ma a v\r\n", Dialect::Classic, b"VF"),
+            (b"ma a N0\r\n", Dialect::Shared, b"HFS"),
+            (b"ma a C5\r\n", Dialect::Early, b"HFXO"),
+            (b"me a\r\n", Dialect::Shared, b"ED"),
+            (b"mn\r\n", Dialect::Classic, b"M"),
+            (b"get a\r\n", Dialect::Classic, b""),
+            (b"lru_crawler mgdump all\r\n", Dialect::Shared, b"EO"),
+        ];
+        for (line, dialect, expected) in table {
+            let answers = answers(line, *dialect);
+            let fitting: Vec<_> = META
+                .iter()
+                .filter(|(_, answer)| answers.fit(&parsed(answer)))
+                .map(|(letter, _)| *letter)
+                .collect();
+            assert_eq!(fitting, *expected, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_hit_returns_exactly_the_flags_that_were_asked_for() {
+        let table: &[(&[u8], &[u8], bool)] = &[
+            (b"mg a s t\r\n", b"HD s1 t-1\r\n", true),
+            (b"mg a s t\r\n", b"HD s1 t-1 W\r\n", true),
+            (b"mg a s t\r\n", b"HD s1\r\n", false),
+            (b"mg a v k Ox f\r\n", b"VA 1 ka Ox f0\r\n", true),
+            (b"mg a\r\n", b"HD c5\r\n", false),
+            (b"ma a t\r\n", b"HD t-1\r\n", true),
+            (b"ma a s\r\n", b"HD\r\n", true),
+        ];
+        for (line, answer, fits) in table {
+            let answers = answers(line, Dialect::Classic);
+            assert_eq!(
+                answers.fit(&parsed(answer)),
+                *fits,
+                "{}",
+                line.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_release_may_say_ok_where_others_say_hd() {
+        let known = answers(b"md a\r\n", Dialect::Classic);
+        assert!(!known.fit(&Response::Ok) && known.of_any_release().fit(&Response::Ok));
+    }
+
+    #[test]
+    fn every_answer_fits_some_request_of_its_command_and_no_other_command() {
+        use Command as C;
+        let table: &[(&[u8], &[Command])] = &[
+            (b"VALUE a 0 1\r\n", &[C::Get, C::Gets, C::Gat, C::Gats]),
+            (b"DELETED\r\n", &[C::Delete]),
+            (b"TOUCHED\r\n", &[C::Touch]),
+            (b"5\r\n", &[C::Incr, C::Decr]),
+            (b"VERSION 1.6.18\r\n", &[C::Version]),
+            (b"STAT pid 1\r\n", &[C::Stats, C::Other]),
+            (b"BUSY currently\r\n", &[C::Other]),
+            (
+                b"HD\r\n",
+                &[C::MetaGet, C::MetaSet, C::MetaDelete, C::MetaArithmetic],
+            ),
+            (b"MN\r\n", &[C::MetaNoop]),
+        ];
+        for (answer, expected) in table {
+            let fitting: Vec<_> = C::ALL
+                .into_iter()
+                .filter(|command| Answers::of(*command).fit(&parsed(answer)))
+                .collect();
+            assert_eq!(fitting, *expected, "{}", answer.escape_ascii());
+        }
+    }
+
+    /// Makes a binary request with an opcode and a cas value; its key is `k`, its extras are as the opcode wants.
+    fn message(opcode: u8, cas: u8) -> Vec<u8> {
+        let extras: u8 = match opcode {
+            0x01..=0x03 => 8,
+            0x05 | 0x06 => 20,
+            0x1c | 0x1d => 4,
+            _ => 0,
+        };
+        let mut bytes = std::vec![0x80, opcode, 0, 1, extras, 0, 0, 0, 0, 0, 0, extras + 1];
+        bytes.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, cas]);
+        bytes.resize(bytes.len() + usize::from(extras), 0);
+        bytes.push(b'k');
+        bytes
+    }
+
+    #[test]
+    fn the_status_of_a_message_fits_what_was_asked() {
+        // Opcode, cas value, and the statuses below 0x20 that fit; 3 and 4 are errors that any request may get.
+        let table: &[(u8, u8, &[u8])] = &[
+            (0x00, 0, &[0, 1, 3, 4]),
+            (0x01, 0, &[0, 3, 4, 5]),
+            (0x01, 9, &[0, 1, 2, 3, 4, 5]),
+            (0x02, 0, &[0, 2, 3, 4, 5]),
+            (0x03, 0, &[0, 1, 3, 4, 5]),
+            (0x04, 0, &[0, 1, 3, 4]),
+            (0x04, 9, &[0, 1, 2, 3, 4]),
+            (0x05, 0, &[0, 1, 3, 4, 5, 6]),
+            (0x0e, 0, &[0, 3, 4, 5]),
+            (0x1c, 0, &[0, 1, 3, 4]),
+            (0x1d, 0, &[0, 1, 3, 4]),
+        ];
+        for (opcode, cas, expected) in table {
+            let bytes = message(*opcode, *cas);
+            let Ok(Status::Complete { value, .. }) = binary::parse_request(&bytes) else {
+                panic!("{opcode:#x}");
+            };
+            assert!(!value.refused, "{opcode:#x}");
+            let answer = |status: u8| {
+                let mut bytes = [0; 24];
+                (bytes[0], bytes[1], bytes[7]) = (0x81, *opcode, status);
+                value.answers().fit(&parsed(&bytes))
+            };
+            let fitting: Vec<_> = (0..=6).filter(|status| answer(*status)).collect();
+            assert_eq!(fitting, *expected, "opcode {opcode:#x}, cas {cas}");
+        }
+    }
 }

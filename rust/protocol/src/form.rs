@@ -3,7 +3,13 @@
 use crate::Response;
 
 /// First words of a refusal that blames the request.
-const WRONG: &[&[u8]] = &[b"BADCLASS", b"Error", b"MEMLIMIT_TOO_SMALL", b"MISS", b"SAME"];
+const WRONG: &[&[u8]] = &[
+    b"BADCLASS",
+    b"Error",
+    b"MEMLIMIT_TOO_SMALL",
+    b"MISS",
+    b"SAME",
+];
 /// First words of a refusal that blames the server's state.
 const UNABLE: &[&[u8]] = &[
     b"MEMLIMIT_ADJUST_FAILED",

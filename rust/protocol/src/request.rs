@@ -88,6 +88,8 @@ pub struct Request<'a> {
     /// True if memcached closes the connection: for `quit`, a line that ends like an HTTP request, or binary lengths
     /// that the opcode does not allow.
     pub closes: bool,
+    /// True if memcached sets its own counters to 0 (`stats reset`).
+    pub resets: bool,
     /// Letters of the flags read so far; for a binary request, those of its variant.
     pub(crate) letters: Letters,
     /// The first byte of the mode (meta `M`); 0 if the mode is empty.
@@ -187,6 +189,7 @@ impl<'a> Request<'a> {
             flags: MetaFlags::NONE,
             refused: false,
             closes: false,
+            resets: false,
             letters: Letters::NONE,
             mode: None,
             form: Form::Single,

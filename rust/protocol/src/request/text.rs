@@ -26,7 +26,7 @@ impl<'a> Request<'a> {
             Command::FlushAll => self.flush_all(&Self::words(tokens, dialect), dialect),
             Command::Verbosity => self.verbosity(&Self::words(tokens, dialect), dialect),
             Command::Quit => self.closes = true,
-            Command::Stats => self.statistics(&Self::words(tokens, dialect)),
+            Command::Stats => self.statistics(&Self::words(tokens, dialect), dialect),
             Command::Other => self.other(tokens, dialect),
             _ => {}
         }
@@ -120,9 +120,12 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Reads a `stats`. memcached ignores `noreply` here.
-    fn statistics(&mut self, words: &Words<'a>) {
-        self.form = match words.get(0) {
+    /// Reads a `stats`. memcached ignores `noreply` here; the shared parser accepts the start of the word `reset`.
+    fn statistics(&mut self, words: &Words<'a>, dialect: Dialect) {
+        let group = words.get(0);
+        let abbreviated = dialect.is_shared() && !group.is_empty() && b"reset".starts_with(group);
+        self.resets = group == b"reset" || abbreviated;
+        self.form = match group {
             b"sizes_enable" | b"sizes_disable" => Form::Setting,
             _ => Form::Statistics,
         };
