@@ -68,14 +68,15 @@ def with_pylibmc(port: int, *, binary: bool) -> None:
         client.decr("count")
         client.add("count", 1)
         client.replace("count", 1)
-        client.touch("count", 60)
+        if not binary:  # libmemcached 1.0 waits forever for some answers to binary messages
+            client.touch("count", 60)
+            client.get_stats()
         if extra:
             _, token = client.gets("many-2")
             assert client.cas("many-2", "other", token)
         client.delete("many-4")
         client.delete("many-4")
         client.delete_multi(["many-5", "many-6", "none"])
-        client.get_stats()
         client.flush_all()
         client.disconnect_all()
 
