@@ -22,7 +22,7 @@ HOOKS = [("--hooks", kind) for kind in all_hooks()]
 DATA_LOST = 4
 MB = 1 << 20
 #: Most clients of a server that is to refuse one.
-FEW = 8
+FEW = 64
 
 
 def asked(running: Recorder) -> bool:

@@ -21,8 +21,7 @@ pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
         Response::Error | Response::ClientError(_) => Outcome::ClientError,
         Response::ServerError(_) => Outcome::ServerError,
         Response::Meta { kind, flags, .. } => match (kind, command) {
-            (Kind::Mn, _) => Outcome::Ok,
-            (Kind::En, Command::Other) => Outcome::Ok,
+            (Kind::Mn, _) | (Kind::En, Command::Other) => Outcome::Ok,
             (Kind::En, _) => Outcome::Miss,
             (Kind::Ns, _) => Outcome::NotStored,
             (Kind::Ex, _) => Outcome::Exists,

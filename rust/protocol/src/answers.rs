@@ -198,11 +198,8 @@ impl Answers {
         let compares = self.is(|asked| asked.compares);
         is_named
             && match (answer.code, self.command) {
-                (Code::NotFound, C::Get | C::Gat | C::Touch | C::Delete | C::Incr | C::Decr) => {
-                    true
-                }
-                (Code::NotFound, C::Replace | C::Cas | C::Stats) => true,
                 (Code::NotFound, C::Append | C::Prepend) => compares,
+                (Code::NotFound, command) => is_looked_up(command),
                 (Code::Exists, C::Add | C::Cas) => true,
                 (Code::Exists, command) => {
                     compares
@@ -216,7 +213,6 @@ impl Answers {
                 }
                 (Code::NotNumeric, command) => matches!(command, C::Incr | C::Decr),
                 (Code::Continue, command) => command == C::Other,
-                (Code::NotFound, _) => false,
                 _ => true,
             }
     }
@@ -236,6 +232,15 @@ const fn set(letters: &[u8]) -> u8 {
         place += 1;
     }
     all
+}
+
+/// True if a message of the command names something that may be missing.
+const fn is_looked_up(command: Command) -> bool {
+    use Command as C;
+    matches!(
+        command,
+        C::Get | C::Gat | C::Touch | C::Delete | C::Incr | C::Decr | C::Replace | C::Cas | C::Stats
+    )
 }
 
 const fn is_retrieval(command: Command) -> bool {

@@ -62,7 +62,6 @@ impl Form {
     /// Returns what follows `line`, which begins or continues an answer of this form.
     pub fn after(self, line: &Response<'_>) -> Follows {
         let continues = match self {
-            Self::Single => false,
             Self::Statistics => matches!(line, Response::Stat(_) | Response::Line(_)),
             Self::Setting => {
                 matches!(line, Response::Stat(text) if text.starts_with(b"sizes_status error"))
@@ -73,7 +72,7 @@ impl Form {
                 _ => false,
             },
             Self::Log if *line == Response::Ok => return Follows::Log,
-            Self::Log => false,
+            Self::Single | Self::Log => false,
         };
         if continues {
             Follows::Lines

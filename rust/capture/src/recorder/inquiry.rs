@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::Followed;
 use crate::recorder::recording::Difference;
 use crate::recorder::status::ServerStatus;
 use crate::selection::listeners::Listener;
@@ -97,8 +96,8 @@ impl Inquiry {
     }
 
     /// Puts the servers' counters beside what the session saw between their two answers.
-    pub(crate) fn compare(&self, session: &Session, followed: &Followed) -> Comparison {
-        let compared = self.asking.compare(session, followed);
+    pub(crate) fn compare(&self, session: &Session) -> Comparison {
+        let compared = self.asking.compare(session);
         let valid = compared.iter().filter(|one| !one.is_reset);
         let reset = compared.len() - valid.clone().count();
         let differences = valid.flat_map(|of| {

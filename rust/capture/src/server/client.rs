@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::Followed;
 use crate::recorder::status::ServerStatus;
-use crate::selection::listeners::{self, Endpoint, Listener};
+use crate::selection::listeners::Listener;
 use crate::server::statistics::{Answer, Asker, Statistics};
 use crate::session::peer::{OwnAddresses, Peer};
 use crate::session::sockets::Sockets;
@@ -166,10 +165,10 @@ impl Asking {
 
     /// Compares the servers that answered twice with the recorded bytes. A server that listens at several addresses may
     /// have been asked at each of them, if its process cannot be seen; it is compared once.
-    pub(crate) fn compare(&self, session: &Session, followed: &Followed) -> Vec<Comparison> {
+    pub(crate) fn compare(&self, session: &Session) -> Vec<Comparison> {
         let mut compared: Vec<Comparison> = Vec::new();
         for asked in &self.asked {
-            let found = asked.compare(session, followed);
+            let found = asked.compare(session);
             let is_new = |one: &Comparison| compared.iter().all(|known| known.server != one.server);
             compared.extend(found.filter(is_new));
         }
@@ -228,7 +227,7 @@ impl Asked {
 
     /// Compares at each pair of looks, and returns the pair that agrees best: a worker between a call and its counter
     /// makes a pair differ by what is not lost.
-    fn compare(&self, session: &Session, followed: &Followed) -> Option<Comparison> {
+    fn compare(&self, session: &Session) -> Option<Comparison> {
         let (server, cookie) = session.sockets().reached(self.own)?;
         let end = self.end.as_ref()?;
         let marks: Vec<_> = session
@@ -246,7 +245,7 @@ impl Asked {
             path: self.listener.endpoint.path(),
             is_reset: end.statistics.is_reset_since(&self.start.statistics)
                 || session.resets().any(|reset| reset == server),
-            is_whole: self.is_whole(followed),
+            is_whole: self.listener.is_whole,
             ..Comparison::default()
         };
         let starts = self.start.looks.iter().zip(first);
@@ -255,20 +254,5 @@ impl Asked {
         pairs
             .filter_map(|(start, end)| between.grown(start, end))
             .min_by_key(Comparison::distance)
-    }
-
-    /// True if every socket at which the server listens is followed. False if its process cannot be seen.
-    fn is_whole(&self, followed: &Followed) -> bool {
-        let endpoints = self
-            .listener
-            .pid
-            .map(listeners::of_process)
-            .unwrap_or_default();
-        let is_followed = |endpoint: &Endpoint| match endpoint {
-            Endpoint::Inet(address) => followed.ports.contains(&address.port()),
-            Endpoint::Unix(path) => followed.sockets.contains(path),
-        };
-        let is_narrowed = !followed.pids.is_empty() || !followed.cgroups.is_empty();
-        !is_narrowed && !endpoints.is_empty() && endpoints.iter().all(is_followed)
     }
 }

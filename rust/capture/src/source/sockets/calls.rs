@@ -11,7 +11,7 @@ use crate::session::counters::Counters;
 use crate::session::peer::OpenBefore;
 use crate::source::decoded::Decoded;
 use crate::source::{Comparison, Description, Drained, Lost, Setup};
-use crate::{Followed, Hooks, Kernel, Misses, Record, Side, SourceSpec, clock};
+use crate::{Hooks, Kernel, Misses, Record, Side, SourceSpec, clock};
 
 /// The kernel's hooks, attached, and the session that they fill.
 pub(crate) struct Calls {
@@ -19,7 +19,6 @@ pub(crate) struct Calls {
     session: Session,
     /// True if the servers' counters speak of the same connections as the recording.
     is_comparable: bool,
-    followed: Followed,
 }
 
 impl Calls {
@@ -39,7 +38,6 @@ impl Calls {
             kernel,
             session: setup.session(description.anchor, open_before, 0),
             is_comparable,
-            followed: followed.clone(),
         };
         (calls, description)
     }
@@ -125,7 +123,7 @@ impl Calls {
                 ..Comparison::default()
             };
         }
-        let found = inquiry.compare(&self.session, &self.followed);
+        let found = inquiry.compare(&self.session);
         // With the other hooks, the sequence numbers show all that moved.
         let unseen = match self.kernel.facts().hooks {
             hooks if hooks == Hooks::Syscalls.name() => found.unseen,
