@@ -1,4 +1,4 @@
-"""memcached's own counters beside a recording: what they leave out, resets, and what no hook saw."""
+"""memcached's own counters beside a recording: what they lack, resets, what no hook saw."""
 
 from __future__ import annotations
 
@@ -116,9 +116,7 @@ def test_what_only_the_server_counted_makes_a_recording_incomplete(
                 server.freeze()
                 client.sendall(b"get large\r\n" * 20)
                 if reset:
-                    client.setsockopt(
-                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                    )
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             server.thaw()
         server.wait_for_connections(1)  # the recorder's
         ended = running.stop()

@@ -1,4 +1,4 @@
-"""Events of a recording, and how much a server's own counters grew → their differences, in words."""
+"""A recording's events, and the growth of a server's own counters → the counters that differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFUSED = ("client_error", "server_error")
 
 
 def counted(rows: list[Row]) -> dict[str, int]:
-    """Return what the counters that only `get`, storage, `delete`, `incr` and `touch` move must be."""
+    """Return the growth of the server's counters that the events imply, by the counters' names."""
     found = Counter((row["command"], row["outcome"]) for row in rows)
 
     def total(commands: tuple[str, ...], outcomes: tuple[str, ...] | None = None) -> int:

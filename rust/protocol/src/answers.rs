@@ -18,7 +18,7 @@ pub struct Answers {
     asked: Option<Asked>,
 }
 
-/// What the answer depends on, besides the command.
+/// Facts of a request on which its answer depends, besides the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,

@@ -38,7 +38,7 @@ pub enum Form {
     Log,
 }
 
-/// What follows a line of an answer.
+/// Continuation of an answer after one of its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Follows {
     /// Nothing: the line ends the answer.
@@ -49,7 +49,7 @@ pub enum Follows {
     Log,
 }
 
-/// Why an administrative request was refused.
+/// Reason for which an administrative request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// Its arguments are wrong.
