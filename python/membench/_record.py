@@ -181,6 +181,8 @@ class Recording:
         why_empty: Reason why no connection was recorded, if none was.
         differences: memcached's counters beside the recorded ones, per server.
         uncompared: Number of servers without such a comparison, though it was asked for.
+        counters_reset: Number of servers whose counters were set to 0 meanwhile (`stats reset`), so
+            that they are not compared.
         ended: Reason of its end.
         removal: Shell command that removes programs of this capture, if they could not be removed.
         write_error: Reason why the profile could not be written to its end, if it could not.
@@ -209,6 +211,7 @@ class Recording:
     profiles: tuple[str, ...] = ()
     why_empty: str | None = None
     uncompared: int = 0
+    counters_reset: int = 0
 
     @property
     def guard(self) -> str | None:
