@@ -257,7 +257,7 @@ impl Pairing {
 
     /// True if response bytes belong to an answer that no worker of the server writes.
     pub(super) fn uncounted(&self) -> bool {
-        let form = self.current().map(|asked| asked.form());
+        let form = self.current().map(Asked::form);
         matches!(form, Some(Form::Dump | Form::Names | Form::Log)) || self.streaming()
     }
 
