@@ -5,8 +5,6 @@ set -euo pipefail
 
 suite=${1:-sid}
 home=${XDG_CACHE_HOME:-$HOME/.cache}/membench/memcached-$suite
-# memcached and the libraries it links.
-packages=(memcached libc6 libevent-2.1-7t64 liblua5.4-0 libsasl2-2 libssl3t64 zlib1g libzstd1)
 
 if [ -x "$home/memcached" ]; then
     echo "$home/memcached"
@@ -18,7 +16,7 @@ refuse() {
     exit 1
 }
 
-for tool in apt-get dpkg-deb; do
+for tool in apt-get apt-cache dpkg-deb; do
     command -v $tool >/dev/null || refuse "needs $tool"
 done
 work=$(mktemp -d)
@@ -26,6 +24,19 @@ trap 'rm -rf "$work"' EXIT
 . "$(dirname "$0")/other_suite.sh"
 use_suite "$suite" "$work"
 mkdir -p "$work"/{debs,root}
+
+# PACKAGE → the libraries that it depends on.
+libraries() {
+    apt-cache "${apt[@]}" depends --important --no-conflicts --no-breaks --no-replaces "$1" |
+        awk '$1 ~ /Depends:$/ && $2 ~ /^(lib|zlib)/ {print $2}'
+}
+
+packages=(memcached)
+for ((at = 0; at < ${#packages[@]}; at++)); do
+    for library in $(libraries "${packages[at]}"); do
+        [[ " ${packages[*]} " == *" $library "* ]] || packages+=("$library")
+    done
+done
 (cd "$work/debs" && apt-get "${apt[@]}" -qq download "${packages[@]}" >&2) || refuse "its packages cannot be had"
 for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/root"

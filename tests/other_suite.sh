@@ -1,5 +1,6 @@
-# Sourced. `use_suite SUITE FOLDER` sets `apt` to the options of an apt-get that sees only SUITE, in the archive that this
-# machine's release comes from, and keeps its state in FOLDER. Calls `refuse` with the reason if that fails.
+# Sourced. `use_suite SUITE FOLDER` sets `apt` to the options of an apt-get that sees only SUITE, with its sources, in the
+# archive that this machine's release comes from, and nothing as installed. It keeps its state in FOLDER. Calls `refuse` with
+# the reason if that fails.
 
 use_suite() {
     local suite=$1 work=$2 release
@@ -27,10 +28,12 @@ use_suite() {
         awk -v release="$release" -v suite="$suite" '
             $1 == "deb" && match($0, "[ /]" release " ") { sub(" " release " .*", " " suite " main"); print }' "${lists[@]}"
     } >"$work/all"
-    head -n 1 "$work/all" >"$work/parts/other.list"
+    head -n 1 "$work/all" | sed 'p; s/^deb /deb-src /' >"$work/parts/other.list"
+    : >"$work/status"
     [ -s "$work/parts/other.list" ] || refuse "no package source of $release on this machine"
 
     apt=(-o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$work/parts" -o "Dir::State::Lists=$work/lists"
+        -o "Dir::State::status=$work/status"
         -o "Dir::Cache=$work/cache" -o "APT::Sandbox::User=" -o "Acquire::Languages=none"
         -o "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false" -o "Acquire::http::Timeout=30")
     apt-get "${apt[@]}" -qq update >&2 || refuse "its package list cannot be had"

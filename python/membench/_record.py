@@ -188,6 +188,8 @@ class Recording:
         reads: Keys looked up, by result.
         differences: memcached's counters beside the recorded ones, per server.
         uncompared: Number of servers without such a comparison, though it was asked for.
+        counters_reset: Number of servers whose counters were set to 0 meanwhile (`stats reset`), so
+            that they are not compared.
         ended: Reason of its end.
         removal: Shell command that removes programs of this capture, if they could not be removed.
         write_error: Reason why the profile could not be written to its end, if it could not.
@@ -218,6 +220,7 @@ class Recording:
     profiles: tuple[str, ...] = ()
     why_empty: str | None = None
     uncompared: int = 0
+    counters_reset: int = 0
 
     @property
     def guard(self) -> str | None:

@@ -127,6 +127,12 @@ def test_servers_that_were_not_asked_are_reported() -> None:
         assert f"{words} not asked: in another network namespace, gone, or silent" in text
 
 
+def test_servers_whose_counters_were_reset_are_told_apart() -> None:
+    for servers, words in ((1, "one server set its counters to 0"), (2, "2 servers set their")):
+        text = as_text(report.render_recording(replace(RECORDING, counters_reset=servers)))
+        assert words in text
+
+
 def test_a_recorder_that_falls_behind_says_so_while_it_runs_and_at_the_end() -> None:
     late = Pace(ring_fill=0.71, lag_s=1.24, late=3)
     line = report.render_status(replace(STATUS, pace=late)).plain

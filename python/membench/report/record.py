@@ -242,6 +242,8 @@ def _add_completeness(body: Table, recording: Recording) -> None:
         body.add_row("", line)
     if recording.uncompared:
         body.add_row("", _uncompared(recording.uncompared))
+    if recording.counters_reset:
+        body.add_row("", _reset(recording.counters_reset))
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
     if ledger.misses_aside:
         body.add_row("", describe_misses(ledger))
@@ -270,6 +272,11 @@ def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
 def _uncompared(servers: int) -> str:
     who = "one server's own counters were" if servers == 1 else f"{servers} servers' counters were"
     return f"{who} not asked: in another network namespace, gone, or silent"
+
+
+def _reset(servers: int) -> str:
+    who = "one server set its" if servers == 1 else f"{servers} servers set their"
+    return f"{who} counters to 0 meanwhile (`stats reset`): not compared"
 
 
 def _counters(differences: Iterable[Difference]) -> list[str]:

@@ -346,6 +346,7 @@ impl Connection {
             return gap;
         }
         if self.batch.is_none() {
+            self.responses.note_refusal(context, segment.pieces);
             self.totals.response.seen += gap;
             self.totals.response.boundary += gap + length;
             return gap;

@@ -2,7 +2,7 @@
 //!
 //! The context holds the state that all connections share: key hasher, options, cas ordinals, dialects, decoded events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use membench_protocol::request::Request;
 use membench_protocol::{Dialect, Key};
@@ -34,6 +34,10 @@ pub(super) struct Context {
     pub(super) events: Vec<Event>,
     /// Dialect of each server whose version is known.
     dialects: BTreeMap<u32, Dialect>,
+    /// Connections whose client had a server set its counters to 0.
+    pub(super) resets: BTreeSet<u32>,
+    /// Bytes of responses that each server does not count as written.
+    pub(super) uncounted: BTreeMap<u32, u64>,
     /// Scratch space for an options string.
     text: String,
 }
@@ -53,6 +57,8 @@ impl Context {
             utc_offset,
             events: Vec::new(),
             dialects: BTreeMap::new(),
+            resets: BTreeSet::new(),
+            uncounted: BTreeMap::new(),
             text: String::new(),
         }
     }

@@ -323,6 +323,18 @@ impl Decoder {
         self.context.events.clear();
     }
 
+    /// Connections whose client had its server set its own counters to 0 (`stats reset`).
+    pub fn resets(&self) -> impl Iterator<Item = u32> {
+        self.context.resets.iter().copied()
+    }
+
+    /// Bytes of responses that a server does not count in `bytes_written`: those that other threads than its workers
+    /// write (`watch`, dumps), and the word to a client that it refuses to serve. Known with
+    /// [`Responses::Bytes`] only.
+    pub fn uncounted(&self, server: u32) -> u64 {
+        self.context.uncounted.get(&server).copied().unwrap_or(0)
+    }
+
     /// Options strings that events refer to.
     #[inline]
     pub fn options(&self) -> &OptionsTable {

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use membench_event::answer::{Asked, Form, Forms, fits, is_error};
+use membench_event::answer::{Asked, FormNumber, Forms, fits, is_error};
 use membench_event::{Outcome, backlog};
 use membench_protocol::response::Response;
 use membench_protocol::{Key, MetaFlag};
@@ -73,7 +73,7 @@ pub(super) struct Value {
 pub(super) struct Candidate {
     echo: Echo,
     /// The reply that it is to each form of request that it can answer.
-    replies: SmallVec<[(Form, Reply); 2]>,
+    replies: SmallVec<[(FormNumber, Reply); 2]>,
     /// Values of a retrieval; its reply is that of the keys without one.
     values: Vec<Value>,
     /// Time of the send that ended it, ns.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use membench_protocol::Request;
 use membench_protocol::binary::Opcode;
 
-use membench_event::answer::{Asked, Form, Forms};
+use membench_event::answer::{Asked, FormNumber, Forms};
 use membench_event::{Command, Event, Outcome, Protocol};
 
 use super::context::Context;
@@ -33,7 +33,7 @@ pub(super) struct Open {
     /// Number of events of the connection opened before its own; set by [`OpenRequests::push`].
     pub(super) first_event: u64,
     /// Number of `asked` among the connection's [`Forms`]; set when an answer first waits.
-    pub(super) form: Option<Form>,
+    pub(super) form: Option<FormNumber>,
 }
 
 impl Open {

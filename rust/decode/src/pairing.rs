@@ -6,12 +6,12 @@
 use smallvec::SmallVec;
 
 use membench_protocol::response::Response;
-use membench_protocol::{Key, Request};
+use membench_protocol::{Follows, Form, Key, Request};
 
-use membench_event::answer::{Forms, is_retrieval};
+use membench_event::answer::{Asked, Forms, is_retrieval};
 use membench_event::assignment::{Assignment, Rest, Unsolved};
 use membench_event::backlog::Backlog;
-use membench_event::{Command, Event, Outcome};
+use membench_event::{Event, Outcome};
 
 use super::context::Context;
 use super::matching::{Candidate, Echo, Value, can_answer};
@@ -255,6 +255,20 @@ impl Pairing {
         self.streaming && self.open.is_empty()
     }
 
+    /// True if response bytes belong to an answer that no worker of the server writes.
+    pub(super) fn uncounted(&self) -> bool {
+        let form = self.current().map(Asked::form);
+        matches!(form, Some(Form::Dump | Form::Names | Form::Log)) || self.streaming()
+    }
+
+    /// Request that the response begun last answers, or one of them if it waits; without such a response the oldest.
+    pub(super) fn current(&self) -> Option<&Asked> {
+        match &self.unfinished {
+            Some((candidate, _)) => candidate.asked(&self.forms).next(),
+            None => self.oldest().map(|oldest| &oldest.asked),
+        }
+    }
+
     /// Ends the response begun last, which belongs to the oldest request or waits: its last byte was sent at `time`.
     /// `outcome` is that of a list.
     pub(super) fn finish(&mut self, context: &mut Context, outcome: Option<Outcome>, time: u64) {
@@ -279,7 +293,7 @@ impl Pairing {
     fn note_finish(&mut self) {
         self.streaming = self
             .oldest()
-            .is_some_and(|oldest| oldest.command() == Command::Other);
+            .is_some_and(|oldest| oldest.asked.form() == Form::Log);
     }
 
     /// Applies one response line or binary header to the request it answers. Returns the framing of what follows it.
@@ -311,19 +325,19 @@ impl Pairing {
         let Some(oldest) = self.oldest() else {
             return Next::Unmatched;
         };
-        let command = oldest.command();
+        let asked = oldest.asked;
         match response {
             Response::Value { key, size, cas, .. } => self.value(context, key, *size, *cas),
-            Response::End if is_retrieval(command) => {
+            Response::End if is_retrieval(asked.command) => {
                 self.finish_oldest(context, Some(Outcome::Miss), time);
                 Next::Line
             }
             _ => {
-                let next = following(command, response);
+                let next = following(&asked, response);
                 if next == Next::List {
                     return next;
                 }
-                let reply = Reply::new(command, response);
+                let reply = Reply::new(asked.command, response);
                 let cas = reply.cas.map(|cas| context.cas.ordinal(cas));
                 self.open.settle(reply, cas);
                 if next == Next::Line {
@@ -492,7 +506,7 @@ fn value_of(context: &Context, response: &Response<'_>) -> Option<Value> {
 fn following_all(candidate: &Candidate, forms: &Forms, response: &Response<'_>) -> Next {
     let mut all = candidate
         .asked(forms)
-        .map(|asked| following(asked.command, response));
+        .map(|asked| following(asked, response));
     let first = all.next().unwrap_or(Next::Unmatched);
     if all.all(|next| next == first) {
         first
@@ -501,11 +515,10 @@ fn following_all(candidate: &Candidate, forms: &Forms, response: &Response<'_>) 
     }
 }
 
-/// Returns the framing of what follows a line or header that answers `command`.
-fn following(command: Command, response: &Response<'_>) -> Next {
+/// Returns the framing of what follows a line or header that answers a request.
+fn following(asked: &Asked, response: &Response<'_>) -> Next {
     let length = match response {
-        Response::Stat(_) => return Next::List,
-        Response::Line(text) if command == Command::Other && continues(text) => return Next::List,
+        _ if asked.form().after(response) == Follows::Lines => return Next::List,
         Response::Binary(answer) if answer.continues() => return Next::List,
         Response::Binary(answer) => answer.rest_size(),
         _ => response.value_size().map_or(0, |size| u64::from(size) + 2),
@@ -517,11 +530,4 @@ fn following(command: Command, response: &Response<'_>) -> Next {
             finishes: !matches!(response, Response::Value { .. }),
         },
     }
-}
-
-/// True for a first line of a reply of unknown length.
-fn continues(text: &[u8]) -> bool {
-    [&b"key="[..], b"mg ", b"ITEM ", b"PREFIX ", b"STAT "]
-        .iter()
-        .any(|start| text.starts_with(start))
 }

@@ -240,7 +240,7 @@ impl RequestStream {
         request: &Request<'_>,
         consumed: usize,
     ) {
-        if turn.at.dialect.is_some() || !is_disputed(line, request) {
+        if turn.at.dialect.is_some() || !request::is_disputed(line, request) {
             return self.start_request(turn, request, consumed);
         }
         log::debug!(
@@ -419,7 +419,13 @@ impl RequestStream {
         let mut event = turn.context.event(request, started.time);
         let block = request.block_size();
         self.place(&mut event, &started, ordinal, line as u64 + block);
-        let open = Open::new(turn.context, request, turn.at.time);
+        if request.resets {
+            turn.context.resets.insert(self.connection);
+        }
+        let mut open = Open::new(turn.context, request, turn.at.time);
+        if turn.at.dialect.is_none() {
+            open.asked = open.asked.of_any_release();
+        }
         if block > 0 {
             if let Some(key) = request.keys.clone().next() {
                 turn.context.set_key(&mut event, &key);
@@ -479,21 +485,6 @@ fn bad_verb(bytes: &[u8]) -> Status<Request<'_>> {
             consumed: newline + 1,
         },
         _ => Status::Partial,
-    }
-}
-
-/// True if [`Dialect::Shared`] disagrees with the classic reading of a refused line: on the bytes that follow it, on
-/// whether it is answered, or on the refusal.
-fn is_disputed(line: &[u8], classic: &Request<'_>) -> bool {
-    if !classic.refused {
-        return false;
-    }
-    match request::parse_as(line, Dialect::Shared) {
-        Ok(Status::Complete { value, .. }) => {
-            (value.block_size(), value.is_answered(), value.refused)
-                != (classic.block_size(), classic.is_answered(), true)
-        }
-        Ok(Status::Partial) | Err(_) => false,
     }
 }
 

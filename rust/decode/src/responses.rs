@@ -1,12 +1,11 @@
 //! A connection's response bytes → responses for pairing: framing, values skipped by length, lists to their end.
 
-use membench_protocol::Status;
 use membench_protocol::binary::{Answer, HEADER_SIZE, Opcode, parse_header, parse_response};
 use membench_protocol::response::{self, Response};
+use membench_protocol::{Follows, Status, refusal};
 
-use membench_event::{Command, Flow, Outcome, Piece, answer::is_error};
+use membench_event::{Command, Flow, Outcome, Piece, answer};
 
-use super::Totals;
 use super::context::Context;
 use super::open_requests::Open;
 use super::pairing::Next;
@@ -14,6 +13,8 @@ use super::turn::Turn;
 
 /// Longest incomplete response line kept, bytes; memcached's own lines are below 2 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
+/// All that memcached says to a client beyond the number that it serves at a time.
+const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
 /// Bytes of `END` with its line end.
 const END: u64 = 5;
 
@@ -187,9 +188,10 @@ impl ResponseStream {
                     self.skip(turn, length - inside);
                 }
             }
-            Framing::List { .. } => self.skip_in_list(length, turn.totals),
+            Framing::List { .. } => self.skip_in_list(turn, length),
             Framing::Lost => *self.lost_bytes(&mut turn.totals.response) += length,
             Framing::Line if turn.pairing.streaming() => {
+                self.count(turn, length);
                 turn.totals.response.text_skipped += length;
             }
             // The line of another value is longer, so the kernel program need not copy this one.
@@ -260,6 +262,10 @@ impl ResponseStream {
         length: usize,
     ) {
         self.after_value = false;
+        let refuses = |response| answer::is_error(response) || refusal(response).is_some();
+        if !response.is_some_and(refuses) {
+            self.count(turn, length as u64);
+        }
         if turn.pairing.streaming() {
             turn.totals.response.text_skipped += length as u64;
             return;
@@ -274,6 +280,22 @@ impl ResponseStream {
             turn.pairing.answer(turn.context, response, turn.at)
         });
         self.follow_with(turn, next, Framing::List { in_line: false }, length);
+    }
+
+    /// Counts the word to a client that the server refuses, before any request, for which it has no counter.
+    pub(super) fn note_refusal(&self, context: &mut Context, pieces: &[Piece<'_>]) {
+        if let [Piece::Bytes(bytes)] = pieces
+            && *bytes == TOO_MANY
+        {
+            *context.uncounted.entry(self.server).or_default() += TOO_MANY.len() as u64;
+        }
+    }
+
+    /// Counts bytes of an answer for which the server has no counter.
+    fn count(&self, turn: &mut Turn<'_, u64>, length: u64) {
+        if turn.pairing.uncounted() {
+            *turn.context.uncounted.entry(self.server).or_default() += length;
+        }
     }
 
     /// Counts a message of `length` bytes and sets the framing of what follows it: `list` if that is the rest of a
@@ -317,6 +339,7 @@ impl ResponseStream {
         let newline = memchr::memchr(b'\n', bytes);
         let taken = newline.map_or(bytes.len(), |newline| newline + 1);
         if in_line {
+            self.count(turn, taken as u64);
             turn.totals.response.text_skipped += taken as u64;
             self.framing = Framing::List {
                 in_line: newline.is_none(),
@@ -326,38 +349,40 @@ impl ResponseStream {
         self.line.extend_from_slice(&bytes[..taken]);
         if newline.is_none() {
             if self.line.len() > LONGEST_LINE {
-                self.skip_in_list(0, turn.totals);
+                self.skip_in_list(turn, 0);
                 self.line = Vec::new();
             }
             return taken;
         }
+        self.count(turn, self.line.len() as u64);
         turn.totals.response.parsed += self.line.len() as u64;
-        let ended = self.ends_list(turn.context);
+        let outcome = self.list_outcome(turn);
         self.line.clear();
-        if ended {
-            turn.pairing
-                .finish(turn.context, Some(Outcome::Ok), turn.at);
+        if outcome.is_some() {
+            turn.pairing.finish(turn.context, outcome, turn.at);
             self.framing = Framing::Line;
         }
         taken
     }
 
     /// Skips the incomplete line of a list and `length` bytes that were not kept, up to the next line end.
-    fn skip_in_list(&mut self, length: u64, totals: &mut Totals) {
-        totals.response.text_skipped += length + self.line.len() as u64;
+    fn skip_in_list(&mut self, turn: &mut Turn<'_, u64>, length: u64) {
+        let skipped = length + self.line.len() as u64;
+        self.count(turn, skipped);
+        turn.totals.response.text_skipped += skipped;
         self.line.clear();
         self.framing = Framing::List { in_line: true };
     }
 
-    /// True if the complete line ends a list: `END`, `EN` (of a meta dump) or an error.
-    fn ends_list(&self, context: &mut Context) -> bool {
-        match response::parse(&self.line) {
-            Ok(Status::Complete { value, .. }) => {
-                self.learn(context, &value);
-                matches!(value, Response::End) || is_error(&value) || self.line.starts_with(b"EN\r")
-            }
-            Ok(Status::Partial) | Err(_) => false,
-        }
+    /// Outcome of the request that a list answers, if the complete line ends the list.
+    fn list_outcome(&self, turn: &mut Turn<'_, u64>) -> Option<Outcome> {
+        let Ok(Status::Complete { value, .. }) = response::parse(&self.line) else {
+            return None;
+        };
+        self.learn(turn.context, &value);
+        let asked = turn.pairing.current()?;
+        let ends = asked.form().after(&value) == Follows::Nothing;
+        ends.then(|| answer::outcome(asked.command, &value))
     }
 
     /// Takes header, extras and key of a binary response, or the start of them. Returns the number of bytes taken.
@@ -403,7 +428,7 @@ impl ResponseStream {
             return true;
         }
         if turn.pairing.oldest().is_some_and(is_list) {
-            self.skip_in_list(length, turn.totals);
+            self.skip_in_list(turn, length);
             return true;
         }
         false

@@ -6,8 +6,8 @@ use super::context::Context;
 use super::open_requests::Open;
 use super::pairing::Pairing;
 
-/// Bytes of the shortest response taken for a hit: `VALUE k 0 1`, a one-byte value and `END`, with their line ends.
-const SHORTEST_HIT: u64 = 21;
+/// Bytes of the shortest hit: `VALUE k 0 0`, an empty value and `END`, with their line ends.
+const SHORTEST_HIT: u64 = 20;
 /// Bytes of a binary response header.
 const HEADER: u64 = 24;
 /// Bytes of a binary hit with an empty value: header and flags.

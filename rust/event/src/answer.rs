@@ -1,14 +1,14 @@
 //! A request and a response → the outcome, if the response can answer the request.
 
-use membench_protocol::binary::{Answer, Code};
+use membench_protocol::binary::Code;
 use membench_protocol::response::{Kind, Response};
-use membench_protocol::{Letters, Request, is_silent};
+use membench_protocol::{Answers, Form, Letters, Refusal, Request, is_silent, refusal};
 
 use crate::event::{Command, Outcome, Protocol};
 
 /// The facts about a request that decide which responses it can get. Its key and its opaque token are not among them:
 /// where a response repeats those, they are compared beside this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The command.
     pub command: Command,
@@ -18,6 +18,8 @@ pub struct Asked {
     pub refused: bool,
     /// Letters of the meta flags; for a binary request those of its variant.
     pub letters: Letters,
+    /// The responses that memcached can give, apart from the key and the token that they repeat.
+    pub answers: Answers,
 }
 
 impl Asked {
@@ -32,7 +34,23 @@ impl Asked {
             },
             refused: request.refused && !request.meta,
             letters: request.letters(),
+            answers: request.answers(),
         }
+    }
+
+    /// Returns the same facts if the server's release is unknown.
+    #[must_use]
+    pub fn of_any_release(self) -> Self {
+        Self {
+            answers: self.answers.of_any_release(),
+            ..self
+        }
+    }
+
+    /// The form of the answer in lines.
+    #[inline]
+    pub fn form(&self) -> Form {
+        self.answers.form()
     }
 
     /// Returns true if memcached withholds the ordinary response.
@@ -57,7 +75,7 @@ const MOST_FORMS: usize = 250;
 const MANY_FORMS: usize = 16;
 
 /// Number of an [`Asked`] among [`Forms`].
-pub type Form = u8;
+pub type FormNumber = u8;
 
 /// The distinct [`Asked`] of a connection's open requests, so that a response is judged once for each and not for every
 /// request.
@@ -66,7 +84,7 @@ pub struct Forms(Vec<Asked>);
 
 impl Forms {
     /// Returns the number of a form; `None` if it is new and there are too many.
-    pub fn number(&mut self, asked: &Asked) -> Option<Form> {
+    pub fn number(&mut self, asked: &Asked) -> Option<FormNumber> {
         let known = self.0.iter().position(|known| known == asked);
         let number = known.or_else(|| {
             let is_room = self.0.len() < MOST_FORMS;
@@ -75,7 +93,7 @@ impl Forms {
                 self.0.len() - 1
             })
         });
-        number.and_then(|number| Form::try_from(number).ok())
+        number.and_then(|number| FormNumber::try_from(number).ok())
     }
 
     /// Returns true if numbering afresh would save time.
@@ -89,12 +107,12 @@ impl Forms {
     }
 
     /// Returns the form with a number.
-    pub fn get(&self, form: Form) -> Option<&Asked> {
+    pub fn get(&self, form: FormNumber) -> Option<&Asked> {
         self.0.get(usize::from(form))
     }
 
     /// Yields the forms that memcached can answer with `response`.
-    pub fn fitting(&self, response: &Response<'_>) -> impl Iterator<Item = (Form, &Asked)> {
+    pub fn fitting(&self, response: &Response<'_>) -> impl Iterator<Item = (FormNumber, &Asked)> {
         (0..)
             .zip(&self.0)
             .filter(|(_, asked)| fits(asked, response))
@@ -106,7 +124,7 @@ impl Forms {
 pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
     match response {
         Response::Value { .. } | Response::MetaDebug(_) => Outcome::Hit,
-        Response::End if command != Command::Stats => Outcome::Miss,
+        Response::End if !matches!(command, Command::Stats | Command::Other) => Outcome::Miss,
         Response::Stored | Response::Number(_) => Outcome::Stored,
         Response::NotStored => Outcome::NotStored,
         Response::Exists => Outcome::Exists,
@@ -116,7 +134,7 @@ pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
         Response::Error | Response::ClientError(_) => Outcome::ClientError,
         Response::ServerError(_) => Outcome::ServerError,
         Response::Meta { kind, flags, .. } => match (kind, command) {
-            (Kind::Mn, _) => Outcome::Ok,
+            (Kind::Mn, _) | (Kind::En, Command::Other) => Outcome::Ok,
             (Kind::En, _) => Outcome::Miss,
             (Kind::Ns, _) => Outcome::NotStored,
             (Kind::Ex, _) => Outcome::Exists,
@@ -127,14 +145,24 @@ pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
             (_, Command::MetaDelete) => Outcome::Deleted,
             _ => Outcome::Stored,
         },
-        Response::End
-        | Response::Ok
-        | Response::Version(_)
-        | Response::Reset
-        | Response::Stat(_)
-        | Response::Busy(_)
-        | Response::Line(_) => Outcome::Ok,
+        Response::Ok => outcome_of_ok(command),
+        Response::Busy(_) | Response::Line(_) => match refusal(response) {
+            Some(Refusal::Wrong) => Outcome::ClientError,
+            Some(Refusal::Unable) => Outcome::ServerError,
+            None => Outcome::Ok,
+        },
+        Response::End | Response::Version(_) | Response::Reset | Response::Stat(_) => Outcome::Ok,
         Response::Binary(answer) => outcome_of_code(command, answer.code),
+    }
+}
+
+/// Returns the outcome of a request answered `OK`, as 1.6.9 answers meta commands, too.
+fn outcome_of_ok(command: Command) -> Outcome {
+    match command {
+        Command::MetaGet => Outcome::Hit,
+        Command::MetaDelete => Outcome::Deleted,
+        Command::MetaSet | Command::MetaArithmetic => Outcome::Stored,
+        _ => Outcome::Ok,
     }
 }
 
@@ -192,7 +220,15 @@ pub fn fits(asked: &Asked, response: &Response<'_>) -> bool {
     if asked.is_quiet() && is_silent(asked.command, response) {
         return false;
     }
-    fits_command(asked.command, response) && fits_flags(asked, response)
+    if let Response::ClientError(text) = response
+        && text.starts_with(NOT_NUMERIC)
+    {
+        return matches!(
+            asked.command,
+            Command::Incr | Command::Decr | Command::MetaArithmetic
+        );
+    }
+    asked.answers.fit(response) && fits_flags(asked, response)
 }
 
 /// Returns true if `response` is an error, as memcached answers a request that it refuses.
@@ -203,43 +239,16 @@ fn refuses(response: &Response<'_>) -> bool {
     }
 }
 
-/// Returns true if memcached can answer `command`, with some flags, with `response`.
-fn fits_command(command: Command, response: &Response<'_>) -> bool {
-    use Command as C;
-    match response {
-        Response::ClientError(text) if text.starts_with(NOT_NUMERIC) => {
-            matches!(command, C::Incr | C::Decr | C::MetaArithmetic)
-        }
-        Response::Error | Response::ClientError(_) | Response::ServerError(_) => true,
-        Response::Binary(answer) => has_opcode_of(command, answer),
-        _ if command == C::Other => !matches!(response, Response::Value { .. }),
-        Response::Value { .. } => is_retrieval(command),
-        Response::End => is_retrieval(command) || command == C::Stats,
-        Response::Stored | Response::NotStored | Response::Exists => {
-            command.is_storage() && !command.is_meta()
-        }
-        Response::NotFound => {
-            matches!(command, C::Delete | C::Incr | C::Decr | C::Touch)
-                || command.is_storage() && !command.is_meta()
-        }
-        Response::Deleted => command == C::Delete,
-        Response::Touched => command == C::Touch,
-        Response::Number(_) => matches!(command, C::Incr | C::Decr),
-        Response::Ok => matches!(command, C::FlushAll | C::Verbosity | C::Stats),
-        Response::Version(_) => command == C::Version,
-        Response::Stat(_) | Response::Reset | Response::Busy(_) | Response::Line(_) => {
-            command == C::Stats
-        }
-        Response::Meta { kind, .. } => fits_meta(command, *kind),
-        Response::MetaDebug(_) => command == C::MetaDebug,
-    }
-}
-
 /// Returns true if a meta response has what the flags of its request ask for: a value for `v` only, and the key and the
-/// opaque token for `k` and `O` only. A miss may answer `EN` without the key.
+/// opaque token for `k` and `O` only.
+///
+/// A bare `EN` is a miss of any request: memcached repeats nothing with a miss until 1.6.17, nor, in later releases, with
+/// one found in its external storage.
 fn fits_flags(asked: &Asked, response: &Response<'_>) -> bool {
-    let Response::Meta { kind, flags, .. } = response else {
-        return true;
+    let (kind, flags) = match response {
+        Response::Meta { kind, flags, .. } => (kind, flags),
+        Response::Ok => return !asked.letters.has(b'k') && !asked.letters.has(b'O'),
+        _ => return true,
     };
     let mut given = Letters::default();
     for flag in flags.clone() {
@@ -252,34 +261,14 @@ fn fits_flags(asked: &Asked, response: &Response<'_>) -> bool {
         Kind::Mn => return true,
         Kind::En | Kind::Nf | Kind::Ns | Kind::Ex => true,
     };
-    let fits_key = repeats(b'k') || *kind == Kind::En && !given.has(b'k');
-    fits_value && fits_key && repeats(b'O')
+    let is_bare_miss = *kind == Kind::En && !given.has(b'k') && !given.has(b'O');
+    fits_value && (is_bare_miss || repeats(b'k') && repeats(b'O'))
 }
 
 /// Returns true if a success of the request carries a value.
 fn returns_value(asked: &Asked) -> bool {
     let carries = matches!(asked.command, Command::MetaGet | Command::MetaArithmetic);
     carries && asked.letters.has(b'v')
-}
-
-/// Returns true if the opcode that a binary response repeats is of `command`. A `set`, `add` or `replace` that compares
-/// a cas value is a [`Command::Cas`] here.
-fn has_opcode_of(command: Command, answer: &Answer<'_>) -> bool {
-    use Command::{Add, Cas, Replace, Set};
-    let named = answer.opcode.command();
-    named == command || command == Cas && matches!(named, Set | Add | Replace)
-}
-
-fn fits_meta(command: Command, kind: Kind) -> bool {
-    use Command::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaNoop, MetaSet};
-    match kind {
-        Kind::Mn => command == MetaNoop,
-        Kind::En => matches!(command, MetaGet | MetaDebug),
-        Kind::Va => matches!(command, MetaGet | MetaArithmetic),
-        Kind::Hd => matches!(command, MetaGet | MetaSet | MetaDelete | MetaArithmetic),
-        Kind::Nf | Kind::Ex => matches!(command, MetaSet | MetaDelete | MetaArithmetic),
-        Kind::Ns => matches!(command, MetaSet | MetaArithmetic),
-    }
 }
 
 /// Returns true for `get`, `gets`, `gat` and `gats`, which the text protocol answers with values and `END`.
@@ -302,7 +291,7 @@ mod tests {
         let Ok(Status::Complete { value, .. }) = response::parse(line) else {
             panic!("{line:?}");
         };
-        (fits_command(command, &value), outcome(command, &value))
+        (Answers::of(command).fit(&value), outcome(command, &value))
     }
 
     /// Judges a binary response without a body.
@@ -314,7 +303,7 @@ mod tests {
         };
         let response = Response::Binary(value);
         (
-            fits_command(command, &response),
+            Answers::of(command).fit(&response),
             outcome(command, &response),
         )
     }

@@ -9,7 +9,8 @@ type Seen = Vec<(Command, Option<u32>, Vec<Vec<u8>>, String)>;
 type Parse = for<'a> fn(&'a [u8]) -> Result<Status<Request<'a>>, ParseError>;
 
 /// The parsers under test: one for each dialect of lines, and the binary one.
-const PARSERS: [Parse; 3] = [
+const PARSERS: [Parse; 4] = [
+    |bytes| request::parse_as(bytes, Dialect::Early),
     |bytes| request::parse_as(bytes, Dialect::Classic),
     |bytes| request::parse_as(bytes, Dialect::Shared),
     |bytes| binary::parse_request(bytes),

@@ -8,6 +8,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod answers;
 pub mod base64;
 pub mod binary;
 mod command;
@@ -15,6 +16,7 @@ mod dialect;
 pub mod encode;
 mod error;
 mod flags;
+mod form;
 mod key;
 mod line;
 mod number;
@@ -23,10 +25,12 @@ pub mod request;
 pub mod response;
 mod token;
 
+pub use answers::Answers;
 pub use command::Command;
 pub use dialect::Dialect;
 pub use error::ParseError;
 pub use flags::{Letters, MetaFlag, MetaFlags};
+pub use form::{Follows, Form, Refusal, refusal};
 pub use key::{KEY_SIZE_MAX, Key, Keys};
 pub use line::{LINE_SIZE_MAX, may_grow};
 pub use quiet::{is_ordinary, is_silent};

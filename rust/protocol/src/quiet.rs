@@ -24,6 +24,7 @@ pub fn is_ordinary(command: Command, response: &Response<'_>) -> bool {
             Command::Get | Command::Gat => answer.code == Code::NotFound,
             _ => answer.code == Code::Success,
         },
+        Response::Ok => matches!(command, Command::MetaSet | Command::MetaDelete),
         _ => false,
     }
 }

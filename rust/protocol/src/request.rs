@@ -8,8 +8,8 @@ use crate::binary::{Opcode, REQUEST_MAGIC};
 use crate::flags::Letters;
 use crate::token::{Tokens, Words};
 use crate::{
-    Command, Dialect, KEY_SIZE_MAX, Keys, MetaFlags, ParseError, Response, Status, is_ordinary,
-    line,
+    Command, Dialect, Form, KEY_SIZE_MAX, Keys, MetaFlags, ParseError, Response, Status,
+    is_ordinary, line,
 };
 
 mod meta;
@@ -88,10 +88,16 @@ pub struct Request<'a> {
     /// True if memcached closes the connection: for `quit`, a line that ends like an HTTP request, or binary lengths
     /// that the opcode does not allow.
     pub closes: bool,
+    /// True if memcached sets its own counters to 0 (`stats reset`).
+    pub resets: bool,
     /// Letters of the flags read so far; for a binary request, those of its variant.
     pub(crate) letters: Letters,
     /// The first byte of the mode (meta `M`); 0 if the mode is empty.
     mode: Option<u8>,
+    /// The form of the answer in lines.
+    pub(crate) form: Form,
+    /// True if memcached reads the line as [`Dialect::Early`].
+    pub(crate) early: bool,
     /// Bytes that memcached reads after a binary request's key.
     pub(crate) block: u32,
 }
@@ -119,14 +125,35 @@ pub fn parse_as(bytes: &[u8], dialect: Dialect) -> Result<Status<Request<'_>>, P
     })
 }
 
+/// True if a release of memcached reads `line` unlike the classic parser, which reads it as `classic`: the bytes that
+/// follow it, whether it is answered, or whether it is refused. Decided only for lines that well-behaved clients do
+/// not send: refused ones, administration, and a deletion of key `noreply`.
+pub fn is_disputed(line: &[u8], classic: &Request<'_>) -> bool {
+    let suspicious = classic.refused
+        || classic.command == Command::Other
+        || classic.command == Command::Delete && classic.has_key(b"noreply");
+    let facts = |request: &Request<'_>| {
+        let refused = request.refused && !request.meta;
+        (request.block_size(), request.is_answered(), refused)
+    };
+    suspicious
+        && [Dialect::Early, Dialect::Shared]
+            .into_iter()
+            .any(|dialect| match parse_as(line, dialect) {
+                Ok(Status::Complete { value, .. }) => facts(&value) != facts(classic),
+                Ok(Status::Partial) | Err(_) => false,
+            })
+}
+
 impl<'a> Request<'a> {
     fn from_line(line: &'a [u8], dialect: Dialect) -> Self {
         let mut tokens = Tokens::new(visible(line, dialect));
         let verb = match dialect {
             Dialect::Shared if line.first() == Some(&b' ') => b"",
-            Dialect::Classic | Dialect::Shared => tokens.next().unwrap_or_default(),
+            _ => tokens.next().unwrap_or_default(),
         };
         let mut request = Self::new(verb);
+        request.early = dialect == Dialect::Early;
         if request.meta {
             request.meta(tokens, dialect);
         } else {
@@ -162,8 +189,11 @@ impl<'a> Request<'a> {
             flags: MetaFlags::NONE,
             refused: false,
             closes: false,
+            resets: false,
             letters: Letters::NONE,
             mode: None,
+            form: Form::Single,
+            early: false,
             block: 0,
         }
     }
@@ -230,6 +260,10 @@ impl<'a> Request<'a> {
         self.refused && keyed && self.has_long_key()
     }
 
+    fn has_key(&self, name: &[u8]) -> bool {
+        self.keys.clone().any(|key| key.raw() == name)
+    }
+
     fn has_long_key(&self) -> bool {
         self.keys.clone().any(|key| key.raw().len() > KEY_SIZE_MAX)
     }
@@ -249,15 +283,15 @@ impl<'a> Request<'a> {
     /// Refuses a storage line whose size is known: the shared parser skips its data block, the classic one does not.
     fn refuse_storage(&mut self, dialect: Dialect) {
         self.refused = true;
-        if dialect == Dialect::Classic {
+        if !dialect.is_shared() {
             self.value_size = None;
         }
     }
 
     fn words(tokens: Tokens<'a>, dialect: Dialect) -> Words<'a> {
         match dialect {
-            Dialect::Classic => Words::new(tokens, WORDS_MAX - 1),
             Dialect::Shared => Words::new(tokens, usize::MAX),
+            _ => Words::new(tokens, WORDS_MAX - 1),
         }
     }
 }
@@ -265,8 +299,8 @@ impl<'a> Request<'a> {
 /// Returns the part of a line that memcached sees: the classic parser works on a C string, which ends at a NUL.
 fn visible(line: &[u8], dialect: Dialect) -> &[u8] {
     match dialect {
-        Dialect::Classic => memchr(0, line).map_or(line, |end| &line[..end]),
         Dialect::Shared => line,
+        _ => memchr(0, line).map_or(line, |end| &line[..end]),
     }
 }
 

@@ -145,11 +145,13 @@ impl<'a> Response<'a> {
         match word {
             b"ERROR" | b"ERROR:" => Self::Error,
             b"CLIENT_ERROR" => Self::ClientError(rest),
-            b"SERVER_ERROR" => Self::ServerError(rest),
+            b"SERVER_ERROR" | b"SERVER_ERROR:" => Self::ServerError(rest),
             b"STAT" => Self::Stat(rest),
             b"VERSION" => Self::Version(rest),
             b"BUSY" => Self::Busy(rest),
             b"HD" => Self::meta(Kind::Hd, rest),
+            // 1.6.9, which adds a space even if no flag follows.
+            b"OK" if line.len() > word.len() => Self::meta(Kind::Hd, rest),
             b"EN" => Self::meta(Kind::En, rest),
             b"NF" => Self::meta(Kind::Nf, rest),
             b"NS" => Self::meta(Kind::Ns, rest),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::recorder::recording::Difference;
 use crate::recorder::status::ServerStatus;
 use crate::selection::listeners::Listener;
-use crate::server::client::Asking;
+use crate::server::client::{Asking, Comparison as Asked};
 use crate::session::Session;
 use crate::session::peer::OwnAddresses;
 use crate::source::Comparison;
@@ -97,8 +97,10 @@ impl Inquiry {
 
     /// Puts the servers' counters beside what the session saw between their two answers.
     pub(crate) fn compare(&self, session: &Session) -> Comparison {
-        let compared = self.asking.compare(session.sockets(), session.marks());
-        let differences = compared.iter().flat_map(|of| {
+        let compared = self.asking.compare(session);
+        let valid = compared.iter().filter(|one| !one.is_reset);
+        let reset = compared.len() - valid.clone().count();
+        let differences = valid.flat_map(|of| {
             let difference = |counter, server, recorded| Difference {
                 port: of.port,
                 path: of.path.clone(),
@@ -116,6 +118,8 @@ impl Inquiry {
             statistics_end: self.statistics_end(),
             differences: differences.collect(),
             uncompared: servers.saturating_sub(compared.len()) as u64,
+            reset: reset as u64,
+            unseen: compared.iter().map(Asked::unseen).sum(),
         }
     }
 }

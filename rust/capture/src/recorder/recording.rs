@@ -73,6 +73,8 @@ pub struct Recording {
     pub differences: Vec<Difference>,
     /// Number of servers without such a comparison, though it was asked for.
     pub uncompared: u64,
+    /// Number of servers whose counters were set to 0 meanwhile (`stats reset`), so that they are not compared.
+    pub counters_reset: u64,
     /// Measures of how well the recorder kept up.
     pub pace: Pace,
     /// Its cost.

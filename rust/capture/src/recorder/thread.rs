@@ -436,6 +436,7 @@ impl RecordingThread {
     ) -> Result<Recording> {
         let mut ledger = self.ledger();
         let comparison = self.source.compare(&self.inquiry);
+        ledger.missed += comparison.unseen;
         let why_empty = self.why_empty(&ledger);
         let connections = self.source.connections();
         let open_at_start = connections.iter().filter(|row| row.opened.is_none());
@@ -486,6 +487,7 @@ impl RecordingThread {
             ledger,
             differences: comparison.differences,
             uncompared: comparison.uncompared,
+            counters_reset: comparison.reset,
             pace: self.progress.pace.total(),
             cost: cost(
                 tally,

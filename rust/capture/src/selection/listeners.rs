@@ -78,6 +78,8 @@ pub(crate) struct Listener {
     pub inode: u64,
     /// Process that holds the socket; `None` if this user cannot see it.
     pub pid: Option<u32>,
+    /// True if every other socket at which the process listens is followed, too; false if this user cannot see it.
+    pub is_whole: bool,
 }
 
 impl Listener {
@@ -113,6 +115,7 @@ pub(crate) fn find(followed: &Followed) -> Vec<Listener> {
         network_namespace,
         inode: entry.inode,
         pid: None,
+        is_whole: false,
     });
     let mut found: Vec<Listener> = inet.chain(paths(followed)).collect();
     if !found.is_empty() {
@@ -129,10 +132,25 @@ pub(crate) fn find(followed: &Followed) -> Vec<Listener> {
         let is_wanted = followed.pids.is_empty()
             || listener.pid.is_some_and(|pid| followed.pids.contains(&pid));
         if is_wanted && !unique.iter().any(same) {
-            unique.push(listener);
+            let is_whole = listener.pid.is_some_and(|pid| follows_all(followed, pid));
+            unique.push(Listener {
+                is_whole,
+                ..listener
+            });
         }
     }
     unique
+}
+
+/// Returns true if every socket at which a process listens is followed.
+fn follows_all(followed: &Followed, pid: u32) -> bool {
+    let endpoints = of_process(pid);
+    let is_followed = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Inet(address) => followed.ports.contains(&address.port()),
+        Endpoint::Unix(path) => followed.sockets.contains(path),
+    };
+    let is_narrowed = !followed.pids.is_empty() || !followed.cgroups.is_empty();
+    !is_narrowed && !endpoints.is_empty() && endpoints.iter().all(is_followed)
 }
 
 /// Returns the listening sockets at followed paths.
@@ -143,6 +161,7 @@ fn paths(followed: &Followed) -> impl Iterator<Item = Listener> {
         network_namespace,
         inode: entry.inode,
         pid: None,
+        is_whole: false,
     })
 }
 

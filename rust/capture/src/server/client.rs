@@ -8,18 +8,18 @@ use serde::Serialize;
 
 use crate::recorder::status::ServerStatus;
 use crate::selection::listeners::Listener;
-use crate::server::statistics::{Asker, Statistics};
-use crate::session::Mark;
+use crate::server::statistics::{Answer, Asker, Statistics};
 use crate::session::peer::{OwnAddresses, Peer};
-use crate::session::sockets::{Seen, Sockets};
+use crate::session::sockets::Sockets;
+use crate::session::{Mark, Session};
 
 /// A server that has answered, and our connection to it.
 struct Asked {
     listener: Listener,
     own: Peer,
     asker: Asker,
-    start: Statistics,
-    end: Option<Statistics>,
+    start: Answer,
+    end: Option<Answer>,
 }
 
 /// The servers that answer, with their answers.
@@ -30,7 +30,7 @@ pub(crate) struct Asking {
 }
 
 /// A server's growth between its two answers, beside the bytes that were recorded between them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Comparison {
     /// Ordinal of the server, as in the connection table.
     pub server: u32,
@@ -44,8 +44,44 @@ pub(crate) struct Comparison {
     pub request_bytes: u64,
     /// Bytes that the server counted as written.
     pub bytes_written: u64,
-    /// Bytes that were recorded as written.
+    /// Bytes that were recorded as written, without those that the server does not count.
     pub response_bytes: u64,
+    /// True if the server set its counters to 0 meanwhile: they say nothing then.
+    pub is_reset: bool,
+    /// True if the server listens at followed ports and paths only, so that its counters speak of the recorded
+    /// connections.
+    pub is_whole: bool,
+}
+
+impl Comparison {
+    /// Bytes that the server counted and that were not recorded.
+    pub(crate) fn unseen(&self) -> u64 {
+        if self.is_reset || !self.is_whole {
+            return 0;
+        }
+        let requests = self.bytes_read.saturating_sub(self.request_bytes);
+        requests + self.bytes_written.saturating_sub(self.response_bytes)
+    }
+
+    /// Returns the comparison with what was counted and recorded between two looks.
+    fn grown(&self, start: (&Statistics, &&Mark), end: (&Statistics, &&Mark)) -> Option<Self> {
+        let counted = |name| Some(end.0.counter(name)?.saturating_sub(start.0.counter(name)?));
+        let (first, last) = (start.1, end.1);
+        let uncounted = last.uncounted.saturating_sub(first.uncounted);
+        let responses = last.seen.response.saturating_sub(first.seen.response);
+        Some(Self {
+            bytes_read: counted("bytes_read")?,
+            request_bytes: last.seen.request.saturating_sub(first.seen.request),
+            bytes_written: counted("bytes_written")?,
+            response_bytes: responses.saturating_sub(uncounted),
+            ..self.clone()
+        })
+    }
+
+    fn distance(&self) -> u64 {
+        let requests = self.bytes_read.abs_diff(self.request_bytes);
+        requests.saturating_add(self.bytes_written.abs_diff(self.response_bytes))
+    }
 }
 
 impl Asking {
@@ -89,12 +125,12 @@ impl Asking {
 
     /// Returns the servers' answers at the start, by address.
     pub(crate) fn statistics_start(&self) -> serde_json::Value {
-        self.table(|asked| Some(&asked.start))
+        self.table(|asked| Some(&asked.start.statistics))
     }
 
     /// Returns the servers' answers at the end, by address.
     pub(crate) fn statistics_end(&self) -> serde_json::Value {
-        self.table(|asked| asked.end.as_ref())
+        self.table(|asked| Some(&asked.end.as_ref()?.statistics))
     }
 
     fn table<'a>(
@@ -121,7 +157,7 @@ impl Asking {
     /// Returns the versions of the servers on whose sockets our question was seen.
     pub(crate) fn versions(&self, sockets: &Sockets) -> Vec<(u32, String)> {
         let version = |asked: &Asked| {
-            let version = asked.start.general.get("version")?.clone();
+            let version = asked.start.statistics.general.get("version")?.clone();
             Some((sockets.reached(asked.own)?.0, version))
         };
         self.asked.iter().filter_map(version).collect()
@@ -129,10 +165,10 @@ impl Asking {
 
     /// Compares the servers that answered twice with the recorded bytes. A server that listens at several addresses may
     /// have been asked at each of them, if its process cannot be seen; it is compared once.
-    pub(crate) fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Vec<Comparison> {
+    pub(crate) fn compare(&self, session: &Session) -> Vec<Comparison> {
         let mut compared: Vec<Comparison> = Vec::new();
         for asked in &self.asked {
-            let found = asked.compare(sockets, marks);
+            let found = asked.compare(session);
             let is_new = |one: &Comparison| compared.iter().all(|known| known.server != one.server);
             compared.extend(found.filter(is_new));
         }
@@ -174,36 +210,49 @@ impl Asked {
     }
 
     fn status(&self) -> ServerStatus {
+        let statistics = &self.start.statistics;
         ServerStatus {
             pid: self
                 .listener
                 .pid
-                .or_else(|| u32::try_from(self.start.counter("pid")?).ok()),
-            version: self.start.general.get("version").cloned(),
-            threads: self.start.counter("threads"),
-            connections: self
-                .start
+                .or_else(|| u32::try_from(statistics.counter("pid")?).ok()),
+            version: statistics.general.get("version").cloned(),
+            threads: statistics.counter("threads"),
+            connections: statistics
                 .counter("curr_connections")
                 .map(|open| open.saturating_sub(1)),
             ..self.listener.status()
         }
     }
 
-    fn compare(&self, sockets: &Sockets, marks: &[Mark]) -> Option<Comparison> {
-        let (server, cookie) = sockets.reached(self.own)?;
+    /// Compares at each pair of looks, and returns the pair that agrees best: a worker between a call and its counter
+    /// makes a pair differ by what is not lost.
+    fn compare(&self, session: &Session) -> Option<Comparison> {
+        let (server, cookie) = session.sockets().reached(self.own)?;
         let end = self.end.as_ref()?;
-        let mut asked_here = marks.iter().filter(|mark| mark.cookie == cookie);
-        let (first, last) = (asked_here.next()?.seen, asked_here.next_back()?.seen);
-        let counted = |name| Some(end.counter(name)?.saturating_sub(self.start.counter(name)?));
-        let Seen { request, response } = last;
-        Some(Comparison {
+        let marks: Vec<_> = session
+            .marks()
+            .iter()
+            .filter(|mark| mark.cookie == cookie)
+            .collect();
+        if marks.len() != self.start.looks.len() + end.looks.len() {
+            return None;
+        }
+        let (first, last) = marks.split_at(self.start.looks.len());
+        let between = Comparison {
             server,
             port: self.listener.endpoint.port(),
             path: self.listener.endpoint.path(),
-            bytes_read: counted("bytes_read")?,
-            request_bytes: request - first.request,
-            bytes_written: counted("bytes_written")?,
-            response_bytes: response - first.response,
-        })
+            is_reset: end.statistics.is_reset_since(&self.start.statistics)
+                || session.resets().any(|reset| reset == server),
+            is_whole: self.listener.is_whole,
+            ..Comparison::default()
+        };
+        let starts = self.start.looks.iter().zip(first);
+        let pairs =
+            starts.flat_map(|start| end.looks.iter().zip(last).map(move |end| (start, end)));
+        pairs
+            .filter_map(|(start, end)| between.grown(start, end))
+            .min_by_key(Comparison::distance)
     }
 }

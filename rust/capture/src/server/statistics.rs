@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,10 +18,30 @@ use crate::session::peer::{OwnAddresses, Peer};
 /// Longest wait for a server to accept a connection or to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Times at which `stats` is asked for, and the pause between them. A worker between a call and its counter makes one
+/// answer differ from the recording; it does not make all.
+const LOOKS: (u32, Duration) = (3, Duration::from_millis(20));
+
 /// Longest reply that is read, bytes: `stats conns` with 100,000 clients takes some 20 MB.
 const LONGEST_REPLY: u64 = 64 << 20;
 /// Longest line of a reply that is read, bytes.
 const LONGEST_LINE: u64 = 64 << 10;
+
+/// Counters that only `stats reset` makes smaller.
+const GROWING: [&str; 12] = [
+    "bytes_read",
+    "bytes_written",
+    "cmd_get",
+    "cmd_meta",
+    "cmd_set",
+    "cmd_touch",
+    "delete_misses",
+    "get_hits",
+    "get_misses",
+    "rejected_connections",
+    "total_connections",
+    "total_items",
+];
 
 /// Names and values of one `stats` reply, as memcached wrote them.
 pub(crate) type Table = BTreeMap<String, String>;
@@ -39,10 +60,26 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
+    /// True if the server set its counters to 0 after `start`, as far as they show it.
+    pub(crate) fn is_reset_since(&self, start: &Self) -> bool {
+        GROWING
+            .iter()
+            .any(|name| self.counter(name) < start.counter(name))
+    }
+
     /// Returns a counter of `stats`; `None` if it is missing or not a number.
     pub(crate) fn counter(&self, name: &str) -> Option<u64> {
         self.general.get(name)?.parse().ok()
     }
+}
+
+/// A server's answer to all questions, and its counters at every look.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    /// Everything; `general` is of the look that is nearest to the middle of the recording.
+    pub statistics: Statistics,
+    /// `stats` of each look, in order.
+    pub looks: Vec<Statistics>,
 }
 
 /// A connection over which a server is asked for its counters.
@@ -77,31 +114,46 @@ impl Asker {
     }
 
     /// Asks for everything, `stats` last: the bytes after its answer are those that count until [`Asker::after`] asks.
-    pub(crate) fn before(&mut self) -> io::Result<Statistics> {
+    pub(crate) fn before(&mut self) -> io::Result<Answer> {
         let settings = self.table("stats settings")?;
         let items = self.table("stats items")?;
         let slabs = self.table("stats slabs")?;
-        let general = self.table("stats")?;
-        Ok(Statistics {
-            general,
+        let looks = self.looks()?;
+        let general = looks.last().map(|last| last.general.clone());
+        let statistics = Statistics {
+            general: general.unwrap_or_default(),
             settings,
             items,
             slabs,
-        })
+        };
+        Ok(Answer { statistics, looks })
     }
 
     /// Asks for everything, `stats` first.
-    pub(crate) fn after(&mut self) -> io::Result<Statistics> {
-        let general = self.table("stats")?;
+    pub(crate) fn after(&mut self) -> io::Result<Answer> {
+        let looks = self.looks()?;
+        let general = looks.first().map(|first| first.general.clone());
         let settings = self.table("stats settings")?;
         let items = self.table("stats items")?;
         let slabs = self.table("stats slabs")?;
-        Ok(Statistics {
-            general,
+        let statistics = Statistics {
+            general: general.unwrap_or_default(),
             settings,
             items,
             slabs,
-        })
+        };
+        Ok(Answer { statistics, looks })
+    }
+
+    fn looks(&mut self) -> io::Result<Vec<Statistics>> {
+        let mut looks = Vec::new();
+        for number in 0..LOOKS.0 {
+            if number > 0 {
+                thread::sleep(LOOKS.1);
+            }
+            looks.push(self.general()?);
+        }
+        Ok(looks)
     }
 
     /// Asks for `stats` alone.

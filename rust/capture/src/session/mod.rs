@@ -40,6 +40,8 @@ pub(crate) struct Mark {
     pub cookie: u64,
     /// Sums of the server since the start.
     pub seen: Seen,
+    /// Bytes among them that it does not count as written.
+    pub uncounted: u64,
 }
 
 /// The state of one recording.
@@ -156,7 +158,7 @@ impl Session {
         let seen = self.sockets.count(role, segment.direction, length);
         match role {
             Role::Datagrams(_) => self.orphaned += length,
-            Role::Own(_) => self.take_own(header.cookie, segment, seen),
+            Role::Own(server) => self.take_own(server, header.cookie, segment, seen),
             Role::Connection(connection) => {
                 let segment = Segment {
                     connection,
@@ -215,14 +217,18 @@ impl Session {
         (&mut self.datagrams, streams)
     }
 
-    fn take_own(&mut self, cookie: u64, segment: &Segment<'_>, seen: Seen) {
+    fn take_own(&mut self, server: u32, cookie: u64, segment: &Segment<'_>, seen: Seen) {
         let length = segment.length();
         match segment.direction {
             Direction::Request => self.own.request += length,
             Direction::Response => self.own.response += length,
         }
         if segment.direction == Direction::Request && length == QUESTION.len() as u64 {
-            self.marks.push(Mark { cookie, seen });
+            self.marks.push(Mark {
+                cookie,
+                seen,
+                uncounted: self.decoder.uncounted(server),
+            });
         }
     }
 
@@ -379,7 +385,7 @@ impl Session {
         };
         let seen = self.sockets.count(role, bytes.direction, length);
         match role {
-            Role::Own(_) => self.take_own(bytes.flow, &segment, seen),
+            Role::Own(server) => self.take_own(server, bytes.flow, &segment, seen),
             // Numbers of connections are not those of sockets for datagrams.
             Role::Datagrams(_) => self.orphaned += length,
             Role::Connection(connection) => {
@@ -475,6 +481,15 @@ impl Session {
     /// Moments at which servers read our questions.
     pub(crate) fn marks(&self) -> &[Mark] {
         &self.marks
+    }
+
+    /// Returns the servers whose clients had them set their counters to 0.
+    pub(crate) fn resets(&self) -> impl Iterator<Item = u32> {
+        let rows = self.sockets.connections();
+        self.decoder
+            .resets()
+            .filter_map(|connection| rows.get(connection as usize))
+            .map(|row| row.server)
     }
 
     /// Returns the losses listed since the last call.

@@ -107,6 +107,10 @@ pub(crate) struct Comparison {
     pub(crate) differences: Vec<Difference>,
     /// Number of servers without a comparison, though it was asked for.
     pub(crate) uncompared: u64,
+    /// Number of servers that set their counters to 0 meanwhile.
+    pub(crate) reset: u64,
+    /// Bytes that servers counted and that no hook saw.
+    pub(crate) unseen: u64,
 }
 
 /// The clock that events' times are on.

@@ -219,7 +219,7 @@ fn lengths_settle_the_outcomes_that_they_imply() {
     let mut exchange = Exchange::new(Responses::Lengths, false);
     for (request, length) in [
         (&b"get a\r\n"[..], 5),
-        (b"get a\r\n", 40),
+        (b"get a\r\n", 20),
         (b"set a 0 0 1\r\nx\r\n", 8),
         (b"delete a\r\n", 11),
         (b"cas a 0 0 1 5\r\nx\r\n", 8),

@@ -64,3 +64,56 @@ fn statistics_set_the_version_of_their_server_only() {
     assert_eq!(found, [ok, bad, miss]);
     assert_eq!(totals.request.unsynced, 18);
 }
+
+#[test]
+fn bytes_that_no_worker_writes_are_known() {
+    // Request, answer, and how many of its bytes `bytes_written` lacks.
+    let table: &[(&[u8], &[u8], u64)] = &[
+        (
+            b"lru_crawler metadump all\r\n",
+            b"OK\r\nkey=a exp=-1\nEND\r\n",
+            22,
+        ),
+        (b"lru_crawler metadump 2\r\n", b"END\r\n", 5),
+        (b"lru_crawler mgdump all\r\n", b"mg a\r\nEN\r\n", 10),
+        (
+            b"lru_crawler metadump 99\r\n",
+            b"BADCLASS invalid class id\r\n",
+            0,
+        ),
+        (b"watch\r\n", b"OK\r\nts=1 gid=1 type=item_get\n", 29),
+        (b"watch x\r\n", b"ERROR\r\n", 0),
+        (b"stats\r\n", b"STAT pid 1\r\nEND\r\n", 0),
+        (b"", b"ERROR Too many open connections\r\n", 33),
+    ];
+    for (request, answer, expected) in table {
+        for split in 1..=answer.len() {
+            let mut exchange = exchange();
+            exchange.decoder.assign(0, 7);
+            if request.is_empty() && split < answer.len() {
+                continue;
+            }
+            if !request.is_empty() {
+                exchange.reads(request);
+            }
+            let (start, end) = answer.split_at(split);
+            exchange.sends(start);
+            if !end.is_empty() {
+                exchange.push_in_call(Response, &[Piece::Bytes(end)]);
+            }
+            let (_, totals) = exchange.end();
+            let shown = request.escape_ascii();
+            assert_eq!(exchange.decoder.uncounted(7), *expected, "{shown}, {split}");
+            assert_eq!(totals.unmatched, 0, "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_reset_of_the_servers_counters_is_known() {
+    let mut exchange = exchange();
+    exchange.reads(b"stats\r\n").sends(b"END\r\n");
+    assert_eq!(exchange.decoder.resets().count(), 0);
+    exchange.reads(b"stats reset\r\n").sends(b"RESET\r\n");
+    assert_eq!(exchange.decoder.resets().collect::<Vec<_>>(), [0]);
+}

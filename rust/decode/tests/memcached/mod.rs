@@ -19,9 +19,14 @@ pub(crate) struct Memcached {
 impl Memcached {
     /// Starts a memcached on a free port; panics with the remedy if it is not installed.
     pub(crate) fn start() -> Self {
+        Self::start_with("memcached", "")
+    }
+
+    /// Starts `program` with `options`, as [`start`](Self::start) does.
+    pub(crate) fn start_with(program: &str, options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ports = folder.path().join("ports");
-        let process = Command::new("memcached")
+        let process = Command::new(program)
             .args([
                 "-u",
                 "root",
@@ -34,6 +39,7 @@ impl Memcached {
                 "-p",
                 "-1",
             ])
+            .args(options.split_whitespace())
             .env("MEMCACHED_PORT_FILENAME", &ports)
             .spawn()
             .expect("memcached is installed (`make setup`)");

@@ -116,6 +116,7 @@ impl<'a> Request<'a> {
         }
         self.block = header.block();
         self.refused = !header.opcode.is_known();
+        self.resets = self.command == Command::Stats && key == b"reset";
         if self.refused || header.opcode.is_sasl() || self.command == Command::Stats {
             return;
         }

@@ -8,6 +8,8 @@ use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, MetaFlags, base64, number};
 
 /// Most words after the command that the classic parser accepts.
 const WORDS_MAX: usize = 18;
+/// Flags that the early parser knows.
+const EARLY: Letters = Letters::new(b"NTROkstcfvhlquFCMJDIS");
 /// Flags that the classic parser knows.
 const CLASSIC: Letters = Letters::new(b"bNTRlOPLkstcfvhuqFCMJDI");
 /// Flags that the shared parser knows.
@@ -23,7 +25,7 @@ impl<'a> Request<'a> {
         let Some(key) = tokens.next() else {
             return self.refuse();
         };
-        let most = WORDS_MAX + usize::from(dialect == Dialect::Shared);
+        let most = WORDS_MAX + usize::from(dialect.is_shared());
         let too_many = tokens.are_at_least(most);
         self.keys = Keys::one(key, false);
         if self.command == Command::MetaDebug {
@@ -40,9 +42,14 @@ impl<'a> Request<'a> {
         self.keys = Keys::one(key, self.base64());
     }
 
-    /// Reads the size of an `ms`; false if it has none, in which case memcached reads no data block.
+    /// Reads the size of an `ms`; false if it has none, in which case memcached reads no data block. To the early parser
+    /// it is a flag like others.
     fn size(&mut self, tokens: &mut Tokens<'a>, dialect: Dialect) -> bool {
-        self.value_size = tokens.next().and_then(|word| value_size(word, dialect));
+        let word = match dialect {
+            Dialect::Early => MetaFlags::new(tokens.clone()).token(b'S'),
+            Dialect::Classic | Dialect::Shared => tokens.next(),
+        };
+        self.value_size = word.and_then(|word| value_size(word, dialect));
         self.refused = self.value_size.is_none();
         !self.refused
     }
@@ -56,17 +63,16 @@ impl<'a> Request<'a> {
             self.letters.insert(b'b');
         }
         self.keys = Keys::one(key, base64);
-        let undecodable = base64 && dialect == Dialect::Classic && !decodes(key);
+        let undecodable = base64 && !dialect.is_shared() && !decodes(key);
         self.refused = key.len() > KEY_SIZE_MAX || undecodable;
     }
 
-    /// Reads every flag up to the one at which memcached stops; false if it refuses the line.
+    /// Reads every flag; false if memcached refuses the line. It stops at a flag that it does not know, but a newer one
+    /// may know it and read on.
     fn read_flags(&mut self, key: &[u8], dialect: Dialect) -> bool {
         let mut valid = true;
         for flag in self.flags.clone() {
-            if !self.letters.insert(flag.letter) || !known(flag.letter, dialect) {
-                return false;
-            }
+            valid &= self.letters.insert(flag.letter) && known(flag.letter, dialect);
             valid &= self.read_flag(flag, key, dialect);
         }
         valid
@@ -94,7 +100,7 @@ impl<'a> Request<'a> {
             }
             b'M' => {
                 self.mode = Some(token.first().copied().unwrap_or(0));
-                token.len() == 1 || dialect == Dialect::Shared
+                token.len() == 1 || dialect.is_shared()
             }
             _ => true,
         }
@@ -119,6 +125,7 @@ fn take<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 /// Returns true if the parser knows a flag; one list serves all commands.
 const fn known(letter: u8, dialect: Dialect) -> bool {
     match dialect {
+        Dialect::Early => EARLY.has(letter),
         Dialect::Classic => CLASSIC.has(letter),
         Dialect::Shared => SHARED.has(letter),
     }

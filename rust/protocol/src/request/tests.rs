@@ -143,6 +143,88 @@ fn the_dialects_differ_on_refused_storage_lines() {
 }
 
 #[test]
+fn noreply_counts_where_each_dialect_looks_for_it() {
+    let table: &[(&[u8], bool, bool)] = &[
+        (b"delete noreply\r\n", true, false),
+        (b"delete k noreply\r\n", false, false),
+        (b"touch noreply 0\r\n", true, true),
+        (b"incr k noreply\r\n", false, false),
+        (b"get noreply\r\n", true, true),
+        (b"stats noreply\r\n", true, true),
+        (b"watch noreply\r\n", false, true),
+        (b"refresh_certs noreply\r\n", true, true),
+        (b"shutdown noreply\r\n", true, false),
+        (b"slabs automove 0 noreply\r\n", false, false),
+        (b"slabs reassign 1 2 noreply\r\n", true, false),
+        (b"lru_crawler metadump all noreply\r\n", true, false),
+        (b"nonsense noreply\r\n", true, false),
+    ];
+    for (line, classic, shared) in table {
+        for (dialect, expected) in [
+            (Dialect::Early, classic),
+            (Dialect::Classic, classic),
+            (Dialect::Shared, shared),
+        ] {
+            let request = parsed_as(line, dialect);
+            assert_eq!(request.is_answered(), *expected, "{request:?}");
+        }
+    }
+}
+
+#[test]
+fn the_early_dialect_takes_the_size_of_a_meta_set_from_a_flag() {
+    let table: &[(&[u8], Option<u32>)] = &[
+        (b"ms k S3\r\n", Some(3)),
+        (b"ms k T0 S3 q\r\n", Some(3)),
+        (b"ms k 3\r\n", None),
+        (b"ms k T0\r\n", None),
+    ];
+    for (line, expected) in table {
+        assert_eq!(parsed_as(line, Dialect::Early).value_size, *expected);
+    }
+    assert!(parsed_as(b"ms k S3 q\r\n", Dialect::Early).quiet());
+}
+
+#[test]
+fn only_lines_that_releases_read_differently_are_disputed() {
+    let table: &[(&[u8], bool)] = &[
+        (b"get k\r\n", false),
+        (b"set k 0 0 3\r\n", false),
+        (b"set k x 0 3\r\n", true),
+        (b"delete k noreply\r\n", false),
+        (b"delete noreply\r\n", true),
+        (b"ms k 3\r\n", false),
+        (b"ms k S3\r\n", true),
+        (b"md k x\r\n", false),
+        (b"slabs automove 0\r\n", false),
+        (b"slabs reassign 1 2 noreply\r\n", true),
+        (b"nonsense\r\n", false),
+    ];
+    for (line, expected) in table {
+        assert_eq!(
+            is_disputed(line, &parsed(line)),
+            *expected,
+            "{}",
+            line.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn a_request_to_reset_the_counters_is_known() {
+    let table: &[(&[u8], bool, bool)] = &[
+        (b"stats reset\r\n", true, true),
+        (b"stats re\r\n", false, true),
+        (b"stats\r\n", false, false),
+        (b"stats resets\r\n", false, false),
+    ];
+    for (line, classic, shared) in table {
+        assert_eq!(parsed_as(line, Dialect::Classic).resets, *classic);
+        assert_eq!(parsed_as(line, Dialect::Shared).resets, *shared);
+    }
+}
+
+#[test]
 fn the_shared_dialect_knows_newer_flags_and_no_leading_space() {
     assert!(!parsed_as(b"md k x E7\r\n", Dialect::Shared).refused);
     assert!(parsed_as(b"md k x E7\r\n", Dialect::Classic).refused);

@@ -1,6 +1,6 @@
 //! Words after a text verb → the fields of its [`Request`].
 
-use super::Request;
+use super::{Form, Request};
 use crate::token::{Tokens, Words};
 use crate::{Command, Dialect, KEY_SIZE_MAX, Keys, number};
 
@@ -26,6 +26,7 @@ impl<'a> Request<'a> {
             Command::FlushAll => self.flush_all(&Self::words(tokens, dialect), dialect),
             Command::Verbosity => self.verbosity(&Self::words(tokens, dialect), dialect),
             Command::Quit => self.closes = true,
+            Command::Stats => self.statistics(&Self::words(tokens, dialect), dialect),
             Command::Other => self.other(tokens, dialect),
             _ => {}
         }
@@ -49,16 +50,13 @@ impl<'a> Request<'a> {
     fn retrieval_with_touch(&mut self, mut tokens: Tokens<'a>, dialect: Dialect) {
         self.ttl = tokens.next().and_then(number::signed);
         self.retrieval(tokens);
-        let keyless = self.keys.len() == 0 && dialect == Dialect::Classic;
+        let keyless = self.keys.len() == 0 && !dialect.is_shared();
         self.refused = self.ttl.is_none() || self.refused && !keyless;
     }
 
     fn storage(&mut self, words: &Words<'a>, dialect: Dialect) {
         let fixed = if self.command == Command::Cas { 5 } else { 4 };
-        let least = match dialect {
-            Dialect::Classic => fixed,
-            Dialect::Shared => 4,
-        };
+        let least = if dialect.is_shared() { 4 } else { fixed };
         if !self.fits(words, least, fixed + 1, dialect) {
             return;
         }
@@ -68,7 +66,7 @@ impl<'a> Request<'a> {
             self.cas = number::unsigned(words.get(4));
         }
         self.value_size = value_size(words.get(3), dialect);
-        if self.value_size.is_none() && dialect == Dialect::Shared {
+        if self.value_size.is_none() && dialect.is_shared() {
             self.noreply = false;
         }
         let missing = self.client_flags.is_none()
@@ -80,18 +78,20 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Reads a `delete`. The classic parser accepts a `0` (formerly a delay) after the key.
+    /// Reads a `delete`. The classic parser accepts a `0` (formerly a delay) after the key, and looks for `noreply` only
+    /// there: `delete noreply` deletes that key and is answered.
     fn delete(&mut self, words: &Words<'a>, dialect: Dialect) {
         if !self.fits(words, 1, 3, dialect) {
             return;
         }
+        self.noreply &= words.count > 1 || dialect.is_shared();
         let delay = words.get(1) == b"0";
         let valid = match words.count {
             1 => true,
             2 => delay || self.noreply,
             _ => delay && self.noreply,
         };
-        self.refused = !valid && dialect == Dialect::Classic || self.has_long_key();
+        self.refused = !valid && !dialect.is_shared() || self.has_long_key();
     }
 
     fn arithmetic(&mut self, words: &Words<'a>, dialect: Dialect) {
@@ -111,7 +111,7 @@ impl<'a> Request<'a> {
     fn flush_all(&mut self, words: &Words<'a>, dialect: Dialect) {
         self.noreply = words.last == b"noreply";
         if words.count > 2 {
-            self.noreply &= dialect == Dialect::Shared;
+            self.noreply &= dialect.is_shared();
             return self.refuse();
         }
         if words.count > usize::from(self.noreply) {
@@ -120,8 +120,19 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Reads a `stats`. memcached ignores `noreply` here; the shared parser accepts the start of the word `reset`.
+    fn statistics(&mut self, words: &Words<'a>, dialect: Dialect) {
+        let group = words.get(0);
+        let abbreviated = dialect.is_shared() && !group.is_empty() && b"reset".starts_with(group);
+        self.resets = group == b"reset" || abbreviated;
+        self.form = match group {
+            b"sizes_enable" | b"sizes_disable" => Form::Setting,
+            _ => Form::Statistics,
+        };
+    }
+
     fn verbosity(&mut self, words: &Words<'a>, dialect: Dialect) {
-        if words.count == 0 || words.count > 2 && dialect == Dialect::Classic {
+        if words.count == 0 || words.count > 2 && !dialect.is_shared() {
             return self.refuse();
         }
         self.noreply = words.last == b"noreply";
@@ -131,7 +142,7 @@ impl<'a> Request<'a> {
     /// Reads the key, and `noreply` if the number of words after the verb is right; refuses the line otherwise. The
     /// shared parser tolerates further words.
     fn fits(&mut self, words: &Words<'a>, least: usize, most: usize, dialect: Dialect) -> bool {
-        let fits = words.count >= least && (words.count <= most || dialect == Dialect::Shared);
+        let fits = words.count >= least && (words.count <= most || dialect.is_shared());
         if words.count > 0 {
             self.keys = Keys::one(words.get(0), false);
         }
@@ -146,9 +157,10 @@ impl<'a> Request<'a> {
 
 /// Parses the size of a data block; `None` if memcached refuses it. The shared parser accepts digits only.
 pub(super) fn value_size(word: &[u8], dialect: Dialect) -> Option<u32> {
-    let size = match dialect {
-        Dialect::Classic => number::signed(word)?,
-        Dialect::Shared => i32::try_from(number::plain(word)?).ok()?,
+    let size = if dialect.is_shared() {
+        i32::try_from(number::plain(word)?).ok()?
+    } else {
+        number::signed(word)?
     };
     u32::try_from(size).ok().filter(|_| size <= VALUE_SIZE_MAX)
 }

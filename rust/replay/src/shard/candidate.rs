@@ -1,7 +1,7 @@
 //! An answer whose request is not certain yet → the requests it can belong to, and what it means to them.
 
 use membench_event::Outcome;
-use membench_event::answer::{Asked, Form, Forms, is_error, outcome};
+use membench_event::answer::{Asked, FormNumber, Forms, is_error, outcome};
 use membench_protocol::{Key, Response};
 
 use crate::measure::Arrival;
@@ -14,7 +14,7 @@ type Value = (Vec<u8>, Option<u64>);
 #[derive(Debug)]
 pub(crate) struct Candidate {
     /// Outcome for each form of request that it can answer; for a retrieval with values, that of the keys without one.
-    outcomes: Vec<(Form, Outcome)>,
+    outcomes: Vec<(FormNumber, Outcome)>,
     /// Opaque token that it repeats.
     pub(crate) opaque: Option<Vec<u8>>,
     /// Key that it repeats.
@@ -76,7 +76,7 @@ impl Candidate {
     }
 
     /// Returns its outcome for a form of request; `None` if it cannot answer one.
-    pub(crate) fn outcome(&self, form: Option<Form>) -> Option<Outcome> {
+    pub(crate) fn outcome(&self, form: Option<FormNumber>) -> Option<Outcome> {
         let found = self.outcomes.iter().find(|(known, _)| Some(*known) == form);
         found.map(|(_, outcome)| *outcome)
     }

@@ -4,7 +4,7 @@ use membench_event::answer::{Asked, Forms, fits, outcome};
 use membench_event::assignment::{Assignment, Rest, Unsolved};
 use membench_event::backlog::Backlog;
 use membench_event::{Command, Outcome, Protocol};
-use membench_protocol::Response;
+use membench_protocol::{Answers, Response};
 
 use crate::make::bytes::Sizes;
 use crate::make::opaque::Opaque;
@@ -132,6 +132,7 @@ impl Outstanding {
                 protocol: first.protocol,
                 refused: false,
                 letters: template.letters(),
+                answers: Answers::of(first.command),
             },
             form: None,
             class: if operations.len() > 1 {

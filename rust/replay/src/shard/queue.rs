@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use membench_event::answer::{Asked, Form, Forms};
+use membench_event::answer::{Asked, FormNumber, Forms};
 use membench_event::backlog::OpenRequests;
 use membench_event::{Command, Outcome};
 
@@ -29,7 +29,7 @@ pub(crate) struct Request {
     pub(crate) first: u64,
     pub(crate) asked: Asked,
     /// Number of `asked` among the forms of the queue; set when an answer first waits.
-    pub(crate) form: Option<Form>,
+    pub(crate) form: Option<FormNumber>,
     /// Class under which times are recorded.
     pub(crate) class: u8,
     /// True if memcached answers only some outcomes (quiet), or none.

@@ -230,7 +230,7 @@ fn ask(name: &str, address: SocketAddr) -> Option<Told> {
     let endpoint = Endpoint::Inet(address);
     let asked = Asker::connect(&endpoint, &OwnAddresses::default()).and_then(|(mut asker, _)| {
         let connections = asker.connections()?;
-        let said = asker.before()?;
+        let said = asker.before()?.statistics;
         Ok((asker, said, connections))
     });
     asked

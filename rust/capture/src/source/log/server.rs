@@ -90,7 +90,7 @@ impl WatchedServer {
             return;
         };
         match asker.after() {
-            Ok(said) => self.end = Some(said),
+            Ok(said) => self.end = Some(said.statistics),
             Err(error) => log::warn!("{}: no statistics at the end: {error}", self.name),
         }
     }
@@ -124,14 +124,16 @@ impl WatchedServer {
 
     /// Puts its counters beside what its log held.
     pub(crate) fn compare(&self, recorded: Recorded) -> Comparison {
-        let differences = match (&self.start, &self.end) {
-            (Some(start), Some(end)) => differences(self.port, start, end, recorded),
-            _ => Vec::new(),
+        let (differences, reset) = match (&self.start, &self.end) {
+            (Some(start), Some(end)) if end.is_reset_since(start) => (Vec::new(), 1),
+            (Some(start), Some(end)) => (differences(self.port, start, end, recorded), 0),
+            _ => (Vec::new(), 0),
         };
         Comparison {
+            reset,
             statistics_end: self.named(self.end.as_ref()),
             differences,
-            uncompared: 0,
+            ..Comparison::default()
         }
     }
 }

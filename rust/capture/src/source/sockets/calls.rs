@@ -12,7 +12,7 @@ use crate::session::counters::Counters;
 use crate::session::peer::OpenBefore;
 use crate::source::decoded::Decoded;
 use crate::source::{Comparison, Description, Drained, Lost, Setup};
-use crate::{Kernel, Misses, Record, Side, SourceSpec, clock};
+use crate::{Hooks, Kernel, Misses, Record, Side, SourceSpec, clock};
 
 /// Protocol of sockets whose bytes have sequence numbers.
 const IPPROTO_TCP: u16 = 6;
@@ -133,13 +133,19 @@ impl Calls {
     }
 
     pub(crate) fn compare(&self, inquiry: &Inquiry) -> Comparison {
-        if self.is_comparable {
-            return inquiry.compare(&self.session);
+        if !self.is_comparable {
+            return Comparison {
+                statistics_end: inquiry.statistics_end(),
+                ..Comparison::default()
+            };
         }
-        Comparison {
-            statistics_end: inquiry.statistics_end(),
-            ..Comparison::default()
-        }
+        let found = inquiry.compare(&self.session);
+        // With the other hooks, the sequence numbers show all that moved.
+        let unseen = match self.kernel.facts().hooks {
+            hooks if hooks == Hooks::Syscalls.name() => found.unseen,
+            _ => 0,
+        };
+        Comparison { unseen, ..found }
     }
 }
 
