@@ -69,3 +69,17 @@ fn unfinished_messages_at_the_end_are_boundary() {
     assert_eq!(totals.response.boundary, 2);
     assert_eq!(totals.unpaired, 0);
 }
+
+#[test]
+fn what_follows_quit_in_its_read_is_not_read() {
+    for last in [&b"quit\r\n"[..], b"GET / HTTP/1.1\r\n"] {
+        let (events, totals) = exchange()
+            .reads(&[b"get a\r\n", last, b"get b\r\n"].concat())
+            .sends(b"END\r\n")
+            .end();
+        let found: Vec<_> = events.iter().map(|event| event.outcome).collect();
+        assert_eq!(found, [Outcome::Suppressed, Outcome::Miss].map(Some));
+        assert_eq!((totals.request.boundary, totals.unpaired), (7, 0));
+        assert_eq!(totals.request.unsynced, 0);
+    }
+}
