@@ -399,9 +399,20 @@ fn counters_equal_memcacheds_own_and_records_hold_what_clients_said() {
     // A `stats` response counts its own request in `bytes_read`, but not itself in `bytes_written`.
     let read = after[0] - before[0] + b"stats\r\n".len() as u64;
     let written = after[1] - before[1] + last_reply as u64;
-    until(|| kernel.counters()[counter::RESPONSE_BYTES as usize] >= written);
+    until(|| {
+        let counted = kernel.counters();
+        counted[counter::RESPONSE_BYTES as usize] + counted[counter::MISSED as usize] >= written
+    });
     seen.drain(&mut kernel);
     let counted = kernel.counters();
+    let missed = counted[counter::MISSED as usize];
+    if kernel.facts().standby && missed > 0 {
+        // The kernel has skipped a program and its standby. A FIN behind the gap counts as a byte.
+        let bytes =
+            counted[counter::REQUEST_BYTES as usize] + counted[counter::RESPONSE_BYTES as usize];
+        assert!(bytes < read + written && bytes + missed >= read + written);
+        return;
+    }
     assert_eq!(counted[counter::REQUEST_BYTES as usize], read);
     assert_eq!(counted[counter::RESPONSE_BYTES as usize], written);
     let lost = &counted[counter::RECORDS_RING_FULL as usize..counter::RECOVERED as usize];

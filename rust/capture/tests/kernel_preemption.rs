@@ -30,7 +30,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Long enough for an emulated machine on a busy host.
 const DEADLINE: Duration = Duration::from_mins(10);
-const PAIRS: usize = 4;
+const PAIRS: usize = 3;
 const LENGTH: usize = 64;
 const RING: u32 = 64 << 20;
 /// Records drained at once.
