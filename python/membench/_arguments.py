@@ -110,6 +110,19 @@ def paths(name: str, values: Iterable[str | os.PathLike[str]]) -> list[str]:
     return [os.fspath(path) for path in found]
 
 
+def sources(values: str | Iterable[str]) -> list[str]:
+    """Return sources: one, or several capture files.
+
+    Raises:
+        UsageError: One is none.
+    """
+    found = [values] if isinstance(values, str) else several("source", values)
+    for source in found:
+        if not isinstance(source, str):
+            raise UsageError(f"{source!r} is not a source", "a text, as `record` takes it")
+    return found
+
+
 def path_of(path: str | os.PathLike[str] | None) -> str | None:
     """Return a path as text, if there is one."""
     return None if path is None else os.fspath(path)

@@ -102,20 +102,28 @@ class Packets:
     Attributes:
         taken: Packets captured.
         followed: TCP packets of the recorded ports.
+        datagrams: UDP datagrams of memcached, of the recorded ports.
+        foreign: UDP datagrams of other protocols, from or to the recorded ports.
+        encapsulated: Packets that were carried inside others: VXLAN, GRE, …
         other: Other packets.
         duplicates: Packets captured twice, on the same or another interface.
         retransmitted_bytes: Payload that had been captured before, bytes.
         out_of_order: Packets that arrived before an earlier one of their direction.
         reused: Connections opened while one with the same addresses had not ended.
+        clock_steps: Number of times that the capture's clock was set; times go on from there.
     """
 
     taken: int = 0
     followed: int = 0
+    datagrams: int = 0
+    foreign: int = 0
+    encapsulated: int = 0
     other: int = 0
     duplicates: int = 0
     retransmitted_bytes: int = 0
     out_of_order: int = 0
     reused: int = 0
+    clock_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,9 @@ class Selection:
     Attributes:
         side: End of connections to follow: the `server`'s, or the `client`'s, which is what
             applications here send to `ports` anywhere, and the service times that they see.
-        ports: Listening ports of the servers. Without ports and sockets those of `pids`, without
-            these 11211.
+        ports: Listening ports of the servers, or `any`: their clients' requests tell them in a
+            capture file and in packets through libpcap. Without ports and sockets those of `pids`,
+            without these 11211.
         sockets: Paths of UNIX-domain sockets, as the servers were told them.
         pids: Processes, by their ids here.
         cgroups: Control groups (v2), with those below.
@@ -45,7 +46,7 @@ class Selection:
     """
 
     side: Side = "server"
-    ports: Sequence[int] = ()
+    ports: Sequence[int] | Literal["any"] = ()
     sockets: Sequence[str | os.PathLike[str]] = ()
     pids: Sequence[int] = ()
     cgroups: Sequence[str | os.PathLike[str]] = ()
@@ -56,12 +57,13 @@ class Selection:
         pids = check.several("pids", self.pids)
         names = check.several("network_namespaces", self.network_namespaces)
         listed: dict[str, Iterable[object]] = {
-            "ports": sorted(set(check.ports(self.ports))),
             "sockets": check.paths("sockets", self.sockets),
             "pids": sorted({check.whole("a process id", pid, 1, MOST_PID) for pid in pids}),
             "cgroups": check.paths("cgroups", self.cgroups),
             "network_namespaces": [str(name) for name in names],
         }
+        if self.ports != "any":
+            listed["ports"] = sorted(set(check.ports(self.ports)))
         for name, values in listed.items():
             object.__setattr__(self, name, tuple(values))
 
@@ -171,13 +173,15 @@ class Options:
             check.size(self.max_size, 1)
 
 
-def select(selection: Selection | None, ports: Iterable[int] | None) -> Selection:
+def select(selection: Selection | None, ports: Sequence[int] | Literal["any"] | None) -> Selection:
     """Return a selection; `ports` is the short form for one by ports alone."""
     chosen = Selection() if selection is None else selection
     if ports is None:
         return chosen
     if chosen.ports:
         raise UsageError("ports are given twice", "`ports`, or `selection` with its own")
+    if ports == "any":
+        return replace(chosen, ports=ports)
     listed = check.ports(ports)
     if not listed:
         raise UsageError("no port to record", "memcached's own is 11211")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from membench._arguments import path_of
+from membench._arguments import sources as sources_of
 from membench._ledger import Ledger
 from membench._native import Batch, Event, Recorder
 from membench._options import (
@@ -109,6 +110,8 @@ class Status:
     """A running capture at one moment; times in s, sizes in bytes, `cpu_share` of one CPU.
 
     Attributes:
+        elapsed_s: Time since it attached; of a stored source, the time that it covers so far.
+        events_per_s: Rate since the last status; of a stored source, by the time that it covers.
         state: `waiting` for a server, `recording`, `stopping` or `done`.
         lost_lines: Lines of memcached's log that were lost, as far as it says.
         user_queue_drops: Events that a slow consumer did not take.
@@ -307,10 +310,10 @@ class Capture(Running):
 
 
 def record(  # noqa: PLR0913 - all but two are keyword-only options
-    source: str,
+    source: str | Sequence[str],
     output: str | os.PathLike[str] | None = None,
     *,
-    ports: Sequence[int] | None = None,
+    ports: Sequence[int] | Literal["any"] | None = None,
     selection: Selection | None = None,
     responses: Responses = "bytes",
     duration_s: float | None = None,
@@ -331,10 +334,12 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
 
     Args:
         source: The place to record at: `ebpf:any`; packets of `ebpf:INTERFACE`, `pcap:any`,
-            `pcap:INTERFACE` or a pcap or pcapng file; `watch:HOST:PORT`, memcached's own log, which
-            needs no permission but tells less; or the path of such a log (`-`: standard input).
+            `pcap:INTERFACE` or a pcap or pcapng file, or several such files, which are read as one
+            in the order of their times; `watch:HOST:PORT`, memcached's own log, which needs no
+            permission but tells less; or the path of such a log. `-` is standard input.
         output: Folder of the profile to write; without one, events are only handed out.
-        ports: Listening ports of the servers, short for `selection=Selection(ports=...)`.
+        ports: Listening ports of the servers or `any`, short for
+            `selection=Selection(ports=...)`.
         selection: The connections to follow; those of memcached's own port unless given.
         responses: The part of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
@@ -360,10 +365,12 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     """
     if output is None and rotation is not None:
         raise UsageError("nothing is written that could be rotated", "give an output")
+    sources = sources_of(source)
+    kinds = {kind_of(one) for one in sources} if require is not None else set()
     if require is not None and (
-        require != "ebpf" or kind_of(source) not in {SourceKind.SOCKETS, SourceKind.INTERFACE}
+        require != "ebpf" or not kinds <= {SourceKind.SOCKETS, SourceKind.INTERFACE}
     ):
-        raise UsageError(f"{source} is not {require}, which is required")
+        raise UsageError(f"{' '.join(sources)} is not {require}, which is required")
     options = Options(
         selection=select(selection, ports),
         responses=responses,
@@ -382,6 +389,6 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         drop_privileges=drop_privileges,
         live=output is None if live is None else live,
     )
-    recorder = Recorder(source, options)
-    logger.info("attached: %s, %s", source, options)
+    recorder = Recorder(sources, options)
+    logger.info("attached: %s, %s", sources, options)
     return Capture(recorder, live=options.live)

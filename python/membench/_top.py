@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from membench import _arguments as check
 from membench import _native
@@ -81,8 +82,8 @@ class Snapshot:
 
     Attributes:
         source: The source that was asked for.
-        elapsed_s: Time since the start, s.
-        interval_s: Time that was counted, s.
+        elapsed_s: Time since the start, s; of a stored source, by its own times.
+        interval_s: Time that was counted, s; of a stored source, by its own times.
         events: Operations on one key each.
         key_bound: Most uses of a key that is not among `keys`, and most by which a count is too
             high.
@@ -133,6 +134,7 @@ class Top(Running):
         self._source = source
         self._interval_s = interval_s
         self._limit = limit
+        self._covered_s = 0.0
 
     def _end(self) -> None:
         self.stop()
@@ -145,8 +147,17 @@ class Top(Running):
             more = self.count(self._interval_s)
             yield self.take(time.monotonic() - begun)
 
+    @property
+    def is_stored(self) -> bool:
+        """True if a file is watched, whose own times count: an interval without events is none."""
+        return self._native.is_stored
+
     def count(self, seconds: float) -> bool:
-        """Count for some time; False once the source has ended."""
+        """Count for some time, of a stored source by its own; False once the source has ended."""
+        if self.is_stored:
+            while (more := self._native.count_stored(seconds, _TURN_S)) is None:
+                pass
+            return more
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if not self._native.count(min(left, _TURN_S)):
@@ -154,12 +165,17 @@ class Top(Running):
         return True
 
     def take(self, interval_s: float) -> Snapshot:
-        """Sum up what was counted since the last call."""
+        """Sum up what was counted since the last call, in `interval_s` of a live source."""
         status = self.status()
         counted = from_json(_Counted, self._native.take(self._limit))
+        elapsed_s = status.elapsed_s
+        if self.is_stored:
+            # The recorder reads ahead.
+            before, self._covered_s = self._covered_s, self._native.covered_s()
+            elapsed_s, interval_s = self._covered_s, self._covered_s - before
         return Snapshot(
             source=self._source,
-            elapsed_s=status.elapsed_s,
+            elapsed_s=elapsed_s,
             interval_s=interval_s,
             events=counted.events,
             key_bound=counted.key_bound,
@@ -187,12 +203,12 @@ class Top(Running):
 
 
 def top(  # noqa: PLR0913 - all but one are keyword-only options
-    source: str,
+    source: str | Sequence[str],
     *,
     interval_s: float = 1.0,
     limit: int = 20,
     keys: int = DEFAULT_KEYS,
-    ports: Sequence[int] | None = None,
+    ports: Sequence[int] | Literal["any"] | None = None,
     selection: Selection | None = None,
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
@@ -204,7 +220,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
 
     Args:
         source: The place to watch, as in `record`.
-        interval_s: Seconds that one snapshot covers.
+        interval_s: Seconds that one snapshot covers; of a stored source, by its own times.
         limit: Number of keys, and of clients, that a snapshot lists.
         keys: Number of keys counted at once; counts are too high by at most 1/keys of all
             operations, and every key with a larger share is listed.
@@ -232,8 +248,9 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         key_file=check.path_of(key_file),
         drop_privileges=drop_privileges,
     )
-    native = _native.Top(source, options, keys=keys, remember=show_keys)
-    return Top(native, source, interval_s, limit)
+    sources = check.sources(source)
+    native = _native.Top(sources, options, keys=keys, remember=show_keys)
+    return Top(native, " ".join(sources), interval_s, limit)
 
 
 def _losses(status: Status) -> dict[str, int]:

@@ -41,8 +41,10 @@ from membench.cli.selection import (
     PortOption,
     SideOption,
     SocketOption,
+    all_ports,
 )
 from membench.cli.units import parse_duration, parse_percent, parse_size
+from membench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,16 +57,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    source: Annotated[
-        str,
+    names: Annotated[
+        list[str],
         typer.Argument(
-            help="`ebpf:any`, `ebpf:INTERFACE`, a pcap file, `watch:HOST:PORT`, a stored watch log."
+            metavar="SOURCE... [PROFILE]",
+            help="`ebpf:any`, `ebpf:INTERFACE`, `pcap:INTERFACE`, pcap files, `watch:HOST:PORT`,"
+            " a stored watch log, `-`; then the folder to write, without which nothing is kept.",
         ),
     ],
-    profile: Annotated[
-        Path | None,
-        typer.Argument(readable=False, help="Folder to write; without one nothing is kept."),
-    ] = None,
     side: SideOption = "server",
     port: PortOption = None,
     socket: SocketOption = None,
@@ -130,15 +130,15 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     import membench
 
     _import_what_is_needed_later()
-
+    sources, profile = _split(names)
     logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
     with _stop_on_signals() as obey:
         capture = membench.record(
-            source,
+            sources,
             profile,
             selection=Selection(
                 side=side,
-                ports=port or (),
+                ports=all_ports(port),
                 sockets=socket or (),
                 pids=pid or (),
                 cgroups=cgroup or (),
@@ -167,6 +167,16 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     recording = capture.result
     _show(recording, format)
     return _exit_code(recording, allow_loss)
+
+
+def _split(names: list[str]) -> tuple[list[str], Path | None]:
+    """Tell the sources from the profile, which is last."""
+    if len(names) == 1:
+        return names, None
+    *sources, last = names
+    if Path(last).is_file():
+        raise UsageError(f"{last} is a file, and no folder to write", "name the profile last")
+    return sources, Path(last)
 
 
 def _import_what_is_needed_later() -> None:

@@ -22,6 +22,7 @@ from membench.cli.selection import (
     PortOption,
     SideOption,
     SocketOption,
+    all_ports,
 )
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
@@ -37,8 +38,12 @@ _TURN_S = 0.1
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    source: Annotated[
-        str, typer.Argument(help="What to watch: `ebpf:any`, `watch:HOST:PORT`, as in `record`.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="What to watch: `ebpf:any`, `watch:HOST:PORT`, files, as in `record`.",
+        ),
     ],
     side: SideOption = "server",
     port: PortOption = None,
@@ -81,12 +86,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         import_module(module)  # files may be out of reach once privileges are given up
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     watched = membench.top(
-        source,
+        sources,
         interval_s=interval,
         limit=_LISTED,
         selection=Selection(
             side=side,
-            ports=port or (),
+            ports=all_ports(port),
             sockets=socket or (),
             pids=pid or (),
             cgroups=cgroup or (),
@@ -164,12 +169,13 @@ def _show_live(watched: Top, interval: float, name: Callable[[int], bytes | None
             live.update(screen, refresh=True)
 
         while more:
-            more = watched.count(min(interval, _TURN_S))
+            stored = watched.is_stored
+            more = watched.count(interval if stored else min(interval, _TURN_S))
             typed = keys()
             if "q" in typed:
                 return
             elapsed = time.monotonic() - shown
-            if elapsed >= interval or not more:
+            if stored or elapsed >= interval or not more:
                 snapshot, shown = watched.take(elapsed), time.monotonic()
             elif "s" not in typed:
                 continue

@@ -13,7 +13,12 @@ from membench._profile import Summary
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.items import Items
 from membench.report.numbers import percent, size
-from membench.report.record import describe_amount, describe_misses, render_losses
+from membench.report.record import (
+    describe_amount,
+    describe_misses,
+    describe_oddities,
+    render_losses,
+)
 
 
 def render_summary(name: str, info: Summary) -> RenderableType:
@@ -88,6 +93,7 @@ def _packets(info: Summary) -> list[tuple[str, str]]:
             f" {packets.duplicates:,} captured twice, {packets.out_of_order:,} out of order,"
             f" {packets.retransmitted_bytes:,} B sent again",
         ),
+        *(("", line) for line in describe_oddities(packets)),
         (
             "times",
             "of packets; server time: request's last packet → response's last packet",

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._ledger import BYTE_LOSSES, Ledger
+from membench._ledger import BYTE_LOSSES, Ledger, Packets
 from membench._record import Difference, Pace, Recording, ServerStatus, Status
 from membench._sources import SourceKind
 from membench.report.basis import NOT_IN_A_LOG
@@ -139,6 +139,18 @@ def describe_misses(ledger: Ledger) -> str:
     return f"{missed}: some connections may show no end (not a loss)"
 
 
+def describe_oddities(packets: Packets) -> Iterator[str]:
+    """Name what was odd about packets, none of which is a loss."""
+    if packets.clock_steps:
+        steps = packets.clock_steps
+        often = "once" if steps == 1 else f"{steps:,} times"
+        yield f"the capture's clock was set {often}: times go on from the latest before"
+    if packets.encapsulated:
+        yield f"packets inside others (VXLAN, GRE, …): {packets.encapsulated:,}"
+    if packets.foreign:
+        yield f"UDP datagrams on the ports that are not memcached's: {packets.foreign:,}"
+
+
 def render_losses(ledger: Ledger) -> Table:
     """List the losses by cause, each with its remedy."""
     table = Table.grid(padding=(0, 2))
@@ -207,6 +219,9 @@ def _add_completeness(body: Table, recording: Recording) -> None:
     body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
     if ledger.misses_aside:
         body.add_row("", describe_misses(ledger))
+    if ledger.packets is not None:
+        for line in describe_oddities(ledger.packets):
+            body.add_row("", line)
     if ledger.log_lines:
         body.add_row("  not known", Text(NOT_IN_A_LOG))
 

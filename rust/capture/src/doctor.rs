@@ -60,7 +60,7 @@ pub fn probe_packets(interface: &str) -> Probe {
 
 #[cfg(feature = "pcap")]
 fn try_libpcap(interface: &str, checks: &mut Vec<Check>) -> Result<()> {
-    let opened = Libpcap::open(interface, &[TRIAL_PORT], 0);
+    let opened = Libpcap::open(interface, &crate::Followed::ports(&[TRIAL_PORT]), 0);
     let version = opened.as_ref().map(|opened| opened.version().to_owned());
     note(checks, &format!("open and filter {interface}"), version);
     opened.map(drop)

@@ -15,7 +15,7 @@ pub use membench_bpf::Error as KernelError;
 
 /// The forms of a source.
 const GRAMMAR: &str = "`ebpf:any` records at the sockets, `ebpf:INTERFACE`, `pcap:INTERFACE` and `FILE.pcap` from packets, \
-                       `watch:HOST:PORT` from memcached's own log, `FILE` or `-` from such a log that was stored";
+                       `watch:HOST:PORT` from memcached's own log, `FILE` or `-` from packets or such a log that were stored";
 
 /// The result of a capture.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -64,6 +64,12 @@ pub enum Error {
         /// The source as the user wrote it.
         origin: String,
     },
+    /// Programs in the kernel compare ports, and do not look for memcached on any.
+    #[error("{origin}: ports must be named here, as the kernel's programs compare them")]
+    NotAnyPort {
+        /// The source as the user wrote it.
+        origin: String,
+    },
     /// The option selects by something that a log does not contain.
     #[error("`{option}` is not for memcached's own log")]
     NotForLog {
@@ -74,6 +80,12 @@ pub enum Error {
     #[error("'{text}' is not a source")]
     NotASource {
         /// The text.
+        text: String,
+    },
+    /// A source cannot be recorded together with others.
+    #[error("'{text}' is no capture file, and only these are recorded together")]
+    NotTogether {
+        /// The source.
         text: String,
     },
     /// A source names an interface that does not exist.
@@ -125,10 +137,20 @@ pub enum Error {
         found: String,
     },
     /// The file is not a memcached log.
-    #[error("{} is not a memcached log (`watch fetchers mutations`)", path.display())]
+    #[error("{} is not a memcached log (`watch fetchers mutations`): {found}", path.display())]
     NotALog {
         /// The file.
         path: PathBuf,
+        /// Clause that describes the file's content, like `it is empty`.
+        found: String,
+    },
+    /// The file is a server's refusal to send its log.
+    #[error("{}: the server did not send its log: {found}", path.display())]
+    LogRefused {
+        /// The file.
+        path: PathBuf,
+        /// The server's answer instead.
+        found: String,
     },
     /// The connection on which the hooks are tried could not be made.
     #[error("a connection of our own over 127.0.0.1, to try the hooks with: {source}")]
@@ -220,11 +242,14 @@ impl Failure for Error {
             Self::RecorderTaken | Self::RecorderPanicked => Class::Failed,
             Self::NotForSource { .. }
             | Self::NotForLog { .. }
+            | Self::NotAnyPort { .. }
             | Self::NotASource { .. }
             | Self::NoInterface { .. }
             | Self::NotAnAddress { .. }
             | Self::NotOfInterface { .. }
+            | Self::NotTogether { .. }
             | Self::NotALog { .. }
+            | Self::LogRefused { .. }
             | Self::Ports { .. }
             | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
@@ -301,7 +326,13 @@ impl Failure for Error {
             Self::NotStarted { .. } => {
                 "raise a limit: `ulimit -u` (threads), `ulimit -n` (files), the service's `TasksMax`"
             }
-            Self::WatchRefused { found, .. } => refused_hint(found),
+            Self::WatchRefused { found, .. } | Self::LogRefused { found, .. } => {
+                refused_hint(found)
+            }
+            Self::NotTogether { .. } => "record it alone",
+            Self::NotAnyPort { .. } => {
+                "name them, or find memcached on any port in packets: `pcap:any`, or a capture file"
+            }
             Self::NotALog { .. } => {
                 "`(echo watch fetchers mutations connevents; cat) | nc HOST PORT > watch.log` makes one"
             }

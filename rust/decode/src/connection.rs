@@ -174,7 +174,8 @@ impl Connection {
 
     /// True if both streams are framed and responses are being paired.
     pub(super) fn paired(&self) -> bool {
-        self.requests.synced() && self.responses.synced() && !self.pairing.suspended()
+        let framed = self.requests.synced() || self.requests.closed();
+        framed && self.responses.synced() && !self.pairing.suspended()
     }
 
     /// True if every request was answered and no message is incomplete.

@@ -12,8 +12,8 @@ use super::context::Context;
 
 /// Bytes of the frame header at the start of each datagram.
 const FRAME: usize = 8;
-/// Most requests of one peer that wait for responses.
-const MOST_OPEN: usize = 256;
+/// Most requests of one peer that wait for responses; the second one where nothing but an answer ends them.
+const MOST_OPEN: (usize, usize) = (256, 32);
 
 type Pieces<'a> = SmallVec<[Piece<'a>; 8]>;
 
@@ -43,6 +43,8 @@ struct Exchange {
 pub(super) struct Datagrams {
     ordinal: u32,
     server: u32,
+    /// True if the source does not tell when all answers to a request were sent: an answer ends it.
+    without_reads: bool,
     /// Ordinal of the next request.
     requests: u32,
     /// Ordinal of the next read.
@@ -53,10 +55,11 @@ pub(super) struct Datagrams {
 }
 
 impl Datagrams {
-    pub(super) fn new(ordinal: u32, server: u32) -> Self {
+    pub(super) fn new(ordinal: u32, server: u32, without_reads: bool) -> Self {
         Self {
             ordinal,
             server,
+            without_reads,
             requests: 0,
             batches: 0,
             open: VecDeque::new(),
@@ -82,15 +85,20 @@ impl Datagrams {
         };
         flow.seen += FRAME as u64;
         flow.parsed += FRAME as u64;
-        if context.client_side {
+        if self.without_reads {
             self.give_up(context, frame.id);
         } else {
             self.finish(context, frame.id);
         }
-        if self.open.len() >= MOST_OPEN
+        let most = if self.without_reads {
+            MOST_OPEN.1
+        } else {
+            MOST_OPEN.0
+        };
+        if self.open.len() >= most
             && let Some(oldest) = self.open.pop_front()
         {
-            self.totals.add(&oldest.end(context));
+            self.totals.add(&oldest.end(context, self.without_reads));
         }
         let mut connection = Connection::for_datagram(self.ordinal, self.requests, self.batches);
         connection.assign(self.server);
@@ -124,14 +132,14 @@ impl Datagrams {
         self.totals.response.seen += FRAME as u64;
         self.totals.response.parsed += FRAME as u64;
         exchange.take(context, frame, &rest, segment);
-        if context.client_side && exchange.is_answered() {
+        if self.without_reads && exchange.is_answered() {
             self.end_exchange(context, place);
         }
     }
 
     fn end_exchange(&mut self, context: &mut Context, place: usize) {
         if let Some(exchange) = self.open.remove(place) {
-            self.totals.add(&exchange.end(context));
+            self.totals.add(&exchange.end(context, self.without_reads));
         }
     }
 
@@ -166,7 +174,7 @@ impl Datagrams {
     /// Closes all: open requests get no outcome.
     pub(super) fn close(mut self, context: &mut Context) -> Totals {
         for exchange in self.open.drain(..) {
-            self.totals.add(&exchange.end(context));
+            self.totals.add(&exchange.end(context, self.without_reads));
         }
         self.totals
     }
@@ -174,8 +182,8 @@ impl Datagrams {
 
 impl Exchange {
     /// Ends the exchange. A due answer that did not come leaves no outcome.
-    fn end(self, context: &mut Context) -> Totals {
-        if context.client_side && !self.connection.owes() {
+    fn end(self, context: &mut Context, without_reads: bool) -> Totals {
+        if without_reads && !self.connection.owes() {
             self.connection.finish(context)
         } else {
             self.connection.close(context)
@@ -263,6 +271,12 @@ mod tests {
             let mut decoder = Decoder::new(hasher, Responses::Bytes, 0).client_side(client);
             decoder.open_datagrams(0, 0);
             Self(decoder)
+        }
+
+        fn without_reads() -> Self {
+            let mut peer = Self::seen_by(false);
+            peer.0.open_datagrams_without_reads(0, 0);
+            peer
         }
 
         fn datagram(&mut self, direction: Direction, frame: [u16; 3], text: &str) -> Option<u16> {
@@ -363,7 +377,12 @@ mod tests {
 
     #[test]
     fn a_client_may_be_answered_late_or_never_or_need_no_answer() {
-        let mut peer = Peer::seen_by(true);
+        for peer in [Peer::seen_by(true), Peer::without_reads()] {
+            answer_late_or_never(peer);
+        }
+    }
+
+    fn answer_late_or_never(mut peer: Peer) {
         peer.ask(1, "get a\r\n");
         peer.ask(2, "get b\r\n");
         peer.ask(3, "set c 0 0 1 noreply\r\nx\r\n");

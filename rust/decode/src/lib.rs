@@ -191,8 +191,19 @@ impl Decoder {
 
     /// Opens a connection of datagrams: all those between one peer and a server.
     pub fn open_datagrams(&mut self, connection: u32, server: u32) {
-        self.datagrams
-            .insert(connection, Datagrams::new(connection, server));
+        let without_reads = self.context.client_side;
+        self.insert_datagrams(connection, server, without_reads);
+    }
+
+    /// Opens a connection of datagrams of a source that does not see the server's reads: a request is done once it is
+    /// answered.
+    pub fn open_datagrams_without_reads(&mut self, connection: u32, server: u32) {
+        self.insert_datagrams(connection, server, true);
+    }
+
+    fn insert_datagrams(&mut self, connection: u32, server: u32, without_reads: bool) {
+        let datagrams = Datagrams::new(connection, server, without_reads);
+        self.datagrams.insert(connection, datagrams);
     }
 
     /// Decodes one datagram of an open connection, frame header included. Returns the id of a request.

@@ -118,7 +118,12 @@ impl RequestStream {
 
     /// True if the next byte starts a request: none is incomplete.
     pub(super) fn between_requests(&self) -> bool {
-        matches!(self.framing, Framing::Line) && self.line.is_empty()
+        matches!(self.framing, Framing::Line | Framing::Closed(_)) && self.line.is_empty()
+    }
+
+    /// True if memcached closes the connection after a request that it has read.
+    pub(super) fn closed(&self) -> bool {
+        matches!(self.framing, Framing::Closed(_))
     }
 
     /// True if the stream is framed: the decoder knows what the next byte belongs to.

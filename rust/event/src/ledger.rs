@@ -371,6 +371,12 @@ pub struct Packets {
     pub taken: u64,
     /// TCP packets from or to the followed ports.
     pub followed: u64,
+    /// UDP datagrams of memcached from or to the followed ports.
+    pub datagrams: u64,
+    /// UDP datagrams of other protocols from or to the followed ports.
+    pub foreign: u64,
+    /// Packets that were carried inside others: VXLAN, GRE, ….
+    pub encapsulated: u64,
     /// Packets of anything else.
     pub other: u64,
     /// Packets captured a second time, on another interface or on the same one.
@@ -381,6 +387,8 @@ pub struct Packets {
     pub out_of_order: u64,
     /// Connections opened with the addresses of one that had not ended.
     pub reused: u64,
+    /// Times the capture's clock was set, so that later packets' times were shifted.
+    pub clock_steps: u64,
 }
 
 impl Packets {
@@ -390,20 +398,28 @@ impl Packets {
         let Self {
             taken,
             followed,
+            datagrams,
+            foreign,
+            encapsulated,
             other,
             duplicates,
             retransmitted_bytes,
             out_of_order,
             reused,
+            clock_steps,
         } = before;
         Self {
             taken: self.taken - taken,
             followed: self.followed - followed,
+            datagrams: self.datagrams - datagrams,
+            foreign: self.foreign - foreign,
+            encapsulated: self.encapsulated - encapsulated,
             other: self.other - other,
             duplicates: self.duplicates - duplicates,
             retransmitted_bytes: self.retransmitted_bytes - retransmitted_bytes,
             out_of_order: self.out_of_order - out_of_order,
             reused: self.reused - reused,
+            clock_steps: self.clock_steps - clock_steps,
         }
     }
 }

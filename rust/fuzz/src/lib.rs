@@ -1,8 +1,9 @@
 //! Streams found in packets → the decoder, for the targets that read packets. Every byte must be accounted for.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
-use membench_decode::packet::{Found, Limits};
+use membench_decode::packet::{Datagram, Found, Limits};
 use membench_decode::privacy::KeyHasher;
 use membench_decode::{Decoder, Responses};
 use membench_event::{Direction, Piece, Segment};
@@ -18,7 +19,12 @@ pub const LIMITS: Limits = Limits {
 pub struct Streams {
     decoder: Decoder,
     ends: HashMap<(u64, Direction), u64>,
+    /// Connections of datagrams, by the server's socket and the client.
+    peers: HashMap<(u64, SocketAddr), u32>,
 }
+
+/// Number of the first connection of datagrams, above those of all flows.
+const FIRST_PEER: u32 = 1 << 31;
 
 impl Streams {
     /// Creates a decoder without streams.
@@ -26,6 +32,7 @@ impl Streams {
         Self {
             decoder: Decoder::new(hasher, Responses::Bytes, 0),
             ends: HashMap::new(),
+            peers: HashMap::new(),
         }
     }
 
@@ -60,8 +67,35 @@ impl Streams {
                 self.decoder.clear_events();
             }
             Found::Closed { flow, .. } => close(&mut self.decoder, *flow as u32),
+            Found::Datagram(datagram) => self.take_datagram(datagram),
+            Found::Left { socket, client } => {
+                if let Some(connection) = self.peers.get(&(*socket, *client)) {
+                    close(&mut self.decoder, *connection);
+                }
+            }
             Found::Ended { .. } => {}
         }
+    }
+
+    fn take_datagram(&mut self, datagram: &Datagram<'_>) {
+        let next = FIRST_PEER + self.peers.len() as u32;
+        let key = (datagram.socket, datagram.client);
+        let connection = *self.peers.entry(key).or_insert(next);
+        if connection == next || self.decoder.totals(connection).is_none() {
+            self.decoder.open_datagrams_without_reads(connection, 0);
+        }
+        let segment = Segment {
+            connection,
+            direction: datagram.direction,
+            offset: 0,
+            time: datagram.time,
+            arrival: None,
+            filled: false,
+            call: 0,
+            pieces: &[Piece::Bytes(datagram.bytes), Piece::Hole(datagram.hole)],
+        };
+        self.decoder.push_datagram(&segment);
+        self.decoder.clear_events();
     }
 
     /// Closes every open connection.

@@ -27,8 +27,8 @@ struct Recorder {
 #[pymethods]
 impl Recorder {
     #[new]
-    fn new(py: Python<'_>, source: &str, options: Options) -> PyResult<Self> {
-        let options = options.parse(source)?;
+    fn new(py: Python<'_>, sources: Vec<String>, options: Options) -> PyResult<Self> {
+        let options = options.parse(sources)?;
         let engine = py.detach(|| Engine::start(options)).map_err(raise)?;
         Ok(Self {
             engine,
@@ -106,11 +106,11 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn parse(self, source: &str) -> Result<RecordOptions> {
+    pub(super) fn parse(self, sources: Vec<String>) -> Result<RecordOptions> {
         let hooks = self.hooks.as_deref().map(parse_hooks).transpose()?;
         let (hooks, attachment) = hooks.unwrap_or_default();
         Ok(RecordOptions {
-            source: SourceSpec::parse(source)?,
+            source: SourceSpec::parse_all(sources)?,
             hooks,
             attachment,
             fallback: self.fallback,
@@ -133,6 +133,7 @@ impl Options {
             statistics: self.statistics,
             drop_privileges: self.drop_privileges,
             live: self.live,
+            patient: false,
             names: None,
         })
     }
@@ -142,18 +143,42 @@ impl Options {
 #[derive(FromPyObject)]
 struct Selected {
     side: String,
-    ports: Vec<u16>,
+    ports: Ports,
     sockets: Vec<PathBuf>,
     pids: Vec<u32>,
     cgroups: Vec<PathBuf>,
     network_namespaces: Vec<String>,
 }
 
+/// Ports: a list of them, or `any`.
+#[derive(FromPyObject)]
+enum Ports {
+    Of(Vec<u16>),
+    Word(String),
+}
+
+impl Ports {
+    /// Returns the ports, and true for any.
+    fn parse(self) -> Result<(Vec<u16>, bool)> {
+        match self {
+            Self::Of(ports) => Ok((ports, false)),
+            Self::Word(word) if word == "any" => Ok((Vec::new(), true)),
+            Self::Word(found) => Err(Error::UnknownWord {
+                option: "ports",
+                found,
+                wanted: "a list of them, or `any`",
+            }),
+        }
+    }
+}
+
 impl Selected {
     fn parse(self) -> Result<Selection> {
+        let (ports, any_port) = self.ports.parse()?;
         Ok(Selection {
             side: parse_side(&self.side)?,
-            ports: self.ports,
+            ports,
+            any_port,
             sockets: self.sockets,
             pids: self.pids,
             cgroups: self.cgroups,

@@ -1,13 +1,13 @@
 //! Bindings of `top`: a recording that is only counted, one interval after the other.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use membench_analysis::top::Top as Counter;
-use membench_capture::{RecordOptions, Recorder as Engine};
+use membench_analysis::top::{Intervals, Top as Counter};
+use membench_capture::{RecordOptions, Recorder as Engine, SourceSpec};
 use membench_decode::privacy::Names;
 
 use super::capture::{Options, seconds};
@@ -18,15 +18,17 @@ struct Top {
     engine: Engine,
     counter: Mutex<Counter>,
     names: Option<Names>,
+    /// For a stored source, whose own times count: how far it was counted.
+    stored: Option<Mutex<Intervals>>,
 }
 
 #[pymethods]
 impl Top {
     #[new]
-    #[pyo3(signature = (source, options, *, keys, remember))]
+    #[pyo3(signature = (sources, options, *, keys, remember))]
     fn new(
         py: Python<'_>,
-        source: &str,
+        sources: Vec<String>,
         options: Options,
         keys: usize,
         remember: bool,
@@ -34,17 +36,48 @@ impl Top {
         let names = remember.then(Names::default);
         let options = RecordOptions {
             names: names.clone(),
-            ..options.parse(source)?
+            ..options.parse(sources)?
         };
         // Only memcached itself knows how many lines of its log it dropped.
         let options = RecordOptions {
             statistics: options.source.is_log(),
+            patient: true,
             ..options
         };
+        let is_stored = matches!(options.source, SourceSpec::Files(_) | SourceSpec::Log(_));
         Ok(Self {
             engine: py.detach(|| Engine::start(options)).map_err(raise)?,
             counter: Mutex::new(Counter::new(keys)),
             names,
+            stored: is_stored.then(Mutex::default),
+        })
+    }
+
+    /// True for a stored source, whose own times count.
+    #[getter]
+    fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// Counts the events of the next interval of a stored source, for at most this time. Returns true once the interval
+    /// is over, false once the source has ended and all are counted, and nothing if it takes longer.
+    fn count_stored(
+        &self,
+        py: Python<'_>,
+        interval_s: f64,
+        timeout_s: f64,
+    ) -> PyResult<Option<bool>> {
+        let (interval, patience) = (seconds(interval_s)?, seconds(timeout_s)?);
+        let done = py.detach(|| self.count_interval(interval, Instant::now() + patience));
+        py.check_signals()?;
+        Ok(done)
+    }
+
+    /// Returns the time of a stored source that was counted so far, s.
+    fn covered_s(&self) -> f64 {
+        self.stored.as_ref().map_or(0.0, |stored| {
+            let stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
+            stored.covered().as_secs_f64()
         })
     }
 
@@ -79,6 +112,31 @@ impl Top {
 impl Top {
     fn counter(&self) -> std::sync::MutexGuard<'_, Counter> {
         self.counter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_interval(&self, interval: Duration, until: Instant) -> Option<bool> {
+        let mut stored = self
+            .stored
+            .as_ref()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if stored.count(&mut self.counter(), interval) {
+                return Some(true);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            match self.engine.next_batch(left) {
+                Some(batch) => {
+                    let mut counter = self.counter();
+                    for (connection, client) in &batch.connections {
+                        counter.connect(*connection, *client);
+                    }
+                    stored.take(batch.events);
+                }
+                None if self.engine.done() => return Some(false),
+                None => return None,
+            }
+        }
     }
 
     fn count_until(&self, end: Instant) -> bool {

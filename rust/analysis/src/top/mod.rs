@@ -1,5 +1,6 @@
 //! Events → the hot keys, commands, busy clients and bandwidth of an interval, in constant memory.
 
+mod intervals;
 mod sketch;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use membench_event::{Command, Event, Outcome};
 
+pub use intervals::Intervals;
 pub use sketch::{Entry, Sketch};
 
 /// Number of clients that the sketch has room for.

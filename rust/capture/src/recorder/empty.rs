@@ -1,6 +1,11 @@
-//! A selection, and the listeners found for it → the reason why a recording has no connection in it.
+//! A selection, and what was found instead → the reason why a recording has no connection in it.
+
+use membench_decode::packet::{PortTraffic, Sightings};
 
 use crate::{Followed, Side};
+
+/// Most ports that are named.
+const MOST_NAMED: usize = 4;
 
 /// Explains why nothing was recorded. `listened` is true if anything listened where it was asked for.
 pub(crate) fn reason(followed: &Followed, listened: bool) -> String {
@@ -20,6 +25,54 @@ pub(crate) fn reason(followed: &Followed, listened: bool) -> String {
     }
 }
 
+/// Explains why nothing was recorded from `packets` packets, and names what there was instead.
+pub(crate) fn reason_of_packets(
+    followed: &Followed,
+    sightings: &Sightings,
+    packets: u64,
+) -> String {
+    let wanted = if followed.any_port {
+        "no memcached".to_owned()
+    } else {
+        format!("nothing of {}", places(followed))
+    };
+    if packets == 0 {
+        return format!("{wanted} was captured: there is no packet");
+    }
+    let mut found: Vec<String> = sightings
+        .ports()
+        .iter()
+        .take(MOST_NAMED)
+        .map(describe_port)
+        .collect();
+    let encapsulations = sightings.encapsulations();
+    found.extend(encapsulations.map(|(kind, count)| format!("{count} inside {}", kind.name())));
+    if found.is_empty() {
+        found.push("neither TCP nor UDP".to_owned());
+    }
+    format!(
+        "{wanted} was captured; of {packets} packets: {}",
+        found.join(", ")
+    )
+}
+
+fn describe_port(traffic: &PortTraffic) -> String {
+    let &PortTraffic {
+        port,
+        is_udp,
+        packets,
+        bytes,
+        is_memcached,
+    } = traffic;
+    let kind = if is_udp { "UDP port" } else { "port" };
+    let like = if is_memcached {
+        ", which looks like memcached"
+    } else {
+        ""
+    };
+    format!("{packets} of {kind} {port} ({bytes} B{like})")
+}
+
 /// Lists ports and paths as one would say them.
 fn places(followed: &Followed) -> String {
     let ports = followed.ports.iter().map(|port| format!("port {port}"));
@@ -32,6 +85,7 @@ fn narrowed(followed: &Followed) -> &'static str {
     let Followed {
         side: _,
         ports: _,
+        any_port: _,
         sockets: _,
         pids,
         pid_namespace: _,

@@ -156,7 +156,8 @@ impl Recorder {
                 options.sample,
                 description.anchor,
                 stop.clone(),
-            ),
+            )
+            .patient(options.patient && !description.is_live()),
             guards: Guards::new(limits),
             status: status.clone(),
             stop: stop.clone(),

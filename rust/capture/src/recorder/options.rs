@@ -67,6 +67,8 @@ pub struct RecordOptions {
     pub drop_privileges: bool,
     /// True if events are also handed to a live consumer.
     pub live: bool,
+    /// True if a stored source waits for the live consumer instead of dropping events.
+    pub patient: bool,
     /// Memory of keys in plaintext, for the operator's terminal.
     pub names: Option<Names>,
 }
@@ -94,6 +96,7 @@ impl RecordOptions {
             statistics: true,
             drop_privileges: false,
             live: false,
+            patient: false,
             names: None,
         }
     }
@@ -119,6 +122,12 @@ impl RecordOptions {
     pub(crate) fn check(&self) -> Result<()> {
         if self.source.is_log() {
             return self.check_for_log();
+        }
+        let finds_by_content = matches!(self.source, SourceSpec::Files(_) | SourceSpec::Libpcap(_));
+        if self.selection.any_port && !finds_by_content {
+            return Err(Error::NotAnyPort {
+                origin: self.source.to_string(),
+            });
         }
         if self.source != SourceSpec::Sockets {
             self.check_for_packets()?;
@@ -154,7 +163,7 @@ impl RecordOptions {
 
     /// Refuses options that select servers, connections or hooks: a log comes from one server and uses no kernel program.
     fn check_for_log(&self) -> Result<()> {
-        let ports = !self.selection.ports.is_empty();
+        let ports = !self.selection.ports.is_empty() || self.selection.any_port;
         let hooks = self.hooks.is_some() || self.attachment.is_some();
         let option = first(&[
             (ports, Setting::Ports),
@@ -170,6 +179,7 @@ impl RecordOptions {
         let Selection {
             side,
             ports: _,
+            any_port: _,
             sockets,
             pids,
             cgroups,
@@ -239,7 +249,7 @@ mod tests {
             options.responses = Responses::Lengths;
         };
         let watch = SourceSpec::Watch("host:1".into());
-        let file = SourceSpec::File("x.pcap".into());
+        let file = SourceSpec::Files(vec!["x.pcap".into()]);
         for (source, change, is_fine) in [
             (SourceSpec::Sockets, pids, true),
             (SourceSpec::Sockets, tcx, false),

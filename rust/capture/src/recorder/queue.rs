@@ -36,11 +36,16 @@ pub(crate) fn queue(limit: usize) -> (Feed, Batches) {
 }
 
 impl Feed {
+    /// Returns true if a batch of this many events can be queued.
+    pub(crate) fn has_room(&self, events: usize) -> bool {
+        let queued = self.queued.load(Ordering::Relaxed);
+        queued == 0 || queued + events <= self.limit
+    }
+
     /// Queues a batch; false if the consumer lags too far behind, or is gone.
     pub(crate) fn push(&self, batch: Batch) -> bool {
         let events = batch.events.len();
-        let queued = self.queued.load(Ordering::Relaxed);
-        if queued > 0 && queued + events > self.limit {
+        if !self.has_room(events) {
             return false;
         }
         self.queued.fetch_add(events, Ordering::Relaxed);

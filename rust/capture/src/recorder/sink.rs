@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use membench_decode::log::LEFT_OUT;
 use membench_event::{Anchor, ConnectionRow, Event, OptionsTable, Sample};
@@ -15,11 +16,16 @@ use crate::recorder::stop::Stop;
 use crate::recorder::tally::Tally;
 use crate::source::decoded::Decoded;
 
+/// Interval at which a consumer that is waited for is looked at.
+const CONSUMER_TURN: Duration = Duration::from_millis(1);
+
 /// The destination of a recording's events.
 pub(crate) struct Sink {
     /// The profiles written, if any.
     pub(crate) profiles: Option<Profiles>,
     consumer: Option<Feed>,
+    /// True if the consumer is waited for.
+    is_patient: bool,
     sample: Sample,
     anchor: Anchor,
     stop: Stop,
@@ -50,6 +56,7 @@ impl Sink {
         Self {
             profiles,
             consumer,
+            is_patient: false,
             sample,
             anchor,
             stop,
@@ -63,6 +70,12 @@ impl Sink {
             latest_ns: anchor.monotonic_ns,
             write_error: None,
         }
+    }
+
+    /// Sets whether a consumer that lags behind is waited for: a stored source can wait.
+    #[must_use]
+    pub(crate) fn patient(self, is_patient: bool) -> Self {
+        Self { is_patient, ..self }
     }
 
     /// Takes what a source has decoded.
@@ -113,6 +126,10 @@ impl Sink {
             anchor: self.anchor,
             connections: new.iter().map(|row| (row.connection, row.client)).collect(),
         };
+        while self.is_patient && !consumer.has_room(events.len()) && !self.stop.token.is_cancelled()
+        {
+            std::thread::sleep(CONSUMER_TURN);
+        }
         if consumer.push(batch) {
             self.connections_sent += new.len();
         } else {
@@ -237,5 +254,37 @@ mod tests {
         take(5..10);
         assert_eq!(next(), Some(5));
         assert_eq!((sink.dropped(), sink.tally().events()), (2, 10));
+    }
+
+    #[test]
+    fn a_consumer_that_is_waited_for_loses_nothing_until_the_end() {
+        let (feed, batches) = queue(1);
+        let stop = Stop::default();
+        let all = events(&[0; 9]);
+        let mut sink = Sink::new(
+            None,
+            Some(feed),
+            Sample::default(),
+            Anchor::default(),
+            stop.clone(),
+        )
+        .patient(true);
+        let taken = std::thread::scope(|scope| {
+            let patience = Duration::from_mins(1);
+            let consumer = scope.spawn(move || {
+                let taken = (0..9).filter_map(|_| batches.next(patience)).count();
+                (taken, batches)
+            });
+            for event in &all {
+                sink.take(&decoded(std::slice::from_ref(event)));
+            }
+            consumer.join().unwrap()
+        });
+        assert_eq!((taken.0, sink.dropped()), (9, 0));
+        stop.ask(Ended::EndOfFile);
+        for event in &all {
+            sink.take(&decoded(std::slice::from_ref(event)));
+        }
+        assert_eq!(sink.dropped(), 8);
     }
 }

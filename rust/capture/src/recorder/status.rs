@@ -46,13 +46,13 @@ pub struct ServerStatus {
 pub struct Status {
     /// Its stage.
     pub state: State,
-    /// Time since it attached, s.
+    /// Time since it attached, s; of a stored source, the time that it covers so far.
     pub elapsed_s: f64,
     /// Events so far.
     pub events: u64,
     /// Requests so far: a multi-get is one.
     pub requests: u64,
-    /// Events per second, since the last status.
+    /// Events per second, since the last status; of a stored source, per second that it covers.
     pub events_per_s: f64,
     /// Connections so far.
     pub connections: usize,

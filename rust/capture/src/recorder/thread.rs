@@ -61,6 +61,8 @@ pub(crate) struct Progress {
 /// The counts of the last status.
 struct Reported {
     at: Instant,
+    /// The time that a stored source covered.
+    covered: Duration,
     events: u64,
     cpu_s: f64,
 }
@@ -78,6 +80,7 @@ impl Progress {
             looked: now,
             reported: Reported {
                 at: now,
+                covered: Duration::ZERO,
                 events: 0,
                 cpu_s,
             },
@@ -267,20 +270,28 @@ impl RecordingThread {
         let (events, requests) = (self.sink.tally().events(), self.requests());
         let Reported {
             at,
+            covered: covered_before,
             events: events_before,
             cpu_s: cpu_before,
         } = self.progress.reported;
+        // A stored source tells its own time, however fast it is read.
+        let covered = self.source.covered();
+        let elapsed = covered.unwrap_or_else(|| self.progress.started.elapsed());
         let seconds = now.duration_since(at).as_secs_f64();
+        let covered_s = covered.map(|covered| covered.saturating_sub(covered_before).as_secs_f64());
         let (connections, connections_open) = self.source.connection_counts();
         let lost = self.source.lost();
         let (bytes_written, dropped) = (self.sink.bytes_written(), self.sink.dropped());
         let pace = self.progress.pace.end_span();
-        let (started, cpu_at_start) = (self.progress.started, self.progress.cpu_at_start);
+        let cpu_at_start = self.progress.cpu_at_start;
+        let event_seconds = covered_s.unwrap_or(seconds);
         self.status.update(|status| {
-            status.elapsed_s = started.elapsed().as_secs_f64();
+            status.elapsed_s = elapsed.as_secs_f64();
             status.events = events;
             status.requests = requests;
-            status.events_per_s = ratio(events - events_before, 1) / seconds;
+            if event_seconds > 0.0 {
+                status.events_per_s = ratio(events - events_before, 1) / event_seconds;
+            }
             status.connections = connections;
             status.connections_open = connections_open;
             status.bytes_written = bytes_written;
@@ -293,6 +304,7 @@ impl RecordingThread {
         });
         self.progress.reported = Reported {
             at: now,
+            covered: covered.unwrap_or_default(),
             events,
             cpu_s,
         };
@@ -480,11 +492,16 @@ impl RecordingThread {
         }
     }
 
-    /// Explains why there is no connection, if the hooks saw none.
+    /// Explains why there is no connection, if hooks or packets showed none.
     fn why_empty(&self, ledger: &Ledger) -> Option<String> {
         let moved = ledger.request_bytes + ledger.response_bytes;
         let own = ledger.own_request_bytes + ledger.own_response_bytes;
         let is_empty = self.source.connections().is_empty() && moved == own;
+        if is_empty && let Some(sightings) = self.source.sightings() {
+            let packets = ledger.packets.map_or(0, |packets| packets.taken);
+            let reason = empty::reason_of_packets(&self.followed, sightings, packets);
+            return Some(reason);
+        }
         (is_empty && self.description.sees_reads()).then(|| {
             let listened = !self.status.get().servers.is_empty()
                 || !listeners::find(&self.followed).is_empty();

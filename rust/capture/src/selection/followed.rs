@@ -37,6 +37,8 @@ pub struct Followed {
     pub side: Side,
     /// Listening ports.
     pub ports: Vec<u16>,
+    /// True if packets of any port are looked at, and content tells which are memcached's; `ports` is then empty.
+    pub any_port: bool,
     /// Paths of UNIX-domain sockets, as they are bound.
     pub sockets: Vec<PathBuf>,
     /// Processes, in the pid namespace `pid_namespace`.

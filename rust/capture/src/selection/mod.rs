@@ -31,6 +31,8 @@ pub struct Selection {
     pub side: Side,
     /// Listening ports; with neither these nor paths, those of the processes, else memcached's own.
     pub ports: Vec<u16>,
+    /// True to find memcached by content, on any port. Only packets can be looked at so.
+    pub any_port: bool,
     /// Paths of UNIX-domain sockets, as the servers bind them; `@` begins an abstract name.
     pub sockets: Vec<PathBuf>,
     /// Processes, in the recorder's pid namespace.
@@ -57,7 +59,7 @@ impl Selection {
                 add_endpoints(*pid, &mut ports, &mut sockets)?;
             }
         }
-        if ports.is_empty() && sockets.is_empty() {
+        if ports.is_empty() && sockets.is_empty() && !self.any_port {
             ports.push(DEFAULT_PORT);
         }
         ports.sort_unstable();
@@ -65,6 +67,7 @@ impl Selection {
         Ok(Followed {
             side: self.side,
             ports,
+            any_port: self.any_port,
             sockets: checked_paths(sockets)?,
             pids: limited(Setting::Pids, &self.pids)?.to_vec(),
             pid_namespace: pid_namespace(),
@@ -84,18 +87,24 @@ impl fmt::Display for Selection {
         let Self {
             side,
             ports,
+            any_port,
             sockets,
             pids,
             cgroups,
             network_namespaces,
         } = self;
+        let ports = if *any_port {
+            "any".to_owned()
+        } else {
+            format!("{ports:?}")
+        };
         let side = match side {
             Side::Server => "[]".to_owned(),
             Side::Client => side.name().to_owned(),
         };
         let named = [
             ("side", side),
-            ("ports", format!("{ports:?}")),
+            ("ports", ports),
             ("sockets", format!("{sockets:?}")),
             ("processes", format!("{pids:?}")),
             ("control groups", format!("{cgroups:?}")),

@@ -49,6 +49,14 @@ pub enum Ends {
 }
 
 impl Announcement {
+    /// Announces a server's socket for datagrams that was found in packets.
+    pub(crate) fn of_datagrams(namespace: u32, client: SocketAddr, server: SocketAddr) -> Self {
+        Self {
+            is_udp: true,
+            ..Self::from_packets(namespace, client, server, false)
+        }
+    }
+
     /// Announces a TCP connection that was found in packets. Packets name no process.
     pub(crate) fn from_packets(
         namespace: u32,

@@ -58,6 +58,8 @@ pub(super) struct Streams<'a> {
     pub(super) sockets: &'a mut Sockets,
     /// The decoder of those connections.
     pub(super) decoder: &'a mut Decoder,
+    /// True if packets are recorded, which do not tell when a server reads.
+    pub(super) without_reads: bool,
 }
 
 /// The requests that each thread read last, until it has answered them.
@@ -181,7 +183,10 @@ impl Streams<'_> {
             peer,
         } = origin;
         let (connection, is_new) = self.sockets.datagram_connection(cookie, server, peer, time);
-        if is_new {
+        if is_new && self.without_reads {
+            self.decoder
+                .open_datagrams_without_reads(connection, server);
+        } else if is_new {
             self.decoder.open_datagrams(connection, server);
         }
         connection

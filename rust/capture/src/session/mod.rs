@@ -11,7 +11,7 @@ pub mod sockets;
 
 use membench_common::{Close, Datagram, Header, counter, kind};
 use membench_decode::Decoder;
-use membench_decode::packet::{Bytes, Found};
+use membench_decode::packet::{Bytes, Datagram as FoundDatagram, Found};
 use membench_event::{
     CloseSide, Direction, Event, Ledger, LossRow, OptionsTable, Piece, Segment, Server, Totals,
 };
@@ -192,7 +192,7 @@ impl Session {
         let is_client = self.sockets.side() == Side::Client;
         let is_named = header.kind == kind::DATAGRAM_REQUEST_NAMED;
         let thread = (cookie, datagram.thread);
-        let (datagrams, mut streams) = self.datagrams();
+        let (datagrams, mut streams) = self.datagrams(false);
         match segment.direction {
             _ if is_client => {
                 streams.push(origin, segment);
@@ -205,10 +205,12 @@ impl Session {
         }
     }
 
-    fn datagrams(&mut self) -> (&mut Datagrams, Streams<'_>) {
+    /// Returns the requests of datagrams that wait, and where datagrams go. `without_reads` is true for packets.
+    fn datagrams(&mut self, without_reads: bool) -> (&mut Datagrams, Streams<'_>) {
         let streams = Streams {
             sockets: &mut self.sockets,
             decoder: &mut self.decoder,
+            without_reads,
         };
         (&mut self.datagrams, streams)
     }
@@ -284,6 +286,13 @@ impl Session {
                 self.open_flow(flow, &socket, time);
             }
             Found::Bytes(bytes) => self.take_payload(&bytes),
+            Found::Datagram(datagram) => self.take_found_datagram(&datagram),
+            Found::Left { socket, client } => {
+                if let Some(connection) = self.sockets.forget_peer(socket, client) {
+                    self.close(connection);
+                    self.release_events();
+                }
+            }
             Found::Ended { flow, direction } => self.sockets.note_end(flow, side(direction)),
             Found::Closed {
                 flow,
@@ -291,6 +300,46 @@ impl Session {
                 orderly,
             } => self.close_flow(flow, time, orderly),
         }
+    }
+
+    fn take_found_datagram(&mut self, found: &FoundDatagram<'_>) {
+        let FoundDatagram {
+            socket,
+            client,
+            server,
+            direction,
+            time,
+            bytes,
+            hole,
+        } = *found;
+        let announcement = Announcement::of_datagrams(self.namespace, client, server);
+        let Role::Datagrams(server) = self.sockets.announce(socket, &announcement, time) else {
+            return;
+        };
+        let segment = Segment {
+            connection: 0,
+            direction,
+            offset: 0,
+            time,
+            arrival: None,
+            filled: false,
+            call: 0,
+            pieces: &pieces(bytes, hole),
+        };
+        let origin = Origin {
+            cookie: socket,
+            server,
+            peer: Some(client),
+        };
+        let (_, mut streams) = self.datagrams(true);
+        streams.push(origin, &segment);
+        self.release_events();
+    }
+
+    /// Releases the events of a connection without doubts.
+    fn release_events(&mut self) {
+        self.doubts.release(self.decoder.events());
+        self.decoder.clear_events();
     }
 
     fn open_flow(&mut self, flow: u64, socket: &Announcement, time: u64) {
@@ -311,7 +360,7 @@ impl Session {
             self.orphaned += length;
             return;
         };
-        let pieces = pieces(bytes);
+        let pieces = pieces(bytes.bytes, bytes.hole);
         let mut segment = Segment {
             connection: 0,
             direction: bytes.direction,
@@ -325,7 +374,7 @@ impl Session {
         let seen = self.sockets.count(role, bytes.direction, length);
         match role {
             Role::Own(_) => self.take_own(bytes.flow, &segment, seen),
-            // Packets of UDP are not followed.
+            // Numbers of connections are not those of sockets for datagrams.
             Role::Datagrams(_) => self.orphaned += length,
             Role::Connection(connection) => {
                 segment.connection = connection;
@@ -430,7 +479,7 @@ impl Session {
     /// Closes every connection that is still open; its last events can be taken then. `now` is the time on the packets'
     /// clock, ns.
     pub(crate) fn end(&mut self, now: u64) {
-        let (datagrams, mut streams) = self.datagrams();
+        let (datagrams, mut streams) = self.datagrams(false);
         datagrams.end(&mut streams);
         for connection in self.decoder.open_connections() {
             self.doubts.end(&self.decoder, connection, now);
@@ -512,13 +561,13 @@ fn segment<'a>(header: &Header, direction: Direction, pieces: &'a [Piece<'a>]) -
 }
 
 /// Returns payload as the decoder takes it.
-fn pieces<'a>(bytes: &Bytes<'a>) -> SmallVec<[Piece<'a>; 2]> {
+fn pieces(bytes: &[u8], hole: u32) -> SmallVec<[Piece<'_>; 2]> {
     let mut pieces = SmallVec::new();
-    if !bytes.bytes.is_empty() {
-        pieces.push(Piece::Bytes(bytes.bytes));
+    if !bytes.is_empty() {
+        pieces.push(Piece::Bytes(bytes));
     }
-    if bytes.hole > 0 {
-        pieces.push(Piece::Hole(bytes.hole));
+    if hole > 0 {
+        pieces.push(Piece::Hole(hole));
     }
     pieces
 }

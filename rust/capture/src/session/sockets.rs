@@ -163,6 +163,11 @@ impl Sockets {
         (connection, true)
     }
 
+    /// Forgets a peer of a socket for datagrams, and returns its connection. Its next datagram opens another one.
+    pub(crate) fn forget_peer(&mut self, cookie: u64, peer: SocketAddr) -> Option<u32> {
+        self.peers.remove(&(cookie, Some(peer)))
+    }
+
     fn client(&mut self, namespace: u32, host: Option<IpAddr>) -> u32 {
         let next = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
         *self.clients.entry((namespace, host)).or_insert(next)

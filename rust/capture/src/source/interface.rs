@@ -351,7 +351,7 @@ impl Feed for Interface {
             dropped: self.dropped(),
             unreadable: self.unreadable(),
             malformed: self.malformed,
-            is_damaged: false,
+            damaged: 0,
         }
     }
 }

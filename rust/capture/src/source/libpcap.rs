@@ -12,7 +12,7 @@ use crate::selection::namespaces;
 use crate::source::packets::{Feed, FeedLosses, TIME_BASIS};
 use crate::source::{Clock, Description};
 use crate::sys::pcap::{Handle, OpenOptions, PcapError};
-use crate::{Error, Result, SourceSpec, clock};
+use crate::{Error, Followed, Result, SourceSpec, clock};
 
 /// Nothing is cut off a packet.
 const SNAPLEN: u32 = 256 << 10;
@@ -22,6 +22,8 @@ const TIMEOUT_MS: u16 = 10;
 const ROOM: u32 = 4;
 /// The smallest buffer that holds some packets, bytes, and the largest that libpcap accepts.
 const BUFFERS: (u32, u32) = (2 << 20, 1 << 30);
+/// Accepts packets behind MPLS labels.
+const LABELS: &str = "ether proto 0x8847 or ether proto 0x8848";
 
 /// A live capture.
 pub(crate) struct Libpcap {
@@ -41,8 +43,8 @@ pub(crate) struct Libpcap {
 }
 
 impl Libpcap {
-    /// Opens an interface, or `any`, for packets of these ports.
-    pub(crate) fn open(interface: &str, ports: &[u16], buffer_bytes: u32) -> Result<Self> {
+    /// Opens an interface, or `any`, for packets of the followed ports.
+    pub(crate) fn open(interface: &str, followed: &Followed, buffer_bytes: u32) -> Result<Self> {
         let buffer_bytes = buffer_bytes
             .saturating_mul(ROOM)
             .clamp(BUFFERS.0, BUFFERS.1);
@@ -59,11 +61,13 @@ impl Libpcap {
             path: PathBuf::from(interface),
             number,
         })?;
-        let plain = plain_filter(ports);
-        // Not every link type knows tags.
-        handle
-            .filter(&tagged(&plain))
-            .or_else(|_| handle.filter(&plain))
+        // Not every link type knows tags and labels.
+        let mut filters = filters(followed).into_iter();
+        let most = filters.next().unwrap_or_default();
+        filters
+            .fold(handle.filter(&most), |done, filter| {
+                done.or_else(|_| handle.filter(&filter))
+            })
             .map_err(failed)?;
         let version = handle.version();
         let drops = handle.drops().unwrap_or_default();
@@ -163,6 +167,19 @@ impl Feed for Libpcap {
     }
 }
 
+/// Filters for the followed ports, the most complete one first.
+fn filters(followed: &Followed) -> Vec<String> {
+    if followed.any_port {
+        return vec![String::new()];
+    }
+    let plain = plain_filter(&followed.ports);
+    let tunnels = tunnels(&followed.ports);
+    let all = format!("{plain} or {tunnels}");
+    let labelled = format!("{all} or {LABELS}");
+    let tagged = format!("{labelled} or {}", behind_tags(&all));
+    vec![tagged, labelled, all, plain]
+}
+
 /// Accepts TCP and UDP of the ports, and IPv6 packets whose transport header follows extension headers.
 fn plain_filter(ports: &[u16]) -> String {
     let ports: Vec<String> = ports.iter().map(|port| format!("port {port}")).collect();
@@ -173,9 +190,39 @@ fn plain_filter(ports: &[u16]) -> String {
     )
 }
 
-/// Accepts what `plain` does, also after one or two VLAN tags.
-fn tagged(plain: &str) -> String {
-    format!("{plain} or (vlan and ({plain} or (vlan and {plain})))")
+/// Accepts what `filter` does after one or two VLAN tags. It comes last: a tag moves what stands after it, too.
+fn behind_tags(filter: &str) -> String {
+    format!("(vlan and ({filter} or (vlan and ({filter}))))")
+}
+
+/// Accepts packets inside others. Those of VXLAN whose ports, at the usual place, are not ours are left out.
+/// The rest is told apart here.
+fn tunnels(ports: &[u16]) -> String {
+    // Offset of the Ethernet frame inside, from the UDP header.
+    const FRAME: u32 = 16;
+    let at = |offset: u32| FRAME + offset;
+    let is_ours = |offset: u32| {
+        let places = [at(offset), at(offset + 2)];
+        let each = ports
+            .iter()
+            .flat_map(|port| places.map(|place| format!("udp[{place}:2] = {port}")));
+        each.collect::<Vec<_>>().join(" or ")
+    };
+    let (kind, four, next) = (at(12), at(14), at(20));
+    let inside = format!(
+        "(udp[{kind}:2] = 0x0800 and (udp[{four}] != 0x45 or {})) or \
+         (udp[{kind}:2] = 0x86dd and ((udp[{next}] != 6 and udp[{next}] != 17) or {})) or \
+         (udp[{kind}:2] != 0x0800 and udp[{kind}:2] != 0x86dd)",
+        is_ours(34),
+        is_ours(54),
+    );
+    let vxlan = "(udp dst port 4789 or udp dst port 8472)";
+    let others = "udp dst port 4790 or udp dst port 6081 or udp dst port 6635";
+    format!(
+        "(ip and {vxlan} and ({inside})) or (ip6 and {vxlan}) or {others} or \
+         ip proto 47 or ip proto 4 or ip proto 41 or ip proto 97 or ip proto 137 or \
+         ip6 proto 47 or ip6 proto 4 or ip6 proto 41 or ip6 proto 97 or ip6 proto 137"
+    )
 }
 
 fn failure(interface: &str, error: PcapError) -> Error {

@@ -1,7 +1,7 @@
 //! Kernel hooks, packets, or memcached's own log → decoded events, by one contract.
 
 pub(crate) mod decoded;
-pub(crate) mod file;
+pub(crate) mod files;
 #[cfg(feature = "ebpf")]
 pub(crate) mod frames;
 #[cfg(feature = "ebpf")]
@@ -19,9 +19,11 @@ pub(crate) mod sockets {
     pub(crate) mod record;
 }
 pub(crate) mod spec;
+pub(crate) mod stored;
 
 use std::time::Duration;
 
+use membench_decode::packet::Sightings;
 use membench_decode::{Decoder, privacy::KeyHasher};
 use membench_event::{Anchor, Class, ConnectionRow, Failure, Ledger, LossRow};
 use serde_json::Value;
@@ -32,7 +34,7 @@ use crate::recorder::recording::Difference;
 use crate::recorder::status::ServerStatus;
 use crate::selection::namespaces;
 use crate::session::{Session, peer::OpenBefore, peer::OwnAddresses, sockets::Sockets};
-use crate::source::{decoded::Decoded, file::File, log::LogSource, packets::Packets};
+use crate::source::{decoded::Decoded, files::Files, log::LogSource, packets::Packets};
 use crate::{Error, Facts, Followed, RecordOptions, Result, Side, SourceSpec, clock};
 
 #[cfg(feature = "pcap")]
@@ -54,8 +56,8 @@ pub(crate) enum Source {
     /// Packets of an interface, by libpcap.
     #[cfg(feature = "pcap")]
     Libpcap(Box<Packets<Libpcap>>),
-    /// Packets of a capture file.
-    File(Box<Packets<File>>),
+    /// Packets of capture files.
+    Files(Box<Packets<Files>>),
     /// memcached's own log.
     Log(Box<LogSource>),
 }
@@ -70,7 +72,7 @@ macro_rules! each {
             Source::Interface($source) => $call,
             #[cfg(feature = "pcap")]
             Source::Libpcap($source) => $call,
-            Source::File($source) => $call,
+            Source::Files($source) => $call,
             Source::Log($source) => $call,
         }
     };
@@ -220,6 +222,30 @@ impl Source {
         each!(self, source => source.end(sink))
     }
 
+    /// Returns what there was that is not followed, if packets were looked at.
+    pub(crate) fn sightings(&self) -> Option<&Sightings> {
+        match self {
+            #[cfg(feature = "ebpf")]
+            Self::Sockets(_) => None,
+            #[cfg(feature = "ebpf")]
+            Self::Interface(source) => Some(source.sightings()),
+            #[cfg(feature = "pcap")]
+            Self::Libpcap(source) => Some(source.sightings()),
+            Self::Files(source) => Some(source.sightings()),
+            Self::Log(_) => None,
+        }
+    }
+
+    /// Returns the time that a stored source covers so far, by its own times.
+    pub(crate) fn covered(&self) -> Option<Duration> {
+        match self {
+            Self::Files(source) => Some(source.covered()),
+            Self::Log(source) => source.covered(),
+            #[cfg(any(feature = "ebpf", feature = "pcap"))]
+            _ => None,
+        }
+    }
+
     /// Returns the losses so far.
     pub(crate) fn lost(&self) -> Lost {
         each!(self, source => source.lost())
@@ -254,7 +280,7 @@ impl Source {
             Self::Interface(source) => source.session(),
             #[cfg(feature = "pcap")]
             Self::Libpcap(source) => source.session(),
-            Self::File(source) => source.session(),
+            Self::Files(source) => source.session(),
             Self::Log(_) => return None,
         })
     }
@@ -303,10 +329,10 @@ pub(crate) fn open(setup: Setup<'_>) -> Result<(Source, Description)> {
         SourceSpec::Sockets => open_sockets(setup),
         SourceSpec::Interface(name) => open_interface(name, setup),
         SourceSpec::Libpcap(name) => open_libpcap(name, setup),
-        SourceSpec::File(path) => {
-            let file = File::open(path, options.duration)?;
-            let (packets, description) = Packets::new(file, setup);
-            Ok((Source::File(Box::new(packets)), description))
+        SourceSpec::Files(paths) => {
+            let files = Files::open(paths)?;
+            let (packets, description) = Packets::new(files, setup);
+            Ok((Source::Files(Box::new(packets)), description))
         }
         SourceSpec::Watch(_) | SourceSpec::Log(_) => {
             let (log, description) = LogSource::open(options, setup.hasher)?;
@@ -346,8 +372,7 @@ fn open_interface(name: &str, setup: Setup<'_>) -> Result<(Source, Description)>
 
 #[cfg(feature = "pcap")]
 fn open_libpcap(name: &str, setup: Setup<'_>) -> Result<(Source, Description)> {
-    let ports = &setup.followed.ports;
-    let libpcap = Libpcap::open(name, ports, setup.options.ring_bytes)?;
+    let libpcap = Libpcap::open(name, setup.followed, setup.options.ring_bytes)?;
     let (packets, description) = Packets::new(libpcap, setup);
     Ok((Source::Libpcap(Box::new(packets)), description))
 }

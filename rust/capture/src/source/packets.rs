@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use membench_decode::packet::{Flows, Limits, Packet};
-use membench_event::{ConnectionRow, Ledger, LossRow, ratio};
+use membench_decode::packet::{Clock, Flows, Limits, Packet, Ports, Sightings};
+use membench_event::{ConnectionRow, Ledger, LossRow, Packets as PacketCounts, ratio};
 
 use crate::recorder::end::Ended;
 use crate::recorder::inquiry::Inquiry;
@@ -61,8 +61,8 @@ pub(crate) struct FeedLosses {
     pub(crate) unreadable: u64,
     /// Records that break a rule of the rings' format.
     pub(crate) malformed: u64,
-    /// True if a file cannot be read to its end.
-    pub(crate) is_damaged: bool,
+    /// Number of files that cannot be read to their end.
+    pub(crate) damaged: u64,
 }
 
 /// A packet source that is open.
@@ -71,6 +71,12 @@ pub(crate) struct Packets<F> {
     flows: Flows,
     session: Session,
     buffer_bytes: u64,
+    /// The packets' clock.
+    clock: Clock,
+    /// Length of the part of stored packets that is taken, by their times.
+    duration: Option<Duration>,
+    /// True once a stored packet was later than `duration`.
+    is_past: bool,
     /// Time of the first packet, ns.
     first: Option<u64>,
     /// Time of the latest packet, ns.
@@ -84,7 +90,19 @@ impl<F: Feed> Packets<F> {
     pub(crate) fn new(mut feed: F, setup: Setup<'_>) -> (Self, Description) {
         let mut description = feed.describe();
         description.facts["server_time"] = SERVER_TIME.into();
-        let flows = Flows::new(&setup.followed.ports, Limits::default());
+        let followed = setup.followed;
+        let ports = if followed.any_port {
+            Ports::Any
+        } else {
+            Ports::Of(followed.ports.clone())
+        };
+        let flows = Flows::following(ports, Limits::default());
+        let (clock, duration) = if description.is_live() {
+            (Clock::default(), None)
+        } else {
+            let begun = description.anchor.monotonic_ns;
+            (Clock::starting_at(begun), setup.options.duration)
+        };
         let namespace = feed.namespace();
         // Packets tell of themselves whether a connection was open before.
         let session = setup.session(description.anchor, OpenBefore::default(), namespace);
@@ -93,6 +111,9 @@ impl<F: Feed> Packets<F> {
             flows,
             session,
             buffer_bytes: description.buffer_bytes,
+            clock,
+            duration,
+            is_past: false,
             first: None,
             latest: 0,
             taken: 0,
@@ -119,11 +140,23 @@ impl<F: Feed> Packets<F> {
 
     /// Takes the next packet; false if there is none.
     fn take(&mut self) -> bool {
+        if self.is_past {
+            return false;
+        }
         let Some(packet) = self.feed.next_packet() else {
             return false;
         };
+        let packet = Packet {
+            time: self.clock.place(packet.time),
+            ..packet
+        };
+        let first = *self.first.get_or_insert(packet.time);
+        let passed = Duration::from_nanos(packet.time.saturating_sub(first));
+        self.is_past = self.duration.is_some_and(|duration| passed > duration);
+        if self.is_past {
+            return false;
+        }
         self.taken += packet.bytes.len() as u64;
-        self.first.get_or_insert(packet.time);
         self.latest = self.latest.max(packet.time);
         let session = &mut self.session;
         self.flows
@@ -133,8 +166,12 @@ impl<F: Feed> Packets<F> {
 
     /// Advances the state that depends on time while no packet arrives.
     fn look(&mut self) -> Option<Ended> {
+        if self.is_past {
+            return Some(Ended::duration());
+        }
         let ended = self.feed.look();
         if let Some(now) = self.feed.now() {
+            let now = self.clock.place_now(now);
             let session = &mut self.session;
             self.flows
                 .advance_to(now.saturating_sub(BEHIND), &mut |found| {
@@ -162,9 +199,7 @@ impl<F: Feed> Packets<F> {
         self.flows.finish(&mut |found| session.take_found(&found));
         session.end(self.flows.now());
         session.hand_on(sink);
-        let first = self.first.unwrap_or(self.latest);
-        let span = Duration::from_nanos(self.latest.saturating_sub(first));
-        self.feed.now().is_none().then_some(span)
+        self.feed.now().is_none().then(|| self.covered())
     }
 
     pub(crate) fn lost(&self) -> Lost {
@@ -189,19 +224,33 @@ impl<F: Feed> Packets<F> {
             dropped,
             unreadable,
             malformed,
-            is_damaged,
+            damaged,
         } = self.feed.losses();
         let mut ledger = Ledger {
             packets_dropped: dropped,
             fragments: unfollowed.fragments,
             packets_unreadable: unfollowed.unreadable + unreadable,
             malformed,
-            file_damaged: is_damaged.into(),
-            packets: Some(self.flows.packets()),
+            file_damaged: damaged,
+            packets: Some(PacketCounts {
+                clock_steps: self.clock.steps(),
+                ..self.flows.packets()
+            }),
             ..self.session.ledger(self.counters(), 0)
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger
+    }
+
+    /// Returns what there was that is not followed.
+    pub(crate) fn sightings(&self) -> &Sightings {
+        self.flows.sightings()
+    }
+
+    /// Returns the time that the packets so far cover.
+    pub(crate) fn covered(&self) -> Duration {
+        let first = self.first.unwrap_or(self.latest);
+        Duration::from_nanos(self.latest.saturating_sub(first))
     }
 
     pub(crate) fn connections(&self) -> &[ConnectionRow] {
@@ -267,7 +316,7 @@ mod tests {
                 dropped: 1,
                 unreadable: 2,
                 malformed: 3,
-                is_damaged: true,
+                damaged: 1,
             }
         }
     }

@@ -1,10 +1,9 @@
 //! A source as typed → what it names on this machine.
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
+use std::{fmt, fs};
 
+use super::stored::{self, Kind, STDIN};
 use crate::{Error, Result};
 
 /// Folder in which the kernel lists interfaces.
@@ -13,11 +12,6 @@ const INTERFACES: &str = "/sys/class/net";
 const CAPTURES: [&str; 3] = [".pcap", ".pcapng", ".cap"];
 /// Endings that compression appends.
 const COMPRESSED: [&str; 3] = ["", ".gz", ".zst"];
-/// Beginnings of a stored log; `OK` is the server's answer to `watch`.
-const LOG_BEGINNINGS: [&[u8]; 4] = [b"ts=", b"skipped=", b"OK\r\n", b"OK\n"];
-/// Standard input.
-const STDIN: &str = "-";
-
 /// A source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceSpec {
@@ -27,8 +21,8 @@ pub enum SourceSpec {
     Interface(String),
     /// `pcap:NAME`: packets of an interface, or of `any`, through libpcap.
     Libpcap(String),
-    /// A capture file.
-    File(PathBuf),
+    /// Capture files, read as one; `-` is standard input.
+    Files(Vec<PathBuf>),
     /// `watch:HOST:PORT`: the log of a running memcached.
     Watch(String),
     /// A stored log of memcached's; `-` is standard input.
@@ -42,15 +36,54 @@ impl SourceSpec {
     ///
     /// The text has none of the known forms, or names an interface that does not exist.
     pub fn parse(text: &str) -> Result<Self> {
-        Self::parse_among(text, &interfaces())
+        Self::parse_among(text, &interfaces(), stored::kind_of_stdin)
     }
 
-    fn parse_among(text: &str, interfaces: &[String]) -> Result<Self> {
-        if text == STDIN || is_log(Path::new(text)) {
+    /// Parses several sources, which must be capture files.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or one of several is not a capture file.
+    pub fn parse_all(texts: Vec<String>) -> Result<Self> {
+        if let [text] = texts.as_slice() {
+            return Self::parse(text);
+        }
+        let mut paths = Vec::new();
+        for text in texts {
+            match Self::parse(&text)? {
+                Self::Files(one) if text != STDIN => paths.extend(one),
+                _ => return Err(Error::NotTogether { text }),
+            }
+        }
+        if paths.is_empty() {
+            let text = String::new();
+            return Err(Error::NotASource { text });
+        }
+        Ok(Self::Files(paths))
+    }
+
+    /// Parses a source. `kind_of_stdin` looks at standard input.
+    fn parse_among(
+        text: &str,
+        interfaces: &[String],
+        kind_of_stdin: impl Fn() -> Kind,
+    ) -> Result<Self> {
+        let is_interface = interfaces.iter().any(|known| known == text);
+        let kind = if text == STDIN {
+            Some(kind_of_stdin())
+        } else {
+            stored::kind_of(Path::new(text)).filter(|_| !is_interface)
+        };
+        let is_log = match kind {
+            Some(Kind::Text) => !is_named_as_capture(text),
+            Some(Kind::Unknown) => text == STDIN,
+            Some(Kind::Capture) | None => false,
+        };
+        if is_log {
             return Ok(Self::Log(text.into()));
         }
-        if text.contains('/') || is_named_as_capture(text) {
-            return Ok(Self::File(text.into()));
+        if kind.is_some() || text.contains('/') || is_named_as_capture(text) {
+            return Ok(Self::Files(vec![text.into()]));
         }
         match text.split_once(':') {
             Some(("ebpf", "any")) => Ok(Self::Sockets),
@@ -58,7 +91,7 @@ impl SourceSpec {
             Some(("pcap", "any")) => Ok(Self::Libpcap("any".to_owned())),
             Some(("pcap", name)) => interface(text, name, interfaces).map(Self::Libpcap),
             Some(("watch", address)) => server(text, address).map(Self::Watch),
-            _ if interfaces.iter().any(|known| known == text) => Ok(Self::Libpcap(text.to_owned())),
+            _ if is_interface => Ok(Self::Libpcap(text.to_owned())),
             _ => Err(Error::NotASource { text: text.into() }),
         }
     }
@@ -69,7 +102,7 @@ impl SourceSpec {
             Self::Sockets => "sockets",
             Self::Interface(_) => "interface",
             Self::Libpcap(_) => "libpcap",
-            Self::File(_) => "file",
+            Self::Files(_) => "file",
             Self::Watch(_) => "watch",
             Self::Log(_) => "log",
         }
@@ -89,7 +122,14 @@ impl fmt::Display for SourceSpec {
             Self::Interface(name) => write!(to, "ebpf:{name}"),
             Self::Libpcap(name) => write!(to, "pcap:{name}"),
             Self::Watch(address) => write!(to, "watch:{address}"),
-            Self::File(path) | Self::Log(path) => write!(to, "{}", path.display()),
+            Self::Log(path) => write!(to, "{}", path.display()),
+            Self::Files(paths) => {
+                let names: Vec<String> = paths
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect();
+                to.write_str(&names.join(" "))
+            }
         }
     }
 }
@@ -108,17 +148,6 @@ fn is_named_as_capture(text: &str) -> bool {
     let ends = |plain: &str| CAPTURES.iter().any(|ending| plain.ends_with(ending));
     let mut plain = COMPRESSED.iter().filter_map(|end| text.strip_suffix(end));
     plain.any(ends)
-}
-
-/// True if a file begins as memcached's log does; a file that cannot be read is reported when it is opened.
-fn is_log(path: &Path) -> bool {
-    let beginning = || -> io::Result<Vec<u8>> {
-        let mut read = Vec::new();
-        File::open(path)?.take(16).read_to_end(&mut read)?;
-        Ok(read)
-    };
-    path.is_file()
-        && beginning().is_ok_and(|read| LOG_BEGINNINGS.iter().any(|begin| read.starts_with(begin)))
 }
 
 fn interface(text: &str, name: &str, interfaces: &[String]) -> Result<String> {
@@ -150,7 +179,16 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<SourceSpec> {
-        SourceSpec::parse_among(text, &["eth0".to_owned(), "lo".to_owned()])
+        parse_with(text, Kind::Text)
+    }
+
+    /// Parses a source while standard input is of this kind.
+    fn parse_with(text: &str, stdin: Kind) -> Result<SourceSpec> {
+        SourceSpec::parse_among(text, &["eth0".to_owned(), "lo".to_owned()], || stdin)
+    }
+
+    fn file(path: &str) -> SourceSpec {
+        SourceSpec::Files(vec![path.into()])
     }
 
     #[test]
@@ -161,10 +199,10 @@ mod tests {
             ("pcap:any", SourceSpec::Libpcap("any".into())),
             ("pcap:lo", SourceSpec::Libpcap("lo".into())),
             ("eth0", SourceSpec::Libpcap("eth0".into())),
-            ("dump.pcap", SourceSpec::File("dump.pcap".into())),
-            ("dump.cap.zst", SourceSpec::File("dump.cap.zst".into())),
-            ("ebpf:x.pcapng", SourceSpec::File("ebpf:x.pcapng".into())),
-            ("./ebpf:any", SourceSpec::File("./ebpf:any".into())),
+            ("dump.pcap", file("dump.pcap")),
+            ("dump.cap.zst", file("dump.cap.zst")),
+            ("ebpf:x.pcapng", file("ebpf:x.pcapng")),
+            ("./ebpf:any", file("./ebpf:any")),
             (
                 "watch:10.0.0.7:11211",
                 SourceSpec::Watch("10.0.0.7:11211".into()),
@@ -204,19 +242,52 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_log_is_known_by_how_it_begins() {
+    fn what_is_stored_is_known_by_how_it_begins() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("today");
         let text = path.to_str().unwrap();
-        for (beginning, is_log) in [
-            (&b"ts=5.6 gid=1 type=item_get"[..], true),
-            (b"OK\r\nts=", true),
-            (b"skipped=4", true),
-            (b"something else", false),
+        let pcap = [&0xa1b2_c3d4_u32.to_le_bytes()[..], &[0; 20]].concat();
+        let zipped = |content: &[u8]| {
+            let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut zipped, content).unwrap();
+            zipped.finish().unwrap()
+        };
+        for (content, kind) in [
+            (b"ts=5.6 gid=1 type=item_get".to_vec(), "log"),
+            (b"OK\r\nts=".to_vec(), "log"),
+            (b"Trying 127.0.0.1...".to_vec(), "log"),
+            (b"ERROR\r\n".to_vec(), "log"),
+            (zipped(b"ts=5.6 gid=1 type=item_get"), "log"),
+            (pcap.clone(), "file"),
+            (zipped(&pcap), "file"),
+            (b"\x00\x01\x02".to_vec(), "file"),
+            (Vec::new(), "file"),
         ] {
-            fs::write(&path, beginning).unwrap();
-            assert_eq!(parse(text).unwrap().is_log(), is_log, "{beginning:?}");
+            fs::write(&path, &content).unwrap();
+            assert_eq!(parse(text).unwrap().kind(), kind, "{content:?}");
         }
+    }
+
+    #[test]
+    fn standard_input_is_known_by_how_it_begins() {
+        assert_eq!(parse_with("-", Kind::Capture).unwrap(), file("-"));
+        for kind in [Kind::Text, Kind::Unknown] {
+            let log = SourceSpec::Log("-".into());
+            assert_eq!(parse_with("-", kind).unwrap(), log);
+        }
+    }
+
+    #[test]
+    fn only_capture_files_are_read_together() {
+        let all = |texts: &[&str]| {
+            SourceSpec::parse_all(texts.iter().map(|text| (*text).to_owned()).collect())
+        };
+        let both = SourceSpec::Files(vec!["a.pcap".into(), "b.pcap".into()]);
+        assert_eq!(all(&["a.pcap", "b.pcap"]).unwrap(), both);
+        assert_eq!(both.to_string(), "a.pcap b.pcap");
+        let error = all(&["a.pcap", "ebpf:any"]).unwrap_err();
+        assert!(error.hint().is_some(), "{error}");
+        assert!(all(&[]).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub enum Line<'a> {
     Entry(Entry<'a>),
     /// Number of lines left out before this one because the reader was too slow.
     Skipped(u64),
-    /// An empty line, or the greeting in a stored log.
+    /// An empty line, the greeting in a stored log, or what telnet prints around it.
     Blank,
 }
 
@@ -100,7 +100,7 @@ struct Fields<'a> {
 /// Parses a line without its line feed; `None` if it is not memcached's.
 pub fn parse(line: &[u8]) -> Option<Line<'_>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.is_empty() || line == b"OK" {
+    if line.is_empty() || line == b"OK" || is_of_telnet(line) {
         return Some(Line::Blank);
     }
     if let Some(count) = line.strip_prefix(b"skipped=") {
@@ -118,6 +118,20 @@ pub fn parse(line: &[u8]) -> Option<Line<'_>> {
         },
     };
     Some(Line::Entry(entry))
+}
+
+/// True for a line of a session in which a person asks for the log.
+fn is_of_telnet(line: &[u8]) -> bool {
+    const LINES: [&[u8]; 7] = [
+        b"Trying ",
+        b"Connected to ",
+        b"Escape character is ",
+        b"Connection closed",
+        b"telnet> ",
+        b"watch ",
+        b"quit",
+    ];
+    LINES.iter().any(|start| line.starts_with(start))
 }
 
 fn action<'a>(kind: &[u8], fields: &Fields<'a>) -> Option<Action<'a>> {

@@ -22,6 +22,15 @@ pub enum Found<'a> {
     },
     /// Payload in order, or a gap.
     Bytes(Bytes<'a>),
+    /// A UDP datagram of a server or one of its clients.
+    Datagram(Datagram<'a>),
+    /// A client of datagrams has been silent, so that its open requests will not be answered.
+    Left {
+        /// Number of the server's socket.
+        socket: u64,
+        /// Address of the client.
+        client: SocketAddr,
+    },
     /// A direction has ended; everything before was handed on.
     Ended {
         /// Number of the connection.
@@ -61,4 +70,23 @@ pub struct Bytes<'a> {
     pub at_rest: bool,
     /// Time since the last payload in either direction, or since the first packet, ns.
     pub pause: u64,
+}
+
+/// A UDP datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// Number of the server's socket, which no connection has.
+    pub socket: u64,
+    /// Address that sends requests.
+    pub client: SocketAddr,
+    /// Address that sends responses.
+    pub server: SocketAddr,
+    /// Direction of the datagram.
+    pub direction: Direction,
+    /// Time of passage, ns.
+    pub time: u64,
+    /// Captured payload, frame header included.
+    pub bytes: &'a [u8],
+    /// Number of bytes after `bytes` that were not captured.
+    pub hole: u32,
 }

@@ -2,18 +2,21 @@
 //!
 //! The acknowledgement number of a segment shows what its sender had received. A response is therefore handed on after
 //! the requests that its sender had received, and a request after the responses. Bytes that were neither captured nor
-//! retransmitted are given up after [`GAP_TIMEOUT`].
+//! retransmitted are given up after [`GAP_TIMEOUT`]. For as long, segments wait for the handshake, which tells where both
+//! directions begin, and a connection that was reset for what was sent before.
 
 use std::net::SocketAddr;
 
 use membench_event::Direction;
 
+use super::content;
+use super::early::Early;
 use super::finding::{Bytes, Found};
 use super::headers::Tcp;
 use super::stream::{Payload, Repeated, Stream};
 
 /// Wait for bytes that the other side has received but the capture lacks, ns. Captures reorder packets by far less.
-const GAP_TIMEOUT: u64 = 100_000_000;
+pub(super) const GAP_TIMEOUT: u64 = 100_000_000;
 
 /// One connection being reassembled.
 #[derive(Debug)]
@@ -24,8 +27,14 @@ pub(super) struct Flow {
     /// Time of the first packet, ns.
     first_packet: u64,
     mid_stream: bool,
-    /// Sequence number of the client's SYN, if captured.
+    /// Sequence number of the client's SYN, if known.
     initial: Option<u32>,
+    /// Segments that wait for the handshake; `None` once both directions have begun.
+    early: Option<Early>,
+    /// Direction of the reset that ended the connection, and its time, ns.
+    reset: Option<(Direction, u64)>,
+    /// Judgement of the connection by what its client sends first.
+    judgement: Judgement,
     /// True once [`Found::Opened`] was emitted.
     announced: bool,
     request: Stream,
@@ -34,23 +43,45 @@ pub(super) struct Flow {
     blocked: Option<u64>,
     /// Time of the last payload, ns.
     active: u64,
+    /// Latest time of its packets, ns. They may be captured out of order.
+    latest: u64,
+}
+
+/// Judgement of a connection by its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// The client's first bytes tell if it speaks to a memcached.
+    Due,
+    /// It is followed: its server's port was asked for, or its content has told.
+    Followed,
+    /// It is another protocol's.
+    Foreign,
 }
 
 impl Flow {
     /// Starts a connection at its first packet.
-    pub(super) fn new(id: u64, client: SocketAddr, server: SocketAddr, tcp: &Tcp<'_>) -> Self {
+    pub(super) fn new(
+        id: u64,
+        (client, server): (SocketAddr, SocketAddr),
+        judgement: Judgement,
+        tcp: &Tcp<'_>,
+    ) -> Self {
         Self {
             id,
             client,
             server,
             first_packet: tcp.time,
-            mid_stream: !tcp.syn,
+            mid_stream: true,
             initial: None,
+            early: Some(Early::new(tcp.time)),
+            reset: None,
+            judgement,
             announced: false,
             request: Stream::default(),
             response: Stream::default(),
             blocked: None,
             active: tcp.time,
+            latest: tcp.time,
         }
     }
 
@@ -75,13 +106,21 @@ impl Flow {
     /// Memory of waiting segments, bytes.
     #[inline]
     pub(super) fn held(&self) -> usize {
-        self.request.held() + self.response.held()
+        let early = self.early.as_ref().map_or(0, Early::held);
+        self.request.held() + self.response.held() + early
     }
 
-    /// Start of the wait for bytes that one side has received but the capture lacks, ns; `None` if nothing waits.
+    /// True if something is due once time has passed: a handshake, bytes that one side has received but the capture
+    /// lacks, or the end of a connection that was reset.
     #[inline]
-    pub(super) fn blocked(&self) -> Option<u64> {
-        self.blocked
+    pub(super) fn waits(&self) -> bool {
+        self.blocked.is_some() || self.early.is_some() || self.reset.is_some()
+    }
+
+    /// True if it has turned out to be another protocol's.
+    #[inline]
+    pub(super) fn is_foreign(&self) -> bool {
+        self.judgement == Judgement::Foreign
     }
 
     /// True if both directions have ended.
@@ -90,8 +129,24 @@ impl Flow {
         self.request.complete() && self.response.complete()
     }
 
+    /// True if the connection was reset.
+    #[inline]
+    pub(super) fn was_reset(&self) -> bool {
+        self.reset.is_some()
+    }
+
+    /// True if the connection was reset long enough ago, at `now`, ns.
+    #[inline]
+    pub(super) fn is_reset_settled(&self, now: u64) -> bool {
+        self.reset
+            .is_some_and(|(_, time)| now.saturating_sub(time) >= GAP_TIMEOUT)
+    }
+
     /// True if the segment can only belong to a later connection with the same addresses.
     pub(super) fn is_reused_by(&self, direction: Direction, tcp: &Tcp<'_>) -> bool {
+        if let Some(early) = &self.early {
+            return tcp.syn && !early.may_follow(direction, tcp.sequence);
+        }
         if direction == Direction::Request && tcp.syn {
             return self.initial != Some(tcp.sequence)
                 && (self.initial.is_some() || self.announced);
@@ -136,9 +191,41 @@ impl Flow {
         tcp: &Tcp<'_>,
         emit: &mut impl FnMut(Found<'_>),
     ) -> Repeated {
-        if direction == Direction::Request && tcp.syn {
-            self.initial = Some(tcp.sequence);
+        let Some(early) = &mut self.early else {
+            return self.take_in_order(direction, tcp, emit);
+        };
+        early.keep(direction, tcp);
+        if early.is_complete() {
+            self.begin(tcp.time, emit)
+        } else {
+            Repeated::default()
         }
+    }
+
+    /// Begins both directions where the segments so far say, and takes these.
+    fn begin(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) -> Repeated {
+        let mut repeated = Repeated::default();
+        let Some(early) = self.early.take() else {
+            return repeated;
+        };
+        self.initial = early.initial();
+        self.mid_stream = self.initial.is_none() && !early.has_answered();
+        for direction in [Direction::Request, Direction::Response] {
+            if let Some(origin) = early.origin(direction) {
+                self.stream_mut(direction).start(origin);
+            }
+        }
+        early.each(|direction, tcp| repeated.add(self.take_in_order(direction, tcp, emit)));
+        self.advance(now, emit);
+        repeated
+    }
+
+    fn take_in_order(
+        &mut self,
+        direction: Direction,
+        tcp: &Tcp<'_>,
+        emit: &mut impl FnMut(Found<'_>),
+    ) -> Repeated {
         let first = tcp.sequence.wrapping_add(tcp.syn.into());
         self.stream_mut(direction).start(first);
         let other = self.stream_mut(other(direction));
@@ -172,7 +259,7 @@ impl Flow {
         payload: Payload<'_>,
         emit: &mut impl FnMut(Found<'_>),
     ) -> Repeated {
-        let turn = payload.needs <= self.stream(other(direction)).next();
+        let turn = self.stream(other(direction)).reaches(payload.needs);
         if turn && self.stream(direction).continues(position, payload.length) {
             self.hand_on(direction, payload, emit);
             return Repeated::default();
@@ -187,6 +274,10 @@ impl Flow {
         emit: &mut impl FnMut(Found<'_>),
     ) {
         let Payload { bytes, length, .. } = payload;
+        if self.judgement != Judgement::Followed && !self.judge(direction, bytes) {
+            self.stream_mut(direction).hand_on(length, payload.time);
+            return;
+        }
         self.announce(payload.time, emit);
         let (own, peer) = (self.stream(direction), self.stream(other(direction)));
         let received = own.acknowledged().is_none_or(|known| known >= own.next());
@@ -208,6 +299,19 @@ impl Flow {
         self.active = self.active.max(time);
     }
 
+    /// Judges a connection by its first payload: memcached's clients speak first. Returns true if it is followed.
+    fn judge(&mut self, direction: Direction, bytes: &[u8]) -> bool {
+        let is_ours = self.judgement == Judgement::Due
+            && direction == Direction::Request
+            && content::begins_requests(bytes);
+        self.judgement = if is_ours {
+            Judgement::Followed
+        } else {
+            Judgement::Foreign
+        };
+        is_ours
+    }
+
     fn announce(&mut self, time: u64, emit: &mut impl FnMut(Found<'_>)) {
         if !self.announced {
             self.announced = true;
@@ -227,6 +331,7 @@ impl Flow {
 
     /// Hands on all payload that is in order, and sets the start of the wait for the rest.
     fn advance(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
+        self.latest = self.latest.max(now);
         let mut moved = false;
         while let Some(direction) = self.next_direction() {
             let next = self.stream_mut(direction).take();
@@ -238,9 +343,9 @@ impl Flow {
         if !self.lacks_received_bytes() {
             self.blocked = None;
         } else if moved {
-            self.blocked = Some(now);
+            self.blocked = Some(self.latest);
         } else {
-            self.blocked.get_or_insert(now);
+            self.blocked.get_or_insert(self.latest);
         }
     }
 
@@ -249,8 +354,8 @@ impl Flow {
     fn next_direction(&mut self) -> Option<Direction> {
         let (request, response) = (self.request.ready(), self.response.ready());
         match (request, response) {
-            (Some(needs), _) if needs <= self.response.next() => Some(Direction::Request),
-            (_, Some(needs)) if needs <= self.request.next() => Some(Direction::Response),
+            (Some(needs), _) if self.response.reaches(needs) => Some(Direction::Request),
+            (_, Some(needs)) if self.request.reaches(needs) => Some(Direction::Response),
             (Some(_), Some(_)) => Some(Direction::Request),
             _ => None,
         }
@@ -267,6 +372,13 @@ impl Flow {
 
     /// Gives up missing bytes one gap after another while the wait for them exceeds [`GAP_TIMEOUT`].
     pub(super) fn give_up_late(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
+        if self
+            .early
+            .as_ref()
+            .is_some_and(|early| now.saturating_sub(early.since()) >= GAP_TIMEOUT)
+        {
+            self.begin(now, emit);
+        }
         while self
             .blocked
             .is_some_and(|since| now.saturating_sub(since) >= GAP_TIMEOUT)
@@ -285,10 +397,16 @@ impl Flow {
         now: u64,
         emit: &mut impl FnMut(Found<'_>),
     ) -> bool {
+        if self.early.is_some() {
+            self.begin(now, emit);
+            return true;
+        }
         let Some((direction, end)) = self.first_gap(all) else {
             return false;
         };
-        self.skip(direction, end, now, emit);
+        if !self.stream_mut(direction).suppose_end(end) {
+            self.skip(direction, end, now, emit);
+        }
         self.advance(now, emit);
         true
     }
@@ -316,6 +434,11 @@ impl Flow {
     /// Gives up the bytes of a direction before position `end` and emits the gap as payload of no bytes.
     fn skip(&mut self, direction: Direction, end: u64, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         if self.stream_mut(direction).skip_to(end) == 0 {
+            return;
+        }
+        if self.judgement != Judgement::Followed {
+            // Without its first bytes, nothing tells whose it is.
+            self.judgement = Judgement::Foreign;
             return;
         }
         self.announce(now, emit);
@@ -351,38 +474,38 @@ impl Flow {
     pub(super) fn finish(&mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         while self.give_up(true, now, emit) {}
         for direction in [Direction::Request, Direction::Response] {
-            if let Some(received) = self.stream(direction).acknowledged() {
-                self.skip(direction, received, now, emit);
+            let stream = self.stream_mut(direction);
+            match stream.acknowledged() {
+                // A single number after the last byte was that of a FIN.
+                Some(received) if received == stream.next() + 1 => stream.end_at(received - 1),
+                Some(received) => self.skip(direction, received, now, emit),
+                None => {}
             }
         }
     }
 
-    /// Takes a reset: hands on or gives up all that waits, then ends the direction of its sender.
-    pub(super) fn reset_by(
-        &mut self,
-        direction: Direction,
-        now: u64,
-        emit: &mut impl FnMut(Found<'_>),
-    ) {
-        self.finish(now, emit);
-        if self.announced && !self.stream(direction).ended {
-            emit(Found::Ended {
-                flow: self.id,
-                direction,
-            });
-        }
+    /// Takes a reset. What was sent before it may still be captured.
+    pub(super) fn reset_by(&mut self, direction: Direction, now: u64) {
+        self.reset.get_or_insert((direction, now));
     }
 
     /// Closes the connection after handing on or giving up all that waits.
     pub(super) fn close(mut self, now: u64, emit: &mut impl FnMut(Found<'_>)) {
         self.finish(now, emit);
-        if self.announced {
-            emit(Found::Closed {
-                flow: self.id,
-                time: now,
-                orderly: self.over(),
-            });
+        if !self.announced {
+            return;
         }
+        let flow = self.id;
+        if let Some((direction, _)) = self.reset
+            && !self.stream(direction).ended
+        {
+            emit(Found::Ended { flow, direction });
+        }
+        emit(Found::Closed {
+            flow,
+            time: self.reset.map_or(now, |(_, time)| time),
+            orderly: self.over(),
+        });
     }
 }
 

@@ -7,9 +7,9 @@ use super::headers::Tcp;
 /// Largest window that TCP allows, bytes. Sequence numbers farther apart belong to different connections.
 const LARGEST_WINDOW: u32 = 1 << 30;
 /// Largest window seen in practice, bytes.
-const USUAL_WINDOW: u32 = 64 << 20;
+pub(super) const USUAL_WINDOW: u32 = 64 << 20;
 /// Memory that a waiting segment takes beside its payload, bytes.
-const OVERHEAD: usize = 96;
+pub(super) const OVERHEAD: usize = 96;
 /// Number of recent packets that a new one is compared with, to find copies.
 const REMEMBERED: usize = 8;
 
@@ -52,8 +52,15 @@ pub(super) struct Waiting {
 pub(super) struct Repeated {
     /// Bytes that had been captured before.
     pub(super) bytes: u64,
-    /// True if a later segment had been captured before.
-    pub(super) out_of_order: bool,
+    /// Number of segments before which a later one had been captured.
+    pub(super) out_of_order: u64,
+}
+
+impl Repeated {
+    pub(super) fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.out_of_order += other.out_of_order;
+    }
 }
 
 /// One direction of a connection.
@@ -84,6 +91,8 @@ pub(super) struct Stream {
     pub(super) calls: u32,
     /// True once the end of the direction was emitted.
     pub(super) ended: bool,
+    /// True if one acknowledged sequence number after the last byte is taken for that of a FIN which was not captured.
+    is_end_supposed: bool,
 }
 
 impl Stream {
@@ -177,10 +186,28 @@ impl Stream {
         false
     }
 
-    /// Sets the end of the direction to this position, unless it is known already.
+    /// Sets the end of the direction to this position, unless it is known already. What was acknowledged beyond it was
+    /// the FIN.
     #[inline]
     pub(super) fn end_at(&mut self, position: u64) {
-        self.end.get_or_insert(position);
+        let end = *self.end.get_or_insert(position);
+        self.acknowledged = self.acknowledged.map(|known| known.min(end));
+    }
+
+    /// True if everything before a position was handed on or given up. A FIN counts as handed on with the last byte.
+    #[inline]
+    pub(super) fn reaches(&self, position: u64) -> bool {
+        self.next >= position
+            || self.complete()
+            || (self.is_end_supposed && position == self.next + 1)
+    }
+
+    /// Takes the single sequence number before `position` for that of a FIN, if nothing was captured from there on.
+    pub(super) fn suppose_end(&mut self, position: u64) -> bool {
+        let is_possible =
+            position == self.next + 1 && self.waiting.is_empty() && !self.is_end_supposed;
+        self.is_end_supposed |= is_possible;
+        is_possible
     }
 
     /// True if a segment at this position can be handed on at once: no byte is missing before it and no segment waits.
@@ -200,6 +227,7 @@ impl Stream {
 
     fn move_to(&mut self, position: u64) {
         let distance = position - self.next;
+        self.is_end_supposed &= distance == 0;
         self.next = position;
         // Sequence numbers are positions modulo 2^32.
         #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
@@ -223,14 +251,14 @@ impl Stream {
         if end <= self.next {
             return Repeated {
                 bytes: payload.length.into(),
-                out_of_order: false,
+                out_of_order: 0,
             };
         }
         let known = self.waiting.get(&position).map_or(0, |known| known.length);
         if known >= payload.length {
             return Repeated {
                 bytes: payload.length.into(),
-                out_of_order: false,
+                out_of_order: 0,
             };
         }
         let later = self
@@ -249,7 +277,7 @@ impl Stream {
         }
         Repeated {
             bytes: self.next.saturating_sub(position).max(known.into()),
-            out_of_order: later,
+            out_of_order: later.into(),
         }
     }
 

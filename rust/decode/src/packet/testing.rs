@@ -116,6 +116,10 @@ pub enum Plain {
     Closed {
         orderly: bool,
     },
+    /// Direction, port of the client, and bytes.
+    Datagram(Direction, u16, Vec<u8>),
+    /// Port of the client.
+    Left(u16),
 }
 
 impl Plain {
@@ -133,6 +137,12 @@ impl Plain {
             }) => Self::Bytes(direction, offset, bytes.to_vec(), hole),
             Found::Ended { direction, .. } => Self::Ended(direction),
             Found::Closed { orderly, .. } => Self::Closed { orderly },
+            Found::Left { client, .. } => Self::Left(client.port()),
+            Found::Datagram(datagram) => Self::Datagram(
+                datagram.direction,
+                datagram.client.port(),
+                datagram.bytes.to_vec(),
+            ),
         }
     }
 }
@@ -158,4 +168,129 @@ pub fn take(
 /// Address of the client that uses this port.
 pub fn client(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::from([10, 0, 0, 10]), port)
+}
+
+/// Wraps the rest of a packet in an IPv4 packet between two routers, on Ethernet.
+pub fn in_ip(protocol: u8, inner: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    PacketBuilder::ethernet2([3; 6], [4; 6])
+        .ipv4([172, 16, 0, 1], [172, 16, 0, 2], 64)
+        .write(&mut packet, etherparse::IpNumber(protocol), inner)
+        .expect("a short payload");
+    packet
+}
+
+/// Wraps the rest of a packet in a UDP datagram between two routers, on Ethernet.
+pub fn in_udp(port: u16, inner: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    PacketBuilder::ethernet2([3; 6], [4; 6])
+        .ipv6([0xfd; 16], [0xfe; 16], 64)
+        .udp(50_000, port)
+        .write(&mut packet, inner)
+        .expect("a short payload");
+    packet
+}
+
+/// Wraps a frame in each encapsulation that is removed. Each is named.
+pub fn encapsulated(frame: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    const ETHERNET: usize = 14;
+    let ip = &frame[ETHERNET..];
+    let behind = |header: &[u8], rest: &[u8]| [header, rest].concat();
+    let gre = |header: &[u8], rest: &[u8]| in_ip(47, &behind(header, rest));
+    let tagged = |tags: &[u8]| [&frame[..12], tags, &frame[12..]].concat();
+    let labels = [0, 1, 0x10, 64, 0, 2, 0x11, 64];
+    let mpls = |rest: &[u8]| [&frame[..12], &[0x88, 0x47], &labels, rest].concat();
+    let vxlan = [8, 0, 0, 0, 0, 0, 123, 0];
+    vec![
+        ("VXLAN", in_udp(4789, &behind(&vxlan, frame))),
+        (
+            "VXLAN at Linux's port",
+            in_udp(8472, &behind(&vxlan, frame)),
+        ),
+        (
+            "VXLAN at another port",
+            in_udp(5555, &behind(&vxlan, frame)),
+        ),
+        (
+            "VXLAN-GPE of IPv4",
+            in_udp(4790, &behind(&[12, 0, 0, 1, 0, 0, 123, 0], ip)),
+        ),
+        (
+            "GENEVE with an option",
+            in_udp(
+                6081,
+                &behind(&[1, 0, 0x65, 0x58, 0, 0, 9, 0, 1, 2, 3, 4], frame),
+            ),
+        ),
+        ("GRE of IPv4", gre(&[0, 0, 8, 0], ip)),
+        (
+            "GRE of Ethernet, with checksum, key and sequence",
+            gre(
+                &[0xb0, 0, 0x65, 0x58, 1, 2, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1],
+                frame,
+            ),
+        ),
+        ("ERSPAN I", gre(&[0, 0, 0x88, 0xbe], frame)),
+        (
+            "ERSPAN II",
+            gre(
+                &[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 1, 0, 1, 0, 0, 0, 2],
+                frame,
+            ),
+        ),
+        (
+            "ERSPAN III",
+            gre(
+                &[
+                    0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0,
+                ],
+                frame,
+            ),
+        ),
+        (
+            "ERSPAN III of IP, with a subheader",
+            gre(
+                &[
+                    0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 1, 0, 1, 0, 0, 0, 2, 0, 0, 8, 1, 1, 2,
+                    3, 4, 5, 6, 7, 8,
+                ],
+                ip,
+            ),
+        ),
+        ("IP-in-IP", in_ip(4, ip)),
+        ("Ethernet in IP", in_ip(97, &behind(&[0x30, 0], frame))),
+        ("MPLS of IP", mpls(ip)),
+        ("MPLS pseudowire", mpls(frame)),
+        (
+            "MPLS pseudowire with a control word",
+            mpls(&behind(&[0, 0, 0, 1], frame)),
+        ),
+        ("MPLS in IP", in_ip(137, &behind(&labels, ip))),
+        ("MPLS in UDP", in_udp(6635, &behind(&labels, ip))),
+        (
+            "three VLAN tags",
+            tagged(&[0x91, 0, 0, 3, 0x88, 0xa8, 0, 7, 0x81, 0, 0, 5]),
+        ),
+    ]
+}
+
+/// A UDP datagram of a client (`Request`) or of the server, on Ethernet.
+pub fn datagram(direction: Direction, client: u16, payload: &[u8]) -> Vec<u8> {
+    let (from, to) = match direction {
+        Direction::Request => ((10, client), (20, PORT)),
+        Direction::Response => ((20, PORT), (10, client)),
+    };
+    let mut packet = Vec::new();
+    PacketBuilder::ethernet2([1; 6], [2; 6])
+        .ipv4([10, 0, 0, from.0], [10, 0, 0, to.0], 64)
+        .udp(from.1, to.1)
+        .write(&mut packet, payload)
+        .expect("a short payload");
+    packet
+}
+
+/// memcached's frame header and text.
+pub fn framed(id: u16, sequence: u16, total: u16, text: &[u8]) -> Vec<u8> {
+    let [id, sequence, total] = [id, sequence, total].map(u16::to_be_bytes);
+    [&id[..], &sequence, &total, &[0; 2], text].concat()
 }

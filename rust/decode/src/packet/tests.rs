@@ -5,9 +5,11 @@ use super::*;
 use membench_event::Direction::{Request, Response};
 
 mod connections;
+mod datagrams;
 mod odd;
 mod order;
 mod properties;
+mod tunnels;
 
 const WHOLE: usize = 1 << 16;
 
@@ -24,6 +26,14 @@ fn found_with(flows: &mut Flows, segments: &[Segment], snaplen: usize) -> Vec<Pl
 /// Findings in packets, before the end of the capture gives up gaps.
 fn found(segments: &[Segment]) -> Vec<Plain> {
     found_with(&mut Flows::new(&[PORT], Limits::default()), segments, WHOLE)
+}
+
+/// Findings in packets and at the end of the capture.
+fn found_to_the_end(segments: &[Segment]) -> Vec<Plain> {
+    let mut flows = Flows::new(&[PORT], Limits::default());
+    let mut all = found_with(&mut flows, segments, WHOLE);
+    flows.finish(&mut |one| all.push(Plain::from_found(&one)));
+    all
 }
 
 fn bytes(direction: membench_event::Direction, offset: u64, bytes: &[u8]) -> Plain {

@@ -3,25 +3,29 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use membench_event::Direction;
+use membench_event::{Direction, Packets};
 
-use super::Packet;
+use super::content;
+use super::datagrams::{Datagrams, Taken};
 use super::finding::Found;
-use super::flow::Flow;
-use super::headers::{self, Seen, Tcp};
-use membench_event::Packets;
+use super::flow::{Flow, Judgement};
+use super::headers::{self, Parsed, Seen, Tcp};
+use super::sightings::Sightings;
+use super::{Packet, Ports};
 
 /// Time for which an ended connection is remembered, ns, so that its late packets do not start a new one.
 const REMEMBERED: u64 = 10_000_000_000;
 /// Time for which a connection without payload is kept, ns.
 const EMPTY: u64 = 60_000_000_000;
+/// Time for which a connection of another protocol is remembered after its last packet, ns.
+const FOREIGN: u64 = 3_600_000_000_000;
 /// Interval of the search for gaps that have waited too long, ns.
 const GAP_SWEEP: u64 = 50_000_000;
 /// Interval of the search for ended and empty connections to forget, ns.
 const FORGET_SWEEP: u64 = 1_000_000_000;
 
 /// Addresses of a connection: client, server.
-type Key = (SocketAddr, SocketAddr);
+pub(super) type Key = (SocketAddr, SocketAddr);
 
 /// Bounds of the memory that [`Flows`] uses.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +55,7 @@ pub struct Unfollowed {
     pub fragments: u64,
     /// Packets with too few captured bytes or contradictory headers.
     pub unreadable: u64,
-    /// Payload of UDP datagrams, bytes.
+    /// Payload of UDP datagrams whose frame header was not captured, bytes.
     pub udp: u64,
     /// Payload on connections beyond [`Limits::flows`], bytes.
     pub no_state: u64,
@@ -70,23 +74,31 @@ pub struct Unfollowed {
 ///
 /// let mut flows = Flows::new(&[11211], Limits::default());
 /// let mut requests = Vec::new();
-/// flows.take(&packet, &mut |found| match found {
+/// let mut take = |found: Found<'_>| match found {
 ///     Found::Opened { server, mid_stream, .. } => {
 ///         assert_eq!((server.port(), mid_stream), (11211, true));
 ///     }
 ///     Found::Bytes(payload) => requests.extend_from_slice(payload.bytes),
 ///     Found::Ended { .. } | Found::Closed { .. } => unreachable!("no FIN and no RST"),
-/// });
+///     Found::Datagram(_) | Found::Left { .. } => unreachable!("no UDP"),
+/// };
+/// flows.take(&packet, &mut take);
+/// // Without a handshake, earlier bytes are waited for.
+/// flows.finish(&mut take);
 /// assert_eq!(requests, b"get a\r\n");
 /// assert_eq!(flows.packets().followed, 1);
 /// ```
 #[derive(Debug, Default)]
 pub struct Flows {
-    ports: Vec<u16>,
+    ports: Ports,
     limits: Limits,
     open: HashMap<Key, Flow>,
-    /// Connections that wait for bytes which one side has received but the capture lacks.
+    /// Connections for which something is due once time has passed.
     blocked: HashSet<Key>,
+    /// Connections that are no memcached's, by both ends as first seen, and the time of their last packet, ns.
+    foreign: HashMap<Key, u64>,
+    datagrams: Datagrams,
+    sightings: Sightings,
     /// Ended connections and the time of their end, ns.
     past: HashMap<Key, u64>,
     /// Memory of waiting segments on all connections, bytes.
@@ -106,11 +118,21 @@ pub struct Flows {
 impl Flows {
     /// Follows servers on these ports.
     pub fn new(ports: &[u16], limits: Limits) -> Self {
+        Self::following(Ports::Of(ports.to_vec()), limits)
+    }
+
+    /// Follows servers on some ports, or on any.
+    pub fn following(ports: Ports, limits: Limits) -> Self {
         Self {
-            ports: ports.to_vec(),
+            ports,
             limits,
             ..Self::default()
         }
+    }
+
+    /// The traffic that is not followed.
+    pub fn sightings(&self) -> &Sightings {
+        &self.sightings
     }
 
     /// Counts of packets by kind.
@@ -131,16 +153,21 @@ impl Flows {
     /// Takes one packet and emits what it completes.
     pub fn take(&mut self, packet: &Packet<'_>, emit: &mut impl FnMut(Found<'_>)) {
         self.packets.taken += 1;
-        match headers::parse(packet) {
+        let Parsed { seen, inside } = headers::parse(packet);
+        if let Some(encapsulation) = inside {
+            self.packets.encapsulated += 1;
+            self.sightings.note_encapsulation(encapsulation);
+        }
+        match seen {
             Seen::Tcp(tcp) => self.take_segment(&tcp, emit),
-            Seen::Udp { ports, length } if self.concerns(ports) => self.unfollowed.udp += length,
+            Seen::Udp(udp) => self.take_datagram(&udp, emit),
             Seen::Fragment { ports: Some(ports) } if self.concerns(ports) => {
                 self.unfollowed.fragments += 1;
             }
             Seen::Unreadable { ports } if ports.is_none_or(|ports| self.concerns(ports)) => {
                 self.unfollowed.unreadable += 1;
             }
-            Seen::Udp { .. } | Seen::Fragment { .. } | Seen::Unreadable { .. } | Seen::Other => {
+            Seen::Fragment { .. } | Seen::Unreadable { .. } | Seen::Other => {
                 self.packets.other += 1;
             }
         }
@@ -148,12 +175,32 @@ impl Flows {
     }
 
     fn concerns(&self, (source, destination): (u16, u16)) -> bool {
-        self.ports.contains(&source) || self.ports.contains(&destination)
+        self.ports.contains(source) || self.ports.contains(destination)
+    }
+
+    fn take_datagram(&mut self, udp: &headers::Udp<'_>, emit: &mut impl FnMut(Found<'_>)) {
+        if !self.concerns((udp.source.port(), udp.destination.port())) {
+            self.packets.other += 1;
+            self.sightings.note_udp(udp);
+            return;
+        }
+        let taken = self.datagrams.take(udp, &self.ports, &mut self.next, emit);
+        match taken {
+            Taken::Followed => self.packets.datagrams += 1,
+            Taken::Copy => self.packets.duplicates += 1,
+            Taken::Unreadable => self.unfollowed.udp += u64::from(udp.length),
+            Taken::NoState => self.unfollowed.no_state += u64::from(udp.length),
+            Taken::Foreign => {
+                self.packets.foreign += 1;
+                self.sightings.note_udp(udp);
+            }
+        }
     }
 
     fn take_segment(&mut self, tcp: &Tcp<'_>, emit: &mut impl FnMut(Found<'_>)) {
-        let Some((direction, key)) = self.locate(tcp) else {
+        let Some((direction, key, judgement)) = self.locate(tcp) else {
             self.packets.other += 1;
+            self.sightings.note_tcp(tcp);
             return;
         };
         self.packets.followed += 1;
@@ -166,30 +213,92 @@ impl Flows {
             self.close(key, tcp.time, emit);
             self.past.remove(&key);
         }
-        if self.track(direction, key, tcp) {
+        if self.track(direction, key, judgement, tcp) {
             self.reassemble(direction, key, tcp, emit);
         }
     }
 
-    /// Returns the direction and the connection of a segment; `None` if neither port is followed. If both are, the
-    /// server is the side that it was before, or the one that answers the first SYN.
-    fn locate(&self, tcp: &Tcp<'_>) -> Option<(Direction, Key)> {
+    /// Returns the direction and the connection of a segment; `None` if it is not followed.
+    ///
+    /// A SYN tells who is the server. Without one it is the side that it was before, or the one whose port is followed.
+    fn locate(&mut self, tcp: &Tcp<'_>) -> Option<(Direction, Key, Judgement)> {
         let (to, from) = ((tcp.source, tcp.destination), (tcp.destination, tcp.source));
-        let to_server = self.ports.contains(&tcp.destination.port());
-        let from_server = self.ports.contains(&tcp.source.port());
-        let answers = self.open.contains_key(&from) || (tcp.syn && tcp.acknowledgement.is_some());
-        match (to_server, from_server) {
-            (true, true) if answers && !self.open.contains_key(&to) => {
-                Some((Direction::Response, from))
+        let to_server = self.ports.contains(tcp.destination.port());
+        let from_server = self.ports.contains(tcp.source.port());
+        if !to_server && !from_server {
+            return None;
+        }
+        let found = if tcp.syn {
+            let opens = tcp.acknowledgement.is_none();
+            let (direction, key, is_followed) = if opens {
+                (Direction::Request, to, to_server)
+            } else {
+                (Direction::Response, from, from_server)
+            };
+            if !is_followed {
+                self.turn_away((key.1, key.0), tcp.time);
+                return None;
             }
-            (true, _) => Some((Direction::Request, to)),
-            (false, true) => Some((Direction::Response, from)),
-            (false, false) => None,
+            if opens {
+                self.foreign.remove(&key);
+            }
+            Some((direction, key))
+        } else if self.open.contains_key(&to) {
+            Some((Direction::Request, to))
+        } else if self.open.contains_key(&from) {
+            Some((Direction::Response, from))
+        } else {
+            None
+        };
+        let is_foreign = [to, from].into_iter().any(|key| {
+            let known = self.foreign.get_mut(&key);
+            known.map(|last| *last = tcp.time).is_some()
+        });
+        if is_foreign {
+            return None;
+        }
+        let Ports::Any = self.ports else {
+            let by_port = if to_server {
+                (Direction::Request, to)
+            } else {
+                (Direction::Response, from)
+            };
+            let (direction, key) = found.unwrap_or(by_port);
+            return Some((direction, key, Judgement::Followed));
+        };
+        match found {
+            Some((direction, key)) => Some((direction, key, Judgement::Due)),
+            None if self.past.contains_key(&to) => Some((Direction::Request, to, Judgement::Due)),
+            None if self.past.contains_key(&from) => {
+                Some((Direction::Response, from, Judgement::Due))
+            }
+            None => content::begins_requests(tcp.payload).then_some((
+                Direction::Request,
+                to,
+                Judgement::Followed,
+            )),
+        }
+    }
+
+    /// Remembers that a connection is no memcached's, and forgets what was kept of it.
+    fn turn_away(&mut self, key: Key, now: u64) {
+        if let Some(flow) = self.open.remove(&key) {
+            self.held = self.held.saturating_sub(flow.held());
+            self.blocked.remove(&key);
+        }
+        if self.foreign.len() < self.limits.flows {
+            self.foreign.insert(key, now);
         }
     }
 
     /// Starts to track the connection of a segment if it is new. Returns false if the segment is to be ignored.
-    fn track(&mut self, direction: Direction, key: Key, tcp: &Tcp<'_>) -> bool {
+    fn track(
+        &mut self,
+        direction: Direction,
+        key: Key,
+        judgement: Judgement,
+        tcp: &Tcp<'_>,
+    ) -> bool {
         if self.open.contains_key(&key) {
             return true;
         }
@@ -206,7 +315,7 @@ impl Flows {
         if direction == Direction::Request || tcp.length > 0 || tcp.syn {
             self.past.remove(&key);
             self.open
-                .insert(key, Flow::new(self.next, key.0, key.1, tcp));
+                .insert(key, Flow::new(self.next, key, judgement, tcp));
             self.next += 1;
         }
         true
@@ -228,8 +337,7 @@ impl Flows {
         }
         if tcp.rst {
             if flow.accepts_reset(direction, tcp) {
-                flow.reset_by(direction, tcp.time, emit);
-                self.close(key, tcp.time, emit);
+                self.change(key, |flow| flow.reset_by(direction, tcp.time));
             }
             return;
         }
@@ -240,7 +348,7 @@ impl Flows {
         });
         let repeated = repeated.unwrap_or_default();
         self.packets.retransmitted_bytes += repeated.bytes;
-        self.packets.out_of_order += u64::from(repeated.out_of_order);
+        self.packets.out_of_order += repeated.out_of_order;
         self.make_room(key, tcp.time, emit);
         self.close_if_over(key, tcp.time, emit);
     }
@@ -280,11 +388,15 @@ impl Flows {
         if now.saturating_sub(self.gaps_swept) >= GAP_SWEEP {
             self.gaps_swept = now;
             self.give_up_late(now, emit);
+            self.datagrams.release(now, emit);
         }
         if now.saturating_sub(self.past_swept) >= FORGET_SWEEP {
             self.past_swept = now;
             self.past
                 .retain(|_, ended| now.saturating_sub(*ended) < REMEMBERED);
+            self.foreign
+                .retain(|_, last| now.saturating_sub(*last) < FOREIGN);
+            self.datagrams.forget(now, emit);
             self.open
                 .retain(|_, flow| flow.announced() || now.saturating_sub(flow.active()) < EMPTY);
         }
@@ -306,7 +418,7 @@ impl Flows {
         let before = flow.held();
         let result = change(flow);
         self.held = (self.held + flow.held()).saturating_sub(before);
-        if flow.blocked().is_some() {
+        if flow.waits() {
             self.blocked.insert(key);
         } else {
             self.blocked.remove(&key);
@@ -314,9 +426,12 @@ impl Flows {
         Some(result)
     }
 
+    /// Closes a connection that has ended, and forgets one that has turned out to be another protocol's.
     fn close_if_over(&mut self, key: Key, now: u64, emit: &mut impl FnMut(Found<'_>)) {
-        if self.open.get(&key).is_some_and(Flow::over) {
-            self.close(key, now, emit);
+        match self.open.get(&key) {
+            Some(flow) if flow.is_foreign() => self.turn_away(key, now),
+            Some(flow) if flow.over() || flow.is_reset_settled(now) => self.close(key, now, emit),
+            _ => {}
         }
     }
 
@@ -332,6 +447,10 @@ impl Flows {
         for (_, key) in left {
             self.change(key, |flow| flow.finish(now, emit));
             self.close_if_over(key, now, emit);
+            if self.open.get(&key).is_some_and(Flow::was_reset) {
+                self.close(key, now, emit);
+            }
         }
+        self.datagrams.release(u64::MAX, emit);
     }
 }

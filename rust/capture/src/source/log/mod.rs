@@ -248,6 +248,11 @@ impl LogSource {
     pub(crate) fn end(&mut self, sink: &mut impl FnMut(&Decoded<'_>)) -> Option<Duration> {
         self.log.finish();
         self.hand_on(sink);
+        self.covered()
+    }
+
+    /// Returns the time that a stored log covers so far, by its own times.
+    pub(crate) fn covered(&self) -> Option<Duration> {
         let span = Duration::from_nanos(self.latest - self.anchor.monotonic_ns);
         (!self.is_live).then_some(span)
     }

@@ -1,9 +1,8 @@
 //! A source → the bytes of a log: a server asked to send it, a file, or standard input.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -16,6 +15,7 @@ use membench_event::{Anchor, ratio};
 use crate::selection::listeners::Endpoint;
 use crate::server::statistics::{Asker, Statistics};
 use crate::session::peer::OwnAddresses;
+use crate::source::stored;
 use crate::{Error, Result, SourceSpec};
 
 /// Time that a server may take to accept a connection, and to answer.
@@ -114,17 +114,17 @@ impl Origin {
                 let server = Server::connect(server, statistics)?;
                 return Ok(Self::Server(Box::new(server)));
             }
-            SourceSpec::Log(path) | SourceSpec::File(path) => path.as_path(),
-            SourceSpec::Sockets | SourceSpec::Interface(_) | SourceSpec::Libpcap(_) => {
-                let text = source.to_string();
-                return Err(Error::NotALog { path: text.into() });
+            SourceSpec::Log(path) => path.as_path(),
+            SourceSpec::Files(_)
+            | SourceSpec::Sockets
+            | SourceSpec::Interface(_)
+            | SourceSpec::Libpcap(_) => {
+                let path = PathBuf::from(source.to_string());
+                let found = "it is another source".to_owned();
+                return Err(Error::NotALog { path, found });
             }
         };
-        let input: Box<dyn Read + Send> = if path == Path::new("-") {
-            Box::new(io::stdin())
-        } else {
-            Box::new(File::open(path).map_err(|source| failed(path, source))?)
-        };
+        let input = stored::open(path).map_err(|source| failed(path, source))?;
         Stored::open(path, input).map(Self::Stored)
     }
 
@@ -302,9 +302,7 @@ impl Stored {
             .take(BEGINNING)
             .read_to_end(&mut beginning)
             .map_err(|source| failed(path, source))?;
-        if !begins_a_log(&beginning) {
-            return Err(Error::NotALog { path: path.into() });
-        }
+        check(path, &beginning)?;
         Ok(Self {
             beginning,
             rest: input,
@@ -322,12 +320,48 @@ impl Stored {
     }
 }
 
-/// True if the first line that is not blank is one of memcached's log, or the answer to `watch`.
-fn begins_a_log(beginning: &[u8]) -> bool {
-    let said = |line| !matches!(parse(line), Some(Line::Blank));
-    lines(beginning)
-        .find(|line| said(line))
-        .is_some_and(|line| parse(line).is_some())
+/// Checks that the first line that is not passed over is one of memcached's log, or that the server agreed to send it.
+fn check(path: &Path, beginning: &[u8]) -> Result<()> {
+    let is_passed_over = |line: &&[u8]| matches!(parse(line), Some(Line::Blank));
+    let first = lines(beginning).find(|line| !is_passed_over(line));
+    let rest = beginning.rsplit(|byte| *byte == b'\n').next();
+    let found = match first.or(rest) {
+        Some(line) if parse(line).is_some() => return agreed(path, beginning),
+        Some(line) if is_refusal(line) => {
+            return Err(Error::LogRefused {
+                path: path.into(),
+                found: printable(line),
+            });
+        }
+        _ if beginning.is_empty() => "it is empty".to_owned(),
+        Some(line) => format!("it says '{}'", printable(line)),
+        None => "it holds no line".to_owned(),
+    };
+    Err(Error::NotALog {
+        path: path.into(),
+        found,
+    })
+}
+
+/// Checks that a log without a line is at least one that a server agreed to send.
+fn agreed(path: &Path, beginning: &[u8]) -> Result<()> {
+    let has_line = lines(beginning).any(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        line == b"OK" || matches!(parse(line), Some(Line::Entry(_) | Line::Skipped(_)))
+    });
+    if has_line {
+        return Ok(());
+    }
+    Err(Error::NotALog {
+        path: path.into(),
+        found: "it holds no line of it".to_owned(),
+    })
+}
+
+/// True for an answer by which memcached refuses to send its log.
+fn is_refusal(line: &[u8]) -> bool {
+    const REFUSALS: [&[u8]; 4] = [b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR", b"WATCHER_"];
+    REFUSALS.iter().any(|start| line.starts_with(start))
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

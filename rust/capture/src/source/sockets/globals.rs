@@ -23,6 +23,7 @@ pub(crate) fn set(object: &mut Object, options: &KernelOptions, offsets: &Offset
     let Followed {
         side,
         ports: _,
+        any_port: _,
         sockets,
         pids,
         pid_namespace,

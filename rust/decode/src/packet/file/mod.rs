@@ -133,7 +133,7 @@ impl Reader {
         if magic == pcapng::MAGIC {
             return Ok(Format::Sections(Sections::default()));
         }
-        let Some((order, nanoseconds)) = pcap::parse_magic(magic) else {
+        let Some(magic_number) = pcap::parse_magic(magic) else {
             return Err(not_one(format!(
                 "it begins with {:02x}{:02x}{:02x}{:02x}",
                 magic[0], magic[1], magic[2], magic[3]
@@ -145,12 +145,12 @@ impl Reader {
         if rest < pcap::HEADER_REST {
             return Err(not_one("it ends within its header".to_owned()));
         }
-        let number = order.u32(&input.buffer, 16).unwrap_or(0) & pcap::LINK_BITS;
-        let link = Link::from_number(number).ok_or_else(|| PacketError::LinkType {
-            path: path.into(),
-            number,
-        })?;
-        Ok(Format::Classic(Classic::new(order, nanoseconds, link)))
+        Classic::new(magic_number, &input.buffer)
+            .map(Format::Classic)
+            .map_err(|number| PacketError::LinkType {
+                path: path.into(),
+                number,
+            })
     }
 
     /// Returns the next packet; `None` at the end of the file or at damage.
@@ -213,6 +213,14 @@ impl Reader {
         }
     }
 
+    /// Number of captures in the file: those that were joined, one after the other.
+    pub fn captures(&self) -> u64 {
+        match &self.format {
+            Format::Classic(classic) => classic.captures(),
+            Format::Sections(sections) => sections.captures(),
+        }
+    }
+
     /// Name of the format: `pcap` or `pcapng`.
     pub fn format_name(&self) -> &'static str {
         match &self.format {
@@ -229,8 +237,15 @@ fn failed(path: &Path, source: io::Error) -> PacketError {
     }
 }
 
-/// Decompresses the content of a file if it is compressed.
-fn decompressed(mut file: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+/// True if a file whose content begins so is a packet capture.
+pub fn begins_capture(content: &[u8]) -> bool {
+    content
+        .first_chunk()
+        .is_some_and(|magic| *magic == pcapng::MAGIC || pcap::parse_magic(*magic).is_some())
+}
+
+/// Returns the content of a file, decompressed if it is compressed by gzip or zstd.
+pub fn decompressed(mut file: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::new();
     file.by_ref().take(4).read_to_end(&mut magic)?;
     let gzip = magic.starts_with(&GZIP);

@@ -62,6 +62,8 @@ pub(super) struct Sections {
     dropped_before: u64,
     /// Dropped packets, from the options of packets.
     packet_drops: u64,
+    /// Number of section headers so far.
+    captures: u64,
     passed_over: u64,
     unknown_link: Option<u32>,
     /// Time of the last packet, ns since 1970.
@@ -76,6 +78,11 @@ impl Sections {
         drops
             .fold(self.dropped_before, |sum, drops| sum.saturating_add(*drops))
             .max(self.packet_drops)
+    }
+
+    /// Number of sections so far.
+    pub(super) fn captures(&self) -> u64 {
+        self.captures
     }
 
     /// Number of packets passed over because their link type is not supported.
@@ -138,6 +145,7 @@ impl Sections {
             });
         };
         self.order = order;
+        self.captures += 1;
         let ended = self.drops.drain().map(|(_, drops)| drops);
         self.dropped_before = ended.fold(self.dropped_before, u64::saturating_add);
         self.interfaces.clear();

@@ -22,7 +22,12 @@ fn classic(
     } else {
         0xa1b2_c3d4
     };
-    let mut file: Vec<u8> = [magic, 0x0002_0004, 0, 0, 65_535, link]
+    // Two halves, the first of which is 2, and the second 4.
+    let version: u32 = match order {
+        Order::Big => 0x0002_0004,
+        Order::Little => 0x0004_0002,
+    };
+    let mut file: Vec<u8> = [magic, version, 0, 0, 65_535, link]
         .into_iter()
         .flat_map(word)
         .collect();
@@ -117,6 +122,37 @@ fn both_byte_orders_and_both_resolutions_give_nanoseconds() {
         let file = classic(order, nanoseconds, 101, &[(3, 7, FRAME, 99)]);
         assert_eq!(packets(&file), (vec![(expected, FRAME.to_vec(), 99)], None));
     }
+}
+
+#[test]
+fn records_of_a_patched_libpcap_are_longer() {
+    let mut file = classic(Order::Little, false, 1, &[]);
+    file[..4].copy_from_slice(&0xa1b2_cd34_u32.to_le_bytes());
+    for seconds in [3, 4] {
+        let captured = u32::try_from(FRAME.len()).unwrap();
+        file.extend(le(&[seconds, 7, captured, 99, 2, 0x0008_0000]));
+        file.extend(FRAME);
+    }
+    let expected = [3_000_007_000, 4_000_007_000].map(|time| (time, FRAME.to_vec(), 99));
+    assert_eq!(packets(&file), (expected.to_vec(), None));
+}
+
+#[test]
+fn files_that_were_joined_are_read_one_after_the_other() {
+    let record = |seconds| (seconds, 7, FRAME, 99);
+    let first = classic(Order::Little, false, 1, &[record(5)]);
+    let second = classic(Order::Big, true, 101, &[record(3), record(4)]);
+    let file = [&first[..], &second, &first, &first[..24]].concat();
+    let (read, damage) = packets(&file);
+    let times: Vec<u64> = read.iter().map(|(time, ..)| *time).collect();
+    let expected = [5_000_007_000, 3_000_000_007, 4_000_000_007, 5_000_007_000];
+    assert_eq!((times, damage), (expected.to_vec(), None));
+    let mut reader = self::read(&file).unwrap();
+    while reader.next_packet().is_some() {}
+    assert_eq!(reader.captures(), 4);
+    let unknown = classic(Order::Little, false, 105, &[]);
+    let damage = packets(&[&first[..], &unknown].concat()).1;
+    assert_eq!(damage, Some(Damage::Link { number: 105 }));
 }
 
 #[test]

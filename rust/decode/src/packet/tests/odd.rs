@@ -91,7 +91,7 @@ fn tags_options_and_extension_headers_are_skipped() {
             length: u32::try_from(bytes.len()).unwrap(),
             way: None,
         };
-        let headers::Seen::Tcp(tcp) = headers::parse(&packet) else {
+        let headers::Seen::Tcp(tcp) = headers::parse(&packet).seen else {
             panic!("{what}: {:?}", headers::parse(&packet));
         };
         assert_eq!(
