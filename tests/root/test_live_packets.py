@@ -6,6 +6,7 @@ import ctypes.util
 import json
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from support import captures
 from support.cli import COMMAND, capabilities, environment, membench, says_started
 from support.mixed import perform_mixed
 from support.oracle import KeyIds, compare
@@ -29,6 +31,7 @@ pytestmark = [
     pytest.mark.skipif(ctypes.util.find_library("pcap") is None, reason="no libpcap here"),
 ]
 
+LATER = (bytes([10, 0, 0, 1]), 40_001)
 SETPRIV = shutil.which("setpriv") or "setpriv"
 
 
@@ -103,6 +106,28 @@ def test_packets_recorded_as_they_pass_are_what_the_clients_did(
     assert ledger["complete"], ledger
     moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
     assert [ledger["request_bytes"], ledger["response_bytes"]] == moved
+
+
+@pytest.mark.parametrize("source", ["pcap:lo", "pcap:any"])
+def test_mirrored_packets_are_decoded_as_they_arrive(output: Path, source: str) -> None:
+    inside = (bytes([10, 0, 0, 2]), 22_999)
+    others = (bytes([10, 0, 0, 2]), 22_998)
+    with (
+        live(output.parent, source, str(output), "--port", "22999", "--no-stats") as running,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mirror,
+    ):
+        for server, sent in ((others, 1), (inside, 2)):
+            for packet in captures.packets(b"get a\r\n" * sent, b"END\r\n" * sent, server=server):
+                # To the registered port, where nobody listens, behind an IPv4 and a UDP header.
+                mirror.sendto(captures.in_vxlan(packet)[28:], ("127.0.0.1", 4789))
+        for packet in captures.packets(b"get z\r\n", b"END\r\n", server=inside, client=LATER):
+            mirror.sendto(captures.in_vxlan(packet)[28:], ("127.0.0.1", 4789))
+        recorded = running.stop()
+    assert recorded["outcomes"] == {"miss": 3}
+    assert recorded["ledger"]["complete"] is True
+    # Those of other ports inside are left out in the kernel.
+    packets = recorded["ledger"]["packets"]
+    assert packets["encapsulated"] == packets["followed"] + packets["duplicates"]
 
 
 def test_the_recorders_own_questions_make_no_events(

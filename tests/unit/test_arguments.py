@@ -55,7 +55,7 @@ def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[
     ("arguments", "code", "message"),
     [
         (["recrod"], 2, "no such command 'recrod'"),
-        (["record"], 2, "missing argument 'source'"),
+        (["record"], 2, "missing argument 'SOURCE... [PROFILE]'"),
         (["record", "ebpf:any", "--duration", "5x"], 2, "'5x' is not a duration"),
         (["record", "ebpf:any", "--ring-size", "4Q"], 2, "'4Q' is not a size"),
         (["record", "ebpf:any", "--ring-size", "5M"], 2, "must be a power of two"),
