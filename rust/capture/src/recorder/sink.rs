@@ -270,7 +270,7 @@ mod tests {
         )
         .patient(true);
         let taken = std::thread::scope(|scope| {
-            let patience = Duration::from_secs(60);
+            let patience = Duration::from_mins(1);
             let consumer = scope.spawn(move || {
                 let taken = (0..9).filter_map(|_| batches.next(patience)).count();
                 (taken, batches)
