@@ -140,6 +140,22 @@ pub enum Error {
         /// The size passed, bytes.
         given: usize,
     },
+    /// The kernel does not list its programs, maps or links.
+    #[error("the kernel does not list what it holds: {source}")]
+    Listing {
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The kernel does not describe a program or link, or does not let go of it.
+    #[error("{name}: {operation}: {source}")]
+    Handle {
+        /// The program or link.
+        name: String,
+        /// `info`, `replace` or `read`.
+        operation: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A program, map or link cannot be pinned, or a pin cannot be opened.
     #[error("{}: {source}", path.display())]
     Pin {
@@ -182,6 +198,8 @@ impl Failure for Error {
             | Self::Attach { .. }
             | Self::Map { .. }
             | Self::Element { .. }
+            | Self::Listing { .. }
+            | Self::Handle { .. }
             | Self::Pin { .. }
             | Self::Io { .. }
             | Self::NoHelper { .. } => Class::Environment,
@@ -209,6 +227,8 @@ impl Failure for Error {
             | Self::GlobalSize { .. }
             | Self::WrongHook { .. }
             | Self::Element { .. }
+            | Self::Listing { .. }
+            | Self::Handle { .. }
             | Self::ElementSize { .. } => return None,
         };
         Some(Hint::text(text))

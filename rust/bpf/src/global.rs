@@ -36,6 +36,26 @@ pub(crate) fn globals(bytes: &[u8], has_map: impl Fn(&str) -> bool) -> BTreeMap<
         .collect()
 }
 
+/// Finds the section of each function of an object, by the function's name.
+pub(crate) fn program_sections(bytes: &[u8]) -> BTreeMap<String, String> {
+    let Ok(file) = object::File::parse(bytes) else {
+        return BTreeMap::new();
+    };
+    let named = file.symbols().filter_map(|symbol| {
+        let section = file.section_by_index(symbol.section_index()?).ok()?;
+        let is_function = symbol.kind() == SymbolKind::Text;
+        is_function.then_some((symbol.name().ok()?.into(), section.name().ok()?.into()))
+    });
+    named.collect()
+}
+
+/// Copies the bytes of a section.
+pub(crate) fn section(bytes: &[u8], name: &str) -> Option<Vec<u8>> {
+    let file = object::File::parse(bytes).ok()?;
+    let section = file.section_by_name(name)?;
+    section.data().ok().map(<[u8]>::to_vec)
+}
+
 fn is_data_section(name: &str) -> bool {
     [".rodata", ".data", ".bss"]
         .iter()

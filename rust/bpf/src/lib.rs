@@ -40,15 +40,19 @@
 
 mod btf;
 mod capability;
+mod cause;
 mod clock;
 mod counters;
 mod cpu;
 mod error;
 mod failure;
 mod global;
+mod listing;
 mod map;
 mod merge;
 mod object;
+mod perf;
+mod pinned;
 mod program;
 mod ring;
 mod sys;
@@ -56,12 +60,16 @@ mod verifier;
 
 pub use btf::{KernelTypes, kernel_release};
 pub use capability::Capability;
+pub use cause::Cause;
 pub use counters::{Counters, Heartbeat, Stripes};
 pub use cpu::{online_cpus, possible_cpus};
 pub use error::{Error, Result};
 pub use global::Global;
-pub use map::{Map, Update};
+pub use listing::{LinkFacts, MapFacts, ProgramFacts};
+pub use map::{Map, Memory, Update};
 pub use object::{Loaded, MapSpec, Object};
+pub use perf::PerfRings;
+pub use pinned::{Pinned, PinnedProgram};
 pub use program::classifier::Filters;
 pub use program::{
     Direction, Hook, Info, Kind, Link, PerfEvent, Program, RunStatistics, Runs, Sampling,

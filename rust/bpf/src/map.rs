@@ -8,7 +8,10 @@ use std::{
 
 use aya::maps::{self, MapData};
 
-use crate::{Error, Result, failure, possible_cpus, sys::Elements};
+use crate::{
+    Error, MapFacts, Result, failure, possible_cpus,
+    sys::{Elements, Words, command},
+};
 
 /// Names of the kernel's map types, by number.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h>
@@ -199,6 +202,69 @@ impl Map {
             .map_err(|source| self.failed("update", source))
     }
 
+    /// Stores one value for each possible CPU under a key of a per-CPU map.
+    pub fn update_per_cpu(&self, key: &[u8], values: &[Vec<u8>], which: Update) -> Result<()> {
+        self.check("key", self.key_size, key)?;
+        self.check_count(values.len())?;
+        let mut stored = Vec::new();
+        for value in values {
+            self.check("value", self.value_size, value)?;
+            stored.extend_from_slice(value);
+            stored.resize(stored.len().next_multiple_of(8), 0);
+        }
+        self.elements
+            .update(key, &stored, which as u64)
+            .map_err(|source| self.failed("update", source))
+    }
+
+    /// Returns what the kernel tells of the map. This is a system call.
+    pub fn facts(&self) -> Result<MapFacts> {
+        MapFacts::of(self.as_fd()).map_err(|source| self.failed("info", source))
+    }
+
+    /// Copies the types that describe the map's keys and values; `None` if it has none. Reading those of a map that
+    /// another process made takes `CAP_SYS_ADMIN`.
+    pub fn types(&self) -> Result<Option<Vec<u8>>> {
+        let number = self.facts()?.types;
+        if number == 0 {
+            return Ok(None);
+        }
+        let types = command::by_id(command::Command::TypesById, number);
+        let types = types.and_then(|types| command::types(types.as_fd()));
+        types
+            .map(Some)
+            .map_err(|source| self.failed("types", source))
+    }
+
+    /// Maps the values of an array into this process's memory. The array must have been made with `BPF_F_MMAPABLE`
+    /// (Linux 5.5), which arrays of one value per CPU cannot be.
+    pub fn memory(&self) -> Result<Memory> {
+        let stride = self.value_size.next_multiple_of(8);
+        let words = stride * self.max_entries as usize / size_of::<u64>();
+        let words = Words::map(self.as_fd(), words).map_err(|source| Error::Map {
+            map: self.name.clone(),
+            source,
+        })?;
+        Ok(Memory {
+            words,
+            stride,
+            value_size: self.value_size,
+            entries: self.max_entries as usize,
+        })
+    }
+
+    fn check_count(&self, given: usize) -> Result<()> {
+        if self.is_per_cpu() && given == self.values {
+            return Ok(());
+        }
+        Err(Error::ElementSize {
+            map: self.name.clone(),
+            part: "list of values",
+            size: self.values,
+            given,
+        })
+    }
+
     /// Stores a program or map in an array of them.
     pub fn set_descriptor(&self, index: u32, descriptor: BorrowedFd<'_>) -> Result<()> {
         let value = descriptor.as_raw_fd().to_ne_bytes();
@@ -255,6 +321,36 @@ impl Map {
             operation,
             source,
         }
+    }
+}
+
+/// The values of an array in this process's memory. Reading makes no system call and takes no privilege.
+pub struct Memory {
+    words: Words,
+    stride: usize,
+    value_size: usize,
+    entries: usize,
+}
+
+impl Memory {
+    /// Returns the number of values.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Copies a value; `None` beyond the last. Each aligned word of 8 bytes is one that a program wrote; words that
+    /// belong together can be of different times.
+    pub fn read(&self, index: usize) -> Option<Vec<u8>> {
+        if index >= self.entries {
+            return None;
+        }
+        let first = index * self.stride / size_of::<u64>();
+        let words = first..first + self.stride / size_of::<u64>();
+        let mut value: Vec<u8> = words
+            .flat_map(|word| self.words.read(word).to_ne_bytes())
+            .collect();
+        value.truncate(self.value_size);
+        Some(value)
     }
 }
 

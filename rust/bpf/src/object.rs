@@ -14,7 +14,7 @@ use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
     Capability, Error, Global, Kind, Map, Program, Result, failure,
-    global::globals,
+    global::{globals, program_sections, section},
     map::{self, kind_name},
     program,
 };
@@ -40,6 +40,7 @@ pub struct Object {
     name: String,
     bytes: Cow<'static, [u8]>,
     programs: BTreeMap<String, Kind>,
+    sections: BTreeMap<String, String>,
     maps: BTreeMap<String, MapSpec>,
     globals: BTreeMap<String, Global>,
     values: BTreeMap<String, Vec<u8>>,
@@ -83,6 +84,7 @@ impl Object {
         Ok(Self {
             name: name.into(),
             programs: programs.collect(),
+            sections: program_sections(&bytes),
             globals: globals(&bytes, |section| maps.contains_key(section)),
             maps,
             bytes,
@@ -100,6 +102,29 @@ impl Object {
     /// Returns the programs, by name, with their types.
     pub fn programs(&self) -> &BTreeMap<String, Kind> {
         &self.programs
+    }
+
+    /// Returns the section of each program, by the program's name, such as `tp_btf/sched_switch`.
+    pub fn sections(&self) -> &BTreeMap<String, String> {
+        &self.sections
+    }
+
+    /// Returns the object's own types in the kernel's format (BTF); `None` if it was compiled without.
+    pub fn types(&self) -> Option<Vec<u8>> {
+        section(&self.bytes, ".BTF")
+    }
+
+    /// Returns the bytes that a global is going to have, as they stand in the object or were set.
+    pub fn global(&self, name: &str) -> Result<Vec<u8>> {
+        let global = self.find("global", &self.globals, name)?;
+        if let Some(value) = self.values.get(name) {
+            return Ok(value.clone());
+        }
+        let place = global.offset..global.offset + global.size;
+        let found = section(&self.bytes, &global.section);
+        // A section of zeros has no bytes in the file.
+        let found = found.and_then(|bytes| bytes.get(place).map(<[u8]>::to_vec));
+        Ok(found.unwrap_or_else(|| vec![0; global.size]))
     }
 
     /// Returns the maps, by name. The sections `.rodata`, `.data` and `.bss` are maps, too.
@@ -195,6 +220,7 @@ impl Object {
             globals: self.globals.clone(),
             ebpf,
             types: OnceLock::new(),
+            kinds: self.programs.clone(),
         })
     }
 
@@ -214,6 +240,7 @@ pub struct Loaded {
     name: String,
     globals: BTreeMap<String, Global>,
     ebpf: Ebpf,
+    kinds: BTreeMap<String, Kind>,
     /// The kernel's types, for programs that are verified against them.
     types: OnceLock<Btf>,
 }
@@ -231,6 +258,11 @@ impl Loaded {
         let program = self.ebpf.program_mut(name);
         let program = program.ok_or_else(|| absent(&self.name, "program", name))?;
         Ok(program::Program::new(name, program, &self.types))
+    }
+
+    /// Returns the programs, by name, with their types.
+    pub fn programs(&self) -> &BTreeMap<String, Kind> {
+        &self.kinds
     }
 
     /// Returns the current bytes of a global.

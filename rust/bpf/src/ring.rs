@@ -3,10 +3,12 @@
 use std::{
     mem,
     os::fd::{AsFd, BorrowedFd},
+    time::Duration,
 };
 
 use aya::maps::{self, MapData, RingBuf};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zerocopy::FromBytes;
 
 use crate::{
@@ -91,6 +93,12 @@ impl Ring {
             taken += 1;
         }
         taken
+    }
+
+    /// Waits until the ring holds a record, or programs wake readers up; returns false if neither happened in time or a
+    /// signal came.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        !self.is_empty() || wait(&[self.as_fd()], timeout)
     }
 
     /// Returns how full the ring is, 0…1.
@@ -277,6 +285,16 @@ impl Rings {
     pub fn are_empty(&self) -> bool {
         self.all.iter().all(Ring::is_empty)
     }
+}
+
+/// Waits until one of the descriptors can be read; returns false if none can be in time or a signal came.
+pub(crate) fn wait(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
+    let mut waited: Vec<_> = descriptors
+        .iter()
+        .map(|descriptor| PollFd::new(descriptor, PollFlags::IN))
+        .collect();
+    let timeout = Timespec::try_from(timeout).ok();
+    poll(&mut waited, timeout.as_ref()).is_ok_and(|ready| ready > 0)
 }
 
 fn unmade(name: &str, error: maps::MapError) -> Error {

@@ -1,5 +1,7 @@
-//! The only `unsafe` code: owner types over `mmap` and the element calls of `bpf`.
+//! The only `unsafe` code: owner types over `mmap` and the calls of `bpf`.
 #![expect(unsafe_code, reason = "system calls, memory maps")]
+
+pub(crate) mod command;
 
 use std::{
     io,

@@ -1,6 +1,8 @@
 //! The native module of Python. One file binds one operation: convert in, detach, convert out.
 
 mod analysis;
+#[cfg(feature = "ebpf")]
+mod bpf;
 mod capture;
 mod doctor;
 mod error;
@@ -30,5 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     replay::register(module)?;
     schema::register(module)?;
     top::register(module)?;
+    #[cfg(feature = "ebpf")]
+    bpf::register(module)?;
     doctor::register(module)
 }

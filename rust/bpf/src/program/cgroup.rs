@@ -1,6 +1,12 @@
 //! Programs of control groups and network namespaces.
 
-use std::{any::Any, fs::File, path::Path};
+use std::{
+    any::Any,
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    path::Path,
+};
 
 use aya::{
     programs::{
@@ -10,7 +16,13 @@ use aya::{
     util::KernelVersion,
 };
 
-use crate::{Direction, Hook, Link};
+use crate::{Direction, Hook, Link, sys::command};
+
+/// `BPF_CGROUP_INET_INGRESS`, `BPF_CGROUP_INET_EGRESS` and `BPF_CGROUP_SOCK_OPS`.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h>
+const INGRESS: u32 = 0;
+const EGRESS: u32 = 1;
+const SOCK_OPS: u32 = 3;
 
 /// Lets other programs of the group stay attached. Links always do, and take no flags.
 fn beside_others() -> CgroupAttachMode {
@@ -42,6 +54,16 @@ fn to_group(
 ) -> Result<Option<Link>, ProgramError> {
     let group = File::open(path)?;
     let link = match program {
+        Program::CgroupSkb(program) if has_links() => {
+            let attach_type = match (program.expected_attach_type(), direction) {
+                (Some(CgroupSkbAttachType::Ingress), _) | (None, Direction::Ingress) => INGRESS,
+                (Some(CgroupSkbAttachType::Egress), _) | (None, Direction::Egress) => EGRESS,
+            };
+            updatable(program.fd()?.as_fd(), &group, attach_type)?
+        }
+        Program::SockOps(program) if has_links() => {
+            updatable(program.fd()?.as_fd(), &group, SOCK_OPS)?
+        }
         Program::CgroupSkb(program) => {
             let direction = program.expected_attach_type().unwrap_or(match direction {
                 Direction::Ingress => CgroupSkbAttachType::Ingress,
@@ -81,6 +103,12 @@ fn to_group(
         _ => return Ok(None),
     };
     Ok(Some(link))
+}
+
+/// Links a program to a group: such links can be updated.
+fn updatable(program: BorrowedFd<'_>, group: &File, attach_type: u32) -> io::Result<Link> {
+    let group = group.as_raw_fd().cast_unsigned();
+    command::link(program, group, attach_type, 0).map(Link::from_descriptor)
 }
 
 /// Wraps a link that is one of the kernel's since Linux 5.7.

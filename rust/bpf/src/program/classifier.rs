@@ -8,6 +8,7 @@
 use std::{
     io,
     os::{
+        fd::{AsFd, BorrowedFd},
         linux::net::SocketAddrExt,
         unix::{
             net::{SocketAddr, UnixDatagram},
@@ -18,14 +19,26 @@ use std::{
 };
 
 use aya::programs::{
-    self, LinkOrder, ProgramError, TcAttachType, TcError, XdpMode as AyaXdpMode,
+    self, ProgramError, TcAttachType, TcError, XdpMode as AyaXdpMode,
     tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
 };
 
-use crate::{Direction, Error, Hook, Link, Loaded, Result, XdpMode, failure};
+use super::link::has_xdp_links;
+use crate::{Direction, Error, Hook, Link, Loaded, Result, XdpMode, failure, sys::command};
 
 /// The queueing discipline through which filters see packets.
 pub(crate) const CLSACT: &str = "clsact";
+/// `BPF_XDP`, `BPF_TCX_INGRESS` and `BPF_TCX_EGRESS`.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h>
+const XDP: u32 = 37;
+const TCX_INGRESS: u32 = 46;
+const TCX_EGRESS: u32 = 47;
+/// `BPF_F_BEFORE` without another program: before all of them.
+const BEFORE_ALL_OTHERS: u32 = 1 << 3;
+/// `XDP_FLAGS_SKB_MODE`, `XDP_FLAGS_DRV_MODE`.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/if_link.h>
+const XDP_GENERIC: u32 = 1 << 1;
+const XDP_NATIVE: u32 = 1 << 2;
 /// Before all other filters: packets that these drop or redirect were seen, too.
 const PRIORITY: u16 = 1;
 /// Upper half of our filters' handles, `mb`; the lower half tells processes apart.
@@ -59,9 +72,20 @@ pub(super) fn attach(
                 direction,
             },
         ) => {
-            let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-            let id = program.attach_with_options(interface, (*direction).into(), options)?;
-            Link::from_kernel(program.take_link(id)?)?
+            let attach_type = match direction {
+                Direction::Ingress => TCX_INGRESS,
+                Direction::Egress => TCX_EGRESS,
+            };
+            let program = program.fd()?.as_fd();
+            link_interface(program, interface, attach_type, BEFORE_ALL_OTHERS)?
+        }
+        (programs::Program::Xdp(program), Hook::Xdp { interface, mode }) if has_xdp_links() => {
+            let flags = match mode {
+                XdpMode::Any => 0,
+                XdpMode::Generic => XDP_GENERIC,
+                XdpMode::Native => XDP_NATIVE,
+            };
+            link_interface(program.fd()?.as_fd(), interface, XDP, flags)?
         }
         (programs::Program::Xdp(program), Hook::Xdp { interface, mode }) => {
             let mode = match mode {
@@ -70,11 +94,29 @@ pub(super) fn attach(
                 XdpMode::Native => AyaXdpMode::Driver,
             };
             let id = program.attach(interface, mode)?;
-            Link::xdp(program.take_link(id)?)
+            Link::other(program.take_link(id)?)
         }
         _ => return Ok(None),
     };
     Ok(Some(link))
+}
+
+/// Links a program to an interface: such links can be updated.
+fn link_interface(
+    program: BorrowedFd<'_>,
+    interface: &str,
+    attach_type: u32,
+    flags: u32,
+) -> std::result::Result<Link, ProgramError> {
+    let index = command::interface(interface).map_err(|_| ProgramError::UnknownInterface {
+        name: interface.into(),
+    })?;
+    Ok(Link::from_descriptor(command::link(
+        program,
+        index,
+        attach_type,
+        flags,
+    )?))
 }
 
 impl From<Direction> for TcAttachType {
@@ -187,6 +229,12 @@ impl Filters {
             std::mem::forget(link);
         }
         (!is_removed).then(|| self.removal_command())
+    }
+}
+
+impl From<Filters> for Link {
+    fn from(filters: Filters) -> Self {
+        Self::other(filters)
     }
 }
 

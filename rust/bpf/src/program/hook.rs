@@ -39,6 +39,8 @@ pub enum Hook {
         event: PerfEvent,
         /// Rate at which the program runs.
         every: Sampling,
+        /// The CPU; every one if `None`.
+        cpu: Option<u32>,
         /// The process; every one if `None`.
         process: Option<u32>,
     },

@@ -25,7 +25,7 @@ pub use info::{Info, RunStatistics, Runs};
 pub use kind::Kind;
 pub use link::Link;
 
-use crate::{Error, Result, failure};
+use crate::{Error, ProgramFacts, Result, failure};
 
 /// A program of a [`Loaded`](crate::Loaded) object.
 pub struct Program<'a> {
@@ -157,6 +157,15 @@ impl<'a> Program<'a> {
         let info = self.inner.info();
         info.map(|info| Info::from(&info))
             .map_err(|error| self.not_loaded(error))
+    }
+
+    /// Returns everything that the kernel tells of the loaded program. This is a system call.
+    pub fn facts(&self) -> Result<ProgramFacts> {
+        ProgramFacts::of(self.descriptor()?).map_err(|source| Error::Handle {
+            name: self.name.clone(),
+            operation: "info",
+            source,
+        })
     }
 
     /// Opens what the kernel counts of the program, for reading after privileges were given up.

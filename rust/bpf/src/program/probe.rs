@@ -52,21 +52,26 @@ pub(super) fn attach(program: &mut Program, hook: &Hook) -> Result<Option<Link>,
             Hook::PerfEvent {
                 event,
                 every,
+                cpu,
                 process,
             },
-        ) => on_each_cpu(program, *event, *every, *process)?,
+        ) => on_cpus(program, *event, *every, *cpu, *process)?,
         _ => return Ok(None),
     };
     Ok(Some(link))
 }
 
-fn on_each_cpu(
+fn on_cpus(
     program: &mut PerfProgram,
     event: PerfEvent,
     every: Sampling,
+    cpu: Option<u32>,
     process: Option<u32>,
 ) -> Result<Link, ProgramError> {
-    let cpus = aya::util::online_cpus().map_err(|(_, error)| ProgramError::IOError(error))?;
+    let cpus = match cpu {
+        Some(cpu) => vec![cpu],
+        None => aya::util::online_cpus().map_err(|(_, error)| ProgramError::IOError(error))?,
+    };
     let every = match every {
         Sampling::Hertz(frequency) => SamplePolicy::Frequency(frequency),
         Sampling::Events(period) => SamplePolicy::Period(period),

@@ -1,11 +1,17 @@
 //! Programs that the verifier checks against the kernel's types: loaded for their hook, and attached to it.
 
+use std::os::fd::AsFd;
+
 use aya::{
     Btf,
     programs::{Program, ProgramError, links::FdLink},
 };
 
-use crate::{Hook, Link};
+use crate::{Hook, Link, sys::command};
+
+/// `BPF_TRACE_ITER`.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h>
+const ITERATOR: u32 = 28;
 
 type Loaded = Result<bool, ProgramError>;
 type Attached = Result<Option<Link>, ProgramError>;
@@ -63,8 +69,8 @@ pub(super) fn attach(program: &mut Program, hook: &Hook) -> Attached {
             FdLink::from(program.take_link(id)?).into()
         }
         (Program::Iter(program), Hook::Iterator(_)) => {
-            let id = program.attach()?;
-            Link::iterator(program.take_link(id)?)
+            let link = command::link(program.fd()?.as_fd(), 0, ITERATOR, 0)?;
+            Link::iterator(link)
         }
         _ => return Ok(None),
     };

@@ -165,6 +165,7 @@ fn clocks_run_programs_on_each_cpu() {
     let hook = Hook::PerfEvent {
         event: PerfEvent::CpuClock,
         every: Sampling::Hertz(1_000),
+        cpu: None,
         process: None,
     };
     check("perf_event", 0, &hook, || {
@@ -422,7 +423,9 @@ fn pinned_maps_and_links_outlive_their_object() {
     let (map, link) = (folder.path().join("names"), folder.path().join("link"));
     let mut object = load("tp_btf", 0);
     object.map("names").unwrap().pin(&map).unwrap();
-    attach(&mut object, &tracepoint()).pin(&link).unwrap();
+    let mut pinned = attach(&mut object, &tracepoint());
+    pinned.pin(&link).unwrap();
+    drop(pinned);
     object
         .map("names")
         .unwrap()
