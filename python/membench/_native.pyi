@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, final
+from typing import Self, TypedDict, final
 
 from membench._options import Options
+from membench.bpf._targets import Words
 
 __all__ = [
     "Batch",
+    "BpfLink",
+    "BpfMap",
+    "BpfMemory",
+    "BpfObject",
+    "BpfProgram",
+    "BpfRing",
+    "BpfStatistics",
     "Event",
     "EventIterator",
     "Profile",
@@ -16,13 +24,18 @@ __all__ = [
     "Top",
     "__version__",
     "analyze",
+    "bpf_links",
+    "bpf_maps",
+    "bpf_programs",
     "examples",
     "loss_terms",
+    "open_pinned",
     "probe_ebpf",
     "probe_interface",
     "probe_packets",
     "replay",
     "source_kind",
+    "unpin",
 ]
 
 __version__: str
@@ -221,3 +234,200 @@ def replay(
     on_interval: Callable[[str], bool | None] | None,
 ) -> str:
     """Return the `ReplayResult` as JSON."""
+
+class ProgramFacts(TypedDict):
+    """What the kernel tells of a program."""
+
+    id: int
+    kind: str
+    name: str
+    tag: str
+    gpl: bool
+    uid: int
+    loaded_at_ns: int
+    translated_bytes: int
+    compiled_bytes: int
+    maps: list[int]
+    types: int
+    run_time_ns: int
+    runs: int
+    misses: int
+    verified_instructions: int
+
+class MapFacts(TypedDict):
+    """What the kernel tells of a map."""
+
+    id: int
+    kind: str
+    name: str
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    types: int
+    key_type: int
+    value_type: int
+
+class LinkFacts(TypedDict):
+    """What the kernel tells of a link."""
+
+    id: int
+    kind: str
+    program: int
+
+@final
+class BpfObject:
+    """An object: read, loaded or closed."""
+
+    @staticmethod
+    def open(path: Path) -> BpfObject:
+        """Read an object file."""
+    @staticmethod
+    def parse(name: str, bytes: bytes) -> BpfObject:
+        """Read an object from memory."""
+    @property
+    def name(self) -> str:
+        """The object's name."""
+    @property
+    def closed(self) -> bool:
+        """True if the object was closed."""
+    def programs(self) -> list[tuple[str, str, str]]:
+        """List name, type and section of each program."""
+    def maps(self) -> list[tuple[str, str, int, int, int]]:
+        """List name, type, key size, value size and most entries of each map."""
+    def globals(self) -> list[tuple[str, str, int]]:
+        """List name, section and size of each global."""
+    def types(self) -> bytes | None:
+        """Copy the types that the object describes."""
+    def global_bytes(self, name: str) -> bytes:
+        """Copy a global."""
+    def set_global(self, name: str, value: bytes) -> None:
+        """Set a global before the object is loaded."""
+    def set_max_entries(self, map: str, entries: int) -> None:
+        """Set the size of a map before the object is loaded."""
+    def load(self, only: list[str] | None) -> None:
+        """Make the maps."""
+    def load_program(self, name: str, target: Words | None) -> None:
+        """Have the verifier check a program."""
+    def attach(self, name: str, target: Words) -> BpfLink:
+        """Attach a program."""
+    def map(self, name: str) -> BpfMap:
+        """Open a map."""
+    def program_facts(self, name: str) -> ProgramFacts | None:
+        """Return what the kernel tells of a program; None if it is not loaded."""
+    def pin_program(self, name: str, path: Path) -> None:
+        """Pin a program."""
+    def replace(self, name: str, link: BpfLink) -> None:
+        """Give a link this program."""
+    def close(self) -> None:
+        """Unload the object."""
+
+@final
+class BpfMap:
+    """A map in the kernel."""
+
+    @property
+    def closed(self) -> bool:
+        """True if the map was closed."""
+    def facts(self) -> MapFacts:
+        """Return what the kernel tells of the map."""
+    def types(self) -> bytes | None:
+        """Copy the types of the map's keys and values."""
+    def lookup(self, key: bytes) -> bytes | None:
+        """Copy the value of a key."""
+    def lookup_per_cpu(self, key: bytes) -> list[bytes] | None:
+        """Copy the values of a key, one for each possible CPU."""
+    def update(self, key: bytes, value: bytes) -> None:
+        """Store a value."""
+    def update_per_cpu(self, key: bytes, values: list[bytes]) -> None:
+        """Store one value for each possible CPU."""
+    def delete(self, key: bytes) -> bool:
+        """Remove a key; return False if the map lacks it."""
+    def keys(self, limit: int) -> list[bytes]:
+        """List the keys, at most `limit`."""
+    def memory(self) -> BpfMemory:
+        """Map the values of an array."""
+    def pin(self, path: Path) -> None:
+        """Pin the map."""
+    def close(self) -> None:
+        """Give up the map."""
+
+@final
+class BpfMemory:
+    """The values of an array in memory."""
+
+    def __len__(self) -> int:
+        """Count the values."""
+    def read(self, index: int) -> bytes | None:
+        """Copy a value; None beyond the last."""
+    def close(self) -> None:
+        """Unmap the values."""
+
+@final
+class BpfRing:
+    """A reader of a ring buffer or perf event array."""
+
+    def __new__(cls, map: BpfMap, pages: int | None) -> Self:
+        """Open a ring buffer, or with `pages` a perf event array."""
+    @property
+    def closed(self) -> bool:
+        """True if the reader was closed."""
+    def read(self, timeout_s: float, limit: int) -> list[bytes]:
+        """Return the records that are there, and wait for the first."""
+    def descriptors(self) -> list[int]:
+        """List the descriptors that become readable with records."""
+    def lost(self) -> int | None:
+        """Count lost samples of a perf event array; None for ring buffers."""
+    def close(self) -> None:
+        """Give up the reader."""
+
+@final
+class BpfLink:
+    """An attached program."""
+
+    @property
+    def closed(self) -> bool:
+        """True if the link was detached."""
+    def detach(self) -> None:
+        """Detach the program."""
+    def pin(self, path: Path) -> None:
+        """Pin the link."""
+    def facts(self) -> list[LinkFacts]:
+        """Return what the kernel tells of the link's parts."""
+    def read(self) -> bytes | None:
+        """Run the program of an iterator; None if this is no iterator's link."""
+
+@final
+class BpfProgram:
+    """A program that was pinned."""
+
+    def facts(self) -> ProgramFacts:
+        """Return what the kernel tells of the program."""
+    def replace(self, link: BpfLink) -> None:
+        """Give a link this program."""
+    def close(self) -> None:
+        """Give up the program."""
+
+@final
+class BpfStatistics:
+    """The kernel's counting of runs, until it is closed."""
+
+    def __new__(cls) -> Self:
+        """Start counting."""
+    def close(self) -> None:
+        """Stop counting."""
+
+def bpf_programs() -> list[ProgramFacts]:
+    """List all programs."""
+
+def bpf_maps() -> list[MapFacts]:
+    """List all maps."""
+
+def bpf_links() -> list[LinkFacts]:
+    """List all links."""
+
+def open_pinned(path: Path) -> BpfMap | BpfLink | BpfProgram:
+    """Open what is pinned at a path."""
+
+def unpin(path: Path) -> None:
+    """Remove a pin."""

@@ -72,6 +72,9 @@ fn raise(error: &membench_bpf::Error, kind: Option<Kind>) -> PyErr {
                 (Some(kernel), Some(kind)) => {
                     format!("{message}; programs of type {kind} need Linux {kernel}")
                 }
+                (None, Some(kind)) => {
+                    format!("{message}; this kernel attaches no such programs of type {kind}")
+                }
                 _ => message,
             };
             Unsupported::new_err((message, library, command, errno, kernel))

@@ -1,6 +1,6 @@
 //! Bindings of what the kernel tells of programs, maps and links: tuples, which Python makes dataclasses of.
 
-use membench_bpf::{Kind, LinkFacts, MapFacts, ProgramFacts, RunStatistics};
+use membench_bpf::{LinkFacts, MapFacts, ProgramFacts, RunStatistics};
 use pyo3::prelude::*;
 
 use super::{Closable, error::Error, link::open_pinned, object::unpin};
@@ -113,16 +113,6 @@ fn bpf_links(py: Python<'_>) -> PyResult<Vec<LinkTuple>> {
     Ok(all.into_iter().map(LinkTuple::from).collect())
 }
 
-/// Lists name, oldest kernel and capabilities of each program type.
-#[pyfunction]
-fn bpf_kinds() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
-    let kinds = Kind::ALL.iter().map(|kind| {
-        let needed = kind.capabilities().iter().map(|one| one.name());
-        (kind.name(), kind.oldest_kernel(), needed.collect())
-    });
-    kinds.collect()
-}
-
 /// The kernel's counting of runs, until it is closed.
 #[pyclass(frozen, module = "membench._native")]
 struct BpfStatistics {
@@ -149,7 +139,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bpf_programs, module)?)?;
     module.add_function(wrap_pyfunction!(bpf_maps, module)?)?;
     module.add_function(wrap_pyfunction!(bpf_links, module)?)?;
-    module.add_function(wrap_pyfunction!(bpf_kinds, module)?)?;
     module.add_function(wrap_pyfunction!(open_pinned, module)?)?;
     module.add_function(wrap_pyfunction!(unpin, module)?)
 }

@@ -61,6 +61,11 @@ impl BpfRing {
         })
     }
 
+    #[getter]
+    fn closed(&self) -> bool {
+        self.reader.is_closed()
+    }
+
     /// Returns the records that are there, at most `limit` of a ring buffer; waits for the first.
     fn read(&self, py: Python<'_>, timeout_s: f64, limit: usize) -> PyResult<Vec<Vec<u8>>> {
         let end = Instant::now() + seconds(timeout_s)?.min(Duration::from_hours(24 * 365));

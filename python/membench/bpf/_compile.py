@@ -1,0 +1,70 @@
+"""C → an object, by clang where it is installed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from membench.bpf._errors import CompileError, CompilerMissing
+
+# Debian names the compiler of each version, too.
+_CLANGS = ("clang", *(f"clang-{version}" for version in range(30, 11, -1)))
+_LONGEST_S = 120
+_ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
+
+
+def compile(  # noqa: A001 - `bpf.compile`
+    source: str | os.PathLike[str],
+    *,
+    include: Sequence[str | os.PathLike[str]] = (),
+    flags: Sequence[str] = (),
+) -> bytes:
+    """Compile a program in C; `Object.open` takes the result.
+
+    The helpers' headers (`bpf/bpf_helpers.h`) come with libbpf, in Debian `libbpf-dev`.
+
+    Args:
+        source: The text of the program, or with a path-like object its file.
+        include: Folders of headers.
+        flags: More flags for clang.
+
+    Raises:
+        CompilerMissing: No clang is installed.
+        CompileError: Clang rejects the source; `log` has what it printed.
+    """
+    clang = next(filter(None, map(shutil.which, _CLANGS)), None)
+    if clang is None:
+        raise CompilerMissing(
+            "clang is not installed", "install it: `apt-get install clang libbpf-dev`"
+        )
+    text = source if isinstance(source, str) else Path(source).read_text()
+    done = subprocess.run(
+        [clang, *_flags(include), *flags, "-x", "c", "-c", "-", "-o", "-"],
+        input=text.encode(),
+        capture_output=True,
+        timeout=_LONGEST_S,
+        check=False,
+    )
+    log = done.stderr.decode(errors="replace")
+    if done.returncode != 0:
+        first = next((line for line in log.splitlines() if "error:" in line), log.strip())
+        raise CompileError(f"clang rejects the source: {first}", log)
+    return done.stdout
+
+
+def _flags(include: Sequence[str | os.PathLike[str]]) -> list[str]:
+    folders = [*map(os.fspath, include)]
+    # The kernel's headers include `asm/…`, which lies in the folder of this machine's kind.
+    if multiarch := sysconfig.get_config_var("MULTIARCH"):
+        folders.append(f"/usr/include/{multiarch}")
+    machine = platform.machine()
+    architecture = _ARCHITECTURES.get(machine, machine)
+    return [
+        *("-g", "-O2", "-target", "bpf", "-mcpu=v3", f"-D__TARGET_ARCH_{architecture}"),
+        *(f"-I{folder}" for folder in folders),
+    ]

@@ -1,0 +1,384 @@
+"""Places to attach programs to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, TypedDict
+
+from membench.errors import UsageError
+
+Direction = Literal["ingress", "egress"]
+
+
+class Words(TypedDict):
+    """A target in the words of the native module."""
+
+    kind: str
+    name: str
+    path: Path | None
+    offset: int | None
+    word: str | None
+    rate: int | None
+    pid: int | None
+    cpu: int | None
+
+
+def _words(
+    kind: str,
+    name: str = "",
+    *,
+    path: str | os.PathLike[str] | None = None,
+    offset: int | None = None,
+    word: str | None = None,
+    rate: int | None = None,
+    pid: int | None = None,
+    cpu: int | None = None,
+) -> Words:
+    place = None if path is None else Path(path)
+    return Words(
+        kind=kind, name=name, path=place, offset=offset, word=word, rate=rate, pid=pid, cpu=cpu
+    )
+
+
+class Target:
+    """A place to attach a program to; its subclasses are the kinds of places."""
+
+    __slots__ = ()
+    _kinds: ClassVar[tuple[str, ...]] = ()
+
+    def kinds(self) -> tuple[str, ...]:
+        """Return the types of programs that it takes, as `Program.kind` names them."""
+        return self._kinds
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class TpBtf(Target):
+    """A tracepoint with typed arguments, such as `sched_switch` (Linux 5.5).
+
+    Attributes:
+        name: The tracepoint's name alone.
+    """
+
+    name: str
+    _kinds = ("tp_btf",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("raw_tracepoint", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class RawTp(Target):
+    """A tracepoint with its arguments as words (Linux 4.17).
+
+    Attributes:
+        name: The tracepoint's name alone.
+    """
+
+    name: str
+    _kinds = ("raw_tp",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("raw_tracepoint", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracepoint(Target):
+    """A tracepoint with the fields that tracefs documents (Linux 4.7). It takes access to tracefs.
+
+    Attributes:
+        category: The folder in `/sys/kernel/tracing/events`, such as `sched`.
+        name: The folder in that, such as `sched_switch`.
+    """
+
+    category: str
+    name: str
+    _kinds = ("tracepoint",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("tracepoint", self.name, word=self.category)
+
+
+@dataclass(frozen=True, slots=True)
+class Kprobe(Target):
+    """An instruction of the kernel, or the return of one of its functions (Linux 4.1).
+
+    Attributes:
+        function: The function.
+        offset: Offset of the instruction in it, bytes.
+        ret: True for the return, which takes a program of type `kretprobe`.
+    """
+
+    function: str
+    offset: int = 0
+    ret: bool = False
+
+    def kinds(self) -> tuple[str, ...]:
+        """Return the type of program that it takes."""
+        return ("kretprobe",) if self.ret else ("kprobe",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("kernel_function", self.function, offset=self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Fentry(Target):
+    """The beginning of a kernel function, with typed arguments (Linux 5.5; arm64: 6.0).
+
+    Attributes:
+        function: The function.
+    """
+
+    function: str
+    _kinds = ("fentry",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("kernel_function", self.function)
+
+
+@dataclass(frozen=True, slots=True)
+class Fexit(Target):
+    """The return of a kernel function, with typed arguments and the result (Linux 5.5; arm64: 6.0).
+
+    Attributes:
+        function: The function.
+    """
+
+    function: str
+    _kinds = ("fexit",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("kernel_function", self.function)
+
+
+@dataclass(frozen=True, slots=True)
+class Uprobe(Target):
+    """An instruction of a program or library, or the return of one of its functions (Linux 4.3).
+
+    Attributes:
+        path: The file, or the name of a library that the process has loaded.
+        symbol: The function; None with `offset`.
+        offset: Offset of the instruction in the file, bytes; None with `symbol`.
+        ret: True for the return, which takes a program of type `uretprobe`.
+        pid: The process; None for every one.
+    """
+
+    path: str | os.PathLike[str]
+    symbol: str | None = None
+    offset: int | None = None
+    ret: bool = False
+    pid: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.symbol is None) == (self.offset is None):
+            raise UsageError("a Uprobe needs either a symbol or an offset")
+
+    def kinds(self) -> tuple[str, ...]:
+        """Return the type of program that it takes."""
+        return ("uretprobe",) if self.ret else ("uprobe",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words(
+            "user_function", self.symbol or "", path=self.path, offset=self.offset, pid=self.pid
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PerfEvent(Target):
+    """A clock's ticks or a counter's overflows (Linux 4.9).
+
+    Attributes:
+        event: `cpu-clock`, `task-clock`, `page-faults`, `context-switches`, `cpu-migrations`,
+            `cycles`, `instructions` or `cache-misses`.
+        hz: Runs a second; None with `period`.
+        period: Events between two runs, ns for clocks; None with `hz`.
+        pid: The process; None or -1 for every one.
+        cpu: The CPU; `all` for every one that is online.
+    """
+
+    event: str
+    hz: int | None = None
+    period: int | None = None
+    pid: int | None = None
+    cpu: int | Literal["all"] = "all"
+    _kinds = ("perf_event",)
+
+    def __post_init__(self) -> None:
+        if (self.hz is None) == (self.period is None):
+            raise UsageError("a PerfEvent needs either hz or period")
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        word, rate = ("period", self.period) if self.hz is None else ("hz", self.hz)
+        pid = None if self.pid == -1 else self.pid
+        cpu = None if self.cpu == "all" else self.cpu
+        return _words("perf_event", self.event, word=word, rate=rate, pid=pid, cpu=cpu)
+
+
+@dataclass(frozen=True, slots=True)
+class Tc(Target):
+    """The packets of an interface, by a filter of its `clsact` (Linux 4.5).
+
+    A process can have one filter an interface. A helper removes it, however the process ends. It
+    takes `tc` of iproute2; `Tcx` needs neither.
+
+    Attributes:
+        interface: The interface.
+        direction: `ingress` or `egress`.
+    """
+
+    interface: str
+    direction: Direction
+    _kinds = ("classifier",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("tc", self.interface, word=self.direction)
+
+
+@dataclass(frozen=True, slots=True)
+class Tcx(Target):
+    """The packets of an interface, by a link before all other programs (Linux 6.6).
+
+    Attributes:
+        interface: The interface.
+        direction: `ingress` or `egress`.
+    """
+
+    interface: str
+    direction: Direction
+    _kinds = ("classifier",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("tcx", self.interface, word=self.direction)
+
+
+@dataclass(frozen=True, slots=True)
+class Xdp(Target):
+    """The packets that an interface receives, before the kernel sees them (Linux 4.8).
+
+    Attributes:
+        interface: The interface.
+        mode: `native` for the driver, `generic` for the kernel, `any` for the first that works.
+    """
+
+    interface: str
+    mode: Literal["any", "generic", "native"] = "any"
+    _kinds = ("xdp",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("xdp", self.interface, word=self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup(Target):
+    """A control group (version 2) and the sockets of its tasks.
+
+    Attributes:
+        path: The group's folder.
+        kind: `ingress` or `egress`, for programs in the section `cgroup/skb`; other sections say
+            themselves where they run.
+    """
+
+    path: str | os.PathLike[str]
+    kind: Direction = "ingress"
+    _kinds = (
+        "cgroup_skb",
+        "cgroup/sock",
+        "cgroup/sock_addr",
+        "cgroup/sockopt",
+        "cgroup/sysctl",
+        "cgroup/dev",
+        "lsm_cgroup",
+    )
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("cgroup", path=self.path, word=self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class SockOps(Target):
+    """The events of the TCP connections of a control group (Linux 4.13).
+
+    Attributes:
+        path: The group's folder.
+    """
+
+    path: str | os.PathLike[str]
+    _kinds = ("sockops",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("cgroup", path=self.path, word="ingress")
+
+
+@dataclass(frozen=True, slots=True)
+class Lsm(Target):
+    """A hook of the security modules, such as `file_open` (Linux 5.7, with `bpf` among them).
+
+    Attributes:
+        hook: The hook.
+    """
+
+    hook: str
+    _kinds = ("lsm",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("lsm", self.hook)
+
+
+@dataclass(frozen=True, slots=True)
+class Iter(Target):
+    """The kernel's objects of a kind, such as `task` (Linux 5.8). `Link.read` runs the program.
+
+    Attributes:
+        name: The kind of objects.
+    """
+
+    name: str
+    _kinds = ("iter",)
+
+    def words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _words("iterator", self.name)
+
+
+_ONE_NAME: dict[str, type[TpBtf | RawTp | Fentry | Fexit | Lsm | Iter]] = {
+    "tp_btf": TpBtf,
+    "raw_tp": RawTp,
+    "fentry": Fentry,
+    "fexit": Fexit,
+    "lsm": Lsm,
+    "iter": Iter,
+}
+
+
+def from_section(kind: str, section: str) -> Target | None:
+    """Read the target that a section names, such as `tp_btf/sched_switch`; None if it names none."""
+    _, _, place = section.partition("/")
+    if not place:
+        return None
+    if kind in _ONE_NAME:
+        return _ONE_NAME[kind](place)
+    if kind == "tracepoint" and "/" in place:
+        category, _, name = place.partition("/")
+        return Tracepoint(category, name)
+    if kind in ("kprobe", "kretprobe"):
+        return Kprobe(place, ret=kind == "kretprobe")
+    return None
