@@ -13,29 +13,15 @@ import pytest
 
 from support.cli import membench, starting
 from support.exclusive import exclusive
-from support.kernel import has_tcx, release
+from support.kernel import has_tcx
+from support.least import NOBODY, with_capabilities
 from support.server import Memcached
 from support.unique import traffics
 from support.waiting import until
 
 DOCUMENT = Path(__file__).parents[2] / "docs/capture.md"
-NOBODY = 65534
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
-
-
-#: First kernel that does not count maps as locked memory, whose limit only root may raise.
-NO_LOCKED = (5, 11)
-
-
-def with_capabilities(*names: str) -> list[str]:
-    """Return a prefix that runs a command as nobody with these capabilities alone."""
-    unlimited = ["prlimit", "--memlock=unlimited"] if release() < NO_LOCKED else []
-    user = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    held = ",".join(f"+{name}" for name in names)
-    bound = ["-all", *(f"+{name}" for name in names)]
-    sets = [f"--inh-caps={held}", f"--ambient-caps={held}"] if names else ["--inh-caps=-all"]
-    return [*unlimited, "setpriv", *user, *sets, f"--bounding-set={','.join(bound)}"]
 
 
 @pytest.fixture

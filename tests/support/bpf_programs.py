@@ -127,7 +127,7 @@ int record(unsigned long long *ctx)
 """
 
 MAPS = f"""{PRELUDE}
-enum color {{ RED = 1, GREEN = 2, BLUE = -3 }};
+enum color {{ RED = 1, GREEN = 2, BLUE = 3 }};
 
 struct inner {{
     __s16 low;

@@ -255,7 +255,9 @@ fn load_hint(source: &io::Error, log: &VerifierLog) -> Hint {
             "the kernel does not know something the program uses: please report it with `uname -r`"
         }
         Some(libc::ENOMEM) => "there is no memory for the maps: make them smaller",
-        Some(libc::ENOSPC) => "the verifier's log does not fit: please report it with `uname -r`",
+        Some(libc::ENOSPC) => {
+            "the verifier looked at so much that its log does not fit: make the program smaller, above all its loops"
+        }
         Some(libc::ENOENT) => "the kernel lacks a type or tracepoint: use a newer kernel",
         Some(libc::E2BIG) => {
             "the program or a map is too large for this kernel: please report it with `uname -r`"

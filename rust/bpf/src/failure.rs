@@ -28,6 +28,33 @@ pub(crate) fn load(name: &str, needed: &[Capability], error: EbpfError) -> Error
     }
 }
 
+/// Reports an object whose maps could not be made. The loader tries whether the kernel has maps for globals; without the
+/// privilege to make any it goes on without them, and fails later in another way.
+pub(crate) fn make(name: &str, needed: &[Capability], error: EbpfError) -> Error {
+    let missing = Capability::missing(needed);
+    let map = match &error {
+        EbpfError::MapError(MapError::CreateError { name, .. }) => Some(name.clone()),
+        _ => None,
+    };
+    match load(map.as_deref().unwrap_or(name), needed, error) {
+        Error::Load { source, .. } if source.raw_os_error().is_none() && !missing.is_empty() => {
+            Error::MissingCapabilities { missing }
+        }
+        error => error,
+    }
+}
+
+/// Joins an error with its causes.
+pub(crate) fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// Reports a program that could not be attached.
 pub(crate) fn attach(name: &str, needed: &[Capability], error: EbpfError) -> Error {
     let (source, _) = cause(error);
@@ -56,7 +83,7 @@ fn cause(error: EbpfError) -> (io::Error, VerifierLog) {
         EbpfError::MapError(error) => (map_cause(error), VerifierLog::default()),
         EbpfError::BtfError(error) => types_cause(error),
         EbpfError::FileError { error, .. } => (error, VerifierLog::default()),
-        other => (io::Error::other(other), VerifierLog::default()),
+        other => (io::Error::other(reason(&other)), VerifierLog::default()),
     }
 }
 

@@ -9,7 +9,6 @@ use std::{
 };
 
 use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
-use aya_obj::ParseError;
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
@@ -67,7 +66,7 @@ impl Object {
         let bytes = bytes.into();
         let parsed = aya_obj::Object::parse(&bytes).map_err(|error| Error::NotAnObject {
             object: name.into(),
-            reason: reason(&error),
+            reason: failure::reason(&error),
         })?;
         let programs = parsed.programs.iter();
         let programs = programs.map(|(name, program)| (name.clone(), Kind::from(&program.section)));
@@ -211,9 +210,9 @@ impl Object {
         let ebpf = loader.load(&self.bytes).map_err(|error| match error {
             EbpfError::ParseError(error) => Error::NotAnObject {
                 object: self.name.clone(),
-                reason: reason(&error),
+                reason: failure::reason(&error),
             },
-            error => failure::load(&self.name, &self.capabilities(), error),
+            error => failure::make(&self.name, &self.capabilities(), error),
         })?;
         Ok(Loaded {
             name: self.name.clone(),
@@ -283,15 +282,4 @@ fn absent(object: &str, item: &'static str, name: &str) -> Error {
         item,
         name: name.into(),
     }
-}
-
-/// Joins an error with its causes.
-fn reason(error: &ParseError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

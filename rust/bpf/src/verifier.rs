@@ -5,7 +5,8 @@ const TAIL: usize = 2_000;
 
 /// The verifier's log of a program that it rejected.
 ///
-/// It is complete: a load that fails is repeated with a larger buffer as long as the kernel answers `ENOSPC`.
+/// It is complete up to 16 MiB: a load that fails is repeated with a larger buffer as long as the kernel answers `ENOSPC`.
+/// Of a longer one this is the end (Linux 6.4; before that the beginning).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifierLog(String);
 
