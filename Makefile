@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PACKAGES := memcached tcpdump strace iproute2 python3-venv
+PACKAGES := memcached tcpdump strace iproute2 python3-venv clang libbpf-dev bpftool bpftrace
 # As root, a test that lacks privileges or memcached fails instead of being skipped.
 ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target

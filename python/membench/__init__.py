@@ -6,8 +6,8 @@ profile = membench.open("production.mb")
 membench.analyze(profile)
 membench.replay(profile, "127.0.0.1:11211")
 
-Every name is importable from here. `membench.errors` holds the exceptions, `membench.cli` and
-`membench.report` are the command line; everything else is private.
+Every name is importable from here. `membench.errors` holds the exceptions, `membench.bpf` loads any
+eBPF object, `membench.cli` and `membench.report` are the command line; everything else is private.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from membench import bpf as bpf
     from membench._analysis import Analysis, Overview, analyze
     from membench._analysis.distributions import Bin, Quantiles, Series
     from membench._analysis.items import (
@@ -328,8 +329,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name == "errors":
-        return import_module("membench.errors")
+    if name in ("bpf", "errors"):
+        return import_module(f"membench.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'membench' has no attribute {name!r}")
     value: object = getattr(import_module(f"membench.{_HOME_OF[name]}"), name)
@@ -338,4 +339,6 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({"errors", *__all__, *(name for name in globals() if name.startswith("__"))})
+    return sorted(
+        {"bpf", "errors", *__all__, *(name for name in globals() if name.startswith("__"))}
+    )

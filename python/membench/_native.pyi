@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, TypedDict, final
+from typing import Self, final
 
 from membench._options import Options
+from membench.bpf._facts import LinkFacts, MapFacts, ProgramFacts
 from membench.bpf._targets import Words
 
 __all__ = [
@@ -235,46 +236,6 @@ def replay(
 ) -> str:
     """Return the `ReplayResult` as JSON."""
 
-class ProgramFacts(TypedDict):
-    """What the kernel tells of a program."""
-
-    id: int
-    kind: str
-    name: str
-    tag: str
-    gpl: bool
-    uid: int
-    loaded_at_ns: int
-    translated_bytes: int
-    compiled_bytes: int
-    maps: list[int]
-    types: int
-    run_time_ns: int
-    runs: int
-    misses: int
-    verified_instructions: int
-
-class MapFacts(TypedDict):
-    """What the kernel tells of a map."""
-
-    id: int
-    kind: str
-    name: str
-    key_size: int
-    value_size: int
-    max_entries: int
-    flags: int
-    types: int
-    key_type: int
-    value_type: int
-
-class LinkFacts(TypedDict):
-    """What the kernel tells of a link."""
-
-    id: int
-    kind: str
-    program: int
-
 @final
 class BpfObject:
     """An object: read, loaded or closed."""
@@ -283,7 +244,7 @@ class BpfObject:
     def open(path: Path) -> BpfObject:
         """Read an object file."""
     @staticmethod
-    def parse(name: str, bytes: bytes) -> BpfObject:
+    def parse(name: str, data: bytes) -> BpfObject:
         """Read an object from memory."""
     @property
     def name(self) -> str:
@@ -303,7 +264,7 @@ class BpfObject:
         """Copy a global."""
     def set_global(self, name: str, value: bytes) -> None:
         """Set a global before the object is loaded."""
-    def set_max_entries(self, map: str, entries: int) -> None:
+    def set_max_entries(self, name: str, entries: int) -> None:
         """Set the size of a map before the object is loaded."""
     def load(self, only: list[str] | None) -> None:
         """Make the maps."""
@@ -367,7 +328,7 @@ class BpfMemory:
 class BpfRing:
     """A reader of a ring buffer or perf event array."""
 
-    def __new__(cls, map: BpfMap, pages: int | None) -> Self:
+    def __new__(cls, source: BpfMap, pages: int | None) -> Self:
         """Open a ring buffer, or with `pages` a perf event array."""
     @property
     def closed(self) -> bool:

@@ -1,4 +1,4 @@
-"""Each kind of target: a program that counts, driven by a known number of events, gives that number."""
+"""Each kind of target: a program that counts gives the known number of events."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Case:
     needs_tracefs: bool = False
 
 
-# Called without arguments, the entry of getppid has no type that a program could be checked against.
+# getppid takes no arguments, so its entry has no type that a program could be checked against.
 FUNCTION = f"__{'x64' if X86 else 'arm64'}_sys_getpgid"
 CALLS = {
     "tp_btf": Case("tp_btf", bpf.TpBtf("sys_enter"), "unsigned long long", IS_CALL),
@@ -272,9 +272,7 @@ def test_an_iterator_gives_the_threads_that_proc_lists() -> None:
             (link,) = found.programs["count"].links
             data = link.read()
             listed = {int(name) for name in os.listdir("/proc/self/task")}  # noqa: PTH208
-            numbers = [
-                int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)
-            ]
+            numbers = [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
             assert set(numbers) == listed
             assert found.globals["hits"] == len(listed) == len(numbers)
             link.read()

@@ -1,4 +1,4 @@
-"""What the kernel refuses, by errno → an exception that says what to do about it."""
+"""A refusal of the kernel, by errno → an exception that says what to do about it."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_the_whole_log_of_the_verifier_is_kept_and_its_end_shown() -> None:
 
 
 @pytest.fixture
-def as_nobody(monkeypatch: pytest.MonkeyPatch) -> Path:
+def as_nobody() -> Path:
     """Return a folder that everybody may read, with objects in it."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)

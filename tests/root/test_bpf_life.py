@@ -71,11 +71,11 @@ def test_closing_an_object_leaves_nothing() -> None:
     assert found.closed
     found.close()
     for use in (
-        lambda: found.load(),
+        found.load,
         lambda: found.maps["events"].id,
         lambda: found.globals["hits"],
         lambda: found.programs["record"].attach(),
-        lambda: ring.read(),
+        ring.read,
         lambda: link.ids,
     ):
         with pytest.raises(bpf.InvalidHandle):

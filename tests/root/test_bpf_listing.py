@@ -1,16 +1,16 @@
-"""What the kernel holds, as bpftool lists it; what programs cost, as the kernel counts it."""
+"""Programs, maps and links as bpftool lists them; their cost as the kernel counts it."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import subprocess
 
 import pytest
 
 from membench import bpf
 from support.bpf_programs import MAPS, RECORDS, compiled
+from support.process import output
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
@@ -19,10 +19,7 @@ N = 500
 
 
 def bpftool(what: str, *arguments: str) -> list[dict]:  # type: ignore[type-arg]  # its own JSON
-    done = subprocess.run(
-        ["bpftool", "-j", what, "show", *arguments], capture_output=True, check=True
-    )
-    found = json.loads(done.stdout)
+    found = json.loads(output("bpftool", "-j", what, "show", *arguments))
     return found if isinstance(found, list) else [found]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from membench import bpf
 from membench.errors import UsageError
 from support.bpf_programs import MAPS, compiled
+from support.process import output
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
@@ -33,10 +33,9 @@ def found() -> Iterator[bpf.Object]:
 
 
 def dump(number: int) -> list[dict]:  # type: ignore[type-arg]  # bpftool's own JSON
-    done = subprocess.run(
-        ["bpftool", "-j", "map", "dump", "id", str(number)], capture_output=True, check=True
-    )
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    found = json.loads(output("bpftool", "-j", "map", "dump", "id", str(number)))
+    assert isinstance(found, list)
+    return found
 
 
 def test_structures_are_dicts_as_bpftool_shows_them(found: bpf.Object) -> None:
@@ -172,9 +171,13 @@ def test_values_of_another_type_are_refused_before_any_call(found: bpf.Object) -
 
 def test_a_map_that_is_full_says_so(found: bpf.Object) -> None:
     table = found.maps["table"]
-    with pytest.raises(bpf.KernelError) as raised:
+
+    def fill() -> None:
         for call in range(100):
             table[{"tgid": 7, "call": call}] = {}
+
+    with pytest.raises(bpf.KernelError) as raised:
+        fill()
     assert raised.value.errno == 7  # E2BIG
     assert len(table) == table.max_entries == 64
 

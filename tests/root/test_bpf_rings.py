@@ -1,4 +1,4 @@
-"""Rings: every record comes, in order, decoded; what found no room is counted; waits end in time."""
+"""Rings: every record comes, in order, decoded; those without room are counted; waits end."""
 
 from __future__ import annotations
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.exclusive import exclusive
+from support.process import output
 
 TRACEFS = Path("/sys/kernel/tracing")
 
@@ -19,22 +19,22 @@ def tracefs() -> Iterator[None]:
         if (TRACEFS / "events").exists():
             yield
             return
-        subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACEFS], check=True)
+        output("mount", "-t", "tracefs", "tracefs", TRACEFS)
         try:
             yield
         finally:
-            subprocess.run(["umount", "--lazy", TRACEFS], check=True)
+            output("umount", "--lazy", TRACEFS)
 
 
 @contextmanager
 def bpffs(folder: Path) -> Iterator[Path]:
     """Mount a BPF file system of the test's own; its pins end with it."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "bpf", "bpf", folder], check=True)
+    output("mount", "-t", "bpf", "bpf", folder)
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        output("umount", folder)
 
 
 def cgroup() -> Path:

@@ -1,4 +1,4 @@
-"""Programs in C for the tests of `membench.bpf`, in the manner of libbpf-bootstrap → their objects."""
+"""Programs in C for the tests of `membench.bpf`, as libbpf-bootstrap has them → their objects."""
 
 from __future__ import annotations
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+
+def output(*command: str | Path) -> bytes:
+    """Run a command that has to succeed, and return what it printed."""
+    return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 @contextmanager

@@ -7,15 +7,17 @@ import inspect
 from collections.abc import Iterator
 
 import membench
+from membench import bpf
 
 
 def describe() -> str:
-    """Every public name of `membench`, one line for it and one for each of its parts."""
-    return "\n".join(line for name in membench.__all__ for line in _lines(name)) + "\n"
+    """Every public name of `membench` and `membench.bpf`, a line for it and one for each part."""
+    lines = [line for name in membench.__all__ for line in _lines(name, getattr(membench, name))]
+    lines += [line for name in bpf.__all__ for line in _lines(f"bpf.{name}", getattr(bpf, name))]
+    return "\n".join(lines) + "\n"
 
 
-def _lines(name: str) -> Iterator[str]:
-    value = getattr(membench, name)
+def _lines(name: str, value: object) -> Iterator[str]:
     if not isinstance(value, type):
         yield f"{name}{_signature(value)}" if callable(value) else f"{name}: {type(value).__name__}"
         return

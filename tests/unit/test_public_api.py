@@ -53,7 +53,7 @@ print(*shown)
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert set(shown) == {name for name in membench.__all__ if name[0] != "_"} | {"errors"}
+    assert set(shown) == {name for name in membench.__all__ if name[0] != "_"} | {"bpf", "errors"}
 
 
 def test_help_does_not_wait_for_the_engine() -> None:

@@ -58,7 +58,7 @@ def compile(  # noqa: A001 - `bpf.compile`
 
 
 def _flags(include: Sequence[str | os.PathLike[str]]) -> list[str]:
-    folders = [*map(os.fspath, include)]
+    folders = [os.fspath(folder) for folder in include]
     # The kernel's headers include `asm/…`, which lies in the folder of this machine's kind.
     if multiarch := sysconfig.get_config_var("MULTIARCH"):
         folders.append(f"/usr/include/{multiarch}")

@@ -72,15 +72,15 @@ class PermissionError(KernelError, builtins.PermissionError):  # noqa: A001 - it
         self.missing = tuple(missing)
 
 
-class NotFound(KernelError, KeyError):  # noqa: N818 - the name says it
+class NotFound(KernelError, KeyError):
     """The object or the kernel has no such program, map, global, tracepoint or symbol."""
 
 
-class AlreadyAttached(KernelError):  # noqa: N818 - the name says it
+class AlreadyAttached(KernelError):
     """The program is attached there already, or the hook or path is taken."""
 
 
-class Unsupported(KernelError):  # noqa: N818 - the name says it
+class Unsupported(KernelError):
     """This kernel cannot do it.
 
     Attributes:
@@ -100,11 +100,11 @@ class Unsupported(KernelError):  # noqa: N818 - the name says it
         self.kernel = kernel
 
 
-class InvalidHandle(UsageError):  # noqa: N818 - the name says it
+class InvalidHandle(UsageError):
     """The object, map, ring or link is closed, or the object is not loaded yet."""
 
 
-class CompilerMissing(CaptureUnavailableError):  # noqa: N818 - the name says it
+class CompilerMissing(CaptureUnavailableError):
     """`compile` finds no clang."""
 
 

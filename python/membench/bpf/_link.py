@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from membench import _native
 from membench.bpf._errors import Unsupported
@@ -15,13 +15,6 @@ from membench.errors import UsageError
 
 if TYPE_CHECKING:
     from membench.bpf._object import Program
-
-
-class Replacement(Protocol):
-    """A loaded program that can take the place of another in a link."""
-
-    def give_to(self, link: _native.BpfLink) -> None:
-        """Have the kernel run this program for the link."""
 
 
 class Link:
@@ -83,20 +76,20 @@ class Link:
         after that: events between the two are seen by both, and none by neither.
         """
         try:
-            program.give_to(self._native)
+            program._give_to(self._native)
         except Unsupported:
             if isinstance(program, PinnedProgram) or self.target is None or self.path is not None:
                 raise
             other = program.attach(self.target)
             self._native.detach()
-            self._native = other.surrender()
+            self._native = other._surrender()
         self._follow(program)
 
-    def surrender(self) -> _native.BpfLink:
+    def _surrender(self) -> _native.BpfLink:
         """Hand over the kernel's link; this one is no longer used."""
         native = self._native
         if self._program is not None:
-            self._program.forget(self)
+            self._program._forget(self)
         return native
 
     def read(self) -> bytes:
@@ -112,10 +105,10 @@ class Link:
 
     def _follow(self, program: Program | PinnedProgram) -> None:
         if self._program is not None:
-            self._program.forget(self)
+            self._program._forget(self)
         self._program = None if isinstance(program, PinnedProgram) else program
         if self._program is not None:
-            self._program.adopt(self)
+            self._program._adopt(self)
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +159,7 @@ class PinnedProgram:
         """The time that those runs took, ns."""
         return self._native.facts()["run_time_ns"]
 
-    def give_to(self, link: _native.BpfLink) -> None:
+    def _give_to(self, link: _native.BpfLink) -> None:
         """Have the kernel run this program for a link; `Link.replace` does."""
         self._native.replace(link)
 

@@ -94,7 +94,7 @@ class LoadedLink:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the kernel holds, of all processes.
+    """Everything that the kernel holds, of all processes.
 
     Attributes:
         programs: The programs.
@@ -115,8 +115,10 @@ def list() -> Listing:  # noqa: A001 - `bpf.list`
         PermissionError: This process lacks it.
     """
     programs = _native.bpf_programs()
+    for one in programs:
+        one["maps"] = tuple(one["maps"])
     return Listing(
-        programs=tuple(LoadedProgram(**one | {"maps": tuple(one["maps"])}) for one in programs),
+        programs=tuple(LoadedProgram(**one) for one in programs),
         maps=tuple(LoadedMap(**one) for one in _native.bpf_maps()),
         links=tuple(LoadedLink(**one) for one in _native.bpf_links()),
     )

@@ -224,7 +224,7 @@ def from_native(name: str, native: _native.BpfMap) -> Map:
     types = _types_of(native, facts["key_type"], facts["value_type"])
     sizes = (facts["key_size"], facts["value_size"], facts["max_entries"])
     made = Map(name, facts["kind"], sizes, types)
-    made._native = native  # noqa: SLF001 - made here
+    made._native = native
     return made
 
 
@@ -236,7 +236,7 @@ def _types_of(native: _native.BpfMap, key: int, value: int) -> tuple[Type | None
     if not data:
         return None, None
     types = Types(data)
-    return (types.by_number(key) if key else None), (types.by_number(value) if value else None)
+    return (types._by_number(key) if key else None), (types._by_number(value) if value else None)
 
 
 def _fitting(known: Type | None, size: int) -> Type:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from membench import _native
 from membench.bpf._errors import AlreadyAttached, InvalidHandle, NotFound
+from membench.bpf._facts import ProgramFacts
 from membench.bpf._link import Link
 from membench.bpf._map import Map
 from membench.bpf._ring import Ring
@@ -59,12 +60,12 @@ class Program:
         place = self.target if target is None else target
         if place is None:
             raise UsageError(f"the section {self.section} names no place: pass a target")
-        if self.kind not in place.kinds():
-            wanted = " or ".join(place.kinds())
+        if self.kind not in place._takes():
+            wanted = " or ".join(place._takes())
             raise UsageError(f"{place} takes a program of type {wanted}, got: {self.kind}")
         if any(link.target == place for link in self.links):
             raise AlreadyAttached(f"{self.name} is attached to {place} already")
-        link = Link(self._native.attach(self.name, place.words()), place, self)
+        link = Link(self._native.attach(self.name, place._words()), place, self)
         self._links.append(link)
         return link
 
@@ -117,22 +118,22 @@ class Program:
         """
         if self.kind in _BOUND and self.target is None and lazily:
             return
-        self._native.load_program(self.name, None if self.target is None else self.target.words())
+        self._native.load_program(self.name, None if self.target is None else self.target._words())
 
-    def give_to(self, link: _native.BpfLink) -> None:
+    def _give_to(self, link: _native.BpfLink) -> None:
         """Have the kernel run this program for a link; `Link.replace` does."""
         self._native.replace(self.name, link)
 
-    def adopt(self, link: Link) -> None:
+    def _adopt(self, link: Link) -> None:
         """Count a link as one of this program."""
         self._links.append(link)
 
-    def forget(self, link: Link) -> None:
+    def _forget(self, link: Link) -> None:
         """Count a link no longer as one of this program."""
         self._links = [one for one in self._links if one is not link]
 
     @property
-    def _facts(self) -> _native.ProgramFacts:
+    def _facts(self) -> ProgramFacts:
         facts = self._native.program_facts(self.name)
         if facts is None:
             raise InvalidHandle(f"the program {self.name} is not loaded")
@@ -156,7 +157,7 @@ class Globals(MutableMapping[str, Any]):
     def __init__(self, native: _native.BpfObject, types: Types | None) -> None:
         """Describe the globals; `Object` does."""
         self._native = native
-        described = {} if types is None else types.variables()
+        described = {} if types is None else types._variables()
         self._types: dict[str, Type] = {}
         self._sections: dict[str, str] = {}
         for name, section, size in native.globals():
@@ -248,9 +249,9 @@ class Object:
         for name, kind, key_size, value_size, entries in native.maps():
             if name.startswith(_SECTIONS):
                 continue
-            types = (None, None) if self.types is None else self.types.map_types(name)
+            types = (None, None) if self.types is None else self.types._map_types(name)
             found = Map(name, kind, (key_size, value_size, entries), types)
-            found._resize = native.set_max_entries  # noqa: SLF001 - a part of this object
+            found._resize = native.set_max_entries
             self._maps[name] = found
         self.programs: Mapping[str, Program] = _Named("program", self._programs)
         self.maps: Mapping[str, Map] = _Named("map", self._maps)
@@ -292,7 +293,7 @@ class Object:
             for program in chosen:
                 program.load(lazily=True)
             for name, found in self._maps.items():
-                found._native, found._resize = self._native.map(name), None  # noqa: SLF001
+                found._native, found._resize = self._native.map(name), None
         except BaseException:
             self.close()
             raise
@@ -327,7 +328,7 @@ class Object:
         reader = self._rings.get(name)
         if reader is None or reader.closed:
             perf = found.kind == "perf_event_array"
-            reader = _native.BpfRing(found._made, pages if perf else None)  # noqa: SLF001
+            reader = _native.BpfRing(found._made, pages if perf else None)
             self._rings[name] = reader
         count = None if lost is None else (lambda: int(self.globals[lost]))
         return Ring(name, reader, record, timeout_s, count)

@@ -47,7 +47,7 @@ class Ring:
 
     @property
     def lost(self) -> int | None:
-        """How many records found no room, so far.
+        """The number of records that found no room, so far.
 
         Perf event arrays tell it. Ring buffers do not: their programs count it, in the global that
         `Object.ring` was given the name of. None if nobody counts.

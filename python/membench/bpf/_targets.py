@@ -25,7 +25,7 @@ class Words(TypedDict):
     cpu: int | None
 
 
-def _words(
+def _describe(
     kind: str,
     name: str = "",
     *,
@@ -48,11 +48,11 @@ class Target:
     __slots__ = ()
     _kinds: ClassVar[tuple[str, ...]] = ()
 
-    def kinds(self) -> tuple[str, ...]:
+    def _takes(self) -> tuple[str, ...]:
         """Return the types of programs that it takes, as `Program.kind` names them."""
         return self._kinds
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
         raise NotImplementedError
 
@@ -68,9 +68,9 @@ class TpBtf(Target):
     name: str
     _kinds = ("tp_btf",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("raw_tracepoint", self.name)
+        return _describe("raw_tracepoint", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ class RawTp(Target):
     name: str
     _kinds = ("raw_tp",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("raw_tracepoint", self.name)
+        return _describe("raw_tracepoint", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ class Tracepoint(Target):
     name: str
     _kinds = ("tracepoint",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("tracepoint", self.name, word=self.category)
+        return _describe("tracepoint", self.name, word=self.category)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +121,13 @@ class Kprobe(Target):
     offset: int = 0
     ret: bool = False
 
-    def kinds(self) -> tuple[str, ...]:
+    def _takes(self) -> tuple[str, ...]:
         """Return the type of program that it takes."""
         return ("kretprobe",) if self.ret else ("kprobe",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("kernel_function", self.function, offset=self.offset)
+        return _describe("kernel_function", self.function, offset=self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +141,9 @@ class Fentry(Target):
     function: str
     _kinds = ("fentry",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("kernel_function", self.function)
+        return _describe("kernel_function", self.function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +157,9 @@ class Fexit(Target):
     function: str
     _kinds = ("fexit",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("kernel_function", self.function)
+        return _describe("kernel_function", self.function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +184,13 @@ class Uprobe(Target):
         if (self.symbol is None) == (self.offset is None):
             raise UsageError("a Uprobe needs either a symbol or an offset")
 
-    def kinds(self) -> tuple[str, ...]:
+    def _takes(self) -> tuple[str, ...]:
         """Return the type of program that it takes."""
         return ("uretprobe",) if self.ret else ("uprobe",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words(
+        return _describe(
             "user_function", self.symbol or "", path=self.path, offset=self.offset, pid=self.pid
         )
 
@@ -219,12 +219,12 @@ class PerfEvent(Target):
         if (self.hz is None) == (self.period is None):
             raise UsageError("a PerfEvent needs either hz or period")
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
         word, rate = ("period", self.period) if self.hz is None else ("hz", self.hz)
         pid = None if self.pid == -1 else self.pid
         cpu = None if self.cpu == "all" else self.cpu
-        return _words("perf_event", self.event, word=word, rate=rate, pid=pid, cpu=cpu)
+        return _describe("perf_event", self.event, word=word, rate=rate, pid=pid, cpu=cpu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +243,9 @@ class Tc(Target):
     direction: Direction
     _kinds = ("classifier",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("tc", self.interface, word=self.direction)
+        return _describe("tc", self.interface, word=self.direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,9 +261,9 @@ class Tcx(Target):
     direction: Direction
     _kinds = ("classifier",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("tcx", self.interface, word=self.direction)
+        return _describe("tcx", self.interface, word=self.direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +279,9 @@ class Xdp(Target):
     mode: Literal["any", "generic", "native"] = "any"
     _kinds = ("xdp",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("xdp", self.interface, word=self.mode)
+        return _describe("xdp", self.interface, word=self.mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +306,9 @@ class Cgroup(Target):
         "lsm_cgroup",
     )
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("cgroup", path=self.path, word=self.kind)
+        return _describe("cgroup", path=self.path, word=self.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,9 +322,9 @@ class SockOps(Target):
     path: str | os.PathLike[str]
     _kinds = ("sockops",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("cgroup", path=self.path, word="ingress")
+        return _describe("cgroup", path=self.path, word="ingress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,9 +338,9 @@ class Lsm(Target):
     hook: str
     _kinds = ("lsm",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("lsm", self.hook)
+        return _describe("lsm", self.hook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,9 +354,9 @@ class Iter(Target):
     name: str
     _kinds = ("iter",)
 
-    def words(self) -> Words:
+    def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        return _words("iterator", self.name)
+        return _describe("iterator", self.name)
 
 
 _ONE_NAME: dict[str, type[TpBtf | RawTp | Fentry | Fexit | Lsm | Iter]] = {
@@ -370,7 +370,7 @@ _ONE_NAME: dict[str, type[TpBtf | RawTp | Fentry | Fexit | Lsm | Iter]] = {
 
 
 def from_section(kind: str, section: str) -> Target | None:
-    """Read the target that a section names, such as `tp_btf/sched_switch`; None if it names none."""
+    """Read the target that a section names, as in `tp_btf/sched_switch`; None if it names none."""
     _, _, place = section.partition("/")
     if not place:
         return None

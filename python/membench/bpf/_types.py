@@ -92,7 +92,7 @@ class Types:
     def __getitem__(self, name: str) -> Type:
         if name not in self._names:
             raise NotFound(f"the object has no type {name}")
-        return self.by_number(self._names[name])
+        return self._by_number(self._names[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._names))
@@ -103,12 +103,12 @@ class Types:
     def __contains__(self, name: object) -> bool:
         return name in self._names
 
-    def variables(self) -> dict[str, Type]:
+    def _variables(self) -> dict[str, Type]:
         """Return the type of each global, by the global's name."""
         found = enumerate(self._entries)
-        return {one.name: self.by_number(number) for number, one in found if one.kind is Kind.VAR}
+        return {one.name: self._by_number(number) for number, one in found if one.kind is Kind.VAR}
 
-    def map_types(self, name: str) -> tuple[Type | None, Type | None]:
+    def _map_types(self, name: str) -> tuple[Type | None, Type | None]:
         """Return the types of a map's keys and values; None for one that the map does not tell."""
         for number, entry in enumerate(self._entries):
             if entry.kind is Kind.VAR and entry.name == name:
@@ -117,7 +117,7 @@ class Types:
                 return self._pointed(told.get("key")), self._pointed(told.get("value"))
         return None, None
 
-    def by_number(self, number: int, depth: int = 0) -> Type:
+    def _by_number(self, number: int, depth: int = 0) -> Type:
         """Return the type of a number, by which the kernel tells a map's types."""
         if depth > _DEEPEST:
             raise UsageError("the types of the object are damaged: they nest without end")
@@ -142,30 +142,32 @@ class Types:
         if pointer is None:
             return None
         entry = self._entry(self._resolve(pointer))
-        return self.by_number(entry.size) if entry.kind is Kind.PTR else None
+        return self._by_number(entry.size) if entry.kind is Kind.PTR else None
 
     def _build(self, number: int, depth: int) -> Type:
         entry = self._entry(self._resolve(number))
         own = self._entry(number)
         name = entry.name if own.kind is not Kind.TYPEDEF else own.name
-        if entry.size > _LARGEST or entry.count > _LARGEST:
-            raise UsageError(f"the types of the object are damaged: {name} is too large")
         if entry.kind is Kind.INT:
             return _boolean(name, entry.size) if entry.encoding & _BOOL else _integer(name, entry)
         if entry.kind in (Kind.ENUM, Kind.ENUM64):
             return _enumeration(name, entry)
         if entry.kind is Kind.PTR:
             return _whole(name, 8, signed=False)
+        if entry.kind is Kind.FLOAT:
+            known = _FLOATS.get(entry.size)
+            return raw_type(entry.size) if known is None else _floating(name, known)
+        return self._compound(name, entry, depth)
+
+    def _compound(self, name: str, entry: Entry, depth: int) -> Type:
         if entry.kind is Kind.ARRAY:
             return self._array(name, entry, depth)
         if entry.kind in (Kind.STRUCT, Kind.UNION):
             return _structure(name, entry, tuple(self._places(entry, 0, depth)))
-        if entry.kind is Kind.FLOAT and entry.size in _FLOATS:
-            return _floating(name, _FLOATS[entry.size])
-        return raw_type(entry.size if entry.kind is Kind.FLOAT else 0)
+        return raw_type(0)
 
     def _array(self, name: str, entry: Entry, depth: int) -> Type:
-        element = self.by_number(entry.element, depth + 1)
+        element = self._by_number(entry.element, depth + 1)
         inner = self._entry(self._resolve(entry.element))
         if element.size * entry.count > _LARGEST:
             raise UsageError("the types of the object are damaged: an array is too large")
@@ -175,7 +177,7 @@ class Types:
 
     def _places(self, entry: Entry, base: int, depth: int) -> Iterator[_Place]:
         for member in entry.members:
-            inner = self.by_number(member.type, depth + 1)
+            inner = self._by_number(member.type, depth + 1)
             resolved = self._entry(self._resolve(member.type))
             if member.bits:
                 yield _bit_field(member, base, inner, _is_signed(resolved))

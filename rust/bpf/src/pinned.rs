@@ -8,7 +8,7 @@ use std::{
 
 use crate::{Error, Link, Map, ProgramFacts, Result, sys::command};
 
-/// What a path in the BPF file system holds.
+/// An object that a path in the BPF file system holds.
 pub enum Pinned {
     /// A program; it can replace that of a link.
     Program(PinnedProgram),

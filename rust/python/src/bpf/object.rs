@@ -88,8 +88,8 @@ impl BpfObject {
     }
 
     #[staticmethod]
-    fn parse(py: Python<'_>, name: &str, bytes: Vec<u8>) -> PyResult<Self> {
-        let object = py.detach(|| Object::parse(name, bytes));
+    fn parse(py: Python<'_>, name: &str, data: Vec<u8>) -> PyResult<Self> {
+        let object = py.detach(|| Object::parse(name, data));
         Ok(Self::new(object.map_err(Error::from)?))
     }
 
@@ -155,9 +155,9 @@ impl BpfObject {
         })
     }
 
-    fn set_max_entries(&self, py: Python<'_>, map: &str, entries: u32) -> PyResult<()> {
+    fn set_max_entries(&self, py: Python<'_>, name: &str, entries: u32) -> PyResult<()> {
         self.read(py, |object| {
-            object.set_max_entries(map, entries)?;
+            object.set_max_entries(name, entries)?;
             Ok(())
         })
     }

@@ -48,9 +48,9 @@ pub(super) struct BpfRing {
 impl BpfRing {
     /// Opens a ring buffer, or with `pages` a perf event array.
     #[new]
-    #[pyo3(signature = (map, pages))]
-    fn new(py: Python<'_>, map: &BpfMap, pages: Option<usize>) -> PyResult<Self> {
-        map.with(py, |map| {
+    #[pyo3(signature = (source, pages))]
+    fn new(py: Python<'_>, source: &BpfMap, pages: Option<usize>) -> PyResult<Self> {
+        source.with(py, |map| {
             let reader = match pages {
                 Some(pages) => Reader::Perf(PerfRings::open(map, pages)?),
                 None => Reader::Ring(Ring::open(map)?),
