@@ -19,7 +19,7 @@ from support.bpf_programs import PRELUDE, RECORDS, compiled, counter
 from support.exclusive import exclusive
 from support.least import with_capabilities
 
-pytestmark = [pytest.mark.root, pytest.mark.kernel]
+pytestmark = [pytest.mark.root]
 
 # It reads beyond what the kernel hands it.
 REJECTED = f"""{PRELUDE}
@@ -213,6 +213,8 @@ except bpf.PermissionError as error:
         ("classifier", (), "CAP_BPF,CAP_NET_ADMIN"),
         ("classifier", ("bpf",), "CAP_NET_ADMIN"),
         ("classifier", ("bpf", "net_admin"), None),
+        ("uprobe", ("bpf", "perfmon"), "CAP_SYS_ADMIN"),
+        ("uprobe", ("sys_admin",), None),
         ("list", ("bpf", "perfmon"), "CAP_SYS_ADMIN"),
         ("list", ("sys_admin",), None),
     ],

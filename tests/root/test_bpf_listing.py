@@ -12,7 +12,7 @@ from membench import bpf
 from support.bpf_programs import MAPS, RECORDS, compiled
 from support.process import output
 
-pytestmark = [pytest.mark.root, pytest.mark.kernel]
+pytestmark = [pytest.mark.root]
 
 GETPPID = 110 if platform.machine() == "x86_64" else 173
 N = 500

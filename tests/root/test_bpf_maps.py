@@ -14,7 +14,7 @@ from membench.errors import UsageError
 from support.bpf_programs import MAPS, compiled
 from support.process import output
 
-pytestmark = [pytest.mark.root, pytest.mark.kernel]
+pytestmark = [pytest.mark.root]
 
 N = 25
 GETPPID = 110 if platform.machine() == "x86_64" else 173

@@ -20,7 +20,7 @@ from support.exclusive import exclusive
 from support.kernel import has_tcx
 from support.waiting import until
 
-pytestmark = [pytest.mark.root, pytest.mark.kernel]
+pytestmark = [pytest.mark.root]
 
 GETPPID = 110 if platform.machine() == "x86_64" else 173
 

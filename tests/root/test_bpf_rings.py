@@ -18,7 +18,7 @@ from membench import bpf
 from membench.errors import UsageError
 from support.bpf_programs import RECORDS, SAMPLES, compiled
 
-pytestmark = [pytest.mark.root, pytest.mark.kernel]
+pytestmark = [pytest.mark.root]
 
 GETPPID = 110 if platform.machine() == "x86_64" else 173
 # Longer than any wait that the tests make.

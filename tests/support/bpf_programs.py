@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -36,13 +39,26 @@ static __always_inline void hit(void)
 
 @cache
 def compiled(source: str) -> bytes:
-    """Compile a program; skip the test where clang is missing, unless as root."""
+    """Compile a program, once for all runs: in an emulated machine clang takes a minute.
+
+    Where clang is missing the test is skipped, as root it fails.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "membench/test-objects")
+    path = folder / f"{hashlib.sha256(source.encode()).hexdigest()}.o"
+    if path.exists():
+        return path.read_bytes()
     try:
-        return bpf.compile(source)
+        data = bpf.compile(source)
     except bpf.CompilerMissing as error:
         if os.geteuid() == 0:
             raise
         pytest.skip(str(error))
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_bytes(data)
+        part.replace(path)
+    return data
 
 
 def counter(section: str, context: str = "void", condition: str = "1", result: int = 0) -> bytes:

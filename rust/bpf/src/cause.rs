@@ -110,10 +110,9 @@ fn of_system(source: &io::Error) -> Cause<'static> {
         }
         Some(libc::EBUSY | libc::EEXIST) => Cause::Taken,
         Some(libc::EOPNOTSUPP | libc::ENOSYS | ENOTSUPP) => Cause::Unsupported(None),
-        Some(_) => Cause::Other,
         None if source.kind() == io::ErrorKind::NotFound => Cause::NotFound,
         None if source.kind() == io::ErrorKind::Unsupported => Cause::Unsupported(None),
-        None => Cause::Other,
+        Some(_) | None => Cause::Other,
     }
 }
 

@@ -160,7 +160,7 @@ impl ProgramFacts {
             id: found.id,
             kind: named(&PROGRAM_KINDS, found.type_),
             name: command::name(&found.name),
-            tag: found.tag.iter().map(|byte| format!("{byte:02x}")).collect(),
+            tag: format!("{:016x}", u64::from_be_bytes(found.tag)),
             is_gpl: found.gpl_compatible() != 0,
             uid: found.created_by_uid,
             loaded_at: Duration::from_nanos(found.load_time),

@@ -79,6 +79,8 @@ fn buffer_cause(error: PerfBufferError) -> io::Error {
         | PerfBufferError::MMapError { io_error }
         | PerfBufferError::PerfEventEnableError { io_error }
         | PerfBufferError::IOError(io_error) => io_error,
-        error => io::Error::new(io::ErrorKind::InvalidInput, error.to_string()),
+        error @ PerfBufferError::InvalidPageCount { .. } => {
+            io::Error::new(io::ErrorKind::InvalidInput, error.to_string())
+        }
     }
 }

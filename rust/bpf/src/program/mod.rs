@@ -25,7 +25,7 @@ pub use info::{Info, RunStatistics, Runs};
 pub use kind::Kind;
 pub use link::Link;
 
-use crate::{Error, ProgramFacts, Result, failure};
+use crate::{Capability, Error, ProgramFacts, Result, failure};
 
 /// A program of a [`Loaded`](crate::Loaded) object.
 pub struct Program<'a> {
@@ -188,7 +188,20 @@ impl<'a> Program<'a> {
     }
 
     fn not_attached(&self, error: ProgramError) -> Error {
-        failure::attach(&self.name, self.kind().capabilities(), error.into())
+        let error = failure::attach(&self.name, self.kind().capabilities(), error.into());
+        let is_user = matches!(self.kind(), Kind::UserProbe | Kind::UserReturnProbe);
+        let missing = Capability::missing(&[Capability::SysAdmin]);
+        match error {
+            // Perf events of functions of programs take more than other programs of their type do.
+            Error::Attach { source, .. }
+                if is_user
+                    && source.raw_os_error() == Some(libc::EACCES)
+                    && !missing.is_empty() =>
+            {
+                Error::MissingCapabilities { missing }
+            }
+            error => error,
+        }
     }
 
     fn wrong(&self, hook: &(impl ToString + ?Sized)) -> Error {

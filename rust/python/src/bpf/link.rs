@@ -48,7 +48,7 @@ impl BpfLink {
     }
 
     fn pin(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        self.with(py, |link| Ok(link.pin(&path)?))
+        self.with(py, move |link| Ok(link.pin(&path)?))
     }
 
     fn facts(&self, py: Python<'_>) -> PyResult<Vec<LinkTuple>> {
@@ -110,7 +110,9 @@ impl BpfProgram {
 /// Opens what is pinned at a path.
 #[pyfunction]
 pub(super) fn open_pinned(py: Python<'_>, path: PathBuf) -> PyResult<Py<PyAny>> {
-    let pinned = py.detach(|| Pinned::open(&path)).map_err(Error::from)?;
+    let pinned = py
+        .detach(move || Pinned::open(&path))
+        .map_err(Error::from)?;
     Ok(match pinned {
         Pinned::Map(map) => Py::new(py, BpfMap::new(map))?.into_any(),
         Pinned::Link(link) => Py::new(py, BpfLink::new(link))?.into_any(),

@@ -50,26 +50,26 @@ impl BpfMap {
         self.with(py, |map| Ok(map.types()?))
     }
 
-    fn lookup(&self, py: Python<'_>, key: Vec<u8>) -> PyResult<Option<Vec<u8>>> {
-        self.with(py, |map| Ok(map.lookup(&key)?))
+    fn lookup(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Vec<u8>>> {
+        self.with(py, |map| Ok(map.lookup(key)?))
     }
 
-    fn lookup_per_cpu(&self, py: Python<'_>, key: Vec<u8>) -> PyResult<Option<Vec<Vec<u8>>>> {
-        self.with(py, |map| Ok(map.lookup_per_cpu(&key)?))
+    fn lookup_per_cpu(&self, py: Python<'_>, key: &[u8]) -> PyResult<Option<Vec<Vec<u8>>>> {
+        self.with(py, |map| Ok(map.lookup_per_cpu(key)?))
     }
 
-    fn update(&self, py: Python<'_>, key: Vec<u8>, value: Vec<u8>) -> PyResult<()> {
-        self.with(py, |map| Ok(map.update(&key, &value, Update::Any)?))
+    fn update(&self, py: Python<'_>, key: &[u8], value: &[u8]) -> PyResult<()> {
+        self.with(py, |map| Ok(map.update(key, value, Update::Any)?))
     }
 
-    fn update_per_cpu(&self, py: Python<'_>, key: Vec<u8>, values: Vec<Vec<u8>>) -> PyResult<()> {
-        self.with(py, |map| {
-            Ok(map.update_per_cpu(&key, &values, Update::Any)?)
+    fn update_per_cpu(&self, py: Python<'_>, key: &[u8], values: Vec<Vec<u8>>) -> PyResult<()> {
+        self.with(py, move |map| {
+            Ok(map.update_per_cpu(key, &values, Update::Any)?)
         })
     }
 
-    fn delete(&self, py: Python<'_>, key: Vec<u8>) -> PyResult<bool> {
-        self.with(py, |map| Ok(map.delete(&key)?))
+    fn delete(&self, py: Python<'_>, key: &[u8]) -> PyResult<bool> {
+        self.with(py, |map| Ok(map.delete(key)?))
     }
 
     /// Lists the keys, at most `limit`: a program can add keys for ever while they are listed.
@@ -89,7 +89,7 @@ impl BpfMap {
     }
 
     fn pin(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        self.with(py, |map| Ok(map.pin(&path)?))
+        self.with(py, move |map| Ok(map.pin(&path)?))
     }
 
     fn close(&self) {

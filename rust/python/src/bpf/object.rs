@@ -20,7 +20,7 @@ use super::{
 const WHAT: &str = "object";
 
 enum State {
-    Read(Object),
+    Read(Box<Object>),
     Loaded(Box<Loaded>),
 }
 
@@ -54,7 +54,7 @@ impl BpfObject {
     fn new(object: Object) -> Self {
         Self {
             name: object.name().into(),
-            state: Closable::new(State::Read(object)),
+            state: Closable::new(State::Read(Box::new(object))),
         }
     }
 
@@ -83,7 +83,9 @@ type MapTuple = (String, &'static str, u32, u32, u32);
 impl BpfObject {
     #[staticmethod]
     fn open(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let object = py.detach(|| Object::open(&path)).map_err(Error::from)?;
+        let object = py
+            .detach(move || Object::open(&path))
+            .map_err(Error::from)?;
         Ok(Self::new(object))
     }
 
@@ -148,9 +150,9 @@ impl BpfObject {
         done.map_err(PyErr::from)
     }
 
-    fn set_global(&self, py: Python<'_>, name: &str, value: Vec<u8>) -> PyResult<()> {
+    fn set_global(&self, py: Python<'_>, name: &str, value: &[u8]) -> PyResult<()> {
         self.read(py, |object| {
-            object.set_global(name, value.as_slice())?;
+            object.set_global(name, value)?;
             Ok(())
         })
     }
@@ -164,8 +166,8 @@ impl BpfObject {
 
     /// Makes the maps; programs are loaded one by one.
     fn load(&self, py: Python<'_>, only: Option<Vec<String>>) -> PyResult<()> {
-        let done = py.detach(|| {
-            self.state.with(WHAT, |state| {
+        let done = py.detach(move || {
+            self.state.with(WHAT, move |state| {
                 let object = state.read()?;
                 if let Some(only) = &only {
                     object.use_only(only.iter().map(String::as_str))?;
@@ -221,7 +223,7 @@ impl BpfObject {
     }
 
     fn pin_program(&self, py: Python<'_>, name: &str, path: PathBuf) -> PyResult<()> {
-        self.loaded(py, |object| Ok(object.program(name)?.pin(&path)?))
+        self.loaded(py, move |object| Ok(object.program(name)?.pin(&path)?))
     }
 
     /// Gives the link of another program this one.
@@ -263,7 +265,7 @@ fn attach(object: &mut Loaded, name: &str, place: &Place) -> membench_bpf::Resul
 /// Removes a pin; programs and links end with it unless somebody holds them.
 #[pyfunction]
 pub(super) fn unpin(py: Python<'_>, path: PathBuf) -> PyResult<()> {
-    py.detach(|| remove(&path))
+    py.detach(move || remove(&path))
         .map_err(|error| Error::from(error).into())
 }
 

@@ -16,7 +16,7 @@ const WHAT: &str = "ring";
 const SLICE: Duration = Duration::from_millis(20);
 
 enum Reader {
-    Ring(Ring),
+    Ring(Box<Ring>),
     Perf(PerfRings),
 }
 
@@ -53,7 +53,7 @@ impl BpfRing {
         source.with(py, |map| {
             let reader = match pages {
                 Some(pages) => Reader::Perf(PerfRings::open(map, pages)?),
-                None => Reader::Ring(Ring::open(map)?),
+                None => Reader::Ring(Box::new(Ring::open(map)?)),
             };
             Ok(Self {
                 reader: Closable::new(reader),
