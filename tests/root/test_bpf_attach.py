@@ -97,13 +97,13 @@ def test_a_counter_of_a_system_call_gives_the_number_of_calls(case: Case) -> Non
 
 
 @pytest.mark.parametrize("returns", [False, True])
-@pytest.mark.parametrize("pid", [None, os.getpid()])
+@pytest.mark.parametrize("everywhere", [False, True])
 def test_a_counter_of_a_users_function_gives_the_number_of_calls(
-    returns: bool, pid: int | None
+    returns: bool, everywhere: bool
 ) -> None:
     data = counter("uretprobe" if returns else "uprobe", condition="ours()")
-    target = bpf.Uprobe("libc.so.6", "getppid", ret=returns, pid=pid)
-    if pid is None:
+    target = bpf.Uprobe("libc.so.6", "getppid", ret=returns, pid=os.getpid())
+    if everywhere:
         target = bpf.Uprobe(libc_path(), "getppid", ret=returns)
     with attached(data, target) as found:
         for _ in range(N):
