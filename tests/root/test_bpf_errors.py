@@ -114,6 +114,12 @@ TABLE: dict[str, tuple[Callable[[], object], type[Exception], int | None, str]] 
     "ENODEV, no such interface": (
         lambda: attach(counter("classifier"), bpf.Tcx("nosuch0", "ingress")), bpf.NotFound, None,
         "nosuch0"),
+    "no such function of a file": (
+        lambda: attach(counter("uprobe"), bpf.Uprobe(sys.executable, "no_such")), bpf.NotFound,
+        None, "no_such"),
+    "no such library": (
+        lambda: attach(counter("uprobe"), bpf.Uprobe("libnone.so.1", "none")), bpf.NotFound, None,
+        "libnone"),
     "ENOENT, no such pin": (
         lambda: bpf.open_pinned("/sys/fs/bpf/no-such"), bpf.NotFound, errno.ENOENT, "no-such"),
     "EINVAL, the size of a ring": (
@@ -184,10 +190,13 @@ SCRIPT = """
 import sys
 from membench import bpf
 section, path = sys.argv[1:]
+from pathlib import Path
+words = Path("/proc/self/maps").read_text().split()
+libc = next(word for word in words if "/libc.so" in word or "/libc-" in word)
 target = {
     "raw_tp": bpf.RawTp("sys_enter"),
     "classifier": bpf.Tcx("lo", "ingress"),
-    "uprobe": bpf.Uprobe("libc.so.6", "getppid"),
+    "uprobe": bpf.Uprobe(libc, "getppid"),
     "list": None,
 }[section]
 try:

@@ -104,7 +104,7 @@ def test_an_object_tells_what_it_holds_before_it_is_loaded() -> None:
     table = found.maps["table"]
     assert (table.key_size, table.value_size, table.max_entries) == (8, ctypes.sizeof(Value), 64)
     assert list(table.key_type.fields) == ["tgid", "call"]
-    assert set(found.globals) == {"pid", "wanted", "hits", "stack"}
+    assert set(found.globals) == {"pid", "wanted", "limit", "hits", "stack"}
     assert found.globals["stack"] == -1
     found.globals["pid"] = 7
     assert found.globals["pid"] == 7

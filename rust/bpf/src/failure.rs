@@ -125,10 +125,11 @@ fn program_cause(error: ProgramError) -> (io::Error, VerifierLog) {
             let errno = error.raw_os_error();
             errno.map_or_else(|| io::Error::other(error), io::Error::from_raw_os_error)
         }
-        ProgramError::UnknownInterface { .. } => {
-            io::Error::new(io::ErrorKind::NotFound, error.to_string())
-        }
-        other => io::Error::other(other),
+        ProgramError::UnknownInterface { .. }
+        | ProgramError::UProbeError(
+            UProbeError::InvalidTarget { .. } | UProbeError::SymbolError { .. },
+        ) => io::Error::new(io::ErrorKind::NotFound, reason(&error)),
+        other => io::Error::other(reason(&other)),
     };
     (source, VerifierLog::default())
 }
