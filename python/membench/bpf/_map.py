@@ -10,12 +10,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from membench.bpf._errors import InvalidHandle, Unsupported
-from membench.bpf._types import Type, Types, freeze, raw_type
+from membench.bpf._types import Type, Types, freeze, raw_type, whole_type
 from membench.errors import UsageError
 
 if TYPE_CHECKING:
     from membench import _native
 
+# Maps whose keys are numbers whatever the object tells.
+_INDEXED = ("array", "percpu_array", "stack_trace", "prog_array", "array_of_maps", "cgroup_array")
+_INDEX_SIZE = 4
 _WITHOUT_KEYS = ("queue", "stack", "ringbuf", "bloom_filter", "perf_event_array")
 # The kernel's `BPF_F_MMAPABLE`.
 _MAPPABLE = 1 << 10
@@ -45,7 +48,9 @@ class Map(MutableMapping[Any, Any]):
         key_size, value_size, self._max_entries = sizes
         self.name = name
         self.kind = kind
-        self.key_type = _fitting(types[0], key_size)
+        is_index = kind in _INDEXED and key_size == _INDEX_SIZE
+        key_type = whole_type("", _INDEX_SIZE, signed=False) if is_index else types[0]
+        self.key_type = _fitting(key_type, key_size)
         self.value_type = _fitting(types[1], value_size)
         self._native: _native.BpfMap | None = None
         self._resize: Callable[[str, int], None] | None = None

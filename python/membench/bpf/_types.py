@@ -153,7 +153,7 @@ class Types:
         if entry.kind in (Kind.ENUM, Kind.ENUM64):
             return _enumeration(name, entry)
         if entry.kind is Kind.PTR:
-            return _whole(name, 8, signed=False)
+            return whole_type(name, 8, signed=False)
         if entry.kind is Kind.FLOAT:
             known = _FLOATS.get(entry.size)
             return raw_type(entry.size) if known is None else _floating(name, known)
@@ -205,10 +205,12 @@ def _is_signed(entry: Entry) -> bool:
 
 
 def _integer(name: str, entry: Entry) -> Type:
-    return _whole(name, entry.size, signed=bool(entry.encoding & _SIGNED))
+    return whole_type(name, entry.size, signed=bool(entry.encoding & _SIGNED))
 
 
-def _whole(name: str, size: int, *, signed: bool) -> Type:
+def whole_type(name: str, size: int, *, signed: bool) -> Type:
+    """Return the type of an integer."""
+
     def decode(data: bytes) -> int:
         return int.from_bytes(data, "little", signed=signed)
 
@@ -225,12 +227,12 @@ def _whole(name: str, size: int, *, signed: bool) -> Type:
 
 
 def _boolean(name: str, size: int) -> Type:
-    whole = _whole(name, size, signed=False)
+    whole = whole_type(name, size, signed=False)
     return Type(name, size, lambda data: bool(whole.decode(data)), whole.encode)
 
 
 def _enumeration(name: str, entry: Entry) -> Type:
-    whole = _whole(name, entry.size, signed=entry.flag)
+    whole = whole_type(name, entry.size, signed=entry.flag)
     values = dict(entry.values)
 
     def encode(value: object) -> bytes:
@@ -287,7 +289,7 @@ def _sequence(name: str, element: Type, count: int) -> Type:
 def _bit_field(member: Member, base: int, inner: Type, signed: bool) -> _Place:
     offset, shift = divmod(member.bit, _BYTE)
     width = (shift + member.bits + _BYTE - 1) // _BYTE
-    whole = _whole(inner.name, width, signed=False)
+    whole = whole_type(inner.name, width, signed=False)
     return _Place(member.name, base + offset, whole, shift, member.bits, signed)
 
 
