@@ -23,6 +23,7 @@ from membench.bpf._errors import (
     Unsupported,
     VerifierError,
 )
+from membench.bpf._features import Features, features
 from membench.bpf._link import Link, PinnedProgram, open_pinned, unpin
 from membench.bpf._listing import (
     Listing,
@@ -60,6 +61,7 @@ __all__ = [
     "Cgroup",
     "CompileError",
     "CompilerMissing",
+    "Features",
     "Fentry",
     "Fexit",
     "Globals",
@@ -98,6 +100,7 @@ __all__ = [
     "Xdp",
     "compile",
     "count_runs",
+    "features",
     "list",
     "open_pinned",
     "unpin",
