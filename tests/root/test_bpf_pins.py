@@ -61,8 +61,10 @@ def test_a_pinned_link_counts_on_and_its_map_is_read_through_types(folder: Path)
     assert table[key]["total"] == 3
     again = bpf.open_pinned(folder / "link")
     assert isinstance(again, bpf.Link)
+    (number,) = again.ids
     again.detach()
     assert not (folder / "link").exists()
+    until(lambda: number not in {one.id for one in bpf.list().links}, "the kernel detaches it")
     os.getppid()
     assert table[key]["total"] == 3
     number = program.id
@@ -126,7 +128,7 @@ def test_the_kernel_exchanges_the_program_of_a_link(name: str) -> None:
         pytest.skip("this kernel has no TCX")
     data = counter(section, result=result)
     with (
-        exclusive("xdp on lo"),
+        exclusive("filters of lo"),
         bpf.Object.open(data) as old,
         bpf.Object.open(data) as new,
     ):
