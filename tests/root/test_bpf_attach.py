@@ -255,8 +255,10 @@ int count(struct bpf_iter__task *ctx)
     struct task_struct *task = ctx->task;
 
     if (task && task->tgid == pid) {{
+        int number = task->pid;
+
         hit();
-        bpf_seq_write(ctx->meta->seq, &task->pid, sizeof(task->pid));
+        bpf_seq_write(ctx->meta->seq, &number, sizeof(number));
     }}
     return 0;
 }}
