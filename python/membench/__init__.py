@@ -342,5 +342,5 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted(
-        {"bpf", "errors", *__all__, *(name for name in globals() if name.startswith("__"))}
+        {*_MODULES, *__all__, *(name for name in globals() if name.startswith("__"))}
     )

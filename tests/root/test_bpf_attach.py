@@ -18,6 +18,7 @@ import pytest
 from membench import bpf
 from support.bpf_mounts import cgroup, tracefs
 from support.bpf_programs import PRELUDE, compiled, counter
+from support.exclusive import exclusive
 from support.kernel import has_tcx
 from support.ports import free_port
 
@@ -191,7 +192,7 @@ def test_a_counter_of_packets_gives_the_number_of_datagrams(name: str) -> None:
     begin = "0" if section.startswith("cgroup") else "14"
     data = counter(section, f"struct {context}", condition.replace("AT", begin), result)
     port = free_port()
-    with attached(data, target, wanted=port) as found:
+    with exclusive("filters of lo"), attached(data, target, wanted=port) as found:
         send_datagrams(port)
         assert found.globals["hits"] == N
 
@@ -254,8 +255,10 @@ int count(struct bpf_iter__task *ctx)
     struct task_struct *task = ctx->task;
 
     if (task && task->tgid == pid) {{
+        int number = task->pid;
+
         hit();
-        bpf_seq_write(ctx->meta->seq, &task->pid, sizeof(task->pid));
+        bpf_seq_write(ctx->meta->seq, &number, sizeof(number));
     }}
     return 0;
 }}

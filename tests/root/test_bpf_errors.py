@@ -68,7 +68,7 @@ def attach_twice() -> None:
 
 
 def attach_where_another_is() -> None:
-    with exclusive("xdp on lo"), bpf.Object.open(counter("xdp", result=2)) as first:
+    with exclusive("filters of lo"), bpf.Object.open(counter("xdp", result=2)) as first:
         first.load()
         first.programs["count"].attach(bpf.Xdp("lo", "generic"))
         attach(counter("xdp", result=2), bpf.Xdp("lo", "generic"))

@@ -63,8 +63,15 @@ def test_a_pinned_link_counts_on_and_its_map_is_read_through_types(folder: Path)
     assert isinstance(again, bpf.Link)
     again.detach()
     assert not (folder / "link").exists()
-    os.getppid()
-    assert table[key]["total"] == 3
+
+    def is_silent() -> bool:
+        before = table[key]["total"]
+        os.getppid()
+        return bool(table[key]["total"] == before)
+
+    # The kernel lets go of a pinned link a moment later.
+    until(is_silent, "the program counts no more")
+    assert is_silent()
     number = program.id
     table.close()
     program.close()
@@ -126,7 +133,7 @@ def test_the_kernel_exchanges_the_program_of_a_link(name: str) -> None:
         pytest.skip("this kernel has no TCX")
     data = counter(section, result=result)
     with (
-        exclusive("xdp on lo"),
+        exclusive("filters of lo"),
         bpf.Object.open(data) as old,
         bpf.Object.open(data) as new,
     ):

@@ -57,7 +57,7 @@ class Member:
     Attributes:
         name: Its name; empty for an inner structure whose members count as the outer's.
         type: The number of its type.
-        bit: Where it begins.
+        bit: The bit at which it begins.
         bits: Its width if it is a bit field, else 0.
     """
 

@@ -54,7 +54,10 @@ class Link:
         return tuple(facts["id"] for facts in self._native.facts())
 
     def detach(self) -> None:
-        """Detach the program, and remove the pin if the link has one. Maps keep what it wrote."""
+        """Detach the program, and remove the pin if the link has one. Maps keep what it wrote.
+
+        The kernel lets go of a link that was pinned a moment after this returns.
+        """
         self._native.detach()
         if self.path is not None:
             _native.unpin(self.path)

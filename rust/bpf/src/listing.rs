@@ -226,7 +226,7 @@ impl LinkFacts {
     }
 }
 
-/// Describes all objects of a kind; those that are gone when they are looked at are left out.
+/// Describes all objects of a kind; those that come or go while they are looked at are left out.
 fn all<T>(
     next: Command,
     by_id: Command,
@@ -238,7 +238,8 @@ fn all<T>(
         let opened: io::Result<OwnedFd> = command::by_id(by_id, id);
         match opened.and_then(|object| describe(object.as_fd())) {
             Ok(facts) => found.push(facts),
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            // Gone meanwhile, or not attached yet.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EAGAIN)) => {}
             Err(error) => return Err(refused(error)),
         }
         last = id;

@@ -241,7 +241,11 @@ impl RequestStream {
         consumed: usize,
     ) {
         if turn.at.dialect.is_some() || !request::is_disputed(line, request) {
-            return self.start_request(turn, request, consumed);
+            self.start_request(turn, request, consumed);
+            if request.closes {
+                self.framing = Framing::Closed(turn.at.batch);
+            }
+            return;
         }
         log::debug!(
             "connection {}: its memcached's version is unknown, and versions differ on a refused line",
