@@ -341,6 +341,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(
-        {*_MODULES, *__all__, *(name for name in globals() if name.startswith("__"))}
-    )
+    return sorted({*_MODULES, *__all__, *(name for name in globals() if name.startswith("__"))})

@@ -238,22 +238,26 @@ def _add_completeness(body: Table, recording: Recording) -> None:
         body.add_row("", render_losses(ledger))
     if ledger.tls_connections:
         body.add_row("  TLS", Text(describe_tls(ledger)))
-    for line in _compare_counters(recording.differences):
+    for line in _remarks(recording):
         body.add_row("", line)
-    if recording.uncompared:
-        body.add_row("", _uncompared(recording.uncompared))
-    if recording.counters_reset:
-        body.add_row("", _reset(recording.counters_reset))
-    body.add_row("", f"{ledger.boundary:,} B at the edges: begun before the start or unfinished")
-    if ledger.misses_aside:
-        body.add_row("", describe_misses(ledger))
-    if ledger.runs_skipped:
-        body.add_row("", describe_skips(ledger))
-    if ledger.packets is not None:
-        for line in describe_oddities(ledger.packets):
-            body.add_row("", line)
     if ledger.log_lines:
         body.add_row("  not known", Text(NOT_IN_A_LOG))
+
+
+def _remarks(recording: Recording) -> Iterator[str]:
+    ledger = recording.ledger
+    yield from _compare_counters(recording.differences)
+    if recording.uncompared:
+        yield _uncompared(recording.uncompared)
+    if recording.counters_reset:
+        yield _reset(recording.counters_reset)
+    yield f"{ledger.boundary:,} B at the edges: begun before the start or unfinished"
+    if ledger.misses_aside:
+        yield describe_misses(ledger)
+    if ledger.runs_skipped:
+        yield describe_skips(ledger)
+    if ledger.packets is not None:
+        yield from describe_oddities(ledger.packets)
 
 
 def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:
