@@ -6,6 +6,7 @@ mod datagrams;
 mod doubts;
 mod linger;
 mod losses;
+mod payload;
 pub mod peer;
 pub mod sockets;
 
@@ -13,9 +14,8 @@ use membench_common::{Close, Datagram, Header, counter, kind};
 use membench_decode::Decoder;
 use membench_decode::packet::{Bytes, Datagram as FoundDatagram, Found};
 use membench_event::{
-    CloseSide, Direction, Event, Ledger, LossRow, OptionsTable, Piece, Segment, Server, Totals,
+    CloseSide, Direction, Event, Ledger, LossRow, OptionsTable, Segment, Server, Totals,
 };
-use smallvec::SmallVec;
 
 use crate::Side;
 use crate::session::announcement::Announcement;
@@ -24,6 +24,7 @@ use crate::session::datagrams::{Datagrams, Origin, Streams};
 use crate::session::doubts::{Doubts, PAUSE};
 use crate::session::linger::Lingering;
 use crate::session::losses::Losses;
+use crate::session::payload::{pieces, segment};
 use crate::session::sockets::{Role, Seen, Sockets};
 use crate::source::{decoded::Decoded, sockets::record::Record};
 
@@ -567,32 +568,6 @@ impl Session {
         ledger.complete = Some(ledger.nothing_lost());
         ledger
     }
-}
-
-/// Returns the bytes of a record as a segment, of no connection yet.
-fn segment<'a>(header: &Header, direction: Direction, pieces: &'a [Piece<'a>]) -> Segment<'a> {
-    Segment {
-        connection: 0,
-        direction,
-        offset: header.offset,
-        time: header.time,
-        arrival: (header.arrival != 0).then_some(header.arrival),
-        filled: header.kind == kind::REQUEST_FILLED,
-        call: header.call,
-        pieces,
-    }
-}
-
-/// Returns payload as the decoder takes it.
-fn pieces(bytes: &[u8], hole: u32) -> SmallVec<[Piece<'_>; 2]> {
-    let mut pieces = SmallVec::new();
-    if !bytes.is_empty() {
-        pieces.push(Piece::Bytes(bytes));
-    }
-    if hole > 0 {
-        pieces.push(Piece::Hole(hole));
-    }
-    pieces
 }
 
 /// Returns the side that sends in this direction.
