@@ -68,6 +68,7 @@ def test_a_recording_without_any_connection_says_why() -> None:
     why = "no server was found: nothing listened on port 11299"
     text = as_text(report.render_recording(replace(RECORDING, why_empty=why)))
     assert f"empty     {why}" in text
+    assert "complete" not in text
     assert "empty" not in as_text(report.render_recording(RECORDING))
 
 

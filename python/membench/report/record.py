@@ -229,7 +229,9 @@ def _sum(commands: Mapping[str, int], names: Iterable[str]) -> int:
 
 def _add_completeness(body: Table, recording: Recording) -> None:
     ledger = recording.ledger
-    if ledger.complete:
+    if ledger.complete and recording.why_empty is not None:
+        body.add_row("", "nothing to account for")
+    elif ledger.complete:
         what = "line" if ledger.log_lines else "byte"
         body.add_row("  complete", f"every {what} accounted for: {describe_amount(ledger)}; lost 0")
     else:
