@@ -3,7 +3,9 @@
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PACKAGES := memcached tcpdump strace iproute2 python3-venv clang libbpf-dev bpftool bpftrace
+PACKAGES := memcached tcpdump strace iproute2 python3-venv
+# What only tests need: kernel programs are compiled in them, and compared with other tools.
+TEST_PACKAGES := clang libbpf-dev bpftool bpftrace
 # As root, a test that lacks privileges or memcached fails instead of being skipped.
 ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -36,11 +38,12 @@ demo: setup ## record, analyze and replay a private memcached
 	fi
 
 test: setup ## run every test; as root also those against the kernel
+	@tests/packages.sh $(TEST_PACKAGES)
 	cargo test --workspace --quiet -- $(if $(ROOT),--include-ignored)
 	$(PYTHON) -m pytest $(ROOT) --numprocesses 3 --dist loadfile
 
 test-kernels: setup ## what must hold on every kernel, in virtual machines (SUITES="bullseye host" TESTS=all JOBS=1)
-	@tests/packages.sh qemu-system-x86 busybox-static kmod xz-utils zstd
+	@tests/packages.sh qemu-system-x86 busybox-static kmod xz-utils zstd $(TEST_PACKAGES)
 	TESTS=$(or $(TESTS),quick) tests/kernels/run.sh $(SUITES)
 
 lint: setup ## formatting, lints, types, stubs, and checks of the form
