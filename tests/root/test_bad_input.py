@@ -161,7 +161,8 @@ def test_a_profile_of_a_newer_version_is_refused(damaged: Path, command: list[st
     manifest = json.loads((damaged / "manifest.json").read_text())
     manifest["schema_version"] += 1
     (damaged / "manifest.json").write_text(json.dumps(manifest))
-    one_clear_error(read_with(command, damaged), 1, "schema version 3", "upgrade")
+    version = f"schema version {manifest['schema_version']}"
+    one_clear_error(read_with(command, damaged), 1, version, "upgrade")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, ["repair"]], ids=lambda command: command[0])

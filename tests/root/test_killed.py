@@ -84,7 +84,9 @@ def test_a_killed_recording_says_that_it_was_not_sealed_until_it_is_repaired(
         None,
         len(one.connection.log),
     )
-    assert "not sealed" in membench("info", output).expect(0).stdout
+    told = " ".join(membench("info", output).expect(0).stdout.split())
+    assert "NOT sealed" in told
+    assert "membench repair" in told
     membench("repair", output).expect(0)
     sealed = read_info(output)
     assert (sealed["state"], sealed["events"], sealed["commands"]) == (

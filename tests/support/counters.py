@@ -54,8 +54,11 @@ def differing(
 
 
 def expect_complete(profile: Path) -> None:
-    """Fail unless the recording is complete, and the outcome of every event known."""
+    """Fail unless the recording is complete, and the outcome of every event known.
+
+    A client that says `quit` may be gone before the server can answer that.
+    """
     ledger = membench("info", profile, "--format", "json").expect(0).json["ledger"]
     assert ledger["complete"] is True, ledger
-    unknown = [row["command"] for row in events(profile) if row["outcome"] is None]
-    assert not unknown, Counter(unknown)
+    unknown = Counter(row["command"] for row in events(profile) if row["outcome"] is None)
+    assert not unknown.keys() - {"quit"}, unknown
