@@ -6,7 +6,6 @@ import ipaddress
 import os
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from membench.bpf._errors import InvalidHandle, Unsupported
@@ -214,12 +213,7 @@ class Memory(Sequence[Any]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
 
