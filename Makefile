@@ -13,7 +13,7 @@ FUZZ := rust/fuzz
 FUZZ_SECONDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-kernels lint format bench soak fuzz clean
+.PHONY: help setup build demo lessons test test-kernels lint format bench soak fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ demo: setup ## record, analyze and replay a private memcached
 	else \
 	    $(PYTHON) -m membench demo; \
 	fi
+
+lessons: setup ## run every block of docs/lessons against a real memcached
+	@tests/packages.sh $(TEST_PACKAGES)
+	$(PYTHON) -m pytest $(ROOT) -v tests/root/test_lessons.py
 
 test: setup ## run every test; as root also those against the kernel
 	@tests/packages.sh $(TEST_PACKAGES)
