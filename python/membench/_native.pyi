@@ -138,11 +138,11 @@ class Event:
     def cas(self) -> int | None:
         """Ordinal of the cas value."""
     @property
-    def delta(self) -> int | None:
-        """Amount of an arithmetic command."""
+    def delta_size(self) -> int | None:
+        """Digits of the amount of an arithmetic command."""
     @property
-    def initial(self) -> int | None:
-        """Initial value of a meta arithmetic command."""
+    def initial_size(self) -> int | None:
+        """Digits of the initial value of a counter."""
     @property
     def vivify_ttl(self) -> int | None:
         """Expiry of a vivified item, s."""

@@ -85,7 +85,7 @@ def test_recording_a_replay_of_messages_gives_the_same_requests(twice: Twice, co
     assert second == first
 
 
-@pytest.mark.parametrize("column", ["outcome", "value_size", "initial", "vivify_ttl"])
+@pytest.mark.parametrize("column", ["outcome", "value_size", "initial_size", "vivify_ttl"])
 def test_recording_a_replay_of_messages_gives_the_same_outcomes(twice: Twice, column: str) -> None:
     first, second = (
         Counter((row["command"], row["key_size"], row[column]) for row in rows if is_sure(row))

@@ -9,7 +9,7 @@ from support.profile import Row, by_connection, events
 
 #: Columns on which two ways of recording must agree, event by event.
 SAME = ("command", "protocol", "key", "key_size", "value_size", "request_size", "ttl", "flags")
-SAME += ("delta", "initial", "opaque_size", "options", "outcome", "request")
+SAME += ("delta_size", "initial_size", "opaque_size", "options", "outcome", "request")
 
 
 def shape(rows: list[Row]) -> list[tuple[Any, ...]]:

@@ -1,7 +1,8 @@
 //! Operations → statistics of the clients' connections: pipelining, batches, skew.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use membench_profile::Ordinals;
 use serde::Serialize;
 
 use super::numbers::{count, share};
@@ -39,6 +40,40 @@ pub struct ConnectionFacts {
     pub opened: Option<u64>,
     /// Time of closing, `CLOCK_MONOTONIC` ns; `None` if the recording does not show it.
     pub closed: Option<u64>,
+}
+
+/// Table of all connections, summed up; of those that events are on, it tells the client.
+#[derive(Clone, Debug, Default)]
+pub struct KnownConnections {
+    count: u64,
+    open_at_start: u64,
+    open_at_end: u64,
+    clients: Ordinals,
+    lifetimes: Distribution,
+    /// Client of each connection that events are on.
+    client_of: HashMap<u32, u32>,
+}
+
+impl KnownConnections {
+    /// Adds a connection. `is_used` is true if events are on it.
+    pub fn add(&mut self, facts: &ConnectionFacts, is_used: bool) {
+        self.count += 1;
+        self.open_at_start += u64::from(facts.opened.is_none());
+        self.open_at_end += u64::from(facts.closed.is_none());
+        self.clients.insert(facts.client);
+        if let Some((opened, closed)) = facts.opened.zip(facts.closed) {
+            self.lifetimes
+                .record(closed.saturating_sub(opened) / 1_000_000);
+        }
+        if is_used {
+            self.client_of.insert(facts.connection, facts.client);
+        }
+    }
+
+    /// True if no connection is known.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
 }
 
 /// Statistics of the clients' connections.
@@ -104,7 +139,7 @@ impl ConnectionCounts {
     }
 
     /// Summarises all connections. `known` is the profile's table of connections, if it has one.
-    pub(super) fn finish(mut self, known: Option<&[ConnectionFacts]>) -> Connections {
+    pub(super) fn finish(mut self, known: Option<&KnownConnections>) -> Connections {
         for index in 0..self.states.len() {
             self.batch(self.states[index].in_batch);
         }
@@ -119,13 +154,13 @@ impl ConnectionCounts {
         let clients = known.map(|known| self.by_client(known));
         Connections {
             count: count(self.states.len()),
-            known: known.map(|known| count(known.len())),
-            open_at_start: known.map(|known| number(known, |it| it.opened.is_none())),
-            open_at_end: known.map(|known| number(known, |it| it.closed.is_none())),
-            clients: known.map(distinct_clients),
+            known: known.map(|known| known.count),
+            open_at_start: known.map(|known| known.open_at_start),
+            open_at_end: known.map(|known| known.open_at_end),
+            clients: known.map(|known| known.clients.len()),
             requests: requests.finish(),
             active_ms: active.finish(),
-            lifetime_ms: known.and_then(lifetimes),
+            lifetime_ms: known.and_then(|known| known.lifetimes.clone().finish()),
             pipeline_depth: self.depth.finish(),
             pipelined: share(self.pipelined, self.requests),
             multi_get_keys: self.keys.finish(),
@@ -137,11 +172,10 @@ impl ConnectionCounts {
     }
 
     /// Counts the requests of each client.
-    fn by_client(&self, known: &[ConnectionFacts]) -> Vec<u64> {
-        let client_of: HashMap<_, _> = known.iter().map(|it| (it.connection, it.client)).collect();
+    fn by_client(&self, known: &KnownConnections) -> Vec<u64> {
         let mut requests = HashMap::<u32, u64>::new();
         for state in &self.states {
-            if let Some(&client) = client_of.get(&state.id) {
+            if let Some(&client) = known.client_of.get(&state.id) {
                 *requests.entry(client).or_default() += state.requests;
             }
         }
@@ -164,21 +198,4 @@ impl State {
         self.in_batch = if new_batch { 1 } else { self.in_batch + 1 };
         ended
     }
-}
-
-fn number(known: &[ConnectionFacts], holds: impl Fn(&ConnectionFacts) -> bool) -> u64 {
-    count(known.iter().filter(|it| holds(it)).count())
-}
-
-fn distinct_clients(known: &[ConnectionFacts]) -> u64 {
-    let clients: HashSet<_> = known.iter().map(|it| it.client).collect();
-    count(clients.len())
-}
-
-fn lifetimes(known: &[ConnectionFacts]) -> Option<Quantiles> {
-    let mut lifetimes = Distribution::default();
-    for (opened, closed) in known.iter().filter_map(|it| it.opened.zip(it.closed)) {
-        lifetimes.record(closed.saturating_sub(opened) / 1_000_000);
-    }
-    lifetimes.finish()
 }

@@ -38,7 +38,7 @@ mod zipf;
 use serde::Serialize;
 
 pub use commands::{CommandShare, OutcomeCount};
-pub use connections::{ConnectionFacts, Connections};
+pub use connections::{ConnectionFacts, Connections, KnownConnections};
 pub use curve::{Knee, Point};
 pub use error::{Error, Result};
 pub use hits::{HitRatio, Hits};
@@ -90,7 +90,7 @@ pub struct Context {
     /// Options strings that the events refer to.
     pub options: OptionsTable,
     /// All connections, including idle ones, if known.
-    pub connections: Option<Vec<ConnectionFacts>>,
+    pub connections: Option<KnownConnections>,
     /// Share of the traffic that was recorded.
     pub sample: Sample,
     /// Description of the recording for the report.

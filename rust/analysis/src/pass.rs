@@ -120,7 +120,7 @@ impl<'a> Pass<'a> {
     pub(super) fn finish(mut self) -> Result<Analysis> {
         self.end_request()?;
         let duration = self.context.duration.unwrap_or(self.end).max(self.end);
-        let known = self.context.connections.as_deref();
+        let known = self.context.connections.as_ref();
         let analyses = self.analyses;
         Ok(Analysis {
             schema_version: SCHEMA_VERSION,

@@ -1,6 +1,9 @@
 //! A profile → the input of its analysis: events, and facts that they do not carry.
 
-use super::{Analysis, ConnectionFacts, Context, Options, Overview, analyze_events, sampled};
+use super::{
+    Analysis, ConnectionFacts, Context, KnownConnections, Options, Overview, analyze_events,
+    sampled,
+};
 use crate::Result;
 use membench_event::ConnectionRow;
 use membench_profile::{Manifest, Profile};
@@ -42,16 +45,26 @@ pub fn analyze(profile: &Profile, options: &Options) -> Result<Analysis> {
 
 fn context(profile: &Profile) -> Result<Context> {
     let manifest = profile.manifest();
-    let rows = profile.connections()?;
+    let known = known_connections(profile)?;
     Ok(Context {
         start: Some(manifest.header.anchor.monotonic_ns),
         duration: manifest.duration_ns,
         options: profile.options(),
         sample: manifest.header.sample,
         // A killed recorder may not have written any.
-        connections: (!rows.is_empty()).then(|| rows.iter().map(facts).collect()),
+        connections: (!known.is_empty()).then_some(known),
         overview: overview(profile, manifest),
     })
+}
+
+fn known_connections(profile: &Profile) -> Result<KnownConnections> {
+    let used = profile.used_connections()?;
+    let mut known = KnownConnections::default();
+    for row in profile.connections()? {
+        let facts = facts(&row?);
+        known.add(&facts, used.contains(facts.connection));
+    }
+    Ok(known)
 }
 
 fn overview(profile: &Profile, manifest: &Manifest) -> Overview {

@@ -134,8 +134,12 @@ fn clients_are_distinguished_if_the_profile_knows_them() {
         opened: None,
         closed: Some(5),
     };
+    let mut known = KnownConnections::default();
+    for (connection, client) in [(0, 0), (1, 0), (2, 1), (3, 2)] {
+        known.add(&facts(connection, client), connection < 3);
+    }
     let context = Context {
-        connections: Some(vec![facts(0, 0), facts(1, 0), facts(2, 1), facts(3, 2)]),
+        connections: Some(known),
         ..Context::default()
     };
     let events = [get(0, 0), get(1, 1), get(2, 1), get(3, 2)].map(Ok);

@@ -8,7 +8,7 @@ use std::{
 use membench_event::{Class, Failure, Hint};
 use membench_profile::Owner;
 use rustix::{
-    process::{Gid, Uid, geteuid, getuid},
+    process::{Gid, Uid, geteuid},
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
@@ -76,17 +76,7 @@ pub fn give_up_privileges() -> Result<()> {
 
 /// Returns the user who called `sudo`, if this process runs by it: recordings belong to them.
 pub fn invoking_user() -> Option<Owner> {
-    let number = |name| std::env::var(name).ok()?.parse().ok();
-    invoking(getuid().is_root(), number("SUDO_UID"), number("SUDO_GID"))
-}
-
-fn invoking(is_root: bool, uid: Option<u32>, gid: Option<u32>) -> Option<Owner> {
-    let owner = Owner {
-        uid: uid?,
-        gid: gid?,
-    };
-    // The kernel takes the highest number as "leave it unchanged".
-    (is_root && owner.uid != 0 && owner.uid != u32::MAX && owner.gid != u32::MAX).then_some(owner)
+    Owner::invoking()
 }
 
 /// Lets threads that are started later become `user` once privileges are given up. This thread does not: the rest of
@@ -148,30 +138,6 @@ fn hexadecimal(status: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_root_was_called_by_somebody_else() {
-        let (somebody, nobody) = (Some(1000), None);
-        let owner = Owner {
-            uid: 1000,
-            gid: 1000,
-        };
-        for (is_root, uid, gid, expected) in [
-            (true, somebody, somebody, Some(owner)),
-            (false, somebody, somebody, None),
-            (true, nobody, somebody, None),
-            (true, somebody, nobody, None),
-            (true, Some(0), Some(0), None),
-            (true, Some(u32::MAX), somebody, None),
-            (true, somebody, Some(u32::MAX), None),
-        ] {
-            assert_eq!(
-                invoking(is_root, uid, gid),
-                expected,
-                "{is_root} {uid:?} {gid:?}"
-            );
-        }
-    }
 
     #[test]
     fn a_thread_that_kept_anything_is_told_apart() {

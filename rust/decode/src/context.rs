@@ -8,7 +8,7 @@ use membench_protocol::request::Request;
 use membench_protocol::{Dialect, Key};
 
 use crate::privacy::KeyHasher;
-use membench_event::{Event, Options, OptionsTable, Protocol};
+use membench_event::{Event, Options, OptionsTable, Protocol, digits};
 
 use super::Responses;
 use super::cas::CasOrdinals;
@@ -104,8 +104,8 @@ impl Context {
             ttl,
             flags: request.client_flags,
             cas: request.cas.map(|cas| self.cas.ordinal(cas)),
-            delta: request.delta,
-            initial: request.initial,
+            delta_size: request.delta.map(digits),
+            initial_size: request.initial.map(digits),
             vivify_ttl: request.vivify_ttl,
             recache_ttl: request.recache_ttl,
             opaque_size: request

@@ -157,10 +157,10 @@ pub struct Event {
     pub flags: Option<u32>,
     /// Ordinal, within the capture, of the cas value sent or returned: equal values have equal ordinals.
     pub cas: Option<u32>,
-    /// The amount of an arithmetic command.
-    pub delta: Option<u64>,
-    /// Initial value of a counter that does not exist yet (meta `J`, binary arithmetic).
-    pub initial: Option<u64>,
+    /// Digits of the amount of an arithmetic command. The amount itself is content.
+    pub delta_size: Option<u8>,
+    /// Digits of the initial value of a counter that does not exist yet (meta `J`, binary arithmetic).
+    pub initial_size: Option<u8>,
     /// Expiry of an item created on a miss (meta `N`, binary arithmetic), s.
     pub vivify_ttl: Option<i32>,
     /// Remaining expiry below which the client recaches the item (meta `R`), s.
@@ -200,8 +200,8 @@ impl Event {
             ttl: None,
             flags: None,
             cas: None,
-            delta: None,
-            initial: None,
+            delta_size: None,
+            initial_size: None,
             vivify_ttl: None,
             recache_ttl: None,
             opaque_size: None,

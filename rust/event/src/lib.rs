@@ -26,7 +26,7 @@ pub use connection::{CloseSide, ConnectionRow, LossRow, Transport};
 pub use event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 pub use failure::{Class, Failure, Hint, Setting, io_hint};
 pub use ledger::{Flow, Ledger, Packets, Server, Totals};
-pub use number::ratio;
+pub use number::{digits, ratio};
 pub use read::{Lookup, Reads};
 pub use sample::Sample;
 pub use segment::{Direction, Piece, Segment};

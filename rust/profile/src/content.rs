@@ -6,8 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
+
+use super::checksum::Checksum;
 
 /// The bytes of one sealed part. Unlike clones of a [`File`], its clones share no read position.
 #[derive(Clone, Debug)]
@@ -19,9 +21,26 @@ pub(super) enum Content {
 }
 
 impl Content {
-    pub(super) fn from_file(file: File) -> io::Result<Self> {
-        let length = file.metadata()?.len();
-        Ok(Self::File(Arc::new(file), length))
+    /// The first `length` bytes of a file.
+    pub(super) fn new(file: File, length: u64) -> Self {
+        Self::File(Arc::new(file), length)
+    }
+
+    /// Computes the checksum of all bytes.
+    pub(super) fn checksum(&self) -> io::Result<Checksum> {
+        match self {
+            Self::File(file, length) => Checksum::of_file(file, *length),
+            Self::Memory(bytes) => Ok(Checksum::of(bytes)),
+        }
+    }
+
+    /// Fills `space` with the bytes from a position on.
+    pub(super) fn fill(&self, space: &mut [u8], start: u64) -> io::Result<()> {
+        ContentReader {
+            content: self.clone(),
+            position: start,
+        }
+        .read_exact(space)
     }
 
     fn read_at(&self, space: &mut [u8], start: u64) -> io::Result<usize> {
@@ -57,6 +76,10 @@ impl ChunkReader for Content {
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         if let Self::Memory(bytes) = self {
             return bytes.get_bytes(start, length);
+        }
+        let end = start.checked_add(length as u64);
+        if end.is_none_or(|end| end > self.len()) {
+            return Err(ParquetError::EOF("bytes beyond the end of the file".into()));
         }
         let mut space = vec![0; length];
         self.get_read(start)?.read_exact(&mut space)?;

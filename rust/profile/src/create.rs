@@ -1,14 +1,16 @@
 //! A path → the folder of a new profile, which replaces an old one only when forced to.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat, renameat_with};
+use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
-use super::folder::{Folder, Owner};
+use super::folder::Folder;
+use super::owner::Owner;
+use super::place::Place;
 use super::tail::part_number;
 use super::{manifest, room, tables};
 use crate::{Error, Result};
@@ -28,121 +30,133 @@ pub(super) fn create<T>(
     owner: Option<Owner>,
     fill: impl FnOnce(&Folder) -> Result<T>,
 ) -> Result<(Folder, T)> {
-    if path.as_os_str().is_empty() {
-        return Err(Error::NoName);
-    }
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            clear_leftovers(path);
-            let (draft, filled) = Draft::fill(path, owner, fill)?;
-            draft.publish().map(|folder| (folder, filled))
-        }
-        Err(source) => Err(failed(path, source)),
-        Ok(metadata) if !force => Err(exists(path, metadata.is_dir())),
-        Ok(metadata) => {
-            let _claim = claim(path, metadata.is_dir())?;
-            clear_leftovers(path);
-            let (draft, filled) = Draft::fill(path, owner, fill)?;
-            draft.replace().map(|folder| (folder, filled))
-        }
-    }
+    let place = Place::find(path)?;
+    let claim = match place.facts()? {
+        None => None,
+        Some(_) if !force => return Err(exists(&place, owner)),
+        Some(_) => Some(claim(&place, owner)?),
+    };
+    clear_leftovers(&place, owner);
+    let (draft, filled) = Draft::fill(&place, owner, fill)?;
+    let folder = match claim {
+        None => draft.publish(owner)?,
+        Some(old) => draft.replace(&old)?,
+    };
+    Ok((folder, filled))
 }
 
 /// A folder under a temporary name until it is filled, so that a recorder killed meanwhile leaves nothing that looks
 /// like a profile.
-struct Draft {
+struct Draft<'a> {
     /// The folder, which already reports its final path.
     folder: Folder,
-    /// Its temporary path.
-    draft_path: PathBuf,
+    /// Its temporary place.
+    draft: Place,
+    /// Its final place.
+    place: &'a Place,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
     fn fill<T>(
-        path: &Path,
+        place: &'a Place,
         owner: Option<Owner>,
         fill: impl FnOnce(&Folder) -> Result<T>,
     ) -> Result<(Self, T)> {
-        let draft_path = sibling(path, NEW);
-        let mut folder = Folder::create(&draft_path)
-            .map_err(|error| with_path(error, path))?
-            .with_path(path);
+        let draft = sibling(place, NEW)?;
+        let mut folder =
+            Folder::create(&draft, place.path()).map_err(|error| with_path(error, place.path()))?;
         if let Some(owner) = owner {
             folder = folder.with_owner(owner);
         }
         let filled = folder.lock().and_then(|()| fill(&folder));
-        let draft = Self { folder, draft_path };
+        let draft = Self {
+            folder,
+            draft,
+            place,
+        };
         match filled {
             Ok(filled) => Ok((draft, filled)),
             Err(error) => Err(draft.abandon(error)),
         }
     }
 
-    /// Renames the draft to its final path, where nothing may exist.
-    fn publish(self) -> Result<Folder> {
-        match rename_without_replacing(&self.draft_path, self.folder.path()) {
-            Ok(()) => Ok(self.folder),
+    /// Renames the draft to its final place, where nothing may exist.
+    fn publish(self, owner: Option<Owner>) -> Result<Folder> {
+        match self.draft.rename(self.place, true) {
+            Ok(()) => self.published(),
             Err(Errno::EXIST) => {
-                let error = exists(self.folder.path(), true);
+                let error = exists(self.place, owner);
                 Err(self.abandon(error))
             }
             Err(errno) => {
-                let error = failed(self.folder.path(), errno.into());
+                let error = failed(self.place.path(), errno.into());
                 Err(self.abandon(error))
             }
         }
     }
 
-    /// Renames the draft to its final path and removes the profile that was there.
-    fn replace(self) -> Result<Folder> {
-        let path = self.folder.path().to_owned();
-        let aside = sibling(&path, OLD);
-        if let Err(source) = fs::rename(&path, &aside) {
-            return Err(self.abandon(failed(&path, source)));
+    /// Renames the draft to its final place and removes the profile that was there, which is held open as `old`.
+    fn replace(self, old: &Folder) -> Result<Folder> {
+        let aside = sibling(self.place, OLD)?;
+        let place = self.place;
+        if let Err(errno) = place.rename(&aside, true) {
+            return Err(self.abandon(failed(place.path(), errno.into())));
         }
-        if let Err(source) = fs::rename(&self.draft_path, &path) {
-            let _ = fs::rename(&aside, &path);
-            return Err(self.abandon(failed(&path, source)));
+        let moved = if aside.holds(old) {
+            self.draft.rename(place, true)
+        } else {
+            // Somebody gave the name to something else after it was claimed: that goes back.
+            Err(Errno::STALE)
+        };
+        if let Err(errno) = moved {
+            let _ = aside.rename(place, true);
+            let error = if errno == Errno::STALE {
+                place.replaced()
+            } else {
+                failed(place.path(), errno.into())
+            };
+            return Err(self.abandon(error));
         }
-        remove(&Folder::open(&aside)?, &aside)?;
-        Ok(self.folder)
+        remove(old, &aside)?;
+        self.published()
+    }
+
+    /// Returns the folder, provided that its final name is indeed its name.
+    fn published(self) -> Result<Folder> {
+        if self.place.holds(&self.folder) {
+            Ok(self.folder)
+        } else {
+            Err(self.place.replaced())
+        }
     }
 
     /// Removes the draft and returns `error`, which matters more than a failure to remove.
     fn abandon(self, error: Error) -> Error {
-        let _ = remove(&self.folder, &self.draft_path);
+        let _ = remove(&self.folder, &self.draft);
         error
     }
 }
 
-/// Renames a folder unless the new name exists. File systems that cannot guarantee this replace an empty folder.
-fn rename_without_replacing(from: &Path, to: &Path) -> rustix::io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => renameat(CWD, from, CWD, to),
-        result => result,
-    }
-}
-
-/// Removes drafts and replaced profiles that killed recorders left beside the path.
-fn clear_leftovers(path: &Path) {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let Ok(entries) = fs::read_dir(parent) else {
+/// Removes drafts and replaced profiles that killed recorders left beside the place.
+fn clear_leftovers(place: &Place, owner: Option<Owner>) {
+    let Ok(entries) = place
+        .open_parent()
+        .and_then(|parent| Dir::new(parent).map_err(|errno| failed(place.path(), errno.into())))
+    else {
         return;
     };
     for entry in entries.flatten() {
-        if is_leftover(&entry.file_name(), path) {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if is_leftover(name, place.name()) {
             // A leftover that cannot be removed does no harm.
-            let _ = clear(&parent.join(entry.file_name()));
+            let _ = clear(place, name, owner);
         }
     }
 }
 
-/// True if [`sibling`] made this name for this path, in this process or in one that no longer runs.
-fn is_leftover(name: &OsStr, path: &Path) -> bool {
-    let (Some(name), Some(of)) = (name.to_str(), path.file_name().and_then(OsStr::to_str)) else {
+/// True if [`sibling`] made this name for a profile of the name `of`, in this process or in one that no longer runs.
+fn is_leftover(name: &OsStr, of: &OsStr) -> bool {
+    let (Some(name), Some(of)) = (name.to_str(), of.to_str()) else {
         return false;
     };
     let rest = name
@@ -157,40 +171,45 @@ fn is_leftover(name: &OsStr, path: &Path) -> bool {
     pid == std::process::id() || !Path::new("/proc").join(pid.to_string()).exists()
 }
 
-fn clear(path: &Path) -> Result<()> {
-    let folder = Folder::open(path)?;
+fn clear(place: &Place, name: &OsStr, owner: Option<Owner>) -> Result<()> {
+    let left = place.sibling(name)?;
+    let folder = Folder::open_at(&left)?;
+    if !is_ours_to_remove(&folder, owner) {
+        return Ok(());
+    }
     folder.lock()?;
     if folder.names()?.iter().all(|name| is_ours(name)) {
-        remove(&folder, path)?;
+        remove(&folder, &left)?;
     }
     Ok(())
 }
 
 /// Returns the error for an output that exists.
-fn exists(path: &Path, is_folder: bool) -> Error {
+fn exists(place: &Place, owner: Option<Owner>) -> Error {
     Error::Exists {
-        path: path.into(),
-        is_profile: find_profile(path, is_folder).is_ok(),
+        path: place.path().into(),
+        is_profile: find_profile(place, owner).is_ok(),
     }
 }
 
-/// Locks the folder at the path after checking that it is a profile and contains nothing else.
-fn claim(path: &Path, is_folder: bool) -> Result<Folder> {
-    let folder = find_profile(path, is_folder)?;
+/// Locks the folder at the place after checking that it is a profile of ours and contains nothing else.
+fn claim(place: &Place, owner: Option<Owner>) -> Result<Folder> {
+    let folder = find_profile(place, owner)?;
     folder.lock()?;
     Ok(folder)
 }
 
-/// Opens the folder at the path, provided that it is a profile and contains nothing else.
-fn find_profile(path: &Path, is_folder: bool) -> Result<Folder> {
+/// Opens the folder at the place, provided that it is a profile of ours and contains nothing else.
+fn find_profile(place: &Place, owner: Option<Owner>) -> Result<Folder> {
     let refused = |found| Error::NotReplaced {
-        path: path.into(),
+        path: place.path().into(),
         found,
     };
-    if !is_folder {
+    let is_folder = |mode| FileType::from_raw_mode(mode) == FileType::Directory;
+    if !place.facts()?.is_some_and(|found| is_folder(found.st_mode)) {
         return Err(refused("it is not a folder"));
     }
-    let folder = Folder::open(path)?;
+    let folder = Folder::open_at(place)?;
     let names = folder.names()?;
     if !names.iter().any(|name| name == manifest::FILE) {
         return Err(refused("it has no manifest.json"));
@@ -198,11 +217,20 @@ fn find_profile(path: &Path, is_folder: bool) -> Result<Folder> {
     if !names.iter().all(|name| is_ours(name)) {
         return Err(refused("it contains other files"));
     }
+    if !is_ours_to_remove(&folder, owner) {
+        return Err(refused("it belongs to another user"));
+    }
     Ok(folder)
 }
 
+/// True if a folder belongs to the calling user, or to the one that the new profile is for.
+fn is_ours_to_remove(folder: &Folder, owner: Option<Owner>) -> bool {
+    let uid = folder.owner().uid;
+    uid == geteuid().as_raw() || owner.is_some_and(|owner| owner.uid == uid)
+}
+
 /// True if a profile may contain a file of this name.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(".tmp").unwrap_or(name);
     let fixed = [
         manifest::FILE,
@@ -213,20 +241,20 @@ fn is_ours(name: &str) -> bool {
     fixed.contains(&name) || part_number(name).is_some()
 }
 
-/// Removes a profile's files, then its folder at `path`.
-fn remove(folder: &Folder, path: &Path) -> Result<()> {
+/// Removes the files of an open profile, then its folder, which has its name at `place`.
+fn remove(folder: &Folder, place: &Place) -> Result<()> {
     for name in folder.names()?.iter().filter(|name| is_ours(name)) {
         folder.remove(name)?;
     }
-    fs::remove_dir(path).map_err(|source| failed(path, source))
+    place.remove_folder(folder)
 }
 
-/// Path of a temporary folder next to the profile, named after it and this process.
-fn sibling(path: &Path, purpose: &str) -> PathBuf {
+/// Place of a temporary folder beside the profile, named after it and this process.
+fn sibling(place: &Place, purpose: &str) -> Result<Place> {
     let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
+    name.push(place.name());
     name.push(format!(".{}.{purpose}", std::process::id()));
-    path.with_file_name(name)
+    place.sibling(name)
 }
 
 /// Replaces the path that an I/O error names.
@@ -237,7 +265,7 @@ fn with_path(error: Error, path: &Path) -> Error {
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> Error {
+fn failed(path: &Path, source: std::io::Error) -> Error {
     Error::Io {
         path: path.into(),
         source,

@@ -98,8 +98,8 @@ impl Encoder {
             columns.ttl.column(),
             columns.flags.column(),
             columns.cas.column(),
-            columns.delta.column(),
-            columns.initial.column(),
+            columns.delta_size.column(),
+            columns.initial_size.column(),
             columns.vivify_ttl.column(),
             columns.recache_ttl.column(),
             columns.opaque_size.column(),
@@ -130,8 +130,8 @@ struct Columns {
     ttl: Column<Int32Type>,
     flags: Column<UInt32Type>,
     cas: Column<UInt32Type>,
-    delta: Column<UInt64Type>,
-    initial: Column<UInt64Type>,
+    delta_size: Column<UInt8Type>,
+    initial_size: Column<UInt8Type>,
     vivify_ttl: Column<Int32Type>,
     recache_ttl: Column<Int32Type>,
     opaque_size: Column<UInt8Type>,
@@ -164,8 +164,8 @@ impl Columns {
         self.ttl.extend(events, |event| event.ttl);
         self.flags.extend(events, |event| event.flags);
         self.cas.extend(events, |event| event.cas);
-        self.delta.extend(events, |event| event.delta);
-        self.initial.extend(events, |event| event.initial);
+        self.delta_size.extend(events, |event| event.delta_size);
+        self.initial_size.extend(events, |event| event.initial_size);
         self.vivify_ttl.extend(events, |event| event.vivify_ttl);
         self.recache_ttl.extend(events, |event| event.recache_ttl);
         self.opaque_size.extend(events, |event| event.opaque_size);

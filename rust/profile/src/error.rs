@@ -49,6 +49,32 @@ pub enum Error {
         /// Description of what is there instead.
         found: &'static str,
     },
+    /// Root would follow a link that another user made.
+    #[error("{}: {} is a link of uid {uid}, which root does not follow", path.display(), link.display())]
+    StrangersLink {
+        /// The path.
+        path: PathBuf,
+        /// The link on it.
+        link: PathBuf,
+        /// The link's owner.
+        uid: u32,
+    },
+    /// A file of the profile belongs to another user than the profile.
+    #[error("{}: it belongs to uid {uid}, the profile to uid {owner}", path.display())]
+    StrangersFile {
+        /// The file.
+        path: PathBuf,
+        /// The file's owner.
+        uid: u32,
+        /// The owner of the profile's folder.
+        owner: u32,
+    },
+    /// The path was given to something else while the profile was being created.
+    #[error("{}: somebody else replaced it meanwhile", path.display())]
+    Replaced {
+        /// The path.
+        path: PathBuf,
+    },
     /// Another process is writing the profile.
     #[error("{} is still being recorded by another process", path.display())]
     BeingRecorded {
@@ -82,13 +108,35 @@ pub enum Error {
         /// The newest version that this membench reads.
         supported: u32,
     },
-    /// The manifest names a part that does not exist.
-    #[error("{}: the part {name} is missing", path.display())]
-    PartMissing {
+    /// The manifest names a file that does not exist.
+    #[error("{}: {name} is missing", path.display())]
+    Missing {
         /// The profile's folder.
         path: PathBuf,
-        /// The part's file name.
+        /// The file's name.
         name: String,
+    },
+    /// A sealed profile holds a part that its manifest does not name.
+    #[error("{}: the manifest of this sealed profile does not name it", path.display())]
+    Unlisted {
+        /// The part's file.
+        path: PathBuf,
+    },
+    /// A file is not as it was written.
+    #[error("{}: changed since it was written: {found}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The difference.
+        found: String,
+    },
+    /// A file holds what no recorder writes.
+    #[error("{}: damaged: {found}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Description of what it holds.
+        found: String,
     },
     /// A file cannot be read as Parquet.
     #[error("{}: damaged: {}", path.display(), without_kind(&source.to_string()))]
@@ -136,12 +184,18 @@ impl Failure for Error {
             Self::NotAProfile { .. }
             | Self::NoName
             | Self::NotReplaced { .. }
+            | Self::StrangersLink { .. }
+            | Self::StrangersFile { .. }
+            | Self::Replaced { .. }
             | Self::BeingRecorded { .. }
             | Self::Sampled { .. } => Class::Usage,
             Self::ManifestMissing { .. }
             | Self::ManifestDamaged { .. }
             | Self::NewerSchema { .. }
-            | Self::PartMissing { .. }
+            | Self::Missing { .. }
+            | Self::Unlisted { .. }
+            | Self::Changed { .. }
+            | Self::Damaged { .. }
             | Self::Parquet { .. }
             | Self::Arrow { .. }
             | Self::Column { .. } => Class::Profile,
@@ -159,12 +213,20 @@ impl Failure for Error {
             Self::NoName => "name a folder, for example `production.mb`",
             Self::NotAProfile { .. } => "name the folder that a recording wrote (`NAME.mb`)",
             Self::Exists { .. } | Self::NotReplaced { .. } => "choose another name for the output",
+            Self::StrangersLink { .. } => "name what the link leads to, if you trust it",
+            Self::StrangersFile { .. } => {
+                "check where the file is from, or run as the profile's owner"
+            }
+            Self::Replaced { .. } => "choose a folder in which only you can write",
             Self::BeingRecorded { .. } => "end that recording first",
             Self::ManifestMissing { .. } => {
                 "copy the whole folder again; any Parquet reader opens `events-*.parquet`"
             }
             Self::ManifestDamaged { .. }
-            | Self::PartMissing { .. }
+            | Self::Missing { .. }
+            | Self::Unlisted { .. }
+            | Self::Changed { .. }
+            | Self::Damaged { .. }
             | Self::Parquet { .. }
             | Self::Arrow { .. }
             | Self::Column { .. } => "copy the whole folder again from where it was recorded",

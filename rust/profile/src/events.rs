@@ -8,10 +8,12 @@ use arrow_schema::{ArrowError, SchemaRef};
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::errors::ParquetError;
 
 use super::decode::{Columns, Mismatch};
+use super::guarded::guarded;
 use super::part::ReadablePart;
-use super::schema::{present, schema, schema_before_3};
+use super::schema::{past_schemas, present, schema};
 use crate::{Error, Result};
 use membench_event::Anchor;
 use membench_event::{Event, OptionsTable};
@@ -21,6 +23,12 @@ const MERGED_ROWS: usize = 1 << 13;
 /// Rows of each batch that [`Batches`] returns.
 const BATCH_ROWS: usize = 1 << 16;
 
+/// Most events of one request: readers hold them all at once.
+const MOST_KEYS: u32 = 1 << 20;
+
+/// What is said about bytes on which the reader of Parquet panics.
+pub(super) const UNREADABLE: &str = "bytes that cannot be read";
+
 /// Iterator over every event of a profile, ordered by (time, connection, batch, request).
 pub struct Events {
     /// Parts not opened yet, ordered by their first time.
@@ -29,6 +37,10 @@ pub struct Events {
     current: Vec<PartEvents>,
     anchor: Anchor,
     options: OptionsTable,
+    /// Connection and ordinal of the current request, and its events so far.
+    request: Option<(u32, u32)>,
+    keys: u32,
+    most_keys: u32,
 }
 
 /// A part being read, positioned at an event.
@@ -47,7 +59,16 @@ impl Events {
             current: Vec::new(),
             anchor,
             options,
+            request: None,
+            keys: 0,
+            most_keys: MOST_KEYS,
         }
+    }
+
+    /// Sets the most events of one request.
+    #[cfg(test)]
+    pub(super) fn with_most_keys(self, most_keys: u32) -> Self {
+        Self { most_keys, ..self }
     }
 
     fn next_event(&mut self) -> Result<Option<Event>> {
@@ -62,6 +83,18 @@ impl Events {
             found: "null".into(),
         })?;
         part.row += 1;
+        let request = (event.connection, event.request);
+        self.keys = if self.request.replace(request) == Some(request) {
+            self.keys + 1
+        } else {
+            1
+        };
+        if self.keys > self.most_keys {
+            return Err(Error::Damaged {
+                path: part.path.clone(),
+                found: format!("a request with more than {} keys", self.most_keys),
+            });
+        }
         if part.row == part.columns.rows() && !part.next_batch(self.anchor, &mut self.options)? {
             self.current.swap_remove(index);
         }
@@ -175,24 +208,36 @@ impl Iterator for PartReader {
     type Item = std::result::Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batches.next()?;
-        Some(if self.is_old {
-            batch.and_then(|batch| present(&batch))
-        } else {
-            batch
-        })
+        let next = guarded(|| {
+            let batch = self.batches.next()?;
+            Some(if self.is_old {
+                batch.and_then(|batch| present(&batch))
+            } else {
+                batch
+            })
+        });
+        next.unwrap_or_else(|| Some(Err(ArrowError::ParquetError(UNREADABLE.into()))))
     }
 }
 
 fn reader(part: &ReadablePart, rows: usize) -> Result<PartReader> {
+    let content = part.content()?;
     let open = |schema, is_old| {
         let options = ArrowReaderOptions::new().with_schema(schema);
-        ParquetRecordBatchReaderBuilder::try_new_with_options(part.content.clone(), options)
+        ParquetRecordBatchReaderBuilder::try_new_with_options(content.clone(), options)
             .and_then(|builder| builder.with_batch_size(rows).build())
             .map(|batches| PartReader { batches, is_old })
     };
-    open(schema(), false)
-        .or_else(|error| open(schema_before_3(), true).map_err(|_| error))
+    let opened = guarded(|| {
+        let older = || {
+            past_schemas()
+                .into_iter()
+                .find_map(|past| open(past, true).ok())
+        };
+        open(schema(), false).or_else(|error| older().ok_or(error))
+    });
+    opened
+        .unwrap_or_else(|| Err(ParquetError::General(UNREADABLE.into())))
         .map_err(|source| Error::Parquet {
             path: part.path.clone(),
             source,

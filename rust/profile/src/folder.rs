@@ -2,27 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid, geteuid};
+use rustix::process::geteuid;
 
+use super::owner::Owner;
+use super::place::{Place, find_folder};
 use crate::{Error, Result};
 
-const FOLDER: OFlags = OFlags::DIRECTORY
-    .union(OFlags::RDONLY)
-    .union(OFlags::CLOEXEC);
-
-/// Owner of a profile's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-}
+/// Mode of a profile's files.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// An open folder. Files created in it belong to its owner.
 #[derive(Debug)]
@@ -30,17 +22,41 @@ pub(super) struct Folder {
     path: PathBuf,
     descriptor: OwnedFd,
     owner: Owner,
+    /// True if files of other users are refused.
+    only_own: bool,
 }
 
 impl Folder {
-    /// Creates a folder that only its owner can enter.
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        fs::mkdirat(CWD, path, Mode::RWXU).map_err(|errno| failed(path, errno))?;
-        let descriptor = fs::openat(CWD, path, FOLDER | OFlags::NOFOLLOW, Mode::empty())
-            .map_err(|errno| failed(path, errno))?;
-        let folder = Self::from_descriptor(path, descriptor)?;
+    /// Creates a folder that only its owner can enter, for the path `path`.
+    pub(super) fn create(place: &Place, path: &Path) -> Result<Self> {
+        place.make_folder()?;
+        Self::adopt(place, path)
+    }
+
+    /// Opens the empty folder that this thread has just made.
+    pub(super) fn adopt(place: &Place, path: &Path) -> Result<Self> {
+        let folder = Self::from_descriptor(path, place.open_folder()?)?;
+        folder.check_made(place)?;
         folder.check(fs::fchmod(&folder.descriptor, Mode::RWXU))?;
         Ok(folder)
+    }
+
+    /// Fails if the open folder is not the one that this thread has just made: whoever may rename in its parent could
+    /// have put another one there. A new file in it belongs to its owner only if both were made by the same user; the
+    /// file system may call that user by another name.
+    fn check_made(&self, place: &Place) -> Result<()> {
+        const PROBE: &str = "room";
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let probe = fs::openat(&self.descriptor, PROBE, flags | OFlags::NOFOLLOW, PRIVATE)
+            .map_err(|errno| self.failed(PROBE, errno))?;
+        let owner = fs::fstat(&probe).map(|facts| facts.st_uid);
+        self.remove(PROBE)?;
+        let is_made = owner == Ok(self.owner.uid) && self.names()?.is_empty();
+        if is_made {
+            Ok(())
+        } else {
+            Err(place.replaced())
+        }
     }
 
     /// Gives the folder to another owner, or leaves it unchanged if that fails: not every file system supports owners.
@@ -51,18 +67,37 @@ impl Folder {
         self
     }
 
-    /// Opens an existing folder.
+    /// Opens an existing folder to read it.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let descriptor = fs::openat(CWD, path, FOLDER, Mode::empty()).map_err(|errno| {
-            if errno == Errno::NOTDIR {
-                return Error::NotAProfile {
-                    path: path.into(),
-                    found: "it is a file; a profile is a folder",
-                };
+        let not_a_folder = || Error::NotAProfile {
+            path: path.into(),
+            found: "it is a file; a profile is a folder",
+        };
+        let found = find_folder(path).map_err(|error| match error {
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+                not_a_folder()
             }
-            failed(path, errno)
+            other => other,
         })?;
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let descriptor =
+            fs::openat(&found, ".", flags, Mode::empty()).map_err(|errno| failed(path, errno))?;
         Self::from_descriptor(path, descriptor)
+    }
+
+    /// Opens an existing folder to change it: it reads only files of the folder's owner, so that root never writes the
+    /// content of anyone else's into the owner's files.
+    pub(super) fn open_to_change(path: &Path) -> Result<Self> {
+        let folder = Self::open(path)?;
+        Ok(Self {
+            only_own: geteuid().is_root(),
+            ..folder
+        })
+    }
+
+    /// Opens the folder at a place; a link does not count as one.
+    pub(super) fn open_at(place: &Place) -> Result<Self> {
+        Self::from_descriptor(place.path(), place.open_folder()?)
     }
 
     fn from_descriptor(path: &Path, descriptor: OwnedFd) -> Result<Self> {
@@ -74,6 +109,7 @@ impl Folder {
                 uid: facts.st_uid,
                 gid: facts.st_gid,
             },
+            only_own: false,
         })
     }
 
@@ -85,14 +121,6 @@ impl Folder {
     /// Path of the folder.
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Returns this open folder under another path: the one it is renamed to.
-    pub(super) fn with_path(self, path: &Path) -> Self {
-        Self {
-            path: path.into(),
-            ..self
-        }
     }
 
     /// Free space on its disk that this user may fill, bytes; `None` if the file system does not report it.
@@ -112,11 +140,12 @@ impl Folder {
     }
 
     /// Creates an empty file that only its owner can read. As root, gives it to the folder's owner.
+    ///
+    /// What had the name goes first: it may be a link, or another name of a file that is not the profile's.
     pub(super) fn create_file(&self, name: &str) -> Result<File> {
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file = fs::openat(&self.descriptor, name, flags, mode)
+        self.remove(name)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = fs::openat(&self.descriptor, name, flags | OFlags::NOFOLLOW, PRIVATE)
             .map_err(|errno| self.failed(name, errno))?;
         if geteuid().is_root() {
             give(&file, self.owner).map_err(|errno| self.failed(name, errno))?;
@@ -124,30 +153,59 @@ impl Folder {
         Ok(file.into())
     }
 
-    /// Opens a file for reading; `None` if it does not exist. Refuses pipes and devices, which might never end.
+    /// Opens a file for reading; `None` if it does not exist. Refuses links, and pipes and devices, which might never
+    /// end.
     pub(super) fn open_file(&self, name: &str) -> Result<Option<File>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        match fs::openat(&self.descriptor, name, flags, Mode::empty()) {
-            Ok(file) => {
-                let found = fs::fstat(&file).map_err(|errno| self.failed(name, errno))?;
-                if !FileType::from_raw_mode(found.st_mode).is_file() {
-                    return Err(self.failed(name, io::Error::other("not a regular file")));
-                }
-                Ok(Some(file.into()))
-            }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let file = match fs::openat(&self.descriptor, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            // A link, and a socket.
+            Err(Errno::LOOP | Errno::NXIO) => return Err(self.not_a_file(name)),
+            Err(errno) => return Err(self.failed(name, errno)),
+        };
+        let found = fs::fstat(&file).map_err(|errno| self.failed(name, errno))?;
+        if !is_file(&found) {
+            return Err(self.not_a_file(name));
+        }
+        if self.only_own && found.st_uid != self.owner.uid {
+            return Err(Error::StrangersFile {
+                path: self.path.join(name),
+                uid: found.st_uid,
+                owner: self.owner.uid,
+            });
+        }
+        Ok(Some(file.into()))
+    }
+
+    /// Returns facts about a file; `None` if it does not exist. Refuses what [`Self::open_file`] refuses.
+    pub(super) fn facts(&self, name: &str) -> Result<Option<Facts>> {
+        match fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if is_file(&found) => Ok(Some(Facts::new(&found))),
+            Ok(_) => Err(self.not_a_file(name)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed(name, errno)),
         }
     }
 
-    /// Reads a whole file; `None` if it does not exist.
-    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let Some(mut file) = self.open_file(name)? else {
+    fn not_a_file(&self, name: &str) -> Error {
+        self.failed(name, io::Error::other("not a regular file"))
+    }
+
+    /// Reads a whole file of at most `limit` bytes; `None` if it does not exist.
+    pub(super) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some(file) = self.open_file(name)? else {
             return Ok(None);
         };
         let mut content = Vec::new();
-        file.read_to_end(&mut content)
-            .map_err(|source| self.failed(name, source))?;
+        let read = file.take(limit + 1).read_to_end(&mut content);
+        let length = read.map_err(|source| self.failed(name, source))?;
+        if length as u64 > limit {
+            return Err(Error::Damaged {
+                path: self.path.join(name),
+                found: format!("more than {} MiB", limit >> 20),
+            });
+        }
         Ok(Some(content))
     }
 
@@ -202,8 +260,42 @@ impl Folder {
     }
 }
 
+/// Facts by which a file is told from another that takes its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    device: u64,
+    inode: u64,
+    /// Size, bytes.
+    pub(super) bytes: u64,
+}
+
+impl Facts {
+    /// Facts about an open file.
+    pub(super) fn of(file: &File) -> rustix::io::Result<Self> {
+        fs::fstat(file).map(|found| Self::new(&found))
+    }
+
+    fn new(found: &Stat) -> Self {
+        Self {
+            device: found.st_dev,
+            inode: found.st_ino,
+            bytes: found.st_size.cast_unsigned(),
+        }
+    }
+}
+
+fn is_file(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode).is_file()
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
 fn give(file: impl AsFd, owner: Owner) -> rustix::io::Result<()> {
-    let (user, group) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    let (user, group) = owner.ids();
     fs::fchown(file, Some(user), Some(group))
 }
 

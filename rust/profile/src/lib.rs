@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod checksum;
 mod clocks;
 mod content;
 mod create;
@@ -11,29 +12,44 @@ mod encoding;
 mod error;
 mod events;
 mod folder;
+mod guarded;
 mod manifest;
+mod messages;
+mod ordinals;
+mod owner;
+mod pages;
 mod part;
+mod place;
 mod reader;
 mod repair;
 mod room;
+mod rows;
 mod scan;
 mod schema;
 mod seal;
+mod stored;
 mod summary;
+mod table;
 mod tables;
 mod tail;
+mod verify;
 mod writer;
 
+pub use checksum::Checksum;
 pub use encode::record_batch;
 pub use error::{Error, Result, require_all};
 pub use events::{Batches, Events};
-pub use folder::Owner;
-pub use manifest::{Counts, Filters, Header, Manifest, Part, SCHEMA_VERSION, State};
+pub use manifest::{Counts, Filters, Header, Manifest, Part, SCHEMA_VERSION, State, TableFile};
+pub use ordinals::Ordinals;
+pub use owner::Owner;
 pub use reader::Profile;
 pub use repair::repair;
+pub use rows::Rows;
 pub use schema::schema;
 pub use summary::Summary;
+pub use table::{Table, TableBatches};
 pub use tables::{connection_schema, loss_schema};
+pub use verify::Verification;
 pub use writer::{End, Writer};
 
 #[cfg(test)]

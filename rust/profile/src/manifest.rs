@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::checksum::Checksum;
 use super::folder::Folder;
 use crate::{Error, Result};
 use membench_event::{Anchor, Ledger, Sample};
@@ -12,10 +13,18 @@ use membench_event::{Anchor, Ledger, Sample};
 /// Schema version that this membench writes, and the newest it reads.
 ///
 /// Version 2 renamed the manifest's `tier` to `hooks`, with new names for the hooks themselves. Version 3 widened
-/// `server_time` and `queue_time` to 64 bits, and has no column `namespace`.
-pub const SCHEMA_VERSION: u32 = 3;
+/// `server_time` and `queue_time` to 64 bits, and has no column `namespace`. Version 4 has checksums of all files, and
+/// the sizes of the numbers that clients count with instead of the numbers.
+pub const SCHEMA_VERSION: u32 = 4;
+/// First schema version whose manifests have a checksum.
+const CHECKED: u64 = 4;
 /// File name of the manifest.
 pub(super) const FILE: &str = "manifest.json";
+
+/// Most bytes of a manifest. One of a recording of 10¹¹ events has a tenth of that.
+const LONGEST: u64 = 256 << 20;
+/// Most values in a manifest: each takes about a hundred bytes of memory, however short it is.
+const MOST_VALUES: usize = 8 << 20;
 
 /// State of a profile: open for writing or finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,15 +138,16 @@ impl Counts {
             outcomes,
             options,
         } = other;
-        self.events += events;
-        self.requests += requests;
+        self.events = self.events.saturating_add(*events);
+        self.requests = self.requests.saturating_add(*requests);
         for (sum, more) in [
             (&mut self.commands, commands),
             (&mut self.outcomes, outcomes),
             (&mut self.options, options),
         ] {
             for (name, count) in more {
-                *sum.entry(name.clone()).or_default() += count;
+                let sum = sum.entry(name.clone()).or_default();
+                *sum = sum.saturating_add(*count);
             }
         }
     }
@@ -154,8 +164,22 @@ pub struct Part {
     pub last_us: i64,
     /// File size, bytes.
     pub bytes: u64,
+    /// Checksum of the file; `None` before schema version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32: Option<Checksum>,
     /// Counts of its events.
     pub counts: Counts,
+}
+
+/// Description of the file of a table, as it was when the profile was sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableFile {
+    /// File name.
+    pub name: String,
+    /// File size, bytes.
+    pub bytes: u64,
+    /// Checksum of the file.
+    pub crc32: Checksum,
 }
 
 /// Everything about a profile except its events and tables.
@@ -176,6 +200,9 @@ pub struct Manifest {
     /// The sealed parts.
     #[serde(default)]
     pub parts: Vec<Part>,
+    /// The tables of a sealed profile; empty before schema version 4.
+    #[serde(default)]
+    pub tables: Vec<TableFile>,
     /// Number of connections.
     #[serde(default)]
     pub connections: u64,
@@ -212,6 +239,7 @@ impl Manifest {
             header,
             clocks: Vec::new(),
             parts: Vec::new(),
+            tables: Vec::new(),
             connections: 0,
             ledger: Ledger::default(),
             sampled_out: 0,
@@ -227,7 +255,7 @@ impl Manifest {
     pub(super) fn save(&self, folder: &Folder) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(self).map_err(|source| damaged(folder, source))?;
         text.push(b'\n');
-        folder.replace(FILE, &text)
+        folder.replace(FILE, &with_checksum(&text))
     }
 
     /// Reads the manifest. Refuses a newer schema before it parses anything else, and converts an older one.
@@ -242,13 +270,51 @@ impl Manifest {
                 supported: SCHEMA_VERSION,
             });
         }
+        let is_checked = version.schema_version >= CHECKED || version.crc32.is_some();
+        if is_checked && !is_as_written(&text) {
+            return Err(Error::Changed {
+                path: folder.path().join(FILE),
+                found: "its checksum does not fit its content".into(),
+            });
+        }
         let mut manifest: Self =
             serde_json::from_slice(&text).map_err(|source| damaged(folder, source))?;
         if manifest.schema_version < 2 {
             let tier = manifest.header.hooks.take();
             manifest.header.hooks = tier.map(hooks_of_tier);
         }
+        let told = manifest.check();
+        told.map_err(|reason| damaged(folder, serde::de::Error::custom(reason)))?;
         Ok(manifest)
+    }
+
+    /// Fails if a number says what no recorder can have written.
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        let Sample { keys, connections } = self.header.sample;
+        let sampling = self.header.sampling;
+        if self.schema_version == 0 {
+            return Err("there is no schema version 0");
+        }
+        if keys == 0 || connections == 0 {
+            return Err("a sample of 1 in 0");
+        }
+        if !(sampling > 0.0 && sampling <= 1.0) {
+            return Err("a share of the traffic that is not above 0 and at most 1");
+        }
+        if self.parts.iter().any(|part| part.first_us > part.last_us) {
+            return Err("a part that ends before it begins");
+        }
+        Ok(())
+    }
+
+    /// True if the manifest was written with a checksum of itself.
+    pub(super) fn has_checksum(&self) -> bool {
+        u64::from(self.schema_version) >= CHECKED
+    }
+
+    /// Returns the description of a table's file; `None` if the profile is not sealed, or older than schema version 4.
+    pub(super) fn table(&self, name: &str) -> Option<&TableFile> {
+        self.tables.iter().find(|table| table.name == name)
     }
 }
 
@@ -262,14 +328,45 @@ fn hooks_of_tier(tier: String) -> String {
     }
 }
 
-/// The one field that is read before any other.
+/// The fields that are read before any other.
 #[derive(Deserialize)]
 struct Version {
     schema_version: u64,
+    crc32: Option<Value>,
+}
+
+/// Beginning of a manifest with a checksum, which is that of everything after its line.
+const BEGINNING: &[u8] = b"{\n  \"crc32\": \"";
+/// End of the checksum's line.
+const LINE_END: &[u8] = b"\",\n";
+
+/// Puts a line with a checksum at the beginning of a JSON object of several lines.
+pub(super) fn with_checksum(text: &[u8]) -> Vec<u8> {
+    let rest = text.strip_prefix(b"{\n").unwrap_or(text);
+    let checksum = String::from(Checksum::of(rest));
+    [BEGINNING, checksum.as_bytes(), LINE_END, rest].concat()
+}
+
+/// True if a manifest begins with the checksum of what follows.
+fn is_as_written(text: &[u8]) -> bool {
+    let Some((checksum, rest)) = text
+        .strip_prefix(BEGINNING)
+        .and_then(|text| text.split_at_checked(8))
+    else {
+        return false;
+    };
+    let rest = rest.strip_prefix(LINE_END);
+    rest.is_some_and(|rest| String::from(Checksum::of(rest)).as_bytes() == checksum)
 }
 
 fn read(folder: &Folder) -> Result<Vec<u8>> {
-    if let Some(text) = folder.read(FILE)? {
+    if let Some(text) = folder.read(FILE, LONGEST)? {
+        if text.iter().filter(|byte| **byte == b',').count() > MOST_VALUES {
+            return Err(Error::Damaged {
+                path: folder.path().join(FILE),
+                found: format!("more than {MOST_VALUES} values"),
+            });
+        }
         return Ok(text);
     }
     let path = folder.path().to_path_buf();

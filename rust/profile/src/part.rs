@@ -1,9 +1,14 @@
 //! A part's file → its description and its bytes, ready to be read.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::content::Content;
 use super::manifest::Part;
+use super::stored::StoredFile;
+use crate::Result;
 
 /// One part, ready to be read.
 #[derive(Clone, Debug)]
@@ -13,5 +18,24 @@ pub(super) struct ReadablePart {
     /// Time range, size and counts.
     pub(super) description: Part,
     /// Its Parquet bytes.
-    pub(super) content: Content,
+    pub(super) source: Source,
+}
+
+/// Where a part's bytes are.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// In a sealed file.
+    File(Arc<StoredFile>),
+    /// In memory: an open part, which was sealed there.
+    Memory(Bytes),
+}
+
+impl ReadablePart {
+    /// Opens the part's bytes, which are then known to be those that were written.
+    pub(super) fn content(&self) -> Result<Content> {
+        match &self.source {
+            Source::File(file) => file.open(),
+            Source::Memory(bytes) => Ok(Content::Memory(bytes.clone())),
+        }
+    }
 }

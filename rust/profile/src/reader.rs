@@ -3,17 +3,19 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-
-use super::content::Content;
 use super::events::{Batches, Events};
 use super::folder::Folder;
 use super::manifest::{Counts, Manifest, Part, State};
-use super::part::ReadablePart;
+use super::ordinals::Ordinals;
+use super::part::{ReadablePart, Source};
+use super::rows::Rows;
 use super::scan;
 use super::seal::seal;
+use super::stored::StoredFile;
 use super::summary::Summary;
+use super::table::Table;
 use super::tables;
 use super::tail::{Tail, open_name, part_number, sealed_name};
 use crate::{Error, Result};
@@ -47,7 +49,7 @@ const ATTEMPTS: u32 = 8;
 /// ```
 #[derive(Debug)]
 pub struct Profile {
-    folder: Folder,
+    folder: Arc<Folder>,
     manifest: Manifest,
     parts: Vec<ReadablePart>,
     options: OptionsTable,
@@ -59,7 +61,7 @@ pub struct Profile {
 impl Profile {
     /// Opens a profile. The open part of an unsealed profile is read up to its last complete batch.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let folder = Folder::open(path.as_ref())?;
+        let folder = Arc::new(Folder::open(path.as_ref())?);
         let manifest = Manifest::load(&folder)?;
         let mut profile = Self {
             folder,
@@ -121,28 +123,30 @@ impl Profile {
         Batches::new(self.parts.clone())
     }
 
-    /// Reads the connections. Empty if the recorder was killed before it wrote any.
-    pub fn connections(&self) -> Result<Vec<ConnectionRow>> {
+    /// Iterates over the connections. Empty if the recorder was killed before it wrote any.
+    pub fn connections(&self) -> Result<Rows<ConnectionRow>> {
         let anchor = self.manifest.header.anchor;
-        self.rows(tables::CONNECTIONS, |batch| {
-            tables::connection_rows(batch, anchor)
-        })
+        Rows::new(&self.connection_table()?, anchor, tables::connection_rows)
     }
 
-    /// Reads the losses. Empty if the recorder was killed.
-    pub fn losses(&self) -> Result<Vec<LossRow>> {
+    /// Iterates over the losses. Empty if the recorder was killed.
+    pub fn losses(&self) -> Result<Rows<LossRow>> {
         let anchor = self.manifest.header.anchor;
-        self.rows(tables::LOSSES, |batch| tables::loss_rows(batch, anchor))
+        Rows::new(&self.loss_table()?, anchor, tables::loss_rows)
     }
 
-    /// Reads the connections as record batches.
-    pub fn connection_batches(&self) -> Result<Vec<RecordBatch>> {
-        Ok(tables::load(&self.folder, tables::CONNECTIONS)?.unwrap_or_default())
+    /// Finds the table of connections.
+    pub fn connection_table(&self) -> Result<Table> {
+        let expected = self.manifest.table(tables::CONNECTIONS).map(Into::into);
+        let schema = tables::connection_schema();
+        Table::find(&self.folder, tables::CONNECTIONS, schema, expected)
     }
 
-    /// Reads the losses as record batches.
-    pub fn loss_batches(&self) -> Result<Vec<RecordBatch>> {
-        Ok(tables::load(&self.folder, tables::LOSSES)?.unwrap_or_default())
+    /// Finds the table of losses.
+    pub fn loss_table(&self) -> Result<Table> {
+        let expected = self.manifest.table(tables::LOSSES).map(Into::into);
+        let schema = tables::loss_schema();
+        Table::find(&self.folder, tables::LOSSES, schema, expected)
     }
 
     /// Number of connections: the recorder's count if it sealed the profile, else at least those that events show.
@@ -150,11 +154,19 @@ impl Profile {
         if self.manifest.state == State::Sealed && !self.manifest.repaired {
             return Ok(self.manifest.connections);
         }
-        let mut seen = HashSet::new();
+        Ok(self
+            .used_connections()?
+            .len()
+            .max(self.manifest.connections))
+    }
+
+    /// Ordinals of the connections that events are on.
+    pub fn used_connections(&self) -> Result<Ordinals> {
+        let mut seen = Ordinals::default();
         for part in &self.parts {
             scan::connections(part, &mut seen)?;
         }
-        Ok((seen.len() as u64).max(self.manifest.connections))
+        Ok(seen)
     }
 
     /// Duration of the recording, s: as the recorder measured it, else up to the last event.
@@ -205,20 +217,9 @@ impl Profile {
         })
     }
 
-    fn rows<R>(
-        &self,
-        name: &'static str,
-        parse: impl Fn(&RecordBatch) -> std::result::Result<Vec<R>, &'static str>,
-    ) -> Result<Vec<R>> {
-        let mut rows = Vec::new();
-        for batch in tables::load(&self.folder, name)?.unwrap_or_default() {
-            rows.extend(parse(&batch).map_err(|column| Error::Column {
-                path: self.folder.path().join(name),
-                column,
-                found: "something that this schema version does not define".into(),
-            })?);
-        }
-        Ok(rows)
+    /// The parts, as they were when the profile was opened.
+    pub(super) fn parts(&self) -> &[ReadablePart] {
+        &self.parts
     }
 
     fn find_parts(&mut self) -> Result<()> {
@@ -242,42 +243,53 @@ impl Profile {
         self.parts.clear();
         (self.unsealed_events, self.cut_bytes) = (0, 0);
         let parts = part_numbers(&self.folder)?;
+        let all: HashSet<_> = parts.iter().copied().collect();
         for &(number, sealed) in &parts {
-            if !sealed && parts.contains(&(number, true)) {
+            if !sealed && all.contains(&(number, true)) {
                 continue;
             }
             let name = if sealed { sealed_name } else { open_name }(number);
-            let Some(file) = self.folder.open_file(&name)? else {
-                return Ok(false);
-            };
-            if sealed {
-                self.add_sealed(&name, file)?;
+            let found = if sealed {
+                self.add_sealed(&name)?
             } else {
-                self.add_open(number, &name, file)?;
+                self.add_open(number, &name)?
+            };
+            if !found {
+                return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn add_sealed(&mut self, name: &str, file: File) -> Result<()> {
-        let content =
-            Content::from_file(file).map_err(|source| self.folder.failed(name, source))?;
+    /// Adds a sealed part; false if it is gone.
+    fn add_sealed(&mut self, name: &str) -> Result<bool> {
         let path = self.folder.path().join(name);
         let known = self.manifest.parts.iter().find(|part| part.name == name);
+        if known.is_none() && self.manifest.state == State::Sealed {
+            return Err(Error::Unlisted { path });
+        }
+        let expected = known.map(Into::into);
+        let Some(file) = StoredFile::find(&self.folder, name, expected)? else {
+            return Ok(false);
+        };
         let description = match known {
             Some(part) => part.clone(),
-            None => scan::part(name, &path, &content)?,
+            None => scan::part(name, &path, &file.open()?)?,
         };
         self.parts.push(ReadablePart {
             path,
             description,
-            content,
+            source: Source::File(Arc::new(file)),
         });
-        Ok(())
+        Ok(true)
     }
 
-    fn add_open(&mut self, number: u32, name: &str, file: File) -> Result<()> {
+    /// Adds an open part, sealed in memory; false if it is gone.
+    fn add_open(&mut self, number: u32, name: &str) -> Result<bool> {
         let path = self.folder.path().join(name);
+        let Some(file): Option<File> = self.folder.open_file(name)? else {
+            return Ok(false);
+        };
         let tail = Tail::open(&self.folder, number, file)?;
         self.cut_bytes += tail.excess;
         let mut content = Vec::new();
@@ -286,28 +298,28 @@ impl Profile {
             source,
         })?;
         let Some(mut description) = sealed else {
-            return Ok(());
+            return Ok(true);
         };
+        if self.manifest.state == State::Sealed {
+            return Err(Error::Unlisted { path });
+        }
         description.name = name.into();
         self.unsealed_events += description.counts.events;
         self.parts.push(ReadablePart {
             path,
             description,
-            content: Content::Memory(content.into()),
+            source: Source::Memory(content.into()),
         });
-        Ok(())
+        Ok(true)
     }
 
     fn check_complete(&self) -> Result<()> {
-        let missing = |listed: &&Part| {
-            !self
-                .parts
-                .iter()
-                .any(|part| part.description.name == listed.name)
-        };
+        let found = self.parts.iter().map(|part| &part.description.name);
+        let found: HashSet<&String> = found.collect();
+        let missing = |listed: &&Part| !found.contains(&listed.name);
         match self.manifest.parts.iter().find(missing) {
             None => Ok(()),
-            Some(part) => Err(Error::PartMissing {
+            Some(part) => Err(Error::Missing {
                 path: self.folder.path().into(),
                 name: part.name.clone(),
             }),

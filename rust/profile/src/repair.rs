@@ -1,21 +1,27 @@
 //! An unsealed profile of a killed recorder → a sealed profile.
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+
+use parquet::file::reader::Length;
 
 use super::content::Content;
+use super::create::is_ours;
 use super::folder::Folder;
-use super::manifest::{Manifest, SCHEMA_VERSION, State};
+use super::manifest::{Manifest, SCHEMA_VERSION, State, TableFile};
 use super::reader::part_numbers;
+use super::table::Table;
 use super::tail::{Tail, open_name, sealed_name};
 use super::writer::seal_to_file;
-use super::{room, scan};
+use super::{room, scan, tables};
 use crate::Result;
 
 /// Seals the parts that a killed recorder left open and removes its drafts. In a sealed profile it only removes drafts.
 ///
 /// Losses of a killed recorder are unknown, so the ledger's `complete` stays `None`.
 pub fn repair(path: impl AsRef<Path>) -> Result<Manifest> {
-    let folder = Folder::open(path.as_ref())?;
+    let folder = Arc::new(Folder::open_to_change(path.as_ref())?);
     let mut manifest = Manifest::load(&folder)?;
     folder.lock()?;
     remove_drafts(&folder)?;
@@ -33,6 +39,7 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Manifest> {
             manifest.parts.extend(seal_to_file(&folder, &tail)?);
         }
     }
+    find_tables(&folder, &mut manifest)?;
     manifest.schema_version = SCHEMA_VERSION;
     manifest.state = State::Sealed;
     manifest.repaired = true;
@@ -48,22 +55,56 @@ fn remove_drafts(folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// True if a file was never renamed to its final name.
+/// True if a file of the profile was never renamed to its final name.
 fn is_draft(name: &str) -> bool {
-    name.strip_suffix(".tmp").is_some()
+    name.strip_suffix(".tmp").is_some_and(is_ours)
 }
 
 /// Lists a sealed part in the manifest if the recorder was killed before it could.
 fn describe(folder: &Folder, manifest: &mut Manifest, number: u32) -> Result<()> {
     let name = sealed_name(number);
-    if manifest.parts.iter().any(|part| part.name == name) {
+    let known = manifest.parts.iter_mut().find(|part| part.name == name);
+    if known.as_ref().is_some_and(|part| part.crc32.is_some()) {
         return Ok(());
     }
     let Some(file) = folder.open_file(&name)? else {
         return Ok(());
     };
-    let content = Content::from_file(file).map_err(|source| folder.failed(&name, source))?;
+    let content = content(folder, &name, file)?;
+    if let Some(part) = known {
+        let checksum = content.checksum();
+        part.crc32 = Some(checksum.map_err(|source| folder.failed(&name, source))?);
+        return Ok(());
+    }
     let part = scan::part(&name, &folder.path().join(&name), &content)?;
     manifest.parts.push(part);
     Ok(())
+}
+
+/// Lists the tables that the recorder wrote before it was killed.
+fn find_tables(folder: &Arc<Folder>, manifest: &mut Manifest) -> Result<()> {
+    manifest.tables.clear();
+    for name in [tables::CONNECTIONS, tables::LOSSES] {
+        let Some(file) = folder.open_file(name)? else {
+            continue;
+        };
+        let content = content(folder, name, file)?;
+        let checksum = content.checksum();
+        if name == tables::CONNECTIONS {
+            let rows = Table::find(folder, name, tables::connection_schema(), None)?.rows()?;
+            manifest.connections = rows;
+        }
+        manifest.tables.push(TableFile {
+            name: name.into(),
+            bytes: content.len(),
+            crc32: checksum.map_err(|source| folder.failed(name, source))?,
+        });
+    }
+    Ok(())
+}
+
+fn content(folder: &Folder, name: &str, file: File) -> Result<Content> {
+    let length = file.metadata().map(|found| found.len());
+    let length = length.map_err(|source| folder.failed(name, source))?;
+    Ok(Content::new(file, length))
 }

@@ -1,17 +1,20 @@
 //! A sealed part missing from the manifest → its description; any part → its connections.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, UInt32Type};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::Length;
 
 use super::content::Content;
+use super::events::UNREADABLE;
+use super::guarded::guarded;
 use super::manifest::Part;
+use super::ordinals::Ordinals;
+use super::pages::{self, PART_ROWS};
 use super::part::ReadablePart;
 use super::seal::count;
 use crate::{Error, Result};
@@ -34,13 +37,24 @@ pub(super) fn part(name: &str, path: &Path, content: &Content) -> Result<Part> {
         bytes: content.len(),
         ..Part::default()
     };
+    let checksum = content.checksum().map_err(|source| Error::Io {
+        path: path.into(),
+        source,
+    })?;
+    part.crc32 = Some(checksum);
+    pages::check(content, PART_ROWS).map_err(|found| Error::Damaged {
+        path: path.into(),
+        found,
+    })?;
     let mut last = None;
-    for batch in columns(path, content, &COUNTED)? {
-        let batch = batch.map_err(|source| Error::Arrow {
+    for_each(path, content, &COUNTED, |batch| {
+        describe(&mut part, &mut last, batch);
+    })?;
+    if part.first_us > part.last_us {
+        return Err(Error::Damaged {
             path: path.into(),
-            source,
-        })?;
-        describe(&mut part, &mut last, &batch);
+            found: "it has no events".into(),
+        });
     }
     Ok(part)
 }
@@ -71,15 +85,10 @@ fn describe(part: &mut Part, last: &mut Option<(u32, u32)>, batch: &RecordBatch)
 }
 
 /// Adds the connections of a part to `seen`.
-pub(super) fn connections(part: &ReadablePart, seen: &mut HashSet<u32>) -> Result<()> {
-    for batch in columns(&part.path, &part.content, &["connection"])? {
-        let batch = batch.map_err(|source| Error::Arrow {
-            path: part.path.clone(),
-            source,
-        })?;
-        seen.extend(numbers(&batch, "connection").unwrap_or_default());
-    }
-    Ok(())
+pub(super) fn connections(part: &ReadablePart, seen: &mut Ordinals) -> Result<()> {
+    for_each(&part.path, &part.content()?, &["connection"], |batch| {
+        seen.extend(numbers(batch, "connection").into_iter().flatten().copied());
+    })
 }
 
 fn numbers<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a [u32]> {
@@ -89,7 +98,17 @@ fn numbers<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a [u32]> {
     Some(column.values())
 }
 
-fn columns(path: &Path, content: &Content, names: &[&str]) -> Result<ParquetRecordBatchReader> {
+/// Calls `take` with the named columns of a part, batch by batch.
+fn for_each(
+    path: &Path,
+    content: &Content,
+    names: &[&str],
+    mut take: impl FnMut(&RecordBatch),
+) -> Result<()> {
+    let damaged = || Error::Damaged {
+        path: path.into(),
+        found: UNREADABLE.into(),
+    };
     let open = || {
         let builder = ParquetRecordBatchReaderBuilder::try_new(content.clone())?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
@@ -98,8 +117,17 @@ fn columns(path: &Path, content: &Content, names: &[&str]) -> Result<ParquetReco
             .with_batch_size(1 << 16)
             .build()
     };
-    open().map_err(|source| Error::Parquet {
-        path: path.into(),
-        source,
-    })
+    let mut batches = guarded(open)
+        .ok_or_else(damaged)?
+        .map_err(|source| Error::Parquet {
+            path: path.into(),
+            source,
+        })?;
+    while let Some(batch) = guarded(|| batches.next()).ok_or_else(damaged)? {
+        take(&batch.map_err(|source| Error::Arrow {
+            path: path.into(),
+            source,
+        })?);
+    }
+    Ok(())
 }

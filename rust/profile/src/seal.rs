@@ -24,6 +24,7 @@ use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata}
 use parquet::errors::{ParquetError, Result};
 use parquet::file::writer::SerializedFileWriter;
 
+use super::checksum::{Checksum, Summed};
 use super::encoding;
 use super::manifest::{Counts, Part};
 use super::schema;
@@ -63,7 +64,9 @@ pub(super) fn seal<W: Write + Send>(tail: &Tail, sink: W) -> Result<Option<Part>
     part.counts.requests = requests(&places);
     let rows = UInt32Array::from_iter_values(places.iter().map(|place| place.row));
     drop(places);
-    part.bytes = write(tail, &rows, sink, &mut part.counts)?;
+    let (bytes, checksum) = write(tail, &rows, sink, &mut part.counts)?;
+    part.bytes = bytes;
+    part.crc32 = Some(checksum);
     Ok(Some(part))
 }
 
@@ -129,14 +132,14 @@ fn write<W: Write + Send>(
     rows: &UInt32Array,
     sink: W,
     counts: &mut Counts,
-) -> Result<u64> {
+) -> Result<(u64, Checksum)> {
     let fields = schema::schema();
     let mut properties = encoding::properties();
     add_encoded_arrow_schema_to_metadata(&fields, &mut properties);
     let root = ArrowSchemaConverter::new()
         .convert(&fields)?
         .root_schema_ptr();
-    let mut file = SerializedFileWriter::new(sink, root, Arc::new(properties))?;
+    let mut file = SerializedFileWriter::new(Summed::new(sink), root, Arc::new(properties))?;
     let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(&fields));
     let groups = rows.len().div_ceil(encoding::ROW_GROUP);
     let mut writers = (0..groups)
@@ -166,7 +169,7 @@ fn write<W: Write + Send>(
         writer.close()?;
     }
     file.finish()?;
-    Ok(file.bytes_written() as u64)
+    Ok(file.inner().sums())
 }
 
 fn encode(

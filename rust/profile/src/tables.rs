@@ -11,11 +11,11 @@ use arrow_array::{
     UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::checksum::Checksum;
 use super::folder::Folder;
+use super::manifest::TableFile;
 use super::schema::timestamp;
 use crate::{Error, Result};
 use membench_event::{Anchor, CloseSide, ConnectionRow, LossRow, Transport};
@@ -122,18 +122,23 @@ fn times<R>(rows: &[R], anchor: Anchor, field: impl Fn(&R) -> Option<u64>) -> Ar
     Arc::new(times.with_timezone("UTC"))
 }
 
-/// Writes a table atomically.
+/// Writes a table atomically. Returns the description of its file.
 pub(super) fn save(
     folder: &Folder,
     name: &str,
     schema: &SchemaRef,
     columns: Vec<ArrayRef>,
-) -> Result<()> {
+) -> Result<TableFile> {
     let content = parquet_in_memory(schema, columns).map_err(|source| Error::Parquet {
         path: folder.path().join(name),
         source,
     })?;
-    folder.replace(name, &content)
+    folder.replace(name, &content)?;
+    Ok(TableFile {
+        name: name.into(),
+        bytes: content.len() as u64,
+        crc32: Checksum::of(&content),
+    })
 }
 
 fn parquet_in_memory(
@@ -146,24 +151,6 @@ fn parquet_in_memory(
     writer.write(&batch)?;
     writer.close()?;
     Ok(content)
-}
-
-/// Reads a table; `None` if it was never written.
-pub(super) fn load(folder: &Folder, name: &str) -> Result<Option<Vec<RecordBatch>>> {
-    let Some(content) = folder.read(name)? else {
-        return Ok(None);
-    };
-    let path = folder.path().join(name);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(content))
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|source| Error::Parquet {
-            path: path.clone(),
-            source,
-        })?;
-    let batches = reader.collect::<std::result::Result<_, _>>();
-    batches
-        .map(Some)
-        .map_err(|source| Error::Arrow { path, source })
 }
 
 /// Parses a batch of the connection table. The error names the column that does not fit.

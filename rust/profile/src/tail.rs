@@ -7,22 +7,20 @@ use std::os::unix::fs::FileExt;
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
-use arrow_ipc::{CompressionType, MetadataVersion, root_as_message};
+use arrow_ipc::{CompressionType, MetadataVersion};
 use arrow_schema::ArrowError;
 
 use super::folder::Folder;
+use super::guarded::guarded;
+use super::messages::{Trouble, whole_length};
 use super::schema;
 use crate::{Error, Result};
 
 /// A batch of the present schema.
 type Converted = std::result::Result<RecordBatch, ArrowError>;
 
-/// First bytes of every message in the stream.
-const CONTINUATION: [u8; 4] = [0xff; 4];
 /// zstd level. An open part is read once and then removed, so CPU time matters more than size.
 const LEVEL: i32 = -20;
-/// Longest metadata of a message, bytes; a longer one is taken for damage.
-const LONGEST_METADATA: u32 = 1 << 20;
 
 /// File name of an open part.
 pub(super) fn open_name(number: u32) -> String {
@@ -41,7 +39,9 @@ pub(super) fn part_number(name: &str) -> Option<(u32, bool)> {
         Some(number) => (number, true),
         None => (rest.strip_suffix(".arrows.part")?, false),
     };
-    Some((number.parse().ok()?, sealed))
+    let number = number.parse().ok()?;
+    let written = if sealed { sealed_name } else { open_name }(number);
+    (written == name).then_some((number, sealed))
 }
 
 /// An open part being written.
@@ -137,7 +137,13 @@ impl Tail {
         let name = open_name(number);
         let failed = |source| folder.failed(&name, source);
         let size = file.metadata().map_err(failed)?.len();
-        let length = complete_length(&file, size).map_err(failed)?;
+        let length = whole_length(&file, size).map_err(|trouble| match trouble {
+            Trouble::Io(source) => failed(source),
+            Trouble::Absurd(found) => Error::Damaged {
+                path: folder.path().join(&name),
+                found,
+            },
+        })?;
         Ok(Self {
             file,
             number,
@@ -156,18 +162,25 @@ impl Tail {
             return Ok(None);
         }
         let written = self.stream(None)?.schema();
+        if !schema::is_known(&written) {
+            return Err(ArrowError::SchemaError("columns that no event has".into()));
+        }
         let wanted = schema::part_schema();
         let columns = columns
             .iter()
-            .map(|column| written.index_of(wanted.field(*column).name()));
-        let stream = self.stream(Some(columns.collect::<std::result::Result<_, _>>()?))?;
+            .map(|column| schema::index_in(&written, wanted.field(*column).name()));
+        let mut stream = self.stream(Some(columns.collect::<std::result::Result<_, _>>()?))?;
         let is_old = written != wanted;
-        Ok(Some(stream.map(move |batch| {
-            if is_old {
-                batch.and_then(|batch| schema::present(&batch))
-            } else {
-                batch
-            }
+        Ok(Some(std::iter::from_fn(move || {
+            let next = guarded(|| {
+                let batch = stream.next()?;
+                Some(if is_old {
+                    batch.and_then(|batch| schema::present(&batch))
+                } else {
+                    batch
+                })
+            });
+            next.unwrap_or_else(|| Some(Err(unreadable())))
         })))
     }
 
@@ -179,40 +192,11 @@ impl Tail {
         let mut file = self.file.try_clone()?;
         file.seek(SeekFrom::Start(0))?;
         let reader = BufReader::with_capacity(1 << 18, file.take(self.length));
-        StreamReader::try_new(reader, columns)
+        guarded(|| StreamReader::try_new(reader, columns)).unwrap_or_else(|| Err(unreadable()))
     }
 }
 
-/// Length of the complete messages at the start of a file.
-fn complete_length(file: &File, size: u64) -> std::io::Result<u64> {
-    let mut end = 0;
-    while let Some(next) = message_end(file, end, size)? {
-        end = next;
-    }
-    Ok(end)
-}
-
-/// Finds the end of the message that starts at an offset; `None` if it is incomplete or not a message.
-fn message_end(file: &File, start: u64, size: u64) -> std::io::Result<Option<u64>> {
-    let Some(body) = start.checked_add(8).filter(|body| *body <= size) else {
-        return Ok(None);
-    };
-    let mut prefix = [0; 8];
-    file.read_exact_at(&mut prefix, start)?;
-    let (marker, length) = prefix.split_at(4);
-    let length = u32::from_le_bytes(length.try_into().unwrap_or_default());
-    if marker != CONTINUATION || length == 0 || length > LONGEST_METADATA {
-        return Ok(None);
-    }
-    let body = body + u64::from(length);
-    if body > size {
-        return Ok(None);
-    }
-    let mut metadata = vec![0; length as usize];
-    file.read_exact_at(&mut metadata, start + 8)?;
-    let end = root_as_message(&metadata)
-        .ok()
-        .and_then(|message| u64::try_from(message.bodyLength()).ok())
-        .and_then(|length| body.checked_add(length));
-    Ok(end.filter(|end| *end <= size))
+/// The error for messages on which the reader of Arrow panics.
+fn unreadable() -> ArrowError {
+    ArrowError::IpcError("bytes that cannot be read".into())
 }

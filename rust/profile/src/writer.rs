@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::clocks::ClockThinning;
 use super::create;
 use super::encode::Encoder;
-use super::folder::{Folder, Owner};
-use super::manifest::{Header, Manifest, Part, State};
+use super::folder::Folder;
+use super::manifest::{Header, Manifest, Part, State, TableFile};
+use super::owner::Owner;
 use super::room::Room;
 use super::seal::seal;
 use super::tables;
@@ -99,6 +100,8 @@ pub struct Writer {
     unsealed: Vec<Tail>,
     room: Room,
     clocks: ClockThinning,
+    /// The table of connections as it was written last.
+    connections: Option<TableFile>,
     limits: Limits,
     failure: Option<Failure>,
     /// Events that could not be written.
@@ -172,6 +175,7 @@ impl Writer {
             unsealed: Vec::new(),
             room,
             clocks,
+            connections: None,
             limits,
             failure: None,
             unwritten: 0,
@@ -222,7 +226,13 @@ impl Writer {
         self.manifest.connections = rows.len() as u64;
         let columns = tables::connection_columns(rows, self.manifest.header.anchor);
         let schema = tables::connection_schema();
-        tables::save(&self.folder, tables::CONNECTIONS, &schema, columns)
+        self.connections = Some(tables::save(
+            &self.folder,
+            tables::CONNECTIONS,
+            &schema,
+            columns,
+        )?);
+        Ok(())
     }
 
     /// Size of all parts on disk, bytes.
@@ -342,7 +352,10 @@ impl Writer {
         self.save_connections(&end.connections)?;
         let columns = tables::loss_columns(&end.losses, self.manifest.header.anchor);
         let schema = tables::loss_schema();
-        tables::save(&self.folder, tables::LOSSES, &schema, columns)
+        let losses = tables::save(&self.folder, tables::LOSSES, &schema, columns)?;
+        self.manifest.tables = self.connections.take().into_iter().collect();
+        self.manifest.tables.push(losses);
+        Ok(())
     }
 
     fn conclude(&mut self, end: End, sealed: bool) {

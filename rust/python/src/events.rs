@@ -42,10 +42,10 @@ pub(super) struct Event {
     flags: Option<u32>,
     /// Ordinal of the cas value.
     cas: Option<u32>,
-    /// Amount of an arithmetic command.
-    delta: Option<u64>,
-    /// Initial value of a meta arithmetic command.
-    initial: Option<u64>,
+    /// Digits of the amount of an arithmetic command.
+    delta_size: Option<u8>,
+    /// Digits of the initial value of a counter.
+    initial_size: Option<u8>,
     /// Expiry of a vivified item, s.
     vivify_ttl: Option<i32>,
     /// Remaining expiry below which to recache, s.
@@ -83,8 +83,8 @@ impl Event {
             ttl: event.ttl,
             flags: event.flags,
             cas: event.cas,
-            delta: event.delta,
-            initial: event.initial,
+            delta_size: event.delta_size,
+            initial_size: event.initial_size,
             vivify_ttl: event.vivify_ttl,
             recache_ttl: event.recache_ttl,
             opaque_size: event.opaque_size,

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow_array::RecordBatchReader;
 use arrow_schema::ffi::FFI_ArrowSchema;
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_schema::{ArrowError, Schema};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
@@ -64,20 +64,16 @@ impl Profile {
         json(&py.detach(|| self.inner.summary()).map_err(raise)?)
     }
 
+    fn verify_json(&self, py: Python<'_>) -> PyResult<String> {
+        json(&py.detach(|| self.inner.verify()).map_err(raise)?)
+    }
+
     fn connections(&self, py: Python<'_>) -> PyResult<Table> {
-        Ok(Table {
-            schema: membench_profile::connection_schema(),
-            batches: py
-                .detach(|| self.inner.connection_batches())
-                .map_err(raise)?,
-        })
+        Table::new(py, || self.inner.connection_table())
     }
 
     fn losses(&self, py: Python<'_>) -> PyResult<Table> {
-        Ok(Table {
-            schema: membench_profile::loss_schema(),
-            batches: py.detach(|| self.inner.loss_batches()).map_err(raise)?,
-        })
+        Table::new(py, || self.inner.loss_table())
     }
 
     fn __len__(&self) -> usize {
@@ -108,17 +104,31 @@ impl Profile {
     }
 }
 
-/// A small table for any Arrow library.
+/// A table for any Arrow library.
 #[pyclass(frozen, module = "membench")]
 pub(super) struct Table {
-    schema: SchemaRef,
-    batches: Vec<RecordBatch>,
+    inner: membench_profile::Table,
+    rows: u64,
+}
+
+impl Table {
+    fn new(
+        py: Python<'_>,
+        find: impl FnOnce() -> membench_profile::Result<membench_profile::Table> + Send,
+    ) -> PyResult<Self> {
+        let found = py.detach(|| {
+            let inner = find()?;
+            let rows = inner.rows()?;
+            Ok::<_, membench_profile::Error>(Self { inner, rows })
+        });
+        found.map_err(raise)
+    }
 }
 
 #[pymethods]
 impl Table {
     fn __len__(&self) -> usize {
-        self.batches.iter().map(RecordBatch::num_rows).sum()
+        usize::try_from(self.rows).unwrap_or(usize::MAX)
     }
 
     #[pyo3(signature = (requested_schema = None))]
@@ -128,13 +138,12 @@ impl Table {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         drop(requested_schema);
-        let batches = self.batches.clone().into_iter().map(Ok);
-        let reader = RecordBatchIterator::new(batches, SchemaRef::clone(&self.schema));
-        stream_capsule(py, Box::new(reader))
+        let batches = py.detach(|| self.inner.batches()).map_err(raise)?;
+        stream_capsule(py, Box::new(batches))
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        schema_capsule(py, &self.schema)
+        schema_capsule(py, &self.inner.schema())
     }
 }
 

@@ -135,15 +135,22 @@ pub fn run(
             "replaying it is a fraction of the recorded load, with holes in its schedule",
         )?;
     }
-    let lifetimes = profile.connections()?.into_iter().map(|row| Lifetime {
-        connection: row.connection,
-        opened: row.opened,
-        closed: row.closed,
-    });
+    let mut used = profile.used_connections()?;
+    let mut lifetimes = Vec::new();
+    for row in profile.connections()? {
+        let row = row?;
+        if used.remove(row.connection) {
+            lifetimes.push(Lifetime {
+                connection: row.connection,
+                opened: row.opened,
+                closed: row.closed,
+            });
+        }
+    }
     let recording = Recording {
         events: Box::new(|| Ok(Box::new(profile.events()?))),
         options: profile.options(),
-        lifetimes: lifetimes.collect(),
+        lifetimes,
     };
     run_recording(&recording, target, options, on_interval)
 }

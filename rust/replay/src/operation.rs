@@ -61,7 +61,7 @@ pub struct Operation {
     pub delta: u64,
     /// Initial value of a counter, for meta and binary arithmetic.
     pub initial: u64,
-    /// Ordinal of the recorded connection.
+    /// Number of the connection among those with requests to send.
     pub connection: u32,
     /// Bytes of the value to send; for reading commands, of the recorded value.
     pub value_size: u32,

@@ -157,7 +157,7 @@ impl Run<'_, '_> {
     fn feeder(&self, keys: ShortKeys, blocks: Vec<SyncSender<Block>>) -> Feeder<'_> {
         let changes = self
             .recording
-            .changes(|connection| self.plan.connections.contains(&connection));
+            .changes(|connection| self.plan.connections.contains_key(&connection));
         Feeder::new(self.plan, keys, Schedule::new(self.pacing), changes, blocks)
     }
 

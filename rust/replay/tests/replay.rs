@@ -45,7 +45,7 @@ fn with(command: Command, request: u32, key: u64, outcome: Outcome) -> Event {
     Event {
         value_size: Some(3),
         ttl: Some(100),
-        delta: Some(4),
+        delta_size: Some(1),
         flags: Some(0),
         ..keyed(command, request, key, outcome)
     }
@@ -199,7 +199,7 @@ fn binary_requests_are_sent_as_recorded_and_quiet_ones_are_settled() {
         .map(|(request, (command, options, key, outcome))| Event {
             protocol: Protocol::Binary,
             options,
-            initial: Some(5),
+            initial_size: Some(1),
             vivify_ttl: Some(0),
             ..with(command, request, key, outcome)
         })

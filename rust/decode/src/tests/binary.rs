@@ -171,7 +171,7 @@ fn an_event_holds_all_numbers_of_its_request() {
         (Command::Cas, Some(0), Some(Outcome::Exists))
     );
     assert_eq!(exchange.decoder.options().name(cas.options), "q");
-    assert_eq!((incr.delta, incr.initial), (Some(5), Some(8)));
+    assert_eq!((incr.delta_size, incr.initial_size), (Some(1), Some(1)));
     assert_eq!((incr.vivify_ttl, incr.value_size), (Some(30), None));
 }
 

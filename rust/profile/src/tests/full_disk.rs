@@ -35,7 +35,7 @@ fn noise(start: u32) -> Vec<Event> {
             let noise = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             Event {
                 key: Some(noise ^ noise >> 29),
-                delta: Some(noise.rotate_left(13)),
+                server_time: Some(noise.rotate_left(13)),
                 ..event(number)
             }
         })

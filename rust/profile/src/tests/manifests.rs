@@ -10,29 +10,24 @@ fn open_with(change: impl FnOnce(&Path)) -> (String, Option<String>) {
     let (_folder, path) = place();
     sealed(&path, &[event(0)], &OptionsTable::default());
     change(&path);
-    let error = Profile::open(&path).unwrap_err();
+    let opened = Profile::open(&path).and_then(|profile| profile.losses());
+    let error = opened.err().unwrap();
     let text = error.to_string();
     let text = text.replace(&path.display().to_string(), "PATH");
     (text, error.hint().map(|hint| hint.for_command_line()))
 }
 
-fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {
-    let file = path.join("manifest.json");
-    let text = change(fs::read_to_string(&file).unwrap());
-    fs::write(file, text).unwrap();
-}
-
 #[test]
 fn an_unusable_profile_is_refused_with_the_reason() {
     type Change = fn(&Path);
-    let cases: [(Change, &str); 8] = [
+    let cases: [(Change, &str); 12] = [
         (
             |path| {
                 rewrite(path, |text| {
-                    text.replacen("\"schema_version\": 3", "\"schema_version\": 4", 1)
+                    text.replacen("\"schema_version\": 4", "\"schema_version\": 5", 1)
                 });
             },
-            "PATH: schema version 4 is newer than this membench (3); upgrade it",
+            "PATH: schema version 5 is newer than this membench (4); upgrade it",
         ),
         (
             |path| rewrite(path, |text| text[..text.len() / 2].into()),
@@ -47,12 +42,36 @@ fn an_unusable_profile_is_refused_with_the_reason() {
             "PATH: manifest.json is damaged: unknown variant `stale`",
         ),
         (
+            |path| rewrite(path, |text| text.replacen("\"keys\": 1", "\"keys\": 0", 1)),
+            "PATH: manifest.json is damaged: a sample of 1 in 0",
+        ),
+        (
+            |path| {
+                rewrite(path, |text| {
+                    text.replacen("\"sampling\": 1.0", "\"sampling\": -0.5", 1)
+                })
+            },
+            "PATH: manifest.json is damaged: a share of the traffic that is not above 0",
+        ),
+        (
+            |path| {
+                rewrite(path, |text| {
+                    text.replacen("\"schema_version\": 4", "\"schema_version\": 0", 1)
+                });
+            },
+            "PATH: manifest.json is damaged: there is no schema version 0",
+        ),
+        (
+            |path| fs::remove_file(path.join("losses.parquet")).unwrap(),
+            "PATH: losses.parquet is missing",
+        ),
+        (
             |path| fs::remove_file(path.join("manifest.json")).unwrap(),
             "PATH: manifest.json is missing, but there are parts of a profile",
         ),
         (
             |path| fs::remove_file(path.join("events-000001.parquet")).unwrap(),
-            "PATH: the part events-000001.parquet is missing",
+            "PATH: events-000001.parquet is missing",
         ),
         (
             |path| {
@@ -121,7 +140,7 @@ fn a_repaired_profile_of_schema_1_has_the_present_schema() {
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         (&manifest["schema_version"], &manifest["hooks"]),
-        (&3.into(), &"syscalls".into())
+        (&4.into(), &"syscalls".into())
     );
     assert!(manifest.get("tier").is_none(), "{text}");
 }
@@ -135,7 +154,7 @@ fn a_new_profile_names_its_hooks() {
     };
     let writer = Writer::create(&path, header, false).unwrap();
     let manifest = writer.finish(End::default()).unwrap();
-    assert_eq!(manifest.schema_version, 3);
+    assert_eq!(manifest.schema_version, 4);
     let read = Profile::open(&path).unwrap();
     assert_eq!(*read.manifest(), manifest);
     assert_eq!(read.summary().unwrap().hooks.as_deref(), Some("sockets"));
@@ -173,10 +192,11 @@ fn a_damaged_part_is_named() {
     let part = path.join("events-000001.parquet");
     let content = fs::read(&part).unwrap();
     fs::write(&part, &content[..content.len() - 9]).unwrap();
-    let profile = Profile::open(&path).unwrap();
-    let error = profile.events().unwrap().next().unwrap().unwrap_err();
-    assert!(
-        error.to_string().contains("events-000001.parquet"),
-        "{error}"
+    let error = Profile::open(&path).unwrap_err().to_string();
+    let (found, written) = (content.len() - 9, content.len());
+    let wanted = format!(
+        "{}: changed since it was written: {found} bytes, not {written}",
+        part.display()
     );
+    assert_eq!(error, wanted);
 }

@@ -2,12 +2,15 @@
 
 mod clocks;
 mod crash;
+mod damage;
 mod force;
 mod full_disk;
+mod links;
 mod manifests;
 mod merge;
 mod owner;
 mod round_trip;
+mod untrusted;
 mod versions;
 
 use std::fs;
@@ -16,8 +19,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::manifest::with_checksum;
 use super::writer::Limits;
-use super::{End, Header, Profile, Writer};
+use super::{End, Header, Profile, Rows, Writer};
 use membench_event::Anchor;
 use membench_event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 
@@ -99,6 +103,30 @@ fn sealed(path: &Path, events: &[Event], options: &OptionsTable) -> Profile {
 
 fn read(profile: &Profile) -> Vec<Event> {
     profile.events().unwrap().map(Result::unwrap).collect()
+}
+
+/// Reads all rows of a table.
+fn all<R>(rows: crate::Result<Rows<R>>) -> Vec<R> {
+    rows.and_then(Iterator::collect).unwrap()
+}
+
+/// Changes the text of a manifest, and its checksum if it has one.
+fn rewrite(path: &Path, change: impl FnOnce(String) -> String) {
+    let file = path.join("manifest.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let is_checked = text.contains("\n  \"crc32\": \"");
+    let lines = text.lines().enumerate();
+    let without: Vec<&str> = lines
+        .filter(|(number, _)| !is_checked || *number != 1)
+        .map(|(_, line)| line)
+        .collect();
+    let changed = change(without.join("\n") + "\n");
+    let written = if is_checked {
+        with_checksum(changed.as_bytes())
+    } else {
+        changed.into()
+    };
+    fs::write(file, written).unwrap();
 }
 
 fn names(path: &Path) -> Vec<String> {

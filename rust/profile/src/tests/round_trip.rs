@@ -29,8 +29,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         option::of(any::<i32>()),
         option::of(any::<u32>()),
         option::of(any::<u32>()),
-        option::of(any::<u64>()),
-        option::of(any::<u64>()),
+        option::of(any::<u8>()),
+        option::of(any::<u8>()),
     );
     let rest = (
         option::of(any::<i32>()),
@@ -55,8 +55,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         ttl: item.0,
         flags: item.1,
         cas: item.2,
-        delta: item.3,
-        initial: item.4,
+        delta_size: item.3,
+        initial_size: item.4,
         vivify_ttl: rest.0,
         recache_ttl: rest.1,
         opaque_size: rest.2,
@@ -178,8 +178,8 @@ fn tables_are_read_as_they_were_written() {
     };
     writer(&path, ONE_PART).finish(end.clone()).unwrap();
     let profile = Profile::open(&path).unwrap();
-    assert_eq!(profile.connections().unwrap(), end.connections);
-    assert_eq!(profile.losses().unwrap(), end.losses);
+    assert_eq!(all(profile.connections()), end.connections);
+    assert_eq!(all(profile.losses()), end.losses);
     assert_eq!(profile.connection_count().unwrap(), 2);
 }
 

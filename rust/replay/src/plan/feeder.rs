@@ -28,6 +28,9 @@ const QUEUE_TIME_MAX: u64 = 1_000_000_000;
 /// Most batches held back to be put in order of arrival.
 const REORDER_MAX: usize = 1 << 16;
 
+/// Operations after which the requests of one read are sent in another write.
+const BATCH_MAX: usize = 1 << 16;
+
 /// Requests that one read of the recorded server brought.
 #[derive(Debug, Default)]
 struct Batch {
@@ -87,7 +90,9 @@ impl<'a> Feeder<'a> {
         for event in events {
             let event = event?;
             let continues = batch.last().is_some_and(|last| {
+                let same_request = last.request == event.request;
                 (last.connection, last.batch) == (event.connection, event.batch)
+                    && (batch.len() < BATCH_MAX || same_request)
             });
             if !continues && self.take(&batch).is_none() {
                 return Ok(());
@@ -206,8 +211,8 @@ impl<'a> Feeder<'a> {
         );
         Operation {
             key: event.key.map_or(0, |id| self.keys.number(id, key_size)),
-            delta: event.delta.unwrap_or(0),
-            initial: event.initial.unwrap_or(0),
+            delta: number_of(event.delta_size),
+            initial: number_of(event.initial_size),
             value_size: event.value_size.unwrap_or(0),
             cas: event.cas.unwrap_or(0),
             flags: event.flags.unwrap_or(0),
@@ -233,10 +238,12 @@ impl<'a> Feeder<'a> {
     fn emit(&mut self, batch: Batch) -> Option<()> {
         self.emit_changes(batch.arrival)?;
         let intended = self.schedule.intended(batch.arrival, batch.requests);
-        let shard = self.shard_of(batch.operations.first()?.connection);
+        let connection = self.number(batch.operations.first()?.connection);
+        let shard = self.shard_of(connection);
         self.make_room(shard)?;
         let placed = batch.operations.into_iter().map(|operation| Operation {
             intended,
+            connection,
             ..operation
         });
         self.shards[shard].1.extend(placed);
@@ -255,13 +262,19 @@ impl<'a> Feeder<'a> {
                 0 => 0,
                 time => self.schedule.intended(time, 0),
             };
-            let shard = self.shard_of(change.connection);
+            let connection = self.number(change.connection);
+            let shard = self.shard_of(connection);
             self.make_room(shard)?;
             self.shards[shard]
                 .1
-                .push(Operation::new(kind, change.connection, intended));
+                .push(Operation::new(kind, connection, intended));
         }
         Some(())
+    }
+
+    /// Returns the number of a recorded connection, by which shards keep it.
+    fn number(&self, ordinal: u32) -> u32 {
+        self.plan.connections.get(&ordinal).copied().unwrap_or(0)
     }
 
     fn shard_of(&self, connection: u32) -> usize {
@@ -300,6 +313,14 @@ impl<'a> Feeder<'a> {
         }
         sender.try_send(std::mem::replace(block, Block::with_capacity(BLOCK)))
     }
+}
+
+/// Returns the number of this many digits that a replay counts with: a one, then zeros, so that counting rarely changes
+/// the number of digits.
+fn number_of(digits: Option<u8>) -> u64 {
+    digits.map_or(0, |digits| {
+        10_u64.saturating_pow(u32::from(digits.saturating_sub(1)))
+    })
 }
 
 fn mark_all_but_last(operations: &mut [Operation], mark: Marks) {

@@ -20,7 +20,11 @@ mod skip {
     pub(crate) const OTHER: &str = "unknown_command";
     pub(crate) const NO_KEY: &str = "not_replayable_without_key";
     pub(crate) const NO_NUMBER: &str = "not_replayable_without_number";
+    pub(crate) const TOO_LARGE: &str = "value_too_large";
 }
+
+/// Largest value that memcached can be told to take, bytes.
+const VALUE_MAX: u32 = 1 << 30;
 
 /// Item that the target must hold before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +58,8 @@ pub(crate) struct Plan {
     pub(crate) counters: HashSet<u64>,
     /// Ordinals of the cas values that requests compare with.
     pub(crate) cas_sent: HashSet<u32>,
-    /// Connections with requests to send.
-    pub(crate) connections: HashSet<u32>,
+    /// Numbers of the connections with requests to send, by their ordinals, which may be any.
+    pub(crate) connections: HashMap<u32, u32>,
     /// Items that the recording proves present at its start, by key id; empty unless warming is asked for.
     pub(crate) warm: HashMap<u64, Option<WarmItem>>,
 }
@@ -98,8 +102,11 @@ impl Plan {
             _ if event.key.is_none() || matches!(event.key_size, None | Some(0)) => {
                 Err(skip::NO_KEY)
             }
-            C::Incr | C::Decr if event.delta.is_none() => Err(skip::NO_NUMBER),
+            C::Incr | C::Decr if event.delta_size.is_none() => Err(skip::NO_NUMBER),
             C::Touch | C::Gat | C::Gats if event.ttl.is_none() => Err(skip::NO_NUMBER),
+            _ if event.command.is_storage() && event.value_size > Some(VALUE_MAX) => {
+                Err(skip::TOO_LARGE)
+            }
             _ => Ok(()),
         }
     }
@@ -115,7 +122,8 @@ impl Plan {
         }
         self.requests += u64::from(first);
         self.bytes += size;
-        self.connections.insert(event.connection);
+        let next = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
+        self.connections.entry(event.connection).or_insert(next);
         if matches!(
             event.command,
             Command::Incr | Command::Decr | Command::MetaArithmetic
@@ -135,7 +143,8 @@ impl Plan {
         else {
             return;
         };
-        let shown = event.value_size.filter(|_| outcome == Outcome::Hit);
+        let is_shown = |size: &u32| outcome == Outcome::Hit && *size <= VALUE_MAX;
+        let shown = event.value_size.filter(is_shown);
         let flags = event.flags.unwrap_or(0);
         let item = self.warm.entry(key).or_insert_with(|| {
             proves_present(event.command, outcome, event).then_some(WarmItem {

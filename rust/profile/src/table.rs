@@ -1,0 +1,144 @@
+//! A stored table → record batches, a few rows at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+
+use super::events::UNREADABLE;
+use super::folder::Folder;
+use super::guarded::guarded;
+use super::stored::{Expected, StoredFile};
+use crate::{Error, Result};
+
+/// Rows of each batch.
+const ROWS: usize = 1 << 13;
+
+/// A table of a profile; empty if it was never written.
+#[derive(Clone, Debug)]
+pub struct Table {
+    path: PathBuf,
+    schema: SchemaRef,
+    file: Option<Arc<StoredFile>>,
+}
+
+impl Table {
+    /// Finds the table of a name.
+    pub(super) fn find(
+        folder: &Arc<Folder>,
+        name: &str,
+        schema: SchemaRef,
+        expected: Option<Expected>,
+    ) -> Result<Self> {
+        let file = StoredFile::find(folder, name, expected)?;
+        if file.is_none() && expected.is_some() {
+            return Err(Error::Missing {
+                path: folder.path().into(),
+                name: name.into(),
+            });
+        }
+        Ok(Self {
+            path: folder.path().join(name),
+            schema,
+            file: file.map(Arc::new),
+        })
+    }
+
+    /// Arrow schema of the table.
+    pub fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+
+    /// Path of its file.
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Name of its file.
+    pub(super) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Its file, if it was written.
+    pub(super) fn file(&self) -> Option<&StoredFile> {
+        self.file.as_deref()
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> Result<u64> {
+        let Some(builder) = self.builder()? else {
+            return Ok(0);
+        };
+        Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0))
+    }
+
+    /// Reads the rows, from the first on.
+    pub fn batches(&self) -> Result<TableBatches> {
+        let reader = match self.builder()? {
+            None => None,
+            Some(builder) => Some(self.read(|| builder.with_batch_size(ROWS).build())?),
+        };
+        Ok(TableBatches {
+            schema: self.schema(),
+            reader,
+        })
+    }
+
+    fn builder(&self) -> Result<Option<ParquetRecordBatchReaderBuilder<super::content::Content>>> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let content = file.open()?;
+        let options = ArrowReaderOptions::new().with_schema(self.schema());
+        let open = || ParquetRecordBatchReaderBuilder::try_new_with_options(content, options);
+        self.read(open).map(Some)
+    }
+
+    fn read<T>(&self, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
+        guarded(read)
+            .unwrap_or_else(|| Err(ParquetError::General(UNREADABLE.into())))
+            .map_err(|source| Error::Parquet {
+                path: self.path.clone(),
+                source,
+            })
+    }
+}
+
+/// Iterator over a table's rows as record batches.
+pub struct TableBatches {
+    schema: SchemaRef,
+    reader: Option<ParquetRecordBatchReader>,
+}
+
+impl TableBatches {
+    /// Ends the iteration: rows after an error would follow a gap.
+    pub(super) fn end(&mut self) {
+        self.reader = None;
+    }
+}
+
+impl Iterator for TableBatches {
+    type Item = std::result::Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let reader = self.reader.as_mut()?;
+        let next = guarded(|| reader.next());
+        let next = next.unwrap_or_else(|| Some(Err(ArrowError::ParquetError(UNREADABLE.into()))));
+        if matches!(next, Some(Err(_))) {
+            self.end();
+        }
+        next
+    }
+}
+
+impl RecordBatchReader for TableBatches {
+    fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+}
