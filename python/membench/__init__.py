@@ -55,7 +55,14 @@ if TYPE_CHECKING:
     from membench._ledger import Flow, Ledger, Packets, ServerFlows
     from membench._native import Batch, Event, Table, __version__
     from membench._options import Guards, Rotation, Selection
-    from membench._profile import Anchor, Profile, Summary, open, repair  # noqa: A004
+    from membench._profile import (
+        Anchor,
+        Profile,
+        Summary,
+        Verification,
+        open,  # noqa: A004
+        repair,
+    )
     from membench._reads import Reads
     from membench._record import (
         Capture,
@@ -178,6 +185,7 @@ __all__ = [
     "Trial",
     "Ttl",
     "UsageError",
+    "Verification",
     "Warm",
     "WorkingSet",
     "Yielding",
@@ -271,6 +279,7 @@ _HOMES = {
         "Anchor",
         "Profile",
         "Summary",
+        "Verification",
         "open",
         "repair",
     ),

@@ -58,6 +58,8 @@ class Profile:
         """Return the manifest."""
     def summary_json(self) -> str:
         """Return the `Summary`."""
+    def verify_json(self) -> str:
+        """Compare every file with its checksum; return the `Verification`."""
     def connections(self) -> Table:
         """Read the table of connections."""
     def losses(self) -> Table:
@@ -73,7 +75,7 @@ class Profile:
 
 @final
 class Table:
-    """A small table for any Arrow library."""
+    """A table for any Arrow library."""
 
     def __len__(self) -> int:
         """Count the rows."""

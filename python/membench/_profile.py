@@ -47,22 +47,25 @@ class Summary:
             server times are the service times that the client saw.
         sampling: Share of the traffic that was kept, 0…1.
         sample: The keys and connections behind that share.
-        sampled_out: Events outside the sample, which were left out.
+        sampled_out: Events outside the sample, which were left out; None if the recorder was
+            killed.
         key_fingerprint: Equal in two profiles if their key ids can be joined.
         anchor: The start of the recording.
-        duration_s: Length of the recording, s.
-        stopped_by: The cause that ended the recording; None if the profile was not sealed.
+        duration_s: Length of the recording, s; up to the last event if the recorder was killed.
+        stopped_by: The cause that ended the recording; None while it runs, and if the recorder was
+            killed.
         write_error: The first failure to write, if any.
         events: Operations on one key each.
         requests: Requests; a multi-get is one.
-        connections: Connections seen.
+        connections: Connections seen; at least so many if the recorder was killed.
         commands: Events by command.
         outcomes: Events by outcome; `unknown` counts those whose response was not seen.
         parts: Files that hold the events.
         bytes: Their size.
         unsealed_events: Events in a part that is not sealed.
         cut_bytes: Bytes of an incomplete batch at the end of that part, which cannot be read.
-        ledger: The account of every byte.
+        ledger: The account of every byte; None if the recorder was killed before it wrote one.
+        being_recorded: True if a recorder is writing the profile at this moment.
     """
 
     schema_version: int
@@ -89,9 +92,33 @@ class Summary:
     bytes: int
     unsealed_events: int
     cut_bytes: int
-    ledger: Ledger
+    ledger: Ledger | None
     sample: Sample = ALL
-    sampled_out: int = 0
+    sampled_out: int | None = 0
+    being_recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Result of comparing every file of a profile with its checksum.
+
+    Attributes:
+        files: Files that are as they were written.
+        bytes: Their size, but for the manifest's.
+        unchecked: Files without a checksum: those of a profile that is not sealed, and all before
+            version 4 of the format.
+        damaged: Files that are not as they were written, with the difference.
+    """
+
+    files: int
+    bytes: int
+    unchecked: tuple[str, ...]
+    damaged: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if no file is damaged."""
+        return not self.damaged
 
 
 class Profile:
@@ -117,6 +144,13 @@ class Profile:
             ProfileError: The profile is damaged.
         """
         return from_json(Summary, self._native.summary_json())
+
+    def verify(self) -> Verification:
+        """Read every file and compare it with its checksum.
+
+        Reading events or a table compares its file as well, and fails if it is damaged.
+        """
+        return from_json(Verification, self._native.verify_json())
 
     def manifest(self) -> dict[str, object]:
         """Return the manifest, as it was on disk."""

@@ -79,7 +79,7 @@ def test_a_killed_recording_says_that_it_was_not_sealed_until_it_is_repaired(
         until(lambda: len(events(output)) == len(one.connection.log), "the events being on disk")
         running.kill()
     unsealed = read_info(output)
-    assert (unsealed["state"], unsealed["ledger"]["complete"], unsealed["events"]) == (
+    assert (unsealed["state"], unsealed["ledger"], unsealed["events"]) == (
         "recording",
         None,
         len(one.connection.log),

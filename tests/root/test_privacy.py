@@ -6,6 +6,7 @@ import base64
 import random
 import resource
 import string
+import struct
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ class Secrets:
         self.words.append(word)
         return word
 
+    def number(self) -> int:
+        """Return a number for a counter, whose digits and bytes are secret."""
+        number = self._random.randrange(1 << 60, 1 << 63)
+        self.words += [str(number).encode(), struct.pack("<Q", number)]
+        return number
+
     def windows(self) -> set[bytes]:
         spelled = [*self.words, *(base64.b64encode(word) for word in self.words)]
         return {word[at : at + KNOWN] for word in spelled for at in range(len(word) - KNOWN + 1)}
@@ -57,6 +64,10 @@ def confide(connection: Connection, secrets: Secrets) -> None:
         connection.perform(meta("ms", key, "b T60", value), meta("mg", key, "b k v"))
         connection.perform(quiet([("mg", key, "k v", None), ("md", secrets.word(30), "", None)]))
     connection.perform(store("set", secrets.word(30), secrets.word(1 << 20)))
+    for key in (secrets.word(30), secrets.word(30)):
+        counted = f"N0 J{secrets.number()} D{secrets.number()}"
+        connection.perform(plain("ma", f"ma {key.decode()} {counted}".encode()))
+        connection.perform(plain("incr", f"incr {key.decode()} {secrets.number()}".encode()))
     connection.perform(refused_key(secrets.word(251), secrets.word(60)))
     for verb in (b"", b"get ", b"mg ", b"stats ", b"incr ", b"touch "):
         connection.perform(plain("other", verb + secrets.word(30) + b" " + secrets.word(251)))

@@ -31,6 +31,7 @@ ROOTS: dict[tuple[str, str], type] = {
     ("capture", "Recording"): membench.Recording,
     ("capture", "Status"): membench.Status,
     ("profile", "Summary"): membench.Summary,
+    ("profile", "Verification"): membench.Verification,
     ("replay", "Progress"): membench.Progress,
     ("replay", "Report"): membench.ReplayResult,
 }

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from rich.console import Console
 
+import membench
 from membench._ledger import Ledger
-from membench._profile import Anchor, Summary
+from membench._profile import Anchor, Summary, Verification
 from membench.report.info import render_summary
 
+LEDGER = Ledger(complete=True, request_bytes=4000, response_bytes=90_000, boundary=12)
 INFO = Summary(
     schema_version=1,
     membench="0.1.0",
@@ -34,7 +36,7 @@ INFO = Summary(
     bytes=6900,
     unsealed_events=0,
     cut_bytes=0,
-    ledger=Ledger(complete=True, request_bytes=4000, response_bytes=90_000, boundary=12),
+    ledger=LEDGER,
 )
 
 
@@ -54,22 +56,56 @@ def test_a_sealed_profile_shows_counts_source_and_completeness() -> None:
     assert "6.90 kB (6.9 B an event)" in text
 
 
-def test_an_unsealed_profile_says_so_and_what_it_still_holds() -> None:
-    ledger = replace(INFO.ledger, complete=None)
+def test_a_killed_profile_says_what_is_known_and_not_that_it_is_zero() -> None:
     killed = replace(
-        INFO, state="recording", ledger=ledger, stopped_by=None, unsealed_events=40, cut_bytes=7
+        INFO,
+        state="recording",
+        ledger=None,
+        sampled_out=None,
+        sample=membench.Sample(keys=10),
+        stopped_by=None,
+        unsealed_events=40,
+        cut_bytes=7,
     )
-    text = as_text(killed)
-    assert "NOT sealed" in text
-    assert "unknown: the recorder counts what was lost when it seals a profile" in text
+    text = " ".join(as_text(killed).split())
+    assert "at least 60.0 s 1,000 events NOT sealed: its recorder was killed" in text
+    assert "900 on at least 8 connections" in text
+    assert "an unknown number of events left out" in text
+    assert "unknown: the recorder counts what was lost when it ends" in text
     assert "requested" not in text
-    assert "`membench repair` seals what a killed recorder left" in " ".join(text.split())
+    assert "its recorder was killed; `membench repair` seals what it left" in text
     assert "1 part, " in text
     assert "40 events unsealed, 7 B cut off" in text
+    text = " ".join(as_text(replace(killed, state="sealed", repaired=True)).split())
+    assert "sealed by `repair`" in text
+    assert "at least 60.0 s" in text
+    assert "`membench repair`" not in text
+
+
+def test_a_profile_that_is_being_recorded_says_so() -> None:
+    text = as_text(
+        replace(INFO, state="recording", ledger=None, stopped_by=None, being_recorded=True)
+    )
+    assert "being recorded" in text
+    assert "killed" not in text
+    assert "repair" not in text
+
+
+def test_a_verified_profile_names_every_damaged_file() -> None:
+    found = Verification(5, 6900, ("losses.parquet",), ("one: changed", "other: changed"))
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    with console.capture() as captured:
+        console.print(render_summary("x.mb", INFO, found))
+    text = captured.get()
+    assert "5 files as written, 6.90 kB" in text
+    assert "without a checksum: losses.parquet" in text
+    assert "one: changed" in text
+    assert "other: changed" in text
+    assert "verified" not in as_text(INFO)
 
 
 def test_losses_are_listed_by_cause() -> None:
-    text = as_text(replace(INFO, ledger=replace(INFO.ledger, complete=False, ring_full=9400)))
+    text = as_text(replace(INFO, ledger=replace(LEDGER, complete=False, ring_full=9400)))
     assert "NO, 10.0 % may be missing" in text
     assert "ring_full" in text
     assert "9.40 kB" in text

@@ -71,7 +71,8 @@ def test_an_unsealed_profile_tells_that_it_is_not_sealed() -> None:
     info = membench.open(DATA / "killed").summary()
     assert (info.state, info.unsealed_events, info.cut_bytes) == ("recording", EVENTS, 0)
     assert (info.connections, info.commands, info.outcomes) == (4, COMMANDS, OUTCOMES)
-    assert (info.stopped_by, info.ledger.complete) == (None, None)
+    assert (info.stopped_by, info.ledger, info.sampled_out) == (None, None, None)
+    assert not info.being_recorded
 
 
 def test_repair_seals_what_a_killed_recorder_left(copy: Callable[[str], Path]) -> None:
@@ -79,7 +80,7 @@ def test_repair_seals_what_a_killed_recorder_left(copy: Callable[[str], Path]) -
     before = [event.time_us for event in membench.open(path)]
     info = membench.repair(path)
     assert (info.state, info.repaired, info.events) == ("sealed", True, EVENTS)
-    assert info.ledger.complete is None
+    assert (info.ledger, info.sampled_out) == (None, None)
     assert [event.time_us for event in membench.open(path)] == before
     assert not list(path.glob("*.part"))
 

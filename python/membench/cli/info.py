@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
+from membench.report.numbers import numbered
 
 
 def command(
     profile: ProfileArgument,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every file with its checksum.")
+    ] = False,
 ) -> int:
     """Show the contents of a profile, and every loss.
 
@@ -19,9 +28,16 @@ def command(
     import membench
     from membench.report.info import render_summary
 
-    summary = membench.open(profile).summary()
+    opened = membench.open(profile)
+    found = opened.verify() if verify else None
     if format is Format.JSON:
-        output.show_json(summary)
+        shown = asdict(opened.summary())
+        output.show_json(shown if found is None else shown | {"verification": asdict(found)})
     else:
-        output.show(render_summary(str(profile), summary))
+        output.show(render_summary(str(profile), opened.summary(), found))
+    if found is not None and not found.passed:
+        raise membench.ProfileError(
+            f"{profile}: {numbered(len(found.damaged), 'file')} not as written",
+            "copy the whole folder again from where it was recorded",
+        )
     return 0

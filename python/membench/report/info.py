@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._profile import Summary
+from membench._ledger import Ledger, Packets
+from membench._profile import Summary, Verification
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.items import Items
 from membench.report.numbers import numbered, percent, size
@@ -23,25 +24,48 @@ from membench.report.record import (
 )
 
 
-def render_summary(name: str, info: Summary) -> RenderableType:
+def render_summary(
+    name: str, info: Summary, verification: Verification | None = None
+) -> RenderableType:
     """Lay out counts, origin, completeness and losses."""
     body = Table.grid(padding=(0, 3))
     body.add_column(no_wrap=True)
     body.add_column()
-    for label, text in _rows(info):
+    rows = _rows(info)
+    if verification is not None:
+        rows += _verified(verification)
+    for label, text in rows:
         body.add_row(label, Items(text))
-    if info.ledger.losses():
+    if info.ledger is not None and info.ledger.losses():
         body.add_row("lost", render_losses(info.ledger))
     return Group(_headline(name, info), Text(), body)
 
 
 def _headline(name: str, info: Summary) -> Text:
-    state = "sealed" if info.state == "sealed" else "NOT sealed: still recording, or killed"
     began = datetime.fromtimestamp(info.anchor.utc_ns / 1e9, UTC)
     return Text(
-        f"{name}   {info.duration_s:.1f} s   {numbered(info.events, 'event')}   {state}"
-        f"   recorded {began:%Y-%m-%d %H:%M} UTC"
+        f"{name}   {_at_least(info)}{info.duration_s:.1f} s   {numbered(info.events, 'event')}"
+        f"   {_state(info)}   recorded {began:%Y-%m-%d %H:%M} UTC"
     )
+
+
+def _state(info: Summary) -> str:
+    if info.state == "sealed":
+        return "sealed by `repair`" if info.repaired else "sealed"
+    return "being recorded" if info.being_recorded else "NOT sealed: its recorder was killed"
+
+
+def _at_least(info: Summary) -> str:
+    """Qualify a figure that the recorder would have counted at its end."""
+    return "" if info.stopped_by else "at least "
+
+
+def _verified(found: Verification) -> list[tuple[str, str]]:
+    rows = [("verified", f"{numbered(found.files, 'file')} as written, {size(found.bytes)}")]
+    if found.unchecked:
+        rows.append(("", f"without a checksum: {', '.join(found.unchecked)}"))
+    rows += [("DAMAGED", text) for text in found.damaged]
+    return rows
 
 
 def _rows(info: Summary) -> list[tuple[str, str]]:
@@ -52,19 +76,21 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         how.append("from memcached's own log")
     rows = [
         ("recorded", ", ".join(part for part in how if part)),
-        ("requests", f"{info.requests:,} on {numbered(info.connections, 'connection')}"),
+        (
+            "requests",
+            f"{info.requests:,} on {_at_least(info)}{numbered(info.connections, 'connection')}",
+        ),
         ("commands", _shares(info.commands)),
         ("outcomes", _shares(info.outcomes)),
         ("complete", _accounted(info)),
-        *_encrypted(info),
-        *_overlooked(info),
-        *_packets(info),
+        *([] if info.ledger is None else _told(info.ledger)),
         ("stored", _storage(info)),
         ("keys", f"ids by the key with fingerprint {info.key_fingerprint or 'unknown'}"),
         ("ended by", _ending(info)),
     ]
     if not info.sample.is_all:
-        sampled = f"{info.sample}; {info.sampled_out:,} events left out"
+        left_out = "an unknown number of" if info.sampled_out is None else f"{info.sampled_out:,}"
+        sampled = f"{info.sample}; {left_out} events left out"
         rows.insert(1, ("sampled", sampled))
     if is_from_client(info):
         rows.append(("times", f"of the client's sends; {SEEN_BY_CLIENT}"))
@@ -74,25 +100,19 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
     return rows
 
 
-def _encrypted(info: Summary) -> list[tuple[str, str]]:
-    if not info.ledger.tls_connections:
-        return []
-    return [("TLS", describe_tls(info.ledger))]
-
-
-def _overlooked(info: Summary) -> list[tuple[str, str]]:
+def _told(ledger: Ledger) -> list[tuple[str, str]]:
+    """Rows about what was seen but is no event."""
     rows = []
-    if info.ledger.misses_aside:
-        rows.append(("overlooked", describe_misses(info.ledger)))
-    if info.ledger.runs_skipped:
-        rows.append(("skipped", describe_skips(info.ledger)))
-    return rows
+    if ledger.tls_connections:
+        rows.append(("TLS", describe_tls(ledger)))
+    if ledger.misses_aside:
+        rows.append(("overlooked", describe_misses(ledger)))
+    if ledger.runs_skipped:
+        rows.append(("skipped", describe_skips(ledger)))
+    return rows + ([] if ledger.packets is None else _packets(ledger.packets))
 
 
-def _packets(info: Summary) -> list[tuple[str, str]]:
-    packets = info.ledger.packets
-    if packets is None:
-        return []
+def _packets(packets: Packets) -> list[tuple[str, str]]:
     return [
         (
             "packets",
@@ -109,9 +129,11 @@ def _packets(info: Summary) -> list[tuple[str, str]]:
 
 
 def _ending(info: Summary) -> str:
-    ending = info.stopped_by or "unknown: it is still being recorded, or was killed"
+    if info.being_recorded:
+        return "it is still being recorded"
+    ending = info.stopped_by or "its recorder was killed"
     if info.state != "sealed":
-        ending += "; `membench repair` seals what a killed recorder left"
+        ending += "; `membench repair` seals what it left"
     if info.repaired:
         ending += "; sealed by `repair`"
     if info.write_error:
@@ -126,17 +148,20 @@ def _shares(counts: Mapping[str, int]) -> str:
 
 
 def _accounted(info: Summary) -> str:
-    if info.ledger.complete is None:
-        return "unknown: the recorder counts what was lost when it seals a profile"
-    what = "" if info.ledger.log_lines else "bytes "
-    amount = f"{what}{describe_amount(info.ledger)}"
-    return f"{_completeness(info)}: {amount}; {info.ledger.boundary:,} at the edges"
+    ledger = info.ledger
+    if ledger is None:
+        return "unknown: the recorder counts what was lost when it ends"
+    what = "" if ledger.log_lines else "bytes "
+    amount = f"{what}{describe_amount(ledger)}"
+    return f"{_completeness(ledger, info.requests)}: {amount}; {ledger.boundary:,} at the edges"
 
 
-def _completeness(info: Summary) -> str:
-    if info.ledger.complete:
+def _completeness(ledger: Ledger, requests: int) -> str:
+    if ledger.complete:
         return "yes, lost 0"
-    return f"NO, {percent(info.ledger.loss_share(info.requests))} may be missing"
+    if ledger.complete is None:
+        return "unknown, it could not be sealed when it ended"
+    return f"NO, {percent(ledger.loss_share(requests))} may be missing"
 
 
 def _storage(info: Summary) -> str:

@@ -8,6 +8,8 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::geteuid;
 use siphasher::sip::SipHasher24;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -51,9 +53,10 @@ impl KeyHasher {
     }
 
     /// Creates a hasher with the secret in a file that only its owner can read: 16 bytes, or 32 hexadecimal digits. The
-    /// ids of captures that use the same key file can be joined.
-    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let content = read_private(path)?;
+    /// owner must be the calling user, root or, if given, `user`. The ids of captures that use the same key file can be
+    /// joined.
+    pub fn from_file(path: &Path, user: Option<u32>) -> Result<Self, KeyError> {
+        let content = read_private(path, user)?;
         parse(&content).ok_or_else(|| KeyError::File {
             path: path.into(),
             found: format!("{} bytes that are not a key", content.len()),
@@ -89,14 +92,31 @@ impl KeyHasher {
     }
 }
 
-/// Reads a file, which must grant no permission to group and others.
-fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let failed = |source| KeyError::Io {
+/// Reads a file, which must grant no permission to group and others and belong to nobody else.
+fn read_private(path: &Path, user: Option<u32>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let failed = |source: std::io::Error| KeyError::Io {
         path: path.into(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    // A pipe would be waited for.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let opened = open(path, flags, Mode::empty());
+    let file: File = opened.map_err(|errno| failed(errno.into()))?.into();
+    let facts = file.metadata().map_err(failed)?;
+    if !facts.is_file() {
+        return Err(KeyError::File {
+            path: path.into(),
+            found: "not a regular file".into(),
+        });
+    }
+    let owners = [Some(0), Some(geteuid().as_raw()), user];
+    if !owners.contains(&Some(facts.uid())) {
+        return Err(KeyError::Stranger {
+            path: path.into(),
+            uid: facts.uid(),
+        });
+    }
+    let mode = facts.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyError::Readable {
             path: path.into(),
@@ -138,7 +158,7 @@ fn digit(character: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, chown};
 
     use membench_event::Failure;
 
@@ -151,7 +171,7 @@ mod tests {
         let path = folder.path().join("key");
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        KeyHasher::from_file(&path)
+        KeyHasher::from_file(&path, None)
     }
 
     #[test]
@@ -186,6 +206,32 @@ mod tests {
             let hint = error.hint().unwrap().for_command_line();
             assert!(hint.starts_with("`chmod 600 "));
         }
+    }
+
+    #[test]
+    fn key_files_of_another_user_are_refused() {
+        const NOBODY: u32 = 65_534;
+        if !geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, DIGITS).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        chown(&path, Some(NOBODY), None).unwrap();
+        let error = KeyHasher::from_file(&path, None).err().unwrap();
+        assert!(error.to_string().ends_with("this key file belongs to uid 65534"));
+        assert!(KeyHasher::from_file(&path, Some(NOBODY)).is_ok());
+    }
+
+    #[test]
+    fn a_key_file_that_never_ends_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let error = KeyHasher::from_file(&path, None).err().unwrap();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use arrow_buffer::ArrowNativeType;
 use membench_event::Anchor;
 use membench_event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 
+/// Characters of an unknown name that an error shows.
+const LONGEST_SHOWN: usize = 40;
+
 /// A column that breaks the schema.
 #[derive(Debug)]
 pub(super) struct Mismatch {
@@ -190,9 +193,18 @@ fn coded<K: ArrowDictionaryKeyType, T>(
         }),
         Some(value) => Err(Mismatch {
             column: name,
-            found: format!("`{value}`, which this schema version does not define"),
+            found: format!(
+                "`{}`, which this schema version does not define",
+                shown(value)
+            ),
         }),
     }
+}
+
+/// Returns the beginning of a name that anybody may have chosen, without what a terminal would obey.
+fn shown(name: &str) -> String {
+    let beginning = name.chars().take(LONGEST_SHOWN);
+    beginning.flat_map(char::escape_debug).collect()
 }
 
 fn missing(column: &'static str) -> Mismatch {
@@ -211,4 +223,15 @@ fn mistyped(column: &'static str, found: &dyn Array) -> Mismatch {
 
 fn named<T: Copy>(all: &[T], name: &str, name_of: impl Fn(T) -> &'static str) -> Option<T> {
     all.iter().copied().find(|value| name_of(*value) == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_shown_in_part_and_without_control_characters() {
+        assert_eq!(shown("\u{1b}[31mred\u{9b}"), "\\u{1b}[31mred\\u{9b}");
+        assert_eq!(shown(&"x".repeat(1000)).len(), LONGEST_SHOWN);
+    }
 }

@@ -26,7 +26,7 @@ const BATCH_ROWS: usize = 1 << 16;
 /// Most events of one request: readers hold them all at once.
 const MOST_KEYS: u32 = 1 << 20;
 
-/// What is said about bytes on which the reader of Parquet panics.
+/// Description of bytes on which the reader of Parquet panics.
 pub(super) const UNREADABLE: &str = "bytes that cannot be read";
 
 /// Iterator over every event of a profile, ordered by (time, connection, batch, request).

@@ -139,9 +139,18 @@ impl Folder {
         }
     }
 
+    /// True if a writer holds the lock.
+    pub(super) fn is_locked(&self) -> bool {
+        let shared = fs::flock(&self.descriptor, FlockOperation::NonBlockingLockShared);
+        if shared.is_ok() {
+            let _ = fs::flock(&self.descriptor, FlockOperation::Unlock);
+        }
+        shared == Err(Errno::WOULDBLOCK)
+    }
+
     /// Creates an empty file that only its owner can read. As root, gives it to the folder's owner.
     ///
-    /// What had the name goes first: it may be a link, or another name of a file that is not the profile's.
+    /// Anything that had the name is removed before: it may be a link, or another name of a file that is not the profile's.
     pub(super) fn create_file(&self, name: &str) -> Result<File> {
         self.remove(name)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;

@@ -21,7 +21,7 @@ pub(super) struct ReadablePart {
     pub(super) source: Source,
 }
 
-/// Where a part's bytes are.
+/// Place of a part's bytes.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     /// In a sealed file.

@@ -14,8 +14,8 @@ use super::rows::Rows;
 use super::scan;
 use super::seal::seal;
 use super::stored::StoredFile;
+use super::stored_table::Table;
 use super::summary::Summary;
-use super::table::Table;
 use super::tables;
 use super::tail::{Tail, open_name, part_number, sealed_name};
 use crate::{Error, Result};
@@ -186,10 +186,13 @@ impl Profile {
     pub fn summary(&self) -> Result<Summary> {
         let manifest = self.manifest.clone();
         let counts = self.counts.clone();
+        // What a recorder counts, it writes at its end.
+        let has_ended = manifest.stopped_by.is_some();
         Ok(Summary {
             schema_version: manifest.schema_version,
             membench: manifest.membench,
             state: manifest.state.name(),
+            being_recorded: manifest.state == State::Recording && self.folder.is_locked(),
             repaired: manifest.repaired,
             source: manifest.header.source,
             hooks: manifest.header.hooks,
@@ -198,7 +201,7 @@ impl Profile {
             time_basis: manifest.header.time_basis,
             sampling: manifest.header.sampling,
             sample: manifest.header.sample,
-            sampled_out: manifest.sampled_out,
+            sampled_out: has_ended.then_some(manifest.sampled_out),
             key_fingerprint: manifest.header.key_fingerprint,
             anchor: manifest.header.anchor,
             duration_s: self.duration_s(),
@@ -213,7 +216,7 @@ impl Profile {
             bytes: self.bytes(),
             unsealed_events: self.unsealed_events,
             cut_bytes: self.cut_bytes,
-            ledger: manifest.ledger,
+            ledger: has_ended.then_some(manifest.ledger),
         })
     }
 

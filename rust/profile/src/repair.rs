@@ -11,7 +11,7 @@ use super::create::is_ours;
 use super::folder::Folder;
 use super::manifest::{Manifest, SCHEMA_VERSION, State, TableFile};
 use super::reader::part_numbers;
-use super::table::Table;
+use super::stored_table::Table;
 use super::tail::{Tail, open_name, sealed_name};
 use super::writer::seal_to_file;
 use super::{room, scan, tables};

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 
 use membench_event::Anchor;
 
-use super::table::{Table, TableBatches};
+use super::stored_table::{Table, TableBatches};
 use crate::{Error, Result};
 
 /// Parses the rows of a batch, or names the column that does not fit.

@@ -15,6 +15,8 @@ pub struct Summary {
     pub membench: String,
     /// State of the profile: `recording` (also if the recorder was killed) or `sealed`.
     pub state: &'static str,
+    /// True if a recorder is writing the profile at this moment.
+    pub being_recorded: bool,
     /// True if `repair` sealed the profile.
     pub repaired: bool,
     /// Source as requested.
@@ -31,13 +33,13 @@ pub struct Summary {
     pub sampling: f64,
     /// Sampling rates of keys and connections, from which `sampling` follows.
     pub sample: Sample,
-    /// Events left out because they are not in the sample.
-    pub sampled_out: u64,
+    /// Events left out because they are not in the sample; `None` unless the recorder ended the recording.
+    pub sampled_out: Option<u64>,
     /// Fingerprint of the hashing key: if two profiles share it, their key ids can be joined.
     pub key_fingerprint: Option<String>,
     /// Start of the recording.
     pub anchor: Anchor,
-    /// Duration of the recording, s.
+    /// Duration of the recording, s; up to the last event unless the recorder ended the recording.
     pub duration_s: f64,
     /// Reason why the recording ended; `None` while it runs and if it was killed.
     pub stopped_by: Option<String>,
@@ -47,7 +49,7 @@ pub struct Summary {
     pub events: u64,
     /// Requests; a multi-get counts as one.
     pub requests: u64,
-    /// Connections.
+    /// Connections; at least so many unless the recorder ended the recording.
     pub connections: u64,
     /// Events by command.
     pub commands: BTreeMap<String, u64>,
@@ -61,6 +63,6 @@ pub struct Summary {
     pub unsealed_events: u64,
     /// Bytes after the unsealed events that a crash cut off.
     pub cut_bytes: u64,
-    /// Account of every byte.
-    pub ledger: Ledger,
+    /// Account of every byte; `None` unless the recorder ended the recording.
+    pub ledger: Option<Ledger>,
 }

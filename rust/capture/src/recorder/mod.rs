@@ -235,7 +235,7 @@ impl Drop for Recorder {
 
 fn key_hasher(options: &RecordOptions) -> Result<KeyHasher> {
     let hasher = match &options.key_file {
-        Some(path) => KeyHasher::from_file(path)?,
+        Some(path) => KeyHasher::from_file(path, invoking_user().map(|user| user.uid))?,
         None => KeyHasher::random()?,
     };
     Ok(hasher.with_names(options.names.clone()))

@@ -20,7 +20,7 @@ fn hasher() -> KeyHasher {
     let path = folder.path().join("key");
     fs::write(&path, [7; 16]).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    KeyHasher::from_file(&path).unwrap()
+    KeyHasher::from_file(&path, None).unwrap()
 }
 
 fn log() -> Log {

@@ -32,6 +32,14 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The key file belongs to another user, who knows the key.
+    #[error("{}: this key file belongs to uid {uid}", path.display())]
+    Stranger {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
     /// The system gave no random bytes.
     #[error("no random bytes for the key that protects keys: {0}")]
     Random(getrandom::Error),
@@ -41,14 +49,14 @@ impl Failure for KeyError {
     fn class(&self) -> Class {
         match self {
             Self::Io { .. } | Self::Random(_) => Class::Environment,
-            Self::File { .. } | Self::Readable { .. } => Class::Usage,
+            Self::File { .. } | Self::Readable { .. } | Self::Stranger { .. } => Class::Usage,
         }
     }
 
     fn hint(&self) -> Option<Hint> {
         match self {
             Self::Io { source, .. } => io_hint(source),
-            Self::File { .. } => Some(Hint::command("keygen", "FILE").then(" makes one")),
+            Self::File { .. } | Self::Stranger { .. } => Some(Hint::command("keygen", "FILE").then(" makes one")),
             Self::Readable { path, .. } => {
                 Some(Hint::text(format!("`chmod 600 {}`", path.display())))
             }

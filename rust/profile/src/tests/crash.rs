@@ -79,6 +79,27 @@ fn an_unsealed_profile_reports_its_state_and_the_bytes_cut_off() {
 }
 
 #[test]
+fn a_summary_tells_what_is_known_and_no_zero_for_what_is_not() {
+    let (_folder, path) = place();
+    let mut writer = writer(&path, ONE_PART);
+    append(&mut writer, &[event(0), event(2_000_000)]);
+    writer.flush().unwrap();
+    let summary = || Profile::open(&path).unwrap().summary().unwrap();
+    assert!(summary().being_recorded);
+    drop(writer);
+    let killed = summary();
+    repair(&path).unwrap();
+    let repaired = summary();
+    assert_eq!((killed.state, repaired.state), ("recording", "sealed"));
+    for summary in [killed, repaired] {
+        assert!(!summary.being_recorded);
+        assert_eq!((summary.events, summary.connections), (2, 2));
+        assert!((summary.duration_s - 2.0).abs() < 1e-9);
+        assert_eq!((summary.ledger, summary.sampled_out), (None, None));
+    }
+}
+
+#[test]
 fn repair_seals_whole_batches_and_changes_nothing_the_second_time() {
     let (_folder, path) = place();
     let (events, ends) = killed(&path);
