@@ -76,7 +76,7 @@ soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, 
 	    MEMBENCH_SERVERS="$$servers" cargo test --quiet --package membench-decode --test answers
 	MEMBENCH_PIPELINES=$(or $(MEMBENCH_SOAK_PIPELINES),1000000) \
 	    cargo test --quiet --package membench-decode --test pipelines -- --nocapture
-	MEMBENCH_FLIPS=$(or $(MEMBENCH_SOAK_FLIPS),1000) cargo test --quiet --package membench-profile damage
+	MEMBENCH_FLIPS=$(or $(MEMBENCH_SOAK_FLIPS),1000) cargo test --quiet --package membench-profile
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak -o faulthandler_timeout=0
 
 fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 per target)

@@ -20,6 +20,8 @@ pub(super) struct StoredFile {
     facts: Facts,
     checksum: Option<Checksum>,
     checked: OnceLock<()>,
+    /// The open file, if it may be replaced meanwhile.
+    held: Option<Content>,
 }
 
 /// Size and checksum of a file by its manifest.
@@ -63,6 +65,7 @@ impl StoredFile {
             facts,
             checksum: expected.and_then(|expected| expected.checksum),
             checked: OnceLock::new(),
+            held: None,
         };
         match expected {
             Some(expected) if expected.bytes != facts.bytes => {
@@ -70,6 +73,12 @@ impl StoredFile {
             }
             _ => Ok(Some(file)),
         }
+    }
+
+    /// Keeps the file open, because a recorder may replace it.
+    pub(super) fn held(mut self) -> Result<Self> {
+        self.held = Some(self.content()?);
+        Ok(self)
     }
 
     /// Size of the file, bytes.
@@ -104,6 +113,9 @@ impl StoredFile {
 
     /// Opens the file that was found, and no other that has its name by now.
     fn content(&self) -> Result<Content> {
+        if let Some(held) = &self.held {
+            return Ok(held.clone());
+        }
         let missing = || Error::Missing {
             path: self.folder.path().into(),
             name: self.name.clone(),

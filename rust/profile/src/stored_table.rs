@@ -16,6 +16,8 @@ use super::guarded::guarded;
 use super::stored::{Expected, StoredFile};
 use crate::{Error, Result};
 
+/// Attempts to open a table that a recorder replaces.
+const ATTEMPTS: u32 = 8;
 /// Rows of each batch.
 const ROWS: usize = 1 << 13;
 
@@ -35,7 +37,23 @@ impl Table {
         schema: SchemaRef,
         expected: Option<Expected>,
     ) -> Result<Self> {
-        let file = StoredFile::find(folder, name, expected)?;
+        let mut file = None;
+        for _ in 0..ATTEMPTS {
+            file = StoredFile::find(folder, name, expected)?;
+            if expected.is_some() {
+                break;
+            }
+            // A recorder may replace it between looking and opening.
+            match file.take().map(StoredFile::held) {
+                None => break,
+                Some(Ok(held)) => {
+                    file = Some(held);
+                    break;
+                }
+                Some(Err(Error::Changed { .. } | Error::Missing { .. })) => {}
+                Some(Err(error)) => return Err(error),
+            }
+        }
         if file.is_none() && expected.is_some() {
             return Err(Error::Missing {
                 path: folder.path().into(),

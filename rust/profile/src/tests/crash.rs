@@ -172,6 +172,19 @@ fn connections_saved_while_recording_survive_a_kill() {
 }
 
 #[test]
+fn a_table_is_read_as_it_was_found_while_the_recorder_replaces_it() {
+    let (_folder, path) = place();
+    let mut writer = writer(&path, ONE_PART);
+    writer.save_connections(&[]).unwrap();
+    let table = Profile::open(&path).unwrap().connection_table().unwrap();
+    for _ in 0..3 {
+        writer.save_connections(&[]).unwrap();
+        assert_eq!(table.rows().unwrap(), 0);
+        assert_eq!(table.batches().unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn damage_inside_an_open_part_is_an_error() {
     let (_folder, path) = place();
     let (_, ends) = killed(&path);

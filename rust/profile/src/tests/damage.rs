@@ -7,9 +7,6 @@ use super::super::{Error, Verification, repair};
 use super::*;
 use membench_event::{ConnectionRow, LossRow, Transport};
 
-/// Bits that are flipped one at a time; `make soak` flips more.
-const FLIPS: &str = "MEMBENCH_FLIPS";
-
 const PARTS: [&str; 3] = [
     "events-000001.parquet",
     "events-000002.parquet",
@@ -90,11 +87,10 @@ fn every_flipped_bit_is_told() {
         (&whole.0, whole.1.len(), whole.2, whole.3),
         (&manifest, 150, 7, 1)
     );
-    let flips: u64 = std::env::var(FLIPS).map_or(200, |flips| flips.parse().unwrap());
     let files = names(&path);
     assert_eq!(files.len(), 6);
-    let mut state = flips;
-    for _ in 0..flips {
+    let mut state = 0;
+    for _ in 0..trials() {
         let file = path.join(&files[usize::try_from(random(&mut state)).unwrap() % files.len()]);
         let content = fs::read(&file).unwrap();
         let bit = usize::try_from(random(&mut state)).unwrap() % (content.len() * 8);

@@ -105,6 +105,12 @@ fn read(profile: &Profile) -> Vec<Event> {
     profile.events().unwrap().map(Result::unwrap).collect()
 }
 
+/// Number of damages that a test tries: 100, or as many as `make soak` asks for.
+fn trials() -> usize {
+    let wanted = std::env::var("MEMBENCH_FLIPS");
+    wanted.map_or(100, |number| number.parse().unwrap())
+}
+
 /// Reads all rows of a table.
 fn all<R>(rows: crate::Result<Rows<R>>) -> Vec<R> {
     rows.and_then(Iterator::collect).unwrap()

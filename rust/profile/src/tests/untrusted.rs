@@ -76,14 +76,14 @@ fn a_spoiled_file_gives_an_error_or_events() {
             fs::read(path.join(name)).unwrap(),
             fs::read(path.join("manifest.json")).unwrap(),
         );
-        for seed in 0..300 {
+        for seed in 0..trials() {
             forge(&path, name, &spoiled(&content, seed));
             refused += usize::from(read_anything(&path).is_err());
             fs::write(path.join(name), &content).unwrap();
             fs::write(path.join("manifest.json"), &manifest).unwrap();
         }
     }
-    assert!(refused > 300, "{refused}");
+    assert!(refused > trials(), "{refused}");
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn a_spoiled_open_part_gives_an_error_or_events() {
     killed(&path);
     let content = fs::read(path.join(TAIL)).unwrap();
     let mut refused = 0;
-    for seed in 0..600 {
+    for seed in 0..trials() {
         fs::write(path.join(TAIL), spoiled(&content, seed)).unwrap();
         refused += usize::from(read_anything(&path).is_err());
     }
-    assert!(refused > 50, "{refused}");
+    assert!(refused > trials() / 10, "{refused}");
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn an_open_part_that_claims_much_memory_is_refused_before_it_gets_it() {
         .map(|(place, _)| place - 8)
         .collect();
     assert!(frames.len() > 9, "{frames:?}");
-    for size in [1_i64 << 32, 1 << 60, i64::MAX, i64::MIN, -2] {
-        for frame in &frames {
+    for size in [1_i64 << 32, i64::MAX, -2] {
+        for frame in frames.iter().step_by(4) {
             let mut content = content.clone();
             content[*frame..frame + 8].copy_from_slice(&size.to_le_bytes());
             fs::write(path.join(TAIL), content).unwrap();
