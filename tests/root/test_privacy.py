@@ -66,7 +66,7 @@ def confide(connection: Connection, secrets: Secrets) -> None:
     connection.perform(store("set", secrets.word(30), secrets.word(1 << 20)))
     for key in (secrets.word(30), secrets.word(30)):
         counted = f"N0 J{secrets.number()} D{secrets.number()}"
-        connection.perform(plain("ma", f"ma {key.decode()} {counted}".encode()))
+        connection.perform(meta("ma", key, counted))
         connection.perform(plain("incr", f"incr {key.decode()} {secrets.number()}".encode()))
     connection.perform(refused_key(secrets.word(251), secrets.word(60)))
     for verb in (b"", b"get ", b"mg ", b"stats ", b"incr ", b"touch "):
