@@ -220,7 +220,11 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         chown(&path, Some(NOBODY), None).unwrap();
         let error = KeyHasher::from_file(&path, None).err().unwrap();
-        assert!(error.to_string().ends_with("this key file belongs to uid 65534"));
+        assert!(
+            error
+                .to_string()
+                .ends_with("this key file belongs to uid 65534")
+        );
         assert!(KeyHasher::from_file(&path, Some(NOBODY)).is_ok());
     }
 

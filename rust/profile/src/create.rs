@@ -51,7 +51,7 @@ struct Draft<'a> {
     /// The folder, which already reports its final path.
     folder: Folder,
     /// Its temporary place.
-    draft: Place,
+    temporary: Place,
     /// Its final place.
     place: &'a Place,
 }
@@ -62,16 +62,16 @@ impl<'a> Draft<'a> {
         owner: Option<Owner>,
         fill: impl FnOnce(&Folder) -> Result<T>,
     ) -> Result<(Self, T)> {
-        let draft = sibling(place, NEW)?;
-        let mut folder =
-            Folder::create(&draft, place.path()).map_err(|error| with_path(error, place.path()))?;
+        let temporary = sibling(place, NEW)?;
+        let mut folder = Folder::create(&temporary, place.path())
+            .map_err(|error| with_path(error, place.path()))?;
         if let Some(owner) = owner {
             folder = folder.with_owner(owner);
         }
         let filled = folder.lock().and_then(|()| fill(&folder));
         let draft = Self {
             folder,
-            draft,
+            temporary,
             place,
         };
         match filled {
@@ -82,7 +82,7 @@ impl<'a> Draft<'a> {
 
     /// Renames the draft to its final place, where nothing may exist.
     fn publish(self, owner: Option<Owner>) -> Result<Folder> {
-        match self.draft.rename(self.place, true) {
+        match self.temporary.rename(self.place, true) {
             Ok(()) => self.published(),
             Err(Errno::EXIST) => {
                 let error = exists(self.place, owner);
@@ -103,7 +103,7 @@ impl<'a> Draft<'a> {
             return Err(self.abandon(failed(place.path(), errno.into())));
         }
         let moved = if aside.holds(old) {
-            self.draft.rename(place, true)
+            self.temporary.rename(place, true)
         } else {
             // Somebody gave the name to something else after it was claimed: that goes back.
             Err(Errno::STALE)
@@ -132,7 +132,7 @@ impl<'a> Draft<'a> {
 
     /// Removes the draft and returns `error`, which matters more than a failure to remove.
     fn abandon(self, error: Error) -> Error {
-        let _ = remove(&self.folder, &self.draft);
+        let _ = remove(&self.folder, &self.temporary);
         error
     }
 }

@@ -19,7 +19,8 @@ pub struct Rows<R> {
     anchor: Anchor,
     batches: TableBatches,
     parse: Parse<R>,
-    rows: vec::IntoIter<R>,
+    /// The rest of the current batch.
+    current: vec::IntoIter<R>,
 }
 
 impl<R> Rows<R> {
@@ -29,7 +30,7 @@ impl<R> Rows<R> {
             anchor,
             batches: table.batches()?,
             parse,
-            rows: Vec::new().into_iter(),
+            current: Vec::new().into_iter(),
         })
     }
 }
@@ -39,7 +40,7 @@ impl<R> Iterator for Rows<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(row) = self.rows.next() {
+            if let Some(row) = self.current.next() {
                 return Some(Ok(row));
             }
             let batch = self.batches.next()?.map_err(|source| Error::Arrow {
@@ -54,7 +55,7 @@ impl<R> Iterator for Rows<R> {
                 })
             });
             match rows {
-                Ok(rows) => self.rows = rows.into_iter(),
+                Ok(rows) => self.current = rows.into_iter(),
                 Err(error) => {
                     self.batches.end();
                     return Some(Err(error));

@@ -56,7 +56,9 @@ impl Failure for KeyError {
     fn hint(&self) -> Option<Hint> {
         match self {
             Self::Io { source, .. } => io_hint(source),
-            Self::File { .. } | Self::Stranger { .. } => Some(Hint::command("keygen", "FILE").then(" makes one")),
+            Self::File { .. } | Self::Stranger { .. } => {
+                Some(Hint::command("keygen", "FILE").then(" makes one"))
+            }
             Self::Readable { path, .. } => {
                 Some(Hint::text(format!("`chmod 600 {}`", path.display())))
             }

@@ -49,7 +49,7 @@ fn an_unusable_profile_is_refused_with_the_reason() {
             |path| {
                 rewrite(path, |text| {
                     text.replacen("\"sampling\": 1.0", "\"sampling\": -0.5", 1)
-                })
+                });
             },
             "PATH: manifest.json is damaged: a share of the traffic that is not above 0",
         ),

@@ -140,7 +140,7 @@ fn what_never_ends_is_not_read() {
             let (_folder, path) = place();
             sealed(&path, &[event(0)], &OptionsTable::default());
             fs::remove_file(path.join(name)).unwrap();
-            mknodat(CWD, &path.join(name), kind, Mode::RUSR, 0).unwrap();
+            mknodat(CWD, path.join(name), kind, Mode::RUSR, 0).unwrap();
             let error = read_anything(&path).unwrap_err().to_string();
             assert!(
                 error.ends_with(&format!("{name}: not a regular file")),
@@ -150,7 +150,7 @@ fn what_never_ends_is_not_read() {
         let (_folder, path) = place();
         killed(&path);
         fs::remove_file(path.join(TAIL)).unwrap();
-        mknodat(CWD, &path.join(TAIL), kind, Mode::RUSR, 0).unwrap();
+        mknodat(CWD, path.join(TAIL), kind, Mode::RUSR, 0).unwrap();
         for error in [read_anything(&path).err(), repair(&path).err()] {
             let error = error.unwrap().to_string();
             assert!(
