@@ -16,12 +16,21 @@ use super::cas::CasOrdinals;
 /// Longest relative expiry time, s: memcached takes larger ones as UNIX times (its `REALTIME_MAXDELTA`).
 const LONGEST_RELATIVE_TTL: i64 = 60 * 60 * 24 * 30;
 
+/// Different options strings that are stored as sent. Beyond them only [`ESSENTIAL`] flags are kept, so that a client which
+/// permutes its flags cannot make the table grow for ever.
+const MOST_AS_SENT: usize = 4_096;
+/// Letters of the flags that decide what memcached does, whether it answers, and whether it returns the value. `M` and its
+/// mode, and `A`, go with them: 9,216 combinations in all.
+const ESSENTIAL: &str = "AbCDIMNqTv";
+
 /// State shared by all connections of a [`super::Decoder`].
 pub(super) struct Context {
     pub(super) hasher: KeyHasher,
     pub(super) options: OptionsTable,
     /// Options of a classic request with `noreply`.
     pub(super) noreply: Options,
+    /// Requests whose options are not stored as sent, because the table was full.
+    pub(super) options_cut: u64,
     pub(super) cas: CasOrdinals,
     pub(super) responses: Responses,
     /// True if segments come from clients' sockets: a client may send before earlier requests are answered.
@@ -45,11 +54,12 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(hasher: KeyHasher, responses: Responses, utc_offset: i128) -> Self {
         let mut options = OptionsTable::default();
-        let noreply = options.intern("noreply");
+        let noreply = options.intern("noreply").unwrap_or_default();
         Self {
             hasher,
             options,
             noreply,
+            options_cut: 0,
             cas: CasOrdinals::default(),
             responses,
             client_side: false,
@@ -148,6 +158,22 @@ impl Context {
             self.text.push_str(space);
             self.text.push('A');
         }
-        self.options.intern(&self.text)
+        self.intern_text()
+    }
+
+    /// Interns the options in `text`; only the essential ones if they are new and the table is full.
+    fn intern_text(&mut self) -> Options {
+        if let Some(known) = self.options.get(&self.text) {
+            return known;
+        }
+        if self.options.names().len() >= MOST_AS_SENT {
+            let mut kept: Vec<&str> = self.text.split(' ').collect();
+            kept.retain(|word| word.starts_with(|letter| ESSENTIAL.contains(letter)));
+            kept.sort_unstable();
+            let kept = kept.join(" ");
+            self.options_cut += u64::from(kept != self.text);
+            self.text = kept;
+        }
+        self.options.intern(&self.text).unwrap_or_default()
     }
 }

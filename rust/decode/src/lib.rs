@@ -335,6 +335,11 @@ impl Decoder {
         self.context.uncounted.get(&server).copied().unwrap_or(0)
     }
 
+    /// Number of requests whose options are kept in part only, because clients sent more different ones than are stored.
+    pub fn options_cut(&self) -> u64 {
+        self.context.options_cut
+    }
+
     /// Options strings that events refer to.
     #[inline]
     pub fn options(&self) -> &OptionsTable {

@@ -560,6 +560,7 @@ impl Session {
             unsynced: request.unsynced + response.unsynced,
             unpaired: unpaired + self.doubts.withheld(),
             unmatched,
+            options_cut: self.decoder.options_cut(),
             program_misses,
             boundary: request.boundary + response.boundary,
             servers,
