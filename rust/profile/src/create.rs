@@ -207,6 +207,7 @@ fn is_ours(name: &str) -> bool {
     let fixed = [
         manifest::FILE,
         tables::CONNECTIONS,
+        tables::ENDED_CONNECTIONS,
         tables::LOSSES,
         room::FILE,
     ];

@@ -121,10 +121,11 @@ impl Profile {
         Batches::new(self.parts.clone())
     }
 
-    /// Reads the connections. Empty if the recorder was killed before it wrote any.
+    /// Reads the connections, by their ordinals. Empty if the recorder was killed before it wrote any.
     pub fn connections(&self) -> Result<Vec<ConnectionRow>> {
         let anchor = self.manifest.header.anchor;
-        self.rows(tables::CONNECTIONS, |batch| {
+        let batches = self.connection_batches()?;
+        self.rows(tables::CONNECTIONS, batches, |batch| {
             tables::connection_rows(batch, anchor)
         })
     }
@@ -132,12 +133,15 @@ impl Profile {
     /// Reads the losses. Empty if the recorder was killed.
     pub fn losses(&self) -> Result<Vec<LossRow>> {
         let anchor = self.manifest.header.anchor;
-        self.rows(tables::LOSSES, |batch| tables::loss_rows(batch, anchor))
+        let batches = self.loss_batches()?;
+        self.rows(tables::LOSSES, batches, |batch| {
+            tables::loss_rows(batch, anchor)
+        })
     }
 
-    /// Reads the connections as record batches.
+    /// Reads the connections as record batches, by their ordinals.
     pub fn connection_batches(&self) -> Result<Vec<RecordBatch>> {
-        Ok(tables::load(&self.folder, tables::CONNECTIONS)?.unwrap_or_default())
+        tables::load_connections(&self.folder)
     }
 
     /// Reads the losses as record batches.
@@ -208,10 +212,11 @@ impl Profile {
     fn rows<R>(
         &self,
         name: &'static str,
+        batches: Vec<RecordBatch>,
         parse: impl Fn(&RecordBatch) -> std::result::Result<Vec<R>, &'static str>,
     ) -> Result<Vec<R>> {
         let mut rows = Vec::new();
-        for batch in tables::load(&self.folder, name)?.unwrap_or_default() {
+        for batch in batches {
             rows.extend(parse(&batch).map_err(|column| Error::Column {
                 path: self.folder.path().join(name),
                 column,

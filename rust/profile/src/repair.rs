@@ -6,6 +6,7 @@ use super::content::Content;
 use super::folder::Folder;
 use super::manifest::{Manifest, SCHEMA_VERSION, State};
 use super::reader::part_numbers;
+use super::tables;
 use super::tail::{Tail, open_name, sealed_name};
 use super::writer::seal_to_file;
 use super::{room, scan};
@@ -32,6 +33,10 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Manifest> {
             let tail = Tail::open(&folder, number, file)?;
             manifest.parts.extend(seal_to_file(&folder, &tail)?);
         }
+    }
+    if let Some(ended) = tables::open_ended(&folder)? {
+        let open = tables::load_open(&folder, Some(&ended))?;
+        tables::seal_connections(&folder, Some(&ended), &open)?;
     }
     manifest.schema_version = SCHEMA_VERSION;
     manifest.state = State::Sealed;

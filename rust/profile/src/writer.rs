@@ -16,12 +16,15 @@ use super::manifest::{Header, Manifest, Part, State};
 use super::room::Room;
 use super::seal::seal;
 use super::tables;
-use super::tail::{Tail, TailWriter, open_name, sealed_name};
+use super::tail::{StreamFile, Tail, TailWriter, open_name, sealed_name};
 use crate::{Error, Result};
 use membench_event::Anchor;
 use membench_event::Ledger;
 use membench_event::{ConnectionRow, LossRow};
 use membench_event::{Event, OptionsTable};
+
+/// The open connections are written at most for one part in this many of the time.
+const SAVING_SHARE: u32 = 100;
 
 /// Thresholds at which batches are written and parts sealed.
 #[derive(Clone, Copy)]
@@ -47,7 +50,7 @@ impl Default for Limits {
 /// Facts about a recording that are known when it ends.
 #[derive(Clone, Debug, Default)]
 pub struct End {
-    /// All connections.
+    /// The connections that are still open: those that were not appended.
     pub connections: Vec<ConnectionRow>,
     /// All losses.
     pub losses: Vec<LossRow>,
@@ -100,6 +103,12 @@ pub struct Writer {
     room: Room,
     clocks: ClockThinning,
     limits: Limits,
+    /// The connections that have ended.
+    connections: Option<StreamFile>,
+    /// Connections that have ended and could not be written yet.
+    ended: Vec<ConnectionRow>,
+    /// Time before which the open connections are not written again.
+    open_saved_until: Instant,
     failure: Option<Failure>,
     /// Events that could not be written.
     unwritten: u64,
@@ -173,6 +182,9 @@ impl Writer {
             room,
             clocks,
             limits,
+            connections: None,
+            ended: Vec::new(),
+            open_saved_until: Instant::now(),
             failure: None,
             unwritten: 0,
         })
@@ -217,12 +229,47 @@ impl Writer {
         self.clocks.offer(pair, &mut self.manifest.clocks);
     }
 
+    /// Appends connections that have ended: each is given once, and not among the open ones of [`End`].
+    pub fn append_connections(&mut self, ended: Vec<ConnectionRow>) -> Result<()> {
+        self.manifest.connections += ended.len() as u64;
+        self.ended.extend(ended);
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        let file = match &mut self.connections {
+            Some(file) => file,
+            none => none.insert(StreamFile::create(
+                &self.folder,
+                tables::ENDED_CONNECTIONS.into(),
+                &tables::connection_schema(),
+            )?),
+        };
+        let batch = tables::connection_batch(&self.ended, self.manifest.header.anchor);
+        let batch = batch.map_err(|source| Error::Arrow {
+            path: self.folder.path().join(tables::ENDED_CONNECTIONS),
+            source,
+        })?;
+        file.write(&self.folder, &batch)?;
+        self.ended.clear();
+        Ok(())
+    }
+
+    /// Writes the connections that are open, in case the recorder is killed. Cheap enough for every second: if there are
+    /// so many that it takes long, it is done less often.
+    pub fn save_open_connections(&mut self, open: &[ConnectionRow]) -> Result<()> {
+        let begun = Instant::now();
+        if begun < self.open_saved_until {
+            return Ok(());
+        }
+        let anchor = self.manifest.header.anchor;
+        tables::save_open_connections(&self.folder, open, anchor)?;
+        self.open_saved_until = begun + begun.elapsed() * SAVING_SHARE;
+        Ok(())
+    }
+
     /// Writes the connections known so far, in case the recorder is killed.
     pub fn save_connections(&mut self, rows: &[ConnectionRow]) -> Result<()> {
-        self.manifest.connections = rows.len() as u64;
-        let columns = tables::connection_columns(rows, self.manifest.header.anchor);
-        let schema = tables::connection_schema();
-        tables::save(&self.folder, tables::CONNECTIONS, &schema, columns)
+        self.save_open_connections(rows)
     }
 
     /// Size of all parts on disk, bytes.
@@ -323,7 +370,9 @@ impl Writer {
     fn open_bytes(&self) -> u64 {
         let sealing = self.sealing.as_ref().map_or(0, |sealing| sealing.length);
         let failed: u64 = self.unsealed.iter().map(|tail| tail.length).sum();
-        self.tail.length + sealing + failed
+        let connections = self.connections.as_ref();
+        let connections = connections.map_or(0, |file| file.length);
+        self.tail.length() + sealing + failed + connections
     }
 
     fn fail(&mut self, error: Error) -> Error {
@@ -339,10 +388,24 @@ impl Writer {
             let part = seal_to_file(&self.folder, tail)?;
             self.manifest.parts.extend(part);
         }
-        self.save_connections(&end.connections)?;
+        self.seal_connections(&end.connections)?;
         let columns = tables::loss_columns(&end.losses, self.manifest.header.anchor);
         let schema = tables::loss_schema();
         tables::save(&self.folder, tables::LOSSES, &schema, columns)
+    }
+
+    fn seal_connections(&mut self, open: &[ConnectionRow]) -> Result<()> {
+        let written = self.connections.as_ref();
+        let ended = written
+            .map(|file| file.to_tail(&self.folder, 0))
+            .transpose()?;
+        let rest = [&self.ended[..], open].concat();
+        let batch = tables::connection_batch(&rest, self.manifest.header.anchor);
+        let batch = batch.map_err(|source| Error::Arrow {
+            path: self.folder.path().join(tables::CONNECTIONS),
+            source,
+        })?;
+        tables::seal_connections(&self.folder, ended.as_ref(), &[batch])
     }
 
     fn conclude(&mut self, end: End, sealed: bool) {
@@ -350,7 +413,7 @@ impl Writer {
         manifest.ledger = end.ledger;
         manifest.ledger.user_queue_drops += self.unwritten;
         manifest.ledger.complete = sealed.then(|| manifest.ledger.nothing_lost());
-        manifest.connections = end.connections.len() as u64;
+        manifest.connections += end.connections.len() as u64;
         manifest.statistics_end = end.statistics_end;
         manifest.sampled_out = end.sampled_out;
         manifest.stopped_by = Some(end.stopped_by);
@@ -411,7 +474,11 @@ fn write_sealed(folder: &Folder, tail: &Tail, name: &str, draft: &str) -> Result
 }
 
 /// Converts a Parquet error. An I/O error inside it is reported as such.
-fn parquet_failed(folder: &Folder, name: &str, source: parquet::errors::ParquetError) -> Error {
+pub(super) fn parquet_failed(
+    folder: &Folder,
+    name: &str,
+    source: parquet::errors::ParquetError,
+) -> Error {
     use parquet::errors::ParquetError;
 
     match source {

@@ -82,8 +82,8 @@ proptest! {
     fn any_events_come_back_sorted_and_unchanged(events in vec(any_event(), 0..300)) {
         let (_folder, path) = place();
         let mut options = OptionsTable::default();
-        options.intern("noreply");
-        options.intern("s v q MA");
+        options.intern("noreply").unwrap();
+        options.intern("s v q MA").unwrap();
         let profile = sealed(&path, &events, &options);
         let table = profile.options();
         let mut read = read(&profile);
