@@ -11,7 +11,8 @@ use crate::privacy::KeyHasher;
 use membench_event::{Event, Options, OptionsTable, Protocol};
 
 use super::Responses;
-use super::cas::CasOrdinals;
+use super::cas;
+use crate::numbering::Numbering;
 
 /// Longest relative expiry time, s: memcached takes larger ones as UNIX times (its `REALTIME_MAXDELTA`).
 const LONGEST_RELATIVE_TTL: i64 = 60 * 60 * 24 * 30;
@@ -31,7 +32,7 @@ pub(super) struct Context {
     pub(super) noreply: Options,
     /// Requests whose options are not stored as sent, because the table was full.
     pub(super) options_cut: u64,
-    pub(super) cas: CasOrdinals,
+    pub(super) cas: Numbering<u64>,
     pub(super) responses: Responses,
     /// True if segments come from clients' sockets: a client may send before earlier requests are answered.
     pub(super) client_side: bool,
@@ -43,7 +44,7 @@ pub(super) struct Context {
     pub(super) events: Vec<Event>,
     /// Dialect of each server whose version is known.
     dialects: BTreeMap<u32, Dialect>,
-    /// Connections whose client had a server set its counters to 0.
+    /// Servers that a client had set their counters to 0.
     pub(super) resets: BTreeSet<u32>,
     /// Bytes of responses that each server does not count as written.
     pub(super) uncounted: BTreeMap<u32, u64>,
@@ -60,7 +61,7 @@ impl Context {
             options,
             noreply,
             options_cut: 0,
-            cas: CasOrdinals::default(),
+            cas: cas::ordinals(),
             responses,
             client_side: false,
             is_detaching: false,

@@ -1,4 +1,7 @@
-//! Counts → ratios.
+//! Counts → ratios, and maps whose keys are numbers.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Divides two counts as floating-point numbers. The result is NaN or infinite if `total` is 0.
 #[expect(
@@ -7,4 +10,33 @@
 )]
 pub fn ratio(amount: u64, total: u64) -> f64 {
     amount as f64 / total as f64
+}
+
+/// A map from ordinals or cookies.
+pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+
+/// A fast hasher that spreads numbers. It need not resist attacks: membench counts ordinals itself, and the kernel chooses
+/// cookies, by counting or from addresses.
+#[derive(Debug, Default)]
+pub struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }

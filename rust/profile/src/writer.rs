@@ -267,11 +267,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the connections known so far, in case the recorder is killed.
-    pub fn save_connections(&mut self, rows: &[ConnectionRow]) -> Result<()> {
-        self.save_open_connections(rows)
-    }
-
     /// Size of all parts on disk, bytes.
     pub fn bytes_written(&self) -> u64 {
         let sealed: u64 = self.manifest.parts.iter().map(|part| part.bytes).sum();

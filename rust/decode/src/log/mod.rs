@@ -8,6 +8,7 @@ mod order;
 #[cfg(test)]
 mod tests;
 
+use crate::Connections;
 use crate::privacy::KeyHasher;
 use membench_event::{Anchor, Command, ConnectionRow, Event};
 
@@ -145,19 +146,20 @@ impl Log {
         self.operations.events()
     }
 
-    /// Forgets the events.
+    /// Forgets the events, and which connections were added.
     pub fn clear_events(&mut self) {
         self.operations.clear_events();
+        self.operations.connections().table_mut().clear_added();
     }
 
-    /// Connections so far.
-    pub fn connections(&self) -> &[ConnectionRow] {
-        self.operations.rows()
+    /// The table of connections.
+    pub fn connections(&self) -> &Connections {
+        self.operations.table()
     }
 
-    /// Returns the number of connections so far, and of those that are open.
-    pub fn connection_counts(&mut self) -> (usize, usize) {
-        self.operations.connections().counts()
+    /// Takes the rows of the connections that have ended since the last call.
+    pub fn take_ended(&mut self) -> Vec<ConnectionRow> {
+        self.operations.connections().table_mut().take_ended()
     }
 
     /// Counts of the lines so far.

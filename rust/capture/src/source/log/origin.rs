@@ -282,17 +282,7 @@ fn ask_once(mut stream: &TcpStream, streams: &str) -> io::Result<Vec<u8>> {
 /// Returns the first line of an answer, fit for a message.
 fn printable(line: &[u8]) -> String {
     let line = &line[..line.len().min(ANSWER_MAX)];
-    let text = String::from_utf8_lossy(line);
-    text.trim_end()
-        .chars()
-        .map(|character| {
-            if character.is_control() {
-                '?'
-            } else {
-                character
-            }
-        })
-        .collect()
+    membench_event::printable(String::from_utf8_lossy(line).trim_end())
 }
 
 impl Stored {
