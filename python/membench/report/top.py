@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from membench._top import BusyClient, CommandCounts, HotKey, Snapshot
+from membench.report.plain import plain
 from membench.report.numbers import clock, count, duration, percent, rate, size
 
 # Lines that are not keys: title, warning, blank lines, headings, clients, footer.
@@ -75,10 +76,7 @@ def sort_keys(keys: Iterable[HotKey], order: Order) -> list[HotKey]:
 
 def spell(key: bytes) -> str:
     """Write a key so that nothing in it can steer a terminal."""
-    text = key.decode("utf-8", "backslashreplace")
-    return "".join(
-        character if character.isprintable() else f"\\x{ord(character):02x}" for character in text
-    )
+    return plain(key.decode("utf-8", "backslashreplace"))
 
 
 def _title(snapshot: Snapshot) -> Text:
