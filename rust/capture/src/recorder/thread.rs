@@ -18,6 +18,7 @@ use crate::recorder::stop::Stop;
 use crate::recorder::{empty, tally::Tally};
 use crate::selection::listeners::{self, Listener};
 use crate::source::{Clock, Description, Drained, Source};
+use crate::sys::Locked;
 use crate::{Error, Followed, Result, Side, clock};
 
 /// Interval at which the open part is flushed and the status updated.
@@ -44,6 +45,8 @@ pub(crate) struct RecordingThread {
     pub(crate) status: Shared,
     pub(crate) stop: Stop,
     pub(crate) progress: Progress,
+    /// Keeps the memory of the secret locked; dropped after the source, which holds it.
+    pub(crate) _locked: Locked,
 }
 
 /// Times at which a recording last did its periodic work, and its counts by then.
@@ -429,7 +432,11 @@ impl RecordingThread {
 
     /// Asks the servers for their counters at the end. The source is drained meanwhile.
     fn ask_last(&mut self) {
-        self.take_answers(LAST_ANSWERS);
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while !self.inquiry.has_answered(DRAIN_PERIODS.0) && Instant::now() < deadline {
+            self.drain();
+        }
+        self.take_answers(Duration::ZERO);
         if !self.inquiry.ask_again() {
             return;
         }
