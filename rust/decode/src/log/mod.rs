@@ -133,6 +133,9 @@ impl Log {
 
     /// Ends the log: lines and look-ups that still wait become events. An incomplete last line does not.
     pub fn finish(&mut self) {
+        if self.overlong {
+            self.take_held(u64::MAX);
+        }
         self.counts.boundary += self.held.len() as u64;
         self.held.clear();
         while let Some(logged) = self.order.pop_first() {
