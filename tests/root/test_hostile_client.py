@@ -123,16 +123,18 @@ def test_permuted_flags_are_bounded_and_counted_and_others_stay_right(
 
 
 def test_new_peers_without_end_are_each_a_connection_and_leave_no_memory(output: Path) -> None:
-    with udp_server() as (server, udp):
-        with recorder(output, [server.port], "--no-stats", "--port", str(udp)) as running:
-            with flood(["new_peers"], server.port, udp, 5) as done:
-                pass
-            until(lambda: settled(running), "the last datagrams")
-            grown = memory(running.pid, "VmRSS")
-            with flood(["new_peers"], server.port, udp, 10) as more:
-                pass
-            assert memory(running.pid, "VmRSS") - grown < 64 * MB
-            ended = running.stop()
+    with (
+        udp_server() as (server, udp),
+        recorder(output, [server.port], "--no-stats", "--port", str(udp)) as running,
+    ):
+        with flood(["new_peers"], server.port, udp, 5) as done:
+            pass
+        until(lambda: settled(running), "the last datagrams")
+        grown = memory(running.pid, "VmRSS")
+        with flood(["new_peers"], server.port, udp, 10) as more:
+            pass
+        assert memory(running.pid, "VmRSS") - grown < 64 * MB
+        ended = running.stop()
     made = done["new_peers"] + more["new_peers"]
     rows = table(output, "connections")
     assert len({row["connection"] for row in rows}) == len(rows) == ended.json["connections"]
@@ -259,12 +261,11 @@ def every_byte_is_counted(ended: Completed, counters: dict[str, str]) -> None:
             assert flow["seen"] == sum(terms), flow
     assert counters["bytes_read"]
     for difference in ended.json["differences"]:
-        assert difference["server"] <= difference["recorded"] + ledger["missed"] + ledger[
-            "unattended"
-        ], difference
+        assert (
+            difference["server"] <= difference["recorded"] + ledger["missed"] + ledger["unattended"]
+        ), difference
 
 
 def events_on(profile: Path, key: int) -> int:
     """Count the events of one key, part by part."""
     return sum(part.column("key").to_pylist().count(key) for part in event_tables(profile))
-

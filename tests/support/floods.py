@@ -124,7 +124,7 @@ def _main() -> None:
     kind, port, udp, seconds = sys.argv[1], *map(float, sys.argv[2:])
     end = time.monotonic() + seconds
     done = FLOODS[kind](int(port), int(udp), lambda: time.monotonic() >= end)
-    print(json.dumps({kind: done}))
+    sys.stdout.write(json.dumps({kind: done}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What strangers write where membench reads it: escape sequences, and a memcached that sends them."""
+"""What strangers write where membench reads it: escape sequences, from a memcached as well."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from contextlib import contextmanager
 ESCAPES = "\x1b]0;owned\x07\x1b[31mRED\x9b5m\u202elive\u2066\r\b\x7f"
 #: What may steer a terminal, apart from the ends of lines.
 _STEERING = frozenset(
-    [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u200e", "\u200f", "\u061c"]
-    + [*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A)), "\u2028", "\u2029"]
-) - {"\n"}
+    character
+    for start, end in (
+        ("\0", "\x09"),
+        ("\x0b", "\x1f"),
+        ("\x7f", "\x9f"),
+        ("\u061c", "\u061c"),
+        ("\u200e", "\u200f"),
+        ("\u2028", "\u202e"),
+        ("\u2066", "\u2069"),
+    )
+    for character in map(chr, range(ord(start), ord(end) + 1))
+)
 
 
 def steering(text: str) -> str:

@@ -50,7 +50,7 @@ class Result:
         ("a\x1b[31mb", r"a\x1b[31mb"),
         ("\x9b5m", r"\x9b5m"),
         ("\u202eevil\u2066", r"\u202eevil\u2066"),
-        ("a\r\nb\tc\0\x7f", r"a\x0d\x0ab\x09c\x00\x7f"),
+        ("a\r\nb\tc\0\x7f", r"a\r\nb\tc\x00\x7f"),
         ("\u2028\U000e0041\udc80", r"\u2028\U000e0041\udc80"),
     ],
 )

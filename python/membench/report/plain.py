@@ -50,9 +50,7 @@ def _plain_value(value: Any, keep: str) -> Any:  # noqa: ANN401 - any field of a
     if type(value) is str:  # names of an enumeration are membench's own
         return plain(value, keep)
     if isinstance(value, Mapping):
-        return {
-            _plain_value(name, keep): _plain_value(item, keep) for name, item in value.items()
-        }
+        return {_plain_value(name, keep): _plain_value(item, keep) for name, item in value.items()}
     if isinstance(value, tuple | list):
         return type(value)(_plain_value(item, keep) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
@@ -70,10 +68,7 @@ def _is_printable(character: str) -> bool:
 
 
 def _code(character: str) -> str:
-    number = ord(character)
-    if number < 0x100:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+    return character.encode("unicode-escape").decode()
 
 
 def _json_escape(character: str) -> str:
