@@ -1,11 +1,12 @@
 """Clients that mean harm, each with a rate: permuted flags, new peers, short connections, lines.
 
-Run as `python -m support.floods KIND PORT UDP_PORT SECONDS`: it says how much it did, as JSON.
+Run as `python -m support.floods KIND PORT SECONDS`: it says how much it did, as JSON.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import sys
@@ -20,7 +21,7 @@ _FRAME = b"\0\x07\0\0\0\x01\0\0"
 PERMUTED, PEERS, VISITS, LINE_BYTES = 8_000, 10_000, 4_000, 20_000_000
 
 
-def permuted_flags(port: int, _udp: int, over: Callable[[], bool]) -> int:
+def permuted_flags(port: int, over: Callable[[], bool]) -> int:
     """Send meta gets whose flags come in ever new orders."""
     rng, sent = random.Random(1), 0
     with socket.create_connection(("127.0.0.1", port)) as client:
@@ -41,7 +42,7 @@ def permuted_flags(port: int, _udp: int, over: Callable[[], bool]) -> int:
     return sent
 
 
-def new_peers(_port: int, udp: int, over: Callable[[], bool]) -> int:
+def new_peers(port: int, over: Callable[[], bool]) -> int:
     """Send datagrams, each from another address."""
     sent, pace = 0, _Pace(PEERS)
     while not over():
@@ -52,20 +53,22 @@ def new_peers(_port: int, udp: int, over: Callable[[], bool]) -> int:
             except OSError:  # in use
                 sent += 1
                 continue
-            peer.sendto(_FRAME + b"get a\r\n", ("127.0.0.1", udp))
+            peer.sendto(_FRAME + b"get a\r\n", ("127.0.0.1", port))
         sent += 1
         pace.keep()
     return sent
 
 
-def short_connections(port: int, _udp: int, over: Callable[[], bool]) -> int:
-    """Open and close connections, each with one request."""
-    made, pace = 0, _Pace(VISITS)
+def short_connections(port: int, over: Callable[[], bool]) -> int:
+    """Open and close connections, each with one request. Two of these make the rate."""
+    made, pace = 0, _Pace(VISITS / 2)
     while not over():
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             try:
-                client.bind((f"127.3.{made // 200 % 200}.{1 + made % 200}", 0))
+                client.bind(
+                    (f"127.{3 + os.getpid() % 200}.{made // 200 % 200}.{1 + made % 200}", 0)
+                )
                 client.connect(("127.0.0.1", port))
                 client.sendall(b"get a\r\n")
                 client.recv(100)
@@ -76,7 +79,7 @@ def short_connections(port: int, _udp: int, over: Callable[[], bool]) -> int:
     return made
 
 
-def endless_lines(port: int, _udp: int, over: Callable[[], bool]) -> int:
+def endless_lines(port: int, over: Callable[[], bool]) -> int:
     """Send lines that do not end, until the server hangs up."""
     sent, pace = 0, _Pace(LINE_BYTES / 65_536)
     while not over():
@@ -121,9 +124,9 @@ def _swallow(client: socket.socket) -> None:
 
 
 def _main() -> None:
-    kind, port, udp, seconds = sys.argv[1], *map(float, sys.argv[2:])
+    kind, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     end = time.monotonic() + seconds
-    done = FLOODS[kind](int(port), int(udp), lambda: time.monotonic() >= end)
+    done = FLOODS[kind](port, lambda: time.monotonic() >= end)
     sys.stdout.write(json.dumps({kind: done}))
 
 

@@ -385,9 +385,9 @@ impl Connection {
     }
 
     /// Counts the bytes from the last one pushed up to `end` as seen by the source and lost.
-    pub(super) fn lose_tail(&mut self, context: &Context, direction: Direction, end: u64) {
+    pub(super) fn lose_tail(&mut self, context: &Context, direction: Direction, end: u64) -> u64 {
         if direction == Direction::Response && context.responses == Responses::None {
-            return;
+            return 0;
         }
         let (known, flow) = match direction {
             Direction::Request => (&mut self.request_end, &mut self.totals.request),
@@ -397,6 +397,7 @@ impl Connection {
         flow.seen += lost;
         flow.not_decoded += lost;
         *known += lost;
+        lost
     }
 
     /// Settles open requests after the server has read the connection's end. Inside a value it has not sent the answers

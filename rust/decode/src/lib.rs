@@ -267,11 +267,12 @@ impl Decoder {
         self.context.is_detaching = true;
     }
 
-    /// Counts the bytes from the last one pushed up to `end` as lost: the source saw the direction up to there.
-    pub fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
-        if let Some(connection) = self.connections.get_mut(&connection) {
-            connection.lose_tail(&self.context, direction, end);
-        }
+    /// Counts the bytes from the last one pushed up to `end` as lost: the source saw the direction up to there. Returns
+    /// their number.
+    pub fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) -> u64 {
+        self.connections
+            .get_mut(&connection)
+            .map_or(0, |open| open.lose_tail(&self.context, direction, end))
     }
 
     /// Closes a connection and returns its totals; incomplete messages count as boundary. Returns `None` if the

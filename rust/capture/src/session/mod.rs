@@ -252,10 +252,8 @@ impl Session {
         else {
             return;
         };
-        self.decoder
-            .lose_tail(connection, Direction::Request, close.request_offset);
-        self.decoder
-            .lose_tail(connection, Direction::Response, close.response_offset);
+        self.lose_tail(connection, Direction::Request, close.request_offset);
+        self.lose_tail(connection, Direction::Response, close.response_offset);
         if self.sockets.is_read_to_end(connection) {
             let totals = self.decoder.close_read_to_end(connection);
             self.note_closed(connection, totals);
@@ -263,6 +261,13 @@ impl Session {
             self.lingering.add(header.cookie, connection, header.time);
             self.let_go(header.time);
         }
+    }
+
+    /// Counts what moved in one direction after the last record, up to `end`: it was lost.
+    fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
+        let lost = self.decoder.lose_tail(connection, direction, end);
+        self.sockets
+            .count(Role::Connection(connection), direction, lost);
     }
 
     /// Closes this connection, if it is waited for.

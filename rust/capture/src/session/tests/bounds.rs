@@ -95,6 +95,18 @@ fn connections_that_come_and_go_leave_nothing_behind() {
 }
 
 #[test]
+fn bytes_lost_at_the_end_of_a_connection_are_among_those_that_its_server_moved() {
+    let mut session = session();
+    take_text(&mut session, kind::REQUEST, 0, "get a\r\n");
+    close_at(&mut session, 100, (1_007, 0));
+    let seen = session.sockets.count(Role::Own(0), Direction::Request, 0);
+    assert_eq!(seen.request, 1_007);
+    session.end(0);
+    let ledger = session.ledger(Counters::default(), 0);
+    assert_eq!(ledger.servers[0].request.seen, 1_007);
+}
+
+#[test]
 fn servers_beyond_the_limit_share_the_last_one() {
     let mut session = session();
     for number in 0..10_000_u32 {
