@@ -27,6 +27,7 @@ BYTE_LOSSES = (
 COUNTED_LOSSES = (
     "unpaired",
     "unmatched",
+    "options_cut",
     "packets_dropped",
     "fragments",
     "packets_unreadable",
@@ -131,10 +132,10 @@ class Ledger:
     """Account of every byte that the servers moved while recording.
 
     Fields without an entry below are loss terms; docs/capture.md explains each. They count bytes,
-    except `unpaired` (requests), `unmatched` (responses), `packets_dropped`, `fragments` and
-    `packets_unreadable` (packets), `malformed` (records of the kernel programs), `file_damaged`
-    (files), `program_misses` (runs),
-    `user_queue_drops` (events) and the terms of a log (lines).
+    except `unpaired` and `options_cut` (requests), `unmatched` (responses), `packets_dropped`,
+    `fragments` and `packets_unreadable` (packets), `malformed` (records of the kernel programs),
+    `file_damaged` (files), `program_misses` (runs), `user_queue_drops` (events) and the terms of a
+    log (lines).
 
     Attributes:
         complete: True if every loss term is 0; None while recording and if not sealed.
@@ -182,6 +183,7 @@ class Ledger:
     unsynced: int = 0
     unpaired: int = 0
     unmatched: int = 0
+    options_cut: int = 0
     packets_dropped: int = 0
     fragments: int = 0
     packets_unreadable: int = 0

@@ -10,7 +10,15 @@ from typing import Literal
 
 from membench import _arguments as check
 from membench import _native
-from membench._options import DEFAULT_RING_SIZE, Options, Responses, Selection, select
+from membench._options import (
+    DEFAULT_RING_SIZE,
+    NO_GUARDS,
+    Guards,
+    Options,
+    Responses,
+    Selection,
+    select,
+)
 from membench._record import Status
 from membench._results import from_json
 from membench._running import Running
@@ -225,6 +233,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     key_file: str | os.PathLike[str] | None = None,
     show_keys: bool = False,
     drop_privileges: bool = False,
+    guards: Guards = NO_GUARDS,
 ) -> Top:
     """Watch what is going on at `source`: hot keys, commands, clients; nothing is written.
 
@@ -241,6 +250,8 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         key_file: File with the key that makes key ids, as in `record`; a random one otherwise.
         show_keys: Remember keys in plaintext, in this process's memory, so that `name` finds them.
         drop_privileges: Give up every capability of this process once attached; irreversible.
+        guards: Limits that end it before it does harm, none unless given; `Status.ended` names the
+            one that was reached. `Guards.of_command()` has those of the command line.
 
     Raises:
         UsageError: An argument is wrong.
@@ -257,6 +268,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         ring_size=ring_size,
         key_file=check.path_of(key_file),
         drop_privileges=drop_privileges,
+        guards=guards,
     )
     sources = check.sources(source)
     native = _native.Top(sources, options, keys=keys, remember=show_keys)

@@ -62,9 +62,9 @@ def by_connection(rows: list[Row]) -> dict[int, list[Row]]:
 
 
 def table(profile: Path, name: str) -> list[Row]:
-    """Return the rows of a table: `connections` or `losses`."""
+    """Return the rows of a table: `connections`, by their ordinals, or `losses`."""
     rows: list[Row] = pq.read_table(profile / f"{name}.parquet").to_pylist()
-    return rows
+    return sorted(rows, key=lambda row: row["connection"]) if name == "connections" else rows
 
 
 def texts(profile: Path) -> bytes:

@@ -93,7 +93,7 @@ def _load(client: socket.socket, seconds: float) -> _Round:
         client.sendall(requests)
         left = answer
         while left:
-            left -= len(client.recv(left))
+            left -= len(_receive(client, left))
         operations += _REQUESTS
     return _Round(operations, _cpu_s(client) - before)
 
@@ -102,6 +102,13 @@ def _cpu_s(client: socket.socket) -> float:
     client.sendall(b"stats\r\n")
     reply = b""
     while not reply.endswith(b"END\r\n"):
-        reply += client.recv(65536)
+        reply += _receive(client, 65536)
     lines = (line.split() for line in reply.decode().splitlines() if "rusage_" in line)
     return sum(float(line[2]) for line in lines)
+
+
+def _receive(client: socket.socket, most: int) -> bytes:
+    received = client.recv(most)
+    if not received:
+        raise CaptureUnavailableError("calibrating: memcached ended")
+    return received

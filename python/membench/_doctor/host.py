@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import socket
@@ -23,6 +24,10 @@ CAPABILITIES = {
 }
 _LISTEN = "0A"
 _ANSWER_TIMEOUT_S = 1.0
+# Bytes of an answer to `stats`, several times what memcached's has.
+_LONGEST_ANSWER = 1 << 18
+# Digits of 2^64.
+_MOST_DIGITS = 20
 # Time between the two looks at a server's counters that give its rate, s.
 _WATCH_S = 1.0
 _OPERATIONS = frozenset({"cmd_get", "cmd_set", "cmd_touch", "cmd_meta"}) | {
@@ -229,7 +234,16 @@ def _watch(address: str, port: int) -> _Rates:
 
 
 def _cpu_s(statistics: dict[str, str]) -> float:
-    return sum(float(statistics.get(name, "0")) for name in ("rusage_user", "rusage_system"))
+    return sum(_seconds(statistics.get(name)) for name in ("rusage_user", "rusage_system"))
+
+
+def _seconds(text: str | None) -> float:
+    """Return a time in s as the server wrote it; 0 if it is none."""
+    try:
+        seconds = float(text or "0")
+    except ValueError:
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0
 
 
 def _answers_watch(address: str, port: int) -> bool:
@@ -243,12 +257,17 @@ def _answers_watch(address: str, port: int) -> bool:
 
 
 def _ask(server: socket.socket) -> dict[str, str]:
+    """Ask for `stats`; return nothing if the answer is not memcached's, too long, or too slow."""
     server.sendall(b"stats\r\n")
-    reply = b""
+    reply, deadline = bytearray(), time.monotonic() + _ANSWER_TIMEOUT_S
     while not reply.endswith((b"END\r\n", b"ERROR\r\n")):
+        left = deadline - time.monotonic()
+        if left <= 0 or len(reply) > _LONGEST_ANSWER:
+            return {}
+        server.settimeout(left)
         received = server.recv(65536)
         if not received:
-            break
+            return {}
         reply += received
     return parse_statistics(reply.decode("latin-1"))
 
@@ -258,7 +277,8 @@ def _count_operations(statistics: dict[str, str]) -> int:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    is_number = text is not None and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return int(text) if text is not None and is_number else None
 
 
 def _find_container() -> str | None:

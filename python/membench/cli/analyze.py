@@ -9,6 +9,7 @@ import typer
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
+from membench.report.plain import plain, plain_result
 
 
 def command(
@@ -35,7 +36,7 @@ def command(
     if format is Format.JSON:
         output.show_json(analysis)
     else:
-        output.show(render_analysis(str(profile), analysis))
+        output.show(render_analysis(plain(str(profile)), plain_result(analysis)))
     if remark := remark_on_analysis(opened.summary()):
         output.say(remark)
     return 0

@@ -9,6 +9,7 @@ import typer
 from membench.cli import output
 from membench.cli.exits import ENVIRONMENT
 from membench.cli.output import Format, FormatOption
+from membench.report.plain import plain_result
 
 
 def command(
@@ -49,5 +50,5 @@ def command(
     if format is Format.JSON:
         output.show_json(diagnosis)
     else:
-        output.show(render_diagnosis(diagnosis))
+        output.show(render_diagnosis(plain_result(diagnosis, keep="\n")))
     return 0 if works else ENVIRONMENT

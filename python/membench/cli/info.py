@@ -11,6 +11,7 @@ from membench.cli import output
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
 from membench.report.numbers import numbered
+from membench.report.plain import plain, plain_result
 
 
 def command(
@@ -34,7 +35,7 @@ def command(
         shown = asdict(opened.summary())
         output.show_json(shown if found is None else shown | {"verification": asdict(found)})
     else:
-        output.show(render_summary(str(profile), opened.summary(), found))
+        output.show(render_summary(plain(str(profile)), plain_result(opened.summary()), plain_result(found)))
     if found is not None and not found.passed:
         raise membench.ProfileError(
             f"{profile}: {numbered(len(found.damaged), 'file')} not as written",

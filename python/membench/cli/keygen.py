@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from membench.cli import output
+from membench.report.plain import plain
 
 
 def command(
@@ -27,5 +28,5 @@ def command(
     import membench
 
     membench.keygen(path)
-    output.say(f"next   {output.program()} record ebpf:any NAME.mb --key-file {path}")
+    output.say(f"next   {output.program()} record ebpf:any NAME.mb --key-file {plain(str(path))}")
     return 0

@@ -7,23 +7,28 @@ a capture, and never changes an exit code.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from membench.errors import MembenchError
+from membench.report.plain import plain, plain_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDTH = 100
+# Characters of an error's message that are shown.
+LONGEST_MESSAGE = 4_000
 
 
 class Format(StrEnum):
@@ -115,13 +120,29 @@ def guarded(command: Callable[[], int]) -> int:
 FormatOption = Annotated[Format, typer.Option("--format", help="Text for people or JSON.")]
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Open a console that prints captured text verbatim; 100 columns wide without a terminal."""
-    from rich.console import Console
+@cache
+def _console_type() -> type[Console]:
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
 
+    class PlainConsole(Console):
+        """A console whose text, whoever wrote it, holds nothing that steers the terminal."""
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                text, style, control = segment
+                yield segment if control else Segment(plain(text, keep="\n"), style)
+
+    return PlainConsole
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Open a console that prints captured text plainly; 100 columns wide without a terminal."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+    return _console_type()(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(renderable: RenderableType) -> None:
@@ -139,15 +160,30 @@ def show_json(result: object) -> None:
     data: Any = result
     if is_dataclass(result) and not isinstance(result, type):
         data = asdict(result)
-    print(json.dumps(data, indent=2, ensure_ascii=False), flush=True)
+    print(plain_json(json.dumps(data, indent=2, ensure_ascii=False)), flush=True)
 
 
 def show_error(message: str, hint: str | None = None) -> None:
     """Print `error: …` and, if there is one, the remedy."""
-    text = f"error: {message}\n"
+    text = f"error: {_indented(message, 7)}\n"
     if hint:
-        text += "\nhint: " + hint.replace("\n", "\n      ") + "\n"
+        text += f"\nhint: {_indented(hint, 6)}\n"
     sys.stderr.write(text)
+
+
+def _indented(text: str, width: int) -> str:
+    """Return text, cut if it is very long, whose further lines cannot pass for lines of ours."""
+    if len(text) > LONGEST_MESSAGE:
+        text = f"{text[:LONGEST_MESSAGE]}… ({len(text) - LONGEST_MESSAGE:,} characters more)"
+    return plain(text, keep="\n").replace("\n", "\n" + " " * width)
+
+
+class PlainFormatter(logging.Formatter):
+    """Formats log lines, which may quote what strangers wrote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return _indented(super().format(record), 2)
 
 
 def show_version(wanted: bool) -> None:

@@ -45,6 +45,7 @@ from membench.cli.selection import (
 )
 from membench.cli.units import parse_duration, parse_percent, parse_size
 from membench.errors import UsageError
+from membench.report.plain import plain, plain_result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -131,7 +132,9 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 
     _import_what_is_needed_later()
     sources, profile = _split(names)
-    logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(output.PlainFormatter(logging.BASIC_FORMAT))
+    logging.basicConfig(level=logging.WARNING - 10 * min(verbose, 2), handlers=[handler])
     with _stop_on_signals() as obey:
         capture = membench.record(
             sources,
@@ -162,7 +165,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         obey(capture)
         notice = capture.status().notice
         if notice is not None:
-            output.console(stderr=True).print(Text(notice), soft_wrap=True)
+            output.console(stderr=True).print(Text(plain(notice)), soft_wrap=True)
         _follow(capture, responses, asks=not no_stats)
     recording = capture.result
     _show(recording, format)
@@ -198,7 +201,7 @@ def _follow(capture: Capture, responses: str, *, asks: bool) -> None:
             answered = all(one.version for one in status.servers)
             waits = asks and not answered and status.elapsed_s < _ANSWER_S
             if servers != announced and not waits:
-                console.print(report.render_start(status, responses))
+                console.print(report.render_start(plain_result(status), responses))
                 announced = servers
             update(status)
 
@@ -246,7 +249,10 @@ def _status_line() -> Iterator[tuple[Console, Callable[[Status], None]]]:
         yield console, lambda _status: None
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield console, lambda status: live.update(report.render_status(status), refresh=True)
+        yield (
+            console,
+            lambda status: live.update(report.render_status(plain_result(status)), refresh=True),
+        )
 
 
 def _show(recording: Recording, format: Format) -> None:  # noqa: A002
@@ -255,9 +261,9 @@ def _show(recording: Recording, format: Format) -> None:  # noqa: A002
     if format is Format.JSON:
         output.show_json(recording)
         return
-    output.show(report.render_recording(recording))
+    output.show(report.render_recording(plain_result(recording)))
     if recording.profile is not None and recording.events:
-        output.say(f"\nnext   {output.program()} analyze {recording.profile}")
+        output.say(f"\nnext   {output.program()} analyze {plain(recording.profile)}")
 
 
 def _exit_code(recording: Recording, allowed_percent: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from membench.cli import output
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
+from membench.report.plain import plain, plain_result
 
 
 def command(
@@ -25,5 +26,5 @@ def command(
     if format is Format.JSON:
         output.show_json(summary)
     else:
-        output.show(render_summary(str(profile), summary))
+        output.show(render_summary(plain(str(profile)), plain_result(summary)))
     return 0

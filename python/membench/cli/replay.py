@@ -12,6 +12,7 @@ from membench.cli import output
 from membench.cli.exits import CHECK_FAILED, SHORT
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
+from membench.report.plain import plain_result
 
 if TYPE_CHECKING:
     from membench._replay import Progress, ReplayResult
@@ -119,4 +120,4 @@ def _show(result: ReplayResult, format: Format) -> None:  # noqa: A002
     if format is Format.JSON:
         output.show_json(result)
     else:
-        output.show(render_replay(result))
+        output.show(render_replay(plain_result(result)))

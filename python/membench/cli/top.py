@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from membench._options import Responses, Selection
+from membench._options import Guards, Responses, Selection
 from membench.cli import output
+from membench.cli.bounds import (
+    MAX_CPU,
+    MAX_MEMORY,
+    NICE,
+    MaxCpuOption,
+    MaxMemoryOption,
+    NiceOption,
+)
+from membench.cli.exits import SHORT
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import KeyFileOption
 from membench.cli.selection import (
@@ -26,6 +35,7 @@ from membench.cli.selection import (
 )
 from membench.cli.units import parse_duration, parse_size
 from membench.errors import UsageError
+from membench.report.plain import plain_result
 
 if TYPE_CHECKING:
     from membench._top import Snapshot, Top
@@ -70,6 +80,9 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
     ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
     key_file: KeyFileOption = None,
+    nice: NiceOption = NICE,
+    max_cpu: MaxCpuOption = MAX_CPU,  # type: ignore[assignment]  # parsed, as above
+    max_memory: MaxMemoryOption = MAX_MEMORY,  # type: ignore[assignment]  # parsed, as above
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
     """Watch hot keys, commands and clients; nothing is written.
@@ -102,6 +115,13 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         key_file=key_file,
         show_keys=show_keys,
         drop_privileges=True,
+        guards=Guards(
+            nice=nice or None,
+            max_cpu=max_cpu or None,
+            max_memory=max_memory or None,
+            max_written=None,
+            min_free=None,
+        ),
     )
     name = watched.name if show_keys else None
     try:
@@ -114,6 +134,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 _show_all(watched)
     except KeyboardInterrupt:
         return 0
+    ended = watched.status().ended
+    if ended is not None and ended.is_early:
+        output.show_error(f"it ended early: {ended.reason}")
+        return SHORT
     return 0
 
 
@@ -141,7 +165,7 @@ def _show_once(
     if format is Format.JSON:
         output.show_json(snapshot)
     else:
-        output.show(render_top(snapshot, name=name))
+        output.show(render_top(plain_result(snapshot), name=name))
 
 
 def _show_all(watched: Top) -> None:
@@ -149,7 +173,7 @@ def _show_all(watched: Top) -> None:
     from membench.report.top import render_top
 
     for snapshot in watched:
-        output.show(render_top(snapshot))
+        output.show(render_top(plain_result(snapshot)))
 
 
 def _show_live(watched: Top, interval: float, name: Callable[[int], bytes | None] | None) -> None:
@@ -165,7 +189,7 @@ def _show_live(watched: Top, interval: float, name: Callable[[int], bytes | None
 
         def show(latest: Snapshot, by: Order) -> None:
             screen = render_top(
-                latest, height=console.size.height, order=by, name=name, keyboard=True
+                plain_result(latest), height=console.size.height, order=by, name=name, keyboard=True
             )
             live.update(screen, refresh=True)
 

@@ -35,6 +35,10 @@ _CAUSES = {
     "unsynced": ("not memcached's protocols, or skipped after a loss", "see docs/capture.md"),
     "unpaired": ("requests whose response was not seen", "see docs/capture.md"),
     "unmatched": ("responses without a request", "see docs/capture.md"),
+    "options_cut": (
+        "requests kept with some of their flags: too many different combinations",
+        "see docs/capture.md",
+    ),
     "packets_dropped": ("packets that the capture itself dropped", "a larger buffer, `tcpdump -B`"),
     "fragments": ("packets that the network cut up", "a smaller MTU at the sender"),
     "packets_unreadable": ("packets cut short or not understood", "`tcpdump -s 0`"),

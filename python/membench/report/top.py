@@ -11,6 +11,7 @@ from rich.text import Text
 
 from membench._top import BusyClient, CommandCounts, HotKey, Snapshot
 from membench.report.numbers import clock, count, duration, percent, rate, size
+from membench.report.plain import plain
 
 # Lines that are not keys: title, warning, blank lines, headings, clients, footer.
 _OTHER_LINES = 9
@@ -75,10 +76,7 @@ def sort_keys(keys: Iterable[HotKey], order: Order) -> list[HotKey]:
 
 def spell(key: bytes) -> str:
     """Write a key so that nothing in it can steer a terminal."""
-    text = key.decode("utf-8", "backslashreplace")
-    return "".join(
-        character if character.isprintable() else f"\\x{ord(character):02x}" for character in text
-    )
+    return plain(key.decode("utf-8", "backslashreplace"))
 
 
 def _title(snapshot: Snapshot) -> Text:
@@ -108,8 +106,8 @@ def _commands_table(
             name,
             _per_second(snapshot, counts.events),
             percent(hits) if hits is not None else _NOTHING,
-            f"{size(counts.bytes_in / snapshot.interval_s)}/s",
-            f"{size(counts.bytes_out / snapshot.interval_s)}/s",
+            _bytes_per_second(snapshot, counts.bytes_in),
+            _bytes_per_second(snapshot, counts.bytes_out),
             _time(counts.server_time_p50_ns),
             _time(counts.server_time_p99_ns),
         )
@@ -131,7 +129,7 @@ def _keys_table(
             percent(key.count / snapshot.events),
             percent(key.hits / known) if known else _NOTHING,
             size(key.value_size) if key.value_size is not None else _NOTHING,
-            f"{size(key.bytes / snapshot.interval_s)}/s",
+            _bytes_per_second(snapshot, key.bytes),
         )
     return table
 
@@ -171,6 +169,11 @@ def _footer(snapshot: Snapshot, order: Order) -> Text:
 
 def _per_second(snapshot: Snapshot, amount: int) -> str:
     return rate(amount / snapshot.interval_s) if snapshot.interval_s else rate(0)
+
+
+def _bytes_per_second(snapshot: Snapshot, amount: int) -> str:
+    # Of a file with events of one moment only, the interval is empty.
+    return f"{size(amount / snapshot.interval_s if snapshot.interval_s else 0)}/s"
 
 
 def _time(nanoseconds: int | None) -> str:

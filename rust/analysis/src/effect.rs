@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn effects_follow_command_mode_and_outcome() {
         let mut options = OptionsTable::default();
-        let append = options.intern("s v MA");
+        let append = options.intern("s v MA").unwrap();
         let effects = Effects::new(&options);
         let cases = [
             (

@@ -1,7 +1,9 @@
-//! The only `unsafe` code of this crate: system calls that give up privileges, and libpcap.
+//! The only `unsafe` code of this crate: system calls that give up privileges or lock memory, and libpcap.
 #![expect(unsafe_code, reason = "system calls, a C library")]
 
 use std::io;
+
+use membench_decode::privacy::Secret;
 
 #[cfg(feature = "pcap")]
 pub(crate) mod pcap;
@@ -64,6 +66,37 @@ fn no_core_files() -> Result<(), (&'static str, io::Error)> {
         "core files",
         unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) }.into(),
     )
+}
+
+/// Keeps a secret's page out of swap and of dumps, as far as the limit on locked memory allows, until it is dropped.
+pub(crate) struct Locked {
+    /// Address of the page.
+    page: usize,
+}
+
+impl Locked {
+    /// Locks the page. The secret must stay where it is.
+    pub(crate) fn new(secret: &Secret) -> Self {
+        let page = std::ptr::from_ref(secret);
+        let locked = Self { page: page.addr() };
+        locked.advise(libc::mlock, libc::MADV_DONTDUMP);
+        locked
+    }
+
+    fn advise(&self, lock: unsafe extern "C" fn(*const libc::c_void, usize) -> i32, advice: i32) {
+        let page = std::ptr::with_exposed_provenance_mut::<libc::c_void>(self.page);
+        // SAFETY: neither call reads or writes the page, and both refuse addresses that are not mapped.
+        unsafe {
+            lock(page, size_of::<Secret>());
+            libc::madvise(page, size_of::<Secret>(), advice);
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        self.advise(libc::munlock, libc::MADV_DODUMP);
+    }
 }
 
 fn checked(step: &'static str, result: i64) -> Result<(), (&'static str, io::Error)> {

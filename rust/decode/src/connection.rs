@@ -23,7 +23,6 @@ pub(super) enum Barriers {
 
 /// Decodes the segments of one connection.
 pub(super) struct Connection {
-    ordinal: u32,
     server: u32,
     requests: RequestStream,
     responses: ResponseStream,
@@ -51,7 +50,6 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(ordinal: u32, mid_stream: bool, barriers: Barriers) -> Self {
         Self {
-            ordinal,
             server: 0,
             requests: RequestStream::new(ordinal, mid_stream),
             responses: ResponseStream::new(mid_stream),
@@ -98,10 +96,6 @@ impl Connection {
         self.close(context)
     }
 
-    pub(super) fn ordinal(&self) -> u32 {
-        self.ordinal
-    }
-
     /// Offset after the last byte pushed in this direction.
     pub(super) fn end(&self, direction: Direction) -> u64 {
         match direction {
@@ -112,6 +106,7 @@ impl Connection {
 
     pub(super) fn assign(&mut self, server: u32) {
         self.server = server;
+        self.requests.assign(server);
         self.responses.assign(server);
     }
 
@@ -390,9 +385,9 @@ impl Connection {
     }
 
     /// Counts the bytes from the last one pushed up to `end` as seen by the source and lost.
-    pub(super) fn lose_tail(&mut self, context: &Context, direction: Direction, end: u64) {
+    pub(super) fn lose_tail(&mut self, context: &Context, direction: Direction, end: u64) -> u64 {
         if direction == Direction::Response && context.responses == Responses::None {
-            return;
+            return 0;
         }
         let (known, flow) = match direction {
             Direction::Request => (&mut self.request_end, &mut self.totals.request),
@@ -402,6 +397,7 @@ impl Connection {
         flow.seen += lost;
         flow.not_decoded += lost;
         *known += lost;
+        lost
     }
 
     /// Settles open requests after the server has read the connection's end. Inside a value it has not sent the answers

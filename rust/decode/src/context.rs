@@ -11,10 +11,18 @@ use crate::privacy::KeyHasher;
 use membench_event::{Event, Options, OptionsTable, Protocol, digits};
 
 use super::Responses;
-use super::cas::CasOrdinals;
+use super::cas;
+use crate::numbering::Numbering;
 
 /// Longest relative expiry time, s: memcached takes larger ones as UNIX times (its `REALTIME_MAXDELTA`).
 const LONGEST_RELATIVE_TTL: i64 = 60 * 60 * 24 * 30;
+
+/// Different options strings that are stored as sent. Beyond them only [`ESSENTIAL`] flags are kept, so that a client which
+/// permutes its flags cannot make the table grow for ever.
+const MOST_AS_SENT: usize = 4_096;
+/// Letters of the flags that decide what memcached does, whether it answers, and whether it returns the value. `M` and its
+/// mode, and `A`, go with them: 9,216 combinations in all.
+const ESSENTIAL: &str = "AbCDIMNqTv";
 
 /// State shared by all connections of a [`super::Decoder`].
 pub(super) struct Context {
@@ -22,7 +30,9 @@ pub(super) struct Context {
     pub(super) options: OptionsTable,
     /// Options of a classic request with `noreply`.
     pub(super) noreply: Options,
-    pub(super) cas: CasOrdinals,
+    /// Requests whose options are not stored as sent, because the table was full.
+    pub(super) options_cut: u64,
+    pub(super) cas: Numbering<u64>,
     pub(super) responses: Responses,
     /// True if segments come from clients' sockets: a client may send before earlier requests are answered.
     pub(super) client_side: bool,
@@ -34,7 +44,7 @@ pub(super) struct Context {
     pub(super) events: Vec<Event>,
     /// Dialect of each server whose version is known.
     dialects: BTreeMap<u32, Dialect>,
-    /// Connections whose client had a server set its counters to 0.
+    /// Servers that a client had set their counters to 0.
     pub(super) resets: BTreeSet<u32>,
     /// Bytes of responses that each server does not count as written.
     pub(super) uncounted: BTreeMap<u32, u64>,
@@ -45,12 +55,13 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(hasher: KeyHasher, responses: Responses, utc_offset: i128) -> Self {
         let mut options = OptionsTable::default();
-        let noreply = options.intern("noreply");
+        let noreply = options.intern("noreply").unwrap_or_default();
         Self {
             hasher,
             options,
             noreply,
-            cas: CasOrdinals::default(),
+            options_cut: 0,
+            cas: cas::ordinals(),
             responses,
             client_side: false,
             is_detaching: false,
@@ -148,6 +159,22 @@ impl Context {
             self.text.push_str(space);
             self.text.push('A');
         }
-        self.options.intern(&self.text)
+        self.intern_text()
+    }
+
+    /// Interns the options in `text`; only the essential ones if they are new and the table is full.
+    fn intern_text(&mut self) -> Options {
+        if let Some(known) = self.options.get(&self.text) {
+            return known;
+        }
+        if self.options.names().len() >= MOST_AS_SENT {
+            let mut kept: Vec<&str> = self.text.split(' ').collect();
+            kept.retain(|word| word.starts_with(|letter| ESSENTIAL.contains(letter)));
+            kept.sort_unstable();
+            let kept = kept.join(" ");
+            self.options_cut += u64::from(kept != self.text);
+            self.text = kept;
+        }
+        self.options.intern(&self.text).unwrap_or_default()
     }
 }

@@ -9,10 +9,12 @@
 
 mod cas;
 mod connection;
+mod connections;
 mod context;
 mod datagrams;
 pub mod log;
 mod matching;
+mod numbering;
 mod open_requests;
 pub mod packet;
 mod pairing;
@@ -28,13 +30,16 @@ mod unread;
 
 use std::collections::BTreeMap;
 
-use membench_event::{Direction, Event, OptionsTable, Segment, Totals};
+use membench_event::{Direction, Event, NumberMap, OptionsTable, Segment, Totals};
 
 use crate::privacy::KeyHasher;
 
 use connection::{Barriers, Connection};
 use context::Context;
 use datagrams::Datagrams;
+
+pub use connections::Connections;
+pub use numbering::Numbering;
 
 /// Part of the responses that a source delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +109,7 @@ impl Responses {
 pub struct Decoder {
     context: Context,
     /// Open connections, by ordinal.
-    connections: Vec<Option<Box<Connection>>>,
+    connections: NumberMap<u32, Box<Connection>>,
     /// Open peers of UDP servers, by ordinal.
     datagrams: BTreeMap<u32, Datagrams>,
 }
@@ -116,7 +121,7 @@ impl Decoder {
     pub fn new(hasher: KeyHasher, responses: Responses, utc_offset: i128) -> Self {
         Self {
             context: Context::new(hasher, responses, utc_offset),
-            connections: Vec::new(),
+            connections: NumberMap::default(),
             datagrams: BTreeMap::new(),
         }
     }
@@ -141,11 +146,8 @@ impl Decoder {
     }
 
     fn open_with(&mut self, connection: u32, mid_stream: bool, barriers: Barriers) {
-        let index = connection as usize;
-        if self.connections.len() <= index {
-            self.connections.resize_with(index + 1, || None);
-        }
-        self.connections[index] = Some(Box::new(Connection::new(connection, mid_stream, barriers)));
+        let opened = Connection::new(connection, mid_stream, barriers);
+        self.connections.insert(connection, Box::new(opened));
     }
 
     /// Makes the next request segment a barrier, on a connection opened without reads.
@@ -175,19 +177,17 @@ impl Decoder {
 
     /// Gives up responses of the connection until its next barrier.
     pub fn give_up_responses(&mut self, connection: u32) {
-        if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
+        if let Some(open) = self.connections.get_mut(&connection) {
             open.give_up_responses(&mut self.context);
         }
     }
 
     fn get_mut(&mut self, connection: u32) -> Option<&mut Connection> {
-        self.connections
-            .get_mut(connection as usize)?
-            .as_deref_mut()
+        self.connections.get_mut(&connection).map(AsMut::as_mut)
     }
 
     fn get(&self, connection: u32) -> Option<&Connection> {
-        self.connections.get(connection as usize)?.as_deref()
+        self.connections.get(&connection).map(AsRef::as_ref)
     }
 
     /// Opens a connection of datagrams: all those between one peer and a server.
@@ -246,7 +246,7 @@ impl Decoder {
     /// `missed`: no call was seen for the bytes of the gap; else the source saw and lost them. Segments of connections
     /// that are not open are ignored, since a source opens a connection before its first bytes.
     pub fn push(&mut self, segment: &Segment<'_>, missed: bool) -> u64 {
-        let Some(Some(connection)) = self.connections.get_mut(segment.connection as usize) else {
+        let Some(connection) = self.connections.get_mut(&segment.connection) else {
             return 0;
         };
         match segment.direction {
@@ -267,11 +267,12 @@ impl Decoder {
         self.context.is_detaching = true;
     }
 
-    /// Counts the bytes from the last one pushed up to `end` as lost: the source saw the direction up to there.
-    pub fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
-        if let Some(Some(connection)) = self.connections.get_mut(connection as usize) {
-            connection.lose_tail(&self.context, direction, end);
-        }
+    /// Counts the bytes from the last one pushed up to `end` as lost: the source saw the direction up to there. Returns
+    /// their number.
+    pub fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) -> u64 {
+        self.connections
+            .get_mut(&connection)
+            .map_or(0, |open| open.lose_tail(&self.context, direction, end))
     }
 
     /// Closes a connection and returns its totals; incomplete messages count as boundary. Returns `None` if the
@@ -280,14 +281,14 @@ impl Decoder {
         if let Some(ended) = self.datagrams.remove(&connection) {
             return Some(ended.close(&mut self.context));
         }
-        let ended = self.connections.get_mut(connection as usize)?.take()?;
+        let ended = self.connections.remove(&connection)?;
         Some(ended.close(&mut self.context))
     }
 
     /// Closes a connection as [`close`](Self::close) does, after the server has read to its end. It has sent every answer
     /// by then, so quiet requests still open have none.
     pub fn close_read_to_end(&mut self, connection: u32) -> Option<Totals> {
-        if let Some(Some(open)) = self.connections.get_mut(connection as usize) {
+        if let Some(open) = self.connections.get_mut(&connection) {
             open.settle_rest(&mut self.context);
         }
         self.close(connection)
@@ -301,14 +302,12 @@ impl Decoder {
         self.get(connection).map(Connection::totals)
     }
 
-    /// Ordinals of all open connections.
+    /// Ordinals of all open connections, those of datagrams last.
     pub fn open_connections(&self) -> Vec<u32> {
-        self.connections
-            .iter()
-            .flatten()
-            .map(|open| open.ordinal())
-            .chain(self.datagrams.keys().copied())
-            .collect()
+        let mut open: Vec<u32> = self.connections.keys().copied().collect();
+        open.sort_unstable();
+        open.extend(self.datagrams.keys());
+        open
     }
 
     /// Events decoded since the last call to [`clear_events`](Self::clear_events).
@@ -323,7 +322,7 @@ impl Decoder {
         self.context.events.clear();
     }
 
-    /// Connections whose client had its server set its own counters to 0 (`stats reset`).
+    /// Servers that a client had set their own counters to 0 (`stats reset`).
     pub fn resets(&self) -> impl Iterator<Item = u32> {
         self.context.resets.iter().copied()
     }
@@ -333,6 +332,11 @@ impl Decoder {
     /// [`Responses::Bytes`] only.
     pub fn uncounted(&self, server: u32) -> u64 {
         self.context.uncounted.get(&server).copied().unwrap_or(0)
+    }
+
+    /// Number of requests whose options are kept in part only, because clients sent more different ones than are stored.
+    pub fn options_cut(&self) -> u64 {
+        self.context.options_cut
     }
 
     /// Options strings that events refer to.

@@ -3,21 +3,23 @@
 mod error;
 mod names;
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::geteuid;
 use siphasher::sip::SipHasher24;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, Zeroizing};
 
 pub use error::KeyError;
 pub use names::Names;
 
 /// The text whose id is the fingerprint. It contains spaces and a line end, so no text key is equal to it.
 const FINGERPRINT: &[u8] = b"membench key fingerprint\r\n";
+/// `O_NONBLOCK` of Linux on x86-64 and AArch64.
+const O_NONBLOCK: i32 = 0o4000;
 /// Bytes read from a key file: 32 digits and a line end, with room to notice that there is more.
 const LONGEST: u64 = 64;
 
@@ -34,22 +36,53 @@ const LONGEST: u64 = 64;
 /// assert_ne!(one.fingerprint(), other.fingerprint());
 /// # Ok::<(), membench_decode::privacy::KeyError>(())
 /// ```
-#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct KeyHasher {
-    key: [u8; 16],
-    #[zeroize(skip)]
+    secret: Box<Secret>,
     names: Option<Names>,
+}
+
+/// A page of memory that holds a secret and nothing else, so that it can be locked and left out of dumps as a whole. It is
+/// never moved, since that would leave a copy, and is wiped when dropped.
+#[repr(C, align(4096))]
+pub struct Secret {
+    key: [u8; 16],
+    rest: [u8; 4080],
+}
+
+impl Secret {
+    fn empty() -> Box<Self> {
+        Box::new(Self {
+            key: [0; 16],
+            rest: [0; 4080],
+        })
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.key.zeroize();
+        self.rest.zeroize();
+    }
+}
+
+/// Overwrites the next `BYTES` of the stack, where functions that the caller has called before left copies: hashing spills
+/// the secret there.
+#[inline(never)]
+pub fn wipe_stack<const BYTES: usize>() {
+    let mut room = [0_u8; BYTES];
+    room.zeroize();
+    std::hint::black_box(&mut room);
 }
 
 impl KeyHasher {
     /// Creates a hasher with a secret of its own: the ids of two such captures have nothing in common.
     pub fn random() -> Result<Self, KeyError> {
-        let mut hasher = Self {
-            key: [0; 16],
+        let mut secret = Secret::empty();
+        getrandom::fill(&mut secret.key).map_err(KeyError::Random)?;
+        Ok(Self {
+            secret,
             names: None,
-        };
-        getrandom::fill(&mut hasher.key).map_err(KeyError::Random)?;
-        Ok(hasher)
+        })
     }
 
     /// Creates a hasher with the secret in a file that only its owner can read: 16 bytes, or 32 hexadecimal digits. The
@@ -67,11 +100,16 @@ impl KeyHasher {
     #[must_use]
     #[inline]
     pub fn id(&self, key: &[u8]) -> u64 {
-        let id = SipHasher24::new_with_key(&self.key).hash(key);
+        let id = SipHasher24::new_with_key(&self.secret.key).hash(key);
         if let Some(names) = &self.names {
             names.note(id, key);
         }
         id
+    }
+
+    /// The memory that holds the secret, to be locked and left out of dumps.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// Makes the hasher note the keys that it hashes in `names`, if given.
@@ -87,7 +125,7 @@ impl KeyHasher {
     pub fn fingerprint(&self) -> String {
         format!(
             "{:016x}",
-            SipHasher24::new_with_key(&self.key).hash(FINGERPRINT)
+            SipHasher24::new_with_key(&self.secret.key).hash(FINGERPRINT)
         )
     }
 }
@@ -132,21 +170,25 @@ fn read_private(path: &Path, user: Option<u32>) -> Result<Zeroizing<Vec<u8>>, Ke
 }
 
 fn parse(content: &[u8]) -> Option<KeyHasher> {
-    if let Ok(key) = content.try_into() {
-        return Some(KeyHasher { key, names: None });
+    let mut secret = Secret::empty();
+    if content.len() == secret.key.len() {
+        secret.key.copy_from_slice(content);
+        return Some(KeyHasher {
+            secret,
+            names: None,
+        });
     }
     let digits = content.trim_ascii_end();
     if digits.len() != 32 {
         return None;
     }
-    let mut hasher = KeyHasher {
-        key: [0; 16],
-        names: None,
-    };
-    for (byte, pair) in hasher.key.iter_mut().zip(digits.chunks_exact(2)) {
+    for (byte, pair) in secret.key.iter_mut().zip(digits.chunks_exact(2)) {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
-    Some(hasher)
+    Some(KeyHasher {
+        secret,
+        names: None,
+    })
 }
 
 fn digit(character: u8) -> Option<u8> {

@@ -72,6 +72,7 @@ struct Unfinished {
 #[derive(Debug)]
 pub(super) struct RequestStream {
     connection: u32,
+    server: u32,
     framing: Framing,
     encoding: Encoding,
     /// Start of an incomplete line or message.
@@ -92,6 +93,7 @@ impl RequestStream {
         };
         Self {
             connection,
+            server: 0,
             framing,
             encoding: Encoding::Unknown,
             line: Vec::new(),
@@ -99,6 +101,11 @@ impl RequestStream {
             next_request: 0,
             at_start: mid_stream,
         }
+    }
+
+    /// Assigns the connection to a server.
+    pub(super) fn assign(&mut self, server: u32) {
+        self.server = server;
     }
 
     /// Numbers the next request `request`.
@@ -424,7 +431,7 @@ impl RequestStream {
         let block = request.block_size();
         self.place(&mut event, &started, ordinal, line as u64 + block);
         if request.resets {
-            turn.context.resets.insert(self.connection);
+            turn.context.resets.insert(self.server);
         }
         let mut open = Open::new(turn.context, request, turn.at.time);
         if turn.at.dialect.is_none() {

@@ -2,6 +2,8 @@
 
 pub use membench_protocol::Command;
 
+use crate::Options;
+
 /// The protocol of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -79,54 +81,6 @@ names!(Outcome {
     ServerError = "server_error",
     Suppressed = "suppressed",
 });
-
-/// Index of an options string in an [`OptionsTable`]; 0 is the empty string.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Options(pub u16);
-
-/// The distinct options strings of a capture (`noreply`, `s v q MA`, …): canonical flag letters, never user content.
-#[derive(Clone, Debug)]
-pub struct OptionsTable {
-    names: Vec<Box<str>>,
-}
-
-impl Default for OptionsTable {
-    fn default() -> Self {
-        Self {
-            names: vec!["".into()],
-        }
-    }
-}
-
-impl OptionsTable {
-    /// Returns the index of `name`, which is added if new. Once the table is full (65,536 distinct strings), a new
-    /// string maps to the empty one.
-    #[inline]
-    pub fn intern(&mut self, name: &str) -> Options {
-        if let Some(found) = self.names.iter().position(|known| **known == *name) {
-            return Options(u16::try_from(found).unwrap_or(0));
-        }
-        let Ok(index) = u16::try_from(self.names.len()) else {
-            return Options(0);
-        };
-        self.names.push(name.into());
-        Options(index)
-    }
-
-    /// Returns the string at an index; empty if unknown.
-    #[inline]
-    pub fn name(&self, options: Options) -> &str {
-        self.names
-            .get(usize::from(options.0))
-            .map_or("", |name| name)
-    }
-
-    /// Every string, in order of its index.
-    #[inline]
-    pub fn names(&self) -> &[Box<str>] {
-        &self.names
-    }
-}
 
 /// One operation on one key. A multi-get of N keys is N events with the same `request`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

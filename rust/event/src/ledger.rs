@@ -216,6 +216,8 @@ ledger! {
     unpaired,
     /// Responses without a request.
     unmatched,
+    /// Requests whose flags are kept in part only, because clients sent more different combinations than are stored.
+    options_cut,
     /// Packets dropped before they reached the recorder.
     packets_dropped,
     /// IP fragments of followed ports, which are not reassembled.

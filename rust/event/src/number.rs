@@ -1,4 +1,7 @@
-//! Counts → ratios; numbers → their sizes.
+//! Counts → ratios; numbers → their sizes; maps whose keys are numbers.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Divides two counts as floating-point numbers. The result is NaN or infinite if `total` is 0.
 #[expect(
@@ -18,6 +21,35 @@ pub const fn digits(number: u64) -> u8 {
         rest /= 10;
     }
     digits
+}
+
+/// A map from ordinals or cookies.
+pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+
+/// A fast hasher that spreads numbers. It need not resist attacks: membench counts ordinals itself, and the kernel chooses
+/// cookies, by counting or from addresses.
+#[derive(Debug, Default)]
+pub struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]

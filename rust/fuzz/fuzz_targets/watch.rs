@@ -19,7 +19,7 @@ fn read(parts: &[&[u8]]) -> Seen {
     let mut events: Vec<Event> = log.events().to_vec();
     events.sort_by_key(|event| (event.connection, event.request));
     let sizes = events.iter().map(|event| event.key_size).collect();
-    (sizes, log.counts(), log.connections().to_vec())
+    (sizes, log.counts(), log.connections().rows())
 }
 
 fuzz_target!(|input: (u16, &[u8])| {

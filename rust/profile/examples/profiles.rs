@@ -67,7 +67,7 @@ fn connection(ordinal: u32) -> ConnectionRow {
 
 fn written(path: &Path) -> membench_profile::Result<Writer> {
     let mut options = OptionsTable::default();
-    let noreply = options.intern("noreply");
+    let noreply = options.intern("noreply").unwrap_or_default();
     let events: Vec<Event> = (0..40).map(|number| event(number, noreply)).collect();
     let mut writer = Writer::create(path, header(), true)?;
     writer.append(&events, &options)?;

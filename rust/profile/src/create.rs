@@ -12,7 +12,7 @@ use super::folder::Folder;
 use super::owner::Owner;
 use super::place::Place;
 use super::tail::part_number;
-use super::{manifest, room, tables};
+use super::{connections, manifest, room, tables};
 use crate::{Error, Result};
 
 /// Suffix of a profile that is not filled yet.
@@ -235,6 +235,7 @@ pub(super) fn is_ours(name: &str) -> bool {
     let fixed = [
         manifest::FILE,
         tables::CONNECTIONS,
+        connections::ENDED,
         tables::LOSSES,
         room::FILE,
     ];

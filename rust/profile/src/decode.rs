@@ -90,7 +90,7 @@ impl Columns {
             vivify_ttl: column(batch, "vivify_ttl")?,
             recache_ttl: column(batch, "recache_ttl")?,
             opaque_size: column(batch, "opaque_size")?,
-            options: coded(batch, "options", |name| Some(options.intern(name)))?,
+            options: coded(batch, "options", |name| options.intern(name))?,
             outcome: coded(batch, "outcome", |name| {
                 named(Outcome::ALL, name, Outcome::name)
             })?,

@@ -227,6 +227,17 @@ impl Folder {
         self.publish(&file, &draft, name)
     }
 
+    /// Replaces a file's content as [`Self::replace`] does, without waiting for the disk: after a power failure it may be
+    /// empty.
+    pub(super) fn replace_lazily(&self, name: &str, content: &[u8]) -> Result<()> {
+        let draft = format!("{name}.tmp");
+        let mut file = self.create_file(&draft)?;
+        file.write_all(content)
+            .map_err(|source| self.failed(&draft, source))?;
+        fs::renameat(&self.descriptor, &draft, &self.descriptor, name)
+            .map_err(|errno| self.failed(name, errno))
+    }
+
     /// Makes a written draft durable and renames it to its final name.
     pub(super) fn publish(&self, file: &File, draft: &str, name: &str) -> Result<()> {
         file.sync_all()

@@ -4,6 +4,7 @@
 
 mod checksum;
 mod clocks;
+mod connections;
 mod content;
 mod create;
 mod decode;

@@ -21,21 +21,28 @@ pub(super) struct ReadablePart {
     pub(super) source: Source,
 }
 
-/// Place of a part's bytes.
+/// Place of a part's or a table's bytes.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     /// In a sealed file.
     File(Arc<StoredFile>),
-    /// In memory: an open part, which was sealed there.
+    /// In memory: an open one, which was sealed there.
     Memory(Bytes),
 }
 
-impl ReadablePart {
-    /// Opens the part's bytes, which are then known to be those that were written.
-    pub(super) fn content(&self) -> Result<Content> {
-        match &self.source {
-            Source::File(file) => file.open(),
-            Source::Memory(bytes) => Ok(Content::Memory(bytes.clone())),
+impl Source {
+    /// Opens the bytes, which are then known to be those that were written.
+    pub(super) fn open(&self) -> Result<Content> {
+        match self {
+            Self::File(file) => file.open(),
+            Self::Memory(bytes) => Ok(Content::Memory(bytes.clone())),
         }
+    }
+}
+
+impl ReadablePart {
+    /// Opens the part's bytes, as [`Source::open`] does.
+    pub(super) fn content(&self) -> Result<Content> {
+        self.source.open()
     }
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::connections;
 use super::events::{Batches, Events};
 use super::folder::Folder;
 use super::manifest::{Counts, Manifest, Part, State};
@@ -123,7 +124,8 @@ impl Profile {
         Batches::new(self.parts.clone())
     }
 
-    /// Iterates over the connections. Empty if the recorder was killed before it wrote any.
+    /// Iterates over the connections, in the order in which they ended; those still open come last. Empty if the recorder
+    /// was killed before it wrote any.
     pub fn connections(&self) -> Result<Rows<ConnectionRow>> {
         let anchor = self.manifest.header.anchor;
         Rows::new(&self.connection_table()?, anchor, tables::connection_rows)
@@ -135,10 +137,16 @@ impl Profile {
         Rows::new(&self.loss_table()?, anchor, tables::loss_rows)
     }
 
-    /// Finds the table of connections.
+    /// Finds the table of connections, in the order of [`connections`](Self::connections).
     pub fn connection_table(&self) -> Result<Table> {
         let expected = self.manifest.table(tables::CONNECTIONS).map(Into::into);
         let schema = tables::connection_schema();
+        if self.manifest.state != State::Sealed
+            && let Some(content) = connections::seal_in_memory(&self.folder)?
+        {
+            let name = tables::CONNECTIONS;
+            return Ok(Table::in_memory(&self.folder, name, schema, content));
+        }
         Table::find(&self.folder, tables::CONNECTIONS, schema, expected)
     }
 

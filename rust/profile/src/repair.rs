@@ -14,7 +14,7 @@ use super::reader::part_numbers;
 use super::stored_table::Table;
 use super::tail::{Tail, open_name, sealed_name};
 use super::writer::seal_to_file;
-use super::{room, scan, tables};
+use super::{connections, room, scan, tables};
 use crate::Result;
 
 /// Seals the parts that a killed recorder left open and removes its drafts. In a sealed profile it only removes drafts.
@@ -39,6 +39,7 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Manifest> {
             manifest.parts.extend(seal_to_file(&folder, &tail)?);
         }
     }
+    connections::seal_found(&folder)?;
     find_tables(&folder, &mut manifest)?;
     manifest.schema_version = SCHEMA_VERSION;
     manifest.state = State::Sealed;
@@ -89,6 +90,11 @@ fn find_tables(folder: &Arc<Folder>, manifest: &mut Manifest) -> Result<()> {
             continue;
         };
         let content = content(folder, name, file)?;
+        if content.len() == 0 {
+            // A power failure while it was replaced.
+            folder.remove(name)?;
+            continue;
+        }
         let checksum = content.checksum();
         if name == tables::CONNECTIONS {
             let rows = Table::find(folder, name, tables::connection_schema(), None)?.rows()?;

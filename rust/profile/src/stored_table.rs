@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
@@ -13,6 +14,7 @@ use parquet::errors::ParquetError;
 use super::events::UNREADABLE;
 use super::folder::Folder;
 use super::guarded::guarded;
+use super::part::Source;
 use super::stored::{Expected, StoredFile};
 use crate::{Error, Result};
 
@@ -26,7 +28,7 @@ const ROWS: usize = 1 << 13;
 pub struct Table {
     path: PathBuf,
     schema: SchemaRef,
-    file: Option<Arc<StoredFile>>,
+    source: Option<Source>,
 }
 
 impl Table {
@@ -63,8 +65,17 @@ impl Table {
         Ok(Self {
             path: folder.path().join(name),
             schema,
-            file: file.map(Arc::new),
+            source: file.map(|file| Source::File(Arc::new(file))),
         })
+    }
+
+    /// Takes a table that was sealed in memory, as Parquet.
+    pub(super) fn in_memory(folder: &Folder, name: &str, schema: SchemaRef, content: Bytes) -> Self {
+        Self {
+            path: folder.path().join(name),
+            schema,
+            source: Some(Source::Memory(content)),
+        }
     }
 
     /// Arrow schema of the table.
@@ -83,9 +94,12 @@ impl Table {
         name.to_string_lossy().into_owned()
     }
 
-    /// Its file, if it was written.
+    /// Its file, if it was written and is not in memory.
     pub(super) fn file(&self) -> Option<&StoredFile> {
-        self.file.as_deref()
+        match &self.source {
+            Some(Source::File(file)) => Some(file),
+            Some(Source::Memory(_)) | None => None,
+        }
     }
 
     /// Number of rows.
@@ -109,10 +123,10 @@ impl Table {
     }
 
     fn builder(&self) -> Result<Option<ParquetRecordBatchReaderBuilder<super::content::Content>>> {
-        let Some(file) = &self.file else {
+        let Some(source) = &self.source else {
             return Ok(None);
         };
-        let content = file.open()?;
+        let content = source.open()?;
         let options = ArrowReaderOptions::new().with_schema(self.schema());
         let open = || ParquetRecordBatchReaderBuilder::try_new_with_options(content, options);
         self.read(open).map(Some)

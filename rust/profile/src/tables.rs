@@ -20,7 +20,7 @@ use super::schema::timestamp;
 use crate::{Error, Result};
 use membench_event::{Anchor, CloseSide, ConnectionRow, LossRow, Transport};
 
-/// File name of the table of connections.
+/// File name of the table of connections. Until the profile is sealed it holds those that are open.
 pub(super) const CONNECTIONS: &str = "connections.parquet";
 /// File name of the table of losses.
 pub(super) const LOSSES: &str = "losses.parquet";
@@ -68,10 +68,14 @@ pub(super) fn connection_columns(rows: &[ConnectionRow], anchor: Anchor) -> Vec<
         numbers(rows, |row| row.connection),
         numbers(rows, |row| row.server),
         numbers(rows, |row| row.client),
-        strings(rows, |row| Some(row.transport.name())),
+        coded(rows, &Transport::ALL.map(|(_, name)| name), |row| {
+            Some(row.transport as u8)
+        }),
         times(rows, anchor, |row| row.opened),
         times(rows, anchor, |row| row.closed),
-        strings(rows, |row| row.close_side.map(CloseSide::name)),
+        coded(rows, &CloseSide::ALL.map(|(_, name)| name), |row| {
+            row.close_side.map(|side| side as u8)
+        }),
         Arc::new(
             rows.iter()
                 .map(|row| Some(row.lost_bytes))
@@ -105,6 +109,13 @@ fn numbers<R>(rows: &[R], field: impl Fn(&R) -> u32) -> ArrayRef {
             .map(|row| Some(field(row)))
             .collect::<UInt32Array>(),
     )
+}
+
+/// A column of names, whose dictionary is the same in every batch: codes are indices of `names`.
+fn coded<R>(rows: &[R], names: &[&str], field: impl Fn(&R) -> Option<u8>) -> ArrayRef {
+    let codes: PrimitiveArray<UInt8Type> = rows.iter().map(field).collect();
+    let names = StringArray::from_iter_values(names);
+    Arc::new(DictionaryArray::new(codes, Arc::new(names)))
 }
 
 fn strings<'a, R>(rows: &'a [R], field: impl Fn(&'a R) -> Option<&'a str>) -> ArrayRef {

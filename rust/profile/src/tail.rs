@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
 use arrow_ipc::{CompressionType, MetadataVersion};
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 
 use super::folder::Folder;
 use super::guarded::guarded;
@@ -48,35 +48,65 @@ pub(super) fn part_number(name: &str) -> Option<(u32, bool)> {
 pub(super) struct TailWriter {
     pub(super) number: u32,
     pub(super) events: u64,
+    stream: StreamFile,
+}
+
+impl TailWriter {
+    /// Creates an open part.
+    pub(super) fn create(folder: &Folder, number: u32) -> Result<Self> {
+        Ok(Self {
+            number,
+            events: 0,
+            stream: StreamFile::create(folder, open_name(number), &schema::part_schema())?,
+        })
+    }
+
+    /// Length of the whole batches in the file, bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.stream.length
+    }
+
+    /// Appends a batch as a whole or not at all. After a failure the part must not be written again.
+    pub(super) fn write(&mut self, folder: &Folder, batch: &RecordBatch) -> Result<()> {
+        self.stream.write(folder, batch)?;
+        self.events += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// Returns the batches written so far as a part to seal.
+    pub(super) fn to_tail(&self, folder: &Folder) -> Result<Tail> {
+        self.stream.to_tail(folder, self.number)
+    }
+}
+
+/// A file of record batches, appended one by one.
+pub(super) struct StreamFile {
+    name: String,
     /// Length of the whole batches in the file, bytes.
     pub(super) length: u64,
     file: File,
     stream: StreamWriter<Vec<u8>>,
 }
 
-impl TailWriter {
-    /// Creates an open part.
-    pub(super) fn create(folder: &Folder, number: u32) -> Result<Self> {
-        let name = open_name(number);
-        let stream = arrow_in(folder, &name, stream())?;
+impl StreamFile {
+    /// Creates a file for batches of a schema.
+    pub(super) fn create(folder: &Folder, name: String, schema: &Schema) -> Result<Self> {
+        let stream = arrow_in(folder, &name, stream(schema))?;
         let file = folder.create_file(&name)?;
-        let mut tail = Self {
-            number,
-            events: 0,
+        let mut created = Self {
+            name,
             length: 0,
             file,
             stream,
         };
-        tail.write_out(folder)?;
-        Ok(tail)
+        created.write_out(folder)?;
+        Ok(created)
     }
 
-    /// Appends a batch as a whole or not at all. After a failure the part must not be written again.
+    /// Appends a batch as a whole or not at all. After a failure to encode it, the file must not be written again.
     pub(super) fn write(&mut self, folder: &Folder, batch: &RecordBatch) -> Result<()> {
-        arrow_in(folder, &open_name(self.number), self.stream.write(batch))?;
-        self.write_out(folder)?;
-        self.events += batch.num_rows() as u64;
-        Ok(())
+        arrow_in(folder, &self.name, self.stream.write(batch))?;
+        self.write_out(folder)
     }
 
     fn write_out(&mut self, folder: &Folder) -> Result<()> {
@@ -84,29 +114,29 @@ impl TailWriter {
         if let Err(source) = self.file.write_all_at(&bytes, self.length) {
             // Cut off what was written of the batch; if that fails too, readers stop before it.
             drop(self.file.set_len(self.length));
-            return Err(folder.failed(&open_name(self.number), source));
+            return Err(folder.failed(&self.name, source));
         }
         self.length += bytes.len() as u64;
         Ok(())
     }
 
-    /// Returns the batches written so far as a part to seal.
-    pub(super) fn to_tail(&self, folder: &Folder) -> Result<Tail> {
+    /// Returns the batches written so far, to be read.
+    pub(super) fn to_tail(&self, folder: &Folder, number: u32) -> Result<Tail> {
         let file = self.file.try_clone();
         Ok(Tail {
-            file: file.map_err(|source| folder.failed(&open_name(self.number), source))?,
-            number: self.number,
+            file: file.map_err(|source| folder.failed(&self.name, source))?,
+            number,
             length: self.length,
             excess: 0,
         })
     }
 }
 
-fn stream() -> std::result::Result<StreamWriter<Vec<u8>>, ArrowError> {
+fn stream(schema: &Schema) -> std::result::Result<StreamWriter<Vec<u8>>, ArrowError> {
     let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?
         .try_with_compression(Some(CompressionType::ZSTD))?
         .try_with_compression_level(Some(LEVEL))?;
-    StreamWriter::try_new_with_options(Vec::new(), &schema::part_schema(), options)
+    StreamWriter::try_new_with_options(Vec::new(), schema, options)
 }
 
 fn arrow_in<T>(
@@ -134,8 +164,12 @@ pub(super) struct Tail {
 impl Tail {
     /// Finds the complete messages of an open part.
     pub(super) fn open(folder: &Folder, number: u32, file: File) -> Result<Self> {
-        let name = open_name(number);
-        let failed = |source| folder.failed(&name, source);
+        Self::open_named(folder, &open_name(number), number, file)
+    }
+
+    /// Finds the complete messages of a file with this name.
+    pub(super) fn open_named(folder: &Folder, name: &str, number: u32, file: File) -> Result<Self> {
+        let failed = |source| folder.failed(name, source);
         let size = file.metadata().map_err(failed)?.len();
         let length = whole_length(&file, size).map_err(|trouble| match trouble {
             Trouble::Io(source) => failed(source),
@@ -182,6 +216,23 @@ impl Tail {
             });
             next.unwrap_or_else(|| Some(Err(unreadable())))
         })))
+    }
+
+    /// Reads the batches of a stream of this schema; none if not even the stream's own schema is complete.
+    pub(super) fn rows(
+        &self,
+        schema: SchemaRef,
+    ) -> std::result::Result<impl Iterator<Item = Converted> + use<>, ArrowError> {
+        let mut stream = (self.length > 0).then(|| self.stream(None)).transpose()?;
+        if let Some(stream) = &stream
+            && stream.schema() != schema
+        {
+            return Err(ArrowError::SchemaError("columns of another table".into()));
+        }
+        Ok(std::iter::from_fn(move || {
+            let stream = stream.as_mut()?;
+            guarded(|| stream.next()).unwrap_or_else(|| Some(Err(unreadable())))
+        }))
     }
 
     /// Opens the stream, with only the given ones of its columns.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::clocks::ClockThinning;
+use super::connections;
 use super::create;
 use super::encode::Encoder;
 use super::folder::Folder;
@@ -17,12 +18,15 @@ use super::owner::Owner;
 use super::room::Room;
 use super::seal::seal;
 use super::tables;
-use super::tail::{Tail, TailWriter, open_name, sealed_name};
+use super::tail::{StreamFile, Tail, TailWriter, open_name, sealed_name};
 use crate::{Error, Result};
 use membench_event::Anchor;
 use membench_event::Ledger;
 use membench_event::{ConnectionRow, LossRow};
 use membench_event::{Event, OptionsTable};
+
+/// The open connections are written at most for one part in this many of the time.
+const SAVING_SHARE: u32 = 100;
 
 /// Thresholds at which batches are written and parts sealed.
 #[derive(Clone, Copy)]
@@ -48,7 +52,7 @@ impl Default for Limits {
 /// Facts about a recording that are known when it ends.
 #[derive(Clone, Debug, Default)]
 pub struct End {
-    /// All connections.
+    /// The connections that are still open: those that were not appended.
     pub connections: Vec<ConnectionRow>,
     /// All losses.
     pub losses: Vec<LossRow>,
@@ -100,9 +104,13 @@ pub struct Writer {
     unsealed: Vec<Tail>,
     room: Room,
     clocks: ClockThinning,
-    /// The table of connections as it was written last.
-    connections: Option<TableFile>,
     limits: Limits,
+    /// The connections that have ended.
+    connections: Option<StreamFile>,
+    /// Connections that have ended and could not be written yet.
+    ended: Vec<ConnectionRow>,
+    /// Time before which the open connections are not written again.
+    open_saved_until: Instant,
     failure: Option<Failure>,
     /// Events that could not be written.
     unwritten: u64,
@@ -175,8 +183,10 @@ impl Writer {
             unsealed: Vec::new(),
             room,
             clocks,
-            connections: None,
             limits,
+            connections: None,
+            ended: Vec::new(),
+            open_saved_until: Instant::now(),
             failure: None,
             unwritten: 0,
         })
@@ -221,17 +231,37 @@ impl Writer {
         self.clocks.offer(pair, &mut self.manifest.clocks);
     }
 
-    /// Writes the connections known so far, in case the recorder is killed.
-    pub fn save_connections(&mut self, rows: &[ConnectionRow]) -> Result<()> {
-        self.manifest.connections = rows.len() as u64;
-        let columns = tables::connection_columns(rows, self.manifest.header.anchor);
-        let schema = tables::connection_schema();
-        self.connections = Some(tables::save(
-            &self.folder,
-            tables::CONNECTIONS,
-            &schema,
-            columns,
-        )?);
+    /// Appends connections that have ended: each is given once, and not among the open ones of [`End`].
+    pub fn append_connections(&mut self, ended: Vec<ConnectionRow>) -> Result<()> {
+        self.manifest.connections += ended.len() as u64;
+        self.ended.extend(ended);
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        let file = match &mut self.connections {
+            Some(file) => file,
+            none => none.insert(StreamFile::create(
+                &self.folder,
+                connections::ENDED.into(),
+                &tables::connection_schema(),
+            )?),
+        };
+        let batch = connections::batch(&self.folder, &self.ended, self.manifest.header.anchor)?;
+        file.write(&self.folder, &batch)?;
+        self.ended.clear();
+        Ok(())
+    }
+
+    /// Writes the connections that are open, in case the recorder is killed. Cheap enough for every second: if there are
+    /// so many that it takes long, it is done less often.
+    pub fn save_open_connections(&mut self, open: &[ConnectionRow]) -> Result<()> {
+        let begun = Instant::now();
+        if begun < self.open_saved_until {
+            return Ok(());
+        }
+        let anchor = self.manifest.header.anchor;
+        connections::save_open(&self.folder, open, anchor)?;
+        self.open_saved_until = begun + begun.elapsed() * SAVING_SHARE;
         Ok(())
     }
 
@@ -333,7 +363,9 @@ impl Writer {
     fn open_bytes(&self) -> u64 {
         let sealing = self.sealing.as_ref().map_or(0, |sealing| sealing.length);
         let failed: u64 = self.unsealed.iter().map(|tail| tail.length).sum();
-        self.tail.length + sealing + failed
+        let connections = self.connections.as_ref();
+        let connections = connections.map_or(0, |file| file.length);
+        self.tail.length() + sealing + failed + connections
     }
 
     fn fail(&mut self, error: Error) -> Error {
@@ -349,13 +381,22 @@ impl Writer {
             let part = seal_to_file(&self.folder, tail)?;
             self.manifest.parts.extend(part);
         }
-        self.save_connections(&end.connections)?;
+        let connections = self.seal_connections(&end.connections)?;
         let columns = tables::loss_columns(&end.losses, self.manifest.header.anchor);
         let schema = tables::loss_schema();
         let losses = tables::save(&self.folder, tables::LOSSES, &schema, columns)?;
-        self.manifest.tables = self.connections.take().into_iter().collect();
-        self.manifest.tables.push(losses);
+        self.manifest.tables = vec![connections, losses];
         Ok(())
+    }
+
+    fn seal_connections(&mut self, open: &[ConnectionRow]) -> Result<TableFile> {
+        let written = self.connections.as_ref();
+        let ended = written
+            .map(|file| file.to_tail(&self.folder, 0))
+            .transpose()?;
+        let rest = [&self.ended[..], open].concat();
+        let batch = connections::batch(&self.folder, &rest, self.manifest.header.anchor);
+        connections::seal(&self.folder, ended.as_ref(), [batch])
     }
 
     fn conclude(&mut self, end: End, sealed: bool) {
@@ -363,7 +404,7 @@ impl Writer {
         manifest.ledger = end.ledger;
         manifest.ledger.user_queue_drops += self.unwritten;
         manifest.ledger.complete = sealed.then(|| manifest.ledger.nothing_lost());
-        manifest.connections = end.connections.len() as u64;
+        manifest.connections += end.connections.len() as u64;
         manifest.statistics_end = end.statistics_end;
         manifest.sampled_out = end.sampled_out;
         manifest.stopped_by = Some(end.stopped_by);
@@ -424,7 +465,11 @@ fn write_sealed(folder: &Folder, tail: &Tail, name: &str, draft: &str) -> Result
 }
 
 /// Converts a Parquet error. An I/O error inside it is reported as such.
-fn parquet_failed(folder: &Folder, name: &str, source: parquet::errors::ParquetError) -> Error {
+pub(super) fn parquet_failed(
+    folder: &Folder,
+    name: &str,
+    source: parquet::errors::ParquetError,
+) -> Error {
     use parquet::errors::ParquetError;
 
     match source {

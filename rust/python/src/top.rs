@@ -106,10 +106,17 @@ impl Top {
         self.engine.stop("stop");
         // Nothing was written: the result is of no interest.
         py.detach(|| drop(self.engine.finish()));
+        self.forget_names();
     }
 }
 
 impl Top {
+    fn forget_names(&self) {
+        if let Some(names) = &self.names {
+            names.forget();
+        }
+    }
+
     fn counter(&self) -> std::sync::MutexGuard<'_, Counter> {
         self.counter.lock().unwrap_or_else(PoisonError::into_inner)
     }

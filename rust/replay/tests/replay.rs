@@ -141,9 +141,9 @@ fn a_multi_get_is_one_request_with_an_outcome_for_each_key() {
 fn quiet_and_noreply_requests_are_settled_by_the_next_answer() {
     let server = Memcached::start();
     let mut options = OptionsTable::default();
-    let noreply = options.intern("noreply");
-    let quiet_get = options.intern("v q O");
-    let quiet_set = options.intern("q T F");
+    let noreply = options.intern("noreply").unwrap();
+    let quiet_get = options.intern("v q O").unwrap();
+    let quiet_set = options.intern("q T F").unwrap();
     let get = |request, key, outcome| Event {
         options: quiet_get,
         opaque_size: Some(4),
@@ -178,7 +178,7 @@ fn binary_requests_are_sent_as_recorded_and_quiet_ones_are_settled() {
     use Outcome as O;
     let server = Memcached::start();
     let mut options = OptionsTable::default();
-    let [plain, quiet, key, both] = ["", "q", "k", "q k"].map(|text| options.intern(text));
+    let [plain, quiet, key, both] = ["", "q", "k", "q k"].map(|text| options.intern(text).unwrap());
     let rows = [
         (C::Set, plain, 1, O::Stored),
         (C::Add, quiet, 1, O::NotStored),
@@ -219,8 +219,8 @@ fn binary_requests_are_sent_as_recorded_and_quiet_ones_are_settled() {
 fn an_answer_that_fits_several_quiet_requests_leaves_their_outcomes_open() {
     let server = Memcached::start();
     let mut options = OptionsTable::default();
-    let add = options.intern("q ME");
-    let add_with_key = options.intern("q k ME");
+    let add = options.intern("q ME").unwrap();
+    let add_with_key = options.intern("q k ME").unwrap();
     let quiet = |options, request, key, outcome| Event {
         command: Command::MetaSet,
         options,

@@ -4,11 +4,12 @@ mod intervals;
 mod sketch;
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasherDefault;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use membench_event::{Command, Event, Lookup, Outcome};
+use membench_event::{Command, Event, Generations, Lookup, NumberHasher, Outcome};
 
 use crate::quantiles::LARGEST;
 
@@ -17,6 +18,8 @@ pub use sketch::{Entry, Sketch};
 
 /// Number of clients that the sketch has room for.
 const CLIENTS: usize = 256;
+/// Connections in one generation of those whose client is known.
+const CONNECTIONS: usize = 1 << 18;
 /// Id in the sketch for all connections whose client is unknown.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -25,8 +28,8 @@ const UNKNOWN: u64 = u64::MAX;
 pub struct Top {
     keys: Sketch<Key>,
     clients: Sketch<Client>,
-    /// Client of each connection, by the connection's ordinal.
-    connections: Vec<u32>,
+    /// Client of each connection that is in use, by the connection's ordinal.
+    connections: Generations<u32, u32, BuildHasherDefault<NumberHasher>>,
     commands: BTreeMap<Command, Counts>,
 }
 
@@ -131,19 +134,16 @@ impl Top {
         Self {
             keys: Sketch::new(keys),
             clients: Sketch::new(CLIENTS),
-            connections: Vec::new(),
+            connections: Generations::new(CONNECTIONS),
             commands: BTreeMap::new(),
         }
     }
 
-    /// Assigns a connection to a client. Connections must come in the order of their ordinals, or be known already.
+    /// Assigns a connection to a client. A connection that is unused while 262,144 others are used is forgotten, and its
+    /// client unknown.
     pub fn connect(&mut self, connection: u32, client: u32) {
-        let place = connection as usize;
-        if place == self.connections.len() {
-            self.connections.push(client);
-        } else if let Some(known) = self.connections.get_mut(place) {
-            *known = client;
-        }
+        self.connections.turn_if_full();
+        self.connections.insert(connection, client);
     }
 
     /// Counts events.
@@ -151,10 +151,8 @@ impl Top {
         for event in events {
             self.commands.entry(event.command).or_default().add(event);
             let (bytes_in, bytes_out) = bytes(event);
-            let client = self.connections.get(event.connection as usize);
-            let client = self
-                .clients
-                .count(client.map_or(UNKNOWN, |client| u64::from(*client)));
+            let client = self.connections.get(&event.connection);
+            let client = self.clients.count(client.map_or(UNKNOWN, u64::from));
             client.bytes += bytes_in + bytes_out;
             if let Some(id) = event.key {
                 self.keys.count(id).add(event);

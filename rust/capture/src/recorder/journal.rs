@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
+use membench_event::printable;
 use rustix::process::getuid;
 
 use crate::{RecordOptions, Recording, invoking_user};
@@ -78,9 +79,9 @@ fn connect(path: &Path) -> Option<UnixDatagram> {
     Some(socket)
 }
 
-/// Formats a line for the log. Control characters, which a path may hold, become spaces.
+/// Formats a line for the log, whatever characters a path holds.
 fn message(form: Form, text: &str) -> String {
-    let text = text.replace(char::is_control, " ");
+    let text = printable(text);
     match form {
         Form::Fields => {
             format!(
@@ -101,7 +102,10 @@ mod tests {
         for (form, lines) in [(Form::Fields, 3), (Form::Line, 1)] {
             let text = message(form, "writing /tmp/a\nMESSAGE=forged\r\0");
             assert_eq!(text.lines().count(), lines, "{text:?}");
-            assert!(text.contains("writing /tmp/a MESSAGE=forged"), "{text:?}");
+            assert!(
+                text.contains(r"writing /tmp/a\nMESSAGE=forged\r\0"),
+                "{text:?}"
+            );
         }
     }
 

@@ -22,7 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use membench_decode::privacy::KeyHasher;
+use membench_decode::privacy::{KeyHasher, wipe_stack};
 use membench_event::{Anchor, Event, OptionsTable};
 use membench_profile::{Header, Owner};
 
@@ -41,10 +41,16 @@ use crate::recorder::thread::{Progress, RecordingThread};
 use crate::selection::listeners::{self, Listener};
 use crate::session::peer::OwnAddresses;
 use crate::source::{self, Description, Setup};
+use crate::sys::Locked;
 use crate::{
     Error, Followed, Result, Yielding, become_user, give_up_privileges, invoking_user,
     prepare_to_become,
 };
+
+/// Bytes of the caller's stack that are wiped once a recording has started; the caller may have a small stack.
+const WIPED_AT_START: usize = 64 << 10;
+/// Bytes of the recording thread's own stack, of 2 MiB, that are wiped at its end.
+const WIPED_AT_END: usize = 1 << 20;
 
 /// Events for a live consumer, with the options strings they refer to.
 #[derive(Clone, Debug)]
@@ -108,9 +114,16 @@ impl Recorder {
     /// # Errors
     ///
     /// The options contradict each other, this machine does not allow the source, or the output cannot be created.
-    pub fn start(mut options: RecordOptions) -> Result<Self> {
+    pub fn start(options: RecordOptions) -> Result<Self> {
+        let started = Self::start_with(options);
+        wipe_stack::<WIPED_AT_START>();
+        started
+    }
+
+    fn start_with(mut options: RecordOptions) -> Result<Self> {
         options.check()?;
         let hasher = key_hasher(&options)?;
+        let locked = Locked::new(hasher.secret());
         let key_fingerprint = hasher.fingerprint();
         let yielding = options
             .nice
@@ -166,6 +179,7 @@ impl Recorder {
             followed,
             description,
             source,
+            _locked: locked,
         };
         let (ended, thread) = spawn(user, move || {
             let recording = thread.run(listeners)?;
@@ -311,7 +325,9 @@ fn spawn(
             if let Some(user) = user {
                 become_user(user)?;
             }
-            run()
+            let recording = run();
+            wipe_stack::<WIPED_AT_END>();
+            recording
         })
         .map_err(|source| Error::NotStarted {
             what: "thread",

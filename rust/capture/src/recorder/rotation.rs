@@ -39,11 +39,11 @@ pub(crate) struct Finished {
 }
 
 /// The state of a recording at the moment where one profile ends.
-pub(crate) struct Cut<'a> {
+pub(crate) struct Cut {
     /// The moment, on the events' clock, ns.
     pub(crate) now: u64,
-    /// Every connection of the recording.
-    pub(crate) connections: &'a [ConnectionRow],
+    /// The connections that are still open.
+    pub(crate) connections: Vec<ConnectionRow>,
     /// Losses since the last cut.
     pub(crate) losses: Vec<LossRow>,
     /// The ledger since the recording began.
@@ -66,7 +66,7 @@ pub(crate) struct Profiles {
     force: bool,
     /// Start of the current profile on the events' clock, ns.
     begun: u64,
-    /// Time before which connections belong to earlier profiles, ns; 0 for the first profile.
+    /// Time before which connections were opened in earlier profiles, ns; 0 for the first profile.
     since: u64,
     /// The ledger of the earlier profiles.
     before: Ledger,
@@ -102,6 +102,18 @@ impl Profiles {
     /// The current profile.
     pub(crate) fn writer(&mut self) -> &mut Writer {
         &mut self.writer
+    }
+
+    /// Appends connections that have ended to the current profile.
+    pub(crate) fn append_connections(&mut self, ended: Vec<ConnectionRow>) -> Result<()> {
+        let rows = rows_since(self.since, ended);
+        Ok(self.writer.append_connections(rows)?)
+    }
+
+    /// Notes the connections that are open in the current profile, in case the recorder is killed.
+    pub(crate) fn save_open_connections(&mut self, open: Vec<ConnectionRow>) -> Result<()> {
+        let rows = rows_since(self.since, open);
+        Ok(self.writer.save_open_connections(&rows)?)
     }
 
     /// The user that the profiles belong to.
@@ -168,7 +180,7 @@ impl Profiles {
     }
 
     /// Continues in the next profile, and seals the current one on a thread of its own.
-    pub(crate) fn switch_to(&mut self, next: Writer, cut: Cut<'_>) -> Result<()> {
+    pub(crate) fn switch_to(&mut self, next: Writer, cut: Cut) -> Result<()> {
         let path = name(&self.path, self.rotate, self.number);
         let (now, ledger) = (cut.now, cut.ledger.clone());
         let end = self.end_of_current(cut);
@@ -185,7 +197,7 @@ impl Profiles {
     }
 
     /// Seals the last profile. Returns all of them, and the first failure.
-    pub(crate) fn finish(mut self, cut: Cut<'_>) -> (Vec<Finished>, Option<Error>) {
+    pub(crate) fn finish(mut self, cut: Cut) -> (Vec<Finished>, Option<Error>) {
         let failure = self.collect().err();
         let path = name(&self.path, self.rotate, self.number);
         let end = self.end_of_current(cut);
@@ -200,7 +212,7 @@ impl Profiles {
     }
 
     /// The current profile's share of the recording: everything since the last cut.
-    fn end_of_current(&self, cut: Cut<'_>) -> End {
+    fn end_of_current(&self, cut: Cut) -> End {
         End {
             connections: rows_since(self.since, cut.connections),
             losses: cut.losses,
@@ -225,17 +237,12 @@ impl Profiles {
     }
 }
 
-/// The connections that were open after `since`, ns. Those opened before carry no time of opening.
-fn rows_since(since: u64, all: &[ConnectionRow]) -> Vec<ConnectionRow> {
-    let is_open = |row: &&ConnectionRow| row.closed.is_none_or(|closed| closed >= since);
-    let opened = |row: &ConnectionRow| row.opened.filter(|opened| *opened >= since);
-    all.iter()
-        .filter(is_open)
-        .map(|row| ConnectionRow {
-            opened: opened(row),
-            ..row.clone()
-        })
-        .collect()
+/// Returns the rows without the times of opening before `since`, ns, which belong to earlier profiles.
+fn rows_since(since: u64, mut rows: Vec<ConnectionRow>) -> Vec<ConnectionRow> {
+    for row in &mut rows {
+        row.opened = row.opened.filter(|opened| *opened >= since);
+    }
+    rows
 }
 
 fn seal(path: PathBuf, writer: Writer, end: End) -> Result<Finished> {
@@ -286,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_lists_the_connections_that_were_open_meanwhile() {
+    fn a_connection_of_an_earlier_profile_carries_no_time_of_opening() {
         let row = |connection, opened, closed| ConnectionRow {
             connection,
             server: 0,
@@ -299,14 +306,13 @@ mod tests {
             resyncs: 0,
         };
         let all = [
-            row(0, Some(10), Some(90)),
             row(1, Some(10), Some(110)),
             row(2, Some(10), None),
             row(3, Some(100), None),
             row(4, None, None),
         ];
-        assert_eq!(rows_since(0, &all), all);
-        let found: Vec<_> = rows_since(100, &all)
+        assert_eq!(rows_since(0, all.to_vec()), all);
+        let found: Vec<_> = rows_since(100, all.to_vec())
             .iter()
             .map(|row| (row.connection, row.opened))
             .collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use membench_decode::log::LEFT_OUT;
-use membench_event::{Anchor, ConnectionRow, Event, OptionsTable, Sample};
+use membench_event::{Anchor, Event, OptionsTable, Sample};
 use membench_profile::Writer;
 
 use crate::recorder::Batch;
@@ -18,6 +18,9 @@ use crate::source::decoded::Decoded;
 
 /// Interval at which a consumer that is waited for is looked at.
 const CONSUMER_TURN: Duration = Duration::from_millis(1);
+
+/// Most connections that wait to be told to a consumer which lags behind; the clients of the earliest stay unknown to it.
+const MOST_UNTOLD: usize = 1 << 18;
 
 /// The destination of a recording's events.
 pub(crate) struct Sink {
@@ -38,8 +41,8 @@ pub(crate) struct Sink {
     /// Events left out that earlier profiles account for.
     sampled_out_before: u64,
     dropped: u64,
-    /// Connections that the consumer knows.
-    connections_sent: usize,
+    /// Connections, each with its client, that the consumer does not know yet.
+    untold: Vec<(u32, u32)>,
     latest_ns: u64,
     write_error: Option<String>,
 }
@@ -66,7 +69,7 @@ impl Sink {
             sampled_out: 0,
             sampled_out_before: 0,
             dropped: 0,
-            connections_sent: 0,
+            untold: Vec::new(),
             latest_ns: anchor.monotonic_ns,
             write_error: None,
         }
@@ -80,6 +83,7 @@ impl Sink {
 
     /// Takes what a source has decoded.
     pub(crate) fn take(&mut self, decoded: &Decoded<'_>) {
+        self.note_added(decoded.added);
         let latest = decoded.events.iter().map(|event| event.time).max();
         self.latest_ns = self.latest_ns.max(latest.unwrap_or(0));
         if self.sample.is_all() {
@@ -111,28 +115,39 @@ impl Sink {
         }
         let options = Arc::clone(&self.options);
         self.write(|writer| writer.append(events, &options));
-        self.feed(events, decoded.connections);
+        self.feed(events);
+    }
+
+    fn note_added(&mut self, added: &[(u32, u32)]) {
+        if self.consumer.is_none() {
+            return;
+        }
+        self.untold.extend_from_slice(added);
+        if self.untold.len() > MOST_UNTOLD {
+            self.untold.drain(..self.untold.len() - MOST_UNTOLD / 2);
+        }
     }
 
     /// Hands events to the consumer, or counts them if it lags behind too far.
-    fn feed(&mut self, events: &[Event], connections: &[ConnectionRow]) {
+    fn feed(&mut self, events: &[Event]) {
         let Some(consumer) = &self.consumer else {
             return;
-        };
-        let new = connections.get(self.connections_sent..).unwrap_or_default();
-        let batch = Batch {
-            events: events.to_vec(),
-            options: Arc::clone(&self.options),
-            anchor: self.anchor,
-            connections: new.iter().map(|row| (row.connection, row.client)).collect(),
         };
         while self.is_patient && !consumer.has_room(events.len()) && !self.stop.token.is_cancelled()
         {
             std::thread::sleep(CONSUMER_TURN);
         }
-        if consumer.push(batch) {
-            self.connections_sent += new.len();
-        } else {
+        if !consumer.has_room(events.len()) {
+            self.dropped += events.len() as u64;
+            return;
+        }
+        let batch = Batch {
+            events: events.to_vec(),
+            options: Arc::clone(&self.options),
+            anchor: self.anchor,
+            connections: std::mem::take(&mut self.untold),
+        };
+        if !consumer.push(batch) {
             self.dropped += events.len() as u64;
         }
     }
@@ -144,6 +159,18 @@ impl Sink {
     ) {
         if let Some(profiles) = &mut self.profiles
             && let Err(error) = write(profiles.writer())
+        {
+            self.give_up_writing(&error);
+        }
+    }
+
+    /// Does something with the profiles, if there are any, and gives up writing if that fails.
+    pub(crate) fn write_profiles(
+        &mut self,
+        write: impl FnOnce(&mut Profiles) -> crate::Result<()>,
+    ) {
+        if let Some(profiles) = &mut self.profiles
+            && let Err(error) = write(profiles)
         {
             self.give_up_writing(&error);
         }
@@ -219,7 +246,7 @@ mod tests {
         Decoded {
             events,
             options: None,
-            connections: &[],
+            added: &[],
         }
     }
 

@@ -55,7 +55,7 @@ pub struct Status {
     /// Events per second, since the last status; of a stored source, per second that it covers.
     pub events_per_s: f64,
     /// Connections so far.
-    pub connections: usize,
+    pub connections: u64,
     /// Connections that are open.
     pub connections_open: usize,
     /// Bytes written.

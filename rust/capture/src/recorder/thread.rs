@@ -18,6 +18,7 @@ use crate::recorder::stop::Stop;
 use crate::recorder::{empty, tally::Tally};
 use crate::selection::listeners::{self, Listener};
 use crate::source::{Clock, Description, Drained, Source};
+use crate::sys::Locked;
 use crate::{Error, Followed, Result, Side, clock};
 
 /// Interval at which the open part is flushed and the status updated.
@@ -44,6 +45,8 @@ pub(crate) struct RecordingThread {
     pub(crate) status: Shared,
     pub(crate) stop: Stop,
     pub(crate) progress: Progress,
+    /// Keeps the memory of the secret locked; dropped after the source, which holds it.
+    pub(crate) _locked: Locked,
 }
 
 /// Times at which a recording last did its periodic work, and its counts by then.
@@ -262,9 +265,17 @@ impl RecordingThread {
         {
             profiles.writer().note_clocks(clock::anchor());
         }
-        let connections = self.source.connections();
+        self.hand_on_ended();
+        let open = self.source.connections();
         self.sink
-            .write(|writer| writer.save_connections(connections));
+            .write_profiles(|profiles| profiles.save_open_connections(open.open_rows()));
+    }
+
+    /// Writes the rows of the connections that have ended, which are not held any longer.
+    fn hand_on_ended(&mut self) {
+        let ended = self.source.take_ended();
+        self.sink
+            .write_profiles(|profiles| profiles.append_connections(ended));
     }
 
     /// Updates the status.
@@ -282,7 +293,10 @@ impl RecordingThread {
         let elapsed = covered.unwrap_or_else(|| self.progress.started.elapsed());
         let seconds = now.duration_since(at).as_secs_f64();
         let covered_s = covered.map(|covered| covered.saturating_sub(covered_before).as_secs_f64());
-        let (connections, connections_open) = self.source.connection_counts();
+        let (connections, connections_open) = {
+            let table = self.source.connections();
+            (table.total(), table.open())
+        };
         let lost = self.source.lost();
         let (bytes_written, dropped) = (self.sink.bytes_written(), self.sink.dropped());
         let pace = self.progress.pace.end_span();
@@ -351,11 +365,12 @@ impl RecordingThread {
             return Ok(());
         };
         let next = profiles.create_next(now)?;
+        self.hand_on_ended();
         let ledger = self.ledger().at_a_cut();
         let cut = Cut {
             now,
             losses: self.source.take_losses(),
-            connections: self.source.connections(),
+            connections: self.source.connections().open_rows(),
             ledger,
             sampled_out: self.sink.take_sampled_out(),
             stopped_by: "rotate".to_owned(),
@@ -417,7 +432,11 @@ impl RecordingThread {
 
     /// Asks the servers for their counters at the end. The source is drained meanwhile.
     fn ask_last(&mut self) {
-        self.take_answers(LAST_ANSWERS);
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while !self.inquiry.has_answered(DRAIN_PERIODS.0) && Instant::now() < deadline {
+            self.drain();
+        }
+        self.take_answers(Duration::ZERO);
         if !self.inquiry.ask_again() {
             return;
         }
@@ -438,9 +457,9 @@ impl RecordingThread {
         let comparison = self.source.compare(&self.inquiry);
         ledger.missed += comparison.unseen;
         let why_empty = self.why_empty(&ledger);
+        self.hand_on_ended();
         let connections = self.source.connections();
-        let open_at_start = connections.iter().filter(|row| row.opened.is_none());
-        let (connections_seen, open_at_start) = (connections.len(), open_at_start.count());
+        let (connections_seen, open_at_start) = (connections.total(), connections.open_at_start());
         let session = self.source.session();
         let silent = session.map_or(0, |session| session.sockets().silent());
         let write_error = self.sink.write_error();
@@ -454,7 +473,7 @@ impl RecordingThread {
                 let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
                 let (finished, failure) = profiles.finish(Cut {
                     now: begun.saturating_add(duration_ns),
-                    connections: self.source.connections(),
+                    connections: self.source.connections().open_rows(),
                     losses,
                     ledger: ledger.clone(),
                     sampled_out: share_sampled_out,
@@ -475,8 +494,8 @@ impl RecordingThread {
             duration_s: duration.as_secs_f64(),
             events: tally.events(),
             requests: self.requests(),
-            connections: connections_seen as u64,
-            open_at_start: open_at_start as u64,
+            connections: connections_seen,
+            open_at_start,
             silent_connections: silent as u64,
             why_empty,
             commands: tally.commands(),
@@ -514,7 +533,7 @@ impl RecordingThread {
     fn why_empty(&self, ledger: &Ledger) -> Option<String> {
         let moved = ledger.request_bytes + ledger.response_bytes;
         let own = ledger.own_request_bytes + ledger.own_response_bytes;
-        let is_empty = self.source.connections().is_empty() && moved == own;
+        let is_empty = self.source.connections().total() == 0 && moved == own;
         if is_empty && let Some(sightings) = self.source.sightings() {
             let packets = ledger.packets.map_or(0, |packets| packets.taken);
             let reason = empty::reason_of_packets(&self.followed, sightings, packets);

@@ -14,7 +14,8 @@ use membench_common::{Close, Datagram, Header, counter, kind};
 use membench_decode::Decoder;
 use membench_decode::packet::{Bytes, Datagram as FoundDatagram, Found};
 use membench_event::{
-    CloseSide, Direction, Event, Ledger, LossRow, OptionsTable, Segment, Server, Totals,
+    CloseSide, ConnectionRow, Direction, Event, Ledger, LossRow, OptionsTable, Segment, Server,
+    Totals,
 };
 
 use crate::Side;
@@ -33,6 +34,10 @@ const QUESTION: &[u8] = b"stats\r\n";
 /// Most requests without a response on a connection of packets. A longer queue means that only one of its directions is
 /// being captured; its responses are then given up.
 const MOST_OPEN: usize = 16_384;
+/// Requests without a response on all connections together: about 200 MB.
+const MOST_OPEN_IN_ALL: usize = 1 << 20;
+/// Connections without an event that are handed on at a time.
+const MOST_ADDED: usize = 1_024;
 
 /// A server's sums at the moment it read our question, which is the moment that its answer describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +211,14 @@ impl Session {
             Direction::Request => datagrams.take_request(&mut streams, thread, origin, segment),
             Direction::Response => datagrams.take_response(&mut streams, thread, origin, segment),
         }
+        self.forget_idle_peers();
+    }
+
+    /// Closes the connections of the peers that have been silent for longest, if there are too many.
+    fn forget_idle_peers(&mut self) {
+        for connection in self.sockets.forget_idle_peers() {
+            self.close(connection);
+        }
     }
 
     /// Returns the requests of datagrams that wait, and where datagrams go. `without_reads` is true for packets.
@@ -239,10 +252,8 @@ impl Session {
         else {
             return;
         };
-        self.decoder
-            .lose_tail(connection, Direction::Request, close.request_offset);
-        self.decoder
-            .lose_tail(connection, Direction::Response, close.response_offset);
+        self.lose_tail(connection, Direction::Request, close.request_offset);
+        self.lose_tail(connection, Direction::Response, close.response_offset);
         if self.sockets.is_read_to_end(connection) {
             let totals = self.decoder.close_read_to_end(connection);
             self.note_closed(connection, totals);
@@ -250,6 +261,13 @@ impl Session {
             self.lingering.add(header.cookie, connection, header.time);
             self.let_go(header.time);
         }
+    }
+
+    /// Counts what moved in one direction after the last record, up to `end`: it was lost.
+    fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
+        let lost = self.decoder.lose_tail(connection, direction, end);
+        self.sockets
+            .count(Role::Connection(connection), direction, lost);
     }
 
     /// Closes this connection, if it is waited for.
@@ -346,6 +364,7 @@ impl Session {
         };
         let (_, mut streams) = self.datagrams(true);
         streams.push(origin, &segment);
+        self.forget_idle_peers();
         self.release_events();
     }
 
@@ -443,15 +462,17 @@ impl Session {
 
     /// Hands on the events since the last call, if there are any.
     pub(crate) fn hand_on(&mut self, sink: &mut impl FnMut(&Decoded<'_>)) {
-        if self.events().is_empty() {
+        let added = self.sockets.connections().added();
+        if self.events().is_empty() && added.len() < MOST_ADDED {
             return;
         }
         sink(&Decoded {
             events: self.events(),
             options: Some(self.options()),
-            connections: self.sockets.connections(),
+            added,
         });
         self.clear_events();
+        self.sockets.connections_mut().clear_added();
     }
 
     /// Events since they were last cleared. Those of packets are settled first.
@@ -486,11 +507,37 @@ impl Session {
 
     /// Returns the servers whose clients had them set their counters to 0.
     pub(crate) fn resets(&self) -> impl Iterator<Item = u32> {
-        let rows = self.sockets.connections();
-        self.decoder
-            .resets()
-            .filter_map(|connection| rows.get(connection as usize))
-            .map(|row| row.server)
+        self.decoder.resets()
+    }
+
+    /// Gives up the responses of the connections with most open requests, if too many are open on all together: clients
+    /// that send and do not read can open connections without end.
+    pub(crate) fn bound_open_requests(&mut self) {
+        self.bound_open_requests_to(MOST_OPEN_IN_ALL);
+    }
+
+    fn bound_open_requests_to(&mut self, most: usize) {
+        let connections = self.decoder.open_connections().into_iter();
+        let mut open: Vec<(usize, u32)> = connections
+            .map(|connection| (self.decoder.open_requests(connection), connection))
+            .filter(|(requests, _)| *requests > 0)
+            .collect();
+        let mut all: usize = open.iter().map(|(requests, _)| requests).sum();
+        if all <= most {
+            return;
+        }
+        open.sort_unstable();
+        while let Some((requests, connection)) = open.pop()
+            && all > most / 2
+        {
+            self.decoder.give_up_responses(connection);
+            all -= requests;
+        }
+    }
+
+    /// Takes the rows of the connections that have ended since the last call.
+    pub(crate) fn take_ended(&mut self) -> Vec<ConnectionRow> {
+        self.sockets.connections_mut().take_ended()
     }
 
     /// Returns the losses listed since the last call.
@@ -560,6 +607,7 @@ impl Session {
             unsynced: request.unsynced + response.unsynced,
             unpaired: unpaired + self.doubts.withheld(),
             unmatched,
+            options_cut: self.decoder.options_cut(),
             program_misses,
             boundary: request.boundary + response.boundary,
             servers,

@@ -1,15 +1,24 @@
 //! Cookies of sockets → connections, clients and servers, each by its ordinal.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use membench_event::{CloseSide, ConnectionRow, Direction, Flow, Server, Totals, Transport};
+use membench_decode::{Connections, Numbering};
+use membench_event::{
+    CloseSide, ConnectionRow, Direction, Flow, Generations, NumberMap, Server, Totals, Transport,
+};
 
 use super::announcement::{Announcement, Ends};
 use super::peer::{OpenBefore, OwnAddresses, Peer};
 use crate::Side;
+
+/// Clients in one generation of their numbering. Two generations bound it to about 30 MB.
+const CLIENTS: usize = 1 << 18;
+/// Peers in one generation of those that send datagrams. Every peer is a connection that never ends by itself.
+const PEERS: usize = 8_192;
+/// Most servers that are told apart. Packets and clients can name any address as a server's.
+const SERVERS: usize = 4_096;
 
 /// The role of a socket, which says whose its bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +32,21 @@ pub enum Role {
 }
 
 /// The registry of sockets: connections, clients and servers so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sockets {
     side: Side,
-    open: HashMap<u64, Role, BuildHasherDefault<CookieHasher>>,
-    connections: Vec<ConnectionRow>,
-    clients: HashMap<(u32, Option<IpAddr>), u32>,
+    open: NumberMap<u64, Role>,
+    connections: Connections,
+    clients: Numbering<(u32, Option<IpAddr>)>,
     /// Connections of datagrams, by the socket's cookie and the peer.
-    peers: HashMap<(u64, Option<SocketAddr>), u32>,
+    peers: Generations<(u64, Option<SocketAddr>), u32>,
     /// Local addresses of clients' sockets for datagrams, by cookie.
     hosts: HashMap<u64, IpAddr>,
     /// The followed paths, which announcements name by index.
     paths: Vec<PathBuf>,
     servers: Vec<Server>,
+    /// Ordinals of the servers.
+    known_servers: HashMap<Identity, u32>,
     /// Bytes seen so far of each server, including those of our own connections.
     seen: Vec<Seen>,
     own: OwnAddresses,
@@ -50,27 +61,8 @@ pub struct Sockets {
     reached: HashMap<Peer, (u32, u64)>,
 }
 
-/// A fast hasher that spreads cookies. It need not resist attacks: only the kernel chooses cookies, by counting or from
-/// addresses.
-#[derive(Debug, Default)]
-struct CookieHasher(u64);
-
-impl Hasher for CookieHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, cookie: u64) {
-        let mixed = (self.0 ^ cookie).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
+/// What tells a server apart: process, network namespace, port, index of its path, address.
+type Identity = (u32, u32, u16, Option<u16>, Option<IpAddr>);
 
 /// Sums of the bytes that a server was seen to move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +71,29 @@ pub struct Seen {
     pub request: u64,
     /// Bytes that it sent.
     pub response: u64,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            side: Side::default(),
+            open: NumberMap::default(),
+            connections: Connections::default(),
+            clients: Numbering::new(CLIENTS),
+            peers: Generations::new(PEERS),
+            hosts: HashMap::new(),
+            paths: Vec::new(),
+            servers: Vec::new(),
+            known_servers: HashMap::new(),
+            seen: Vec::new(),
+            own: OwnAddresses::default(),
+            own_namespace: 0,
+            open_before: OpenBefore::default(),
+            first_calls: HashMap::new(),
+            silent: 0,
+            reached: HashMap::new(),
+        }
+    }
 }
 
 impl Sockets {
@@ -142,9 +157,9 @@ impl Sockets {
         let was_open = self.open_before.take(socket.namespace, server, client);
         let opened = (!was_open && !socket.mid_stream).then_some(time);
         let transport = client.transport();
-        let client = self.client(socket.namespace, client.host());
+        let client = self.clients.ordinal((socket.namespace, client.host()));
         let server = self.server(socket);
-        let connection = self.add(server, client, transport, opened);
+        let connection = self.connections.add(server, client, transport, opened);
         if !was_open && opened.is_none() {
             self.first_calls.insert(connection, time);
         }
@@ -161,13 +176,15 @@ impl Sockets {
         time: u64,
     ) -> (u32, bool) {
         if let Some(known) = self.peers.get(&(cookie, peer)) {
-            return (*known, false);
+            return (known, false);
         }
         let row = self.servers.get(server as usize);
         let namespace = row.map_or(0, |server| server.network_namespace);
         let host = self.hosts.get(&cookie).copied();
-        let client = self.client(namespace, host.or(peer.map(|peer| peer.ip())));
-        let connection = self.add(server, client, Transport::Udp, Some(time));
+        let host = host.or(peer.map(|peer| peer.ip()));
+        let client = self.clients.ordinal((namespace, host));
+        let opened = Some(time);
+        let connection = self.connections.add(server, client, Transport::Udp, opened);
         self.peers.insert((cookie, peer), connection);
         (connection, true)
     }
@@ -177,48 +194,61 @@ impl Sockets {
         self.peers.remove(&(cookie, Some(peer)))
     }
 
-    fn client(&mut self, namespace: u32, host: Option<IpAddr>) -> u32 {
-        let next = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        *self.clients.entry((namespace, host)).or_insert(next)
-    }
-
-    fn add(&mut self, server: u32, client: u32, transport: Transport, opened: Option<u64>) -> u32 {
-        let connection = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
-        self.connections.push(ConnectionRow {
-            connection,
-            server,
-            client,
-            transport,
-            opened,
-            closed: None,
-            close_side: None,
-            lost_bytes: 0,
-            resyncs: 0,
-        });
-        connection
+    /// Forgets the peers that have been silent for longest if there are too many. Returns their connections; the next
+    /// datagram of such a peer opens another one.
+    pub(crate) fn forget_idle_peers(&mut self) -> Vec<u32> {
+        let Some(idle) = self.peers.turn_if_full() else {
+            return Vec::new();
+        };
+        if self.side == Side::Client {
+            // Each of them is a socket, whose end the kernel does not tell.
+            for (cookie, _) in idle.keys() {
+                self.open.remove(cookie);
+                self.hosts.remove(cookie);
+            }
+        }
+        let mut connections: Vec<u32> = idle.into_values().collect();
+        connections.sort_unstable();
+        connections
     }
 
     /// Returns true if bytes may have moved on a connection before the first ones that were seen. A UNIX-domain socket
     /// does not show it itself.
     pub fn is_mid_stream(&self, connection: u32, socket: &Announcement) -> bool {
-        let row = self.connections.get(connection as usize);
+        let row = self.connections.get(connection);
         let was_open = row.is_some_and(|row| row.opened.is_none());
         socket.mid_stream || matches!(socket.ends, Ends::Unix { .. }) && was_open
     }
 
+    /// Returns the ordinal of a socket's server. Servers beyond the limit share the last one, which has no address.
     fn server(&mut self, socket: &Announcement) -> u32 {
-        let wanted = self.describe(socket);
-        let known = self.servers.iter().find(|server| {
-            server.pid == wanted.pid
-                && server.port == wanted.port
-                && server.path == wanted.path
-                && server.address == wanted.address
-                && server.network_namespace == wanted.network_namespace
-        });
-        if let Some(known) = known {
-            return known.server;
+        let mut wanted = self.describe(socket);
+        let path = match socket.ends {
+            Ends::Unix { path, .. } => Some(path),
+            Ends::Inet { .. } => None,
+        };
+        let identity = |server: &Server| {
+            let Server {
+                pid,
+                network_namespace,
+                port,
+                address,
+                ..
+            } = *server;
+            (pid, network_namespace, port, path, address)
+        };
+        if let Some(known) = self.known_servers.get(&identity(&wanted)) {
+            return *known;
+        }
+        if self.servers.len() >= SERVERS {
+            return u32::try_from(self.servers.len() - 1).unwrap_or(u32::MAX);
         }
         let server = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        if self.servers.len() + 1 < SERVERS {
+            self.known_servers.insert(identity(&wanted), server);
+        } else {
+            wanted = Server::default();
+        }
         self.seen.push(Seen::default());
         self.servers.push(Server { server, ..wanted });
         server
@@ -272,6 +302,7 @@ impl Sockets {
             row.close_side.get_or_insert(near);
             row.closed = Some(time);
         }
+        self.hosts.remove(&cookie);
         self.open.remove(&cookie)
     }
 
@@ -279,7 +310,7 @@ impl Sockets {
     /// closed before everything was read.
     pub fn is_read_to_end(&self, connection: u32) -> bool {
         let (_, far) = self.close_sides();
-        let row = self.connections.get(connection as usize);
+        let row = self.connections.get(connection);
         row.is_some_and(|row| row.close_side == Some(far))
     }
 
@@ -295,7 +326,7 @@ impl Sockets {
         let Role::Connection(connection) = self.role(cookie)? else {
             return None;
         };
-        self.connections.get_mut(connection as usize)
+        self.connections.get_mut(connection)
     }
 
     /// Counts bytes that a socket moved, and returns its server's sums.
@@ -316,9 +347,7 @@ impl Sockets {
 
     /// Returns the ordinal of a connection's server.
     pub fn server_of(&self, connection: u32) -> Option<u32> {
-        self.connections
-            .get(connection as usize)
-            .map(|row| row.server)
+        self.connections.get(connection).map(|row| row.server)
     }
 
     /// Returns the server that our own connection from `own` reached, and the cookie of the server's socket.
@@ -326,9 +355,9 @@ impl Sockets {
         self.reached.get(&own.canonical()).copied()
     }
 
-    /// Adds the totals of a decoded connection to its row and its server.
+    /// Adds the totals of a decoded connection to its row and its server, and ends it.
     pub fn settle(&mut self, connection: u32, totals: &Totals) {
-        let Some(row) = self.connections.get_mut(connection as usize) else {
+        let Some(row) = self.connections.get_mut(connection) else {
             return;
         };
         let lost = |flow: &Flow| flow.unsynced + flow.truncated + flow.not_decoded + flow.missed;
@@ -342,23 +371,14 @@ impl Sockets {
             self.silent += usize::from(is_closed && row.opened.is_some());
         }
         add(&mut self.servers, row.server, totals);
+        self.connections.end(connection);
     }
 
     /// Adds the totals of a connection that is still open to its server in `servers`, a copy of the table.
     pub(crate) fn add_totals(&self, servers: &mut [Server], connection: u32, totals: &Totals) {
-        if let Some(row) = self.connections.get(connection as usize) {
+        if let Some(row) = self.connections.get(connection) {
             add(servers, row.server, totals);
         }
-    }
-
-    /// Returns the number of connections so far, and of those that are open.
-    pub fn counts(&self) -> (usize, usize) {
-        let own = self
-            .open
-            .values()
-            .filter(|role| !matches!(role, Role::Connection(_)))
-            .count();
-        (self.connections.len(), self.open.len() - own)
     }
 
     /// Number of connections that were opened and closed without a byte, as health checks do.
@@ -366,9 +386,14 @@ impl Sockets {
         self.silent
     }
 
-    /// Connections so far.
-    pub fn connections(&self) -> &[ConnectionRow] {
+    /// The table of connections.
+    pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// The table of connections, for changes.
+    pub(crate) fn connections_mut(&mut self) -> &mut Connections {
+        &mut self.connections
     }
 
     /// Servers so far.
@@ -376,9 +401,9 @@ impl Sockets {
         &self.servers
     }
 
-    /// Returns the tables of connections and servers.
+    /// Returns the tables of connections that were not taken yet, and of servers.
     pub fn into_tables(self) -> (Vec<ConnectionRow>, Vec<Server>) {
-        (self.connections, self.servers)
+        (self.connections.rows(), self.servers)
     }
 }
 

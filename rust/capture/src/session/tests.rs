@@ -1,10 +1,12 @@
 //! Records of the kernel programs → events and the ledger.
 
+mod bounds;
 mod packets;
 
 use membench_common::{Close, Part, Socket};
 use membench_decode::Responses;
 use membench_decode::privacy::KeyHasher;
+use membench_event::Transport;
 use zerocopy::IntoBytes;
 
 use super::*;
@@ -104,7 +106,7 @@ fn bytes_read_soon_after_a_close_belong_to_the_connection() {
         let ledger = session.ledger(Counters::default(), 0);
         assert_eq!(ledger.orphaned, orphaned);
         assert_eq!(ledger.servers[0].request.seen, 14 - orphaned);
-        assert_eq!(session.sockets().connections()[0].closed, Some(100));
+        assert_eq!(session.sockets().connections().rows()[0].closed, Some(100));
     }
 }
 
@@ -129,7 +131,7 @@ fn a_connection_without_a_byte_was_opened_and_closed_and_is_silent() {
             }
             close_at(&mut session, 100, (0, 0));
             session.end(0);
-            let row = &session.sockets().connections()[0];
+            let row = &session.sockets().connections().rows()[0];
             assert_eq!((row.opened, row.closed), (Some(1), Some(100)));
             assert_eq!(session.sockets().silent(), 1);
         }

@@ -1,6 +1,6 @@
 //! [`Decoded`]: the events that a source hands on.
 
-use membench_event::{ConnectionRow, Event, OptionsTable};
+use membench_event::{Event, OptionsTable};
 
 /// Events as a source has decoded them.
 #[derive(Clone, Copy, Debug)]
@@ -8,6 +8,6 @@ pub(crate) struct Decoded<'a> {
     pub(crate) events: &'a [Event],
     /// The strings that their options refer to; `None` for a source that knows no options.
     pub(crate) options: Option<&'a OptionsTable>,
-    /// Every connection so far.
-    pub(crate) connections: &'a [ConnectionRow],
+    /// Connection and client of the connections that are new.
+    pub(crate) added: &'a [(u32, u32)],
 }

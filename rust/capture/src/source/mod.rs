@@ -24,7 +24,7 @@ pub(crate) mod stored;
 use std::time::Duration;
 
 use membench_decode::packet::Sightings;
-use membench_decode::{Decoder, privacy::KeyHasher};
+use membench_decode::{Connections, Decoder, privacy::KeyHasher};
 use membench_event::{Anchor, Class, ConnectionRow, Failure, Ledger, LossRow};
 use serde_json::Value;
 
@@ -260,14 +260,14 @@ impl Source {
         each!(self, source => source.ledger())
     }
 
-    /// Returns every connection so far.
-    pub(crate) fn connections(&self) -> &[ConnectionRow] {
+    /// The table of connections.
+    pub(crate) fn connections(&self) -> &Connections {
         each!(self, source => source.connections())
     }
 
-    /// Returns how many connections there were, and how many are open.
-    pub(crate) fn connection_counts(&mut self) -> (usize, usize) {
-        each!(self, source => source.connection_counts())
+    /// Takes the rows of the connections that have ended since the last call.
+    pub(crate) fn take_ended(&mut self) -> Vec<ConnectionRow> {
+        each!(self, source => source.take_ended())
     }
 
     /// Returns the losses listed one by one since the last call.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use membench_decode::Connections;
 use membench_decode::packet::{Clock, Flows, Limits, Packet, Ports, Sightings};
 use membench_event::{ConnectionRow, Ledger, LossRow, Packets as PacketCounts, ratio};
 
@@ -183,6 +184,7 @@ impl<F: Feed> Packets<F> {
 
     pub(crate) fn settle(&mut self, now: u64, sink: &mut impl FnMut(&Decoded<'_>)) {
         self.session.let_go(now);
+        self.session.bound_open_requests();
         self.session.hand_on(sink);
     }
 
@@ -253,12 +255,12 @@ impl<F: Feed> Packets<F> {
         Duration::from_nanos(self.latest.saturating_sub(first))
     }
 
-    pub(crate) fn connections(&self) -> &[ConnectionRow] {
+    pub(crate) fn connections(&self) -> &Connections {
         self.session.sockets().connections()
     }
 
-    pub(crate) fn connection_counts(&self) -> (usize, usize) {
-        self.session.sockets().counts()
+    pub(crate) fn take_ended(&mut self) -> Vec<ConnectionRow> {
+        self.session.take_ended()
     }
 
     pub(crate) fn take_losses(&mut self) -> Vec<LossRow> {

@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use membench_event::{CloseSide, ConnectionRow, Transport};
+use membench_event::{CloseSide, Transport};
 
+use crate::{Connections, Numbering};
+
+/// Clients in one generation of their numbering. Two generations bound it to about 30 MB.
+const CLIENTS: usize = 1 << 18;
 /// Connection of the events of connections outside the sample.
 pub const LEFT_OUT: u32 = u32::MAX;
 
@@ -56,14 +60,14 @@ impl Peer {
     }
 }
 
-/// The connections of one server.
-#[derive(Debug, Default)]
-pub(super) struct Connections {
+/// The connections of one server, by descriptor.
+#[derive(Debug)]
+pub(super) struct Descriptors {
     open: HashMap<u32, Connection>,
     /// The connection of lines that name none.
     unknown: Option<Connection>,
-    rows: Vec<ConnectionRow>,
-    clients: HashMap<Peer, u32>,
+    table: Connections,
+    clients: Numbering<Peer>,
     /// Clients of connections that were opened before the log, by descriptor, as `stats conns` reports them.
     before: HashMap<u32, Peer>,
     /// N, if one connection in N is followed; 0 and 1 follow all.
@@ -72,7 +76,21 @@ pub(super) struct Connections {
     appeared: u64,
 }
 
-impl Connections {
+impl Default for Descriptors {
+    fn default() -> Self {
+        Self {
+            open: HashMap::new(),
+            unknown: None,
+            table: Connections::default(),
+            clients: Numbering::new(CLIENTS),
+            before: HashMap::new(),
+            one_in: 0,
+            appeared: 0,
+        }
+    }
+}
+
+impl Descriptors {
     /// Follows one connection in `number` from here on.
     pub(super) fn follow_one_in(&mut self, number: u32) {
         self.one_in = number;
@@ -101,10 +119,11 @@ impl Connections {
     ) -> Option<Connection> {
         self.before.remove(&descriptor);
         let connection = self.open.remove(&descriptor)?;
-        if let Some(row) = self.rows.get_mut(connection.ordinal as usize) {
+        if let Some(row) = self.table.get_mut(connection.ordinal) {
             row.closed = Some(time);
             row.close_side = side;
         }
+        self.table.end(connection.ordinal);
         Some(connection)
     }
 
@@ -144,19 +163,8 @@ impl Connections {
                 pending: None,
             };
         }
-        let ordinal = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        let next = u32::try_from(self.clients.len()).unwrap_or(u32::MAX);
-        self.rows.push(ConnectionRow {
-            connection: ordinal,
-            server: 0,
-            client: *self.clients.entry(peer).or_insert(next),
-            transport: peer.transport(),
-            opened,
-            closed: None,
-            close_side: None,
-            lost_bytes: 0,
-            resyncs: 0,
-        });
+        let client = self.clients.ordinal(peer);
+        let ordinal = self.table.add(0, client, peer.transport(), opened);
         Connection {
             ordinal,
             requests: 0,
@@ -169,16 +177,14 @@ impl Connections {
         self.open.values_mut().chain(self.unknown.as_mut())
     }
 
-    /// Rows of the connection table, one per connection.
-    pub(super) fn rows(&self) -> &[ConnectionRow] {
-        &self.rows
+    /// The table of the connections that are followed.
+    pub(super) fn table(&self) -> &Connections {
+        &self.table
     }
 
-    /// Returns the number of connections so far, and of those that are open.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        let open = self.open.values().chain(&self.unknown);
-        let followed = open.filter(|connection| connection.ordinal != LEFT_OUT);
-        (self.rows.len(), followed.count())
+    /// The table of the connections that are followed, for changes.
+    pub(super) fn table_mut(&mut self) -> &mut Connections {
+        &mut self.table
     }
 }
 

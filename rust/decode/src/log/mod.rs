@@ -8,6 +8,7 @@ mod order;
 #[cfg(test)]
 mod tests;
 
+use crate::Connections;
 use crate::privacy::KeyHasher;
 use membench_event::{Anchor, Command, ConnectionRow, Event};
 
@@ -132,6 +133,9 @@ impl Log {
 
     /// Ends the log: lines and look-ups that still wait become events. An incomplete last line does not.
     pub fn finish(&mut self) {
+        if self.overlong {
+            self.take_held(u64::MAX);
+        }
         self.counts.boundary += self.held.len() as u64;
         self.held.clear();
         while let Some(logged) = self.order.pop_first() {
@@ -145,19 +149,20 @@ impl Log {
         self.operations.events()
     }
 
-    /// Forgets the events.
+    /// Forgets the events, and which connections were added.
     pub fn clear_events(&mut self) {
         self.operations.clear_events();
+        self.operations.connections().table_mut().clear_added();
     }
 
-    /// Connections so far.
-    pub fn connections(&self) -> &[ConnectionRow] {
-        self.operations.rows()
+    /// The table of connections.
+    pub fn connections(&self) -> &Connections {
+        self.operations.table()
     }
 
-    /// Returns the number of connections so far, and of those that are open.
-    pub fn connection_counts(&mut self) -> (usize, usize) {
-        self.operations.connections().counts()
+    /// Takes the rows of the connections that have ended since the last call.
+    pub fn take_ended(&mut self) -> Vec<ConnectionRow> {
+        self.operations.connections().table_mut().take_ended()
     }
 
     /// Counts of the lines so far.

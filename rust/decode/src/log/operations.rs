@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
-use membench_event::{Anchor, CloseSide, Command, ConnectionRow, Event, Outcome};
+use membench_event::{Anchor, CloseSide, Command, Event, Outcome};
+
+use crate::Connections;
 
 use super::clock::LogClock;
-use super::descriptors::{Connection, Connections, Lookup, Peer};
+use super::descriptors::{Connection, Descriptors, Lookup, Peer};
 use super::order::PATIENCE;
 
 /// Search window for the second line of an operation, lines. Other threads' lines may lie between the two.
@@ -74,7 +76,7 @@ struct Refused {
 
 /// The operations of one log, assembled from its lines.
 pub(super) struct Operations {
-    connections: Connections,
+    connections: Descriptors,
     clock: LogClock,
     refused: Option<Refused>,
     /// Key and descriptor of the latest look-ups.
@@ -88,7 +90,7 @@ impl Operations {
     /// Creates the operations of a server whose clock is ahead of the anchor's by `ahead_s` seconds.
     pub(super) fn new(anchor: Anchor, ahead_s: i64) -> Self {
         Self {
-            connections: Connections::default(),
+            connections: Descriptors::default(),
             clock: LogClock::new(anchor, ahead_s),
             refused: None,
             recent: VecDeque::with_capacity(NEARBY),
@@ -97,14 +99,14 @@ impl Operations {
         }
     }
 
-    /// Connections so far, for changes.
-    pub(super) fn connections(&mut self) -> &mut Connections {
+    /// Connections by descriptor, for changes.
+    pub(super) fn connections(&mut self) -> &mut Descriptors {
         &mut self.connections
     }
 
-    /// Rows of the connection table, one per connection.
-    pub(super) fn rows(&self) -> &[ConnectionRow] {
-        self.connections.rows()
+    /// The table of connections.
+    pub(super) fn table(&self) -> &Connections {
+        self.connections.table()
     }
 
     /// Events since they were last cleared.

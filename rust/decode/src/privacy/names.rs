@@ -16,6 +16,8 @@ pub struct Names(Arc<Mutex<Known>>);
 #[derive(Default)]
 struct Known {
     slots: HashMap<usize, (u64, Zeroizing<Vec<u8>>)>,
+    /// True once nothing is remembered any more.
+    is_over: bool,
 }
 
 impl Default for Names {
@@ -35,9 +37,19 @@ impl Names {
     pub(super) fn note(&self, id: u64, key: &[u8]) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = slot(id);
+        if known.is_over {
+            return;
+        }
         if known.slots.get(&slot).is_none_or(|(there, _)| *there != id) {
             known.slots.insert(slot, (id, Zeroizing::new(key.to_vec())));
         }
+    }
+
+    /// Forgets every key, and remembers none from here on.
+    pub fn forget(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.slots = HashMap::new();
+        known.is_over = true;
     }
 
     /// Returns the key with this id, if it is remembered.
@@ -67,5 +79,9 @@ mod tests {
         assert_eq!(known(6), Some(b"six".to_vec()));
         assert_eq!(known(5 + SLOTS as u64), Some(b"another".to_vec()));
         assert_eq!(format!("{names:?}"), "Names");
+        names.forget();
+        names.note(9, b"nine");
+        let known = |id| names.get(id).map(|key| key.to_vec());
+        assert_eq!((known(6), known(9)), (None, None));
     }
 }

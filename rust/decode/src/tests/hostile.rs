@@ -77,3 +77,40 @@ fn unanswered_requests_wait_up_to_a_bound_and_are_then_unpaired() {
     assert_eq!(events[events.len() - 1].outcome, Some(Outcome::Miss));
     assert_eq!(totals.unpaired, 40 * (1 << 14) + 1);
 }
+
+/// The `number`th combination of sixteen flags.
+fn combination(number: usize) -> String {
+    let letters = b"bcCfFhIklNORsStT".iter().enumerate();
+    let chosen = letters.filter(|(index, _)| number >> index & 1 == 1);
+    chosen
+        .map(|(_, letter)| format!(" {}", char::from(*letter)))
+        .collect()
+}
+
+#[test]
+fn combinations_of_flags_are_bounded_and_cut_ones_are_counted() {
+    let mut exchange = exchange();
+    exchange.reads(b"mg k v\r\n").sends(b"EN\r\n");
+    let sent: Vec<String> = (0..20_000).map(combination).collect();
+    for flags in &sent {
+        let request = format!("mg k{flags}\r\n");
+        exchange.reads(request.as_bytes()).sends(b"EN\r\n");
+    }
+    exchange
+        .reads(b"mg k s v q MA\r\nmg k v\r\nmn\r\n")
+        .sends(b"EN\r\nMN\r\n");
+    let names = exchange.decoder.options().names().to_vec();
+    let cut = exchange.decoder.options_cut();
+    let (events, _) = exchange.end();
+    let kept = |event: &Event| names[usize::from(event.options.0)].to_string();
+    let differing = events[1..=sent.len()].iter().zip(&sent);
+    let differing = differing.filter(|(event, sent)| kept(event) != sent.trim_start());
+    assert_eq!(
+        cut,
+        differing.count() as u64 + 1,
+        "that of the other client"
+    );
+    assert!(names.len() < 5_000, "{} strings", names.len());
+    let last: Vec<_> = events[sent.len() + 1..].iter().map(kept).collect();
+    assert_eq!(last, ["MA q v", "v", ""], "what decides the answer is kept");
+}

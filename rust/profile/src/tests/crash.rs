@@ -155,30 +155,81 @@ fn an_open_part_is_ignored_once_its_parquet_is_there() {
 fn connections_saved_while_recording_survive_a_kill() {
     let (_folder, path) = place();
     let mut writer = writer(&path, ONE_PART);
-    let row = membench_event::ConnectionRow {
-        connection: 0,
+    let row = |connection, closed| membench_event::ConnectionRow {
+        connection,
         server: 0,
         client: 0,
         transport: membench_event::Transport::Tcp4,
         opened: None,
-        closed: None,
-        close_side: None,
+        closed,
+        close_side: Some(membench_event::CloseSide::Server),
         lost_bytes: 0,
         resyncs: 0,
     };
-    writer.save_connections(std::slice::from_ref(&row)).unwrap();
+    let ended = |ordinals: &[u32]| -> Vec<_> {
+        let rows = ordinals.iter().map(|ordinal| row(*ordinal, Some(START)));
+        rows.collect()
+    };
+    writer.append_connections(ended(&[2, 0])).unwrap();
+    let open = [1, 3, 4].map(|ordinal| row(ordinal, None));
+    writer.save_open_connections(&open).unwrap();
+    // The killed recorder did not note any more that one of them has ended.
+    writer.append_connections(ended(&[3])).unwrap();
     drop(writer);
-    assert_eq!(all(Profile::open(&path).unwrap().connections()), [row]);
+    let wanted = [0, 1, 2, 3, 4]
+        .map(|ordinal| row(ordinal, (ordinal % 4 != 1 && ordinal != 4).then_some(START)));
+    assert_eq!(connections(&path), wanted);
+    repair(&path).unwrap();
+    assert_eq!(connections(&path), wanted, "sealed");
+    assert!(!path.join("connections.arrows.part").exists());
+}
+
+#[test]
+fn connections_of_a_finished_profile_are_each_listed_once() {
+    let (_folder, path) = place();
+    let mut writer = writer(&path, ONE_PART);
+    let row = |connection| membench_event::ConnectionRow {
+        connection,
+        server: 0,
+        client: connection % 5,
+        transport: membench_event::Transport::Udp,
+        opened: Some(START),
+        closed: None,
+        close_side: None,
+        lost_bytes: 1,
+        resyncs: 2,
+    };
+    for first in (0..30_000).step_by(1_000) {
+        writer
+            .append_connections((first + 1..first + 1_000).map(row).collect())
+            .unwrap();
+    }
+    let open: Vec<_> = (0..30_000).step_by(1_000).map(row).collect();
+    writer.save_open_connections(&open).unwrap();
+    let end = End {
+        connections: open,
+        ..End::default()
+    };
+    assert_eq!(writer.finish(end).unwrap().connections, 30_000);
+    assert_eq!(connections(&path), (0..30_000).map(row).collect::<Vec<_>>());
+    assert!(!path.join("connections.arrows.part").exists());
+}
+
+/// Reads the connections of a profile, sorted by their ordinals.
+fn connections(path: &Path) -> Vec<membench_event::ConnectionRow> {
+    let mut rows = all(Profile::open(path).unwrap().connections());
+    rows.sort_by_key(|row| row.connection);
+    rows
 }
 
 #[test]
 fn a_table_is_read_as_it_was_found_while_the_recorder_replaces_it() {
     let (_folder, path) = place();
     let mut writer = writer(&path, ONE_PART);
-    writer.save_connections(&[]).unwrap();
+    writer.save_open_connections(&[]).unwrap();
     let table = Profile::open(&path).unwrap().connection_table().unwrap();
     for _ in 0..3 {
-        writer.save_connections(&[]).unwrap();
+        writer.save_open_connections(&[]).unwrap();
         assert_eq!(table.rows().unwrap(), 0);
         assert_eq!(table.batches().unwrap().count(), 0);
     }

@@ -196,7 +196,7 @@ fn a_repaired_profile_has_checksums_of_what_was_there() {
     let mut writer = writer(&path, ONE_PART);
     append(&mut writer, &[event(0)]);
     writer.flush().unwrap();
-    writer.save_connections(&[]).unwrap();
+    writer.save_open_connections(&[]).unwrap();
     drop(writer);
     repair(&path).unwrap();
     assert!(is_sound(&path));

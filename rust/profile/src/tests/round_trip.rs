@@ -82,14 +82,14 @@ proptest! {
     fn any_events_come_back_sorted_and_unchanged(events in vec(any_event(), 0..300)) {
         let (_folder, path) = place();
         let mut options = OptionsTable::default();
-        options.intern("noreply");
-        options.intern("s v q MA");
+        options.intern("noreply").unwrap();
+        options.intern("s v q MA").unwrap();
         let profile = sealed(&path, &events, &options);
         let table = profile.options();
         let mut read = read(&profile);
         for event in &mut read {
             let name = table.name(event.options).to_owned();
-            event.options = options.intern(&name);
+            event.options = options.intern(&name).unwrap();
         }
         prop_assert_eq!(read, expected(&events));
     }
@@ -124,7 +124,7 @@ fn options_that_appear_later_do_not_change_earlier_ones() {
     let mut wanted = Vec::new();
     for (number, name) in (0..).zip(["noreply", "v", "s v"]) {
         let mut event = event(number);
-        event.options = options.intern(name);
+        event.options = options.intern(name).unwrap();
         wanted.push(name);
         writer.append(&[event], &options).unwrap();
         writer.flush().unwrap();

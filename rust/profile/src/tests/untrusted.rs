@@ -17,7 +17,7 @@ fn killed(path: &Path) {
         append(&mut writer, &events);
         writer.flush().unwrap();
     }
-    writer.save_connections(&[]).unwrap();
+    writer.save_open_connections(&[]).unwrap();
 }
 
 /// Reads everything, whatever comes of it.

@@ -10,6 +10,9 @@ use crate::shard::outstanding::returned_cas;
 /// Key and cas value of an item that a retrieval found.
 type Value = (Vec<u8>, Option<u64>);
 
+/// Most items of an answer that are kept; a retrieval that has more is not memcached's.
+const VALUES_MAX: usize = 1 << 16;
+
 /// Answer that may belong to several requests.
 #[derive(Debug)]
 pub(crate) struct Candidate {
@@ -59,7 +62,9 @@ impl Candidate {
     /// Takes another line of the same answer. Returns true if it was the last one.
     pub(crate) fn continue_with(&mut self, forms: &Forms, response: &Response<'_>) -> bool {
         match response {
-            Response::Value { key, cas, .. } => self.values.push((key.raw().to_vec(), *cas)),
+            Response::Value { key, cas, .. } if self.values.len() < VALUES_MAX => {
+                self.values.push((key.raw().to_vec(), *cas));
+            }
             Response::End => self.end_with(forms, response),
             _ if is_error(response) => self.end_with(forms, response),
             _ => {}

@@ -27,6 +27,9 @@ use crate::sys;
 /// Most memory that an idle connection keeps for outgoing requests, bytes.
 const KEPT: usize = 256 * 1024;
 
+/// Most reads from a socket in a row. A target that sends without end keeps nothing else from being done.
+const READS: usize = 16;
+
 /// Most bytes read from a socket at once.
 const INCOMING: usize = 64 * 1024;
 
@@ -76,6 +79,8 @@ impl Shared {
 pub(crate) enum State {
     /// The connection is in use, or being made.
     Open,
+    /// The connection is in use, and more has arrived than was read.
+    More,
     /// The target closed the connection, or it failed.
     Lost,
 }
@@ -296,9 +301,9 @@ impl Connection {
         State::Open
     }
 
-    /// Reads the answers that have arrived; with `hangup`, reads to the end of the stream.
+    /// Reads the answers that have arrived, [`READS`] times at most; with `hangup`, reads to the end of the stream.
     pub(crate) fn readable(&mut self, hangup: bool, shared: &mut Shared) -> State {
-        loop {
+        for _ in 0..READS {
             let Shared {
                 requests,
                 measures,
@@ -335,6 +340,7 @@ impl Connection {
                 return State::Open;
             }
         }
+        State::More
     }
 
     /// Reads from the socket. Returns the number of bytes, and the kernel's stamp (`CLOCK_REALTIME`, ns) if it took

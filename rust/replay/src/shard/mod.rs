@@ -213,6 +213,12 @@ impl Shard {
         let left = due.map_or(PAUSE, |due| due.saturating_sub(now));
         let timeout = left.saturating_sub(self.guard).min(WAIT_MAX);
         let timeout = if due.is_none() { PAUSE } else { timeout };
+        let timeout = if self.connections.has_unread() {
+            0
+        } else {
+            timeout
+        };
+        self.connections.read_on();
         for ready in self.poller.wait(timeout)? {
             self.connections.ready(&ready);
         }

@@ -1,7 +1,10 @@
 //! Connections of a shard, by recorded ordinal: opens, closes and reconnects them, and sums up their load.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+
+use membench_event::NumberMap;
 
 use crate::clock::monotonic;
 use crate::measure::cause;
@@ -22,6 +25,8 @@ struct Slot {
     lost: bool,
     /// Monotonic time before which no socket is opened, ns.
     retry_at: u64,
+    /// True if more has arrived than was read, so that the connection is among the `unread`.
+    unread: bool,
 }
 
 /// Connections of a shard.
@@ -29,7 +34,9 @@ struct Slot {
 pub(crate) struct Connections {
     target: SocketAddr,
     stamped: bool,
-    slots: Vec<Slot>,
+    slots: NumberMap<u32, Slot>,
+    /// Connections on which more has arrived than was read, with the token's generation and if they were hung up.
+    unread: VecDeque<(u32, u32, bool)>,
     /// State that the connections share.
     pub(crate) shared: Shared,
     /// Requests due an answer, and deferred operations.
@@ -46,7 +53,8 @@ impl Connections {
         Self {
             target,
             stamped,
-            slots: Vec::new(),
+            slots: NumberMap::default(),
+            unread: VecDeque::new(),
             shared,
             due: 0,
             outstanding: 0,
@@ -56,11 +64,7 @@ impl Connections {
 
     /// Opens a connection, unless it is open.
     pub(crate) fn open(&mut self, poller: &Poller, ordinal: u32) -> io::Result<()> {
-        let index = ordinal as usize;
-        if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, Slot::default);
-        }
-        let slot = &mut self.slots[index];
+        let slot = self.slots.entry(ordinal).or_default();
         if slot.connection.is_some() {
             return Ok(());
         }
@@ -94,7 +98,7 @@ impl Connections {
         if self.must_wait(ordinal) || self.open(poller, ordinal).is_err() {
             return self.refuse(batch, cause::REFUSED);
         }
-        self.update(ordinal, |connection, shared| {
+        let _ = self.update(ordinal, |connection, shared| {
             connection.send_batch(batch, shared)
         });
     }
@@ -104,25 +108,56 @@ impl Connections {
         let (ordinal, generation) = split(ready.token);
         let current = self
             .slots
-            .get(ordinal as usize)
+            .get(&ordinal)
             .is_some_and(|slot| slot.generation == generation);
         if !current {
             return;
         }
         if ready.writable || ready.failed {
-            self.update(ordinal, Connection::writable);
+            let _ = self.update(ordinal, Connection::writable);
         }
         if ready.readable {
-            self.update(ordinal, |connection, shared| {
-                connection.readable(ready.hangup, shared)
-            });
-            self.close_if_done(ordinal);
+            self.read(ordinal, generation, ready.hangup);
         }
+    }
+
+    /// True if more has arrived on a connection than was read.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// Reads on where more had arrived than was read.
+    pub(crate) fn read_on(&mut self) {
+        for _ in 0..self.unread.len() {
+            let Some((ordinal, generation, hangup)) = self.unread.pop_front() else {
+                return;
+            };
+            let Some(slot) = self.slots.get_mut(&ordinal) else {
+                continue;
+            };
+            slot.unread = false;
+            if slot.generation == generation {
+                self.read(ordinal, generation, hangup);
+            }
+        }
+    }
+
+    fn read(&mut self, ordinal: u32, generation: u32, hangup: bool) {
+        let state = self.update(ordinal, |connection, shared| {
+            connection.readable(hangup, shared)
+        });
+        if state == State::More
+            && let Some(slot) = self.slots.get_mut(&ordinal)
+            && !std::mem::replace(&mut slot.unread, true)
+        {
+            self.unread.push_back((ordinal, generation, hangup));
+        }
+        self.close_if_done(ordinal);
     }
 
     /// Closes every connection, and counts what is still due or unsent for this cause.
     pub(crate) fn abandon(&mut self, cause: &'static str) {
-        for slot in &mut self.slots {
+        for slot in self.slots.values_mut() {
             if let Some(mut connection) = slot.connection.take() {
                 connection.abandon(cause, &mut self.shared);
             }
@@ -136,25 +171,26 @@ impl Connections {
     }
 
     fn get(&mut self, ordinal: u32) -> Option<&mut Connection> {
-        self.slots
-            .get_mut(ordinal as usize)?
-            .connection
-            .as_deref_mut()
+        self.slots.get_mut(&ordinal)?.connection.as_deref_mut()
     }
 
     /// True if a connection that could not be made must not be tried again yet.
     fn must_wait(&self, ordinal: u32) -> bool {
-        let slot = self.slots.get(ordinal as usize);
+        let slot = self.slots.get(&ordinal);
         slot.is_some_and(|slot| slot.retry_at > 0 && slot.retry_at > monotonic())
     }
 
     /// Runs `act` on a connection and updates the sums. Closes the connection if it was lost.
-    fn update(&mut self, ordinal: u32, act: impl FnOnce(&mut Connection, &mut Shared) -> State) {
-        let Some(slot) = self.slots.get_mut(ordinal as usize) else {
-            return;
+    fn update(
+        &mut self,
+        ordinal: u32,
+        act: impl FnOnce(&mut Connection, &mut Shared) -> State,
+    ) -> State {
+        let Some(slot) = self.slots.get_mut(&ordinal) else {
+            return State::Lost;
         };
         let Some(connection) = slot.connection.as_deref_mut() else {
-            return;
+            return State::Lost;
         };
         let before = load(connection);
         let state = act(connection, &mut self.shared);
@@ -165,11 +201,12 @@ impl Connections {
         if state == State::Lost {
             self.discard(ordinal);
         }
+        state
     }
 
     /// Closes the socket of a connection, and counts what is still due or unsent on it.
     fn discard(&mut self, ordinal: u32) {
-        let Some(slot) = self.slots.get_mut(ordinal as usize) else {
+        let Some(slot) = self.slots.get_mut(&ordinal) else {
             return;
         };
         let Some(mut connection) = slot.connection.take() else {

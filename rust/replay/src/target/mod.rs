@@ -1,17 +1,22 @@
 //! A target's address and statistics → permission to replay against it, and the growth of its counters afterwards.
 
+pub(crate) mod lines;
 pub(crate) mod warm;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
 
 use crate::clock::{SECOND, monotonic};
+use crate::target::lines::Lines;
 use crate::{Error, Result};
 
-/// Longest wait for an answer on the control connection.
+/// Longest wait for a whole answer on the control connection.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most lines of an answer: `stats conns` of [`LISTED_MAX`] connections has six for each.
+const LINES_MAX: usize = 100_000;
 
 /// Longest wait for the target to read the last bytes written, ns.
 const SETTLE: u64 = 2 * SECOND;
@@ -29,7 +34,7 @@ pub(crate) type Statistics = BTreeMap<String, String>;
 pub(crate) struct Target {
     name: String,
     address: SocketAddr,
-    control: BufReader<TcpStream>,
+    control: Lines,
     /// Bytes sent on the control connection.
     asked: u64,
 }
@@ -39,15 +44,11 @@ impl Target {
     pub(crate) fn connect(name: &str) -> Result<Self> {
         let address = resolve(name)?;
         let unreachable = |source| unreachable(name, source);
-        let control = TcpStream::connect_timeout(&address, PATIENCE).map_err(unreachable)?;
-        control
-            .set_read_timeout(Some(PATIENCE))
-            .map_err(unreachable)?;
-        control.set_nodelay(true).map_err(unreachable)?;
+        let control = Lines::connect(address, PATIENCE).map_err(unreachable)?;
         Ok(Self {
             name: name.to_owned(),
             address,
-            control: BufReader::new(control),
+            control,
             asked: 0,
         })
     }
@@ -119,14 +120,17 @@ impl Target {
     /// Sends a `stats` request and returns the lines of its answer, without `END`.
     fn ask(&mut self, request: &[u8]) -> Result<Vec<String>> {
         self.asked += request.len() as u64;
-        let sent = self.control.get_mut().write_all(request);
+        let deadline = Instant::now() + PATIENCE;
+        let sent = self.control.write(request);
         sent.map_err(|source| self.unreachable(source))?;
         let mut lines = Vec::new();
         loop {
-            let line = self.line()?;
+            let line = self.line(deadline)?;
             match line.as_str() {
                 "END" => return Ok(lines),
-                line if line.starts_with("STAT ") => lines.push(line.to_owned()),
+                line if line.starts_with("STAT ") && lines.len() < LINES_MAX => {
+                    lines.push(line.to_owned());
+                }
                 _ => {
                     return Err(Error::TargetProtocol {
                         target: self.name.clone(),
@@ -137,12 +141,10 @@ impl Target {
         }
     }
 
-    fn line(&mut self) -> Result<String> {
+    fn line(&mut self, deadline: Instant) -> Result<String> {
         let mut line = Vec::new();
-        let read = self.control.read_until(b'\n', &mut line);
-        match read {
-            Ok(0) => Err(self.unreachable(io::ErrorKind::UnexpectedEof.into())),
-            Ok(_) => Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()),
+        match self.control.read(&mut line, deadline) {
+            Ok(()) => Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()),
             Err(source) => Err(self.unreachable(source)),
         }
     }

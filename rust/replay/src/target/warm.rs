@@ -1,8 +1,9 @@
 //! Items that the recording proves present at its start → sets, sent before the measured time.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use membench_event::Command;
 use serde::Serialize;
@@ -12,6 +13,10 @@ use crate::make::opaque::Opaque;
 use crate::make::request::RequestWriter;
 use crate::operation::{Kind, Marks, Operation};
 use crate::plan::{Plan, WarmItem};
+use crate::target::lines::Lines;
+
+/// Longest wait for the target to take a round of requests, and to answer it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes of requests written before their answers are read.
 const ROUND: usize = 256 * 1024;
@@ -46,7 +51,7 @@ pub(crate) fn store(
 ) -> io::Result<Warm> {
     let mut warm = Warm::default();
     let mut requests = RequestWriter::new(Arc::clone(&plan.templates), seed);
-    let mut connection = BufReader::new(TcpStream::connect(target)?);
+    let mut connection = Lines::connect(target, PATIENCE)?;
     let mut round = Vec::new();
     let mut count = 0;
     for (id, item) in &plan.warm {
@@ -94,19 +99,16 @@ impl Warm {
     /// Writes `round`, which holds `count` requests, and reads their answers.
     fn finish_round(
         &mut self,
-        connection: &mut BufReader<TcpStream>,
+        connection: &mut Lines,
         round: &mut Vec<u8>,
         count: u64,
     ) -> io::Result<()> {
-        connection.get_mut().write_all(round)?;
+        connection.write(round)?;
         self.bytes_written += round.len() as u64;
         round.clear();
-        let mut line = Vec::new();
+        let (mut line, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         for _ in 0..count {
-            line.clear();
-            if connection.read_until(b'\n', &mut line)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            connection.read(&mut line, deadline)?;
             self.refused += u64::from(!line.starts_with(b"STORED"));
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use membench_decode::{log::Log, privacy::KeyHasher};
+use membench_decode::{Connections, log::Log, privacy::KeyHasher};
 use membench_event::{Anchor, Command, ConnectionRow, Event, Ledger, LossRow, Outcome};
 use serde_json::json;
 
@@ -213,7 +213,8 @@ impl LogSource {
             within = decoded.iter().filter(is_within).copied().collect();
             &within
         };
-        if events.is_empty() {
+        let added = self.log.connections().added();
+        if events.is_empty() && added.is_empty() {
             self.log.clear_events();
             return;
         }
@@ -225,7 +226,7 @@ impl LogSource {
         sink(&Decoded {
             events,
             options: None,
-            connections: self.log.connections(),
+            added,
         });
         self.log.clear_events();
     }
@@ -295,12 +296,12 @@ impl LogSource {
         ledger
     }
 
-    pub(crate) fn connections(&self) -> &[ConnectionRow] {
+    pub(crate) fn connections(&self) -> &Connections {
         self.log.connections()
     }
 
-    pub(crate) fn connection_counts(&mut self) -> (usize, usize) {
-        self.log.connection_counts()
+    pub(crate) fn take_ended(&mut self) -> Vec<ConnectionRow> {
+        self.log.take_ended()
     }
 
     /// The log tells of losses by their number only.

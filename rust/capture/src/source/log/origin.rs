@@ -263,12 +263,17 @@ fn ask_for_log(stream: &TcpStream, name: &str) -> Result<(&'static str, Vec<u8>)
 }
 
 fn ask_once(mut stream: &TcpStream, streams: &str) -> io::Result<Vec<u8>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let deadline = Instant::now() + PATIENCE;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(format!("watch {streams}\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut room = [0; 4096];
     while !answer.contains(&b'\n') && answer.len() < ANSWER_MAX {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
         let length = stream.read(&mut room)?;
         if length == 0 {
             break;
@@ -282,17 +287,7 @@ fn ask_once(mut stream: &TcpStream, streams: &str) -> io::Result<Vec<u8>> {
 /// Returns the first line of an answer, fit for a message.
 fn printable(line: &[u8]) -> String {
     let line = &line[..line.len().min(ANSWER_MAX)];
-    let text = String::from_utf8_lossy(line);
-    text.trim_end()
-        .chars()
-        .map(|character| {
-            if character.is_control() {
-                '?'
-            } else {
-                character
-            }
-        })
-        .collect()
+    membench_event::printable(String::from_utf8_lossy(line).trim_end())
 }
 
 impl Stored {

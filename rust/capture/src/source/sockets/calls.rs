@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use membench_decode::Responses;
+use membench_decode::{Connections, Responses};
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
 use crate::recorder::inquiry::Inquiry;
@@ -73,6 +73,7 @@ impl Calls {
 
     pub(crate) fn settle(&mut self, now: u64, sink: &mut impl FnMut(&Decoded<'_>)) {
         self.session.let_go(now);
+        self.session.bound_open_requests();
         self.session.hand_on(sink);
     }
 
@@ -116,12 +117,12 @@ impl Calls {
         )
     }
 
-    pub(crate) fn connections(&self) -> &[ConnectionRow] {
+    pub(crate) fn connections(&self) -> &Connections {
         self.session.sockets().connections()
     }
 
-    pub(crate) fn connection_counts(&self) -> (usize, usize) {
-        self.session.sockets().counts()
+    pub(crate) fn take_ended(&mut self) -> Vec<ConnectionRow> {
+        self.session.take_ended()
     }
 
     pub(crate) fn take_losses(&mut self) -> Vec<LossRow> {
