@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Self, final
 
 from membench._options import Options
@@ -236,6 +237,7 @@ def replay(
     seed: int,
     receive_stamps: bool,
     threads: int,
+    stop: Event | None,
     on_interval: Callable[[str], bool | None] | None,
 ) -> str:
     """Return the `ReplayResult` as JSON."""

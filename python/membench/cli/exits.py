@@ -11,3 +11,9 @@ SHORT = 4
 ENVIRONMENT = CaptureUnavailableError.exit_code
 CHECK_FAILED = 99
 INTERRUPTED = 130
+
+
+class Interrupted(MembenchError):
+    """A signal ended a command before it had anything to report."""
+
+    exit_code = INTERRUPTED

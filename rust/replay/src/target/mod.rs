@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait for the target to read the last bytes written, ns.
 const SETTLE: u64 = 2 * SECOND;
 
+/// Longest wait for an answer of a target that has left others out, or of a run that is to end.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(500);
+
 const STATISTICS: &[u8] = b"stats\r\n";
 
 /// Most connections for which `stats conns` is asked; with more, all of them count as clients.
@@ -50,6 +53,24 @@ impl Target {
             control: BufReader::new(control),
             asked: 0,
         })
+    }
+
+    /// Waits no longer than half a second for each answer from now on.
+    pub(crate) fn expect_little(&mut self) -> Result<()> {
+        let shortened = self.control.get_ref();
+        let shortened = shortened.set_read_timeout(Some(LITTLE_PATIENCE));
+        shortened.map_err(|source| self.failed(source))
+    }
+
+    /// Opens a further connection, on which each answer is awaited for five seconds at most.
+    pub(crate) fn another(&self) -> Result<BufReader<TcpStream>> {
+        let connected = TcpStream::connect_timeout(&self.address, PATIENCE);
+        let limited = connected.and_then(|stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(BufReader::new(stream))
+        });
+        limited.map_err(|source| self.failed(source))
     }
 
     /// Returns `HOST:PORT` as given.
@@ -120,7 +141,7 @@ impl Target {
     fn ask(&mut self, request: &[u8]) -> Result<Vec<String>> {
         self.asked += request.len() as u64;
         let sent = self.control.get_mut().write_all(request);
-        sent.map_err(|source| self.unreachable(source))?;
+        sent.map_err(|source| self.failed(source))?;
         let mut lines = Vec::new();
         loop {
             let line = self.line()?;
@@ -141,15 +162,25 @@ impl Target {
         let mut line = Vec::new();
         let read = self.control.read_until(b'\n', &mut line);
         match read {
-            Ok(0) => Err(self.unreachable(io::ErrorKind::UnexpectedEof.into())),
+            Ok(0) => Err(self.failed(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()),
-            Err(source) => Err(self.unreachable(source)),
+            Err(source) => Err(self.failed(source)),
         }
     }
 
-    /// Makes the error for a target that cannot be reached any more.
-    pub(crate) fn unreachable(&self, source: io::Error) -> Error {
-        unreachable(&self.name, source)
+    /// Makes the error for a connection that was made, and then failed.
+    pub(crate) fn failed(&self, source: io::Error) -> Error {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof, WouldBlock,
+        };
+        let target = self.name.clone();
+        match source.kind() {
+            WouldBlock | TimedOut => Error::TargetSilent { target },
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => {
+                Error::TargetClosed { target }
+            }
+            _ => unreachable(&self.name, source),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Items that the recording proves present at its start → sets, sent before the measured time.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use membench_event::Command;
@@ -12,6 +12,8 @@ use crate::make::opaque::Opaque;
 use crate::make::request::RequestWriter;
 use crate::operation::{Kind, Marks, Operation};
 use crate::plan::{Plan, WarmItem};
+use crate::target::Target;
+use crate::{Error, Observer, Result};
 
 /// Bytes of requests written before their answers are read.
 const ROUND: usize = 256 * 1024;
@@ -37,16 +39,18 @@ pub struct Warm {
     pub bytes_written: u64,
 }
 
-/// Stores the plan's items in the target, and reads its answers.
+/// Stores the plan's items in the target, and reads its answers, unless `observer` ends the run.
 pub(crate) fn store(
-    target: SocketAddr,
+    target: &Target,
     plan: &Plan,
     keys: &mut ShortKeys,
     seed: u64,
-) -> io::Result<Warm> {
+    observer: &mut dyn Observer,
+) -> Result<Warm> {
+    let failed = |source| target.failed(source);
     let mut warm = Warm::default();
     let mut requests = RequestWriter::new(Arc::clone(&plan.templates), seed);
-    let mut connection = BufReader::new(TcpStream::connect(target)?);
+    let mut connection = target.another()?;
     let mut round = Vec::new();
     let mut count = 0;
     for (id, item) in &plan.warm {
@@ -55,10 +59,16 @@ pub(crate) fn store(
         requests.append(&mut round, &[operation], Opaque::default());
         count += 1;
         if round.len() >= ROUND {
-            warm.finish_round(&mut connection, &mut round, std::mem::take(&mut count))?;
+            let count = std::mem::take(&mut count);
+            warm.finish_round(&mut connection, &mut round, count)
+                .map_err(failed)?;
+            if !observer.goes_on() {
+                return Err(Error::Stopped);
+            }
         }
     }
-    warm.finish_round(&mut connection, &mut round, count)?;
+    warm.finish_round(&mut connection, &mut round, count)
+        .map_err(failed)?;
     Ok(warm)
 }
 
