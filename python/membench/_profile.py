@@ -13,6 +13,7 @@ from membench._hint import Hint
 from membench._ledger import Ledger
 from membench._results import from_json
 from membench._sample import ALL, Sample
+from membench._server_run import ServerRun
 from membench.errors import UsageError
 
 
@@ -63,6 +64,7 @@ class Summary:
         unsealed_events: Events in a part that is not sealed.
         cut_bytes: Bytes of an incomplete batch at the end of that part, which cannot be read.
         ledger: The account of every byte.
+        server_runs: The processes that served while the recording lasted.
     """
 
     schema_version: int
@@ -92,6 +94,7 @@ class Summary:
     ledger: Ledger
     sample: Sample = ALL
     sampled_out: int = 0
+    server_runs: tuple[ServerRun, ...] = ()
 
 
 class Profile:

@@ -26,6 +26,7 @@ from membench._options import (
 from membench._reads import Reads
 from membench._results import from_json
 from membench._running import Running
+from membench._server_run import ServerRun
 from membench._sample import ALL, Sample
 from membench._sources import SourceKind, kind_of
 from membench.errors import UsageError
@@ -124,6 +125,8 @@ class Status:
         pace: Measures of how well it kept up during the last two seconds.
         limits: The guards that apply.
         ended: Reason of its end; None while it records.
+        server_runs: The processes that served so far.
+        elsewhere: The memcacheds that run here, in words, if none was found to record.
     """
 
     state: str
@@ -150,6 +153,8 @@ class Status:
     pace: Pace = field(default_factory=Pace)
     yielding: Yielding = field(default_factory=Yielding)
     limits: Limits = field(default_factory=Limits)
+    server_runs: tuple[ServerRun, ...] = ()
+    elsewhere: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,10 @@ class Recording:
         duration_s: Time from attaching to detaching, s; of a stored source, the time it covers.
         open_at_start: Number of `connections` that were open before the recording.
         why_empty: Reason why no connection was recorded, if none was.
+        nothing_found: True if there was nothing to record: no server, and no packet of the ports.
+        server_runs: The processes that served while the recording lasted.
+        others: Profiles of earlier recordings that have the name of a rotated one and were left
+            alone.
         silent_connections: Number of `connections` that were opened and closed without a byte, as
             health checks are.
         reads: Keys looked up, by result.
@@ -219,6 +228,9 @@ class Recording:
     sampled_out: int = 0
     profiles: tuple[str, ...] = ()
     why_empty: str | None = None
+    nothing_found: bool = False
+    server_runs: tuple[ServerRun, ...] = ()
+    others: tuple[str, ...] = ()
     uncompared: int = 0
     counters_reset: int = 0
 
@@ -331,6 +343,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     sample: Sample = ALL,
     guards: Guards | None = None,
     force: bool = False,
+    wait: bool = False,
     key_file: str | os.PathLike[str] | None = None,
     statistics: bool = True,
     live: bool | None = None,
@@ -358,6 +371,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         sample: The share of keys and connections to keep.
         guards: Limits that end the recording before it does harm; `Guards()` unless given.
         force: Overwrite `output`.
+        wait: Begin before there is a server, and record it once it listens. Otherwise a missing
+            server is an error.
         key_file: File with the 128-bit key that makes key ids; a random one otherwise.
         statistics: Ask the servers for their own counters at the start and the end.
         live: Hand events out as they come; by default only when there is no `output`.
@@ -388,6 +403,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         fallback=require is None,
         output=path_of(output),
         force=force,
+        wait=wait,
         duration_s=duration_s,
         max_size=max_size,
         rotation=rotation,

@@ -31,7 +31,7 @@ from membench.cli.bounds import (
     SampleOption,
     guards,
 )
-from membench.cli.exits import SHORT
+from membench.cli.exits import ENVIRONMENT, SHORT
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import KeyFileOption
 from membench.cli.selection import (
@@ -91,6 +91,9 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     ] = None,
     key_file: KeyFileOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the profile.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Begin without a server; record it once it listens.")
+    ] = False,
     no_stats: Annotated[
         bool, typer.Option("--no-stats", help="Do not ask the servers for their counters.")
     ] = False,
@@ -149,6 +152,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             hooks=hooks,
             duration_s=duration,
             force=force,
+            wait=wait,
             key_file=key_file,
             statistics=not no_stats,
             drop_privileges=True,
@@ -166,6 +170,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         _follow(capture, responses, asks=not no_stats)
     recording = capture.result
     _show(recording, format)
+    if recording.nothing_found and not wait:
+        return ENVIRONMENT
     return _exit_code(recording, allow_loss)
 
 
@@ -187,19 +193,28 @@ def _import_what_is_needed_later() -> None:
 
 def _follow(capture: Capture, responses: str, *, asks: bool) -> None:
     """Wait for the end; name servers as they are found, keep the status line up to date."""
+    from rich.text import Text
+
     from membench.report import record as report
 
     announced: object = None
+    told: list[str] = []
     with _status_line() as (console, update):
 
         def look(status: Status) -> None:
-            nonlocal announced
+            nonlocal announced, told
             servers = [(one.listening, one.pid, one.version) for one in status.servers]
             answered = all(one.version for one in status.servers)
             waits = asks and not answered and status.elapsed_s < _ANSWER_S
             if servers != announced and not waits:
-                console.print(report.render_start(status, responses))
+                if announced is None or servers:
+                    console.print(report.render_start(status, responses))
                 announced = servers
+            changes = list(report.describe_restarts(status.server_runs))
+            for line in changes:
+                if line not in told:
+                    console.print(Text(f"servers    {line}"), soft_wrap=True)
+            told = changes
             update(status)
 
         capture.wait(on_status=look)

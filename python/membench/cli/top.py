@@ -69,6 +69,9 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
         ),
     ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Begin without a server, as in `record`.")
+    ] = False,
     key_file: KeyFileOption = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
@@ -99,6 +102,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
         responses=responses,
         ring_size=ring_size,
+        wait=wait,
         key_file=key_file,
         show_keys=show_keys,
         drop_privileges=True,

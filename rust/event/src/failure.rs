@@ -57,6 +57,8 @@ pub enum Setting {
     MaxCpu,
     /// Most memory of a recording.
     MaxMemory,
+    /// Waiting for a server.
+    Wait,
     /// Bytes at which a recording ends.
     MaxSize,
     /// Least disk space that must stay free.
@@ -83,6 +85,7 @@ impl Setting {
             Self::SampleConnections => "--sample-connections",
             Self::MaxCpu => "--max-cpu",
             Self::MaxMemory => "--max-memory",
+            Self::Wait => "--wait",
             Self::MaxSize => "--max-size",
             Self::MinFree => "--min-free",
             Self::AllowNonempty => "--allow-nonempty",
@@ -105,6 +108,7 @@ impl Setting {
             Self::SampleConnections => "Sample.connections",
             Self::MaxCpu => "Guards.max_cpu",
             Self::MaxMemory => "Guards.max_memory",
+            Self::Wait => "wait",
             Self::MaxSize => "max_size",
             Self::MinFree => "Guards.min_free",
             Self::AllowNonempty => "allow_nonempty",
@@ -116,7 +120,7 @@ impl Setting {
     fn in_python(self, value: &str) -> String {
         let keyword = self.keyword();
         match (self, value) {
-            (Self::Force | Self::AllowNonempty | Self::AllowSampled, _) => {
+            (Self::Force | Self::Wait | Self::AllowNonempty | Self::AllowSampled, _) => {
                 format!("{keyword}=True")
             }
             (_, "") => keyword.to_owned(),

@@ -20,13 +20,15 @@ mod number;
 mod read;
 mod sample;
 mod segment;
+mod server_run;
 
 pub use anchor::Anchor;
 pub use connection::{CloseSide, ConnectionRow, LossRow, Transport};
 pub use event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
 pub use failure::{Class, Failure, Hint, Setting, io_hint};
 pub use ledger::{Flow, Ledger, Packets, Server, Totals};
-pub use number::ratio;
+pub use number::{ratio, size};
 pub use read::{Lookup, Reads};
 pub use sample::Sample;
 pub use segment::{Direction, Piece, Segment};
+pub use server_run::ServerRun;

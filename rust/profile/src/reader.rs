@@ -175,6 +175,7 @@ impl Profile {
         let manifest = self.manifest.clone();
         let counts = self.counts.clone();
         Ok(Summary {
+            server_runs: manifest.server_runs.clone(),
             schema_version: manifest.schema_version,
             membench: manifest.membench,
             state: manifest.state.name(),

@@ -3,6 +3,7 @@
 mod followed;
 pub(crate) mod listeners;
 pub(crate) mod namespaces;
+pub(crate) mod running;
 pub(crate) mod unix;
 
 use std::os::unix::fs::MetadataExt;
