@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from membench._arguments import path_of
 from membench._arguments import sources as sources_of
@@ -26,10 +26,14 @@ from membench._options import (
 from membench._reads import Reads
 from membench._results import from_json
 from membench._running import Running
-from membench._server_run import ServerRun
 from membench._sample import ALL, Sample
+from membench._server_run import ServerRun
+from membench._shown import Shown
 from membench._sources import SourceKind, kind_of
 from membench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +183,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Shown):
     """A capture that has ended.
 
     Attributes:
@@ -233,6 +237,11 @@ class Recording:
     others: tuple[str, ...] = ()
     uncompared: int = 0
     counters_reset: int = 0
+
+    def _report(self) -> RenderableType:
+        from membench.report.record import render_recording  # noqa: PLC0415 - only for what is shown
+
+        return render_recording(self)
 
     @property
     def guard(self) -> str | None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import TYPE_CHECKING
 
 from membench import _arguments as check
 from membench import _native
@@ -14,7 +15,11 @@ from membench._profile import Profile, Summary, open_native
 from membench._reads import Reads
 from membench._results import from_json
 from membench._sample import ALL, Sample
+from membench._shown import Shown
 from membench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Counts = dict[str, int]
 """Amounts by name of a cause, an outcome or a counter."""
@@ -224,7 +229,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayResult:
+class ReplayResult(Shown):
     """Results of a replay.
 
     Attributes:
@@ -294,6 +299,11 @@ class ReplayResult:
     profile: str = ""
     pacing: str = "recorded"
     seed: int = 1
+
+    def _report(self) -> RenderableType:
+        from membench.report.replay import render_replay  # noqa: PLC0415 - only for what is shown
+
+        return render_replay(self)
 
     @property
     def passed(self) -> bool:

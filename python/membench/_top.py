@@ -61,7 +61,7 @@ class BusyClient:
 
 @dataclass(frozen=True, slots=True)
 class CommandCounts:
-    """Counts of one command: events, bytes of requests and of returned values, server times, ns."""
+    """Counts of one command: events, bytes of requests and of answers, server times, ns."""
 
     events: int
     hits: int

@@ -71,7 +71,7 @@ def test_an_output_on_a_disk_that_is_too_full_is_refused(
 ) -> None:
     options = ("--port", str(server.port), "--duration", "1")
     ended = membench("record", "ebpf:any", small_disk / "out.mb", *options)
-    one_clear_error(ended, ENVIRONMENT, "min-free is 1.00 GiB", "--min-free")
+    one_clear_error(ended, ENVIRONMENT, "`min-free` is 1.00 GiB", "--min-free")
     assert list(small_disk.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, read_ledger, recorder
+from support.cli import membench, read_info, read_ledger, recorder
 from support.kernel import TRACES_CGROUPS, release
 from support.namespace import Namespace, cgroup, cgroup_mount, namespace
 from support.oracle import compare
@@ -18,6 +18,7 @@ from support.profile import by_connection, events, table
 from support.requests import read, store
 from support.server import Memcached, memcached
 from support.sharing import ANSWER, STINT, ask, sharing
+from support.waiting import until
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
@@ -233,9 +234,7 @@ def test_clients_that_nobody_has_are_an_error_at_the_end(output: Path) -> None:
     assert ended.json["nothing_found"]
 
 
-def test_a_server_that_restarts_is_told_with_its_processes(
-    server: Memcached, output: Path
-) -> None:
+def test_a_server_that_restarts_is_told_with_its_processes(server: Memcached, output: Path) -> None:
     first = server.pid
     with recorder(output, [server.port]) as running:
         visit(server.port, 0)

@@ -21,9 +21,18 @@ from membench._replay import (
 )
 from membench.report.replay import describe_progress, describe_schedule, render_replay
 
+NONE = "\N{EN DASH}"
 GET = Percentiles(110_000, 190_000, 250_000, 420_000, 1_310_000, 4_200_000, 120_000.0, 900)
 ALL = Durations(
-    110_000, 190_000, 250_000, 420_000, 1_310_000, 4_200_000, 120_000.0, 900, by_command={"get": GET}
+    110_000,
+    190_000,
+    250_000,
+    420_000,
+    1_310_000,
+    4_200_000,
+    120_000.0,
+    900,
+    by_command={"get": GET},
 )
 LAG = Durations(400, 900, 1_000, 21_000, 300_000, 900_000, 700.0, 1000)
 RESULT = ReplayResult(
@@ -179,4 +188,4 @@ def test_percentiles_of_few_requests_are_left_out() -> None:
     few = replace(GET, count=25)
     text = as_text(replace(RESULT, response_ns=replace(ALL, by_command={"get": few})))
     line = next(line for line in text.splitlines() if line.startswith("get "))
-    assert line.split()[-5:] == ["–", "–", "4.20", "ms", "25"]
+    assert line.split()[-5:] == [NONE, NONE, "4.20", "ms", "25"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from membench import _native
 from membench._analysis.items import Keys, Memory, Sizes, Ttl, WorkingSet
@@ -13,6 +14,10 @@ from membench._arguments import several
 from membench._profile import Profile, open_native
 from membench._results import from_json
 from membench._sample import ALL, Sample
+from membench._shown import Shown
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
-class Analysis:
+class Analysis(Shown):
     """The workload of a profile.
 
     Parts that were not asked for are None.
@@ -74,6 +79,11 @@ class Analysis:
     working_set: WorkingSet | None
     memory: Memory | None
     times: Times | None
+
+    def _report(self) -> RenderableType:
+        from membench.report.analysis import render_analysis  # noqa: PLC0415 - only for what is shown
+
+        return render_analysis(self.profile.name, self)
 
     @property
     def miss_ratio_curve(self) -> tuple[tuple[int, float], ...]:

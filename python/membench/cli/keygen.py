@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -27,5 +28,7 @@ def command(
     import membench
 
     membench.keygen(path)
-    output.say(f"next   {output.program()} record ebpf:any NAME.mb --key-file {path}")
+    output.say(
+        f"next   {output.program()} record ebpf:any NAME.mb --key-file {shlex.quote(str(path))}"
+    )
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from membench.cli import output
-from membench.cli.exits import CHECK_FAILED, INTERRUPTED, SHORT, Interrupted
+from membench.cli.exits import CHECK_FAILED, INTERRUPTED, SHORT, InterruptedCommandError
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
 from membench.errors import MembenchError
@@ -110,7 +110,7 @@ def stop_on_signals() -> Iterator[Event]:
     except MembenchError as error:
         if not event.is_set():
             raise
-        raise Interrupted(str(error)) from error
+        raise InterruptedCommandError(str(error)) from error
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

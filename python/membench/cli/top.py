@@ -6,13 +6,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from membench._options import Responses, Selection
-from membench.cli import output
+from membench.cli import groups, output
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import KeyFileOption
 from membench.cli.selection import (
@@ -61,16 +62,26 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         typer.Option("--show-keys", help="Show keys in plaintext, on this terminal only."),
     ] = False,
     responses: Annotated[
-        Responses, typer.Option(help="How much of the responses to look at, as in `record`.")
+        Responses,
+        typer.Option(
+            help="How much of the responses to look at, as in `record`.",
+            rich_help_panel=groups.SOURCE,
+        ),
     ] = "bytes",
     ring_size: Annotated[
         int,
         typer.Option(
-            parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
+            parser=parse_size,
+            metavar="SIZE",
+            help="Buffer between the kernel and this process.",
+            rich_help_panel=groups.SOURCE,
         ),
     ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
     wait: Annotated[
-        bool, typer.Option("--wait", help="Begin without a server, as in `record`.")
+        bool,
+        typer.Option(
+            "--wait", help="Begin without a server, as in `record`.", rich_help_panel=groups.SERVERS
+        ),
     ] = False,
     key_file: KeyFileOption = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
@@ -116,7 +127,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 _show_live(watched, interval, name)
             else:
                 _show_all(watched)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # `top | head` has seen enough
         return 0
     return 0
 
@@ -143,7 +154,8 @@ def _show_once(
     watched.count(interval)
     snapshot = watched.take(time.monotonic() - begun)
     if format is Format.JSON:
-        output.show_json(snapshot)
+        keys = [asdict(key) | {"id": f"{key.id:016x}"} for key in snapshot.keys]
+        output.show_json(asdict(snapshot) | {"keys": keys})
     else:
         output.show(render_top(snapshot, name=name))
 

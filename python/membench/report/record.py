@@ -123,17 +123,23 @@ def render_recording(recording: Recording) -> RenderableType:
     body.add_row("  cost", _cost(recording))
     if recording.pace != Pace():
         body.add_row("  pace", _pace(recording.pace))
-    if recording.ended.is_early:
-        body.add_row("  stopped", Text(recording.ended.reason))
-    if recording.damage is not None:
-        body.add_row("  unread", Text(recording.damage))
-    if recording.others:
-        body.add_row("  others", Text(_others(recording.others)))
-    if recording.removal is not None:
-        body.add_row("  left", Text(f"programs that `{recording.removal}` removes"))
-    if recording.write_error is not None:
-        body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
+    for label, line in _ending(recording):
+        body.add_row(f"  {label}", Text(line))
     return Group(_headline(recording), body)
+
+
+def _ending(recording: Recording) -> Iterator[tuple[str, str]]:
+    """Name what was out of the ordinary about the end, and about what is left."""
+    if recording.ended.is_early:
+        yield "stopped", recording.ended.reason
+    if recording.damage is not None:
+        yield "unread", recording.damage
+    if recording.others:
+        yield "others", _others(recording.others)
+    if recording.removal is not None:
+        yield "left", f"programs that `{recording.removal}` removes"
+    if recording.write_error is not None:
+        yield "unwritten", f"from here on: {recording.write_error}"
 
 
 def describe_restarts(runs: Sequence[ServerRun]) -> Iterator[str]:

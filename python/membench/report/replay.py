@@ -163,9 +163,9 @@ def _times_table(times: Durations) -> Table:
 
 
 def _percentile(times: Percentiles, quantile: str) -> str:
-    """Write a percentile; `–` if so few durations have none beyond the longest."""
+    """Write a percentile; a dash where so few durations have none but the longest."""
     if times.count < _LEAST.get(quantile, 1):
-        return "–"
+        return "–"  # noqa: RUF001 - a dash
     at_least = "≥ " if quantile in times.at_least else ""
     return at_least + duration(getattr(times, quantile))
 

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use membench_decode::{packet::PacketError, privacy::KeyError};
-use membench_event::{Class, Failure, Hint, Setting, io_hint, size};
+use membench_event::{Class, Failure, Hint, Setting, io_class, io_hint, size};
 
 use crate::privileges::PrivilegesError;
 #[cfg(feature = "ebpf")]
@@ -276,8 +276,8 @@ impl Failure for Error {
             | Self::LogRefused { .. }
             | Self::Ports { .. }
             | Self::Selection { .. } => Class::Usage,
-            Self::Io { .. }
-            | Self::NoServer { .. }
+            Self::Io { source, .. } => io_class(source),
+            Self::NoServer { .. }
             | Self::DiskFull { .. }
             | Self::NotStarted { .. }
             | Self::NoControlGroups { .. }

@@ -221,10 +221,24 @@ impl Hint {
     }
 }
 
+/// Returns the class of a failure to read or write what an argument names: a name that is wrong, or a system that does
+/// not allow it.
+pub fn io_class(source: &io::Error) -> Class {
+    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound};
+    match source.kind() {
+        NotFound | IsADirectory | NotADirectory | InvalidFilename => Class::Usage,
+        _ => Class::Environment,
+    }
+}
+
 /// Returns the remedy for the usual reasons why a file cannot be read or written.
 pub fn io_hint(source: &io::Error) -> Option<Hint> {
-    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{
+        IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+    };
     let hint = match source.kind() {
+        IsADirectory => "it is a folder, and a file is wanted",
+        NotADirectory => "a part of this path is a file, and no folder",
         NotFound => "check the name, and that its folder exists",
         PermissionDenied => "check who owns it, or run as its owner",
         StorageFull => "free some space, or choose another disk",

@@ -25,7 +25,7 @@ mod server_run;
 pub use anchor::Anchor;
 pub use connection::{CloseSide, ConnectionRow, LossRow, Transport};
 pub use event::{Command, Event, Options, OptionsTable, Outcome, Protocol};
-pub use failure::{Class, Failure, Hint, Setting, io_hint};
+pub use failure::{Class, Failure, Hint, Setting, io_class, io_hint};
 pub use ledger::{Flow, Ledger, Packets, Server, Totals};
 pub use number::{ratio, size};
 pub use read::{Lookup, Reads};

@@ -88,10 +88,23 @@ impl Runs {
             .any(|run| run.ended.is_none() && run.listener.is_at_the_place_of(&ended.listener))
     }
 
-    /// Returns those of the listeners that are not known yet.
+    /// Returns those of the listeners that are not known yet. A server that listens at several addresses of a port counts
+    /// once, even if its process cannot be seen.
     pub(crate) fn new_among(&self, found: Vec<Listener>) -> Vec<Listener> {
-        let is_known = |one: &Listener| self.0.iter().any(|run| run.listener.inode == one.inode);
-        found.into_iter().filter(|one| !is_known(one)).collect()
+        let mut new: Vec<Listener> = Vec::new();
+        for one in found {
+            let is_known = self.0.iter().any(|run| {
+                let known = &run.listener;
+                let is_same =
+                    run.ended.is_none() && one.pid.is_none() && known.is_at_the_place_of(&one);
+                known.inode == one.inode || is_same
+            });
+            let is_same = |other: &Listener| one.pid.is_none() && other.is_at_the_place_of(&one);
+            if !is_known && !new.iter().any(is_same) {
+                new.push(one);
+            }
+        }
+        new
     }
 
     /// Returns the servers that still run, as a status shows them.
@@ -175,10 +188,12 @@ mod tests {
         assert!(runs.is_one_missing() && runs.status().is_empty());
         first.wait().unwrap();
         let own = std::process::id();
-        let found = runs.new_among(vec![listener(Some(first.id()), 1), listener(None, 2)]);
-        assert_eq!(found.len(), 1);
+        let hidden = [listener(None, 2), listener(None, 3)];
+        let found = [vec![listener(Some(first.id()), 1)], hidden.to_vec()].concat();
+        let found = runs.new_among(found);
+        assert_eq!(found, hidden[..1]);
         runs.add(&found, Some(Duration::from_secs(5)));
-        assert!(!runs.is_one_missing());
+        assert!(!runs.is_one_missing() && runs.new_among(hidden.to_vec()).is_empty());
         let server = Server {
             port: 11211,
             pid: own,

@@ -12,7 +12,7 @@ const MOST_NAMED: usize = 4;
 
 /// Describes the memcacheds that run on this machine, as far as this user sees them: `port 11212 (pid 812)`. Returns
 /// `None` if there are none.
-pub(crate) fn describe() -> Option<String> {
+pub fn describe() -> Option<String> {
     let mut named: Vec<String> = Vec::new();
     for process in namespaces::processes() {
         let is_memcached =
