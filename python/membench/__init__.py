@@ -84,6 +84,7 @@ if TYPE_CHECKING:
         replay,
     )
     from membench._sample import Sample
+    from membench._server_run import ServerRun
     from membench._sources import SourceKind
     from membench._top import BusyClient, CommandCounts, HotKey, Snapshot, Top, top
     from membench.errors import (
@@ -161,6 +162,7 @@ __all__ = [
     "Server",
     "ServerCounters",
     "ServerFlows",
+    "ServerRun",
     "ServerStatus",
     "Sizes",
     "Snapshot",
@@ -302,6 +304,7 @@ _HOMES = {
         "replay",
     ),
     "_sample": ("Sample",),
+    "_server_run": ("ServerRun",),
     "_sources": ("SourceKind",),
     "_top": (
         "BusyClient",

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from membench._arguments import path_of
 from membench._arguments import sources as sources_of
@@ -31,9 +31,6 @@ from membench._server_run import ServerRun
 from membench._shown import Shown
 from membench._sources import SourceKind, kind_of
 from membench.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 logger = logging.getLogger(__name__)
 
@@ -238,10 +235,11 @@ class Recording(Shown):
     uncompared: int = 0
     counters_reset: int = 0
 
-    def _report(self) -> RenderableType:
+    def _report(self) -> str:
         from membench.report.record import render_recording  # noqa: PLC0415 - only for what is shown
+        from membench.report.text import as_text  # noqa: PLC0415 - only for what is shown
 
-        return render_recording(self)
+        return as_text(render_recording(self))
 
     @property
     def guard(self) -> str | None:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import TYPE_CHECKING
 
 from membench import _arguments as check
 from membench import _native
@@ -17,9 +16,6 @@ from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench._shown import Shown
 from membench.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 Counts = dict[str, int]
 """Amounts by name of a cause, an outcome or a counter."""
@@ -300,10 +296,11 @@ class ReplayResult(Shown):
     pacing: str = "recorded"
     seed: int = 1
 
-    def _report(self) -> RenderableType:
+    def _report(self) -> str:
         from membench.report.replay import render_replay  # noqa: PLC0415 - only for what is shown
+        from membench.report.text import as_text  # noqa: PLC0415 - only for what is shown
 
-        return render_replay(self)
+        return as_text(render_replay(self))
 
     @property
     def passed(self) -> bool:

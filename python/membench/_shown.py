@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-# Columns of a report that is not on a terminal.
-_WIDTH = 100
 
 
 class Shown:
@@ -18,20 +10,13 @@ class Shown:
 
     __slots__ = ()
 
-    def _report(self) -> RenderableType:
-        """Lay out the report."""
+    def _report(self) -> str:
+        """Return the report as text."""
         raise NotImplementedError
 
     def __str__(self) -> str:
         """Return the report that the command prints."""
-        from rich.console import Console  # noqa: PLC0415 - only for what is shown
-
-        console = Console(
-            file=io.StringIO(), width=_WIDTH, color_system=None, highlight=False, markup=False
-        )
-        with console.capture() as captured:
-            console.print(self._report())
-        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+        return self._report()
 
     def _repr_html_(self) -> str:
         """Return the report for a notebook."""

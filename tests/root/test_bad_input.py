@@ -63,7 +63,7 @@ def test_a_recording_is_replaced_only_when_forced(server: Memcached, output: Pat
 def test_an_output_folder_that_does_not_exist_is_named(server: Memcached, tmp_path: Path) -> None:
     missing = tmp_path / "absent" / "out.mb"
     ended = membench("record", "ebpf:any", missing, "--port", str(server.port), "--duration", "1")
-    one_clear_error(ended, ENVIRONMENT, str(missing.parent))
+    one_clear_error(ended, USAGE, str(missing.parent))
 
 
 def test_an_output_on_a_disk_that_is_too_full_is_refused(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 
@@ -34,5 +33,5 @@ def with_capabilities(*names: str) -> list[str]:
 def _closed_folder() -> Path | None:
     """Return the outermost folder above the checkout that the user nobody may not enter."""
     here = Path(__file__).resolve()
-    closed = [folder for folder in here.parents if not os.stat(folder).st_mode & 0o001]
+    closed = [folder for folder in here.parents if not folder.stat().st_mode & 0o001]
     return closed[-1] if closed else None

@@ -51,7 +51,7 @@ def test_a_sealed_profile_shows_counts_source_and_completeness() -> None:
     assert "ebpf:any, sockets, kernel 6.12.107, responses bytes" in text
     assert "get 900 (90.0 %)   set 100 (10.0 %)" in text
     assert "yes, lost 0: bytes 4,000 requested, 90,000 answered; 12 at the edges" in text
-    assert "6.90 kB (6.9 B an event)" in text
+    assert "6.74 KiB (6.9 B an event)" in text
 
 
 def test_an_unsealed_profile_says_so_and_what_it_still_holds() -> None:
@@ -72,7 +72,7 @@ def test_losses_are_listed_by_cause() -> None:
     text = as_text(replace(INFO, ledger=replace(INFO.ledger, complete=False, ring_full=9400)))
     assert "NO, 10.0 % may be missing" in text
     assert "ring_full" in text
-    assert "9.40 kB" in text
+    assert "9.18 KiB" in text
 
 
 def test_a_write_error_is_shown() -> None:

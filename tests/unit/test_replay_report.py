@@ -88,7 +88,7 @@ def as_text(result: ReplayResult) -> str:
 def test_a_replay_says_what_was_sent_and_that_the_timing_held() -> None:
     text = as_text(RESULT)
     assert "target   memcached 1.6.45 at 10.0.0.7:11211" in text
-    assert "warm     1,210,000 keys, 402 MB" in text
+    assert "warm     1,210,000 keys, 383 MiB" in text
     assert "sent 1,000 of 1,000   16.9/s for 59.0 s   answered all   errors 0" in text
     assert "hit ratio 92.1 % (recorded 92.4 %)" in text
     assert "timing held: lag p50 400 ns, p99 21.0 µs, max 900 µs" in text

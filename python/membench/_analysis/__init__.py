@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from membench import _native
 from membench._analysis.items import Keys, Memory, Sizes, Ttl, WorkingSet
@@ -15,9 +14,6 @@ from membench._profile import Profile, open_native
 from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench._shown import Shown
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +76,11 @@ class Analysis(Shown):
     memory: Memory | None
     times: Times | None
 
-    def _report(self) -> RenderableType:
+    def _report(self) -> str:
         from membench.report.analysis import render_analysis  # noqa: PLC0415 - only for what is shown
+        from membench.report.text import as_text  # noqa: PLC0415 - only for what is shown
 
-        return render_analysis(self.profile.name, self)
+        return as_text(render_analysis(self.profile.name, self))
 
     @property
     def miss_ratio_curve(self) -> tuple[tuple[int, float], ...]:

@@ -233,7 +233,7 @@ def judge_packets(interface: str, probe: Probe, identity: Identity) -> SourceVer
     return _refused(source, why, probe, identity, needs, missing)
 
 
-def _refused(  # noqa: PLR0913, PLR0917 - the parts of a verdict
+def _refused(
     source: str,
     why: str,
     probe: Probe,

@@ -133,7 +133,7 @@ def read_identity() -> Identity:
 
 
 def is_user_namespace(uid_map: str) -> bool:
-    """Return True unless `/proc/self/uid_map` maps every user to itself, as the initial one does."""
+    """Return True unless `/proc/self/uid_map` maps all users to themselves, as at first."""
     return bool(uid_map.split()) and uid_map.split() != ["0", "0", str((1 << 32) - 1)]
 
 

@@ -98,7 +98,7 @@ def render_status(status: Status) -> Text:
         lost = size(status.lost_bytes)
     pace, last = status.pace, "Ctrl-C ends"
     if pace.late:
-        last = f"BEHIND {pace.lag_s:.1f} s, ring {pace.ring_fill * 100:.0f} %"
+        last = f"BEHIND {pace.lag_s:.1f} s ring {pace.ring_fill * 100:.0f} %"
     return Text(
         f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
         f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"

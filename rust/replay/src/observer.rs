@@ -1,4 +1,4 @@
-//! What a caller learns of a run while it lasts, and how it ends the run early.
+//! The caller of a run, who follows it and may end it early.
 
 use crate::measure::progress::Progress;
 

@@ -16,7 +16,7 @@ const SECOND: u64 = 1_000_000_000;
 /// Wait for the last answers that the replay documents, ns.
 const DRAIN: u64 = 10 * SECOND;
 
-/// What a target does with a `get`.
+/// A target's reaction to a `get`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reply {
     Miss,

@@ -42,7 +42,7 @@ use crate::recorder::status::{Shared, Status};
 use crate::recorder::stop::{Stop, lock};
 use crate::recorder::thread::{Progress, RecordingThread};
 use crate::selection::listeners::{self, Listener};
-use crate::selection::running;
+use crate::selection::memcacheds;
 use crate::session::peer::OwnAddresses;
 use crate::source::{self, Description, Setup};
 use crate::{
@@ -150,7 +150,7 @@ impl Recorder {
         let listeners = find_listeners(&description, &followed);
         let is_waiting = description.spec == SourceSpec::Sockets && listeners.is_empty();
         let elsewhere = if is_waiting {
-            running::describe()
+            memcacheds::describe()
         } else {
             None
         };
@@ -283,7 +283,7 @@ fn require_server(options: &RecordOptions, followed: &Followed) -> Result<()> {
     }
     Err(Error::NoServer {
         why: empty::reason(followed, false),
-        running: running::describe(),
+        running: memcacheds::describe(),
     })
 }
 

@@ -2,8 +2,8 @@
 
 mod followed;
 pub(crate) mod listeners;
+pub(crate) mod memcacheds;
 pub(crate) mod namespaces;
-pub(crate) mod running;
 pub(crate) mod unix;
 
 use std::os::unix::fs::MetadataExt;
