@@ -3,9 +3,11 @@
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PACKAGES := memcached tcpdump strace iproute2 python3-venv
+# What building needs besides Rust: a linker, and Python's environments.
+BUILD_PACKAGES := gcc python3-venv
+PACKAGES := memcached tcpdump strace iproute2
 # What only tests need: kernel programs are compiled in them, and compared with other tools.
-TEST_PACKAGES := clang libbpf-dev bpftool bpftrace
+TEST_PACKAGES := clang libbpf-dev bpftool bpftrace libglib2.0-0t64|libglib2.0-0
 # As root, a test that lacks privileges or memcached fails instead of being skipped.
 ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
@@ -21,14 +23,19 @@ help: ## show this list
 setup: $(VENV)/.ready build ## install what is missing, and build
 
 $(VENV)/.ready: pyproject.toml Makefile
+	@tests/packages.sh --required $(BUILD_PACKAGES)
 	@tests/packages.sh $(PACKAGES)
-	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
-	$(PYTHON) -m pip install --quiet --group dev
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs" >&2; exit 1; }
+	@test -x $(VENV)/bin/pip || python3 -m venv --clear $(VENV)
+	@echo "installing Python's tools into $(VENV) (500 MB)"
+	@$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(PYTHON) -m pip install --quiet --group dev
 	@touch $@
 
+# A terminal sees every crate that is compiled; a log sees none.
 build: $(VENV)/.ready ## build the native module into .venv
-	@. $(VENV)/bin/activate && maturin develop --quiet --profile fast
+	@test -e $(CARGO_TARGET_DIR)/fast || echo "building: some 5 minutes on two CPUs the first time, 600 MB"
+	@. $(VENV)/bin/activate && PIP_QUIET=1 maturin develop $$(test -t 2 || echo --quiet) --profile fast
 
 demo: setup ## record, analyze and replay a private memcached
 	@if [ "$$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then \
@@ -36,18 +43,19 @@ demo: setup ## record, analyze and replay a private memcached
 	else \
 	    $(PYTHON) -m membench demo; \
 	fi
+	@echo "to go on: . $(VENV)/bin/activate; membench --help; as root: sudo $(VENV)/bin/membench record ..."
 
 lessons: setup ## run every block of docs/lessons against a real memcached
 	@tests/packages.sh $(TEST_PACKAGES)
 	$(PYTHON) -m pytest $(ROOT) -v tests/root/test_lessons.py
 
 test: setup ## run every test; as root also those against the kernel
-	@tests/packages.sh $(TEST_PACKAGES)
+	@tests/packages.sh '$(subst $() ,' ',$(TEST_PACKAGES))'
 	cargo test --workspace --quiet -- $(if $(ROOT),--include-ignored)
 	$(PYTHON) -m pytest $(ROOT) --numprocesses 3 --dist loadfile
 
 test-kernels: setup ## what must hold on every kernel, in virtual machines (SUITES="bullseye host" TESTS=all JOBS=1)
-	@tests/packages.sh qemu-system-x86 busybox-static kmod xz-utils zstd $(TEST_PACKAGES)
+	@tests/packages.sh qemu-system-x86 busybox-static kmod xz-utils zstd '$(subst $() ,' ',$(TEST_PACKAGES))'
 	TESTS=$(or $(TESTS),quick) tests/kernels/run.sh $(SUITES)
 
 lint: setup ## formatting, lints, types, stubs, and checks of the form

@@ -91,6 +91,7 @@ if TYPE_CHECKING:
         replay,
     )
     from membench._sample import Sample
+    from membench._server_run import ServerRun
     from membench._sources import SourceKind
     from membench._top import BusyClient, CommandCounts, HotKey, Snapshot, Top, top
     from membench.errors import (
@@ -168,6 +169,7 @@ __all__ = [
     "Server",
     "ServerCounters",
     "ServerFlows",
+    "ServerRun",
     "ServerStatus",
     "Sizes",
     "Snapshot",
@@ -311,6 +313,7 @@ _HOMES = {
         "replay",
     ),
     "_sample": ("Sample",),
+    "_server_run": ("ServerRun",),
     "_sources": ("SourceKind",),
     "_top": (
         "BusyClient",

@@ -35,6 +35,7 @@ COUNTED_LOSSES = (
     "file_damaged",
     "program_misses",
     "user_queue_drops",
+    "unwritten",
 )
 # Loss terms in lines of memcached's log.
 LINE_LOSSES = ("log_skipped", "log_dropped", "log_unparsed")
@@ -134,8 +135,8 @@ class Ledger:
     Fields without an entry below are loss terms; docs/capture.md explains each. They count bytes,
     except `unpaired` and `options_cut` (requests), `unmatched` (responses), `packets_dropped`,
     `fragments` and `packets_unreadable` (packets), `malformed` (records of the kernel programs),
-    `file_damaged` (files), `program_misses` (runs), `user_queue_drops` (events) and the terms of a
-    log (lines).
+    `file_damaged` (files), `program_misses` (runs), `user_queue_drops` and `unwritten` (events) and
+    the terms of a log (lines).
 
     Attributes:
         complete: True if every loss term is 0; None while recording and if not sealed.
@@ -191,6 +192,7 @@ class Ledger:
     file_damaged: int = 0
     program_misses: int = 0
     user_queue_drops: int = 0
+    unwritten: int = 0
     log_skipped: int = 0
     log_dropped: int = 0
     log_unparsed: int = 0

@@ -1,5 +1,6 @@
 """The engine. Use it through the `membench` package."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self, final
@@ -35,6 +36,7 @@ __all__ = [
     "probe_interface",
     "probe_packets",
     "replay",
+    "running_servers",
     "source_kind",
     "unpin",
 ]
@@ -220,6 +222,9 @@ def probe_packets(interface: str) -> str:
 def probe_interface() -> str:
     """Attach programs to the loopback interface and fire them; return the `Probe` as JSON."""
 
+def running_servers() -> str | None:
+    """Describe the memcacheds that run here, with their ports; None if there are none."""
+
 def probe_ebpf() -> str:
     """Load, attach and fire the socket programs; return the `Probe` as JSON."""
 
@@ -238,6 +243,7 @@ def replay(
     seed: int,
     receive_stamps: bool,
     threads: int,
+    stop: threading.Event | None,
     on_interval: Callable[[str], bool | None] | None,
 ) -> str:
     """Return the `ReplayResult` as JSON."""

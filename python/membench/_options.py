@@ -146,6 +146,7 @@ class Options:
     fallback: bool = True
     output: str | None = None
     force: bool = False
+    wait: bool = False
     duration_s: float | None = None
     max_size: int | None = None
     rotation: Rotation | None = None

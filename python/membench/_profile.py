@@ -13,6 +13,7 @@ from membench._hint import Hint
 from membench._ledger import Ledger
 from membench._results import from_json
 from membench._sample import ALL, Sample
+from membench._server_run import ServerRun
 from membench.errors import UsageError
 
 
@@ -66,6 +67,7 @@ class Summary:
         cut_bytes: Bytes of an incomplete batch at the end of that part, which cannot be read.
         ledger: The account of every byte; None if the recorder was killed before it wrote one.
         being_recorded: True if a recorder is writing the profile at this moment.
+        server_runs: The processes that served while the recording lasted.
     """
 
     schema_version: int
@@ -96,6 +98,7 @@ class Summary:
     sample: Sample = ALL
     sampled_out: int | None = 0
     being_recorded: bool = False
+    server_runs: tuple[ServerRun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from membench._reads import Reads
 from membench._results import from_json
 from membench._running import Running
 from membench._sample import ALL, Sample
+from membench._server_run import ServerRun
+from membench._shown import Shown
 from membench._sources import SourceKind, kind_of
 from membench.errors import UsageError
 
@@ -124,6 +126,8 @@ class Status:
         pace: Measures of how well it kept up during the last two seconds.
         limits: The guards that apply.
         ended: Reason of its end; None while it records.
+        server_runs: The processes that served so far.
+        elsewhere: The memcacheds that run here, in words, if none was found to record.
     """
 
     state: str
@@ -150,6 +154,8 @@ class Status:
     pace: Pace = field(default_factory=Pace)
     yielding: Yielding = field(default_factory=Yielding)
     limits: Limits = field(default_factory=Limits)
+    server_runs: tuple[ServerRun, ...] = ()
+    elsewhere: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Shown):
     """A capture that has ended.
 
     Attributes:
@@ -183,6 +189,10 @@ class Recording:
         duration_s: Time from attaching to detaching, s; of a stored source, the time it covers.
         open_at_start: Number of `connections` that were open before the recording.
         why_empty: Reason why no connection was recorded, if none was.
+        nothing_found: True if there was nothing to record: no server, and no packet of the ports.
+        server_runs: The processes that served while the recording lasted.
+        others: Profiles of earlier recordings that have the name of a rotated one and were left
+            alone.
         silent_connections: Number of `connections` that were opened and closed without a byte, as
             health checks are.
         reads: Keys looked up, by result.
@@ -219,8 +229,17 @@ class Recording:
     sampled_out: int = 0
     profiles: tuple[str, ...] = ()
     why_empty: str | None = None
+    nothing_found: bool = False
+    server_runs: tuple[ServerRun, ...] = ()
+    others: tuple[str, ...] = ()
     uncompared: int = 0
     counters_reset: int = 0
+
+    def _report(self) -> str:
+        from membench.report.record import render_recording  # noqa: PLC0415 - only for what is shown
+        from membench.report.text import as_text  # noqa: PLC0415 - only for what is shown
+
+        return as_text(render_recording(self))
 
     @property
     def guard(self) -> str | None:
@@ -331,6 +350,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     sample: Sample = ALL,
     guards: Guards | None = None,
     force: bool = False,
+    wait: bool = False,
     key_file: str | os.PathLike[str] | None = None,
     statistics: bool = True,
     live: bool | None = None,
@@ -358,6 +378,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         sample: The share of keys and connections to keep.
         guards: Limits that end the recording before it does harm; `Guards()` unless given.
         force: Overwrite `output`.
+        wait: Begin before there is a server, and record it once it listens. Otherwise a missing
+            server is an error.
         key_file: File with the 128-bit key that makes key ids; a random one otherwise.
         statistics: Ask the servers for their own counters at the start and the end.
         live: Hand events out as they come; by default only when there is no `output`.
@@ -388,6 +410,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         fallback=require is None,
         output=path_of(output),
         force=force,
+        wait=wait,
         duration_s=duration_s,
         max_size=max_size,
         rotation=rotation,

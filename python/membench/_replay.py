@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Event
 
 from membench import _arguments as check
 from membench import _native
@@ -13,6 +14,7 @@ from membench._profile import Profile, Summary, open_native
 from membench._reads import Reads
 from membench._results import from_json
 from membench._sample import ALL, Sample
+from membench._shown import Shown
 from membench.errors import UsageError
 
 Counts = dict[str, int]
@@ -40,6 +42,10 @@ _EXAMPLES = "`get.p99<1ms`, `lag.p99<5ms`, `errors<0.01%` and `hit_ratio>0.9` ar
 class Percentiles:
     """Percentiles of a duration.
 
+    A request without an answer counts as slower than every answered one. A percentile that falls on
+    such a request is a lower bound: how long it waited, or the longest answered duration if that is
+    more.
+
     Attributes:
         p50: Median, ns.
         p90: 90 % are at most this, ns.
@@ -48,7 +54,9 @@ class Percentiles:
         p999: 99.9 % are at most this, ns.
         max: Longest, ns.
         mean: Arithmetic mean, ns.
-        count: Durations measured.
+        count: Durations measured, those of unanswered requests included.
+        unanswered: Requests among them that got no answer.
+        at_least: Names of the figures above that are lower bounds.
     """
 
     p50: int
@@ -59,6 +67,8 @@ class Percentiles:
     max: int
     mean: float
     count: int
+    unanswered: int = 0
+    at_least: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +185,15 @@ class Check:
         text: The threshold, as the user wrote it.
         limit: Its limit: ns, or a ratio from 0 to 1.
         value: The measured value in the same unit; None if nothing was measured.
-        passed: True if the value is within the limit.
+        passed: True if the value is certain to be within the limit.
+        at_least: True if the value is a lower bound, as requests got no answer.
     """
 
     text: str
     limit: float
     value: float | None
     passed: bool
+    at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,31 +202,35 @@ class Progress:
 
     Attributes:
         elapsed_s: Time since the start, s.
+        planned_s: Length of the schedule, s.
         planned: Requests to send in all.
         sent: Requests sent.
         answered: Requests answered.
         errors: Requests that failed.
         rate: Requests sent per second, over the last second.
-        response_p99_ns: 99th percentile of the response time over the last second, ns.
-        lag_p99_ns: 99th percentile of the lag over the last second, ns.
+        response_p99_ns: 99th percentile of the response time over the last second, ns; None if
+            nothing was answered.
+        lag_p99_ns: 99th percentile of the lag over the last second, ns; None if nothing was sent.
     """
 
     elapsed_s: float
+    planned_s: float
     planned: int
     sent: int
     answered: int
     errors: int
     rate: float
-    response_p99_ns: int
-    lag_p99_ns: int
+    response_p99_ns: int | None
+    lag_p99_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayResult:
+class ReplayResult(Shown):
     """Results of a replay.
 
     Attributes:
         planned: Requests of the recording that can be sent.
+        planned_s: Length of the schedule, s.
         sent: Requests handed to the kernel.
         answered: Requests answered.
         suppressed: Requests sent that expect no answer (`noreply`, quiet commands).
@@ -234,17 +250,22 @@ class ReplayResult:
         lag_ns: Intended to actual send, ns.
         outcomes: Outcomes of operations, recorded and replayed.
         generator: The cost of making the load.
-        timing_held: True if everything was sent and the 99th percentile of the lag is at most 1 ms.
-        stopped: True if the run was stopped before its end.
+        timing_held: True if all that was due was sent and the 99th percentile of the lag is at
+            most 1 ms.
+        stopped: True if the run was stopped before its end, up to which the figures then are.
         duration_s: Start of the schedule to the last answer, s.
         target: The server replayed against.
         server: The target's own counters; None if it no longer answered.
         warm: Items stored beforehand; None unless asked for.
         checks: The thresholds asked for.
         sample: The share of the traffic that was recorded, and therefore replayed.
+        profile: Path of the profile.
+        pacing: The pacing, as the user named it.
+        seed: Seed of the generated values.
     """
 
     planned: int
+    planned_s: float
     sent: int
     answered: int
     suppressed: int
@@ -271,11 +292,25 @@ class ReplayResult:
     warm: Warm | None
     checks: tuple[Check, ...] = ()
     sample: Sample = ALL
+    profile: str = ""
+    pacing: str = "recorded"
+    seed: int = 1
+
+    def _report(self) -> str:
+        from membench.report.replay import render_replay  # noqa: PLC0415 - only for what is shown
+        from membench.report.text import as_text  # noqa: PLC0415 - only for what is shown
+
+        return as_text(render_replay(self))
 
     @property
     def passed(self) -> bool:
         """True if every check passed."""
         return all(check.passed for check in self.checks)
+
+    @property
+    def held(self) -> bool:
+        """True if all was sent at its time and every answer that was due came."""
+        return self.timing_held and self.sent == self.planned and not self.unanswered
 
 
 def replay(  # noqa: PLR0913 - options are keywords
@@ -291,6 +326,7 @@ def replay(  # noqa: PLR0913 - options are keywords
     receive_stamps: bool = True,
     threads: int = 1,
     checks: Sequence[str] = (),
+    stop: Event | None = None,
     on_interval: Callable[[Progress], object] | None = None,
 ) -> ReplayResult:
     """Send a profile's requests to `target` at their recorded times.
@@ -307,6 +343,8 @@ def replay(  # noqa: PLR0913 - options are keywords
         receive_stamps: Let the kernel timestamp received data (about 3 % more CPU).
         threads: Sending threads, each with its share of the connections.
         checks: Thresholds such as `get.p99<1ms`, `lag.p99<5ms`, `errors<0.01%`, `hit_ratio>0.95`.
+        stop: Ends the run within a fraction of a second once it is set; the result covers the run
+            up to then.
         on_interval: Called once a second; the run ends when it returns False or raises.
 
     Raises:
@@ -314,6 +352,7 @@ def replay(  # noqa: PLR0913 - options are keywords
         UsageError: An option is wrong.
         ProfileError: The profile is damaged.
         CaptureUnavailableError: You may not read the profile, or this machine does not allow it.
+        MembenchError: `stop` was set before the first request.
     """
     thresholds = [_Threshold.parse(text) for text in check.several("checks", checks)]
     check.whole("a seed", seed, 0, _MOST_SEED)
@@ -336,11 +375,19 @@ def replay(  # noqa: PLR0913 - options are keywords
         seed=seed,
         receive_stamps=receive_stamps,
         threads=threads,
+        stop=stop,
         on_interval=_progress_of(on_interval) if on_interval else None,
     )
     result = from_json(ReplayResult, report)
     measured = tuple(threshold.check(result) for threshold in thresholds)
-    return replace(result, checks=measured, sample=sample)
+    return replace(
+        result,
+        checks=measured,
+        sample=sample,
+        profile=str(recording.path),
+        pacing=pacing,
+        seed=seed,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,12 +411,19 @@ class _Threshold:
         return cls(text, metric, match[2], float(match[3]) * _UNITS.get(match[4] or "", 1.0))
 
     def check(self, result: ReplayResult) -> Check:
-        value = _measured(result, self.metric)
+        value, is_bound = _measured(result, self.metric)
         below = value is not None and value < self.limit
         above = value is not None and value > self.limit
         equal = value is not None and value == self.limit
-        passed = {"<": below, ">": above, "<=": below or equal, ">=": above or equal}
-        return Check(self.text, self.limit, value, passed[self.relation])
+        if is_bound:  # the true value may be any higher one
+            below = False
+        passed = {
+            "<": below,
+            ">": above,
+            "<=": below or (equal and not is_bound),
+            ">=": above or equal,
+        }
+        return Check(self.text, self.limit, value, passed[self.relation], is_bound)
 
 
 def _require_known(text: str, metric: tuple[str, ...]) -> None:
@@ -391,17 +445,32 @@ def _require_known(text: str, metric: tuple[str, ...]) -> None:
             )
 
 
-def _measured(result: ReplayResult, metric: tuple[str, ...]) -> float | None:
-    """Look up `errors`, `hit_ratio` or a percentile: `get.p99`, `lag.p99`, `service.get.p99`."""
+def _measured(result: ReplayResult, metric: tuple[str, ...]) -> tuple[float | None, bool]:
+    """Look up `errors`, `hit_ratio` or a percentile: `get.p99`, `lag.p99`, `service.get.p99`.
+
+    Returns:
+        The value, and True if it is a lower bound.
+    """
     if metric == ("errors",):
-        return result.errors / max(result.planned, 1)
+        return result.errors / max(_due(result), 1), False
     if metric == ("hit_ratio",):
-        return result.outcomes.replayed_reads.hit_ratio
+        return result.outcomes.replayed_reads.hit_ratio, False
     *path, quantile = metric
     kind = path.pop(0) if path[0] in _DURATIONS else "response"
     durations: Durations = getattr(result, f"{kind}_ns")
     percentiles = durations.by_command.get(path[0]) if path else durations
-    return None if percentiles is None else float(getattr(percentiles, quantile))
+    if percentiles is None or not percentiles.count:
+        return None, False
+    return float(getattr(percentiles, quantile)), quantile in percentiles.at_least
+
+
+def _due(result: ReplayResult) -> int:
+    """Count the planned requests, or those up to the stop."""
+    if not result.stopped:
+        return result.planned
+    return result.sent + sum(
+        amount for cause, amount in result.unsent.items() if cause != "stopped"
+    )
 
 
 def _progress_of(callback: Callable[[Progress], object]) -> Callable[[str], bool]:

@@ -69,7 +69,7 @@ class BusyClient:
 
 @dataclass(frozen=True, slots=True)
 class CommandCounts:
-    """Counts of one command: events, bytes of requests and of returned values, server times, ns."""
+    """Counts of one command: events, bytes of requests and of answers, server times, ns."""
 
     events: int
     hits: int
@@ -230,6 +230,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     selection: Selection | None = None,
     responses: Responses = "bytes",
     ring_size: int = DEFAULT_RING_SIZE,
+    wait: bool = False,
     key_file: str | os.PathLike[str] | None = None,
     show_keys: bool = False,
     drop_privileges: bool = False,
@@ -247,6 +248,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         selection: The connections to follow, as in `record`.
         responses: The part of the responses to look at, as in `record`.
         ring_size: Bytes of the buffer between the kernel and this process, as in `record`.
+        wait: Begin before there is a server, as in `record`.
         key_file: File with the key that makes key ids, as in `record`; a random one otherwise.
         show_keys: Remember keys in plaintext, in this process's memory, so that `name` finds them.
         drop_privileges: Give up every capability of this process once attached; irreversible.
@@ -266,6 +268,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         selection=select(selection, ports),
         responses=responses,
         ring_size=ring_size,
+        wait=wait,
         key_file=check.path_of(key_file),
         drop_privileges=drop_privileges,
         guards=guards,

@@ -68,7 +68,9 @@ def test_hot_keys_equal_the_clients_log(roomy: Memcached, key_file: Path) -> Non
         "set": sum(command == "set" for command, _, _ in client.log),
     }
     assert snapshot.commands["get"].bytes_out == sum(
-        size or 0 for command, _, size in client.log if command == "get"
+        len(b"VALUE %s 0 %d\r\n" % (key, size)) + size + len(b"\r\n")
+        for command, key, size in client.log
+        if command == "get" and size is not None
     )
     assert [(one.client, one.count) for one in snapshot.clients] == [(0, used.total())]
 

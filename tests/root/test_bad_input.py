@@ -63,7 +63,16 @@ def test_a_recording_is_replaced_only_when_forced(server: Memcached, output: Pat
 def test_an_output_folder_that_does_not_exist_is_named(server: Memcached, tmp_path: Path) -> None:
     missing = tmp_path / "absent" / "out.mb"
     ended = membench("record", "ebpf:any", missing, "--port", str(server.port), "--duration", "1")
-    one_clear_error(ended, ENVIRONMENT, str(missing.parent))
+    one_clear_error(ended, USAGE, str(missing.parent))
+
+
+def test_an_output_on_a_disk_that_is_too_full_is_refused(
+    server: Memcached, small_disk: Path
+) -> None:
+    options = ("--port", str(server.port), "--duration", "1")
+    ended = membench("record", "ebpf:any", small_disk / "out.mb", *options)
+    one_clear_error(ended, ENVIRONMENT, "`min-free` is 1.00 GiB", "--min-free")
+    assert list(small_disk.iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
@@ -117,6 +126,15 @@ def test_a_full_disk_seals_what_there_is(server: Memcached, small_disk: Path) ->
     assert info["state"] == "sealed"
     assert info["events"] == len(events(profile)) >= kept
     assert "space" in ended.stderr + ended.stdout or "disk" in ended.stderr + ended.stdout
+    recording = ended.json
+    for told in (recording, info):
+        losses = {cause: told["ledger"][cause] for cause in ("unwritten", "user_queue_drops")}
+        assert losses["unwritten"] > 0
+        assert losses["user_queue_drops"] == 0
+    for figure in ("events", "requests", "commands"):
+        assert recording[figure] == info[figure], figure
+    shown = membench("info", profile).expect(0).stdout
+    assert "events that could not be written" in shown
 
 
 def fill(path: Path) -> None:

@@ -34,7 +34,8 @@ with membench.top(sys.argv[4], ports=[int(sys.argv[1])], key_file=sys.argv[2], k
     print(json.dumps([
         snapshot.events, snapshot.key_bound, dict(snapshot.lost),
         [[key.id, key.count, key.error] for key in snapshot.keys],
-        {name: [one.events, one.bytes_in, one.server_time_p50_ns, one.server_time_p99_ns]
+        {name: [one.events, one.bytes_in, one.server_time_p50_ns, one.server_time_p99_ns,
+                one.bytes_out]
          for name, one in snapshot.commands.items()},
         watched.name(hottest.id).decode(), [one.client for one in snapshot.clients],
     ]))
@@ -80,3 +81,8 @@ def test_hot_keys_equal_the_clients_log_within_the_bound(
     sent = sum(len(b"get %s\r\n" % key) for command, key, _ in client.log if command == "get")
     assert commands["get"][:2] == [sum(one[0] == "get" for one in client.log), sent]
     assert 0 < commands["get"][2] <= commands["get"][3]
+    answers = {"get": 0, "set": 0}
+    for command, key, size in client.log:
+        value = b"" if size is None else b"VALUE %s 0 %d\r\n%s\r\n" % (key, size, bytes(size))
+        answers[command] += len(b"STORED\r\n" if command == "set" else value + b"END\r\n")
+    assert {name: one[4] for name, one in commands.items()} == answers

@@ -22,6 +22,38 @@ def flows(ledger: Row) -> list[Row]:
     return [server[way] for server in ledger["servers"] for way in ("request", "response")]
 
 
+def test_a_rotated_recording_passes_over_what_others_have_left(
+    server: Memcached, tmp_path: Path
+) -> None:
+    older = [tmp_path / f"x-00000{number}.mb" for number in (2, 9)]
+    for path in older:
+        path.mkdir()
+        (path / "precious").write_text("kept")
+    with recorder(tmp_path / "x.mb", [server.port], "--rotate", "300ms") as running:
+        third = tmp_path / "x-000003.mb"
+        with Background(traffics(server.port, 1), pause=0.005):
+            until(third.exists, "the second profile")
+        recording = running.stop().expect(0).json
+    assert str(older[0]) not in recording["profiles"]
+    assert recording["profiles"][:2] == [str(tmp_path / "x-000001.mb"), str(third)]
+    assert set(recording["others"]) >= {str(older[0])}
+    assert all((path / "precious").read_text() == "kept" for path in older)
+
+
+def test_profiles_of_an_earlier_rotated_recording_are_told(
+    server: Memcached, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.mb"
+    with recorder(path, [server.port], "--rotate", "200ms") as running:
+        fourth = tmp_path / "x-000004.mb"
+        until(fourth.exists, "the fourth profile")
+        before = running.stop().expect(0).json["profiles"]
+    with recorder(path, [server.port], "--rotate", "1h", "--force") as running:
+        recording = running.stop().expect(0).json
+    assert recording["profiles"] == before[:1]
+    assert recording["others"] == before[1:]
+
+
 @pytest.mark.parametrize("rotate", ["700ms", "96K"])
 def test_the_profiles_of_a_rotated_recording_hold_everything_once(
     server: Memcached, tmp_path: Path, rotate: str

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import membench, read_ledger, recorder
+from support.cli import membench, read_info, read_ledger, recorder
 from support.kernel import TRACES_CGROUPS, release
 from support.namespace import Namespace, cgroup, cgroup_mount, namespace
 from support.oracle import compare
@@ -18,6 +18,7 @@ from support.profile import by_connection, events, table
 from support.requests import read, store
 from support.server import Memcached, memcached
 from support.sharing import ANSWER, STINT, ask, sharing
+from support.waiting import until
 from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
@@ -204,9 +205,56 @@ def test_a_recording_that_found_no_server_or_client_says_so(
     output: Path, options: list[str], said: str
 ) -> None:
     port = free_port()
-    with recorder(output, [port], *options) as running:
+    with recorder(output, [port], *options, "--wait") as running:
         recording = running.stop().expect(0).json
     assert (recording["why_empty"], recording["events"]) == (said.format(port=port), 0)
+    assert recording["nothing_found"]
+
+
+def test_a_port_without_a_server_is_an_error_that_names_the_servers_there_are(
+    server: Memcached, output: Path
+) -> None:
+    port = free_port()
+    refused = membench("record", "ebpf:any", output, "--port", str(port), "--require", "ebpf")
+    refused.expect(5)
+    assert refused.stdout == ""
+    assert refused.stderr.startswith(
+        f"error: no server was found: nothing listened on port {port}\n\nhint: "
+    )
+    assert "--port" in refused.stderr
+    assert "--wait" in refused.stderr
+    # Other tests run servers as well, of which at most four are named.
+    assert f"port {server.port} (pid {server.pid})" in refused.stderr or "more" in refused.stderr
+    assert not output.exists()
+
+
+def test_clients_that_nobody_has_are_an_error_at_the_end(output: Path) -> None:
+    options = ("--side", "client", "--port", str(free_port()), "--duration", "1")
+    ended = membench("record", "ebpf:any", output, *options, "--format", "json").expect(5)
+    assert ended.json["nothing_found"]
+
+
+def test_a_server_that_restarts_is_told_with_its_processes(server: Memcached, output: Path) -> None:
+    first = server.pid
+    with recorder(output, [server.port]) as running:
+        visit(server.port, 0)
+        server.stop()
+        until(lambda: f"pid {first} ended at" in running.stderr_text(), "a word about the end")
+        server.restart()
+        visit(server.port, 1)
+        began = f"pid {server.pid} began at"
+        until(lambda: began in running.stderr_text(), "a word about the new server")
+        recording = running.stop().expect(0).json
+    runs = [(one["pid"], one["port"]) for one in recording["server_runs"]]
+    assert runs == [(first, server.port), (server.pid, server.port)]
+    before, after = recording["server_runs"]
+    assert 0 < before["ended_s"] <= after["began_s"] < recording["duration_s"]
+    assert (before["began_s"], after["ended_s"]) == (None, None)
+    assert {before["version"], after["version"]} == {server.stats()["version"]}
+    said = membench("info", output).expect(0).stdout
+    assert f"pid {first}" in said
+    assert f"pid {server.pid}" in said
+    assert read_info(output)["server_runs"] == recording["server_runs"]
 
 
 def test_an_idle_server_is_reported_as_found(server: Memcached, output: Path) -> None:

@@ -138,7 +138,7 @@ def test_two_servers_stay_apart(server: Memcached, output: Path) -> None:
 
 def test_a_port_without_a_memcached_is_waited_for_and_reported(output: Path) -> None:
     port = free_port()
-    with recorder(output, [port], "--no-stats") as running:
+    with recorder(output, [port], "--no-stats", "--wait") as running:
         until(lambda: "waiting" in running.stderr_text(), "a word about waiting")
         with memcached(port=port):
             made = ask(port, 1)

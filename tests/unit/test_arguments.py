@@ -74,7 +74,7 @@ def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[
         ),
         (["record", "pcap:any", "--responses", "none"], 2, "`responses` is for `ebpf:any` only"),
         (["record", "pcap:any", "--pid", "1"], 2, "this `pid` is for `ebpf:any` only"),
-        (["record", "./dump.pcap"], 5, "./dump.pcap: No such file"),
+        (["record", "./dump.pcap"], 2, "./dump.pcap: No such file"),
         (["record", "ebpf:any", "--pid", "-1"], 2, "-1 is not a process id"),
         (["record", "ebpf:any", "--pid", "9" * 20], 2, "is not a process id"),
         (["record", "ebpf:any", "--max-size", "9" * 20 + "G"], 2, "is not a size in bytes"),
@@ -244,4 +244,8 @@ def test_a_fraction_is_one_in_so_many() -> None:
 
 def test_json_output_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     cli.output.show_json({"path": "[x]", "n": 1})
-    assert json.loads(capsys.readouterr().out) == {"path": "[x]", "n": 1}
+    assert json.loads(capsys.readouterr().out) == {
+        "schema_version": 1,
+        "path": "[x]",
+        "n": 1,
+    }

@@ -40,7 +40,7 @@ WRITTEN: dict[type, Any] = {
     getattr(membench, name): value for name, value in json.loads(_native.examples()).items()
 }
 # Fields that Python adds to what the engine reports.
-ADDED = {membench.ReplayResult: {"checks", "sample"}}
+ADDED = {membench.ReplayResult: {"checks", "sample", "profile", "pacing", "seed"}}
 
 
 def dataclass_in(annotation: Any) -> type | None:  # noqa: ANN401 - any annotation

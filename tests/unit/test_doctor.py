@@ -13,6 +13,7 @@ from membench._doctor.diagnose import (
     Diagnosis,
     Probe,
     Trial,
+    judge_interface,
     judge_log,
     judge_packets,
     judge_sockets,
@@ -65,7 +66,25 @@ def test_the_report_shows_machine_you_server_and_each_source(works: bool) -> Non
 
 def test_a_port_without_a_listener_is_reported() -> None:
     text = as_text(Diagnosis(MACHINE, NOBODY, (), (judge_sockets(REFUSED, NOBODY),)))
-    assert "nothing listens on that port" in text
+    assert "nothing listens on the ports asked for, and no memcached runs here" in text
+    found = "port 27311 (pid 812)"
+    elsewhere = Diagnosis(MACHINE, NOBODY, (), (), elsewhere=found)
+    shown = " ".join(as_text(elsewhere).split())
+    assert f"memcached runs here on {found}: `--port` names it" in shown
+
+
+def test_a_user_namespace_explains_why_nothing_works() -> None:
+    rootless = Identity(0, ("CAP_BPF", "CAP_PERFMON", "CAP_NET_RAW"), user_namespace=True)
+    for verdict in (
+        judge_sockets(REFUSED, rootless),
+        judge_interface(REFUSED, rootless),
+        judge_packets("any", REFUSED, rootless),
+    ):
+        assert verdict.why.startswith("this is a user namespace, as in a rootless container")
+        assert any("on the host" in remedy for remedy in verdict.remedies)
+        assert not any("run as root" in remedy for remedy in verdict.remedies)
+    text = as_text(Diagnosis(MACHINE, rootless, (), ()))
+    assert "uid 0, in a user namespace (a rootless container?)" in text
 
 
 def test_an_interface_that_opens_says_with_what() -> None:
@@ -113,7 +132,7 @@ def test_a_forecast_multiplies_the_server_s_own_rate() -> None:
     assert told.bytes_per_s == pytest.approx((1.6e6, 3.2e6))
     text = " ".join(as_text(Diagnosis(MACHINE, NOBODY, (), (), forecasts=(told,))).split())
     assert "not decoded: TLS, and `get` lines of more than 512 KiB (`record_limit`)" in text
-    assert "at 200 k/s: ≈ 0.10 to 0.20 CPU here, 1.60 MB to 3.20 MB/s on disk" in text
+    assert "at 200 k/s: ≈ 0.10 to 0.20 CPU here, 1.53 MiB to 3.05 MiB/s on disk" in text
     assert "+25.0 % to 50.0 %" in text
 
 

@@ -53,7 +53,7 @@ def test_a_sealed_profile_shows_counts_source_and_completeness() -> None:
     assert "ebpf:any, sockets, kernel 6.12.107, responses bytes" in text
     assert "get 900 (90.0 %)   set 100 (10.0 %)" in text
     assert "yes, lost 0: bytes 4,000 requested, 90,000 answered; 12 at the edges" in text
-    assert "6.90 kB (6.9 B an event)" in text
+    assert "6.74 KiB (6.9 B an event)" in text
 
 
 def test_a_killed_profile_says_what_is_known_and_not_that_it_is_zero() -> None:
@@ -108,7 +108,7 @@ def test_losses_are_listed_by_cause() -> None:
     text = as_text(replace(INFO, ledger=replace(LEDGER, complete=False, ring_full=9400)))
     assert "NO, 10.0 % may be missing" in text
     assert "ring_full" in text
-    assert "9.40 kB" in text
+    assert "9.18 KiB" in text
 
 
 def test_a_write_error_is_shown() -> None:

@@ -31,13 +31,15 @@ def test_one_thing_has_no_plural() -> None:
     [
         (0, "0 B"),
         (812, "812 B"),
-        (1000, "1.00 kB"),
-        (99_960, "100 kB"),
-        (999_700, "1.00 MB"),
-        (2.9e9, "2.90 GB"),
+        (1000, "1000 B"),
+        (1024, "1.00 KiB"),
+        (102_360, "100 KiB"),
+        ((1 << 20) - 1, "1.00 MiB"),
+        (1 << 30, "1.00 GiB"),
+        (2.9e9, "2.70 GiB"),
     ],
 )
-def test_sizes_are_in_powers_of_a_thousand(value: float, text: str) -> None:
+def test_sizes_are_in_powers_of_1024_as_options_are(value: float, text: str) -> None:
     assert numbers.size(value) == text
 
 

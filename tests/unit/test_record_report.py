@@ -94,7 +94,7 @@ def test_quiet_misses_are_in_the_hit_ratio() -> None:
 
 def test_the_status_line_shows_rate_size_loss_and_own_cpu() -> None:
     assert report.render_status(STATUS).plain == (
-        "  00:17  184,112 events/s   3.10 M events   22.0 MB   lost 0   own CPU 9 %   Ctrl-C ends"
+        "  00:17  184,112 events/s   3.10 M events   21.0 MiB   lost 0   own CPU 9 %   Ctrl-C ends"
     )
 
 
@@ -115,7 +115,7 @@ def test_the_start_message_names_the_guards() -> None:
     lines = as_text(report.render_start(guarded, "bytes")).splitlines()
     assert "nice 10, oom_score_adj 1000" in lines[2]
     assert (
-        "ends by itself: over 50.0 % CPU, 1.07 GB memory, 10.7 GB written, under 1.00 GB disk"
+        "ends by itself: over 50.0 % CPU, 1.00 GiB memory, 10.0 GiB written, under 954 MiB disk"
         in lines[3]
     )
     assert max(map(len, lines)) <= 100
@@ -137,7 +137,7 @@ def test_servers_whose_counters_were_reset_are_told_apart() -> None:
 def test_a_recorder_that_falls_behind_says_so_while_it_runs_and_at_the_end() -> None:
     late = Pace(ring_fill=0.71, lag_s=1.24, late=3)
     line = report.render_status(replace(STATUS, pace=late)).plain
-    assert line.endswith("own CPU 9 %   BEHIND 1.2 s, ring 71 %")
+    assert line.endswith("own CPU 9 %   BEHIND 1.2 s ring 71 %")
     assert len(line) <= 100
     text = as_text(report.render_recording(replace(RECORDING, pace=late)))
     assert "ring at most 71.0 % full, emptied within 1.2 s   late 3 times" in text
@@ -187,12 +187,12 @@ def test_every_cause_of_loss_is_shown_with_a_remedy(cause: str) -> None:
     text = as_text(report.render_recording(replace(RECORDING, ledger=ledger)))
     assert "incomplete" in text
     line = next(line for line in text.splitlines() if f" {cause} " in line)
-    assert "31.2 kB" in line or "31,204" in line
+    assert "30.5 KiB" in line or "31,204" in line
     assert "→" in text
 
 
 def test_a_guard_that_ended_the_recording_is_named() -> None:
-    guard = "disk guard: 1.5 MB free, `min-free` is 2.0 MB"
+    guard = "disk guard: 1.43 MiB free, `min-free` is 1.91 MiB"
     guarded = replace(RECORDING, ended=Ended("guard", guard))
     assert guarded.guard == guard
     assert f"stopped   {guard}" in as_text(report.render_recording(guarded))

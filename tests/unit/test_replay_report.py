@@ -19,15 +19,25 @@ from membench._replay import (
     Target,
     Warm,
 )
-from membench.report.replay import describe_progress, render_replay
+from membench.report.replay import describe_progress, describe_schedule, render_replay
 
+NONE = "\N{EN DASH}"
 GET = Percentiles(110_000, 190_000, 250_000, 420_000, 1_310_000, 4_200_000, 120_000.0, 900)
 ALL = Durations(
-    110_000, 190_000, 250_000, 420_000, 1_310_000, 4_200_000, 120_000.0, 900, {"get": GET}
+    110_000,
+    190_000,
+    250_000,
+    420_000,
+    1_310_000,
+    4_200_000,
+    120_000.0,
+    900,
+    by_command={"get": GET},
 )
 LAG = Durations(400, 900, 1_000, 21_000, 300_000, 900_000, 700.0, 1000)
 RESULT = ReplayResult(
     planned=1000,
+    planned_s=59.0,
     sent=1000,
     answered=1000,
     suppressed=0,
@@ -78,8 +88,8 @@ def as_text(result: ReplayResult) -> str:
 def test_a_replay_says_what_was_sent_and_that_the_timing_held() -> None:
     text = as_text(RESULT)
     assert "target   memcached 1.6.45 at 10.0.0.7:11211" in text
-    assert "warm     1,210,000 keys, 402 MB" in text
-    assert "sent 1,000 of 1,000   answered all   errors 0" in text
+    assert "warm     1,210,000 keys, 383 MiB" in text
+    assert "sent 1,000 of 1,000   16.9/s for 59.0 s   answered all   errors 0" in text
     assert "hit ratio 92.1 % (recorded 92.4 %)" in text
     assert "timing held: lag p50 400 ns, p99 21.0 µs, max 900 µs" in text
 
@@ -100,10 +110,12 @@ def test_network_time_and_client_time_are_separate() -> None:
     ("change", "shown"),
     [
         ({"timing_held": False}, "timing NOT held"),
-        ({"answered": 990}, "answered 990"),
         ({"skipped": {"flush_all": 2}}, "not replayed: flush_all 2"),
         ({"unsent": {"target_closed": 7}}, "not sent: target_closed 7"),
         ({"unanswered": {"late": 1}}, "not answered: late 1"),
+        ({"unanswered": {"late": 10}, "answered": 990}, "answered 990"),
+        ({"unanswered": {"late": 10}}, "ANSWERS MISSING: 10 requests were sent and got none"),
+        ({"stopped": True, "duration_s": 17.2}, "STOPPED after 00:17 of 00:59"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -127,6 +139,10 @@ def test_bytes_the_target_did_not_read_are_shown() -> None:
         (Check("get.p99<1ms", 1e6, 420_000.0, True), ["get.p99<1ms", "420 µs", "pass"]),
         (Check("get.p99<1us", 1e3, 420_000.0, False), ["get.p99<1us", "420 µs", "FAIL"]),
         (Check("hit_ratio>0.95", 0.95, 0.921, False), ["hit_ratio>0.95", "92.1 %", "FAIL"]),
+        (
+            Check("get.p99<50ms", 5e7, 9_900_000.0, False, at_least=True),
+            ["get.p99<50ms", "≥ 9.90 ms", "FAIL"],
+        ),
         (Check("gat.p99<1ms", 1e6, None, False), ["gat.p99<1ms", "not measured", "FAIL"]),
     ],
     ids=lambda value: value.text if isinstance(value, Check) else "",
@@ -138,7 +154,38 @@ def test_a_check_is_shown_with_what_was_measured(check: Check, words: list[str])
 
 
 def test_progress_shows_rate_response_lag_and_errors() -> None:
-    progress = Progress(42.6, 1000, 710, 709, 0, 184_090.0, 420_000, 21_000)
+    progress = Progress(42.6, 60.0, 1000, 710, 709, 0, 184_090.0, 420_000, 21_000)
     assert describe_progress(progress) == (
-        "42.6 s  184,090/s  p99 420 µs  lag p99 21.0 µs  errors 0"
+        "00:42 of 01:00  184,090/s  p99 420 µs  lag p99 21.0 µs  errors 0"
     )
+
+
+def test_progress_names_no_time_that_nothing_showed() -> None:
+    silent = Progress(42.6, 60.0, 1000, 710, 600, 0, 1_500.0, None, 21_000)
+    assert describe_progress(silent) == (
+        "00:42 of 01:00  1,500/s  lag p99 21.0 µs  no answer, 110 waiting  errors 0"
+    )
+    idle = Progress(42.6, 60.0, 1000, 710, 710, 0, 0.0, None, None)
+    assert describe_progress(idle) == "00:42 of 01:00  0/s  errors 0"
+
+
+def test_the_length_of_a_replay_is_told_at_its_start() -> None:
+    begun = Progress(1.0, 1228.0, 12_280, 10, 10, 0, 10.0, 420_000, 21_000)
+    assert "12,280 requests in 20:28" in describe_schedule(begun)
+
+
+def test_a_percentile_among_unanswered_requests_is_a_lower_bound() -> None:
+    slow = replace(GET, p99=14_000_000_000, unanswered=20, at_least=("p99", "p999", "max"))
+    text = as_text(replace(RESULT, response_ns=replace(ALL, by_command={"get": slow})))
+    line = next(line for line in text.splitlines() if line.startswith("get "))
+    assert "≥ 14.0 s" in line
+    assert "190 µs" in line
+    everything = replace(ALL, unanswered=20)
+    assert "20 requests without an answer" in as_text(replace(RESULT, response_ns=everything))
+
+
+def test_percentiles_of_few_requests_are_left_out() -> None:
+    few = replace(GET, count=25)
+    text = as_text(replace(RESULT, response_ns=replace(ALL, by_command={"get": few})))
+    line = next(line for line in text.splitlines() if line.startswith("get "))
+    assert line.split()[-5:] == [NONE, NONE, "4.20", "ms", "25"]

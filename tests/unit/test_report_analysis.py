@@ -198,7 +198,7 @@ def test_reads_that_began_before_the_recording_make_ranges() -> None:
     assert ANALYSIS.memory
     memory = replace(ANALYSIS.memory, unknown=0.05, sizes=curve(0.05))
     shown = text(replace(ANALYSIS, memory=memory))
-    assert "256 MB 93 % to 98 %" in shown
+    assert "256 MiB 93 % to 98 %" in shown
     assert "5.0 % of reads were last used before the recording" in shown
 
 
@@ -226,9 +226,9 @@ def test_the_miss_ratio_curve_is_reachable_from_the_top() -> None:
     [
         (0, "0 B"),
         (96, "96 B"),
-        (64 * MEGABYTE, "64 MB"),
-        (3 << 29, "1.5 GB"),
-        (1023 * MEGABYTE, "1023 MB"),
+        (64 * MEGABYTE, "64 MiB"),
+        (3 << 29, "1.5 GiB"),
+        (1023 * MEGABYTE, "1023 MiB"),
     ],
 )
 def test_memory_is_written_as_the_option_m_counts(size: int, written: str) -> None:

@@ -51,10 +51,29 @@ def test_a_screen_fits_a_small_terminal_and_says_what_matters() -> None:
     assert len(lines) <= 24
     assert lines[0] == "ebpf:any   00:17   50.0 k/s   hits 88.9 %   34 connections   lost 0"
     get = next(line for line in lines if line.startswith("get"))
-    for word in ("45.0 k/s", "88.9 %", "1.00 MB/s", "4.50 MB/s", "800 ns", "3.10 µs"):
+    for word in ("45.0 k/s", "88.9 %", "977 KiB/s", "4.29 MiB/s", "800 ns", "3.10 µs"):
         assert word in get
     assert any(line.startswith("clients   #0 60.0 %   unknown 40.0 %") for line in lines)
     assert lines[-1] == "q quits   s changes the order"
+
+
+def test_a_narrow_terminal_loses_columns_and_cuts_no_figure() -> None:
+    for width in (40, 60, 100):
+        lines = screen(render_top(SNAPSHOT), width)
+        assert all(len(line) <= width for line in lines)
+        tables = [line for line in lines if line.startswith(("get", "set", "0000"))]
+        assert len(tables) > 2
+        assert not any("…" in line for line in tables)
+    wide, narrow = screen(render_top(SNAPSHOT), 100), screen(render_top(SNAPSHOT), 40)
+    assert any(line.endswith("at most +") for line in wide)
+    assert not any("at most +" in line for line in narrow)
+
+
+def test_a_wide_terminal_shows_whole_keys() -> None:
+    key = b"user:3757:session:settings:notifications:email"
+    names = {one.id: key for one in KEYS}.get
+    assert key.decode() in "\n".join(screen(render_top(SNAPSHOT, name=names), 160))
+    assert "user:3757:" in "\n".join(screen(render_top(SNAPSHOT, name=names), 40))
 
 
 def test_losses_are_shown_by_what_was_lost() -> None:

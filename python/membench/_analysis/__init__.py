@@ -13,6 +13,7 @@ from membench._arguments import several
 from membench._profile import Profile, open_native
 from membench._results import from_json
 from membench._sample import ALL, Sample
+from membench._shown import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
-class Analysis:
+class Analysis(Shown):
     """The workload of a profile.
 
     Parts that were not asked for are None.
@@ -74,6 +75,12 @@ class Analysis:
     working_set: WorkingSet | None
     memory: Memory | None
     times: Times | None
+
+    def _report(self) -> str:
+        from membench.report.analysis import render_analysis  # noqa: PLC0415 - only for what is shown
+        from membench.report.text import as_text  # noqa: PLC0415 - only for what is shown
+
+        return as_text(render_analysis(self.profile.name, self))
 
     @property
     def miss_ratio_curve(self) -> tuple[tuple[int, float], ...]:

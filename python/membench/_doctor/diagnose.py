@@ -33,6 +33,9 @@ _HOOKS = (
 )
 
 INTERFACES_TRIED = 4
+IN_USER_NAMESPACE = (
+    "this is a user namespace, as in a rootless container: its capabilities do not count for this"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class Diagnosis:
         calibration: The cost of recording here; None if recording does not work or this was not
             asked for.
         calibrates: True if the calibration was asked for.
+        elsewhere: The memcacheds that run here, in words, if none listens on the ports asked for.
     """
 
     machine: Machine
@@ -126,6 +130,7 @@ class Diagnosis:
     tools: tuple[Tool, ...] | None = None
     calibration: OperationCost | None = None
     calibrates: bool = False
+    elsewhere: str | None = None
 
     def works(self, name: str) -> bool:
         """Return True if a source (`ebpf:any`), a scheme (`ebpf`), a hook or `build` works.
@@ -189,6 +194,7 @@ def doctor(
         tools=find_tools() if build else None,
         calibration=calibration,
         calibrates=calibrate,
+        elsewhere=None if servers else _native.running_servers(),
     )
 
 
@@ -201,8 +207,7 @@ def judge_sockets(probe: Probe, identity: Identity) -> SourceVerdict:
         why = f"{probe.hooks}: loaded, attached, fired and detached"
         return SourceVerdict("ebpf:any", True, why, (), probe.checks, needs, missing)
     why = probe.why or "the programs could not be loaded"
-    remedies = _grants(missing) if missing else (probe.remedy,) if probe.remedy else ()
-    return SourceVerdict("ebpf:any", False, why, remedies, probe.checks, needs, missing)
+    return _refused("ebpf:any", why, probe, identity, needs, missing)
 
 
 def judge_interface(probe: Probe, identity: Identity) -> SourceVerdict:
@@ -214,8 +219,7 @@ def judge_interface(probe: Probe, identity: Identity) -> SourceVerdict:
         why = f"{probe.hooks}: loaded, attached to lo, fired and detached"
         return SourceVerdict(source, True, why, (), probe.checks, needs, missing)
     why = probe.why or "the programs could not be loaded"
-    remedies = _grants(missing, source) if missing else (probe.remedy,) if probe.remedy else ()
-    return SourceVerdict(source, False, why, remedies, probe.checks, needs, missing)
+    return _refused(source, why, probe, identity, needs, missing)
 
 
 def judge_packets(interface: str, probe: Probe, identity: Identity) -> SourceVerdict:
@@ -225,8 +229,24 @@ def judge_packets(interface: str, probe: Probe, identity: Identity) -> SourceVer
     if probe.works:
         opened = "".join(check.detail or "" for check in probe.checks[:1])
         return SourceVerdict(source, True, f"opened: {opened}", (), probe.checks, needs, missing)
-    remedies = _grants(missing, source) if missing else (probe.remedy,) if probe.remedy else ()
     why = probe.why or "it could not be opened"
+    return _refused(source, why, probe, identity, needs, missing)
+
+
+def _refused(
+    source: str,
+    why: str,
+    probe: Probe,
+    identity: Identity,
+    needs: tuple[str, ...],
+    missing: tuple[str, ...],
+) -> SourceVerdict:
+    """Give the verdict on a source that does not work; a user namespace explains the rest."""
+    if identity.user_namespace:
+        why = f"{IN_USER_NAMESPACE} ({why})"
+        remedies: tuple[str, ...] = _outside(needs, source)
+    else:
+        remedies = _grants(missing, source) if missing else (probe.remedy,) if probe.remedy else ()
     return SourceVerdict(source, False, why, remedies, probe.checks, needs, missing)
 
 
@@ -250,6 +270,15 @@ def judge_log(servers: tuple[Server, ...]) -> SourceVerdict:
         return SourceVerdict("watch:HOST:PORT", True, why)
     why = "no server on these ports answers `watch`" if servers else "no server on these ports"
     return SourceVerdict("watch:HOST:PORT", False, why, ("membench doctor --port PORT",))
+
+
+def _outside(needs: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """List ways to leave a user namespace."""
+    added = " ".join(f"--cap-add {name.removeprefix('CAP_')}" for name in needs)
+    return (
+        f"on the host, outside of the container: sudo membench record {source} PROFILE.mb",
+        f"a container that root runs: sudo docker run {added} --network host …",
+    )
 
 
 def _grants(missing: tuple[str, ...], source: str = "ebpf:any") -> tuple[str, ...]:

@@ -68,10 +68,13 @@ class Identity:
     Attributes:
         uid: Effective user id.
         capabilities: The capabilities it holds, of those that recording may need.
+        user_namespace: True if it runs in a user namespace, as in a rootless container: what it
+            holds there does not count for loading programs or for the host's sockets.
     """
 
     uid: int
     capabilities: tuple[str, ...]
+    user_namespace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,16 @@ def read_machine() -> Machine:
 
 def read_identity() -> Identity:
     """Describe this process."""
-    return Identity(os.geteuid(), parse_capabilities(_read(PROC / "self/status")))
+    return Identity(
+        os.geteuid(),
+        parse_capabilities(_read(PROC / "self/status")),
+        is_user_namespace(_read(PROC / "self/uid_map")),
+    )
+
+
+def is_user_namespace(uid_map: str) -> bool:
+    """Return True unless `/proc/self/uid_map` maps all users to themselves, as at first."""
+    return bool(uid_map.split()) and uid_map.split() != ["0", "0", str((1 << 32) - 1)]
 
 
 def find_server(port: int) -> Server | None:

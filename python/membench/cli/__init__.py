@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import traceback
 from pathlib import Path
 
 import typer
 
-from membench.cli import analyze, demo, doctor, info, keygen, output, record, repair, replay, top
+from membench.cli import (
+    analyze,
+    demo,
+    doctor,
+    exits,
+    info,
+    keygen,
+    output,
+    record,
+    repair,
+    replay,
+    top,
+)
 from membench.cli.exits import FAILED, INTERRUPTED, USAGE
+from membench.cli.grouping import WIDEST, GroupedCommand
 from membench.errors import MembenchError
 
 app = typer.Typer(
     name="membench",
     help="Record what a live memcached does, replay it with the same timing, and explain it.",
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exits.describe(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
 for module in (record, top, info, analyze, replay, doctor, demo, repair, keygen):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+    command = app.command(
+        module.__name__.rpartition(".")[2], cls=GroupedCommand, epilog=exits.describe()
+    )
+    command(module.command)
 
+# How a hint begins that asks for rights.
+_AS_ROOT = "run as root"
 # `typer` does not export the base of its usage errors.
 _ArgumentError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -51,7 +72,7 @@ def _run(commands: typer.Typer, arguments: list[str]) -> int:
         code = commands(args=arguments or ["--help"], standalone_mode=False, prog_name="membench")
         sys.stdout.flush()
     except MembenchError as error:
-        output.show_error(str(error), error.command_hint)
+        output.show_error(str(error), _with_line_to_type(error.command_hint, arguments))
         return error.exit_code
     except _ArgumentError as error:
         return _show_argument_error(error)
@@ -63,6 +84,16 @@ def _run(commands: typer.Typer, arguments: list[str]) -> int:
         output.show_error(f"internal error: {_describe(error)}", "please report this line")
         return FAILED
     return code if isinstance(code, int) else 0
+
+
+def _with_line_to_type(hint: str | None, arguments: list[str]) -> str | None:
+    """Add the command that has the rights to a hint that asks for them."""
+    if hint is None or _AS_ROOT not in hint:
+        return hint
+    if os.geteuid() == 0:
+        return f"{hint}\n`{output.program()} doctor` tells what this root lacks"
+    line = shlex.join(["sudo", sys.executable, "-m", "membench", *arguments])
+    return f"{hint}: type\n`{line}`\n`{output.program()} doctor` shows what works without"
 
 
 def _show_argument_error(error: Exception) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from membench._options import Guards, Rotation
+from membench.cli import groups
 from membench.cli.units import (
     format_share,
     format_size,
@@ -52,20 +53,40 @@ def _parse_rotation(text: str) -> Rotation:
 
 
 NiceOption = Annotated[
-    int, typer.Option(min=0, max=19, help="Niceness of the recorder: the server goes first.")
+    int,
+    typer.Option(
+        min=0,
+        max=19,
+        help="Niceness of the recorder: the server goes first.",
+        rich_help_panel=groups.GUARDS,
+    ),
 ]
 MaxCpuOption = Annotated[
     float,
     typer.Option(
-        parser=_share_or_none, metavar="SHARE", help="Own CPU time of one CPU, over 5 s; or `none`."
+        parser=_share_or_none,
+        metavar="SHARE",
+        help="Own CPU time of one CPU, over 5 s; or `none`.",
+        rich_help_panel=groups.GUARDS,
     ),
 ]
 MaxMemoryOption = Annotated[
-    int, typer.Option(parser=_size_or_none, metavar="SIZE", help="Own memory, or `none`.")
+    int,
+    typer.Option(
+        parser=_size_or_none,
+        metavar="SIZE",
+        help="Own memory, or `none`.",
+        rich_help_panel=groups.GUARDS,
+    ),
 ]
 MinFreeOption = Annotated[
     int,
-    typer.Option(parser=_size_or_none, metavar="SIZE", help="Disk left for others, or `none`."),
+    typer.Option(
+        parser=_size_or_none,
+        metavar="SIZE",
+        help="Disk left for others, or `none`.",
+        rich_help_panel=groups.GUARDS,
+    ),
 ]
 MaxSizeOption = Annotated[
     int | None,
@@ -73,6 +94,7 @@ MaxSizeOption = Annotated[
         parser=_size_or_none,
         metavar="SIZE",
         help=f"End once this much is written; unless given, a guard ends it at {_MAX_WRITTEN}.",
+        rich_help_panel=groups.EXTENT,
     ),
 ]
 
@@ -83,12 +105,16 @@ RotationOption = Annotated[
         parser=_parse_rotation,
         metavar="SIZE|TIME",
         help="Continue in another profile after `1G` or `10m`.",
+        rich_help_panel=groups.EXTENT,
     ),
 ]
 SampleOption = Annotated[
     int,
     typer.Option(
-        parser=parse_fraction, metavar="1/N", help="Keep one key in N: all of it or none."
+        parser=parse_fraction,
+        metavar="1/N",
+        help="Keep one key in N: all of it or none.",
+        rich_help_panel=groups.EXTENT,
     ),
 ]
 SampleConnectionsOption = Annotated[
@@ -97,6 +123,7 @@ SampleConnectionsOption = Annotated[
         parser=parse_fraction,
         metavar="1/N",
         help="Follow one connection in N; others cost nothing.",
+        rich_help_panel=groups.EXTENT,
     ),
 ]
 

@@ -35,7 +35,9 @@ def command(
         shown = asdict(opened.summary())
         output.show_json(shown if found is None else shown | {"verification": asdict(found)})
     else:
-        output.show(render_summary(plain(str(profile)), plain_result(opened.summary()), plain_result(found)))
+        output.show(
+            render_summary(plain(str(profile)), plain_result(opened.summary()), plain_result(found))
+        )
     if found is not None and not found.passed:
         raise membench.ProfileError(
             f"{profile}: {numbered(len(found.damaged), 'file')} not as written",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -28,5 +29,8 @@ def command(
     import membench
 
     membench.keygen(path)
-    output.say(f"next   {output.program()} record ebpf:any NAME.mb --key-file {plain(str(path))}")
+    output.say(
+        f"next   {output.program()} record ebpf:any NAME.mb"
+        f" --key-file {plain(shlex.quote(str(path)))}"
+    )
     return 0

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 WIDTH = 100
 # Characters of an error's message that are shown.
 LONGEST_MESSAGE = 4_000
+# Version of the fields of results that have none of their own.
+SCHEMA_VERSION = 1
 
 
 class Format(StrEnum):
@@ -156,11 +160,12 @@ def say(renderable: RenderableType) -> None:
 
 
 def show_json(result: object) -> None:
-    """Print a result as JSON and nothing else."""
+    """Print a result as JSON and nothing else, with the version of its fields."""
     data: Any = result
     if is_dataclass(result) and not isinstance(result, type):
         data = asdict(result)
-    print(plain_json(json.dumps(data, indent=2, ensure_ascii=False)), flush=True)
+    versioned = {"schema_version": SCHEMA_VERSION} | data
+    print(plain_json(json.dumps(versioned, indent=2, ensure_ascii=False)), flush=True)
 
 
 def show_error(message: str, hint: str | None = None) -> None:
@@ -197,4 +202,17 @@ def show_version(wanted: bool) -> None:
 
 def program() -> str:
     """Return the way this program was started, for commands to copy."""
-    return "membench" if Path(sys.argv[0]).name == "membench" else "python -m membench"
+    if Path(sys.argv[0]).name == "membench":
+        found = shutil.which("membench")
+        is_found = found is not None and Path(found).samefile(sys.argv[0])
+        return "membench" if is_found else shlex.quote(sys.argv[0])
+    python = shutil.which("python")
+    is_found = python is not None and Path(python) == Path(sys.executable)
+    return f"{'python' if is_found else shlex.quote(_nearby(sys.executable))} -m membench"
+
+
+def _nearby(path: str) -> str:
+    """Shorten a path below the working directory."""
+    with suppress(ValueError, OSError):
+        return str(Path(path).relative_to(Path.cwd()))
+    return path

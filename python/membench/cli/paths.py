@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from membench.cli import groups
+
 ProfileArgument = Annotated[Path, typer.Argument(help="Folder of a profile.", readable=False)]
 KeyFileOption = Annotated[
     Path | None,
@@ -14,5 +16,6 @@ KeyFileOption = Annotated[
         envvar="MEMBENCH_KEY_FILE",
         readable=False,
         help="Key that makes key ids (`membench keygen`).",
+        rich_help_panel=groups.OUTPUT,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import typer
 
 from membench._options import Hooks, Requirement, Responses, Selection
 from membench._sample import Sample
-from membench.cli import output
+from membench.cli import groups, output
 from membench.cli.bounds import (
     MAX_CPU,
     MAX_MEMORY,
@@ -31,7 +32,7 @@ from membench.cli.bounds import (
     SampleOption,
     guards,
 )
-from membench.cli.exits import SHORT
+from membench.cli.exits import ENVIRONMENT, SHORT
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import KeyFileOption
 from membench.cli.selection import (
@@ -74,31 +75,63 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     netns: NetnsOption = None,
     duration: Annotated[
         float | None,
-        typer.Option(parser=parse_duration, metavar="TIME", help="Stop after `10s`, `5m`, …"),
+        typer.Option(
+            parser=parse_duration,
+            metavar="TIME",
+            help="Stop after `10s`, `5m`, …",
+            rich_help_panel=groups.EXTENT,
+        ),
     ] = None,
     responses: Annotated[
         Responses,
-        typer.Option(help="`lengths` costs the server less, `none` least; outcomes need bytes."),
+        typer.Option(
+            help="`lengths` costs the server less, `none` least; outcomes need bytes.",
+            rich_help_panel=groups.EXTENT,
+        ),
     ] = "bytes",
     ring_size: Annotated[
         int,
         typer.Option(
-            parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
+            parser=parse_size,
+            metavar="SIZE",
+            help="Buffer between the kernel and this process.",
+            rich_help_panel=groups.SOURCE,
         ),
     ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
     hooks: Annotated[
         Hooks | None,
-        typer.Option(help="Hooks to use, for comparison; by default the first that work here."),
+        typer.Option(
+            help="Hooks to use, for comparison; by default the first that work here.",
+            rich_help_panel=groups.SOURCE,
+        ),
     ] = None,
     key_file: KeyFileOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the profile.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the profile.", rich_help_panel=groups.OUTPUT)
+    ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait",
+            help="Begin without a server; record it once it listens.",
+            rich_help_panel=groups.SERVERS,
+        ),
+    ] = False,
     no_stats: Annotated[
-        bool, typer.Option("--no-stats", help="Do not ask the servers for their counters.")
+        bool,
+        typer.Option(
+            "--no-stats",
+            help="Do not ask the servers for their counters.",
+            rich_help_panel=groups.SERVERS,
+        ),
     ] = False,
     allow_loss: Annotated[
         float,
         typer.Option(
-            parser=parse_percent, metavar="PERCENT", help="Loss above this ends with exit code 4."
+            parser=parse_percent,
+            metavar="PERCENT",
+            help="Loss above this ends with exit code 4.",
+            rich_help_panel=groups.OUTPUT,
         ),
     ] = "0",  # type: ignore[assignment]  # Typer passes defaults through the parser
     max_size: MaxSizeOption = None,
@@ -110,7 +143,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     max_memory: MaxMemoryOption = MAX_MEMORY,  # type: ignore[assignment]  # parsed
     min_free: MinFreeOption = MIN_FREE,  # type: ignore[assignment]  # parsed
     require: Annotated[
-        Requirement | None, typer.Option(help="Never fall back to another source.")
+        Requirement | None,
+        typer.Option(help="Never fall back to another source.", rich_help_panel=groups.SOURCE),
     ] = None,
     verbose: Annotated[
         int, typer.Option("--verbose", "-v", count=True, help="Say more; `-vv` every step.")
@@ -152,6 +186,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             hooks=hooks,
             duration_s=duration,
             force=force,
+            wait=wait,
             key_file=key_file,
             statistics=not no_stats,
             drop_privileges=True,
@@ -169,6 +204,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         _follow(capture, responses, asks=not no_stats)
     recording = capture.result
     _show(recording, format)
+    if recording.nothing_found and not wait:
+        return ENVIRONMENT
     return _exit_code(recording, allow_loss)
 
 
@@ -190,19 +227,28 @@ def _import_what_is_needed_later() -> None:
 
 def _follow(capture: Capture, responses: str, *, asks: bool) -> None:
     """Wait for the end; name servers as they are found, keep the status line up to date."""
+    from rich.text import Text
+
     from membench.report import record as report
 
     announced: object = None
+    told: list[str] = []
     with _status_line() as (console, update):
 
         def look(status: Status) -> None:
-            nonlocal announced
+            nonlocal announced, told
             servers = [(one.listening, one.pid, one.version) for one in status.servers]
             answered = all(one.version for one in status.servers)
             waits = asks and not answered and status.elapsed_s < _ANSWER_S
             if servers != announced and not waits:
-                console.print(report.render_start(plain_result(status), responses))
+                if announced is None or servers:
+                    console.print(report.render_start(plain_result(status), responses))
                 announced = servers
+            changes = list(report.describe_restarts(status.server_runs))
+            for line in changes:
+                if line not in told:
+                    console.print(Text(f"servers    {line}"), soft_wrap=True)
+            told = changes
             update(status)
 
         capture.wait(on_status=look)
@@ -263,7 +309,7 @@ def _show(recording: Recording, format: Format) -> None:  # noqa: A002
         return
     output.show(report.render_recording(plain_result(recording)))
     if recording.profile is not None and recording.events:
-        output.say(f"\nnext   {output.program()} analyze {plain(recording.profile)}")
+        output.say(f"\nnext   {output.program()} analyze {plain(shlex.quote(recording.profile))}")
 
 
 def _exit_code(recording: Recording, allowed_percent: float) -> int:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from membench.cli import output
-from membench.cli.exits import CHECK_FAILED, SHORT
+from membench.cli.exits import CHECK_FAILED, INTERRUPTED, SHORT, InterruptedCommandError
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
+from membench.errors import MembenchError
 from membench.report.plain import plain_result
 
 if TYPE_CHECKING:
     from membench._replay import Progress, ReplayResult
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
@@ -66,7 +72,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     recording = membench.open(profile)
     if remark := remark_on_replay(recording.summary()):
         output.say(remark)
-    with _progress_bar() as update:
+    with stop_on_signals() as stop, _progress() as update:
         result = membench.replay(
             recording,
             target,
@@ -78,25 +84,50 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             allow_nonempty=allow_nonempty,
             allow_admin=allow_admin,
             allow_sampled=allow_sampled,
+            stop=stop,
             on_interval=update,
         )
     _show(result, format)
+    if result.stopped:
+        return INTERRUPTED
     if not result.passed:
         return CHECK_FAILED
-    return 0 if result.timing_held and result.sent == result.planned else SHORT
+    return 0 if result.held else SHORT
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
-    """Show the replay's progress on stderr, if that is a terminal."""
+def stop_on_signals() -> Iterator[Event]:
+    """Let the first Ctrl-C or SIGTERM end the replay with a report; a second ends the program."""
+    event = Event()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received = signal.Signals(number)
+        signal.signal(received, previous[received])
+        event.set()
+
+    previous = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield event
+    except MembenchError as error:
+        if not event.is_set():
+            raise
+        raise InterruptedCommandError(str(error)) from error
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """Show the replay's progress on stderr: a bar on a terminal, else its length, once."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    from membench.report.replay import describe_progress
+    from membench.report.replay import describe_progress, describe_schedule
 
     console = output.console(stderr=True)
     if not console.is_terminal:
-        yield None
+        yield _once(lambda progress: output.say(describe_schedule(progress)))
         return
     columns = (
         TextColumn("replay"),
@@ -112,6 +143,18 @@ def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
             bar.update(task, total=progress.planned, completed=progress.sent, description=text)
 
         yield update
+
+
+def _once(tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    told = False
+
+    def first(progress: Progress) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            tell(progress)
+
+    return first
 
 
 def _show(result: ReplayResult, format: Format) -> None:  # noqa: A002

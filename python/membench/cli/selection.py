@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from membench._options import Side
+from membench.cli import groups
 
 
 def parse_ports(text: str) -> tuple[int, ...] | Literal["any"]:
@@ -34,7 +35,10 @@ def all_ports(
 
 SideOption = Annotated[
     Side,
-    typer.Option(help="`client` follows applications here that send to --port, and their waits."),
+    typer.Option(
+        help="`client` follows applications here that send to --port, and their waits.",
+        rich_help_panel=groups.SERVERS,
+    ),
 ]
 PortOption = Annotated[
     list[Any] | None,
@@ -44,17 +48,29 @@ PortOption = Annotated[
         show_default="11211, unless --socket or --pid",
         help="Listening port of a server, or several: `11211,11212`; `any` finds memcached in"
         " packets. Repeatable, as are the next four.",
+        rich_help_panel=groups.SERVERS,
     ),
 ]
 SocketOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="PATH", help="Server's UNIX-domain socket (memcached -s)."),
+    typer.Option(
+        metavar="PATH",
+        help="Server's UNIX-domain socket (memcached -s).",
+        rich_help_panel=groups.SERVERS,
+    ),
 ]
-PidOption = Annotated[list[int] | None, typer.Option(help="Only this process.")]
+PidOption = Annotated[
+    list[int] | None, typer.Option(help="Only this process.", rich_help_panel=groups.SERVERS)
+]
 CgroupOption = Annotated[
-    list[str] | None, typer.Option(metavar="PATH", help="Only this control group (v2).")
+    list[str] | None,
+    typer.Option(
+        metavar="PATH", help="Only this control group (v2).", rich_help_panel=groups.SERVERS
+    ),
 ]
 NetnsOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME|PATH|PID", help="Only this network namespace."),
+    typer.Option(
+        metavar="NAME|PATH|PID", help="Only this network namespace.", rich_help_panel=groups.SERVERS
+    ),
 ]

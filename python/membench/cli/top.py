@@ -6,13 +6,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from membench._options import Guards, Responses, Selection
-from membench.cli import output
+from membench.cli import groups, output
 from membench.cli.bounds import (
     MAX_CPU,
     MAX_MEMORY,
@@ -71,14 +72,27 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         typer.Option("--show-keys", help="Show keys in plaintext, on this terminal only."),
     ] = False,
     responses: Annotated[
-        Responses, typer.Option(help="How much of the responses to look at, as in `record`.")
+        Responses,
+        typer.Option(
+            help="How much of the responses to look at, as in `record`.",
+            rich_help_panel=groups.SOURCE,
+        ),
     ] = "bytes",
     ring_size: Annotated[
         int,
         typer.Option(
-            parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
+            parser=parse_size,
+            metavar="SIZE",
+            help="Buffer between the kernel and this process.",
+            rich_help_panel=groups.SOURCE,
         ),
     ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="Begin without a server, as in `record`.", rich_help_panel=groups.SERVERS
+        ),
+    ] = False,
     key_file: KeyFileOption = None,
     nice: NiceOption = NICE,
     max_cpu: MaxCpuOption = MAX_CPU,  # type: ignore[assignment]  # parsed, as above
@@ -112,6 +126,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
         responses=responses,
         ring_size=ring_size,
+        wait=wait,
         key_file=key_file,
         show_keys=show_keys,
         drop_privileges=True,
@@ -132,7 +147,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 _show_live(watched, interval, name)
             else:
                 _show_all(watched)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # `top | head` has seen enough
         return 0
     ended = watched.status().ended
     if ended is not None and ended.is_early:
@@ -163,7 +178,8 @@ def _show_once(
     watched.count(interval)
     snapshot = watched.take(time.monotonic() - begun)
     if format is Format.JSON:
-        output.show_json(snapshot)
+        keys = [asdict(key) | {"id": f"{key.id:016x}"} for key in snapshot.keys]
+        output.show_json(asdict(snapshot) | {"keys": keys})
     else:
         output.show(render_top(plain_result(snapshot), name=name))
 

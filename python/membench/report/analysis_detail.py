@@ -34,8 +34,8 @@ def _table(rows: Iterable[Iterable[str]], *heads: str) -> RenderableType:
 
 
 def memory_size(value: float) -> str:
-    """Write bytes of memory as `-m` counts them, in powers of 1024: `64 MB`."""
-    for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
+    """Write bytes of memory as `-m` counts them, `64 MiB`."""
+    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
         if value >= 1024**power:
             amount = value / 1024**power
             return f"{amount:.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"  # noqa: PLR2004

@@ -43,11 +43,18 @@ def _add_servers(facts: Table, diagnosis: Diagnosis) -> None:
     for server in diagnosis.servers:
         facts.add_row("server", _server(server))
     if not diagnosis.servers:
-        facts.add_row("server", "nothing listens on that port; `record` would wait for a server")
+        facts.add_row("server", Text(_no_server(diagnosis)))
     if diagnosis.calibrates:
         facts.add_row("calibrated", _calibration(diagnosis.calibration))
     for forecast in diagnosis.forecasts:
         facts.add_row("forecast", _forecast(forecast))
+
+
+def _no_server(diagnosis: Diagnosis) -> str:
+    nothing = "nothing listens on the ports asked for"
+    if diagnosis.elsewhere:
+        return f"{nothing}; memcached runs here on {diagnosis.elsewhere}: `--port` names it"
+    return f"{nothing}, and no memcached runs here, as far as you can see"
 
 
 def _machine(machine: Machine) -> Text:
@@ -60,7 +67,8 @@ def _machine(machine: Machine) -> Text:
 
 def _identity(identity: Identity) -> Text:
     held = ", ".join(identity.capabilities) or "no capabilities for recording"
-    return Text(f"uid {identity.uid}, {held}")
+    apart = ", in a user namespace (a rootless container?)" if identity.user_namespace else ""
+    return Text(f"uid {identity.uid}{apart}, {held}")
 
 
 def _server(server: Server) -> Text:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from membench._ledger import Ledger, Packets
 from membench._profile import Summary, Verification
+from membench._server_run import ServerRun
 from membench.report.basis import NOT_IN_A_LOG, SEEN_BY_CLIENT, is_from_client, is_from_log
 from membench.report.items import Items
 from membench.report.numbers import numbered, percent, size
@@ -76,6 +77,7 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         how.append("from memcached's own log")
     rows = [
         ("recorded", ", ".join(part for part in how if part)),
+        *(("server", _server(run)) for run in info.server_runs),
         (
             "requests",
             f"{info.requests:,} on {_at_least(info)}{numbered(info.connections, 'connection')}",
@@ -98,6 +100,19 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
         rows.append(("times", "of memcached's log: after it read and parsed the request"))
         rows.append(("not known", NOT_IN_A_LOG))
     return rows
+
+
+def _server(run: ServerRun) -> str:
+    parts = [
+        f"memcached {run.version}" if run.version else None,
+        f"pid {run.pid}" if run.pid else None,
+        run.listening,
+        f"-t {run.threads}" if run.threads else None,
+        f"-m {run.memory >> 20}" if run.memory else None,
+        f"began at {run.began_s:.1f} s" if run.began_s is not None else None,
+        f"ended at {run.ended_s:.1f} s" if run.ended_s is not None else None,
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _told(ledger: Ledger) -> list[tuple[str, str]]:

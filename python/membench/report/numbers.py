@@ -23,8 +23,8 @@ def numbered(amount: int, thing: str) -> str:
 
 
 def size(value: float) -> str:
-    """Write a size in bytes: `812 B`, `22 MB`, `1.31 GB` (powers of 1000)."""
-    return _scaled(value, 1000, (" B", " kB", " MB", " GB", " TB"))
+    """Write a size in bytes: `812 B`, `22.0 MiB`, `1.31 GiB` (powers of 1024, as options take)."""
+    return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
 def rate(value: float) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from membench._ledger import BYTE_LOSSES, Ledger, Packets
 from membench._record import Difference, Pace, Recording, ServerStatus, Status
+from membench._server_run import ServerRun
 from membench._sources import SourceKind
 from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, numbered, percent, rate, size
@@ -49,6 +50,7 @@ _CAUSES = {
         "see docs/capture.md",
     ),
     "user_queue_drops": ("events that came faster than they were taken", "a faster consumer"),
+    "unwritten": ("events that could not be written", "space on the disk, see `unwritten` below"),
     "log_skipped": ("lines memcached skipped: they were read too slowly", "record `ebpf:any`"),
     "log_dropped": (
         "lines memcached's threads had no room for",
@@ -72,6 +74,8 @@ def render_start(status: Status, responses: str) -> RenderableType:
             "waiting",
             ["no listener found yet; servers are recorded as soon as they appear"],
         )
+        if status.elsewhere:
+            rows.append(f"memcached runs here on {status.elsewhere}: --port names it")
     elif not rows:
         rows = ["what applications on this machine send there"]
     rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")
@@ -98,7 +102,7 @@ def render_status(status: Status) -> Text:
         lost = size(status.lost_bytes)
     pace, last = status.pace, "Ctrl-C ends"
     if pace.late:
-        last = f"BEHIND {pace.lag_s:.1f} s, ring {pace.ring_fill * 100:.0f} %"
+        last = f"BEHIND {pace.lag_s:.1f} s ring {pace.ring_fill * 100:.0f} %"
     return Text(
         f"  {clock(status.elapsed_s)}  {count(status.events_per_s)} events/s"
         f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"
@@ -117,19 +121,53 @@ def render_recording(recording: Recording) -> RenderableType:
     if not recording.sample.is_all:
         left_out = f"{recording.sampled_out:,} events left out" * (recording.sampled_out > 0)
         body.add_row("  sampled", f"{recording.sample}   {left_out}".rstrip())
+    for line in describe_restarts(recording.server_runs):
+        body.add_row("  servers", Text(line))
     _add_completeness(body, recording)
     body.add_row("  cost", _cost(recording))
     if recording.pace != Pace():
         body.add_row("  pace", _pace(recording.pace))
-    if recording.ended.is_early:
-        body.add_row("  stopped", Text(recording.ended.reason))
-    if recording.damage is not None:
-        body.add_row("  unread", Text(recording.damage))
-    if recording.removal is not None:
-        body.add_row("  left", Text(f"programs that `{recording.removal}` removes"))
-    if recording.write_error is not None:
-        body.add_row("  unwritten", Text(f"from here on: {recording.write_error}"))
+    for label, line in _ending(recording):
+        body.add_row(f"  {label}", Text(line))
     return Group(_headline(recording), body)
+
+
+def _ending(recording: Recording) -> Iterator[tuple[str, str]]:
+    """Name what was out of the ordinary about the end, and about what is left."""
+    if recording.ended.is_early:
+        yield "stopped", recording.ended.reason
+    if recording.damage is not None:
+        yield "unread", recording.damage
+    if recording.others:
+        yield "others", _others(recording.others)
+    if recording.removal is not None:
+        yield "left", f"programs that `{recording.removal}` removes"
+    if recording.write_error is not None:
+        yield "unwritten", f"from here on: {recording.write_error}"
+
+
+def describe_restarts(runs: Sequence[ServerRun]) -> Iterator[str]:
+    """Name the servers that ended or began meanwhile: `pid 17753 ended at 4.0 s`, by place."""
+    for place in dict.fromkeys(run.listening for run in runs):
+        changes = [
+            f"{_process(run)} {what} at {at:.1f} s"
+            for run in runs
+            if run.listening == place
+            for what, at in (("began", run.began_s), ("ended", run.ended_s))
+            if at is not None
+        ]
+        if changes:
+            yield f"{place}: {', '.join(changes)}"
+
+
+def _process(run: ServerRun) -> str:
+    return f"pid {run.pid}" if run.pid else "a process hidden from you"
+
+
+def _others(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+    are = "are" if more else "is"
+    return f"{paths[0]}{more} {are} of an earlier recording and left alone"
 
 
 def describe_amount(ledger: Ledger) -> str:

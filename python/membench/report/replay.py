@@ -12,22 +12,41 @@ from membench._replay import (
     Check,
     Durations,
     Outcomes,
+    Percentiles,
     Progress,
     ReplayResult,
     ServerCounters,
 )
-from membench.report.numbers import count, duration, percent, size
+from membench.report.items import Items
+from membench.report.numbers import clock, count, duration, percent, rate, size
 
 _QUANTILES = ("p50", "p90", "p99", "p999", "max")
+# The durations that a percentile takes to differ from the maximum.
+_LEAST = {"p90": 10, "p99": 100, "p999": 1000}
 
 
 def describe_progress(progress: Progress) -> str:
     """Describe progress for the bar: time, rate, response time, lag, errors."""
-    return (
-        f"{progress.elapsed_s:.1f} s  {count(progress.rate)}/s"
-        f"  p99 {duration(progress.response_p99_ns)}  lag p99 {duration(progress.lag_p99_ns)}"
-        f"  errors {progress.errors:,}"
+    waiting = progress.sent - progress.answered
+    times = "".join(
+        f"  {name} {duration(value)}"
+        for name, value in (
+            ("p99", progress.response_p99_ns),
+            ("lag p99", progress.lag_p99_ns),
+        )
+        if value is not None
     )
+    silent = f"  no answer, {waiting:,} waiting" if progress.response_p99_ns is None else ""
+    return (
+        f"{clock(progress.elapsed_s)} of {clock(progress.planned_s)}  {count(progress.rate)}/s"
+        f"{times}{silent if waiting else ''}  errors {progress.errors:,}"
+    )
+
+
+def describe_schedule(progress: Progress) -> str:
+    """Describe what a replay that has begun will send, and how long that takes."""
+    requests = f"{progress.planned:,} requests"
+    return f"replay   {requests} in {clock(progress.planned_s)}; Ctrl-C ends it with a report"
 
 
 def _sample(result: ReplayResult) -> Iterator[Text]:
@@ -39,7 +58,8 @@ def render_replay(result: ReplayResult) -> RenderableType:
     """Sum up a replay: requests sent, timing, outcomes, response times, checks."""
     return Group(
         *_target(result),
-        _sent(result),
+        *_stopped(result),
+        *_sent(result),
         *_sample(result),
         _timing(result),
         *_counts("not replayed", result.skipped),
@@ -48,7 +68,8 @@ def render_replay(result: ReplayResult) -> RenderableType:
         *_counts("outcomes that differ", _flatten(result.outcomes.differences)),
         Text(),
         _times_table(result.response_ns),
-        _composition(result),
+        *_bounds(result.response_ns),
+        *_composition(result),
         *_checks(result.checks),
     )
 
@@ -78,12 +99,25 @@ def _bytes_apart(server: ServerCounters) -> list[str]:
     return [f"         from the recording: {', '.join(apart)}"] if apart else []
 
 
-def _sent(result: ReplayResult) -> Text:
-    answered = "all" if result.answered == result.sent else f"{result.answered:,}"
-    return Text(
-        f"sent {result.sent:,} of {result.planned:,}   answered {answered}"
+def _stopped(result: ReplayResult) -> Iterator[Text]:
+    if result.stopped:
+        yield Text(
+            f"STOPPED after {clock(result.duration_s)} of {clock(result.planned_s)}: "
+            "what follows covers the requests up to then"
+        )
+
+
+def _sent(result: ReplayResult) -> Iterator[RenderableType]:
+    answered = "all" if not result.unanswered and result.sent else f"{result.answered:,}"
+    sent_for = min(result.duration_s, result.planned_s) or result.duration_s
+    yield Items(
+        f"sent {result.sent:,} of {result.planned:,}"
+        f"   {rate(result.sent / sent_for if sent_for else 0)} for {sent_for:.1f} s"
+        f"   answered {answered}"
         f"   errors {result.errors:,}{_compare_hit_ratios(result.outcomes)}"
     )
+    if missing := sum(result.unanswered.values()):
+        yield Text(f"ANSWERS MISSING: {missing:,} requests were sent and got none")
 
 
 def _compare_hit_ratios(outcomes: Outcomes) -> str:
@@ -123,18 +157,37 @@ def _times_table(times: Durations) -> Table:
         table.add_column(quantile, justify="right", no_wrap=True)
     table.add_column("requests", justify="right", no_wrap=True)
     for command, of_command in times.by_command.items():
-        cells = [duration(getattr(of_command, quantile)) for quantile in _QUANTILES]
+        cells = [_percentile(of_command, quantile) for quantile in _QUANTILES]
         table.add_row(command, *cells, f"{of_command.count:,}")
     return table
 
 
-def _composition(result: ReplayResult) -> Text:
+def _percentile(times: Percentiles, quantile: str) -> str:
+    """Write a percentile; a dash where so few durations have none but the longest."""
+    if times.count < _LEAST.get(quantile, 1):
+        return "–"  # noqa: RUF001 - a dash
+    at_least = "≥ " if quantile in times.at_least else ""
+    return at_least + duration(getattr(times, quantile))
+
+
+def _bounds(times: Durations) -> Iterator[Text]:
+    if times.unanswered:
+        yield Text(
+            f"  {times.unanswered:,} requests without an answer count as slower than all others; "
+            "≥ is how long they waited"
+        )
+
+
+def _composition(result: ReplayResult) -> Iterator[Text]:
+    if not result.service_ns.count:
+        return
     if not result.wire_ns.count:
-        return Text("  of which send to answer " + duration(result.service_ns.p50) + " p50")
-    return Text(
-        f"  of which the network and server {duration(result.wire_ns.p50)} p50, "
-        f"this client's wake-up {duration(result.client_ns.p50)} p50"
-    )
+        yield Text(f"  of which send to answer {_percentile(result.service_ns, 'p50')} p50")
+        return
+    parts = [f"the network and server {_percentile(result.wire_ns, 'p50')} p50"]
+    if result.client_ns.count:
+        parts.append(f"this client's wake-up {_percentile(result.client_ns, 'p50')} p50")
+    yield Text(f"  of which {', '.join(parts)}")
 
 
 def _checks(checks: Sequence[Check]) -> Iterator[RenderableType]:
@@ -146,7 +199,8 @@ def _checks(checks: Sequence[Check]) -> Iterator[RenderableType]:
 def _checks_table(checks: Sequence[Check]) -> Table:
     table = Table.grid(padding=(0, 3))
     for check in checks:
-        shown = "not measured" if check.value is None else _measured(check, check.value)
+        at_least = "≥ " if check.at_least else ""
+        shown = "not measured" if check.value is None else at_least + _measured(check, check.value)
         table.add_row("check", Text(check.text), shown, "pass" if check.passed else "FAIL")
     return table
 

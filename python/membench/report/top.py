@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from membench._top import BusyClient, CommandCounts, HotKey, Snapshot
+from membench.report.columns import Columns
 from membench.report.numbers import clock, count, duration, percent, rate, size
 from membench.report.plain import plain
 
@@ -99,10 +99,10 @@ def _ranked_commands(snapshot: Snapshot) -> list[tuple[str, CommandCounts]]:
 def _commands_table(
     snapshot: Snapshot, commands: Sequence[tuple[str, CommandCounts]]
 ) -> RenderableType:
-    table = _table("command", "rate", "hits", "in", "out", "server p50", "p99")
+    table = Columns("command", "rate", "hits", "in", "out", "server p50", "p99")
     for name, counts in commands:
         hits = counts.hit_ratio
-        table.add_row(
+        table.add(
             name,
             _per_second(snapshot, counts.events),
             percent(hits) if hits is not None else _NOTHING,
@@ -117,34 +117,26 @@ def _commands_table(
 def _keys_table(
     snapshot: Snapshot, keys: Sequence[HotKey], name: Callable[[int], bytes | None] | None
 ) -> RenderableType:
-    table = _table(
-        "key" if name else "key id", "rate", "at most +", "share", "hits", "value", "B/s"
+    table = Columns(
+        "key" if name else "key id", "rate", "share", "hits", "value", "B/s", "at most +"
     )
     for key in keys:
         known = key.hits + key.misses
-        table.add_row(
+        table.add(
             _name(key, name),
             _per_second(snapshot, key.count),
-            _per_second(snapshot, key.error) if key.error else "0",
             percent(key.count / snapshot.events),
             percent(key.hits / known) if known else _NOTHING,
             size(key.value_size) if key.value_size is not None else _NOTHING,
             _bytes_per_second(snapshot, key.bytes),
+            _per_second(snapshot, key.error) if key.error else "0",
         )
     return table
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
-    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=24)
-    for heading in others:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
-
-
-def _name(key: HotKey, name: Callable[[int], bytes | None] | None) -> Text:
+def _name(key: HotKey, name: Callable[[int], bytes | None] | None) -> str:
     plain = name(key.id) if name else None
-    return Text(spell(plain) if plain is not None else f"{key.id:016x}")
+    return spell(plain) if plain is not None else f"{key.id:016x}"
 
 
 def _clients(snapshot: Snapshot) -> Text:

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use membench_decode::{packet::PacketError, privacy::KeyError};
-use membench_event::{Class, Failure, Hint, Setting, io_hint};
+use membench_event::{Class, Failure, Hint, Setting, io_class, io_hint, size};
 
 use crate::privileges::PrivilegesError;
 #[cfg(feature = "ebpf")]
@@ -75,6 +75,30 @@ pub enum Error {
     NotForLog {
         /// The option.
         option: Setting,
+    },
+    /// Nothing listens where a server was to be recorded.
+    #[error("{why}")]
+    NoServer {
+        /// The place, in words.
+        why: String,
+        /// The memcacheds that run, in words; `None` if none is seen.
+        running: Option<String>,
+    },
+    /// The disk to write to has less room than is to stay free.
+    #[error(
+        "{}: {} free, `{}` is {}",
+        folder.display(),
+        size(*free),
+        Setting::MinFree,
+        size(*wanted)
+    )]
+    DiskFull {
+        /// The folder of the output.
+        folder: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are to stay free.
+        wanted: u64,
     },
     /// The text is not a source.
     #[error("'{text}' is not a source")]
@@ -252,7 +276,9 @@ impl Failure for Error {
             | Self::LogRefused { .. }
             | Self::Ports { .. }
             | Self::Selection { .. } => Class::Usage,
-            Self::Io { .. }
+            Self::Io { source, .. } => io_class(source),
+            Self::NoServer { .. }
+            | Self::DiskFull { .. }
             | Self::NotStarted { .. }
             | Self::NoControlGroups { .. }
             | Self::NoLibpcap { .. }
@@ -273,6 +299,13 @@ impl Failure for Error {
             #[cfg(feature = "ebpf")]
             Self::Kernel(error) => return failure::hint(error),
             Self::Privileges(error) => return error.hint(),
+            Self::NoServer { running, .. } => return Some(no_server_hint(running.as_deref())),
+            Self::DiskFull { .. } => {
+                return Some(
+                    Hint::text("free some space, choose another disk, or lower ")
+                        .then_setting(Setting::MinFree, ""),
+                );
+            }
             Self::NoControlGroups { .. } => {
                 return Some(
                     Hint::text("name its processes with ")
@@ -339,6 +372,19 @@ impl Failure for Error {
         };
         Some(Hint::text(text))
     }
+}
+
+/// Names the servers that could be recorded instead of one that was not found.
+fn no_server_hint(running: Option<&str>) -> Hint {
+    let found = match running {
+        Some(running) => Hint::text(format!("memcached runs here on {running}: name it with "))
+            .then_setting(Setting::Ports, ""),
+        None => Hint::text("no memcached runs here, as far as you can see"),
+    };
+    found
+        .then("; ")
+        .then_setting(Setting::Wait, "")
+        .then(" begins without a server and records it once it appears")
 }
 
 /// Says where to look up the names that an option takes.

@@ -42,6 +42,7 @@ pub use recorder::recording::{Cost, Difference, Recording};
 pub use recorder::rotation::Rotate;
 pub use recorder::status::{ServerStatus, State, Status};
 pub use recorder::{Batch, Recorder};
+pub use selection::memcacheds::describe as running_servers;
 pub use selection::{Followed, Selection, Side};
 pub use session::peer;
 pub use session::sockets;

@@ -57,6 +57,8 @@ pub enum Setting {
     MaxCpu,
     /// Most memory of a recording.
     MaxMemory,
+    /// Waiting for a server.
+    Wait,
     /// Bytes at which a recording ends.
     MaxSize,
     /// Least disk space that must stay free.
@@ -83,6 +85,7 @@ impl Setting {
             Self::SampleConnections => "--sample-connections",
             Self::MaxCpu => "--max-cpu",
             Self::MaxMemory => "--max-memory",
+            Self::Wait => "--wait",
             Self::MaxSize => "--max-size",
             Self::MinFree => "--min-free",
             Self::AllowNonempty => "--allow-nonempty",
@@ -105,6 +108,7 @@ impl Setting {
             Self::SampleConnections => "Sample.connections",
             Self::MaxCpu => "Guards.max_cpu",
             Self::MaxMemory => "Guards.max_memory",
+            Self::Wait => "wait",
             Self::MaxSize => "max_size",
             Self::MinFree => "Guards.min_free",
             Self::AllowNonempty => "allow_nonempty",
@@ -116,7 +120,7 @@ impl Setting {
     fn in_python(self, value: &str) -> String {
         let keyword = self.keyword();
         match (self, value) {
-            (Self::Force | Self::AllowNonempty | Self::AllowSampled, _) => {
+            (Self::Force | Self::Wait | Self::AllowNonempty | Self::AllowSampled, _) => {
                 format!("{keyword}=True")
             }
             (_, "") => keyword.to_owned(),
@@ -217,10 +221,24 @@ impl Hint {
     }
 }
 
+/// Returns the class of a failure to read or write what an argument names: a name that is wrong, or a system that does
+/// not allow it.
+pub fn io_class(source: &io::Error) -> Class {
+    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound};
+    match source.kind() {
+        NotFound | IsADirectory | NotADirectory | InvalidFilename => Class::Usage,
+        _ => Class::Environment,
+    }
+}
+
 /// Returns the remedy for the usual reasons why a file cannot be read or written.
 pub fn io_hint(source: &io::Error) -> Option<Hint> {
-    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{
+        IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+    };
     let hint = match source.kind() {
+        IsADirectory => "it is a folder, and a file is wanted",
+        NotADirectory => "a part of this path is a file, and no folder",
         NotFound => "check the name, and that its folder exists",
         PermissionDenied => "check who owns it, or run as its owner",
         StorageFull => "free some space, or choose another disk",

@@ -230,8 +230,10 @@ ledger! {
     file_damaged,
     /// Skipped runs of programs that may have seen bytes of sockets without sequence numbers, where no gap tells.
     program_misses,
-    /// Events that a slow consumer or disk did not take.
+    /// Events that a slow consumer did not take.
     user_queue_drops,
+    /// Events that could not be written to the disk.
+    unwritten,
     /// Lines of its log that memcached did not hand out, because they were read too slowly.
     log_skipped,
     /// Log lines for which memcached's threads had no room.

@@ -76,6 +76,13 @@ impl Reads {
         }
     }
 
+    /// Adds other reads.
+    pub fn merge(&mut self, other: Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.unseen += other.unseen;
+    }
+
     /// Number of reads whose answer was seen.
     pub fn seen(&self) -> u64 {
         self.hits + self.misses

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use membench_event::{Class, Failure, Hint, Sample, Setting, io_hint};
+use membench_event::{Class, Failure, Hint, Sample, Setting, io_class, io_hint};
 
 /// The result of reading or writing a profile.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -179,7 +179,7 @@ pub enum Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Io { .. } => Class::Environment,
+            Self::Io { source, .. } => io_class(source),
             Self::Exists { .. } => Class::Exists,
             Self::NotAProfile { .. }
             | Self::NoName

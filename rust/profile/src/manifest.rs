@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::checksum::Checksum;
 use super::folder::Folder;
 use crate::{Error, Result};
-use membench_event::{Anchor, Ledger, Sample};
+use membench_event::{Anchor, Ledger, Sample, ServerRun};
 
 /// Schema version that this membench writes, and the newest it reads.
 ///
@@ -215,6 +215,9 @@ pub struct Manifest {
     /// memcached's own statistics at the end, by server.
     #[serde(default)]
     pub statistics_end: Value,
+    /// Processes that served while the recording lasted.
+    #[serde(default)]
+    pub server_runs: Vec<ServerRun>,
     /// Reason why the recording ended; `None` while it runs and if it was killed.
     #[serde(default)]
     pub stopped_by: Option<String>,
@@ -244,6 +247,7 @@ impl Manifest {
             ledger: Ledger::default(),
             sampled_out: 0,
             statistics_end: Value::Null,
+            server_runs: Vec::new(),
             stopped_by: None,
             write_error: None,
             duration_ns: None,

@@ -197,6 +197,7 @@ impl Profile {
         // What a recorder counts, it writes at its end.
         let has_ended = manifest.stopped_by.is_some();
         Ok(Summary {
+            server_runs: manifest.server_runs.clone(),
             schema_version: manifest.schema_version,
             membench: manifest.membench,
             state: manifest.state.name(),

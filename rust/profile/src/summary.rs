@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use membench_event::{Anchor, Ledger, Sample};
+use membench_event::{Anchor, Ledger, Sample, ServerRun};
 
 /// Facts that `info` reports about a profile. Its JSON form is `info --format json`.
 #[derive(Clone, Debug, Serialize)]
@@ -63,6 +63,8 @@ pub struct Summary {
     pub unsealed_events: u64,
     /// Bytes after the unsealed events that a crash cut off.
     pub cut_bytes: u64,
+    /// Processes that served while the recording lasted.
+    pub server_runs: Vec<ServerRun>,
     /// Account of every byte; `None` unless the recorder ended the recording.
     pub ledger: Option<Ledger>,
 }

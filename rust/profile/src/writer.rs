@@ -22,7 +22,7 @@ use super::tail::{StreamFile, Tail, TailWriter, open_name, sealed_name};
 use crate::{Error, Result};
 use membench_event::Anchor;
 use membench_event::Ledger;
-use membench_event::{ConnectionRow, LossRow};
+use membench_event::{ConnectionRow, LossRow, ServerRun};
 use membench_event::{Event, OptionsTable};
 
 /// The open connections are written at most for one part in this many of the time.
@@ -60,6 +60,8 @@ pub struct End {
     pub ledger: Ledger,
     /// memcached's own statistics at the end, by server.
     pub statistics_end: Value,
+    /// Processes that served while the recording lasted.
+    pub server_runs: Vec<ServerRun>,
     /// Reason why the recording ended (`duration`, `SIGINT`, `output failed`, …).
     pub stopped_by: String,
     /// Duration of the recording, ns.
@@ -148,6 +150,11 @@ impl Writer {
         force: bool,
     ) -> Result<Self> {
         Self::with_limits(owner, path, header, force, Limits::default())
+    }
+
+    /// Number of events that were appended and are not on the disk yet.
+    pub fn pending(&self) -> u64 {
+        self.pending
     }
 
     /// User and group that own the profile.
@@ -278,7 +285,7 @@ impl Writer {
 
     /// Finishes the profile: seals every part, then writes the tables, then the manifest.
     ///
-    /// Events that could not be written are counted as `user_queue_drops`. If a part cannot be sealed, the profile
+    /// Events that could not be written are counted as `unwritten`. If a part cannot be sealed, the profile
     /// stays unsealed and everything written stays readable.
     pub fn finish(mut self, end: End) -> Result<Manifest> {
         let _ = self.flush();
@@ -402,10 +409,11 @@ impl Writer {
     fn conclude(&mut self, end: End, sealed: bool) {
         let manifest = &mut self.manifest;
         manifest.ledger = end.ledger;
-        manifest.ledger.user_queue_drops += self.unwritten;
+        manifest.ledger.unwritten += self.unwritten;
         manifest.ledger.complete = sealed.then(|| manifest.ledger.nothing_lost());
         manifest.connections += end.connections.len() as u64;
         manifest.statistics_end = end.statistics_end;
+        manifest.server_runs = end.server_runs;
         manifest.sampled_out = end.sampled_out;
         manifest.stopped_by = Some(end.stopped_by);
         manifest.duration_ns = Some(end.duration_ns);

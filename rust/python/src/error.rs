@@ -62,7 +62,7 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let hint = error.hint();
         let arguments = (
-            error.to_string(),
+            without_numbers(&error.to_string()),
             hint.as_ref().map(Hint::for_library),
             hint.as_ref().map(Hint::for_command_line),
         );
@@ -75,6 +75,25 @@ impl From<Error> for PyErr {
             Class::Exists => OutputExistsError::new_err(arguments),
         }
     }
+}
+
+/// Strips the numbers that the standard library adds to the system's reasons: ` (os error 21)`.
+fn without_numbers(message: &str) -> String {
+    const START: &str = " (os error ";
+    let mut parts = message.split(START);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.push_str(rest);
+            }
+            _ => {
+                text.push_str(START);
+                text.push_str(part);
+            }
+        }
+    }
+    text
 }
 
 /// Turns a crate's failure into a Python exception.

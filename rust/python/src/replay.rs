@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use membench_replay::{Options, Pacing, Progress, run};
+use membench_replay::{Observer, Options, Pacing, Progress, run};
 
 use crate::error::raise;
 use crate::json;
@@ -11,7 +11,7 @@ use crate::profile::Profile;
 /// Replays a profile and returns the report as JSON.
 #[pyfunction]
 #[pyo3(signature = (
-    profile, target, *, pacing, warm, allow_nonempty, allow_admin, allow_sampled, seed, receive_stamps, threads, on_interval
+    profile, target, *, pacing, warm, allow_nonempty, allow_admin, allow_sampled, seed, receive_stamps, threads, stop, on_interval
 ))]
 #[expect(
     clippy::too_many_arguments,
@@ -31,6 +31,7 @@ fn replay(
     seed: u64,
     receive_stamps: bool,
     threads: usize,
+    stop: Option<Py<PyAny>>,
     on_interval: Option<Py<PyAny>>,
 ) -> PyResult<String> {
     let options = Options {
@@ -44,31 +45,59 @@ fn replay(
         threads,
     };
     let profile = profile.get().engine();
-    let mut raised = None;
-    let report = py.detach(|| {
-        let mut each_second = |progress: &Progress| {
-            let goes_on = Python::attach(|py| tell(py, on_interval.as_ref(), progress));
-            goes_on.unwrap_or_else(|error| {
-                raised = Some(error);
-                false
-            })
-        };
-        run(profile, target, &options, &mut each_second)
-    });
-    if let Some(error) = raised {
+    let mut caller = Caller {
+        on_interval,
+        stop,
+        raised: None,
+    };
+    let report = py.detach(|| run(profile, target, &options, &mut caller));
+    if let Some(error) = caller.raised {
         return Err(error);
     }
     json(&report.map_err(raise)?)
 }
 
-/// Hands progress to the callback. A signal, an exception of the callback or its answer `False` ends the run.
-fn tell(py: Python<'_>, on_interval: Option<&Py<PyAny>>, progress: &Progress) -> PyResult<bool> {
-    py.check_signals()?;
-    let Some(callback) = on_interval else {
-        return Ok(true);
-    };
-    let answer = callback.call1(py, (json(progress)?,))?;
-    Ok(answer.is_none(py) || answer.is_truthy(py)?)
+/// Python's side of a running replay.
+struct Caller {
+    /// Function that takes the progress and may answer `False`.
+    on_interval: Option<Py<PyAny>>,
+    /// `threading.Event` that ends the run.
+    stop: Option<Py<PyAny>>,
+    /// Signal or exception that ended the run.
+    raised: Option<PyErr>,
+}
+
+impl Caller {
+    /// Asks Python if the run goes on; an exception ends it.
+    fn ask(&mut self, ask: impl FnOnce(Python<'_>, &Self) -> PyResult<bool>) -> bool {
+        let goes_on = Python::attach(|py| ask(py, self));
+        goes_on.unwrap_or_else(|error| {
+            self.raised = Some(error);
+            false
+        })
+    }
+}
+
+impl Observer for Caller {
+    fn interval(&mut self, progress: &Progress) -> bool {
+        self.ask(|py, caller| {
+            let Some(callback) = &caller.on_interval else {
+                return Ok(true);
+            };
+            let answer = callback.call1(py, (json(progress)?,))?;
+            Ok(answer.is_none(py) || answer.is_truthy(py)?)
+        })
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.ask(|py, caller| {
+            py.check_signals()?;
+            let Some(stop) = &caller.stop else {
+                return Ok(true);
+            };
+            Ok(!stop.call_method0(py, "is_set")?.is_truthy(py)?)
+        })
+    }
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

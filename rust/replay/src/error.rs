@@ -26,13 +26,25 @@ pub enum Error {
         /// The target that was given.
         given: String,
     },
-    /// The target cannot be reached, or closed a connection.
+    /// The target cannot be reached.
     #[error("{target}: {source}")]
     TargetUnreachable {
         /// The target's address.
         target: String,
         /// The system's reason.
         source: io::Error,
+    },
+    /// The target takes connections and answers nothing.
+    #[error("{target} accepts connections, but sent no answer within 5 s")]
+    TargetSilent {
+        /// The target's address.
+        target: String,
+    },
+    /// The target closed a connection instead of answering.
+    #[error("{target} closed the connection instead of answering")]
+    TargetClosed {
+        /// The target's address.
+        target: String,
     },
     /// The target does not answer like memcached.
     #[error("{target} does not answer like memcached: {answer}")]
@@ -72,6 +84,9 @@ pub enum Error {
         /// The limit on open files.
         limit: u64,
     },
+    /// The observer ended the run before the first request.
+    #[error("stopped before the first request was sent")]
+    Stopped,
     /// A system call that replaying needs failed.
     #[error("replay: {call}: {source}")]
     System {
@@ -90,8 +105,11 @@ impl Failure for Error {
             Self::TooManyConnections { .. } | Self::System { .. } => Class::Environment,
             Self::Nothing { .. } => Class::Profile,
             Self::TargetUnreachable { .. }
+            | Self::TargetSilent { .. }
+            | Self::TargetClosed { .. }
             | Self::TargetProtocol { .. }
             | Self::TargetBusy { .. } => Class::Target,
+            Self::Stopped => Class::Failed,
         }
     }
 
@@ -105,8 +123,15 @@ impl Failure for Error {
                 );
             }
             Self::Profile(error) => return error.hint(),
-            Self::TargetProtocol { .. } | Self::Nothing { .. } | Self::System { .. } => {
-                return None;
+            Self::Nothing { .. } | Self::Stopped | Self::System { .. } => return None,
+            Self::TargetProtocol { .. } => {
+                "the target must be a memcached that speaks plain text and answers `stats`"
+            }
+            Self::TargetSilent { .. } => {
+                "it hangs or is stopped, or it is no memcached; one that runs answers `stats` at once"
+            }
+            Self::TargetClosed { .. } => {
+                "it has reached its most connections (memcached's `-c`), expects TLS or a password, or is no memcached"
             }
             Self::Pacing { .. } => "use `recorded`, `speed=2` or `rate=50000/s`",
             Self::TargetAddress { .. } => {

@@ -10,6 +10,7 @@ mod clock;
 mod error;
 mod make;
 mod measure;
+mod observer;
 mod operation;
 mod plan;
 mod run;
@@ -36,6 +37,7 @@ pub use measure::histogram::{Percentiles, Summary};
 pub use measure::outcomes::{OutcomeCounts, Outcomes};
 pub use measure::progress::Progress;
 pub use measure::report::{Generator, Report, Server, TargetFacts};
+pub use observer::Observer;
 pub use plan::recording::{Events, Lifetime, Recording, in_memory};
 pub use plan::schedule::Pacing;
 pub use target::warm::Warm;
@@ -83,8 +85,8 @@ impl Default for Options {
     }
 }
 
-/// Replays a profile against `target` (`HOST:PORT`) and blocks until the last answer. Calls `on_interval` once a
-/// second; the run ends early if it returns false.
+/// Replays a profile against `target` (`HOST:PORT`) and blocks until the last answer, or until `observer` ends the run.
+/// The report of a run that was ended covers it up to then.
 ///
 /// # Errors
 ///
@@ -95,6 +97,7 @@ impl Default for Options {
 /// * No request of the profile can be sent.
 /// * The target cannot be reached, or does not answer like memcached.
 /// * This process may not open as many files as there are connections.
+/// * `observer` ends the run before the first request.
 ///
 /// A target that goes away during the run is no error: the report counts the requests it left unanswered.
 ///
@@ -104,7 +107,7 @@ impl Default for Options {
 ///
 /// ```no_run
 /// use membench_profile::Profile;
-/// use membench_replay::{Options, Pacing, run};
+/// use membench_replay::{Options, Pacing, Progress, run};
 ///
 /// # fn main() -> membench_replay::Result<()> {
 /// let profile = Profile::open("production.mb")?;
@@ -113,7 +116,7 @@ impl Default for Options {
 ///     warm: true,
 ///     ..Options::default()
 /// };
-/// let report = run(&profile, "127.0.0.1:11211", &options, &mut |progress| {
+/// let report = run(&profile, "127.0.0.1:11211", &options, &mut |progress: &Progress| {
 ///     progress.errors == 0
 /// })?;
 /// if report.timing_held {
@@ -126,7 +129,7 @@ pub fn run(
     profile: &Profile,
     target: &str,
     options: &Options,
-    on_interval: &mut dyn FnMut(&Progress) -> bool,
+    observer: &mut dyn Observer,
 ) -> Result<Report> {
     if !options.allow_sampled {
         require_all(
@@ -152,7 +155,7 @@ pub fn run(
         options: profile.options(),
         lifetimes,
     };
-    run_recording(&recording, target, options, on_interval)
+    run_recording(&recording, target, options, observer)
 }
 
 /// Replays a recording that need not be a profile, otherwise like [`run()`].
@@ -160,7 +163,7 @@ pub fn run_recording(
     recording: &Recording<'_>,
     target: &str,
     options: &Options,
-    on_interval: &mut dyn FnMut(&Progress) -> bool,
+    observer: &mut dyn Observer,
 ) -> Result<Report> {
     let mut target = Target::connect(target)?;
     let found = target.statistics()?;
@@ -173,6 +176,7 @@ pub fn run_recording(
         templates,
         options.allow_admin,
         options.warm,
+        observer,
     )?;
     if plan.requests == 0 {
         return Err(Error::Nothing {
@@ -181,7 +185,7 @@ pub fn run_recording(
     }
     allow_connections(plan.connections.len() as u64)?;
     let mut keys = ShortKeys::default();
-    let warm = store_warm(&target, &plan, &mut keys, options)?;
+    let warm = store_warm(&target, &plan, &mut keys, options, observer)?;
     let before = target.statistics()?;
     let run = Run {
         recording,
@@ -196,15 +200,16 @@ pub fn run_recording(
         totals,
         start,
         stopped,
-    } = run.execute(keys, on_interval)?;
+    } = run.execute(keys, observer)?;
     let circumstances = Circumstances {
         planned: plan.requests,
+        planned_ns: plan.length(options.pacing),
         skipped: plan.skipped.clone(),
         stopped,
         start,
         target: facts(&target, &found),
         // If the target is gone by now, the counts of unanswered requests say so.
-        server: compare(&mut target, &before, &totals, &plan).ok(),
+        server: compare(&mut target, &before, &totals, &plan, stopped).ok(),
         warm,
     };
     Ok(Report::new(&totals, circumstances))
@@ -216,14 +221,12 @@ fn store_warm(
     plan: &Plan,
     keys: &mut ShortKeys,
     options: &Options,
+    observer: &mut dyn Observer,
 ) -> Result<Option<Warm>> {
     if !options.warm {
         return Ok(None);
     }
-    let stored = target::warm::store(target.address(), plan, keys, options.seed);
-    stored
-        .map(Some)
-        .map_err(|source| target.unreachable(source))
+    target::warm::store(target, plan, keys, options.seed, observer).map(Some)
 }
 
 fn facts(target: &Target, statistics: &Statistics) -> TargetFacts {
@@ -240,8 +243,12 @@ fn compare(
     before: &Statistics,
     totals: &Totals,
     plan: &Plan,
+    stopped: bool,
 ) -> Result<Server> {
     let counts = &totals.measures.counts;
+    if stopped || !counts.unanswered.is_empty() {
+        target.expect_little();
+    }
     let (after, read) = target.settled(before, counts.bytes_written)?;
     Ok(Server::new(growth(before, &after), read, counts, plan))
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::clock::{SECOND, monotonic};
 use crate::make::keys::ShortKeys;
 use crate::measure::Interval;
-use crate::measure::progress::{Progress, ProgressMeter};
+use crate::measure::progress::ProgressMeter;
 use crate::measure::totals::{ShardResult, Totals};
 use crate::operation::Block;
 use crate::plan::Plan;
@@ -22,10 +22,13 @@ use crate::shard::Shard;
 use crate::shard::connection::Shared;
 use crate::shard::pool::Connections;
 use crate::shard::processors;
-use crate::{Error, Result};
+use crate::{Error, Observer, Result};
 
 /// Time between the last shard being ready and the start of the schedule, ns.
 const LEAD: u64 = 5_000_000;
+
+/// Time after which the observer is asked again.
+const TURN: Duration = Duration::from_millis(100);
 
 /// Everything that a run needs.
 pub(crate) struct Run<'a, 'r> {
@@ -51,7 +54,7 @@ pub(crate) struct RunResult {
     pub(crate) totals: Totals,
     /// Monotonic time of the schedule's start, ns.
     pub(crate) start: u64,
-    /// True if the callback stopped the run.
+    /// True if the observer ended the run.
     pub(crate) stopped: bool,
 }
 
@@ -113,11 +116,11 @@ impl Links {
 }
 
 impl Run<'_, '_> {
-    /// Runs to the end of the schedule, or until `on_interval` returns false.
+    /// Runs to the end of the schedule, or until `observer` ends the run.
     pub(crate) fn execute(
         &self,
         keys: ShortKeys,
-        on_interval: &mut dyn FnMut(&Progress) -> bool,
+        observer: &mut dyn Observer,
     ) -> Result<RunResult> {
         let stop = Arc::new(AtomicBool::new(false));
         let cpus = processors::for_shards(self.threads);
@@ -141,8 +144,9 @@ impl Run<'_, '_> {
                 // Sending fails if the shard has failed, which joining it reports.
                 let _ = starter.send(start);
             }
-            let meter = ProgressMeter::new(self.plan.requests, start, self.threads);
-            let stopped = follow(&links.reports, meter, on_interval, &stop);
+            let planned = (self.plan.requests, self.plan.length(self.pacing));
+            let meter = ProgressMeter::new(planned, start, self.threads);
+            let stopped = follow(&links.reports, meter, observer, &stop);
             let totals = join_shards(shards)?;
             join(feeder)?;
             Ok(RunResult {
@@ -183,22 +187,26 @@ impl Run<'_, '_> {
     }
 }
 
-/// Calls `on_interval` once a second until all shards have ended. Sets `stop` and returns true if it returned false.
+/// Tells `observer` the progress until all shards have ended. Sets `stop` and returns true if it ends the run.
 fn follow(
     reports: &Receiver<(usize, Interval)>,
     mut meter: ProgressMeter,
-    on_interval: &mut dyn FnMut(&Progress) -> bool,
+    observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> bool {
     let mut stopped = false;
     let mut next = meter.start() + SECOND;
     loop {
         let left = Duration::from_nanos(next.saturating_sub(monotonic()));
-        match reports.recv_timeout(left) {
+        match reports.recv_timeout(left.min(TURN)) {
             Ok((shard, interval)) => meter.add(shard, &interval),
             Err(RecvTimeoutError::Timeout) => {
-                next += SECOND;
-                if !stopped && !on_interval(&meter.take()) {
+                let mut goes_on = observer.goes_on();
+                if monotonic() >= next {
+                    next += SECOND;
+                    goes_on &= stopped || observer.interval(&meter.take());
+                }
+                if !stopped && !goes_on {
                     stopped = true;
                     stop.store(true, Ordering::Relaxed);
                 }

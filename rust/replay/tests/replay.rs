@@ -5,7 +5,9 @@
 mod memcached;
 
 use membench_event::{Command, Event, OptionsTable, Outcome, Protocol};
-use membench_replay::{Lifetime, Options, Pacing, Recording, Report, in_memory, run_recording};
+use membench_replay::{
+    Lifetime, Options, Pacing, Progress, Recording, Report, in_memory, run_recording,
+};
 
 use memcached::Memcached;
 
@@ -56,7 +58,13 @@ fn recording(events: Vec<Event>) -> Recording<'static> {
 }
 
 fn replay(server: &Memcached, recording: &Recording<'_>, options: &Options) -> Report {
-    run_recording(recording, &server.address(), options, &mut |_| true).unwrap()
+    run_recording(
+        recording,
+        &server.address(),
+        options,
+        &mut |_: &Progress| true,
+    )
+    .unwrap()
 }
 
 fn assert_clean(report: &Report) {
@@ -306,7 +314,12 @@ fn a_target_with_items_is_refused() {
     let server = Memcached::start();
     let fill = recording(vec![set(0, 1, 10)]);
     replay(&server, &fill, &Options::default());
-    let refused = run_recording(&fill, &server.address(), &Options::default(), &mut |_| true);
+    let refused = run_recording(
+        &fill,
+        &server.address(),
+        &Options::default(),
+        &mut |_: &Progress| true,
+    );
     let message = refused.unwrap_err().to_string();
     assert!(
         message.contains("holds 1 items and has 0 clients"),
@@ -324,7 +337,12 @@ fn a_target_with_clients_is_refused() {
     let server = Memcached::start();
     let client = server.client();
     let fill = recording(vec![set(0, 1, 10)]);
-    let refused = run_recording(&fill, &server.address(), &Options::default(), &mut |_| true);
+    let refused = run_recording(
+        &fill,
+        &server.address(),
+        &Options::default(),
+        &mut |_: &Progress| true,
+    );
     drop(client);
     let message = refused.unwrap_err().to_string();
     assert!(
@@ -442,7 +460,7 @@ fn a_target_that_dies_leaves_every_request_counted() {
         ..keyed(Command::Get, index, 1, Outcome::Miss)
     });
     let mut seconds = 0;
-    let mut each_second = |progress: &membench_replay::Progress| {
+    let mut each_second = |progress: &Progress| {
         assert_eq!(progress.planned, 4000);
         if seconds == 0 {
             server.kill();

@@ -1,5 +1,6 @@
 //! Events → the hot keys, commands, busy clients and bandwidth of an interval, in constant memory.
 
+mod answer;
 mod intervals;
 mod sketch;
 
@@ -12,6 +13,8 @@ use serde::Serialize;
 use membench_event::{Command, Event, Generations, Lookup, NumberHasher, Outcome};
 
 use crate::quantiles::LARGEST;
+
+use answer::answer_size;
 
 pub use intervals::Intervals;
 pub use sketch::{Entry, Sketch};
@@ -103,7 +106,7 @@ pub struct BusyClient {
     pub count: u64,
     /// Most by which `count` may be too high.
     pub error: u64,
-    /// Lower bound of the bytes of its requests and values.
+    /// Lower bound of the bytes of its requests and answers.
     pub bytes: u64,
 }
 
@@ -120,7 +123,8 @@ pub struct CommandCounts {
     pub errors: u64,
     /// Bytes of requests, or of the stored values if the size of a request is unknown.
     pub bytes_in: u64,
-    /// Bytes of values returned.
+    /// Bytes of answers, as far as events tell: error texts, lists of statistics and most of cas values and meta flags are
+    /// not among them.
     pub bytes_out: u64,
     /// Median server time, ns; `None` if it was not recorded.
     pub server_time_p50_ns: Option<u64>,
@@ -233,14 +237,14 @@ impl Counts {
     }
 }
 
-/// Returns the bytes of an event's request, and those of the value it returned.
+/// Returns the bytes of an event's request, and those of its answer.
 fn bytes(event: &Event) -> (u64, u64) {
     let value = u64::from(event.value_size.unwrap_or(0));
     let stores = event.command.is_storage();
     let sent = event
         .request_size
         .map_or(if stores { value } else { 0 }, u64::from);
-    (sent, if stores { 0 } else { value })
+    (sent, answer_size(event))
 }
 
 fn hot_key(entry: &Entry<Key>) -> HotKey {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
-use membench_event::Setting;
+use membench_event::{Setting, size};
 use serde::Serialize;
 
 /// CPU time is averaged over this window, so that a burst (sealing a part) does not end a recording.
@@ -108,7 +108,6 @@ impl Guards {
 
 impl fmt::Display for Reached {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let megabytes = |bytes: u64| format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10);
         match *self {
             Self::Cpu(used, limit) => write!(
                 to,
@@ -118,12 +117,12 @@ impl fmt::Display for Reached {
                 limit * 100.0
             ),
             Self::Memory(used, limit) => {
-                let (used, limit) = (megabytes(used), megabytes(limit));
+                let (used, limit) = (size(used), size(limit));
                 let setting = Setting::MaxMemory;
                 write!(to, "memory guard: {used} used, `{setting}` is {limit}")
             }
             Self::Size(used, limit) => {
-                let (used, limit) = (megabytes(used), megabytes(limit));
+                let (used, limit) = (size(used), size(limit));
                 let setting = Setting::MaxSize;
                 write!(
                     to,
@@ -131,7 +130,7 @@ impl fmt::Display for Reached {
                 )
             }
             Self::Free(free, limit) => {
-                let (free, limit) = (megabytes(free), megabytes(limit));
+                let (free, limit) = (size(free), size(limit));
                 let setting = Setting::MinFree;
                 write!(to, "disk guard: {free} free, `{setting}` is {limit}")
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use membench_event::ServerRun;
 use serde_json::Value;
 
 use crate::recorder::recording::Difference;
@@ -62,6 +63,11 @@ impl Inquiry {
             servers,
             statistics_start: is_new.then(|| self.asking.statistics_start()),
         })
+    }
+
+    /// Returns what the server behind a listener said of itself.
+    pub(crate) fn about(&self, listener: &Listener) -> Option<ServerRun> {
+        self.asking.about(listener)
     }
 
     /// Passes the servers' versions to the decoder, because versions parse refused lines differently. A version belongs to

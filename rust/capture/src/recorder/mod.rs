@@ -7,11 +7,13 @@ mod header;
 pub(crate) mod inquiry;
 mod journal;
 pub(crate) mod options;
+pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod priority;
 mod queue;
 pub(crate) mod recording;
 pub(crate) mod rotation;
+mod runs;
 mod sink;
 pub(crate) mod status;
 mod stop;
@@ -34,17 +36,19 @@ use crate::recorder::options::RecordOptions;
 use crate::recorder::queue::{Batches, EVENTS_QUEUED, queue};
 use crate::recorder::recording::Recording;
 use crate::recorder::rotation::Profiles;
+use crate::recorder::runs::Runs;
 use crate::recorder::sink::Sink;
 use crate::recorder::status::{Shared, Status};
 use crate::recorder::stop::{Stop, lock};
 use crate::recorder::thread::{Progress, RecordingThread};
 use crate::selection::listeners::{self, Listener};
+use crate::selection::memcacheds;
 use crate::session::peer::OwnAddresses;
 use crate::source::{self, Description, Setup};
 use crate::sys::Locked;
 use crate::{
-    Error, Followed, Result, Yielding, become_user, give_up_privileges, invoking_user,
-    prepare_to_become,
+    Error, Followed, Result, Side, SourceSpec, Yielding, become_user, give_up_privileges,
+    invoking_user, prepare_to_become,
 };
 
 /// Bytes of the caller's stack that are wiped once a recording has started; the caller may have a small stack.
@@ -134,6 +138,7 @@ impl Recorder {
         } else {
             options.selection.find()?
         };
+        output::check(&options)?;
         let own = OwnAddresses::default();
         let (source, description) = source::open(Setup {
             options: &options,
@@ -144,6 +149,7 @@ impl Recorder {
         if is_log {
             followed.ports = description.servers.iter().map(|one| one.port).collect();
         }
+        require_server(&options, &followed)?;
         options.selection.ports.clone_from(&followed.ports);
         let limits = options.limits(description.is_live());
         let profiles = create_profiles(&options, || Header {
@@ -155,12 +161,23 @@ impl Recorder {
             journal.attached(&options, description.object());
         }
         let listeners = find_listeners(&description, &followed);
+        let is_waiting = description.spec == SourceSpec::Sockets && listeners.is_empty();
+        let elsewhere = if is_waiting {
+            memcacheds::describe()
+        } else {
+            None
+        };
         source.beat();
         let user = give_up(&options, profiles.as_ref())?;
         let (feed, batches) = options.live.then(|| queue(EVENTS_QUEUED)).unzip();
         let stop = Stop::default();
         let status = Shared::default();
-        status.update(|status| *status = first_status(&description, limits, yielding));
+        status.update(|status| {
+            *status = Status {
+                elsewhere,
+                ..first_status(&description, limits, yielding)
+            };
+        });
         let thread = RecordingThread {
             inquiry: Inquiry::new(own, options.statistics && !is_log),
             sink: Sink::new(
@@ -175,6 +192,7 @@ impl Recorder {
             status: status.clone(),
             stop: stop.clone(),
             progress: Progress::start(&description),
+            runs: Runs::default(),
             options,
             followed,
             description,
@@ -266,6 +284,21 @@ fn create_profiles(
     let owner = invoking_user();
     let profiles = Profiles::create(path.clone(), header(), options.rotate, owner, options.force);
     profiles.map(Some)
+}
+
+/// Fails if there is no server to record at its sockets, unless the recording may wait for one.
+fn require_server(options: &RecordOptions, followed: &Followed) -> Result<()> {
+    let is_wanted = options.source == SourceSpec::Sockets
+        && followed.side == Side::Server
+        && !options.wait
+        && followed.sees_all_processes();
+    if !is_wanted || !listeners::find(followed).is_empty() {
+        return Ok(());
+    }
+    Err(Error::NoServer {
+        why: empty::reason(followed, false),
+        running: memcacheds::describe(),
+    })
 }
 
 /// Finds the servers of a live source while this process may still see them. A log names its own.

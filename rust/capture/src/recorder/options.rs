@@ -41,6 +41,8 @@ pub struct RecordOptions {
     pub output: Option<PathBuf>,
     /// True if an existing profile is replaced.
     pub force: bool,
+    /// True if a recording may begin before there is a server.
+    pub wait: bool,
     /// The connections to follow.
     pub selection: Selection,
     /// The part of responses that is kept.
@@ -83,6 +85,7 @@ impl RecordOptions {
             fallback: true,
             output: None,
             force: false,
+            wait: false,
             selection: Selection::default(),
             responses: Responses::Bytes,
             ring_bytes: 16 << 20,

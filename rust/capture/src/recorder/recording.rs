@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use membench_event::{Ledger, Reads, Sample};
+use membench_event::{Ledger, Reads, Sample, ServerRun};
 use serde::Serialize;
 
 use crate::{Ended, Pace};
@@ -57,6 +57,12 @@ pub struct Recording {
     pub silent_connections: u64,
     /// The reason why no connection was recorded, if none was.
     pub why_empty: Option<String>,
+    /// True if there was nothing to record: no server, and no packet of the ports.
+    pub nothing_found: bool,
+    /// Processes that served while the recording lasted.
+    pub server_runs: Vec<ServerRun>,
+    /// Profiles of earlier recordings that have the name of a rotated one and were left alone.
+    pub others: Vec<PathBuf>,
     /// Events by command.
     pub commands: BTreeMap<&'static str, u64>,
     /// Events by outcome.

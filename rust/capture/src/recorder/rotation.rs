@@ -1,16 +1,20 @@
 //! Events of one recording → one profile after another, each sealed while the next is being written.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use membench_event::{Anchor, ConnectionRow, Ledger, LossRow};
+use membench_event::{Anchor, ConnectionRow, Ledger, LossRow, ServerRun};
 use membench_profile::{End, Header, Owner, Writer};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use crate::recorder::output;
 use crate::{Error, Result};
+
+/// Last number of a profile.
+const LAST_NUMBER: u32 = 999_999;
 
 /// Limits at which a recording continues in another profile: the first one reached counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub(crate) struct Cut {
     pub(crate) stopped_by: String,
     /// The servers' counters at the end.
     pub(crate) statistics_end: serde_json::Value,
+    /// The servers' processes so far.
+    pub(crate) server_runs: Vec<ServerRun>,
 }
 
 /// The profiles of one recording.
@@ -63,6 +69,8 @@ pub(crate) struct Profiles {
     path: PathBuf,
     header: Header,
     number: u32,
+    /// Number of the next profile, once it is created.
+    next: u32,
     force: bool,
     /// Start of the current profile on the events' clock, ns.
     begun: u64,
@@ -89,6 +97,7 @@ impl Profiles {
             rotate,
             path,
             number: 1,
+            next: 2,
             force,
             begun: header.anchor.monotonic_ns,
             header,
@@ -126,20 +135,7 @@ impl Profiles {
         if self.rotate.is_never() {
             return Ok(());
         }
-        let folder = match self.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        accessat(
-            CWD,
-            folder,
-            Access::WRITE_OK | Access::EXEC_OK,
-            AtFlags::EACCESS,
-        )
-        .map_err(|errno| Error::Io {
-            path: folder.into(),
-            source: errno.into(),
-        })
+        output::check_folder(output::folder_of(&self.path))
     }
 
     /// Bytes written to all profiles.
@@ -163,7 +159,7 @@ impl Profiles {
         (is_large || is_old) && (may_wait || sealed())
     }
 
-    /// Creates the next profile, which begins at `now`, ns.
+    /// Creates the next profile, which begins at `now`, ns. It gets the next number that no other output has.
     pub(crate) fn create_next(&mut self, now: u64) -> Result<Writer> {
         self.collect()?;
         let first = self.header.anchor;
@@ -175,8 +171,18 @@ impl Profiles {
             statistics_start: serde_json::Value::Null,
             ..self.header.clone()
         };
-        let path = name(&self.path, self.rotate, self.number + 1);
-        Ok(Writer::create(&path, header, self.force)?)
+        self.next = self.number + 1;
+        loop {
+            let path = name(&self.path, self.rotate, self.next);
+            match Writer::create(&path, header.clone(), self.force) {
+                Err(
+                    membench_profile::Error::Exists { .. }
+                    | membench_profile::Error::NotReplaced { .. }
+                    | membench_profile::Error::BeingRecorded { .. },
+                ) if self.next < LAST_NUMBER => self.next += 1,
+                created => return Ok(created?),
+            }
+        }
     }
 
     /// Continues in the next profile, and seals the current one on a thread of its own.
@@ -185,7 +191,7 @@ impl Profiles {
         let (now, ledger) = (cut.now, cut.ledger.clone());
         let end = self.end_of_current(cut);
         let last = std::mem::replace(&mut self.writer, next);
-        (self.number, self.begun, self.since) = (self.number + 1, now, now);
+        (self.number, self.begun, self.since) = (self.next, now, now);
         self.before = ledger;
         let sealed = path.clone();
         let thread = thread::Builder::new()
@@ -194,6 +200,27 @@ impl Profiles {
             .map_err(|source| Error::Io { path, source })?;
         self.sealing = Some(thread);
         Ok(())
+    }
+
+    /// Returns what has the name of another profile of this recording and is none of it, in order: an earlier recording
+    /// left it.
+    pub(crate) fn others(&self) -> Vec<PathBuf> {
+        if self.rotate.is_never() {
+            return Vec::new();
+        }
+        let current = name(&self.path, self.rotate, self.number);
+        let own: Vec<_> = self.finished.iter().map(|one| &one.path).collect();
+        let entries = fs::read_dir(output::folder_of(&self.path)).into_iter();
+        let mut others: Vec<PathBuf> = entries
+            .flatten()
+            .flatten()
+            .map(|entry| self.path.with_file_name(entry.file_name()))
+            .filter(|path| {
+                is_numbered(&self.path, path) && *path != current && !own.contains(&path)
+            })
+            .collect();
+        others.sort_unstable();
+        others
     }
 
     /// Seals the last profile. Returns all of them, and the first failure.
@@ -218,6 +245,7 @@ impl Profiles {
             losses: cut.losses,
             ledger: cut.ledger.since(&self.before),
             statistics_end: cut.statistics_end,
+            server_runs: cut.server_runs,
             stopped_by: cut.stopped_by,
             duration_ns: cut.now.saturating_sub(self.begun),
             sampled_out: cut.sampled_out,
@@ -246,17 +274,27 @@ fn rows_since(since: u64, mut rows: Vec<ConnectionRow>) -> Vec<ConnectionRow> {
 }
 
 fn seal(path: PathBuf, writer: Writer, end: End) -> Result<Finished> {
-    let drops = end.ledger.user_queue_drops;
+    let before = end.ledger.unwritten;
     let manifest = writer.finish(end)?;
     Ok(Finished {
         path,
         bytes: manifest.parts.iter().map(|part| part.bytes).sum(),
-        not_taken: manifest.ledger.user_queue_drops - drops,
+        not_taken: manifest.ledger.unwritten - before,
     })
 }
 
+/// Returns true if `other` is named as a profile of the recording `path` is.
+fn is_numbered(path: &Path, other: &Path) -> bool {
+    let digits = other.file_stem().and_then(|stem| stem.to_str());
+    let digits = digits
+        .and_then(|stem| stem.rsplit_once('-'))
+        .map(|(_, digits)| digits);
+    let number = digits.and_then(|digits| digits.parse().ok());
+    number.is_some_and(|number| numbered(path, number) == other)
+}
+
 /// Returns the path of the `number`th profile.
-fn name(path: &Path, rotate: Rotate, number: u32) -> PathBuf {
+pub(crate) fn name(path: &Path, rotate: Rotate, number: u32) -> PathBuf {
     if rotate.is_never() {
         path.to_owned()
     } else {
@@ -290,6 +328,52 @@ mod tests {
         ] {
             assert_eq!(numbered(Path::new(path), 7), Path::new(expected));
         }
+    }
+
+    #[test]
+    fn profiles_of_other_recordings_are_told_by_their_names() {
+        let path = Path::new("a/production.mb");
+        for (other, expected) in [
+            ("a/production-000002.mb", true),
+            ("a/production-2.mb", false),
+            ("a/production.mb", false),
+            ("a/other-000002.mb", false),
+            ("a/production-000002.txt", false),
+        ] {
+            assert_eq!(is_numbered(path, Path::new(other)), expected, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_output_that_exists_already_is_passed_over_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.mb");
+        let rotate = Rotate {
+            bytes: Some(1),
+            age: None,
+        };
+        let taken = numbered(&path, 2);
+        fs::create_dir(&taken).unwrap();
+        let mut profiles =
+            Profiles::create(path.clone(), Header::default(), rotate, None, false).unwrap();
+        let cut = || Cut {
+            now: 0,
+            connections: &[],
+            losses: Vec::new(),
+            ledger: Ledger::default(),
+            sampled_out: 0,
+            stopped_by: "rotate".to_owned(),
+            statistics_end: serde_json::Value::Null,
+            server_runs: Vec::new(),
+        };
+        let next = profiles.create_next(0).unwrap();
+        profiles.switch_to(next, cut()).unwrap();
+        profiles.collect().unwrap();
+        assert_eq!(profiles.others(), [taken]);
+        let (finished, failure) = profiles.finish(cut());
+        let paths: Vec<_> = finished.into_iter().map(|one| one.path).collect();
+        assert_eq!(paths, [1, 3].map(|number| numbered(&path, number)));
+        assert!(failure.is_none());
     }
 
     #[test]

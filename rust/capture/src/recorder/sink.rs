@@ -32,7 +32,10 @@ pub(crate) struct Sink {
     sample: Sample,
     anchor: Anchor,
     stop: Stop,
+    /// Events that are written, or need not be.
     tally: Tally,
+    /// Events that wait to be written.
+    unwritten: Tally,
     /// The source's options strings, as batches share them.
     options: Arc<OptionsTable>,
     /// Events of the sample; the room is kept.
@@ -64,6 +67,7 @@ impl Sink {
             anchor,
             stop,
             tally: Tally::default(),
+            unwritten: Tally::default(),
             options: Arc::default(),
             held: Vec::new(),
             sampled_out: 0,
@@ -107,7 +111,7 @@ impl Sink {
         if events.is_empty() {
             return;
         }
-        self.tally.add(events);
+        self.unwritten.add(events);
         if let Some(options) = decoded.options
             && options.names().len() != self.options.names().len()
         {
@@ -157,10 +161,14 @@ impl Sink {
         &mut self,
         write: impl FnOnce(&mut Writer) -> membench_profile::Result<()>,
     ) {
-        if let Some(profiles) = &mut self.profiles
-            && let Err(error) = write(profiles.writer())
-        {
+        let Some(profiles) = &mut self.profiles else {
+            return self.count_written();
+        };
+        let writer = profiles.writer();
+        if let Err(error) = write(writer) {
             self.give_up_writing(&error);
+        } else if writer.pending() == 0 && self.write_error.is_none() {
+            self.count_written();
         }
     }
 
@@ -176,15 +184,24 @@ impl Sink {
         }
     }
 
+    /// Counts the events that wait to be written as written.
+    fn count_written(&mut self) {
+        self.tally.merge(&std::mem::take(&mut self.unwritten));
+    }
+
     /// Ends the recording, as it cannot be written any further; what is on disk is sealed.
     pub(crate) fn give_up_writing(&mut self, error: &dyn Display) {
         self.write_error.get_or_insert_with(|| error.to_string());
         self.stop.ask(Ended::Output);
     }
 
-    /// Counts of the events passed on.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.tally
+    /// Counts of the events passed on, without those that could not be written.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        if self.write_error.is_none() {
+            tally.merge(&self.unwritten);
+        }
+        tally
     }
 
     /// Events that the consumer did not take.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use membench_event::ServerRun;
 use serde::Serialize;
 
 use crate::recorder::stop::lock;
@@ -78,6 +79,10 @@ pub struct Status {
     pub limits: Limits,
     /// The servers.
     pub servers: Vec<ServerStatus>,
+    /// Processes that served so far.
+    pub server_runs: Vec<ServerRun>,
+    /// The memcacheds that run here, in words, while none is recorded.
+    pub elsewhere: Option<String>,
     /// The kind of source, as [`SourceSpec::kind`](crate::SourceSpec::kind) names it.
     pub kind: &'static str,
     /// The hooks, for sources that use some.

@@ -42,6 +42,26 @@ impl Tally {
         }
     }
 
+    /// Adds the counts of other events.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let Self {
+            events,
+            requests,
+            reads,
+            commands,
+            outcomes,
+        } = other;
+        self.events += events;
+        self.requests += requests;
+        self.reads.merge(*reads);
+        for (sum, count) in self.commands.iter_mut().zip(commands) {
+            *sum += count;
+        }
+        for (sum, count) in self.outcomes.iter_mut().zip(outcomes) {
+            *sum += count;
+        }
+    }
+
     /// Number of events.
     pub(crate) fn events(&self) -> u64 {
         self.events

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use membench_event::{Ledger, ratio};
+use membench_event::{Ledger, ServerRun, ratio};
 use serde_json::Value;
 
 use crate::recorder::end::Ended;
@@ -12,6 +12,7 @@ use crate::recorder::options::RecordOptions;
 use crate::recorder::pace::{self, DRAIN_PERIODS, PaceLog};
 use crate::recorder::recording::{Cost, Recording};
 use crate::recorder::rotation::{Cut, Profiles};
+use crate::recorder::runs::Runs;
 use crate::recorder::sink::Sink;
 use crate::recorder::status::{ServerStatus, Shared, State, Status};
 use crate::recorder::stop::Stop;
@@ -47,6 +48,7 @@ pub(crate) struct RecordingThread {
     pub(crate) progress: Progress,
     /// Keeps the memory of the secret locked; dropped after the source, which holds it.
     pub(crate) _locked: Locked,
+    pub(crate) runs: Runs,
 }
 
 /// Times at which a recording last did its periodic work, and its counts by then.
@@ -120,7 +122,7 @@ impl RecordingThread {
                 status.state = State::Recording;
             }
         });
-        self.ask(listeners);
+        self.ask(listeners, None);
     }
 
     async fn record(&mut self) {
@@ -163,6 +165,7 @@ impl RecordingThread {
             self.settle(clock::monotonic_ns());
             self.sink.write(membench_profile::Writer::flush);
             self.take_answers(Duration::ZERO);
+            self.note_ends();
             self.report();
             self.guard();
             self.rotate();
@@ -226,16 +229,43 @@ impl RecordingThread {
         self.source.settle(now, &mut |decoded| sink.take(decoded));
     }
 
-    /// Asks servers that were found for their counters.
-    fn ask(&mut self, listeners: Vec<Listener>) {
+    /// Asks servers that were found `began` after the start for their counters; `None` if they ran before.
+    fn ask(&mut self, listeners: Vec<Listener>, began: Option<Duration>) {
         if listeners.is_empty() || self.followed.side == Side::Client {
             return;
         }
+        self.runs.add(&listeners, began);
         self.status.update(|status| {
             status.state = State::Recording;
-            status.servers = listeners.iter().map(Listener::status).collect();
+            let new = listeners.iter().map(Listener::status);
+            status.servers.extend(new);
         });
         self.inquiry.ask(listeners);
+    }
+
+    /// Looks which servers have ended, and tells.
+    fn note_ends(&mut self) {
+        if let Some(session) = self.source.session() {
+            self.runs.learn_pids(session.sockets().servers());
+        }
+        if self.runs.note_ends(self.progress.started.elapsed()) {
+            let running = self.runs.status();
+            self.status.update(|status| {
+                let runs = |one: &ServerStatus| {
+                    running.iter().any(|server| {
+                        server.listening == one.listening
+                            && (server.pid == one.pid || server.pid.is_none())
+                    })
+                };
+                status.servers.retain(runs);
+            });
+        }
+        let runs = self.server_runs();
+        self.status.update(|status| status.server_runs = runs);
+    }
+
+    fn server_runs(&self) -> Vec<ServerRun> {
+        self.runs.report(|listener| self.inquiry.about(listener))
     }
 
     fn take_answers(&mut self, patience: Duration) {
@@ -257,8 +287,9 @@ impl RecordingThread {
     }
 
     fn look(&mut self) {
-        if self.status.get().state == State::Waiting {
-            self.ask(listeners::find(&self.followed));
+        if self.status.get().state == State::Waiting || self.runs.is_one_missing() {
+            let new = self.runs.new_among(listeners::find(&self.followed));
+            self.ask(new, Some(self.progress.started.elapsed()));
         }
         if let Some(profiles) = &mut self.sink.profiles
             && self.description.clock == Clock::Monotonic
@@ -375,6 +406,7 @@ impl RecordingThread {
             sampled_out: self.sink.take_sampled_out(),
             stopped_by: "rotate".to_owned(),
             statistics_end: Value::Null,
+            server_runs: self.server_runs(),
         };
         match &mut self.sink.profiles {
             Some(profiles) => profiles.switch_to(next, cut),
@@ -456,8 +488,10 @@ impl RecordingThread {
         let mut ledger = self.ledger();
         let comparison = self.source.compare(&self.inquiry);
         ledger.missed += comparison.unseen;
-        let why_empty = self.why_empty(&ledger);
         self.hand_on_ended();
+        self.note_ends();
+        let server_runs = self.server_runs();
+        let (why_empty, nothing_found) = self.why_empty(&ledger).unzip();
         let connections = self.source.connections();
         let (connections_seen, open_at_start) = (connections.total(), connections.open_at_start());
         let session = self.source.session();
@@ -466,6 +500,8 @@ impl RecordingThread {
         let sampled_out = self.sink.sampled_out();
         let share_sampled_out = self.sink.take_sampled_out();
         let losses = self.source.take_losses();
+        let profiles = self.sink.profiles.as_ref();
+        let others = profiles.map(Profiles::others).unwrap_or_default();
         let finished = match self.sink.profiles.take() {
             None => Vec::new(),
             Some(profiles) => {
@@ -479,13 +515,14 @@ impl RecordingThread {
                     sampled_out: share_sampled_out,
                     stopped_by: ended.to_string(),
                     statistics_end: comparison.statistics_end,
+                    server_runs: server_runs.clone(),
                 });
                 failure.map_or(Ok(()), Err)?;
                 finished
             }
         };
         let bytes_written = finished.iter().map(|one| one.bytes).sum();
-        ledger.user_queue_drops += finished.iter().map(|one| one.not_taken).sum::<u64>();
+        ledger.unwritten += finished.iter().map(|one| one.not_taken).sum::<u64>();
         ledger.complete = Some(ledger.nothing_lost());
         let tally = self.sink.tally();
         Ok(Recording {
@@ -498,6 +535,9 @@ impl RecordingThread {
             open_at_start,
             silent_connections: silent as u64,
             why_empty,
+            nothing_found: nothing_found.unwrap_or(false),
+            server_runs,
+            others,
             commands: tally.commands(),
             outcomes: tally.outcomes(),
             reads: tally.reads(),
@@ -509,7 +549,7 @@ impl RecordingThread {
             counters_reset: comparison.reset,
             pace: self.progress.pace.total(),
             cost: cost(
-                tally,
+                &tally,
                 clock::cpu_s() - self.progress.cpu_at_start,
                 bytes_written,
             ),
@@ -529,21 +569,28 @@ impl RecordingThread {
         }
     }
 
-    /// Explains why there is no connection, if hooks or packets showed none.
-    fn why_empty(&self, ledger: &Ledger) -> Option<String> {
+    /// Explains why there is no connection, if hooks or packets showed none. The second value is true if there was
+    /// nothing that could have been recorded.
+    fn why_empty(&self, ledger: &Ledger) -> Option<(String, bool)> {
         let moved = ledger.request_bytes + ledger.response_bytes;
         let own = ledger.own_request_bytes + ledger.own_response_bytes;
         let is_empty = self.source.connections().total() == 0 && moved == own;
         if is_empty && let Some(sightings) = self.source.sightings() {
             let packets = ledger.packets.map_or(0, |packets| packets.taken);
             let reason = empty::reason_of_packets(&self.followed, sightings, packets);
-            return Some(reason);
+            let is_served = self.description.is_live() && self.has_listened();
+            return Some((reason, !is_served));
         }
         (is_empty && self.description.sees_reads()).then(|| {
-            let listened = !self.status.get().servers.is_empty()
-                || !listeners::find(&self.followed).is_empty();
-            empty::reason(&self.followed, listened)
+            let listened = self.has_listened();
+            let is_served = listened && self.followed.side == Side::Server;
+            (empty::reason(&self.followed, listened), !is_served)
         })
+    }
+
+    /// True if a server listens, or has listened, where servers are followed.
+    fn has_listened(&self) -> bool {
+        !self.runs.is_empty() || !listeners::find(&self.followed).is_empty()
     }
 }
 
@@ -553,6 +600,7 @@ fn name_servers(status: &mut Status, servers: Vec<ServerStatus>) {
         let is_same = |known: &&mut ServerStatus| {
             known.listening == server.listening
                 && known.network_namespace == server.network_namespace
+                && (known.pid == server.pid || known.pid.is_none() || server.pid.is_none())
         };
         if let Some(known) = status.servers.iter_mut().find(is_same) {
             *known = server;

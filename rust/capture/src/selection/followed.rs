@@ -59,4 +59,9 @@ impl Followed {
             ..Self::default()
         }
     }
+
+    /// True if every process of this machine can be seen: the recorder is in the initial pid namespace.
+    pub(crate) fn sees_all_processes(&self) -> bool {
+        self.pid_namespace == [0; 2]
+    }
 }

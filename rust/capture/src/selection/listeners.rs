@@ -94,6 +94,12 @@ impl Listener {
         }
     }
 
+    /// True if both listen at the same port or path of a network namespace.
+    pub(crate) fn is_at_the_place_of(&self, other: &Self) -> bool {
+        self.network_namespace == other.network_namespace
+            && self.endpoint.service() == other.endpoint.service()
+    }
+
     /// True if it is in the recorder's own network namespace.
     pub(crate) fn is_near(&self) -> bool {
         self.network_namespace == namespaces::own()

@@ -2,6 +2,7 @@
 
 mod followed;
 pub(crate) mod listeners;
+pub(crate) mod memcacheds;
 pub(crate) mod namespaces;
 pub(crate) mod unix;
 

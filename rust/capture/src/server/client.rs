@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use membench_event::ServerRun;
 use serde::Serialize;
 
 use crate::recorder::status::ServerStatus;
@@ -26,7 +27,7 @@ struct Asked {
 #[derive(Default)]
 pub(crate) struct Asking {
     asked: Vec<Asked>,
-    pending: Option<Receiver<Vec<Asked>>>,
+    pending: Vec<Receiver<Vec<Asked>>>,
 }
 
 /// A server's growth between its two answers, beside the bytes that were recorded between them.
@@ -106,21 +107,22 @@ impl Asking {
     fn ask(&mut self, question: impl FnOnce() -> Vec<Asked> + Send + 'static) {
         let (answer, pending) = channel();
         thread::spawn(move || answer.send(question()));
-        self.pending = Some(pending);
+        self.pending.push(pending);
     }
 
     /// Takes the answers if they arrive within `patience`. Returns false while they are still awaited.
     pub(crate) fn collect(&mut self, patience: Duration) -> bool {
-        let Some(pending) = &self.pending else {
-            return true;
-        };
-        match pending.recv_timeout(patience) {
-            Ok(asked) => self.asked.extend(asked),
-            Err(RecvTimeoutError::Timeout) => return false,
-            Err(RecvTimeoutError::Disconnected) => {}
-        }
-        self.pending = None;
-        true
+        let asked = &mut self.asked;
+        self.pending
+            .retain(|pending| match pending.recv_timeout(patience) {
+                Ok(answers) => {
+                    asked.extend(answers);
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => false,
+            });
+        self.pending.is_empty()
     }
 
     /// Returns the servers' answers at the start, by address.
@@ -147,6 +149,25 @@ impl Asking {
     /// Returns the servers as a status shows them.
     pub(crate) fn servers(&self) -> Vec<ServerStatus> {
         self.asked.iter().map(Asked::status).collect()
+    }
+
+    /// Returns what the server behind a listener said of itself; `None` if it has not answered.
+    pub(crate) fn about(&self, listener: &Listener) -> Option<ServerRun> {
+        let is_asked = |asked: &&Asked| asked.listener.inode == listener.inode;
+        let asked = self.asked.iter().find(is_asked)?;
+        let ServerStatus {
+            pid,
+            version,
+            threads,
+            ..
+        } = asked.status();
+        Some(ServerRun {
+            pid,
+            version,
+            threads,
+            memory: asked.start.statistics.counter("limit_maxbytes"),
+            ..ServerRun::default()
+        })
     }
 
     /// Returns the number of servers that have answered.

@@ -69,7 +69,7 @@ fn a_full_disk_leaves_a_sealed_profile_of_what_was_written() {
     let manifest = writer.finish(End::default()).unwrap();
     assert_eq!(manifest.state, State::Sealed);
     assert_eq!(manifest.ledger.complete, Some(false));
-    assert!(manifest.ledger.user_queue_drops >= 5_000);
+    assert!(manifest.ledger.unwritten >= 5_000);
     assert!(
         manifest
             .write_error

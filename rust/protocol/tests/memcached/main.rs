@@ -50,7 +50,11 @@ fn is_refusal(answer: &[u8]) -> bool {
 fn memcached_and_the_parser_agree_where_each_request_ends() -> io::Result<()> {
     let servers = [
         (Dialect::Classic, Server::start()),
-        (Dialect::Shared, Server::newer()),
+        (
+            Dialect::Classic,
+            Server::of_suite("trixie", Dialect::Classic),
+        ),
+        (Dialect::Shared, Server::of_suite("sid", Dialect::Shared)),
     ];
     for (dialect, server) in servers {
         let Some(server) = server else { continue };
@@ -119,7 +123,8 @@ fn compare(case: &[u8], stream: &[u8], answer: &[u8], dialect: Dialect) {
     let Ok(Status::Complete { value, .. }) = request::parse_as(case, dialect) else {
         panic!("{shown} is incomplete");
     };
-    if is_certain(&value) && !bad_block(case) {
+    let depends = DEPENDS_ON_THE_RELEASE.contains(&case);
+    if is_certain(&value) && !depends && !bad_block(case) {
         let refused = is_refusal(answer);
         assert_eq!(
             refused,
@@ -129,6 +134,12 @@ fn compare(case: &[u8], stream: &[u8], answer: &[u8], dialect: Dialect) {
         );
     }
 }
+
+/// Lines that some releases of a dialect refuse and others take. Both answer with one line.
+const DEPENDS_ON_THE_RELEASE: [&[u8]; 1] = [
+    // Refused by 1.6.18, taken by 1.6.38.
+    b"mg absent E1\r\n",
+];
 
 /// Returns true if the line alone determines its answer, regardless of the options the server was started with.
 fn is_certain(request: &Request<'_>) -> bool {

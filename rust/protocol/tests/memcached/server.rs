@@ -27,12 +27,12 @@ impl Server {
         Self::with_dialect(Dialect::Classic, "memcached".as_ref())
     }
 
-    /// Starts the newer memcached that `tests/current_memcached.sh` keeps in the cache; `None` as for
+    /// Starts the memcached of another Debian that `tests/current_memcached.sh` keeps in the cache; `None` as for
     /// [`Server::start`].
-    pub(crate) fn newer() -> Option<Self> {
+    pub(crate) fn of_suite(suite: &str, dialect: Dialect) -> Option<Self> {
         let home = std::env::var_os("HOME").unwrap_or_default();
-        let program = Path::new(&home).join(".cache/membench/memcached-sid/memcached");
-        Self::with_dialect(Dialect::Shared, &program)
+        let program = format!(".cache/membench/memcached-{suite}/memcached");
+        Self::with_dialect(dialect, &Path::new(&home).join(program))
     }
 
     fn with_dialect(dialect: Dialect, program: &Path) -> Option<Self> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use membench_event::{Command, Event, OptionsTable, Outcome};
 use membench_replay::bench::{self, Block, Kind, Marks, Operation};
-use membench_replay::{Options, Report, in_memory, run_recording};
+use membench_replay::{Options, Progress, Report, in_memory, run_recording};
 use rustix::process::{Pid, Signal, kill_process};
 
 const ROUNDS: usize = 7;
@@ -259,7 +259,7 @@ fn replay(server: &Server, seconds: u64) -> Report {
         &recording,
         &server.address.to_string(),
         &options,
-        &mut |_| true,
+        &mut |_: &Progress| true,
     )
     .unwrap()
 }

@@ -1,7 +1,9 @@
 //! Options strings of a recording → the flags to send and the answers they lead to.
 
-use membench_event::{Options, OptionsTable};
+use membench_event::{Command, Options, OptionsTable, Protocol};
 use membench_protocol::Letters;
+
+use crate::operation::Operation;
 
 /// Parsed options string.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,17 @@ impl Template {
             _ => {}
         }
         self.flags.push((letter, mode));
+    }
+
+    /// True if memcached answers nothing to `first`, the first operation of its request (`noreply`, `quit`).
+    pub(crate) fn is_unanswered(&self, first: &Operation) -> bool {
+        let quits = first.command == Command::Quit && first.protocol != Protocol::Binary;
+        self.noreply || quits
+    }
+
+    /// True if memcached answers only some outcomes of `first`, or none.
+    pub(crate) fn is_quiet(&self, first: &Operation) -> bool {
+        self.quiet || self.is_unanswered(first)
     }
 
     /// Letters of the meta flags.

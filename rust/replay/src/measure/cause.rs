@@ -4,7 +4,7 @@
 pub(crate) const CLOSED: &str = "closed_by_target";
 /// The connection could not be made.
 pub(crate) const REFUSED: &str = "connection_refused";
-/// No answer arrived within the time allowed after the last request.
+/// No answer arrived within the time allowed after the last request, or while too many requests waited for theirs.
 pub(crate) const TIMEOUT: &str = "no_answer_in_time";
 /// The run was stopped.
 pub(crate) const STOPPED: &str = "stopped";

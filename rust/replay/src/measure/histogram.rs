@@ -6,6 +6,8 @@ use hdrhistogram::Histogram;
 use membench_event::Command;
 use serde::Serialize;
 
+use crate::operation::Operation;
+
 /// Longest duration a histogram holds, ns: 146 years, so none saturates.
 const LONGEST: u64 = i64::MAX as u64 / 2;
 
@@ -16,11 +18,14 @@ const DIGITS: u8 = 3;
 const CLASSES: usize = Command::ALL.len() + 1;
 
 /// Class of gets of several keys.
-pub(crate) const MULTI_GET: u8 = 26;
+const MULTI_GET: u8 = 26;
 
-/// Returns the class of a command.
-pub(crate) fn class_of(command: Command) -> u8 {
-    command as u8
+/// Returns the class of the request made of `operations`.
+pub(crate) fn class_of_request(operations: &[Operation]) -> u8 {
+    match operations {
+        [single] => single.command as u8,
+        _ => MULTI_GET,
+    }
 }
 
 fn class_name(class: usize) -> &'static str {
@@ -34,51 +39,74 @@ pub(crate) fn empty(digits: u8) -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, digits).expect("constant bounds are valid")
 }
 
-/// Histograms of one kind of duration, one per class that occurred.
+/// Histograms of one kind of duration, two per class that occurred.
 #[derive(Debug)]
 pub(crate) struct Durations {
-    by_class: [Option<Histogram<u64>>; CLASSES],
+    answered: [Option<Histogram<u64>>; CLASSES],
+    /// Waits of requests that got no answer.
+    unanswered: [Option<Histogram<u64>>; CLASSES],
 }
 
 impl Durations {
     /// Makes an empty set, which allocates a histogram when its class first occurs.
     pub(crate) fn new() -> Self {
         Self {
-            by_class: [const { None }; CLASSES],
+            answered: [const { None }; CLASSES],
+            unanswered: [const { None }; CLASSES],
         }
     }
 
     /// Counts one duration, ns.
     #[inline]
     pub(crate) fn record(&mut self, class: u8, duration: u64) {
-        if let Some(slot) = self.by_class.get_mut(usize::from(class)) {
-            slot.get_or_insert_with(|| empty(DIGITS))
-                .saturating_record(duration);
-        }
+        record(&mut self.answered, class, duration);
+    }
+
+    /// Counts a request that waited for this long, ns, and got no answer.
+    pub(crate) fn record_unanswered(&mut self, class: u8, waited: u64) {
+        record(&mut self.unanswered, class, waited);
     }
 
     /// Adds the durations of another shard.
     pub(crate) fn merge(&mut self, other: &Self) {
-        for (slot, other) in self.by_class.iter_mut().zip(&other.by_class) {
-            if let Some(other) = other {
-                add(slot.get_or_insert_with(|| empty(DIGITS)), other);
-            }
-        }
+        merge(&mut self.answered, &other.answered);
+        merge(&mut self.unanswered, &other.unanswered);
     }
 
     /// Returns percentiles, overall and by command.
     pub(crate) fn summary(&self) -> Summary {
-        let mut overall = empty(DIGITS);
+        let mut all = (empty(DIGITS), empty(DIGITS));
+        let none = empty(DIGITS);
         let mut by_command = BTreeMap::new();
-        for (class, histogram) in self.by_class.iter().enumerate() {
-            if let Some(histogram) = histogram {
-                add(&mut overall, histogram);
-                by_command.insert(class_name(class), Percentiles::new(histogram));
+        let pairs = self.answered.iter().zip(&self.unanswered);
+        for (class, (answered, unanswered)) in pairs.enumerate() {
+            if answered.is_none() && unanswered.is_none() {
+                continue;
             }
+            let answered = answered.as_ref().unwrap_or(&none);
+            let unanswered = unanswered.as_ref().unwrap_or(&none);
+            add(&mut all.0, answered);
+            add(&mut all.1, unanswered);
+            by_command.insert(class_name(class), Percentiles::new(answered, unanswered));
         }
         Summary {
-            overall: Percentiles::new(&overall),
+            overall: Percentiles::new(&all.0, &all.1),
             by_command,
+        }
+    }
+}
+
+fn record(slots: &mut [Option<Histogram<u64>>; CLASSES], class: u8, duration: u64) {
+    if let Some(slot) = slots.get_mut(usize::from(class)) {
+        slot.get_or_insert_with(|| empty(DIGITS))
+            .saturating_record(duration);
+    }
+}
+
+fn merge(into: &mut [Option<Histogram<u64>>; CLASSES], other: &[Option<Histogram<u64>>; CLASSES]) {
+    for (slot, other) in into.iter_mut().zip(other) {
+        if let Some(other) = other {
+            add(slot.get_or_insert_with(|| empty(DIGITS)), other);
         }
     }
 }
@@ -95,8 +123,9 @@ pub(crate) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
         .expect("all histograms have the same bounds");
 }
 
-/// Percentiles of durations in ns.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// Percentiles of durations in ns. A request without an answer counts as slower than every answered one; a percentile
+/// that falls on such a request is a lower bound.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Percentiles {
     /// Median, ns.
     pub p50: u64,
@@ -112,25 +141,95 @@ pub struct Percentiles {
     pub max: u64,
     /// Arithmetic mean, ns.
     pub mean: f64,
-    /// Number of durations.
+    /// Number of durations, those of unanswered requests included.
     pub count: u64,
+    /// Number of requests among them that got no answer.
+    pub unanswered: u64,
+    /// Names of the figures above that are lower bounds.
+    pub at_least: Vec<&'static str>,
 }
 
 impl Percentiles {
-    /// Reads the percentiles of a histogram.
-    fn new(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| histogram.value_at_quantile(quantile);
+    /// Reads the percentiles of the durations of answered requests and of the waits of unanswered ones.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and sums are far below 2^53"
+    )]
+    fn new(answered: &Histogram<u64>, unanswered: &Histogram<u64>) -> Self {
+        let merged = Merged {
+            answered,
+            unanswered,
+            count: answered.len() + unanswered.len(),
+        };
+        let mut at_least = Vec::new();
+        let mut at = |name, quantile| {
+            let (value, is_bound) = merged.value_at(quantile);
+            if is_bound {
+                at_least.push(name);
+            }
+            value
+        };
+        let (p50, p90, p95) = (at("p50", 0.5), at("p90", 0.9), at("p95", 0.95));
+        let (p99, p999, max) = (at("p99", 0.99), at("p999", 0.999), at("max", 1.0));
+        if !unanswered.is_empty() {
+            at_least.push("mean");
+        }
+        let sum = |of: &Histogram<u64>| of.mean() * of.len() as f64;
         Self {
-            p50: at(0.5),
-            p90: at(0.9),
-            p95: at(0.95),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: histogram.max(),
-            mean: histogram.mean(),
-            count: histogram.len(),
+            p50,
+            p90,
+            p95,
+            p99,
+            p999,
+            max: if unanswered.is_empty() {
+                answered.max()
+            } else {
+                max
+            },
+            mean: (sum(answered) + sum(unanswered)) / merged.count.max(1) as f64,
+            count: merged.count,
+            unanswered: unanswered.len(),
+            at_least,
         }
     }
+}
+
+/// Answered requests in order of their durations, then unanswered ones in order of their waits.
+struct Merged<'a> {
+    answered: &'a Histogram<u64>,
+    unanswered: &'a Histogram<u64>,
+    count: u64,
+}
+
+impl Merged<'_> {
+    /// Returns the duration at a quantile, and true if it is a lower bound.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts are positive and far below 2^53"
+    )]
+    fn value_at(&self, quantile: f64) -> (u64, bool) {
+        if self.unanswered.is_empty() {
+            return (self.answered.value_at_quantile(quantile), false);
+        }
+        let rank = ((quantile * self.count as f64).ceil() as u64).max(1);
+        match rank.checked_sub(self.answered.len()) {
+            None | Some(0) => (value_at_rank(self.answered, rank), false),
+            Some(rank) => {
+                let waited = value_at_rank(self.unanswered, rank);
+                (waited.max(self.answered.max()), true)
+            }
+        }
+    }
+}
+
+/// Returns the value of the `rank`th smallest duration, counted from 1.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn value_at_rank(histogram: &Histogram<u64>, rank: u64) -> u64 {
+    // Half a rank less, so that rounding cannot reach the next one.
+    let quantile = (rank as f64 - 0.5) / histogram.len().max(1) as f64;
+    histogram.value_at_quantile(quantile)
 }
 
 /// Percentiles of one kind of duration, overall and by command.
@@ -141,4 +240,47 @@ pub struct Summary {
     pub overall: Percentiles,
     /// Percentiles of each command; gets of several keys are listed as `mget`.
     pub by_command: BTreeMap<&'static str, Percentiles>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: u8 = 0;
+
+    fn durations(answered: &[u64], unanswered: &[u64]) -> Percentiles {
+        let mut durations = Durations::new();
+        for duration in answered {
+            durations.record(GET, *duration);
+        }
+        for waited in unanswered {
+            durations.record_unanswered(GET, *waited);
+        }
+        durations.summary().overall
+    }
+
+    #[test]
+    fn unanswered_requests_are_slower_than_every_answered_one() {
+        let answered: Vec<u64> = (1..=90).collect();
+        let found = durations(&answered, &[5; 10]);
+        assert_eq!((found.p50, found.p90), (50, 90));
+        assert_eq!((found.p95, found.p99, found.max), (90, 90, 90));
+        assert_eq!(found.at_least, ["p95", "p99", "p999", "max", "mean"]);
+        assert_eq!((found.count, found.unanswered), (100, 10));
+    }
+
+    #[test]
+    fn a_percentile_of_unanswered_requests_is_their_wait() {
+        let found = durations(&[10], &[1000, 1200, 1500]);
+        assert_eq!((found.p50, found.max), (1000, 1500));
+        assert_eq!(found.mean.round(), 928.0);
+        assert_eq!(found.at_least[0], "p50");
+    }
+
+    #[test]
+    fn without_unanswered_requests_no_percentile_is_a_bound() {
+        let found = durations(&[10, 20], &[]);
+        assert_eq!((found.p50, found.max, found.unanswered), (10, 20, 0));
+        assert!(found.at_least.is_empty());
+    }
 }

@@ -13,7 +13,8 @@ use hdrhistogram::Histogram;
 use membench_event::{Command, Outcome};
 
 use crate::make::bytes::{ByteBalance, Sizes};
-use crate::measure::histogram::{Durations, add, empty};
+use crate::make::template::Templates;
+use crate::measure::histogram::{Durations, add, class_of_request, empty};
 use crate::measure::outcomes::Transitions;
 use crate::operation::{Marks, Operation};
 
@@ -242,14 +243,30 @@ impl Measures {
         self.transitions.record(command, recorded, None);
     }
 
-    /// Counts a request of `recorded` bytes that was not sent.
-    pub(crate) fn unsent(&mut self, cause: &'static str, recorded: u32) {
+    /// Counts a request of `recorded` bytes that was not sent, after it had waited for this long, ns; `None` if it was
+    /// not due yet, or no answer to it is.
+    pub(crate) fn unsent(
+        &mut self,
+        cause: &'static str,
+        recorded: u32,
+        class: u8,
+        waited: Option<u64>,
+    ) {
         *self.counts.unsent.entry(cause).or_default() += 1;
         self.counts.bytes.add_not_sent(cause, recorded);
+        if let Some(waited) = waited {
+            self.response.record_unanswered(class, waited);
+        }
     }
 
-    /// Counts the requests made of `operations` as not sent.
-    pub(crate) fn refuse(&mut self, operations: &[Operation], cause: &'static str) {
+    /// Counts the requests made of `operations` as not sent by `elapsed`, ns after the start of the schedule.
+    pub(crate) fn refuse(
+        &mut self,
+        operations: &[Operation],
+        cause: &'static str,
+        elapsed: u64,
+        templates: &Templates,
+    ) {
         for operation in operations {
             self.transitions
                 .record(operation.command, operation.recorded, None);
@@ -257,13 +274,37 @@ impl Measures {
         for request in
             operations.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))
         {
-            self.unsent(cause, request[0].recorded_size);
+            let Some(first) = request.first() else {
+                continue;
+            };
+            let waited = elapsed
+                .checked_sub(first.intended)
+                .filter(|_| !templates.get(first.options).is_quiet(first));
+            self.unsent(
+                cause,
+                first.recorded_size,
+                class_of_request(request),
+                waited,
+            );
         }
     }
 
-    /// Counts a request that was sent, due an answer and got none.
-    pub(crate) fn unanswered(&mut self, cause: &'static str) {
+    /// Counts a request that was sent and due an answer, which had not come by `stamps.arrival`.
+    pub(crate) fn unanswered(&mut self, cause: &'static str, class: u8, stamps: &Stamps) {
+        let Stamps {
+            intended,
+            sent,
+            arrival: Arrival { received, parsed },
+        } = *stamps;
         *self.counts.unanswered.entry(cause).or_default() += 1;
+        self.response
+            .record_unanswered(class, parsed.saturating_sub(intended));
+        self.service
+            .record_unanswered(class, parsed.saturating_sub(sent));
+        if let Some(received) = received {
+            self.wire
+                .record_unanswered(class, received.saturating_sub(sent));
+        }
     }
 
     /// Returns the interval that ends now, and starts the next.

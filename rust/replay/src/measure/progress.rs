@@ -1,5 +1,6 @@
 //! Intervals of the shards → progress of the whole run, once a second.
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::clock::{SECOND, monotonic};
@@ -10,6 +11,8 @@ use crate::measure::Interval;
 pub struct Progress {
     /// Time since the start of the schedule, s.
     pub elapsed_s: f64,
+    /// Length of the schedule, s.
+    pub planned_s: f64,
     /// Requests to send in the whole run.
     pub planned: u64,
     /// Requests sent so far.
@@ -21,16 +24,17 @@ pub struct Progress {
     pub errors: u64,
     /// Requests sent since the last progress, per second.
     pub rate: f64,
-    /// 99th percentile of the response times since the last progress, ns.
-    pub response_p99_ns: u64,
-    /// 99th percentile of the lags since the last progress, ns.
-    pub lag_p99_ns: u64,
+    /// 99th percentile of the response times since the last progress, ns; `None` if nothing was answered.
+    pub response_p99_ns: Option<u64>,
+    /// 99th percentile of the lags since the last progress, ns; `None` if nothing was sent.
+    pub lag_p99_ns: Option<u64>,
 }
 
 /// Sum of what the shards report, from which [`Progress`] is made.
 #[derive(Debug)]
 pub(crate) struct ProgressMeter {
-    planned: u64,
+    /// Requests of the schedule, and its length, ns.
+    planned: (u64, u64),
     /// Monotonic time of the schedule's start, ns.
     start: u64,
     /// Requests sent and answered, and failures, as each shard last reported them.
@@ -42,8 +46,8 @@ pub(crate) struct ProgressMeter {
 }
 
 impl ProgressMeter {
-    /// Makes a meter for a schedule of `planned` requests that starts at `start` (monotonic ns).
-    pub(crate) fn new(planned: u64, start: u64, shards: usize) -> Self {
+    /// Makes a meter for a schedule of `planned` requests and ns that starts at `start` (monotonic ns).
+    pub(crate) fn new(planned: (u64, u64), start: u64, shards: usize) -> Self {
         Self {
             planned,
             start,
@@ -79,13 +83,18 @@ impl ProgressMeter {
         let seconds = |time: u64| time as f64 / SECOND as f64;
         Progress {
             elapsed_s: seconds(now.saturating_sub(self.start)),
-            planned: self.planned,
+            planned_s: seconds(self.planned.1),
+            planned: self.planned.0,
             sent,
             answered: sum(1),
             errors: sum(2),
             rate: (sent - sent_before) as f64 / seconds(now.saturating_sub(before)).max(1e-9),
-            response_p99_ns: interval.response.value_at_quantile(0.99),
-            lag_p99_ns: interval.lag.value_at_quantile(0.99),
+            response_p99_ns: p99(&interval.response),
+            lag_p99_ns: p99(&interval.lag),
         }
     }
+}
+
+fn p99(durations: &Histogram<u64>) -> Option<u64> {
+    (!durations.is_empty()).then(|| durations.value_at_quantile(0.99))
 }

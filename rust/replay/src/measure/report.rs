@@ -21,6 +21,8 @@ const LAG_HELD: u64 = 1_000_000;
 pub struct Report {
     /// Requests of the recording that can be sent.
     pub planned: u64,
+    /// Length of the schedule, s.
+    pub planned_s: f64,
     /// Requests handed to the kernel to the last byte, or answered before that.
     pub sent: u64,
     /// Requests answered.
@@ -57,10 +59,9 @@ pub struct Report {
     pub outcomes: Outcomes,
     /// Cost of generating the load.
     pub generator: Generator,
-    /// True if the recorded timing was kept: every planned request was sent, with a 99th percentile of lag of at most
-    /// 1 ms.
+    /// True if the recorded timing was kept: every request due was sent, with a 99th percentile of lag of at most 1 ms.
     pub timing_held: bool,
-    /// True if the callback stopped the run before its end.
+    /// True if the observer ended the run early.
     pub stopped: bool,
     /// Time from the start of the schedule to the end of the last shard, s.
     pub duration_s: f64,
@@ -117,6 +118,7 @@ pub struct Server {
 /// Facts of a run besides the shards' measures.
 pub(crate) struct Circumstances {
     pub(crate) planned: u64,
+    pub(crate) planned_ns: u64,
     pub(crate) skipped: BTreeMap<&'static str, u64>,
     pub(crate) stopped: bool,
     pub(crate) start: u64,
@@ -134,6 +136,7 @@ impl Report {
     pub(crate) fn new(totals: &Totals, circumstances: Circumstances) -> Self {
         let Circumstances {
             planned,
+            planned_ns,
             skipped,
             stopped,
             start,
@@ -153,6 +156,7 @@ impl Report {
         }
         Self {
             planned,
+            planned_s: planned_ns as f64 / 1e9,
             sent: counts.sent,
             answered: counts.answered,
             suppressed: counts.suppressed,
@@ -167,7 +171,8 @@ impl Report {
             service_ns: measures.service.summary(),
             wire_ns: measures.wire.summary(),
             client_ns: measures.client.summary(),
-            timing_held: unsent.is_empty() && lag_ns.overall.p99 <= LAG_HELD,
+            timing_held: unsent.keys().all(|cause| *cause == cause::STOPPED)
+                && lag_ns.overall.p99 <= LAG_HELD,
             unsent,
             lag_ns,
             outcomes: measures.transitions.report(),

@@ -10,9 +10,13 @@ use std::sync::Arc;
 
 use membench_event::{Command, Event, Outcome, Protocol};
 
-use crate::Result;
 use crate::make::template::Templates;
 use crate::plan::recording::Events;
+use crate::plan::schedule::Pacing;
+use crate::{Error, Observer, Result};
+
+/// Events read before the observer is asked again.
+const TURN: u64 = 1 << 16;
 
 /// Causes for skipping a request.
 mod skip {
@@ -44,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) templates: Arc<Templates>,
     /// True if `flush_all` and `verbosity` are sent.
     allow_admin: bool,
+    /// Recorded times of the first and last requests to send, ns.
+    span: Option<(u64, u64)>,
     /// Events in the recording.
     pub(crate) events: u64,
     /// Requests to send.
@@ -65,12 +71,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Reads all events once. `warm` asks for the items that must be present at the start.
+    /// Reads all events once, unless `observer` ends the run. `warm` asks for the items that must be present at the start.
     pub(crate) fn new(
         events: Events<'_>,
         templates: Arc<Templates>,
         allow_admin: bool,
         warm: bool,
+        observer: &mut dyn Observer,
     ) -> Result<Self> {
         let mut plan = Self {
             templates,
@@ -84,6 +91,9 @@ impl Plan {
             plan.add(&event, last.replace(request) != Some(request));
             if warm {
                 plan.add_warm(&event);
+            }
+            if plan.events.is_multiple_of(TURN) && !observer.goes_on() {
+                return Err(Error::Stopped);
             }
         }
         plan.warm.retain(|_, item| item.is_some());
@@ -111,6 +121,14 @@ impl Plan {
         }
     }
 
+    /// Returns the length of the schedule, ns, but for differences in queue time.
+    pub(crate) fn length(&self, pacing: Pacing) -> u64 {
+        let recorded = self
+            .span
+            .map_or(0, |(start, end)| end.saturating_sub(start));
+        pacing.length(recorded, self.requests)
+    }
+
     /// Counts an event; `first` if no event of its request came before.
     fn add(&mut self, event: &Event, first: bool) {
         self.events += 1;
@@ -120,6 +138,8 @@ impl Plan {
             *self.skipped_bytes.entry(cause).or_default() += size;
             return;
         }
+        let (start, _) = *self.span.get_or_insert((event.time, event.time));
+        self.span = Some((start, event.time));
         self.requests += u64::from(first);
         self.bytes += size;
         let next = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);

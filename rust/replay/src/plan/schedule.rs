@@ -36,6 +36,15 @@ impl Pacing {
             _ => Err(refused()),
         }
     }
+
+    /// Returns the time, ns, that `requests` recorded within `recorded` ns take.
+    pub(crate) fn length(self, recorded: u64, requests: u64) -> u64 {
+        match self {
+            Self::Recorded => recorded,
+            Self::Speed(factor) => scaled(recorded, 1.0 / factor),
+            Self::Rate(rate) => scaled(requests, NS_PER_S / rate),
+        }
+    }
 }
 
 /// Schedule of a run, from its first batch to the latest one placed.
@@ -65,11 +74,7 @@ impl Schedule {
         let before = self.requests;
         self.requests += requests;
         let elapsed = recorded.saturating_sub(first);
-        match self.pacing {
-            Pacing::Recorded => elapsed,
-            Pacing::Speed(factor) => scaled(elapsed, 1.0 / factor),
-            Pacing::Rate(rate) => scaled(before, NS_PER_S / rate),
-        }
+        self.pacing.length(elapsed, before)
     }
 }
 

@@ -61,6 +61,13 @@ impl Shared {
         }
     }
 
+    /// Counts the requests made of `operations` as not sent, for this cause.
+    pub(crate) fn refuse(&mut self, operations: &[Operation], cause: &'static str) {
+        let elapsed = monotonic().saturating_sub(self.start);
+        self.measures
+            .refuse(operations, cause, elapsed, self.requests.templates());
+    }
+
     /// Makes the shared state of a shard whose values come from `seed`; `start` is set when the run starts.
     pub(crate) fn new(templates: Arc<Templates>, seed: u64) -> Self {
         Self {
@@ -227,10 +234,11 @@ impl Connection {
 
     /// Counts everything still due an answer as unanswered, and everything still to be sent as unsent, for this cause.
     pub(crate) fn abandon(&mut self, cause: &'static str, shared: &mut Shared) {
-        self.outstanding
-            .abandon(cause, self.written, &mut shared.intake());
-        let measures = &mut shared.measures;
-        measures.refuse(self.deferred.make_contiguous(), cause);
+        let mut intake = shared.intake();
+        // Nothing was received up to now, by the kernel neither.
+        intake.arrival.received = self.stamped.then_some(intake.arrival.parsed);
+        self.outstanding.abandon(cause, self.written, &mut intake);
+        shared.refuse(self.deferred.make_contiguous(), cause);
         self.deferred.clear();
     }
 

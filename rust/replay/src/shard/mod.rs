@@ -31,6 +31,9 @@ const BURST: usize = 32;
 /// Longest wait for answers after the last request, ns.
 const DRAIN: u64 = 10 * SECOND;
 
+/// Wait for answers under way once the run is stopped, ns.
+const STOPPED_DRAIN: u64 = SECOND / 5;
+
 /// Wait for answers to quiet requests after all others have theirs, ns; they may never come.
 const QUIET_DRAIN: u64 = SECOND / 5;
 
@@ -54,8 +57,11 @@ pub(crate) struct Shard {
     block: Block,
     /// Index of the next operation in `block`.
     next: usize,
-    /// True once the last block was taken.
+    /// True once the last block was taken, or no other is to be.
     finished: bool,
+    /// Target's progress when sending was last held back, and the monotonic time of the first hold without any since,
+    /// ns.
+    held: Option<(u64, u64)>,
     /// Most requests outstanding on a connection, in a closed loop; `None` in an open one.
     window: Option<usize>,
     /// Time before an intended time at which this thread stops sleeping, ns.
@@ -81,6 +87,7 @@ impl Shard {
             block: Block::new(),
             next: 0,
             finished: false,
+            held: None,
             window,
             guard: 0,
             intervals,
@@ -111,6 +118,7 @@ impl Shard {
         let cpu = thread_cpu();
         let mut report_at = start + SECOND;
         let mut drain = Drain::default();
+        let mut cause = cause::TIMEOUT;
         loop {
             let due = self.dispatch(start);
             let now = monotonic();
@@ -118,8 +126,16 @@ impl Shard {
                 report_at += SECOND;
                 self.report();
             }
-            if self.stop.load(Ordering::Relaxed) {
-                self.refuse_rest();
+            if cause != cause::STOPPED && self.stop.load(Ordering::Relaxed) {
+                cause = cause::STOPPED;
+                drain = Drain::at_most(STOPPED_DRAIN);
+                self.refuse_due(now.saturating_sub(start));
+                self.finished = true;
+                self.held = None;
+                continue;
+            }
+            if self.has_stalled(now) {
+                self.refuse_rest(cause);
                 break;
             }
             if due.is_none() && drain.is_over(&self.connections, now) {
@@ -128,7 +144,7 @@ impl Shard {
             self.wait(due, now)?;
         }
         self.report();
-        self.connections.abandon(cause::TIMEOUT);
+        self.connections.abandon(cause);
         Ok(ShardResult {
             cpu: thread_cpu() - cpu,
             guard: self.guard,
@@ -151,8 +167,10 @@ impl Shard {
                 return Some(due);
             }
             if self.must_hold(&first, batch.len()) {
+                self.hold(now);
                 return Some(now + PAUSE);
             }
+            self.held = None;
             self.next = batch.end;
             match first.kind {
                 // A failure is counted when the first request is sent, which tries again.
@@ -180,6 +198,9 @@ impl Shard {
 
     /// Takes the next block; false if none is ready, or none is left.
     fn fetch(&mut self) -> bool {
+        if self.finished {
+            return false;
+        }
         match self.blocks.try_recv() {
             Ok(block) => {
                 self.block = block;
@@ -233,33 +254,93 @@ impl Shard {
         let _ = intervals.send((*shard, interval));
     }
 
-    /// Counts everything that is unsent or due when the run is stopped.
-    fn refuse_rest(&mut self) {
-        while let Some(batch) = self.batch() {
-            self.next = batch.end;
-            if self.block[batch.start].kind == Kind::Request {
-                self.connections.refuse(&self.block[batch], cause::STOPPED);
+    /// Notes that sending is held back at `now`, and since when the target has neither read nor answered anything.
+    fn hold(&mut self, now: u64) {
+        let counts = &self.connections.shared.measures.counts;
+        let progress = counts.bytes_written + counts.bytes_read;
+        match self.held {
+            Some((before, _)) if before == progress => {}
+            _ => self.held = Some((progress, now)),
+        }
+    }
+
+    /// True if sending has been held back for too long by a target that reads and answers nothing.
+    fn has_stalled(&self, now: u64) -> bool {
+        self.held.is_some_and(|(_, since)| now > since + DRAIN)
+    }
+
+    /// Drops the rest of the block. Counts what was due `elapsed` ns after the start as unsent because of a stop.
+    fn refuse_due(&mut self, elapsed: u64) {
+        let rest = self.block.split_off(self.next.min(self.block.len()));
+        self.block = rest;
+        self.next = 0;
+        let due = self
+            .block
+            .iter()
+            .take_while(|operation| operation.intended <= elapsed);
+        let due = due.count();
+        self.block.truncate(due);
+        self.refuse_block(cause::STOPPED);
+    }
+
+    /// Counts the rest of the block as unsent, for this cause.
+    fn refuse_block(&mut self, cause: &'static str) {
+        let rest = self.block.get(self.next..).unwrap_or_default();
+        for batch in rest.chunk_by(|operation, _| operation.marks.has(Marks::BATCH_CONTINUES)) {
+            if batch
+                .first()
+                .is_some_and(|first| first.kind == Kind::Request)
+            {
+                self.connections.refuse(batch, cause);
             }
         }
-        self.connections.abandon(cause::STOPPED);
+        self.next = self.block.len();
+    }
+
+    /// Counts the rest of the schedule as unsent, for this cause.
+    fn refuse_rest(&mut self, cause: &'static str) {
+        self.refuse_block(cause);
+        while !self.finished
+            && let Ok(block) = self.blocks.recv()
+        {
+            (self.block, self.next) = (block, 0);
+            self.refuse_block(cause);
+        }
     }
 }
 
 /// Wait for the last answers: first those that are due, then those that may come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Drain {
+    /// Longest wait for answers that are due, ns.
+    patience: u64,
     /// Monotonic time at which the last request had been sent, ns.
     since: Option<u64>,
     /// Monotonic time from which no answer was due any more, ns.
     quiet_since: Option<u64>,
 }
 
+impl Default for Drain {
+    fn default() -> Self {
+        Self::at_most(DRAIN)
+    }
+}
+
 impl Drain {
+    /// Makes a wait of at most `patience` ns for answers that are due.
+    fn at_most(patience: u64) -> Self {
+        Self {
+            patience,
+            since: None,
+            quiet_since: None,
+        }
+    }
+
     /// True if nothing is outstanding, or the wait has lasted long enough.
     fn is_over(&mut self, connections: &Connections, now: u64) -> bool {
         let since = *self.since.get_or_insert(now);
         if connections.due > 0 || connections.unwritten > 0 {
-            return now > since + DRAIN;
+            return now > since + self.patience;
         }
         if connections.outstanding == 0 {
             return true;

@@ -3,14 +3,14 @@
 use membench_event::answer::{Asked, Forms, fits, outcome};
 use membench_event::assignment::{Assignment, Rest, Unsolved};
 use membench_event::backlog::Backlog;
-use membench_event::{Command, Outcome, Protocol};
+use membench_event::{Command, Outcome};
 use membench_protocol::{Answers, Response};
 
 use crate::make::bytes::Sizes;
 use crate::make::opaque::Opaque;
 use crate::make::request::RequestWriter;
 use crate::make::template::Templates;
-use crate::measure::histogram::{MULTI_GET, class_of};
+use crate::measure::histogram::class_of_request;
 use crate::measure::{Arrival, Measures, Stamps, cause};
 use crate::operation::{Marks, Operation};
 use crate::shard::candidate::Candidate;
@@ -112,9 +112,8 @@ impl Outstanding {
             return;
         };
         let template = templates.get(first.options);
-        let quits = first.command == Command::Quit && first.protocol != Protocol::Binary;
-        let unanswered = template.noreply || quits;
-        let quiet = unanswered || template.quiet;
+        let unanswered = template.is_unanswered(first);
+        let quiet = template.is_quiet(first);
         self.due += usize::from(!quiet);
         self.unsent += 1;
         let sizes = Sizes::new(operations, end - self.end, template);
@@ -135,11 +134,7 @@ impl Outstanding {
                 answers: Answers::of(first.command),
             },
             form: None,
-            class: if operations.len() > 1 {
-                MULTI_GET
-            } else {
-                class_of(first.command)
-            },
+            class: class_of_request(operations),
             quiet,
             unanswered,
         });
@@ -356,8 +351,8 @@ impl Outstanding {
         }
     }
 
-    /// Empties the queue when the connection ends after `written` bytes. Requests due an answer count as unanswered,
-    /// those not sent as unsent, for this cause.
+    /// Empties the queue when the connection ends after `written` bytes. Requests due an answer count as unanswered by
+    /// the time of `intake`, those not sent as unsent, for this cause.
     pub(crate) fn abandon(&mut self, cause: &'static str, written: u64, intake: &mut Intake<'_>) {
         // memcached had the time to answer, unless the run was stopped.
         let rest = match cause {
@@ -378,10 +373,18 @@ impl Outstanding {
                 continue;
             }
             let measures = &mut *intake.measures;
+            let arrival = intake.arrival;
             if was_sent {
-                measures.unanswered(cause);
+                let stamps = Stamps {
+                    intended: request.intended,
+                    sent: request.sent,
+                    arrival,
+                };
+                measures.unanswered(cause, request.class, &stamps);
             } else {
-                measures.unsent(cause, request.sizes.recorded);
+                let waited = arrival.parsed.saturating_sub(request.intended);
+                let waited = (!request.quiet).then_some(waited);
+                measures.unsent(cause, request.sizes.recorded, request.class, waited);
                 self.unsent -= 1;
             }
             self.queue.pop();

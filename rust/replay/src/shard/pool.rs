@@ -167,7 +167,7 @@ impl Connections {
 
     /// Counts the requests of a batch as unsent, for this cause.
     pub(crate) fn refuse(&mut self, batch: &[Operation], cause: &'static str) {
-        self.shared.measures.refuse(batch, cause);
+        self.shared.refuse(batch, cause);
     }
 
     fn get(&mut self, ordinal: u32) -> Option<&mut Connection> {

@@ -13,13 +13,16 @@ use crate::target::lines::Lines;
 use crate::{Error, Result};
 
 /// Longest wait for a whole answer on the control connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Most lines of an answer: `stats conns` of [`LISTED_MAX`] connections has six for each.
 const LINES_MAX: usize = 100_000;
 
 /// Longest wait for the target to read the last bytes written, ns.
 const SETTLE: u64 = 2 * SECOND;
+
+/// Longest wait for an answer of a target that has left others out, or of a run that is to end.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(500);
 
 const STATISTICS: &[u8] = b"stats\r\n";
 
@@ -35,6 +38,8 @@ pub(crate) struct Target {
     name: String,
     address: SocketAddr,
     control: Lines,
+    /// Longest wait for a whole answer on it.
+    patience: Duration,
     /// Bytes sent on the control connection.
     asked: u64,
 }
@@ -49,8 +54,19 @@ impl Target {
             name: name.to_owned(),
             address,
             control,
+            patience: PATIENCE,
             asked: 0,
         })
+    }
+
+    /// Waits no longer than half a second for each answer from now on.
+    pub(crate) fn expect_little(&mut self) {
+        self.patience = LITTLE_PATIENCE;
+    }
+
+    /// Opens a further connection.
+    pub(crate) fn another(&self) -> Result<Lines> {
+        Lines::connect(self.address, PATIENCE).map_err(|source| self.failed(source))
     }
 
     /// Returns `HOST:PORT` as given.
@@ -120,9 +136,9 @@ impl Target {
     /// Sends a `stats` request and returns the lines of its answer, without `END`.
     fn ask(&mut self, request: &[u8]) -> Result<Vec<String>> {
         self.asked += request.len() as u64;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let sent = self.control.write(request);
-        sent.map_err(|source| self.unreachable(source))?;
+        sent.map_err(|source| self.failed(source))?;
         let mut lines = Vec::new();
         loop {
             let line = self.line(deadline)?;
@@ -145,13 +161,23 @@ impl Target {
         let mut line = Vec::new();
         match self.control.read(&mut line, deadline) {
             Ok(()) => Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()),
-            Err(source) => Err(self.unreachable(source)),
+            Err(source) => Err(self.failed(source)),
         }
     }
 
-    /// Makes the error for a target that cannot be reached any more.
-    pub(crate) fn unreachable(&self, source: io::Error) -> Error {
-        unreachable(&self.name, source)
+    /// Makes the error for a connection that was made, and then failed.
+    pub(crate) fn failed(&self, source: io::Error) -> Error {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof, WouldBlock,
+        };
+        let target = self.name.clone();
+        match source.kind() {
+            WouldBlock | TimedOut => Error::TargetSilent { target },
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => {
+                Error::TargetClosed { target }
+            }
+            _ => unreachable(&self.name, source),
+        }
     }
 }
 

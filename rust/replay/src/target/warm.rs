@@ -1,7 +1,6 @@
 //! Items that the recording proves present at its start → sets, sent before the measured time.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,9 +13,8 @@ use crate::make::request::RequestWriter;
 use crate::operation::{Kind, Marks, Operation};
 use crate::plan::{Plan, WarmItem};
 use crate::target::lines::Lines;
-
-/// Longest wait for the target to take a round of requests, and to answer it.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::target::{PATIENCE, Target};
+use crate::{Error, Observer, Result};
 
 /// Bytes of requests written before their answers are read.
 const ROUND: usize = 256 * 1024;
@@ -42,16 +40,18 @@ pub struct Warm {
     pub bytes_written: u64,
 }
 
-/// Stores the plan's items in the target, and reads its answers.
+/// Stores the plan's items in the target, and reads its answers, unless `observer` ends the run.
 pub(crate) fn store(
-    target: SocketAddr,
+    target: &Target,
     plan: &Plan,
     keys: &mut ShortKeys,
     seed: u64,
-) -> io::Result<Warm> {
+    observer: &mut dyn Observer,
+) -> Result<Warm> {
+    let failed = |source| target.failed(source);
     let mut warm = Warm::default();
     let mut requests = RequestWriter::new(Arc::clone(&plan.templates), seed);
-    let mut connection = Lines::connect(target, PATIENCE)?;
+    let mut connection = target.another()?;
     let mut round = Vec::new();
     let mut count = 0;
     for (id, item) in &plan.warm {
@@ -60,10 +60,16 @@ pub(crate) fn store(
         requests.append(&mut round, &[operation], Opaque::default());
         count += 1;
         if round.len() >= ROUND {
-            warm.finish_round(&mut connection, &mut round, std::mem::take(&mut count))?;
+            let count = std::mem::take(&mut count);
+            warm.finish_round(&mut connection, &mut round, count)
+                .map_err(failed)?;
+            if !observer.goes_on() {
+                return Err(Error::Stopped);
+            }
         }
     }
-    warm.finish_round(&mut connection, &mut round, count)?;
+    warm.finish_round(&mut connection, &mut round, count)
+        .map_err(failed)?;
     Ok(warm)
 }
 

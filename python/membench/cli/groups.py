@@ -1,0 +1,7 @@
+"""Groups in which help lists options."""
+
+SERVERS = "Servers"
+SOURCE = "Source"
+EXTENT = "Extent"
+OUTPUT = "Output"
+GUARDS = "Guards, which end a recording before it does harm"
