@@ -78,11 +78,17 @@ pub fn admits(sock: impl Sock) -> bool {
 /// True if a port is one of those followed.
 #[inline(always)]
 pub fn is_followed_port(port: u16) -> bool {
+    any_port(|followed| followed == port)
+}
+
+/// True if the condition holds for one of the followed ports.
+#[inline(always)]
+pub fn any_port(mut holds: impl FnMut(u16) -> bool) -> bool {
     let mut index = 0;
     while index < PORT_COUNT {
         match global(&PORTS[index]) {
             0 => return false,
-            followed if followed == port => return true,
+            followed if holds(followed) => return true,
             _ => index += 1,
         }
     }

@@ -64,8 +64,8 @@ pub enum Error {
         /// The source as the user wrote it.
         origin: String,
     },
-    /// Programs in the kernel compare ports, and do not look for memcached on any.
-    #[error("{origin}: ports must be named here, as the kernel's programs compare them")]
+    /// Sockets are told by their ports, and not by what passes.
+    #[error("{origin}: ports must be named here, as they tell which sockets are followed")]
     NotAnyPort {
         /// The source as the user wrote it.
         origin: String,
@@ -331,7 +331,7 @@ impl Failure for Error {
             }
             Self::NotTogether { .. } => "record it alone",
             Self::NotAnyPort { .. } => {
-                "name them, or find memcached on any port in packets: `pcap:any`, or a capture file"
+                "name them, or find memcached on any port in packets: `ebpf:INTERFACE`, `pcap:any`, or a capture file"
             }
             Self::NotALog { .. } => {
                 "`(echo watch fetchers mutations connevents; cat) | nc HOST PORT > watch.log` makes one"
