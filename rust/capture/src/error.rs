@@ -210,6 +210,14 @@ pub enum Error {
         /// The source.
         wanted: &'static str,
     },
+    /// The kernel has no buffers of this size.
+    #[error("a buffer of {wanted} bytes was asked for, but the largest has {most}")]
+    BufferTooLarge {
+        /// The size asked for, bytes.
+        wanted: u64,
+        /// The largest size, bytes.
+        most: u64,
+    },
     /// The programs can follow some ports, but not these.
     #[error("between 1 and {most} ports can be followed, none of them 0, got: {wanted:?}")]
     Ports {
@@ -250,6 +258,7 @@ impl Failure for Error {
             | Self::NotTogether { .. }
             | Self::NotALog { .. }
             | Self::LogRefused { .. }
+            | Self::BufferTooLarge { .. }
             | Self::Ports { .. }
             | Self::Selection { .. } => Class::Usage,
             Self::Io { .. }
@@ -302,6 +311,13 @@ impl Failure for Error {
                 "install it: `apt-get install libpcap0.8`, `dnf install libpcap` or `apk add libpcap`"
             }
             Self::PacketsForbidden { .. } => "run as root, or with CAP_NET_RAW in a container",
+            Self::BufferTooLarge { .. } => {
+                return Some(
+                    Hint::text("a smaller ")
+                        .then_setting(Setting::RingSize, "")
+                        .then(": packets get four times that"),
+                );
+            }
             Self::NotOfInterface { .. } => {
                 "leave this option out: the first way that works is taken"
             }

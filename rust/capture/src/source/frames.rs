@@ -160,7 +160,10 @@ mod tests {
 
     #[test]
     fn parts_of_packets_on_several_cpus_are_told_apart() {
-        let (first, second) = (records(&[1; 3_000], 1_000, 5, 1), records(&[2; 3_000], 1_000, 6, 2));
+        let (first, second) = (
+            records(&[1; 3_000], 1_000, 5, 1),
+            records(&[2; 3_000], 1_000, 6, 2),
+        );
         let mixed = first.iter().zip(&second).flat_map(|(a, b)| [a, b]);
         assert_eq!(found(mixed), [vec![1; 3_000], vec![2; 3_000]]);
     }

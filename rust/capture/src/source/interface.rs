@@ -34,7 +34,7 @@ const PROGRAMS: [(&str, Direction); 2] = [
     ("membench_out", Direction::Egress),
 ];
 /// Size of the rings, relative to those of the socket hooks: they hold whole packets, values and all.
-const ROOM: u32 = 4;
+const ROOM: u64 = 4;
 /// Interval at which the interface is looked for, ns.
 const LOOKS: u64 = 1_000_000_000;
 /// Folder in which the kernel describes interfaces.
@@ -74,7 +74,7 @@ impl Interface {
         Capability::require(&NEEDED)?;
         let link = link(name)?;
         let cpus = possible_cpus()?;
-        let size = sockets::ring_size(ring_bytes.saturating_mul(ROOM), None)?;
+        let size = sockets::ring_size(u64::from(ring_bytes) * ROOM, None)?;
         let mut object = load(followed, link, cpus).map_err(refused)?;
         let rings = Rings::create(&object, "rings", size)?;
         let counters = sockets::open_counters(&object.map("counters")?, cpus)?;

@@ -98,7 +98,7 @@ impl Kernel {
         globals::set(&mut object, options, &offsets, standby)?;
         // Makes the maps; programs are loaded one by one.
         let mut object = object.load().map_err(failure::explained)?;
-        let size = ring_size(options.ring_bytes, options.rings)?;
+        let size = ring_size(options.ring_bytes.into(), options.rings)?;
         let rings = Rings::create(&object, "rings", size)?;
         let counters = open_counters(&object.map("counters")?, cpus)?;
         let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
@@ -218,9 +218,17 @@ pub(crate) fn object(cpus: u32) -> Result<Object> {
 }
 
 /// Divides the rings' bytes among the CPUs that are online.
-pub(crate) fn ring_size(bytes: u32, rings: Option<u32>) -> Result<RingSize> {
+pub(crate) fn ring_size(bytes: u64, rings: Option<u32>) -> Result<RingSize> {
     let online = online_cpus()?.len();
-    Ok(RingSize::divide(bytes, rings, online, LEAST_RING))
+    let size = RingSize::divide(bytes, rings, online, LEAST_RING);
+    let most = size.total();
+    if most < bytes {
+        return Err(Error::BufferTooLarge {
+            wanted: bytes,
+            most,
+        });
+    }
+    Ok(size)
 }
 
 /// Maps the counters: one stripe for each program on each CPU.
