@@ -28,6 +28,7 @@ from support.waiting import until
 from support.wires import (
     NEAR,
     Mirror,
+    Wire,
     Wrapping,
     damaged,
     datagram,

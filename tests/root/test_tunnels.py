@@ -177,7 +177,7 @@ def test_packets_in_the_kernels_own_tunnels_give_the_events_of_the_sockets(
 def test_a_tunnels_first_piece_is_a_packet_that_is_cut(tmp_path: Path) -> None:
     output = tmp_path / "cut.mb"
     request = b"set key 0 0 1000\r\n" + bytes(1000) + b"\r\n"
-    kind, whole = TUNNELS["vxlan"](segment(PORT, request))
+    _, whole = TUNNELS["vxlan"](segment(PORT, request))
     with (
         wire() as there,
         recorder(

@@ -98,7 +98,6 @@ def joined(ends: Pair) -> None:
 
 def tell(namespace: str, *words: str) -> None:
     """Run `ip` in a namespace."""
-    done = subprocess.run(
-        ["ip", "-n", namespace, *words], capture_output=True, text=True, check=False
-    )
+    command = ("ip", "-n", namespace, *words)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"

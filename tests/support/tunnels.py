@@ -12,6 +12,9 @@ _MPLS, _ERSPAN, _ERSPAN_3 = 0x8847, 0x88BE, 0x22EB
 _IP_IN_IP, _IP6_IN_IP, _UDP, _GRE, _ETHERNET_IN_IP, _MPLS_IN_IP = 4, 41, 17, 47, 97, 137
 #: Two labels, the second of which is the last.
 _LABELS = struct.pack("!II", 16 << 12 | 64, 17 << 12 | 1 << 8 | 64)
+#: ERSPAN headers of types II and III, the latter with its platform's part.
+_ERSPAN_2_HEADER = struct.pack("!II", 0x10010005, 3)
+_ERSPAN_3_HEADER = struct.pack("!IIIII", 0x20010005, 7, 1, 0, 0)
 #: A header that says VXLAN, with network 123.
 _VXLAN = struct.pack("!II", 0x08000000, 123 << 8)
 
@@ -71,13 +74,13 @@ TUNNELS: Final[dict[str, Wrapping]] = {
     "erspan I": lambda packet: _in_ip(_GRE, _gre(_ERSPAN, _framed(_IPV4, packet))),
     "erspan II": lambda packet: _in_ip(
         _GRE,
-        _gre(_ERSPAN, struct.pack("!II", 0x10010005, 3) + _framed(_IPV4, packet), sequence=True),
+        _gre(_ERSPAN, _ERSPAN_2_HEADER + _framed(_IPV4, packet), sequence=True),
     ),
     "erspan III": lambda packet: _in_ip(
         _GRE,
         _gre(
             _ERSPAN_3,
-            struct.pack("!IIIII", 0x20010005, 7, 1, 0, 0) + _framed(_IPV4, packet),
+            _ERSPAN_3_HEADER + _framed(_IPV4, packet),
             sequence=True,
         ),
     ),
