@@ -299,6 +299,7 @@ impl RecordingThread {
             status.connections_open = connections_open;
             status.bytes_written = bytes_written;
             status.lost_bytes = lost.bytes;
+            status.lost_packets = lost.packets;
             status.lost_lines = lost.lines;
             status.user_queue_drops = dropped;
             status.pace = pace;

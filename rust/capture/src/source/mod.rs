@@ -95,6 +95,8 @@ pub(crate) struct Drained {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) bytes: u64,
+    /// Packets that were dropped, cut up, or could not be read.
+    pub(crate) packets: u64,
     /// Lines of memcached's log.
     pub(crate) lines: u64,
 }
