@@ -177,12 +177,14 @@ def test_packets_that_are_not_followed_are_counted(
         ) as running,
     ):
         there.inject_ingress(*frame)
-        running.stop().expect(4 if term else 0)
+        recording = running.stop().expect(4 if term else 0).json
     ledger = read_ledger(output)
     assert ledger["complete"] == (term is None)
     if term is not None:
         assert ledger[term] == amount, ledger
     assert events(output) == []
+    passed = f"nothing of port {PORT} passed ebpf:{NEAR}, where packets of other ports are left out"
+    assert (recording["why_empty"] == passed) == (ledger["packets"]["taken"] == 0), recording
 
 
 @pytest.mark.parametrize("wrap", [much_tagged, much_extended], ids=lambda wrap: wrap.__name__)

@@ -303,7 +303,9 @@ impl RecordingThread {
             status.lost_lines = lost.lines;
             status.user_queue_drops = dropped;
             status.pace = pace;
-            status.cpu_share = (cpu_s - cpu_before) / seconds;
+            if seconds > 0.0 {
+                status.cpu_share = (cpu_s - cpu_before) / seconds;
+            }
             status.cpu_s = cpu_s - cpu_at_start;
         });
         self.progress.reported = Reported {
@@ -393,6 +395,7 @@ impl RecordingThread {
         let sink = &mut self.sink;
         let span = self.source.end(&mut |decoded| sink.take(decoded));
         self.sink.write(membench_profile::Writer::flush);
+        self.report();
         let status = self.status.clone();
         let recording = self.conclude(span.unwrap_or(elapsed), ended, removal);
         status.update(|status| status.state = State::Done);
@@ -518,7 +521,9 @@ impl RecordingThread {
         let is_empty = self.source.connections().is_empty() && moved == own;
         if is_empty && let Some(sightings) = self.source.sightings() {
             let packets = ledger.packets.map_or(0, |packets| packets.taken);
-            let reason = empty::reason_of_packets(&self.followed, sightings, packets);
+            let spec = self.description.spec.to_string();
+            let interface = self.description.is_live().then_some(spec.as_str());
+            let reason = empty::reason_of_packets(&self.followed, sightings, packets, interface);
             return Some(reason);
         }
         (is_empty && self.description.sees_reads()).then(|| {
