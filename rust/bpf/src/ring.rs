@@ -322,7 +322,7 @@ mod tests {
             (many, Some(0), 2, 1, many),
             (u32::MAX, Some(1), 2, 1, 1 << 31),
         ] {
-            let size = RingSize::divide(wanted, rings, online, 64 << 10);
+            let size = RingSize::divide(wanted.into(), rings, online, 64 << 10);
             assert_eq!(
                 size,
                 RingSize { rings: count, each },

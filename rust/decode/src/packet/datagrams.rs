@@ -90,7 +90,7 @@ struct Exchange {
 
 impl Exchange {
     /// True once a response was captured.
-    fn is_answered(&self) -> bool {
+    fn is_answered(self) -> bool {
         self.total > 0
     }
 

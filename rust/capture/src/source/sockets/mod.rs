@@ -265,6 +265,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rings_are_powers_of_two_and_none_is_smaller_than_asked_for() {
+        for bytes in [1, 4096, 16 << 20, 2 << 30] {
+            let size = ring_size(bytes, None).unwrap();
+            assert!(size.each.is_power_of_two() && size.total() >= bytes);
+        }
+        let refused = ring_size(1 << 50, None).unwrap_err();
+        let Error::BufferTooLarge { wanted, most } = refused else {
+            panic!("{refused}");
+        };
+        assert_eq!((wanted, most % (2 << 30)), (1 << 50, 0));
+    }
+
+    #[test]
     fn the_object_has_its_hash_beside_it() {
         assert_eq!(object_sha256().len(), 64);
     }
