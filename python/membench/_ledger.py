@@ -107,6 +107,7 @@ class Packets:
         datagrams: UDP datagrams of memcached, of the recorded ports.
         foreign: UDP datagrams of other protocols, from or to the recorded ports.
         encapsulated: Packets that were carried inside others: VXLAN, GRE, …
+        cut: Packets of the recorded ports that were not captured to their end: a snap length.
         other: Other packets.
         duplicates: Packets captured twice, on the same or another interface.
         retransmitted_bytes: Payload that had been captured before, bytes.
@@ -120,6 +121,7 @@ class Packets:
     datagrams: int = 0
     foreign: int = 0
     encapsulated: int = 0
+    cut: int = 0
     other: int = 0
     duplicates: int = 0
     retransmitted_bytes: int = 0

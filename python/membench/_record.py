@@ -116,6 +116,8 @@ class Status:
         elapsed_s: Time since it attached; of a stored source, the time that it covers so far.
         events_per_s: Rate since the last status; of a stored source, by the time that it covers.
         state: `waiting` for a server, `recording`, `stopping` or `done`.
+        lost_packets: Packets that the capture dropped, that the network had cut up, or that could
+            not be read.
         lost_lines: Lines of memcached's log that were lost, as far as it says.
         user_queue_drops: Events that a slow consumer did not take.
         kind: Kind of the source, one of `membench.SourceKind`.
@@ -150,6 +152,7 @@ class Status:
     kernel: str | None = None
     source: str = ""
     notice: str | None = None
+    lost_packets: int = 0
     lost_lines: int = 0
     pace: Pace = field(default_factory=Pace)
     yielding: Yielding = field(default_factory=Yielding)

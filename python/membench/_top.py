@@ -281,6 +281,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
 def _losses(status: Status) -> dict[str, int]:
     losses = {
         "bytes": status.lost_bytes,
+        "packets": status.lost_packets,
         "lines": status.lost_lines,
         "user_queue_drops": status.user_queue_drops,
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from support.cli import recorder
 from support.profile import table
-from support.server import Memcached, connect
+from support.server import Memcached, connect, memcached
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel]
 
@@ -34,3 +35,24 @@ def test_health_checks_are_counted_apart_and_were_not_open_at_the_start(
     rows = table(output, "connections")
     assert sum(row["opened"] is None for row in rows) == 1
     assert all(row["opened"] <= row["closed"] for row in rows if row["opened"] is not None)
+
+
+def test_a_check_that_asks_and_leaves_at_once_was_not_open_at_the_start(
+    output: Path, hooks: str
+) -> None:
+    """Let the first read take the request and the FIN behind it at once."""
+    with (
+        memcached(threads=1) as server,
+        recorder(output, [server.port], "--hooks", hooks, "--no-stats") as running,
+    ):
+        server.freeze()
+        for _ in range(CHECKS):
+            with connect(server.port) as client:
+                client.sendall(b"version\r\n")
+                client.shutdown(socket.SHUT_WR)
+        server.thaw()
+        server.wait_for_connections(0)
+        recording = running.stop().expect(0).json
+    assert recording["connections"] == CHECKS
+    assert recording["open_at_start"] == 0
+    assert all(row["opened"] is not None for row in table(output, "connections"))

@@ -5,41 +5,32 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from support import proc
 from support.agreement import differing
-from support.cli import Recorder, membench, read_ledger, recorder
+from support.cli import membench, read_ledger, recorder
+from support.conversation import ROOM, WIDE, both, converse, joined
+from support.datagrams import Datagrams
 from support.exclusive import exclusive
 from support.kernel import has_tcx
 from support.kernel_objects import kernel_objects_of
 from support.mixed import perform_mixed
-from support.namespaces import (
-    SERVER,
-    TUN,
-    Disturbance,
-    Pair,
-    memcached_inside,
-    pair,
-    wait_for_ends,
-)
+from support.namespaces import TUN, Disturbance, pair
 from support.oracle import KeyIds, compare
 from support.ports import free_port
 from support.profile import by_connection, events
 from support.requests import read
-from support.server import Memcached
-from support.unique import key_file
-from support.waiting import DEADLINE, until
+from support.server import Memcached, memcached
+from support.waiting import until
 from support.wires import (
     NEAR,
+    Mirror,
     Wire,
     Wrapping,
+    damaged,
     datagram,
     extended,
     first_piece,
@@ -56,8 +47,6 @@ from support.workload import Connection
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached]
 
-#: Room for all traffic of a test: the recorder may have to wait for a CPU.
-ROOM = ("--ring-size", "64M", "--max-memory", "none")
 #: Marks of the way to attach that this kernel prefers: only that is tested on every kernel.
 OWN = [pytest.mark.kernel, pytest.mark.quick]
 CLSACT = pytest.param(
@@ -77,21 +66,6 @@ TCX = pytest.param(
 )
 
 
-@contextmanager
-def _both(
-    folder: Path, port: int, source: str, *options: str, prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[Recorder, Recorder]]:
-    """Record the sockets and an interface at once, with one key."""
-    secret, _ = key_file(folder)
-    common = ("--no-stats", "--key-file", str(secret))
-    packets = (folder / "packets.mb", [port], *common, *ROOM, *options)
-    with (
-        recorder(folder / "sockets.mb", [port], *common) as sockets,
-        recorder(*packets, source=source, prefix=prefix) as interface,
-    ):
-        yield sockets, interface
-
-
 @pytest.mark.parametrize("hooks", [TCX, CLSACT])
 def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
     server: Memcached, tmp_path: Path, hooks: str
@@ -100,7 +74,7 @@ def test_packets_of_loopback_are_what_the_sockets_and_the_clients_say(
     before = server.settled_stats()
     with (
         exclusive("filters of lo"),
-        _both(tmp_path, server.port, "ebpf:lo", "--hooks", hooks) as running,
+        both(tmp_path, server.port, "ebpf:lo", "--hooks", hooks) as running,
     ):
         hosts = ["127.0.0.1", "::1", "127.0.0.1", "::1", "127.0.0.1"]
         others = [Connection(server.port, at + 1, host) for at, host in enumerate(hosts)]
@@ -135,46 +109,6 @@ def test_the_profile_and_the_summary_name_the_interface(server: Memcached, outpu
     assert "ebpf:lo" in membench("info", output).expect(0).stdout
 
 
-class _Mirror:
-    """Copies each packet of a conversation to a wire, in a frame of another form."""
-
-    def __init__(self, there: Wire, wrap: Wrapping) -> None:
-        self._there, self._wrap = there, wrap
-
-    def __call__(self, packet: bytes, to_server: bool) -> None:
-        if packet[0] >> 4 != 4:
-            return
-        send = self._there.inject_ingress if to_server else self._there.inject_egress
-        send(*self._wrap(packet))
-
-
-#: Program for the client's namespace: pipelines on three connections.
-_CLIENT = """
-import sys
-sys.path.insert(0, {tests!r})
-from support.unique import UniqueTraffic
-from support.workload import Connection, in_threads
-connections = [Connection({port}, number, {server!r}) for number in range(3)]
-traffic = [UniqueTraffic(connection, largest={largest}, every=2) for connection in connections]
-in_threads([lambda one=one: [one.pipeline() for _ in range(12)] for one in traffic])
-for connection in connections:
-    connection.close()
-"""
-
-
-def _converse(ends: Pair, port: int, largest: int) -> None:
-    """Run memcached in one namespace, and clients with values up to `largest` in the other."""
-    tests = str(Path(__file__).parents[1])
-    script = _CLIENT.format(tests=tests, port=port, server=SERVER, largest=largest)
-    with memcached_inside(ends, port) as pid:
-        client = [*ends.inside(ends.client), sys.executable, "-c", script]
-        ended = subprocess.run(
-            client, capture_output=True, text=True, check=False, timeout=2 * DEADLINE
-        )
-        assert ended.returncode == 0, ended.stderr
-        wait_for_ends(pid, port)
-
-
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
 @pytest.mark.parametrize(
     "wrap", [plain, tagged, twice_tagged, with_options, extended], ids=lambda wrap: wrap.__name__
@@ -185,10 +119,10 @@ def test_frames_of_every_form_give_the_events_of_the_sockets(
     port = free_port()
     with (
         wire() as there,
-        _both(tmp_path, port, f"ebpf:{NEAR}", prefix=there.inside) as (sockets, interface),
-        pair(Disturbance(), _Mirror(there, wrap)) as ends,
+        both(tmp_path, port, f"ebpf:{NEAR}", prefix=there.inside) as (sockets, interface),
+        pair(Disturbance(), Mirror(there, lambda _number: wrap)) as ends,
     ):
-        _converse(ends, port, 20_000)
+        converse(ends, port, 20_000)
         sockets.stop().expect(0)
         interface.stop().expect(0)
     assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
@@ -198,46 +132,16 @@ def test_frames_of_every_form_give_the_events_of_the_sockets(
         assert ledgers[0][name] == ledgers[1][name]
 
 
-def _joined(ends: Pair) -> None:
-    """Join the namespaces by a veth pair instead of their TUN devices."""
-    inside = ("ip", "-n", ends.server)
-    commands = [
-        (
-            *inside,
-            "link",
-            "add",
-            "wide",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "wide",
-            "netns",
-            ends.client,
-        )
-    ]
-    for namespace, host in ((ends.server, 1), (ends.client, 2)):
-        there = ("ip", "-n", namespace)
-        commands += [
-            (*there, "link", "set", "inner", "down"),
-            (*there, "address", "flush", "dev", "inner"),
-            (*there, "address", "add", f"10.213.0.{host}/24", "dev", "wide"),
-            (*there, "link", "set", "wide", "up"),
-        ]
-    for command in commands:
-        subprocess.run(command, check=True, capture_output=True)
-
-
 @pytest.mark.skipif(not TUN.exists(), reason=f"{TUN} is missing")
 @pytest.mark.parametrize("hooks", [TCX, CLSACT])
 def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str) -> None:
     port = free_port()
     with pair(Disturbance()) as ends:
-        _joined(ends)
+        joined(ends)
         inside = ends.inside(ends.server)
-        with _both(tmp_path, port, "ebpf:wide", "--hooks", hooks, prefix=inside) as running:
+        with both(tmp_path, port, f"ebpf:{WIDE}", "--hooks", hooks, prefix=inside) as running:
             # Large values take many packets on the wire, but few super-packets.
-            _converse(ends, port, 900_000)
+            converse(ends, port, 900_000)
             for one in running:
                 one.stop().expect(0)
     assert differing(tmp_path / "sockets.mb", tmp_path / "packets.mb") == []
@@ -255,13 +159,12 @@ def test_super_packets_give_the_events_of_the_sockets(tmp_path: Path, hooks: str
     ("frame", "term", "amount"),
     [
         (first_piece(segment(PORT, b"get key\r\n")), "fragments", 1),
-        (much_tagged(segment(PORT, b"get key\r\n")), "packets_unreadable", 1),
-        (much_extended(segment(PORT, b"get key\r\n")), "packets_unreadable", 1),
-        (plain(datagram(PORT, b"12345678get key\r\n")), "udp", 17),
+        (plain(damaged(segment(PORT, b"get key\r\n"))), "packets_unreadable", 1),
+        (plain(datagram(PORT, b"12345678get key\r\n")), None, 0),
         (first_piece(segment(PORT + 1, b"get key\r\n")), None, 0),
         (plain(segment(PORT + 1, b"get key\r\n")), None, 0),
     ],
-    ids=["piece", "tags", "headers", "datagram", "other piece", "other port"],
+    ids=["piece", "damaged", "foreign datagram", "other piece", "other port"],
 )
 def test_packets_that_are_not_followed_are_counted(
     tmp_path: Path, frame: tuple[int, bytes], term: str | None, amount: int
@@ -274,11 +177,62 @@ def test_packets_that_are_not_followed_are_counted(
         ) as running,
     ):
         there.inject_ingress(*frame)
-        running.stop().expect(4 if term else 0)
+        recording = running.stop().expect(4 if term else 0).json
     ledger = read_ledger(output)
     assert ledger["complete"] == (term is None)
     if term is not None:
         assert ledger[term] == amount, ledger
+    assert events(output) == []
+    passed = f"nothing of port {PORT} passed ebpf:{NEAR}, where packets of other ports are left out"
+    assert (recording["why_empty"] == passed) == (ledger["packets"]["taken"] == 0), recording
+
+
+@pytest.mark.parametrize("wrap", [much_tagged, much_extended], ids=lambda wrap: wrap.__name__)
+def test_more_headers_than_the_kernels_programs_walk_are_walked_afterwards(
+    tmp_path: Path, wrap: Wrapping
+) -> None:
+    output = tmp_path / "headers.mb"
+    with (
+        wire() as there,
+        recorder(
+            output, [PORT], "--no-stats", source=f"ebpf:{NEAR}", prefix=there.inside
+        ) as running,
+    ):
+        there.inject_ingress(*wrap(segment(PORT, b"get key\r\n")))
+        there.inject_ingress(*wrap(segment(PORT + 1, b"get key\r\n")))
+        running.stop().expect(0)
+    assert [row["command"] for row in events(output)] == ["get"]
+    assert read_ledger(output)["packets"]["taken"] == 1
+
+
+@pytest.mark.kernel
+@pytest.mark.quick
+def test_datagrams_are_what_their_clients_say(tmp_path: Path) -> None:
+    port, output = free_port(), tmp_path / "udp.mb"
+    with (
+        memcached(port=port, threads=2, arguments=("-U", str(port))) as server,
+        exclusive("filters of lo"),
+    ):
+        before = server.settled_stats()
+        with recorder(output, [port], "--no-stats", *ROOM, source="ebpf:lo") as running:
+            clients = [Datagrams(port, host) for host in ("127.0.0.1", "::1")]
+            for client in clients:
+                for size in (10, 1_000, 40_000):
+                    key = b"key-%d" % size
+                    client.set(key, b"v" * size)
+                    client.get(key, b"absent", key)
+                client.close()
+            running.stop().expect(0)
+        after = server.settled_stats()
+    ledger = read_ledger(output)
+    assert ledger["complete"], ledger
+    moved = [int(after[name]) - int(before[name]) for name in ("bytes_read", "bytes_written")]
+    assert [ledger["request_bytes"], ledger["response_bytes"]] == moved
+    columns = ("command", "key_size", "outcome", "value_size")
+    found = by_connection(events(output)).values()
+    assert [[tuple(row[name] for name in columns) for row in rows] for rows in found] == [
+        [tuple(getattr(one, name) for name in columns) for one in client.log] for client in clients
+    ]
 
 
 def test_two_recordings_of_one_interface_see_everything(server: Memcached, tmp_path: Path) -> None:

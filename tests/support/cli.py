@@ -89,7 +89,7 @@ class Recorder:
     def __init__(
         self,
         output: Path,
-        ports: Sequence[int],
+        ports: Sequence[int | str],
         *options: str,
         prefix: Sequence[str] = (),
         source: str = "ebpf:any",
@@ -213,7 +213,7 @@ def capabilities(pid: int) -> dict[str, int]:
 @contextmanager
 def starting(
     output: Path,
-    ports: Sequence[int],
+    ports: Sequence[int | str],
     *options: str,
     prefix: Sequence[str] = (),
     source: str = "ebpf:any",
@@ -229,7 +229,7 @@ def starting(
 @contextmanager
 def recorder(
     output: Path,
-    ports: Sequence[int],
+    ports: Sequence[int | str],
     *options: str,
     prefix: Sequence[str] = (),
     source: str = "ebpf:any",

@@ -113,9 +113,9 @@ def _send(end: int, packet: bytes) -> None:
 
 
 @contextmanager
-def memcached_inside(ends: Pair, port: int) -> Iterator[int]:
+def memcached_inside(ends: Pair, port: int, address: str = SERVER) -> Iterator[int]:
     """Start a memcached in the server's namespace; yield its process id once it listens."""
-    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", SERVER]
+    command = ["memcached", "-p", str(port), "-U", "0", "-u", "root", "-l", address]
     with started([*ends.inside(ends.server), *command]) as server:
         until(
             lambda: server.poll() is not None or _rows(server.pid, port, LISTEN),

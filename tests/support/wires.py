@@ -38,7 +38,7 @@ def twice_tagged(packet: bytes) -> tuple[int, bytes]:
 
 
 def much_tagged(packet: bytes) -> tuple[int, bytes]:
-    """Put the packet behind more tags than are parsed, including the one the kernel removes."""
+    """Put the packet behind more tags than programs walk, including the one the kernel removes."""
     tags = struct.pack("!HHHHHHHH", 7, _TAG, 5, _TAG, 6, _TAG, 4, _IPV4)
     return _SERVICE_TAG, tags + packet
 
@@ -66,7 +66,7 @@ def extended(packet: bytes, more: int = 0) -> tuple[int, bytes]:
 
 
 def much_extended(packet: bytes) -> tuple[int, bytes]:
-    """Translate to IPv6 with more extension headers than are parsed."""
+    """Translate to IPv6 with more extension headers than programs walk."""
     return extended(packet, more=8)
 
 
@@ -75,6 +75,13 @@ def first_piece(packet: bytes) -> tuple[int, bytes]:
     header = bytearray(packet)
     header[6] |= 0x20
     return _IPV4, bytes(header)
+
+
+def damaged(packet: bytes) -> bytes:
+    """Make a TCP header too short to be one."""
+    header = bytearray(packet)
+    header[32] = 1 << 4
+    return bytes(header)
 
 
 def datagram(port: int, payload: bytes) -> bytes:
@@ -127,6 +134,27 @@ class Wire:
         """Return the clsact filters of the near end, as tc lists them."""
         ways = ("ingress", "egress")
         return "".join(self.tell("tc", "filter", "show", "dev", NEAR, way) for way in ways)
+
+
+class Mirror:
+    """Copies each packet of connections to a wire, in a frame of another form.
+
+    `wrapping` returns the form of a connection by its number, in the order of their beginnings.
+    """
+
+    def __init__(self, there: Wire, wrapping: Callable[[int], Wrapping]) -> None:
+        """Take the wire."""
+        self._there, self._wrapping = there, wrapping
+        self._numbers: dict[int, int] = {}
+
+    def __call__(self, packet: bytes, to_server: bool) -> None:
+        """Copy a packet."""
+        if packet[0] >> 4 != 4:
+            return
+        client = int.from_bytes(packet[20:22] if to_server else packet[22:24])
+        wrap = self._wrapping(self._numbers.setdefault(client, len(self._numbers)))
+        send = self._there.inject_ingress if to_server else self._there.inject_egress
+        send(*wrap(packet))
 
 
 def _frame(kind: int, rest: bytes) -> bytes:

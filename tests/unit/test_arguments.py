@@ -59,6 +59,7 @@ def test_without_arguments_it_shows_every_command(capsys: pytest.CaptureFixture[
         (["record", "ebpf:any", "--duration", "5x"], 2, "'5x' is not a duration"),
         (["record", "ebpf:any", "--ring-size", "4Q"], 2, "'4Q' is not a size"),
         (["record", "ebpf:any", "--ring-size", "5M"], 2, "must be a power of two"),
+        (["record", "pcap:lo", "--ring-size", "512M"], 2, "but the largest has 1073741824"),
         (["record", "ebpf:any", "--responses", "some"], 2, "'some' is not one of"),
         (["record", "ebpf:any", "--port", "70000"], 2, "70000 is not a port"),
         (["record", "ebpf:any", "--sample", "0.1"], 2, "'0.1' is not a fraction"),

@@ -7,7 +7,7 @@ import json
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from membench import UsageError
 from support import captures
 from support.captures import ACK, CLIENT, FIN, RST, SERVER, SYN, datagram, framed, record, segment
 from support.cli import membench as run
+from support.cli import read_ledger
 from support.waiting import DEADLINE
 
 GETS, MISSES = b"get a\r\nget b\r\nget c\r\n", b"END\r\n" * 3
@@ -318,3 +319,38 @@ def test_top_and_the_status_of_a_file_speak_of_its_time(tmp_path: Path) -> None:
     with membench.record(str(path), live=False) as capture:
         assert capture.wait(DEADLINE)
         assert capture.result.duration_s == pytest.approx(100, abs=0.1)
+
+
+def _cut(found: Iterable[bytes], length: int) -> bytes:
+    """Return a capture with this snap length."""
+    cut = [
+        struct.pack("<4I", BEGUN, at, min(len(one), length), len(one)) + one[:length]
+        for at, one in enumerate(found)
+    ]
+    return captures.header(snaplen=length) + b"".join(cut)
+
+
+@pytest.mark.parametrize(("length", "is_lost"), [(120, False), (50, True)])
+def test_a_snap_length_is_named_and_loses_only_what_is_needed(
+    tmp_path: Path, length: int, is_lost: bool
+) -> None:
+    answer = b"VALUE a 0 500\r\n" + bytes(500) + b"\r\nEND\r\n"
+    path = written(tmp_path, _cut(captures.packets(b"get a\r\n", answer), length))
+    ended = run("record", path, tmp_path / "cut.mb")
+    ledger = read_ledger(tmp_path / "cut.mb")
+    assert ledger["packets"]["cut"] == 1
+    assert ledger["complete"] != is_lost
+    with membench.top(str(path)) as watched:
+        assert bool(list(watched)[-1].lost) == is_lost
+    for shown in (ended.stdout, run("info", tmp_path / "cut.mb").expect(0).stdout):
+        assert "not captured to their end (a snap length): 1;" in shown
+
+
+@pytest.mark.parametrize("is_request", [True, False], ids=["requests", "answers"])
+def test_a_capture_of_one_direction_says_so(tmp_path: Path, is_request: bool) -> None:
+    source = captures.CLIENT if is_request else captures.SERVER
+    found = [one for one in captures.packets(GETS, MISSES) if one[12:16] == source[0]]
+    path = written(tmp_path, captures.file(found))
+    ended = run("record", path, tmp_path / "half.mb").expect(4)
+    kept, other = ("requests", "answer") if is_request else ("answers", "request")
+    assert f"only {kept} were captured, and no {other} → a filter" in ended.stdout

@@ -276,3 +276,8 @@ def test_the_start_of_a_recording_from_a_log_says_so() -> None:
     assert "responses" not in text
     status = report.render_status(replace(STATUS, lost_lines=31))
     assert "lost 31 lines" in status.plain
+
+
+def test_the_status_names_lost_packets_beside_lost_bytes() -> None:
+    status = report.render_status(replace(STATUS, lost_bytes=2_000, lost_packets=31))
+    assert "lost 2.00 kB, 31 packets" in status.plain

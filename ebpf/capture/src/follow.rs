@@ -4,7 +4,7 @@
 //! peer leads to that address.
 
 use membench_bpf_lib::{
-    abi::SA_FAMILY,
+    abi::{IPPROTO_TCP, SA_FAMILY},
     filter,
     kernel::{Probed, Sock, global},
 };
@@ -78,11 +78,17 @@ pub fn admits(sock: impl Sock) -> bool {
 /// True if a port is one of those followed.
 #[inline(always)]
 pub fn is_followed_port(port: u16) -> bool {
+    any_port(|followed| followed == port)
+}
+
+/// True if the condition holds for one of the followed ports.
+#[inline(always)]
+pub fn any_port(mut holds: impl FnMut(u16) -> bool) -> bool {
     let mut index = 0;
     while index < PORT_COUNT {
         match global(&PORTS[index]) {
             0 => return false,
-            followed if followed == port => return true,
+            followed if holds(followed) => return true,
             _ => index += 1,
         }
     }
@@ -97,7 +103,21 @@ fn has_followed_port(sock: impl Sock) -> bool {
         u16::from_be(sock.read(field::SOCK_REMOTE_PORT))
     } else {
         sock.read(field::SOCK_LOCAL_PORT)
-    })
+    }) && is_on_side(sock)
+}
+
+/// True unless the socket is at the other end of a connection: a client may use a followed port as its own. The kernel
+/// copies an accepted socket from its listener, whose backlog it keeps; a TCP socket without one has connected. MPTCP
+/// keeps the backlog elsewhere, and UDP has none.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/sock.c#L2323>
+#[inline(always)]
+fn is_on_side(sock: impl Sock) -> bool {
+    let was_accepted = sock.read::<u32>(field::SOCK_BACKLOG) != 0;
+    if is_client() {
+        !was_accepted
+    } else {
+        was_accepted || sock.read::<u16>(field::SOCK_PROTOCOL) != IPPROTO_TCP
+    }
 }
 
 /// True if the connection is in the sample. Decided by the client's address and port, which stay the same as long as

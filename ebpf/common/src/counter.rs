@@ -40,11 +40,11 @@ pub const OTHER_FAMILY: u32 = 16;
 pub const UNATTENDED: u32 = 17;
 /// Sockets at the address of an earlier socket whose end was not seen: a program did not run.
 pub const REPLACED: u32 = 18;
-/// Packets of followed ports that passed an interface.
+/// Packets that passed an interface, of followed ports or in tunnels that may hold some.
 pub const PACKETS: u32 = 19;
-/// Packets of followed ports that did not reach the ring whole: it was full, or user space silent.
+/// Those of them that did not reach the ring whole: it was full, or user space silent.
 pub const PACKETS_DROPPED: u32 = 20;
-/// Packets whose headers are too many or contradict themselves.
+/// Those of them that could not be read.
 pub const PACKETS_UNREADABLE: u32 = 21;
 /// Calls that a standby program recorded, because the kernel had skipped the first program.
 pub const RECOVERED: u32 = 22;

@@ -63,6 +63,8 @@ members! {
     INODE_NUMBER = "inode", "i_ino";
     /// Fifth argument of the system call.
     REGISTER_FIFTH = "pt_regs", "r8";
+    /// Most connections that wait to be accepted. An accepted socket has its listener's number, one that connected 0.
+    SOCK_BACKLOG = "sock", "sk_max_ack_backlog";
     /// Pointer to a UNIX-domain socket's address.
     UNIX_ADDRESS = "unix_sock", "addr";
     /// Pointer to a UNIX-domain socket's peer.

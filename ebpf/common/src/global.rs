@@ -36,6 +36,8 @@ pub const CALLS: &str = "CALLS";
 pub const STANDBY: &str = "STANDBY";
 /// `u32`: bytes before the network header of the interface's packets: 14, or 0.
 pub const LINK: &str = "LINK";
+/// `u32`: 1 if packets of every port are followed.
+pub const ANY_PORT: &str = "ANY_PORT";
 
 /// Detail in which responses are kept: values of the global [`RESPONSES`].
 pub mod responses {

@@ -30,7 +30,7 @@ mod record;
 
 pub use global::{responses, side};
 pub use hooks::{exit, program, syscall};
-pub use packet::{HEADERS, Packet, way};
+pub use packet::{Packet, SCANNED, way};
 pub use record::{Close, Datagram, Header, Part, Socket, kind};
 
 /// Most payload bytes of one ring record.

@@ -135,7 +135,7 @@ def _packets(packets: Packets) -> list[tuple[str, str]]:
             f" {packets.duplicates:,} captured twice, {packets.out_of_order:,} out of order,"
             f" {packets.retransmitted_bytes:,} B sent again",
         ),
-        *(("", line) for line in describe_oddities(packets)),
+        *(("", line) for line in describe_oddities(info.ledger)),
         (
             "times",
             "of packets; server time: request's last packet → response's last packet",

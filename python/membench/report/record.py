@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from membench._ledger import BYTE_LOSSES, Ledger, Packets
+from membench._ledger import BYTE_LOSSES, Ledger
 from membench._record import Difference, Pace, Recording, ServerStatus, Status
 from membench._server_run import ServerRun
 from membench._sources import SourceKind
@@ -40,7 +40,10 @@ _CAUSES = {
         "requests kept with some of their flags: too many different combinations",
         "see docs/capture.md",
     ),
-    "packets_dropped": ("packets that the capture itself dropped", "a larger buffer, `tcpdump -B`"),
+    "packets_dropped": (
+        "packets that the capture itself dropped",
+        "a larger buffer: `--ring-size`, `tcpdump -B`",
+    ),
     "fragments": ("packets that the network cut up", "a smaller MTU at the sender"),
     "packets_unreadable": ("packets cut short or not understood", "`tcpdump -s 0`"),
     "malformed": ("records of the kernel programs that broke their format", "report this"),
@@ -57,6 +60,21 @@ _CAUSES = {
         "memcached `-o worker_logbuf_size=4096`, or record `ebpf:any`",
     ),
     "log_unparsed": ("lines that are none of memcached's log", "see docs/capture.md"),
+}
+#: What causes mean of packets, where it is another thing.
+_CAUSES_OF_PACKETS = {
+    "missed": (
+        "received by the other side, but not captured",
+        "a larger buffer; see docs/capture.md",
+    ),
+    "truncated": ("needed but not captured", "`tcpdump -s 0`"),
+    "udp": ("in UDP datagrams cut before their content", "`tcpdump -s 0`"),
+    "no_state": ("on more connections than are kept apart", "fewer ports, or one interface"),
+}
+#: What was captured, by whether it holds requests and answers, if it lacks one of them.
+_ONLY = {
+    (True, False): "only requests were captured, and no answer",
+    (False, True): "only answers were captured, and no request",
 }
 _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
@@ -97,9 +115,7 @@ def _how(status: Status, responses: str) -> str:
 
 def render_status(status: Status) -> Text:
     """Write the line that shows a capture is alive."""
-    lost = f"{count(status.lost_lines)} lines" if status.lost_lines else "0"
-    if status.lost_bytes:
-        lost = size(status.lost_bytes)
+    lost = ", ".join(_lost(status)) or "0"
     pace, last = status.pace, "Ctrl-C ends"
     if pace.late:
         last = f"BEHIND {pace.lag_s:.1f} s ring {pace.ring_fill * 100:.0f} %"
@@ -108,6 +124,15 @@ def render_status(status: Status) -> Text:
         f"   {count(status.events)} events   {size(status.bytes_written)}   lost {lost}"
         f"   own CPU {status.cpu_share * 100:.0f} %   {last}"
     )
+
+
+def _lost(status: Status) -> Iterator[str]:
+    if status.lost_bytes:
+        yield size(status.lost_bytes)
+    if status.lost_packets:
+        yield f"{count(status.lost_packets)} packets"
+    if status.lost_lines:
+        yield f"{count(status.lost_lines)} lines"
 
 
 def render_recording(recording: Recording) -> RenderableType:
@@ -202,8 +227,19 @@ def describe_tls(ledger: Ledger) -> str:
     )
 
 
-def describe_oddities(packets: Packets) -> Iterator[str]:
-    """Name what was odd about packets, none of which is a loss."""
+def describe_oddities(ledger: Ledger) -> Iterator[str]:
+    """Name what was odd about packets, none of which is a loss in itself."""
+    packets = ledger.packets
+    if packets is None:
+        return
+    captured = (ledger.request_bytes > 0, ledger.response_bytes > 0)
+    if ledger.missed and captured in _ONLY:
+        yield f"{_ONLY[captured]} → a filter or a mirror that passes both directions"
+    if packets.cut:
+        yield (
+            f"packets that were not captured to their end (a snap length): {packets.cut:,}; what"
+            " lies in values is no loss, the rest is `truncated` and `unsynced` → `tcpdump -s 0`"
+        )
     if packets.clock_steps:
         steps = packets.clock_steps
         often = "once" if steps == 1 else f"{steps:,} times"
@@ -220,8 +256,9 @@ def render_losses(ledger: Ledger) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
+    causes = _CAUSES if ledger.packets is None else _CAUSES | _CAUSES_OF_PACKETS
     for cause, amount in ledger.losses().items():
-        meaning, remedy = _CAUSES[cause]
+        meaning, remedy = causes[cause]
         shown = size(amount) if cause in BYTE_LOSSES else count(amount)
         table.add_row(cause, shown, f"{meaning} → {remedy}")
     return table
@@ -300,8 +337,7 @@ def _remarks(recording: Recording) -> Iterator[str]:
         yield describe_misses(ledger)
     if ledger.runs_skipped:
         yield describe_skips(ledger)
-    if ledger.packets is not None:
-        yield from describe_oddities(ledger.packets)
+    yield from describe_oddities(ledger)
 
 
 def _compare_counters(differences: Sequence[Difference]) -> Iterator[str]:

@@ -159,11 +159,12 @@ pub struct RingSize {
 impl RingSize {
     /// Divides `bytes` among rings: among as many as there are CPUs online, up to 64, unless fewer are asked for.
     ///
-    /// Each ring is rounded up to a power of two, as the kernel requires, of more than `least` bytes.
-    pub fn divide(bytes: u32, rings: Option<u32>, online: usize, least: u32) -> Self {
+    /// Each ring is rounded up to a power of two, as the kernel requires, of more than `least` bytes. None is larger than
+    /// 2 GiB, so the [total](Self::total) can be less than `bytes`.
+    pub fn divide(bytes: u64, rings: Option<u32>, online: usize, least: u32) -> Self {
         let most = online.clamp(1, MOST);
         let rings = rings.map_or(most, |rings| (rings as usize).clamp(1, most));
-        let each = u64::from(bytes) / rings as u64;
+        let each = bytes / rings as u64;
         let each = each.max(u64::from(least) + 1).next_power_of_two();
         Self {
             rings,
@@ -321,7 +322,7 @@ mod tests {
             (many, Some(0), 2, 1, many),
             (u32::MAX, Some(1), 2, 1, 1 << 31),
         ] {
-            let size = RingSize::divide(wanted, rings, online, 64 << 10);
+            let size = RingSize::divide(wanted.into(), rings, online, 64 << 10);
             assert_eq!(
                 size,
                 RingSize { rings: count, each },

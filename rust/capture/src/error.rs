@@ -64,8 +64,8 @@ pub enum Error {
         /// The source as the user wrote it.
         origin: String,
     },
-    /// Programs in the kernel compare ports, and do not look for memcached on any.
-    #[error("{origin}: ports must be named here, as the kernel's programs compare them")]
+    /// Sockets are told by their ports, and not by what passes.
+    #[error("{origin}: ports must be named here, as they tell which sockets are followed")]
     NotAnyPort {
         /// The source as the user wrote it.
         origin: String,
@@ -234,6 +234,14 @@ pub enum Error {
         /// The source.
         wanted: &'static str,
     },
+    /// The kernel has no buffers of this size.
+    #[error("a buffer of {wanted} bytes was asked for, but the largest has {most}")]
+    BufferTooLarge {
+        /// The size asked for, bytes.
+        wanted: u64,
+        /// The largest size, bytes.
+        most: u64,
+    },
     /// The programs can follow some ports, but not these.
     #[error("between 1 and {most} ports can be followed, none of them 0, got: {wanted:?}")]
     Ports {
@@ -274,6 +282,7 @@ impl Failure for Error {
             | Self::NotTogether { .. }
             | Self::NotALog { .. }
             | Self::LogRefused { .. }
+            | Self::BufferTooLarge { .. }
             | Self::Ports { .. }
             | Self::Selection { .. } => Class::Usage,
             Self::Io { source, .. } => io_class(source),
@@ -335,6 +344,13 @@ impl Failure for Error {
                 "install it: `apt-get install libpcap0.8`, `dnf install libpcap` or `apk add libpcap`"
             }
             Self::PacketsForbidden { .. } => "run as root, or with CAP_NET_RAW in a container",
+            Self::BufferTooLarge { .. } => {
+                return Some(
+                    Hint::text("a smaller ")
+                        .then_setting(Setting::RingSize, "")
+                        .then(": packets get four times that"),
+                );
+            }
             Self::NotOfInterface { .. } => {
                 "leave this option out: the first way that works is taken"
             }
@@ -364,7 +380,7 @@ impl Failure for Error {
             }
             Self::NotTogether { .. } => "record it alone",
             Self::NotAnyPort { .. } => {
-                "name them, or find memcached on any port in packets: `pcap:any`, or a capture file"
+                "name them, or find memcached on any port in packets: `ebpf:INTERFACE`, `pcap:any`, or a capture file"
             }
             Self::NotALog { .. } => {
                 "`(echo watch fetchers mutations connevents; cat) | nc HOST PORT > watch.log` makes one"

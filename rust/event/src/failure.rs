@@ -51,6 +51,8 @@ pub enum Setting {
     Hooks,
     /// The part of responses to keep.
     Responses,
+    /// Size of the buffer between the kernel and the recorder.
+    RingSize,
     /// Sampling of connections: one in N.
     SampleConnections,
     /// Most CPU time of a recording.
@@ -82,6 +84,7 @@ impl Setting {
             Self::Side => "--side",
             Self::Hooks => "--hooks",
             Self::Responses => "--responses",
+            Self::RingSize => "--ring-size",
             Self::SampleConnections => "--sample-connections",
             Self::MaxCpu => "--max-cpu",
             Self::MaxMemory => "--max-memory",
@@ -105,6 +108,7 @@ impl Setting {
             Self::Side => "Selection.side",
             Self::Hooks => "hooks",
             Self::Responses => "responses",
+            Self::RingSize => "ring_size",
             Self::SampleConnections => "Sample.connections",
             Self::MaxCpu => "Guards.max_cpu",
             Self::MaxMemory => "Guards.max_memory",

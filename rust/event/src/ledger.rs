@@ -398,6 +398,8 @@ pub struct Packets {
     pub foreign: u64,
     /// Packets that were carried inside others: VXLAN, GRE, ….
     pub encapsulated: u64,
+    /// Packets from or to the followed ports whose payload was not captured to its end: a snap length.
+    pub cut: u64,
     /// Packets of anything else.
     pub other: u64,
     /// Packets captured a second time, on another interface or on the same one.
@@ -422,6 +424,7 @@ impl Packets {
             datagrams,
             foreign,
             encapsulated,
+            cut,
             other,
             duplicates,
             retransmitted_bytes,
@@ -435,6 +438,7 @@ impl Packets {
             datagrams: self.datagrams - datagrams,
             foreign: self.foreign - foreign,
             encapsulated: self.encapsulated - encapsulated,
+            cut: self.cut - cut,
             other: self.other - other,
             duplicates: self.duplicates - duplicates,
             retransmitted_bytes: self.retransmitted_bytes - retransmitted_bytes,

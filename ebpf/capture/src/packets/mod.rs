@@ -1,18 +1,16 @@
-//! A packet that passes an interface → its headers and payload in the ring, if it has a followed port.
+//! A packet that passes an interface → the packet in the ring, if it has a followed port, or may hold a packet that has.
 //!
 //! Packets can be super-packets of several hundred KiB in many fragments (GRO, TSO). They are copied by the kernel's
-//! helper, never read in place, and only as far as they are recorded.
+//! helper, never read in place.
 
 mod headers;
-mod windows;
+mod parts;
 
 use aya_ebpf::programs::TcContext;
 use membench_bpf_lib::{context, counters::Counters};
 use membench_common::{counter, program, way};
 
-use crate::follow;
-
-use headers::{Place, Unfit};
+use headers::Sight;
 
 /// The program `membench_in`.
 #[inline(always)]
@@ -28,29 +26,18 @@ pub fn goes_out(ctx: &TcContext) -> Option<()> {
 
 #[inline(always)]
 fn passed(ctx: &TcContext, way: u16, program: u32) -> Option<()> {
-    let place = match headers::find(ctx) {
-        Ok(place) => place,
-        Err(Unfit::Other) => return None,
-        Err(Unfit::Unreadable) => return count(program, counter::PACKETS_UNREADABLE),
-    };
-    let Place {
-        source,
-        destination,
-        ..
-    } = place;
-    if !follow::is_followed_port(destination) && !follow::is_followed_port(source) {
+    let sight = headers::find(ctx)?;
+    let time = context::now();
+    let scratch = parts::scratch()?;
+    if let Sight::Tunnel(begin) = sight
+        && !parts::holds_port(ctx, scratch, begin)
+    {
         return None;
     }
-    let time = context::now();
-    count(program, counter::PACKETS);
-    match windows::emit(ctx, place, way, time) {
-        Ok(()) => Some(()),
-        Err(cause) => count(program, cause),
+    let counters = Counters::for_program(program)?;
+    counters.add(counter::PACKETS, 1);
+    if let Err(cause) = parts::emit(ctx, scratch, way, time) {
+        counters.add(cause, 1);
     }
-}
-
-#[inline(always)]
-fn count(program: u32, counter: u32) -> Option<()> {
-    Counters::for_program(program)?.add(counter, 1);
     Some(())
 }

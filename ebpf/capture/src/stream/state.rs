@@ -240,20 +240,25 @@ pub fn unsupported(sock: impl Sock) -> Option<u32> {
 }
 
 /// True if the application had read or written before a call that moved these lengths. The kernel does not keep a
-/// socket's first sequence numbers, but counts what was received and what was acknowledged since.
+/// socket's first sequence numbers, but counts what was received and what was acknowledged since. A FIN that was read,
+/// too, has a number of its own.
 #[inline(always)]
 fn has_moved(tcp: impl Sock, received: u32, sent: u32) -> bool {
     let begin = |next: usize, counted: usize| {
         tcp.read::<u32>(next)
             .wrapping_sub(tcp.read::<u64>(counted) as u32)
     };
-    let read = tcp.read::<u32>(field::TCP_COPIED).wrapping_sub(received);
+    let copied = tcp.read::<u32>(field::TCP_COPIED);
+    let read = copied
+        .wrapping_sub(received)
+        .wrapping_sub(begin(field::TCP_RECEIVED, field::TCP_BYTES_RECEIVED));
+    let is_fin = read == 1 && tcp.is_finished() && copied == tcp.read(field::TCP_RECEIVED);
     // The side that connects has its SYN acknowledged, which counts as a byte.
     let opened = u32::from(follow::is_client());
     let written = tcp
         .read::<u32>(field::TCP_WRITTEN)
         .wrapping_sub(sent)
         .wrapping_sub(opened);
-    read != begin(field::TCP_RECEIVED, field::TCP_BYTES_RECEIVED)
+    (read != 0 && !is_fin)
         || written != begin(field::TCP_UNACKNOWLEDGED, field::TCP_BYTES_ACKNOWLEDGED)
 }

@@ -64,7 +64,7 @@ pub(super) fn try_sockets(checks: &mut Vec<Check>) -> Result<&'static str> {
 pub(super) fn try_interface(checks: &mut Vec<Check>) -> Result<&'static str> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(no_trial)?;
     let port = listener.local_addr().map_err(no_trial)?.port();
-    let opened = Interface::open(LOOPBACK, &[port], 0, None);
+    let opened = Interface::open(LOOPBACK, &Followed::ports(&[port]), 0, None);
     let facts = opened
         .as_ref()
         .map(|interface| interface.facts().to_string());

@@ -25,17 +25,29 @@ pub(crate) fn reason(followed: &Followed, listened: bool) -> String {
     }
 }
 
-/// Explains why nothing was recorded from `packets` packets, and names what there was instead.
+/// Explains why nothing was recorded from `packets` packets, and names what there was instead. `interface` is the source
+/// if its packets are filtered as they pass.
 pub(crate) fn reason_of_packets(
     followed: &Followed,
     sightings: &Sightings,
     packets: u64,
+    interface: Option<&str>,
 ) -> String {
     let wanted = if followed.any_port {
         "no memcached".to_owned()
     } else {
         format!("nothing of {}", places(followed))
     };
+    if packets == 0
+        && let Some(interface) = interface
+    {
+        let others = if followed.any_port {
+            ""
+        } else {
+            ", where packets of other ports are left out"
+        };
+        return format!("{wanted} passed {interface}{others}");
+    }
     if packets == 0 {
         return format!("{wanted} was captured: there is no packet");
     }
@@ -102,6 +114,31 @@ fn narrowed(followed: &Followed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packets_that_a_filter_left_out_are_not_denied() {
+        let none = Sightings::default();
+        let any = Followed {
+            any_port: true,
+            ..Followed::default()
+        };
+        let ports = Followed::ports(&[11211]);
+        for (followed, interface, expected) in [
+            (
+                &ports,
+                Some("ebpf:eth0"),
+                "nothing of port 11211 passed ebpf:eth0, where packets of other ports are left out",
+            ),
+            (&any, Some("ebpf:eth0"), "no memcached passed ebpf:eth0"),
+            (
+                &ports,
+                None,
+                "nothing of port 11211 was captured: there is no packet",
+            ),
+        ] {
+            assert_eq!(reason_of_packets(followed, &none, 0, interface), expected);
+        }
+    }
 
     #[test]
     fn the_reason_names_what_was_looked_for_and_where() {

@@ -126,8 +126,7 @@ impl RecordOptions {
         if self.source.is_log() {
             return self.check_for_log();
         }
-        let finds_by_content = matches!(self.source, SourceSpec::Files(_) | SourceSpec::Libpcap(_));
-        if self.selection.any_port && !finds_by_content {
+        if self.selection.any_port && self.source == SourceSpec::Sockets {
             return Err(Error::NotAnyPort {
                 origin: self.source.to_string(),
             });

@@ -63,6 +63,8 @@ pub struct Status {
     pub bytes_written: u64,
     /// Bytes lost, whatever the cause.
     pub lost_bytes: u64,
+    /// Packets that the capture dropped, that the network had cut up, or that could not be read.
+    pub lost_packets: u64,
     /// Lines of memcached's log that were lost, as far as it says.
     pub lost_lines: u64,
     /// Events that a slow consumer did not take.

@@ -344,10 +344,13 @@ impl RecordingThread {
             status.connections_open = connections_open;
             status.bytes_written = bytes_written;
             status.lost_bytes = lost.bytes;
+            status.lost_packets = lost.packets;
             status.lost_lines = lost.lines;
             status.user_queue_drops = dropped;
             status.pace = pace;
-            status.cpu_share = (cpu_s - cpu_before) / seconds;
+            if seconds > 0.0 {
+                status.cpu_share = (cpu_s - cpu_before) / seconds;
+            }
             status.cpu_s = cpu_s - cpu_at_start;
         });
         self.progress.reported = Reported {
@@ -439,6 +442,7 @@ impl RecordingThread {
         let sink = &mut self.sink;
         let span = self.source.end(&mut |decoded| sink.take(decoded));
         self.sink.write(membench_profile::Writer::flush);
+        self.report();
         let status = self.status.clone();
         let recording = self.conclude(span.unwrap_or(elapsed), ended, removal);
         status.update(|status| status.state = State::Done);
@@ -577,7 +581,9 @@ impl RecordingThread {
         let is_empty = self.source.connections().total() == 0 && moved == own;
         if is_empty && let Some(sightings) = self.source.sightings() {
             let packets = ledger.packets.map_or(0, |packets| packets.taken);
-            let reason = empty::reason_of_packets(&self.followed, sightings, packets);
+            let spec = self.description.spec.to_string();
+            let interface = self.description.is_live().then_some(spec.as_str());
+            let reason = empty::reason_of_packets(&self.followed, sightings, packets, interface);
             let is_served = self.description.is_live() && self.has_listened();
             return Some((reason, !is_served));
         }

@@ -586,6 +586,18 @@ impl Session {
         (totals, servers)
     }
 
+    /// Returns how many bytes could not be decoded so far, for lack of others.
+    pub(crate) fn spoiled_bytes(&self) -> u64 {
+        let mut totals = self.totals;
+        for connection in self.decoder.open_connections() {
+            if let Some(open) = self.decoder.totals(connection) {
+                totals.add(&open);
+            }
+        }
+        let spoiled = [totals.request, totals.response].map(|flow| flow.truncated + flow.unsynced);
+        spoiled.iter().sum()
+    }
+
     /// Returns the ledger so far, which is the whole one once the session has ended. `counters` are the source's.
     pub(crate) fn ledger(&self, counters: Counters, program_misses: u64) -> Ledger {
         let (totals, servers) = self.totals_so_far();

@@ -1,188 +1,202 @@
-//! A record of the ring that holds a packet → the packet, as every packet source hands it over.
-//!
-//! The payload of a super-packet (GRO, TSO) is split over several records. Each becomes the segment that the network would
-//! have carried: the same headers, with the sequence number of its own first byte.
+//! Records of the rings that hold packets → the packets, as every packet source hands them over.
+
+use std::mem;
 
 use membench_common::{Packet as Head, way};
 use membench_decode::packet::{Link, Packet, Way};
 use zerocopy::FromBytes;
 
-/// Offset of the flags in a TCP header.
-const FLAGS: usize = 13;
-/// Offset of the sequence number in a TCP header.
-const SEQUENCE: usize = 4;
-const FIN: u8 = 1;
-const SYN: u8 = 2;
+/// Largest packet, bytes: more than those that GRO and TSO build.
+const LARGEST: usize = 1 << 20;
 
-/// A packet without its bytes, which are kept elsewhere.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
-    time: u64,
-    length: u32,
-    way: Option<Way>,
+/// Packets of which the first records were taken: at most one for each CPU.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    begun: Vec<Frame>,
+    /// The packet that was completed last.
+    whole: Frame,
 }
 
-impl Frame {
-    /// Reads a record and stores its bytes in `room`; `None` if it breaks a rule of `membench_common`.
-    pub(crate) fn read(record: &[u8], room: &mut Vec<u8>) -> Option<Self> {
-        let (head, rest) = Head::read_from_prefix(record).ok()?;
-        let captured = usize::from(head.headers) + usize::try_from(head.kept).ok()?;
-        room.clear();
-        room.extend_from_slice(rest.get(..captured)?);
-        let mut length = head.length;
-        if head.windows != 0 {
-            make_segment(&head, room)?;
-            length = u32::try_from(captured).ok()?;
-        }
-        let way = match head.way {
-            way::IN => Some(Way::Received),
-            way::OUT => Some(Way::Sent),
-            _ => None,
-        };
-        Some(Self {
-            time: head.time,
-            length,
-            way,
-        })
+/// A packet, or its beginning.
+#[derive(Debug, Default)]
+struct Frame {
+    time: u64,
+    cpu: u16,
+    way: Option<Way>,
+    bytes: Vec<u8>,
+}
+
+/// Result of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It completes a packet.
+    Whole,
+    /// More of the packet follows.
+    Part,
+    /// It breaks a rule of `membench_common`.
+    Malformed,
+}
+
+impl Frames {
+    /// Takes a record. A packet of which a record was dropped, as the kernel's programs count, is left out.
+    pub(crate) fn take(&mut self, record: &[u8]) -> Taken {
+        self.add(record).unwrap_or(Taken::Malformed)
     }
 
-    /// Joins the packet with the bytes that [`read`](Self::read) stored.
-    pub(crate) fn packet(self, link: Link, bytes: &[u8]) -> Packet<'_> {
-        let Self { time, length, way } = self;
+    fn add(&mut self, record: &[u8]) -> Option<Taken> {
+        let (head, rest) = Head::read_from_prefix(record).ok()?;
+        let number = |bytes: u32| usize::try_from(bytes).ok();
+        let (length, offset) = (number(head.length)?, number(head.offset)?);
+        let part = rest.get(..number(head.kept)?)?;
+        let end = offset.checked_add(part.len())?;
+        if part.is_empty() || end > length || length > LARGEST {
+            return None;
+        }
+        let begun = self.begun.iter().position(|one| one.cpu == head.cpu);
+        if offset == 0 {
+            let mut bytes = if end == length {
+                mem::take(&mut self.whole.bytes)
+            } else {
+                Vec::with_capacity(length)
+            };
+            bytes.clear();
+            bytes.extend_from_slice(part);
+            let frame = Frame {
+                time: head.time,
+                cpu: head.cpu,
+                way: way(head.way),
+                bytes,
+            };
+            if let Some(begun) = begun {
+                self.begun.swap_remove(begun);
+            }
+            if end < length {
+                self.begun.push(frame);
+                return Some(Taken::Part);
+            }
+            self.whole = frame;
+            return Some(Taken::Whole);
+        }
+        let begun = begun?;
+        let frame = self.begun.get_mut(begun)?;
+        if (frame.time, frame.bytes.len()) != (head.time, offset) {
+            return None;
+        }
+        frame.bytes.extend_from_slice(part);
+        if end < length {
+            return Some(Taken::Part);
+        }
+        self.whole = self.begun.swap_remove(begun);
+        Some(Taken::Whole)
+    }
+
+    /// Returns the packet that was completed last.
+    pub(crate) fn packet(&self, link: Link) -> Packet<'_> {
+        let Frame {
+            time, way, bytes, ..
+        } = &self.whole;
         Packet {
-            time,
+            time: *time,
             link,
             bytes,
-            length,
-            way,
+            length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            way: *way,
         }
     }
 }
 
-/// Changes the headers to those of this window alone.
-fn make_segment(head: &Head, bytes: &mut [u8]) -> Option<()> {
-    let network = bytes.get_mut(usize::from(head.network)..)?;
-    let length = match network.first()? >> 4 {
-        4 => 2..4,
-        6 => 4..6,
-        _ => return None,
-    };
-    // Length 0: the segment ends where the captured bytes do.
-    network.get_mut(length)?.fill(0);
-    let tcp = bytes.get_mut(usize::from(head.transport)..)?;
-    let is_last =
-        head.offset.saturating_add(head.kept) >= head.length.saturating_sub(head.headers.into());
-    let flags = tcp.get_mut(FLAGS)?;
-    let has_syn = *flags & SYN != 0;
-    if !is_last {
-        *flags &= !FIN;
+fn way(number: u16) -> Option<Way> {
+    match number {
+        way::IN => Some(Way::Received),
+        way::OUT => Some(Way::Sent),
+        _ => None,
     }
-    if head.offset > 0 {
-        *flags &= !SYN;
-        let sequence: &mut [u8; 4] = tcp.get_mut(SEQUENCE..)?.first_chunk_mut()?;
-        let first = u32::from_be_bytes(*sequence).wrapping_add(head.offset);
-        *sequence = first.wrapping_add(has_syn.into()).to_be_bytes();
-    }
-    Some(())
 }
 
 #[cfg(test)]
 mod tests {
-    use membench_decode::packet::testing::{self, MS, Plain};
-    use membench_decode::packet::{Flows, Limits};
-    use membench_event::Direction;
     use zerocopy::IntoBytes;
 
     use super::*;
 
-    const ETHERNET: usize = 14;
-    const HEADERS: usize = 54;
-
-    /// Cuts a packet into windows of this length, each in a record.
-    fn records(frame: &[u8], window: usize) -> Vec<Vec<u8>> {
-        let (headers, payload) = frame.split_at(HEADERS);
-        let record = |(at, part): (usize, &[u8])| {
+    /// Cuts a packet into parts of this length, each in a record.
+    fn records(frame: &[u8], part: usize, time: u64, cpu: u16) -> Vec<Vec<u8>> {
+        let record = |(at, kept): (usize, &[u8])| {
             let head = Head {
-                time: MS,
+                time,
                 length: frame.len().try_into().unwrap(),
-                offset: (at * window).try_into().unwrap(),
-                kept: part.len().try_into().unwrap(),
-                headers: HEADERS.try_into().unwrap(),
-                network: ETHERNET.try_into().unwrap(),
-                transport: 34,
+                offset: (at * part).try_into().unwrap(),
+                kept: kept.len().try_into().unwrap(),
+                cpu,
                 way: way::IN,
-                windows: (payload.len() > window).into(),
             };
-            [head.as_bytes(), headers, part].concat()
+            [head.as_bytes(), kept].concat()
         };
-        payload.chunks(window).enumerate().map(record).collect()
+        frame.chunks(part).enumerate().map(record).collect()
     }
 
-    fn found(records: &[Vec<u8>]) -> Vec<Plain> {
-        let (mut room, mut found) = (Vec::new(), Vec::new());
-        let mut flows = Flows::new(&[testing::PORT], Limits::default());
+    fn found<'a>(records: impl IntoIterator<Item = &'a Vec<u8>>) -> Vec<Vec<u8>> {
+        let mut frames = Frames::default();
+        let mut found = Vec::new();
         for record in records {
-            let frame = Frame::read(record, &mut room).unwrap();
-            let packet = frame.packet(Link::Ethernet, &room);
-            assert_eq!(packet.way, Some(Way::Received));
-            flows.take(&packet, &mut |one| found.push(Plain::from_found(&one)));
+            if frames.take(record) == Taken::Whole {
+                let packet = frames.packet(Link::Raw);
+                assert_eq!(packet.way, Some(Way::Received));
+                assert_eq!(packet.length as usize, packet.bytes.len());
+                found.push(packet.bytes.to_vec());
+            }
         }
-        // Without a handshake, earlier bytes are waited for.
-        flows.finish(&mut |one| found.push(Plain::from_found(&one)));
-        assert_eq!(flows.unfollowed().unreadable, 0);
         found
     }
 
-    fn bytes(found: &[Plain]) -> Vec<u8> {
-        let bytes = found.iter().filter_map(|one| match one {
-            Plain::Bytes(Direction::Request, _, bytes, 0) => Some(bytes.clone()),
-            _ => None,
-        });
-        bytes.flatten().collect()
-    }
-
     #[test]
-    fn windows_of_a_super_packet_are_its_payload_in_order() {
-        let payload: Vec<u8> = (0..=255).cycle().take(40_000).collect();
-        let frame = testing::request(MS, u32::MAX - 9_000, 1, &payload).frame();
-        for window in [40_000, 39_999, 16_384, 1_000] {
-            assert_eq!(bytes(&found(&records(&frame, window))), payload, "{window}");
+    fn parts_of_a_packet_are_the_packet() {
+        let frame: Vec<u8> = (0..=255).cycle().take(40_000).collect();
+        for part in [40_000, 39_999, 16_384, 1_000, 1] {
+            let records = records(&frame, part, 5, 3);
+            assert_eq!(found(&records), [frame.clone()], "{part}");
         }
     }
 
     #[test]
-    fn a_window_that_was_dropped_is_missing_and_nothing_else() {
-        let payload = [b'x'; 3_000];
-        let frame = testing::request(MS, 7, 1, &payload).frame();
-        let mut records = records(&frame, 1_000);
-        records.remove(1);
-        assert_eq!(bytes(&found(&records)).len(), 2_000);
+    fn parts_of_packets_on_several_cpus_are_told_apart() {
+        let (first, second) = (
+            records(&[1; 3_000], 1_000, 5, 1),
+            records(&[2; 3_000], 1_000, 6, 2),
+        );
+        let mixed = first.iter().zip(&second).flat_map(|(a, b)| [a, b]);
+        assert_eq!(found(mixed), [vec![1; 3_000], vec![2; 3_000]]);
     }
 
     #[test]
-    fn only_the_last_window_ends_the_direction() {
-        let frame = testing::request(MS, 7, 1, &[b'x'; 3_000]).with("F").frame();
-        let records = records(&frame, 1_000);
-        let ended = |found: &[Plain]| found.contains(&Plain::Ended(Direction::Request));
-        assert!(!ended(&found(&records[..2])));
-        assert!(ended(&found(&records)));
+    fn a_packet_of_which_a_part_was_dropped_is_left_out_and_no_other() {
+        let cut = &records(&[1; 3_000], 1_000, 5, 1)[..2];
+        let next = records(&[2; 3_000], 1_000, 6, 1);
+        assert_eq!(found(cut.iter().chain(&next)), [vec![2; 3_000]]);
+        let small = records(&[2; 30], 1_000, 6, 1);
+        assert_eq!(found(cut.iter().chain(&small)), [vec![2; 30]]);
     }
 
     #[test]
     fn records_that_break_a_rule_are_refused() {
-        let frame = testing::request(MS, 7, 1, &[b'x'; 300]).frame();
-        let whole = records(&frame, 100).remove(1);
-        let mut room = Vec::new();
+        let whole = records(&[7; 300], 100, 5, 1).remove(1);
+        let mut frames = Frames::default();
+        assert_eq!(frames.take(&whole), Taken::Malformed, "nothing has begun");
         for cut in 0..whole.len() {
-            assert!(Frame::read(&whole[..cut], &mut room).is_none(), "{cut}");
+            frames.take(&records(&[7; 300], 100, 5, 1)[0]);
+            assert_eq!(frames.take(&whole[..cut]), Taken::Malformed, "{cut}");
         }
-        assert!(Frame::read(&whole, &mut room).is_some());
+        assert_eq!(frames.take(&whole), Taken::Part);
+        assert_eq!(frames.take(&whole), Taken::Malformed, "it was there before");
     }
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_reading_panic(record: Vec<u8>) {
-            Frame::read(&record, &mut Vec::new());
+        fn no_bytes_make_reading_panic(records: Vec<Vec<u8>>) {
+            let mut frames = Frames::default();
+            for record in &records {
+                frames.take(record);
+            }
         }
     }
 }

@@ -6,17 +6,17 @@ use membench_bpf::{
     Capability, Counters, Direction, Filters, Heartbeat, Hook, Link as ProgramLink, Loaded, Rings,
     VerifierLog, possible_cpus,
 };
-use membench_common::{counter, global};
+use membench_common::{PORTS, counter, global};
 use membench_decode::packet::{Link, Packet, PacketError};
 use membench_event::Anchor;
 
 use crate::{
-    Error, KernelError, Result, SourceSpec, clock,
+    Error, Followed, KernelError, Result, SourceSpec, clock,
     recorder::end::Ended,
     selection::namespaces,
     source::{
         Description,
-        frames::Frame,
+        frames::{Frames, Taken},
         packets::{Feed, FeedLosses, TIME_BASIS},
         sockets::{
             self, globals,
@@ -34,7 +34,7 @@ const PROGRAMS: [(&str, Direction); 2] = [
     ("membench_out", Direction::Egress),
 ];
 /// Size of the rings, relative to those of the socket hooks: they hold whole packets, values and all.
-const ROOM: u32 = 4;
+const ROOM: u64 = 4;
 /// Interval at which the interface is looked for, ns.
 const LOOKS: u64 = 1_000_000_000;
 /// Folder in which the kernel describes interfaces.
@@ -54,8 +54,7 @@ pub(crate) struct Interface {
     heartbeat: Heartbeat,
     hooks: Attached,
     facts: Facts,
-    /// Bytes of the packet that was handed over last.
-    room: Vec<u8>,
+    frames: Frames,
     malformed: u64,
     /// When the interface was last looked for, ns.
     looked: u64,
@@ -65,18 +64,18 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    /// Attaches to an interface; from then on packets of these ports are captured.
+    /// Attaches to an interface; from then on packets of the followed ports are captured.
     pub(crate) fn open(
         name: &str,
-        ports: &[u16],
+        followed: &Followed,
         ring_bytes: u32,
         attachment: Option<Attachment>,
     ) -> Result<Self> {
         Capability::require(&NEEDED)?;
         let link = link(name)?;
         let cpus = possible_cpus()?;
-        let size = sockets::ring_size(ring_bytes.saturating_mul(ROOM), None)?;
-        let mut object = load(ports, link, cpus).map_err(refused)?;
+        let size = sockets::ring_size(u64::from(ring_bytes) * ROOM, None)?;
+        let mut object = load(followed, link, cpus).map_err(refused)?;
         let rings = Rings::create(&object, "rings", size)?;
         let counters = sockets::open_counters(&object.map("counters")?, cpus)?;
         let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
@@ -96,7 +95,7 @@ impl Interface {
             heartbeat,
             hooks,
             facts,
-            room: Vec::new(),
+            frames: Frames::default(),
             malformed: 0,
             looked: clock::monotonic_ns(),
             failure: None,
@@ -108,14 +107,13 @@ impl Interface {
     pub(crate) fn next_packet(&mut self) -> Option<Packet<'_>> {
         self.heartbeat.beat();
         loop {
-            let (mut frame, room) = (None, &mut self.room);
-            let is_there = self
-                .rings
-                .take_next(&mut |record| frame = Frame::read(record, room));
-            match frame {
-                Some(frame) => return Some(frame.packet(self.link, &self.room)),
-                None if is_there => self.malformed += 1,
-                None => return None,
+            let (mut taken, frames) = (None, &mut self.frames);
+            self.rings
+                .take_next(&mut |record| taken = Some(frames.take(record)));
+            match taken? {
+                Taken::Whole => return Some(self.frames.packet(self.link)),
+                Taken::Part => {}
+                Taken::Malformed => self.malformed += 1,
             }
         }
     }
@@ -142,12 +140,12 @@ impl Interface {
         self.counters.sum(counter::PACKETS_DROPPED as usize)
     }
 
-    /// Returns how many packets had headers that could not be followed.
+    /// Returns how many packets could not be read.
     pub(crate) fn unreadable(&self) -> u64 {
         self.counters.sum(counter::PACKETS_UNREADABLE as usize)
     }
 
-    /// Returns how many packets of the ports passed.
+    /// Returns how many packets passed that are of the ports, or in tunnels that may hold some.
     pub(crate) fn passed(&self) -> u64 {
         self.counters.sum(counter::PACKETS as usize)
     }
@@ -257,13 +255,19 @@ fn is_unknown(error: &KernelError) -> bool {
 }
 
 /// Makes the maps; programs are loaded one by one.
-fn load(ports: &[u16], link: Link, cpus: u32) -> Result<Loaded> {
+fn load(followed: &Followed, link: Link, cpus: u32) -> Result<Loaded> {
     let link_header: u32 = if link == Link::Ethernet { 14 } else { 0 };
+    let ports = if followed.any_port {
+        [0; PORTS]
+    } else {
+        globals::port_list(&followed.ports)?
+    };
     let mut object = sockets::object(cpus)?;
     object
         .use_only(PROGRAMS.map(|(name, _)| name))?
         .set_max_entries("packet_scratch", cpus)?
-        .set_global(global::PORTS, &globals::port_list(ports)?)?
+        .set_global(global::PORTS, &ports)?
+        .set_global(global::ANY_PORT, &u32::from(followed.any_port))?
         .set_global(global::LINK, &link_header)?;
     Ok(object.load()?)
 }

@@ -19,9 +19,9 @@ const SNAPLEN: u32 = 256 << 10;
 /// Time for which the kernel may hold packets back, ms.
 const TIMEOUT_MS: u16 = 10;
 /// Factor by which the buffer is larger than the hooks' rings: it holds whole packets, values and all.
-const ROOM: u32 = 4;
+const ROOM: u64 = 4;
 /// The smallest buffer that holds some packets, bytes, and the largest that libpcap accepts.
-const BUFFERS: (u32, u32) = (2 << 20, 1 << 30);
+const BUFFERS: (u64, u64) = (2 << 20, 1 << 30);
 /// Accepts packets behind MPLS labels.
 const LABELS: &str = "ether proto 0x8847 or ether proto 0x8848";
 
@@ -47,9 +47,7 @@ pub(crate) struct Libpcap {
 impl Libpcap {
     /// Opens an interface, or `any`, for packets of the followed ports.
     pub(crate) fn open(interface: &str, followed: &Followed, buffer_bytes: u32) -> Result<Self> {
-        let buffer_bytes = buffer_bytes
-            .saturating_mul(ROOM)
-            .clamp(BUFFERS.0, BUFFERS.1);
+        let buffer_bytes = buffer(buffer_bytes)?;
         let failed = |error| failure(interface, error);
         let begun = clock::anchor().utc_ns;
         let mut handle = Handle::open(&OpenOptions {
@@ -168,6 +166,16 @@ impl Feed for Libpcap {
             dropped: self.dropped,
             ..FeedLosses::default()
         }
+    }
+}
+
+/// Returns the size of the kernel's buffer, for rings of this size.
+fn buffer(ring_bytes: u32) -> Result<u32> {
+    let (least, most) = BUFFERS;
+    let wanted = u64::from(ring_bytes) * ROOM;
+    match u32::try_from(wanted.max(least)) {
+        Ok(bytes) if u64::from(bytes) <= most => Ok(bytes),
+        _ => Err(Error::BufferTooLarge { wanted, most }),
     }
 }
 

@@ -95,6 +95,8 @@ pub(crate) struct Drained {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) bytes: u64,
+    /// Packets that were dropped, cut up, or could not be read.
+    pub(crate) packets: u64,
     /// Lines of memcached's log.
     pub(crate) lines: u64,
 }
@@ -386,8 +388,8 @@ fn forced_standby() -> Option<bool> {
 #[cfg(feature = "ebpf")]
 fn open_interface(name: &str, setup: Setup<'_>) -> Result<(Source, Description)> {
     let options = setup.options;
-    let ports = &setup.followed.ports;
-    let interface = Interface::open(name, ports, options.ring_bytes, options.attachment)?;
+    let (followed, bytes) = (setup.followed, options.ring_bytes);
+    let interface = Interface::open(name, followed, bytes, options.attachment)?;
     let (packets, description) = Packets::new(interface, setup);
     Ok((Source::Interface(Box::new(packets)), description))
 }

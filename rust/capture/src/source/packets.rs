@@ -205,8 +205,15 @@ impl<F: Feed> Packets<F> {
     }
 
     pub(crate) fn lost(&self) -> Lost {
+        let FeedLosses {
+            dropped,
+            unreadable,
+            ..
+        } = self.feed.losses();
+        let unfollowed = self.flows.unfollowed();
         Lost {
-            bytes: self.counters().lost_bytes(),
+            bytes: self.counters().lost_bytes() + self.session.spoiled_bytes(),
+            packets: dropped + unreadable + unfollowed.fragments + unfollowed.unreadable,
             lines: 0,
         }
     }

@@ -84,9 +84,16 @@ struct Exchange {
     id: u16,
     next: u16,
     total: u16,
+    /// True if the request was captured more than once, so its responses may be, too.
+    is_repeated: bool,
 }
 
 impl Exchange {
+    /// True once a response was captured.
+    fn is_answered(self) -> bool {
+        self.total > 0
+    }
+
     /// True if the next datagram of the response has this header. Each command's response is numbered from 0.
     fn continues_with(self, frame: Frame) -> bool {
         if frame.sequence == 0 {
@@ -150,7 +157,7 @@ impl Datagrams {
         let Some((direction, key)) = self.locate(udp, frame, ports) else {
             return Taken::Foreign;
         };
-        if self.is_copy(udp) {
+        if self.is_repeated(udp) && self.is_copy(direction, key, frame.id) {
             return Taken::Copy;
         }
         if !self.clients.contains_key(&key) && self.clients.len() >= MOST_CLIENTS {
@@ -208,22 +215,36 @@ impl Datagrams {
         is_response.then_some((Direction::Response, from))
     }
 
-    fn is_copy(&mut self, udp: &Udp<'_>) -> bool {
+    /// True if an equal datagram was captured a moment ago. Remembers this one.
+    fn is_repeated(&mut self, udp: &Udp<'_>) -> bool {
         let mut hasher = DefaultHasher::new();
         (udp.source, udp.destination, udp.identification).hash(&mut hasher);
         udp.payload.hash(&mut hasher);
         let mark = hasher.finish();
-        let is_copy = self
+        let is_repeated = self
             .recent
             .iter()
             .any(|(known, time)| *known == mark && udp.time.abs_diff(*time) <= COPY_WITHIN);
-        if !is_copy {
+        if !is_repeated {
             if self.recent.len() >= REMEMBERED {
                 self.recent.pop_front();
             }
             self.recent.push_back((mark, udp.time));
         }
-        is_copy
+        is_repeated
+    }
+
+    /// True if a datagram that is equal to an earlier one is the same, captured twice. Equal datagrams are also sent: few
+    /// have an identification of their own. A request is asked again only after an answer, and a capture that has no
+    /// request twice has no answer twice.
+    fn is_copy(&mut self, direction: Direction, key: Key, id: u16) -> bool {
+        let Some(exchange) = self.exchange(key, id) else {
+            return false;
+        };
+        if direction == Direction::Request && !exchange.is_answered() {
+            exchange.is_repeated = true;
+        }
+        exchange.is_repeated && (direction == Direction::Response || !exchange.is_answered())
     }
 
     fn request(&mut self, request: &Waiting, emit: &mut impl FnMut(Found<'_>)) {
@@ -238,6 +259,7 @@ impl Datagrams {
                 id: frame.id,
                 next: 0,
                 total: 0,
+                is_repeated: false,
             });
         }
         self.release_next(key, frame.id, emit);

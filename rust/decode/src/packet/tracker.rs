@@ -184,6 +184,7 @@ impl Flows {
             self.sightings.note_udp(udp);
             return;
         }
+        self.packets.cut += u64::from(is_cut(udp.payload, udp.length));
         let taken = self.datagrams.take(udp, &self.ports, &mut self.next, emit);
         match taken {
             Taken::Followed => self.packets.datagrams += 1,
@@ -204,6 +205,7 @@ impl Flows {
             return;
         };
         self.packets.followed += 1;
+        self.packets.cut += u64::from(is_cut(tcp.payload, tcp.length));
         if self
             .open
             .get(&key)
@@ -453,4 +455,9 @@ impl Flows {
         }
         self.datagrams.release(u64::MAX, emit);
     }
+}
+
+/// True if fewer bytes were captured than the packet had.
+fn is_cut(captured: &[u8], length: u32) -> bool {
+    captured.len() < length as usize
 }

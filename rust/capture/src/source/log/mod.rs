@@ -274,8 +274,8 @@ impl LogSource {
         let counts = self.log.counts();
         let dropped = self.server.as_ref().map_or(0, WatchedServer::dropped);
         Lost {
-            bytes: 0,
             lines: counts.skipped + counts.unparsed + dropped,
+            ..Lost::default()
         }
     }
 

@@ -96,7 +96,7 @@ impl Calls {
     pub(crate) fn lost(&self) -> Lost {
         Lost {
             bytes: Counters::from(&self.kernel.counters()).lost_bytes(),
-            lines: 0,
+            ..Lost::default()
         }
     }
 

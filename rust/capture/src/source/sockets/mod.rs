@@ -98,7 +98,7 @@ impl Kernel {
         globals::set(&mut object, options, &offsets, standby)?;
         // Makes the maps; programs are loaded one by one.
         let mut object = object.load().map_err(failure::explained)?;
-        let size = ring_size(options.ring_bytes, options.rings)?;
+        let size = ring_size(options.ring_bytes.into(), options.rings)?;
         let rings = Rings::create(&object, "rings", size)?;
         let counters = open_counters(&object.map("counters")?, cpus)?;
         let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
@@ -218,9 +218,17 @@ pub(crate) fn object(cpus: u32) -> Result<Object> {
 }
 
 /// Divides the rings' bytes among the CPUs that are online.
-pub(crate) fn ring_size(bytes: u32, rings: Option<u32>) -> Result<RingSize> {
+pub(crate) fn ring_size(bytes: u64, rings: Option<u32>) -> Result<RingSize> {
     let online = online_cpus()?.len();
-    Ok(RingSize::divide(bytes, rings, online, LEAST_RING))
+    let size = RingSize::divide(bytes, rings, online, LEAST_RING);
+    let most = size.total();
+    if most < bytes {
+        return Err(Error::BufferTooLarge {
+            wanted: bytes,
+            most,
+        });
+    }
+    Ok(size)
 }
 
 /// Maps the counters: one stripe for each program on each CPU.
@@ -255,6 +263,19 @@ fn object_sha256() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rings_are_powers_of_two_and_none_is_smaller_than_asked_for() {
+        for bytes in [1, 4096, 16 << 20, 2 << 30] {
+            let size = ring_size(bytes, None).unwrap();
+            assert!(size.each.is_power_of_two() && size.total() >= bytes);
+        }
+        let refused = ring_size(1 << 50, None).unwrap_err();
+        let Error::BufferTooLarge { wanted, most } = refused else {
+            panic!("{refused}");
+        };
+        assert_eq!((wanted, most % (2 << 30)), (1 << 50, 0));
+    }
 
     #[test]
     fn the_object_has_its_hash_beside_it() {

@@ -59,6 +59,23 @@ fn a_datagram_captured_twice_counts_once() {
 }
 
 #[test]
+fn answers_captured_twice_count_once_if_their_request_was_captured_twice() {
+    let (ask, answer) = (asked(1), answered(1, 0, 1, b"END\r\n"));
+    for (frames, kept) in [
+        ([&ask, &ask, &answer, &answer], 2),
+        // A request of two commands has two answers, which can be equal.
+        ([&ask, &answer, &answer, &answer], 4),
+        // An answered request can be asked again, even with the same id.
+        ([&ask, &answer, &ask, &answer], 4),
+    ] {
+        let mut flows = Flows::new(&[PORT], Limits::default());
+        let found = found_in(&mut flows, &frames.map(Clone::clone));
+        assert_eq!(found.len(), kept);
+        assert_eq!(flows.packets().duplicates, 4 - kept as u64);
+    }
+}
+
+#[test]
 fn datagrams_of_other_protocols_are_told_apart() {
     // A query and its answer: id, flags, one question, ….
     let query =

@@ -1,0 +1,58 @@
+"""Clients whose own port is a followed one: the other end of a connection is nobody's server."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from support.cli import read_ledger, recorder
+from support.ports import free_port
+from support.profile import events
+from support.server import memcached
+from support.waiting import DEADLINE
+
+pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel, pytest.mark.quick]
+
+
+def connected(own: int, port: int) -> socket.socket:
+    """Connect from a port of one's own."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    client.settimeout(DEADLINE)
+    client.bind(("127.0.0.1", own))
+    client.connect(("127.0.0.1", port))
+    return client
+
+
+def ask(client: socket.socket) -> None:
+    """Ask for what is not there."""
+    client.sendall(b"get absent\r\n")
+    assert client.recv(4096) == b"END\r\n"
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_the_other_end_of_a_connection_is_not_followed(output: Path, hooks: str, side: str) -> None:
+    own, followed, other = free_port(), free_port(), free_port()
+    options = ("--no-stats", "--hooks", hooks, "--side", side)
+    with (
+        memcached(port=followed),
+        memcached(port=other),
+        connected(own, other) as before,
+    ):
+        ask(before)
+        with recorder(output, [own, followed], *options) as running:
+            ask(before)
+            before.close()
+            with socket.create_connection(("127.0.0.1", followed), DEADLINE) as usual:
+                ask(usual)
+            later = connected(own, followed)
+            ask(later)
+            later.close()
+            running.stop().expect(0)
+    # Of the two connections to the followed port, each end is one side's.
+    assert [row["outcome"] for row in events(output)] == ["miss"] * 2
+    ledger = read_ledger(output)
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == (2 * 12, 2 * 5)
+    assert ledger["complete"]
