@@ -86,10 +86,10 @@ fn read<const STANDBY: bool>(
         standby::note_stateless::<STANDBY>(sock, Way::Receive);
         return None;
     };
-    state.note_receive(sock, counters, length);
+    let tcp = state.note_receive(sock, counters, length);
     let arguments = rules::received_arguments(flags, moved.time, registers::receiving);
     match arguments.and_then(|arguments| located(state, arguments)) {
-        Ok(arguments) => keep::<STANDBY>(moved, state, arguments),
+        Ok(arguments) => keep::<STANDBY>(moved, state, tcp, arguments),
         Err(cause) => rules::lose_receive(moved, state, cause),
     }
     state.dealt = 0;
@@ -108,8 +108,13 @@ fn located(state: &mut State, arguments: Arguments) -> Result<Arguments, u32> {
 }
 
 #[inline(always)]
-fn keep<const STANDBY: bool>(moved: Moved<Structure>, state: &mut State, arguments: Arguments) {
-    let Some((header, gathers)) = rules::begin_receive(moved, state, arguments) else {
+fn keep<const STANDBY: bool>(
+    moved: Moved<Structure>,
+    state: &mut State,
+    tcp: Option<Structure>,
+    arguments: Arguments,
+) {
+    let Some((header, gathers)) = rules::begin_receive(moved, state, tcp, arguments) else {
         return;
     };
     let is_whole = if follow::is_client() {
