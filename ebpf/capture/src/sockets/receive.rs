@@ -23,7 +23,7 @@ use crate::{
         standby::{self, Way},
         whole,
     },
-    stream::{state::State, storage},
+    stream::{place, state::State, storage},
 };
 
 /// The program `sock_recv_length`, or its standby.
@@ -34,22 +34,29 @@ pub fn received<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     if !follow::is_followed(sock, storage::outlived_port) || flags & ASIDE != 0 {
         return None;
     }
+    // A standby repeats what has no effect when it is done twice.
+    let length = ctx.arg::<i32>(1);
+    if length < 0 {
+        return failed(sock);
+    }
     let counters = Counters::for_program(if STANDBY {
         program::RECEIVE_STANDBY
     } else {
         program::RECEIVE
     })?;
-    // A standby repeats what has no effect when it is done twice.
-    match ctx.arg::<i32>(1) {
-        0 => ended(sock, counters),
-        length if length > 0 => read::<STANDBY>(sock, counters, length as u32, flags),
-        _ => failed(sock),
+    if length == 0 {
+        return ended(sock, counters);
     }
+    read::<STANDBY>(sock, counters, length as u32, flags)
 }
 
-/// A receive that fails ends a call with several messages.
+/// A receive that fails ends a call with several messages. Most fail because there is nothing to read yet, so this looks
+/// nothing up unless there are such calls.
 #[inline(always)]
 fn failed(sock: Structure) -> Option<()> {
+    if !place::may_be_open() {
+        return None;
+    }
     storage::known_state(sock)?.received().place.reset();
     None
 }
