@@ -27,6 +27,7 @@ use aya_ebpf::{
 ///
 /// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L1026-L1039>
 #[btf_tracepoint(function = "sock_recv_length")]
+#[inline(always)]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
     match sockets::receive::received::<false>(&ctx) {
         Some(()) | None => 0,
@@ -37,6 +38,7 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 ///
 /// Oldest kernel: 6.3. <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L703-L717>
 #[btf_tracepoint(function = "sock_send_length")]
+#[inline(always)]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
     match sockets::send::sent::<false>(&ctx) {
         Some(()) | None => 0,
@@ -48,6 +50,7 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 ///
 /// Oldest kernel: 7.0. <https://github.com/torvalds/linux/blob/v7.0/include/linux/tracepoint.h>
 #[btf_tracepoint(function = "sock_recv_length")]
+#[inline(always)]
 pub fn standby_receive(ctx: BtfTracePointContext) -> i32 {
     match sockets::receive::received::<true>(&ctx) {
         Some(()) | None => 0,
@@ -58,6 +61,7 @@ pub fn standby_receive(ctx: BtfTracePointContext) -> i32 {
 ///
 /// Oldest kernel: 7.0. <https://github.com/torvalds/linux/blob/v7.0/include/linux/tracepoint.h>
 #[btf_tracepoint(function = "sock_send_length")]
+#[inline(always)]
 pub fn standby_send(ctx: BtfTracePointContext) -> i32 {
     match sockets::send::sent::<true>(&ctx) {
         Some(()) | None => 0,

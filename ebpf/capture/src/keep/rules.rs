@@ -129,11 +129,12 @@ pub fn received_arguments(
 }
 
 /// Returns what the records of a receive share, and true if the receive went into the server's own buffer. `None` if
-/// the socket could not be announced.
+/// the socket could not be announced. `tcp` is the socket's TCP half.
 #[inline(always)]
 pub fn begin_receive<S: Sock>(
     moved: Moved<S>,
     state: &mut State,
+    tcp: Option<S>,
     arguments: Arguments,
 ) -> Option<(Header, bool)> {
     let Moved {
@@ -161,7 +162,7 @@ pub fn begin_receive<S: Sock>(
         } else {
             kind::REQUEST
         },
-        arrival: arrival(sock, state.dealt, time),
+        arrival: arrival(tcp, state.dealt, time),
         call_length: length,
         call,
         ..state.header(time)
@@ -209,8 +210,8 @@ pub fn begin_send<S: Sock>(moved: Moved<S>, state: &mut State) -> Option<Header>
 /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L720-L728>
 /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L54-L63>
 #[inline(always)]
-pub fn arrival(sock: impl Sock, dealt: u64, now: u64) -> u64 {
-    let (Some(tcp), true) = (sock.tcp(), dealt != 0) else {
+pub fn arrival(tcp: Option<impl Sock>, dealt: u64, now: u64) -> u64 {
+    let (Some(tcp), true) = (tcp, dealt != 0) else {
         return 0;
     };
     let jiffy = u64::from(jiffy());

@@ -23,7 +23,7 @@ use crate::{
         standby::{self, Way},
         whole,
     },
-    stream::{state::State, storage},
+    stream::{place, state::State, storage},
 };
 
 /// The program `sock_recv_length`, or its standby.
@@ -34,22 +34,29 @@ pub fn received<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
     if !follow::is_followed(sock, storage::outlived_port) || flags & ASIDE != 0 {
         return None;
     }
+    // A standby repeats what has no effect when it is done twice.
+    let length = ctx.arg::<i32>(1);
+    if length < 0 {
+        return failed(sock);
+    }
     let counters = Counters::for_program(if STANDBY {
         program::RECEIVE_STANDBY
     } else {
         program::RECEIVE
     })?;
-    // A standby repeats what has no effect when it is done twice.
-    match ctx.arg::<i32>(1) {
-        0 => ended(sock, counters),
-        length if length > 0 => read::<STANDBY>(sock, counters, length as u32, flags),
-        _ => failed(sock),
+    if length == 0 {
+        return ended(sock, counters);
     }
+    read::<STANDBY>(sock, counters, length as u32, flags)
 }
 
-/// A receive that fails ends a call with several messages.
+/// A receive that fails ends a call with several messages. Most fail because there is nothing to read yet, so this looks
+/// nothing up unless there are such calls.
 #[inline(always)]
 fn failed(sock: Structure) -> Option<()> {
+    if !place::may_be_open() {
+        return None;
+    }
     storage::known_state(sock)?.received().place.reset();
     None
 }
@@ -86,10 +93,10 @@ fn read<const STANDBY: bool>(
         standby::note_stateless::<STANDBY>(sock, Way::Receive);
         return None;
     };
-    state.note_receive(sock, counters, length);
+    let tcp = state.note_receive(sock, counters, length);
     let arguments = rules::received_arguments(flags, moved.time, registers::receiving);
     match arguments.and_then(|arguments| located(state, arguments)) {
-        Ok(arguments) => keep::<STANDBY>(moved, state, arguments),
+        Ok(arguments) => keep::<STANDBY>(moved, state, tcp, arguments),
         Err(cause) => rules::lose_receive(moved, state, cause),
     }
     state.dealt = 0;
@@ -108,8 +115,13 @@ fn located(state: &mut State, arguments: Arguments) -> Result<Arguments, u32> {
 }
 
 #[inline(always)]
-fn keep<const STANDBY: bool>(moved: Moved<Structure>, state: &mut State, arguments: Arguments) {
-    let Some((header, gathers)) = rules::begin_receive(moved, state, arguments) else {
+fn keep<const STANDBY: bool>(
+    moved: Moved<Structure>,
+    state: &mut State,
+    tcp: Option<Structure>,
+    arguments: Arguments,
+) {
+    let Some((header, gathers)) = rules::begin_receive(moved, state, tcp, arguments) else {
         return;
     };
     let is_whole = if follow::is_client() {

@@ -27,7 +27,7 @@ use crate::{
         standby::{self, Way},
         walk, whole,
     },
-    stream::{state::State, storage},
+    stream::{place, state::State, storage},
 };
 
 /// The program `sock_send_length`, or its standby.
@@ -79,6 +79,9 @@ pub fn sent<const STANDBY: bool>(ctx: &BtfTracePointContext) -> Option<()> {
 /// A send that moved nothing ends a call with several messages.
 #[inline(always)]
 fn failed(sock: Structure) -> Option<()> {
+    if !place::may_be_open() {
+        return None;
+    }
     storage::known_state(sock)?.sent().place.reset();
     None
 }

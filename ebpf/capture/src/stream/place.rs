@@ -1,9 +1,32 @@
 //! A call with several messages → the index of the message that has just moved.
 
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use membench_bpf_lib::{context, user::zero};
 
 /// Marks a place that is not known.
 const UNKNOWN: u32 = u32::MAX;
+
+/// 1 once a call with several messages was seen on any socket. While none was, a call that fails ends none.
+#[btf_map(name = "several")]
+static SEVERAL: Array<u64, 1> = Array::new();
+
+/// Returns true if a call with several messages may be running.
+#[inline(always)]
+pub fn may_be_open() -> bool {
+    // SAFETY: the map's value outlives the program.
+    SEVERAL
+        .get_ptr_mut(0)
+        .is_some_and(|seen| unsafe { seen.read_volatile() } != 0)
+}
+
+/// Notes that a call with several messages runs.
+#[inline(always)]
+fn open() {
+    if let Some(seen) = SEVERAL.get_ptr_mut(0) {
+        // SAFETY: the map's value outlives the program. All programs write the same.
+        unsafe { seen.write_volatile(1) };
+    }
+}
 
 /// Position of a call in its array of messages.
 #[derive(Clone, Copy)]
@@ -47,6 +70,7 @@ impl Place {
         if index == UNKNOWN {
             return None;
         }
+        open();
         self.array = array;
         self.thread = thread;
         self.next = index + 1;

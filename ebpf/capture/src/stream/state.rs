@@ -159,15 +159,14 @@ impl State {
     }
 
     /// Notes that a receive returned `length` bytes, and counts what was read without a call since the last one. A FIN
-    /// that is consumed with data takes one sequence number.
+    /// that is consumed with data takes one sequence number. Returns the socket's TCP half.
     #[inline(always)]
-    pub fn note_receive(&mut self, sock: impl Sock, counters: Counters, length: u32) {
-        let Some(tcp) = self.begin(sock, length, 0) else {
-            return;
-        };
+    pub fn note_receive<S: Sock>(&mut self, sock: S, counters: Counters, length: u32) -> Option<S> {
+        let tcp = self.begin(sock, length, 0)?;
         let end = tcp.read::<u32>(field::TCP_COPIED);
         self.received()
             .follow_on(counters, end.wrapping_sub(length), end, sock.is_finished());
+        Some(tcp)
     }
 
     /// Notes that a send took `length` bytes, and counts what was written without a call since the last one.

@@ -55,11 +55,12 @@ pub fn known_state(sock: Structure) -> Option<&'static mut State> {
 /// before it can still be read, so the socket is recognised by its stored state.
 #[inline(always)]
 pub fn outlived_port(sock: Structure) -> bool {
+    let has_port = sock.read::<u16>(field::SOCK_LOCAL_PORT) != 0;
+    if has_port || follow::is_client() {
+        return false;
+    }
     let family = sock.read::<u16>(field::SOCK_FAMILY);
-    !follow::is_client()
-        && (family == AF_INET || family == AF_INET6)
-        && sock.read::<u16>(field::SOCK_LOCAL_PORT) == 0
-        && known_state(sock).is_some()
+    (family == AF_INET || family == AF_INET6) && known_state(sock).is_some()
 }
 
 #[inline(always)]

@@ -204,7 +204,7 @@ fn begin(
         arrival: if call.is_send() {
             0
         } else {
-            rules::arrival(sock, dealt, time)
+            rules::arrival(sock.tcp(), dealt, time)
         },
         call: ordinal,
         ..state.header(time)

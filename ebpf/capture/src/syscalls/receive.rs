@@ -36,10 +36,10 @@ pub fn received(ctx: &BtfTracePointContext, call: Syscall, moved: Moved<Probed>)
         return None;
     }
     let state = table::stream_state(sock, counters, length)?;
-    state.note_receive(sock, counters, length);
+    let tcp = state.note_receive(sock, counters, length);
     match rules::received_arguments(call.flags(), time, || call.arguments()) {
         Ok(arguments) => {
-            let begun = rules::begin_receive(moved, state, arguments);
+            let begun = rules::begin_receive(moved, state, tcp, arguments);
             state.dealt = 0;
             let (header, gathers) = begun?;
             let draft = &mut scratch::for_receives::<false>()?.draft;
