@@ -151,7 +151,10 @@ fn meta(
         let place = random.below(flags.len() + 1);
         flags.insert(place, "q".into());
     }
-    let creates = verb == "ma" && flags.iter().any(|flag| flag.starts_with('N'));
+    // If a quiet request creates its counter, 1.6.38 answers it and 1.6.45 does not.
+    let creates = verb == "ma"
+        && random.dialect != Dialect::Shared
+        && flags.iter().any(|flag| flag.starts_with('N'));
     let b = if coded { " b" } else { "" };
     Request {
         sent: line(&flags),
@@ -202,6 +205,10 @@ fn meta_get(random: &mut Random, token: Option<String>) -> Request {
     }
     if random.chance(5) {
         found.push("N10000".into());
+    }
+    // Refused without any.
+    if random.dialect == Dialect::Early && found.is_empty() {
+        found.push("s".into());
     }
     meta(random, "mg", "", found, "")
 }
