@@ -81,9 +81,8 @@ bench: setup ## print what recording, decoding and replaying cost here
 soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100, _PIPELINES=1000000, _FLIPS=1000)
 	@tests/packages.sh libmemcached-tools
 	servers=$$(for suite in bullseye trixie sid; do tests/current_memcached.sh $$suite || exit; done) && \
-	    MEMBENCH_SERVERS="$$servers" cargo test --quiet --package membench-decode --test answers
-	MEMBENCH_PIPELINES=$(or $(MEMBENCH_SOAK_PIPELINES),1000000) \
-	    cargo test --quiet --package membench-decode --test pipelines -- --nocapture
+	    MEMBENCH_SERVERS="$$servers" MEMBENCH_PIPELINES=$(or $(MEMBENCH_SOAK_PIPELINES),1000000) \
+	    cargo test --quiet --package membench-decode --test answers --test pipelines -- --nocapture
 	MEMBENCH_FLIPS=$(or $(MEMBENCH_SOAK_FLIPS),1000) cargo test --quiet --package membench-profile
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak -o faulthandler_timeout=0
 

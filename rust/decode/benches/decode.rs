@@ -1,6 +1,9 @@
 //! Segments of synthetic traffic → events decoded per second of CPU time: `cargo bench --bench decode`.
 //!
 //! Budgets for one core: 5 M events/s, and 4 GB/s over values.
+//!
+//! With `-- instructions`, prints the instructions that an event takes, counted by valgrind. That figure does not depend
+//! on what else the machine does.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(
@@ -8,7 +11,9 @@
     reason = "figures for people; counts are far below 2^52"
 )]
 
+use std::env;
 use std::fmt::Write;
+use std::process::Command;
 use std::time::Duration;
 
 use membench_decode::privacy::KeyHasher;
@@ -18,6 +23,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(500);
+/// Turns of the shorter of two counted runs. The longer one has twice as many, so the difference holds no start.
+const COUNTED_TURNS: u64 = 500;
 
 /// One read of the server and the responses to it, repeated.
 struct Workload {
@@ -29,18 +36,36 @@ struct Workload {
 }
 
 fn main() {
-    println!(
-        "{:<34} {:>14} {:>10} {:>8}   median of {ROUNDS} rounds, min–max",
-        "decode", "events/s", "ns/event", "GB/s"
-    );
-    for workload in [
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["turns", workload, turns] => {
+            let workload: usize = workload.parse().expect("the number of a workload");
+            let turns = turns.parse().expect("a number of turns");
+            Run::new().turns(&workloads()[workload], turns);
+        }
+        ["instructions", ..] => print_instructions(),
+        _ => print_rates(),
+    }
+}
+
+fn workloads() -> [Workload; 6] {
+    [
         depth_one(),
         pipelined(),
         multi_get(),
         meta(),
         large_set(),
         large_get(),
-    ] {
+    ]
+}
+
+fn print_rates() {
+    println!(
+        "{:<34} {:>14} {:>10} {:>8}   median of {ROUNDS} rounds, min–max",
+        "decode", "events/s", "ns/event", "GB/s"
+    );
+    for workload in workloads() {
         let mut rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|_| round(&workload)).collect();
         rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (rate, bytes) = rounds[ROUNDS / 2];
@@ -56,46 +81,101 @@ fn main() {
     }
 }
 
+fn print_instructions() {
+    println!("{:<34} {:>19}", "decode", "instructions/event");
+    for (number, workload) in workloads().iter().enumerate() {
+        let turns = COUNTED_TURNS;
+        let counted = instructions(number, 2 * turns) - instructions(number, turns);
+        let events = turns * workload.events;
+        println!(
+            "{:<34} {:>19.1}",
+            workload.name,
+            counted as f64 / events as f64
+        );
+    }
+}
+
+/// Runs turns of a workload in a process of their own and returns the number of its instructions.
+fn instructions(workload: usize, turns: u64) -> u64 {
+    let run = Command::new("valgrind")
+        .args(["--tool=cachegrind", "--cache-sim=no"])
+        .arg("--cachegrind-out-file=/dev/null")
+        .arg(env::current_exe().expect("the path of this program"))
+        .args(["turns", &workload.to_string(), &turns.to_string()])
+        .output()
+        .expect("valgrind is installed");
+    let report = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{report}");
+    let (_, count) = report.split_once("refs:").expect("a count");
+    let digits = count.lines().next().unwrap_or_default().replace(',', "");
+    digits.trim().parse().expect("a number")
+}
+
 fn round(workload: &Workload) -> (f64, f64) {
-    let mut decoder = Decoder::new(
-        KeyHasher::random().expect("random bytes"),
-        Responses::Bytes,
-        0,
-    );
-    decoder.open(0, false);
-    let (mut offsets, mut call, mut turns) = ([0, 0], 0, 0u64);
+    let mut run = Run::new();
+    let mut turns = 0;
     let started = cpu_time();
     while cpu_time().saturating_sub(started) < ROUND {
-        for _ in 0..100 {
-            call += 1;
-            push(
-                &mut decoder,
-                &mut offsets,
-                Direction::Request,
-                call,
-                &[Piece::Bytes(&workload.request)],
-            );
-            for pieces in &workload.responses {
-                push(
-                    &mut decoder,
-                    &mut offsets,
-                    Direction::Response,
-                    call,
-                    pieces,
-                );
-            }
-            turns += 1;
-            assert_eq!(decoder.events().len() as u64, workload.events);
-            decoder.clear_events();
-        }
+        run.turns(workload, 100);
+        turns += 100;
     }
     let seconds = cpu_time().saturating_sub(started).as_secs_f64();
-    let totals = decoder.totals(0).expect("an open connection");
-    assert_eq!(totals.unpaired + totals.unmatched, 0);
     (
         (turns * workload.events) as f64 / seconds,
         (turns * workload.value_bytes) as f64 / seconds,
     )
+}
+
+/// A decoder with one connection, and how far that has come.
+struct Run {
+    decoder: Decoder,
+    /// Ends of both directions, bytes.
+    offsets: [u64; 2],
+    call: u32,
+}
+
+impl Run {
+    fn new() -> Self {
+        let hasher = KeyHasher::random().expect("random bytes");
+        let mut decoder = Decoder::new(hasher, Responses::Bytes, 0);
+        decoder.open(0, false);
+        Self {
+            decoder,
+            offsets: [0, 0],
+            call: 0,
+        }
+    }
+
+    /// Decodes a workload's read and the responses to it, `turns` times.
+    fn turns(&mut self, workload: &Workload, turns: u64) {
+        for _ in 0..turns {
+            self.call += 1;
+            self.push(Direction::Request, &[Piece::Bytes(&workload.request)]);
+            for pieces in &workload.responses {
+                self.push(Direction::Response, pieces);
+            }
+            assert_eq!(self.decoder.events().len() as u64, workload.events);
+            self.decoder.clear_events();
+        }
+        let totals = self.decoder.totals(0).expect("an open connection");
+        assert_eq!(totals.unpaired + totals.unmatched, 0);
+    }
+
+    fn push(&mut self, direction: Direction, pieces: &[Piece<'_>]) {
+        let offset = self.offsets[direction as usize];
+        let segment = Segment {
+            connection: 0,
+            direction,
+            offset,
+            time: u64::from(self.call),
+            arrival: None,
+            filled: false,
+            call: self.call,
+            pieces,
+        };
+        self.offsets[direction as usize] += segment.length();
+        self.decoder.push(&segment, false);
+    }
 }
 
 /// CPU time of this thread, which other work on the machine barely affects.
@@ -105,28 +185,6 @@ fn cpu_time() -> Duration {
         time.tv_sec.unsigned_abs(),
         u32::try_from(time.tv_nsec).unwrap_or_default(),
     )
-}
-
-fn push(
-    decoder: &mut Decoder,
-    offsets: &mut [u64; 2],
-    direction: Direction,
-    call: u32,
-    pieces: &[Piece<'_>],
-) {
-    let offset = offsets[direction as usize];
-    let segment = Segment {
-        connection: 0,
-        direction,
-        offset,
-        time: u64::from(call),
-        arrival: None,
-        filled: false,
-        call,
-        pieces,
-    };
-    offsets[direction as usize] += segment.length();
-    decoder.push(&segment, false);
 }
 
 fn key(number: usize) -> String {

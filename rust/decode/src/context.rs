@@ -89,16 +89,26 @@ impl Context {
     /// Returns the id of a key as memcached stores it: a key sent in base64 is decoded first.
     #[inline]
     pub(super) fn key_id(&self, key: &Key<'_>) -> u64 {
-        self.hasher.id(key.decode(&mut [0; 256]))
+        self.identify(key).0
+    }
+
+    /// Returns id and size of a key as memcached stores it.
+    #[inline]
+    fn identify(&self, key: &Key<'_>) -> (u64, usize) {
+        if !key.is_base64() {
+            return (self.hasher.id(key.raw()), key.raw().len());
+        }
+        let mut scratch = [0; 256];
+        let decoded = key.decode(&mut scratch);
+        (self.hasher.id(decoded), decoded.len())
     }
 
     /// Sets the event's key id and key size.
     #[inline]
     pub(super) fn set_key(&self, event: &mut Event, key: &Key<'_>) {
-        let mut scratch = [0; 256];
-        let decoded = key.decode(&mut scratch);
-        event.key = Some(self.hasher.id(decoded));
-        event.key_size = Some(u8::try_from(decoded.len()).unwrap_or(u8::MAX));
+        let (id, size) = self.identify(key);
+        event.key = Some(id);
+        event.key_size = Some(u8::try_from(size).unwrap_or(u8::MAX));
     }
 
     /// Returns the event of a request read at `time`, without its place in the capture and its key.

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use membench_event::answer::{Asked, FormNumber, Forms, fits, is_error};
 use membench_event::{Outcome, backlog};
 use membench_protocol::response::Response;
-use membench_protocol::{Key, MetaFlag};
+use membench_protocol::{Key, MetaFlag, MetaFlags};
 
 use super::context::Context;
 use super::open_requests::{Open, OpenRequests, tag};
@@ -21,20 +21,11 @@ pub(super) struct Echo {
 }
 
 impl Echo {
+    #[inline]
     pub(super) fn new(context: &Context, response: &Response<'_>) -> Self {
         match response {
-            Response::Meta { flags, .. } => {
-                let (mut echo, mut key, mut is_base64) = (Self::default(), None, false);
-                for MetaFlag { letter, token } in flags.clone() {
-                    match letter {
-                        b'O' => echo.opaque = Some(context.hasher.id(token)),
-                        b'k' => key = Some(token),
-                        b'b' => is_base64 = true,
-                        _ => {}
-                    }
-                }
-                echo.key = key.map(|word| context.key_id(&Key::new(word, is_base64)));
-                echo
+            Response::Meta { flags, letters, .. } if letters.has(b'O') || letters.has(b'k') => {
+                Self::from_flags(context, flags)
             }
             Response::Binary(answer) => Self {
                 opaque: Some(tag(answer.opcode, answer.opaque)),
@@ -47,6 +38,20 @@ impl Echo {
         }
     }
 
+    fn from_flags(context: &Context, flags: &MetaFlags<'_>) -> Self {
+        let (mut echo, mut key, mut is_base64) = (Self::default(), None, false);
+        for MetaFlag { letter, token } in flags.clone() {
+            match letter {
+                b'O' => echo.opaque = Some(context.hasher.id(token)),
+                b'k' => key = Some(token),
+                b'b' => is_base64 = true,
+                _ => {}
+            }
+        }
+        echo.key = key.map(|word| context.key_id(&Key::new(word, is_base64)));
+        echo
+    }
+
     /// True if everything that is repeated is the request's own.
     fn repeats(&self, open: &Open) -> bool {
         (self.opaque.is_none() || self.opaque == open.opaque)
@@ -56,7 +61,7 @@ impl Echo {
 
 /// True if `response`, which echoes `echo`, can be the answer to `open`.
 pub(super) fn can_answer(open: &Open, response: &Response<'_>, echo: &Echo) -> bool {
-    fits(&open.asked, response) && echo.repeats(open)
+    echo.repeats(open) && fits(&open.asked, response)
 }
 
 /// A value of a retrieval.
@@ -81,14 +86,9 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    pub(super) fn new(
-        context: &Context,
-        forms: &Forms,
-        response: &Response<'_>,
-        time: u64,
-    ) -> Self {
+    pub(super) fn new(forms: &Forms, response: &Response<'_>, echo: Echo, time: u64) -> Self {
         Self {
-            echo: Echo::new(context, response),
+            echo,
             replies: forms
                 .fitting(response)
                 .map(|(form, asked)| (form, Reply::new(asked.command, response)))
@@ -142,8 +142,8 @@ impl Candidate {
 
     /// True if it can be the answer to `open`.
     fn can_answer(&self, open: &Open, requests: &OpenRequests) -> bool {
-        self.reply_to(open).is_some()
-            && self.echo.repeats(open)
+        self.echo.repeats(open)
+            && self.reply_to(open).is_some()
             && (self.values.is_empty() || self.places(open, requests).is_some())
     }
 
@@ -189,5 +189,26 @@ impl backlog::OpenRequests<Candidate> for OpenRequests {
     fn fits(&self, request: usize, answer: &Candidate) -> bool {
         self.get(request)
             .is_some_and(|open| answer.can_answer(open, self))
+    }
+}
+
+/// The first line or header of a response.
+pub(super) struct Sent<'a> {
+    pub(super) response: &'a Response<'a>,
+    pub(super) echo: Echo,
+}
+
+impl backlog::OpenRequests<Sent<'_>> for OpenRequests {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn is_quiet(&self, request: usize) -> bool {
+        self.get(request).is_some_and(Open::is_quiet)
+    }
+
+    fn fits(&self, request: usize, answer: &Sent<'_>) -> bool {
+        self.get(request)
+            .is_some_and(|open| can_answer(open, answer.response, &answer.echo))
     }
 }

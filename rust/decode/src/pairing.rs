@@ -10,11 +10,11 @@ use membench_protocol::{Follows, Form, Key, Request};
 
 use membench_event::answer::{Asked, Forms, is_retrieval};
 use membench_event::assignment::{Assignment, Rest, Unsolved};
-use membench_event::backlog::Backlog;
+use membench_event::backlog::{Backlog, only_place};
 use membench_event::{Event, Outcome};
 
 use super::context::Context;
-use super::matching::{Candidate, Echo, Value, can_answer};
+use super::matching::{Candidate, Echo, Sent, Value, can_answer};
 use super::open_requests::{Open, OpenRequests};
 use super::reply::Reply;
 use super::{Responses, Totals};
@@ -210,11 +210,13 @@ impl Pairing {
 
     /// Finishes all open requests without outcome. Those that must be answered are unpaired.
     fn lose_open(&mut self, context: &mut Context, totals: &mut Totals) {
-        if context.responses == Responses::Bytes {
-            let due = self.open.iter().filter(|open| !open.is_quiet());
-            totals.unpaired += due.count() as u64;
+        if !self.open.is_empty() {
+            if context.responses == Responses::Bytes {
+                let due = self.open.iter().filter(|open| !open.is_quiet());
+                totals.unpaired += due.count() as u64;
+            }
+            self.forget(context);
         }
-        self.forget(context);
         totals.unpaired += std::mem::take(&mut self.lost);
     }
 
@@ -303,22 +305,38 @@ impl Pairing {
         response: &Response<'_>,
         time: u64,
     ) -> Next {
-        if let Some((candidate, sent_before)) = self.unfinished.take() {
-            return self.continue_candidate(context, candidate, sent_before, response, time);
+        if self.unfinished.is_some() {
+            return self.continue_candidate(context, response, time);
         }
-        match self.oldest() {
-            None => Next::Unmatched,
-            Some(oldest) if oldest.is_quiet() || !self.waiting.is_empty() => {
-                self.add_candidate(context, response, time)
+        let Some(oldest) = self.oldest() else {
+            return Next::Unmatched;
+        };
+        let echo = Echo::new(context, response);
+        if oldest.is_quiet() || !self.waiting.is_empty() {
+            if !self.skip_silent(context, &Sent { response, echo }) {
+                return self.add_candidate(context, response, echo, time);
             }
-            Some(oldest) => {
-                let echo = Echo::new(context, response);
-                if !can_answer(oldest, response, &echo) {
-                    return Next::Unmatched;
-                }
-                self.answer_oldest(context, response, time)
-            }
+        } else if !can_answer(oldest, response, &echo) {
+            return Next::Unmatched;
         }
+        self.answer_oldest(context, response, time)
+    }
+
+    /// Finishes the quiet requests before the only one that `sent` can answer: their silence is certain. Returns false
+    /// and changes nothing if other responses wait, or if it can answer several requests. The values of a retrieval are
+    /// not looked at.
+    fn skip_silent(&mut self, context: &mut Context, sent: &Sent<'_>) -> bool {
+        if !self.waiting.is_empty() || matches!(sent.response, Response::Value { .. }) {
+            return false;
+        }
+        let Some(place) = only_place(&self.open, sent) else {
+            return false;
+        };
+        for _ in 0..place {
+            self.open.finish(context, Some(Outcome::Suppressed), None);
+        }
+        self.waiting.forget(&self.open, place + 1, 0);
+        true
     }
 
     fn answer_oldest(&mut self, context: &mut Context, response: &Response<'_>, time: u64) -> Next {
@@ -349,13 +367,19 @@ impl Pairing {
     }
 
     /// Takes the first line or header of a response that may be the answer to several requests.
-    fn add_candidate(&mut self, context: &mut Context, response: &Response<'_>, time: u64) -> Next {
+    fn add_candidate(
+        &mut self,
+        context: &mut Context,
+        response: &Response<'_>,
+        echo: Echo,
+        time: u64,
+    ) -> Next {
         let afresh = self.waiting.is_empty();
         if !self.open.number_forms(&mut self.forms, afresh) {
             self.give_up(context);
             return Next::Line;
         }
-        let mut candidate = Candidate::new(context, &self.forms, response, time);
+        let mut candidate = Candidate::new(&self.forms, response, echo, time);
         if let Some(value) = value_of(context, response) {
             candidate.add_value(value);
         }
@@ -378,11 +402,12 @@ impl Pairing {
     fn continue_candidate(
         &mut self,
         context: &mut Context,
-        mut candidate: Candidate,
-        sent_before: usize,
         response: &Response<'_>,
         time: u64,
     ) -> Next {
+        let Some((mut candidate, sent_before)) = self.unfinished.take() else {
+            return Next::Unmatched;
+        };
         if !candidate.continues_with(context, response) {
             return Next::Unmatched;
         }

@@ -18,13 +18,24 @@ impl Reply {
     pub(super) fn new(command: Command, response: &Response<'_>) -> Self {
         let outcome = Some(answer::outcome(command, response));
         match response {
-            Response::Meta { size, flags, .. } => Self {
-                outcome,
-                value_size: size
-                    .or_else(|| number(flags, b's').and_then(|size| u32::try_from(size).ok()))
-                    .filter(|_| command == Command::MetaGet),
-                cas: number(flags, b'c'),
-            },
+            Response::Meta {
+                size,
+                flags,
+                letters,
+                ..
+            } => {
+                let number = |letter| {
+                    let is_given = letters.has(letter);
+                    is_given.then(|| number(flags, letter)).flatten()
+                };
+                Self {
+                    outcome,
+                    value_size: size
+                        .or_else(|| number(b's').and_then(|size| u32::try_from(size).ok()))
+                        .filter(|_| command == Command::MetaGet),
+                    cas: number(b'c'),
+                }
+            }
             Response::Binary(answer) => Self {
                 outcome,
                 value_size: response.value_size(),

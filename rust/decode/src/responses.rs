@@ -262,9 +262,8 @@ impl ResponseStream {
         length: usize,
     ) {
         self.after_value = false;
-        let refuses = |response| answer::is_error(response) || refusal(response).is_some();
-        if !response.is_some_and(refuses) {
-            self.count(turn, length as u64);
+        if turn.pairing.uncounted() && !response.is_some_and(refuses) {
+            *turn.context.uncounted.entry(self.server).or_default() += length as u64;
         }
         if turn.pairing.streaming() {
             turn.totals.response.text_skipped += length as u64;
@@ -462,6 +461,11 @@ impl ResponseStream {
         self.framing = Framing::Line;
         start + HEADER_SIZE
     }
+}
+
+/// Returns true if a worker of the server refuses the request with this line.
+fn refuses(response: &Response<'_>) -> bool {
+    answer::is_error(response) || refusal(response).is_some()
 }
 
 fn is_list(open: &Open) -> bool {

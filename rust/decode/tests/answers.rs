@@ -9,7 +9,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use membench_decode::privacy::KeyHasher;
@@ -17,12 +16,13 @@ use membench_decode::{Decoder, Responses};
 use membench_event::{Direction, Event, Outcome, Piece, Segment};
 
 mod memcached;
+#[path = "memcached/programs.rs"]
+mod programs;
 
 use memcached::Memcached;
+use programs::{INSTALLED, programs, version};
 
 const TABLE: &str = include_str!("answers/table.tsv");
-/// The memcached that is always asked.
-const INSTALLED: &str = "memcached";
 /// Section of the answers that are not asked for.
 const SOURCE: &str = "source";
 /// A request whose answer follows that of a line.
@@ -224,17 +224,19 @@ fn ask(server: &Memcached, row: &Row<'_>) -> Vec<u8> {
 
 /// Returns the patch release of 1.6 that a program is.
 fn release(program: &str) -> u32 {
-    let told = Command::new(program).arg("-V").output().unwrap().stdout;
-    let told = String::from_utf8(told).unwrap();
-    told.trim().rsplit('.').next().unwrap().parse().unwrap()
+    version(program)
+        .rsplit('.')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[test]
 fn memcached_answers_as_the_table_says() {
-    let further = std::env::var("MEMBENCH_SERVERS").unwrap_or_default();
     let rows = rows();
-    for program in [INSTALLED].into_iter().chain(further.split_whitespace()) {
-        let release = release(program);
+    for program in programs() {
+        let release = release(&program);
         let asked: Vec<_> = rows
             .iter()
             .filter(|row| row.section != SOURCE && row.releases.contains(&release))
@@ -243,7 +245,7 @@ fn memcached_answers_as_the_table_says() {
         for section in asked.chunk_by(|one, other| one.section == other.section) {
             let server = match section[0].section {
                 "" if program == INSTALLED => Memcached::start(),
-                options => Memcached::start_with(program, options),
+                options => Memcached::start_with(&program, options),
             };
             for row in section {
                 decode(row, release, &ask(&server, row));

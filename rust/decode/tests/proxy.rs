@@ -13,40 +13,18 @@ use membench_event::{Direction, Piece, Segment};
 use membench_protocol::binary::{Arithmetic, Item, Opcode, Tag};
 use membench_protocol::encode::{Encoder, Full};
 
+#[path = "memcached/end.rs"]
+mod end;
 mod memcached;
 
+use end::{END_OF_LINES, END_OF_MESSAGES, End};
 use memcached::Memcached;
-
-/// Request and response at the end of every step, by which both sides know that the step is over.
-#[derive(Clone, Copy)]
-struct Last {
-    request: &'static [u8],
-    response: &'static [u8],
-}
-
-const LAST_LINE: Last = Last {
-    request: b"mn\r\n",
-    response: b"MN\r\n",
-};
-const LAST_MESSAGE: Last = Last {
-    request: &noop(0x80),
-    response: &noop(0x81),
-};
-
-/// Makes a binary no-op with this magic byte.
-const fn noop(magic: u8) -> [u8; 24] {
-    let mut message = [0; 24];
-    message[0] = magic;
-    message[1] = 0x0a;
-    message[12] = 0xff;
-    message
-}
 
 /// Proxy between a client and the server, which feeds all bytes that pass to a decoder.
 struct Proxy {
     client: TcpStream,
     server: TcpStream,
-    last: Last,
+    end: End,
     decoder: Decoder,
     /// Bytes passed so far, by direction.
     offsets: [u64; 2],
@@ -54,28 +32,28 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn new(client: TcpStream, server: TcpStream, last: Last) -> Self {
+    fn new(client: TcpStream, server: TcpStream, end: End) -> Self {
         let mut decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
         decoder.open(0, false);
         Self {
             client,
             server,
-            last,
+            end,
             decoder,
             offsets: [0; 2],
             call: 0,
         }
     }
 
-    /// Passes one step: the client's requests up to the last one, then the server's responses up to the last one.
+    /// Passes one step: the client's requests up to the end, then the server's responses up to the end.
     fn step(&mut self) {
         self.call += 1;
-        let requests = until(&mut self.client, self.last.request);
+        let requests = until(&mut self.client, self.end.request);
         for bytes in &requests {
             self.server.write_all(bytes).unwrap();
         }
         self.push(Direction::Request, &requests);
-        let responses = until(&mut self.server, self.last.response);
+        let responses = until(&mut self.server, self.end.answer);
         for bytes in &responses {
             self.client.write_all(bytes).unwrap();
         }
@@ -125,8 +103,8 @@ fn lines() -> Vec<Step> {
     use Outcome as O;
     let long = "v".repeat(100_000);
     let step = |text: String, expected: &[(Command, Outcome)]| {
-        let bytes = [text.as_bytes(), LAST_LINE.request].concat();
-        let expected = [expected, &[(C::MetaNoop, O::Ok)]].concat();
+        let bytes = [text.as_bytes(), END_OF_LINES.request].concat();
+        let expected = [expected, &[(C::MetaArithmetic, O::NotFound)]].concat();
         (bytes, expected)
     };
     let keys = (0..100)
@@ -238,7 +216,7 @@ fn messages() -> Vec<Step> {
     use Command as C;
     use Outcome as O;
     let step = |requests: &[Vec<u8>], expected: &[(Command, Outcome)]| {
-        let bytes = [&requests.concat(), LAST_MESSAGE.request].concat();
+        let bytes = [&requests.concat(), END_OF_MESSAGES.request].concat();
         (bytes, [expected, &[(C::MetaNoop, O::Ok)]].concat())
     };
     let quiet: Vec<_> = (0..50)
@@ -307,28 +285,28 @@ fn messages() -> Vec<Step> {
 
 #[test]
 fn text_and_meta_requests_through_a_proxy_become_the_events_of_the_client() {
-    assert_proxied(lines(), LAST_LINE);
+    assert_proxied(lines(), END_OF_LINES);
 }
 
 #[test]
 fn binary_requests_through_a_proxy_become_the_events_of_the_client() {
-    assert_proxied(messages(), LAST_MESSAGE);
+    assert_proxied(messages(), END_OF_MESSAGES);
 }
 
 /// Asserts that the steps of `script`, passed through a proxy, decode to the expected events without a loss.
-fn assert_proxied(script: Vec<Step>, last: Last) {
+fn assert_proxied(script: Vec<Step>, end: End) {
     let server = Memcached::start();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (inside, _) = listener.accept().unwrap();
     let outside = TcpStream::connect(server.address()).unwrap();
-    let mut proxy = Proxy::new(inside, outside, last);
+    let mut proxy = Proxy::new(inside, outside, end);
     let expected: Vec<_> = script
         .iter()
         .flat_map(|(_, expected)| expected.clone())
         .collect();
     let steps = script.len();
-    let talk = thread::spawn(move || converse(client, script, last));
+    let talk = thread::spawn(move || converse(client, script, end));
     for _ in 0..steps {
         proxy.step();
     }
@@ -354,9 +332,9 @@ fn assert_proxied(script: Vec<Step>, last: Last) {
     }
 }
 
-fn converse(mut client: TcpStream, script: Vec<Step>, last: Last) {
+fn converse(mut client: TcpStream, script: Vec<Step>, end: End) {
     for (bytes, _) in script {
         client.write_all(&bytes).unwrap();
-        until(&mut client, last.response);
+        until(&mut client, end.answer);
     }
 }

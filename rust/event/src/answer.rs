@@ -133,14 +133,14 @@ pub fn outcome(command: Command, response: &Response<'_>) -> Outcome {
         Response::Touched => Outcome::Touched,
         Response::Error | Response::ClientError(_) => Outcome::ClientError,
         Response::ServerError(_) => Outcome::ServerError,
-        Response::Meta { kind, flags, .. } => match (kind, command) {
+        Response::Meta { kind, letters, .. } => match (kind, command) {
             (Kind::Mn, _) | (Kind::En, Command::Other) => Outcome::Ok,
             (Kind::En, _) => Outcome::Miss,
             (Kind::Ns, _) => Outcome::NotStored,
             (Kind::Ex, _) => Outcome::Exists,
             (Kind::Nf, _) => Outcome::NotFound,
-            (_, Command::MetaGet) if flags.has(b'W') => Outcome::Won,
-            (_, Command::MetaGet) if flags.has(b'X') => Outcome::Stale,
+            (_, Command::MetaGet) if letters.has(b'W') => Outcome::Won,
+            (_, Command::MetaGet) if letters.has(b'X') => Outcome::Stale,
             (_, Command::MetaGet) => Outcome::Hit,
             (_, Command::MetaDelete) => Outcome::Deleted,
             _ => Outcome::Stored,
@@ -245,15 +245,11 @@ fn refuses(response: &Response<'_>) -> bool {
 /// A bare `EN` is a miss of any request: memcached repeats nothing with a miss until 1.6.17, nor, in later releases, with
 /// one found in its external storage.
 fn fits_flags(asked: &Asked, response: &Response<'_>) -> bool {
-    let (kind, flags) = match response {
-        Response::Meta { kind, flags, .. } => (kind, flags),
+    let (kind, given) = match response {
+        Response::Meta { kind, letters, .. } => (kind, letters),
         Response::Ok => return !asked.letters.has(b'k') && !asked.letters.has(b'O'),
         _ => return true,
     };
-    let mut given = Letters::default();
-    for flag in flags.clone() {
-        given.insert(flag.letter);
-    }
     let repeats = |letter| asked.letters.has(letter) == given.has(letter);
     let fits_value = match kind {
         Kind::Hd => !returns_value(asked),

@@ -121,11 +121,8 @@ impl<A> Backlog<A> {
         let Some(last) = self.answers.last() else {
             return false;
         };
-        let behind = place + 1..last.sent_before;
-        behind.len() <= NEAR
-            && !behind
-                .into_iter()
-                .any(|request| requests.fits(request, &last.answer))
+        let mut behind = place + 1..last.sent_before;
+        behind.len() <= NEAR && !behind.any(|request| requests.fits(request, &last.answer))
     }
 
     /// Finds the possible assignments of the waiting answers.
@@ -165,6 +162,19 @@ impl<A> Backlog<A> {
         self.answers.shrink_to(KEPT);
         (self.quiet, self.passed, self.patience) = (0, 0, 0);
     }
+}
+
+/// Returns the only request that an answer can belong to while no other answer waits. Returns `None` if there are
+/// several, none, too many to look at, or a request before it that must be answered.
+pub fn only_place<A>(requests: &impl OpenRequests<A>, answer: &A) -> Option<usize> {
+    let count = requests.count();
+    let fits = |request: &usize| requests.fits(*request, answer);
+    let place = (0..count).take(NEAR).find(fits)?;
+    let mut behind = place + 1..count;
+    let is_only = behind.len() <= NEAR
+        && (0..place).all(|request| requests.is_quiet(request))
+        && !behind.any(|request| fits(&request));
+    is_only.then_some(place)
 }
 
 impl<A, R: OpenRequests<A>> Question for Pending<'_, A, R> {

@@ -18,20 +18,23 @@ pub enum Lookup {
 impl Lookup {
     /// Returns the result of a command with this outcome; `None` for a command that looks no key up, or was refused.
     ///
-    /// A quiet read without an answer is a miss: memcached answers its hits only. A win without a value means that this
-    /// very request created the item.
+    /// A quiet read without an answer is a miss: memcached answers its hits only. A win is a hit on an item that is stale
+    /// or about to expire. Only a request that `creates` a missing item (meta `N`) also wins by a miss: the new item has
+    /// no value.
     ///
     /// ```
     /// use membench_event::{Command, Lookup, Outcome};
     ///
-    /// let of = |command, outcome| Lookup::new(command, Some(outcome), None);
-    /// assert_eq!(of(Command::Get, Outcome::Suppressed), Some(Lookup::Miss));
-    /// assert_eq!(of(Command::MetaGet, Outcome::Won), Some(Lookup::Miss));
-    /// assert_eq!(of(Command::Set, Outcome::Stored), None);
+    /// let of = |command, outcome, creates| Lookup::new(command, Some(outcome), creates, None);
+    /// assert_eq!(of(Command::Get, Outcome::Suppressed, false), Some(Lookup::Miss));
+    /// assert_eq!(of(Command::MetaGet, Outcome::Won, false), Some(Lookup::Hit));
+    /// assert_eq!(of(Command::MetaGet, Outcome::Won, true), Some(Lookup::Miss));
+    /// assert_eq!(of(Command::Set, Outcome::Stored, false), None);
     /// ```
     pub fn new(
         command: Command,
         outcome: Option<Outcome>,
+        creates: bool,
         value_size: Option<u32>,
     ) -> Option<Self> {
         use Command::{Gat, Gats, Get, Gets, MetaGet};
@@ -41,7 +44,9 @@ impl Lookup {
         match outcome {
             None => Some(Self::Unseen),
             Some(Outcome::ClientError | Outcome::ServerError) => None,
-            Some(Outcome::Won) if value_size.is_none_or(|size| size == 0) => Some(Self::Miss),
+            Some(Outcome::Won) if creates && value_size.is_none_or(|size| size == 0) => {
+                Some(Self::Miss)
+            }
             Some(Outcome::Miss | Outcome::NotFound | Outcome::Suppressed) => Some(Self::Miss),
             Some(_) => Some(Self::Hit),
         }
@@ -51,7 +56,8 @@ impl Lookup {
 impl Event {
     /// Returns the result of the look-up; `None` if the event is none, or was refused.
     pub fn lookup(&self) -> Option<Lookup> {
-        Lookup::new(self.command, self.outcome, self.value_size)
+        let creates = self.vivify_ttl.is_some();
+        Lookup::new(self.command, self.outcome, creates, self.value_size)
     }
 }
 
@@ -95,17 +101,29 @@ mod tests {
 
     #[test]
     fn every_outcome_of_a_read_is_a_hit_a_miss_or_refused() {
-        let of = |outcome, size| Lookup::new(Command::MetaGet, Some(outcome), size);
+        let of =
+            |outcome, creates, size| Lookup::new(Command::MetaGet, Some(outcome), creates, size);
         for outcome in Outcome::ALL {
             let expected = match outcome {
                 Outcome::ClientError | Outcome::ServerError => None,
                 Outcome::Miss | Outcome::NotFound | Outcome::Suppressed => Some(Lookup::Miss),
                 _ => Some(Lookup::Hit),
             };
-            assert_eq!(of(*outcome, Some(3)), expected, "{outcome:?}");
+            assert_eq!(of(*outcome, false, Some(3)), expected, "{outcome:?}");
+            assert_eq!(of(*outcome, false, None), expected, "{outcome:?}");
         }
-        assert_eq!(of(Outcome::Won, Some(0)), Some(Lookup::Miss));
-        assert_eq!(of(Outcome::Won, None), Some(Lookup::Miss));
-        assert_eq!(Lookup::new(Command::Get, None, None), Some(Lookup::Unseen));
+        let unseen = Lookup::new(Command::Get, None, false, None);
+        assert_eq!(unseen, Some(Lookup::Unseen));
+    }
+
+    #[test]
+    fn a_win_is_a_miss_only_if_the_request_created_the_item() {
+        let win = |creates, size| Lookup::new(Command::MetaGet, Some(Outcome::Won), creates, size);
+        assert_eq!(win(true, Some(0)), Some(Lookup::Miss));
+        assert_eq!(win(true, None), Some(Lookup::Miss));
+        // A stale item, and one about to expire, is found with its value.
+        assert_eq!(win(true, Some(3)), Some(Lookup::Hit));
+        assert_eq!(win(false, Some(0)), Some(Lookup::Hit));
+        assert_eq!(win(false, None), Some(Lookup::Hit));
     }
 }

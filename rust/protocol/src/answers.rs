@@ -1,14 +1,14 @@
 //! A request → the responses that memcached can give to it.
 
 use crate::binary::{Answer, Code};
-use crate::flags::MetaFlags;
+use crate::flags::Letters;
 use crate::response::{Kind, Response};
 use crate::{Command, Form, Request};
 
 /// Flags that a hit returns if the request has them, apart from those that repeat the request.
 const RETURNED: &[u8] = b"stcfhl";
 /// Flags of [`RETURNED`] that arithmetic returns.
-const RETURNED_BY_ARITHMETIC: u8 = set(b"tc");
+const RETURNED_BY_ARITHMETIC: u8 = returned(Letters::new(b"tc"));
 
 /// The responses that memcached can give to a request, apart from the key and the token that they repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Request<'_> {
                 binary: self.opcode.is_some(),
                 early: self.early,
                 value: self.returns_value(),
-                returned: self.letters_of(RETURNED),
+                returned: if self.meta { returned(self.letters) } else { 0 },
                 compares: self.cas.is_some(),
                 creates: self.vivify_ttl.is_some(),
                 conditional: self
@@ -59,15 +59,6 @@ impl Request<'_> {
                     .is_some_and(|mode| !mode.eq_ignore_ascii_case(&b'S')),
             }),
         }
-    }
-
-    /// Returns those of `letters` that are flags of the request, as a set.
-    fn letters_of(&self, letters: &[u8]) -> u8 {
-        let bit = |place: usize, letter: u8| u8::from(self.letters.has(letter)) << place;
-        letters
-            .iter()
-            .enumerate()
-            .fold(0, |all, (place, letter)| all | bit(place, *letter))
     }
 }
 
@@ -125,7 +116,7 @@ impl Answers {
             Response::Reset => self.has_form(&[Form::Statistics]),
             Response::Busy(_) => command == C::Other,
             Response::Line(_) => command == C::Other || self.has_form(&[Form::Statistics]),
-            Response::Meta { kind, flags, .. } => self.fit_meta(*kind, flags),
+            Response::Meta { kind, letters, .. } => self.fit_meta(*kind, *letters),
             Response::MetaDebug(_) => command == C::MetaDebug,
             Response::Binary(answer) => self.fit_message(answer),
         }
@@ -157,7 +148,7 @@ impl Answers {
         }
     }
 
-    fn fit_meta(&self, kind: Kind, flags: &MetaFlags<'_>) -> bool {
+    fn fit_meta(&self, kind: Kind, letters: Letters) -> bool {
         use Command::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaNoop, MetaSet};
         match (kind, self.command) {
             (Kind::Mn, command) => command == MetaNoop,
@@ -165,10 +156,10 @@ impl Answers {
                 matches!(command, MetaGet | MetaDebug) || self.has_form(&[Form::Names])
             }
             (Kind::Va, MetaGet | MetaArithmetic) => {
-                self.is(|asked| asked.value) && self.returns(flags)
+                self.is(|asked| asked.value) && self.returns(letters)
             }
             (Kind::Hd, MetaGet | MetaArithmetic) => {
-                self.is(|asked| !asked.value) && self.returns(flags)
+                self.is(|asked| !asked.value) && self.returns(letters)
             }
             (Kind::Hd, command) => matches!(command, MetaSet | MetaDelete),
             (Kind::Nf, MetaSet) => self.is(|asked| asked.compares),
@@ -182,8 +173,8 @@ impl Answers {
 
     /// Returns true if a hit has exactly the flags that the request asks for. Those that repeat the key and the token are
     /// compared elsewhere.
-    fn returns(&self, flags: &MetaFlags<'_>) -> bool {
-        let found = flags.clone().fold(0, |all, flag| all | set(&[flag.letter]));
+    fn returns(&self, letters: Letters) -> bool {
+        let found = returned(letters);
         self.is(|asked| match self.command {
             Command::MetaArithmetic => asked.returned & RETURNED_BY_ARITHMETIC == found,
             _ => asked.returned == found,
@@ -219,16 +210,10 @@ impl Answers {
 }
 
 /// Returns the set of those letters that are in [`RETURNED`].
-const fn set(letters: &[u8]) -> u8 {
+const fn returned(letters: Letters) -> u8 {
     let (mut all, mut place) = (0, 0);
     while place < RETURNED.len() {
-        let mut index = 0;
-        while index < letters.len() {
-            if letters[index] == RETURNED[place] {
-                all |= 1 << place;
-            }
-            index += 1;
-        }
+        all |= (letters.has(RETURNED[place]) as u8) << place;
         place += 1;
     }
     all

@@ -35,6 +35,15 @@ impl<'a> MetaFlags<'a> {
     pub fn has(&self, letter: u8) -> bool {
         self.token(letter).is_some()
     }
+
+    /// Returns the letters of all flags.
+    pub fn letters(&self) -> Letters {
+        let mut letters = Letters::NONE;
+        for flag in self.clone() {
+            letters.insert(flag.letter);
+        }
+        letters
+    }
 }
 
 impl<'a> Iterator for MetaFlags<'a> {

@@ -4,8 +4,8 @@ use crate::Command;
 use crate::binary::Code;
 use crate::response::{Kind, Response};
 
-/// Returns true if memcached never answers a quiet `command` with `response`. Always false for meta arithmetic, whose
-/// ordinary outcome is answered if the request created its counter.
+/// Returns true if memcached never answers a quiet `command` with `response`. Always false for meta arithmetic: if a
+/// request creates its counter, memcached answers even the ordinary outcome.
 pub fn is_silent(command: Command, response: &Response<'_>) -> bool {
     command != Command::MetaArithmetic && is_ordinary(command, response)
 }
@@ -24,7 +24,10 @@ pub fn is_ordinary(command: Command, response: &Response<'_>) -> bool {
             Command::Get | Command::Gat => answer.code == Code::NotFound,
             _ => answer.code == Code::Success,
         },
-        Response::Ok => matches!(command, Command::MetaSet | Command::MetaDelete),
+        Response::Ok => matches!(
+            command,
+            Command::MetaSet | Command::MetaDelete | Command::MetaArithmetic
+        ),
         _ => false,
     }
 }

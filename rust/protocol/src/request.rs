@@ -128,21 +128,26 @@ pub fn parse_as(bytes: &[u8], dialect: Dialect) -> Result<Status<Request<'_>>, P
 /// True if a release of memcached reads `line` unlike the classic parser, which reads it as `classic`: the bytes that
 /// follow it, whether it is answered, or whether it is refused. Decided only for lines that well-behaved clients do
 /// not send: refused ones, administration, and a deletion of key `noreply`.
+#[inline]
 pub fn is_disputed(line: &[u8], classic: &Request<'_>) -> bool {
     let suspicious = classic.refused
         || classic.command == Command::Other
         || classic.command == Command::Delete && classic.has_key(b"noreply");
+    suspicious && is_read_unlike(line, classic)
+}
+
+/// Returns true if another release of memcached reads `line` unlike the classic parser.
+fn is_read_unlike(line: &[u8], classic: &Request<'_>) -> bool {
     let facts = |request: &Request<'_>| {
         let refused = request.refused && !request.meta;
         (request.block_size(), request.is_answered(), refused)
     };
-    suspicious
-        && [Dialect::Early, Dialect::Shared]
-            .into_iter()
-            .any(|dialect| match parse_as(line, dialect) {
-                Ok(Status::Complete { value, .. }) => facts(&value) != facts(classic),
-                Ok(Status::Partial) | Err(_) => false,
-            })
+    [Dialect::Early, Dialect::Shared]
+        .into_iter()
+        .any(|dialect| match parse_as(line, dialect) {
+            Ok(Status::Complete { value, .. }) => facts(&value) != facts(classic),
+            Ok(Status::Partial) | Err(_) => false,
+        })
 }
 
 impl<'a> Request<'a> {

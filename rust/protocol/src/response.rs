@@ -1,6 +1,7 @@
 //! Response line at the start of some bytes → [`Response`].
 
 use crate::binary::{Answer, RESPONSE_MAGIC};
+use crate::flags::Letters;
 use crate::number::plain;
 use crate::token::Tokens;
 use crate::{Key, LINE_SIZE_MAX, MetaFlags, ParseError, Status, line};
@@ -62,6 +63,8 @@ pub enum Response<'a> {
         size: Option<u32>,
         /// The returned flags.
         flags: MetaFlags<'a>,
+        /// Letters of the returned flags.
+        letters: Letters,
     },
     /// `ME`: a key, and facts about its item.
     MetaDebug(&'a [u8]),
@@ -142,6 +145,7 @@ impl<'a> Response<'a> {
     }
 
     fn from_words(line: &'a [u8], word: &[u8], rest: &'a [u8]) -> Self {
+        let words = Tokens::new(rest);
         match word {
             b"ERROR" | b"ERROR:" => Self::Error,
             b"CLIENT_ERROR" => Self::ClientError(rest),
@@ -149,14 +153,14 @@ impl<'a> Response<'a> {
             b"STAT" => Self::Stat(rest),
             b"VERSION" => Self::Version(rest),
             b"BUSY" => Self::Busy(rest),
-            b"HD" => Self::meta(Kind::Hd, rest),
+            b"HD" => Self::meta(Kind::Hd, None, words),
             // 1.6.9, which adds a space even if no flag follows.
-            b"OK" if line.len() > word.len() => Self::meta(Kind::Hd, rest),
-            b"EN" => Self::meta(Kind::En, rest),
-            b"NF" => Self::meta(Kind::Nf, rest),
-            b"NS" => Self::meta(Kind::Ns, rest),
-            b"EX" => Self::meta(Kind::Ex, rest),
-            b"MN" => Self::meta(Kind::Mn, rest),
+            b"OK" if line.len() > word.len() => Self::meta(Kind::Hd, None, words),
+            b"EN" => Self::meta(Kind::En, None, words),
+            b"NF" => Self::meta(Kind::Nf, None, words),
+            b"NS" => Self::meta(Kind::Ns, None, words),
+            b"EX" => Self::meta(Kind::Ex, None, words),
+            b"MN" => Self::meta(Kind::Mn, None, words),
             b"ME" => Self::MetaDebug(rest),
             _ => Self::from_whole_line(line),
         }
@@ -202,18 +206,17 @@ impl<'a> Response<'a> {
     fn meta_value(rest: &'a [u8]) -> Result<Self, ParseError> {
         let mut words = Tokens::new(rest);
         let size = words.next().and_then(block_size);
-        Ok(Self::Meta {
-            kind: Kind::Va,
-            size: Some(size.ok_or(ParseError::MetaSize)?),
-            flags: MetaFlags::new(words),
-        })
+        let size = size.ok_or(ParseError::MetaSize)?;
+        Ok(Self::meta(Kind::Va, Some(size), words))
     }
 
-    pub(crate) const fn meta(kind: Kind, rest: &'a [u8]) -> Self {
+    pub(crate) fn meta(kind: Kind, size: Option<u32>, words: Tokens<'a>) -> Self {
+        let flags = MetaFlags::new(words);
         Self::Meta {
             kind,
-            size: None,
-            flags: MetaFlags::new(Tokens::new(rest)),
+            size,
+            letters: flags.letters(),
+            flags,
         }
     }
 }

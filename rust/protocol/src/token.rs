@@ -1,6 +1,6 @@
 //! Line → its words.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 /// Iterator over the words of a line, split at runs of spaces and, as in memcached, at nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +13,12 @@ impl<'a> Tokens<'a> {
         Self { rest: line }
     }
 
-    /// Returns true if at least `count` words are left. Does not split a rest that is too short to hold them.
+    /// Returns true if at least `count` words are left. Does not split a rest that is too short to hold them, or that
+    /// has too few spaces.
     pub(crate) fn are_at_least(&self, count: usize) -> bool {
-        self.rest.len() >= 2 * count - 1 && self.clone().count() >= count
+        self.rest.len() >= 2 * count - 1
+            && memchr_iter(b' ', self.rest).count() + 1 >= count
+            && self.clone().count() >= count
     }
 }
 

@@ -34,7 +34,7 @@ impl Marks {
     pub const KEY_REFUSED: Self = Self(64);
     /// A value of `value_size` bytes follows the request's line or header.
     pub const VALUE: Self = Self(128);
-    /// Binary arithmetic that creates a missing counter with `initial` and `vivify_ttl`.
+    /// The request creates a missing item with `vivify_ttl`; arithmetic also with `initial`.
     pub const VIVIFIES: Self = Self(256);
 
     /// True if `mark` is set.

@@ -273,8 +273,8 @@ fn quiet_requests_are_settled_when_the_server_has_read_to_the_end() {
         } else {
             exchange.decoder.close(0);
         }
-        let events = exchange.decoder.events();
-        events.iter().map(|event| event.outcome).collect::<Vec<_>>()
+        let events = exchange.events.iter().chain(exchange.decoder.events());
+        events.map(|event| event.outcome).collect::<Vec<_>>()
     };
     let pipeline = b"mg a q O1\r\nmg b q O2\r\nmg c q O3\r\n";
     // What follows an answer is settled by the end only.

@@ -2,18 +2,20 @@
 
 use membench_event::Outcome;
 use membench_event::answer::{Asked, fits, outcome};
-use membench_protocol::{Key, Request, Response, Status, binary, request};
+use membench_protocol::{Dialect, Key, Request, Response, Status, binary, request};
 
 use crate::next_answer;
 
-/// A request of the pipeline, or its value.
-type Asking<'a> = Vec<Request<'a>>;
 /// An answer: its lines or its message.
 type Given<'a> = Vec<Response<'a>>;
 
 /// Returns the outcomes of the events that every assignment has in common; `None` if there is no assignment.
-pub(crate) fn common(pipeline: &[u8], answers: &[u8]) -> Option<Vec<Option<Outcome>>> {
-    let (requests, answers) = (requests(pipeline), units(answers));
+pub(crate) fn common(
+    pipeline: &[u8],
+    answers: &[u8],
+    dialect: Dialect,
+) -> Option<Vec<Option<Outcome>>> {
+    let (requests, answers) = (requests(pipeline, dialect), units(answers));
     let mut found: Option<Vec<Vec<Option<Outcome>>>> = None;
     each(&requests, &answers, &mut Vec::new(), &mut |chosen| {
         let all = requests.iter().zip(chosen);
@@ -32,12 +34,13 @@ pub(crate) fn common(pipeline: &[u8], answers: &[u8]) -> Option<Vec<Option<Outco
     found.map(|found| found.concat())
 }
 
-fn requests(mut bytes: &[u8]) -> Asking<'_> {
+/// Returns the requests that a memcached of this dialect reads.
+pub(crate) fn requests(mut bytes: &[u8], dialect: Dialect) -> Vec<Request<'_>> {
     let mut found = Vec::new();
     while let Some(first) = bytes.first() {
         let parsed = match first {
             0x80 => binary::parse_request(bytes).unwrap(),
-            _ => request::parse(bytes).unwrap(),
+            _ => request::parse_as(bytes, dialect).unwrap(),
         };
         let Status::Complete { value, consumed } = parsed else {
             panic!("{}", bytes.escape_ascii());

@@ -1,5 +1,7 @@
 //! A seed → random requests: every protocol, quiet and not, most flags.
 
+use membench_protocol::Dialect;
+
 /// A request as it is sent, and the same without the flag or opcode that makes it quiet.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -11,17 +13,21 @@ pub(crate) struct Request {
     pub(crate) probe: Option<Vec<u8>>,
 }
 
-/// Random numbers: xorshift64*, and the cas values that items have.
+/// Random numbers: xorshift64*, and what requests depend on besides.
 pub(crate) struct Random {
     state: u64,
+    /// The cas values that items have.
     cas: Vec<u64>,
+    /// Dialect of the server that is asked.
+    pub(crate) dialect: Dialect,
 }
 
 impl Random {
-    pub(crate) fn new(seed: u64, cas: Vec<u64>) -> Self {
+    pub(crate) fn new(seed: u64, cas: Vec<u64>, dialect: Dialect) -> Self {
         Self {
             state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             cas,
+            dialect,
         }
     }
 
@@ -145,7 +151,10 @@ fn meta(
         let place = random.below(flags.len() + 1);
         flags.insert(place, "q".into());
     }
-    let creates = verb == "ma" && flags.iter().any(|flag| flag.starts_with('N'));
+    // If a quiet request creates its counter, 1.6.38 answers it and 1.6.45 does not.
+    let creates = verb == "ma"
+        && random.dialect != Dialect::Shared
+        && flags.iter().any(|flag| flag.starts_with('N'));
     let b = if coded { " b" } else { "" };
     Request {
         sent: line(&flags),
@@ -197,6 +206,10 @@ fn meta_get(random: &mut Random, token: Option<String>) -> Request {
     if random.chance(5) {
         found.push("N10000".into());
     }
+    // Refused without any.
+    if random.dialect == Dialect::Early && found.is_empty() {
+        found.push("s".into());
+    }
     meta(random, "mg", "", found, "")
 }
 
@@ -211,13 +224,12 @@ fn meta_set(random: &mut Random, token: Option<String>) -> Request {
     // If an item is still being sent, memcached counts in a copy, which it pads less. So nothing is appended to numbers.
     let appends = found.iter().any(|flag| flag == "MA" || flag == "MP");
     let value = if appends { "" } else { random.pick(VALUES) };
-    meta(
-        random,
-        "ms",
-        &format!(" {}", value.len()),
-        found,
-        &format!("{value}\r\n"),
-    )
+    let mut size = format!(" {}", value.len());
+    if random.dialect == Dialect::Early {
+        found.push(format!("S{}", value.len()));
+        size.clear();
+    }
+    meta(random, "ms", &size, found, &format!("{value}\r\n"))
 }
 
 fn meta_delete(random: &mut Random, token: Option<String>) -> Request {

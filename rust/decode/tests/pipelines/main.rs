@@ -1,29 +1,39 @@
 //! Random pipelines to a real memcached → the outcomes that a second one, asked the same without quiet flags, gives.
 //!
-//! `MEMBENCH_PIPELINES` is their number, `MEMBENCH_SEED` that of the first.
+//! `MEMBENCH_PIPELINES` is their number, which the installed memcached and those of `MEMBENCH_SERVERS` share;
+//! `MEMBENCH_SEED` is that of the first.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "figures of a long run")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use membench_decode::privacy::KeyHasher;
 use membench_decode::{Decoder, Responses};
 use membench_event::answer::outcome;
 use membench_event::{Command, Direction, Event, Outcome, Piece, Segment, Totals};
 use membench_protocol::binary::parse_response;
-use membench_protocol::{Response, Status, is_silent, request, response};
+use membench_protocol::{Dialect, Response, Status, is_silent, response};
 
 use generator::{Random, Request};
 
 mod assignments;
+#[path = "../memcached/end.rs"]
+mod end;
 mod generator;
 #[path = "../memcached/mod.rs"]
 mod memcached;
+#[path = "../memcached/programs.rs"]
+mod programs;
 
+use end::{END_OF_LINES, END_OF_MESSAGES, End};
 use memcached::Memcached;
+use programs::{INSTALLED, programs, version};
 
+/// Longest wait for an answer, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Pipelines on one connection.
 const PER_CONNECTION: u64 = 200;
 /// Number of pipelines after which the cas values that they compare are asked for again.
@@ -31,27 +41,19 @@ const CAS_PERIOD: u64 = 4;
 /// Most requests of a pipeline whose assignments are all tried.
 const MOST_TRIED: usize = 7;
 
-/// The request behind each pipeline, and its answer.
-#[derive(Clone, Copy)]
-struct End {
-    request: &'static [u8],
-    answer: &'static [u8],
+/// Returns the end of a pipeline of lines. Early releases add a space before its flags.
+const fn end_of_lines(dialect: Dialect) -> End {
+    match dialect {
+        Dialect::Early => End {
+            answer: b"NF  O!end\r\n",
+            ..END_OF_LINES
+        },
+        Dialect::Classic | Dialect::Shared => END_OF_LINES,
+    }
 }
 
-const END_OF_LINES: End = End {
-    request: b"ma zz O!end\r\n",
-    answer: b"NF O!end\r\n",
-};
-const END_OF_MESSAGES: End = End {
-    request: &noop(0x80),
-    answer: &noop(0x81),
-};
-
-const fn noop(magic: u8) -> [u8; 24] {
-    let mut message = [0; 24];
-    (message[0], message[1]) = (magic, 0x0a);
-    (message[12], message[15]) = (0xee, 0xee);
-    message
+const fn end_of_messages(_: Dialect) -> End {
+    END_OF_MESSAGES
 }
 
 /// A connection to a memcached, whose bytes are also decoded.
@@ -72,7 +74,7 @@ impl Talk {
             decoder.expect_barrier(0);
         }
         Self {
-            stream: TcpStream::connect(server.address()).unwrap(),
+            stream: connect(server),
             decoder,
             offsets: [0; 2],
             call: 0,
@@ -108,14 +110,21 @@ impl Talk {
     }
 }
 
+fn connect(server: &Memcached) -> TcpStream {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
 /// Sends bytes, then reads up to the answer that ends them. Returns the answers without that one.
 fn ask(stream: &mut TcpStream, bytes: &[u8], end: End) -> Vec<u8> {
     stream.write_all(&[bytes, end.request].concat()).unwrap();
     let mut answers = Vec::new();
     let mut part = [0; 8_192];
     while !answers.ends_with(end.answer) {
-        let length = stream.read(&mut part).unwrap();
-        assert!(length > 0, "memcached closed: {}", bytes.escape_ascii());
+        let length = stream.read(&mut part).unwrap_or(0);
+        assert!(length > 0, "no answer: {}", bytes.escape_ascii());
         answers.extend_from_slice(&part[..length]);
     }
     answers.truncate(answers.len() - end.answer.len());
@@ -144,21 +153,21 @@ fn next_answer(bytes: &[u8]) -> (Response<'_>, usize) {
     (value, consumed + rest)
 }
 
-/// Command, keys of a text retrieval, and true if an answer is due, as a request asks for them.
-fn asked(bytes: &[u8]) -> (Command, Vec<Vec<u8>>, bool) {
-    let request = match bytes.first() {
-        Some(0x80) => membench_protocol::binary::parse_request(bytes).unwrap(),
-        _ => request::parse(bytes).unwrap(),
-    };
-    let Status::Complete { value, .. } = request else {
-        panic!("{}", bytes.escape_ascii());
-    };
-    let keys = value.keys.clone().map(|key| key.raw().to_vec()).collect();
-    (value.command, keys, value.is_answered())
+/// Command, keys of a text retrieval, and true if an answer is due.
+type Asked = (Command, Vec<Vec<u8>>, bool);
+
+/// Returns what a request asks for. If memcached refuses its line, it reads the value as another request.
+fn asked(bytes: &[u8], dialect: Dialect) -> Vec<Asked> {
+    let all = assignments::requests(bytes, dialect).into_iter();
+    all.map(|request| {
+        let keys = request.keys.clone().map(|key| key.raw().to_vec()).collect();
+        (request.command, keys, request.is_answered())
+    })
+    .collect()
 }
 
 /// Returns the true outcomes of a pipeline: those of the same requests asked on a server without quiet flags.
-fn truth(stream: &mut TcpStream, pipeline: &[Request], end: End) -> Vec<Outcome> {
+fn truth(stream: &mut TcpStream, pipeline: &[Request], dialect: Dialect, end: End) -> Vec<Outcome> {
     let mut bytes = Vec::new();
     for request in pipeline {
         bytes.extend(request.probe.iter().flatten());
@@ -174,56 +183,73 @@ fn truth(stream: &mut TcpStream, pipeline: &[Request], end: End) -> Vec<Outcome>
             is_new = matches!(answer, Response::Meta { .. });
             left = &left[length..];
         }
-        let (command, keys, is_answered) = asked(&request.loud);
-        if !is_answered {
-            outcomes.push(Outcome::Suppressed);
-            continue;
-        }
-        let before = outcomes.len();
-        loop {
-            let (answer, length) = next_answer(left);
-            left = &left[length..];
-            if let Response::Value { key, .. } = &answer {
-                let known = outcomes.len() - before;
-                let place = keys[known..]
-                    .iter()
-                    .position(|asked| asked == key.raw())
-                    .unwrap();
-                outcomes.extend(vec![Outcome::Miss; place]);
-                outcomes.push(Outcome::Hit);
-                continue;
-            }
-            let is_created = command == Command::MetaArithmetic && is_new;
-            let ordinary = is_silent(command, &answer)
-                || command == Command::MetaArithmetic && is_done(&answer) && !is_created;
-            let found = if request.quiet && ordinary {
-                Outcome::Suppressed
-            } else {
-                outcome(command, &answer)
-            };
-            let rest = keys.len().max(1) - (outcomes.len() - before);
-            outcomes.extend(vec![found; rest]);
-            break;
+        for (place, asked) in asked(&request.loud, dialect).iter().enumerate() {
+            let is_quiet = request.quiet && place == 0;
+            let (found, rest) = outcomes_of(asked, left, is_quiet, is_new);
+            outcomes.extend(found);
+            left = rest;
         }
     }
-    assert!(left.is_empty(), "answers are left: {}", left.escape_ascii());
+    assert!(
+        left.is_empty(),
+        "answers are left: {}\n  → {}",
+        bytes.escape_ascii(),
+        answers.escape_ascii()
+    );
     outcomes
+}
+
+/// Returns the true outcomes of one request, whose answer begins `left`, and the answers behind that.
+fn outcomes_of<'b>(
+    (command, keys, is_answered): &Asked,
+    mut left: &'b [u8],
+    is_quiet: bool,
+    is_new: bool,
+) -> (Vec<Outcome>, &'b [u8]) {
+    let mut outcomes = Vec::new();
+    if !is_answered {
+        return (vec![Outcome::Suppressed], left);
+    }
+    loop {
+        let (answer, length) = next_answer(left);
+        left = &left[length..];
+        if let Response::Value { key, .. } = &answer {
+            let place = keys[outcomes.len()..]
+                .iter()
+                .position(|asked| asked == key.raw())
+                .unwrap();
+            outcomes.extend(vec![Outcome::Miss; place]);
+            outcomes.push(Outcome::Hit);
+            continue;
+        }
+        let is_created = *command == Command::MetaArithmetic && is_new;
+        let ordinary = is_silent(*command, &answer)
+            || *command == Command::MetaArithmetic && is_done(&answer) && !is_created;
+        let found = if is_quiet && ordinary {
+            Outcome::Suppressed
+        } else {
+            outcome(*command, &answer)
+        };
+        outcomes.resize(keys.len().max(1), found);
+        return (outcomes, left);
+    }
 }
 
 fn is_done(answer: &Response<'_>) -> bool {
     use membench_protocol::response::Kind;
     matches!(
         answer,
-        Response::Meta {
-            kind: Kind::Hd | Kind::Va,
-            ..
-        }
+        Response::Ok
+            | Response::Meta {
+                kind: Kind::Hd | Kind::Va,
+                ..
+            }
     )
 }
 
 /// Returns the cas values of the server's items.
-fn cas_values(stream: &mut TcpStream) -> Vec<u64> {
-    let answers = ask(stream, b"gets a b c d\r\n", END_OF_LINES);
+fn cas_values(stream: &mut TcpStream, dialect: Dialect) -> Vec<u64> {
+    let answers = ask(stream, b"gets a b c d\r\n", end_of_lines(dialect));
     let mut left = &answers[..];
     let mut found = Vec::new();
     while !left.is_empty() {
@@ -262,7 +288,8 @@ fn compare(
         .iter()
         .flat_map(|request| request.sent.clone())
         .collect();
-    let truth = truth(second, pipeline, end);
+    let dialect = random.dialect;
+    let truth = truth(second, pipeline, dialect, end);
     let answers = ask(&mut with_reads.stream, &sent, end);
     let shown = || format!("{}\n  → {}", sent.escape_ascii(), answers.escape_ascii());
 
@@ -292,9 +319,10 @@ fn compare(
             _ => Outcome::NotFound,
         };
         assert_eq!(last.outcome, Some(expected), "{}", shown());
+        let all = &truth;
         for (event, truth) in events.iter().zip(&truth) {
             let is_right = event.outcome.is_none_or(|outcome| outcome == *truth);
-            assert!(is_right, "{event:?} is {truth:?}: {}", shown());
+            assert!(is_right, "{event:?} is {truth:?} of {all:?}: {}", shown());
         }
         let open = events
             .iter()
@@ -317,7 +345,7 @@ fn compare(
             } else {
                 (sent.clone(), answers.clone())
             };
-            let common = assignments::common(&pipeline, &answers);
+            let common = assignments::common(&pipeline, &answers, dialect);
             let expected = common.as_ref().and_then(|common| common.get(..found.len()));
             assert_eq!(Some(&found[..]), expected, "{}", shown());
         }
@@ -346,29 +374,46 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// Compares this many pipelines made by `make`, from a seed of its own for each.
-fn run(make: fn(&mut Random) -> Vec<Request>, end: End, name: &str) {
+/// Compares pipelines made by `make` on every memcached.
+fn run(make: fn(&mut Random) -> Vec<Request>, end: fn(Dialect) -> End, name: &str) {
+    let programs = programs();
+    let count = number("MEMBENCH_PIPELINES", 4_000) / 2 / programs.len() as u64;
+    for program in programs {
+        let figures = run_with(&program, count, make, end);
+        eprintln!("{name}, memcached {}: {figures:?}", version(&program));
+    }
+}
+
+/// Compares this many pipelines on two servers of a program, from a seed of its own for each.
+fn run_with(
+    program: &str,
+    count: u64,
+    make: fn(&mut Random) -> Vec<Request>,
+    end: fn(Dialect) -> End,
+) -> Figures {
     let first = number("MEMBENCH_SEED", 1);
-    let last = first + number("MEMBENCH_PIPELINES", 4_000) / 2;
-    let servers = [Memcached::start(), Memcached::start()];
+    let last = first + count;
+    let dialect = Dialect::from_version(version(program).as_bytes()).unwrap();
+    let end = end(dialect);
+    let servers = [(); 2].map(|()| match program {
+        INSTALLED => Memcached::start(),
+        other => Memcached::start_with(other, ""),
+    });
     let mut figures = Figures::default();
-    let mut asking = TcpStream::connect(servers[1].address()).unwrap();
+    let mut asking = connect(&servers[1]);
     let mut cas = Vec::new();
     let mut seed = first;
     while seed < last {
         let mut talks = [true, false].map(|has_reads| Talk::new(&servers[0], has_reads));
-        let mut second = TcpStream::connect(servers[1].address()).unwrap();
-        for stream in [&talks[0].stream, &talks[1].stream, &second] {
-            stream.set_nodelay(true).unwrap();
-        }
+        let mut second = connect(&servers[1]);
         if end.answer[0] != 0x81 {
             learn_version(&mut talks);
         }
         for _ in 0..PER_CONNECTION.min(last - seed) {
             if seed.is_multiple_of(CAS_PERIOD) || cas.is_empty() {
-                cas = cas_values(&mut asking);
+                cas = cas_values(&mut asking, dialect);
             }
-            let mut random = Random::new(seed, cas.clone());
+            let mut random = Random::new(seed, cas.clone(), dialect);
             let pipeline = make(&mut random);
             let talks = (&mut talks, &mut second);
             compare(talks, &pipeline, &mut random, end, &mut figures);
@@ -378,8 +423,8 @@ fn run(make: fn(&mut Random) -> Vec<Request>, end: End, name: &str) {
             assert_complete(talk);
         }
     }
-    assert_eq!(figures.pipelines, last - first);
-    eprintln!("{name}: {figures:?}");
+    assert_eq!(figures.pipelines, count);
+    figures
 }
 
 /// Lets the decoders know the server's version, which decides how it reads refused lines.
@@ -397,10 +442,10 @@ fn learn_version(talks: &mut [Talk; 2]) {
 
 #[test]
 fn random_pipelines_of_lines_have_no_wrong_outcome_and_none_open_that_the_answers_tell() {
-    run(generator::lines, END_OF_LINES, "lines");
+    run(generator::lines, end_of_lines, "lines");
 }
 
 #[test]
 fn random_pipelines_of_messages_have_no_wrong_outcome_and_none_open_that_the_answers_tell() {
-    run(generator::messages, END_OF_MESSAGES, "messages");
+    run(generator::messages, end_of_messages, "messages");
 }

@@ -36,17 +36,22 @@ impl<'a> Request<'a> {
         }
         self.flags = MetaFlags::new(tokens);
         if key.len() > KEY_SIZE_MAX || too_many {
-            return self.refuse_storage(dialect);
+            self.refuse_storage(dialect);
+        } else {
+            self.refused = !self.read_flags(key, dialect) || !self.mode_exists();
+            self.keys = Keys::one(key, self.base64());
         }
-        self.refused = !self.read_flags(key, dialect) || !self.mode_exists();
-        self.keys = Keys::one(key, self.base64());
+        let is_unreadable = |flag: MetaFlag<'_>| !may_be_flag(flag.letter);
+        if self.refused && dialect.is_shared() && self.flags.clone().any(is_unreadable) {
+            self.refuse();
+        }
     }
 
     /// Reads the size of an `ms`; false if it has none, in which case memcached reads no data block. To the early parser
     /// it is a flag like others.
     fn size(&mut self, tokens: &mut Tokens<'a>, dialect: Dialect) -> bool {
         let word = match dialect {
-            Dialect::Early => MetaFlags::new(tokens.clone()).token(b'S'),
+            Dialect::Early => early_size(MetaFlags::new(tokens.clone())),
             Dialect::Classic | Dialect::Shared => tokens.next(),
         };
         self.value_size = word.and_then(|word| value_size(word, dialect));
@@ -114,6 +119,22 @@ impl<'a> Request<'a> {
         };
         self.mode.is_none_or(|mode| modes.contains(&mode))
     }
+}
+
+/// Returns true if the shared parser takes a word that begins with `letter` for a flag, known or not. If there is another
+/// word behind the key, it refuses the line before it knows the size of a data block, and takes that for commands.
+const fn may_be_flag(letter: u8) -> bool {
+    matches!(letter, b'0'..=b'9' | b'A'..=b'z')
+}
+
+/// Returns the token of flag `S`, if it stands before the first flag that is unknown or stands twice: 1.6.9 reads no
+/// further, and then takes the data block for commands.
+fn early_size(flags: MetaFlags<'_>) -> Option<&[u8]> {
+    let mut seen = Letters::NONE;
+    flags
+        .take_while(|flag| seen.insert(flag.letter) && EARLY.has(flag.letter))
+        .find(|flag| flag.letter == b'S')
+        .map(|flag| flag.token)
 }
 
 /// Stores the number of a flag; false if it could not be parsed.

@@ -6,11 +6,11 @@ use super::Request;
 use crate::flags::Letters;
 
 /// Letters of all flags of all versions of memcached.
-const LETTERS: &[u8] = b"bcCDEfFhIJkKlLMNOPqRsStTuvx";
+const LETTERS: Letters = Letters::new(b"bcCDEfFhIJkKlLMNOPqRsStTuvx");
 /// Letters that describe a binary request, in the order they are written.
 const BINARY_LETTERS: &[u8] = b"qkC";
 /// Modes of flag `M` in all versions of memcached.
-const MODES: &[u8] = b"EAPRSID+-earpsid";
+const MODES: Letters = Letters::new(b"EAPRSID+-earpsid");
 
 pub(super) fn write(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Result {
     if request.opcode.is_some() {
@@ -22,13 +22,13 @@ pub(super) fn write(request: &Request<'_>, out: &mut impl fmt::Write) -> fmt::Re
     let mut written = Letters::default();
     let mut separator = "";
     for flag in request.flags.clone() {
-        if !LETTERS.contains(&flag.letter) || !written.insert(flag.letter) {
+        if !LETTERS.has(flag.letter) || !written.insert(flag.letter) {
             continue;
         }
         out.write_str(separator)?;
         out.write_char(char::from(flag.letter))?;
         if let (b'M', [mode]) = (flag.letter, flag.token)
-            && MODES.contains(mode)
+            && MODES.has(*mode)
         {
             out.write_char(char::from(*mode))?;
         }

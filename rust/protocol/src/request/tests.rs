@@ -3,6 +3,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::response::Kind;
+use crate::token::Tokens;
 
 fn parsed(bytes: &[u8]) -> Request<'_> {
     parsed_as(bytes, Dialect::Classic)
@@ -248,7 +249,7 @@ fn a_quiet_request_suppresses_its_ordinary_outcome_only() {
         let request = parsed(line);
         let suppressed: Vec<_> = kinds
             .into_iter()
-            .filter(|kind| request.suppresses(&Response::meta(*kind, b"")))
+            .filter(|kind| request.suppresses(&Response::meta(*kind, None, Tokens::new(b""))))
             .collect();
         assert_eq!(suppressed, *expected, "{request:?}");
     }

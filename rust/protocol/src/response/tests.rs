@@ -97,10 +97,13 @@ fn a_meta_answer_gives_kind_size_and_flags() {
             kind,
             size: found,
             flags,
+            letters,
         } = parsed(line)
         else {
             panic!("{line:?}");
         };
+        let given: Vec<u8> = expected_flags.iter().map(|(letter, _)| *letter).collect();
+        assert_eq!(letters, Letters::new(&given));
         let flags: Vec<_> = flags.map(|flag| (flag.letter, flag.token)).collect();
         assert_eq!((kind, found, &*flags), (*expected, *size, *expected_flags));
     }

@@ -229,18 +229,20 @@ impl Measures {
     pub(crate) fn outcome(
         &mut self,
         command: Command,
+        creates: bool,
         recorded: Option<Outcome>,
         replayed: Outcome,
     ) {
-        self.transitions.record(command, recorded, Some(replayed));
+        self.transitions
+            .record(command, creates, recorded, Some(replayed));
         if is_error(replayed) && !recorded.is_some_and(is_error) {
             self.counts.new_errors += 1;
         }
     }
 
     /// Counts an operation whose outcome is not known.
-    pub(crate) fn unseen(&mut self, command: Command, recorded: Option<Outcome>) {
-        self.transitions.record(command, recorded, None);
+    pub(crate) fn unseen(&mut self, command: Command, creates: bool, recorded: Option<Outcome>) {
+        self.transitions.record(command, creates, recorded, None);
     }
 
     /// Counts a request of `recorded` bytes that was not sent, after it had waited for this long, ns; `None` if it was
@@ -268,8 +270,8 @@ impl Measures {
         templates: &Templates,
     ) {
         for operation in operations {
-            self.transitions
-                .record(operation.command, operation.recorded, None);
+            let creates = operation.marks.has(Marks::VIVIFIES);
+            self.unseen(operation.command, creates, operation.recorded);
         }
         for request in
             operations.chunk_by(|operation, _| operation.marks.has(Marks::REQUEST_CONTINUES))

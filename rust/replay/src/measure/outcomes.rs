@@ -8,20 +8,24 @@ use serde::Serialize;
 /// Number of cells in a row: one per outcome, and one for none seen.
 const OUTCOMES: usize = Outcome::ALL.len() + 1;
 
+/// Counts of one command.
+type Row = [[u64; OUTCOMES]; OUTCOMES];
+
 /// Reported name of an outcome that was not seen.
 const NOT_SEEN: &str = "not_seen";
 
-/// Number of operations by command, recorded outcome and replayed outcome.
+/// Number of operations by command, recorded outcome and replayed outcome. Those that create a missing item are counted
+/// apart: they tell what a win means.
 #[derive(Clone, Debug)]
 pub(crate) struct Transitions {
-    counts: Vec<[[u64; OUTCOMES]; OUTCOMES]>,
+    counts: Vec<[Row; 2]>,
 }
 
 impl Transitions {
     /// Makes a table of zeros.
     pub(crate) fn new() -> Self {
         Self {
-            counts: vec![[[0; OUTCOMES]; OUTCOMES]; Command::ALL.len()],
+            counts: vec![[[[0; OUTCOMES]; OUTCOMES]; 2]; Command::ALL.len()],
         }
     }
 
@@ -30,18 +34,19 @@ impl Transitions {
     pub(crate) fn record(
         &mut self,
         command: Command,
+        creates: bool,
         recorded: Option<Outcome>,
         replayed: Option<Outcome>,
     ) {
         let at =
             |outcome: Option<Outcome>| outcome.map_or(OUTCOMES - 1, |outcome| outcome as usize);
-        self.counts[command as usize][at(recorded)][at(replayed)] += 1;
+        self.counts[command as usize][usize::from(creates)][at(recorded)][at(replayed)] += 1;
     }
 
     /// Adds the counts of another shard.
     pub(crate) fn merge(&mut self, other: &Self) {
-        let cells = self.counts.iter_mut().flatten().flatten();
-        for (count, other) in cells.zip(other.counts.iter().flatten().flatten()) {
+        let cells = self.counts.iter_mut().flatten().flatten().flatten();
+        for (count, other) in cells.zip(other.counts.iter().flatten().flatten().flatten()) {
             *count += other;
         }
     }
@@ -49,14 +54,9 @@ impl Transitions {
     /// Returns the counts by name, without zeros.
     pub(crate) fn report(&self) -> Outcomes {
         let mut report = Outcomes::default();
-        for (command, rows) in Command::ALL.iter().zip(&self.counts) {
-            for (recorded, row) in rows.iter().enumerate() {
-                for (replayed, count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
-                    report.add(command.name(), name(recorded), name(replayed), *count);
-                    add_reads(&mut report.recorded_reads, *command, recorded, *count);
-                    add_reads(&mut report.replayed_reads, *command, replayed, *count);
-                }
-            }
+        for (command, [others, creating]) in Command::ALL.iter().zip(&self.counts) {
+            report.add_all(*command, false, others);
+            report.add_all(*command, true, creating);
         }
         report
     }
@@ -68,11 +68,11 @@ impl Default for Transitions {
     }
 }
 
-/// Counts operations of `command` with this outcome among the reads, if they are some. A win counts as a miss, because the
-/// sizes of values are not kept.
-fn add_reads(reads: &mut Reads, command: Command, outcome: usize, count: u64) {
+/// Counts operations with this outcome among the reads, if they are some. The size of a value is not kept, so every win of
+/// operations that create a missing item counts as a miss.
+fn add_reads(reads: &mut Reads, command: Command, creates: bool, outcome: usize, count: u64) {
     let outcome = Outcome::ALL.get(outcome).copied();
-    if let Some(lookup) = Lookup::new(command, outcome, None) {
+    if let Some(lookup) = Lookup::new(command, outcome, creates, None) {
         reads.add(lookup, count);
     }
 }
@@ -102,6 +102,17 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
+    fn add_all(&mut self, command: Command, creates: bool, rows: &Row) {
+        for (recorded, row) in rows.iter().enumerate() {
+            for (replayed, count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
+                self.add(command.name(), name(recorded), name(replayed), *count);
+                let (before, now) = (&mut self.recorded_reads, &mut self.replayed_reads);
+                add_reads(before, command, creates, recorded, *count);
+                add_reads(now, command, creates, replayed, *count);
+            }
+        }
+    }
+
     fn add(
         &mut self,
         command: &'static str,
@@ -140,14 +151,18 @@ mod tests {
     #[test]
     fn reads_are_counted_by_their_recorded_and_their_replayed_outcome() {
         let mut transitions = Transitions::new();
+        use Command as C;
+        use Outcome as O;
         let rows = [
-            (Command::Get, Some(Outcome::Suppressed), Some(Outcome::Hit)),
-            (Command::MetaGet, Some(Outcome::Stale), Some(Outcome::Miss)),
-            (Command::Get, None, Some(Outcome::ServerError)),
-            (Command::Set, Some(Outcome::Stored), Some(Outcome::Stored)),
+            (C::Get, false, Some(O::Suppressed), Some(O::Hit)),
+            (C::MetaGet, false, Some(O::Stale), Some(O::Miss)),
+            (C::MetaGet, false, Some(O::Won), Some(O::Hit)),
+            (C::MetaGet, true, Some(O::Won), Some(O::Won)),
+            (C::Get, false, None, Some(O::ServerError)),
+            (C::Set, false, Some(O::Stored), Some(O::Stored)),
         ];
-        for (command, recorded, replayed) in rows {
-            transitions.record(command, recorded, replayed);
+        for (command, creates, recorded, replayed) in rows {
+            transitions.record(command, creates, recorded, replayed);
         }
         let report = transitions.report();
         let reads = |hits, misses, unseen| Reads {
@@ -155,7 +170,7 @@ mod tests {
             misses,
             unseen,
         };
-        assert_eq!(report.recorded_reads, reads(1, 1, 1));
-        assert_eq!(report.replayed_reads, reads(1, 1, 0));
+        assert_eq!(report.recorded_reads, reads(2, 2, 1));
+        assert_eq!(report.replayed_reads, reads(2, 2, 0));
     }
 }

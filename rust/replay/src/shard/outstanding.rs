@@ -389,9 +389,7 @@ impl Outstanding {
             }
             self.queue.pop();
             for awaited in self.queue.end(request.keys) {
-                measures
-                    .transitions
-                    .record(awaited.command, awaited.recorded, None);
+                count_outcome(&awaited, None, measures);
             }
         }
         self.due = 0;
@@ -424,9 +422,7 @@ impl Outstanding {
             } else {
                 Outcome::Hit
             };
-            intake
-                .measures
-                .outcome(passed.command, passed.recorded, outcome);
+            count_outcome(&passed, Some(outcome), intake.measures);
             if left == 0 {
                 learn(&passed, cas, intake.requests);
             }
@@ -462,7 +458,7 @@ impl Outstanding {
         };
         let keys = std::mem::take(&mut front.keys);
         for awaited in self.queue.end(keys) {
-            count(&awaited, outcome, intake.measures);
+            count_outcome(&awaited, outcome, intake.measures);
             learn(&awaited, cas, intake.requests);
         }
     }
@@ -477,16 +473,18 @@ impl Outstanding {
         self.count_sent(&request, request.intended, measures);
         measures.counts.suppressed += 1;
         for awaited in self.queue.end(request.keys) {
-            count(&awaited, outcome, measures);
+            count_outcome(&awaited, outcome, measures);
         }
     }
 }
 
 /// Counts the outcome of an operation; `None` is one that is not known.
-fn count(awaited: &Awaited, outcome: Option<Outcome>, measures: &mut Measures) {
+fn count_outcome(awaited: &Awaited, outcome: Option<Outcome>, measures: &mut Measures) {
+    let (command, recorded) = (awaited.command, awaited.recorded);
+    let creates = awaited.marks.has(Marks::VIVIFIES);
     match outcome {
-        Some(outcome) => measures.outcome(awaited.command, awaited.recorded, outcome),
-        None => measures.unseen(awaited.command, awaited.recorded),
+        Some(outcome) => measures.outcome(command, creates, recorded, outcome),
+        None => measures.unseen(command, creates, recorded),
     }
 }
 
