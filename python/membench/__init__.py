@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from membench._sample import Sample
     from membench._sources import SourceKind
     from membench._top import BusyClient, CommandCounts, HotKey, Snapshot, Top, top
+    from membench._trace import Call, CallTally, CallTotal, Exchanged, Trace, trace
     from membench.errors import (
         CaptureUnavailableError,
         MembenchError,
@@ -102,6 +103,9 @@ __all__ = [
     "Bin",
     "Burst",
     "BusyClient",
+    "Call",
+    "CallTally",
+    "CallTotal",
     "Capture",
     "CaptureUnavailableError",
     "Check",
@@ -118,6 +122,7 @@ __all__ = [
     "Durations",
     "Ended",
     "Event",
+    "Exchanged",
     "Flow",
     "Forecast",
     "Generator",
@@ -175,6 +180,7 @@ __all__ = [
     "Tool",
     "Top",
     "TopShare",
+    "Trace",
     "Trial",
     "Ttl",
     "UsageError",
@@ -192,6 +198,7 @@ __all__ = [
     "repair",
     "replay",
     "top",
+    "trace",
 ]
 
 # Module → its public names: imported on first use, so that `--help` does not wait for the engine.
@@ -310,6 +317,14 @@ _HOMES = {
         "Snapshot",
         "Top",
         "top",
+    ),
+    "_trace": (
+        "Call",
+        "CallTally",
+        "CallTotal",
+        "Exchanged",
+        "Trace",
+        "trace",
     ),
     "errors": (
         "CaptureUnavailableError",
