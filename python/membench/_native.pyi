@@ -30,6 +30,7 @@ __all__ = [
     "bpf_links",
     "bpf_maps",
     "bpf_programs",
+    "decoded_calls",
     "examples",
     "loss_terms",
     "open_pinned",
@@ -220,8 +221,8 @@ class Tracer:
     def tally(self) -> str: ...
     def totals(self) -> str: ...
 
-def decoded_calls() -> list[tuple[str, int]]:
-    """Name the system calls whose arguments are decoded, with the number of arguments of each."""
+def decoded_calls() -> list[tuple[str, str, int]]:
+    """List decoded system calls: name, name of the kernel's function, number of arguments."""
 
 def source_kind(text: str) -> str:
     """Parse a source; return its kind, one of `membench.SourceKind`."""

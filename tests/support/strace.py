@@ -23,9 +23,9 @@ _BUFFERS = {
 }
 _IOVEC = re.compile(rf"iov_base=(?:{_STRING}|0x[0-9a-f]+|NULL), ")
 # Arguments that one of both writes in another way: structures that only strace knows.
-_OPAQUE = {"clone", "clone3", "execve", "sigaltstack", "rseq", "ioctl", "select", "prctl"}
+_OPAQUE = {"clone", "clone3", "execve", "sigaltstack", "rt_sigreturn", "rseq", "ioctl", "select", "prctl"}
 # strace also shows the length that the caller passed.
-_LENGTHS = re.compile(r"\[\d+ => (\d+)\]")
+_LENGTHS = re.compile(r"\b\d+ => (\d+)")
 _TIME = re.compile(r" <(?:[\d.]+|\?)>$")
 _COMMENT = re.compile(r" /\* .*? \*/")
 # What strace says of a sleep that a signal ended.
@@ -55,7 +55,8 @@ def by_thread(lines: Iterable[str]) -> dict[int, list[Traced]]:
         tid, text = int(found[1]), found[2]
         calls = threads.setdefault(tid, [])
         if resumed := _RESUMED.match(text):
-            text = begun.pop(tid, f"{resumed[1]}(") + resumed[2].lstrip()
+            begin, rest = begun.pop(tid, f"{resumed[1]}(").rstrip(), resumed[2].lstrip()
+            text = f"{begin} {rest}" if begin.endswith(",") else begin + rest
         if text.endswith("<unfinished ...>"):
             begun[tid] = text.removesuffix("<unfinished ...>")
             continue
@@ -67,7 +68,7 @@ def by_thread(lines: Iterable[str]) -> dict[int, list[Traced]]:
 def parse(text: str) -> Traced | None:
     """Parse what follows the number of the thread."""
     if text.startswith(("--- ", "+++ ")):
-        return Traced(text[:3], text[4:-4], "")
+        return Traced(text[:3], _COMMENT.sub("", text[4:-4]), "")
     text = text.split("  # conn ", maxsplit=1)[0]
     if not (found := _CALL.match(_TIME.sub("", text))):
         return None
@@ -81,7 +82,7 @@ def _shared(name: str, arguments: str) -> str:
     if name in _OPAQUE:
         return "…"
     arguments = _COMMENT.sub("", _DOTS.sub("]", arguments))
-    arguments = _LENGTHS.sub(r"[\1]", _IOVEC.sub("", arguments))
+    arguments = _LENGTHS.sub(r"\1", _IOVEC.sub("", arguments))
     if (place := _BUFFERS.get(name)) is not None:
         before = r"(?:[^,]*, )" * place
         arguments = re.sub(rf"^({before})(?:{_STRING}|0x[0-9a-f]+), ", r"\1", arguments)

@@ -197,8 +197,8 @@ def memory() -> None:
     """Mappings that nobody uses."""
     LIBC.mmap.restype = ctypes.c_void_p
     LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-    LIBC.munmap.argtypes = LIBC.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    LIBC.mprotect.argtypes = LIBC.madvise.argtypes
+    LIBC.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    LIBC.madvise.argtypes = LIBC.mprotect.argtypes = [*LIBC.munmap.argtypes, ctypes.c_int]
     size = 1 << 16
     place = LIBC.mmap(None, size, 3, 0x22, -1, 0)
     LIBC.madvise(place, size, 4)

@@ -91,6 +91,8 @@ pub mod flag {
     pub const ADDRESSES: u8 = 8;
     /// Returns a descriptor of a socket.
     pub const SOCKET: u8 = 16;
+    /// Makes a thread or process, in which it returns 0 a second time.
+    pub const FORKS: u8 = 32;
 }
 
 /// Reads of user memory for a call. Each is one word of the global `READS`: `what | argument << 8 | other << 12 | size <<
@@ -114,7 +116,7 @@ pub mod read {
     pub const ADDRESS_OUT: u32 = 8;
     /// The socket of the argument, or of the result: a [`super::Socket`].
     pub const SOCKET: u32 = 9;
-    /// What a signal says of its origin: the first 32 bytes of a `siginfo_t`.
+    /// What a signal says of its origin: the first 48 bytes of a `siginfo_t`.
     pub const SIGNAL: u32 = 10;
     /// Bit of `size` in [`TEXT`] and [`BYTES`], [`ARRAY`]: only if the call succeeded.
     pub const OUT: u32 = 0x8000;

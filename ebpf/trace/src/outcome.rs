@@ -41,7 +41,7 @@ pub fn returned<const SHARED: bool>(registers: Structure, result: i64) -> Option
         return None;
     }
     let time = context::now();
-    let state = find::<SHARED>(registers, number)?;
+    let state = find::<SHARED>(registers, number, result)?;
     let counted = finish::<SHARED>(state, result, time);
     count::<SHARED>(program::RETURN, counted);
     // SAFETY: the map's value outlives the program, and only this thread's programs write it.
@@ -52,7 +52,11 @@ pub fn returned<const SHARED: bool>(registers: Structure, result: i64) -> Option
 /// Returns the state of the thread that returns from a call. A call whose beginning was not seen is read from its
 /// registers.
 #[inline(always)]
-fn find<const SHARED: bool>(registers: Structure, number: u64) -> Option<*mut Entered> {
+fn find<const SHARED: bool>(
+    registers: Structure,
+    number: u64,
+    result: i64,
+) -> Option<*mut Entered> {
     if let Some(state) = state::current() {
         // SAFETY: the map's value outlives the program, and only this thread's programs write it.
         let entered = unsafe { (*state).number };
@@ -62,6 +66,10 @@ fn find<const SHARED: bool>(registers: Structure, number: u64) -> Option<*mut En
         }
     }
     if number == NONE || entry::is_compat() {
+        return None;
+    }
+    // A new thread returns from the call that another one made.
+    if result == 0 && entry::flags(number) & flag::FORKS != 0 {
         return None;
     }
     let state = state::current().or_else(state::create)?;

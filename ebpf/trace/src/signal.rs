@@ -6,7 +6,7 @@ use membench_bpf_lib::filter;
 use crate::{draft, entry::count, part, state};
 
 /// Bytes that are kept of a `siginfo_t`.
-const ORIGIN: u64 = 32;
+const ORIGIN: u64 = 48;
 
 /// The program `signal_deliver`; `origin` is the address of the kernel's `siginfo`, or 0.
 #[inline(always)]

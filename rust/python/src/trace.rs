@@ -105,7 +105,11 @@ impl Options {
             clock: if self.clock { Clock::Day } else { Clock::None },
             utc_offset_s: self.utc_offset_s,
             times: self.times,
-            format: if self.json { Format::Json } else { Format::Strace },
+            format: if self.json {
+                Format::Json
+            } else {
+                Format::Strace
+            },
             last: self.last_s.map(seconds).transpose()?,
             show_keys: self.show_keys,
             timeline: self.timeline,
@@ -129,7 +133,7 @@ fn outcome(word: &str) -> Result<Outcomes> {
 }
 
 #[pyfunction]
-fn decoded_calls() -> Vec<(&'static str, usize)> {
+fn decoded_calls() -> Vec<(&'static str, &'static str, usize)> {
     membench_trace::decoded()
 }
 

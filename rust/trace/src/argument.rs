@@ -4,14 +4,7 @@ use std::fmt::Write;
 
 use membench_common::trace::read;
 
-use crate::{
-    escape,
-    kind::Kind,
-    name,
-    record::Record,
-    structure,
-    table::Outcome,
-};
+use crate::{escape, kind::Kind, name, record::Record, structure, table::Outcome};
 
 /// `AT_FDCWD`: paths are relative to the current folder.
 const CURRENT_FOLDER: i32 = -100;
@@ -20,7 +13,12 @@ const CURRENT_FOLDER: i32 = -100;
 pub(crate) type Naming<'a> = dyn Fn(i32, bool) -> String + 'a;
 
 /// Writes an argument; `None` if it is left out.
-pub(crate) fn show(kind: Kind, index: usize, record: &Record<'_>, naming: &Naming<'_>) -> Option<String> {
+pub(crate) fn show(
+    kind: Kind,
+    index: usize,
+    record: &Record<'_>,
+    naming: &Naming<'_>,
+) -> Option<String> {
     let value = record.argument(index);
     let text = match kind {
         Kind::Buffer | Kind::Hidden => return None,
@@ -43,9 +41,14 @@ pub(crate) fn show(kind: Kind, index: usize, record: &Record<'_>, naming: &Namin
         Kind::Open => open(low(value)),
         Kind::Access => name::bits(low(value), name::ACCESS, "F_OK"),
         Kind::Socket => socket(low(value)),
+        Kind::Protocol => protocol(signed(record.argument(0)), value),
         Kind::Option => option(record.argument(index - 1), value),
         Kind::Value | Kind::ValueOut => {
-            let what = if kind == Kind::Value { read::ARRAY } else { read::BYTES };
+            let what = if kind == Kind::Value {
+                read::ARRAY
+            } else {
+                read::BYTES
+            };
             return Some(pointed(record, what, index, structure::option));
         }
         Kind::Signal => signal(value),
@@ -60,6 +63,7 @@ pub(crate) fn show(kind: Kind, index: usize, record: &Record<'_>, naming: &Namin
         Kind::Time | Kind::TimeOut => return bytes(record, index, structure::time),
         Kind::TimevalOut => return bytes(record, index, structure::timeval),
         Kind::Timer | Kind::TimerOut => return bytes(record, index, structure::timer),
+        Kind::Event if signed(record.argument(1)) == libc::EPOLL_CTL_DEL => hex(value),
         Kind::Event => return bytes(record, index, structure::event),
         Kind::Events => {
             if record.call.result == 0 {
@@ -126,7 +130,10 @@ fn failure(error: i32) -> String {
 }
 
 fn signed(value: u64) -> i32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of the register is not passed on")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the upper half of the register is not passed on"
+    )]
     let low = value as u32;
     low.cast_signed()
 }
@@ -145,8 +152,7 @@ pub(crate) fn hex(value: u64) -> String {
 }
 
 fn mode(value: u64) -> String {
-    let value = low(value);
-    if value == 0 { "000".into() } else { format!("0{value:03o}") }
+    format!("{:0>3}", format!("0{:o}", low(value)))
 }
 
 fn makes_file(flags: u64) -> bool {
@@ -160,7 +166,11 @@ fn descriptor(value: u64, index: usize, naming: &Naming<'_>) -> String {
         return number.to_string();
     }
     // What the kernel's programs say of a call's socket is about its first argument.
-    let name = if index == 0 { naming(number, false) } else { String::new() };
+    let name = if index == 0 {
+        naming(number, false)
+    } else {
+        String::new()
+    };
     format!("{number}{name}")
 }
 
@@ -201,6 +211,13 @@ fn socket(value: u64) -> String {
     }
 }
 
+fn protocol(family: i32, value: u64) -> String {
+    match family {
+        libc::AF_INET | libc::AF_INET6 => name::word(low(value), name::PROTOCOLS),
+        _ => signed(value).to_string(),
+    }
+}
+
 fn option(level: u64, value: u64) -> String {
     let names = match signed(level) {
         libc::SOL_SOCKET => name::SOCKET_OPTIONS,
@@ -226,10 +243,14 @@ fn message(record: &Record<'_>, index: usize) -> String {
 
 fn descriptor_argument(command: u64, value: u64) -> Option<String> {
     match signed(command) {
-        libc::F_GETFD | libc::F_GETFL | libc::F_GETOWN | libc::F_GETPIPE_SZ | libc::F_GET_SEALS => None,
+        libc::F_GETFD | libc::F_GETFL | libc::F_GETOWN | libc::F_GETPIPE_SZ | libc::F_GET_SEALS => {
+            None
+        }
         libc::F_SETFD => Some(name::bits(low(value), name::DESCRIPTOR_FLAGS, "0")),
         libc::F_SETFL => Some(open(low(value))),
-        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC | libc::F_SETPIPE_SZ => Some(signed(value).to_string()),
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC | libc::F_SETPIPE_SZ => {
+            Some(signed(value).to_string())
+        }
         _ => Some(hex(value)),
     }
 }
@@ -242,6 +263,7 @@ fn command_result(command: u64, result: i64) -> String {
     };
     match (result, flags.as_str()) {
         (0, "") => "0".into(),
+        (0, flags) => format!("0 (flags {flags})"),
         _ => format!("{result:#x} (flags {flags})"),
     }
 }
@@ -279,8 +301,10 @@ fn futex_time(record: &Record<'_>, index: usize) -> Option<String> {
 fn futex_rest(record: &Record<'_>, index: usize) -> Option<String> {
     let (value, is_address) = (record.argument(index), index == 4);
     match (futex_command(record), is_address) {
-        (libc::FUTEX_WAIT_BITSET | libc::FUTEX_CMP_REQUEUE | libc::FUTEX_REQUEUE, true) => Some(hex(value)),
-        (libc::FUTEX_WAIT_BITSET, false) if signed(value) == -1 => Some("FUTEX_BITSET_MATCH_ANY".into()),
+        (libc::FUTEX_CMP_REQUEUE | libc::FUTEX_REQUEUE, true) => Some(hex(value)),
+        (libc::FUTEX_WAIT_BITSET, false) if signed(value) == -1 => {
+            Some("FUTEX_BITSET_MATCH_ANY".into())
+        }
         (libc::FUTEX_WAIT_BITSET, false) => {
             let mut text = String::new();
             let _ = write!(text, "{:#x}", low(value));

@@ -127,12 +127,21 @@ impl Connections {
     }
 
     fn find(&mut self, socket: &Socket) -> &mut Connection {
-        let same = |known: &Connection| known.socket.remote_port == socket.remote_port && known.socket.remote == socket.remote;
-        if self.all.get(&socket.inode).is_some_and(|known| !same(known)) {
+        let same = |known: &Connection| {
+            known.socket.remote_port == socket.remote_port && known.socket.remote == socket.remote
+        };
+        if self
+            .all
+            .get(&socket.inode)
+            .is_some_and(|known| !same(known))
+        {
             self.all.remove(&socket.inode);
         }
         if self.all.len() >= CONNECTIONS && !self.all.contains_key(&socket.inode) {
-            let oldest = self.all.iter().min_by_key(|(_, connection)| connection.last);
+            let oldest = self
+                .all
+                .iter()
+                .min_by_key(|(_, connection)| connection.last);
             if let Some(inode) = oldest.map(|(inode, _)| *inode) {
                 self.all.remove(&inode);
             }
@@ -205,7 +214,9 @@ impl Stream {
             self.lost = false;
         }
         loop {
-            let skipped = usize::try_from(self.value).unwrap_or(usize::MAX).min(rest.len());
+            let skipped = usize::try_from(self.value)
+                .unwrap_or(usize::MAX)
+                .min(rest.len());
             self.value -= skipped as u64;
             rest = rest.get(skipped..).unwrap_or_default();
             if rest.is_empty() {
@@ -243,7 +254,9 @@ impl Stream {
             Parsed::Whole { consumed, value } => {
                 self.pending.clear();
                 self.value = value;
-                bytes.get(consumed.saturating_sub(before)..).unwrap_or_default()
+                bytes
+                    .get(consumed.saturating_sub(before)..)
+                    .unwrap_or_default()
             }
             Parsed::Partial if start.len() <= PENDING => {
                 self.pending.extend_from_slice(bytes);
@@ -298,7 +311,11 @@ fn add_request(request: &Request<'_>, found: &mut Found) {
         _ => request.command.name(),
     };
     let keys: Keys<'_> = request.keys.clone();
-    found.add(name, keys.map(|key| key.raw()), request.value_size.map(u64::from));
+    found.add(
+        name,
+        keys.map(|key| key.raw()),
+        request.value_size.map(u64::from),
+    );
 }
 
 fn parse_response(bytes: &[u8], found: &mut Found) -> Parsed {
@@ -329,10 +346,28 @@ fn parse_answer(bytes: &[u8], found: &mut Found) -> Parsed {
     let Some(header) = bytes.get(..HEADER_SIZE) else {
         return Parsed::Partial;
     };
-    let &[_, _, key_high, key_low, extras, _, status_high, status_low, a, b, c, d, ..] = header else {
+    let &[
+        _,
+        _,
+        key_high,
+        key_low,
+        extras,
+        _,
+        status_high,
+        status_low,
+        a,
+        b,
+        c,
+        d,
+        ..,
+    ] = header
+    else {
         return Parsed::Wrong;
     };
-    let (body, before) = (u32::from_be_bytes([a, b, c, d]), u32::from(u16::from_be_bytes([key_high, key_low])) + u32::from(extras));
+    let (body, before) = (
+        u32::from_be_bytes([a, b, c, d]),
+        u32::from(u16::from_be_bytes([key_high, key_low])) + u32::from(extras),
+    );
     let name = match u16::from_be_bytes([status_high, status_low]) {
         0 => "success",
         1 => "not found",
@@ -341,7 +376,11 @@ fn parse_answer(bytes: &[u8], found: &mut Found) -> Parsed {
         _ => "error",
     };
     let value = body.saturating_sub(before);
-    found.add(name, std::iter::empty(), (value > 0).then(|| u64::from(value)));
+    found.add(
+        name,
+        std::iter::empty(),
+        (value > 0).then(|| u64::from(value)),
+    );
     Parsed::Whole {
         consumed: HEADER_SIZE,
         value: body.into(),
@@ -391,7 +430,11 @@ pub(crate) fn note(exchange: &Exchange) -> String {
         write_one(&mut text, one);
     }
     if exchange.unsynced {
-        text.push_str(if exchange.commands.is_empty() { ": " } else { ", " });
+        text.push_str(if exchange.commands.is_empty() {
+            ": "
+        } else {
+            ", "
+        });
         text.push_str("bytes within a message");
     }
     text
@@ -401,7 +444,11 @@ fn write_one(text: &mut String, one: &Exchanged) {
     let _ = write!(text, "{} ×{}", one.command, one.count);
     let mut facts = Vec::new();
     if let Some(size) = one.key_size {
-        let number = if one.keys == one.count { String::new() } else { format!("{} ", one.keys) };
+        let number = if one.keys == one.count {
+            String::new()
+        } else {
+            format!("{} ", one.keys)
+        };
         let plural = if one.keys == one.count { "" } else { "s" };
         facts.push(format!("{number}key{plural} {} B", range(size)));
     }
@@ -415,7 +462,11 @@ fn write_one(text: &mut String, one: &Exchanged) {
 }
 
 fn range([least, most]: [usize; 2]) -> String {
-    if least == most { least.to_string() } else { format!("{least}–{most}") }
+    if least == most {
+        least.to_string()
+    } else {
+        format!("{least}–{most}")
+    }
 }
 
 #[cfg(test)]
@@ -443,18 +494,36 @@ mod tests {
         let mut connections = Connections::default();
         let text = read(&mut connections, b"get colour\r\n");
         assert_eq!(text, "conn 1: get ×1 (key 6 B)");
-        let text = read(&mut connections, b"get a bb ccc\r\nset k 0 0 4\r\nblue\r\nget d\r\n");
-        assert_eq!(text, "conn 1: get ×2 (4 keys 1–3 B), set ×1 (key 1 B, value 4 B)");
-        assert_eq!(read(&mut connections, b"mg key v t\r\n"), "conn 1: mg ×1 (key 3 B)");
+        let text = read(
+            &mut connections,
+            b"get a bb ccc\r\nset k 0 0 4\r\nblue\r\nget d\r\n",
+        );
+        assert_eq!(
+            text,
+            "conn 1: get ×2 (4 keys 1–3 B), set ×1 (key 1 B, value 4 B)"
+        );
+        assert_eq!(
+            read(&mut connections, b"mg key v t\r\n"),
+            "conn 1: mg ×1 (key 3 B)"
+        );
     }
 
     #[test]
     fn a_command_counts_in_the_read_that_completes_it_and_values_are_passed_over() {
         let mut connections = Connections::default();
         assert_eq!(read(&mut connections, b"ge"), "conn 1");
-        assert_eq!(read(&mut connections, b"t abc\r\n"), "conn 1: get ×1 (key 3 B)");
-        assert_eq!(read(&mut connections, b"set k 0 0 14\r\nget "), "conn 1: set ×1 (key 1 B, value 14 B)");
-        assert_eq!(read(&mut connections, b"not a key\n\r\nget b\r\n"), "conn 1: get ×1 (key 1 B)");
+        assert_eq!(
+            read(&mut connections, b"t abc\r\n"),
+            "conn 1: get ×1 (key 3 B)"
+        );
+        assert_eq!(
+            read(&mut connections, b"set k 0 0 14\r\nget "),
+            "conn 1: set ×1 (key 1 B, value 14 B)"
+        );
+        assert_eq!(
+            read(&mut connections, b"not a key\n\r\nget b\r\n"),
+            "conn 1: get ×1 (key 1 B)"
+        );
     }
 
     #[test]
@@ -463,10 +532,16 @@ mod tests {
         let start = b"set k 0 0 1000\r\nxxxx";
         let text = note(&connections.take(&SOCKET, false, [(&start[..], 16 + 1002)].into_iter()));
         assert_eq!(text, "conn 1: set ×1 (key 1 B, value 1000 B)");
-        assert_eq!(read(&mut connections, b"get a\r\n"), "conn 1: get ×1 (key 1 B)");
+        assert_eq!(
+            read(&mut connections, b"get a\r\n"),
+            "conn 1: get ×1 (key 1 B)"
+        );
         let text = note(&connections.take(&SOCKET, false, [(&b"get a\r\n"[..], 20)].into_iter()));
         assert_eq!(text, "conn 1: get ×1 (key 1 B), bytes within a message");
-        assert_eq!(read(&mut connections, b"get a\r\n"), "conn 1: get ×1 (key 1 B)");
+        assert_eq!(
+            read(&mut connections, b"get a\r\n"),
+            "conn 1: get ×1 (key 1 B)"
+        );
     }
 
     #[test]
@@ -482,13 +557,19 @@ mod tests {
             ..SOCKET
         };
         let sent = [(&b"get a\r\n"[..], 7)].into_iter();
-        assert_eq!(note(&connections.take(&client, true, sent)), "conn 2: get ×1 (key 1 B)");
+        assert_eq!(
+            note(&connections.take(&client, true, sent)),
+            "conn 2: get ×1 (key 1 B)"
+        );
     }
 
     #[test]
     fn keys_are_shown_only_if_that_is_asked_for_and_never_stored_as_json() {
         let mut shown = Connections::new(true);
-        assert_eq!(read(&mut shown, b"get \x1bx\r\n"), "conn 1: get ×1 (key 2 B, \"\\33x\")");
+        assert_eq!(
+            read(&mut shown, b"get \x1bx\r\n"),
+            "conn 1: get ×1 (key 2 B, \"\\33x\")"
+        );
         let exchange = shown.take(&SOCKET, false, [(&b"get secret\r\n"[..], 12)].into_iter());
         let json = serde_json::to_string(&exchange.commands).unwrap();
         assert!(!json.contains("secret"), "{json}");
@@ -499,9 +580,17 @@ mod tests {
         let mut connections = Connections::default();
         for _ in 0..100 {
             let text = read(&mut connections, &[0xff; 16_384]);
-            assert!(text.contains("within a message") || text == "conn 1", "{text}");
+            assert!(
+                text.contains("within a message") || text == "conn 1",
+                "{text}"
+            );
         }
-        let held: usize = connections.all.values().flat_map(|one| &one.streams).map(|stream| stream.pending.len()).sum();
+        let held: usize = connections
+            .all
+            .values()
+            .flat_map(|one| &one.streams)
+            .map(|stream| stream.pending.len())
+            .sum();
         assert!(held <= 2 * PENDING, "{held}");
     }
 }

@@ -28,7 +28,10 @@ impl Descriptors {
         if names.len() >= NAMES {
             names.clear();
         }
-        names.entry((pid, number)).or_insert_with(|| look_up(pid, number)).clone()
+        names
+            .entry((pid, number))
+            .or_insert_with(|| look_up(pid, number))
+            .clone()
     }
 
     /// Forgets a name: the number was closed, or stands for another file now.
@@ -96,9 +99,16 @@ mod tests {
         let names = Descriptors::default();
         assert_eq!(names.name(1, 3, Some(&socket)), "<tcp:127.0.0.1:11211>");
         (socket.remote, socket.remote_port) = (socket.local, 9);
-        assert_eq!(names.name(1, 3, Some(&socket)), "<tcp:127.0.0.1:11211->127.0.0.1:9>");
+        assert_eq!(
+            names.name(1, 3, Some(&socket)),
+            "<tcp:127.0.0.1:11211->127.0.0.1:9>"
+        );
         socket.family = 10;
-        assert!(names.name(1, 3, Some(&socket)).starts_with("<tcp:[7f00:1::"));
+        assert!(
+            names
+                .name(1, 3, Some(&socket))
+                .starts_with("<tcp:[7f00:1::")
+        );
         let file = fs::File::open("/dev/null").unwrap();
         let number = std::os::fd::AsRawFd::as_raw_fd(&file);
         assert_eq!(names.name(std::process::id(), number, None), "</dev/null>");

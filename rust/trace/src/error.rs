@@ -64,7 +64,10 @@ pub enum Error {
         pid: u32,
     },
     /// Nobody listens on a port, as far as this user can see.
-    #[error("no process listens on port {}, as far as this user can see", list(ports))]
+    #[error(
+        "no process listens on port {}, as far as this user can see",
+        list(ports)
+    )]
     NobodyListens {
         /// The ports.
         ports: Vec<u16>,
@@ -123,12 +126,18 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<Hint> {
         let text = match self {
-            Self::UnknownCall { .. } => "names are those of strace: `read`, `sendmsg`, `%network`, `%all`",
+            Self::UnknownCall { .. } => {
+                "names are those of strace: `read`, `sendmsg`, `%network`, `%all`"
+            }
             Self::NoCalls => "name a call or a class: `read`, `%network`, `%all`",
-            Self::NoProcess => "name a process or the port of a server: `--pid 812`, `--port 11211`",
+            Self::NoProcess => {
+                "name a process or the port of a server: `--pid 812`, `--port 11211`"
+            }
             Self::TooManyProcesses { .. } => "trace one server at a time",
             Self::Thread { pid, .. } => {
-                return Some(Hint::text(format!("all threads of a process are traced: `--pid {pid}`")));
+                return Some(Hint::text(format!(
+                    "all threads of a process are traced: `--pid {pid}`"
+                )));
             }
             Self::NoSuchProcess { .. } => "`pgrep -a memcached` lists servers with their numbers",
             Self::NobodyListens { .. } => {

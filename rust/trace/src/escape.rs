@@ -18,7 +18,9 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
             b' '..=b'~' => text.push(char::from(*byte)),
             byte => {
                 // The shortest octal form that the next byte does not continue.
-                let is_digit = bytes.get(index + 1).is_some_and(|next| (b'0'..=b'9').contains(next));
+                let is_digit = bytes
+                    .get(index + 1)
+                    .is_some_and(|next| (b'0'..=b'9').contains(next));
                 let _ = if is_digit {
                     write!(text, "\\{byte:03o}")
                 } else {

@@ -7,8 +7,7 @@ use membench_common::trace::{NO_CALL, kind, read};
 use crate::{
     argument::Naming,
     connection::{Exchange, Exchanged},
-    line,
-    name,
+    line, name,
     record::Record,
     structure,
 };
@@ -46,8 +45,16 @@ pub(crate) fn write(
     let call = &record.call;
     let is_call = call.number != NO_CALL;
     let name = line::name(call.number);
-    let arguments = if is_call { line::arguments(record, naming, false) } else { Vec::new() };
-    let began = if call.began == 0 { call.time } else { call.began };
+    let arguments = if is_call {
+        line::arguments(record, naming, false)
+    } else {
+        Vec::new()
+    };
+    let began = if call.began == 0 {
+        call.time
+    } else {
+        call.began
+    };
     let has_returned = returned && call.kind == kind::RETURN;
     let one = Line {
         event: if has_returned { "call" } else { "unfinished" },
@@ -56,9 +63,13 @@ pub(crate) fn write(
         tid: call.tid,
         args: &arguments,
         result: has_returned.then_some(call.result),
-        error: record.error().filter(|_| has_returned).and_then(name::error),
+        error: record
+            .error()
+            .filter(|_| has_returned)
+            .and_then(name::error),
         time_ns: i128::from(began) + utc,
-        duration_ns: (has_returned && call.began != 0).then(|| call.time.saturating_sub(call.began)),
+        duration_ns: (has_returned && call.began != 0)
+            .then(|| call.time.saturating_sub(call.began)),
         signal: None,
         connection: exchange.map(|exchange| exchange.connection),
         commands: exchange.map(|exchange| exchange.commands.as_slice()),
@@ -79,7 +90,11 @@ pub(crate) fn write(
     push(
         to,
         &Line {
-            event: if call.kind == kind::SIGNAL { "signal" } else { "exit" },
+            event: if call.kind == kind::SIGNAL {
+                "signal"
+            } else {
+                "exit"
+            },
             call: None,
             args: &[],
             result: (call.kind == kind::END && killed == 0).then_some(call.result >> 8 & 0xff),
@@ -122,7 +137,14 @@ mod tests {
             length: 0,
         };
         let mut text = String::new();
-        write(&mut text, &Record::bare(call), &|_, _| String::new(), None, 10, true);
+        write(
+            &mut text,
+            &Record::bare(call),
+            &|_, _| String::new(),
+            None,
+            10,
+            true,
+        );
         let expected = "{\"event\":\"call\",\"call\":\"read\",\"pid\":7,\"tid\":8,\"args\":[\"3\",\"9\"],\"result\":-11,\
                         \"error\":\"EAGAIN\",\"time_ns\":1010,\"duration_ns\":2000}\n";
         assert_eq!(text, expected);

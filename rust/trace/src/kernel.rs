@@ -7,13 +7,17 @@ use membench_bpf::{
     Update, include_object, online_cpus, possible_cpus,
 };
 use membench_common::{
-    FILTERS, PORTS, counter as stride, field, global as shared, member,
-    program as stripe,
+    FILTERS, PORTS, counter as stride, field, global as shared, member, program as stripe,
     trace::{self, Entered, NO_CALL, NUMBERS, READS, counter, flag, global, total},
 };
 use zerocopy::FromBytes;
 
-use crate::{Error, Hooks, Result, options::Options, process, table::{self, Outcome}};
+use crate::{
+    Error, Hooks, Result,
+    options::Options,
+    process,
+    table::{self, Outcome},
+};
 
 static OBJECT: &[u8] = include_object!("../../bpf/objects/trace.bpf.o");
 
@@ -73,10 +77,19 @@ impl Kernel {
         let cpus = possible_cpus()?;
         let mut object = Object::parse("trace.bpf.o", OBJECT)?;
         set(&mut object, options, pids, &types)?;
-        for drafts in ["entry_drafts", "return_drafts", "signal_drafts", "end_drafts"] {
+        for drafts in [
+            "entry_drafts",
+            "return_drafts",
+            "signal_drafts",
+            "end_drafts",
+        ] {
             object.set_max_entries(drafts, cpus * SLOTS)?;
         }
-        let totals = if options.totals { cpus * NUMBERS as u32 } else { 1 };
+        let totals = if options.totals {
+            cpus * NUMBERS as u32
+        } else {
+            1
+        };
         object
             .set_max_entries("threads", THREADS)?
             .set_max_entries("counters", cpus * stripe::COUNT)?
@@ -112,7 +125,9 @@ impl Kernel {
 
     fn record(&self, on: bool) -> Result<()> {
         let value = u64::from(on).to_ne_bytes();
-        Ok(self.control.update(&0_u32.to_ne_bytes(), &value, Update::Any)?)
+        Ok(self
+            .control
+            .update(&0_u32.to_ne_bytes(), &value, Update::Any)?)
     }
 
     /// Passes records to `take`, at most `limit`; returns how many.
@@ -130,7 +145,10 @@ impl Kernel {
 
     /// Returns how often the programs that see calls did not run, for whichever process of this machine.
     pub(crate) fn skipped_runs(&mut self) -> u64 {
-        self.runs.iter_mut().filter_map(|runs| runs.misses().ok()).sum()
+        self.runs
+            .iter_mut()
+            .filter_map(|runs| runs.misses().ok())
+            .sum()
     }
 
     /// Ends recording at once for all programs, and detaches them.
@@ -183,9 +201,13 @@ fn set(object: &mut Object, options: &Options, pids: &[u32], types: &KernelTypes
     let mut calls = [0_u8; NUMBERS];
     let mut reads = [[0_u32; READS]; NUMBERS];
     for name in table::names() {
-        let Some(number) = table::number_of(name) else { continue };
+        let Some(number) = table::number_of(name) else {
+            continue;
+        };
         let index = number as usize;
-        let (Some(call), Some(read)) = (calls.get_mut(index), reads.get_mut(index)) else { continue };
+        let (Some(call), Some(read)) = (calls.get_mut(index), reads.get_mut(index)) else {
+            continue;
+        };
         *call = table::flags(name);
         if options.calls.contains(&number) {
             *call |= flag::TRACED;
@@ -204,7 +226,10 @@ fn set(object: &mut Object, options: &Options, pids: &[u32], types: &KernelTypes
     }
     object
         .set_global(shared::FIELDS, &types.offsets(field::PATHS, field::COUNT)?)?
-        .set_global(shared::MEMBERS, &types.offsets(member::PATHS, member::COUNT)?)?
+        .set_global(
+            shared::MEMBERS,
+            &types.offsets(member::PATHS, member::COUNT)?,
+        )?
         .set_global(shared::PIDS, &listed)?
         .set_global(shared::PID_NAMESPACE, &process::namespace())?
         .set_global(global::MEMBERS, &types.offsets(trace::PATHS, trace::COUNT)?)?
@@ -223,7 +248,11 @@ fn set(object: &mut Object, options: &Options, pids: &[u32], types: &KernelTypes
 fn attach_aside(loaded: &mut Loaded) -> Result<Attached> {
     let mut links = Vec::new();
     for name in ASIDE {
-        links.push(loaded.program(name)?.attach(&Hook::RawTracepoint(name.into()))?);
+        links.push(
+            loaded
+                .program(name)?
+                .attach(&Hook::RawTracepoint(name.into()))?,
+        );
     }
     Ok((links, Vec::new()))
 }
@@ -269,7 +298,9 @@ fn attach_tracepoints(loaded: &mut Loaded) -> Result<Attached> {
 fn attach_functions(loaded: &mut Loaded, options: &Options) -> Result<Attached> {
     let (mut links, mut runs) = (Vec::new(), Vec::new());
     for (pair, number) in options.calls.iter().enumerate() {
-        let Some(name) = table::name_of(*number) else { continue };
+        let Some(name) = table::name_of(*number) else {
+            continue;
+        };
         let hook = Hook::KernelFunction {
             name: format!("__x64_sys_{}", table::function_of(name)),
             offset: 0,

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Access,
     /// Type of a socket, with flags.
     Socket,
+    /// Protocol of a socket, whose family is the first argument.
+    Protocol,
     /// A socket option, whose level is the argument before.
     Option,
     /// The value of a socket option, whose size is the next argument.
@@ -162,6 +164,7 @@ impl Kind {
             | Self::Open
             | Self::Access
             | Self::Socket
+            | Self::Protocol
             | Self::Option
             | Self::Signal
             | Self::DescriptorArgument

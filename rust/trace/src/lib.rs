@@ -54,8 +54,16 @@ pub use options::{Format, Hooks, Options, Outcomes};
 pub use tally::{Lost, Skipped, Tally};
 pub use tracer::{Total, Tracer};
 
-/// Returns the calls whose arguments are decoded: name, and number of arguments.
-pub fn decoded() -> Vec<(&'static str, usize)> {
+/// Returns the calls whose arguments are decoded: name, name of the kernel's function, and number of arguments.
+pub fn decoded() -> Vec<(&'static str, &'static str, usize)> {
     let calls = table::KNOWN.iter();
-    calls.map(|known| (known.name, known.arguments.len())).collect()
+    calls
+        .map(|known| {
+            (
+                known.name,
+                table::function_of(known.name),
+                known.arguments.len(),
+            )
+        })
+        .collect()
 }

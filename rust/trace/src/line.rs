@@ -40,7 +40,12 @@ pub(crate) struct Style {
 pub(crate) fn arguments(record: &Record<'_>, naming: &Naming<'_>, bytes: bool) -> Vec<String> {
     let name = table::name_of(record.call.number);
     let Some(known) = name.and_then(table::known) else {
-        return record.call.arguments.iter().map(|value| format!("{value:#x}")).collect();
+        return record
+            .call
+            .arguments
+            .iter()
+            .map(|value| format!("{value:#x}"))
+            .collect();
     };
     let all = known.arguments.iter().enumerate();
     all.filter_map(|(index, kind)| {
@@ -72,7 +77,13 @@ pub(crate) fn name(number: u32) -> String {
 }
 
 /// Writes the lines of a record: one, or two for the end of a thread in a call.
-pub(crate) fn write(to: &mut String, record: &Record<'_>, style: Style, naming: &Naming<'_>, note: &str) {
+pub(crate) fn write(
+    to: &mut String,
+    record: &Record<'_>,
+    style: Style,
+    naming: &Naming<'_>,
+    note: &str,
+) {
     let call = &record.call;
     match call.kind {
         kind::SIGNAL => {
@@ -94,7 +105,11 @@ pub(crate) fn write(to: &mut String, record: &Record<'_>, style: Style, naming: 
 
 fn returned(to: &mut String, record: &Record<'_>, style: Style, naming: &Naming<'_>, note: &str) {
     let call = &record.call;
-    let began = if call.began == 0 { call.time } else { call.began };
+    let began = if call.began == 0 {
+        call.time
+    } else {
+        call.began
+    };
     head(to, record, style, began);
     let arguments = arguments(record, naming, style.bytes).join(", ");
     let result = result(record, naming);
@@ -117,9 +132,19 @@ fn returned(to: &mut String, record: &Record<'_>, style: Style, naming: &Naming<
 }
 
 /// Writes a call that has not returned; `ended` if it never will.
-pub(crate) fn unfinished(to: &mut String, record: &Record<'_>, style: Style, naming: &Naming<'_>, ended: bool) {
+pub(crate) fn unfinished(
+    to: &mut String,
+    record: &Record<'_>,
+    style: Style,
+    naming: &Naming<'_>,
+    ended: bool,
+) {
     let call = &record.call;
-    let began = if call.began == 0 { call.time } else { call.began };
+    let began = if call.began == 0 {
+        call.time
+    } else {
+        call.began
+    };
     head(to, record, style, began);
     let name = name(call.number);
     let arguments = arguments(record, naming, false).join(", ");
@@ -160,8 +185,15 @@ fn end(code: i64) -> String {
     if signal == 0 {
         return format!("exited with {}", code >> 8 & 0xff);
     }
-    let core = if code & 0x80 == 0 { "" } else { " (core dumped)" };
-    format!("killed by {}{core}", crate::name::signal(signal.cast_unsigned()))
+    let core = if code & 0x80 == 0 {
+        ""
+    } else {
+        " (core dumped)"
+    };
+    format!(
+        "killed by {}{core}",
+        crate::name::signal(signal.cast_unsigned())
+    )
 }
 
 /// Writes a time as seconds with six decimals.
@@ -175,7 +207,12 @@ fn day(time: u64, offset: i128) -> String {
     const DAY_US: i128 = 86_400_000_000;
     let us = ((i128::from(time) + offset) / 1_000).rem_euclid(DAY_US);
     let (seconds, us) = (us / 1_000_000, us % 1_000_000);
-    format!("{:02}:{:02}:{:02}.{us:06}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{:02}:{:02}:{:02}.{us:06}",
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 #[cfg(test)]
@@ -207,23 +244,40 @@ mod tests {
 
     fn line(call: Call) -> String {
         let mut text = String::new();
-        write(&mut text, &Record::bare(call), STYLE, &|_, _| String::new(), "");
+        write(
+            &mut text,
+            &Record::bare(call),
+            STYLE,
+            &|_, _| String::new(),
+            "",
+        );
         text
     }
 
     #[test]
     fn a_call_is_written_with_its_arguments_its_result_and_its_time() {
         let text = line(call("read", [41, 0x7fff_0000, 37, 0, 0, 0], 37));
-        assert_eq!(text, "[pid 8] read(41, 37)                            = 37 <0.000004>\n");
+        assert_eq!(
+            text,
+            "[pid 8] read(41, 37)                            = 37 <0.000004>\n"
+        );
         let text = line(call("read", [3, 1, 9, 0, 0, 0], -11));
-        assert!(text.contains("= -1 EAGAIN (Resource temporarily unavailable) <"), "{text}");
+        assert!(
+            text.contains("= -1 EAGAIN (Resource temporarily unavailable) <"),
+            "{text}"
+        );
         let text = line(call("mmap", [0, 4096, 3, 0x22, u64::MAX, 0], 0x7000));
         assert!(
-            text.contains("mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7000"),
+            text.contains(
+                "mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7000"
+            ),
             "{text}"
         );
         let text = line(call("futex", [0x10, 0x81, 1, 0, 0, 0], 1));
-        assert!(text.contains("futex(0x10, FUTEX_WAKE_PRIVATE, 1) "), "{text}");
+        assert!(
+            text.contains("futex(0x10, FUTEX_WAKE_PRIVATE, 1) "),
+            "{text}"
+        );
     }
 
     #[test]
@@ -231,12 +285,18 @@ mod tests {
         let mut exit = call("exit_group", [3, 0, 0, 0, 0, 0], 0x300);
         exit.kind = kind::END;
         let text = line(exit);
-        assert!(text.starts_with("[pid 8] exit_group(3) ") && text.contains(" = ?\n"), "{text}");
+        assert!(
+            text.starts_with("[pid 8] exit_group(3) ") && text.contains(" = ?\n"),
+            "{text}"
+        );
         assert!(text.ends_with("[pid 8] +++ exited with 3 +++\n"), "{text}");
         let mut killed = call("read", [3, 1, 9, 0, 0, 0], 9);
         killed.kind = kind::END;
         let text = line(killed);
-        assert!(text.starts_with("[pid 8] read(3, 9, <unfinished ...>) = ?\n"), "{text}");
+        assert!(
+            text.starts_with("[pid 8] read(3, 9, <unfinished ...>) = ?\n"),
+            "{text}"
+        );
         assert!(text.ends_with("+++ killed by SIGKILL +++\n"), "{text}");
     }
 
@@ -245,7 +305,10 @@ mod tests {
         let mut unknown = call("read", [1, 2, 3, 4, 5, 6], 0);
         unknown.number = 511;
         let text = line(unknown);
-        assert!(text.starts_with("[pid 8] syscall_0x1ff(0x1, 0x2, 0x3, 0x4, 0x5, 0x6) = 0"), "{text}");
+        assert!(
+            text.starts_with("[pid 8] syscall_0x1ff(0x1, 0x2, 0x3, 0x4, 0x5, 0x6) = 0"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -22,7 +22,9 @@ pub(crate) fn namespace() -> [u64; 2] {
 pub(crate) fn check(pid: u32) -> Result<()> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"));
     let status = status.map_err(|_| Error::NoSuchProcess { pid })?;
-    let leader = status.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+    let leader = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
     match leader {
         Some(leader) if leader != pid => Err(Error::Thread {
             tid: pid,
@@ -36,21 +38,30 @@ pub(crate) fn check(pid: u32) -> Result<()> {
 pub(crate) fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The state follows the name, which is in parentheses and can hold any of them.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.trim_start().chars().next());
     !matches!(state, None | Some('Z' | 'X'))
 }
 
 /// Returns the processes that listen on any of the ports, as far as this user can see.
 pub(crate) fn listening(ports: &[u16]) -> Result<Vec<u32>> {
-    let inodes: BTreeSet<u64> = ["tcp", "tcp6", "udp", "udp6"].into_iter().flat_map(|table| sockets(table, ports)).collect();
+    let inodes: BTreeSet<u64> = ["tcp", "tcp6", "udp", "udp6"]
+        .into_iter()
+        .flat_map(|table| sockets(table, ports))
+        .collect();
     let processes = fs::read_dir("/proc").map_err(|source| Error::Io {
         path: "/proc".into(),
         source,
     })?;
-    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let numbers = processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let found: Vec<u32> = numbers.filter(|pid| holds(*pid, &inodes)).collect();
     if found.is_empty() {
-        return Err(Error::NobodyListens { ports: ports.into() });
+        return Err(Error::NobodyListens {
+            ports: ports.into(),
+        });
     }
     Ok(found)
 }
@@ -74,13 +85,21 @@ fn holds(pid: u32, inodes: &BTreeSet<u64>) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;
     };
-    let links = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-    links.filter_map(|link| inode(&link)).any(|found| inodes.contains(&found))
+    let links = descriptors
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok());
+    links
+        .filter_map(|link| inode(&link))
+        .any(|found| inodes.contains(&found))
 }
 
 /// Returns the inode number in a link such as `socket:[812]`.
 fn inode(link: &Path) -> Option<u64> {
-    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    link.to_str()?
+        .strip_prefix("socket:[")?
+        .strip_suffix(']')?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -91,7 +110,10 @@ mod tests {
     fn a_process_is_told_from_its_threads_and_from_none() {
         assert!(check(std::process::id()).is_ok() && is_running(std::process::id()));
         let tid = std::thread::spawn(|| {
-            let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+            let tid = rustix::thread::gettid()
+                .as_raw_nonzero()
+                .get()
+                .cast_unsigned();
             (tid, check(tid))
         });
         let (tid, checked) = tid.join().unwrap();
@@ -105,6 +127,9 @@ mod tests {
         let port = socket.local_addr().unwrap().port();
         assert!(listening(&[port]).unwrap().contains(&std::process::id()));
         drop(socket);
-        assert!(matches!(listening(&[port]), Err(Error::NobodyListens { .. })));
+        assert!(matches!(
+            listening(&[port]),
+            Err(Error::NobodyListens { .. })
+        ));
     }
 }

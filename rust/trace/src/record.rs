@@ -75,7 +75,9 @@ impl<'a> Record<'a> {
     /// Returns the socket of the first argument, or of the result.
     pub(crate) fn socket(&self, of: u32) -> Option<Socket> {
         let bytes = self.bytes(read::SOCKET, of as usize)?;
-        Socket::read_from_prefix(bytes).ok().map(|(socket, _)| socket)
+        Socket::read_from_prefix(bytes)
+            .ok()
+            .map(|(socket, _)| socket)
     }
 
     /// Iterates over the bytes of a stream that the call moved, each with its true length.
@@ -131,7 +133,10 @@ mod tests {
         let bytes = bytes(5, 0);
         let record = Record::parse(&bytes).unwrap();
         assert_eq!(record.bytes(read::TEXT, 1), Some(&b"/etc\0"[..]));
-        assert_eq!((record.bytes(read::TEXT, 0), record.error()), (None, Some(11)));
+        assert_eq!(
+            (record.bytes(read::TEXT, 0), record.error()),
+            (None, Some(11))
+        );
     }
 
     #[test]

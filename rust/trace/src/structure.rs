@@ -34,11 +34,19 @@ fn array(bytes: &[u8], size: usize, show: impl Fn(&[u8]) -> String) -> String {
 }
 
 pub(crate) fn time(bytes: &[u8]) -> String {
-    format!("{{tv_sec={}, tv_nsec={}}}", long(bytes, 0).cast_signed(), long(bytes, 8))
+    format!(
+        "{{tv_sec={}, tv_nsec={}}}",
+        long(bytes, 0).cast_signed(),
+        long(bytes, 8)
+    )
 }
 
 pub(crate) fn timeval(bytes: &[u8]) -> String {
-    format!("{{tv_sec={}, tv_usec={}}}", long(bytes, 0).cast_signed(), long(bytes, 8))
+    format!(
+        "{{tv_sec={}, tv_usec={}}}",
+        long(bytes, 0).cast_signed(),
+        long(bytes, 8)
+    )
 }
 
 pub(crate) fn timer(bytes: &[u8]) -> String {
@@ -71,7 +79,12 @@ pub(crate) fn address(bytes: &[u8]) -> String {
     let port = u16::from_be_bytes([byte(bytes, 2), byte(bytes, 3)]);
     match i32::try_from(family) {
         Ok(libc::AF_INET) if bytes.len() >= 8 => {
-            let ip = Ipv4Addr::new(byte(bytes, 4), byte(bytes, 5), byte(bytes, 6), byte(bytes, 7));
+            let ip = Ipv4Addr::new(
+                byte(bytes, 4),
+                byte(bytes, 5),
+                byte(bytes, 6),
+                byte(bytes, 7),
+            );
             format!("{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr(\"{ip}\")}}")
         }
         Ok(libc::AF_INET6) if bytes.len() >= 24 => {
@@ -88,7 +101,10 @@ pub(crate) fn address(bytes: &[u8]) -> String {
             }
             Some([first, ..]) if *first != 0 => {
                 let path = bytes.get(2..).unwrap_or_default();
-                let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+                let end = path
+                    .iter()
+                    .position(|byte| *byte == 0)
+                    .unwrap_or(path.len());
                 let path = escape::quoted(path.get(..end).unwrap_or_default());
                 format!("{{sa_family=AF_UNIX, sun_path={path}}}")
             }
@@ -168,7 +184,7 @@ pub(crate) fn pair(bytes: &[u8]) -> String {
 pub(crate) fn stat(bytes: &[u8]) -> String {
     let mode = word(bytes, 24);
     let kind = name::word(mode & 0o170_000, name::FILE_KINDS);
-    let permissions = mode & 0o7777;
+    let permissions = format!("{:0>3}", format!("0{:o}", mode & 0o7777));
     let rest = match name::find(mode & 0o170_000, name::FILE_KINDS) {
         Some("S_IFCHR" | "S_IFBLK") => {
             let device = long(bytes, 40);
@@ -177,15 +193,23 @@ pub(crate) fn stat(bytes: &[u8]) -> String {
         }
         _ => format!("st_size={}", long(bytes, 48)),
     };
-    format!("{{st_mode={kind}|0{permissions:03o}, {rest}, ...}}")
+    format!("{{st_mode={kind}|{permissions}, {rest}, ...}}")
 }
 
 fn small(value: u32) -> String {
-    if value == 0 { "0".into() } else { format!("{value:#x}") }
+    if value == 0 {
+        "0".into()
+    } else {
+        format!("{value:#x}")
+    }
 }
 
 pub(crate) fn limit(bytes: &[u8]) -> String {
-    format!("{{rlim_cur={}, rlim_max={}}}", bound(long(bytes, 0)), bound(long(bytes, 8)))
+    format!(
+        "{{rlim_cur={}, rlim_max={}}}",
+        bound(long(bytes, 0)),
+        bound(long(bytes, 8))
+    )
 }
 
 fn bound(value: u64) -> String {
@@ -199,7 +223,10 @@ fn bound(value: u64) -> String {
 pub(crate) fn status(bytes: &[u8]) -> String {
     let status = int(bytes, 0);
     if libc::WIFEXITED(status) {
-        format!("[{{WIFEXITED(s) && WEXITSTATUS(s) == {}}}]", libc::WEXITSTATUS(status))
+        format!(
+            "[{{WIFEXITED(s) && WEXITSTATUS(s) == {}}}]",
+            libc::WEXITSTATUS(status)
+        )
     } else if libc::WIFSIGNALED(status) {
         let signal = name::signal(u64::try_from(libc::WTERMSIG(status)).unwrap_or(0));
         format!("[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal}}}]")
@@ -209,13 +236,17 @@ pub(crate) fn status(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn system(bytes: &[u8]) -> String {
-    let field = |index: usize| escape::text(bytes.get(index * 65..(index + 1) * 65).unwrap_or_default());
+    let field =
+        |index: usize| escape::text(bytes.get(index * 65..(index + 1) * 65).unwrap_or_default());
     format!("{{sysname={}, nodename={}, ...}}", field(0), field(1))
 }
 
 pub(crate) fn cpus(bytes: &[u8]) -> String {
     let is_set = |cpu: &usize| byte(bytes, cpu / 8) >> (cpu % 8) & 1 == 1;
-    let cpus: Vec<String> = (0..bytes.len() * 8).filter(is_set).map(|cpu| cpu.to_string()).collect();
+    let cpus: Vec<String> = (0..bytes.len() * 8)
+        .filter(is_set)
+        .map(|cpu| cpu.to_string())
+        .collect();
     format!("[{}]", cpus.join(" "))
 }
 
@@ -234,7 +265,14 @@ pub(crate) fn signal(number: u64, origin: &[u8]) -> String {
         _ => name::word(code, name::ORIGINS),
     };
     let rest = match (number, int(origin, 8)) {
-        (17, 1..) => format!(", si_pid={}, si_uid={}, si_status={}", int(origin, 16), int(origin, 20), int(origin, 24)),
+        (17, 1..) => format!(
+            ", si_pid={}, si_uid={}, si_status={}, si_utime={}, si_stime={}",
+            int(origin, 16),
+            int(origin, 20),
+            int(origin, 24),
+            long(origin, 32),
+            long(origin, 40)
+        ),
         (11 | 7 | 4 | 8, 1..) => format!(", si_addr={}", hex(long(origin, 16))),
         (_, 0 | -6 | -1) => format!(", si_pid={}, si_uid={}", int(origin, 16), int(origin, 20)),
         _ => String::new(),
@@ -249,22 +287,38 @@ mod tests {
     #[test]
     fn structures_are_written_as_strace_does() {
         let inet = [2, 0, 0x2b, 0xcb, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
-        let expected = "{sa_family=AF_INET, sin_port=htons(11211), sin_addr=inet_addr(\"127.0.0.1\")}";
+        let expected =
+            "{sa_family=AF_INET, sin_port=htons(11211), sin_addr=inet_addr(\"127.0.0.1\")}";
         assert_eq!(address(&inet), expected);
-        assert_eq!(address(b"\x01\0/tmp/s\0"), "{sa_family=AF_UNIX, sun_path=\"/tmp/s\"}");
-        assert_eq!(address(b"\x01\0\0abc"), "{sa_family=AF_UNIX, sun_path=@\"abc\"}");
+        assert_eq!(
+            address(b"\x01\0/tmp/s\0"),
+            "{sa_family=AF_UNIX, sun_path=\"/tmp/s\"}"
+        );
+        assert_eq!(
+            address(b"\x01\0\0abc"),
+            "{sa_family=AF_UNIX, sun_path=@\"abc\"}"
+        );
         let polled = [7, 0, 0, 0, 1, 0, 1, 0, 8, 0, 0, 0, 4, 0, 0, 0];
-        assert_eq!(polls(&polled), "[{fd=7, events=POLLIN}, {fd=8, events=POLLOUT}]");
+        assert_eq!(
+            polls(&polled),
+            "[{fd=7, events=POLLIN}, {fd=8, events=POLLOUT}]"
+        );
         assert_eq!(ready(&polled), "[{fd=7, revents=POLLIN}]");
         assert_eq!(cpus(&[3, 0, 0, 0]), "[0 1]");
         assert_eq!(limit(&[0; 16]), "{rlim_cur=0, rlim_max=0}");
-        assert_eq!(status(&[0, 7, 0, 0]), "[{WIFEXITED(s) && WEXITSTATUS(s) == 7}]");
+        assert_eq!(
+            status(&[0, 7, 0, 0]),
+            "[{WIFEXITED(s) && WEXITSTATUS(s) == 7}]"
+        );
     }
 
     #[test]
     fn bytes_that_end_early_become_text_too() {
         for bytes in [&[][..], &[1], &[2, 0], &[10, 0, 1]] {
-            for show in [address, time, timer, stat, system, action, event, status, limit, signals, length, pair] {
+            for show in [
+                address, time, timer, stat, system, action, event, status, limit, signals, length,
+                pair,
+            ] {
                 assert!(!show(bytes).is_empty());
             }
             assert!(!signal(10, bytes).is_empty() && !message(bytes, None, None).is_empty());

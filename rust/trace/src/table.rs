@@ -53,7 +53,6 @@ const FAMILY: Kind = Word(name::FAMILIES);
 const FLAGS: Kind = Bits(name::MESSAGES, "0");
 const LEVEL: Kind = Word(name::LEVELS);
 const PROTECTION: Kind = Bits(name::PROTECTION, "PROT_NONE");
-const PROTOCOL: Kind = Word(name::PROTOCOLS);
 /// The time that is left of a sleep, which only a signal makes the kernel write.
 const REMAINDER: Kind = Hex;
 
@@ -114,8 +113,8 @@ calls! {
     "fchown" (Descriptor, Int, Int) Number;
     "umask" (Mode) Mode;
     "memfd_create" (Text, Bits(name::MEMORY_FLAGS, "0")) Descriptor;
-    "socket" (FAMILY, Socket, PROTOCOL) Descriptor;
-    "socketpair" (FAMILY, Socket, Int, Pair) Number;
+    "socket" (FAMILY, Socket, Protocol) Descriptor;
+    "socketpair" (FAMILY, Socket, Protocol, Pair) Number;
     "bind" (Descriptor, Address, Unsigned) Number;
     "connect" (Descriptor, Address, Unsigned) Number;
     "listen" (Descriptor, Int) Number;
@@ -161,6 +160,7 @@ calls! {
     "rt_sigaction" (Signal, Action, ActionOut, Unsigned) Number;
     "rt_sigprocmask" (Word(name::MASKING), Signals, SignalsOut, Unsigned) Number;
     "rt_sigtimedwait" (Signals, Hex, Time, Unsigned) Number;
+    "rt_sigreturn" () Number;
     "sigaltstack" (Hex, Hex) Number;
     "pause" () Number;
     "kill" (Int, Signal) Number;
@@ -211,7 +211,14 @@ calls! {
 const ON_DESCRIPTORS: &[&str] = &["preadv2", "pwritev2", "splice", "sendfile"];
 /// Calls whose first descriptor stands for other descriptors, or never is a socket.
 const ON_OTHERS: &[&str] = &[
-    "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "timerfd_settime", "timerfd_gettime", "getdents64", "signalfd4",
+    "epoll_ctl",
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "timerfd_settime",
+    "timerfd_gettime",
+    "getdents64",
+    "signalfd4",
 ];
 
 /// Returns what is known of a call's arguments.
@@ -227,16 +234,20 @@ pub(crate) fn name_of(number: u32) -> std::option::Option<&'static str> {
 /// Returns the number of a call on this machine.
 pub(crate) fn number_of(name: &str) -> std::option::Option<u32> {
     let call = Sysno::from_str(name).ok()?;
-    u32::try_from(call.id()).ok().filter(|number| (*number as usize) < NUMBERS)
+    u32::try_from(call.id())
+        .ok()
+        .filter(|number| (*number as usize) < NUMBERS)
 }
 
 /// Iterates over the names of all calls of this machine.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    Sysno::iter().filter(|call| (0..512).contains(&call.id())).map(|call| call.name())
+    Sysno::iter()
+        .filter(|call| (0..512).contains(&call.id()))
+        .map(|call| call.name())
 }
 
 /// Returns the name of a call in the name of its kernel function, where both differ.
-pub(crate) fn function_of(name: &str) -> &str {
+pub(crate) fn function_of(name: &'static str) -> &'static str {
     match name {
         "stat" => "newstat",
         "lstat" => "newlstat",
@@ -252,7 +263,9 @@ pub(crate) fn function_of(name: &str) -> &str {
 pub(crate) fn reads(known: &Known) -> [u32; READS] {
     let mut reads = [0; READS];
     let wanted = known.arguments.iter().enumerate();
-    let wanted = wanted.map(|(index, kind)| kind.read(index)).filter(|read| *read != 0);
+    let wanted = wanted
+        .map(|(index, kind)| kind.read(index))
+        .filter(|read| *read != 0);
     for (to, read) in reads.iter_mut().zip(wanted) {
         *to = read;
     }
@@ -272,6 +285,7 @@ pub(crate) fn flags(name: &str) -> u8 {
         "connect" | "bind" => flags |= flag::ADDRESSES,
         "accept" | "accept4" => flags |= flag::SOCKET,
         "execve" | "execveat" => flags |= flag::REPLACES,
+        "clone" | "clone3" | "fork" | "vfork" => flags |= flag::FORKS,
         _ => {}
     }
     flags
@@ -283,15 +297,24 @@ mod tests {
 
     #[test]
     fn at_least_fifty_calls_are_decoded_on_each_architecture() {
-        let x86 = KNOWN.iter().filter(|known| syscalls::x86_64::Sysno::from_str(known.name).is_ok());
-        let arm = KNOWN.iter().filter(|known| syscalls::aarch64::Sysno::from_str(known.name).is_ok());
+        let x86 = KNOWN
+            .iter()
+            .filter(|known| syscalls::x86_64::Sysno::from_str(known.name).is_ok());
+        let arm = KNOWN
+            .iter()
+            .filter(|known| syscalls::aarch64::Sysno::from_str(known.name).is_ok());
         assert_eq!(x86.count(), KNOWN.len());
         assert!(arm.count() >= 50);
     }
 
     #[test]
     fn numbers_are_those_of_each_architecture() {
-        for (name, x86, arm) in [("read", 0, 63), ("sendmsg", 46, 211), ("epoll_wait", 232, -1), ("openat", 257, 56)] {
+        for (name, x86, arm) in [
+            ("read", 0, 63),
+            ("sendmsg", 46, 211),
+            ("epoll_wait", 232, -1),
+            ("openat", 257, 56),
+        ] {
             assert_eq!(syscalls::x86_64::Sysno::from_str(name).unwrap().id(), x86);
             let found = syscalls::aarch64::Sysno::from_str(name).map_or(-1, |call| call.id());
             assert_eq!(found, arm, "{name}");
@@ -301,8 +324,16 @@ mod tests {
     #[test]
     fn each_call_is_there_once_and_its_reads_fit() {
         for (index, known) in KNOWN.iter().enumerate() {
-            assert!(!KNOWN[..index].iter().any(|other| other.name == known.name), "{}", known.name);
-            let reads = known.arguments.iter().enumerate().filter(|(index, kind)| kind.read(*index) != 0);
+            assert!(
+                !KNOWN[..index].iter().any(|other| other.name == known.name),
+                "{}",
+                known.name
+            );
+            let reads = known
+                .arguments
+                .iter()
+                .enumerate()
+                .filter(|(index, kind)| kind.read(*index) != 0);
             assert!(reads.count() <= READS, "{}", known.name);
         }
     }

@@ -87,10 +87,18 @@ pub(crate) struct Own {
 /// Joins what the programs counted with what this process did.
 pub(crate) fn tally(counts: &Counts, own: Own, totals: bool) -> Tally {
     let emitted = counts.get(counter::SHOWN);
-    let malformed = if totals { 0 } else { emitted.saturating_sub(own.taken) };
+    let malformed = if totals {
+        0
+    } else {
+        emitted.saturating_sub(own.taken)
+    };
     Tally {
         made: counts.get(counter::ENTERED) + counts.get(counter::UNENTERED),
-        shown: if totals { emitted + own.unfinished } else { own.shown },
+        shown: if totals {
+            emitted + own.unfinished
+        } else {
+            own.shown
+        },
         lost: Lost {
             ring_full: counts.get(counter::RING_FULL),
             unreturned: counts.get(counter::UNRETURNED),

@@ -29,7 +29,13 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     /// Draws a record.
-    pub(crate) fn add(&mut self, record: &Record<'_>, naming: &Naming<'_>, exchange: Option<&Exchange>, note: &str) {
+    pub(crate) fn add(
+        &mut self,
+        record: &Record<'_>,
+        naming: &Naming<'_>,
+        exchange: Option<&Exchange>,
+        note: &str,
+    ) {
         let call = &record.call;
         let track = u64::from(call.tid);
         if self.tracks.len() < TRACKS && self.tracks.insert(track) {
@@ -42,15 +48,31 @@ impl Timeline {
             self.packet(None, 60, &descriptor);
         }
         if call.number == NO_CALL {
-            let name = if call.kind == kind::SIGNAL { "signal" } else { "exit" };
+            let name = if call.kind == kind::SIGNAL {
+                "signal"
+            } else {
+                "exit"
+            };
             self.event(call.time, INSTANT, track, name, &[]);
             return;
         }
         let name = line::name(call.number);
         let arguments = line::arguments(record, naming, false).join(", ");
-        let result = if call.kind == kind::RETURN { line::result(record, naming) } else { "?".into() };
-        let facts = [("arguments", arguments.as_str()), ("result", result.as_str()), ("memcached", note)];
-        let began = if call.began == 0 { call.time } else { call.began };
+        let result = if call.kind == kind::RETURN {
+            line::result(record, naming)
+        } else {
+            "?".into()
+        };
+        let facts = [
+            ("arguments", arguments.as_str()),
+            ("result", result.as_str()),
+            ("memcached", note),
+        ];
+        let began = if call.began == 0 {
+            call.time
+        } else {
+            call.began
+        };
         self.event(began, SLICE_BEGIN, track, &name, &facts);
         self.event(call.time, SLICE_END, track, "", &[]);
         if let Some(exchange) = exchange.filter(|exchange| !exchange.commands.is_empty()) {
@@ -63,7 +85,13 @@ impl Timeline {
         std::mem::take(&mut self.bytes)
     }
 
-    fn connection(&mut self, exchange: &Exchange, name: &str, [began, ended]: [u64; 2], facts: &[(&str, &str)]) {
+    fn connection(
+        &mut self,
+        exchange: &Exchange,
+        name: &str,
+        [began, ended]: [u64; 2],
+        facts: &[(&str, &str)],
+    ) {
         let track = CONNECTION + u64::from(exchange.connection);
         if self.tracks.len() < TRACKS && self.tracks.insert(track) {
             let mut descriptor = Message::default();

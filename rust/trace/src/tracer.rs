@@ -256,7 +256,11 @@ impl Output {
             return;
         }
         let is_call = call.number != NO_CALL;
-        let before = if self.replacing.is_empty() { None } else { self.replacing.remove(&call.tid) };
+        let before = if self.replacing.is_empty() {
+            None
+        } else {
+            self.replacing.remove(&call.tid)
+        };
         if let Some(earlier) = before.as_deref().and_then(Record::parse) {
             let mut joined = Record::bare(call);
             joined.adopt(earlier.parts().to_vec());
@@ -285,7 +289,14 @@ impl Output {
         };
         match self.format {
             Format::Strace => line::write(&mut text, record, self.style, &naming, &note),
-            Format::Json => json::write(&mut text, record, &naming, exchange.as_ref(), self.utc, true),
+            Format::Json => json::write(
+                &mut text,
+                record,
+                &naming,
+                exchange.as_ref(),
+                self.utc,
+                true,
+            ),
         }
         if let Some(timeline) = &mut self.timeline {
             timeline.add(record, &naming, exchange.as_ref(), &note);
@@ -317,7 +328,9 @@ impl Output {
         if record.call.kind != kind::RETURN {
             return None;
         }
-        let accepted = record.socket(read::RESULT).filter(|socket| socket.followed != 0);
+        let accepted = record
+            .socket(read::RESULT)
+            .filter(|socket| socket.followed != 0);
         let socket = accepted.or_else(|| record.socket(0).filter(|socket| socket.followed != 0))?;
         if socket.remote_port == 0 {
             return None;
@@ -330,7 +343,8 @@ impl Output {
             });
         }
         let name = line::name(record.call.number);
-        let sent = name.starts_with("send") || name.starts_with("write") || name.starts_with("pwrite");
+        let sent =
+            name.starts_with("send") || name.starts_with("write") || name.starts_with("pwrite");
         Some(self.connections.take(&socket, sent, record.stream()))
     }
 
@@ -402,7 +416,9 @@ fn pids(options: &Options) -> Result<Vec<u32>> {
 /// Returns UTC minus the monotonic clock, ns.
 fn utc_offset() -> i128 {
     let monotonic = clock_gettime(ClockId::Monotonic);
-    let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let utc = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let utc = i128::try_from(utc.as_nanos()).unwrap_or(0);
     utc - i128::from(monotonic.tv_sec) * 1_000_000_000 - i128::from(monotonic.tv_nsec)
 }
