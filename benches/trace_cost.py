@@ -1,4 +1,4 @@
-"""Measure what tracing costs, ns of wall time per system call: of the traced process, and of others.
+"""Measure what tracing costs, ns of time per system call: of the traced process, and of others.
 
 A process makes calls of three kinds: `getppid`, a failing `close`, and a write of one byte to a
 pipe followed by a read of it. They run without a tracer, under `membench trace` (all calls, one
@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -36,7 +37,7 @@ ARMS: dict[str, list[str]] = {
     "strace -f": ["strace", "-f", "-p"],
     "strace -f -e accept4": ["strace", "-f", "-e", "trace=accept4", "-p"],
 }
-# Reads a number of calls, makes each kind so often, and writes ns a call: the fastest of five parts.
+# Reads a number of calls, makes each kind so often, and writes ns a call: the fastest of 5 parts.
 MADE = """
 import os, sys, time
 reader, writer = os.pipe()
@@ -79,11 +80,10 @@ def caller() -> Iterator[subprocess.Popen[str]]:
 
 def measure(process: subprocess.Popen[str], calls: int) -> list[float]:
     """Have a process make calls; return ns a call of each kind."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(f"{calls}\n")
-    process.stdin.flush()
-    return [float(text) for text in process.stdout.readline().split()]
+    asked, told = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
+    asked.write(f"{calls}\n")
+    asked.flush()
+    return [float(text) for text in told.readline().split()]
 
 
 @contextmanager

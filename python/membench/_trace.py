@@ -30,7 +30,7 @@ class Exchanged:
 
     Attributes:
         command: The command, such as `get`; the answer, such as `VALUE`.
-        count: How many there were.
+        count: Number of them.
         keys: Keys in them.
         key_size: Sizes of the smallest and the largest key, bytes.
         value_size: Sizes of the smallest and the largest value, bytes.
@@ -87,7 +87,7 @@ class CallTotal:
 
 @dataclass(frozen=True, slots=True)
 class CallTally:
-    """What became of the calls that were made: `made` is the sum of shown, lost and skipped ones.
+    """Account of the calls that were made: `made` is the sum of shown, lost and skipped ones.
 
     Attributes:
         made: Calls that the processes made, of the kinds asked for.
@@ -269,16 +269,17 @@ def trace(  # noqa: PLR0913 - all but one are keyword-only options
     return Trace(options, duration_s)
 
 
-def make_options(calls: str | None, **given: object) -> Options:
+def make_options(
+    calls: str | None, *, pids: Sequence[int], ports: Sequence[int], **given: object
+) -> Options:
     """Check the options of a trace."""
     known = {field.name for field in fields(Options)}
     if unknown := given.keys() - known:
         raise UsageError(f"unknown options: {', '.join(sorted(unknown))}")
-    pids = [
+    listed = [
         check.whole("the number of a process", pid, 1, (1 << 31) - 1)
-        for pid in check.several("pids", given.pop("pids"))  # type: ignore[type-var,arg-type]
+        for pid in check.several("pids", pids)
     ]
-    ports = check.ports(given.pop("ports"))  # type: ignore[arg-type]
     for name in ("slower_than_s", "last_s"):
         if given.get(name) is not None:
             check.seconds("a time", given[name])
@@ -287,7 +288,7 @@ def make_options(calls: str | None, **given: object) -> Options:
         raise UsageError("this build traces nothing: it has no eBPF", "install the released wheel")
     if calls is None:
         calls = SOCKET_CALLS if ports else ALL_CALLS
-    return Options(calls=calls, pids=pids, ports=ports, **given)  # type: ignore[arg-type]
+    return Options(calls=calls, pids=listed, ports=check.ports(ports), **given)  # type: ignore[arg-type]
 
 
 def local_offset_s() -> int:

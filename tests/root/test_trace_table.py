@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from membench import _native
+from support.process import output
 
 pytestmark = [pytest.mark.root]
 
@@ -33,7 +34,7 @@ def descriptions(folder: Path) -> Iterator[Path]:
             pytest.skip("the kernel was built without CONFIG_FTRACE_SYSCALLS")
         yield found
     finally:
-        subprocess.run(["umount", folder], check=True)
+        output("umount", folder)
 
 
 def test_names_and_numbers_of_arguments_are_those_of_the_kernel(tmp_path: Path) -> None:

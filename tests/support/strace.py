@@ -23,7 +23,17 @@ _BUFFERS = {
 }
 _IOVEC = re.compile(rf"iov_base=(?:{_STRING}|0x[0-9a-f]+|NULL), ")
 # Arguments that one of both writes in another way: structures that only strace knows.
-_OPAQUE = {"clone", "clone3", "execve", "sigaltstack", "rt_sigreturn", "rseq", "ioctl", "select", "prctl"}
+_OPAQUE = {
+    "clone",
+    "clone3",
+    "execve",
+    "sigaltstack",
+    "rt_sigreturn",
+    "rseq",
+    "ioctl",
+    "select",
+    "prctl",
+}
 # strace also shows the length that the caller passed.
 _LENGTHS = re.compile(r"\b\d+ => (\d+)")
 _TIME = re.compile(r" <(?:[\d.]+|\?)>$")

@@ -1,3 +1,5 @@
+# Each line stands for the system call that it makes.
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH109, PTH115, PTH116, PTH208, PTH211
 """A process that makes many kinds of system calls, in several threads, once it is told to.
 
 It reads a line from standard input before it begins, and marks its begin and end by asking for
@@ -164,7 +166,7 @@ def waits() -> None:
 
 def signals() -> None:
     """A signal with a handler, and a mask."""
-    signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGCHLD})
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2, signal.SIGCHLD})
     os.kill(os.getpid(), signal.SIGUSR1)
@@ -172,7 +174,7 @@ def signals() -> None:
 
 
 def process() -> None:
-    """What a process asks about itself."""
+    """Questions of a process about itself."""
     os.getppid()
     os.getuid()
     os.geteuid()

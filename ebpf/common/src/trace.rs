@@ -116,7 +116,7 @@ pub mod read {
     pub const ADDRESS_OUT: u32 = 8;
     /// The socket of the argument, or of the result: a [`super::Socket`].
     pub const SOCKET: u32 = 9;
-    /// What a signal says of its origin: the first 48 bytes of a `siginfo_t`.
+    /// Origin of a signal: the first 48 bytes of a `siginfo_t`.
     pub const SIGNAL: u32 = 10;
     /// Bit of `size` in [`TEXT`] and [`BYTES`], [`ARRAY`]: only if the call succeeded.
     pub const OUT: u32 = 0x8000;
@@ -220,7 +220,9 @@ pub struct Part {
 }
 
 /// A socket's identity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Socket {
     /// Number of its inode, as in `/proc/PID/fd`.

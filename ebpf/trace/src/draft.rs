@@ -101,7 +101,9 @@ pub fn release<const SHARED: bool>(draft: *mut Draft) {
 unsafe fn exchange(place: *mut u64, value: u64) -> u64 {
     let mut value = value;
     // SAFETY: the caller's; the target has no such operation but in assembly.
-    unsafe { asm!("{0} = xchg_64({1} + 0, {0})", inout(reg) value, in(reg) place, options(nostack)) };
+    unsafe {
+        asm!("{0} = xchg_64({1} + 0, {0})", inout(reg) value, in(reg) place, options(nostack))
+    };
     value
 }
 

@@ -1,6 +1,9 @@
 //! A thread that ends → a record of its exit code, and of the call it was in.
 
-use membench_bpf_lib::{context, filter, kernel::{Structure, global}};
+use membench_bpf_lib::{
+    context, filter,
+    kernel::{Structure, global},
+};
 use membench_common::trace::{self, NO_CALL, counter, kind, program};
 
 use crate::{draft, entry::count, state};

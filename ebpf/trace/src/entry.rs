@@ -2,13 +2,13 @@
 
 use core::ptr::from_ref;
 
+use membench_bpf_lib::counters::Counters;
 use membench_bpf_lib::{
     abi::TS_COMPAT,
     context, filter,
     kernel::{Probed, Sock, Structure, member_offset},
     user::bounded,
 };
-use membench_bpf_lib::counters::Counters;
 use membench_common::{
     field, member,
     trace::{self, Entered, NO_CALL, NUMBERS, counter, flag, kind, program},
@@ -115,13 +115,14 @@ pub fn resolve(state: *mut Entered, descriptor: u32, later: bool) {
     // SAFETY: the map's value outlives the program, and only this thread's programs write it.
     unsafe {
         let found = socket::look_up(descriptor, &raw mut (*state).socket);
-        (*state).has_socket = if !later && socket::are_alone() && !(found && (*state).socket.followed != 0) {
-            LEFT_OUT
-        } else if found {
-            SOCKET
-        } else {
-            0
-        };
+        (*state).has_socket =
+            if !later && socket::are_alone() && !(found && (*state).socket.followed != 0) {
+                LEFT_OUT
+            } else if found {
+                SOCKET
+            } else {
+                0
+            };
     }
 }
 
@@ -136,6 +137,13 @@ fn announce<const SHARED: bool>(state: *mut Entered) -> Option<()> {
     }
     let done = draft::output(draft);
     draft::release::<SHARED>(draft);
-    count::<SHARED>(program::ENTRY, if done { counter::ASIDE } else { counter::ASIDE_RING_FULL });
+    count::<SHARED>(
+        program::ENTRY,
+        if done {
+            counter::ASIDE
+        } else {
+            counter::ASIDE_RING_FULL
+        },
+    );
     Some(())
 }

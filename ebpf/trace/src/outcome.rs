@@ -1,8 +1,7 @@
 //! A system call that returns → its record, or its share of the totals.
 
 use membench_bpf_lib::{
-    context,
-    filter,
+    context, filter,
     kernel::{Structure, global},
 };
 use membench_common::{
@@ -18,7 +17,7 @@ use crate::{
 
 /// Largest negated error number.
 const ERRORS: i64 = 4095;
-/// What `orig_ax` is after the return from a signal handler.
+/// Value of `orig_ax` after the return from a signal handler.
 const NONE: u64 = u64::MAX;
 
 /// Time below which calls are left out, ns.
@@ -118,7 +117,11 @@ fn finish<const SHARED: bool>(state: *mut Entered, result: i64, time: u64) -> u3
     compose(draft, state, flags, result);
     let done = draft::output(draft);
     draft::release::<SHARED>(draft);
-    if done { counter::SHOWN } else { counter::RING_FULL }
+    if done {
+        counter::SHOWN
+    } else {
+        counter::RING_FULL
+    }
 }
 
 #[inline(always)]

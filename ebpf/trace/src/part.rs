@@ -1,4 +1,4 @@
-//! What a call's arguments point to → parts of its record.
+//! Memory that a call's arguments point to → parts of its record.
 
 use core::ptr::from_ref;
 
@@ -31,7 +31,12 @@ pub fn read_all(draft: *mut Draft, number: u32) {
     while index < READS as u64 {
         let place = bounded::<{ TABLE - 1 }>(u64::from(number) * READS as u64 + index);
         // SAFETY: inside the table; volatile because the loader changes it.
-        let word = unsafe { from_ref(&CALL_READS).cast::<u32>().add(place as usize).read_volatile() };
+        let word = unsafe {
+            from_ref(&CALL_READS)
+                .cast::<u32>()
+                .add(place as usize)
+                .read_volatile()
+        };
         if word == 0 {
             return;
         }
@@ -103,7 +108,12 @@ fn number(draft: *mut Draft, address: u64) -> u64 {
 fn argument(draft: *mut Draft, index: u32) -> u64 {
     let index = bounded::<5>(u64::from(index)) as usize;
     // SAFETY: the index is inside the array.
-    unsafe { (&raw const (*draft).call.arguments).cast::<u64>().add(index).read_volatile() }
+    unsafe {
+        (&raw const (*draft).call.arguments)
+            .cast::<u64>()
+            .add(index)
+            .read_volatile()
+    }
 }
 
 #[inline(always)]
@@ -212,7 +222,10 @@ fn vector(draft: *mut Draft, which: u32, index: u64) -> bool {
     let ([base, length], left) = unsafe {
         let vector = (&raw const (*draft).vectors).cast::<u64>().add(index * 2);
         let left = (&raw const (*draft).left).read_volatile();
-        ([vector.read_volatile(), vector.add(1).read_volatile()], left)
+        (
+            [vector.read_volatile(), vector.add(1).read_volatile()],
+            left,
+        )
     };
     let length = if length < left { length } else { left };
     if length > 0 {

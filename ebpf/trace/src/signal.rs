@@ -1,7 +1,7 @@
 //! A signal that is delivered → a record of it.
 
-use membench_common::trace::{counter, kind, program, read};
 use membench_bpf_lib::filter;
+use membench_common::trace::{counter, kind, program, read};
 
 use crate::{draft, entry::count, part, state};
 
@@ -22,6 +22,13 @@ pub fn delivered(signal: i32, origin: u64) -> Option<()> {
         part::kernel::<ORIGIN>(draft, read::SIGNAL, origin);
     }
     let done = draft::output(draft);
-    count::<false>(program::SIGNAL, if done { counter::ASIDE } else { counter::ASIDE_RING_FULL });
+    count::<false>(
+        program::SIGNAL,
+        if done {
+            counter::ASIDE
+        } else {
+            counter::ASIDE_RING_FULL
+        },
+    );
     Some(())
 }

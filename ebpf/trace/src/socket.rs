@@ -72,8 +72,12 @@ fn addresses(sock: Probed, family: u16, to: *mut Socket) {
     }
     // SAFETY: the caller's memory; both arrays have 16 bytes at multiples of 8.
     unsafe {
-        (&raw mut (*to).local).cast::<[u64; 2]>().write_volatile(local);
-        (&raw mut (*to).remote).cast::<[u64; 2]>().write_volatile(remote);
+        (&raw mut (*to).local)
+            .cast::<[u64; 2]>()
+            .write_volatile(local);
+        (&raw mut (*to).remote)
+            .cast::<[u64; 2]>()
+            .write_volatile(remote);
     }
 }
 

@@ -1,10 +1,7 @@
 //! A call that returned → the totals of its kind on this CPU.
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
-use membench_bpf_lib::{
-    context::cpu,
-    kernel::global,
-};
+use membench_bpf_lib::{context::cpu, kernel::global};
 use membench_common::trace::{NUMBERS, total};
 
 /// 1 to add calls up instead of recording each.

@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from membench.cli import output
 from membench.cli.exits import SHORT
 from membench.cli.selection import parse_ports
 from membench.cli.units import parse_duration, parse_size
@@ -32,7 +31,7 @@ class Lines(StrEnum):
     JSON = "json"
 
 
-def command(  # noqa: PLR0913, PLR0917 - Typer makes options of arguments
+def command(  # noqa: PLR0917 - Typer makes options of arguments
     pid: Annotated[
         list[int] | None,
         typer.Option("--pid", "-p", help="Process, with all its threads. Repeatable."),
@@ -133,7 +132,6 @@ def command(  # noqa: PLR0913, PLR0917 - Typer makes options of arguments
         timeline=perfetto is not None,
         ring_size=ring_size,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         lines = stack.enter_context(_opened(file, force)) if file else None
         timeline = stack.enter_context(_opened(perfetto, force)) if perfetto else None
@@ -182,25 +180,21 @@ class _Sink:
 
 def _run(running: Trace, lines: _Sink, timeline: _Sink, is_keeping: bool) -> None:
     """Pass lines on until the trace is over."""
-    asked = False
+    came: set[int] = set()
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        del number, frame
-        asked = True
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        came.add(number)
 
-    if is_keeping:
-        signal.signal(signal.SIGUSR1, ask)
-    try:
-        while not running.is_over:
-            lines.text(running.next_text())
-            timeline.bytes(running.timeline())
-            if asked:
-                asked = False
-                lines.text(running.take_last())
-    except KeyboardInterrupt:
-        pass
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # An exception could come between taking lines and writing them.
+    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if is_keeping else [])):
+        signal.signal(number, note)
+    while not running.is_over and not came & {signal.SIGINT, signal.SIGTERM}:
+        lines.text(running.next_text())
+        timeline.bytes(running.timeline())
+        if signal.SIGUSR1 in came:
+            came.discard(signal.SIGUSR1)
+            lines.text(running.take_last())
     lines.text(running.stop_text())
     timeline.bytes(running.timeline())
 

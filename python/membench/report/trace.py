@@ -1,4 +1,4 @@
-"""What became of a trace's calls, and totals as `strace -c` prints them → text."""
+"""The account of a trace's calls, and totals as `strace -c` prints them → text."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def render_totals(totals: Sequence[CallTotal]) -> str:
             f"{share:6.2f} {total.time_ns / 1e9:11.6f} {total.time_ns / total.calls / 1e3:11.2f}"
             f" {total.longest_ns / 1e3:11.1f} {total.calls:9d} {errors:>9} {total.call}"
         )
-    calls, errors = sum(t.calls for t in totals), sum(t.errors for t in totals)
+    calls, failed = sum(t.calls for t in totals), sum(t.errors for t in totals)
     mean = whole / calls / 1e3 if calls else 0.0
     longest = max((total.longest_ns for total in totals), default=0)
     lines += [
         ruler,
         f"100.00 {whole / 1e9:11.6f} {mean:11.2f} {longest / 1e3:11.1f} {calls:9d}"
-        f" {errors or '':>9} total",
+        f" {failed or '':>9} total",
     ]
     return "\n".join(lines)

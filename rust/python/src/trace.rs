@@ -27,7 +27,9 @@ impl Tracer {
     fn next(&self, py: Python<'_>, timeout_s: f64) -> PyResult<String> {
         let patience = seconds(timeout_s)?;
         let text = py.detach(|| self.engine().next(patience));
-        py.check_signals()?;
+        if text.is_empty() {
+            py.check_signals()?;
+        }
         Ok(text)
     }
 

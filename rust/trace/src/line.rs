@@ -15,7 +15,7 @@ use crate::{
 /// Most bytes of a stream that a line shows.
 const SHOWN: usize = 32;
 
-/// What precedes the call in a line.
+/// The time that precedes the call in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// Nothing.

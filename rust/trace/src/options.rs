@@ -1,4 +1,4 @@
-//! What is traced, and how it is written.
+//! The options of a trace: calls, and the way in which they are written.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -57,7 +57,7 @@ impl Hooks {
     }
 }
 
-/// What is traced, and how it is written.
+/// The options of a trace.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Processes; those that listen on the ports if there are none.
@@ -74,7 +74,7 @@ pub struct Options {
     pub totals: bool,
     /// Writes names of descriptors.
     pub descriptors: bool,
-    /// What precedes each line.
+    /// The time that precedes each line.
     pub clock: Clock,
     /// Local time minus UTC, s.
     pub utc_offset_s: i32,

@@ -10,7 +10,7 @@ pub(crate) struct Record<'a> {
     parts: Vec<Piece<'a>>,
 }
 
-/// What the record holds of one buffer.
+/// The part of one buffer that a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece<'a> {
     pub(crate) what: u32,

@@ -1,4 +1,4 @@
-//! What follows `-e` → the system calls that are traced.
+//! A list of names and classes → the system calls that are traced.
 
 use std::collections::BTreeSet;
 

@@ -32,7 +32,7 @@ pub(crate) enum Outcome {
     Mode,
     /// The number of descriptors or events that are ready; 0 after the time has passed.
     Ready,
-    /// What a command for a descriptor returns.
+    /// The result of a command for a descriptor.
     Command,
     /// Nothing: the call does not return.
     Never,
@@ -156,7 +156,7 @@ calls! {
     "mlock" (Hex, Unsigned) Number;
     "munlock" (Hex, Unsigned) Number;
     "brk" (Hex) Address;
-    "membarrier" (Word(name::MEMBARRIER), Unsigned) Number;
+    "membarrier" (Word(name::MEMBARRIER), Unsigned, Hidden) Number;
     "rt_sigaction" (Signal, Action, ActionOut, Unsigned) Number;
     "rt_sigprocmask" (Word(name::MASKING), Signals, SignalsOut, Unsigned) Number;
     "rt_sigtimedwait" (Signals, Hex, Time, Unsigned) Number;

@@ -1,11 +1,11 @@
-//! Counters of a trace → what became of every call that was made.
+//! Counters of a trace → an account of every call that was made.
 
 use membench_common::trace::counter;
 use serde::Serialize;
 
 use crate::kernel::Counts;
 
-/// What became of the calls that were made: `made = shown + lost + skipped`.
+/// The account of the calls that were made: `made = shown + lost + skipped`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Tally {
     /// Calls that traced processes made, of the kinds asked for.
@@ -71,7 +71,7 @@ impl Skipped {
     }
 }
 
-/// What this process counted.
+/// Counts of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Own {
     /// Calls that were written.
