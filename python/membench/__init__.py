@@ -86,7 +86,16 @@ if TYPE_CHECKING:
     from membench._sample import Sample
     from membench._sources import SourceKind
     from membench._top import BusyClient, CommandCounts, HotKey, Snapshot, Top, top
-    from membench._trace import Call, CallTally, CallTotal, Exchanged, Trace, trace
+    from membench._trace import (
+        Call,
+        CallsLost,
+        CallsSkipped,
+        CallTally,
+        CallTotal,
+        Exchanged,
+        Trace,
+        trace,
+    )
     from membench.errors import (
         CaptureUnavailableError,
         MembenchError,
@@ -106,6 +115,8 @@ __all__ = [
     "Call",
     "CallTally",
     "CallTotal",
+    "CallsLost",
+    "CallsSkipped",
     "Capture",
     "CaptureUnavailableError",
     "Check",
@@ -322,6 +333,8 @@ _HOMES = {
         "Call",
         "CallTally",
         "CallTotal",
+        "CallsLost",
+        "CallsSkipped",
         "Exchanged",
         "Trace",
         "trace",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -86,6 +86,50 @@ class CallTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsLost:
+    """Calls that are missing, by cause: see `CallTally`.
+
+    Attributes:
+        ring_full: The ring was full.
+        unreturned: The kernel skipped the program at their return.
+        malformed: Their record could not be read.
+    """
+
+    ring_full: int
+    unreturned: int
+    malformed: int
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return self.ring_full + self.unreturned + self.malformed
+
+
+@dataclass(frozen=True, slots=True)
+class CallsSkipped:
+    """Calls that were not asked for, by cause: see `CallTally`.
+
+    Attributes:
+        faster: Faster than asked for.
+        other_outcome: Failed or succeeded, unlike what was asked for.
+        other_descriptor: On other descriptors than sockets of the ports.
+        compat: Made by 32-bit code.
+        older: Older than what is kept.
+    """
+
+    faster: int
+    other_outcome: int
+    other_descriptor: int
+    compat: int
+    older: int
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return self.faster + self.other_outcome + self.other_descriptor + self.compat + self.older
+
+
+@dataclass(frozen=True, slots=True)
 class CallTally:
     """Account of the calls that were made: `made` is the sum of shown, lost and skipped ones.
 
@@ -104,24 +148,14 @@ class CallTally:
 
     made: int
     shown: int
-    lost: Mapping[str, int]
-    skipped: Mapping[str, int]
+    lost: CallsLost
+    skipped: CallsSkipped
     unentered: int
     unfinished: int
     runs_skipped: int
     lost_aside: int
     hooks: str
     cost_ns: float
-
-    @property
-    def lost_calls(self) -> int:
-        """Calls that are missing."""
-        return sum(self.lost.values())
-
-    @property
-    def skipped_calls(self) -> int:
-        """Calls that were not asked for."""
-        return sum(self.skipped.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,7 +146,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 if totals:
                     print(render_totals(running.totals()), flush=True)
                 _remark(f"traced   {render_tally(tally)}")
-    return SHORT if tally.lost_calls or tally.lost_aside else 0
+    return SHORT if tally.lost.total or tally.lost_aside else 0
 
 
 class _Sink:

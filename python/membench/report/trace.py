@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,12 +35,15 @@ def render_cost(tally: CallTally) -> str:
 def render_tally(tally: CallTally) -> str:
     """Say what became of all calls, the sum first."""
     lines = [
-        f"{tally.made:,} calls made = {tally.shown:,} shown + {tally.lost_calls:,} lost"
-        f" + {tally.skipped_calls:,} skipped"
+        f"{tally.made:,} calls made = {tally.shown:,} shown + {tally.lost.total:,} lost"
+        f" + {tally.skipped.total:,} skipped"
     ]
     rows = [
-        *((amount, f"lost: {_CAUSES[cause]}") for cause, amount in tally.lost.items()),
-        *((amount, f"skipped: {_CAUSES[cause]}") for cause, amount in tally.skipped.items()),
+        *((amount, f"lost: {_CAUSES[cause]}") for cause, amount in asdict(tally.lost).items()),
+        *(
+            (amount, f"skipped: {_CAUSES[cause]}")
+            for cause, amount in asdict(tally.skipped).items()
+        ),
         (tally.unfinished, "shown without a result: they had not returned"),
         (tally.unentered, "without a time: they began before the trace did"),
         (tally.lost_aside, "signals or ends of threads lost: they did not fit into the ring"),
@@ -51,6 +55,10 @@ def render_tally(tally: CallTally) -> str:
     ]
     lines += [f"  {amount:>9,}  {text}" for amount, text in rows if amount]
     return "\n".join(lines)
+
+
+def _causes(term: str, amounts: dict[str, int]) -> list[tuple[int, str]]:
+    return [(amount, f"{term}: {_CAUSES[cause]}") for cause, amount in amounts.items()]
 
 
 def render_totals(totals: Sequence[CallTotal]) -> str:
