@@ -22,6 +22,7 @@ import pytest
 import membench
 from membench import bpf
 from membench.errors import CaptureUnavailableError, UsageError
+from support.least import with_capabilities
 from support.process import started
 from support.server import Memcached, connect, memcached
 from support.waiting import let_pass, until
@@ -109,10 +110,10 @@ class Running:
 
 
 @contextmanager
-def tracing(folder: Path, *arguments: str | int) -> Iterator[Running]:
+def tracing(folder: Path, *arguments: str | int, prefix: Sequence[str] = ()) -> Iterator[Running]:
     """Start `membench trace`, and wait until it has begun."""
     output, remarks = folder / "lines", folder / "remarks"
-    command = [sys.executable, "-m", "membench", "trace", *map(str, arguments)]
+    command = [*prefix, sys.executable, "-m", "membench", "trace", *map(str, arguments)]
     with (
         output.open("w") as lines,
         remarks.open("w") as errors,
@@ -426,6 +427,24 @@ def test_wrong_arguments_are_errors_with_a_remedy() -> None:
     finally:
         go.set()
         thread.join()
+
+
+def test_two_capabilities_trace_a_process(tmp_path: Path) -> None:
+    prefix = with_capabilities("bpf", "perfmon")
+    with caller() as traced:
+        calls = ("--pid", traced.pid, "-e", "getppid")
+        with tracing(tmp_path, *calls, prefix=prefix) as running:
+            make(traced, 10)
+            assert running.end() == 0
+        assert names(running.lines) == {"getppid": 10}
+        assert running.identity() == [10, 10, 0, 0]
+
+
+def test_without_capabilities_the_error_names_them(tmp_path: Path) -> None:
+    with tracing(tmp_path, "--pid", os.getpid(), prefix=with_capabilities()) as running:
+        assert running.process.wait() == 5
+    assert "Missing: CAP_BPF, CAP_PERFMON" in running.remarks
+    assert "hint: " in running.remarks
 
 
 def test_keys_are_shown_on_a_terminal_only(tmp_path: Path) -> None:
