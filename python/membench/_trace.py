@@ -16,6 +16,7 @@ from membench._running import Running
 from membench.errors import UsageError
 
 Outcome = Literal["any", "succeeded", "failed"]
+Hooks = Literal["tracepoints", "functions"]
 
 # Calls that are traced unless others are named: all, or with ports those on sockets.
 ALL_CALLS = "%all"
@@ -176,6 +177,7 @@ class Options:
     last_s: float | None = None
     show_keys: bool = False
     timeline: bool = False
+    hooks: Hooks | None = None
     ring_size: int = DEFAULT_RING_SIZE
 
 
@@ -264,6 +266,7 @@ def trace(  # noqa: PLR0913 - all but one are keyword-only options
     outcome: Outcome = "any",
     descriptors: bool = False,
     totals: bool = False,
+    hooks: Hooks | None = None,
     ring_size: int = DEFAULT_RING_SIZE,
 ) -> Trace:
     """Trace system calls of live processes, at a price that a server in production can bear.
@@ -282,6 +285,8 @@ def trace(  # noqa: PLR0913 - all but one are keyword-only options
         outcome: Calls to show: `any`, `succeeded` or `failed` ones.
         descriptors: Name descriptors in arguments: paths, and addresses of sockets.
         totals: Add calls up in the kernel instead of yielding each.
+        hooks: The way in which calls are seen: `functions` (at most 24 calls, at no price to other
+            calls and processes) or `tracepoints`; by default the first that works.
         ring_size: Bytes of the buffer between the kernel and this process.
 
     Raises:
@@ -296,6 +301,7 @@ def trace(  # noqa: PLR0913 - all but one are keyword-only options
         outcome=outcome,
         descriptors=descriptors,
         totals=totals,
+        hooks=hooks,
         ring_size=ring_size,
     )
     if duration_s is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -98,6 +98,13 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         bool,
         typer.Option("--show-keys", help="Show keys in plaintext, on this terminal only."),
     ] = False,
+    hooks: Annotated[
+        Literal["tracepoints", "functions"] | None,
+        typer.Option(
+            show_default="functions where they work, for up to 24 calls",
+            help="How calls are seen: at the functions of these, or at all calls of the machine.",
+        ),
+    ] = None,
     ring_size: Annotated[
         int,
         typer.Option(
@@ -130,6 +137,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         last_s=last,
         show_keys=show_keys,
         timeline=perfetto is not None,
+        hooks=hooks,
         ring_size=ring_size,
     )
     with ExitStack() as stack:

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use membench_trace::{Clock, Format, Options as Wanted, Outcomes, Tracer as Engine};
+use membench_trace::{Clock, Format, Hooks, Options as Wanted, Outcomes, Tracer as Engine};
 
 use super::capture::seconds;
 use super::error::{Error, Result, raise};
@@ -91,6 +91,7 @@ struct Options {
     last_s: Option<f64>,
     show_keys: bool,
     timeline: bool,
+    hooks: Option<String>,
     ring_size: u32,
 }
 
@@ -115,6 +116,7 @@ impl Options {
             last: self.last_s.map(seconds).transpose()?,
             show_keys: self.show_keys,
             timeline: self.timeline,
+            hooks: self.hooks.as_deref().map(hooks).transpose()?,
             ring_bytes: self.ring_size,
             ..Wanted::new(&self.calls)?
         })
@@ -130,6 +132,18 @@ fn outcome(word: &str) -> Result<Outcomes> {
             option: "outcome",
             found: word.into(),
             wanted: "any, succeeded or failed",
+        }),
+    }
+}
+
+fn hooks(word: &str) -> Result<Hooks> {
+    match word {
+        "tracepoints" => Ok(Hooks::Tracepoints),
+        "functions" => Ok(Hooks::Functions),
+        _ => Err(Error::UnknownWord {
+            option: "hooks",
+            found: word.into(),
+            wanted: "tracepoints or functions",
         }),
     }
 }

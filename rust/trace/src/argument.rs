@@ -22,20 +22,17 @@ pub(crate) fn show(
     let value = record.argument(index);
     let text = match kind {
         Kind::Buffer | Kind::Hidden => return None,
-        Kind::Int => signed(value).to_string(),
+        Kind::Int | Kind::FutexValue => signed(value).to_string(),
         Kind::Long => value.cast_signed().to_string(),
         Kind::Unsigned => value.to_string(),
-        Kind::Hex => hex(value),
         Kind::Offset if value == 0 => "0".into(),
-        Kind::Offset => hex(value),
-        Kind::Mode => mode(value),
+        Kind::Hex | Kind::Offset => hex(value),
         Kind::NewMode if !makes_file(record.argument(index - 1)) => return None,
-        Kind::NewMode => mode(value),
-        Kind::Descriptor => descriptor(value, index, naming),
+        Kind::Mode | Kind::NewMode => mode(value),
         Kind::Folder if signed(value) == CURRENT_FOLDER => "AT_FDCWD".into(),
-        Kind::Folder => descriptor(value, index, naming),
-        Kind::Text => return Some(pointed(record, read::TEXT, index, escape::text)),
-        Kind::TextOut => return Some(pointed(record, read::ARRAY, index, text_out)),
+        Kind::Descriptor | Kind::Folder => descriptor(value, index, naming),
+        Kind::Text => pointed(record, read::TEXT, index, escape::text),
+        Kind::TextOut => pointed(record, read::ARRAY, index, text_out),
         Kind::Bits(names, none) => name::bits(low(value), names, none),
         Kind::Word(names) => name::word(low(value), names),
         Kind::Open => open(low(value)),
@@ -52,35 +49,34 @@ pub(crate) fn show(
             return Some(pointed(record, what, index, structure::option));
         }
         Kind::Signal => signal(value),
-        Kind::Signals | Kind::SignalsOut => return bytes(record, index, structure::signals),
-        Kind::Action | Kind::ActionOut => return bytes(record, index, structure::action),
+        Kind::Signals | Kind::SignalsOut => bytes(record, index, structure::signals),
+        Kind::Action | Kind::ActionOut => bytes(record, index, structure::action),
         Kind::Address | Kind::AddressOut => {
             return Some(pointed(record, read::ADDRESS, index, structure::address));
         }
-        Kind::LengthOut => return bytes(record, index, structure::length),
-        Kind::Vectors => return Some(pointed(record, read::VECTORS, index, structure::vectors)),
+        Kind::LengthOut => bytes(record, index, structure::length),
+        Kind::Vectors => pointed(record, read::VECTORS, index, structure::vectors),
         Kind::Message => message(record, index),
-        Kind::Time | Kind::TimeOut => return bytes(record, index, structure::time),
-        Kind::TimevalOut => return bytes(record, index, structure::timeval),
-        Kind::Timer | Kind::TimerOut => return bytes(record, index, structure::timer),
+        Kind::Time | Kind::TimeOut => bytes(record, index, structure::time),
+        Kind::TimevalOut => bytes(record, index, structure::timeval),
+        Kind::Timer | Kind::TimerOut => bytes(record, index, structure::timer),
         Kind::Event if signed(record.argument(1)) == libc::EPOLL_CTL_DEL => hex(value),
-        Kind::Event => return bytes(record, index, structure::event),
+        Kind::Event => bytes(record, index, structure::event),
         Kind::Events => {
             if record.call.result == 0 {
                 return Some("[]".into());
             }
             return Some(pointed(record, read::ARRAY, index, structure::events));
         }
-        Kind::Polls => return Some(pointed(record, read::ARRAY, index, structure::polls)),
-        Kind::Pair => return bytes(record, index, structure::pair),
-        Kind::Stat => return bytes(record, index, structure::stat),
-        Kind::Limit | Kind::LimitOut => return bytes(record, index, structure::limit),
-        Kind::StatusOut => return bytes(record, index, structure::status),
-        Kind::System => return bytes(record, index, structure::system),
-        Kind::CpusOut => return Some(pointed(record, read::ARRAY, index, structure::cpus)),
+        Kind::Polls => pointed(record, read::ARRAY, index, structure::polls),
+        Kind::Pair => bytes(record, index, structure::pair),
+        Kind::Stat => bytes(record, index, structure::stat),
+        Kind::Limit | Kind::LimitOut => bytes(record, index, structure::limit),
+        Kind::StatusOut => bytes(record, index, structure::status),
+        Kind::System => bytes(record, index, structure::system),
+        Kind::CpusOut => pointed(record, read::ARRAY, index, structure::cpus),
         Kind::DescriptorArgument => return descriptor_argument(record.argument(index - 1), value),
         Kind::Futex => futex(low(value)),
-        Kind::FutexValue => signed(value).to_string(),
         Kind::FutexTime => return futex_time(record, index),
         Kind::FutexRest => return futex_rest(record, index),
     };
@@ -182,8 +178,8 @@ fn pointed(record: &Record<'_>, what: u32, index: usize, show: impl Fn(&[u8]) ->
     }
 }
 
-fn bytes(record: &Record<'_>, index: usize, show: impl Fn(&[u8]) -> String) -> Option<String> {
-    Some(pointed(record, read::BYTES, index, show))
+fn bytes(record: &Record<'_>, index: usize, show: impl Fn(&[u8]) -> String) -> String {
+    pointed(record, read::BYTES, index, show)
 }
 
 fn text_out(bytes: &[u8]) -> String {
@@ -288,7 +284,7 @@ fn futex_command(record: &Record<'_>) -> i32 {
 fn futex_time(record: &Record<'_>, index: usize) -> Option<String> {
     match futex_command(record) {
         libc::FUTEX_WAIT | libc::FUTEX_LOCK_PI | libc::FUTEX_WAIT_BITSET => {
-            bytes(record, index, structure::time)
+            Some(bytes(record, index, structure::time))
         }
         libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE | libc::FUTEX_WAKE_OP => {
             Some(signed(record.argument(index)).to_string())

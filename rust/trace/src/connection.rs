@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write};
 
 use membench_common::trace::Socket;
 use membench_protocol::{
-    Command, KEY_SIZE_MAX, Keys, ParseError, Request, Response, Status,
+    Command, KEY_SIZE_MAX, Keys, Request, Response, Status,
     binary::{self, HEADER_SIZE, REQUEST_MAGIC, RESPONSE_MAGIC},
     may_grow, request, response,
 };
@@ -301,7 +301,7 @@ fn parse_request(bytes: &[u8], found: &mut Found) -> Parsed {
         }
         Ok(Status::Partial) if bytes.len() > KEY_SIZE_MAX * 8 && !may_grow(bytes) => Parsed::Wrong,
         Ok(Status::Partial) => Parsed::Partial,
-        Err(ParseError::Binary) | Err(_) => Parsed::Wrong,
+        Err(_) => Parsed::Wrong,
     }
 }
 

@@ -92,13 +92,11 @@ pub enum Error {
 }
 
 fn likely(nearest: &[&str]) -> String {
-    match nearest {
-        [] => String::new(),
-        [first, rest @ ..] => {
-            let rest: String = rest.iter().map(|name| format!(", `{name}`")).collect();
-            format!("; did you mean `{first}`{rest}?")
-        }
+    let names: Vec<String> = nearest.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() {
+        return String::new();
     }
+    format!("; did you mean {}?", names.join(", "))
 }
 
 fn list(ports: &[u16]) -> String {

@@ -20,7 +20,7 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
                 // The shortest octal form that the next byte does not continue.
                 let is_digit = bytes
                     .get(index + 1)
-                    .is_some_and(|next| (b'0'..=b'9').contains(next));
+                    .is_some_and(u8::is_ascii_digit);
                 let _ = if is_digit {
                     write!(text, "\\{byte:03o}")
                 } else {

@@ -25,6 +25,9 @@ static OBJECT: &[u8] = include_object!("../../bpf/objects/trace.bpf.o");
 const THREADS: u32 = 16_384;
 /// Drafts of one CPU.
 const SLOTS: u32 = 4;
+/// Numbers of calls: values of the map `totals` of one CPU.
+const CALLS: u32 = 512;
+const _: () = assert!(CALLS as usize == NUMBERS);
 /// Smallest ring, bytes: two of the largest records.
 const LEAST: u32 = 64 << 10;
 /// Programs at tracepoints, in the order in which they are attached.
@@ -85,11 +88,7 @@ impl Kernel {
         ] {
             object.set_max_entries(drafts, cpus * SLOTS)?;
         }
-        let totals = if options.totals {
-            cpus * NUMBERS as u32
-        } else {
-            1
-        };
+        let totals = if options.totals { cpus * CALLS } else { 1 };
         object
             .set_max_entries("threads", THREADS)?
             .set_max_entries("counters", cpus * stripe::COUNT)?
@@ -170,7 +169,7 @@ impl Kernel {
 
     /// Returns the totals of each call that was made.
     pub(crate) fn totals(&self) -> Vec<Sums> {
-        let numbers = 0..NUMBERS as u32;
+        let numbers = 0..CALLS;
         let sums = numbers.map(|number| {
             let mut sums = Sums {
                 number,
@@ -180,7 +179,7 @@ impl Kernel {
                 longest_ns: 0,
             };
             for cpu in 0..self.cpus {
-                let index = (cpu * NUMBERS as u32 + number) as usize;
+                let index = (cpu * CALLS + number) as usize;
                 let bytes = self.totals.read(index).unwrap_or_default();
                 let word = |index: usize| {
                     let bytes = bytes.get(index * 8..).unwrap_or_default();

@@ -126,29 +126,29 @@ impl Kind {
         let result = read::RESULT as usize;
         match self {
             Self::Text => word(read::TEXT, index, 0, 0),
-            Self::TextOut | Self::CpusOut => word(read::ARRAY, index, result, 1 | read::OUT),
+            Self::TextOut | Self::CpusOut => word(read::ARRAY, index, result, 0x1 | read::OUT),
             Self::Buffer => word(read::DATA, index, 0, 0),
             Self::Signals => word(read::BYTES, index, 0, 8),
-            Self::SignalsOut => word(read::BYTES, index, 0, 8 | read::OUT),
+            Self::SignalsOut | Self::Pair => word(read::BYTES, index, 0, 0x8 | read::OUT),
             Self::Action | Self::Timer => word(read::BYTES, index, 0, 32),
-            Self::ActionOut | Self::TimerOut => word(read::BYTES, index, 0, 32 | read::OUT),
+            Self::ActionOut | Self::TimerOut => word(read::BYTES, index, 0, 0x20 | read::OUT),
             Self::Address => word(read::ADDRESS, index, index + 1, 0),
             Self::AddressOut => word(read::ADDRESS_OUT, index, index + 1, read::OUT),
             Self::Value => word(read::ARRAY, index, index + 1, 1),
-            Self::ValueOut => word(read::BYTES, index, 0, 4 | read::OUT),
-            Self::LengthOut | Self::StatusOut => word(read::BYTES, index, 0, 4 | read::OUT),
+            Self::ValueOut | Self::LengthOut | Self::StatusOut => {
+                word(read::BYTES, index, 0, 0x4 | read::OUT)
+            }
             Self::Vectors => word(read::VECTORS, index, index + 1, 0),
             Self::Message => word(read::MESSAGE, index, 0, 0),
             Self::Time | Self::FutexTime | Self::Limit => word(read::BYTES, index, 0, 16),
             Self::TimeOut | Self::TimevalOut | Self::LimitOut => {
-                word(read::BYTES, index, 0, 16 | read::OUT)
+                word(read::BYTES, index, 0, 0x10 | read::OUT)
             }
             Self::Event => word(read::BYTES, index, 0, 12),
-            Self::Events => word(read::ARRAY, index, result, 12 | read::OUT),
+            Self::Events => word(read::ARRAY, index, result, 0xc | read::OUT),
             Self::Polls => word(read::ARRAY, index, index + 1, 8),
-            Self::Pair => word(read::BYTES, index, 0, 8 | read::OUT),
-            Self::Stat => word(read::BYTES, index, 0, 144 | read::OUT),
-            Self::System => word(read::BYTES, index, 0, 390 | read::OUT),
+            Self::Stat => word(read::BYTES, index, 0, 0x90 | read::OUT),
+            Self::System => word(read::BYTES, index, 0, 0x186 | read::OUT),
             Self::Int
             | Self::Long
             | Self::Unsigned

@@ -180,12 +180,12 @@ fn head(to: &mut String, record: &Record<'_>, style: Style, time: u64) {
     }
 }
 
-fn end(code: i64) -> String {
-    let signal = code & 0x7f;
+fn end(status: i64) -> String {
+    let signal = status & 0x7f;
     if signal == 0 {
-        return format!("exited with {}", code >> 8 & 0xff);
+        return format!("exited with {}", status >> 8 & 0xff);
     }
-    let core = if code & 0x80 == 0 {
+    let core = if status & 0x80 == 0 {
         ""
     } else {
         " (core dumped)"

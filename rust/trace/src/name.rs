@@ -1,11 +1,16 @@
 //! Numbers of the C library's headers ↔ their names, as strace prints them.
 
+#![expect(
+    clippy::cast_possible_wrap,
+    reason = "constants of the C library have several types"
+)]
+
 use std::fmt::Write;
 
 /// Names of the values or bits of an argument.
 pub(crate) type Names = &'static [(u64, &'static str)];
 
-/// Makes a list of names from the constants of the C library.
+/// Makes a list of names from the constants of the C library, whose types differ.
 macro_rules! names {
     ($($name:ident)*) => {
         &[$((constant(libc::$name as i64), stringify!($name))),*]
@@ -50,8 +55,8 @@ pub(crate) fn word(value: u64, names: Names) -> String {
 
 /// Returns the name of a value.
 pub(crate) fn find(value: u64, names: Names) -> Option<&'static str> {
-    let named = names.iter().find(|(one, _)| *one == value);
-    named.map(|(_, name)| *name)
+    let mut matching = names.iter().filter(|(one, _)| *one == value);
+    matching.next().map(|(_, name)| *name)
 }
 
 /// Returns the name of an error number, such as `EAGAIN`.

@@ -59,6 +59,10 @@ impl Hooks {
 
 /// The options of a trace.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Options {
     /// Processes; those that listen on the ports if there are none.
     pub pids: Vec<u32>,

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use membench_common::trace::{NUMBERS, READS, flag};
 use syscalls::Sysno;
 
+#[expect(clippy::enum_glob_use, reason = "the table names a kind for every argument")]
 use crate::kind::Kind::{self, *};
 use crate::name;
 

@@ -308,12 +308,11 @@ impl Output {
     }
 
     fn push(&mut self, time: u64, text: String, calls: u64) {
-        match &mut self.recent {
-            Some(recent) => recent.push(time, text, calls),
-            None => {
-                self.text.push_str(&text);
-                self.own.shown += calls;
-            }
+        if let Some(recent) = &mut self.recent {
+            recent.push(time, text, calls);
+        } else {
+            self.text.push_str(&text);
+            self.own.shown += calls;
         }
     }
 
