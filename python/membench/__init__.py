@@ -94,6 +94,16 @@ if TYPE_CHECKING:
     from membench._server_run import ServerRun
     from membench._sources import SourceKind
     from membench._top import BusyClient, CommandCounts, HotKey, Snapshot, Top, top
+    from membench._trace import (
+        Call,
+        CallsLost,
+        CallsSkipped,
+        CallTally,
+        CallTotal,
+        Exchanged,
+        Trace,
+        trace,
+    )
     from membench.errors import (
         CaptureUnavailableError,
         MembenchError,
@@ -110,6 +120,11 @@ __all__ = [
     "Bin",
     "Burst",
     "BusyClient",
+    "Call",
+    "CallTally",
+    "CallTotal",
+    "CallsLost",
+    "CallsSkipped",
     "Capture",
     "CaptureUnavailableError",
     "Check",
@@ -126,6 +141,7 @@ __all__ = [
     "Durations",
     "Ended",
     "Event",
+    "Exchanged",
     "Flow",
     "Forecast",
     "Generator",
@@ -184,6 +200,7 @@ __all__ = [
     "Tool",
     "Top",
     "TopShare",
+    "Trace",
     "Trial",
     "Ttl",
     "UsageError",
@@ -202,6 +219,7 @@ __all__ = [
     "repair",
     "replay",
     "top",
+    "trace",
 ]
 
 # Module → its public names: imported on first use, so that `--help` does not wait for the engine.
@@ -322,6 +340,16 @@ _HOMES = {
         "Snapshot",
         "Top",
         "top",
+    ),
+    "_trace": (
+        "Call",
+        "CallTally",
+        "CallTotal",
+        "CallsLost",
+        "CallsSkipped",
+        "Exchanged",
+        "Trace",
+        "trace",
     ),
     "errors": (
         "CaptureUnavailableError",

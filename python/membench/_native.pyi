@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self, final
 
 from membench._options import Options
+from membench._trace import Options as TraceOptions
 from membench.bpf._facts import LinkFacts, MapFacts, ProgramFacts
 from membench.bpf._targets import Words
 
@@ -24,11 +25,13 @@ __all__ = [
     "Recorder",
     "Table",
     "Top",
+    "Tracer",
     "__version__",
     "analyze",
     "bpf_links",
     "bpf_maps",
     "bpf_programs",
+    "decoded_calls",
     "examples",
     "loss_terms",
     "open_pinned",
@@ -206,6 +209,24 @@ class Top:
     def status(self) -> str: ...
     def name(self, key_id: int) -> bytes | None: ...
     def stop(self) -> None: ...
+
+class Tracer:
+    """System calls as text, as they come."""
+
+    def __new__(cls, options: TraceOptions) -> Tracer: ...
+    @property
+    def is_ended(self) -> bool: ...
+    @property
+    def pids(self) -> list[int]: ...
+    def next(self, timeout_s: float) -> str: ...
+    def take_last(self) -> str: ...
+    def timeline(self) -> bytes: ...
+    def stop(self) -> str: ...
+    def tally(self) -> str: ...
+    def totals(self) -> str: ...
+
+def decoded_calls() -> list[tuple[str, str, int]]:
+    """List decoded system calls: name, name of the kernel's function, number of arguments."""
 
 def source_kind(text: str) -> str:
     """Parse a source; return its kind, one of `membench.SourceKind`."""

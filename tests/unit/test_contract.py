@@ -34,6 +34,8 @@ ROOTS: dict[tuple[str, str], type] = {
     ("profile", "Verification"): membench.Verification,
     ("replay", "Progress"): membench.Progress,
     ("replay", "Report"): membench.ReplayResult,
+    ("trace", "Tally"): membench.CallTally,
+    ("trace", "Total"): membench.CallTotal,
 }
 # Dataclasses of types that are no plain structs in Rust → what the engine writes of them.
 WRITTEN: dict[type, Any] = {

@@ -27,6 +27,7 @@ mod hooks;
 pub mod member;
 mod packet;
 mod record;
+pub mod trace;
 
 pub use global::{responses, side};
 pub use hooks::{exit, program, syscall};

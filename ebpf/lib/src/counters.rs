@@ -1,5 +1,7 @@
 //! An amount → the running program's counters on this CPU, which user space maps and sums.
 
+use core::arch::asm;
+
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use membench_common::{counter, program};
 
@@ -30,6 +32,17 @@ impl Counters {
         unsafe {
             let place = self.0.cast::<u64>().add(index);
             place.write_volatile(place.read_volatile() + amount);
+        }
+    }
+
+    /// Adds `amount` to `counter` at once, for programs that share their counters and can preempt each other.
+    #[inline(always)]
+    pub fn add_shared(self, counter: u32, amount: u64) {
+        let index = counter as usize & (counter::STRIDE - 1);
+        // SAFETY: the map's value outlives the program, and the mask keeps the index inside it.
+        unsafe {
+            let place = self.0.cast::<u64>().add(index);
+            asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) place, in(reg) amount, options(nostack));
         }
     }
 }

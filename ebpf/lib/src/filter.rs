@@ -84,3 +84,23 @@ fn is_in_cgroup() -> bool {
     }
     false
 }
+
+/// True if the current process is among those asked for.
+#[inline(always)]
+pub fn admits_process() -> bool {
+    contains(&PIDS, process())
+}
+
+/// Returns the ids of the current process and thread in the tracer's pid namespace.
+#[inline(always)]
+pub fn ids() -> [u32; 2] {
+    let (device, inode) = (global(&PID_NAMESPACE[0]), global(&PID_NAMESPACE[1]));
+    if inode == 0 {
+        return [context::process(), context::thread()];
+    }
+    let mut found = bpf_pidns_info { pid: 0, tgid: 0 };
+    let size = size_of::<bpf_pidns_info>() as u32;
+    // SAFETY: `size` is the size of `found`; the helper zeroes it on failure.
+    unsafe { bpf_get_ns_current_pid_tgid(device, inode, &raw mut found, size) };
+    [found.tgid, found.pid]
+}

@@ -7,6 +7,7 @@
 pub mod abi;
 pub mod context;
 pub mod counters;
+pub mod descriptor;
 pub mod filter;
 pub mod heartbeat;
 pub mod kernel;

@@ -22,6 +22,7 @@ from membench.cli import (
     repair,
     replay,
     top,
+    trace,
 )
 from membench.cli.exits import FAILED, INTERRUPTED, USAGE
 from membench.cli.grouping import WIDEST, GroupedCommand
@@ -36,7 +37,7 @@ app = typer.Typer(
     epilog=exits.describe(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
-for module in (record, top, info, analyze, replay, doctor, demo, repair, keygen):
+for module in (record, top, trace, info, analyze, replay, doctor, demo, repair, keygen):
     command = app.command(
         module.__name__.rpartition(".")[2], cls=GroupedCommand, epilog=exits.describe()
     )

@@ -24,6 +24,9 @@ pub(crate) enum Error {
     Profile(#[from] membench_profile::Error),
     #[error(transparent)]
     Replay(#[from] membench_replay::Error),
+    #[cfg(feature = "ebpf")]
+    #[error(transparent)]
+    Trace(#[from] membench_trace::Error),
     /// A word is not among those that an option takes.
     #[error("unknown {option} `{found}`; wanted {wanted}")]
     UnknownWord {
@@ -43,6 +46,8 @@ impl Failure for Error {
             Self::Capture(error) => error.class(),
             Self::Profile(error) => error.class(),
             Self::Replay(error) => error.class(),
+            #[cfg(feature = "ebpf")]
+            Self::Trace(error) => error.class(),
             Self::UnknownWord { .. } | Self::NotADuration { .. } => Class::Usage,
         }
     }
@@ -53,6 +58,8 @@ impl Failure for Error {
             Self::Capture(error) => error.hint(),
             Self::Profile(error) => error.hint(),
             Self::Replay(error) => error.hint(),
+            #[cfg(feature = "ebpf")]
+            Self::Trace(error) => error.hint(),
             Self::UnknownWord { .. } | Self::NotADuration { .. } => None,
         }
     }

@@ -11,6 +11,8 @@ mod profile;
 mod replay;
 mod schema;
 mod top;
+#[cfg(feature = "ebpf")]
+mod trace;
 
 use pyo3::prelude::*;
 
@@ -34,5 +36,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     top::register(module)?;
     #[cfg(feature = "ebpf")]
     bpf::register(module)?;
+    #[cfg(feature = "ebpf")]
+    trace::register(module)?;
     doctor::register(module)
 }

@@ -3,11 +3,12 @@
 use aya_ebpf::programs::BtfTracePointContext;
 use membench_bpf_lib::{
     counters::Counters,
+    descriptor,
     kernel::{Probed, Sock, Structure},
 };
 use membench_common::program;
 
-use super::{fd, messages, receive, send};
+use super::{messages, receive, send};
 use crate::{
     call::registers::Syscall,
     follow,
@@ -27,7 +28,7 @@ pub fn returned(ctx: &BtfTracePointContext) -> Option<()> {
     if result == 0 && call.is_send() {
         return None;
     }
-    let sock = fd::socket(call.descriptor())?;
+    let sock = descriptor::socket(call.descriptor())?;
     // The table drops a socket's state when TCP ends the connection, so none outlives its port.
     if !follow::is_followed(sock, |_| false) {
         return unconnected(call, sock, result);

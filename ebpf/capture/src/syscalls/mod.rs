@@ -7,7 +7,6 @@ pub mod arrival;
 pub mod close;
 pub mod continuation;
 pub mod exit;
-mod fd;
 pub mod messages;
 mod receive;
 mod send;

@@ -2,8 +2,9 @@
 
 use core::mem::size_of;
 
-use membench_bpf_lib::kernel::{Probed, Sock, pointer, pointer_at};
 use membench_common::{field, member};
+
+use crate::kernel::{Probed, Sock, pointer, pointer_at};
 
 const POINTER: u64 = size_of::<u64>() as u64;
 

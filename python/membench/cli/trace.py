@@ -1,0 +1,245 @@
+"""`membench trace`: the system calls of a live server, as strace prints them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from membench.cli.exits import SHORT
+from membench.cli.selection import parse_ports
+from membench.cli.units import parse_duration, parse_size
+from membench.errors import MembenchError, OutputExistsError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from membench._trace import Trace
+
+
+class Lines(StrEnum):
+    """Format of the lines."""
+
+    STRACE = "strace"
+    JSON = "json"
+
+
+def command(  # noqa: PLR0917 - Typer makes options of arguments
+    pid: Annotated[
+        list[int] | None,
+        typer.Option("--pid", "-p", help="Process, with all its threads. Repeatable."),
+    ] = None,
+    port: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PORT",
+            help="Port of memcached: leave out calls on other descriptors than its sockets, and"
+            " show connections and commands. Without --pid, whoever listens there. Repeatable.",
+        ),
+    ] = None,
+    calls: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-e",
+            "--calls",
+            metavar="CALLS",
+            show_default="all, or with --port those on sockets",
+            help="Calls and classes: `read,sendmsg`, `%network`, `!futex`. Repeatable.",
+        ),
+    ] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option("-d", "--duration", parser=parse_duration, metavar="TIME", help="End then."),
+    ] = None,
+    times: Annotated[bool, typer.Option("-T", help="Show the time that each call took.")] = False,
+    clock: Annotated[bool, typer.Option("-tt", help="Show the time of day, µs.")] = False,
+    descriptors: Annotated[
+        bool, typer.Option("-y", help="Show paths and addresses of descriptors.")
+    ] = False,
+    succeeded: Annotated[bool, typer.Option("-z", help="Only calls that succeeded.")] = False,
+    failed: Annotated[bool, typer.Option("-Z", help="Only calls that failed.")] = False,
+    totals: Annotated[
+        bool, typer.Option("-c", help="Count calls, errors and times; show no calls.")
+    ] = False,
+    slower_than: Annotated[
+        float | None,
+        typer.Option(
+            parser=parse_duration,
+            metavar="TIME",
+            help="Only calls that take at least this long; with --last, what prints.",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write lines there.")
+    ] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Lines, typer.Option("--format", help="Lines of strace, or a JSON object each.")
+    ] = Lines.STRACE,
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a timeline for ui.perfetto.dev."),
+    ] = None,
+    last: Annotated[
+        float | None,
+        typer.Option(
+            parser=parse_duration,
+            metavar="TIME",
+            help="Keep the last seconds; print them on SIGUSR1, after a slow call, at the end.",
+        ),
+    ] = None,
+    show_keys: Annotated[
+        bool,
+        typer.Option("--show-keys", help="Show keys in plaintext, on this terminal only."),
+    ] = False,
+    hooks: Annotated[
+        Literal["tracepoints", "functions"] | None,
+        typer.Option(
+            show_default="functions where they work, for up to 24 calls",
+            help="How calls are seen: at the functions of these, or at all calls of the machine.",
+        ),
+    ] = None,
+    ring_size: Annotated[
+        int,
+        typer.Option(
+            parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
+        ),
+    ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    force: Annotated[bool, typer.Option("--force", help="Replace existing output.")] = False,
+) -> int:
+    """Trace the system calls of a live server, at a price it can bear.
+
+    \b
+    Example: sudo python -m membench trace --port 11211 -T -y -d 10
+    """  # noqa: D301 - `\b` keeps the example on its line
+    from membench._trace import Trace, local_offset_s, make_options
+    from membench.report.trace import render_cost, render_tally, render_totals
+
+    _check(succeeded and failed, show_keys, file, format)
+    options = make_options(
+        ",".join(calls) if calls else None,
+        pids=pid or (),
+        ports=_ports(port),
+        slower_than_s=slower_than,
+        outcome="succeeded" if succeeded else "failed" if failed else "any",
+        totals=totals,
+        descriptors=descriptors,
+        clock=clock,
+        utc_offset_s=local_offset_s(),
+        times=times,
+        json=format is Lines.JSON,
+        last_s=last,
+        show_keys=show_keys,
+        timeline=perfetto is not None,
+        hooks=hooks,
+        ring_size=ring_size,
+    )
+    with ExitStack() as stack:
+        lines = stack.enter_context(_opened(file, force)) if file else None
+        timeline = stack.enter_context(_opened(perfetto, force)) if perfetto else None
+        with Trace(options, duration) as running:
+            numbers = ", ".join(str(number) for number in running.pids)
+            _remark(f"tracing  pid {numbers}; {render_cost(running.tally())}; Ctrl-C ends")
+            try:
+                _run(running, _Sink(file, lines), _Sink(perfetto, timeline), last is not None)
+            finally:
+                running.stop()
+                tally = running.tally()
+                if totals:
+                    print(render_totals(running.totals()), flush=True)
+                _remark(f"traced   {render_tally(tally)}")
+    return SHORT if tally.lost.total or tally.lost_aside else 0
+
+
+class _Sink:
+    """A file that is written, or standard output; nothing if there is neither."""
+
+    def __init__(self, path: Path | None, file: IO[bytes] | None) -> None:
+        self._path = path
+        self._file = file
+
+    def text(self, text: str) -> None:
+        if not text:
+            return
+        if self._file is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            self.bytes(text.encode())
+
+    def bytes(self, some: bytes) -> None:
+        if self._file is None or not some:
+            return
+        try:
+            self._file.write(some)
+            self._file.flush()
+        except OSError as error:
+            raise MembenchError(
+                f"{self._path}: cannot write: {error.strerror}",
+                "what was written before is there; free some space, or write it elsewhere",
+            ) from error
+
+
+def _run(running: Trace, lines: _Sink, timeline: _Sink, is_keeping: bool) -> None:
+    """Pass lines on until the trace is over."""
+    came: set[int] = set()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        came.add(number)
+
+    # An exception could come between taking lines and writing them.
+    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if is_keeping else [])):
+        signal.signal(number, note)
+    while not running.is_over and not came & {signal.SIGINT, signal.SIGTERM}:
+        lines.text(running.next_text())
+        timeline.bytes(running.timeline())
+        if signal.SIGUSR1 in came:
+            came.discard(signal.SIGUSR1)
+            lines.text(running.take_last())
+    lines.text(running.stop_text())
+    timeline.bytes(running.timeline())
+
+
+def _check(both: bool, show_keys: bool, file: Path | None, format: Lines) -> None:  # noqa: A002
+    if both:
+        raise UsageError("-z and -Z together show nothing", "neither of them shows all calls")
+    if show_keys and (file or format is Lines.JSON or not sys.stdout.isatty()):
+        raise UsageError(
+            "keys are shown on a terminal only", "without `--show-keys`, keys are sizes"
+        )
+
+
+def _ports(given: list[str] | None) -> list[int]:
+    ports: list[int] = []
+    for text in given or ():
+        parsed = parse_ports(text)
+        if parsed == "any":
+            raise UsageError("`any` is no port to trace", "name the port: `--port 11211`")
+        ports += parsed
+    return ports
+
+
+@contextmanager
+def _opened(path: Path, force: bool) -> Iterator[IO[bytes]]:
+    """Create a file that only its owner can read."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if force else os.O_EXCL)
+    try:
+        number = os.open(path, flags, 0o600)
+    except FileExistsError as error:
+        raise OutputExistsError(f"{path} exists", "`--force` replaces it") from error
+    except OSError as error:
+        raise MembenchError(f"{path}: {error.strerror}", "choose another place") from error
+    with os.fdopen(number, "wb", buffering=0) as file:
+        yield file
+
+
+def _remark(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
