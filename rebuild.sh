@@ -8,7 +8,7 @@
 set -eu
 
 # Crates of ebpf/ that become an object. They share ebpf/common and ebpf/lib.
-OBJECTS="capture"
+OBJECTS="capture probe"
 RUST=1.96.0
 LLVM=22
 LINKER=0.10.4

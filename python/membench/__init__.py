@@ -55,6 +55,18 @@ if TYPE_CHECKING:
     from membench._ledger import Flow, Ledger, Packets, ServerFlows
     from membench._native import Batch, Event, Table, __version__
     from membench._options import Guards, Rotation, Selection
+    from membench._probe import (
+        Bucket,
+        FoundHook,
+        Histogram,
+        HitGroup,
+        HitStack,
+        LostHits,
+        Probe,
+        ProbeInterval,
+        find_hooks,
+        probe,
+    )
     from membench._profile import Anchor, Profile, Summary, open, repair  # noqa: A004
     from membench._reads import Reads
     from membench._record import (
@@ -100,6 +112,7 @@ __all__ = [
     "Anchor",
     "Batch",
     "Bin",
+    "Bucket",
     "Burst",
     "BusyClient",
     "Capture",
@@ -120,10 +133,14 @@ __all__ = [
     "Event",
     "Flow",
     "Forecast",
+    "FoundHook",
     "Generator",
     "Guards",
     "Hint",
+    "Histogram",
+    "HitGroup",
     "HitRatio",
+    "HitStack",
     "Hits",
     "HotKey",
     "Identity",
@@ -132,6 +149,7 @@ __all__ = [
     "Knee",
     "Ledger",
     "Limits",
+    "LostHits",
     "Machine",
     "MembenchError",
     "Memory",
@@ -146,6 +164,8 @@ __all__ = [
     "Percentiles",
     "Point",
     "PopularKey",
+    "Probe",
+    "ProbeInterval",
     "Profile",
     "ProfileError",
     "Progress",
@@ -186,8 +206,10 @@ __all__ = [
     "analyze",
     "demo",
     "doctor",
+    "find_hooks",
     "keygen",
     "open",
+    "probe",
     "record",
     "repair",
     "replay",
@@ -266,6 +288,18 @@ _HOMES = {
         "Event",
         "Table",
         "__version__",
+    ),
+    "_probe": (
+        "Bucket",
+        "FoundHook",
+        "Histogram",
+        "HitGroup",
+        "HitStack",
+        "LostHits",
+        "Probe",
+        "ProbeInterval",
+        "find_hooks",
+        "probe",
     ),
     "_profile": (
         "Anchor",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self, final
 
 from membench._options import Options
+from membench._probe import Options as ProbeOptions
 from membench.bpf._facts import LinkFacts, MapFacts, ProgramFacts
 from membench.bpf._targets import Words
 
@@ -19,6 +20,7 @@ __all__ = [
     "BpfStatistics",
     "Event",
     "EventIterator",
+    "Probe",
     "Profile",
     "Recorder",
     "Table",
@@ -29,6 +31,7 @@ __all__ = [
     "bpf_maps",
     "bpf_programs",
     "examples",
+    "find_hooks",
     "loss_terms",
     "open_pinned",
     "probe_ebpf",
@@ -36,6 +39,7 @@ __all__ = [
     "probe_packets",
     "replay",
     "source_kind",
+    "symbolize",
     "unpin",
 ]
 
@@ -202,6 +206,25 @@ class Top:
     def status(self) -> str: ...
     def name(self, key_id: int) -> bytes | None: ...
     def stop(self) -> None: ...
+
+@final
+class Probe:
+    """A hook that is observed."""
+
+    def __new__(cls, options: ProbeOptions) -> Probe: ...
+    @property
+    def hook(self) -> str: ...
+    def excess(self) -> float | None: ...
+    def take(self) -> str: ...
+    def detach(self) -> None: ...
+    def folded(self) -> list[str]: ...
+    def draw(self, path: Path) -> None: ...
+
+def find_hooks(pattern: str) -> str:
+    """Find hooks by a pattern; return them as JSON."""
+
+def symbolize(addresses: list[int], pid: int | None) -> list[str]:
+    """Name the functions that a stack's addresses are in, of the kernel without a process."""
 
 def source_kind(text: str) -> str:
     """Parse a source; return its kind, one of `membench.SourceKind`."""

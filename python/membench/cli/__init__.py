@@ -8,7 +8,19 @@ from pathlib import Path
 
 import typer
 
-from membench.cli import analyze, demo, doctor, info, keygen, output, record, repair, replay, top
+from membench.cli import (
+    analyze,
+    demo,
+    doctor,
+    info,
+    keygen,
+    output,
+    probe,
+    record,
+    repair,
+    replay,
+    top,
+)
 from membench.cli.exits import FAILED, INTERRUPTED, USAGE
 from membench.errors import MembenchError
 
@@ -20,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (record, top, info, analyze, replay, doctor, demo, repair, keygen):
+for module in (record, top, info, analyze, replay, probe, doctor, demo, repair, keygen):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 # `typer` does not export the base of its usage errors.

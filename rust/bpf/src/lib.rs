@@ -55,7 +55,9 @@ mod perf;
 mod pinned;
 mod program;
 mod ring;
+mod signature;
 mod sys;
+mod task;
 mod verifier;
 
 pub use btf::{KernelTypes, kernel_release};
@@ -76,6 +78,8 @@ pub use program::{
     UserPlace, XdpMode,
 };
 pub use ring::{Ring, RingSize, Rings};
+pub use signature::{Parameter, Signature, Value};
+pub use task::{cgroup, pid_namespace};
 pub use verifier::VerifierLog;
 
 pub(crate) use program::classifier::CLSACT;
