@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from membench import _arguments as check
 from membench import _native
+from membench._options import By
 from membench._results import from_json
 from membench._running import Running
 from membench.errors import UsageError
@@ -21,8 +22,6 @@ _TURN_S = 0.05
 MOST_STACKS = 1 << 14
 MOST_PID = (1 << 22) - 1
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
-
-By = Literal["process", "thread", "cpu"]
 
 
 @dataclass(frozen=True, slots=True)

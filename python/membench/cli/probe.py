@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from membench._probe import By
+from membench._options import By
 from membench.cli import output
 from membench.cli.exits import SHORT
 from membench.cli.selection import CgroupOption, PidOption

@@ -58,6 +58,7 @@ mod ring;
 mod signature;
 mod sys;
 mod task;
+mod usdt;
 mod verifier;
 
 pub use btf::{KernelTypes, kernel_release};
@@ -80,6 +81,7 @@ pub use program::{
 pub use ring::{Ring, RingSize, Rings};
 pub use signature::{Parameter, Signature, Value};
 pub use task::{cgroup, pid_namespace};
+pub use usdt::{Argument, Place, Site, usdt_sites};
 pub use verifier::VerifierLog;
 
 pub(crate) use program::classifier::CLSACT;

@@ -7,13 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use object::{Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
+use membench_bpf::{Site, usdt_sites};
+use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
 
-use crate::{
-    Error, Result,
-    names::nearest,
-    usdt::{self, Site},
-};
+use crate::{Error, Result, names::nearest};
 
 /// Folders of libraries.
 const LIBRARIES: [&str; 7] = [
@@ -105,31 +102,7 @@ impl Binary {
 
     /// Returns the places of all probes that the program's author placed.
     pub(crate) fn all_usdt(&self) -> Result<Vec<Site>> {
-        let malformed = |reason: &str| Error::malformed(&self.path, reason);
-        let file = object::File::parse(self.bytes.as_slice())
-            .map_err(|_| malformed("is no program or library (ELF)"))?;
-        let Some(notes) = file.section_by_name(".note.stapsdt") else {
-            return Ok(Vec::new());
-        };
-        let notes = notes
-            .data()
-            .map_err(|_| malformed("its notes cannot be read"))?;
-        let base = file.section_by_name(".stapsdt.base");
-        let base = base.map(|section| section.address());
-        let sites = usdt::parse(notes, base, file.is_little_endian());
-        Ok(sites
-            .into_iter()
-            .filter_map(|site| {
-                Some(Site {
-                    offset: offset(&file, site.offset)?,
-                    semaphore: match site.semaphore {
-                        0 => 0,
-                        address => offset(&file, address)?,
-                    },
-                    ..site
-                })
-            })
-            .collect())
+        Ok(usdt_sites(&self.path)?)
     }
 
     fn described(&self, is_nameless: bool) -> String {

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use membench_bpf::{Capability, KernelTypes, Kind};
+use membench_bpf::{Capability, KernelTypes, Kind, Site};
 use serde::Serialize;
 
-use crate::{Result, binary::Binary, names::matches, tracefs, usdt::Site};
+use crate::{Result, binary::Binary, names::matches, tracefs};
 
 /// Functions that the kernel lets probes be attached to.
 const PROBED: [&str; 2] = [

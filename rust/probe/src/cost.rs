@@ -151,6 +151,7 @@ fn site() -> Option<Hook> {
             file: PathBuf::from(fields.nth(2)?),
             place: UserPlace::Offset(address - start + offset),
             process: Some(std::process::id()),
+            semaphore: 0,
         })
     })
 }

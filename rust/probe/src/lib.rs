@@ -25,7 +25,6 @@ mod scene;
 mod symbols;
 mod tally;
 mod tracefs;
-mod usdt;
 
 use std::path::PathBuf;
 

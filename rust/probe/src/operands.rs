@@ -1,9 +1,9 @@
 //! The name of an operand → its place in a program's context, its size and its sign.
 
-use membench_bpf::{Signature, Value};
+use membench_bpf::{Argument, Place, Signature, Value};
 use membench_common::probe::{Settings, operand, socket};
 
-use crate::{Error, Result, hook::Spec, registers, tracefs::Field, usdt};
+use crate::{Error, Result, hook::Spec, registers, tracefs::Field};
 
 /// Structures that begin with a `struct sock`.
 const SOCKS: [&str; 5] = [
@@ -40,7 +40,7 @@ pub(crate) enum Operands {
         returns: bool,
     },
     /// Arguments that the program's author chose.
-    Usdt(Vec<Option<usdt::Argument>>),
+    Usdt(Vec<Option<Argument>>),
     /// None.
     Nothing,
 }
@@ -272,11 +272,11 @@ fn in_context(place: u32, value: &Value) -> Option<Operand> {
     }
 }
 
-fn from_note(argument: &usdt::Argument) -> Option<Operand> {
+fn from_note(argument: &Argument) -> Option<Operand> {
     let (origin, place, addend) = match &argument.place {
-        usdt::Place::Constant(value) => (operand::CONSTANT, 0, *value),
-        usdt::Place::Register(name) => (operand::CONTEXT, registers::named(name)?, 0),
-        usdt::Place::Memory(name, addend) => (operand::MEMORY, registers::named(name)?, *addend),
+        Place::Constant(value) => (operand::CONSTANT, 0, *value),
+        Place::Register(name) => (operand::CONTEXT, registers::named(name)?, 0),
+        Place::Memory(name, addend) => (operand::MEMORY, registers::named(name)?, *addend),
     };
     Some(Operand {
         origin,

@@ -157,8 +157,9 @@ impl Probe {
         }
         let missed = skipped - std::mem::replace(&mut self.missed, skipped);
         let length = now.saturating_duration_since(std::mem::replace(&mut self.last, now));
-        let stacks_seen = change.stacks.len() as u64;
-        let stacks = self.stacks(&change)?;
+        let mut stacks = self.stacks(&change)?;
+        let stacks_seen = stacks.len() as u64;
+        stacks.truncate(self.top);
         Ok(self.interval(change, &spent, missed, (now, length), stacks, stacks_seen))
     }
 
@@ -239,23 +240,34 @@ impl Probe {
         }
     }
 
-    /// Names the frames of all stacks, so that those of processes that end are known, and returns the most frequent.
+    /// Names the frames of all stacks, so that those of processes that end are known; joins those of the same functions,
+    /// the most frequent first.
     fn stacks(&mut self, change: &Change) -> Result<Vec<Stack>> {
         self.learn(change)?;
-        let mut top = Vec::new();
+        let mut joined: HashMap<(u32, &[String]), u64> = HashMap::new();
         for (stack, count) in &change.stacks {
-            let found = Stack {
-                count: *count,
-                process: stack.process,
-                name: self.name(stack.process),
-                frames: self.frames.get(stack).cloned().unwrap_or_default(),
-            };
-            self.folded.add(&found);
-            if top.len() < self.top {
-                top.push(found);
-            }
+            let frames = self.frames.get(stack).map(Vec::as_slice);
+            *joined
+                .entry((stack.process, frames.unwrap_or_default()))
+                .or_default() += count;
         }
-        Ok(top)
+        let mut stacks: Vec<Stack> = joined
+            .into_iter()
+            .map(|((process, frames), count)| Stack {
+                count,
+                process,
+                name: name(&mut self.names, process),
+                frames: frames.to_vec(),
+            })
+            .collect();
+        stacks.sort_by(|one, other| {
+            let order = |stack: &Stack| (std::cmp::Reverse(stack.count), stack.process);
+            (order(one), &one.frames).cmp(&(order(other), &other.frames))
+        });
+        for stack in &stacks {
+            self.folded.add(stack);
+        }
+        Ok(stacks)
     }
 
     /// Looks up the names of all frames that are not known yet.
@@ -279,17 +291,18 @@ impl Probe {
         }
         Ok(())
     }
+}
 
-    fn name(&mut self, process: u32) -> Option<String> {
-        let known = self.names.entry(process).or_insert_with(|| {
-            if process == 0 {
-                return Some("idle".into());
-            }
-            let name = fs::read_to_string(format!("/proc/{process}/comm")).ok();
-            name.map(|name| name.trim_end().to_owned())
-        });
-        known.clone()
-    }
+/// Returns a process's name; `None` if it was gone when it was first looked at.
+fn name(names: &mut HashMap<u32, Option<String>>, process: u32) -> Option<String> {
+    let known = names.entry(process).or_insert_with(|| {
+        if process == 0 {
+            return Some("idle".into());
+        }
+        let name = fs::read_to_string(format!("/proc/{process}/comm")).ok();
+        name.map(|name| name.trim_end().to_owned())
+    });
+    known.clone()
 }
 
 /// Sizes the maps: those that the probe does not use keep one element.

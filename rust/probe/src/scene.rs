@@ -60,7 +60,7 @@ impl Scene {
                     UserPlace::Offset(offset) => *offset,
                     UserPlace::Symbol(name) => binary.function(name)?,
                 };
-                let hooks = user_hooks(&binary, &[offset], &options.pids);
+                let hooks = user_hooks(&binary, &[(offset, 0)], &options.pids);
                 Ok(Self {
                     begin: Some(Step::new("probe_uprobe", hooks.clone())),
                     end: Some(Step::new("probe_uretprobe", hooks)),
@@ -239,16 +239,6 @@ impl Scene {
         options: &Options,
     ) -> Result<Self> {
         let sites = binary.usdt(provider, name)?;
-        if let Some(site) = sites.iter().find(|site| site.semaphore != 0) {
-            return Err(Error::Options {
-                wanted: hook.to_string(),
-                found: format!(
-                    "the program turns it on by a counter at {:#x}",
-                    site.semaphore
-                ),
-                remedy: "attach it with `membench.bpf.Usdt`, which counts it up".into(),
-            });
-        }
         let first = sites.first().map(|site| site.arguments.clone());
         let arguments = first.unwrap_or_default();
         if options.histogram.is_some() && sites.iter().any(|site| site.arguments != arguments) {
@@ -258,25 +248,29 @@ impl Scene {
                 remedy: "count it, or probe one place by `uprobe:FILE:0xOFFSET`".into(),
             });
         }
-        let offsets: Vec<u64> = sites.iter().map(|site| site.offset).collect();
+        let offsets: Vec<(u64, u64)> = sites
+            .iter()
+            .map(|site| (site.offset, site.semaphore))
+            .collect();
         let hooks = user_hooks(binary, &offsets, &options.pids);
         let step = Step::new("probe_uprobe", hooks);
         Ok(Self::alone(step, Operands::Usdt(arguments)))
     }
 }
 
-/// Returns the places in a file for each process, so that no other process takes a trap.
-fn user_hooks(binary: &Binary, offsets: &[u64], pids: &[u32]) -> Vec<Hook> {
+/// Returns the places in a file, each with the counter that turns it on, for each process, so that no other process takes a trap.
+fn user_hooks(binary: &Binary, offsets: &[(u64, u64)], pids: &[u32]) -> Vec<Hook> {
     let processes: Vec<Option<u32>> = if pids.is_empty() {
         vec![None]
     } else {
         pids.iter().copied().map(Some).collect()
     };
-    let places = offsets.iter().flat_map(|offset| {
+    let places = offsets.iter().flat_map(|(offset, semaphore)| {
         processes.iter().map(|process| Hook::UserFunction {
             file: binary.path().into(),
             place: UserPlace::Offset(*offset),
             process: *process,
+            semaphore: *semaphore,
         })
     });
     places.collect()

@@ -1,5 +1,11 @@
 //! Notes that `sys/sdt.h` leaves in a program → its probes: their places and their arguments.
 
+use std::{fs, io, path::Path};
+
+use object::{Object as _, ObjectSection as _, ObjectSegment as _};
+
+use crate::{Error, Result};
+
 /// Vendor of these notes.
 const VENDOR: &[u8] = b"stapsdt\0";
 /// Type of these notes.
@@ -7,35 +13,40 @@ const TYPE: u32 = 3;
 
 /// A place of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Site {
-    pub(crate) provider: String,
-    pub(crate) name: String,
-    /// Address of the instruction, as the file is linked; after `Binary` has read it, its offset in the file.
-    pub(crate) offset: u64,
-    /// Address or offset of the counter that turns the probe on; 0 if it is always on.
-    pub(crate) semaphore: u64,
+pub struct Site {
+    /// The provider.
+    pub provider: String,
+    /// The probe's name.
+    pub name: String,
+    /// Offset of the instruction in the file, bytes.
+    pub offset: u64,
+    /// Offset in the file of the counter that turns the probe on, bytes; 0 if it is always on.
+    pub semaphore: u64,
     /// Arguments as the note writes them; `None` for those that are not understood.
-    pub(crate) arguments: Vec<Option<Argument>>,
+    pub arguments: Vec<Option<Argument>>,
 }
 
 impl Site {
     /// Returns the provider and the name.
-    pub(crate) fn full_name(&self) -> String {
+    pub fn full_name(&self) -> String {
         format!("{}:{}", self.provider, self.name)
     }
 }
 
 /// An argument: its size and sign, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Argument {
-    pub(crate) size: u32,
-    pub(crate) signed: bool,
-    pub(crate) place: Place,
+pub struct Argument {
+    /// Size, bytes.
+    pub size: u32,
+    /// True if it can be negative.
+    pub signed: bool,
+    /// The place.
+    pub place: Place,
 }
 
 /// The place of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// A constant.
     Constant(i64),
     /// A register by its name.
@@ -44,9 +55,50 @@ pub(crate) enum Place {
     Memory(String, i64),
 }
 
-/// Parses the notes of a section; `base` is the address of `.stapsdt.base`, from which prelinking is told. A note that
+/// Returns the places of all probes that the author of a program or library placed in it.
+pub fn usdt_sites(path: &Path) -> Result<Vec<Site>> {
+    let failed = |source| Error::Io {
+        path: path.into(),
+        source,
+    };
+    let malformed = |reason: &str| failed(io::Error::new(io::ErrorKind::InvalidData, reason));
+    let bytes = fs::read(path).map_err(failed)?;
+    let file = object::File::parse(bytes.as_slice())
+        .map_err(|_| malformed("is no program or library (ELF)"))?;
+    let Some(notes) = file.section_by_name(".note.stapsdt") else {
+        return Ok(Vec::new());
+    };
+    let notes = notes.data();
+    let notes = notes.map_err(|_| malformed("its notes cannot be read"))?;
+    let base = file.section_by_name(".stapsdt.base");
+    let base = base.map(|section| section.address());
+    let sites = parse(notes, base, file.is_little_endian());
+    let sites = sites.into_iter().filter_map(|site| {
+        let semaphore = match site.semaphore {
+            0 => 0,
+            address => offset_in_file(&file, address)?,
+        };
+        Some(Site {
+            offset: offset_in_file(&file, site.offset)?,
+            semaphore,
+            ..site
+        })
+    });
+    Ok(sites.collect())
+}
+
+/// Returns the offset in a file of what is loaded at an address.
+fn offset_in_file(file: &object::File<'_>, address: u64) -> Option<u64> {
+    file.segments().find_map(|segment| {
+        let inside = address.checked_sub(segment.address())?;
+        let (start, size) = segment.file_range();
+        (inside < size).then(|| start + inside)
+    })
+}
+
+/// Parses the notes of a section, whose places are addresses; `base` is the address of `.stapsdt.base`, from which prelinking is told. A note that
 /// breaks off ends the list.
-pub(crate) fn parse(mut notes: &[u8], base: Option<u64>, little: bool) -> Vec<Site> {
+fn parse(mut notes: &[u8], base: Option<u64>, little: bool) -> Vec<Site> {
     let word = |bytes: &[u8]| -> Option<u32> {
         let bytes = bytes.get(..4)?.try_into().ok()?;
         Some(if little {
