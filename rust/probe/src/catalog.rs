@@ -12,6 +12,8 @@ const PROBED: [&str; 2] = [
     "available_filter_functions",
     "../debug/tracing/available_filter_functions",
 ];
+/// Functions that are tried: a single one may be among the few that take no probe.
+const TRIED: usize = 4;
 /// Missing if the kernel was built without kprobes, and without uprobes.
 const KPROBES: &str = "/sys/bus/event_source/devices/kprobe";
 const UPROBES: &str = "/sys/bus/event_source/devices/uprobe";
@@ -57,6 +59,9 @@ pub fn hooks(pattern: &str) -> Result<Vec<Found>> {
     if is_wanted("tracepoint") {
         found.extend(tracepoints(rest, &obstacles)?);
     }
+    if kind == Some("tracepoint") && found.is_empty() {
+        tracefs::events()?;
+    }
     if let Ok(types) = KernelTypes::read() {
         if is_wanted("tp_btf") {
             let names = types.tracepoints().into_iter();
@@ -81,7 +86,7 @@ pub fn hooks(pattern: &str) -> Result<Vec<Found>> {
             let obstacle = if kind == "kprobe" {
                 obstacles.kprobe.clone()
             } else {
-                functions.first().and_then(|name| trampoline(name))
+                trampolines(&functions)
             };
             let probed = probed();
             for name in &functions {
@@ -164,6 +169,15 @@ fn typed(
         works: obstacle.is_none(),
         reason: obstacle.cloned(),
     }
+}
+
+/// Attaches a probe to one of the first functions for a moment; returns why none can be attached to.
+fn trampolines(functions: &BTreeSet<String>) -> Option<String> {
+    let mut last = None;
+    for function in functions.iter().take(TRIED) {
+        last = Some(trampoline(function)?);
+    }
+    last
 }
 
 /// Attaches a probe to a function for a moment; returns why it cannot be.

@@ -196,7 +196,7 @@ mod tests {
         };
         let spent = cost.take(runs(20, 2500));
         assert_eq!(spent.per_run_ns, Some(1200.0));
-        assert_eq!(spent.total, Duration::from_nanos(12_000));
+        assert_eq!(spent.total, Duration::from_micros(12));
         let spent = cost.take(runs(20, 2500));
         assert_eq!((spent.per_run_ns, spent.total), (None, Duration::ZERO));
     }

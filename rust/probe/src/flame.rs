@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn a_flame_graph_has_every_function() {
-        let folder = std::env::temp_dir();
-        let path = folder.join(format!("membench-flame-{}.svg", std::process::id()));
+        let place = std::env::temp_dir();
+        let path = place.join(format!("membench-flame-{}.svg", std::process::id()));
         let mut folded = Folded::default();
         assert!(folded.draw("nothing", &path).is_err());
         folded.add(&stack(2, &["inner<T>", "outer"]));

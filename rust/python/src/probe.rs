@@ -89,7 +89,7 @@ impl Probe {
     }
 
     fn draw(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(|| self.engine().draw(&path)).map_err(raise)
+        py.detach(move || self.engine().draw(&path)).map_err(raise)
     }
 }
 
@@ -109,7 +109,7 @@ fn by(word: &str) -> Result<By> {
 /// Finds hooks by a pattern.
 #[pyfunction]
 fn find_hooks(py: Python<'_>, pattern: String) -> PyResult<String> {
-    let found = py.detach(|| membench_probe::hooks(&pattern));
+    let found = py.detach(move || membench_probe::hooks(&pattern));
     super::json(&found.map_err(raise)?)
 }
 
@@ -117,7 +117,7 @@ fn find_hooks(py: Python<'_>, pattern: String) -> PyResult<String> {
 #[pyfunction]
 #[pyo3(signature = (addresses, pid))]
 fn symbolize(py: Python<'_>, addresses: Vec<u64>, pid: Option<u32>) -> Vec<String> {
-    py.detach(|| match pid {
+    py.detach(move || match pid {
         Some(pid) => Symbols::default().process(pid, &addresses),
         None => Symbols::default().kernel(&addresses),
     })
