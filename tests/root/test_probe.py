@@ -301,7 +301,9 @@ def test_ctrl_c_prints_what_was_counted() -> None:
 def python_with_probes() -> Path:
     """Return an interpreter whose authors placed probes in it; skip where there is none."""
     for path in (Path(sys.executable).resolve(), Path("/usr/bin/python3").resolve()):
-        if any(one.hook.endswith(":python:gc__start") for one in membench.find_hooks(f"usdt:{path}")):
+        if any(
+            one.hook.endswith(":python:gc__start") for one in membench.find_hooks(f"usdt:{path}")
+        ):
             return path
     pytest.skip("no interpreter here was built with probes (--with-dtrace)")
 

@@ -14,7 +14,7 @@ from membench.cli import output
 from membench.cli.exits import SHORT
 from membench.cli.selection import CgroupOption, PidOption
 from membench.cli.units import format_share, parse_duration, parse_share
-from membench.errors import UsageError
+from membench.errors import MembenchError, UsageError
 
 if TYPE_CHECKING:
     from membench._probe import Probe, ProbeInterval
@@ -209,7 +209,10 @@ def _show(interval: ProbeInterval, json: bool, is_first: bool) -> None:
 
 
 def _write(observed: Probe, path: Path) -> None:
-    if path.suffix == _FOLDED:
-        path.write_text("".join(f"{line}\n" for line in observed.folded()))
-    else:
+    if path.suffix != _FOLDED:
         observed.flame_graph(path)
+        return
+    try:
+        path.write_text("".join(f"{line}\n" for line in observed.folded()))
+    except OSError as error:
+        raise MembenchError(f"{path}: {error.strerror}", "write it elsewhere") from error

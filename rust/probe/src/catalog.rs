@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use membench_bpf::{Capability, KernelTypes, Kind, Site};
+use membench_event::Failure as _;
 use serde::Serialize;
 
-use crate::{Result, binary::Binary, names::matches, tracefs};
+use crate::{Error, Result, binary::Binary, names::matches, tracefs};
 
 /// Functions that the kernel lets probes be attached to.
 const PROBED: [&str; 2] = [
@@ -58,9 +59,6 @@ pub fn hooks(pattern: &str) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     if is_wanted("tracepoint") {
         found.extend(tracepoints(rest, &obstacles)?);
-    }
-    if kind == Some("tracepoint") && found.is_empty() {
-        tracefs::events()?;
     }
     if let Ok(types) = KernelTypes::read() {
         if is_wanted("tp_btf") {
@@ -129,9 +127,9 @@ impl Obstacles {
 }
 
 fn tracepoints(pattern: &str, obstacles: &Obstacles) -> Result<Vec<Found>> {
-    // Without tracefs, the others are still found.
-    let Ok(all) = tracefs::tracepoints() else {
-        return Ok(Vec::new());
+    let all = match tracefs::tracepoints() {
+        Ok(all) => all,
+        Err(error) => return Ok(unreadable(pattern, &error)),
     };
     let wanted = all.into_iter().filter(|(category, name)| {
         matches(pattern, name) || matches(pattern, &format!("{category}:{name}"))
@@ -147,6 +145,25 @@ fn tracepoints(pattern: &str, obstacles: &Obstacles) -> Result<Vec<Found>> {
         })
     });
     found.collect()
+}
+
+/// Returns the tracepoints that the kernel's types name: without tracefs their categories are not known.
+fn unreadable(pattern: &str, error: &Error) -> Vec<Found> {
+    let Ok(types) = KernelTypes::read() else {
+        return Vec::new();
+    };
+    let hint = error.hint().map(|hint| hint.for_command_line());
+    let reason = format!("{error}; {}", hint.unwrap_or_default());
+    let names = types.tracepoints().into_iter();
+    let names = names.filter(|name| matches(pattern, name));
+    names
+        .map(|name| Found {
+            hook: format!("tracepoint:CATEGORY:{name}"),
+            operands: Vec::new(),
+            works: false,
+            reason: Some(reason.clone()),
+        })
+        .collect()
 }
 
 fn typed(
