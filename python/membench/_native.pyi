@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self, final
 
 from membench._options import Options
+from membench._probe import Options as ProbeOptions
 from membench._trace import Options as TraceOptions
 from membench.bpf._facts import LinkFacts, MapFacts, ProgramFacts
 from membench.bpf._targets import Words
@@ -21,6 +22,7 @@ __all__ = [
     "BpfStatistics",
     "Event",
     "EventIterator",
+    "Probe",
     "Profile",
     "Recorder",
     "Table",
@@ -33,6 +35,7 @@ __all__ = [
     "bpf_programs",
     "decoded_calls",
     "examples",
+    "find_hooks",
     "loss_terms",
     "open_pinned",
     "probe_ebpf",
@@ -41,6 +44,7 @@ __all__ = [
     "replay",
     "running_servers",
     "source_kind",
+    "symbolize",
     "unpin",
 ]
 
@@ -227,6 +231,25 @@ class Tracer:
 
 def decoded_calls() -> list[tuple[str, str, int]]:
     """List decoded system calls: name, name of the kernel's function, number of arguments."""
+
+@final
+class Probe:
+    """A hook that is observed."""
+
+    def __new__(cls, options: ProbeOptions) -> Probe: ...
+    @property
+    def hook(self) -> str: ...
+    def excess(self) -> float | None: ...
+    def take(self) -> str: ...
+    def detach(self) -> None: ...
+    def folded(self) -> list[str]: ...
+    def draw(self, path: Path) -> None: ...
+
+def find_hooks(pattern: str) -> str:
+    """Find hooks by a pattern; return them as JSON."""
+
+def symbolize(addresses: list[int], pid: int | None) -> list[str]:
+    """Name the functions that a stack's addresses are in, of the kernel without a process."""
 
 def source_kind(text: str) -> str:
     """Parse a source; return its kind, one of `membench.SourceKind`."""

@@ -13,6 +13,7 @@ from membench.errors import UsageError
 
 Side = Literal["server", "client"]
 Responses = Literal["none", "lengths", "bytes"]
+By = Literal["process", "thread", "cpu"]
 Hooks = Literal["sockets", "syscalls", "tcx", "clsact"]
 # Sources that can be required.
 Requirement = Literal["ebpf"]

@@ -30,6 +30,8 @@ ROOTS: dict[tuple[str, str], type] = {
     ("capture", "Probe"): Probe,
     ("capture", "Recording"): membench.Recording,
     ("capture", "Status"): membench.Status,
+    ("probe", "Found"): membench.FoundHook,
+    ("probe", "Interval"): membench.ProbeInterval,
     ("profile", "Summary"): membench.Summary,
     ("profile", "Verification"): membench.Verification,
     ("replay", "Progress"): membench.Progress,

@@ -26,6 +26,7 @@ pub mod global;
 mod hooks;
 pub mod member;
 mod packet;
+pub mod probe;
 mod record;
 pub mod trace;
 

@@ -33,8 +33,13 @@ static NAMESPACES: [u32; FILTERS] = [0; FILTERS];
 /// True if each non-empty list contains what the current call belongs to.
 #[inline(always)]
 pub fn admits(sock: impl Sock) -> bool {
-    (global(&NAMESPACES[0]) == 0 || contains(&NAMESPACES, sock.namespace()))
-        && (global(&PIDS[0]) == 0 || contains(&PIDS, process()))
+    (global(&NAMESPACES[0]) == 0 || contains(&NAMESPACES, sock.namespace())) && admits_task()
+}
+
+/// True if each non-empty list of processes and control groups contains the current task.
+#[inline(always)]
+pub fn admits_task() -> bool {
+    (global(&PIDS[0]) == 0 || contains(&PIDS, process()))
         && (global(&CGROUPS[0]) == 0 || is_in_cgroup())
 }
 

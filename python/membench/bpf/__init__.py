@@ -36,6 +36,7 @@ from membench.bpf._listing import (
 from membench.bpf._map import Map, Memory
 from membench.bpf._object import Globals, Object, Program
 from membench.bpf._ring import Ring
+from membench.bpf._symbols import symbolize
 from membench.bpf._targets import (
     Cgroup,
     Fentry,
@@ -52,6 +53,7 @@ from membench.bpf._targets import (
     TpBtf,
     Tracepoint,
     Uprobe,
+    Usdt,
     Xdp,
 )
 from membench.bpf._types import Record, Type, Types
@@ -96,6 +98,7 @@ __all__ = [
     "Types",
     "Unsupported",
     "Uprobe",
+    "Usdt",
     "VerifierError",
     "Xdp",
     "compile",
@@ -103,5 +106,6 @@ __all__ = [
     "features",
     "list",
     "open_pinned",
+    "symbolize",
     "unpin",
 ]

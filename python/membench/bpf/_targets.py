@@ -196,6 +196,31 @@ class Uprobe(Target):
 
 
 @dataclass(frozen=True, slots=True)
+class Usdt(Target):
+    """A probe that the author of a program or library placed in it, at all its places (Linux 4.3).
+
+    A counter that turns the probe on, which some programs have, is raised while it is attached
+    (Linux 4.20). It takes a program of type `uprobe`.
+
+    Attributes:
+        path: The file.
+        provider: The provider, such as `python`.
+        name: The probe, such as `gc__start`.
+        pid: The process; None for every one.
+    """
+
+    path: str | os.PathLike[str]
+    provider: str
+    name: str
+    pid: int | None = None
+    _kinds = ("uprobe",)
+
+    def _words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _describe("usdt", self.name, path=self.path, word=self.provider, pid=self.pid)
+
+
+@dataclass(frozen=True, slots=True)
 class PerfEvent(Target):
     """A clock's ticks or a counter's overflows (Linux 4.9).
 

@@ -168,6 +168,14 @@ def show_json(result: object) -> None:
     print(plain_json(json.dumps(versioned, indent=2, ensure_ascii=False)), flush=True)
 
 
+def show_json_line(result: object) -> None:
+    """Print a result as one line of JSON."""
+    data: Any = result
+    if is_dataclass(result) and not isinstance(result, type):
+        data = asdict(result)
+    print(json.dumps(data, ensure_ascii=False), flush=True)
+
+
 def show_error(message: str, hint: str | None = None) -> None:
     """Print `error: …` and, if there is one, the remedy."""
     text = f"error: {_indented(message, 7)}\n"

@@ -107,6 +107,11 @@ impl KernelTypes {
         self.structures.contains_key(structure) && self.has_variable(variable)
     }
 
+    /// Returns all types.
+    pub(crate) fn all(&self) -> &TypeInformation {
+        &self.all
+    }
+
     /// Looks among the symbols where the types include no variables.
     fn has_variable(&self, name: &str) -> bool {
         if self.variables.is_empty() {

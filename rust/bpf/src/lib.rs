@@ -55,7 +55,10 @@ mod perf;
 mod pinned;
 mod program;
 mod ring;
+mod signature;
 mod sys;
+mod task;
+mod usdt;
 mod verifier;
 
 pub use btf::{KernelTypes, kernel_release};
@@ -76,6 +79,9 @@ pub use program::{
     UserPlace, XdpMode,
 };
 pub use ring::{Ring, RingSize, Rings};
+pub use signature::{Parameter, Signature, Value};
+pub use task::{cgroup, pid_namespace};
+pub use usdt::{Argument, Place, Site, usdt_sites};
 pub use verifier::VerifierLog;
 
 pub(crate) use program::classifier::CLSACT;

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "system calls, memory maps")]
 
 pub(crate) mod command;
+pub(crate) mod uprobe;
 
 use std::{
     io,

@@ -20,6 +20,9 @@ pub(crate) enum Error {
     Analysis(#[from] membench_analysis::Error),
     #[error(transparent)]
     Capture(#[from] membench_capture::Error),
+    #[cfg(feature = "ebpf")]
+    #[error(transparent)]
+    Probe(#[from] membench_probe::Error),
     #[error(transparent)]
     Profile(#[from] membench_profile::Error),
     #[error(transparent)]
@@ -44,6 +47,8 @@ impl Failure for Error {
         match self {
             Self::Analysis(error) => error.class(),
             Self::Capture(error) => error.class(),
+            #[cfg(feature = "ebpf")]
+            Self::Probe(error) => error.class(),
             Self::Profile(error) => error.class(),
             Self::Replay(error) => error.class(),
             #[cfg(feature = "ebpf")]
@@ -56,6 +61,8 @@ impl Failure for Error {
         match self {
             Self::Analysis(error) => error.hint(),
             Self::Capture(error) => error.hint(),
+            #[cfg(feature = "ebpf")]
+            Self::Probe(error) => error.hint(),
             Self::Profile(error) => error.hint(),
             Self::Replay(error) => error.hint(),
             #[cfg(feature = "ebpf")]

@@ -7,6 +7,8 @@ mod capture;
 mod doctor;
 mod error;
 mod events;
+#[cfg(feature = "ebpf")]
+mod probe;
 mod profile;
 mod replay;
 mod schema;
@@ -36,6 +38,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     top::register(module)?;
     #[cfg(feature = "ebpf")]
     bpf::register(module)?;
+    #[cfg(feature = "ebpf")]
+    probe::register(module)?;
     #[cfg(feature = "ebpf")]
     trace::register(module)?;
     doctor::register(module)

@@ -32,6 +32,19 @@ pub enum Hook {
         place: UserPlace,
         /// The process; every one if `None`.
         process: Option<u32>,
+        /// Offset in the file of a counter that is raised while the program is attached (Linux 4.20), bytes; 0 for none.
+        semaphore: u64,
+    },
+    /// A probe that the author of a program or library placed in it, at all of its places: type `uprobe`.
+    Usdt {
+        /// The file.
+        file: PathBuf,
+        /// The provider.
+        provider: String,
+        /// The probe's name.
+        name: String,
+        /// The process; every one if `None`.
+        process: Option<u32>,
     },
     /// A clock's ticks or a counter's overflows, on each CPU that is online: type `perf_event`.
     PerfEvent {
@@ -145,6 +158,12 @@ impl fmt::Display for Hook {
                 UserPlace::Symbol(symbol) => write!(to, "{symbol} of {}", file.display()),
                 UserPlace::Offset(offset) => write!(to, "{}+{offset:#x}", file.display()),
             },
+            Self::Usdt {
+                file,
+                provider,
+                name,
+                ..
+            } => write!(to, "the probe {provider}:{name} of {}", file.display()),
             Self::PerfEvent { event, .. } => write!(to, "the perf event {event:?}"),
             Self::Lsm(name) => write!(to, "the security hook {name}"),
             Self::Iterator(objects) => write!(to, "the iterator {objects}"),

@@ -111,7 +111,7 @@ impl Link {
         Self(Held::Iterator(link))
     }
 
-    pub(super) fn other(link: impl Any + Send + Sync) -> Self {
+    pub(crate) fn other(link: impl Any + Send + Sync) -> Self {
         Self(Held::Other(Box::new(link)))
     }
 

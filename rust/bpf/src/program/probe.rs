@@ -1,9 +1,9 @@
 //! Programs at tracepoints without types, at functions of the kernel and of programs, and at perf events.
 
-use std::num::NonZeroU32;
+use std::{io, num::NonZeroU32, os::fd::AsFd, path::Path};
 
 use aya::programs::{
-    Program, ProgramError,
+    ProbeKind, Program, ProgramError,
     links::FdLink,
     perf_event::{
         HardwareEvent, PerfEvent as PerfProgram, PerfEventConfig, PerfEventScope, SamplePolicy,
@@ -12,11 +12,11 @@ use aya::programs::{
     uprobe::{UProbeAttachLocation, UProbeScope},
 };
 
-use crate::{Hook, Link, PerfEvent, Sampling, UserPlace};
+use crate::{Error, Hook, Link, PerfEvent, Sampling, UserPlace, sys::uprobe, usdt::usdt_sites};
 
 /// Attaches a loaded program; `None` if it is of another type or the hook does not fit.
 pub(super) fn attach(program: &mut Program, hook: &Hook) -> Result<Option<Link>, ProgramError> {
-    let link = match (program, hook) {
+    let link = match (&mut *program, hook) {
         (Program::RawTracePoint(program), Hook::RawTracepoint(name)) => {
             let id = program.attach(name)?;
             FdLink::from(program.take_link(id)?).into()
@@ -35,6 +35,7 @@ pub(super) fn attach(program: &mut Program, hook: &Hook) -> Result<Option<Link>,
                 file,
                 place,
                 process,
+                semaphore: 0,
             },
         ) => {
             let place = match place {
@@ -48,6 +49,33 @@ pub(super) fn attach(program: &mut Program, hook: &Hook) -> Result<Option<Link>,
             Link::perf(program.take_link(id)?)?
         }
         (
+            Program::UProbe(program),
+            Hook::UserFunction {
+                file,
+                place: UserPlace::Offset(offset),
+                process,
+                semaphore,
+            },
+        ) => {
+            let place = uprobe::Place {
+                file,
+                offset: *offset,
+                semaphore: *semaphore,
+                returns: matches!(program.kind(), ProbeKind::Return),
+                process: *process,
+            };
+            uprobe::attach(program.fd()?.as_fd(), &place)?
+        }
+        (
+            Program::UProbe(_),
+            Hook::Usdt {
+                file,
+                provider,
+                name,
+                process,
+            },
+        ) => return at_sites(program, file, (provider, name), *process),
+        (
             Program::PerfEvent(program),
             Hook::PerfEvent {
                 event,
@@ -59,6 +87,42 @@ pub(super) fn attach(program: &mut Program, hook: &Hook) -> Result<Option<Link>,
         _ => return Ok(None),
     };
     Ok(Some(link))
+}
+
+/// Attaches a program to each place of a probe that a program's author placed.
+fn at_sites(
+    program: &mut Program,
+    file: &Path,
+    (provider, name): (&str, &str),
+    process: Option<u32>,
+) -> Result<Option<Link>, ProgramError> {
+    let sites = usdt_sites(file).map_err(|error| ProgramError::IOError(not_read(error)))?;
+    let sites = sites
+        .into_iter()
+        .filter(|site| site.provider == provider && site.name == name);
+    let mut links = Vec::new();
+    for site in sites {
+        let hook = Hook::UserFunction {
+            file: file.into(),
+            place: UserPlace::Offset(site.offset),
+            process,
+            semaphore: site.semaphore,
+        };
+        links.extend(attach(program, &hook)?);
+    }
+    if links.is_empty() {
+        let text = format!("{} has no probe {provider}:{name}", file.display());
+        let absent = io::Error::new(io::ErrorKind::NotFound, text);
+        return Err(ProgramError::IOError(absent));
+    }
+    Ok(Some(Link::join(links)))
+}
+
+fn not_read(error: Error) -> io::Error {
+    match error {
+        Error::Io { source, .. } => source,
+        error => io::Error::other(error),
+    }
 }
 
 fn on_cpus(

@@ -187,6 +187,7 @@ fn functions_of_a_library_run_programs() {
             file: library.clone().unwrap(),
             place: UserPlace::Symbol("getpid".into()),
             process: Some(process::id()),
+            semaphore: 0,
         };
         check(section, 0, &hook, || assert!(process::id() > 0));
     }

@@ -56,6 +56,13 @@ impl Target {
                     None => UserPlace::Symbol(name),
                 },
                 process: self.pid,
+                semaphore: 0,
+            },
+            "usdt" => Hook::Usdt {
+                file: self.path()?,
+                provider: self.word()?.into(),
+                name,
+                process: self.pid,
             },
             "perf_event" => Hook::PerfEvent {
                 event: perf_event(&name)?,

@@ -1,0 +1,218 @@
+"""`membench probe`: any hook of the kernel or of a program → counts, histograms, stacks."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from membench._options import By
+from membench.cli import output
+from membench.cli.exits import SHORT
+from membench.cli.selection import CgroupOption, PidOption
+from membench.cli.units import format_share, parse_duration, parse_share
+from membench.errors import MembenchError, UsageError
+
+if TYPE_CHECKING:
+    from membench._probe import Probe, ProbeInterval
+
+# Ends the name of a file with folded stacks.
+_FOLDED = ".folded"
+# Numbers of a range.
+_RANGE = 3
+
+
+def _parse_ports(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise typer.BadParameter(f"'{text}' is not a port, or several as `11211,11212`.")
+    return [int(part) for part in parts]
+
+
+def _parse_range(text: str) -> tuple[int, ...]:
+    parts = text.split(":")
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != _RANGE:
+        raise typer.BadParameter(f"'{text}' is not a range such as `0:1000:50`.")
+    return numbers
+
+
+def _parse_limit(text: str) -> float:
+    return 0.0 if text == "none" else parse_share(text)
+
+
+def command(  # noqa: PLR0917 - Typer makes options of arguments
+    hook: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="HOOK",
+            show_default=False,
+            help="`tracepoint:CATEGORY:NAME`, `tp_btf:NAME`, `raw_tp:NAME`, `kprobe:FUNCTION`,"
+            " `kretprobe:…`, `fentry:FUNCTION`, `fexit:…`, `uprobe:FILE:FUNCTION`,"
+            " `uretprobe:…`, `usdt:FILE:PROVIDER:NAME`, `perf:cpu-clock@99`.",
+        ),
+    ] = None,
+    find: Annotated[
+        str | None,
+        typer.Option(
+            "--list", metavar="PATTERN", help="Find hooks, such as `tcp_*`; say which work here."
+        ),
+    ] = None,
+    pid: PidOption = None,
+    comm: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only threads of this name.")
+    ] = None,
+    cgroup: CgroupOption = None,
+    port: Annotated[
+        list[list] | None,  # type: ignore[type-arg]  # Typer takes no argument here
+        typer.Option(
+            parser=_parse_ports,
+            metavar="PORT",
+            help="Only sockets with this port, at either end. Repeatable, as are the three above.",
+        ),
+    ] = None,
+    histogram: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARG", help="Histogram of a field or argument by name, `argN`, or `ret`."
+        ),
+    ] = None,
+    linear: Annotated[
+        tuple | None,  # type: ignore[type-arg]
+        typer.Option(
+            parser=_parse_range,
+            metavar="LEAST:MOST:STEP",
+            help="Buckets of this width; else they are powers of two.",
+        ),
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Histogram of the time from beginning to end.")
+    ] = False,
+    stacks: Annotated[
+        bool, typer.Option("--stacks", help="Count the stacks that lead to the hook.")
+    ] = False,
+    flame: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a flame graph (SVG) of the stacks, or folded stacks to `NAME.folded`.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", help="Stacks to show.")] = 5,
+    by: Annotated[By | None, typer.Option(help="Keep the counts of each apart.")] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option("-d", "--duration", parser=parse_duration, metavar="TIME", help="End after."),
+    ] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(parser=parse_duration, metavar="TIME", help="Print what each such time saw."),
+    ] = None,
+    max_cost: Annotated[
+        float,
+        typer.Option(
+            parser=_parse_limit,
+            metavar="SHARE",
+            help="End once the hits take more of one CPU, or `none`.",
+        ),
+    ] = "10%",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> int:
+    """Observe any hook: how often, how long, with which values, from where. No compiler is needed.
+
+    Ctrl-C ends it. Filters and sums are made in the kernel.
+
+    \b
+    Examples: sudo python -m membench probe tp_btf:sock_send_length --port 11211 --histogram ret
+              sudo python -m membench probe perf:cpu-clock@99 --stacks --flame out.svg -d 10s
+    """  # noqa: D301 - `\b` keeps the examples on their lines
+    import membench
+
+    if find is not None:
+        if hook is not None:
+            raise UsageError("--list takes no hook", "`membench probe --list 'tcp_*'`")
+        return _list(find, json)
+    if hook is None:
+        raise UsageError("no hook to observe", "`membench probe --list 'tcp_*'` finds some")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    observed = membench.probe(
+        hook,
+        pids=pid or (),
+        comms=comm or (),
+        cgroups=cgroup or (),
+        ports=[one for several in port or () for one in several],
+        histogram=histogram,
+        linear=linear,
+        latency=latency,
+        stacks=stacks or flame is not None,
+        top=top,
+        by=by,
+        duration_s=duration,
+        interval_s=interval,
+        max_cost=max_cost or None,
+    )
+    with observed:
+        if duration is None and not json:
+            output.say(f"{observed.hook}: observed, Ctrl-C ends")
+        _show_all(observed, json)
+        if flame is not None:
+            _write(observed, flame)
+    if observed.excess is None:
+        return 0
+    output.say(
+        f"ended by itself: the hits took {format_share(round(observed.excess, 3))} of one CPU, more"
+        f" than --max-cost {format_share(max_cost)}; narrow them by --pid, --comm, --port"
+    )
+    return SHORT
+
+
+def _list(pattern: str, json: bool) -> int:
+    import membench
+    from membench.report.probe import render_hooks
+
+    found = membench.find_hooks(pattern)
+    if json:
+        for hook in found:
+            output.show_json_line(hook)
+    else:
+        output.show(render_hooks(found))
+    return 0
+
+
+def _show_all(observed: Probe, json: bool) -> None:
+    is_first = True
+    try:
+        for interval in observed:
+            _show(interval, json, is_first)
+            is_first = False
+    except KeyboardInterrupt:
+        observed.stop()
+        _show(observed.take(), json, is_first)
+
+
+def _show(interval: ProbeInterval, json: bool, is_first: bool) -> None:
+    from membench.report.probe import render_interval
+
+    if json:
+        output.show_json_line(interval)
+        return
+    if not is_first:
+        output.show("")
+    output.show(render_interval(interval))
+    sys.stdout.flush()
+
+
+def _write(observed: Probe, path: Path) -> None:
+    if path.suffix != _FOLDED:
+        observed.flame_graph(path)
+        return
+    try:
+        path.write_text("".join(f"{line}\n" for line in observed.folded()))
+    except OSError as error:
+        raise MembenchError(f"{path}: {error.strerror}", "write it elsewhere") from error
