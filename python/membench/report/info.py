@@ -124,10 +124,10 @@ def _told(ledger: Ledger) -> list[tuple[str, str]]:
         rows.append(("overlooked", describe_misses(ledger)))
     if ledger.runs_skipped:
         rows.append(("skipped", describe_skips(ledger)))
-    return rows + ([] if ledger.packets is None else _packets(ledger.packets))
+    return rows + ([] if ledger.packets is None else _packets(ledger, ledger.packets))
 
 
-def _packets(packets: Packets) -> list[tuple[str, str]]:
+def _packets(ledger: Ledger, packets: Packets) -> list[tuple[str, str]]:
     return [
         (
             "packets",
@@ -135,7 +135,7 @@ def _packets(packets: Packets) -> list[tuple[str, str]]:
             f" {packets.duplicates:,} captured twice, {packets.out_of_order:,} out of order,"
             f" {packets.retransmitted_bytes:,} B sent again",
         ),
-        *(("", line) for line in describe_oddities(info.ledger)),
+        *(("", line) for line in describe_oddities(ledger)),
         (
             "times",
             "of packets; server time: request's last packet → response's last packet",
