@@ -234,7 +234,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     key_file: str | os.PathLike[str] | None = None,
     show_keys: bool = False,
     drop_privileges: bool = False,
-    guards: Guards = NO_GUARDS,
+    guards: Guards | None = None,
 ) -> Top:
     """Watch what is going on at `source`: hot keys, commands, clients; nothing is written.
 
@@ -271,7 +271,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         wait=wait,
         key_file=check.path_of(key_file),
         drop_privileges=drop_privileges,
-        guards=guards,
+        guards=NO_GUARDS if guards is None else guards,
     )
     sources = check.sources(source)
     native = _native.Top(sources, options, keys=keys, remember=show_keys)

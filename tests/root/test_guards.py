@@ -165,3 +165,13 @@ def test_the_system_log_names_who_records_and_the_end(server: Memcached, tmp_pat
     assert str(path) not in attached
     assert "detached after" in detached
     assert "SIGINT" in detached
+
+
+def test_top_has_the_same_guards_and_names_the_one_that_ended_it(server: Memcached) -> None:
+    ended = membench(
+        "top", "ebpf:any", "--port", str(server.port), "--interval", "60s", "--max-memory", "1M"
+    )
+    ended.expect(4)
+    assert "memory guard" in ended.stderr
+    free = ("--max-memory", "none", "--max-cpu", "none", "--nice", "0", "--once")
+    membench("top", "ebpf:any", "--port", str(server.port), *free).expect(0)

@@ -1,4 +1,4 @@
-"""What strangers write where membench reads it: escape sequences, from a memcached as well."""
+"""Escape sequences, as strangers write them where membench reads; a memcached that sends them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 #: Sets a terminal's title, turns the text red by ESC and by the C1 form of it, turns its direction
 #: around, rings, and goes back to the start of the line.
 ESCAPES = "\x1b]0;owned\x07\x1b[31mRED\x9b5m\u202elive\u2066\r\b\x7f"
-#: What may steer a terminal, apart from the ends of lines.
+#: Characters that may steer a terminal, apart from the ends of lines.
 _STEERING = frozenset(
     character
     for start, end in (

@@ -107,7 +107,7 @@ def test_every_order_has_its_turn() -> None:
 
 @pytest.mark.parametrize(
     ("key", "spelled"),
-    [(b"user:1", "user:1"), (b"a\x1b[2Jb", "a\\x1b[2Jb"), (b"\xff\n", "\\xff\\x0a")],
+    [(b"user:1", "user:1"), (b"a\x1b[2Jb", "a\\x1b[2Jb"), (b"\xff\n", "\\xff\\n")],
 )
 def test_no_key_can_steer_the_terminal(key: bytes, spelled: str) -> None:
     assert spell(key) == spelled

@@ -9,7 +9,6 @@
 
 mod cas;
 mod connection;
-mod connections;
 mod context;
 mod datagrams;
 pub mod log;
@@ -25,6 +24,7 @@ mod requests;
 mod responses;
 mod resync;
 mod send_lengths;
+mod table;
 mod turn;
 mod unread;
 
@@ -38,8 +38,8 @@ use connection::{Barriers, Connection};
 use context::Context;
 use datagrams::Datagrams;
 
-pub use connections::Connections;
 pub use numbering::Numbering;
+pub use table::Connections;
 
 /// Part of the responses that a source delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

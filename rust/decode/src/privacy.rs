@@ -43,7 +43,7 @@ pub struct KeyHasher {
 
 /// A page of memory that holds a secret and nothing else, so that it can be locked and left out of dumps as a whole. It is
 /// never moved, since that would leave a copy, and is wiped when dropped.
-#[repr(C, align(4096))]
+#[repr(align(4096))]
 pub struct Secret {
     key: [u8; 16],
     rest: [u8; 4080],

@@ -1,6 +1,7 @@
 //! Kernel records or packets → events, and a ledger of every byte: the state of one recording, without threads or clocks.
 
 pub(crate) mod announcement;
+mod bounds;
 pub(crate) mod counters;
 mod datagrams;
 mod doubts;
@@ -34,8 +35,6 @@ const QUESTION: &[u8] = b"stats\r\n";
 /// Most requests without a response on a connection of packets. A longer queue means that only one of its directions is
 /// being captured; its responses are then given up.
 const MOST_OPEN: usize = 16_384;
-/// Requests without a response on all connections together: about 200 MB.
-const MOST_OPEN_IN_ALL: usize = 1 << 20;
 /// Connections without an event that are handed on at a time.
 const MOST_ADDED: usize = 1_024;
 
@@ -212,13 +211,6 @@ impl Session {
             Direction::Response => datagrams.take_response(&mut streams, thread, origin, segment),
         }
         self.forget_idle_peers();
-    }
-
-    /// Closes the connections of the peers that have been silent for longest, if there are too many.
-    fn forget_idle_peers(&mut self) {
-        for connection in self.sockets.forget_idle_peers() {
-            self.close(connection);
-        }
     }
 
     /// Returns the requests of datagrams that wait, and where datagrams go. `without_reads` is true for packets.
@@ -508,31 +500,6 @@ impl Session {
     /// Returns the servers whose clients had them set their counters to 0.
     pub(crate) fn resets(&self) -> impl Iterator<Item = u32> {
         self.decoder.resets()
-    }
-
-    /// Gives up the responses of the connections with most open requests, if too many are open on all together: clients
-    /// that send and do not read can open connections without end.
-    pub(crate) fn bound_open_requests(&mut self) {
-        self.bound_open_requests_to(MOST_OPEN_IN_ALL);
-    }
-
-    fn bound_open_requests_to(&mut self, most: usize) {
-        let connections = self.decoder.open_connections().into_iter();
-        let mut open: Vec<(usize, u32)> = connections
-            .map(|connection| (self.decoder.open_requests(connection), connection))
-            .filter(|(requests, _)| *requests > 0)
-            .collect();
-        let mut all: usize = open.iter().map(|(requests, _)| requests).sum();
-        if all <= most {
-            return;
-        }
-        open.sort_unstable();
-        while let Some((requests, connection)) = open.pop()
-            && all > most / 2
-        {
-            self.decoder.give_up_responses(connection);
-            all -= requests;
-        }
     }
 
     /// Takes the rows of the connections that have ended since the last call.

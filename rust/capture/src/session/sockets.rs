@@ -61,7 +61,7 @@ pub struct Sockets {
     reached: HashMap<Peer, (u32, u64)>,
 }
 
-/// What tells a server apart: process, network namespace, port, index of its path, address.
+/// Identity of a server: process, network namespace, port, index of its path, address.
 type Identity = (u32, u32, u16, Option<u16>, Option<IpAddr>);
 
 /// Sums of the bytes that a server was seen to move.
