@@ -12,7 +12,8 @@ use super::context::Context;
 
 /// Bytes of the frame header at the start of each datagram.
 const FRAME: usize = 8;
-/// Most requests of one peer that wait for responses; the second one where nothing but an answer ends them.
+/// Most requests of one peer that wait for responses. The second number holds for sources that do not see the server's
+/// reads, where only an answer ends a request.
 const MOST_OPEN: (usize, usize) = (256, 32);
 
 type Pieces<'a> = SmallVec<[Piece<'a>; 8]>;

@@ -327,9 +327,9 @@ impl Decoder {
         self.context.resets.iter().copied()
     }
 
-    /// Bytes of responses that a server does not count in `bytes_written`: those that other threads than its workers
-    /// write (`watch`, dumps), and the word to a client that it refuses to serve. Known with
-    /// [`Responses::Bytes`] only.
+    /// Bytes of responses that a server does not count in `bytes_written`: logs and dumps, which other threads than its
+    /// workers write, and the answer to a client beyond its limit of connections. Always 0 without
+    /// [`Responses::Bytes`].
     pub fn uncounted(&self, server: u32) -> u64 {
         self.context.uncounted.get(&server).copied().unwrap_or(0)
     }

@@ -52,7 +52,7 @@ impl Echo {
         echo
     }
 
-    /// True if everything that is repeated is the request's own.
+    /// True if the repeated token and key, where there are any, are the request's own.
     fn repeats(&self, open: &Open) -> bool {
         (self.opaque.is_none() || self.opaque == open.opaque)
             && (self.key.is_none() || self.key == open.key)
@@ -67,7 +67,7 @@ pub(super) fn can_answer(open: &Open, response: &Response<'_>, echo: &Echo) -> b
 /// A value of a retrieval.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Value {
-    /// Keyed id of its key.
+    /// Keyed id of the value's key.
     pub(super) key: u64,
     pub(super) size: u32,
     pub(super) cas: Option<u64>,
@@ -77,11 +77,11 @@ pub(super) struct Value {
 #[derive(Debug)]
 pub(super) struct Candidate {
     echo: Echo,
-    /// The reply that it is to each form of request that it can answer.
+    /// Forms of request that the response can answer, each with the reply that the response is to it.
     replies: SmallVec<[(FormNumber, Reply); 2]>,
-    /// Values of a retrieval; its reply is that of the keys without one.
+    /// Values of a retrieval. The reply to its form is that of the keys without a value.
     values: Vec<Value>,
-    /// Time of the send that ended it, ns.
+    /// Time of the send that ended the response, ns.
     pub(super) time: u64,
 }
 
@@ -98,7 +98,7 @@ impl Candidate {
         }
     }
 
-    /// True if a line or header can be its next part.
+    /// True if a line or header can be the next part of the response.
     pub(super) fn continues_with(&self, context: &Context, response: &Response<'_>) -> bool {
         match response {
             Response::Value { .. } | Response::End => true,
@@ -107,12 +107,12 @@ impl Candidate {
         }
     }
 
-    /// The forms of request that it can answer.
+    /// The forms of request that the response can answer.
     pub(super) fn asked<'f>(&self, forms: &'f Forms) -> impl Iterator<Item = &'f Asked> {
         self.replies.iter().filter_map(|(form, _)| forms.get(*form))
     }
 
-    /// Takes the response that ends it.
+    /// Takes the line or header that ends the response.
     pub(super) fn end_with(&mut self, forms: &Forms, response: &Response<'_>) {
         for (form, reply) in &mut self.replies {
             if let Some(asked) = forms.get(*form) {
@@ -121,14 +121,14 @@ impl Candidate {
         }
     }
 
-    /// Takes the end of a list.
+    /// Takes the end of a list, which has this outcome.
     pub(super) fn end_list(&mut self, outcome: Outcome) {
         for (_, reply) in &mut self.replies {
             reply.outcome = Some(outcome);
         }
     }
 
-    /// Takes a value of a retrieval. Returns their number.
+    /// Takes a value of a retrieval. Returns the number of values so far.
     pub(super) fn add_value(&mut self, value: Value) -> usize {
         self.values.push(value);
         self.values.len()
@@ -140,7 +140,7 @@ impl Candidate {
         found.map(|(_, reply)| *reply)
     }
 
-    /// True if it can be the answer to `open`.
+    /// True if the response can be the answer to `open`.
     fn can_answer(&self, open: &Open, requests: &OpenRequests) -> bool {
         self.echo.repeats(open)
             && self.reply_to(open).is_some()
@@ -159,7 +159,7 @@ impl Candidate {
             .collect()
     }
 
-    /// Returns what it means to each event of a request that it can answer.
+    /// Returns the reply to each event of a request that the response can answer.
     pub(super) fn replies_to(&self, open: &Open, requests: &OpenRequests) -> SmallVec<[Reply; 1]> {
         let rest = self.reply_to(open).unwrap_or_default();
         let mut replies = SmallVec::from_elem(rest, open.events as usize);

@@ -225,7 +225,7 @@ impl OpenRequests {
         }
     }
 
-    /// Settles the only event of the oldest request before that is finished.
+    /// Settles the only event of the oldest request, which stays open.
     pub(super) fn settle(&mut self, reply: Reply, cas: Option<u32>) {
         if let (Some(request), Some(event)) = (self.requests.front_mut(), self.events.front_mut()) {
             request.settled = 1;

@@ -48,7 +48,7 @@ pub(super) struct Pairing {
     forms: Forms,
     /// Responses whose request is not certain yet.
     waiting: Backlog<Candidate>,
-    /// Such a response whose end has not come yet, and the number of requests that were open when it began.
+    /// A response of uncertain request whose end has not come yet, and the number of requests that were open when it began.
     unfinished: Option<(Candidate, usize)>,
     /// True while responses cannot be paired, until the next barrier: requests finish at once without outcome.
     suspended: bool,
@@ -322,9 +322,10 @@ impl Pairing {
         self.answer_oldest(context, response, time)
     }
 
-    /// Finishes the quiet requests before the only one that `sent` can answer: their silence is certain. Returns false
-    /// and changes nothing if other responses wait, or if it can answer several requests. The values of a retrieval are
-    /// not looked at.
+    /// Finishes the quiet requests before the only one that `sent` can answer: their silence is certain.
+    ///
+    /// Returns false and changes nothing if other responses wait, if `sent` can answer several requests, or if it is a
+    /// value, whose key must be compared first.
     fn skip_silent(&mut self, context: &mut Context, sent: &Sent<'_>) -> bool {
         if !self.waiting.is_empty() || matches!(sent.response, Response::Value { .. }) {
             return false;

@@ -376,7 +376,7 @@ impl RequestStream {
         self.at_start
     }
 
-    /// Counts what was passed over so far as lost, and what follows: it is not the rest of an older request.
+    /// Counts all bytes passed over, so far and from now on, as lost: they are not the rest of an older request.
     pub(super) fn end_start(&mut self, flow: &mut Flow) {
         if std::mem::take(&mut self.at_start) {
             flow.unsynced += std::mem::take(&mut flow.boundary);

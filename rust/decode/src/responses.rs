@@ -13,7 +13,7 @@ use super::turn::Turn;
 
 /// Longest incomplete response line kept, bytes; memcached's own lines are below 2 KiB.
 const LONGEST_LINE: usize = 64 * 1024;
-/// All that memcached says to a client beyond the number that it serves at a time.
+/// Answer to a client that connects beyond the limit of connections.
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
 /// Bytes of `END` with its line end.
 const END: u64 = 5;
@@ -109,7 +109,7 @@ impl ResponseStream {
         self.framing = Framing::Lost;
     }
 
-    /// Counts what was passed over so far as lost, and what follows: it is not the rest of an older answer.
+    /// Counts all bytes passed over, so far and from now on, as lost: they are not the rest of an older answer.
     pub(super) fn end_start(&mut self, flow: &mut Flow) {
         if std::mem::take(&mut self.at_start) {
             flow.unsynced += std::mem::take(&mut flow.boundary);
@@ -281,7 +281,7 @@ impl ResponseStream {
         self.follow_with(turn, next, Framing::List { in_line: false }, length);
     }
 
-    /// Counts the word to a client that the server refuses, before any request, for which it has no counter.
+    /// Counts the answer to a client beyond the limit of connections, which is in none of the server's own counters.
     pub(super) fn note_refusal(&self, context: &mut Context, pieces: &[Piece<'_>]) {
         if let [Piece::Bytes(bytes)] = pieces
             && *bytes == TOO_MANY
@@ -290,7 +290,7 @@ impl ResponseStream {
         }
     }
 
-    /// Counts bytes of an answer for which the server has no counter.
+    /// Counts bytes of the current answer if the server has no counter for them.
     fn count(&self, turn: &mut Turn<'_, u64>, length: u64) {
         if turn.pairing.uncounted() {
             *turn.context.uncounted.entry(self.server).or_default() += length;

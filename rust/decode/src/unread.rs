@@ -6,13 +6,13 @@
 
 use membench_event::{Direction, Piece, Segment};
 
-/// Answered barriers without a request after which one has certainly passed unread.
+/// Number of answered barriers without a request after which a whole request has certainly passed unread.
 const ANSWERED: u32 = 2;
-/// Changes from request to response after which the same is taken for granted, on connections without barriers.
+/// Number of changes from reading to sending after which a whole request counts as passed unread, barriers or not.
 const CHANGES: u32 = 64;
 /// Segments at the start of a connection that are examined for TLS. OpenSSL reads a record's header by itself.
 const EXAMINED: u32 = 8;
-/// Number of these that begin with the header of a TLS record, if the connection carries TLS.
+/// Number of examined segments that must begin with the header of a TLS record before a connection counts as TLS.
 const RECORDS: u32 = 2;
 
 /// Longest TLS record, bytes: <https://www.rfc-editor.org/rfc/rfc8446#section-5.2>, and what earlier versions add.
@@ -23,15 +23,15 @@ const LONGEST_RECORD: u16 = (1 << 14) + 2048;
 pub(super) struct Unread {
     /// True if bytes were read after the latest send.
     read: bool,
-    /// True if they were read at a barrier.
+    /// True if the server has read at a barrier since its latest send.
     at_barrier: bool,
-    /// Sends that answer such a read.
+    /// Number of sends that answered a read at a barrier.
     answered: u32,
-    /// Changes from reading to sending.
+    /// Number of changes from reading to sending.
     changes: u32,
-    /// Segments examined for TLS.
+    /// Number of segments examined for TLS.
     examined: u32,
-    /// Segments that began with the header of a record.
+    /// Number of examined segments that began with the header of a TLS record.
     records: u32,
 }
 
@@ -71,7 +71,7 @@ impl Unread {
         self.answered >= ANSWERED
     }
 
-    /// Returns true if this has lasted too long for a start in the middle.
+    /// Returns true if the connection has yielded no request for longer than a start in the middle can last.
     pub(super) fn has_lasted(&self) -> bool {
         self.changes >= CHANGES
     }

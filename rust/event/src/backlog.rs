@@ -5,9 +5,9 @@
 
 use crate::assignment::{Assignment, Question, Rest, Unsolved};
 
-/// Number of pairs that a look may compare for each answer that has come since the last look.
+/// Number of pairs that [`Backlog::solve`] may compare for each answer added since it was called last.
 const PAIRS_PER_ANSWER: usize = 64;
-/// Number of requests behind an answer's own that are searched for another one that it can belong to.
+/// Most requests searched for a second one that an answer can belong to.
 const NEAR: usize = 64;
 
 /// Number of answers whose memory is kept for the next ones.
@@ -36,10 +36,10 @@ pub struct Backlog<A> {
     answers: Vec<Waited<A>>,
     /// Number of the oldest requests that are known to be quiet.
     quiet: usize,
-    /// Number of the oldest requests that the next answer cannot belong to: each waiting answer takes the first that it
-    /// can.
+    /// Number of the oldest requests that the next answer cannot belong to. They end with the request of the last waiting
+    /// answer if each answer takes the first request that it can.
     passed: usize,
-    /// Number of waiting answers below which another look is not worth its cost, unless it is sure to settle some.
+    /// Number of waiting answers below which solving again is not worth its cost, unless it is sure to settle some.
     patience: usize,
 }
 
@@ -72,8 +72,8 @@ impl<A> Backlog<A> {
         self.answers.len()
     }
 
-    /// Number of the oldest requests that end with the last one that a waiting answer takes, if each takes the first
-    /// that it can.
+    /// Number of the oldest requests that the next answer cannot belong to, because the waiting answers belong to them or
+    /// to later ones.
     pub fn passed(&self) -> usize {
         self.passed
     }
@@ -164,8 +164,8 @@ impl<A> Backlog<A> {
     }
 }
 
-/// Returns the only request that an answer can belong to while no other answer waits. Returns `None` if there are
-/// several, none, too many to look at, or a request before it that must be answered.
+/// Returns the only request that an answer can belong to while no other answer waits. Returns `None` if it can belong to
+/// several or to none, if there are too many to compare, or if a request before it must be answered.
 pub fn only_place<A>(requests: &impl OpenRequests<A>, answer: &A) -> Option<usize> {
     let count = requests.count();
     let fits = |request: &usize| requests.fits(*request, answer);

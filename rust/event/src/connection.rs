@@ -62,7 +62,7 @@ pub struct ConnectionRow {
     pub opened: Option<u64>,
     /// Time of closing, `CLOCK_MONOTONIC` ns; `None` if the recording does not show it.
     pub closed: Option<u64>,
-    /// Side that closed it first; `None` if unknown.
+    /// Side that closed the connection first; `None` if unknown.
     pub close_side: Option<CloseSide>,
     /// Bytes lost on the connection, both directions.
     pub lost_bytes: u64,

@@ -13,8 +13,8 @@ impl<'a> Tokens<'a> {
         Self { rest: line }
     }
 
-    /// Returns true if at least `count` words are left. Does not split a rest that is too short to hold them, or that
-    /// has too few spaces.
+    /// Returns true if at least `count` words are left. A rest that is too short for them, or has too few spaces, is not
+    /// split.
     pub(crate) fn are_at_least(&self, count: usize) -> bool {
         self.rest.len() >= 2 * count - 1
             && memchr_iter(b' ', self.rest).count() + 1 >= count

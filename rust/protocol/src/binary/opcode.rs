@@ -6,7 +6,7 @@ use crate::Command;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Opcode(pub u8);
 
-/// The command that an opcode stands for, and the variant of it.
+/// The command of an opcode, and its variant of that command.
 #[derive(Clone, Copy)]
 struct Meaning {
     opcode: u8,

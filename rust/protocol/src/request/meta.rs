@@ -72,8 +72,8 @@ impl<'a> Request<'a> {
         self.refused = key.len() > KEY_SIZE_MAX || undecodable;
     }
 
-    /// Reads every flag; false if memcached refuses the line. It stops at a flag that it does not know, but a newer one
-    /// may know it and read on.
+    /// Reads every flag; false if memcached refuses the line. memcached stops at an unknown flag, but a later release may
+    /// know that flag and read on, so the flags behind it are read as well.
     fn read_flags(&mut self, key: &[u8], dialect: Dialect) -> bool {
         let mut valid = true;
         for flag in self.flags.clone() {
@@ -121,8 +121,8 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Returns true if the shared parser takes a word that begins with `letter` for a flag, known or not. If there is another
-/// word behind the key, it refuses the line before it knows the size of a data block, and takes that for commands.
+/// Returns true if the shared parser takes a word that begins with `letter` for a flag, even an unknown one. If any word
+/// begins otherwise, the parser refuses the line before it reads a size, so the data block is parsed as commands.
 const fn may_be_flag(letter: u8) -> bool {
     matches!(letter, b'0'..=b'9' | b'A'..=b'z')
 }
