@@ -3,9 +3,9 @@
 mod error;
 mod names;
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -18,8 +18,6 @@ pub use names::Names;
 
 /// The text whose id is the fingerprint. It contains spaces and a line end, so no text key is equal to it.
 const FINGERPRINT: &[u8] = b"membench key fingerprint\r\n";
-/// `O_NONBLOCK` of Linux on x86-64 and AArch64.
-const O_NONBLOCK: i32 = 0o4000;
 /// Bytes read from a key file: 32 digits and a line end, with room to notice that there is more.
 const LONGEST: u64 = 64;
 
