@@ -150,9 +150,10 @@ mod tests {
 
     #[test]
     fn reads_are_counted_by_their_recorded_and_their_replayed_outcome() {
-        let mut transitions = Transitions::new();
         use Command as C;
         use Outcome as O;
+
+        let mut transitions = Transitions::new();
         let rows = [
             (C::Get, false, Some(O::Suppressed), Some(O::Hit)),
             (C::MetaGet, false, Some(O::Stale), Some(O::Miss)),
