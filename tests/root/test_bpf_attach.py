@@ -85,6 +85,48 @@ CALLS = {
 
 
 @pytest.mark.parametrize("case", CALLS.values(), ids=CALLS)
+def attached_to_many(found: bpf.Object, target: bpf.Target) -> None:
+    """Load and attach `count`; skip where this kernel has no such links."""
+    found.globals["pid"] = os.getpid()
+    found.load()
+    try:
+        found.programs["count"].attach(target)
+    except bpf.Unsupported as error:
+        pytest.skip(f"not on this kernel: {error}")
+
+
+@pytest.mark.parametrize("ret", [False, True])
+def test_functions_of_a_library_that_match_a_pattern_are_counted(ret: bool) -> None:
+    section = "uretprobe" if ret else "uprobe"
+    with bpf.Object.open(counter(section, condition="ours()")) as found:
+        target = bpf.UprobeMulti(library(), "getp?id", ret=ret, pid=os.getpid())
+        attached_to_many(found, target)
+        for _ in range(N):
+            LIBC.getppid()
+            LIBC.getpgid(0)
+        assert found.globals["hits"] == 2 * N
+        with pytest.raises(bpf.NotFound, match="no function matches"):
+            found.programs["count"].attach(bpf.UprobeMulti(library(), "no_such_*", ret=ret))
+
+
+@pytest.mark.parametrize("ret", [False, True])
+def test_functions_of_the_kernel_that_match_a_pattern_are_counted(ret: bool) -> None:
+    section = "kretprobe" if ret else "kprobe"
+    with tracefs(), bpf.Object.open(counter(section, condition="ours()")) as found:
+        attached_to_many(found, bpf.KprobeMulti(FUNCTION.replace("getpgid", "getp?id"), ret=ret))
+        make_calls()
+        assert found.globals["hits"] == 2 * N
+
+
+def library() -> Path:
+    """Return the file of the C library that this process has loaded."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        path = Path(line.split()[-1])
+        if path.name.startswith("libc.so") or path.name.startswith("libc-"):
+            return path
+    raise AssertionError("no C library is loaded")
+
+
 def test_a_counter_of_a_system_call_gives_the_number_of_calls(case: Case) -> None:
     data = counter(case.section, case.context, case.condition)
     mounted = tracefs() if case.needs_tracefs else nullcontext()

@@ -196,6 +196,52 @@ class Uprobe(Target):
 
 
 @dataclass(frozen=True, slots=True)
+class KprobeMulti(Target):
+    """Kernel functions whose names match a pattern, by one link (Linux 5.18).
+
+    Attributes:
+        glob: The pattern, in which `*` stands for any letters.
+        ret: True for the returns, which takes a program of type `kretprobe`.
+    """
+
+    glob: str
+    ret: bool = False
+
+    def _takes(self) -> tuple[str, ...]:
+        """Return the type of program that it takes."""
+        return ("kretprobe",) if self.ret else ("kprobe",)
+
+    def _words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _describe("kernel_functions", self.glob)
+
+
+@dataclass(frozen=True, slots=True)
+class UprobeMulti(Target):
+    """Functions of a program or library whose names match a pattern, by one link (Linux 6.6).
+
+    Attributes:
+        path: The file.
+        glob: The pattern, in which `*` stands for any letters.
+        ret: True for the returns, which takes a program of type `uretprobe`.
+        pid: The process; None for every one.
+    """
+
+    path: str | os.PathLike[str]
+    glob: str
+    ret: bool = False
+    pid: int | None = None
+
+    def _takes(self) -> tuple[str, ...]:
+        """Return the type of program that it takes."""
+        return ("uretprobe",) if self.ret else ("uprobe",)
+
+    def _words(self) -> Words:
+        """Put the target in the words of the native module."""
+        return _describe("user_functions", self.glob, path=self.path, pid=self.pid)
+
+
+@dataclass(frozen=True, slots=True)
 class Usdt(Target):
     """A probe that the author of a program or library placed in it, at all its places (Linux 4.3).
 

@@ -45,6 +45,7 @@ impl Error {
             | Self::GlobalSize { .. }
             | Self::WrongHook { .. }
             | Self::ElementSize { .. } => Cause::Usage,
+            Self::OldKernel { oldest, .. } => Cause::Unsupported(Some(oldest)),
             Self::NoTypes { .. } => Cause::Unsupported(None),
             Self::Map { source, .. }
             | Self::Element { source, .. }
@@ -70,6 +71,7 @@ impl Error {
             | Self::Io { source, .. }
             | Self::NoHelper { source, .. } => source.raw_os_error(),
             Self::MissingCapabilities { .. } => Some(libc::EPERM),
+            Self::OldKernel { .. } => Some(libc::EOPNOTSUPP),
             Self::Absent { .. } | Self::NoTracepoint { .. } | Self::NoMember { .. } => {
                 Some(libc::ENOENT)
             }

@@ -55,6 +55,16 @@ pub enum Error {
         /// The hook.
         hook: String,
     },
+    /// The kernel is older than the kind of attachment.
+    #[error("Failed to attach eBPF program: {hook} needs Linux {oldest}, and this is {kernel}")]
+    OldKernel {
+        /// The hook.
+        hook: String,
+        /// The first version of Linux that has it.
+        oldest: &'static str,
+        /// The kernel's release.
+        kernel: String,
+    },
     /// The kernel does not describe its types.
     #[error("Failed to load eBPF program: no kernel types in {}: {source}", path.display())]
     NoTypes {
@@ -190,7 +200,8 @@ impl Failure for Error {
             | Self::GlobalSize { .. }
             | Self::WrongHook { .. }
             | Self::ElementSize { .. } => Class::Usage,
-            Self::NoTypes { .. }
+            Self::OldKernel { .. }
+            | Self::NoTypes { .. }
             | Self::NoTracepoint { .. }
             | Self::NoMember { .. }
             | Self::MissingCapabilities { .. }
@@ -210,6 +221,7 @@ impl Failure for Error {
         let text = match self {
             Self::NotAnObject { .. } => "pass an ELF file that was compiled for the target `bpf`",
             Self::NoTypes { .. } => "use a kernel built with CONFIG_DEBUG_INFO_BTF",
+            Self::OldKernel { .. } => "attach to one function at a time",
             Self::NoTracepoint { .. } | Self::NoMember { .. } => "use a newer kernel",
             Self::MissingCapabilities { missing } => {
                 let missing = Capability::list(missing, " and ");

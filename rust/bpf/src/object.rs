@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::OnceLock,
 };
@@ -12,10 +13,10 @@ use aya::{Btf, Ebpf, EbpfError, EbpfLoader};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
-    Capability, Error, Global, Kind, Map, Program, Result, failure,
+    Capability, Error, Global, Hook, Kind, Link, Map, Program, Result, failure,
     global::{globals, program_sections, section},
     map::{self, kind_name},
-    program,
+    multi, program,
 };
 
 /// A map of an object, before it is made.
@@ -220,6 +221,9 @@ impl Object {
             ebpf,
             types: OnceLock::new(),
             kinds: self.programs.clone(),
+            bytes: self.bytes.clone(),
+            values: self.values.clone(),
+            copies: BTreeMap::new(),
         })
     }
 
@@ -242,6 +246,10 @@ pub struct Loaded {
     kinds: BTreeMap<String, Kind>,
     /// The kernel's types, for programs that are verified against them.
     types: OnceLock<Btf>,
+    bytes: Cow<'static, [u8]>,
+    values: BTreeMap<String, Vec<u8>>,
+    /// Programs that were loaded a second time, for many functions.
+    copies: BTreeMap<String, OwnedFd>,
 }
 
 impl Loaded {
@@ -256,7 +264,47 @@ impl Loaded {
     pub fn program(&mut self, name: &str) -> Result<Program<'_>> {
         let program = self.ebpf.program_mut(name);
         let program = program.ok_or_else(|| absent(&self.name, "program", name))?;
-        Ok(program::Program::new(name, program, &self.types))
+        let copy = self.copies.get(name).map(OwnedFd::as_fd);
+        Ok(program::Program::new(name, program, &self.types, copy))
+    }
+
+    /// Attaches a program to many functions by one link, [`Hook::KernelFunctions`] or [`Hook::UserFunctions`]. A copy of
+    /// it is loaded for that, by which the program is known from then on.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Program::attach`] does, with `ENOENT` if no function matches.
+    pub fn attach_all(&mut self, name: &str, hook: &Hook) -> Result<Link> {
+        let kind = self.program(name)?.kind();
+        let fits = match hook {
+            Hook::KernelFunctions(_) => {
+                matches!(kind, Kind::KernelProbe | Kind::KernelReturnProbe)
+            }
+            Hook::UserFunctions { .. } => matches!(kind, Kind::UserProbe | Kind::UserReturnProbe),
+            _ => false,
+        };
+        if !fits {
+            return Err(Error::WrongHook {
+                program: name.into(),
+                kind,
+                hook: hook.to_string(),
+            });
+        }
+        multi::require(hook)?;
+        if !self.copies.contains_key(name) {
+            let maps = self.ebpf.maps();
+            let maps = multi::descriptors(maps.map(|(name, map)| (name, map::descriptor(map))));
+            let maps = maps.map_err(|source| Error::Handle {
+                name: name.into(),
+                operation: "copy",
+                source,
+            })?;
+            let copy = multi::load(name, (&self.bytes, &self.values), &maps, hook)?;
+            self.copies.insert(name.into(), copy);
+        }
+        let copy = self.copies.get(name);
+        let copy = copy.ok_or_else(|| absent(&self.name, "program", name))?;
+        multi::attach(name, copy.as_fd(), hook, kind)
     }
 
     /// Returns the programs, by name, with their types.

@@ -2,9 +2,9 @@
 
 use std::{fs, io, path::Path};
 
-use object::{Object as _, ObjectSection as _, ObjectSegment as _};
+use object::{Object as _, ObjectSection as _};
 
-use crate::{Error, Result};
+use crate::{Error, Result, functions::offset_in_file};
 
 /// Vendor of these notes.
 const VENDOR: &[u8] = b"stapsdt\0";
@@ -85,15 +85,6 @@ pub fn usdt_sites(path: &Path) -> Result<Vec<Site>> {
         })
     });
     Ok(sites.collect())
-}
-
-/// Returns the offset in a file of what is loaded at an address.
-fn offset_in_file(file: &object::File<'_>, address: u64) -> Option<u64> {
-    file.segments().find_map(|segment| {
-        let inside = address.checked_sub(segment.address())?;
-        let (start, size) = segment.file_range();
-        (inside < size).then(|| start + inside)
-    })
 }
 
 /// Parses the notes of a section, whose places are addresses; `base` is the address of `.stapsdt.base`, from which prelinking is told. A note that

@@ -7,8 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use membench_bpf::{Site, usdt_sites};
-use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
+use membench_bpf::{Site, usdt_sites, user_functions};
 
 use crate::{Error, Result, names::nearest};
 
@@ -26,7 +25,6 @@ const LIBRARIES: [&str; 7] = [
 /// A program or library.
 pub(crate) struct Binary {
     path: PathBuf,
-    bytes: Vec<u8>,
 }
 
 impl Binary {
@@ -39,7 +37,7 @@ impl Binary {
         })?;
         object::File::parse(bytes.as_slice())
             .map_err(|_| Error::malformed(&path, "is no program or library (ELF)"))?;
-        Ok(Self { path, bytes })
+        Ok(Self { path })
     }
 
     /// Returns the file's path.
@@ -63,20 +61,7 @@ impl Binary {
 
     /// Returns all functions that have a name, with their offsets in the file.
     pub(crate) fn functions(&self) -> BTreeMap<String, u64> {
-        let Ok(file) = object::File::parse(self.bytes.as_slice()) else {
-            return BTreeMap::new();
-        };
-        let symbols = file.symbols().chain(file.dynamic_symbols());
-        let functions = symbols.filter(|symbol| {
-            symbol.kind() == SymbolKind::Text && symbol.is_definition() && symbol.address() != 0
-        });
-        let functions = functions.filter_map(|symbol| {
-            let name = symbol.name().ok().filter(|name| !name.is_empty())?;
-            // Versions of a symbol are no part of its name.
-            let name = name.split('@').next()?;
-            Some((name.to_owned(), offset(&file, symbol.address())?))
-        });
-        functions.collect()
+        user_functions(&self.path).unwrap_or_default()
     }
 
     /// Returns the places of a probe that the program's author placed.
@@ -113,15 +98,6 @@ impl Binary {
             path.to_string()
         }
     }
-}
-
-/// Returns the offset in the file of what is loaded at an address.
-fn offset(file: &object::File<'_>, address: u64) -> Option<u64> {
-    file.segments().find_map(|segment| {
-        let inside = address.checked_sub(segment.address())?;
-        let (start, size) = segment.file_range();
-        (inside < size).then(|| start + inside)
-    })
 }
 
 /// True for a program or library; `libc.so` can be a text for the linker.

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use membench_bpf::{Capability, KernelTypes, Kind, Site};
+use membench_bpf::{Capability, KernelTypes, Kind, Site, matches};
 use membench_event::Failure as _;
 use serde::Serialize;
 
-use crate::{Error, Result, binary::Binary, names::matches, tracefs};
+use crate::{Error, Result, binary::Binary, tracefs};
 
 /// Functions that the kernel lets probes be attached to.
 const PROBED: [&str; 2] = [

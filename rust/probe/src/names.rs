@@ -1,4 +1,4 @@
-//! A name that nobody has → those that are much like it; and names that match a pattern.
+//! A name that nobody has → those that are much like it.
 
 /// Names of a suggestion at most.
 const MOST: usize = 5;
@@ -40,32 +40,6 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// Returns true if a name matches a pattern, in which `*` stands for any letters and `?` for one.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut at, mut read) = (0, 0);
-    // The place behind the last `*`, and how much of the name that stands for.
-    let mut star: Option<(usize, usize)> = None;
-    while read < name.len() {
-        match (pattern.get(at), name.get(read)) {
-            (Some(b'*'), _) => {
-                star = Some((at + 1, read));
-                at += 1;
-            }
-            (Some(b'?'), _) => (at, read) = (at + 1, read + 1),
-            (Some(wanted), Some(found)) if wanted == found => (at, read) = (at + 1, read + 1),
-            _ => match star {
-                Some((behind, until)) => {
-                    star = Some((behind, until + 1));
-                    (at, read) = (behind, until + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.iter().skip(at).all(|one| *one == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,22 +56,5 @@ mod tests {
         assert_eq!(nearest("tcp_sendmesg", all)[0], "tcp_sendmsg");
         assert_eq!(nearest("sendmsg_lock", all), ["tcp_sendmsg_locked"]);
         assert!(nearest("zzzz", all).is_empty());
-    }
-
-    #[test]
-    fn a_pattern_matches_as_in_a_shell() {
-        for (pattern, name, expected) in [
-            ("tcp_*", "tcp_sendmsg", true),
-            ("*send*", "tcp_sendmsg", true),
-            ("tcp_?endmsg", "tcp_sendmsg", true),
-            ("tcp_sendmsg", "tcp_sendmsg", true),
-            ("*", "", true),
-            ("*a*b", "xaxxb", true),
-            ("tcp", "tcp_sendmsg", false),
-            ("*x", "tcp_sendmsg", false),
-            ("?", "", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

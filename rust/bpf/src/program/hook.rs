@@ -46,6 +46,18 @@ pub enum Hook {
         /// The process; every one if `None`.
         process: Option<u32>,
     },
+    /// Kernel functions whose names match a pattern, by one link (Linux 5.18): types `kprobe` and `kretprobe`.
+    KernelFunctions(String),
+    /// Functions of a program or library whose names match a pattern, by one link (Linux 6.6): types `uprobe` and
+    /// `uretprobe`.
+    UserFunctions {
+        /// The file.
+        file: PathBuf,
+        /// The pattern.
+        pattern: String,
+        /// The process; every one if `None`.
+        process: Option<u32>,
+    },
     /// A clock's ticks or a counter's overflows, on each CPU that is online: type `perf_event`.
     PerfEvent {
         /// The clock or counter.
@@ -158,6 +170,10 @@ impl fmt::Display for Hook {
                 UserPlace::Symbol(symbol) => write!(to, "{symbol} of {}", file.display()),
                 UserPlace::Offset(offset) => write!(to, "{}+{offset:#x}", file.display()),
             },
+            Self::KernelFunctions(pattern) => write!(to, "the kernel functions {pattern}"),
+            Self::UserFunctions { file, pattern, .. } => {
+                write!(to, "the functions {pattern} of {}", file.display())
+            }
             Self::Usdt {
                 file,
                 provider,

@@ -32,6 +32,8 @@ pub struct Program<'a> {
     name: String,
     inner: &'a mut programs::Program,
     types: &'a OnceLock<Btf>,
+    /// The program as it was loaded for many functions.
+    copy: Option<BorrowedFd<'a>>,
 }
 
 impl<'a> Program<'a> {
@@ -39,11 +41,13 @@ impl<'a> Program<'a> {
         name: &str,
         inner: &'a mut programs::Program,
         types: &'a OnceLock<Btf>,
+        copy: Option<BorrowedFd<'a>>,
     ) -> Self {
         Self {
             name: name.into(),
             inner,
             types,
+            copy,
         }
     }
 
@@ -148,6 +152,9 @@ impl<'a> Program<'a> {
 
     /// Returns the descriptor of the loaded program, for arrays of programs.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>> {
+        if let Some(copy) = self.copy {
+            return Ok(copy);
+        }
         let descriptor = self.inner.fd().map(AsFd::as_fd);
         descriptor.map_err(|error| self.not_loaded(error))
     }

@@ -11,13 +11,14 @@ use std::{
     path::Path,
 };
 
-use aya_obj::generated::{bpf_btf_info, bpf_link_info, bpf_map_info, bpf_prog_info};
+use aya_obj::generated::{bpf_btf_info, bpf_insn, bpf_link_info, bpf_map_info, bpf_prog_info};
 
 /// Numbers of `enum bpf_cmd`.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Command {
+    Load = 5,
     Pin = 6,
     Get = 7,
     NextProgram = 11,
@@ -37,7 +38,7 @@ pub(crate) enum Command {
 #[repr(C, align(8))]
 #[derive(Default)]
 struct Attributes {
-    words: [u32; 16],
+    words: [u32; 32],
 }
 
 impl Attributes {
@@ -54,6 +55,12 @@ impl Attributes {
         let halves = address.to_ne_bytes();
         for (to, half) in self.words.iter_mut().skip(2 * pair).zip(halves.chunks(4)) {
             *to = half.try_into().map_or(0, u32::from_ne_bytes);
+        }
+    }
+
+    fn set_word(&mut self, index: usize, value: u32) {
+        if let Some(word) = self.words.get_mut(index) {
+            *word = value;
         }
     }
 
@@ -128,6 +135,92 @@ pub(crate) fn link(
         Command::LinkCreate,
         Attributes::new([program, target, attach_type, flags]),
     )
+}
+
+/// A program of the type `kprobe` that is going to be loaded for one kind of attachment.
+pub(crate) struct LoadedFor<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) instructions: &'a [bpf_insn],
+    pub(crate) license: &'a CStr,
+    pub(crate) attach_type: u32,
+}
+
+/// `BPF_PROG_TYPE_KPROBE`.
+const KPROBE: u32 = 2;
+/// Bytes of the verifier's log.
+const LOG: u32 = 1 << 20;
+
+/// Loads a program; an error comes with the verifier's log.
+pub(crate) fn load(program: &LoadedFor<'_>) -> Result<OwnedFd, (io::Error, String)> {
+    let mut attributes = Attributes::default();
+    let count = u32::try_from(program.instructions.len()).unwrap_or(u32::MAX);
+    let mut log = vec![0_u8; LOG as usize];
+    for (index, value) in [
+        (0, KPROBE),
+        (1, count),
+        (6, 1),
+        (7, LOG),
+        (17, program.attach_type),
+    ] {
+        attributes.set_word(index, value);
+    }
+    attributes.set_address(1, program.instructions.as_ptr() as u64);
+    attributes.set_address(2, program.license.as_ptr() as u64);
+    attributes.set_address(4, log.as_mut_ptr() as u64);
+    // The kernel keeps the first 15 bytes of a name.
+    for (index, part) in program.name.as_bytes().chunks(4).take(4).enumerate() {
+        let mut word = [0; 4];
+        for (to, byte) in word
+            .iter_mut()
+            .zip(part)
+            .take(if index == 3 { 3 } else { 4 })
+        {
+            *to = *byte;
+        }
+        attributes.set_word(12 + index, u32::from_ne_bytes(word));
+    }
+    open(Command::Load, attributes).map_err(|error| {
+        let end = log.iter().position(|byte| *byte == 0).unwrap_or(0);
+        let text = String::from_utf8_lossy(log.get(..end).unwrap_or_default());
+        (error, text.into_owned())
+    })
+}
+
+/// Links a program to kernel functions, by their names.
+pub(crate) fn link_kernel_functions(
+    program: BorrowedFd<'_>,
+    names: &[CString],
+    attach_type: u32,
+    returns: bool,
+) -> io::Result<OwnedFd> {
+    let names: Vec<u64> = names.iter().map(|name| name.as_ptr() as u64).collect();
+    let count = u32::try_from(names.len()).map_err(io::Error::other)?;
+    let program = program.as_raw_fd().cast_unsigned();
+    let mut attributes = Attributes::new([program, 0, attach_type, 0, u32::from(returns), count]);
+    attributes.set_address(3, names.as_ptr() as u64);
+    open(Command::LinkCreate, attributes)
+}
+
+/// Links a program to functions of a file, by their offsets, in one process or in all.
+pub(crate) fn link_user_functions(
+    program: BorrowedFd<'_>,
+    (path, offsets, process): (&CStr, &[u64], Option<u32>),
+    attach_type: u32,
+    returns: bool,
+) -> io::Result<OwnedFd> {
+    let count = u32::try_from(offsets.len()).map_err(io::Error::other)?;
+    let program = program.as_raw_fd().cast_unsigned();
+    let mut attributes = Attributes::new([program, 0, attach_type, 0]);
+    attributes.set_address(2, path.as_ptr() as u64);
+    attributes.set_address(3, offsets.as_ptr() as u64);
+    for (index, value) in [
+        (12, count),
+        (13, u32::from(returns)),
+        (14, process.unwrap_or(0)),
+    ] {
+        attributes.set_word(index, value);
+    }
+    open(Command::LinkCreate, attributes)
 }
 
 /// Opens a file that runs the program of an iterator's link while it is read.

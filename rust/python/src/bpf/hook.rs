@@ -58,6 +58,12 @@ impl Target {
                 process: self.pid,
                 semaphore: 0,
             },
+            "kernel_functions" => Hook::KernelFunctions(name),
+            "user_functions" => Hook::UserFunctions {
+                file: self.path()?,
+                pattern: name,
+                process: self.pid,
+            },
             "usdt" => Hook::Usdt {
                 file: self.path()?,
                 provider: self.word()?.into(),

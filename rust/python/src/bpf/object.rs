@@ -248,6 +248,10 @@ impl BpfObject {
 
 fn attach(object: &mut Loaded, name: &str, place: &Place) -> membench_bpf::Result<Link> {
     match place {
+        Place::Hook(
+            hook @ (membench_bpf::Hook::KernelFunctions(_)
+            | membench_bpf::Hook::UserFunctions { .. }),
+        ) => object.attach_all(name, hook),
         Place::Hook(hook) => object.program(name)?.attach(hook),
         Place::Filter(interface, direction) => {
             if object.program(name)?.kind() != Kind::Classifier {
