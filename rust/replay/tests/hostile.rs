@@ -11,7 +11,7 @@ use membench_replay::{Error, Options, Report, Result, in_memory, run_recording};
 const STATISTICS: &[u8] =
     b"STAT pid 1\r\nSTAT curr_items 0\r\nSTAT curr_connections 1\r\nSTAT bytes_read 0\r\nEND\r\n";
 /// Longest time that any of these may take: several times the longest wait, for a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Starts a server that answers each line by `answer`, on a thread for each connection. Returns its address.
 fn server(answer: fn(&str, &mut TcpStream) -> std::io::Result<()>) -> String {
@@ -21,7 +21,10 @@ fn server(answer: fn(&str, &mut TcpStream) -> std::io::Result<()>) -> String {
         for stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
                 let mut writer = stream.try_clone().unwrap();
-                for line in BufReader::new(stream).lines().map_while(|line| line.ok()) {
+                for line in BufReader::new(stream)
+                    .lines()
+                    .map_while(std::result::Result::ok)
+                {
                     if answer(&line, &mut writer).is_err() {
                         return;
                     }
@@ -77,7 +80,7 @@ fn peak() -> u64 {
 fn statistics_without_end_are_refused() {
     let targets = [
         server(|_, to| forever(&b"STAT a b\r\n".repeat(1_000), Duration::ZERO, to)),
-        server(|_, to| forever(&[b'S'; 65_536], Duration::ZERO, to)),
+        server(|_, to| forever(&b"S".repeat(65_536), Duration::ZERO, to)),
         server(|_, to| forever(b"STAT a b\r\n", Duration::from_millis(200), to)),
         server(|_, to| forever(b"S", Duration::from_millis(200), to)),
         server(|_, _| Ok(())),
@@ -110,7 +113,7 @@ fn answers_without_end_do_not_keep_a_replay_from_being_stopped() {
             "stats" => to.write_all(STATISTICS),
             _ => {
                 to.write_all(b"VALUE k 0 4294967295\r\n")?;
-                forever(&[b'x'; 65_536], Duration::ZERO, to)
+                forever(&b"x".repeat(65_536), Duration::ZERO, to)
             }
         }),
     ];
@@ -124,9 +127,9 @@ fn answers_without_end_do_not_keep_a_replay_from_being_stopped() {
 
 #[test]
 fn a_target_that_never_answers_a_store_ends_the_warming_up() {
-    let target = server(|line, to| match line {
-        "stats" => to.write_all(STATISTICS),
-        _ => Ok(()),
+    let target = server(|line, to| {
+        let answer = if line == "stats" { STATISTICS } else { b"" };
+        to.write_all(answer)
     });
     let options = Options {
         warm: true,

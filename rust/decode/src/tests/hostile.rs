@@ -83,7 +83,7 @@ fn combination(number: usize) -> String {
     let letters = b"bcCfFhIklNORsStT".iter().enumerate();
     let chosen = letters.filter(|(index, _)| number >> index & 1 == 1);
     chosen
-        .map(|(_, letter)| format!(" {}", char::from(*letter)))
+        .flat_map(|(_, letter)| [' ', char::from(*letter)])
         .collect()
 }
 
