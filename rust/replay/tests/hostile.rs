@@ -109,12 +109,12 @@ fn answers_without_end_do_not_keep_a_replay_from_being_stopped() {
             "stats" => to.write_all(STATISTICS),
             _ => forever(&b"STORED\r\n".repeat(8_000), Duration::ZERO, to),
         }),
-        server(|line, to| match line {
-            "stats" => to.write_all(STATISTICS),
-            _ => {
-                to.write_all(b"VALUE k 0 4294967295\r\n")?;
-                forever(&b"x".repeat(65_536), Duration::ZERO, to)
+        server(|line, to| {
+            if line == "stats" {
+                return to.write_all(STATISTICS);
             }
+            to.write_all(b"VALUE k 0 4294967295\r\n")?;
+            forever(&b"x".repeat(65_536), Duration::ZERO, to)
         }),
     ];
     for target in targets {
