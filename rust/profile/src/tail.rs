@@ -222,7 +222,7 @@ impl Tail {
     pub(super) fn rows(
         &self,
         schema: SchemaRef,
-    ) -> std::result::Result<impl Iterator<Item = Converted> + use<>, ArrowError> {
+    ) -> std::result::Result<impl Iterator<Item = Converted> + use<'_>, ArrowError> {
         let mut stream = (self.length > 0).then(|| self.stream(None)).transpose()?;
         if let Some(stream) = &stream
             && stream.schema() != schema
