@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use membench_event::{Command, Event, OptionsTable, Outcome};
-use membench_replay::{Error, Options, Report, Result, in_memory, run_recording};
+use membench_replay::{Error, Options, Progress, Report, Result, in_memory, run_recording};
 
 const STATISTICS: &[u8] =
     b"STAT pid 1\r\nSTAT curr_items 0\r\nSTAT curr_connections 1\r\nSTAT bytes_read 0\r\nEND\r\n";
@@ -61,7 +61,7 @@ fn replay(address: &str, options: &Options) -> (Result<Report>, Duration) {
         Vec::new(),
     );
     let begun = Instant::now();
-    let report = run_recording(&recording, address, options, &mut |_| false);
+    let report = run_recording(&recording, address, options, &mut |_: &Progress| false);
     (report, begun.elapsed())
 }
 

@@ -18,9 +18,7 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
             b' '..=b'~' => text.push(char::from(*byte)),
             byte => {
                 // The shortest octal form that the next byte does not continue.
-                let is_digit = bytes
-                    .get(index + 1)
-                    .is_some_and(u8::is_ascii_digit);
+                let is_digit = bytes.get(index + 1).is_some_and(u8::is_ascii_digit);
                 let _ = if is_digit {
                     write!(text, "\\{byte:03o}")
                 } else {

@@ -8,8 +8,13 @@ use std::str::FromStr;
 use membench_common::trace::{NUMBERS, READS, flag};
 use syscalls::Sysno;
 
-#[expect(clippy::enum_glob_use, reason = "the table names a kind for every argument")]
-use crate::kind::Kind::{self, *};
+use crate::kind::Kind::{
+    self, Access, Action, ActionOut, Address, AddressOut, Bits, Buffer, CpusOut, Descriptor,
+    DescriptorArgument, Event, Events, Folder, Futex, FutexRest, FutexTime, FutexValue, Hex,
+    Hidden, Int, LengthOut, Limit, LimitOut, Long, Message, Mode, NewMode, Offset, Open, Option,
+    Pair, Polls, Protocol, Signal, Signals, SignalsOut, Socket, Stat, StatusOut, System, Text,
+    TextOut, Time, TimeOut, Timer, TimerOut, TimevalOut, Unsigned, Value, ValueOut, Vectors, Word,
+};
 use crate::name;
 
 /// A system call whose arguments are decoded.

@@ -358,7 +358,7 @@ mod tests {
             Profiles::create(path.clone(), Header::default(), rotate, None, false).unwrap();
         let cut = || Cut {
             now: 0,
-            connections: &[],
+            connections: Vec::new(),
             losses: Vec::new(),
             ledger: Ledger::default(),
             sampled_out: 0,
