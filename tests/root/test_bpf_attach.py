@@ -112,9 +112,13 @@ def test_functions_of_a_library_that_match_a_pattern_are_counted(ret: bool) -> N
 @pytest.mark.parametrize("ret", [False, True])
 def test_functions_of_the_kernel_that_match_a_pattern_are_counted(ret: bool) -> None:
     section = "kretprobe" if ret else "kprobe"
+    # Calls without arguments have several names, of which the kernel lists another one.
+    pattern = FUNCTION.replace("getpgid", "get*id")
     with tracefs(), bpf.Object.open(counter(section, condition="ours()")) as found:
-        attached_to_many(found, bpf.KprobeMulti(FUNCTION.replace("getpgid", "getp?id"), ret=ret))
-        make_calls()
+        attached_to_many(found, bpf.KprobeMulti(pattern, ret=ret))
+        for _ in range(N):
+            os.getpgid(0)
+            os.getsid(0)
         assert found.globals["hits"] == 2 * N
 
 
