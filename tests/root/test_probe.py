@@ -211,6 +211,30 @@ def test_calls_are_timed_from_one_tracepoint_to_the_other() -> None:
     assert counted.lost == membench.LostHits(0, 0, 0, 0)
 
 
+@pytest.mark.memcached
+def test_an_end_is_not_without_its_beginning_while_the_probe_ends(server: Memcached) -> None:
+    with connect(server.port) as client:
+        client.sendall(b"get nothing\r\n")
+        stop = threading.Event()
+
+        def keep_asking() -> None:
+            while not stop.is_set():
+                client.recv(100)
+                client.sendall(b"get nothing\r\n")
+
+        asking = threading.Thread(target=keep_asking)
+        asking.start()
+        try:
+            with membench.probe("uprobe:libc:sendmsg", pids=[server.pid], latency=True) as probe:
+                until(lambda: probe.take().count > 0, "a hit")
+                counted = finished(probe)
+        finally:
+            stop.set()
+            asking.join()
+    # Calls go on while the programs are detached, thousands a second; the first may be under way.
+    assert counted.lost.unpaired <= 1
+
+
 def test_threads_are_chosen_by_name_and_by_group() -> None:
     with workload() as process:
         name = Path(f"/proc/{process.pid}/comm").read_text().strip()

@@ -45,7 +45,8 @@ pub struct Probe {
     cost: Cost,
     misses: Vec<Misses>,
     missed: u64,
-    links: Vec<Link>,
+    /// By step, in the order in which they were attached.
+    links: Vec<Vec<Link>>,
     begun: Instant,
     last: Instant,
     detached: Option<Instant>,
@@ -116,8 +117,10 @@ impl Probe {
     /// Detaches the programs. What they counted can still be taken.
     pub fn detach(&mut self) {
         if self.detached.is_none() {
-            self.links.clear();
+            // Detaching takes a while, so the ends go first: without its beginning, each would be a loss.
+            self.links.pop();
             self.detached = Some(Instant::now());
+            self.links.clear();
         }
     }
 
@@ -177,11 +180,11 @@ impl Probe {
         for step in &self.plan.steps {
             let mut program = self.object.program(step.program)?;
             let kind = program.kind();
-            for hook in &step.hooks {
+            let links = step.hooks.iter().map(|hook| {
                 let link = program.attach(hook);
-                let link = link.map_err(|source| failed(&self.plan, kind, source))?;
-                self.links.push(link);
-            }
+                link.map_err(|source| failed(&self.plan, kind, source))
+            });
+            self.links.push(links.collect::<Result<_>>()?);
             self.misses.push(program.runs()?);
         }
         let now = Instant::now();
