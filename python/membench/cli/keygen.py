@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from membench.cli import output
-from membench.report.plain import plain
 
 
 def command(
@@ -29,8 +28,5 @@ def command(
     import membench
 
     membench.keygen(path)
-    output.say(
-        f"next   {output.program()} record ebpf:any NAME.mb"
-        f" --key-file {plain(shlex.quote(str(path)))}"
-    )
+    output.say_next(f"record ebpf:any NAME.mb --key-file {shlex.quote(str(path))}")
     return 0

@@ -159,6 +159,13 @@ def say(renderable: RenderableType) -> None:
     console(stderr=True).print(renderable)
 
 
+def say_next(command: str) -> None:
+    """Print a command to type next to stderr, on one line however long it is."""
+    from rich.text import Text
+
+    console(stderr=True).print(Text(f"next   {program()} {plain(command)}"), soft_wrap=True)
+
+
 def show_json(result: object) -> None:
     """Print a result as JSON and nothing else, with the version of its fields."""
     data: Any = result

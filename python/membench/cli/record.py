@@ -309,7 +309,8 @@ def _show(recording: Recording, format: Format) -> None:  # noqa: A002
         return
     output.show(report.render_recording(plain_result(recording)))
     if recording.profile is not None and recording.events:
-        output.say(f"\nnext   {output.program()} analyze {plain(shlex.quote(recording.profile))}")
+        output.say("")
+        output.say_next(f"analyze {shlex.quote(recording.profile)}")
 
 
 def _exit_code(recording: Recording, allowed_percent: float) -> int:
