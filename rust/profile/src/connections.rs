@@ -178,5 +178,7 @@ fn rows(folder: &Folder, ended: &Tail) -> Result<impl Iterator<Item = Result<Rec
 fn ordinals(batch: &RecordBatch) -> impl Iterator<Item = u32> {
     let column = batch.column_by_name("connection");
     let column = column.and_then(|column| column.as_primitive_opt::<UInt32Type>());
-    column.into_iter().flat_map(|column| column.values().iter().copied())
+    column
+        .into_iter()
+        .flat_map(|column| column.values().iter().copied())
 }

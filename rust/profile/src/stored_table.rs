@@ -70,7 +70,12 @@ impl Table {
     }
 
     /// Takes a table that was sealed in memory, as Parquet.
-    pub(super) fn in_memory(folder: &Folder, name: &str, schema: SchemaRef, content: Bytes) -> Self {
+    pub(super) fn in_memory(
+        folder: &Folder,
+        name: &str,
+        schema: SchemaRef,
+        content: Bytes,
+    ) -> Self {
         Self {
             path: folder.path().join(name),
             schema,

@@ -96,7 +96,12 @@ impl Kernel {
             .set_max_entries("totals", totals)?
             .use_only(ASIDE.into_iter().chain(["sys_enter", "sys_exit"]))?;
         let mut loaded = object.load()?;
-        let size = RingSize::divide(u64::from(options.ring_bytes), None, online_cpus()?.len(), LEAST);
+        let size = RingSize::divide(
+            u64::from(options.ring_bytes),
+            None,
+            online_cpus()?.len(),
+            LEAST,
+        );
         let rings = Rings::create(&loaded, "rings", size)?;
         let stripes = Stripes {
             cpus,
