@@ -6,7 +6,7 @@ const TAIL: usize = 2_000;
 /// The verifier's log of a program that it rejected.
 ///
 /// It is complete up to 16 MiB: a load that fails is repeated with a larger buffer as long as the kernel answers `ENOSPC`.
-/// Of a longer one this is the end (Linux 6.4; before that the beginning).
+/// A longer log is cut to its end since Linux 6.4, and to its beginning before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifierLog(String);
 

@@ -1,5 +1,7 @@
 //! Connections and the losses on them: the rows of a profile's small tables.
 
+use crate::Direction;
+
 /// Transport of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -40,6 +42,14 @@ impl Transport {
 impl CloseSide {
     /// Both sides with their names in profiles, in the order of the variants.
     pub const ALL: [(Self, &'static str); 2] = [(Self::Client, "client"), (Self::Server, "server")];
+
+    /// Returns the side that sends in a direction.
+    pub const fn sending(direction: Direction) -> Self {
+        match direction {
+            Direction::Request => Self::Client,
+            Direction::Response => Self::Server,
+        }
+    }
 
     /// Name used in profiles.
     pub const fn name(self) -> &'static str {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use membench_event::{Ledger, Reads, Sample, ServerRun};
+use membench_event::{Ledger, Reads, Sample, ServerRun, ratio};
 use serde::Serialize;
 
+use crate::recorder::tally::Tally;
 use crate::{Ended, Pace};
 
 /// One of a server's own counters over the recording, beside what was recorded.
@@ -34,6 +35,18 @@ pub struct Cost {
     pub bytes_written: u64,
     /// Size of the profiles per event, bytes.
     pub bytes_per_event: Option<f64>,
+}
+
+impl Cost {
+    pub(crate) fn new(tally: &Tally, cpu_s: f64, bytes_written: u64) -> Self {
+        let events = tally.events();
+        Self {
+            cpu_s,
+            ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),
+            bytes_written,
+            bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
+        }
+    }
 }
 
 /// A recording that has ended.

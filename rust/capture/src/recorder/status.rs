@@ -101,6 +101,22 @@ pub struct Status {
     pub ended: Option<Ended>,
 }
 
+impl Status {
+    /// Replaces listeners by what the servers said of themselves.
+    pub(crate) fn name_servers(&mut self, servers: Vec<ServerStatus>) {
+        for server in servers {
+            let is_same = |known: &&mut ServerStatus| {
+                known.listening == server.listening
+                    && known.network_namespace == server.network_namespace
+                    && (known.pid == server.pid || known.pid.is_none() || server.pid.is_none())
+            };
+            if let Some(known) = self.servers.iter_mut().find(is_same) {
+                *known = server;
+            }
+        }
+    }
+}
+
 /// A status that the recording writes and others read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared(Arc<Mutex<Status>>);

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use membench_event::{Ledger, ServerRun, ratio};
+use membench_event::{Ledger, ServerRun};
 use serde_json::Value;
 
+use crate::recorder::empty;
 use crate::recorder::end::Ended;
 use crate::recorder::guards::{Guards, Usage, resident_memory};
 use crate::recorder::inquiry::{Answers, Inquiry};
@@ -14,9 +15,8 @@ use crate::recorder::recording::{Cost, Recording};
 use crate::recorder::rotation::{Cut, Profiles};
 use crate::recorder::runs::Runs;
 use crate::recorder::sink::Sink;
-use crate::recorder::status::{ServerStatus, Shared, State, Status};
+use crate::recorder::status::{ServerStatus, Shared, State};
 use crate::recorder::stop::Stop;
-use crate::recorder::{empty, tally::Tally};
 use crate::selection::listeners::{self, Listener};
 use crate::source::{Clock, Description, Drained, Source};
 use crate::sys::Locked;
@@ -28,8 +28,7 @@ const FLUSH_PERIOD: Duration = Duration::from_millis(250);
 const SLOW_PERIOD: Duration = Duration::from_secs(1);
 /// Records taken before events are handed on, so that a drain never holds many.
 const RECORDS_PER_TURN: usize = 16_384;
-/// Records that a turn takes of a stored source if its size is limited, and if its age is. A stored source fills profiles
-/// and covers time faster than the flush period can tell, so both are checked after each turn.
+/// Records of a stored source that a turn takes if its size is limited, and if its age is: both are checked each turn.
 const RECORDS_PER_CUT: (usize, usize) = (2_048, 64);
 /// Time that servers may take for their last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
@@ -279,7 +278,7 @@ impl RecordingThread {
             servers,
             statistics_start,
         } = answers;
-        self.status.update(|status| name_servers(status, servers));
+        self.status.update(|status| status.name_servers(servers));
         if let Some(statistics) = statistics_start {
             self.sink
                 .write(|writer| writer.set_statistics_start(statistics));
@@ -552,7 +551,7 @@ impl RecordingThread {
             uncompared: comparison.uncompared,
             counters_reset: comparison.reset,
             pace: self.progress.pace.total(),
-            cost: cost(
+            cost: Cost::new(
                 &tally,
                 clock::cpu_s() - self.progress.cpu_at_start,
                 bytes_written,
@@ -597,29 +596,5 @@ impl RecordingThread {
     /// True if a server listens, or has listened, where servers are followed.
     fn has_listened(&self) -> bool {
         !self.runs.is_empty() || !listeners::find(&self.followed).is_empty()
-    }
-}
-
-/// Replaces listeners by what the servers said of themselves.
-fn name_servers(status: &mut Status, servers: Vec<ServerStatus>) {
-    for server in servers {
-        let is_same = |known: &&mut ServerStatus| {
-            known.listening == server.listening
-                && known.network_namespace == server.network_namespace
-                && (known.pid == server.pid || known.pid.is_none() || server.pid.is_none())
-        };
-        if let Some(known) = status.servers.iter_mut().find(is_same) {
-            *known = server;
-        }
-    }
-}
-
-fn cost(tally: &Tally, cpu_s: f64, bytes_written: u64) -> Cost {
-    let events = tally.events();
-    Cost {
-        cpu_s,
-        ns_per_event: (events > 0).then(|| cpu_s * 1e9 / ratio(events, 1)),
-        bytes_written,
-        bytes_per_event: (events > 0).then(|| ratio(bytes_written, events)),
     }
 }

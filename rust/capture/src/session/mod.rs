@@ -316,7 +316,9 @@ impl Session {
                     self.release_events();
                 }
             }
-            Found::Ended { flow, direction } => self.sockets.note_end(flow, side(direction)),
+            Found::Ended { flow, direction } => {
+                self.sockets.note_end(flow, CloseSide::sending(direction))
+            }
             Found::Closed {
                 flow,
                 time,
@@ -555,12 +557,7 @@ impl Session {
 
     /// Returns how many bytes could not be decoded so far, for lack of others.
     pub(crate) fn spoiled_bytes(&self) -> u64 {
-        let mut totals = self.totals;
-        for connection in self.decoder.open_connections() {
-            if let Some(open) = self.decoder.totals(connection) {
-                totals.add(&open);
-            }
-        }
+        let (totals, _) = self.totals_so_far();
         let spoiled = [totals.request, totals.response].map(|flow| flow.truncated + flow.unsynced);
         spoiled.iter().sum()
     }
@@ -594,14 +591,6 @@ impl Session {
         };
         ledger.complete = Some(ledger.nothing_lost());
         ledger
-    }
-}
-
-/// Returns the side that sends in this direction.
-fn side(direction: Direction) -> CloseSide {
-    match direction {
-        Direction::Request => CloseSide::Client,
-        Direction::Response => CloseSide::Server,
     }
 }
 
