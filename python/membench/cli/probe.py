@@ -158,9 +158,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         max_cost=max_cost or None,
     )
     with observed:
-        if duration is None and not json:
-            output.say(f"{observed.hook}: observed, Ctrl-C ends")
-        _show_all(observed, json)
+        _show_all(observed, json, announced=duration is None and not json)
         if flame is not None:
             _write(observed, flame)
     if observed.excess is None:
@@ -185,9 +183,11 @@ def _list(pattern: str, json: bool) -> int:
     return 0
 
 
-def _show_all(observed: Probe, json: bool) -> None:
+def _show_all(observed: Probe, json: bool, *, announced: bool) -> None:
     is_first = True
     try:
+        if announced:
+            output.say(f"{observed.hook}: observed, Ctrl-C ends")
         for interval in observed:
             _show(interval, json, is_first)
             is_first = False
