@@ -76,7 +76,7 @@ def both(
 ) -> Iterator[tuple[Recorder, Recorder]]:
     """Record the sockets and an interface at once, with one key."""
     secret, _ = key_file(folder)
-    common = ("--no-stats", "--key-file", str(secret))
+    common = ("--no-stats", "--wait", "--key-file", str(secret))
     packets = (folder / "packets.mb", [port], *common, *ROOM, *options)
     with (
         recorder(folder / "sockets.mb", [port], *common) as sockets,
