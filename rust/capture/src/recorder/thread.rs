@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use membench_event::{Ledger, ServerRun};
+use membench_event::{Ledger, ServerRun, ratio};
 use serde_json::Value;
 
 use crate::recorder::empty;
