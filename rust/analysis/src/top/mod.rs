@@ -333,11 +333,14 @@ mod tests {
         let mut top = Top::new(10);
         top.connect(0, 3);
         top.connect(1, 3);
-        top.feed(&[
+        let events = [
             event(0, Command::Get, 7, Some(100)),
             event(1, Command::Get, 7, None),
             event(2, Command::Set, 8, Some(50)),
-        ]);
+        ];
+        let [hit, miss, stored] = events.map(|event| answer_size(&event));
+        assert!(hit > 100);
+        top.feed(&events);
         let snapshot = top.take(5);
         let keys: Vec<_> = snapshot
             .keys
@@ -350,12 +353,12 @@ mod tests {
             .iter()
             .map(|client| (client.client, client.count, client.bytes))
             .collect();
-        assert_eq!(clients, [(Some(3), 2, 100), (None, 1, 50)]);
+        assert_eq!(clients, [(Some(3), 2, hit + miss), (None, 1, 50 + stored)]);
         let get = &snapshot.commands["get"];
         assert_eq!((get.events, get.hits, get.misses), (2, 1, 1));
         assert_eq!(
             (get.bytes_in, get.bytes_out, get.server_time_p50_ns),
-            (0, 100, Some(100))
+            (0, hit + miss, Some(100))
         );
         assert_eq!(snapshot.commands["set"].bytes_in, 50);
         assert_eq!((snapshot.events, snapshot.key_bound), (3, 0));
