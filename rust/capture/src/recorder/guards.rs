@@ -239,8 +239,8 @@ mod tests {
                 "cpu guard: 150.0 % of one CPU over 5 s, `max-cpu` is 100.0 %",
             ),
             (
-                Reached::Free(1_500_000, 2_000_000),
-                "disk guard: 1.5 MB free, `min-free` is 2.0 MB",
+                Reached::Free(3 << 19, 1 << 30),
+                "disk guard: 1.50 MiB free, `min-free` is 1.00 GiB",
             ),
         ] {
             assert_eq!(reached.to_string(), text);

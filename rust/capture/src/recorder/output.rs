@@ -85,7 +85,7 @@ mod tests {
         let missing = folder.path().join("missing/x.mb");
         let class = |options: &RecordOptions| check(options).unwrap_err().class();
         assert_eq!(class(&options(&there)), Class::Exists);
-        assert_eq!(class(&options(&missing)), Class::Environment);
+        assert_eq!(class(&options(&missing)), Class::Usage);
         assert_eq!(class(&options(Path::new(".."))), Class::Usage);
         assert!(check(&options(&folder.path().join("new.mb"))).is_ok());
         let forced = RecordOptions {
