@@ -97,7 +97,7 @@ def test_a_verified_profile_names_every_damaged_file() -> None:
     with console.capture() as captured:
         console.print(render_summary("x.mb", INFO, found))
     text = captured.get()
-    assert "5 files as written, 6.90 kB" in text
+    assert "5 files as written, 6.74 KiB" in text
     assert "without a checksum: losses.parquet" in text
     assert "one: changed" in text
     assert "other: changed" in text

@@ -280,4 +280,4 @@ def test_the_start_of_a_recording_from_a_log_says_so() -> None:
 
 def test_the_status_names_lost_packets_beside_lost_bytes() -> None:
     status = report.render_status(replace(STATUS, lost_bytes=2_000, lost_packets=31))
-    assert "lost 2.00 kB, 31 packets" in status.plain
+    assert "lost 1.95 KiB, 31 packets" in status.plain

@@ -101,6 +101,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         Path | None,
         typer.Option(
             metavar="FILE",
+            readable=False,
             help="Write a flame graph (SVG) of the stacks, or folded stacks to `NAME.folded`.",
         ),
     ] = None,

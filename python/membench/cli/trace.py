@@ -77,14 +77,17 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write lines there.")
+        Path | None,
+        typer.Option("-o", "--output", readable=False, metavar="FILE", help="Write lines there."),
     ] = None,
     format: Annotated[  # noqa: A002 - the option's name
         Lines, typer.Option("--format", help="Lines of strace, or a JSON object each.")
     ] = Lines.STRACE,
     perfetto: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write a timeline for ui.perfetto.dev."),
+        typer.Option(
+            readable=False, metavar="FILE", help="Also write a timeline for ui.perfetto.dev."
+        ),
     ] = None,
     last: Annotated[
         float | None,
