@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, Hash};
 /// ```
 /// use membench_event::Generations;
 ///
-/// let mut clients = Generations::new(2);
+/// let mut clients: Generations<u32, u32> = Generations::new(2);
 /// for number in 0..5 {
 ///     clients.insert(number, number * 10);
 ///     assert_eq!(clients.get(&0), Some(0), "in use");
