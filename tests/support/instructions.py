@@ -76,12 +76,15 @@ def attach_all() -> None:
                     sample=sample,
                     hooks=hooks,
                     statistics=False,
+                    wait=True,
                 ):
                     pass
     say("packets ports")
     with (
         interface() as name,
-        membench.record(f"ebpf:{name}", statistics=False, ports=SELECTIONS["ports"]["ports"]),
+        membench.record(
+            f"ebpf:{name}", statistics=False, ports=SELECTIONS["ports"]["ports"], wait=True
+        ),
     ):
         pass
 
