@@ -214,6 +214,7 @@ class Top:
     def name(self, key_id: int) -> bytes | None: ...
     def stop(self) -> None: ...
 
+@final
 class Tracer:
     """System calls as text, as they come."""
 
