@@ -131,6 +131,7 @@ def library() -> Path:
     raise AssertionError("no C library is loaded")
 
 
+@pytest.mark.parametrize("case", CALLS.values(), ids=CALLS)
 def test_a_counter_of_a_system_call_gives_the_number_of_calls(case: Case) -> None:
     data = counter(case.section, case.context, case.condition)
     mounted = tracefs() if case.needs_tracefs else nullcontext()

@@ -103,7 +103,7 @@ def test_info_counts_what_the_clients_did(recorded: Mixed) -> None:
     assert info["events"] == len(log)
     assert info["connections"] == len(recorded.connections)
     assert info["commands"] == Counter(operation.command for operation in log)
-    assert (info["state"], info["source"], info["schema_version"]) == ("sealed", "ebpf:any", 3)
+    assert (info["state"], info["source"], info["schema_version"]) == ("sealed", "ebpf:any", 4)
 
 
 @pytest.mark.quick

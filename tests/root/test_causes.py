@@ -154,7 +154,7 @@ def test_sockets_of_other_kinds_are_counted_apart(output: Path, tmp_path: Path) 
         listening.bind(str(path))
         listening.listen()
         with (
-            recorder(output, [], "--no-stats", "--socket", str(path)) as running,
+            recorder(output, [], "--no-stats", "--wait", "--socket", str(path)) as running,
             socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client,
         ):
             client.connect(str(path))

@@ -99,9 +99,8 @@ def test_the_recorder_yields_to_other_processes_and_says_so(
     [
         (["--max-memory", "1M"], "memory guard: "),
         (["--max-cpu", "0.01%"], "cpu guard: "),
-        (["--min-free", "1000000G"], "disk guard: "),
     ],
-    ids=["memory", "cpu", "disk"],
+    ids=["memory", "cpu"],
 )
 def test_a_limit_that_is_reached_detaches_seals_and_is_named(
     server: Memcached, output: Path, options: list[str], guard: str

@@ -173,7 +173,7 @@ def test_packets_that_are_not_followed_are_counted(
     with (
         wire() as there,
         recorder(
-            output, [PORT], "--no-stats", source=f"ebpf:{NEAR}", prefix=there.inside
+            output, [PORT], "--no-stats", "--wait", source=f"ebpf:{NEAR}", prefix=there.inside
         ) as running,
     ):
         there.inject_ingress(*frame)
@@ -296,7 +296,7 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, hooks: str
 def test_filters_left_by_a_killed_recording_are_removed_by_the_next(
     tmp_path: Path, hooks: str
 ) -> None:
-    source, options = f"ebpf:{NEAR}", ("--no-stats", "--hooks", hooks)
+    source, options = f"ebpf:{NEAR}", ("--no-stats", "--wait", "--hooks", hooks)
     with wire() as there:
         with recorder(
             tmp_path / "killed.mb", [PORT], *options, source=source, prefix=there.inside
@@ -318,7 +318,7 @@ def test_filters_left_by_a_killed_recording_are_removed_by_the_next(
 
 @pytest.mark.parametrize("hooks", [CLSACT])
 def test_one_filter_an_interface_is_ours(tmp_path: Path, hooks: str) -> None:
-    options = ("--no-stats", "--hooks", hooks)
+    options = ("--no-stats", "--wait", "--hooks", hooks)
     with (
         wire() as there,
         recorder(

@@ -180,4 +180,4 @@ def test_a_pipe_as_key_file_is_refused_at_once(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode
-    assert "no regular file" in done.stderr
+    assert "not a regular file" in done.stderr

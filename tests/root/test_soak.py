@@ -210,7 +210,7 @@ class Attempt:
         if self.output.exists():
             info = read_info(self.output)
             assert info["state"] == "recording"
-            assert info["ledger"]["complete"] is None
+            assert info["ledger"] is None
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, hooks: s
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-        recorder(output, [port], "--no-stats", "--hooks", hooks) as running,
+        recorder(output, [port], "--no-stats", "--wait", "--hooks", hooks) as running,
     ):
         server.bind(("127.0.0.1", port))
         client.connect(server.getsockname())

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow
 import pytest
 
+import membench
 from support.cli import read_ledger, recorder
 from support.mixed import CONNECTIONS, Mixed, record_mixed
 from support.oracle import compare
@@ -148,5 +150,5 @@ def test_a_client_that_leaves_ends_its_connection(other: Memcached, output: Path
 
 
 def _closed(profile: Path) -> list[str]:
-    rows = table(profile, "connections") if (profile / "connections.parquet").exists() else []
+    rows = pyarrow.table(membench.open(profile).connections()).to_pylist()
     return [row["close_side"] for row in rows if row["closed"] is not None]

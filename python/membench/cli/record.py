@@ -204,9 +204,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         _follow(capture, responses, asks=not no_stats)
     recording = capture.result
     _show(recording, format)
-    if recording.nothing_found and not wait:
-        return ENVIRONMENT
-    return _exit_code(recording, allow_loss)
+    code = _exit_code(recording, allow_loss)
+    return ENVIRONMENT if code == 0 and recording.nothing_found and not wait else code
 
 
 def _split(names: list[str]) -> tuple[list[str], Path | None]:
