@@ -174,7 +174,7 @@ impl Tail {
         let length = whole_length(&file, size).map_err(|trouble| match trouble {
             Trouble::Io(source) => failed(source),
             Trouble::Absurd(found) => Error::Damaged {
-                path: folder.path().join(&name),
+                path: folder.path().join(name),
                 found,
             },
         })?;
@@ -221,11 +221,11 @@ impl Tail {
     /// Reads the batches of a stream of this schema; none if not even the stream's own schema is complete.
     pub(super) fn rows(
         &self,
-        schema: SchemaRef,
+        schema: &SchemaRef,
     ) -> std::result::Result<impl Iterator<Item = Converted> + use<'_>, ArrowError> {
         let mut stream = (self.length > 0).then(|| self.stream(None)).transpose()?;
         if let Some(stream) = &stream
-            && stream.schema() != schema
+            && stream.schema() != *schema
         {
             return Err(ArrowError::SchemaError("columns of another table".into()));
         }
