@@ -16,7 +16,6 @@ use crate::profile::Profile;
 #[expect(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
-    clippy::needless_pass_by_value,
     reason = "keyword arguments, as in Python and by value as PyO3 wants"
 )]
 fn replay(

@@ -317,7 +317,7 @@ impl Session {
                 }
             }
             Found::Ended { flow, direction } => {
-                self.sockets.note_end(flow, CloseSide::sending(direction))
+                self.sockets.note_end(flow, CloseSide::sending(direction));
             }
             Found::Closed {
                 flow,
