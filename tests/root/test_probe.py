@@ -23,6 +23,7 @@ from support.bpf_programs import counter
 from support.bpftrace import WORKLOAD, agree, bpftrace, run, workload
 from support.cli import COMMAND, environment
 from support.cli import membench as cli
+from support.kernel_objects import kernel_objects_of
 from support.least import with_capabilities
 from support.process import started
 from support.server import Memcached, connect
@@ -382,17 +383,19 @@ def test_a_program_of_bpf_counts_at_a_probe_that_the_author_placed() -> None:
 
 
 def test_nothing_stays_in_the_kernel_after_kill_9() -> None:
-    def ours() -> set[str]:
-        return {one.name for one in bpf.list().programs if one.name.startswith("probe_")}
-
-    before = ours()
     command = [*COMMAND, "probe", "tp_btf:sched_process_exec", "-d", "1h"]
     with started(command, env=environment()) as process:
-        until(lambda: "probe_btf" in ours() - before or process.poll() is not None, "the probe")
+
+        def kinds() -> set[str]:
+            return {one.kind for one in kernel_objects_of(process.pid)}
+
+        until(lambda: "link_id" in kinds() or process.poll() is not None, "the probe")
         assert process.poll() is None
+        held = kernel_objects_of(process.pid)
+        assert {one.kind for one in held} == {"prog_id", "map_id", "link_id"}
         process.kill()
         process.wait()
-        until(lambda: ours() == before, "the kernel to drop the programs")
+        until(lambda: not any(one.exists() for one in held), "the kernel to drop the programs")
 
 
 def test_two_capabilities_observe_tracepoints() -> None:

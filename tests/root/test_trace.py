@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 import membench
-from membench import bpf
 from membench.errors import CaptureUnavailableError, UsageError
+from support.kernel_objects import kernel_objects_of
 from support.least import with_capabilities
 from support.process import started
 from support.server import Memcached, connect, memcached
@@ -367,14 +367,11 @@ def test_it_ends_with_its_process(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_after_a_kill(tmp_path: Path) -> None:
-    def ours() -> int:
-        return sum(one.name in {"sys_enter", "signal_deliver"} for one in bpf.list().programs)
-
-    before = ours()
     with caller() as traced, tracing(tmp_path, "--pid", traced.pid) as running:
-        until(lambda: ours() > before, "the programs")
+        held = kernel_objects_of(running.process.pid)
+        assert {one.kind for one in held} == {"prog_id", "map_id", "link_id"}
         running.end(signal.SIGKILL)
-        until(lambda: ours() <= before, "the programs' end")
+        until(lambda: not any(one.exists() for one in held), "the programs' end")
 
 
 def test_the_output_is_not_overwritten(tmp_path: Path) -> None:
