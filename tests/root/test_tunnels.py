@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
@@ -16,11 +12,10 @@ from support.agreement import differing
 from support.cli import membench, read_ledger, recorder
 from support.conversation import WIDE, both, converse, joined, tell
 from support.namespaces import CLIENT, SERVER, TUN, Disturbance, Pair, pair
+from support.packets import tcpdump
 from support.ports import free_port
-from support.process import started
 from support.profile import events
 from support.tunnels import TUNNELS
-from support.waiting import DEADLINE
 from support.wires import NEAR, Mirror, datagram, first_piece, segment, wire
 
 pytestmark = [
@@ -34,19 +29,6 @@ pytestmark = [
 PORT = 21413
 #: Ends of a tunnel, inside it.
 INSIDE = ("10.214.0.1", "10.214.0.2")
-
-
-@contextmanager
-def captured(file: Path, interface: str, prefix: tuple[str, ...]) -> Iterator[None]:
-    """Let tcpdump capture an interface into a file, whole packets, without a loss."""
-    command = ["tcpdump", "-i", interface, "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w"]
-    with started([*prefix, *command, str(file)], stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        assert "listening on" in process.stderr.readline()
-        yield
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=DEADLINE)
-        assert "\n0 packets dropped by kernel" in told, told
 
 
 def of_file(folder: Path, port: int) -> Path:
@@ -80,7 +62,7 @@ def test_packets_in_tunnels_of_every_kind_give_the_events_of_the_sockets(tmp_pat
     with (
         wire() as there,
         both(tmp_path, port, f"ebpf:{NEAR}", prefix=there.inside) as (sockets, interface),
-        captured(tmp_path / "wire.pcap", NEAR, there.inside),
+        tcpdump(tmp_path / "wire.pcap", None, interface=NEAR, prefix=there.inside),
         pair(Disturbance(), Mirror(there, lambda number: wraps[number % len(wraps)])) as ends,
     ):
         moved = converse(ends, port, 5_000, count=len(wraps), pipelines=2)
@@ -166,7 +148,7 @@ def test_packets_in_the_kernels_own_tunnels_give_the_events_of_the_sockets(
         inside = ends.inside(ends.server)
         with (
             both(tmp_path, port, f"ebpf:{WIDE}", prefix=inside) as (sockets, interface),
-            captured(tmp_path / "wire.pcap", WIDE, inside),
+            tcpdump(tmp_path / "wire.pcap", None, interface=WIDE, prefix=inside),
         ):
             moved = converse(ends, port, 100_000, pipelines=4, address=INSIDE[0])
             for one in (sockets, interface):

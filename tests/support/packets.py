@@ -1,4 +1,4 @@
-"""tcpdump on an interface → a capture file that holds every packet of a port."""
+"""tcpdump on an interface → a capture file that holds every packet, or every one of a port."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ _COUNTS = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filte
 @contextmanager
 def tcpdump(
     output: Path,
-    port: int,
+    port: int | None,
     *options: str,
     interface: str = "lo",
     prefix: Sequence[str] = (),
 ) -> Iterator[None]:
-    """Capture while the block runs; afterwards the file holds every packet that passed."""
+    """Capture while the block runs; afterwards the file holds every packet that passed.
+
+    Without a port, packets of any kind are captured.
+    """
     said = output.with_suffix(".tcpdump")
     command = [*prefix, "tcpdump", "-i", interface, "-w", str(output), "-U", "-B", "262144", "-n"]
-    command += ["-Z", "root", *options, f"tcp port {port}"]
+    command += ["-Z", "root", *options, *([] if port is None else [f"tcp port {port}"])]
     with said.open("w") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
     try:
