@@ -169,10 +169,11 @@ def test_a_function_of_a_library_is_timed(hook: str) -> None:
         for _ in range(GETPPIDS):
             LIBC.getppid()
         counted = finished(probe)
-    assert counted.count == GETPPIDS
+    # Other tests' calls of bpf(2) make the kernel skip runs, which it counts.
+    assert GETPPIDS - counted.misses <= counted.count <= GETPPIDS
     assert counted.histogram is not None
     assert counted.histogram.unit == "ns"
-    assert counted.histogram.count == GETPPIDS
+    assert counted.histogram.count == counted.count
     assert counted.trap_ns > 0
     assert counted.cost_ns is not None
     assert counted.cost_ns > counted.trap_ns
