@@ -85,6 +85,11 @@ def stop(pid: int) -> None:
 
 
 def tcp_rows(pid: int | str = "self") -> list[list[str]]:
-    """Return the columns of every TCP socket in a process's network namespace, v4 and v6."""
+    """Return the columns of every TCP socket in a process's network namespace, v4 and v6.
+
+    Where others connect and close meanwhile, the kernel prints some sockets twice: the addresses
+    and the inode number tell them.
+    """
     texts = (read(Path(f"/proc/{pid}/net/{name}")) for name in ("tcp", "tcp6"))
-    return [row.split() for text in texts if text for row in text.splitlines()[1:]]
+    rows = (row.split() for text in texts if text for row in text.splitlines()[1:])
+    return list({(row[1], row[2], row[9]): row for row in rows}.values())

@@ -17,6 +17,12 @@ def test_only_listening_sockets_of_the_port_are_found() -> None:
     assert host.parse_listeners(LISTENING, 80) == []
 
 
+def test_a_socket_that_the_table_holds_twice_is_found_once() -> None:
+    header, *rows = LISTENING.splitlines()
+    twice = "\n".join([header, *rows, *rows])
+    assert host.parse_listeners(twice, 11211) == [host.Listener("127.0.0.1", 4711)]
+
+
 def test_a_wildcard_address_is_reached_on_loopback() -> None:
     assert host.parse_listeners(LISTENING, 22) == [host.Listener("127.0.0.1", 4713)]
     wildcard = LISTENING.replace("00000000:0016", f"{'0' * 32}:0016")

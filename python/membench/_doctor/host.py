@@ -178,13 +178,18 @@ def parse_lockdown(text: str) -> str:
 
 
 def parse_listeners(table: str, port: int) -> list[Listener]:
-    """Read the sockets listening on `port` from a `/proc/net/tcp` or `tcp6` table."""
-    found = []
+    """Read the sockets listening on `port` from a `/proc/net/tcp` or `tcp6` table.
+
+    The kernel may print a socket twice where others begin and end meanwhile; it is listed once.
+    """
+    found: list[Listener] = []
     for line in table.splitlines()[1:]:
         fields = line.split()
         address, _, number = fields[1].rpartition(":")
         if fields[3] == _LISTEN and int(number, 16) == port:
-            found.append(Listener(_parse_address(address), int(fields[9])))
+            listener = Listener(_parse_address(address), int(fields[9]))
+            if listener not in found:
+                found.append(listener)
     return found
 
 

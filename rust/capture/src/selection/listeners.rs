@@ -1,5 +1,6 @@
 //! `/proc/PID/net/{tcp,tcp6,udp,udp6,unix}` → listening sockets, with their network namespaces and processes.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
@@ -113,8 +114,8 @@ const LISTEN: &str = "0A";
 /// State of an unconnected socket in `/proc/net/udp`.
 const UNCONNECTED: &str = "07";
 
-/// Returns the listening sockets that are followed, in every network namespace that this user can see. Each process,
-/// port and namespace is listed once, IPv4 before IPv6.
+/// Returns the listening sockets that are followed, in every network namespace that this user can see, IPv4 before IPv6.
+/// Each socket is listed once, and one for each process, port and namespace.
 pub(crate) fn find(followed: &Followed) -> Vec<Listener> {
     let inet = followed_entries(followed, LISTEN).map(|(network_namespace, entry)| Listener {
         endpoint: Endpoint::Inet(entry.local),
@@ -130,10 +131,10 @@ pub(crate) fn find(followed: &Followed) -> Vec<Listener> {
     let mut unique: Vec<Listener> = Vec::new();
     for listener in found {
         let same = |known: &Listener| {
-            known.pid.is_some()
-                && known.pid == listener.pid
-                && known.endpoint.service() == listener.endpoint.service()
-                && known.network_namespace == listener.network_namespace
+            known.inode == listener.inode
+                || known.pid.is_some()
+                    && known.pid == listener.pid
+                    && known.is_at_the_place_of(&listener)
         };
         let is_wanted = followed.pids.is_empty()
             || listener.pid.is_some_and(|pid| followed.pids.contains(&pid));
@@ -246,24 +247,36 @@ fn followed_namespaces(followed: &Followed) -> Vec<NetworkNamespace> {
 }
 
 /// A socket in `/proc/net/tcp` or `/proc/net/udp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Entry {
     local: SocketAddr,
     remote: SocketAddr,
     inode: u64,
 }
 
-/// Returns the sockets in a state from the tables of a network namespace. Unconnected UDP sockets count as listening.
+/// Returns the sockets in a state from the tables of a network namespace, each once. Unconnected UDP sockets count as
+/// listening.
+///
+/// The kernel prints a table page by page. Where connections begin and end meanwhile, it prints some sockets twice: on
+/// Linux 6.18, beside a client that connected and closed all the time, 42 of 130 readings held a socket twice and none
+/// missed one.
 fn entries(tables: &Path, state: &'static str) -> Vec<Entry> {
     let datagrams = (state == LISTEN).then_some([("udp", UNCONNECTED), ("udp6", UNCONNECTED)]);
     let tables_read = [("tcp", state), ("tcp6", state)].into_iter();
     let mut found = Vec::new();
     for (table, state) in tables_read.chain(datagrams.into_iter().flatten()) {
         if let Ok(text) = fs::read_to_string(tables.join(table)) {
-            found.extend(text.lines().skip(1).filter_map(|line| parse(line, state)));
+            found.extend(sockets(&text, state));
         }
     }
     found
+}
+
+/// Parses a table; a socket that it holds twice is returned once.
+fn sockets(table: &str, wanted: &str) -> Vec<Entry> {
+    let mut known = HashSet::new();
+    let found = table.lines().skip(1).filter_map(|line| parse(line, wanted));
+    found.filter(|entry| known.insert(*entry)).collect()
 }
 
 /// Parses a line of `/proc/net/tcp`; `None` unless the socket is in the state `wanted`.
@@ -358,6 +371,20 @@ mod tests {
         assert_eq!(entry.inode, 4242);
         assert_eq!(parse(&line("01"), ESTABLISHED), Some(entry));
         assert_eq!(parse(&line("01"), LISTEN), None);
+    }
+
+    #[test]
+    fn a_socket_that_the_table_holds_twice_is_found_once() {
+        let line = |port, inode| {
+            format!(
+                "  0: 0100007F:{port} 0200007F:9C40 01 00000000:00000000 00:00000000 00000000 105 0 {inode} 1 0 100\n"
+            )
+        };
+        let (one, other) = (line("2BCB", 4242), line("2BCC", 4243));
+        let table = format!("  sl  local_address\n{one}{other}{one}");
+        let found = sockets(&table, ESTABLISHED);
+        let inodes: Vec<u64> = found.iter().map(|entry| entry.inode).collect();
+        assert_eq!(inodes, [4242, 4243]);
     }
 
     #[test]
