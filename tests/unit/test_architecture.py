@@ -1,4 +1,7 @@
-"""docs/architecture.md agrees with the tree: arrows with the manifests, paths with the files."""
+"""docs/architecture.md agrees with the tree: arrows with the manifests, paths with the files.
+
+Inside a crate, the folders and files directly under `src` import one another in one direction only.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 WORKSPACES = ("Cargo.toml", "ebpf/Cargo.toml", "rust/fuzz/Cargo.toml")
 CRATE = re.compile(r"`((?:rust|ebpf)/\w+)`")
+#: A module named from the crate's root, alone or first in braces.
+IMPORT = re.compile(r"crate::(?:\{[^}]*?\b)?([a-z_]\w*)::")
+SOURCES = sorted(ROOT.glob("rust/*/src"))
 PLACE = re.compile(r"`((?:rust|ebpf|python|tests)/[\w./]+)`")
 
 
@@ -64,3 +71,35 @@ def test_each_place_that_the_page_names_exists() -> None:
     places = PLACE.findall(PAGE.read_text())
     assert len(places) > 20
     assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+def module_imports(source: Path) -> dict[str, set[str]]:
+    """Return which modules directly under a crate's `src` each of them imports.
+
+    Tests do not count.
+    """
+    imports: dict[str, set[str]] = {}
+    for file in source.rglob("*.rs"):
+        module, *rest = file.relative_to(source).with_suffix("").parts
+        if module == "lib" or "tests" in rest:
+            continue
+        code, _, _ = file.read_text().partition("#[cfg(test)]\nmod tests")
+        named = {name for name in IMPORT.findall(code) if name != module}
+        imports.setdefault(module, set()).update(named & {path.stem for path in source.iterdir()})
+    return imports
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=[str(path.parent.name) for path in SOURCES])
+def test_a_crate_s_modules_import_in_one_direction(source: Path) -> None:
+    try:
+        TopologicalSorter(module_imports(source)).prepare()
+    except CycleError as circle:
+        pytest.fail(f"modules in a circle: {' -> '.join(circle.args[1])}")
+
+
+def test_an_import_circle_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "mod.rs").write_text("use crate::two::{A};\n")
+    (tmp_path / "two.rs").write_text("use crate::{Error, one::B};\n")
+    with pytest.raises(CycleError):
+        TopologicalSorter(module_imports(tmp_path)).prepare()

@@ -33,21 +33,23 @@ pub use error::{Error, Result};
 pub use privileges::{
     PrivilegesError, become_user, give_up_privileges, invoking_user, prepare_to_become,
 };
-pub use recorder::end::Ended;
 pub use recorder::guards::Limits;
 pub use recorder::options::RecordOptions;
 pub use recorder::pace::Pace;
 pub use recorder::priority::Yielding;
-pub use recorder::recording::{Cost, Difference, Recording};
+pub use recorder::recording::{Cost, Recording};
 pub use recorder::rotation::Rotate;
-pub use recorder::status::{ServerStatus, State, Status};
+pub use recorder::status::{State, Status};
 pub use recorder::{Batch, Recorder};
 pub use selection::memcacheds::describe as running_servers;
 pub use selection::{Followed, Selection, Side};
+pub use server::difference::Difference;
+pub use server::status::ServerStatus;
 pub use session::peer;
+pub use session::record::{Pieces, Record};
 pub use session::sockets;
+pub use source::end::Ended;
 #[cfg(feature = "ebpf")]
 pub use source::sockets::Kernel;
 pub use source::sockets::options::{Attachment, Facts, Hooks, KernelOptions, Misses};
-pub use source::sockets::record::{Pieces, Record};
 pub use source::spec::SourceSpec;

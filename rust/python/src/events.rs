@@ -9,7 +9,7 @@ use pyo3::types::PyCapsule;
 
 use membench_event::{Anchor, OptionsTable};
 
-use crate::profile::stream_capsule;
+use crate::arrow::stream_capsule;
 
 /// One operation on one key; None if a value does not apply or was not seen.
 ///

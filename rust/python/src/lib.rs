@@ -1,6 +1,7 @@
 //! The native module of Python. One file binds one operation: convert in, detach, convert out.
 
 mod analysis;
+mod arrow;
 #[cfg(feature = "ebpf")]
 mod bpf;
 mod capture;

@@ -4,17 +4,14 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use arrow_array::RecordBatchReader;
-use arrow_array::ffi_stream::FFI_ArrowArrayStream;
-use arrow_schema::ffi::FFI_ArrowSchema;
-use arrow_schema::{ArrowError, Schema};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use membench_event::{Anchor, OptionsTable};
 use membench_profile::Events;
 
-use crate::error::{MembenchError, raise};
+use crate::arrow::{schema_capsule, stream_capsule};
+use crate::error::raise;
 use crate::events::Event;
 use crate::json;
 
@@ -184,32 +181,6 @@ impl EventIterator {
         }
         fetched.pop_front()
     }
-}
-
-/// Wraps record batches as an Arrow C stream, which any Arrow library takes.
-pub(super) fn stream_capsule(
-    py: Python<'_>,
-    reader: Box<dyn RecordBatchReader + Send>,
-) -> PyResult<Bound<'_, PyCapsule>> {
-    let stream = FFI_ArrowArrayStream::new(reader);
-    PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
-}
-
-/// Wraps a schema as an Arrow C schema.
-pub(super) fn schema_capsule<'py>(
-    py: Python<'py>,
-    schema: &Schema,
-) -> PyResult<Bound<'py, PyCapsule>> {
-    let schema = FFI_ArrowSchema::try_from(schema).map_err(arrow_failed)?;
-    PyCapsule::new_with_value(py, schema, c"arrow_schema")
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "used as a function of the error"
-)]
-fn arrow_failed(error: ArrowError) -> PyErr {
-    MembenchError::new_err(error.to_string())
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,10 +1,8 @@
 //! A recording on its own thread: started, watched, stopped, and its result.
 
 mod empty;
-pub(crate) mod end;
 pub(crate) mod guards;
 mod header;
-pub(crate) mod inquiry;
 mod journal;
 pub(crate) mod options;
 pub(crate) mod output;
@@ -28,9 +26,7 @@ use membench_decode::privacy::{KeyHasher, wipe_stack};
 use membench_event::{Anchor, Event, OptionsTable};
 use membench_profile::{Header, Owner};
 
-use crate::recorder::end::Ended;
 use crate::recorder::guards::Guards;
-use crate::recorder::inquiry::Inquiry;
 use crate::recorder::journal::Journal;
 use crate::recorder::options::RecordOptions;
 use crate::recorder::queue::{Batches, EVENTS_QUEUED, queue};
@@ -44,6 +40,8 @@ use crate::recorder::thread::{Progress, RecordingThread};
 use crate::selection::listeners::{self, Listener};
 use crate::selection::memcacheds;
 use crate::session::peer::OwnAddresses;
+use crate::source::end::Ended;
+use crate::source::inquiry::Inquiry;
 use crate::source::{self, Description, Setup};
 use crate::sys::Locked;
 use crate::{

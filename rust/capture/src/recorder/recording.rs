@@ -7,22 +7,8 @@ use membench_event::{Ledger, Reads, Sample, ServerRun, ratio};
 use serde::Serialize;
 
 use crate::recorder::tally::Tally;
+use crate::server::difference::Difference;
 use crate::{Ended, Pace};
-
-/// One of a server's own counters over the recording, beside what was recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The server's port; 0 at a path.
-    pub port: u16,
-    /// The server's path, if it has one.
-    pub path: Option<String>,
-    /// The counter's name in `stats`.
-    pub counter: &'static str,
-    /// Its growth, as the server says.
-    pub server: u64,
-    /// Its growth between the server's two answers, as recorded.
-    pub recorded: u64,
-}
 
 /// The cost of a recording to this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

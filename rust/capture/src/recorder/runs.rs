@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use membench_event::{Server, ServerRun};
 
-use crate::recorder::status::ServerStatus;
 use crate::selection::listeners::Listener;
+use crate::server::status::ServerStatus;
 
 /// Servers of a recording, those that have ended included.
 #[derive(Debug, Default)]
@@ -110,7 +110,7 @@ impl Runs {
     /// Returns the servers that still run, as a status shows them.
     pub(crate) fn status(&self) -> Vec<ServerStatus> {
         let running = self.0.iter().filter(|run| run.ended.is_none());
-        running.map(|run| run.listener.status()).collect()
+        running.map(|run| ServerStatus::of(&run.listener)).collect()
     }
 
     /// Names the processes that this user cannot see by what the kernel said of their sockets.

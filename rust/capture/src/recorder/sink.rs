@@ -9,12 +9,12 @@ use membench_event::{Anchor, Event, OptionsTable, Sample};
 use membench_profile::Writer;
 
 use crate::recorder::Batch;
-use crate::recorder::end::Ended;
 use crate::recorder::queue::Feed;
 use crate::recorder::rotation::Profiles;
 use crate::recorder::stop::Stop;
 use crate::recorder::tally::Tally;
-use crate::source::decoded::Decoded;
+use crate::session::decoded::Decoded;
+use crate::source::end::Ended;
 
 /// Interval at which a consumer that is waited for is looked at.
 const CONSUMER_TURN: Duration = Duration::from_millis(1);

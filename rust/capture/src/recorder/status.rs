@@ -6,6 +6,7 @@ use membench_event::ServerRun;
 use serde::Serialize;
 
 use crate::recorder::stop::lock;
+use crate::server::status::ServerStatus;
 use crate::{Ended, Limits, Pace, Yielding};
 
 /// The stage of a recording.
@@ -21,25 +22,6 @@ pub enum State {
     Stopping,
     /// Ended.
     Done,
-}
-
-/// A server as a person would name it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ServerStatus {
-    /// Address or path that it listens at.
-    pub listening: String,
-    /// Its port.
-    pub port: u16,
-    /// Its process, if this user may see it.
-    pub pid: Option<u32>,
-    /// Inode number of its network namespace, unless it is the recorder's own.
-    pub network_namespace: Option<u32>,
-    /// Its version, as it says itself.
-    pub version: Option<String>,
-    /// Number of its worker threads.
-    pub threads: Option<u64>,
-    /// Connections open when it was asked, without ours.
-    pub connections: Option<u64>,
 }
 
 /// The state of a recording at one moment.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::recorder::end::Ended;
+use crate::source::end::Ended;
 
 /// A request to end a recording; the first one counts.
 #[derive(Clone, Debug, Default)]

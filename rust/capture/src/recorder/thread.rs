@@ -6,21 +6,20 @@ use membench_event::{Ledger, ServerRun, ratio};
 use serde_json::Value;
 
 use crate::recorder::empty;
-use crate::recorder::end::Ended;
 use crate::recorder::guards::{Guards, Usage, resident_memory};
-use crate::recorder::inquiry::{Answers, Inquiry};
 use crate::recorder::options::RecordOptions;
 use crate::recorder::pace::{self, DRAIN_PERIODS, PaceLog};
 use crate::recorder::recording::{Cost, Recording};
 use crate::recorder::rotation::{Cut, Profiles};
 use crate::recorder::runs::Runs;
 use crate::recorder::sink::Sink;
-use crate::recorder::status::{ServerStatus, Shared, State};
+use crate::recorder::status::{Shared, State};
 use crate::recorder::stop::Stop;
 use crate::selection::listeners::{self, Listener};
+use crate::source::inquiry::{Answers, Inquiry};
 use crate::source::{Clock, Description, Drained, Source};
 use crate::sys::Locked;
-use crate::{Error, Followed, Result, Side, clock};
+use crate::{Ended, Error, Followed, Result, ServerStatus, Side, clock};
 
 /// Interval at which the open part is flushed and the status updated.
 const FLUSH_PERIOD: Duration = Duration::from_millis(250);
@@ -236,7 +235,7 @@ impl RecordingThread {
         self.runs.add(&listeners, began);
         self.status.update(|status| {
             status.state = State::Recording;
-            let new = listeners.iter().map(Listener::status);
+            let new = listeners.iter().map(ServerStatus::of);
             status.servers.extend(new);
         });
         self.inquiry.ask(listeners);

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use crate::recorder::status::ServerStatus;
 use crate::selection::followed::{Followed, Side};
 use crate::selection::namespaces::{self, NetworkNamespace};
 use crate::selection::unix;
@@ -84,17 +83,6 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Returns the facts that are known of its server without asking it.
-    pub(crate) fn status(&self) -> ServerStatus {
-        ServerStatus {
-            listening: self.endpoint.to_string(),
-            port: self.endpoint.port(),
-            pid: self.pid,
-            network_namespace: (!self.is_near()).then_some(self.network_namespace),
-            ..ServerStatus::default()
-        }
-    }
-
     /// True if both listen at the same port or path of a network namespace.
     pub(crate) fn is_at_the_place_of(&self, other: &Self) -> bool {
         self.network_namespace == other.network_namespace

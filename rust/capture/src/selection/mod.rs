@@ -6,9 +6,8 @@ pub(crate) mod memcacheds;
 pub(crate) mod namespaces;
 pub(crate) mod unix;
 
-use std::os::unix::fs::MetadataExt;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
 
 use membench_common::{FILTERS, SOCKET_PATHS};
 
@@ -20,10 +19,6 @@ use membench_event::Setting;
 
 /// memcached's own port.
 const DEFAULT_PORT: u16 = 11211;
-/// Inode number of the initial pid namespace, in which the kernel programs count.
-const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// Type of the file system of control groups (v2), from `statfs`.
-const CGROUP2: u64 = 0x6367_7270;
 
 /// A choice of servers or clients to follow, in a person's words. Each list that is not empty narrows the choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +66,10 @@ impl Selection {
             any_port: self.any_port,
             sockets: checked_paths(sockets)?,
             pids: limited(Setting::Pids, &self.pids)?.to_vec(),
-            pid_namespace: pid_namespace(),
+            #[cfg(feature = "ebpf")]
+            pid_namespace: membench_bpf::pid_namespace(),
+            #[cfg(not(feature = "ebpf"))]
+            pid_namespace: [0; 2],
             cgroups: each(Setting::Cgroups, &self.cgroups, |path| cgroup(path))?,
             network_namespaces: each(
                 Setting::NetworkNamespaces,
@@ -170,45 +168,24 @@ fn checked_paths(mut paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Returns device and inode number of the recorder's pid namespace; zeros if it is the initial one.
-fn pid_namespace() -> [u64; 2] {
-    match fs::metadata("/proc/self/ns/pid") {
-        Ok(own) if own.ino() != INITIAL_PID_NAMESPACE => [own.dev(), own.ino()],
-        _ => [0; 2],
-    }
-}
-
-/// Returns the id of a control group, which is its folder's inode number.
+/// Returns the id of a control group.
+#[cfg(feature = "ebpf")]
 fn cgroup(path: &Path) -> Result<u64> {
-    let below_mount = cgroup_mount().map(|mount| {
-        let inside = path.strip_prefix("/").unwrap_or(path);
-        mount.join(inside)
-    });
-    [Some(path.to_path_buf()), below_mount]
-        .into_iter()
-        .flatten()
-        .find_map(|folder| cgroup_id(&folder))
-        .ok_or_else(|| {
-            let found = "no control group (v2) is there";
-            refused(Setting::Cgroups, &path.display().to_string(), found)
-        })
-}
-
-fn cgroup_id(folder: &Path) -> Option<u64> {
-    let kind = rustix::fs::statfs(folder).ok()?.f_type;
-    let is_cgroup = u64::try_from(kind).is_ok_and(|kind| kind == CGROUP2);
-    let found = fs::metadata(folder).ok()?;
-    (is_cgroup && found.is_dir()).then(|| found.ino())
-}
-
-/// Returns the folder at which control groups (v2) are mounted.
-fn cgroup_mount() -> Option<PathBuf> {
-    let text = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mut mounts = text.lines().map(|line| line.split(' '));
-    mounts.find_map(|mut fields| {
-        let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(folder))
+    membench_bpf::cgroup(path).ok_or_else(|| {
+        let found = "no control group (v2) is there";
+        refused(Setting::Cgroups, &path.display().to_string(), found)
     })
+}
+
+/// Refuses a control group: without kernel programs, nothing tells which of them a socket belongs to.
+#[cfg(not(feature = "ebpf"))]
+fn cgroup(path: &Path) -> Result<u64> {
+    let found = "this build records no sockets, and packets name no control group";
+    Err(refused(
+        Setting::Cgroups,
+        &path.display().to_string(),
+        found,
+    ))
 }
 
 fn network_namespace(name: &str) -> Result<u32> {

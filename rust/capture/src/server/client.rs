@@ -7,9 +7,9 @@ use std::time::Duration;
 use membench_event::ServerRun;
 use serde::Serialize;
 
-use crate::recorder::status::ServerStatus;
 use crate::selection::listeners::Listener;
 use crate::server::statistics::{Answer, Asker, Statistics};
+use crate::server::status::ServerStatus;
 use crate::session::peer::{OwnAddresses, Peer};
 use crate::session::sockets::Sockets;
 use crate::session::{Mark, Session};
@@ -242,7 +242,7 @@ impl Asked {
             connections: statistics
                 .counter("curr_connections")
                 .map(|open| open.saturating_sub(1)),
-            ..self.listener.status()
+            ..ServerStatus::of(&self.listener)
         }
     }
 

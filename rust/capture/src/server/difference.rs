@@ -1,6 +1,7 @@
 //! A server's counters at the start and the end of its log → their growth, beside the counts of the log.
 
-use crate::recorder::recording::Difference;
+use serde::Serialize;
+
 use crate::server::statistics::Statistics;
 
 /// Counters of look-ups: each look-up increments exactly one of them.
@@ -14,6 +15,21 @@ const LOOKUPS: [&str; 8] = [
     "decr_hits",
     "decr_misses",
 ];
+
+/// One of a server's own counters over the recording, beside what was recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The server's port; 0 at a path.
+    pub port: u16,
+    /// The server's path, if it has one.
+    pub path: Option<String>,
+    /// The counter's name in `stats`.
+    pub counter: &'static str,
+    /// Its growth, as the server says.
+    pub server: u64,
+    /// Its growth between the server's two answers, as recorded.
+    pub recorded: u64,
+}
 
 /// Counts of the operations in a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

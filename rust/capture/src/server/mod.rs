@@ -3,3 +3,4 @@
 pub(crate) mod client;
 pub(crate) mod difference;
 pub(crate) mod statistics;
+pub(crate) mod status;

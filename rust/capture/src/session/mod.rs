@@ -4,11 +4,13 @@ pub(crate) mod announcement;
 mod bounds;
 pub(crate) mod counters;
 mod datagrams;
+pub(crate) mod decoded;
 mod doubts;
 mod linger;
 mod losses;
 mod payload;
 pub mod peer;
+pub(crate) mod record;
 pub mod sockets;
 
 use membench_common::{Close, Datagram, Header, counter, kind};
@@ -19,16 +21,16 @@ use membench_event::{
     Totals,
 };
 
-use crate::Side;
 use crate::session::announcement::Announcement;
 use crate::session::counters::Counters;
 use crate::session::datagrams::{Datagrams, Origin, Streams};
+use crate::session::decoded::Decoded;
 use crate::session::doubts::{Doubts, PAUSE};
 use crate::session::linger::Lingering;
 use crate::session::losses::Losses;
 use crate::session::payload::{pieces, segment};
 use crate::session::sockets::{Role, Seen, Sockets};
-use crate::source::{decoded::Decoded, sockets::record::Record};
+use crate::{Record, Side};
 
 /// The request by which the recorder asks a server for its counters. Its place in the stream is a [`Mark`].
 const QUESTION: &[u8] = b"stats\r\n";

@@ -9,7 +9,7 @@ use membench_decode::packet::file::Reader;
 use membench_decode::packet::{Packet, PacketError};
 use membench_event::Anchor;
 
-use crate::recorder::end::Ended;
+use crate::source::end::Ended;
 use crate::source::packets::{Feed, FeedLosses, TIME_BASIS};
 use crate::source::stored::{self, STDIN};
 use crate::source::{Clock, Description};

@@ -5,10 +5,10 @@ use std::time::Duration;
 use membench_event::ServerRun;
 use serde_json::Value;
 
-use crate::recorder::recording::Difference;
-use crate::recorder::status::ServerStatus;
 use crate::selection::listeners::Listener;
 use crate::server::client::{Asking, Comparison as Asked};
+use crate::server::difference::Difference;
+use crate::server::status::ServerStatus;
 use crate::session::Session;
 use crate::session::peer::OwnAddresses;
 use crate::source::Comparison;

@@ -12,8 +12,8 @@ use membench_event::Anchor;
 
 use crate::{
     Error, Followed, KernelError, Result, SourceSpec, clock,
-    recorder::end::Ended,
     selection::namespaces,
+    source::end::Ended,
     source::{
         Description,
         frames::{Frames, Taken},

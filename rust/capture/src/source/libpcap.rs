@@ -7,8 +7,8 @@ use std::time::Duration;
 use membench_decode::packet::{Link, Packet, PacketError};
 use membench_event::Anchor;
 
-use crate::recorder::end::Ended;
 use crate::selection::namespaces;
+use crate::source::end::Ended;
 use crate::source::packets::{Feed, FeedLosses, TIME_BASIS};
 use crate::source::{Clock, Description};
 use crate::sys::pcap::{Handle, OpenOptions, PcapError};

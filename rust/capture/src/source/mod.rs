@@ -1,9 +1,10 @@
 //! Kernel hooks, packets, or memcached's own log → decoded events, by one contract.
 
-pub(crate) mod decoded;
+pub(crate) mod end;
 pub(crate) mod files;
 #[cfg(feature = "ebpf")]
 pub(crate) mod frames;
+pub(crate) mod inquiry;
 #[cfg(feature = "ebpf")]
 pub(crate) mod interface;
 #[cfg(feature = "pcap")]
@@ -16,7 +17,6 @@ pub(crate) mod sockets;
 #[cfg(not(feature = "ebpf"))]
 pub(crate) mod sockets {
     pub(crate) mod options;
-    pub(crate) mod record;
 }
 pub(crate) mod spec;
 pub(crate) mod stored;
@@ -28,13 +28,14 @@ use membench_decode::{Connections, Decoder, privacy::KeyHasher};
 use membench_event::{Anchor, Class, ConnectionRow, Failure, Ledger, LossRow};
 use serde_json::Value;
 
-use crate::recorder::end::Ended;
-use crate::recorder::inquiry::Inquiry;
-use crate::recorder::recording::Difference;
-use crate::recorder::status::ServerStatus;
 use crate::selection::namespaces;
+use crate::server::difference::Difference;
+use crate::server::status::ServerStatus;
+use crate::session::decoded::Decoded;
 use crate::session::{Session, peer::OpenBefore, peer::OwnAddresses, sockets::Sockets};
-use crate::source::{decoded::Decoded, files::Files, log::LogSource, packets::Packets};
+use crate::source::end::Ended;
+use crate::source::inquiry::Inquiry;
+use crate::source::{files::Files, log::LogSource, packets::Packets};
 use crate::{Error, Facts, Followed, RecordOptions, Result, Side, SourceSpec, clock};
 
 #[cfg(feature = "pcap")]

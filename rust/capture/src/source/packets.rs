@@ -6,12 +6,12 @@ use membench_decode::Connections;
 use membench_decode::packet::{Clock, Flows, Limits, Packet, Ports, Sightings};
 use membench_event::{ConnectionRow, Ledger, LossRow, Packets as PacketCounts, ratio};
 
-use crate::recorder::end::Ended;
-use crate::recorder::inquiry::Inquiry;
 use crate::session::Session;
 use crate::session::counters::Counters;
+use crate::session::decoded::Decoded;
 use crate::session::peer::OpenBefore;
-use crate::source::decoded::Decoded;
+use crate::source::end::Ended;
+use crate::source::inquiry::Inquiry;
 use crate::source::{Comparison, Description, Drained, Lost, Setup};
 
 /// Time by which packets may lag behind the clock, ns: the kernel holds them back, and processors differ.

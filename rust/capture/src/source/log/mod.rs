@@ -11,10 +11,10 @@ use membench_decode::{Connections, log::Log, privacy::KeyHasher};
 use membench_event::{Anchor, Command, ConnectionRow, Event, Ledger, LossRow, Outcome};
 use serde_json::json;
 
-use crate::recorder::end::Ended;
-use crate::recorder::inquiry::Inquiry;
 use crate::server::difference::Recorded;
-use crate::source::decoded::Decoded;
+use crate::session::decoded::Decoded;
+use crate::source::end::Ended;
+use crate::source::inquiry::Inquiry;
 use crate::source::log::origin::{Blocks, Origin, hang_up};
 use crate::source::log::server::WatchedServer;
 use crate::source::{Clock, Comparison, Description, Drained, Lost};

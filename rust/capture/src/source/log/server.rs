@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::recorder::status::ServerStatus;
 use crate::server::difference::{Recorded, differences, growth};
 use crate::server::statistics::{Asker, Statistics};
+use crate::server::status::ServerStatus;
 use crate::source::Comparison;
 use crate::source::log::origin::Server;
 

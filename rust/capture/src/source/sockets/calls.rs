@@ -5,12 +5,12 @@ use std::time::Duration;
 use membench_decode::{Connections, Responses};
 use membench_event::{ConnectionRow, Ledger, LossRow};
 
-use crate::recorder::inquiry::Inquiry;
 use crate::selection::listeners;
 use crate::session::Session;
 use crate::session::counters::Counters;
+use crate::session::decoded::Decoded;
 use crate::session::peer::OpenBefore;
-use crate::source::decoded::Decoded;
+use crate::source::inquiry::Inquiry;
 use crate::source::{Comparison, Description, Drained, Lost, Setup};
 use crate::{Hooks, Kernel, Misses, Record, Side, SourceSpec, clock};
 

@@ -5,7 +5,6 @@ pub(crate) mod failure;
 pub(crate) mod globals;
 pub(crate) mod hooks;
 pub(crate) mod options;
-pub(crate) mod record;
 mod syscalls;
 
 use std::{
