@@ -15,8 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from support.kernel import default_hooks
-from support.server import Memcached
-from support.server import memcached as start_memcached
+from support.server import Memcached, memcached as start_memcached
 from support.workload import Connection
 
 CAP_PERFMON, CAP_BPF, CAP_SYS_ADMIN = 38, 39, 21

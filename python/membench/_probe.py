@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from membench import _arguments as check
-from membench import _native
+from membench import _arguments as check, _native
 from membench._options import By
 from membench._results import from_json
 from membench._running import Running

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from membench._arguments import path_of
-from membench._arguments import sources as sources_of
+from membench._arguments import path_of, sources as sources_of
 from membench._ledger import Ledger
 from membench._native import Batch, Event, Recorder
 from membench._options import (

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
 
-from membench import _arguments as check
-from membench import _native
+from membench import _arguments as check, _native
 from membench._profile import Profile, Summary, open_native
 from membench._reads import Reads
 from membench._results import from_json

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from membench import _arguments as check
-from membench import _native
+from membench import _arguments as check, _native
 from membench._options import (
     DEFAULT_RING_SIZE,
     NO_GUARDS,

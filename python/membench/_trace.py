@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from membench import _arguments as check
-from membench import _native
+from membench import _arguments as check, _native
 from membench._options import DEFAULT_RING_SIZE
 from membench._results import from_json
 from membench._running import Running

@@ -11,8 +11,7 @@ import pytest
 
 import membench
 from membench import UsageError
-from support.cli import COMMAND, environment
-from support.cli import membench as run
+from support.cli import COMMAND, environment, membench as run
 from support.process import started
 from support.server import Memcached
 from support.siphash import siphash

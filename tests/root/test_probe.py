@@ -21,8 +21,7 @@ from membench.errors import CaptureUnavailableError, UsageError
 from support.bpf_mounts import cgroup, tracefs
 from support.bpf_programs import counter
 from support.bpftrace import WORKLOAD, agree, bpftrace, run, workload
-from support.cli import COMMAND, environment
-from support.cli import membench as cli
+from support.cli import COMMAND, environment, membench as cli
 from support.kernel_objects import kernel_objects_of
 from support.least import with_capabilities
 from support.process import started

@@ -18,8 +18,7 @@ import pytest
 
 from support.cli import membench, read_info, recorder, starting
 from support.kernel_objects import kernel_objects_of
-from support.load import Load, load, total
-from support.load import loads as several
+from support.load import Load, load, loads as several, total
 from support.profile import table
 from support.server import Memcached, memcached
 from support.waiting import DEADLINE, until

@@ -17,8 +17,7 @@ import membench
 from membench import UsageError
 from support import captures
 from support.captures import ACK, CLIENT, FIN, RST, SERVER, SYN, datagram, framed, record, segment
-from support.cli import membench as run
-from support.cli import read_ledger
+from support.cli import membench as run, read_ledger
 from support.waiting import DEADLINE
 
 GETS, MISSES = b"get a\r\nget b\r\nget c\r\n", b"END\r\n" * 3

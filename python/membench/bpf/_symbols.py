@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from membench import _arguments as check
-from membench import _native
+from membench import _arguments as check, _native
 
 _MOST_ADDRESS = (1 << 64) - 1
 

@@ -120,8 +120,7 @@ def stop_on_signals() -> Iterator[Event]:
 @contextmanager
 def _progress() -> Iterator[Callable[[Progress], None]]:
     """Show the replay's progress on stderr: a bar on a terminal, else its length, once."""
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import BarColumn, Progress as Bar, TaskProgressColumn, TextColumn
 
     from membench.report.replay import describe_progress, describe_schedule
 
