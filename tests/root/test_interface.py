@@ -16,7 +16,7 @@ from support.conversation import ROOM, WIDE, both, converse, joined
 from support.datagrams import Datagrams
 from support.exclusive import exclusive
 from support.kernel import has_tcx
-from support.kernel_objects import kernel_objects_of
+from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.mixed import perform_mixed
 from support.namespaces import TUN, Disturbance, pair
 from support.oracle import KeyIds, compare
@@ -286,7 +286,7 @@ def test_nothing_is_left_and_others_are_not_disturbed(tmp_path: Path, hooks: str
             else:
                 running.kill()
         until(lambda: there.filters().split() == filters.split(), "our filters gone")
-        until(lambda: not any(one.exists() for one in held), "our programs gone")
+        wait_until_gone(held, "a killed process")
         before = _mirrored(there)
         there.inject_ingress(*plain(segment(PORT, b"get key\r\n")))
         until(lambda: _mirrored(there) > before, "the other filter's count")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, read_info, recorder
-from support.kernel_objects import kernel_objects_of
+from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.oracle import KnownKeyIds
 from support.profile import Row, by_connection, events
 from support.server import Memcached
@@ -67,7 +67,7 @@ def test_a_killed_recorder_leaves_nothing_in_the_kernel(server: Memcached, outpu
         held = kernel_objects_of(running.pid)
         assert {one.kind for one in held} == {"prog_id", "map_id", "link_id"}
         running.kill()
-    until(lambda: not any(one.exists() for one in held), "programs, maps and links gone")
+    wait_until_gone(held, "a killed process")
 
 
 def test_a_killed_recording_says_that_it_was_not_sealed_until_it_is_repaired(

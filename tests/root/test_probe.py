@@ -22,7 +22,7 @@ from support.bpf_mounts import cgroup, tracefs
 from support.bpf_programs import counter
 from support.bpftrace import WORKLOAD, agree, bpftrace, run, workload
 from support.cli import COMMAND, environment, membench as cli
-from support.kernel_objects import kernel_objects_of
+from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.least import with_capabilities
 from support.process import started
 from support.server import Memcached, connect
@@ -395,7 +395,7 @@ def test_nothing_stays_in_the_kernel_after_kill_9() -> None:
         assert {one.kind for one in held} == {"prog_id", "map_id", "link_id"}
         process.kill()
         process.wait()
-        until(lambda: not any(one.exists() for one in held), "the kernel to drop the programs")
+        wait_until_gone(held, "a killed process")
 
 
 def test_two_capabilities_observe_tracepoints() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import membench, read_info, recorder, starting
-from support.kernel_objects import kernel_objects_of
+from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.load import Load, load, loads as several, total
 from support.profile import table
 from support.server import Memcached, memcached
@@ -202,10 +202,7 @@ class Attempt:
 
     def must_leave_nothing(self) -> None:
         """Fail unless its kernel objects go away, and its profile opens if there is one."""
-        until(
-            lambda: not any(one.exists() for one in self.held),
-            f"the kernel letting go of {sorted(self.held)}",
-        )
+        wait_until_gone(self.held, f"a recorder killed {self.moment}")
         if self.output.exists():
             info = read_info(self.output)
             assert info["state"] == "recording"

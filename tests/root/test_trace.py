@@ -21,7 +21,7 @@ import pytest
 
 import membench
 from membench.errors import CaptureUnavailableError, UsageError
-from support.kernel_objects import kernel_objects_of
+from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.least import with_capabilities
 from support.process import started
 from support.server import Memcached, connect, memcached
@@ -371,7 +371,7 @@ def test_nothing_is_left_after_a_kill(tmp_path: Path) -> None:
         held = kernel_objects_of(running.process.pid)
         assert {one.kind for one in held} == {"prog_id", "map_id", "link_id"}
         running.end(signal.SIGKILL)
-        until(lambda: not any(one.exists() for one in held), "the programs' end")
+        wait_until_gone(held, "a killed process")
 
 
 def test_the_output_is_not_overwritten(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ import ctypes
 import errno
 import os
 import platform
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from support import proc
+from support.waiting import until
 
 _BPF = {"x86_64": 321, "aarch64": 280}
 _C = ctypes.CDLL(None, use_errno=True)
@@ -46,3 +49,17 @@ def kernel_objects_of(pid: int) -> set[KernelObject]:
         # The entry of a link names its program as well.
         found |= {KernelObject(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
     return found
+
+
+def wait_until_gone(objects: Collection[KernelObject], whose: str) -> None:
+    """Wait until the kernel has freed the objects; fail with the processes that hold some open."""
+    try:
+        until(lambda: not any(one.exists() for one in objects), "the kernel freeing them")
+    except AssertionError as late:
+        left = {one for one in objects if one.exists()}
+        holders = [
+            f"{process.name} ({proc.read(process / 'comm')})"
+            for process in proc.entries(Path("/proc"))
+            if process.name.isdecimal() and kernel_objects_of(int(process.name)) & left
+        ]
+        raise AssertionError(f"{whose}: {sorted(left)} held by {holders}: {late}") from late
