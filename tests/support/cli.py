@@ -100,6 +100,9 @@ class Recorder:
         self._links = LINKS if source == "ebpf:any" else 0
         self._folder = tempfile.TemporaryDirectory(prefix="membench-test-")
         self._streams = {name: Path(self._folder.name) / name for name in ("stdout", "stderr")}
+        # At the sockets, each of two rings holds the largest workload, 50 MB: nothing is lost if
+        # the recorder gets no CPU for a while. Rings for whole packets are eight times as large.
+        ring_size = "128M" if source == "ebpf:any" else "64M"
         selected = [word for port in ports for word in ("--port", str(port))]
         command = [
             *prefix,
@@ -113,10 +116,8 @@ class Recorder:
             # A yielding recorder would starve: the clients and other tests take every CPU.
             "--nice",
             "0",
-            # Where two CPUs share it, each ring holds the largest workload, 50 MB: nothing is lost
-            # though the recorder gets no CPU for a while.
             "--ring-size",
-            "128M",
+            ring_size,
             *SLOW,
             *options,
         ]
