@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from membench import cli
 from support import proc
 from support.waiting import DEADLINE, PATIENCE, until
 
@@ -74,8 +77,12 @@ def says_started(text: str) -> bool:
 
 
 def read_info(profile: Path) -> Any:  # noqa: ANN401 - any JSON
-    """Return what `membench info --format json` says of a profile."""
-    return membench("info", profile, "--format", "json").expect(0).json
+    """Return what `membench info --format json` says of a profile, without a process of its own."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = cli.main(["info", str(profile), "--format", "json"])
+    assert code == 0, profile
+    return json.loads(printed.getvalue())
 
 
 def read_ledger(profile: Path) -> Any:  # noqa: ANN401 - any JSON
