@@ -23,7 +23,12 @@ def differing(one: Path, other: Path) -> list[str]:
         {rows[0]["key"]: shape(rows) for rows in by_connection(events(profile)).values()}
         for profile in (one, other)
     )
-    absent = [f"{key} is in one only" for key in first.keys() ^ second.keys()]
+    absent = [
+        f"{key} is in {profile.name} only: {len(rows)} events, first {rows[:2]}"
+        for profile, found, others in ((one, first, second), (other, second, first))
+        for key, rows in found.items()
+        if key not in others
+    ]
     both = first.keys() & second.keys()
     return absent + [
         f"{key}: {_first(first[key], second[key])}" for key in both if first[key] != second[key]
