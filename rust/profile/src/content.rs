@@ -10,12 +10,15 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::checksum::Checksum;
+use super::stored::StoredFile;
 
 /// The bytes of one sealed part. Unlike clones of a [`File`], its clones share no read position.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A file and its length.
     File(Arc<File>, u64),
+    /// A file that is opened for each read.
+    Closed(Arc<StoredFile>),
     /// The open part of an unsealed profile, sealed in memory.
     Memory(Bytes),
 }
@@ -26,26 +29,39 @@ impl Content {
         Self::File(Arc::new(file), length)
     }
 
+    /// Opens the file, if it is closed.
+    fn opened(&self) -> io::Result<Self> {
+        match self {
+            Self::Closed(file) => file.content().map_err(io::Error::other),
+            Self::File(..) | Self::Memory(_) => Ok(self.clone()),
+        }
+    }
+
     /// Computes the checksum of all bytes.
     pub(super) fn checksum(&self) -> io::Result<Checksum> {
         match self {
             Self::File(file, length) => Checksum::of_file(file, *length),
+            Self::Closed(_) => self.opened()?.checksum(),
             Self::Memory(bytes) => Ok(Checksum::of(bytes)),
         }
     }
 
     /// Fills `space` with the bytes from a position on.
     pub(super) fn fill(&self, space: &mut [u8], start: u64) -> io::Result<()> {
-        ContentReader {
-            content: self.clone(),
+        self.reader(start)?.read_exact(space)
+    }
+
+    fn reader(&self, start: u64) -> io::Result<ContentReader> {
+        Ok(ContentReader {
+            content: self.opened()?,
             position: start,
-        }
-        .read_exact(space)
+        })
     }
 
     fn read_at(&self, space: &mut [u8], start: u64) -> io::Result<usize> {
         match self {
             Self::File(file, _) => file.read_at(space, start),
+            Self::Closed(_) => self.opened()?.read_at(space, start),
             Self::Memory(bytes) => {
                 let start = usize::try_from(start).unwrap_or(usize::MAX);
                 bytes.get(start..).unwrap_or_default().read(space)
@@ -58,6 +74,7 @@ impl Length for Content {
     fn len(&self) -> u64 {
         match self {
             Self::File(_, length) => *length,
+            Self::Closed(file) => file.bytes(),
             Self::Memory(bytes) => bytes.len() as u64,
         }
     }
@@ -67,10 +84,7 @@ impl ChunkReader for Content {
     type T = BufReader<ContentReader>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        Ok(BufReader::new(ContentReader {
-            content: self.clone(),
-            position: start,
-        }))
+        Ok(BufReader::new(self.reader(start)?))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {

@@ -10,6 +10,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
+use super::content::Content;
 use super::decode::{Columns, Mismatch};
 use super::guarded::guarded;
 use super::part::ReadablePart;
@@ -20,6 +21,9 @@ use membench_event::{Event, OptionsTable};
 
 /// Rows decoded at a time while merging parts.
 const MERGED_ROWS: usize = 1 << 13;
+/// Most parts that are held open while they are merged. Few overlap; beyond these, a file is opened for each read, so that
+/// no profile has more of them than a process may open.
+const MOST_OPEN: usize = 16;
 /// Rows of each batch that [`Batches`] returns.
 const BATCH_ROWS: usize = 1 << 16;
 
@@ -111,7 +115,12 @@ impl Events {
                 break;
             }
             if let Some(part) = self.later.next() {
-                let events = PartEvents::open(&part, self.anchor, &mut self.options)?;
+                let content = if self.current.len() < MOST_OPEN {
+                    part.source.open()?
+                } else {
+                    part.source.open_closed()?
+                };
+                let events = PartEvents::open(&part, &content, self.anchor, &mut self.options)?;
                 self.current.extend(events);
             }
         }
@@ -143,11 +152,12 @@ impl Iterator for Events {
 impl PartEvents {
     fn open(
         part: &ReadablePart,
+        content: &Content,
         anchor: Anchor,
         options: &mut OptionsTable,
     ) -> Result<Option<Self>> {
         let path = part.path.clone();
-        let mut reader = reader(part, MERGED_ROWS)?;
+        let mut reader = reader(part, content, MERGED_ROWS)?;
         let Some(columns) = next_columns(&path, &mut reader, anchor, options)? else {
             return Ok(None);
         };
@@ -220,8 +230,7 @@ impl Iterator for PartReader {
     }
 }
 
-fn reader(part: &ReadablePart, rows: usize) -> Result<PartReader> {
-    let content = part.content()?;
+fn reader(part: &ReadablePart, content: &Content, rows: usize) -> Result<PartReader> {
     let open = |schema, is_old| {
         let options = ArrowReaderOptions::new().with_schema(schema);
         ParquetRecordBatchReaderBuilder::try_new_with_options(content.clone(), options)
@@ -267,7 +276,9 @@ impl Iterator for Batches {
             if let Some(batch) = self.current.as_mut().and_then(Iterator::next) {
                 return Some(batch);
             }
-            match reader(&self.later.next()?, BATCH_ROWS) {
+            let part = self.later.next()?;
+            let opened = part.source.open();
+            match opened.and_then(|content| reader(&part, &content, BATCH_ROWS)) {
                 Ok(reader) => self.current = Some(reader),
                 Err(error) => return Some(Err(ArrowError::ExternalError(Box::new(error)))),
             }

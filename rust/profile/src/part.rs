@@ -38,11 +38,13 @@ impl Source {
             Self::Memory(bytes) => Ok(Content::Memory(bytes.clone())),
         }
     }
-}
 
-impl ReadablePart {
-    /// Opens the part's bytes, as [`Source::open`] does.
-    pub(super) fn content(&self) -> Result<Content> {
-        self.source.open()
+    /// Opens the bytes as [`open`](Self::open) does, without a descriptor that stays open.
+    pub(super) fn open_closed(&self) -> Result<Content> {
+        let content = self.open()?;
+        Ok(match self {
+            Self::File(file) => Content::Closed(Arc::clone(file)),
+            Self::Memory(_) => content,
+        })
     }
 }

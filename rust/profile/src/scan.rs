@@ -86,7 +86,7 @@ fn describe(part: &mut Part, last: &mut Option<(u32, u32)>, batch: &RecordBatch)
 
 /// Adds the connections of a part to `seen`.
 pub(super) fn connections(part: &ReadablePart, seen: &mut Ordinals) -> Result<()> {
-    for_each(&part.path, &part.content()?, &["connection"], |batch| {
+    for_each(&part.path, &part.source.open()?, &["connection"], |batch| {
         seen.extend(numbers(batch, "connection").into_iter().flatten().copied());
     })
 }

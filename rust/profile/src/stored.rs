@@ -112,7 +112,7 @@ impl StoredFile {
     }
 
     /// Opens the file that was found, and no other that has its name by now.
-    fn content(&self) -> Result<Content> {
+    pub(super) fn content(&self) -> Result<Content> {
         if let Some(held) = &self.held {
             return Ok(held.clone());
         }

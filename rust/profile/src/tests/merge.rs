@@ -1,5 +1,6 @@
 //! Several parts read as one stream.
 
+use super::damage::held;
 use super::*;
 
 const SMALL_PARTS: Limits = Limits {
@@ -42,6 +43,47 @@ fn a_late_answer_to_an_early_request_comes_first() {
     let mut wanted = all;
     wanted.push(event(5_000));
     assert_eq!(read(&parts(&path, &dealt)), wanted);
+}
+
+#[test]
+fn few_of_many_overlapping_parts_are_open() {
+    let (_folder, path) = place();
+    let all: Vec<Event> = (0..4000).map(event).collect();
+    let dealt: Vec<Vec<Event>> = (0..40)
+        .map(|part| all.iter().skip(part).step_by(40).copied().collect())
+        .collect();
+    let profile = parts(&path, &dealt);
+    assert_eq!(profile.part_count(), 40);
+    let mut read = Vec::new();
+    for event in profile.events().unwrap() {
+        read.push(event.unwrap());
+        assert!(held(&path) <= 16);
+    }
+    assert_eq!(read, all);
+}
+
+#[test]
+fn a_part_that_is_replaced_while_it_is_merged_is_refused() {
+    let (_folder, path) = place();
+    let mut dealt: Vec<Vec<Event>> = (0..20)
+        .map(|part| (part..100 + part).map(event).collect())
+        .collect();
+    // More rows than a page holds.
+    dealt.push((20..160_000).map(event).collect());
+    let mut events = parts(&path, &dealt).events().unwrap();
+    assert_eq!(events.by_ref().take(1000).flatten().count(), 1000);
+    let (last, copy) = (path.join("events-000021.parquet"), path.join("copy"));
+    fs::copy(&last, &copy).unwrap();
+    fs::rename(&copy, &last).unwrap();
+    let error = events.find_map(Result::err).unwrap();
+    let found = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
+        error.source()
+    });
+    let told: Vec<String> = found.map(ToString::to_string).collect();
+    assert!(
+        told.concat().contains("another file has taken its name"),
+        "{told:?}"
+    );
 }
 
 #[test]
