@@ -365,7 +365,7 @@ fn open_sockets(setup: Setup<'_>) -> Result<(Source, Description)> {
         rings: None,
         hooks: options.hooks,
         one_connection_in: options.sample.connections,
-        standby: forced_standby(),
+        standby: None,
     });
     match attached {
         Ok(kernel) => {
@@ -373,16 +373,6 @@ fn open_sockets(setup: Setup<'_>) -> Result<(Source, Description)> {
             Ok((Source::Sockets(Box::new(calls)), description))
         }
         Err(error) => fall_back(error, setup),
-    }
-}
-
-/// Returns what the environment says about standby programs. For tests: the kernel decides otherwise.
-#[cfg(feature = "ebpf")]
-fn forced_standby() -> Option<bool> {
-    match std::env::var("MEMBENCH_STANDBY").ok()?.as_str() {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => None,
     }
 }
 
