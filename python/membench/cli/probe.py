@@ -12,9 +12,10 @@ import typer
 from membench._options import By
 from membench.cli import output
 from membench.cli.exits import SHORT
+from membench.cli.paths import created
 from membench.cli.selection import CgroupOption, PidOption
 from membench.cli.units import format_share, parse_duration, parse_share
-from membench.errors import MembenchError, UsageError
+from membench.errors import UsageError
 
 if TYPE_CHECKING:
     from membench._probe import Probe, ProbeInterval
@@ -213,7 +214,5 @@ def _write(observed: Probe, path: Path) -> None:
     if path.suffix != _FOLDED:
         observed.flame_graph(path)
         return
-    try:
-        path.write_text("".join(f"{line}\n" for line in observed.folded()))
-    except OSError as error:
-        raise MembenchError(f"{path}: {error.strerror}", "write it elsewhere") from error
+    with created(path, replace=True) as file:
+        file.write("".join(f"{line}\n" for line in observed.folded()).encode())

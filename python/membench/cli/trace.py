@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Literal
@@ -14,9 +12,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Literal
 import typer
 
 from membench.cli.exits import SHORT
+from membench.cli.paths import created
 from membench.cli.selection import parse_ports
 from membench.cli.units import parse_duration, parse_size
-from membench.errors import MembenchError, OutputExistsError, UsageError
+from membench.errors import MembenchError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -144,8 +143,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ring_size=ring_size,
     )
     with ExitStack() as stack:
-        lines = stack.enter_context(_opened(file, force)) if file else None
-        timeline = stack.enter_context(_opened(perfetto, force)) if perfetto else None
+        lines = stack.enter_context(created(file, replace=force)) if file else None
+        timeline = stack.enter_context(created(perfetto, replace=force)) if perfetto else None
         with Trace(options, duration) as running:
             numbers = ", ".join(str(number) for number in running.pids)
             _remark(f"tracing  pid {numbers}; {render_cost(running.tally())}; Ctrl-C ends")
@@ -227,20 +226,6 @@ def _ports(given: list[str] | None) -> list[int]:
             raise UsageError("`any` is no port to trace", "name the port: `--port 11211`")
         ports += parsed
     return ports
-
-
-@contextmanager
-def _opened(path: Path, force: bool) -> Iterator[IO[bytes]]:
-    """Create a file that only its owner can read."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if force else os.O_EXCL)
-    try:
-        number = os.open(path, flags, 0o600)
-    except FileExistsError as error:
-        raise OutputExistsError(f"{path} exists", "`--force` replaces it") from error
-    except OSError as error:
-        raise MembenchError(f"{path}: {error.strerror}", "choose another place") from error
-    with os.fdopen(number, "wb", buffering=0) as file:
-        yield file
 
 
 def _remark(text: str) -> None:

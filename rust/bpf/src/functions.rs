@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
 
-use crate::{Error, Result};
+use crate::{Error, Result, read_file};
 
 /// Files in which the kernel lists the functions that probes can be attached to, the first that can be read.
 const PROBED: [&str; 2] = [
@@ -51,7 +51,7 @@ pub fn user_functions(path: &Path) -> Result<BTreeMap<String, u64>> {
         path: path.into(),
         source,
     };
-    let bytes = fs::read(path).map_err(failed)?;
+    let bytes = read_file(path).map_err(failed)?;
     let file = object::File::parse(bytes.as_slice()).map_err(|_| {
         let reason = "is no program or library (ELF)";
         failed(io::Error::new(io::ErrorKind::InvalidData, reason))

@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    fs,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::OnceLock,
@@ -16,7 +15,7 @@ use crate::{
     Capability, Error, Global, Hook, Kind, Link, Map, Program, Result, failure,
     global::{globals, program_sections, section},
     map::{self, kind_name},
-    multi, program,
+    multi, program, read_file,
 };
 
 /// A map of an object, before it is made.
@@ -52,7 +51,7 @@ pub struct Object {
 impl Object {
     /// Reads an object file.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|source| Error::Io {
+        let bytes = read_file(path).map_err(|source| Error::Io {
             path: path.into(),
             source,
         })?;

@@ -1,10 +1,10 @@
 //! Notes that `sys/sdt.h` leaves in a program → its probes: their places and their arguments.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use object::{Object as _, ObjectSection as _};
 
-use crate::{Error, Result, functions::offset_in_file};
+use crate::{Error, Result, functions::offset_in_file, read_file};
 
 /// Vendor of these notes.
 const VENDOR: &[u8] = b"stapsdt\0";
@@ -62,7 +62,7 @@ pub fn usdt_sites(path: &Path) -> Result<Vec<Site>> {
         source,
     };
     let malformed = |reason: &str| failed(io::Error::new(io::ErrorKind::InvalidData, reason));
-    let bytes = fs::read(path).map_err(failed)?;
+    let bytes = read_file(path).map_err(failed)?;
     let file = object::File::parse(bytes.as_slice())
         .map_err(|_| malformed("is no program or library (ELF)"))?;
     let Some(notes) = file.section_by_name(".note.stapsdt") else {

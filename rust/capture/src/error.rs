@@ -324,6 +324,9 @@ impl Failure for Error {
             }
             Self::Packet(error) => return error.hint(),
             Self::Profile(error) => return error.hint(),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotSeekable => {
+                return Some(Hint::command("record", "- OUTPUT < FILE").then(" reads a stream"));
+            }
             Self::Io { source, .. } => return io_hint(source),
             Self::NoSource { kernel, packets } => return both_hints(kernel, packets),
             Self::Selection { option, .. } => return selection_hint(*option),

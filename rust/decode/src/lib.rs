@@ -19,6 +19,7 @@ pub mod packet;
 mod pairing;
 mod pipelining;
 pub mod privacy;
+mod regular;
 mod reply;
 mod requests;
 mod responses;
@@ -38,7 +39,9 @@ use connection::{Barriers, Connection};
 use context::Context;
 use datagrams::Datagrams;
 
+pub use addresses::Addresses;
 pub use numbering::Numbering;
+pub use regular::open_file;
 pub use table::Connections;
 
 /// Part of the responses that a source delivers.

@@ -3,15 +3,15 @@
 mod error;
 mod names;
 
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::process::geteuid;
 use siphasher::sip::SipHasher24;
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::open_file;
 
 pub use error::KeyError;
 pub use names::Names;
@@ -134,17 +134,8 @@ fn read_private(path: &Path, user: Option<u32>) -> Result<Zeroizing<Vec<u8>>, Ke
         path: path.into(),
         source,
     };
-    // A pipe would be waited for.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = open(path, flags, Mode::empty());
-    let file: File = opened.map_err(|errno| failed(errno.into()))?.into();
+    let file = open_file(path).map_err(failed)?;
     let facts = file.metadata().map_err(failed)?;
-    if !facts.is_file() {
-        return Err(KeyError::File {
-            path: path.into(),
-            found: "not a regular file".into(),
-        });
-    }
     let owners = [Some(0), Some(geteuid().as_raw()), user];
     if !owners.contains(&Some(facts.uid())) {
         return Err(KeyError::Stranger {
@@ -270,12 +261,14 @@ mod tests {
 
     #[test]
     fn a_key_file_that_never_ends_is_refused() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let error = KeyHasher::from_file(&path, None).err().unwrap();
-        assert!(error.to_string().contains("not a regular file"), "{error}");
+        assert!(error.to_string().contains("it is a pipe"), "{error}");
+        assert_eq!(error.class(), membench_event::Class::Usage);
     }
 
     #[test]

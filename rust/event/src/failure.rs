@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::fs::FileType;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 
 /// Classes of failures. Each is an exception of its own in Python and has an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,22 +230,48 @@ impl Hint {
 /// Returns the class of a failure to read or write what an argument names: a name that is wrong, or a system that does
 /// not allow it.
 pub fn io_class(source: &io::Error) -> Class {
-    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound};
+    use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, NotFound, NotSeekable};
     match source.kind() {
-        NotFound | IsADirectory | NotADirectory | InvalidFilename => Class::Usage,
+        NotFound | IsADirectory | NotADirectory | InvalidFilename | NotSeekable => Class::Usage,
         _ => Class::Environment,
     }
+}
+
+/// The system's number for too many open files, on every Linux.
+const EMFILE: i32 = 24;
+
+/// Checks the type of something that is to be read to its end, or replaced: only a regular file can be.
+pub fn regular(found: FileType) -> io::Result<()> {
+    let found = if found.is_file() {
+        return Ok(());
+    } else if found.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    } else if found.is_fifo() {
+        "it is a pipe (FIFO), and a file is wanted"
+    } else if found.is_symlink() {
+        "it is a link, and a file is wanted"
+    } else if found.is_socket() {
+        "it is a socket, and a file is wanted"
+    } else {
+        "it is a device, and a file is wanted"
+    };
+    Err(io::Error::new(io::ErrorKind::NotSeekable, found))
 }
 
 /// Returns the remedy for the usual reasons why a file cannot be read or written.
 pub fn io_hint(source: &io::Error) -> Option<Hint> {
     use io::ErrorKind::{
-        IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+        IsADirectory, NotADirectory, NotFound, NotSeekable, PermissionDenied, ReadOnlyFilesystem,
+        StorageFull,
     };
+    if source.raw_os_error() == Some(EMFILE) {
+        return Some(Hint::text("raise the number of open files: `ulimit -n`"));
+    }
     let hint = match source.kind() {
         IsADirectory => "it is a folder, and a file is wanted",
         NotADirectory => "a part of this path is a file, and no folder",
         NotFound => "check the name, and that its folder exists",
+        NotSeekable => "name a regular file",
         PermissionDenied => "check who owns it, or run as its owner",
         StorageFull => "free some space, or choose another disk",
         ReadOnlyFilesystem => "choose a disk that can be written to",

@@ -28,7 +28,7 @@ mod text;
 pub use anchor::Anchor;
 pub use connection::{CloseSide, ConnectionRow, LossRow, Transport};
 pub use event::{Command, Event, Outcome, Protocol};
-pub use failure::{Class, Failure, Hint, Setting, io_class, io_hint};
+pub use failure::{Class, Failure, Hint, Setting, io_class, io_hint, regular};
 pub use generations::Generations;
 pub use ledger::{Flow, Ledger, Packets, Server, Totals};
 pub use number::{NumberHasher, NumberMap, digits, ratio, size};

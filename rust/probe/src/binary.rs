@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use membench_bpf::{Site, usdt_sites, user_functions};
+use membench_bpf::{Site, read_file, usdt_sites, user_functions};
 
 use crate::{Error, Result, names::nearest};
 
@@ -31,7 +31,7 @@ impl Binary {
     /// Reads a file. A name without a folder is that of a program in `PATH`, or of a library: `libc`.
     pub(crate) fn open(file: &Path) -> Result<Self> {
         let path = find(file).unwrap_or_else(|| file.into());
-        let bytes = fs::read(&path).map_err(|source| Error::File {
+        let bytes = read_file(&path).map_err(|source| Error::File {
             path: path.clone(),
             source,
         })?;

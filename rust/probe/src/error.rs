@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use membench_bpf::{Cause, Kind};
-use membench_event::{Class, Failure, Hint};
+use membench_event::{Class, Failure, Hint, io_class};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -100,7 +100,8 @@ impl Failure for Error {
             | Self::NoSuchPlace { .. }
             | Self::NoOperand { .. }
             | Self::Options { .. } => Class::Usage,
-            Self::Attach { .. } | Self::Tracefs { .. } | Self::File { .. } => Class::Environment,
+            Self::File { source, .. } => io_class(source),
+            Self::Attach { .. } | Self::Tracefs { .. } => Class::Environment,
             Self::Kernel(error) => error.class(),
         }
     }

@@ -1,8 +1,9 @@
 //! Stacks with their counts → lines of folded stacks, and a flame graph.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use inferno::flamegraph::{self, Options};
+use membench_bpf::write_file;
 
 use crate::{Error, Result, interval::Stack};
 
@@ -50,7 +51,7 @@ impl Folded {
         let mut drawn = Vec::new();
         let lines = lines.iter().map(String::as_str);
         flamegraph::from_lines(&mut options, lines, &mut drawn).map_err(failed)?;
-        fs::write(path, drawn).map_err(failed)
+        write_file(path, &drawn).map_err(failed)
     }
 }
 
@@ -61,6 +62,8 @@ fn clean(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn stack(count: u64, frames: &[&str]) -> Stack {

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use membench_decode::open_file;
 use membench_decode::packet::file::Reader;
 use membench_decode::packet::{Packet, PacketError};
 use membench_event::Anchor;
@@ -44,7 +44,7 @@ struct Later {
 enum Content {
     /// A file that can be read from its start again.
     File(File),
-    /// A pipe, which was begun to be read.
+    /// Standard input, or the only file, which was begun to be read.
     Begun(Box<One>),
 }
 
@@ -238,14 +238,12 @@ impl One {
     }
 }
 
-/// Opens a file again, from its start; `None` if it is a pipe.
+/// Opens a file again, to read it from its start; `None` if it is standard input.
 fn rewound(path: &Path) -> Option<File> {
     if path == Path::new(STDIN) {
         return None;
     }
-    let mut file = path.is_file().then(|| File::open(path).ok())??;
-    file.seek(SeekFrom::Start(0)).ok()?;
-    Some(file)
+    open_file(path).ok()
 }
 
 impl Feed for Files {

@@ -1,10 +1,10 @@
 //! A stored source → its bytes, decompressed, and its kind by how they begin.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use membench_decode::open_file;
 use membench_decode::packet::file::{begins_capture, decompressed};
 
 /// Standard input, as a source is typed.
@@ -38,7 +38,7 @@ static BEGUN: Mutex<Option<Begun>> = Mutex::new(None);
 /// Opens a file, or standard input, decompressed.
 pub(crate) fn open(path: &Path) -> io::Result<Content> {
     if path != Path::new(STDIN) {
-        return decompressed(Box::new(File::open(path)?));
+        return decompressed(Box::new(open_file(path)?));
     }
     let begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner).take();
     match begun {
@@ -58,13 +58,13 @@ pub(crate) fn kind_of_stdin() -> Kind {
         .map_or(Kind::Unknown, |begun| kind(&begun.beginning))
 }
 
-/// Tells the kind of a file; `None` if there is none, or none that can be read twice.
+/// Tells the kind of what has this name; `None` if nothing has.
 pub(crate) fn kind_of(path: &Path) -> Option<Kind> {
-    if !path.is_file() {
-        return None;
-    }
-    let file = decompressed(Box::new(File::open(path).ok()?));
-    begin(file).ok().map(|begun| kind(&begun.beginning))
+    let begun = match open_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        file => begin(file.and_then(|file| decompressed(Box::new(file)))),
+    };
+    Some(begun.map_or(Kind::Unknown, |begun| kind(&begun.beginning)))
 }
 
 fn begin(content: io::Result<Content>) -> io::Result<Begun> {

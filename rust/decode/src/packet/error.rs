@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use membench_event::{Class, Failure, Hint, io_hint};
+use membench_event::{Class, Failure, Hint, io_class, io_hint};
 
 /// Failure of reading packets.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum PacketError {
 impl Failure for PacketError {
     fn class(&self) -> Class {
         match self {
-            Self::Io { .. } => Class::Environment,
+            Self::Io { source, .. } => io_class(source),
             Self::NotACapture { .. } | Self::LinkType { .. } => Class::Usage,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use membench_event::{Class, Failure, Hint, io_hint};
+use membench_event::{Class, Failure, Hint, io_class, io_hint};
 
 /// A failure of obtaining the secret under which keys are hashed.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,8 @@ pub enum KeyError {
 impl Failure for KeyError {
     fn class(&self) -> Class {
         match self {
-            Self::Io { .. } | Self::Random(_) => Class::Environment,
+            Self::Io { source, .. } => io_class(source),
+            Self::Random(_) => Class::Environment,
             Self::File { .. } | Self::Readable { .. } | Self::Stranger { .. } => Class::Usage,
         }
     }

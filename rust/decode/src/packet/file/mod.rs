@@ -4,13 +4,12 @@ mod byte_order;
 mod pcap;
 mod pcapng;
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::PacketError;
+use crate::open_file;
 
-use super::{Link, Packet, Way};
+use super::{Link, Packet, PacketError, Way};
 use pcap::Classic;
 use pcapng::Sections;
 
@@ -100,7 +99,7 @@ pub struct Reader {
 impl Reader {
     /// Opens a file and detects its compression and format.
     pub fn open(path: &Path) -> Result<Self, PacketError> {
-        let file = File::open(path).map_err(|source| failed(path, source))?;
+        let file = open_file(path).map_err(|source| failed(path, source))?;
         Self::read(path, Box::new(file))
     }
 
