@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from membench import _arguments as check, _native
@@ -58,12 +58,17 @@ class HotKey:
 
 @dataclass(frozen=True, slots=True)
 class BusyClient:
-    """A busy client: its ordinal (None: unknown), operations, bytes both ways."""
+    """A busy client: its ordinal (None: unknown), operations, bytes both ways.
+
+    Attributes:
+        address: Its address, with `show_clients=True`, if it has one and is still remembered.
+    """
 
     client: int | None
     count: int
     error: int
     bytes: int
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +202,7 @@ class Top(Running):
             events=counted.events,
             key_bound=counted.key_bound,
             keys=counted.keys,
-            clients=counted.clients,
+            clients=tuple(self._addressed(client) for client in counted.clients),
             commands=counted.commands,
             lost=_losses(status),
             connections_open=status.connections_open,
@@ -213,6 +218,10 @@ class Top(Running):
         Keys are in memory only: print them on the operator's own terminal, and nowhere else.
         """
         return self._native.name(key_id)
+
+    def _addressed(self, client: BusyClient) -> BusyClient:
+        address = None if client.client is None else self._native.address(client.client)
+        return client if address is None else replace(client, address=address)
 
     def stop(self) -> None:
         """End it."""
@@ -232,6 +241,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     wait: bool = False,
     key_file: str | os.PathLike[str] | None = None,
     show_keys: bool = False,
+    show_clients: bool = False,
     drop_privileges: bool = False,
     guards: Guards | None = None,
 ) -> Top:
@@ -250,6 +260,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         wait: Begin before there is a server, as in `record`.
         key_file: File with the key that makes key ids, as in `record`; a random one otherwise.
         show_keys: Remember keys in plaintext, in this process's memory, so that `name` finds them.
+        show_clients: Remember clients' addresses, in this process's memory, for `clients`.
         drop_privileges: Give up every capability of this process once attached; irreversible.
         guards: Limits that end it before it does harm, none unless given; `Status.ended` names the
             one that was reached. `Guards.of_command()` has those of the command line.
@@ -273,7 +284,7 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
         guards=NO_GUARDS if guards is None else guards,
     )
     sources = check.sources(source)
-    native = _native.Top(sources, options, keys=keys, remember=show_keys)
+    native = _native.Top(sources, options, keys=keys, remember=show_keys, addresses=show_clients)
     return Top(native, " ".join(sources), interval_s, limit)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 from collections import Counter
@@ -101,12 +102,12 @@ def test_one_interval_as_json_has_no_key_in_it(roomy: Memcached) -> None:
     assert "secret" not in told
 
 
-def one_interval(server: Memcached, interval: str) -> str:
+def one_interval(server: Memcached, interval: str, *options: str) -> str:
     """Return the output of `top` for an interval in which a secret key is stored once."""
     client = Client(server)
     command = [*COMMAND, "top", f"watch:{server.address}", "--once", "--format", "json"]
     with started(
-        [*command, "--interval", interval], stdout=subprocess.PIPE, env=environment()
+        [*command, *options, "--interval", interval], stdout=subprocess.PIPE, env=environment()
     ) as process:
         until(lambda: "conn_watch" in server.stats("conns").values(), "the watcher")
         client.set(SECRET, b"value")
@@ -121,6 +122,38 @@ def test_keys_are_shown_on_a_terminal_only(roomy: Memcached) -> None:
         ended = run("top", source, *options).expect(2)
         assert "terminal only" in ended.stderr
     assert "--once" in run("top", source, "--format", "json").expect(2).stderr
+
+
+def test_clients_have_addresses_only_if_asked_for_and_never_in_redirected_text(
+    roomy: Memcached,
+) -> None:
+    source = f"watch:{roomy.address}"
+    ended = run("top", source, "--show-clients", "--once").expect(2)
+    assert "terminal only" in ended.stderr
+    for options, address in ((["--show-clients"], "127.0.0.1"), ([], None)):
+        told = {}
+        for interval in (2, 8, 32):
+            told = json.loads(one_interval(roomy, f"{interval}s", *options))
+            if told["events"] == 1:
+                break
+        (client,) = told["clients"]
+        assert client["address"] == address
+        assert ("127.0.0.1" in json.dumps(told["clients"])) is bool(options)
+
+
+def test_a_screen_shows_clients_by_address(roomy: Memcached) -> None:
+    client = Client(roomy)
+    source = ("top", f"watch:{roomy.address}", "--show-clients")
+    with terminal(*source, streams=("stdin", "stdout"), columns=100) as shown:
+
+        def shows(words: bytes) -> bool:
+            client.set(SECRET, b"value")
+            return words in shown.screen()
+
+        until(lambda: shows(b"clients   127.0.0.1 "), "the address on the screen")
+        assert SECRET not in shown.screen()
+        shown.type(b"q")
+        until(shown.ended, "the end")
 
 
 def test_a_screen_shows_keys_sorts_and_ends(roomy: Memcached) -> None:

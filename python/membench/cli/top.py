@@ -71,6 +71,13 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         bool,
         typer.Option("--show-keys", help="Show keys in plaintext, on this terminal only."),
     ] = False,
+    show_clients: Annotated[
+        bool,
+        typer.Option(
+            "--show-clients",
+            help="Show clients' addresses: on this terminal, or in the JSON of --once.",
+        ),
+    ] = False,
     responses: Annotated[
         Responses,
         typer.Option(
@@ -101,14 +108,15 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 ) -> int:
     """Watch hot keys, commands and clients; nothing is written.
 
-    Keys are shown as ids of this run, unless --show-keys.
+    Keys are shown as ids of this run, unless --show-keys, and clients as numbers, unless
+    --show-clients.
 
     \b
     Example: sudo python -m membench top ebpf:any
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
 
-    _check(once, show_keys, format)
+    _check(once, show_keys, show_clients, format)
     for module in ("rich.live", "membench.report.top", "membench._top", "membench.cli.keyboard"):
         import_module(module)  # files may be out of reach once privileges are given up
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -129,6 +137,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         wait=wait,
         key_file=key_file,
         show_keys=show_keys,
+        show_clients=show_clients,
         drop_privileges=True,
         guards=Guards(
             nice=nice or None,
@@ -156,12 +165,17 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     return 0
 
 
-def _check(once: bool, show_keys: bool, format: Format) -> None:  # noqa: A002
+def _check(once: bool, show_keys: bool, show_clients: bool, format: Format) -> None:  # noqa: A002
     if format is Format.JSON and not once:
         raise UsageError("JSON is of one interval", "`--once --format json`")
     if show_keys and (format is Format.JSON or not sys.stdout.isatty()):
         raise UsageError(
             "keys are shown on a terminal only", "without `--show-keys`, keys have ids"
+        )
+    if show_clients and format is not Format.JSON and not sys.stdout.isatty():
+        raise UsageError(
+            "clients' addresses are shown on a terminal only, or in JSON",
+            "without `--show-clients`, clients have numbers",
         )
 
 

@@ -145,7 +145,7 @@ def _clients(snapshot: Snapshot) -> Text:
 
 
 def _client(snapshot: Snapshot, client: BusyClient) -> str:
-    who = "unknown" if client.client is None else f"#{client.client}"
+    who = "unknown" if client.client is None else client.address or f"#{client.client}"
     return f"{who} {percent(client.count / snapshot.events)}"
 
 

@@ -137,6 +137,7 @@ impl Options {
             live: self.live,
             patient: false,
             names: None,
+            addresses: None,
         })
     }
 }

@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 
 use membench_analysis::top::{Intervals, Top as Counter};
 use membench_capture::{RecordOptions, Recorder as Engine, SourceSpec};
-use membench_decode::privacy::Names;
+use membench_decode::{Addresses, privacy::Names};
 
 use super::capture::{Options, seconds};
 use super::error::raise;
@@ -18,6 +18,7 @@ struct Top {
     engine: Engine,
     counter: Mutex<Counter>,
     names: Option<Names>,
+    addresses: Option<Addresses>,
     /// For a stored source, whose own times count: how far it was counted.
     stored: Option<Mutex<Intervals>>,
 }
@@ -25,17 +26,20 @@ struct Top {
 #[pymethods]
 impl Top {
     #[new]
-    #[pyo3(signature = (sources, options, *, keys, remember))]
+    #[pyo3(signature = (sources, options, *, keys, remember, addresses))]
     fn new(
         py: Python<'_>,
         sources: Vec<String>,
         options: Options,
         keys: usize,
         remember: bool,
+        addresses: bool,
     ) -> PyResult<Self> {
         let names = remember.then(Names::default);
+        let addresses = addresses.then(Addresses::default);
         let options = RecordOptions {
             names: names.clone(),
+            addresses: addresses.clone(),
             ..options.parse(sources)?
         };
         // Only memcached itself knows how many lines of its log it dropped.
@@ -49,6 +53,7 @@ impl Top {
             engine: py.detach(|| Engine::start(options)).map_err(raise)?,
             counter: Mutex::new(Counter::new(keys)),
             names,
+            addresses,
             stored: is_stored.then(Mutex::default),
         })
     }
@@ -102,18 +107,26 @@ impl Top {
         Some(PyBytes::new(py, &key))
     }
 
+    fn address(&self, client: u32) -> Option<String> {
+        let address = self.addresses.as_ref()?.get(client)?;
+        Some(address.to_string())
+    }
+
     fn stop(&self, py: Python<'_>) {
         self.engine.stop("stop");
         // Nothing was written: the result is of no interest.
         py.detach(|| drop(self.engine.finish()));
-        self.forget_names();
+        self.forget();
     }
 }
 
 impl Top {
-    fn forget_names(&self) {
+    fn forget(&self) {
         if let Some(names) = &self.names {
             names.forget();
+        }
+        if let Some(addresses) = &self.addresses {
+            addresses.forget();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use membench_decode::{Responses, privacy::Names};
+use membench_decode::{Addresses, Responses, privacy::Names};
 use membench_event::{Sample, Setting};
 
 use crate::{Attachment, Error, Hooks, Limits, Result, Rotate, Selection, Side, SourceSpec};
@@ -73,6 +73,8 @@ pub struct RecordOptions {
     pub patient: bool,
     /// Memory of keys in plaintext, for the operator's terminal.
     pub names: Option<Names>,
+    /// Memory of clients' addresses, for the operator's terminal.
+    pub addresses: Option<Addresses>,
 }
 
 impl RecordOptions {
@@ -101,6 +103,7 @@ impl RecordOptions {
             live: false,
             patient: false,
             names: None,
+            addresses: None,
         }
     }
 

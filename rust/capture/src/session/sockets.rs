@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use membench_decode::{Connections, Numbering};
+use membench_decode::{Addresses, Connections, Numbering};
 use membench_event::{
     CloseSide, ConnectionRow, Direction, Flow, Generations, NumberMap, Server, Totals, Transport,
 };
@@ -38,6 +38,8 @@ pub struct Sockets {
     open: NumberMap<u64, Role>,
     connections: Connections,
     clients: Numbering<(u32, Option<IpAddr>)>,
+    /// Memory of the clients' addresses, if they are to be shown.
+    addresses: Option<Addresses>,
     /// Connections of datagrams, by the socket's cookie and the peer.
     peers: Generations<(u64, Option<SocketAddr>), u32>,
     /// Local addresses of clients' sockets for datagrams, by cookie.
@@ -80,6 +82,7 @@ impl Default for Sockets {
             open: NumberMap::default(),
             connections: Connections::default(),
             clients: Numbering::new(CLIENTS),
+            addresses: None,
             peers: Generations::new(PEERS),
             hosts: HashMap::new(),
             paths: Vec::new(),
@@ -120,6 +123,12 @@ impl Sockets {
         Self { side, ..self }
     }
 
+    /// Remembers the clients' addresses in `addresses`, if given.
+    #[must_use]
+    pub fn with_addresses(self, addresses: Option<Addresses>) -> Self {
+        Self { addresses, ..self }
+    }
+
     /// The side whose sockets are followed.
     pub fn side(&self) -> Side {
         self.side
@@ -157,13 +166,22 @@ impl Sockets {
         let was_open = self.open_before.take(socket.namespace, server, client);
         let opened = (!was_open && !socket.mid_stream).then_some(time);
         let transport = client.transport();
-        let client = self.clients.ordinal((socket.namespace, client.host()));
+        let client = self.client(socket.namespace, client.host());
         let server = self.server(socket);
         let connection = self.connections.add(server, client, transport, opened);
         if !was_open && opened.is_none() {
             self.first_calls.insert(connection, time);
         }
         connection
+    }
+
+    /// Returns the ordinal of a client, and remembers its address if that is to be shown.
+    fn client(&mut self, namespace: u32, host: Option<IpAddr>) -> u32 {
+        let client = self.clients.ordinal((namespace, host));
+        if let (Some(addresses), Some(host)) = (&self.addresses, host) {
+            addresses.note(client, host);
+        }
+        client
     }
 
     /// Returns the connection of a datagram, and true if it is new. A server's socket has a connection for each peer; a
@@ -182,7 +200,7 @@ impl Sockets {
         let namespace = row.map_or(0, |server| server.network_namespace);
         let host = self.hosts.get(&cookie).copied();
         let host = host.or(peer.map(|peer| peer.ip()));
-        let client = self.clients.ordinal((namespace, host));
+        let client = self.client(namespace, host);
         let opened = Some(time);
         let connection = self.connections.add(server, client, Transport::Udp, opened);
         self.peers.insert((cookie, peer), connection);

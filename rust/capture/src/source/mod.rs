@@ -327,8 +327,9 @@ impl Setup<'_> {
         let decoder = Decoder::new(self.hasher, self.options.responses, utc_offset)
             .client_side(*side == Side::Client);
         let paths = sockets.clone();
-        let sockets =
-            Sockets::new(self.own.clone(), namespaces::own(), open_before, paths).with_side(*side);
+        let sockets = Sockets::new(self.own.clone(), namespaces::own(), open_before, paths)
+            .with_side(*side)
+            .with_addresses(self.options.addresses.clone());
         let mut session = Session::new(decoder, sockets);
         session.namespace = namespace;
         session

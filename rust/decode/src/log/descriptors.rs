@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use membench_event::{CloseSide, Transport};
 
-use crate::{Connections, Numbering};
+use crate::{Addresses, Connections, Numbering};
 
 /// Clients in one generation of their numbering. Two generations bound it to about 30 MB.
 const CLIENTS: usize = 1 << 18;
@@ -68,6 +68,8 @@ pub(super) struct Descriptors {
     unknown: Option<Connection>,
     table: Connections,
     clients: Numbering<Peer>,
+    /// Memory of the clients' addresses, if they are to be shown.
+    addresses: Option<Addresses>,
     /// Clients of connections that were opened before the log, by descriptor, as `stats conns` reports them.
     before: HashMap<u32, Peer>,
     /// N, if one connection in N is followed; 0 and 1 follow all.
@@ -83,6 +85,7 @@ impl Default for Descriptors {
             unknown: None,
             table: Connections::default(),
             clients: Numbering::new(CLIENTS),
+            addresses: None,
             before: HashMap::new(),
             one_in: 0,
             appeared: 0,
@@ -94,6 +97,11 @@ impl Descriptors {
     /// Follows one connection in `number` from here on.
     pub(super) fn follow_one_in(&mut self, number: u32) {
         self.one_in = number;
+    }
+
+    /// Remembers the clients' addresses in `addresses` from here on, if given.
+    pub(super) fn remember(&mut self, addresses: Option<Addresses>) {
+        self.addresses = addresses;
     }
 
     /// Notes the client of a connection that was opened before the log.
@@ -164,6 +172,9 @@ impl Descriptors {
             };
         }
         let client = self.clients.ordinal(peer);
+        if let (Some(addresses), Some(address)) = (&self.addresses, peer.0) {
+            addresses.note(client, address);
+        }
         let ordinal = self.table.add(0, client, peer.transport(), opened);
         Connection {
             ordinal,

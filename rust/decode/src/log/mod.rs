@@ -8,8 +8,8 @@ mod order;
 #[cfg(test)]
 mod tests;
 
-use crate::Connections;
 use crate::privacy::KeyHasher;
+use crate::{Addresses, Connections};
 use membench_event::{Anchor, Command, ConnectionRow, Event};
 
 pub use descriptors::LEFT_OUT;
@@ -95,6 +95,13 @@ impl Log {
     #[must_use]
     pub fn stored(mut self) -> Self {
         self.stored_clock = Some(0);
+        self
+    }
+
+    /// Remembers the clients' addresses in `addresses`, if given.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: Option<Addresses>) -> Self {
+        self.operations.connections().remember(addresses);
         self
     }
 

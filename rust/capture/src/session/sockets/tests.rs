@@ -43,6 +43,20 @@ fn a_client_is_an_address_not_a_port() {
 }
 
 #[test]
+fn addresses_of_clients_are_remembered_where_they_are_to_be_shown() {
+    let addresses = Addresses::default();
+    let mut sockets = Sockets::default().with_addresses(Some(addresses.clone()));
+    for (cookie, client) in [5, 6].into_iter().enumerate() {
+        sockets.announce(cookie as u64, &socket(1, 11211, client), 0);
+    }
+    let peer = SocketAddr::from(([10, 0, 0, 7], 4_000));
+    sockets.datagram_connection(9, 0, Some(peer), 0);
+    let known = [0, 1, 2, 3].map(|client| addresses.get(client).map(|known| known.to_string()));
+    let wanted = [Some("127.0.0.5"), Some("127.0.0.6"), Some("10.0.0.7"), None];
+    assert_eq!(known, wanted.map(|address| address.map(str::to_owned)));
+}
+
+#[test]
 fn own_connections_are_not_connections() {
     let own = OwnAddresses::default();
     own.add(Peer::Address(SocketAddr::from(([127, 0, 0, 9], 40_000))));

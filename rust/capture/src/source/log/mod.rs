@@ -62,8 +62,9 @@ impl LogSource {
         let origin = Origin::open(&options.source, options.statistics)?;
         let anchor = origin.anchor(begun);
         let ahead_s = origin.clock_ahead_s(begun);
-        let mut log =
-            Log::new(hasher, anchor, ahead_s).with_one_connection_in(options.sample.connections);
+        let mut log = Log::new(hasher, anchor, ahead_s)
+            .with_one_connection_in(options.sample.connections)
+            .with_addresses(options.addresses.clone());
         let mut description = Description {
             anchor,
             clock: Clock::Stored,
