@@ -89,11 +89,13 @@ soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, 
 	MEMBENCH_FLIPS=$(or $(MEMBENCH_SOAK_FLIPS),1000) cargo test --quiet --package membench-profile
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak -o faulthandler_timeout=0
 
-fuzz: ## feed random bytes to the parsers, ten minutes in all (FUZZ_SECONDS=100 per target)
+fuzz: ## feed random bytes to the parsers, 25 minutes in all (FUZZ_SECONDS=100 per target)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	cargo run --quiet --package membench-profile --example profiles -- $(FUZZ)/corpus
 	targets=$$(cargo fuzz list --fuzz-dir $(FUZZ)) && for target in $$targets; do \
 	    mkdir -p $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target; \
-	    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir $(FUZZ) $$target $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target -- \
+	    seeds="$(FUZZ)/seeds/$$target $(FUZZ)/corpus/sealed $(FUZZ)/corpus/killed"; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir $(FUZZ) $$target $(FUZZ)/corpus/$$target $$seeds -- \
 	        -max_total_time=$(FUZZ_SECONDS) -dict=$(CURDIR)/$(FUZZ)/protocol.dict \
 	        -rss_limit_mb=1024 -timeout=20 -print_final_stats=1 || exit 1; \
 	done

@@ -16,6 +16,8 @@
 mod clock;
 mod doctor;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod privileges;
 mod recorder;
 mod selection;

@@ -84,6 +84,7 @@ fn main() -> membench_profile::Result<()> {
         duration_ns: 10_000_000,
         ..End::default()
     })?;
-    drop(written(&folder.join("killed"))?);
-    Ok(())
+    let mut killed = written(&folder.join("killed"))?;
+    killed.append_connections((0..2).map(connection).collect())?;
+    killed.save_open_connections(&[connection(2), connection(3)])
 }

@@ -1,5 +1,5 @@
-//! Blocks of operations → the cost of sending them in a closed loop: what `benches/replay` needs of this module. Not
-//! part of the API.
+//! Blocks of operations → the cost of sending them in a closed loop: what `benches/replay` and `rust/fuzz` need of this
+//! crate. Not part of the API.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use crate::make::template::Templates;
 use crate::shard::Shard;
 use crate::shard::connection::Shared;
 use crate::shard::pool::Connections;
+use crate::target::Target;
 
 pub use crate::clock::{monotonic, thread_cpu};
 pub use crate::operation::{Block, Kind, Marks, Operation};
@@ -58,6 +59,13 @@ pub fn closed_loop(
         answered: result.measures.counts.answered,
         cpu: result.cpu,
     })
+}
+
+/// Asks a target (`HOST:PORT`) what a replay asks before it begins.
+pub fn ask(target: &str) -> crate::Result<()> {
+    let mut target = Target::connect(target)?;
+    let statistics = target.statistics()?;
+    target.refuse_if_busy(&statistics)
 }
 
 /// Returns the bytes of each operation as a request of its own.
