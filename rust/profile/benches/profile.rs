@@ -63,6 +63,8 @@ struct Mix {
 }
 
 const CONNECTIONS: u32 = 50;
+/// Rounds of reading and of comparing checksums, in turn.
+const ROUNDS: usize = 5;
 /// Events appended at a time.
 const BLOCK: u32 = 25_000;
 
@@ -201,14 +203,30 @@ fn run(path: &Path, shape: Shape, count: u32) -> membench_profile::Result<()> {
         longest * 1e3,
     );
     println!("  {} (12 MB of it the benchmark's own)", peak());
-    let started = Instant::now();
-    let read = Profile::open(path)?.events()?.flatten().count();
-    let seconds = started.elapsed().as_secs_f64();
+    let (mut reading, mut verifying) = (Vec::new(), Vec::new());
+    let mut read = 0;
+    for _ in 0..ROUNDS {
+        let before = cpu_s(ClockId::ThreadCPUTime);
+        read = Profile::open(path)?.events()?.flatten().count();
+        let between = cpu_s(ClockId::ThreadCPUTime);
+        Profile::open(path)?.verify()?;
+        verifying.push(cpu_s(ClockId::ThreadCPUTime) - between);
+        reading.push(between - before);
+    }
+    let (reading, verifying) = (median(&mut reading), median(&mut verifying));
     println!(
-        "  read {read} events, {:.0} ns an event",
-        per_event(seconds)
+        "  read {read} events: {:.0} ns of CPU an event; comparing all checksums, which the first reader does as well: \
+         {:.2} ns, {:.1} % of it",
+        per_event(reading),
+        per_event(verifying),
+        verifying / reading * 100.0,
     );
     Ok(())
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Prints the size of each column in the sealed parts.
