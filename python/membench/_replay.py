@@ -14,15 +14,17 @@ from membench._reads import Reads
 from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench._shown import Shown
+from membench._units import NANOSECONDS
 from membench.errors import UsageError
 
 Counts = dict[str, int]
 """Amounts by name of a cause, an outcome or a counter."""
 
+_UNITS = NANOSECONDS | {"%": 0.01}
 _CHECK = re.compile(
-    r"\s*([\w.]+)\s*(<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(ns|us|µs|ms|s|%)?\s*"
+    r"\s*([\w.]+)\s*(<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*"
+    rf"({'|'.join(_UNITS)})?\s*"
 )
-_UNITS = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "%": 0.01}
 _DURATIONS = ("response", "service", "wire", "client", "lag")
 # The engine's names of commands, by which it measures durations.
 _COMMANDS = (
@@ -402,7 +404,7 @@ class _Threshold:
         if match is None:
             raise UsageError(f"not a check: `{text}`", _EXAMPLES)
         metric = tuple(match[1].split("."))
-        is_time = match[4] in ("ns", "us", "µs", "ms", "s")
+        is_time = match[4] in NANOSECONDS
         if is_time != (metric not in _RATIOS):
             raise UsageError(f"not a check: `{text}`", _EXAMPLES)
         if is_time:

@@ -181,7 +181,18 @@ def test_a_key_that_the_disk_does_not_take_leaves_no_file(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("500ms", 0.5), ("60", 60), ("1.5s", 1.5), ("5m", 300), ("1h", 3600)]
+    ("text", "seconds"),
+    [
+        ("250ns", 250e-9),
+        ("500us", 500e-6),
+        ("1.5µs", 1.5e-6),
+        ("1.5\u03bcs", 1.5e-6),
+        ("500ms", 0.5),
+        ("60", 60),
+        ("1.5s", 1.5),
+        ("5m", 300),
+        ("1h", 3600),
+    ],
 )
 def test_durations_are_seconds(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)

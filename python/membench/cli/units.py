@@ -6,15 +6,17 @@ import re
 
 import typer
 
-_SECONDS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+from membench._units import NANOSECONDS
+
+_SECONDS = {unit: ns / 1e9 for unit, ns in NANOSECONDS.items()} | {"": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def parse_duration(text: str) -> float:
-    """Read `500ms`, `10`, `10s`, `5m` or `1h` as seconds."""
+    """Read `500us`, `20ms`, `10`, `10s`, `5m` or `1h` as seconds."""
     value, unit = _split(text)
     if unit not in _SECONDS or value <= 0:
-        raise typer.BadParameter(f"{text!r} is not a duration such as `10s` or `5m`")
+        raise typer.BadParameter(f"{text!r} is not a duration such as `500us`, `10s` or `5m`")
     return value * _SECONDS[unit]
 
 
@@ -64,7 +66,7 @@ def parse_fraction(text: str) -> int:
 
 
 def _split(text: str) -> tuple[float, str]:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z\u00b5\u03bc]*)", text.strip())
     if found is None:
         return 0.0, "?"
     return float(found[1]), found[2]
