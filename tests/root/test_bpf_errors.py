@@ -14,6 +14,7 @@ import pytest
 
 import membench
 from membench import bpf
+from membench.errors import UsageError
 from support.bpf_mounts import tracefs
 from support.bpf_programs import PRELUDE, RECORDS, compiled, counter
 from support.exclusive import exclusive
@@ -54,9 +55,9 @@ def attach(data: bytes, target: bpf.Target) -> None:
         found.programs["count"].attach(target)
 
 
-def load_too_large() -> None:
+def load_ring(size: int) -> None:
     with bpf.Object.open(compiled(RECORDS)) as found:
-        found.maps["events"].max_entries = 3 << 30
+        found.maps["events"].max_entries = size
         found.load()
 
 
@@ -123,7 +124,9 @@ TABLE: dict[str, tuple[Callable[[], object], type[Exception], int | None, str]] 
     "ENOENT, no such pin": (
         lambda: bpf.open_pinned("/sys/fs/bpf/no-such"), bpf.NotFound, errno.ENOENT, "no-such"),
     "EINVAL, the size of a ring": (
-        load_too_large, bpf.KernelError, errno.EINVAL, "events"),
+        lambda: load_ring(0), bpf.KernelError, errno.EINVAL, "events"),
+    "a ring whose size has no number": (
+        lambda: load_ring(3 << 30), UsageError, None, "at most 2147483648 bytes, and events has"),
     "EBUSY, another program has the place": (
         attach_where_another_is, bpf.AlreadyAttached, errno.EBUSY, "busy"),
     "the same program at the same place": (

@@ -2,9 +2,14 @@
 
 use std::{fmt, fs};
 
-use crate::{Error, Result};
+use crate::{Error, Result, cause::newer_than_this};
 
-/// A capability that loading or attaching programs can take.
+/// The setting that keeps `bpf` from processes without privileges, other than 0. Before Linux 5.19 it covers also the
+/// elements of maps that are open:
+/// <https://github.com/torvalds/linux/blob/v5.18/kernel/bpf/syscall.c#L4627-L4636>.
+const UNPRIVILEGED: &str = "/proc/sys/kernel/unprivileged_bpf_disabled";
+
+/// A capability that loading or attaching programs, or naming what they saw, can take.
 ///
 /// The numbers are those of
 /// [capability.h](https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/capability.h).
@@ -12,12 +17,18 @@ use crate::{Error, Result};
 pub enum Capability {
     /// Network programs, and everything that is done to an interface.
     NetAdmin,
+    /// Memory and descriptors of other users' processes.
+    SysPtrace,
     /// Everything below, on its own; before Linux 5.8 the only way.
     SysAdmin,
     /// Tracing programs. Without it the verifier also explores speculative paths, which exceeds its limit on loops.
     Perfmon,
+    /// Addresses of the kernel's functions.
+    Syslog,
     /// Maps, and programs of any type.
     Bpf,
+    /// The files that a process has mapped, in whichever mount namespace.
+    CheckpointRestore,
 }
 
 impl Capability {
@@ -25,22 +36,41 @@ impl Capability {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NetAdmin => "CAP_NET_ADMIN",
+            Self::SysPtrace => "CAP_SYS_PTRACE",
             Self::SysAdmin => "CAP_SYS_ADMIN",
             Self::Perfmon => "CAP_PERFMON",
+            Self::Syslog => "CAP_SYSLOG",
             Self::Bpf => "CAP_BPF",
+            Self::CheckpointRestore => "CAP_CHECKPOINT_RESTORE",
         }
     }
 
     const fn bit(self) -> u64 {
         1 << match self {
             Self::NetAdmin => 12,
+            Self::SysPtrace => 19,
             Self::SysAdmin => 21,
             Self::Perfmon => 38,
+            Self::Syslog => 34,
             Self::Bpf => 39,
+            Self::CheckpointRestore => 40,
         }
     }
 
-    /// Returns those of `needed` that this process lacks. `CAP_SYS_ADMIN` includes all of them.
+    /// Returns a set of capabilities, a bit each.
+    pub fn set(capabilities: &[Self]) -> u64 {
+        capabilities.iter().fold(0, |set, one| set | one.bit())
+    }
+
+    /// Returns those that reading and writing the elements of maps takes: none from Linux 5.19, or where the kernel
+    /// lets everyone call `bpf`.
+    pub fn for_elements() -> &'static [Self] {
+        let is_free = newer_than_this("5.19").is_none()
+            || fs::read_to_string(UNPRIVILEGED).is_ok_and(|text| text.trim() == "0");
+        if is_free { &[] } else { &[Self::Bpf] }
+    }
+
+    /// Returns those of `needed` that this process lacks. `CAP_SYS_ADMIN` includes those that programs take.
     pub fn missing(needed: &[Self]) -> Vec<Self> {
         missing(effective(), needed)
     }

@@ -43,6 +43,7 @@ impl Error {
             }
             Self::NotAnObject { .. }
             | Self::GlobalSize { .. }
+            | Self::RingSize { .. }
             | Self::WrongHook { .. }
             | Self::ElementSize { .. } => Cause::Usage,
             Self::OldKernel { oldest, .. } => Cause::Unsupported(Some(oldest)),
@@ -77,6 +78,7 @@ impl Error {
             }
             Self::NotAnObject { .. }
             | Self::GlobalSize { .. }
+            | Self::RingSize { .. }
             | Self::WrongHook { .. }
             | Self::ElementSize { .. } => Some(libc::EINVAL),
         }
@@ -123,7 +125,7 @@ fn is(source: &io::Error, errno: i32) -> bool {
 }
 
 /// Returns the version if this kernel is older.
-fn newer_than_this(version: &'static str) -> Option<&'static str> {
+pub(crate) fn newer_than_this(version: &'static str) -> Option<&'static str> {
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
     let (major, minor) = (numbers.next()?, numbers.next()?);
     let current = KernelVersion::current().ok()?;

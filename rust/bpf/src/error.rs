@@ -43,6 +43,16 @@ pub enum Error {
         /// The value's size, bytes.
         given: usize,
     },
+    /// A ring is larger than rings can be.
+    #[error("Failed to load eBPF program: a ring has at most {most} bytes, and {map} has {found}")]
+    RingSize {
+        /// The map.
+        map: String,
+        /// Size of the largest ring, bytes.
+        most: u32,
+        /// The size that was asked for, bytes.
+        found: u32,
+    },
     /// Programs of this type are not attached to such a hook.
     #[error(
         "Failed to attach eBPF program: {program} is of type {kind}, which is not attached to {hook}"
@@ -198,6 +208,7 @@ impl Failure for Error {
             Self::NotAnObject { .. }
             | Self::Absent { .. }
             | Self::GlobalSize { .. }
+            | Self::RingSize { .. }
             | Self::WrongHook { .. }
             | Self::ElementSize { .. } => Class::Usage,
             Self::OldKernel { .. }
@@ -220,6 +231,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<Hint> {
         let text = match self {
             Self::NotAnObject { .. } => "pass an ELF file that was compiled for the target `bpf`",
+            Self::RingSize { .. } => "a ring has a power of two of bytes, from a page on",
             Self::NoTypes { .. } => "use a kernel built with CONFIG_DEBUG_INFO_BTF",
             Self::OldKernel { .. } => "attach to one function at a time",
             Self::NoTracepoint { .. } | Self::NoMember { .. } => "use a newer kernel",

@@ -15,7 +15,7 @@ const PROBED: [&str; 2] = [
 const SYMBOLS: &str = "/proc/kallsyms";
 
 /// Returns the functions of the kernel whose names match a pattern. Without tracefs some of them may take no probe.
-pub(crate) fn of_kernel(pattern: &str) -> Vec<String> {
+pub fn kernel_functions(pattern: &str) -> Vec<String> {
     let probed = PROBED.iter().find_map(|path| fs::read_to_string(path).ok());
     let mut names: Vec<String> = match probed {
         Some(text) => {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind};
+
+/// Most bytes of sections that are zeros.
+const MOST_ZEROS: u64 = 256 << 20;
 
 /// A global of an object: a `static` whose value is set before the programs are loaded, or that programs change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +30,48 @@ pub(crate) fn globals(bytes: &[u8], has_map: impl Fn(&str) -> bool) -> BTreeMap<
             offset: usize::try_from(symbol.address()).ok()?,
             size: usize::try_from(symbol.size()).ok()?,
         };
+        let end = global.offset.checked_add(global.size)?;
+        let is_inside = u64::try_from(end).is_ok_and(|end| end <= section.size());
         let is_data = !matches!(symbol.kind(), SymbolKind::Section | SymbolKind::Text);
-        let is_named = is_data && is_data_section(&global.section) && has_map(&global.section);
+        let is_named =
+            is_data && is_inside && is_data_section(&global.section) && has_map(&global.section);
         is_named.then_some((symbol.name().ok()?.into(), global))
     });
     named
         .filter(|(name, _): &(String, _)| !name.is_empty())
         .collect()
+}
+
+/// Fails if sections that are zeros, which take no room in the file, would take more memory than objects have use for, or
+/// if a function lies outside its section.
+pub(crate) fn check_sizes(bytes: &[u8]) -> std::result::Result<(), String> {
+    let Ok(file) = object::File::parse(bytes) else {
+        return Ok(()); // the parser of programs tells more
+    };
+    let zeros = file
+        .sections()
+        .filter(|section| section.kind() == SectionKind::UninitializedData);
+    let size = zeros.fold(0_u64, |sum, section| sum.saturating_add(section.size()));
+    if size > MOST_ZEROS {
+        return Err(format!(
+            "its variables that are zero have {size} bytes; {MOST_ZEROS} are the most"
+        ));
+    }
+    let functions = file
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Text);
+    for symbol in functions {
+        let index = symbol.section_index();
+        let Some(section) = index.and_then(|index| file.section_by_index(index).ok()) else {
+            continue;
+        };
+        let end = symbol.address().checked_add(symbol.size());
+        if end.is_none_or(|end| end > section.size()) {
+            let name = symbol.name().unwrap_or_default();
+            return Err(format!("the function {name} lies outside its section"));
+        }
+    }
+    Ok(())
 }
 
 /// Finds the section of each function of an object, by the function's name.

@@ -12,10 +12,12 @@ use std::{
     path::Path,
 };
 
-use aya::{Btf, util::KernelVersion};
+use aya::Btf;
 
 use crate::{
-    Error, Hook, Kind, Link, Result, VerifierLog, failure, functions, kernel_release,
+    Error, Hook, Kind, Link, Result, VerifierLog,
+    cause::newer_than_this,
+    failure, functions, kernel_release,
     sys::command::{self, LoadedFor},
 };
 
@@ -23,21 +25,33 @@ use crate::{
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/bpf.h>
 const KERNEL: u32 = 42;
 const USER: u32 = 48;
+/// First kernel whose links of functions of a file keep to a process:
+/// <https://github.com/torvalds/linux/blob/v6.10/kernel/trace/bpf_trace.c#L3188-L3200>.
+const ONE_PROCESS: &str = "6.10";
 
 /// Fails if the kernel is older than such links.
 pub(crate) fn require(hook: &Hook) -> Result<()> {
-    let (oldest, version) = match hook {
-        Hook::KernelFunctions(_) => ("5.18", KernelVersion::new(5, 18, 0)),
-        _ => ("6.6", KernelVersion::new(6, 6, 0)),
+    let oldest = match hook {
+        Hook::KernelFunctions(_) => "5.18",
+        Hook::UserFunctions {
+            process: Some(_), ..
+        } => ONE_PROCESS,
+        _ => "6.6",
     };
-    if KernelVersion::current().is_ok_and(|current| current < version) {
-        return Err(Error::OldKernel {
+    match newer_than_this(oldest) {
+        Some(oldest) => Err(Error::OldKernel {
             hook: hook.to_string(),
             oldest,
             kernel: kernel_release(),
-        });
+        }),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Returns true if a [`Hook::UserFunctions`] can be that of one process: before Linux 6.10 it is that of the process's
+/// first thread.
+pub fn keeps_to_process() -> bool {
+    newer_than_this(ONE_PROCESS).is_none()
 }
 
 /// Loads a program of an object for many functions; `maps` are those that the object has made.
@@ -103,8 +117,14 @@ pub(crate) fn load(
     })
 }
 
-/// Attaches a program that was loaded for it.
-pub(crate) fn attach(name: &str, program: BorrowedFd<'_>, hook: &Hook, kind: Kind) -> Result<Link> {
+/// Attaches a program that was loaded for it; returns the functions, in the order of the numbers by which the program knows
+/// them (`bpf_get_attach_cookie`).
+pub(crate) fn attach(
+    name: &str,
+    program: BorrowedFd<'_>,
+    hook: &Hook,
+    kind: Kind,
+) -> Result<(Link, Vec<String>)> {
     let returns = matches!(kind, Kind::KernelReturnProbe | Kind::UserReturnProbe);
     let failed = |source| Error::Attach {
         name: name.into(),
@@ -114,45 +134,49 @@ pub(crate) fn attach(name: &str, program: BorrowedFd<'_>, hook: &Hook, kind: Kin
         let text = format!("no function matches {pattern}");
         failed(io::Error::new(io::ErrorKind::NotFound, text))
     };
-    let link = match hook {
+    let (link, functions) = match hook {
         Hook::KernelFunctions(pattern) => {
-            let names = functions::of_kernel(pattern);
+            let names = functions::kernel_functions(pattern);
             if names.is_empty() {
                 return Err(none(pattern));
             }
-            let names: Vec<CString> = names
-                .into_iter()
-                .filter_map(|name| CString::new(name).ok())
+            let known: Vec<CString> = names
+                .iter()
+                .filter_map(|name| CString::new(name.as_str()).ok())
                 .collect();
-            command::link_kernel_functions(program, &names, KERNEL, returns)
+            let link = command::link_kernel_functions(program, &known, KERNEL, returns);
+            (link, names)
         }
         Hook::UserFunctions {
             file,
             pattern,
             process,
         } => {
-            let offsets = offsets(file, pattern)?;
-            if offsets.is_empty() {
+            let places = places(file, pattern)?;
+            if places.is_empty() {
                 return Err(none(pattern));
             }
             let path = CString::new(file.as_os_str().as_bytes());
             let path = path.map_err(|error| failed(io::Error::other(error)))?;
-            command::link_user_functions(program, (&path, &offsets, *process), USER, returns)
+            let offsets: Vec<u64> = places.keys().copied().collect();
+            let link =
+                command::link_user_functions(program, (&path, &offsets, *process), USER, returns);
+            (link, places.into_values().collect())
         }
-        _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        _ => (Err(io::Error::from_raw_os_error(libc::EINVAL)), Vec::new()),
     };
-    link.map(Link::from_descriptor).map_err(failed)
+    let link = link.map(Link::from_descriptor).map_err(failed)?;
+    Ok((link, functions))
 }
 
-fn offsets(file: &Path, pattern: &str) -> Result<Vec<u64>> {
+/// Returns the functions that match, by offset; of several names of one the first.
+fn places(file: &Path, pattern: &str) -> Result<BTreeMap<u64, String>> {
     let found = functions::user_functions(file)?.into_iter();
-    let mut offsets: Vec<u64> = found
-        .filter(|(name, _)| functions::matches(pattern, name))
-        .map(|(_, offset)| offset)
-        .collect();
-    offsets.sort_unstable();
-    offsets.dedup();
-    Ok(offsets)
+    let mut places = BTreeMap::new();
+    for (name, offset) in found.filter(|(name, _)| functions::matches(pattern, name)) {
+        places.entry(offset).or_insert(name);
+    }
+    Ok(places)
 }
 
 /// Copies the descriptors of an object's maps, by name.

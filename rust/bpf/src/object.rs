@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, OwnedFd},
+    panic::{AssertUnwindSafe, UnwindSafe, catch_unwind},
     path::Path,
     sync::OnceLock,
 };
@@ -13,10 +14,13 @@ use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
     Capability, Error, Global, Hook, Kind, Link, Map, Program, Result, failure,
-    global::{globals, program_sections, section},
+    global::{check_sizes, globals, program_sections, section},
     map::{self, kind_name},
     multi, program, read_file,
 };
+
+/// Size of the largest ring, bytes.
+const MOST_RING: u32 = 1 << 31;
 
 /// A map of an object, before it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +68,13 @@ impl Object {
     /// Embed objects with [`include_object!`](crate::include_object), which aligns them.
     pub fn parse(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
         let bytes = bytes.into();
-        let parsed = aya_obj::Object::parse(&bytes).map_err(|error| Error::NotAnObject {
+        let malformed = |reason| Error::NotAnObject {
             object: name.into(),
-            reason: failure::reason(&error),
-        })?;
+            reason,
+        };
+        check_sizes(&bytes).map_err(malformed)?;
+        let parsed = guarded(|| aya_obj::Object::parse(&bytes)).map_err(malformed)?;
+        let parsed = parsed.map_err(|error| malformed(failure::reason(&error)))?;
         let programs = parsed.programs.iter();
         let programs = programs.map(|(name, program)| (name.clone(), Kind::from(&program.section)));
         let maps = parsed.maps.iter().map(|(name, map)| {
@@ -207,7 +214,13 @@ impl Object {
         for (name, entries) in &self.max_entries {
             loader.map_max_entries(name, *entries);
         }
-        let ebpf = loader.load(&self.bytes).map_err(|error| match error {
+        self.check_rings()?;
+        let loaded = guarded(AssertUnwindSafe(|| loader.load(&self.bytes)));
+        let loaded = loaded.map_err(|reason| Error::NotAnObject {
+            object: self.name.clone(),
+            reason,
+        })?;
+        let ebpf = loaded.map_err(|error| match error {
             EbpfError::ParseError(error) => Error::NotAnObject {
                 object: self.name.clone(),
                 reason: failure::reason(&error),
@@ -224,6 +237,22 @@ impl Object {
             values: self.values.clone(),
             copies: BTreeMap::new(),
         })
+    }
+
+    /// Fails if a ring is larger than the kernel's largest, whose next power of two has no number.
+    fn check_rings(&self) -> Result<()> {
+        for (name, map) in &self.maps {
+            let size = self.max_entries.get(name).copied();
+            let size = size.unwrap_or(map.max_entries);
+            if map.kind == "ringbuf" && size > MOST_RING {
+                return Err(Error::RingSize {
+                    map: name.clone(),
+                    most: MOST_RING,
+                    found: size,
+                });
+            }
+        }
+        Ok(())
     }
 
     fn find<'a, T>(
@@ -268,12 +297,13 @@ impl Loaded {
     }
 
     /// Attaches a program to many functions by one link, [`Hook::KernelFunctions`] or [`Hook::UserFunctions`]. A copy of
-    /// it is loaded for that, by which the program is known from then on.
+    /// it is loaded for that, by which the program is known from then on. Returns the functions, too, in the order of the
+    /// numbers that `bpf_get_attach_cookie` gives the program.
     ///
     /// # Errors
     ///
     /// Fails as [`Program::attach`] does, with `ENOENT` if no function matches.
-    pub fn attach_all(&mut self, name: &str, hook: &Hook) -> Result<Link> {
+    pub fn attach_all(&mut self, name: &str, hook: &Hook) -> Result<(Link, Vec<String>)> {
         let kind = self.program(name)?.kind();
         let fits = match hook {
             Hook::KernelFunctions(_) => {
@@ -321,6 +351,11 @@ impl Loaded {
         let found = bytes.as_ref().and_then(|bytes| bytes.get(place));
         found.map(<[u8]>::to_vec).ok_or_else(missing)
     }
+}
+
+/// Runs a parser of somebody else's bytes; it is a reason against them if it panics.
+fn guarded<T>(parse: impl FnOnce() -> T + UnwindSafe) -> std::result::Result<T, String> {
+    catch_unwind(parse).map_err(|_| "its parts contradict each other".to_owned())
 }
 
 fn absent(object: &str, item: &'static str, name: &str) -> Error {

@@ -12,7 +12,7 @@ use aya::{
     sys::Stats,
 };
 
-use crate::{Capability, Error, Result, failure};
+use crate::{Capability, Error, Result, failure, sys::command};
 
 /// Facts that the kernel keeps about a loaded program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,19 @@ impl Info {
                     if source.kind() == io::ErrorKind::NotFound);
                 (!is_gone).then_some(Err(error))
             }
+        })
+    }
+}
+
+impl Info {
+    pub(super) fn of(program: BorrowedFd<'_>) -> io::Result<Self> {
+        let found = command::program(program)?;
+        Ok(Self {
+            name: command::name(&found.name),
+            id: found.id,
+            verified_instructions: (found.verified_insns > 0).then_some(found.verified_insns),
+            runs: found.run_cnt,
+            run_time: Duration::from_nanos(found.run_time_ns),
         })
     }
 }

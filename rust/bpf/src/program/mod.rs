@@ -161,18 +161,12 @@ impl<'a> Program<'a> {
 
     /// Returns what the kernel knows of the loaded program. This is a system call.
     pub fn info(&self) -> Result<Info> {
-        let info = self.inner.info();
-        info.map(|info| Info::from(&info))
-            .map_err(|error| self.not_loaded(error))
+        Info::of(self.descriptor()?).map_err(|source| self.untold(source))
     }
 
     /// Returns everything that the kernel tells of the loaded program. This is a system call.
     pub fn facts(&self) -> Result<ProgramFacts> {
-        ProgramFacts::of(self.descriptor()?).map_err(|source| Error::Handle {
-            name: self.name.clone(),
-            operation: "info",
-            source,
-        })
+        ProgramFacts::of(self.descriptor()?).map_err(|source| self.untold(source))
     }
 
     /// Opens what the kernel counts of the program, for reading after privileges were given up.
@@ -188,6 +182,14 @@ impl<'a> Program<'a> {
         let types = Btf::from_sys_fs()
             .map_err(|error| failure::load(&self.name, &[], EbpfError::from(error)))?;
         Ok(self.types.get_or_init(|| types))
+    }
+
+    fn untold(&self, source: std::io::Error) -> Error {
+        Error::Handle {
+            name: self.name.clone(),
+            operation: "info",
+            source,
+        }
     }
 
     fn not_loaded(&self, error: ProgramError) -> Error {

@@ -186,7 +186,7 @@ pub(crate) fn load(program: &LoadedFor<'_>) -> Result<OwnedFd, (io::Error, Strin
     })
 }
 
-/// Links a program to kernel functions, by their names.
+/// Links a program to kernel functions, by their names. The program knows each by its place among them.
 pub(crate) fn link_kernel_functions(
     program: BorrowedFd<'_>,
     names: &[CString],
@@ -194,25 +194,30 @@ pub(crate) fn link_kernel_functions(
     returns: bool,
 ) -> io::Result<OwnedFd> {
     let names: Vec<u64> = names.iter().map(|name| name.as_ptr() as u64).collect();
+    let numbers: Vec<u64> = (0..names.len() as u64).collect();
     let count = u32::try_from(names.len()).map_err(io::Error::other)?;
     let program = program.as_raw_fd().cast_unsigned();
     let mut attributes = Attributes::new([program, 0, attach_type, 0, u32::from(returns), count]);
     attributes.set_address(3, names.as_ptr() as u64);
+    attributes.set_address(5, numbers.as_ptr() as u64);
     open(Command::LinkCreate, attributes)
 }
 
-/// Links a program to functions of a file, by their offsets, in one process or in all.
+/// Links a program to functions of a file, by their offsets, in one process or in all. The program knows each by its
+/// place among them.
 pub(crate) fn link_user_functions(
     program: BorrowedFd<'_>,
     (path, offsets, process): (&CStr, &[u64], Option<u32>),
     attach_type: u32,
     returns: bool,
 ) -> io::Result<OwnedFd> {
+    let numbers: Vec<u64> = (0..offsets.len() as u64).collect();
     let count = u32::try_from(offsets.len()).map_err(io::Error::other)?;
     let program = program.as_raw_fd().cast_unsigned();
     let mut attributes = Attributes::new([program, 0, attach_type, 0]);
     attributes.set_address(2, path.as_ptr() as u64);
     attributes.set_address(3, offsets.as_ptr() as u64);
+    attributes.set_address(5, numbers.as_ptr() as u64);
     for (index, value) in [
         (12, count),
         (13, u32::from(returns)),

@@ -94,3 +94,15 @@ fn everything_can_be_used_from_any_thread() {
     is_send::<Ring>();
     is_send::<Rings>();
 }
+
+#[test]
+fn a_ring_whose_next_power_of_two_has_no_number_is_refused() {
+    let mut object = parse("xdp");
+    for size in [(1 << 31) + 1, 3 << 30, u32::MAX] {
+        object.set_max_entries("events", size).unwrap();
+        let Err(Error::RingSize { map, found, .. }) = object.load().map(drop) else {
+            panic!("a ring of {size} bytes was made");
+        };
+        assert_eq!((map.as_str(), found), ("events", size));
+    }
+}

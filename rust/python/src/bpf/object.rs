@@ -251,7 +251,7 @@ fn attach(object: &mut Loaded, name: &str, place: &Place) -> membench_bpf::Resul
         Place::Hook(
             hook @ (membench_bpf::Hook::KernelFunctions(_)
             | membench_bpf::Hook::UserFunctions { .. }),
-        ) => object.attach_all(name, hook),
+        ) => Ok(object.attach_all(name, hook)?.0),
         Place::Hook(hook) => object.program(name)?.attach(hook),
         Place::Filter(interface, direction) => {
             if object.program(name)?.kind() != Kind::Classifier {
