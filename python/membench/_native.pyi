@@ -3,12 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, final
+from typing import Any, Self, final
 
 from membench._options import Options
 from membench._probe import Options as ProbeOptions
 from membench._trace import Options as TraceOptions
-from membench.bpf._facts import LinkFacts, MapFacts, ProgramFacts
 from membench.bpf._targets import Words
 
 __all__ = [
@@ -249,11 +248,13 @@ class Probe:
     def __new__(cls, options: ProbeOptions) -> Probe: ...
     @property
     def hook(self) -> str: ...
+    @property
+    def functions(self) -> list[str]: ...
     def excess(self) -> float | None: ...
     def take(self) -> str: ...
     def detach(self) -> None: ...
     def folded(self) -> list[str]: ...
-    def draw(self, path: Path) -> None: ...
+    def flame_graph(self) -> bytes: ...
 
 def find_hooks(pattern: str) -> str:
     """Find hooks by a pattern; return them as JSON."""
@@ -340,7 +341,7 @@ class BpfObject:
         """Attach a program."""
     def map(self, name: str) -> BpfMap:
         """Open a map."""
-    def program_facts(self, name: str) -> ProgramFacts | None:
+    def program_facts(self, name: str) -> dict[str, Any] | None:
         """Return what the kernel tells of a program; None if it is not loaded."""
     def pin_program(self, name: str, path: Path) -> None:
         """Pin a program."""
@@ -356,7 +357,7 @@ class BpfMap:
     @property
     def closed(self) -> bool:
         """True if the map was closed."""
-    def facts(self) -> MapFacts:
+    def facts(self) -> dict[str, Any]:
         """Return what the kernel tells of the map."""
     def types(self) -> bytes | None:
         """Copy the types of the map's keys and values."""
@@ -419,7 +420,7 @@ class BpfLink:
         """Detach the program."""
     def pin(self, path: Path) -> None:
         """Pin the link."""
-    def facts(self) -> list[LinkFacts]:
+    def facts(self) -> list[dict[str, Any]]:
         """Return what the kernel tells of the link's parts."""
     def read(self) -> bytes | None:
         """Run the program of an iterator; None if this is no iterator's link."""
@@ -428,7 +429,7 @@ class BpfLink:
 class BpfProgram:
     """A program that was pinned."""
 
-    def facts(self) -> ProgramFacts:
+    def facts(self) -> dict[str, Any]:
         """Return what the kernel tells of the program."""
     def replace(self, link: BpfLink) -> None:
         """Give a link this program."""
@@ -444,13 +445,13 @@ class BpfStatistics:
     def close(self) -> None:
         """Stop counting."""
 
-def bpf_programs() -> list[ProgramFacts]:
+def bpf_programs() -> list[dict[str, Any]]:
     """List all programs."""
 
-def bpf_maps() -> list[MapFacts]:
+def bpf_maps() -> list[dict[str, Any]]:
     """List all maps."""
 
-def bpf_links() -> list[LinkFacts]:
+def bpf_links() -> list[dict[str, Any]]:
     """List all links."""
 
 def open_pinned(path: Path) -> BpfMap | BpfLink | BpfProgram:

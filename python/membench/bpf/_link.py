@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from membench import _native
 from membench.bpf._errors import Unsupported
+from membench.bpf._listing import LoadedProgram, loaded_program
 from membench.bpf._map import Map, from_native
 from membench.bpf._targets import Target
 from membench.errors import UsageError
@@ -139,22 +140,26 @@ class PinnedProgram:
     @property
     def id(self) -> int:
         """The program's number, by which tools such as `bpftool` find it."""
-        return self._native.facts()["id"]
+        return self._facts.id
 
     @property
     def misses(self) -> int:
         """How often it did not run because it was running on that CPU already."""
-        return self._native.facts()["misses"]
+        return self._facts.misses
 
     @property
     def runs(self) -> int:
         """How often it ran while runs were counted: see `count_runs`."""
-        return self._native.facts()["runs"]
+        return self._facts.runs
 
     @property
     def run_time_ns(self) -> int:
         """The time that those runs took, ns."""
-        return self._native.facts()["run_time_ns"]
+        return self._facts.run_time_ns
+
+    @property
+    def _facts(self) -> LoadedProgram:
+        return loaded_program(self._native.facts())
 
     def _give_to(self, link: _native.BpfLink) -> None:
         """Have the kernel run this program for a link; `Link.replace` does."""
@@ -165,9 +170,9 @@ class PinnedProgram:
         self._native.close()
 
     def __repr__(self) -> str:
-        facts = self._native.facts()
-        costs = f"misses={facts['misses']}, run_time_ns={facts['run_time_ns']}"
-        return f"<PinnedProgram {facts['name']}: {facts['kind']}, {costs}>"
+        facts = self._facts
+        costs = f"misses={facts.misses}, run_time_ns={facts.run_time_ns}"
+        return f"<PinnedProgram {facts.name}: {facts.kind}, {costs}>"
 
 
 def open_pinned(path: str | os.PathLike[str]) -> Map | Link | PinnedProgram:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from membench import _native
 
@@ -108,17 +109,19 @@ class Listing:
     links: tuple[LoadedLink, ...]
 
 
+def loaded_program(facts: dict[str, Any]) -> LoadedProgram:
+    """Describe a program by what the native module tells of it."""
+    return LoadedProgram(**facts | {"maps": tuple(facts["maps"])})
+
+
 def list() -> Listing:  # noqa: A001 - `bpf.list`
     """List the programs, maps and links of this machine, which takes CAP_SYS_ADMIN.
 
     Raises:
         PermissionError: This process lacks it.
     """
-    programs = _native.bpf_programs()
-    for one in programs:
-        one["maps"] = tuple(one["maps"])
     return Listing(
-        programs=tuple(LoadedProgram(**one) for one in programs),
+        programs=tuple(loaded_program(one) for one in _native.bpf_programs()),
         maps=tuple(LoadedMap(**one) for one in _native.bpf_maps()),
         links=tuple(LoadedLink(**one) for one in _native.bpf_links()),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from membench.bpf._errors import InvalidHandle, Unsupported
+from membench.bpf._listing import LoadedMap
 from membench.bpf._types import Type, Types, freeze, raw_type, whole_type
 from membench.errors import UsageError
 
@@ -83,7 +84,7 @@ class Map(MutableMapping[Any, Any]):
     @property
     def id(self) -> int:
         """The map's number, by which tools such as `bpftool` find it."""
-        return self._made.facts()["id"]
+        return LoadedMap(**self._made.facts()).id
 
     def __getitem__(self, key: object) -> Any:  # noqa: ANN401 - the value's type is the map's
         native, data = self._made, self._encode_key(key)
@@ -137,7 +138,7 @@ class Map(MutableMapping[Any, Any]):
         The array must have the flag `BPF_F_MMAPABLE`; one value per CPU cannot be mapped.
         """
         native = self._made
-        if self.kind != "array" or not native.facts()["flags"] & _MAPPABLE:
+        if self.kind != "array" or not LoadedMap(**native.facts()).flags & _MAPPABLE:
             raise Unsupported(
                 f"the map {self.name} is no array with the flag BPF_F_MMAPABLE: it cannot be mapped"
             )
@@ -219,10 +220,9 @@ class Memory(Sequence[Any]):
 
 def from_native(name: str, native: _native.BpfMap) -> Map:
     """Return a map that exists, with its types if this process may read them."""
-    facts = native.facts()
-    types = _types_of(native, facts["key_type"], facts["value_type"])
-    sizes = (facts["key_size"], facts["value_size"], facts["max_entries"])
-    made = Map(name, facts["kind"], sizes, types)
+    facts = LoadedMap(**native.facts())
+    types = _types_of(native, facts.key_type, facts.value_type)
+    made = Map(name, facts.kind, (facts.key_size, facts.value_size, facts.max_entries), types)
     made._native = native
     return made
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from membench import _native
 from membench.bpf._errors import AlreadyAttached, InvalidHandle, NotFound
-from membench.bpf._facts import ProgramFacts
 from membench.bpf._link import Link
+from membench.bpf._listing import LoadedProgram, loaded_program
 from membench.bpf._map import Map
 from membench.bpf._ring import Ring
 from membench.bpf._targets import Target, from_section
@@ -82,27 +82,27 @@ class Program:
     @property
     def id(self) -> int:
         """The program's number, by which tools such as `bpftool` find it."""
-        return self._facts["id"]
+        return self._facts.id
 
     @property
     def misses(self) -> int:
         """How often it did not run because it was running on that CPU already (Linux 5.12)."""
-        return self._facts["misses"]
+        return self._facts.misses
 
     @property
     def runs(self) -> int:
         """How often it ran while runs were counted: see `count_runs`."""
-        return self._facts["runs"]
+        return self._facts.runs
 
     @property
     def run_time_ns(self) -> int:
         """The time that those runs took, ns."""
-        return self._facts["run_time_ns"]
+        return self._facts.run_time_ns
 
     @property
     def verified_instructions(self) -> int:
         """Instructions that the verifier processed, of one million at most (Linux 5.16)."""
-        return self._facts["verified_instructions"]
+        return self._facts.verified_instructions
 
     def pin(self, path: str | os.PathLike[str]) -> None:
         """Pin the loaded program in the BPF file system, where it outlives this process."""
@@ -132,18 +132,18 @@ class Program:
         self._links = [one for one in self._links if one is not link]
 
     @property
-    def _facts(self) -> ProgramFacts:
+    def _facts(self) -> LoadedProgram:
         facts = self._native.program_facts(self.name)
         if facts is None:
             raise InvalidHandle(f"the program {self.name} is not loaded")
-        return facts
+        return loaded_program(facts)
 
     def __repr__(self) -> str:
         try:
             facts = self._facts
         except InvalidHandle:
             return f"<Program {self.name}: {self.section}, not loaded>"
-        costs = f"misses={facts['misses']}, run_time_ns={facts['run_time_ns']}"
+        costs = f"misses={facts.misses}, run_time_ns={facts.run_time_ns}"
         return f"<Program {self.name}: {self.section}, {costs}>"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Literal, TypedDict
 
@@ -47,6 +47,8 @@ class Target:
 
     __slots__ = ()
     _kinds: ClassVar[tuple[str, ...]] = ()
+    # The native module's word for targets that have a name and nothing else.
+    _word: ClassVar[str]
 
     def _takes(self) -> tuple[str, ...]:
         """Return the types of programs that it takes, as `Program.kind` names them."""
@@ -54,7 +56,8 @@ class Target:
 
     def _words(self) -> Words:
         """Put the target in the words of the native module."""
-        raise NotImplementedError
+        name, *_ = (getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+        return _describe(self._word, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,8 @@ class TpBtf(Target):
     """
 
     name: str
+    _word = "raw_tracepoint"
     _kinds = ("tp_btf",)
-
-    def _words(self) -> Words:
-        """Put the target in the words of the native module."""
-        return _describe("raw_tracepoint", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,8 @@ class RawTp(Target):
     """
 
     name: str
+    _word = "raw_tracepoint"
     _kinds = ("raw_tp",)
-
-    def _words(self) -> Words:
-        """Put the target in the words of the native module."""
-        return _describe("raw_tracepoint", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +136,8 @@ class Fentry(Target):
     """
 
     function: str
+    _word = "kernel_function"
     _kinds = ("fentry",)
-
-    def _words(self) -> Words:
-        """Put the target in the words of the native module."""
-        return _describe("kernel_function", self.function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +149,8 @@ class Fexit(Target):
     """
 
     function: str
+    _word = "kernel_function"
     _kinds = ("fexit",)
-
-    def _words(self) -> Words:
-        """Put the target in the words of the native module."""
-        return _describe("kernel_function", self.function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +197,11 @@ class KprobeMulti(Target):
 
     glob: str
     ret: bool = False
+    _word = "kernel_functions"
 
     def _takes(self) -> tuple[str, ...]:
         """Return the type of program that it takes."""
         return ("kretprobe",) if self.ret else ("kprobe",)
-
-    def _words(self) -> Words:
-        """Put the target in the words of the native module."""
-        return _describe("kernel_functions", self.glob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,11 +395,8 @@ class Lsm(Target):
     """
 
     hook: str
+    _word = "lsm"
     _kinds = ("lsm",)
-
-    def _words(self) -> Words:
-        """Put the target in the words of the native module."""
-        return _describe("lsm", self.hook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,11 +408,8 @@ class Iter(Target):
     """
 
     name: str
+    _word = "iterator"
     _kinds = ("iter",)
-
-    def _words(self) -> Words:
-        """Put the target in the words of the native module."""
-        return _describe("iterator", self.name)
 
 
 _ONE_NAME: dict[str, type[TpBtf | RawTp | Fentry | Fexit | Lsm | Iter]] = {
