@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from membench import _arguments as check, _native
+from membench._files import created
 from membench._options import By
 from membench._results import from_json
 from membench._running import Running
@@ -53,9 +54,16 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class HitGroup:
-    """Hits of a process, a thread or a CPU: its number, and its name unless it is a CPU."""
+    """Hits of a process, a thread, a CPU or a function.
 
-    id: int
+    Attributes:
+        id: Its number; None for functions.
+        name: Its name; None for CPUs.
+        count: Hits.
+        histogram: The histogram, if one was asked for.
+    """
+
+    id: int | None
     name: str | None
     count: int
     histogram: Histogram | None
@@ -168,6 +176,7 @@ class Options:
     top: int
     by: str | None
     max_cost: float | None
+    drop_privileges: bool
 
 
 class Probe(Running):
@@ -211,6 +220,11 @@ class Probe(Running):
         return self._native.hook
 
     @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that the hook's pattern matches; none if it is no pattern."""
+        return tuple(self._native.functions)
+
+    @property
     def excess(self) -> float | None:
         """The share of one CPU at which the probe ended by itself; None if it did not."""
         return self._excess
@@ -224,12 +238,23 @@ class Probe(Running):
         return self._native.folded()
 
     def flame_graph(self, path: str | os.PathLike[str]) -> None:
-        """Write a flame graph (SVG) of the stacks of all intervals taken.
+        """Write a flame graph (SVG) of the stacks of all intervals taken; a file there is replaced.
 
         Raises:
-            CaptureUnavailableError: There is no stack, or the file cannot be written.
+            CaptureUnavailableError: There is no stack.
+            MembenchError: The file cannot be written.
         """
-        self._native.draw(Path(path))
+        drawn = self.draw()
+        with created(Path(path), force=True) as file:
+            file.write(drawn)
+
+    def draw(self) -> bytes:
+        """Return a flame graph (SVG) of the stacks of all intervals taken.
+
+        Raises:
+            CaptureUnavailableError: There is no stack.
+        """
+        return self._native.flame_graph()
 
     def stop(self) -> None:
         """Detach the programs; what they counted can still be taken."""
@@ -261,13 +286,16 @@ def probe(  # noqa: PLR0913 - all but one are keyword-only options
     duration_s: float | None = None,
     interval_s: float | None = None,
     max_cost: float | None = None,
+    drop_privileges: bool = False,
 ) -> Probe:
     """Observe a hook of the kernel or of a program; filters and sums are made in the kernel.
 
     Args:
         hook: `tracepoint:CATEGORY:NAME`, `tp_btf:NAME`, `raw_tp:NAME`, `kprobe:FUNCTION`,
             `kretprobe:FUNCTION`, `fentry:FUNCTION`, `fexit:FUNCTION`, `uprobe:FILE:FUNCTION`,
-            `uretprobe:FILE:FUNCTION`, `usdt:FILE:PROVIDER:NAME` or `perf:EVENT@HZ`.
+            `uretprobe:FILE:FUNCTION`, `usdt:FILE:PROVIDER:NAME` or `perf:EVENT@HZ`. A pattern such
+            as `tcp_*` is every function that it matches, at these hooks but `fentry` and `fexit`;
+            their counts are kept apart.
         pids: Only these processes.
         comms: Only threads of these names.
         cgroups: Only these control groups (v2).
@@ -283,6 +311,8 @@ def probe(  # noqa: PLR0913 - all but one are keyword-only options
         duration_s: End after this time.
         interval_s: Length of an interval; without it, one lasts until the end.
         max_cost: End once the hits take more than this share of one CPU.
+        drop_privileges: Give up the capabilities of this process once attached, but for those
+            that stacks take; irreversible.
 
     Raises:
         UsageError: An argument is wrong, or there is no such hook; see `hint`.
@@ -308,6 +338,7 @@ def probe(  # noqa: PLR0913 - all but one are keyword-only options
         top=check.whole("a number of stacks", top, 1, MOST_STACKS),
         by=by,
         max_cost=max_cost,
+        drop_privileges=drop_privileges,
     )
     return Probe(_native.Probe(options), interval_s, duration_s)
 

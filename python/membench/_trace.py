@@ -178,6 +178,7 @@ class Options:
     timeline: bool = False
     hooks: Hooks | None = None
     ring_size: int = DEFAULT_RING_SIZE
+    drop_privileges: bool = False
 
 
 class Trace(Running):
@@ -267,6 +268,7 @@ def trace(  # noqa: PLR0913 - all but one are keyword-only options
     totals: bool = False,
     hooks: Hooks | None = None,
     ring_size: int = DEFAULT_RING_SIZE,
+    drop_privileges: bool = False,
 ) -> Trace:
     """Trace system calls of live processes, at a price that a server in production can bear.
 
@@ -287,6 +289,8 @@ def trace(  # noqa: PLR0913 - all but one are keyword-only options
         hooks: The way in which calls are seen: `functions` (at most 24 calls, at no price to other
             calls and processes) or `tracepoints`; by default the first that works.
         ring_size: Bytes of the buffer between the kernel and this process.
+        drop_privileges: Give up the capabilities of this process once attached, but for the one
+            that `descriptors` takes; irreversible.
 
     Raises:
         UsageError: An argument is wrong; unknown calls come with the nearest names.
@@ -302,6 +306,7 @@ def trace(  # noqa: PLR0913 - all but one are keyword-only options
         totals=totals,
         hooks=hooks,
         ring_size=ring_size,
+        drop_privileges=drop_privileges,
     )
     if duration_s is not None:
         check.seconds("a duration", duration_s)

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from support.bpf_mounts import cgroup, tracefs
 from support.bpf_programs import counter
 from support.bpftrace import WORKLOAD, agree, bpftrace, run, workload
 from support.cli import COMMAND, environment, membench as cli
+from support.kernel import release
 from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.least import with_capabilities
 from support.process import started
@@ -380,6 +382,91 @@ def test_a_program_of_bpf_counts_at_a_probe_that_the_author_placed() -> None:
         link.detach()
         with pytest.raises(bpf.NotFound):
             found.programs["count"].attach(bpf.Usdt(path, "python", "nothing"))
+
+
+def test_the_functions_that_a_pattern_matches_are_counted_one_by_one() -> None:
+    calls = {"getppid": GETPPIDS, "getpid": 70, "getsid": 7}
+    hook = "uprobe:libc:get?*id"
+    with membench.probe(hook, pids=[os.getpid()]) as probe:
+        for name, times in calls.items():
+            for _ in range(times):
+                getattr(LIBC, name)(0)
+        counted = finished(probe)
+    assert set(calls) <= set(probe.functions)
+    assert all(re.search("get.+id$", name) for name in probe.functions)
+    found = {group.name: group.count for group in counted.groups}
+    # Other tests' calls of bpf(2) make the kernel skip runs, which it counts.
+    for name, times in calls.items():
+        assert times - counted.misses <= found[name] <= times + (name == "getpid")
+    assert counted.count == sum(found.values())
+    assert [group.id for group in counted.groups] == [None] * len(found)
+
+
+def test_results_of_a_pattern_are_counted_one_by_one() -> None:
+    with membench.probe("uretprobe:libc:getp*id", pids=[os.getpid()], histogram="ret:i32") as probe:
+        for _ in range(GETPPIDS):
+            LIBC.getppid()
+        counted = finished(probe)
+    group = counted.groups[0]
+    assert group.name == "getppid"
+    assert group.histogram is not None
+    assert group.histogram.mean == os.getppid()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"latency": True}, "--latency"),
+        ({"by": "process"}, "--by"),
+        ({"ports": [11211]}, "--port"),
+    ],
+)
+def test_a_pattern_takes_no_option_of_a_single_function(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        membench.probe("uprobe:libc:get*id", **options)
+
+
+def test_a_pattern_that_matches_nothing_or_is_of_another_kind_is_refused() -> None:
+    for hook in ("uprobe:libc:nothing_of_*", "kprobe:nothing_of_*"):
+        with pytest.raises(UsageError, match="has no function `nothing_of_"):
+            membench.probe(hook)
+    for hook in ("fentry:tcp_*", "fexit:tcp_*", "kprobe:tcp_*+4"):
+        with pytest.raises(UsageError) as raised:
+            membench.probe(hook)
+        assert "kprobe:PATTERN" in (raised.value.hint or "")
+
+
+@pytest.mark.kernel
+def test_kernel_functions_that_a_pattern_matches_are_counted_one_by_one() -> None:
+    try:
+        probe = membench.probe("kprobe:__x64_sys_getp*id", pids=[os.getpid()])
+    except CaptureUnavailableError as error:
+        if Path("/sys/bus/event_source/devices/kprobe").exists() and release() >= (5, 18):
+            raise
+        assert "Linux 5.18" in str(error) or "CONFIG_KPROBES" in (error.hint or "")  # noqa: PT017
+        return
+    with probe:
+        for _ in range(GETPPIDS):
+            os.getppid()
+        counted = finished(probe)
+    found = {group.name: group.count for group in counted.groups}
+    assert found["__x64_sys_getppid"] == GETPPIDS
+    assert {"__x64_sys_getppid", "__x64_sys_getpid", "__x64_sys_getpgid"} <= set(probe.functions)
+
+
+def test_a_graph_is_not_drawn_over_a_file(tmp_path: Path) -> None:
+    drawn = tmp_path / "graph.svg"
+    drawn.write_text("kept")
+    arguments = ("probe", "perf:cpu-clock@199", "-d", "300ms", "--flame", str(drawn))
+    done = cli(*arguments).expect(2)
+    assert "--force" in done.stderr
+    assert drawn.read_text() == "kept"
+    cli(*arguments, "--force").expect(0)
+    assert drawn.read_text().rstrip().endswith("</svg>")
+    # A probe that does not begin leaves no file.
+    new = tmp_path / "new.svg"
+    cli("probe", "tp_btf:no_such", "--flame", str(new)).expect(2)
+    assert not new.exists()
 
 
 def test_nothing_stays_in_the_kernel_after_kill_9() -> None:

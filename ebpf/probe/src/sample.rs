@@ -1,7 +1,9 @@
 //! A hit of a hook → one more in each count that is asked for.
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST, btf_maps::HashMap, helpers::generated::bpf_get_current_comm,
+    bindings::BPF_NOEXIST,
+    btf_maps::HashMap,
+    helpers::generated::{bpf_get_attach_cookie, bpf_get_current_comm},
     macros::btf_map,
 };
 use membench_bpf_lib::{
@@ -19,7 +21,7 @@ use crate::{
     totals::{self, Totals},
 };
 
-/// Hits by process or thread, and by bucket. User space sets the size.
+/// Hits by process, thread or function, and by bucket. User space sets the size.
 #[btf_map(name = "groups")]
 static GROUPS: HashMap<Group, Grouped, 1> = HashMap::new();
 
@@ -35,8 +37,31 @@ pub fn begin(operands: impl Operands) -> Option<()> {
         if is_paired() {
             pairs::begin(stack);
         } else {
-            count(totals, asked_value(operands), stack);
+            count(totals, asked_value(operands), stack, group_task);
         }
+    });
+    Some(())
+}
+
+/// Deals with a hit at one of many functions, each of which has a number.
+#[inline(always)]
+pub fn each(operands: impl Operands) -> Option<()> {
+    let totals = Totals::here()?;
+    timed(totals, || {
+        if !admission::admits_task() {
+            return;
+        }
+        let stack = stacks::current(operands, totals);
+        count(
+            totals,
+            asked_value(operands),
+            stack,
+            |bucket, sum, totals| {
+                // SAFETY: the verifier checks the context.
+                let number = unsafe { bpf_get_attach_cookie(operands.context()) };
+                group(number as u32, bucket, sum, totals);
+            },
+        );
     });
     Some(())
 }
@@ -69,7 +94,7 @@ pub fn end(operands: impl Operands) -> Option<()> {
         } else {
             None
         };
-        count(totals, value, stack);
+        count(totals, value, stack, group_task);
     });
     Some(())
 }
@@ -88,8 +113,24 @@ fn asked_value(operands: impl Operands) -> Option<Result<u64, ()>> {
     Some(operands::value(operands).ok_or(()))
 }
 
+/// Adds a hit to the group of its process or thread, if their counts are kept apart.
 #[inline(always)]
-fn count(totals: Totals, value: Option<Result<u64, ()>>, stack: Option<Stack>) {
+fn group_task(bucket: u64, sum: u64, totals: Totals) {
+    match global(&SETTINGS.by) {
+        by::PROCESS => group(process(), bucket, sum, totals),
+        by::THREAD => group(thread(), bucket, sum, totals),
+        _ => {}
+    }
+}
+
+/// Counts a hit; `apart` adds it to its group, by the bucket and the value.
+#[inline(always)]
+fn count(
+    totals: Totals,
+    value: Option<Result<u64, ()>>,
+    stack: Option<Stack>,
+    apart: impl FnOnce(u64, u64, Totals),
+) {
     totals.add(total::COUNT, 1);
     let (mut bucket, mut sum) = (0, 0);
     match value {
@@ -101,11 +142,7 @@ fn count(totals: Totals, value: Option<Result<u64, ()>>, stack: Option<Stack>) {
         Some(Err(())) => totals.add(total::UNREADABLE, 1),
         None => {}
     }
-    match global(&SETTINGS.by) {
-        by::PROCESS => group(process(), bucket, sum, totals),
-        by::THREAD => group(thread(), bucket, sum, totals),
-        _ => {}
-    }
+    apart(bucket, sum, totals);
     if let Some(stack) = stack {
         stacks::count(stack, totals);
     }

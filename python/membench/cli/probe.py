@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from membench._files import OutputFile, created
 from membench._options import By
 from membench.cli import output
 from membench.cli.exits import SHORT
-from membench.cli.paths import created
-from membench.cli.selection import CgroupOption, PidOption
+from membench.cli.selection import (
+    CgroupOption,
+    DurationOption,
+    EndPortOption,
+    PidOption,
+    all_named_ports,
+)
 from membench.cli.units import format_share, parse_duration, parse_share
 from membench.errors import UsageError
 
@@ -24,13 +32,6 @@ if TYPE_CHECKING:
 _FOLDED = ".folded"
 # Numbers of a range.
 _RANGE = 3
-
-
-def _parse_ports(text: str) -> list[int]:
-    parts = text.split(",")
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise typer.BadParameter(f"'{text}' is not a port, or several as `11211,11212`.")
-    return [int(part) for part in parts]
 
 
 def _parse_range(text: str) -> tuple[int, ...]:
@@ -56,7 +57,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             show_default=False,
             help="`tracepoint:CATEGORY:NAME`, `tp_btf:NAME`, `raw_tp:NAME`, `kprobe:FUNCTION`,"
             " `kretprobe:…`, `fentry:FUNCTION`, `fexit:…`, `uprobe:FILE:FUNCTION`,"
-            " `uretprobe:…`, `usdt:FILE:PROVIDER:NAME`, `perf:cpu-clock@99`.",
+            " `uretprobe:…`, `usdt:FILE:PROVIDER:NAME`, `perf:cpu-clock@99`. `kprobe:tcp_*` counts"
+            " by function, as does `uprobe:FILE:*`.",
         ),
     ] = None,
     find: Annotated[
@@ -70,14 +72,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         list[str] | None, typer.Option(metavar="NAME", help="Only threads of this name.")
     ] = None,
     cgroup: CgroupOption = None,
-    port: Annotated[
-        list[list] | None,  # type: ignore[type-arg]  # Typer takes no argument here
-        typer.Option(
-            parser=_parse_ports,
-            metavar="PORT",
-            help="Only sockets with this port, at either end. Repeatable, as are the three above.",
-        ),
-    ] = None,
+    port: EndPortOption = None,
     histogram: Annotated[
         str | None,
         typer.Option(
@@ -108,10 +103,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", help="Stacks to show.")] = 5,
     by: Annotated[By | None, typer.Option(help="Keep the counts of each apart.")] = None,
-    duration: Annotated[
-        float | None,
-        typer.Option("-d", "--duration", parser=parse_duration, metavar="TIME", help="End after."),
-    ] = None,
+    duration: DurationOption = None,
     interval: Annotated[
         float | None,
         typer.Option(parser=parse_duration, metavar="TIME", help="Print what each such time saw."),
@@ -125,6 +117,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
     ] = "10%",  # type: ignore[assignment]  # Typer passes defaults through the parser
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing output.")] = False,
 ) -> int:
     """Observe any hook: how often, how long, with which values, from where. No compiler is needed.
 
@@ -142,27 +135,33 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         return _list(find, json)
     if hook is None:
         raise UsageError("no hook to observe", "`membench probe --list 'tcp_*'` finds some")
+    for module in ("membench.report.probe", "membench._probe"):
+        import_module(module)  # files may be out of reach once privileges are given up
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    observed = membench.probe(
-        hook,
-        pids=pid or (),
-        comms=comm or (),
-        cgroups=cgroup or (),
-        ports=[one for several in port or () for one in several],
-        histogram=histogram,
-        linear=linear,
-        latency=latency,
-        stacks=stacks or flame is not None,
-        top=top,
-        by=by,
-        duration_s=duration,
-        interval_s=interval,
-        max_cost=max_cost or None,
-    )
-    with observed:
+    with ExitStack() as stack:
+        drawing = None if flame is None else stack.enter_context(created(flame, force))
+        observed = stack.enter_context(
+            membench.probe(
+                hook,
+                pids=pid or (),
+                comms=comm or (),
+                cgroups=cgroup or (),
+                ports=all_named_ports(port),
+                histogram=histogram,
+                linear=linear,
+                latency=latency,
+                stacks=stacks or flame is not None,
+                top=top,
+                by=by,
+                duration_s=duration,
+                interval_s=interval,
+                max_cost=max_cost or None,
+                drop_privileges=True,
+            )
+        )
         _show_all(observed, json, announced=duration is None and not json)
-        if flame is not None:
-            _write(observed, flame)
+        if flame is not None and drawing is not None:
+            _draw(observed, flame, drawing)
     if observed.excess is None:
         return 0
     output.say(
@@ -187,9 +186,13 @@ def _list(pattern: str, json: bool) -> int:
 
 def _show_all(observed: Probe, json: bool, *, announced: bool) -> None:
     is_first = True
+    from membench.report.numbers import numbered
+
     try:
         if announced:
-            output.say(f"{observed.hook}: observed, Ctrl-C ends")
+            functions = numbered(len(observed.functions), "function")
+            what = f"{functions} observed" if observed.functions else "observed"
+            output.say(f"{observed.hook}: {what}, Ctrl-C ends")
         for interval in observed:
             _show(interval, json, is_first)
             is_first = False
@@ -210,9 +213,8 @@ def _show(interval: ProbeInterval, json: bool, is_first: bool) -> None:
     sys.stdout.flush()
 
 
-def _write(observed: Probe, path: Path) -> None:
-    if path.suffix != _FOLDED:
-        observed.flame_graph(path)
-        return
-    with created(path, replace=True) as file:
-        file.write("".join(f"{line}\n" for line in observed.folded()).encode())
+def _draw(observed: Probe, path: Path, drawing: OutputFile) -> None:
+    if path.suffix == _FOLDED:
+        drawing.write("".join(f"{line}\n" for line in observed.folded()).encode())
+    else:
+        drawing.write(observed.draw())

@@ -9,15 +9,23 @@ import typer
 
 from membench._options import Side
 from membench.cli import groups
+from membench.cli.units import parse_duration
 
 
 def parse_ports(text: str) -> tuple[int, ...] | Literal["any"]:
     """Parse `11211`, `11211,11212` or `any`."""
-    if text == "any":
-        return "any"
+    return "any" if text == "any" else _numbers(text, "a port, several as `11211,11212`, or `any`")
+
+
+def parse_named_ports(text: str) -> tuple[int, ...]:
+    """Parse `11211` or `11211,11212`."""
+    return _numbers(text, "a port, or several as `11211,11212`")
+
+
+def _numbers(text: str, wanted: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise typer.BadParameter(f"'{text}' is not a port, several as `11211,11212`, or `any`.")
+        raise typer.BadParameter(f"'{text}' is not {wanted}.")
     return tuple(int(part) for part in parts)
 
 
@@ -25,12 +33,13 @@ def all_ports(
     given: Sequence[tuple[int, ...] | Literal["any"]] | None,
 ) -> Sequence[int] | Literal["any"]:
     """Join the ports of every `--port`."""
-    ports: list[int] = []
-    for one in given or ():
-        if one == "any":
-            return "any"
-        ports += one
-    return ports
+    named = [one for one in given or () if one != "any"]
+    return all_named_ports(named) if len(named) == len(given or ()) else "any"
+
+
+def all_named_ports(given: Sequence[tuple[int, ...]] | None) -> list[int]:
+    """Join the ports of every `--port` that takes no `any`."""
+    return [port for several in given or () for port in several]
 
 
 SideOption = Annotated[
@@ -51,6 +60,15 @@ PortOption = Annotated[
         rich_help_panel=groups.SERVERS,
     ),
 ]
+EndPortOption = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--port",
+        parser=parse_named_ports,
+        metavar="PORT",
+        help="Only sockets with this port, at either end. Repeatable.",
+    ),
+]
 SocketOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,6 +84,16 @@ CgroupOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATH", help="Only this control group (v2).", rich_help_panel=groups.SERVERS
+    ),
+]
+DurationOption = Annotated[
+    float | None,
+    typer.Option(
+        "-d",
+        "--duration",
+        parser=parse_duration,
+        metavar="TIME",
+        help="Stop after `10s`, `5m`, …",
     ),
 ]
 NetnsOption = Annotated[

@@ -7,15 +7,15 @@ import sys
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from membench._files import OutputFile, created
 from membench.cli.exits import SHORT
-from membench.cli.paths import created
-from membench.cli.selection import parse_ports
+from membench.cli.selection import DurationOption, EndPortOption, all_named_ports
 from membench.cli.units import parse_duration, parse_size
-from membench.errors import MembenchError, UsageError
+from membench.errors import UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,14 +35,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         list[int] | None,
         typer.Option("--pid", "-p", help="Process, with all its threads. Repeatable."),
     ] = None,
-    port: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PORT",
-            help="Port of memcached: leave out calls on other descriptors than its sockets, and"
-            " show connections and commands. Without --pid, whoever listens there. Repeatable.",
-        ),
-    ] = None,
+    port: EndPortOption = None,
     calls: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,10 +46,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             help="Calls and classes: `read,sendmsg`, `%network`, `!futex`. Repeatable.",
         ),
     ] = None,
-    duration: Annotated[
-        float | None,
-        typer.Option("-d", "--duration", parser=parse_duration, metavar="TIME", help="End then."),
-    ] = None,
+    duration: DurationOption = None,
     times: Annotated[bool, typer.Option("-T", help="Show the time that each call took.")] = False,
     clock: Annotated[bool, typer.Option("-tt", help="Show the time of day, µs.")] = False,
     descriptors: Annotated[
@@ -117,6 +107,9 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 ) -> int:
     """Trace the system calls of a live server, at a price it can bear.
 
+    Without --pid, whoever listens on --port is traced. Calls on its sockets show their connection
+    and memcached's commands.
+
     \b
     Example: sudo python -m membench trace --port 11211 -T -y -d 10
     """  # noqa: D301 - `\b` keeps the example on its line
@@ -127,7 +120,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     options = make_options(
         ",".join(calls) if calls else None,
         pids=pid or (),
-        ports=_ports(port),
+        ports=all_named_ports(port),
         slower_than_s=slower_than,
         outcome="succeeded" if succeeded else "failed" if failed else "any",
         totals=totals,
@@ -141,15 +134,17 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         timeline=perfetto is not None,
         hooks=hooks,
         ring_size=ring_size,
+        drop_privileges=True,
     )
     with ExitStack() as stack:
-        lines = stack.enter_context(created(file, replace=force)) if file else None
-        timeline = stack.enter_context(created(perfetto, replace=force)) if perfetto else None
+        lines = stack.enter_context(created(file, force)) if file else None
+        timeline = stack.enter_context(created(perfetto, force)) if perfetto else None
+        came = _noted(signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if last else []))
         with Trace(options, duration) as running:
             numbers = ", ".join(str(number) for number in running.pids)
             _remark(f"tracing  pid {numbers}; {render_cost(running.tally())}; Ctrl-C ends")
             try:
-                _run(running, _Sink(file, lines), _Sink(perfetto, timeline), last is not None)
+                _run(running, lines, timeline, came)
             finally:
                 running.stop()
                 tally = running.tally()
@@ -159,54 +154,49 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     return SHORT if tally.lost.total or tally.lost_aside else 0
 
 
-class _Sink:
-    """A file that is written, or standard output; nothing if there is neither."""
-
-    def __init__(self, path: Path | None, file: IO[bytes] | None) -> None:
-        self._path = path
-        self._file = file
-
-    def text(self, text: str) -> None:
-        if not text:
-            return
-        if self._file is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        else:
-            self.bytes(text.encode())
-
-    def bytes(self, some: bytes) -> None:
-        if self._file is None or not some:
-            return
-        try:
-            self._file.write(some)
-            self._file.flush()
-        except OSError as error:
-            raise MembenchError(
-                f"{self._path}: cannot write: {error.strerror}",
-                "what was written before is there; free some space, or write it elsewhere",
-            ) from error
+def _write(text: str, file: OutputFile | None) -> None:
+    if not text:
+        return
+    if file is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        file.write(text.encode())
 
 
-def _run(running: Trace, lines: _Sink, timeline: _Sink, is_keeping: bool) -> None:
-    """Pass lines on until the trace is over."""
+def _noted(*numbers: int) -> set[int]:
+    """Return a set that has each of these signals from when it comes.
+
+    An exception could come between taking lines and writing them.
+    """
     came: set[int] = set()
 
     def note(number: int, frame: FrameType | None) -> None:
         del frame
         came.add(number)
 
-    # An exception could come between taking lines and writing them.
-    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if is_keeping else [])):
+    for number in numbers:
         signal.signal(number, note)
+    return came
+
+
+def _run(
+    running: Trace, lines: OutputFile | None, timeline: OutputFile | None, came: set[int]
+) -> None:
+    """Pass lines on until the trace is over, or a signal ends it."""
+
+    def draw() -> None:
+        if timeline is not None:
+            timeline.write(running.timeline())
+
     while not running.is_over and not came & {signal.SIGINT, signal.SIGTERM}:
-        lines.text(running.next_text())
-        timeline.bytes(running.timeline())
+        _write(running.next_text(), lines)
+        draw()
         if signal.SIGUSR1 in came:
             came.discard(signal.SIGUSR1)
-            lines.text(running.take_last())
-    lines.text(running.stop_text())
-    timeline.bytes(running.timeline())
+            _write(running.take_last(), lines)
+    _write(running.stop_text(), lines)
+    draw()
 
 
 def _check(both: bool, show_keys: bool, file: Path | None, format: Lines) -> None:  # noqa: A002
@@ -216,16 +206,6 @@ def _check(both: bool, show_keys: bool, file: Path | None, format: Lines) -> Non
         raise UsageError(
             "keys are shown on a terminal only", "without `--show-keys`, keys are sizes"
         )
-
-
-def _ports(given: list[str] | None) -> list[int]:
-    ports: list[int] = []
-    for text in given or ():
-        parsed = parse_ports(text)
-        if parsed == "any":
-            raise UsageError("`any` is no port to trace", "name the port: `--port 11211`")
-        ports += parsed
-    return ports
 
 
 def _remark(text: str) -> None:

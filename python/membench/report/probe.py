@@ -125,7 +125,8 @@ def _groups(interval: ProbeInterval) -> RenderableType:
 
 
 def _who(group: HitGroup) -> str:
-    return f"CPU {group.id}" if group.name is None else f"{_plain(group.name)} {group.id}"
+    parts = ("CPU" if group.name is None else _plain(group.name), group.id)
+    return " ".join(str(part) for part in parts if part is not None)
 
 
 def _stack(stack: HitStack, hits: int) -> RenderableType:

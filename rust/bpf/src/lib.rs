@@ -70,7 +70,7 @@ pub use cause::Cause;
 pub use counters::{Counters, Heartbeat, Stripes};
 pub use cpu::{online_cpus, possible_cpus};
 pub use error::{Error, Result};
-pub use file::{read_file, write_file};
+pub use file::read_file;
 pub use functions::{kernel_functions, matches, user_functions};
 pub use global::Global;
 pub use listing::{LinkFacts, MapFacts, ProgramFacts};

@@ -14,9 +14,6 @@ use rustix::{
 
 use crate::{Error, Result, sys};
 
-/// Capability sets that must be empty in every thread, by their names in `/proc`.
-const SETS: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
-
 /// A failure to give up privileges.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,16 +55,17 @@ impl Failure for PrivilegesError {
 }
 
 /// Gives up every capability for good, also those that programs started from here could gain, and forbids core files
-/// and being traced. A capability belongs to a thread: call this before any other starts. Irreversible.
-pub fn give_up_privileges() -> Result<()> {
-    sys::give_up_privileges()
+/// and being traced. `kept` are those that stay if this process has them, a bit each, 0 for none. A capability belongs to
+/// a thread: call this before any other starts. Irreversible.
+pub fn give_up_privileges(kept: u64) -> Result<()> {
+    sys::give_up_privileges(kept)
         .map_err(|(step, source)| PrivilegesError::Refused { step, source })?;
     let tasks = Path::new("/proc/self/task");
     for thread in fs::read_dir(tasks).map_err(|source| unreadable(tasks, source))? {
         let thread = thread.map_err(|source| unreadable(tasks, source))?;
         let path = thread.path().join("status");
         let status = fs::read_to_string(&path).map_err(|source| unreadable(&path, source))?;
-        if let Some(kept) = kept(&status) {
+        if let Some(kept) = excess(&status, kept) {
             return Err(PrivilegesError::Kept { thread: path, kept }.into());
         }
     }
@@ -119,12 +117,20 @@ fn unreadable(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// Returns the first privilege that a thread's status shows; `None` if it has none.
-fn kept(status: &str) -> Option<&'static str> {
-    let has = |set: &&&str| hexadecimal(status, set) != Some(0);
-    SETS.iter()
+/// Returns the first privilege beyond `kept` that a thread's status shows; `None` if it has none.
+fn excess(status: &str, kept: u64) -> Option<&'static str> {
+    let has = |(set, allowed): &&(&str, u64)| {
+        hexadecimal(status, set).is_none_or(|found| found & !allowed != 0)
+    };
+    let sets = [
+        ("CapInh", 0),
+        ("CapPrm", kept),
+        ("CapEff", kept),
+        ("CapAmb", 0),
+    ];
+    sets.iter()
         .find(has)
-        .copied()
+        .map(|(set, _)| *set)
         .or((hexadecimal(status, "NoNewPrivs") != Some(1)).then_some("NoNewPrivs"))
 }
 
@@ -143,15 +149,21 @@ mod tests {
     fn a_thread_that_kept_anything_is_told_apart() {
         let status = "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
                       CapBnd:\t000001ffffffffff\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
-        assert_eq!(kept(status), None);
+        assert_eq!(excess(status, 0), None);
         assert_eq!(
-            kept(&status.replace("CapEff:\t0000000000000000", "CapEff:\t0000008000000000")),
+            excess(
+                &status.replace("CapEff:\t0000000000000000", "CapEff:\t0000008000000000"),
+                0
+            ),
             Some("CapEff")
         );
         assert_eq!(
-            kept(&status.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0")),
+            excess(&status.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0"), 0),
             Some("NoNewPrivs")
         );
-        assert_eq!(kept(""), Some("CapInh"));
+        assert_eq!(excess("", 0), Some("CapInh"));
+        let some = status.replace("CapPrm:\t0", "CapPrm:\t8");
+        assert_eq!(excess(&some, 1 << 63), None);
+        assert_eq!(excess(&some, 1), Some("CapPrm"));
     }
 }

@@ -8,9 +8,9 @@ use membench_decode::privacy::Secret;
 #[cfg(feature = "pcap")]
 pub(crate) mod pcap;
 
-/// Irrevocably drops this thread's capabilities, and forbids the process to write core files or to be traced. An error
-/// names the step that failed.
-pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
+/// Irrevocably drops this thread's capabilities but those of `kept`, a bit each, and forbids the process to write core
+/// files or to be traced. An error names the step that failed.
+pub(crate) fn give_up_privileges(kept: u64) -> Result<(), (&'static str, io::Error)> {
     prctl("no_new_privs", libc::PR_SET_NO_NEW_PRIVS, 1)?;
     prctl(
         "ambient set",
@@ -18,7 +18,7 @@ pub(crate) fn give_up_privileges() -> Result<(), (&'static str, io::Error)> {
         libc::PR_CAP_AMBIENT_CLEAR_ALL.cast_unsigned().into(),
     )?;
     empty_bounding_set()?;
-    empty_capabilities()?;
+    narrow_capabilities(kept)?;
     no_core_files()?;
     prctl("dumpable", libc::PR_SET_DUMPABLE, 0)
 }
@@ -46,11 +46,23 @@ fn empty_bounding_set() -> Result<(), (&'static str, io::Error)> {
     Ok(())
 }
 
-fn empty_capabilities() -> Result<(), (&'static str, io::Error)> {
+fn narrow_capabilities(kept: u64) -> Result<(), (&'static str, io::Error)> {
     const VERSION_3: u32 = 0x2008_0522;
     let header: [u32; 2] = [VERSION_3, 0];
-    let sets = [[0_u32; 3]; 2];
-    // SAFETY: `header` names version 3 and this thread, and `sets` are the two triples that version 3 reads.
+    let mut sets = [[0_u32; 3]; 2];
+    // SAFETY: `header` names version 3 and this thread, and `sets` are the two triples that version 3 writes.
+    checked("capabilities", unsafe {
+        libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr())
+    })?;
+    // The first triple has the lower halves of the sets, the second the upper ones.
+    for (half, shift) in sets.iter_mut().zip([0, 32]) {
+        let [effective, permitted, inheritable] = half;
+        let kept = u32::try_from(kept >> shift & u64::from(u32::MAX)).unwrap_or(0);
+        *permitted &= kept;
+        *effective &= kept;
+        *inheritable = 0;
+    }
+    // SAFETY: as above, but that version 3 reads the triples.
     checked("capabilities", unsafe {
         libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr())
     })

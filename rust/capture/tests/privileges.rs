@@ -94,7 +94,7 @@ fn a_capture_goes_on_after_every_privilege_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut kernel = Kernel::attach(&options(port)).unwrap();
-    give_up_privileges().unwrap();
+    give_up_privileges(0).unwrap();
     assert_no_privilege_is_left();
     let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let (mut server, _) = listener.accept().unwrap();
@@ -110,7 +110,7 @@ fn a_capture_goes_on_after_every_privilege_is_given_up() {
 }
 
 fn attaching_without_privileges_is_refused_with_a_remedy() {
-    give_up_privileges().unwrap();
+    give_up_privileges(0).unwrap();
     let Err(error) = Kernel::attach(&options(11211)) else {
         panic!("attached without privileges");
     };

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use membench_bpf::{Site, read_file, usdt_sites, user_functions};
+use membench_bpf::{Site, matches, read_file, usdt_sites, user_functions};
 
 use crate::{Error, Result, names::nearest};
 
@@ -48,15 +48,26 @@ impl Binary {
     /// Returns the offset in the file of a function's first instruction.
     pub(crate) fn function(&self, name: &str) -> Result<u64> {
         let functions = self.functions();
-        if let Some(offset) = functions.get(name) {
-            return Ok(*offset);
+        let offset = functions.get(name).copied();
+        offset.ok_or_else(|| self.no_function(name, &functions))
+    }
+
+    /// Fails if no function's name matches a pattern.
+    pub(crate) fn require_match(&self, pattern: &str) -> Result<()> {
+        let functions = self.functions();
+        if functions.keys().any(|name| matches(pattern, name)) {
+            return Ok(());
         }
-        Err(Error::NoSuchPlace {
+        Err(self.no_function(pattern, &functions))
+    }
+
+    fn no_function(&self, name: &str, functions: &BTreeMap<String, u64>) -> Error {
+        Error::NoSuchPlace {
             holder: self.described(functions.is_empty()),
             what: "function",
             name: name.into(),
             nearest: nearest(name, functions.keys().map(String::as_str)),
-        })
+        }
     }
 
     /// Returns all functions that have a name, with their offsets in the file.

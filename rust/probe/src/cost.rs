@@ -77,10 +77,9 @@ impl Cost {
         Ok(())
     }
 
-    /// Counts from here on.
-    pub(crate) fn begin(&mut self, object: &mut Loaded, steps: &[Step]) -> Result<()> {
-        self.last = self.runs(object, steps)?;
-        Ok(())
+    /// Counts the runs after these.
+    pub(crate) fn begin(&mut self, runs: Runs) {
+        self.last = runs;
     }
 
     /// Returns what the kernel counts of the programs; nothing if it does not.

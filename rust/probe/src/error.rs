@@ -70,7 +70,13 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file cannot be read or written, or is not what it should be.
+    /// No stack was seen.
+    #[error("there is no stack to draw")]
+    NoStack,
+    /// A flame graph cannot be drawn.
+    #[error("the flame graph cannot be drawn: {0}")]
+    Drawing(io::Error),
+    /// A file cannot be read, or is not what it should be.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
@@ -101,7 +107,8 @@ impl Failure for Error {
             | Self::NoOperand { .. }
             | Self::Options { .. } => Class::Usage,
             Self::File { source, .. } => io_class(source),
-            Self::Attach { .. } | Self::Tracefs { .. } => Class::Environment,
+            Self::Attach { .. } | Self::Tracefs { .. } | Self::NoStack => Class::Environment,
+            Self::Drawing(_) => Class::Failed,
             Self::Kernel(error) => error.class(),
         }
     }
@@ -118,6 +125,8 @@ impl Failure for Error {
             Self::Options { remedy, .. } => remedy.clone(),
             Self::Attach { kind, source, .. } => return Some(attach_hint(*kind, source)),
             Self::Tracefs { source, .. } => tracefs_hint(source).into(),
+            Self::NoStack => "observe for longer, or with fewer filters".into(),
+            Self::Drawing(_) => "folded stacks can be drawn by other tools".into(),
             Self::File { source, .. } => return membench_event::io_hint(source),
             Self::Kernel(error) => return error.hint(),
         };

@@ -1,9 +1,8 @@
 //! Stacks with their counts → lines of folded stacks, and a flame graph.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use inferno::flamegraph::{self, Options};
-use membench_bpf::write_file;
 
 use crate::{Error, Result, interval::Stack};
 
@@ -33,14 +32,10 @@ impl Folded {
             .collect()
     }
 
-    /// Writes a flame graph (SVG); fails if there is no stack.
-    pub(crate) fn draw(&self, title: &str, path: &Path) -> Result<()> {
-        let failed = |source| Error::File {
-            path: path.into(),
-            source,
-        };
+    /// Draws a flame graph (SVG); fails if there is no stack.
+    pub(crate) fn draw(&self, title: &str) -> Result<Vec<u8>> {
         if self.0.is_empty() {
-            return Err(Error::malformed(path, "there is no stack to draw"));
+            return Err(Error::NoStack);
         }
         let mut options = Options::default();
         options.title = title.into();
@@ -50,8 +45,8 @@ impl Folded {
         let lines = self.lines();
         let mut drawn = Vec::new();
         let lines = lines.iter().map(String::as_str);
-        flamegraph::from_lines(&mut options, lines, &mut drawn).map_err(failed)?;
-        write_file(path, &drawn).map_err(failed)
+        flamegraph::from_lines(&mut options, lines, &mut drawn).map_err(Error::Drawing)?;
+        Ok(drawn)
     }
 }
 
@@ -62,8 +57,6 @@ fn clean(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn stack(count: u64, frames: &[&str]) -> Stack {
@@ -86,14 +79,10 @@ mod tests {
 
     #[test]
     fn a_flame_graph_has_every_function() {
-        let place = std::env::temp_dir();
-        let path = place.join(format!("membench-flame-{}.svg", std::process::id()));
         let mut folded = Folded::default();
-        assert!(folded.draw("nothing", &path).is_err());
+        assert!(matches!(folded.draw("nothing"), Err(Error::NoStack)));
         folded.add(&stack(2, &["inner<T>", "outer"]));
-        folded.draw("a title", &path).unwrap();
-        let drawn = fs::read_to_string(&path).unwrap();
-        fs::remove_file(&path).unwrap();
+        let drawn = String::from_utf8(folded.draw("a title").unwrap()).unwrap();
         for text in ["a title", "outer", "inner&lt;T&gt;", "</svg>"] {
             assert!(drawn.contains(text), "{text}");
         }

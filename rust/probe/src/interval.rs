@@ -74,11 +74,11 @@ pub struct Bucket {
     pub count: u64,
 }
 
-/// Counts of a process, a thread or a CPU.
+/// Counts of a process, a thread, a CPU or a function.
 #[derive(Clone, Debug, Serialize)]
 pub struct Group {
-    /// Its number.
-    pub id: u32,
+    /// Its number; `None` for functions.
+    pub id: Option<u32>,
     /// Its name; `None` for CPUs.
     pub name: Option<String>,
     /// Hits.

@@ -84,4 +84,6 @@ pub enum By {
     Thread,
     /// CPUs.
     Cpu,
+    /// Functions, if the hook is a pattern, whose counts are always kept apart.
+    Function,
 }

@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) types: Option<KernelTypes>,
     /// The thing that the histogram is of.
     pub(crate) value: Option<String>,
+    /// The thing whose counts are kept apart.
+    pub(crate) by: Option<By>,
 }
 
 impl Plan {
@@ -39,6 +41,10 @@ impl Plan {
         check(options)?;
         let mut settings = settings(options)?;
         let scene = Scene::of(&hook, options)?;
+        let is_many = scene.begin.iter().any(Step::is_many);
+        if is_many {
+            check_many(&hook, options)?;
+        }
         let counted = match &scene.results {
             Some(results) if scene.at_end => results,
             _ => &scene.operands,
@@ -104,6 +110,11 @@ impl Plan {
             cgroups: groups(options)?,
             types,
             value,
+            by: if is_many {
+                Some(By::Function)
+            } else {
+                options.by
+            },
         })
     }
 }
@@ -111,6 +122,13 @@ impl Plan {
 impl Step {
     pub(crate) fn new(program: &'static str, hooks: Vec<Hook>) -> Self {
         Self { program, hooks }
+    }
+
+    /// Returns true if its hooks are patterns.
+    pub(crate) fn is_many(&self) -> bool {
+        let is_pattern =
+            |hook: &Hook| matches!(hook, Hook::KernelFunctions(_) | Hook::UserFunctions { .. });
+        self.hooks.iter().any(is_pattern)
     }
 }
 
@@ -156,6 +174,20 @@ fn check(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Checks the options of a hook that is a pattern.
+fn check_many(hook: &Spec, options: &Options) -> Result<()> {
+    let wanted = match (options.latency, options.by) {
+        (true, _) => "--latency",
+        (false, Some(_)) => "--by",
+        (false, None) => return Ok(()),
+    };
+    Err(Error::Options {
+        wanted: wanted.into(),
+        found: format!("{hook} is counted by function"),
+        remedy: "name one function".into(),
+    })
+}
+
 fn is_process(pid: u32) -> bool {
     pid != 0 && fs::exists(format!("/proc/{pid}")).unwrap_or(false)
 }
@@ -176,7 +208,7 @@ fn settings(options: &Options) -> Result<Settings> {
     settings.by = match options.by {
         Some(By::Process) => probe::by::PROCESS,
         Some(By::Thread) => probe::by::THREAD,
-        Some(By::Cpu) | None => probe::by::NOTHING,
+        Some(By::Cpu | By::Function) | None => probe::by::NOTHING,
     };
     Ok(settings)
 }

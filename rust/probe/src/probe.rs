@@ -3,12 +3,11 @@
 use std::{
     collections::HashMap,
     fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use membench_bpf::{
-    Link, Loaded, Object, Runs as Misses, include_object, pid_namespace, possible_cpus,
+    Capability, Link, Loaded, Object, Runs as Misses, include_object, pid_namespace, possible_cpus,
 };
 use membench_common::{
     FILTERS, field, global, member,
@@ -16,14 +15,14 @@ use membench_common::{
 };
 
 use crate::{
-    By, Error, Interval, Options, Result,
+    Error, Interval, Options, Result,
     buckets::Scale,
     cost::{Cost, Runs, Spent},
     flame::Folded,
     interval::Stack,
     plan::{Plan, Step},
     symbols::{KERNEL, Symbols},
-    tally::{Change, Tally},
+    tally::{Change, Tally, is_mapped},
 };
 
 static OBJECT: &[u8] = include_object!("../../bpf/objects/probe.bpf.o");
@@ -34,6 +33,12 @@ const CALLS: u32 = 32_768;
 const GROUPS: u32 = 65_536;
 /// Stacks that can be kept apart.
 const STACKS: u32 = 16_384;
+/// Capabilities by which frames of the kernel and of other users' processes have names.
+const NAMING: [Capability; 3] = [
+    Capability::SysPtrace,
+    Capability::Syslog,
+    Capability::CheckpointRestore,
+];
 /// Least time over which the cost is compared with its limit.
 const LEAST_WINDOW: Duration = Duration::from_millis(200);
 
@@ -72,7 +77,7 @@ impl Probe {
         set(&mut object, &plan)?;
         object.set_global(SETTINGS, &settings)?;
         let mut object = object.load()?;
-        for step in &plan.steps {
+        for step in plan.steps.iter().filter(|step| !step.is_many()) {
             let mut program = object.program(step.program)?;
             let kind = program.kind();
             let loaded = program.load(step.hooks.first());
@@ -86,10 +91,9 @@ impl Probe {
             .value
             .as_ref()
             .map(|value| Scale::new(value, &settings));
-        let mut tally = Tally::open(&object, options.by, options.stacks, scale)?;
+        let mut tally = Tally::open(&object, plan.by, options.stacks, scale)?;
         // What the programs counted while the trap was measured is none of the probe's.
         tally.take()?;
-        cost.begin(&mut object, &plan.steps)?;
         let now = Instant::now();
         let mut probe = Self {
             object,
@@ -127,6 +131,20 @@ impl Probe {
     /// Returns the hook.
     pub fn hook(&self) -> String {
         self.plan.hook.to_string()
+    }
+
+    /// Returns the capabilities that the probe takes from now on, a bit each.
+    pub fn capabilities(&self) -> u64 {
+        let mut needed = Capability::for_elements().to_vec();
+        if self.plan.settings.stacks != 0 {
+            needed.extend(NAMING);
+        }
+        Capability::set(&needed)
+    }
+
+    /// Returns the functions that the hook's pattern matches; none if it is no pattern.
+    pub fn functions(&self) -> &[String] {
+        self.tally.functions()
     }
 
     /// Returns the share of one CPU that the hits took since the last call, if it passes the limit. Calls that follow
@@ -171,25 +189,39 @@ impl Probe {
         self.folded.lines()
     }
 
-    /// Writes a flame graph of all stacks since the start (SVG).
-    pub fn draw(&self, path: &Path) -> Result<()> {
-        self.folded.draw(&self.hook(), path)
+    /// Returns a flame graph of all stacks since the start (SVG).
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no stack.
+    pub fn flame_graph(&self) -> Result<Vec<u8>> {
+        self.folded.draw(&self.hook())
     }
 
     fn attach(&mut self) -> Result<()> {
         for step in &self.plan.steps {
-            let mut program = self.object.program(step.program)?;
-            let kind = program.kind();
-            let links = step.hooks.iter().map(|hook| {
-                let link = program.attach(hook);
-                link.map_err(|source| failed(&self.plan, kind, source))
-            });
-            self.links.push(links.collect::<Result<_>>()?);
-            self.misses.push(program.runs()?);
+            let kind = self.object.program(step.program)?.kind();
+            let mut links = Vec::new();
+            for hook in &step.hooks {
+                let attached = if step.is_many() {
+                    let attached = self.object.attach_all(step.program, hook);
+                    attached.map(|(link, functions)| {
+                        self.tally.name_functions(functions);
+                        link
+                    })
+                } else {
+                    self.object.program(step.program)?.attach(hook)
+                };
+                links.push(attached.map_err(|source| failed(&self.plan, kind, source))?);
+            }
+            self.links.push(links);
+            self.misses.push(self.object.program(step.program)?.runs()?);
         }
         let now = Instant::now();
         (self.begun, self.last) = (now, now);
-        self.checked = (now, self.runs()?);
+        let runs = self.runs()?;
+        self.checked = (now, runs);
+        self.cost.begin(runs);
         Ok(())
     }
 
@@ -318,7 +350,7 @@ fn size(object: &mut Object, plan: &Plan, options: &Options) -> Result<()> {
     if plan.settings.paired != 0 {
         object.set_max_entries("begun", CALLS)?;
     }
-    if matches!(options.by, Some(By::Process | By::Thread)) {
+    if is_mapped(plan.by) {
         object.set_max_entries("groups", GROUPS)?;
     }
     if options.stacks {

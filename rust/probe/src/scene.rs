@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use membench_bpf::{Hook, KernelTypes, UserPlace};
+use membench_bpf::{Hook, KernelTypes, UserPlace, keeps_to_process, kernel_functions};
 
 use crate::{
     Error, Options, Result, binary::Binary, hook::Spec, names::nearest, operands::Operands,
@@ -46,6 +46,18 @@ impl Scene {
             Spec::RawTracepoint(name) => {
                 Self::arguments(name, options.latency, ("probe_raw", "probe_raw_end"), false)
             }
+            Spec::Kprobe { function, offset } if is_pattern(function) => {
+                if *offset != 0 {
+                    return Err(one_function(hook, "a pattern has no offset"));
+                }
+                Self::kernel_functions("probe_kprobes", function)
+            }
+            Spec::Kretprobe(function) if is_pattern(function) => {
+                Self::kernel_functions("probe_kretprobes", function)
+            }
+            Spec::Fentry(function) | Spec::Fexit(function) if is_pattern(function) => {
+                Err(one_function(hook, "it takes one function"))
+            }
             Spec::Kprobe { function, offset } => Self::kprobe(function, *offset, false),
             Spec::Kretprobe(function) => Self::kprobe(function, 0, true),
             Spec::Fentry(function) => Self::trampoline(function, false),
@@ -56,6 +68,11 @@ impl Scene {
                 returns,
             } => {
                 let binary = Binary::open(file)?;
+                if let UserPlace::Symbol(pattern) = place
+                    && is_pattern(pattern)
+                {
+                    return Self::user_functions(&binary, pattern, *returns, &options.pids);
+                }
                 let offset = match place {
                     UserPlace::Offset(offset) => *offset,
                     UserPlace::Symbol(name) => binary.function(name)?,
@@ -232,6 +249,42 @@ impl Scene {
         })
     }
 
+    /// Looks up the kernel functions that match a pattern.
+    fn kernel_functions(program: &'static str, pattern: &str) -> Result<Self> {
+        if kernel_functions(pattern).is_empty() {
+            return Err(no_function(pattern, []));
+        }
+        let hook = Hook::KernelFunctions(pattern.into());
+        Ok(Self::many(Step::new(program, vec![hook])))
+    }
+
+    /// Looks up the functions of a file that match a pattern.
+    fn user_functions(binary: &Binary, pattern: &str, returns: bool, pids: &[u32]) -> Result<Self> {
+        binary.require_match(pattern)?;
+        let program = if returns {
+            "probe_uretprobes"
+        } else {
+            "probe_uprobes"
+        };
+        let pids = if keeps_to_process() { pids } else { &[] };
+        let hooks = processes(pids).map(|process| Hook::UserFunctions {
+            file: binary.path().into(),
+            pattern: pattern.into(),
+            process,
+        });
+        Ok(Self::many(Step::new(program, hooks.collect())))
+    }
+
+    /// Creates one of many functions, whose arguments differ.
+    fn many(step: Step) -> Self {
+        let returns = matches!(step.program, "probe_kretprobes" | "probe_uretprobes");
+        let operands = Operands::Registers {
+            signature: None,
+            returns,
+        };
+        Self::alone(step, operands)
+    }
+
     fn usdt(
         hook: &Spec,
         binary: &Binary,
@@ -260,20 +313,36 @@ impl Scene {
 
 /// Returns the places in a file, each with the counter that turns it on, for each process, so that no other process takes a trap.
 fn user_hooks(binary: &Binary, offsets: &[(u64, u64)], pids: &[u32]) -> Vec<Hook> {
-    let processes: Vec<Option<u32>> = if pids.is_empty() {
-        vec![None]
-    } else {
-        pids.iter().copied().map(Some).collect()
-    };
     let places = offsets.iter().flat_map(|(offset, semaphore)| {
-        processes.iter().map(|process| Hook::UserFunction {
+        processes(pids).map(|process| Hook::UserFunction {
             file: binary.path().into(),
             place: UserPlace::Offset(*offset),
-            process: *process,
+            process,
             semaphore: *semaphore,
         })
     });
     places.collect()
+}
+
+/// Returns each process, or `None` for every one.
+fn processes(pids: &[u32]) -> impl Iterator<Item = Option<u32>> {
+    let all = pids.is_empty().then_some(None);
+    all.into_iter().chain(pids.iter().copied().map(Some))
+}
+
+/// Returns true if the name of a function stands for several.
+pub(crate) fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+fn one_function(hook: &Spec, reason: &str) -> Error {
+    Error::Options {
+        wanted: hook.to_string(),
+        found: reason.into(),
+        remedy: "`kprobe:PATTERN`, `kretprobe:PATTERN`, `uprobe:FILE:PATTERN` and `uretprobe:FILE:PATTERN` count the \
+                 hits of each function"
+            .into(),
+    }
 }
 
 /// Returns the names that the beginning and the end of something can have, by the name of either.

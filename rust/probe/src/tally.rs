@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     frames: Option<Map>,
     by: Option<By>,
     scale: Option<Scale>,
+    /// Functions of a pattern, by their numbers.
+    functions: Vec<String>,
     last: Counted,
 }
 
@@ -86,13 +88,24 @@ impl Tally {
         Ok(Self {
             totals: object.map("totals")?.memory()?,
             histogram: object.map("histogram")?.memory()?,
-            groups: optional("groups", matches!(by, Some(By::Process | By::Thread)))?,
+            groups: optional("groups", is_mapped(by))?,
             stacks: optional("stacks", stacks)?,
             frames: optional("frames", stacks)?,
             by,
             scale,
+            functions: Vec::new(),
             last: Counted::default(),
         })
+    }
+
+    /// Tells the names of functions, by the numbers that the programs know them by.
+    pub(crate) fn name_functions(&mut self, functions: Vec<String>) {
+        self.functions = functions;
+    }
+
+    /// Returns the functions that the hook's pattern matches.
+    pub(crate) fn functions(&self) -> &[String] {
+        &self.functions
     }
 
     /// Returns the sum of the totals since the start. This reads memory and makes no system call.
@@ -130,10 +143,16 @@ impl Tally {
         let sum = totals.get(total::SUM as usize).copied().unwrap_or(0);
         let mut groups = match self.by {
             Some(By::Cpu) => by_cpu(&cpus, scale),
-            Some(By::Process | By::Thread) => by_task(now, &before, scale),
+            Some(by) => {
+                let functions = (by == By::Function).then_some(self.functions.as_slice());
+                apart(now, &before, scale, functions)
+            }
             None => Vec::new(),
         };
-        groups.sort_by_key(|group| (std::cmp::Reverse(group.count), group.id));
+        groups.sort_by_cached_key(|group| {
+            let name = group.name.clone();
+            (std::cmp::Reverse(group.count), group.id, name)
+        });
         let mut stacks: Vec<(probe::Stack, u64)> = now
             .stacks
             .iter()
@@ -233,7 +252,7 @@ fn by_cpu(cpus: &[OnCpu], scale: Option<&Scale>) -> Vec<Group> {
     let cpus = (0..).zip(cpus);
     let busy = cpus.filter(|(_, cpu)| total(cpu, total::COUNT) > 0);
     busy.map(|(id, cpu)| Group {
-        id,
+        id: Some(id),
         name: None,
         count: total(cpu, total::COUNT),
         histogram: scale.map(|scale| scale.histogram(&cpu.histogram, total(cpu, total::SUM))),
@@ -241,39 +260,53 @@ fn by_cpu(cpus: &[OnCpu], scale: Option<&Scale>) -> Vec<Group> {
     .collect()
 }
 
-fn by_task(now: &Counted, before: &Counted, scale: Option<&Scale>) -> Vec<Group> {
-    struct Task {
+/// Returns the counts that the map of groups keeps apart: of tasks, or of functions if there are any.
+fn apart(
+    now: &Counted,
+    before: &Counted,
+    scale: Option<&Scale>,
+    functions: Option<&[String]>,
+) -> Vec<Group> {
+    struct Each {
         count: u64,
         sum: u64,
         comm: [u8; probe::COMM],
         histogram: Counts,
     }
-    let mut tasks: HashMap<u32, Task> = HashMap::new();
+    let mut all: HashMap<u32, Each> = HashMap::new();
     for (group, amounts) in &now.groups {
         let known = before.groups.get(group).copied().unwrap_or_default();
         let count = amounts.count.wrapping_sub(known.count);
         if count == 0 {
             continue;
         }
-        let task = tasks.entry(group.id).or_insert(Task {
+        let one = all.entry(group.id).or_insert(Each {
             count: 0,
             sum: 0,
             comm: amounts.comm,
             histogram: [0; BUCKETS],
         });
-        task.count += count;
-        task.sum = task.sum.wrapping_add(amounts.sum.wrapping_sub(known.sum));
-        if let Some(bucket) = task.histogram.get_mut(group.bucket as usize) {
+        one.count += count;
+        one.sum = one.sum.wrapping_add(amounts.sum.wrapping_sub(known.sum));
+        if let Some(bucket) = one.histogram.get_mut(group.bucket as usize) {
             *bucket += count;
         }
     }
-    let groups = tasks.into_iter().map(|(id, task)| Group {
-        id,
-        name: Some(name(&task.comm)),
-        count: task.count,
-        histogram: scale.map(|scale| scale.histogram(&task.histogram, task.sum)),
+    let groups = all.into_iter().map(|(id, one)| {
+        let function = functions.map(|all| all.get(id as usize).cloned().unwrap_or_default());
+        Group {
+            id: functions.is_none().then_some(id),
+            name: function.or_else(|| Some(name(&one.comm))),
+            count: one.count,
+            histogram: scale.map(|scale| scale.histogram(&one.histogram, one.sum)),
+        }
     });
     groups.collect()
+}
+
+/// Returns true if the programs keep these counts apart in a map.
+pub(crate) fn is_mapped(by: Option<By>) -> bool {
+    matches!(by, Some(By::Process | By::Thread | By::Function))
 }
 
 fn name(comm: &[u8]) -> String {

@@ -5,8 +5,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use membench_capture::give_up_privileges;
 use membench_probe::{By, Linear, Options, Probe as Engine, Symbols};
-use pyo3::prelude::*;
+use pyo3::{prelude::*, types::PyBytes};
 
 use super::error::{Error, Result, raise};
 
@@ -34,6 +35,7 @@ struct Asked {
     top: usize,
     by: Option<String>,
     max_cost: Option<f64>,
+    drop_privileges: bool,
 }
 
 impl Asked {
@@ -61,14 +63,23 @@ impl Asked {
 impl Probe {
     #[new]
     fn new(py: Python<'_>, options: Asked) -> PyResult<Self> {
+        let drops = options.drop_privileges;
         let options = options.parse()?;
         let engine = py.detach(|| Engine::start(&options)).map_err(raise)?;
+        if drops {
+            give_up_privileges(engine.capabilities()).map_err(raise)?;
+        }
         Ok(Self(Mutex::new(engine)))
     }
 
     #[getter]
     fn hook(&self) -> String {
         self.engine().hook()
+    }
+
+    #[getter]
+    fn functions(&self) -> Vec<String> {
+        self.engine().functions().to_vec()
     }
 
     /// Returns the share of one CPU that the hits take, if it passes the limit.
@@ -88,8 +99,9 @@ impl Probe {
         self.engine().folded()
     }
 
-    fn draw(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(move || self.engine().draw(&path)).map_err(raise)
+    fn flame_graph<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let drawn = py.detach(|| self.engine().flame_graph());
+        Ok(PyBytes::new(py, &drawn.map_err(raise)?))
     }
 }
 

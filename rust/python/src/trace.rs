@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use membench_capture::give_up_privileges;
 use membench_trace::{Clock, Format, Hooks, Options as Wanted, Outcomes, Tracer as Engine};
 
 use super::capture::seconds;
@@ -18,8 +19,12 @@ struct Tracer(Mutex<Engine>);
 impl Tracer {
     #[new]
     fn new(py: Python<'_>, options: Options) -> PyResult<Self> {
+        let drops = options.drop_privileges;
         let options = options.parse()?;
         let engine = py.detach(|| Engine::start(&options)).map_err(raise)?;
+        if drops {
+            give_up_privileges(engine.capabilities()).map_err(raise)?;
+        }
         Ok(Self(Mutex::new(engine)))
     }
 
@@ -70,7 +75,7 @@ impl Tracer {
     }
 }
 
-/// `membench._trace._Options`, by its attributes.
+/// `membench._trace.Options`, by its attributes.
 #[derive(FromPyObject)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -93,6 +98,7 @@ struct Options {
     timeline: bool,
     hooks: Option<String>,
     ring_size: u32,
+    drop_privileges: bool,
 }
 
 impl Options {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use membench_bpf::Capability;
 use membench_common::trace::{Call, Entered, NO_CALL, kind, read};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -115,6 +116,15 @@ impl Tracer {
     /// Returns the processes that are traced.
     pub fn pids(&self) -> &[u32] {
         &self.pids
+    }
+
+    /// Returns the capabilities that the trace takes from now on, a bit each.
+    pub fn capabilities(&self) -> u64 {
+        let mut needed = Capability::for_elements().to_vec();
+        if self.output.descriptors.is_some() {
+            needed.push(Capability::SysPtrace);
+        }
+        Capability::set(&needed)
     }
 
     /// Waits for calls, at most for a time; returns their lines, which may be none.

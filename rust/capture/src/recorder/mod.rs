@@ -338,7 +338,7 @@ fn give_up(options: &RecordOptions, profiles: Option<&Profiles>) -> Result<Optio
     if let Some(user) = user {
         prepare_to_become(user)?;
     }
-    give_up_privileges()?;
+    give_up_privileges(0)?;
     Ok(user)
 }
 
