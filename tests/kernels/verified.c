@@ -40,8 +40,12 @@ static long load(call *next, const void *attributes, size_t size)
 	if (size < offsetof(union bpf_attr, prog_ifindex) || size > sizeof(asked))
 		return next(SYS_bpf, BPF_PROG_LOAD, attributes, size);
 	memcpy(&asked, attributes, size);
-	if (asked.named.log_level)
-		return next(SYS_bpf, BPF_PROG_LOAD, attributes, size);
+	if (asked.named.log_level) {
+		program = next(SYS_bpf, BPF_PROG_LOAD, attributes, size);
+		if (program >= 0)
+			note(asked.named.prog_name, (const char *)(uintptr_t)asked.named.log_buf);
+		return program;
+	}
 	asked.named.log_level = STATISTICS;
 	asked.named.log_size = sizeof(log);
 	asked.named.log_buf = (uint64_t)(uintptr_t)log;

@@ -71,6 +71,9 @@ def assert_given_up(pid: int, kept: Sequence[int] = ()) -> None:
         assert status["NoNewPrivs"] == "1"
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
+@pytest.mark.skipif(release() < (5, 12), reason="traces take Linux 5.12")
 def test_a_trace_goes_on_without_privileges_and_writes_its_files(tmp_path: Path) -> None:
     lines, timeline = tmp_path / "calls", tmp_path / "timeline"
     with caller() as traced:
@@ -116,6 +119,8 @@ def test_totals_are_read_without_privileges() -> None:
             assert "getppid" in ended(process)
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_a_probe_counts_on_without_privileges() -> None:
     with caller() as traced:
         arguments = ("probe", "tp_btf:sys_enter", "--pid", str(traced.pid), "--by", "process")

@@ -164,6 +164,8 @@ def test_another_port_is_filtered_in_the_kernel(server: Memcached) -> None:
         assert finished(probe).count == 0
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 @pytest.mark.parametrize("hook", ["uprobe:libc:getppid", "uretprobe:libc:getppid"])
 def test_a_function_of_a_library_is_timed(hook: str) -> None:
     with membench.probe(hook, pids=[os.getpid()], latency=True, by="thread") as probe:
@@ -262,6 +264,8 @@ def busy(seconds: float) -> None:
         pass
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_stacks_lead_to_the_function_that_was_called(tmp_path: Path) -> None:
     with membench.probe("uprobe:libc:getppid", pids=[os.getpid()], stacks=True, top=3) as probe:
         for _ in range(GETPPIDS):
@@ -384,6 +388,9 @@ def test_a_program_of_bpf_counts_at_a_probe_that_the_author_placed() -> None:
             found.programs["count"].attach(bpf.Usdt(path, "python", "nothing"))
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
+@pytest.mark.skipif(release() < (6, 10), reason="such links keep to a process from Linux 6.10 on")
 def test_the_functions_that_a_pattern_matches_are_counted_one_by_one() -> None:
     calls = {"getppid": GETPPIDS, "getpid": 70, "getsid": 7}
     hook = "uprobe:libc:get?*id"
@@ -436,6 +443,7 @@ def test_a_pattern_that_matches_nothing_or_is_of_another_kind_is_refused() -> No
         assert "kprobe:PATTERN" in (raised.value.hint or "")
 
 
+@pytest.mark.quick
 @pytest.mark.kernel
 def test_kernel_functions_that_a_pattern_matches_are_counted_one_by_one() -> None:
     try:
@@ -443,8 +451,7 @@ def test_kernel_functions_that_a_pattern_matches_are_counted_one_by_one() -> Non
     except CaptureUnavailableError as error:
         if Path("/sys/bus/event_source/devices/kprobe").exists() and release() >= (5, 18):
             raise
-        assert "Linux 5.18" in str(error) or "CONFIG_KPROBES" in (error.hint or "")  # noqa: PT017
-        return
+        pytest.skip(f"not on this kernel: {error}")
     with probe:
         for _ in range(GETPPIDS):
             os.getppid()
@@ -469,6 +476,8 @@ def test_a_graph_is_not_drawn_over_a_file(tmp_path: Path) -> None:
     assert not new.exists()
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_nothing_stays_in_the_kernel_after_kill_9() -> None:
     command = [*COMMAND, "probe", "tp_btf:sched_process_exec", "-d", "1h"]
     with started(command, env=environment()) as process:
@@ -485,6 +494,8 @@ def test_nothing_stays_in_the_kernel_after_kill_9() -> None:
         wait_until_gone(held, "a killed process")
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_two_capabilities_observe_tracepoints() -> None:
     prefix = with_capabilities("bpf", "perfmon")
     done = cli("probe", "tp_btf:sched_switch", "-d", "500ms", "--json", prefix=prefix).expect(0)

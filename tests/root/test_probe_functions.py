@@ -11,7 +11,7 @@ import pytest
 import membench
 from membench.errors import CaptureUnavailableError
 
-pytestmark = [pytest.mark.root, pytest.mark.kernel]
+pytestmark = [pytest.mark.root, pytest.mark.kernel, pytest.mark.quick]
 
 N = 300
 FUNCTION = f"__{'x64' if platform.machine() == 'x86_64' else 'arm64'}_sys_getpgid"

@@ -16,18 +16,24 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace as Timeline, TrackEvent
 
 import membench
 from membench.errors import CaptureUnavailableError, UsageError
+from support.kernel import release
 from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.least import with_capabilities
 from support.process import started
 from support.server import Memcached, connect, memcached
 from support.waiting import let_pass, until
 
-pytestmark = [pytest.mark.root]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(release() < (5, 12), reason="traces take Linux 5.12"),
+]
 
 IDENTITY = re.compile(r"([\d,]+) calls made = ([\d,]+) shown \+ ([\d,]+) lost \+ ([\d,]+) skipped")
 #: A process that makes as many calls as it is told to, and ends.
@@ -130,6 +136,8 @@ def names(lines: Sequence[str]) -> Counter[str]:
     return Counter(match[1] for match in found if match)
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_only_the_named_calls_of_the_process_are_shown(tmp_path: Path) -> None:
     with caller() as traced, caller() as other:
         with tracing(tmp_path, "--pid", traced.pid, "-e", "getppid,close") as running:
@@ -158,6 +166,8 @@ def test_read_is_number_0_and_can_be_named(tmp_path: Path) -> None:
         assert running.identity() == [2, 2, 0, 0]
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_failed_or_successful_calls_are_chosen_in_the_kernel(tmp_path: Path) -> None:
     for option, shown in (("-Z", {"close": 20}), ("-z", {"getppid": 20})):
         with caller() as traced:
@@ -169,6 +179,8 @@ def test_failed_or_successful_calls_are_chosen_in_the_kernel(tmp_path: Path) -> 
             assert running.identity() == [40, 20, 0, 20]
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_totals_are_those_of_the_calls(tmp_path: Path) -> None:
     with caller() as traced:
         calls = ("--pid", traced.pid, "-e", "close,getppid,sched_yield", "-c")
@@ -197,6 +209,8 @@ def test_calls_that_a_full_ring_does_not_take_are_counted(tmp_path: Path) -> Non
         assert "did not fit into the ring" in running.remarks
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_calls_carry_the_connection_and_the_commands(server: Memcached, tmp_path: Path) -> None:
     assert server.port is not None
     with tracing(tmp_path, "--port", server.port, "-y", "-T") as running:
@@ -333,27 +347,69 @@ def test_calls_slower_than_a_time_are_chosen_in_the_kernel(tmp_path: Path) -> No
         assert skipped >= 15
 
 
-def test_a_timeline_is_written_for_perfetto(tmp_path: Path) -> None:
+def decoded(timeline: Path) -> Timeline:
+    """Decode a timeline by the definitions that Perfetto publishes; it holds nothing else."""
+    found = Timeline()
+    found.ParseFromString(timeline.read_bytes())
+    size = found.ByteSize()
+    found.DiscardUnknownFields()
+    assert found.ByteSize() == size == timeline.stat().st_size
+    return found
+
+
+def slices(timeline: Timeline) -> dict[int, list[tuple[str, int, dict[str, str]]]]:
+    """Return the name, the length and the facts of the slices of each track."""
+    tracks = {p.track_descriptor.uuid for p in timeline.packet if p.HasField("track_descriptor")}
+    done: dict[int, list[tuple[str, int, dict[str, str]]]] = {}
+    open_at: dict[int, tuple[int, Any]] = {}
+    for packet in timeline.packet:
+        assert packet.trusted_packet_sequence_id
+        event = packet.track_event
+        if event.type == TrackEvent.TYPE_SLICE_BEGIN:
+            assert event.track_uuid in tracks - open_at.keys()
+            open_at[event.track_uuid] = (packet.timestamp, event)
+        elif event.type == TrackEvent.TYPE_SLICE_END:
+            began, one = open_at.pop(event.track_uuid)
+            facts = {fact.name: fact.string_value for fact in one.debug_annotations}
+            found = (one.name, packet.timestamp - began, facts)
+            done.setdefault(event.track_uuid, []).append(found)
+    assert not open_at
+    return done
+
+
+def test_a_timeline_is_what_perfetto_reads(tmp_path: Path) -> None:
     timeline = tmp_path / "timeline"
     with caller() as traced:
-        calls = ("--pid", traced.pid, "-e", "getppid", "--perfetto", str(timeline))
+        calls = ("--pid", traced.pid, "-e", "getppid,close", "--perfetto", str(timeline))
         with tracing(tmp_path, *calls) as running:
             make(traced, 10)
             assert running.end() == 0
-    # A packet a thread, and two a call: member 1 of the trace each.
-    packets, rest = 0, timeline.read_bytes()
-    while rest:
-        assert rest[0] == 0x0A
-        length, place = 0, 1
-        while True:
-            length |= (rest[place] & 0x7F) << 7 * (place - 1)
-            place += 1
-            if not rest[place - 1] & 0x80:
-                break
-        packets, rest = packets + 1, rest[place + length :]
-    assert packets == 1 + 2 * 10
+    found = decoded(timeline)
+    (track,) = (p.track_descriptor for p in found.packet if p.HasField("track_descriptor"))
+    assert (track.thread.pid, track.thread.tid) == (traced.pid, traced.pid)
+    done = slices(found)[track.uuid]
+    assert [name for name, _, _ in done] == ["getppid", "close"] * 10
+    assert all(length > 0 for _, length, _ in done)
+    facts = {"arguments": "999", "result": "-1 EBADF (Bad file descriptor)"}
+    assert [facts for name, _, facts in done if name == "close"] == [facts] * 10
 
 
+def test_a_connection_has_a_track_of_its_own(server: Memcached, tmp_path: Path) -> None:
+    assert server.port is not None
+    timeline = tmp_path / "timeline"
+    with tracing(tmp_path, "--port", server.port, "--perfetto", str(timeline)) as running:
+        exchange(server.port, b"get a\r\n")
+        until(lambda: any("close(" in line for line in running.lines), "the connection's end")
+        assert running.end() == 0
+    found = decoded(timeline)
+    described = (p.track_descriptor for p in found.packet if p.HasField("track_descriptor"))
+    names = {track.name: track.uuid for track in described}
+    told = [facts.get("memcached", "") for _, _, facts in slices(found)[names["conn 1"]]]
+    assert [note.split(": ")[-1] for note in told] == ["get ×1 (key 1 B)", "END ×1"]
+
+
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_it_ends_with_its_process(tmp_path: Path) -> None:
     with caller() as traced, tracing(tmp_path, "--pid", traced.pid) as running:
         assert traced.stdin is not None
@@ -366,6 +422,8 @@ def test_it_ends_with_its_process(tmp_path: Path) -> None:
     running.identity()
 
 
+@pytest.mark.kernel
+@pytest.mark.quick
 def test_nothing_is_left_after_a_kill(tmp_path: Path) -> None:
     with caller() as traced, tracing(tmp_path, "--pid", traced.pid) as running:
         held = kernel_objects_of(running.process.pid)

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
+from support.bpf_mounts import tracefs
 from support.kernel import TRACES_CGROUPS, default_hooks, release
 
 HERE = Path(__file__).resolve().parents[1] / "kernels"
@@ -34,6 +35,24 @@ SELECTIONS: dict[str, dict[str, Any]] = {
         "network_namespaces": [os.getpid()],
     },
     "client": {"ports": [11211], "side": "client"},
+}
+#: Probes that together reach all code of their programs; kernels lack some of the hooks.
+PROBES: dict[str, dict[str, Any]] = {
+    "tp_btf:tcp_destroy_sock": {"ports": [11211], "stacks": True},
+    "tp_btf:sys_exit": {"histogram": "ret", "by": "thread", "comms": ["memcached"]},
+    "raw_tp:sys_exit": {"histogram": "arg1", "linear": (0, 100, 1), "by": "process"},
+    "tracepoint:raw_syscalls:sys_enter": {"latency": True, "stacks": True},
+    "kprobe:tcp_sendmsg": {"latency": True, "ports": [11211], "by": "thread", "stacks": True},
+    "kprobe:tcp_send*": {"histogram": "arg2", "stacks": True},
+    "fentry:tcp_sendmsg": {"latency": True, "ports": [11211], "by": "thread", "stacks": True},
+    "uprobe:libc:getppid": {"latency": True, "by": "thread", "stacks": True},
+    "uprobe:libc:getp*id": {"histogram": "arg0", "stacks": True},
+    "perf:cpu-clock@1": {"by": "process", "stacks": True},
+}
+#: Ways of a trace to see calls, with calls that they see.
+TRACES: dict[Literal["tracepoints", "functions"], str] = {
+    "tracepoints": "%all",
+    "functions": "read,sendmsg",
 }
 #: Names of the probe programs that the loader itself loads.
 TRIALS = ("", "aya_name_check")
@@ -89,6 +108,29 @@ def attach_all() -> None:
         pass
 
 
+def observe_all() -> None:
+    """Load, attach and detach the programs of `probe` and `trace` that this kernel can have."""
+    import membench  # noqa: PLC0415 - as above
+
+    own = os.getpid()
+    with tracefs(), control_groups() as mount:
+        cgroups = [mount] if release() >= TRACES_CGROUPS else []
+        for hook, options in PROBES.items():
+            say(f"probe {hook}")
+            with (
+                suppress(membench.CaptureUnavailableError),
+                membench.probe(hook, pids=[own], cgroups=cgroups, **options),
+            ):
+                pass
+    for hooks, calls in TRACES.items():
+        say(f"trace {hooks}")
+        with (
+            suppress(membench.CaptureUnavailableError),
+            membench.trace(calls, pids=[own], ports=[11211], descriptors=True, hooks=hooks),
+        ):
+            pass
+
+
 def say(what: str) -> None:
     """Write a line into the shim's file that says which selection is loaded next."""
     with Path(os.environ["MEMBENCH_VERIFIED"]).open("a") as told:
@@ -132,7 +174,9 @@ def count() -> list[Count]:
         )
         if not Path(shim).exists():
             run("cc", "-shared", "-fPIC", "-o", shim, str(SHIM), "-ldl")
-        script = "from support.instructions import attach_all; attach_all()"
+        script = (
+            "from support.instructions import attach_all, observe_all; attach_all(); observe_all()"
+        )
         run(
             *("unshare", "--mount", sys.executable, "-c", script),
             LD_PRELOAD=shim,
