@@ -71,7 +71,7 @@ def look(data: bytes) -> None:
             repr(one)
         for name in found.globals:
             repr(found.globals[name])
-        for name in found.types:
+        for name in found.types or ():
             repr(found.types[name])
 
 
