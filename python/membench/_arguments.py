@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import SupportsFloat, TypeVar
 
 from membench.errors import UsageError
@@ -76,16 +77,66 @@ def size(value: object, least: int = 0) -> int:
     return whole("a size in bytes", value, least, MOST_BYTES)
 
 
-def one_of(name: str, value: str, words: Sequence[str]) -> str:
+def one_of(name: str, value: object, words: Sequence[str]) -> str:
     """Return a word that is one of `words`.
 
     Raises:
         UsageError: It is none of them.
     """
-    if value not in words:
+    if not isinstance(value, str) or value not in words:
         listed = ", ".join(f"`{word}`" for word in words)
         raise UsageError(f"{value!r} is not one of the {name}", f"choose from {listed}")
     return value
+
+
+def text(name: str, value: object) -> str:
+    """Return a text that the system can take as one: without a zero, and of whole letters.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(value, str) or not _is_encodable(value):
+        raise UsageError(f"{value!r} is not a text", f"`{name}` takes text")
+    return value
+
+
+def path(name: str, value: object) -> Path:
+    """Return a path.
+
+    Raises:
+        UsageError: It is none.
+    """
+    found = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(found, str) or not found or not _is_encodable(found, "surrogateescape"):
+        raise UsageError(f"{value!r} in `{name}` is not a path", "a text or a `pathlib.Path`")
+    return Path(found)
+
+
+def _is_encodable(value: str, errors: str = "strict") -> bool:
+    try:
+        return b"\0" not in value.encode(errors=errors)
+    except UnicodeEncodeError:
+        return False
+
+
+def flag(name: str, value: object) -> bool:
+    """Return True or False.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if not isinstance(value, bool):
+        raise UsageError(f"{value!r} is not a choice", f"`{name}` is True or False")
+    return value
+
+
+def patience(value: object) -> float:
+    """Return the longest time to wait, s; 0 does not wait.
+
+    Raises:
+        UsageError: It is none.
+    """
+    return 0.0 if value == 0 else seconds("a time to wait", value)
 
 
 def ports(values: Iterable[int]) -> list[int]:
@@ -103,11 +154,7 @@ def paths(name: str, values: Iterable[str | os.PathLike[str]]) -> list[str]:
     Raises:
         UsageError: One is none.
     """
-    found = several(name, values)
-    for path in found:
-        if not isinstance(path, (str, os.PathLike)):
-            raise UsageError(f"{path!r} in `{name}` is not a path", "a text or a `pathlib.Path`")
-    return [os.fspath(path) for path in found]
+    return [str(path(name, value)) for value in several(name, values)]
 
 
 def sources(values: str | Iterable[str]) -> list[str]:

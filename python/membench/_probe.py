@@ -326,19 +326,19 @@ def probe(  # noqa: PLR0913 - all but one are keyword-only options
     if max_cost is not None:
         check.positive("a share of a CPU", max_cost, 1e4)
     options = Options(
-        hook=_text("hook", hook),
+        hook=check.text("hook", hook),
         pids=[check.whole("a process", pid, 1, MOST_PID) for pid in check.several("pids", pids)],
-        comms=[_text("comms", comm) for comm in check.several("comms", comms)],
+        comms=[check.text("comms", comm) for comm in check.several("comms", comms)],
         cgroups=check.paths("cgroups", cgroups),
         ports=check.ports(ports),
-        histogram=None if histogram is None else _text("histogram", histogram),
+        histogram=None if histogram is None else check.text("histogram", histogram),
         linear=None if linear is None else _range(linear),
-        latency=latency,
-        stacks=stacks,
+        latency=check.flag("latency", latency),
+        stacks=check.flag("stacks", stacks),
         top=check.whole("a number of stacks", top, 1, MOST_STACKS),
         by=by,
         max_cost=max_cost,
-        drop_privileges=drop_privileges,
+        drop_privileges=check.flag("drop_privileges", drop_privileges),
     )
     return Probe(_native.Probe(options), interval_s, duration_s)
 
@@ -354,19 +354,13 @@ def find_hooks(pattern: str) -> tuple[FoundHook, ...]:
         UsageError: The pattern is wrong.
         CaptureUnavailableError: A file cannot be read.
     """
-    found = from_json(_Found, f'{{"hooks": {_native.find_hooks(_text("pattern", pattern))}}}')
+    found = from_json(_Found, f'{{"hooks": {_native.find_hooks(check.text("pattern", pattern))}}}')
     return found.hooks
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     hooks: tuple[FoundHook, ...]
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or "\0" in value:
-        raise UsageError(f"{value!r} is not a text", f"`{name}` takes text")
-    return value
 
 
 def _range(linear: Sequence[int]) -> tuple[int, int, int]:

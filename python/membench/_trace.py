@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 from membench import _arguments as check, _native
 from membench._options import DEFAULT_RING_SIZE
@@ -20,6 +20,8 @@ Hooks = Literal["tracepoints", "functions"]
 # Calls that are traced unless others are named: all, or with ports those on sockets.
 ALL_CALLS = "%all"
 SOCKET_CALLS = "%network,read,write,readv,writev,close"
+# Options that are on or off.
+_FLAGS = frozenset({"descriptors", "totals", "drop_privileges"})
 # How long one wait in the engine lasts before Python looks at signals again, s.
 _TURN_S = 0.1
 
@@ -327,11 +329,17 @@ def make_options(
     for name in ("slower_than_s", "last_s"):
         if given.get(name) is not None:
             check.seconds("a time", given[name])
+    for name in _FLAGS & given.keys():
+        check.flag(name, given[name])
+    check.one_of("outcomes", given.get("outcome", "any"), get_args(Outcome))
+    if given.get("hooks") is not None:
+        check.one_of("hooks", given["hooks"], get_args(Hooks))
     check.whole("a size in bytes", given.get("ring_size", 0), 0, (1 << 31) - 1)
     if not hasattr(_native, "Tracer"):
         raise UsageError("this build traces nothing: it has no eBPF", "install the released wheel")
     if calls is None:
         calls = SOCKET_CALLS if ports else ALL_CALLS
+    check.text("calls", calls)
     return Options(calls=calls, pids=listed, ports=check.ports(ports), **given)  # type: ignore[arg-type]
 
 

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sysconfig
 from collections.abc import Sequence
-from pathlib import Path
 
+from membench import _arguments as check
 from membench.bpf._errors import CompileError, CompilerMissing
 
 # Debian names the compiler of each version, too.
@@ -42,7 +42,8 @@ def compile(  # noqa: A001 - `bpf.compile`
         raise CompilerMissing(
             "clang is not installed", "install it: `apt-get install clang libbpf-dev`"
         )
-    text = source if isinstance(source, str) else Path(source).read_text()
+    text = source if isinstance(source, str) else check.path("source", source).read_text()
+    check.text("source", text)
     done = subprocess.run(
         [clang, *_flags(include), *flags, "-x", "c", "-c", "-", "-o", "-"],
         input=text.encode(),
@@ -58,7 +59,7 @@ def compile(  # noqa: A001 - `bpf.compile`
 
 
 def _flags(include: Sequence[str | os.PathLike[str]]) -> list[str]:
-    folders = [os.fspath(folder) for folder in include]
+    folders = check.paths("include", include)
     # The kernel's headers include `asm/…`, which lies in the folder of this machine's kind.
     if multiarch := sysconfig.get_config_var("MULTIARCH"):
         folders.append(f"/usr/include/{multiarch}")

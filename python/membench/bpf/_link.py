@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from membench import _native
+from membench import _arguments as check, _native
 from membench.bpf._errors import Unsupported
 from membench.bpf._listing import LoadedProgram, loaded_program
 from membench.bpf._map import Map, from_native
@@ -68,8 +68,9 @@ class Link:
 
         `detach` removes the pin; closing the object, or the end of the process, leaves it.
         """
-        self._native.pin(Path(path))
-        self.path = Path(path)
+        place = check.path("path", path)
+        self._native.pin(place)
+        self.path = place
 
     def replace(self, program: Program | PinnedProgram) -> None:
         """Run another program of the same type from here on.
@@ -177,7 +178,7 @@ class PinnedProgram:
 
 def open_pinned(path: str | os.PathLike[str]) -> Map | Link | PinnedProgram:
     """Open what is pinned at a path of the BPF file system: a map, a link or a program."""
-    place = Path(path)
+    place = check.path("path", path)
     opened = _native.open_pinned(place)
     if isinstance(opened, _native.BpfMap):
         return from_native(place.name, opened)
@@ -192,4 +193,4 @@ def unpin(path: str | os.PathLike[str]) -> None:
     Raises:
         KernelError: The path holds no program, map or link; nothing is removed then.
     """
-    _native.unpin(Path(path))
+    _native.unpin(check.path("path", path))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from membench import _arguments as check
 from membench.bpf._errors import InvalidHandle, Unsupported
 from membench.bpf._listing import LoadedMap
 from membench.bpf._types import Type, Types, freeze, raw_type, whole_type
@@ -78,8 +78,8 @@ class Map(MutableMapping[Any, Any]):
     def max_entries(self, entries: int) -> None:
         if self._resize is None:
             raise InvalidHandle(f"the map {self.name} is made: set max_entries before `load()`")
-        self._resize(self.name, entries)
-        self._max_entries = entries
+        self._max_entries = check.whole("a number of elements", entries, 0, (1 << 32) - 1)
+        self._resize(self.name, self._max_entries)
 
     @property
     def id(self) -> int:
@@ -148,7 +148,7 @@ class Map(MutableMapping[Any, Any]):
 
     def pin(self, path: str | os.PathLike[str]) -> None:
         """Pin the map in the BPF file system, where it outlives this process."""
-        self._made.pin(Path(path))
+        self._made.pin(check.path("path", path))
 
     def close(self) -> None:
         """Give up the map; its object does so when it is closed."""

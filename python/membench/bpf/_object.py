@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from pathlib import Path
 from typing import Any, Self
 
-from membench import _native
+from membench import _arguments as check, _native
 from membench.bpf._errors import AlreadyAttached, InvalidHandle, NotFound
 from membench.bpf._link import Link
 from membench.bpf._listing import LoadedProgram, loaded_program
@@ -22,6 +21,7 @@ _BOUND = ("tp_btf", "fentry", "fexit", "lsm", "lsm_cgroup", "iter")
 # Maps that hold globals.
 _SECTIONS = (".rodata", ".data", ".bss")
 _PERF_PAGES = 64
+_MOST_PAGES = 1 << 18
 
 
 class Program:
@@ -59,6 +59,8 @@ class Program:
         place = self.target if target is None else target
         if place is None:
             raise UsageError(f"the section {self.section} names no place: pass a target")
+        if not isinstance(place, Target):
+            raise UsageError(f"{place!r} is not a target", "such as `bpf.Kprobe('tcp_sendmsg')`")
         if self.kind not in place._takes():
             wanted = " or ".join(place._takes())
             raise UsageError(f"{place} takes a program of type {wanted}, got: {self.kind}")
@@ -106,7 +108,7 @@ class Program:
 
     def pin(self, path: str | os.PathLike[str]) -> None:
         """Pin the loaded program in the BPF file system, where it outlives this process."""
-        self._native.pin_program(self.name, Path(path))
+        self._native.pin_program(self.name, check.path("path", path))
 
     def load(self, *, lazily: bool = False) -> None:
         """Have the verifier check the program. `Object.load` does.
@@ -264,8 +266,8 @@ class Object:
             name: The name of bytes in messages.
         """
         if isinstance(source, bytes):
-            return cls(_native.BpfObject.parse(name, source))
-        return cls(_native.BpfObject.open(Path(source)))
+            return cls(_native.BpfObject.parse(check.text("name", name), source))
+        return cls(_native.BpfObject.open(check.path("source", source)))
 
     @property
     def closed(self) -> bool:
@@ -285,7 +287,7 @@ class Object:
             VerifierError: The verifier rejects a program.
             PermissionError: This process lacks a capability, or a policy forbids it.
         """
-        names = list(self._programs) if only is None else list(only)
+        names = list(self._programs) if only is None else check.several("only", only)
         chosen = [self.programs[name] for name in names]
         try:
             self._native.load(None if only is None else names)
@@ -316,18 +318,20 @@ class Object:
             lost: The global in which the programs count records without room: ring buffers do not.
             pages: Pages for each CPU of a perf event array, a power of two.
         """
-        found = self.maps[name]
+        found = self.maps[check.text("name", name)]
         if found.kind not in ("ringbuf", "perf_event_array"):
             raise UsageError(f"the map {name} is of type {found.kind}, which holds no records")
         if type is not None and self.types is None:
             raise NotFound(f"{self.name} does not describe its types: compile it with -g")
-        record = None if type is None or self.types is None else self.types[type]
+        known = None if type is None else self.types
+        record = None if known is None else known[check.text("type", type)]
         if lost is not None:
-            self.globals.type(lost)
+            self.globals.type(check.text("lost", lost))
         reader = self._rings.get(name)
         if reader is None or reader.closed:
-            perf = found.kind == "perf_event_array"
-            reader = _native.BpfRing(found._made, pages if perf else None)
+            size = check.whole("a number of pages", pages, 1, _MOST_PAGES)
+            is_perf = found.kind == "perf_event_array"
+            reader = _native.BpfRing(found._made, size if is_perf else None)
             self._rings[name] = reader
         count = None if lost is None else (lambda: int(self.globals[lost]))
         return Ring(name, reader, record, timeout_s, count)

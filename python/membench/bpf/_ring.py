@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from membench import _arguments as check
 from membench.bpf._types import Type
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # Most records that one look takes.
 _BATCH = 4096
+_MOST_RECORDS = (1 << 31) - 1
 # Time between two looks, s: records that programs wake no reader for are seen then.
 _LOOK_S = 0.02
 _FOREVER_S = 1e9
@@ -40,7 +42,7 @@ class Ring:
     ) -> None:
         """Decode the records of a reader by their type; `Object.ring` does."""
         self.name = name
-        self.timeout_s = timeout_s
+        self.timeout_s = None if timeout_s is None else check.patience(timeout_s)
         self._native = native
         self._type = record_type
         self._count_lost = count_lost
@@ -61,7 +63,9 @@ class Ring:
             timeout_s: Longest wait, s; 0 does not wait.
             limit: Most records of a ring buffer; a perf event array is emptied.
         """
-        return [self._decode(record) for record in self._native.read(timeout_s, limit)]
+        patience = check.patience(timeout_s)
+        most = check.whole("a number of records", limit, 1, _MOST_RECORDS)
+        return [self._decode(record) for record in self._native.read(patience, most)]
 
     def __iter__(self) -> Iterator[Any]:
         patience = _FOREVER_S if self.timeout_s is None else self.timeout_s

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Literal, TypedDict
 
+from membench import _arguments as check
 from membench.errors import UsageError
 
 Direction = Literal["ingress", "egress"]
@@ -36,7 +37,7 @@ def _describe(
     pid: int | None = None,
     cpu: int | None = None,
 ) -> Words:
-    place = None if path is None else Path(path)
+    place = None if path is None else check.path("path", path)
     return Words(
         kind=kind, name=name, path=place, offset=offset, word=word, rate=rate, pid=pid, cpu=cpu
     )
