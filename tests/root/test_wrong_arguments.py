@@ -1,4 +1,4 @@
-"""Wrong arguments of `membench.bpf`, `probe` and `trace`: each is refused by an error of membench."""
+"""Wrong arguments of `membench.bpf`, `probe` and `trace`: an error of membench refuses each."""
 
 from __future__ import annotations
 
