@@ -215,12 +215,12 @@ impl Object {
             loader.map_max_entries(name, *entries);
         }
         self.check_rings()?;
-        let loaded = guarded(AssertUnwindSafe(|| loader.load(&self.bytes)));
-        let loaded = loaded.map_err(|reason| Error::NotAnObject {
+        let made = guarded(AssertUnwindSafe(|| loader.load(&self.bytes)));
+        let made = made.map_err(|reason| Error::NotAnObject {
             object: self.name.clone(),
             reason,
         })?;
-        let ebpf = loaded.map_err(|error| match error {
+        let ebpf = made.map_err(|error| match error {
             EbpfError::ParseError(error) => Error::NotAnObject {
                 object: self.name.clone(),
                 reason: failure::reason(&error),
