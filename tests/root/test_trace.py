@@ -167,7 +167,6 @@ def test_read_is_number_0_and_can_be_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.kernel
-@pytest.mark.quick
 def test_failed_or_successful_calls_are_chosen_in_the_kernel(tmp_path: Path) -> None:
     for option, shown in (("-Z", {"close": 20}), ("-z", {"getppid": 20})):
         with caller() as traced:
@@ -180,7 +179,6 @@ def test_failed_or_successful_calls_are_chosen_in_the_kernel(tmp_path: Path) -> 
 
 
 @pytest.mark.kernel
-@pytest.mark.quick
 def test_totals_are_those_of_the_calls(tmp_path: Path) -> None:
     with caller() as traced:
         calls = ("--pid", traced.pid, "-e", "close,getppid,sched_yield", "-c")
@@ -409,7 +407,6 @@ def test_a_connection_has_a_track_of_its_own(server: Memcached, tmp_path: Path) 
 
 
 @pytest.mark.kernel
-@pytest.mark.quick
 def test_it_ends_with_its_process(tmp_path: Path) -> None:
     with caller() as traced, tracing(tmp_path, "--pid", traced.pid) as running:
         assert traced.stdin is not None
