@@ -446,7 +446,7 @@ def test_a_pattern_that_matches_nothing_or_is_of_another_kind_is_refused() -> No
 @pytest.mark.quick
 @pytest.mark.kernel
 def test_kernel_functions_that_a_pattern_matches_are_counted_one_by_one() -> None:
-    # Calls without arguments share their function with those of 32 bits, and can have either's name.
+    # Functions of calls without arguments have two names, of which the kernel lists either.
     try:
         probe = membench.probe("kprobe:__x64_sys_get*id", pids=[os.getpid()])
     except CaptureUnavailableError as error:
