@@ -93,19 +93,19 @@ programs! {
     uretprobe probe_uretprobe(RetProbeContext) Fields end;
     /// Hook: the beginnings of many kernel functions, which are counted one by one.
     ///
-    /// Oldest kernel: 5.18. <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c#L2762-L2862>
+    /// Oldest kernel: 5.18. <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c>
     kprobe probe_kprobes(ProbeContext) Fields each;
     /// Hook: the returns of many kernel functions, which are counted one by one.
     ///
-    /// Oldest kernel: 5.18. <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c#L2762-L2862>
+    /// Oldest kernel: 5.18. <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c>
     kretprobe probe_kretprobes(RetProbeContext) Fields each;
     /// Hook: the beginnings of many functions of a program or library, which are counted one by one.
     ///
-    /// Oldest kernel: 6.6. <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c#L3320-L3470>
+    /// Oldest kernel: 6.6. <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c>
     uprobe probe_uprobes(ProbeContext) Fields each;
     /// Hook: the returns of many functions of a program or library, which are counted one by one.
     ///
-    /// Oldest kernel: 6.6. <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c#L3320-L3470>
+    /// Oldest kernel: 6.6. <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c>
     uretprobe probe_uretprobes(RetProbeContext) Fields each;
     /// Hook: a clock's tick or a counter's overflow.
     ///

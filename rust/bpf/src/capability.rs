@@ -6,7 +6,7 @@ use crate::{Error, Result, cause::newer_than_this};
 
 /// The setting that keeps `bpf` from processes without privileges, other than 0. Before Linux 5.19 it covers also the
 /// elements of maps that are open:
-/// <https://github.com/torvalds/linux/blob/v5.18/kernel/bpf/syscall.c#L4627-L4636>.
+/// <https://github.com/torvalds/linux/blob/v5.18/kernel/bpf/syscall.c>.
 const UNPRIVILEGED: &str = "/proc/sys/kernel/unprivileged_bpf_disabled";
 
 /// A capability that loading or attaching programs, or naming what they saw, can take.

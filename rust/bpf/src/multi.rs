@@ -26,7 +26,7 @@ use crate::{
 const KERNEL: u32 = 42;
 const USER: u32 = 48;
 /// First kernel whose links of functions of a file keep to a process:
-/// <https://github.com/torvalds/linux/blob/v6.10/kernel/trace/bpf_trace.c#L3188-L3200>.
+/// <https://github.com/torvalds/linux/blob/v6.10/kernel/trace/bpf_trace.c>.
 const ONE_PROCESS: &str = "6.10";
 
 /// Fails if the kernel is older than such links.
