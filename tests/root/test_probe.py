@@ -515,6 +515,7 @@ def test_two_capabilities_observe_tracepoints() -> None:
         ((), "tp_btf:sched_switch", "CAP_BPF, CAP_PERFMON"),
         (("bpf",), "tp_btf:sched_switch", "CAP_PERFMON"),
         (("bpf", "perfmon"), "uprobe:libc:getppid", "CAP_SYS_ADMIN"),
+        (("bpf", "perfmon"), "uprobe:libc:getp*id", "CAP_SYS_ADMIN"),
     ],
 )
 def test_a_missing_capability_is_named(held: tuple[str, ...], hook: str, missing: str) -> None:

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use membench_bpf::{Hook, KernelTypes, UserPlace, keeps_to_process, kernel_functions};
+use membench_bpf::{Capability, Hook, KernelTypes, UserPlace, keeps_to_process, kernel_functions};
 
 use crate::{
     Error, Options, Result, binary::Binary, hook::Spec, names::nearest, operands::Operands,
@@ -261,6 +261,8 @@ impl Scene {
     /// Looks up the functions of a file that match a pattern.
     fn user_functions(binary: &Binary, pattern: &str, returns: bool, pids: &[u32]) -> Result<Self> {
         binary.require_match(pattern)?;
+        // The link takes less, but traps are measured by what takes this: a probe must not cost more than it says.
+        Capability::require(&[Capability::SysAdmin])?;
         let program = if returns {
             "probe_uretprobes"
         } else {
