@@ -474,17 +474,14 @@ fn a_rejected_program_says_why_and_how_far_the_verifier_came() {
 #[ignore = "root"]
 fn nothing_is_left_of_an_object_after_a_hundred_cycles() {
     let _turn = TURN.lock();
-    let own = || {
-        let programs = Info::all().map(Result::unwrap);
-        programs.filter(|program| program.name == PROGRAM).count()
-    };
-    let before = own();
     for _ in 0..100 {
         let mut object = load("raw_tp", 0);
         let link = attach(&mut object, &tracepoint());
-        assert_eq!(own(), before + 1);
+        let id = object.program(PROGRAM).unwrap().info().unwrap().id;
+        let exists = || Info::all().any(|program| program.unwrap().id == id);
+        assert!(exists());
         drop((link, object));
-        until(|| own() == before);
+        until(|| !exists());
     }
 }
 
