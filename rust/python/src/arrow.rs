@@ -1,4 +1,4 @@
-//! Record batches and schemas → capsules of the Arrow PyCapsule interface.
+//! Record batches and schemas → capsules of Arrow's `PyCapsule` interface.
 
 use arrow_array::RecordBatchReader;
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
