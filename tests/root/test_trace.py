@@ -440,13 +440,15 @@ def test_the_output_is_not_overwritten(tmp_path: Path) -> None:
     assert output.read_text() == "kept"
 
 
-def test_a_full_disk_is_told_and_the_identity_still_printed(tmp_path: Path) -> None:
+def test_a_file_that_takes_no_more_is_told_and_the_identity_still_printed(tmp_path: Path) -> None:
+    output = tmp_path / "calls"
     with caller() as traced:
-        calls = ("--pid", traced.pid, "-e", "getppid", "-o", "/dev/full", "--force")
-        with tracing(tmp_path, *calls) as running:
-            make(traced, 10)
+        calls = ("--pid", traced.pid, "-e", "getppid", "-o", str(output))
+        with tracing(tmp_path, *calls, prefix=["prlimit", "--fsize=4096"]) as running:
+            make(traced, 500)
             assert running.process.wait() == 1
-        assert "/dev/full: cannot write: No space left on device" in running.remarks
+        assert f"{output}: cannot write: File too large" in running.remarks
+        assert output.stat().st_size == 4096
         running.identity()
 
 
