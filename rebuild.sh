@@ -9,7 +9,7 @@
 set -eu
 
 # Crates of ebpf/ that become an object. They share ebpf/common and ebpf/lib.
-OBJECTS="capture probe trace"
+OBJECTS="capture observe probe trace"
 # The template for other people's programs: a workspace of its own, which takes nothing from ebpf/.
 TEMPLATE=examples/program
 RUST=1.96.0

@@ -25,6 +25,7 @@ pub mod field;
 pub mod global;
 mod hooks;
 pub mod member;
+pub mod observe;
 mod packet;
 pub mod probe;
 mod record;

@@ -1,0 +1,208 @@
+//! `membench observe`: the settings of its programs, and their sums.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+members! {
+    /// Number of a thread, in the initial pid namespace.
+    TASK_THREAD = "task_struct", "pid";
+    /// Number of a process, in the initial pid namespace.
+    TASK_PROCESS = "task_struct", "tgid";
+    /// Number of the CPU that a thread runs on, or is queued at.
+    TASK_CPU = "task_struct", "thread_info.cpu";
+    /// Name of a thread.
+    TASK_NAME = "task_struct", "comm";
+    /// Pointer to a task's control groups.
+    TASK_CGROUPS = "task_struct", "cgroups";
+    /// Pointer from these to the one of the unified hierarchy.
+    CGROUPS_UNIFIED = "css_set", "dfl_cgrp";
+    /// Pointer from a control group to its folder.
+    CGROUP_FOLDER = "cgroup", "kn";
+    /// Number of the folder, which is the group's id.
+    FOLDER_NUMBER = "kernfs_node", "id";
+}
+
+/// Name of the global that holds the offsets of [`PATHS`].
+pub const PLACES: &str = "PLACES";
+/// Name of the global that holds [`Calls`].
+pub const CALLS: &str = "CALLS";
+
+/// Workers that are observed at most.
+pub const WORKERS: u32 = 256;
+/// Threads in a block of the map `threads`: a power of two.
+pub const BLOCK: usize = 4096;
+/// Buckets of a histogram: a power of two, so that a mask bounds an index.
+pub const BUCKETS: usize = 512;
+/// Buckets of each power of two, as a power of two.
+pub const DETAIL: u32 = 3;
+/// Runs of a CPU that are remembered: a power of two.
+pub const RUNS: usize = 8;
+/// Waits for a CPU below this time are charged to nobody: they are the switch itself. ns.
+pub const SHORT: u64 = 2_000;
+/// Room for states: a power of two, so that a mask bounds an index.
+pub const STATES: usize = 16;
+/// Size of a thread's name in the kernel.
+pub const NAME: usize = 16;
+
+/// Numbers of system calls on this machine, which tell why a thread sleeps.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Calls {
+    /// Those that wait for events.
+    pub events: [u64; 4],
+    /// The one that waits for a lock.
+    pub lock: u64,
+}
+
+/// States of a thread, of which it is in exactly one at each moment.
+pub mod state {
+    /// It runs.
+    pub const RUNNING: usize = 0;
+    /// It was woken, and waits for a CPU.
+    pub const WOKEN: usize = 1;
+    /// It lost its CPU, and waits for one.
+    pub const PREEMPTED: usize = 2;
+    /// It waits for events: `epoll_wait` and the like.
+    pub const IDLE: usize = 3;
+    /// It waits for a lock of its process (futex).
+    pub const LOCK: usize = 4;
+    /// It waits for a page of memory.
+    pub const FAULT: usize = 5;
+    /// It is stopped, by a signal or a debugger.
+    pub const STOPPED: usize = 6;
+    /// It cannot be interrupted: it waits for a disk or a lock of the kernel.
+    pub const BLOCKED: usize = 7;
+    /// It sleeps in another system call.
+    pub const ASLEEP: usize = 8;
+    /// Number of states.
+    pub const COUNT: usize = 9;
+    /// It has ended. No clock counts that.
+    pub const ENDED: usize = COUNT;
+}
+
+/// Parts of a request's time.
+pub mod part {
+    /// From the bytes in the socket until the sleeping worker is woken.
+    pub const WAKE_UP: usize = 0;
+    /// A connection's first request: from the bytes in the socket until a worker has read them.
+    pub const ACCEPT: usize = 1;
+    /// The woken worker waits for a CPU.
+    pub const WOKEN: usize = 2;
+    /// The worker lost its CPU, and waits for one.
+    pub const PREEMPTED: usize = 3;
+    /// The worker runs, for requests ahead of this one.
+    pub const AHEAD: usize = 4;
+    /// The worker runs, until it has read the request.
+    pub const READ: usize = 5;
+    /// The worker runs, between the read and the packet of the answer.
+    pub const MEMCACHED: usize = 6;
+    /// The worker runs, and sends the answer.
+    pub const SEND: usize = 7;
+    /// The worker had read the request, and waits for events: for a disk (extstore), or for room in the socket.
+    pub const PARKED: usize = 8;
+    /// The worker waits for a lock of memcached.
+    pub const LOCK: usize = 9;
+    /// The worker waits for a page of memory.
+    pub const FAULT: usize = 10;
+    /// The worker is stopped.
+    pub const STOPPED: usize = 11;
+    /// The worker waits in the kernel.
+    pub const BLOCKED: usize = 12;
+    /// The worker sleeps in another system call.
+    pub const ASLEEP: usize = 13;
+    /// Nothing is known of this part.
+    pub const UNEXPLAINED: usize = 14;
+    /// All of the request's time.
+    pub const WHOLE: usize = 15;
+    /// Number of parts, with the whole.
+    pub const COUNT: usize = 16;
+}
+
+/// Counters, by CPU: requests that are not in the account, and reads without one.
+pub mod counter {
+    /// Requests whose read or send was not seen: bytes moved without a run of the programs.
+    pub const BROKEN: usize = 0;
+    /// Requests whose arrival was not seen: before the start, mostly.
+    pub const UNSEEN: usize = 1;
+    /// Requests of workers beyond the most that are observed.
+    pub const UNLISTED: usize = 2;
+    /// Requests that one thread read and another answered.
+    pub const MOVED: usize = 3;
+    /// Reads that no send followed: quiet commands, and all but the last read of a long request.
+    pub const UNANSWERED: usize = 4;
+    /// Sends that went on with an answer, after the worker had waited for room in the socket.
+    pub const CONTINUED: usize = 5;
+    /// Sockets for which no state could be allocated, each time.
+    pub const NO_STATE: usize = 6;
+    /// Time that a worker waited for a CPU, without a known task on it, ns.
+    pub const UNKNOWN: usize = 7;
+    /// Time of waits for a CPU that are shorter than [`super::SHORT`], ns.
+    pub const BRIEF: usize = 8;
+    /// Room for the counters: a power of two, so that a mask bounds an index.
+    pub const STRIDE: usize = 16;
+}
+
+/// A thread that reads requests.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Worker {
+    /// Odd while the times change.
+    pub changes: u64,
+    /// The state, one of [`state`].
+    pub state: u64,
+    /// Begin of the state, CLOCK_MONOTONIC, ns.
+    pub since: u64,
+    /// Time in each state since the thread was first seen, but for the current one, ns.
+    pub times: [u64; STATES],
+    /// Running time at the end of the last read or send, ns.
+    pub done: u64,
+    /// 1 more than the number of the CPU for which it waits; 0 if it does not.
+    pub waits_for: u64,
+    /// Number in the initial pid namespace.
+    pub thread: u32,
+    /// Number of the process there.
+    pub process: u32,
+    /// Number in the observer's pid namespace; 0 if it lives in another one.
+    pub own_thread: u32,
+    /// Number of the process there.
+    pub own_process: u32,
+    /// Name.
+    pub name: [u8; NAME],
+    /// Times at which it was woken from waiting for events.
+    pub wake_ups: u64,
+    /// Reads of requests.
+    pub reads: u64,
+    /// Sums of the parts of all requests, ns.
+    pub sums: [u64; part::COUNT],
+    /// Requests in the account.
+    pub requests: u64,
+    /// By part: numbers of requests, by time. Those without any of a part's time are left out.
+    pub histograms: [[u32; BUCKETS]; part::COUNT],
+}
+
+/// A value of the map `culprits`, whose keys are numbers of processes: tasks that had a CPU for which a worker waited. The
+/// process 0 is an idle CPU.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Culprit {
+    /// Time that workers waited, ns.
+    pub time: u64,
+    /// Waits.
+    pub waits: u64,
+    /// Id of the control group; 0 if it was not known.
+    pub cgroup: u64,
+    /// Name of the thread that was first seen; empty if it was not known.
+    pub name: [u8; NAME],
+}
+
+const _: () = assert!(size_of::<Calls>() == 40);
+const _: () = assert!(
+    size_of::<Worker>()
+        == 8 * (3 + STATES + 2)
+            + 16
+            + NAME
+            + 16
+            + 8 * (part::COUNT + 1)
+            + 4 * BUCKETS * part::COUNT
+);
+const _: () = assert!(size_of::<Culprit>() == 40);
+const _: () = assert!(state::ENDED < STATES && BUCKETS == 64 << DETAIL);

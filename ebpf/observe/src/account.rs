@@ -1,0 +1,259 @@
+//! The read of a request and the send that answers it → the parts of its time.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use membench_bpf_lib::{
+    abi::{MSG_ERRQUEUE, MSG_OOB, MSG_PEEK},
+    context::{now, thread},
+    kernel::{Sock, Structure},
+};
+use membench_common::{
+    field,
+    observe::{counter, part, state},
+};
+
+use crate::{
+    arrival, counters, follow,
+    socket::{self, ANSWERED, NONE, READ, Socket},
+    worker::{self, Seat},
+};
+
+/// Flags of receives that take nothing from the stream.
+const ASIDE: i32 = MSG_PEEK | MSG_OOB | MSG_ERRQUEUE;
+
+/// The program `received`.
+#[inline(always)]
+pub fn received(ctx: &BtfTracePointContext) -> Option<()> {
+    let length = ctx.arg::<i32>(1);
+    if length <= 0 || ctx.arg::<i32>(2) & ASIDE != 0 {
+        return None;
+    }
+    let sock = Structure::new(ctx.arg(0))?;
+    if !follow::admits(sock) {
+        return None;
+    }
+    let tcp = sock.tcp()?;
+    let now = now();
+    let Some(socket) = socket::state(sock) else {
+        counters::add(counter::NO_STATE, 1);
+        return None;
+    };
+    let thread = thread();
+    let number = match worker::number(thread) {
+        0 => match worker::enlist(thread, now) {
+            Some(number) => number,
+            None => {
+                counters::add(counter::UNLISTED, 1);
+                socket.phase = NONE;
+                return None;
+            }
+        },
+        number => number,
+    };
+    let worker = Seat::numbered(number)?;
+    worker.count_read();
+    let is_broken = note_read(socket, tcp, length as u32);
+    begin(
+        socket,
+        (tcp, length as u32),
+        now,
+        (number, worker),
+        is_broken,
+    );
+    Some(())
+}
+
+/// Notes the sequence numbers at a read. Returns true if bytes had moved without a call that was seen.
+#[inline(always)]
+fn note_read(socket: &mut Socket, tcp: Structure, length: u32) -> bool {
+    let copied = Sock::read::<u32>(tcp, field::TCP_COPIED);
+    let written = Sock::read::<u32>(tcp, field::TCP_WRITTEN);
+    let gap = copied.wrapping_sub(length).wrapping_sub(socket.copied);
+    // A FIN that is read takes a number.
+    let is_whole = gap == 0 || (gap == 1 && tcp.is_finished());
+    let is_broken = socket.worker != 0 && (!is_whole || written != socket.written);
+    socket.copied = copied;
+    socket.written = written;
+    is_broken
+}
+
+/// True if a connection had read before a read of `length` bytes. The kernel does not keep a socket's first sequence
+/// number, but counts what was received since. A FIN that came, too, has a number of its own.
+#[inline(always)]
+fn has_read_before(tcp: Structure, length: u32) -> bool {
+    let received = Sock::read::<u32>(tcp, field::TCP_RECEIVED);
+    let first = received.wrapping_sub(Sock::read::<u64>(tcp, field::TCP_BYTES_RECEIVED) as u32);
+    let copied = Sock::read::<u32>(tcp, field::TCP_COPIED);
+    let read = copied.wrapping_sub(length).wrapping_sub(first);
+    read != 0 && !(read == u32::MAX && tcp.is_finished())
+}
+
+/// Begins a request.
+#[inline(always)]
+fn begin(
+    socket: &mut Socket,
+    (tcp, length): (Structure, u32),
+    now: u64,
+    (number, worker): (u32, Seat),
+    is_broken: bool,
+) {
+    if socket.phase == READ && !is_broken {
+        counters::add(counter::UNANSWERED, 1);
+    }
+    let mut noted = arrival::take(socket, tcp);
+    let is_first = socket.worker == 0;
+    if is_first && has_read_before(tcp, length) {
+        noted = None;
+    }
+    let running = worker.running(now);
+    let done = worker.replace_done(running);
+    socket.read = now;
+    socket.worker = number;
+    socket.phase = READ;
+    if is_broken {
+        counters::add(counter::BROKEN, 1);
+        socket.phase = NONE;
+        return;
+    }
+    let Some(noted) = noted else {
+        counters::add(counter::UNSEEN, 1);
+        socket.phase = NONE;
+        return;
+    };
+    socket.ahead = 0;
+    socket.before = 0;
+    socket.is_first = u64::from(is_first);
+    if noted == u64::from(number) {
+        let since = socket.clocks[state::RUNNING];
+        socket.ahead = done
+            .saturating_sub(since)
+            .min(running.saturating_sub(since));
+    } else {
+        socket.before = now.saturating_sub(socket.start);
+        worker.copy_clocks(now, &mut socket.clocks);
+    }
+    socket.read_running = running;
+    socket.read_idle = worker.clock(state::IDLE);
+    socket.done_running = running;
+    socket.done_idle = socket.read_idle;
+}
+
+/// The program `sent`.
+#[inline(always)]
+pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
+    let length = ctx.arg::<i32>(1);
+    if length <= 0 {
+        return None;
+    }
+    let sock = Structure::new(ctx.arg(0))?;
+    if !follow::admits(sock) {
+        return None;
+    }
+    let socket = socket::known_state(sock)?;
+    let tcp = sock.tcp()?;
+    let written = Sock::read::<u32>(tcp, field::TCP_WRITTEN);
+    let is_whole = written.wrapping_sub(length as u32) == socket.written
+        && Sock::read::<u32>(tcp, field::TCP_COPIED).wrapping_sub(socket.copied) <= 1;
+    socket.written = written;
+    if socket.phase == NONE {
+        return None;
+    }
+    let number = worker::number(thread());
+    if number != socket.worker || !is_whole {
+        let why = if is_whole {
+            counter::MOVED
+        } else {
+            counter::BROKEN
+        };
+        counters::add(why, 1);
+        socket.phase = NONE;
+        return None;
+    }
+    let worker = Seat::numbered(number)?;
+    let now = now();
+    let running = worker.running(now);
+    let idle = worker.clock(state::IDLE);
+    if socket.phase == ANSWERED && idle != socket.done_idle {
+        counters::add(counter::CONTINUED, 1);
+    } else {
+        close(
+            socket,
+            worker,
+            now,
+            running,
+            Sock::read(tcp, field::TCP_CLOCK),
+        );
+    }
+    worker.replace_done(running);
+    socket.phase = ANSWERED;
+    socket.done_running = running;
+    socket.done_idle = idle;
+    Some(())
+}
+
+/// Closes a request's account. `transmitted` is when TCP last began to send a packet, or got one.
+#[inline(always)]
+fn close(socket: &Socket, worker: Seat, now: u64, running: u64, transmitted: u64) {
+    let whole = now.saturating_sub(socket.start);
+    let passed = |state: usize| worker.clock(state).saturating_sub(socket.clocks[state]);
+    let read_from = socket.clocks[state::RUNNING];
+    let reading = socket.read_running.saturating_sub(read_from);
+    let read = reading.saturating_sub(socket.ahead);
+    let wake_up = socket.read_idle.saturating_sub(socket.clocks[state::IDLE]);
+    let parked = worker.clock(state::IDLE).saturating_sub(socket.read_idle);
+    // Answers to other commands of the same read.
+    let answers = socket.done_running.saturating_sub(socket.read_running);
+    let ahead = socket.ahead + answers;
+    let own = running.saturating_sub(socket.done_running);
+    let sending = now.saturating_sub(transmitted);
+    let send = if transmitted > socket.read {
+        sending.min(own)
+    } else {
+        0
+    };
+    let memcached = own - send;
+    let (woken, preempted) = (passed(state::WOKEN), passed(state::PREEMPTED));
+    let (lock, fault) = (passed(state::LOCK), passed(state::FAULT));
+    let (stopped, blocked) = (passed(state::STOPPED), passed(state::BLOCKED));
+    let asleep = passed(state::ASLEEP);
+    let known = socket.before
+        + wake_up
+        + woken
+        + preempted
+        + ahead
+        + read
+        + memcached
+        + send
+        + parked
+        + lock
+        + fault
+        + stopped
+        + blocked
+        + asleep;
+    if known > whole {
+        // The clocks of two CPUs disagree.
+        counters::add(counter::BROKEN, 1);
+        return;
+    }
+    let mut unexplained = whole - known;
+    if socket.is_first != 0 {
+        worker.add(part::ACCEPT, socket.before);
+    } else {
+        unexplained += socket.before;
+    }
+    worker.add(part::WAKE_UP, wake_up);
+    worker.add(part::WOKEN, woken);
+    worker.add(part::PREEMPTED, preempted);
+    worker.add(part::AHEAD, ahead);
+    worker.add(part::READ, read);
+    worker.add(part::MEMCACHED, memcached);
+    worker.add(part::SEND, send);
+    worker.add(part::PARKED, parked);
+    worker.add(part::LOCK, lock);
+    worker.add(part::FAULT, fault);
+    worker.add(part::STOPPED, stopped);
+    worker.add(part::BLOCKED, blocked);
+    worker.add(part::ASLEEP, asleep);
+    worker.add(part::UNEXPLAINED, unexplained);
+    worker.add(part::WHOLE, whole);
+    worker.count_request();
+}
