@@ -144,7 +144,7 @@ impl Options {
 
 /// `membench.Selection`, by its attributes.
 #[derive(FromPyObject)]
-struct Selected {
+pub(super) struct Selected {
     side: String,
     ports: Ports,
     sockets: Vec<PathBuf>,
@@ -176,7 +176,7 @@ impl Ports {
 }
 
 impl Selected {
-    fn parse(self) -> Result<Selection> {
+    pub(super) fn parse(self) -> Result<Selection> {
         let (ports, any_port) = self.ports.parse()?;
         Ok(Selection {
             side: parse_side(&self.side)?,

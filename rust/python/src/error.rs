@@ -22,6 +22,9 @@ pub(crate) enum Error {
     Capture(#[from] membench_capture::Error),
     #[cfg(feature = "ebpf")]
     #[error(transparent)]
+    Observe(#[from] membench_observe::Error),
+    #[cfg(feature = "ebpf")]
+    #[error(transparent)]
     Probe(#[from] membench_probe::Error),
     #[error(transparent)]
     Profile(#[from] membench_profile::Error),
@@ -48,6 +51,8 @@ impl Failure for Error {
             Self::Analysis(error) => error.class(),
             Self::Capture(error) => error.class(),
             #[cfg(feature = "ebpf")]
+            Self::Observe(error) => error.class(),
+            #[cfg(feature = "ebpf")]
             Self::Probe(error) => error.class(),
             Self::Profile(error) => error.class(),
             Self::Replay(error) => error.class(),
@@ -61,6 +66,8 @@ impl Failure for Error {
         match self {
             Self::Analysis(error) => error.hint(),
             Self::Capture(error) => error.hint(),
+            #[cfg(feature = "ebpf")]
+            Self::Observe(error) => error.hint(),
             #[cfg(feature = "ebpf")]
             Self::Probe(error) => error.hint(),
             Self::Profile(error) => error.hint(),

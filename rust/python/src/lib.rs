@@ -9,6 +9,8 @@ mod doctor;
 mod error;
 mod events;
 #[cfg(feature = "ebpf")]
+mod observe;
+#[cfg(feature = "ebpf")]
 mod probe;
 mod profile;
 mod replay;
@@ -39,6 +41,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     top::register(module)?;
     #[cfg(feature = "ebpf")]
     bpf::register(module)?;
+    #[cfg(feature = "ebpf")]
+    observe::register(module)?;
     #[cfg(feature = "ebpf")]
     probe::register(module)?;
     #[cfg(feature = "ebpf")]

@@ -1,0 +1,240 @@
+//! The workers' sums in shared memory → what came since the last look.
+
+use std::collections::BTreeMap;
+
+use membench_bpf::{Loaded, Memory};
+use membench_common::observe::{self, counter, part, state};
+use zerocopy::FromBytes;
+
+use crate::{
+    Account, Misses, Result, Worker,
+    interval::{PARTS, STATES},
+    quantiles::{self, Counts},
+};
+
+/// The maps with sums.
+pub(crate) struct Tally {
+    workers: Memory,
+    seen: Memory,
+    counters: Memory,
+    last: Vec<observe::Worker>,
+    last_counters: [u64; counter::STRIDE],
+}
+
+/// Everything that came since the last look.
+pub(crate) struct Change {
+    pub(crate) account: Account,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) misses: Misses,
+    /// Time that workers waited for a CPU, ns.
+    pub(crate) waited: u64,
+    /// Part of it in short waits.
+    pub(crate) waited_briefly: u64,
+    /// Part of it while an unknown task ran.
+    pub(crate) waited_for_unknown: u64,
+}
+
+impl Tally {
+    pub(crate) fn open(object: &Loaded) -> Result<Self> {
+        Ok(Self {
+            workers: object.map("workers")?.memory()?,
+            seen: object.map("seen")?.memory()?,
+            counters: object.map("amounts")?.memory()?,
+            last: Vec::new(),
+            last_counters: [0; counter::STRIDE],
+        })
+    }
+
+    /// Returns what came since the last call. `now` is the time, `CLOCK_MONOTONIC`, ns.
+    pub(crate) fn take(&mut self, now: u64) -> Change {
+        let mut account = Account::default();
+        let mut parts = [0_u64; part::WHOLE];
+        let mut histograms = vec![[0_u32; observe::BUCKETS]; part::COUNT];
+        let mut workers = Vec::new();
+        let mut waited = 0;
+        for index in 0..self.listed() {
+            let Some(now) = self.worker(index, now) else {
+                continue;
+            };
+            let before = self.last.get(index).copied();
+            let change = Since {
+                now: &now,
+                before: before.as_ref(),
+            };
+            account.requests += change.amount(|worker| worker.requests);
+            account.whole_ns += change.sum(part::WHOLE);
+            for (part, sum) in parts.iter_mut().enumerate() {
+                *sum += change.sum(part);
+            }
+            change.add_histograms(&mut histograms);
+            let worker = change.worker();
+            waited += [state::WOKEN, state::PREEMPTED]
+                .map(|state| change.time(state))
+                .iter()
+                .sum::<u64>();
+            if !change.is_over() {
+                workers.push(worker);
+            }
+            match self.last.get_mut(index) {
+                Some(last) => *last = now,
+                None => self.last.push(now),
+            }
+        }
+        account.parts_ns = PARTS.into_iter().zip(parts).collect();
+        account.quantiles = named_quantiles(&histograms, account.requests);
+        workers.sort_by_key(|worker| {
+            (
+                std::cmp::Reverse(worker.requests),
+                worker.process,
+                worker.thread,
+            )
+        });
+        let counted = self.counted();
+        let amount = |which: usize| counted.get(which).copied().unwrap_or(0);
+        Change {
+            account,
+            workers,
+            misses: Misses {
+                runs: 0,
+                broken: amount(counter::BROKEN),
+                unseen: amount(counter::UNSEEN),
+                unlisted: amount(counter::UNLISTED),
+                moved: amount(counter::MOVED),
+                no_state: amount(counter::NO_STATE),
+                unanswered: amount(counter::UNANSWERED),
+                continued: amount(counter::CONTINUED),
+            },
+            waited,
+            waited_briefly: amount(counter::BRIEF),
+            waited_for_unknown: amount(counter::UNKNOWN),
+        }
+    }
+
+    /// Returns the number of workers that are listed.
+    fn listed(&self) -> usize {
+        let seen = self
+            .seen
+            .read(0)
+            .and_then(|bytes| u64::read_from_bytes(&bytes).ok());
+        usize::try_from(seen.unwrap_or(0)).map_or(0, |seen| seen.min(self.workers.entries()))
+    }
+
+    /// Returns a worker, with the clock of its current state up to `now`; `None` if it is just being listed.
+    fn worker(&self, index: usize, now: u64) -> Option<observe::Worker> {
+        // A state that changes while it is copied shows by the number of changes. Seldom more than one look is needed.
+        let mut copy = None;
+        for _ in 0..8 {
+            let bytes = self.workers.read(index)?;
+            let worker = observe::Worker::read_from_bytes(&bytes).ok()?;
+            let again = self.workers.read(index)?;
+            let changes = observe::Worker::read_from_bytes(&again).ok()?.changes;
+            copy = Some(worker);
+            if worker.changes == changes && changes % 2 == 0 {
+                break;
+            }
+        }
+        let mut worker = copy.filter(|worker| worker.since != 0)?;
+        if let Some(time) = worker.times.get_mut(usize::try_from(worker.state).ok()?) {
+            *time += now.saturating_sub(worker.since);
+        }
+        Some(worker)
+    }
+
+    /// Returns what the counters grew by since the last call.
+    fn counted(&mut self) -> [u64; counter::STRIDE] {
+        let mut sums = [0_u64; counter::STRIDE];
+        for cpu in 0..self.counters.entries() {
+            let bytes = self.counters.read(cpu).unwrap_or_default();
+            let words = <[u64; counter::STRIDE]>::read_from_bytes(&bytes).unwrap_or_default();
+            for (sum, word) in sums.iter_mut().zip(words) {
+                *sum = sum.wrapping_add(word);
+            }
+        }
+        let before = std::mem::replace(&mut self.last_counters, sums);
+        for (sum, before) in sums.iter_mut().zip(before) {
+            *sum = sum.wrapping_sub(before);
+        }
+        sums
+    }
+}
+
+/// A worker now and at the last look.
+struct Since<'a> {
+    now: &'a observe::Worker,
+    before: Option<&'a observe::Worker>,
+}
+
+impl Since<'_> {
+    fn amount(&self, of: impl Fn(&observe::Worker) -> u64) -> u64 {
+        of(self.now).saturating_sub(self.before.map_or(0, of))
+    }
+
+    /// True if the thread had ended before, so that nothing came.
+    fn is_over(&self) -> bool {
+        let ended = |worker: &observe::Worker| worker.state == state::ENDED as u64;
+        self.before.is_some_and(ended)
+    }
+
+    fn sum(&self, part: usize) -> u64 {
+        self.amount(|worker| worker.sums.get(part).copied().unwrap_or(0))
+    }
+
+    fn time(&self, state: usize) -> u64 {
+        self.amount(|worker| worker.times.get(state).copied().unwrap_or(0))
+    }
+
+    fn add_histograms(&self, to: &mut [Counts]) {
+        for (part, (to, now)) in to.iter_mut().zip(&self.now.histograms).enumerate() {
+            let before = self.before.and_then(|worker| worker.histograms.get(part));
+            for (bucket, (to, now)) in to.iter_mut().zip(now).enumerate() {
+                let before = before.and_then(|counts| counts.get(bucket)).copied();
+                *to = to.wrapping_add(now.wrapping_sub(before.unwrap_or(0)));
+            }
+        }
+    }
+
+    fn worker(&self) -> Worker {
+        let worker = self.now;
+        let is_own = worker.own_thread != 0;
+        let states: BTreeMap<_, _> = STATES
+            .iter()
+            .enumerate()
+            .map(|(state, name)| (*name, self.time(state)))
+            .collect();
+        Worker {
+            process: if is_own {
+                worker.own_process
+            } else {
+                worker.process
+            },
+            thread: if is_own {
+                worker.own_thread
+            } else {
+                worker.thread
+            },
+            name: name(&worker.name),
+            requests: self.amount(|worker| worker.requests),
+            whole_ns: self.sum(part::WHOLE),
+            reads: self.amount(|worker| worker.reads),
+            wake_ups: self.amount(|worker| worker.wake_ups),
+            states_ns: states,
+        }
+    }
+}
+
+fn named_quantiles(
+    histograms: &[Counts],
+    requests: u64,
+) -> BTreeMap<&'static str, crate::Quantiles> {
+    let parts = PARTS.iter().copied().chain(["whole"]).zip(histograms);
+    let used = parts.filter(|(_, counts)| counts.iter().any(|count| *count > 0));
+    used.map(|(name, counts)| (name, quantiles::of(counts, requests)))
+        .collect()
+}
+
+/// Returns a thread's name as text.
+pub(crate) fn name(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    let name = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}

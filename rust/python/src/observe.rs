@@ -1,0 +1,44 @@
+//! Bindings of observations: requests of live memcacheds, interval by interval.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use membench_observe::Observer as Engine;
+use pyo3::prelude::*;
+
+use super::{capture::Selected, error::raise};
+
+#[pyclass(frozen, module = "membench._native")]
+struct Observer(Mutex<Engine>);
+
+impl Observer {
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Observer {
+    #[new]
+    fn new(py: Python<'_>, selection: Selected) -> PyResult<Self> {
+        let selection = selection.parse()?;
+        let engine = py.detach(|| Engine::start(&selection)).map_err(raise)?;
+        Ok(Self(Mutex::new(engine)))
+    }
+
+    #[getter]
+    fn ports(&self) -> Vec<u16> {
+        self.engine().ports().to_vec()
+    }
+
+    fn take(&self, py: Python<'_>) -> PyResult<String> {
+        super::json(&py.detach(|| self.engine().take()).map_err(raise)?)
+    }
+
+    fn detach(&self, py: Python<'_>) {
+        py.detach(|| self.engine().detach());
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Observer>()
+}
