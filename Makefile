@@ -75,11 +75,12 @@ format: $(VENV)/.ready ## rewrite sources in the house format
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-bench: setup ## print what recording, decoding, replaying and tracing cost here
+bench: setup ## print what recording, decoding, replaying, tracing and observing cost here
 	cargo bench --quiet --profile fast
 	$(PYTHON) benches/record_cost.py
 	$(PYTHON) benches/bystander.py
 	$(PYTHON) benches/trace_cost.py
+	$(PYTHON) benches/observe_cost.py
 
 soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, _CONNECTIONS=10000, _KILLS=100, _PIPELINES=1000000, _FLIPS=1000)
 	@tests/packages.sh libmemcached-tools

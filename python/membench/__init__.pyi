@@ -78,6 +78,23 @@ from ._native import (
     Table as Table,
     __version__ as __version__,
 )
+from ._observe.observe import (
+    Observation as Observation,
+    ObserveInterval as ObserveInterval,
+    observe as observe,
+)
+from ._observe.results import (
+    Account as Account,
+    Culprit as Culprit,
+    Host as Host,
+    Missing as Missing,
+    ObservedServer as ObservedServer,
+    PartTimes as PartTimes,
+    RequestMisses as RequestMisses,
+    ServerThread as ServerThread,
+    Verdict as Verdict,
+    Worker as Worker,
+)
 from ._options import (
     Guards as Guards,
     Rotation as Rotation,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, final
 
-from membench._options import Options
+from membench._options import Options, Selection
 from membench._probe import Options as ProbeOptions
 from membench._trace import Options as TraceOptions
 from membench.bpf._targets import Words
@@ -21,6 +21,7 @@ __all__ = [
     "BpfStatistics",
     "Event",
     "EventIterator",
+    "Observer",
     "Probe",
     "Profile",
     "Recorder",
@@ -240,6 +241,16 @@ class Tracer:
 
 def decoded_calls() -> list[tuple[str, str, int]]:
     """List decoded system calls: name, name of the kernel's function, number of arguments."""
+
+@final
+class Observer:
+    """Servers whose requests are observed."""
+
+    def __new__(cls, selection: Selection) -> Observer: ...
+    @property
+    def ports(self) -> list[int]: ...
+    def take(self) -> str: ...
+    def detach(self) -> None: ...
 
 @final
 class Probe:

@@ -17,6 +17,7 @@ from rich.console import Console
 import membench
 from membench import _ledger, _native, _replay, _top
 from membench._doctor.diagnose import Probe
+from membench._observe.results import Counted
 from membench.report.record import render_losses
 from support import rust_results
 from support.rust_results import Struct
@@ -30,6 +31,7 @@ ROOTS: dict[tuple[str, str], type] = {
     ("capture", "Probe"): Probe,
     ("capture", "Recording"): membench.Recording,
     ("capture", "Status"): membench.Status,
+    ("observe", "Interval"): Counted,
     ("probe", "Found"): membench.FoundHook,
     ("probe", "Interval"): membench.ProbeInterval,
     ("profile", "Summary"): membench.Summary,

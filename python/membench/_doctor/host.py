@@ -151,7 +151,7 @@ def find_server(port: int) -> Server | None:
     rates = _watch(address, port)
     return Server(
         port=port,
-        pid=_find_process({listener.inode for listener in listeners})
+        pid=find_process({listener.inode for listener in listeners})
         or _number(rates.answers.get("pid")),
         version=rates.answers.get("version"),
         threads=_number(rates.answers.get("threads")),
@@ -212,7 +212,8 @@ def _parse_address(text: str) -> str:
     return _LOOPBACK.get(name, name)
 
 
-def _find_process(inodes: set[int]) -> int | None:
+def find_process(inodes: set[int]) -> int | None:
+    """Return the process that holds one of these sockets; None if this user sees none."""
     names = {f"socket:[{inode}]" for inode in inodes}
     for process in PROC.iterdir():
         if process.name.isdecimal() and any(link in names for link in _open_files(process)):

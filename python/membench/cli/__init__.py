@@ -17,6 +17,7 @@ from membench.cli import (
     exits,
     info,
     keygen,
+    observe,
     output,
     probe,
     record,
@@ -38,7 +39,20 @@ app = typer.Typer(
     epilog=exits.describe(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
-for module in (record, top, probe, trace, info, analyze, replay, doctor, demo, repair, keygen):
+for module in (
+    record,
+    top,
+    observe,
+    probe,
+    trace,
+    info,
+    analyze,
+    replay,
+    doctor,
+    demo,
+    repair,
+    keygen,
+):
     command = app.command(
         module.__name__.rpartition(".")[2], cls=GroupedCommand, epilog=exits.describe()
     )

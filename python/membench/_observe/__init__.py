@@ -1,0 +1,1 @@
+"""Live memcacheds → the parts of their requests' time, and whose doing each is."""

@@ -1,0 +1,119 @@
+"""/proc and control groups → steal, and time for which servers were held back by their quota."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from membench._observe.results import Host
+
+PROC = Path("/proc")
+# Position of steal among the times of `cpu` in /proc/stat. Those of guests, which follow, are in
+# the first two.
+_STEAL, _TIMES = 7, 8
+
+
+@dataclass(frozen=True, slots=True)
+class HostCounters:
+    """Counters of the machine and of the servers' control groups, since they began."""
+
+    steal: int
+    all_times: int
+    throttled_ns: int | None
+    periods_throttled: int
+    pressure_us: dict[str, int]
+    time_s: float
+
+    def until(self, later: HostCounters) -> Host:
+        """Return what came between these and later counters."""
+        passed = later.all_times - self.all_times
+        length = later.time_s - self.time_s
+        known = self.throttled_ns is not None and later.throttled_ns is not None
+        return Host(
+            steal=(later.steal - self.steal) / passed if passed > 0 else 0.0,
+            throttled_ns=max((later.throttled_ns or 0) - (self.throttled_ns or 0), 0)
+            if known
+            else None,
+            periods_throttled=max(later.periods_throttled - self.periods_throttled, 0),
+            pressure={
+                name: (total - self.pressure_us[name]) / 1e6 / length
+                for name, total in later.pressure_us.items()
+                if name in self.pressure_us and length > 0
+            },
+        )
+
+
+def read_counters(processes: Iterable[int]) -> HostCounters:
+    """Read the counters now; those of control groups in which any of the processes is."""
+    times = [int(word) for word in _cpu_line(_read(PROC / "stat"))][:_TIMES]
+    groups = {group for process in processes for group in _groups(process)}
+    found = [
+        throttled for group in groups if (throttled := parse_throttled(_read(group))) is not None
+    ]
+    return HostCounters(
+        steal=times[_STEAL] if len(times) > _STEAL else 0,
+        all_times=sum(times),
+        throttled_ns=sum(time for time, _ in found) if found else None,
+        periods_throttled=sum(periods for _, periods in found),
+        pressure_us=dict(_pressures()),
+        time_s=time.monotonic(),
+    )
+
+
+def parse_throttled(text: str) -> tuple[int, int] | None:
+    """Read ns and periods from a `cpu.stat` of either version; None if it counts neither."""
+    pairs = (line.partition(" ") for line in text.splitlines())
+    values = {name: int(value) for name, _, value in pairs if value.isdecimal()}
+    if "throttled_usec" in values:
+        return values["throttled_usec"] * 1000, values.get("nr_throttled", 0)
+    if "throttled_time" in values:
+        return values["throttled_time"], values.get("nr_throttled", 0)
+    return None
+
+
+def _pressures() -> Iterator[tuple[str, int]]:
+    for name in ("cpu", "memory", "io"):
+        words = _read(PROC / "pressure" / name).partition("\n")[0].split()
+        total = next((word for word in words if word.startswith("total=")), "")
+        if total.removeprefix("total=").isdecimal():
+            yield name, int(total.removeprefix("total="))
+
+
+def _cpu_line(text: str) -> list[str]:
+    first = text.partition("\n")[0].split()
+    return first[1:] if first[:1] == ["cpu"] else []
+
+
+def _groups(process: int) -> Iterator[Path]:
+    """Return the `cpu.stat` of a process's control group, and of those above it."""
+    for line in _read(PROC / str(process) / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        mount = _mount(controllers)
+        if mount is None:
+            continue
+        folder = mount / path.lstrip("/")
+        while folder != mount and mount in folder.parents:
+            yield folder / "cpu.stat"
+            folder = folder.parent
+
+
+def _mount(controllers: str) -> Path | None:
+    """Return where the hierarchy with CPU quotas is mounted, if these controllers are its."""
+    if controllers and "cpu" not in controllers.split(","):
+        return None
+    for line in _read(PROC / "self" / "mounts").splitlines():
+        _, folder, kind, options, *_ = line.split(" ")
+        if controllers == "" and kind == "cgroup2":
+            return Path(folder)
+        if controllers and kind == "cgroup" and "cpu" in options.split(","):
+            return Path(folder)
+    return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

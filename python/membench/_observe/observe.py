@@ -1,0 +1,259 @@
+"""Servers → where the time of their requests goes, one interval after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from membench import _arguments as check, _native
+from membench._observe.host import read_counters
+from membench._observe.results import (
+    Account,
+    Counted,
+    Culprit,
+    Host,
+    Missing,
+    ObservedServer,
+    RequestMisses,
+    Verdict,
+    Worker,
+)
+from membench._observe.servers import ServerWatch, listening_ports, watch_all
+from membench._observe.verdicts import judge
+from membench._options import Selection, select
+from membench._results import from_json
+from membench._running import Running
+from membench._sources import SourceKind, kind_of
+from membench.errors import CaptureUnavailableError, UsageError
+
+# memcached's own port.
+_PORT = 11211
+# How long one wait lasts before Python looks at signals again, s.
+_TURN_S = 0.1
+_WITHOUT_REQUESTS = Missing(
+    "where the time of requests goes, and who had the CPU",
+    "`--requests`, with CAP_BPF and CAP_PERFMON",
+)
+_WITHOUT_COST = Missing("what the programs cost", "CAP_SYS_ADMIN")
+_WITHOUT_PRESSURE = Missing("pressure (PSI)", "a kernel that was booted with `psi=1`")
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveInterval:
+    """One interval of an observation.
+
+    Attributes:
+        elapsed_s: Time from the start to the end of the interval, s.
+        interval_s: Its length, s.
+        account: The time of requests, by its parts; None unless `requests` was asked for, as are
+            the times of waiting and `misses`.
+        verdicts: Causes that stand out, the largest first.
+        culprits: Tasks that had the CPU while a worker waited for it, the longest first.
+        waited_ns: Time that workers waited for a CPU, ns.
+        waited_briefly_ns: Part of it in waits below 2 µs, which are charged to nobody, ns.
+        waited_for_unknown_ns: Part of it while a task ran that is not known, ns.
+        workers: Threads that read requests, the busiest first.
+        servers: Each server's threads and counters.
+        host: The machine's part: steal, throttling, pressure.
+        misses: Requests that are not in the account.
+        cost_ns_per_request: Time that the kernel's programs took for each request, ns; None
+            without requests, or without CAP_SYS_ADMIN.
+        cpu_share: Time that these programs took, as a share of one CPU; None without
+            CAP_SYS_ADMIN.
+        missing: Figures that cannot be had here, and what they would take.
+    """
+
+    elapsed_s: float
+    interval_s: float
+    account: Account | None
+    verdicts: tuple[Verdict, ...]
+    culprits: tuple[Culprit, ...]
+    waited_ns: int | None
+    waited_briefly_ns: int | None
+    waited_for_unknown_ns: int | None
+    workers: tuple[Worker, ...]
+    servers: tuple[ObservedServer, ...]
+    host: Host
+    misses: RequestMisses | None
+    cost_ns_per_request: float | None
+    cpu_share: float | None
+    missing: tuple[Missing, ...]
+
+
+class Observation(Running):
+    """Servers that are observed; leaving its `with` block ends that.
+
+    Iterating yields one `ObserveInterval` an interval, until the duration is over or `stop` is
+    called; the last one holds the rest.
+    """
+
+    def __init__(
+        self,
+        native: _native.Observer | None,
+        servers: Sequence[ServerWatch],
+        interval_s: float | None,
+        duration_s: float | None,
+    ) -> None:
+        """Take over servers that are observed; use `membench.observe` instead."""
+        self._native = native
+        self._servers = servers
+        self._begun = self._last = time.monotonic()
+        self._interval_s = interval_s
+        self._duration_s = duration_s
+        self._ended = False
+        self._processes = {one.process for one in servers if one.process is not None}
+        self._counters = read_counters(self._processes)
+
+    def _end(self) -> None:
+        self.stop()
+        for server in self._servers:
+            server.close()
+
+    def __iter__(self) -> Iterator[ObserveInterval]:
+        """Yield each interval; without a length, one that lasts until the end."""
+        end = self._begun + self._duration_s if self._duration_s is not None else float("inf")
+        each = self._interval_s if self._interval_s is not None else float("inf")
+        due = self._begun + each
+        while not self._ended:
+            self._wait(min(due, end))
+            if self._ended or time.monotonic() >= end:
+                break
+            due += each
+            yield self.take()
+        self.stop()
+        yield self.take()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Ports of the servers."""
+        return tuple(server.port for server in self._servers)
+
+    def take(self) -> ObserveInterval:
+        """Return what came since the last call."""
+        before, self._counters = self._counters, read_counters(self._processes)
+        host = before.until(self._counters)
+        servers = tuple(server.take() for server in self._servers)
+        missing = () if host.pressure else (_WITHOUT_PRESSURE,)
+        if self._native is None:
+            return self._without_requests(host, servers, (_WITHOUT_REQUESTS, *missing))
+        counted = from_json(Counted, self._native.take())
+        self._processes |= {worker.process for worker in counted.workers}
+        if counted.cpu_share is None:
+            missing = (*missing, _WITHOUT_COST)
+        return ObserveInterval(
+            elapsed_s=counted.elapsed_s,
+            interval_s=counted.interval_s,
+            account=counted.account,
+            verdicts=judge(counted, host, frozenset(self._processes)),
+            culprits=counted.culprits,
+            waited_ns=counted.waited_ns,
+            waited_briefly_ns=counted.waited_briefly_ns,
+            waited_for_unknown_ns=counted.waited_for_unknown_ns,
+            workers=counted.workers,
+            servers=servers,
+            host=host,
+            misses=counted.misses,
+            cost_ns_per_request=counted.cost_ns_per_request,
+            cpu_share=counted.cpu_share,
+            missing=missing,
+        )
+
+    def stop(self) -> None:
+        """Detach the programs; what they counted can still be taken."""
+        self._ended = True
+        if self._native is not None:
+            self._native.detach()
+
+    def _without_requests(
+        self, host: Host, servers: tuple[ObservedServer, ...], missing: tuple[Missing, ...]
+    ) -> ObserveInterval:
+        now = time.monotonic()
+        length, self._last = now - self._last, now
+        return ObserveInterval(
+            elapsed_s=now - self._begun,
+            interval_s=length,
+            account=None,
+            verdicts=(),
+            culprits=(),
+            waited_ns=None,
+            waited_briefly_ns=None,
+            waited_for_unknown_ns=None,
+            workers=(),
+            servers=servers,
+            host=host,
+            misses=None,
+            cost_ns_per_request=None,
+            cpu_share=None,
+            missing=missing,
+        )
+
+    def _wait(self, until: float) -> None:
+        while not self._ended and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _TURN_S))
+
+
+def observe(
+    source: str = "ebpf:any",
+    *,
+    requests: bool = False,
+    selection: Selection | None = None,
+    ports: Sequence[int] | None = None,
+    duration_s: float | None = None,
+    interval_s: float | None = 1.0,
+) -> Observation:
+    """Observe live memcacheds: what they do, where the time of requests goes, who had their CPU.
+
+    Args:
+        source: `ebpf:any`, the servers of this machine.
+        requests: Account for each request, at the kernel's tracepoints. Without, nothing is loaded
+            into the kernel, and no privilege is taken.
+        selection: The servers; without one, those on memcached's own port.
+        ports: Short form of a selection by ports.
+        duration_s: End after this time.
+        interval_s: Length of an interval; None for one that lasts until the end.
+
+    Raises:
+        UsageError: An argument is wrong.
+        CaptureUnavailableError: No server is there, or this machine or your permissions do not
+            allow it; see `hint`.
+    """
+    if kind_of(source) is not SourceKind.SOCKETS:
+        raise UsageError(
+            f"`{source}` cannot be observed", "`ebpf:any`: the servers of this machine"
+        )
+    for what, seconds in (("a duration", duration_s), ("an interval", interval_s)):
+        if seconds is not None:
+            check.seconds(what, seconds)
+    chosen = select(selection, ports)
+    if chosen.side != "server" or chosen.ports == "any" or chosen.sockets:
+        raise UsageError(
+            "servers are observed at their ports", "`ports`, `pids`, `cgroups` or namespaces"
+        )
+    native = _native.Observer(chosen) if requests else None
+    followed = native.ports if native is not None else _ports(chosen)
+    servers = watch_all(followed)
+    # Servers in other network namespaces cannot be seen from here.
+    if not chosen.network_namespaces and not any(server.is_there for server in servers):
+        raise CaptureUnavailableError(
+            f"no server listens on port {', '.join(map(str, followed))}", _other_servers()
+        )
+    return Observation(native, servers, interval_s, duration_s)
+
+
+def _other_servers() -> str:
+    found = _native.running_servers()
+    return f"memcached is on {found}" if found else "start memcached, or name its port"
+
+
+def _ports(selection: Selection) -> list[int]:
+    """Return the ports of a selection; those on which its processes listen, else memcached's."""
+    if selection.ports != "any" and selection.ports:
+        return list(selection.ports)
+    found = sorted({port for pid in selection.pids for port in listening_ports(pid)})
+    if selection.pids and not found:
+        raise UsageError(
+            f"process {selection.pids[0]} listens on no port that this user can see",
+            "name the port, or run as its user",
+        )
+    return found or [_PORT]

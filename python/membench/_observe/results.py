@@ -1,0 +1,238 @@
+"""Results of an observation: one dataclass for each thing that an interval holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Parts of a request's time, in the order in which they pass.
+PARTS = (
+    "wake_up",
+    "accept",
+    "run_queue_woken",
+    "run_queue_preempted",
+    "ahead",
+    "read",
+    "memcached",
+    "send",
+    "parked",
+    "lock",
+    "page_fault",
+    "stopped",
+    "kernel_wait",
+    "other_sleep",
+    "unexplained",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PartTimes:
+    """Quantiles of a time over all requests, ns, each within 7 %."""
+
+    p50_ns: int
+    p90_ns: int
+    p99_ns: int
+    p999_ns: int
+    max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The time of requests, from the arrival of their bytes to their answer.
+
+    Attributes:
+        requests: Requests that were answered.
+        whole_ns: Time of all of them, ns.
+        parts_ns: Time in each part of `PARTS`, ns; they sum to the whole.
+        quantiles: Quantiles of the parts that any request had, and of the `whole`.
+    """
+
+    requests: int
+    whole_ns: int
+    parts_ns: Mapping[str, int]
+    quantiles: Mapping[str, PartTimes]
+
+    def share(self, *parts: str) -> float:
+        """Return the share of parts in the whole, 0…1."""
+        time = sum(self.parts_ns.get(part, 0) for part in parts)
+        return time / self.whole_ns if self.whole_ns else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """A task that had the CPU while a worker waited for it.
+
+    Attributes:
+        task: Name of its thread; `idle` if the CPU had none.
+        process: Its process, numbered as on the host; 0 if the CPU was idle.
+        cgroup: Its control group (v2); None if it is gone, or if the CPU was idle.
+        time_ns: Time, ns.
+        waits: Waits.
+        share: Share of the time that workers waited, 0…1.
+    """
+
+    task: str
+    process: int
+    cgroup: str | None
+    time_ns: int
+    waits: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A thread of memcached that reads requests.
+
+    Attributes:
+        process: Its process.
+        thread: Its number.
+        name: Its name.
+        requests: Requests that it answered.
+        whole_ns: Time of these, ns.
+        reads: Reads of requests.
+        wake_ups: Times at which it was woken from waiting for events.
+        states_ns: Time that it ran, waited for a CPU or slept, by state, ns.
+    """
+
+    process: int
+    thread: int
+    name: str
+    requests: int
+    whole_ns: int
+    reads: int
+    wake_ups: int
+    states_ns: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMisses:
+    """Requests that are not in the account; the last two are no losses.
+
+    Attributes:
+        runs: Runs of the kernel's programs that the kernel left out.
+        broken: Requests whose read, send or clocks were not seen whole.
+        unseen: Requests whose arrival was not seen: under way at the start, mostly.
+        unlisted: Requests of workers beyond the most that are observed.
+        moved: Requests that one thread read and another answered.
+        no_state: Arrivals and reads for which the kernel had no memory.
+        unanswered: Reads that no answer followed: quiet commands, and all but the last read of a
+            long request.
+        continued: Sends that went on with an answer.
+    """
+
+    runs: int
+    broken: int
+    unseen: int
+    unlisted: int
+    moved: int
+    no_state: int
+    unanswered: int
+    continued: int
+
+    @property
+    def lost(self) -> int:
+        """Requests that the account should hold, and does not."""
+        return self.broken + self.unlisted + self.moved + self.no_state
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Requests of an interval, as the engine counted them."""
+
+    elapsed_s: float
+    interval_s: float
+    account: Account
+    culprits: tuple[Culprit, ...]
+    waited_ns: int
+    waited_briefly_ns: int
+    waited_for_unknown_ns: int
+    workers: tuple[Worker, ...]
+    misses: RequestMisses
+    cost_ns_per_request: float | None
+    cpu_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine's part in an interval: steal, throttling, pressure.
+
+    Attributes:
+        steal: Share of the CPUs' time that the hypervisor gave to others, 0…1.
+        throttled_ns: Time for which the servers' control groups were held back by their own CPU
+            quota, ns; None if they have none that can be read.
+        periods_throttled: Periods of the quota that ended so.
+        pressure: Share of the time in which some task waited for `cpu`, `memory` or `io`, 0…1;
+            empty if the kernel does not tell (PSI).
+    """
+
+    steal: float
+    throttled_ns: int | None
+    periods_throttled: int
+    pressure: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerThread:
+    """A thread of a server in an interval.
+
+    Attributes:
+        thread: Its number.
+        name: Its name.
+        role: Its work for memcached; `unknown` where its name does not tell.
+        cpu_ns: Time that it ran, ns.
+        waited_ns: Time that it waited for a CPU, ns.
+        sleeps: Times at which it gave the CPU up.
+        preemptions: Times at which it lost the CPU.
+        minor_faults: Pages that it had to wait for, without a disk.
+        major_faults: Pages that came from a disk.
+    """
+
+    thread: int
+    name: str
+    role: str
+    cpu_ns: int
+    waited_ns: int
+    sleeps: int
+    preemptions: int
+    minor_faults: int
+    major_faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedServer:
+    """A server in an interval.
+
+    Attributes:
+        port: The port on which it listens.
+        process: Its process; None if it cannot be told.
+        threads: Its threads, the busiest first.
+        counters: Growth of its own counters (`stats`); empty if it does not answer.
+    """
+
+    port: int
+    process: int | None
+    threads: tuple[ServerThread, ...]
+    counters: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Figures that cannot be had, and what they would take."""
+
+    what: str
+    takes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A cause that stands out.
+
+    Attributes:
+        text: The cause in words.
+        rule: Name of the rule that found it; see docs/observe.md.
+        evidence: The figures that the rule compared.
+    """
+
+    text: str
+    rule: str
+    evidence: Mapping[str, float]

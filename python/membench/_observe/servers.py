@@ -1,0 +1,219 @@
+"""/proc and `stats` → what a server's threads and commands did, without privileges."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from membench._doctor.host import Listener, find_process, parse_listeners, parse_statistics
+from membench._observe.results import ObservedServer, ServerThread
+
+PROC = Path("/proc")
+# State of a listening socket in /proc/net/tcp.
+_LISTEN = "0A"
+# Longest wait for an answer to `stats`, s.
+_PATIENCE_S = 1.0
+# Bytes of an answer, several times what memcached's has.
+_LONGEST_ANSWER = 1 << 18
+# Names that memcached gives its threads since 1.6.23, and what each does.
+ROLES = {
+    "mc-worker": "worker",
+    "mc-lrumaint": "lru maintainer",
+    "mc-slabmaint": "slab maintainer",
+    "mc-assocmaint": "hash expansion",
+    "mc-itemcrawler": "crawler",
+    "mc-log": "logger",
+    "mc-idletimeout": "idle timeout",
+    "mc-ext-io": "extstore",
+    "mc-ext-bgio": "extstore",
+    "mc-ext-write": "extstore",
+    "mc-ext-compact": "extstore",
+}
+# Counters that only grow, but for `stats reset`.
+COUNTERS = (
+    "cmd_get",
+    "cmd_set",
+    "cmd_touch",
+    "cmd_meta",
+    "get_hits",
+    "get_misses",
+    "bytes_read",
+    "bytes_written",
+    "total_connections",
+    "rejected_connections",
+    "listen_disabled_num",
+    "conn_yields",
+    "evictions",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    name: str
+    cpu_ns: int
+    waited_ns: int
+    sleeps: int
+    preemptions: int
+    minor_faults: int
+    major_faults: int
+
+
+class ServerWatch:
+    """A server that is looked at again and again."""
+
+    def __init__(self, port: int) -> None:
+        """Find the server that listens on a port of this machine."""
+        self.port = port
+        self._listeners = _listeners(port)
+        self._connection: socket.socket | None = None
+        self._statistics = self._ask()
+        self.process = find_process({one.inode for one in self._listeners}) or self._told_process()
+        self._threads = self._read_threads()
+
+    @property
+    def is_there(self) -> bool:
+        """True if a server listens on the port, or answers there."""
+        return bool(self._listeners or self._statistics)
+
+    def take(self) -> ObservedServer:
+        """Return what the server did since the last call."""
+        before, self._threads = self._threads, self._read_threads()
+        known, self._statistics = self._statistics, self._ask()
+        threads = [
+            _difference(number, now, before.get(number)) for number, now in self._threads.items()
+        ]
+        threads.sort(key=lambda thread: (-thread.cpu_ns, thread.thread))
+        counters = {
+            name: max(int(self._statistics[name]) - int(known[name]), 0)
+            for name in COUNTERS
+            if known.get(name, "").isdecimal() and self._statistics.get(name, "").isdecimal()
+        }
+        return ObservedServer(self.port, self.process, tuple(threads), counters)
+
+    def close(self) -> None:
+        """Close the connection to the server."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _ask(self) -> dict[str, str]:
+        """Ask for the server's counters; return nothing if it does not answer in time."""
+        try:
+            if self._connection is None:
+                address = self._listeners[0].address if self._listeners else "127.0.0.1"
+                self._connection = socket.create_connection((address, self.port), _PATIENCE_S)
+            self._connection.sendall(b"stats\r\n")
+            reply = bytearray()
+            while not reply.endswith((b"END\r\n", b"ERROR\r\n")):
+                received = self._connection.recv(65536)
+                if not received or len(reply) > _LONGEST_ANSWER:
+                    raise ConnectionError
+                reply += received
+        except OSError:
+            self.close()
+            return {}
+        return parse_statistics(reply.decode("latin-1"))
+
+    def _told_process(self) -> int | None:
+        """Return the process that the server says it is, unless it lives in another namespace."""
+        pid = self._statistics.get("pid", "")
+        with suppress(OSError):
+            if pid.isdecimal() and (PROC / pid / "comm").read_text().strip() == "memcached":
+                return int(pid)
+        return None
+
+    def _read_threads(self) -> dict[int, _Thread]:
+        found: dict[int, _Thread] = {}
+        with suppress(OSError):
+            for folder in (PROC / str(self.process) / "task").iterdir():
+                thread = _read_thread(folder)
+                if thread is not None:
+                    found[int(folder.name)] = thread
+        return found
+
+
+def listening_ports(process: int) -> set[int]:
+    """Return the ports on which a process listens, as far as this user sees them."""
+    inodes = set()
+    with suppress(OSError):
+        for descriptor in (PROC / str(process) / "fd").iterdir():
+            with suppress(OSError):
+                inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in (PROC / str(process) / "net" / table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and fields[9] in inodes:
+                    ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
+
+
+def _listeners(port: int) -> list[Listener]:
+    found: list[Listener] = []
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            found += parse_listeners((PROC / "net" / table).read_text(), port)
+    return found
+
+
+def _read_thread(folder: Path) -> _Thread | None:
+    """Read a thread's counters; None if it has ended."""
+    try:
+        name, _, rest = (folder / "stat").read_text(errors="replace").rpartition(") ")
+        status = (folder / "status").read_text(errors="replace")
+        schedule = [int(word) for word in (folder / "schedstat").read_text().split()]
+    except (OSError, ValueError):
+        return None
+    fields = rest.split()
+    # Fields of /proc/PID/stat, counted from the state: minflt and majflt.
+    minor, major = int(fields[7]), int(fields[9])
+    switches = {
+        line.split(":")[0]: int(line.split()[1])
+        for line in status.splitlines()
+        if line.startswith(("voluntary_ctxt", "nonvoluntary_ctxt"))
+    }
+    cpu, waited = schedule[:2] if len(schedule) > 1 else (0, 0)
+    return _Thread(
+        name=name.partition("(")[2],
+        cpu_ns=cpu,
+        waited_ns=waited,
+        sleeps=switches.get("voluntary_ctxt_switches", 0),
+        preemptions=switches.get("nonvoluntary_ctxt_switches", 0),
+        minor_faults=minor,
+        major_faults=major,
+    )
+
+
+def _difference(number: int, now: _Thread, before: _Thread | None) -> ServerThread:
+    if before is None:
+        before = _Thread(now.name, 0, 0, 0, 0, 0, 0)
+    return ServerThread(
+        thread=number,
+        name=now.name,
+        role=ROLES.get(now.name, "unknown"),
+        cpu_ns=now.cpu_ns - before.cpu_ns,
+        waited_ns=now.waited_ns - before.waited_ns,
+        sleeps=now.sleeps - before.sleeps,
+        preemptions=now.preemptions - before.preemptions,
+        minor_faults=now.minor_faults - before.minor_faults,
+        major_faults=now.major_faults - before.major_faults,
+    )
+
+
+def watch_all(ports: Sequence[int]) -> list[ServerWatch]:
+    """Watch the servers on some ports; those that are the same process once."""
+    found: list[ServerWatch] = []
+    seen: set[int] = set()
+    for port in ports:
+        watch = ServerWatch(port)
+        if watch.process is not None and watch.process in seen:
+            watch.close()
+            continue
+        if watch.process is not None:
+            seen.add(watch.process)
+        found.append(watch)
+    return found

@@ -1,0 +1,135 @@
+"""An interval's figures → the causes that stand out, by rules that docs/observe.md writes down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from membench._observe.results import Account, Counted, Culprit, Host, Verdict, Worker
+
+# Shares of the requests' time from which a part is worth a word.
+_STANDS_OUT = 0.05
+_QUEUE_STANDS_OUT = 0.10
+_AHEAD_STANDS_OUT = 0.20
+# Share of the workers' waits for a CPU from which throttling explains them.
+_THROTTLED = 0.10
+# Share of the CPUs' time from which steal explains waits.
+_STOLEN = 0.02
+# A worker with this multiple of the mean of all has too many of the requests.
+_UNEVEN = 1.5
+_IDLE = "idle"
+
+
+def judge(
+    requests: Counted, host: Host, servers: frozenset[int] = frozenset()
+) -> tuple[Verdict, ...]:
+    """Return the causes that stand out, the largest share of the requests' time first.
+
+    Args:
+        requests: The interval.
+        host: The machine's part in it.
+        servers: Processes of the servers, numbered as on the host.
+    """
+    account = requests.account
+    if not account.requests:
+        return ()
+    found = [
+        *_sleeps(account),
+        *_queue(requests, host, servers),
+        *_ahead(account, requests.workers),
+    ]
+    found.sort(key=lambda verdict: -verdict.evidence["share"])
+    return tuple(found) or (_quiet(account),)
+
+
+def _quiet(account: Account) -> Verdict:
+    own = account.share("memcached")
+    text = f"nothing stands out: {own:.0%} of the time is memcached's own"
+    return Verdict(text, "nothing", {"share": own})
+
+
+def _sleeps(account: Account) -> Iterator[Verdict]:
+    """Judge parts that speak for themselves."""
+    causes = {
+        "stopped": "memcached was stopped, by a signal or a debugger",
+        "lock": "a worker waited for a lock of memcached, which another of its threads held",
+        "page_fault": "a worker waited for memory: swap, or pages that come and go",
+        "kernel_wait": "a worker waited in the kernel, for a disk or a lock",
+        "parked": "memcached set requests aside: for its disk (extstore), or for slow readers",
+        "unexplained": "a part of the time could not be told; see the misses",
+    }
+    for part, text in causes.items():
+        share = account.share(part)
+        if share >= _STANDS_OUT:
+            yield Verdict(
+                f"{text}: {share:.0%} of the time", part.replace("_", "-"), {"share": share}
+            )
+
+
+def _queue(requests: Counted, host: Host, servers: frozenset[int]) -> Iterator[Verdict]:
+    """Judge waits for a CPU: by the own quota, by the host, or by others on this machine."""
+    share = requests.account.share("run_queue_woken", "run_queue_preempted")
+    if share < _QUEUE_STANDS_OUT:
+        return
+    waited = requests.waited_ns or 1
+    throttled = (host.throttled_ns or 0) / waited
+    evidence = {"share": share, "steal": host.steal, "throttled": throttled}
+    said = f"run-queue wait is {share:.0%} of the time"
+    if throttled >= _THROTTLED:
+        text = f"{said}, and the server's CPU quota held it back {host.periods_throttled} times"
+        yield Verdict(f"{text} → its own limit", "own-quota", evidence)
+        return
+    if host.steal >= _STOLEN:
+        text = f"{said}, and the host took {host.steal:.1%} of the CPUs' time → steal"
+        yield Verdict(text, "steal", evidence)
+        return
+    yield _neighbours(f"{said}, no steal, no throttling", requests.culprits, servers, evidence)
+
+
+def _neighbours(
+    said: str, culprits: Sequence[Culprit], servers: frozenset[int], evidence: dict[str, float]
+) -> Verdict:
+    """Name who had the CPU: neighbours, memcached itself, or nobody."""
+    own = sum(culprit.share for culprit in culprits if culprit.process in servers)
+    idle = sum(culprit.share for culprit in culprits if culprit.process == 0)
+    shares: dict[str, float] = {}
+    for culprit in culprits:
+        if culprit.process and culprit.process not in servers:
+            name = _place(culprit)
+            shares[name] = shares.get(name, 0.0) + culprit.share
+    others = sum(shares.values())
+    evidence |= {"neighbours": others, "memcached": own, "idle": idle}
+    if others >= max(own, idle):
+        named = sorted(shares.items(), key=lambda item: -item[1])[:3]
+        listed = ", ".join(f"{name} {share:.0%}" for name, share in named)
+        return Verdict(f"{said} → neighbours: {listed}", "neighbours", evidence)
+    if own >= idle:
+        text = f"{said} → memcached's own threads wait for each other: more threads than CPUs"
+        return Verdict(text, "own-threads", evidence)
+    text = f"{said} → the CPU was idle meanwhile: it came out of sleep, or the scheduler held back"
+    return Verdict(text, "idle-cpu", evidence)
+
+
+def _place(culprit: Culprit) -> str:
+    """Name a culprit by its thread and, if it is not the root's, its control group."""
+    group = (culprit.cgroup or "/").rstrip("/")
+    return f"{culprit.task} in {group}" if group else culprit.task
+
+
+def _ahead(account: Account, workers: Sequence[Worker]) -> Iterator[Verdict]:
+    """Judge waits behind other requests: of a worker with too many, or behind long ones."""
+    share = account.share("ahead")
+    if share < _AHEAD_STANDS_OUT:
+        return
+    busy = [worker for worker in workers if worker.requests]
+    mean = account.requests / max(len(workers), 1)
+    busiest = max(busy, key=lambda worker: worker.requests, default=None)
+    uneven = busiest.requests / mean if busiest is not None and mean else 0.0
+    evidence = {"share": share, "workers": float(len(workers)), "busiest": uneven}
+    said = f"{share:.0%} of the time, requests waited for others that the same worker served first"
+    if busiest is not None and uneven >= _UNEVEN:
+        text = f"{said} → {busiest.name} {busiest.thread} has {uneven:.1f} times its share"
+        yield Verdict(text, "uneven-workers", evidence)
+    else:
+        yield Verdict(
+            f"{said} → bursts, or long requests such as large multi-gets", "ahead", evidence
+        )

@@ -1,0 +1,108 @@
+"""`membench observe`: servers → what they do, where their requests' time goes, who had the CPU."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from membench._options import Selection
+from membench.cli import output
+from membench.cli.exits import SHORT
+from membench.cli.output import Format, FormatOption
+from membench.cli.selection import CgroupOption, NetnsOption, PidOption, PortOption, all_ports
+from membench.cli.units import parse_duration
+
+if TYPE_CHECKING:
+    from membench._observe.observe import Observation, ObserveInterval
+
+
+def command(  # noqa: PLR0917 - Typer makes options of arguments
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="`ebpf:any`: the servers of this machine."),
+    ] = "ebpf:any",
+    requests: Annotated[
+        bool,
+        typer.Option(
+            "--requests", help="Account for each request's time, at the kernel's tracepoints."
+        ),
+    ] = False,
+    port: PortOption = None,
+    pid: PidOption = None,
+    cgroup: CgroupOption = None,
+    netns: NetnsOption = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            "-d",
+            "--duration",
+            parser=parse_duration,
+            metavar="TIME",
+            show_default="until Ctrl-C",
+            help="End after this time.",
+        ),
+    ] = None,
+    interval: Annotated[
+        float,
+        typer.Option(parser=parse_duration, metavar="TIME", help="What one report covers."),
+    ] = "5s",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+) -> int:
+    """Observe servers: what they do, where the time of requests goes, and who had their CPU.
+
+    Without --requests this loads nothing into the kernel and takes no privilege.
+
+    \b
+    Example: sudo python -m membench observe --requests -d 10s
+    """  # noqa: D301 - `\b` keeps the example on its line
+    import membench
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    observed = membench.observe(
+        source,
+        requests=requests,
+        selection=Selection(
+            ports=all_ports(port),
+            pids=pid or (),
+            cgroups=cgroup or (),
+            network_namespaces=netns or (),
+        ),
+        duration_s=duration,
+        interval_s=interval,
+    )
+    is_json = format is Format.JSON
+    with observed:
+        return _show_all(observed, is_json, announced=duration is None and not is_json)
+
+
+def _show_all(observed: Observation, is_json: bool, *, announced: bool) -> int:
+    """Show each interval; return an exit code that tells if requests are missing."""
+    left_out = 0
+    is_first = True
+    try:
+        if announced:
+            listed = ", ".join(str(port) for port in observed.ports)
+            output.say(f"port {listed}: observed, Ctrl-C ends")
+        for interval in observed:
+            left_out += _show(interval, is_json, is_first)
+            is_first = False
+    except KeyboardInterrupt:
+        observed.stop()
+        left_out += _show(observed.take(), is_json, is_first)
+    return SHORT if left_out else 0
+
+
+def _show(interval: ObserveInterval, is_json: bool, is_first: bool) -> int:
+    from membench.report.observe import render_interval
+
+    if is_json:
+        output.show_json_line(interval)
+    else:
+        if not is_first:
+            output.show("")
+        output.show(render_interval(interval))
+        sys.stdout.flush()
+    return interval.misses.lost if interval.misses is not None else 0

@@ -1,0 +1,212 @@
+"""Intervals of an observation → text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import fsum
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from membench._observe.observe import ObserveInterval
+from membench._observe.results import (
+    PARTS,
+    Account,
+    Host,
+    ObservedServer,
+    PartTimes,
+    RequestMisses,
+    Worker,
+)
+from membench.report.columns import Columns
+from membench.report.numbers import clock, count, duration, numbered, percent, rate
+from membench.report.plain import plain_result
+
+_WORKERS = 8
+_CULPRITS = 5
+_THREADS = 8
+_NOTHING = "–"  # noqa: RUF001 - a dash
+# What people read for each part.
+_NAMES = {
+    "wake_up": "until the worker is woken",
+    "accept": "first request: accept, hand over",
+    "run_queue_woken": "waits for a CPU, woken",
+    "run_queue_preempted": "waits for a CPU, preempted",
+    "ahead": "behind other requests",
+    "read": "wakes up and reads",
+    "memcached": "memcached's own",
+    "send": "sends",
+    "parked": "set aside by memcached",
+    "lock": "waits for memcached's lock",
+    "page_fault": "waits for memory",
+    "stopped": "stopped",
+    "kernel_wait": "waits in the kernel",
+    "other_sleep": "sleeps otherwise",
+    "unexplained": "unexplained",
+}
+
+
+def render_interval(interval: ObserveInterval) -> RenderableType:
+    """Lay out an interval: the account, its causes, who had the CPU, the threads, the cost."""
+    interval = plain_result(interval)
+    parts: list[RenderableType] = [_title(interval)]
+    if interval.account is not None:
+        if interval.account.requests:
+            parts += [Text(), _account(interval.account)]
+        parts += [Text(), *(Text(f"→ {verdict.text}") for verdict in interval.verdicts)]
+        if interval.culprits:
+            parts += [Text(), _culprits(interval)]
+        if interval.workers:
+            parts += [Text(), _workers(interval)]
+    if interval.account is None:
+        for server in interval.servers:
+            parts += [Text(), *_server(server, interval.interval_s)]
+    parts += [Text(), *_footer(interval)]
+    return Group(*parts)
+
+
+def _title(interval: ObserveInterval) -> Text:
+    ports = ", ".join(str(server.port) for server in interval.servers)
+    begin = f"port {ports}   {clock(interval.elapsed_s)}"
+    account = interval.account
+    if account is None:
+        return Text(begin)
+    each_s = account.requests / interval.interval_s if interval.interval_s else 0
+    return Text(
+        f"{begin}   {count(account.requests)} requests   {rate(each_s)}"
+        f"   {_misses(interval.misses)}"
+    )
+
+
+def _misses(misses: RequestMisses | None) -> str:
+    if misses is None:
+        return ""
+    amounts = {
+        "not seen whole": misses.broken,
+        "of further workers": misses.unlisted,
+        "read and answered by two threads": misses.moved,
+        "without memory": misses.no_state,
+        "under way at the start": misses.unseen,
+        "skipped runs": misses.runs,
+    }
+    told = [f"{count(amount)} {what}" for what, amount in amounts.items() if amount]
+    return "left out: " + ", ".join(told) if told else "left out 0"
+
+
+def _account(account: Account) -> RenderableType:
+    table = Columns("part of the time", "share", "mean", "p50", "p99", "p99.9", "max")
+    for part in PARTS:
+        time = account.parts_ns.get(part, 0)
+        if time or part == "unexplained":
+            table.add(*_times(_NAMES[part], time, account, account.quantiles.get(part)))
+    table.add(*_times("the whole", account.whole_ns, account, account.quantiles.get("whole")))
+    return table
+
+
+def _times(name: str, time: int, account: Account, times: PartTimes | None) -> Iterator[str]:
+    yield name
+    yield percent(time / account.whole_ns if account.whole_ns else 0)
+    yield duration(time / account.requests)
+    quantiles = () if times is None else (times.p50_ns, times.p99_ns, times.p999_ns, times.max_ns)
+    yield from (duration(quantile) for quantile in quantiles)
+    yield from [_NOTHING] * (4 - len(quantiles))
+
+
+def _culprits(interval: ObserveInterval) -> RenderableType:
+    culprits, waited = interval.culprits, interval.waited_ns or 0
+    table = Columns("had the CPU while a worker waited", "share", "time", "waits")
+    for culprit in culprits[:_CULPRITS]:
+        group = f"  {culprit.cgroup}" if culprit.cgroup not in {None, "/"} else ""
+        process = f" {culprit.process}" if culprit.process else ""
+        name = f"{culprit.task}{process}{group}"
+        table.add(name, percent(culprit.share), duration(culprit.time_ns), count(culprit.waits))
+    if len(culprits) > _CULPRITS:
+        rest = culprits[_CULPRITS:]
+        table.add(
+            f"{len(rest):,} more",
+            percent(fsum(culprit.share for culprit in rest)),
+            duration(sum(culprit.time_ns for culprit in rest)),
+            count(sum(culprit.waits for culprit in rest)),
+        )
+    aside = {
+        "waits below 2 µs": interval.waited_briefly_ns,
+        "tasks that are not known": interval.waited_for_unknown_ns,
+    }
+    for name, time in aside.items():
+        if time:
+            table.add(name, percent(time / waited if waited else 0), duration(time), _NOTHING)
+    table.add("all waits of workers", percent(1.0), duration(waited), _NOTHING)
+    return table
+
+
+def _workers(interval: ObserveInterval) -> RenderableType:
+    table = Columns("worker", "requests", "share", "mean", "runs", "waits", "a wake-up")
+    requests = sum(worker.requests for worker in interval.workers)
+    for worker in interval.workers[:_WORKERS]:
+        table.add(*_worker(worker, requests, interval.interval_s * 1e9))
+    if len(interval.workers) > _WORKERS:
+        table.add(f"{len(interval.workers) - _WORKERS:,} more", "", "", "", "", "", "")
+    return table
+
+
+def _worker(worker: Worker, requests: int, length_ns: float) -> Iterator[str]:
+    waited = worker.states_ns["run_queue_woken"] + worker.states_ns["run_queue_preempted"]
+    yield f"{worker.name} {worker.thread}"
+    yield count(worker.requests)
+    yield percent(worker.requests / requests if requests else 0)
+    yield duration(worker.whole_ns / worker.requests) if worker.requests else _NOTHING
+    yield percent(worker.states_ns["running"] / length_ns if length_ns else 0)
+    yield percent(waited / length_ns if length_ns else 0)
+    yield f"{worker.requests / worker.wake_ups:.1f}" if worker.wake_ups else _NOTHING
+
+
+def _server(server: ObservedServer, interval_s: float) -> Iterator[RenderableType]:
+    process = "process unknown" if server.process is None else f"process {server.process}"
+    yield Text(f"port {server.port}   {process}   {numbered(len(server.threads), 'thread')}")
+    counters = server.counters
+    if counters:
+        told = {
+            "get": counters.get("cmd_get", 0),
+            "set": counters.get("cmd_set", 0),
+            "yields": counters.get("conn_yields", 0),
+            "refused": counters.get("rejected_connections", 0),
+        }
+        each = "   ".join(f"{name} {rate(told[name] / interval_s)}" for name in told)
+        yield Text(f"  its own counters   {each}")
+    busy = [thread for thread in server.threads if thread.cpu_ns or thread.waited_ns]
+    if not busy:
+        return
+    table = Columns("thread", "role", "runs", "waits", "sleeps", "preempted", "faults", "of disk")
+    for thread in busy[:_THREADS]:
+        table.add(
+            f"{thread.name} {thread.thread}",
+            thread.role,
+            percent(thread.cpu_ns / 1e9 / interval_s),
+            percent(thread.waited_ns / 1e9 / interval_s),
+            rate(thread.sleeps / interval_s),
+            rate(thread.preemptions / interval_s),
+            count(thread.minor_faults),
+            count(thread.major_faults),
+        )
+    yield table
+
+
+def _footer(interval: ObserveInterval) -> Iterator[Text]:
+    yield Text(f"host   {_host(interval.host)}")
+    if interval.cpu_share is not None:
+        cost = interval.cost_ns_per_request
+        each = f"{duration(cost)} a request, " if cost is not None else ""
+        yield Text(f"cost   {each}{percent(interval.cpu_share)} of one CPU")
+    for missing in interval.missing:
+        yield Text(f"missing   {missing.what}: takes {missing.takes}")
+
+
+def _host(host: Host) -> str:
+    told = [f"steal {percent(host.steal)}"]
+    if host.throttled_ns is None:
+        told.append("no CPU quota")
+    else:
+        periods = numbered(host.periods_throttled, "period")
+        told.append(f"held back by the CPU quota {duration(host.throttled_ns)} in {periods}")
+    told += [f"{name} pressure {percent(share)}" for name, share in host.pressure.items()]
+    return "   ".join(told)

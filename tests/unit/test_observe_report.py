@@ -1,0 +1,109 @@
+"""Intervals of an observation as text."""
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from membench import (
+    Account,
+    Culprit,
+    Host,
+    Missing,
+    ObservedServer,
+    ObserveInterval,
+    PartTimes,
+    RequestMisses,
+    ServerThread,
+    Verdict,
+    Worker,
+)
+from membench._observe.results import PARTS
+from membench.report.observe import render_interval
+
+WHOLE = PartTimes(9_000, 12_000, 40_000, 90_000, 300_000_000)
+ACCOUNT = Account(
+    requests=1000,
+    whole_ns=10_000_000,
+    parts_ns=dict.fromkeys(PARTS, 0) | {"memcached": 4_000_000, "stopped": 6_000_000},
+    quantiles={"memcached": WHOLE, "whole": WHOLE},
+)
+STATES = {"running": 500_000_000, "run_queue_woken": 1, "run_queue_preempted": 9_999_999}
+INTERVAL = ObserveInterval(
+    elapsed_s=5.0,
+    interval_s=1.0,
+    account=ACCOUNT,
+    verdicts=(Verdict("memcached was stopped: 60%", "stopped", {"share": 0.6}),),
+    culprits=(Culprit("backup", 7, "/system.slice/backup.service", 4_000_000, 9, 0.4),),
+    waited_ns=10_000_000,
+    waited_briefly_ns=1_000_000,
+    waited_for_unknown_ns=0,
+    workers=(Worker(812, 813, "mc-worker", 1000, 10_000_000, 1000, 500, STATES),),
+    servers=(ObservedServer(11211, 812, (), {}),),
+    host=Host(0.0, None, 0, {"cpu": 0.25}),
+    misses=RequestMisses(0, 0, 1, 0, 0, 0, 0, 0),
+    cost_ns_per_request=430.0,
+    cpu_share=0.004,
+    missing=(),
+)
+THREAD = ServerThread(813, "mc-worker", "worker", 250_000_000, 10_000_000, 900, 30, 5, 1)
+
+
+def lines(interval: ObserveInterval) -> list[str]:
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    with console.capture() as captured:
+        console.print(render_interval(interval))
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def row(told: list[str], begin: str) -> list[str]:
+    return next(line for line in told if line.startswith(begin)).removeprefix(begin).split()
+
+
+def test_an_account_says_each_part_its_share_and_its_quantiles() -> None:
+    told = lines(INTERVAL)
+    assert told[0] == (
+        "port 11211   00:05   1,000 requests   1.00 k/s   left out: 1 under way at the start"
+    )
+    assert row(told, "memcached's own")[:4] == ["40.0", "%", "4.00", "µs"]
+    assert row(told, "the whole")[-2:] == ["300", "ms"]
+    assert row(told, "stopped")[:2] == ["60.0", "%"]
+    assert row(told, "unexplained")[:2] == ["0", "%"]
+    assert not any(line.startswith("waits for memory") for line in told)
+    assert "→ memcached was stopped: 60%" in told
+
+
+def test_culprits_workers_host_and_cost_are_told() -> None:
+    told = lines(INTERVAL)
+    assert row(told, "backup 7  /system.slice/backup.service")[:4] == ["40.0", "%", "4.00", "ms"]
+    assert row(told, "mc-worker 813")[0] == "1,000"
+    assert row(told, "mc-worker 813")[-1] == "2.0"
+    assert "host   steal 0 %   no CPU quota   cpu pressure 25.0 %" in told
+    assert told[-1] == "cost   430 ns a request, 0.40 % of one CPU"
+
+
+def test_without_requests_threads_counters_and_what_is_missing_are_told() -> None:
+    server = ObservedServer(11211, 812, (THREAD,), {"cmd_get": 100, "cmd_set": 0})
+    told = lines(
+        replace(
+            INTERVAL,
+            account=None,
+            verdicts=(),
+            culprits=(),
+            workers=(),
+            servers=(server,),
+            misses=None,
+            cpu_share=None,
+            missing=(Missing("where the time goes", "`--requests`"),),
+        )
+    )
+    assert row(told, "mc-worker 813")[0] == "worker"
+    assert any("get 100/s" in line for line in told)
+    assert told[-1] == "missing   where the time goes: takes `--requests`"
+
+
+def test_names_of_tasks_cannot_steer_the_terminal() -> None:
+    hostile = replace(INTERVAL.culprits[0], task="\x1b[2J", cgroup="/\u202e")
+    told = "\n".join(lines(replace(INTERVAL, culprits=(hostile,))))
+    assert "\x1b" not in told
+    assert "\u202e" not in told
