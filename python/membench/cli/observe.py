@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from membench._options import Selection
-from membench.cli import output
+from membench.cli import groups, output
 from membench.cli.exits import SHORT
 from membench.cli.output import Format, FormatOption
-from membench.cli.selection import CgroupOption, NetnsOption, PidOption, PortOption, all_ports
+from membench.cli.selection import (
+    CgroupOption,
+    NetnsOption,
+    PidOption,
+    all_ports,
+    parse_ports,
+)
 from membench.cli.units import parse_duration
 
 if TYPE_CHECKING:
@@ -30,7 +36,17 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             "--requests", help="Account for each request's time, at the kernel's tracepoints."
         ),
     ] = False,
-    port: PortOption = None,
+    port: Annotated[
+        list[Any] | None,
+        typer.Option(
+            parser=parse_ports,
+            metavar="PORT",
+            show_default="11211, unless --pid",
+            help="Listening port of a server, or several: `11211,11212`. Repeatable, as are the"
+            " next three.",
+            rich_help_panel=groups.SERVERS,
+        ),
+    ] = None,
     pid: PidOption = None,
     cgroup: CgroupOption = None,
     netns: NetnsOption = None,

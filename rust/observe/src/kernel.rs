@@ -85,7 +85,8 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Detaches the programs, sends last, so that no request loses its answer. What they summed can still be read.
+    /// Detaches the programs, those that see arrivals first, so that no request loses its answer. What they summed can
+    /// still be read.
     pub(crate) fn detach(&mut self) {
         while self.links.pop().is_some() {}
     }
