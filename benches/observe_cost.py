@@ -54,7 +54,7 @@ def beside(arm: str, server: Memcached, told: list[float]) -> Iterator[None]:
             until(lambda: data.exists() or clients(server) > connected, f"{arm} running")
             yield
             process.send_signal(signal.SIGINT)
-            output, _ = process.communicate()
+            output = process.stdout.read() if process.stdout is not None else ""
         if arm == REQUESTS:
             told += [json.loads(line)["cost_ns_per_request"] for line in output.splitlines()]
 
