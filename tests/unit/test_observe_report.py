@@ -78,7 +78,7 @@ def test_culprits_workers_host_and_cost_are_told() -> None:
     assert row(told, "backup 7  /system.slice/backup.service")[:4] == ["40.0", "%", "4.00", "ms"]
     assert row(told, "mc-worker 813")[0] == "1,000"
     assert row(told, "mc-worker 813")[-1] == "2.0"
-    assert "host   steal 0 %   no CPU quota   cpu pressure 25.0 %" in told
+    assert "host   steal 0 %   no CPU quota   pressure: cpu 25.0 %" in told
     assert told[-1] == "cost   430 ns a request, 0.40 % of one CPU"
 
 

@@ -32,8 +32,8 @@ _PORT = 11211
 # How long one wait lasts before Python looks at signals again, s.
 _TURN_S = 0.1
 _WITHOUT_REQUESTS = Missing(
-    "where the time of requests goes, and who had the CPU",
-    "`--requests`, with CAP_BPF and CAP_PERFMON",
+    "where requests' time goes, who had the CPU",
+    "`--requests` (CAP_BPF, CAP_PERFMON)",
 )
 _WITHOUT_COST = Missing("what the programs cost", "CAP_SYS_ADMIN")
 _WITHOUT_PRESSURE = Missing("pressure (PSI)", "a kernel that was booted with `psi=1`")

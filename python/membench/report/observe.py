@@ -73,7 +73,8 @@ def _title(interval: ObserveInterval) -> Text:
         return Text(begin)
     each_s = account.requests / interval.interval_s if interval.interval_s else 0
     return Text(
-        f"{begin}   {count(account.requests)} requests   {rate(each_s)}"
+        f"{begin}   {count(account.requests)} request{'s' * (account.requests != 1)}"
+        f"   {rate(each_s)}"
         f"   {_misses(interval.misses)}"
     )
 
@@ -208,5 +209,7 @@ def _host(host: Host) -> str:
     else:
         periods = numbered(host.periods_throttled, "period")
         told.append(f"held back by the CPU quota {duration(host.throttled_ns)} in {periods}")
-    told += [f"{name} pressure {percent(share)}" for name, share in host.pressure.items()]
+    if host.pressure:
+        shares = (f"{name} {percent(share)}" for name, share in host.pressure.items())
+        told.append(f"pressure: {', '.join(shares)}")
     return "   ".join(told)
