@@ -18,7 +18,7 @@ _LISTEN = "0A"
 _PATIENCE_S = 1.0
 # Bytes of an answer, several times what memcached's has.
 _LONGEST_ANSWER = 1 << 18
-# Names that memcached gives its threads since 1.6.23, and what each does.
+# Names that newer releases of memcached give their threads, and what each does.
 ROLES = {
     "mc-worker": "worker",
     "mc-lrumaint": "lru maintainer",
