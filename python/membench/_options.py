@@ -142,6 +142,7 @@ class Options:
 
     selection: Selection
     responses: Responses = "bytes"
+    arrival: bool = False
     ring_size: int = DEFAULT_RING_SIZE
     hooks: Hooks | None = None
     fallback: bool = True

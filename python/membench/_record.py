@@ -346,6 +346,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     ports: Sequence[int] | Literal["any"] | None = None,
     selection: Selection | None = None,
     responses: Responses = "bytes",
+    arrival: bool = True,
     duration_s: float | None = None,
     max_size: int | None = None,
     rotation: Rotation | None = None,
@@ -374,6 +375,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         selection: The connections to follow; those of memcached's own port unless given.
         responses: The part of the responses to look at: their first `bytes` (outcomes and server
             times), their `lengths` (server times, outcomes of commands on one key) or `none`.
+        arrival: Note when requests arrived, where the source knows: `queue_time`, by which replays
+            are scheduled. Without it, recording costs the server less.
         duration_s: End by itself after this many seconds; of a capture file, by its packets' times.
         max_size: End by itself once this many bytes are written. Replaces `Guards.max_written`.
         rotation: Limits at which to continue in another profile.
@@ -407,6 +410,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     options = Options(
         selection=select(selection, ports),
         responses=responses,
+        arrival=arrival,
         ring_size=ring_size,
         hooks=hooks,
         fallback=require is None,

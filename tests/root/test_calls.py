@@ -271,6 +271,32 @@ def test_bytes_spliced_out_of_a_socket_are_missed_and_reported(output: Path) -> 
     assert found["request_bytes"] == 2 * LENGTH
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_bytes_that_no_call_moved_are_missed_at_either_end_of_a_connection(
+    output: Path, hooks: str, place: str
+) -> None:
+    out, into = os.pipe()
+    with recorded_pair(output, "--hooks", hooks) as pair:
+        if place == "last":
+            pair.exchange(0)
+        pair.ask(1)
+        assert os.splice(pair.server.fileno(), into, 4096) == LENGTH
+        pair.answer(ANSWER)
+        if place == "first":
+            pair.exchange(2)
+        pair.client.close()
+        pair.server.close()
+        pair.recorder.stop().expect(4)
+    os.close(out)
+    os.close(into)
+    found = read_ledger(output)
+    assert found["missed"] == LENGTH == found["servers"][0]["request"]["missed"]
+    assert (found["request_bytes"], found["response_bytes"]) == (LENGTH, 2 * len(ANSWER))
+    (row,) = table(output, "losses")
+    assert (row["cause"], row["bytes"]) == ("missed", LENGTH)
+
+
 def _splice(server: socket.socket, data: bytes) -> None:
     out, into = os.pipe()
     os.write(into, data)

@@ -56,3 +56,34 @@ def test_the_other_end_of_a_connection_is_not_followed(output: Path, hooks: str,
     ledger = read_ledger(output)
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (2 * 12, 2 * 5)
     assert ledger["complete"]
+
+
+@pytest.mark.parametrize("bound", [True, False], ids=["bound", "chosen"])
+def test_a_server_with_a_backlog_of_0_is_followed_and_no_client_is(
+    output: Path, hooks: str, bound: bool
+) -> None:
+    followed, other = free_port(), free_port()
+
+    def connect_elsewhere() -> socket.socket:
+        if bound:
+            return connected(free_port(), other)
+        return socket.create_connection(("127.0.0.1", other), DEADLINE)  # which chooses a port
+
+    with (
+        memcached(port=followed, arguments=("-b", "0")),
+        memcached(port=other),
+        socket.create_connection(("127.0.0.1", followed), DEADLINE) as before,
+        connect_elsewhere() as elsewhere,
+    ):
+        ask(before)
+        ports = [elsewhere.getsockname()[1], followed]
+        with recorder(output, ports, "--no-stats", "--hooks", hooks) as running:
+            ask(before)
+            ask(elsewhere)
+            with socket.create_connection(("127.0.0.1", followed), DEADLINE) as later:
+                ask(later)
+            running.stop().expect(0)
+    assert [row["outcome"] for row in events(output)] == ["miss"] * 2
+    ledger = read_ledger(output)
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == (2 * 12, 2 * 5)
+    assert ledger["complete"]

@@ -27,6 +27,10 @@ static PATH_LENGTHS: [u32; SOCKET_PATHS] = [0; SOCKET_PATHS];
 #[unsafe(no_mangle)]
 static SIDE: u32 = side::SERVER;
 
+/// `SOCK_BINDPORT_LOCK`, where it is in [`field::SOCK_LOCKS`].
+#[unsafe(no_mangle)]
+static PORT_LOCK: u32 = 0;
+
 #[unsafe(no_mangle)]
 static RESPONSES: u32 = responses::BYTES;
 
@@ -47,6 +51,18 @@ pub fn is_client() -> bool {
 #[inline(always)]
 pub fn responses() -> u32 {
     global(&RESPONSES)
+}
+
+/// True if the programs note where the stream of receives is.
+#[inline(always)]
+pub fn notes_receives() -> bool {
+    !is_client() || responses() != responses::NONE
+}
+
+/// True if the programs note where the stream of sends is.
+#[inline(always)]
+pub fn notes_sends() -> bool {
+    is_client() || responses() != responses::NONE
 }
 
 /// True if standby programs are attached. The verifier removes what only they need if not.
@@ -106,18 +122,41 @@ fn has_followed_port(sock: impl Sock) -> bool {
     }) && is_on_side(sock)
 }
 
-/// True unless the socket is at the other end of a connection: a client may use a followed port as its own. The kernel
-/// copies an accepted socket from its listener, whose backlog it keeps; a TCP socket without one has connected. MPTCP
-/// keeps the backlog elsewhere, and UDP has none.
-/// <https://github.com/torvalds/linux/blob/v6.12/net/core/sock.c#L2323>
+/// True unless the socket is at the other end of a connection: a client may use a followed port as its own. In doubt it
+/// is at this one. UDP sockets have no ends, and MPTCP keeps what tells elsewhere.
 #[inline(always)]
 fn is_on_side(sock: impl Sock) -> bool {
-    let was_accepted = sock.read::<u32>(field::SOCK_BACKLOG) != 0;
     if is_client() {
-        !was_accepted
+        !has_backlog(sock)
     } else {
-        was_accepted || sock.read::<u16>(field::SOCK_PROTOCOL) != IPPROTO_TCP
+        has_backlog(sock)
+            || sock.read::<u16>(field::SOCK_PROTOCOL) != IPPROTO_TCP
+            || !has_connected(sock)
     }
+}
+
+/// True for an accepted socket, unless its server listens with a backlog of 0: the kernel copies the socket from the
+/// listener, whose backlog it keeps. <https://github.com/torvalds/linux/blob/v6.12/net/core/sock.c#L2323>
+#[inline(always)]
+fn has_backlog(sock: impl Sock) -> bool {
+    sock.read::<u32>(field::SOCK_BACKLOG) != 0
+}
+
+/// True if a TCP socket without a backlog has its port by itself, and so has connected. Either it was bound to the port:
+/// the kernel does not pass that mark on to accepted sockets. Or `connect` chose the port, which it does only where no
+/// socket is bound. A socket for which `bind` chose the port cannot be told from an accepted one.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_hashtables.c#L1057-L1066>
+#[inline(always)]
+fn has_connected(sock: impl Sock) -> bool {
+    if u32::from(sock.read::<u8>(field::SOCK_LOCKS)) & global(&PORT_LOCK) != 0 {
+        return true;
+    }
+    // A connection that TCP has just ended is in no bucket.
+    let bucket = sock.tcp().and_then(|tcp| tcp.follow(field::SOCK_BUCKET));
+    bucket.is_some_and(|bucket| {
+        bucket.read::<i8>(field::BUCKET_REUSE) < 0
+            && bucket.read::<i8>(field::BUCKET_REUSE_PORT) < 0
+    })
 }
 
 /// True if the connection is in the sample. Decided by the client's address and port, which stay the same as long as

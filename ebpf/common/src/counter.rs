@@ -42,9 +42,9 @@ pub const UNATTENDED: u32 = 17;
 pub const REPLACED: u32 = 18;
 /// Packets that passed an interface, of followed ports or in tunnels that may hold some.
 pub const PACKETS: u32 = 19;
-/// Those of them that did not reach the ring whole: it was full, or user space silent.
+/// Packets counted in [`PACKETS`] that did not reach the ring whole: it was full, or user space silent.
 pub const PACKETS_DROPPED: u32 = 20;
-/// Those of them that could not be read.
+/// Packets counted in [`PACKETS`] that could not be read.
 pub const PACKETS_UNREADABLE: u32 = 21;
 /// Calls that a standby program recorded, because the kernel had skipped the first program.
 pub const RECOVERED: u32 = 22;

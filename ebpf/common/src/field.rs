@@ -65,6 +65,14 @@ members! {
     REGISTER_FIFTH = "pt_regs", "r8";
     /// Most connections that wait to be accepted. An accepted socket has its listener's number, one that connected 0.
     SOCK_BACKLOG = "sock", "sk_max_ack_backlog";
+    /// `SOCK_BINDPORT_LOCK` and the like; on some kernels a bit field. See the global [`crate::global::PORT_LOCK`].
+    SOCK_LOCKS = "sock", "sk_userlocks";
+    /// Pointer to what all sockets with a local port share.
+    SOCK_BUCKET = "inet_connection_sock", "icsk_bind_hash";
+    /// Negative if no socket of the port was bound to it, as far as `SO_REUSEADDR` is concerned.
+    BUCKET_REUSE = "inet_bind_bucket", "fastreuse";
+    /// Negative if no socket of the port was bound to it, as far as `SO_REUSEPORT` is concerned.
+    BUCKET_REUSE_PORT = "inet_bind_bucket", "fastreuseport";
     /// Pointer to a UNIX-domain socket's address.
     UNIX_ADDRESS = "unix_sock", "addr";
     /// Pointer to a UNIX-domain socket's peer.

@@ -23,6 +23,8 @@ pub const RESPONSES: &str = "RESPONSES";
 pub const SAMPLE: &str = "SAMPLE";
 /// `[u32; field::COUNT]`: offsets of [`crate::field::PATHS`] in this kernel's structures.
 pub const FIELDS: &str = "FIELDS";
+/// `u32`: the bit of [`crate::field::SOCK_LOCKS`] that says that a socket was bound to its port.
+pub const PORT_LOCK: &str = "PORT_LOCK";
 /// `[u32; syscall::COUNT]`: this machine's numbers of the calls in [`crate::syscall`].
 pub const SYSCALLS: &str = "SYSCALLS";
 /// `u32`: length of a jiffy, ns.

@@ -39,8 +39,8 @@ pub struct Header {
     /// Identity of the socket: its cookie, unique on this machine until reboot. With the `syscalls` hooks its inode
     /// number, which the kernel reuses only after 2^32 others.
     pub cookie: u64,
-    /// Offset of this record's first byte in its direction of the socket: all bytes seen before, missed ones included.
-    /// A gap in the records thus shows as a jump of exactly its size.
+    /// Offset of this record's first byte in its direction of the socket: all bytes that moved before, missed ones
+    /// included. A gap in the records thus shows as a jump of exactly its size. See [`Socket::request_before`].
     pub offset: u64,
     /// Bytes of the stream that this record stands for: the sum of its parts' true lengths.
     pub length: u32,
@@ -90,11 +90,11 @@ pub struct Socket {
     pub local: [u8; 16],
     /// Remote address, or the inode number of the peer, as in [`local`](Self::local).
     pub remote: [u8; 16],
-    /// 1 if bytes had moved before the first call seen, else 0. Always 0 for a UNIX-domain socket, where that is not
-    /// known.
-    pub mid_stream: u32,
-    /// Padding: zero.
-    pub padding: u32,
+    /// Bytes of requests that had moved before the first call seen, modulo 2^32: offsets of requests begin here. Only
+    /// TCP tells; 0 for any other socket.
+    pub request_before: u32,
+    /// Bytes of responses that had moved before the first call seen.
+    pub response_before: u32,
 }
 
 /// The peer of a datagram. The record's header has the offset in the datagram.
@@ -114,14 +114,18 @@ pub struct Datagram {
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Close {
-    /// Bytes of requests seen, missed bytes included.
+    /// Offset after the last byte of requests that was seen or missed.
     pub request_offset: u64,
-    /// Bytes of responses seen, missed bytes included.
+    /// Offset after the last byte of responses that was seen or missed.
     pub response_offset: u64,
     /// Causes of losses in requests since their last record, as in [`Header::lost`].
     pub request_lost: u32,
     /// Causes of losses in responses since their last record, as in [`Header::lost`].
     pub response_lost: u32,
+    /// Bytes of requests that moved after the last call seen: their call was missed, or still runs. Only TCP tells.
+    pub request_after: u32,
+    /// Bytes of responses that moved after the last call seen.
+    pub response_after: u32,
 }
 
 const _: () = {
@@ -132,6 +136,6 @@ const _: () = {
     );
     assert!(size_of::<Datagram>() == 32 && offset_of!(Datagram, thread) == 28);
     assert!(size_of::<Part>() == 8 && offset_of!(Part, tail) == 6);
-    assert!(size_of::<Socket>() == 56 && offset_of!(Socket, mid_stream) == 48);
-    assert!(size_of::<Close>() == 24 && offset_of!(Close, response_lost) == 20);
+    assert!(size_of::<Socket>() == 56 && offset_of!(Socket, request_before) == 48);
+    assert!(size_of::<Close>() == 32 && offset_of!(Close, response_after) == 28);
 };

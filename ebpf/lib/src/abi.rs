@@ -20,6 +20,10 @@ pub const SOCK_STREAM: u16 = 1;
 pub const RCV_SHUTDOWN: u8 = 1;
 /// State of a TCP socket that is closed.
 pub const TCP_CLOSE: i32 = 7;
+/// States of a TCP socket that has sent a FIN, a bit each: FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING.
+pub const HAS_SENT_FIN: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11;
+/// States of a TCP socket that has got a FIN, a bit each: CLOSE_WAIT, LAST_ACK, CLOSING.
+pub const HAS_GOT_FIN: u32 = 1 << 8 | 1 << 9 | 1 << 11;
 
 /// Receives out-of-band data.
 pub const MSG_OOB: i32 = 1;

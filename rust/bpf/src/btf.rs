@@ -70,21 +70,28 @@ impl KernelTypes {
         })
     }
 
-    /// Returns a member's offset in its structure, bytes. `member` may be a path through nested structures, such as
-    /// `ns.inum`; bit fields have no such offset.
+    /// Returns a member's offset in its structure, bytes; of a bit field, that of the byte in which it begins. `member`
+    /// may be a path through nested structures, such as `ns.inum`.
     pub fn offset(&self, structure: &str, member: &str) -> Result<u32> {
+        Ok(self.bit_offset(structure, member)? / 8)
+    }
+
+    /// Returns a member's offset in its structure, as [`offset`](Self::offset) does, bits.
+    pub fn bit_offset(&self, structure: &str, member: &str) -> Result<u32> {
         let found = self
             .structures
             .get(structure)
             .and_then(|id| self.all.offset_of(*id, member).ok());
-        match found {
-            Some((_, Offset::ByteOffset(offset))) => Ok(offset),
-            Some((_, Offset::BitOffsetAndSize(..))) | None => Err(Error::NoMember {
-                structure: structure.into(),
-                member: member.into(),
-                kernel: kernel_release(),
-            }),
-        }
+        let offset = match found {
+            Some((_, Offset::ByteOffset(bytes))) => bytes.checked_mul(8),
+            Some((_, Offset::BitOffsetAndSize(bits, _))) => Some(bits),
+            None => None,
+        };
+        offset.ok_or_else(|| Error::NoMember {
+            structure: structure.into(),
+            member: member.into(),
+            kernel: kernel_release(),
+        })
     }
 
     /// Returns the offsets of the first `wanted` members, each given as structure and member; 0 for the others.

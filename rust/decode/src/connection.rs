@@ -104,6 +104,28 @@ impl Connection {
         }
     }
 
+    /// Sets the offset at which a direction begins.
+    pub(super) fn begin_at(&mut self, direction: Direction, offset: u64) {
+        match direction {
+            Direction::Request => self.request_end = offset,
+            Direction::Response => self.response_end = offset,
+        }
+    }
+
+    /// Counts bytes after the last one pushed, for which no call was seen.
+    pub(super) fn miss(&mut self, context: &mut Context, direction: Direction, bytes: u64) {
+        match direction {
+            Direction::Request => {
+                self.request_end += bytes;
+                self.request_gap(context, bytes, true);
+            }
+            Direction::Response => {
+                self.response_end += bytes;
+                self.response_gap(context, bytes, true);
+            }
+        }
+    }
+
     pub(super) fn assign(&mut self, server: u32) {
         self.server = server;
         self.requests.assign(server);

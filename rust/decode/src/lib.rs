@@ -259,6 +259,21 @@ impl Decoder {
         }
     }
 
+    /// Sets the offset at which one direction of an open connection begins, before its first byte.
+    pub fn begin_at(&mut self, connection: u32, direction: Direction, offset: u64) {
+        if let Some(open) = self.get_mut(connection) {
+            open.begin_at(direction, offset);
+        }
+    }
+
+    /// Counts bytes that moved in one direction of an open connection after the last one pushed, and for which no call
+    /// was seen.
+    pub fn miss(&mut self, connection: u32, direction: Direction, bytes: u64) {
+        if let Some(open) = self.connections.get_mut(&connection) {
+            open.miss(&mut self.context, direction, bytes);
+        }
+    }
+
     /// Offset after the last byte pushed in one direction of an open connection.
     #[inline]
     pub fn end_of(&self, connection: u32, direction: Direction) -> u64 {

@@ -89,6 +89,7 @@ impl Recorder {
 pub(super) struct Options {
     selection: Selected,
     responses: String,
+    arrival: bool,
     ring_size: u32,
     hooks: Option<String>,
     fallback: bool,
@@ -120,6 +121,7 @@ impl Options {
             wait: self.wait,
             selection: self.selection.parse()?,
             responses: parse_responses(&self.responses)?,
+            arrival: self.arrival,
             ring_bytes: self.ring_size,
             duration: self.duration_s.map(seconds).transpose()?,
             rotate: self

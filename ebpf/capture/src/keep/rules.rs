@@ -27,7 +27,7 @@ use crate::{
     scratch::Draft,
     stream::{
         announce,
-        state::{self, State},
+        state::{self, Edge, State},
     },
 };
 
@@ -364,7 +364,7 @@ pub fn end(sock: impl Sock, state: &mut State, counters: Counters) {
         state.ended = 1;
         // No hook sees a UNIX-domain socket close. Its server does that next.
         if sock.is_unix() {
-            announce::output_close(state, counters);
+            announce::output_close(state, counters, Edge::NONE);
         }
     }
 }

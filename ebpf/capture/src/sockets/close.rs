@@ -9,10 +9,12 @@ use crate::stream::{announce, close, storage};
 /// The program `inet_sock_set_state`. It can interrupt the others, so its record is composed on the stack.
 #[inline(always)]
 pub fn state_changed(ctx: &BtfTracePointContext) -> Option<()> {
-    let state = storage::known_state(close::closed(ctx)?)?;
+    let (sock, from) = close::closed(ctx)?;
+    let state = storage::known_state(sock)?;
     let counters = Counters::for_program(program::CLOSE)?;
     if state.announced != 0 {
-        announce::output_close(state, counters);
+        let after = state.after(sock, from);
+        announce::output_close(state, counters, after);
     }
     Some(())
 }

@@ -14,7 +14,7 @@ use membench_common::{Close, Header, Socket, counter, field, kind};
 
 use crate::{
     follow,
-    stream::state::{State, Stream},
+    stream::state::{Edge, State, Stream},
 };
 
 /// Puts the socket's record into the ring, once; returns false while the ring is full.
@@ -48,20 +48,22 @@ pub fn output_end(state: &mut State, counters: Counters, time: u64) -> bool {
     done
 }
 
-/// Puts the last record of an announced socket into the ring.
+/// Puts the last record of an announced socket into the ring. `after` are the bytes that moved after the last calls.
 #[inline(always)]
-pub fn output_close(state: &State, counters: Counters) {
-    count(counters, output_totals(state));
+pub fn output_close(state: &State, counters: Counters, after: Edge) {
+    count(counters, output_totals(state, after));
 }
 
 #[inline(always)]
-fn output_totals(state: &State) -> bool {
+fn output_totals(state: &State, after: Edge) -> bool {
     let time = context::now();
     let close = Close {
         request_offset: state.request.offset,
         response_offset: state.response.offset,
         request_lost: state.request.lost,
         response_lost: state.response.lost,
+        request_after: after.request,
+        response_after: after.response,
     };
     let record = (
         Header {
@@ -95,7 +97,7 @@ fn output_socket(state: &State, sock: impl Sock, time: u64) -> bool {
             kind: kind::SOCKET,
             ..state.header(time)
         },
-        identity(sock, state.mid_stream),
+        identity(sock, state.before),
     );
     ring::output(
         (&raw const record).cast(),
@@ -104,7 +106,7 @@ fn output_socket(state: &State, sock: impl Sock, time: u64) -> bool {
 }
 
 #[inline(always)]
-fn identity(sock: impl Sock, mid_stream: u32) -> Socket {
+fn identity(sock: impl Sock, before: Edge) -> Socket {
     let family = sock.read::<u16>(field::SOCK_FAMILY);
     let (local, remote) = match family {
         AF_UNIX => {
@@ -135,8 +137,8 @@ fn identity(sock: impl Sock, mid_stream: u32) -> Socket {
         remote_port: u16::from_be(sock.read(field::SOCK_REMOTE_PORT)),
         local,
         remote,
-        mid_stream,
-        padding: 0,
+        request_before: before.request,
+        response_before: before.response,
     }
 }
 

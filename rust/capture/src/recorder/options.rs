@@ -47,6 +47,8 @@ pub struct RecordOptions {
     pub selection: Selection,
     /// The part of responses that is kept.
     pub responses: Responses,
+    /// True if the kernel's hooks also note when requests arrived.
+    pub arrival: bool,
     /// Size of the rings together, bytes.
     pub ring_bytes: u32,
     /// Time after which the recording ends by itself; in a capture file, by its packets' times.
@@ -90,6 +92,7 @@ impl RecordOptions {
             wait: false,
             selection: Selection::default(),
             responses: Responses::Bytes,
+            arrival: true,
             ring_bytes: 16 << 20,
             duration: None,
             rotate: Rotate::default(),

@@ -95,12 +95,13 @@ impl Listener {
     }
 }
 
-/// State of a connected socket in `/proc/net/tcp`.
-const ESTABLISHED: &str = "01";
+/// States of a socket in `/proc/net/tcp` whose connection is open on at least one side: `ESTABLISHED`, `FIN_WAIT1`,
+/// `FIN_WAIT2`, `CLOSE_WAIT`.
+const OPEN: &[&str] = &["01", "04", "05", "08"];
 /// State of a listening socket in `/proc/net/tcp`.
-const LISTEN: &str = "0A";
+const LISTEN: &[&str] = &["0A"];
 /// State of an unconnected socket in `/proc/net/udp`.
-const UNCONNECTED: &str = "07";
+const UNCONNECTED: &[&str] = &["07"];
 
 /// Returns the listening sockets that are followed, in every network namespace that this user can see, IPv4 before IPv6.
 /// Each socket is listed once, and one for each process, port and namespace.
@@ -200,14 +201,25 @@ pub(crate) fn clients(followed: &Followed) -> Vec<(u32, SocketAddr)> {
         Side::Server => entry.remote,
         Side::Client => entry.local,
     };
-    followed_entries(followed, ESTABLISHED)
+    followed_entries(followed, OPEN)
         .map(|(network_namespace, entry)| (network_namespace, client(entry)))
         .collect()
 }
 
+/// Returns the network namespaces of which [`clients`] lists every connection; none if calls are followed by process,
+/// since others may then move a connection's bytes.
+pub(crate) fn visible(followed: &Followed) -> Vec<u32> {
+    if !followed.pids.is_empty() || !followed.cgroups.is_empty() {
+        return Vec::new();
+    }
+    let mut found = followed_namespaces(followed);
+    found.retain(|one| fs::read(one.tables.join("tcp")).is_ok());
+    found.into_iter().map(|one| one.inode).collect()
+}
+
 fn followed_entries(
     followed: &Followed,
-    state: &'static str,
+    states: &'static [&str],
 ) -> impl Iterator<Item = (u32, Entry)> {
     let namespaces = if followed.ports.is_empty() {
         Vec::new()
@@ -215,12 +227,12 @@ fn followed_entries(
         followed_namespaces(followed)
     };
     let all = namespaces.into_iter().flat_map(move |one| {
-        let entries = entries(&one.tables, state).into_iter();
+        let entries = entries(&one.tables, states).into_iter();
         entries.map(move |entry| (one.inode, entry))
     });
     all.filter(move |(_, entry)| {
         let server = match followed.side {
-            Side::Client if state == ESTABLISHED => entry.remote,
+            Side::Client if states == OPEN => entry.remote,
             Side::Client | Side::Server => entry.local,
         };
         followed.ports.contains(&server.port())
@@ -242,36 +254,36 @@ struct Entry {
     inode: u64,
 }
 
-/// Returns the sockets in a state from the tables of a network namespace, each once. Unconnected UDP sockets count as
+/// Returns the sockets in these states from the tables of a network namespace, each once. Unconnected UDP sockets count as
 /// listening.
 ///
 /// The kernel prints a table page by page. Where connections begin and end meanwhile, it prints some sockets twice: on
 /// Linux 6.18, beside a client that connected and closed all the time, 42 of 130 readings held a socket twice and none
 /// missed one.
-fn entries(tables: &Path, state: &'static str) -> Vec<Entry> {
-    let datagrams = (state == LISTEN).then_some([("udp", UNCONNECTED), ("udp6", UNCONNECTED)]);
-    let tables_read = [("tcp", state), ("tcp6", state)].into_iter();
+fn entries(tables: &Path, states: &'static [&str]) -> Vec<Entry> {
+    let datagrams = (states == LISTEN).then_some([("udp", UNCONNECTED), ("udp6", UNCONNECTED)]);
+    let tables_read = [("tcp", states), ("tcp6", states)].into_iter();
     let mut found = Vec::new();
-    for (table, state) in tables_read.chain(datagrams.into_iter().flatten()) {
+    for (table, states) in tables_read.chain(datagrams.into_iter().flatten()) {
         if let Ok(text) = fs::read_to_string(tables.join(table)) {
-            found.extend(sockets(&text, state));
+            found.extend(sockets(&text, states));
         }
     }
     found
 }
 
 /// Parses a table; a socket that it holds twice is returned once.
-fn sockets(table: &str, wanted: &str) -> Vec<Entry> {
+fn sockets(table: &str, wanted: &[&str]) -> Vec<Entry> {
     let mut known = HashSet::new();
     let found = table.lines().skip(1).filter_map(|line| parse(line, wanted));
     found.filter(|entry| known.insert(*entry)).collect()
 }
 
-/// Parses a line of `/proc/net/tcp`; `None` unless the socket is in the state `wanted`.
-fn parse(line: &str, wanted: &str) -> Option<Entry> {
+/// Parses a line of `/proc/net/tcp`; `None` unless the socket is in one of the states `wanted`.
+fn parse(line: &str, wanted: &[&str]) -> Option<Entry> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
-    if state != wanted {
+    if !wanted.contains(&state) {
         return None;
     }
     let inode = fields.nth(5)?.parse().ok()?;
@@ -357,7 +369,9 @@ mod tests {
         assert_eq!(entry.local, SocketAddr::from(([127, 0, 0, 1], 11211)));
         assert_eq!(entry.remote, SocketAddr::from(([127, 0, 0, 2], 40000)));
         assert_eq!(entry.inode, 4242);
-        assert_eq!(parse(&line("01"), ESTABLISHED), Some(entry));
+        for state in ["01", "08"] {
+            assert_eq!(parse(&line(state), OPEN), Some(entry));
+        }
         assert_eq!(parse(&line("01"), LISTEN), None);
     }
 
@@ -370,7 +384,7 @@ mod tests {
         };
         let (one, other) = (line("2BCB", 4242), line("2BCC", 4243));
         let table = format!("  sl  local_address\n{one}{other}{one}");
-        let found = sockets(&table, ESTABLISHED);
+        let found = sockets(&table, OPEN);
         let inodes: Vec<u64> = found.iter().map(|entry| entry.inode).collect();
         assert_eq!(inodes, [4242, 4243]);
     }

@@ -11,6 +11,8 @@ const AF_UNIX: u16 = 1;
 pub(super) const AF_INET: u16 = 2;
 pub(super) const AF_INET6: u16 = 10;
 const IPPROTO_UDP: u16 = 17;
+/// Sockets of this protocol do not tell what has moved.
+const IPPROTO_MPTCP: u16 = 262;
 
 /// The facts of a socket that a source states before the socket's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +25,10 @@ pub struct Announcement {
     pub namespace: u32,
     /// Process that holds the socket, in the initial pid namespace; 0 if unknown.
     pub pid: u32,
-    /// True if bytes are known to have moved before the first ones that were seen.
+    /// True if bytes moved, or may have, before the first ones that were seen.
     pub mid_stream: bool,
+    /// Bytes of requests and of responses that moved before, as far as the source tells; offsets begin there.
+    pub before: [u64; 2],
 }
 
 /// The two ends of a socket. The local end is the one that is followed.
@@ -73,6 +77,7 @@ impl Announcement {
             namespace,
             pid: 0,
             mid_stream,
+            before: [0; 2],
         }
     }
 
@@ -111,9 +116,10 @@ impl From<&Socket> for Announcement {
             remote_port,
             local,
             remote,
-            mid_stream,
-            padding: _,
+            request_before,
+            response_before,
         } = socket;
+        let before = [request_before, response_before].map(u64::from);
         let ends = if family == AF_UNIX {
             Ends::Unix {
                 path: local_port,
@@ -131,7 +137,8 @@ impl From<&Socket> for Announcement {
             is_udp: protocol == IPPROTO_UDP,
             namespace,
             pid,
-            mid_stream: mid_stream != 0,
+            mid_stream: protocol == IPPROTO_MPTCP || before != [0; 2],
+            before,
         }
     }
 }
@@ -170,8 +177,8 @@ mod tests {
             remote_port: 40_000,
             local: field(local),
             remote: field(remote),
-            mid_stream: 1,
-            padding: 0,
+            request_before: 12,
+            response_before: 5,
         }
     }
 
@@ -187,6 +194,7 @@ mod tests {
             namespace: 3,
             pid: 4,
             mid_stream: true,
+            before: [12, 5],
         };
         assert_eq!(announcement, expected);
         let (own, peer) = (77_u64.to_ne_bytes(), 78_u64.to_ne_bytes());

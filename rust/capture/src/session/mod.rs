@@ -6,6 +6,7 @@ pub(crate) mod counters;
 mod datagrams;
 pub(crate) mod decoded;
 mod doubts;
+mod ends;
 mod linger;
 mod losses;
 mod payload;
@@ -13,7 +14,7 @@ pub mod peer;
 pub(crate) mod record;
 pub mod sockets;
 
-use membench_common::{Close, Datagram, Header, counter, kind};
+use membench_common::{Datagram, Header, counter, kind};
 use membench_decode::Decoder;
 use membench_decode::packet::{Bytes, Datagram as FoundDatagram, Found};
 use membench_event::{
@@ -65,6 +66,8 @@ pub(crate) struct Session {
     orphaned: u64,
     /// Bytes that came after the bytes that follow them had been decoded.
     late: u64,
+    /// Bytes that moved without a call that was seen, before a connection's first such call or after its last.
+    missed_at_edges: u64,
     marks: Vec<Mark>,
     losses: Losses,
     /// Connections of packets whose responses may be assigned to the wrong requests.
@@ -87,6 +90,7 @@ impl Session {
             own: Seen::default(),
             orphaned: 0,
             late: 0,
+            missed_at_edges: 0,
             marks: Vec::new(),
             losses: Losses::default(),
             doubts: Doubts::default(),
@@ -146,6 +150,7 @@ impl Session {
             if let Some(server) = self.sockets.server_of(connection) {
                 self.decoder.assign(connection, server);
             }
+            self.begin_streams(connection, socket.before, mid_stream, time);
         }
     }
 
@@ -155,6 +160,7 @@ impl Session {
             self.orphaned += length;
             return;
         };
+        self.lingering.note_call(header.cookie, segment.direction);
         if let Role::Connection(connection) = role
             && segment.offset < self.decoder.end_of(connection, segment.direction)
         {
@@ -240,60 +246,10 @@ impl Session {
         }
     }
 
-    /// Closes a socket. Unless it was read to its end, bytes from before may still be read.
-    fn take_close(&mut self, header: &Header, close: &Close) {
-        let Some(Role::Connection(connection)) = self.sockets.close(header.cookie, header.time)
-        else {
-            return;
-        };
-        self.lose_tail(connection, Direction::Request, close.request_offset);
-        self.lose_tail(connection, Direction::Response, close.response_offset);
-        if self.sockets.is_read_to_end(connection) {
-            let totals = self.decoder.close_read_to_end(connection);
-            self.note_closed(connection, totals);
-        } else {
-            self.lingering.add(header.cookie, connection, header.time);
-            self.let_go(header.time);
-        }
-    }
-
-    /// Counts what moved in one direction after the last record, up to `end`: it was lost.
-    fn lose_tail(&mut self, connection: u32, direction: Direction, end: u64) {
-        let lost = self.decoder.lose_tail(connection, direction, end);
-        self.sockets
-            .count(Role::Connection(connection), direction, lost);
-    }
-
-    /// Closes this connection, if it is waited for.
-    fn close_lingering(&mut self, cookie: u64) {
-        if let Some(connection) = self.lingering.take(cookie) {
-            self.close(connection);
-        }
-    }
-
-    /// Closes the connections whose last bytes have been waited for long enough at `now`, ns.
-    pub(crate) fn let_go(&mut self, now: u64) {
-        while let Some(connection) = self.lingering.take_overdue(now) {
-            self.close(connection);
-        }
-    }
-
     /// Returns the role of a socket that is open, or was closed a moment ago.
     fn role(&self, cookie: u64) -> Option<Role> {
         let lingering = || self.lingering.get(cookie).map(Role::Connection);
         self.sockets.role(cookie).or_else(lingering)
-    }
-
-    fn close(&mut self, connection: u32) {
-        let totals = self.decoder.close(connection);
-        self.note_closed(connection, totals);
-    }
-
-    fn note_closed(&mut self, connection: u32, totals: Option<Totals>) {
-        if let Some(totals) = totals {
-            self.sockets.settle(connection, &totals);
-            self.totals.add(&totals);
-        }
     }
 
     /// Takes an item found in packets.
@@ -521,6 +477,7 @@ impl Session {
     pub(crate) fn end(&mut self, now: u64) {
         let (datagrams, mut streams) = self.datagrams(false);
         datagrams.end(&mut streams);
+        self.let_go(u64::MAX);
         for connection in self.decoder.open_connections() {
             self.doubts.end(&self.decoder, connection, now);
             self.close(connection);
@@ -591,6 +548,7 @@ impl Session {
             servers,
             ..counters.to_ledger()
         };
+        ledger.missed += self.missed_at_edges;
         ledger.complete = Some(ledger.nothing_lost());
         ledger
     }

@@ -76,6 +76,10 @@ pub struct OpenBefore {
     clients: HashSet<(u32, SocketAddr)>,
     /// Inode numbers of the servers' sockets of UNIX-domain connections.
     inodes: HashSet<u64>,
+    /// Inode numbers of the network namespaces of which every connection is known.
+    namespaces: HashSet<u32>,
+    /// Time at which they were known, ns.
+    time: u64,
 }
 
 impl OpenBefore {
@@ -91,7 +95,24 @@ impl OpenBefore {
                 .map(|(namespace, client)| (namespace, canonical(client)))
                 .collect(),
             inodes: inodes.into_iter().collect(),
+            ..Self::default()
         }
+    }
+
+    /// Notes that every TCP connection of these network namespaces was known at `time`, ns.
+    #[must_use]
+    pub fn complete_at(self, time: u64, namespaces: impl IntoIterator<Item = u32>) -> Self {
+        Self {
+            namespaces: namespaces.into_iter().collect(),
+            time,
+            ..self
+        }
+    }
+
+    /// Returns true if a TCP connection of a namespace whose first call was seen at `time`, ns, would be among these if it
+    /// had been open before.
+    pub(crate) fn is_complete(&self, namespace: u32, time: u64) -> bool {
+        time > self.time && self.namespaces.contains(&namespace)
     }
 
     /// Returns true if the connection between these ends was open before, and removes it: its client's address may be

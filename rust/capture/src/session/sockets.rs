@@ -164,7 +164,12 @@ impl Sockets {
     fn connect(&mut self, socket: &Announcement, client: Peer, time: u64) -> u32 {
         let server = socket.server(self.side);
         let was_open = self.open_before.take(socket.namespace, server, client);
-        let opened = (!was_open && !socket.mid_stream).then_some(time);
+        // Of a connection that was opened meanwhile, the first calls were missed. A client's first call may still run in
+        // another thread.
+        let is_new = self.side == Side::Server
+            && socket.before != [0; 2]
+            && self.open_before.is_complete(socket.namespace, time);
+        let opened = (!was_open && (!socket.mid_stream || is_new)).then_some(time);
         let transport = client.transport();
         let client = self.client(socket.namespace, client.host());
         let server = self.server(socket);
@@ -235,7 +240,7 @@ impl Sockets {
     pub fn is_mid_stream(&self, connection: u32, socket: &Announcement) -> bool {
         let row = self.connections.get(connection);
         let was_open = row.is_some_and(|row| row.opened.is_none());
-        socket.mid_stream || matches!(socket.ends, Ends::Unix { .. }) && was_open
+        was_open && (socket.mid_stream || matches!(socket.ends, Ends::Unix { .. }))
     }
 
     /// Returns the ordinal of a socket's server. Servers beyond the limit share the last one, which has no address.

@@ -3,6 +3,8 @@
 mod bounds;
 mod packets;
 
+use std::net::SocketAddr;
+
 use membench_common::{Close, Part, Socket};
 use membench_decode::Responses;
 use membench_decode::privacy::KeyHasher;
@@ -10,20 +12,24 @@ use membench_event::Transport;
 use zerocopy::IntoBytes;
 
 use super::*;
+use crate::session::peer::{OpenBefore, OwnAddresses};
 
 const COOKIE: u64 = 7;
+const NAMESPACE: u32 = 1;
 
 /// A session that has seen the announcement of one connection.
 fn session() -> Session {
-    session_of(0)
+    session_of(0, OpenBefore::default())
 }
 
-/// A session with one connection, whose socket says that bytes have moved if `mid_stream` is 1.
-fn session_of(mid_stream: u32) -> Session {
+/// A session with one connection, on which so many bytes of requests had moved before its first call.
+fn session_of(request_before: u32, open_before: OpenBefore) -> Session {
     let decoder = Decoder::new(KeyHasher::random().unwrap(), Responses::Bytes, 0);
-    let mut session = Session::new(decoder, Sockets::default());
+    let own = OwnAddresses::default();
+    let sockets = Sockets::new(own, NAMESPACE, open_before, Vec::new());
+    let mut session = Session::new(decoder, sockets);
     let socket = Socket {
-        namespace: 1,
+        namespace: NAMESPACE,
         pid: 2,
         family: 2,
         protocol: 6,
@@ -31,8 +37,8 @@ fn session_of(mid_stream: u32) -> Session {
         remote_port: 40_000,
         local: [0; 16],
         remote: [1; 16],
-        mid_stream,
-        padding: 0,
+        request_before,
+        response_before: 0,
     };
     take(&mut session, &header(kind::SOCKET, 0, 0), socket.as_bytes());
     session
@@ -79,11 +85,19 @@ fn close(session: &mut Session, time: u64) {
 }
 
 fn close_at(session: &mut Session, time: u64, offsets: (u64, u64)) {
+    close_after(session, time, offsets, (0, 0));
+}
+
+/// Closes the connection, on which so many bytes of requests and of responses moved after the calls that ended at
+/// `offsets`.
+fn close_after(session: &mut Session, time: u64, offsets: (u64, u64), after: (u32, u32)) {
     let close = Close {
         request_offset: offsets.0,
         response_offset: offsets.1,
         request_lost: 0,
         response_lost: 0,
+        request_after: after.0,
+        response_after: after.1,
     };
     let header = Header {
         time,
@@ -122,20 +136,106 @@ fn a_connection_that_was_read_to_its_end_is_settled_when_it_is_closed() {
 
 #[test]
 fn a_connection_without_a_byte_was_opened_and_closed_and_is_silent() {
-    // The FIN that was there before the first call counts as a byte in the socket.
-    for mid_stream in [0, 1] {
-        for is_reset in [false, true] {
-            let mut session = session_of(mid_stream);
-            if !is_reset {
-                take(&mut session, &header(kind::END, 0, 0), &[]);
-            }
-            close_at(&mut session, 100, (0, 0));
-            session.end(0);
-            let row = &session.sockets().connections().rows()[0];
-            assert_eq!((row.opened, row.closed), (Some(1), Some(100)));
-            assert_eq!(session.sockets().silent(), 1);
+    for is_reset in [false, true] {
+        let mut session = session();
+        if !is_reset {
+            take(&mut session, &header(kind::END, 0, 0), &[]);
         }
+        close_at(&mut session, 100, (0, 0));
+        session.end(0);
+        let row = &session.sockets().connections().rows()[0];
+        assert_eq!((row.opened, row.closed), (Some(1), Some(100)));
+        assert_eq!(session.sockets().silent(), 1);
     }
+}
+
+/// The ledger of a session that has ended, and its bytes of requests that were missed.
+fn ledger_and_missed(session: &mut Session) -> (Ledger, u64) {
+    session.end(0);
+    let ledger = session.ledger(Counters::default(), 0);
+    for flow in [ledger.servers[0].request, ledger.servers[0].response] {
+        assert_eq!(flow.accounted(), flow.seen, "{flow:?}");
+    }
+    let missed = ledger.servers[0].request.missed;
+    (ledger, missed)
+}
+
+#[test]
+fn bytes_before_the_first_call_are_missed_if_the_connection_is_new_and_an_edge_if_not() {
+    let client = SocketAddr::from(([1, 1, 1, 1], 40_000));
+    let known = |clients: &[(u32, SocketAddr)], time, namespace| {
+        OpenBefore::new(clients.iter().copied(), []).complete_at(time, [namespace])
+    };
+    for (what, open_before, is_missed) in [
+        ("opened since", known(&[], 0, NAMESPACE), true),
+        (
+            "open before",
+            known(&[(NAMESPACE, client)], 0, NAMESPACE),
+            false,
+        ),
+        (
+            "seen while others were listed",
+            known(&[], 1, NAMESPACE),
+            false,
+        ),
+        (
+            "of an unknown namespace",
+            known(&[], 0, NAMESPACE + 1),
+            false,
+        ),
+    ] {
+        let mut session = session_of(7, open_before);
+        take_text(&mut session, kind::REQUEST, 7, "get b\r\n");
+        take_text(&mut session, kind::RESPONSE, 0, "END\r\n");
+        take_text(&mut session, kind::REQUEST, 14, "get c\r\n");
+        take_text(&mut session, kind::RESPONSE, 5, "END\r\n");
+        let (ledger, missed) = ledger_and_missed(&mut session);
+        let expected = if is_missed { 7 } else { 0 };
+        assert_eq!((missed, ledger.missed), (expected, expected), "{what}");
+        assert_eq!(ledger.complete, Some(!is_missed), "{what}");
+        assert_eq!(ledger.servers[0].request.seen, 14, "{what}");
+        let row = &session.sockets().connections().rows()[0];
+        assert_eq!(row.opened.is_some(), is_missed, "{what}");
+        assert_eq!(
+            (row.lost_bytes > 0, session.events().len()),
+            (is_missed, 2),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn bytes_after_the_last_call_are_missed_unless_another_call_follows_the_close() {
+    let exchanged = || {
+        let mut session = session();
+        take_text(&mut session, kind::REQUEST, 0, "get a\r\n");
+        take_text(&mut session, kind::RESPONSE, 0, "END\r\n");
+        session
+    };
+    // Both last calls were skipped.
+    let mut skipped = exchanged();
+    close_after(&mut skipped, 100, (7, 5), (9, 3));
+    let (ledger, missed) = ledger_and_missed(&mut skipped);
+    assert_eq!((missed, ledger.servers[0].response.missed), (9, 3));
+    assert_eq!((ledger.missed, ledger.complete), (12, Some(false)));
+    let listed = skipped.take_losses();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|row| (row.cause.as_str(), row.bytes))
+        .collect();
+    assert_eq!(listed, [("missed", 9), ("missed", 3)]);
+    // The last read had been done as a reset closed the socket, and its program ran after that.
+    let mut running = exchanged();
+    close_after(&mut running, 100, (7, 5), (7, 0));
+    take_text(&mut running, kind::REQUEST, 7, "get b\r\n");
+    let (ledger, missed) = ledger_and_missed(&mut running);
+    assert_eq!((missed, ledger.missed, ledger.complete), (0, 0, Some(true)));
+    // The last answer was skipped, and the client's end was read.
+    let mut read_to_end = exchanged();
+    take(&mut read_to_end, &header(kind::END, 7, 0), &[]);
+    close_after(&mut read_to_end, 100, (7, 5), (0, 8));
+    let (ledger, _) = ledger_and_missed(&mut read_to_end);
+    assert_eq!((ledger.missed, ledger.complete), (8, Some(false)));
 }
 
 #[test]
@@ -144,7 +244,7 @@ fn a_connection_that_was_used_or_stays_open_is_not_silent() {
     take_text(&mut used, kind::REQUEST, 0, "get a\r\n");
     take_text(&mut used, kind::RESPONSE, 0, "END\r\n");
     close(&mut used, 100);
-    for mut session in [used, session(), session_of(1)] {
+    for mut session in [used, session(), session_of(1, OpenBefore::default())] {
         session.end(0);
         assert_eq!(session.sockets().silent(), 0);
     }

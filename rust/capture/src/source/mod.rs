@@ -367,6 +367,7 @@ fn open_sockets(setup: Setup<'_>) -> Result<(Source, Description)> {
         hooks: options.hooks,
         one_connection_in: options.sample.connections,
         standby: None,
+        arrival: options.arrival,
     });
     match attached {
         Ok(kernel) => {

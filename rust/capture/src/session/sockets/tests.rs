@@ -13,6 +13,7 @@ fn socket(pid: u32, port: u16, client: u8) -> Announcement {
         namespace: 1,
         pid,
         mid_stream: false,
+        before: [0; 2],
     }
 }
 

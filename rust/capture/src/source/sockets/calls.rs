@@ -41,6 +41,8 @@ impl Calls {
             options.statistics && options.sample.connections == 1 && followed.side == Side::Server;
         let open_before =
             OpenBefore::new(listeners::clients(followed), listeners::accepted(followed));
+        let open_before =
+            open_before.complete_at(clock::monotonic_ns(), listeners::visible(followed));
         let calls = Self {
             kernel,
             session: setup.session(description.anchor, open_before, 0),
@@ -95,7 +97,8 @@ impl Calls {
 
     pub(crate) fn lost(&self) -> Lost {
         Lost {
-            bytes: Counters::from(&self.kernel.counters()).lost_bytes(),
+            bytes: Counters::from(&self.kernel.counters()).lost_bytes()
+                + self.session.missed_at_edges(),
             ..Lost::default()
         }
     }

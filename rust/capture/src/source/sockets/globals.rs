@@ -16,6 +16,8 @@ use crate::{
 pub(crate) struct Offsets {
     pub(crate) fields: [u32; field::COUNT],
     pub(crate) members: [u32; member::COUNT],
+    /// The bit that says that a socket was bound to its port.
+    pub(crate) port_lock: u32,
 }
 
 /// Sets the globals of the programs at sockets or system calls.
@@ -40,6 +42,7 @@ pub(crate) fn set(
     object
         .set_global(global::FIELDS, &offsets.fields)?
         .set_global(global::MEMBERS, &offsets.members)?
+        .set_global(global::PORT_LOCK, &offsets.port_lock)?
         .set_global(global::SYSCALLS, &syscalls::NUMBERS)?
         .set_global(global::CALLS, &syscalls::CALLS)?
         .set_global(global::SIDE, &side_global(*side))?

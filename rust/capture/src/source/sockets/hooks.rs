@@ -18,9 +18,24 @@ const WALKED_SOCKETS: u32 = 65_536;
 /// Threads that can leave a mark for the standby programs at the same time.
 const MARKED_THREADS: u32 = 65_536;
 
+/// `SOCK_BINDPORT_LOCK` among a socket's locks: its owner bound it to its port.
+const PORT_LOCK: u32 = 8;
+
 /// Tracepoints whose programs see no bytes move. They fire for every TCP socket of the machine, in interrupts too, and
 /// so now and then while they are already running.
-const ASIDE: [&str; 2] = ["inet_sock_set_state", "tcp_rcv_space_adjust"];
+const ASIDE: [&str; 2] = ["inet_sock_set_state", ARRIVAL];
+
+/// The tracepoint at which the arrival of bytes is noted.
+const ARRIVAL: &str = "tcp_rcv_space_adjust";
+
+/// The programs beside those that see bytes and the ends of connections.
+#[derive(Clone, Copy)]
+pub(crate) struct Extras {
+    /// True to attach the program that notes when bytes arrived.
+    pub(crate) arrival: bool,
+    /// True to attach standby programs.
+    pub(crate) standby: bool,
+}
 
 /// The programs of one kind of hooks, attached.
 pub(crate) struct Programs(Vec<Attached>);
@@ -65,11 +80,13 @@ impl Programs {
 
 impl Hooks {
     /// Returns the programs that are attached, in the order in which they are.
-    fn hooked(self) -> &'static [Hooked] {
-        match self {
+    fn hooked(self, extras: Extras) -> impl DoubleEndedIterator<Item = &'static Hooked> {
+        let all: &[Hooked] = match self {
             Self::Sockets => &program::SOCKETS,
             Self::Syscalls => &program::SYSCALLS,
-        }
+        };
+        all.iter()
+            .filter(move |(_, tracepoint)| extras.arrival || *tracepoint != ARRIVAL)
     }
 
     /// Returns true if these hooks have standby programs. `sys_exit` has none: it costs every system call of the machine,
@@ -88,8 +105,13 @@ impl Hooks {
 
     /// Looks up the offsets that the programs need on this kernel; those of UNIX-domain sockets only if such are
     /// followed.
-    pub(crate) fn offsets(self, types: &KernelTypes, followed: &Followed) -> Result<Offsets> {
-        for (_, tracepoint) in self.hooked().iter().rev() {
+    pub(crate) fn offsets(
+        self,
+        types: &KernelTypes,
+        followed: &Followed,
+        extras: Extras,
+    ) -> Result<Offsets> {
+        for (_, tracepoint) in self.hooked(extras).rev() {
             types.require_tracepoint(tracepoint)?;
         }
         let fields = if followed.sockets.is_empty() {
@@ -104,15 +126,16 @@ impl Hooks {
         Ok(Offsets {
             fields: types.offsets(field::PATHS, fields)?,
             members: types.offsets(member::PATHS, members)?,
+            port_lock: port_lock(types)?,
         })
     }
 
     /// Selects the programs of these hooks, and sizes their tables; tables of other hooks keep one entry.
-    pub(crate) fn select(self, object: &mut Object, cpus: u32, standby: bool) -> Result<()> {
-        let standbys = program::STANDBY.iter().filter(|_| standby);
-        let programs = self.hooked().iter().chain(self.continuations());
+    pub(crate) fn select(self, object: &mut Object, cpus: u32, extras: Extras) -> Result<()> {
+        let standbys = program::STANDBY.iter().filter(|_| extras.standby);
+        let programs = self.hooked(extras).chain(self.continuations());
         object.use_only(programs.chain(standbys).map(|(name, _)| *name))?;
-        if standby {
+        if extras.standby {
             object
                 .set_max_entries("standby_receive_scratch", cpus)?
                 .set_max_entries("standby_send_scratch", cpus)?
@@ -131,17 +154,17 @@ impl Hooks {
     pub(crate) fn attach(
         self,
         object: &mut Loaded,
-        standby: bool,
+        extras: Extras,
         after_each: impl Fn(),
     ) -> Result<Programs> {
         self.load_continuations(object).map_err(explained)?;
         let mut programs = Vec::new();
-        for one in self.hooked() {
+        for one in self.hooked(extras) {
             programs.push(attach(object, *one, false).map_err(explained)?);
             after_each();
             for second in program::STANDBY
                 .iter()
-                .filter(|(_, at)| standby && *at == one.1)
+                .filter(|(_, at)| extras.standby && *at == one.1)
             {
                 programs.push(attach(object, *second, true).map_err(explained)?);
                 after_each();
@@ -159,6 +182,13 @@ impl Hooks {
         }
         Ok(())
     }
+}
+
+/// Returns the bit [`PORT_LOCK`] as it is in the byte that holds a socket's locks, which are a bit field on some kernels.
+fn port_lock(types: &KernelTypes) -> Result<u32> {
+    let (structure, member) = field::PATHS[field::SOCK_LOCKS];
+    let bit = types.bit_offset(structure, member)? % 8;
+    Ok(PORT_LOCK << bit)
 }
 
 /// Returns true if other hooks may work where these failed: the kernel lacks a tracepoint or structure, or refuses a

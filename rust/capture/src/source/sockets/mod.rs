@@ -21,7 +21,7 @@ use membench_event::Anchor;
 
 use crate::{
     Error, Facts, Hooks, KernelOptions, Misses, Record, Result, clock,
-    source::sockets::hooks::Programs,
+    source::sockets::hooks::{Extras, Programs},
 };
 
 static OBJECT: &[u8] = include_object!("../../../../bpf/objects/capture.bpf.o");
@@ -86,15 +86,18 @@ impl Kernel {
     }
 
     fn attach_hooks(hooks: Hooks, options: &KernelOptions, types: &KernelTypes) -> Result<Self> {
-        let offsets = hooks.offsets(types, &options.followed)?;
+        let extras = Extras {
+            arrival: options.notes_arrival(),
+            standby: hooks.have_standby()
+                && options
+                    .standby
+                    .unwrap_or_else(|| types.preempts_tracepoints()),
+        };
+        let offsets = hooks.offsets(types, &options.followed, extras)?;
         let cpus = possible_cpus()?;
         let mut object = object(cpus)?;
-        let standby = hooks.have_standby()
-            && options
-                .standby
-                .unwrap_or_else(|| types.preempts_tracepoints());
-        hooks.select(&mut object, cpus, standby)?;
-        globals::set(&mut object, options, &offsets, standby)?;
+        hooks.select(&mut object, cpus, extras)?;
+        globals::set(&mut object, options, &offsets, extras.standby)?;
         // Makes the maps; programs are loaded one by one.
         let mut object = object.load().map_err(failure::explained)?;
         let size = ring_size(options.ring_bytes.into(), options.rings)?;
@@ -102,7 +105,7 @@ impl Kernel {
         let counters = open_counters(&object.map("counters")?, cpus)?;
         let heartbeat = Heartbeat::open(&object.map("heartbeat")?)?;
         let begun = clock::anchor();
-        let programs = hooks.attach(&mut object, standby, || heartbeat.beat())?;
+        let programs = hooks.attach(&mut object, extras, || heartbeat.beat())?;
         Ok(Self {
             begun,
             rings,
@@ -113,7 +116,7 @@ impl Kernel {
             malformed: 0,
             is_detached: false,
             facts: Facts {
-                standby,
+                standby: extras.standby,
                 ..facts(hooks.name(), None, size)
             },
             _object: object,

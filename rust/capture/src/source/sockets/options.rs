@@ -73,6 +73,8 @@ pub struct KernelOptions {
     /// True to attach a standby behind each program of the `sockets` hooks that sees bytes; `None` does so where the
     /// kernel preempts programs.
     pub standby: Option<bool>,
+    /// True to note when the bytes of requests arrived.
+    pub arrival: bool,
 }
 
 impl Default for KernelOptions {
@@ -85,7 +87,16 @@ impl Default for KernelOptions {
             one_connection_in: 1,
             hooks: None,
             standby: None,
+            arrival: true,
         }
+    }
+}
+
+#[cfg(feature = "ebpf")]
+impl KernelOptions {
+    /// Returns true if arrivals are wanted and can be known: TCP notes them, and only servers receive requests.
+    pub(crate) fn notes_arrival(&self) -> bool {
+        self.arrival && self.followed.side == Side::Server && !self.followed.ports.is_empty()
     }
 }
 
