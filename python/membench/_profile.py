@@ -43,6 +43,8 @@ class Summary:
         hooks: The kernel hooks in use; None for sources outside the kernel.
         kernel: The kernel's release.
         responses: The part of the responses that was read.
+        arrival: True if the arrival of requests was noted, False if it was not to be; None if the
+            source does not know it.
         time_basis: The moment that `time` denotes: memcached's `read` returned, the `packet` was
             captured, memcached wrote its `log`, or the client's `send` returned. With `send`,
             server times are the service times that the client saw.
@@ -96,6 +98,7 @@ class Summary:
     cut_bytes: int
     ledger: Ledger | None
     sample: Sample = ALL
+    arrival: bool | None = None
     sampled_out: int | None = 0
     being_recorded: bool = False
     server_runs: tuple[ServerRun, ...] = ()

@@ -177,3 +177,23 @@ def test_requests_of_one_write_share_their_arrival(tmp_path: Path) -> None:
     assert len(arrivals) == 5
     assert all(before - SLACK_NS <= arrival <= after + SLACK_NS for arrival in arrivals)
     assert max(arrivals) - min(arrivals) < 2e3
+
+
+@pytest.mark.quick
+def test_without_arrivals_the_recording_is_whole_and_says_so(output: Path, hooks: str) -> None:
+    with (
+        memcached() as server,
+        recorder(output, [server.port], "--no-arrival", "--hooks", hooks) as running,
+    ):
+        client = Sender(server)
+        for number in range(1, ROUNDS + 1):
+            client.send(number)
+            client.receive()
+        client.close()
+        running.stop().expect(0)
+    rows = events(output)
+    assert [(row["outcome"], row["queue_time"]) for row in rows] == [("miss", None)] * ROUNDS
+    assert all(row["server_time"] is not None for row in rows)
+    info = membench("info", output, "--format", "json").expect(0).json
+    assert (info["arrival"], info["ledger"]["complete"]) == (False, True)
+    assert "without arrivals" in membench("info", output).expect(0).stdout

@@ -89,6 +89,14 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             rich_help_panel=groups.EXTENT,
         ),
     ] = "bytes",
+    no_arrival: Annotated[
+        bool,
+        typer.Option(
+            "--no-arrival",
+            help="Do not note when requests arrived: costs the server less; no queue times.",
+            rich_help_panel=groups.EXTENT,
+        ),
+    ] = False,
     ring_size: Annotated[
         int,
         typer.Option(
@@ -182,6 +190,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 network_namespaces=netns or (),
             ),
             responses=responses,
+            arrival=not no_arrival,
             ring_size=ring_size,
             hooks=hooks,
             duration_s=duration,
@@ -201,7 +210,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         notice = capture.status().notice
         if notice is not None:
             output.console(stderr=True).print(Text(plain(notice)), soft_wrap=True)
-        _follow(capture, responses, asks=not no_stats)
+        _follow(capture, responses, arrival=not no_arrival, asks=not no_stats)
     recording = capture.result
     _show(recording, format)
     code = _exit_code(recording, allow_loss)
@@ -224,7 +233,7 @@ def _import_what_is_needed_later() -> None:
         import_module(module)
 
 
-def _follow(capture: Capture, responses: str, *, asks: bool) -> None:
+def _follow(capture: Capture, responses: str, *, arrival: bool, asks: bool) -> None:
     """Wait for the end; name servers as they are found, keep the status line up to date."""
     from rich.text import Text
 
@@ -241,7 +250,8 @@ def _follow(capture: Capture, responses: str, *, asks: bool) -> None:
             waits = asks and not answered and status.elapsed_s < _ANSWER_S
             if servers != announced and not waits:
                 if announced is None or servers:
-                    console.print(report.render_start(plain_result(status), responses))
+                    start = report.render_start(plain_result(status), responses, arrival=arrival)
+                    console.print(start)
                 announced = servers
             changes = list(report.describe_restarts(status.server_runs))
             for line in changes:

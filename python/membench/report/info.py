@@ -73,6 +73,8 @@ def _rows(info: Summary) -> list[tuple[str, str]]:
     how = [info.source, info.hooks, f"kernel {info.kernel}" if info.kernel else None]
     if info.responses:
         how.append(f"responses {info.responses}")
+    if info.arrival is False:
+        how.append("without arrivals")
     if is_from_log(info):
         how.append("from memcached's own log")
     rows = [

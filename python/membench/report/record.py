@@ -80,7 +80,7 @@ _READING = ("get", "gets", "gat", "gats", "mg", "me")
 _STORING = ("set", "add", "replace", "append", "prepend", "cas", "ms")
 
 
-def render_start(status: Status, responses: str) -> RenderableType:
+def render_start(status: Status, responses: str, *, arrival: bool = True) -> RenderableType:
     """Name the servers that are recorded, and the way of recording."""
     kind = SourceKind(status.kind)
     rows = [_describe_server(server) for server in status.servers]
@@ -96,12 +96,12 @@ def render_start(status: Status, responses: str) -> RenderableType:
             rows.append(f"memcached runs here on {status.elsewhere}: --port names it")
     elif not rows:
         rows = ["what applications on this machine send there"]
-    rows.append(f"{_how(status, responses)}; keys leave memory only as keyed ids")
+    rows.append(f"{_how(status, responses, arrival=arrival)}; keys leave memory only as keyed ids")
     rows += _describe_guards(status)
     return Text("\n".join(f"{label if not at else '':<9}  {row}" for at, row in enumerate(rows)))
 
 
-def _how(status: Status, responses: str) -> str:
+def _how(status: Status, responses: str, *, arrival: bool) -> str:
     kind = SourceKind(status.kind)
     if kind.is_log:
         return "memcached's own log: no server time, batches or deletes"
@@ -110,7 +110,8 @@ def _how(status: Status, responses: str) -> str:
     why = f" ({status.fallback})" if status.fallback else ""
     if kind is SourceKind.INTERFACE:
         return f"packets of {status.source} by {status.hooks}{why}, kernel {status.kernel}"
-    return f"{status.hooks} hooks{why}, kernel {status.kernel}, responses: {responses}"
+    kept = f"responses: {responses}" + ("" if arrival else ", no arrivals")
+    return f"{status.hooks} hooks{why}, kernel {status.kernel}, {kept}"
 
 
 def render_status(status: Status) -> Text:

@@ -81,6 +81,8 @@ pub struct Header {
     pub sample: Sample,
     /// Amount of each response that was read (`bytes`, `lengths`, `none`).
     pub responses: Option<String>,
+    /// True if the arrival of requests was noted, false if it was not to be; `None` if the source does not know it.
+    pub arrival: Option<bool>,
     /// Fingerprint of the hashing key: if two profiles share it, their key ids can be joined.
     pub key_fingerprint: Option<String>,
     /// The clock pair that converts all times of the profile.
@@ -104,6 +106,7 @@ impl Default for Header {
             sampling: 1.0,
             sample: Sample::default(),
             responses: None,
+            arrival: None,
             key_fingerprint: None,
             anchor: Anchor::default(),
             time_basis: "read".into(),

@@ -207,6 +207,7 @@ impl Profile {
             hooks: manifest.header.hooks,
             kernel: manifest.header.kernel,
             responses: manifest.header.responses,
+            arrival: manifest.header.arrival,
             time_basis: manifest.header.time_basis,
             sampling: manifest.header.sampling,
             sample: manifest.header.sample,

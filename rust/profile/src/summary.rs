@@ -27,6 +27,8 @@ pub struct Summary {
     pub kernel: Option<String>,
     /// Amount of each response that was read (`bytes`, `lengths`, `none`).
     pub responses: Option<String>,
+    /// True if the arrival of requests was noted, false if it was not to be; `None` if the source does not know it.
+    pub arrival: Option<bool>,
     /// Origin of `time`: `read`, `send`, `packet` or `log`.
     pub time_basis: String,
     /// Share of the traffic recorded, 0…1.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::recorder::options::RecordOptions;
 use crate::source::Description;
-use crate::{Followed, Limits, Yielding};
+use crate::{Followed, Limits, Side, SourceSpec, Yielding};
 
 /// Describes a recording that starts.
 pub(crate) fn header(
@@ -18,6 +18,7 @@ pub(crate) fn header(
     yielding: Yielding,
 ) -> Header {
     let responses = (!description.spec.is_log()).then(|| options.responses.name().to_owned());
+    let knows_arrival = description.spec == SourceSpec::Sockets && followed.side == Side::Server;
     let mut header = Header {
         source: description.spec.to_string(),
         filters: Filters {
@@ -28,6 +29,7 @@ pub(crate) fn header(
             network_namespaces: followed.network_namespaces.clone(),
         },
         responses,
+        arrival: knows_arrival.then_some(options.arrival),
         anchor: description.anchor,
         time_basis: description.time_basis.to_owned(),
         sampling: options.sample.share(),
