@@ -41,7 +41,13 @@ VALUE = b"v" * 100
 SETS_EVERY = 11
 DEPTHS = (1, 32)
 BARE, TCPDUMP = "bare", "tcpdump"
-RECORDINGS = ("none", "lengths", "bytes")
+#: Options of each recording.
+RECORDINGS = {
+    "none": ("--responses", "none"),
+    "lengths": ("--responses", "lengths"),
+    "bytes": ("--responses", "bytes"),
+    "no arrival": ("--responses", "bytes", "--no-arrival"),
+}
 ARMS = (BARE, *RECORDINGS, TCPDUMP)
 BUDGETS = {"none": 1 / 4, "lengths": 1 / 3, "bytes": 1 / 2}
 #: The default of `record`; the recorder of the tests has a larger ring.
@@ -192,7 +198,7 @@ def recording(arm: str, port: int, folder: Path) -> Iterator[int | None]:
         with dumping(port, folder) as pid:
             yield pid
     else:
-        options = ("--responses", arm, "--force", "--no-stats", "--ring-size", RING_SIZE)
+        options = (*RECORDINGS[arm], "--force", "--no-stats", "--ring-size", RING_SIZE)
         running = Recorder(folder / "cost.mb", [port], *options)
         try:
             yield running.attached().pid

@@ -6,7 +6,7 @@ pub(crate) mod counters;
 mod datagrams;
 pub(crate) mod decoded;
 mod doubts;
-mod ends;
+mod edges;
 mod linger;
 mod losses;
 mod payload;

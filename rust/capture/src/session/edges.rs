@@ -1,4 +1,4 @@
-//! The begin and the end of a connection → where its streams begin, what was missed there, and its totals.
+//! The edges of a connection → where its streams begin and end, what was missed there, and its totals.
 
 use membench_common::{Close, Header};
 use membench_event::{Direction, Totals};
