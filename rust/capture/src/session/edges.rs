@@ -24,6 +24,8 @@ impl Session {
             if mid_stream {
                 self.decoder.begin_at(connection, direction, before);
             } else {
+                self.sockets
+                    .count(Role::Connection(connection), direction, before);
                 self.miss(connection, direction, before, time);
             }
         }
@@ -45,6 +47,11 @@ impl Session {
         };
         self.lose_tail(connection, Direction::Request, close.request_offset);
         self.lose_tail(connection, Direction::Response, close.response_offset);
+        // The server has counted them by now.
+        for (direction, after) in DIRECTIONS.into_iter().zip(closed.after) {
+            self.sockets
+                .count(Role::Connection(connection), direction, after);
+        }
         if self.sockets.is_read_to_end(connection) {
             self.miss_rest(closed);
             let totals = self.decoder.close_read_to_end(connection);
@@ -104,14 +111,21 @@ impl Session {
         }
     }
 
-    /// Counts bytes of a connection that moved without a call that was seen.
+    /// Notes a call of a connection that may be closed: what had moved after the last call was moved by this one. A gap
+    /// before it would show in it.
+    pub(super) fn note_call(&mut self, cookie: u64, direction: Direction) {
+        if let Some((connection, after)) = self.lingering.note_call(cookie, direction) {
+            self.sockets
+                .discount(Role::Connection(connection), direction, after);
+        }
+    }
+
+    /// Counts bytes of a connection that moved without a call that was seen as missed.
     fn miss(&mut self, connection: u32, direction: Direction, bytes: u64, time: u64) {
         if bytes == 0 {
             return;
         }
         self.decoder.miss(connection, direction, bytes);
-        self.sockets
-            .count(Role::Connection(connection), direction, bytes);
         self.missed_at_edges += bytes;
         self.losses.list(time, connection, "missed", bytes);
     }

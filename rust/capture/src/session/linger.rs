@@ -41,11 +41,12 @@ impl Lingering {
         closed.map(|closed| closed.connection)
     }
 
-    /// Notes a call on the connection, if it is waited for. A gap before the call would show in it.
-    pub(super) fn note_call(&mut self, cookie: u64, direction: Direction) {
-        if let Some(closed) = self.connections.get_mut(&cookie) {
-            closed.after[direction as usize] = 0;
-        }
+    /// Forgets the bytes that had moved after the last call in a direction, if the connection is waited for. Returns the
+    /// connection, and how many they were.
+    pub(super) fn note_call(&mut self, cookie: u64, direction: Direction) -> Option<(u32, u64)> {
+        let closed = self.connections.get_mut(&cookie)?;
+        let after = std::mem::take(&mut closed.after[direction as usize]);
+        Some((closed.connection, after))
     }
 
     /// Stops waiting for the connection and returns it.

@@ -160,7 +160,7 @@ impl Session {
             self.orphaned += length;
             return;
         };
-        self.lingering.note_call(header.cookie, segment.direction);
+        self.note_call(header.cookie, segment.direction);
         if let Role::Connection(connection) = role
             && segment.offset < self.decoder.end_of(connection, segment.direction)
         {

@@ -75,6 +75,15 @@ pub struct Seen {
     pub response: u64,
 }
 
+impl Seen {
+    fn of(&mut self, direction: Direction) -> &mut u64 {
+        match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
+        }
+    }
+}
+
 impl Default for Sockets {
     fn default() -> Self {
         Self {
@@ -354,18 +363,27 @@ impl Sockets {
 
     /// Counts bytes that a socket moved, and returns its server's sums.
     pub fn count(&mut self, role: Role, direction: Direction, bytes: u64) -> Seen {
-        let server = match role {
-            Role::Own(server) | Role::Datagrams(server) => Some(server),
-            Role::Connection(connection) => self.server_of(connection),
-        };
-        let Some(seen) = server.and_then(|server| self.seen.get_mut(server as usize)) else {
+        let Some(seen) = self.seen_of(role) else {
             return Seen::default();
         };
-        match direction {
-            Direction::Request => seen.request += bytes,
-            Direction::Response => seen.response += bytes,
-        }
+        *seen.of(direction) += bytes;
         *seen
+    }
+
+    /// Takes back bytes that were counted and are about to be counted again.
+    pub(crate) fn discount(&mut self, role: Role, direction: Direction, bytes: u64) {
+        if let Some(seen) = self.seen_of(role) {
+            let sum = seen.of(direction);
+            *sum = sum.saturating_sub(bytes);
+        }
+    }
+
+    fn seen_of(&mut self, role: Role) -> Option<&mut Seen> {
+        let server = match role {
+            Role::Own(server) | Role::Datagrams(server) => server,
+            Role::Connection(connection) => self.server_of(connection)?,
+        };
+        self.seen.get_mut(server as usize)
     }
 
     /// Returns the ordinal of a connection's server.
