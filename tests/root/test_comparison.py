@@ -122,7 +122,7 @@ def test_what_only_the_server_counted_makes_a_recording_incomplete(
         ended = running.stop()
     differing = apart(ended.json)
     unseen = sum(max(0, one["server"] - one["recorded"]) for one in differing)
-    # What had moved as a connection ended, its socket tells; what moved after that, only the server.
+    # A socket tells what had moved as it ended; only the server tells what moved after that.
     missed = ended.json["ledger"]["missed"]
     assert missed >= unseen
     assert ended.code == (DATA_LOST if missed else 0)
