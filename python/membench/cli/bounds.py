@@ -52,6 +52,35 @@ def _parse_rotation(text: str) -> Rotation:
     return Rotation(size=parse_size(text))
 
 
+DurationOption = Annotated[
+    float | None,
+    typer.Option(
+        "-d",
+        "--duration",
+        parser=parse_duration,
+        metavar="TIME",
+        show_default="until Ctrl-C",
+        help="End after `10s`, `5m`, …",
+        rich_help_panel=groups.EXTENT,
+    ),
+]
+RingSizeOption = Annotated[
+    int,
+    typer.Option(
+        parser=parse_size,
+        metavar="SIZE",
+        help="Buffer between the kernel and this process.",
+        rich_help_panel=groups.SOURCE,
+    ),
+]
+WaitOption = Annotated[
+    bool,
+    typer.Option(
+        "--wait",
+        help="Begin without a server; record it once it listens.",
+        rich_help_panel=groups.SERVERS,
+    ),
+]
 NiceOption = Annotated[
     int,
     typer.Option(

@@ -10,6 +10,7 @@ import typer
 
 from membench._options import Selection
 from membench.cli import groups, output
+from membench.cli.bounds import DurationOption
 from membench.cli.exits import SHORT
 from membench.cli.output import Format, FormatOption
 from membench.cli.selection import (
@@ -50,17 +51,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     pid: PidOption = None,
     cgroup: CgroupOption = None,
     netns: NetnsOption = None,
-    duration: Annotated[
-        float | None,
-        typer.Option(
-            "-d",
-            "--duration",
-            parser=parse_duration,
-            metavar="TIME",
-            show_default="until Ctrl-C",
-            help="End after this time.",
-        ),
-    ] = None,
+    duration: DurationOption = None,
     interval: Annotated[
         float,
         typer.Option(parser=parse_duration, metavar="TIME", help="What one report covers."),

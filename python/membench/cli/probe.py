@@ -14,10 +14,10 @@ import typer
 from membench._files import OutputFile, created
 from membench._options import By
 from membench.cli import output
+from membench.cli.bounds import DurationOption
 from membench.cli.exits import SHORT
 from membench.cli.selection import (
     CgroupOption,
-    DurationOption,
     EndPortOption,
     PidOption,
     all_named_ports,

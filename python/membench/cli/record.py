@@ -22,14 +22,17 @@ from membench.cli.bounds import (
     MAX_MEMORY,
     MIN_FREE,
     NICE,
+    DurationOption,
     MaxCpuOption,
     MaxMemoryOption,
     MaxSizeOption,
     MinFreeOption,
     NiceOption,
+    RingSizeOption,
     RotationOption,
     SampleConnectionsOption,
     SampleOption,
+    WaitOption,
     guards,
 )
 from membench.cli.exits import ENVIRONMENT, SHORT
@@ -44,7 +47,7 @@ from membench.cli.selection import (
     SocketOption,
     all_ports,
 )
-from membench.cli.units import parse_duration, parse_percent, parse_size
+from membench.cli.units import parse_percent
 from membench.errors import UsageError
 from membench.report.plain import plain, plain_result
 
@@ -73,15 +76,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     pid: PidOption = None,
     cgroup: CgroupOption = None,
     netns: NetnsOption = None,
-    duration: Annotated[
-        float | None,
-        typer.Option(
-            parser=parse_duration,
-            metavar="TIME",
-            help="Stop after `10s`, `5m`, …",
-            rich_help_panel=groups.EXTENT,
-        ),
-    ] = None,
+    duration: DurationOption = None,
     responses: Annotated[
         Responses,
         typer.Option(
@@ -97,15 +92,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             rich_help_panel=groups.EXTENT,
         ),
     ] = False,
-    ring_size: Annotated[
-        int,
-        typer.Option(
-            parser=parse_size,
-            metavar="SIZE",
-            help="Buffer between the kernel and this process.",
-            rich_help_panel=groups.SOURCE,
-        ),
-    ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    ring_size: RingSizeOption = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
     hooks: Annotated[
         Hooks | None,
         typer.Option(
@@ -117,14 +104,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite the profile.", rich_help_panel=groups.OUTPUT)
     ] = False,
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait",
-            help="Begin without a server; record it once it listens.",
-            rich_help_panel=groups.SERVERS,
-        ),
-    ] = False,
+    wait: WaitOption = False,
     no_stats: Annotated[
         bool,
         typer.Option(

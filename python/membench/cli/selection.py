@@ -9,7 +9,6 @@ import typer
 
 from membench._options import Side
 from membench.cli import groups
-from membench.cli.units import parse_duration
 
 
 def parse_ports(text: str) -> tuple[int, ...] | Literal["any"]:
@@ -84,16 +83,6 @@ CgroupOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATH", help="Only this control group (v2).", rich_help_panel=groups.SERVERS
-    ),
-]
-DurationOption = Annotated[
-    float | None,
-    typer.Option(
-        "-d",
-        "--duration",
-        parser=parse_duration,
-        metavar="TIME",
-        help="Stop after `10s`, `5m`, …",
     ),
 ]
 NetnsOption = Annotated[

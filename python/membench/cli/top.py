@@ -21,6 +21,8 @@ from membench.cli.bounds import (
     MaxCpuOption,
     MaxMemoryOption,
     NiceOption,
+    RingSizeOption,
+    WaitOption,
 )
 from membench.cli.exits import SHORT
 from membench.cli.output import Format, FormatOption
@@ -34,7 +36,7 @@ from membench.cli.selection import (
     SocketOption,
     all_ports,
 )
-from membench.cli.units import parse_duration, parse_size
+from membench.cli.units import parse_duration
 from membench.errors import UsageError
 from membench.report.plain import plain_result
 
@@ -85,21 +87,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             rich_help_panel=groups.SOURCE,
         ),
     ] = "bytes",
-    ring_size: Annotated[
-        int,
-        typer.Option(
-            parser=parse_size,
-            metavar="SIZE",
-            help="Buffer between the kernel and this process.",
-            rich_help_panel=groups.SOURCE,
-        ),
-    ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait", help="Begin without a server, as in `record`.", rich_help_panel=groups.SERVERS
-        ),
-    ] = False,
+    ring_size: RingSizeOption = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    wait: WaitOption = False,
     key_file: KeyFileOption = None,
     nice: NiceOption = NICE,
     max_cpu: MaxCpuOption = MAX_CPU,  # type: ignore[assignment]  # parsed, as above

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from membench._files import OutputFile, created
+from membench.cli.bounds import DurationOption, RingSizeOption
 from membench.cli.exits import SHORT
-from membench.cli.selection import DurationOption, EndPortOption, all_named_ports
-from membench.cli.units import parse_duration, parse_size
+from membench.cli.selection import EndPortOption, all_named_ports
+from membench.cli.units import parse_duration
 from membench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,12 +98,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             help="How calls are seen: at the functions of these, or at all calls of the machine.",
         ),
     ] = None,
-    ring_size: Annotated[
-        int,
-        typer.Option(
-            parser=parse_size, metavar="SIZE", help="Buffer between the kernel and this process."
-        ),
-    ] = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    ring_size: RingSizeOption = "16M",  # type: ignore[assignment]  # Typer passes defaults through the parser
     force: Annotated[bool, typer.Option("--force", help="Replace existing output.")] = False,
 ) -> int:
     """Trace the system calls of a live server, at a price it can bear.
