@@ -46,7 +46,10 @@ WRITTEN: dict[type, Any] = {
     getattr(membench, name): value for name, value in json.loads(_native.examples()).items()
 }
 # Fields that Python adds to what the engine reports.
-ADDED = {membench.ReplayResult: {"checks", "sample", "profile", "pacing", "seed"}}
+ADDED = {
+    membench.ReplayResult: {"checks", "sample", "profile", "pacing", "seed"},
+    membench.BusyClient: {"address"},
+}
 
 
 def dataclass_in(annotation: Any) -> type | None:  # noqa: ANN401 - any annotation
