@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 # What building needs besides Rust: a linker, and Python's environments.
-BUILD_PACKAGES := gcc python3-venv
+BUILD_PACKAGES := gcc libc6-dev python3-venv
 PACKAGES := memcached tcpdump strace iproute2
 # What only tests need: kernel programs are compiled in them, and compared with other tools.
 TEST_PACKAGES := clang libbpf-dev bpftool bpftrace libglib2.0-0t64|libglib2.0-0
