@@ -92,6 +92,7 @@ soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, 
 
 fuzz: ## feed random bytes to the parsers, 25 minutes in all (FUZZ_SECONDS=100 per target)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	mkdir -p $(FUZZ)/corpus
 	cargo run --quiet --package membench-profile --example profiles -- $(FUZZ)/corpus
 	targets=$$(cargo fuzz list --fuzz-dir $(FUZZ)) && for target in $$targets; do \
 	    mkdir -p $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target; \

@@ -25,7 +25,7 @@ fuzz_target!(|content: &[u8]| {
     if file.and_then(|mut file| file.write_all(content)).is_err() {
         return;
     }
-    let read = || KeyHasher::from_file(&path).map(|hasher| hasher.fingerprint());
+    let read = || KeyHasher::from_file(&path, None).map(|hasher| hasher.fingerprint());
     match (read(), read()) {
         (Ok(one), Ok(other)) => assert!(is_key(content) && one == other),
         (Err(_), Err(_)) => assert!(!is_key(content) || content.len() > 60),

@@ -20,7 +20,7 @@ pub struct Checksum(u32);
 
 impl Checksum {
     /// Computes the checksum of bytes in memory.
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub fn of(bytes: &[u8]) -> Self {
         Self(crc32fast::hash(bytes))
     }
 
