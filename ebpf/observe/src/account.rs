@@ -17,6 +17,9 @@ use crate::{
     worker::{self, Seat},
 };
 
+/// Most by which the parts may exceed the whole, ns: the clocks of two CPUs disagree, and a clock goes on while it is
+/// copied. A larger excess is a chain that was not seen whole.
+const SKEW: u64 = 10_000;
 /// Flags of receives that take nothing from the stream.
 const ASIDE: i32 = MSG_PEEK | MSG_OOB | MSG_ERRQUEUE;
 
@@ -77,14 +80,16 @@ fn note_read(socket: &mut Socket, tcp: Structure, length: u32) -> bool {
 }
 
 /// True if a connection had read before a read of `length` bytes. The kernel does not keep a socket's first sequence
-/// number, but counts what was received since. A FIN that came, too, has a number of its own.
+/// number, but counts what was received since, a FIN included. A FIN that is read with the bytes before it takes a
+/// number, and is not in `length`.
 #[inline(always)]
 fn has_read_before(tcp: Structure, length: u32) -> bool {
     let received = Sock::read::<u32>(tcp, field::TCP_RECEIVED);
     let first = received.wrapping_sub(Sock::read::<u64>(tcp, field::TCP_BYTES_RECEIVED) as u32);
     let copied = Sock::read::<u32>(tcp, field::TCP_COPIED);
     let read = copied.wrapping_sub(length).wrapping_sub(first);
-    read != 0 && !(read == u32::MAX && tcp.is_finished())
+    let fin = u32::from(tcp.is_finished() && copied == received);
+    read != fin
 }
 
 /// Begins a request.
@@ -229,11 +234,11 @@ fn close(socket: &Socket, worker: Seat, now: u64, running: u64, transmitted: u64
         + stopped
         + blocked
         + asleep;
-    if known > whole {
-        // The clocks of two CPUs disagree.
+    if known > whole + SKEW {
         counters::add(counter::BROKEN, 1);
         return;
     }
+    let whole = whole.max(known);
     let mut unexplained = whole - known;
     if socket.is_first != 0 {
         worker.add(part::ACCEPT, socket.before);

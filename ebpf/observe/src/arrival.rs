@@ -73,8 +73,12 @@ pub fn take(socket: &mut Socket, tcp: Structure) -> Option<u64> {
     });
     let received = Sock::read::<u32>(tcp, field::TCP_RECEIVED);
     if received == Sock::read::<u32>(tcp, field::TCP_COPIED) {
-        socket.pending = 0;
-        socket.first.time = 0;
+        // In this order: an arrival on another CPU that sees `pending` cleared writes the first one anew.
+        // SAFETY: words of a map's value.
+        unsafe {
+            (&raw mut socket.first.time).write_volatile(0);
+            (&raw mut socket.pending).write_volatile(0);
+        }
     } else if is_latest_known {
         // Of bytes that several packets brought, only the newest packet's time is known.
         socket.first.time = socket.latest.time;

@@ -7,10 +7,11 @@ use membench_bpf_lib::{
 };
 use membench_common::{
     field,
-    observe::{TASK_CPU, TASK_THREAD, state},
+    observe::{TASK_CPU, TASK_THREAD, counter, state},
 };
 
 use crate::{
+    counters,
     place::{self, CALLS},
     runs,
     worker::{self, Seat},
@@ -50,9 +51,14 @@ pub fn switched(ctx: &BtfTracePointContext) -> Option<()> {
     if let Some(worker) = next_worker {
         let (state, since) = worker.state();
         worker.enter(state::RUNNING, now);
-        worker.stop_waiting();
+        let has_stayed = worker.stop_waiting();
         if state == state::WOKEN || state == state::PREEMPTED {
-            runs::charge(last, last_thread, since, now);
+            if has_stayed {
+                runs::charge(last, last_thread, since, now);
+            } else {
+                // It was moved: who ran on this CPU meanwhile was not noted.
+                counters::add(counter::UNKNOWN, now.saturating_sub(since));
+            }
         }
     }
     Some(())

@@ -141,17 +141,15 @@ impl Seat {
         runs::change_waiting(cpu, 1);
     }
 
-    /// Notes that the worker has a CPU.
+    /// Notes that the worker has a CPU. Returns true if it waited for this one.
     #[inline(always)]
-    pub fn stop_waiting(self) {
+    pub fn stop_waiting(self) -> bool {
         // SAFETY: as above.
-        unsafe {
-            let cpu = (*self.0).waits_for;
-            if cpu != 0 {
-                (*self.0).waits_for = 0;
-                runs::change_waiting(cpu as u32 - 1, -1);
-            }
+        let awaited = unsafe { core::mem::replace(&mut (*self.0).waits_for, 0) };
+        if awaited != 0 {
+            runs::change_waiting(awaited as u32 - 1, -1);
         }
+        awaited == u64::from(context::cpu()) + 1
     }
 
     /// Copies the clocks as they are at `now`; returns false if the scheduler changes them meanwhile.

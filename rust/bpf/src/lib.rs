@@ -86,7 +86,7 @@ pub use program::{
 };
 pub use ring::{Ring, RingSize, Rings};
 pub use signature::{Parameter, Signature, Value};
-pub use task::{cgroup, pid_namespace};
+pub use task::{cgroup, cgroup_mount, pid_namespace};
 pub use usdt::{Argument, Place, Site, usdt_sites};
 pub use verifier::VerifierLog;
 

@@ -41,7 +41,7 @@ fn cgroup_id(folder: &Path) -> Option<u64> {
 }
 
 /// Returns the folder at which control groups (v2) are mounted.
-fn cgroup_mount() -> Option<PathBuf> {
+pub fn cgroup_mount() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/mounts").ok()?;
     let mut mounts = text.lines().map(|line| line.split(' '));
     mounts.find_map(|mut fields| {

@@ -1,13 +1,13 @@
-//! Tasks that had the CPU of a waiting worker → since the last look, with the names of their control groups.
+//! The map of charged tasks → what was charged since the last look, with the names of control groups.
 
 use std::{
     collections::{HashMap, HashSet},
     fs,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use membench_bpf::{Loaded, Map};
+use membench_bpf::{Loaded, Map, cgroup_mount};
 use membench_common::observe;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -70,6 +70,8 @@ impl Culprits {
             self.map.delete(process.as_bytes())?;
             self.last.remove(&process);
         }
+        let is_charged = |id: &u64| charged.iter().any(|(_, one, ..)| one.cgroup == *id);
+        self.groups.retain(|id, _| is_charged(id));
         self.learn(charged.iter().map(|(_, culprit, ..)| culprit.cgroup));
         let mut culprits: Vec<Culprit> = charged
             .into_iter()
@@ -100,7 +102,7 @@ impl Culprits {
         if unknown.is_empty() {
             return;
         }
-        let found = mount()
+        let found = cgroup_mount()
             .map(|mount| names(&mount, &unknown))
             .unwrap_or_default();
         for id in unknown {
@@ -153,16 +155,6 @@ fn names(mount: &Path, wanted: &HashSet<u64>) -> HashMap<u64, String> {
         folders.extend(inner.map(|entry| entry.path()));
     }
     found
-}
-
-/// Returns the folder at which control groups (v2) are mounted.
-fn mount() -> Option<PathBuf> {
-    let text = fs::read_to_string("/proc/self/mounts").ok()?;
-    let mut mounts = text.lines().map(|line| line.split(' '));
-    mounts.find_map(|mut fields| {
-        let (_, folder, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(folder))
-    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

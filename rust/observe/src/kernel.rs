@@ -15,7 +15,7 @@ static OBJECT: &[u8] = include_object!("../../bpf/objects/observe.bpf.o");
 
 /// Processes that are charged at a time.
 const CULPRITS: u32 = 8192;
-/// Most threads of a machine, if it does not tell.
+/// Most threads of a machine. A process inside a pid namespace cannot ask: since Linux 6.14 it has a `pid_max` of its own.
 const THREADS: u32 = 4_194_304;
 
 /// Programs and their tracepoints. Clocks begin before requests do.
@@ -114,12 +114,10 @@ impl Kernel {
     }
 }
 
-/// Sizes the maps by this machine's CPUs and the most threads that it can have.
+/// Sizes the maps by this machine's CPUs and the most threads that a machine can have.
 fn size(object: &mut Object) -> Result<()> {
     let cpus = possible_cpus()?;
-    let threads = std::fs::read_to_string("/proc/sys/kernel/pid_max");
-    let threads = threads.ok().and_then(|text| text.trim().parse().ok());
-    let blocks = threads.unwrap_or(THREADS) / u32::try_from(BLOCK).unwrap_or(1) + 1;
+    let blocks = THREADS / u32::try_from(BLOCK).unwrap_or(1) + 1;
     object
         .set_max_entries("workers", WORKERS)?
         .set_max_entries("threads", blocks)?

@@ -14,7 +14,8 @@ pub struct Observer {
     culprits: Culprits,
     begun: Instant,
     last: Instant,
-    detached: Option<Instant>,
+    /// The moment at which the programs were detached, on both clocks.
+    detached: Option<(Instant, u64)>,
     run_time: Option<u64>,
     skipped: u64,
     ports: Vec<u16>,
@@ -25,9 +26,11 @@ impl Observer {
     pub fn start(selection: &Selection) -> Result<Self> {
         let followed = selection.find()?;
         let mut kernel = Kernel::attach(&followed)?;
-        let tally = Tally::open(&kernel.object)?;
+        let mut tally = Tally::open(&kernel.object)?;
         let culprits = Culprits::open(&kernel.object)?;
+        // What came while the programs were attached one after the other is in no interval.
         let now = Instant::now();
+        tally.take(monotonic_ns());
         Ok(Self {
             run_time: kernel.run_time()?,
             skipped: kernel.misses()?,
@@ -49,15 +52,18 @@ impl Observer {
     /// Detaches the programs. What they summed can still be taken.
     pub fn detach(&mut self) {
         if self.detached.is_none() {
+            self.tally.freeze();
+            self.detached = Some((Instant::now(), monotonic_ns()));
             self.kernel.detach();
-            self.detached = Some(Instant::now());
         }
     }
 
     /// Returns what came since the last call.
     pub fn take(&mut self) -> Result<Interval> {
-        let now = self.detached.unwrap_or_else(Instant::now);
-        let change = self.tally.take(monotonic_ns());
+        let (now, clock) = self
+            .detached
+            .unwrap_or_else(|| (Instant::now(), monotonic_ns()));
+        let change = self.tally.take(clock);
         let culprits = self.culprits.take(change.waited)?;
         let length = now.saturating_duration_since(std::mem::replace(&mut self.last, now));
         let run_time = self.kernel.run_time()?;

@@ -17,8 +17,11 @@ pub(crate) struct Tally {
     workers: Memory,
     seen: Memory,
     counters: Memory,
-    last: Vec<observe::Worker>,
+    /// By a worker's place; `None` for one that was just being listed.
+    last: Vec<Option<observe::Worker>>,
     last_counters: [u64; counter::STRIDE],
+    /// The counters at the end: requests that the detaching cuts are not counted as broken.
+    frozen: Option<[u64; counter::STRIDE]>,
 }
 
 /// Everything that came since the last look.
@@ -42,7 +45,13 @@ impl Tally {
             counters: object.map("amounts")?.memory()?,
             last: Vec::new(),
             last_counters: [0; counter::STRIDE],
+            frozen: None,
         })
+    }
+
+    /// Counts no losses from now on.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen.get_or_insert(sums(&self.counters));
     }
 
     /// Returns what came since the last call. `now` is the time, `CLOCK_MONOTONIC`, ns.
@@ -52,11 +61,13 @@ impl Tally {
         let mut histograms = vec![[0_u32; observe::BUCKETS]; part::COUNT];
         let mut workers = Vec::new();
         let mut waited = 0;
-        for index in 0..self.listed() {
+        let listed = self.listed();
+        self.last.resize(listed.max(self.last.len()), None);
+        for index in 0..listed {
             let Some(now) = self.worker(index, now) else {
                 continue;
             };
-            let before = self.last.get(index).copied();
+            let before = self.last.get(index).copied().flatten();
             let change = Since {
                 now: &now,
                 before: before.as_ref(),
@@ -75,9 +86,8 @@ impl Tally {
             if !change.is_over() {
                 workers.push(worker);
             }
-            match self.last.get_mut(index) {
-                Some(last) => *last = now,
-                None => self.last.push(now),
+            if let Some(last) = self.last.get_mut(index) {
+                *last = Some(now);
             }
         }
         account.parts_ns = PARTS.into_iter().zip(parts).collect();
@@ -142,20 +152,26 @@ impl Tally {
 
     /// Returns what the counters grew by since the last call.
     fn counted(&mut self) -> [u64; counter::STRIDE] {
-        let mut sums = [0_u64; counter::STRIDE];
-        for cpu in 0..self.counters.entries() {
-            let bytes = self.counters.read(cpu).unwrap_or_default();
-            let words = <[u64; counter::STRIDE]>::read_from_bytes(&bytes).unwrap_or_default();
-            for (sum, word) in sums.iter_mut().zip(words) {
-                *sum = sum.wrapping_add(word);
-            }
-        }
+        let mut sums = self.frozen.unwrap_or_else(|| sums(&self.counters));
         let before = std::mem::replace(&mut self.last_counters, sums);
         for (sum, before) in sums.iter_mut().zip(before) {
             *sum = sum.wrapping_sub(before);
         }
         sums
     }
+}
+
+/// Returns each counter's sum over the CPUs.
+fn sums(counters: &Memory) -> [u64; counter::STRIDE] {
+    let mut sums = [0_u64; counter::STRIDE];
+    for cpu in 0..counters.entries() {
+        let bytes = counters.read(cpu).unwrap_or_default();
+        let words = <[u64; counter::STRIDE]>::read_from_bytes(&bytes).unwrap_or_default();
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum = sum.wrapping_add(word);
+        }
+    }
+    sums
 }
 
 /// A worker now and at the last look.

@@ -5,6 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use membench_observe::Observer as Engine;
 use pyo3::prelude::*;
 
+use membench_bpf::Capability;
+use membench_capture::give_up_privileges;
+
 use super::{capture::Selected, error::raise};
 
 #[pyclass(frozen, module = "membench._native")]
@@ -19,9 +22,14 @@ impl Observer {
 #[pymethods]
 impl Observer {
     #[new]
-    fn new(py: Python<'_>, selection: Selected) -> PyResult<Self> {
+    #[pyo3(signature = (selection, *, drop_privileges))]
+    fn new(py: Python<'_>, selection: Selected, drop_privileges: bool) -> PyResult<Self> {
         let selection = selection.parse()?;
         let engine = py.detach(|| Engine::start(&selection)).map_err(raise)?;
+        if drop_privileges {
+            let kept = Capability::set(Capability::for_elements());
+            give_up_privileges(kept).map_err(raise)?;
+        }
         Ok(Self(Mutex::new(engine)))
     }
 
