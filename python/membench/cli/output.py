@@ -180,7 +180,7 @@ def show_json_line(result: object) -> None:
     data: Any = result
     if is_dataclass(result) and not isinstance(result, type):
         data = asdict(result)
-    print(json.dumps(data, ensure_ascii=False), flush=True)
+    print(plain_json(json.dumps(data, ensure_ascii=False)), flush=True)
 
 
 def show_error(message: str, hint: str | None = None) -> None:

@@ -38,9 +38,9 @@ impl Culprits {
         })
     }
 
-    /// Returns what was charged since the last call, the longest first. `waited` is the time that workers waited in all,
-    /// ns. Forgets tasks that were not charged meanwhile, so that the map does not fill with those that have ended.
-    pub(crate) fn take(&mut self, waited: u64) -> Result<Vec<Culprit>> {
+    /// Returns what was charged since the last call, the longest first. `others` is the time, ns, of waits that ended since
+    /// then and were charged to nobody. Forgets tasks that were not charged meanwhile, so that the map does not fill with those that have ended.
+    pub(crate) fn take(&mut self, others: u64) -> Result<Vec<Culprit>> {
         let mut now = HashMap::new();
         let keys = self
             .map
@@ -73,6 +73,7 @@ impl Culprits {
         let is_charged = |id: &u64| charged.iter().any(|(_, one, ..)| one.cgroup == *id);
         self.groups.retain(|id, _| is_charged(id));
         self.learn(charged.iter().map(|(_, culprit, ..)| culprit.cgroup));
+        let waited = others + charged.iter().map(|(_, _, time, _)| time).sum::<u64>();
         let mut culprits: Vec<Culprit> = charged
             .into_iter()
             .map(|(process, culprit, time_ns, waits)| Culprit {

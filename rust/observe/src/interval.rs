@@ -48,7 +48,7 @@ pub struct Interval {
     pub account: Account,
     /// Tasks that had the CPU while a worker waited for it, the longest first.
     pub culprits: Vec<Culprit>,
-    /// Time that workers waited for a CPU, ns.
+    /// Time that workers waited for a CPU, of the waits that ended in the interval, ns.
     pub waited_ns: u64,
     /// Part of it in waits below 2 µs, which are charged to nobody, ns.
     pub waited_briefly_ns: u64,

@@ -64,7 +64,9 @@ impl Observer {
             .detached
             .unwrap_or_else(|| (Instant::now(), monotonic_ns()));
         let change = self.tally.take(clock);
-        let culprits = self.culprits.take(change.waited)?;
+        let others = change.waited_briefly + change.waited_for_unknown;
+        let culprits = self.culprits.take(others)?;
+        let charged: u64 = culprits.iter().map(|culprit| culprit.time_ns).sum();
         let length = now.saturating_duration_since(std::mem::replace(&mut self.last, now));
         let run_time = self.kernel.run_time()?;
         let spent = run_time
@@ -86,7 +88,7 @@ impl Observer {
                 .map(|spent| number(spent) / 1e9 / interval_s),
             account: change.account,
             culprits,
-            waited_ns: change.waited,
+            waited_ns: charged + others,
             waited_briefly_ns: change.waited_briefly,
             waited_for_unknown_ns: change.waited_for_unknown,
             workers: change.workers,

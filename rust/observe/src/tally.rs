@@ -29,11 +29,9 @@ pub(crate) struct Change {
     pub(crate) account: Account,
     pub(crate) workers: Vec<Worker>,
     pub(crate) misses: Misses,
-    /// Time that workers waited for a CPU, ns.
-    pub(crate) waited: u64,
-    /// Part of it in short waits.
+    /// Time of short waits that ended, ns.
     pub(crate) waited_briefly: u64,
-    /// Part of it while an unknown task ran.
+    /// Time of waits that ended while an unknown task ran, ns.
     pub(crate) waited_for_unknown: u64,
 }
 
@@ -60,7 +58,6 @@ impl Tally {
         let mut parts = [0_u64; part::WHOLE];
         let mut histograms = vec![[0_u32; observe::BUCKETS]; part::COUNT];
         let mut workers = Vec::new();
-        let mut waited = 0;
         let listed = self.listed();
         self.last.resize(listed.max(self.last.len()), None);
         for index in 0..listed {
@@ -79,10 +76,6 @@ impl Tally {
             }
             change.add_histograms(&mut histograms);
             let worker = change.worker();
-            waited += [state::WOKEN, state::PREEMPTED]
-                .map(|state| change.time(state))
-                .iter()
-                .sum::<u64>();
             if !change.is_over() {
                 workers.push(worker);
             }
@@ -114,7 +107,6 @@ impl Tally {
                 unanswered: amount(counter::UNANSWERED),
                 continued: amount(counter::CONTINUED),
             },
-            waited,
             waited_briefly: amount(counter::BRIEF),
             waited_for_unknown: amount(counter::UNKNOWN),
         }
