@@ -152,10 +152,10 @@ def find_server(port: int) -> Server | None:
     return Server(
         port=port,
         pid=find_process({listener.inode for listener in listeners})
-        or _number(rates.answers.get("pid")),
+        or whole_number(rates.answers.get("pid")),
         version=rates.answers.get("version"),
-        threads=_number(rates.answers.get("threads")),
-        connections=_number(rates.answers.get("curr_connections")),
+        threads=whole_number(rates.answers.get("threads")),
+        connections=whole_number(rates.answers.get("curr_connections")),
         operations_per_s=rates.operations_per_s,
         cpus_used=rates.cpus_used,
         watchable=bool(rates.answers) and _answers_watch(address, port),
@@ -291,10 +291,11 @@ def _ask(server: socket.socket) -> dict[str, str]:
 
 
 def _count_operations(statistics: dict[str, str]) -> int:
-    return sum(_number(statistics.get(name)) or 0 for name in _OPERATIONS)
+    return sum(whole_number(statistics.get(name)) or 0 for name in _OPERATIONS)
 
 
-def _number(text: str | None) -> int | None:
+def whole_number(text: str | None) -> int | None:
+    """Read a counter as the kernel or a server writes it; None if it is none."""
     is_number = text is not None and text.isdecimal() and len(text) <= _MOST_DIGITS
     return int(text) if text is not None and is_number else None
 

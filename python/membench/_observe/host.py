@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from membench._doctor.host import whole_number
 from membench._observe.results import Host
 
 PROC = Path("/proc")
@@ -17,12 +18,19 @@ _STEAL, _TIMES = 7, 8
 
 @dataclass(frozen=True, slots=True)
 class HostCounters:
-    """Counters of the machine and of the servers' control groups, since they began."""
+    """Counters of the machine and of the servers' control groups, since they began.
+
+    Attributes:
+        steal: Time that the hypervisor gave to others, in ticks.
+        all_times: Time of all CPUs, in ticks.
+        throttled: Time for which each control group was held back, ns, and the periods.
+        pressure_us: Time in which some task waited, by resource, µs.
+        time_s: Moment of the look, s.
+    """
 
     steal: int
     all_times: int
-    throttled_ns: int | None
-    periods_throttled: int
+    throttled: Mapping[Path, tuple[int, int]]
     pressure_us: dict[str, int]
     time_s: float
 
@@ -30,13 +38,12 @@ class HostCounters:
         """Return what came between these and later counters."""
         passed = later.all_times - self.all_times
         length = later.time_s - self.time_s
-        known = self.throttled_ns is not None and later.throttled_ns is not None
+        # Without a first look, how much of a group's sum came in this interval is not known.
+        both = self.throttled.keys() & later.throttled.keys()
         return Host(
-            steal=(later.steal - self.steal) / passed if passed > 0 else 0.0,
-            throttled_ns=max((later.throttled_ns or 0) - (self.throttled_ns or 0), 0)
-            if known
-            else None,
-            periods_throttled=max(later.periods_throttled - self.periods_throttled, 0),
+            steal=max(later.steal - self.steal, 0) / passed if passed > 0 else 0.0,
+            throttled_ns=self._throttled(later, both, 0) if both else None,
+            periods_throttled=self._throttled(later, both, 1),
             pressure={
                 name: (total - self.pressure_us[name]) / 1e6 / length
                 for name, total in later.pressure_us.items()
@@ -44,19 +51,21 @@ class HostCounters:
             },
         )
 
+    def _throttled(self, later: HostCounters, groups: Iterable[Path], place: int) -> int:
+        """Return the growth of the time (place 0) or of the periods (1) over some groups."""
+        grown = (later.throttled[one][place] - self.throttled[one][place] for one in groups)
+        return sum(max(growth, 0) for growth in grown)
+
 
 def read_counters(processes: Iterable[int]) -> HostCounters:
     """Read the counters now; those of control groups in which any of the processes is."""
-    times = [int(word) for word in _cpu_line(_read(PROC / "stat"))][:_TIMES]
+    times = [whole_number(word) or 0 for word in _cpu_line(_read(PROC / "stat"))][:_TIMES]
     groups = {group for process in processes for group in _groups(process)}
-    found = [
-        throttled for group in groups if (throttled := parse_throttled(_read(group))) is not None
-    ]
+    found = {group: parse_throttled(_read(group)) for group in groups}
     return HostCounters(
         steal=times[_STEAL] if len(times) > _STEAL else 0,
         all_times=sum(times),
-        throttled_ns=sum(time for time, _ in found) if found else None,
-        periods_throttled=sum(periods for _, periods in found),
+        throttled={group: counted for group, counted in found.items() if counted is not None},
         pressure_us=dict(_pressures()),
         time_s=time.monotonic(),
     )
@@ -65,7 +74,8 @@ def read_counters(processes: Iterable[int]) -> HostCounters:
 def parse_throttled(text: str) -> tuple[int, int] | None:
     """Read ns and periods from a `cpu.stat` of either version; None if it counts neither."""
     pairs = (line.partition(" ") for line in text.splitlines())
-    values = {name: int(value) for name, _, value in pairs if value.isdecimal()}
+    numbers = ((name, whole_number(value)) for name, _, value in pairs)
+    values = {name: number for name, number in numbers if number is not None}
     if "throttled_usec" in values:
         return values["throttled_usec"] * 1000, values.get("nr_throttled", 0)
     if "throttled_time" in values:
@@ -77,8 +87,9 @@ def _pressures() -> Iterator[tuple[str, int]]:
     for name in ("cpu", "memory", "io"):
         words = _read(PROC / "pressure" / name).partition("\n")[0].split()
         total = next((word for word in words if word.startswith("total=")), "")
-        if total.removeprefix("total=").isdecimal():
-            yield name, int(total.removeprefix("total="))
+        number = whole_number(total.removeprefix("total="))
+        if number is not None:
+            yield name, number
 
 
 def _cpu_line(text: str) -> list[str]:

@@ -159,7 +159,7 @@ class Host:
     Attributes:
         steal: Share of the CPUs' time that the hypervisor gave to others, 0…1.
         throttled_ns: Time for which the servers' control groups were held back by their own CPU
-            quota, ns; None if they have none that can be read.
+            quota, ns: of those that had a server at both ends; None if none that can be read had.
         periods_throttled: Periods of the quota that ended so.
         pressure: Share of the time in which some task waited for `cpu`, `memory` or `io`, 0…1;
             empty if the kernel does not tell (PSI).
