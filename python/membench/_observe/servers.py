@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from membench._doctor.host import Listener, find_process, parse_listeners, parse_statistics
+from membench._doctor.host import (
+    Listener,
+    find_process,
+    parse_listeners,
+    parse_statistics,
+    whole_number,
+)
 from membench._observe.results import ObservedServer, ServerThread
 
 PROC = Path("/proc")
@@ -86,11 +92,7 @@ class ServerWatch:
             _difference(number, now, before.get(number)) for number, now in self._threads.items()
         ]
         threads.sort(key=lambda thread: (-thread.cpu_ns, thread.thread))
-        counters = {
-            name: max(int(self._statistics[name]) - int(known[name]), 0)
-            for name in COUNTERS
-            if known.get(name, "").isdecimal() and self._statistics.get(name, "").isdecimal()
-        }
+        counters = dict(_growth(known, self._statistics))
         return ObservedServer(self.port, self.process, tuple(threads), counters)
 
     def close(self) -> None:
@@ -119,10 +121,10 @@ class ServerWatch:
 
     def _told_process(self) -> int | None:
         """Return the process that the server says it is, unless it lives in another namespace."""
-        pid = self._statistics.get("pid", "")
+        pid = whole_number(self._statistics.get("pid"))
         with suppress(OSError):
-            if pid.isdecimal() and (PROC / pid / "comm").read_text().strip() == "memcached":
-                return int(pid)
+            if pid and (PROC / str(pid) / "comm").read_text().strip() == "memcached":
+                return pid
         return None
 
     def _read_threads(self) -> dict[int, _Thread]:
@@ -133,6 +135,13 @@ class ServerWatch:
                 if thread is not None:
                     found[int(folder.name)] = thread
         return found
+
+
+def _growth(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    for name in COUNTERS:
+        first, last = whole_number(before.get(name)), whole_number(now.get(name))
+        if first is not None and last is not None:
+            yield name, max(last - first, 0)
 
 
 def listening_ports(process: int) -> set[int]:
