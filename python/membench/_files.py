@@ -12,42 +12,51 @@ from membench.errors import MembenchError, OutputExistsError, UsageError
 
 # The largest number stands for "leave it unchanged" in chown(2).
 _UNCHANGED = (1 << 32) - 1
+_ANOTHER_FILE = "name a new file, or one of your own with one name"
 
 
 class OutputFile:
-    """A file that is open for writing."""
+    """A file that is open for writing; what it held before goes at the first write."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         """Write to an open descriptor."""
         self._path = path
         self._descriptor = descriptor
-        self.is_empty = True
+        self.is_untouched = True
 
     def write(self, content: bytes) -> None:
         """Write all of it."""
         rest = memoryview(content)
         try:
+            if rest:
+                self.clear()
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
-                self.is_empty = False
         except OSError as error:
             raise MembenchError(
                 f"{self._path}: cannot write: {error.strerror}",
                 "what was written before is there; free some space, or write it elsewhere",
             ) from error
 
+    def clear(self) -> None:
+        """Empty the file, unless it has been written to."""
+        if self.is_untouched:
+            os.ftruncate(self._descriptor, 0)
+            self.is_untouched = False
+
 
 @contextmanager
 def created(path: Path, force: bool) -> Iterator[OutputFile]:
     """Create a file that only its owner can read: the user who called `sudo`, if any did.
 
-    If the block fails before it has written anything, the file goes again.
+    If the block fails before it has written anything, a new file goes again, and one that `force`
+    was to replace is as it was.
     """
     with ExitStack() as stack:
         try:
             folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             stack.callback(os.close, folder)
-            descriptor, is_new = _open(path, folder, force)
+            descriptor, rights = _open(path, folder, force)
             stack.callback(os.close, descriptor)
         except MembenchError:
             raise
@@ -57,15 +66,19 @@ def created(path: Path, force: bool) -> Iterator[OutputFile]:
         file = OutputFile(path, descriptor)
         try:
             yield file
+            file.clear()
         except BaseException:
-            if is_new and file.is_empty:
+            if file.is_untouched:
                 with suppress(OSError):
-                    os.unlink(path.name, dir_fd=folder)
+                    if rights is None:
+                        os.unlink(path.name, dir_fd=folder)
+                    else:
+                        os.fchmod(descriptor, rights)
             raise
 
 
-def _open(path: Path, folder: int, force: bool) -> tuple[int, bool]:
-    """Open the file; return its descriptor, and True if it is new.
+def _open(path: Path, folder: int, force: bool) -> tuple[int, int | None]:
+    """Open the file; return its descriptor, and the rights that it had if it is not new.
 
     A link could lead root to a file that whoever made it may not write, and nobody may ever read a
     pipe: both are refused.
@@ -76,25 +89,42 @@ def _open(path: Path, folder: int, force: bool) -> tuple[int, bool]:
     except FileExistsError as error:
         if not force:
             raise OutputExistsError(f"{path} exists", "`--force` replaces it") from error
-        return _reopen(path, folder, flags), False
+        return _reopen(path, folder, flags)
     if (caller := _caller()) is not None:
         os.fchown(descriptor, *caller)
-    return descriptor, True
+    return descriptor, None
 
 
-def _reopen(path: Path, folder: int, flags: int) -> int:
-    """Open and empty a file that exists."""
+def _reopen(path: Path, folder: int, flags: int) -> tuple[int, int]:
+    """Open a file that exists, for its owner alone; return its descriptor and its former rights.
+
+    Its content stays until the first write. A file of somebody else, or one with a second name,
+    could be put here so that root overwrites it or they read it: both are refused.
+    """
     special = UsageError(
         f"{path} is a link, a folder, a pipe or a device", "name a regular file, or a new one"
     )
     if not stat.S_ISREG(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
         raise special
     descriptor = os.open(path.name, flags, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        rights = _checked(path, os.fstat(descriptor), special)
+        os.fchmod(descriptor, 0o600)
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor, rights
+
+
+def _checked(path: Path, found: os.stat_result, special: UsageError) -> int:
+    """Return the rights of a file that may be replaced; raise an error if it may not."""
+    if not stat.S_ISREG(found.st_mode):
         raise special
-    os.ftruncate(descriptor, 0)
-    return descriptor
+    if found.st_nlink > 1:
+        raise UsageError(f"{path} has another name (a hard link)", _ANOTHER_FILE)
+    if found.st_uid not in {0, os.getuid(), *(_caller() or ())[:1]}:
+        raise UsageError(f"{path} belongs to another user", _ANOTHER_FILE)
+    return stat.S_IMODE(found.st_mode)
 
 
 def _caller() -> tuple[int, int] | None:

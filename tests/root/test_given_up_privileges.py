@@ -169,6 +169,43 @@ def test_a_link_is_not_followed_for_root(tmp_path: Path) -> None:
     assert target.read_text() == "kept"
 
 
+def test_only_files_of_root_and_of_the_user_who_called_sudo_are_replaced(tmp_path: Path) -> None:
+    lines = tmp_path / "calls"
+    lines.write_text("kept")
+    command = [*COMMAND, "trace", "--pid", str(os.getpid()), "-d", "100ms", "-o", str(lines)]
+    os.chown(lines, 65533, 65533)
+    who = environment() | {"SUDO_UID": "65534", "SUDO_GID": "65534"}
+    done = subprocess.run(
+        [*command, "--force"], env=who, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "belongs to another user" in done.stderr
+    assert lines.read_text() == "kept"
+    os.chown(lines, 65534, 65534)
+    subprocess.run([*command, "--force"], env=who, check=True, capture_output=True)
+    assert lines.stat().st_mode & 0o777 == 0o600
+    assert lines.read_text() != "kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (("probe", "tp_btf:no_such"), "--flame"),
+        (("trace", "--pid", "4194304"), "-o"),
+        (("trace", "--pid", "4194304"), "--perfetto"),
+    ],
+)
+def test_a_command_that_does_not_begin_leaves_the_file_that_it_was_to_replace(
+    arguments: tuple[str, ...], output: str, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    old.write_text("kept")
+    command = [*COMMAND, *arguments, output, str(old), "--force"]
+    done = subprocess.run(command, env=environment(), check=False, capture_output=True)
+    assert done.returncode not in {0, 4}
+    assert old.read_text() == "kept"
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -7,12 +7,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from membench import MembenchError, UsageError, bpf
-from membench.cli.paths import created
+from membench._files import created
 from support.cli import membench
 
 SEALED = Path(__file__).parent.parent / "data" / "sealed"
@@ -109,7 +110,7 @@ def test_a_program_that_is_no_file_is_refused(name: str, place: Path) -> None:
 def test_a_file_to_write_is_neither_a_link_nor_something_else(name: str, place: Path) -> None:
     with (
         pytest.raises(UsageError, match="is a link, a folder, a pipe or a device"),
-        created(place / name, replace=True),
+        created(place / name, force=True),
     ):
         pass
     assert not (place / "absent").exists()
@@ -118,8 +119,44 @@ def test_a_file_to_write_is_neither_a_link_nor_something_else(name: str, place: 
 def test_a_file_is_replaced_only_if_that_is_wanted(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_text("much longer than what follows")
-    with pytest.raises(FileExistsError), created(path, replace=False):
+    with pytest.raises(FileExistsError), created(path, force=False):
         pass
-    with created(path, replace=True) as file:
+    with created(path, force=True) as file:
         file.write(b"short")
     assert path.read_bytes() == b"short"
+
+
+def test_a_file_that_is_replaced_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text("old")
+    path.chmod(0o644)
+    with created(path, force=True):
+        assert path.read_text() == "old"
+    assert path.read_bytes() == b""
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_stays_as_it_was_if_nothing_is_written_before_a_failure(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text("old")
+    path.chmod(0o640)
+    assert _interrupted(path, b"") == "old"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert _interrupted(path, b"new") == "new"
+
+
+def _interrupted(path: Path, content: bytes) -> str:
+    """Return what a file holds after its replacement was interrupted."""
+    with suppress(KeyboardInterrupt), created(path, force=True) as file:
+        file.write(content)
+        raise KeyboardInterrupt
+    return path.read_text()
+
+
+def test_a_file_with_a_second_name_is_not_replaced(tmp_path: Path) -> None:
+    path, other = tmp_path / "lines", tmp_path / "other"
+    other.write_text("kept")
+    path.hardlink_to(other)
+    with pytest.raises(UsageError, match="hard link"), created(path, force=True):
+        pass
+    assert other.read_text() == "kept"
