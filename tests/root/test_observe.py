@@ -374,4 +374,17 @@ def test_what_cannot_be_observed_is_refused(server: Memcached) -> None:
         membench.observe("watch:127.0.0.1:11211")
     with pytest.raises(UsageError, match="at their ports"):
         membench.observe(selection=membench.Selection(side="client", ports=[server.port]))
+    for one in ({"cgroups": [cgroup()]}, {"network_namespaces": ["1"]}):
+        with pytest.raises(UsageError, match="choose among requests") as refused:
+            membench.observe(selection=membench.Selection(ports=[server.port], **one))
+        assert "--requests" in (refused.value.hint or "")
     cli("observe", "--port", "1", "-d", "1s").expect(CaptureUnavailableError.exit_code)
+
+
+def test_no_server_of_this_namespace_is_taken_for_one_of_another(server: Memcached) -> None:
+    selection = membench.Selection(ports=[server.port], network_namespaces=["/proc/self/ns/net"])
+    with membench.observe(requests=True, selection=selection, interval_s=None) as observed:
+        assert observed.ports == (server.port,)
+        interval = finished(observed)
+    assert interval.servers == ()
+    assert any("network namespaces" in one.what for one in interval.missing)

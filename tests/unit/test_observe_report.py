@@ -30,6 +30,7 @@ ACCOUNT = Account(
 )
 STATES = {"running": 500_000_000, "run_queue_woken": 1, "run_queue_preempted": 9_999_999}
 INTERVAL = ObserveInterval(
+    ports=(11211,),
     elapsed_s=5.0,
     interval_s=1.0,
     account=ACCOUNT,

@@ -36,6 +36,10 @@ _WITHOUT_REQUESTS = Missing(
     "`--requests` (CAP_BPF, CAP_PERFMON)",
 )
 _WITHOUT_COST = Missing("what the programs cost", "CAP_SYS_ADMIN")
+_IN_NAMESPACES = Missing(
+    "threads and counters of servers in other network namespaces",
+    "`observe` without `--netns` from inside: `nsenter --net`",
+)
 _WITHOUT_PRESSURE = Missing("pressure (PSI)", "a kernel that was booted with `psi=1`")
 
 
@@ -44,6 +48,7 @@ class ObserveInterval:
     """One interval of an observation.
 
     Attributes:
+        ports: Ports of the servers, all that are followed.
         elapsed_s: Time from the start to the end of the interval, s.
         interval_s: Its length, s.
         account: The time of requests, by its parts; None unless `requests` was asked for, as are
@@ -54,7 +59,7 @@ class ObserveInterval:
         waited_briefly_ns: Part of it in waits below 2 µs, which are charged to nobody, ns.
         waited_for_unknown_ns: Part of it while a task ran that is not known, ns.
         workers: Threads that read requests, the busiest first.
-        servers: Each server's threads and counters.
+        servers: Each server's threads and counters; none of servers in chosen network namespaces.
         host: The machine's part: steal, throttling, pressure.
         misses: Requests that are not in the account.
         cost_ns_per_request: Time that the kernel's programs took for each request, ns; None
@@ -64,6 +69,7 @@ class ObserveInterval:
         missing: Figures that cannot be had here, and what they would take.
     """
 
+    ports: tuple[int, ...]
     elapsed_s: float
     interval_s: float
     account: Account | None
@@ -91,13 +97,17 @@ class Observation(Running):
     def __init__(
         self,
         native: _native.Observer | None,
+        ports: Sequence[int],
         servers: Sequence[ServerWatch],
+        missing: Sequence[Missing],
         interval_s: float | None,
         duration_s: float | None,
     ) -> None:
         """Take over servers that are observed; use `membench.observe` instead."""
         self._native = native
+        self._ports = tuple(ports)
         self._servers = servers
+        self._missing = tuple(missing)
         self._begun = self._last = time.monotonic()
         self._interval_s = interval_s
         self._duration_s = duration_s
@@ -126,15 +136,15 @@ class Observation(Running):
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """Ports of the servers."""
-        return tuple(server.port for server in self._servers)
+        """Ports of the servers, all that are followed."""
+        return self._ports
 
     def take(self) -> ObserveInterval:
         """Return what came since the last call."""
         before, self._counters = self._counters, read_counters(self._processes)
         host = before.until(self._counters)
         servers = tuple(server.take() for server in self._servers)
-        missing = () if host.pressure else (_WITHOUT_PRESSURE,)
+        missing = self._missing if host.pressure else (*self._missing, _WITHOUT_PRESSURE)
         if self._native is None:
             return self._without_requests(host, servers, (_WITHOUT_REQUESTS, *missing))
         counted = from_json(Counted, self._native.take())
@@ -142,6 +152,7 @@ class Observation(Running):
         if counted.cpu_share is None:
             missing = (*missing, _WITHOUT_COST)
         return ObserveInterval(
+            ports=self._ports,
             elapsed_s=counted.elapsed_s,
             interval_s=counted.interval_s,
             account=counted.account,
@@ -171,6 +182,7 @@ class Observation(Running):
         now = time.monotonic()
         length, self._last = now - self._last, now
         return ObserveInterval(
+            ports=self._ports,
             elapsed_s=now - self._begun,
             interval_s=length,
             account=None,
@@ -230,15 +242,22 @@ def observe(
         raise UsageError(
             "servers are observed at their ports", "`ports`, `pids`, `cgroups` or namespaces"
         )
+    if not requests and (chosen.cgroups or chosen.network_namespaces):
+        raise UsageError(
+            "control groups and network namespaces choose among requests, and none are observed",
+            "add `--requests`, or name ports or processes",
+        )
     native = _native.Observer(chosen) if requests else None
     followed = native.ports if native is not None else _ports(chosen)
+    if chosen.network_namespaces:
+        # The same port here is another server's.
+        return Observation(native, followed, (), (_IN_NAMESPACES,), interval_s, duration_s)
     servers = watch_all(followed)
-    # Servers in other network namespaces cannot be seen from here.
-    if not chosen.network_namespaces and not any(server.is_there for server in servers):
+    if not any(server.is_there for server in servers):
         raise CaptureUnavailableError(
             f"no server listens on port {', '.join(map(str, followed))}", _other_servers()
         )
-    return Observation(native, servers, interval_s, duration_s)
+    return Observation(native, followed, servers, (), interval_s, duration_s)
 
 
 def _other_servers() -> str:

@@ -66,7 +66,7 @@ def render_interval(interval: ObserveInterval) -> RenderableType:
 
 
 def _title(interval: ObserveInterval) -> Text:
-    ports = ", ".join(str(server.port) for server in interval.servers)
+    ports = ", ".join(str(port) for port in interval.ports)
     begin = f"port {ports}   {clock(interval.elapsed_s)}"
     account = interval.account
     if account is None:
