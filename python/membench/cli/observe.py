@@ -20,6 +20,7 @@ from membench.cli.selection import (
     all_ports,
     parse_ports,
 )
+from membench.cli.signals import noted
 from membench.cli.units import parse_duration
 
 if TYPE_CHECKING:
@@ -88,21 +89,16 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 def _show_all(observed: Observation, is_json: bool, *, announced: bool) -> int:
     """Show each interval; return an exit code that tells if requests are missing."""
     left_out = 0
-    is_first = True
-    try:
-        if announced:
-            listed = ", ".join(str(port) for port in observed.ports)
-            output.say(f"port {listed}: observed, Ctrl-C ends")
-        for interval in observed:
-            left_out += _show(interval, is_json, is_first)
-            is_first = False
-    except KeyboardInterrupt:
-        observed.stop()
-        left_out += _show(observed.take(), is_json, is_first)
+    noted(signal.SIGINT, signal.SIGTERM, then=observed.stop)
+    if announced:
+        listed = ", ".join(str(port) for port in observed.ports)
+        output.say(f"port {listed}: observed, Ctrl-C ends")
+    for number, interval in enumerate(observed):
+        left_out += _show(interval, is_json, is_first=number == 0)
     return SHORT if left_out else 0
 
 
-def _show(interval: ObserveInterval, is_json: bool, is_first: bool) -> int:
+def _show(interval: ObserveInterval, is_json: bool, *, is_first: bool) -> int:
     from membench.report.observe import render_interval
 
     if is_json:

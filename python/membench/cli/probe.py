@@ -22,6 +22,7 @@ from membench.cli.selection import (
     PidOption,
     all_named_ports,
 )
+from membench.cli.signals import noted
 from membench.cli.units import format_share, parse_duration, parse_share
 from membench.errors import UsageError
 
@@ -185,23 +186,18 @@ def _list(pattern: str, json: bool) -> int:
 
 
 def _show_all(observed: Probe, json: bool, *, announced: bool) -> None:
-    is_first = True
     from membench.report.numbers import numbered
 
-    try:
-        if announced:
-            functions = numbered(len(observed.functions), "function")
-            what = f"{functions} observed" if observed.functions else "observed"
-            output.say(f"{observed.hook}: {what}, Ctrl-C ends")
-        for interval in observed:
-            _show(interval, json, is_first)
-            is_first = False
-    except KeyboardInterrupt:
-        observed.stop()
-        _show(observed.take(), json, is_first)
+    noted(signal.SIGINT, signal.SIGTERM, then=observed.stop)
+    if announced:
+        functions = numbered(len(observed.functions), "function")
+        what = f"{functions} observed" if observed.functions else "observed"
+        output.say(f"{observed.hook}: {what}, Ctrl-C ends")
+    for number, interval in enumerate(observed):
+        _show(interval, json, is_first=number == 0)
 
 
-def _show(interval: ProbeInterval, json: bool, is_first: bool) -> None:
+def _show(interval: ProbeInterval, json: bool, *, is_first: bool) -> None:
     from membench.report.probe import render_interval
 
     if json:

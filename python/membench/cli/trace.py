@@ -15,12 +15,11 @@ from membench._files import OutputFile, created
 from membench.cli.bounds import DurationOption, RingSizeOption
 from membench.cli.exits import SHORT
 from membench.cli.selection import EndPortOption, all_named_ports
+from membench.cli.signals import noted
 from membench.cli.units import parse_duration
 from membench.errors import UsageError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from membench._trace import Trace
 
 
@@ -135,7 +134,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     with ExitStack() as stack:
         lines = stack.enter_context(created(file, force)) if file else None
         timeline = stack.enter_context(created(perfetto, force)) if perfetto else None
-        came = _noted(signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if last else []))
+        came = noted(signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if last else []))
         with Trace(options, duration) as running:
             numbers = ", ".join(str(number) for number in running.pids)
             _remark(f"tracing  pid {numbers}; {render_cost(running.tally())}; Ctrl-C ends")
@@ -158,22 +157,6 @@ def _write(text: str, file: OutputFile | None) -> None:
         sys.stdout.flush()
     else:
         file.write(text.encode())
-
-
-def _noted(*numbers: int) -> set[int]:
-    """Return a set that has each of these signals from when it comes.
-
-    An exception could come between taking lines and writing them.
-    """
-    came: set[int] = set()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        came.add(number)
-
-    for number in numbers:
-        signal.signal(number, note)
-    return came
 
 
 def _run(

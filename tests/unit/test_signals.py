@@ -1,0 +1,64 @@
+"""Ctrl-C at any moment: what was counted is printed."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from membench.cli import observe, probe
+from membench.cli.signals import noted
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What both commands read of an interval."""
+
+    taken: str
+    misses: None = None
+
+
+class Interrupted:
+    """Something observed to which Ctrl-C comes when an interval has been taken."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.is_stopped = False
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+    def __iter__(self) -> Iterator[Interval]:
+        signal.raise_signal(self.number)
+        yield Interval("before")
+        assert self.is_stopped
+        yield Interval("after")
+
+
+def test_a_signal_is_noted_and_acted_on_without_an_exception() -> None:
+    acts: list[str] = []
+    came = noted(signal.SIGINT, signal.SIGTERM, then=lambda: acts.append("act"))
+    signal.raise_signal(signal.SIGTERM)
+    assert came == {signal.SIGTERM}
+    assert acts == ["act"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interval_that_was_taken_when_the_signal_came_is_printed(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (observe, probe):
+        command._show_all(Interrupted(number), True, announced=False)
+        told = [json.loads(line)["taken"] for line in capsys.readouterr().out.splitlines()]
+        assert told == ["before", "after"]
