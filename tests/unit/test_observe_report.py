@@ -63,9 +63,10 @@ def row(told: list[str], begin: str) -> list[str]:
 
 def test_an_account_says_each_part_its_share_and_its_quantiles() -> None:
     told = lines(INTERVAL)
-    assert told[0] == (
-        "port 11211   00:05   1,000 requests   1.00 k/s   left out: 1 under way at the start"
-    )
+    assert told[:2] == [
+        "port 11211   00:05   1,000 requests   1.00 k/s",
+        "left out   1 without a known arrival",
+    ]
     assert row(told, "memcached's own")[:4] == ["40.0", "%", "4.00", "µs"]
     assert row(told, "the whole")[-2:] == ["300", "ms"]
     assert row(told, "stopped")[:2] == ["60.0", "%"]
@@ -79,7 +80,7 @@ def test_culprits_workers_host_and_cost_are_told() -> None:
     assert row(told, "backup 7  /system.slice/backup.service")[:4] == ["40.0", "%", "4.00", "ms"]
     assert row(told, "mc-worker 813")[0] == "1,000"
     assert row(told, "mc-worker 813")[-1] == "2.0"
-    assert "host   steal 0 %   no CPU quota   pressure: cpu 25.0 %" in told
+    assert "host   steal 0 %   CPU quota unknown   pressure: cpu 25.0 %" in told
     assert told[-1] == "cost   430 ns a request, 0.40 % of one CPU"
 
 
@@ -101,6 +102,33 @@ def test_without_requests_threads_counters_and_what_is_missing_are_told() -> Non
     assert row(told, "mc-worker 813")[0] == "worker"
     assert any("get 100/s" in line for line in told)
     assert told[-1] == "missing   where the time goes: takes `--requests`"
+
+
+def test_each_kind_of_request_that_is_left_out_has_a_line() -> None:
+    many = RequestMisses(*(1_234_567,) * 6, 0, 0)
+    told = lines(replace(INTERVAL, ports=(11211, 11212), misses=many))
+    assert told[0].startswith("port 11211, 11212   ")
+    assert told[1] == "left out   1.23 M not seen whole"
+    assert told[2] == "           1.23 M of workers beyond 256"
+    assert told[7] == ""
+    assert lines(replace(INTERVAL, misses=RequestMisses(*(0,) * 8)))[1] == "left out   0"
+
+
+def test_a_quota_that_held_nothing_back_is_told_from_an_unknown_one() -> None:
+    for throttled_ns, words in ((0, "not held back by a CPU quota"), (None, "CPU quota unknown")):
+        told = lines(replace(INTERVAL, host=Host(0.0, throttled_ns, 0, {})))
+        assert f"host   steal 0 %   {words}" in told
+
+
+def test_an_interval_without_length_has_no_rates() -> None:
+    server = ObservedServer(11211, 812, (THREAD,), {"cmd_get": 100})
+    assert lines(replace(INTERVAL, interval_s=0.0))[0].endswith("0/s")
+    assert any(
+        "get 0/s" in line
+        for line in lines(
+            replace(INTERVAL, interval_s=0.0, account=None, misses=None, servers=(server,))
+        )
+    )
 
 
 def test_names_of_tasks_cannot_steer_the_terminal() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from membench import Account, Culprit, Host, RequestMisses, Worker
@@ -56,8 +58,25 @@ def test_waits_for_a_cpu_are_told_apart_by_quota_steal_and_neighbours() -> None:
     assert rules(waiting, STOLEN) == ["steal"]
     assert rules(waiting) == ["neighbours"]
     (verdict,) = judge(waiting, QUIET, frozenset({SERVER}))
-    assert "backup in /system.slice/backup.service 70%" in verdict.text
+    assert "backup in /system.slice/backup.service 70.0 %" in verdict.text
     assert verdict.evidence["share"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        (replace(QUIET, steal=0.019, throttled_ns=54), "steal 1.9 %, throttled for 9.0 % of"),
+        (replace(QUIET, throttled_ns=None), "steal 0 %, throttling unknown"),
+        (QUIET, "steal 0 %, throttled for 0 % of"),
+    ],
+)
+def test_steal_and_throttling_that_explain_nothing_are_told_as_they_are(
+    host: Host, told: str
+) -> None:
+    (verdict,) = judge(interval(WAITS, (culprit("backup", 7, 0.7),)), host, frozenset({SERVER}))
+    assert verdict.rule == "neighbours"
+    assert told in verdict.text
+    assert ("throttled" in verdict.evidence) == (host.throttled_ns is not None)
 
 
 def test_the_server_s_own_threads_and_idle_cpus_are_no_neighbours() -> None:

@@ -111,7 +111,8 @@ class RequestMisses:
     Attributes:
         runs: Runs of the kernel's programs that the kernel left out.
         broken: Requests whose read, send or clocks were not seen whole.
-        unseen: Requests whose arrival was not seen: under way at the start, mostly.
+        unseen: Requests without a known arrival: those under way at the start, and the first
+            request of each connection that was open before.
         unlisted: Requests of workers beyond the most that are observed.
         moved: Requests that one thread read and another answered.
         no_state: Arrivals and reads for which the kernel had no memory.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from membench._observe.results import Account, Counted, Culprit, Host, Verdict, Worker
+from membench.report.numbers import percent
 
 # Shares of the requests' time from which a part is worth a word.
 _STANDS_OUT = 0.05
@@ -43,7 +44,7 @@ def judge(
 
 def _quiet(account: Account) -> Verdict:
     own = account.share("memcached")
-    text = f"nothing stands out: {own:.0%} of the time is memcached's own"
+    text = f"nothing stands out: {percent(own)} of the time is memcached's own"
     return Verdict(text, "nothing", {"share": own})
 
 
@@ -61,7 +62,7 @@ def _sleeps(account: Account) -> Iterator[Verdict]:
         share = account.share(part)
         if share >= _STANDS_OUT:
             yield Verdict(
-                f"{text}: {share:.0%} of the time", part.replace("_", "-"), {"share": share}
+                f"{text}: {percent(share)} of the time", part.replace("_", "-"), {"share": share}
             )
 
 
@@ -71,18 +72,21 @@ def _queue(requests: Counted, host: Host, servers: frozenset[int]) -> Iterator[V
     if share < _QUEUE_STANDS_OUT:
         return
     waited = requests.waited_ns or 1
-    throttled = (host.throttled_ns or 0) / waited
-    evidence = {"share": share, "steal": host.steal, "throttled": throttled}
-    said = f"run-queue wait is {share:.0%} of the time"
-    if throttled >= _THROTTLED:
+    evidence = {"share": share, "steal": host.steal}
+    said = f"run-queue wait is {percent(share)} of the time"
+    limits = f"steal {percent(host.steal)}, throttling unknown"
+    if host.throttled_ns is not None:
+        throttled = evidence["throttled"] = host.throttled_ns / waited
+        limits = f"steal {percent(host.steal)}, throttled for {percent(throttled)} of the waits"
+    if evidence.get("throttled", 0.0) >= _THROTTLED:
         text = f"{said}, and the server's CPU quota held it back {host.periods_throttled} times"
         yield Verdict(f"{text} → its own limit", "own-quota", evidence)
         return
     if host.steal >= _STOLEN:
-        text = f"{said}, and the host took {host.steal:.1%} of the CPUs' time → steal"
+        text = f"{said}, and the host took {percent(host.steal)} of the CPUs' time → steal"
         yield Verdict(text, "steal", evidence)
         return
-    yield _neighbours(f"{said}, no steal, no throttling", requests.culprits, servers, evidence)
+    yield _neighbours(f"{said}, {limits}", requests.culprits, servers, evidence)
 
 
 def _neighbours(
@@ -100,8 +104,9 @@ def _neighbours(
     evidence |= {"neighbours": others, "memcached": own, "idle": idle}
     if others >= max(own, idle):
         named = sorted(shares.items(), key=lambda item: -item[1])[:3]
-        listed = ", ".join(f"{name} {share:.0%}" for name, share in named)
-        return Verdict(f"{said} → neighbours: {listed}", "neighbours", evidence)
+        listed = ", ".join(f"{name} {percent(share)}" for name, share in named)
+        text = f"{said} → neighbours had the CPU for {percent(others)} of the waits: {listed}"
+        return Verdict(text, "neighbours", evidence)
     if own >= idle:
         text = f"{said} → memcached's own threads wait for each other: more threads than CPUs"
         return Verdict(text, "own-threads", evidence)
@@ -125,7 +130,7 @@ def _ahead(account: Account, workers: Sequence[Worker]) -> Iterator[Verdict]:
     busiest = max(busy, key=lambda worker: worker.requests, default=None)
     uneven = busiest.requests / mean if busiest is not None and mean else 0.0
     evidence = {"share": share, "workers": float(len(workers)), "busiest": uneven}
-    said = f"{share:.0%} of the time, requests waited for others that the same worker served first"
+    said = f"requests waited behind others of the same worker for {percent(share)} of the time"
     if busiest is not None and uneven >= _UNEVEN:
         text = f"{said} → {busiest.name} {busiest.thread} has {uneven:.1f} times its share"
         yield Verdict(text, "uneven-workers", evidence)

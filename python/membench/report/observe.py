@@ -50,6 +50,8 @@ def render_interval(interval: ObserveInterval) -> RenderableType:
     """Lay out an interval: the account, its causes, who had the CPU, the threads, the cost."""
     interval = plain_result(interval)
     parts: list[RenderableType] = [_title(interval)]
+    if interval.misses is not None:
+        parts += _misses(interval.misses)
     if interval.account is not None:
         if interval.account.requests:
             parts += [Text(), _account(interval.account)]
@@ -71,27 +73,32 @@ def _title(interval: ObserveInterval) -> Text:
     account = interval.account
     if account is None:
         return Text(begin)
-    each_s = account.requests / interval.interval_s if interval.interval_s else 0
-    return Text(
-        f"{begin}   {count(account.requests)} request{'s' * (account.requests != 1)}"
-        f"   {rate(each_s)}"
-        f"   {_misses(interval.misses)}"
-    )
+    requests = f"{count(account.requests)} request{'s' * (account.requests != 1)}"
+    return Text(f"{begin}   {requests}   {_per_s(account.requests, interval.interval_s)}")
 
 
-def _misses(misses: RequestMisses | None) -> str:
-    if misses is None:
-        return ""
+def _per_s(amount: int, interval_s: float) -> str:
+    return rate(amount / interval_s if interval_s > 0 else 0)
+
+
+def _share(time_ns: int, interval_s: float) -> str:
+    """Write a time as a share of the interval."""
+    return percent(time_ns / 1e9 / interval_s if interval_s > 0 else 0)
+
+
+def _misses(misses: RequestMisses) -> Iterator[Text]:
+    """Tell each kind of request that was left out on a line of its own."""
     amounts = {
         "not seen whole": misses.broken,
-        "of further workers": misses.unlisted,
+        "of workers beyond 256": misses.unlisted,
         "read and answered by two threads": misses.moved,
         "without memory": misses.no_state,
-        "under way at the start": misses.unseen,
+        "without a known arrival": misses.unseen,
         "skipped runs": misses.runs,
     }
-    told = [f"{count(amount)} {what}" for what, amount in amounts.items() if amount]
-    return "left out: " + ", ".join(told) if told else "left out 0"
+    told = [f"{count(amount)} {what}" for what, amount in amounts.items() if amount] or ["0"]
+    for number, text in enumerate(told):
+        yield Text(f"{'left out' if number == 0 else '':8}   {text}")
 
 
 def _account(account: Account) -> RenderableType:
@@ -141,23 +148,23 @@ def _culprits(interval: ObserveInterval) -> RenderableType:
 
 
 def _workers(interval: ObserveInterval) -> RenderableType:
-    table = Columns("worker", "requests", "share", "mean", "runs", "waits", "a wake-up")
+    table = Columns("worker", "requests", "share", "mean", "runs", "waits", "per wake-up")
     requests = sum(worker.requests for worker in interval.workers)
     for worker in interval.workers[:_WORKERS]:
-        table.add(*_worker(worker, requests, interval.interval_s * 1e9))
+        table.add(*_worker(worker, requests, interval.interval_s))
     if len(interval.workers) > _WORKERS:
         table.add(f"{len(interval.workers) - _WORKERS:,} more", "", "", "", "", "", "")
     return table
 
 
-def _worker(worker: Worker, requests: int, length_ns: float) -> Iterator[str]:
+def _worker(worker: Worker, requests: int, interval_s: float) -> Iterator[str]:
     waited = worker.states_ns["run_queue_woken"] + worker.states_ns["run_queue_preempted"]
     yield f"{worker.name} {worker.thread}"
     yield count(worker.requests)
     yield percent(worker.requests / requests if requests else 0)
     yield duration(worker.whole_ns / worker.requests) if worker.requests else _NOTHING
-    yield percent(worker.states_ns["running"] / length_ns if length_ns else 0)
-    yield percent(waited / length_ns if length_ns else 0)
+    yield _share(worker.states_ns["running"], interval_s)
+    yield _share(waited, interval_s)
     yield f"{worker.requests / worker.wake_ups:.1f}" if worker.wake_ups else _NOTHING
 
 
@@ -172,20 +179,20 @@ def _server(server: ObservedServer, interval_s: float) -> Iterator[RenderableTyp
             "yields": counters.get("conn_yields", 0),
             "refused": counters.get("rejected_connections", 0),
         }
-        each = "   ".join(f"{name} {rate(told[name] / interval_s)}" for name in told)
+        each = "   ".join(f"{name} {_per_s(told[name], interval_s)}" for name in told)
         yield Text(f"  its own counters   {each}")
     busy = [thread for thread in server.threads if thread.cpu_ns or thread.waited_ns]
     if not busy:
         return
-    table = Columns("thread", "role", "runs", "waits", "sleeps", "preempted", "faults", "of disk")
+    table = Columns("thread", "role", "runs", "waits", "sleeps", "preempted", "faults", "from disk")
     for thread in busy[:_THREADS]:
         table.add(
             f"{thread.name} {thread.thread}",
             thread.role,
-            percent(thread.cpu_ns / 1e9 / interval_s),
-            percent(thread.waited_ns / 1e9 / interval_s),
-            rate(thread.sleeps / interval_s),
-            rate(thread.preemptions / interval_s),
+            _share(thread.cpu_ns, interval_s),
+            _share(thread.waited_ns, interval_s),
+            _per_s(thread.sleeps, interval_s),
+            _per_s(thread.preemptions, interval_s),
             count(thread.minor_faults),
             count(thread.major_faults),
         )
@@ -205,7 +212,9 @@ def _footer(interval: ObserveInterval) -> Iterator[Text]:
 def _host(host: Host) -> str:
     told = [f"steal {percent(host.steal)}"]
     if host.throttled_ns is None:
-        told.append("no CPU quota")
+        told.append("CPU quota unknown")
+    elif host.throttled_ns == 0:
+        told.append("not held back by a CPU quota")
     else:
         periods = numbered(host.periods_throttled, "period")
         told.append(f"held back by the CPU quota {duration(host.throttled_ns)} in {periods}")
