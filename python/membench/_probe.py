@@ -13,7 +13,7 @@ from membench import _arguments as check, _native
 from membench._files import created
 from membench._options import By
 from membench._results import from_json
-from membench._running import Running
+from membench._running import Running, next_due
 from membench.errors import UsageError
 
 # How long one wait lasts before the cost is looked at again, s.
@@ -209,7 +209,7 @@ class Probe(Running):
             self._wait(min(due, end))
             if self._ended or time.monotonic() >= end:
                 break
-            due += each
+            due = next_due(due, each)
             yield self.take()
         self.stop()
         yield self.take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
@@ -24,3 +25,12 @@ class Running(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self._end()
+
+
+def next_due(due: float, each: float) -> float:
+    """Return when the interval after the one that was due at `due` ends.
+
+    Intervals that passed while the last one was being read are one with the next.
+    """
+    now = time.monotonic()
+    return due + each if due + each > now else now + each

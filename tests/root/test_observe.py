@@ -22,6 +22,7 @@ from support.bpf_mounts import cgroup
 from support.cli import COMMAND, environment, membench as cli
 from support.kernel_objects import kernel_objects_of
 from support.least import with_capabilities
+from support.ports import free_port
 from support.process import started
 from support.server import Memcached, connect, memcached
 from support.spinner import pin, quota, spinner
@@ -379,6 +380,34 @@ def test_what_cannot_be_observed_is_refused(server: Memcached) -> None:
             membench.observe(selection=membench.Selection(ports=[server.port], **one))
         assert "--requests" in (refused.value.hint or "")
     cli("observe", "--port", "1", "-d", "1s").expect(CaptureUnavailableError.exit_code)
+
+
+def test_a_server_that_was_started_again_is_found_again(server: Memcached) -> None:
+    with membench.observe(ports=[server.port], interval_s=None) as observed:
+        (before,) = observed.take().servers
+        assert before.process == server.pid
+        server.restart()
+        ask(server, 10)
+        (found,) = observed.take().servers
+        ask(server, 10)
+        (after,) = observed.take().servers
+    assert before.process != server.pid
+    assert found.process == after.process == server.pid
+    assert found.counters == {}
+    assert server.pid in {thread.thread for thread in found.threads}
+    assert after.counters["cmd_get"] == 10
+
+
+def test_a_server_with_two_ports_is_looked_at_once_and_both_are_named() -> None:
+    port, other = free_port(), free_port()
+    both = f"127.0.0.1:{port},127.0.0.1:{other}"
+    with (
+        memcached(port=port, arguments=("-l", both)) as server,
+        membench.observe(ports=[port, other], interval_s=None) as observed,
+    ):
+        interval = finished(observed)
+    assert interval.ports == observed.ports == (port, other)
+    assert [one.process for one in interval.servers] == [server.pid]
 
 
 def test_no_server_of_this_namespace_is_taken_for_one_of_another(server: Memcached) -> None:

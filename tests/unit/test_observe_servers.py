@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from membench._observe.servers import ServerWatch
+from membench._running import next_due
 
 
 @contextmanager
@@ -49,3 +50,13 @@ def test_counters_grow_from_one_look_to_the_next() -> None:
         watch = ServerWatch(port)
         assert watch.take().counters == {"cmd_get": 2, "cmd_set": 0}
         watch.close()
+
+
+@pytest.mark.parametrize(
+    ("due", "after"), [(100.0, 105.0), (99.9, 104.9), (96.0, 101.0), (40.0, 105.0)]
+)
+def test_intervals_that_were_missed_are_not_made_up_for(
+    due: float, after: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    assert next_due(due, 5.0) == after

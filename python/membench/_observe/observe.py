@@ -23,7 +23,7 @@ from membench._observe.servers import ServerWatch, listening_ports, watch_all
 from membench._observe.verdicts import judge
 from membench._options import Selection, select
 from membench._results import from_json
-from membench._running import Running
+from membench._running import Running, next_due
 from membench._sources import SourceKind, kind_of
 from membench.errors import CaptureUnavailableError, UsageError
 
@@ -129,7 +129,7 @@ class Observation(Running):
             self._wait(min(due, end))
             if self._ended or time.monotonic() >= end:
                 break
-            due += each
+            due = next_due(due, each)
             yield self.take()
         self.stop()
         yield self.take()
@@ -141,9 +141,10 @@ class Observation(Running):
 
     def take(self) -> ObserveInterval:
         """Return what came since the last call."""
+        servers = tuple(server.take() for server in self._servers)
+        self._processes |= {server.process for server in servers if server.process is not None}
         before, self._counters = self._counters, read_counters(self._processes)
         host = before.until(self._counters)
-        servers = tuple(server.take() for server in self._servers)
         missing = self._missing if host.pressure else (*self._missing, _WITHOUT_PRESSURE)
         if self._native is None:
             return self._without_requests(host, servers, (_WITHOUT_REQUESTS, *missing))
@@ -234,6 +235,7 @@ def observe(
         raise UsageError(
             f"`{source}` cannot be observed", "`ebpf:any`: the servers of this machine"
         )
+    check.flag("requests", requests)
     for what, seconds in (("a duration", duration_s), ("an interval", interval_s)):
         if seconds is not None:
             check.seconds(what, seconds)

@@ -73,11 +73,19 @@ class ServerWatch:
     def __init__(self, port: int) -> None:
         """Find the server that listens on a port of this machine."""
         self.port = port
-        self._listeners = _listeners(port)
+        self.process: int | None = None
         self._connection: socket.socket | None = None
-        self._statistics = self._ask()
-        self.process = find_process({one.inode for one in self._listeners}) or self._told_process()
+        self._listeners: list[Listener] = []
+        self._statistics: dict[str, str] = {}
+        self._find()
         self._threads = self._read_threads()
+
+    def _find(self) -> None:
+        """Find the server that listens now, and ask it for its counters."""
+        self._listeners = _listeners(self.port)
+        self._ask()
+        inodes = {one.inode for one in self._listeners}
+        self.process = (find_process(inodes) if inodes else None) or self._told_process()
 
     @property
     def is_there(self) -> bool:
@@ -85,9 +93,16 @@ class ServerWatch:
         return bool(self._listeners or self._statistics)
 
     def take(self) -> ObservedServer:
-        """Return what the server did since the last call."""
+        """Return what the server did since the last call.
+
+        A server that was started again is found again; its counters grow from the next call on.
+        """
+        known, process = self._statistics, self.process
+        if self._connection is None or not self._ask():
+            self._find()
+        if self.process != process or known.get("pid") != self._statistics.get("pid"):
+            known = {}
         before, self._threads = self._threads, self._read_threads()
-        known, self._statistics = self._statistics, self._ask()
         threads = [
             _difference(number, now, before.get(number)) for number, now in self._threads.items()
         ]
@@ -101,8 +116,12 @@ class ServerWatch:
             self._connection.close()
             self._connection = None
 
-    def _ask(self) -> dict[str, str]:
-        """Ask for the server's counters; return nothing if it does not answer in time."""
+    def _ask(self) -> bool:
+        """Ask for the server's counters; return False if it has closed the connection.
+
+        There are no counters if it does not answer in time.
+        """
+        self._statistics = {}
         try:
             if self._connection is None:
                 address = self._listeners[0].address if self._listeners else "127.0.0.1"
@@ -114,10 +133,11 @@ class ServerWatch:
                 if not received or len(reply) > _LONGEST_ANSWER:
                     raise ConnectionError
                 reply += received
-        except OSError:
+        except OSError as error:
             self.close()
-            return {}
-        return parse_statistics(reply.decode("latin-1"))
+            return isinstance(error, TimeoutError)
+        self._statistics = parse_statistics(reply.decode("latin-1"))
+        return True
 
     def _told_process(self) -> int | None:
         """Return the process that the server says it is, unless it lives in another namespace."""
