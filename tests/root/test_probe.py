@@ -293,9 +293,8 @@ def test_a_profile_finds_the_process_that_is_busy() -> None:
 
 
 def test_each_interval_is_a_line_of_json() -> None:
-    done = cli(
-        "probe", "tp_btf:sched_switch", "--interval", "200ms", "-d", "1s", "--by", "cpu", "--json"
-    ).expect(0)
+    options = ("--interval", "200ms", "-d", "1s", "--by", "cpu", "--format", "json")
+    done = cli("probe", "tp_btf:sched_switch", *options).expect(0)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) >= 2
     for line in lines:
@@ -502,7 +501,8 @@ def test_nothing_stays_in_the_kernel_after_kill_9() -> None:
 @pytest.mark.quick
 def test_two_capabilities_observe_tracepoints() -> None:
     prefix = with_capabilities("bpf", "perfmon")
-    done = cli("probe", "tp_btf:sched_switch", "-d", "500ms", "--json", prefix=prefix).expect(0)
+    options = ("-d", "500ms", "--format", "json")
+    done = cli("probe", "tp_btf:sched_switch", *options, prefix=prefix).expect(0)
     line = json.loads(done.stdout)
     assert line["count"] > 0
     # The kernel counts runs for CAP_SYS_ADMIN only; the programs measure themselves.

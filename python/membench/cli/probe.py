@@ -16,6 +16,7 @@ from membench._options import By
 from membench.cli import output
 from membench.cli.bounds import DurationOption
 from membench.cli.exits import SHORT
+from membench.cli.output import Format, FormatOption
 from membench.cli.selection import (
     CgroupOption,
     EndPortOption,
@@ -117,7 +118,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             help="End once the hits take more of one CPU, or `none`.",
         ),
     ] = "10%",  # type: ignore[assignment]  # Typer passes defaults through the parser
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
     force: Annotated[bool, typer.Option("--force", help="Replace existing output.")] = False,
 ) -> int:
     """Observe any hook: how often, how long, with which values, from where. No compiler is needed.
@@ -130,10 +131,11 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     """  # noqa: D301 - `\b` keeps the examples on their lines
     import membench
 
+    is_json = format is Format.JSON
     if find is not None:
         if hook is not None:
             raise UsageError("--list takes no hook", "`membench probe --list 'tcp_*'`")
-        return _list(find, json)
+        return _list(find, is_json)
     if hook is None:
         raise UsageError("no hook to observe", "`membench probe --list 'tcp_*'` finds some")
     for module in ("membench.report.probe", "membench._probe"):
@@ -160,7 +162,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 drop_privileges=True,
             )
         )
-        _show_all(observed, json, announced=duration is None and not json)
+        _show_all(observed, is_json, announced=duration is None and not is_json)
         if flame is not None and drawing is not None:
             _draw(observed, flame, drawing)
     if observed.excess is None:
@@ -172,12 +174,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     return SHORT
 
 
-def _list(pattern: str, json: bool) -> int:
+def _list(pattern: str, is_json: bool) -> int:
     import membench
     from membench.report.probe import render_hooks
 
     found = membench.find_hooks(pattern)
-    if json:
+    if is_json:
         for hook in found:
             output.show_json_line(hook)
     else:
@@ -185,7 +187,7 @@ def _list(pattern: str, json: bool) -> int:
     return 0
 
 
-def _show_all(observed: Probe, json: bool, *, announced: bool) -> None:
+def _show_all(observed: Probe, is_json: bool, *, announced: bool) -> None:
     from membench.report.numbers import numbered
 
     noted(signal.SIGINT, signal.SIGTERM, then=observed.stop)
@@ -194,13 +196,13 @@ def _show_all(observed: Probe, json: bool, *, announced: bool) -> None:
         what = f"{functions} observed" if observed.functions else "observed"
         output.say(f"{observed.hook}: {what}, Ctrl-C ends")
     for number, interval in enumerate(observed):
-        _show(interval, json, is_first=number == 0)
+        _show(interval, is_json, is_first=number == 0)
 
 
-def _show(interval: ProbeInterval, json: bool, *, is_first: bool) -> None:
+def _show(interval: ProbeInterval, is_json: bool, *, is_first: bool) -> None:
     from membench.report.probe import render_interval
 
-    if json:
+    if is_json:
         output.show_json_line(interval)
         return
     if not is_first:
