@@ -1,4 +1,4 @@
-"""`probe` and `trace` have privileges while they attach, and go on without."""
+"""`probe`, `trace` and `observe` have privileges while they attach, and go on without."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from support.cli import COMMAND, environment
 from support.kernel import release
 from support.process import started
+from support.server import Memcached
 from support.waiting import until
 
 pytestmark = [pytest.mark.root]
@@ -128,6 +129,17 @@ def test_a_probe_counts_on_without_privileges() -> None:
             assert_given_up(process.pid)
             told = ended(process)
     assert f"{traced.pid}" in told
+
+
+@pytest.mark.memcached
+@pytest.mark.skipif(release() < (6, 3), reason="observing requests takes Linux 6.3")
+def test_requests_are_observed_without_privileges(server: Memcached) -> None:
+    arguments = ("observe", "--requests", "--port", str(server.port))
+    with running(*arguments, begun="observed") as process:
+        assert_given_up(process.pid, [PTRACE])
+        told = ended(process)
+    assert f"port {server.port}" in told
+    assert "error" not in told
 
 
 def test_frames_of_other_users_have_names_by_the_capabilities_that_are_kept(

@@ -213,7 +213,8 @@ def observe(
     selection: Selection | None = None,
     ports: Sequence[int] | None = None,
     duration_s: float | None = None,
-    interval_s: float | None = 1.0,
+    interval_s: float | None = 5.0,
+    drop_privileges: bool = False,
 ) -> Observation:
     """Observe live memcacheds: what they do, where the time of requests goes, who had their CPU.
 
@@ -225,6 +226,8 @@ def observe(
         ports: Short form of a selection by ports.
         duration_s: End after this time.
         interval_s: Length of an interval; None for one that lasts until the end.
+        drop_privileges: With `requests`, give up every privilege of this process once attached, but
+            for those that finding a server's process takes. It cannot be undone.
 
     Raises:
         UsageError: An argument is wrong.
@@ -236,6 +239,7 @@ def observe(
             f"`{source}` cannot be observed", "`ebpf:any`: the servers of this machine"
         )
     check.flag("requests", requests)
+    check.flag("drop_privileges", drop_privileges)
     for what, seconds in (("a duration", duration_s), ("an interval", interval_s)):
         if seconds is not None:
             check.seconds(what, seconds)
@@ -249,7 +253,7 @@ def observe(
             "control groups and network namespaces choose among requests, and none are observed",
             "add `--requests`, or name ports or processes",
         )
-    native = _native.Observer(chosen) if requests else None
+    native = _native.Observer(chosen, drop_privileges=drop_privileges) if requests else None
     followed = native.ports if native is not None else _ports(chosen)
     if chosen.network_namespaces:
         # The same port here is another server's.

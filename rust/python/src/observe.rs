@@ -27,8 +27,10 @@ impl Observer {
         let selection = selection.parse()?;
         let engine = py.detach(|| Engine::start(&selection)).map_err(raise)?;
         if drop_privileges {
-            let kept = Capability::set(Capability::for_elements());
-            give_up_privileges(kept).map_err(raise)?;
+            // To find a server's process by its socket, as often as it is started again.
+            let mut kept = vec![Capability::SysPtrace];
+            kept.extend(Capability::for_elements());
+            give_up_privileges(Capability::set(&kept)).map_err(raise)?;
         }
         Ok(Self(Mutex::new(engine)))
     }
