@@ -92,6 +92,11 @@ def test_a_part_that_speaks_for_itself_is_its_own_rule(part: str) -> None:
     assert rules(interval({part: 40, "memcached": 960})) == ["nothing"]
 
 
+def test_without_most_of_the_waits_nobody_is_the_cause() -> None:
+    few = interval(WAITS, (culprit("backup", 7, 0.4), culprit("idle", 0, 0.3, None)))
+    assert rules(few) == rules(interval(WAITS, ())) == ["mixed"]
+
+
 def test_waits_behind_others_are_told_apart_by_the_workers_shares() -> None:
     parts = {"ahead": 500, "memcached": 500}
     assert rules(interval(parts)) == ["ahead"]

@@ -15,6 +15,8 @@ _AHEAD_STANDS_OUT = 0.20
 _THROTTLED = 0.10
 # Share of the CPUs' time from which steal explains waits.
 _STOLEN = 0.02
+# Share of the workers' waits above which what they waited for is their cause.
+_MOST = 0.5
 # A worker with this multiple of the mean of all has too many of the requests.
 _UNEVEN = 1.5
 _IDLE = "idle"
@@ -43,9 +45,10 @@ def judge(
 
 
 def _quiet(account: Account) -> Verdict:
-    own = account.share("memcached")
-    text = f"nothing stands out: {percent(own)} of the time is memcached's own"
-    return Verdict(text, "nothing", {"share": own})
+    largest = max(account.parts_ns, key=lambda part: account.parts_ns[part], default="memcached")
+    share = account.share(largest)
+    text = f"nothing stands out; the largest part is `{largest}`, {percent(share)} of the time"
+    return Verdict(text, "nothing", {"share": share})
 
 
 def _sleeps(account: Account) -> Iterator[Verdict]:
@@ -102,6 +105,12 @@ def _neighbours(
             shares[name] = shares.get(name, 0.0) + culprit.share
     others = sum(shares.values())
     evidence |= {"neighbours": others, "memcached": own, "idle": idle}
+    if max(others, own, idle) <= _MOST:
+        text = (
+            f"{said} → no one cause: neighbours had the CPU for {percent(others)} of the waits,"
+            f" memcached's own threads for {percent(own)}, nobody for {percent(idle)}"
+        )
+        return Verdict(text, "mixed", evidence)
     if others >= max(own, idle):
         named = sorted(shares.items(), key=lambda item: -item[1])[:3]
         listed = ", ".join(f"{name} {percent(share)}" for name, share in named)
