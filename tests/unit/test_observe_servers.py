@@ -1,4 +1,4 @@
-"""What a server answers → the growth of its counters, whatever the answer holds."""
+"""A server's answers → the growth of its counters, whatever the answer holds."""
 
 from __future__ import annotations
 

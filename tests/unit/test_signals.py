@@ -23,7 +23,7 @@ def _handlers() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Interval:
-    """What both commands read of an interval."""
+    """Holds the fields of an interval that both commands read."""
 
     taken: str
     misses: None = None
