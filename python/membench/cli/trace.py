@@ -138,14 +138,17 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         with Trace(options, duration) as running:
             numbers = ", ".join(str(number) for number in running.pids)
             _remark(f"tracing  pid {numbers}; {render_cost(running.tally())}; Ctrl-C ends")
+            are_written = False
             try:
                 _run(running, lines, timeline, came)
+                are_written = True
             finally:
                 running.stop()
                 tally = running.tally()
                 if totals:
                     print(render_totals(running.totals()), flush=True)
-                _remark(f"traced   {render_tally(tally)}")
+                rest = "" if are_written else "; not all of the shown ones are written"
+                _remark(f"traced   {render_tally(tally)}{rest}")
     return SHORT if tally.lost.total or tally.lost_aside else 0
 
 
