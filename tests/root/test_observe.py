@@ -64,13 +64,11 @@ def receive(client: socket.socket, end: bytes = b"END\r\n") -> bytes:
     return bytes(reply)
 
 
-def ask(server: Memcached, requests: int, request: bytes = b"get x\r\n") -> int:
-    """Send requests one after the other on a connection of their own; return the time, ns."""
+def ask(server: Memcached, requests: int, request: bytes = b"get x\r\n") -> None:
+    """Send requests one after the other on a connection of their own."""
     with connect(server.port) as client:
-        begun = time.monotonic_ns()
         for _ in range(requests):
             answer(client, request)
-        return time.monotonic_ns() - begun
 
 
 def observing(server: Memcached) -> membench.Observation:
@@ -109,8 +107,10 @@ def rules(interval: membench.ObserveInterval) -> list[str]:
 def test_the_account_closes_and_memcached_counts_the_same_requests(server: Memcached) -> None:
     before = int(server.stats()["cmd_get"])
     with observing(server) as observed:
-        waited = ask(server, GETS)
+        begun = time.monotonic_ns()
+        ask(server, GETS)
         interval = finished(observed)
+        elapsed_ns = time.monotonic_ns() - begun
     assert int(server.stats()["cmd_get"]) - before == GETS
     found, left_out = account(interval), misses(interval)
     # The server hands one request more to the observation: its own question for the counters.
@@ -120,8 +120,9 @@ def test_the_account_closes_and_memcached_counts_the_same_requests(server: Memca
     assert left_out.unanswered == left_out.continued == 0
     assert found.share("unexplained") < 0.05
     assert 0 < found.parts_ns["memcached"] < found.whole_ns
-    # The server's time lies within the client's.
-    assert found.whole_ns < waited * 1.1
+    # A send may return after its answer was read and the next request came, so at most two requests
+    # of the connection are under way at any moment, and the question for the counters.
+    assert found.whole_ns <= 3 * elapsed_ns
     assert found.quantiles["whole"].p50_ns <= found.quantiles["whole"].p99_ns
 
 
@@ -304,20 +305,30 @@ def _waited(interval: membench.ObserveInterval) -> int:
 
 def test_each_line_of_json_is_an_interval(server: Memcached) -> None:
     command = [*COMMAND, "observe", "--requests", "--port", str(server.port), "--format", "json"]
-    options = ["--interval", "500ms", "-d", "2s"]
-    with started([*command, *options], stdout=subprocess.PIPE, env=environment()) as process:
+    with started(
+        [*command, "--interval", "200ms"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
         assert process.stdout is not None
         lines = []
-        for line in process.stdout:
-            lines.append(json.loads(line))
+        for _ in range(3):
+            lines.append(json.loads(process.stdout.readline()))
             ask(server, 10)
-        assert process.wait() == 0
-    assert len(lines) >= 3
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate()
+    lines += [json.loads(line) for line in rest.splitlines()]
+    assert len(lines) >= 4
+    lost = 0
     for line in lines:
         assert line.keys() >= FIELDS
         assert line["account"].keys() >= ACCOUNT_FIELDS
         assert sum(line["account"]["parts_ns"].values()) == line["account"]["whole_ns"]
-    assert sum(line["account"]["requests"] for line in lines) >= 20
+        lost += sum(line["misses"][name] for name in ("broken", "unlisted", "moved", "no_state"))
+    # Nothing is lost between the intervals, nor at Ctrl-C.
+    assert sum(line["account"]["requests"] for line in lines) + lost >= 30
+    assert process.returncode == (4 if lost else 0)
 
 
 def test_a_report_has_the_account_the_workers_and_the_cost(server: Memcached) -> None:
@@ -399,7 +410,7 @@ def test_a_server_that_was_started_again_is_found_again(server: Memcached) -> No
 
 
 def test_a_server_with_two_ports_is_looked_at_once_and_both_are_named() -> None:
-    port, other = free_port(), free_port()
+    port, other = sorted((free_port(), free_port()))
     both = f"127.0.0.1:{port},127.0.0.1:{other}"
     with (
         memcached(port=port, arguments=("-l", both)) as server,

@@ -106,7 +106,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class RequestMisses:
-    """Requests that are not in the account; the last two are no losses.
+    """Requests that are not in the account; `unseen` and the last two are no losses.
 
     Attributes:
         runs: Runs of the kernel's programs that the kernel left out.
