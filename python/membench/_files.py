@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from membench._hint import Hint
 from membench.errors import MembenchError, OutputExistsError, UsageError
 
 # The largest number stands for "leave it unchanged" in chown(2).
@@ -27,22 +28,28 @@ class OutputFile:
     def write(self, content: bytes) -> None:
         """Write all of it."""
         rest = memoryview(content)
-        try:
-            if rest:
-                self.clear()
+        if rest:
+            self.clear()
+        with self._told():
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
+
+    def clear(self) -> None:
+        """Empty the file, unless it has been written to."""
+        if self.is_untouched:
+            with self._told():
+                os.ftruncate(self._descriptor, 0)
+            self.is_untouched = False
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise MembenchError(
                 f"{self._path}: cannot write: {error.strerror}",
                 "what was written before is there; free some space, or write it elsewhere",
             ) from error
-
-    def clear(self) -> None:
-        """Empty the file, unless it has been written to."""
-        if self.is_untouched:
-            os.ftruncate(self._descriptor, 0)
-            self.is_untouched = False
 
 
 @contextmanager
@@ -88,7 +95,7 @@ def _open(path: Path, folder: int, force: bool) -> tuple[int, int | None]:
         descriptor = os.open(path.name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
     except FileExistsError as error:
         if not force:
-            raise OutputExistsError(f"{path} exists", "`--force` replaces it") from error
+            raise OutputExistsError(f"{path} exists", Hint("`{force}` replaces it")) from error
         return _reopen(path, folder, flags)
     if (caller := _caller()) is not None:
         os.fchown(descriptor, *caller)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 # Name in a template → flag or command in a shell, keyword or function in Python.
 WORDS = {
     "force": ("--force", "force=True"),
+    "requests": ("--requests", "requests=True"),
     "record": ("membench record", "membench.record()"),
 }
 

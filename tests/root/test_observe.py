@@ -389,7 +389,9 @@ def test_what_cannot_be_observed_is_refused(server: Memcached) -> None:
     for one in ({"cgroups": [cgroup()]}, {"network_namespaces": ["1"]}):
         with pytest.raises(UsageError, match="choose among requests") as refused:
             membench.observe(selection=membench.Selection(ports=[server.port], **one))
-        assert "--requests" in (refused.value.hint or "")
+        assert "`requests=True`" in (refused.value.hint or "")
+    told = cli("observe", "--cgroup", cgroup(), "-d", "1s").expect(UsageError.exit_code)
+    assert "--requests" in told.stderr
     cli("observe", "--port", "1", "-d", "1s").expect(CaptureUnavailableError.exit_code)
 
 

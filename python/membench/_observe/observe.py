@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from membench import _arguments as check, _native
+from membench._hint import Hint
 from membench._observe.host import read_counters
 from membench._observe.results import (
     Account,
@@ -251,7 +252,7 @@ def observe(
     if not requests and (chosen.cgroups or chosen.network_namespaces):
         raise UsageError(
             "control groups and network namespaces choose among requests, and none are observed",
-            "add `--requests`, or name ports or processes",
+            Hint("add `{requests}`, or name ports or processes"),
         )
     native = _native.Observer(chosen, drop_privileges=drop_privileges) if requests else None
     followed = native.ports if native is not None else _ports(chosen)
