@@ -411,6 +411,20 @@ def test_a_server_that_was_started_again_is_found_again(server: Memcached) -> No
     assert after.counters["cmd_get"] == 10
 
 
+def test_a_server_that_does_not_answer_for_a_while_keeps_its_threads(
+    server: Memcached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without privileges only the server's answer tells its process.
+    monkeypatch.setattr("membench._observe.servers.find_process", lambda _: None)
+    with membench.observe(ports=[server.port], interval_s=None) as observed:
+        server.freeze()
+        frozen = [observed.take().servers[0] for _ in range(2)]
+        server.thaw()
+    assert [one.counters for one in frozen] == [{}, {}]
+    assert [one.process for one in frozen] == [server.pid] * 2
+    assert all(one.threads for one in frozen)
+
+
 def test_a_server_with_two_ports_is_looked_at_once_and_both_are_named() -> None:
     port, other = sorted((free_port(), free_port()))
     both = f"127.0.0.1:{port},127.0.0.1:{other}"

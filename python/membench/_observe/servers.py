@@ -81,11 +81,16 @@ class ServerWatch:
         self._threads = self._read_threads()
 
     def _find(self) -> None:
-        """Find the server that listens now, and ask it for its counters."""
+        """Find the server that listens now, and ask it for its counters.
+
+        One that neither answers nor shows this user its sockets is the same as before if it lives.
+        """
         self._listeners = _listeners(self.port)
         self._ask()
         inodes = {one.inode for one in self._listeners}
-        self.process = (find_process(inodes) if inodes else None) or self._told_process()
+        found = (find_process(inodes) if inodes else None) or self._told_process()
+        is_alive = self.process is not None and (PROC / str(self.process)).exists()
+        self.process = found or (self.process if is_alive else None)
 
     @property
     def is_there(self) -> bool:
