@@ -19,7 +19,7 @@ from support.kernel import default_hooks
 from support.server import Memcached, memcached as start_memcached
 from support.workload import Connection
 
-# A shell lets what it starts in the background ignore Ctrl-C, and so would every command under test.
+# A shell lets what it starts in the background ignore Ctrl-C, and so would each command under test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
