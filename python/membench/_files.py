@@ -75,12 +75,11 @@ def created(path: Path, force: bool) -> Iterator[OutputFile]:
             yield file
             file.clear()
         except BaseException:
-            if file.is_untouched:
-                with suppress(OSError):
-                    if rights is None:
-                        os.unlink(path.name, dir_fd=folder)
-                    else:
-                        os.fchmod(descriptor, rights)
+            with suppress(OSError):
+                if rights is None and os.fstat(descriptor).st_size == 0:
+                    os.unlink(path.name, dir_fd=folder)
+                elif rights is not None and file.is_untouched:
+                    os.fchmod(descriptor, rights)
             raise
 
 

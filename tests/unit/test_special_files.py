@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -151,6 +152,20 @@ def _interrupted(path: Path, content: bytes) -> str:
         file.write(content)
         raise KeyboardInterrupt
     return path.read_text()
+
+
+def test_a_new_file_that_takes_nothing_goes_again(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with (
+            pytest.raises(MembenchError, match="cannot write"),
+            created(tmp_path / "new", force=False) as file,
+        ):
+            file.write(b"more than fits")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_file_with_a_second_name_is_not_replaced(tmp_path: Path) -> None:
