@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support import proc
 from support.cli import COMMAND, environment
 from support.kernel import release
 from support.process import started
@@ -37,6 +38,23 @@ def caller() -> Iterator[subprocess.Popen[str]]:
     """Start a process that makes a call again and again."""
     with started([sys.executable, "-c", CALLER]) as process:
         yield process
+
+
+def wait_for_calls(pid: int) -> None:
+    """Wait until a caller has slept a few times more, and so has called."""
+
+    def slept() -> int:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+    before = slept()
+    until(lambda: slept() > before + 3, "calls")
+
+
+def ticks(pid: int) -> int:
+    """Return the CPU time of a process, ticks."""
+    fields = proc.stat(Path(f"/proc/{pid}/stat").read_text())
+    return int(fields[11]) + int(fields[12])
 
 
 @contextmanager
@@ -109,6 +127,7 @@ def test_names_of_descriptors_take_one_capability() -> None:
         arguments = ("trace", "--pid", str(traced.pid), "-y", "-c")
         with running(*arguments, begun="tracing") as process:
             assert_given_up(process.pid, [PTRACE])
+            wait_for_calls(traced.pid)
             ended(process)
 
 
@@ -117,6 +136,7 @@ def test_totals_are_read_without_privileges() -> None:
         arguments = ("trace", "--pid", str(traced.pid), "-e", "getppid", "-c")
         with running(*arguments, begun="tracing") as process:
             assert_given_up(process.pid)
+            wait_for_calls(traced.pid)
             assert "getppid" in ended(process)
 
 
@@ -127,6 +147,7 @@ def test_a_probe_counts_on_without_privileges() -> None:
         arguments = ("probe", "tp_btf:sys_enter", "--pid", str(traced.pid), "--by", "process")
         with running(*arguments, begun="observed") as process:
             assert_given_up(process.pid)
+            wait_for_calls(traced.pid)
             told = ended(process)
     assert f"{traced.pid}" in told
 
@@ -152,6 +173,8 @@ def test_frames_of_other_users_have_names_by_the_capabilities_that_are_kept(
         arguments = ("probe", "tp_btf:sys_enter", "--pid", str(traced.pid), "--max-cost", "none")
         with running(*arguments, "--flame", str(drawn), begun="observed") as process:
             assert_given_up(process.pid, [PTRACE, SYSLOG, RESTORE])
+            before = ticks(traced.pid)
+            until(lambda: ticks(traced.pid) > before + 3, "the reader running")
             ended(process)
     folded = drawn.read_text()
     assert "bash;" in folded
