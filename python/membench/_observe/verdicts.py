@@ -15,7 +15,7 @@ _AHEAD_STANDS_OUT = 0.20
 _THROTTLED = 0.10
 # Share of the CPUs' time from which steal explains waits.
 _STOLEN = 0.02
-# Share of the workers' waits above which what they waited for is their cause.
+# Share of the workers' waits of 2 µs and more above which what they waited for is their cause.
 _MOST = 0.5
 # A worker with this multiple of the mean of all has too many of the requests.
 _UNEVEN = 1.5
@@ -89,13 +89,14 @@ def _queue(requests: Counted, host: Host, servers: frozenset[int]) -> Iterator[V
         text = f"{said}, and the host took {percent(host.steal)} of the CPUs' time → steal"
         yield Verdict(text, "steal", evidence)
         return
-    yield _neighbours(f"{said}, {limits}", requests.culprits, servers, evidence)
+    yield _neighbours(f"{said}, {limits}", requests, servers, evidence)
 
 
 def _neighbours(
-    said: str, culprits: Sequence[Culprit], servers: frozenset[int], evidence: dict[str, float]
+    said: str, requests: Counted, servers: frozenset[int], evidence: dict[str, float]
 ) -> Verdict:
     """Name who had the CPU: neighbours, memcached itself, or nobody."""
+    culprits = requests.culprits
     own = sum(culprit.share for culprit in culprits if culprit.process in servers)
     idle = sum(culprit.share for culprit in culprits if culprit.process == 0)
     shares: dict[str, float] = {}
@@ -105,7 +106,8 @@ def _neighbours(
             shares[name] = shares.get(name, 0.0) + culprit.share
     others = sum(shares.values())
     evidence |= {"neighbours": others, "memcached": own, "idle": idle}
-    if max(others, own, idle) <= _MOST:
+    brief = requests.waited_briefly_ns / max(requests.waited_ns, 1)
+    if max(others, own, idle) <= _MOST * (1 - brief):
         text = (
             f"{said} → no one cause: neighbours had the CPU for {percent(others)} of the waits,"
             f" memcached's own threads for {percent(own)}, nobody for {percent(idle)}"
