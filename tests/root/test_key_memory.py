@@ -180,4 +180,4 @@ def test_a_pipe_as_key_file_is_refused_at_once(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode
-    assert "not a regular file" in done.stderr
+    assert "it is a pipe (FIFO), and a file is wanted" in done.stderr

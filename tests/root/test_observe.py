@@ -37,6 +37,8 @@ STOP_SEEN_NS = 250_000_000
 #: Fields that each line of JSON has.
 FIELDS = {"account", "culprits", "verdicts", "workers", "misses", "cost_ns_per_request"}
 ACCOUNT_FIELDS = {"requests", "whole_ns", "parts_ns"}
+#: Share of the CPUs' time from which docs/observe.md calls it steal.
+STOLEN = 0.02
 #: Items of a large multi-get.
 KEYS, VALUE = 400, 4096
 #: Requests behind another.
@@ -260,7 +262,9 @@ def test_a_neighbour_is_told_from_the_servers_own_quota() -> None:
         with quota(server.pid, 0.05), observing(server) as observed:
             ask(server, 50, b"get " + names + b"\r\n")
             held_back = finished(observed)
-    assert "neighbours" in rules(beside_hog)
+    # The host of a virtual machine may steal time meanwhile, which the rules ask for first.
+    assert {"neighbours", "steal"} & set(rules(beside_hog))
+    assert ("steal" in rules(beside_hog)) == (beside_hog.host.steal >= STOLEN)
     assert "own-quota" not in rules(beside_hog)
     hog = [one for one in beside_hog.culprits if one.cgroup == f"/{group.name}"]
     assert [one.task for one in hog] == ["membench-hog"]

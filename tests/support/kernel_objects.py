@@ -7,6 +7,7 @@ import errno
 import os
 import platform
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +58,10 @@ def wait_until_gone(objects: Collection[KernelObject], whose: str) -> None:
         until(lambda: not any(one.exists() for one in objects), "the kernel freeing them")
     except AssertionError as late:
         left = {one for one in objects if one.exists()}
-        holders = [
-            f"{process.name} ({proc.read(process / 'comm')})"
-            for process in proc.entries(Path("/proc"))
-            if process.name.isdecimal() and kernel_objects_of(int(process.name)) & left
-        ]
+        holders = []
+        for process in proc.entries(Path("/proc")):
+            # Some processes may not be asked, even by root.
+            with suppress(PermissionError):
+                if process.name.isdecimal() and kernel_objects_of(int(process.name)) & left:
+                    holders.append(f"{process.name} ({proc.read(process / 'comm')})")
         raise AssertionError(f"{whose}: {sorted(left)} held by {holders}: {late}") from late
