@@ -13,7 +13,7 @@ from membench import _arguments as check, _native
 from membench._files import created
 from membench._options import By
 from membench._results import from_json
-from membench._running import Running, next_due
+from membench._running import Running, interval_ends
 from membench.errors import UsageError
 
 # How long one wait lasts before the cost is looked at again, s.
@@ -202,14 +202,8 @@ class Probe(Running):
 
     def __iter__(self) -> Iterator[ProbeInterval]:
         """Yield each interval; without a length, one that lasts until the end."""
-        end = self._begun + self._duration_s if self._duration_s is not None else float("inf")
-        each = self._interval_s if self._interval_s is not None else float("inf")
-        due = self._begun + each
-        while not self._ended:
-            self._wait(min(due, end))
-            if self._ended or time.monotonic() >= end:
-                break
-            due = next_due(due, each)
+        lengths = (self._interval_s, self._duration_s)
+        for _ in interval_ends(self._begun, *lengths, self._wait, lambda: self._ended):
             yield self.take()
         self.stop()
         yield self.take()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -34,3 +35,30 @@ def next_due(due: float, each: float) -> float:
     """
     now = time.monotonic()
     return due + each if due + each > now else now + each
+
+
+def interval_ends(
+    begun: float,
+    interval_s: float | None,
+    duration_s: float | None,
+    wait: Callable[[float], None],
+    is_over: Callable[[], bool],
+) -> Iterator[None]:
+    """Yield at the end of each interval but the last, which ends with the whole.
+
+    Args:
+        begun: Begin of the first interval, on the monotonic clock, s.
+        interval_s: Length of an interval; None for one that lasts until the end.
+        duration_s: Length of the whole; None if only `is_over` ends it.
+        wait: Waits until a time, or until the whole is over.
+        is_over: Returns true once the whole was ended.
+    """
+    end = begun + duration_s if duration_s is not None else float("inf")
+    each = interval_s if interval_s is not None else float("inf")
+    due = begun + each
+    while not is_over():
+        wait(min(due, end))
+        if is_over() or time.monotonic() >= end:
+            return
+        due = next_due(due, each)
+        yield

@@ -24,7 +24,7 @@ from membench._observe.servers import ServerWatch, listening_ports, watch_all
 from membench._observe.verdicts import judge
 from membench._options import Selection, select
 from membench._results import from_json
-from membench._running import Running, next_due
+from membench._running import Running, interval_ends
 from membench._sources import SourceKind, kind_of
 from membench.errors import CaptureUnavailableError, UsageError
 
@@ -123,14 +123,8 @@ class Observation(Running):
 
     def __iter__(self) -> Iterator[ObserveInterval]:
         """Yield each interval; without a length, one that lasts until the end."""
-        end = self._begun + self._duration_s if self._duration_s is not None else float("inf")
-        each = self._interval_s if self._interval_s is not None else float("inf")
-        due = self._begun + each
-        while not self._ended:
-            self._wait(min(due, end))
-            if self._ended or time.monotonic() >= end:
-                break
-            due = next_due(due, each)
+        lengths = (self._interval_s, self._duration_s)
+        for _ in interval_ends(self._begun, *lengths, self._wait, lambda: self._ended):
             yield self.take()
         self.stop()
         yield self.take()
