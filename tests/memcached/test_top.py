@@ -107,15 +107,12 @@ def one_interval(server: Memcached, interval: str, *options: str) -> str:
     client = Client(server)
     command = [*COMMAND, "top", f"watch:{server.address}", "--once", "--format", "json"]
 
-    def watchers() -> int:
-        return list(server.stats("conns").values()).count("conn_watch")
-
     # memcached keeps a watcher that has gone until it writes to it.
-    before = watchers()
+    before = server.watchers()
     with started(
         [*command, *options, "--interval", interval], stdout=subprocess.PIPE, env=environment()
     ) as process:
-        until(lambda: watchers() > before, "the watcher")
+        until(lambda: server.watchers() - before, "the watcher")
         client.set(SECRET, b"value")
         stdout, _ = process.communicate(timeout=DEADLINE)
         assert process.returncode == 0

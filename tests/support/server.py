@@ -174,6 +174,12 @@ class Memcached:
         finally:
             connection.close()
 
+    def watchers(self) -> set[str]:
+        """Return the addresses of the clients that watch its log."""
+        conns = self.stats("conns")
+        ends = {name.removesuffix(":state") for name, told in conns.items() if told == "conn_watch"}
+        return {conns[f"{end}:addr"] for end in ends}
+
     def wait_for_connections(self, count: int) -> None:
         """Wait until exactly `count` clients are connected.
 

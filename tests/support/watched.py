@@ -74,6 +74,8 @@ class Watching:
         """Start the recorder and wait until it records and the server sends its log."""
         self._server = server
         source = f"watch:{server.address}"
+        # memcached keeps a watcher that has gone until it writes to it.
+        self._others = server.watchers()
         # Files, not pipes: a test reads them while the recorder runs.
         self._stdout, self._stderr = (
             output.with_name(f"{output.name}.{end}") for end in ("out", "err")
@@ -90,7 +92,7 @@ class Watching:
     def _records(self, server: Memcached) -> bool:
         if not says_started(self._stderr.read_text()):
             return False
-        return "conn_watch" in server.stats("conns").values()
+        return bool(server.watchers() - self._others)
 
     @property
     def pid(self) -> int:

@@ -88,7 +88,7 @@ def test_a_command_says_the_same(
 def test_no_path_is_judged_by_typer() -> None:
     """Its words would name neither what was wanted nor a remedy."""
     paths = {}
-    for command in cli.app.registered_commands:
+    for command in cli.commands([]).registered_commands:
         hints = get_type_hints(command.callback, include_extras=True)
         for name, hint in hints.items():
             if Path in classes_in(hint):

@@ -16,6 +16,7 @@ from membench.cli.units import (
     parse_share,
     parse_size,
 )
+from membench.errors import UsageError
 
 # Stands for "no limit" where a limit has a default.
 NONE = "none"
@@ -43,13 +44,16 @@ def _share_or_none(text: str) -> float:
 
 
 def _parse_rotation(text: str) -> Rotation:
-    if text[-1:] in ("s", "m", "h"):
-        return Rotation(every_s=parse_duration(text))
     if text[-1:].isdigit():
         raise typer.BadParameter(
             f"{text!r} is neither a size such as `1G` nor a time such as `10m`"
         )
-    return Rotation(size=parse_size(text))
+    try:
+        if text[-1:] in ("s", "m", "h"):
+            return Rotation(every_s=parse_duration(text))
+        return Rotation(size=parse_size(text))
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 DurationOption = Annotated[
