@@ -100,6 +100,19 @@ def text(name: str, value: object) -> str:
     return value
 
 
+def kind(name: str, value: Value, wanted: type) -> Value:
+    """Return an option that is an object of its own class.
+
+    Raises:
+        UsageError: It is of another class.
+    """
+    if not isinstance(value, wanted):
+        raise UsageError(
+            f"{value!r} is not a {wanted.__name__}", f"`{name}=membench.{wanted.__name__}(...)`"
+        )
+    return value
+
+
 def path(name: str, value: object) -> Path:
     """Return a path.
 
@@ -130,6 +143,16 @@ def flag(name: str, value: object) -> bool:
     return value
 
 
+def flags(**values: object) -> None:
+    """Check that each is True or False.
+
+    Raises:
+        UsageError: One is neither.
+    """
+    for name, value in values.items():
+        flag(name, value)
+
+
 def patience(value: object) -> float:
     """Return the longest time to wait, s; 0 does not wait.
 
@@ -148,6 +171,15 @@ def ports(values: Iterable[int]) -> list[int]:
     return [whole("a port", port, 1, (1 << 16) - 1) for port in several("ports", values)]
 
 
+def texts(name: str, values: Iterable[str]) -> list[str]:
+    """Return texts.
+
+    Raises:
+        UsageError: One is none.
+    """
+    return [text(name, value) for value in several(name, values)]
+
+
 def paths(name: str, values: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Return paths as texts.
 
@@ -163,13 +195,13 @@ def sources(values: str | Iterable[str]) -> list[str]:
     Raises:
         UsageError: One is none.
     """
-    found = [values] if isinstance(values, str) else several("source", values)
-    for source in found:
-        if not isinstance(source, str):
-            raise UsageError(f"{source!r} is not a source", "a text, as `record` takes it")
-    return found
+    return texts("source", [values] if isinstance(values, str) else values)
 
 
-def path_of(path: str | os.PathLike[str] | None) -> str | None:
-    """Return a path as text, if there is one."""
-    return None if path is None else os.fspath(path)
+def path_of(name: str, value: str | os.PathLike[str] | None) -> str | None:
+    """Return a path as text, if there is one.
+
+    Raises:
+        UsageError: It is none.
+    """
+    return None if value is None else str(path(name, value))

@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from membench import _arguments as check
 from membench.errors import CaptureUnavailableError, OutputExistsError, UsageError
 
 KEY_BYTES = 16
@@ -25,7 +26,7 @@ def keygen(path: str | os.PathLike[str]) -> Path:
         UsageError: The file cannot be created there.
         CaptureUnavailableError: The disk takes no more.
     """
-    file = Path(path)
+    file = check.path("path", path)
     try:
         folder = os.open(file.parent, os.O_PATH | os.O_DIRECTORY)
     except (OSError, ValueError) as error:

@@ -160,6 +160,18 @@ class Options:
     live: bool = True
 
     def __post_init__(self) -> None:
+        check.flags(
+            arrival=self.arrival,
+            force=self.force,
+            wait=self.wait,
+            statistics=self.statistics,
+            drop_privileges=self.drop_privileges,
+            live=self.live,
+        )
+        check.kind("sample", self.sample, Sample)
+        check.kind("guards", self.guards, Guards)
+        if self.rotation is not None:
+            check.kind("rotation", self.rotation, Rotation)
         check.one_of("responses", self.responses, get_args(Responses))
         if self.hooks is not None:
             check.one_of("hooks", self.hooks, get_args(Hooks))
@@ -178,7 +190,7 @@ class Options:
 
 def select(selection: Selection | None, ports: Sequence[int] | Literal["any"] | None) -> Selection:
     """Return a selection; `ports` is the short form for one by ports alone."""
-    chosen = Selection() if selection is None else selection
+    chosen = Selection() if selection is None else check.kind("selection", selection, Selection)
     if ports is None:
         return chosen
     if chosen.ports:

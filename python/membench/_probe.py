@@ -103,6 +103,11 @@ class LostHits:
     unstacked: int
     unreadable: int
 
+    @property
+    def total(self) -> int:
+        """Hits that were lost. Calls that had begun before the probe are not among them."""
+        return self.ungrouped + self.unstacked + self.unreadable
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeInterval:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from membench import _native
+from membench import _arguments as check, _native
 from membench._hint import Hint
 from membench._ledger import Ledger
 from membench._results import from_json
@@ -223,7 +223,7 @@ def open_native(profile: Profile | str | os.PathLike[str]) -> _native.Profile:
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
-    folder = Path(path)
+    folder = check.path("profile", path)
     try:
         folder.stat()
     except (FileNotFoundError, NotADirectoryError) as error:

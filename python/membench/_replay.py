@@ -355,7 +355,16 @@ def replay(  # noqa: PLR0913 - options are keywords
         CaptureUnavailableError: You may not read the profile, or this machine does not allow it.
         MembenchError: `stop` was set before the first request.
     """
-    thresholds = [_Threshold.parse(text) for text in check.several("checks", checks)]
+    thresholds = [_Threshold.parse(text) for text in check.texts("checks", checks)]
+    check.text("target", target)
+    check.text("pacing", pacing)
+    check.flags(
+        warm=warm,
+        allow_nonempty=allow_nonempty,
+        allow_admin=allow_admin,
+        allow_sampled=allow_sampled,
+        receive_stamps=receive_stamps,
+    )
     check.whole("a seed", seed, 0, _MOST_SEED)
     check.whole("a number of threads", threads, 1, _MOST_THREADS)
     recording = open_native(profile)

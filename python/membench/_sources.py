@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from membench import _arguments as check
+
 INTERFACES = Path("/sys/class/net")
 
 
@@ -32,7 +34,7 @@ def kind_of(source: str) -> SourceKind:
     """
     from membench import _native  # noqa: PLC0415 - importing membench stays quick
 
-    return SourceKind(_native.source_kind(source))
+    return SourceKind(_native.source_kind(check.text("source", source)))
 
 
 def list_interfaces() -> frozenset[str]:

@@ -274,12 +274,13 @@ def top(  # noqa: PLR0913 - all but one are keyword-only options
     check.whole("a number of keys to count", keys, 1, MOST_KEYS)
     if keys < limit:
         raise UsageError(f"{limit} of {keys} keys cannot be listed", "count more than are listed")
+    check.flags(show_keys=show_keys, show_clients=show_clients)
     options = Options(
         selection=select(selection, ports),
         responses=responses,
         ring_size=ring_size,
         wait=wait,
-        key_file=check.path_of(key_file),
+        key_file=check.path_of("key_file", key_file),
         drop_privileges=drop_privileges,
         guards=NO_GUARDS if guards is None else guards,
     )

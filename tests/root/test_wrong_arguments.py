@@ -1,4 +1,4 @@
-"""Wrong arguments of `membench.bpf`, `probe` and `trace`: an error of membench refuses each."""
+"""Wrong arguments from Python: an error of membench refuses each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ WRONG: tuple[Any, ...] = (
     *([], [None], ["x"], [-1], [1 << 40], ["\ud800"], {}, {"a": 1}, range(3)),
     *((1, 2), (1, 2, 3), (0, "a", 2)),
 )
+SEALED = Path(__file__).parent.parent / "data" / "sealed"
 HOOKS = (
     *("tp_btf:", "tp_btf:*", "tracepoint:a:b:c", "raw_tp:x", "tp_btf:sched_switch\n"),
     *("kprobe:a+", "fentry:*", "uprobe:::", "uprobe:/etc/passwd:x", "uprobe:/:x", "usdt:libc:*:*"),
@@ -57,6 +59,29 @@ def test_a_probe_tells_what_is_wrong(option: str) -> None:
 def test_a_trace_tells_what_is_wrong(option: str) -> None:
     for value in WRONG:
         attempt(membench.trace, **{"pids": [os.getpid()], "calls": "getppid", option: value})
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        (membench.observe, {"ports": [1]}),
+        (membench.record, {"source": "ebpf:any", "ports": [1]}),
+        (membench.top, {"source": "ebpf:any", "ports": [1]}),
+        (membench.open, {"path": SEALED}),
+        (membench.repair, {"path": SEALED}),
+        (membench.analyze, {"profile": SEALED}),
+        (membench.replay, {"profile": SEALED, "target": "127.0.0.1:1"}),
+        (membench.keygen, {"path": "/nonexist/key"}),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_a_function_tells_what_is_wrong(
+    call: Callable[..., Any], right: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some of the values are names of files
+    for option in options_of(call):
+        for value in WRONG:
+            attempt(call, **{**right, option: value})
 
 
 @pytest.mark.parametrize("value", WRONG, ids=lambda value: ascii(value)[:20])

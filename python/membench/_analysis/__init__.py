@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from membench import _native
 from membench._analysis.items import Keys, Memory, Sizes, Ttl, WorkingSet
 from membench._analysis.requests import CommandShare, Connections, Hits, Misses, Requests, Times
-from membench._arguments import several
+from membench._arguments import texts
 from membench._profile import Profile, open_native
 from membench._results import from_json
 from membench._sample import ALL, Sample
@@ -104,6 +104,6 @@ def analyze(
         ProfileError: The profile is damaged.
         CaptureUnavailableError: You may not read the profile, or the disk fails.
     """
-    parts = None if only is None else several("only", only)
+    parts = None if only is None else texts("only", only)
     found = _native.analyze(open_native(profile), only=parts or None)
     return from_json(Analysis, found)

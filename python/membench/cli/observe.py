@@ -18,8 +18,8 @@ from membench.cli.selection import (
     CgroupOption,
     NetnsOption,
     PidOption,
-    all_ports,
-    parse_ports,
+    joined,
+    parse_named_ports,
 )
 from membench.cli.signals import noted
 from membench.cli.units import parse_duration
@@ -42,7 +42,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     port: Annotated[
         list[Any] | None,
         typer.Option(
-            parser=parse_ports,
+            parser=parse_named_ports,
             metavar="PORT",
             show_default="11211, unless --pid",
             help="Listening port of a server, or several: `11211,11212`. Repeatable, as are the"
@@ -70,21 +70,21 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     import membench
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # The servers go first: an observer would be one of the neighbours that it accuses.
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     observed = membench.observe(
         source,
         requests=requests,
         drop_privileges=requests,
         selection=Selection(
-            ports=all_ports(port),
-            pids=pid or (),
+            ports=joined(port),
+            pids=joined(pid),
             cgroups=cgroup or (),
             network_namespaces=netns or (),
         ),
         duration_s=duration,
         interval_s=interval,
     )
+    # The servers go first: an observer would be one of the neighbours that it accuses.
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     is_json = format is Format.JSON
     with observed:
         return _show_all(observed, is_json, announced=duration is None and not is_json)

@@ -21,7 +21,7 @@ from membench.cli.selection import (
     CgroupOption,
     EndPortOption,
     PidOption,
-    all_named_ports,
+    joined,
 )
 from membench.cli.signals import noted
 from membench.cli.units import format_share, parse_duration, parse_share
@@ -146,10 +146,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         observed = stack.enter_context(
             membench.probe(
                 hook,
-                pids=pid or (),
+                pids=joined(pid),
                 comms=comm or (),
                 cgroups=cgroup or (),
-                ports=all_named_ports(port),
+                ports=joined(port),
                 histogram=histogram,
                 linear=linear,
                 latency=latency,
@@ -162,11 +162,11 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 drop_privileges=True,
             )
         )
-        _show_all(observed, is_json, announced=duration is None and not is_json)
+        lost = _show_all(observed, is_json, announced=duration is None and not is_json)
         if flame is not None and drawing is not None:
             _draw(observed, flame, drawing)
     if observed.excess is None:
-        return 0
+        return SHORT if lost else 0
     output.say(
         f"ended by itself: the hits took {format_share(round(observed.excess, 3))} of one CPU, more"
         f" than --max-cost {format_share(max_cost)}; narrow them by --pid, --comm, --port"
@@ -187,7 +187,8 @@ def _list(pattern: str, is_json: bool) -> int:
     return 0
 
 
-def _show_all(observed: Probe, is_json: bool, *, announced: bool) -> None:
+def _show_all(observed: Probe, is_json: bool, *, announced: bool) -> int:
+    """Show each interval; return the hits that are lost."""
     from membench.report.numbers import numbered
 
     noted(signal.SIGINT, signal.SIGTERM, then=observed.stop)
@@ -195,8 +196,11 @@ def _show_all(observed: Probe, is_json: bool, *, announced: bool) -> None:
         functions = numbered(len(observed.functions), "function")
         what = f"{functions} observed" if observed.functions else "observed"
         output.say(f"{observed.hook}: {what}, Ctrl-C ends")
+    lost = 0
     for number, interval in enumerate(observed):
         _show(interval, is_json, is_first=number == 0)
+        lost += interval.misses + interval.lost.total
+    return lost
 
 
 def _show(interval: ProbeInterval, is_json: bool, *, is_first: bool) -> None:

@@ -46,6 +46,7 @@ from membench.cli.selection import (
     SideOption,
     SocketOption,
     all_ports,
+    joined,
 )
 from membench.cli.units import parse_percent
 from membench.errors import UsageError
@@ -165,7 +166,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 side=side,
                 ports=all_ports(port),
                 sockets=socket or (),
-                pids=pid or (),
+                pids=joined(pid),
                 cgroups=cgroup or (),
                 network_namespaces=netns or (),
             ),

@@ -21,6 +21,11 @@ def parse_named_ports(text: str) -> tuple[int, ...]:
     return _numbers(text, "a port, or several as `11211,11212`")
 
 
+def parse_pids(text: str) -> tuple[int, ...]:
+    """Parse `812` or `812,813`."""
+    return _numbers(text, "the number of a process, or several as `812,813`")
+
+
 def _numbers(text: str, wanted: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() for part in parts):
@@ -33,12 +38,12 @@ def all_ports(
 ) -> Sequence[int] | Literal["any"]:
     """Join the ports of every `--port`."""
     named = [one for one in given or () if one != "any"]
-    return all_named_ports(named) if len(named) == len(given or ()) else "any"
+    return joined(named) if len(named) == len(given or ()) else "any"
 
 
-def all_named_ports(given: Sequence[tuple[int, ...]] | None) -> list[int]:
-    """Join the ports of every `--port` that takes no `any`."""
-    return [port for several in given or () for port in several]
+def joined(given: Sequence[tuple[int, ...]] | None) -> list[int]:
+    """Join the numbers of every occurrence of an option."""
+    return [number for several in given or () for number in several]
 
 
 SideOption = Annotated[
@@ -77,7 +82,15 @@ SocketOption = Annotated[
     ),
 ]
 PidOption = Annotated[
-    list[int] | None, typer.Option(help="Only this process.", rich_help_panel=groups.SERVERS)
+    list[Any] | None,
+    typer.Option(
+        "--pid",
+        "-p",
+        parser=parse_pids,
+        metavar="PID",
+        help="Only this process, with all its threads, or several: `812,813`.",
+        rich_help_panel=groups.SERVERS,
+    ),
 ]
 CgroupOption = Annotated[
     list[str] | None,

@@ -35,6 +35,7 @@ from membench.cli.selection import (
     SideOption,
     SocketOption,
     all_ports,
+    joined,
 )
 from membench.cli.units import parse_duration
 from membench.errors import UsageError
@@ -117,7 +118,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             side=side,
             ports=all_ports(port),
             sockets=socket or (),
-            pids=pid or (),
+            pids=joined(pid),
             cgroups=cgroup or (),
             network_namespaces=netns or (),
         ),

@@ -14,7 +14,7 @@ import typer
 from membench._files import OutputFile, created
 from membench.cli.bounds import DurationOption, RingSizeOption
 from membench.cli.exits import SHORT
-from membench.cli.selection import EndPortOption, all_named_ports
+from membench.cli.selection import EndPortOption, PidOption, joined
 from membench.cli.signals import noted
 from membench.cli.units import parse_duration
 from membench.errors import UsageError
@@ -31,10 +31,7 @@ class Lines(StrEnum):
 
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
-    pid: Annotated[
-        list[int] | None,
-        typer.Option("--pid", "-p", help="Process, with all its threads. Repeatable."),
-    ] = None,
+    pid: PidOption = None,
     port: EndPortOption = None,
     calls: Annotated[
         list[str] | None,
@@ -114,8 +111,8 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     _check(succeeded and failed, show_keys, file, format)
     options = make_options(
         ",".join(calls) if calls else None,
-        pids=pid or (),
-        ports=all_named_ports(port),
+        pids=joined(pid),
+        ports=joined(port),
         slower_than_s=slower_than,
         outcome="succeeded" if succeeded else "failed" if failed else "any",
         totals=totals,

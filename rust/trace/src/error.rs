@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use membench_event::{Class, Failure, Hint};
+use membench_event::{Class, Failure, Hint, Setting};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -30,15 +30,23 @@ pub enum Error {
     /// No call is left.
     #[error("no system call is left to trace")]
     NoCalls,
+    /// Programs at functions were asked for, for more calls than there are programs.
+    #[error("{found} calls to trace at their functions; at most {most} are")]
+    TooManyFunctions {
+        /// The number asked for.
+        found: usize,
+        /// The largest number.
+        most: usize,
+    },
     /// Neither a process nor a port was named.
     #[error("no process to trace")]
     NoProcess,
     /// There are more processes than the kernel's programs can compare with.
     #[error("{found} processes to trace; at most {most} are traced at a time")]
     TooManyProcesses {
-        /// How many were asked for.
+        /// The number asked for.
         found: usize,
-        /// How many there can be.
+        /// The largest number.
         most: usize,
     },
     /// There are more ports than the kernel's programs can compare with, or one is 0.
@@ -46,7 +54,7 @@ pub enum Error {
     Ports {
         /// The ports that were asked for.
         found: Vec<u16>,
-        /// How many there can be.
+        /// The largest number.
         most: usize,
     },
     /// A process does not exist.
@@ -86,6 +94,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The kernel refuses the programs at functions, which were asked for.
+    #[error(transparent)]
+    Functions(membench_bpf::Error),
     /// The kernel refuses the programs.
     #[error(transparent)]
     Kernel(#[from] membench_bpf::Error),
@@ -110,6 +121,7 @@ impl Failure for Error {
             Self::UnknownCall { .. }
             | Self::UnknownClass { .. }
             | Self::NoCalls
+            | Self::TooManyFunctions { .. }
             | Self::NoProcess
             | Self::TooManyProcesses { .. }
             | Self::Ports { .. }
@@ -118,7 +130,7 @@ impl Failure for Error {
             | Self::NobodyListens { .. }
             | Self::Architecture { .. }
             | Self::Io { .. } => Class::Environment,
-            Self::Kernel(error) => error.class(),
+            Self::Functions(error) | Self::Kernel(error) => error.class(),
         }
     }
 
@@ -128,18 +140,28 @@ impl Failure for Error {
                 "names are those of strace: `read`, `sendmsg`, `%network`, `%all`"
             }
             Self::NoCalls => "name a call or a class: `read`, `%network`, `%all`",
-            Self::NoProcess => {
-                "name a process or the port of a server: `--pid 812`, `--port 11211`"
+            Self::TooManyFunctions { .. } => {
+                return Some(
+                    Hint::text("name the calls that matter, or ")
+                        .then_setting(Setting::Hooks, "tracepoints"),
+                );
             }
+            Self::Functions(_) => {
+                return Some(
+                    Hint::setting(Setting::Hooks, "tracepoints")
+                        .then(" needs no trampolines, which not every kernel has or allows"),
+                );
+            }
+            Self::NoProcess => "name a process, or the port of a server",
             Self::TooManyProcesses { .. } => "trace one server at a time",
             Self::Thread { pid, .. } => {
                 return Some(Hint::text(format!(
-                    "all threads of a process are traced: `--pid {pid}`"
+                    "all threads of a process are traced: name process {pid}"
                 )));
             }
             Self::NoSuchProcess { .. } => "`pgrep -a memcached` lists servers with their numbers",
             Self::NobodyListens { .. } => {
-                "`ss -ltnp` lists listening sockets; as another user than the server's, name the process: `--pid`"
+                "`ss -ltnp` lists listening sockets; as another user than the server's, name its process"
             }
             Self::Architecture { .. } => "strace traces here, at its price",
             Self::Kernel(error) => return error.hint(),

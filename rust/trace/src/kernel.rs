@@ -276,7 +276,9 @@ fn attach_calls(
                 runs.extend(counted);
                 return Ok(Hooks::Functions);
             }
-            Err(error) if options.hooks == Some(Hooks::Functions) => return Err(error),
+            Err(Error::Kernel(error)) if options.hooks == Some(Hooks::Functions) => {
+                return Err(Error::Functions(error));
+            }
             // Kernels without trampolines, and those that forbid them, have the tracepoints.
             Err(_) => {}
         }

@@ -6,12 +6,12 @@ use std::{
 };
 
 use membench_bpf::Capability;
-use membench_common::trace::{Call, Entered, NO_CALL, kind, read};
+use membench_common::trace::{self, Call, Entered, NO_CALL, kind, read};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::{
-    Error, Format, Options, Result, Tally,
+    Error, Format, Hooks, Options, Result, Tally,
     connection::{self, Connections, Exchange},
     descriptor::Descriptors,
     json,
@@ -81,6 +81,7 @@ impl Tracer {
     ///
     /// Fails if a process does not exist, nobody listens on a port, or the kernel refuses the programs.
     pub fn start(options: &Options) -> Result<Self> {
+        check_hooks(options)?;
         let pids = pids(options)?;
         let kernel = Kernel::start(options, &pids)?;
         let utc = utc_offset();
@@ -395,6 +396,14 @@ impl Output {
         self.take_last();
         self.text.push_str(&text);
     }
+}
+
+fn check_hooks(options: &Options) -> Result<()> {
+    let (found, most) = (options.calls.len(), trace::PAIRS);
+    if options.hooks == Some(Hooks::Functions) && found > most {
+        return Err(Error::TooManyFunctions { found, most });
+    }
+    Ok(())
 }
 
 fn pids(options: &Options) -> Result<Vec<u32>> {

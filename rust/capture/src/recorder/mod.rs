@@ -127,9 +127,6 @@ impl Recorder {
         let hasher = key_hasher(&options)?;
         let locked = Locked::new(hasher.secret());
         let key_fingerprint = hasher.fingerprint();
-        let yielding = options
-            .nice
-            .map_or_else(Yielding::default, priority::make_way);
         let is_log = options.source.is_log();
         let mut followed = if is_log {
             Followed::default()
@@ -137,6 +134,10 @@ impl Recorder {
             options.selection.find()?
         };
         output::check(&options)?;
+        // Before the first thread, and after what fails for wrong arguments: it cannot be undone.
+        let yielding = options
+            .nice
+            .map_or_else(Yielding::default, priority::make_way);
         let own = OwnAddresses::default();
         let (source, description) = source::open(Setup {
             options: &options,
