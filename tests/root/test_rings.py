@@ -84,10 +84,8 @@ def test_every_byte_of_threads_that_move_is_in_the_ledger(
     mixed, _ = wandering
     mixed.recording.expect(0)
     ledger = mixed.info["ledger"]
-    assert (ledger["request_bytes"], ledger["response_bytes"]) == (
-        mixed.request_bytes,
-        mixed.response_bytes,
-    )
+    counted = mixed.request_bytes, mixed.response_bytes
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == counted, ledger
     assert (ledger["complete"], ledger["boundary"]) == (True, 0), ledger
 
 
