@@ -262,8 +262,8 @@ def test_a_neighbour_is_told_from_the_servers_own_quota() -> None:
         with quota(server.pid, 0.05), observing(server) as observed:
             ask(server, 50, b"get " + names + b"\r\n")
             held_back = finished(observed)
-    # The host of a virtual machine may steal time meanwhile, which the rules ask for first. On a busy
-    # machine the hog is one of many, of which the last seven are known.
+    # The host of a virtual machine may steal time meanwhile, which the rules ask for first.
+    # On a busy machine the hog is one of many neighbours, of which the last seven are known.
     assert {"neighbours", "steal", "mixed"} & set(rules(beside_hog))
     assert ("steal" in rules(beside_hog)) == (beside_hog.host.steal >= STOLEN)
     assert "own-quota" not in rules(beside_hog)
