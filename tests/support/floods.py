@@ -14,8 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from support.ports import PORTS
+
 #: Flags of a meta get without a token, of memcached 1.6.18.
 _LETTERS = "cfhklstv"
+#: Peers of one address. None has the port of another test's server, whose answers its datagrams
+#: would seem to be.
+_PEERS_A_HOST = 32_000
 _FRAME = b"\0\x07\0\0\0\x01\0\0"
 #: Amounts a second, about.
 PERMUTED, PEERS, VISITS, LINE_BYTES = 8_000, 10_000, 4_000, 20_000_000
@@ -46,10 +51,11 @@ def new_peers(port: int, over: Callable[[], bool]) -> int:
     """Send datagrams, each from another address."""
     sent, pace = 0, _Pace(PEERS)
     while not over():
-        host = f"127.{1 + sent // 50_000 // 250}.{sent // 50_000 % 250}.9"
+        turn, port_of_peer = divmod(sent, _PEERS_A_HOST)
+        host = f"127.{1 + turn // 250}.{turn % 250}.9"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             try:
-                peer.bind((host, 1024 + sent % 50_000))
+                peer.bind((host, PORTS[1] + port_of_peer))
             except OSError:  # in use
                 sent += 1
                 continue
