@@ -72,6 +72,9 @@ from ._ledger import (
     Packets as Packets,
     ServerFlows as ServerFlows,
 )
+from ._metrics import (
+    Check as Check,
+)
 from ._native import (
     Batch as Batch,
     Event as Event,
@@ -137,7 +140,6 @@ from ._record import (
     record as record,
 )
 from ._replay import (
-    Check as Check,
     Durations as Durations,
     Generator as Generator,
     Outcomes as Outcomes,
@@ -148,6 +150,14 @@ from ._replay import (
     Target as Target,
     Warm as Warm,
     replay as replay,
+)
+from ._runs import (
+    Change as Change,
+    ChangeBounds as ChangeBounds,
+    ChangeCheck as ChangeCheck,
+    Comparison as Comparison,
+    compare as compare,
+    open_run as open_run,
 )
 from ._sample import (
     Sample as Sample,

@@ -52,6 +52,26 @@ class OutputFile:
             ) from error
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a file of at most `most` bytes.
+
+    Raises:
+        UsageError: It is not there, may not be read, is larger, or is no file: nobody may ever
+            write to a pipe.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        with os.fdopen(descriptor, "rb") as opened:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UsageError(f"{path} is no regular file", "name a file")
+            content = opened.read(most + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "name a file that you may read") from error
+    if len(content) > most:
+        raise UsageError(f"{path} has more than {most >> 20} MiB", "name another file")
+    return content
+
+
 @contextmanager
 def created(path: Path, force: bool) -> Iterator[OutputFile]:
     """Create a file that only its owner can read: the user who called `sudo`, if any did.

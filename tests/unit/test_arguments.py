@@ -31,7 +31,7 @@ from membench.cli.units import (
 
 SEALED = str(Path(__file__).parent.parent / "data" / "sealed")
 NOBODY = "127.0.0.1:1"
-COMMANDS = ["record", "info", "analyze", "replay", "doctor", "demo", "repair", "keygen"]
+COMMANDS = ["record", "info", "analyze", "replay", "compare", "doctor", "demo", "repair", "keygen"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import membench
-from membench import _ledger, _native, _replay, _top
+from membench import _ledger, _metrics, _native, _top
 from membench._doctor.diagnose import Probe
 from membench._observe.results import Counted
 from membench.report.record import render_losses
@@ -132,7 +132,7 @@ def test_every_dataclass_of_a_result_is_compared() -> None:
 def test_the_commands_of_checks_are_the_engine_s() -> None:
     names = re.findall(r'=> "(\w+)"', COMMANDS.read_text())
     assert len(names) == 26
-    assert sorted(_replay._COMMANDS) == sorted([*names, "mget"])
+    assert sorted(_metrics.COMMANDS) == sorted([*names, "mget"])
 
 
 def test_the_engine_s_losses_are_python_s() -> None:

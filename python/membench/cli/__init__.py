@@ -27,6 +27,7 @@ _COMMANDS = (
     "info",
     "analyze",
     "replay",
+    "compare",
     "doctor",
     "demo",
     "repair",

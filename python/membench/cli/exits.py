@@ -18,7 +18,7 @@ TABLE = {
     USAGE: "wrong arguments: a name that does not exist, or an output that does",
     SHORT: "done, but data was lost, timing was not held or answers are missing",
     ENVIRONMENT: "this machine, your rights or the target forbid it; or nothing to record is there",
-    CHECK_FAILED: "a check of `replay` failed",
+    CHECK_FAILED: "a check of `replay`, or a limit of `compare`, failed",
     INTERRUPTED: "ended by Ctrl-C or SIGTERM; `replay` reports what it did, `record` ends with 0",
 }
 

@@ -168,11 +168,16 @@ def say_next(command: str) -> None:
 
 def show_json(result: object) -> None:
     """Print a result as JSON and nothing else, with the version of its fields."""
+    print(as_json(result), flush=True)
+
+
+def as_json(result: object) -> str:
+    """Return a result as JSON, with the version of its fields."""
     data: Any = result
     if is_dataclass(result) and not isinstance(result, type):
         data = asdict(result)
     versioned = {"schema_version": SCHEMA_VERSION} | data
-    print(plain_json(json.dumps(versioned, indent=2, ensure_ascii=False)), flush=True)
+    return plain_json(json.dumps(versioned, indent=2, ensure_ascii=False))
 
 
 def show_json_line(result: object) -> None:

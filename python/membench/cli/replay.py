@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from threading import Event
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from membench._files import OutputFile, created
 from membench.cli import output
 from membench.cli.exits import CHECK_FAILED, INTERRUPTED, SHORT, InterruptedCommandError
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
-from membench.errors import MembenchError
+from membench.errors import MembenchError, UsageError
 from membench.report.plain import plain_result
 
 if TYPE_CHECKING:
@@ -56,6 +58,21 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     allow_sampled: Annotated[
         bool, typer.Option("--allow-sampled", help="Replay a sample: a fraction of the load.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, metavar="FILE", help="Write the result as JSON, for `compare`."
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(readable=False, metavar="FILE", help="Write the progress of each second."),
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(readable=False, metavar="FILE", help="Write the checks as JUnit XML, for CI."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing output.")] = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
     """Send a profile's requests to a memcached, each when it is due.
@@ -72,7 +89,16 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     recording = membench.open(profile)
     if remark := remark_on_replay(recording.summary()):
         output.say(remark)
-    with stop_on_signals() as stop, _progress() as update:
+    with (
+        _files(out, csv, junit, force) as files,
+        stop_on_signals() as stop,
+        _progress() as update,
+    ):
+
+        def tell(progress: Progress) -> None:
+            update(progress)
+            files.add(progress)
+
         result = membench.replay(
             recording,
             target,
@@ -85,14 +111,52 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             allow_admin=allow_admin,
             allow_sampled=allow_sampled,
             stop=stop,
-            on_interval=update,
+            on_interval=tell,
         )
+        files.finish(result)
     _show(result, format)
     if result.stopped:
         return INTERRUPTED
     if not result.passed:
         return CHECK_FAILED
     return 0 if result.held else SHORT
+
+
+class _Files:
+    """The files beside the report that were asked for."""
+
+    def __init__(
+        self, out: OutputFile | None, csv: OutputFile | None, junit: OutputFile | None
+    ) -> None:
+        from membench.report.artifacts import PerSecond
+
+        self._out, self._junit = out, junit
+        self._seconds = PerSecond(csv.write) if csv else None
+
+    def add(self, progress: Progress) -> None:
+        """Write what a second brought."""
+        if self._seconds is not None:
+            self._seconds.add(progress)
+
+    def finish(self, result: ReplayResult) -> None:
+        """Write what the end brought."""
+        from membench.report.artifacts import as_junit
+
+        if self._out is not None:
+            self._out.write(output.as_json(result).encode() + b"\n")
+        if self._junit is not None:
+            self._junit.write(as_junit(plain_result(result)))
+
+
+@contextmanager
+def _files(out: Path | None, csv: Path | None, junit: Path | None, force: bool) -> Iterator[_Files]:
+    """Create the files before anything is sent."""
+    named = [path for path in (out, csv, junit) if path is not None]
+    if len(set(named)) < len(named):
+        raise UsageError(f"{named[0]} is named twice", "give each output a file of its own")
+    with ExitStack() as stack:
+        opened = {path: stack.enter_context(created(path, force)) for path in named}
+        yield _Files(*(None if path is None else opened[path] for path in (out, csv, junit)))
 
 
 @contextmanager

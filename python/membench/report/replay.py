@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from membench._metrics import Check
 from membench._replay import (
-    Check,
     Durations,
     Outcomes,
     Percentiles,
@@ -17,6 +17,7 @@ from membench._replay import (
     ReplayResult,
     ServerCounters,
 )
+from membench.report.artifacts import describe_value
 from membench.report.items import Items
 from membench.report.numbers import clock, count, duration, percent, rate, size
 
@@ -199,12 +200,7 @@ def _checks(checks: Sequence[Check]) -> Iterator[RenderableType]:
 def _checks_table(checks: Sequence[Check]) -> Table:
     table = Table.grid(padding=(0, 3))
     for check in checks:
-        at_least = "≥ " if check.at_least else ""
-        shown = "not measured" if check.value is None else at_least + _measured(check, check.value)
-        table.add_row("check", Text(check.text), shown, "pass" if check.passed else "FAIL")
+        table.add_row(
+            "check", Text(check.text), describe_value(check), "pass" if check.passed else "FAIL"
+        )
     return table
-
-
-def _measured(check: Check, value: float) -> str:
-    ratio = check.text.lstrip().startswith(("errors", "hit_ratio"))
-    return percent(value) if ratio else duration(value)

@@ -1,0 +1,335 @@
+"""Files that `replay --out` wrote → results, and results compared with each other."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from membench import _arguments as check
+from membench._files import read_regular
+from membench._metrics import COMMANDS, RATIOS, measured, require_known
+from membench._replay import ReplayResult
+from membench._results import build
+from membench._shown import Shown
+from membench.errors import UsageError
+
+#: Version of the fields of a run's file.
+SCHEMA_VERSION = 1
+# A result has some 100 kB.
+_MOST_BYTES = 64 << 20
+# Pairs of runs from which an interval is given.
+_LEAST_PAIRS = 5
+_CONFIDENCE = 0.95
+# Figures of each command that are compared, with the durations that each takes.
+_QUANTILES = {"p50": 1, "p90": 10, "p99": 100, "p999": 1000}
+_LIMIT = re.compile(r"\s*([\w.]+)\s*:\s*([+-])\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
+_EXAMPLES = "`get.p99:+5%` and `hit_ratio:-1%` are limits of a change"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBounds:
+    """Bounds of a change, from pairs of runs.
+
+    Order statistics of the pairs' changes, as in the sign test: no distribution is assumed.
+
+    Attributes:
+        low: Lower bound of the change.
+        high: Upper bound.
+        confidence: Probability that the bounds enclose the median change, 0…1.
+    """
+
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One metric in two sets of runs.
+
+    Attributes:
+        metric: Its name, as `--check` takes it: `get.p99`, `hit_ratio`.
+        a: Median over the runs of A, ns or a ratio; None if no run measured it.
+        b: Median over the runs of B.
+        change: B over A less 1, the median over the pairs of runs; None without both, or if A is 0.
+        bounds: Bounds of the change; None with fewer than five pairs of runs.
+        a_at_least: True if a figure of A is a lower bound, as requests got no answer.
+        b_at_least: True if a figure of B is a lower bound.
+    """
+
+    metric: str
+    a: float | None
+    b: float | None
+    change: float | None
+    bounds: ChangeBounds | None
+    a_at_least: bool = False
+    b_at_least: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCheck:
+    """A limit of a change, and what was found.
+
+    Attributes:
+        text: The limit, as the user wrote it.
+        limit: The largest change, or the smallest if it is negative.
+        change: The change found; None if there is none to compare.
+        passed: True if the change is certain to be within the limit.
+    """
+
+    text: str
+    limit: float
+    change: float | None
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Shown):
+    """Two sets of runs side by side.
+
+    Attributes:
+        runs_a: Number of runs of A.
+        runs_b: Number of runs of B.
+        target_a: Target of A's first run, with its version.
+        target_b: Target of B's first run.
+        changes: Every metric that both could measure.
+        remarks: Conditions that differ between runs, and runs that fell short.
+        held: True if every run held its timing and got every answer.
+        checks: The limits asked for.
+    """
+
+    runs_a: int
+    runs_b: int
+    target_a: str
+    target_b: str
+    changes: tuple[Change, ...]
+    remarks: tuple[str, ...]
+    held: bool
+    checks: tuple[ChangeCheck, ...] = ()
+
+    def _report(self) -> str:
+        from membench.report.compare import render_comparison  # noqa: PLC0415 - only for what is shown
+        from membench.report.text import as_text  # noqa: PLC0415 - only for what is shown
+
+        return as_text(render_comparison(self))
+
+    @property
+    def passed(self) -> bool:
+        """True if every limit is kept."""
+        return all(one.passed for one in self.checks)
+
+
+Run = ReplayResult | str | os.PathLike[str]
+"""A result, or the path of a file that `replay --out` wrote."""
+
+
+def open_run(path: str | os.PathLike[str]) -> ReplayResult:
+    """Read the result of a replay from the file that `replay --out` wrote.
+
+    Raises:
+        UsageError: It is no such file, or another version of membench wrote it.
+    """
+    file = check.path("path", path)
+    wrong = UsageError(f"{file} holds no result of a replay", "name a file of `replay --out`")
+    try:
+        found = json.loads(
+            read_regular(file, _MOST_BYTES), parse_constant=_refused, parse_float=_finite
+        )
+    except (ValueError, RecursionError) as error:
+        raise wrong from error
+    if not isinstance(found, dict):
+        raise wrong
+    version = found.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{file} has the version {str(version)[:20]}, not {SCHEMA_VERSION}",
+            "read it with the membench that wrote it",
+        )
+    try:
+        result: ReplayResult = build(ReplayResult, found)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise wrong from error
+    return result
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def compare(
+    a: Run | Sequence[Run], b: Run | Sequence[Run], *, limits: Iterable[str] = ()
+) -> Comparison:
+    """Compare replays of one recording: what changed from A to B.
+
+    The sample is the run: the percentiles of one run say nothing of how far two runs of the same
+    server are apart. So several runs of each are best made in turns (A B, B A, …), and paired in
+    the order given. With five pairs or more each change has an interval.
+
+    Args:
+        a: A result, or the file of one, or several of them.
+        b: As many of the other side.
+        limits: Limits of changes: `get.p99:+5%`, `hit_ratio:-1%`.
+
+    Raises:
+        UsageError: A file holds no result, a limit is none, or the sides differ in number.
+    """
+    wanted = [_Limit.parse(text) for text in check.texts("limits", limits)]
+    runs_a, runs_b = _results("a", a), _results("b", b)
+    if len(runs_a) != len(runs_b):
+        raise UsageError(
+            f"{len(runs_a)} runs cannot be paired with {len(runs_b)}", "give as many of each"
+        )
+    changes = tuple(_changes(runs_a, runs_b))
+    return Comparison(
+        runs_a=len(runs_a),
+        runs_b=len(runs_b),
+        target_a=_target(runs_a[0]),
+        target_b=_target(runs_b[0]),
+        changes=changes,
+        remarks=tuple(_remarks(runs_a, runs_b)),
+        held=all(run.held for run in (*runs_a, *runs_b)),
+        checks=tuple(one.check(_change(one.metric, runs_a, runs_b)) for one in wanted),
+    )
+
+
+def _results(name: str, given: Any) -> list[ReplayResult]:  # noqa: ANN401 - checked here
+    single = isinstance(given, (ReplayResult, str, os.PathLike))
+    listed = [given] if single else check.several(name, given)
+    if not listed:
+        raise UsageError(f"`{name}` names no run", "give a file of `replay --out`")
+    return [one if isinstance(one, ReplayResult) else open_run(one) for one in listed]
+
+
+def _target(run: ReplayResult) -> str:
+    version = f" (memcached {run.target.version})" if run.target.version else ""
+    return f"{run.target.name}{version}"
+
+
+def _changes(runs_a: Sequence[ReplayResult], runs_b: Sequence[ReplayResult]) -> Iterator[Change]:
+    runs = (*runs_a, *runs_b)
+    for name in ("response", *COMMANDS):
+        durations = [_count(run, name) for run in runs]
+        for quantile, least in _QUANTILES.items():
+            if min(durations) >= least:
+                yield _change((name, quantile), runs_a, runs_b)
+    for metric in (("lag", "p99"), *RATIOS):
+        found = _change(metric, runs_a, runs_b)
+        if found.a is not None and found.b is not None:
+            yield found
+
+
+def _count(run: ReplayResult, name: str) -> int:
+    """Return how many response times a run has: of a command, or in all."""
+    times = run.response_ns
+    found = times if name == "response" else times.by_command.get(name)
+    return found.count if found is not None else 0
+
+
+def _change(
+    metric: tuple[str, ...], runs_a: Sequence[ReplayResult], runs_b: Sequence[ReplayResult]
+) -> Change:
+    of_a, of_b = ([measured(run, metric) for run in runs] for runs in (runs_a, runs_b))
+    a, b = ([value for value, _ in found if value is not None] for found in (of_a, of_b))
+    is_whole = len(a) == len(runs_a) and len(b) == len(runs_b)
+    pairs = zip(a, b, strict=True) if is_whole else ()
+    changes = [after / before - 1 for before, after in pairs if before]
+    is_paired = is_whole and len(changes) == len(a)
+    return Change(
+        metric=".".join(metric),
+        a=statistics.median(a) if a else None,
+        b=statistics.median(b) if b else None,
+        change=statistics.median(changes) if is_paired else None,
+        bounds=_bounds(changes) if is_paired else None,
+        a_at_least=any(is_bound for _, is_bound in of_a),
+        b_at_least=any(is_bound for _, is_bound in of_b),
+    )
+
+
+def _bounds(changes: Sequence[float]) -> ChangeBounds | None:
+    """Return the narrowest interval of order statistics that reaches the confidence, or the widest.
+
+    The `rank`th smallest and largest of n enclose the median with 1 - 2 P(X < rank), where X is
+    binomial with n tries of 1/2. H. A. David, H. N. Nagaraja: Order Statistics, 3rd ed., §7.1.
+    """
+    number = len(changes)
+    if number < _LEAST_PAIRS:
+        return None
+
+    def confidence(rank: int) -> float:
+        return 1 - 2.0 * sum(math.comb(number, less) for less in range(rank)) / (1 << number)
+
+    ranks = [rank for rank in range(1, number // 2 + 1) if confidence(rank) >= _CONFIDENCE]
+    rank = max(ranks, default=1)
+    ordered = sorted(changes)
+    return ChangeBounds(ordered[rank - 1], ordered[-rank], confidence(rank))
+
+
+def _remarks(runs_a: Sequence[ReplayResult], runs_b: Sequence[ReplayResult]) -> Iterator[str]:
+    conditions: dict[str, Callable[[ReplayResult], str]] = {
+        "profile": lambda run: f"{Path(run.profile).name} ({run.planned:,} requests)",
+        "pacing": lambda run: run.pacing,
+        "seed of the values": lambda run: str(run.seed),
+        "sample": lambda run: str(run.sample),
+        "warm-up": lambda run: "none" if run.warm is None else f"{run.warm.keys:,} keys",
+        "target's version": lambda run: run.target.version or "unknown",
+        "target's threads": lambda run: run.target.threads or "unknown",
+        "sending threads": lambda run: str(run.generator.threads),
+    }
+    for what, tell in conditions.items():
+        a, b = (sorted({tell(run) for run in runs}) for runs in (runs_a, runs_b))
+        if a != b or len(a) > 1:
+            yield f"{what} differs: {', '.join(a)} in A, {', '.join(b)} in B"
+    for side, runs in (("A", runs_a), ("B", runs_b)):
+        shortfalls = {
+            "did not hold the timing": sum(not run.timing_held for run in runs),
+            "were stopped early": sum(run.stopped for run in runs),
+            "have requests without an answer": sum(any(run.unanswered.values()) for run in runs),
+        }
+        for what, number in shortfalls.items():
+            if number:
+                yield f"{number} of {len(runs)} runs of {side} {what}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    text: str
+    metric: tuple[str, ...]
+    is_ceiling: bool
+    limit: float
+
+    @classmethod
+    def parse(cls, text: str) -> _Limit:
+        match = _LIMIT.fullmatch(text)
+        if match is None:
+            raise UsageError(f"not a limit of a change: `{text}`", _EXAMPLES)
+        metric = tuple(match[1].split("."))
+        if metric not in RATIOS:
+            require_known(text, metric)
+        return cls(text, metric, match[2] == "+", float(f"{match[2]}{match[3]}") / 100)
+
+    def check(self, found: Change) -> ChangeCheck:
+        return ChangeCheck(self.text, self.limit, found.change, self._is_kept(found))
+
+    def _is_kept(self, found: Change) -> bool:
+        """Return true if the limit is certain to be kept: a lower bound may be any higher value."""
+        if found.a is None or found.b is None:
+            return False
+        if found.change is None:  # A is 0
+            return found.b <= found.a if self.is_ceiling else found.b >= found.a
+        if self.is_ceiling:
+            return found.change <= self.limit and not found.b_at_least
+        return found.change >= self.limit and not found.a_at_least

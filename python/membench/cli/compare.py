@@ -1,0 +1,52 @@
+"""`membench compare`: results of replays side by side, and limits for what may change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from membench.cli import output
+from membench.cli.exits import CHECK_FAILED, SHORT
+from membench.cli.output import Format, FormatOption
+from membench.report.plain import plain_result
+
+_RUN = "File of `replay --out`, or a folder of such files: its runs by name, each paired with one."
+
+
+def command(
+    a: Annotated[Path, typer.Argument(metavar="A", readable=False, help=_RUN)],
+    b: Annotated[Path, typer.Argument(metavar="B", readable=False, help="The other side.")],
+    fail: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="Exit code 99 if B is beyond it: `get.p99:+5%`, `hit_ratio:-1%`, …; repeatable.",
+        ),
+    ] = None,
+    format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+) -> int:
+    """Compare replays of one recording against two targets, versions or settings.
+
+    With five runs of each side or more, every change has an interval. Make them in turns.
+
+    \b
+    Example: membench compare before.json after.json --fail 'get.p99:+5%'
+    """  # noqa: D301 - `\b` keeps the example on its line
+    import membench
+    from membench.report.compare import render_comparison
+
+    found = membench.compare(_runs(a), _runs(b), limits=fail or ())
+    if format is Format.JSON:
+        output.show_json(found)
+    else:
+        output.show(render_comparison(plain_result(found)))
+    if not found.passed:
+        return CHECK_FAILED
+    return 0 if found.held else SHORT
+
+
+def _runs(path: Path) -> list[Path]:
+    """Return the files of runs at a path, in the order of their names."""
+    return sorted(path.glob("*.json")) if path.is_dir() else [path]

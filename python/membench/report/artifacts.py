@@ -1,0 +1,75 @@
+"""A replay → files that other tools read: a row a second, and checks as JUnit XML."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, fields
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from membench._metrics import Check
+from membench._replay import Progress, ReplayResult
+from membench.report.numbers import duration, percent
+
+
+class PerSecond:
+    """Rows of a running replay as CSV, the fields of `Progress`; an empty cell is None."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        """Write to a file, nothing yet."""
+        self._write = write
+        self._is_headed = False
+
+    def add(self, progress: Progress) -> None:
+        """Write the row of a second, and before the first the heading."""
+        if not self._is_headed:
+            self._row([field.name for field in fields(Progress)])
+            self._is_headed = True
+        self._row(["" if value is None else value for value in astuple(progress)])
+
+    def _row(self, cells: list[object]) -> None:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(cells)
+        self._write(line.getvalue().encode())
+
+
+def as_junit(result: ReplayResult) -> bytes:
+    """Return the checks as JUnit XML, and two that every replay has: timing, and answers.
+
+    <https://github.com/testmoapp/junitxml>
+    """
+    suite = Element("testsuite", name="membench replay", time=f"{result.duration_s:.3f}")
+    failed = 0
+    for name, failure in _cases(result):
+        case = SubElement(suite, "testcase", classname="membench.replay", name=name)
+        if failure is not None:
+            failed += 1
+            SubElement(case, "failure", message=failure)
+    suite.set("tests", str(len(suite)))
+    suite.set("failures", str(failed))
+    root = Element("testsuites")
+    root.append(suite)
+    indent(root)
+    written: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return written + b"\n"
+
+
+def _cases(result: ReplayResult) -> Iterator[tuple[str, str | None]]:
+    """Name each case, with the reason of its failure if it failed."""
+    lag = f"lag p99 {duration(result.lag_ns.p99)}, {result.sent:,} of {result.planned:,} sent"
+    is_sent = result.timing_held and result.sent == result.planned
+    yield "timing held", None if is_sent else lag
+    missing = sum(result.unanswered.values())
+    yield "answers complete", f"{missing:,} requests got none" if missing else None
+    for check in result.checks:
+        yield check.text, None if check.passed else describe_value(check)
+
+
+def describe_value(check: Check) -> str:
+    """Describe what a check measured."""
+    if check.value is None:
+        return "not measured"
+    is_ratio = check.text.lstrip().startswith(("errors", "hit_ratio"))
+    value = percent(check.value) if is_ratio else duration(check.value)
+    return f"≥ {value}" if check.at_least else value

@@ -1,0 +1,111 @@
+"""Files that `replay` writes beside its report, and replays as tests of pytest."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+import membench
+from support.cli import environment, membench as run
+from support.server import Memcached
+
+pytestmark = pytest.mark.memcached
+
+ROOT = Path(__file__).parents[2]
+SEALED = ROOT / "tests" / "data" / "sealed"
+SCHEMA = ROOT / "docs" / "replay.schema.json"
+#: Timing may not hold on a busy machine.
+DONE = {0, 4}
+
+
+def test_the_result_its_seconds_and_its_checks_are_in_files(
+    server: Memcached, tmp_path: Path
+) -> None:
+    out, seconds, checks = (tmp_path / name for name in ("run.json", "run.csv", "run.xml"))
+    files = ("--out", str(out), "--csv", str(seconds), "--junit", str(checks))
+    wanted = ("--check", "errors<=0", "--check", "response.max<1ns", "--check", "incr.p99<1s")
+    ended = run("replay", SEALED, server.address, *files, *wanted, "--format", "json").expect(99)
+    result = membench.open_run(out)
+    assert json.loads(out.read_text()) == ended.json
+    jsonschema.validate(ended.json, json.loads(SCHEMA.read_text()))
+    assert result.sent == result.planned > 0
+    cases = {case.get("name"): case for case in ElementTree.parse(checks).iter("testcase")}  # noqa: S314 - our own
+    failed = {name for name, case in cases.items() if case.find("failure") is not None}
+    assert cases.keys() - {"timing held"} == {
+        "answers complete",
+        "errors<=0",
+        "response.max<1ns",
+        "incr.p99<1s",
+    }
+    assert failed - {"timing held"} == {"response.max<1ns", "incr.p99<1s"}
+    with seconds.open() as opened:
+        rows = list(csv.DictReader(opened))
+    assert all(int(row["planned"]) == result.planned for row in rows)
+
+
+def test_files_that_exist_are_kept_and_nothing_is_sent(server: Memcached, tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    out.write_text("kept")
+    before = server.settled_stats()["bytes_read"]
+    told = run("replay", SEALED, server.address, "--junit", str(tmp_path / "x"), "--out", str(out))
+    assert "`--force` replaces it" in told.expect(2).stderr
+    assert out.read_text() == "kept"
+    assert not (tmp_path / "x").exists()
+    assert server.settled_stats()["bytes_read"] == before
+    twice = ("--csv", str(tmp_path / "y"), "--junit", str(tmp_path / "y"))
+    assert "named twice" in run("replay", SEALED, server.address, *twice).expect(2).stderr
+
+
+def test_a_replay_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    run("replay", SEALED, "127.0.0.1:1", "--out", str(out)).expect(5)
+    assert not out.exists()
+
+
+TESTS = """
+import pytest
+
+@pytest.mark.membench(profile={profile!r}, checks=["errors<=0"], allow_nonempty=True)
+def test_of_the_marker(membench_replay):
+    result = membench_replay({target!r})
+    assert result.checks[0].passed
+
+@pytest.mark.membench(profile="/nonexist", checks=["response.max<1ns"], allow_nonempty=True)
+def test_that_fails(membench_replay):
+    membench_replay({target!r}, {profile!r})
+
+@pytest.mark.membench({profile!r})
+def test_without_keywords(membench_replay):
+    membench_replay({target!r})
+
+def test_without_a_profile(membench_replay):
+    membench_replay({target!r})
+"""
+
+
+def test_pytest_replays_by_a_marker_and_a_fixture(server: Memcached, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS.format(profile=str(SEALED), target=server.address))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"]
+    done = subprocess.run(
+        [*command, "test_it.py"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = done.stdout
+    assert done.returncode == 1, told
+    assert "response.max<1ns" in told
+    assert "FAIL" in told
+    assert "takes keywords" in told
+    assert "no profile" in told
+    if "timing NOT held" not in told:
+        assert "1 passed" in told
