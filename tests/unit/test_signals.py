@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from membench._probe import LostHits
 from membench.cli import observe, probe
 from membench.cli.signals import noted
 
@@ -23,17 +24,20 @@ def _handlers() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Interval:
-    """Holds the fields of an interval that both commands read."""
+    """Holds the fields of an interval that the commands read."""
 
     taken: str
-    misses: None = None
+    #: None if no request is observed, which a probe never does.
+    misses: int | None
+    lost: LostHits = LostHits(0, 0, 0, 0)
 
 
 class Interrupted:
     """Something observed to which Ctrl-C comes when an interval has been taken."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, misses: int | None) -> None:
         self.number = number
+        self.misses = misses
         self.is_stopped = False
 
     def stop(self) -> None:
@@ -41,9 +45,9 @@ class Interrupted:
 
     def __iter__(self) -> Iterator[Interval]:
         signal.raise_signal(self.number)
-        yield Interval("before")
+        yield Interval("before", self.misses)
         assert self.is_stopped
-        yield Interval("after")
+        yield Interval("after", self.misses)
 
 
 def test_a_signal_is_noted_and_acted_on_without_an_exception() -> None:
@@ -58,7 +62,7 @@ def test_a_signal_is_noted_and_acted_on_without_an_exception() -> None:
 def test_an_interval_that_was_taken_when_the_signal_came_is_printed(
     number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in (observe, probe):
-        command._show_all(Interrupted(number), True, announced=False)
+    for command, misses in ((observe, None), (probe, 0)):
+        command._show_all(Interrupted(number, misses), True, announced=False)
         told = [json.loads(line)["taken"] for line in capsys.readouterr().out.splitlines()]
         assert told == ["before", "after"]
