@@ -22,6 +22,9 @@ def _handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+NONE = LostHits(0, 0, 0, 0)
+
+
 @dataclass(frozen=True)
 class Interval:
     """Holds the fields of an interval that the commands read."""
@@ -29,7 +32,7 @@ class Interval:
     taken: str
     #: None if no request is observed, which a probe never does.
     misses: int | None
-    lost: LostHits = LostHits(0, 0, 0, 0)
+    lost: LostHits = NONE
 
 
 class Interrupted:
