@@ -108,7 +108,7 @@ class Target:
     """The server replayed against.
 
     Attributes:
-        name: `HOST:PORT`, as the user named it.
+        name: `HOST:PORT` or `unix:PATH`, as the user named it.
         version: Its version; None if it did not say.
         threads: Its worker threads; None if it did not say.
     """
@@ -299,7 +299,7 @@ def replay(  # noqa: PLR0913 - options are keywords
 
     Args:
         profile: An open profile, replayed as it was when it was opened, or a path.
-        target: `HOST:PORT` of a memcached.
+        target: `HOST:PORT` or `unix:PATH` of a memcached.
         warm: First store every item that the recording proves to have been present at its start.
         pacing: `recorded`, `speed=2` or `rate=50000/s`.
         allow_nonempty: Replay against a target that holds items or has other clients.

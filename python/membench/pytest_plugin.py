@@ -32,7 +32,7 @@ class Replayed(Protocol):
         """Replay a profile against a target; fail the test unless the replay passes.
 
         Args:
-            target: `HOST:PORT` of a memcached.
+            target: `HOST:PORT` or `unix:PATH` of a memcached.
             profile: The profile; the marker's unless given.
             options: Options of `membench.replay`; they replace the marker's.
 

@@ -50,7 +50,11 @@ pub fn closed_loop(
     }
     drop(sender);
     let (intervals, _reports) = channel();
-    let connections = Connections::new(target, receive_stamps, Shared::new(templates(), SEED));
+    let connections = Connections::new(
+        target.into(),
+        receive_stamps,
+        Shared::new(templates(), SEED),
+    );
     let stop = Arc::new(AtomicBool::new(false));
     let mut shard = Shard::new(connections, receiver, Some(window), (0, intervals), stop)?;
     shard.prepare()?;

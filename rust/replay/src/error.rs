@@ -20,8 +20,8 @@ pub enum Error {
         /// The pacing that was given.
         given: String,
     },
-    /// The target is not `HOST:PORT`.
-    #[error("`{given}` is not HOST:PORT")]
+    /// The target is neither `HOST:PORT` nor `unix:PATH`.
+    #[error("`{given}` is neither HOST:PORT nor unix:PATH")]
     TargetAddress {
         /// The target that was given.
         given: String,
@@ -135,7 +135,10 @@ impl Failure for Error {
             }
             Self::Pacing { .. } => "use `recorded`, `speed=2` or `rate=50000/s`",
             Self::TargetAddress { .. } => {
-                "use for example `127.0.0.1:11211`, `[::1]:11211` or `cache.example:11211`"
+                "use for example `127.0.0.1:11211`, `[::1]:11211`, `cache.example:11211` or `unix:/run/memcached.sock`"
+            }
+            Self::TargetUnreachable { target, .. } if target.starts_with("unix:") => {
+                "is memcached running, and may you connect to its socket? `memcached -s PATH -a 0770` makes one"
             }
             Self::TargetUnreachable { target, .. } => {
                 return Some(Hint::text(format!(

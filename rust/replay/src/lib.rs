@@ -85,7 +85,7 @@ impl Default for Options {
     }
 }
 
-/// Replays a profile against `target` (`HOST:PORT`) and blocks until the last answer, or until `observer` ends the run.
+/// Replays a profile against `target` (`HOST:PORT` or `unix:PATH`) and blocks until the last answer, or until `observer` ends the run.
 /// The report of a run that was ended covers it up to then.
 ///
 /// # Errors
@@ -190,7 +190,7 @@ pub fn run_recording(
     let run = Run {
         recording,
         plan: &plan,
-        target: target.address(),
+        target: target.address().clone(),
         pacing: options.pacing,
         threads: options.threads.max(1),
         seed: options.seed,

@@ -1,7 +1,6 @@
 //! A plan → threads: a feeder and the shards of one run, followed once a second until the last has ended → totals.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -22,6 +21,7 @@ use crate::shard::Shard;
 use crate::shard::connection::Shared;
 use crate::shard::pool::Connections;
 use crate::shard::processors;
+use crate::target::address::Address;
 use crate::{Error, Observer, Result};
 
 /// Time between the last shard being ready and the start of the schedule, ns.
@@ -37,7 +37,7 @@ pub(crate) struct Run<'a, 'r> {
     /// Plan made of the recording.
     pub(crate) plan: &'a Plan,
     /// Address of the target.
-    pub(crate) target: SocketAddr,
+    pub(crate) target: Address,
     /// Rule for intended times.
     pub(crate) pacing: Pacing,
     /// Number of shards, at least 1.
@@ -171,7 +171,7 @@ impl Run<'_, '_> {
             processors::pin(cpu);
         }
         let connections = Connections::new(
-            self.target,
+            self.target.clone(),
             self.receive_stamps,
             Shared::new(Arc::clone(&self.plan.templates), self.seed),
         );

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -10,10 +9,7 @@ use membench_event::Protocol;
 use membench_protocol::binary::parse_response;
 use membench_protocol::{ParseError, Response, Status, response};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, recv, send, socket_with,
-    sockopt,
-};
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use crate::clock::{WallClock, monotonic};
 use crate::make::opaque::OpaqueCounter;
@@ -23,6 +19,7 @@ use crate::measure::{Arrival, Measures};
 use crate::operation::{Marks, Operation};
 use crate::shard::outstanding::{Intake, NewRequest, Next, Outstanding};
 use crate::sys;
+use crate::target::address::{Address, Opened};
 
 /// Most memory that an idle connection keeps for outgoing requests, bytes.
 const KEPT: usize = 256 * 1024;
@@ -133,26 +130,18 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Starts to connect to `target`. With `stamped`, asks the kernel to stamp what it receives.
-    pub(crate) fn open(target: SocketAddr, stamped: bool) -> io::Result<Self> {
-        let family = if target.is_ipv4() {
-            AddressFamily::INET
-        } else {
-            AddressFamily::INET6
-        };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
+    pub(crate) fn open(target: &Address, stamped: bool) -> io::Result<Self> {
+        let Opened {
+            socket,
+            is_connected,
+        } = target.open()?;
+        let stamped = stamped && target.has_stamps();
         if stamped {
             sys::stamp_received(socket.as_fd())?;
         }
-        let connected = match rustix::net::connect(&socket, &target) {
-            Ok(()) => true,
-            Err(Errno::INPROGRESS) => false,
-            Err(errno) => return Err(errno.into()),
-        };
         Ok(Self {
             socket,
-            connected,
+            connected: is_connected,
             stamped,
             outgoing: Vec::new(),
             taken: 0,

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 
 use membench_event::NumberMap;
 
@@ -11,6 +10,7 @@ use crate::measure::cause;
 use crate::operation::Operation;
 use crate::shard::connection::{Connection, Shared, State};
 use crate::shard::poller::{Poller, Ready};
+use crate::target::address::Address;
 
 /// Pause before a connection that could not be made is tried again, ns.
 const RETRY: u64 = 100_000_000;
@@ -32,7 +32,7 @@ struct Slot {
 /// Connections of a shard.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    target: SocketAddr,
+    target: Address,
     stamped: bool,
     slots: NumberMap<u32, Slot>,
     /// Connections on which more has arrived than was read, with the token's generation and if they were hung up.
@@ -49,7 +49,7 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// Makes a set without connections. With `stamped`, the kernel stamps what they receive.
-    pub(crate) fn new(target: SocketAddr, stamped: bool, shared: Shared) -> Self {
+    pub(crate) fn new(target: Address, stamped: bool, shared: Shared) -> Self {
         Self {
             target,
             stamped,
@@ -68,7 +68,7 @@ impl Connections {
         if slot.connection.is_some() {
             return Ok(());
         }
-        let connection = Connection::open(self.target, self.stamped)?;
+        let connection = Connection::open(&self.target, self.stamped)?;
         slot.generation = slot.generation.wrapping_add(1);
         poller.add(connection.socket(), token(ordinal, slot.generation))?;
         self.shared.measures.counts.reconnects += u64::from(std::mem::take(&mut slot.lost));

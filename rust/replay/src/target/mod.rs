@@ -1,14 +1,15 @@
 //! A target's address and statistics → permission to replay against it, and the growth of its counters afterwards.
 
+pub(crate) mod address;
 pub(crate) mod lines;
 pub(crate) mod warm;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use crate::clock::{SECOND, monotonic};
+use crate::target::address::Address;
 use crate::target::lines::Lines;
 use crate::{Error, Result};
 
@@ -36,7 +37,7 @@ pub(crate) type Statistics = BTreeMap<String, String>;
 #[derive(Debug)]
 pub(crate) struct Target {
     name: String,
-    address: SocketAddr,
+    address: Address,
     control: Lines,
     /// Longest wait for a whole answer on it.
     patience: Duration,
@@ -45,18 +46,30 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Opens the control connection to `HOST:PORT`.
+    /// Opens the control connection to `HOST:PORT` or `unix:PATH`. Of several addresses of a host the first that takes
+    /// a connection is the target.
     pub(crate) fn connect(name: &str) -> Result<Self> {
-        let address = resolve(name)?;
-        let unreachable = |source| unreachable(name, source);
-        let control = Lines::connect(address, PATIENCE).map_err(unreachable)?;
-        Ok(Self {
-            name: name.to_owned(),
-            address,
-            control,
-            patience: PATIENCE,
-            asked: 0,
-        })
+        Self::connect_to_first(name, resolve(name)?)
+    }
+
+    fn connect_to_first(name: &str, addresses: Vec<Address>) -> Result<Self> {
+        let mut refused = None;
+        for address in addresses {
+            match Lines::connect(&address, PATIENCE) {
+                Ok(control) => {
+                    return Ok(Self {
+                        name: name.to_owned(),
+                        address,
+                        control,
+                        patience: PATIENCE,
+                        asked: 0,
+                    });
+                }
+                Err(source) => refused = refused.or(Some(source)),
+            }
+        }
+        let refused = refused.unwrap_or_else(|| io::ErrorKind::NotFound.into());
+        Err(unreachable(name, refused))
     }
 
     /// Waits no longer than half a second for each answer from now on.
@@ -66,17 +79,17 @@ impl Target {
 
     /// Opens a further connection.
     pub(crate) fn another(&self) -> Result<Lines> {
-        Lines::connect(self.address, PATIENCE).map_err(|source| self.failed(source))
+        Lines::connect(&self.address, PATIENCE).map_err(|source| self.failed(source))
     }
 
-    /// Returns `HOST:PORT` as given.
+    /// Returns the name as given.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the address that `HOST:PORT` resolved to.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Returns the address that took the control connection.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Asks for the current statistics.
@@ -186,18 +199,13 @@ fn unreachable(target: &str, source: io::Error) -> Error {
     Error::TargetUnreachable { target, source }
 }
 
-fn resolve(name: &str) -> Result<SocketAddr> {
-    let refused = || Error::TargetAddress {
-        given: name.to_owned(),
-    };
-    if !name.contains(':') {
-        return Err(refused());
-    }
-    match name.to_socket_addrs() {
-        Ok(mut addresses) => addresses.next().ok_or_else(refused),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(refused()),
-        Err(source) => Err(unreachable(name, source)),
-    }
+fn resolve(name: &str) -> Result<Vec<Address>> {
+    Address::resolve(name).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Error::TargetAddress {
+            given: name.to_owned(),
+        },
+        _ => unreachable(name, error),
+    })
 }
 
 fn statistic(line: &str) -> Option<(String, String)> {
@@ -242,21 +250,22 @@ fn is_counter(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use rustix::net::SocketAddrUnix;
+
     use super::*;
 
     #[test]
-    fn a_target_without_host_and_port_is_refused() {
-        let table = [
-            ("127.0.0.1:11211", true),
-            ("[::1]:11211", true),
-            ("127.0.0.1", false),
-            ("127.0.0.1:x", false),
-            ("", false),
-            ("127.0.0.1:99999", false),
-        ];
-        for (name, is_target) in table {
-            assert_eq!(resolve(name).is_ok(), is_target, "{name}");
-        }
+    fn the_first_address_that_takes_a_connection_is_the_target() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = Address::from(listener.local_addr().unwrap());
+        let closed = Address::Unix(SocketAddrUnix::new("/nonexist/memcached.sock").unwrap());
+        let addresses = vec![closed.clone(), open.clone(), closed.clone()];
+        let target = Target::connect_to_first("cache:11211", addresses).unwrap();
+        assert_eq!(target.address(), &open);
+        let refused = Target::connect_to_first("cache:11211", vec![closed.clone(), closed]);
+        assert!(matches!(refused, Err(Error::TargetUnreachable { .. })));
     }
 
     #[test]
