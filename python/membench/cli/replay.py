@@ -28,7 +28,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def command(  # noqa: PLR0917 - Typer makes options of arguments
     profile: ProfileArgument,
-    target: Annotated[str, typer.Argument(help="`HOST:PORT` or `unix:PATH` of the memcached to write to.")],
+    target: Annotated[
+        str, typer.Argument(help="`HOST:PORT` or `unix:PATH` of the memcached to write to.")
+    ],
     pacing: Annotated[
         str, typer.Option(help="`recorded`, `speed=2` or `rate=50000/s`.")
     ] = "recorded",
