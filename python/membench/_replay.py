@@ -301,7 +301,7 @@ def replay(  # noqa: PLR0913 - options are keywords
         profile: An open profile, replayed as it was when it was opened, or a path.
         target: `HOST:PORT` or `unix:PATH` of a memcached.
         warm: First store every item that the recording proves to have been present at its start.
-        pacing: `recorded`, `speed=2` or `rate=50000/s`.
+        pacing: `recorded`, `speed=2`, `rate=50000/s`, `poisson=50000/s` or `ramp=1000..50000/30s`.
         allow_nonempty: Replay against a target that holds items or has other clients.
         allow_admin: Replay `flush_all` and `verbosity`, too.
         allow_sampled: Replay a sample, a fraction of the load; checks are then refused.

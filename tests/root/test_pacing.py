@@ -93,7 +93,7 @@ def frozen_and_thawed(server: Memcached) -> Iterator[Memcached]:
 
 @pytest.mark.parametrize(
     "pacing",
-    ["recorded", "speed=3", "rate=20000/s"],
+    ["recorded", "speed=3", "rate=20000/s", "poisson=20000/s", "ramp=5000..20000/0.1s"],
     ids=lambda pacing: pacing.split("/")[0],
 )
 def test_every_pacing_sends_everything(some: Path, server: Memcached, pacing: str) -> None:
@@ -108,7 +108,10 @@ def test_a_server_that_stops_now_and_then_still_gets_everything(
     assert (report["planned"], report["sent"], report["answered"]) == (2000, 2000, 2000)
 
 
-@pytest.mark.parametrize("pacing", ["sometimes", "speed=0", "speed=-1", "rate=", "rate=fast"])
+@pytest.mark.parametrize(
+    "pacing",
+    ["sometimes", "speed=0", "speed=-1", "rate=", "rate=fast", "poisson=-1/s", "ramp=1..2"],
+)
 def test_an_invalid_pacing_is_refused(some: Path, server: Memcached, pacing: str) -> None:
     ended = membench("replay", some, server.address, "--pacing", pacing)
     assert (ended.code, server.stats()["cmd_get"]) == (2, "0"), ended.stderr

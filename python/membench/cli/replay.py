@@ -32,7 +32,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         str, typer.Argument(help="`HOST:PORT` or `unix:PATH` of the memcached to write to.")
     ],
     pacing: Annotated[
-        str, typer.Option(help="`recorded`, `speed=2` or `rate=50000/s`.")
+        str,
+        typer.Option(
+            help="`recorded`, `speed=2`, `rate=50000/s`, `poisson=50000/s`, `ramp=1000..50000/30s`."
+        ),
     ] = "recorded",
     warm: Annotated[
         bool,

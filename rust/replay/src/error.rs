@@ -133,7 +133,9 @@ impl Failure for Error {
             Self::TargetClosed { .. } => {
                 "it has reached its most connections (memcached's `-c`), expects TLS or a password, or is no memcached"
             }
-            Self::Pacing { .. } => "use `recorded`, `speed=2` or `rate=50000/s`",
+            Self::Pacing { .. } => {
+                "use `recorded`, `speed=2`, `rate=50000/s`, `poisson=50000/s` or `ramp=1000..50000/30s`"
+            }
             Self::TargetAddress { .. } => {
                 "use for example `127.0.0.1:11211`, `[::1]:11211`, `cache.example:11211` or `unix:/run/memcached.sock`"
             }

@@ -16,7 +16,7 @@ use rustix::{
     },
 };
 
-/// What precedes the path of a UNIX-domain socket.
+/// Precedes the path of a UNIX-domain socket.
 const UNIX: &str = "unix:";
 
 /// An address of a target.
