@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from support.process import started
+from support.waiting import DEADLINE
 
 # The workload waits for a line, so that both are attached before it begins.
 WORKLOAD = """
@@ -53,6 +55,20 @@ def run(process: subprocess.Popen[str]) -> None:
     assert process.stdout.readline() == "done\n"
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    """End it by Ctrl-C, more than once if need be.
+
+    One that comes just before bpftrace waits for events, without a timeout, wakes it only by the
+    next.
+    """
+    for _ in range(int(DEADLINE)):
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+            return
+    raise AssertionError("bpftrace does not end")
+
+
 @contextmanager
 def bpftrace(script: str, results: dict[str, object]) -> Iterator[None]:
     """Run bpftrace beside the block; its maps are in `results` after that."""
@@ -79,8 +95,7 @@ def bpftrace(script: str, results: dict[str, object]) -> Iterator[None]:
         thread.start()
         ready.wait()
         yield
-        process.send_signal(2)
-        process.wait()
+        end(process)
         thread.join()
     for line in lines:
         told = json.loads(line)
