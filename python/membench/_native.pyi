@@ -308,6 +308,7 @@ def replay(
     allow_sampled: bool,
     seed: int,
     receive_stamps: bool,
+    log_histograms: bool,
     threads: int,
     stop: threading.Event | None,
     on_interval: Callable[[str], bool | None] | None,

@@ -177,6 +177,8 @@ class Progress:
         response_p99_ns: 99th percentile of the response time over the last second, ns; None if
             nothing was answered.
         lag_p99_ns: 99th percentile of the lag over the last second, ns; None if nothing was sent.
+        histogram_log: Lines of an interval log of HDR histograms: response times of answered
+            requests and lags of the last second, ns. None unless asked for.
     """
 
     elapsed_s: float
@@ -188,6 +190,7 @@ class Progress:
     rate: float
     response_p99_ns: int | None
     lag_p99_ns: int | None
+    histogram_log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +293,7 @@ def replay(  # noqa: PLR0913 - options are keywords
     allow_sampled: bool = False,
     seed: int = 1,
     receive_stamps: bool = True,
+    log_histograms: bool = False,
     threads: int = 1,
     checks: Sequence[str] = (),
     stop: Event | None = None,
@@ -307,11 +311,13 @@ def replay(  # noqa: PLR0913 - options are keywords
         allow_sampled: Replay a sample, a fraction of the load; checks are then refused.
         seed: Seed of the generated values.
         receive_stamps: Let the kernel timestamp received data (about 3 % more CPU).
+        log_histograms: Give `on_interval` the histograms of each second.
         threads: Sending threads, each with its share of the connections.
         checks: Thresholds such as `get.p99<1ms`, `lag.p99<5ms`, `errors<0.01%`, `hit_ratio>0.95`.
         stop: Ends the run within a fraction of a second once it is set; the result covers the run
             up to then.
-        on_interval: Called once a second; the run ends when it returns False or raises.
+        on_interval: Called once a second, and at the end with the rest of the last one; the run
+            ends when it returns False or raises.
 
     Raises:
         TargetError: The target cannot be reached, or looks like production.
@@ -329,6 +335,7 @@ def replay(  # noqa: PLR0913 - options are keywords
         allow_admin=allow_admin,
         allow_sampled=allow_sampled,
         receive_stamps=receive_stamps,
+        log_histograms=log_histograms,
     )
     check.whole("a seed", seed, 0, _MOST_SEED)
     check.whole("a number of threads", threads, 1, _MOST_THREADS)
@@ -349,6 +356,7 @@ def replay(  # noqa: PLR0913 - options are keywords
         allow_sampled=allow_sampled,
         seed=seed,
         receive_stamps=receive_stamps,
+        log_histograms=log_histograms,
         threads=threads,
         stop=stop,
         on_interval=_progress_of(on_interval) if on_interval else None,

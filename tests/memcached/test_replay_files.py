@@ -6,11 +6,16 @@ import csv
 import json
 import subprocess
 import sys
+import time
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
 
 import membench
 from support.cli import environment, membench as run
@@ -28,8 +33,9 @@ DONE = {0, 4}
 def test_the_result_its_seconds_and_its_checks_are_in_files(
     server: Memcached, tmp_path: Path
 ) -> None:
-    out, seconds, checks = (tmp_path / name for name in ("run.json", "run.csv", "run.xml"))
-    files = ("--out", str(out), "--csv", str(seconds), "--junit", str(checks))
+    names = {"out": "run.json", "csv": "run.csv", "hlog": "run.hlog", "junit": "run.xml"}
+    out, seconds, histograms, checks = (tmp_path / name for name in names.values())
+    files = [word for option, name in names.items() for word in (f"--{option}", tmp_path / name)]
     wanted = ("--check", "errors<=0", "--check", "response.max<1ns", "--check", "incr.p99<1s")
     ended = run("replay", SEALED, server.address, *files, *wanted, "--format", "json").expect(99)
     result = membench.open_run(out)
@@ -48,6 +54,17 @@ def test_the_result_its_seconds_and_its_checks_are_in_files(
     with seconds.open() as opened:
         rows = list(csv.DictReader(opened))
     assert all(int(row["planned"]) == result.planned for row in rows)
+    assert int(rows[-1]["sent"]) == result.sent
+    assert int(rows[-1]["answered"]) == result.answered
+    with closing(HistogramLogReader(str(histograms), HdrHistogram(1, 1 << 40, 2))) as log:
+        intervals = list(iter(log.get_next_interval_histogram, None))
+    counts = Counter({"response": 0, "lag": 0})
+    for interval in intervals:
+        counts[interval.get_tag()] += interval.get_total_count()
+        assert abs(interval.get_start_time_stamp() / 1000 - time.time()) < 3600
+        if interval.get_tag() == "response":
+            assert interval.get_max_value() <= result.response_ns.max * 1.01
+    assert counts == {"response": result.answered, "lag": result.sent}
 
 
 def test_files_that_exist_are_kept_and_nothing_is_sent(server: Memcached, tmp_path: Path) -> None:

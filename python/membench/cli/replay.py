@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
@@ -73,6 +73,12 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         Path | None,
         typer.Option(readable=False, metavar="FILE", help="Write the progress of each second."),
     ] = None,
+    hlog: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False, metavar="FILE", help="Write HDR histograms of each second (.hlog)."
+        ),
+    ] = None,
     junit: Annotated[
         Path | None,
         typer.Option(readable=False, metavar="FILE", help="Write the checks as JUnit XML, for CI."),
@@ -95,7 +101,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     if remark := remark_on_replay(recording.summary()):
         output.say(remark)
     with (
-        _files(out, csv, junit, force) as files,
+        _files((out, csv, hlog, junit), force) as files,
         stop_on_signals() as stop,
         _progress() as update,
     ):
@@ -111,6 +117,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             warm=warm,
             seed=seed,
             threads=threads,
+            log_histograms=hlog is not None,
             checks=check or (),
             allow_nonempty=allow_nonempty,
             allow_admin=allow_admin,
@@ -131,17 +138,25 @@ class _Files:
     """The files beside the report that were asked for."""
 
     def __init__(
-        self, out: OutputFile | None, csv: OutputFile | None, junit: OutputFile | None
+        self,
+        out: OutputFile | None,
+        csv: OutputFile | None,
+        hlog: OutputFile | None,
+        junit: OutputFile | None,
     ) -> None:
-        from membench.report.artifacts import PerSecond
+        from membench.report.artifacts import HistogramLog, PerSecond
 
         self._out, self._junit = out, junit
-        self._seconds = PerSecond(csv.write) if csv else None
+        self._by_second: list[PerSecond | HistogramLog] = []
+        if csv is not None:
+            self._by_second.append(PerSecond(csv.write))
+        if hlog is not None:
+            self._by_second.append(HistogramLog(hlog.write))
 
     def add(self, progress: Progress) -> None:
         """Write what a second brought."""
-        if self._seconds is not None:
-            self._seconds.add(progress)
+        for one in self._by_second:
+            one.add(progress)
 
     def finish(self, result: ReplayResult) -> None:
         """Write what the end brought."""
@@ -154,14 +169,14 @@ class _Files:
 
 
 @contextmanager
-def _files(out: Path | None, csv: Path | None, junit: Path | None, force: bool) -> Iterator[_Files]:
+def _files(paths: Sequence[Path | None], force: bool) -> Iterator[_Files]:
     """Create the files before anything is sent."""
-    named = [path for path in (out, csv, junit) if path is not None]
+    named = [path for path in paths if path is not None]
     if len(set(named)) < len(named):
         raise UsageError(f"{named[0]} is named twice", "give each output a file of its own")
     with ExitStack() as stack:
         opened = {path: stack.enter_context(created(path, force)) for path in named}
-        yield _Files(*(None if path is None else opened[path] for path in (out, csv, junit)))
+        yield _Files(*(None if path is None else opened[path] for path in paths))
 
 
 @contextmanager
@@ -218,9 +233,9 @@ def _once(tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
 
     def first(progress: Progress) -> None:
         nonlocal told
-        if not told:
-            told = True
+        if not told and progress.sent < progress.planned:
             tell(progress)
+        told = True
 
     return first
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, fields
+from dataclasses import fields
+from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from membench._metrics import Check
 from membench._replay import Progress, ReplayResult
 from membench.report.numbers import duration, percent
 
+_COLUMNS = [field.name for field in fields(Progress) if field.name != "histogram_log"]
+
 
 class PerSecond:
-    """Rows of a running replay as CSV, the fields of `Progress`; an empty cell is None."""
+    """Rows of a running replay as CSV, the figures of `Progress`; an empty cell is None."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         """Write to a file, nothing yet."""
@@ -24,14 +28,44 @@ class PerSecond:
     def add(self, progress: Progress) -> None:
         """Write the row of a second, and before the first the heading."""
         if not self._is_headed:
-            self._row([field.name for field in fields(Progress)])
+            self._row(list(_COLUMNS))
             self._is_headed = True
-        self._row(["" if value is None else value for value in astuple(progress)])
+        values = (getattr(progress, name) for name in _COLUMNS)
+        self._row(["" if value is None else value for value in values])
 
     def _row(self, cells: list[object]) -> None:
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(cells)
         self._write(line.getvalue().encode())
+
+
+class HistogramLog:
+    """Histograms of each second as the tools of HdrHistogram read them, tagged `response`, `lag`.
+
+    <https://github.com/HdrHistogram/HdrHistogram/blob/master/src/main/java/org/HdrHistogram/HistogramLogWriter.java>
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        """Write to a file, nothing yet."""
+        self._write = write
+        self._is_headed = False
+
+    def add(self, progress: Progress) -> None:
+        """Write the lines of a second, and before the first the heading."""
+        if not self._is_headed:
+            self._write(self._heading(time.time() - progress.elapsed_s))
+            self._is_headed = True
+        self._write((progress.histogram_log or "").encode())
+
+    @staticmethod
+    def _heading(start: float) -> bytes:
+        told = datetime.fromtimestamp(start, UTC).strftime("%a %b %d %H:%M:%S UTC %Y")
+        return (
+            "#[membench replay: durations in ns; a lag is intended to actual send]\n"
+            "#[Histogram log format version 1.3]\n"
+            f"#[StartTime: {start:.3f} (seconds since epoch), {told}]\n"
+            '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
+        ).encode()
 
 
 def as_junit(result: ReplayResult) -> bytes:

@@ -11,7 +11,7 @@ use crate::profile::Profile;
 /// Replays a profile and returns the report as JSON.
 #[pyfunction]
 #[pyo3(signature = (
-    profile, target, *, pacing, warm, allow_nonempty, allow_admin, allow_sampled, seed, receive_stamps, threads, stop, on_interval
+    profile, target, *, pacing, warm, allow_nonempty, allow_admin, allow_sampled, seed, receive_stamps, log_histograms, threads, stop, on_interval
 ))]
 #[expect(
     clippy::too_many_arguments,
@@ -29,6 +29,7 @@ fn replay(
     allow_sampled: bool,
     seed: u64,
     receive_stamps: bool,
+    log_histograms: bool,
     threads: usize,
     stop: Option<Py<PyAny>>,
     on_interval: Option<Py<PyAny>>,
@@ -41,6 +42,7 @@ fn replay(
         allow_sampled,
         seed,
         receive_stamps,
+        log_histograms,
         threads,
     };
     let profile = profile.get().engine();
@@ -80,7 +82,7 @@ impl Caller {
 impl Observer for Caller {
     fn interval(&mut self, progress: &Progress) -> bool {
         self.ask(|py, caller| {
-            let Some(callback) = &caller.on_interval else {
+            let (Some(callback), None) = (&caller.on_interval, &caller.raised) else {
                 return Ok(true);
             };
             let answer = callback.call1(py, (json(progress)?,))?;

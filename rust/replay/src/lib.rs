@@ -66,6 +66,8 @@ pub struct Options {
     pub seed: u64,
     /// Let the kernel stamp answers as they arrive, which splits service time into wire and client time.
     pub receive_stamps: bool,
+    /// Give the histograms of each interval to the observer.
+    pub log_histograms: bool,
     /// Number of sending threads, each with its share of the connections; 0 counts as 1.
     pub threads: usize,
 }
@@ -80,13 +82,14 @@ impl Default for Options {
             allow_sampled: false,
             seed: 1,
             receive_stamps: true,
+            log_histograms: false,
             threads: 1,
         }
     }
 }
 
-/// Replays a profile against `target` (`HOST:PORT` or `unix:PATH`) and blocks until the last answer, or until `observer` ends the run.
-/// The report of a run that was ended covers it up to then.
+/// Replays a profile against `target` (`HOST:PORT` or `unix:PATH`) and blocks until the last answer, or until `observer`
+/// ends the run. The report of a run that was ended covers it up to then.
 ///
 /// # Errors
 ///
@@ -195,6 +198,7 @@ pub fn run_recording(
         threads: options.threads.max(1),
         seed: options.seed,
         receive_stamps: options.receive_stamps,
+        logs_histograms: options.log_histograms,
     };
     let RunResult {
         totals,

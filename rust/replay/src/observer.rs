@@ -4,7 +4,7 @@ use crate::measure::progress::Progress;
 
 /// Caller of a run. Any `FnMut(&Progress) -> bool` is one.
 pub trait Observer {
-    /// Takes the progress, once a second; the run ends early if this returns false.
+    /// Takes the progress, once a second and at the end; the run ends early if this returns false.
     fn interval(&mut self, progress: &Progress) -> bool;
 
     /// Returns true if the run is to go on. It is asked about ten times a second, before the first request too.

@@ -38,6 +38,8 @@ pub(crate) struct Run<'a, 'r> {
     pub(crate) plan: &'a Plan,
     /// Address of the target.
     pub(crate) target: Address,
+    /// True if the histograms of each second are wanted.
+    pub(crate) logs_histograms: bool,
     /// Rule for intended times.
     pub(crate) pacing: Pacing,
     /// Number of shards, at least 1.
@@ -145,7 +147,7 @@ impl Run<'_, '_> {
                 let _ = starter.send(start);
             }
             let planned = (self.plan.requests, self.plan.length(self.pacing));
-            let meter = ProgressMeter::new(planned, start, self.threads);
+            let meter = ProgressMeter::new(planned, start, self.threads, self.logs_histograms);
             let stopped = follow(&links.reports, meter, observer, &stop);
             let totals = join_shards(shards)?;
             join(feeder)?;
@@ -187,7 +189,8 @@ impl Run<'_, '_> {
     }
 }
 
-/// Tells `observer` the progress until all shards have ended. Sets `stop` and returns true if it ends the run.
+/// Tells `observer` the progress until all shards have ended, and then what is left of the last second. Sets `stop` and
+/// returns true if it ends the run.
 fn follow(
     reports: &Receiver<(usize, Interval)>,
     mut meter: ProgressMeter,
@@ -211,7 +214,10 @@ fn follow(
                     stop.store(true, Ordering::Relaxed);
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return stopped,
+            Err(RecvTimeoutError::Disconnected) => {
+                observer.interval(&meter.take());
+                return stopped;
+            }
         }
     }
 }

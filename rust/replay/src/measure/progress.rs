@@ -1,13 +1,21 @@
 //! Intervals of the shards → progress of the whole run, once a second.
 
-use hdrhistogram::Histogram;
+use std::time::Duration;
+
+use hdrhistogram::{
+    Histogram,
+    serialization::{
+        V2DeflateSerializer,
+        interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag},
+    },
+};
 use serde::Serialize;
 
 use crate::clock::{SECOND, monotonic};
 use crate::measure::Interval;
 
 /// Progress of a running replay.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Progress {
     /// Time since the start of the schedule, s.
     pub elapsed_s: f64,
@@ -28,6 +36,9 @@ pub struct Progress {
     pub response_p99_ns: Option<u64>,
     /// 99th percentile of the lags since the last progress, ns; `None` if nothing was sent.
     pub lag_p99_ns: Option<u64>,
+    /// Lines of an interval log of HDR histograms: the response times of answered requests and the lags, ns, since the
+    /// last progress. `None` unless asked for.
+    pub histogram_log: Option<String>,
 }
 
 /// Sum of what the shards report, from which [`Progress`] is made.
@@ -43,12 +54,19 @@ pub(crate) struct ProgressMeter {
     interval: Interval,
     /// Requests sent by the last progress, and its monotonic time, ns.
     before: (u64, u64),
+    logs_histograms: bool,
 }
 
 impl ProgressMeter {
     /// Makes a meter for a schedule of `planned` requests and ns that starts at `start` (monotonic ns).
-    pub(crate) fn new(planned: (u64, u64), start: u64, shards: usize) -> Self {
+    pub(crate) fn new(
+        planned: (u64, u64),
+        start: u64,
+        shards: usize,
+        logs_histograms: bool,
+    ) -> Self {
         Self {
+            logs_histograms,
             planned,
             start,
             shards: vec![[0; 3]; shards],
@@ -91,8 +109,34 @@ impl ProgressMeter {
             rate: (sent - sent_before) as f64 / seconds(now.saturating_sub(before)).max(1e-9),
             response_p99_ns: p99(&interval.response),
             lag_p99_ns: p99(&interval.lag),
+            histogram_log: self.logs_histograms.then(|| {
+                let since = Duration::from_nanos(before.saturating_sub(self.start));
+                log(
+                    &interval,
+                    since,
+                    Duration::from_nanos(now.saturating_sub(before)),
+                )
+            }),
         }
     }
+}
+
+/// Returns lines of an interval log.
+/// <https://github.com/HdrHistogram/HdrHistogram/blob/master/src/main/java/org/HdrHistogram/HistogramLogWriter.java>
+fn log(interval: &Interval, since: Duration, length: Duration) -> String {
+    let mut lines = Vec::new();
+    let mut serializer = V2DeflateSerializer::new();
+    let written = IntervalLogWriterBuilder::new()
+        .begin_log_with(&mut lines, &mut serializer)
+        .map_err(IntervalLogWriterError::IoError)
+        .and_then(|mut log| {
+            for (tag, durations) in [("response", &interval.response), ("lag", &interval.lag)] {
+                log.write_histogram(durations, since, length, Tag::new(tag))?;
+            }
+            Ok(())
+        });
+    written.expect("memory takes every byte, and a histogram of constant bounds has a form");
+    String::from_utf8_lossy(&lines).into_owned()
 }
 
 fn p99(durations: &Histogram<u64>) -> Option<u64> {

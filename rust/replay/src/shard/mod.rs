@@ -143,8 +143,8 @@ impl Shard {
             }
             self.wait(due, now)?;
         }
-        self.report();
         self.connections.abandon(cause);
+        self.report();
         Ok(ShardResult {
             cpu: thread_cpu() - cpu,
             guard: self.guard,
