@@ -20,11 +20,16 @@ def test_a_server_at_a_path_gets_what_one_at_a_port_gets(tmp_path: Path) -> None
     path = tmp_path / "memcached.sock"
     with memcached() as at_port, memcached(path=path) as at_path:
         over_tcp = membench.replay(SEALED, at_port.address, pacing="speed=0.5")
-        over_unix = membench.replay(SEALED, f"unix:{path}", pacing="speed=0.5", warm=False)
+        over_unix = membench.replay(SEALED, f"unix:{path}", pacing="speed=0.5")
         counted = at_path.settled_stats()
     assert over_unix.answered == over_tcp.answered > 0
     assert over_unix.errors == 0
-    assert over_unix.outcomes.replayed == over_tcp.outcomes.replayed
+    # Which of two connections comes first, and so what is a hit, may differ.
+    done = [
+        {name: sum(outcomes.values()) for name, outcomes in result.outcomes.replayed.items()}
+        for result in (over_unix, over_tcp)
+    ]
+    assert done[0] == done[1]
     assert over_unix.target.name == f"unix:{path}"
     assert over_unix.server is not None
     assert over_unix.server.bytes_agree
