@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 import membench
 from membench import bpf
+from membench.bpf import _compile
 from support.bpf_programs import PRELUDE, compiled
 
 SOURCE = f"""{PRELUDE}
@@ -34,6 +37,29 @@ def test_folders_and_flags_reach_the_compiler(tmp_path: Path) -> None:
     source = '#include "own.h"\nint value __attribute__((section(".data"))) = RESULT;\n'
     found = bpf.Object.open(bpf.compile(source, include=[tmp_path], flags=["-DSET=41"]))
     assert found.globals["value"] == 41
+
+
+@pytest.mark.parametrize("name", ["pipe", "socket", "folder", "absent", "binary", "/dev/zero"])
+def test_a_source_that_is_no_text_file_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    compiled(SOURCE)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary").write_bytes(b"\x7fELF\xff")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "socket"))
+        with pytest.raises(membench.UsageError, match=name) as raised:
+            bpf.compile(tmp_path / name)
+    assert raised.value.hint
+
+
+def test_a_compiler_that_waits_for_a_pipe_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled(SOURCE)
+    os.mkfifo(tmp_path / "own.h")
+    monkeypatch.setattr(_compile, "_LONGEST_S", 0.5)
+    with pytest.raises(bpf.CompileError, match=r"not ended after 0\.5 s: does the source include"):
+        bpf.compile('#include "own.h"\n', include=[tmp_path])
 
 
 def test_what_clang_finds_wrong_is_shown() -> None:

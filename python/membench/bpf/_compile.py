@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sysconfig
 from collections.abc import Sequence
+from pathlib import Path
 
 from membench import _arguments as check
 from membench.bpf._errors import CompileError, CompilerMissing
+from membench.errors import UsageError
 
 # Debian names the compiler of each version, too.
 _CLANGS = ("clang", *(f"clang-{version}" for version in range(30, 11, -1)))
@@ -35,27 +38,49 @@ def compile(  # noqa: A001 - `bpf.compile`
 
     Raises:
         CompilerMissing: No clang is installed.
-        CompileError: Clang rejects the source; `log` has what it printed.
+        CompileError: Clang rejects the source, or does not end within two minutes; `log` has what
+            it printed.
+        UsageError: The file cannot be read, or is none.
     """
     clang = next(filter(None, map(shutil.which, _CLANGS)), None)
     if clang is None:
         raise CompilerMissing(
             "clang is not installed", "install it: `apt-get install clang libbpf-dev`"
         )
-    text = source if isinstance(source, str) else check.path("source", source).read_text()
+    text = source if isinstance(source, str) else _read(check.path("source", source))
     check.text("source", text)
-    done = subprocess.run(
-        [clang, *_flags(include), *flags, "-x", "c", "-c", "-", "-o", "-"],
-        input=text.encode(),
-        capture_output=True,
-        timeout=_LONGEST_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [clang, *_flags(include), *flags, "-x", "c", "-c", "-", "-o", "-"],
+            input=text.encode(),
+            capture_output=True,
+            timeout=_LONGEST_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        printed = (late.stderr or b"").decode(errors="replace")
+        raise CompileError(
+            f"clang has not ended after {_LONGEST_S} s: does the source include a pipe?", printed
+        ) from late
     log = done.stderr.decode(errors="replace")
     if done.returncode != 0:
         first = next((line for line in log.splitlines() if "error:" in line), log.strip())
         raise CompileError(f"clang rejects the source: {first}", log)
     return done.stdout
+
+
+def _read(path: Path) -> str:
+    """Return the text of a file. A pipe is refused: nobody may ever write to it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(descriptor, encoding="utf-8") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UsageError(f"{path} is a pipe or a device", "name a regular file")
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8: {error}", "name a file in C") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "name a file that can be read") from error
 
 
 def _flags(include: Sequence[str | os.PathLike[str]]) -> list[str]:
