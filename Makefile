@@ -13,6 +13,8 @@ ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FUZZ := rust/fuzz
 FUZZ_SECONDS ?= 100
+# All of them, unless some are named.
+FUZZ_TARGETS ?= $(patsubst $(FUZZ)/fuzz_targets/%.rs,%,$(wildcard $(FUZZ)/fuzz_targets/*.rs))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo lessons test test-kernels lint format bench soak fuzz clean
@@ -60,8 +62,11 @@ test-kernels: setup ## what must hold on every kernel, in virtual machines (SUIT
 
 lint: setup ## formatting, lints, types, stubs, dependencies, and checks of the form
 	cargo fmt --all --check
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --workspace --all-targets --quiet --no-default-features -- -D warnings
+	@# Checked without libFuzzer, which only linking needs: it takes a C++ compiler.
+	CUSTOM_LIBFUZZER_PATH=/nonexistent/fuzzer cargo clippy --quiet --locked --manifest-path $(FUZZ)/Cargo.toml -- -D warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
@@ -72,6 +77,7 @@ lint: setup ## formatting, lints, types, stubs, dependencies, and checks of the 
 
 format: $(VENV)/.ready ## rewrite sources in the house format
 	cargo fmt --all
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
@@ -90,11 +96,11 @@ soak: setup ## tests that take longer than a minute (MEMBENCH_SOAK_SECONDS=300, 
 	MEMBENCH_FLIPS=$(or $(MEMBENCH_SOAK_FLIPS),1000) cargo test --quiet --package membench-profile
 	$(PYTHON) -m pytest $(ROOT) -m soak --soak -o faulthandler_timeout=0
 
-fuzz: ## feed random bytes to the parsers, 25 minutes in all (FUZZ_SECONDS=100 per target)
+fuzz: ## feed random bytes to the parsers, 25 minutes in all (FUZZ_SECONDS=100 per target, FUZZ_TARGETS="manifest part")
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
 	mkdir -p $(FUZZ)/corpus
 	cargo run --quiet --package membench-profile --example profiles -- $(FUZZ)/corpus
-	targets=$$(cargo fuzz list --fuzz-dir $(FUZZ)) && for target in $$targets; do \
+	for target in $(FUZZ_TARGETS); do \
 	    mkdir -p $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target; \
 	    seeds="$(FUZZ)/seeds/$$target $(FUZZ)/corpus/sealed $(FUZZ)/corpus/killed"; \
 	    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir $(FUZZ) $$target $(FUZZ)/corpus/$$target $$seeds -- \

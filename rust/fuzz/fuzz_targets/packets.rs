@@ -50,7 +50,11 @@ fuzz_target!(|input: (bool, Vec<Segment<'_>>)| {
         return;
     };
     let mut streams = Streams::new(hasher);
-    let ports = if any { Ports::Any } else { Ports::Of(vec![PORT]) };
+    let ports = if any {
+        Ports::Any
+    } else {
+        Ports::Of(vec![PORT])
+    };
     let mut flows = Flows::following(ports, LIMITS);
     let mut time = 0;
     for segment in &segments {
