@@ -13,37 +13,22 @@ import pytest
 
 from membench import bpf
 from support.bpf_mounts import bpffs
-from support.bpf_programs import RECORDS, compiled
-from support.waiting import until
+from support.bpf_programs import PRELUDE, RECORDS, compiled
+from support.kernel_objects import KernelObject, kernel_objects_of, wait_until_gone
 
 pytestmark = [pytest.mark.root]
 
 GETPPID = 110 if platform.machine() == "x86_64" else 173
 
 
-def held() -> set[tuple[str, int]]:
-    """List the descriptors of programs, maps and links that this process has, and their numbers."""
-    found = set()
-    for name in os.listdir("/proc/self/fdinfo"):  # noqa: PTH208
-        try:
-            text = Path("/proc/self/fdinfo", name).read_text()
-        except OSError:
-            continue
-        for line in text.splitlines():
-            if line.startswith(("prog_id:", "map_id:", "link_id:")):
-                found.add((line.split(":")[0], int(line.split()[1])))
-    return found
+def held() -> set[KernelObject]:
+    """Return the programs, maps and links that this process holds."""
+    return kernel_objects_of(os.getpid())
 
 
-def ours(objects: set[tuple[str, int]]) -> set[tuple[str, int]]:
+def ours(objects: set[KernelObject]) -> set[KernelObject]:
     """Return those of the objects that the kernel still has."""
-    listed = bpf.list()
-    known = {
-        "prog_id": {one.id for one in listed.programs},
-        "map_id": {one.id for one in listed.maps},
-        "link_id": {one.id for one in listed.links},
-    }
-    return {(kind, number) for kind, number in objects if number in known[kind]}
+    return {one for one in objects if one.exists()}
 
 
 def start() -> bpf.Object:
@@ -62,10 +47,10 @@ def test_closing_an_object_leaves_nothing() -> None:
         os.getppid()
         assert len(list(ring)) == 1
         used = held() - before
-        assert {kind for kind, _ in used} == {"prog_id", "map_id", "link_id"}
+        assert {one.kind for one in used} == {"prog_id", "map_id", "link_id"}
         assert ours(used) == used
     assert held() == before
-    until(lambda: not ours(used), "the kernel frees them")
+    wait_until_gone(used, "a closed object")
     assert not link.attached
     assert found.closed
     found.close()
@@ -81,9 +66,25 @@ def test_closing_an_object_leaves_nothing() -> None:
             use()
 
 
+def test_a_map_of_programs_goes_while_it_is_looked_up() -> None:
+    data = compiled(f"""{PRELUDE}
+struct {{
+    __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+    __uint(max_entries, 4);
+    __type(key, __u32);
+    __type(value, __u32);
+}} tails SEC(".maps");
+""")
+    for _ in range(20):
+        with bpf.Object.open(data) as found:
+            found.load()
+            used = [KernelObject("map_id", found.maps["tails"].id)]
+        wait_until_gone(used, "a closed object")
+
+
 def test_an_exception_leaves_nothing() -> None:
     before = held()
-    used: set[tuple[str, int]] = set()
+    used: set[KernelObject] = set()
 
     def fail() -> None:
         with start() as found:
@@ -96,7 +97,7 @@ def test_an_exception_leaves_nothing() -> None:
         fail()
     assert len(used) > 2
     assert held() == before
-    until(lambda: not ours(used), "the kernel frees them")
+    wait_until_gone(used, "an object that an exception closed")
 
 
 def test_an_object_that_cannot_be_loaded_leaves_nothing() -> None:
@@ -174,10 +175,11 @@ def test_a_killed_process_leaves_nothing_but_what_it_pinned(tmp_path: Path, pinn
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             numbers = child.stdout.readline().split()
-            used = set(zip(("link_id", "prog_id", "map_id"), map(int, numbers), strict=True))
+            kinds = ("link_id", "prog_id", "map_id")
+            used = {KernelObject(*one) for one in zip(kinds, map(int, numbers), strict=True)}
             assert ours(used) == used
             child.send_signal(signal.SIGKILL)
         if pinned:
             assert ours(used) == used
             bpf.unpin(pin)
-        until(lambda: not ours(used), "the kernel frees them")
+        wait_until_gone(used, "a killed process")

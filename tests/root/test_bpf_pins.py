@@ -18,6 +18,7 @@ from support.bpf_mounts import bpffs, cgroup
 from support.bpf_programs import MAPS, compiled, counter
 from support.exclusive import exclusive
 from support.kernel import has_tcx
+from support.kernel_objects import KernelObject, wait_until_gone
 from support.waiting import until
 
 pytestmark = [pytest.mark.root]
@@ -78,7 +79,7 @@ def test_a_pinned_link_counts_on_and_its_map_is_read_through_types(folder: Path)
     bpf.unpin(folder / "table")
     bpf.unpin(folder / "program")
     assert {path.name for path in folder.iterdir()} <= {"maps.debug", "progs.debug"}
-    until(lambda: number not in {one.id for one in bpf.list().programs}, "the kernel frees it")
+    wait_until_gone([KernelObject("prog_id", number)], "an unpinned program")
 
 
 def test_another_process_reads_a_pinned_map(folder: Path) -> None:

@@ -20,13 +20,12 @@ import membench
 from membench.errors import CaptureUnavailableError, UsageError
 from support.bpf_mounts import cgroup
 from support.cli import COMMAND, environment, membench as cli
-from support.kernel_objects import kernel_objects_of
+from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.least import with_capabilities
 from support.ports import free_port
 from support.process import started
 from support.server import Memcached, connect, memcached
 from support.spinner import pin, quota, spinner
-from support.waiting import until
 
 pytestmark = [pytest.mark.root]
 
@@ -361,7 +360,7 @@ def test_nothing_is_left_in_the_kernel_after_a_kill(server: Memcached) -> None:
         assert len([one for one in held if one.kind == "prog_id"]) >= 6
         process.kill()
         process.wait()
-    until(lambda: not any(one.exists() for one in held), "programs, maps and links being gone")
+    wait_until_gone(held, "a killed process")
 
 
 def test_without_requests_no_privilege_is_needed(server: Memcached) -> None:

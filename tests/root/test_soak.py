@@ -209,8 +209,9 @@ class Attempt:
             assert info["ledger"] is None
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("kills", [5, KILLS], ids=["few", "many"])
+@pytest.mark.parametrize(
+    "kills", [5, pytest.param(KILLS, marks=pytest.mark.soak)], ids=["few", "many"]
+)
 def test_killed_recorders_leave_nothing_and_clients_notice_nothing(
     server: Memcached, tmp_path: Path, kills: int, figure: Figure
 ) -> None:

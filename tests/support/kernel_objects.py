@@ -17,8 +17,8 @@ from support.waiting import until
 _BPF = {"x86_64": 321, "aarch64": 280}
 _C = ctypes.CDLL(None, use_errno=True)
 _C.syscall.restype = ctypes.c_long
-#: Command of bpf(2) that opens each kind of object by id.
-_OPENED_BY = {"prog_id": 13, "map_id": 14, "link_id": 30}
+#: Command of bpf(2) that returns the next id above one, for each kind of object.
+_NEXT_ID = {"prog_id": 11, "map_id": 12, "link_id": 31}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,14 +29,17 @@ class KernelObject:
     number: int
 
     def exists(self) -> bool:
-        """Return true if the kernel still has the object."""
-        attributes = (ctypes.c_uint32 * 32)(self.number)
+        """Return true if the kernel still has the object.
+
+        Ids are listed, and the object is not opened: a map of programs that is opened and closed
+        again while the kernel lets go of it stays for ever (Linux 6.18: each last close takes a
+        reference for the work that clears the map, even if that work already waits).
+        """
+        attributes = (ctypes.c_uint32 * 32)(self.number - 1)
         size = ctypes.sizeof(attributes)
         number = _BPF[platform.machine()]
-        opened = _C.syscall(number, _OPENED_BY[self.kind], ctypes.byref(attributes), size)
-        if opened >= 0:
-            os.close(opened)
-            return True
+        if _C.syscall(number, _NEXT_ID[self.kind], ctypes.byref(attributes), size) == 0:
+            return attributes[1] == self.number
         if ctypes.get_errno() != errno.ENOENT:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return False
@@ -48,7 +51,7 @@ def kernel_objects_of(pid: int) -> set[KernelObject]:
     for text in proc.descriptors(pid):
         fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         # The entry of a link names its program as well.
-        found |= {KernelObject(kind, int(fields[kind])) for kind in _OPENED_BY if kind in fields}
+        found |= {KernelObject(kind, int(fields[kind])) for kind in _NEXT_ID if kind in fields}
     return found
 
 
