@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
-from membench._doctor import host
+from membench._doctor import host, toolchain
 
 ANSWER = (
     b"STAT pid 7\r\nSTAT uptime 60\r\nSTAT version 1.6.18\r\nSTAT cmd_get 5\r\nSTAT cmd_set 3\r\n"
@@ -38,7 +40,8 @@ def watched(answer: bytes) -> host._Rates:
 
         def serve() -> None:
             connection, _ = server.accept()
-            with connection:
+            # The client may have read enough, or waited long enough, and hung up.
+            with connection, suppress(ConnectionError):
                 for _ in range(2):
                     connection.recv(64)
                     connection.sendall(answer)
@@ -61,3 +64,9 @@ def test_any_answer_is_read_or_passed_over(monkeypatch: pytest.MonkeyPatch) -> N
         assert all(isinstance(value, str) for value in rates.answers.values())
         read += bool(rates.answers)
     assert TRIALS / 20 < read < TRIALS
+
+
+def test_a_tool_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "_LONGEST_S", 0.2)
+    assert toolchain._ask(sys.executable, "-c", "import time; time.sleep(60)") == ""
+    assert toolchain._ask("/nonexistent/rustc") == ""

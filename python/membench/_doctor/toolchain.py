@@ -12,6 +12,7 @@ from pathlib import Path
 _RUST = "1.96.0"
 _LLVM = "22"
 _LINKER = "0.10.4"
+_LONGEST_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,12 @@ def _file(name: str, path: Path | str | None, remedy: str) -> Tool:
 def _ask(program: str, *arguments: str) -> str:
     try:
         ended = subprocess.run(
-            [program, *arguments], capture_output=True, text=True, timeout=10, check=False
+            [program, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST_S,
+            check=False,
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return ended.stdout.strip()
