@@ -536,6 +536,7 @@ fn what_a_full_ring_does_not_take_is_a_hole_of_that_size() {
     let mut client = server.connect();
     let value = "v".repeat(10_000);
     for name in 0..80 {
+        kernel.beat();
         client.ask(
             format!("set k{name} 0 0 10000\r\n{value}\r\n").as_bytes(),
             b"STORED\r\n",
