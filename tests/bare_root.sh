@@ -12,7 +12,11 @@ if [ -z "${INSIDE:-}" ]; then
     exec unshare --mount --propagation private env INSIDE=1 "$0" "$@"
 fi
 root=${ROOT:-$(mktemp -d)}
-[ -n "${ROOT:-}" ] || trap 'umount --recursive "$root"/* 2>/dev/null; rm -rf --one-file-system "$root"' EXIT
+clean() {
+    ! mountpoint -q "$root" || umount --recursive --lazy "$root" || return
+    rm -rf --one-file-system "$root"
+}
+[ -n "${ROOT:-}" ] || trap clean EXIT
 
 say() {
     echo "== $(date +%T) $suite $user $folder: $*"
@@ -35,6 +39,8 @@ if [ ! -e "$root/etc/debian_version" ]; then
     debootstrap --variant=minbase --include=make,git,ca-certificates "$suite" "$root" >/dev/null
     say "bare root made in $SECONDS s, $(du -sm "$root" | cut -f1) MB"
 fi
+# A container's root is a mount, too: tests with mounts of their own begin there.
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount -t tmpfs run "$root/run"
@@ -43,6 +49,9 @@ for name in null zero full random urandom tty; do
     touch "$root/dev/$name"
     mount --bind "/dev/$name" "$root/dev/$name"
 done
+mkdir "$root/dev/net"
+touch "$root/dev/net/tun"
+mount --bind /dev/net/tun "$root/dev/net/tun"
 mkdir -m 1777 "$root/dev/shm" "$root/dev/pts"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"

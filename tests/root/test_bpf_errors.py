@@ -118,6 +118,9 @@ TABLE: dict[str, tuple[Callable[[], object], type[Exception], int | None, str]] 
     "no such function of a file": (
         lambda: attach(counter("uprobe"), bpf.Uprobe(sys.executable, "no_such")), bpf.NotFound,
         None, "no_such"),
+    "no such function of a file whose debug symbols are in another, which is absent": (
+        lambda: attach(counter("uprobe"), bpf.Uprobe("/bin/true", "no_such")), bpf.NotFound,
+        None, "cannot find the symbol `no_such`"),
     "no such library": (
         lambda: attach(counter("uprobe"), bpf.Uprobe("libnone.so.1", "none")), bpf.NotFound, None,
         "libnone"),

@@ -223,7 +223,10 @@ def test_calls_carry_the_connection_and_the_commands(server: Memcached, tmp_path
     address = rf"\d+<tcp:127\.0\.0\.1:{server.port}->127\.0\.0\.1:\d+>"
     assert re.search(rf"read\({address}, \d+\) += 24 <[\d.]+>  # conn 1: set ×1 \(key 6 B", text)
     assert "# conn 1: get ×3 (key 5–6 B)" in text
-    assert "# conn 1: VALUE ×1 (key 6 B, value 4 B), END ×1" in text
+    # Newer memcacheds answer with one call what one read asked for.
+    counts = {word: re.findall(rf"\b{word} ×(\d+)", text) for word in ("VALUE", "END")}
+    assert {word: sum(map(int, found)) for word, found in counts.items()} == {"VALUE": 2, "END": 3}
+    assert re.search(r"# conn 1: VALUE ×\d \(key 6 B, value 4 B\), END ×\d", text)
     assert "colour" not in text
     assert "blue" not in text
     running.identity()

@@ -94,6 +94,7 @@ def bpftrace(script: str, results: dict[str, object]) -> Iterator[None]:
         thread = threading.Thread(target=collect)
         thread.start()
         ready.wait()
+        assert lines, process.stderr and process.stderr.read()
         yield
         end(process)
         thread.join()

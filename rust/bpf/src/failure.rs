@@ -125,10 +125,15 @@ fn program_cause(error: ProgramError) -> (io::Error, VerifierLog) {
             let errno = error.raw_os_error();
             errno.map_or_else(|| io::Error::other(error), io::Error::from_raw_os_error)
         }
+        // The cause may name no symbol: the file with a program's debug symbols is often not installed.
+        ProgramError::UProbeError(UProbeError::SymbolError { symbol, error }) => io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("cannot find the symbol `{symbol}`: {}", reason(&*error)),
+        ),
         ProgramError::UnknownInterface { .. }
-        | ProgramError::UProbeError(
-            UProbeError::InvalidTarget { .. } | UProbeError::SymbolError { .. },
-        ) => io::Error::new(io::ErrorKind::NotFound, reason(&error)),
+        | ProgramError::UProbeError(UProbeError::InvalidTarget { .. }) => {
+            io::Error::new(io::ErrorKind::NotFound, reason(&error))
+        }
         other => io::Error::other(reason(&other)),
     };
     (source, VerifierLog::default())
