@@ -192,4 +192,18 @@ mod tests {
             ("ring", Some(libc::ENOMEM), "")
         );
     }
+
+    #[test]
+    fn a_symbol_that_is_not_found_is_named() {
+        let error = UProbeError::SymbolError {
+            symbol: "function".into(),
+            error: io::Error::other("no file of debug symbols").into(),
+        };
+        let (source, _) = program_cause(error.into());
+        assert_eq!(source.kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            source.to_string(),
+            "cannot find the symbol `function`: no file of debug symbols"
+        );
+    }
 }
