@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind};
+use zerocopy::FromZeros;
 
 /// Most bytes of sections that are zeros.
 const MOST_ZEROS: u64 = 256 << 20;
@@ -16,6 +17,12 @@ pub struct Global {
     pub offset: usize,
     /// Size, bytes.
     pub size: usize,
+}
+
+/// Returns a list as programs read it from a global of a fixed size: ended by zeros unless full. What does not fit is left
+/// out.
+pub fn list<T: Copy + FromZeros, const MOST: usize>(wanted: &[T]) -> [T; MOST] {
+    std::array::from_fn(|index| wanted.get(index).copied().unwrap_or_else(T::new_zeroed))
 }
 
 /// Finds the globals of an object; sections without a map have none.

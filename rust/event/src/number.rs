@@ -3,13 +3,23 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// Divides two counts as floating-point numbers. The result is NaN or infinite if `total` is 0.
+/// Returns a count as a floating-point number.
 #[expect(
     clippy::cast_precision_loss,
     reason = "figures for people; counts are far below 2^52"
 )]
+pub fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// Divides two counts as floating-point numbers. The result is NaN or infinite if `total` is 0.
 pub fn ratio(amount: u64, total: u64) -> f64 {
-    amount as f64 / total as f64
+    float(amount) / float(total)
+}
+
+/// Divides two counts as floating-point numbers; `None` if `whole` is 0.
+pub fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| ratio(part, whole))
 }
 
 /// Returns the number of decimal digits of a number.

@@ -1,6 +1,7 @@
 //! Counts by bucket → a histogram with the bounds of each bucket.
 
 use membench_common::probe::{BUCKETS, Settings};
+use membench_event::float;
 
 use crate::interval::{Bucket, Histogram};
 
@@ -50,7 +51,7 @@ impl Scale {
             value: self.value.clone(),
             unit: self.unit,
             count,
-            mean: (count > 0).then(|| self.number(sum) / number(count)),
+            mean: (count > 0).then(|| self.number(sum) / float(count)),
             buckets: buckets.collect(),
         }
     }
@@ -60,7 +61,7 @@ impl Scale {
         if self.signed {
             sum.cast_signed() as f64
         } else {
-            sum as f64
+            float(sum)
         }
     }
 
@@ -83,11 +84,6 @@ impl Scale {
             ),
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn number(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

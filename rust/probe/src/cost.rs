@@ -7,6 +7,7 @@ use std::{
 };
 
 use membench_bpf::{Hook, Link, Loaded, RunStatistics, UserPlace};
+use membench_event::float;
 
 use crate::{Result, plan::Step};
 
@@ -105,7 +106,7 @@ impl Cost {
     }
 
     fn spent(&self, runs: Runs) -> Spent {
-        let traps = number(runs.count) * self.trap_ns;
+        let traps = float(runs.count) * self.trap_ns;
         Spent {
             per_run_ns: runs.mean_ns().map(|mean| mean + self.trap_ns),
             trap_ns: self.trap_ns,
@@ -123,7 +124,7 @@ impl Runs {
     }
 
     fn mean_ns(self) -> Option<f64> {
-        (self.count > 0).then(|| nanoseconds(self.time) / number(self.count))
+        (self.count > 0).then(|| nanoseconds(self.time) / float(self.count))
     }
 }
 
@@ -168,11 +169,6 @@ fn quickest() -> Duration {
 
 fn nanoseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn number(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use std::{
 };
 
 use membench_bpf::{
-    Capability, Link, Loaded, Object, Runs as Misses, include_object, pid_namespace, possible_cpus,
+    Capability, Link, Loaded, Object, Runs as Misses, include_object, list, pid_namespace,
+    possible_cpus,
 };
 use membench_common::{
     FILTERS, field, global, member,
     probe::{self, SETTINGS, total},
 };
+use membench_event::float;
 
 use crate::{
     Error, Interval, Options, Result,
@@ -255,8 +257,7 @@ impl Probe {
                 0.0
             }
         };
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        let rate = each_s(count as f64);
+        let rate = each_s(float(count));
         Interval {
             hook: self.hook(),
             elapsed_s: now.saturating_duration_since(self.begun).as_secs_f64(),
@@ -364,9 +365,9 @@ fn size(object: &mut Object, plan: &Plan, options: &Options) -> Result<()> {
 /// Sets what the library of the programs reads: the filters, and where members of the kernel's structures are.
 fn set(object: &mut Object, plan: &Plan) -> Result<()> {
     object
-        .set_global(global::PIDS, &list(&plan.pids))?
+        .set_global(global::PIDS, &list::<_, FILTERS>(&plan.pids))?
         .set_global(global::PID_NAMESPACE, &pid_namespace())?
-        .set_global(global::CGROUPS, &list(&plan.cgroups))?;
+        .set_global(global::CGROUPS, &list::<_, FILTERS>(&plan.cgroups))?;
     if let Some(types) = plan.types.as_ref().filter(|_| plan.settings.socket != 0) {
         let mut fields = [0; field::COUNT];
         let mut members = [0; member::COUNT];
@@ -389,11 +390,6 @@ fn set(object: &mut Object, plan: &Plan) -> Result<()> {
             .set_global(global::MEMBERS, &members)?;
     }
     Ok(())
-}
-
-/// Returns a list as the programs read it, ended by 0 unless full.
-fn list<T: Copy + Default>(wanted: &[T]) -> [T; FILTERS] {
-    std::array::from_fn(|index| wanted.get(index).copied().unwrap_or_default())
 }
 
 fn failed(plan: &Plan, kind: membench_bpf::Kind, source: membench_bpf::Error) -> Error {

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use membench_bpf::Capability;
+use membench_bpf::{Capability, monotonic_ns};
 use membench_common::trace::{self, Call, Entered, NO_CALL, kind, read};
-use rustix::time::{ClockId, clock_gettime};
+use membench_event::Timeline;
 use serde::Serialize;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     recent::Recent,
     record::Record,
     tally::{self, Own},
-    timeline::Timeline,
+    timeline,
 };
 
 /// Longest pause between two looks at the rings.
@@ -102,7 +102,7 @@ impl Tracer {
                 connections: Connections::new(options.show_keys),
                 replacing: HashMap::new(),
                 recent: options.last.map(Recent::new),
-                timeline: options.timeline.then(Timeline::default),
+                timeline: options.timeline.then(timeline::new),
                 utc,
                 own: Own::default(),
                 text: String::new(),
@@ -310,7 +310,7 @@ impl Output {
             ),
         }
         if let Some(timeline) = &mut self.timeline {
-            timeline.add(record, &naming, exchange.as_ref(), &note);
+            timeline::draw(timeline, record, &naming, exchange.as_ref(), &note);
         }
         self.close(record, names.as_ref());
         self.descriptors = names;
@@ -433,10 +433,9 @@ fn pids(options: &Options) -> Result<Vec<u32>> {
 
 /// Returns UTC minus the monotonic clock, ns.
 fn utc_offset() -> i128 {
-    let monotonic = clock_gettime(ClockId::Monotonic);
     let utc = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let utc = i128::try_from(utc.as_nanos()).unwrap_or(0);
-    utc - i128::from(monotonic.tv_sec) * 1_000_000_000 - i128::from(monotonic.tv_nsec)
+    utc - i128::from(monotonic_ns())
 }

@@ -1,6 +1,6 @@
 //! The options of a capture → the programs' globals.
 
-use membench_bpf::Object;
+use membench_bpf::{Object, list};
 use membench_common::{FILTERS, PATH_WORDS, PORTS, SOCKET_PATHS, field, global, member};
 
 use crate::{
@@ -79,11 +79,6 @@ pub(crate) fn port_list(wanted: &[u16]) -> Result<[u16; PORTS]> {
     }
     ports[..wanted.len()].copy_from_slice(wanted);
     Ok(ports)
-}
-
-/// Returns a list as the programs read it, ended by 0 unless full.
-fn list<T: Copy + zerocopy::FromZeros, const MOST: usize>(wanted: &[T]) -> [T; MOST] {
-    std::array::from_fn(|index| wanted.get(index).copied().unwrap_or(T::new_zeroed()))
 }
 
 #[cfg(test)]
