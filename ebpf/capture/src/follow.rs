@@ -4,17 +4,14 @@
 //! peer leads to that address.
 
 use membench_bpf_lib::{
-    abi::{IPPROTO_TCP, SA_FAMILY},
+    abi::SA_FAMILY,
     filter,
     kernel::{Probed, Sock, global},
+    server,
 };
-use membench_common::{PATH_WORDS, PORTS as PORT_COUNT, SOCKET_PATHS, field, responses, side};
+use membench_common::{PATH_WORDS, SOCKET_PATHS, field, responses, side};
 
 const WORD: u32 = 4;
-
-/// The followed ports, ended by 0.
-#[unsafe(no_mangle)]
-static PORTS: [u16; PORT_COUNT] = [0; PORT_COUNT];
 
 /// The followed paths, padded with zeros.
 #[unsafe(no_mangle)]
@@ -26,10 +23,6 @@ static PATH_LENGTHS: [u32; SOCKET_PATHS] = [0; SOCKET_PATHS];
 
 #[unsafe(no_mangle)]
 static SIDE: u32 = side::SERVER;
-
-/// `SOCK_BINDPORT_LOCK`, where it is in [`field::SOCK_LOCKS`].
-#[unsafe(no_mangle)]
-static PORT_LOCK: u32 = 0;
 
 #[unsafe(no_mangle)]
 static RESPONSES: u32 = responses::BYTES;
@@ -91,72 +84,14 @@ pub fn admits(sock: impl Sock) -> bool {
     filter::admits(sock) && is_sampled(sock)
 }
 
-/// True if a port is one of those followed.
-#[inline(always)]
-pub fn is_followed_port(port: u16) -> bool {
-    any_port(|followed| followed == port)
-}
-
-/// True if the condition holds for one of the followed ports.
-#[inline(always)]
-pub fn any_port(mut holds: impl FnMut(u16) -> bool) -> bool {
-    let mut index = 0;
-    while index < PORT_COUNT {
-        match global(&PORTS[index]) {
-            0 => return false,
-            followed if holds(followed) => return true,
-            _ => index += 1,
-        }
-    }
-    false
-}
-
-/// Looks at the local port for the server's side of a connection, at the remote port for the client's. Families without
-/// ports have 0 there, which is never followed.
+/// True if a socket has a followed port, and is at the followed end of its connection.
 #[inline(always)]
 fn has_followed_port(sock: impl Sock) -> bool {
-    is_followed_port(if is_client() {
-        u16::from_be(sock.read(field::SOCK_REMOTE_PORT))
-    } else {
-        sock.read(field::SOCK_LOCAL_PORT)
-    }) && is_on_side(sock)
-}
-
-/// True unless the socket is at the other end of a connection: a client may use a followed port as its own. In doubt it
-/// is at this one. UDP sockets have no ends, and MPTCP keeps what tells elsewhere.
-#[inline(always)]
-fn is_on_side(sock: impl Sock) -> bool {
     if is_client() {
-        !has_backlog(sock)
+        server::is_client(sock)
     } else {
-        has_backlog(sock)
-            || sock.read::<u16>(field::SOCK_PROTOCOL) != IPPROTO_TCP
-            || !has_connected(sock)
+        server::is_server(sock)
     }
-}
-
-/// True for an accepted socket, unless its server listens with a backlog of 0: the kernel copies the socket from the
-/// listener, whose backlog it keeps. <https://github.com/torvalds/linux/blob/v6.12/net/core/sock.c#L2323>
-#[inline(always)]
-fn has_backlog(sock: impl Sock) -> bool {
-    sock.read::<u32>(field::SOCK_BACKLOG) != 0
-}
-
-/// True if a TCP socket without a backlog has its port by itself, and so has connected. Either it was bound to the port:
-/// the kernel does not pass that mark on to accepted sockets. Or `connect` chose the port, which it does only where no
-/// socket is bound. A socket for which `bind` chose the port cannot be told from an accepted one.
-/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_hashtables.c#L1057-L1066>
-#[inline(always)]
-fn has_connected(sock: impl Sock) -> bool {
-    if u32::from(sock.read::<u8>(field::SOCK_LOCKS)) & global(&PORT_LOCK) != 0 {
-        return true;
-    }
-    // A connection that TCP has just ended is in no bucket.
-    let bucket = sock.tcp().and_then(|tcp| tcp.follow(field::SOCK_BUCKET));
-    bucket.is_some_and(|bucket| {
-        bucket.read::<i8>(field::BUCKET_REUSE) < 0
-            && bucket.read::<i8>(field::BUCKET_REUSE_PORT) < 0
-    })
 }
 
 /// True if the connection is in the sample. Decided by the client's address and port, which stay the same as long as

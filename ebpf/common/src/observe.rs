@@ -25,6 +25,8 @@ members! {
 pub const PLACES: &str = "PLACES";
 /// Name of the global that holds [`Calls`].
 pub const CALLS: &str = "CALLS";
+/// Name of the global `u64`: the time from which a request is kept by itself, ns; the largest number to keep none.
+pub const SLOWER: &str = "SLOWER";
 
 /// Workers that are observed at most.
 pub const WORKERS: u32 = 256;
@@ -47,10 +49,14 @@ pub const NAME: usize = 16;
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Calls {
-    /// Those that wait for events.
+    /// System calls in which a thread waits for events.
     pub events: [u64; 4],
-    /// The one that waits for a lock.
+    /// System call in which a thread waits for a lock.
     pub lock: u64,
+    /// System call whose second argument is a `struct msghdr` that is sent.
+    pub message: u64,
+    /// System calls whose second argument is a buffer that is sent.
+    pub buffers: [u64; 2],
 }
 
 /// States of a thread, of which it is in exactly one at each moment.
@@ -137,6 +143,10 @@ pub mod counter {
     pub const UNKNOWN: usize = 7;
     /// Time of waits for a CPU that are shorter than [`super::SHORT`], ns.
     pub const BRIEF: usize = 8;
+    /// Requests that took as long as [`super::SLOWER`] says.
+    pub const SLOW: usize = 9;
+    /// Those of them for which the ring had no room.
+    pub const SLOW_LOST: usize = 10;
     /// Room for the counters: a power of two, so that a mask bounds an index.
     pub const STRIDE: usize = 16;
 }
@@ -179,6 +189,72 @@ pub struct Worker {
     pub histograms: [[u32; BUCKETS]; part::COUNT],
 }
 
+/// A request that took long: a record of the ring `slow`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Slow {
+    /// Time of the answer, CLOCK_MONOTONIC, ns.
+    pub time: u64,
+    /// Time in each part, with the whole, ns.
+    pub parts: [u64; part::COUNT],
+    /// The client's address, network byte order; of IPv4 the first four bytes.
+    pub remote: [u8; 16],
+    /// Index of the worker in the map `workers`.
+    pub worker: u32,
+    /// Bytes that were read since the answer before.
+    pub read: u32,
+    /// Bytes of the answer's first send.
+    pub sent: u32,
+    /// How the answer begins: see [`answer`].
+    pub answer: u32,
+    /// Address family.
+    pub family: u16,
+    /// The client's port.
+    pub remote_port: u16,
+    /// The server's port.
+    pub local_port: u16,
+    /// Zero.
+    pub padding: u16,
+}
+
+/// How an answer begins: 1 more than an index in [`answer::WORDS`], or [`answer::BINARY`] and an opcode. 0 if it begins
+/// otherwise, or cannot be read.
+pub mod answer {
+    /// An answer of the binary protocol, whose opcode is added.
+    pub const BINARY: u32 = 0x100;
+    /// First byte of such an answer.
+    pub const MAGIC: u8 = 0x81;
+    /// First digit of a counter: index in [`WORDS`].
+    pub const DIGIT: u32 = 0;
+    /// Begins of the answers of memcached's text protocol, of at most eight bytes. They hold nothing of a key.
+    pub const WORDS: [&[u8]; 24] = [
+        b"0",
+        b"VALUE ",
+        b"END\r",
+        b"STORED",
+        b"NOT_S",
+        b"EXISTS",
+        b"NOT_F",
+        b"DELETED",
+        b"TOUCHED",
+        b"OK\r",
+        b"HD",
+        b"VA ",
+        b"EN\r",
+        b"NF",
+        b"NS",
+        b"EX",
+        b"ME ",
+        b"MN",
+        b"STAT ",
+        b"VERSION",
+        b"RESET",
+        b"ERROR",
+        b"CLIENT_E",
+        b"SERVER_E",
+    ];
+}
+
 /// A value of the map `culprits`, whose keys are numbers of processes: tasks that had a CPU for which a worker waited. The
 /// process 0 is an idle CPU.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -194,7 +270,7 @@ pub struct Culprit {
     pub name: [u8; NAME],
 }
 
-const _: () = assert!(size_of::<Calls>() == 40);
+const _: () = assert!(size_of::<Calls>() == 64);
 const _: () = assert!(
     size_of::<Worker>()
         == 8 * (3 + STATES + 2)
@@ -205,4 +281,5 @@ const _: () = assert!(
             + 4 * BUCKETS * part::COUNT
 );
 const _: () = assert!(size_of::<Culprit>() == 40);
+const _: () = assert!(size_of::<Slow>() == 8 * (1 + part::COUNT) + 16 + 16 + 8);
 const _: () = assert!(state::ENDED < STATES && BUCKETS == 64 << DETAIL);

@@ -137,8 +137,6 @@ pub mod global {
     pub const CALLS: &str = "CALLS";
     /// `[[u32; READS]; NUMBERS]`: reads for each call, ended by 0.
     pub const READS: &str = "CALL_READS";
-    /// `[u16; crate::PORTS]`: ports whose sockets are followed, ended by 0.
-    pub const PORTS: &str = "SOCKET_PORTS";
     /// `u32`: 1 to leave out calls on other descriptors than sockets of the ports.
     pub const ONLY_PORTS: &str = "ONLY_PORTS";
     /// `u32`: 1 to tell the addresses of every socket.

@@ -12,4 +12,5 @@ pub mod filter;
 pub mod heartbeat;
 pub mod kernel;
 pub mod ring;
+pub mod server;
 pub mod user;

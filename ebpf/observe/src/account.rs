@@ -12,7 +12,7 @@ use membench_common::{
 };
 
 use crate::{
-    arrival, counters, follow,
+    arrival, counters, follow, slow,
     socket::{self, ANSWERED, NONE, READ, Socket},
     worker::{self, Seat},
 };
@@ -101,7 +101,9 @@ fn begin(
     (number, worker): (u32, Seat),
     is_broken: bool,
 ) {
-    if socket.phase == READ && !is_broken {
+    if socket.phase != READ {
+        socket.begun = socket.copied.wrapping_sub(length);
+    } else if !is_broken {
         counters::add(counter::UNANSWERED, 1);
     }
     let mut noted = arrival::take(socket, tcp);
@@ -180,13 +182,7 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     if socket.phase == ANSWERED && idle != socket.done_idle {
         counters::add(counter::CONTINUED, 1);
     } else {
-        close(
-            socket,
-            worker,
-            now,
-            running,
-            Sock::read(tcp, field::TCP_CLOCK),
-        );
+        close(socket, tcp, worker, (now, running), length as u32);
     }
     worker.replace_done(running);
     socket.phase = ANSWERED;
@@ -195,9 +191,9 @@ pub fn sent(ctx: &BtfTracePointContext) -> Option<()> {
     Some(())
 }
 
-/// Closes a request's account. `transmitted` is when TCP last began to send a packet, or got one.
+/// Closes a request's account, which a send of `length` bytes answers.
 #[inline(always)]
-fn close(socket: &Socket, worker: Seat, now: u64, running: u64, transmitted: u64) {
+fn close(socket: &Socket, tcp: Structure, worker: Seat, (now, running): (u64, u64), length: u32) {
     let whole = now.saturating_sub(socket.start);
     let passed = |state: usize| worker.clock(state).saturating_sub(socket.clocks[state]);
     let read_from = socket.clocks[state::RUNNING];
@@ -209,56 +205,46 @@ fn close(socket: &Socket, worker: Seat, now: u64, running: u64, transmitted: u64
     let answers = socket.done_running.saturating_sub(socket.read_running);
     let ahead = socket.ahead + answers;
     let own = running.saturating_sub(socket.done_running);
+    // When TCP last began to send a packet, or got one.
+    let transmitted = Sock::read::<u64>(tcp, field::TCP_CLOCK);
     let sending = now.saturating_sub(transmitted);
     let send = if transmitted > socket.read {
         sending.min(own)
     } else {
         0
     };
-    let memcached = own - send;
-    let (woken, preempted) = (passed(state::WOKEN), passed(state::PREEMPTED));
-    let (lock, fault) = (passed(state::LOCK), passed(state::FAULT));
-    let (stopped, blocked) = (passed(state::STOPPED), passed(state::BLOCKED));
-    let asleep = passed(state::ASLEEP);
-    let known = socket.before
-        + wake_up
-        + woken
-        + preempted
-        + ahead
-        + read
-        + memcached
-        + send
-        + parked
-        + lock
-        + fault
-        + stopped
-        + blocked
-        + asleep;
+    let mut parts = [0_u64; part::COUNT];
+    parts[part::WAKE_UP] = wake_up;
+    parts[part::ACCEPT] = socket.before;
+    parts[part::WOKEN] = passed(state::WOKEN);
+    parts[part::PREEMPTED] = passed(state::PREEMPTED);
+    parts[part::AHEAD] = ahead;
+    parts[part::READ] = read;
+    parts[part::MEMCACHED] = own - send;
+    parts[part::SEND] = send;
+    parts[part::PARKED] = parked;
+    parts[part::LOCK] = passed(state::LOCK);
+    parts[part::FAULT] = passed(state::FAULT);
+    parts[part::STOPPED] = passed(state::STOPPED);
+    parts[part::BLOCKED] = passed(state::BLOCKED);
+    parts[part::ASLEEP] = passed(state::ASLEEP);
+    let mut known = 0;
+    let mut index = 0;
+    while index < part::UNEXPLAINED {
+        known += parts[index];
+        index += 1;
+    }
     if known > whole + SKEW {
         counters::add(counter::BROKEN, 1);
         return;
     }
-    let whole = whole.max(known);
-    let mut unexplained = whole - known;
-    if socket.is_first != 0 {
-        worker.add(part::ACCEPT, socket.before);
-    } else {
-        unexplained += socket.before;
+    parts[part::WHOLE] = whole.max(known);
+    parts[part::UNEXPLAINED] = parts[part::WHOLE] - known;
+    if socket.is_first == 0 {
+        parts[part::UNEXPLAINED] += core::mem::take(&mut parts[part::ACCEPT]);
     }
-    worker.add(part::WAKE_UP, wake_up);
-    worker.add(part::WOKEN, woken);
-    worker.add(part::PREEMPTED, preempted);
-    worker.add(part::AHEAD, ahead);
-    worker.add(part::READ, read);
-    worker.add(part::MEMCACHED, memcached);
-    worker.add(part::SEND, send);
-    worker.add(part::PARKED, parked);
-    worker.add(part::LOCK, lock);
-    worker.add(part::FAULT, fault);
-    worker.add(part::STOPPED, stopped);
-    worker.add(part::BLOCKED, blocked);
-    worker.add(part::ASLEEP, asleep);
-    worker.add(part::UNEXPLAINED, unexplained);
-    worker.add(part::WHOLE, whole);
-    worker.count_request();
+    worker.add(&parts);
+    if slow::is_slow(parts[part::WHOLE]) {
+        slow::keep(socket, tcp, (now, length), &parts);
+    }
 }

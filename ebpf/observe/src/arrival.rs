@@ -19,6 +19,9 @@ use crate::{
     worker::Seat,
 };
 
+/// Most looks at a worker's clocks while its state changes, which takes a fraction of a microsecond.
+const TRIES: u32 = 16;
+
 /// The program `data_ready`.
 #[inline(always)]
 pub fn came(ctx: &BtfTracePointContext) -> Option<()> {
@@ -42,14 +45,20 @@ pub fn came(ctx: &BtfTracePointContext) -> Option<()> {
 
 #[inline(always)]
 fn note(arrival: &mut Arrival, worker: u32) {
-    let now = now();
+    let mut time = now();
     arrival.worker = 0;
-    if let Some(seat) = Seat::numbered(worker)
-        && seat.copy_clocks(now, &mut arrival.clocks)
-    {
-        arrival.worker = u64::from(worker);
+    if let Some(seat) = Seat::numbered(worker) {
+        let mut tries = 0;
+        while tries < TRIES {
+            if seat.copy_clocks(time, &mut arrival.clocks) {
+                arrival.worker = u64::from(worker);
+                break;
+            }
+            time = now();
+            tries += 1;
+        }
     }
-    arrival.time = now;
+    arrival.time = time;
 }
 
 /// Takes the arrival of what was just read, and leaves that of what still waits. Returns the number of the worker whose

@@ -15,6 +15,7 @@ mod follow;
 mod place;
 mod runs;
 mod scheduler;
+mod slow;
 mod socket;
 mod worker;
 

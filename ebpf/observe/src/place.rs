@@ -12,6 +12,8 @@ static PLACES: [u32; COUNT] = [0; COUNT];
 pub static CALLS: Calls = Calls {
     events: [0; 4],
     lock: 0,
+    message: 0,
+    buffers: [0; 2],
 };
 
 /// Reads a member, by its index in [`membench_common::observe`].

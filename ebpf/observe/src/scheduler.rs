@@ -34,6 +34,9 @@ pub fn switched(ctx: &BtfTracePointContext) -> Option<()> {
     if last_worker.is_none() && next_worker.is_none() && !are_awaited {
         return None;
     }
+    for worker in [last_worker, next_worker].into_iter().flatten() {
+        worker.begin_change();
+    }
     let now = now();
     if are_awaited {
         runs::note(last, last_thread, now);
@@ -105,6 +108,7 @@ pub fn woken(ctx: &BtfTracePointContext) -> Option<()> {
         if state == state::IDLE {
             worker.count_wake_up();
         }
+        worker.begin_change();
         worker.enter(state::WOKEN, now());
         worker.wait_for(place::read(task, TASK_CPU));
     }
@@ -116,6 +120,7 @@ pub fn woken(ctx: &BtfTracePointContext) -> Option<()> {
 pub fn ended(_: &BtfTracePointContext) -> Option<()> {
     let thread = thread();
     let worker = Seat::of_thread(thread)?;
+    worker.begin_change();
     worker.enter(state::ENDED, now());
     worker::forget(thread);
     Some(())

@@ -40,8 +40,8 @@ pub struct Socket {
     pub copied: u32,
     /// Sequence number after the last send that was seen, or that the last read found.
     pub written: u32,
-    /// Zero.
-    pub padding: u32,
+    /// Sequence number at the begin of the first read since the last answer.
+    pub begun: u32,
     /// Time of the last read.
     pub read: u64,
     /// The oldest bytes that wait.

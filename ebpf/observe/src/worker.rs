@@ -11,7 +11,7 @@ use membench_common::observe::{
     BLOCK, BUCKETS, DETAIL, NAME, STATES, WORKERS as MOST, Worker, part, state,
 };
 
-use crate::runs;
+use crate::{counters::add_to, runs};
 
 /// Workers, in the order in which they were first seen. User space sets how many there can be.
 #[btf_map(name = "workers")]
@@ -116,20 +116,26 @@ impl Seat {
         }
     }
 
-    /// Stops the clock of the current state, and starts another. The scheduler orders the calls for each thread.
+    /// Announces that the state changes. Called before the time of the change is read: whoever copies the clocks for a
+    /// later time sees it, however long this CPU is held up in between. The scheduler orders the calls for each thread.
+    #[inline(always)]
+    pub fn begin_change(self) {
+        // SAFETY: a map's value. The addition is atomic, so that its result is seen before the clock is read.
+        unsafe { add_to(&raw mut (*self.0).changes, 1) };
+    }
+
+    /// Stops the clock of the current state, and starts another. Ends a change.
     #[inline(always)]
     pub fn enter(self, state: usize, now: u64) {
         let (last, since) = self.state();
         // SAFETY: a map's value, and an index that is masked.
         unsafe {
             let changes = &raw mut (*self.0).changes;
-            let before = changes.read_volatile();
-            changes.write_volatile(before + 1);
             let clock = (&raw mut (*self.0).times).cast::<u64>().add(last);
             clock.write_volatile(clock.read_volatile() + now.saturating_sub(since));
             (&raw mut (*self.0).state).write_volatile(state as u64);
             (&raw mut (*self.0).since).write_volatile(now);
-            changes.write_volatile(before + 2);
+            changes.write_volatile(changes.read_volatile() + 1);
         }
     }
 
@@ -155,8 +161,10 @@ impl Seat {
     /// Copies the clocks as they are at `now`; returns false if the scheduler changes them meanwhile.
     #[inline(always)]
     pub fn copy_clocks(self, now: u64, to: &mut [u64; STATES]) -> bool {
-        // SAFETY: a map's value.
-        let changes = unsafe { (&raw const (*self.0).changes).read_volatile() };
+        let changes = self.changes();
+        if changes & 1 != 0 {
+            return false;
+        }
         let (state, since) = self.state();
         let mut index = 0;
         while index < state::COUNT {
@@ -166,9 +174,14 @@ impl Seat {
         let running = to.as_mut_ptr();
         // SAFETY: the index is masked.
         unsafe { *running.add(state) += now.saturating_sub(since) };
+        self.changes() == changes
+    }
+
+    /// Returns the number of begins and ends of changes; it is odd during a change.
+    #[inline(always)]
+    fn changes(self) -> u64 {
         // SAFETY: a map's value.
-        let after = unsafe { (&raw const (*self.0).changes).read_volatile() };
-        changes & 1 == 0 && after == changes
+        unsafe { (&raw const (*self.0).changes).read_volatile() }
     }
 
     /// Returns a clock, without what the current state adds.
@@ -203,13 +216,6 @@ impl Seat {
         unsafe { (*self.0).reads += 1 };
     }
 
-    /// Counts a request.
-    #[inline(always)]
-    pub fn count_request(self) {
-        // SAFETY: as above.
-        unsafe { (*self.0).requests += 1 };
-    }
-
     /// Counts that the worker is woken from waiting for events.
     #[inline(always)]
     pub fn count_wake_up(self) {
@@ -217,19 +223,25 @@ impl Seat {
         unsafe { (*self.0).wake_ups += 1 };
     }
 
-    /// Adds a part of a request's time. `part` is a constant below [`part::COUNT`].
+    /// Adds a request.
     #[inline(always)]
-    pub fn add(self, part: usize, time: u64) {
-        if time == 0 || part >= part::COUNT {
-            return;
+    pub fn add(self, parts: &[u64; part::COUNT]) {
+        let mut part = 0;
+        while part < part::COUNT {
+            let time = parts[part];
+            if time != 0 {
+                let bucket = bucket(time) & (BUCKETS - 1);
+                // SAFETY: a map's value, which only the thread's own calls write; the indices are inside.
+                unsafe {
+                    (*self.0).sums[part] += time;
+                    let histogram = (&raw mut (*self.0).histograms[part]).cast::<u32>();
+                    *histogram.add(bucket) += 1;
+                }
+            }
+            part += 1;
         }
-        let bucket = bucket(time) & (BUCKETS - 1);
-        // SAFETY: a map's value, which only the thread's own calls write; the indices are inside.
-        unsafe {
-            (*self.0).sums[part] += time;
-            let histogram = (&raw mut (*self.0).histograms[part]).cast::<u32>();
-            *histogram.add(bucket) += 1;
-        }
+        // SAFETY: as above.
+        unsafe { (*self.0).requests += 1 };
     }
 }
 

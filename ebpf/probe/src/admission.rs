@@ -4,9 +4,10 @@ use aya_ebpf::helpers::generated::bpf_get_current_comm;
 use membench_bpf_lib::{
     filter,
     kernel::{Probed, Sock, global, pointer},
+    server,
 };
 use membench_common::{
-    PORTS, field, member,
+    field, member,
     probe::{COMM, COMMS, socket},
 };
 
@@ -56,18 +57,7 @@ fn ports(operands: impl Operands) -> Option<(u16, u16)> {
 
 #[inline(always)]
 fn is_listed(port: u16) -> bool {
-    let mut index = 0;
-    while index < PORTS {
-        let listed = global(&SETTINGS.ports[index]);
-        if listed == 0 {
-            return false;
-        }
-        if listed == port {
-            return true;
-        }
-        index += 1;
-    }
-    false
+    server::any_of(&SETTINGS.ports, |listed| listed == port)
 }
 
 #[inline(always)]

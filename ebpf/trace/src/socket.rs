@@ -4,12 +4,9 @@ use membench_bpf_lib::{
     abi::{AF_INET, AF_INET6},
     descriptor,
     kernel::{Probed, Sock, global},
+    server,
 };
-use membench_common::{PORTS, field, trace::Socket};
-
-/// Ports whose sockets are followed, ended by 0.
-#[unsafe(no_mangle)]
-static SOCKET_PORTS: [u16; PORTS] = [0; PORTS];
+use membench_common::{field, trace::Socket};
 
 /// 1 to tell the addresses of every socket.
 #[unsafe(no_mangle)]
@@ -22,7 +19,7 @@ static ONLY_PORTS: u32 = 0;
 /// True if sockets are looked up at all.
 #[inline(always)]
 pub fn are_wanted() -> bool {
-    global(&SOCKET_PORTS[0]) != 0 || global(&SOCKETS) != 0
+    server::has_ports() || global(&SOCKETS) != 0
 }
 
 /// True if calls on other descriptors than sockets of the ports are left out.
@@ -44,8 +41,8 @@ pub fn look_up(number: u32, to: *mut Socket) -> bool {
     } else {
         (0, 0)
     };
-    let is_server = is_followed(local_port);
-    let is_client = !is_server && is_followed(remote_port);
+    let is_server = server::is_followed_port(local_port);
+    let is_client = !is_server && server::is_followed_port(remote_port);
     // SAFETY: the caller's memory, of the current thread only.
     unsafe {
         (*to).inode = sock.identity();
@@ -79,20 +76,4 @@ fn addresses(sock: Probed, family: u16, to: *mut Socket) {
             .cast::<[u64; 2]>()
             .write_volatile(remote);
     }
-}
-
-#[inline(always)]
-fn is_followed(port: u16) -> bool {
-    let mut index = 0;
-    while index < PORTS {
-        let listed = global(&SOCKET_PORTS[index]);
-        if listed == 0 {
-            return false;
-        }
-        if listed == port {
-            return true;
-        }
-        index += 1;
-    }
-    false
 }

@@ -51,7 +51,7 @@ pub use session::peer;
 pub use session::record::{Pieces, Record};
 pub use session::sockets;
 pub use source::end::Ended;
-#[cfg(feature = "ebpf")]
-pub use source::sockets::Kernel;
 pub use source::sockets::options::{Attachment, Facts, Hooks, KernelOptions, Misses};
+#[cfg(feature = "ebpf")]
+pub use source::sockets::{Kernel, hooks::port_lock};
 pub use source::spec::SourceSpec;

@@ -9,6 +9,7 @@ use std::{
 
 use membench_bpf::{Loaded, Map, cgroup_mount};
 use membench_common::observe;
+use membench_event::share;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{Culprit, Result, tally::name};
@@ -85,7 +86,7 @@ impl Culprits {
                 },
                 time_ns,
                 waits,
-                share: share(time_ns, waited),
+                share: share(time_ns, waited).unwrap_or(0.0),
             })
             .collect();
         culprits.sort_by(|one, other| {
@@ -156,13 +157,4 @@ fn names(mount: &Path, wanted: &HashSet<u64>) -> HashMap<u64, String> {
         folders.extend(inner.map(|entry| entry.path()));
     }
     found
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn share(time: u64, of: u64) -> f64 {
-    if of == 0 {
-        0.0
-    } else {
-        time as f64 / of as f64
-    }
 }

@@ -56,6 +56,12 @@ pub struct Interval {
     pub waited_for_unknown_ns: u64,
     /// Threads that read requests, the busiest first.
     pub workers: Vec<Worker>,
+    /// The longest of the requests that took as long as asked for, the longest first.
+    pub slow: Vec<SlowRequest>,
+    /// Number of all that took as long; `None` unless a time was asked for.
+    pub slow_requests: Option<u64>,
+    /// Those of them that were not looked at, because the ring was full.
+    pub slow_unread: u64,
     /// Requests that are not in the account, and why.
     pub misses: Misses,
     /// Time that the programs took for each request, ns; `None` without requests, or if the kernel may not be asked.
@@ -90,6 +96,37 @@ pub struct Quantiles {
     pub p999_ns: u64,
     /// The longest.
     pub max_ns: u64,
+}
+
+/// A request that took long.
+#[derive(Clone, Debug, Serialize)]
+pub struct SlowRequest {
+    /// Time of its arrival, UTC, ns since 1970.
+    pub time_ns: i64,
+    /// Time from the start of the observation to its arrival, s.
+    pub began_s: f64,
+    /// Time from its arrival to its answer, ns.
+    pub whole_ns: u64,
+    /// Time in each part, ns.
+    pub parts_ns: BTreeMap<&'static str, u64>,
+    /// The client's address and port.
+    pub client: String,
+    /// The server's port.
+    pub port: u16,
+    /// Number of the worker's process, as [`Worker::process`].
+    pub process: u32,
+    /// Number of the worker, as [`Worker::thread`].
+    pub thread: u32,
+    /// Name of the worker.
+    pub name: String,
+    /// The command, or its class, as far as the answer tells.
+    pub command: Option<&'static str>,
+    /// First word of the answer; `None` if it could not be read, and of the binary protocol.
+    pub answer: Option<&'static str>,
+    /// Bytes that memcached read for it; of pipelined commands, those of all.
+    pub request_bytes: u32,
+    /// Bytes of the answer's first send.
+    pub answer_bytes: u32,
 }
 
 /// A task that had the CPU while a worker waited for it.

@@ -1,9 +1,10 @@
 //! The object → its programs attached, in the order in which none sees what another has not begun.
 
 use membench_bpf::{
-    Hook, KernelTypes, Link, Loaded, Object, RunStatistics, Runs, include_object, possible_cpus,
+    Hook, KernelTypes, Link, Loaded, Object, RunStatistics, Runs, include_object, list,
+    possible_cpus,
 };
-use membench_capture::Followed;
+use membench_capture::{Followed, port_lock};
 use membench_common::{
     FILTERS, PORTS, field, global,
     observe::{self, BLOCK, Calls, WORKERS},
@@ -29,12 +30,20 @@ const PROGRAMS: [(&str, &str); 6] = [
 ];
 
 /// Members of kernel structures that the programs read, of those that all sets of programs know.
-const FIELDS: [usize; 12] = [
+const FIELDS: [usize; 21] = [
     field::SOCK_LOCAL_PORT,
     field::SOCK_NAMESPACE,
     field::SOCK_PROTOCOL,
     field::SOCK_SHUTDOWN,
     field::SOCK_BACKLOG,
+    field::SOCK_LOCKS,
+    field::SOCK_BUCKET,
+    field::BUCKET_REUSE,
+    field::BUCKET_REUSE_PORT,
+    field::SOCK_FAMILY,
+    field::SOCK_REMOTE,
+    field::SOCK_REMOTE6,
+    field::SOCK_REMOTE_PORT,
     field::NAMESPACE_INODE,
     field::TCP_COPIED,
     field::TCP_RECEIVED,
@@ -42,6 +51,7 @@ const FIELDS: [usize; 12] = [
     field::TCP_WRITTEN,
     field::TCP_CLOCK,
     field::REGISTER_CALL,
+    field::REGISTER_SECOND,
 ];
 
 /// The attached programs.
@@ -53,7 +63,8 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn attach(followed: &Followed) -> Result<Self> {
+    /// Attaches the programs. Requests of at least `slower` ns are kept, in a ring of `ring` bytes.
+    pub(crate) fn attach(followed: &Followed, slower: u64, ring: u32) -> Result<Self> {
         if followed.ports.is_empty() {
             return Err(Error::NoPort);
         }
@@ -67,8 +78,8 @@ impl Kernel {
         }
         let statistics = RunStatistics::enable().ok();
         let mut object = Object::parse("observe", OBJECT)?;
-        size(&mut object)?;
-        set(&mut object, followed, &types)?;
+        size(&mut object, ring)?;
+        set(&mut object, followed, slower, &types)?;
         let mut kernel = Self {
             object: object.load()?,
             links: Vec::new(),
@@ -115,7 +126,7 @@ impl Kernel {
 }
 
 /// Sizes the maps by this machine's CPUs and the most threads that a machine can have.
-fn size(object: &mut Object) -> Result<()> {
+fn size(object: &mut Object, ring: u32) -> Result<()> {
     let cpus = possible_cpus()?;
     let blocks = THREADS / u32::try_from(BLOCK).unwrap_or(1) + 1;
     object
@@ -123,12 +134,13 @@ fn size(object: &mut Object) -> Result<()> {
         .set_max_entries("threads", blocks)?
         .set_max_entries("cpus", cpus)?
         .set_max_entries("amounts", cpus)?
-        .set_max_entries("culprits", CULPRITS)?;
+        .set_max_entries("culprits", CULPRITS)?
+        .set_max_entries("slow", ring)?;
     Ok(())
 }
 
-/// Sets the filters, and where members of the kernel's structures are.
-fn set(object: &mut Object, followed: &Followed, types: &KernelTypes) -> Result<()> {
+/// Sets the filters, the time from which requests are kept, and where members of the kernel's structures are.
+fn set(object: &mut Object, followed: &Followed, slower: u64, types: &KernelTypes) -> Result<()> {
     let mut fields = [0; field::COUNT];
     for index in FIELDS {
         if let (Some(to), Some((structure, member))) =
@@ -144,6 +156,8 @@ fn set(object: &mut Object, followed: &Followed, types: &KernelTypes) -> Result<
             &types.offsets(observe::PATHS, observe::COUNT)?,
         )?
         .set_global(observe::CALLS, &calls())?
+        .set_global(observe::SLOWER, &slower)?
+        .set_global(global::PORT_LOCK, &port_lock(types)?)?
         .set_global(global::PORTS, &list::<_, PORTS>(&followed.ports))?
         .set_global(global::PIDS, &list::<_, FILTERS>(&followed.pids))?
         .set_global(global::PID_NAMESPACE, &followed.pid_namespace)?
@@ -166,10 +180,7 @@ fn calls() -> Calls {
             number(libc::SYS_poll),
         ],
         lock: number(libc::SYS_futex),
+        message: number(libc::SYS_sendmsg),
+        buffers: [number(libc::SYS_write), number(libc::SYS_sendto)],
     }
-}
-
-/// Returns a list as the programs read it, ended by 0 unless full.
-fn list<T: Copy + Default, const COUNT: usize>(wanted: &[T]) -> [T; COUNT] {
-    std::array::from_fn(|index| wanted.get(index).copied().unwrap_or_default())
 }

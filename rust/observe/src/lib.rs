@@ -4,7 +4,8 @@
 //! Selection ─▶ programs, attached ─▶ workers' sums, histograms ─▶ Tally ─▶ Interval
 //! ```
 //!
-//! The programs (`ebpf/observe`) aggregate in the kernel: a request costs no record, and nothing is read but sums.
+//! The programs (`ebpf/observe`) aggregate in the kernel: nothing is read but sums, and records of slow requests if these
+//! are asked for.
 
 mod culprits;
 mod error;
@@ -12,8 +13,11 @@ mod interval;
 mod kernel;
 mod observer;
 mod quantiles;
+mod slow;
 mod tally;
+mod timeline;
 
 pub use error::{Error, Result};
-pub use interval::{Account, Culprit, Interval, Misses, Quantiles, Worker};
+pub use interval::{Account, Culprit, Interval, Misses, Quantiles, SlowRequest, Worker};
 pub use observer::Observer;
+pub use slow::Keep;

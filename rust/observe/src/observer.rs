@@ -1,17 +1,29 @@
 //! Servers that are observed → one interval after the other.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use membench_bpf::monotonic_ns;
 use membench_capture::Selection;
-use rustix::time::{ClockId, clock_gettime};
+use membench_event::{Anchor, share};
 
-use crate::{Interval, Misses, Result, culprits::Culprits, kernel::Kernel, tally::Tally};
+use crate::{
+    Interval, Keep, Misses, Result,
+    culprits::Culprits,
+    kernel::Kernel,
+    slow::{RING, Slowest, UNUSED},
+    tally::Tally,
+    timeline::Drawing,
+};
 
 /// Servers whose requests are observed, until this is dropped.
 pub struct Observer {
     kernel: Kernel,
     tally: Tally,
     culprits: Culprits,
+    slowest: Option<Slowest>,
+    drawing: Option<Drawing>,
+    /// The begin of the observation, on the programs' clock and in UTC.
+    anchor: Anchor,
     begun: Instant,
     last: Instant,
     /// The moment at which the programs were detached, on both clocks.
@@ -22,21 +34,35 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Finds the servers, then loads and attaches the programs.
-    pub fn start(selection: &Selection) -> Result<Self> {
+    /// Finds the servers, then loads and attaches the programs, which keep slow requests if that is asked for.
+    pub fn start(selection: &Selection, keep: Option<Keep>) -> Result<Self> {
         let followed = selection.find()?;
-        let mut kernel = Kernel::attach(&followed)?;
+        let slower = keep.map_or(u64::MAX, Keep::slower_ns);
+        let ring = if keep.is_some() { RING } else { UNUSED };
+        let mut kernel = Kernel::attach(&followed, slower, ring)?;
         let mut tally = Tally::open(&kernel.object)?;
         let culprits = Culprits::open(&kernel.object)?;
+        let slowest = keep.map(|keep| Slowest::open(&kernel.object, keep));
+        let mut slowest = slowest.transpose()?;
         // What came while the programs were attached one after the other is in no interval.
         let now = Instant::now();
-        tally.take(monotonic_ns());
+        let anchor = Anchor {
+            monotonic_ns: monotonic_ns(),
+            utc_ns: utc_ns(),
+        };
+        tally.take(anchor.monotonic_ns);
+        if let Some(slowest) = &mut slowest {
+            slowest.take(&tally, anchor)?;
+        }
         Ok(Self {
             run_time: kernel.run_time()?,
             skipped: kernel.misses()?,
             kernel,
             tally,
             culprits,
+            slowest,
+            drawing: None,
+            anchor,
             begun: now,
             last: now,
             detached: None,
@@ -58,6 +84,17 @@ impl Observer {
         }
     }
 
+    /// Returns the next bytes of a timeline of slow requests for Perfetto: those of the intervals that were taken since
+    /// the first call, which begins it.
+    pub fn timeline(&mut self) -> Vec<u8> {
+        self.drawing.get_or_insert_with(Drawing::new).take()
+    }
+
+    /// Reads slow requests from the kernel, whose room for them is limited. They are part of the next interval.
+    pub fn read_slow(&mut self) -> Result<()> {
+        self.slowest.as_mut().map_or(Ok(()), Slowest::read)
+    }
+
     /// Returns what came since the last call.
     pub fn take(&mut self) -> Result<Interval> {
         let (now, clock) = self
@@ -75,23 +112,28 @@ impl Observer {
         self.run_time = run_time;
         let skipped = self.kernel.misses()?;
         let runs = skipped.saturating_sub(std::mem::replace(&mut self.skipped, skipped));
-        let interval_s = length.as_secs_f64();
         let requests = change.account.requests;
+        let slow = match &mut self.slowest {
+            Some(slowest) => slowest.take(&self.tally, self.anchor)?,
+            None => Vec::new(),
+        };
+        if let Some(drawing) = &mut self.drawing {
+            drawing.draw(&slow, self.anchor.utc_ns(0));
+        }
         Ok(Interval {
             elapsed_s: now.saturating_duration_since(self.begun).as_secs_f64(),
-            interval_s,
-            cost_ns_per_request: spent
-                .filter(|_| requests > 0)
-                .map(|spent| number(spent) / number(requests)),
-            cpu_share: spent
-                .filter(|_| interval_s > 0.0)
-                .map(|spent| number(spent) / 1e9 / interval_s),
+            interval_s: length.as_secs_f64(),
+            cost_ns_per_request: spent.and_then(|spent| share(spent, requests)),
+            cpu_share: spent.and_then(|spent| share(spent, nanoseconds(length))),
             account: change.account,
             culprits,
             waited_ns: charged + others,
             waited_briefly_ns: change.waited_briefly,
             waited_for_unknown_ns: change.waited_for_unknown,
             workers: change.workers,
+            slow,
+            slow_requests: self.slowest.is_some().then_some(change.slow),
+            slow_unread: change.slow_unread,
             misses: Misses {
                 runs,
                 ..change.misses
@@ -100,14 +142,12 @@ impl Observer {
     }
 }
 
-/// Returns the time of the programs' clock, ns.
-fn monotonic_ns() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    let part = |value: i64| u64::try_from(value).unwrap_or(0);
-    part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
+/// Returns the time since 1970, ns.
+fn utc_ns() -> u64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH);
+    nanoseconds(passed.unwrap_or_default())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn number(amount: u64) -> f64 {
-    amount as f64
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -33,6 +33,10 @@ pub(crate) struct Change {
     pub(crate) waited_briefly: u64,
     /// Time of waits that ended while an unknown task ran, ns.
     pub(crate) waited_for_unknown: u64,
+    /// Requests that took as long as asked for.
+    pub(crate) slow: u64,
+    /// Those of them for which the ring had no room.
+    pub(crate) slow_unread: u64,
 }
 
 impl Tally {
@@ -83,7 +87,7 @@ impl Tally {
                 *last = Some(now);
             }
         }
-        account.parts_ns = PARTS.into_iter().zip(parts).collect();
+        account.parts_ns = named(&parts);
         account.quantiles = named_quantiles(&histograms, account.requests);
         workers.sort_by_key(|worker| {
             (
@@ -109,7 +113,18 @@ impl Tally {
             },
             waited_briefly: amount(counter::BRIEF),
             waited_for_unknown: amount(counter::UNKNOWN),
+            slow: amount(counter::SLOW),
+            slow_unread: amount(counter::SLOW_LOST),
         }
+    }
+
+    /// Returns a worker's process, thread and name, by its place; zeros if it was not listed at the last look.
+    pub(crate) fn identity(&self, index: u32) -> (u32, u32, String) {
+        let worker = self.last.get(index as usize).copied().flatten();
+        worker.map_or_else(Default::default, |worker| {
+            let (process, thread) = numbers(&worker);
+            (process, thread, name(&worker.name))
+        })
     }
 
     /// Returns the number of workers that are listed.
@@ -144,7 +159,12 @@ impl Tally {
 
     /// Returns what the counters grew by since the last call.
     fn counted(&mut self) -> [u64; counter::STRIDE] {
-        let mut sums = self.frozen.unwrap_or_else(|| sums(&self.counters));
+        let now = sums(&self.counters);
+        let mut sums = self.frozen.unwrap_or(now);
+        // These are no losses: their requests are in the account.
+        for counter in [counter::SLOW, counter::SLOW_LOST] {
+            sums[counter] = now[counter];
+        }
         let before = std::mem::replace(&mut self.last_counters, sums);
         for (sum, before) in sums.iter_mut().zip(before) {
             *sum = sum.wrapping_sub(before);
@@ -203,23 +223,15 @@ impl Since<'_> {
 
     fn worker(&self) -> Worker {
         let worker = self.now;
-        let is_own = worker.own_thread != 0;
+        let (process, thread) = numbers(worker);
         let states: BTreeMap<_, _> = STATES
             .iter()
             .enumerate()
             .map(|(state, name)| (*name, self.time(state)))
             .collect();
         Worker {
-            process: if is_own {
-                worker.own_process
-            } else {
-                worker.process
-            },
-            thread: if is_own {
-                worker.own_thread
-            } else {
-                worker.thread
-            },
+            process,
+            thread,
             name: name(&worker.name),
             requests: self.amount(|worker| worker.requests),
             whole_ns: self.sum(part::WHOLE),
@@ -228,6 +240,20 @@ impl Since<'_> {
             states_ns: states,
         }
     }
+}
+
+/// Returns the numbers of a worker's process and thread: in the observer's pid namespace, if it has any there.
+fn numbers(worker: &observe::Worker) -> (u32, u32) {
+    if worker.own_thread == 0 {
+        (worker.process, worker.thread)
+    } else {
+        (worker.own_process, worker.own_thread)
+    }
+}
+
+/// Returns parts of a request's time with their names.
+pub(crate) fn named(parts: &[u64]) -> BTreeMap<&'static str, u64> {
+    PARTS.into_iter().zip(parts.iter().copied()).collect()
 }
 
 fn named_quantiles(

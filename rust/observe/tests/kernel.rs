@@ -10,7 +10,10 @@ use std::{
 };
 
 use membench_capture::Selection;
-use membench_observe::Observer;
+use membench_observe::{Keep, Observer};
+
+/// Time for which a server is stopped: far more than a request takes.
+const STOP: Duration = Duration::from_secs(1);
 
 /// A memcached of the test's own.
 struct Server {
@@ -50,6 +53,54 @@ impl Server {
     }
 }
 
+impl Server {
+    fn observed(&self, keep: Option<Keep>) -> Observer {
+        let selection = Selection {
+            ports: vec![self.port],
+            ..Selection::default()
+        };
+        Observer::start(&selection, keep).unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn connect(&self) -> Client {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let answers = BufReader::new(stream.try_clone().unwrap());
+        Client { stream, answers }
+    }
+}
+
+/// A client that asks for a key that is not there.
+struct Client {
+    stream: TcpStream,
+    answers: BufReader<TcpStream>,
+}
+
+impl Client {
+    fn send(&mut self) {
+        self.stream.write_all(b"get x\r\n").unwrap();
+    }
+
+    fn receive(&mut self) {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        assert_eq!(line, "END\r\n");
+    }
+
+    fn ask(&mut self, requests: usize) {
+        for _ in 0..requests {
+            self.send();
+            self.receive();
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
@@ -61,23 +112,9 @@ impl Drop for Server {
 #[ignore = "needs root and memcached"]
 fn the_parts_of_each_request_sum_to_its_whole() {
     let server = Server::start();
-    let mut observer = Observer::start(&Selection {
-        ports: vec![server.port],
-        ..Selection::default()
-    })
-    .unwrap();
-    let client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-    client.set_nodelay(true).unwrap();
-    let mut answers = BufReader::new(client.try_clone().unwrap());
-    let mut client = client;
-    let mut line = String::new();
+    let mut observer = server.observed(None);
     let begun = Instant::now();
-    for _ in 0..5000 {
-        client.write_all(b"get x\r\n").unwrap();
-        line.clear();
-        answers.read_line(&mut line).unwrap();
-        assert_eq!(line, "END\r\n");
-    }
+    server.connect().ask(5000);
     let waited = u64::try_from(begun.elapsed().as_nanos()).unwrap();
     observer.detach();
     let interval = observer.take().unwrap();
@@ -85,4 +122,29 @@ fn the_parts_of_each_request_sum_to_its_whole() {
     assert_eq!(account.requests, 5000);
     assert_eq!(account.parts_ns.values().sum::<u64>(), account.whole_ns);
     assert!(account.whole_ns <= waited);
+}
+
+#[test]
+#[ignore = "needs root and memcached"]
+fn requests_that_are_shorter_than_those_kept_need_no_room() {
+    let server = Server::start();
+    let mut observer = server.observed(Some(Keep {
+        slower_than: Duration::from_nanos(1),
+        most: 1,
+    }));
+    let mut client = server.connect();
+    client.ask(1);
+    server.signal("-STOP");
+    client.send();
+    thread::sleep(STOP);
+    server.signal("-CONT");
+    client.receive();
+    observer.read_slow().unwrap();
+    // More than the ring has room for, but hardly any takes as long.
+    client.ask(10_000);
+    observer.detach();
+    let interval = observer.take().unwrap();
+    assert_eq!(interval.slow_requests, Some(interval.account.requests));
+    assert_eq!((interval.slow.len(), interval.slow_unread), (1, 0));
+    assert!(interval.slow[0].parts_ns["stopped"] > 0);
 }

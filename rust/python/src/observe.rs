@@ -2,13 +2,16 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use membench_observe::Observer as Engine;
-use pyo3::prelude::*;
+use membench_observe::{Keep, Observer as Engine};
+use pyo3::{prelude::*, types::PyBytes};
 
 use membench_bpf::Capability;
 use membench_capture::give_up_privileges;
 
-use super::{capture::Selected, error::raise};
+use super::{
+    capture::{Selected, seconds},
+    error::raise,
+};
 
 #[pyclass(frozen, module = "membench._native")]
 struct Observer(Mutex<Engine>);
@@ -22,10 +25,25 @@ impl Observer {
 #[pymethods]
 impl Observer {
     #[new]
-    #[pyo3(signature = (selection, *, drop_privileges))]
-    fn new(py: Python<'_>, selection: Selected, drop_privileges: bool) -> PyResult<Self> {
+    #[pyo3(signature = (selection, *, slower_than_s, keep, drop_privileges))]
+    fn new(
+        py: Python<'_>,
+        selection: Selected,
+        slower_than_s: Option<f64>,
+        keep: usize,
+        drop_privileges: bool,
+    ) -> PyResult<Self> {
         let selection = selection.parse()?;
-        let engine = py.detach(|| Engine::start(&selection)).map_err(raise)?;
+        let keep = slower_than_s
+            .map(seconds)
+            .transpose()
+            .map_err(raise)?
+            .map(|slower_than| Keep {
+                slower_than,
+                most: keep,
+            });
+        let engine = py.detach(|| Engine::start(&selection, keep));
+        let engine = engine.map_err(raise)?;
         if drop_privileges {
             // To find a server's process by its socket, as often as it is started again.
             let mut kept = vec![Capability::SysPtrace];
@@ -42,6 +60,14 @@ impl Observer {
 
     fn take(&self, py: Python<'_>) -> PyResult<String> {
         super::json(&py.detach(|| self.engine().take()).map_err(raise)?)
+    }
+
+    fn read_slow(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.engine().read_slow()).map_err(raise)
+    }
+
+    fn timeline<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.engine().timeline())
     }
 
     fn detach(&self, py: Python<'_>) {

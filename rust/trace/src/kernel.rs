@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use membench_bpf::{
     Counters, Hook, KernelTypes, Link, Loaded, Map, Memory, Object, RingSize, Rings, Runs, Stripes,
-    Update, include_object, online_cpus, possible_cpus,
+    Update, include_object, list, online_cpus, possible_cpus,
 };
 use membench_common::{
     FILTERS, PORTS, counter as stride, field, global as shared, member, program as stripe,
@@ -220,26 +220,18 @@ fn set(object: &mut Object, options: &Options, pids: &[u32], types: &KernelTypes
             *read = table::reads(known);
         }
     }
-    let mut ports = [0_u16; PORTS];
-    for (to, port) in ports.iter_mut().zip(&options.ports) {
-        *to = *port;
-    }
-    let mut listed = [0_u32; FILTERS];
-    for (to, pid) in listed.iter_mut().zip(pids) {
-        *to = *pid;
-    }
     object
         .set_global(shared::FIELDS, &types.offsets(field::PATHS, field::COUNT)?)?
         .set_global(
             shared::MEMBERS,
             &types.offsets(member::PATHS, member::COUNT)?,
         )?
-        .set_global(shared::PIDS, &listed)?
+        .set_global(shared::PIDS, &list::<_, FILTERS>(pids))?
         .set_global(shared::PID_NAMESPACE, &process::namespace())?
         .set_global(global::MEMBERS, &types.offsets(trace::PATHS, trace::COUNT)?)?
         .set_global(global::CALLS, &calls)?
         .set_global(global::READS, &reads)?
-        .set_global(global::PORTS, &ports)?
+        .set_global(shared::PORTS, &list::<_, PORTS>(&options.ports))?
         .set_global(global::ONLY_PORTS, &u32::from(!options.ports.is_empty()))?
         .set_global(global::SOCKETS, &u32::from(options.descriptors))?
         .set_global(global::SLOWER, &options.slower_ns())?

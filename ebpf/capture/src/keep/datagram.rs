@@ -10,6 +10,7 @@ use membench_bpf_lib::{
     context,
     counters::Counters,
     kernel::Sock,
+    server,
     user::{read_user, zero},
 };
 use membench_common::{Datagram, counter, field};
@@ -71,7 +72,7 @@ pub fn count_unconnected(
         }
         _ => return None,
     };
-    if follow::is_followed_port(port_at(draft, peer)) && follow::admits(sock) {
+    if server::is_followed_port(port_at(draft, peer)) && follow::admits(sock) {
         Counters::for_program(program)?.add(counter::UDP, length as u64);
     }
     Some(())

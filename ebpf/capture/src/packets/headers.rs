@@ -6,9 +6,8 @@ use aya_ebpf::programs::TcContext;
 use membench_bpf_lib::{
     abi::{IPPROTO_TCP, IPPROTO_UDP},
     kernel::global,
+    server,
 };
-
-use crate::follow;
 
 /// Bytes before the network header: Ethernet's 14, or 0.
 #[unsafe(no_mangle)]
@@ -149,7 +148,7 @@ fn transport(ctx: &TcContext, begin: usize, protocol: u8) -> Option<Sight> {
     }
     let [a, b, c, d] = load::<4>(ctx, begin)?;
     let (source, destination) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-    if follow::is_followed_port(destination) || follow::is_followed_port(source) {
+    if server::is_followed_port(destination) || server::is_followed_port(source) {
         Some(Sight::Port)
     } else if protocol == UDP
         && (TUNNEL_PORTS.contains(&destination) || is_vxlan(ctx, begin + UDP_HEADER))

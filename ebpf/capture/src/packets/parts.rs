@@ -9,10 +9,8 @@ use core::{
 use aya_ebpf::{
     btf_maps::Array, helpers::generated::bpf_skb_load_bytes, macros::btf_map, programs::TcContext,
 };
-use membench_bpf_lib::{context::cpu, heartbeat, ring};
+use membench_bpf_lib::{context::cpu, heartbeat, ring, server};
 use membench_common::{Packet, RECORD_PAYLOAD, SCANNED, counter};
-
-use crate::follow;
 
 /// Most bytes after a record's head.
 const ROOM: u32 = RECORD_PAYLOAD as u32;
@@ -66,7 +64,7 @@ pub fn holds_port(ctx: &TcContext, scratch: *mut Composed, begin: usize) -> bool
         }
         // SAFETY: `at` is inside the record.
         let word = unsafe { read_unaligned(bytes.add(at).cast::<u64>()) };
-        if follow::any_port(|port| {
+        if server::any_port(|port| {
             let differs = word ^ (u64::from(port.to_be()) * ONES);
             differs.wrapping_sub(ONES) & !differs & HIGHEST != 0
         }) {

@@ -185,7 +185,7 @@ impl Hooks {
 }
 
 /// Returns the bit [`PORT_LOCK`] as it is in the byte that holds a socket's locks, which are a bit field on some kernels.
-fn port_lock(types: &KernelTypes) -> Result<u32> {
+pub fn port_lock(types: &KernelTypes) -> Result<u32> {
     let (structure, member) = field::PATHS[field::SOCK_LOCKS];
     let bit = types.bit_offset(structure, member)? % 8;
     Ok(PORT_LOCK << bit)

@@ -1,0 +1,231 @@
+//! Records of requests that took long → the longest of an interval, with their worker, client and command.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use membench_bpf::{Loaded, Map, Ring, Update};
+use membench_common::observe::{Slow, answer, part};
+use membench_event::{Anchor, float};
+use membench_protocol::binary::Opcode;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::{
+    Result, SlowRequest,
+    tally::{Tally, named},
+};
+
+/// Size of the ring, bytes: some 5,700 records.
+pub(crate) const RING: u32 = 1 << 20;
+/// Size of a ring that nothing comes into, bytes.
+pub(crate) const UNUSED: u32 = 4096;
+/// Records that are taken at a time.
+const LIMIT: usize = 65_536;
+
+/// Slow requests that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Time from which a request is slow.
+    pub slower_than: Duration,
+    /// The most that are kept of an interval: the longest.
+    pub most: usize,
+}
+
+impl Keep {
+    /// Returns the time from which a request is slow, ns.
+    pub(crate) fn slower_ns(self) -> u64 {
+        u64::try_from(self.slower_than.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The longest requests of an interval.
+pub(crate) struct Slowest {
+    ring: Ring,
+    floor: Map,
+    most: usize,
+    kept: BinaryHeap<Reverse<Kept>>,
+    /// The time that requests exceed of which the programs make a record, ns.
+    exceeded: u64,
+}
+
+/// A record, ordered by the request's time.
+struct Kept(Slow);
+
+impl Slowest {
+    pub(crate) fn open(object: &Loaded, keep: Keep) -> Result<Self> {
+        Ok(Self {
+            ring: Ring::open(&object.map("slow")?)?,
+            floor: object.map("floor")?,
+            most: keep.most,
+            kept: BinaryHeap::new(),
+            exceeded: 0,
+        })
+    }
+
+    /// Reads the ring. Once as many requests are kept as are wanted, the programs pass over shorter ones.
+    pub(crate) fn read(&mut self) -> Result<()> {
+        let (kept, most) = (&mut self.kept, self.most);
+        self.ring.drain(LIMIT, &mut |bytes| {
+            if let Ok((slow, _)) = Slow::read_from_prefix(bytes) {
+                kept.push(Reverse(Kept(slow)));
+                if kept.len() > most {
+                    kept.pop();
+                }
+            }
+        });
+        let shortest = kept.peek().map_or(0, |Reverse(kept)| kept.whole());
+        let exceeded = if kept.len() < most { 0 } else { shortest };
+        self.exceed(exceeded)
+    }
+
+    /// Returns the longest requests since the last call, the longest first. `start` is when the observation began.
+    pub(crate) fn take(&mut self, tally: &Tally, start: Anchor) -> Result<Vec<SlowRequest>> {
+        self.read()?;
+        self.exceed(0)?;
+        let kept = std::mem::take(&mut self.kept).into_sorted_vec();
+        let requests = kept.into_iter();
+        Ok(requests
+            .map(|Reverse(Kept(slow))| request(&slow, tally, start))
+            .collect())
+    }
+
+    fn exceed(&mut self, time: u64) -> Result<()> {
+        if std::mem::replace(&mut self.exceeded, time) != time {
+            self.floor
+                .update(0_u32.as_bytes(), time.as_bytes(), Update::Any)?;
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn whole(&self) -> u64 {
+        self.0.parts[part::WHOLE]
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Kept {}
+
+impl PartialOrd for Kept {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Kept {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.whole(), self.0.time).cmp(&(other.whole(), other.0.time))
+    }
+}
+
+fn request(slow: &Slow, tally: &Tally, start: Anchor) -> SlowRequest {
+    let whole_ns = slow.parts[part::WHOLE];
+    let began = slow.time.saturating_sub(whole_ns);
+    let (process, thread, name) = tally.identity(slow.worker);
+    let (command, answer) = told(slow.answer);
+    SlowRequest {
+        time_ns: start.utc_ns(began),
+        began_s: float(began.saturating_sub(start.monotonic_ns)) / 1e9,
+        whole_ns,
+        parts_ns: named(&slow.parts),
+        client: client(slow),
+        port: slow.local_port,
+        process,
+        thread,
+        name,
+        command,
+        answer,
+        request_bytes: slow.read,
+        answer_bytes: slow.sent,
+    }
+}
+
+/// Returns the client's address and port as text.
+fn client(slow: &Slow) -> String {
+    let address = if i32::from(slow.family) == libc::AF_INET6 {
+        IpAddr::from(Ipv6Addr::from(slow.remote)).to_canonical()
+    } else {
+        let [first, second, third, fourth, ..] = slow.remote;
+        Ipv4Addr::new(first, second, third, fourth).into()
+    };
+    SocketAddr::new(address, slow.remote_port).to_string()
+}
+
+/// Returns the command or its class, and the answer's first word, as far as the answer's begin tells.
+fn told(begin: u32) -> (Option<&'static str>, Option<&'static str>) {
+    if begin & answer::BINARY != 0 {
+        let [opcode, ..] = begin.to_le_bytes();
+        return (Some(Opcode(opcode).command().name()), None);
+    }
+    let index = (begin as usize).wrapping_sub(1);
+    ANSWERS.get(index).copied().unwrap_or_default()
+}
+
+/// Commands or their classes, and first words of answers, by their indices in [`answer::WORDS`].
+const ANSWERS: [(Option<&str>, Option<&str>); answer::WORDS.len()] = [
+    (Some("count"), Some("number")),
+    (Some("get"), Some("VALUE")),
+    (Some("get"), Some("END")),
+    (Some("store"), Some("STORED")),
+    (Some("store"), Some("NOT_STORED")),
+    (Some("store"), Some("EXISTS")),
+    (None, Some("NOT_FOUND")),
+    (Some("delete"), Some("DELETED")),
+    (Some("touch"), Some("TOUCHED")),
+    (None, Some("OK")),
+    (Some("meta"), Some("HD")),
+    (Some("meta"), Some("VA")),
+    (Some("meta"), Some("EN")),
+    (Some("meta"), Some("NF")),
+    (Some("meta"), Some("NS")),
+    (Some("meta"), Some("EX")),
+    (Some("meta"), Some("ME")),
+    (Some("meta"), Some("MN")),
+    (Some("stats"), Some("STAT")),
+    (Some("version"), Some("VERSION")),
+    (None, Some("RESET")),
+    (None, Some("ERROR")),
+    (None, Some("CLIENT_ERROR")),
+    (None, Some("SERVER_ERROR")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_of_an_answer_is_told_by_its_begin() {
+        for (begin, (_, word)) in answer::WORDS.iter().zip(ANSWERS).skip(1) {
+            let begin = std::str::from_utf8(begin).unwrap().trim_end();
+            assert!(word.unwrap().starts_with(begin), "{begin}");
+        }
+    }
+
+    #[test]
+    fn an_opcode_tells_the_command() {
+        assert_eq!(told(answer::BINARY | 0x1c), (Some("touch"), None));
+        assert_eq!(told(0), (None, None));
+    }
+
+    #[test]
+    fn addresses_of_both_families_are_written_as_people_know_them() {
+        let mut slow = <Slow as zerocopy::FromZeros>::new_zeroed();
+        slow.remote[..4].copy_from_slice(&[127, 0, 0, 1]);
+        slow.remote_port = 4000;
+        assert_eq!(client(&slow), "127.0.0.1:4000");
+        slow.family = u16::try_from(libc::AF_INET6).unwrap();
+        slow.remote = Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
+        assert_eq!(client(&slow), "127.0.0.1:4000");
+        slow.remote = Ipv6Addr::LOCALHOST.octets();
+        assert_eq!(client(&slow), "[::1]:4000");
+    }
+}
