@@ -95,6 +95,7 @@ from ._observe.results import (
     PartTimes as PartTimes,
     RequestMisses as RequestMisses,
     ServerThread as ServerThread,
+    SlowRequest as SlowRequest,
     Verdict as Verdict,
     Worker as Worker,
 )

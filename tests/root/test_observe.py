@@ -441,6 +441,27 @@ def test_a_server_with_two_ports_is_looked_at_once_and_both_are_named() -> None:
     assert [one.process for one in interval.servers] == [server.pid]
 
 
+def test_a_server_with_a_backlog_of_0_is_observed_and_no_client_is() -> None:
+    with (
+        memcached(arguments=("-b", "0")) as server,
+        memcached() as other,
+        # A client whose own port is one that is followed.
+        connect(other.port) as client,
+    ):
+        ports = [server.port, client.getsockname()[1]]
+        with membench.observe(requests=True, ports=ports, interval_s=None) as observed:
+            observed.take()
+            ask(server, GETS)
+            for _ in range(10):
+                answer(client, b"get x\r\n")
+            interval = finished(observed)
+    found, left_out = account(interval), misses(interval)
+    # The server hands one request more to the observation: its own question for the counters.
+    assert 0 <= found.requests + left_out.lost - GETS <= 1
+    assert left_out.unseen == 0
+    assert found.share("unexplained") < 0.05
+
+
 def test_no_server_of_this_namespace_is_taken_for_one_of_another(server: Memcached) -> None:
     selection = membench.Selection(ports=[server.port], network_namespaces=["/proc/self/ns/net"])
     with membench.observe(requests=True, selection=selection, interval_s=None) as observed:

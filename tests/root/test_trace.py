@@ -16,10 +16,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace as Timeline, TrackEvent
 
 import membench
 from membench.errors import CaptureUnavailableError, UsageError
@@ -28,6 +26,7 @@ from support.kernel_objects import kernel_objects_of, wait_until_gone
 from support.least import with_capabilities
 from support.process import started
 from support.server import Memcached, connect, memcached
+from support.timeline import decoded, slices, tracks
 from support.waiting import let_pass, until
 
 pytestmark = [
@@ -348,36 +347,6 @@ def test_calls_slower_than_a_time_are_chosen_in_the_kernel(tmp_path: Path) -> No
         assert skipped >= 15
 
 
-def decoded(timeline: Path) -> Timeline:
-    """Decode a timeline by the definitions that Perfetto publishes; it holds nothing else."""
-    found = Timeline()
-    found.ParseFromString(timeline.read_bytes())
-    size = found.ByteSize()
-    found.DiscardUnknownFields()
-    assert found.ByteSize() == size == timeline.stat().st_size
-    return found
-
-
-def slices(timeline: Timeline) -> dict[int, list[tuple[str, int, dict[str, str]]]]:
-    """Return the name, the length and the facts of the slices of each track."""
-    tracks = {p.track_descriptor.uuid for p in timeline.packet if p.HasField("track_descriptor")}
-    done: dict[int, list[tuple[str, int, dict[str, str]]]] = {}
-    open_at: dict[int, tuple[int, Any]] = {}
-    for packet in timeline.packet:
-        assert packet.trusted_packet_sequence_id
-        event = packet.track_event
-        if event.type == TrackEvent.TYPE_SLICE_BEGIN:
-            assert event.track_uuid in tracks - open_at.keys()
-            open_at[event.track_uuid] = (packet.timestamp, event)
-        elif event.type == TrackEvent.TYPE_SLICE_END:
-            began, one = open_at.pop(event.track_uuid)
-            facts = {fact.name: fact.string_value for fact in one.debug_annotations}
-            found = (one.name, packet.timestamp - began, facts)
-            done.setdefault(event.track_uuid, []).append(found)
-    assert not open_at
-    return done
-
-
 def test_a_timeline_is_what_perfetto_reads(tmp_path: Path) -> None:
     timeline = tmp_path / "timeline"
     with caller() as traced:
@@ -386,13 +355,13 @@ def test_a_timeline_is_what_perfetto_reads(tmp_path: Path) -> None:
             make(traced, 10)
             assert running.end() == 0
     found = decoded(timeline)
-    (track,) = (p.track_descriptor for p in found.packet if p.HasField("track_descriptor"))
+    (track,) = tracks(found)
     assert (track.thread.pid, track.thread.tid) == (traced.pid, traced.pid)
     done = slices(found)[track.uuid]
-    assert [name for name, _, _ in done] == ["getppid", "close"] * 10
-    assert all(length > 0 for _, length, _ in done)
+    assert [one.name for one in done] == ["getppid", "close"] * 10
+    assert all(one.length > 0 and one.depth == 0 for one in done)
     facts = {"arguments": "999", "result": "-1 EBADF (Bad file descriptor)"}
-    assert [facts for name, _, facts in done if name == "close"] == [facts] * 10
+    assert [one.facts for one in done if one.name == "close"] == [facts] * 10
 
 
 def test_a_connection_has_a_track_of_its_own(server: Memcached, tmp_path: Path) -> None:
@@ -403,9 +372,8 @@ def test_a_connection_has_a_track_of_its_own(server: Memcached, tmp_path: Path) 
         until(lambda: any("close(" in line for line in running.lines), "the connection's end")
         assert running.end() == 0
     found = decoded(timeline)
-    described = (p.track_descriptor for p in found.packet if p.HasField("track_descriptor"))
-    names = {track.name: track.uuid for track in described}
-    told = [facts.get("memcached", "") for _, _, facts in slices(found)[names["conn 1"]]]
+    names = {track.name: track.uuid for track in tracks(found)}
+    told = [one.facts.get("memcached", "") for one in slices(found)[names["conn 1"]]]
     assert [note.split(": ")[-1] for note in told] == ["get ×1 (key 1 B)", "END ×1"]
 
 

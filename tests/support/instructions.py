@@ -109,7 +109,7 @@ def attach_all() -> None:
 
 
 def observe_all() -> None:
-    """Load, attach and detach the programs of `probe` and `trace` that this kernel can have."""
+    """Load, attach and detach the programs of the other commands that this kernel can have."""
     import membench  # noqa: PLC0415 - as above
 
     own = os.getpid()
@@ -127,6 +127,19 @@ def observe_all() -> None:
         with (
             suppress(membench.CaptureUnavailableError),
             membench.trace(calls, pids=[own], ports=[11211], descriptors=True, hooks=hooks),
+        ):
+            pass
+
+
+    # Its programs are loaded before it looks for a server, which there need not be.
+    for selection in ("ports", "narrowed"):
+        options = {name: given for name, given in SELECTIONS[selection].items() if name != "sockets"}
+        say(f"observe {selection}")
+        with (
+            suppress(membench.CaptureUnavailableError),
+            membench.observe(
+                requests=True, selection=membench.Selection(**options), slower_than_s=0.001
+            ),
         ):
             pass
 

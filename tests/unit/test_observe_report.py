@@ -15,6 +15,7 @@ from membench import (
     PartTimes,
     RequestMisses,
     ServerThread,
+    SlowRequest,
     Verdict,
     Worker,
 )
@@ -40,6 +41,9 @@ INTERVAL = ObserveInterval(
     waited_briefly_ns=1_000_000,
     waited_for_unknown_ns=0,
     workers=(Worker(812, 813, "mc-worker", 1000, 10_000_000, 1000, 500, STATES),),
+    slow=(),
+    slow_requests=None,
+    slow_unread=0,
     servers=(ObservedServer(11211, 812, (), {}),),
     host=Host(0.0, None, 0, {"cpu": 0.25}),
     misses=RequestMisses(0, 0, 1, 0, 0, 0, 0, 0),
@@ -82,6 +86,21 @@ def test_culprits_workers_host_and_cost_are_told() -> None:
     assert row(told, "mc-worker 813")[-1] == "2.0"
     assert "host   steal 0 %   CPU quota unknown   pressure: cpu 25.0 %" in told
     assert told[-1] == "cost   430 ns a request, 0.40 % of one CPU"
+
+
+def test_slow_requests_are_told_by_client_with_the_largest_part() -> None:
+    parts = dict.fromkeys(PARTS, 0) | {"stopped": 3_000_000, "memcached": 1_000_000}
+    slow = SlowRequest(
+        0, 1.25, 4_000_000, parts, "10.0.0.1:5000", 11211, 812, 813, "mc-worker", "get", "END", 7, 5
+    )
+    told = lines(replace(INTERVAL, slow=(slow,) * 12, slow_requests=1_500, slow_unread=8))
+    assert any(line.startswith("1,500 slow requests, by client") for line in told)
+    assert row(told, "10.0.0.1:5000") == [
+        *("1.250", "s", "4.00", "ms", "stopped", "75.0", "%", "mc-worker", "813", "get"),
+    ]
+    for words in ("2 more are kept", "1,480 shorter ones", "8 not looked at: too many at a time"):
+        assert words in told
+    assert not any("slow" in line for line in lines(replace(INTERVAL, slow_requests=0)))
 
 
 def test_without_requests_threads_counters_and_what_is_missing_are_told() -> None:

@@ -17,6 +17,7 @@ from membench._observe.results import (
     Missing,
     ObservedServer,
     RequestMisses,
+    SlowRequest,
     Verdict,
     Worker,
 )
@@ -32,6 +33,8 @@ from membench.errors import CaptureUnavailableError, UsageError
 _PORT = 11211
 # How long one wait lasts before Python looks at signals again, s.
 _TURN_S = 0.1
+# Slow requests of an interval that can be kept: some 100 MB.
+_MOST_KEPT = 100_000
 _WITHOUT_REQUESTS = Missing(
     "where requests' time goes, who had the CPU",
     "`--requests` (CAP_BPF, CAP_PERFMON)",
@@ -62,6 +65,9 @@ class ObserveInterval:
         workers: Threads that read requests, the busiest first.
         servers: Each server's threads and counters; none of servers in chosen network namespaces.
         host: The machine's part: steal, throttling, pressure.
+        slow: The longest of the requests that took `slower_than_s` or longer, the longest first.
+        slow_requests: Number of all that took as long; None unless `slower_than_s` was given.
+        slow_unread: Those of them that were not looked at, because too many came at a time.
         misses: Requests that are not in the account.
         cost_ns_per_request: Time that the kernel's programs took for each request, ns; None
             without requests, or without CAP_SYS_ADMIN.
@@ -80,6 +86,9 @@ class ObserveInterval:
     waited_briefly_ns: int | None
     waited_for_unknown_ns: int | None
     workers: tuple[Worker, ...]
+    slow: tuple[SlowRequest, ...]
+    slow_requests: int | None
+    slow_unread: int
     servers: tuple[ObservedServer, ...]
     host: Host
     misses: RequestMisses | None
@@ -158,6 +167,9 @@ class Observation(Running):
             waited_briefly_ns=counted.waited_briefly_ns,
             waited_for_unknown_ns=counted.waited_for_unknown_ns,
             workers=counted.workers,
+            slow=counted.slow,
+            slow_requests=counted.slow_requests,
+            slow_unread=counted.slow_unread,
             servers=servers,
             host=host,
             misses=counted.misses,
@@ -165,6 +177,13 @@ class Observation(Running):
             cpu_share=counted.cpu_share,
             missing=missing,
         )
+
+    def timeline(self) -> bytes:
+        """Return the next bytes of a timeline of slow requests, which ui.perfetto.dev shows.
+
+        The first call begins it; each later one returns what the intervals since then add.
+        """
+        return b"" if self._native is None else self._native.timeline()
 
     def stop(self) -> None:
         """Detach the programs; what they counted can still be taken."""
@@ -188,6 +207,9 @@ class Observation(Running):
             waited_briefly_ns=None,
             waited_for_unknown_ns=None,
             workers=(),
+            slow=(),
+            slow_requests=None,
+            slow_unread=0,
             servers=servers,
             host=host,
             misses=None,
@@ -199,9 +221,11 @@ class Observation(Running):
     def _wait(self, until: float) -> None:
         while not self._ended and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _TURN_S))
+            if self._native is not None:
+                self._native.read_slow()
 
 
-def observe(
+def observe(  # noqa: PLR0913 - all but one are keyword-only options
     source: str = "ebpf:any",
     *,
     requests: bool = False,
@@ -209,6 +233,8 @@ def observe(
     ports: Sequence[int] | None = None,
     duration_s: float | None = None,
     interval_s: float | None = 5.0,
+    slower_than_s: float | None = None,
+    keep: int = 100,
     drop_privileges: bool = False,
 ) -> Observation:
     """Observe live memcacheds: what they do, where the time of requests goes, who had their CPU.
@@ -221,6 +247,9 @@ def observe(
         ports: Short form of a selection by ports.
         duration_s: End after this time.
         interval_s: Length of an interval; None for one that lasts until the end.
+        slower_than_s: With `requests`, list each interval's requests that took this long or
+            longer, s.
+        keep: The most that are listed of an interval: the longest.
         drop_privileges: With `requests`, give up every privilege of this process once attached, but
             for those that finding a server's process takes. It cannot be undone.
 
@@ -235,20 +264,17 @@ def observe(
         )
     check.flag("requests", requests)
     check.flag("drop_privileges", drop_privileges)
-    for what, seconds in (("a duration", duration_s), ("an interval", interval_s)):
+    times = {"a duration": duration_s, "an interval": interval_s, "a time": slower_than_s}
+    for what, seconds in times.items():
         if seconds is not None:
             check.seconds(what, seconds)
-    chosen = select(selection, ports)
-    if chosen.side != "server" or chosen.ports == "any" or chosen.sockets:
-        raise UsageError(
-            "servers are observed at their ports", "`ports`, `pids`, `cgroups` or namespaces"
+    check.whole("a number of requests", keep, 1, _MOST_KEPT)
+    chosen = _chosen(select(selection, ports), requests, slower_than_s)
+    native = None
+    if requests:
+        native = _native.Observer(
+            chosen, slower_than_s=slower_than_s, keep=keep, drop_privileges=drop_privileges
         )
-    if not requests and (chosen.cgroups or chosen.network_namespaces):
-        raise UsageError(
-            "control groups and network namespaces choose among requests, and none are observed",
-            Hint("add `{requests}`, or name ports or processes"),
-        )
-    native = _native.Observer(chosen, drop_privileges=drop_privileges) if requests else None
     followed = native.ports if native is not None else _ports(chosen)
     if chosen.network_namespaces:
         # The same port here is another server's.
@@ -259,6 +285,25 @@ def observe(
             f"no server listens on port {', '.join(map(str, followed))}", _other_servers()
         )
     return Observation(native, followed, servers, (), interval_s, duration_s)
+
+
+def _chosen(chosen: Selection, requests: bool, slower_than_s: float | None) -> Selection:
+    """Return a selection of servers that can be observed."""
+    if chosen.side != "server" or chosen.ports == "any" or chosen.sockets:
+        raise UsageError(
+            "servers are observed at their ports", "`ports`, `pids`, `cgroups` or namespaces"
+        )
+    if not requests and (chosen.cgroups or chosen.network_namespaces):
+        raise UsageError(
+            "control groups and network namespaces choose among requests, and none are observed",
+            Hint("add `{requests}`, or name ports or processes"),
+        )
+    if slower_than_s is not None and not requests:
+        raise UsageError(
+            "slow requests are chosen among requests, and none are observed",
+            Hint("add `{requests}`"),
+        )
+    return chosen
 
 
 def _other_servers() -> str:

@@ -105,6 +105,44 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowRequest:
+    """A request that took long.
+
+    Attributes:
+        time_ns: Time of its arrival, UTC, ns since 1970.
+        began_s: Time from the start of the observation to its arrival, s.
+        whole_ns: Time from its arrival to its answer, ns.
+        parts_ns: Time in each part of `PARTS`, ns; they sum to the whole.
+        client: The client's address and port.
+        port: The server's port.
+        process: Process of the worker that answered it.
+        thread: The worker's number.
+        name: The worker's name.
+        command: The command, or its class, as far as the answer tells: `get`, `store`, `delete`,
+            `touch`, `count` (incr, decr), `meta`, `stats`, `version`; of the binary protocol the
+            command. None if it does not tell.
+        answer: First word of the answer, such as `VALUE`; `number` for a counter. None if it could
+            not be read, and of the binary protocol.
+        request_bytes: Bytes that memcached read for it; of pipelined commands, those of all.
+        answer_bytes: Bytes of the answer's first send.
+    """
+
+    time_ns: int
+    began_s: float
+    whole_ns: int
+    parts_ns: Mapping[str, int]
+    client: str
+    port: int
+    process: int
+    thread: int
+    name: str
+    command: str | None
+    answer: str | None
+    request_bytes: int
+    answer_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestMisses:
     """Requests that are not in the account; `unseen` and the last two are no losses.
 
@@ -148,6 +186,9 @@ class Counted:
     waited_briefly_ns: int
     waited_for_unknown_ns: int
     workers: tuple[Worker, ...]
+    slow: tuple[SlowRequest, ...]
+    slow_requests: int | None
+    slow_unread: int
     misses: RequestMisses
     cost_ns_per_request: float | None
     cpu_share: float | None

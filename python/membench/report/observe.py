@@ -16,6 +16,7 @@ from membench._observe.results import (
     ObservedServer,
     PartTimes,
     RequestMisses,
+    SlowRequest,
     Worker,
 )
 from membench.report.columns import Columns
@@ -25,6 +26,7 @@ from membench.report.plain import plain_result
 _WORKERS = 8
 _CULPRITS = 5
 _THREADS = 8
+_SLOW = 10
 _NOTHING = "–"  # noqa: RUF001 - a dash
 # What people read for each part.
 _NAMES = {
@@ -53,18 +55,26 @@ def render_interval(interval: ObserveInterval) -> RenderableType:
     if interval.misses is not None:
         parts += _misses(interval.misses)
     if interval.account is not None:
-        if interval.account.requests:
-            parts += [Text(), _account(interval.account)]
-        parts += [Text(), *(Text(f"→ {verdict.text}") for verdict in interval.verdicts)]
-        if interval.culprits:
-            parts += [Text(), _culprits(interval)]
-        if interval.workers:
-            parts += [Text(), _workers(interval)]
-    if interval.account is None:
+        parts += _requests(interval, interval.account)
+    else:
         for server in interval.servers:
             parts += [Text(), *_server(server, interval.interval_s)]
     parts += [Text(), *_footer(interval)]
     return Group(*parts)
+
+
+def _requests(interval: ObserveInterval, account: Account) -> Iterator[RenderableType]:
+    """Lay out what `--requests` tells: an empty line before each table."""
+    if account.requests:
+        yield from (Text(), _account(account))
+    yield Text()
+    yield from (Text(f"→ {verdict.text}") for verdict in interval.verdicts)
+    if interval.culprits:
+        yield from (Text(), _culprits(interval))
+    if interval.workers:
+        yield from (Text(), _workers(interval))
+    if interval.slow_requests:
+        yield from (Text(), _slow(interval))
 
 
 def _title(interval: ObserveInterval) -> Text:
@@ -166,6 +176,33 @@ def _worker(worker: Worker, requests: int, interval_s: float) -> Iterator[str]:
     yield _share(worker.states_ns["running"], interval_s)
     yield _share(waited, interval_s)
     yield f"{worker.requests / worker.wake_ups:.1f}" if worker.wake_ups else _NOTHING
+
+
+def _slow(interval: ObserveInterval) -> RenderableType:
+    requests, kept = interval.slow_requests or 0, interval.slow
+    head = f"{count(requests)} slow request{'s' * (requests != 1)}, by client"
+    table = Columns(head, "began", "took", "most of it", "worker", "command")
+    for request in kept[:_SLOW]:
+        table.add(*_slow_request(request))
+    for amount, what in (
+        (len(kept) - _SLOW, "more are kept"),
+        (requests - len(kept) - interval.slow_unread, "shorter ones"),
+        (interval.slow_unread, "not looked at: too many at a time"),
+    ):
+        if amount > 0:
+            table.add(f"{amount:,} {what}", "", "", "", "", "")
+    return table
+
+
+def _slow_request(request: SlowRequest) -> Iterator[str]:
+    yield request.client
+    yield f"{request.began_s:.3f} s"
+    yield duration(request.whole_ns)
+    part = max(request.parts_ns, key=lambda part: request.parts_ns[part])
+    share = request.parts_ns[part] / request.whole_ns if request.whole_ns else 0
+    yield f"{_NAMES[part]} {percent(share)}"
+    yield f"{request.name} {request.thread}"
+    yield request.command or _NOTHING
 
 
 def _server(server: ObservedServer, interval_s: float) -> Iterator[RenderableType]:
