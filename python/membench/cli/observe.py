@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from membench._files import OutputFile, created
 from membench._options import Selection
 from membench.cli import groups, output
 from membench.cli.bounds import NICE, DurationOption
@@ -23,8 +26,10 @@ from membench.cli.selection import (
 )
 from membench.cli.signals import noted
 from membench.cli.units import parse_duration
+from membench.errors import UsageError
 
 if TYPE_CHECKING:
+    from membench._observe.metrics import Metrics
     from membench._observe.observe import Observation, ObserveInterval
 
 
@@ -58,7 +63,42 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         float,
         typer.Option(parser=parse_duration, metavar="TIME", help="What one report covers."),
     ] = "5s",  # type: ignore[assignment]  # Typer passes defaults through the parser
+    slower_than: Annotated[
+        float | None,
+        typer.Option(
+            parser=parse_duration,
+            metavar="TIME",
+            help="With --requests, also list each request that took at least this long.",
+            rich_help_panel=groups.SLOW,
+        ),
+    ] = None,
+    keep: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="The most that are listed of an interval: the longest.",
+            rich_help_panel=groups.SLOW,
+        ),
+    ] = 100,
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(
+            readable=False,
+            metavar="FILE",
+            help="Also write them as a timeline for ui.perfetto.dev.",
+            rich_help_panel=groups.SLOW,
+        ),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS:PORT",
+            help="Also serve figures to Prometheus there: `127.0.0.1:9150`.",
+        ),
+    ] = None,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
+    force: Annotated[bool, typer.Option("--force", help="Replace existing output.")] = False,
 ) -> int:
     """Observe servers: what they do, where the time of requests goes, and who had their CPU.
 
@@ -69,35 +109,69 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
 
+    if perfetto is not None and slower_than is None:
+        raise UsageError(
+            "a timeline has the slow requests, and none are asked for", "add `--slower-than`"
+        )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    observed = membench.observe(
-        source,
-        requests=requests,
-        drop_privileges=requests,
-        selection=Selection(
-            ports=joined(port),
-            pids=joined(pid),
-            cgroups=cgroup or (),
-            network_namespaces=netns or (),
-        ),
-        duration_s=duration,
-        interval_s=interval,
-    )
-    # The servers go first: an observer would be one of the neighbours that it accuses.
-    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
-    is_json = format is Format.JSON
-    with observed:
-        return _show_all(observed, is_json, announced=duration is None and not is_json)
+    with ExitStack() as stack:
+        metrics = stack.enter_context(_metrics(listen)) if listen is not None else None
+        timeline = stack.enter_context(created(perfetto, force)) if perfetto else None
+        observed = stack.enter_context(
+            membench.observe(
+                source,
+                requests=requests,
+                drop_privileges=requests,
+                selection=Selection(
+                    ports=joined(port),
+                    pids=joined(pid),
+                    cgroups=cgroup or (),
+                    network_namespaces=netns or (),
+                ),
+                duration_s=duration,
+                interval_s=interval,
+                slower_than_s=slower_than,
+                keep=keep,
+            )
+        )
+        # The servers go first: an observer would be one of the neighbours that it accuses.
+        os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+        noted(signal.SIGINT, signal.SIGTERM, then=observed.stop)
+        if metrics is not None:
+            output.say(f"figures for Prometheus: http://{metrics.serve()}/metrics")
+        is_json = format is Format.JSON
+        if duration is None and not is_json:
+            listed = ", ".join(str(port) for port in observed.ports)
+            output.say(f"port {listed}: observed, Ctrl-C ends")
+        return _show_all(observed, is_json, timeline, metrics)
 
 
-def _show_all(observed: Observation, is_json: bool, *, announced: bool) -> int:
+def _metrics(listen: str) -> Metrics:
+    try:
+        from membench._observe.metrics import Metrics
+    except ImportError as error:
+        raise UsageError(
+            "figures for Prometheus take the library `prometheus-client`",
+            "pip install 'membench[prometheus]'",
+        ) from error
+    return Metrics(listen)
+
+
+def _show_all(
+    observed: Observation,
+    is_json: bool,
+    timeline: OutputFile | None,
+    metrics: Metrics | None,
+) -> int:
     """Show each interval; return an exit code that tells if requests are missing."""
     left_out = 0
-    noted(signal.SIGINT, signal.SIGTERM, then=observed.stop)
-    if announced:
-        listed = ", ".join(str(port) for port in observed.ports)
-        output.say(f"port {listed}: observed, Ctrl-C ends")
+    if timeline is not None:
+        timeline.write(observed.timeline())
     for number, interval in enumerate(observed):
+        if timeline is not None:
+            timeline.write(observed.timeline())
+        if metrics is not None:
+            metrics.add(interval)
         left_out += _show(interval, is_json, is_first=number == 0)
     return SHORT if left_out else 0
 

@@ -1,0 +1,228 @@
+"""Intervals of an observation → figures that Prometheus fetches."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from socketserver import ThreadingMixIn
+from types import TracebackType
+from typing import Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from membench._observe.observe import ObserveInterval
+from membench._observe.results import ObservedServer
+from membench.errors import UsageError
+
+# How long a client may take to ask, s.
+_PATIENCE_S = 10.0
+_LAST_PORT = 0xFFFF
+_QUANTILES = {"0.5": "p50_ns", "0.9": "p90_ns", "0.99": "p99_ns", "0.999": "p999_ns"}
+# Figures that only grow: names without `_total`, their labels and their meaning.
+COUNTERS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "membench_observed_seconds": ((), "Time that was observed."),
+    "membench_requests": ((), "Requests that were answered."),
+    "membench_request_seconds": (("part",), "Time of these requests, by its parts."),
+    "membench_requests_left_out": (("reason",), "Requests that are not among these, by reason."),
+    "membench_slow_requests": ((), "Requests that took as long as --slower-than says."),
+    "membench_wait_seconds": (("behind",), "Time that workers waited for a CPU, by who had it."),
+    "membench_server_counter": (("port", "counter"), "Growth of the server's own counters."),
+    "membench_thread_cpu_seconds": (("port", "role"), "Time that the server's threads ran."),
+    "membench_thread_wait_seconds": (("port", "role"), "Time that they waited for a CPU."),
+    "membench_throttled_seconds": ((), "Time for which the servers' CPU quota held them back."),
+}
+# Figures of the last interval.
+GAUGES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "membench_request_quantile_seconds": (("part", "quantile"), "Quantiles of a request's time."),
+    "membench_verdict_share": (("rule",), "Share of the requests' time that a cause explains."),
+    "membench_steal_ratio": ((), "Share of the CPUs' time that the hypervisor gave to others."),
+    "membench_pressure_ratio": (("resource",), "Share of the time in which a task waited for it."),
+    "membench_own_cpu_ratio": ((), "CPU that the kernel's programs took, as a share of one."),
+    "membench_own_request_seconds": ((), "Time that these programs took for each request."),
+}
+
+
+class Metrics:
+    """Figures of all intervals so far, served from a `with` block on.
+
+    Labels are bounded: parts, rules, roles, names of counters, and the ports that are followed.
+    """
+
+    def __init__(self, listen: str) -> None:
+        """Bind to an address, `HOST:PORT`.
+
+        Raises:
+            UsageError: It is no address, or it cannot be bound to.
+        """
+        self._sums: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
+        self._last: dict[str, dict[tuple[str, ...], float]] = {}
+        self._lock = threading.Lock()
+        registry = CollectorRegistry()
+        registry.register(self)
+        self._server = _bound(listen)
+        self._server.set_app(make_wsgi_app(registry))
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Stop serving."""
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+    def serve(self) -> str:
+        """Serve from now on, with the privileges of this moment; return the address."""
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        host, port = self._server.server_address[:2]
+        name = host if isinstance(host, str) else bytes(host).decode()
+        return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+    def add(self, interval: ObserveInterval) -> None:
+        """Add an interval."""
+        with self._lock:
+            for name, labels, amount in _amounts(interval):
+                sums = self._sums[name]
+                sums[labels] = sums.get(labels, 0.0) + amount
+            last: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
+            for name, labels, value in _values(interval):
+                last[name][labels] = value
+            self._last = last
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Yield each figure, as `prometheus-client` asks for it."""
+        with self._lock:
+            sums = {name: dict(samples) for name, samples in self._sums.items()}
+            last = dict(self._last)
+        for name, (labels, text) in COUNTERS.items():
+            counter = CounterMetricFamily(name, text, labels=labels)
+            for values, amount in sums.get(name, {}).items():
+                counter.add_metric(values, amount)
+            yield counter
+        for name, (labels, text) in GAUGES.items():
+            gauge = GaugeMetricFamily(name, text, labels=labels)
+            for values, amount in last.get(name, {}).items():
+                gauge.add_metric(values, amount)
+            yield gauge
+
+
+Figure = tuple[str, tuple[str, ...], float]
+
+
+def _amounts(interval: ObserveInterval) -> Iterator[Figure]:
+    """Yield what an interval adds to the counters."""
+    yield "membench_observed_seconds", (), interval.interval_s
+    yield from _request_amounts(interval)
+    for server in interval.servers:
+        yield from _server_amounts(server)
+    if interval.host.throttled_ns is not None:
+        yield "membench_throttled_seconds", (), interval.host.throttled_ns / 1e9
+
+
+def _request_amounts(interval: ObserveInterval) -> Iterator[Figure]:
+    account = interval.account
+    if account is not None:
+        yield "membench_requests", (), account.requests
+        for part, time_ns in account.parts_ns.items():
+            yield "membench_request_seconds", (part,), time_ns / 1e9
+    if interval.misses is not None:
+        for reason, amount in asdict(interval.misses).items():
+            if reason != "runs":
+                yield "membench_requests_left_out", (reason,), amount
+    if interval.slow_requests is not None:
+        yield "membench_slow_requests", (), interval.slow_requests
+    for behind, time_ns in _waits(interval).items():
+        yield "membench_wait_seconds", (behind,), time_ns / 1e9
+
+
+def _server_amounts(server: ObservedServer) -> Iterator[Figure]:
+    port = str(server.port)
+    for counter, growth in server.counters.items():
+        yield "membench_server_counter", (port, counter), growth
+    for thread in server.threads:
+        yield "membench_thread_cpu_seconds", (port, thread.role), thread.cpu_ns / 1e9
+        yield "membench_thread_wait_seconds", (port, thread.role), thread.waited_ns / 1e9
+
+
+def _waits(interval: ObserveInterval) -> dict[str, int]:
+    """Return the time that workers waited for a CPU, by who had it, ns."""
+    if interval.account is None:
+        return {}
+    servers = {worker.process for worker in interval.workers}
+    servers |= {server.process for server in interval.servers if server.process is not None}
+    waits = dict.fromkeys(("idle", "memcached", "neighbours"), 0)
+    for culprit in interval.culprits:
+        behind = "memcached" if culprit.process in servers else "neighbours"
+        waits["idle" if culprit.process == 0 else behind] += culprit.time_ns
+    waits["brief"] = interval.waited_briefly_ns or 0
+    waits["unknown"] = interval.waited_for_unknown_ns or 0
+    return waits
+
+
+def _values(interval: ObserveInterval) -> Iterator[Figure]:
+    """Yield an interval's own figures."""
+    quantiles = interval.account.quantiles if interval.account is not None else {}
+    for part, times in quantiles.items():
+        for quantile, name in _QUANTILES.items():
+            value: int = getattr(times, name)
+            yield "membench_request_quantile_seconds", (part, quantile), value / 1e9
+    for verdict in interval.verdicts:
+        yield "membench_verdict_share", (verdict.rule,), verdict.evidence["share"]
+    yield "membench_steal_ratio", (), interval.host.steal
+    for resource, share in interval.host.pressure.items():
+        yield "membench_pressure_ratio", (resource,), share
+    if interval.cpu_share is not None:
+        yield "membench_own_cpu_ratio", (), interval.cpu_share
+    if interval.cost_ns_per_request is not None:
+        yield "membench_own_request_seconds", (), interval.cost_ns_per_request / 1e9
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Bind, without asking the resolver for this machine's name."""
+        super(WSGIServer, self).server_bind()
+        self.server_name, self.server_port = "membench", self.server_address[1]
+        self.setup_environ()
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _PATIENCE_S
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name
+        """Tell nobody of requests."""
+
+
+def _bound(listen: str) -> _Server:
+    """Bind to an address, `HOST:PORT`."""
+    host, separator, port = listen.rpartition(":")
+    if not separator or not host or not port.isdecimal() or int(port) > _LAST_PORT:
+        raise UsageError(f"{listen!r} is not an address", "`--listen 127.0.0.1:9150`")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        kind = type("_Server", (_Server,), {"address_family": family})
+        server: _Server = kind(address[:2], _Handler)
+    except OSError as error:
+        raise UsageError(
+            f"{listen}: cannot listen there: {error.strerror or error}",
+            "name another port, or an address of this machine",
+        ) from error
+    return server
