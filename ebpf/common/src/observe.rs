@@ -147,6 +147,8 @@ pub mod counter {
     pub const SLOW: usize = 9;
     /// Those of them for which the ring had no room.
     pub const SLOW_LOST: usize = 10;
+    /// Workers that ran although the kernel had not told of the switch to them.
+    pub const UNTOLD: usize = 11;
     /// Room for the counters: a power of two, so that a mask bounds an index.
     pub const STRIDE: usize = 16;
 }

@@ -8,10 +8,13 @@ use aya_ebpf::{
 };
 use membench_bpf_lib::{context, filter};
 use membench_common::observe::{
-    BLOCK, BUCKETS, DETAIL, NAME, STATES, WORKERS as MOST, Worker, part, state,
+    BLOCK, BUCKETS, DETAIL, NAME, STATES, WORKERS as MOST, Worker, counter, part, state,
 };
 
-use crate::{counters::add_to, runs};
+use crate::{
+    counters::{self, add_to},
+    runs,
+};
 
 /// Workers, in the order in which they were first seen. User space sets how many there can be.
 #[btf_map(name = "workers")]
@@ -191,11 +194,23 @@ impl Seat {
         unsafe { (&raw const (*self.0).times[state]).read_volatile() }
     }
 
-    /// Returns the clock of the running thread itself.
+    /// Returns the running time of the current thread, which is this worker.
+    ///
+    /// Some switches to a thread come without a hit of the tracepoint. It is then still said to wait, and does so until now.
     #[inline(always)]
     pub fn running(self, now: u64) -> u64 {
-        let (_, since) = self.state();
-        self.clock(state::RUNNING) + now.saturating_sub(since)
+        let (state, since) = self.state();
+        if state == state::RUNNING {
+            return self.clock(state::RUNNING) + now.saturating_sub(since);
+        }
+        self.begin_change();
+        self.enter(state::RUNNING, now);
+        self.stop_waiting();
+        counters::add(counter::UNTOLD, 1);
+        if state == state::WOKEN || state == state::PREEMPTED {
+            counters::add(counter::UNKNOWN, now.saturating_sub(since));
+        }
+        self.clock(state::RUNNING)
     }
 
     /// Returns the running time at the end of the worker's last read or send, and notes another.

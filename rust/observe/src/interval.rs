@@ -186,4 +186,6 @@ pub struct Misses {
     pub unanswered: u64,
     /// Sends that went on with an answer. No loss.
     pub continued: u64,
+    /// Switches to a worker of which the kernel did not tell: until its next read or send, it counts as waiting. No loss.
+    pub untold_switches: u64,
 }

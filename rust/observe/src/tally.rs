@@ -110,6 +110,7 @@ impl Tally {
                 no_state: amount(counter::NO_STATE),
                 unanswered: amount(counter::UNANSWERED),
                 continued: amount(counter::CONTINUED),
+                untold_switches: amount(counter::UNTOLD),
             },
             waited_briefly: amount(counter::BRIEF),
             waited_for_unknown: amount(counter::UNKNOWN),
