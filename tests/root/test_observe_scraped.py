@@ -125,7 +125,7 @@ def test_addresses_that_cannot_be_listened_at_are_refused(server: Memcached) -> 
 def test_a_missing_library_is_told_with_the_line_that_installs_it(server: Memcached) -> None:
     code = (
         "import sys; sys.modules['prometheus_client'] = None\n"
-        "from membench.__main__ import main; main()"
+        "from membench.__main__ import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", code, "observe", "--port", str(server.port)]
     told = subprocess.run(

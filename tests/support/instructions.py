@@ -130,10 +130,11 @@ def observe_all() -> None:
         ):
             pass
 
-
     # Its programs are loaded before it looks for a server, which there need not be.
     for selection in ("ports", "narrowed"):
-        options = {name: given for name, given in SELECTIONS[selection].items() if name != "sockets"}
+        options = {
+            name: given for name, given in SELECTIONS[selection].items() if name != "sockets"
+        }
         say(f"observe {selection}")
         with (
             suppress(membench.CaptureUnavailableError),

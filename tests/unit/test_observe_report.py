@@ -46,7 +46,7 @@ INTERVAL = ObserveInterval(
     slow_unread=0,
     servers=(ObservedServer(11211, 812, (), {}),),
     host=Host(0.0, None, 0, {"cpu": 0.25}),
-    misses=RequestMisses(0, 0, 1, 0, 0, 0, 0, 0),
+    misses=RequestMisses(0, 0, 1, 0, 0, 0, 0, 0, 0),
     cost_ns_per_request=430.0,
     cpu_share=0.004,
     missing=(),
@@ -124,13 +124,13 @@ def test_without_requests_threads_counters_and_what_is_missing_are_told() -> Non
 
 
 def test_each_kind_of_request_that_is_left_out_has_a_line() -> None:
-    many = RequestMisses(*(1_234_567,) * 6, 0, 0)
+    many = RequestMisses(*(1_234_567,) * 6, 0, 0, 0)
     told = lines(replace(INTERVAL, ports=(11211, 11212), misses=many))
     assert told[0].startswith("port 11211, 11212   ")
     assert told[1] == "left out   1.23 M not seen whole"
     assert told[2] == "           1.23 M of workers beyond 256"
     assert told[7] == ""
-    assert lines(replace(INTERVAL, misses=RequestMisses(*(0,) * 8)))[1] == "left out   0"
+    assert lines(replace(INTERVAL, misses=RequestMisses(*(0,) * 9)))[1] == "left out   0"
 
 
 def test_a_quota_that_held_nothing_back_is_told_from_an_unknown_one() -> None:

@@ -44,7 +44,7 @@ def interval(
         slow=(),
         slow_requests=None,
         slow_unread=0,
-        misses=RequestMisses(0, 0, 0, 0, 0, 0, 0, 0),
+        misses=RequestMisses(0, 0, 0, 0, 0, 0, 0, 0, 0),
         cost_ns_per_request=None,
         cpu_share=None,
     )

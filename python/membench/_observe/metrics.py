@@ -22,6 +22,8 @@ from membench.errors import UsageError
 # How long a client may take to ask, s.
 _PATIENCE_S = 10.0
 _LAST_PORT = 0xFFFF
+# Fields of `misses` that do not count requests.
+_NO_REQUESTS = frozenset({"runs", "untold_switches"})
 _QUANTILES = {"0.5": "p50_ns", "0.9": "p90_ns", "0.99": "p99_ns", "0.999": "p999_ns"}
 # Figures that only grow: names without `_total`, their labels and their meaning.
 COUNTERS: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -141,7 +143,7 @@ def _request_amounts(interval: ObserveInterval) -> Iterator[Figure]:
             yield "membench_request_seconds", (part,), time_ns / 1e9
     if interval.misses is not None:
         for reason, amount in asdict(interval.misses).items():
-            if reason != "runs":
+            if reason not in _NO_REQUESTS:
                 yield "membench_requests_left_out", (reason,), amount
     if interval.slow_requests is not None:
         yield "membench_slow_requests", (), interval.slow_requests

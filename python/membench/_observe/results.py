@@ -144,7 +144,7 @@ class SlowRequest:
 
 @dataclass(frozen=True, slots=True)
 class RequestMisses:
-    """Requests that are not in the account; `unseen` and the last two are no losses.
+    """Requests that are not in the account; `unseen` and the last three are no losses.
 
     Attributes:
         runs: Runs of the kernel's programs that the kernel left out.
@@ -157,6 +157,8 @@ class RequestMisses:
         unanswered: Reads that no answer followed: quiet commands, and all but the last read of a
             long request.
         continued: Sends that went on with an answer.
+        untold_switches: Switches to a worker of which the kernel did not tell: until its next read
+            or send, it counts as waiting.
     """
 
     runs: int
@@ -167,6 +169,7 @@ class RequestMisses:
     no_state: int
     unanswered: int
     continued: int
+    untold_switches: int
 
     @property
     def lost(self) -> int:
