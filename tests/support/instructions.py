@@ -129,20 +129,29 @@ def observe_all() -> None:
             membench.trace(calls, pids=[own], ports=[11211], descriptors=True, hooks=hooks),
         ):
             pass
+    observe_requests()
 
-    # Its programs are loaded before it looks for a server, which there need not be.
-    for selection in ("ports", "narrowed"):
-        options = {
-            name: given for name, given in SELECTIONS[selection].items() if name != "sockets"
-        }
-        say(f"observe {selection}")
-        with (
-            suppress(membench.CaptureUnavailableError),
-            membench.observe(
-                requests=True, selection=membench.Selection(**options), slower_than_s=0.001
-            ),
-        ):
-            pass
+
+def observe_requests() -> None:
+    """Load, attach and detach the programs of `observe --requests`, if this kernel can have them.
+
+    They are loaded before it looks for a server, which there need not be.
+    """
+    import membench  # noqa: PLC0415 - as above
+
+    with control_groups() as mount:
+        for selection in ("ports", "narrowed"):
+            options = SELECTIONS[selection] | {"sockets": []}
+            if selection == "narrowed":
+                options["cgroups"] = [mount]
+            say(f"observe {selection}")
+            with (
+                suppress(membench.CaptureUnavailableError),
+                membench.observe(
+                    requests=True, selection=membench.Selection(**options), slower_than_s=0.001
+                ),
+            ):
+                pass
 
 
 def say(what: str) -> None:
