@@ -67,7 +67,7 @@ class ObserveInterval:
         host: The machine's part: steal, throttling, pressure.
         slow: The longest of the requests that took `slower_than_s` or longer, the longest first.
         slow_requests: Number of all that took as long; None unless `slower_than_s` was given.
-        slow_unread: Those of them that were not looked at, because too many came at a time.
+        slow_unread: Slow requests that were not looked at, because too many came at a time.
         misses: Requests that are not in the account.
         cost_ns_per_request: Time that the kernel's programs took for each request, ns; None
             without requests, or without CAP_SYS_ADMIN.

@@ -60,7 +60,7 @@ pub struct Interval {
     pub slow: Vec<SlowRequest>,
     /// Number of all that took as long; `None` unless a time was asked for.
     pub slow_requests: Option<u64>,
-    /// Those of them that were not looked at, because the ring was full.
+    /// Slow requests that were not looked at, because the ring was full.
     pub slow_unread: u64,
     /// Requests that are not in the account, and why.
     pub misses: Misses,

@@ -35,7 +35,7 @@ pub(crate) struct Change {
     pub(crate) waited_for_unknown: u64,
     /// Requests that took as long as asked for.
     pub(crate) slow: u64,
-    /// Those of them for which the ring had no room.
+    /// Slow requests for which the ring had no room.
     pub(crate) slow_unread: u64,
 }
 
