@@ -31,7 +31,7 @@ COUNTERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "membench_requests": ((), "Requests that were answered."),
     "membench_request_seconds": (("part",), "Time of these requests, by its parts."),
     "membench_requests_left_out": (("reason",), "Requests that are not among these, by reason."),
-    "membench_slow_requests": ((), "Requests that took as long as --slower-than says."),
+    "membench_slow_requests": ((), "Requests that took as long as was asked for."),
     "membench_wait_seconds": (("behind",), "Time that workers waited for a CPU, by who had it."),
     "membench_server_counter": (("port", "counter"), "Growth of the server's own counters."),
     "membench_thread_cpu_seconds": (("port", "role"), "Time that the server's threads ran."),
@@ -214,7 +214,7 @@ def _bound(listen: str) -> _Server:
     """Bind to an address, `HOST:PORT`."""
     host, separator, port = listen.rpartition(":")
     if not separator or not host or not port.isdecimal() or int(port) > _LAST_PORT:
-        raise UsageError(f"{listen!r} is not an address", "`--listen 127.0.0.1:9150`")
+        raise UsageError(f"{listen!r} is not an address", "an address and a port: `127.0.0.1:9150`")
     host = host.removeprefix("[").removesuffix("]")
     try:
         family, _, _, _, address = socket.getaddrinfo(
