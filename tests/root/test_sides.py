@@ -15,6 +15,9 @@ from support.waiting import DEADLINE
 
 pytestmark = [pytest.mark.root, pytest.mark.memcached, pytest.mark.kernel, pytest.mark.quick]
 
+#: Frame header of a datagram that is the only one of its message.
+FRAME = bytes([0, 7, 0, 0, 0, 1, 0, 0])
+
 
 def connected(own: int, port: int) -> socket.socket:
     """Connect from a port of one's own."""
@@ -86,4 +89,26 @@ def test_a_server_with_a_backlog_of_0_is_followed_and_no_client_is(
     assert [row["outcome"] for row in events(output)] == ["miss"] * 2
     ledger = read_ledger(output)
     assert (ledger["request_bytes"], ledger["response_bytes"]) == (2 * 12, 2 * 5)
+    assert ledger["complete"]
+
+
+def test_a_clients_socket_for_datagrams_at_a_followed_port_is_no_servers(
+    output: Path, hooks: str
+) -> None:
+    own, other = free_port(), free_port()
+    with (
+        memcached(port=other, arguments=("-U", str(other))),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+        recorder(output, [own, other], "--no-stats", "--hooks", hooks) as running,
+    ):
+        client.settimeout(DEADLINE)
+        client.bind(("127.0.0.1", own))
+        client.connect(("127.0.0.1", other))
+        client.send(FRAME + b"get absent\r\n")
+        assert client.recv(4096) == FRAME + b"END\r\n"
+        running.stop().expect(0)
+    (miss,) = events(output)
+    assert (miss["command"], miss["outcome"]) == ("get", "miss")
+    ledger = read_ledger(output)
+    assert (ledger["request_bytes"], ledger["response_bytes"]) == (8 + 12, 8 + 5)
     assert ledger["complete"]

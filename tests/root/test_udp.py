@@ -302,10 +302,10 @@ def test_several_datagrams_a_call_are_recorded_or_counted(output: Path, hooks: s
         one = until(lambda: _queued(port), "a request")
         client.send(requests[1])
         until(lambda: _queued(port) == 2 * one, "another")
-        server.connect(client.getsockname())
-        taken = Messages([[bytearray(64)] for _ in range(2)]).receive(server.fileno())
+        peer = client.getsockname()
+        taken = Messages([[bytearray(64)] for _ in range(2)], peer).receive(server.fileno())
         assert taken == list(map(len, requests))
-        Messages([[bytearray(answer)] for answer in answers]).send(server.fileno())
+        Messages([[bytearray(answer)] for answer in answers], peer).send(server.fileno())
         assert [client.recv(64) for _ in answers] == answers
         running.stop().expect(4 if hooks == "sockets" else 0)
     ledger = read_ledger(output)

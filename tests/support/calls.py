@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import platform
+import socket
 import struct
 from collections.abc import Sequence
 
@@ -44,8 +45,10 @@ class _Message(ctypes.Structure):
 class Messages:
     """An array of `mmsghdr`, each message with its buffers."""
 
-    def __init__(self, buffers: Sequence[Sequence[bytearray]]) -> None:
-        """Lay out one message for each sequence of buffers."""
+    def __init__(
+        self, buffers: Sequence[Sequence[bytearray]], peer: tuple[str, int] | None = None
+    ) -> None:
+        """Lay out one message for each sequence of buffers, to or from an IPv4 address."""
         self._kept = [
             [(ctypes.c_char * len(one)).from_buffer(one) for one in message] for message in buffers
         ]
@@ -53,8 +56,21 @@ class Messages:
             (_Vector * len(message))(*(_Vector(ctypes.addressof(one), len(one)) for one in message))
             for message in self._kept
         ]
+        address = b""
+        if peer:
+            family = struct.pack("=H", socket.AF_INET)
+            address = family + struct.pack("!H4s8x", peer[1], socket.inet_aton(peer[0]))
+        self._names = [ctypes.create_string_buffer(address, len(address)) for _ in buffers]
         self._array = (_Message * len(buffers))(
-            *(_Message(vectors=vectors, count=len(vectors)) for vectors in self._vectors)
+            *(
+                _Message(
+                    name=ctypes.addressof(name) if peer else None,
+                    name_length=len(address),
+                    vectors=vectors,
+                    count=len(vectors),
+                )
+                for name, vectors in zip(self._names, self._vectors, strict=True)
+            )
         )
 
     def receive(self, descriptor: int, timeout_s: int | None = None) -> list[int]:

@@ -145,7 +145,7 @@ pub mod counter {
     pub const BRIEF: usize = 8;
     /// Requests that took as long as [`super::SLOWER`] says.
     pub const SLOW: usize = 9;
-    /// Those of them for which the ring had no room.
+    /// Slow requests for which the ring had no room.
     pub const SLOW_LOST: usize = 10;
     /// Workers that ran although the kernel had not told of the switch to them.
     pub const UNTOLD: usize = 11;

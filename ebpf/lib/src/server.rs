@@ -3,7 +3,7 @@
 use membench_common::{PORTS as PORT_COUNT, field};
 
 use crate::{
-    abi::IPPROTO_TCP,
+    abi::{IPPROTO_TCP, IPPROTO_UDP},
     kernel::{Sock, global},
 };
 
@@ -47,14 +47,18 @@ pub fn any_of(ports: &'static [u16; PORT_COUNT], mut holds: impl FnMut(u16) -> b
     false
 }
 
-/// True if a socket is the server's end of a connection, at a followed port. In doubt it is: UDP sockets have no ends,
-/// and MPTCP keeps what tells elsewhere. Families without ports have 0, which is never followed.
+/// True if a socket is the server's end of a connection, at a followed port. In doubt it is: MPTCP keeps what tells
+/// elsewhere. A UDP socket that is connected to a peer is a client's. Families without ports have 0, which is never
+/// followed.
 #[inline(always)]
 pub fn is_server(sock: impl Sock) -> bool {
     is_followed_port(sock.read(field::SOCK_LOCAL_PORT))
         && (has_backlog(sock)
-            || sock.read::<u16>(field::SOCK_PROTOCOL) != IPPROTO_TCP
-            || !has_connected(sock))
+            || match sock.read::<u16>(field::SOCK_PROTOCOL) {
+                IPPROTO_TCP => !has_connected(sock),
+                IPPROTO_UDP => sock.read::<u16>(field::SOCK_REMOTE_PORT) == 0,
+                _ => true,
+            })
 }
 
 /// True if a socket is the client's end of a connection to a followed port. A client may use a followed port as its own.
