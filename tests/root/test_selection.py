@@ -257,6 +257,21 @@ def test_a_server_that_restarts_is_told_with_its_processes(server: Memcached, ou
     assert read_info(output)["server_runs"] == recording["server_runs"]
 
 
+def test_a_server_that_begins_beside_another_is_found_and_asked(
+    server: Memcached, output: Path
+) -> None:
+    other = free_port()
+    with (
+        recorder(output, [server.port, other]) as running,
+        memcached(port=other) as beside,
+    ):
+        began = f"pid {beside.pid} began at"
+        until(lambda: began in running.stderr_text(), "a word about the new server")
+        recording = running.stop().expect(0).json
+    runs = {one["pid"]: one["version"] for one in recording["server_runs"]}
+    assert runs == dict.fromkeys([server.pid, beside.pid], server.stats()["version"])
+
+
 def test_an_idle_server_is_reported_as_found(server: Memcached, output: Path) -> None:
     with recorder(output, [server.port]) as running:
         recording = running.stop().expect(0).json

@@ -10,7 +10,13 @@ use crate::server::status::ServerStatus;
 
 /// Servers of a recording, those that have ended included.
 #[derive(Debug, Default)]
-pub(crate) struct Runs(Vec<Run>);
+pub(crate) struct Runs {
+    all: Vec<Run>,
+    /// Number of the servers that were met in the recording so far.
+    met: usize,
+    /// True if one of them was unknown when it was met, and no look for it was made since.
+    has_met_stranger: bool,
+}
 
 #[derive(Debug)]
 struct Run {
@@ -49,12 +55,12 @@ impl Process {
 impl Runs {
     /// True if no server was found so far.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Adds servers that were found `began` after the start; `None` if they ran before.
     pub(crate) fn add(&mut self, listeners: &[Listener], began: Option<Duration>) {
-        self.0.extend(listeners.iter().map(|listener| Run {
+        self.all.extend(listeners.iter().map(|listener| Run {
             listener: listener.clone(),
             process: listener.pid.and_then(Process::find),
             began,
@@ -65,7 +71,7 @@ impl Runs {
     /// Notes which processes have ended by `now`, since the start. Returns true if any has.
     pub(crate) fn note_ends(&mut self, now: Duration) -> bool {
         let mut any = false;
-        for run in &mut self.0 {
+        for run in &mut self.all {
             let is_gone = run.process.is_some_and(|process| !process.runs());
             if run.ended.is_none() && is_gone {
                 run.ended = Some(now);
@@ -75,25 +81,41 @@ impl Runs {
         any
     }
 
-    /// True if a server has ended, and no other listens in its place.
-    pub(crate) fn is_one_missing(&self) -> bool {
-        self.0
-            .iter()
-            .any(|run| run.ended.is_some() && !self.is_replaced(run))
+    /// True if a look for servers may find one: a server has ended and no other listens in its place, or one was met that
+    /// is not known.
+    pub(crate) fn is_one_unknown(&self) -> bool {
+        let is_missing = |run: &Run| run.ended.is_some() && !self.is_replaced(run);
+        self.has_met_stranger || self.all.iter().any(is_missing)
     }
 
     fn is_replaced(&self, ended: &Run) -> bool {
-        self.0
+        self.all
             .iter()
             .any(|run| run.ended.is_none() && run.listener.is_at_the_place_of(&ended.listener))
     }
 
+    /// Notes if one of the servers that were met since the last time is a process of which no run is known.
+    pub(crate) fn meet(&mut self, servers: &[Server]) {
+        let new = servers.get(self.met..).unwrap_or_default();
+        self.met = servers.len();
+        let is_stranger = |server: &Server| {
+            let is_its = |run: &Run| {
+                run.listener.pid == Some(server.pid)
+                    && run.listener.endpoint.port() == server.port
+                    && run.listener.endpoint.path() == server.path
+            };
+            server.pid != 0 && !self.all.iter().any(is_its)
+        };
+        self.has_met_stranger |= new.iter().any(is_stranger);
+    }
+
     /// Returns those of the listeners that are not known yet. A server that listens at several addresses of a port counts
     /// once, even if its process cannot be seen.
-    pub(crate) fn new_among(&self, found: Vec<Listener>) -> Vec<Listener> {
+    pub(crate) fn new_among(&mut self, found: Vec<Listener>) -> Vec<Listener> {
+        self.has_met_stranger = false;
         let mut new: Vec<Listener> = Vec::new();
         for one in found {
-            let is_known = self.0.iter().any(|run| {
+            let is_known = self.all.iter().any(|run| {
                 let known = &run.listener;
                 let is_same =
                     run.ended.is_none() && one.pid.is_none() && known.is_at_the_place_of(&one);
@@ -109,20 +131,20 @@ impl Runs {
 
     /// Returns the servers that still run, as a status shows them.
     pub(crate) fn status(&self) -> Vec<ServerStatus> {
-        let running = self.0.iter().filter(|run| run.ended.is_none());
+        let running = self.all.iter().filter(|run| run.ended.is_none());
         running.map(|run| ServerStatus::of(&run.listener)).collect()
     }
 
     /// Names the processes that this user cannot see by what the kernel said of their sockets.
     pub(crate) fn learn_pids(&mut self, servers: &[Server]) {
-        for index in 0..self.0.len() {
-            let Some(run) = self.0.get(index) else {
+        for index in 0..self.all.len() {
+            let Some(run) = self.all.get(index) else {
                 continue;
             };
             if run.listener.pid.is_some() {
                 continue;
             }
-            let is_new = |pid: u32| self.0.iter().all(|known| known.listener.pid != Some(pid));
+            let is_new = |pid: u32| self.all.iter().all(|known| known.listener.pid != Some(pid));
             let is_here = |server: &&Server| {
                 server.pid != 0
                     && server.port == run.listener.endpoint.port()
@@ -131,7 +153,7 @@ impl Runs {
                     && is_new(server.pid)
             };
             let pid = servers.iter().rfind(is_here).map(|server| server.pid);
-            if let (Some(pid), Some(run)) = (pid, self.0.get_mut(index)) {
+            if let (Some(pid), Some(run)) = (pid, self.all.get_mut(index)) {
                 run.listener.pid = Some(pid);
                 run.process = Process::find(pid);
             }
@@ -141,7 +163,7 @@ impl Runs {
     /// Returns the runs, with what the servers said of themselves.
     pub(crate) fn report(&self, about: impl Fn(&Listener) -> Option<ServerRun>) -> Vec<ServerRun> {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
-        let runs = self.0.iter().map(|run| {
+        let runs = self.all.iter().map(|run| {
             let told = about(&run.listener).unwrap_or_default();
             ServerRun {
                 listening: run.listener.endpoint.to_string(),
@@ -179,13 +201,13 @@ mod tests {
         let mut first = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let mut runs = Runs::default();
         runs.add(&[listener(Some(first.id()), 1)], None);
-        assert!(!runs.note_ends(Duration::from_secs(1)) && !runs.is_one_missing());
+        assert!(!runs.note_ends(Duration::from_secs(1)) && !runs.is_one_unknown());
         first.kill().unwrap();
         // Its parent, this test, has not waited for it: it is dead all the same.
         while !runs.note_ends(Duration::from_secs(4)) {
             std::thread::yield_now();
         }
-        assert!(runs.is_one_missing() && runs.status().is_empty());
+        assert!(runs.is_one_unknown() && runs.status().is_empty());
         first.wait().unwrap();
         let own = std::process::id();
         let hidden = [listener(None, 2), listener(None, 3)];
@@ -193,14 +215,27 @@ mod tests {
         let found = runs.new_among(found);
         assert_eq!(found, hidden[..1]);
         runs.add(&found, Some(Duration::from_secs(5)));
-        assert!(!runs.is_one_missing() && runs.new_among(hidden.to_vec()).is_empty());
+        assert!(!runs.is_one_unknown() && runs.new_among(hidden.to_vec()).is_empty());
         let server = Server {
             port: 11211,
             pid: own,
             network_namespace: 1,
             ..Server::default()
         };
-        runs.learn_pids(&[server]);
+        runs.meet(&[]);
+        assert!(!runs.is_one_unknown());
+        runs.learn_pids(&[server.clone()]);
+        runs.meet(&[server.clone()]);
+        assert!(!runs.is_one_unknown());
+        let beside = Server {
+            port: 11212,
+            ..server.clone()
+        };
+        let servers = [server, beside];
+        runs.meet(&servers);
+        assert!(runs.is_one_unknown() && runs.new_among(hidden.to_vec()).is_empty());
+        runs.meet(&servers);
+        assert!(!runs.is_one_unknown());
         let report = runs.report(|_| None);
         let told = |run: &ServerRun| (run.pid, run.began_s, run.ended_s);
         assert_eq!(

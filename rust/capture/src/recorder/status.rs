@@ -84,6 +84,16 @@ pub struct Status {
 }
 
 impl Status {
+    /// Leaves out the servers that are not among those that run.
+    pub(crate) fn keep_servers(&mut self, running: &[ServerStatus]) {
+        self.servers.retain(|one| {
+            let is_same = |server: &ServerStatus| {
+                server.listening == one.listening && (server.pid == one.pid || server.pid.is_none())
+            };
+            running.iter().any(is_same)
+        });
+    }
+
     /// Replaces listeners by what the servers said of themselves.
     pub(crate) fn name_servers(&mut self, servers: Vec<ServerStatus>) {
         for server in servers {

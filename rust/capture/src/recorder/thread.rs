@@ -244,19 +244,13 @@ impl RecordingThread {
     /// Looks which servers have ended, and tells.
     fn note_ends(&mut self) {
         if let Some(session) = self.source.session() {
-            self.runs.learn_pids(session.sockets().servers());
+            let servers = session.sockets().servers();
+            self.runs.learn_pids(servers);
+            self.runs.meet(servers);
         }
         if self.runs.note_ends(self.progress.started.elapsed()) {
             let running = self.runs.status();
-            self.status.update(|status| {
-                let runs = |one: &ServerStatus| {
-                    running.iter().any(|server| {
-                        server.listening == one.listening
-                            && (server.pid == one.pid || server.pid.is_none())
-                    })
-                };
-                status.servers.retain(runs);
-            });
+            self.status.update(|status| status.keep_servers(&running));
         }
         let runs = self.server_runs();
         self.status.update(|status| status.server_runs = runs);
@@ -285,7 +279,7 @@ impl RecordingThread {
     }
 
     fn look(&mut self) {
-        if self.status.get().state == State::Waiting || self.runs.is_one_missing() {
+        if self.status.get().state == State::Waiting || self.runs.is_one_unknown() {
             let new = self.runs.new_among(listeners::find(&self.followed));
             self.ask(new, Some(self.progress.started.elapsed()));
         }

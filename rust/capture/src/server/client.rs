@@ -146,9 +146,9 @@ impl Asking {
         serde_json::Value::Object(entries.collect())
     }
 
-    /// Returns the servers as a status shows them.
-    pub(crate) fn servers(&self) -> Vec<ServerStatus> {
-        self.asked.iter().map(Asked::status).collect()
+    /// Returns the servers as a status shows them, in the order of their answers.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = ServerStatus> {
+        self.asked.iter().map(Asked::status)
     }
 
     /// Returns what the server behind a listener said of itself; `None` if it has not answered.

@@ -26,7 +26,7 @@ pub(crate) struct Inquiry {
 
 /// Servers' answers at the start.
 pub(crate) struct Answers {
-    /// The servers, as a person would name them.
+    /// The servers that had not answered before, as a person would name them.
     pub(crate) servers: Vec<ServerStatus>,
     /// Their counters, for the manifest; `None` if it has them already.
     pub(crate) statistics_start: Option<Value>,
@@ -56,9 +56,9 @@ impl Inquiry {
         if !self.asking.collect(patience) {
             return None;
         }
-        let servers = self.asking.servers();
-        let is_new = servers.len() != self.answered;
-        self.answered = servers.len();
+        let servers: Vec<ServerStatus> = self.asking.servers().skip(self.answered).collect();
+        self.answered += servers.len();
+        let is_new = !servers.is_empty();
         Some(Answers {
             servers,
             statistics_start: is_new.then(|| self.asking.statistics_start()),
