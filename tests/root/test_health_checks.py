@@ -38,6 +38,7 @@ def test_health_checks_are_counted_apart_and_were_not_open_at_the_start(
     assert all(row["opened"] <= row["closed"] for row in rows if row["opened"] is not None)
 
 
+@pytest.mark.quick
 def test_a_check_that_asks_and_leaves_at_once_was_not_open_at_the_start(
     output: Path, hooks: str
 ) -> None:
