@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 BUILD_PACKAGES := gcc libc6-dev python3-venv
 PACKAGES := memcached tcpdump strace iproute2
 # What only tests need: kernel programs are compiled in them, and compared with other tools.
-TEST_PACKAGES := clang libbpf-dev bpftool bpftrace libglib2.0-0t64|libglib2.0-0
+TEST_PACKAGES := perl clang libbpf-dev bpftool bpftrace libglib2.0-0t64|libglib2.0-0
 # As root, a test that lacks privileges or memcached fails instead of being skipped.
 ROOT := $(shell id -u | grep -qx 0 && echo --root)
 export CARGO_TARGET_DIR ?= $(CURDIR)/target

@@ -34,8 +34,9 @@ def counted(rows: list[Row]) -> dict[str, int]:
         "delete_hits delete_misses": total(("delete", "md")),
         "incr_hits incr_misses": total(("incr",)),
         "decr_hits decr_misses": total(("decr",)),
-        "touch_hits touch_misses": total(("touch",)),
-        "cmd_flush": total(("flush_all",)),
+        "touch_hits touch_misses": total(("touch", "gat", "gats")),
+        # Refused ones count as well.
+        "cmd_flush": sum(row["command"] == "flush_all" for row in rows),
     }
 
 
@@ -43,11 +44,18 @@ def differing(
     profile: Path, before: Mapping[str, str], after: Mapping[str, str]
 ) -> dict[str, tuple[int, int]]:
     """Return the counters that differ: what the server counted, and what was recorded."""
+    return differing_from(events(profile), before, after)
+
+
+def differing_from(
+    rows: list[Row], before: Mapping[str, str], after: Mapping[str, str]
+) -> dict[str, tuple[int, int]]:
+    """Return the counters in which a server differs from the events of its connections."""
     grown = {
-        names: sum(int(after[name]) - int(before[name]) for name in names.split())
+        names: sum(int(after[name]) - int(before.get(name, 0)) for name in names.split())
         for names in counted([])
     }
-    recorded = counted(events(profile))
+    recorded = counted(rows)
     return {
         names: (grown[names], recorded[names]) for names in grown if grown[names] != recorded[names]
     }

@@ -76,6 +76,15 @@ class StatsConnection:
         self._socket.close()
 
 
+def is_idle(pid: int) -> bool:
+    """Return true if every thread sleeps, at two looks: one look takes a while."""
+    for _ in range(2):
+        time.sleep(INTERVAL)
+        if proc.states(pid) != {"S"}:
+            return False
+    return True
+
+
 class Memcached:
     """A memcached process of the test's own."""
 
@@ -205,7 +214,7 @@ class Memcached:
         connection = StatsConnection(self.endpoint)
         found: list[tuple[int, int]] = []
         while len(found) < 2 or found[-1] != found[-2]:
-            until(self._is_idle, "memcached being idle")
+            until(lambda: is_idle(self.pid), "memcached being idle")
             counters = connection.ask()
             self._asked += len(STATS_REQUEST)
             read = int(counters["bytes_read"]) - self._asked
@@ -214,14 +223,6 @@ class Memcached:
         connection.close()
         read, written = found[-1]
         return counters | {"bytes_read": str(read), "bytes_written": str(written)}
-
-    def _is_idle(self) -> bool:
-        """Return true if every thread sleeps, at two looks: one look takes a while."""
-        for _ in range(2):
-            time.sleep(INTERVAL)
-            if proc.states(self.pid) != {"S"}:
-                return False
-        return True
 
     def freeze(self) -> None:
         """Stop every thread (SIGSTOP); all have stopped when this returns."""
