@@ -224,8 +224,8 @@ mod tests {
         };
         runs.meet(&[]);
         assert!(!runs.is_one_unknown());
-        runs.learn_pids(&[server.clone()]);
-        runs.meet(&[server.clone()]);
+        runs.learn_pids(std::slice::from_ref(&server));
+        runs.meet(std::slice::from_ref(&server));
         assert!(!runs.is_one_unknown());
         let beside = Server {
             port: 11212,
