@@ -19,7 +19,8 @@ refuse() {
 for tool in apt-get xz; do
     command -v $tool >/dev/null || refuse "needs $tool"
 done
-work=$(mktemp -d)
+mkdir -p "$(dirname "$home")"
+work=$(mktemp -d -p "$(dirname "$home")")
 trap 'rm -rf "$work"' EXIT
 . "$(dirname "$0")/other_suite.sh"
 use_suite "$suite" "$work"

@@ -72,7 +72,7 @@ class Threshold:
         if is_time != (metric not in RATIOS):
             raise UsageError(f"not a check: `{text}`", _EXAMPLES)
         if is_time:
-            require_known(text, metric)
+            require_known("check", text, metric)
         return cls(text, metric, match[2], float(match[3]) * _UNITS.get(match[4] or "", 1.0))
 
     def check(self, result: ReplayResult) -> Check:
@@ -92,7 +92,7 @@ class Threshold:
         return Check(self.text, self.limit, value, passed[self.relation], is_bound)
 
 
-def require_known(text: str, metric: tuple[str, ...]) -> None:
+def require_known(what: str, text: str, metric: tuple[str, ...]) -> None:
     """Refuse a time that no replay measures: `KIND.p99`, `COMMAND.p99`, `KIND.COMMAND.p99`.
 
     Raises:
@@ -106,11 +106,11 @@ def require_known(text: str, metric: tuple[str, ...]) -> None:
         case [kind, command]:
             words += [(kind, _DURATIONS), (command, COMMANDS)]
         case _:
-            raise UsageError(f"not a check: `{text}`", _EXAMPLES)
+            raise UsageError(f"not a {what}: `{text}`", _EXAMPLES)
     for word, known in words:
         if word not in known:
             raise UsageError(
-                f"not a check: `{text}`, as nothing is called `{word}` there",
+                f"not a {what}: `{text}`, as nothing is called `{word}` there",
                 f"the names are {', '.join(known)}",
             )
 

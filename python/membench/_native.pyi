@@ -36,6 +36,7 @@ __all__ = [
     "decoded_calls",
     "examples",
     "find_hooks",
+    "give_up_for_watching",
     "loss_terms",
     "open_pinned",
     "probe_ebpf",
@@ -241,6 +242,9 @@ class Tracer:
 
 def decoded_calls() -> list[tuple[str, str, int]]:
     """List decoded system calls: name, name of the kernel's function, number of arguments."""
+
+def give_up_for_watching() -> None:
+    """Give up every privilege of this process but that by which a server's process is found."""
 
 @final
 class Observer:

@@ -37,7 +37,8 @@ _EXAMPLES = "`get.p99:+5%` and `hit_ratio:-1%` are limits of a change"
 class ChangeBounds:
     """Bounds of a change, from pairs of runs.
 
-    Order statistics of the pairs' changes, as in the sign test: no distribution is assumed.
+    They are order statistics of the pairs' changes, as in the sign test, which assumes no
+    distribution.
 
     Attributes:
         low: Lower bound of the change.
@@ -59,9 +60,10 @@ class Change:
         a: Median over the runs of A, ns or a ratio; None if no run measured it.
         b: Median over the runs of B.
         change: B over A less 1, the median over the pairs of runs; None without both, or if A is 0.
-        bounds: Bounds of the change; None with fewer than five pairs of runs.
+        bounds: Bounds of the change; None with fewer than five pairs, or without a change.
         a_at_least: True if a figure of A is a lower bound, as requests got no answer.
         b_at_least: True if a figure of B is a lower bound.
+        is_from_zero: True if every run measured it, and it was 0 in each of A.
     """
 
     metric: str
@@ -71,6 +73,7 @@ class Change:
     bounds: ChangeBounds | None
     a_at_least: bool = False
     b_at_least: bool = False
+    is_from_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class ChangeCheck:
         text: The limit, as the user wrote it.
         limit: The largest change, or the smallest if it is negative.
         change: The change found; None if there is none to compare.
-        passed: True if the change is certain to be within the limit.
+        passed: True if the median change is within the limit, and no missing answer could put it
+            beyond.
     """
 
     text: str
@@ -99,7 +103,7 @@ class Comparison(Shown):
         runs_b: Number of runs of B.
         target_a: Target of A's first run, with its version.
         target_b: Target of B's first run.
-        changes: Every metric that both could measure.
+        changes: Metrics that both sides measured, each percentile with enough requests for it.
         remarks: Conditions that differ between runs, and runs that fell short.
         held: True if every run held its timing and got every answer.
         checks: The limits asked for.
@@ -140,7 +144,10 @@ def open_run(path: str | os.PathLike[str]) -> ReplayResult:
     wrong = UsageError(f"{file} holds no result of a replay", "name a file of `replay --out`")
     try:
         found = json.loads(
-            read_regular(file, _MOST_BYTES), parse_constant=_refused, parse_float=_finite
+            read_regular(file, _MOST_BYTES),
+            parse_constant=_refused,
+            parse_float=_finite,
+            parse_int=_bounded,
         )
     except (ValueError, RecursionError) as error:
         raise wrong from error
@@ -161,6 +168,13 @@ def open_run(path: str | os.PathLike[str]) -> ReplayResult:
 
 def _refused(constant: str) -> float:
     raise ValueError(constant)
+
+
+def _bounded(text: str) -> int:
+    number = int(text)
+    if abs(number) >= 1 << 64:
+        raise ValueError(text)
+    return number
 
 
 def _finite(text: str) -> float:
@@ -256,6 +270,7 @@ def _change(
         bounds=_bounds(changes) if is_paired else None,
         a_at_least=any(is_bound for _, is_bound in of_a),
         b_at_least=any(is_bound for _, is_bound in of_b),
+        is_from_zero=is_whole and not any(a),
     )
 
 
@@ -270,7 +285,8 @@ def _bounds(changes: Sequence[float]) -> ChangeBounds | None:
         return None
 
     def confidence(rank: int) -> float:
-        return 1 - 2.0 * sum(math.comb(number, less) for less in range(rank)) / (1 << number)
+        below = sum(math.comb(number, less) for less in range(rank))
+        return 1 - (2 * below) / (1 << number)
 
     ranks = [rank for rank in range(1, number // 2 + 1) if confidence(rank) >= _CONFIDENCE]
     rank = max(ranks, default=1)
@@ -318,18 +334,19 @@ class _Limit:
             raise UsageError(f"not a limit of a change: `{text}`", _EXAMPLES)
         metric = tuple(match[1].split("."))
         if metric not in RATIOS:
-            require_known(text, metric)
+            require_known("limit of a change", text, metric)
         return cls(text, metric, match[2] == "+", float(f"{match[2]}{match[3]}") / 100)
 
     def check(self, found: Change) -> ChangeCheck:
         return ChangeCheck(self.text, self.limit, found.change, self._is_kept(found))
 
     def _is_kept(self, found: Change) -> bool:
-        """Return true if the limit is certain to be kept: a lower bound may be any higher value."""
-        if found.a is None or found.b is None:
+        """Return true if no missing answer could put the median change beyond the limit."""
+        if self.is_ceiling and found.b_at_least:
             return False
-        if found.change is None:  # A is 0
-            return found.b <= found.a if self.is_ceiling else found.b >= found.a
-        if self.is_ceiling:
-            return found.change <= self.limit and not found.b_at_least
-        return found.change >= self.limit and not found.a_at_least
+        if not self.is_ceiling and found.a_at_least:
+            return False
+        if found.change is None:
+            # A ratio of 0 in every run of A has no relative change.
+            return found.is_from_zero and (found.b == 0 or not self.is_ceiling)
+        return found.change <= self.limit if self.is_ceiling else found.change >= self.limit

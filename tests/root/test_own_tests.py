@@ -86,11 +86,10 @@ def laid_out(folder: Path, *, at_paths: bool = False) -> OwnTests:
 def run(own: OwnTests, names: Sequence[str], output: Path, *options: str) -> dict[str, str]:
     """Record tests while they run; return what those printed that failed."""
     ports = [free_port() for _ in range(WORKERS * PORTS_EACH)]
-    left, failed = list(reversed(names)), {}
+    left, failed = iter(list(names)), {}
 
     def work(worker: int) -> None:
-        while left:
-            name = left.pop()
+        for name in left:
             if printed := own.run(name, ports[worker * PORTS_EACH :][:PORTS_EACH]):
                 failed[name] = printed
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -115,19 +117,24 @@ class OwnTests:
             "TEST": name,
             "PYTHONPATH": str(TESTS),
         }
-        try:
-            done = subprocess.run(
-                [shutil.which("perl") or "perl", "-It/lib", f"t/{name}.t"],
-                cwd=self.folder,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=LONGEST,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as late:
-            return str(late)
-        return done.stdout.decode(errors="replace") if done.returncode else ""
+        command = [shutil.which("perl") or "perl", "-It/lib", f"t/{name}.t"]
+        # A session of its own: a test that hangs ends with the servers that it started.
+        with subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process:
+            try:
+                printed, _ = process.communicate(timeout=LONGEST)
+            except subprocess.TimeoutExpired as late:
+                return str(late)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        return printed.decode(errors="replace") if process.returncode else ""
 
     def counted(self) -> dict[int, Counted]:
         """Return what the servers had counted, by process."""

@@ -95,9 +95,15 @@ def test_a_limit_is_kept_only_if_that_is_certain(a: Run, b: Run, limit: str, kep
     "limit", ["", "get.p99", "get.p99:5%", "get.p99:+5", "gut.p99:+5%", "get.p98:+5%", "hits:+1%"]
 )
 def test_what_is_no_limit_is_refused_with_what_would_be_one(limit: str) -> None:
-    with pytest.raises(UsageError, match=r"not a (check|limit)") as refused:
+    with pytest.raises(UsageError, match="not a limit of a change") as refused:
         membench.compare(run(1), run(1), limits=[limit])
     assert refused.value.hint
+
+
+def test_a_limit_is_not_kept_by_runs_that_measured_nothing() -> None:
+    nothing = replace(RESULT, response_ns=replace(RESULT.response_ns, by_command={}))
+    found = membench.compare([run(1000), nothing], [run(900), run(800)], limits=["get.p99:+5%"])
+    assert not found.passed
 
 
 def test_conditions_that_differ_are_told() -> None:
@@ -172,6 +178,8 @@ def damaged() -> Iterator[bytes]:
     yield json.dumps(whole | {"checks": 7}).encode()
     yield json.dumps(whole | {"skipped": []}).encode()
     yield json.dumps(whole | {"duration_s": float("nan")}).encode()
+    yield json.dumps(whole | {"duration_s": 10**400}).encode()
+    yield json.dumps(whole | {"sent": 10**400}).encode()
     yield json.dumps(whole).replace('"duration_s": ', '"duration_s": 1e999, "x": ').encode()
     yield json.dumps(whole | {"schema_version": 2}).encode()
     yield json.dumps(whole | {"schema_version": "\x1b[2J" * 100}).encode()

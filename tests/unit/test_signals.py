@@ -33,6 +33,7 @@ class Interval:
     #: None if no request is observed, which a probe never does.
     misses: int | None
     lost: LostHits = NONE
+    slow_unread: int = 0
 
 
 class Interrupted:
@@ -65,7 +66,13 @@ def test_a_signal_is_noted_and_acted_on_without_an_exception() -> None:
 def test_an_interval_that_was_taken_when_the_signal_came_is_printed(
     number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command, misses in ((observe, None), (probe, 0)):
-        command._show_all(Interrupted(number, misses), True, announced=False)
-        told = [json.loads(line)["taken"] for line in capsys.readouterr().out.splitlines()]
-        assert told == ["before", "after"]
+    interrupted = Interrupted(number, None)
+    noted(signal.SIGINT, signal.SIGTERM, then=interrupted.stop)
+    observe._show_all(interrupted, True, None, None)
+    assert taken(capsys) == ["before", "after"]
+    probe._show_all(Interrupted(number, 0), True, announced=False)
+    assert taken(capsys) == ["before", "after"]
+
+
+def taken(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [json.loads(line)["taken"] for line in capsys.readouterr().out.splitlines()]

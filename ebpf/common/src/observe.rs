@@ -45,7 +45,7 @@ pub const STATES: usize = 16;
 /// Size of a thread's name in the kernel.
 pub const NAME: usize = 16;
 
-/// Numbers of system calls on this machine, which tell why a thread sleeps.
+/// Numbers of system calls on this machine. They tell why a thread sleeps, and where the bytes are that it sends.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Calls {
@@ -147,7 +147,7 @@ pub mod counter {
     pub const SLOW: usize = 9;
     /// Slow requests for which the ring had no room.
     pub const SLOW_LOST: usize = 10;
-    /// Workers that ran although the kernel had not told of the switch to them.
+    /// Switches to workers of which the kernel did not tell.
     pub const UNTOLD: usize = 11;
     /// Room for the counters: a power of two, so that a mask bounds an index.
     pub const STRIDE: usize = 16;
@@ -226,7 +226,7 @@ pub mod answer {
     pub const BINARY: u32 = 0x100;
     /// First byte of such an answer.
     pub const MAGIC: u8 = 0x81;
-    /// First digit of a counter: index in [`WORDS`].
+    /// Index in [`WORDS`] of the answer to `incr` and `decr`, which begins with any digit.
     pub const DIGIT: u32 = 0;
     /// Begins of the answers of memcached's text protocol, of at most eight bytes. They hold nothing of a key.
     pub const WORDS: [&[u8]; 24] = [

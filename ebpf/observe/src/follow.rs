@@ -8,7 +8,7 @@ use membench_bpf_lib::{
 };
 use membench_common::field;
 
-/// True if a socket is of TCP, was accepted, and has a followed port.
+/// True if a socket is of TCP, and is the server's end at a followed port.
 #[inline(always)]
 pub fn is_followed(sock: Structure) -> bool {
     server::is_server(sock) && Sock::read::<u16>(sock, field::SOCK_PROTOCOL) == IPPROTO_TCP

@@ -42,6 +42,7 @@ pub fn switched(ctx: &BtfTracePointContext) -> Option<()> {
         runs::note(last, last_thread, now);
     }
     if let Some(worker) = last_worker {
+        worker.note_untold(now);
         let is_preempted = ctx.arg::<u64>(0) as u8 != 0;
         let reason = ctx.arg::<u32>(3);
         if is_preempted || reason == 0 {
@@ -121,7 +122,9 @@ pub fn ended(_: &BtfTracePointContext) -> Option<()> {
     let thread = thread();
     let worker = Seat::of_thread(thread)?;
     worker.begin_change();
-    worker.enter(state::ENDED, now());
+    let now = now();
+    worker.note_untold(now);
+    worker.enter(state::ENDED, now);
     worker::forget(thread);
     Some(())
 }

@@ -24,7 +24,7 @@ use crate::{counters, place::CALLS, socket::Socket};
 #[btf_map(name = "slow")]
 static RING: RingBuf<Slow, 4096> = RingBuf::new();
 
-/// The time that a request must exceed to be kept now, ns. User space raises it as it finds longer ones.
+/// The floor, ns: a request that took no longer gets no record. User space raises it while it holds enough longer ones.
 #[btf_map(name = "floor")]
 static FLOOR: Array<u64, 1> = Array::new();
 
@@ -32,9 +32,9 @@ static FLOOR: Array<u64, 1> = Array::new();
 #[unsafe(no_mangle)]
 static SLOWER: u64 = u64::MAX;
 
-/// Words as wide as the begin of an answer that is read.
+/// Bytes that are read of an answer.
 const WIDTH: usize = size_of::<u64>();
-/// Begins of answers, each with the bytes that matter.
+/// First bytes of each known answer, and the mask of those that count.
 const BEGINS: [(u64, u64); answer::WORDS.len()] = begins();
 
 /// True if a request of that time is slow.

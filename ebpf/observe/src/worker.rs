@@ -11,10 +11,7 @@ use membench_common::observe::{
     BLOCK, BUCKETS, DETAIL, NAME, STATES, WORKERS as MOST, Worker, counter, part, state,
 };
 
-use crate::{
-    counters::{self, add_to},
-    runs,
-};
+use crate::{counters, runs};
 
 /// Workers, in the order in which they were first seen. User space sets how many there can be.
 #[btf_map(name = "workers")]
@@ -123,8 +120,17 @@ impl Seat {
     /// later time sees it, however long this CPU is held up in between. The scheduler orders the calls for each thread.
     #[inline(always)]
     pub fn begin_change(self) {
-        // SAFETY: a map's value. The addition is atomic, so that its result is seen before the clock is read.
-        unsafe { add_to(&raw mut (*self.0).changes, 1) };
+        let mut changes = 1_u64;
+        // SAFETY: an aligned word of a map's value. An atomic that returns a value is a full barrier, so the change is
+        // seen before the clock is read.
+        unsafe {
+            asm!(
+                "{1} = atomic_fetch_add((u64 *)({0} + 0), {1})",
+                in(reg) &raw mut (*self.0).changes, inout(reg) changes,
+                options(nostack, preserves_flags)
+            );
+        }
+        let _ = changes;
     }
 
     /// Stops the clock of the current state, and starts another. Ends a change.
@@ -196,7 +202,8 @@ impl Seat {
 
     /// Returns the running time of the current thread, which is this worker.
     ///
-    /// Some switches to a thread come without a hit of the tracepoint. It is then still said to wait, and does so until now.
+    /// The kernel leaves the program out at some switches. The state then still says that the worker waits, and the wait
+    /// is taken to last until now.
     #[inline(always)]
     pub fn running(self, now: u64) -> u64 {
         let (state, since) = self.state();
@@ -204,13 +211,23 @@ impl Seat {
             return self.clock(state::RUNNING) + now.saturating_sub(since);
         }
         self.begin_change();
+        self.note_untold(now);
         self.enter(state::RUNNING, now);
+        self.clock(state::RUNNING)
+    }
+
+    /// Accounts for a switch to this worker, which runs, of which the kernel did not tell.
+    #[inline(always)]
+    pub fn note_untold(self, now: u64) {
+        let (state, since) = self.state();
+        if state == state::RUNNING {
+            return;
+        }
         self.stop_waiting();
         counters::add(counter::UNTOLD, 1);
         if state == state::WOKEN || state == state::PREEMPTED {
             counters::add(counter::UNKNOWN, now.saturating_sub(since));
         }
-        self.clock(state::RUNNING)
     }
 
     /// Returns the running time at the end of the worker's last read or send, and notes another.

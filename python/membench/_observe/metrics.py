@@ -6,10 +6,11 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from socketserver import ThreadingMixIn
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -19,11 +20,14 @@ from membench._observe.observe import ObserveInterval
 from membench._observe.results import ObservedServer
 from membench.errors import UsageError
 
-# How long a client may take to ask, s.
-_PATIENCE_S = 10.0
+# Longest wait for the next bytes of a client, s.
+_PATIENCE_S = 2.0
+# Longest time of a whole request, s, and the most of them at a time.
+_LONGEST_S = 10.0
+_MOST_CLIENTS = 16
 _LAST_PORT = 0xFFFF
-# Fields of `misses` that do not count requests.
-_NO_REQUESTS = frozenset({"runs", "untold_switches"})
+# Fields of `misses` that do not count requests which are missing from the account.
+_NO_REQUESTS = frozenset({"runs", "unanswered", "continued", "untold_switches"})
 _QUANTILES = {"0.5": "p50_ns", "0.9": "p90_ns", "0.99": "p99_ns", "0.999": "p999_ns"}
 # Figures that only grow: names without `_total`, their labels and their meaning.
 COUNTERS: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -31,6 +35,7 @@ COUNTERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "membench_requests": ((), "Requests that were answered."),
     "membench_request_seconds": (("part",), "Time of these requests, by its parts."),
     "membench_requests_left_out": (("reason",), "Requests that are not among these, by reason."),
+    "membench_own_skipped_runs": ((), "Runs of the kernel's programs that it left out."),
     "membench_slow_requests": ((), "Requests that took as long as was asked for."),
     "membench_wait_seconds": (("behind",), "Time that workers waited for a CPU, by who had it."),
     "membench_server_counter": (("port", "counter"), "Growth of the server's own counters."),
@@ -145,6 +150,7 @@ def _request_amounts(interval: ObserveInterval) -> Iterator[Figure]:
         for reason, amount in asdict(interval.misses).items():
             if reason not in _NO_REQUESTS:
                 yield "membench_requests_left_out", (reason,), amount
+        yield "membench_own_skipped_runs", (), interval.misses.runs
     if interval.slow_requests is not None:
         yield "membench_slow_requests", (), interval.slow_requests
     for behind, time_ns in _waits(interval).items():
@@ -196,11 +202,42 @@ def _values(interval: ObserveInterval) -> Iterator[Figure]:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - those of the base
+        """Bind; serve a bounded number of clients at a time."""
+        self._places = threading.BoundedSemaphore(_MOST_CLIENTS)
+        super().__init__(*arguments, **options)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Serve a client on a thread of its own; close the connection if there are too many."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """Serve a client, and end it if it takes too long: a byte now and then is no request."""
+        timer = threading.Timer(_LONGEST_S, _shut, (request,))
+        timer.daemon = True
+        timer.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            timer.cancel()
+            self._places.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Tell nobody of clients that go away."""
+
     def server_bind(self) -> None:
         """Bind, without asking the resolver for this machine's name."""
         super(WSGIServer, self).server_bind()
         self.server_name, self.server_port = "membench", self.server_address[1]
         self.setup_environ()
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(WSGIRequestHandler):
@@ -213,7 +250,8 @@ class _Handler(WSGIRequestHandler):
 def _bound(listen: str) -> _Server:
     """Bind to an address, `HOST:PORT`."""
     host, separator, port = listen.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > _LAST_PORT:
+    is_number = port.isascii() and port.isdigit() and len(port) <= len(str(_LAST_PORT))
+    if not separator or not host or not is_number or int(port) > _LAST_PORT:
         raise UsageError(f"{listen!r} is not an address", "an address and a port: `127.0.0.1:9150`")
     host = host.removeprefix("[").removesuffix("]")
     try:
@@ -221,10 +259,10 @@ def _bound(listen: str) -> _Server:
             host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         kind = type("_Server", (_Server,), {"address_family": family})
-        server: _Server = kind(address[:2], _Handler)
-    except OSError as error:
+        server: _Server = kind(address, _Handler)
+    except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"{listen}: cannot listen there: {error.strerror or error}",
+            f"{listen}: cannot listen there: {getattr(error, 'strerror', None) or error}",
             "name another port, or an address of this machine",
         ) from error
     return server

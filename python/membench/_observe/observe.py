@@ -250,7 +250,7 @@ def observe(  # noqa: PLR0913 - all but one are keyword-only options
         slower_than_s: With `requests`, list each interval's requests that took this long or
             longer, s.
         keep: The most that are listed of an interval: the longest.
-        drop_privileges: With `requests`, give up every privilege of this process once attached, but
+        drop_privileges: Give up every privilege of this process, with `requests` once attached, but
             for those that finding a server's process takes. It cannot be undone.
 
     Raises:
@@ -279,6 +279,8 @@ def observe(  # noqa: PLR0913 - all but one are keyword-only options
     if chosen.network_namespaces:
         # The same port here is another server's.
         return Observation(native, followed, (), (_IN_NAMESPACES,), interval_s, duration_s)
+    if native is None and drop_privileges:
+        _native.give_up_for_watching()
     servers = watch_all(followed)
     if not any(server.is_there for server in servers):
         raise CaptureUnavailableError(

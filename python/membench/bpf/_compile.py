@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import stat
 import subprocess
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
 from membench import _arguments as check
+from membench._files import read_regular
 from membench.bpf._errors import CompileError, CompilerMissing
 from membench.errors import UsageError
 
 # Debian names the compiler of each version, too.
 _CLANGS = ("clang", *(f"clang-{version}" for version in range(30, 11, -1)))
 _LONGEST_S = 120
+# More than any program of the kernel.
+_MOST_SOURCE = 64 << 20
 _ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
 
 
@@ -72,15 +74,9 @@ def compile(  # noqa: A001 - `bpf.compile`
 def _read(path: Path) -> str:
     """Return the text of a file. A pipe is refused: nobody may ever write to it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with os.fdopen(descriptor, encoding="utf-8") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise UsageError(f"{path} is a pipe or a device", "name a regular file")
-            return file.read()
+        return read_regular(path, _MOST_SOURCE).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8: {error}", "name a file in C") from error
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "name a file that can be read") from error
 
 
 def _flags(include: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from membench._observe.observe import Observation, ObserveInterval
 
 
+# Slow requests that are listed of an interval, unless told otherwise.
+_KEPT = 100
+
+
 def command(  # noqa: PLR0917 - Typer makes options of arguments
     source: Annotated[
         str,
@@ -73,14 +77,15 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
         ),
     ] = None,
     keep: Annotated[
-        int,
+        int | None,
         typer.Option(
             metavar="N",
             min=1,
+            show_default="100",
             help="The most that are listed of an interval: the longest.",
             rich_help_panel=groups.SLOW,
         ),
-    ] = 100,
+    ] = None,
     perfetto: Annotated[
         Path | None,
         typer.Option(
@@ -109,9 +114,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     """  # noqa: D301 - `\b` keeps the example on its line
     import membench
 
-    if perfetto is not None and slower_than is None:
+    if (perfetto is not None or keep is not None) and slower_than is None:
         raise UsageError(
-            "a timeline has the slow requests, and none are asked for", "add `--slower-than`"
+            "--keep and --perfetto are for slow requests, and none are asked for",
+            "add `--slower-than`",
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
@@ -121,7 +127,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             membench.observe(
                 source,
                 requests=requests,
-                drop_privileges=requests,
+                drop_privileges=True,
                 selection=Selection(
                     ports=joined(port),
                     pids=joined(pid),
@@ -131,7 +137,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
                 duration_s=duration,
                 interval_s=interval,
                 slower_than_s=slower_than,
-                keep=keep,
+                keep=_KEPT if keep is None else keep,
             )
         )
         # The servers go first: an observer would be one of the neighbours that it accuses.
@@ -186,4 +192,5 @@ def _show(interval: ObserveInterval, is_json: bool, *, is_first: bool) -> int:
             output.show("")
         output.show(render_interval(interval))
         sys.stdout.flush()
-    return interval.misses.lost if interval.misses is not None else 0
+    lost = interval.misses.lost if interval.misses is not None else 0
+    return lost + interval.slow_unread

@@ -172,8 +172,10 @@ class _Files:
 def _files(paths: Sequence[Path | None], force: bool) -> Iterator[_Files]:
     """Create the files before anything is sent."""
     named = [path for path in paths if path is not None]
-    if len(set(named)) < len(named):
-        raise UsageError(f"{named[0]} is named twice", "give each output a file of its own")
+    absolute = [path.absolute() for path in named]
+    for path, place in zip(named, absolute, strict=True):
+        if absolute.count(place) > 1:
+            raise UsageError(f"{path} is named twice", "give each output a file of its own")
     with ExitStack() as stack:
         opened = {path: stack.enter_context(created(path, force)) for path in named}
         yield _Files(*(None if path is None else opened[path] for path in paths))

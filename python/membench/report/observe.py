@@ -73,7 +73,7 @@ def _requests(interval: ObserveInterval, account: Account) -> Iterator[Renderabl
         yield from (Text(), _culprits(interval))
     if interval.workers:
         yield from (Text(), _workers(interval))
-    if interval.slow_requests:
+    if interval.slow_requests or interval.slow:
         yield from (Text(), _slow(interval))
 
 

@@ -10,7 +10,7 @@ use crate::{
     Interval, Keep, Misses, Result,
     culprits::Culprits,
     kernel::Kernel,
-    slow::{RING, Slowest, UNUSED},
+    slow::{self, RING, Slowest, UNUSED},
     tally::Tally,
     timeline::Drawing,
 };
@@ -50,10 +50,10 @@ impl Observer {
             monotonic_ns: monotonic_ns(),
             utc_ns: utc_ns(),
         };
-        tally.take(anchor.monotonic_ns);
         if let Some(slowest) = &mut slowest {
-            slowest.take(&tally, anchor)?;
+            slowest.cut()?;
         }
+        tally.take(anchor.monotonic_ns);
         Ok(Self {
             run_time: kernel.run_time()?,
             skipped: kernel.misses()?,
@@ -100,6 +100,8 @@ impl Observer {
         let (now, clock) = self
             .detached
             .unwrap_or_else(|| (Instant::now(), monotonic_ns()));
+        // Before the sums: a record that is listed is counted, and its worker is known to the tally.
+        let slowest = self.slowest.as_mut().map(Slowest::cut).transpose()?;
         let change = self.tally.take(clock);
         let others = change.waited_briefly + change.waited_for_unknown;
         let culprits = self.culprits.take(others)?;
@@ -113,10 +115,10 @@ impl Observer {
         let skipped = self.kernel.misses()?;
         let runs = skipped.saturating_sub(std::mem::replace(&mut self.skipped, skipped));
         let requests = change.account.requests;
-        let slow = match &mut self.slowest {
-            Some(slowest) => slowest.take(&self.tally, self.anchor)?,
-            None => Vec::new(),
-        };
+        let records = slowest.iter().flatten();
+        let slow: Vec<_> = records
+            .map(|record| slow::request(record, &self.tally, self.anchor))
+            .collect();
         if let Some(drawing) = &mut self.drawing {
             drawing.draw(&slow, self.anchor.utc_ns(0));
         }

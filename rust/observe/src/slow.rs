@@ -47,8 +47,8 @@ pub(crate) struct Slowest {
     floor: Map,
     most: usize,
     kept: BinaryHeap<Reverse<Kept>>,
-    /// The time that requests exceed of which the programs make a record, ns.
-    exceeded: u64,
+    /// The floor in the kernel, ns: a request that took no longer gets no record.
+    floor_ns: u64,
 }
 
 /// A record, ordered by the request's time.
@@ -61,12 +61,22 @@ impl Slowest {
             floor: object.map("floor")?,
             most: keep.most,
             kept: BinaryHeap::new(),
-            exceeded: 0,
+            floor_ns: 0,
         })
     }
 
     /// Reads the ring. Once as many requests are kept as are wanted, the programs pass over shorter ones.
     pub(crate) fn read(&mut self) -> Result<()> {
+        self.drain();
+        let shortest = self.kept.peek().map_or(0, |Reverse(kept)| kept.whole());
+        self.set_floor(if self.kept.len() < self.most {
+            0
+        } else {
+            shortest
+        })
+    }
+
+    fn drain(&mut self) {
         let (kept, most) = (&mut self.kept, self.most);
         self.ring.drain(LIMIT, &mut |bytes| {
             if let Ok((slow, _)) = Slow::read_from_prefix(bytes) {
@@ -76,24 +86,18 @@ impl Slowest {
                 }
             }
         });
-        let shortest = kept.peek().map_or(0, |Reverse(kept)| kept.whole());
-        let exceeded = if kept.len() < most { 0 } else { shortest };
-        self.exceed(exceeded)
     }
 
-    /// Returns the longest requests since the last call, the longest first. `start` is when the observation began.
-    pub(crate) fn take(&mut self, tally: &Tally, start: Anchor) -> Result<Vec<SlowRequest>> {
-        self.read()?;
-        self.exceed(0)?;
+    /// Ends an interval: what comes from now on is of the next. Returns the longest records, the longest first.
+    pub(crate) fn cut(&mut self) -> Result<Vec<Slow>> {
+        self.set_floor(0)?;
+        self.drain();
         let kept = std::mem::take(&mut self.kept).into_sorted_vec();
-        let requests = kept.into_iter();
-        Ok(requests
-            .map(|Reverse(Kept(slow))| request(&slow, tally, start))
-            .collect())
+        Ok(kept.into_iter().map(|Reverse(Kept(slow))| slow).collect())
     }
 
-    fn exceed(&mut self, time: u64) -> Result<()> {
-        if std::mem::replace(&mut self.exceeded, time) != time {
+    fn set_floor(&mut self, time: u64) -> Result<()> {
+        if std::mem::replace(&mut self.floor_ns, time) != time {
             self.floor
                 .update(0_u32.as_bytes(), time.as_bytes(), Update::Any)?;
         }
@@ -127,7 +131,8 @@ impl Ord for Kept {
     }
 }
 
-fn request(slow: &Slow, tally: &Tally, start: Anchor) -> SlowRequest {
+/// Names what a record holds. `start` is when the observation began.
+pub(crate) fn request(slow: &Slow, tally: &Tally, start: Anchor) -> SlowRequest {
     let whole_ns = slow.parts[part::WHOLE];
     let began = slow.time.saturating_sub(whole_ns);
     let (process, thread, name) = tally.identity(slow.worker);

@@ -6,7 +6,7 @@ use membench_event::Timeline;
 
 use crate::{SlowRequest, interval::PARTS};
 
-/// Requests of a worker that are drawn beside each other.
+/// Most lanes of a worker: requests that overlap are drawn on lanes beside each other.
 const LANES: u64 = 1 << 16;
 
 /// A timeline of slow requests, which are given interval by interval.

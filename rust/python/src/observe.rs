@@ -45,10 +45,7 @@ impl Observer {
         let engine = py.detach(|| Engine::start(&selection, keep));
         let engine = engine.map_err(raise)?;
         if drop_privileges {
-            // To find a server's process by its socket, as often as it is started again.
-            let mut kept = vec![Capability::SysPtrace];
-            kept.extend(Capability::for_elements());
-            give_up_privileges(Capability::set(&kept)).map_err(raise)?;
+            give_up_all_but(Capability::for_elements())?;
         }
         Ok(Self(Mutex::new(engine)))
     }
@@ -75,6 +72,23 @@ impl Observer {
     }
 }
 
+/// Gives up every privilege of this process but that by which a server's process is found by its socket, as often as it
+/// is started again.
+#[pyfunction]
+fn give_up_for_watching() -> PyResult<()> {
+    give_up_all_but(&[])
+}
+
+fn give_up_all_but(others: &[Capability]) -> PyResult<()> {
+    let kept: Vec<_> = others
+        .iter()
+        .copied()
+        .chain([Capability::SysPtrace])
+        .collect();
+    give_up_privileges(Capability::set(&kept)).map_err(raise)
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(give_up_for_watching, module)?)?;
     module.add_class::<Observer>()
 }

@@ -207,7 +207,8 @@ fn follow(
                 let mut goes_on = observer.goes_on();
                 if monotonic() >= next {
                     next += SECOND;
-                    goes_on &= stopped || observer.interval(&meter.take());
+                    let told = observer.interval(&meter.take());
+                    goes_on &= stopped || told;
                 }
                 if !stopped && !goes_on {
                     stopped = true;

@@ -30,7 +30,7 @@ pub enum Error {
     /// No call is left.
     #[error("no system call is left to trace")]
     NoCalls,
-    /// Programs at functions were asked for, for more calls than there are programs.
+    /// More calls are to be traced at their functions than there are programs.
     #[error("{found} calls to trace at their functions; at most {most} are")]
     TooManyFunctions {
         /// The number asked for.

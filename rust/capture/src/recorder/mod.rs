@@ -134,7 +134,7 @@ impl Recorder {
             options.selection.find()?
         };
         output::check(&options)?;
-        // Before the first thread, and after what fails for wrong arguments: it cannot be undone.
+        // This comes before the first thread, and after all that fails for wrong arguments: it cannot be undone.
         let yielding = options
             .nice
             .map_or_else(Yielding::default, priority::make_way);

@@ -14,7 +14,7 @@ pub(crate) struct Runs {
     all: Vec<Run>,
     /// Number of the servers that were met in the recording so far.
     met: usize,
-    /// True if one of them was unknown when it was met, and no look for it was made since.
+    /// True if a server was met of which no run is known, and servers were not looked for since.
     has_met_stranger: bool,
 }
 
@@ -94,7 +94,7 @@ impl Runs {
             .any(|run| run.ended.is_none() && run.listener.is_at_the_place_of(&ended.listener))
     }
 
-    /// Notes if one of the servers that were met since the last time is a process of which no run is known.
+    /// Notes if any server met since the last call is a process of which no run is known.
     pub(crate) fn meet(&mut self, servers: &[Server]) {
         let new = servers.get(self.met..).unwrap_or_default();
         self.met = servers.len();

@@ -13,6 +13,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::thread;
+use std::time::Duration;
 
 use crate::clock::{SECOND, monotonic, thread_cpu};
 use crate::measure::Interval;
@@ -44,6 +46,9 @@ const OUTSTANDING_MAX: usize = 1 << 20;
 /// Most bytes that may wait for room in the sockets. Beyond it nothing is sent until the target catches up, which
 /// bounds memory; the wait shows as lag.
 const UNWRITTEN_MAX: usize = 256 << 20;
+
+/// Longest wait for room in the backlog of a UNIX-domain socket, ns.
+const BACKLOG_PATIENCE: u64 = 5 * SECOND;
 
 /// Wait before looking again if the feeder or the target has fallen behind, ns.
 const PAUSE: u64 = 200_000;
@@ -106,10 +111,26 @@ impl Shard {
         while let Some(first) = self.block.get(self.next)
             && (first.kind, first.intended) == (Kind::Open, 0)
         {
-            self.connections.open(&self.poller, first.connection)?;
+            self.open_first(first.connection)?;
             self.next += 1;
         }
         Ok(())
+    }
+
+    /// Opens a connection before the start. A full backlog of a UNIX-domain socket, which refuses where TCP would queue,
+    /// empties as the server accepts.
+    fn open_first(&mut self, connection: u32) -> io::Result<()> {
+        let deadline = monotonic() + BACKLOG_PATIENCE;
+        loop {
+            match self.connections.open(&self.poller, connection) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && monotonic() < deadline =>
+                {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Runs the schedule, which starts at `start` (monotonic ns), to its end or until stopped.
