@@ -48,7 +48,7 @@ class OutputFile:
         except OSError as error:
             raise MembenchError(
                 f"{self._path}: cannot write: {error.strerror}",
-                "what was written before is there; free some space, or write it elsewhere",
+                "it holds a part at most; free some space, or write it elsewhere",
             ) from error
 
 

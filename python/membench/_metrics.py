@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _UNITS = NANOSECONDS | {"%": 0.01}
 _CHECK = re.compile(
-    r"\s*([\w.]+)\s*(<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*"
+    r"\s*([\w.]+)\s*(<=|>=|<|>)\s*([0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15})\s*"
     rf"({'|'.join(_UNITS)})?\s*"
 )
 _DURATIONS = ("response", "service", "wire", "client", "lag")

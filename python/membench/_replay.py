@@ -337,6 +337,10 @@ def replay(  # noqa: PLR0913 - options are keywords
         receive_stamps=receive_stamps,
         log_histograms=log_histograms,
     )
+    if on_interval is not None and not callable(on_interval):
+        raise UsageError(f"{on_interval!r} cannot be called", "`on_interval` takes a function")
+    if stop is not None and not callable(getattr(stop, "is_set", None)):
+        raise UsageError(f"{stop!r} is no event", "`stop` takes a `threading.Event`")
     check.whole("a seed", seed, 0, _MOST_SEED)
     check.whole("a number of threads", threads, 1, _MOST_THREADS)
     recording = open_native(profile)
@@ -359,7 +363,7 @@ def replay(  # noqa: PLR0913 - options are keywords
         log_histograms=log_histograms,
         threads=threads,
         stop=stop,
-        on_interval=_progress_of(on_interval) if on_interval else None,
+        on_interval=None if on_interval is None else _progress_of(on_interval),
     )
     result = from_json(ReplayResult, report)
     measured = tuple(threshold.check(result) for threshold in thresholds)

@@ -29,7 +29,7 @@ _LEAST_PAIRS = 5
 _CONFIDENCE = 0.95
 # Figures of each command that are compared, with the durations that each takes.
 _QUANTILES = {"p50": 1, "p90": 10, "p99": 100, "p999": 1000}
-_LIMIT = re.compile(r"\s*([\w.]+)\s*:\s*([+-])\s*([0-9]+(?:\.[0-9]+)?)\s*%\s*")
+_LIMIT = re.compile(r"\s*([\w.]+)\s*:\s*([+-])\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%\s*")
 _EXAMPLES = "`get.p99:+5%` and `hit_ratio:-1%` are limits of a change"
 
 
@@ -149,18 +149,20 @@ def open_run(path: str | os.PathLike[str]) -> ReplayResult:
             parse_float=_finite,
             parse_int=_bounded,
         )
+    except UsageError:
+        raise
     except (ValueError, RecursionError) as error:
         raise wrong from error
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or "schema_version" not in found:
         raise wrong
-    version = found.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
+    version = found.pop("schema_version")
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise UsageError(
             f"{file} has the version {str(version)[:20]}, not {SCHEMA_VERSION}",
             "read it with the membench that wrote it",
         )
     try:
-        result: ReplayResult = build(ReplayResult, found)
+        result: ReplayResult = build(ReplayResult, found, are_others_allowed=True)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise wrong from error
     return result
@@ -297,6 +299,8 @@ def _bounds(changes: Sequence[float]) -> ChangeBounds | None:
 def _remarks(runs_a: Sequence[ReplayResult], runs_b: Sequence[ReplayResult]) -> Iterator[str]:
     conditions: dict[str, Callable[[ReplayResult], str]] = {
         "profile": lambda run: f"{Path(run.profile).name} ({run.planned:,} requests)",
+        "length of the schedule": lambda run: f"{run.planned_s:.1f} s",
+        "requests left out": lambda run: f"{sum(run.skipped.values()):,}",
         "pacing": lambda run: run.pacing,
         "seed of the values": lambda run: str(run.seed),
         "sample": lambda run: str(run.sample),

@@ -16,7 +16,9 @@ class Shown:
 
     def __str__(self) -> str:
         """Return the report that the command prints."""
-        return self._report()
+        from membench.report.plain import plain  # noqa: PLC0415 - only for what is shown
+
+        return plain(self._report(), keep="\n")
 
     def _repr_html_(self) -> str:
         """Return the report for a notebook."""

@@ -53,16 +53,20 @@ def membench_replay(request: pytest.FixtureRequest) -> Replayed:
     It fails with the report. Timing that did not hold, or missing answers, fail it as well: such a
     run says nothing about the server.
     """
-    marker = request.node.get_closest_marker("membench")
-    defaults: dict[str, Any] = dict(marker.kwargs) if marker else {}
-    if marker and marker.args:
-        raise pytest.UsageError("the marker `membench` takes keywords: `profile=...`, `checks=...`")
+    defaults: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("membench"))):  # the closest one last
+        if marker.args:
+            raise pytest.UsageError(
+                "the marker `membench` takes keywords: `profile=...`, `checks=...`"
+            )
+        defaults |= marker.kwargs
 
     def replayed(
         target: str,
         profile: Profile | str | os.PathLike[str] | None = None,
         **options: Any,  # noqa: ANN401 - those of `membench.replay`
     ) -> ReplayResult:
+        __tracebackhide__ = True
         import membench  # noqa: PLC0415 - not in every session of pytest
 
         chosen = defaults | options

@@ -18,7 +18,7 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 import membench
-from support.cli import environment, membench as run
+from support.cli import COMMAND, environment, membench as run
 from support.server import Memcached
 
 pytestmark = pytest.mark.memcached
@@ -76,8 +76,31 @@ def test_files_that_exist_are_kept_and_nothing_is_sent(server: Memcached, tmp_pa
     assert out.read_text() == "kept"
     assert not (tmp_path / "x").exists()
     assert server.settled_stats()["bytes_read"] == before
-    twice = ("--csv", str(tmp_path / "y"), "--junit", str(tmp_path / "y"))
+    (tmp_path / "link").symlink_to(tmp_path)
+    twice = ("--csv", str(tmp_path / "y"), "--junit", str(tmp_path / "link" / "y"), "--force")
     assert "named twice" in run("replay", SEALED, server.address, *twice).expect(2).stderr
+
+
+def test_a_file_that_cannot_be_written_takes_neither_the_report_nor_the_others(
+    server: Memcached, tmp_path: Path
+) -> None:
+    checks = tmp_path / "run.xml"
+    command = [*COMMAND, "replay", str(SEALED), server.address, "--format", "json"]
+    files = ["--out", "run.json", "--csv", "run.csv", "--junit", str(checks)]
+    # The largest file that may be written holds the checks, but not the result.
+    limited = ["prlimit", "--fsize=1024"]
+    ended = subprocess.run(
+        [*limited, *command, *files],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert json.loads(ended.stdout)["sent"] > 0
+    assert "run.json: cannot write" in ended.stderr
+    assert ElementTree.parse(checks).getroot().tag == "testsuites"  # noqa: S314 - our own
 
 
 def test_a_replay_that_fails_leaves_no_file(tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: 
         "type": "object",
         "properties": properties,
         "required": needed,
-        "additionalProperties": False,
     }
 
 

@@ -173,7 +173,10 @@ def damaged() -> Iterator[bytes]:
     yield b"[" * 200_000
     yield json.dumps({name: value for name, value in whole.items() if name != "sent"}).encode()
     yield json.dumps(whole | {"sent": "7"}).encode()
-    yield json.dumps(whole | {"more": 1}).encode()
+    yield json.dumps(
+        {name: value for name, value in whole.items() if name != "schema_version"}
+    ).encode()
+    yield json.dumps(whole | {"schema_version": True}).encode()
     yield json.dumps(whole | {"response_ns": [1]}).encode()
     yield json.dumps(whole | {"checks": 7}).encode()
     yield json.dumps(whole | {"skipped": []}).encode()
@@ -195,11 +198,37 @@ def test_a_file_that_holds_no_result_is_refused(content: bytes, tmp_path: Path) 
     assert len(str(refused.value)) < 300
 
 
+def test_fields_of_a_later_membench_are_passed_over(
+    written: Callable[[Run, str], Path], tmp_path: Path
+) -> None:
+    told = json.loads(written(RESULT, "run.json").read_text())
+    told |= {"more": 1, "target": told["target"] | {"more": [2]}}
+    later = tmp_path / "later.json"
+    later.write_text(json.dumps(told))
+    assert membench.open_run(later) == RESULT
+
+
+def test_folders_whose_runs_are_no_pairs_are_refused(
+    written: Callable[[Run, str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a/1.json", "a/2.json", "b/1.json", "b/3.json", "b/.4.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        written(run(100), name)
+    assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    assert "runs of one side only: 2.json, 3.json" in capsys.readouterr().err
+
+
+def test_a_report_shows_nothing_that_steers_a_terminal() -> None:
+    target = replace(RESULT.target, version="1.6\x1b[31m\x1b]0;title\x07\ud800")
+    shown = str(replace(RESULT, target=target)) + str(membench.compare(RESULT, RESULT))
+    assert shown.replace("\n", "").isprintable()
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path, tmp_path / "nothing", Path("/dev/zero")):
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match=path.name):
             membench.open_run(path)
 
 

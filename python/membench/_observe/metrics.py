@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections import defaultdict
@@ -10,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from socketserver import ThreadingMixIn
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -212,14 +213,18 @@ class _Server(ThreadingMixIn, WSGIServer):
         if not self._places.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread can be started
+            self._places.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Serve a client, and end it if it takes too long: a byte now and then is no request."""
         timer = threading.Timer(_LONGEST_S, _shut, (request,))
         timer.daemon = True
-        timer.start()
         try:
+            timer.start()
             super().process_request_thread(request, client_address)
         finally:
             timer.cancel()
@@ -242,6 +247,10 @@ def _shut(connection: socket.socket) -> None:
 
 class _Handler(WSGIRequestHandler):
     timeout = _PATIENCE_S
+
+    def get_stderr(self) -> IO[str]:
+        """Return what takes a traceback: a client's fault is not told."""
+        return io.StringIO()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name
         """Tell nobody of requests."""

@@ -10,8 +10,11 @@ import typer
 from membench.cli import output
 from membench.cli.exits import CHECK_FAILED, SHORT
 from membench.cli.output import Format, FormatOption
+from membench.errors import UsageError
 from membench.report.plain import plain_result
 
+# Names that an error lists.
+_SHOWN = 5
 _RUN = "File of `replay --out`, or a folder of such files: its runs by name, each paired with one."
 
 
@@ -37,6 +40,8 @@ def command(
     import membench
     from membench.report.compare import render_comparison
 
+    if a.is_dir() and b.is_dir():
+        _check_names(a, b)
     found = membench.compare(_runs(a), _runs(b), limits=fail or ())
     if format is Format.JSON:
         output.show_json(found)
@@ -49,4 +54,17 @@ def command(
 
 def _runs(path: Path) -> list[Path]:
     """Return the files of runs at a path, in the order of their names."""
-    return sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.glob("*.json") if not file.name.startswith("."))
+
+
+def _check_names(a: Path, b: Path) -> None:
+    """Refuse folders whose runs are no pairs: one may be missing because its replay failed."""
+    of_a, of_b = ({file.name for file in _runs(side)} for side in (a, b))
+    if of_a != of_b:
+        alone = ", ".join(sorted(of_a ^ of_b)[:_SHOWN])
+        raise UsageError(
+            f"runs of one side only: {alone}",
+            "give the runs of a pair one name",
+        )

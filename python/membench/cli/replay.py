@@ -125,8 +125,9 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             stop=stop,
             on_interval=tell,
         )
+        # The report first: files can fail, and the load cannot be had again.
+        _show(result, format)
         files.finish(result)
-    _show(result, format)
     if result.stopped:
         return INTERRUPTED
     if not result.passed:
@@ -135,7 +136,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 
 
 class _Files:
-    """The files beside the report that were asked for."""
+    """The files beside the report that were asked for. One that fails leaves the others alone."""
 
     def __init__(
         self,
@@ -147,6 +148,7 @@ class _Files:
         from membench.report.artifacts import HistogramLog, PerSecond
 
         self._out, self._junit = out, junit
+        self._failed: MembenchError | None = None
         self._by_second: list[PerSecond | HistogramLog] = []
         if csv is not None:
             self._by_second.append(PerSecond(csv.write))
@@ -155,30 +157,46 @@ class _Files:
 
     def add(self, progress: Progress) -> None:
         """Write what a second brought."""
-        for one in self._by_second:
-            one.add(progress)
+        for one in tuple(self._by_second):
+            if not self._is_done(lambda one=one: one.add(progress)):  # type: ignore[misc]
+                self._by_second.remove(one)
 
     def finish(self, result: ReplayResult) -> None:
-        """Write what the end brought."""
+        """Write what the end brought.
+
+        Raises:
+            MembenchError: Some file could not be written.
+        """
         from membench.report.artifacts import as_junit
 
-        if self._out is not None:
-            self._out.write(output.as_json(result).encode() + b"\n")
-        if self._junit is not None:
-            self._junit.write(as_junit(plain_result(result)))
+        out, junit = self._out, self._junit
+        if out is not None:
+            self._is_done(lambda: out.write(output.as_json(result).encode() + b"\n"))
+        if junit is not None:
+            self._is_done(lambda: junit.write(as_junit(plain_result(result))))
+        if self._failed is not None:
+            raise self._failed
+
+    def _is_done(self, write: Callable[[], object]) -> bool:
+        try:
+            write()
+        except MembenchError as error:
+            self._failed = self._failed or error
+            return False
+        return True
 
 
 @contextmanager
 def _files(paths: Sequence[Path | None], force: bool) -> Iterator[_Files]:
     """Create the files before anything is sent."""
-    named = [path for path in paths if path is not None]
-    absolute = [path.absolute() for path in named]
-    for path, place in zip(named, absolute, strict=True):
-        if absolute.count(place) > 1:
-            raise UsageError(f"{path} is named twice", "give each output a file of its own")
+    places = [path.resolve() for path in paths if path is not None]
+    for place in places:
+        if places.count(place) > 1:
+            raise UsageError(f"{place} is named twice", "give each output a file of its own")
     with ExitStack() as stack:
-        opened = {path: stack.enter_context(created(path, force)) for path in named}
-        yield _Files(*(None if path is None else opened[path] for path in paths))
+        yield _Files(
+            *(stack.enter_context(created(path, force)) if path else None for path in paths)
+        )
 
 
 @contextmanager

@@ -94,8 +94,9 @@ def _cases(result: ReplayResult) -> Iterator[tuple[str, str | None]]:
     lag = f"lag p99 {duration(result.lag_ns.p99)}, {result.sent:,} of {result.planned:,} sent"
     is_sent = result.timing_held and result.sent == result.planned
     yield "timing held", None if is_sent else lag
-    missing = sum(result.unanswered.values())
-    yield "answers complete", f"{missing:,} requests got none" if missing else None
+    missing, unsent = sum(result.unanswered.values()), sum(result.unsent.values())
+    told = f"{missing:,} requests got none, {unsent:,} were not sent"
+    yield "answers complete", told if missing or unsent else None
     for check in result.checks:
         yield check.text, None if check.passed else describe_value(check)
 

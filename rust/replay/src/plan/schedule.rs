@@ -4,6 +4,10 @@ use crate::{Error, Result};
 
 const NS_PER_S: f64 = 1e9;
 
+/// Least and largest number in a pacing: a schedule of a billion requests ends in this machine's time.
+const LEAST: f64 = 1e-3;
+const MOST: f64 = 1e12;
+
 /// Rule that turns recorded times into intended times.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pacing {
@@ -36,7 +40,7 @@ impl Pacing {
         let number = |digits: &str| {
             let parsed = digits.parse::<f64>().ok();
             parsed
-                .filter(|number| number.is_finite() && *number > 0.0)
+                .filter(|number| (LEAST..=MOST).contains(number))
                 .ok_or_else(refused)
         };
         match text.split_once('=') {
@@ -47,11 +51,15 @@ impl Pacing {
             Some(("ramp", ramp)) => {
                 let (rates, over) = ramp.split_once('/').ok_or_else(refused)?;
                 let (from, to) = rates.split_once("..").ok_or_else(refused)?;
-                let over = over.strip_suffix('s').unwrap_or(over);
+                let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+                let (over, unit) = units
+                    .into_iter()
+                    .find_map(|(name, unit)| Some((over.strip_suffix(name)?, unit)))
+                    .unwrap_or((over, 1.0));
                 Ok(Self::Ramp {
                     from: number(from)?,
                     to: number(to)?,
-                    over: number(over)?,
+                    over: number(over)? * unit,
                 })
             }
             _ => Err(refused()),
@@ -273,6 +281,11 @@ mod tests {
             ("poisson=50000/s", Some(Pacing::Poisson(50_000.0))),
             ("ramp=10..50/30s", Some(RAMP)),
             ("ramp=10..50/30", Some(RAMP)),
+            ("ramp=10..50/0.5m", Some(RAMP)),
+            ("ramp=10..50/30000ms", Some(RAMP)),
+            ("rate=1e-300/s", None),
+            ("speed=1e-320", None),
+            ("rate=1e300/s", None),
             ("ramp=10..50", None),
             ("ramp=10/30s", None),
             ("ramp=0..50/30s", None),

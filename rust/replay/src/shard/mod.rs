@@ -182,7 +182,7 @@ impl Shard {
                 return (!self.finished).then(|| monotonic() + PAUSE);
             };
             let first = self.block[batch.start];
-            let due = start + first.intended;
+            let due = start.saturating_add(first.intended);
             let now = monotonic();
             if due > now {
                 return Some(due);

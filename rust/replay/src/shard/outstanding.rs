@@ -119,7 +119,7 @@ impl Outstanding {
         let sizes = Sizes::new(operations, end - self.end, template);
         self.end = end;
         self.queue.requests.push_back(Request {
-            intended: start + first.intended,
+            intended: start.saturating_add(first.intended),
             sent: 0,
             end,
             opaque,
