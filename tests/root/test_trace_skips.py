@@ -13,7 +13,7 @@ import pytest
 import membench
 from support.kernel import release
 from support.process import started
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 pytestmark = [
     pytest.mark.root,
@@ -28,7 +28,8 @@ SKIPS = (7, 2)
 #: How the kernel preempts tasks, and how it may.
 MODEL = Path("/sys/kernel/debug/sched/preempt")
 PAIRS = 3
-TURNS = 2_000
+#: Fewer on an emulated machine.
+TURNS = 2_000 if PATIENCE == 1 else 100
 #: Processes that wake each other on one CPU, so that each preempts the other in a call: every one
 #: writes and reads TURNS times a round. A round begins with a line and ends with `made`.
 PING_PONG = """
