@@ -136,6 +136,8 @@ def expect_as_counted(own: OwnTests, least: Sequence[str], output: Path) -> None
     assert compared >= {name for name in least if not own.says(name, RESETS)}
 
 
+# Its tests bind ports of their own choice, which other tests may have.
+@pytest.mark.soak
 def test_memcacheds_own_tests_are_recorded_completely_and_as_their_servers_count(
     tmp_path: Path, output: Path
 ) -> None:
