@@ -92,6 +92,11 @@ class Threshold:
         return Check(self.text, self.limit, value, passed[self.relation], is_bound)
 
 
+def is_ratio(text: str) -> bool:
+    """Return true if a metric, or a check of one, is a ratio and no duration."""
+    return text.lstrip().startswith(tuple(name for (name,) in RATIOS))
+
+
 def require_known(what: str, text: str, metric: tuple[str, ...]) -> None:
     """Refuse a time that no replay measures: `KIND.p99`, `COMMAND.p99`, `KIND.COMMAND.p99`.
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from socketserver import ThreadingMixIn
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -19,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from membench._observe.observe import ObserveInterval
 from membench._observe.results import ObservedServer
+from membench._running import Running
 from membench.errors import UsageError
 
 # Longest wait for the next bytes of a client, s.
@@ -55,7 +55,7 @@ GAUGES: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-class Metrics:
+class Metrics(Running):
     """Figures of all intervals so far, served from a `with` block on.
 
     Labels are bounded: parts, rules, roles, names of counters, and the ports that are followed.
@@ -76,16 +76,7 @@ class Metrics:
         self._server.set_app(make_wsgi_app(registry))
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         """Stop serving."""
         if self._thread is not None:
             self._server.shutdown()

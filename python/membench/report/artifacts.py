@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from membench._metrics import Check
+from membench._metrics import Check, is_ratio
 from membench._replay import Progress, ReplayResult
 from membench.report.numbers import duration, percent
 
@@ -103,8 +103,12 @@ def _cases(result: ReplayResult) -> Iterator[tuple[str, str | None]]:
 
 def describe_value(check: Check) -> str:
     """Describe what a check measured."""
-    if check.value is None:
+    return measured(check.text, check.value, at_least=check.at_least)
+
+
+def measured(metric: str, value: float | None, *, at_least: bool) -> str:
+    """Write what was measured of a metric, which the text begins with: a ratio, or a duration."""
+    if value is None:
         return "not measured"
-    is_ratio = check.text.lstrip().startswith(("errors", "hit_ratio"))
-    value = percent(check.value) if is_ratio else duration(check.value)
-    return f"≥ {value}" if check.at_least else value
+    text = percent(value) if is_ratio(metric) else duration(value)
+    return f"≥ {text}" if at_least else text

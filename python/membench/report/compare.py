@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from membench._runs import Change, ChangeCheck, Comparison
+from membench.report.artifacts import measured
 from membench.report.columns import Columns
-from membench.report.numbers import duration, numbered, percent
+from membench.report.numbers import numbered
 
 
 def render_comparison(found: Comparison) -> RenderableType:
@@ -31,19 +32,12 @@ def _table(found: Comparison) -> Columns:
     table = Columns("metric", *headings, *(["interval"] if has_intervals else []))
     for change in found.changes:
         cells = (
-            _value(change, change.a, change.a_at_least),
-            _value(change, change.b, change.b_at_least),
+            measured(change.metric, change.a, at_least=change.a_at_least),
+            measured(change.metric, change.b, at_least=change.b_at_least),
             _signed(change.change),
         )
         table.add(change.metric, *cells, *([_interval(change)] if has_intervals else []))
     return table
-
-
-def _value(change: Change, value: float | None, at_least: bool) -> str:
-    if value is None:
-        return "not measured"
-    text = percent(value) if change.metric in ("errors", "hit_ratio") else duration(value)
-    return f"≥ {text}" if at_least else text
 
 
 def _signed(change: float | None) -> str:
