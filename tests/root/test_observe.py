@@ -18,6 +18,7 @@ import pytest
 
 import membench
 from membench.errors import CaptureUnavailableError, UsageError
+from support.answers import answer, receive
 from support.bpf_mounts import cgroup
 from support.cli import COMMAND, environment, membench as cli
 from support.kernel_objects import kernel_objects_of, wait_until_gone
@@ -49,20 +50,6 @@ def server() -> Iterator[Memcached]:
     """Start a memcached with two workers."""
     with memcached(threads=2) as started_server:
         yield started_server
-
-
-def answer(client: socket.socket, request: bytes, end: bytes = b"END\r\n") -> bytes:
-    """Send a request and return its answer."""
-    client.sendall(request)
-    return receive(client, end)
-
-
-def receive(client: socket.socket, end: bytes = b"END\r\n") -> bytes:
-    """Receive an answer."""
-    reply = bytearray(client.recv(1 << 16))
-    while not reply.endswith(end):
-        reply += client.recv(1 << 20)
-    return bytes(reply)
 
 
 def ask(server: Memcached, requests: int, request: bytes = b"get x\r\n") -> None:

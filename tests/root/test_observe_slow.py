@@ -17,6 +17,7 @@ import pytest
 
 import membench
 from membench.errors import UsageError
+from support.answers import answer
 from support.binary import HEADER, OPCODES, REQUEST
 from support.cli import COMMAND, environment, membench as cli
 from support.process import started
@@ -57,15 +58,6 @@ def server() -> Iterator[Memcached]:
     """Start a memcached with two workers."""
     with memcached(threads=2) as started_server:
         yield started_server
-
-
-def answer(client: socket.socket, request: bytes, end: bytes = b"END\r\n") -> bytes:
-    """Send a request and return its answer."""
-    client.sendall(request)
-    reply = bytearray(client.recv(1 << 16))
-    while not reply.endswith(end):
-        reply += client.recv(1 << 16)
-    return bytes(reply)
 
 
 def observing(server: Memcached, slower_s: float, keep: int = 100) -> membench.Observation:
