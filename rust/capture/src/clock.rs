@@ -4,7 +4,7 @@ use membench_event::Anchor;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Reads `CLOCK_MONOTONIC` and UTC together.
-pub(crate) fn anchor() -> Anchor {
+pub fn anchor() -> Anchor {
     let before = monotonic_ns();
     let utc_ns = nanoseconds(clock_gettime(ClockId::Realtime));
     let after = monotonic_ns();

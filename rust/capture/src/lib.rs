@@ -26,6 +26,7 @@ mod session;
 mod source;
 mod sys;
 
+pub use clock::anchor;
 pub use membench_common::{Close, Datagram, Header, Part, Socket, counter};
 
 pub use doctor::{Check, Probe, probe, probe_interface, probe_packets};

@@ -1,9 +1,9 @@
 //! Servers that are observed → one interval after the other.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use membench_bpf::monotonic_ns;
-use membench_capture::Selection;
+use membench_capture::{Selection, anchor};
 use membench_event::{Anchor, share};
 
 use crate::{
@@ -46,10 +46,7 @@ impl Observer {
         let mut slowest = slowest.transpose()?;
         // What came while the programs were attached one after the other is in no interval.
         let now = Instant::now();
-        let anchor = Anchor {
-            monotonic_ns: monotonic_ns(),
-            utc_ns: utc_ns(),
-        };
+        let anchor = anchor();
         if let Some(slowest) = &mut slowest {
             slowest.cut()?;
         }
@@ -144,12 +141,7 @@ impl Observer {
     }
 }
 
-/// Returns the time since 1970, ns.
-fn utc_ns() -> u64 {
-    let passed = SystemTime::now().duration_since(UNIX_EPOCH);
-    nanoseconds(passed.unwrap_or_default())
-}
-
+/// Returns a time in ns.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
