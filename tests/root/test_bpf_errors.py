@@ -137,6 +137,9 @@ TABLE: dict[str, tuple[Callable[[], object], type[Exception], int | None, str]] 
     "used after close": (read_closed, bpf.InvalidHandle, None, "closed"),
     "used before load": (read_early, bpf.InvalidHandle, None, "call `load"),
     "set after load": (set_late, bpf.InvalidHandle, None, "before `load"),
+    "more samples a second than the kernel takes": (
+        lambda: attach(counter("perf_event"), bpf.PerfEvent("cpu-clock", hz=1 << 30)), UsageError,
+        None, "at most [0-9]+ samples a second, got: 1073741824"),
     "no object": (
         lambda: bpf.Object.open(b"#!/bin/sh"), membench.UsageError, None, "not an eBPF object"),
     "a type of program that the place does not take": (

@@ -317,10 +317,12 @@ def _ports(selection: Selection) -> list[int]:
     """Return the ports of a selection; those on which its processes listen, else memcached's."""
     if selection.ports != "any" and selection.ports:
         return list(selection.ports)
-    found = sorted({port for pid in selection.pids for port in listening_ports(pid)})
-    if selection.pids and not found:
-        raise UsageError(
-            f"process {selection.pids[0]} listens on no port that this user can see",
-            "name the port, or run as its user",
-        )
-    return found or [_PORT]
+    found: set[int] = set()
+    for pid in selection.pids:
+        if not (ports := listening_ports(pid)):
+            raise UsageError(
+                f"process {pid} listens on no port that this user can see",
+                "name the port, or run as its user",
+            )
+        found.update(ports)
+    return sorted(found) or [_PORT]

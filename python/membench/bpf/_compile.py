@@ -51,6 +51,7 @@ def compile(  # noqa: A001 - `bpf.compile`
         )
     text = source if isinstance(source, str) else _read(check.path("source", source))
     check.text("source", text)
+    flags = check.texts("flags", flags)
     try:
         done = subprocess.run(
             [clang, *_flags(include), *flags, "-x", "c", "-c", "-", "-o", "-"],

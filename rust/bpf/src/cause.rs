@@ -45,6 +45,7 @@ impl Error {
             | Self::GlobalSize { .. }
             | Self::RingSize { .. }
             | Self::WrongHook { .. }
+            | Self::SampleRate { .. }
             | Self::ElementSize { .. } => Cause::Usage,
             Self::OldKernel { oldest, .. } => Cause::Unsupported(Some(oldest)),
             Self::NoTypes { .. } => Cause::Unsupported(None),
@@ -80,6 +81,7 @@ impl Error {
             | Self::GlobalSize { .. }
             | Self::RingSize { .. }
             | Self::WrongHook { .. }
+            | Self::SampleRate { .. }
             | Self::ElementSize { .. } => Some(libc::EINVAL),
         }
     }

@@ -75,6 +75,16 @@ pub enum Error {
         /// The kernel's release.
         kernel: String,
     },
+    /// A perf event is asked for more samples a second than the kernel takes.
+    #[error(
+        "Failed to attach eBPF program: the kernel takes at most {most} samples a second, got: {given}"
+    )]
+    SampleRate {
+        /// `kernel.perf_event_max_sample_rate`.
+        most: u64,
+        /// The rate that was asked for, Hz.
+        given: u64,
+    },
     /// The kernel does not describe its types.
     #[error("Failed to load eBPF program: no kernel types in {}: {source}", path.display())]
     NoTypes {
@@ -210,7 +220,8 @@ impl Failure for Error {
             | Self::GlobalSize { .. }
             | Self::RingSize { .. }
             | Self::WrongHook { .. }
-            | Self::ElementSize { .. } => Class::Usage,
+            | Self::ElementSize { .. }
+            | Self::SampleRate { .. } => Class::Usage,
             Self::OldKernel { .. }
             | Self::NoTypes { .. }
             | Self::NoTracepoint { .. }
@@ -234,6 +245,9 @@ impl Failure for Error {
             Self::RingSize { .. } => "a ring has a power of two of bytes, from a page on",
             Self::NoTypes { .. } => "use a kernel built with CONFIG_DEBUG_INFO_BTF",
             Self::OldKernel { .. } => "attach to one function at a time",
+            Self::SampleRate { .. } => {
+                "take fewer, or raise `sysctl kernel.perf_event_max_sample_rate`"
+            }
             Self::NoTracepoint { .. } | Self::NoMember { .. } => "use a newer kernel",
             Self::MissingCapabilities { missing } => {
                 let missing = Capability::list(missing, " and ");

@@ -99,6 +99,7 @@ impl<'a> Program<'a> {
         if !self.is_loaded() {
             self.load(Some(hook))?;
         }
+        probe::require_rate(hook)?;
         let attached = match &mut *self.inner {
             programs::Program::SchedClassifier(_) | programs::Program::Xdp(_) => {
                 classifier::attach(self.inner, hook)

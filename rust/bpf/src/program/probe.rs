@@ -125,6 +125,25 @@ fn not_read(error: Error) -> io::Error {
     }
 }
 
+/// The most samples a second that the kernel takes from one event; it refuses more without a reason (EINVAL).
+const MAX_SAMPLE_RATE: &str = "/proc/sys/kernel/perf_event_max_sample_rate";
+
+/// Returns an error if a perf event is to be sampled more often than the kernel allows.
+pub(super) fn require_rate(hook: &Hook) -> crate::Result<()> {
+    let Hook::PerfEvent {
+        every: Sampling::Hertz(given),
+        ..
+    } = *hook
+    else {
+        return Ok(());
+    };
+    let most = std::fs::read_to_string(MAX_SAMPLE_RATE).ok();
+    match most.and_then(|most| most.trim().parse().ok()) {
+        Some(most) if given > most => Err(Error::SampleRate { most, given }),
+        _ => Ok(()),
+    }
+}
+
 fn on_cpus(
     program: &mut PerfProgram,
     event: PerfEvent,
