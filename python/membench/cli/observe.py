@@ -29,7 +29,7 @@ from membench.cli.units import parse_duration
 from membench.errors import UsageError
 
 if TYPE_CHECKING:
-    from membench._observe.metrics import Metrics
+    from membench._observe.prometheus import Metrics
     from membench._observe.observe import Observation, ObserveInterval
 
 
@@ -154,7 +154,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 
 def _metrics(listen: str) -> Metrics:
     try:
-        from membench._observe.metrics import Metrics
+        from membench._observe.prometheus import Metrics
     except ImportError as error:
         raise UsageError(
             "figures for Prometheus take the library `prometheus-client`",

@@ -9,7 +9,7 @@ import pytest
 from test_observe_report import INTERVAL, THREAD
 
 from membench import Culprit, ObservedServer, ObserveInterval
-from membench._observe.metrics import COUNTERS, GAUGES, Metrics
+from membench._observe.prometheus import COUNTERS, GAUGES, Metrics
 
 SERVER = ObservedServer(11211, 812, (THREAD, replace(THREAD, thread=814)), {"cmd_get": 100})
 WITH_SERVER = replace(INTERVAL, servers=(SERVER,), slow_requests=3)
