@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import re
+import secrets
 import signal
 import struct
 import subprocess
-import time
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.waiting import DEADLINE, until
 
-#: Line that tcpdump prints on SIGUSR1.
-_COUNTS = re.compile(r"(\d+) packets? captured, (\d+) packets? received by filter, .*\n")
+# Port of the last packet: `discard`, which no test uses.
+_DISCARD = 9
+# The last packet is looked for in so much of the end of a file, bytes.
+_TAIL = 1 << 20
+# Sends a packet at an interface: its name, the packet in hex. The kernel adds the link's header.
+_SEND = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as sender:
+    sender.sendto(bytes.fromhex(sys.argv[2]), (sys.argv[1], 0x0800, 0, 0, bytes(6)))
+"""
 
 
 @contextmanager
@@ -31,18 +39,52 @@ def tcpdump(
     """
     said = output.with_suffix(".tcpdump")
     command = [*prefix, "tcpdump", "-i", interface, "-w", str(output), "-U", "-B", "262144", "-n"]
-    command += ["-Z", "root", *options, *([] if port is None else [f"tcp port {port}"])]
+    last = f"udp dst port {_DISCARD}"
+    command += ["-Z", "root", *options, *([] if port is None else [f"tcp port {port} or {last}"])]
     with said.open("w") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
+    token = secrets.token_bytes(16)
     try:
         until(lambda: "listening on" in said.read_text(), "tcpdump listening")
         yield
-        # On Ctrl-C tcpdump drops what the kernel still holds, so it must have taken everything.
-        until(lambda: _has_all(process, said, interface), "tcpdump writing the last packets")
+        # On Ctrl-C tcpdump drops what the kernel still holds. Its counts do not say when it has
+        # everything: they hold what passed before it had set its filter. So one more packet is
+        # sent, behind all others.
+        send = [sys.executable, "-c", _SEND, interface, _datagram(token).hex()]
+        subprocess.run([*prefix, *send], check=True, timeout=DEADLINE)
+        until(lambda: token in _tail(output), "tcpdump writing the last packets")
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(DEADLINE)
     assert said.read_text().endswith("\n0 packets dropped by kernel\n"), said.read_text()
+    output.write_bytes(_without(output.read_bytes(), token))
+
+
+def _datagram(content: bytes) -> bytes:
+    """Return an IPv4 packet from the host to itself that nobody answers."""
+    loopback = bytes((127, 0, 0, 1))
+    udp = struct.pack(">4H", _DISCARD, _DISCARD, 8 + len(content), 0) + content
+    ip = struct.pack(">2B3H2BH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + 2 * loopback
+    words = struct.unpack(">10H", ip)
+    folded = sum(words) % 0xFFFF
+    return ip[:10] + struct.pack(">H", 0xFFFF - folded) + ip[12:] + udp
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as opened:
+        opened.seek(max(0, path.stat().st_size - _TAIL))
+        return opened.read()
+
+
+def _without(capture: bytes, token: bytes) -> bytes:
+    """Return a pcap file without the packets that contain a token."""
+    kept, at = [capture[:24]], 24
+    while at < len(capture):
+        captured = struct.unpack_from("<I", capture, at + 8)[0]
+        packet = capture[at : at + 16 + captured]
+        kept += [] if token in packet else [packet]
+        at += len(packet)
+    return b"".join(kept)
 
 
 def cut_short(capture: bytes, snaplen: int) -> bytes:
@@ -79,16 +121,3 @@ def _block(kind: int, content: bytes) -> bytes:
     padded = content + bytes(-len(content) % 4)
     length = struct.pack("<I", len(padded) + 12)
     return struct.pack("<I", kind) + length + padded + length
-
-
-def _has_all(process: subprocess.Popen[bytes], said: Path, interface: str) -> bool:
-    """Ask tcpdump for its counts; return true if it has taken every packet that it was passed.
-
-    On loopback the kernel passes each packet twice, and tcpdump skips the outgoing one.
-    """
-    time.sleep(0.02)
-    known = len(_COUNTS.findall(said.read_text()))
-    process.send_signal(signal.SIGUSR1)
-    until(lambda: len(_COUNTS.findall(said.read_text())) > known, "tcpdump telling its counts")
-    captured, passed = map(int, _COUNTS.findall(said.read_text())[-1])
-    return passed == captured * (2 if interface == "lo" else 1)
