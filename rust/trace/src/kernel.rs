@@ -318,8 +318,9 @@ type Attached = (Vec<Link>, Vec<Runs>);
 
 /// Measures a system call of this process, which is not traced, ns: the fastest of several rounds.
 fn price() -> f64 {
-    const ROUNDS: u32 = 20;
-    const CALLS: u32 = 2_000;
+    // Short rounds, so that some meet neither an interrupt nor a busy sibling of this CPU.
+    const ROUNDS: u32 = 1_000;
+    const CALLS: u32 = 40;
     let round = || {
         let begun = Instant::now();
         for _ in 0..CALLS {
