@@ -279,7 +279,8 @@ def trace(  # noqa: PLR0913 - all but one are keyword-only options
     Args:
         calls: Names and classes as strace has them, such as `read,sendmsg` or `%network`; by
             default all calls, or with `ports` those on sockets.
-        pids: Processes to trace, with all their threads.
+        pids: Processes to trace, with all their threads. Of a memcached, calls on sockets of the
+            ports on which it listens carry their connection and commands.
         ports: Ports of memcached. Calls on other descriptors than their sockets are left out, and
             calls on these carry their connection and commands. Without `pids`, the processes that
             listen there are traced.

@@ -231,6 +231,19 @@ def test_calls_carry_the_connection_and_the_commands(server: Memcached, tmp_path
     running.identity()
 
 
+def test_a_memcached_named_by_its_process_shows_all_its_calls_and_the_commands_in_them(
+    server: Memcached, tmp_path: Path
+) -> None:
+    assert server.port is not None
+    with tracing(tmp_path, "--pid", server.pid) as running:
+        exchange(server.port, b"get a\r\nget b\r\n")
+        until(lambda: any("close(" in line for line in running.lines), "the connection's end")
+        assert running.end() == 0
+    assert any("read(" in line and "# conn 1: get ×2 (key 1 B)" in line for line in running.lines)
+    assert names(running.lines)["epoll_wait"] > 0
+    running.identity()
+
+
 def test_calls_on_other_descriptors_are_left_out(server: Memcached, tmp_path: Path) -> None:
     assert server.port is not None
     with memcached() as other, caller() as traced:

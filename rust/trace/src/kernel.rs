@@ -69,8 +69,8 @@ pub(crate) struct Sums {
 }
 
 impl Kernel {
-    /// Loads and attaches the programs, and begins.
-    pub(crate) fn start(options: &Options, pids: &[u32]) -> Result<Self> {
+    /// Loads and attaches the programs, and begins. Calls on sockets of the followed ports tell the bytes they moved.
+    pub(crate) fn start(options: &Options, pids: &[u32], followed: &[u16]) -> Result<Self> {
         if cfg!(not(target_arch = "x86_64")) {
             return Err(Error::Architecture {
                 architecture: std::env::consts::ARCH,
@@ -79,7 +79,7 @@ impl Kernel {
         let types = KernelTypes::read()?;
         let cpus = possible_cpus()?;
         let mut object = Object::parse("trace.bpf.o", OBJECT)?;
-        set(&mut object, options, pids, &types)?;
+        set(&mut object, options, (pids, followed), &types)?;
         for drafts in [
             "entry_drafts",
             "return_drafts",
@@ -201,7 +201,12 @@ impl Kernel {
     }
 }
 
-fn set(object: &mut Object, options: &Options, pids: &[u32], types: &KernelTypes) -> Result<()> {
+fn set(
+    object: &mut Object,
+    options: &Options,
+    (pids, followed): (&[u32], &[u16]),
+    types: &KernelTypes,
+) -> Result<()> {
     let mut calls = [0_u8; NUMBERS];
     let mut reads = [[0_u32; READS]; NUMBERS];
     for name in table::names() {
@@ -231,7 +236,7 @@ fn set(object: &mut Object, options: &Options, pids: &[u32], types: &KernelTypes
         .set_global(global::MEMBERS, &types.offsets(trace::PATHS, trace::COUNT)?)?
         .set_global(global::CALLS, &calls)?
         .set_global(global::READS, &reads)?
-        .set_global(shared::PORTS, &list::<_, PORTS>(&options.ports))?
+        .set_global(shared::PORTS, &list::<_, PORTS>(followed))?
         .set_global(global::ONLY_PORTS, &u32::from(!options.ports.is_empty()))?
         .set_global(global::SOCKETS, &u32::from(options.descriptors))?
         .set_global(global::SLOWER, &options.slower_ns())?

@@ -1,6 +1,11 @@
 //! `/proc` → the processes that are traced.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use crate::{Error, Result};
 
@@ -9,6 +14,8 @@ use crate::{Error, Result};
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
+/// Name of memcached's processes.
+const MEMCACHED: &str = "memcached";
 
 /// Returns device and inode number of this process's pid namespace; zeros if it is the initial one.
 pub(crate) fn namespace() -> [u64; 2] {
@@ -46,10 +53,9 @@ pub(crate) fn is_running(pid: u32) -> bool {
 
 /// Returns the processes that listen on any of the ports, as far as this user can see.
 pub(crate) fn listening(ports: &[u16]) -> Result<Vec<u32>> {
-    let inodes: BTreeSet<u64> = ["tcp", "tcp6", "udp", "udp6"]
-        .into_iter()
-        .flat_map(|table| sockets(table, ports))
-        .collect();
+    let listeners = listeners(Path::new("/proc/self"));
+    let wanted = listeners.filter(|(port, _)| ports.contains(port));
+    let inodes: BTreeSet<u64> = wanted.map(|(_, inode)| inode).collect();
     let processes = fs::read_dir("/proc").map_err(|source| Error::Io {
         path: "/proc".into(),
         source,
@@ -66,31 +72,53 @@ pub(crate) fn listening(ports: &[u16]) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-fn sockets(table: &str, ports: &[u16]) -> Vec<u64> {
-    let text = fs::read_to_string(format!("/proc/self/net/{table}")).unwrap_or_default();
-    let is_udp = table.starts_with("udp");
-    let lines = text.lines().skip(1);
-    lines
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let port = fields.get(1)?.rsplit_once(':')?.1;
-            let port = u16::from_str_radix(port, 16).ok()?;
-            let is_wanted = ports.contains(&port) && (is_udp || fields.get(3) == Some(&LISTENING));
-            is_wanted.then(|| fields.get(9)?.parse().ok()).flatten()
+/// Returns the ports on which those of the processes that are memcacheds listen, as far as this user can see.
+pub(crate) fn memcached_ports(pids: &[u32]) -> BTreeSet<u16> {
+    let paths = pids.iter().map(|pid| PathBuf::from(format!("/proc/{pid}")));
+    let servers = paths.filter(|path| {
+        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim_end() == MEMCACHED)
+    });
+    servers
+        .flat_map(|path| {
+            let held: BTreeSet<u64> = inodes(&path).collect();
+            listeners(&path).filter(move |(_, inode)| held.contains(inode))
         })
+        .map(|(port, _)| port)
         .collect()
 }
 
-fn holds(pid: u32, inodes: &BTreeSet<u64>) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
-    };
+/// Returns the port and the inode number of each listening socket in the network namespace of a process.
+fn listeners(process: &Path) -> impl Iterator<Item = (u16, u64)> + use<> {
+    let folder = process.join("net");
+    ["tcp", "tcp6", "udp", "udp6"]
+        .into_iter()
+        .flat_map(move |table| {
+            let text = fs::read_to_string(folder.join(table)).unwrap_or_default();
+            let is_udp = table.starts_with("udp");
+            let lines = text.lines().skip(1);
+            let found = lines.filter_map(|line| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                let port = fields.get(1)?.rsplit_once(':')?.1;
+                let port = u16::from_str_radix(port, 16).ok()?;
+                let is_listening = is_udp || fields.get(3) == Some(&LISTENING);
+                let inode = fields.get(9)?.parse().ok()?;
+                is_listening.then_some((port, inode))
+            });
+            found.collect::<Vec<_>>()
+        })
+}
+
+fn holds(pid: u32, wanted: &BTreeSet<u64>) -> bool {
+    inodes(Path::new(&format!("/proc/{pid}"))).any(|inode| wanted.contains(&inode))
+}
+
+/// Returns the inode numbers of the sockets that a process holds.
+fn inodes(process: &Path) -> impl Iterator<Item = u64> + use<> {
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten();
     let links = descriptors
         .flatten()
         .filter_map(|entry| fs::read_link(entry.path()).ok());
-    links
-        .filter_map(|link| inode(&link))
-        .any(|found| inodes.contains(&found))
+    links.filter_map(|link| inode(&link))
 }
 
 /// Returns the inode number in a link such as `socket:[812]`.

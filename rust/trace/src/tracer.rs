@@ -83,7 +83,7 @@ impl Tracer {
     pub fn start(options: &Options) -> Result<Self> {
         check_hooks(options)?;
         let pids = pids(options)?;
-        let kernel = Kernel::start(options, &pids)?;
+        let kernel = Kernel::start(options, &pids, &followed(options, &pids))?;
         let utc = utc_offset();
         let style = Style {
             clock: options.clock,
@@ -429,6 +429,19 @@ fn pids(options: &Options) -> Result<Vec<u32>> {
         process::check(*pid)?;
     }
     Ok(pids)
+}
+
+/// Returns the ports of memcached on whose sockets calls show their commands: those asked for, else those on which the
+/// traced memcacheds listen, unless there are too many. Totals show none.
+fn followed(options: &Options, pids: &[u32]) -> Vec<u16> {
+    if !options.ports.is_empty() {
+        return options.ports.clone();
+    }
+    let found = process::memcached_ports(pids);
+    if options.totals || found.len() > membench_common::PORTS {
+        return Vec::new();
+    }
+    found.into_iter().collect()
 }
 
 /// Returns UTC minus the monotonic clock, ns.
