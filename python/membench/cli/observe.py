@@ -29,8 +29,8 @@ from membench.cli.units import parse_duration
 from membench.errors import UsageError
 
 if TYPE_CHECKING:
-    from membench._observe.prometheus import Metrics
     from membench._observe.observe import Observation, ObserveInterval
+    from membench._observe.prometheus import Metrics
 
 
 # Slow requests that are listed of an interval, unless told otherwise.
