@@ -170,7 +170,9 @@ fn rows(folder: &Folder, ended: &Tail) -> Result<impl Iterator<Item = Result<Rec
         path: path.clone(),
         source,
     };
-    let batches = ended.rows(&tables::connection_schema()).map_err(&failed)?;
+    let batches = ended
+        .rows(Some(&tables::connection_schema()))
+        .map_err(&failed)?;
     Ok(batches.map(move |batch| batch.map_err(&failed)))
 }
 

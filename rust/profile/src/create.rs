@@ -12,7 +12,7 @@ use super::folder::Folder;
 use super::owner::Owner;
 use super::place::Place;
 use super::tail::part_number;
-use super::{connections, manifest, room, tables};
+use super::{connections, manifest, observation, room, tables};
 use crate::{Error, Result};
 
 /// Suffix of a profile that is not filled yet.
@@ -239,7 +239,7 @@ pub(super) fn is_ours(name: &str) -> bool {
         tables::LOSSES,
         room::FILE,
     ];
-    fixed.contains(&name) || part_number(name).is_some()
+    fixed.contains(&name) || part_number(name).is_some() || observation::is_file(name)
 }
 
 /// Removes the files of an open profile, then its folder, which has its name at `place`.

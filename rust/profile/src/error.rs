@@ -116,6 +116,12 @@ pub enum Error {
         /// The file's name.
         name: String,
     },
+    /// Rows of an observation do not fit their tables.
+    #[error("rows of an observation that fit no table: {found}")]
+    Observation {
+        /// The difference.
+        found: String,
+    },
     /// A sealed profile holds a part that its manifest does not name.
     #[error("{}: the manifest of this sealed profile does not name it", path.display())]
     Unlisted {
@@ -188,7 +194,8 @@ impl Failure for Error {
             | Self::StrangersFile { .. }
             | Self::Replaced { .. }
             | Self::BeingRecorded { .. }
-            | Self::Sampled { .. } => Class::Usage,
+            | Self::Sampled { .. }
+            | Self::Observation { .. } => Class::Usage,
             Self::ManifestMissing { .. }
             | Self::ManifestDamaged { .. }
             | Self::NewerSchema { .. }
@@ -232,6 +239,7 @@ impl Failure for Error {
             | Self::Column { .. } => "copy the whole folder again from where it was recorded",
             Self::NewerSchema { .. } => "`pip install --upgrade membench`",
             Self::Sampled { .. } => "record without a sample",
+            Self::Observation { .. } => "report it, with the version",
         };
         Some(Hint::text(text))
     }

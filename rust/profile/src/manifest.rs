@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::checksum::Checksum;
 use super::folder::Folder;
+use super::observation;
 use crate::{Error, Result};
 use membench_event::{Anchor, Ledger, Sample, ServerRun};
 
@@ -94,6 +95,8 @@ pub struct Header {
     pub statistics_start: Value,
     /// Further facts about the capture, for people.
     pub facts: Value,
+    /// Facts about the host and its servers, by which recordings are compared; null if they were not asked for.
+    pub host: Value,
 }
 
 impl Default for Header {
@@ -112,6 +115,7 @@ impl Default for Header {
             time_basis: "read".into(),
             statistics_start: Value::Null,
             facts: Value::Null,
+            host: Value::Null,
         }
     }
 }
@@ -317,6 +321,20 @@ impl Manifest {
     /// True if the manifest was written with a checksum of itself.
     pub(super) fn has_checksum(&self) -> bool {
         u64::from(self.schema_version) >= CHECKED
+    }
+
+    /// Size of the sealed parts, bytes.
+    pub fn event_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
+    /// Size of the tables of an observation beside the recording, once the profile is sealed, bytes.
+    pub fn observation_bytes(&self) -> u64 {
+        let tables = self
+            .tables
+            .iter()
+            .filter(|table| observation::is_file(&table.name));
+        tables.map(|table| table.bytes).sum()
     }
 
     /// Returns the description of a table's file; `None` if the profile is not sealed, or older than schema version 4.

@@ -9,6 +9,7 @@ use super::connections;
 use super::events::{Batches, Events};
 use super::folder::Folder;
 use super::manifest::{Counts, Manifest, Part, State};
+use super::observation;
 use super::ordinals::Ordinals;
 use super::part::{ReadablePart, Source};
 use super::rows::Rows;
@@ -16,6 +17,7 @@ use super::scan;
 use super::seal::seal;
 use super::stored::StoredFile;
 use super::stored_table::Table;
+use super::streams;
 use super::summary::Summary;
 use super::tables;
 use super::tail::{Tail, open_name, part_number, sealed_name};
@@ -155,6 +157,31 @@ impl Profile {
         let expected = self.manifest.table(tables::LOSSES).map(Into::into);
         let schema = tables::loss_schema();
         Table::find(&self.folder, tables::LOSSES, schema, expected)
+    }
+
+    /// Finds a table of the observation that ran beside the recording; empty if none did.
+    pub fn observation_table(&self, name: &str) -> Result<Table> {
+        let schema = observation::schema_of(name).ok_or_else(|| Error::Observation {
+            found: format!("`{name}` is no table of an observation"),
+        })?;
+        let file = observation::sealed_name(name);
+        if self.manifest.state != State::Sealed {
+            // In this order: a table that is sealed meanwhile is in both forms, or only in the last.
+            let content = streams::seal_in_memory(&self.folder, name, &schema)?;
+            if let Some(content) = content {
+                return Ok(Table::in_memory(&self.folder, &file, schema, content));
+            }
+        }
+        let expected = self.manifest.table(&file).map(Into::into);
+        if expected.is_none() && self.manifest.state == State::Sealed {
+            return match self.folder.facts(&file)? {
+                None => Ok(Table::empty(&self.folder, &file, schema)),
+                Some(_) => Err(Error::Unlisted {
+                    path: self.folder.path().join(file),
+                }),
+            };
+        }
+        Ok(Table::find(&self.folder, &file, schema, expected)?.of_any_version())
     }
 
     /// Number of connections: the recorder's count if it sealed the profile, else at least those that events show.

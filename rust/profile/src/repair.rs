@@ -14,7 +14,7 @@ use super::reader::part_numbers;
 use super::stored_table::Table;
 use super::tail::{Tail, open_name, sealed_name};
 use super::writer::seal_to_file;
-use super::{connections, room, scan, tables};
+use super::{connections, observation, room, scan, streams, tables};
 use crate::Result;
 
 /// Seals the parts that a killed recorder left open and removes its drafts. In a sealed profile it only removes drafts.
@@ -40,6 +40,7 @@ pub fn repair(path: impl AsRef<Path>) -> Result<Manifest> {
         }
     }
     connections::seal_found(&folder)?;
+    streams::seal_found(&folder)?;
     find_tables(&folder, &mut manifest)?;
     manifest.schema_version = SCHEMA_VERSION;
     manifest.state = State::Sealed;
@@ -85,7 +86,12 @@ fn describe(folder: &Folder, manifest: &mut Manifest, number: u32) -> Result<()>
 /// Lists the tables that the recorder wrote before it was killed.
 fn find_tables(folder: &Arc<Folder>, manifest: &mut Manifest) -> Result<()> {
     manifest.tables.clear();
-    for name in [tables::CONNECTIONS, tables::LOSSES] {
+    let observed = observation::observation_tables();
+    let observed: Vec<_> = observed
+        .map(|(table, _)| observation::sealed_name(table))
+        .collect();
+    let names = [tables::CONNECTIONS, tables::LOSSES].into_iter();
+    for name in names.chain(observed.iter().map(String::as_str)) {
         let Some(file) = folder.open_file(name)? else {
             continue;
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
@@ -14,6 +15,7 @@ use parquet::errors::ParquetError;
 use super::events::UNREADABLE;
 use super::folder::Folder;
 use super::guarded::guarded;
+use super::observation::present;
 use super::part::Source;
 use super::stored::{Expected, StoredFile};
 use crate::{Error, Result};
@@ -29,6 +31,8 @@ pub struct Table {
     path: PathBuf,
     schema: SchemaRef,
     source: Option<Source>,
+    /// True if the file may lack columns, and have others.
+    is_any_version: bool,
 }
 
 impl Table {
@@ -66,6 +70,7 @@ impl Table {
             path: folder.path().join(name),
             schema,
             source: file.map(|file| Source::File(Arc::new(file))),
+            is_any_version: false,
         })
     }
 
@@ -80,6 +85,26 @@ impl Table {
             path: folder.path().join(name),
             schema,
             source: Some(Source::Memory(content)),
+            is_any_version: false,
+        }
+    }
+
+    /// Returns a table without rows.
+    pub(super) fn empty(folder: &Folder, name: &str, schema: SchemaRef) -> Self {
+        Self {
+            path: folder.path().join(name),
+            schema,
+            source: None,
+            is_any_version: false,
+        }
+    }
+
+    /// Accepts a file of another version: columns that it lacks are null, and others are passed over.
+    #[must_use]
+    pub(super) fn of_any_version(self) -> Self {
+        Self {
+            is_any_version: true,
+            ..self
         }
     }
 
@@ -124,6 +149,7 @@ impl Table {
         Ok(TableBatches {
             schema: self.schema(),
             reader,
+            is_any_version: self.is_any_version,
         })
     }
 
@@ -132,9 +158,24 @@ impl Table {
             return Ok(None);
         };
         let content = source.open()?;
+        if self.is_any_version {
+            return self.read(|| self.known_columns(content)).map(Some);
+        }
         let options = ArrowReaderOptions::new().with_schema(self.schema());
         let open = || ParquetRecordBatchReaderBuilder::try_new_with_options(content, options);
         self.read(open).map(Some)
+    }
+
+    fn known_columns(
+        &self,
+        content: super::content::Content,
+    ) -> parquet::errors::Result<ParquetRecordBatchReaderBuilder<super::content::Content>> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(content)?;
+        let fields = builder.schema().fields().iter().enumerate();
+        let known = fields.filter(|(_, field)| self.schema.field_with_name(field.name()).is_ok());
+        let known: Vec<_> = known.map(|(place, _)| place).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), known);
+        Ok(builder.with_projection(mask))
     }
 
     fn read<T>(&self, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
@@ -151,6 +192,7 @@ impl Table {
 pub struct TableBatches {
     schema: SchemaRef,
     reader: Option<ParquetRecordBatchReader>,
+    is_any_version: bool,
 }
 
 impl TableBatches {
@@ -167,6 +209,11 @@ impl Iterator for TableBatches {
         let reader = self.reader.as_mut()?;
         let next = guarded(|| reader.next());
         let next = next.unwrap_or_else(|| Some(Err(ArrowError::ParquetError(UNREADABLE.into()))));
+        let next = if self.is_any_version {
+            next.map(|batch| batch.and_then(|batch| present(&batch, &self.schema)))
+        } else {
+            next
+        };
         if matches!(next, Some(Err(_))) {
             self.end();
         }

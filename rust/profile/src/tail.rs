@@ -218,14 +218,14 @@ impl Tail {
         })))
     }
 
-    /// Reads the batches of a stream of this schema; none if not even the stream's own schema is complete.
+    /// Reads the batches of a stream of this schema, or of any; none if not even the stream's own schema is complete.
     pub(super) fn rows(
         &self,
-        schema: &SchemaRef,
+        schema: Option<&SchemaRef>,
     ) -> std::result::Result<impl Iterator<Item = Converted> + use<'_>, ArrowError> {
         let mut stream = (self.length > 0).then(|| self.stream(None)).transpose()?;
         if let Some(stream) = &stream
-            && stream.schema() != *schema
+            && schema.is_some_and(|schema| stream.schema() != *schema)
         {
             return Err(ArrowError::SchemaError("columns of another table".into()));
         }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::manifest;
+use super::observation::observation_tables;
 use super::part::Source;
 use super::reader::Profile;
 use super::stored::StoredFile;
@@ -38,7 +39,9 @@ impl Profile {
                 Source::Memory(_) => found.unchecked.push(name.clone()),
             }
         }
-        for table in [self.connection_table(), self.loss_table()] {
+        let tables = [self.connection_table(), self.loss_table()].into_iter();
+        let observed = observation_tables().map(|(name, _)| self.observation_table(name));
+        for table in tables.chain(observed) {
             match table {
                 Ok(table) => {
                     if let Some(file) = table.file() {

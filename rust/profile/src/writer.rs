@@ -14,9 +14,11 @@ use super::create;
 use super::encode::Encoder;
 use super::folder::Folder;
 use super::manifest::{Header, Manifest, Part, State, TableFile};
+use super::observation::Observation;
 use super::owner::Owner;
 use super::room::Room;
 use super::seal::seal;
+use super::streams::Streams;
 use super::tables;
 use super::tail::{StreamFile, Tail, TailWriter, open_name, sealed_name};
 use crate::{Error, Result};
@@ -109,6 +111,8 @@ pub struct Writer {
     limits: Limits,
     /// The connections that have ended.
     connections: Option<StreamFile>,
+    /// Tables of the observation beside the recording.
+    streams: Streams,
     /// Connections that have ended and could not be written yet.
     ended: Vec<ConnectionRow>,
     /// Time before which the open connections are not written again.
@@ -192,6 +196,7 @@ impl Writer {
             clocks,
             limits,
             connections: None,
+            streams: Streams::default(),
             ended: Vec::new(),
             open_saved_until: Instant::now(),
             failure: None,
@@ -270,6 +275,15 @@ impl Writer {
         connections::save_open(&self.folder, open, anchor)?;
         self.open_saved_until = begun + begun.elapsed() * SAVING_SHARE;
         Ok(())
+    }
+
+    /// Appends what was observed beside the recording.
+    pub fn append_observation(&mut self, rows: &Observation) -> Result<()> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.to_error());
+        }
+        self.streams.write(&self.folder, rows)?;
+        self.room.ensure(&self.folder, self.open_bytes())
     }
 
     /// Size of all parts on disk, bytes.
@@ -372,7 +386,7 @@ impl Writer {
         let failed: u64 = self.unsealed.iter().map(|tail| tail.length).sum();
         let connections = self.connections.as_ref();
         let connections = connections.map_or(0, |file| file.length);
-        self.tail.length() + sealing + failed + connections
+        self.tail.length() + sealing + failed + connections + self.streams.bytes()
     }
 
     fn fail(&mut self, error: Error) -> Error {
@@ -393,6 +407,9 @@ impl Writer {
         let schema = tables::loss_schema();
         let losses = tables::save(&self.folder, tables::LOSSES, &schema, columns)?;
         self.manifest.tables = vec![connections, losses];
+        self.manifest
+            .tables
+            .extend(self.streams.seal(&self.folder)?);
         Ok(())
     }
 

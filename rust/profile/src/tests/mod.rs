@@ -8,6 +8,7 @@ mod full_disk;
 mod links;
 mod manifests;
 mod merge;
+mod observed;
 mod owner;
 mod round_trip;
 mod untrusted;
