@@ -192,6 +192,7 @@ class CommandTimes:
 
     command: str
     server_ns: Quantiles
+    queue_ns: Quantiles | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ pub(super) struct TimeCounts {
     server: [Distribution; Kind::COUNT],
     all: Distribution,
     queue: Distribution,
+    queue_by_command: [Distribution; Kind::COUNT],
 }
 
 /// Times of requests, ns.
@@ -31,6 +32,8 @@ pub struct CommandTimes {
     pub command: &'static str,
     /// Server time of the command, ns.
     pub server_ns: Quantiles,
+    /// Queue time of the command, ns; `None` if the source does not know arrivals.
+    pub queue_ns: Option<Quantiles>,
 }
 
 impl TimeCounts {
@@ -43,17 +46,21 @@ impl TimeCounts {
             self.all.record(time);
         }
         if let Some(time) = operation.event.queue_time {
-            self.queue.record(time.saturating_mul(1000));
+            let time = time.saturating_mul(1000);
+            self.queue_by_command[operation.kind.index()].record(time);
+            self.queue.record(time);
         }
     }
 
     pub(super) fn finish(&self) -> Times {
-        let times = Kind::all().zip(&self.server);
+        let queue = &self.queue_by_command;
+        let times = Kind::all().zip(self.server.iter().zip(queue));
         let mut by_command: Vec<_> = times
-            .filter_map(|(kind, times)| {
+            .filter_map(|(kind, (server, queue))| {
                 Some(CommandTimes {
                     command: kind.name(),
-                    server_ns: times.finish()?,
+                    server_ns: server.finish()?,
+                    queue_ns: queue.finish(),
                 })
             })
             .collect();
