@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 # Name in a template → flag or command in a shell, keyword or function in Python.
 WORDS = {
+    "across_hosts": ("--across-hosts", "across_hosts=True"),
     "force": ("--force", "force=True"),
     "requests": ("--requests", "requests=True"),
+    "observe_requests": ("--observe=requests", 'observe="requests"'),
+    "observe": ("membench observe", "membench.observe()"),
     "record": ("membench record", "membench.record()"),
 }
 

@@ -21,6 +21,7 @@ __all__ = [
     "BpfStatistics",
     "Event",
     "EventIterator",
+    "ObservationRows",
     "Observer",
     "Probe",
     "Profile",
@@ -44,6 +45,7 @@ __all__ = [
     "probe_packets",
     "replay",
     "running_servers",
+    "slowest_seconds",
     "source_kind",
     "symbolize",
     "unpin",
@@ -74,6 +76,10 @@ class Profile:
         """Read the table of connections."""
     def losses(self) -> Table:
         """Read the table of losses."""
+    def observation(self, table: str) -> Table:
+        """Read a table of the observation beside the recording."""
+    def observation_rows(self, table: str) -> ObservationRows:
+        """Read it as JSON, some thousand rows at a time: an array for each column."""
     def __len__(self) -> int:
         """Count the events."""
     def __iter__(self) -> EventIterator:
@@ -93,6 +99,15 @@ class Table:
         """Export the rows as an Arrow stream."""
     def __arrow_c_schema__(self) -> object:
         """Export the schema."""
+
+@final
+class ObservationRows(Iterator[str]):
+    """Yields rows of a table as JSON."""
+
+    def __iter__(self) -> Self:
+        """Return itself."""
+    def __next__(self) -> str:
+        """Return the next rows."""
 
 @final
 class EventIterator(Iterator[Event]):
@@ -196,6 +211,11 @@ class Recorder:
     def status(self) -> str: ...
     def wait(self, timeout_s: float) -> bool: ...
     def stop(self, reason: str) -> None: ...
+    @property
+    def is_ending(self) -> bool: ...
+    def observe(self, rows: str) -> bool: ...
+    def end_observation(self) -> None: ...
+    def exclude(self, address: str, port: int) -> None: ...
     def result(self) -> str: ...
     def next_event(self, timeout_s: float) -> Event | None: ...
     def next_batch(self, timeout_s: float) -> Batch | None: ...
@@ -260,6 +280,8 @@ class Observer:
     ) -> Observer: ...
     @property
     def ports(self) -> list[int]: ...
+    @property
+    def began_ns(self) -> int: ...
     def read_slow(self) -> None: ...
     def timeline(self) -> bytes: ...
     def take(self) -> str: ...
@@ -309,6 +331,9 @@ def probe_ebpf() -> str:
 
 def analyze(profile: Profile, *, only: list[str] | None = None) -> str:
     """Return the `Analysis` as JSON."""
+
+def slowest_seconds(profile: Profile, most: int) -> str:
+    """Return the seconds with the longest server times, at most this many, as JSON."""
 
 def replay(
     profile: Profile,

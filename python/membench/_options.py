@@ -17,6 +17,8 @@ By = Literal["process", "thread", "cpu"]
 Hooks = Literal["sockets", "syscalls", "tcx", "clsact"]
 # Sources that can be required.
 Requirement = Literal["ebpf"]
+# What is observed beside a recording: threads, counters and the host, or each request as well.
+Observed = Literal["counters", "requests"]
 
 GIB = 1 << 30
 DEFAULT_RING_SIZE = 16 << 20
@@ -157,6 +159,8 @@ class Options:
     key_file: str | None = None
     statistics: bool = False
     drop_privileges: bool = False
+    observed: bool = False
+    host: str | None = None
     live: bool = True
 
     def __post_init__(self) -> None:

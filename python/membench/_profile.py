@@ -7,10 +7,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from membench import _arguments as check, _native
 from membench._hint import Hint
 from membench._ledger import Ledger
+from membench._observe.observe import ObserveInterval
+from membench._observe.tables import INTERVALS, TABLES, StoredRows, from_rows
 from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench._server_run import ServerRun
@@ -170,6 +173,32 @@ class Profile:
     def losses(self) -> _native.Table:
         """Read the table of losses; empty if the recorder was killed."""
         return self._native.losses()
+
+    def observation(self, table: str) -> _native.Table:
+        """Read a table of the observation beside the recording; empty if there was none.
+
+        Args:
+            table: Its name: `observe-intervals`, `observe-parts`, …; docs/profile-format.md has
+                their columns.
+
+        Raises:
+            UsageError: There is no such table.
+        """
+        return self._native.observation(check.text("table", table))
+
+    def observed(self) -> Iterator[ObserveInterval]:
+        """Yield each interval of the observation beside the recording; none if there was none.
+
+        Slow requests have no client: a profile stores no addresses.
+        """
+        start = self.summary().anchor.utc_ns // 1000
+        stored = {name: StoredRows(self._columns(name)) for name in (INTERVALS, *TABLES)}
+        return from_rows(stored[INTERVALS], stored, start)
+
+    def _columns(self, table: str) -> Iterator[dict[str, list[Any]]]:
+        for text in self._native.observation_rows(table):
+            columns: dict[str, list[Any]] = json.loads(text)
+            yield columns
 
     def __len__(self) -> int:
         """Count the events."""

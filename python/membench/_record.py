@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal, get_args
 
-from membench._arguments import path_of, sources as sources_of
+from membench._arguments import one_of, path_of, sources as sources_of
+from membench._hint import Hint
+from membench._host import HostFacts, read_host
 from membench._ledger import Ledger
 from membench._native import Batch, Event, Recorder
+from membench._observe.beside import (
+    KEPT,
+    SLOWER_THAN_S,
+    Companion,
+    ObservedBeside,
+    beside_recording,
+)
+from membench._observe.observe import observe_beside
+from membench._observe.servers import DEFAULT_PORT, listening_ports, process_at
 from membench._options import (
     DEFAULT_RING_SIZE,
     Guards,
     Hooks,
+    Observed,
     Options,
     Requirement,
     Responses,
@@ -35,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 # How long one wait in the engine lasts before Python looks at signals and callbacks again, s.
 _TURN_S = 0.25
+# Sources that show servers of this machine.
+_OF_THIS_HOST = frozenset({SourceKind.SOCKETS, SourceKind.INTERFACE, SourceKind.LIBPCAP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +218,7 @@ class Recording(Shown):
         uncompared: Number of servers without such a comparison, though it was asked for.
         counters_reset: Number of servers whose counters were set to 0 meanwhile (`stats reset`), so
             that they are not compared.
+        observed: Tally and cost of the observation beside it; None unless asked for.
         ended: Reason of its end.
         removal: Shell command that removes programs of this capture, if they could not be removed.
         write_error: Reason why the profile could not be written to its end, if it could not.
@@ -236,6 +253,7 @@ class Recording(Shown):
     others: tuple[str, ...] = ()
     uncompared: int = 0
     counters_reset: int = 0
+    observed: ObservedBeside | None = None
 
     def _report(self) -> str:
         from membench.report.record import render_recording  # noqa: PLC0415 - only for what is shown
@@ -264,10 +282,16 @@ class Capture(Running):
     Iterating yields events as their responses complete; `batches` yields the same as Arrow.
     """
 
-    def __init__(self, recorder: Recorder, *, live: bool) -> None:
-        """Take over a recorder that has started."""
+    def __init__(
+        self, recorder: Recorder, *, live: bool, companion: Companion | None = None
+    ) -> None:
+        """Take over a recorder that has started, and the observation beside it."""
         self._recorder = recorder
         self._live = live
+        self._companion = companion
+        if companion is not None:
+            # The companion holds the recorder, which would outlive this capture.
+            weakref.finalize(self, recorder.stop, "dropped")
 
     def _end(self) -> None:
         self.stop("stop")
@@ -330,7 +354,10 @@ class Capture(Running):
         """
         if not self._recorder.done:
             raise UsageError("the capture is still running", "call `stop()` or `wait()` first")
-        return from_json(Recording, self._recorder.result())
+        recording = from_json(Recording, self._recorder.result())
+        if self._companion is None:
+            return recording
+        return replace(recording, observed=self._companion.result())
 
     def _require_live(self) -> None:
         if not self._live:
@@ -361,6 +388,7 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
     hooks: Hooks | None = None,
     require: Requirement | None = None,
     drop_privileges: bool = False,
+    observe: Observed | None = None,
 ) -> Capture:
     """Start recording `source`.
 
@@ -394,6 +422,8 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         require: `ebpf` refuses other sources, and forbids that packets (`pcap:any`) stand in for
             `ebpf:any` where the kernel does not allow that; `Status.notice` says if they do.
         drop_privileges: Give up every capability of this process once attached; irreversible.
+        observe: Observe the servers meanwhile, and store each second in the profile: `counters` is
+            their threads and counters and the host, `requests` also the account of each request.
 
     Raises:
         UsageError: An argument is wrong, or `output` exists (OutputExistsError).
@@ -407,8 +437,11 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         require != "ebpf" or not kinds <= {SourceKind.SOCKETS, SourceKind.INTERFACE}
     ):
         raise UsageError(f"{' '.join(sources)} is not {require}, which is required")
+    selected = select(selection, ports)
+    observing = _observing(observe, sources, selected, output)
+    is_here = output is not None and {kind_of(one) for one in sources} <= _OF_THIS_HOST
     options = Options(
-        selection=select(selection, ports),
+        selection=selected,
         responses=responses,
         arrival=arrival,
         ring_size=ring_size,
@@ -425,8 +458,81 @@ def record(  # noqa: PLR0913 - all but two are keyword-only options
         key_file=path_of("key_file", key_file),
         statistics=statistics,
         drop_privileges=drop_privileges,
+        observed=observing,
+        host=json.dumps(asdict(_host(selected))) if is_here else None,
         live=output is None if live is None else live,
     )
-    recorder = Recorder(sources, options)
-    logger.info("attached: %s, %s", sources, options)
-    return Capture(recorder, live=options.live)
+    if not observing:
+        recorder = Recorder(sources, options)
+        logger.info("attached: %s, %s", sources, options)
+        return Capture(recorder, live=options.live)
+    return _record_observed(sources, options, requests=observe == "requests")
+
+
+def _record_observed(sources: list[str], options: Options, *, requests: bool) -> Capture:
+    """Start a recording, and the observation beside it."""
+    own: list[tuple[str, int]] = []
+    started: list[Recorder] = []
+
+    def on_connect(host: str, port: int) -> None:
+        own.append((host, port))
+        for recorder in started:
+            recorder.exclude(host, port)
+
+    observation, native = observe_beside(
+        options.selection,
+        requests=requests,
+        slower_than_s=SLOWER_THAN_S,
+        keep=KEPT,
+        wait=options.wait,
+        on_connect=on_connect,
+        asks=options.statistics,
+    )
+    try:
+        recorder = Recorder(sources, options)
+    except BaseException:
+        with observation:
+            raise
+    started.append(recorder)
+    for host, port in own:
+        recorder.exclude(host, port)
+    logger.info("attached: %s, %s, and an observation", sources, options)
+    companion = beside_recording(observation, native, recorder)
+    return Capture(recorder, live=options.live, companion=companion)
+
+
+def _observing(
+    observe: object,
+    sources: Sequence[str],
+    selection: Selection,
+    output: str | os.PathLike[str] | None,
+) -> bool:
+    """Return true if servers are to be observed meanwhile, and can be."""
+    if observe is None:
+        return False
+    one_of("kinds of observation", observe, get_args(Observed))
+    if output is None:
+        raise UsageError("nothing is written that could hold an observation", "give an output")
+    if not {kind_of(one) for one in sources} <= _OF_THIS_HOST:
+        raise UsageError(
+            f"`{' '.join(sources)}` shows no server of this machine that could be observed",
+            Hint("record a live source: `ebpf:any`"),
+        )
+    if observe == "counters" and (selection.cgroups or selection.network_namespaces):
+        raise UsageError(
+            "control groups and network namespaces choose among requests, and none are observed",
+            Hint("`{observe_requests}`, or name ports or processes"),
+        )
+    if selection.side != "server":
+        raise UsageError(
+            "a recording of clients shows no server that could be observed", "record the servers"
+        )
+    return True
+
+
+def _host(selection: Selection) -> HostFacts:
+    """Return facts about this host and the servers that are to be recorded."""
+    ports = [] if selection.ports == "any" else list(selection.ports)
+    if not ports:
+        ports = sorted({port for pid in selection.pids for port in listening_ports(pid)})
+    return read_host((port, process_at(port)) for port in ports or [DEFAULT_PORT])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from membench import _arguments as check, _native
@@ -21,7 +21,12 @@ from membench._observe.results import (
     Verdict,
     Worker,
 )
-from membench._observe.servers import ServerWatch, listening_ports, watch_all
+from membench._observe.servers import (
+    DEFAULT_PORT,
+    ServerWatch,
+    listening_ports,
+    watch_all,
+)
 from membench._observe.verdicts import judge
 from membench._options import Selection, select
 from membench._results import from_json
@@ -29,8 +34,6 @@ from membench._running import Running, interval_ends
 from membench._sources import SourceKind, kind_of
 from membench.errors import CaptureUnavailableError, UsageError
 
-# memcached's own port.
-_PORT = 11211
 # How long one wait lasts before Python looks at signals again, s.
 _TURN_S = 0.1
 # Slow requests of an interval that can be kept: some 100 MB.
@@ -137,6 +140,11 @@ class Observation(Running):
             yield self.take()
         self.stop()
         yield self.take()
+
+    @property
+    def began_ns(self) -> int:
+        """Begin of the observation, on the monotonic clock, ns."""
+        return round(self._begun * 1e9) if self._native is None else self._native.began_ns
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -289,6 +297,49 @@ def observe(  # noqa: PLR0913 - all but one are keyword-only options
     return Observation(native, followed, servers, (), interval_s, duration_s)
 
 
+def observe_beside(
+    selection: Selection,
+    *,
+    requests: bool,
+    slower_than_s: float,
+    keep: int,
+    wait: bool = False,
+    on_connect: Callable[[str, int], object] | None = None,
+    asks: bool = True,
+) -> tuple[Observation, _native.Observer | None]:
+    """Observe the servers of a recording or a replay; the caller takes the intervals.
+
+    Args:
+        selection: The servers.
+        requests: Account for each request.
+        slower_than_s: Time from which a request is slow, s.
+        keep: The most slow requests that are kept of an interval.
+        wait: Begin before there is a server.
+        on_connect: Called with the local end of each connection to a server, before it is used.
+        asks: Ask the servers for their counters.
+
+    Raises:
+        UsageError: Servers of this kind cannot be observed.
+        CaptureUnavailableError: No server is there, or this machine or your permissions do not
+            allow it.
+    """
+    chosen = _chosen(selection, requests, None)
+    native = None
+    if requests:
+        native = _native.Observer(
+            chosen, slower_than_s=slower_than_s, keep=keep, drop_privileges=False
+        )
+    followed = native.ports if native is not None else _ports(chosen)
+    if chosen.network_namespaces:
+        return Observation(native, followed, (), (_IN_NAMESPACES,), None, None), native
+    servers = watch_all(followed, on_connect, asks=asks)
+    if not wait and not any(server.is_there for server in servers):
+        raise CaptureUnavailableError(
+            f"no server listens on port {', '.join(map(str, followed))}", _other_servers()
+        )
+    return Observation(native, followed, servers, (), None, None), native
+
+
 def _chosen(chosen: Selection, requests: bool, slower_than_s: float | None) -> Selection:
     """Return a selection of servers that can be observed."""
     if chosen.side != "server" or chosen.ports == "any" or chosen.sockets:
@@ -325,4 +376,4 @@ def _ports(selection: Selection) -> list[int]:
                 "name the port, or run as its user",
             )
         found.update(ports)
-    return sorted(found) or [_PORT]
+    return sorted(found) or [DEFAULT_PORT]

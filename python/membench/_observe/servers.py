@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,11 @@ from membench._doctor.host import (
 from membench._observe.results import ObservedServer, ServerThread
 
 PROC = Path("/proc")
+# memcached's own port.
+DEFAULT_PORT = 11211
 # State of a listening socket in /proc/net/tcp.
 _LISTEN = "0A"
+_LAST_PORT = (1 << 16) - 1
 # Longest wait for an answer to `stats`, s.
 _PATIENCE_S = 1.0
 # Bytes of an answer, several times what memcached's has.
@@ -70,9 +73,23 @@ class _Thread:
 class ServerWatch:
     """A server that is looked at again and again."""
 
-    def __init__(self, port: int) -> None:
-        """Find the server that listens on a port of this machine."""
+    def __init__(
+        self,
+        port: int,
+        on_connect: Callable[[str, int], object] | None = None,
+        *,
+        asks: bool = True,
+    ) -> None:
+        """Find the server that listens on a port of this machine.
+
+        Args:
+            port: The port.
+            on_connect: Called with the local end of each connection to it, before it is used.
+            asks: Ask it for its counters.
+        """
         self.port = port
+        self._on_connect = on_connect
+        self._asks = asks
         self.process: int | None = None
         self._connection: socket.socket | None = None
         self._listeners: list[Listener] = []
@@ -103,7 +120,7 @@ class ServerWatch:
         A server that was started again is found again; its counters grow from the next call on.
         """
         known, process = self._statistics, self.process
-        if self._connection is None or not self._ask():
+        if not self._is_same():
             self._find()
         if self.process != process or known.get("pid") != self._statistics.get("pid"):
             known = {}
@@ -114,6 +131,12 @@ class ServerWatch:
         threads.sort(key=lambda thread: (-thread.cpu_ns, thread.thread))
         counters = dict(_growth(known, self._statistics))
         return ObservedServer(self.port, self.process, tuple(threads), counters)
+
+    def _is_same(self) -> bool:
+        """Return true if the server is still there: if it answers, or lives if it is not asked."""
+        if self._asks:
+            return self._connection is not None and self._ask()
+        return self.process is not None and (PROC / str(self.process)).exists()
 
     def close(self) -> None:
         """Close the connection to the server."""
@@ -127,10 +150,14 @@ class ServerWatch:
         There are no counters if it does not answer in time.
         """
         self._statistics = {}
+        if not self._asks:
+            return True
         try:
             if self._connection is None:
                 address = self._listeners[0].address if self._listeners else "127.0.0.1"
                 self._connection = socket.create_connection((address, self.port), _PATIENCE_S)
+                if self._on_connect is not None:
+                    self._on_connect(*self._connection.getsockname()[:2])
             self._connection.sendall(b"stats\r\n")
             reply = bytearray()
             while not reply.endswith((b"END\r\n", b"ERROR\r\n")):
@@ -186,6 +213,29 @@ def listening_ports(process: int) -> set[int]:
     return ports
 
 
+def process_at(port: int) -> int | None:
+    """Return the process that listens on a port; None if this user sees none."""
+    inodes = {one.inode for one in _listeners(port)}
+    return find_process(inodes) if inodes else None
+
+
+def local_port(target: str) -> int | None:
+    """Return the port of `HOST:PORT` if the host is this machine; None of any other target."""
+    host, colon, text = target.rpartition(":")
+    port = whole_number(text)
+    if not colon or not host or port is None or port > _LAST_PORT:
+        return None
+    with suppress(OSError, UnicodeError):
+        for family, kind, _, _, address in socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM
+        ):
+            # Only an address of this machine can be bound to.
+            with suppress(OSError), socket.socket(family, kind) as probe:
+                probe.bind((address[0], 0))
+                return port
+    return None
+
+
 def _listeners(port: int) -> list[Listener]:
     found: list[Listener] = []
     for table in ("tcp", "tcp6"):
@@ -238,12 +288,17 @@ def _difference(number: int, now: _Thread, before: _Thread | None) -> ServerThre
     )
 
 
-def watch_all(ports: Sequence[int]) -> list[ServerWatch]:
+def watch_all(
+    ports: Sequence[int],
+    on_connect: Callable[[str, int], object] | None = None,
+    *,
+    asks: bool = True,
+) -> list[ServerWatch]:
     """Watch the servers on some ports; those that are the same process once."""
     found: list[ServerWatch] = []
     seen: set[int] = set()
     for port in ports:
-        watch = ServerWatch(port)
+        watch = ServerWatch(port, on_connect, asks=asks)
         if watch.process is not None and watch.process in seen:
             watch.close()
             continue

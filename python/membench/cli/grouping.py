@@ -14,6 +14,21 @@ _LAST = "Other options"
 class GroupedCommand(typer.core.TyperCommand):
     """A command whose options are listed in the groups that `rich_help_panel` names."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - Typer's own types
+        """Parse arguments, after an option whose value is optional was given its value.
+
+        The metavar of such an option begins with `[=`: its value follows `=`, never a space.
+        """
+        optional = {
+            name: metavar[len("[=") : -1].split("|")[0]
+            for parameter in self.params
+            if (metavar := parameter.metavar or "").startswith("[=")
+            for name in parameter.opts
+        }
+        end = args.index("--") if "--" in args else len(args)
+        ahead = [f"{one}={optional[one]}" if one in optional else one for one in args[:end]]
+        return super().parse_args(ctx, ahead + args[end:])
+
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own types
         """Write the arguments, then each group of options."""
         groups: dict[str, list[tuple[str, str]]] = {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from membench._options import Hooks, Requirement, Responses, Selection
+from membench._options import Hooks, Observed, Requirement, Responses, Selection
 from membench._sample import Sample
 from membench.cli import groups, output
 from membench.cli.bounds import (
@@ -131,6 +131,15 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     max_cpu: MaxCpuOption = MAX_CPU,  # type: ignore[assignment]  # parsed, as above
     max_memory: MaxMemoryOption = MAX_MEMORY,  # type: ignore[assignment]  # parsed
     min_free: MinFreeOption = MIN_FREE,  # type: ignore[assignment]  # parsed
+    observe: Annotated[
+        Observed | None,
+        typer.Option(
+            metavar="[=counters|requests]",
+            help="Also store each second's threads, counters and host; with --observe=requests also"
+            " where requests' time goes, and who had the CPU.",
+            rich_help_panel=groups.EXTENT,
+        ),
+    ] = None,
     require: Annotated[
         Requirement | None,
         typer.Option(help="Never fall back to another source.", rich_help_panel=groups.SOURCE),
@@ -186,6 +195,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             sample=Sample(keys=sample, connections=sample_connections),
             guards=guards(nice, max_cpu, max_memory, min_free, max_size),
             require=require,
+            observe=observe,
         )
         obey(capture)
         notice = capture.status().notice
@@ -306,4 +316,6 @@ def _show(recording: Recording, format: Format) -> None:  # noqa: A002
 def _exit_code(recording: Recording, allowed_percent: float) -> int:
     is_short = recording.ended.is_early or recording.write_error is not None
     is_lossy = recording.loss_share() * 100 > allowed_percent
-    return SHORT if is_short or is_lossy else 0
+    observed = recording.observed
+    is_gappy = observed is not None and bool(observed.failure or observed.lost)
+    return SHORT if is_short or is_lossy or is_gappy else 0

@@ -8,6 +8,7 @@ from math import fsum
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from membench._observe.beside import ObservedBeside
 from membench._observe.observe import ObserveInterval
 from membench._observe.results import (
     PARTS,
@@ -29,7 +30,7 @@ _THREADS = 8
 _SLOW = 10
 _NOTHING = "–"  # noqa: RUF001 - a dash
 # What people read for each part.
-_NAMES = {
+PART_NAMES = {
     "wake_up": "until the worker is woken",
     "accept": "first request: accept, hand over",
     "run_queue_woken": "waits for a CPU, woken",
@@ -66,13 +67,13 @@ def render_interval(interval: ObserveInterval) -> RenderableType:
 def _requests(interval: ObserveInterval, account: Account) -> Iterator[RenderableType]:
     """Lay out what `--requests` tells: an empty line before each table."""
     if account.requests:
-        yield from (Text(), _account(account))
+        yield from (Text(), account_table(account))
     yield Text()
     yield from (Text(f"→ {verdict.text}") for verdict in interval.verdicts)
     if interval.culprits:
-        yield from (Text(), _culprits(interval))
+        yield from (Text(), culprit_table(interval))
     if interval.workers:
-        yield from (Text(), _workers(interval))
+        yield from (Text(), worker_table(interval))
     if interval.slow_requests or interval.slow:
         yield from (Text(), _slow(interval))
 
@@ -111,12 +112,13 @@ def _misses(misses: RequestMisses) -> Iterator[Text]:
         yield Text(f"{'left out' if number == 0 else '':8}   {text}")
 
 
-def _account(account: Account) -> RenderableType:
+def account_table(account: Account) -> RenderableType:
+    """Lay out an account, part by part."""
     table = Columns("part of the time", "share", "mean", "p50", "p99", "p99.9", "max")
     for part in PARTS:
         time = account.parts_ns.get(part, 0)
         if time or part == "unexplained":
-            table.add(*_times(_NAMES[part], time, account, account.quantiles.get(part)))
+            table.add(*_times(PART_NAMES[part], time, account, account.quantiles.get(part)))
     table.add(*_times("the whole", account.whole_ns, account, account.quantiles.get("whole")))
     return table
 
@@ -130,7 +132,8 @@ def _times(name: str, time: int, account: Account, times: PartTimes | None) -> I
     yield from [_NOTHING] * (4 - len(quantiles))
 
 
-def _culprits(interval: ObserveInterval) -> RenderableType:
+def culprit_table(interval: ObserveInterval) -> RenderableType:
+    """Lay out who had the CPU while a worker waited for it."""
     culprits, waited = interval.culprits, interval.waited_ns or 0
     table = Columns("had the CPU while a worker waited", "share", "time", "waits")
     for culprit in culprits[:_CULPRITS]:
@@ -157,7 +160,8 @@ def _culprits(interval: ObserveInterval) -> RenderableType:
     return table
 
 
-def _workers(interval: ObserveInterval) -> RenderableType:
+def worker_table(interval: ObserveInterval) -> RenderableType:
+    """Lay out the workers, the busiest first."""
     table = Columns("worker", "requests", "share", "mean", "runs", "waits", "per wake-up")
     requests = sum(worker.requests for worker in interval.workers)
     for worker in interval.workers[:_WORKERS]:
@@ -200,7 +204,7 @@ def _slow_request(request: SlowRequest) -> Iterator[str]:
     yield duration(request.whole_ns)
     part = max(request.parts_ns, key=lambda part: request.parts_ns[part])
     share = request.parts_ns[part] / request.whole_ns if request.whole_ns else 0
-    yield f"{_NAMES[part]} {percent(share)}"
+    yield f"{PART_NAMES[part]} {percent(share)}"
     yield f"{request.name} {request.thread}"
     yield request.command or _NOTHING
 
@@ -237,7 +241,7 @@ def _server(server: ObservedServer, interval_s: float) -> Iterator[RenderableTyp
 
 
 def _footer(interval: ObserveInterval) -> Iterator[Text]:
-    yield Text(f"host   {_host(interval.host)}")
+    yield Text(f"host   {describe_host(interval.host)}")
     if interval.cpu_share is not None:
         cost = interval.cost_ns_per_request
         each = f"{duration(cost)} a request, " if cost is not None else ""
@@ -246,7 +250,8 @@ def _footer(interval: ObserveInterval) -> Iterator[Text]:
         yield Text(f"missing   {missing.what}: takes {missing.takes}")
 
 
-def _host(host: Host) -> str:
+def describe_host(host: Host) -> str:
+    """Tell the machine's part: steal, the CPU quota, pressure."""
     told = [f"steal {percent(host.steal)}"]
     if host.throttled_ns is None:
         told.append("CPU quota unknown")
@@ -259,3 +264,23 @@ def _host(host: Host) -> str:
         shares = (f"{name} {percent(share)}" for name, share in host.pressure.items())
         told.append(f"pressure: {', '.join(shares)}")
     return "   ".join(told)
+
+
+def describe_observation(observed: ObservedBeside | None) -> Iterator[str]:
+    """Tell what was observed beside something, what that cost, and what is missing."""
+    if observed is None:
+        return
+    told = [numbered(observed.intervals, "interval")]
+    if observed.requests is not None:
+        told.append(numbered(observed.requests, "request"))
+    if observed.left_out:
+        told.append(f"{observed.left_out:,} more left out")
+    if observed.cost_ns_per_request is not None:
+        told.append(f"{duration(observed.cost_ns_per_request)} a request")
+    if observed.cpu_share is not None:
+        told.append(f"{percent(observed.cpu_share)} of one CPU in the kernel")
+    yield "   ".join(told)
+    if observed.lost:
+        yield f"{numbered(observed.lost, 'interval')} not kept: there was no room"
+    if observed.failure is not None:
+        yield f"ended early: {observed.failure}"

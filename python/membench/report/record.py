@@ -15,6 +15,7 @@ from membench._server_run import ServerRun
 from membench._sources import SourceKind
 from membench.report.basis import NOT_IN_A_LOG
 from membench.report.numbers import clock, count, duration, numbered, percent, rate, size
+from membench.report.observe import describe_observation
 
 # Cause of loss → meaning, and remedy.
 _CAUSES = {
@@ -151,6 +152,8 @@ def render_recording(recording: Recording) -> RenderableType:
         body.add_row("  servers", Text(line))
     _add_completeness(body, recording)
     body.add_row("  cost", _cost(recording))
+    for line in describe_observation(recording.observed):
+        body.add_row("  observed", Text(line))
     if recording.pace != Pace():
         body.add_row("  pace", _pace(recording.pace))
     for label, line in _ending(recording):

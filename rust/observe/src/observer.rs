@@ -72,6 +72,11 @@ impl Observer {
         &self.ports
     }
 
+    /// Returns the begin of the observation, on the programs' clock, ns.
+    pub fn began_ns(&self) -> u64 {
+        self.anchor.monotonic_ns
+    }
+
     /// Detaches the programs. What they summed can still be taken.
     pub fn detach(&mut self) {
         if self.detached.is_none() {

@@ -24,11 +24,19 @@ fn analyze(
     json(&found.map_err(raise)?)
 }
 
+#[pyfunction]
+fn slowest_seconds(py: Python<'_>, profile: &Bound<'_, Profile>, most: usize) -> PyResult<String> {
+    let profile = profile.get().engine();
+    let found = py.detach(|| membench_analysis::slowest_seconds(profile, most));
+    json(&found.map_err(raise)?)
+}
+
 fn sections(names: Vec<String>) -> Result<Vec<Section>> {
     let sections = names.into_iter().map(|name| Section::parse(&name));
     Ok(sections.collect::<membench_analysis::Result<_>>()?)
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(analyze, module)?)
+    module.add_function(wrap_pyfunction!(analyze, module)?)?;
+    module.add_function(wrap_pyfunction!(slowest_seconds, module)?)
 }

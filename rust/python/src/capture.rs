@@ -1,5 +1,6 @@
 //! Bindings of capture: a recorder that is started, watched, read from and stopped.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -57,6 +58,23 @@ impl Recorder {
         self.engine.stop(reason);
     }
 
+    #[getter]
+    fn is_ending(&self) -> bool {
+        self.engine.is_ending()
+    }
+
+    fn observe(&self, py: Python<'_>, rows: &str) -> PyResult<bool> {
+        py.detach(|| self.engine.observe(rows)).map_err(raise)
+    }
+
+    fn end_observation(&self) {
+        self.engine.end_observation();
+    }
+
+    fn exclude(&self, address: IpAddr, port: u16) {
+        self.engine.exclude(SocketAddr::new(address, port));
+    }
+
     fn result(&self, py: Python<'_>) -> PyResult<String> {
         if let Some(known) = self.result.get() {
             return Ok(known.clone());
@@ -104,6 +122,8 @@ pub(super) struct Options {
     key_file: Option<PathBuf>,
     statistics: bool,
     drop_privileges: bool,
+    observed: bool,
+    host: Option<String>,
     live: bool,
 }
 
@@ -136,12 +156,27 @@ impl Options {
             key_file: self.key_file,
             statistics: self.statistics,
             drop_privileges: self.drop_privileges,
+            observed: self.observed,
+            host: self
+                .host
+                .as_deref()
+                .map(facts)
+                .transpose()?
+                .unwrap_or_default(),
             live: self.live,
             patient: false,
             names: None,
             addresses: None,
         })
     }
+}
+
+fn facts(text: &str) -> Result<serde_json::Value> {
+    serde_json::from_str(text).map_err(|_| Error::UnknownWord {
+        option: "facts about the host",
+        found: text.to_owned(),
+        wanted: "JSON",
+    })
 }
 
 /// `membench.Selection`, by its attributes.

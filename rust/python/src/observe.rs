@@ -55,6 +55,11 @@ impl Observer {
         self.engine().ports().to_vec()
     }
 
+    #[getter]
+    fn began_ns(&self) -> u64 {
+        self.engine().began_ns()
+    }
+
     fn take(&self, py: Python<'_>) -> PyResult<String> {
         super::json(&py.detach(|| self.engine().take()).map_err(raise)?)
     }

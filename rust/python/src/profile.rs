@@ -73,6 +73,19 @@ impl Profile {
         Table::new(py, || self.inner.loss_table())
     }
 
+    fn observation_rows(&self, py: Python<'_>, table: &str) -> PyResult<ObservationRows> {
+        let rows = py.detach(|| {
+            let table = self.inner.observation_table(table)?;
+            membench_profile::ObservationRows::new(&table)
+        });
+        let rows = Mutex::new(rows.map_err(raise)?);
+        Ok(ObservationRows { rows })
+    }
+
+    fn observation(&self, py: Python<'_>, table: &str) -> PyResult<Table> {
+        Table::new(py, || self.inner.observation_table(table))
+    }
+
     fn __len__(&self) -> usize {
         usize::try_from(self.inner.counts().events).unwrap_or(usize::MAX)
     }
@@ -144,6 +157,28 @@ impl Table {
     }
 }
 
+/// Rows of a table of an observation, some thousands at a time.
+#[pyclass(frozen, module = "membench._native")]
+pub(super) struct ObservationRows {
+    rows: Mutex<membench_profile::ObservationRows>,
+}
+
+#[pymethods]
+impl ObservationRows {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let next = py.detach(|| {
+            let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+            rows.next()
+        });
+        let rows = next.transpose().map_err(raise)?;
+        rows.map(|rows| json(&rows)).transpose()
+    }
+}
+
 #[pyclass(frozen, module = "membench._native")]
 pub(super) struct EventIterator {
     anchor: Anchor,
@@ -186,5 +221,6 @@ impl EventIterator {
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Profile>()?;
     module.add_class::<Table>()?;
+    module.add_class::<ObservationRows>()?;
     module.add_class::<EventIterator>()
 }

@@ -36,6 +36,7 @@ pub(crate) fn header(
         sample: options.sample,
         statistics_start: description.statistics_start.clone(),
         facts: description.facts.clone(),
+        host: options.host.clone(),
         ..Header::default()
     };
     if let Some(kernel) = &description.kernel {

@@ -1,5 +1,6 @@
 //! A recording on its own thread: started, watched, stopped, and its result.
 
+mod companion;
 mod empty;
 pub(crate) mod guards;
 mod header;
@@ -8,6 +9,7 @@ pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod pace;
 pub(crate) mod priority;
+mod progress;
 mod queue;
 pub(crate) mod recording;
 pub(crate) mod rotation;
@@ -18,6 +20,7 @@ mod stop;
 mod tally;
 mod thread;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,9 +29,11 @@ use membench_decode::privacy::{KeyHasher, wipe_stack};
 use membench_event::{Anchor, Event, OptionsTable};
 use membench_profile::{Header, Owner};
 
+use crate::recorder::companion::Companion;
 use crate::recorder::guards::Guards;
 use crate::recorder::journal::Journal;
 use crate::recorder::options::RecordOptions;
+use crate::recorder::progress::Progress;
 use crate::recorder::queue::{Batches, EVENTS_QUEUED, queue};
 use crate::recorder::recording::Recording;
 use crate::recorder::rotation::Profiles;
@@ -36,7 +41,7 @@ use crate::recorder::runs::Runs;
 use crate::recorder::sink::Sink;
 use crate::recorder::status::{Shared, Status};
 use crate::recorder::stop::{Stop, lock};
-use crate::recorder::thread::{Progress, RecordingThread};
+use crate::recorder::thread::RecordingThread;
 use crate::selection::listeners::{self, Listener};
 use crate::selection::memcacheds;
 use crate::session::peer::OwnAddresses;
@@ -91,6 +96,7 @@ pub struct Recorder {
     ended: Arc<EndFlag>,
     thread: Mutex<Option<JoinHandle<Result<Recording>>>>,
     batches: Option<Mutex<Batches>>,
+    companion: Option<Companion>,
 }
 
 /// A flag that is raised once the recording's thread has ended.
@@ -177,7 +183,12 @@ impl Recorder {
                 ..first_status(&description, limits, yielding)
             };
         });
+        let beside = options
+            .observed
+            .then(|| Companion::new(description.anchor, own.clone()));
+        let (companion, observed) = beside.unzip();
         let thread = RecordingThread {
+            observed,
             inquiry: Inquiry::new(own, options.statistics && !is_log),
             sink: Sink::new(
                 profiles,
@@ -211,6 +222,7 @@ impl Recorder {
             ended,
             thread: Mutex::new(Some(thread)),
             batches: batches.map(Mutex::new),
+            companion,
         })
     }
 
@@ -227,6 +239,37 @@ impl Recorder {
     /// Returns true if the recording has ended.
     pub fn done(&self) -> bool {
         *lock(&self.ended.is_raised)
+    }
+
+    /// Returns true once the recording was asked to end, or its source has ended.
+    pub fn is_ending(&self) -> bool {
+        self.stop.token.is_cancelled()
+    }
+
+    /// Hands on rows of an observer that runs beside the recording, as JSON; see [`membench_profile::Observation::parse`].
+    /// Returns false if the recording lags behind, has ended, or was not told of an observer.
+    ///
+    /// # Errors
+    ///
+    /// The rows fit no table.
+    pub fn observe(&self, rows: &str) -> Result<bool> {
+        self.companion
+            .as_ref()
+            .map_or(Ok(false), |companion| companion.hand_on(rows))
+    }
+
+    /// Tells that the observer has handed on its last rows, for which the end of the recording waits a moment.
+    pub fn end_observation(&self) {
+        if let Some(companion) = &self.companion {
+            companion.end();
+        }
+    }
+
+    /// Keeps a connection of the observer's to a server out of the recording, by its local end.
+    pub fn exclude(&self, address: SocketAddr) {
+        if let Some(companion) = &self.companion {
+            companion.exclude(address);
+        }
     }
 
     /// Waits for the end; true if it came within `patience`.

@@ -69,6 +69,10 @@ pub struct RecordOptions {
     pub statistics: bool,
     /// True if this process gives up every privilege once attached; that cannot be undone.
     pub drop_privileges: bool,
+    /// True if an observer runs beside the recording, whose rows are part of the profile.
+    pub observed: bool,
+    /// Facts about the host and its servers, for the manifest.
+    pub host: serde_json::Value,
     /// True if events are also handed to a live consumer.
     pub live: bool,
     /// True if a stored source waits for the live consumer instead of dropping events.
@@ -103,6 +107,8 @@ impl RecordOptions {
             key_file: None,
             statistics: true,
             drop_privileges: false,
+            observed: false,
+            host: serde_json::Value::Null,
             live: false,
             patient: false,
             names: None,

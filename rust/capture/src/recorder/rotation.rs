@@ -36,7 +36,7 @@ impl Rotate {
 #[derive(Clone, Debug)]
 pub(crate) struct Finished {
     pub(crate) path: PathBuf,
-    /// Size of its parts.
+    /// Size of its parts, and of what was observed.
     pub(crate) bytes: u64,
     /// Events that could not be written.
     pub(crate) not_taken: u64,
@@ -278,7 +278,7 @@ fn seal(path: PathBuf, writer: Writer, end: End) -> Result<Finished> {
     let manifest = writer.finish(end)?;
     Ok(Finished {
         path,
-        bytes: manifest.parts.iter().map(|part| part.bytes).sum(),
+        bytes: manifest.event_bytes() + manifest.observation_bytes(),
         not_taken: manifest.ledger.unwritten - before,
     })
 }

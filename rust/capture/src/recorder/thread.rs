@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use membench_event::{Ledger, ServerRun, ratio};
 use serde_json::Value;
 
+use crate::recorder::companion::{LAST_ROWS, Rows};
 use crate::recorder::empty;
 use crate::recorder::guards::{Guards, Usage, resident_memory};
 use crate::recorder::options::RecordOptions;
-use crate::recorder::pace::{self, DRAIN_PERIODS, PaceLog};
+use crate::recorder::pace::{self, DRAIN_PERIODS};
+use crate::recorder::progress::{Progress, Reported};
 use crate::recorder::recording::{Cost, Recording};
 use crate::recorder::rotation::{Cut, Profiles};
 use crate::recorder::runs::Runs;
@@ -40,6 +42,8 @@ pub(crate) struct RecordingThread {
     pub(crate) source: Source,
     pub(crate) inquiry: Inquiry,
     pub(crate) sink: Sink,
+    /// Rows that an observer beside the recording hands on.
+    pub(crate) observed: Option<Rows>,
     pub(crate) guards: Guards,
     pub(crate) status: Shared,
     pub(crate) stop: Stop,
@@ -47,51 +51,6 @@ pub(crate) struct RecordingThread {
     /// Keeps the memory of the secret locked; dropped after the source, which holds it.
     pub(crate) _locked: Locked,
     pub(crate) runs: Runs,
-}
-
-/// Times at which a recording last did its periodic work, and its counts by then.
-pub(crate) struct Progress {
-    started: Instant,
-    /// CPU time of this process when the recording started, s.
-    cpu_at_start: f64,
-    drain_period: Duration,
-    pace: PaceLog,
-    flushed: Instant,
-    looked: Instant,
-    reported: Reported,
-}
-
-/// The counts of the last status.
-struct Reported {
-    at: Instant,
-    /// The time that a stored source covered.
-    covered: Duration,
-    events: u64,
-    cpu_s: f64,
-}
-
-impl Progress {
-    /// Starts at the moment from which the source captures.
-    pub(crate) fn start(description: &Description) -> Self {
-        let (now, cpu_s) = (Instant::now(), clock::cpu_s());
-        let begun = description.anchor.monotonic_ns;
-        let captured = description.now(begun).saturating_sub(begun);
-        let started = now.checked_sub(Duration::from_nanos(captured));
-        Self {
-            started: started.unwrap_or(now),
-            cpu_at_start: cpu_s,
-            drain_period: DRAIN_PERIODS.0,
-            pace: PaceLog::default(),
-            flushed: now,
-            looked: now,
-            reported: Reported {
-                at: now,
-                covered: Duration::ZERO,
-                events: 0,
-                cpu_s,
-            },
-        }
-    }
 }
 
 impl RecordingThread {
@@ -163,6 +122,7 @@ impl RecordingThread {
             self.settle(clock::monotonic_ns());
             self.sink.write(membench_profile::Writer::flush);
             self.take_answers(Duration::ZERO);
+            self.take_observed(None);
             self.note_ends();
             self.report();
             self.guard();
@@ -275,6 +235,16 @@ impl RecordingThread {
         if let Some(statistics) = statistics_start {
             self.sink
                 .write(|writer| writer.set_statistics_start(statistics));
+        }
+    }
+
+    /// Writes what the observer has handed on; with a deadline, waits for its end until then.
+    fn take_observed(&mut self, deadline: Option<Instant>) {
+        let Some(rows) = &self.observed else {
+            return;
+        };
+        while let Some(rows) = deadline.map_or_else(|| rows.next(), |end| rows.next_until(end)) {
+            self.sink.write(|writer| writer.append_observation(&rows));
         }
     }
 
@@ -434,6 +404,7 @@ impl RecordingThread {
         let sink = &mut self.sink;
         let span = self.source.end(&mut |decoded| sink.take(decoded));
         self.sink.write(membench_profile::Writer::flush);
+        self.take_observed(Some(Instant::now() + LAST_ROWS));
         self.report();
         let status = self.status.clone();
         let recording = self.conclude(span.unwrap_or(elapsed), ended, removal);
