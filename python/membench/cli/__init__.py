@@ -26,6 +26,7 @@ _COMMANDS = (
     "trace",
     "info",
     "analyze",
+    "report",
     "replay",
     "compare",
     "doctor",
