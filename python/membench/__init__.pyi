@@ -34,6 +34,9 @@ from ._analysis.requests import (
     Requests as Requests,
     Times as Times,
 )
+from ._causes import (
+    ChangeVerdict as ChangeVerdict,
+)
 from ._demo.demonstrate import (
     Demo as Demo,
     DemoStep as DemoStep,
@@ -63,6 +66,11 @@ from ._doctor.toolchain import (
 from ._hint import (
     Hint as Hint,
 )
+from ._host import (
+    HostDifference as HostDifference,
+    HostFacts as HostFacts,
+    ServerFacts as ServerFacts,
+)
 from ._keygen import (
     keygen as keygen,
 )
@@ -80,6 +88,9 @@ from ._native import (
     Event as Event,
     Table as Table,
     __version__ as __version__,
+)
+from ._observe.beside import (
+    ObservedBeside as ObservedBeside,
 )
 from ._observe.observe import (
     Observation as Observation,
@@ -151,6 +162,14 @@ from ._replay import (
     Target as Target,
     Warm as Warm,
     replay as replay,
+)
+from ._report import (
+    Period as Period,
+    ProfileReport as ProfileReport,
+    ServerStatistics as ServerStatistics,
+    SlowSecond as SlowSecond,
+    Spread as Spread,
+    report_on as report_on,
 )
 from ._runs import (
     Change as Change,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,8 +98,10 @@ def is_ratio(text: str) -> bool:
     return text.lstrip().startswith(tuple(name for (name,) in RATIOS))
 
 
-def require_known(what: str, text: str, metric: tuple[str, ...]) -> None:
+def require_known(what: str, text: str, metric: tuple[str, ...], times: Sequence[str] = ()) -> None:
     """Refuse a time that no replay measures: `KIND.p99`, `COMMAND.p99`, `KIND.COMMAND.p99`.
+
+    `times` are the kinds of a recording, whose commands have no further ones.
 
     Raises:
         UsageError: No replay measures it.
@@ -107,8 +110,8 @@ def require_known(what: str, text: str, metric: tuple[str, ...]) -> None:
     words: list[tuple[str, tuple[str, ...]]] = [(quantile, _QUANTILES)]
     match path:
         case [one]:
-            words.append((one, _DURATIONS + COMMANDS))
-        case [kind, command]:
+            words.append((one, (*(times or _DURATIONS), *COMMANDS)))
+        case [kind, command] if not times:
             words += [(kind, _DURATIONS), (command, COMMANDS)]
         case _:
             raise UsageError(f"not a {what}: `{text}`", _EXAMPLES)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Event
 
 from membench import _arguments as check, _native
+from membench._host import HostFacts, read_host
 from membench._metrics import Check, Threshold
+from membench._observe.beside import ObservedBeside
+from membench._observe.observe import ObserveInterval
+from membench._observe.servers import local_port, process_at
+from membench._observe.target import BesideReplay
 from membench._profile import Profile, Summary, open_native
 from membench._reads import Reads
 from membench._results import from_json
@@ -231,6 +237,9 @@ class ReplayResult(Shown):
         profile: Path of the profile.
         pacing: The pacing, as the user named it.
         seed: Seed of the generated values.
+        host: The host that made the load, and the target if it is there.
+        observed: Intervals of an observation of the target, one a second.
+        observation: Tally and cost of that observation; None unless asked for.
     """
 
     planned: int
@@ -264,6 +273,9 @@ class ReplayResult(Shown):
     profile: str = ""
     pacing: str = "recorded"
     seed: int = 1
+    host: HostFacts | None = None
+    observed: tuple[ObserveInterval, ...] = ()
+    observation: ObservedBeside | None = None
 
     def _report(self) -> str:
         from membench.report.replay import render_replay  # noqa: PLC0415 - only for what is shown
@@ -298,6 +310,7 @@ def replay(  # noqa: PLR0913 - options are keywords
     checks: Sequence[str] = (),
     stop: Event | None = None,
     on_interval: Callable[[Progress], object] | None = None,
+    observe: bool = False,
 ) -> ReplayResult:
     """Send a profile's requests to `target` at their recorded times.
 
@@ -318,6 +331,8 @@ def replay(  # noqa: PLR0913 - options are keywords
             up to then.
         on_interval: Called once a second, and at the end with the rest of the last one; the run
             ends when it returns False or raises.
+        observe: Observe the target's requests, an interval a second: it must be on this machine, at
+            a port.
 
     Raises:
         TargetError: The target cannot be reached, or looks like production.
@@ -336,6 +351,7 @@ def replay(  # noqa: PLR0913 - options are keywords
         allow_sampled=allow_sampled,
         receive_stamps=receive_stamps,
         log_histograms=log_histograms,
+        observe=observe,
     )
     if on_interval is not None and not callable(on_interval):
         raise UsageError(f"{on_interval!r} cannot be called", "`on_interval` takes a function")
@@ -350,21 +366,25 @@ def replay(  # noqa: PLR0913 - options are keywords
             f"{recording.path} holds {sample}: a check would judge another load than the recorded",
             "leave out the checks, or record without a sample",
         )
-    report = _native.replay(
-        recording,
-        target,
-        pacing=pacing,
-        warm=warm,
-        allow_nonempty=allow_nonempty,
-        allow_admin=allow_admin,
-        allow_sampled=allow_sampled,
-        seed=seed,
-        receive_stamps=receive_stamps,
-        log_histograms=log_histograms,
-        threads=threads,
-        stop=stop,
-        on_interval=None if on_interval is None else _progress_of(on_interval),
-    )
+    place = local_port(target)
+    beside = BesideReplay(target, place) if observe else None
+    host = read_host([(place, process_at(place))] if place is not None else [])
+    with beside or nullcontext():
+        report = _native.replay(
+            recording,
+            target,
+            pacing=pacing,
+            warm=warm,
+            allow_nonempty=allow_nonempty,
+            allow_admin=allow_admin,
+            allow_sampled=allow_sampled,
+            seed=seed,
+            receive_stamps=receive_stamps,
+            log_histograms=log_histograms,
+            threads=threads,
+            stop=stop,
+            on_interval=None if on_interval is None else _progress_of(on_interval),
+        )
     result = from_json(ReplayResult, report)
     measured = tuple(threshold.check(result) for threshold in thresholds)
     return replace(
@@ -374,6 +394,9 @@ def replay(  # noqa: PLR0913 - options are keywords
         profile=str(recording.path),
         pacing=pacing,
         seed=seed,
+        host=host,
+        observed=beside.since(result.duration_s) if beside is not None else (),
+        observation=beside.result() if beside is not None else None,
     )
 
 

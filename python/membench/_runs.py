@@ -1,4 +1,4 @@
-"""Files that `replay --out` wrote → results, and results compared with each other."""
+"""Files that `replay --out` wrote → results; results, or recordings, compared with each other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,25 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from membench import _arguments as check
+from membench._causes import Accounts, ChangeVerdict, Moved, Side, explain
 from membench._files import read_regular
+from membench._hint import Hint
+from membench._host import HostDifference, HostFacts, differing
 from membench._metrics import COMMANDS, RATIOS, measured, require_known
+from membench._profile import Profile, open as open_profile
+from membench._recordings import (
+    TIMES,
+    conditions_differing,
+    mean_of,
+    measured_in,
+    metrics_of,
+    parts_outside,
+)
 from membench._replay import ReplayResult
+from membench._report import ProfileReport, report_on
 from membench._results import build
 from membench._shown import Shown
 from membench.errors import UsageError
@@ -96,17 +109,21 @@ class ChangeCheck:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Shown):
-    """Two sets of runs side by side.
+    """Two sets of runs, or two recordings, side by side.
 
     Attributes:
-        runs_a: Number of runs of A.
+        runs_a: Number of runs of A; 1 of a recording.
         runs_b: Number of runs of B.
-        target_a: Target of A's first run, with its version.
+        target_a: Target of A's first run, with its version; of a recording its profile.
         target_b: Target of B's first run.
         changes: Metrics that both sides measured, each percentile with enough requests for it.
         remarks: Conditions that differ between runs, and runs that fell short.
-        held: True if every run held its timing and got every answer.
+        held: True if every run held its timing and got every answer; of recordings, if both are
+            complete.
         checks: The limits asked for.
+        verdicts: The cause of each metric's change, in the order of the changes.
+        host_differences: Facts about the hosts, or the servers there, that differ.
+        of: The kind of what was compared.
     """
 
     runs_a: int
@@ -117,6 +134,9 @@ class Comparison(Shown):
     remarks: tuple[str, ...]
     held: bool
     checks: tuple[ChangeCheck, ...] = ()
+    verdicts: tuple[ChangeVerdict, ...] = ()
+    host_differences: tuple[HostDifference, ...] = ()
+    of: Literal["replays", "recordings"] = "replays"
 
     def _report(self) -> str:
         from membench.report.compare import render_comparison  # noqa: PLC0415 - only for what is shown
@@ -130,8 +150,8 @@ class Comparison(Shown):
         return all(one.passed for one in self.checks)
 
 
-Run = ReplayResult | str | os.PathLike[str]
-"""A result, or the path of a file that `replay --out` wrote."""
+Run = ReplayResult | Profile | str | os.PathLike[str]
+"""A result, or the path of a file that `replay --out` wrote; a profile, or its path."""
 
 
 def open_run(path: str | os.PathLike[str]) -> ReplayResult:
@@ -187,28 +207,49 @@ def _finite(text: str) -> float:
 
 
 def compare(
-    a: Run | Sequence[Run], b: Run | Sequence[Run], *, limits: Iterable[str] = ()
+    a: Run | Sequence[Run],
+    b: Run | Sequence[Run],
+    *,
+    limits: Iterable[str] = (),
+    across_hosts: bool = False,
 ) -> Comparison:
-    """Compare replays of one recording: what changed from A to B.
+    """Compare replays of one recording, or two recordings: what changed from A to B, and why.
+
+    The cause of a change is read from what was observed meanwhile: `record(observe="requests")`,
+    `replay(observe=True)`.
 
     The sample is the run: the percentiles of one run say nothing of how far two runs of the same
     server are apart. So several runs of each are best made in turns (A B, B A, …), and paired in
     the order given. With five pairs or more each change has an interval.
 
     Args:
-        a: A result, or the file of one, or several of them.
-        b: As many of the other side.
+        a: A result, or the file of one, or several of them; or a profile.
+        b: As many of the other side; or another profile.
         limits: Limits of changes: `get.p99:+5%`, `hit_ratio:-1%`.
+        across_hosts: Compare what was measured on different hosts, too.
 
     Raises:
-        UsageError: A file holds no result, a limit is none, or the sides differ in number.
+        UsageError: A file holds no result, a limit is none, the sides differ in number or kind, or
+            they were measured on different hosts.
+        ProfileError: A profile is damaged.
     """
-    wanted = [_Limit.parse(text) for text in check.texts("limits", limits)]
+    limits = check.texts("limits", limits)
+    check.flag("across_hosts", across_hosts)
+    recordings = [_recording(side) for side in (a, b)]
+    if all(recordings):
+        first, second = (report_on(one) for one in recordings if one is not None)
+        return _compare_recordings(first, second, limits, across_hosts)
+    if any(recordings):
+        raise UsageError(
+            "a recording cannot be compared with a replay", "give two profiles, or runs of `replay`"
+        )
+    wanted = [_Limit.parse(text) for text in limits]
     runs_a, runs_b = _results("a", a), _results("b", b)
     if len(runs_a) != len(runs_b):
         raise UsageError(
             f"{len(runs_a)} runs cannot be paired with {len(runs_b)}", "give as many of each"
         )
+    _require_one_host([run.host for run in (*runs_a, *runs_b)], across_hosts)
     changes = tuple(_changes(runs_a, runs_b))
     return Comparison(
         runs_a=len(runs_a),
@@ -216,10 +257,142 @@ def compare(
         target_a=_target(runs_a[0]),
         target_b=_target(runs_b[0]),
         changes=changes,
-        remarks=tuple(_remarks(runs_a, runs_b)),
+        remarks=(*_remarks(runs_a, runs_b), *_hosts_unknown(runs_a[0].host, runs_b[0].host)),
         held=all(run.held for run in (*runs_a, *runs_b)),
         checks=tuple(one.check(_change(one.metric, runs_a, runs_b)) for one in wanted),
+        verdicts=tuple(_explained(changes, runs_a, runs_b)),
+        host_differences=tuple(differing(runs_a[0].host, runs_b[0].host)),
     )
+
+
+def _compare_recordings(
+    a: ProfileReport, b: ProfileReport, limits: Sequence[str], across_hosts: bool
+) -> Comparison:
+    wanted = [_Limit.parse(text, TIMES) for text in limits]
+    _require_one_host([a.host, b.host], across_hosts)
+    changes = tuple(_recorded_change(metric, a, b) for metric in metrics_of(a, b))
+    sides = [_observed(report) for report in (a, b)]
+    verdicts = []
+    for change in changes:
+        metric = tuple(change.metric.split("."))
+        means = [mean_of(report, metric) for report in (a, b)]
+        by_ns = means[1] - means[0] if means[0] is not None and means[1] is not None else None
+        moved = Moved(
+            metric=change.metric,
+            change=change.change,
+            is_certain=True,
+            by_ns=_by(change) if by_ns is not None else None,
+            mean_by_ns=by_ns,
+            is_of_client=False,
+            excluded=parts_outside(metric),
+        )
+        verdicts.append(explain(moved, *sides))
+    return Comparison(
+        runs_a=1,
+        runs_b=1,
+        target_a=a.name,
+        target_b=b.name,
+        changes=changes,
+        remarks=(*conditions_differing(a, b), *_hosts_unknown(a.host, b.host)),
+        held=a.complete is True and b.complete is True,
+        checks=tuple(one.check(_recorded_change(one.metric, a, b)) for one in wanted),
+        verdicts=tuple(verdicts),
+        host_differences=tuple(differing(a.host, b.host)),
+        of="recordings",
+    )
+
+
+def _observed(report: ProfileReport) -> Side | None:
+    observed = Accounts()
+    observed.add(iter([report.observed] if report.observed is not None else []))
+    return observed.finish()
+
+
+def _recorded_change(metric: tuple[str, ...], a: ProfileReport, b: ProfileReport) -> Change:
+    first, second = measured_in(a, metric), measured_in(b, metric)
+    return Change(
+        metric=".".join(metric),
+        a=first,
+        b=second,
+        change=second / first - 1 if first and second is not None else None,
+        bounds=None,
+        is_from_zero=first == 0 and second is not None,
+    )
+
+
+def _recording(given: Any) -> Profile | None:  # noqa: ANN401 - checked here
+    """Return a side that is a profile, or its path; None of any other."""
+    if isinstance(given, Profile):
+        return given
+    if isinstance(given, (str, os.PathLike)) and Path(given).is_dir():
+        return open_profile(given)
+    return None
+
+
+def _require_one_host(hosts: Sequence[HostFacts | None], across_hosts: bool) -> None:
+    """Refuse what was measured on different hosts, as far as that is known.
+
+    Raises:
+        UsageError: The hosts differ, and that is not asked for.
+    """
+    known = [host for host in hosts if host is not None and host.id is not None]
+    if across_hosts or len({host.id for host in known}) <= 1:
+        return
+    told = {host.id: f"{host.cpus} CPUs, Linux {host.kernel}" for host in known}
+    raise UsageError(
+        f"measured on different hosts: {'; '.join(told.values())}",
+        Hint("`{across_hosts}` compares them, and names the facts that differ"),
+    )
+
+
+def _hosts_unknown(a: HostFacts | None, b: HostFacts | None) -> Iterator[str]:
+    """Tell where it is not known whether both sides were measured on one host."""
+    unknown = [side for side, host in (("A", a), ("B", b)) if host is None or host.id is None]
+    if unknown:
+        yield f"the host of {' and '.join(unknown)} is not known: it may be another one"
+
+
+def _explained(
+    changes: Sequence[Change], runs_a: Sequence[ReplayResult], runs_b: Sequence[ReplayResult]
+) -> Iterator[ChangeVerdict]:
+    """Yield the cause of each change, from what was observed of the targets."""
+    sides = []
+    for runs in (runs_a, runs_b):
+        observed = Accounts()
+        for run in runs:
+            observed.add(iter(run.observed))
+        sides.append(observed.finish())
+    lags = [statistics.fmean(run.lag_ns.mean for run in runs) for runs in (runs_a, runs_b)]
+    for change in changes:
+        means = [_mean(change.metric, runs) for runs in (runs_a, runs_b)]
+        by_ns = means[1] - means[0] if means[0] is not None and means[1] is not None else None
+        bounds = change.bounds
+        is_certain = bounds is None or bounds.low > 0 or bounds.high < 0
+        moved = Moved(
+            metric=change.metric,
+            change=change.change,
+            is_certain=is_certain,
+            by_ns=_by(change) if by_ns is not None else None,
+            mean_by_ns=by_ns,
+            lag_by_ns=lags[1] - lags[0],
+            is_of_client=True,
+        )
+        yield explain(moved, *sides)
+
+
+def _by(change: Change) -> float | None:
+    return change.b - change.a if change.a is not None and change.b is not None else None
+
+
+def _mean(metric: str, runs: Sequence[ReplayResult]) -> float | None:
+    """Return the mean of the response time that a metric is of, over runs, ns."""
+    if metric in {".".join(ratio) for ratio in RATIOS} or metric.startswith("lag."):
+        return None
+    name = metric.split(".", maxsplit=1)[0]
+    times = [run.response_ns for run in runs]
+    of = [one if name == "response" else one.by_command.get(name) for one in times]
+    means = [one.mean for one in of if one is not None and one.count]
+    return statistics.fmean(means) if means else None
 
 
 def _results(name: str, given: Any) -> list[ReplayResult]:  # noqa: ANN401 - checked here
@@ -332,13 +505,13 @@ class _Limit:
     limit: float
 
     @classmethod
-    def parse(cls, text: str) -> _Limit:
+    def parse(cls, text: str, times: Sequence[str] = ()) -> _Limit:
         match = _LIMIT.fullmatch(text)
         if match is None:
             raise UsageError(f"not a limit of a change: `{text}`", _EXAMPLES)
         metric = tuple(match[1].split("."))
         if metric not in RATIOS:
-            require_known("limit of a change", text, metric)
+            require_known("limit of a change", text, metric, times)
         return cls(text, metric, match[2] == "+", float(f"{match[2]}{match[3]}") / 100)
 
     def check(self, found: Change) -> ChangeCheck:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -70,6 +71,6 @@ def _value(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: A
         return {"anyOf": [_value(inner, definitions), {"type": "null"}]}
     if origin is tuple:
         return {"type": "array", "items": _value(arguments[0], definitions)}
-    if origin is dict:
+    if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": _value(arguments[1], definitions)}
     raise TypeError(f"no schema for {kind}")

@@ -47,7 +47,9 @@ WRITTEN: dict[type, Any] = {
 }
 # Fields that Python adds to what the engine reports.
 ADDED = {
-    membench.ReplayResult: {"checks", "sample", "profile", "pacing", "seed"},
+    membench.Recording: {"observed"},
+    membench.ReplayResult: {"checks", "sample", "profile", "pacing", "seed"}
+    | {"host", "observed", "observation"},
     membench.BusyClient: {"address"},
 }
 

@@ -229,7 +229,7 @@ def settings(function: str) -> set[str]:
 
 def test_every_option_that_a_hint_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
     """In the engine's hints and in Python's."""
-    for command in ("record", "replay", "observe"):
+    for command in ("record", "replay", "observe", "compare"):
         assert cli.main([command, "--help"]) == 0
     helped = capsys.readouterr().out
     flags = settings("flag") | {shell for shell, _ in WORDS.values() if shell.startswith("--")}
@@ -238,9 +238,9 @@ def test_every_option_that_a_hint_names_exists(capsys: pytest.CaptureFixture[str
     known = {
         f"{group.__name__}.{one.name}" for group in groups for one in dataclasses.fields(group)
     }
-    for function in (membench.record, membench.replay, membench.observe):
+    for function in (membench.record, membench.replay, membench.observe, membench.compare):
         known |= set(inspect.signature(function).parameters)
-    switches = {python.removesuffix("=True") for _, python in WORDS.values() if "=" in python}
+    switches = {python.partition("=")[0] for _, python in WORDS.values() if "=" in python}
     assert (settings("keyword") | switches) - known == set()
     assert len(flags) > 10
 

@@ -15,7 +15,10 @@ from membench.report.plain import plain_result
 
 # Names that an error lists.
 _SHOWN = 5
-_RUN = "File of `replay --out`, or a folder of such files: its runs by name, each paired with one."
+_RUN = (
+    "A profile; or a file of `replay --out`, or a folder of such files: its runs by name, each"
+    " paired with one."
+)
 
 
 def command(
@@ -28,11 +31,16 @@ def command(
             help="Exit code 99 if B is beyond it: `get.p99:+5%`, `hit_ratio:-1%`, …; repeatable.",
         ),
     ] = None,
+    across_hosts: Annotated[
+        bool,
+        typer.Option("--across-hosts", help="Compare what was measured on different hosts, too."),
+    ] = False,
     format: FormatOption = Format.TEXT,  # noqa: A002 - the option's name
 ) -> int:
-    """Compare replays of one recording against two targets, versions or settings.
+    """Compare two recordings, or replays of one recording, and name the cause of each change.
 
-    With five runs of each side or more, every change has an interval. Make them in turns.
+    Causes take `record --observe=requests` or `replay --observe`. With five runs of each side or
+    more, every change has an interval. Make them in turns.
 
     \b
     Example: membench compare before.json after.json --fail 'get.p99:+5%'
@@ -40,9 +48,11 @@ def command(
     import membench
     from membench.report.compare import render_comparison
 
-    if a.is_dir() and b.is_dir():
+    is_profile = [_is_profile(side) for side in (a, b)]
+    if a.is_dir() and b.is_dir() and not any(is_profile):
         _check_names(a, b)
-    found = membench.compare(_runs(a), _runs(b), limits=fail or ())
+    sides = [side if is_profile[at] else _runs(side) for at, side in enumerate((a, b))]
+    found = membench.compare(*sides, limits=fail or (), across_hosts=across_hosts)
     if format is Format.JSON:
         output.show_json(found)
     else:
@@ -50,6 +60,10 @@ def command(
     if not found.passed:
         return CHECK_FAILED
     return 0 if found.held else SHORT
+
+
+def _is_profile(path: Path) -> bool:
+    return path.is_dir() and (path / "manifest.json").exists()
 
 
 def _runs(path: Path) -> list[Path]:

@@ -63,6 +63,13 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     allow_sampled: Annotated[
         bool, typer.Option("--allow-sampled", help="Replay a sample: a fraction of the load.")
     ] = False,
+    observe: Annotated[
+        bool,
+        typer.Option(
+            "--observe",
+            help="Also account for the target's requests, in the kernel of this machine.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -124,6 +131,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             allow_sampled=allow_sampled,
             stop=stop,
             on_interval=tell,
+            observe=observe,
         )
         # The report first: files can fail, and the load cannot be had again.
         _show(result, format)

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from membench._metrics import Check
+from membench._observe.results import Account
+from membench._observe.total import Total
 from membench._replay import (
     Durations,
     Outcomes,
@@ -20,6 +22,12 @@ from membench._replay import (
 from membench.report.artifacts import describe_value
 from membench.report.items import Items
 from membench.report.numbers import clock, count, duration, percent, rate, size
+from membench.report.observe import (
+    account_table,
+    culprit_table,
+    describe_host,
+    describe_observation,
+)
 
 _QUANTILES = ("p50", "p90", "p99", "p999", "max")
 # The durations that a percentile takes to differ from the maximum.
@@ -71,6 +79,7 @@ def render_replay(result: ReplayResult) -> RenderableType:
         _times_table(result.response_ns),
         *_bounds(result.response_ns),
         *_composition(result),
+        *_observed(result),
         *_checks(result.checks),
     )
 
@@ -189,6 +198,39 @@ def _composition(result: ReplayResult) -> Iterator[Text]:
     if result.client_ns.count:
         parts.append(f"this client's wake-up {_percentile(result.client_ns, 'p50')} p50")
     yield Text(f"  of which {', '.join(parts)}")
+
+
+def _observed(result: ReplayResult) -> Iterator[RenderableType]:
+    """Put the client's times beside the server's account of them."""
+    if result.observation is None:
+        return
+    total = Total()
+    for interval in result.observed:
+        total.add(interval)
+    observed = total.finish()
+    if observed is not None and observed.account is not None and observed.account.requests:
+        yield Text()
+        yield account_table(observed.account)
+        yield Text("p50, p99 and p99.9 are means over the seconds")
+        yield _beside(result, observed.account)
+        yield Text()
+        yield from (Text(f"→ {verdict.text}") for verdict in observed.verdicts)
+        if observed.culprits:
+            yield from (Text(), culprit_table(observed))
+        yield Text()
+        yield Text(f"host   {describe_host(observed.host)}")
+    yield from (Text(f"observed   {line}") for line in describe_observation(result.observation))
+
+
+def _beside(result: ReplayResult, account: Account) -> Text:
+    """Divide the mean response time into lag, the server's account, and the rest."""
+    response, service = result.response_ns.mean, result.service_ns.mean
+    server = account.whole_ns / account.requests
+    rest = max(service - server, 0.0)
+    return Text(
+        f"mean response {duration(response)}: lag {duration(max(response - service, 0.0))}"
+        f" + at the server {duration(server)} + network and client {duration(rest)}"
+    )
 
 
 def _checks(checks: Sequence[Check]) -> Iterator[RenderableType]:
