@@ -85,6 +85,7 @@ def test_the_account_of_a_recording_has_its_requests_on_its_clock(
     for one in intervals:
         assert one.account is not None
         assert sum(one.account.parts_ns.values()) == one.account.whole_ns
+        assert all(sum(slow.parts_ns.values()) == slow.whole_ns for slow in one.slow)
     assert intervals[-1].elapsed_s <= recording.duration_s + 1
     times = polars.DataFrame(profile.observation("observe-intervals"))["time"].dt.epoch("us")
     assert begun_us <= times[0]

@@ -25,7 +25,7 @@ INTERVALS = "observe-intervals"
 _QUANTILES = ("p50", "p90", "p99", "p999", "max")
 _STATES = (
     *("running", "run_queue_woken", "run_queue_preempted", "idle", "lock", "page_fault"),
-    *("stopped", "kernel_wait", "other_sleep"),
+    *("disk", "stopped", "kernel_wait", "other_sleep"),
 )
 _MISSES = (
     *("runs", "broken", "unseen", "unlisted", "moved", "no_state", "unanswered", "continued"),
@@ -270,7 +270,7 @@ def _worker(row: Row) -> Worker:
         whole_ns=row["whole"],
         reads=row["reads"],
         wake_ups=row["wake_ups"],
-        states_ns={state: row[state] or 0 for state in _STATES},
+        states_ns={state: row[state] for state in _STATES if row[state] is not None},
     )
 
 

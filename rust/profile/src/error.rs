@@ -116,6 +116,12 @@ pub enum Error {
         /// The file's name.
         name: String,
     },
+    /// No table of an observation has the name.
+    #[error("`{name}` is no table of an observation")]
+    NoSuchTable {
+        /// The name.
+        name: String,
+    },
     /// Rows of an observation do not fit their tables.
     #[error("rows of an observation that fit no table: {found}")]
     Observation {
@@ -195,6 +201,7 @@ impl Failure for Error {
             | Self::Replaced { .. }
             | Self::BeingRecorded { .. }
             | Self::Sampled { .. }
+            | Self::NoSuchTable { .. }
             | Self::Observation { .. } => Class::Usage,
             Self::ManifestMissing { .. }
             | Self::ManifestDamaged { .. }
@@ -239,6 +246,9 @@ impl Failure for Error {
             | Self::Column { .. } => "copy the whole folder again from where it was recorded",
             Self::NewerSchema { .. } => "`pip install --upgrade membench`",
             Self::Sampled { .. } => "record without a sample",
+            Self::NoSuchTable { .. } => {
+                "`observe-intervals`, `observe-parts`, …: see the profile format"
+            }
             Self::Observation { .. } => "report it, with the version",
         };
         Some(Hint::text(text))

@@ -113,6 +113,7 @@ const TABLES: [Description; 8] = [
             ("idle", Whole, true),
             ("lock", Whole, true),
             ("page_fault", Whole, true),
+            ("disk", Whole, true),
             ("stopped", Whole, true),
             ("kernel_wait", Whole, true),
             ("other_sleep", Whole, true),
@@ -151,6 +152,7 @@ const TABLES: [Description; 8] = [
             ("parked", Whole, true),
             ("lock", Whole, true),
             ("page_fault", Whole, true),
+            ("disk", Whole, true),
             ("stopped", Whole, true),
             ("kernel_wait", Whole, true),
             ("other_sleep", Whole, true),
@@ -211,9 +213,10 @@ pub fn observation_tables() -> impl Iterator<Item = (&'static str, SchemaRef)> {
         .zip(SCHEMAS.iter().cloned())
 }
 
-/// Returns the schema of a table; `None` if no table is called so.
-pub(super) fn schema_of(name: &str) -> Option<SchemaRef> {
-    observation_tables().find_map(|(known, schema)| (known == name).then_some(schema))
+/// Returns the schema of a table.
+pub(super) fn schema_of(name: &str) -> Result<SchemaRef> {
+    let found = observation_tables().find_map(|(known, schema)| (known == name).then_some(schema));
+    found.ok_or_else(|| Error::NoSuchTable { name: name.into() })
 }
 
 /// File name of a table that grows, until the profile is sealed.
@@ -231,7 +234,7 @@ pub(super) fn is_file(name: &str) -> bool {
     let stem = name
         .strip_suffix(".parquet")
         .or_else(|| name.strip_suffix(".arrows.part"));
-    stem.is_some_and(|stem| schema_of(stem).is_some())
+    stem.is_some_and(|stem| TABLES.iter().any(|table| table.name == stem))
 }
 
 /// Rows of an observation, to be written to the profile of the recording that it ran beside.
@@ -265,7 +268,7 @@ impl Observation {
         }
         match given.keys().next() {
             None => Ok(Self { batches }),
-            Some(name) => Err(unfit(&format!("`{name}` is no table of an observation"))),
+            Some(name) => Err(Error::NoSuchTable { name: name.clone() }),
         }
     }
 }

@@ -161,9 +161,7 @@ impl Profile {
 
     /// Finds a table of the observation that ran beside the recording; empty if none did.
     pub fn observation_table(&self, name: &str) -> Result<Table> {
-        let schema = observation::schema_of(name).ok_or_else(|| Error::Observation {
-            found: format!("`{name}` is no table of an observation"),
-        })?;
+        let schema = observation::schema_of(name)?;
         let file = observation::sealed_name(name);
         if self.manifest.state != State::Sealed {
             // In this order: a table that is sealed meanwhile is in both forms, or only in the last.

@@ -12,7 +12,9 @@ use parquet::file::properties::WriterProperties;
 use super::checksum::Checksum;
 use super::folder::Folder;
 use super::manifest::TableFile;
-use super::observation::{Observation, observation_tables, open_name, present, sealed_name};
+use super::observation::{
+    Observation, observation_tables, open_name, present, schema_of, sealed_name,
+};
 use super::tail::{StreamFile, Tail};
 use super::writer::parquet_failed;
 use crate::{Error, Result};
@@ -97,9 +99,7 @@ fn seal(folder: &Folder, table: &str, tail: &Tail) -> Result<TableFile> {
     let name = sealed_name(table);
     let draft = format!("{name}.tmp");
     let failed = |source| folder.failed(&draft, source);
-    let schema = super::observation::schema_of(table).ok_or_else(|| Error::Observation {
-        found: format!("`{table}` is no table of an observation"),
-    })?;
+    let schema = schema_of(table)?;
     let file = folder.create_file(&draft)?;
     encode(folder, &draft, &file, &schema, tail)?;
     let bytes = file.metadata().map_err(failed)?.len();

@@ -208,6 +208,24 @@ fn a_table_that_lacks_what_every_row_has_or_has_it_of_another_type_is_damaged() 
 }
 
 #[test]
+fn a_profile_with_an_observation_is_replaced_as_any_other() {
+    let (_folder, path) = place();
+    observed(&path).finish(End::default()).unwrap();
+    drop(Writer::create(&path, header(), true).unwrap());
+    assert!(!names(&path).iter().any(|name| name.starts_with("observe-")));
+    drop(observed_anew(&path));
+    drop(Writer::create(&path, header(), true).unwrap());
+    assert_eq!(growth(&path).unwrap(), [0; 0]);
+}
+
+/// Replaces a profile by one that is killed while it is observed.
+fn observed_anew(path: &Path) -> Writer {
+    let mut writer = Writer::create(path, header(), true).unwrap();
+    writer.append_observation(&rows(0)).unwrap();
+    writer
+}
+
+#[test]
 fn every_table_has_a_time_that_is_never_missing() {
     for (name, schema) in observation_tables() {
         let time = schema.field(0);
