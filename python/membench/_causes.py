@@ -12,7 +12,7 @@ from membench.report.numbers import duration, percent
 
 # A smaller change is none.
 _NOTABLE = 0.05
-# Share of a change that the server's account must explain, or else its cause is outside.
+# Share of a change of a quantile from which the same quantile of the server's time explains it.
 _EXPLAINED = 0.5
 # Share of a change that one part must explain to be its cause.
 _PART_EXPLAINS = 0.25
@@ -46,9 +46,8 @@ class ChangeVerdict:
     Attributes:
         metric: The metric, as in `Change`.
         cause: `unchanged`; `unknown` if a side was not observed, or no part explains it; a rule of
-            docs/observe.md, or the part of the server's time that changed most; `lag` if requests
-            were sent late; `outside` if the server's time explains less than half: the network, or
-            the client.
+            docs/observe.md, or the part of the server's time that changed most; `lag` if it is most
+            of all that requests were sent late; `outside` if it is the network or the client.
         text: The cause in words.
         evidence: The figures behind it: times a request in ns, shares; `_a` and `_b` are the sides.
     """
@@ -179,10 +178,10 @@ def _explained(
     )
     direction = 1.0 if (moved.change or 0.0) > 0 else -1.0
     evidence |= {"server_ns_a": a.whole_ns, "server_ns_b": b.whole_ns}
-    if moved.is_of_client and not any(
-        one.is_at_server(direction) for one in (by_quantile, by_mean)
-    ):
-        return _outside(moved, said, evidence, b.whole_ns - a.whole_ns)
+    if moved.is_of_client and not by_quantile.is_at_server(direction):
+        outside = _outside(moved, said, evidence, b.whole_ns - a.whole_ns, direction)
+        if outside is not None:
+            return outside
     for change, tail in ((by_quantile, f" {quantile}"), (by_mean, "")):
         part, part_ns = change.largest(direction, moved.excluded)
         by_ns = change.by_ns * direction
@@ -194,12 +193,17 @@ def _explained(
 
 
 def _outside(
-    moved: Moved, said: str, evidence: dict[str, float], at_server: float
-) -> ChangeVerdict:
+    moved: Moved, said: str, evidence: dict[str, float], at_server: float, direction: float
+) -> ChangeVerdict | None:
+    """Divide the change of the mean by where it was; None if most was at the server."""
     mean_by_ns = moved.mean_by_ns or 0.0
+    rest = mean_by_ns - moved.lag_by_ns - at_server
+    server, lag, outside = (one * direction for one in (at_server, moved.lag_by_ns, rest))
+    if server > 0 and server >= max(lag, outside):
+        return None
     evidence |= {"mean_by_ns": mean_by_ns, "lag_by_ns": moved.lag_by_ns}
     where = f"mean time at the server {_by(at_server)} of {_by(mean_by_ns)}"
-    if abs(moved.lag_by_ns) >= _EXPLAINED * abs(mean_by_ns) and moved.lag_by_ns * mean_by_ns > 0:
+    if lag > 0 and lag >= outside:
         text = f"{said}: requests were sent late, lag {_by(moved.lag_by_ns)}; {where}"
         return ChangeVerdict(moved.metric, "lag", text, evidence)
     text = f"{said}: outside the server, in the network or the client; {where}"

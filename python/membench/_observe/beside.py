@@ -76,6 +76,8 @@ class Companion:
         self._is_over, self._hand_on, self._at_end = is_over, hand_on, at_end
         self._found = ObservedBeside(requests=None if native is None else 0)
         self._spent_ns = self._observed_s = 0.0
+        # What came before is none of what it runs beside.
+        observation.take()
         self._thread = threading.Thread(target=self._run, name="membench-observe", daemon=True)
         self._thread.start()
 
@@ -89,8 +91,6 @@ class Companion:
     def _run(self) -> None:
         try:
             with self._observation:
-                # What came before is none of what it runs beside.
-                self._observation.take()
                 begun = time.monotonic()
                 for _ in interval_ends(begun, INTERVAL_S, None, self._wait, self._is_over):
                     self._take()
