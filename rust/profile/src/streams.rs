@@ -1,5 +1,7 @@
 //! Tables of an observation: streams while recording, Parquet once the profile is sealed.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -24,18 +26,17 @@ const ROW_GROUP: usize = 1 << 16;
 
 /// The tables of an observation that have rows, as they grow.
 #[derive(Default)]
-pub(super) struct Streams(Vec<(&'static str, StreamFile)>);
+pub(super) struct Streams(BTreeMap<&'static str, StreamFile>);
 
 impl Streams {
     /// Appends rows.
     pub(super) fn write(&mut self, folder: &Folder, rows: &Observation) -> Result<()> {
         for (table, batch) in &rows.batches {
-            let place = self.0.iter().position(|(name, _)| name == table);
-            let file = match place.and_then(|place| self.0.get_mut(place)) {
-                Some((_, file)) => file,
-                None => {
-                    let file = StreamFile::create(folder, open_name(table), &batch.schema())?;
-                    &mut self.0.push_mut((table, file)).1
+            let file = match self.0.entry(table) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let name = open_name(table);
+                    place.insert(StreamFile::create(folder, name, &batch.schema())?)
                 }
             };
             file.write(folder, batch)?;
@@ -45,16 +46,13 @@ impl Streams {
 
     /// Size of the streams, bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.0.iter().map(|(_, file)| file.length).sum()
+        self.0.values().map(|file| file.length).sum()
     }
 
     /// Seals each table that has rows. Returns the descriptions of their files.
     pub(super) fn seal(&self, folder: &Folder) -> Result<Vec<TableFile>> {
-        let seal_one =
-            |table: &str, file: &StreamFile| seal(folder, table, &file.to_tail(folder, 0)?);
-        self.0
-            .iter()
-            .map(|(table, file)| seal_one(table, file))
+        let each = self.0.iter();
+        each.map(|(table, file)| seal(folder, table, &file.to_tail(folder, 0)?))
             .collect()
     }
 }

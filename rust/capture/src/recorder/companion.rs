@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use membench_event::Anchor;
@@ -67,10 +67,7 @@ impl Rows {
     /// Waits for the next rows until `deadline`; `None` if the observer has ended, or lets the recording wait.
     pub(crate) fn next_until(&self, deadline: Instant) -> Option<Observation> {
         let patience = deadline.saturating_duration_since(Instant::now());
-        match self.0.recv_timeout(patience) {
-            Ok(rows) => Some(rows),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.0.recv_timeout(patience).ok()
     }
 }
 
