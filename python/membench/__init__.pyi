@@ -99,6 +99,9 @@ from ._observe.observe import (
 )
 from ._observe.results import (
     Account as Account,
+    BusyConnections as BusyConnections,
+    CommandRequests as CommandRequests,
+    ConnectionRequests as ConnectionRequests,
     Culprit as Culprit,
     Host as Host,
     Missing as Missing,
@@ -107,6 +110,8 @@ from ._observe.results import (
     RequestMisses as RequestMisses,
     ServerThread as ServerThread,
     SlowRequest as SlowRequest,
+    TcpEvents as TcpEvents,
+    TcpHealth as TcpHealth,
     Verdict as Verdict,
     Worker as Worker,
 )

@@ -11,6 +11,7 @@ WORDS = {
     "requests": ("--requests", "requests=True"),
     "observe_requests": ("--observe=requests", 'observe="requests"'),
     "observe": ("membench observe", "membench.observe()"),
+    "events": ("--events", "events=True"),
     "record": ("membench record", "membench.record()"),
 }
 

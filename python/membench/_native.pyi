@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, final
 
+from membench._observe.options import Options as ObserveOptions
 from membench._options import Options, Selection
 from membench._probe import Options as ProbeOptions
 from membench._trace import Options as TraceOptions
@@ -270,21 +271,17 @@ def give_up_for_watching() -> None:
 class Observer:
     """Servers whose requests are observed."""
 
-    def __new__(
-        cls,
-        selection: Selection,
-        *,
-        slower_than_s: float | None,
-        keep: int,
-        drop_privileges: bool,
-    ) -> Observer: ...
+    def __new__(cls, selection: Selection, options: ObserveOptions) -> Observer: ...
     @property
     def ports(self) -> list[int]: ...
     @property
     def began_ns(self) -> int: ...
+    @property
+    def knows_cost(self) -> bool: ...
     def read_slow(self) -> None: ...
     def timeline(self) -> bytes: ...
     def take(self) -> str: ...
+    def detach_requests(self) -> None: ...
     def detach(self) -> None: ...
 
 @final

@@ -19,6 +19,10 @@ members! {
     CGROUP_FOLDER = "cgroup", "kn";
     /// Number of the folder, which is the group's id.
     FOLDER_NUMBER = "kernfs_node", "id";
+    /// Smoothed round-trip time, 1/8 µs.
+    TCP_ROUND_TRIP = "tcp_sock", "srtt_us";
+    /// Segments that were sent again.
+    TCP_RETRANSMITS = "tcp_sock", "total_retrans";
 }
 
 /// Name of the global that holds the offsets of [`PATHS`].
@@ -27,6 +31,10 @@ pub const PLACES: &str = "PLACES";
 pub const CALLS: &str = "CALLS";
 /// Name of the global `u64`: the time from which a request is kept by itself, ns; the largest number to keep none.
 pub const SLOWER: &str = "SLOWER";
+/// Name of the global `u32`: how requests are grouped, one bit of [`by`] each.
+pub const BY: &str = "BY";
+/// Name of the global `u32`: the position of `task_struct.in_iowait`, bits.
+pub const DISK_BIT: &str = "DISK_BIT";
 
 /// Workers that are observed at most.
 pub const WORKERS: u32 = 256;
@@ -71,16 +79,18 @@ pub mod state {
     pub const IDLE: usize = 3;
     /// It waits for a lock of its process (futex).
     pub const LOCK: usize = 4;
-    /// It waits for a page of memory.
+    /// It waits for a page of memory that comes from no disk.
     pub const FAULT: usize = 5;
     /// It is stopped, by a signal or a debugger.
     pub const STOPPED: usize = 6;
-    /// It cannot be interrupted: it waits for a disk or a lock of the kernel.
+    /// It cannot be interrupted: it waits for a lock of the kernel.
     pub const BLOCKED: usize = 7;
     /// It sleeps in another system call.
     pub const ASLEEP: usize = 8;
+    /// It waits for a disk, in a system call or for a page.
+    pub const DISK: usize = 9;
     /// Number of states.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
     /// It has ended. No clock counts that.
     pub const ENDED: usize = COUNT;
 }
@@ -107,20 +117,54 @@ pub mod part {
     pub const PARKED: usize = 8;
     /// The worker waits for a lock of memcached.
     pub const LOCK: usize = 9;
-    /// The worker waits for a page of memory.
+    /// The worker waits for a page of memory that comes from no disk.
     pub const FAULT: usize = 10;
+    /// The worker waits for a disk.
+    pub const DISK: usize = 11;
     /// The worker is stopped.
-    pub const STOPPED: usize = 11;
+    pub const STOPPED: usize = 12;
     /// The worker waits in the kernel.
-    pub const BLOCKED: usize = 12;
+    pub const BLOCKED: usize = 13;
     /// The worker sleeps in another system call.
-    pub const ASLEEP: usize = 13;
+    pub const ASLEEP: usize = 14;
     /// Nothing is known of this part.
-    pub const UNEXPLAINED: usize = 14;
+    pub const UNEXPLAINED: usize = 15;
     /// All of the request's time.
-    pub const WHOLE: usize = 15;
+    pub const WHOLE: usize = 16;
     /// Number of parts, with the whole.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 17;
+}
+
+/// Groups of requests that are summed apart.
+pub mod by {
+    /// By class of command.
+    pub const COMMAND: u32 = 1;
+    /// By connection.
+    pub const CONNECTION: u32 = 2;
+}
+
+/// Classes of commands, as far as answers tell them.
+pub mod class {
+    /// The answer does not tell: `NOT_FOUND`, an error, or one that cannot be read.
+    pub const OTHER: usize = 0;
+    /// get, gets, gat, gats.
+    pub const GET: usize = 1;
+    /// set, add, replace, append, prepend, cas.
+    pub const STORE: usize = 2;
+    /// delete.
+    pub const DELETE: usize = 3;
+    /// touch.
+    pub const TOUCH: usize = 4;
+    /// incr, decr.
+    pub const COUNT: usize = 5;
+    /// mg, ms, md, ma, mn, me.
+    pub const META: usize = 6;
+    /// stats.
+    pub const STATS: usize = 7;
+    /// version.
+    pub const VERSION: usize = 8;
+    /// Room for classes: a power of two, so that a mask bounds an index.
+    pub const STRIDE: usize = 16;
 }
 
 /// Counters, by CPU: requests that are not in the account, and reads without one.
@@ -149,6 +193,12 @@ pub mod counter {
     pub const SLOW_LOST: usize = 10;
     /// Switches to workers of which the kernel did not tell.
     pub const UNTOLD: usize = 11;
+    /// Segments that a followed server sent again.
+    pub const RETRANSMITTED: usize = 12;
+    /// Connections that a followed server reset.
+    pub const RESET_SENT: usize = 13;
+    /// Connections that a followed server's client reset.
+    pub const RESET_RECEIVED: usize = 14;
     /// Room for the counters: a power of two, so that a mask bounds an index.
     pub const STRIDE: usize = 16;
 }
@@ -183,32 +233,28 @@ pub struct Worker {
     pub wake_ups: u64,
     /// Reads of requests.
     pub reads: u64,
-    /// Sums of the parts of all requests, ns.
-    pub sums: [u64; part::COUNT],
-    /// Requests in the account.
+    /// The requests that it answered.
+    pub account: Account,
+}
+
+/// The time of requests. Also a value of the map `commands`, by CPU and [`class`].
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Account {
+    /// Requests.
     pub requests: u64,
+    /// Sums of their parts, ns.
+    pub sums: [u64; part::COUNT],
     /// By part: numbers of requests, by time. Those without any of a part's time are left out.
     pub histograms: [[u32; BUCKETS]; part::COUNT],
 }
 
-/// A request that took long: a record of the ring `slow`.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+/// A connection: a key of the map `connections`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Slow {
-    /// Time of the answer, CLOCK_MONOTONIC, ns.
-    pub time: u64,
-    /// Time in each part, with the whole, ns.
-    pub parts: [u64; part::COUNT],
+pub struct Connection {
     /// The client's address, network byte order; of IPv4 the first four bytes.
     pub remote: [u8; 16],
-    /// Index of the worker in the map `workers`.
-    pub worker: u32,
-    /// Bytes that were read since the answer before.
-    pub read: u32,
-    /// Bytes of the answer's first send.
-    pub sent: u32,
-    /// How the answer begins: see [`answer`].
-    pub answer: u32,
     /// Address family.
     pub family: u16,
     /// The client's port.
@@ -219,15 +265,104 @@ pub struct Slow {
     pub padding: u16,
 }
 
+/// A value of the map `connections`: the requests of one, but for the histograms of their parts.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Connected {
+    /// Requests.
+    pub requests: u64,
+    /// Sums of their parts, ns.
+    pub sums: [u64; part::COUNT],
+    /// Bytes that were read for them.
+    pub read: u64,
+    /// Bytes of their answers' first sends.
+    pub sent: u64,
+    /// Index of the worker that answered last.
+    pub worker: u32,
+    /// Smoothed round-trip time at the last answer, as TCP measures it, 1/8 µs.
+    pub round_trip: u32,
+    /// Segments sent again since the connection began.
+    pub retransmits: u32,
+    /// Zero.
+    pub padding: u32,
+    /// Numbers of requests, by the whole time.
+    pub histogram: [u32; BUCKETS],
+}
+
+/// A request that took long: a record of the ring `slow`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Slow {
+    /// Time of the answer, CLOCK_MONOTONIC, ns.
+    pub time: u64,
+    /// Time in each part, with the whole, ns.
+    pub parts: [u64; part::COUNT],
+    /// The connection.
+    pub connection: Connection,
+    /// Index of the worker in the map `workers`.
+    pub worker: u32,
+    /// Bytes that were read since the answer before.
+    pub read: u32,
+    /// Bytes of the answer's first send.
+    pub sent: u32,
+    /// How the answer begins: see [`answer`].
+    pub answer: u32,
+}
+
 /// How an answer begins: 1 more than an index in [`answer::WORDS`], or [`answer::BINARY`] and an opcode. 0 if it begins
 /// otherwise, or cannot be read.
 pub mod answer {
+    use super::class;
+
     /// An answer of the binary protocol, whose opcode is added.
     pub const BINARY: u32 = 0x100;
     /// First byte of such an answer.
     pub const MAGIC: u8 = 0x81;
     /// Index in [`WORDS`] of the answer to `incr` and `decr`, which begins with any digit.
     pub const DIGIT: u32 = 0;
+    /// Classes of commands, by the same index.
+    pub const CLASSES: [usize; WORDS.len()] = [
+        class::COUNT,
+        class::GET,
+        class::GET,
+        class::STORE,
+        class::STORE,
+        class::STORE,
+        class::OTHER,
+        class::DELETE,
+        class::TOUCH,
+        class::OTHER,
+        class::META,
+        class::META,
+        class::META,
+        class::META,
+        class::META,
+        class::META,
+        class::META,
+        class::META,
+        class::STATS,
+        class::VERSION,
+        class::OTHER,
+        class::OTHER,
+        class::OTHER,
+        class::OTHER,
+    ];
+    /// Opcodes of the binary protocol have classes below this: a power of two.
+    pub const OPCODES: usize = 64;
+
+    /// Returns the class of an opcode of the binary protocol.
+    pub const fn class_of(opcode: usize) -> usize {
+        match opcode {
+            0x00 | 0x09 | 0x0c | 0x0d | 0x1d | 0x1e | 0x23 | 0x24 => class::GET,
+            0x01..=0x03 | 0x0e | 0x0f | 0x11..=0x13 | 0x19 | 0x1a => class::STORE,
+            0x04 | 0x14 => class::DELETE,
+            0x05 | 0x06 | 0x15 | 0x16 => class::COUNT,
+            0x1c => class::TOUCH,
+            0x10 => class::STATS,
+            0x0b => class::VERSION,
+            _ => class::OTHER,
+        }
+    }
     /// Begins of the answers of memcached's text protocol, of at most eight bytes. They hold nothing of a key.
     pub const WORDS: [&[u8]; 24] = [
         b"0",
@@ -273,15 +408,12 @@ pub struct Culprit {
 }
 
 const _: () = assert!(size_of::<Calls>() == 64);
-const _: () = assert!(
-    size_of::<Worker>()
-        == 8 * (3 + STATES + 2)
-            + 16
-            + NAME
-            + 16
-            + 8 * (part::COUNT + 1)
-            + 4 * BUCKETS * part::COUNT
-);
+const _: () = assert!(size_of::<Account>() == 8 * (1 + part::COUNT) + 4 * BUCKETS * part::COUNT);
+const _: () =
+    assert!(size_of::<Worker>() == 8 * (3 + STATES + 2) + 16 + NAME + 16 + size_of::<Account>());
 const _: () = assert!(size_of::<Culprit>() == 40);
-const _: () = assert!(size_of::<Slow>() == 8 * (1 + part::COUNT) + 16 + 16 + 8);
+const _: () = assert!(size_of::<Connection>() == 24);
+const _: () = assert!(size_of::<Connected>() == 8 * (3 + part::COUNT) + 16 + 4 * BUCKETS);
+const _: () = assert!(size_of::<Slow>() == 8 * (1 + part::COUNT) + 24 + 16);
 const _: () = assert!(state::ENDED < STATES && BUCKETS == 64 << DETAIL);
+const _: () = assert!(class::VERSION < class::STRIDE);

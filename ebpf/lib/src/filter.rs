@@ -33,7 +33,13 @@ static NAMESPACES: [u32; FILTERS] = [0; FILTERS];
 /// True if each non-empty list contains what the current call belongs to.
 #[inline(always)]
 pub fn admits(sock: impl Sock) -> bool {
-    (global(&NAMESPACES[0]) == 0 || contains(&NAMESPACES, sock.namespace())) && admits_task()
+    admits_namespace(sock) && admits_task()
+}
+
+/// True if the list of network namespaces is empty, or contains the socket's.
+#[inline(always)]
+pub fn admits_namespace(sock: impl Sock) -> bool {
+    global(&NAMESPACES[0]) == 0 || contains(&NAMESPACES, sock.namespace())
 }
 
 /// True if each non-empty list of processes and control groups contains the current task.

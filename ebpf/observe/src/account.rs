@@ -4,18 +4,23 @@ use aya_ebpf::programs::BtfTracePointContext;
 use membench_bpf_lib::{
     abi::{MSG_ERRQUEUE, MSG_OOB, MSG_PEEK},
     context::{now, thread},
-    kernel::{Sock, Structure},
+    kernel::{Sock, Structure, global},
 };
 use membench_common::{
     field,
-    observe::{counter, part, state},
+    observe::{by, counter, part, state},
 };
 
 use crate::{
-    arrival, counters, follow, slow,
+    answer, arrival, connection, counters, follow, slow,
     socket::{self, ANSWERED, NONE, READ, Socket},
+    sums,
     worker::{self, Seat},
 };
+
+/// How requests are grouped: bits of [`by`].
+#[unsafe(no_mangle)]
+static BY: u32 = 0;
 
 /// Most by which the parts may exceed the whole, ns: the clocks of two CPUs disagree, and a clock goes on while it is
 /// copied. A larger excess is a chain that was not seen whole.
@@ -225,6 +230,7 @@ fn close(socket: &Socket, tcp: Structure, worker: Seat, (now, running): (u64, u6
     parts[part::PARKED] = parked;
     parts[part::LOCK] = passed(state::LOCK);
     parts[part::FAULT] = passed(state::FAULT);
+    parts[part::DISK] = passed(state::DISK);
     parts[part::STOPPED] = passed(state::STOPPED);
     parts[part::BLOCKED] = passed(state::BLOCKED);
     parts[part::ASLEEP] = passed(state::ASLEEP);
@@ -243,8 +249,24 @@ fn close(socket: &Socket, tcp: Structure, worker: Seat, (now, running): (u64, u6
     if socket.is_first == 0 {
         parts[part::UNEXPLAINED] += core::mem::take(&mut parts[part::ACCEPT]);
     }
-    worker.add(&parts);
-    if slow::is_slow(parts[part::WHOLE]) {
-        slow::keep(socket, tcp, (now, length), &parts);
+    let by = global(&BY);
+    let is_slow = slow::is_slow(parts[part::WHOLE]);
+    let mut answer = 0;
+    if is_slow || by & by::COMMAND != 0 {
+        answer = answer::begin();
     }
+    let class = if by & by::COMMAND == 0 {
+        None
+    } else {
+        sums::of_class(answer::class_of(answer))
+    };
+    if by & by::CONNECTION != 0 {
+        connection::add(socket, tcp, length, &parts);
+    }
+    if is_slow {
+        slow::keep(socket, tcp, (now, length, answer), &parts);
+    }
+    // Last: once the verifier knows that no part is read again, it need not tell apart which are 0.
+    // SAFETY: the thread's own sums, and those of this program on this CPU.
+    unsafe { sums::add(worker.account(), class, &parts) };
 }

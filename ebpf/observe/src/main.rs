@@ -8,18 +8,23 @@
 #![feature(asm_experimental_arch)]
 
 mod account;
+mod answer;
 mod arrival;
+mod connection;
 mod counters;
 mod culprit;
+mod event;
 mod follow;
 mod place;
 mod runs;
 mod scheduler;
 mod slow;
 mod socket;
+mod sums;
 mod worker;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use membench_common::observe::counter;
 
 /// Hook: a socket has bytes that can be read. Chosen over packets because it comes when no earlier packet is missing: a
 /// request that waits for a lost one has not arrived.
@@ -78,6 +83,36 @@ pub fn woken(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn ended(ctx: BtfTracePointContext) -> i32 {
     match scheduler::ended(&ctx) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: TCP sends a segment again.
+///
+/// Oldest kernel: 5.5. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L3411>
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub fn retransmitted(ctx: BtfTracePointContext) -> i32 {
+    match event::count(&ctx, counter::RETRANSMITTED) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: TCP resets a connection.
+///
+/// Oldest kernel: 5.5. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c#L864>
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub fn reset_sent(ctx: BtfTracePointContext) -> i32 {
+    match event::count(&ctx, counter::RESET_SENT) {
+        Some(()) | None => 0,
+    }
+}
+
+/// Hook: a peer has reset a connection.
+///
+/// Oldest kernel: 5.5. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L4502>
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub fn reset_received(ctx: BtfTracePointContext) -> i32 {
+    match event::count(&ctx, counter::RESET_RECEIVED) {
         Some(()) | None => 0,
     }
 }

@@ -17,6 +17,10 @@ use crate::{
     worker::{self, Seat},
 };
 
+/// Position of `task_struct.in_iowait`, bits.
+#[unsafe(no_mangle)]
+static DISK_BIT: u32 = 0;
+
 /// `TASK_UNINTERRUPTIBLE`. <https://github.com/torvalds/linux/blob/v6.12/include/linux/sched.h#L98-L123>
 const UNINTERRUPTIBLE: u32 = 2;
 /// `__TASK_STOPPED` and `__TASK_TRACED`.
@@ -74,6 +78,9 @@ fn sleep(task: Structure, reason: u32) -> usize {
     if reason & STOPPED != 0 {
         return state::STOPPED;
     }
+    if reason & UNINTERRUPTIBLE != 0 && is_for_disk(task) {
+        return state::DISK;
+    }
     let Some(registers) = task.registers() else {
         return state::ASLEEP;
     };
@@ -96,6 +103,13 @@ fn sleep(task: Structure, reason: u32) -> usize {
         index += 1;
     }
     state::ASLEEP
+}
+
+/// True if a task waits for a disk: the kernel marks those that wait for pages or blocks on their way (`io_schedule`).
+#[inline(always)]
+fn is_for_disk(task: Structure) -> bool {
+    let bit = global(&DISK_BIT);
+    task.read_offset::<u8>((bit / 8) as usize) >> (bit % 8) & 1 != 0
 }
 
 /// The program `woken`.

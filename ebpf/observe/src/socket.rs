@@ -68,6 +68,14 @@ pub struct Socket {
     pub is_first: u64,
 }
 
+impl Socket {
+    /// Returns the number of bytes that were read since the answer before.
+    #[inline(always)]
+    pub fn read_bytes(&self) -> u32 {
+        self.copied.wrapping_sub(self.begun)
+    }
+}
+
 #[btf_map(name = "sockets")]
 static SOCKETS: SkStorage<Socket> = SkStorage::new();
 

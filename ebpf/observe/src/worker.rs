@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use membench_bpf_lib::{context, filter};
 use membench_common::observe::{
-    BLOCK, BUCKETS, DETAIL, NAME, STATES, WORKERS as MOST, Worker, counter, part, state,
+    Account, BLOCK, NAME, STATES, WORKERS as MOST, Worker, counter, state,
 };
 
 use crate::{counters, runs};
@@ -255,45 +255,10 @@ impl Seat {
         unsafe { (*self.0).wake_ups += 1 };
     }
 
-    /// Adds a request.
+    /// Returns the sums of its requests.
     #[inline(always)]
-    pub fn add(self, parts: &[u64; part::COUNT]) {
-        let mut part = 0;
-        while part < part::COUNT {
-            let time = parts[part];
-            if time != 0 {
-                let bucket = bucket(time) & (BUCKETS - 1);
-                // SAFETY: a map's value, which only the thread's own calls write; the indices are inside.
-                unsafe {
-                    (*self.0).sums[part] += time;
-                    let histogram = (&raw mut (*self.0).histograms[part]).cast::<u32>();
-                    *histogram.add(bucket) += 1;
-                }
-            }
-            part += 1;
-        }
-        // SAFETY: as above.
-        unsafe { (*self.0).requests += 1 };
+    pub fn account(self) -> *mut Account {
+        // SAFETY: a member of a map's value.
+        unsafe { &raw mut (*self.0).account }
     }
-}
-
-/// Returns the bucket of a time: each power of two has as many of the same width.
-#[inline(always)]
-fn bucket(time: u64) -> usize {
-    if time < 1 << DETAIL {
-        return time as usize;
-    }
-    // There is no instruction that counts zeros.
-    let (mut rest, mut bit) = (time, 0_u32);
-    let mut width = 32;
-    while width > 0 {
-        if rest >> width != 0 {
-            rest >>= width;
-            bit += width;
-        }
-        width /= 2;
-    }
-    let power = bit - DETAIL;
-    let step = (time >> power) & ((1 << DETAIL) - 1);
-    ((power as usize + 1) << DETAIL) + step as usize
 }

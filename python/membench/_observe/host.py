@@ -9,6 +9,7 @@ from pathlib import Path
 
 from membench._doctor.host import whole_number
 from membench._observe.results import Host
+from membench._observe.tcp import read_tcp_counters
 
 PROC = Path("/proc")
 # Position of steal among the times of `cpu` in /proc/stat. Those of guests, which follow, are in
@@ -25,6 +26,8 @@ class HostCounters:
         all_times: Time of all CPUs, in ticks.
         throttled: Time for which each control group was held back, ns, and the periods.
         pressure_us: Time in which some task waited, by resource, µs.
+        tcp: Counters of TCP, by their names.
+        reclaims: Times at which a task freed memory itself; None if the kernel does not tell.
         time_s: Moment of the look, s.
     """
 
@@ -32,6 +35,8 @@ class HostCounters:
     all_times: int
     throttled: Mapping[Path, tuple[int, int]]
     pressure_us: dict[str, int]
+    tcp: dict[str, int]
+    reclaims: int | None
     time_s: float
 
     def until(self, later: HostCounters) -> Host:
@@ -49,6 +54,16 @@ class HostCounters:
                 for name, total in later.pressure_us.items()
                 if name in self.pressure_us and length > 0
             },
+            tcp={
+                name: max(value - self.tcp[name], 0)
+                for name, value in later.tcp.items()
+                if name in self.tcp
+            },
+            reclaims=(
+                max(later.reclaims - self.reclaims, 0)
+                if later.reclaims is not None and self.reclaims is not None
+                else None
+            ),
         )
 
     def _throttled(self, later: HostCounters, groups: Iterable[Path], place: int) -> int:
@@ -67,6 +82,8 @@ def read_counters(processes: Iterable[int]) -> HostCounters:
         all_times=sum(times),
         throttled={group: counted for group, counted in found.items() if counted is not None},
         pressure_us=dict(_pressures()),
+        tcp=read_tcp_counters(),
+        reclaims=parse_reclaims(_read(PROC / "vmstat")),
         time_s=time.monotonic(),
     )
 
@@ -81,6 +98,13 @@ def parse_throttled(text: str) -> tuple[int, int] | None:
     if "throttled_time" in values:
         return values["throttled_time"], values.get("nr_throttled", 0)
     return None
+
+
+def parse_reclaims(text: str) -> int | None:
+    """Read how often tasks freed memory themselves from /proc/vmstat, over all zones."""
+    pairs = (line.partition(" ") for line in text.splitlines())
+    numbers = [whole_number(value) for name, _, value in pairs if name.startswith("allocstall")]
+    return sum(number or 0 for number in numbers) if numbers else None
 
 
 def _pressures() -> Iterator[tuple[str, int]]:

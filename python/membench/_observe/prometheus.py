@@ -43,6 +43,10 @@ COUNTERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "membench_thread_cpu_seconds": (("port", "role"), "Time that the server's threads ran."),
     "membench_thread_wait_seconds": (("port", "role"), "Time that they waited for a CPU."),
     "membench_throttled_seconds": ((), "Time for which the servers' CPU quota held them back."),
+    "membench_command_requests": (("command",), "Requests by class of command."),
+    "membench_command_seconds": (("command",), "Time of these requests."),
+    "membench_tcp_events": (("event",), "Segments sent again and resets at the servers' ports."),
+    "membench_tcp_counter": (("counter",), "Growth of the kernel's counters of TCP."),
 }
 # Figures of the last interval.
 GAUGES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -50,6 +54,9 @@ GAUGES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "membench_verdict_share": (("rule",), "Share of the requests' time that a cause explains."),
     "membench_steal_ratio": ((), "Share of the CPUs' time that the hypervisor gave to others."),
     "membench_pressure_ratio": (("resource",), "Share of the time in which a task waited for it."),
+    "membench_tcp_connections": (("port",), "Connections at the end of the interval."),
+    "membench_tcp_accept_queue": (("port",), "Connections that wait to be accepted."),
+    "membench_tier": ((), "What is observed: 0, 1 or 2."),
     "membench_own_cpu_ratio": ((), "CPU that the kernel's programs took, as a share of one."),
     "membench_own_request_seconds": ((), "Time that these programs took for each request."),
 }
@@ -126,6 +133,7 @@ def _amounts(interval: ObserveInterval) -> Iterator[Figure]:
     """Yield what an interval adds to the counters."""
     yield "membench_observed_seconds", (), interval.interval_s
     yield from _request_amounts(interval)
+    yield from _tcp_amounts(interval)
     for server in interval.servers:
         yield from _server_amounts(server)
     if interval.host.throttled_ns is not None:
@@ -138,6 +146,7 @@ def _request_amounts(interval: ObserveInterval) -> Iterator[Figure]:
         yield "membench_requests", (), account.requests
         for part, time_ns in account.parts_ns.items():
             yield "membench_request_seconds", (part,), time_ns / 1e9
+    yield from _command_amounts(interval)
     if interval.misses is not None:
         for reason, amount in asdict(interval.misses).items():
             if reason not in _NO_REQUESTS:
@@ -147,6 +156,20 @@ def _request_amounts(interval: ObserveInterval) -> Iterator[Figure]:
         yield "membench_slow_requests", (), interval.slow_requests
     for behind, time_ns in _waits(interval).items():
         yield "membench_wait_seconds", (behind,), time_ns / 1e9
+
+
+def _command_amounts(interval: ObserveInterval) -> Iterator[Figure]:
+    for one in interval.commands or ():
+        yield "membench_command_requests", (one.command,), one.account.requests
+        yield "membench_command_seconds", (one.command,), one.account.whole_ns / 1e9
+
+
+def _tcp_amounts(interval: ObserveInterval) -> Iterator[Figure]:
+    for counter, growth in interval.host.tcp.items():
+        yield "membench_tcp_counter", (counter,), growth
+    if interval.tcp_events is not None:
+        for event, amount in asdict(interval.tcp_events).items():
+            yield "membench_tcp_events", (event,), amount
 
 
 def _server_amounts(server: ObservedServer) -> Iterator[Figure]:
@@ -181,14 +204,24 @@ def _values(interval: ObserveInterval) -> Iterator[Figure]:
             value: int = getattr(times, name)
             yield "membench_request_quantile_seconds", (part, quantile), value / 1e9
     for verdict in interval.verdicts:
-        yield "membench_verdict_share", (verdict.rule,), verdict.evidence["share"]
+        if "share" in verdict.evidence:
+            yield "membench_verdict_share", (verdict.rule,), verdict.evidence["share"]
     yield "membench_steal_ratio", (), interval.host.steal
     for resource, share in interval.host.pressure.items():
         yield "membench_pressure_ratio", (resource,), share
+    yield from _tcp_values(interval)
+    yield "membench_tier", (), interval.tier
     if interval.cpu_share is not None:
         yield "membench_own_cpu_ratio", (), interval.cpu_share
     if interval.cost_ns_per_request is not None:
         yield "membench_own_request_seconds", (), interval.cost_ns_per_request / 1e9
+
+
+def _tcp_values(interval: ObserveInterval) -> Iterator[Figure]:
+    for server in interval.servers:
+        if server.tcp is not None:
+            yield "membench_tcp_connections", (str(server.port),), server.tcp.connections
+            yield "membench_tcp_accept_queue", (str(server.port),), server.tcp.accept_queue
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Parts of a request's time, in the order in which they pass.
 PARTS = (
@@ -18,6 +18,7 @@ PARTS = (
     "parked",
     "lock",
     "page_fault",
+    "disk",
     "stopped",
     "kernel_wait",
     "other_sleep",
@@ -92,6 +93,8 @@ class Worker:
         reads: Reads of requests.
         wake_ups: Times at which it was woken from waiting for events.
         states_ns: Time that it ran, waited for a CPU or slept, by state, ns.
+        parts_ns: Time of its requests in each part of `PARTS`, ns; they sum to `whole_ns`.
+        quantiles: Quantiles of the parts that any of its requests had, and of the `whole`.
     """
 
     process: int
@@ -102,6 +105,90 @@ class Worker:
     reads: int
     wake_ups: int
     states_ns: Mapping[str, int]
+    parts_ns: Mapping[str, int] = field(default_factory=dict)
+    quantiles: Mapping[str, PartTimes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequests:
+    """Requests of one class of commands.
+
+    Attributes:
+        command: The class, as far as answers tell: `get`, `store`, `delete`, `touch`, `count`,
+            `meta`, `stats`, `version`; `other` where they do not.
+        account: The time of its requests.
+    """
+
+    command: str
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRequests:
+    """Requests of a connection.
+
+    Attributes:
+        client: The client's address and port.
+        port: The server's port.
+        process: Process of the worker that answered last.
+        thread: Number of that worker.
+        name: Name of that worker.
+        requests: Requests that were answered.
+        whole_ns: Time of these, ns.
+        parts_ns: Time in each part of `PARTS`, ns; they sum to `whole_ns`.
+        whole: Quantiles of the whole.
+        request_bytes: Bytes that were read for them.
+        answer_bytes: Bytes of their answers' first sends.
+        round_trip_ns: Smoothed round-trip time at the last answer, as TCP measures it, ns; 0 before
+            it has a measurement.
+        retransmits: Segments that the server sent again since the connection began.
+    """
+
+    client: str
+    port: int
+    process: int
+    thread: int
+    name: str
+    requests: int
+    whole_ns: int
+    parts_ns: Mapping[str, int]
+    whole: PartTimes
+    request_bytes: int
+    answer_bytes: int
+    round_trip_ns: int
+    retransmits: int
+
+
+@dataclass(frozen=True, slots=True)
+class BusyConnections:
+    """Requests by connection.
+
+    Attributes:
+        busiest: The connections with the most time, the most first; 20 at most.
+        others: Number of the others that are known.
+        other_requests: Requests of all others.
+        other_whole_ns: Time of these, ns.
+    """
+
+    busiest: tuple[ConnectionRequests, ...]
+    others: int
+    other_requests: int
+    other_whole_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TcpEvents:
+    """Rare events of TCP at the servers' ports.
+
+    Attributes:
+        retransmits: Segments that the servers sent again.
+        resets_sent: BusyConnections that the servers reset.
+        resets_received: BusyConnections that their clients reset.
+    """
+
+    retransmits: int
+    resets_sent: int
+    resets_received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +276,9 @@ class Counted:
     waited_briefly_ns: int
     waited_for_unknown_ns: int
     workers: tuple[Worker, ...]
+    commands: tuple[CommandRequests, ...] | None
+    connections: BusyConnections | None
+    tcp_events: TcpEvents
     slow: tuple[SlowRequest, ...]
     slow_requests: int | None
     slow_unread: int
@@ -208,12 +298,18 @@ class Host:
         periods_throttled: Periods of the quota that ended so.
         pressure: Share of the time in which some task waited for `cpu`, `memory` or `io`, 0…1;
             empty if the kernel does not tell (PSI).
+        tcp: Growth of the kernel's counters of TCP, by their names in `nstat`, in the network
+            namespace of this process: of all sockets.
+        reclaims: Times at which a task had to free memory itself before it got some; None if the
+            kernel does not tell.
     """
 
     steal: float
     throttled_ns: int | None
     periods_throttled: int
     pressure: Mapping[str, float]
+    tcp: Mapping[str, int] = field(default_factory=dict)
+    reclaims: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +340,36 @@ class ServerThread:
 
 
 @dataclass(frozen=True, slots=True)
+class TcpHealth:
+    """A server's connections at the end of an interval, as the kernel's socket diagnosis tells.
+
+    Attributes:
+        connections: Established connections. The next five are over at most 10,000 of them.
+        round_trip_p50_ns: Median of their smoothed round-trip times, ns; 0 without a measurement.
+        round_trip_p99_ns: What 99 % of them do not exceed, ns.
+        round_trip_max_ns: The longest, ns.
+        least_window: The smallest congestion window, segments; None without a connection.
+        retransmits: Segments that the server sent again in the interval, on connections that are
+            still open.
+        unread_bytes: Bytes that wait until memcached reads them.
+        unacknowledged_bytes: Bytes of answers that no client has acknowledged.
+        accept_queue: BusyConnections that wait until memcached accepts them.
+        accept_limit: The most that may wait.
+    """
+
+    connections: int
+    round_trip_p50_ns: int
+    round_trip_p99_ns: int
+    round_trip_max_ns: int
+    least_window: int | None
+    retransmits: int
+    unread_bytes: int
+    unacknowledged_bytes: int
+    accept_queue: int
+    accept_limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedServer:
     """A server in an interval.
 
@@ -252,12 +378,14 @@ class ObservedServer:
         process: Its process; None if it cannot be told.
         threads: Its threads, the busiest first.
         counters: Growth of its own counters (`stats`); empty if it does not answer.
+        tcp: Its connections; None without the kernel's socket diagnosis.
     """
 
     port: int
     process: int | None
     threads: tuple[ServerThread, ...]
     counters: Mapping[str, int]
+    tcp: TcpHealth | None = None
 
 
 @dataclass(frozen=True, slots=True)

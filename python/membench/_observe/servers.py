@@ -16,6 +16,7 @@ from membench._doctor.host import (
     whole_number,
 )
 from membench._observe.results import ObservedServer, ServerThread
+from membench._observe.tcp import TcpWatch
 
 PROC = Path("/proc")
 # memcached's own port.
@@ -96,6 +97,7 @@ class ServerWatch:
         self._statistics: dict[str, str] = {}
         self._find()
         self._threads = self._read_threads()
+        self._tcp = TcpWatch(port)
 
     def _find(self) -> None:
         """Find the server that listens now, and ask it for its counters.
@@ -130,7 +132,8 @@ class ServerWatch:
         ]
         threads.sort(key=lambda thread: (-thread.cpu_ns, thread.thread))
         counters = dict(_growth(known, self._statistics))
-        return ObservedServer(self.port, self.process, tuple(threads), counters)
+        tcp = self._tcp.take()
+        return ObservedServer(self.port, self.process, tuple(threads), counters, tcp)
 
     def _is_same(self) -> bool:
         """Return true if the server is still there: if it answers, or lives if it is not asked."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from membench._observe.results import Account, Counted, Culprit, Host, Verdict, Worker
+from membench._observe.results import (
+    Account,
+    Counted,
+    Culprit,
+    Host,
+    ObservedServer,
+    TcpEvents,
+    Verdict,
+    Worker,
+)
 from membench.report.numbers import percent
 
 # Shares of the requests' time from which a part is worth a word.
@@ -19,7 +28,8 @@ _STOLEN = 0.02
 _MOST = 0.5
 # A worker with this multiple of the mean of all has too many of the requests.
 _UNEVEN = 1.5
-_IDLE = "idle"
+# Segments sent again per request from which lost packets are worth a word.
+_RESENT = 0.001
 
 
 def judge(
@@ -44,6 +54,38 @@ def judge(
     return tuple(found) or (_quiet(account),)
 
 
+def judge_tcp(
+    servers: Sequence[ObservedServer], host: Host, events: TcpEvents | None, requests: int
+) -> Iterator[Verdict]:
+    """Yield what TCP makes clients wait for, which is in no request's time at the server.
+
+    Args:
+        servers: The servers.
+        host: The machine's part.
+        events: Rare events of TCP; None if they were not counted.
+        requests: Requests that the servers answered.
+    """
+    health = [server.tcp for server in servers if server.tcp is not None]
+    overflows = host.tcp.get("ListenOverflows", 0)
+    if overflows:
+        fullest = max(health, key=lambda one: one.accept_queue, default=None)
+        waiting = fullest.accept_queue if fullest is not None else 0
+        limit = fullest.accept_limit if fullest is not None else 0
+        evidence = {"overflows": float(overflows), "waiting": waiting, "limit": limit}
+        text = (
+            f"an accept queue was full {overflows:,} times (now {waiting:,} of {limit:,} wait here)"
+            " → clients that connect wait 1 s and more; see `-b` and net.core.somaxconn"
+        )
+        yield Verdict(text, "accept-queue", evidence)
+    resent = sum(one.retransmits for one in health) if events is None else events.retransmits
+    if resent and resent >= requests * _RESENT:
+        text = (
+            f"{resent:,} segments were sent again, for {requests:,} requests → packets are lost:"
+            " clients wait for TCP's timers, not for memcached"
+        )
+        yield Verdict(text, "retransmits", {"resent": float(resent), "requests": float(requests)})
+
+
 def _quiet(account: Account) -> Verdict:
     largest = max(account.parts_ns, key=lambda part: account.parts_ns[part], default="memcached")
     share = account.share(largest)
@@ -56,8 +98,9 @@ def _sleeps(account: Account) -> Iterator[Verdict]:
     causes = {
         "stopped": "memcached was stopped, by a signal or a debugger",
         "lock": "a worker waited for a lock of memcached, which another of its threads held",
-        "page_fault": "a worker waited for memory: swap, or pages that come and go",
-        "kernel_wait": "a worker waited in the kernel, for a disk or a lock",
+        "page_fault": "a worker waited for memory, and for no disk: pages that come and go",
+        "disk": "a worker waited for a disk: swap, or a file that memcached maps",
+        "kernel_wait": "a worker waited in the kernel for a lock, and for no disk",
         "parked": "memcached set requests aside: for its disk (extstore), or for slow readers",
         "unexplained": "a part of the time could not be told; see the misses",
     }

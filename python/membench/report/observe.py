@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
 
 from rich.console import Group, RenderableType
@@ -13,11 +13,14 @@ from membench._observe.observe import ObserveInterval
 from membench._observe.results import (
     PARTS,
     Account,
+    BusyConnections,
+    CommandRequests,
     Host,
     ObservedServer,
     PartTimes,
     RequestMisses,
     SlowRequest,
+    TcpHealth,
     Worker,
 )
 from membench.report.columns import Columns
@@ -28,6 +31,7 @@ _WORKERS = 8
 _CULPRITS = 5
 _THREADS = 8
 _SLOW = 10
+_CONNECTIONS = 10
 _NOTHING = "–"  # noqa: RUF001 - a dash
 # What people read for each part.
 PART_NAMES = {
@@ -42,40 +46,61 @@ PART_NAMES = {
     "parked": "set aside by memcached",
     "lock": "waits for memcached's lock",
     "page_fault": "waits for memory",
+    "disk": "waits for a disk",
     "stopped": "stopped",
     "kernel_wait": "waits in the kernel",
     "other_sleep": "sleeps otherwise",
     "unexplained": "unexplained",
 }
+# What each tier observes.
+_TIERS = (
+    "0: what takes no privilege",
+    "1: also rare events of TCP",
+    "2: also each request",
+)
 
 
-def render_interval(interval: ObserveInterval) -> RenderableType:
+def render_interval(interval: ObserveInterval, *, by_worker: bool = False) -> RenderableType:
     """Lay out an interval: the account, its causes, who had the CPU, the threads, the cost."""
     interval = plain_result(interval)
     parts: list[RenderableType] = [_title(interval)]
     if interval.misses is not None:
         parts += _misses(interval.misses)
     if interval.account is not None:
-        parts += _requests(interval, interval.account)
+        parts += _requests(interval, interval.account, by_worker)
     else:
         for server in interval.servers:
             parts += [Text(), *_server(server, interval.interval_s)]
+        if interval.verdicts:
+            parts += [Text(), *_verdicts(interval)]
     parts += [Text(), *_footer(interval)]
     return Group(*parts)
 
 
-def _requests(interval: ObserveInterval, account: Account) -> Iterator[RenderableType]:
+def _requests(
+    interval: ObserveInterval, account: Account, by_worker: bool
+) -> Iterator[RenderableType]:
     """Lay out what `--requests` tells: an empty line before each table."""
     if account.requests:
         yield from (Text(), account_table(account))
     yield Text()
-    yield from (Text(f"→ {verdict.text}") for verdict in interval.verdicts)
+    yield from _verdicts(interval)
     if interval.culprits:
         yield from (Text(), culprit_table(interval))
     if interval.workers:
         yield from (Text(), worker_table(interval))
+    if by_worker and account.requests:
+        yield from (Text(), _by_worker(interval))
+    if interval.commands:
+        yield from (Text(), _by_command(interval.commands))
+    if interval.connections is not None and interval.connections.busiest:
+        yield from (Text(), _by_connection(interval.connections))
     if interval.slow_requests or interval.slow:
         yield from (Text(), _slow(interval))
+
+
+def _verdicts(interval: ObserveInterval) -> Iterator[Text]:
+    yield from (Text(f"→ {verdict.text}") for verdict in interval.verdicts)
 
 
 def _title(interval: ObserveInterval) -> Text:
@@ -182,6 +207,70 @@ def _worker(worker: Worker, requests: int, interval_s: float) -> Iterator[str]:
     yield f"{worker.requests / worker.wake_ups:.1f}" if worker.wake_ups else _NOTHING
 
 
+def _by_worker(interval: ObserveInterval) -> RenderableType:
+    table = Columns("worker", "requests", "p50", "p99", "max", "most of it")
+    for worker in interval.workers[:_WORKERS]:
+        if worker.requests:
+            name = f"{worker.name} {worker.thread}"
+            whole = worker.quantiles.get("whole")
+            table.add(*_group(name, worker.requests, whole, worker.parts_ns))
+    return table
+
+
+def _by_command(commands: Sequence[CommandRequests]) -> RenderableType:
+    table = Columns("command", "requests", "p50", "p99", "max", "most of it")
+    for one in commands:
+        account = one.account
+        whole = account.quantiles.get("whole")
+        table.add(*_group(one.command, account.requests, whole, account.parts_ns))
+    return table
+
+
+def _group(
+    name: str, requests: int, whole: PartTimes | None, parts_ns: Mapping[str, int]
+) -> Iterator[str]:
+    yield name
+    yield count(requests)
+    yield from _whole(whole)
+    yield _most(parts_ns)
+
+
+def _whole(times: PartTimes | None) -> Iterator[str]:
+    if times is None:
+        yield from [_NOTHING] * 3
+        return
+    yield from (duration(time) for time in (times.p50_ns, times.p99_ns, times.max_ns))
+
+
+def _most(parts_ns: Mapping[str, int]) -> str:
+    """Name the largest part, with its share."""
+    part = max(parts_ns, key=lambda part: parts_ns[part], default="unexplained")
+    whole = sum(parts_ns.values())
+    return f"{PART_NAMES[part]} {percent(parts_ns[part] / whole)}" if whole else _NOTHING
+
+
+def _by_connection(connections: BusyConnections) -> RenderableType:
+    table = Columns(
+        "client", "worker", "requests", "p50", "p99", "max", "round trip", "resent", "all of it"
+    )
+    for one in connections.busiest[:_CONNECTIONS]:
+        table.add(
+            one.client,
+            f"{one.name} {one.thread}",
+            count(one.requests),
+            *_whole(one.whole),
+            duration(one.round_trip_ns) if one.round_trip_ns else _NOTHING,
+            count(one.retransmits),
+            duration(one.whole_ns),
+        )
+    more = connections.busiest[_CONNECTIONS:]
+    requests = connections.other_requests + sum(one.requests for one in more)
+    if requests:
+        time_ns = connections.other_whole_ns + sum(one.whole_ns for one in more)
+        table.add("others", "", count(requests), *[""] * 5, duration(time_ns))
+    return table
+
+
 def _slow(interval: ObserveInterval) -> RenderableType:
     requests, kept = interval.slow_requests or 0, interval.slow
     head = f"{count(requests)} slow request{'s' * (requests != 1)}, by client"
@@ -202,9 +291,7 @@ def _slow_request(request: SlowRequest) -> Iterator[str]:
     yield request.client
     yield f"{request.began_s:.3f} s"
     yield duration(request.whole_ns)
-    part = max(request.parts_ns, key=lambda part: request.parts_ns[part])
-    share = request.parts_ns[part] / request.whole_ns if request.whole_ns else 0
-    yield f"{PART_NAMES[part]} {percent(share)}"
+    yield _most(request.parts_ns)
     yield f"{request.name} {request.thread}"
     yield request.command or _NOTHING
 
@@ -242,12 +329,51 @@ def _server(server: ObservedServer, interval_s: float) -> Iterator[RenderableTyp
 
 def _footer(interval: ObserveInterval) -> Iterator[Text]:
     yield Text(f"host   {describe_host(interval.host)}")
+    yield from (Text(f"TCP    {line}") for line in _tcp(interval))
     if interval.cpu_share is not None:
         cost = interval.cost_ns_per_request
         each = f"{duration(cost)} a request, " if cost is not None else ""
         yield Text(f"cost   {each}{percent(interval.cpu_share)} of one CPU")
+    yield Text(f"tier   {_TIERS[interval.tier]}")
+    if interval.stepped_down is not None:
+        yield Text(f"tier   {interval.tier - 1} from now on: {interval.stepped_down}")
     for missing in interval.missing:
         yield Text(f"missing   {missing.what}: takes {missing.takes}")
+
+
+def _tcp(interval: ObserveInterval) -> Iterator[str]:
+    """Tell of each server's connections, and what was counted, but for zeros."""
+    for server in interval.servers:
+        if server.tcp is not None:
+            yield f"port {server.port}   {_connections(server.tcp)}"
+            if waiting := server.tcp.accept_queue:
+                limit = count(server.tcp.accept_limit)
+                yield f"port {server.port}   {count(waiting)} of {limit} wait to be accepted"
+    if (events := interval.tcp_events) is not None:
+        amounts = {
+            "resent": events.retransmits,
+            "resets sent": events.resets_sent,
+            "resets received": events.resets_received,
+        }
+        if any(amounts.values()):
+            yield f"these ports   {_amounts(amounts)}"
+    if any(interval.host.tcp.values()):
+        yield f"all sockets   {_amounts(interval.host.tcp)}"
+
+
+def _amounts(amounts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count(amount)}" for name, amount in amounts.items() if amount)
+
+
+def _connections(health: TcpHealth) -> str:
+    told = [numbered(health.connections, "connection")]
+    if health.round_trip_max_ns:
+        median, most = duration(health.round_trip_p50_ns), duration(health.round_trip_max_ns)
+        told.append(f"round trip {median}, at most {most}")
+    if health.least_window is not None:
+        told.append(f"cwnd from {health.least_window}")
+    told.append(f"resent {count(health.retransmits)}")
+    return "   ".join(told)
 
 
 def describe_host(host: Host) -> str:
@@ -260,6 +386,8 @@ def describe_host(host: Host) -> str:
     else:
         periods = numbered(host.periods_throttled, "period")
         told.append(f"held back by the CPU quota {duration(host.throttled_ns)} in {periods}")
+    if host.reclaims:
+        told.append(f"tasks freed memory themselves {count(host.reclaims)} times")
     if host.pressure:
         shares = (f"{name} {percent(share)}" for name, share in host.pressure.items())
         told.append(f"pressure: {', '.join(shares)}")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use membench_common::observe::{part, state};
+use membench_common::observe::{class, part, state};
 use serde::Serialize;
 
 /// Names of the parts of a request's time, by their indices in [`part`]; the whole is none.
@@ -18,10 +18,16 @@ pub(crate) const PARTS: [&str; part::WHOLE] = [
     "parked",
     "lock",
     "page_fault",
+    "disk",
     "stopped",
     "kernel_wait",
     "other_sleep",
     "unexplained",
+];
+
+/// Names of the classes of commands, by their indices in [`class`].
+pub(crate) const COMMANDS: [&str; class::VERSION + 1] = [
+    "other", "get", "store", "delete", "touch", "count", "meta", "stats", "version",
 ];
 
 /// Names of the states of a worker, by their indices in [`state`].
@@ -35,6 +41,7 @@ pub(crate) const STATES: [&str; state::COUNT] = [
     "stopped",
     "kernel_wait",
     "other_sleep",
+    "disk",
 ];
 
 /// One interval of an observation.
@@ -56,6 +63,12 @@ pub struct Interval {
     pub waited_for_unknown_ns: u64,
     /// Threads that read requests, the busiest first.
     pub workers: Vec<Worker>,
+    /// The account by class of command, the most time first; `None` unless that was asked for.
+    pub commands: Option<Vec<Command>>,
+    /// Requests by connection; `None` unless that was asked for.
+    pub connections: Option<BusyConnections>,
+    /// Rare events of TCP at the servers' ports.
+    pub tcp_events: TcpEvents,
     /// The longest of the requests that took as long as asked for, the longest first.
     pub slow: Vec<SlowRequest>,
     /// Number of all that took as long; `None` unless a time was asked for.
@@ -96,6 +109,70 @@ pub struct Quantiles {
     pub p999_ns: u64,
     /// The longest.
     pub max_ns: u64,
+}
+
+/// The account of one class of commands.
+#[derive(Clone, Debug, Serialize)]
+pub struct Command {
+    /// The class, as far as answers tell; `other` where they do not.
+    pub command: &'static str,
+    /// The time of its requests.
+    pub account: Account,
+}
+
+/// Requests by connection.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BusyConnections {
+    /// Connections with the most time, the most first.
+    pub busiest: Vec<Connection>,
+    /// Number of the others that are known.
+    pub others: u64,
+    /// Requests of all others, also of those that are not known because there are too many.
+    pub other_requests: u64,
+    /// Time of these requests, ns.
+    pub other_whole_ns: u64,
+}
+
+/// Requests of a connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct Connection {
+    /// The client's address and port.
+    pub client: String,
+    /// The server's port.
+    pub port: u16,
+    /// Number of the process of the worker that answered last, as [`Worker::process`].
+    pub process: u32,
+    /// Number of that worker, as [`Worker::thread`].
+    pub thread: u32,
+    /// Name of that worker.
+    pub name: String,
+    /// Requests in the account.
+    pub requests: u64,
+    /// Time of these requests, ns.
+    pub whole_ns: u64,
+    /// Time in each part, ns.
+    pub parts_ns: BTreeMap<&'static str, u64>,
+    /// Quantiles of the whole.
+    pub whole: Quantiles,
+    /// Bytes that were read for them.
+    pub request_bytes: u64,
+    /// Bytes of their answers' first sends.
+    pub answer_bytes: u64,
+    /// Smoothed round-trip time at the last answer, as TCP measures it, ns; 0 before TCP has a measurement.
+    pub round_trip_ns: u64,
+    /// Segments that the server sent again since the connection began.
+    pub retransmits: u32,
+}
+
+/// Rare events of TCP at the servers' ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TcpEvents {
+    /// Segments that the servers sent again.
+    pub retransmits: u64,
+    /// Connections that the servers reset.
+    pub resets_sent: u64,
+    /// Connections that their clients reset.
+    pub resets_received: u64,
 }
 
 /// A request that took long.
@@ -159,6 +236,10 @@ pub struct Worker {
     pub requests: u64,
     /// Time of these requests, ns.
     pub whole_ns: u64,
+    /// Time of these requests in each part, ns.
+    pub parts_ns: BTreeMap<&'static str, u64>,
+    /// Quantiles of each part that any of them has, and of the whole.
+    pub quantiles: BTreeMap<&'static str, Quantiles>,
     /// Reads of requests.
     pub reads: u64,
     /// Times at which it was woken from waiting for events.

@@ -7,17 +7,25 @@
 //! The programs (`ebpf/observe`) aggregate in the kernel: nothing is read but sums, and records of slow requests if these
 //! are asked for.
 
+mod commands;
+mod connections;
 mod culprits;
 mod error;
+mod hindsight;
 mod interval;
 mod kernel;
 mod observer;
+mod options;
 mod quantiles;
 mod slow;
+mod sums;
 mod tally;
 mod timeline;
 
 pub use error::{Error, Result};
-pub use interval::{Account, Culprit, Interval, Misses, Quantiles, SlowRequest, Worker};
+pub use interval::{
+    Account, BusyConnections, Command, Connection, Culprit, Interval, Misses, Quantiles,
+    SlowRequest, TcpEvents, Worker,
+};
 pub use observer::Observer;
-pub use slow::Keep;
+pub use options::{Keep, Options};

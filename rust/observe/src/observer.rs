@@ -7,8 +7,11 @@ use membench_capture::{Selection, anchor};
 use membench_event::{Anchor, share};
 
 use crate::{
-    Interval, Keep, Misses, Result,
+    Interval, Misses, Options, Result,
+    commands::Commands,
+    connections::Connected,
     culprits::Culprits,
+    hindsight::Hindsight,
     kernel::Kernel,
     slow::{self, RING, Slowest, UNUSED},
     tally::Tally,
@@ -20,7 +23,10 @@ pub struct Observer {
     kernel: Kernel,
     tally: Tally,
     culprits: Culprits,
+    commands: Option<Commands>,
+    connections: Option<Connected>,
     slowest: Option<Slowest>,
+    hindsight: Option<Hindsight>,
     drawing: Option<Drawing>,
     /// The begin of the observation, on the programs' clock and in UTC.
     anchor: Anchor,
@@ -34,15 +40,19 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Finds the servers, then loads and attaches the programs, which keep slow requests if that is asked for.
-    pub fn start(selection: &Selection, keep: Option<Keep>) -> Result<Self> {
+    /// Finds the servers, then loads and attaches the programs that `options` ask for.
+    pub fn start(selection: &Selection, options: &Options) -> Result<Self> {
         let followed = selection.find()?;
-        let slower = keep.map_or(u64::MAX, Keep::slower_ns);
-        let ring = if keep.is_some() { RING } else { UNUSED };
-        let mut kernel = Kernel::attach(&followed, slower, ring)?;
-        let mut tally = Tally::open(&kernel.object)?;
-        let culprits = Culprits::open(&kernel.object)?;
-        let slowest = keep.map(|keep| Slowest::open(&kernel.object, keep));
+        let ring = if options.keep.is_some() { RING } else { UNUSED };
+        let mut kernel = Kernel::attach(&followed, options, ring)?;
+        let object = &kernel.object;
+        let mut tally = Tally::open(object)?;
+        let culprits = Culprits::open(object)?;
+        let commands = options.by_command.then(|| Commands::open(object));
+        let mut commands = commands.transpose()?;
+        let connections = options.by_connection.then(|| Connected::open(object));
+        let mut connections = connections.transpose()?;
+        let slowest = options.keep.map(|keep| Slowest::open(object, keep));
         let mut slowest = slowest.transpose()?;
         // What came while the programs were attached one after the other is in no interval.
         let now = Instant::now();
@@ -50,14 +60,23 @@ impl Observer {
         if let Some(slowest) = &mut slowest {
             slowest.cut()?;
         }
-        tally.take(anchor.monotonic_ns);
+        let before = tally.take(anchor.monotonic_ns);
+        if let Some(commands) = &mut commands {
+            commands.take();
+        }
+        if let Some(connections) = &mut connections {
+            connections.take(&before.account, &tally)?;
+        }
         Ok(Self {
             run_time: kernel.run_time()?,
             skipped: kernel.misses()?,
             kernel,
             tally,
             culprits,
+            commands,
+            connections,
             slowest,
+            hindsight: options.hindsight.map(Hindsight::new),
             drawing: None,
             anchor,
             begun: now,
@@ -77,6 +96,11 @@ impl Observer {
         self.anchor.monotonic_ns
     }
 
+    /// True if the kernel tells this process what the programs cost.
+    pub fn knows_cost(&self) -> bool {
+        self.kernel.knows_cost()
+    }
+
     /// Detaches the programs. What they summed can still be taken.
     pub fn detach(&mut self) {
         if self.detached.is_none() {
@@ -86,10 +110,20 @@ impl Observer {
         }
     }
 
-    /// Returns the next bytes of a timeline of slow requests for Perfetto: those of the intervals that were taken since
-    /// the first call, which begins it.
+    /// Detaches the programs that follow requests; those that count rare events of TCP stay.
+    pub fn detach_requests(&mut self) {
+        self.tally.freeze();
+        self.kernel.detach_requests();
+    }
+
+    /// Returns the next bytes of a timeline of slow requests for Perfetto, which the first call begins: those of the
+    /// intervals that were taken since then. With hindsight it is those of the last while that no call has returned.
     pub fn timeline(&mut self) -> Vec<u8> {
-        self.drawing.get_or_insert_with(Drawing::new).take()
+        let drawing = self.drawing.get_or_insert_with(Drawing::new);
+        if let Some(hindsight) = &mut self.hindsight {
+            drawing.draw(&hindsight.take(), self.anchor.utc_ns(0));
+        }
+        drawing.take()
     }
 
     /// Reads slow requests from the kernel, whose room for them is limited. They are part of the next interval.
@@ -121,9 +155,13 @@ impl Observer {
         let slow: Vec<_> = records
             .map(|record| slow::request(record, &self.tally, self.anchor))
             .collect();
-        if let Some(drawing) = &mut self.drawing {
+        if let Some(hindsight) = &mut self.hindsight {
+            hindsight.add(now, slow.clone());
+        } else if let Some(drawing) = &mut self.drawing {
             drawing.draw(&slow, self.anchor.utc_ns(0));
         }
+        let connections = self.connections.as_mut();
+        let connections = connections.map(|one| one.take(&change.account, &self.tally));
         Ok(Interval {
             elapsed_s: now.saturating_duration_since(self.begun).as_secs_f64(),
             interval_s: length.as_secs_f64(),
@@ -135,6 +173,9 @@ impl Observer {
             waited_briefly_ns: change.waited_briefly,
             waited_for_unknown_ns: change.waited_for_unknown,
             workers: change.workers,
+            commands: self.commands.as_mut().map(Commands::take),
+            connections: connections.transpose()?,
+            tcp_events: change.tcp_events,
             slow,
             slow_requests: self.slowest.is_some().then_some(change.slow),
             slow_unread: change.slow_unread,

@@ -1,21 +1,15 @@
 //! Records of requests that took long → the longest of an interval, with their worker, client and command.
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use membench_bpf::{Loaded, Map, Ring, Update};
-use membench_common::observe::{Slow, answer, part};
+use membench_common::observe::{Slow, answer, class, part};
 use membench_event::{Anchor, float};
 use membench_protocol::binary::Opcode;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
-    Result, SlowRequest,
-    tally::{Tally, named},
+    Keep, Result, SlowRequest, connections::client, interval::COMMANDS, sums::named, tally::Tally,
 };
 
 /// Size of the ring, bytes: some 5,700 records.
@@ -24,22 +18,6 @@ pub(crate) const RING: u32 = 1 << 20;
 pub(crate) const UNUSED: u32 = 4096;
 /// Records that are taken at a time.
 const LIMIT: usize = 65_536;
-
-/// Slow requests that are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
-    /// Time from which a request is slow.
-    pub slower_than: Duration,
-    /// The most that are kept of an interval: the longest.
-    pub most: usize,
-}
-
-impl Keep {
-    /// Returns the time from which a request is slow, ns.
-    pub(crate) fn slower_ns(self) -> u64 {
-        u64::try_from(self.slower_than.as_nanos()).unwrap_or(u64::MAX)
-    }
-}
 
 /// The longest requests of an interval.
 pub(crate) struct Slowest {
@@ -142,8 +120,8 @@ pub(crate) fn request(slow: &Slow, tally: &Tally, start: Anchor) -> SlowRequest 
         began_s: float(began.saturating_sub(start.monotonic_ns)) / 1e9,
         whole_ns,
         parts_ns: named(&slow.parts),
-        client: client(slow),
-        port: slow.local_port,
+        client: client(&slow.connection),
+        port: slow.connection.local_port,
         process,
         thread,
         name,
@@ -154,17 +132,6 @@ pub(crate) fn request(slow: &Slow, tally: &Tally, start: Anchor) -> SlowRequest 
     }
 }
 
-/// Returns the client's address and port as text.
-fn client(slow: &Slow) -> String {
-    let address = if i32::from(slow.family) == libc::AF_INET6 {
-        IpAddr::from(Ipv6Addr::from(slow.remote)).to_canonical()
-    } else {
-        let [first, second, third, fourth, ..] = slow.remote;
-        Ipv4Addr::new(first, second, third, fourth).into()
-    };
-    SocketAddr::new(address, slow.remote_port).to_string()
-}
-
 /// Returns the command or its class, and the answer's first word, as far as the answer's begin tells.
 fn told(begin: u32) -> (Option<&'static str>, Option<&'static str>) {
     if begin & answer::BINARY != 0 {
@@ -172,35 +139,38 @@ fn told(begin: u32) -> (Option<&'static str>, Option<&'static str>) {
         return (Some(Opcode(opcode).command().name()), None);
     }
     let index = (begin as usize).wrapping_sub(1);
-    ANSWERS.get(index).copied().unwrap_or_default()
+    let class = answer::CLASSES.get(index).copied();
+    let told = class.filter(|class| *class != class::OTHER);
+    let command = told.and_then(|class| COMMANDS.get(class).copied());
+    (command, ANSWERS.get(index).copied())
 }
 
-/// Commands or their classes, and first words of answers, by their indices in [`answer::WORDS`].
-const ANSWERS: [(Option<&str>, Option<&str>); answer::WORDS.len()] = [
-    (Some("count"), Some("number")),
-    (Some("get"), Some("VALUE")),
-    (Some("get"), Some("END")),
-    (Some("store"), Some("STORED")),
-    (Some("store"), Some("NOT_STORED")),
-    (Some("store"), Some("EXISTS")),
-    (None, Some("NOT_FOUND")),
-    (Some("delete"), Some("DELETED")),
-    (Some("touch"), Some("TOUCHED")),
-    (None, Some("OK")),
-    (Some("meta"), Some("HD")),
-    (Some("meta"), Some("VA")),
-    (Some("meta"), Some("EN")),
-    (Some("meta"), Some("NF")),
-    (Some("meta"), Some("NS")),
-    (Some("meta"), Some("EX")),
-    (Some("meta"), Some("ME")),
-    (Some("meta"), Some("MN")),
-    (Some("stats"), Some("STAT")),
-    (Some("version"), Some("VERSION")),
-    (None, Some("RESET")),
-    (None, Some("ERROR")),
-    (None, Some("CLIENT_ERROR")),
-    (None, Some("SERVER_ERROR")),
+/// First words of answers, by their indices in [`answer::WORDS`].
+const ANSWERS: [&str; answer::WORDS.len()] = [
+    "number",
+    "VALUE",
+    "END",
+    "STORED",
+    "NOT_STORED",
+    "EXISTS",
+    "NOT_FOUND",
+    "DELETED",
+    "TOUCHED",
+    "OK",
+    "HD",
+    "VA",
+    "EN",
+    "NF",
+    "NS",
+    "EX",
+    "ME",
+    "MN",
+    "STAT",
+    "VERSION",
+    "RESET",
+    "ERROR",
+    "CLIENT_ERROR",
+    "SERVER_ERROR",
 ];
 
 #[cfg(test)]
@@ -209,10 +179,12 @@ mod tests {
 
     #[test]
     fn each_word_of_an_answer_is_told_by_its_begin() {
-        for (begin, (_, word)) in answer::WORDS.iter().zip(ANSWERS).skip(1) {
+        for (begin, word) in answer::WORDS.iter().zip(ANSWERS).skip(1) {
             let begin = std::str::from_utf8(begin).unwrap().trim_end();
-            assert!(word.unwrap().starts_with(begin), "{begin}");
+            assert!(word.starts_with(begin), "{begin}");
         }
+        assert_eq!(told(2), (Some("get"), Some("VALUE")));
+        assert_eq!(told(7), (None, Some("NOT_FOUND")));
     }
 
     #[test]
@@ -222,15 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_both_families_are_written_as_people_know_them() {
-        let mut slow = <Slow as zerocopy::FromZeros>::new_zeroed();
-        slow.remote[..4].copy_from_slice(&[127, 0, 0, 1]);
-        slow.remote_port = 4000;
-        assert_eq!(client(&slow), "127.0.0.1:4000");
-        slow.family = u16::try_from(libc::AF_INET6).unwrap();
-        slow.remote = Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
-        assert_eq!(client(&slow), "127.0.0.1:4000");
-        slow.remote = Ipv6Addr::LOCALHOST.octets();
-        assert_eq!(client(&slow), "[::1]:4000");
+    fn an_opcode_and_its_class_tell_the_same_command() {
+        for opcode in 0..=u8::MAX {
+            let command = Opcode(opcode).command().name();
+            let class = COMMANDS[answer::class_of(usize::from(opcode))];
+            let classes: &[&str] = match command {
+                "get" | "gets" | "gat" | "gats" => &["get"],
+                "set" | "add" | "replace" | "append" | "prepend" | "cas" => &["store"],
+                "incr" | "decr" => &["count"],
+                "delete" | "touch" | "stats" | "version" => &[command],
+                _ => &["other"],
+            };
+            assert!(classes.contains(&class), "{opcode:#x}: {command}, {class}");
+        }
     }
 }

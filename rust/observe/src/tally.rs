@@ -3,14 +3,10 @@
 use std::collections::BTreeMap;
 
 use membench_bpf::{Loaded, Memory};
-use membench_common::observe::{self, counter, part, state};
+use membench_common::observe::{self, counter, state};
 use zerocopy::FromBytes;
 
-use crate::{
-    Account, Misses, Result, Worker,
-    interval::{PARTS, STATES},
-    quantiles::{self, Counts},
-};
+use crate::{Account, Misses, Result, TcpEvents, Worker, interval::STATES, sums::Sums};
 
 /// The maps with sums.
 pub(crate) struct Tally {
@@ -37,6 +33,7 @@ pub(crate) struct Change {
     pub(crate) slow: u64,
     /// Slow requests for which the ring had no room.
     pub(crate) slow_unread: u64,
+    pub(crate) tcp_events: TcpEvents,
 }
 
 impl Tally {
@@ -58,9 +55,7 @@ impl Tally {
 
     /// Returns what came since the last call. `now` is the time, `CLOCK_MONOTONIC`, ns.
     pub(crate) fn take(&mut self, now: u64) -> Change {
-        let mut account = Account::default();
-        let mut parts = [0_u64; part::WHOLE];
-        let mut histograms = vec![[0_u32; observe::BUCKETS]; part::COUNT];
+        let mut all = Sums::new();
         let mut workers = Vec::new();
         let listed = self.listed();
         self.last.resize(listed.max(self.last.len()), None);
@@ -73,22 +68,15 @@ impl Tally {
                 now: &now,
                 before: before.as_ref(),
             };
-            account.requests += change.amount(|worker| worker.requests);
-            account.whole_ns += change.sum(part::WHOLE);
-            for (part, sum) in parts.iter_mut().enumerate() {
-                *sum += change.sum(part);
-            }
-            change.add_histograms(&mut histograms);
-            let worker = change.worker();
+            let sums = change.sums();
+            all.add(&sums);
             if !change.is_over() {
-                workers.push(worker);
+                workers.push(change.worker(sums.account()));
             }
             if let Some(last) = self.last.get_mut(index) {
                 *last = Some(now);
             }
         }
-        account.parts_ns = named(&parts);
-        account.quantiles = named_quantiles(&histograms, account.requests);
         workers.sort_by_key(|worker| {
             (
                 std::cmp::Reverse(worker.requests),
@@ -99,7 +87,7 @@ impl Tally {
         let counted = self.counted();
         let amount = |which: usize| counted.get(which).copied().unwrap_or(0);
         Change {
-            account,
+            account: all.account(),
             workers,
             misses: Misses {
                 runs: 0,
@@ -116,6 +104,11 @@ impl Tally {
             waited_for_unknown: amount(counter::UNKNOWN),
             slow: amount(counter::SLOW),
             slow_unread: amount(counter::SLOW_LOST),
+            tcp_events: TcpEvents {
+                retransmits: amount(counter::RETRANSMITTED),
+                resets_sent: amount(counter::RESET_SENT),
+                resets_received: amount(counter::RESET_RECEIVED),
+            },
         }
     }
 
@@ -162,8 +155,14 @@ impl Tally {
     fn counted(&mut self) -> [u64; counter::STRIDE] {
         let now = sums(&self.counters);
         let mut sums = self.frozen.unwrap_or(now);
-        // These are no losses: their requests are in the account.
-        for counter in [counter::SLOW, counter::SLOW_LOST] {
+        // These are no losses.
+        for counter in [
+            counter::SLOW,
+            counter::SLOW_LOST,
+            counter::RETRANSMITTED,
+            counter::RESET_SENT,
+            counter::RESET_RECEIVED,
+        ] {
             sums[counter] = now[counter];
         }
         let before = std::mem::replace(&mut self.last_counters, sums);
@@ -204,25 +203,17 @@ impl Since<'_> {
         self.before.is_some_and(ended)
     }
 
-    fn sum(&self, part: usize) -> u64 {
-        self.amount(|worker| worker.sums.get(part).copied().unwrap_or(0))
+    fn sums(&self) -> Sums {
+        let mut sums = Sums::new();
+        sums.add_since(self.before.map(|worker| &worker.account), &self.now.account);
+        sums
     }
 
     fn time(&self, state: usize) -> u64 {
         self.amount(|worker| worker.times.get(state).copied().unwrap_or(0))
     }
 
-    fn add_histograms(&self, to: &mut [Counts]) {
-        for (part, (to, now)) in to.iter_mut().zip(&self.now.histograms).enumerate() {
-            let before = self.before.and_then(|worker| worker.histograms.get(part));
-            for (bucket, (to, now)) in to.iter_mut().zip(now).enumerate() {
-                let before = before.and_then(|counts| counts.get(bucket)).copied();
-                *to = to.wrapping_add(now.wrapping_sub(before.unwrap_or(0)));
-            }
-        }
-    }
-
-    fn worker(&self) -> Worker {
+    fn worker(&self, account: Account) -> Worker {
         let worker = self.now;
         let (process, thread) = numbers(worker);
         let states: BTreeMap<_, _> = STATES
@@ -234,8 +225,10 @@ impl Since<'_> {
             process,
             thread,
             name: name(&worker.name),
-            requests: self.amount(|worker| worker.requests),
-            whole_ns: self.sum(part::WHOLE),
+            requests: account.requests,
+            whole_ns: account.whole_ns,
+            parts_ns: account.parts_ns,
+            quantiles: account.quantiles,
             reads: self.amount(|worker| worker.reads),
             wake_ups: self.amount(|worker| worker.wake_ups),
             states_ns: states,
@@ -250,21 +243,6 @@ fn numbers(worker: &observe::Worker) -> (u32, u32) {
     } else {
         (worker.own_process, worker.own_thread)
     }
-}
-
-/// Returns parts of a request's time with their names.
-pub(crate) fn named(parts: &[u64]) -> BTreeMap<&'static str, u64> {
-    PARTS.into_iter().zip(parts.iter().copied()).collect()
-}
-
-fn named_quantiles(
-    histograms: &[Counts],
-    requests: u64,
-) -> BTreeMap<&'static str, crate::Quantiles> {
-    let parts = PARTS.iter().copied().chain(["whole"]).zip(histograms);
-    let used = parts.filter(|(_, counts)| counts.iter().any(|count| *count > 0));
-    used.map(|(name, counts)| (name, quantiles::of(counts, requests)))
-        .collect()
 }
 
 /// Returns a thread's name as text.

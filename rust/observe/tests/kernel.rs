@@ -10,7 +10,7 @@ use std::{
 };
 
 use membench_capture::Selection;
-use membench_observe::{Keep, Observer};
+use membench_observe::{Keep, Observer, Options};
 
 /// Time for which a server is stopped: far more than a request takes.
 const STOP: Duration = Duration::from_secs(1);
@@ -55,11 +55,18 @@ impl Server {
 
 impl Server {
     fn observed(&self, keep: Option<Keep>) -> Observer {
+        let options = Options {
+            requests: true,
+            keep,
+            by_command: true,
+            by_connection: true,
+            hindsight: None,
+        };
         let selection = Selection {
             ports: vec![self.port],
             ..Selection::default()
         };
-        Observer::start(&selection, keep).unwrap()
+        Observer::start(&selection, &options).unwrap()
     }
 
     fn signal(&self, signal: &str) {
@@ -122,6 +129,17 @@ fn the_parts_of_each_request_sum_to_its_whole() {
     assert_eq!(account.requests, 5000);
     assert_eq!(account.parts_ns.values().sum::<u64>(), account.whole_ns);
     assert!(account.whole_ns <= waited);
+    let [command] = &interval.commands.unwrap()[..] else {
+        panic!("another command than get");
+    };
+    assert_eq!((command.command, command.account.requests), ("get", 5000));
+    let connections = interval.connections.unwrap();
+    let [connection] = &connections.busiest[..] else {
+        panic!("another connection than the client's");
+    };
+    assert_eq!(connection.requests, 5000);
+    assert_eq!(connection.parts_ns, account.parts_ns);
+    assert_eq!((connections.others, connections.other_requests), (0, 0));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Bindings of observations: requests of live memcacheds, interval by interval.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use membench_observe::{Keep, Observer as Engine};
+use membench_observe::{Keep, Observer as Engine, Options};
 use pyo3::{prelude::*, types::PyBytes};
 
 use membench_bpf::Capability;
@@ -22,27 +25,44 @@ impl Observer {
     }
 }
 
+/// `membench._observe.options.Options`, by its attributes.
+#[derive(FromPyObject)]
+struct Asked {
+    requests: bool,
+    by: Vec<String>,
+    slower_than_s: Option<f64>,
+    keep: usize,
+    hindsight_s: Option<f64>,
+    drop_privileges: bool,
+}
+
+impl Asked {
+    fn parse(&self) -> PyResult<Options> {
+        let time = |given: Option<f64>| -> PyResult<Option<Duration>> {
+            given.map(seconds).transpose().map_err(raise)
+        };
+        let is_by = |group: &str| self.by.iter().any(|one| one == group);
+        Ok(Options {
+            requests: self.requests,
+            keep: time(self.slower_than_s)?.map(|slower_than| Keep {
+                slower_than,
+                most: self.keep,
+            }),
+            by_command: is_by("command"),
+            by_connection: is_by("connection"),
+            hindsight: time(self.hindsight_s)?,
+        })
+    }
+}
+
 #[pymethods]
 impl Observer {
     #[new]
-    #[pyo3(signature = (selection, *, slower_than_s, keep, drop_privileges))]
-    fn new(
-        py: Python<'_>,
-        selection: Selected,
-        slower_than_s: Option<f64>,
-        keep: usize,
-        drop_privileges: bool,
-    ) -> PyResult<Self> {
+    fn new(py: Python<'_>, selection: Selected, options: Asked) -> PyResult<Self> {
         let selection = selection.parse()?;
-        let keep = slower_than_s
-            .map(seconds)
-            .transpose()
-            .map_err(raise)?
-            .map(|slower_than| Keep {
-                slower_than,
-                most: keep,
-            });
-        let engine = py.detach(|| Engine::start(&selection, keep));
+        let drop_privileges = options.drop_privileges;
+        let options = options.parse()?;
+        let engine = py.detach(|| Engine::start(&selection, &options));
         let engine = engine.map_err(raise)?;
         if drop_privileges {
             give_up_all_but(Capability::for_elements())?;
@@ -60,6 +80,11 @@ impl Observer {
         self.engine().began_ns()
     }
 
+    #[getter]
+    fn knows_cost(&self) -> bool {
+        self.engine().knows_cost()
+    }
+
     fn take(&self, py: Python<'_>) -> PyResult<String> {
         super::json(&py.detach(|| self.engine().take()).map_err(raise)?)
     }
@@ -70,6 +95,10 @@ impl Observer {
 
     fn timeline<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.engine().timeline())
+    }
+
+    fn detach_requests(&self, py: Python<'_>) {
+        py.detach(|| self.engine().detach_requests());
     }
 
     fn detach(&self, py: Python<'_>) {
