@@ -7,6 +7,9 @@ from rich.console import Console
 
 from membench import (
     Account,
+    BusyConnections,
+    CommandRequests,
+    ConnectionRequests,
     Culprit,
     Host,
     Missing,
@@ -16,6 +19,8 @@ from membench import (
     RequestMisses,
     ServerThread,
     SlowRequest,
+    TcpEvents,
+    TcpHealth,
     Verdict,
     Worker,
 )
@@ -50,14 +55,15 @@ INTERVAL = ObserveInterval(
     cost_ns_per_request=430.0,
     cpu_share=0.004,
     missing=(),
+    tier=2,
 )
 THREAD = ServerThread(813, "mc-worker", "worker", 250_000_000, 10_000_000, 900, 30, 5, 1)
 
 
-def lines(interval: ObserveInterval) -> list[str]:
+def lines(interval: ObserveInterval, *, by_worker: bool = False) -> list[str]:
     console = Console(file=io.StringIO(), width=100, color_system=None)
     with console.capture() as captured:
-        console.print(render_interval(interval))
+        console.print(render_interval(interval, by_worker=by_worker))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
@@ -85,7 +91,56 @@ def test_culprits_workers_host_and_cost_are_told() -> None:
     assert row(told, "mc-worker 813")[0] == "1,000"
     assert row(told, "mc-worker 813")[-1] == "2.0"
     assert "host   steal 0 %   CPU quota unknown   pressure: cpu 25.0 %" in told
-    assert told[-1] == "cost   430 ns a request, 0.40 % of one CPU"
+    assert told[-2:] == [
+        "cost   430 ns a request, 0.40 % of one CPU",
+        "tier   2: also each request",
+    ]
+
+
+def test_a_step_down_says_why_and_to_what() -> None:
+    said = "the programs took 4.20 % of one CPU, more than 3.00 %"
+    told = lines(replace(INTERVAL, stepped_down=said))
+    assert told[-1] == f"tier   1 from now on: {said}"
+
+
+def test_the_account_is_told_by_worker_command_and_connection() -> None:
+    parts = ACCOUNT.parts_ns
+    worker = replace(INTERVAL.workers[0], parts_ns=parts, quantiles=ACCOUNT.quantiles)
+    connection = ConnectionRequests(
+        "10.0.0.1:5000", 11211, 812, 813, "mc-worker", 600, 6_000_000, parts, WHOLE, 1, 2, 90_000, 3
+    )
+    grouped = replace(
+        INTERVAL,
+        workers=(worker,),
+        commands=(CommandRequests("get", ACCOUNT),),
+        connections=BusyConnections((connection,) * 12, 3, 400, 4_000_000),
+    )
+    told = lines(grouped, by_worker=True)
+    group = ["1,000", "9.00", "µs", "40.0", "µs", "300", "ms", "stopped", "60.0", "%"]
+    assert row(told, "get") == group
+    assert [line for line in told if line.startswith("mc-worker 813") and "stopped" in line]
+    own = ["mc-worker", "813", "600", "9.00", "µs", "40.0", "µs", "300", "ms", "90.0", "µs"]
+    assert row(told, "10.0.0.1:5000") == [*own, "3", "6.00", "ms"]
+    # Ten are listed; the rest is in one line.
+    assert row(told, "others") == ["1,600", "16.0", "ms"]
+    assert all(len(line) <= 100 for line in told)
+    assert not [
+        line for line in lines(grouped) if line.startswith("mc-worker") and "stopped" in line
+    ]
+
+
+def test_connections_and_counters_of_tcp_are_told() -> None:
+    health = TcpHealth(50, 19_000, 80_000, 90_000, 10, 12, 0, 0, 3, 1024)
+    server = ObservedServer(11211, 812, (), {}, health)
+    host = replace(INTERVAL.host, tcp={"RetransSegs": 12, "OutRsts": 0})
+    told = lines(replace(INTERVAL, servers=(server,), host=host, tcp_events=TcpEvents(9, 0, 2)))
+    measured = "50 connections   round trip 19.0 µs, at most 90.0 µs   cwnd from 10   resent 12"
+    assert [line for line in told if line.startswith("TCP")] == [
+        f"TCP    port 11211   {measured}",
+        "TCP    port 11211   3 of 1,024 wait to be accepted",
+        "TCP    these ports   resent 9, resets received 2",
+        "TCP    all sockets   RetransSegs 12",
+    ]
 
 
 def test_slow_requests_are_told_by_client_with_the_largest_part() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from membench import Account, Culprit, Host, RequestMisses, Worker
+from membench import Account, Culprit, Host, RequestMisses, TcpEvents, Worker
 from membench._observe.host import parse_throttled
 from membench._observe.results import PARTS, Counted
 from membench._observe.verdicts import judge
@@ -41,6 +41,9 @@ def interval(
         waited_briefly_ns=0,
         waited_for_unknown_ns=0,
         workers=workers,
+        commands=None,
+        connections=None,
+        tcp_events=TcpEvents(0, 0, 0),
         slow=(),
         slow_requests=None,
         slow_unread=0,
@@ -89,7 +92,7 @@ def test_the_server_s_own_threads_and_idle_cpus_are_no_neighbours() -> None:
     assert rules(idle) == ["idle-cpu"]
 
 
-@pytest.mark.parametrize("part", ["stopped", "lock", "page_fault", "kernel_wait", "parked"])
+@pytest.mark.parametrize("part", ["stopped", "lock", "page_fault", "disk", "kernel_wait", "parked"])
 def test_a_part_that_speaks_for_itself_is_its_own_rule(part: str) -> None:
     assert rules(interval({part: 100, "memcached": 900})) == [part.replace("_", "-")]
     assert rules(interval({part: 40, "memcached": 960})) == ["nothing"]
