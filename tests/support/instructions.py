@@ -142,13 +142,18 @@ def observe_requests() -> None:
     with control_groups() as mount:
         for selection in ("ports", "narrowed"):
             options = SELECTIONS[selection] | {"sockets": []}
+            groups: tuple[str, ...] = ()
             if selection == "narrowed":
                 options["cgroups"] = [mount]
+                groups = ("command", "connection")
             say(f"observe {selection}")
             with (
                 suppress(membench.CaptureUnavailableError),
                 membench.observe(
-                    requests=True, selection=membench.Selection(**options), slower_than_s=0.001
+                    requests=True,
+                    selection=membench.Selection(**options),
+                    slower_than_s=0.001,
+                    by=groups,
                 ),
             ):
                 pass

@@ -30,7 +30,7 @@ class Condition:
         text: The condition, as the user wrote it.
         part: One of `PARTS`, or `whole`.
         quantile: Field of the part's quantiles.
-        limit_ns: What the quantile must exceed, ns.
+        limit_ns: The time that the quantile must exceed, ns.
     """
 
     text: str

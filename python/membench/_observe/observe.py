@@ -91,9 +91,9 @@ class ObserveInterval:
         cpu_share: Time that these programs took, as a share of one CPU; None without
             CAP_SYS_ADMIN.
         missing: Figures that cannot be had here, and what they would take.
-        tier: What was observed: 0 what takes no privilege, 1 also rare events of TCP, 2 also each
-            request.
-        stepped_down: Why what comes after this interval is of a lower tier; None if it is not.
+        tier: Tier of the observation: 0 has what takes no privilege, 1 also rare events of TCP, 2
+            also each request.
+        stepped_down: Reason for which the next interval is of a lower tier; None if it is not.
         commands: The account by class of command, the most time first; None unless asked for.
         connections: Requests by connection; None unless asked for.
         tcp_events: Rare events of TCP at the servers' ports; None in tier 0.

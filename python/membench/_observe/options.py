@@ -1,4 +1,4 @@
-"""What is observed, as one object for the engine."""
+"""The choice of figures that an observation takes, as one object for the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GROUPS = ("command", "connection")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is observed at the kernel's tracepoints.
+    """A choice of figures from the kernel's tracepoints.
 
     Attributes:
         requests: True to account for each request; otherwise only rare events of TCP are counted.

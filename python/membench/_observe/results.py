@@ -346,7 +346,7 @@ class TcpHealth:
     Attributes:
         connections: Established connections. The next five are over at most 10,000 of them.
         round_trip_p50_ns: Median of their smoothed round-trip times, ns; 0 without a measurement.
-        round_trip_p99_ns: What 99 % of them do not exceed, ns.
+        round_trip_p99_ns: The shortest that 99 % of them do not exceed, ns.
         round_trip_max_ns: The longest, ns.
         least_window: The smallest congestion window, segments; None without a connection.
         retransmits: Segments that the server sent again in the interval, on connections that are

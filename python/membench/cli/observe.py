@@ -324,7 +324,7 @@ class Shown:
     Attributes:
         is_json: True to show them as lines of JSON.
         by_worker: True to lay the account out by worker in text.
-        timeline: Where slow requests are drawn.
+        timeline: File in which slow requests are drawn.
         metrics: Figures for Prometheus.
     """
 

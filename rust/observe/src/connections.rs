@@ -31,7 +31,9 @@ pub(crate) struct Connected {
 /// A connection's growth since the last look.
 struct Change {
     key: observe::Connection,
-    now: observe::Connected,
+    worker: u32,
+    round_trip: u32,
+    retransmits: u32,
     requests: u64,
     parts: [u64; part::WHOLE],
     counts: Counts,
@@ -64,7 +66,7 @@ impl Connected {
         }
         let before = std::mem::replace(&mut self.last, now);
         let changes = self.last.iter();
-        let changes = changes.map(|(key, now)| Change::new(*key, before.get(key), *now));
+        let changes = changes.map(|(key, now)| Change::new(*key, before.get(key), now));
         let (mut busy, idle): (Vec<_>, Vec<_>) = changes.partition(|change| change.requests > 0);
         for change in idle {
             self.map.delete(change.key.as_bytes())?;
@@ -88,12 +90,12 @@ impl Change {
     fn new(
         key: observe::Connection,
         before: Option<&observe::Connected>,
-        now: observe::Connected,
+        now: &observe::Connected,
     ) -> Self {
         // One that was forgotten and came again begins anew.
         let before = before.filter(|before| before.requests <= now.requests);
         let since =
-            |of: fn(&observe::Connected) -> u64| of(&now).saturating_sub(before.map_or(0, of));
+            |of: fn(&observe::Connected) -> u64| of(now).saturating_sub(before.map_or(0, of));
         let mut parts = [0; part::WHOLE];
         for (part, (to, now)) in parts.iter_mut().zip(now.sums).enumerate() {
             let before = before.and_then(|before| before.sums.get(part)).copied();
@@ -109,7 +111,9 @@ impl Change {
             read: since(|one| one.read),
             sent: since(|one| one.sent),
             key,
-            now,
+            worker: now.worker,
+            round_trip: now.round_trip,
+            retransmits: now.retransmits,
             parts,
             counts,
         }
@@ -120,7 +124,7 @@ impl Change {
     }
 
     fn named(&self, tally: &Tally) -> Connection {
-        let (process, thread, name) = tally.identity(self.now.worker);
+        let (process, thread, name) = tally.identity(self.worker);
         Connection {
             client: client(&self.key),
             port: self.key.local_port,
@@ -134,8 +138,8 @@ impl Change {
             request_bytes: self.read,
             answer_bytes: self.sent,
             // TCP counts eighths of a microsecond.
-            round_trip_ns: u64::from(self.now.round_trip) * 125,
-            retransmits: self.now.retransmits,
+            round_trip_ns: u64::from(self.round_trip) * 125,
+            retransmits: self.retransmits,
         }
     }
 }
@@ -175,7 +179,7 @@ mod tests {
         let mut now = before;
         (before.requests, before.sums[0]) = (5, 5000);
         (now.requests, now.sums[0]) = (3, 300);
-        let change = Change::new(key, Some(&before), now);
+        let change = Change::new(key, Some(&before), &now);
         assert_eq!((change.requests, change.whole()), (3, 300));
     }
 }

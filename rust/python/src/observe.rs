@@ -37,7 +37,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn parse(&self) -> PyResult<Options> {
+    fn parse(self) -> PyResult<Options> {
         let time = |given: Option<f64>| -> PyResult<Option<Duration>> {
             given.map(seconds).transpose().map_err(raise)
         };
