@@ -81,7 +81,8 @@ def rules(host: Host, events: TcpEvents | None, requests: int) -> list[str]:
 def test_segments_that_are_sent_again_are_a_cause_if_there_are_many() -> None:
     assert rules(host(), TcpEvents(12, 0, 0), 12_000) == ["retransmits"]
     assert rules(host(), TcpEvents(12, 0, 0), 12_001) == []
-    assert rules(host(), TcpEvents(0, 0, 0), 0) == []
+    assert rules(host(), TcpEvents(3, 0, 0), 0) == ["retransmits"]
+    assert rules(host(), TcpEvents(2, 0, 0), 0) == []
     # Without events, those of the connections that are open count.
     assert rules(host(), None, 100) == ["retransmits"]
 

@@ -17,6 +17,7 @@ from membench._observe.results import (
     RequestMisses,
     ServerThread,
     SlowRequest,
+    TcpEvents,
     Worker,
 )
 from membench._observe.verdicts import judge
@@ -150,6 +151,11 @@ class Total:
             servers=servers,
             host=host,
             cpu_share=self._cpu_share(),
+            # These are of the last interval alone.
+            commands=None,
+            connections=None,
+            tcp_events=None,
+            stepped_down=None,
         )
         if last.account is None:
             return whole
@@ -192,6 +198,9 @@ class Total:
             waited_briefly_ns=self._waits["waited_briefly_ns"],
             waited_for_unknown_ns=self._waits["waited_for_unknown_ns"],
             workers=tuple(sorted(self._workers.values(), key=lambda one: -one.requests)),
+            commands=None,
+            connections=None,
+            tcp_events=TcpEvents(0, 0, 0),
             slow=whole.slow,
             slow_requests=None if whole.slow_requests is None else self._waits["slow_requests"],
             slow_unread=self._waits["slow_unread"],
@@ -234,8 +243,9 @@ class Total:
 def _worker(known: Worker | None, one: Worker) -> Worker:
     if known is None:
         return one
-    states = Counter(known.states_ns)
+    states, parts = Counter(known.states_ns), Counter(known.parts_ns)
     states.update(one.states_ns)
+    parts.update(one.parts_ns)
     return replace(
         one,
         requests=known.requests + one.requests,
@@ -243,6 +253,9 @@ def _worker(known: Worker | None, one: Worker) -> Worker:
         reads=known.reads + one.reads,
         wake_ups=known.wake_ups + one.wake_ups,
         states_ns=dict(states),
+        parts_ns=dict(parts),
+        # Quantiles cannot be summed.
+        quantiles={},
     )
 
 

@@ -28,7 +28,9 @@ _STOLEN = 0.02
 _MOST = 0.5
 # A worker with this multiple of the mean of all has too many of the requests.
 _UNEVEN = 1.5
-# Segments sent again per request from which lost packets are worth a word.
+# Segments sent again from which lost packets are worth a word: so many, and so many per request. A
+# client that is slow to acknowledge has TCP probe with one.
+_LEAST_RESENT = 3
 _RESENT = 0.001
 
 
@@ -71,14 +73,18 @@ def judge_tcp(
         fullest = max(health, key=lambda one: one.accept_queue, default=None)
         waiting = fullest.accept_queue if fullest is not None else 0
         limit = fullest.accept_limit if fullest is not None else 0
-        evidence = {"overflows": float(overflows), "waiting": waiting, "limit": limit}
+        evidence = {
+            "overflows": float(overflows),
+            "waiting": float(waiting),
+            "limit": float(limit),
+        }
         text = (
             f"an accept queue was full {overflows:,} times (now {waiting:,} of {limit:,} wait here)"
             " → clients that connect wait 1 s and more; see `-b` and net.core.somaxconn"
         )
         yield Verdict(text, "accept-queue", evidence)
     resent = sum(one.retransmits for one in health) if events is None else events.retransmits
-    if resent and resent >= requests * _RESENT:
+    if resent >= max(_LEAST_RESENT, requests * _RESENT):
         text = (
             f"{resent:,} segments were sent again, for {requests:,} requests → packets are lost:"
             " clients wait for TCP's timers, not for memcached"
