@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
@@ -73,6 +74,19 @@ impl Server {
         let pid = self.process.id().to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Stops every thread: the signal alone returns earlier.
+    fn stop(&self) {
+        self.signal("-STOP");
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let is_stopped = |task: fs::DirEntry| {
+            let status = fs::read_to_string(task.path().join("status")).unwrap();
+            status.contains("\nState:\tT")
+        };
+        while !fs::read_dir(&tasks).unwrap().flatten().all(is_stopped) {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn connect(&self) -> Client {
@@ -152,7 +166,7 @@ fn requests_that_are_shorter_than_those_kept_need_no_room() {
     }));
     let mut client = server.connect();
     client.ask(1);
-    server.signal("-STOP");
+    server.stop();
     client.send();
     thread::sleep(STOP);
     server.signal("-CONT");
@@ -164,5 +178,6 @@ fn requests_that_are_shorter_than_those_kept_need_no_room() {
     let interval = observer.take().unwrap();
     assert_eq!(interval.slow_requests, Some(interval.account.requests));
     assert_eq!((interval.slow.len(), interval.slow_unread), (1, 0));
-    assert!(interval.slow[0].parts_ns["stopped"] > 0);
+    let longest = &interval.slow[0];
+    assert!(longest.parts_ns["stopped"] > 0, "{longest:?}");
 }
