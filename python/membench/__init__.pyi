@@ -80,6 +80,9 @@ from ._ledger import (
     Packets as Packets,
     ServerFlows as ServerFlows,
 )
+from ._merge import (
+    merge_runs as merge_runs,
+)
 from ._metrics import (
     Check as Check,
 )
@@ -158,13 +161,17 @@ from ._record import (
 )
 from ._replay import (
     Durations as Durations,
+    Expiries as Expiries,
+    FillCounts as FillCounts,
     Generator as Generator,
     Outcomes as Outcomes,
     Percentiles as Percentiles,
     Progress as Progress,
     ReplayResult as ReplayResult,
     ServerCounters as ServerCounters,
+    StoredHistograms as StoredHistograms,
     Target as Target,
+    TargetShare as TargetShare,
     Warm as Warm,
     replay as replay,
 )

@@ -8,6 +8,7 @@ from typing import Any, Self, final
 from membench._observe.options import Options as ObserveOptions
 from membench._options import Options, Selection
 from membench._probe import Options as ProbeOptions
+from membench._replay_options import ReplayOptions
 from membench._trace import Options as TraceOptions
 from membench.bpf._targets import Words
 
@@ -40,6 +41,7 @@ __all__ = [
     "find_hooks",
     "give_up_for_watching",
     "loss_terms",
+    "merge_histograms",
     "open_pinned",
     "probe_ebpf",
     "probe_interface",
@@ -334,21 +336,15 @@ def slowest_seconds(profile: Profile, most: int) -> str:
 
 def replay(
     profile: Profile,
-    target: str,
-    *,
-    pacing: str,
-    warm: bool,
-    allow_nonempty: bool,
-    allow_admin: bool,
-    allow_sampled: bool,
-    seed: int,
-    receive_stamps: bool,
-    log_histograms: bool,
-    threads: int,
+    targets: str | list[tuple[str, str]],
+    options: ReplayOptions,
     stop: threading.Event | None,
     on_interval: Callable[[str], bool | None] | None,
 ) -> str:
     """Return the `ReplayResult` as JSON."""
+
+def merge_histograms(runs: str) -> str:
+    """Add the histograms of runs, given and returned as JSON."""
 
 @final
 class BpfObject:

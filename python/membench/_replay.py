@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
 from threading import Event
 
 from membench import _arguments as check, _native
@@ -17,16 +19,17 @@ from membench._observe.servers import local_port, process_at
 from membench._observe.target import BesideReplay
 from membench._profile import Profile, Summary, open_native
 from membench._reads import Reads
+from membench._replay_options import Auth, Fill, ReplayOptions, Wait, parse_shard, start_ns
 from membench._results import from_json
 from membench._sample import ALL, Sample
 from membench._shown import Shown
 from membench.errors import UsageError
 
+#: The share of a process that replays alone.
+ALONE = "0/1"
+
 Counts = dict[str, int]
 """Amounts by name of a cause, an outcome or a counter."""
-
-_MOST_SEED = (1 << 64) - 1
-_MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,23 @@ class Generator:
         cpu_ns_per_request: CPU time of the sending threads, waiting included, ns.
         cpu_share: CPUs the sending threads used.
         threads: Sending threads.
-        guard_ns: Time before an intended send at which they stopped sleeping, ns.
+        guard_ns: Time before an intended send at which they stopped sleeping, ns; 0 if they slept
+            to the end or not at all.
+        wait: Way in which they waited: `sleep`, `hybrid` or `spin`.
+        busiest_share: CPU time of the busiest of them without that in which it only watched the
+            clock, of the run's time.
+        preemptions: Number of times that they lost their CPU to another thread.
+        stolen_s: Time that a hypervisor took from this machine's CPUs during the run, s.
     """
 
     cpu_ns_per_request: float
     cpu_share: float
     threads: int
     guard_ns: int
+    wait: str = "hybrid"
+    busiest_share: float = 0
+    preemptions: int = 0
+    stolen_s: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +127,33 @@ class Target:
     """The server replayed against.
 
     Attributes:
-        name: `HOST:PORT` or `unix:PATH`, as the user named it.
-        version: Its version; None if it did not say.
+        name: `HOST:PORT` or `unix:PATH`, as the user named it; with commas if there are several.
+        version: Its version; None if it did not say, or if they differ.
         threads: Its worker threads; None if it did not say.
+        untold: Names of the statistics that it did not tell, of those that a replay asks for.
     """
 
     name: str
     version: str | None
     threads: str | None
+    untold: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetShare:
+    """One of several targets.
+
+    Attributes:
+        name: `HOST:PORT` or `unix:PATH`, as the user named it.
+        version: Its version; None if it did not say.
+        servers: Names of the recorded servers that it stands for.
+        planned: Requests to send to it.
+    """
+
+    name: str
+    version: str | None
+    servers: tuple[str, ...]
+    planned: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +201,54 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True)
+class Expiries:
+    """Expiry times that another speed scales: `speed=2` halves them.
+
+    Attributes:
+        scaled: Requests with an expiry that is scaled.
+        distorted: Requests among them whose expiry is more than 10 % off, because memcached counts
+            whole seconds: none is sent that is below 1 s, or above 30 days.
+    """
+
+    scaled: int
+    distorted: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillCounts:
+    """Stores that follow misses at the target.
+
+    Attributes:
+        scheduled: Misses at the target that a store was to follow.
+        stored: Stores among them that the target stored.
+        unknown: Misses that no store can follow, as the recording shows no value of the key.
+    """
+
+    scheduled: int
+    stored: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistograms:
+    """Histograms of the durations of one command, in the form of HdrHistogram's logs.
+
+    Attributes:
+        answered: Durations of answered requests, ns; None if none was.
+        unanswered: Waits of requests without an answer, ns; None if all were answered.
+    """
+
+    answered: str | None
+    unanswered: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The state of a running replay.
 
     Attributes:
         elapsed_s: Time since the start, s.
-        planned_s: Length of the schedule, s.
+        planned_s: Length of the schedule, s; 0 if the target decides it.
         planned: Requests to send in all.
         sent: Requests sent.
         answered: Requests answered.
@@ -204,8 +278,9 @@ class ReplayResult(Shown):
     """Results of a replay.
 
     Attributes:
-        planned: Requests of the recording that can be sent.
-        planned_s: Length of the schedule, s.
+        planned: Requests of the recording that can be sent, as often as they are to be, and the
+            stores that followed misses at the target.
+        planned_s: Length of the schedule, s; 0 if the target decides it.
         sent: Requests handed to the kernel.
         answered: Requests answered.
         suppressed: Requests sent that expect no answer (`noreply`, quiet commands).
@@ -226,11 +301,11 @@ class ReplayResult(Shown):
         outcomes: Outcomes of operations, recorded and replayed.
         generator: The cost of making the load.
         timing_held: True if all that was due was sent and the 99th percentile of the lag is at
-            most 1 ms.
+            most 100 µs, or 5 % of the median response time if that is more.
         stopped: True if the run was stopped before its end, up to which the figures then are.
         duration_s: Start of the schedule to the last answer, s.
         target: The server replayed against.
-        server: The target's own counters; None if it no longer answered.
+        server: The target's own counters; None if it does not tell, or no longer answered.
         warm: Items stored beforehand; None unless asked for.
         checks: The thresholds asked for.
         sample: The share of the traffic that was recorded, and therefore replayed.
@@ -240,6 +315,17 @@ class ReplayResult(Shown):
         host: The host that made the load, and the target if it is there.
         observed: Intervals of an observation of the target, one a second.
         observation: Tally and cost of that observation; None unless asked for.
+        late: Requests sent more than `late_after_ns` after their intended time.
+        late_after_ns: Lag from which a request counts as late, ns.
+        expiries: Expiry times that were scaled; None at the recorded speed.
+        targets: Each target with its servers, if there are several.
+        shard: Share of this process in the replay, `0/1` if it was the only one.
+        histograms: Histograms by kind of duration and command, by which results of several
+            processes are added; None if it was the only one.
+        shared_keys: Keys that are the same as those of other ids, because too few of their length
+            exist for all rounds and copies.
+        fills: Stores that followed misses at the target, which are in the other counts, too; None
+            if fills were sent as recorded.
     """
 
     planned: int
@@ -276,6 +362,14 @@ class ReplayResult(Shown):
     host: HostFacts | None = None
     observed: tuple[ObserveInterval, ...] = ()
     observation: ObservedBeside | None = None
+    late: int = 0
+    late_after_ns: int = 1_000_000
+    expiries: Expiries | None = None
+    targets: tuple[TargetShare, ...] = ()
+    shard: str = ALONE
+    histograms: dict[str, dict[str, StoredHistograms]] | None = None
+    shared_keys: int = 0
+    fills: FillCounts | None = None
 
     def _report(self) -> str:
         from membench.report.replay import render_replay  # noqa: PLC0415 - only for what is shown
@@ -296,17 +390,39 @@ class ReplayResult(Shown):
 
 def replay(  # noqa: PLR0913 - options are keywords
     profile: Profile | str | os.PathLike[str],
-    target: str,
+    target: str | Mapping[str, str],
     *,
+    server: str | None = None,
     warm: bool = False,
     pacing: str = "recorded",
+    late: str = "send",
+    from_s: float = 0,
+    until_s: float | None = None,
+    loop: int = 1,
+    fresh_keys: bool = False,
+    scale: int = 1,
+    shared_keys: bool = False,
     allow_nonempty: bool = False,
     allow_admin: bool = False,
     allow_sampled: bool = False,
     seed: int = 1,
+    key_prefix: str = "",
+    value: str = "text",
+    fill: Fill = "recorded",
+    wait: Wait = "hybrid",
     receive_stamps: bool = True,
     log_histograms: bool = False,
     threads: int = 1,
+    tls: bool = False,
+    tls_ca: str | os.PathLike[str] | None = None,
+    tls_cert: str | os.PathLike[str] | None = None,
+    tls_key: str | os.PathLike[str] | None = None,
+    tls_name: str | None = None,
+    auth: Auth | None = None,
+    auth_file: str | os.PathLike[str] | None = None,
+    auth_env: str | None = None,
+    shard: str = ALONE,
+    start_at: datetime | None = None,
     checks: Sequence[str] = (),
     stop: Event | None = None,
     on_interval: Callable[[Progress], object] | None = None,
@@ -316,16 +432,46 @@ def replay(  # noqa: PLR0913 - options are keywords
 
     Args:
         profile: An open profile, replayed as it was when it was opened, or a path.
-        target: `HOST:PORT` or `unix:PATH` of a memcached.
+        target: `HOST:PORT` or `unix:PATH` of a memcached; or that of each server, if several were
+            recorded: `{"11211": "a:11211", "11212": "b:11211"}`. Servers without one are left out.
+        server: Name of the one server whose connections are replayed, if several were recorded: its
+            port, or its address or path.
         warm: First store every item that the recording proves to have been present at its start.
-        pacing: `recorded`, `speed=2`, `rate=50000/s`, `poisson=50000/s` or `ramp=1000..50000/30s`.
+        pacing: Rule for the times at which requests are sent: `recorded`, `speed=2`,
+            `rate=50000/s`, `poisson=50000/s` or `ramp=1000..50000/30s`; or after answers: `closed`,
+            `closed=no-think` or `max`.
+        late: Rule for requests that cannot leave at their time: `send`, or `drop`. Those count as
+            late that are more than 1 ms behind, with `drop=5ms` more than that.
+        from_s: Start of the part to replay, s since the start of the recording.
+        until_s: End of the part, s since the start of the recording; None is its end.
+        loop: Number of times that the part is replayed, one after the other.
+        fresh_keys: Give each of these times keys of its own.
+        scale: Number of copies of the recorded clients that send at the same time.
+        shared_keys: Give the copies the same keys, instead of each its own.
         allow_nonempty: Replay against a target that holds items or has other clients.
         allow_admin: Replay `flush_all` and `verbosity`, too.
         allow_sampled: Replay a sample, a fraction of the load; checks are then refused.
         seed: Seed of the generated values.
+        key_prefix: Letters that every key begins with, before the recorded length.
+        value: Bytes of the values: `text`, `random`, `compressible=0.6` or `zero`.
+        fill: Stores that follow misses: as they were `recorded`, or after each miss at the target,
+            as clients of a `lookaside` cache send them.
+        wait: Way in which sending threads wait: `sleep`, `hybrid` or `spin`.
         receive_stamps: Let the kernel timestamp received data (about 3 % more CPU).
         log_histograms: Give `on_interval` the histograms of each second.
         threads: Sending threads, each with its share of the connections.
+        tls: Speak TLS with the target.
+        tls_ca: PEM file of the certificates that may sign the target's; by default those that the
+            system trusts.
+        tls_cert: PEM file of a certificate to show to the target.
+        tls_key: PEM file of its key.
+        tls_name: Name that the target's certificate must have; by default its host.
+        auth: Sign in on each connection: `ascii` (`memcached -Y`) or `sasl` (`memcached -S`).
+        auth_file: File whose first line is `USER:PASSWORD`.
+        auth_env: Environment variable that holds `USER:PASSWORD`.
+        shard: Share of this process, if several replay the profile together: `0/4` is the first of
+            four, `3/4` the last. `membench.merge_runs` adds their results.
+        start_at: Time at which the schedule starts, the same for all of them.
         checks: Thresholds such as `get.p99<1ms`, `lag.p99<5ms`, `errors<0.01%`, `hit_ratio>0.95`.
         stop: Ends the run within a fraction of a second once it is set; the result covers the run
             up to then.
@@ -342,23 +488,46 @@ def replay(  # noqa: PLR0913 - options are keywords
         MembenchError: `stop` was set before the first request.
     """
     thresholds = [Threshold.parse(text) for text in check.texts("checks", checks)]
-    check.text("target", target)
-    check.text("pacing", pacing)
-    check.flags(
+    targets = _targets(target, server)
+    options = ReplayOptions(
+        pacing=pacing,
+        late=late,
+        from_s=from_s,
+        until_s=until_s,
+        loop=loop,
+        fresh_keys=fresh_keys,
+        scale=scale,
+        shared_keys=shared_keys,
         warm=warm,
         allow_nonempty=allow_nonempty,
         allow_admin=allow_admin,
         allow_sampled=allow_sampled,
+        seed=seed,
         receive_stamps=receive_stamps,
         log_histograms=log_histograms,
-        observe=observe,
+        threads=threads,
+        tls=tls,
+        tls_ca=_path("tls_ca", tls_ca),
+        tls_cert=_path("tls_cert", tls_cert),
+        tls_key=_path("tls_key", tls_key),
+        tls_name=tls_name,
+        auth=auth,
+        auth_file=_path("auth_file", auth_file),
+        auth_env=auth_env,
+        server=server,
+        shard=parse_shard(shard),
+        start_at_ns=start_ns(start_at),
+        keep_histograms=shard != ALONE,
+        key_prefix=key_prefix,
+        value=value,
+        wait=wait,
+        fill=fill,
     )
+    check.flags(observe=observe)
     if on_interval is not None and not callable(on_interval):
         raise UsageError(f"{on_interval!r} cannot be called", "`on_interval` takes a function")
     if stop is not None and not callable(getattr(stop, "is_set", None)):
         raise UsageError(f"{stop!r} is no event", "`stop` takes a `threading.Event`")
-    check.whole("a seed", seed, 0, _MOST_SEED)
-    check.whole("a number of threads", threads, 1, _MOST_THREADS)
     recording = open_native(profile)
     sample = from_json(Summary, recording.summary_json()).sample
     if thresholds and not sample.is_all:
@@ -366,24 +535,16 @@ def replay(  # noqa: PLR0913 - options are keywords
             f"{recording.path} holds {sample}: a check would judge another load than the recorded",
             "leave out the checks, or record without a sample",
         )
-    place = local_port(target)
-    beside = BesideReplay(target, place) if observe else None
+    place = local_port(target) if isinstance(target, str) else None
+    beside = BesideReplay(_one(target), place) if observe else None
     host = read_host([(place, process_at(place))] if place is not None else [])
     with beside or nullcontext():
         report = _native.replay(
             recording,
-            target,
-            pacing=pacing,
-            warm=warm,
-            allow_nonempty=allow_nonempty,
-            allow_admin=allow_admin,
-            allow_sampled=allow_sampled,
-            seed=seed,
-            receive_stamps=receive_stamps,
-            log_histograms=log_histograms,
-            threads=threads,
-            stop=stop,
-            on_interval=None if on_interval is None else _progress_of(on_interval),
+            targets,
+            options,
+            stop,
+            None if on_interval is None else _progress_of(on_interval),
         )
     result = from_json(ReplayResult, report)
     measured = tuple(threshold.check(result) for threshold in thresholds)
@@ -394,10 +555,33 @@ def replay(  # noqa: PLR0913 - options are keywords
         profile=str(recording.path),
         pacing=pacing,
         seed=seed,
+        shard=shard,
         host=host,
         observed=beside.since(result.duration_s) if beside is not None else (),
         observation=beside.result() if beside is not None else None,
     )
+
+
+def _targets(target: str | Mapping[str, str], server: str | None) -> str | list[tuple[str, str]]:
+    if not isinstance(target, Mapping):
+        return check.text("target", target)
+    if server is not None:
+        raise UsageError(
+            "a target for each server leaves no choice of one", "name one target, or no server"
+        )
+    if not target:
+        raise UsageError("no server has a target", '`target={"11211": "HOST:PORT"}`')
+    return [(check.text("target", name), check.text("target", at)) for name, at in target.items()]
+
+
+def _one(target: str | Mapping[str, str]) -> str:
+    if isinstance(target, str):
+        return target
+    raise UsageError("several targets cannot be observed", "observe the replay of one server")
+
+
+def _path(name: str, value: str | os.PathLike[str] | None) -> Path | None:
+    return None if value is None else check.path(name, value)
 
 
 def _progress_of(callback: Callable[[Progress], object]) -> Callable[[str], bool]:

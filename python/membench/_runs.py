@@ -244,7 +244,7 @@ def compare(
             "a recording cannot be compared with a replay", "give two profiles, or runs of `replay`"
         )
     wanted = [_Limit.parse(text) for text in limits]
-    runs_a, runs_b = _results("a", a), _results("b", b)
+    runs_a, runs_b = results("a", a), results("b", b)
     if len(runs_a) != len(runs_b):
         raise UsageError(
             f"{len(runs_a)} runs cannot be paired with {len(runs_b)}", "give as many of each"
@@ -395,7 +395,12 @@ def _mean(metric: str, runs: Sequence[ReplayResult]) -> float | None:
     return statistics.fmean(means) if means else None
 
 
-def _results(name: str, given: Any) -> list[ReplayResult]:  # noqa: ANN401 - checked here
+def results(name: str, given: Any) -> list[ReplayResult]:  # noqa: ANN401 - checked here
+    """Return results, read from their files if they are named.
+
+    Raises:
+        UsageError: There is none, or a file holds none.
+    """
     single = isinstance(given, (ReplayResult, str, os.PathLike))
     listed = [given] if single else check.several(name, given)
     if not listed:

@@ -29,6 +29,7 @@ _COMMANDS = (
     "report",
     "replay",
     "compare",
+    "merge-runs",
     "doctor",
     "demo",
     "repair",
@@ -67,7 +68,7 @@ def commands(arguments: list[str]) -> typer.Typer:
     app.callback()(_options)
     for name in called:
         command = app.command(name, cls=GroupedCommand, epilog=exits.describe())
-        command(import_module(f"membench.cli.{name}").command)
+        command(import_module(f"membench.cli.{name.replace('-', '_')}").command)
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from membench._files import OutputFile, created
-from membench.cli import output
+from membench.cli import groups, output
 from membench.cli.exits import CHECK_FAILED, INTERRUPTED, SHORT, InterruptedCommandError
 from membench.cli.output import Format, FormatOption
 from membench.cli.paths import ProfileArgument
+from membench.cli.units import parse_duration
 from membench.errors import MembenchError, UsageError
 from membench.report.plain import plain_result
 
@@ -26,17 +28,93 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def _parse_start(text: str) -> float:
+    return 0.0 if text == "0" else parse_duration(text)
+
+
+def _parse_time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a time with its zone, such as `2026-11-30T12:00:00Z`"
+        )
+    return time
+
+
 def command(  # noqa: PLR0917 - Typer makes options of arguments
     profile: ProfileArgument,
     target: Annotated[
-        str, typer.Argument(help="`HOST:PORT` or `unix:PATH` of the memcached to write to.")
-    ],
+        str | None,
+        typer.Argument(help="`HOST:PORT` or `unix:PATH` of the memcached to write to."),
+    ] = None,
     pacing: Annotated[
         str,
         typer.Option(
-            help="`recorded`, `speed=2`, `rate=50000/s`, `poisson=50000/s`, `ramp=1000..50000/30s`."
+            help="`recorded`, `speed=2`, `rate=50000/s`, `poisson=50000/s`, "
+            "`ramp=1000..50000/30s`; after answers: `closed`, `closed=no-think`, `max`.",
+            rich_help_panel=groups.PACE,
         ),
     ] = "recorded",
+    late: Annotated[
+        str,
+        typer.Option(
+            help="`send` or `drop` requests that cannot leave at their time; `drop=5ms`.",
+            rich_help_panel=groups.PACE,
+        ),
+    ] = "send",
+    from_: Annotated[
+        float,
+        typer.Option(
+            "--from",
+            parser=_parse_start,
+            metavar="TIME",
+            show_default=False,
+            help="Leave out what was recorded before `10s`, `5m`, … of the recording.",
+            rich_help_panel=groups.EXTENT,
+        ),
+    ] = "0",  # type: ignore[assignment]  # read by the parser
+    until: Annotated[
+        float | None,
+        typer.Option(
+            parser=parse_duration,
+            metavar="TIME",
+            help="Leave out what was recorded from then on.",
+            rich_help_panel=groups.EXTENT,
+        ),
+    ] = None,
+    loop: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Replay it N times in a row.", rich_help_panel=groups.EXTENT
+        ),
+    ] = 1,
+    fresh_keys: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-keys",
+            help="Give each time of `--loop` keys of its own.",
+            rich_help_panel=groups.EXTENT,
+        ),
+    ] = False,
+    scale: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Replay it with K copies of the clients at once, each with keys of its own.",
+            rich_help_panel=groups.EXTENT,
+        ),
+    ] = 1,
+    shared_keys: Annotated[
+        bool,
+        typer.Option(
+            "--shared-keys",
+            help="Give the copies of `--scale` the same keys.",
+            rich_help_panel=groups.EXTENT,
+        ),
+    ] = False,
     warm: Annotated[
         bool,
         typer.Option(
@@ -50,10 +128,44 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             help="Exit code 99 unless `get.p99<1ms`, `hit_ratio>0.9`, …; repeatable.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the values that are stored.")] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(help="Seed of the values that are stored.", rich_help_panel=groups.CONTENT),
+    ] = 1,
+    key_prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Begin every key with this, beside its recorded length.",
+            rich_help_panel=groups.CONTENT,
+        ),
+    ] = "",
+    value: Annotated[
+        str,
+        typer.Option(
+            help="Bytes of values: `text`, `random`, `compressible=0.6`, `zero`.",
+            rich_help_panel=groups.CONTENT,
+        ),
+    ] = "text",
+    fill: Annotated[
+        str,
+        typer.Option(
+            metavar="recorded|lookaside",
+            help="Stores after misses: as recorded, or after each miss at the target.",
+            rich_help_panel=groups.CONTENT,
+        ),
+    ] = "recorded",
     threads: Annotated[
         int, typer.Option(help="Sending threads, each with its share of the connections.")
     ] = 1,
+    wait: Annotated[
+        str,
+        typer.Option(
+            metavar="sleep|hybrid|spin",
+            help="Until a request is due: sleep, sleep and then watch the clock, or watch it.",
+            rich_help_panel=groups.PACE,
+        ),
+    ] = "hybrid",
     allow_nonempty: Annotated[
         bool, typer.Option("--allow-nonempty", help="Accept a target in use, and write to it.")
     ] = False,
@@ -70,6 +182,98 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             help="Also account for the target's requests, in the kernel of this machine.",
         ),
     ] = False,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="SERVER=TARGET",
+            help="Target of one of several recorded servers, by its port; repeatable.",
+            rich_help_panel=groups.TARGET,
+        ),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SERVER",
+            help="Replay only this one of several recorded servers, by its port.",
+            rich_help_panel=groups.TARGET,
+        ),
+    ] = None,
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", help="Speak TLS with the target.", rich_help_panel=groups.TARGET),
+    ] = False,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Certificates that may sign the target's (PEM), instead of the system's.",
+            rich_help_panel=groups.TARGET,
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Certificate to show to the target (PEM).",
+            rich_help_panel=groups.TARGET,
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Key of `--tls-cert` (PEM).", rich_help_panel=groups.TARGET
+        ),
+    ] = None,
+    tls_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name that the target's certificate must have, instead of its host.",
+            rich_help_panel=groups.TARGET,
+        ),
+    ] = None,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ascii|sasl",
+            help="Sign in on each connection, as `memcached -Y` or `-S` wants.",
+            rich_help_panel=groups.TARGET,
+        ),
+    ] = None,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File whose first line is `USER:PASSWORD`.",
+            rich_help_panel=groups.TARGET,
+        ),
+    ] = None,
+    auth_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Environment variable that holds `USER:PASSWORD`.",
+            rich_help_panel=groups.TARGET,
+        ),
+    ] = None,
+    shard: Annotated[
+        str,
+        typer.Option(
+            metavar="i/N",
+            help="Replay share i of N, from 0/N on: one of N processes, for `merge-runs`.",
+            rich_help_panel=groups.MACHINES,
+        ),
+    ] = "0/1",
+    start_at: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=_parse_time,
+            metavar="TIME",
+            help="Start the schedule then: `2026-11-30T12:00:00Z`.",
+            rich_help_panel=groups.MACHINES,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -104,6 +308,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     import membench
     from membench.report.basis import remark_on_replay
 
+    targets = _targets(target, map_ or ())
     recording = membench.open(profile)
     if remark := remark_on_replay(recording.summary()):
         output.say(remark)
@@ -119,11 +324,33 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
 
         result = membench.replay(
             recording,
-            target,
+            targets,
+            server=server,
             pacing=pacing,
+            late=late,
+            from_s=from_,
+            until_s=until,
+            loop=loop,
+            fresh_keys=fresh_keys,
+            scale=scale,
+            shared_keys=shared_keys,
             warm=warm,
             seed=seed,
+            key_prefix=key_prefix,
+            value=value,
+            fill=fill,  # type: ignore[arg-type]  # `membench.replay` refuses other words
+            wait=wait,  # type: ignore[arg-type]  # `membench.replay` refuses other words
             threads=threads,
+            tls=tls,
+            tls_ca=tls_ca,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_name=tls_name,
+            auth=auth,  # type: ignore[arg-type]  # `membench.replay` refuses other words
+            auth_file=auth_file,
+            auth_env=auth_env,
+            shard=shard,
+            start_at=start_at,
             log_histograms=hlog is not None,
             checks=check or (),
             allow_nonempty=allow_nonempty,
@@ -134,13 +361,42 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
             observe=observe,
         )
         # The report first: files can fail, and the load cannot be had again.
-        _show(result, format)
+        show_result(result, format)
         files.finish(result)
     if result.stopped:
         return INTERRUPTED
     if not result.passed:
         return CHECK_FAILED
     return 0 if result.held else SHORT
+
+
+def _targets(target: str | None, pairs: Sequence[str]) -> str | dict[str, str]:
+    """Return the target, or that of each server.
+
+    Raises:
+        UsageError: There is none, there are both, or a pair is none.
+    """
+    if target is not None and pairs:
+        raise UsageError(
+            "`--map` gives each server its target, so there is no other",
+            "leave out the target, or `--map`",
+        )
+    if target is not None:
+        return target
+    if not pairs:
+        raise UsageError(
+            "no target",
+            "name it after the profile, as `HOST:PORT`, or give each server one: `--map`",
+        )
+    targets: dict[str, str] = {}
+    for pair in pairs:
+        # A path may hold the sign, a target hardly ever does.
+        name, _, at = pair.rpartition("=")
+        if not name or not at:
+            raise UsageError(f"not a server and its target: `{pair}`", "`--map 11211=HOST:PORT`")
+        if targets.setdefault(name, at) != at:
+            raise UsageError(f"the server {name} has two targets", "give each server one")
+    return targets
 
 
 class _Files:
@@ -268,7 +524,8 @@ def _once(tell: Callable[[Progress], None]) -> Callable[[Progress], None]:
     return first
 
 
-def _show(result: ReplayResult, format: Format) -> None:  # noqa: A002
+def show_result(result: ReplayResult, format: Format) -> None:  # noqa: A002
+    """Show a result on standard output."""
     from membench.report.replay import render_replay
 
     if format is Format.JSON:

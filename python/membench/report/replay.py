@@ -30,6 +30,8 @@ from membench.report.observe import (
 )
 
 _QUANTILES = ("p50", "p90", "p99", "p999", "max")
+# CPU time of a sending thread from which its own work may show in the times.
+_BUSY = 0.85
 # The durations that a percentile takes to differ from the maximum.
 _LEAST = {"p90": 10, "p99": 100, "p999": 1000}
 
@@ -46,8 +48,9 @@ def describe_progress(progress: Progress) -> str:
         if value is not None
     )
     silent = f"  no answer, {waiting:,} waiting" if progress.response_p99_ns is None else ""
+    of = f" of {clock(progress.planned_s)}" if progress.planned_s else ""
     return (
-        f"{clock(progress.elapsed_s)} of {clock(progress.planned_s)}  {count(progress.rate)}/s"
+        f"{clock(progress.elapsed_s)}{of}  {count(progress.rate)}/s"
         f"{times}{silent if waiting else ''}  errors {progress.errors:,}"
     )
 
@@ -55,7 +58,8 @@ def describe_progress(progress: Progress) -> str:
 def describe_schedule(progress: Progress) -> str:
     """Describe what a replay that has begun will send, and how long that takes."""
     requests = f"{progress.planned:,} requests"
-    return f"replay   {requests} in {clock(progress.planned_s)}; Ctrl-C ends it with a report"
+    pace = f"in {clock(progress.planned_s)}" if progress.planned_s else "as the target answers"
+    return f"replay   {requests} {pace}; Ctrl-C ends it with a report"
 
 
 def _sample(result: ReplayResult) -> Iterator[Text]:
@@ -71,6 +75,11 @@ def render_replay(result: ReplayResult) -> RenderableType:
         *_sent(result),
         *_sample(result),
         _timing(result),
+        *_generator(result),
+        *_late(result),
+        *_expiries(result),
+        *_shared_keys(result),
+        *_fills(result),
         *_counts("not replayed", result.skipped),
         *_counts("not sent", result.unsent),
         *_counts("not answered", result.unanswered),
@@ -87,6 +96,10 @@ def render_replay(result: ReplayResult) -> RenderableType:
 def _target(result: ReplayResult) -> list[Text]:
     version = f"memcached {result.target.version}" if result.target.version else "memcached"
     lines = [f"target   {version} at {result.target.name}"]
+    lines.extend(
+        f"         {share.name} for {', '.join(share.servers)}: {share.planned:,} requests"
+        for share in result.targets
+    )
     if result.warm is not None:
         refused = f"; {result.warm.refused:,} refused" if result.warm.refused else ""
         lines.append(f"warm     {result.warm.keys:,} keys, {size(result.warm.bytes)}{refused}")
@@ -97,6 +110,8 @@ def _target(result: ReplayResult) -> list[Text]:
             f"{agree}: the target read {result.server.bytes_read:,}"
         )
         lines.extend(_bytes_apart(result.server))
+    elif result.target.untold:
+        lines.append(f"unknown  the target does not tell {', '.join(result.target.untold)}")
     return [Text(line) for line in lines]
 
 
@@ -111,8 +126,9 @@ def _bytes_apart(server: ServerCounters) -> list[str]:
 
 def _stopped(result: ReplayResult) -> Iterator[Text]:
     if result.stopped:
+        of = f" of {clock(result.planned_s)}" if result.planned_s else ""
         yield Text(
-            f"STOPPED after {clock(result.duration_s)} of {clock(result.planned_s)}: "
+            f"STOPPED after {clock(result.duration_s)}{of}: "
             "what follows covers the requests up to then"
         )
 
@@ -145,6 +161,53 @@ def _timing(result: ReplayResult) -> Text:
         f"{verdict}: lag p50 {duration(lag.p50)}, p99 {duration(lag.p99)}, max {duration(lag.max)}"
         f"   generator {duration(result.generator.cpu_ns_per_request)} CPU a request"
     )
+
+
+def _generator(result: ReplayResult) -> Iterator[Text]:
+    generator = result.generator
+    if generator.busiest_share > _BUSY:
+        share = percent(generator.busiest_share)
+        yield Text(
+            f"GENERATOR BUSY: a sending thread used {share} of a CPU, so times may be its own; "
+            "use more threads, or a lower pacing"
+        )
+    if not result.timing_held and (generator.preemptions or generator.stolen_s):
+        stolen = f"{generator.stolen_s:.2f} s taken by the hypervisor"
+        yield Text(f"  sending threads lost their CPU {generator.preemptions:,} times; {stolen}")
+
+
+def _late(result: ReplayResult) -> Iterator[Text]:
+    if result.late:
+        share = percent(result.late / max(result.sent, 1))
+        limit = duration(result.late_after_ns)
+        yield Text(f"sent late: {result.late:,} requests ({share}) more than {limit}")
+
+
+def _fills(result: ReplayResult) -> Iterator[Text]:
+    if result.fills is not None:
+        unknown = result.fills.unknown
+        without = f"; {unknown:,} misses of keys whose value the recording never shows"
+        yield Text(
+            f"fills: {result.fills.scheduled:,} stores after misses at the target"
+            f"{without if unknown else ''}"
+        )
+
+
+def _shared_keys(result: ReplayResult) -> Iterator[Text]:
+    if result.shared_keys:
+        yield Text(
+            f"keys used twice: {result.shared_keys:,}, as too few of their length exist for all "
+            "rounds and copies"
+        )
+
+
+def _expiries(result: ReplayResult) -> Iterator[Text]:
+    if result.expiries is not None and result.expiries.scaled:
+        scaled, distorted = result.expiries.scaled, result.expiries.distorted
+        yield Text(
+            f"expiry times scaled with the speed: {scaled:,}; {percent(distorted / scaled)} are off"
+            " by more than 10 %, as memcached counts whole seconds"
+        )
 
 
 def _counts(label: str, counts: Mapping[str, int]) -> list[Text]:

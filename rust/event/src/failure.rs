@@ -67,6 +67,24 @@ pub enum Setting {
     MaxSize,
     /// Least disk space that must stay free.
     MinFree,
+    /// Target of a recorded server.
+    Map,
+    /// Recorded server to replay.
+    Server,
+    /// TLS with the target.
+    Tls,
+    /// Certificates that may sign the target's.
+    TlsCa,
+    /// Certificate to show to the target.
+    TlsCert,
+    /// Key of that certificate.
+    TlsKey,
+    /// Name that the target's certificate must have.
+    TlsName,
+    /// Way to sign in.
+    Auth,
+    /// File of user and password.
+    AuthFile,
     /// Replays against a target that holds items or has other clients.
     AllowNonempty,
     /// Replays a sample.
@@ -93,6 +111,15 @@ impl Setting {
             Self::Wait => "--wait",
             Self::MaxSize => "--max-size",
             Self::MinFree => "--min-free",
+            Self::Map => "--map",
+            Self::Server => "--server",
+            Self::Tls => "--tls",
+            Self::TlsCa => "--tls-ca",
+            Self::TlsCert => "--tls-cert",
+            Self::TlsKey => "--tls-key",
+            Self::TlsName => "--tls-name",
+            Self::Auth => "--auth",
+            Self::AuthFile => "--auth-file",
             Self::AllowNonempty => "--allow-nonempty",
             Self::AllowSampled => "--allow-sampled",
         }
@@ -117,6 +144,15 @@ impl Setting {
             Self::Wait => "wait",
             Self::MaxSize => "max_size",
             Self::MinFree => "Guards.min_free",
+            Self::Map => "target",
+            Self::Server => "server",
+            Self::Tls => "tls",
+            Self::TlsCa => "tls_ca",
+            Self::TlsCert => "tls_cert",
+            Self::TlsKey => "tls_key",
+            Self::TlsName => "tls_name",
+            Self::Auth => "auth",
+            Self::AuthFile => "auth_file",
             Self::AllowNonempty => "allow_nonempty",
             Self::AllowSampled => "allow_sampled",
         }
@@ -126,8 +162,19 @@ impl Setting {
     fn in_python(self, value: &str) -> String {
         let keyword = self.keyword();
         match (self, value) {
-            (Self::Force | Self::Wait | Self::AllowNonempty | Self::AllowSampled, _) => {
+            (
+                Self::Force
+                | Self::Wait
+                | Self::Tls
+                | Self::AllowNonempty
+                | Self::AllowSampled,
+                _,
+            ) => {
                 format!("{keyword}=True")
+            }
+            (Self::Map, value) if value.contains('=') => {
+                let (server, target) = value.split_once('=').unwrap_or_default();
+                format!("{keyword}={{\"{server}\": \"{target}\"}}")
             }
             (_, "") => keyword.to_owned(),
             _ => match keyword.split_once('.') {

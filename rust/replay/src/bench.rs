@@ -9,21 +9,22 @@ use std::sync::mpsc::{channel, sync_channel};
 
 use membench_event::OptionsTable;
 
+use crate::late::Late;
+use crate::make::content::Content;
 use crate::make::opaque::Opaque;
 use crate::make::request::RequestWriter;
 use crate::make::template::Templates;
-use crate::shard::Shard;
 use crate::shard::connection::Shared;
 use crate::shard::pool::Connections;
-use crate::target::Target;
+use crate::shard::{Flow, Shard, Wait};
+use crate::target::address::Address;
+use crate::target::endpoint::Endpoints;
+use crate::target::{Access, Target};
 
 pub use crate::clock::{monotonic, thread_cpu};
 pub use crate::operation::{Block, Kind, Marks, Operation};
 pub use crate::shard::poller::{Poller, Ready};
 pub use crate::shard::processors::{for_shards, pin};
-
-/// Seed of the values sent.
-const SEED: u64 = 1;
 
 /// Cost of a closed loop.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +52,22 @@ pub fn closed_loop(
     drop(sender);
     let (intervals, _reports) = channel();
     let connections = Connections::new(
-        target.into(),
+        Endpoints::only(Address::from(target).into()),
         receive_stamps,
-        Shared::new(templates(), SEED),
+        Arc::default(),
+        Shared::new(
+            RequestWriter::new(templates(), &Content::default()),
+            Late::default(),
+        ),
     );
     let stop = Arc::new(AtomicBool::new(false));
-    let mut shard = Shard::new(connections, receiver, Some(window), (0, intervals), stop)?;
+    let mut shard = Shard::new(
+        connections,
+        receiver,
+        (Flow::Window(window), Late::default(), Wait::Hybrid),
+        (0, intervals),
+        stop,
+    )?;
     shard.prepare()?;
     let result = shard.run(monotonic())?;
     Ok(LoopCost {
@@ -67,14 +78,14 @@ pub fn closed_loop(
 
 /// Asks a target (`HOST:PORT`) what a replay asks before it begins.
 pub fn ask(target: &str) -> crate::Result<()> {
-    let mut target = Target::connect(target)?;
+    let mut target = Target::connect(target, &Access::default())?;
     let statistics = target.statistics()?;
     target.refuse_if_busy(&statistics)
 }
 
 /// Returns the bytes of each operation as a request of its own.
 pub fn encode(operations: impl IntoIterator<Item = Operation>) -> Vec<Vec<u8>> {
-    let mut requests = RequestWriter::new(templates(), SEED);
+    let mut requests = RequestWriter::new(templates(), &Content::default());
     let encode = |operation| {
         let mut bytes = Vec::new();
         requests.append(&mut bytes, &[operation], Opaque::default());

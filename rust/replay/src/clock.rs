@@ -20,6 +20,17 @@ pub(crate) fn utc_seconds() -> i64 {
     clock_gettime(ClockId::Realtime).tv_sec
 }
 
+/// Returns wall-clock time, ns since 1970.
+pub(crate) fn utc() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Realtime))
+}
+
+/// Converts a wall-clock time, ns since 1970, to monotonic time as the clocks are now.
+pub(crate) fn monotonic_of_utc(time: u64) -> u64 {
+    let (ahead, _) = offset();
+    time.wrapping_sub(ahead)
+}
+
 /// Returns the CPU time of the calling thread, ns.
 pub fn thread_cpu() -> u64 {
     nanoseconds(clock_gettime(ClockId::ThreadCPUTime))

@@ -34,6 +34,8 @@ impl Marks {
     pub const KEY_REFUSED: Self = Self(64);
     /// A value of `value_size` bytes follows the request's line or header.
     pub const VALUE: Self = Self(128);
+    /// The request follows a miss at the target, and is not in the recording.
+    pub const FILL: Self = Self(512);
     /// The request creates a missing item with `vivify_ttl`; arithmetic also with `initial`.
     pub const VIVIFIES: Self = Self(256);
 
@@ -79,6 +81,8 @@ pub struct Operation {
     pub recache_ttl: i32,
     /// Index of the request's flags and modes.
     pub options: Options,
+    /// Number of the store that follows a miss, from 1 on; 0 if none does, [`u32::MAX`] if it is not known.
+    pub fill: u32,
     /// Action to take.
     pub kind: Kind,
     /// Command of the request.
@@ -89,6 +93,8 @@ pub struct Operation {
     pub recorded: Option<Outcome>,
     /// Bytes of the key, decoded; 0 without a key.
     pub key_size: u8,
+    /// Bytes that precede the key, of those that every key gets.
+    pub key_prefix: u8,
     /// Bytes of the opaque token: of meta `O`, or 4 in the binary protocol.
     pub opaque_size: u8,
     /// Yes-or-no facts.
@@ -112,11 +118,13 @@ impl Operation {
             vivify_ttl: 0,
             recache_ttl: 0,
             options: Options::default(),
+            fill: 0,
             kind,
             command: Command::Other,
             protocol: Protocol::Text,
             recorded: None,
             key_size: 0,
+            key_prefix: 0,
             opaque_size: 0,
             marks: Marks::default(),
         }

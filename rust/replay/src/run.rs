@@ -7,8 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use crate::clock::{SECOND, monotonic};
+use crate::clock::{SECOND, monotonic, monotonic_of_utc};
+use crate::late::Late;
+use crate::make::content::Content;
 use crate::make::keys::ShortKeys;
+use crate::make::request::RequestWriter;
 use crate::measure::Interval;
 use crate::measure::progress::ProgressMeter;
 use crate::measure::totals::{ShardResult, Totals};
@@ -17,12 +20,12 @@ use crate::plan::Plan;
 use crate::plan::feeder::{BLOCKS, Feeder};
 use crate::plan::recording::Recording;
 use crate::plan::schedule::{Pacing, Schedule};
-use crate::shard::Shard;
 use crate::shard::connection::Shared;
 use crate::shard::pool::Connections;
 use crate::shard::processors;
-use crate::target::address::Address;
-use crate::{Error, Observer, Result};
+use crate::shard::{Flow, Shard, Wait};
+use crate::target::endpoint::Endpoints;
+use crate::{Error, Observer, Result, must_come};
 
 /// Time between the last shard being ready and the start of the schedule, ns.
 const LEAD: u64 = 5_000_000;
@@ -36,16 +39,22 @@ pub(crate) struct Run<'a, 'r> {
     pub(crate) recording: &'a Recording<'r>,
     /// Plan made of the recording.
     pub(crate) plan: &'a Plan,
-    /// Address of the target.
-    pub(crate) target: Address,
+    /// Targets of the connections.
+    pub(crate) endpoints: Endpoints,
     /// True if the histograms of each second are wanted.
     pub(crate) logs_histograms: bool,
     /// Rule for intended times.
     pub(crate) pacing: Pacing,
+    /// Start of the schedule, ns since 1970; `None` is as soon as all shards are ready.
+    pub(crate) start_at: Option<u64>,
+    /// Rule for late requests.
+    pub(crate) late: Late,
     /// Number of shards, at least 1.
     pub(crate) threads: usize,
-    /// Seed of the values.
-    pub(crate) seed: u64,
+    /// Content of keys and values.
+    pub(crate) content: &'a Content,
+    /// Way to wait for the next intended time.
+    pub(crate) wait: Wait,
     /// True if the kernel stamps answers.
     pub(crate) receive_stamps: bool,
 }
@@ -54,6 +63,8 @@ pub(crate) struct Run<'a, 'r> {
 pub(crate) struct RunResult {
     /// Totals of all shards.
     pub(crate) totals: Totals,
+    /// Keys that are those of other ids as well.
+    pub(crate) shared_keys: u64,
     /// Monotonic time of the schedule's start, ns.
     pub(crate) start: u64,
     /// True if the observer ended the run.
@@ -127,12 +138,11 @@ impl Run<'_, '_> {
         let stop = Arc::new(AtomicBool::new(false));
         let cpus = processors::for_shards(self.threads);
         let links = Links::new(&cpus, &stop);
-        let events = (self.recording.events)()?;
         let feeder = self.feeder(keys, links.blocks);
         thread::scope(|scope| {
             let feeder = scope.spawn(|| {
                 processors::avoid(&cpus);
-                feeder.run(events)
+                feeder.run(self.recording)
             });
             let shards: Vec<_> = links
                 .shards
@@ -141,7 +151,14 @@ impl Run<'_, '_> {
                 .collect();
             // A shard that fails drops its sender instead of sending, so this does not wait for it.
             links.readied.iter().take(self.threads).for_each(drop);
-            let start = monotonic() + LEAD;
+            let passed = must_come(self.start_at);
+            let start = match self.start_at {
+                Some(start) if passed.is_ok() => monotonic_of_utc(start),
+                _ => monotonic() + LEAD,
+            };
+            if passed.is_err() {
+                stop.store(true, Ordering::Relaxed);
+            }
             for starter in links.starters {
                 // Sending fails if the shard has failed, which joining it reports.
                 let _ = starter.send(start);
@@ -150,9 +167,11 @@ impl Run<'_, '_> {
             let meter = ProgressMeter::new(planned, start, self.threads, self.logs_histograms);
             let stopped = follow(&links.reports, meter, observer, &stop);
             let totals = join_shards(shards)?;
-            join(feeder)?;
+            let shared_keys = join(feeder)?;
+            passed?;
             Ok(RunResult {
                 totals,
+                shared_keys,
                 start,
                 stopped,
             })
@@ -161,10 +180,13 @@ impl Run<'_, '_> {
 
     /// Makes the feeder of the shards that receive `blocks`.
     fn feeder(&self, keys: ShortKeys, blocks: Vec<SyncSender<Block>>) -> Feeder<'_> {
-        let changes = self
-            .recording
-            .changes(|connection| self.plan.connections.contains_key(&connection));
-        Feeder::new(self.plan, keys, Schedule::new(self.pacing), changes, blocks)
+        Feeder::new(
+            self.plan,
+            self.content,
+            keys,
+            Schedule::new(self.pacing),
+            blocks,
+        )
     }
 
     /// Runs one shard in the calling thread.
@@ -173,12 +195,23 @@ impl Run<'_, '_> {
             processors::pin(cpu);
         }
         let connections = Connections::new(
-            self.target.clone(),
+            self.endpoints.clone(),
             self.receive_stamps,
-            Shared::new(Arc::clone(&self.plan.templates), self.seed),
+            Arc::clone(&self.plan.fill_forms),
+            Shared::new(
+                RequestWriter::new(Arc::clone(&self.plan.templates), self.content),
+                self.late,
+            ),
         );
         let reports = (links.index, links.intervals);
-        let mut shard = Shard::new(connections, links.blocks, None, reports, links.stop)?;
+        let flow = Flow::of(self.pacing);
+        let mut shard = Shard::new(
+            connections,
+            links.blocks,
+            (flow, self.late, self.wait),
+            reports,
+            links.stop,
+        )?;
         shard.prepare()?;
         let _ = links.ready.send(());
         drop(links.ready);

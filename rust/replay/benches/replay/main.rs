@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use membench_event::{Command, Event, OptionsTable, Outcome};
 use membench_replay::bench::{self, Block, Kind, Marks, Operation};
-use membench_replay::{Options, Progress, Report, in_memory, run_recording};
+use membench_replay::{Options, Pacing, Progress, Report, in_memory, run_recording};
 use rustix::process::{Pid, Signal, kill_process};
 
 const ROUNDS: usize = 7;
@@ -249,9 +249,10 @@ fn constant(seconds: u64) -> Vec<Event> {
         .collect()
 }
 
-fn replay(server: &Server, seconds: u64) -> Report {
+fn replay(server: &Server, seconds: u64, pacing: Pacing) -> Report {
     let recording = in_memory(constant(seconds), OptionsTable::default(), Vec::new());
     let options = Options {
+        pacing,
         allow_nonempty: true,
         ..Options::default()
     };
@@ -266,7 +267,7 @@ fn replay(server: &Server, seconds: u64) -> Report {
 
 /// Prints lag and response times at 10,000 requests a second.
 fn lag(server: &Server) {
-    let report = replay(server, 5);
+    let report = replay(server, 5, Pacing::Recorded);
     let lag = report.lag_ns.overall;
     println!("10,000/s over 10 connections, 5 s");
     println!(
@@ -281,10 +282,23 @@ fn lag(server: &Server) {
 }
 
 /// Prints response times against a server that is stopped for 100 ms of each second. An open loop then has its 95th
-/// percentile at 50 ms and its 99th at 90 ms.
+/// percentile at 50 ms and its 99th at 90 ms, in every open-loop pacing.
 fn freeze(server: &Server) {
+    println!("10,000/s for 10 s, with the server stopped for 100 ms of each second");
+    for pacing in [
+        "recorded",
+        "speed=1.25",
+        "rate=10000/s",
+        "poisson=10000/s",
+        "ramp=5000..15000/10s",
+    ] {
+        freeze_in(server, pacing);
+    }
+}
+
+fn freeze_in(server: &Server, pacing: &str) {
     let report = thread::scope(|scope| {
-        let replay = scope.spawn(|| replay(server, 10));
+        let replay = scope.spawn(|| replay(server, 10, Pacing::parse(pacing).unwrap()));
         let start = Instant::now();
         for second in 0..10 {
             let stop = start + Duration::from_millis(second * 1000 + 500);
@@ -298,9 +312,8 @@ fn freeze(server: &Server) {
         replay.join().unwrap()
     });
     let response = report.response_ns.overall;
-    println!("10,000/s for 10 s, with the server stopped for 100 ms of each second");
     println!(
-        "  sent {} of {}, p95 {:.1} ms (50), p99 {:.1} ms (90), lag p99 {} ns",
+        "  {pacing:<20} sent {} of {}, p95 {:.1} ms (50), p99 {:.1} ms (90), lag p99 {} ns",
         report.sent,
         report.planned,
         ratio(response.p95, 1_000_000),

@@ -14,10 +14,13 @@ mod reason {
     pub(crate) const ARGUMENTS: &str = "arguments";
     pub(crate) const CAS_TOKEN: &str = "cas_token";
     pub(crate) const KEY: &str = "key";
+    pub(crate) const FILL: &str = "fill";
+    pub(crate) const KEY_PREFIX: &str = "key_prefix";
     pub(crate) const NUMBER: &str = "number";
     pub(crate) const OPAQUE: &str = "opaque";
     pub(crate) const OTHER: &str = "other";
     pub(crate) const REFUSED: &str = "refused";
+    pub(crate) const SIGN_IN: &str = "sign_in";
     pub(crate) const TTL: &str = "ttl";
     pub(crate) const CUT_OFF: &str = "cut_off";
 }
@@ -59,6 +62,13 @@ impl ByteBalance {
         self.sent += u64::from(sizes.recorded);
         if let Some((reason, longer)) = sizes.change {
             *self.changed.entry(reason).or_default() += longer;
+        }
+    }
+
+    /// Counts the bytes that signing in on a connection took.
+    pub(crate) fn add_sign_in(&mut self, size: u64) {
+        if size > 0 {
+            *self.changed.entry(reason::SIGN_IN).or_default() += difference(size, 0);
         }
     }
 
@@ -108,6 +118,8 @@ fn reason_for(operations: &[Operation], template: &Template) -> &'static str {
         return reason::REFUSED;
     }
     match first.command {
+        _ if first.marks.has(Marks::FILL) => reason::FILL,
+        _ if first.key_prefix > 0 => reason::KEY_PREFIX,
         C::Stats | C::Version | C::Verbosity | C::FlushAll | C::MetaNoop | C::Quit => {
             reason::ARGUMENTS
         }

@@ -45,7 +45,24 @@ pub(crate) struct ShortKeys {
     numbers: [HashMap<u64, u64>; SPELLED],
 }
 
+/// Returns the number of keys of this length that [`append`] can spell.
+fn spellable(size: usize) -> u64 {
+    let letters = if size <= WIDE_MAX {
+        WIDE.len()
+    } else {
+        ALPHABET.len()
+    };
+    (letters as u64).saturating_pow(u32::try_from(size).unwrap_or(u32::MAX))
+}
+
 impl ShortKeys {
+    /// Returns the number of ids whose key is that of another id, because more ids than keys of their length exist.
+    pub(crate) fn shared(&self) -> u64 {
+        let each = self.numbers.iter().enumerate();
+        each.map(|(size, numbers)| (numbers.len() as u64).saturating_sub(spellable(size)))
+            .sum()
+    }
+
     /// Returns the number that the key of `size` bytes with this id spells: the id itself if the key is long enough,
     /// else the number given to the id.
     pub(crate) fn number(&mut self, id: u64, size: u8) -> u64 {
@@ -119,6 +136,15 @@ mod tests {
         let keys: HashSet<_> = (0..200u64).map(|id| key(&mut table, id << 40, 1)).collect();
         assert_eq!(keys.len(), 200);
         assert!(keys.iter().all(|key| is_legal(key)));
+    }
+
+    #[test]
+    fn ids_beyond_the_keys_of_their_length_are_counted() {
+        let mut table = ShortKeys::default();
+        let keys: HashSet<_> = (0..300).map(|id| key(&mut table, id, 1)).collect();
+        assert_eq!((keys.len(), table.shared()), (222, 78));
+        (0..300).for_each(|id| drop(key(&mut table, id, 2)));
+        assert_eq!(table.shared(), 78);
     }
 
     #[test]

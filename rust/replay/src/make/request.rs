@@ -10,6 +10,7 @@ use membench_protocol::binary::{Arithmetic, Item, Opcode, Tag};
 use membench_protocol::encode::{Encoder, Flag, Full, Storage};
 
 use crate::clock::utc_seconds;
+use crate::make::content::Content;
 use crate::make::keys::{self, KEY_MAX};
 use crate::make::opaque::{OPAQUE_MAX, Opaque};
 use crate::make::template::{Template, Templates};
@@ -27,6 +28,8 @@ const LINE: usize = 512;
 pub(crate) struct RequestWriter {
     templates: Arc<Templates>,
     values: Values,
+    /// Bytes before every key.
+    prefix: Vec<u8>,
     /// Ordinals of recorded cas values → the values the target returned for them.
     cas: HashMap<u32, u64>,
     /// Keys of the request being written, one after the other.
@@ -39,11 +42,12 @@ pub(crate) struct RequestWriter {
 }
 
 impl RequestWriter {
-    /// Makes a writer whose values come from `seed`.
-    pub(crate) fn new(templates: Arc<Templates>, seed: u64) -> Self {
+    /// Makes a writer of requests with this content.
+    pub(crate) fn new(templates: Arc<Templates>, content: &Content) -> Self {
         Self {
             templates,
-            values: Values::new(seed),
+            values: Values::new(content.seed, content.values),
+            prefix: content.key_prefix.clone().into_bytes(),
             cas: HashMap::new(),
             keys: Vec::new(),
             line: Vec::new(),
@@ -93,7 +97,11 @@ impl RequestWriter {
     fn render_keys(&mut self, operations: &[Operation]) {
         self.keys.clear();
         for operation in operations {
-            keys::append(&mut self.keys, operation.key, key_size(operation));
+            let prefix = self.prefix.get(..usize::from(operation.key_prefix));
+            let prefix = prefix.unwrap_or_default();
+            self.keys.extend_from_slice(prefix);
+            let size = key_size(operation) - prefix.len();
+            keys::append(&mut self.keys, operation.key, size);
         }
     }
 
@@ -275,9 +283,9 @@ fn has_refused_key(operations: &[Operation]) -> bool {
         .any(|operation| is_retrieval(operation.command) && operation.marks.has(Marks::KEY_REFUSED))
 }
 
-/// Returns the bytes of the key to send; a key that was refused is sent with at least one byte too many.
+/// Returns the bytes of the key to send, with what precedes it; a key that was refused is sent with at least one byte too many.
 fn key_size(operation: &Operation) -> usize {
-    let size = usize::from(operation.key_size);
+    let size = usize::from(operation.key_prefix) + usize::from(operation.key_size);
     if operation.marks.has(Marks::KEY_REFUSED) {
         size.max(usize::from(KEY_MAX) + 1)
     } else {

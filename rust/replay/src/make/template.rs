@@ -76,6 +76,12 @@ impl Template {
         letters
     }
 
+    /// Mode of a meta `set` or arithmetic (`M`), if it has one.
+    pub(crate) fn mode(&self) -> Option<u8> {
+        let mut flags = self.flags.iter();
+        flags.find_map(|(letter, mode)| (*letter == b'M').then_some(*mode)?)
+    }
+
     /// True if the request sets the item's new cas value (meta `E`).
     pub(crate) fn sets_cas(&self) -> bool {
         self.flags.iter().any(|(letter, _)| *letter == b'E')

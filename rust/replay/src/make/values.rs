@@ -1,7 +1,12 @@
-//! A seed → values of any size: printable bytes, or decimal numbers for counters.
+//! A seed → values of any size: bytes of the wanted kind, or decimal numbers for counters.
+
+use crate::make::content::ValueBytes;
 
 /// Bytes generated once, of which values are slices.
 const POOL: usize = 1 << 20;
+
+/// Bytes in which compressible values have their share of zeros.
+const REPEATED: usize = 100;
 
 /// Longest number that memcached counts with, digits.
 const DIGITS_MAX: usize = 20;
@@ -15,12 +20,28 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Fills the pool with letters drawn from `seed`.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Fills the pool with bytes of this kind drawn from `seed`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a hundred"
+    )]
+    pub(crate) fn new(seed: u64, kind: ValueBytes) -> Self {
         let mut state = seed;
+        let zeros = match kind {
+            ValueBytes::Zero => REPEATED,
+            ValueBytes::Compressible(share) => (share * REPEATED as f64).round() as usize,
+            ValueBytes::Text | ValueBytes::Random => 0,
+        };
         let pool = (0..POOL / 8)
             .flat_map(|_| next(&mut state).to_le_bytes())
-            .map(|byte| LETTERS[usize::from(byte & 63)])
+            .enumerate()
+            .map(|(place, byte)| match kind {
+                ValueBytes::Text => LETTERS[usize::from(byte & 63)],
+                _ if place % REPEATED < zeros => 0,
+                _ => byte,
+            })
             .collect();
         Self { pool }
     }
@@ -64,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_value_has_its_size_and_no_line_ending() {
-        let values = Values::new(1);
+        let values = Values::new(1, ValueBytes::Text);
         for size in [0, 1, 100, POOL, 3 * POOL + 7] {
             let mut out = Vec::new();
             values.append(&mut out, 42, size);
@@ -77,11 +98,29 @@ mod tests {
     fn the_same_seed_gives_the_same_values_and_another_seed_others() {
         let value = |seed| {
             let mut out = Vec::new();
-            Values::new(seed).append(&mut out, 9, 64);
+            Values::new(seed, ValueBytes::Text).append(&mut out, 9, 64);
             out
         };
         assert_eq!(value(1), value(1));
         assert_ne!(value(1), value(2));
+    }
+
+    #[test]
+    fn values_have_their_share_of_zeros() {
+        let table = [
+            (ValueBytes::Zero, 100_000..=100_000),
+            (ValueBytes::Compressible(0.6), 60_000..=61_000),
+            (ValueBytes::Compressible(0.0), 200..=600),
+            (ValueBytes::Random, 200..=600),
+            (ValueBytes::Text, 0..=0),
+        ];
+        for (kind, expected) in table {
+            let mut out = Vec::new();
+            Values::new(3, kind).append(&mut out, 42, 100_000);
+            out.retain(|byte| *byte == 0);
+            let zeros = out.len();
+            assert!(expected.contains(&zeros), "{kind:?}: {zeros}");
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use membench_event::Command;
-use serde::Serialize;
+use membench_protocol::base64;
+use serde::{Deserialize, Serialize};
 
 use crate::operation::Operation;
 
@@ -94,6 +96,72 @@ impl Durations {
             by_command,
         }
     }
+}
+
+impl Durations {
+    /// Writes all histograms, by command.
+    pub(crate) fn stored(&self) -> StoredDurations {
+        let pairs = self.answered.iter().zip(&self.unanswered).enumerate();
+        pairs
+            .filter(|(_, (answered, unanswered))| answered.is_some() || unanswered.is_some())
+            .map(|(class, (answered, unanswered))| {
+                let stored = StoredPair {
+                    answered: answered.as_ref().and_then(to_text),
+                    unanswered: unanswered.as_ref().and_then(to_text),
+                };
+                (class_name(class).to_owned(), stored)
+            })
+            .collect()
+    }
+
+    /// Adds histograms that [`stored`](Self::stored) wrote; `None` if they are none, or of an unknown command.
+    pub(crate) fn add_stored(&mut self, stored: &StoredDurations) -> Option<()> {
+        for (name, pair) in stored {
+            let class = (0..CLASSES).find(|class| class_name(*class) == name)?;
+            for (slots, text) in [
+                (&mut self.answered, &pair.answered),
+                (&mut self.unanswered, &pair.unanswered),
+            ] {
+                if let Some(text) = text {
+                    let slot = slots.get_mut(class)?;
+                    let into = slot.get_or_insert_with(|| empty(DIGITS));
+                    into.add(from_text(text)?).ok()?;
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+/// Histograms of the durations of one command: of requests that were answered, and of the waits of those that were not.
+/// Each is in the compressed form of the logs of `HdrHistogram`, in base64.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPair {
+    /// Durations of answered requests; `None` if none was.
+    pub answered: Option<String>,
+    /// Waits of requests without an answer; `None` if all were answered.
+    pub unanswered: Option<String>,
+}
+
+/// Histograms of one kind of duration, by command.
+pub type StoredDurations = BTreeMap<String, StoredPair>;
+
+fn to_text(histogram: &Histogram<u64>) -> Option<String> {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new()
+        .serialize(histogram, &mut bytes)
+        .ok()?;
+    let mut text = vec![0; bytes.len().div_ceil(3) * 4];
+    let length = base64::encode(&bytes, &mut text)?;
+    text.truncate(length);
+    String::from_utf8(text).ok()
+}
+
+fn from_text(text: &str) -> Option<Histogram<u64>> {
+    let mut bytes = vec![0; text.len()];
+    let length = base64::decode(text.as_bytes(), &mut bytes)?;
+    let mut stream = bytes.get(..length)?;
+    Deserializer::new().deserialize(&mut stream).ok()
 }
 
 fn record(slots: &mut [Option<Histogram<u64>>; CLASSES], class: u8, duration: u64) {
@@ -275,6 +343,49 @@ mod tests {
         assert_eq!((found.p50, found.max), (1000, 1500));
         assert!((found.mean - 927.5).abs() < 1.0, "{}", found.mean);
         assert_eq!(found.at_least[0], "p50");
+    }
+
+    #[test]
+    fn stored_histograms_add_up_to_those_of_all_durations() {
+        let mut whole = Durations::new();
+        let mut parts = [Durations::new(), Durations::new()];
+        for number in 0..20_000_u64 {
+            let (class, duration) = ((number % 3) as u8, number * number * 7919 % 10_000_000_019);
+            let part = &mut parts[(number % 2) as usize];
+            if number % 5 == 0 {
+                whole.record_unanswered(class, duration);
+                part.record_unanswered(class, duration);
+            } else {
+                whole.record(class, duration);
+                part.record(class, duration);
+            }
+        }
+        let mut sum = Durations::new();
+        for part in &parts {
+            sum.add_stored(&part.stored()).unwrap();
+        }
+        assert_eq!(sum.summary(), whole.summary());
+        assert_eq!(sum.stored(), whole.stored());
+    }
+
+    #[test]
+    fn what_is_no_histogram_is_refused() {
+        let good = {
+            let mut durations = Durations::new();
+            durations.record(GET, 5);
+            durations.stored()
+        };
+        let text = good["get"].answered.clone().unwrap();
+        for bad in ["", "HISTFAAAA", "!", &text[..text.len() / 2], &text[4..]] {
+            let pair = StoredPair {
+                answered: Some(bad.to_owned()),
+                unanswered: None,
+            };
+            let stored = StoredDurations::from([("get".to_owned(), pair)]);
+            assert_eq!(Durations::new().add_stored(&stored), None, "{bad:?}");
+        }
+        let stored = StoredDurations::from([("gat the key".to_owned(), StoredPair::default())]);
+        assert_eq!(Durations::new().add_stored(&stored), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod cause;
 pub(crate) mod histogram;
+pub(crate) mod merge;
 pub(crate) mod outcomes;
 pub(crate) mod progress;
 pub(crate) mod report;
@@ -11,7 +12,9 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use membench_event::{Command, Outcome};
+use serde::Serialize;
 
+use crate::late::Late;
 use crate::make::bytes::{ByteBalance, Sizes};
 use crate::make::template::Templates;
 use crate::measure::histogram::{Durations, add, class_of_request, empty};
@@ -29,6 +32,10 @@ pub type Causes = BTreeMap<&'static str, u64>;
 pub(crate) struct Counts {
     /// Requests handed to the kernel to the last byte, or answered before that.
     pub(crate) sent: u64,
+    /// Requests sent later than is allowed.
+    pub(crate) late: u64,
+    /// Stores that follow misses at the target.
+    pub(crate) fills: FillCounts,
     /// Requests answered.
     pub(crate) answered: u64,
     /// Requests sent that were due no answer, or whose answer could not be attributed.
@@ -63,10 +70,18 @@ impl Counts {
         unanswered + unsent + self.new_errors + self.unexpected
     }
 
+    /// Counts the bytes that signing in on a connection took.
+    pub(crate) fn signed_in(&mut self, size: usize) {
+        self.bytes_written += size as u64;
+        self.bytes.add_sign_in(size as u64);
+    }
+
     /// Adds the counts of another shard.
     pub(crate) fn merge(&mut self, other: &Self) {
         let Self {
             sent,
+            late,
+            fills,
             answered,
             suppressed,
             unanswered,
@@ -79,6 +94,10 @@ impl Counts {
             bytes,
         } = other;
         self.sent += sent;
+        self.late += late;
+        self.fills.scheduled += fills.scheduled;
+        self.fills.stored += fills.stored;
+        self.fills.unknown += fills.unknown;
         self.answered += answered;
         self.suppressed += suppressed;
         merge_causes(&mut self.unanswered, unanswered);
@@ -96,6 +115,27 @@ fn merge_causes(into: &mut Causes, other: &Causes) {
     for (cause, count) in other {
         *into.entry(cause).or_default() += count;
     }
+}
+
+/// Stores that follow misses at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FillCounts {
+    /// Misses at the target that a store was to follow.
+    pub scheduled: u64,
+    /// Stores among them that the target stored.
+    pub stored: u64,
+    /// Misses at the target that no store can follow, as the recording shows no value of the key.
+    pub unknown: u64,
+}
+
+/// Lookup without a result at the target, which is to be filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Missed {
+    pub(crate) key: u64,
+    pub(crate) key_size: u8,
+    pub(crate) key_prefix: u8,
+    /// Index of the form of the fill.
+    pub(crate) form: u32,
 }
 
 /// Histograms of one interval, and counts up to its end.
@@ -178,12 +218,16 @@ pub(crate) struct Measures {
     pub(crate) transitions: Transitions,
     /// Counts of requests, answers and bytes.
     pub(crate) counts: Counts,
+    /// Misses for which no fill is scheduled yet.
+    pub(crate) misses: Vec<Missed>,
+    /// Lag from which a request counts as late, ns.
+    late_after: u64,
     interval: Interval,
 }
 
 impl Measures {
     /// Makes empty measures.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(late: Late) -> Self {
         Self {
             response: Durations::new(),
             service: Durations::new(),
@@ -192,6 +236,8 @@ impl Measures {
             lag: Durations::new(),
             transitions: Transitions::new(),
             counts: Counts::default(),
+            misses: Vec::new(),
+            late_after: late.after,
             interval: Interval::new(),
         }
     }
@@ -200,6 +246,7 @@ impl Measures {
     #[inline]
     pub(crate) fn sent(&mut self, class: u8, lag: u64, sizes: Sizes) {
         self.counts.sent += 1;
+        self.counts.late += u64::from(lag > self.late_after);
         self.counts.bytes.add_sent(sizes);
         self.lag.record(class, lag);
         self.interval.lag.saturating_record(lag);
@@ -240,6 +287,26 @@ impl Measures {
         }
     }
 
+    /// Notes a miss at the target; `fill` is the number of the store that follows.
+    pub(crate) fn missed(&mut self, key: u64, key_size: u8, key_prefix: u8, fill: u32) {
+        if fill == u32::MAX {
+            self.counts.fills.unknown += 1;
+            return;
+        }
+        self.misses.push(Missed {
+            key,
+            key_size,
+            key_prefix,
+            form: fill - 1,
+        });
+    }
+
+    /// Counts the outcome of a fill; `None` is one that is not known.
+    pub(crate) fn filled(&mut self, outcome: Option<Outcome>) {
+        self.counts.fills.stored += u64::from(outcome == Some(Outcome::Stored));
+        self.counts.new_errors += u64::from(outcome.is_some_and(is_error));
+    }
+
     /// Counts an operation whose outcome is not known.
     pub(crate) fn unseen(&mut self, command: Command, creates: bool, recorded: Option<Outcome>) {
         self.transitions.record(command, creates, recorded, None);
@@ -271,6 +338,9 @@ impl Measures {
     ) {
         for operation in operations {
             let creates = operation.marks.has(Marks::VIVIFIES);
+            if operation.marks.has(Marks::FILL) {
+                continue;
+            }
             self.unseen(operation.command, creates, operation.recorded);
         }
         for request in
@@ -328,6 +398,8 @@ impl Measures {
             lag,
             transitions,
             counts,
+            misses: _,
+            late_after: _,
             interval: _,
         } = other;
         self.response.merge(response);
@@ -342,7 +414,7 @@ impl Measures {
 
 impl Default for Measures {
     fn default() -> Self {
-        Self::new()
+        Self::new(Late::default())
     }
 }
 

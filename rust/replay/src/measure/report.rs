@@ -4,27 +4,41 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::late::Late;
 use crate::make::bytes::ByteBalance;
 use crate::measure::cause;
-use crate::measure::histogram::Summary;
+use crate::measure::histogram::{StoredPair, Summary};
+use crate::measure::merge::stored;
 use crate::measure::outcomes::Outcomes;
 use crate::measure::totals::Totals;
-use crate::measure::{Causes, Counts};
+use crate::measure::{Causes, Counts, FillCounts};
 use crate::plan::Plan;
+use crate::plan::expiry::Expiries;
+use crate::target::facts::{TargetFacts, TargetShare};
 use crate::target::warm::Warm;
 
-/// Largest 99th percentile of lag with which the recorded timing counts as kept, ns.
-const LAG_HELD: u64 = 1_000_000;
+/// Largest 99th percentile of lag with which the timing counts as kept, ns, however short the response times are.
+const LAG_HELD: u64 = 100_000;
+
+/// Share of the median response time that the 99th percentile of lag may be instead.
+const LAG_SHARE: u64 = 20;
+
+/// Nanoseconds of a tick in which the system counts stolen time.
+const TICK: u64 = 10_000_000;
 
 /// Result of a replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Requests of the recording that can be sent.
+    /// Requests of the recording that can be sent, as often as they are to be, and the stores that followed misses.
     pub planned: u64,
-    /// Length of the schedule, s.
+    /// Length of the schedule, s; 0 if the target decides it.
     pub planned_s: f64,
     /// Requests handed to the kernel to the last byte, or answered before that.
     pub sent: u64,
+    /// Requests sent more than `late_after_ns` after their intended time.
+    pub late: u64,
+    /// Lag from which a request counts as late, ns.
+    pub late_after_ns: u64,
     /// Requests answered.
     pub answered: u64,
     /// Requests sent that were due no answer (`noreply`, quiet), or whose answer could not be attributed.
@@ -59,7 +73,8 @@ pub struct Report {
     pub outcomes: Outcomes,
     /// Cost of generating the load.
     pub generator: Generator,
-    /// True if the recorded timing was kept: every request due was sent, with a 99th percentile of lag of at most 1 ms.
+    /// True if the timing was kept: every request due was sent, with a 99th percentile of lag of at most 100 µs, or 5 % of
+    /// the median response time if that is more.
     pub timing_held: bool,
     /// True if the observer ended the run early.
     pub stopped: bool,
@@ -67,10 +82,21 @@ pub struct Report {
     pub duration_s: f64,
     /// Target of the replay.
     pub target: TargetFacts,
-    /// Growth of the target's counters; `None` if the target could not be asked any more.
+    /// Each target with its servers, if there are several.
+    pub targets: Vec<TargetShare>,
+    /// Growth of the targets' counters; `None` if a target does not tell, or could not be asked any more.
     pub server: Option<Server>,
     /// Items stored beforehand; `None` unless `Options::warm` was set.
     pub warm: Option<Warm>,
+    /// Stores that followed misses at the target, which are in the other counts, too; `None` if fills were sent as
+    /// recorded.
+    pub fills: Option<FillCounts>,
+    /// Expiry times that were scaled; `None` at the recorded speed.
+    pub expiries: Option<Expiries>,
+    /// Keys that are the same as those of other ids, because too few of their length exist for all rounds and copies.
+    pub shared_keys: u64,
+    /// Histograms, by which results of several processes are added; `None` unless `Options::keep_histograms` was set.
+    pub histograms: Option<BTreeMap<String, BTreeMap<String, StoredPair>>>,
 }
 
 /// Cost of generating the load.
@@ -82,19 +108,17 @@ pub struct Generator {
     pub cpu_share: f64,
     /// Number of sending threads.
     pub threads: usize,
-    /// Time before an intended time at which the sending threads stopped sleeping, ns.
+    /// Way in which they waited: `sleep`, `hybrid` or `spin`.
+    pub wait: &'static str,
+    /// Time before an intended time at which the sending threads stopped sleeping, ns; 0 if they slept to the end or not
+    /// at all.
     pub guard_ns: u64,
-}
-
-/// Target as it was found.
-#[derive(Clone, Debug, Serialize)]
-pub struct TargetFacts {
-    /// Address as given, `HOST:PORT`.
-    pub name: String,
-    /// Version of memcached.
-    pub version: Option<String>,
-    /// Number of memcached's worker threads.
-    pub threads: Option<String>,
+    /// CPU time of the busiest sending thread without that in which it only watched the clock, of the run's time.
+    pub busiest_share: f64,
+    /// Number of times that sending threads lost their CPU to another thread.
+    pub preemptions: u64,
+    /// Time that a hypervisor took from this machine's CPUs during the run, s.
+    pub stolen_s: f64,
 }
 
 /// Growth of the target's counters, and the bytes it read compared with those written.
@@ -123,8 +147,17 @@ pub(crate) struct Circumstances {
     pub(crate) stopped: bool,
     pub(crate) start: u64,
     pub(crate) target: TargetFacts,
+    pub(crate) targets: Vec<TargetShare>,
     pub(crate) server: Option<Server>,
     pub(crate) warm: Option<Warm>,
+    pub(crate) late: Late,
+    pub(crate) expiries: Option<Expiries>,
+    pub(crate) keeps_histograms: bool,
+    pub(crate) shared_keys: u64,
+    /// Time that a hypervisor took during the run, ticks.
+    pub(crate) stolen: u64,
+    pub(crate) wait: &'static str,
+    pub(crate) is_lookaside: bool,
 }
 
 impl Report {
@@ -141,13 +174,24 @@ impl Report {
             stopped,
             start,
             target,
+            targets,
             server,
             warm,
+            late,
+            expiries,
+            keeps_histograms,
+            shared_keys,
+            stolen,
+            wait,
+            is_lookaside,
         } = circumstances;
         let measures = &totals.measures;
         let counts = &measures.counts;
         let lag_ns = measures.lag.summary();
+        let response_ns = measures.response.summary();
+        let lag_held = LAG_HELD.max(response_ns.overall.p50 / LAG_SHARE);
         let duration_ns = totals.ended.saturating_sub(start);
+        let planned = planned + counts.fills.scheduled;
         let mut unsent = counts.unsent.clone();
         let refused: u64 = unsent.values().sum();
         let left = planned.saturating_sub(counts.sent + refused);
@@ -158,6 +202,8 @@ impl Report {
             planned,
             planned_s: planned_ns as f64 / 1e9,
             sent: counts.sent,
+            late: counts.late,
+            late_after_ns: late.after,
             answered: counts.answered,
             suppressed: counts.suppressed,
             errors: counts.errors(),
@@ -167,21 +213,26 @@ impl Report {
             skipped,
             unanswered: counts.unanswered.clone(),
             unknown_cas: totals.unknown_cas,
-            response_ns: measures.response.summary(),
+            response_ns,
             service_ns: measures.service.summary(),
             wire_ns: measures.wire.summary(),
             client_ns: measures.client.summary(),
             timing_held: unsent.keys().all(|cause| *cause == cause::STOPPED)
-                && lag_ns.overall.p99 <= LAG_HELD,
+                && lag_ns.overall.p99 <= lag_held,
             unsent,
             lag_ns,
             outcomes: measures.transitions.report(),
-            generator: Generator::new(totals, duration_ns),
+            generator: Generator::new(totals, duration_ns, stolen, wait),
             stopped,
             duration_s: duration_ns as f64 / 1e9,
             target,
+            targets,
             server,
             warm,
+            fills: is_lookaside.then_some(counts.fills),
+            expiries,
+            shared_keys,
+            histograms: keeps_histograms.then(|| stored(measures)),
         }
     }
 }
@@ -191,12 +242,16 @@ impl Generator {
         clippy::cast_precision_loss,
         reason = "CPU times and counts are far below 2^53"
     )]
-    fn new(totals: &Totals, duration_ns: u64) -> Self {
+    fn new(totals: &Totals, duration_ns: u64, stolen: u64, wait: &'static str) -> Self {
         Self {
             cpu_ns_per_request: totals.cpu as f64 / totals.measures.counts.sent.max(1) as f64,
             cpu_share: totals.cpu as f64 / duration_ns.max(1) as f64,
             threads: totals.threads,
+            wait,
             guard_ns: totals.guard,
+            busiest_share: totals.busiest as f64 / duration_ns.max(1) as f64,
+            preemptions: totals.preemptions,
+            stolen_s: (stolen * TICK) as f64 / 1e9,
         }
     }
 }

@@ -1,4 +1,6 @@
 //! Events → blocks of operations, ahead of their time; each shard gets those of its own connections.
+//!
+//! Events are read once a round. Batches are put in order of arrival, and then multiplied, a copy a little after the other.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -7,11 +9,14 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use membench_event::{Command, Event, Protocol};
 
 use crate::Result;
+use crate::make::content::Content;
 use crate::make::keys::{KEY_MAX, ShortKeys};
 use crate::operation::{Block, Kind, Marks, Operation};
-use crate::plan::Plan;
-use crate::plan::recording::{Change, Events};
-use crate::plan::schedule::Schedule;
+use crate::plan::extent::id_in_set;
+use crate::plan::fills::{Fill, FillFinder};
+use crate::plan::recording::{Change, Events, Recording};
+use crate::plan::schedule::{Pacing, Schedule};
+use crate::plan::{Choices, Plan};
 
 /// Bytes of the opaque field of a binary request.
 const BINARY_OPAQUE: u8 = 4;
@@ -28,95 +33,194 @@ const QUEUE_TIME_MAX: u64 = 1_000_000_000;
 /// Most batches held back to be put in order of arrival.
 const REORDER_MAX: usize = 1 << 16;
 
+/// Longest time from the first copy of a batch to the last, ns.
+const COPIES_MAX: u64 = 1_000_000_000;
+
 /// Operations after which the requests of one read are sent in another write.
 const BATCH_MAX: usize = 1 << 16;
 
 /// Requests that one read of the recorded server brought.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Batch {
     /// Recorded arrival, ns on the clock of the events.
     arrival: u64,
+    /// Time that the client thought before it sent them, ns.
+    think: u64,
+    /// Number of the copy of the clients.
+    copy: u32,
     requests: u64,
     operations: Vec<Operation>,
+}
+
+/// Batches by arrival, with the order in which they came.
+#[derive(Debug, Default)]
+struct Ordered {
+    /// Arrivals and keys of the batches in `held`.
+    waiting: BinaryHeap<Reverse<(u64, u64)>>,
+    held: HashMap<u64, Batch>,
+    /// Key of the batch that was added last.
+    sequence: u64,
+}
+
+impl Ordered {
+    fn add(&mut self, batch: Batch) {
+        self.sequence += 1;
+        self.waiting.push(Reverse((batch.arrival, self.sequence)));
+        self.held.insert(self.sequence, batch);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Removes the earliest batch if it arrived by `arrival`, or if there are too many.
+    fn pop(&mut self, arrival: u64) -> Option<Batch> {
+        let Reverse((earliest, _)) = *self.waiting.peek()?;
+        if earliest > arrival && self.waiting.len() <= REORDER_MAX {
+            return None;
+        }
+        let Reverse((_, sequence)) = self.waiting.pop()?;
+        self.held.remove(&sequence)
+    }
 }
 
 /// Thread that turns events into operations and hands them to the shards.
 pub(crate) struct Feeder<'a> {
     plan: &'a Plan,
+    content: &'a Content,
     keys: ShortKeys,
     schedule: Schedule,
-    /// Openings and closings still to come, in order of time.
+    /// Openings and closings of this round still to come, in order of time.
     changes: std::iter::Peekable<std::vec::IntoIter<Change>>,
     /// Channel to each shard, and the block being filled for it.
     shards: Vec<(SyncSender<Block>, Block)>,
-    /// Arrivals and keys of the batches in `held`, which wait for batches that arrived earlier but were read later.
-    waiting: BinaryHeap<Reverse<(u64, u64)>>,
-    /// Batches held back, by the order in which they were read.
-    held: HashMap<u64, Batch>,
-    /// Key of the batch held back last.
-    sequence: u64,
+    /// Number of the round.
+    round: u32,
+    /// Time by which the round comes after the first, ns.
+    offset: u64,
+    /// Batches that wait for others that arrived earlier but were read later.
+    reordered: Ordered,
+    /// Copies of batches that wait for batches before them.
+    copied: Ordered,
     /// Latest arrival on each connection: batches of one connection never overtake each other.
     last_arrival: HashMap<u32, u64>,
+    /// Time at which each connection's last answer was sent, for a closed loop.
+    last_answer: HashMap<u32, u64>,
+    /// Finder of the fills that are left out.
+    finder: FillFinder,
+    /// Arrival of the last batch on any connection.
+    previous: Option<u64>,
 }
 
 impl<'a> Feeder<'a> {
     /// Makes a feeder of the shards at the other ends of `shards`.
     pub(crate) fn new(
         plan: &'a Plan,
+        content: &'a Content,
         keys: ShortKeys,
         schedule: Schedule,
-        changes: Vec<Change>,
         shards: Vec<SyncSender<Block>>,
     ) -> Self {
         Self {
             plan,
+            content,
             keys,
             schedule,
-            changes: changes.into_iter().peekable(),
+            changes: Vec::new().into_iter().peekable(),
             shards: shards
                 .into_iter()
                 .map(|shard| (shard, Block::new()))
                 .collect(),
-            waiting: BinaryHeap::new(),
-            held: HashMap::new(),
-            sequence: 0,
+            round: 0,
+            offset: 0,
+            reordered: Ordered::default(),
+            copied: Ordered::default(),
             last_arrival: HashMap::new(),
+            last_answer: HashMap::new(),
+            finder: FillFinder::default(),
+            previous: None,
         }
     }
 
-    /// Feeds all events to the shards; returns early if a shard has ended.
-    pub(crate) fn run(mut self, events: Events<'_>) -> Result<()> {
+    /// Feeds all rounds of a recording to the shards; returns early if a shard has ended. Returns the number of keys that
+    /// are no others than those of other ids, as too few of their length exist.
+    pub(crate) fn run(mut self, recording: &Recording<'_>) -> Result<u64> {
+        let changes =
+            recording.changes(|connection| self.plan.connections.contains_key(&connection));
+        for round in 0..self.plan.choices.extent.rounds.max(1) {
+            self.round = round;
+            self.finder = FillFinder::default();
+            self.offset = u64::from(round).saturating_mul(self.plan.period());
+            self.changes = self.changes_of_round(&changes).into_iter().peekable();
+            if self.feed((recording.events)()?)?.is_none() {
+                return Ok(self.keys.shared());
+            }
+        }
+        // A shard that ended early returns its own error.
+        let _ = (0..self.shards.len()).try_for_each(|shard| self.send(shard));
+        Ok(self.keys.shared())
+    }
+
+    /// Feeds the events of a round; `None` if a shard has ended.
+    fn feed(&mut self, events: Events<'_>) -> Result<Option<()>> {
         let mut batch: Vec<Event> = Vec::new();
         for event in events {
-            let event = event?;
+            let mut event = event?;
+            event.time = event.time.saturating_add(self.offset);
             let continues = batch.last().is_some_and(|last| {
                 let same_request = last.request == event.request;
                 (last.connection, last.batch) == (event.connection, event.batch)
                     && (batch.len() < BATCH_MAX || same_request)
             });
             if !continues && self.take(&batch).is_none() {
-                return Ok(());
+                return Ok(None);
             }
             if !continues {
                 batch.clear();
             }
             batch.push(event);
         }
-        // A shard that ended early returns its own error.
-        let _ = self.take(&batch).and_then(|()| self.finish());
-        Ok(())
+        Ok(self.take(&batch).and_then(|()| self.finish_round()))
     }
 
-    /// Emits all that is held back and hands over unfinished blocks; `None` if a shard has ended.
-    fn finish(&mut self) -> Option<()> {
-        while let Some(batch) = self.release(true) {
+    /// Returns the openings and closings of the round, of all copies, in order of time.
+    fn changes_of_round(&self, recorded: &[Change]) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for copy in 0..self.plan.choices.extent.copies.max(1) {
+            changes.extend(recorded.iter().map(|change| {
+                let time = match change.time {
+                    0 if self.round == 0 => 0,
+                    time => time.max(self.plan.first()) + self.offset + self.delay(copy),
+                };
+                Change {
+                    time,
+                    copy,
+                    ..*change
+                }
+            }));
+        }
+        changes.sort_unstable();
+        changes
+    }
+
+    /// Returns the time, ns, by which a copy is later than the first: all copies together keep even distances.
+    fn delay(&self, copy: u32) -> u64 {
+        let copies = u64::from(self.plan.choices.extent.copies.max(1));
+        self.plan.distance().min(COPIES_MAX) * u64::from(copy) / copies
+    }
+
+    /// Emits all that is held back; `None` if a shard has ended.
+    fn finish_round(&mut self) -> Option<()> {
+        while let Some(batch) = self.reordered.pop(u64::MAX) {
+            self.multiply(batch)?;
+        }
+        while let Some(batch) = self.copied.pop(u64::MAX) {
             self.emit(batch)?;
         }
-        self.emit_changes(u64::MAX)?;
-        (0..self.shards.len()).try_for_each(|shard| self.send(shard))
+        self.emit_changes(u64::MAX)
     }
 
-    /// Takes the events of one read. Emits their batch at once if its queue time is unknown and no other is held
+    /// Takes the events of one read. Passes their batch on at once if its queue time is unknown and no other is held
     /// back; otherwise holds it back. `None` if a shard has ended.
     fn take(&mut self, events: &[Event]) -> Option<()> {
         let Some(first) = events.first() else {
@@ -129,12 +233,15 @@ impl<'a> Feeder<'a> {
         else {
             return Some(());
         };
-        if queued.is_none() && self.waiting.is_empty() {
-            return self.emit(batch);
+        if queued.is_none() && self.reordered.is_empty() {
+            return self.multiply(batch);
         }
         self.hold(first.connection, batch);
-        while let Some(batch) = self.release_before(first.time.saturating_sub(QUEUE_TIME_MAX)) {
-            self.emit(batch)?;
+        while let Some(batch) = self
+            .reordered
+            .pop(first.time.saturating_sub(QUEUE_TIME_MAX))
+        {
+            self.multiply(batch)?;
         }
         Some(())
     }
@@ -144,40 +251,43 @@ impl<'a> Feeder<'a> {
         let last = self.last_arrival.entry(connection).or_default();
         batch.arrival = batch.arrival.max(*last);
         *last = batch.arrival;
-        self.sequence += 1;
-        self.waiting.push(Reverse((batch.arrival, self.sequence)));
-        self.held.insert(self.sequence, batch);
+        self.reordered.add(batch);
     }
 
-    /// Releases the earliest batch if it arrived by `arrival`, or if too many are held back.
-    fn release_before(&mut self, arrival: u64) -> Option<Batch> {
-        let Reverse((earliest, _)) = self.waiting.peek()?;
-        let ready = *earliest <= arrival || self.waiting.len() > REORDER_MAX;
-        self.release(ready)
-    }
-
-    /// Releases the earliest batch if `ready`.
-    fn release(&mut self, ready: bool) -> Option<Batch> {
-        if !ready {
-            return None;
+    /// Emits a batch once for each copy of the clients; `None` if a shard has ended.
+    fn multiply(&mut self, batch: Batch) -> Option<()> {
+        let copies = self.plan.choices.extent.copies.max(1);
+        if copies == 1 {
+            return self.emit(batch);
         }
-        let Reverse((_, sequence)) = self.waiting.pop()?;
-        self.held.remove(&sequence)
+        let arrival = batch.arrival;
+        for copy in 0..copies {
+            self.copied.add(Batch {
+                arrival: arrival.saturating_add(self.delay(copy)),
+                copy,
+                ..batch.clone()
+            });
+        }
+        while let Some(batch) = self.copied.pop(arrival) {
+            self.emit(batch)?;
+        }
+        Some(())
     }
 
     /// Turns the events of one read into a batch; `None` if nothing of it can be sent.
     fn batch(&mut self, events: &[Event], arrival: u64) -> Option<Batch> {
         let mut batch = Batch {
             arrival,
+            think: self.think(events, arrival),
             ..Batch::default()
         };
         for request in events.chunk_by(|one, next| one.request == next.request) {
             let first = batch.operations.len();
-            let plan = self.plan;
-            let sent = request.iter().filter(|event| plan.check(event).is_ok());
-            batch
-                .operations
-                .extend(sent.map(|event| self.operation(event)));
+            for event in request {
+                if !self.is_fill(event) && self.plan.check(event).is_ok() {
+                    batch.operations.push(self.operation(event));
+                }
+            }
             batch.requests += u64::from(batch.operations.len() > first);
             mark_all_but_last(&mut batch.operations[first..], Marks::REQUEST_CONTINUES);
         }
@@ -185,9 +295,36 @@ impl<'a> Feeder<'a> {
         (!batch.operations.is_empty()).then_some(batch)
     }
 
-    fn operation(&mut self, event: &Event) -> Operation {
+    /// True if an event is a fill that is left out.
+    fn is_fill(&mut self, event: &Event) -> bool {
+        let plan = self.plan;
+        if plan.choices.fill == Fill::Recorded {
+            return false;
+        }
+        let target = plan.routes.target(event.connection);
+        target.is_some_and(|target| self.finder.take(target, event, &plan.templates).is_some())
+    }
+
+    /// Returns the time, ns, from the last answer on the connection to the arrival of `events`; from the last batch on any
+    /// connection, if it is the first on its own.
+    fn think(&mut self, events: &[Event], arrival: u64) -> u64 {
+        let Some(first) = events.first() else {
+            return 0;
+        };
+        let answered = events
+            .iter()
+            .map(|event| event.time.saturating_add(event.server_time.unwrap_or(0)));
+        let answered = answered.max().unwrap_or(arrival);
+        let before = self.last_answer.insert(first.connection, answered);
+        let previous = self.previous.replace(arrival);
+        arrival.saturating_sub(before.or(previous).unwrap_or(arrival))
+    }
+
+    fn operation(&self, event: &Event) -> Operation {
+        let expiry = self.plan.choices.expiry;
         let template = self.plan.templates.get(event.options);
-        let key_size = event.key_size.unwrap_or(0);
+        let recorded_size = event.key_size.unwrap_or(0);
+        let (key_prefix, key_size) = self.content.sizes(recorded_size);
         let value = event.command.is_storage() && event.value_size.is_some();
         let compares = event.command == Command::Cas || template.compares;
         let returned = event
@@ -210,21 +347,26 @@ impl<'a> Feeder<'a> {
                 .is_some_and(|key| self.plan.counters.contains(&key)),
         );
         Operation {
-            key: event.key.map_or(0, |id| self.keys.number(id, key_size)),
+            key: event.key.unwrap_or(0),
             delta: number_of(event.delta_size),
             initial: number_of(event.initial_size),
             value_size: event.value_size.unwrap_or(0),
             cas: event.cas.unwrap_or(0),
             flags: event.flags.unwrap_or(0),
             recorded_size: event.request_size.unwrap_or(0),
-            ttl: event.ttl.unwrap_or(0),
-            vivify_ttl: event.vivify_ttl.unwrap_or(0),
-            recache_ttl: event.recache_ttl.unwrap_or(0),
+            ttl: expiry.scale(event.ttl.unwrap_or(0)),
+            vivify_ttl: expiry.scale(event.vivify_ttl.unwrap_or(0)),
+            recache_ttl: expiry.scale(event.recache_ttl.unwrap_or(0)),
             options: event.options,
             command: event.command,
             protocol: event.protocol,
             recorded: event.outcome,
             key_size,
+            key_prefix,
+            fill: self
+                .plan
+                .fill_of(event)
+                .map_or(0, |number| number.saturating_add(1)),
             opaque_size: match event.protocol {
                 Protocol::Binary => BINARY_OPAQUE,
                 Protocol::Text | Protocol::Meta => event.opaque_size.unwrap_or(0),
@@ -234,15 +376,33 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Schedules a batch, and adds it to the block of its shard; `None` if a shard has ended.
+    /// Schedules a batch, and adds it to the block of its shard; `None` if a shard has ended. What another process sends
+    /// has its place in the schedule.
     fn emit(&mut self, batch: Batch) -> Option<()> {
         self.emit_changes(batch.arrival)?;
-        let intended = self.schedule.intended(batch.arrival, batch.requests);
-        let connection = self.number(batch.operations.first()?.connection);
-        let shard = self.shard_of(connection);
+        let intended = match self.schedule.pacing() {
+            Pacing::Closed => batch.think,
+            _ => self.schedule.intended(batch.arrival, batch.requests),
+        };
+        let Choices { extent, .. } = self.plan.choices;
+        let ordinal = batch.operations.first()?.connection;
+        let place = self.place(ordinal, batch.copy);
+        let set = extent.key_set(self.round, batch.copy);
+        // Keys are numbered by all processes, so that short ones are the same in each.
+        let mut operations = batch.operations;
+        for operation in &mut operations {
+            if operation.key_size > 0 {
+                let id = id_in_set(operation.key, set);
+                operation.key = self.keys.number(id, operation.key_size);
+            }
+            operation.cas = self.plan.cas_of_copy(operation.cas, batch.copy);
+            operation.intended = intended;
+        }
+        let Some((connection, shard)) = place else {
+            return Some(());
+        };
         self.make_room(shard)?;
-        let placed = batch.operations.into_iter().map(|operation| Operation {
-            intended,
+        let placed = operations.into_iter().map(|operation| Operation {
             connection,
             ..operation
         });
@@ -262,8 +422,9 @@ impl<'a> Feeder<'a> {
                 0 => 0,
                 time => self.schedule.intended(time, 0),
             };
-            let connection = self.number(change.connection);
-            let shard = self.shard_of(connection);
+            let Some((connection, shard)) = self.place(change.connection, change.copy) else {
+                continue;
+            };
             self.make_room(shard)?;
             self.shards[shard]
                 .1
@@ -272,13 +433,17 @@ impl<'a> Feeder<'a> {
         Some(())
     }
 
-    /// Returns the number of a recorded connection, by which shards keep it.
-    fn number(&self, ordinal: u32) -> u32 {
-        self.plan.connections.get(&ordinal).copied().unwrap_or(0)
-    }
-
-    fn shard_of(&self, connection: u32) -> usize {
-        connection as usize % self.shards.len()
+    /// Returns the number of a copy of a recorded connection, and the shard that keeps it; `None` if another process
+    /// does.
+    fn place(&self, ordinal: u32, copy: u32) -> Option<(u32, usize)> {
+        let share = self.plan.choices.share;
+        let number = self.plan.connections.get(&ordinal).copied().unwrap_or(0);
+        if !share.has_copy(number, copy) {
+            return None;
+        }
+        let all = u32::try_from(self.plan.connections.len()).unwrap_or(u32::MAX);
+        let thread = share.thread(number, copy, self.shards.len());
+        Some((number.wrapping_add(copy.wrapping_mul(all)), thread))
     }
 
     /// Hands a shard its block if that is full; `None` if the shard has ended.

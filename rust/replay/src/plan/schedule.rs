@@ -29,10 +29,21 @@ pub enum Pacing {
         /// The time, s.
         over: f64,
     },
+    /// In recorded order, each batch once all answers on its connection have come and the client has thought for as long
+    /// as the recorded one.
+    Closed,
+    /// In recorded order, each batch once all answers on its connection have come.
+    ClosedWithoutThinking,
+    /// In recorded order, as fast as the target answers: on each connection up to [`WINDOW`] requests are outstanding.
+    Max,
 }
 
+/// Most requests outstanding on a connection with [`Pacing::Max`], unless a recorded batch has more.
+pub(crate) const WINDOW: usize = 32;
+
 impl Pacing {
-    /// Parses `recorded`, `speed=2`, `rate=50000/s`, `poisson=50000/s` or `ramp=1000..50000/30s`.
+    /// Parses `recorded`, `speed=2`, `rate=50000/s`, `poisson=50000/s`, `ramp=1000..50000/30s`, `closed`,
+    /// `closed=no-think` or `max`.
     pub fn parse(text: &str) -> Result<Self> {
         let refused = || Error::Pacing {
             given: text.to_owned(),
@@ -44,7 +55,13 @@ impl Pacing {
                 .ok_or_else(refused)
         };
         match text.split_once('=') {
-            None if text == "recorded" => Ok(Self::Recorded),
+            None => match text {
+                "recorded" => Ok(Self::Recorded),
+                "closed" => Ok(Self::Closed),
+                "max" => Ok(Self::Max),
+                _ => Err(refused()),
+            },
+            Some(("closed", "no-think")) => Ok(Self::ClosedWithoutThinking),
             Some(("speed", factor)) => Ok(Self::Speed(number(factor)?)),
             Some(("rate", rate)) => Ok(Self::Rate(number(per_second(rate))?)),
             Some(("poisson", rate)) => Ok(Self::Poisson(number(per_second(rate))?)),
@@ -66,13 +83,22 @@ impl Pacing {
         }
     }
 
-    /// Returns the time, ns, that `requests` recorded within `recorded` ns take.
+    /// Returns the factor by which recorded times are divided.
+    pub(crate) fn speed(self) -> f64 {
+        match self {
+            Self::Speed(factor) => factor,
+            _ => 1.0,
+        }
+    }
+
+    /// Returns the time, ns, that `requests` recorded within `recorded` ns take; 0 if the target decides it.
     pub(crate) fn length(self, recorded: u64, requests: u64) -> u64 {
         match self {
             Self::Recorded => recorded,
             Self::Speed(factor) => scaled(recorded, 1.0 / factor),
             Self::Rate(rate) | Self::Poisson(rate) => scaled(requests, NS_PER_S / rate),
             Self::Ramp { from, to, over } => ramped(requests, from, to, over),
+            Self::Closed | Self::ClosedWithoutThinking | Self::Max => 0,
         }
     }
 }
@@ -146,6 +172,11 @@ impl Schedule {
             next: 0.0,
             chance: Chance(0),
         }
+    }
+
+    /// Returns the rule.
+    pub(crate) fn pacing(&self) -> Pacing {
+        self.pacing
     }
 
     /// Returns the intended time, ns after the start, of a batch of `requests` that arrived at `recorded` ns. Batches
@@ -295,8 +326,11 @@ mod tests {
             ("speed=-1", None),
             ("speed=inf", None),
             ("rate=NaN", None),
-            ("max", None),
-            ("closed", None),
+            ("max", Some(Pacing::Max)),
+            ("closed", Some(Pacing::Closed)),
+            ("closed=no-think", Some(Pacing::ClosedWithoutThinking)),
+            ("closed=think", None),
+            ("max=1", None),
             ("recorded=1", None),
             ("", None),
         ];

@@ -2,24 +2,21 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
 
 use membench_event::Protocol;
 use membench_protocol::binary::parse_response;
 use membench_protocol::{ParseError, Response, Status, response};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use crate::clock::{WallClock, monotonic};
+use crate::late::Late;
 use crate::make::opaque::OpaqueCounter;
 use crate::make::request::RequestWriter;
-use crate::make::template::Templates;
 use crate::measure::{Arrival, Measures};
 use crate::operation::{Marks, Operation};
+use crate::shard::link::Link;
 use crate::shard::outstanding::{Intake, NewRequest, Next, Outstanding};
-use crate::sys;
-use crate::target::address::{Address, Opened};
+use crate::target::endpoint::Endpoint;
 
 /// Most memory that an idle connection keeps for outgoing requests, bytes.
 const KEPT: usize = 256 * 1024;
@@ -43,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) incoming: Vec<u8>,
     /// Monotonic time of the schedule's start, ns.
     pub(crate) start: u64,
+    /// Monotonic time of the last write or read, ns.
+    pub(crate) acted_at: u64,
 }
 
 impl Shared {
@@ -65,14 +64,15 @@ impl Shared {
             .refuse(operations, cause, elapsed, self.requests.templates());
     }
 
-    /// Makes the shared state of a shard whose values come from `seed`; `start` is set when the run starts.
-    pub(crate) fn new(templates: Arc<Templates>, seed: u64) -> Self {
+    /// Makes the shared state of a shard; `start` is set when the run starts.
+    pub(crate) fn new(requests: RequestWriter, late: Late) -> Self {
         Self {
-            requests: RequestWriter::new(templates, seed),
-            measures: Measures::new(),
+            requests,
+            measures: Measures::new(late),
             wall_clock: WallClock::new(),
             incoming: vec![0; INCOMING],
             start: 0,
+            acted_at: 0,
         }
     }
 }
@@ -101,11 +101,7 @@ struct Value {
 /// Connection to the target.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: OwnedFd,
-    /// False until the connection is made.
-    connected: bool,
-    /// True if the kernel stamps what it receives.
-    stamped: bool,
+    link: Link,
     /// Bytes of requests; the kernel has taken those before `taken`.
     outgoing: Vec<u8>,
     /// Number of bytes at the start of `outgoing` that the kernel has taken.
@@ -129,20 +125,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Starts to connect to `target`. With `stamped`, asks the kernel to stamp what it receives.
-    pub(crate) fn open(target: &Address, stamped: bool) -> io::Result<Self> {
-        let Opened {
-            socket,
-            is_connected,
-        } = target.open()?;
-        let stamped = stamped && target.has_stamps();
-        if stamped {
-            sys::stamp_received(socket.as_fd())?;
-        }
+    /// Starts to connect to `endpoint`. With `stamped`, asks the kernel to stamp what it receives.
+    pub(crate) fn open(endpoint: &Endpoint, stamped: bool) -> io::Result<Self> {
         Ok(Self {
-            socket,
-            connected: is_connected,
-            stamped,
+            link: Link::open(endpoint, stamped)?,
             outgoing: Vec::new(),
             taken: 0,
             written: 0,
@@ -157,8 +143,8 @@ impl Connection {
     }
 
     /// Returns the socket, for polling.
-    pub(crate) fn socket(&self) -> impl AsFd {
-        self.socket.as_fd()
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.link.socket()
     }
 
     /// Returns the number of bytes that wait for room in the socket.
@@ -166,9 +152,9 @@ impl Connection {
         self.outgoing.len() - self.taken
     }
 
-    /// True if the connection was made.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connected
+    /// True if the connection takes requests.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.link.is_ready()
     }
 
     /// Returns the number of operations that wait for the answer to an earlier one.
@@ -225,7 +211,7 @@ impl Connection {
     pub(crate) fn abandon(&mut self, cause: &'static str, shared: &mut Shared) {
         let mut intake = shared.intake();
         // Nothing was received up to now, by the kernel neither.
-        intake.arrival.received = self.stamped.then_some(intake.arrival.parsed);
+        intake.arrival.received = self.link.is_stamped().then_some(intake.arrival.parsed);
         self.outstanding.abandon(cause, self.written, &mut intake);
         shared.refuse(self.deferred.make_contiguous(), cause);
         self.deferred.clear();
@@ -251,7 +237,7 @@ impl Connection {
             };
             self.outstanding.push(request, shared.requests.templates());
         }
-        if waiting || !self.connected {
+        if waiting || !self.link.is_ready() {
             return State::Open;
         }
         self.write(shared)
@@ -259,10 +245,11 @@ impl Connection {
 
     /// Handles a socket that has room to write, or whose connection was made or failed.
     pub(crate) fn writable(&mut self, shared: &mut Shared) -> State {
-        if !self.connected {
-            match sockopt::socket_error(&self.socket) {
-                Ok(Ok(())) => self.connected = true,
-                Ok(Err(_)) | Err(_) => return State::Lost,
+        if !self.link.is_ready() {
+            match self.link.advance() {
+                Ok(true) => shared.measures.counts.signed_in(self.link.sign_in_size()),
+                Ok(false) => return State::Open,
+                Err(_) => return State::Lost,
             }
         }
         if self.unwritten() == 0 {
@@ -275,11 +262,8 @@ impl Connection {
     fn write(&mut self, shared: &mut Shared) -> State {
         while self.taken < self.outgoing.len() {
             let now = monotonic();
-            match send(
-                &self.socket,
-                &self.outgoing[self.taken..],
-                SendFlags::NOSIGNAL,
-            ) {
+            shared.acted_at = now;
+            match self.link.send(&self.outgoing[self.taken..]) {
                 Ok(sent) => {
                     self.taken += sent;
                     self.written += sent as u64;
@@ -287,8 +271,8 @@ impl Connection {
                     self.outstanding
                         .stamp_sent(self.written, now, &mut shared.measures);
                 }
-                Err(Errno::AGAIN) => return State::Open,
-                Err(Errno::INTR) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return State::Open,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return State::Lost,
             }
         }
@@ -300,6 +284,12 @@ impl Connection {
 
     /// Reads the answers that have arrived, [`READS`] times at most; with `hangup`, reads to the end of the stream.
     pub(crate) fn readable(&mut self, hangup: bool, shared: &mut Shared) -> State {
+        if !self.link.is_ready() {
+            match self.writable(shared) {
+                State::Open if self.link.is_ready() => {}
+                other => return other,
+            }
+        }
         for _ in 0..READS {
             let Shared {
                 requests,
@@ -307,8 +297,9 @@ impl Connection {
                 wall_clock,
                 incoming,
                 start: _,
+                acted_at,
             } = &mut *shared;
-            let (length, stamp) = match self.receive(incoming) {
+            let (length, stamp) = match self.link.receive(incoming) {
                 Ok((0, _)) => return State::Lost,
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return State::Open,
@@ -316,12 +307,13 @@ impl Connection {
                 Err(_) => return State::Lost,
             };
             let now = monotonic();
+            *acted_at = now;
             let arrival = Arrival {
                 received: stamp.map(|stamp| wall_clock.monotonic(stamp, now)),
                 parsed: now,
             };
             measures.counts.bytes_read += length as u64;
-            let more = hangup || length == incoming.len();
+            let more = hangup || length == incoming.len() || self.link.keeps_bytes();
             let mut intake = Intake {
                 requests,
                 measures,
@@ -338,16 +330,6 @@ impl Connection {
             }
         }
         State::More
-    }
-
-    /// Reads from the socket. Returns the number of bytes, and the kernel's stamp (`CLOCK_REALTIME`, ns) if it took
-    /// one.
-    fn receive(&self, incoming: &mut [u8]) -> io::Result<(usize, Option<u64>)> {
-        if self.stamped {
-            return sys::receive_stamped(self.socket.as_fd(), incoming);
-        }
-        let (length, _) = recv(&self.socket, incoming, RecvFlags::empty())?;
-        Ok((length, None))
     }
 
     /// Takes the bytes of one read: values, lines and binary headers in turn.

@@ -3,6 +3,7 @@
 
 pub(crate) mod candidate;
 pub(crate) mod connection;
+pub(crate) mod link;
 pub(crate) mod outstanding;
 pub(crate) mod poller;
 pub(crate) mod pool;
@@ -17,12 +18,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::{SECOND, monotonic, thread_cpu};
+use crate::late::Late;
 use crate::measure::Interval;
 use crate::measure::cause;
 use crate::measure::totals::ShardResult;
 use crate::operation::{Block, Kind, Marks, Operation};
+use crate::plan::schedule::{Pacing, WINDOW};
 use crate::shard::poller::Poller;
-use crate::shard::pool::Connections;
+use crate::shard::pool::{Connections, Idleness};
 
 /// Longest single wait, ns; a stop is noticed within this time.
 const WAIT_MAX: u64 = 50_000_000;
@@ -50,8 +53,66 @@ const UNWRITTEN_MAX: usize = 256 << 20;
 /// Longest wait for room in the backlog of a UNIX-domain socket, ns.
 const BACKLOG_PATIENCE: u64 = 5 * SECOND;
 
+/// Longest wait for connections to shake hands and sign in before the start, ns.
+const OPENING_PATIENCE: u64 = 10 * SECOND;
+
 /// Wait before looking again if the feeder or the target has fallen behind, ns.
 const PAUSE: u64 = 200_000;
+
+/// Rule for the time at which a shard sends the next batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// At its intended time.
+    Open,
+    /// Once all answers on its connection have come, and the time that `intended` holds has passed since.
+    Closed,
+    /// As soon as no more requests than this would be outstanding on its connection.
+    Window(usize),
+}
+
+impl Flow {
+    /// Returns the rule of a pacing.
+    pub(crate) fn of(pacing: Pacing) -> Self {
+        match pacing {
+            Pacing::Closed | Pacing::ClosedWithoutThinking => Self::Closed,
+            Pacing::Max => Self::Window(WINDOW),
+            _ => Self::Open,
+        }
+    }
+}
+
+/// Way in which a thread waits for the next intended time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// Sleep until then: the wake-up comes late, and costs nothing.
+    Sleep,
+    /// Sleep until shortly before, as the machine's wake-ups need it, and then watch the clock.
+    #[default]
+    Hybrid,
+    /// Watch the clock: each thread uses a whole CPU.
+    Spin,
+}
+
+impl Wait {
+    /// Returns its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sleep => "sleep",
+            Self::Hybrid => "hybrid",
+            Self::Spin => "spin",
+        }
+    }
+
+    /// Parses `sleep`, `hybrid` or `spin`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "sleep" => Some(Self::Sleep),
+            "hybrid" => Some(Self::Hybrid),
+            "spin" => Some(Self::Spin),
+            _ => None,
+        }
+    }
+}
 
 /// One thread's share of a replay.
 pub(crate) struct Shard {
@@ -67,8 +128,13 @@ pub(crate) struct Shard {
     /// Target's progress when sending was last held back, and the monotonic time of the first hold without any since,
     /// ns.
     held: Option<(u64, u64)>,
-    /// Most requests outstanding on a connection, in a closed loop; `None` in an open one.
-    window: Option<usize>,
+    flow: Flow,
+    late: Late,
+    wait: Wait,
+    /// Time spent watching the clock, ns.
+    spun: u64,
+    /// Monotonic time at which the last batch was sent, ns.
+    sent_at: u64,
     /// Time before an intended time at which this thread stops sleeping, ns.
     guard: u64,
     /// Number of this shard, and the channel it reports to.
@@ -81,7 +147,7 @@ impl Shard {
     pub(crate) fn new(
         connections: Connections,
         blocks: Receiver<Block>,
-        window: Option<usize>,
+        (flow, late, wait): (Flow, Late, Wait),
         intervals: (usize, Sender<(usize, Interval)>),
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
@@ -93,7 +159,11 @@ impl Shard {
             next: 0,
             finished: false,
             held: None,
-            window,
+            flow,
+            late,
+            wait,
+            spun: 0,
+            sent_at: 0,
             guard: 0,
             intervals,
             stop,
@@ -103,7 +173,11 @@ impl Shard {
     /// Prepares for the run: calibrates the guard, waits for the first block, and opens the connections that were open
     /// at the start.
     pub(crate) fn prepare(&mut self) -> io::Result<()> {
-        self.guard = self.poller.calibrate()?;
+        self.guard = match self.wait {
+            Wait::Sleep => 0,
+            Wait::Hybrid => self.poller.calibrate()?,
+            Wait::Spin => u64::MAX,
+        };
         match self.blocks.recv() {
             Ok(block) => self.block = block,
             Err(_) => self.finished = true,
@@ -113,6 +187,20 @@ impl Shard {
         {
             self.open_first(first.connection)?;
             self.next += 1;
+        }
+        self.await_opened()
+    }
+
+    /// Waits until the connections have shaken hands and signed in, so that no request has to.
+    fn await_opened(&mut self) -> io::Result<()> {
+        let deadline = monotonic() + OPENING_PATIENCE;
+        while self.connections.are_opening()
+            && monotonic() < deadline
+            && !self.stop.load(Ordering::Relaxed)
+        {
+            for ready in self.poller.wait(WAIT_MAX)? {
+                self.connections.ready(&ready);
+            }
         }
         Ok(())
     }
@@ -136,12 +224,14 @@ impl Shard {
     /// Runs the schedule, which starts at `start` (monotonic ns), to its end or until stopped.
     pub(crate) fn run(mut self, start: u64) -> io::Result<ShardResult> {
         self.connections.shared.start = start;
-        let cpu = thread_cpu();
+        let (cpu, switches) = (thread_cpu(), processors::preemptions());
         let mut report_at = start + SECOND;
         let mut drain = Drain::default();
         let mut cause = cause::TIMEOUT;
         loop {
             let due = self.dispatch(start);
+            let fill = self.connections.send_fills(&self.poller);
+            let due = due.into_iter().chain(fill).min();
             let now = monotonic();
             if now >= report_at {
                 report_at += SECOND;
@@ -151,6 +241,7 @@ impl Shard {
                 cause = cause::STOPPED;
                 drain = Drain::at_most(STOPPED_DRAIN);
                 self.refuse_due(now.saturating_sub(start));
+                self.connections.refuse_fills(cause);
                 self.finished = true;
                 self.held = None;
                 continue;
@@ -162,13 +253,22 @@ impl Shard {
             if due.is_none() && drain.is_over(&self.connections, now) {
                 break;
             }
-            self.wait(due, now)?;
+            if self.wait_until(due, now)? {
+                self.spun += monotonic().saturating_sub(now);
+            }
         }
+        self.connections.refuse_fills(cause);
         self.connections.abandon(cause);
         self.report();
         Ok(ShardResult {
             cpu: thread_cpu() - cpu,
-            guard: self.guard,
+            spun: self.spun,
+            preemptions: processors::preemptions().saturating_sub(switches),
+            guard: if self.wait == Wait::Spin {
+                0
+            } else {
+                self.guard
+            },
             ended: monotonic(),
             unknown_cas: self.connections.shared.requests.unknown_cas,
             measures: self.connections.shared.measures,
@@ -182,9 +282,13 @@ impl Shard {
                 return (!self.finished).then(|| monotonic() + PAUSE);
             };
             let first = self.block[batch.start];
-            let due = start.saturating_add(first.intended);
             let now = monotonic();
+            let Some(due) = self.due(&first, start, now) else {
+                self.hold(now);
+                return Some(now + WAIT_MAX);
+            };
             if due > now {
+                self.held = None;
                 return Some(due);
             }
             if self.must_hold(&first, batch.len()) {
@@ -193,6 +297,16 @@ impl Shard {
             }
             self.held = None;
             self.next = batch.end;
+            if self.flow != Flow::Open && first.kind == Kind::Request {
+                self.sent_at = now;
+                for operation in &mut self.block[batch.clone()] {
+                    operation.intended = due.saturating_sub(start);
+                }
+            }
+            if self.late.drops && first.kind == Kind::Request && now - due > self.late.after {
+                self.connections.refuse(&self.block[batch], cause::LATE);
+                continue;
+            }
             match first.kind {
                 // A failure is counted when the first request is sent, which tries again.
                 Kind::Open => drop(self.connections.open(&self.poller, first.connection)),
@@ -201,6 +315,23 @@ impl Shard {
             }
         }
         Some(monotonic())
+    }
+
+    /// Returns the monotonic time at which a batch that begins with `first` is due, ns; `None` if answers decide that.
+    fn due(&self, first: &Operation, start: u64, now: u64) -> Option<u64> {
+        match self.flow {
+            Flow::Open => Some(start.saturating_add(first.intended)),
+            Flow::Closed if first.kind == Kind::Request => {
+                let earliest = self.sent_at.max(start);
+                let since = match self.connections.idleness(first.connection) {
+                    Idleness::Busy => return None,
+                    Idleness::Since(time) => time,
+                    Idleness::Unused => earliest,
+                };
+                Some(since.saturating_add(first.intended).max(earliest))
+            }
+            Flow::Closed | Flow::Window(_) => Some(now.max(start)),
+        }
     }
 
     /// Returns the place of the next batch in the block, after fetching a new block if this one is used up; `None` if
@@ -243,28 +374,35 @@ impl Shard {
         {
             return true;
         }
-        let Some(window) = self.window else {
+        let Flow::Window(window) = self.flow else {
             return false;
         };
-        let outstanding = self.connections.outstanding_on(first.connection);
+        let outstanding = self.connections.due_on(first.connection);
         outstanding > 0 && outstanding + length > window
     }
 
-    /// Waits for answers until the guard before `due`, and handles them. Does not wait if that time has come.
-    fn wait(&mut self, due: Option<u64>, now: u64) -> io::Result<()> {
+    /// Waits for answers until the guard before `due`, and handles them. Does not wait if that time has come; returns true
+    /// if it then found nothing to do.
+    fn wait_until(&mut self, due: Option<u64>, now: u64) -> io::Result<bool> {
         let left = due.map_or(PAUSE, |due| due.saturating_sub(now));
         let timeout = left.saturating_sub(self.guard).min(WAIT_MAX);
-        let timeout = if due.is_none() { PAUSE } else { timeout };
+        let timeout = match due {
+            None if self.wait != Wait::Spin => PAUSE,
+            _ => timeout,
+        };
         let timeout = if self.connections.has_unread() {
             0
         } else {
             timeout
         };
+        let is_early = due.is_none_or(|due| due > now);
+        let mut is_idle = timeout == 0 && is_early && !self.connections.has_unread();
         self.connections.read_on();
         for ready in self.poller.wait(timeout)? {
             self.connections.ready(&ready);
+            is_idle = false;
         }
-        Ok(())
+        Ok(is_idle)
     }
 
     /// Reports the interval that ends now.
@@ -295,6 +433,9 @@ impl Shard {
         let rest = self.block.split_off(self.next.min(self.block.len()));
         self.block = rest;
         self.next = 0;
+        if self.flow != Flow::Open {
+            self.block.clear();
+        }
         let due = self
             .block
             .iter()
@@ -304,8 +445,13 @@ impl Shard {
         self.refuse_block(cause::STOPPED);
     }
 
-    /// Counts the rest of the block as unsent, for this cause.
+    /// Counts the rest of the block as unsent, for this cause. In a closed loop nothing of it is due yet.
     fn refuse_block(&mut self, cause: &'static str) {
+        if self.flow != Flow::Open {
+            for operation in self.block.iter_mut().skip(self.next) {
+                operation.intended = u64::MAX;
+            }
+        }
         let rest = self.block.get(self.next..).unwrap_or_default();
         for batch in rest.chunk_by(|operation, _| operation.marks.has(Marks::BATCH_CONTINUES)) {
             if batch

@@ -3,7 +3,7 @@
 use membench_event::answer::{Asked, Forms, fits, outcome};
 use membench_event::assignment::{Assignment, Rest, Unsolved};
 use membench_event::backlog::Backlog;
-use membench_event::{Command, Outcome};
+use membench_event::{Command, Lookup, Outcome};
 use membench_protocol::{Answers, Response};
 
 use crate::make::bytes::Sizes;
@@ -144,6 +144,8 @@ impl Outstanding {
                 key: operation.key,
                 cas: operation.cas,
                 key_size: operation.key_size,
+                key_prefix: operation.key_prefix,
+                fill: operation.fill,
                 command: operation.command,
                 recorded: operation.recorded,
                 marks: operation.marks,
@@ -162,6 +164,24 @@ impl Outstanding {
             self.sent_end = request.end;
             let lag = now.saturating_sub(request.intended);
             measures.sent(request.class, lag, request.sizes);
+        }
+        self.settle_unanswered(measures);
+    }
+
+    /// Settles the oldest requests that are sent and get no answer. A connection that sends nothing else would keep them
+    /// until its end.
+    fn settle_unanswered(&mut self, measures: &mut Measures) {
+        if !self.waiting.is_empty() || self.unfinished.is_some() {
+            return;
+        }
+        while self.unsent < self.queue.requests.len()
+            && self
+                .queue
+                .requests
+                .front()
+                .is_some_and(|front| front.unanswered)
+        {
+            self.settle(Some(Outcome::Suppressed), measures);
         }
     }
 
@@ -482,6 +502,17 @@ impl Outstanding {
 fn count_outcome(awaited: &Awaited, outcome: Option<Outcome>, measures: &mut Measures) {
     let (command, recorded) = (awaited.command, awaited.recorded);
     let creates = awaited.marks.has(Marks::VIVIFIES);
+    if awaited.marks.has(Marks::FILL) {
+        return measures.filled(outcome);
+    }
+    if awaited.fill != 0 && Lookup::new(command, outcome, creates, None) == Some(Lookup::Miss) {
+        measures.missed(
+            awaited.key,
+            awaited.key_size,
+            awaited.key_prefix,
+            awaited.fill,
+        );
+    }
     match outcome {
         Some(outcome) => measures.outcome(command, creates, recorded, outcome),
         None => measures.unseen(command, creates, recorded),
@@ -526,4 +557,39 @@ pub(crate) fn returned_cas(response: &Response<'_>) -> Option<u64> {
 
 fn parse_number(digits: &[u8]) -> Option<u64> {
     str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use membench_event::OptionsTable;
+
+    use super::*;
+    use crate::operation::Kind;
+
+    #[test]
+    fn requests_that_get_no_answer_are_settled_once_they_are_sent() {
+        let mut table = OptionsTable::default();
+        let operation = Operation {
+            options: table.intern("noreply").unwrap(),
+            command: Command::Delete,
+            ..Operation::new(Kind::Request, 0, 0)
+        };
+        let templates = Templates::new(&table);
+        let (mut outstanding, mut measures) = (Outstanding::default(), Measures::default());
+        for number in 1..=10 {
+            let request = NewRequest {
+                operations: &[operation],
+                start: 0,
+                end: number * 10,
+                opaque: Opaque::default(),
+            };
+            outstanding.push(request, &templates);
+        }
+        outstanding.stamp_sent(75, 5, &mut measures);
+        let Measures { counts, .. } = &measures;
+        assert_eq!(
+            (outstanding.len(), counts.sent, counts.suppressed),
+            (3, 7, 7)
+        );
+    }
 }

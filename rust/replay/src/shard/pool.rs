@@ -1,16 +1,18 @@
 //! Connections of a shard, by recorded ordinal: opens, closes and reconnects them, and sums up their load.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 
-use membench_event::NumberMap;
+use membench_event::{NumberMap, Protocol};
 
 use crate::clock::monotonic;
 use crate::measure::cause;
-use crate::operation::Operation;
+use crate::operation::{Kind, Marks, Operation};
+use crate::plan::fills::FillForm;
 use crate::shard::connection::{Connection, Shared, State};
 use crate::shard::poller::{Poller, Ready};
-use crate::target::address::Address;
+use crate::target::endpoint::Endpoints;
 
 /// Pause before a connection that could not be made is tried again, ns.
 const RETRY: u64 = 100_000_000;
@@ -27,16 +29,37 @@ struct Slot {
     retry_at: u64,
     /// True if more has arrived than was read, so that the connection is among the `unread`.
     unread: bool,
+    /// Monotonic time since which no answer is due, ns; `None` before the first request.
+    idle_since: Option<u64>,
+    /// True if answers are due.
+    busy: bool,
+}
+
+/// Answers that are due on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idleness {
+    /// Some are due.
+    Busy,
+    /// None is due since this monotonic time, ns.
+    Since(u64),
+    /// No request was sent on it.
+    Unused,
 }
 
 /// Connections of a shard.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    target: Address,
+    endpoints: Endpoints,
     stamped: bool,
     slots: NumberMap<u32, Slot>,
     /// Connections on which more has arrived than was read, with the token's generation and if they were hung up.
     unread: VecDeque<(u32, u32, bool)>,
+    /// Forms of the stores that follow misses.
+    forms: Arc<[FillForm]>,
+    /// Such stores, by the monotonic time at which they are due, ns, and in the order of the misses.
+    fills: BTreeMap<(u64, u64), Operation>,
+    /// Number of misses that were followed by a store so far.
+    filled: u64,
     /// State that the connections share.
     pub(crate) shared: Shared,
     /// Requests due an answer, and deferred operations.
@@ -49,9 +72,17 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// Makes a set without connections. With `stamped`, the kernel stamps what they receive.
-    pub(crate) fn new(target: Address, stamped: bool, shared: Shared) -> Self {
+    pub(crate) fn new(
+        endpoints: Endpoints,
+        stamped: bool,
+        forms: Arc<[FillForm]>,
+        shared: Shared,
+    ) -> Self {
         Self {
-            target,
+            endpoints,
+            forms,
+            fills: BTreeMap::new(),
+            filled: 0,
             stamped,
             slots: NumberMap::default(),
             unread: VecDeque::new(),
@@ -68,12 +99,22 @@ impl Connections {
         if slot.connection.is_some() {
             return Ok(());
         }
-        let connection = Connection::open(&self.target, self.stamped)?;
+        let endpoint = self.endpoints.get(ordinal).ok_or(io::ErrorKind::NotFound)?;
+        let connection = Connection::open(endpoint, self.stamped)?;
         slot.generation = slot.generation.wrapping_add(1);
         poller.add(connection.socket(), token(ordinal, slot.generation))?;
         self.shared.measures.counts.reconnects += u64::from(std::mem::take(&mut slot.lost));
         slot.connection = Some(Box::new(connection));
         Ok(())
+    }
+
+    /// True if a connection is being opened that will take requests later than the system says it is made.
+    pub(crate) fn are_opening(&self) -> bool {
+        let mut open = self
+            .slots
+            .values()
+            .filter_map(|slot| slot.connection.as_deref());
+        self.endpoints.take_time() && open.any(|connection| !connection.is_ready())
     }
 
     /// Closes a connection once nothing is due on it.
@@ -84,10 +125,21 @@ impl Connections {
         }
     }
 
-    /// Returns the number of requests on a connection without an answer so far.
-    pub(crate) fn outstanding_on(&mut self, ordinal: u32) -> usize {
-        self.get(ordinal)
-            .map_or(0, |connection| connection.outstanding.len())
+    /// Returns the number of requests on a connection whose answer is due.
+    pub(crate) fn due_on(&mut self, ordinal: u32) -> usize {
+        self.get(ordinal).map_or(0, |connection| load(connection).0)
+    }
+
+    /// Tells if answers are due on a connection.
+    pub(crate) fn idleness(&self, ordinal: u32) -> Idleness {
+        match self.slots.get(&ordinal) {
+            Some(Slot { busy: true, .. }) => Idleness::Busy,
+            Some(Slot {
+                idle_since: Some(since),
+                ..
+            }) => Idleness::Since(*since),
+            _ => Idleness::Unused,
+        }
     }
 
     /// Sends a batch on its connection, which is opened if it is not. Counts the batch as unsent if it cannot be.
@@ -163,6 +215,8 @@ impl Connections {
             }
         }
         (self.due, self.outstanding, self.unwritten) = (0, 0, 0);
+        // Nothing follows a miss that only the end of the run shows.
+        self.shared.measures.misses.clear();
     }
 
     /// Counts the requests of a batch as unsent, for this cause.
@@ -195,13 +249,77 @@ impl Connections {
         let before = load(connection);
         let state = act(connection, &mut self.shared);
         let after = load(connection);
+        slot.busy = after.0 > 0;
+        slot.idle_since = Some(self.shared.acted_at);
         self.due = self.due + after.0 - before.0;
         self.outstanding = self.outstanding + after.1 - before.1;
         self.unwritten = self.unwritten + after.2 - before.2;
+        if !self.shared.measures.misses.is_empty() {
+            self.schedule_fills(ordinal);
+        }
         if state == State::Lost {
             self.discard(ordinal);
         }
         state
+    }
+
+    /// Schedules the stores that follow the misses of a connection.
+    fn schedule_fills(&mut self, ordinal: u32) {
+        for missed in std::mem::take(&mut self.shared.measures.misses) {
+            let Some(form) = self.forms.get(missed.form as usize) else {
+                continue;
+            };
+            let due = self.shared.acted_at.saturating_add(form.delay());
+            self.filled += 1;
+            self.shared.measures.counts.fills.scheduled += 1;
+            let mut marks = Marks::default();
+            marks.set(Marks::VALUE, true);
+            marks.set(Marks::FILL, true);
+            marks.set(Marks::TTL, form.ttl.is_some());
+            let operation = Operation {
+                command: form.command,
+                protocol: form.protocol,
+                options: form.options,
+                key: missed.key,
+                key_size: missed.key_size,
+                key_prefix: missed.key_prefix,
+                value_size: form.value_size,
+                flags: form.flags,
+                ttl: form.ttl.unwrap_or(0),
+                opaque_size: if form.protocol == Protocol::Binary {
+                    4
+                } else {
+                    0
+                },
+                marks,
+                ..Operation::new(
+                    Kind::Request,
+                    ordinal,
+                    due.saturating_sub(self.shared.start),
+                )
+            };
+            self.fills.insert((due, self.filled), operation);
+        }
+    }
+
+    /// Sends the stores after misses that are due. Returns the monotonic time at which the next is, ns.
+    pub(crate) fn send_fills(&mut self, poller: &Poller) -> Option<u64> {
+        while let Some(first) = self.fills.first_entry() {
+            let (due, _) = *first.key();
+            if due > monotonic() {
+                return Some(due);
+            }
+            let operation = first.remove();
+            self.send(poller, &[operation]);
+        }
+        None
+    }
+
+    /// Counts the stores that are still to follow misses as unsent, for this cause.
+    pub(crate) fn refuse_fills(&mut self, cause: &'static str) {
+        for operation in std::mem::take(&mut self.fills).into_values() {
+            self.shared.refuse(&[operation], cause);
+        }
     }
 
     /// Closes the socket of a connection, and counts what is still due or unsent on it.
@@ -213,16 +331,18 @@ impl Connections {
             return;
         };
         let (due, outstanding, unwritten) = load(&connection);
+        slot.busy = false;
         self.due -= due;
         self.outstanding -= outstanding;
         self.unwritten -= unwritten;
         slot.lost = due > 0 || !connection.closing;
-        if connection.is_connected() {
+        if connection.is_ready() {
             connection.abandon(cause::CLOSED, &mut self.shared);
         } else {
             slot.retry_at = monotonic() + RETRY;
             connection.abandon(cause::REFUSED, &mut self.shared);
         }
+        self.schedule_fills(ordinal);
     }
 
     /// Closes a connection that is to be closed, if nothing is due or unwritten on it.

@@ -49,6 +49,31 @@ pub(crate) fn avoid(cpus: &[Option<usize>]) {
     }
 }
 
+/// Returns how often the calling thread has lost its CPU to another without waiting for anything; 0 if the system does
+/// not tell.
+pub(crate) fn preemptions() -> u64 {
+    let told = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let found = told
+        .lines()
+        .find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+    found
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// Returns the time that a hypervisor has taken from this machine's CPUs, in ticks of 10 ms; 0 if the system does not
+/// tell.
+pub(crate) fn stolen_ticks() -> u64 {
+    let told = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = told.lines().next().unwrap_or_default();
+    let mut fields = line.split_ascii_whitespace();
+    // The name, then user, nice, system, idle, iowait, irq, softirq and steal.
+    fields
+        .nth(8)
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,12 +7,14 @@ use std::time::Instant;
 use membench_event::Command;
 use serde::Serialize;
 
+use crate::make::content::Content;
 use crate::make::keys::ShortKeys;
 use crate::make::opaque::Opaque;
 use crate::make::request::RequestWriter;
 use crate::operation::{Kind, Marks, Operation};
-use crate::plan::{Plan, WarmItem};
-use crate::target::lines::Lines;
+use crate::plan::extent::id_in_set;
+use crate::plan::{Choices, Plan, WarmItem};
+use crate::target::control::Control;
 use crate::target::{PATIENCE, Target};
 use crate::{Error, Observer, Result};
 
@@ -40,23 +42,43 @@ pub struct Warm {
     pub bytes_written: u64,
 }
 
-/// Stores the plan's items in the target, and reads its answers, unless `observer` ends the run.
+/// Stores the plan's items for the target of this index, and reads its answers, unless `observer` ends the run.
 pub(crate) fn store(
-    target: &Target,
+    (index, target): (u16, &Target),
     plan: &Plan,
     keys: &mut ShortKeys,
-    seed: u64,
+    content: &Content,
     observer: &mut dyn Observer,
 ) -> Result<Warm> {
     let failed = |source| target.failed(source);
     let mut warm = Warm::default();
-    let mut requests = RequestWriter::new(Arc::clone(&plan.templates), seed);
+    let mut requests = RequestWriter::new(Arc::clone(&plan.templates), content);
     let mut connection = target.another()?;
+    let protocol = connection.protocol();
     let mut round = Vec::new();
     let mut count = 0;
-    for (id, item) in &plan.warm {
-        let Some(item) = item else { continue };
-        let operation = warm.operation(*id, item, plan.counters.contains(id), keys);
+    let Choices { extent, share, .. } = plan.choices;
+    let items = plan
+        .warm
+        .iter()
+        .filter(|((target, _), _)| *target == index)
+        .filter_map(|((_, id), item)| Some((*id, item.as_ref()?)));
+    let each_set = items.flat_map(|(id, item)| extent.key_sets().map(move |set| (id, set, item)));
+    for (id, set, item) in each_set {
+        let counts = plan.counters.contains(&id);
+        // Keys are numbered by all processes, so that short ones are the same in each.
+        let (key_prefix, key_size) = content.sizes(item.key_size);
+        let key = keys.number(id_in_set(id, set), key_size);
+        if !share.has(id) {
+            continue;
+        }
+        let operation = warm.operation(key, item, counts);
+        let operation = Operation {
+            protocol,
+            key_size,
+            key_prefix,
+            ..operation
+        };
         requests.append(&mut round, &[operation], Opaque::default());
         count += 1;
         if round.len() >= ROUND {
@@ -74,15 +96,25 @@ pub(crate) fn store(
 }
 
 impl Warm {
+    /// Adds what was stored in another target.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self {
+            keys,
+            bytes,
+            refused,
+            unseen_sizes,
+            bytes_written,
+        } = other;
+        self.keys += keys;
+        self.bytes += bytes;
+        self.refused += refused;
+        self.unseen_sizes += unseen_sizes;
+        self.bytes_written += bytes_written;
+    }
+
     /// Counts an item and returns the `set` that stores it. `counts` is true if the recording uses `incr` or `decr` on
     /// the key.
-    fn operation(
-        &mut self,
-        id: u64,
-        item: &WarmItem,
-        counts: bool,
-        keys: &mut ShortKeys,
-    ) -> Operation {
+    fn operation(&mut self, key: u64, item: &WarmItem, counts: bool) -> Operation {
         let unseen = if counts { UNSEEN_COUNTER } else { UNSEEN_SIZE };
         let size = item.value_size.unwrap_or(unseen);
         self.keys += 1;
@@ -93,7 +125,7 @@ impl Warm {
         marks.set(Marks::DECIMAL, counts);
         Operation {
             command: Command::Set,
-            key: keys.number(id, item.key_size),
+            key,
             key_size: item.key_size,
             value_size: size,
             flags: item.flags,
@@ -105,17 +137,16 @@ impl Warm {
     /// Writes `round`, which holds `count` requests, and reads their answers.
     fn finish_round(
         &mut self,
-        connection: &mut Lines,
+        connection: &mut Control,
         round: &mut Vec<u8>,
         count: u64,
     ) -> io::Result<()> {
         connection.write(round)?;
         self.bytes_written += round.len() as u64;
         round.clear();
-        let (mut line, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        let deadline = Instant::now() + PATIENCE;
         for _ in 0..count {
-            connection.read(&mut line, deadline)?;
-            self.refused += u64::from(!line.starts_with(b"STORED"));
+            self.refused += u64::from(!connection.is_stored(deadline)?);
         }
         Ok(())
     }
