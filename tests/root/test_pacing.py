@@ -93,7 +93,10 @@ def frozen_and_thawed(server: Memcached) -> Iterator[Memcached]:
 
 @pytest.mark.parametrize(
     "pacing",
-    ["recorded", "speed=3", "rate=20000/s", "poisson=20000/s", "ramp=5000..20000/0.1s"],
+    [
+        *("recorded", "speed=3", "rate=20000/s", "poisson=20000/s", "ramp=5000..20000/0.1s"),
+        *("closed", "closed=no-think", "max"),
+    ],
     ids=lambda pacing: pacing.split("/")[0],
 )
 def test_every_pacing_sends_everything(some: Path, server: Memcached, pacing: str) -> None:
@@ -110,7 +113,16 @@ def test_a_server_that_stops_now_and_then_still_gets_everything(
 
 @pytest.mark.parametrize(
     "pacing",
-    ["sometimes", "speed=0", "speed=-1", "rate=", "rate=fast", "poisson=-1/s", "ramp=1..2"],
+    [
+        "sometimes",
+        "speed=0",
+        "speed=-1",
+        "rate=",
+        "rate=fast",
+        "poisson=-1/s",
+        "ramp=1..2",
+        "max=2",
+    ],
 )
 def test_an_invalid_pacing_is_refused(some: Path, server: Memcached, pacing: str) -> None:
     ended = membench("replay", some, server.address, "--pacing", pacing)
@@ -118,13 +130,17 @@ def test_an_invalid_pacing_is_refused(some: Path, server: Memcached, pacing: str
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize(
+    "pacing",
+    [f"rate={RATE}/s", f"poisson={RATE}/s", f"ramp={RATE // 2}..{RATE * 3 // 2}/{SECONDS}s"],
+)
 def test_a_frozen_server_shows_in_the_response_times_as_arithmetic_says(
-    many: Path, frozen_and_thawed: Memcached
+    many: Path, frozen_and_thawed: Memcached, pacing: str
 ) -> None:
     # A request that arrives t before the thaw waits t, and a tenth of the time is frozen.
     expected = [pytest.approx(share * FREEZE_S * 1e9, rel=0.1) for share in (0.5, 0.9)]
     for _ in range(ATTEMPTS):
-        report = replay(many, frozen_and_thawed, "--pacing", f"rate={RATE}/s")
+        report = replay(many, frozen_and_thawed, "--pacing", pacing)
         assert report["sent"] == report["answered"] == RATE * SECONDS
         found = [report["response_ns"][name] for name in ("p95", "p99")]
         if found == expected:
