@@ -75,8 +75,8 @@ def test_a_replay_authenticates_and_then_does_what_was_recorded(
     assert result.server.bytes_agree
     assert "refused the user or the password" in refused
     assert SECRET.decode() not in refused
-    assert "closed the connection" in unsigned
-    assert "password" in " ".join(unsigned.split())
+    assert "sent no answer" in unsigned
+    assert "SASL" in " ".join(unsigned.split())
 
 
 def test_requests_that_the_target_would_not_take_are_refused_beforehand(tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ impl Failure for Error {
                 "the target must be a memcached that speaks plain text and answers `stats`"
             }
             Self::TargetSilent { .. } => {
-                "it hangs or is stopped, or it is no memcached; one that runs answers `stats` at once"
+                "it hangs or is stopped, wants TLS or SASL (`memcached -S`), or is no memcached; one that runs answers `stats` at once"
             }
             Self::TargetClosed { .. } => {
                 "it has reached its most connections (memcached's `-c`), expects TLS or a password, or is no memcached"
