@@ -163,11 +163,7 @@ impl Setting {
         let keyword = self.keyword();
         match (self, value) {
             (
-                Self::Force
-                | Self::Wait
-                | Self::Tls
-                | Self::AllowNonempty
-                | Self::AllowSampled,
+                Self::Force | Self::Wait | Self::Tls | Self::AllowNonempty | Self::AllowSampled,
                 _,
             ) => {
                 format!("{keyword}=True")
