@@ -347,7 +347,8 @@ def _missing(
         )
     if host_of(manifest) is None:
         yield Missing("facts about the host", "a live recording on the server's host")
-    yield Missing("retransmits and other TCP health", "`nstat`, `ss -ti` on the host meanwhile")
+    if observed is None or observed.tcp_events is None:
+        yield Missing("segments sent again, connections reset", "`record --observe=requests`")
 
 
 def _unobserved(observed: ObserveInterval | None) -> Iterator[Missing]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import membench
-from membench import Culprit, Host, ObservedServer, ServerThread, SlowRequest, Verdict
+from membench import Culprit, Host, ObservedServer, ServerThread, SlowRequest, TcpEvents, Verdict
 from membench._observe.results import PARTS
 from membench._observe.tables import INTERVALS, TABLES, StoredRows, from_rows, to_rows
 from membench._observe.total import Total
@@ -44,6 +44,8 @@ FULL = replace(
     host=Host(0.25, None, 0, {"cpu": 0.5}),
     cost_ns_per_request=61.5,
     cpu_share=0.25,
+    tier=2,
+    tcp_events=TcpEvents(3, 0, 1),
 )
 
 
@@ -72,7 +74,7 @@ class Missing(dict[str, list[object]]):
         rows = len(columns["time"])
         names = [f"missed_{name}" for name in tables._MISSES]
         names += ["requests", "whole", "waited", "waited_briefly", "waited_for_unknown"]
-        names += ["slow_requests", "slow_unread", *tables._QUANTILES]
+        names += ["slow_requests", "slow_unread", *tables._QUANTILES, *tables._TCP]
         super().__init__({name: [None] * rows for name in names} | columns)
 
 
@@ -89,6 +91,7 @@ def test_rows_of_several_intervals_are_told_apart() -> None:
     )
     plain = replace(plain, waited_ns=None, waited_briefly_ns=None, waited_for_unknown_ns=None)
     plain = replace(plain, slow_requests=None, ports=())
+    assert plain.tcp_events is None
     later = replace(FULL, elapsed_s=3.0, slow=())
     first, second, third = stored(FULL, plain, later)
     assert second == plain
@@ -118,5 +121,6 @@ def test_intervals_sum_to_one_that_covers_all() -> None:
     assert (culprit.time_ns, culprit.waits, culprit.share) == (10_000, 4, 1.0)
     assert len(found.slow) == 2
     assert found.cpu_share == 0.25
+    assert found.tcp_events == TcpEvents(6, 0, 2)
     # The causes are judged anew, from all of it.
     assert [one.rule for one in found.verdicts] == ["steal"]

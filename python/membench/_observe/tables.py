@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from membench._observe.observe import ObserveInterval
+from membench._observe.observe import REQUESTS, WITHOUT_PRIVILEGES, ObserveInterval
 from membench._observe.results import (
     PARTS,
     Account,
@@ -17,6 +17,7 @@ from membench._observe.results import (
     RequestMisses,
     ServerThread,
     SlowRequest,
+    TcpEvents,
     Verdict,
     Worker,
 )
@@ -31,6 +32,7 @@ _MISSES = (
     *("runs", "broken", "unseen", "unlisted", "moved", "no_state", "unanswered", "continued"),
     "untold_switches",
 )
+_TCP = ("retransmits", "resets_sent", "resets_received")
 _RESOURCES = ("cpu", "memory", "io")
 #: Tables besides that of the intervals.
 TABLES = tuple(
@@ -102,6 +104,8 @@ def _interval(interval: ObserveInterval, length: int) -> Row:
         row |= {"waited": interval.waited_ns, "waited_briefly": interval.waited_briefly_ns}
         row |= {"waited_for_unknown": interval.waited_for_unknown_ns}
         row |= {"slow_requests": interval.slow_requests, "slow_unread": interval.slow_unread}
+    if interval.tcp_events is not None:
+        row |= {name: getattr(interval.tcp_events, name) for name in _TCP}
     if misses is not None:
         row |= {f"missed_{name}": getattr(misses, name) for name in _MISSES}
     return row
@@ -236,6 +240,10 @@ def _stored(
         cost_ns_per_request=row["cost"],
         cpu_share=row["cpu_share"],
         missing=(),
+        tier=WITHOUT_PRIVILEGES if row["requests"] is None else REQUESTS,
+        tcp_events=None
+        if row["retransmits"] is None
+        else TcpEvents(**{name: row[name] or 0 for name in _TCP}),
     )
 
 

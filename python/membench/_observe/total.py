@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 from membench._observe.observe import ObserveInterval
 from membench._observe.results import (
@@ -46,6 +46,7 @@ class Total:
         self._parts: Counter[str] = Counter()
         self._waits: Counter[str] = Counter()
         self._misses: Counter[str] = Counter()
+        self._tcp: Counter[str] | None = None
         self._culprits: dict[tuple[str, int, str | None], tuple[int, int]] = {}
         self._workers: dict[tuple[int, int], Worker] = {}
         self._threads: dict[tuple[int, int | None, int], ServerThread] = {}
@@ -73,6 +74,9 @@ class Total:
         for name in ("waited_ns", "waited_briefly_ns", "waited_for_unknown_ns", "slow_requests"):
             self._waits[name] += getattr(interval, name) or 0
         self._waits["slow_unread"] += interval.slow_unread
+        if interval.tcp_events is not None:
+            self._tcp = self._tcp or Counter()
+            self._tcp.update(asdict(interval.tcp_events))
         if interval.misses is not None:
             self._misses.update({name: getattr(interval.misses, name) for name in _MISSES})
         self._add_tasks(interval)
@@ -154,7 +158,7 @@ class Total:
             # These are of the last interval alone.
             commands=None,
             connections=None,
-            tcp_events=None,
+            tcp_events=self._tcp_events(),
             stepped_down=None,
         )
         if last.account is None:
@@ -200,7 +204,7 @@ class Total:
             workers=tuple(sorted(self._workers.values(), key=lambda one: -one.requests)),
             commands=None,
             connections=None,
-            tcp_events=TcpEvents(0, 0, 0),
+            tcp_events=self._tcp_events() or TcpEvents(0, 0, 0),
             slow=whole.slow,
             slow_requests=None if whole.slow_requests is None else self._waits["slow_requests"],
             slow_unread=self._waits["slow_unread"],
@@ -208,6 +212,9 @@ class Total:
             cost_ns_per_request=cost,
             cpu_share=self._cpu_share(),
         )
+
+    def _tcp_events(self) -> TcpEvents | None:
+        return None if self._tcp is None else TcpEvents(**self._tcp)
 
     def _slowest(self) -> tuple[SlowRequest, ...]:
         self._keep_slowest()

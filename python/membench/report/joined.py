@@ -131,6 +131,12 @@ def _observed(report: ProfileReport) -> Iterator[RenderableType]:
             yield from (Text(), worker_table(observed))
         yield Text()
     yield Text(f"host   {describe_host(observed.host)}")
+    if (events := observed.tcp_events) is not None:
+        yield Text(
+            f"TCP    {numbered(events.retransmits, 'segment')} sent again"
+            f"   {numbered(events.resets_sent, 'reset')} sent"
+            f"   {numbered(events.resets_received, 'reset')} received"
+        )
     yield from _coverage(report, observed)
 
 
