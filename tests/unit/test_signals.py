@@ -34,6 +34,7 @@ class Interval:
     misses: int | None
     lost: LostHits = NONE
     slow_unread: int = 0
+    stepped_down: None = None
 
 
 class Interrupted:
@@ -68,7 +69,8 @@ def test_an_interval_that_was_taken_when_the_signal_came_is_printed(
 ) -> None:
     interrupted = Interrupted(number, None)
     noted(signal.SIGINT, signal.SIGTERM, then=interrupted.stop)
-    observe._show_all(interrupted, True, None, None)
+    shown = observe.Shown(is_json=True, by_worker=False, timeline=None, metrics=None)
+    observe._show_all(interrupted, shown)
     assert taken(capsys) == ["before", "after"]
     probe._show_all(Interrupted(number, 0), True, announced=False)
     assert taken(capsys) == ["before", "after"]

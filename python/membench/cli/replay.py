@@ -206,6 +206,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     tls_ca: Annotated[
         Path | None,
         typer.Option(
+            readable=False,
             metavar="FILE",
             help="Certificates that may sign the target's (PEM), instead of the system's.",
             rich_help_panel=groups.TARGET,
@@ -214,6 +215,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     tls_cert: Annotated[
         Path | None,
         typer.Option(
+            readable=False,
             metavar="FILE",
             help="Certificate to show to the target (PEM).",
             rich_help_panel=groups.TARGET,
@@ -222,7 +224,10 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     tls_key: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Key of `--tls-cert` (PEM).", rich_help_panel=groups.TARGET
+            readable=False,
+            metavar="FILE",
+            help="Key of `--tls-cert` (PEM).",
+            rich_help_panel=groups.TARGET,
         ),
     ] = None,
     tls_name: Annotated[
@@ -244,6 +249,7 @@ def command(  # noqa: PLR0917 - Typer makes options of arguments
     auth_file: Annotated[
         Path | None,
         typer.Option(
+            readable=False,
             metavar="FILE",
             help="File whose first line is `USER:PASSWORD`.",
             rich_help_panel=groups.TARGET,
