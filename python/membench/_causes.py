@@ -67,7 +67,7 @@ class Moved:
         change: B over A less 1; None if it has none.
         is_certain: False if its interval holds 0.
         by_ns: B less A, ns; None if it is no time that was observed.
-        mean_by_ns: Change of the mean of that time, ns.
+        mean_by_ns: Change of the mean of that time, ns; of the client's times over all requests.
         lag_by_ns: Change of the mean time by which requests were sent late, ns.
         is_of_client: True if the time is the client's, of which the server's is a part.
         excluded: Parts of a request's time that are none of this time.

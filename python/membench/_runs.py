@@ -363,6 +363,9 @@ def _explained(
             observed.add(iter(run.observed))
         sides.append(observed.finish())
     lags = [statistics.fmean(run.lag_ns.mean for run in runs) for runs in (runs_a, runs_b)]
+    # The account is of all requests, so it is compared with the mean of all.
+    whole = [_mean("response", runs) for runs in (runs_a, runs_b)]
+    overall = whole[1] - whole[0] if whole[0] is not None and whole[1] is not None else None
     for change in changes:
         means = [_mean(change.metric, runs) for runs in (runs_a, runs_b)]
         by_ns = means[1] - means[0] if means[0] is not None and means[1] is not None else None
@@ -373,7 +376,7 @@ def _explained(
             change=change.change,
             is_certain=is_certain,
             by_ns=_by(change) if by_ns is not None else None,
-            mean_by_ns=by_ns,
+            mean_by_ns=overall,
             lag_by_ns=lags[1] - lags[0],
             is_of_client=True,
         )

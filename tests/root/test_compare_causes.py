@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,12 @@ from support.spinner import pin, quota, spinner
 pytestmark = [pytest.mark.root]
 
 #: Items of a large multi-get, and such requests: they need far more CPU than the quota leaves.
-KEYS, VALUE = 200, 4096
-REQUESTS = 120
+KEYS, VALUE = 400, 4096
+REQUESTS = 160
+#: Few, as the first request of each waits to be accepted, and enough for what piles up to fit.
+CONNECTIONS = 8
 PAUSE_S = 0.01
-QUOTA = 0.02
+QUOTA = 0.01
 #: Niceness of server and client, above whatever else runs here, and of the hog above them.
 NICE, HOG_NICE = -10, -20
 STOPS, STOP_S = 10, 0.1
@@ -46,9 +48,10 @@ def profile(tmp_path: Path) -> Path:
     path = tmp_path / "multi.mb"
     with memcached(threads=1) as server:
         fill(server)
-        with membench.record("ebpf:any", path, ports=[server.port]), connect(server.port) as client:
-            for _ in range(REQUESTS):
-                answer(client, b"get " + names + b"\r\n")
+        with membench.record("ebpf:any", path, ports=[server.port]), ExitStack() as stack:
+            clients = [stack.enter_context(connect(server.port)) for _ in range(CONNECTIONS)]
+            for number in range(REQUESTS):
+                answer(clients[number % CONNECTIONS], b"get " + names + b"\r\n")
                 time.sleep(PAUSE_S)
     return path
 
@@ -96,9 +99,12 @@ def replayed(
     """Replay against a fresh server on the first CPU; a cause is injected, by process and CPU."""
     cpu = min(os.sched_getaffinity(0))
     with first(), memcached(threads=1) as server, elsewhere(cpu):
+        fill(server)
         pin(server.pid, cpu)
         with inject(server.pid, cpu):
-            result = membench.replay(profile, f"127.0.0.1:{server.port}", warm=True, observe=True)
+            result = membench.replay(
+                profile, f"127.0.0.1:{server.port}", allow_nonempty=True, observe=True
+            )
     assert result.observation is not None
     assert result.observation.failure is None
     out.write_text(output.as_json(result))
@@ -120,14 +126,14 @@ def test_a_hog_beside_the_server_and_the_server_s_own_quota_are_told_apart(
     held_back = replayed(
         profile, tmp_path / "held.json", lambda process, _cpu: quota(process, QUOTA)
     )
-    # The account of the target has the requests of the replay, and those that warmed it.
+    # But for one at either end, the account of the target has the requests of the replay.
     for result in (quiet, hogged, held_back):
         counted = sum(one.account.requests for one in result.observed if one.account)
-        left_out = sum(one.misses.lost + one.misses.unseen for one in result.observed if one.misses)
-        assert counted + left_out >= result.answered
+        assert abs(counted - result.answered) <= 0.1 * result.answered
 
     beside = membench.compare(quiet, hogged)
-    told = verdict(beside, "response.p50")
+    # Many requests fit into what the hog leaves: the slow ones are those that do not.
+    told = verdict(beside, "mget.p90")
     # The host of a virtual machine may steal time meanwhile, and on a busy machine the hog is one
     # of many neighbours.
     assert told.cause in {"neighbours", "mixed", "steal"}, told.text
@@ -137,7 +143,7 @@ def test_a_hog_beside_the_server_and_the_server_s_own_quota_are_told_apart(
     assert "membench-hog" in culprits
 
     held = membench.compare(quiet, held_back)
-    told = verdict(held, "response.p50")
+    told = verdict(held, "mget.p50")
     assert told.cause == "own-quota", told.text
     assert told.evidence["throttled_b"] > told.evidence["throttled_a"]
     assert "memcached's own time" in told.text
