@@ -77,7 +77,8 @@ def _host(host: HostFacts) -> Iterator[str]:
     yield from (f"{what} {value}" for what, value in facts.items() if value)
     for server in host.servers:
         limits = [f"{name} {value}" for name, value in server.limits.items()]
-        yield from (f"port {server.port}: {one}" for one in (*server.scheduling, *limits))
+        scheduling = [f"scheduling {one}" for one in server.scheduling]
+        yield from (f"port {server.port}: {one}" for one in (*scheduling, *limits))
 
 
 def _times(report: ProfileReport) -> Iterator[RenderableType]:
