@@ -172,5 +172,5 @@ def test_a_shell_completes_commands_and_options() -> None:
         )
         return set(ended.stdout.split())
 
-    assert completed("membench re", 1) == {"record", "replay", "repair"}
+    assert completed("membench re", 1) == {"record", "replay", "repair", "report"}
     assert {"--warm", "--check"} <= completed("membench replay --", 2)

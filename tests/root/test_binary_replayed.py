@@ -44,7 +44,7 @@ def twice(
         before = data_counts(target.settled_stats())
         with recorder(second, [target.port], "--no-stats") as running:
             replayed = membench(
-                "replay", first.profile, target.address, "--format", "json", "--pacing", "speed=10"
+                "replay", first.profile, target.address, "--format", "json", "--pacing", "recorded"
             )
             assert replayed.code in (0, 4), replayed.stderr
             ended = running.stop()

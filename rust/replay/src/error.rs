@@ -207,10 +207,18 @@ pub enum Error {
         /// Number of events in the part of the recording that is to be replayed.
         events: u64,
     },
+    /// This process's share of the connections is empty.
+    #[error("share {index}/{of} has no connection: the recording has {connections}")]
+    EmptyShare {
+        /// Number of this process, from 0.
+        index: u32,
+        /// Number of processes.
+        of: u32,
+        /// Number of connections of the recording.
+        connections: u64,
+    },
     /// The recording has more connections than this process may open.
-    #[error(
-        "the recording needs {wanted} connections, but this process may open only {limit} files"
-    )]
+    #[error("the replay needs {wanted} connections, but this process may open only {limit} files")]
     TooManyConnections {
         /// Number of connections in the recording.
         wanted: u64,
@@ -248,7 +256,8 @@ impl Failure for Error {
             | Self::TlsHalf
             | Self::TlsFile { .. }
             | Self::SecretUnreadable { .. }
-            | Self::SecretMalformed { .. } => Class::Usage,
+            | Self::SecretMalformed { .. }
+            | Self::EmptyShare { .. } => Class::Usage,
             Self::TooManyConnections { .. } | Self::TlsNoTrust | Self::System { .. } => {
                 Class::Environment
             }
@@ -316,7 +325,7 @@ impl Failure for Error {
             Self::TooManyConnections { wanted, .. } => {
                 return Some(Hint::text(format!(
                     "raise the limit: `ulimit -n {}`",
-                    wanted + 64
+                    wanted + crate::OTHER_FILES
                 )));
             }
             _ => return self.access_hint(),
@@ -379,6 +388,7 @@ impl Error {
                         .then_setting(Setting::TlsCa, ""),
                 );
             }
+            Self::EmptyShare { .. } => "start as many processes as there are connections, or fewer",
             Self::SecretUnreadable { .. } | Self::SecretMalformed { .. } => {
                 "it holds one line, `USER:PASSWORD`, as a file of `memcached -Y` does"
             }

@@ -8,6 +8,7 @@
 pub mod bench;
 mod clock;
 mod error;
+mod file;
 mod late;
 mod make;
 mod measure;
@@ -276,6 +277,13 @@ pub fn run_recording(
     };
     let templates = Arc::new(Templates::new(&recording.options));
     let plan = Plan::new((recording.events)()?, templates, routes, choices, observer)?;
+    if !plan.connections.is_empty() && plan.connection_count() == 0 {
+        return Err(Error::EmptyShare {
+            index: options.share.index,
+            of: options.share.of,
+            connections: plan.connections.len() as u64,
+        });
+    }
     if plan.requests == 0 {
         return Err(Error::Nothing {
             events: plan.events,
@@ -284,7 +292,7 @@ pub fn run_recording(
     targets
         .iter()
         .try_for_each(|target| must_speak(target, &plan))?;
-    allow_connections(plan.connections.len() as u64 * u64::from(options.extent.copies.max(1)))?;
+    allow_connections(plan.connection_count())?;
     let mut keys = ShortKeys::default();
     let warm = if options.warm {
         Some(targets.warm(&plan, &mut keys, &options.content, observer)?)

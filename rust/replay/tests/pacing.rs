@@ -350,3 +350,25 @@ fn expiry_times_scale_with_the_speed() {
     assert!((0..=2).contains(&left[1]), "{left:?}");
     assert!((249..=251).contains(&left[2]), "{left:?}");
 }
+
+#[test]
+fn a_closed_loop_keeps_the_distance_before_the_first_request_of_a_connection_opened_beforehand() {
+    let server = Memcached::start();
+    let lifetime = |connection| Lifetime {
+        connection,
+        opened: None,
+        closed: None,
+    };
+    let events = vec![
+        event(Command::Get, 0, 0, 1, 0),
+        event(Command::Get, 1, 1, 2, 500 * MILLISECOND),
+    ];
+    let recording = in_memory(
+        events,
+        OptionsTable::default(),
+        vec![lifetime(0), lifetime(1)],
+    );
+    let report = replay(&server, &recording, &with_pacing("closed"));
+    assert_all_answered(&report);
+    assert!(report.duration_s >= 0.5, "{}", report.duration_s);
+}

@@ -218,6 +218,27 @@ fn a_target_that_does_not_tell_its_state_is_written_to_only_if_allowed() {
 }
 
 #[test]
+fn a_share_without_a_connection_is_an_error_of_its_caller() {
+    let server = Memcached::start();
+    let options = Options {
+        share: Share { index: 7, of: 8 },
+        allow_nonempty: true,
+        ..warm()
+    };
+    let targets = of_servers(&[("11211", &server), ("11212", &server), ("11213", &server)]);
+    let error = error(targets, &options);
+    let is_told = matches!(
+        error,
+        Error::EmptyShare {
+            index: 7,
+            of: 8,
+            ..
+        }
+    );
+    assert!(is_told, "{error:?}");
+}
+
+#[test]
 fn shares_of_several_processes_are_together_what_one_sends() {
     let options = |index, of| Options {
         share: Share { index, of },

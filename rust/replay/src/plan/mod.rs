@@ -275,7 +275,9 @@ impl Plan {
         self.binary_requests += u64::from(is_binary) * times;
         self.bytes += size * times;
         let mut expiries = Expiries::default();
-        self.choices.expiry.count(event, &mut expiries);
+        if first {
+            self.choices.expiry.count(event, &mut expiries);
+        }
         self.expiries.scaled += expiries.scaled * times;
         self.expiries.distorted += expiries.distorted * times;
         self.cas_max = self.cas_max.max(event.cas.unwrap_or(0));
@@ -289,6 +291,15 @@ impl Plan {
         if compares {
             self.cas_sent.extend(event.cas);
         }
+    }
+
+    /// Returns the number of connections that this process opens.
+    pub(crate) fn connection_count(&self) -> u64 {
+        let Choices { extent, share, .. } = self.choices;
+        let numbers = self.connections.values();
+        numbers
+            .map(|number| share.copies(*number, extent.copies))
+            .sum()
     }
 
     /// Learns from an event what the target must hold at the start. The first event on a key decides if the item was

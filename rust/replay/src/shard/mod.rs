@@ -59,6 +59,9 @@ const OPENING_PATIENCE: u64 = 10 * SECOND;
 /// Wait before looking again if the feeder or the target has fallen behind, ns.
 const PAUSE: u64 = 200_000;
 
+/// Longest turn that counts as watching the clock, ns: in a longer one the thread lost its CPU, or worked.
+const TURN_MAX: u64 = 10_000;
+
 /// Rule for the time at which a shard sends the next batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
@@ -254,7 +257,7 @@ impl Shard {
                 break;
             }
             if self.wait_until(due, now)? {
-                self.spun += monotonic().saturating_sub(now);
+                self.spun += monotonic().saturating_sub(now).min(TURN_MAX);
             }
         }
         self.connections.refuse_fills(cause);

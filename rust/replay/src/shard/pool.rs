@@ -247,10 +247,14 @@ impl Connections {
             return State::Lost;
         };
         let before = load(connection);
+        let acted_at = self.shared.acted_at;
         let state = act(connection, &mut self.shared);
         let after = load(connection);
         slot.busy = after.0 > 0;
-        slot.idle_since = Some(self.shared.acted_at);
+        // Opening a connection sends no request and takes no answer.
+        if self.shared.acted_at != acted_at {
+            slot.idle_since = Some(self.shared.acted_at);
+        }
         self.due = self.due + after.0 - before.0;
         self.outstanding = self.outstanding + after.1 - before.1;
         self.unwritten = self.unwritten + after.2 - before.2;

@@ -18,6 +18,12 @@ const LINES_MAX: usize = 100_000;
 /// Most bytes of an answer to a sign-in.
 const ANSWER_MAX: usize = 1024;
 
+/// Most characters of a strange answer that an error tells.
+const TOLD_MAX: usize = 80;
+
+/// Answer of a memcached that wants a sign-in.
+const UNAUTHENTICATED: &[u8] = b"CLIENT_ERROR unauthenticated";
+
 /// Failure of a question that the connection survives.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -84,13 +90,17 @@ impl Control {
         Ok(control)
     }
 
-    /// Fails if the target answers before a sign-in: it would store user and password as an item.
+    /// Fails unless the target asks for a sign-in: anything else might store user and password as an item.
     fn must_want_a_sign_in(&mut self, deadline: Instant) -> Result<(), Refusal> {
         self.write(b"version\r\n")?;
         let mut line = Vec::new();
         self.lines.read(&mut line, deadline)?;
         if line.starts_with(b"VERSION ") {
             return Err(Refusal::Open);
+        }
+        if !line.starts_with(UNAUTHENTICATED) {
+            let told = String::from_utf8_lossy(line.trim_ascii_end());
+            return Err(Refusal::Strange(told.chars().take(TOLD_MAX).collect()));
         }
         Ok(())
     }
@@ -135,7 +145,7 @@ impl Control {
                     found.push((name.to_owned(), value.to_owned()));
                 }
                 Some(("CLIENT_ERROR", "unauthenticated")) => return Err(Refusal::Unauthenticated),
-                _ => return Err(Refusal::Strange(text.chars().take(80).collect())),
+                _ => return Err(Refusal::Strange(text.chars().take(TOLD_MAX).collect())),
             }
         }
     }
@@ -164,7 +174,7 @@ impl Control {
                 Code::Success if key.is_empty() => return Ok(found),
                 Code::Success if found.len() < LINES_MAX => found.push((key, value)),
                 Code::Unauthenticated => return Err(Refusal::Unauthenticated),
-                _ => return Err(Refusal::Strange(value.chars().take(80).collect())),
+                _ => return Err(Refusal::Strange(value.chars().take(TOLD_MAX).collect())),
             }
         }
     }
@@ -175,7 +185,9 @@ impl Control {
         self.lines.read_up_to(&mut message, HEADER_SIZE, deadline)?;
         let Ok(Status::Complete { value: answer, .. }) = parse_header(&message) else {
             let text = String::from_utf8_lossy(&message);
-            return Err(Refusal::Strange(text.trim_end().chars().take(80).collect()));
+            return Err(Refusal::Strange(
+                text.trim_end().chars().take(TOLD_MAX).collect(),
+            ));
         };
         let (extras, key) = (
             usize::from(answer.extras_size),

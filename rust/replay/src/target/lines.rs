@@ -106,6 +106,39 @@ impl Write for Stream {
     }
 }
 
+/// Begins a session of TLS. A peer that sends a byte now and then cannot keep it beyond the deadline.
+fn shake_hands(
+    encrypted: &mut StreamOwned<ClientConnection, Plain>,
+    deadline: Instant,
+) -> io::Result<()> {
+    while encrypted.conn.is_handshaking() {
+        while encrypted.conn.wants_write() {
+            encrypted.conn.write_tls(&mut encrypted.sock)?;
+        }
+        if !encrypted.conn.is_handshaking() {
+            break;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        encrypted.sock.set_read_timeout(Some(left))?;
+        if encrypted.conn.read_tls(&mut encrypted.sock)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let processed = encrypted.conn.process_new_packets();
+        if let Err(error) = processed {
+            // An alert tells the peer why; that it cannot be told changes nothing.
+            let _ = encrypted.conn.write_tls(&mut encrypted.sock);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+    }
+    while encrypted.conn.wants_write() {
+        encrypted.conn.write_tls(&mut encrypted.sock)?;
+    }
+    Ok(())
+}
+
 impl Lines {
     /// Takes a socket that is connected to `endpoint`, and never waits longer than `patience` to shake hands or to write.
     pub(crate) fn new(
@@ -124,9 +157,8 @@ impl Lines {
             Some(client) => Stream::Tls(Box::new(StreamOwned::new(client.session()?, stream))),
         };
         if let Stream::Tls(encrypted) = &mut stream {
-            while encrypted.conn.is_handshaking() {
-                encrypted.conn.complete_io(&mut encrypted.sock)?;
-            }
+            shake_hands(encrypted, Instant::now() + patience)?;
+            encrypted.sock.set_read_timeout(Some(patience))?;
         }
         Ok(Self {
             stream: BufReader::new(stream),

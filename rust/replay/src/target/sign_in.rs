@@ -1,8 +1,7 @@
 //! A user and a password from a file or the environment → the request that signs a connection in, and its answer.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 
 use membench_protocol::Status;
@@ -10,10 +9,10 @@ use membench_protocol::binary::{Code, Opcode, Tag, parse_response};
 use membench_protocol::encode::{Encoder, Full};
 use zeroize::Zeroizing;
 
-use crate::{Error, Result};
+use crate::{Error, Result, file};
 
 /// Most bytes of a secret.
-const SECRET_MAX: u16 = 4096;
+const SECRET_MAX: u64 = 4096;
 
 /// Room for a request beside its secret, bytes.
 const ROOM: usize = 128;
@@ -144,20 +143,13 @@ impl Credentials {
 }
 
 fn read(secret: &Secret) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut text = Zeroizing::new(Vec::with_capacity(SECRET_MAX.into()));
     match secret {
-        Secret::File(path) => {
-            File::open(path)?
-                .take(SECRET_MAX.into())
-                .read_to_end(&mut text)?;
-        }
+        Secret::File(path) => file::read(path, SECRET_MAX),
         Secret::Environment(name) => {
             let value = std::env::var_os(name).ok_or(io::ErrorKind::NotFound)?;
-            let value = Zeroizing::new(value.into_encoded_bytes());
-            text.extend(value.iter().take(SECRET_MAX.into()));
+            Ok(Zeroizing::new(value.into_encoded_bytes()))
         }
     }
-    Ok(text)
 }
 
 /// Makes a `set` of any key, with user and password as its value.
@@ -165,7 +157,9 @@ fn ascii(user: &[u8], password: &[u8]) -> Zeroizing<Vec<u8>> {
     let size = user.len() + 1 + password.len();
     let mut request = Zeroizing::new(Vec::with_capacity(size + ROOM));
     request.extend(format!("set auth 0 0 {size}\r\n").into_bytes());
-    request.extend([user, b" ", password, b"\r\n"].concat());
+    for part in [user, b" ", password, b"\r\n"] {
+        request.extend(part);
+    }
     request
 }
 

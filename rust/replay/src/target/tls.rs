@@ -8,7 +8,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore};
 
-use crate::{Error, Result};
+use zeroize::Zeroizing;
+
+use crate::{Error, Result, file};
 
 /// Files in which systems keep the certificates that they trust: Debian and Alpine, Fedora, openSUSE.
 const TRUSTED: [&str; 3] = [
@@ -19,6 +21,9 @@ const TRUSTED: [&str; 3] = [
 
 /// Overrides [`TRUSTED`], as for OpenSSL.
 const TRUSTED_VARIABLE: &str = "SSL_CERT_FILE";
+
+/// Most bytes of a file of certificates: those that a system trusts have 250 kB.
+const PEM_MAX: u64 = 16 << 20;
 
 /// TLS as it is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +70,8 @@ impl TlsClient {
             (None, None) => builder.with_no_client_auth(),
             (Some(certificate), Some(key)) => {
                 let chain = certificates(certificate)?;
-                let found = PrivateKeyDer::from_pem_file(key);
+                let text = text(key)?;
+                let found = PrivateKeyDer::from_pem_slice(&text);
                 let found = found.map_err(|error| unreadable(key, error))?;
                 builder
                     .with_client_auth_cert(chain, found)
@@ -112,9 +118,13 @@ fn trusted() -> Result<PathBuf> {
     found.ok_or(Error::TlsNoTrust)
 }
 
+fn text(file: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    file::read(file, PEM_MAX).map_err(|error| unusable(file, error))
+}
+
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let found = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(file, error))?;
-    let found: std::result::Result<Vec<_>, _> = found.collect();
+    let text = text(file)?;
+    let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|error| unreadable(file, error))?;
     if found.is_empty() {
         return Err(unusable(file, "no certificate is in it"));
